@@ -1,0 +1,74 @@
+"""How ages in years become training labels, where that is not the official rule.
+
+The competition's photos of the 58-year-old and of the 60-year-old look alike, so its teams moved the border, left ages
+near it out, or trained on decades. Scores never see any of it: they stay on the official bands.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from maskfit.errors import LabelError
+from maskfit.labels import Attribute, Scheme, as_number
+
+
+class AgeRule(BaseModel):
+    """How ages become training labels.
+
+    Attributes:
+        old_from: First year of the oldest band in training (official 60; seed s1 58, others 57 or 59); None leaves it.
+        drop: Ranges of years, both ends included, that are left out of training (a best team: 27-29 and 57-59).
+        decades: Train on bands of ten years and fold the answer back to the official ones (seed s4).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    old_from: Annotated[float, Field(gt=0, le=120)] | None = None
+    drop: tuple[tuple[float, float], ...] = ()
+    decades: bool = False
+
+    def drops(self, years: str | float | None) -> bool:
+        """Whether a photo of this age is left out of training; a band or an unknown age never is."""
+        number = None if years is None else as_number(years)
+        return number is not None and any(low <= number <= high for low, high in self.drop)
+
+    def scheme(self, official: Scheme) -> Scheme:
+        """The scheme to train on in place of the official one.
+
+        Raises:
+            LabelError: The rule says something and no attribute has bands, or `old_from` lies below another edge.
+        """
+        if self.old_from is None and not self.decades:
+            return official
+        if not any(attribute.edges for attribute in official.attributes):
+            raise LabelError("an age rule needs an attribute with bands, and this scheme has none")
+        return Scheme(attributes=tuple(self._band(item) if item.edges else item for item in official.attributes))
+
+    def _band(self, attribute: Attribute) -> Attribute:
+        """The attribute with its last edge moved, and cut at the decades.
+
+        Raises:
+            LabelError: `old_from` lies below the band before the oldest.
+        """
+        edges = list(attribute.edges)
+        if self.old_from is not None:
+            if len(edges) > 1 and self.old_from <= edges[-2]:
+                raise LabelError(f"old_from={self.old_from:g} must lie above {edges[-2]:g}, the edge before it")
+            edges[-1] = self.old_from
+        if not self.decades:
+            return attribute.model_copy(update={"edges": tuple(edges)})
+        fine = sorted({*edges, *(float(year) for year in range(20, math.ceil(edges[-1]), 10))})
+        inner = [f"{low:g}-{high - 1:g}" for low, high in pairwise(fine)]
+        starts = [-math.inf, *fine]
+        return Attribute(
+            name=attribute.name,
+            values=(f"<{fine[0]:g}", *inner, f">={fine[-1]:g}"),
+            edges=tuple(fine),
+            span=attribute.span,
+            coarse=tuple(attribute.values[int(np.searchsorted(edges, start, side="right"))] for start in starts),
+        )

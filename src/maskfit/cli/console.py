@@ -1,0 +1,83 @@
+"""How the command speaks: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from maskfit.errors import DataError, MissingExtraError
+
+out = Console(highlight=False)
+"""For what was asked for."""
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+"""For progress, remarks and errors."""
+
+
+def print_json(value: Any) -> None:
+    """Prints `value` as JSON, for scripts: no colours, no wrapping."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Prints a table; columns of numbers stand to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for column, name in enumerate(header):
+        numeric = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
+    out.print(table)
+
+
+@contextmanager
+def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int], None]]:
+    """A bar with rate and time left; gives a function to call with (done, total)."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(f"{unit} · {{task.fields[rate]}}"),
+        TimeElapsedColumn(),
+        TextColumn("·"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=err,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(title, total=None, rate="")
+
+        def advance(done: int, total: int) -> None:
+            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
+            bar.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
+
+        yield advance
+
+
+def refuse_overwriting(path: Path | None, force: bool) -> None:
+    """Stops before a file of the user's would be replaced.
+
+    Raises:
+        DataError: The file exists and `force` was not given.
+    """
+    if path is not None and path.exists() and not force:
+        raise DataError("this file exists already", where=path, fix="name another file, or add --force to replace it")
+
+
+def require(verb: str, extra: str, *modules: str) -> None:
+    """Stops with the extra to install where a module that `verb` needs is missing; imports nothing.
+
+    Raises:
+        MissingExtraError: One of `modules` is not installed.
+    """
+    if any(importlib.util.find_spec(module) is None for module in modules):
+        raise MissingExtraError(f"'maskfit {verb}'", extra)

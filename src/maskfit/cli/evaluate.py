@@ -1,0 +1,155 @@
+"""`maskfit evaluate`: a submission against the truth."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from maskfit.cli.console import out, print_json, print_table
+from maskfit.cli.environment import OUTPUT, TRUTH
+from maskfit.errors import DataError, nearest, several
+from maskfit.labels import SCHEMES, Scheme
+
+if TYPE_CHECKING:
+    from maskfit.evaluation.scores import Scores
+
+
+def evaluate(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="TRUTH SUBMISSION",
+            help="CSVs with the columns ImageID,ans; TRUTH may be a folder with truth.csv, info.csv or a single CSV. "
+            f"With one of them, it is the submission, and the truth comes from {TRUTH}; with none, the submission is "
+            f"submission.csv in {OUTPUT}.",
+            show_default=False,
+        ),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: accuracy and f1 as the competition's server, and all scores.")
+    ] = False,
+    scheme: Annotated[
+        str, typer.Option("--scheme", metavar="NAME", help=f"What the classes stand for: {', '.join(SCHEMES)}.")
+    ] = "mask-gender-age",
+) -> None:
+    """Score a submission: accuracy, macro F1, each class and each attribute.
+
+    Photos are matched by ImageID, so the two files may stand in different orders. Macro F1 is over the whole set.
+
+    **Examples**
+
+    `maskfit evaluate truth.csv submission.csv`
+
+    `maskfit evaluate truth.csv submission.csv --json > scores.json`
+
+    `SM_GROUND_TRUTH_DIR=truth maskfit evaluate out/submission.csv`
+    """
+    import numpy as np
+
+    from maskfit.evaluation.scores import score
+    from maskfit.inference.submission import read_submission
+
+    if scheme not in SCHEMES:
+        raise DataError(f"scheme '{scheme}' is unknown; {nearest(scheme, SCHEMES)}")
+    labels = SCHEMES[scheme]
+    truth_path, submission_path = _find_files(files or [])
+    truth = read_submission(truth_path, labels.classes)
+    answers = _matched(truth, read_submission(submission_path, labels.classes), truth_path, submission_path)
+    codes = labels.to_codes(list(truth.values()))
+    scores = score(labels, codes, answers=np.array(answers, dtype=np.int64))
+    if json:
+        print_json(_as_server(scores))
+    else:
+        _print(scores, labels, truth_path, submission_path)
+
+
+def _find_files(files: list[Path]) -> tuple[Path, Path]:
+    """Truth and submission: as named, and from the environment what is not."""
+    usage = "maskfit evaluate TRUTH.csv SUBMISSION.csv"
+    if len(files) > 2:
+        raise DataError(f"{len(files)} files are named; two are compared", where=str(files[2]), fix=usage)
+    truth = files[0] if len(files) == 2 else _from_environment(TRUTH)
+    submission = files[-1] if files else _from_environment(OUTPUT)
+    if submission is None:
+        raise DataError("no submission is named", fix=f"{usage}, or set {OUTPUT} and {TRUTH}")
+    if truth is None:
+        raise DataError("no truth is named to score against", where=submission, fix=f"{usage}, or set {TRUTH}")
+    # Only a folder from the environment has a submission of a fixed name in it.
+    if not files:
+        submission = submission / "submission.csv"
+    return _truth_in(truth), submission
+
+
+def _from_environment(name: str) -> Path | None:
+    value = os.environ.get(name)
+    return Path(value) if value else None
+
+
+def _truth_in(path: Path) -> Path:
+    """The file itself, or the one in this folder that holds the truth."""
+    if not path.is_dir():
+        return path
+    for name in ("truth.csv", "info.csv"):
+        if (path / name).is_file():
+            return path / name
+    found = sorted(item for item in path.glob("*.csv") if not item.name.startswith("."))
+    if len(found) != 1:
+        names = ", ".join(item.name for item in found[:8]) or "none"
+        raise DataError(f"which CSV in this folder is the truth? There are {names}", where=path, fix="name the file")
+    return found[0]
+
+
+def _matched(truth: dict[str, int], answers: dict[str, int], truth_path: Path, submission_path: Path) -> list[int]:
+    """The answers in the order of the truth, if both are of the same photos."""
+    if not truth:
+        raise DataError("there is no photo in the truth", where=truth_path, fix="one row for each photo: ImageID,ans")
+    missing = [name for name in truth if name not in answers]
+    surplus = [name for name in answers if name not in truth]
+    if missing or surplus:
+        problems = []
+        for names, what in ((missing, "have no answer"), (surplus, "are not in the truth")):
+            if names:
+                problems.append(f"{len(names)} photos {what}:\n{several(names, shown=5)}")
+        raise DataError(
+            "\n".join(problems),
+            where=f"{submission_path}, against {truth_path}",
+            fix="answer each photo of the list once",
+        )
+    return [answers[name] for name in truth]
+
+
+def _as_server(scores: Scores) -> dict[str, Any]:
+    """The form of the competition's server, with everything else beneath `scores`.
+
+    There, `rank` says which number the ranking goes by, and `decs` that more is better.
+    """
+    return {
+        "accuracy": {"value": scores.accuracy, "rank": False, "decs": True},
+        "f1": {"value": scores.macro_f1, "rank": True, "decs": True},
+        "scores": scores.to_dict(),
+    }
+
+
+def _print(scores: Scores, labels: Scheme, truth: Path, submission: Path) -> None:
+    out.print(f"{submission} against {truth}: {scores.photos:,} photos", markup=False, soft_wrap=True)
+    print_table("All classes", ["macro F1", "accuracy"], [[scores.macro_f1, scores.accuracy]])
+    out.print()
+    print_table(
+        "Attributes",
+        ["attribute", "macro F1", "accuracy"],
+        [[name, item.macro_f1, item.accuracy] for name, item in scores.per_attribute.items()],
+    )
+    out.print()
+    codes = labels.to_codes(range(labels.classes)).tolist()
+    words = [[attribute.word(code) for attribute, code in zip(labels.attributes, row, strict=True)] for row in codes]
+    print_table(
+        "Classes",
+        ["class", *labels.names, "F1", "precision", "recall", "photos", "answered"],
+        [
+            [number, *words[number], item.f1, item.precision, item.recall, item.support, item.answered]
+            for number, item in enumerate(scores.per_class)
+        ],
+    )

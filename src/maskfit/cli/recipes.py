@@ -1,0 +1,58 @@
+"""`maskfit recipes` and `maskfit check`: what recipes there are, and whether one is right."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Annotated
+
+import typer
+from rich.syntax import Syntax
+
+from maskfit.cli.console import err, out, print_table
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="A recipe to show; all are listed where left out.")] = None,
+) -> None:
+    """List the recipes that ship, or show one.
+
+    Examples:
+
+        maskfit recipes
+
+        maskfit recipes baseline > mine.yaml
+    """
+    from maskfit.cookbook import read_recipe, recipe_names, recipe_text
+
+    if name is not None:
+        text = recipe_text(name)
+        # Plain when piped, so that it can become a file.
+        out.print(Syntax(text, "yaml", background_color="default")) if out.is_terminal else print(text, end="")
+        return
+    rows = [(item, read_recipe(item).about) for item in recipe_names()]
+    print_table("recipes", ["name", "what it is"], rows)
+
+
+def check(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name or its YAML or JSON file.")],
+    words: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys to set.")] = None,
+) -> None:
+    """Check a recipe without data: every mistake at once, and the whole recipe as it would be trained.
+
+    Examples:
+
+        maskfit check baseline trainer.epochs=12 loss.smoothing=0.1
+    """
+    from maskfit.cookbook import dump_recipe, read_recipe
+
+    slots = None
+    if all(importlib.util.find_spec(module) for module in ("torch", "timm", "lightning")):
+        from maskfit.training.slots import SLOTS
+
+        slots = SLOTS
+    resolved = read_recipe(recipe, words or [], slots=slots)
+    print(dump_recipe(resolved), end="")
+    if slots is None:
+        err.print("keys and values are right; names and options of parts need pip install 'maskfit\\[train]' to check")
+    else:
+        err.print(f"recipe '{resolved.name}' is right")

@@ -1,0 +1,59 @@
+"""`maskfit train`: trains a recipe into a run folder."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from maskfit.cli.allocation import tune_allocation
+from maskfit.cli.console import err, out, print_json, print_table, require
+from maskfit.cli.environment import MODEL_DIR, TRAIN
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name (see `maskfit recipes`) or its YAML or JSON file.")],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the recipe to set.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in run=DIR where it was cut off.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+) -> None:
+    """Train a recipe: split by person, train every fold, judge it on the persons it never saw.
+
+    Writes a run folder: the models, the held-out probabilities, scores, report.html. `data.root` and `run` may also
+    come from SM_CHANNEL_TRAIN and SM_MODEL_DIR.
+
+    Examples:
+
+        maskfit train fast data.root=photos
+
+        maskfit train baseline data.root=photos folds=5 run=runs/first trainer.epochs=12
+
+        maskfit train baseline data.root=photos folds=5 run=runs/first trainer.epochs=12 --resume
+    """
+    require("train", "train", "torch", "timm", "lightning")
+    tune_allocation()
+    from maskfit.cookbook import read_recipe
+    from maskfit.training.run import train as train_recipe
+    from maskfit.training.slots import SLOTS
+
+    resolved = read_recipe(recipe, [*_from_environment(), *(words or [])], slots=SLOTS)
+    folder, scores = train_recipe(resolved, resume=resume, console=err)
+    if json:
+        print_json({"run": str(folder.path), **scores.to_dict()})
+        return
+    rows = [(name, item.accuracy, item.macro_f1) for name, item in scores.per_attribute.items()]
+    if scores.macro_f1 is not None and scores.accuracy is not None:
+        rows.insert(0, ("all classes", scores.accuracy, scores.macro_f1))
+    print_table(f"{folder.path}: {scores.photos:,} held-out photos", ["", "accuracy", "macro F1"], rows)
+    out.print(f"report: {folder.report}")
+
+
+def _from_environment() -> list[str]:
+    """The platform's variables as words, before the user's own."""
+    found = (("data.root", os.environ.get(TRAIN)), ("run", os.environ.get(MODEL_DIR)))
+    return [f"{key}={value}" for key, value in found if value]

@@ -1,0 +1,204 @@
+"""The cookbook: finds recipes, reads them from YAML or JSON, lays overrides over them, and writes them out.
+
+Reading lays mappings over each other, later over earlier: the defaults of `recipe.py`, the recipe that `base:` names
+(and its base), the file, the `key=value` words. Where a part stands, a name replaces the whole part, a bare option is
+laid over the part that stands there: `loss=focal` is another loss, `loss.smoothing=0.1` the same with another option.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from maskfit.errors import RecipeError, nearest, several
+from maskfit.parts import Part, Slot, find_problems
+from maskfit.recipe import PART_KEYS, SECTIONS, Recipe, pattern_of
+
+
+def recipe_names() -> list[str]:
+    """The recipes that ship with maskfit."""
+    folder = resources.files("maskfit") / "recipes"
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def recipe_text(source: str | Path) -> str:
+    """The text of a recipe file, or of a recipe that ships.
+
+    Raises:
+        RecipeError: There is neither such a file nor such a name.
+    """
+    path = Path(source)
+    try:
+        if path.suffix in (".yaml", ".yml", ".json"):
+            return path.read_text(encoding="utf-8")
+        return (resources.files("maskfit") / "recipes" / f"{path.name}.yaml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        if path.suffix and path.exists():
+            raise RecipeError(f"the recipe cannot be read: {error}", where=path) from None
+        raise RecipeError(
+            f"there is no recipe '{source}'; {nearest(str(source), recipe_names())}",
+            fix="maskfit recipes lists them; a file ends in .yaml or .json",
+        ) from None
+
+
+def read_recipe(
+    source: str | Path, overrides: Sequence[str] = (), *, slots: Mapping[str, Slot] | None = None
+) -> Recipe:
+    """Reads a recipe.
+
+    Args:
+        source: A YAML or JSON file, or the name of a recipe that ships.
+        overrides: Words `key=value`, keys with dots, values in YAML: `trainer.epochs=3`.
+        slots: For each of `PART_KEYS` the table of its parts; with it, names and options of parts are checked too.
+
+    Raises:
+        RecipeError: Every mistake at once, one line each, with the nearest known names.
+    """
+    values = _laid_over(_defaults(), _with_bases(source))
+    for word in overrides:
+        values = _laid_over(values, _read_override(word))
+    return _validated(values, slots, where=source)
+
+
+def _defaults() -> dict[str, Any]:
+    return Recipe().model_dump(mode="json")
+
+
+def _validated(values: Mapping[str, Any], slots: Mapping[str, Slot] | None, *, where: str | Path) -> Recipe:
+    problems: list[str] = []
+    recipe = None
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        problems = [_one_line(item) for item in error.errors()]
+    problems += [line for key, slot in (slots or {}).items() for line in _part_problems(values, key, slot)]
+    if recipe is not None:
+        strange = [name for name in recipe.heads if name not in (*recipe.data.scheme.names, "joint")]
+        problems += [f"heads.{name}: there is no such head; {nearest(name, recipe.data.scheme.names)}"
+                     for name in strange]  # fmt: skip
+    if problems or recipe is None:
+        raise RecipeError(
+            several(problems), where=where, fix="mend the lines above; 'maskfit check' tells when all is well"
+        )
+    return recipe
+
+
+def _one_line(error: Any) -> str:
+    """A pydantic error as "key: what", with the nearest known key where the key is unknown."""
+    path = [str(item) for item in error["loc"] if not str(item).startswith(("function-", "tuple[", "constrained-"))]
+    if error["type"] == "extra_forbidden":
+        section = SECTIONS.get(pattern_of(".".join(path[:-1])))
+        known = section.model_fields if section else ()
+        return f"{'.'.join(path)}: there is no such key; {nearest(path[-1], known)}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    shown = "" if error["type"] in ("missing", "value_error") else f", not {error['input']!r:.60}"
+    return f"{'.'.join(path)}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def _part_problems(values: Mapping[str, Any], key: str, slot: Slot) -> Iterator[str]:
+    """What is wrong with the parts at a key; one that is no part at all is left to the types."""
+    for where, value in _found_at(values, key.split(".")):
+        try:
+            part = Part.model_validate(value)
+        except ValidationError:
+            continue
+        yield from find_problems(slot.table, part, given=slot.given, where=where)
+
+
+def _found_at(values: Any, keys: Sequence[str], lead: str = "") -> Iterator[tuple[str, Any]]:
+    if not keys:
+        if values is not None:
+            yield lead, values
+    elif isinstance(values, Mapping):
+        for key in list(values) if keys[0] == "*" else [keys[0]]:
+            yield from _found_at(values.get(key), keys[1:], f"{lead}.{key}" if lead else str(key))
+
+
+def _laid_over(below: Any, above: Any, key: str = "") -> Any:
+    """`above` over `below`: mappings key by key, a part's options over the part, all else replaced."""
+    if not isinstance(above, Mapping):
+        return above
+    if pattern_of(key) in PART_KEYS:
+        if "name" in above or below is None:
+            return dict(above)
+        below = {"name": below} if isinstance(below, str) else below
+    if not isinstance(below, Mapping):
+        return dict(above)
+    merged = dict(below)
+    for name, value in above.items():
+        inner = f"{key}.{name}" if key else str(name)
+        merged[name] = _laid_over(merged.get(name), value, inner)
+    return merged
+
+
+def _with_bases(source: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A recipe file over its base, over that one's base."""
+    name = str(source)
+    if name in seen:
+        raise RecipeError(f"recipes name each other as base: {' -> '.join((*seen, name))}", fix="take one base out")
+    values = _parse(recipe_text(source), where=name)
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    beside = Path(source).parent / str(base)
+    below = _with_bases(beside if beside.suffix and beside.exists() else str(base), (*seen, name))
+    return dict(_laid_over(below, values))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2's floats: PyYAML alone reads `1e-4` as text."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {str(key) for key in keys if keys.count(key) > 1}
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"key {', '.join(twice)} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
+
+
+def parse_value(text: str) -> Any:
+    """One YAML value: `1e-4` is a number, `[1, 2]` a list."""
+    return yaml.load(text, Loader=_Loader)
+
+
+def _parse(text: str, *, where: str) -> dict[str, Any]:
+    try:
+        values = parse_value(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"this is no YAML: {error}", where=where, fix="mend the line it names") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise RecipeError(
+            "a recipe is a mapping of keys to values", where=where, fix="maskfit recipes baseline shows one"
+        )
+    return values
+
+
+def _read_override(word: str) -> dict[str, Any]:
+    key, equals, text = word.partition("=")
+    if not equals or not key or any(not part for part in key.split(".")):
+        raise RecipeError(f"'{word}' is no key=value", fix="write it like trainer.epochs=3, without blanks")
+    try:
+        value = parse_value(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"the value of '{word}' is no YAML: {error}", fix="put it in quotes") from None
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The whole recipe as YAML, every default written out; `read_recipe` gives the same recipe again."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)

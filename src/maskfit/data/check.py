@@ -1,0 +1,196 @@
+"""Everything that is wrong with a set of photos, found before a training finds it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskfit.data.decoding import content_key, find_format, open_upright, read_content
+from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.photos import scan_photos
+from maskfit.data.problems import Problem
+from maskfit.errors import PhotoError
+from maskfit.labels import UNKNOWN, Scheme
+
+Progress = Callable[[int, int], None]
+
+SMALL = 64
+"""A side shorter than this many pixels holds too little of a face."""
+
+USUAL_SHARE = 0.8
+"""From this share of photos on, one size is the usual one and others are worth a look."""
+
+FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WebP", ".bmp": "BMP", ".heic": "HEIC"}
+"""What a file name's ending promises."""
+
+_SEVERITIES = ("fatal", "warning", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A set as far as it can be read, and its problems, the worst first."""
+
+    photos: PhotoSet
+    problems: tuple[Problem, ...]
+
+    @property
+    def fatal(self) -> int:
+        """How many problems keep the set from being used."""
+        return sum(problem.severity == "fatal" for problem in self.problems)
+
+    def count_known(self, scheme: Scheme) -> dict[str, int]:
+        """How many photos have a label, for each attribute."""
+        counts = (self.photos.codes(scheme) != UNKNOWN).sum(axis=0).tolist()
+        return dict(zip(scheme.names, counts, strict=True))
+
+    def count_classes(self, scheme: Scheme) -> list[int]:
+        """How many photos each class has; a photo that lacks a label has none."""
+        counts = Counter(scheme.to_class(self.photos.codes(scheme)).tolist())
+        return [counts[number] for number in range(scheme.classes)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What one look into a file gives; empty but for `error` where it cannot be read."""
+
+    key: str = ""
+    format: str = ""
+    size: tuple[int, int] = (0, 0)
+    error: Problem | None = None
+
+
+def check(source: str | Path, scheme: Scheme, *, progress: Progress | None = None) -> list[Problem]:
+    """Every problem of a set, the worst first; see `examine`."""
+    return list(examine(source, scheme, progress=progress).problems)
+
+
+def examine(source: str | Path, scheme: Scheme, *, progress: Progress | None = None) -> Checked:
+    """Reads a set and decodes every photo in it. Bad data is an answer, never an error.
+
+    Args:
+        source: What `read_photos` takes.
+        scheme: Says which labels are read.
+        progress: Called with (photos done, photos in all).
+
+    Returns:
+        The photos that fit layout or manifest, and what is wrong: names and labels that do not fit, unreadable files,
+        persons without their seven photos, identical files, misleading endings, very small photos and unusual sizes.
+    """
+    photos, problems = scan_photos(source, scheme)
+    facts = _look_into_all(photos, progress)
+    problems += [fact.error for fact in facts if fact.error]
+    readable = [(photo, fact) for photo, fact in zip(photos, facts, strict=True) if not fact.error]
+    problems += _find_identical(readable, scheme)
+    problems += _find_misnamed(readable)
+    problems += _find_small(readable)
+    problems += _find_unusual_sizes(readable)
+    problems.sort(key=lambda problem: _SEVERITIES.index(problem.severity))
+    kinds = list(dict.fromkeys((problem.severity, problem.kind) for problem in problems))
+    problems.sort(key=lambda problem: kinds.index((problem.severity, problem.kind)))
+    return Checked(photos, tuple(problems))
+
+
+def _look_into_all(photos: PhotoSet, progress: Progress | None) -> list[_Facts]:
+    """Facts in the order of the photos. Threads suffice: Pillow decodes outside of Python's lock."""
+    facts: list[_Facts] = []
+    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+    try:
+        for fact in pool.map(_look_into, photos):
+            facts.append(fact)
+            if progress:
+                progress(len(facts), len(photos))
+    finally:
+        # Without this, whoever presses Ctrl-C waits for all the photos that are left.
+        pool.shutdown(cancel_futures=True)
+    return facts
+
+
+def _look_into(photo: Photo) -> _Facts:
+    try:
+        content = read_content(photo.path)
+        image = open_upright(content, name=photo.name)
+    except PhotoError as error:
+        return _Facts(error=Problem("fatal", "unreadable", photo.name, error.what, error.fix or "replace the file"))
+    return _Facts(content_key(content), find_format(content), image.size)
+
+
+def _find_identical(readable: Iterable[tuple[Photo, _Facts]], scheme: Scheme) -> list[Problem]:
+    """One warning for each file that is there more than once, byte for byte."""
+    groups: dict[str, list[Photo]] = {}
+    for photo, fact in readable:
+        groups.setdefault(fact.key, []).append(photo)
+    problems: list[Problem] = []
+    for photos in groups.values():
+        if len(photos) < 2:
+            continue
+        what = f"the same file as {', '.join(photo.name for photo in photos[1:])}"
+        persons = len({photo.person for photo in photos})
+        if persons > 1:
+            what += f", under {persons} persons: a split over persons can put it on both sides"
+        disputed = _find_disagreements(photos, scheme)
+        if disputed:
+            what += f"; the labels disagree about {' and '.join(disputed)}"
+        fix = "keep one, or leave the others out with a correction (attribute `use`, value `no`)"
+        kind = "duplicate across persons" if persons > 1 else "duplicate"
+        problems.append(Problem("warning", kind, photos[0].name, what, fix))
+    return problems
+
+
+def _find_disagreements(photos: list[Photo], scheme: Scheme) -> list[str]:
+    """Attributes of which the photos are said to have different values, or different years within one band."""
+    columns = zip(*(scheme.encode(photo.labels) for photo in photos), strict=True)
+    names = []
+    for name, codes in zip(scheme.names, columns, strict=True):
+        years = {value for photo in photos if isinstance(value := photo.labels.get(name), float)}
+        if len(set(codes) - {UNKNOWN}) > 1 or len(years) > 1:
+            names.append(name)
+    return names
+
+
+def _find_misnamed(readable: Iterable[tuple[Photo, _Facts]]) -> list[Problem]:
+    problems = []
+    for photo, fact in readable:
+        promised = FORMATS.get(photo.path.suffix.lower())
+        if promised != fact.format:
+            what = f"the name ends in {photo.path.suffix or 'nothing'}, the content is {fact.format}"
+            problems.append(Problem("warning", "file ending", photo.name, what, "rename it; maskfit goes by content"))
+    return problems
+
+
+def _find_small(readable: Iterable[tuple[Photo, _Facts]]) -> list[Problem]:
+    return [
+        Problem(
+            "warning",
+            "small photo",
+            photo.name,
+            f"{fact.size[0]} x {fact.size[1]} pixels; a side has fewer than {SMALL}",
+            "replace it by the original, or leave it out",
+        )
+        for photo, fact in readable
+        if min(fact.size) < SMALL
+    ]
+
+
+def _find_unusual_sizes(readable: list[tuple[Photo, _Facts]]) -> list[Problem]:
+    """One warning for each size (width x height) that is not the usual one, where there is a usual one."""
+    names: dict[tuple[int, int], list[str]] = {}
+    for photo, fact in readable:
+        names.setdefault(fact.size, []).append(photo.name)
+    usual = max(names, key=lambda size: len(names[size]), default=(0, 0))
+    if len(names.get(usual, ())) < USUAL_SHARE * len(readable):
+        return []
+    return [
+        Problem(
+            "warning",
+            "unusual size",
+            found[0],
+            f"{width} x {height} pixels, as {len(found)} of {len(readable)} photos; most are {usual[0]} x {usual[1]}",
+            "look at them: other sizes may be crops or turned by 90 degrees",
+        )
+        for (width, height), found in names.items()
+        if (width, height) != usual
+    ]

@@ -1,0 +1,74 @@
+"""Which part of a photo is the face: one table of crops, the same in training, validation and prediction.
+
+A crop gets a decoded photo and answers with a box; `transforms.Framing` cuts and shrinks it in one step. Boxes are
+shares of the photo or follow from its content, never pixels of one camera's format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Box = tuple[float, float, float, float]
+"""Left, upper, right, lower in pixels of the photo; left and upper are inside, right and lower just outside."""
+
+
+class Crop(Protocol):
+    """Finds the part of a photo to look at."""
+
+    def box(self, photo: NDArray[np.uint8], aspect: float) -> Box:
+        """The box for a photo.
+
+        Args:
+            photo: (height, width, 3), upright RGB.
+            aspect: Width over height of what the network sees.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The whole photo, squeezed into the network's format where that has another aspect."""
+
+    def box(self, photo: NDArray[np.uint8], aspect: float) -> Box:
+        height, width = photo.shape[:2]
+        return (0.0, 0.0, float(width), float(height))
+
+
+@dataclass(frozen=True)
+class Centre:
+    """The largest rectangle of the network's aspect in the middle of the photo.
+
+    On the competition's photos, 384 wide and 512 high, and a square network this is the seeds' `CenterCrop(384)`.
+
+    Args:
+        scale: How much of that rectangle to keep, in (0, 1].
+        shift: How far to move its centre down, in shares of the photo's height; it stays inside the photo.
+    """
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale <= 1:
+            raise ValueError(f"scale={self.scale} must lie in (0, 1]")
+        if not -0.5 <= self.shift <= 0.5:
+            raise ValueError(f"shift={self.shift} must lie in -0.5 to 0.5")
+
+    def box(self, photo: NDArray[np.uint8], aspect: float) -> Box:
+        height, width = photo.shape[:2]
+        wide = self.scale * min(width, height * aspect)
+        high = wide / aspect
+        left = (width - wide) / 2
+        upper = min(max((height - high) / 2 + self.shift * height, 0.0), height - high)
+        return (left, upper, left + wide, upper + high)
+
+
+CROPS: dict[str, Callable[..., Crop]] = {
+    "centre": Centre,
+    "whole": Whole,
+}

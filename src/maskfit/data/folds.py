@@ -1,0 +1,213 @@
+"""Splits over persons: all photos of a person are on one side, and every fold has its share of each kind of person.
+
+The kind, or stratum, of a person is what all of the person's photos agree on: gender and age in the competition, where
+the mask differs from photo to photo.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.problems import SHOWN
+from maskfit.errors import DataError, several
+from maskfit.files import read_csv, write_csv
+from maskfit.labels import Scheme
+
+TRAINED = -1
+"""The fold of a person who is trained on in every fold and never validated on."""
+
+MIXED = -2
+"""Stands in a stratum for an attribute in which a person's photos differ."""
+
+Indices = NDArray[np.int64]
+Stratum = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Which fold each person is validated in.
+
+    Attributes:
+        of: Person to fold 0 to count - 1, or `TRAINED`. May hold more persons than a set does.
+        count: How many folds there are; 1 for a hold-out, whose held-out persons are fold 0.
+    """
+
+    of: Mapping[str, int]
+    count: int
+
+    def __post_init__(self) -> None:
+        numbers = set(self.of.values()) - {TRAINED}
+        if numbers != set(range(self.count)) or not numbers:
+            said = ", ".join(map(str, sorted(numbers))) or "none"
+            raise DataError(
+                f"fold numbers must be 0 to {max(self.count, 1) - 1} without a gap, or {TRAINED}; there are: {said}",
+                fix="number the folds anew, or make them with maskfit data split",
+            )
+
+    def split(self, photos: Iterable[Photo], fold: int) -> tuple[Indices, Indices]:
+        """Places of the photos to train on and of those to validate on, both rising.
+
+        Raises:
+            DataError: There is no such fold, a person has none, a side is empty, or a person is on both.
+        """
+        if not 0 <= fold < self.count:
+            raise DataError(f"there is no fold {fold}", fix=f"use 0 to {self.count - 1}")
+        persons = [photo.person for photo in photos]
+        strangers = [f"{person} has no fold" for person in dict.fromkeys(persons) if person not in self.of]
+        if strangers:
+            raise DataError(several(strangers), fix="split this set anew, or add these persons to the file of folds")
+        numbers = np.array([self.of[person] for person in persons], dtype=np.int64)
+        train, valid = np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)
+        if not len(train) or not len(valid):
+            side = "train on" if not len(train) else "validate on"
+            raise DataError(f"fold {fold} leaves no photo to {side}", fix="split this set anew, or use other folds")
+        refuse_overlap(persons, train, valid)
+        return train, valid
+
+    def write(self, path: Path) -> Path:
+        """Writes `person,fold`, sorted by person."""
+        return write_csv(path, ("person", "fold"), sorted(self.of.items()))
+
+
+def read_folds(path: Path) -> Folds:
+    """Reads what `Folds.write` wrote, or anyone else's `person,fold`.
+
+    Raises:
+        DataError: It is no such CSV, a person has two folds, a fold is no whole number, or their numbers have gaps.
+    """
+    of: dict[str, int] = {}
+    problems: list[str] = []
+    for number, row in enumerate(read_csv(path, ("person", "fold")), start=2):
+        person, text = row["person"], row["fold"]
+        try:
+            fold = int(text)
+        except ValueError:
+            problems.append(f"row {number}: '{text}' is no fold number")
+            continue
+        if not person:
+            problems.append(f"row {number}: the person is empty")
+        elif fold < TRAINED:
+            problems.append(f"row {number}: {fold} is no fold; use 0, 1, ... or {TRAINED} for always trained on")
+        elif of.setdefault(person, fold) != fold:
+            problems.append(f"row {number}: {person} is in fold {of[person]} already and would leak into {fold}")
+    if problems:
+        raise DataError(several(problems, shown=SHOWN), where=path, fix="mend the rows, or make the file anew")
+    try:
+        return Folds(of, max(of.values(), default=TRAINED) + 1)
+    except DataError as error:
+        raise DataError(error.what, where=path, fix=error.fix) from None
+
+
+def refuse_overlap(persons: Sequence[str], train: Iterable[int], valid: Iterable[int]) -> None:
+    """Stops where a person is on both sides of a split.
+
+    Args:
+        persons: The person of each photo.
+        train: Places of the photos to train on.
+        valid: Places of the photos to validate on.
+
+    Raises:
+        DataError: At least one person has photos on both sides; the message names them.
+    """
+    both = {persons[index] for index in train} & {persons[index] for index in valid}
+    if both:
+        listed = several([f"{person} is on both sides" for person in sorted(both)])
+        raise DataError(f"the split leaks persons:\n{listed}", fix="split over persons: maskfit data split")
+
+
+def find_strata(photos: Iterable[Photo], scheme: Scheme) -> dict[str, Stratum]:
+    """Each person's stratum: for each attribute the code that all photos agree on, or `MIXED`."""
+    strata: dict[str, Stratum] = {}
+    for photo in photos:
+        codes = scheme.encode(photo.labels)
+        before = strata.get(photo.person, codes)
+        strata[photo.person] = tuple(
+            code if code == other else MIXED for code, other in zip(codes, before, strict=True)
+        )
+    return strata
+
+
+def describe_stratum(stratum: Stratum, scheme: Scheme) -> str:
+    """A stratum for people: "female, 30-59"; attributes that differ from photo to photo are left out."""
+    words = [attribute.word(code) for attribute, code in zip(scheme.attributes, stratum, strict=True) if code != MIXED]
+    return ", ".join(words) or "any"
+
+
+def make_folds(photos: PhotoSet, scheme: Scheme, count: int, *, seed: int, holdout: float = 0.1) -> Folds:
+    """Deals persons to folds, each stratum evenly and each fold with about the same number of photos.
+
+    The same persons, labels and seed give the same folds, whatever the order of the photos.
+
+    Args:
+        photos: The set.
+        scheme: Its attributes make the strata.
+        count: How many folds; 1 holds out a share of persons once and always trains on the others.
+        seed: Says which of the equally good splits it is.
+        holdout: For `count` 1 the share of persons that is held out, between 0 and 1.
+
+    Raises:
+        DataError: There are fewer persons than folds, fewer than two persons, or `count` or `holdout` is out of range.
+    """
+    weights = Counter(photo.person for photo in photos)
+    if count < 1:
+        raise DataError(f"{count} folds cannot be made", fix="use 1 for a hold-out, or 2 and more")
+    if len(weights) < max(count, 2):
+        raise DataError(
+            f"{len(weights)} persons are too few for {count} folds, and two are the least that can be split",
+            where=photos.root,
+            fix="use fewer folds, or add persons",
+        )
+    if count == 1 and not 0 < holdout < 1:
+        raise DataError(f"a share of {holdout:g} cannot be held out", fix="use a number between 0 and 1, such as 0.1")
+    generator = np.random.default_rng(seed)
+    # Sorted before they are shuffled, so that the order in which photos were read has no say.
+    order = [sorted(weights)[index] for index in generator.permutation(len(weights))]
+    groups: dict[Stratum, list[str]] = {}
+    strata = find_strata(photos, scheme)
+    for person in order:
+        groups.setdefault(strata[person], []).append(person)
+    if count == 1:
+        return Folds(_hold_out(groups, holdout), 1)
+    return Folds(_deal(groups, weights, count, generator), count)
+
+
+def _deal(
+    groups: Mapping[Stratum, Sequence[str]], weights: Mapping[str, int], count: int, generator: np.random.Generator
+) -> dict[str, int]:
+    """Gives each person the fold with the fewest photos of the stratum, then with the fewest photos at all."""
+    of: dict[str, int] = {}
+    totals = [0] * count
+    # Large strata first: the small ones then even out what the large ones left over.
+    largest = sorted(groups, key=lambda key: (-sum(weights[person] for person in groups[key]), key))
+    for stratum in largest:
+        mine = [0] * count
+        ties = [int(number) for number in generator.permutation(count)]
+        for person in sorted(groups[stratum], key=lambda name: -weights[name]):
+            fold = min(range(count), key=lambda item: (mine[item], totals[item], ties[item]))
+            of[person] = fold
+            mine[fold] += weights[person]
+            totals[fold] += weights[person]
+    return of
+
+
+def _hold_out(groups: Mapping[Stratum, Sequence[str]], share: float) -> dict[str, int]:
+    """Fold 0 for a share of every stratum, in whole persons by the largest remainder; `TRAINED` for the others."""
+    persons = sum(len(group) for group in groups.values())
+    wanted = min(max(round(share * persons), 1), persons - 1)
+    quotas = {stratum: wanted * len(group) / persons for stratum, group in groups.items()}
+    seats = {stratum: int(quota) for stratum, quota in quotas.items()}
+    by_remainder = sorted(quotas, key=lambda key: (seats[key] - quotas[key], key))
+    for stratum in by_remainder[: wanted - sum(seats.values())]:
+        seats[stratum] += 1
+    return {
+        person: 0 if place < seats[stratum] else TRAINED
+        for stratum, group in groups.items()
+        for place, person in enumerate(group)
+    }

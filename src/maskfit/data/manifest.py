@@ -1,0 +1,203 @@
+"""The CSV manifest: `path,person,mask,gender,age`, one row for each photo.
+
+Only the path is required. A label column is any attribute of the scheme; a photo may know all of its labels, some or
+none. Names of columns are the same in upper and lower case:
+
+- the path: one of `PATH_COLUMNS`, relative to the manifest's folder, or absolute;
+- `person` (or `person_id`): whoever is on it. Where it is empty, a photo that lies in a folder of the competition's
+  pattern belongs to that folder, any other photo stands for itself;
+- an attribute's name (`mask`, `gender`, `age`): a value; for age the years;
+- an attribute's name with `_band` or `_group` (`age_band`, `agegroup`), where it has bands: a band by name or code
+  0, 1, 2. A number in the column `age` itself is always years: 2 is a child, never a band;
+- `class`, `ans` or `label`: the class number of the scheme (0 to 17), which gives every attribute at once.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from maskfit.data.layout import FOLDER
+from maskfit.data.photo import Photo, PhotoSet, read_band, read_label
+from maskfit.data.problems import Problem, refuse_fatal
+from maskfit.errors import DataError, LabelError
+from maskfit.files import read_csv
+from maskfit.labels import UNKNOWN, Attribute, Scheme
+
+PATH_COLUMNS = (
+    "path", "img_path", "image_path", "file_path", "filepath", "imageid", "image_id", "filename", "file_name", "image",
+    "img", "file", "photo",
+)  # fmt: skip
+PERSON_COLUMNS = ("person", "person_id")
+CLASS_COLUMNS = ("class", "ans", "label")
+BAND_ENDINGS = ("_band", "band", "_group", "group")
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Which column of the file, by its own spelling, holds what; empty where none does."""
+
+    path: str
+    person: str
+    number: str
+    labels: dict[str, str]
+    bands: dict[str, str]
+
+
+def read_manifest(path: Path, scheme: Scheme) -> PhotoSet:
+    """The photos of a CSV manifest in the order of its rows.
+
+    Raises:
+        DataError: It is no such CSV, or rows are wrong; one error names all of them with their row numbers.
+    """
+    found, problems = scan_manifest(path, scheme)
+    refuse_fatal(problems, path)
+    return found
+
+
+def scan_manifest(path: Path, scheme: Scheme) -> tuple[PhotoSet, list[Problem]]:
+    """The photos of the good rows and everything that is wrong with the others.
+
+    Args:
+        path: The CSV; its folder is the root of the set.
+        scheme: Its attributes are the label columns that are read.
+    """
+    root = path.parent
+    try:
+        rows = read_csv(path, ())
+        columns, problems = _find_columns(list(rows[0]) if rows else [], scheme)
+    except DataError as error:
+        problem = Problem("fatal", "manifest", error.where or str(path), error.what, error.fix or "mend the file")
+        return PhotoSet(root, ()), [problem]
+    if columns is None:
+        return PhotoSet(root, ()), problems
+    photos: list[Photo] = []
+    first_rows: dict[str, int] = {}
+    for number, row in enumerate(rows, start=2):
+        mistakes: list[tuple[str, str]] = []
+        file = _find_file(row[columns.path], root, mistakes)
+        labels = _read_labels(row, columns, scheme, mistakes)
+        if file is not None:
+            key = os.path.abspath(file)
+            first = first_rows.setdefault(key, number)
+            if first != number:
+                mistakes.append((f"{row[columns.path]} stands in row {first} already", "keep one of the two rows"))
+        problems += [Problem("fatal", "manifest row", f"row {number}", what, fix) for what, fix in mistakes]
+        if file is not None and not mistakes:
+            photos.append(_make_photo(file, row[columns.path], root, row.get(columns.person, ""), labels))
+    return PhotoSet(root, tuple(photos)), problems
+
+
+def _find_columns(header: list[str], scheme: Scheme) -> tuple[_Columns | None, list[Problem]]:
+    """What each column is for; None, and a fatal problem, where there are no rows or no path column."""
+    given = {name.casefold(): name for name in header}
+    path = next((given[name] for name in PATH_COLUMNS if name in given), None)
+    problem = None
+    if not header:
+        problem = ("there are no rows", "write a header and one row for each photo")
+    elif len(given) < len(header):
+        problem = ("two columns differ only in upper and lower case", "rename one of them")
+    elif path is None:
+        problem = (f"no column holds the path; there are {', '.join(header[:12])}", "call the column `path`")
+    if problem or path is None:
+        return None, [Problem("fatal", "manifest", "row 1", *(problem or ("", "")))]
+    labels = {name: given[name.casefold()] for name in scheme.names if name.casefold() in given}
+    bands = {
+        attribute.name: given[attribute.name.casefold() + ending]
+        for attribute in scheme.attributes
+        for ending in BAND_ENDINGS
+        if attribute.edges and attribute.name.casefold() + ending in given
+    }
+    taken = {path, *labels.values(), *bands.values()}
+    # A scheme may have an attribute called "label"; then that column is the attribute, not a class number.
+    number = next((given[name] for name in CLASS_COLUMNS if name in given and given[name] not in taken), "")
+    person = next((given[name] for name in PERSON_COLUMNS if name in given and given[name] not in taken), "")
+    unread = [name for name in header if name not in {*taken, number, person}]
+    notes = []
+    if unread:
+        what = f"not read: {', '.join(unread)}; label columns of this scheme are {', '.join(scheme.names)}"
+        notes.append(Problem("note", "columns", "row 1", what, "rename a column that was meant as a label"))
+    return _Columns(path, person, number, labels, bands), notes
+
+
+def _find_file(cell: str, root: Path, mistakes: list[tuple[str, str]]) -> Path | None:
+    """The file of a path cell; None, and a mistake noted, where there is none."""
+    if not cell:
+        mistakes.append(("the path is empty", "name the photo, or delete the row"))
+        return None
+    # A table written on Windows has backslashes; a file that really has one in its name is found first.
+    for text in (cell, cell.replace("\\", "/")):
+        file = root / text
+        if os.path.isfile(file):
+            return file
+    if os.path.isdir(root / cell):
+        mistakes.append((f"{cell} is a folder", "name one photo a row, or give the folder in place of this CSV"))
+    else:
+        mistakes.append((f"{cell} does not exist", f"paths are absolute, or relative to {root.resolve()}"))
+    return None
+
+
+def _read_labels(
+    row: dict[str, str], columns: _Columns, scheme: Scheme, mistakes: list[tuple[str, str]]
+) -> dict[str, str | float]:
+    """The labels of a row: the number of years before the band, the attribute's own column before the class number."""
+    labels: dict[str, str | float] = {}
+    for attribute in scheme.attributes:
+        claims: list[str | float] = []
+        try:
+            if text := row.get(columns.labels.get(attribute.name, ""), ""):
+                claims.append(read_label(attribute, text))
+            if text := row.get(columns.bands.get(attribute.name, ""), ""):
+                claims.append(read_band(attribute, text))
+        except LabelError as error:
+            mistakes.append((str(error), "correct the cell, or leave it empty"))
+            continue
+        if claims:
+            labels[attribute.name] = claims[0]
+            _compare(attribute, claims, mistakes)
+    if text := row.get(columns.number, ""):
+        try:
+            decoded = _read_class(text, scheme.official())
+        except LabelError as error:
+            mistakes.append((str(error), "correct the cell, or leave it empty"))
+            return labels
+        for name, value in decoded.items():
+            _compare(scheme[name], [labels.setdefault(name, value), value], mistakes)
+    return labels
+
+
+def _read_class(text: str, scheme: Scheme) -> dict[str, str | float]:
+    """Every attribute's value from a class number. `3.0` is read too: so pandas writes a column with gaps."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -0.5
+    if not number.is_integer() or not 0 <= number < scheme.classes:
+        raise LabelError(f"'{text}' is no class number 0 to {scheme.classes - 1}")
+    codes = scheme.to_codes([int(number)])[0]
+    return {item.name: item.values[code] for item, code in zip(scheme.attributes, codes, strict=True)}
+
+
+def _compare(attribute: Attribute, claims: list[str | float], mistakes: list[tuple[str, str]]) -> None:
+    """Notes a mistake where two cells of a row say different things of one attribute, judged by its official values."""
+    if len({_to_official(attribute, claim) for claim in claims} - {UNKNOWN}) > 1:
+        said = " and ".join(str(claim) for claim in claims)
+        mistakes.append((f"two cells disagree about {attribute.name}: {said}", "empty the wrong one"))
+
+
+def _to_official(attribute: Attribute, value: str | float) -> int:
+    """The official code of a value that may be the attribute's own (a decade) or an official one (a band of three)."""
+    code = attribute.encode(value)
+    return attribute.official().encode(value) if code == UNKNOWN else int(attribute.folding()[code])
+
+
+def _make_photo(file: Path, cell: str, root: Path, person: str, labels: dict[str, str | float]) -> Photo:
+    name = PurePosixPath(os.path.relpath(file, root)).as_posix()
+    if os.path.isabs(cell) and name.startswith("../"):
+        name = file.as_posix()
+    if not person:
+        # Without this, the seven photos of one person would count as seven people and leak across a split.
+        folder = file.parent.name
+        person = folder if FOLDER.fullmatch(folder) else name
+    return Photo(file, name, person, labels)

@@ -1,0 +1,108 @@
+"""The one evaluation transform: what a network sees of a photo, exactly, in numpy and Pillow.
+
+Validation, prediction, service, page, camera and export all build it from the same few facts, which the model file
+holds. It has two halves: `Framing` cuts and shrinks a decoded photo to 8-bit pixels, which the store keeps; `Normalising`
+turns them into the network's numbers.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from maskfit.data.crops import CROPS, Crop
+from maskfit.parts import Part, build
+
+Frames = NDArray[np.uint8]
+"""Photos as the store keeps them: (photos, height, width, 3)."""
+
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC, "box": Image.Resampling.BOX}
+"""Filters for shrinking; Pillow widens each with the scale, so none of them aliases."""
+
+Filter = Literal["bilinear", "bicubic", "box"]
+Pixels = Annotated[int, Field(ge=8, le=4096)]
+Channel = tuple[float, float, float]
+
+
+class Framing(BaseModel):
+    """Cuts the face from a photo and shrinks it, in one resampling step.
+
+    Attributes:
+        crop: A name of `crops.CROPS` with its options.
+        size: (height, width) of the result in pixels.
+        filter: A name of `FILTERS`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    crop: Part = Part.of("centre")
+    size: tuple[Pixels, Pixels] = (224, 224)
+    filter: Filter = "bilinear"
+
+    @cached_property
+    def _crop(self) -> Crop:
+        crop: Crop = build(CROPS, self.crop)
+        return crop
+
+    def frame(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A photo (height, width, 3) of any size as pixels of this framing's size, (height, width, 3)."""
+        height, width = self.size
+        box = self._crop.box(photo, width / height)
+        image = Image.fromarray(photo).resize((width, height), FILTERS[self.filter], box=box)
+        return np.asarray(image, dtype=np.uint8)
+
+    def scaled(self, scale: float) -> Framing:
+        """The same framing with each side `scale` times as long, rounded: what augmentation takes its crops from."""
+        height, width = (round(side * scale) for side in self.size)
+        return self.model_copy(update={"size": (height, width)})
+
+
+class Normalising(BaseModel):
+    """Turns 8-bit pixels into what the network was trained on: (pixel / 255 - mean) / std, for each channel.
+
+    Attributes:
+        mean: Of red, green and blue, in 0 to 1.
+        std: The same, above 0.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: Channel = (0.485, 0.456, 0.406)
+    std: tuple[
+        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
+    ] = (0.229, 0.224, 0.225)  # fmt: skip
+
+    def scale_and_shift(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The same as one multiplication and one addition: pixel * scale + shift, three numbers each.
+
+        The training loop uses these numbers too, so that both give the same floats.
+        """
+        std = np.array(self.std)
+        return (1 / (255 * std)).astype(np.float32), (-np.array(self.mean) / std).astype(np.float32)
+
+    def normalise(self, frames: Frames) -> NDArray[np.float32]:
+        """Frames (photos, height, width, 3) as network input (photos, 3, height, width)."""
+        scale, shift = self.scale_and_shift()
+        planes = np.empty((len(frames), 3, *frames.shape[1:3]), dtype=np.float32)
+        for channel in range(3):
+            np.multiply(frames[..., channel], scale[channel], out=planes[:, channel], dtype=np.float32)
+            planes[:, channel] += shift[channel]
+        return planes
+
+
+class Preprocessing(BaseModel):
+    """Everything between a decoded photo and the network; this is what a model file records."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    framing: Framing = Framing()
+    normalising: Normalising = Normalising()
+
+    def __call__(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """One decoded photo (height, width, 3) as network input (1, 3, height, width)."""
+        return self.normalising.normalise(self.framing.frame(photo)[None])

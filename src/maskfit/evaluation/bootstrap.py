@@ -1,0 +1,84 @@
+"""Intervals: how far a score would move with other persons, by drawing persons with replacement (the bootstrap)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from maskfit.evaluation.metrics import METRICS, Metric, Tally, counted, tally
+from maskfit.labels import Floats
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number and the range it may as well have had with other persons of the same kind."""
+
+    value: float
+    low: float
+    high: float
+    level: float = 0.95
+
+    def to_dict(self) -> dict[str, float]:
+        """As JSON takes it."""
+        return {"value": self.value, "low": self.low, "high": self.high, "level": self.level}
+
+    @classmethod
+    def around(cls, value: float, drawn: Floats, level: float = 0.95) -> Interval:
+        """The percentile interval of what was drawn, shape (draws,); NaN, where nothing could be said, is left out."""
+        tail = (1 - level) / 2
+        said = drawn[~np.isnan(drawn)]
+        low, high = np.quantile(said, [tail, 1 - tail]) if len(said) else (value, value)
+        return cls(float(value), float(low), float(high), level)
+
+
+def interval(
+    metric: str | Metric, truth: ArrayLike, answers: ArrayLike, persons: ArrayLike, *,
+    classes: int, draws: int = 1000, seed: int = 0, level: float = 0.95,
+) -> Interval:  # fmt: skip
+    """The percentile bootstrap interval of a metric over persons; see `resample`.
+
+    Args:
+        metric: A name in `METRICS`, or a function of a tally.
+        truth: (photos,) class numbers; photos with `UNKNOWN` are left out.
+        answers: (photos,) class numbers.
+        persons: (photos,) who is on each photo.
+        classes: How many classes there are.
+        draws: How many sets are drawn.
+        seed: The same seed gives the same interval.
+        level: The share of draws inside.
+
+    Raises:
+        DataError: No photo has a known truth, or the lengths differ.
+        LabelError: A number is not a class.
+    """
+    measure = METRICS[metric] if isinstance(metric, str) else metric
+    whole = measure(counted(truth, answers, classes))
+    drawn = resample(truth, answers, persons, classes=classes, draws=draws, seed=seed)
+    return Interval.around(float(whole), measure(drawn), level)
+
+
+def resample(
+    truth: ArrayLike, answers: ArrayLike, persons: ArrayLike, *, classes: int, draws: int = 1000, seed: int = 0
+) -> Tally:
+    """The counts (draws, classes) of sets of as many persons, drawn with replacement.
+
+    A person's photos look alike and are right or wrong together. Drawing photos would take seven pictures of one
+    person for seven witnesses, and intervals would be too narrow; so whole persons are drawn.
+
+    Raises:
+        DataError: No photo has a known truth, or the lengths differ.
+        LabelError: A number is not a class.
+    """
+    counted(truth, answers, classes)
+    groups = tally(truth, answers, classes, persons)
+    count = len(groups.hits)
+    generator = np.random.default_rng(seed)
+    even, block = np.full(count, 1 / count), max(1, 10_000_000 // count)
+    parts = []
+    for start in range(0, draws, block):
+        # How often each person stands in each draw; the draws' counts are then one product of matrices.
+        times = generator.multinomial(count, even, size=min(block, draws - start)).astype(np.float64)
+        parts.append([times @ part for part in groups])
+    return Tally(*(np.concatenate(column) for column in zip(*parts, strict=True)))

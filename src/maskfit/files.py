@@ -1,0 +1,118 @@
+"""Files that are written whole or not at all: under a temporary name beside the target, then renamed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from maskfit.errors import DataError, MaskfitError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary path in the folder of `path`; on leaving without an error it takes the place of `path`.
+
+    The folder is made where it is missing. A reader sees the old file or the new one, never half of either.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # mkstemp makes files for the owner alone; what a user's own umask gives is wanted here.
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Writes `text` as UTF-8 and returns the path."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """Writes `value` as indented JSON. NaN and infinities, which JSON does not know, are refused."""
+    return write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+    """Writes a CSV with a header row and `\\n` line ends."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+    return Path(path)
+
+
+def read_csv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
+    """Reads a CSV with a header into one mapping a row; values are stripped, a missing cell is "".
+
+    A byte order mark is taken off and empty lines are left out, so that item `i` is row `i + 2` of a spreadsheet.
+
+    Raises:
+        DataError: The file is missing, is no text, lacks a required column, or a row has too many cells.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError("there is no such file", where=path, fix="check the path") from None
+    except IsADirectoryError:
+        raise DataError("this is a folder, not a CSV file", where=path, fix="name the file in it") from None
+    except UnicodeDecodeError:
+        raise DataError("this is no text file in UTF-8", where=path, fix="save it as CSV in UTF-8") from None
+    try:
+        # Without strict=True a stray quote swallows the rest of the file into one cell, unseen.
+        reader = csv.reader(text.splitlines(keepends=True), strict=True)
+        rows = [row for row in reader if row]
+    except csv.Error as error:
+        raise DataError(f"this is no CSV: {error}", where=path, fix="save it as comma-separated text") from None
+    header = [name.strip() for name in rows[0]] if rows else []
+    missing = [name for name in required if name not in header]
+    if missing:
+        found = ", ".join(header[:12]) or "nothing"
+        raise DataError(
+            f"column {', '.join(missing)} is missing; the first row holds {found}",
+            where=path,
+            fix=f"the first row must name the columns {', '.join(required)}",
+        )
+    if len(set(header)) < len(header):
+        raise DataError("a column name stands twice in the first row", where=path, fix="rename one of them")
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) > len(header):
+            raise DataError(
+                f"row {number} has {len(row)} cells, the first row has {len(header)}",
+                where=path,
+                fix="put cells that hold a comma into quotes",
+            )
+    return [
+        dict(zip(header, [cell.strip() for cell in row] + [""] * (len(header) - len(row)), strict=True))
+        for row in rows[1:]
+    ]
+
+
+def read_json(path: Path) -> Any:
+    """Reads JSON.
+
+    Raises:
+        MaskfitError: The file is missing or is no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MaskfitError("there is no such file", where=path, fix="check the path") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise MaskfitError(f"this is no JSON: {error}", where=path, fix="restore the file or make it anew") from None

@@ -1,0 +1,170 @@
+"""The predictor: photos in, probabilities out, through the evaluation transform that each model file records."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskfit.data.decoding import decode
+from maskfit.data.photo import Photo
+from maskfit.data.transforms import Frames, Framing
+from maskfit.errors import DataError, PhotoError, nearest, several
+from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.inference.members import Member, open_members
+from maskfit.inference.views import VIEWS
+from maskfit.inference.voting import vote
+from maskfit.labels import Floats, Scheme, answer
+
+Progress = Callable[[int, int], None]
+Source = Photo | Path | str | NDArray[np.uint8]
+"""A photo, its path, or its pixels (height, width, 3), upright RGB."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was answered.
+
+    Attributes:
+        scheme: What the answers are about.
+        table: The vote of all members and views, in the order of the photos.
+        members: Each member's own probabilities, (photos, classes), its views averaged.
+        unreadable: Photos that were set aside, by name, and why.
+    """
+
+    scheme: Scheme
+    table: ProbabilityTable
+    members: dict[str, Floats]
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[tuple[str, str, float]]:
+        """Name, answer in words, and its probability, photo by photo."""
+        for name, number, share in zip(self.table.names, self.table.classes, self.table.confidence, strict=True):
+            yield name, self.scheme.describe(int(number)), float(share)
+
+
+class Predictor:
+    """Answers for photos with one model or many; each photo is decoded once, however many look at it.
+
+    Args:
+        members: The models.
+        views: A name of `views.VIEWS`.
+        vote: A name of `voting.VOTES` that needs no weights.
+        batch_size: Photos that a network sees at once.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], *, views: str = "original", vote: str = "arithmetic", batch_size: int = 32
+    ) -> None:
+        if views not in VIEWS:
+            raise DataError(f"there are no views '{views}'; {nearest(views, VIEWS)}")
+        self.members = list(members)
+        self.views = VIEWS[views]
+        self.vote = vote
+        self.batch_size = batch_size
+        self.scheme = self.members[0].official
+        self._framings = list(dict.fromkeys(member.engine.facts.preprocessing.framing for member in self.members))
+
+    @classmethod
+    def load(
+        cls,
+        *sources: str | Path,
+        views: str = "original",
+        vote: str = "arithmetic",
+        batch_size: int = 32,
+        threads: int | None = None,
+    ) -> Self:
+        """Opens model files and run folders.
+
+        Raises:
+            ModelFileError: One is no model, or two answer different questions.
+            MissingExtraError: One needs torch, which is not installed.
+        """
+        return cls(open_members(sources, threads), views=views, vote=vote, batch_size=batch_size)
+
+    def predict(
+        self, photos: Sequence[Source], *, set_aside: bool = False, progress: Progress | None = None
+    ) -> Prediction:
+        """Answers for photos, in their order.
+
+        Args:
+            photos: What to look at; names must differ.
+            set_aside: Leave out and report photos that cannot be read. Otherwise they are an error, since a
+                submission must have every row.
+            progress: Called with (photos done, photos).
+
+        Raises:
+            DataError: Photos cannot be read, all of them named; or none can.
+        """
+        named = [_named(photo, place) for place, photo in enumerate(photos)]
+        names: list[str] = []
+        unreadable: dict[str, str] = {}
+        rows: dict[str, list[Floats]] = {member.name: [] for member in self.members}
+        done = 0
+        for batch in self._framed(named):
+            good = [(name, frames) for name, frames in batch if not isinstance(frames, str)]
+            unreadable |= {name: reason for name, reason in batch if isinstance(reason, str)}
+            # Once a row is lost the answer is an error: go on only to name every photo that cannot be read.
+            if good and (set_aside or not unreadable):
+                stacks = [np.stack([frames[place] for _, frames in good]) for place in range(len(self._framings))]
+                for member in self.members:
+                    rows[member.name].append(self._answer(member, stacks))
+                names += [name for name, _ in good]
+            done += len(batch)
+            if progress:
+                progress(done, len(named))
+        if unreadable and (not set_aside or not names):
+            lines = [f"{name}: {reason}" for name, reason in unreadable.items()]
+            raise DataError(
+                f"{len(lines)} photos cannot be read:\n{several(lines)}", fix="mend or replace these photos"
+            )
+        if not names:
+            raise DataError("there are no photos to look at", fix="check the folder or the list")
+        each = {name: np.concatenate(parts) for name, parts in rows.items()}
+        together = vote(self.vote, list(each.values()), scheme=self.scheme)
+        return Prediction(self.scheme, ProbabilityTable(tuple(names), together), each, unreadable)
+
+    def _answer(self, member: Member, stacks: Sequence[Frames]) -> Floats:
+        """One member's probabilities for a batch, the mean over the views."""
+        facts = member.engine.facts
+        frames = stacks[self._framings.index(facts.preprocessing.framing)]
+        photos = facts.preprocessing.normalising.normalise(frames)
+        seen = [answer(facts.scheme, member.engine.logits(view(photos))) for view in self.views]
+        return np.asarray(np.mean(seen, axis=0))
+
+    def _framed(self, named: Sequence[tuple[str, Source]]) -> Iterator[list[tuple[str, list[NDArray[np.uint8]] | str]]]:
+        """Batches of (name, the photo in each framing or why it cannot be read), decoded ahead of the network."""
+        starts = range(0, len(named), self.batch_size)
+        with ThreadPoolExecutor() as pool:
+            waiting: deque[list[Future[tuple[str, list[NDArray[np.uint8]] | str]]]] = deque()
+            for start in starts:
+                batch = named[start : start + self.batch_size]
+                waiting.append([pool.submit(_frame, name, photo, self._framings) for name, photo in batch])
+                # Two batches ahead keep the network busy; more would only hold memory.
+                if len(waiting) > 2:
+                    yield [future.result() for future in waiting.popleft()]
+            while waiting:
+                yield [future.result() for future in waiting.popleft()]
+
+
+def _named(photo: Source, place: int) -> tuple[str, Source]:
+    if isinstance(photo, Photo):
+        return photo.name, photo
+    return (f"photo {place}", photo) if isinstance(photo, np.ndarray) else (str(photo), photo)
+
+
+def _frame(name: str, photo: Source, framings: Sequence[Framing]) -> tuple[str, list[NDArray[np.uint8]] | str]:
+    try:
+        if isinstance(photo, np.ndarray):
+            pixels = photo
+        else:
+            pixels = decode(photo.path if isinstance(photo, Photo) else Path(photo))
+        return name, [framing.frame(pixels) for framing in framings]
+    except PhotoError as error:
+        return name, error.what

@@ -1,0 +1,337 @@
+"""The label algebra: attributes, their values, and one class number for a combination of them.
+
+A scheme is an ordered list of attributes; the class number is their mixed radix, the first attribute counting most. For
+mask x gender x age that is the competition's `class = 6*mask + 3*gender + age`. Another scheme (mask alone, decades of
+age, glasses x beard) is other data for the same code: this file is the only place that holds such numbers.
+
+A label may be unknown. As a code that is `UNKNOWN`; as a target it is the set of all values, so that a photo of which
+only the mask state is known allows six of the eighteen classes. Losses and scores follow from these sets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from maskfit.errors import LabelError, nearest
+
+UNKNOWN = -1
+"""The code of a value that nobody wrote down."""
+
+JOINT = "joint"
+"""The name of a head that answers with one class number for all attributes; no attribute may bear it."""
+
+Labels = Mapping[str, str | float]
+"""What is known of one photo: attribute name to a value's name, or to a number (years) where it has bands."""
+
+Codes = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Short = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+def as_number(value: str | float) -> float | None:
+    """A finite number, or None where the value is no number at all."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+class Attribute(BaseModel):
+    """One thing to read from a photo, and the values it can have.
+
+    Attributes:
+        name: Its column in a manifest, and the name of its head.
+        values: Names of the values in the order of their codes.
+        words: The same for people; the names where left out.
+        aliases: Other spellings, each with the value it stands for; upper and lower case are the same.
+        edges: For a number in bands: value `i` holds numbers in [edges[i-1], edges[i]), the outer bands open.
+        span: The least and greatest number that can be meant; anything outside is a mistake.
+        coarse: For each value the name of the coarser value it is scored as; empty where it is scored as itself.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Short
+    values: tuple[Short, ...] = Field(min_length=2, max_length=1000)
+    words: tuple[Short, ...] = ()
+    aliases: dict[Short, Short] = Field(default_factory=dict)
+    edges: tuple[float, ...] = ()
+    span: tuple[float, float] | None = None
+    coarse: tuple[Short, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.name == JOINT:
+            raise ValueError(f"an attribute cannot be called '{JOINT}': that is the head for all of them together")
+        if len(set(self.values)) < len(self.values):
+            raise ValueError(f"attribute '{self.name}' names a value twice")
+        for field in ("words", "coarse"):
+            if len(getattr(self, field)) not in (0, len(self.values)):
+                raise ValueError(f"attribute '{self.name}' needs one entry in '{field}' for each value, or none")
+        if self.edges and (len(self.edges) != len(self.values) - 1 or list(self.edges) != sorted(set(self.edges))):
+            raise ValueError(f"attribute '{self.name}' needs {len(self.values) - 1} rising edges for its values")
+        runs = [name for name, before in zip(self.coarse, ("", *self.coarse), strict=False) if name != before]
+        if len(set(runs)) < len(runs):
+            raise ValueError(f"attribute '{self.name}': values with the same coarse value must stand side by side")
+        strange = [value for value in self.aliases.values() if value not in self.values]
+        if strange:
+            raise ValueError(f"attribute '{self.name}' has an alias for '{strange[0]}', which is none of its values")
+        return self
+
+    @cached_property
+    def _spellings(self) -> dict[str, int]:
+        """Every accepted spelling in lower case to its code; a value's own name wins over an alias."""
+        spellings = {alias.casefold(): self.values.index(value) for alias, value in self.aliases.items()}
+        spellings |= {word.casefold(): code for code, word in enumerate(self.words)}
+        if not self.edges:
+            spellings |= {str(code): code for code in range(len(self.values))}
+        return spellings | {value.casefold(): code for code, value in enumerate(self.values)}
+
+    def encode(self, value: str | float | None) -> int:
+        """The code of a value: its place among the values, or `UNKNOWN` for None and "".
+
+        Args:
+            value: A value's name, alias or word; its code as text where the attribute has no bands; a number, or a
+                number as text, where it has bands. A coarse value's name is unknown where several values share it.
+
+        Raises:
+            LabelError: The value is none of the attribute's, or a number outside of its span.
+        """
+        if value is None or value == "":
+            return UNKNOWN
+        number = as_number(value) if self.edges else None
+        if number is not None:
+            return self._band(number)
+        text = str(value).strip().casefold()
+        if text in self._spellings:
+            return self._spellings[text]
+        fine = [code for code, name in enumerate(self.coarse) if name.casefold() == text]
+        if fine:
+            return fine[0] if len(fine) == 1 else UNKNOWN
+        hint = nearest(str(value), self.values) + (" or a number" if self.edges else "")
+        raise LabelError(f"'{value}' is no value of {self.name}; {hint}")
+
+    def _band(self, number: float) -> int:
+        low, high = self.span or (-math.inf, math.inf)
+        if not low <= number <= high:
+            raise LabelError(f"{self.name} {number:g} is not in {low:g} to {high:g}")
+        return int(np.searchsorted(self.edges, number, side="right"))
+
+    def word(self, code: int) -> str:
+        """The value for people: "worn wrongly"; "unknown" for `UNKNOWN`."""
+        if code == UNKNOWN:
+            return "unknown"
+        return (self.words or self.values)[code]
+
+    def official(self) -> Attribute:
+        """The attribute that this one is scored as: itself, or its coarse values in order."""
+        if not self.coarse:
+            return self
+        values = tuple(dict.fromkeys(self.coarse))
+        edges = [edge for edge, before, after in zip(self.edges, self.coarse, self.coarse[1:], strict=False)
+                 if before != after]  # fmt: skip
+        return Attribute(name=self.name, values=values, edges=tuple(edges), span=self.span)
+
+    def folding(self) -> NDArray[np.int64]:
+        """For each value the code of the official value it counts as."""
+        values = list(dict.fromkeys(self.coarse or self.values))
+        return np.array([values.index(name) for name in (self.coarse or self.values)])
+
+
+class Scheme(BaseModel):
+    """An ordered list of attributes, and the class number of a combination of their values.
+
+    Arrays of codes have one column for each attribute; arrays of probabilities one column for each class.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attributes: tuple[Attribute, ...] = Field(min_length=1, max_length=16)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.names)) < len(self.names):
+            raise ValueError("two attributes bear the same name")
+        if self.classes > 100_000:
+            raise ValueError(f"{self.classes} classes are more than 100,000")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The attributes' names in order."""
+        return tuple(attribute.name for attribute in self.attributes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many values each attribute has."""
+        return tuple(len(attribute.values) for attribute in self.attributes)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many values each attribute has, by name: the sizes of their heads."""
+        return dict(zip(self.names, self.shape, strict=True))
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return math.prod(self.shape)
+
+    def __getitem__(self, name: str) -> Attribute:
+        for attribute in self.attributes:
+            if attribute.name == name:
+                return attribute
+        raise LabelError(f"there is no attribute '{name}'; {nearest(name, self.names)}")
+
+    def encode(self, labels: Labels) -> tuple[int, ...]:
+        """One code for each attribute; what the labels do not say is `UNKNOWN`. Other labels are passed over."""
+        return tuple(attribute.encode(labels.get(attribute.name)) for attribute in self.attributes)
+
+    def encode_all(self, labels: Iterable[Labels]) -> Codes:
+        """The codes of many photos, shape (photos, attributes)."""
+        rows = [self.encode(item) for item in labels]
+        return np.array(rows, dtype=np.int64).reshape(len(rows), len(self.attributes))
+
+    def to_class(self, codes: Codes | Sequence[Sequence[int]]) -> Codes:
+        """The class number of each row of codes, shape (photos,); `UNKNOWN` where any attribute is.
+
+        Raises:
+            LabelError: A code is none of its attribute's.
+        """
+        array = np.asarray(codes, dtype=np.int64).reshape(-1, len(self.attributes))
+        if (array < UNKNOWN).any() or (array >= np.array(self.shape)).any():
+            raise LabelError(f"a code is out of range for {dict(self.sizes)}")
+        known = (array != UNKNOWN).all(axis=1)
+        classes = np.full(len(array), UNKNOWN, dtype=np.int64)
+        classes[known] = np.ravel_multi_index(tuple(array[known].T), self.shape)
+        return classes
+
+    def to_codes(self, classes: Codes | Sequence[int]) -> Codes:
+        """The codes of each class number, shape (photos, attributes); a class `UNKNOWN` gives unknown codes.
+
+        Raises:
+            LabelError: A class number is not in 0 to `classes` - 1.
+        """
+        array = np.asarray(classes, dtype=np.int64).reshape(-1)
+        if (array < UNKNOWN).any() or (array >= self.classes).any():
+            raise LabelError(f"a class is not in 0 to {self.classes - 1}")
+        known = array != UNKNOWN
+        codes = np.full((len(array), len(self.attributes)), UNKNOWN, dtype=np.int64)
+        codes[known] = np.stack(np.unravel_index(array[known], self.shape), axis=1)
+        return codes
+
+    def describe(self, number: int) -> str:
+        """A class for people: "worn wrongly, female, 30-59"."""
+        codes = self.to_codes([number])[0]
+        words = (attribute.word(code) for attribute, code in zip(self.attributes, codes, strict=True))
+        return ", ".join(words)
+
+    def allowed(self, codes: Codes, head: str) -> NDArray[np.bool_]:
+        """The values that a photo's label leaves possible for one head.
+
+        Args:
+            codes: (photos, attributes).
+            head: An attribute, or `JOINT` for all of them together.
+
+        Returns:
+            (photos, values or classes). One True where all is known, all True where nothing is.
+        """
+        if head != JOINT:
+            size = self.sizes[self[head].name]
+            column = codes[:, self.names.index(head)]
+            return np.asarray((column[:, None] == np.arange(size)) | (column == UNKNOWN)[:, None], dtype=np.bool_)
+        every = self.to_codes(np.arange(self.classes))
+        fits = (codes[:, None, :] == every[None]) | (codes[:, None, :] == UNKNOWN)
+        return np.asarray(fits.all(axis=2), dtype=np.bool_)
+
+    def join(self, heads: Mapping[str, NDArray[np.floating]]) -> Floats:
+        """Probabilities of every class from the probabilities of each head, rows summing to 1.
+
+        Args:
+            heads: `JOINT` to (photos, classes), or each attribute to (photos, values). Separate heads are multiplied,
+                so that a combination never seen in training still gets its share.
+
+        Raises:
+            LabelError: A head is missing, or its width is not the scheme's.
+        """
+        if JOINT in heads:
+            joint = np.asarray(heads[JOINT], dtype=np.float64)
+        else:
+            missing = [name for name in self.names if name not in heads]
+            if missing:
+                raise LabelError(f"no head answers for {', '.join(missing)}")
+            joint = np.ones((len(heads[self.names[0]]), 1))
+            for name in self.names:
+                values = np.asarray(heads[name], dtype=np.float64)
+                joint = (joint[:, :, None] * values[:, None, :]).reshape(len(values), -1)
+        if joint.ndim != 2 or joint.shape[1] != self.classes:
+            raise LabelError(f"probabilities of shape {joint.shape} do not fit {self.classes} classes")
+        return joint
+
+    def marginals(self, probabilities: NDArray[np.floating]) -> dict[str, Floats]:
+        """What probabilities (photos, classes) say of each attribute alone: name to (photos, values)."""
+        cube = np.asarray(probabilities, dtype=np.float64).reshape(len(probabilities), *self.shape)
+        axes = range(1, len(self.shape) + 1)
+        return {
+            name: cube.sum(axis=tuple(axis for axis in axes if axis != own))
+            for own, name in enumerate(self.names, start=1)
+        }
+
+    def official(self) -> Scheme:
+        """The scheme that answers are scored on: every attribute with its coarse values."""
+        return Scheme(attributes=tuple(attribute.official() for attribute in self.attributes))
+
+    def fold(self, probabilities: NDArray[np.floating]) -> Floats:
+        """Probabilities (photos, classes) of this scheme as those of `official()`, its classes' shares added up."""
+        cube = np.asarray(probabilities, dtype=np.float64).reshape(len(probabilities), *self.shape)
+        for axis, attribute in enumerate(self.attributes, start=1):
+            if attribute.coarse:
+                folding = attribute.folding()
+                starts = [int(np.argmax(folding == code)) for code in range(folding.max() + 1)]
+                cube = np.add.reduceat(cube, starts, axis=axis)
+        return cube.reshape(len(cube), -1)
+
+
+def softmax(logits: NDArray[np.floating]) -> Floats:
+    """Probabilities from logits along the last axis, in double precision and without overflow."""
+    shifted = np.asarray(logits, dtype=np.float64)
+    shifted = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def answer(scheme: Scheme, logits: Mapping[str, NDArray[np.floating]]) -> Floats:
+    """Official probabilities (photos, official classes) from what a network's heads say, in logits."""
+    return scheme.fold(scheme.join({head: softmax(values) for head, values in logits.items()}))
+
+
+MASK = Attribute(
+    name="mask",
+    values=("wear", "incorrect", "not_wear"),
+    words=("worn", "worn wrongly", "not worn"),
+    aliases={
+        "mask": "wear", "correct": "wear", "incorrect_mask": "incorrect", "wrong": "incorrect",
+        "wrongly": "incorrect", "normal": "not_wear", "none": "not_wear", "bare": "not_wear", "no_mask": "not_wear",
+        "not wear": "not_wear",
+    },
+)  # fmt: skip
+GENDER = Attribute(
+    name="gender", values=("male", "female"), aliases={"m": "male", "f": "female", "man": "male", "woman": "female"}
+)
+AGE = Attribute(name="age", values=("<30", "30-59", ">=60"), edges=(30, 60), span=(0, 120))
+
+SCHEMES: dict[str, Scheme] = {
+    "mask-gender-age": Scheme(attributes=(MASK, GENDER, AGE)),
+    "mask-gender": Scheme(attributes=(MASK, GENDER)),
+    "gender-age": Scheme(attributes=(GENDER, AGE)),
+    "mask": Scheme(attributes=(MASK,)),
+    "gender": Scheme(attributes=(GENDER,)),
+    "age": Scheme(attributes=(AGE,)),
+}
+"""Schemes by name; a recipe may also write one out in full."""

@@ -1,0 +1,230 @@
+"""One file that says everything prediction needs.
+
+`.safetensors` holds weights to train on, `.onnx` a network to run anywhere. Both carry the same facts as JSON in their
+metadata under the key `maskfit`: labels, preprocessing, parts, recipe, scores. Nothing is unpickled, and nothing in a
+file can name code to run: parts are looked up in maskfit's own tables, and weights must have the shapes these give.
+
+Reading the facts needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from maskfit import __version__
+from maskfit.data.crops import CROPS
+from maskfit.data.transforms import Preprocessing
+from maskfit.errors import MissingExtraError, ModelFileError, RecipeError
+from maskfit.files import replacing
+from maskfit.labels import JOINT, Scheme
+from maskfit.parts import Part, find_problems
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from maskfit.models.network import Network
+
+KEY = "maskfit"
+"""The metadata key that makes a weight file a maskfit model."""
+
+FORMAT: Literal[1] = 1
+MOST_FACTS = 4 * 2**20
+"""Bytes of JSON that a file may carry; a real one has a few thousand."""
+MOST_BYTES = 8 * 2**30
+"""Bytes that a model file may have."""
+
+
+class ModelFacts(BaseModel):
+    """What a model file says of its network.
+
+    Attributes:
+        format: The version of these facts.
+        maskfit: The version of maskfit that wrote them.
+        scheme: What the network was trained to tell apart; its `official()` is what is answered.
+        preprocessing: What stands between a decoded photo and the network.
+        backbone, head: The network's parts.
+        heads: What the network's outputs are called: the attributes, or `labels.JOINT`.
+        recipe: The whole recipe, for people and for training on.
+        scores: What was measured on photos of held-out persons.
+        about: One sentence for people.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = FORMAT
+    maskfit: str = __version__
+    scheme: Scheme
+    preprocessing: Preprocessing
+    backbone: Part
+    head: Part
+    heads: tuple[str, ...] = Field(min_length=1, max_length=16)
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    scores: dict[str, float] = Field(default_factory=dict)
+    about: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> ModelFacts:
+        if self.heads not in ((JOINT,), self.scheme.names):
+            raise ValueError(f"heads {self.heads} do not answer for {self.scheme.names}")
+        problems = find_problems(CROPS, self.preprocessing.framing.crop, where="preprocessing.framing.crop")
+        if problems:
+            raise ValueError(problems[0])
+        return self
+
+    def to_metadata(self) -> dict[str, str]:
+        """The facts as a weight file keeps them."""
+        return {KEY: self.model_dump_json()}
+
+
+def read_facts(path: str | Path) -> ModelFacts:
+    """What a model file says of itself; its weights are not read.
+
+    Raises:
+        ModelFileError: The file is missing, is no model file, was made by another program, or is damaged.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        return parse_facts(_safetensors_metadata(path), path)
+    if path.suffix == ".onnx":
+        return parse_facts(open_onnx(path).get_modelmeta().custom_metadata_map, path)
+    _refuse_size(path)
+    raise ModelFileError(
+        f"a model file ends in .safetensors or .onnx, not in '{path.suffix}'",
+        where=path,
+        fix="name a run folder or its best.safetensors; pickled checkpoints can run code and are never opened",
+    )
+
+
+def parse_facts(metadata: Mapping[str, str] | None, path: Path) -> ModelFacts:
+    """The facts in a file's metadata.
+
+    Raises:
+        ModelFileError: They are missing, too large, of a newer format, or no facts.
+    """
+    text = (metadata or {}).get(KEY)
+    if text is None:
+        raise ModelFileError(
+            "this file was not made by maskfit: its metadata say nothing of labels and preprocessing",
+            where=path,
+            fix="start weights go into model.weights=PATH of 'maskfit train'; a model comes out of it",
+        )
+    if len(text) > MOST_FACTS:
+        raise ModelFileError(f"{len(text):,} bytes of metadata are too many", where=path, fix="do not trust this file")
+    try:
+        return ModelFacts.model_validate_json(text)
+    except (ValidationError, RecipeError, RecursionError) as error:
+        reason = (
+            "; ".join(str(item["msg"]) for item in error.errors()[:3]) if isinstance(error, ValidationError) else error
+        )
+        raise ModelFileError(
+            f"its metadata are damaged or from a newer maskfit than {__version__}: {reason}",
+            where=path,
+            fix="pip install --upgrade maskfit, or make the file anew",
+        ) from None
+
+
+def write_model(path: Path, weights: Mapping[str, Tensor], facts: ModelFacts) -> Path:
+    """Writes a `.safetensors` model: weights by name, and the facts beside them."""
+    from safetensors.torch import save_file
+
+    with replacing(path) as temporary:
+        save_file({name: tensor.contiguous().cpu() for name, tensor in weights.items()}, temporary, facts.to_metadata())
+    return path
+
+
+def load_network(path: str | Path) -> tuple[Network, ModelFacts]:
+    """The network of a `.safetensors` model, in evaluation mode, and its facts.
+
+    Raises:
+        ModelFileError: The file is no such model, or its weights are not those of its parts.
+        MissingExtraError: torch is not installed.
+    """
+    facts = read_facts(path)
+    if Path(path).suffix != ".safetensors":
+        raise ModelFileError(
+            "this file holds a network to run, not weights to load",
+            where=path,
+            fix="name the .safetensors it came from",
+        )
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtraError(f"a model with weights ({path})", "train") from None
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from maskfit.models.network import build_network
+
+    try:
+        weights = load_file(path)
+        # Parts from a file may ask for any size. On the meta device they cost nothing, and the file's own weights say
+        # whether that size is real before any memory is taken.
+        with torch.device("meta"):
+            draft = build_network(facts.backbone, facts.head, facts.scheme.sizes)
+        _compare({name: tensor.shape for name, tensor in draft.state_dict().items()}, weights, Path(path))
+        network = build_network(facts.backbone, facts.head, facts.scheme.sizes)
+        network.load_state_dict(weights)
+    except (SafetensorError, RecipeError, OSError, RuntimeError) as error:
+        raise ModelFileError(
+            f"its network cannot be built: {str(error).splitlines()[0]:.300}", where=path, fix="make the file anew"
+        ) from error
+    return network.eval(), facts
+
+
+def _compare(wanted: Mapping[str, Any], found: Mapping[str, Tensor], path: Path) -> None:
+    odd = [name for name in wanted if name not in found or found[name].shape != wanted[name]]
+    odd += [name for name in found if name not in wanted]
+    if odd:
+        raise ModelFileError(
+            f"{len(odd)} of its weights do not fit the network that it names, such as {odd[0]}",
+            where=path,
+            fix="the file is damaged, or its timm is another version than the one installed; make it anew",
+        )
+
+
+def _refuse_size(path: Path) -> None:
+    if not path.exists():
+        raise ModelFileError("there is no such model", where=path, fix="check the path")
+    if path.is_file() and path.stat().st_size > MOST_BYTES:
+        raise ModelFileError(f"the file is larger than {MOST_BYTES:,} bytes", where=path, fix="do not trust this file")
+
+
+def _safetensors_metadata(path: Path) -> dict[str, str] | None:
+    from safetensors import SafetensorError, safe_open
+
+    _refuse_size(path)
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata: dict[str, str] | None = file.metadata()
+            return metadata
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"this is no safetensors file: {error}", where=path, fix="make the file anew") from None
+
+
+def open_onnx(path: Path, threads: int | None = None) -> Any:
+    """An ONNX Runtime session on the processor.
+
+    Args:
+        path: The `.onnx` file.
+        threads: How many threads one prediction uses; ONNX Runtime's choice where left out.
+
+    Raises:
+        ModelFileError: The file is missing or is no ONNX network.
+    """
+    import onnxruntime
+
+    _refuse_size(path)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no base class
+        raise ModelFileError(
+            f"this is no ONNX network that can run: {str(error).splitlines()[0]:.300}", where=path, fix="export it anew"
+        ) from None

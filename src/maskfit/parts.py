@@ -1,0 +1,106 @@
+"""Parts: what a recipe names and a table builds.
+
+A table is one plain dict from a name to a class or function; it stands in one visible place of its room. A recipe says
+`name` and options; the options are the arguments of that class or function, their defaults those of its signature. A
+recipe or a model file can name nothing that stands in no table, so it can never name code to run.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+
+from maskfit.errors import RecipeError, nearest, several
+
+Table = Mapping[str, Callable[..., Any]]
+
+
+class Slot(NamedTuple):
+    """A place in a recipe that holds a part: the table it is looked up in, and what the builder supplies itself."""
+
+    table: Table
+    given: tuple[str, ...] = ()
+
+
+class Part(BaseModel):
+    """A name in a table, and options for what stands there.
+
+    Written as `cross_entropy`, or as a mapping with the options beside the name:
+    `{name: cross_entropy, smoothing: 0.1}`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, Mapping) and "name" in value and set(value) != {"name", "options"}:
+            options = {key: item for key, item in value.items() if key != "name"}
+            return {"name": value["name"], "options": options}
+        return value
+
+    @model_serializer
+    def _to_short_form(self) -> Any:
+        return {"name": self.name, **self.options} if self.options else self.name
+
+    @classmethod
+    def of(cls, name: str, **options: Any) -> Self:
+        """A part in one call: `Part.of("cosine", warmup=2)`."""
+        return cls(name=name, options=options)
+
+
+def build(table: Table, part: Part, **given: Any) -> Any:
+    """Builds what `part` names: `table[part.name](**given, **part.options)`.
+
+    Args:
+        table: Where the name is looked up.
+        part: The name and the options.
+        given: Arguments that the caller, not the recipe, supplies; they are no options.
+
+    Raises:
+        RecipeError: The name or an option is unknown, or an option is missing or refused.
+    """
+    problems = find_problems(table, part, given=given)
+    if problems:
+        raise RecipeError(several(problems) if len(problems) > 1 else problems[0])
+    try:
+        return table[part.name](**given, **part.options)
+    except (TypeError, ValueError) as error:
+        # The options fitted the signature, so their values are what was refused.
+        raise RecipeError(f"{part.name}: {error}") from error
+
+
+def find_problems(table: Table, part: Part, *, given: Iterable[str] = (), where: str = "") -> list[str]:
+    """Everything wrong with a part before it is built, one line each; empty when it can be built.
+
+    Args:
+        table: Where the name is looked up.
+        part: The name and the options.
+        given: Names of the arguments that the caller supplies.
+        where: The key in the recipe, put before each line.
+    """
+    lead = f"{where}: " if where else ""
+    if part.name not in table:
+        return [f"{lead}'{part.name}' is unknown; {nearest(part.name, table)}"]
+    parameters = inspect.signature(table[part.name]).parameters.values()
+    options = {item.name: item for item in parameters if item.name not in set(given) and item.kind not in _STARRED}
+    problems = [
+        f"{lead}'{part.name}' needs the option '{name}'"
+        for name, item in options.items()
+        if item.default is inspect.Parameter.empty and name not in part.options
+    ]
+    if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters):
+        return problems
+    unknown = [name for name in part.options if name not in options]
+    return [f"{lead}'{part.name}' has no option '{name}'; {nearest(name, options)}" for name in unknown] + problems
+
+
+_STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

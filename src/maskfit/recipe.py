@@ -1,0 +1,186 @@
+"""A recipe is one experiment, as frozen types; every key that a recipe can hold stands here with its meaning.
+
+`cookbook.py` reads recipes from YAML and writes them. What a part's name means, the tables say that hold the parts.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from maskfit.ages import AgeRule
+from maskfit.errors import nearest
+from maskfit.labels import SCHEMES, Scheme
+from maskfit.parts import Part
+
+
+def _to_size(value: Any) -> Any:
+    return (value, value) if isinstance(value, int) else value
+
+
+def _to_scheme(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value not in SCHEMES:
+        raise ValueError(f"'{value}' is no scheme; {nearest(value, SCHEMES)}")
+    return SCHEMES[value]
+
+
+def _from_scheme(scheme: Scheme) -> Any:
+    return next((name for name, known in SCHEMES.items() if known == scheme), scheme.model_dump(mode="json"))
+
+
+Pixels = Annotated[int, Field(ge=8, le=4096)]
+Size = Annotated[tuple[Pixels, Pixels], BeforeValidator(_to_size)]
+"""(height, width) in pixels; one number for a square."""
+NamedScheme = Annotated[Scheme, BeforeValidator(_to_scheme), PlainSerializer(_from_scheme)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A frozen mapping that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataRecipe(Section):
+    """Which photos, how they are labelled, and how they are framed.
+
+    Attributes:
+        root: A folder in the competition's layout, or a CSV manifest.
+        scheme: What to read from a photo: a name of `labels.SCHEMES`, or attributes written out.
+        age: How ages become training labels.
+        corrections: CSV files laid over the labels, in order.
+        known_errors: Lay the competition's publicly known errors over the labels, up to this tier.
+        crop: How a face is cut from a photo, alike in training, validation and prediction.
+        size: What the network sees.
+        train_scale: How much larger than `size` the stored photos are from which augmentation takes its crops.
+        store: The folder for decoded photos; in the user's cache where left out.
+    """
+
+    root: str | None = None
+    scheme: NamedScheme = SCHEMES["mask-gender-age"]
+    age: AgeRule = AgeRule()
+    corrections: tuple[str, ...] = ()
+    known_errors: Literal["none", "certain", "likely"] = "none"
+    crop: Part = Part.of("centre")
+    size: Size = (224, 224)
+    train_scale: Annotated[float, Field(ge=1, le=4)] = 1.0
+    store: str | None = None
+
+
+class ModelRecipe(Section):
+    """The network.
+
+    Attributes:
+        backbone: One of maskfit's small nets or any timm model, with its options.
+        weights: `none` to start at random, `hub` for timm's published weights, or a local weight file.
+        head: What stands on the trunk.
+    """
+
+    backbone: Part = Part.of("small")
+    weights: str = "none"
+    head: Part = Part.of("attributes")
+
+
+class HeadRecipe(Section):
+    """What one head has of its own.
+
+    Attributes:
+        share: Its weight in the sum of the heads' losses; only the ratio to the other heads' counts.
+        loss: Its loss, where that is not the recipe's.
+    """
+
+    share: Annotated[float, Field(ge=0)] = 1.0
+    loss: Part | None = None
+
+
+class TrainerRecipe(Section):
+    """The loop.
+
+    Attributes:
+        epochs: Passes over the training photos.
+        batch_size: Photos a step.
+        accumulate: Steps whose gradients are added up before the weights move.
+        precision: `auto` is 16-bit mixed on a GPU that has it and 32-bit on a CPU.
+        clip: The largest norm of the gradient; no clipping where left out.
+        ema: Decay of the moving average of the weights, which is then what is judged and kept; none where left out.
+        patience: Epochs without a better macro F1 after which to stop; none where left out.
+        seed: All chance follows from it.
+        device: `auto` takes the first GPU where there is one.
+        checkpoint_steps: Save for resuming every so many steps also within an epoch.
+    """
+
+    epochs: Count = 10
+    batch_size: Count = 32
+    accumulate: Count = 1
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    clip: Annotated[float, Field(gt=0)] | None = None
+    ema: Share | None = None
+    patience: Count | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    checkpoint_steps: Count | None = None
+
+
+class Recipe(Section):
+    """One experiment.
+
+    Attributes:
+        name: What runs and reports call it.
+        about: One sentence for people.
+        data, model, trainer: The sections above.
+        loss: The loss of every head that has none of its own under `heads`.
+        heads: What single heads have of their own, by attribute, or `joint` for a joint head.
+        augmentation, optimiser, schedule: Parts of training.
+        folds: How many folds, 1 for a hold-out, or the path of a split file.
+        holdout: The share of persons held out where `folds` is 1.
+        fold: Which folds to train; all where empty.
+        run: The run's folder; under `runs/` where left out.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "recipe"
+    about: str = ""
+    data: DataRecipe = DataRecipe()
+    model: ModelRecipe = ModelRecipe()
+    loss: Part = Part.of("cross_entropy")
+    heads: dict[str, HeadRecipe] = Field(default_factory=dict)
+    augmentation: Part = Part.of("light")
+    optimiser: Part = Part.of("adamw")
+    schedule: Part = Part.of("cosine")
+    trainer: TrainerRecipe = TrainerRecipe()
+    folds: Count | str = 1
+    holdout: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    fold: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    run: str | None = None
+
+
+PART_KEYS = (
+    "data.crop",
+    "model.backbone",
+    "model.head",
+    "loss",
+    "heads.*.loss",
+    "augmentation",
+    "optimiser",
+    "schedule",
+)
+"""Where parts stand in a recipe."""
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "": Recipe,
+    "data": DataRecipe,
+    "data.age": AgeRule,
+    "model": ModelRecipe,
+    "heads.*": HeadRecipe,
+    "trainer": TrainerRecipe,
+}
+"""Which keys may stand where, for the message about a key that may not."""
+
+
+def pattern_of(key: str) -> str:
+    """A key as it stands in `PART_KEYS` and `SECTIONS`: any head's name is `*`."""
+    first, *rest = key.split(".")
+    return ".".join([first, "*", *rest[1:]]) if first == "heads" and rest else key

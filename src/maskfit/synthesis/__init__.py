@@ -1,0 +1,1 @@
+"""Photos that are made rather than taken."""

@@ -1,0 +1,29 @@
+"""Drawn faces: people made of parameters, photographed with and without masks, with all truth about them known.
+
+They stand in for real faces in tests, demos and benchmarks, and need no download and nobody's consent::
+
+    from maskfit.synthesis.drawn import draw_person, draw_photo, write_people
+
+    draw_photo(draw_person(0, 1, gender="female", age=34), "mask1").image.show()
+    write_people(Path("faces"), 100)
+
+Everything follows from whole numbers: the same seed, person number and photo name give the same picture.
+"""
+
+from maskfit.synthesis.drawn.people import write_evaluation, write_people
+from maskfit.synthesis.drawn.person import Person, draw_person
+from maskfit.synthesis.drawn.portrait import Drawing, Landmarks, draw_photo
+from maskfit.synthesis.drawn.scene import PHOTO_NAMES
+from maskfit.synthesis.drawn.sheet import contact_sheet
+
+__all__ = [
+    "PHOTO_NAMES",
+    "Drawing",
+    "Landmarks",
+    "Person",
+    "contact_sheet",
+    "draw_person",
+    "draw_photo",
+    "write_evaluation",
+    "write_people",
+]

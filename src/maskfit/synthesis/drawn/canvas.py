@@ -1,0 +1,181 @@
+"""A picture drawn at twice its size: crisp shapes on top, airbrushed colour inside them.
+
+Shapes are filled without antialiasing on a canvas that is larger than the picture and shrunk at the end. Soft colour
+is painted on a small airbrush picture and blown up through the crisp outline, since blurring at full size is slow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from maskfit.synthesis.drawn.curves import Points
+from maskfit.synthesis.drawn.palette import Colour, whole
+
+SUPERSAMPLING = 2
+_AIRBRUSH_DIVISOR = 8
+_SHADOW_DIVISOR = 4
+_STRENGTHS = 64
+
+Box = tuple[int, int, int, int]
+
+
+@lru_cache(maxsize=_STRENGTHS + 1)
+def _soft_disc(level: int) -> Image.Image:
+    axis = np.linspace(-1.0, 1.0, 49)
+    distance = np.hypot(axis[:, None], axis[None, :]).clip(0, 1)
+    fall = 0.5 * (1 + np.cos(np.pi * distance))
+    return Image.fromarray((fall * (255 * level / _STRENGTHS)).astype(np.uint8))
+
+
+def _box_of(points: Points, pad: float, size: tuple[int, int]) -> Box | None:
+    low, high = points.min(axis=0), points.max(axis=0)
+    left, top = max(0, math.floor(low[0] - pad)), max(0, math.floor(low[1] - pad))
+    right, bottom = min(size[0], math.ceil(high[0] + pad) + 1), min(size[1], math.ceil(high[1] + pad) + 1)
+    return (left, top, right, bottom) if right > left and bottom > top else None
+
+
+def _flat(points: Points) -> list[float]:
+    values: list[float] = points.ravel().tolist()
+    return values
+
+
+def _blown_up(image: Image.Image, size: tuple[int, int], box: tuple[float, ...] | None = None) -> Image.Image:
+    """Gives a soft picture at a larger size; the last doubling repeats pixels, which the final shrinking undoes."""
+    half = (max(1, size[0] // 2), max(1, size[1] // 2))
+    smooth = image.resize(
+        half, Image.Resampling.BILINEAR, box=None if box is None else (box[0], box[1], box[2], box[3])
+    )
+    return smooth.resize(size, Image.Resampling.NEAREST)
+
+
+class Airbrush:
+    """A small picture of soft colour that covers the whole canvas; coordinates are those of the canvas."""
+
+    def __init__(self, size: tuple[int, int], colour: Colour) -> None:
+        self.divisor = _AIRBRUSH_DIVISOR
+        self.image = Image.new("RGB", (-(-size[0] // self.divisor), -(-size[1] // self.divisor)), whole(colour))
+
+    def glow(self, x: float, y: float, rx: float, ry: float, colour: Colour, strength: float) -> None:
+        """Breathes a round cloud of colour; ``strength`` 0 to 1 is what the middle gets."""
+        rx, ry, x, y = (value / self.divisor for value in (rx, ry, x, y))
+        width, height = max(2, round(2 * rx)), max(2, round(2 * ry))
+        level = round(min(max(strength, 0.0), 1.0) * _STRENGTHS)
+        disc = _soft_disc(level).resize((width, height), Image.Resampling.BILINEAR)
+        self.image.paste(whole(colour), (round(x - width / 2), round(y - height / 2)), disc)
+
+    def blob(self, points: Points, colour: Colour, strength: float, blur: float) -> None:
+        """Breathes a shape with soft rims; ``blur`` is the radius in canvas pixels."""
+        small = points / self.divisor
+        radius = blur / self.divisor
+        box = _box_of(small, 2.5 * radius + 1, self.image.size)
+        if box is None:
+            return
+        shape = Image.new("L", (box[2] - box[0], box[3] - box[1]), 0)
+        ImageDraw.Draw(shape).polygon(_flat(small - box[:2]), fill=round(255 * min(max(strength, 0.0), 1.0)))
+        self.image.paste(whole(colour), box[:2], shape.filter(ImageFilter.GaussianBlur(radius)))
+
+    def slope(self, top: float, bottom: float, colour: Colour, strength: float) -> None:
+        """Tints everything from nothing at height ``top`` to ``strength`` at ``bottom`` (which may lie above)."""
+        rows = (np.arange(self.image.height) + 0.5) * self.divisor
+        share = ((rows - top) / (bottom - top if bottom != top else 1e-6)).clip(0, 1) * strength
+        column = Image.fromarray((share[:, None] * 255).astype(np.uint8)).resize(self.image.size)
+        self.image.paste(whole(colour), (0, 0), column)
+
+    def slant(self, left: float, right: float, colour: Colour, strength: float) -> None:
+        """Tints everything from nothing at ``left`` to ``strength`` at ``right`` (which may lie further left)."""
+        columns = (np.arange(self.image.width) + 0.5) * self.divisor
+        share = ((columns - left) / (right - left if right != left else 1e-6)).clip(0, 1) * strength
+        row = Image.fromarray((share[None, :] * 255).astype(np.uint8)).resize(self.image.size)
+        self.image.paste(whole(colour), (0, 0), row)
+
+
+class Canvas:
+    """The large picture that shapes are drawn on.
+
+    Args:
+        size: Width and height of the picture that will come out, in pixels.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.image = Image.new("RGB", (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING))
+        self.origin = (0, 0)
+        self.whole_size = self.image.size
+        self._draw = ImageDraw.Draw(self.image, "RGBA")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the canvas in canvas pixels."""
+        return self.whole_size
+
+    def airbrush(self, colour: Colour) -> Airbrush:
+        """Gives a fresh airbrush filled with one colour."""
+        return Airbrush(self.whole_size, colour)
+
+    def fill(self, points: Points, colour: Colour, alpha: float = 1.0) -> None:
+        """Fills a shape; ``alpha`` 0 to 1."""
+        ink = (*whole(colour), round(255 * min(max(alpha, 0.0), 1.0)))
+        self._draw.polygon(_flat(points - self.origin), fill=ink)
+
+    def fill_all(self, shapes: Sequence[Points], colour: Colour, alpha: float = 1.0) -> None:
+        """Fills several shapes with one colour."""
+        for shape in shapes:
+            self.fill(shape, colour, alpha)
+
+    def paint(self, shapes: Sequence[Points], brush: Airbrush, alpha: float = 1.0) -> None:
+        """Fills the union of shapes with what an airbrush holds."""
+        offset = [shape - self.origin for shape in shapes]
+        box = _box_of(np.concatenate(offset), 1, self.image.size)
+        if box is None:
+            return
+        stencil = Image.new("L", (box[2] - box[0], box[3] - box[1]), 0)
+        pen = ImageDraw.Draw(stencil)
+        for shape in offset:
+            pen.polygon(_flat(shape - box[:2]), fill=round(255 * alpha))
+        corner = np.array([*self.origin, *self.origin], dtype=float) + box
+        limits = (*brush.image.size, *brush.image.size)
+        source = tuple(np.minimum(corner / brush.divisor, limits).tolist())
+        self.image.paste(_blown_up(brush.image, stencil.size, source), box[:2], stencil)
+
+    def cover(self, brush: Airbrush) -> None:
+        """Fills the whole canvas with what an airbrush holds."""
+        self.image.paste(_blown_up(brush.image, self.image.size))
+
+    def shadow(self, points: Points, colour: Colour, strength: float, blur: float) -> None:
+        """Lays a soft-rimmed shape over what is already drawn; ``blur`` in canvas pixels."""
+        small = (points - self.origin) / _SHADOW_DIVISOR
+        radius = blur / _SHADOW_DIVISOR
+        limit = (-(-self.image.width // _SHADOW_DIVISOR), -(-self.image.height // _SHADOW_DIVISOR))
+        box = _box_of(small, 2.5 * radius + 1, limit)
+        if box is None:
+            return
+        shape = Image.new("L", (box[2] - box[0], box[3] - box[1]), 0)
+        ImageDraw.Draw(shape).polygon(_flat(small - box[:2]), fill=round(255 * min(max(strength, 0.0), 1.0)))
+        shape = shape.filter(ImageFilter.GaussianBlur(radius))
+        stencil = _blown_up(shape, (shape.width * _SHADOW_DIVISOR, shape.height * _SHADOW_DIVISOR))
+        # Pillow pastes a picture through a stencil in half the time that it takes for a plain colour.
+        tint = Image.new("RGB", stencil.size, whole(colour))
+        self.image.paste(tint, (box[0] * _SHADOW_DIVISOR, box[1] * _SHADOW_DIVISOR), stencil)
+
+    @contextmanager
+    def inside(self, outline: Points) -> Iterator[Canvas]:
+        """Gives a canvas whose strokes are cut off at an outline."""
+        box = _box_of(outline - self.origin, 1, self.image.size) or (0, 0, 1, 1)
+        part = Canvas.__new__(Canvas)
+        part.image = self.image.crop(box)
+        part.origin = (self.origin[0] + box[0], self.origin[1] + box[1])
+        part.whole_size = self.whole_size
+        part._draw = ImageDraw.Draw(part.image, "RGBA")
+        yield part
+        stencil = Image.new("L", part.image.size, 0)
+        ImageDraw.Draw(stencil).polygon(_flat(outline - part.origin), fill=255)
+        self.image.paste(part.image, box[:2], stencil)
+
+    def finished(self) -> Image.Image:
+        """Gives the picture at its own size."""
+        return self.image.reduce(SUPERSAMPLING)

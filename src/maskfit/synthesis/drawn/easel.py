@@ -1,0 +1,92 @@
+"""Where things go on the picture: from head units, with the head turned, to canvas pixels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from maskfit.synthesis.drawn.canvas import SUPERSAMPLING, Canvas
+from maskfit.synthesis.drawn.curves import Points, PointsLike, as_points
+from maskfit.synthesis.drawn.palette import Colour, luminance, mixed, tinted
+from maskfit.synthesis.drawn.person import Person
+from maskfit.synthesis.drawn.scene import Scene
+
+# Half a face's width and the height of the eyes, in shares of a 384 x 512 picture's width and height.
+_HEAD_UNIT = 0.212
+_EYE_LEVEL = 0.425
+
+
+class Tones:
+    """The colours that follow from a skin colour: its shades, its lines, its lips."""
+
+    def __init__(self, skin: Colour, contrast: float) -> None:
+        dark = 1 - luminance(skin)
+        self.skin = skin
+        self.shade = mixed(
+            skin, tinted(skin, (0.82 - 0.04 * dark, 0.68 + 0.04 * dark, 0.66 + 0.06 * dark)), min(1.0, contrast)
+        )
+        self.deep = tinted(skin, (0.66 - 0.1 * dark, 0.48, 0.46))
+        self.line = tinted(skin, (0.60 - 0.12 * dark, 0.42, 0.38))
+        self.light = mixed(skin, (255, 244, 230), 0.38 - 0.10 * dark)
+        self.blush = mixed(skin, (226, 92, 84), 0.34 - 0.12 * dark)
+        self.lip = mixed(tinted(skin, (0.90, 0.66, 0.66)), (184, 72, 78), 0.30)
+
+
+class Easel:
+    """One person before one scene with a canvas: what every drawing function is handed.
+
+    Head coordinates: one unit is half a face's width, x to the right of the picture, y down, the eyes at y = 0.
+    Depth points at the viewer: about 0.9 at the nose, 0 at the ears.
+
+    Args:
+        person: Who is drawn.
+        scene: The setting of the photo.
+        size: Width and height of the picture in pixels.
+    """
+
+    def __init__(self, person: Person, scene: Scene, size: tuple[int, int]) -> None:
+        self.person = person
+        self.scene = scene
+        self.canvas = Canvas(size)
+        self.tones = Tones(person.skin, scene.contrast)
+        self.rng = np.random.default_rng(scene.texture_seed)
+        width, height = size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING
+        # A picture of another shape gets the head that a 3:4 picture of its height or width would have.
+        reference = min(width, height * 0.75)
+        self.unit = reference * _HEAD_UNIT * scene.scale
+        self._x = width / 2 + scene.shift[0] * reference
+        self._y = height * _EYE_LEVEL + scene.shift[1] * reference
+        self._sin_yaw, self._cos_yaw = math.sin(scene.yaw), math.cos(scene.yaw)
+        self._sin_pitch = math.sin(scene.pitch)
+        self._sin_roll, self._cos_roll = math.sin(scene.roll), math.cos(scene.roll)
+
+    def px(self, length: float) -> float:
+        """Gives a length in head units as canvas pixels."""
+        return length * self.unit
+
+    def depth(self, points: Points) -> Points:
+        """Gives how far points of the face's surface stand out, shape (n,)."""
+        inside: Points = 1 - (points[:, 0] / 1.04) ** 2 - ((points[:, 1] - 0.15) / 1.7) ** 2
+        depth: Points = 0.9 * np.sqrt(inside.clip(0))
+        return depth
+
+    def face(self, points: PointsLike, depth: float | Points | None = None) -> Points:
+        """Gives canvas pixels of points on the head; ``depth`` is that of the face's surface where None."""
+        flat = as_points(points)
+        out = self.depth(flat) if depth is None else depth
+        x = flat[:, 0] * self._cos_yaw + out * self._sin_yaw
+        y = flat[:, 1] + out * self._sin_pitch - 0.45  # leans about a point below the nose
+        turned = np.empty((len(flat), 2))
+        turned[:, 0] = self._x + self.unit * (x * self._cos_roll - y * self._sin_roll)
+        turned[:, 1] = self._y + self.unit * (0.45 + x * self._sin_roll + y * self._cos_roll)
+        return turned
+
+    def spot(self, x: float, y: float, depth: float | None = None) -> tuple[float, float]:
+        """Gives the canvas pixel of one point on the head."""
+        point = self.face([(x, y)], depth)[0]
+        return float(point[0]), float(point[1])
+
+    def body(self, points: PointsLike) -> Points:
+        """Gives canvas pixels of points on neck and shoulders, which neither turn nor lean with the head."""
+        return as_points(points) * self.unit + (self._x, self._y)

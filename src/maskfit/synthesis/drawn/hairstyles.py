@@ -1,0 +1,131 @@
+"""Which hair styles there are and who tends to wear them.
+
+A style is data: how far it stands off the skull, how its rim over the forehead runs, how low it falls. `hair` draws it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from maskfit.synthesis.drawn.palette import DYED, GREY, HAIR, WHITE_HAIR, Colour, mixed, turned
+
+
+@dataclass(frozen=True)
+class HairStyle:
+    """The shape of a hair style; lengths in head units (half a face width), down is positive.
+
+    Args:
+        front: Rim over the forehead: "up", "bangs", "swept", "curtain", "tousled".
+        top: How far the hair stands above the skull.
+        side: How far it stands off the sides.
+        fall: Height at which the hair beside the face ends; the eyes are at 0, the chin at about 1.45.
+        back: Height at which the hair behind the neck ends, or None for none to be seen.
+        texture: "straight", "wavy", "curly" or "coily".
+        tied: "", "bun", "top bun", "ponytail" or "braids".
+        spread: How much the back hair is wider than the head at its end.
+        close: Whether it is cropped so close that skin shines through.
+    """
+
+    front: str
+    top: float
+    side: float
+    fall: float
+    back: float | None = None
+    texture: str = "straight"
+    tied: str = ""
+    spread: float = 0.0
+    close: bool = False
+
+    @property
+    def covers_ears(self) -> bool:
+        """Whether the hair falls over the ears."""
+        return self.fall > 0.45
+
+
+STYLES: dict[str, HairStyle] = {
+    "buzz": HairStyle("up", 0.05, 0.01, 0.10, close=True),
+    "crop": HairStyle("up", 0.16, 0.03, 0.12),
+    "textured crop": HairStyle("tousled", 0.22, 0.04, 0.10),
+    "side part": HairStyle("swept", 0.22, 0.05, 0.18),
+    "quiff": HairStyle("up", 0.36, 0.03, 0.12, texture="wavy"),
+    "two block": HairStyle("bangs", 0.24, 0.06, 0.10),
+    "middle part": HairStyle("curtain", 0.22, 0.08, 0.12),
+    "short curls": HairStyle("tousled", 0.28, 0.10, 0.12, texture="curly"),
+    "coils": HairStyle("up", 0.22, 0.09, 0.10, texture="coily"),
+    "afro": HairStyle("up", 0.52, 0.42, 0.42, texture="coily"),
+    "long loose": HairStyle("curtain", 0.17, 0.10, 1.75, 2.1, "wavy", spread=0.05),
+    "long straight": HairStyle("curtain", 0.15, 0.08, 2.25, 2.6, spread=0.06),
+    "long waves": HairStyle("curtain", 0.20, 0.16, 2.15, 2.5, "wavy", spread=0.22),
+    "long bangs": HairStyle("bangs", 0.18, 0.10, 2.1, 2.5, spread=0.08),
+    "swept long": HairStyle("swept", 0.20, 0.12, 1.95, 2.3, "wavy", spread=0.14),
+    "long curls": HairStyle("curtain", 0.30, 0.28, 1.8, 2.1, "curly", spread=0.35),
+    "lob": HairStyle("curtain", 0.17, 0.12, 1.45, 1.6, spread=0.10),
+    "bob": HairStyle("swept", 0.20, 0.16, 1.05, 1.15, spread=0.06),
+    "bob bangs": HairStyle("bangs", 0.18, 0.15, 1.05, 1.15, spread=0.06),
+    "pixie": HairStyle("swept", 0.22, 0.07, 0.36),
+    "ponytail": HairStyle("up", 0.10, 0.02, 0.05, tied="ponytail"),
+    "swept ponytail": HairStyle("swept", 0.13, 0.04, 0.30, tied="ponytail"),
+    "bun": HairStyle("up", 0.10, 0.03, 0.08, tied="top bun"),
+    "low bun": HairStyle("swept", 0.13, 0.05, 0.22, tied="bun"),
+    "braids": HairStyle("curtain", 0.12, 0.05, 0.40, tied="braids"),
+    "perm": HairStyle("up", 0.30, 0.24, 0.62, 0.85, "curly"),
+    "set waves": HairStyle("swept", 0.28, 0.20, 0.72, 0.8, "wavy"),
+}
+
+# Weight at 20, at 45 and at 70 years; between them the weights glide, so that style tells age only roughly.
+_FEMALE: dict[str, tuple[float, float, float]] = {
+    "long straight": (9, 5, 0.7), "long waves": (8, 6, 0.8), "long bangs": (8, 2, 0.3), "swept long": (5, 5, 1),
+    "long curls": (4, 3, 0.7), "lob": (6, 8, 3), "bob": (3, 8, 6), "bob bangs": (5, 4, 2.5), "pixie": (1.5, 4, 6),
+    "ponytail": (5, 5, 1.5), "swept ponytail": (4, 4, 1.5), "bun": (5, 3, 2), "low bun": (1.5, 5, 5),
+    "braids": (3, 0.7, 0.3), "perm": (0.2, 2.5, 12), "set waves": (0.3, 3.5, 9), "afro": (1.5, 1.2, 1),
+    "crop": (0.3, 0.7, 2), "textured crop": (0.7, 0.7, 1), "short curls": (0.8, 1.5, 3),
+}  # fmt: skip
+_MALE: dict[str, tuple[float, float, float]] = {
+    "buzz": (3, 5, 4), "crop": (5, 9, 9), "textured crop": (8, 4, 1), "side part": (5, 9, 9), "quiff": (6, 5, 1.5),
+    "two block": (9, 2, 0.3), "middle part": (6, 2, 0.4), "short curls": (4, 3, 1.5), "coils": (2, 2, 2),
+    "afro": (0.8, 0.5, 0.3), "long loose": (1.6, 1.4, 0.6), "bun": (0.9, 0.6, 0.2), "ponytail": (0.3, 0.4, 0.4),
+}  # fmt: skip
+_DARK_SKIN_TEXTURES = {"coily": 7.0, "curly": 1.8, "wavy": 0.6, "straight": 0.45}
+_LIGHT_SKIN_TEXTURES = {"coily": 0.08, "curly": 0.8, "wavy": 1.0, "straight": 1.0}
+
+
+def draw_style(rng: np.random.Generator, gender: str, years: float, tone: float) -> str:
+    """Gives the name of a style that fits roughly; ``tone`` is the skin's, 0 light to 1 dark."""
+    table = _FEMALE if gender == "female" else _MALE
+    names = list(table)
+    weights = np.array([np.interp(years, (20, 45, 70), table[name]) for name in names])
+    dark = float(np.clip((tone - 0.55) / 0.25, 0, 1))
+    for index, name in enumerate(names):
+        texture = STYLES[name].texture
+        weights[index] *= _LIGHT_SKIN_TEXTURES[texture] * (1 - dark) + _DARK_SKIN_TEXTURES[texture] * dark
+    return names[int(rng.choice(len(names), p=weights / weights.sum()))]
+
+
+def draw_hair_colour(rng: np.random.Generator, tone: float) -> Colour:
+    """Gives the colour a person's hair has before it greys."""
+    names = list(HAIR)
+    light = np.array([5, 5, 6, 5, 3, 1.5, 2.5, 2, 1.2])
+    dark = np.array([9, 7, 3, 0.6, 0.2, 0.1, 0, 0, 0])
+    share = float(np.clip((tone - 0.3) / 0.3, 0, 1))
+    weights = light * (1 - share) + dark * share
+    colour = HAIR[names[int(rng.choice(len(names), p=weights / weights.sum()))]]
+    return turned(colour, saturation=rng.uniform(0.85, 1.15), value=rng.uniform(0.9, 1.12))
+
+
+def dyed_colour(rng: np.random.Generator, gender: str, years: float, natural: Colour) -> Colour | None:
+    """Gives the colour of dyed hair, or None for hair left as it is: fun in the young, brown to hide grey later."""
+    bright = np.interp(years, (18, 30, 45), (0.12, 0.04, 0.01)) * (1.0 if gender == "female" else 0.5)
+    hides = np.interp(years, (35, 48, 60, 75), (0.05, 0.45, 0.40, 0.22)) * (1.0 if gender == "female" else 0.25)
+    roll = rng.random()
+    tint = DYED[int(rng.integers(len(DYED)))]
+    if roll < bright:
+        return tint
+    return mixed(natural, HAIR["brown"], 0.35) if roll < bright + hides else None
+
+
+def greyed(colour: Colour, grey: float) -> Colour:
+    """Gives hair colour with a share of grey, 0 none to 1 white."""
+    target = mixed(GREY, WHITE_HAIR, max(0.0, grey - 0.6) / 0.4)
+    return mixed(colour, target, grey**0.9)

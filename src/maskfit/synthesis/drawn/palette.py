@@ -1,0 +1,112 @@
+"""Colours of people, cloth and rooms, and how to mix them."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+
+Colour = tuple[float, float, float]
+
+# From very light to very dark; undertones are varied per person.
+_SKIN: tuple[Colour, ...] = (
+    (250, 220, 198),
+    (245, 209, 182),
+    (239, 196, 164),
+    (230, 182, 146),
+    (214, 160, 120),
+    (190, 134, 96),
+    (160, 106, 74),
+    (128, 82, 58),
+    (98, 62, 46),
+    (76, 48, 38),
+)
+HAIR: dict[str, Colour] = {
+    "black": (36, 31, 34),
+    "soft black": (50, 41, 42),
+    "dark brown": (70, 48, 40),
+    "brown": (104, 69, 49),
+    "chestnut": (128, 76, 52),
+    "auburn": (150, 72, 44),
+    "dark blond": (170, 128, 82),
+    "blond": (214, 174, 112),
+    "red": (190, 92, 48),
+}
+DYED: tuple[Colour, ...] = ((196, 120, 140), (120, 96, 160), (92, 132, 168), (206, 190, 168), (150, 60, 72))
+GREY: Colour = (196, 194, 194)
+WHITE_HAIR: Colour = (232, 230, 226)
+IRIS: dict[str, Colour] = {
+    "dark brown": (62, 40, 32),
+    "brown": (96, 62, 42),
+    "hazel": (126, 96, 56),
+    "green": (92, 122, 92),
+    "blue": (86, 128, 164),
+    "grey": (120, 132, 142),
+}
+CLOTH: tuple[Colour, ...] = (
+    (52, 72, 102), (232, 226, 214), (196, 84, 72), (70, 120, 116), (228, 172, 86), (120, 92, 132), (62, 64, 72),
+    (150, 178, 196), (214, 150, 150), (108, 134, 92), (244, 240, 236), (36, 38, 46), (176, 128, 92), (92, 110, 168),
+)  # fmt: skip
+WALLS: tuple[Colour, ...] = (
+    (222, 214, 204), (198, 212, 216), (232, 210, 196), (206, 216, 200), (212, 206, 222), (238, 230, 214),
+    (176, 192, 204), (196, 182, 170), (158, 176, 168), (226, 196, 176), (136, 150, 168), (244, 238, 232),
+)  # fmt: skip
+
+
+def whole(colour: Colour) -> tuple[int, int, int]:
+    """Gives a colour as whole numbers 0 to 255."""
+    red, green, blue = (min(255, max(0, round(value))) for value in colour)
+    return red, green, blue
+
+
+def mixed(first: Colour, second: Colour, share: float) -> Colour:
+    """Gives the colour ``share`` of the way from the first to the second."""
+    return (
+        first[0] + (second[0] - first[0]) * share,
+        first[1] + (second[1] - first[1]) * share,
+        first[2] + (second[2] - first[2]) * share,
+    )
+
+
+def dimmed(colour: Colour, factor: float) -> Colour:
+    """Gives a colour times a factor; above 1 it brightens towards white."""
+    if factor <= 1:
+        return colour[0] * factor, colour[1] * factor, colour[2] * factor
+    return mixed(colour, (255, 255, 255), min(factor - 1, 1.0))
+
+
+def tinted(colour: Colour, factors: Sequence[float]) -> Colour:
+    """Gives a colour with each channel times its own factor."""
+    return colour[0] * factors[0], colour[1] * factors[1], colour[2] * factors[2]
+
+
+def luminance(colour: Colour) -> float:
+    """Gives how light a colour is, 0 to 1."""
+    return (0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]) / 255
+
+
+def turned(colour: Colour, hue: float = 0.0, saturation: float = 1.0, value: float = 1.0) -> Colour:
+    """Gives a colour with its hue shifted (in turns) and its saturation and value multiplied."""
+    hsv = colorsys.rgb_to_hsv(*(min(max(channel, 0.0), 255.0) / 255 for channel in colour))
+    red, green, blue = colorsys.hsv_to_rgb((hsv[0] + hue) % 1, min(hsv[1] * saturation, 1), min(hsv[2] * value, 1))
+    return red * 255, green * 255, blue * 255
+
+
+def skin_colour(tone: float, warmth: float = 0.0) -> Colour:
+    """Gives a skin colour.
+
+    Args:
+        tone: 0 very light to 1 very dark.
+        warmth: Undertone, -1 rosy to 1 golden.
+    """
+    where = min(max(tone, 0.0), 1.0) * (len(_SKIN) - 1)
+    low = min(int(where), len(_SKIN) - 2)
+    plain = mixed(_SKIN[low], _SKIN[low + 1], where - low)
+    return tinted(plain, (1 + 0.004 * warmth, 1 + 0.012 * warmth, 1 - 0.045 * warmth))
+
+
+def pick(rng: np.random.Generator, colours: Sequence[Colour]) -> Colour:
+    """Gives one of the colours, slightly varied."""
+    colour = colours[int(rng.integers(len(colours)))]
+    return turned(colour, hue=rng.normal(0, 0.012), saturation=rng.uniform(0.85, 1.1), value=rng.uniform(0.93, 1.04))

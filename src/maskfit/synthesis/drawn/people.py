@@ -1,0 +1,219 @@
+"""Sets of drawn people on disk, laid out like the competition's training and evaluation sets."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from maskfit.errors import DataError
+from maskfit.labels import SCHEMES
+from maskfit.synthesis.drawn.census import draw_census
+from maskfit.synthesis.drawn.person import draw_person
+from maskfit.synthesis.drawn.portrait import SIZE, SMALLEST, Drawing, draw_photo
+from maskfit.synthesis.drawn.scene import PHOTO_NAMES
+
+Progress = Callable[[int, int], None]
+LANDMARK_COLUMNS = (
+    "path", "left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y", "nose_x", "nose_y",
+    "mouth_left_x", "mouth_left_y", "mouth_right_x", "mouth_right_y", "chin_x", "chin_y",
+    "face_left", "face_top", "face_right", "face_bottom", "mask_left", "mask_top", "mask_right", "mask_bottom",
+)  # fmt: skip
+_RACE = "Drawn"
+
+
+def write_people(
+    out: Path, persons: int, *, seed: int = 0, size: tuple[int, int] = SIZE, workers: int | None = None,
+    progress: Progress | None = None,
+) -> Path:  # fmt: skip
+    """Writes a training set: `out/images/000001_female_Drawn_45/mask1.jpg` and six more photos a person.
+
+    `out/landmarks.csv` holds a row per photo: the path relative to `out`, then pixels; the mask's box is empty
+    where there is none. The folder appears under its name when everything is written, or not at all.
+
+    Args:
+        out: A folder that is missing or empty.
+        persons: How many people; each has seven photos. From six on, every gender has every age band.
+        seed: Seed of the set; the same seed, number of persons and size give the same files.
+        size: Width and height of the photos in pixels.
+        workers: Processes that draw; as many as there are cores where None, and 1 draws in this process.
+        progress: Called with the numbers of persons done and in all.
+
+    Returns:
+        The folder `out/images`.
+
+    Raises:
+        DataError: `out` exists and is not an empty folder, or there is no such seed, size or number of persons.
+    """
+    jobs = [(number, gender, age) for number, (gender, age) in enumerate(draw_census(seed, persons), start=1)]
+    _check_size(size)
+    with _arriving(out) as folder:
+        images = folder / "images"
+        images.mkdir()
+        rows: list[list[str]] = []
+        for part in _each(partial(_write_person, images, seed, size), jobs, workers, progress):
+            rows.extend(part)
+        _write_csv(folder / "landmarks.csv", LANDMARK_COLUMNS, rows)
+    return Path(out) / "images"
+
+
+def write_evaluation(
+    out: Path, persons: int, *, seed: int = 1, size: tuple[int, int] = SIZE, workers: int | None = None,
+    progress: Progress | None = None,
+) -> Path:  # fmt: skip
+    """Writes an evaluation set: photos under names that tell nothing, in an order that tells nothing.
+
+    `out/images/<40 hex digits>.jpg`, `out/info.csv` (`ImageID,ans` with 0 for every answer), `out/truth.csv` (the same
+    with the class, `6*mask + 3*gender + age`) and `out/landmarks.csv` as `write_people` writes it.
+
+    Args:
+        out: A folder that is missing or empty.
+        persons: How many people; each has seven photos.
+        seed: Seed of the set. A training set of another seed shares no person with it.
+        size: Width and height of the photos in pixels.
+        workers: Processes that draw; as many as there are cores where None, and 1 draws in this process.
+        progress: Called with the numbers of persons done and in all.
+
+    Returns:
+        The file `out/info.csv`.
+
+    Raises:
+        DataError: `out` exists and is not an empty folder, or there is no such seed, size or number of persons.
+    """
+    jobs = [(number, gender, age) for number, (gender, age) in enumerate(draw_census(seed, persons), start=1)]
+    _check_size(size)
+    with _arriving(out) as folder:
+        images = folder / "images"
+        images.mkdir()
+        rows: list[list[str]] = []
+        for part in _each(partial(_write_unnamed, images, seed, size), jobs, workers, progress):
+            rows.extend(part)
+        order = np.random.default_rng(np.random.SeedSequence([seed, persons])).permutation(len(rows))
+        shuffled = [rows[index] for index in order.tolist()]
+        names = [row[1].removeprefix("images/") for row in shuffled]
+        _write_csv(
+            folder / "truth.csv",
+            ("ImageID", "ans"),
+            [[name, row[0]] for name, row in zip(names, shuffled, strict=True)],
+        )
+        _write_csv(folder / "landmarks.csv", LANDMARK_COLUMNS, [row[1:] for row in shuffled])
+        _write_csv(folder / "info.csv", ("ImageID", "ans"), [[name, "0"] for name in names])
+    return Path(out) / "info.csv"
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if min(size) < SMALLEST:
+        raise DataError(
+            f"a drawn photo cannot be {size[0]} x {size[1]} pixels", fix=f"give at least {SMALLEST} each way"
+        )
+
+
+@contextmanager
+def _arriving(out: Path) -> Iterator[Path]:
+    """Gives a temporary folder beside `out` that takes its name on leaving without an error, else goes away."""
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(
+            "drawn photos are only written into a new or empty folder", where=out, fix="name another folder"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+    try:
+        yield folder
+        # mkdtemp makes folders for the owner alone; what a user's own umask gives is wanted here.
+        umask = os.umask(0)
+        os.umask(umask)
+        folder.chmod(0o777 & ~umask)
+        if out.exists():
+            out.rmdir()
+        folder.rename(out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _each(
+    write: Callable[[tuple[int, str, int]], list[list[str]]], jobs: Sequence[tuple[int, str, int]], workers: int | None,
+    progress: Progress | None,
+) -> Iterator[list[list[str]]]:  # fmt: skip
+    """Gives each person's rows in the order of the persons."""
+    count = min(workers or os.cpu_count() or 1, len(jobs))
+
+    def told(parts: Iterable[list[list[str]]]) -> Iterator[list[list[str]]]:
+        for done, part in enumerate(parts, start=1):
+            if progress is not None:
+                progress(done, len(jobs))
+            yield part
+
+    if count <= 1:
+        yield from told(map(write, jobs))
+        return
+    # Spawned, not forked: a fork of a process that has threads, such as one with torch in it, can hang.
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    try:
+        yield from told(pool.map(write, jobs, chunksize=max(1, min(8, len(jobs) // (4 * count)))))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _write_person(images: Path, seed: int, size: tuple[int, int], job: tuple[int, str, int]) -> list[list[str]]:
+    number, gender, age = job
+    person = draw_person(seed, number, gender=gender, age=age)
+    folder = images / f"{number:06d}_{gender}_{_RACE}_{age}"
+    folder.mkdir()
+    # The real set has some people whose photos all end in .png or .jpeg; a reader must not trip over them.
+    kind = np.random.default_rng(np.random.SeedSequence([seed, number, 4])).random()
+    ending = ".png" if kind < 0.02 else ".jpeg" if kind < 0.05 else ".jpg"
+    rows = []
+    for name in PHOTO_NAMES:
+        drawing = draw_photo(person, name, size=size)
+        path = folder / f"{name}{ending}"
+        _save(drawing, path)
+        rows.append(_row(drawing, path.relative_to(images.parent)))
+    return rows
+
+
+def _write_unnamed(images: Path, seed: int, size: tuple[int, int], job: tuple[int, str, int]) -> list[list[str]]:
+    number, gender, age = job
+    person = draw_person(seed, number, gender=gender, age=age)
+    scheme = SCHEMES["mask-gender-age"]
+    rows = []
+    for name in PHOTO_NAMES:
+        drawing = draw_photo(person, name, size=size)
+        path = images / f"{hashlib.sha1(f'{seed} {number} {name}'.encode(), usedforsecurity=False).hexdigest()}.jpg"
+        _save(drawing, path)
+        codes = scheme.encode({"mask": drawing.mask, "gender": gender, "age": age})
+        answer = int(scheme.to_class([codes])[0])
+        rows.append([str(answer), *_row(drawing, path.relative_to(images.parent))])
+    return rows
+
+
+def _save(drawing: Drawing, path: Path) -> None:
+    if path.suffix == ".png":
+        drawing.image.save(path, compress_level=3)
+    else:
+        drawing.image.save(path, format="JPEG", quality=drawing.quality)
+
+
+def _row(drawing: Drawing, path: Path) -> list[str]:
+    marks = drawing.landmarks
+    points = (marks.left_eye, marks.right_eye, marks.nose, marks.mouth_left, marks.mouth_right, marks.chin)
+    numbers = [value for point in points for value in point] + list(marks.face)
+    box = ["", "", "", ""] if marks.mask_box is None else [f"{value:.2f}" for value in marks.mask_box]
+    return [path.as_posix(), *(f"{value:.2f}" for value in numbers), *box]
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -1,0 +1,234 @@
+"""The traits of a drawn person: what stays the same on every photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from maskfit.errors import DataError
+from maskfit.synthesis.drawn import hairstyles
+from maskfit.synthesis.drawn.palette import CLOTH, IRIS, Colour, mixed, pick, skin_colour
+
+GENDERS = ("male", "female")
+YOUNGEST, OLDEST = 18, 75
+# First number of a random stream, so that traits, labels and photos never share one.
+TRAIT_STREAM, LABEL_STREAM, PHOTO_STREAM = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Face:
+    """The shape of head and features; lengths in head units (half a face width), shares around 0 or 1."""
+
+    jaw: float
+    chin: float
+    length: float
+    cheek: float
+    neck: float
+    eye_size: float
+    eye_open: float
+    eye_tilt: float
+    eye_apart: float
+    lid_fold: float
+    iris: Colour
+    brow_weight: float
+    brow_arch: float
+    brow_height: float
+    nose_width: float
+    nose_length: float
+    mouth_width: float
+    lip_upper: float
+    lip_lower: float
+    ear_size: float
+
+
+@dataclass(frozen=True)
+class Years:
+    """What the years have left behind, each 0 (nothing) to 1 (much), each with its own chance."""
+
+    forehead: float
+    eyes: float
+    folds: float
+    bags: float
+    sag: float
+    spots: float
+    grey: float
+    beard_grey: float
+    receding: float
+    bald: float
+    thin_lips: float
+
+
+@dataclass(frozen=True)
+class Adornment:
+    """What is worn on every photo, and small marks of the skin; an empty name means none."""
+
+    glasses: str
+    glasses_colour: Colour
+    earrings: str
+    lashes: float
+    lipstick: float
+    lip_colour: Colour
+    eyeshadow: float
+    freckles: float
+    moles: tuple[tuple[float, float], ...]
+    beard: str
+    beard_density: float
+    headwear: str
+    headwear_colour: Colour
+
+
+@dataclass(frozen=True)
+class Person:
+    """A drawn person.
+
+    Args:
+        seed: The seed of the set the person belongs to.
+        number: The person's number in the set, from 1.
+        gender: "male" or "female".
+        age: Whole years, 18 to 75.
+        skin: Skin colour, channels 0 to 255.
+        tone: How dark the skin is, 0 to 1.
+        hair: Name of the style in `hairstyles.STYLES`.
+        hair_colour: Colour with its grey.
+        hair_side: Side of the parting, -1 left to 1 right on the picture.
+        face: The shape of head and features.
+        years: What age shows.
+        adornment: Glasses, earrings, make-up, beard, headwear, marks.
+    """
+
+    seed: int
+    number: int
+    gender: str
+    age: int
+    skin: Colour
+    tone: float
+    hair: str
+    hair_colour: Colour
+    hair_side: float
+    face: Face
+    years: Years
+    adornment: Adornment
+
+
+def draw_person(seed: int, number: int, *, gender: str | None = None, age: int | None = None) -> Person:
+    """Draws the fixed traits of one person.
+
+    The same arguments give the same person, whoever else is drawn. Naming the gender or age changes only what follows
+    from it.
+
+    Args:
+        seed: Seed of the set, 0 or more.
+        number: Number of the person in the set, 0 or more.
+        gender: "male" or "female"; by chance (40 % male) where None.
+        age: Whole years, 18 to 75; by chance (47 % below 30, 8 % from 60) where None.
+
+    Raises:
+        DataError: A negative seed or number, an unknown gender, or an age outside 18 to 75.
+    """
+    _check(seed, number, gender, age)
+    chance = np.random.default_rng(np.random.SeedSequence([seed, number, LABEL_STREAM]))
+    by_chance = GENDERS[int(chance.random() >= 0.4)]
+    band = ((18, 29), (30, 59), (60, OLDEST))[int(np.searchsorted((0.47, 0.92), chance.random(), side="right"))]
+    years_by_chance = int(chance.integers(band[0], band[1] + 1))
+    gender = by_chance if gender is None else gender
+    age = years_by_chance if age is None else age
+    # A child stream per group: a trait added to one group leaves the other groups of every person as they were.
+    groups = np.random.SeedSequence([seed, number, TRAIT_STREAM]).spawn(5)
+    skin_rng, face_rng, years_rng, hair_rng, worn_rng = (np.random.default_rng(group) for group in groups)
+    tone = float(skin_rng.beta(1.15, 1.6))
+    skin = skin_colour(tone, float(skin_rng.uniform(-1, 1)))
+    years = _draw_years(years_rng, gender, age)
+    natural = hairstyles.draw_hair_colour(hair_rng, tone)
+    style_years = age + float(hair_rng.normal(0, 5))
+    style = hairstyles.draw_style(hair_rng, gender, style_years, tone)
+    dyed = hairstyles.dyed_colour(hair_rng, gender, age, natural)
+    colour = hairstyles.greyed(natural if dyed is None else dyed, years.grey * (0.22 if dyed else 1.0))
+    side = float(hair_rng.choice((-1, 1)) * hair_rng.uniform(0.25, 0.6))
+    return Person(
+        seed=seed, number=number, gender=gender, age=age, skin=skin, tone=tone, hair=style, hair_colour=colour,
+        hair_side=side, face=_draw_face(face_rng, gender, age, tone), years=years,
+        adornment=_draw_adornment(worn_rng, gender, age, skin, tone, hairstyles.STYLES[style].top),
+    )  # fmt: skip
+
+
+def _check(seed: int, number: int, gender: str | None, age: int | None) -> None:
+    if seed < 0 or number < 0:
+        raise DataError(f"seed {seed} and person number {number} must be 0 or more", fix="give whole numbers from 0")
+    if gender is not None and gender not in GENDERS:
+        raise DataError(f"there is no gender {gender!r} among the drawn people", fix="give 'male' or 'female'")
+    if age is not None and not YOUNGEST <= age <= OLDEST:
+        raise DataError(f"drawn people are {YOUNGEST} to {OLDEST} years old, not {age}", fix="give an age in between")
+
+
+def _draw_face(rng: np.random.Generator, gender: str, age: int, tone: float) -> Face:
+    # One hidden number moves all bony cues together, as in people; the genders overlap in it.
+    manly = float(np.clip(rng.normal(0.80 if gender == "male" else 0.18, 0.17), -0.15, 1.2))
+
+    def near(middle: float, spread: float) -> float:
+        return float(middle + spread * np.clip(rng.normal(), -2, 2))
+
+    iris_names = list(IRIS)
+    light = np.clip((0.45 - tone) / 0.3, 0, 1)
+    weights = np.array([6, 4, 1.6 * light + 0.1, 1.0 * light, 1.7 * light, 0.9 * light])
+    return Face(
+        jaw=near(0.66 + 0.16 * manly, 0.035), chin=near(0.24 + 0.14 * manly, 0.025),
+        length=near(1.40 + 0.09 * manly, 0.045), cheek=near(0.965 - 0.02 * manly, 0.02),
+        neck=near(0.46 + 0.17 * manly, 0.025), eye_size=near(0.222 - 0.022 * manly, 0.011),
+        eye_open=near(0.64 - 0.12 * manly, 0.06) - 0.0012 * max(0, age - 35), eye_tilt=near(0.05 - 0.03 * manly, 0.05),
+        eye_apart=near(0.425, 0.018), lid_fold=float(rng.uniform(0, 1)),
+        iris=IRIS[iris_names[int(rng.choice(len(iris_names), p=weights / weights.sum()))]],
+        brow_weight=near(0.060 + 0.062 * manly, 0.012), brow_arch=near(0.085 - 0.055 * manly, 0.02),
+        brow_height=near(0.345 - 0.055 * manly, 0.022), nose_width=near(0.205 + 0.05 * manly + 0.04 * tone, 0.02),
+        nose_length=near(0.60 + 0.03 * manly, 0.025), mouth_width=near(0.37 + 0.035 * manly, 0.03),
+        lip_upper=near(0.078 - 0.022 * manly + 0.02 * tone, 0.013),
+        lip_lower=near(0.112 - 0.026 * manly + 0.02 * tone, 0.014), ear_size=near(1.0 + 0.06 * manly, 0.07),
+    )  # fmt: skip
+
+
+def _draw_years(rng: np.random.Generator, gender: str, age: int) -> Years:
+    # Some people look younger or older than they are, and no two signs of age keep the same pace.
+    looks = age + float(np.clip(rng.normal(0, 2.8), -6, 6))
+
+    def since(start: float, full: float, spread: float) -> float:
+        return float(np.clip((looks + rng.normal(0, spread) - start) / (full - start), 0, 1))
+
+    gene = float(rng.random()) if gender == "male" else 0.18 * float(rng.random())
+    receding = since(24, 68, 4) * gene * 1.35
+    return Years(
+        forehead=since(27, 66, 4), eyes=since(28, 64, 4), folds=since(23, 64, 3.5), bags=since(26, 66, 4),
+        sag=since(34, 72, 4), spots=since(48, 74, 5), grey=since(33, 66, 6), beard_grey=since(31, 60, 6),
+        receding=min(receding, 1.0), bald=float(np.clip((receding - 0.72) / 0.22, 0, 1)), thin_lips=since(34, 72, 4),
+    )  # fmt: skip
+
+
+def _draw_adornment(
+    rng: np.random.Generator, gender: str, age: int, skin: Colour, tone: float, hair_top: float
+) -> Adornment:
+    female = gender == "female"
+    made_up = float(np.clip(rng.normal(0.62, 0.3), 0, 1)) * (1 - 0.006 * max(0, age - 40)) if female else 0.0
+    glasses_chance = float(np.interp(age, (18, 40, 55, 70), (0.20, 0.22, 0.42, 0.60)))
+    shapes = ("round", "square", "cat eye") if female else ("round", "square", "browline")
+    glasses = shapes[int(rng.choice(3, p=(0.4, 0.4, 0.2)))] if rng.random() < glasses_chance else ""
+    frames: tuple[Colour, ...] = ((38, 36, 40), (92, 60, 42), (178, 148, 96), (110, 114, 122), (130, 50, 56))
+    frame = frames[int(rng.choice(5, p=(0.36, 0.22, 0.16, 0.2, 0.06)))]
+    earring = ("stud", "hoop", "drop", "pearl")[int(rng.integers(4))]
+    earrings = earring if rng.random() < (0.55 if female else 0.05) else ""
+    lip: tuple[Colour, ...] = ((190, 70, 80), (205, 98, 100), (168, 58, 72), (196, 112, 104), (214, 90, 110))
+    lip_colour = mixed(lip[int(rng.integers(len(lip)))], skin, 0.12 + 0.18 * tone)
+    freckles = float(rng.uniform(0.3, 1)) if rng.random() < max(0.0, 0.28 - 0.8 * tone) else 0.0
+    moles = tuple((float(rng.uniform(-0.75, 0.75)), float(rng.uniform(-0.8, 1.1))) for _ in range(rng.poisson(0.6)))
+    beards = ("", "stubble", "short", "full", "goatee", "moustache")
+    chances = (0.44, 0.22, 0.12, 0.08, 0.07, 0.07) if age >= 27 else (0.62, 0.22, 0.06, 0.02, 0.06, 0.02)
+    beard = beards[int(rng.choice(6, p=chances))]
+    density = float(rng.uniform(0.55, 1.0))
+    hats = ("headscarf", "headband", "beanie", "beret") if female else ("cap", "beanie", "turban", "flat cap")
+    headwear = hats[int(rng.choice(4, p=(0.42, 0.24, 0.2, 0.14)))] if rng.random() < 0.10 else ""
+    if hair_top > 0.27 and headwear not in ("headscarf", "headband", "turban"):
+        headwear = ""  # no cap sits on a head of tall hair
+    return Adornment(
+        glasses=glasses, glasses_colour=frame, earrings=earrings, lashes=0.25 + 0.75 * made_up if female else 0.0,
+        lipstick=made_up if rng.random() < 0.6 else 0.25 * made_up, lip_colour=lip_colour,
+        eyeshadow=made_up * float(rng.random() < 0.45), freckles=freckles, moles=moles,
+        beard="" if female else beard, beard_density=density, headwear=headwear, headwear_colour=pick(rng, CLOTH),
+    )  # fmt: skip

@@ -1,0 +1,105 @@
+"""Batches for the training loop, read straight from the store: no workers and no decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from maskfit.data.store import StoredFrames
+from maskfit.labels import Codes, Scheme
+from maskfit.training.chance import generator
+
+Batch = dict[str, Any]
+"""`frames` (batch, height, width, 3; uint8), `allowed` by head (batch, classes; bool), `indices` (batch,)."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What batches are made of.
+
+    Attributes:
+        frames: The framed photos.
+        allowed: By head (photos, values): what each photo's label leaves possible.
+        indices: Which photos to use, as places in `frames`.
+    """
+
+    frames: StoredFrames
+    allowed: Mapping[str, NDArray[np.bool_]]
+    indices: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batch(self, places: NDArray[np.int64]) -> Batch:
+        """The photos at these places of `indices`."""
+        indices = self.indices[places]
+        return {
+            "frames": torch.from_numpy(self.frames.take(indices)),
+            "allowed": {head: torch.from_numpy(rows[indices]) for head, rows in self.allowed.items()},
+            "indices": torch.from_numpy(indices),
+        }
+
+
+def targets(scheme: Scheme, codes: Codes, heads: tuple[str, ...]) -> dict[str, NDArray[np.bool_]]:
+    """What codes (photos, attributes) leave possible for each head."""
+    return {head: scheme.allowed(codes, head) for head in heads}
+
+
+class TrainingBatches:
+    """Endless epochs of shuffled batches, each epoch's order a function of the seed and the epoch's number.
+
+    An epoch begins where training stands: after a resume within an epoch, with the first batch that was not yet seen.
+    The last batch is filled from the front of the epoch's order where it would hold a single photo, since BatchNorm
+    cannot norm one; otherwise it is smaller.
+
+    Args:
+        samples: What to draw from.
+        size: Photos in a batch.
+        chance: What the order depends on besides the epoch.
+        batches_done: Tells how many batches of the whole training are done.
+    """
+
+    def __init__(
+        self, samples: Samples, size: int, chance: tuple[int | str, ...], batches_done: Callable[[], int]
+    ) -> None:
+        self.samples = samples
+        self.size = size
+        self.chance = chance
+        self.batches_done = batches_done
+
+    def __len__(self) -> int:
+        return -(-len(self.samples) // self.size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, done = divmod(self.batches_done(), len(self))
+        order = generator(*self.chance, "order", epoch).permutation(len(self.samples))
+        for number in range(done, len(self)):
+            places = order[number * self.size : (number + 1) * self.size]
+            if len(places) == 1 and len(order) > 1:
+                places = np.concatenate([places, order[:1]])
+            yield self.samples.batch(places)
+
+
+class ValidationBatches:
+    """Every photo once, in order; the last batch is as small as it is, never left out.
+
+    Args:
+        samples: What to go through.
+        size: Photos in a batch.
+    """
+
+    def __init__(self, samples: Samples, size: int) -> None:
+        self.samples = samples
+        self.size = size
+
+    def __len__(self) -> int:
+        return -(-len(self.samples) // self.size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for start in range(0, len(self.samples), self.size):
+            yield self.samples.batch(np.arange(start, min(start + self.size, len(self.samples))))

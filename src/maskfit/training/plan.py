@@ -1,0 +1,149 @@
+"""What a recipe means on its data: which photos, which labels, who is held out, how photos are framed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from maskfit.data.corrections import apply_corrections, known_errors, read_corrections
+from maskfit.data.folds import Folds, make_folds, read_folds
+from maskfit.data.photo import PhotoSet
+from maskfit.data.photos import read_photos
+from maskfit.data.transforms import Framing, Normalising, Preprocessing
+from maskfit.errors import DataError, RecipeError
+from maskfit.labels import UNKNOWN, Codes, Scheme
+from maskfit.models.network import Network, build_network
+from maskfit.recipe import Recipe
+from maskfit.training.batches import targets
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe on its data.
+
+    Attributes:
+        recipe: The recipe.
+        photos: Every photo, its labels corrected.
+        official: What answers are scored on.
+        trained: What the network tells apart; the age rule makes it differ from `official`.
+        folds: Who is held out when.
+        preprocessing: What stands between a decoded photo and the network.
+        heads: What the network's outputs are called.
+        remarks: What the user should know, a line each.
+    """
+
+    recipe: Recipe
+    photos: PhotoSet
+    official: Scheme
+    trained: Scheme
+    folds: Folds
+    preprocessing: Preprocessing
+    heads: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    def places(self, names: Iterable[str]) -> list[int]:
+        """Where photos of these names stand in the set."""
+        known = {photo.name: place for place, photo in enumerate(self.photos)}
+        return [known[name] for name in names]
+
+    def truth(self) -> Codes:
+        """Official codes of every photo, (photos, attributes)."""
+        return self.photos.codes(self.official)
+
+    def allowed(self) -> dict[str, NDArray[np.bool_]]:
+        """By head (photos, values): what each photo's label leaves possible in training."""
+        return targets(self.trained, self.photos.codes(self.trained), self.heads)
+
+    def split(self, fold: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Places of the photos to train on and of those held out; ages that the recipe drops are trained on by none."""
+        train, valid = self.folds.split(self.photos, fold)
+        banded = [attribute.name for attribute in self.official.attributes if attribute.edges]
+        rule = self.recipe.data.age
+        keep = [not any(rule.drops(self.photos[place].labels.get(name)) for name in banded) for place in train]
+        if not any(keep):
+            raise DataError("the age rule drops every training photo", fix="look at data.age.drop")
+        return train[keep], valid
+
+    def fold_numbers(self) -> tuple[int, ...]:
+        """The folds to train."""
+        every = tuple(range(self.folds.count))
+        strange = [fold for fold in self.recipe.fold if fold not in every]
+        if strange:
+            raise RecipeError(f"fold={strange[0]}: the folds are 0 to {self.folds.count - 1}", fix="count from 0")
+        return self.recipe.fold or every
+
+    def network(self, weights: str = "none") -> Network:
+        """A new network as the recipe says."""
+        return build_network(self.recipe.model.backbone, self.recipe.model.head, self.trained.sizes, weights)
+
+
+def make_plan(recipe: Recipe) -> Plan:
+    """Reads and checks everything that training needs before anything is decoded.
+
+    Raises:
+        MaskfitError: The recipe names no data, the data have mistakes, or recipe and data do not fit.
+    """
+    if recipe.data.root is None:
+        raise RecipeError(
+            "the recipe names no photos", where="data.root", fix="add data.root=DIR or data.root=PHOTOS.csv"
+        )
+    official = recipe.data.scheme
+    photos, remarks = _labelled(recipe)
+    trained = recipe.data.age.scheme(official)
+    # The meta device gives a network's facts without its weights' memory.
+    with torch.device("meta"):
+        draft = build_network(recipe.model.backbone, recipe.model.head, trained.sizes)
+    heads = draft.heads
+    _refuse_unlabelled(photos, trained, Path(recipe.data.root))
+    strange = [name for name in recipe.heads if name not in heads]
+    if strange:
+        raise RecipeError(f"heads.{strange[0]}: the heads of '{recipe.model.head.name}' are {', '.join(heads)}")
+    return Plan(
+        recipe=recipe,
+        photos=photos,
+        official=official,
+        trained=trained,
+        folds=_folds(recipe, photos),
+        preprocessing=Preprocessing(
+            framing=Framing(crop=recipe.data.crop, size=recipe.data.size, filter=draft.trunk.filter),
+            normalising=Normalising(mean=draft.trunk.mean, std=draft.trunk.std),
+        ),
+        heads=heads,
+        remarks=tuple(remarks),
+    )
+
+
+def _labelled(recipe: Recipe) -> tuple[PhotoSet, list[str]]:
+    photos = read_photos(str(recipe.data.root), recipe.data.scheme)
+    remarks = []
+    layers = [(read_corrections(Path(path)), True, path) for path in recipe.data.corrections]
+    if recipe.data.known_errors != "none":
+        # The shipped list is of the whole competition; a part of it need not hold every person.
+        layers.insert(0, (known_errors(recipe.data.known_errors), False, "known errors"))
+    for corrections, strict, name in layers:
+        result = apply_corrections(photos, corrections, recipe.data.scheme, strict=strict)
+        photos = result.photos
+        remarks.append(f"{name}: {result.changed} photos relabelled, {result.left_out} left out")
+    return photos, remarks
+
+
+def _folds(recipe: Recipe, photos: PhotoSet) -> Folds:
+    if isinstance(recipe.folds, str):
+        return read_folds(Path(recipe.folds))
+    return make_folds(photos, recipe.data.scheme, recipe.folds, seed=recipe.trainer.seed, holdout=recipe.holdout)
+
+
+def _refuse_unlabelled(photos: PhotoSet, scheme: Scheme, root: Path) -> None:
+    known = photos.codes(scheme) != UNKNOWN
+    unlabelled = [name for place, name in enumerate(scheme.names) if not known[:, place].any()]
+    if unlabelled:
+        raise DataError(
+            f"no photo says its {' or '.join(unlabelled)}, so nothing could learn it",
+            where=root,
+            fix="add the column, or name a smaller scheme such as data.scheme=mask",
+        )

@@ -1,0 +1,170 @@
+"""The training task: one network, its loss, its optimiser, and what happens in a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import LightningModule
+from numpy.typing import NDArray
+from timm.utils.model_ema import ModelEmaV3
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from maskfit.data.transforms import Normalising
+from maskfit.errors import RunError
+from maskfit.evaluation.scores import Scores, score
+from maskfit.labels import Codes, Scheme, answer
+from maskfit.losses.criterion import Criterion
+from maskfit.models.network import Network
+from maskfit.training.augmentation import Augmentation
+from maskfit.training.batches import Batch
+from maskfit.training.chance import set_chance
+from maskfit.training.schedules import Schedule
+
+MONITOR = "valid_macro_f1"
+"""What decides which epoch is best: macro F1 of the whole validation set (see `headline`)."""
+
+
+def headline(scores: Scores) -> float:
+    """Macro F1 over the classes; where no photo's whole class is known, the mean of the attributes' macro F1."""
+    if scores.macro_f1 is not None:
+        return scores.macro_f1
+    attributes = [item.macro_f1 for item in scores.per_attribute.values()]
+    return float(np.mean(attributes)) if attributes else 0.0
+
+
+class Task(LightningModule):
+    """Trains a network on batches of stored frames.
+
+    Args:
+        network: What is trained.
+        criterion: Its loss.
+        augmentation: What a training batch goes through; a validation batch never does.
+        normalising: From pixels to the network's numbers, the same as in prediction.
+        optimiser: Gives the optimiser of the network.
+        schedule: The learning rate's factor at each step.
+        scheme: What the network tells apart.
+        truth: (photos, attributes) official codes of all photos in the store, for the scores.
+        chance: What all chance depends on besides the step.
+        ema: Decay of the moving average that is judged in the network's place; None for none.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(
+        self,
+        network: Network,
+        criterion: Criterion,
+        augmentation: Augmentation,
+        normalising: Normalising,
+        optimiser: Callable[[Network], Optimizer],
+        schedule: Schedule,
+        *,
+        scheme: Scheme,
+        truth: Codes,
+        chance: tuple[int | str, ...],
+        ema: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.criterion = criterion
+        self.augmentation = augmentation
+        self.make_optimiser = optimiser
+        self.schedule = schedule
+        self.scheme = scheme
+        self.truth = truth
+        self.chance = chance
+        # The average warms up: early weights are forgotten quickly, whatever the decay.
+        self.average = ModelEmaV3(network, decay=ema, use_warmup=True) if ema else None
+        scale, shift = normalising.scale_and_shift()
+        self.register_buffer("scale", torch.from_numpy(scale).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", torch.from_numpy(shift).view(1, 3, 1, 1), persistent=False)
+        self.batches_done = 0
+        self.steps_averaged = 0
+        self.losses: list[Tensor] = []
+        self.judged: list[tuple[dict[str, Tensor], Tensor, Tensor]] = []
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def best_network(self) -> Network:
+        """The network that is judged and kept: the moving average where there is one."""
+        network: Network = self.network if self.average is None else self.average.module
+        return network
+
+    def configure_optimizers(self) -> Any:
+        optimiser = self.make_optimiser(self.network)
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": LambdaLR(optimiser, self.schedule), "interval": "step"},
+        }
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        set_chance(*self.chance, "step", self.batches_done)
+        photos = self._normalised(self.augmentation(_planes(batch["frames"])))
+        loss: Tensor = self.criterion(self.network(photos), batch["allowed"])["loss"]
+        # Kept on the device: asking for the number now would make the device wait.
+        self.losses.append(loss.detach())
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self.batches_done += 1
+        if self.average is not None and self.trainer.global_step > self.steps_averaged:
+            self.steps_averaged = self.trainer.global_step
+            self.average.update(self.network, step=self.steps_averaged)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        logits = self.best_network(self._normalised(_planes(batch["frames"])))
+        loss = self.criterion(logits, batch["allowed"])["loss"]
+        self.judged.append(({head: values.float() for head, values in logits.items()}, batch["indices"], loss))
+
+    def on_validation_epoch_end(self) -> None:
+        logits, indices = self._collected()
+        if not all(np.isfinite(values).all() for values in logits.values()):
+            raise RunError(
+                f"the network answers with no numbers any more, in epoch {self.trainer.current_epoch + 1}",
+                fix="lower optimiser.lr, or set trainer.clip=1.0",
+            )
+        sizes = torch.tensor([float(len(item[1])) for item in self.judged])
+        losses = torch.stack([item[2] for item in self.judged]).float().cpu()
+        self.judged = []
+        scores = score(self.scheme.official(), self.truth[indices], probabilities=answer(self.scheme, logits))
+        row = {"valid_loss": float((losses * sizes).sum() / sizes.sum()), MONITOR: headline(scores)}
+        if scores.accuracy is not None:
+            row["valid_accuracy"] = scores.accuracy
+        row |= {f"valid_{name}_f1": item.macro_f1 for name, item in scores.per_attribute.items()}
+        self.log_dict(row, on_epoch=True, batch_size=len(indices))
+
+    def _collected(self) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
+        """All logits and indices of the validation set, brought over once."""
+        heads = self.judged[0][0]
+        logits = {head: torch.cat([item[0][head] for item in self.judged]).cpu().numpy() for head in heads}
+        return logits, torch.cat([item[1] for item in self.judged]).cpu().numpy()
+
+    def _normalised(self, photos: Tensor) -> Tensor:
+        # Resampling leaves the channels first; convolutions on a processor run up to five times as fast with them last.
+        return (photos * self.scale + self.shift).contiguous(memory_format=torch.channels_last)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["maskfit"] = {
+            "batches_done": self.batches_done,
+            "steps_averaged": self.steps_averaged,
+            "losses": torch.stack(self.losses).cpu() if self.losses else torch.empty(0),
+            "history": self.history,
+        }
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        state = checkpoint["maskfit"]
+        self.batches_done = state["batches_done"]
+        self.steps_averaged = state["steps_averaged"]
+        self.losses = list(state["losses"])
+        self.history = state["history"]
+
+
+def _planes(frames: Tensor) -> Tensor:
+    """Frames (batch, height, width, 3; uint8) as floats (batch, 3, height, width), in memory still channels last."""
+    return frames.permute(0, 3, 1, 2).float()

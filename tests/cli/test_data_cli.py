@@ -1,0 +1,129 @@
+"""`maskfit data ...` as a user types it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from maskfit.cli.data import app
+from maskfit.errors import DataError
+
+STEMS = ("mask1", "mask2", "mask3", "mask4", "mask5", "incorrect_mask", "normal")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Six persons in the competition's layout, no two photos alike."""
+    colours = iter(range(0, 256, 5))
+    for number in range(6):
+        folder = tmp_path / "images" / f"00000{number}_{'male' if number % 2 else 'female'}_Asian_{20 + 8 * number}"
+        folder.mkdir(parents=True)
+        for stem in STEMS:
+            Image.new("RGB", (72, 96), (next(colours), number, 0)).save(folder / f"{stem}.png")
+    return tmp_path / "images"
+
+
+def run(*words: object):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_check_says_that_nothing_is_wrong(root):
+    result = run("check", root)
+    assert result.exit_code == 0, result.output
+    assert "42 photos of 6 persons; 15 of 18 classes; nothing wrong" in result.stdout
+
+
+def test_check_lists_every_problem_by_kind_and_exits_with_2(root):
+    (root / "odd [name]").mkdir()
+    (root / "000000_female_Asian_20" / "mask1.png").write_bytes(b"")
+    result = run("check", root)
+    assert result.exit_code == 2
+    assert "folder name (fatal, 1)" in result.stdout
+    assert "odd [name]  expected ID_gender_race_age" in result.stdout
+    assert "000000_female_Asian_20/mask1.png  the file is empty" in result.stdout
+    assert "2 fatal, 1 warning" in result.stdout
+
+
+def test_warnings_alone_leave_the_exit_code_0(root):
+    (root / "000000_female_Asian_20" / "mask1.png").unlink()
+    assert run("check", root).exit_code == 0
+
+
+def test_check_speaks_json(root):
+    (root / "odd").mkdir()
+    result = run("check", root, "--json")
+    told = json.loads(result.stdout)
+    assert result.exit_code == 2
+    assert (told["photos"], told["persons"], told["labels"]["age"]) == (42, 6, 42)
+    assert told["classes"]["worn, female, <30"] == 5
+    assert told["problems"][0]["where"] == "odd"
+    assert set(told["problems"][0]) == {"severity", "kind", "where", "what", "fix"}
+
+
+def test_check_counts_known_labels_where_some_are_missing(root, tmp_path):
+    path = tmp_path / "photos.csv"
+    path.write_text("path,mask\nimages/000000_female_Asian_20/mask1.png,wear\n")
+    assert "labels known: mask 1, gender 0, age 0" in run("check", path).stdout
+    assert "1 of 3 classes" in run("check", path, "--scheme", "mask").stdout
+
+
+def test_split_writes_folds_and_says_how_they_came_out(root, tmp_path):
+    target = tmp_path / "folds.csv"
+    result = run("split", root, "--folds", 3, "--out", target)
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader(target.open()))
+    assert sorted(row["fold"] for row in rows) == ["0", "0", "1", "1", "2", "2"]
+    assert len({row["person"] for row in rows}) == 6
+    assert "female, <30" in result.stdout
+    assert "written:" in result.stdout
+
+
+def test_split_holds_out_a_share(root, tmp_path):
+    result = run("split", root, "--folds", 1, "--holdout", 0.5, "--out", tmp_path / "folds.csv")
+    assert result.exit_code == 0
+    assert "always trained" in result.stdout
+    assert sorted(row["fold"] for row in csv.DictReader((tmp_path / "folds.csv").open())) == ["-1"] * 3 + ["0"] * 3
+
+
+def test_split_overwrites_only_when_told_to(root, tmp_path):
+    target = tmp_path / "folds.csv"
+    target.write_text("precious")
+    result = run("split", root, "--folds", 3, "--out", target)
+    assert isinstance(result.exception, DataError)
+    assert "--force" in str(result.exception)
+    assert target.read_text() == "precious"
+    assert run("split", root, "--folds", 3, "--out", target, "--force").exit_code == 0
+    assert target.read_text() != "precious"
+
+
+def test_drawn_people_are_a_sound_set(tmp_path):
+    result = run("draw", tmp_path / "drawn", "--persons", 1, "--seed", 3)
+    assert result.exit_code == 0, result.output
+    assert "written: 1 persons" in result.stdout
+    assert "7 photos of 1 persons" in run("check", tmp_path / "drawn").stdout
+    again = run("draw", tmp_path / "drawn", "--persons", 1)
+    assert isinstance(again.exception, DataError)
+
+
+@pytest.mark.parametrize("verb", ["check", "split", "draw"])
+def test_every_verb_has_examples(verb):
+    result = run(verb, "--help")
+    assert result.exit_code == 0
+    assert "Examples" in result.stdout
+    assert f"maskfit data {verb}" in result.stdout
+
+
+def test_the_real_command_says_what_to_do_without_a_traceback(root, tmp_path):
+    words = [sys.executable, "-m", "maskfit", "data", "split", root, "--folds", "3", "--scheme", "masks"]
+    result = subprocess.run([*words, "--out", tmp_path / "f.csv"], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "scheme 'masks' is unknown; did you mean 'mask'" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""

@@ -1,0 +1,143 @@
+"""`maskfit evaluate` as a user types it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from sklearn.metrics import accuracy_score, f1_score
+from typer.testing import CliRunner
+
+import maskfit.cli
+from maskfit.cli.environment import OUTPUT, TRUTH
+from maskfit.cli.evaluate import evaluate
+from maskfit.errors import DataError
+from maskfit.inference.submission import write_submission
+
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="markdown")
+app.command()(evaluate)
+
+RANDOM = np.random.default_rng(0)
+NAMES = [f"{number:04x}.jpg" for number in range(180)]
+ANSWERS_TRUE = np.arange(180) % 18
+ANSWERS = np.where(RANDOM.random(180) < 0.7, ANSWERS_TRUE, RANDOM.integers(0, 18, 180))
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(TRUTH, raising=False)
+    monkeypatch.delenv(OUTPUT, raising=False)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    order = RANDOM.permutation(180)
+    truth = write_submission(tmp_path / "truth" / "truth.csv", NAMES, ANSWERS_TRUE)
+    submission = write_submission(tmp_path / "out" / "submission.csv", [NAMES[i] for i in order], ANSWERS[order])
+    return truth, submission
+
+
+def run(*words: object):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_json_holds_the_servers_form_and_all_scores(files):
+    result = run(*files, "--json")
+    told = json.loads(result.stdout)
+    assert told["f1"]["value"] == pytest.approx(f1_score(ANSWERS_TRUE, ANSWERS, average="macro"))
+    assert told["accuracy"]["value"] == pytest.approx(accuracy_score(ANSWERS_TRUE, ANSWERS))
+    assert (told["f1"]["rank"], told["accuracy"]["rank"], told["f1"]["decs"]) == (True, False, True)
+    assert told["scores"]["per_attribute"]["mask"]["photos"] == 180
+    assert len(told["scores"]["per_class"]) == 18
+
+
+def test_the_table_says_the_classes_in_words(files):
+    result = run(*files)
+    assert result.exit_code == 0
+    assert f"{f1_score(ANSWERS_TRUE, ANSWERS, average='macro'):.4f}" in result.stdout
+    assert re.search(r"10\s+worn wrongly\s+female\s+30-59", result.stdout)
+    assert "180 photos" in result.stdout
+
+
+def test_rows_are_matched_by_name_and_not_by_place(files, tmp_path):
+    """A submission that is right but in another order scores 1; by place it would score next to nothing."""
+    order = np.arange(180)[::-1]
+    turned = write_submission(tmp_path / "turned.csv", [NAMES[i] for i in order], ANSWERS_TRUE[order])
+    assert json.loads(run(files[0], turned, "--json").stdout)["f1"]["value"] == 1.0
+
+
+def test_the_environment_fills_what_is_not_named(files, monkeypatch):
+    truth, submission = files
+    expected = run(truth, submission, "--json").stdout
+    monkeypatch.setenv(TRUTH, str(truth.parent))
+    assert run(submission, "--json").stdout == expected
+    monkeypatch.setenv(OUTPUT, str(submission.parent))
+    assert run("--json").stdout == expected
+    assert run(truth, submission, "--json").stdout == expected
+
+
+@pytest.mark.parametrize("name", ["truth.csv", "info.csv", "gt_answer.csv"])
+def test_the_truth_may_be_a_folder(tmp_path, files, name):
+    folder = tmp_path / "folder"
+    write_submission(folder / name, NAMES, ANSWERS_TRUE)
+    assert run(folder, files[1]).exit_code == 0
+
+
+def test_a_folder_of_several_csvs_is_ambiguous(tmp_path, files):
+    for name in ("public.csv", "private.csv"):
+        write_submission(tmp_path / "both" / name, NAMES, ANSWERS_TRUE)
+    result = run(tmp_path / "both", files[1])
+    assert isinstance(result.exception, DataError)
+    assert "private.csv, public.csv" in str(result.exception)
+
+
+def test_missing_and_surplus_rows_are_named(files, tmp_path):
+    names = [*NAMES[7:], "stranger.jpg"]
+    other = write_submission(tmp_path / "other.csv", names, np.zeros(len(names), dtype=int))
+    said = str(run(files[0], other).exception)
+    assert "7 photos have no answer:\n- 0000.jpg" in said
+    assert "and 2 more" in said
+    assert "1 photos are not in the truth:\n- stranger.jpg" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [((), "no submission is named"), (("s.csv",), "no truth is named"), (("a", "b", "c"), "3 files are named")],
+)
+def test_what_is_not_named_is_asked_for(words, message):
+    result = run(*words)
+    assert isinstance(result.exception, DataError)
+    assert message in str(result.exception)
+    assert "maskfit evaluate TRUTH.csv SUBMISSION.csv" in str(result.exception)
+
+
+def test_other_schemes(tmp_path):
+    truth = write_submission(tmp_path / "truth.csv", ["a", "b"], [0, 2])
+    told = json.loads(run(truth, truth, "--scheme", "mask", "--json").stdout)
+    assert list(told["scores"]["per_attribute"]) == ["mask"]
+    assert len(told["scores"]["per_class"]) == 3
+    assert "did you mean 'mask'" in str(run(truth, truth, "--scheme", "mas").exception)
+    assert "ans 9 is not in 0 to 2" in str(
+        run(truth, write_submission(tmp_path / "b.csv", ["a", "b"], [0, 9]), "--scheme", "mask").exception
+    )
+
+
+def test_the_help_shows_examples():
+    result = run("--help")
+    assert result.exit_code == 0
+    assert "Examples" in result.stdout
+    assert "SM_GROUND_TRUTH_DIR" in result.stdout
+
+
+def test_a_mistake_of_the_user_ends_with_2_and_no_traceback(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(maskfit.cli, "app", app)
+    monkeypatch.setattr(sys, "argv", ["maskfit", str(files[0]), str(tmp_path / "absent.csv")])
+    with pytest.raises(SystemExit) as left:
+        maskfit.cli.main()
+    assert left.value.code == 2
+    assert "there is no such file" in capsys.readouterr().err

@@ -1,0 +1,119 @@
+"""The check finds everything at once and never stops at bad data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from maskfit.data.check import check, examine
+from maskfit.data.problems import Problem
+
+
+@pytest.fixture
+def found(tmp_path: Path, scheme):
+    """Checks what stands in tmp_path: kind to the problems of that kind."""
+
+    def run(source: Path = tmp_path) -> dict[str, list[Problem]]:
+        kinds: dict[str, list[Problem]] = {}
+        for problem in check(source, scheme):
+            kinds.setdefault(problem.kind, []).append(problem)
+        return kinds
+
+    return run
+
+
+def test_a_sound_set_has_no_problem(tmp_path, write_person, scheme):
+    write_person(tmp_path, "000001_male_Asian_20")
+    calls: list[tuple[int, int]] = []
+    checked = examine(tmp_path, scheme, progress=lambda done, total: calls.append((done, total)))
+    assert checked.problems == ()
+    assert calls == [(number, 7) for number in range(1, 8)]
+    assert checked.count_classes(scheme)[0] == 5
+    assert checked.count_known(scheme) == {"mask": 7, "gender": 7, "age": 7}
+
+
+def test_everything_is_found_at_once_and_the_worst_comes_first(tmp_path, write_person, write_photo, scheme):
+    folder = write_person(tmp_path, "000001_male_Asian_20")
+    write_person(tmp_path, "000002_mail_Asian_20")
+    (folder / "mask1.jpg").write_bytes(b"")
+    (folder / "mask2.jpg").write_text("a letter")
+    (folder / "mask3.jpg").write_bytes((folder / "mask4.jpg").read_bytes()[:-60])
+    (folder / "mask5.jpg").unlink()
+    (folder / "._mask5.jpg").write_bytes(b"x")
+    problems = check(tmp_path, scheme)
+    assert [(problem.severity, problem.kind) for problem in problems] == [
+        ("fatal", "folder name"),
+        ("fatal", "unreadable"),
+        ("fatal", "unreadable"),
+        ("fatal", "unreadable"),
+        ("warning", "incomplete"),
+        ("note", "hidden files"),
+    ]
+    assert all(problem.where and problem.what and problem.fix for problem in problems)
+    assert [problem.where for problem in problems[1:4]] == [f"{folder.name}/mask{number}.jpg" for number in (1, 2, 3)]
+
+
+def test_the_same_file_under_two_persons_is_a_leak(tmp_path, write_person, found):
+    first = write_person(tmp_path, "000001_male_Asian_20")
+    second = write_person(tmp_path, "000002_female_Asian_20")
+    (second / "normal.jpg").write_bytes((first / "normal.jpg").read_bytes())
+    (problem,) = found()["duplicate across persons"]
+    assert problem.severity == "warning"
+    assert "000002_female_Asian_20/normal.jpg, under 2 persons" in problem.what
+    assert "disagree about gender" in problem.what
+
+
+def test_the_same_file_twice_of_one_person_is_a_warning(tmp_path, write_person, found):
+    folder = write_person(tmp_path, "000001_male_Asian_20")
+    (folder / "mask2.jpg").write_bytes((folder / "mask1.jpg").read_bytes())
+    (folder / "normal.jpg").write_bytes((folder / "incorrect_mask.jpg").read_bytes())
+    problems = found()["duplicate"]
+    assert ["disagree about mask" in problem.what for problem in problems] == [True, False]
+
+
+def test_years_that_differ_within_a_band_are_a_disagreement(tmp_path, write_photo, found):
+    write_photo(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes())
+    (tmp_path / "photos.csv").write_text("path,age\na.jpg,37\nb.jpg,38\n")
+    assert "disagree about age" in found(tmp_path / "photos.csv")["duplicate across persons"][0].what
+
+
+def test_endings_sizes_and_small_photos(tmp_path, write_person, write_photo, found):
+    folder = write_person(tmp_path, "000001_male_Asian_20")
+    Image.open(folder / "mask1.jpg").save(folder / "mask1.jpg", "PNG")
+    write_photo(folder / "mask2.jpg", size=(96, 40))
+    kinds = found()
+    assert [problem.where for problem in kinds["file ending"]] == [f"{folder.name}/mask1.jpg"]
+    assert "the content is PNG" in kinds["file ending"][0].what
+    assert "96 x 40" in kinds["small photo"][0].what
+    assert "most are 72 x 96" in kinds["unusual size"][0].what
+
+
+def test_sizes_without_a_usual_one_are_no_problem(tmp_path, write_photo, found):
+    for number in range(4):
+        write_photo(tmp_path / f"{number}.jpg", seed=number, size=(80 + number, 80))
+    (tmp_path / "photos.csv").write_text("path\n0.jpg\n1.jpg\n2.jpg\n3.jpg\n")
+    assert found(tmp_path / "photos.csv") == {}
+
+
+def test_problems_of_a_manifest_are_listed_and_its_good_rows_checked(tmp_path, write_photo, found):
+    write_photo(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").write_bytes(b"GIF89a")
+    (tmp_path / "photos.csv").write_text("path,mask\na.jpg,worm\nb.jpg,wear\nc.jpg,\n")
+    kinds = found(tmp_path / "photos.csv")
+    assert [problem.where for problem in kinds["manifest row"]] == ["row 2", "row 4"]
+    assert [problem.where for problem in kinds["unreadable"]] == ["b.jpg"]
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff\xfe\x00", b"a,b\n1,2\n", b'path\n"open'])
+def test_a_broken_manifest_is_one_problem_and_no_error(tmp_path, found, text):
+    (tmp_path / "photos.csv").write_bytes(text)
+    kinds = found(tmp_path / "photos.csv")
+    assert [problem.severity for problem in kinds["manifest"]] == ["fatal"]
+
+
+def test_a_missing_source_is_a_problem(tmp_path, found):
+    assert found(tmp_path / "nowhere")["source"][0].severity == "fatal"
+    assert found(tmp_path)["empty"][0].severity == "fatal"

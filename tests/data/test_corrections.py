@@ -1,0 +1,181 @@
+"""Corrections change labels of a copy, exactly where they say, and nothing on the disk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from maskfit.ages import AgeRule
+from maskfit.data.corrections import (
+    Correction,
+    apply_corrections,
+    known_errors,
+    known_remarks,
+    read_corrections,
+    write_corrections,
+)
+from maskfit.errors import DataError
+from maskfit.labels import SCHEMES
+
+FIRST, SUFFIXED = "001498_female_Asian_23", "001498-1_male_Asian_23"
+
+
+def correct(person: str, attribute: str, value: str, photo: str = "", row: int = 0) -> Correction:
+    return Correction(person, photo, attribute, value, row=row)
+
+
+def test_a_whole_person_is_corrected_and_the_old_set_stays(remember, scheme):
+    photos = remember(FIRST, "000002_male_Asian_30")
+    result = apply_corrections(photos, [correct(FIRST, "gender", "male")], scheme)
+    assert (result.changed, result.left_out, len(result.photos)) == (7, 0, 14)
+    assert {photo.labels["gender"] for photo in result.photos} == {"male"}
+    assert {photo.labels["gender"] for photo in photos if photo.person == FIRST} == {"female"}
+    assert [photo.name for photo in result.photos] == [photo.name for photo in photos]
+    assert result.photos.persons == photos.persons
+
+
+def test_a_prefix_is_matched_whole(remember, scheme):
+    """001498 and 001498-1 are two people: a correction of one must never reach the other."""
+    photos = remember(FIRST, SUFFIXED)
+    result = apply_corrections(photos, [correct("001498", "gender", "male")], scheme)
+    assert {photo.person: photo.labels["age"] for photo in result.photos}[FIRST] == 23.0
+    assert result.changed == 7
+    result = apply_corrections(photos, [correct("001498-1", "gender", "female")], scheme)
+    genders = {photo.person: photo.labels["gender"] for photo in result.photos}
+    assert genders == {FIRST: "female", SUFFIXED: "female"}
+    with pytest.raises(DataError, match="no person '00149'"):
+        apply_corrections(photos, [correct("00149", "gender", "male")], scheme)
+
+
+def test_an_id_that_two_folders_bear_must_be_written_out(remember, scheme):
+    photos = remember("003397_female_Asian_20", "003397_female_Asian_56")
+    with pytest.raises(DataError, match="is 2 persons: 003397_female_Asian_20, 003397_female_Asian_56"):
+        apply_corrections(photos, [correct("003397", "gender", "male")], scheme, strict=False)
+    result = apply_corrections(photos, [correct("003397_female_Asian_56", "gender", "male")], scheme)
+    assert Counter(photo.labels["gender"] for photo in result.photos) == {"female": 7, "male": 7}
+
+
+def test_a_swap_is_two_rows(remember, scheme):
+    swap = [
+        correct("001498", "mask", "not_wear", "incorrect_mask"),
+        correct("001498", "mask", "incorrect", "normal.jpg"),
+    ]
+    photos = remember(FIRST)
+    result = apply_corrections(photos, swap, scheme)
+    masks = {photo.path.stem: photo.labels["mask"] for photo in result.photos}
+    assert (masks["incorrect_mask"], masks["normal"], masks["mask1"]) == ("not_wear", "incorrect", "wear")
+    assert result.changed == 2
+
+
+def test_use_no_leaves_photos_out(remember, scheme):
+    photos = remember(FIRST, SUFFIXED)
+    result = apply_corrections(
+        photos, [correct("001498", "use", "no"), correct("001498-1", "use", "no", "mask3")], scheme
+    )
+    assert (result.left_out, len(result.photos), result.changed) == (8, 6, 0)
+    with pytest.raises(DataError, match="no value of use"):
+        apply_corrections(photos, [correct("001498", "use", "maybe")], scheme)
+
+
+def test_years_and_bands_are_values_of_age(remember, scheme):
+    photos = remember(FIRST)
+    years = apply_corrections(photos, [correct("001498", "age", "60")], scheme)
+    assert years.photos[0].labels["age"] == 60.0
+    band = apply_corrections(photos, [correct("001498", "age", ">=60")], scheme)
+    assert band.photos.codes(scheme)[:, 2].tolist() == [2] * 7
+    decades = AgeRule(decades=True).scheme(scheme)
+    kept = apply_corrections(photos, [correct("001498", "age", "<30")], decades)
+    assert kept.photos.codes(decades)[0, 2] == -1
+
+
+def test_a_label_that_was_right_already_is_no_change(remember, scheme):
+    assert apply_corrections(remember(FIRST), [correct("001498", "gender", "f")], scheme).changed == 0
+
+
+def test_every_bad_row_is_in_one_error(remember, scheme):
+    rows = [
+        correct("001499", "gender", "male", row=2),
+        correct("001498", "gander", "male", row=3),
+        correct("001498", "gender", "mail", row=4),
+        correct("001498", "mask", "wear", "mask7", row=5),
+        correct("001498", "age", "130", row=6),
+        correct("001498", "mask", "wear", row=7),
+        correct("001498", "mask", "incorrect", "mask1", row=8),
+    ]
+    with pytest.raises(DataError) as caught:
+        apply_corrections(remember(FIRST), rows, scheme)
+    text = str(caught.value)
+    assert "row 2: 001499 gender=male: no person" in text
+    assert "did you mean 'gender'" in text
+    assert "did you mean 'male'" in text
+    assert "did you mean 'mask" in text
+    assert "age 130" in text
+    assert "row 8: 001498/mask1 mask=incorrect: contradicts row 7" in text
+
+
+def test_the_same_thing_said_twice_is_no_contradiction(remember, scheme):
+    twice = [correct("001498", "gender", "male"), correct(FIRST, "gender", "m", "mask1")]
+    assert apply_corrections(remember(FIRST), twice, scheme).changed == 7
+
+
+def test_rows_for_others_are_passed_over_where_not_strict(remember):
+    rows = [correct("009999", "mask", "wear"), correct("001498", "gender", "male")]
+    result = apply_corrections(remember(FIRST), rows, SCHEMES["mask"], strict=False)
+    assert (result.changed, result.unmatched) == (0, tuple(rows))
+
+
+def test_a_file_goes_out_and_comes_back(tmp_path):
+    rows = [Correction("001498", "normal", "mask", "incorrect", "certain", "swapped, see list", row=2)]
+    assert read_corrections(write_corrections(tmp_path / "corrections.csv", rows)) == rows
+    (tmp_path / "bad.csv").write_text("person,photo,attribute,value\n,mask1,mask,\n000001,,,\n")
+    with pytest.raises(DataError) as caught:
+        read_corrections(tmp_path / "bad.csv")
+    for part in ("row 2: person", "row 2: value", "row 3: attribute", "row 3: value"):
+        assert part in str(caught.value)
+
+
+def test_the_known_errors_are_the_public_list():
+    certain, likely = known_errors("certain"), known_errors("likely")
+    assert certain == likely[: len(certain)]
+    says = Counter((item.attribute, item.value) for item in certain)
+    assert says == {
+        ("mask", "not_wear"): 3,
+        ("mask", "incorrect"): 3,
+        ("gender", "male"): 6,
+        ("gender", "female"): 2,
+    }
+    says = Counter((item.attribute, item.value) for item in likely[len(certain) :])
+    assert says == {
+        ("gender", "female"): 1,
+        ("gender", "male"): 7,
+        ("age", "<30"): 5,
+        ("age", "60"): 1,
+        ("mask", "wear"): 2,
+        ("use", "no"): 1,
+    }
+    assert {item.person for item in certain if item.value == "female"} == {"001498-1", "004432"}
+    assert sum(item.tier == "disputed" for item in known_remarks()) == 11
+    with pytest.raises(DataError, match="no tier 'disputed'"):
+        known_errors("disputed")
+
+
+def test_the_known_errors_fit_any_part_of_the_competition(remember, scheme):
+    photos = remember("000020_female_Asian_50", SUFFIXED, FIRST, "004348_male_Asian_59", "003399_male_Asian_20")
+    result = apply_corrections(photos, known_errors("likely"), scheme, strict=False)
+    labels = {photo.name: photo.labels for photo in result.photos}
+    assert labels["000020_female_Asian_50/normal.jpg"]["mask"] == "incorrect"
+    assert labels["000020_female_Asian_50/incorrect_mask.jpg"]["mask"] == "not_wear"
+    assert labels[f"{SUFFIXED}/mask1.jpg"]["gender"] == "female"
+    assert labels["004348_male_Asian_59/mask1.jpg"]["age"] == 60.0
+    assert (result.changed, result.left_out) == (2 + 7 + 7, 7)
+
+
+def test_nothing_on_the_disk_changes(tmp_path, write_person, scheme):
+    from maskfit.data.photos import read_photos
+
+    write_person(tmp_path, FIRST)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    apply_corrections(read_photos(tmp_path, scheme), [correct("001498", "use", "no")], scheme)
+    assert {path: path.stat().st_mtime_ns for path in Path(tmp_path).rglob("*")} == before

@@ -1,0 +1,209 @@
+"""Splits over persons: nobody on both sides, whatever the set looks like, and every fold alike."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maskfit.data.folds import TRAINED, Folds, describe_stratum, find_strata, make_folds, read_folds, refuse_overlap
+from maskfit.data.photo import Photo, PhotoSet
+from maskfit.errors import DataError
+from maskfit.labels import SCHEMES
+
+SCHEME = SCHEMES["mask-gender-age"]
+SEVEN = ("wear",) * 5 + ("incorrect", "not_wear")
+
+
+def make_set(persons: list[tuple[str, str, float, int]]) -> PhotoSet:
+    """A set in memory from (person, gender, age, photos)."""
+    photos = [
+        Photo(Path(), f"{person}/{number}", person, {"mask": SEVEN[number % 7], "gender": gender, "age": age})
+        for person, gender, age, count in persons
+        for number in range(count)
+    ]
+    return PhotoSet(Path(), tuple(photos))
+
+
+people = st.lists(
+    st.tuples(
+        st.integers(0, 60), st.sampled_from(["male", "female"]), st.sampled_from([20, 45, 60]), st.integers(1, 9)
+    ),
+    min_size=2,
+    max_size=40,
+    unique_by=lambda item: item[0],
+).map(lambda rows: make_set([(f"p{number}", gender, float(age), count) for number, gender, age, count in rows]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(photos=people, count=st.integers(1, 6), seed=st.integers(0, 2**32 - 1), holdout=st.floats(0.01, 0.99))
+def test_no_person_is_ever_on_both_sides(photos, count, seed, holdout):
+    if count > len(photos.persons):
+        return
+    folds = make_folds(photos, SCHEME, count, seed=seed, holdout=holdout)
+    validated: Counter[int] = Counter()
+    for fold in range(count):
+        train, valid = folds.split(photos, fold)
+        assert not {photos[i].person for i in train} & {photos[i].person for i in valid}
+        assert sorted([*train.tolist(), *valid.tolist()]) == list(range(len(photos)))
+        validated.update(valid.tolist())
+    # No fold is skipped: with several, each photo is validated once; with a hold-out, at most once.
+    assert set(validated.values()) == {1}
+    assert count == 1 or len(validated) == len(photos)
+
+
+@settings(max_examples=40, deadline=None)
+@given(photos=people, seed=st.integers(0, 99), count=st.integers(1, 2), data=st.randoms(use_true_random=False))
+def test_the_order_of_the_photos_has_no_say(photos, seed, count, data):
+    mixed = list(photos)
+    data.shuffle(mixed)
+    other = PhotoSet(photos.root, tuple(mixed))
+    assert make_folds(photos, SCHEME, count, seed=seed).of == make_folds(other, SCHEME, count, seed=seed).of
+
+
+@settings(max_examples=40, deadline=None)
+@given(photos=people, seed=st.integers(0, 99), count=st.integers(2, 5))
+def test_folds_are_as_even_as_whole_persons_allow(photos, seed, count):
+    if count > len(photos.persons):
+        return
+    folds = make_folds(photos, SCHEME, count, seed=seed)
+    strata = find_strata(photos, SCHEME)
+    weights = Counter(photo.person for photo in photos)
+    for stratum in set(strata.values()):
+        mine = [person for person in strata if strata[person] == stratum]
+        sizes = [sum(weights[person] for person in mine if folds.of[person] == fold) for fold in range(count)]
+        assert max(sizes) - min(sizes) <= max(weights[person] for person in mine)
+
+
+def test_strata_and_folds_of_a_whole_competition_differ_by_one_person_at_most():
+    maker = random.Random(0)
+    persons = [(f"{i:06d}", maker.choice(["male", "female"]), float(maker.randint(18, 60)), 7) for i in range(500)]
+    photos = make_set(persons)
+    folds = make_folds(photos, SCHEME, 5, seed=0)
+    strata = find_strata(photos, SCHEME)
+    assert len(set(strata.values())) == 6
+    counts = Counter((strata[person], fold) for person, fold in folds.of.items())
+    for stratum in set(strata.values()):
+        per_fold = [counts[stratum, fold] for fold in range(5)]
+        assert max(per_fold) - min(per_fold) <= 1
+    assert set(Counter(folds.of.values()).values()) == {100}
+
+
+def test_one_heavy_person_is_balanced_by_many_light_ones():
+    photos = make_set([("p0", "male", 20.0, 9), *((f"p{i}", "male", 20.0, 1) for i in range(1, 10))])
+    for seed in range(5):
+        folds = make_folds(photos, SCHEMES["gender-age"], 2, seed=seed)
+        assert Counter(folds.of[photo.person] for photo in photos) == {0: 9, 1: 9}
+
+
+def test_each_seed_is_another_split_and_the_same_seed_the_same():
+    photos = make_set([(f"p{i}", "male", 20.0, 7) for i in range(20)])
+    first, again, other = (make_folds(photos, SCHEME, 4, seed=seed).of for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_a_hold_out_takes_its_share_of_each_stratum():
+    photos = make_set(
+        [(f"m{i}", "male", 20.0, 7) for i in range(60)] + [(f"f{i}", "female", 60.0, 7) for i in range(40)]
+    )
+    folds = make_folds(photos, SCHEME, 1, seed=0, holdout=0.1)
+    assert Counter((person[0], fold) for person, fold in folds.of.items() if fold == 0) == {("m", 0): 6, ("f", 0): 4}
+    train, valid = folds.split(photos, 0)
+    assert (len(train), len(valid)) == (630, 70)
+    # Persons are drawn without replacement: a hundred different people, each with all seven photos on one side.
+    assert len(folds.of) == 100
+    assert set(Counter(photos[i].person for i in valid).values()) == {7}
+
+
+def test_a_small_hold_out_still_has_somebody_on_each_side():
+    photos = make_set([("a", "male", 20.0, 1), ("b", "female", 20.0, 1)])
+    for share in (0.01, 0.99):
+        assert sorted(make_folds(photos, SCHEME, 1, seed=0, holdout=share).of.values()) == [TRAINED, 0]
+
+
+def test_suffixed_and_doubled_ids_are_persons_of_their_own(remember):
+    folders = ("001498_male_Asian_23", "001498-1_male_Asian_23", "003397_male_Asian_20", "003397_male_Asian_56")
+    folds = make_folds(remember(*folders), SCHEME, 4, seed=0)
+    assert sorted(folds.of) == sorted(folders)
+    assert sorted(folds.of.values()) == [0, 1, 2, 3]
+
+
+def test_the_stratum_is_what_a_persons_photos_agree_on(remember):
+    strata = find_strata(remember("000001_female_Asian_45"), SCHEME)
+    assert describe_stratum(strata["000001_female_Asian_45"], SCHEME) == "female, 30-59"
+    alone = PhotoSet(Path(), (Photo(Path(), "a.jpg", "a.jpg", {"mask": "wear"}),))
+    assert describe_stratum(find_strata(alone, SCHEME)["a.jpg"], SCHEME) == "worn, unknown, unknown"
+
+
+@pytest.mark.parametrize(
+    ("persons", "count", "holdout", "match"),
+    [
+        (3, 4, 0.1, "3 persons are too few for 4 folds"),
+        (1, 1, 0.1, "1 persons are too few"),
+        (0, 2, 0.1, "0 persons are too few"),
+        (5, 0, 0.1, "0 folds cannot be made"),
+        (5, 1, 0.0, "a share of 0"),
+        (5, 1, 1.0, "a share of 1"),
+        (5, 1, float("nan"), "a share of nan"),
+    ],
+)
+def test_what_cannot_be_split_is_refused(persons, count, holdout, match):
+    photos = make_set([(f"p{i}", "male", 20.0, 7) for i in range(persons)])
+    with pytest.raises(DataError, match=match):
+        make_folds(photos, SCHEME, count, seed=0, holdout=holdout)
+
+
+def test_a_file_of_folds_goes_out_and_comes_back(tmp_path):
+    photos = make_set([(f"p{i}", "male", 20.0, 7) for i in range(9)])
+    for count in (1, 3):
+        folds = make_folds(photos, SCHEME, count, seed=0)
+        back = read_folds(folds.write(tmp_path / "folds.csv"))
+        assert back == folds
+        assert back.split(photos, 0)[1].tolist() == folds.split(photos, 0)[1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "match"),
+    [
+        ("a,0\nb,1\na,1\n", "row 4: a is in fold 0 already and would leak into 1"),
+        ("a,0\nb,x\n", "row 3: 'x' is no fold number"),
+        ("a,0\nb,1.0\n", "'1.0' is no fold number"),
+        ("a,0\nb,2\n", "without a gap"),
+        ("a,1\nb,2\n", "without a gap"),
+        ("a,0\nb,-2\n", "-2 is no fold"),
+        ("a,-1\n", "there are: none"),
+        ("", "there are: none"),
+        (",0\n", "the person is empty"),
+    ],
+)
+def test_a_bad_file_of_folds_is_refused(tmp_path, rows, match):
+    (tmp_path / "folds.csv").write_text("person,fold\n" + rows)
+    with pytest.raises(DataError, match=match):
+        read_folds(tmp_path / "folds.csv")
+
+
+def test_a_split_needs_a_fold_for_each_person_and_photos_on_both_sides():
+    photos = make_set([("a", "male", 20.0, 2), ("b", "male", 20.0, 2)])
+    with pytest.raises(DataError, match="b has no fold"):
+        Folds({"a": 0, "c": 1}, 2).split(photos, 0)
+    with pytest.raises(DataError, match="no photo to validate on"):
+        Folds({"a": 0, "b": 0, "c": 1}, 2).split(photos, 1)
+    with pytest.raises(DataError, match="no photo to train on"):
+        Folds({"a": 0, "b": 0, "c": 1}, 2).split(photos, 0)
+    with pytest.raises(DataError, match="there is no fold 2"):
+        Folds({"a": 0, "b": 1}, 2).split(photos, 2)
+    train, valid = Folds({"a": 0, "b": 1, "stranger": 1}, 2).split(photos, 1)
+    assert (train.tolist(), valid.tolist()) == ([0, 1], [2, 3])
+    assert train.dtype == valid.dtype == np.int64
+
+
+def test_an_overlap_is_refused_by_name():
+    with pytest.raises(DataError, match="anna is on both sides"):
+        refuse_overlap(["anna", "anna", "bea"], [0], [1, 2])
+    refuse_overlap(["anna", "anna", "bea"], [0, 1], [2])

@@ -1,0 +1,88 @@
+"""Evaluation lists keep their rows, every one and in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from maskfit.data.lists import find_images, read_list
+from maskfit.errors import DataError
+
+
+@pytest.fixture
+def listing(tmp_path: Path) -> Callable[[str], tuple[Path, Path]]:
+    """Writes info.csv beside images/ with c.jpg, a.jpg, b.png."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("c.jpg", "a.jpg", "b.png"):
+        (images / name).write_bytes(b"x")
+    (tmp_path / "secret.jpg").write_bytes(b"x")
+
+    def write(text: str) -> tuple[Path, Path]:
+        path = tmp_path / "info.csv"
+        path.write_text(text)
+        return path, images
+
+    return write
+
+
+@pytest.mark.parametrize("text", ["ImageID,ans\nc.jpg,0\na.jpg,\nb.png,0\n", "ImageID\nc.jpg\na.jpg\nb.png\n"])
+def test_the_order_of_the_rows_is_kept(listing, text):
+    photos = read_list(*listing(text))
+    assert [photo.name for photo in photos] == ["c.jpg", "a.jpg", "b.png"]
+    assert all(photo.path.is_file() and not photo.labels for photo in photos)
+
+
+def test_every_missing_photo_is_named_and_none_is_skipped(listing):
+    with pytest.raises(DataError) as caught:
+        read_list(*listing("ImageID,ans\nx.jpg,0\na.jpg,0\ny.jpg,0\n"))
+    assert "row 2: x.jpg" in str(caught.value)
+    assert "row 4: y.jpg" in str(caught.value)
+    assert "a.jpg" not in str(caught.value)
+
+
+def test_a_row_twice_is_an_error(listing):
+    with pytest.raises(DataError, match=r"row 4: a\.jpg stands in row 2 already"):
+        read_list(*listing("ImageID,ans\na.jpg,0\nb.png,0\na.jpg,0\n"))
+
+
+@pytest.mark.parametrize("name", ["../secret.jpg", "x/../../secret.jpg", "/etc/passwd", "..\\secret.jpg", "C:\\a.jpg"])
+def test_no_row_leads_out_of_the_folder(listing, name):
+    with pytest.raises(DataError, match="leads out of the folder"):
+        read_list(*listing(f"ImageID\n{name}\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [("ImageID,ans\n", "no rows"), ("name\na.jpg\n", "ImageID is missing"), ("ImageID,ans\n,0\n", "empty")],
+)
+def test_a_file_that_is_no_list_is_an_error(listing, text, match):
+    with pytest.raises(DataError, match=match):
+        read_list(*listing(text))
+
+
+def test_a_folder_is_searched_to_its_depth(tmp_path):
+    for name in ("b/z.JPG", "b/a.png", "a.jpg", ".hidden/x.jpg", "b/._a.png", "notes.txt", "__MACOSX/y.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "b" / "loop").symlink_to(tmp_path)
+    assert [photo.name for photo in find_images(tmp_path)] == ["a.jpg", "b/a.png", "b/z.JPG"]
+
+
+def test_a_folder_without_photos_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no photo"):
+        find_images(tmp_path)
+    with pytest.raises(DataError, match="no such folder"):
+        find_images(tmp_path / "nowhere")
+
+
+REAL = Path("/work/shared/data/masked-faces/eval")
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="needs the photos beside the project")
+def test_the_real_list():
+    photos = read_list(REAL / "info.csv", REAL / "images")
+    rows = (REAL / "info.csv").read_text().split()[1:]
+    assert [photo.name for photo in photos] == [row.split(",")[0] for row in rows]

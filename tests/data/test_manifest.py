@@ -1,0 +1,161 @@
+"""CSV manifests: any column but the path may be missing or empty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from maskfit.ages import AgeRule
+from maskfit.data.photos import read_photos, scan_photos
+from maskfit.errors import DataError
+from maskfit.labels import SCHEMES, Attribute, Scheme
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes a CSV beside six files a.jpg to f.jpg; manifests look whether files are there, not into them."""
+    for name in "abcdef":
+        (tmp_path / f"{name}.jpg").write_bytes(b"x")
+
+    def write(text: str) -> Path:
+        path = tmp_path / "photos.csv"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def labels_of(path: Path, scheme: Scheme) -> list[dict[str, str | float]]:
+    return [dict(photo.labels) for photo in read_photos(path, scheme)]
+
+
+def test_full_and_partial_rows(manifest, scheme):
+    path = manifest(
+        "path,person,mask,gender,age\na.jpg,anna,wear,female,45\nb.jpg,,incorrect,,\nc.jpg,,,m,>=60\nd.jpg\n"
+    )
+    photos = read_photos(path, scheme)
+    assert photos.codes(scheme).tolist() == [[0, 1, 1], [1, -1, -1], [-1, 0, 2], [-1, -1, -1]]
+    assert [photo.person for photo in photos] == ["anna", "b.jpg", "c.jpg", "d.jpg"]
+    assert photos[0].labels == {"mask": "wear", "gender": "female", "age": 45.0}
+    assert photos[2].labels == {"gender": "male", "age": ">=60"}
+
+
+@pytest.mark.parametrize("column", ["path", "Path", "img_path", "ImageID", "filename", "image"])
+def test_the_path_column_has_many_names(manifest, scheme, column):
+    assert len(read_photos(manifest(f"{column}\na.jpg\n"), scheme)) == 1
+
+
+def test_headers_are_the_same_in_upper_case(manifest, scheme):
+    assert labels_of(manifest("PATH,Mask,GENDER\na.jpg,wear,male\n"), scheme) == [{"mask": "wear", "gender": "male"}]
+
+
+def test_ages_are_years_and_bands_have_a_column_of_their_own(manifest, scheme):
+    assert labels_of(manifest("path,age\na.jpg,2\n"), scheme) == [{"age": 2.0}]
+    for column in ("age_band", "agegroup", "AgeGroup", "age_group"):
+        assert labels_of(manifest(f"path,{column}\na.jpg,2\nb.jpg,30-59\n"), scheme) == [
+            {"age": ">=60"},
+            {"age": "30-59"},
+        ]
+    with pytest.raises(DataError, match="band 3 of age"):
+        read_photos(manifest("path,age_band\na.jpg,3\n"), scheme)
+
+
+@pytest.mark.parametrize("column", ["class", "ans", "label"])
+def test_a_class_number_gives_all_attributes(manifest, scheme, column):
+    path = manifest(f"path,{column}\na.jpg,0\nb.jpg,10\nc.jpg,17.0\nd.jpg,\n")
+    photos = read_photos(path, scheme)
+    assert scheme.to_class(photos.codes(scheme)).tolist() == [0, 10, 17, -1]
+
+
+@pytest.mark.parametrize("cell", ["18", "-1", "1.5", "x", "nan"])
+def test_a_wrong_class_number_is_named(manifest, scheme, cell):
+    with pytest.raises(DataError, match=f"'{cell}' is no class number 0 to 17"):
+        read_photos(manifest(f"path,class\na.jpg,{cell}\n"), scheme)
+
+
+def test_cells_that_disagree_are_refused_and_years_win_where_they_agree(manifest, scheme):
+    assert labels_of(manifest("path,age,age_band,class\na.jpg,45,1,4\n"), scheme)[0]["age"] == 45.0
+    with pytest.raises(DataError, match=r"disagree about age: 45\.0 and >=60"):
+        read_photos(manifest("path,age,age_band\na.jpg,45,2\n"), scheme)
+    with pytest.raises(DataError, match="disagree about gender: male and female"):
+        read_photos(manifest("path,gender,class\na.jpg,male,4\n"), scheme)
+
+
+def test_a_class_number_is_official_where_decades_are_trained_on(manifest, scheme):
+    decades = AgeRule(decades=True).scheme(scheme)
+    path = manifest("path,age,class\na.jpg,45,4\nb.jpg,40-49,4\nc.jpg,,4\n")
+    photos = read_photos(path, decades)
+    assert photos.codes(decades)[:, 2].tolist() == [3, 3, -1]
+    assert photos[2].labels["age"] == "30-59"
+
+
+def test_any_scheme_has_its_own_columns(manifest):
+    glasses = Scheme(attributes=(Attribute(name="Glasses", values=("none", "clear", "dark")),))
+    path = manifest("path,glasses,mask\na.jpg,dark,nonsense\nb.jpg,1,\n")
+    photos, problems = scan_photos(path, glasses)
+    assert photos.codes(glasses).tolist() == [[2], [1]]
+    assert [(problem.severity, "mask" in problem.what) for problem in problems] == [("note", True)]
+
+
+def test_all_problems_come_at_once_with_their_rows(manifest, scheme):
+    path = manifest("path,mask,age\na.jpg,worm,20\nb.jpg,wear,200\nz.jpg,wear,\n,wear,\nc.jpg,,\n./c.jpg,,\n")
+    with pytest.raises(DataError) as caught:
+        read_photos(path, scheme)
+    text = str(caught.value)
+    assert "5 problems" in text
+    for part in ("row 2: 'worm'", "row 3: age 200", "row 4: z.jpg", "row 5: the path is empty", "row 7: ./c.jpg"):
+        assert part in text
+    assert "stands in row 6 already" in text
+
+
+def test_paths_may_lead_elsewhere(manifest, scheme, tmp_path):
+    elsewhere = tmp_path / "set"
+    (elsewhere / "sub").mkdir(parents=True)
+    (elsewhere / "sub" / "x.jpg").write_bytes(b"x")
+    path = elsewhere / "photos.csv"
+    path.write_text(f"path\n../a.jpg\n{tmp_path / 'b.jpg'}\n{elsewhere / 'sub' / 'x.jpg'}\n")
+    names = [photo.name for photo in read_photos(path, scheme)]
+    assert names == ["../a.jpg", (tmp_path / "b.jpg").as_posix(), "sub/x.jpg"]
+    path.write_text("path\nsub\\x.jpg\n")
+    assert read_photos(path, scheme)[0].name == "sub/x.jpg"
+
+
+def test_seven_photos_of_one_folder_are_one_person_without_a_person_column(tmp_path, write_person, scheme):
+    write_person(tmp_path, "000001_male_Asian_20")
+    write_person(tmp_path, "000002_male_Asian_20")
+    rows = [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*.jpg"))]
+    (tmp_path / "photos.csv").write_text("path\n" + "\n".join(rows))
+    photos = read_photos(tmp_path / "photos.csv", scheme)
+    assert photos.persons == ("000001_male_Asian_20", "000002_male_Asian_20")
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("", "no rows"),
+        ("path\n", "no rows"),
+        ("a,b\n1,2\n", "no column holds the path"),
+        ("path,PATH\na.jpg,b.jpg\n", "upper and lower case"),
+        ("path,mask\na.jpg,wear,3\n", "row 2 has 3 cells"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_an_error(manifest, scheme, text, match):
+    with pytest.raises(DataError, match=match):
+        read_photos(manifest(text), scheme)
+
+
+def test_a_folder_in_the_path_column_is_named_as_one(manifest, scheme, tmp_path):
+    (tmp_path / "000001_male_Asian_20").mkdir()
+    with pytest.raises(DataError, match="is a folder"):
+        read_photos(manifest("path\n000001_male_Asian_20\n"), scheme)
+
+
+REAL = Path("/work/shared/data/mask-photos/photos.csv")
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="needs the photos beside the project")
+def test_a_real_manifest_with_masks_only():
+    scheme = SCHEMES["mask-gender-age"]
+    assert read_photos(REAL, scheme).codes(scheme)[:, 1:].max() == -1

@@ -1,0 +1,83 @@
+"""Submissions: written in the given order, read with every mistake at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from maskfit.errors import DataError, LabelError
+from maskfit.inference.submission import read_submission, write_attributes, write_submission
+from maskfit.labels import SCHEMES
+
+FULL = SCHEMES["mask-gender-age"]
+
+
+def test_a_submission_keeps_the_order_it_was_given(tmp_path):
+    names = ["cbc5.jpg", "0e72.jpg", "b549.jpg"]
+    path = write_submission(tmp_path / "out" / "submission.csv", names, np.array([17, 0, 4]))
+    assert path.read_bytes() == b"ImageID,ans\ncbc5.jpg,17\n0e72.jpg,0\nb549.jpg,4\n"
+    assert list(read_submission(path).items()) == [("cbc5.jpg", 17), ("0e72.jpg", 0), ("b549.jpg", 4)]
+
+
+@pytest.mark.parametrize(
+    ("names", "classes", "message"),
+    [
+        (["a", "b"], [1], "2 photos, but answers of shape"),
+        (["a", "b", "a"], [1, 2, 3], r"stands twice(.|\n)*- a"),
+        (["a"], [0.5], "not whole numbers"),
+        (["a", "b"], [0, -1], "b has the answer -1"),
+        (["a"], [[0.5, 0.5]], "shape"),
+    ],
+)
+def test_answers_that_do_not_fit_are_not_written(tmp_path, names, classes, message):
+    with pytest.raises(DataError, match=message):
+        write_submission(tmp_path / "submission.csv", names, classes)
+    assert not (tmp_path / "submission.csv").exists()
+
+
+def test_every_bad_row_is_named_at_once(tmp_path):
+    path = tmp_path / "submission.csv"
+    path.write_text("ImageID,ans\na,0\nb,18\nc,1.0\nd,\na,3\n,4\ne,-1\nf,٣\n")
+    with pytest.raises(DataError) as caught:
+        read_submission(path)
+    said = str(caught.value)
+    for line in (
+        "row 3: ans 18 is not in 0 to 17", "row 4: ans '1.0' is no whole number", "row 5: ans '' is no",
+        "row 6: a already stands in row 2", "row 7: ImageID is empty", "row 8: ans '-1'", "row 9", str(path),
+    ):  # fmt: skip
+        assert line in said
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ImageID\na\n", "column ans is missing"),
+        ("ImageID,ans,note\na,0,x\n", "column 'note' does not belong"),
+        ("id,ans\na,0\n", "column ImageID is missing"),
+    ],
+)
+def test_missing_and_extra_columns_are_refused(tmp_path, text, message):
+    path = tmp_path / "submission.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_submission(path)
+
+
+def test_another_number_of_classes(tmp_path):
+    path = write_submission(tmp_path / "a.csv", ["a"], [5])
+    assert read_submission(path, classes=6) == {"a": 5}
+    with pytest.raises(DataError, match="not in 0 to 2"):
+        read_submission(path, classes=3)
+
+
+def test_attributes_are_written_as_words_that_read_back(tmp_path):
+    classes = np.arange(18)
+    names = [f"{number}.jpg" for number in classes]
+    path = write_attributes(tmp_path / "attributes.csv", names, classes, FULL)
+    lines = path.read_text().splitlines()
+    assert lines[0] == "ImageID,mask,gender,age"
+    assert lines[1 + 10] == "10.jpg,worn wrongly,female,30-59"
+    codes = FULL.encode_all(dict(zip(FULL.names, line.split(",")[1:], strict=True)) for line in lines[1:])
+    assert (FULL.to_class(codes) == classes).all()
+    with pytest.raises(LabelError):
+        write_attributes(tmp_path / "b.csv", ["a"], [18], FULL)
