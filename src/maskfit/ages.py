@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from maskfit.errors import LabelError
 from maskfit.labels import Attribute, Scheme, as_number
@@ -31,6 +31,15 @@ class AgeRule(BaseModel):
     old_from: Annotated[float, Field(gt=0, le=120)] | None = None
     drop: tuple[tuple[float, float], ...] = ()
     decades: bool = False
+
+    @field_validator("drop")
+    @classmethod
+    def _rising(cls, ranges: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        for low, high in ranges:
+            # A range that is turned round would drop nobody, and nobody would notice.
+            if not low <= high:
+                raise ValueError(f"a range goes from the younger to the older year, not from {low:g} to {high:g}")
+        return ranges
 
     def drops(self, years: str | float | None) -> bool:
         """Whether a photo of this age is left out of training; a band or an unknown age never is."""

@@ -7,6 +7,7 @@ laid over the part that stands there: `loss=focal` is another loss, `loss.smooth
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
@@ -19,6 +20,9 @@ from pydantic import ValidationError
 from maskfit.errors import RecipeError, nearest, several
 from maskfit.parts import Part, Slot, find_problems
 from maskfit.recipe import PART_KEYS, SECTIONS, Recipe, pattern_of
+
+FILES = (".yaml", ".yml", ".json")
+"""How the name of a recipe file ends; anything else is the name of a recipe that ships."""
 
 
 def recipe_names() -> list[str]:
@@ -35,8 +39,10 @@ def recipe_text(source: str | Path) -> str:
     """
     path = Path(source)
     try:
-        if path.suffix in (".yaml", ".yml", ".json"):
+        if path.suffix in FILES:
             return path.read_text(encoding="utf-8")
+        if path.name != str(source):
+            raise FileNotFoundError("recipes that ship stand in no folder")
         return (resources.files("maskfit") / "recipes" / f"{path.name}.yaml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         if path.suffix and path.exists():
@@ -76,7 +82,8 @@ def _validated(values: Mapping[str, Any], slots: Mapping[str, Slot] | None, *, w
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        problems = [_one_line(item) for item in error.errors()]
+        errors = error.errors()
+        problems = [_one_line(item) for item in errors if not _follows(item, errors)]
     problems += [line for key, slot in (slots or {}).items() for line in _part_problems(values, key, slot)]
     if recipe is not None:
         strange = [name for name in recipe.heads if name not in (*recipe.data.scheme.names, "joint")]
@@ -84,7 +91,9 @@ def _validated(values: Mapping[str, Any], slots: Mapping[str, Slot] | None, *, w
                      for name in strange]  # fmt: skip
     if problems or recipe is None:
         raise RecipeError(
-            several(problems), where=where, fix="mend the lines above; 'maskfit check' tells when all is well"
+            several(list(dict.fromkeys(problems))),
+            where=where,
+            fix="mend the lines above; 'maskfit check' tells when all is well",
         )
     return recipe
 
@@ -96,9 +105,50 @@ def _one_line(error: Any) -> str:
         section = SECTIONS.get(pattern_of(".".join(path[:-1])))
         known = section.model_fields if section else ()
         return f"{'.'.join(path)}: there is no such key; {nearest(path[-1], known)}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    shown = "" if error["type"] in ("missing", "value_error") else f", not {error['input']!r:.60}"
-    return f"{'.'.join(path)}: {message[:1].lower()}{message[1:]}{shown}"
+    if error["type"] == "missing":
+        return f"{'.'.join(path)}: this key is missing"
+    # Which item of a short list is wrong, the value that is shown tells; so both sides of a size are one line.
+    while path[-1].isdigit() or path[-1] == "[key]":
+        path.pop()
+    if error["type"] == "value_error":
+        return f"{'.'.join(path)}: {error['ctx']['error']}"
+    message = _WORDS.get(error["type"], str(error["msg"]).removeprefix("Input "))
+    bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in error.get("ctx", {}).items()}
+    message = message.format(**bounds)
+    shown = "nothing" if error["input"] is None else f"{error['input']!r:.60}"
+    return f"{'.'.join(path)}: {message[:1].lower()}{message[1:]}, not {shown}"
+
+
+def _follows(error: Any, errors: Sequence[Any]) -> bool:
+    """Whether a list is only called too short because its items have mistakes, which are said already."""
+    place = error["loc"]
+    return error["type"] == "too_short" and any(
+        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in errors
+    )
+
+
+_WORDS = {
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "string_type": "should be text",
+    "string_pattern_mismatch": "should be 1 to 64 letters, digits, dots, dashes or underscores, no dot or dash first",
+    "tuple_type": "should be a list",
+    "dict_type": "should be a mapping of keys to values",
+    "model_type": "should be a mapping of keys to values",
+    "model_attributes_type": "should be a mapping of keys to values",
+    "too_short": "should have {min_length} items or more",
+    "too_long": "should have {max_length} items or fewer",
+    "greater_than": "should be above {gt}",
+    "greater_than_equal": "should be {ge} or more",
+    "less_than": "should be below {lt}",
+    "less_than_equal": "should be {le} or less",
+}
+"""pydantic's kinds of error in words for people who do not know Python's types."""
 
 
 def _part_problems(values: Mapping[str, Any], key: str, slot: Slot) -> Iterator[str]:
@@ -139,44 +189,72 @@ def _laid_over(below: Any, above: Any, key: str = "") -> Any:
 
 def _with_bases(source: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     """A recipe file over its base, over that one's base."""
-    name = str(source)
+    # The whole path, since a circle over several folders names each file in ever new ways.
+    name = str(Path(source).resolve()) if Path(source).suffix in FILES else str(source)
     if name in seen:
         raise RecipeError(f"recipes name each other as base: {' -> '.join((*seen, name))}", fix="take one base out")
-    values = _parse(recipe_text(source), where=name)
+    values = _parse(recipe_text(source), where=str(source))
     base = values.pop("base", None)
     if base is None:
         return values
-    beside = Path(source).parent / str(base)
-    below = _with_bases(beside if beside.suffix and beside.exists() else str(base), (*seen, name))
+    if not isinstance(base, str):
+        raise RecipeError(f"base: name a recipe or a file, not {base!r:.60}", where=str(source))
+    # A file is looked for beside the recipe that names it, wherever the command is run.
+    below = _with_bases(Path(source).parent / base if Path(base).suffix in FILES else base, (*seen, name))
     return dict(_laid_over(below, values))
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's floats: PyYAML alone reads `1e-4` as text."""
+    """YAML 1.2's floats: PyYAML alone reads `1e-4` as text. A key that stands twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE]
         twice = {str(key) for key in keys if keys.count(key) > 1}
         if twice:
             raise yaml.constructor.ConstructorError(None, None, f"key {', '.join(twice)} stands twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
-)
+class _Dumper(yaml.SafeDumper):
+    """Puts text that `_Loader` would read as a number into quotes."""
+
+
+_MERGE = "tag:yaml.org,2002:merge"
+"""`<<`, which lays one mapping under another."""
+
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+    )
 
 
 def parse_value(text: str) -> Any:
-    """One YAML value: `1e-4` is a number, `[1, 2]` a list."""
-    return yaml.load(text, Loader=_Loader)
+    """One YAML value: `1e-4` is a number, `[1, 2]` a list.
+
+    Raises:
+        ValueError: This is no YAML, or a date that does not exist.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {', '.join(key for key in values if keys.count(key) > 1)} stands twice")
+    return values
 
 
 def _parse(text: str, *, where: str) -> dict[str, Any]:
+    # YAML holds nearly all of JSON, but no tabs.
+    kind = "JSON" if where.endswith(".json") else "YAML"
     try:
-        values = parse_value(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"this is no YAML: {error}", where=where, fix="mend the line it names") from None
+        values = json.loads(text.lstrip("\ufeff"), object_pairs_hook=_once) if kind == "JSON" else parse_value(text)
+    except ValueError as error:
+        raise RecipeError(f"this is no {kind}: {error}", where=where, fix="mend the line it names") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -192,7 +270,7 @@ def _read_override(word: str) -> dict[str, Any]:
         raise RecipeError(f"'{word}' is no key=value", fix="write it like trainer.epochs=3, without blanks")
     try:
         value = parse_value(text)
-    except yaml.YAMLError as error:
+    except ValueError as error:
         raise RecipeError(f"the value of '{word}' is no YAML: {error}", fix="put it in quotes") from None
     for part in reversed(key.split(".")):
         value = {part: value}
@@ -201,4 +279,6 @@ def _read_override(word: str) -> dict[str, Any]:
 
 def dump_recipe(recipe: Recipe) -> str:
     """The whole recipe as YAML, every default written out; `read_recipe` gives the same recipe again."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+    values = recipe.model_dump(mode="json")
+    text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text

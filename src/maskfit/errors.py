@@ -68,11 +68,16 @@ class MissingExtraError(MaskfitError):
     """
 
     def __init__(self, verb: str, extra: str) -> None:
+        self.verb = verb
         self.extra = extra
         super().__init__(
             f"{verb} needs the extra '{extra}', which is not installed",
             fix=f"pip install 'maskfit[{extra}]'",
         )
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        # An exception is unpickled from its message, and this one is not made from a message.
+        return type(self), (self.verb, self.extra)
 
 
 def several(problems: Sequence[str], *, shown: int = 20) -> str:

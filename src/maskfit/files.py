@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,15 +23,11 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # mkstemp makes files for the owner alone; what a user's own umask gives is wanted here.
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
+    # Not tempfile: it makes files for the owner alone, and what the user's own umask gives is wanted here.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -60,26 +57,14 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 def read_csv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
     """Reads a CSV with a header into one mapping a row; values are stripped, a missing cell is "".
 
-    A byte order mark is taken off and empty lines are left out, so that item `i` is row `i + 2` of a spreadsheet.
+    A byte order mark is taken off. Empty lines at the end are left out; one in between is a row of empty cells, so that
+    item `i` is always row `i + 2` of a spreadsheet.
 
     Raises:
-        DataError: The file is missing, is no text, lacks a required column, or a row has too many cells.
+        DataError: The file cannot be read, is no text, lacks a required column, or a row has too many cells.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError("there is no such file", where=path, fix="check the path") from None
-    except IsADirectoryError:
-        raise DataError("this is a folder, not a CSV file", where=path, fix="name the file in it") from None
-    except UnicodeDecodeError:
-        raise DataError("this is no text file in UTF-8", where=path, fix="save it as CSV in UTF-8") from None
-    try:
-        # Without strict=True a stray quote swallows the rest of the file into one cell, unseen.
-        reader = csv.reader(text.splitlines(keepends=True), strict=True)
-        rows = [row for row in reader if row]
-    except csv.Error as error:
-        raise DataError(f"this is no CSV: {error}", where=path, fix="save it as comma-separated text") from None
+    rows = _read_rows(path)
     header = [name.strip() for name in rows[0]] if rows else []
     missing = [name for name in required if name not in header]
     if missing:
@@ -104,15 +89,42 @@ def read_csv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
     ]
 
 
+def _read_rows(path: Path) -> list[list[str]]:
+    """The cells of every row; an empty line is a row without cells, and there is none at the end."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError("there is no such file", where=path, fix="check the path") from None
+    except IsADirectoryError:
+        raise DataError("this is a folder, not a CSV file", where=path, fix="name the file in it") from None
+    except UnicodeDecodeError:
+        raise DataError("this is no text file in UTF-8", where=path, fix="save it as CSV in UTF-8") from None
+    except OSError as error:
+        what = f"this cannot be read: {error.strerror}"
+        raise DataError(what, where=path, fix="check path and permissions") from None
+    try:
+        # Not splitlines(), to which U+2028 or a form feed in a cell ends a line. Without strict=True a stray quote
+        # swallows the rest of the file into one cell, unseen.
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise DataError(f"this is no CSV: {error}", where=path, fix="save it as comma-separated text") from None
+    while rows and not rows[-1]:
+        rows.pop()
+    return rows
+
+
 def read_json(path: Path) -> Any:
     """Reads JSON.
 
     Raises:
-        MaskfitError: The file is missing or is no JSON.
+        MaskfitError: The file cannot be read or is no JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MaskfitError("there is no such file", where=path, fix="check the path") from None
+    except OSError as error:
+        what = f"this cannot be read: {error.strerror}"
+        raise MaskfitError(what, where=path, fix="check path and permissions") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise MaskfitError(f"this is no JSON: {error}", where=path, fix="restore the file or make it anew") from None

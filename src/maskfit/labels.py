@@ -17,7 +17,7 @@ from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
 
 from maskfit.errors import LabelError, nearest
 
@@ -27,12 +27,21 @@ UNKNOWN = -1
 JOINT = "joint"
 """The name of a head that answers with one class number for all attributes; no attribute may bear it."""
 
+RESERVED = {
+    JOINT: "the head for all of them together",
+    "loss": "the sum of the heads' losses",
+    "macro": "the score over all classes",
+    "path": "the manifest's column of photos",
+    "person": "the manifest's column of persons",
+}
+"""Names that no attribute may bear, and what bears them: one would silently take the other's place."""
+
 Labels = Mapping[str, str | float]
 """What is known of one photo: attribute name to a value's name, or to a number (years) where it has bands."""
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Short = Annotated[str, Field(min_length=1, max_length=64)]
+Short = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
 
 
 def as_number(value: str | float) -> float | None:
@@ -51,7 +60,8 @@ class Attribute(BaseModel):
         name: Its column in a manifest, and the name of its head.
         values: Names of the values in the order of their codes.
         words: The same for people; the names where left out.
-        aliases: Other spellings, each with the value it stands for; upper and lower case are the same.
+        aliases: Other spellings, each with the value it stands for. Upper and lower case are the same here and in the
+            values, so that no two values may differ in nothing else.
         edges: For a number in bands: value `i` holds numbers in [edges[i-1], edges[i]), the outer bands open.
         span: The least and greatest number that can be meant; anything outside is a mistake.
         coarse: For each value the name of the coarser value it is scored as; empty where it is scored as itself.
@@ -63,36 +73,44 @@ class Attribute(BaseModel):
     values: tuple[Short, ...] = Field(min_length=2, max_length=1000)
     words: tuple[Short, ...] = ()
     aliases: dict[Short, Short] = Field(default_factory=dict)
-    edges: tuple[float, ...] = ()
-    span: tuple[float, float] | None = None
+    edges: tuple[FiniteFloat, ...] = ()
+    span: tuple[FiniteFloat, FiniteFloat] | None = None
     coarse: tuple[Short, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.name == JOINT:
-            raise ValueError(f"an attribute cannot be called '{JOINT}': that is the head for all of them together")
-        if len(set(self.values)) < len(self.values):
+        if self.name in RESERVED:
+            raise ValueError(f"an attribute cannot be called '{self.name}': that is {RESERVED[self.name]}")
+        folded = [value.casefold() for value in self.values]
+        if len(set(folded)) < len(folded):
             raise ValueError(f"attribute '{self.name}' names a value twice")
         for field in ("words", "coarse"):
             if len(getattr(self, field)) not in (0, len(self.values)):
                 raise ValueError(f"attribute '{self.name}' needs one entry in '{field}' for each value, or none")
         if self.edges and (len(self.edges) != len(self.values) - 1 or list(self.edges) != sorted(set(self.edges))):
             raise ValueError(f"attribute '{self.name}' needs {len(self.values) - 1} rising edges for its values")
+        if self.span and self.span[0] > self.span[1]:
+            raise ValueError(f"attribute '{self.name}' has a span that ends before it begins")
         runs = [name for name, before in zip(self.coarse, ("", *self.coarse), strict=False) if name != before]
         if len(set(runs)) < len(runs):
             raise ValueError(f"attribute '{self.name}': values with the same coarse value must stand side by side")
+        if len(runs) == 1:
+            raise ValueError(f"attribute '{self.name}' needs two coarse values or more")
         strange = [value for value in self.aliases.values() if value not in self.values]
         if strange:
             raise ValueError(f"attribute '{self.name}' has an alias for '{strange[0]}', which is none of its values")
+        for alias, value in self.aliases.items():
+            if alias.casefold() in folded and alias.casefold() != value.casefold():
+                raise ValueError(f"attribute '{self.name}' has a value '{alias}', which cannot stand for '{value}'")
         return self
 
     @cached_property
     def _spellings(self) -> dict[str, int]:
-        """Every accepted spelling in lower case to its code; a value's own name wins over an alias."""
-        spellings = {alias.casefold(): self.values.index(value) for alias, value in self.aliases.items()}
+        """Every accepted spelling in lower case to its code; a value's name wins over an alias, that over a word."""
+        # Codes come first, to be overruled: where "1" is an alias of the value 0, somebody counts from 1.
+        spellings = {} if self.edges else {str(code): code for code in range(len(self.values))}
         spellings |= {word.casefold(): code for code, word in enumerate(self.words)}
-        if not self.edges:
-            spellings |= {str(code): code for code in range(len(self.values))}
+        spellings |= {alias.casefold(): self.values.index(value) for alias, value in self.aliases.items()}
         return spellings | {value.casefold(): code for code, value in enumerate(self.values)}
 
     def encode(self, value: str | float | None) -> int:
@@ -203,9 +221,12 @@ class Scheme(BaseModel):
         """The class number of each row of codes, shape (photos,); `UNKNOWN` where any attribute is.
 
         Raises:
-            LabelError: A code is none of its attribute's.
+            LabelError: A code is none of its attribute's, or there is not one column for each attribute.
         """
-        array = np.asarray(codes, dtype=np.int64).reshape(-1, len(self.attributes))
+        array = np.asarray(codes, dtype=np.int64)
+        if array.size and (array.ndim != 2 or array.shape[1] != len(self.attributes)):
+            raise LabelError(f"codes of shape {array.shape} do not have one column for each of {', '.join(self.names)}")
+        array = array.reshape(-1, len(self.attributes))
         if (array < UNKNOWN).any() or (array >= np.array(self.shape)).any():
             raise LabelError(f"a code is out of range for {dict(self.sizes)}")
         known = (array != UNKNOWN).all(axis=1)
@@ -270,7 +291,10 @@ class Scheme(BaseModel):
             joint = np.ones((len(heads[self.names[0]]), 1))
             for name in self.names:
                 values = np.asarray(heads[name], dtype=np.float64)
-                joint = (joint[:, :, None] * values[:, None, :]).reshape(len(values), -1)
+                if len(values) != len(joint):
+                    raise LabelError(f"the head of {name} answers for {len(values)} photos, not {len(joint)}")
+                # The width is spelled out, since numpy cannot tell it from no photos at all.
+                joint = (joint[:, :, None] * values[:, None, :]).reshape(len(values), joint.shape[1] * values.shape[1])
         if joint.ndim != 2 or joint.shape[1] != self.classes:
             raise LabelError(f"probabilities of shape {joint.shape} do not fit {self.classes} classes")
         return joint
@@ -296,7 +320,7 @@ class Scheme(BaseModel):
                 folding = attribute.folding()
                 starts = [int(np.argmax(folding == code)) for code in range(folding.max() + 1)]
                 cube = np.add.reduceat(cube, starts, axis=axis)
-        return cube.reshape(len(cube), -1)
+        return cube.reshape(len(cube), math.prod(cube.shape[1:]))
 
 
 def softmax(logits: NDArray[np.floating]) -> Floats:

@@ -9,10 +9,14 @@ Reading the facts needs no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from maskfit import __version__
@@ -21,7 +25,7 @@ from maskfit.data.transforms import Preprocessing
 from maskfit.errors import MissingExtraError, ModelFileError, RecipeError
 from maskfit.files import replacing
 from maskfit.labels import JOINT, Scheme
-from maskfit.parts import Part, find_problems
+from maskfit.parts import Part, build
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +40,8 @@ MOST_FACTS = 4 * 2**20
 """Bytes of JSON that a file may carry; a real one has a few thousand."""
 MOST_BYTES = 8 * 2**30
 """Bytes that a model file may have."""
+SURPLUS = 64
+"""Tensors that a network may make and drop again while it is built, such as the classifier it came with."""
 
 
 class ModelFacts(BaseModel):
@@ -70,28 +76,37 @@ class ModelFacts(BaseModel):
     def _check(self) -> ModelFacts:
         if self.heads not in ((JOINT,), self.scheme.names):
             raise ValueError(f"heads {self.heads} do not answer for {self.scheme.names}")
-        problems = find_problems(CROPS, self.preprocessing.framing.crop, where="preprocessing.framing.crop")
-        if problems:
-            raise ValueError(problems[0])
+        # Built, not only looked up: a share out of range should be known now, not at the first photo.
+        build(CROPS, self.preprocessing.framing.crop)
+        with np.errstate(all="ignore"):
+            numbers = np.array(self.preprocessing.normalising.scale_and_shift())
+        if not np.isfinite(numbers).all():
+            raise ValueError("preprocessing.normalising gives numbers that are not finite")
         return self
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """How many logits each of the heads gives, by its name."""
+        return {JOINT: self.scheme.classes} if self.heads == (JOINT,) else self.scheme.sizes
 
     def to_metadata(self) -> dict[str, str]:
         """The facts as a weight file keeps them."""
-        return {KEY: self.model_dump_json()}
+        # Not model_dump_json: that writes NaN and infinities as null, and a score may be NaN.
+        return {KEY: json.dumps(self.model_dump(mode="json"), ensure_ascii=False)}
 
 
 def read_facts(path: str | Path) -> ModelFacts:
-    """What a model file says of itself; its weights are not read.
+    """What a model file says of itself; the weights of a `.safetensors` file are not read.
 
     Raises:
         ModelFileError: The file is missing, is no model file, was made by another program, or is damaged.
     """
     path = Path(path)
+    _refuse_file(path)
     if path.suffix == ".safetensors":
         return parse_facts(_safetensors_metadata(path), path)
     if path.suffix == ".onnx":
         return parse_facts(open_onnx(path).get_modelmeta().custom_metadata_map, path)
-    _refuse_size(path)
     raise ModelFileError(
         f"a model file ends in .safetensors or .onnx, not in '{path.suffix}'",
         where=path,
@@ -117,22 +132,32 @@ def parse_facts(metadata: Mapping[str, str] | None, path: Path) -> ModelFacts:
     try:
         return ModelFacts.model_validate_json(text)
     except (ValidationError, RecipeError, RecursionError) as error:
-        reason = (
-            "; ".join(str(item["msg"]) for item in error.errors()[:3]) if isinstance(error, ValidationError) else error
-        )
+        reason = _first_lines(error) if isinstance(error, ValidationError) else str(error)
         raise ModelFileError(
-            f"its metadata are damaged or from a newer maskfit than {__version__}: {reason}",
+            f"its metadata are damaged or from a newer maskfit than {__version__}: {reason:.500}",
             where=path,
             fix="pip install --upgrade maskfit, or make the file anew",
         ) from None
+
+
+def _first_lines(error: ValidationError) -> str:
+    """The first three mistakes as "key: what"."""
+    lines = []
+    for item in error.errors(include_input=False, include_url=False)[:3]:
+        key = ".".join(map(str, item["loc"]))
+        message = str(item["msg"]).removeprefix("Value error, ")
+        lines.append(f"{key}: {message}" if key else message)
+    return "; ".join(lines)
 
 
 def write_model(path: Path, weights: Mapping[str, Tensor], facts: ModelFacts) -> Path:
     """Writes a `.safetensors` model: weights by name, and the facts beside them."""
     from safetensors.torch import save_file
 
+    # Copies, since safetensors refuses tensors that share their memory, as tied weights do.
+    copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
     with replacing(path) as temporary:
-        save_file({name: tensor.contiguous().cpu() for name, tensor in weights.items()}, temporary, facts.to_metadata())
+        save_file(copies, temporary, facts.to_metadata())
     return path
 
 
@@ -151,6 +176,7 @@ def load_network(path: str | Path) -> tuple[Network, ModelFacts]:
             fix="name the .safetensors it came from",
         )
     try:
+        import timm  # noqa: F401 (networks are built from its parts)
         import torch
     except ImportError:
         raise MissingExtraError(f"a model with weights ({path})", "train") from None
@@ -163,9 +189,11 @@ def load_network(path: str | Path) -> tuple[Network, ModelFacts]:
         weights = load_file(path)
         # Parts from a file may ask for any size. On the meta device they cost nothing, and the file's own weights say
         # whether that size is real before any memory is taken.
-        with torch.device("meta"):
+        with torch.device("meta"), _at_most(len(weights) + SURPLUS):
             draft = build_network(facts.backbone, facts.head, facts.scheme.sizes)
         _compare({name: tensor.shape for name, tensor in draft.state_dict().items()}, weights, Path(path))
+        if draft.heads != facts.heads:
+            raise RecipeError(f"its head answers for {draft.heads}, its facts say {facts.heads}")
         network = build_network(facts.backbone, facts.head, facts.scheme.sizes)
         network.load_state_dict(weights)
     except (SafetensorError, RecipeError, OSError, RuntimeError) as error:
@@ -173,6 +201,30 @@ def load_network(path: str | Path) -> tuple[Network, ModelFacts]:
             f"its network cannot be built: {str(error).splitlines()[0]:.300}", where=path, fix="make the file anew"
         ) from error
     return network.eval(), facts
+
+
+@contextmanager
+def _at_most(tensors: int) -> Iterator[None]:
+    """Stops a network that is being built once it has more parameters than its file has tensors.
+
+    Layers are objects, so a billion of them take all memory even on the meta device.
+    """
+    from torch.nn.modules.module import register_module_parameter_registration_hook
+
+    own, made = threading.get_ident(), 0
+
+    def count(module: object, name: str, parameter: object) -> None:
+        nonlocal made
+        # The hook is the whole process's; another thread's network is no concern of this one.
+        made += threading.get_ident() == own
+        if made > tensors:
+            raise RuntimeError("it has more layers than the file has weights for")
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _compare(wanted: Mapping[str, Any], found: Mapping[str, Tensor], path: Path) -> None:
@@ -186,17 +238,18 @@ def _compare(wanted: Mapping[str, Any], found: Mapping[str, Tensor], path: Path)
         )
 
 
-def _refuse_size(path: Path) -> None:
+def _refuse_file(path: Path) -> None:
     if not path.exists():
         raise ModelFileError("there is no such model", where=path, fix="check the path")
-    if path.is_file() and path.stat().st_size > MOST_BYTES:
+    if not path.is_file():
+        raise ModelFileError("this is no file", where=path, fix="name a model file, or a run folder with a recipe.yaml")
+    if path.stat().st_size > MOST_BYTES:
         raise ModelFileError(f"the file is larger than {MOST_BYTES:,} bytes", where=path, fix="do not trust this file")
 
 
 def _safetensors_metadata(path: Path) -> dict[str, str] | None:
     from safetensors import SafetensorError, safe_open
 
-    _refuse_size(path)
     try:
         with safe_open(path, framework="np") as file:
             metadata: dict[str, str] | None = file.metadata()
@@ -217,7 +270,7 @@ def open_onnx(path: Path, threads: int | None = None) -> Any:
     """
     import onnxruntime
 
-    _refuse_size(path)
+    _refuse_file(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if threads:

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from maskfit.errors import RecipeError, nearest, several
 
@@ -45,11 +45,24 @@ class Part(BaseModel):
         if isinstance(value, Mapping) and "name" in value and set(value) != {"name", "options"}:
             options = {key: item for key, item in value.items() if key != "name"}
             return {"name": value["name"], "options": options}
+        if isinstance(value, Mapping) and value and "name" not in value:
+            option = next(iter(value))
+            raise ValueError(f"'{option}' needs the name of a part beside it, as in {{name: ..., {option}: ...}}")
         return value
+
+    @field_validator("options")
+    @classmethod
+    def _plain(cls, options: dict[str, Any]) -> dict[str, Any]:
+        # YAML and JSON know no tuples: a part must equal the one that is read back from a file.
+        return {name: _listed(value) for name, value in options.items()}
 
     @model_serializer
     def _to_short_form(self) -> Any:
         return {"name": self.name, **self.options} if self.options else self.name
+
+    def __hash__(self) -> int:
+        # Equal parts have equal options; options may hold lists, which have no hash of their own.
+        return hash((self.name, tuple(sorted(self.options))))
 
     @classmethod
     def of(cls, name: str, **options: Any) -> Self:
@@ -73,7 +86,7 @@ def build(table: Table, part: Part, **given: Any) -> Any:
         raise RecipeError(several(problems) if len(problems) > 1 else problems[0])
     try:
         return table[part.name](**given, **part.options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
         # The options fitted the signature, so their values are what was refused.
         raise RecipeError(f"{part.name}: {error}") from error
 
@@ -101,6 +114,10 @@ def find_problems(table: Table, part: Part, *, given: Iterable[str] = (), where:
         return problems
     unknown = [name for name in part.options if name not in options]
     return [f"{lead}'{part.name}' has no option '{name}'; {nearest(name, options)}" for name in unknown] + problems
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

@@ -7,16 +7,41 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from maskfit.ages import AgeRule
 from maskfit.errors import nearest
-from maskfit.labels import SCHEMES, Scheme
+from maskfit.labels import SCHEMES, Attribute, Scheme
 from maskfit.parts import Part
 
 
 def _to_size(value: Any) -> Any:
+    if isinstance(value, list | tuple) and len(value) != 2:
+        raise ValueError(f"should be one number, or two for height and width, not {value!r:.60}")
     return (value, value) if isinstance(value, int) else value
+
+
+def _to_folds(value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if not whole and not (isinstance(value, str) and value):
+        raise ValueError(f"should be 1 or more folds, or the path of a split file, not {value!r:.60}")
+    return value
+
+
+def _to_several(value: Any) -> Any:
+    """One word of the command line is a list of one: `fold=0`, `data.corrections=mine.csv`."""
+    return (value,) if isinstance(value, int | str) else value
+
+
+def _to_precision(value: Any) -> Any:
+    # YAML reads `precision: 16` as a number.
+    return str(value) if isinstance(value, int) else value
+
+
+def _refuse_twice(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("a fold stands twice")
+    return values
 
 
 def _to_scheme(value: Any) -> Any:
@@ -42,7 +67,7 @@ Count = Annotated[int, Field(ge=1)]
 class Section(BaseModel):
     """A frozen mapping that refuses keys it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataRecipe(Section):
@@ -63,7 +88,7 @@ class DataRecipe(Section):
     root: str | None = None
     scheme: NamedScheme = SCHEMES["mask-gender-age"]
     age: AgeRule = AgeRule()
-    corrections: tuple[str, ...] = ()
+    corrections: Annotated[tuple[str, ...], BeforeValidator(_to_several)] = ()
     known_errors: Literal["none", "certain", "likely"] = "none"
     crop: Part = Part.of("centre")
     size: Size = (224, 224)
@@ -116,7 +141,7 @@ class TrainerRecipe(Section):
     epochs: Count = 10
     batch_size: Count = 32
     accumulate: Count = 1
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_to_precision)] = "auto"
     clip: Annotated[float, Field(gt=0)] | None = None
     ema: Share | None = None
     patience: Count | None = None
@@ -151,9 +176,11 @@ class Recipe(Section):
     optimiser: Part = Part.of("adamw")
     schedule: Part = Part.of("cosine")
     trainer: TrainerRecipe = TrainerRecipe()
-    folds: Count | str = 1
+    folds: Annotated[int | str, BeforeValidator(_to_folds)] = 1
     holdout: Annotated[float, Field(gt=0, le=0.5)] = 0.1
-    fold: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    fold: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_to_several), AfterValidator(_refuse_twice)
+    ] = ()
     run: str | None = None
 
 
@@ -173,6 +200,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "": Recipe,
     "data": DataRecipe,
     "data.age": AgeRule,
+    "data.scheme": Scheme,
+    "data.scheme.attributes.*": Attribute,
     "model": ModelRecipe,
     "heads.*": HeadRecipe,
     "trainer": TrainerRecipe,
@@ -181,6 +210,6 @@ SECTIONS: dict[str, type[BaseModel]] = {
 
 
 def pattern_of(key: str) -> str:
-    """A key as it stands in `PART_KEYS` and `SECTIONS`: any head's name is `*`."""
-    first, *rest = key.split(".")
-    return ".".join([first, "*", *rest[1:]]) if first == "heads" and rest else key
+    """A key as it stands in `PART_KEYS` and `SECTIONS`: any head's name and any place in a list is `*`."""
+    first, *rest = ["*" if word.isdigit() else word for word in key.split(".")]
+    return ".".join([first, "*", *rest[1:]]) if first == "heads" and rest else ".".join([first, *rest])

@@ -390,3 +390,19 @@ def test_strokes_inside_an_outline_do_not_leave_it():
     picture = np.asarray(canvas.finished())
     assert picture[20, 20].tolist() == [255, 255, 255]
     assert picture[20, 5].tolist() == [0, 0, 0]
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from maskfit.synthesis.drawn import write_people\n"
+        f"write_people(Path({str(tmp_path / 'faces')!r}), 2, size=(96, 128), workers=2)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": str(Path(people.__file__).parents[3]), "SYSTEMROOT": "C:\\Windows"},
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "__main__" in done.stderr.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["script.py"]

@@ -6,6 +6,8 @@ and the base install never misses what only training needs.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import Annotated
 
@@ -13,7 +15,8 @@ import typer
 
 from maskfit import __version__
 from maskfit.cli import data
-from maskfit.cli.console import err, out
+from maskfit.cli.console import err, out, print_error
+from maskfit.cli.demo import demo
 from maskfit.cli.environment import load_environment
 from maskfit.cli.evaluate import evaluate
 from maskfit.cli.export import export
@@ -21,6 +24,17 @@ from maskfit.cli.predict import predict
 from maskfit.cli.recipes import check, recipes
 from maskfit.cli.train import train
 from maskfit.errors import MaskfitError
+
+STOPPED = 130
+"""The exit code of a command that the user stopped, as shells have it."""
+
+OF_THE_USER = frozenset(
+    {
+        errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC, errno.EDQUOT,
+        errno.ENAMETOOLONG,
+    }
+)  # fmt: skip
+"""What the system refuses for a reason that the user can mend."""
 
 app = typer.Typer(
     name="maskfit",
@@ -31,7 +45,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (train, predict, evaluate, export, recipes, check):
+for verb in (demo, train, predict, evaluate, export, recipes, check):
     app.command()(verb)
 app.add_typer(data.app, name="data")
 
@@ -53,16 +67,35 @@ def _options(
 
 def main() -> None:
     """The entry point: runs a verb; what the user can mend is said without a traceback, with exit code 2."""
-    load_environment()
     try:
+        code = _run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read this has enough, as `head -1` has. Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def _run() -> int | str | None:
+    """Runs a verb and gives the exit code."""
+    # A file name in another encoding than the terminal's must not end in a traceback.
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        load_environment()
         app()
     except MaskfitError as error:
-        err.print(f"[bold red]error:[/] {_escape(str(error))}")
-        sys.exit(2)
-    except KeyboardInterrupt:
+        print_error(error)
+        return 2
+    except OSError as error:
+        if error.errno not in OF_THE_USER:
+            raise
+        print_error(MaskfitError(f"{error.strerror}", where=error.filename2 or error.filename, fix="check the path"))
+        return 2
+    except (KeyboardInterrupt, SystemExit) as left:
+        if isinstance(left, SystemExit) and left.code != STOPPED:
+            return left.code
         err.print("stopped")
-        sys.exit(130)
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")
+        return STOPPED
+    return 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from pathlib import Path
 
 KEEP = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 """Blocks below 1 GiB come from the heap, and up to 4 GiB of free heap stay with the process."""
@@ -27,13 +28,15 @@ def tune_allocation() -> None:
     if tuned or os.environ.get(OFF) == "system" or platform.libc_ver()[0] != "glibc" or not hasattr(os, "execve"):
         return
     # Only the command itself may be replaced: not a test runner or a notebook that called it.
-    if not _is_the_command():
+    if not sys.executable or not _is_the_command():
         return
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "maskfit", *sys.argv[1:]], {**os.environ, **KEEP})
+    # The very words of the first start: `-m maskfit` would put the current folder before the installed packages.
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **KEEP})
 
 
 def _is_the_command() -> bool:
-    name = os.path.basename(sys.argv[0])
-    return name in ("maskfit", "maskfit.exe") or (name == "__main__.py" and "maskfit" in sys.argv[0])
+    """Whether this process is `maskfit` or `python -m maskfit`; `sys.argv` may hold anything, `__main__` does not."""
+    path = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    return path.name == "maskfit" or path == Path(__file__).parents[1] / "__main__.py"

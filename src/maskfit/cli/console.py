@@ -10,16 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
 from maskfit.errors import DataError, MissingExtraError
 
-out = Console(highlight=False)
+# Texts are printed as they are: in a file name `[1]` is no markup, `:dog:` no emoji. Colour comes from `style=`.
+out = Console(highlight=False, markup=False, emoji=False)
 """For what was asked for."""
 
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 """For progress, remarks and errors."""
+
+
+TRAIN_MODULES = ("torch", "torchvision", "timm", "lightning", "sklearn")
+"""What the extra 'train' brings and training imports."""
+
+
+def print_error(error: object) -> None:
+    """Says what the user can mend."""
+    err.print("error:", style="bold red", end=" ")
+    err.print(str(error))
 
 
 def print_json(value: Any) -> None:
@@ -29,6 +38,8 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Prints a table; columns of numbers stand to the right."""
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for column, name in enumerate(header):
         numeric = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
@@ -41,6 +52,16 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
 @contextmanager
 def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int], None]]:
     """A bar with rate and time left; gives a function to call with (done, total)."""
+    # Here, as in the verbs: what is imported above delays every command.
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -52,6 +73,7 @@ def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int], 
         TextColumn("left"),
         console=err,
         transient=True,
+        disable=not err.is_terminal,
     )
     with bar:
         task = bar.add_task(title, total=None, rate="")
@@ -67,8 +89,10 @@ def refuse_overwriting(path: Path | None, force: bool) -> None:
     """Stops before a file of the user's would be replaced.
 
     Raises:
-        DataError: The file exists and `force` was not given.
+        DataError: The file exists and `force` was not given, or it is a folder.
     """
+    if path is not None and path.is_dir():
+        raise DataError("this is a folder", where=path, fix="name a file in it")
     if path is not None and path.exists() and not force:
         raise DataError("this file exists already", where=path, fix="name another file, or add --force to replace it")
 

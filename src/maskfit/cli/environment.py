@@ -6,8 +6,8 @@ A word on the command line wins over the environment, the environment over `.env
 from __future__ import annotations
 
 import os
-
-from dotenv import dotenv_values
+from io import StringIO
+from pathlib import Path
 
 TRAIN = "SM_CHANNEL_TRAIN"
 """The training photos: `data.root` of `maskfit train`."""
@@ -25,6 +25,13 @@ TRUTH = "SM_GROUND_TRUTH_DIR"
 
 def load_environment() -> None:
     """Takes the SM_* variables of a `.env` file in the current folder, where the environment does not set them."""
-    for name, value in dotenv_values(".env").items():
+    path = Path(".env")
+    if not path.is_file():
+        return
+    from dotenv import dotenv_values
+
+    # The file may be another program's: what is in it besides must do no harm.
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    for name, value in dotenv_values(stream=StringIO(text)).items():
         if name.startswith("SM_") and value:
             os.environ.setdefault(name, value)

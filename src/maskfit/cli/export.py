@@ -47,5 +47,5 @@ def export(
             fix=f"name one of them: {models[0]}",
         )
     done = export_onnx(models[0], file)
-    out.print(f"wrote {done.path}: {done.bytes / 1e6:.1f} MB")
+    out.print(f"wrote {done.path}: {done.bytes / 1e6:.1f} MB", soft_wrap=True)
     out.print(f"its probabilities differ from torch's by at most {done.difference:.1e}")

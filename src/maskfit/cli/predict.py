@@ -26,6 +26,21 @@ class _Files:
     probabilities: Path | None
     attributes: Path | None
 
+    def named(self) -> list[Path]:
+        """The files to write."""
+        return [path for path in (self.submission, self.probabilities, self.attributes) if path]
+
+    def refuse(self, force: bool) -> None:
+        """Stops before anything is replaced: a file that exists, or one of these by another.
+
+        Raises:
+            DataError: Something would be.
+        """
+        for path in self.named():
+            refuse_overwriting(path, force)
+        if len({path.resolve() for path in self.named()}) < len(self.named()):
+            raise DataError("two outputs bear one name", where=self.named()[0], fix="name a file for each")
+
 
 def predict(
     models: Annotated[
@@ -67,11 +82,10 @@ def predict(
     if not models:
         raise ModelFileError("no model was named", fix="maskfit predict MODEL_OR_RUN --images DIR")
     images, list_ = _photos_wanted(images, list_)
-    if out_ is None and OUTPUT in os.environ:
+    if out_ is None and os.environ.get(OUTPUT):
         out_ = Path(os.environ[OUTPUT]) / "submission.csv"
     files = _Files(out_, probabilities, attributes)
-    for path in (out_, probabilities, attributes):
-        refuse_overwriting(path, force)
+    files.refuse(force)
     photos = _read(images, list_)
     from maskfit.inference.predictor import Predictor
 
@@ -90,9 +104,9 @@ def _photos_wanted(images: Path | None, list_: Path | None) -> tuple[Path, Path 
     """The folder and the list; both from the platform's folder where neither was named."""
     given = os.environ.get(EVAL)
     if images is None and list_ is None and given:
-        listed = Path(given) / "info.csv"
-        list_ = listed if listed.is_file() else None
-        images = Path(given) / "images"
+        images = Path(given)
+        list_ = images / "info.csv" if (images / "info.csv").is_file() else None
+        images = images / "images" if (images / "images").is_dir() else images
     if images is None and list_ is not None:
         images = list_.parent / "images" if (list_.parent / "images").is_dir() else list_.parent
     if images is None:
@@ -119,7 +133,7 @@ def _write(prediction: Prediction, files: _Files) -> None:
 
 
 def _tell(prediction: Prediction, files: _Files, json: bool) -> None:
-    written = [path for path in (files.submission, files.probabilities, files.attributes) if path]
+    written = files.named()
     if json:
         answers = [
             {"photo": name, "answer": words, "class": int(number), "probability": share}
@@ -130,10 +144,10 @@ def _tell(prediction: Prediction, files: _Files, json: bool) -> None:
         )
     elif not written:
         for name, words, share in prediction:
-            out.print(f"{name}: {words} ({share:.0%})", markup=False, soft_wrap=True)
+            out.print(f"{name}: {words} ({share:.0%})", soft_wrap=True)
     for path in written:
-        err.print(f"wrote {path}: {len(prediction.table)} rows", markup=False)
+        err.print(f"wrote {path}: {len(prediction.table)} rows")
     if prediction.unreadable:
-        err.print(f"[yellow]set aside, {len(prediction.unreadable)} that cannot be read:[/]")
+        err.print(f"set aside, {len(prediction.unreadable)} that cannot be read:", style="yellow")
         for name, reason in prediction.unreadable.items():
-            err.print(f"  {name}: {reason}", markup=False)
+            err.print(f"  {name}: {reason}")

@@ -6,9 +6,8 @@ import importlib.util
 from typing import Annotated
 
 import typer
-from rich.syntax import Syntax
 
-from maskfit.cli.console import err, out, print_table
+from maskfit.cli.console import TRAIN_MODULES, err, out, print_table
 
 
 def recipes(
@@ -26,11 +25,20 @@ def recipes(
 
     if name is not None:
         text = recipe_text(name)
-        # Plain when piped, so that it can become a file.
-        out.print(Syntax(text, "yaml", background_color="default")) if out.is_terminal else print(text, end="")
+        _show(text)
         return
     rows = [(item, read_recipe(item).about) for item in recipe_names()]
     print_table("recipes", ["name", "what it is"], rows)
+
+
+def _show(text: str) -> None:
+    """YAML in colours; plain when piped, so that it can become a file."""
+    if not out.is_terminal:
+        print(text, end="")
+        return
+    from rich.syntax import Syntax
+
+    out.print(Syntax(text, "yaml", background_color="default"))
 
 
 def check(
@@ -46,13 +54,13 @@ def check(
     from maskfit.cookbook import dump_recipe, read_recipe
 
     slots = None
-    if all(importlib.util.find_spec(module) for module in ("torch", "timm", "lightning")):
+    if all(importlib.util.find_spec(module) for module in TRAIN_MODULES):
         from maskfit.training.slots import SLOTS
 
         slots = SLOTS
     resolved = read_recipe(recipe, words or [], slots=slots)
     print(dump_recipe(resolved), end="")
     if slots is None:
-        err.print("keys and values are right; names and options of parts need pip install 'maskfit\\[train]' to check")
+        err.print("keys and values are right; names and options of parts need pip install 'maskfit[train]' to check")
     else:
         err.print(f"recipe '{resolved.name}' is right")

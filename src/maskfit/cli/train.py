@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json as json_text
 import os
 from typing import Annotated
 
 import typer
 
 from maskfit.cli.allocation import tune_allocation
-from maskfit.cli.console import err, out, print_json, print_table, require
+from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, require
 from maskfit.cli.environment import MODEL_DIR, TRAIN
 
 
@@ -35,7 +36,7 @@ def train(
 
         maskfit train baseline data.root=photos folds=5 run=runs/first trainer.epochs=12 --resume
     """
-    require("train", "train", "torch", "timm", "lightning")
+    require("train", "train", *TRAIN_MODULES)
     tune_allocation()
     from maskfit.cookbook import read_recipe
     from maskfit.training.run import train as train_recipe
@@ -50,10 +51,11 @@ def train(
     if scores.macro_f1 is not None and scores.accuracy is not None:
         rows.insert(0, ("all classes", scores.accuracy, scores.macro_f1))
     print_table(f"{folder.path}: {scores.photos:,} held-out photos", ["", "accuracy", "macro F1"], rows)
-    out.print(f"report: {folder.report}")
+    out.print(f"report: {folder.report}", soft_wrap=True)
 
 
 def _from_environment() -> list[str]:
     """The platform's variables as words, before the user's own."""
     found = (("data.root", os.environ.get(TRAIN)), ("run", os.environ.get(MODEL_DIR)))
-    return [f"{key}={value}" for key, value in found if value]
+    # In quotes: a folder's name may be a number, or hold what YAML reads otherwise.
+    return [f"{key}={json_text.dumps(value)}" for key, value in found if value]

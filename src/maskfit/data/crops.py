@@ -65,7 +65,8 @@ class Centre:
         high = wide / aspect
         left = (width - wide) / 2
         upper = min(max((height - high) / 2 + self.shift * height, 0.0), height - high)
-        return (left, upper, left + wide, upper + high)
+        # Rounding can put an edge a hair outside, which Pillow refuses.
+        return (max(left, 0.0), max(upper, 0.0), min(left + wide, float(width)), min(upper + high, float(height)))
 
 
 CROPS: dict[str, Callable[..., Crop]] = {

@@ -82,7 +82,9 @@ def open_store(
         with FileLock(store / "lock"):
             known = _read_keys(store, framing)
             missing = {key: photo for key, photo in zip(keys, photos, strict=True) if key and key not in known}
-            unreadable |= _append(store, framing, known, missing, pool, progress)
+            reasons = _append(store, framing, known, missing, pool, progress)
+    # Two photos with the same bad content are two photos to mend.
+    unreadable |= {photo.name: reasons[key] for key, photo in zip(keys, photos, strict=True) if key in reasons}
     if unreadable:
         lines = [f"{photo.name}: {unreadable[photo.name]}" for photo in photos if photo.name in unreadable]
         raise DataError(
@@ -142,7 +144,7 @@ def _append(
     pool: ThreadPoolExecutor,
     progress: Progress | None,
 ) -> dict[str, str]:
-    """Decodes what is missing and appends it; adds its rows to `known`, returns what cannot be read and why."""
+    """Decodes what is missing and appends it; adds its rows to `known`, returns which keys cannot be read and why."""
     unreadable: dict[str, str] = {}
     if not missing:
         return unreadable
@@ -158,8 +160,7 @@ def _append(
             good = [
                 (key, frame) for (key, _), frame in zip(batch, pixels, strict=True) if isinstance(frame, np.ndarray)
             ]
-            unreadable |= {photo.name: frame for (_, photo), frame in zip(batch, pixels, strict=True)
-                           if isinstance(frame, str)}  # fmt: skip
+            unreadable |= {key: frame for (key, _), frame in zip(batch, pixels, strict=True) if isinstance(frame, str)}
             frames.write(b"".join(frame.tobytes() for _, frame in good))
             frames.flush()
             keys.write("".join(f"{key}\n" for key, _ in good).encode("ascii"))

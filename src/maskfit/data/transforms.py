@@ -1,8 +1,8 @@
 """The one evaluation transform: what a network sees of a photo, exactly, in numpy and Pillow.
 
 Validation, prediction, service, page, camera and export all build it from the same few facts, which the model file
-holds. It has two halves: `Framing` cuts and shrinks a decoded photo to 8-bit pixels, which the store keeps; `Normalising`
-turns them into the network's numbers.
+holds. It has two halves: `Framing` cuts and shrinks a decoded photo to 8-bit pixels, which the store keeps;
+`Normalising` turns them into the network's numbers.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Normalising(BaseModel):
         std: The same, above 0.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mean: Channel = (0.485, 0.456, 0.406)
     std: tuple[

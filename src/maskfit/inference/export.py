@@ -42,14 +42,14 @@ def export_onnx(model: Path, out: Path) -> Exported:
         MissingExtraError: The exporter is not installed.
         MaskfitError: The exported network answers otherwise.
     """
+    if out.suffix != ".onnx":
+        raise ModelFileError(f"an ONNX file ends in .onnx, not in '{out.suffix}'", where=out, fix="--out model.onnx")
     try:
         import onnx
         import onnxscript  # noqa: F401 (torch's exporter fails late and unclearly without it)
         import torch
     except ImportError:
         raise MissingExtraError("'maskfit export'", "train") from None
-    if out.suffix != ".onnx":
-        raise ModelFileError(f"an ONNX file ends in .onnx, not in '{out.suffix}'", where=out, fix="--out model.onnx")
     network, facts = load_network(model)
     photos = _noise(facts, 4)
     program = torch.onnx.export(

@@ -51,7 +51,11 @@ def find_models(sources: Sequence[str | Path]) -> list[Path]:
             models.append(source)
     if not models:
         raise ModelFileError("no model was named", fix="name a model file or a run folder")
-    return list(dict.fromkeys(models))
+    # One model that is named in two ways would count twice.
+    once: dict[Path, Path] = {}
+    for path in models:
+        once.setdefault(path.resolve(), path)
+    return list(once.values())
 
 
 def open_members(sources: Sequence[str | Path], threads: int | None = None) -> list[Member]:
@@ -61,15 +65,28 @@ def open_members(sources: Sequence[str | Path], threads: int | None = None) -> l
         ModelFileError: One cannot be opened, or two do not answer the same question.
     """
     members = [Member(str(path), open_engine(path, threads)) for path in find_models(sources)]
+    refuse_mixed(members)
+    return members
+
+
+def refuse_mixed(members: Sequence[Member]) -> None:
+    """Stops where members cannot vote together.
+
+    Raises:
+        ModelFileError: There is no member, two bear one name, or two do not answer the same question.
+    """
+    if not members:
+        raise ModelFileError("no model was named", fix="name a model file or a run folder")
     first = members[0]
-    for member in members[1:]:
+    for place, member in enumerate(members[1:], start=1):
+        if any(member.name == other.name for other in members[:place]):
+            raise ModelFileError("this model is a member twice", where=member.name, fix="name each model once")
         if _question(member.official) != _question(first.official):
             raise ModelFileError(
                 f"this model answers for {_said(member.official)}, {first.name} for {_said(first.official)}",
                 where=member.name,
                 fix="name models of one scheme",
             )
-    return members
 
 
 def _question(scheme: Scheme) -> list[tuple[str, tuple[str, ...]]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -12,14 +13,15 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.decoding import decode
+from maskfit.data.decoding import Pixels, decode
 from maskfit.data.photo import Photo
+from maskfit.data.problems import SHOWN
 from maskfit.data.transforms import Frames, Framing
 from maskfit.errors import DataError, PhotoError, nearest, several
 from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.inference.members import Member, open_members
+from maskfit.inference.members import Member, open_members, refuse_mixed
 from maskfit.inference.views import VIEWS
-from maskfit.inference.voting import vote
+from maskfit.inference.voting import VOTES, vote
 from maskfit.labels import Floats, Scheme, answer
 
 Progress = Callable[[int, int], None]
@@ -56,7 +58,11 @@ class Predictor:
         members: The models.
         views: A name of `views.VIEWS`.
         vote: A name of `voting.VOTES` that needs no weights.
-        batch_size: Photos that a network sees at once.
+        batch_size: Photos that a network sees at once, 1 or more.
+
+    Raises:
+        ModelFileError: There is no member, or two answer different questions.
+        DataError: The views or the vote are unknown, the vote needs weights, or `batch_size` is below 1.
     """
 
     def __init__(
@@ -64,6 +70,13 @@ class Predictor:
     ) -> None:
         if views not in VIEWS:
             raise DataError(f"there are no views '{views}'; {nearest(views, VIEWS)}")
+        # Asked now, since the vote itself comes after every photo has been looked at.
+        known = [name for name in VOTES if name != "weighted"]
+        if vote not in known:
+            raise DataError(f"there is no vote '{vote}' here; {nearest(vote, known)}")
+        if batch_size < 1:
+            raise DataError(f"batches of {batch_size} photos cannot be", fix="take 1 or more")
+        refuse_mixed(members)
         self.members = list(members)
         self.views = VIEWS[views]
         self.vote = vote
@@ -85,6 +98,7 @@ class Predictor:
         Raises:
             ModelFileError: One is no model, or two answer different questions.
             MissingExtraError: One needs torch, which is not installed.
+            DataError: As the constructor.
         """
         return cls(open_members(sources, threads), views=views, vote=vote, batch_size=batch_size)
 
@@ -100,32 +114,29 @@ class Predictor:
             progress: Called with (photos done, photos).
 
         Raises:
-            DataError: Photos cannot be read, all of them named; or none can.
+            DataError: There are no photos, two have one name, or photos cannot be read, all of them named.
         """
-        named = [_named(photo, place) for place, photo in enumerate(photos)]
+        named = _named_once(photos)
         names: list[str] = []
         unreadable: dict[str, str] = {}
         rows: dict[str, list[Floats]] = {member.name: [] for member in self.members}
         done = 0
-        for batch in self._framed(named):
-            good = [(name, frames) for name, frames in batch if not isinstance(frames, str)]
-            unreadable |= {name: reason for name, reason in batch if isinstance(reason, str)}
-            # Once a row is lost the answer is an error: go on only to name every photo that cannot be read.
-            if good and (set_aside or not unreadable):
-                stacks = [np.stack([frames[place] for _, frames in good]) for place in range(len(self._framings))]
-                for member in self.members:
-                    rows[member.name].append(self._answer(member, stacks))
-                names += [name for name, _ in good]
-            done += len(batch)
-            if progress:
-                progress(done, len(named))
+        # Closed even when a network or the user stops it, so that nothing goes on decoding behind.
+        with closing(self._framed(named)) as batches:
+            for batch in batches:
+                good = [(name, frames) for name, frames in batch if not isinstance(frames, str)]
+                unreadable |= {name: reason for name, reason in batch if isinstance(reason, str)}
+                # Once a row is lost the answer is an error: go on only to name every photo that cannot be read.
+                if good and (set_aside or not unreadable):
+                    stacks = [np.stack([frames[place] for _, frames in good]) for place in range(len(self._framings))]
+                    for member in self.members:
+                        rows[member.name].append(self._answer(member, stacks))
+                    names += [name for name, _ in good]
+                done += len(batch)
+                if progress:
+                    progress(done, len(named))
         if unreadable and (not set_aside or not names):
-            lines = [f"{name}: {reason}" for name, reason in unreadable.items()]
-            raise DataError(
-                f"{len(lines)} photos cannot be read:\n{several(lines)}", fix="mend or replace these photos"
-            )
-        if not names:
-            raise DataError("there are no photos to look at", fix="check the folder or the list")
+            raise _unreadable_error(unreadable)
         each = {name: np.concatenate(parts) for name, parts in rows.items()}
         together = vote(self.vote, list(each.values()), scheme=self.scheme)
         return Prediction(self.scheme, ProbabilityTable(tuple(names), together), each, unreadable)
@@ -138,11 +149,12 @@ class Predictor:
         seen = [answer(facts.scheme, member.engine.logits(view(photos))) for view in self.views]
         return np.asarray(np.mean(seen, axis=0))
 
-    def _framed(self, named: Sequence[tuple[str, Source]]) -> Iterator[list[tuple[str, list[NDArray[np.uint8]] | str]]]:
+    def _framed(self, named: Sequence[tuple[str, Source]]) -> Generator[list[tuple[str, list[Pixels] | str]]]:
         """Batches of (name, the photo in each framing or why it cannot be read), decoded ahead of the network."""
         starts = range(0, len(named), self.batch_size)
-        with ThreadPoolExecutor() as pool:
-            waiting: deque[list[Future[tuple[str, list[NDArray[np.uint8]] | str]]]] = deque()
+        pool = ThreadPoolExecutor()
+        try:
+            waiting: deque[list[Future[tuple[str, list[Pixels] | str]]]] = deque()
             for start in starts:
                 batch = named[start : start + self.batch_size]
                 waiting.append([pool.submit(_frame, name, photo, self._framings) for name, photo in batch])
@@ -151,20 +163,51 @@ class Predictor:
                     yield [future.result() for future in waiting.popleft()]
             while waiting:
                 yield [future.result() for future in waiting.popleft()]
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def _named(photo: Source, place: int) -> tuple[str, Source]:
+def _named_once(photos: Sequence[Source]) -> list[tuple[str, Source]]:
+    """Each photo with its name in the table.
+
+    Raises:
+        DataError: There is no photo, or two have one name.
+    """
+    if not len(photos):
+        raise DataError("there are no photos to look at", fix="check the folder or the list")
+    named = [(_name(photo, place), photo) for place, photo in enumerate(photos)]
+    twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
+    if twice:
+        raise DataError(f"a photo is named twice:\n{several(twice)}", fix="name each photo once")
+    return named
+
+
+def _name(photo: Source, place: int) -> str:
     if isinstance(photo, Photo):
-        return photo.name, photo
-    return (f"photo {place}", photo) if isinstance(photo, np.ndarray) else (str(photo), photo)
+        return photo.name
+    return f"photo {place}" if isinstance(photo, np.ndarray) else str(photo)
 
 
-def _frame(name: str, photo: Source, framings: Sequence[Framing]) -> tuple[str, list[NDArray[np.uint8]] | str]:
+def _unreadable_error(unreadable: Mapping[str, str]) -> DataError:
+    lines = [f"{name}: {reason}" for name, reason in unreadable.items()]
+    count = "a photo" if len(lines) == 1 else f"{len(lines)} photos"
+    return DataError(
+        f"{count} cannot be read:\n{several(lines, shown=SHOWN)}", fix="mend these photos, or take them out"
+    )
+
+
+def _frame(name: str, photo: Source, framings: Sequence[Framing]) -> tuple[str, list[Pixels] | str]:
     try:
         if isinstance(photo, np.ndarray):
-            pixels = photo
+            pixels = _checked(photo)
         else:
             pixels = decode(photo.path if isinstance(photo, Photo) else Path(photo))
         return name, [framing.frame(pixels) for framing in framings]
     except PhotoError as error:
         return name, error.what
+
+
+def _checked(pixels: NDArray[np.uint8]) -> Pixels:
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        raise PhotoError(f"pixels are (height, width, 3) in uint8, not {pixels.shape} in {pixels.dtype}")
+    return pixels

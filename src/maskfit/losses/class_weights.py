@@ -57,7 +57,7 @@ def class_weights(kind: str | list[float], counts: Tensor) -> Tensor:
         weights = CLASS_WEIGHTS[kind](counts)
     else:
         weights = torch.tensor(kind, dtype=torch.float64)
-        if weights.shape != counts.shape or not (weights > 0).all():
+        if weights.shape != counts.shape or not ((weights > 0) & weights.isfinite()).all():
             raise RecipeError(f"class_weights: {len(counts)} positive numbers are wanted, not {kind}")
     # A class without a photo has no say in the mean.
     mean = (weights * counts).sum() / counts.sum().clamp(min=1)

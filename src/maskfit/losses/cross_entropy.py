@@ -36,7 +36,8 @@ class CrossEntropy(nn.Module):
         if self.smoothing:
             loss = (1 - self.smoothing) * loss - self.smoothing * logs.mean(dim=1)
         share = allowed / allowed.sum(dim=1, keepdim=True)
-        return torch.where(allowed.all(dim=1), 0.0, loss * (share @ self.weights))
+        # Not a matrix product: autocast would round the weights to half precision.
+        return torch.where(allowed.all(dim=1), 0.0, loss * (share * self.weights).sum(dim=1))
 
 
 # The class has an option of the function's name.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, Literal
 
 import timm
 from timm.data.config import resolve_model_data_config
+from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from maskfit.errors import ModelFileError
@@ -18,13 +20,12 @@ from maskfit.parts import Part, build
 NONE, HUB = "none", "hub"
 """The words that `weights` may hold besides a path."""
 
-
 REFUSED = {
     "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "num_classes", "in_chans",
     "global_pool", "features_only", "scriptable", "exportable", "no_jit",
+    "pretrained_strict", "pretrained_filter_fn", "pretrained_custom_load", "pretrained_model_args", "device", "dtype",
 }  # fmt: skip
 """Options of timm that maskfit sets itself; a model file must not be able to."""
-
 
 Filter = Literal["bilinear", "bicubic"]
 
@@ -87,35 +88,66 @@ def timm_trunk(name: str, *, weights: str, **options: Any) -> Trunk:
     refused = sorted(REFUSED & set(options))
     if refused:
         raise ValueError(f"option {refused[0]} is not a recipe's to set; weights come from model.weights")
-    overlay = {}
-    if weights not in (NONE, HUB):
-        if not Path(weights).is_file():
-            raise ModelFileError("there is no such weight file", where=weights, fix="model.weights=none, hub or a path")
-        overlay = {"file": weights}
+    if weights not in (NONE, HUB) and not Path(weights).is_file():
+        raise ModelFileError("there is no such weight file", where=weights, fix="model.weights=none, hub or a path")
     try:
-        body = timm.create_model(
-            name, pretrained=weights != NONE, num_classes=0, pretrained_cfg_overlay=overlay, **options
-        )
+        body = timm.create_model(name, pretrained=weights == HUB, num_classes=0, **options)
     except TypeError as error:
         raise ValueError(f"timm refuses an option: {error}") from error
     except Exception as error:
-        if weights == NONE:
-            raise ValueError(f"timm cannot build it: {error}") from error
-        raise _weights_error(name, weights, error) from error
+        if weights == HUB:
+            raise _hub_error(name, error) from error
+        raise ValueError(f"timm cannot build it: {error}") from error
+    if weights not in (NONE, HUB):
+        _load_weights(body, name, weights)
+    # Some bodies end in a layer that is wider than `num_features`: MobileNetV3, VGG, GhostNet.
+    features = getattr(body, "head_hidden_size", None) or body.num_features
     config: dict[str, Any] = resolve_model_data_config(body)  # type: ignore[no-untyped-call]
     kernel: Filter = config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bilinear"
-    return Trunk(body, int(str(body.num_features)), tuple(config["mean"]), tuple(config["std"]), kernel)
+    return Trunk(body, int(str(features)), tuple(config["mean"]), tuple(config["std"]), kernel)
 
 
-def _weights_error(name: str, weights: str, error: Exception) -> ModelFileError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if weights == HUB:
-        return ModelFileError(
-            f"the published weights of {name} cannot be had: {reason:.200}",
-            where="model.weights=hub",
-            fix="connect to the hub, or name a local weight file with model.weights=PATH, or start at random with "
-            "model.weights=none",
-        )
+def _hub_error(name: str, error: Exception) -> ModelFileError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ModelFileError(
+        f"the published weights of {name} cannot be had: {reason:.200}",
+        where="model.weights=hub",
+        fix="connect to the hub, or name a local weight file with model.weights=PATH, or start at random with "
+        "model.weights=none",
+    )
+
+
+def _load_weights(body: nn.Module, name: str, weights: str) -> None:
+    """Loads a weight file into a trunk. All must fit: timm's own loading passes over what does not.
+
+    Raises:
+        ModelFileError: The file cannot be read, or lacks weights of the trunk, or holds others besides a classifier's.
+    """
+    # A module of timm knows how to read its model's published formats, and how to resize position embeddings.
+    convert = getattr(sys.modules[type(body).__module__], "checkpoint_filter_fn", None)
+    try:
+        found = load_state_dict(weights)
+        found = convert(found, body) if convert else found
+        result = body.load_state_dict(found, strict=False)
+    except Exception as error:  # Whatever a damaged or foreign file makes timm and torch raise.
+        reason = (str(error).strip() or type(error).__name__).splitlines()
+        # torch's first line only says that there are errors.
+        raise _misfit(name, weights, reason[min(1, len(reason) - 1)].strip()) from error
+    classifier: Any = getattr(body, "default_cfg", {}).get("classifier") or ()
+    tops = {item.split(".")[0] for item in ((classifier,) if isinstance(classifier, str) else classifier)}
+    missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
+    strange = [key for key in result.unexpected_keys if key.split(".")[0] not in tops]
+    if missing:
+        raise _misfit(name, weights, f"{missing[0]} is not in the file" + _more(missing))
+    if strange:
+        raise _misfit(name, weights, f"the file also holds {strange[0]}" + _more(strange))
+
+
+def _more(keys: list[str]) -> str:
+    return f", and {len(keys) - 1} more" if len(keys) > 1 else ""
+
+
+def _misfit(name: str, weights: str, reason: str) -> ModelFileError:
     return ModelFileError(
         f"these weights do not fit {name}: {reason:.200}",
         where=weights,

@@ -46,12 +46,16 @@ class Augmentation:
     saturation: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.area[0] <= self.area[1] <= 1:
+        if len(self.area) != 2 or not 0 < self.area[0] <= self.area[1] <= 1:
             raise ValueError(f"area={self.area} must be two rising numbers in (0, 1]")
-        if not 0 < self.ratio[0] <= self.ratio[1]:
+        if len(self.ratio) != 2 or not 0 < self.ratio[0] <= self.ratio[1] < math.inf:
             raise ValueError(f"ratio={self.ratio} must be two rising numbers above 0")
-        if not 0 <= self.flip <= 1:
-            raise ValueError(f"flip={self.flip} must lie in 0 to 1")
+        if not 0 <= self.turn <= 180:
+            raise ValueError(f"turn={self.turn} must lie in 0 to 180 degrees")
+        for name in ("flip", "brightness", "contrast", "saturation"):
+            # A factor of 1 - 1.5 would turn light into dark.
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)} must lie in 0 to 1")
 
     def __call__(self, photos: Tensor) -> Tensor:
         """Photos (batch, 3, height, width; float in 0 to 255) of the stored size to the network's, in the same range.

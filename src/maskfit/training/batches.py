@@ -54,8 +54,8 @@ class TrainingBatches:
     """Endless epochs of shuffled batches, each epoch's order a function of the seed and the epoch's number.
 
     An epoch begins where training stands: after a resume within an epoch, with the first batch that was not yet seen.
-    The last batch is filled from the front of the epoch's order where it would hold a single photo, since BatchNorm
-    cannot norm one; otherwise it is smaller.
+    The last batch is filled from the front of the epoch's order where it would hold a single photo of several, since
+    BatchNorm cannot norm one; otherwise it is smaller.
 
     Args:
         samples: What to draw from.
@@ -80,7 +80,8 @@ class TrainingBatches:
         order = generator(*self.chance, "order", epoch).permutation(len(self.samples))
         for number in range(done, len(self)):
             places = order[number * self.size : (number + 1) * self.size]
-            if len(places) == 1 and len(order) > 1:
+            # With batches of one, as somebody wanted it, that photo would stand in every step.
+            if len(places) == 1 and self.size > 1 and len(order) > 1:
                 places = np.concatenate([places, order[:1]])
             yield self.samples.batch(places)
 

@@ -23,7 +23,10 @@ def adamw(
     network: nn.Module, lr: float = 1e-3, weight_decay: float = 0.01, betas: tuple[float, float] = (0.9, 0.999)
 ) -> Optimizer:
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
-    return torch.optim.AdamW(parameter_groups(network, weight_decay), lr=lr, betas=(betas[0], betas[1]))
+    first, second = betas
+    # The groups hold the decay; torch checks only the one that it is given beside them.
+    groups = parameter_groups(network, weight_decay)
+    return torch.optim.AdamW(groups, lr=lr, betas=(first, second), weight_decay=weight_decay)
 
 
 OPTIMISERS: dict[str, Callable[..., Optimizer]] = {"adamw": adamw}

@@ -16,7 +16,7 @@ def cosine(epochs: int, epoch_steps: int, warmup: float = 1.0, floor: float = 0.
         epochs: Passes over the training photos.
         epoch_steps: Steps of one pass.
         warmup: Epochs to rise; a part of one is allowed.
-        floor: The last factor.
+        floor: The factor of the last step.
 
     Raises:
         ValueError: `warmup` or `floor` is out of range.
@@ -24,7 +24,7 @@ def cosine(epochs: int, epoch_steps: int, warmup: float = 1.0, floor: float = 0.
     if warmup < 0 or not 0 <= floor <= 1:
         raise ValueError(f"warmup={warmup} must be 0 or more and floor={floor} in 0 to 1")
     rising = round(warmup * epoch_steps)
-    falling = max(epochs * epoch_steps - rising, 1)
+    falling = max(epochs * epoch_steps - rising - 1, 1)
 
     def factor(step: int) -> float:
         if step < rising:

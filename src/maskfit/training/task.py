@@ -109,12 +109,14 @@ class Task(LightningModule):
         loss: Tensor = self.criterion(self.network(photos), batch["allowed"])["loss"]
         # Kept on the device: asking for the number now would make the device wait.
         self.losses.append(loss.detach())
+        # Counted here and averaged in the step, not in a hook after it: a callback may save a checkpoint before that.
+        self.batches_done += 1
         return loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        self.batches_done += 1
-        if self.average is not None and self.trainer.global_step > self.steps_averaged:
-            self.steps_averaged = self.trainer.global_step
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
+            self.steps_averaged += 1
             self.average.update(self.network, step=self.steps_averaged)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

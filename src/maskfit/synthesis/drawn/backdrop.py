@@ -117,4 +117,3 @@ def _paint_park(brush: Airbrush, easel: Easel, width: int, height: int, wall: Co
     brush.blob(
         _rectangle(-9, height * 0.56, width + 9, height + 9), mixed(green, (206, 206, 150), 0.35), 1.0, width * 0.02
     )
-    del wall

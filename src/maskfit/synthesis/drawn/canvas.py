@@ -87,13 +87,6 @@ class Airbrush:
         column = Image.fromarray((share[:, None] * 255).astype(np.uint8)).resize(self.image.size)
         self.image.paste(whole(colour), (0, 0), column)
 
-    def slant(self, left: float, right: float, colour: Colour, strength: float) -> None:
-        """Tints everything from nothing at ``left`` to ``strength`` at ``right`` (which may lie further left)."""
-        columns = (np.arange(self.image.width) + 0.5) * self.divisor
-        share = ((columns - left) / (right - left if right != left else 1e-6)).clip(0, 1) * strength
-        row = Image.fromarray((share[None, :] * 255).astype(np.uint8)).resize(self.image.size)
-        self.image.paste(whole(colour), (0, 0), row)
-
 
 class Canvas:
     """The large picture that shapes are drawn on.

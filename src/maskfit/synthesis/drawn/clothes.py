@@ -104,7 +104,6 @@ def _draw_lapels(easel: Easel, colour: Colour, second: Colour) -> None:
         easel.canvas.shadow(moved(easel.body(lapel), 0, easel.px(0.04)), (20, 18, 26), 0.3, easel.px(0.04))
         easel.canvas.fill(easel.body(lapel), dimmed(colour, 0.86 if side * easel.scene.light < 0 else 0.95))
         easel.canvas.fill(ribbon(easel.body(lapel[1:6]), easel.px(0.016)), dimmed(colour, 0.6), 0.7)
-    del second
 
 
 def _draw_hood(easel: Easel, colour: Colour, second: Colour) -> None:
@@ -126,7 +125,6 @@ def _draw_roll(easel: Easel, colour: Colour, second: Colour) -> None:
     for x in np.linspace(-0.9, 0.9, 11):
         rib = spline([(x * neck, 1.70 - 0.04 * abs(x)), (x * neck * 1.04, 1.9), (x * neck * 1.06, 2.08)])
         easel.canvas.fill(tapered(easel.body(rib), easel.px(0.025)), dimmed(colour, 0.72), 0.5)
-    del second
 
 
 def _draw_print(easel: Easel, kind: str, shape: Points, ink: Colour) -> None:
@@ -162,11 +160,6 @@ def draw_scarf(easel: Easel) -> None:
             cloth.fill(tapered(easel.body(fold), easel.px(0.05)), dimmed(colour, 0.68), 0.7)
 
 
-def wears_hat(easel: Easel) -> bool:
-    """Whether something covers the top of the hair."""
-    return easel.person.adornment.headwear not in ("", "headband")
-
-
 def draw_headwear(easel: Easel) -> None:
     """Draws what is worn on the head."""
     kind, colour = easel.person.adornment.headwear, easel.person.adornment.headwear_colour
@@ -188,13 +181,11 @@ def _headscarf(easel: Easel, brush: Airbrush, colour: Colour, top: float) -> Non
         [(0.0, -0.98), (0.42, -0.90), (0.72, -0.62), (0.86, -0.1), (0.87, 0.42), (0.76, 0.92), (0.58, 1.30)]
     )
     rim, hole = spline(outer), spline(inner)
-    easel.canvas.shadow(easel.face(hole), easel.tones.deep, 0.0, 1.0)
     easel.canvas.paint([np.concatenate([easel.face(rim, 0.0), easel.face(hole)[::-1]])], brush)
     for share in (0.3, 0.62):
         count = min(len(rim), len(hole))
         fold = rim[:count] + (hole[:count] - rim[:count]) * share
         easel.canvas.fill(tapered(easel.face(fold[6:-6], 0.1), easel.px(0.03)), dimmed(colour, 0.7), 0.6)
-    del top
 
 
 def draw_headscarf_drape(easel: Easel) -> None:
@@ -219,7 +210,6 @@ def _headband(easel: Easel, brush: Airbrush, colour: Colour, top: float) -> None
     path = spline(mirrored([(0.0, -high), (0.5, -high + 0.08), (0.85, -high + 0.42), (1.0, -0.32)]))
     band = ribbon(easel.face(path, 0.25), easel.px(0.17))
     easel.canvas.paint([band], brush)
-    del colour
 
 
 def _beanie(easel: Easel, brush: Airbrush, colour: Colour, top: float) -> None:
@@ -283,4 +273,3 @@ def _turban(easel: Easel, brush: Airbrush, colour: Colour, top: float) -> None:
                     [(side * -0.12, -1.86 + drop), (side * 0.5, -1.62 + drop), (side * 1.12, -0.92 + drop * 0.8)]
                 )
                 cloth.fill(tapered(easel.face(fold, 0.2), easel.px(0.035)), dimmed(colour, 0.7), 0.6)
-    del top

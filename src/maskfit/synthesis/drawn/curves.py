@@ -27,7 +27,8 @@ def as_points(points: PointsLike) -> Points:
 
 def moved(points: Points, right: float, down: float) -> Points:
     """Gives points shifted to the right and down."""
-    return points + np.array((right, down))
+    shifted: Points = points + np.array((right, down))
+    return shifted
 
 
 def spline(points: PointsLike, samples: int = 8, *, closed: bool = False) -> Points:

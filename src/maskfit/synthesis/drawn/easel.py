@@ -84,8 +84,15 @@ class Easel:
 
     def spot(self, x: float, y: float, depth: float | None = None) -> tuple[float, float]:
         """Gives the canvas pixel of one point on the head."""
-        point = self.face([(x, y)], depth)[0]
-        return float(point[0]), float(point[1])
+        # The same as `face`, without the cost of arrays for a single point.
+        if depth is None:
+            depth = 0.9 * math.sqrt(max(0.0, 1 - (x / 1.04) ** 2 - ((y - 0.15) / 1.7) ** 2))
+        right = x * self._cos_yaw + depth * self._sin_yaw
+        down = y + depth * self._sin_pitch - 0.45
+        return (
+            self._x + self.unit * (right * self._cos_roll - down * self._sin_roll),
+            self._y + self.unit * (0.45 + right * self._sin_roll + down * self._cos_roll),
+        )
 
     def body(self, points: PointsLike) -> Points:
         """Gives canvas pixels of points on neck and shoulders, which neither turn nor lean with the head."""

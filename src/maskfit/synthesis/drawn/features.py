@@ -44,16 +44,16 @@ def draw_eyes(easel: Easel) -> None:
     for side in (-1, 1):
         upper, lower = _lids(easel, side)
         top, bottom = easel.face(upper), easel.face(lower)
-        _draw_lid(easel, side, upper)
+        _draw_lid(easel, upper)
         if easel.scene.eye_open >= 0.2:
             _draw_eyeball(easel, side, top, bottom)
         _draw_lashes(easel, side, top, bottom)
 
 
-def _draw_lid(easel: Easel, side: int, upper: Points) -> None:
+def _draw_lid(easel: Easel, upper: Points) -> None:
     face, worn, tones = easel.person.face, easel.person.adornment, easel.tones
     crease = 0.035 + 0.055 * face.lid_fold
-    fold = upper * (1, 1)
+    fold = upper.copy()
     rise = np.sin(np.linspace(0.15, np.pi * 0.96, len(upper))) * crease
     fold[:, 1] -= rise
     lid = easel.face(np.concatenate([upper, fold[::-1]]))
@@ -92,7 +92,7 @@ def _draw_eyeball(easel: Easel, side: int, top: Points, bottom: Points) -> None:
 
 
 def _draw_lashes(easel: Easel, side: int, top: Points, bottom: Points) -> None:
-    worn, tones, face = easel.person.adornment, easel.tones, easel.person.face
+    worn, tones = easel.person.adornment, easel.tones
     ink = mixed(mixed(tones.line, (36, 26, 28), 0.75), (24, 18, 22), worn.lashes)
     count = len(top)
     width = easel.px(0.030 + 0.032 * worn.lashes) * np.interp(np.linspace(0, 1, count), (0, 0.35, 0.85, 1),
@@ -112,7 +112,6 @@ def _draw_lashes(easel: Easel, side: int, top: Points, bottom: Points) -> None:
             bend = (start + tip) / 2 + (corner * 0.18 - out * 0.10) * length
             flick = spline([start, bend, tip], 5)
             easel.canvas.fill(ribbon(flick, np.linspace(easel.px(0.028), 0, len(flick))), ink, 0.95)
-    del face
 
 
 def brow_colour(easel: Easel) -> Colour:

@@ -74,18 +74,19 @@ STYLES: dict[str, HairStyle] = {
     "set waves": HairStyle("swept", 0.28, 0.20, 0.72, 0.8, "wavy"),
 }
 
-# Weight at 20, at 45 and at 70 years; between them the weights glide, so that style tells age only roughly.
+# Weight up to 24, from 35 to 55, and from 64 years; in between the weights glide: style tells age only roughly.
 _FEMALE: dict[str, tuple[float, float, float]] = {
-    "long straight": (9, 5, 0.7), "long waves": (8, 6, 0.8), "long bangs": (8, 2, 0.3), "swept long": (5, 5, 1),
-    "long curls": (4, 3, 0.7), "lob": (6, 8, 3), "bob": (3, 8, 6), "bob bangs": (5, 4, 2.5), "pixie": (1.5, 4, 6),
-    "ponytail": (5, 5, 1.5), "swept ponytail": (4, 4, 1.5), "bun": (5, 3, 2), "low bun": (1.5, 5, 5),
-    "braids": (3, 0.7, 0.3), "perm": (0.2, 2.5, 12), "set waves": (0.3, 3.5, 9), "afro": (1.5, 1.2, 1),
+    "long straight": (9, 3.5, 0.3), "long waves": (8, 5, 0.4), "long bangs": (11, 1, 0.1), "swept long": (5, 5, 1),
+    "long curls": (4, 3, 0.7), "lob": (4, 9, 2.5), "bob": (2, 9, 6), "bob bangs": (5, 4, 2.5), "pixie": (1.5, 4, 6),
+    "ponytail": (8, 3.5, 0.7), "swept ponytail": (4, 4, 1.5), "bun": (7, 2.5, 1.5), "low bun": (1.5, 5, 5),
+    "braids": (6, 0.4, 0.2), "perm": (0.05, 1.5, 15), "set waves": (0.1, 3, 11), "afro": (1.5, 1.2, 1),
     "crop": (0.3, 0.7, 2), "textured crop": (0.7, 0.7, 1), "short curls": (0.8, 1.5, 3),
 }  # fmt: skip
 _MALE: dict[str, tuple[float, float, float]] = {
-    "buzz": (3, 5, 4), "crop": (5, 9, 9), "textured crop": (8, 4, 1), "side part": (5, 9, 9), "quiff": (6, 5, 1.5),
-    "two block": (9, 2, 0.3), "middle part": (6, 2, 0.4), "short curls": (4, 3, 1.5), "coils": (2, 2, 2),
-    "afro": (0.8, 0.5, 0.3), "long loose": (1.6, 1.4, 0.6), "bun": (0.9, 0.6, 0.2), "ponytail": (0.3, 0.4, 0.4),
+    "buzz": (3, 5, 4), "crop": (3, 10, 9), "textured crop": (10, 3, 0.6), "side part": (3, 11, 10),
+    "quiff": (6, 5, 1.5), "two block": (12, 1, 0.1), "middle part": (8, 1, 0.2), "short curls": (4, 3, 1.5),
+    "coils": (2, 2, 2), "afro": (0.8, 0.5, 0.3), "long loose": (1.6, 1.4, 0.6), "bun": (0.9, 0.6, 0.2),
+    "ponytail": (0.3, 0.4, 0.4),
 }  # fmt: skip
 _DARK_SKIN_TEXTURES = {"coily": 7.0, "curly": 1.8, "wavy": 0.6, "straight": 0.45}
 _LIGHT_SKIN_TEXTURES = {"coily": 0.08, "curly": 0.8, "wavy": 1.0, "straight": 1.0}
@@ -95,7 +96,7 @@ def draw_style(rng: np.random.Generator, gender: str, years: float, tone: float)
     """Gives the name of a style that fits roughly; ``tone`` is the skin's, 0 light to 1 dark."""
     table = _FEMALE if gender == "female" else _MALE
     names = list(table)
-    weights = np.array([np.interp(years, (20, 45, 70), table[name]) for name in names])
+    weights = np.array([np.interp(years, (24, 35, 55, 64), (*table[name][:2], *table[name][1:])) for name in names])
     dark = float(np.clip((tone - 0.55) / 0.25, 0, 1))
     for index, name in enumerate(names):
         texture = STYLES[name].texture
@@ -116,8 +117,8 @@ def draw_hair_colour(rng: np.random.Generator, tone: float) -> Colour:
 
 def dyed_colour(rng: np.random.Generator, gender: str, years: float, natural: Colour) -> Colour | None:
     """Gives the colour of dyed hair, or None for hair left as it is: fun in the young, brown to hide grey later."""
-    bright = np.interp(years, (18, 30, 45), (0.12, 0.04, 0.01)) * (1.0 if gender == "female" else 0.5)
-    hides = np.interp(years, (35, 48, 60, 75), (0.05, 0.45, 0.40, 0.22)) * (1.0 if gender == "female" else 0.25)
+    bright = np.interp(years, (18, 30, 45), (0.20, 0.07, 0.01)) * (1.0 if gender == "female" else 0.5)
+    hides = np.interp(years, (35, 48, 58, 66), (0.05, 0.42, 0.28, 0.10)) * (1.0 if gender == "female" else 0.25)
     roll = rng.random()
     tint = DYED[int(rng.integers(len(DYED)))]
     if roll < bright:

@@ -106,12 +106,12 @@ def draw_skin(easel: Easel) -> None:
     brush = easel.canvas.airbrush(tones.skin)
     _shade_form(easel, brush)
     _shade_years(easel, brush)
-    young = float(np.clip((50 - easel.person.age) / 32, 0, 1))
+    bloom = easel.person.years.bloom
     for side in (-1, 1):
         x, y = easel.spot(side * 0.56, 0.46)
-        brush.glow(x, y, easel.px(0.36), easel.px(0.27), tones.blush, 0.40 + 0.28 * young)
+        brush.glow(x, y, easel.px(0.36), easel.px(0.27), tones.blush, 0.26 + 0.56 * bloom)
     x, y = easel.spot(0.22 * scene.light, -0.62)
-    brush.glow(x, y, easel.px(0.55), easel.px(0.34), tones.light, 0.55)
+    brush.glow(x, y, easel.px(0.55), easel.px(0.34), tones.light, 0.36 + 0.34 * bloom)
     easel.canvas.paint([outline_pixels(easel)], brush)
     _draw_marks(easel)
 
@@ -137,9 +137,14 @@ def _shade_form(easel: Easel, brush: Airbrush) -> None:
 
 def _shade_years(easel: Easel, brush: Airbrush) -> None:
     tones, years, face = easel.tones, easel.person.years, easel.person.face
-    brush.slope(-2 * easel.px(1), 9 * easel.px(1), mixed(tones.skin, (186, 160, 140), 0.5), 0.25 * years.sag)
+    brush.slope(-2 * easel.px(1), 9 * easel.px(1), mixed(tones.skin, (186, 160, 140), 0.5), 0.36 * years.sag)
+    for height in (-0.52, -0.67, -0.81):  # the furrows' soft shade, which shows where their lines are too fine to
+        x, y = easel.spot(0.0, height)
+        brush.glow(x, y, easel.px(0.58), easel.px(0.085), mixed(tones.shade, tones.deep, 0.3), 0.75 * years.forehead)
     for side in (-1, 1):
         x, y = easel.spot(side * face.eye_apart * 0.97, 0.21)
+        crow_x, crow_y = easel.spot(side * (face.eye_apart + face.eye_size + 0.10), 0.04)
+        brush.glow(crow_x, crow_y, easel.px(0.16), easel.px(0.17), tones.shade, 0.8 * years.eyes)
         brush.glow(x, y, easel.px(0.25), easel.px(0.12), mixed(tones.shade, tones.deep, 0.5), 0.55 * years.bags)
         x, y = easel.spot(side * (face.jaw - 0.16), 1.10)
         brush.glow(x, y, easel.px(0.20), easel.px(0.18), tones.shade, 0.75 * years.sag)
@@ -173,10 +178,10 @@ def draw_lines(easel: Easel) -> None:
     """Draws wrinkles: forehead, frown, crow's feet, bags, folds from nose to mouth, corners of the mouth."""
     years, face, tones = easel.person.years, easel.person.face, easel.tones
 
-    def line(points: list[tuple[float, float]], strength: float, width: float = 0.026) -> None:
+    def line(points: list[tuple[float, float]], strength: float, width: float = 0.031) -> None:
         if strength > 0.04:
             stroke = tapered(easel.face(spline(points)), easel.px(width * (0.7 + 0.5 * strength)))
-            easel.canvas.fill(stroke, tones.line, min(0.62, 0.08 + 0.54 * strength))
+            easel.canvas.fill(stroke, tones.line, min(0.68, 0.10 + 0.58 * strength))
 
     for index, height in enumerate((-0.56, -0.70, -0.83)):
         strength = years.forehead * 1.25 - 0.18 * index

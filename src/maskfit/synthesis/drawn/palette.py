@@ -56,8 +56,8 @@ WALLS: tuple[Colour, ...] = (
 
 def whole(colour: Colour) -> tuple[int, int, int]:
     """Gives a colour as whole numbers 0 to 255."""
-    red, green, blue = (min(255, max(0, round(value))) for value in colour)
-    return red, green, blue
+    red, green, blue = int(colour[0] + 0.5), int(colour[1] + 0.5), int(colour[2] + 0.5)
+    return min(255, max(0, red)), min(255, max(0, green)), min(255, max(0, blue))
 
 
 def mixed(first: Colour, second: Colour, share: float) -> Colour:

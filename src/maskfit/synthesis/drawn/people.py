@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.errors import DataError
+from maskfit.errors import DataError, MaskfitError
 from maskfit.labels import SCHEMES
 from maskfit.synthesis.drawn.census import draw_census
 from maskfit.synthesis.drawn.person import draw_person
@@ -46,7 +47,8 @@ def write_people(
         persons: How many people; each has seven photos. From six on, every gender has every age band.
         seed: Seed of the set; the same seed, number of persons and size give the same files.
         size: Width and height of the photos in pixels.
-        workers: Processes that draw; as many as there are cores where None, and 1 draws in this process.
+        workers: Processes that draw; up to one per core where None; 1 draws in this process. More than one needs the
+            caller's script to be guarded by `if __name__ == "__main__"`, as all processes in Python do.
         progress: Called with the numbers of persons done and in all.
 
     Returns:
@@ -54,6 +56,7 @@ def write_people(
 
     Raises:
         DataError: `out` exists and is not an empty folder, or there is no such seed, size or number of persons.
+        MaskfitError: The drawing processes could not start.
     """
     jobs = [(number, gender, age) for number, (gender, age) in enumerate(draw_census(seed, persons), start=1)]
     _check_size(size)
@@ -81,7 +84,8 @@ def write_evaluation(
         persons: How many people; each has seven photos.
         seed: Seed of the set. A training set of another seed shares no person with it.
         size: Width and height of the photos in pixels.
-        workers: Processes that draw; as many as there are cores where None, and 1 draws in this process.
+        workers: Processes that draw; up to one per core where None; 1 draws in this process. More than one needs the
+            caller's script to be guarded by `if __name__ == "__main__"`, as all processes in Python do.
         progress: Called with the numbers of persons done and in all.
 
     Returns:
@@ -89,6 +93,7 @@ def write_evaluation(
 
     Raises:
         DataError: `out` exists and is not an empty folder, or there is no such seed, size or number of persons.
+        MaskfitError: The drawing processes could not start.
     """
     jobs = [(number, gender, age) for number, (gender, age) in enumerate(draw_census(seed, persons), start=1)]
     _check_size(size)
@@ -146,7 +151,9 @@ def _each(
     progress: Progress | None,
 ) -> Iterator[list[list[str]]]:  # fmt: skip
     """Gives each person's rows in the order of the persons."""
-    count = min(workers or os.cpu_count() or 1, len(jobs))
+    # A process costs half a second to start, which is some three people drawn.
+    count = workers or min(os.cpu_count() or 1, len(jobs) // 4)
+    count = min(count, len(jobs))
 
     def told(parts: Iterable[list[list[str]]]) -> Iterator[list[list[str]]]:
         for done, part in enumerate(parts, start=1):
@@ -161,6 +168,11 @@ def _each(
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
     try:
         yield from told(pool.map(write, jobs, chunksize=max(1, min(8, len(jobs) // (4 * count)))))
+    except BrokenProcessPool as error:
+        raise MaskfitError(
+            "the processes that draw did not start or did not last",
+            fix="in a script, call this under if __name__ == '__main__':, or give workers=1",
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

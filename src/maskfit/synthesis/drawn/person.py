@@ -15,6 +15,12 @@ YOUNGEST, OLDEST = 18, 75
 # First number of a random stream, so that traits, labels and photos never share one.
 TRAIT_STREAM, LABEL_STREAM, PHOTO_STREAM = 1, 2, 3
 
+# How signs of age grow with the years: never in a step, but fastest about 30 and 60, so that the bands can be told.
+_LINES = ((24, 28, 32, 46, 57, 62, 73), (0, 0.08, 0.42, 0.52, 0.62, 0.92, 1))
+_SAG = ((36, 56, 62, 73), (0, 0.25, 0.80, 1))
+_GREY = ((36, 46, 56, 61, 70), (0, 0.12, 0.36, 0.90, 1))
+_BLOOM = ((23, 28, 32, 37), (1, 0.9, 0.15, 0))
+
 
 @dataclass(frozen=True)
 class Face:
@@ -44,7 +50,7 @@ class Face:
 
 @dataclass(frozen=True)
 class Years:
-    """What the years have left behind, each 0 (nothing) to 1 (much), each with its own chance."""
+    """What the years have left behind, each 0 (nothing) to 1 (much), each with its own chance; ``bloom`` is youth's."""
 
     forehead: float
     eyes: float
@@ -57,6 +63,7 @@ class Years:
     receding: float
     bald: float
     thin_lips: float
+    bloom: float
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,7 @@ def draw_person(seed: int, number: int, *, gender: str | None = None, age: int |
     skin = skin_colour(tone, float(skin_rng.uniform(-1, 1)))
     years = _draw_years(years_rng, gender, age)
     natural = hairstyles.draw_hair_colour(hair_rng, tone)
-    style_years = age + float(hair_rng.normal(0, 5))
+    style_years = age + float(hair_rng.normal(0, 3))
     style = hairstyles.draw_style(hair_rng, gender, style_years, tone)
     dyed = hairstyles.dyed_colour(hair_rng, gender, age, natural)
     colour = hairstyles.greyed(natural if dyed is None else dyed, years.grey * (0.22 if dyed else 1.0))
@@ -163,7 +170,7 @@ def _check(seed: int, number: int, gender: str | None, age: int | None) -> None:
 
 def _draw_face(rng: np.random.Generator, gender: str, age: int, tone: float) -> Face:
     # One hidden number moves all bony cues together, as in people; the genders overlap in it.
-    manly = float(np.clip(rng.normal(0.80 if gender == "male" else 0.18, 0.17), -0.15, 1.2))
+    manly = float(np.clip(rng.normal(0.80 if gender == "male" else 0.17, 0.14), -0.15, 1.2))
 
     def near(middle: float, spread: float) -> float:
         return float(middle + spread * np.clip(rng.normal(), -2, 2))
@@ -175,7 +182,7 @@ def _draw_face(rng: np.random.Generator, gender: str, age: int, tone: float) -> 
         jaw=near(0.66 + 0.16 * manly, 0.035), chin=near(0.24 + 0.14 * manly, 0.025),
         length=near(1.40 + 0.09 * manly, 0.045), cheek=near(0.965 - 0.02 * manly, 0.02),
         neck=near(0.46 + 0.17 * manly, 0.025), eye_size=near(0.222 - 0.022 * manly, 0.011),
-        eye_open=near(0.64 - 0.12 * manly, 0.06) - 0.0012 * max(0, age - 35), eye_tilt=near(0.05 - 0.03 * manly, 0.05),
+        eye_open=near(0.61 - 0.10 * manly, 0.04) - 0.0012 * max(0, age - 35), eye_tilt=near(0.05 - 0.03 * manly, 0.05),
         eye_apart=near(0.425, 0.018), lid_fold=float(rng.uniform(0, 1)),
         iris=IRIS[iris_names[int(rng.choice(len(iris_names), p=weights / weights.sum()))]],
         brow_weight=near(0.060 + 0.062 * manly, 0.012), brow_arch=near(0.085 - 0.055 * manly, 0.02),
@@ -188,17 +195,18 @@ def _draw_face(rng: np.random.Generator, gender: str, age: int, tone: float) -> 
 
 def _draw_years(rng: np.random.Generator, gender: str, age: int) -> Years:
     # Some people look younger or older than they are, and no two signs of age keep the same pace.
-    looks = age + float(np.clip(rng.normal(0, 2.8), -6, 6))
+    looks = age + float(np.clip(rng.normal(0, 1.6), -4, 4))
 
-    def since(start: float, full: float, spread: float) -> float:
-        return float(np.clip((looks + rng.normal(0, spread) - start) / (full - start), 0, 1))
+    def by(curve: tuple[tuple[float, ...], tuple[float, ...]], spread: float) -> float:
+        return float(np.interp(looks + spread * np.clip(rng.normal(), -2, 2), *curve))
 
     gene = float(rng.random()) if gender == "male" else 0.18 * float(rng.random())
-    receding = since(24, 68, 4) * gene * 1.35
+    receding = by(((24, 56, 66), (0, 0.7, 1)), 3) * gene * 1.35
     return Years(
-        forehead=since(27, 66, 4), eyes=since(28, 64, 4), folds=since(23, 64, 3.5), bags=since(26, 66, 4),
-        sag=since(34, 72, 4), spots=since(48, 74, 5), grey=since(33, 66, 6), beard_grey=since(31, 60, 6),
-        receding=min(receding, 1.0), bald=float(np.clip((receding - 0.72) / 0.22, 0, 1)), thin_lips=since(34, 72, 4),
+        forehead=by(_LINES, 2.5), eyes=by(_LINES, 2.5), folds=by(_LINES, 2.5), bags=by(_LINES, 2.5), sag=by(_SAG, 2.5),
+        spots=by(((48, 72), (0, 1)), 4), grey=by(_GREY, 3), beard_grey=by(((33, 52, 61), (0, 0.5, 1)), 3),
+        receding=min(receding, 1.0), bald=float(np.clip((receding - 0.72) / 0.22, 0, 1)),
+        thin_lips=by(((34, 70), (0, 1)), 3), bloom=by(_BLOOM, 1.5),
     )  # fmt: skip
 
 
@@ -207,7 +215,7 @@ def _draw_adornment(
 ) -> Adornment:
     female = gender == "female"
     made_up = float(np.clip(rng.normal(0.62, 0.3), 0, 1)) * (1 - 0.006 * max(0, age - 40)) if female else 0.0
-    glasses_chance = float(np.interp(age, (18, 40, 55, 70), (0.20, 0.22, 0.42, 0.60)))
+    glasses_chance = float(np.interp(age, (18, 38, 55, 62), (0.13, 0.18, 0.36, 0.75)))
     shapes = ("round", "square", "cat eye") if female else ("round", "square", "browline")
     glasses = shapes[int(rng.choice(3, p=(0.4, 0.4, 0.2)))] if rng.random() < glasses_chance else ""
     frames: tuple[Colour, ...] = ((38, 36, 40), (92, 60, 42), (178, 148, 96), (110, 114, 122), (130, 50, 56))
@@ -227,7 +235,7 @@ def _draw_adornment(
     if hair_top > 0.27 and headwear not in ("headscarf", "headband", "turban"):
         headwear = ""  # no cap sits on a head of tall hair
     return Adornment(
-        glasses=glasses, glasses_colour=frame, earrings=earrings, lashes=0.25 + 0.75 * made_up if female else 0.0,
+        glasses=glasses, glasses_colour=frame, earrings=earrings, lashes=0.35 + 0.65 * made_up if female else 0.0,
         lipstick=made_up if rng.random() < 0.6 else 0.25 * made_up, lip_colour=lip_colour,
         eyeshadow=made_up * float(rng.random() < 0.45), freckles=freckles, moles=moles,
         beard="" if female else beard, beard_density=density, headwear=headwear, headwear_colour=pick(rng, CLOTH),

@@ -127,7 +127,7 @@ def draw_scene(person: Person, name: str) -> Scene:
     backdrop = ("plain", "gradient", "room", "bokeh", "outdoors")[int(place.choice(5, p=(0.3, 0.2, 0.22, 0.18, 0.1)))]
     walls = (pick(place, WALLS), pick(place, WALLS))
     dress = same if setting.random() < 0.7 else setting
-    clothes, cloth = _draw_clothes(dress, person.gender)
+    clothes, cloth = _draw_clothes(dress, person.gender, person.age)
     shut = look.random() < 0.035
     return Scene(
         yaw=_normal(pose, 0.12, 0.28), pitch=_normal(pose, 0.07, 0.15), roll=_normal(pose, 0.045, 0.12),
@@ -136,7 +136,7 @@ def draw_scene(person: Person, name: str) -> Scene:
         contrast=float(look.uniform(0.65, 1.25)), exposure=float(np.clip(look.normal(0.99, 0.07), 0.78, 1.10)),
         warmth=_normal(look, 0.4, 1.0), smile=float(look.beta(2.2, 1.5)),
         mouth_open=float(look.uniform(0.25, 0.8)) if look.random() < 0.22 else 0.0,
-        eye_open=0.0 if shut else float(np.clip(look.normal(1.0, 0.10), 0.72, 1.2)),
+        eye_open=0.0 if shut else float(np.clip(look.normal(0.97, 0.08), 0.75, 1.1)),
         gaze=(_normal(look, 0.22, 0.7), _normal(look, 0.12, 0.35)), brow_lift=_normal(look, 0.018, 0.05),
         backdrop=backdrop, walls=walls, clothes=clothes, cloth=cloth, scarf=bool(setting.random() < 0.08),
         mask=_draw_mask(mask_rng, name, person), noise=int(look.integers(1, 5)),
@@ -149,12 +149,18 @@ def _normal(rng: np.random.Generator, spread: float, limit: float) -> float:
     return float(np.clip(rng.normal(0, spread), -limit, limit))
 
 
-def _draw_clothes(rng: np.random.Generator, gender: str) -> tuple[str, tuple[Colour, Colour]]:
+def _draw_clothes(rng: np.random.Generator, gender: str, age: int) -> tuple[str, tuple[Colour, Colour]]:
     names = ("crew neck", "shirt", "hoodie", "turtleneck", "v neck", "jacket", "striped", "dotted")
-    weights = (0.24, 0.2, 0.12, 0.07, 0.1, 0.13, 0.1, 0.04) if gender == "male" else (
-        0.22, 0.12, 0.09, 0.1, 0.2, 0.08, 0.09, 0.1
-    )  # fmt: skip
-    return names[int(rng.choice(len(names), p=weights))], (pick(rng, CLOTH), pick(rng, CLOTH))
+    weights = np.array((20, 20, 12, 6, 10, 14, 10, 2) if gender == "male" else (20, 12, 9, 9, 20, 8, 9, 9), dtype=float)
+    # The young wear more hoodies and stripes, the old more jackets and collars.
+    young, old = np.clip((34 - age) / 10, 0, 1), np.clip((age - 50) / 15, 0, 1)
+    weights *= (
+        1
+        + young * np.array((0.3, -0.5, 2.0, -0.3, -0.3, -0.6, 1.2, 0))
+        + old * np.array((-0.4, 0.8, -0.9, 0.6, 0.2, 1.2, -0.6, 0.3))
+    )
+    kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
+    return kind, (pick(rng, CLOTH), pick(rng, CLOTH))
 
 
 def _draw_mask(rng: np.random.Generator, name: str, person: Person) -> MaskLook | None:

@@ -1,0 +1,1 @@
+"""What people see and use: whole stories told with the rooms below."""

@@ -1,0 +1,123 @@
+"""Files: whole or not at all, and CSV rows that keep their numbers."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from maskfit.errors import DataError, MaskfitError
+from maskfit.files import read_csv, read_json, replacing, write_csv, write_json, write_text
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        assert path.read_text() == "old"
+        raise RuntimeError
+    assert path.read_text() == "old"
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert [item.name for item in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_a_file_has_the_rights_of_the_users_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        path = write_text(tmp_path / "file.txt", "x")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+
+
+def test_json_round_trip_and_no_nan(tmp_path):
+    path = write_json(tmp_path / "a.json", {"ä": [1, None]})
+    assert read_json(path) == {"ä": [1, None]}
+    assert "ä" in path.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, float("nan"))
+    assert read_json(path) == {"ä": [1, None]}
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "no such file"), (b"{", "no JSON"), (b"\xff", "no JSON")])
+def test_json_that_cannot_be_read_says_why(tmp_path, content, said):
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(MaskfitError, match=said) as caught:
+        read_json(path)
+    assert caught.value.where == str(path)
+
+
+def test_a_folder_is_no_json_and_no_csv(tmp_path):
+    with pytest.raises(MaskfitError, match="cannot be read"):
+        read_json(tmp_path)
+    with pytest.raises(DataError, match="folder"):
+        read_csv(tmp_path, ["a"])
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be read"):
+        read_csv(tmp_path / "file" / "a.csv", ["a"])
+
+
+cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), max_size=8).map(str.strip)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.tuples(cells.filter(bool), cells), max_size=5))
+def test_csv_round_trip(tmp_path, rows):
+    """Commas, quotes, line ends, form feeds and U+2028 in a cell stay in that cell."""
+    path = write_csv(tmp_path / "a.csv", ["one", "two"], rows)
+    assert read_csv(path, ["one"]) == [{"one": one, "two": two} for one, two in rows]
+
+
+@pytest.mark.parametrize("character", ["\u2028", "\x0c", "\x85", "\x1c"])
+def test_only_a_line_end_ends_a_row(tmp_path, character):
+    path = tmp_path / "a.csv"
+    path.write_text(f"a,b\n1{character}2,3\n", encoding="utf-8")
+    assert read_csv(path, ["a", "b"]) == [{"a": f"1{character}2", "b": "3"}]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_of_every_system_and_a_byte_order_mark(tmp_path, end):
+    path = tmp_path / "a.csv"
+    path.write_bytes(("\ufeff" + end.join(["a, b ", "1, 2 ", "3", "", ""])).encode())
+    assert read_csv(path, ["a", "b"]) == [{"a": "1", "b": "2"}, {"a": "3", "b": ""}]
+
+
+def test_item_i_is_row_i_plus_two_also_after_an_empty_line(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("a,b\n1,2\n\n3,4\n\n\n")
+    assert read_csv(path, ["a"]) == [{"a": "1", "b": "2"}, {"a": "", "b": ""}, {"a": "3", "b": "4"}]
+    path.write_text("a,b\n1,2\n\n3,4,5\n")
+    with pytest.raises(DataError, match="row 4 has 3 cells, the first row has 2"):
+        read_csv(path, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no such file"),
+        (b"\xff\xfe", "UTF-8"),
+        (b"", "column a is missing; the first row holds nothing"),
+        (b"x,y\n1,2\n", "column a is missing; the first row holds x, y"),
+        (b"a,a\n1,2\n", "stands twice"),
+        (b'a\n"1\n2\n3', "no CSV"),
+        (b'a\n"1"2\n', "no CSV"),
+    ],
+)
+def test_csv_that_cannot_be_read_says_why(tmp_path, content, said):
+    path: Path = tmp_path / "a.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=said) as caught:
+        read_csv(path, ["a"])
+    assert caught.value.where == str(path)

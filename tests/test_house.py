@@ -1,0 +1,298 @@
+"""The house's rules, walked through the source: floors, circles, names, sizes, nothing that runs what a file says.
+
+Each rule is also shown a small house that breaks it, so that a rule which sees nothing is noticed.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "maskfit"
+
+FLOORS = (
+    {"errors"},
+    {"labels", "files"},
+    {"parts", "ages"},
+    {"recipe", "cookbook"},
+    {"data", "models", "losses", "evaluation"},
+    {"modelfile", "runfolder"},
+    {"training", "inference", "synthesis"},
+    {"apps"},
+    {"cli"},
+)
+"""Rooms, from the cellar up. A room imports from the floors below it, and from no other room of its own floor."""
+
+NEIGHBOURS = {("cookbook", "recipe")}
+"""Who may import from a room of the same floor."""
+
+NOT_BELOW = {(room, page) for room in ("data", "models", "losses", "evaluation") for page in ("recipe", "cookbook")}
+"""Who may not import from a room although it lies lower: these take plain arguments."""
+
+NO_ROOM = {"utils", "util", "helpers", "helper", "common", "core", "base", "misc"}
+
+MOST_LINES, MOST_FUNCTION_LINES = 350, 60
+
+MAY_NEED_TORCH = ("models", "losses", "training", "synthesis.gan", "apps.demo")
+"""Rooms, or modules, that need not import in the base install; `apps.demo` trains."""
+
+NOT_IN_BASE = (
+    "torch", "torchvision", "timm", "lightning", "sklearn", "pandas", "matplotlib", "cv2", "scipy", "onnx",
+    "onnxscript",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class House:
+    """A package's source."""
+
+    root: Path
+
+    @cached_property
+    def modules(self) -> dict[str, ast.Module]:
+        """Each module by its name without `maskfit.`, the package itself being ""."""
+        return {self.name(path): ast.parse(path.read_text()) for path in sorted(self.root.rglob("*.py"))}
+
+    def name(self, path: Path) -> str:
+        parts = path.relative_to(self.root).with_suffix("").parts
+        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+    def imports(self, module: str) -> Iterator[str]:
+        """What a module imports of the house, wherever in the module that stands."""
+        for node in ast.walk(self.modules[module]):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{module}: relative imports hide where a thing comes from"
+                if node.module and node.module.split(".")[0] == "maskfit":
+                    package = node.module.removeprefix("maskfit").removeprefix(".")
+                    for alias in node.names:
+                        inner = f"{package}.{alias.name}".removeprefix(".")
+                        yield inner if inner in self.modules else package
+            elif isinstance(node, ast.Import):
+                yield from (
+                    alias.name.removeprefix("maskfit").removeprefix(".")
+                    for alias in node.names
+                    if alias.name.split(".")[0] == "maskfit"
+                )
+
+    def strangers(self, module: str) -> Iterator[str]:
+        """The first names of everything that a module imports."""
+        for node in ast.walk(self.modules[module]):
+            if isinstance(node, ast.ImportFrom):
+                yield (node.module or "").split(".")[0]
+            elif isinstance(node, ast.Import):
+                yield from (alias.name.split(".")[0] for alias in node.names)
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[0]
+
+
+def floor_breaches(house: House) -> list[str]:
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    breaches = []
+    for module in house.modules:
+        room = room_of(module)
+        if module in ("", "__main__"):
+            continue
+        if room not in floor:
+            breaches.append(f"{module}: say in FLOORS on which floor '{room}' lies")
+            continue
+        for other in map(room_of, house.imports(module)):
+            if other in ("", room):
+                continue
+            lower = floor[other] < floor[room] or (room, other) in NEIGHBOURS
+            if not lower or (room, other) in NOT_BELOW:
+                breaches.append(f"{module} imports from {other}")
+    return breaches
+
+
+def circles(house: House) -> list[str]:
+    """One circle for each module that a walk comes back to."""
+    found: list[str] = []
+    done: set[str] = set()
+
+    def walk(module: str, way: tuple[str, ...]) -> None:
+        if module in way:
+            found.append(" -> ".join((*way[way.index(module) :], module)))
+        elif module not in done:
+            for other in sorted((set(house.imports(module)) & set(house.modules)) - {module}):
+                walk(other, (*way, module))
+            done.add(module)
+
+    for module in house.modules:
+        walk(module, ())
+    return found
+
+
+def bad_names(house: House) -> list[str]:
+    paths = (path.relative_to(house.root) for path in house.root.rglob("*") if "__pycache__" not in path.parts)
+    return [str(path) for path in paths if path.stem in NO_ROOM]
+
+
+def lightning_outside_training(house: House) -> list[str]:
+    names = {"lightning", "pytorch_lightning", "lightning_fabric"}
+    return [name for name in house.modules if room_of(name) != "training" and names & set(house.strangers(name))]
+
+
+def too_long(house: House) -> list[str]:
+    found = []
+    for path in house.root.rglob("*.py"):
+        lines = len(path.read_text().splitlines())
+        if lines > MOST_LINES:
+            found.append(f"{house.name(path)}: {lines} lines")
+    for name, tree in house.modules.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > MOST_FUNCTION_LINES:
+                    found.append(f"{name}.{node.name}: {lines} lines")
+    return found
+
+
+def runs_what_a_file_says(house: House) -> list[str]:
+    """Whatever could run code that a model file, recipe or photo brings along."""
+    pickles = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
+    found = [f"{name} imports {', '.join(pickles & set(house.strangers(name)))}" for name in house.modules
+             if pickles & set(house.strangers(name))]  # fmt: skip
+    for name, tree in house.modules.items():
+        safe = {item.name for item in ast.walk(tree) if isinstance(item, ast.ClassDef) and _is_safe_loader(item)}
+        calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+        found += [f"{name}:{call.lineno}: {ast.unparse(call)}" for call in calls if _is_unsafe(call, safe)]
+    return found
+
+
+def _is_safe_loader(item: ast.ClassDef) -> bool:
+    return any(ast.unparse(base) in ("yaml.SafeLoader", "yaml.CSafeLoader") for base in item.bases)
+
+
+def _is_unsafe(call: ast.Call, safe_loaders: set[str]) -> bool:
+    called = ast.unparse(call.func)
+    words = {item.arg: ast.unparse(item.value) for item in call.keywords}
+    if called in ("eval", "exec", "compile", "__import__"):
+        return True
+    if called == "torch.load":
+        return words.get("weights_only") != "True"
+    if called in ("yaml.load", "yaml.load_all"):
+        return words.get("Loader") not in safe_loaders | {"yaml.SafeLoader"}
+    if called.startswith("yaml.") and called.endswith(("unsafe_load", "unsafe_load_all", "full_load", "full_load_all")):
+        return True
+    return words.get("allow_pickle", "False") != "False" or words.get("shell", "False") != "False"
+
+
+RULES: dict[Callable[[House], list[str]], list[dict[str, str]]] = {
+    floor_breaches: [
+        {"labels.py": "from maskfit.parts import Part"},
+        {"data/a.py": "from maskfit.recipe import Recipe"},
+        {"data/a.py": "def f():\n    from maskfit.models import network"},
+        {"inference/a.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import maskfit.training.run"},
+        {"training/a.py": "from maskfit import cli", "cli/__init__.py": ""},
+        {"apps/a.py": "import maskfit.cli.data"},
+        {"attic/a.py": ""},
+    ],
+    circles: [
+        {"data/a.py": "from maskfit.data import b", "data/b.py": "def f():\n    from maskfit.data.a import x"},
+        {
+            "data/a.py": "import maskfit.data.b",
+            "data/b.py": "import maskfit.data.c",
+            "data/c.py": "import maskfit.data.a",
+        },
+    ],
+    bad_names: [{"data/utils.py": ""}, {"core/__init__.py": ""}, {"data/common/a.py": ""}],
+    lightning_outside_training: [
+        {"inference/a.py": "def f():\n    from lightning.pytorch import Trainer"},
+        {"losses/a.py": "import lightning as L"},
+    ],
+    too_long: [
+        {"a.py": "x = 1\n" * 351},
+        {"a.py": "class A:\n    def f(self):\n" + "        x = 1\n" * 60},
+    ],
+    runs_what_a_file_says: [
+        {"a.py": "import pickle"},
+        {"a.py": "def f():\n    from pickle import loads"},
+        {"a.py": "torch.load(path)"},
+        {"a.py": "torch.load(path, weights_only=False)"},
+        {"a.py": "eval('1')"},
+        {"a.py": "exec(text)"},
+        {"a.py": "yaml.load(text, Loader=yaml.Loader)"},
+        {"a.py": "class _L(yaml.Loader): pass\nyaml.load(text, Loader=_L)"},
+        {"a.py": "yaml.unsafe_load(text)"},
+        {"a.py": "np.load(path, allow_pickle=True)"},
+    ],
+}
+"""Each rule, and houses that break it."""
+
+HOUSE = House(SOURCE)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_house_keeps(rule):
+    assert rule(HOUSE) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "files"), [(rule, files) for rule, cases in RULES.items() for files in cases], ids=lambda item: getattr(
+        item, "__name__", None) or "+".join(item))  # fmt: skip
+def test_a_broken_house_is_noticed(tmp_path, rule, files):
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert rule(House(tmp_path))
+
+
+def test_what_is_allowed_is_let_through(tmp_path):
+    """The rules do not mistake a network's `eval()`, a compiled pattern, or a safe loader for the real thing."""
+    (tmp_path / "cookbook.py").write_text(
+        "from maskfit.recipe import Recipe\nfrom maskfit.errors import RecipeError\nfrom maskfit import __version__\n"
+        "class _L(yaml.SafeLoader): pass\nyaml.load(text, Loader=_L)\nnetwork.eval()\nre.compile('a')\n"
+        "torch.load(path, weights_only=True)\nos.execve(a, b, c)\n"
+    )
+    (tmp_path / "recipe.py").write_text("")
+    house = House(tmp_path)
+    assert [line for rule in RULES for line in rule(house)] == []
+
+
+def test_every_package_is_a_package():
+    """A folder without `__init__.py` would be missing from nothing but some installs."""
+    folders = {path.parent for path in SOURCE.rglob("*.py")}
+    assert [str(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+BLOCKED = """
+import importlib, json, sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"{{name}} is not in the base install", name=name)
+
+sys.meta_path.insert(0, Blocker())
+failed = {{}}
+for name in {names!r}:
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        failed[name] = str(error)
+print(json.dumps(failed))
+"""
+
+
+def test_the_base_install_has_no_torch():
+    names = [f"maskfit.{name}".rstrip(".") for name in HOUSE.modules if name != "__main__"]
+    script = BLOCKED.format(blocked=NOT_IN_BASE, names=names)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    failed = json.loads(done.stdout)
+    surprising = {name: why for name, why in failed.items()
+                  if not name.removeprefix("maskfit.").startswith(MAY_NEED_TORCH)}  # fmt: skip
+    assert surprising == {}
+    # The blocker blocks: without torch there are no networks.
+    assert "maskfit.models.network" in failed
+    assert "maskfit.training.run" in failed

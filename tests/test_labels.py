@@ -1,0 +1,260 @@
+"""The label algebra: any scheme's codes and classes, and the numbers of the competition's own."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from maskfit.errors import LabelError
+from maskfit.labels import JOINT, RESERVED, SCHEMES, UNKNOWN, Attribute, Scheme, answer, as_number, softmax
+
+COMPETITION = SCHEMES["mask-gender-age"]
+
+
+@st.composite
+def schemes(draw: st.DrawFn) -> Scheme:
+    """Up to four attributes of two to five values, some scored as coarser values."""
+    attributes = []
+    for place in range(draw(st.integers(1, 4))):
+        size = draw(st.integers(2, 5))
+        # Where runs of equal coarse values begin; the second value's always does, so that there are two.
+        begins = [True, True, *(draw(st.booleans()) for _ in range(size - 2))]
+        coarse = np.cumsum(begins) if draw(st.booleans()) else None
+        attributes.append(
+            Attribute(
+                name=f"a{place}",
+                values=tuple(f"v{value}" for value in range(size)),
+                coarse=() if coarse is None else tuple(f"c{run}" for run in coarse),
+            )
+        )
+    return Scheme(attributes=tuple(attributes))
+
+
+@st.composite
+def labelled(draw: st.DrawFn) -> tuple[Scheme, np.ndarray]:
+    """A scheme, and codes of up to eight photos, some of them unknown."""
+    scheme = draw(schemes())
+    rows = draw(st.lists(st.tuples(*(st.integers(UNKNOWN, size - 1) for size in scheme.shape)), max_size=8))
+    return scheme, np.array(rows, dtype=np.int64).reshape(len(rows), len(scheme.names))
+
+
+def draw_probabilities(scheme: Scheme, photos: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).dirichlet(np.full(scheme.classes, 0.3), size=photos)
+
+
+def test_competition_class_is_six_mask_three_gender_age():
+    masks, genders, ages = ("wear", "incorrect", "not_wear"), ("male", "female"), ("<30", "30-59", ">=60")
+    seen = []
+    for mask, mask_name in enumerate(masks):
+        for gender, gender_name in enumerate(genders):
+            for age, age_name in enumerate(ages):
+                codes = COMPETITION.encode({"mask": mask_name, "gender": gender_name, "age": age_name})
+                assert COMPETITION.to_class([codes]).tolist() == [6 * mask + 3 * gender + age]
+                seen.append(6 * mask + 3 * gender + age)
+    assert seen == list(range(18)) == list(range(COMPETITION.classes))
+
+
+@pytest.mark.parametrize(("years", "band"), [(0, 0), (29, 0), (29.99, 0), (30, 1), (59, 1), (59.99, 1), (60, 2), (120, 2)])  # fmt: skip
+def test_age_bands_hold_their_lower_edge(years, band):
+    assert COMPETITION["age"].encode(years) == band
+    assert COMPETITION["age"].encode(str(years)) == band
+
+
+@settings(max_examples=80, deadline=None)
+@given(labelled())
+def test_codes_and_classes_go_round(case):
+    scheme, codes = case
+    classes = scheme.to_class(codes)
+    known = (codes != UNKNOWN).all(axis=1)
+    assert (classes[~known] == UNKNOWN).all()
+    np.testing.assert_array_equal(scheme.to_codes(classes)[known], codes[known])
+    assert (scheme.to_codes(classes)[~known] == UNKNOWN).all()
+    # The first attribute counts most: an independent sum of digits.
+    for row, number in zip(codes[known], classes[known], strict=True):
+        digits = zip(row, [math.prod(scheme.shape[place + 1 :]) for place in range(len(row))], strict=True)
+        assert number == sum(int(code) * weight for code, weight in digits)
+
+
+@settings(max_examples=40, deadline=None)
+@given(schemes())
+def test_every_class_has_its_own_codes_and_names_encode_back(scheme):
+    every = scheme.to_codes(range(scheme.classes))
+    assert scheme.to_class(every).tolist() == list(range(scheme.classes))
+    names = [{item.name: item.values[code] for item, code in zip(scheme.attributes, row, strict=True)} for row in every]
+    np.testing.assert_array_equal(scheme.encode_all(names), every)
+
+
+@settings(max_examples=60, deadline=None)
+@given(labelled())
+def test_allowed_classes_are_those_that_agree_with_what_is_known(case):
+    scheme, codes = case
+    joint = scheme.allowed(codes, JOINT)
+    every = scheme.to_codes(range(scheme.classes))
+    for row, fits in zip(codes, joint, strict=True):
+        for number, other in enumerate(every):
+            assert fits[number] == all(mine in (UNKNOWN, theirs) for mine, theirs in zip(row, other, strict=True))
+        assert fits.sum() == math.prod(
+            size for code, size in zip(row, scheme.shape, strict=True) if code == UNKNOWN
+        )
+    for place, name in enumerate(scheme.names):
+        own = scheme.allowed(codes, name)
+        assert own.shape == (len(codes), scheme.shape[place])
+        assert (own.sum(axis=1) == np.where(codes[:, place] == UNKNOWN, scheme.shape[place], 1)).all()
+        known = codes[:, place] != UNKNOWN
+        assert own[known, codes[known, place]].all()
+
+
+def test_a_photo_with_only_its_mask_allows_six_of_eighteen():
+    codes = COMPETITION.encode_all([{"mask": "incorrect"}])
+    assert np.flatnonzero(COMPETITION.allowed(codes, JOINT)[0]).tolist() == [6, 7, 8, 9, 10, 11]
+
+
+@settings(max_examples=60, deadline=None)
+@given(schemes(), st.integers(0, 4), st.integers(0, 2**32 - 1))
+def test_join_and_marginals_undo_each_other(scheme, photos, seed):
+    random = np.random.default_rng(seed)
+    heads = {name: random.dirichlet(np.ones(size), size=photos) for name, size in scheme.sizes.items()}
+    joint = scheme.join(heads)
+    assert joint.shape == (photos, scheme.classes)
+    np.testing.assert_allclose(joint.sum(axis=1), 1)
+    for name, values in scheme.marginals(joint).items():
+        np.testing.assert_allclose(values, heads[name])
+    for number, row in enumerate(scheme.to_codes(range(scheme.classes))):
+        product = np.prod([heads[name][:, code] for name, code in zip(scheme.names, row, strict=True)], axis=0)
+        np.testing.assert_allclose(joint[:, number], product)
+
+
+@settings(max_examples=60, deadline=None)
+@given(schemes(), st.integers(0, 4), st.integers(0, 2**32 - 1))
+def test_folding_adds_up_the_classes_that_count_as_one(scheme, photos, seed):
+    probabilities = draw_probabilities(scheme, photos, seed)
+    official = scheme.official()
+    folded = scheme.fold(probabilities)
+    assert folded.shape == (photos, official.classes)
+    wanted = np.zeros_like(folded)
+    for number, row in enumerate(scheme.to_codes(range(scheme.classes))):
+        names = {
+            item.name: (item.coarse or item.values)[code] for item, code in zip(scheme.attributes, row, strict=True)
+        }
+        wanted[:, official.to_class([official.encode(names)])[0]] += probabilities[:, number]
+    np.testing.assert_allclose(folded, wanted)
+    np.testing.assert_allclose(folded.sum(axis=1), 1)
+    # Folding what is folded changes nothing more.
+    np.testing.assert_array_equal(official.fold(folded), folded)
+
+
+def test_answer_turns_logits_into_probabilities_before_anything_is_joined():
+    scheme = SCHEMES["mask-gender"]
+    logits = {"mask": np.array([[3.0, 1.0, -2.0]]), "gender": np.array([[0.5, 0.1]])}
+    wanted = np.outer(np.exp([3, 1, -2]) / np.exp([3, 1, -2]).sum(), np.exp([0.5, 0.1]) / np.exp([0.5, 0.1]).sum())
+    np.testing.assert_allclose(answer(scheme, logits)[0], wanted.reshape(-1))
+
+
+def test_softmax_neither_overflows_nor_loses_a_row():
+    values = softmax(np.array([[1000.0, 0.0], [-1000.0, -1000.0]], dtype=np.float32))
+    np.testing.assert_allclose(values, [[1, 0], [0.5, 0.5]])
+    assert values.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("attribute", "text", "code"),
+    [
+        ("mask", "WEAR", 0), ("mask", " worn wrongly ", 1), ("mask", "normal", 2), ("mask", "2", 2), ("mask", 1, 1),
+        ("mask", "", UNKNOWN), ("mask", None, UNKNOWN), ("gender", "F", 1), ("age", ">=60", 2), ("age", "59", 1),
+        # With bands a number is years, never a code.
+        ("age", "2", 0),
+    ],
+)  # fmt: skip
+def test_encode_reads_names_words_aliases_codes_and_years(attribute, text, code):
+    assert COMPETITION[attribute].encode(text) == code
+
+
+@pytest.mark.parametrize(("attribute", "text", "said"), [
+    ("mask", "waer", "did you mean 'wear'"), ("age", "121", "not in 0 to 120"), ("age", -1, "not in 0 to 120"),
+    ("age", "nan", "no value of age"), ("gender", "2", "known: female, male"), ("mask", "1.0", "no value of mask"),
+])  # fmt: skip
+def test_encode_names_what_it_does_not_know(attribute, text, said):
+    with pytest.raises(LabelError, match=said):
+        COMPETITION[attribute].encode(text)
+
+
+def test_an_alias_that_looks_like_a_code_is_the_alias():
+    gender = Attribute(name="gender", values=("male", "female"), aliases={"1": "male", "2": "female"})
+    assert [gender.encode(text) for text in ("1", "2")] == [0, 1]
+
+
+def test_words_for_people():
+    assert COMPETITION.describe(10) == "worn wrongly, female, 30-59"
+    assert COMPETITION.describe(UNKNOWN) == "unknown, unknown, unknown"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        *(({"name": name}, "cannot be called") for name in RESERVED),
+        ({"values": ("x", "X", "y")}, "names a value twice"),
+        ({"values": ("x", " x ", "y")}, "names a value twice"),
+        ({"values": ("x",)}, "at least 2 items"),
+        ({"words": ("one",)}, "one entry in 'words'"),
+        ({"coarse": ("p", "q")}, "one entry in 'coarse'"),
+        ({"coarse": ("p", "q", "p")}, "side by side"),
+        ({"coarse": ("p", "p", "p")}, "two coarse values"),
+        ({"edges": (30,)}, "2 rising edges"),
+        ({"edges": (60, 30)}, "2 rising edges"),
+        ({"edges": (30, 30)}, "2 rising edges"),
+        ({"edges": (30, math.nan)}, "finite number"),
+        ({"edges": (30, math.inf)}, "finite number"),
+        ({"span": (0, math.inf)}, "finite number"),
+        ({"span": (120, 0)}, "ends before it begins"),
+        ({"aliases": {"w": "nothing"}}, "an alias for 'nothing'"),
+        ({"aliases": {"X": "y"}}, "cannot stand for 'y'"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_wrong_attribute_is_refused(change, said):
+    with pytest.raises(ValidationError, match=said):
+        Attribute(**{"name": "a", "values": ("x", "y", "z"), **change})
+
+
+def test_wrong_schemes_are_refused():
+    with pytest.raises(ValidationError, match="same name"):
+        Scheme(attributes=(COMPETITION["mask"], COMPETITION["mask"]))
+    wide = [Attribute(name=f"a{i}", values=tuple(map(str, range(100)))) for i in range(3)]
+    with pytest.raises(ValidationError, match="more than 100,000"):
+        Scheme(attributes=tuple(wide))
+
+
+@pytest.mark.parametrize("codes", [[[3, 0, 0]], [[0, 0, -2]], [0, 0, 0], [[0, 0, 0, 0]], [[0, 0]] * 3])
+def test_codes_that_do_not_fit_are_refused(codes):
+    with pytest.raises(LabelError, match=r"out of range|one column"):
+        COMPETITION.to_class(codes)
+
+
+def test_classes_and_heads_that_do_not_fit_are_refused():
+    for number in (18, -2):
+        with pytest.raises(LabelError, match="0 to 17"):
+            COMPETITION.to_codes([number])
+    with pytest.raises(LabelError, match="no head answers for gender, age"):
+        COMPETITION.join({"mask": np.ones((1, 3)) / 3})
+    with pytest.raises(LabelError, match="do not fit 18 classes"):
+        COMPETITION.join({JOINT: np.ones((1, 3)) / 3})
+    with pytest.raises(LabelError, match="did you mean 'mask'"):
+        COMPETITION["maks"]
+    with pytest.raises(LabelError, match="no attribute"):
+        COMPETITION.allowed(np.zeros((1, 3), dtype=np.int64), "colour")
+
+
+@settings(max_examples=40, deadline=None)
+@given(schemes())
+def test_a_scheme_survives_json(scheme):
+    assert Scheme.model_validate_json(scheme.model_dump_json()) == scheme
+
+
+def test_as_number_takes_finite_numbers_only():
+    assert as_number("4.5") == 4.5
+    assert [as_number(text) for text in ("nan", "inf", "-inf", "", "x", "1e999")] == [None] * 6

@@ -1,0 +1,407 @@
+"""Model files: what is written is read back, and whatever else bears their ending is refused in plain words."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from safetensors.torch import load_file, save_file
+
+import maskfit.models.network
+from maskfit.ages import AgeRule
+from maskfit.data.transforms import Framing, Normalising, Preprocessing
+from maskfit.errors import ModelFileError
+from maskfit.labels import JOINT, SCHEMES, Attribute, Scheme
+from maskfit.modelfile import KEY, MOST_FACTS, ModelFacts, load_network, read_facts, write_model
+from maskfit.models.network import Network, build_network
+from maskfit.parts import Part
+
+FULL = SCHEMES["mask-gender-age"]
+
+
+def make_facts(**changes: Any) -> ModelFacts:
+    scheme = changes.pop("scheme", FULL)
+    given = {
+        "scheme": scheme,
+        "preprocessing": Preprocessing(framing=Framing(size=(40, 32))),
+        "backbone": Part.of("small", width=4),
+        "head": Part.of("attributes"),
+        "heads": scheme.names,
+    }
+    return ModelFacts(**{**given, **changes})
+
+
+def make_network(facts: ModelFacts) -> Network:
+    torch.manual_seed(3)
+    return build_network(facts.backbone, facts.head, facts.scheme.sizes).eval()
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, torch.Tensor]:
+    return make_network(make_facts()).state_dict()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, weights) -> Path:
+    return write_model(tmp_path_factory.mktemp("model") / "best.safetensors", weights, make_facts())
+
+
+@pytest.fixture
+def forged(tmp_path, weights) -> Callable[..., Path]:
+    """Writes a file whose weights are right and whose facts are not."""
+
+    def forge(text: str, tensors: dict[str, torch.Tensor] | None = None) -> Path:
+        path = tmp_path / "forged.safetensors"
+        save_file(weights if tensors is None else tensors, path, {KEY: text})
+        return path
+
+    return forge
+
+
+def changed(path: str, value: Any) -> str:
+    """Honest facts as JSON with one value replaced; `path` has dots."""
+    facts = json.loads(make_facts().to_metadata()[KEY])
+    inner = facts
+    *way, last = path.split(".")
+    for key in way:
+        inner = inner[int(key)] if isinstance(inner, list) else inner[key]
+    inner[last] = value
+    return json.dumps(facts)
+
+
+FACTS = {
+    "attributes": make_facts(),
+    "joint": make_facts(head=Part.of("joint", dropout=0.3), heads=(JOINT,)),
+    "decades": make_facts(scheme=AgeRule(decades=True, old_from=57.5).scheme(FULL)),
+    "all filled": make_facts(
+        preprocessing=Preprocessing(
+            framing=Framing(crop=Part.of("centre", scale=0.8, shift=-0.1), size=(8, 4096), filter="bicubic"),
+            normalising=Normalising(mean=(0.1, 0.2, 0.3), std=(1, 2, 1e-3)),
+        ),
+        recipe={"name": "käse [bold]", "data": {"size": [1, 2], "store": None}, "lr": 1e-4},
+        scores={"macro_f1": 1 / 3, "loss": math.inf},
+        about="ein Satz 😷",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_facts_and_weights_come_back(tmp_path, name):
+    facts = FACTS[name]
+    network = make_network(facts)
+    path = write_model(tmp_path / "new" / "best.safetensors", network.state_dict(), facts)
+    assert read_facts(path) == facts
+    assert read_facts(str(path)) == facts
+    loaded, again = load_network(path)
+    assert again == facts
+    assert not loaded.training
+    before = network.state_dict()
+    assert {key: torch.equal(value, before[key]) for key, value in loaded.state_dict().items()} == dict.fromkeys(
+        before, True
+    )
+    photos = torch.randn(2, 3, 40, 32)
+    with torch.inference_mode():
+        assert all(torch.equal(values, network(photos)[head]) for head, values in loaded(photos).items())
+    assert {head: values.shape[1] for head, values in loaded(photos).items()} == facts.widths
+    assert [item.name for item in path.parent.iterdir()] == ["best.safetensors"]
+
+
+def test_a_score_may_be_no_number(tmp_path, weights):
+    """A model must not become unreadable because one of its scores was NaN."""
+    path = write_model(tmp_path / "a.safetensors", weights, make_facts(scores={"loss": math.nan, "f1": 0.5}))
+    scores = read_facts(path).scores
+    assert math.isnan(scores["loss"])
+    assert scores["f1"] == 0.5
+
+
+def test_weights_that_share_memory_are_written(tmp_path, weights):
+    shared = torch.randn(4, 4)
+    path = write_model(tmp_path / "a.safetensors", {"a": shared, "b": shared, "c": shared.t()}, make_facts())
+    assert torch.equal(load_file(path)["c"], shared.t())
+
+
+@pytest.mark.parametrize(
+    "backbone", ["resnet18", "mobilenetv2_100", "vit_tiny_patch16_224", "eca_nfnet_l0", "convnext_atto"]
+)
+def test_timm_networks_come_back(tmp_path, backbone):
+    """Each is drafted without memory before it is built, which a network may resist."""
+    facts = make_facts(backbone=Part.of(backbone), preprocessing=Preprocessing(framing=Framing(size=(224, 224))))
+    network = make_network(facts)
+    loaded, _ = load_network(write_model(tmp_path / "a.safetensors", network.state_dict(), facts))
+    photos = torch.randn(1, 3, 224, 224)
+    with torch.inference_mode():
+        assert torch.allclose(loaded(photos)["mask"], network(photos)["mask"], atol=1e-6)
+
+
+def test_a_write_that_fails_leaves_the_old_model(tmp_path, weights):
+    path = write_model(tmp_path / "best.safetensors", weights, make_facts())
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        write_model(path, {**weights, "bad": torch.empty(2, device="meta")}, object())  # type: ignore[arg-type]
+    with pytest.raises(Exception, match="meta"):
+        write_model(path, {**weights, "bad": torch.empty(2, device="meta")}, make_facts())
+    assert path.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == ["best.safetensors"]
+
+
+def test_facts_need_no_torch_and_weights_say_that_they_do(written):
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from maskfit.modelfile import read_facts, load_network\n"
+        f"print(read_facts({str(written)!r}).heads)\n"
+        f"try: load_network({str(written)!r})\n"
+        "except Exception as error: print(type(error).__name__, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "('mask', 'gender', 'age')" in done.stdout
+    assert "MissingExtraError" in done.stdout
+    assert "pip install 'maskfit[train]'" in done.stdout
+
+
+def _header(header: bytes, data: bytes = b"") -> bytes:
+    return struct.pack("<Q", len(header)) + header + data
+
+
+FOREIGN: dict[str, tuple[str, Callable[[Path, bytes], object], str]] = {
+    "missing": ("a.safetensors", lambda path, good: None, "there is no such model"),
+    "missing onnx": ("a.onnx", lambda path, good: None, "there is no such model"),
+    "missing and without an ending": ("a", lambda path, good: None, "there is no such model"),
+    "empty": ("a.safetensors", lambda path, good: path.write_bytes(b""), "this is no safetensors file"),
+    "empty onnx": ("a.onnx", lambda path, good: path.write_bytes(b""), "this is no ONNX network"),
+    "folder": ("a.safetensors", lambda path, good: path.mkdir(), "this is no file"),
+    "onnx folder": ("a.onnx", lambda path, good: path.mkdir(), "this is no file"),
+    "text": ("a.safetensors", lambda path, good: path.write_text("hello, world"), "this is no safetensors file"),
+    "text onnx": ("a.onnx", lambda path, good: path.write_text("hello, world"), "this is no ONNX network"),
+    "cut in its weights": ("a.safetensors", lambda path, good: path.write_bytes(good[:-100]), "no safetensors file"),
+    "cut in its header": ("a.safetensors", lambda path, good: path.write_bytes(good[:300]), "no safetensors file"),
+    "longer than it says": ("a.safetensors", lambda path, good: path.write_bytes(good + b"x"), "no safetensors file"),
+    "header of terabytes": (
+        "a.safetensors", lambda path, good: path.write_bytes(struct.pack("<Q", 2**43) + b"{}"), "header too large"),
+    "header past its end": (
+        "a.safetensors", lambda path, good: path.write_bytes(struct.pack("<Q", 90_000_000) + b"{}"), "header length"),
+    "tensor of terabytes": (
+        "a.safetensors",
+        lambda path, good: path.write_bytes(
+            _header(json.dumps({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}).encode())
+        ),
+        "no safetensors file",
+    ),
+    "header that is no JSON": (
+        "a.safetensors", lambda path, good: path.write_bytes(_header(b"{oops      }")), "no safetensors file"),
+    "foreign": (
+        "a.safetensors", lambda path, good: save_file({"a": torch.zeros(2)}, path, {"format": "pt"}),
+        "not made by maskfit"),
+    "foreign, no metadata": (
+        "a.safetensors", lambda path, good: save_file({"a": torch.zeros(2)}, path), "not made by maskfit"),
+    "checkpoint": ("last.ckpt", lambda path, good: torch.save({}, path), "ends in .* not in '.ckpt'"),
+    "state dict": ("a.pt", lambda path, good: torch.save({}, path), "never opened"),
+    "state dict renamed": ("a.safetensors", lambda path, good: torch.save({}, path), "this is no safetensors file"),
+    "safetensors as onnx": ("a.onnx", lambda path, good: path.write_bytes(good), "this is no ONNX network"),
+}  # fmt: skip
+"""Files by what is the matter with them: a name, how it is made (from an honest file's bytes), and what is said."""
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("read", [read_facts, load_network])
+def test_what_is_no_model_is_refused(tmp_path, written, read, name):
+    ending, make, message = FOREIGN[name]
+    make(tmp_path / ending, written.read_bytes())
+    with pytest.raises(ModelFileError, match=message) as caught:
+        read(tmp_path / ending)
+    assert str(tmp_path / ending) in str(caught.value)
+    assert "next:" in str(caught.value)
+
+
+HOSTILE: dict[str, tuple[str, str]] = {
+    "no JSON": ("{", "Invalid JSON"),
+    "no object": ("3", "valid dictionary|object"),
+    "nothing": ("", "Invalid JSON"),
+    "nested deeply": ("[" * 2_000_000, "recursion limit"),
+    "nested deeply in the recipe": (
+        changed("recipe", 0).replace('"recipe": 0', '"recipe": ' + '{"a":' * 500_000), "recursion limit"),
+    "huge": (changed("about", "x" * MOST_FACTS), "bytes of metadata are too many"),
+    "of a newer format": (changed("format", 2), "newer maskfit"),
+    "an unknown key": (changed("code", "import os"), "code: Extra inputs"),
+    "a million classes": (
+        changed("scheme.attributes", [{"name": f"a{n}", "values": list("0123456789")} for n in range(6)]),
+        "1000000 classes are more than 100,000"),
+    "a million values": (
+        changed("scheme.attributes.0.values", [str(n) for n in range(100_000)]), "scheme.attributes.0.values"),
+    "no attributes": (changed("scheme.attributes", []), "scheme.attributes"),
+    "an attribute called joint": (changed("scheme.attributes.0.name", JOINT), "cannot be called 'joint'"),
+    "a size of 100000": (changed("preprocessing.framing.size", [100_000, 100_000]), "4096"),
+    "a size of 0": (changed("preprocessing.framing.size", [0, 32]), "preprocessing.framing.size.0"),
+    "an unknown crop": (changed("preprocessing.framing.crop", "os.system"), "'os.system' is unknown"),
+    "a crop out of range": (changed("preprocessing.framing.crop", {"name": "centre", "scale": 7}), "in \\(0, 1\\]"),
+    "a crop of text": (changed("preprocessing.framing.crop", {"name": "centre", "scale": "x"}), "centre:"),
+    "a crop with strange options": (changed("preprocessing.framing.crop", {"name": "whole", "a": 1}), "no option 'a'"),
+    "an unknown filter": (changed("preprocessing.framing.filter", "magic"), "preprocessing.framing.filter"),
+    "a std of 0": (changed("preprocessing.normalising.std", [0, 1, 1]), "preprocessing.normalising.std.0"),
+    "a std that divides to infinity": (changed("preprocessing.normalising.std", [1e-320, 1, 1]), "not finite"),
+    "a mean of NaN": (changed("preprocessing.normalising.mean", [math.nan, 0, 0]), "not finite|finite number"),
+    "a mean beyond floats": (changed("preprocessing.normalising.mean", [1e300, 0, 0]), "not finite"),
+    "too few heads": (changed("heads", ["mask"]), "do not answer for"),
+    "heads in another order": (changed("heads", ["gender", "mask", "age"]), "do not answer for"),
+    "joint and more": (changed("heads", [JOINT, "mask"]), "do not answer for"),
+    "no heads": (changed("heads", []), "heads"),
+}  # fmt: skip
+"""Facts by what is the matter with them, and what is said."""
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_facts_that_are_wrong_are_refused(forged, name):
+    text, message = HOSTILE[name]
+    with pytest.raises(ModelFileError, match=message) as caught:
+        read_facts(forged(text))
+    assert len(str(caught.value)) < 2000, "what a hostile file says must not flood the terminal"
+
+
+def test_a_message_about_facts_is_short(forged):
+    with pytest.raises(ModelFileError) as caught:
+        read_facts(forged(changed("heads", ["x" * 100_000] * 16)))
+    assert len(str(caught.value)) < 2000
+
+
+BUILT: dict[str, tuple[str, str]] = {
+    "no such backbone": (changed("backbone", "smal"), "did you mean 'small'"),
+    "a path as backbone": (changed("backbone", "hf-hub:someone/else"), "is unknown"),
+    "pretrained": (changed("backbone", {"name": "resnet18", "pretrained": True}), "option pretrained is not"),
+    "a checkpoint": (
+        changed("backbone", {"name": "resnet18", "checkpoint_path": "/etc/passwd"}), "checkpoint_path is not"),
+    "a configuration": (
+        changed("backbone", {"name": "resnet18", "pretrained_cfg": {"url": "http://localhost:9"}}), "cfg is not"),
+    "an overlay": (
+        changed("backbone", {"name": "resnet18", "pretrained_cfg_overlay": {"file": "x.pt"}}), "overlay is not"),
+    "weights of its own": (changed("backbone", {"name": "small", "weights": "x.pt"}), "no option 'weights'"),
+    "an option of a dunder": (changed("backbone", {"name": "small", "__class__": "x"}), "no option '__class__'"),
+    "a width of text": (changed("backbone", {"name": "small", "width": "x"}), "small:"),
+    "a width of a million": (changed("backbone", {"name": "small", "width": 10**6}), "do not fit the network"),
+    "a width of a billion": (changed("backbone", {"name": "small", "width": 10**9}), "cannot be built"),
+    "a width beyond integers": (changed("backbone", {"name": "small", "width": 10**30}), "cannot be built"),
+    "a billion layers": (changed("backbone", {"name": "small", "width": 4, "blocks": 10**9}), "more layers|blocks"),
+    "a transformer of a billion layers": (
+        changed("backbone", {"name": "vit_tiny_patch16_224", "depth": 10**6}), "more layers|cannot be built"),
+    "no such head": (changed("head", "attribute"), "did you mean 'attributes'"),
+    "another head": (changed("head", "joint"), "do not fit the network"),
+}  # fmt: skip
+"""Facts that can be read, of networks that must not be built, and what is said."""
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_networks_that_do_not_fit_are_refused_before_they_take_memory(forged, monkeypatch, name):
+    text, message = BUILT[name]
+    real: list[str] = []
+
+    def build(*parts: Any) -> Network:
+        network = build_network(*parts)
+        real.extend(name for name, value in network.state_dict().items() if not value.is_meta)
+        return network
+
+    monkeypatch.setattr(maskfit.models.network, "build_network", build)
+    with pytest.raises(ModelFileError, match=message):
+        load_network(forged(text))
+    assert real == []
+
+
+def test_a_head_that_answers_for_something_else_is_refused(tmp_path):
+    facts = make_facts(scheme=SCHEMES["mask"])
+    weights = make_network(facts).state_dict()
+    path = write_model(tmp_path / "a.safetensors", weights, facts.model_copy(update={"heads": (JOINT,)}))
+    assert read_facts(path).heads == (JOINT,)
+    with pytest.raises(ModelFileError, match="answers for"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("name", ["missing", "surplus", "shape"])
+def test_weights_that_do_not_fit_are_refused(tmp_path, weights, name):
+    odd = "head.layers.0.1.weight"
+    changes = {
+        "missing": {},
+        "surplus": {**weights, "odd": torch.zeros(1)},
+        "shape": {**weights, odd: torch.zeros(3, 7)},
+    }
+    changes["missing"] = {key: value for key, value in weights.items() if key != odd}
+    path = write_model(tmp_path / "a.safetensors", changes[name], make_facts())
+    with pytest.raises(ModelFileError, match="1 of its weights do not fit the network"):
+        load_network(path)
+
+
+class Mine:
+    """Leaves a marker when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.marker,))
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "onnx", "pt", "ckpt", "pkl"])
+@pytest.mark.parametrize("kind", ["pickle", "torch", "in facts"])
+def test_nothing_is_unpickled(tmp_path, ending, kind):
+    marker, path = tmp_path / "marker", tmp_path / f"a.{ending}"
+    if kind == "torch":
+        torch.save({"state_dict": Mine(marker)}, path)
+    elif kind == "pickle":
+        path.write_bytes(pickle.dumps(Mine(marker)))
+    else:
+        save_file({"a": torch.zeros(1)}, path, {KEY: pickle.dumps(Mine(marker), protocol=0).decode("latin-1")})
+    for read in (read_facts, load_network):
+        with pytest.raises(ModelFileError):
+            read(path)
+    assert not marker.exists()
+    pickle.loads(pickle.dumps(Mine(marker)))
+    assert marker.exists(), "the trap works"
+
+
+def make_onnx(path: Path, metadata: dict[str, str]) -> Path:
+    """The smallest ONNX network there is."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in ("photos", "mask")]
+    graph = helper.make_graph([helper.make_node("Identity", ["photos"], ["mask"])], "g", values[:1], values[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    helper.set_model_props(model, metadata)
+    onnx.save(model, path)
+    return path
+
+
+def test_onnx_files_hold_the_same_facts(tmp_path):
+    facts = FACTS["all filled"]
+    path = make_onnx(tmp_path / "a.onnx", facts.to_metadata())
+    assert read_facts(path) == facts
+    with pytest.raises(ModelFileError, match="not weights to load"):
+        load_network(path)
+    with pytest.raises(ModelFileError, match="not made by maskfit"):
+        read_facts(make_onnx(tmp_path / "b.onnx", {"producer": "else"}))
+    with pytest.raises(ModelFileError, match="damaged or from a newer"):
+        read_facts(make_onnx(tmp_path / "c.onnx", {KEY: "{}"}))
+
+
+def test_any_damage_is_refused_or_harmless(tmp_path, written):
+    """Random bytes of an honest file are changed: whatever comes of it, nothing but a ModelFileError escapes."""
+    good = written.read_bytes()
+    chance = np.random.default_rng(0)
+    path = tmp_path / "a.safetensors"
+    outcomes = set()
+    for _ in range(150):
+        bad = bytearray(good)
+        for place in chance.integers(0, 6000, chance.integers(1, 4)):
+            bad[place] = chance.integers(0, 256)
+        path.write_bytes(bad)
+        try:
+            load_network(path)
+            outcomes.add("loaded")
+        except ModelFileError:
+            outcomes.add("refused")
+    assert "refused" in outcomes

@@ -1,0 +1,47 @@
+"""A small set of drawn faces, made once for all training tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskfit.cookbook import read_recipe
+from maskfit.recipe import Recipe
+from maskfit.training.slots import SLOTS
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Nets this small lose more by sharing work between threads than they gain."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve drawn persons, 84 photos of 48 x 64 pixels, in the competition's layout."""
+    from maskfit.synthesis.drawn import write_people
+
+    return write_people(tmp_path_factory.mktemp("faces") / "drawn", 12, seed=3, size=(48, 64), workers=1)
+
+
+@pytest.fixture
+def tiny(faces: Path, tmp_path: Path) -> Callable[..., Recipe]:
+    """Gives recipes that train in a second: a net of a few thousand weights on 24 pixels."""
+
+    def make(*words: str) -> Recipe:
+        defaults = [
+            f"data.root={faces}",
+            f"data.store={tmp_path / 'stores'}",
+            f"run={tmp_path / 'run'}",
+            "data.size=24",
+            "model.backbone.width=4",
+            "trainer.epochs=2",
+            "trainer.batch_size=16",
+            "trainer.device=cpu",
+        ]
+        return read_recipe("fast", [*defaults, *words], slots=SLOTS)
+
+    return make

@@ -1,0 +1,278 @@
+"""Whole runs on drawn faces: the folder, the scores, resuming, and the promises of honest judging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from maskfit.data.decoding import decode
+from maskfit.errors import DataError, RecipeError, RunError
+from maskfit.evaluation.tables import read_table
+from maskfit.files import read_json
+from maskfit.inference.predictor import Predictor
+from maskfit.labels import JOINT, SCHEMES
+from maskfit.modelfile import load_network, read_facts
+from maskfit.recipe import Recipe
+from maskfit.runfolder import RunFolder
+from maskfit.training.fold import fold_data, make_criterion
+from maskfit.training.plan import make_plan
+from maskfit.training.run import train
+from maskfit.training.task import Task
+
+Make = Callable[..., Recipe]
+
+RUN_FILES = {"recipe.yaml", "folds.csv", "environment.json", "probabilities.csv", "scores.json", "report.html"}
+FOLD_FILES = {"best.safetensors", "last.ckpt", "metrics.csv", "steps.csv", "probabilities.csv", "scores.json"}
+
+
+def files_of(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_is_exactly_these_files(tiny: Make) -> None:
+    folder, scores = train(tiny("folds=2"))
+    assert files_of(folder.path) == RUN_FILES | {f"fold{fold}/{name}" for fold in (0, 1) for name in FOLD_FILES}
+    written = read_json(folder.scores)
+    assert written["macro_f1"] == scores.macro_f1
+    assert set(written["per_fold"]) == {"0", "1"}
+
+
+def test_out_of_fold_has_every_photo_once_judged_by_a_fold_that_never_saw_the_person(tiny: Make) -> None:
+    recipe = tiny("folds=3", "trainer.epochs=1")
+    folder, _ = train(recipe)
+    plan = make_plan(recipe)
+    table = read_table(folder.probabilities)
+    assert sorted(table.names) == sorted(photo.name for photo in plan.photos)
+    for fold in range(3):
+        train_side, valid_side = plan.split(fold)
+        names = set(read_table(folder.fold(fold).probabilities).names)
+        assert names == {plan.photos[int(place)].name for place in valid_side}
+        trained_on = {plan.photos[int(place)].person for place in train_side}
+        assert not trained_on & {plan.photos[int(place)].person for place in valid_side}
+
+
+def test_held_out_probabilities_are_what_prediction_says_of_the_files(tiny: Make) -> None:
+    """The crop, the size, the normalisation and the weights of validation are those of prediction."""
+    recipe = tiny("data.crop={name: centre, scale: 0.8}", "data.size=[32, 24]")
+    folder, _ = train(recipe)
+    table = read_table(folder.fold(0).probabilities)
+    photos = [photo for photo in make_plan(recipe).photos if photo.name in set(table.names)]
+    predicted = Predictor.load(folder.path).predict(photos).table.aligned(table.names)
+    np.testing.assert_allclose(predicted.probabilities, table.probabilities, atol=1e-5)
+
+
+def test_the_best_epoch_is_kept_and_its_file_says_its_score(tiny: Make) -> None:
+    folder, scores = train(tiny("trainer.epochs=4", "trainer.ema=null"))
+    rows = [line.split(",") for line in folder.fold(0).metrics.read_text().splitlines()]
+    column = rows[0].index("valid_macro_f1")
+    best = max(float(row[column]) for row in rows[1:])
+    facts = read_facts(folder.fold(0).model)
+    assert facts.scores["valid_macro_f1"] == pytest.approx(best, abs=1e-5)
+    # The score of the whole set is not a mean over batches: the file's own answers give it again.
+    assert scores.macro_f1 == pytest.approx(best, abs=1e-5)
+
+
+class Killed(Exception):  # noqa: N818 (no error of the program's)
+    """Stands for kill -9: nothing after it runs."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    """Makes training stop dead in the middle of the step of this batch."""
+    whole = Task.training_step
+
+    def step(self: Task, data: dict[str, object], batch_idx: int) -> torch.Tensor:
+        if self.batches_done == batch:
+            raise Killed
+        return whole(self, data, batch_idx)
+
+    monkeypatch.setattr(Task, "training_step", step)
+
+
+@pytest.mark.parametrize("killed_at", [0, 2, 5, 9, 13])
+@pytest.mark.parametrize("words", [["trainer.checkpoint_steps=2"], ["trainer.accumulate=2", "trainer.patience=9"]])
+def test_a_killed_run_resumed_is_the_uncut_run(
+    tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int, words: list[str]
+) -> None:
+    settings = ["trainer.epochs=3", "model.head.dropout=0.3", *words]
+    whole, _ = train(tiny(f"run={tmp_path / 'whole'}", *settings))
+    cut = tiny(f"run={tmp_path / 'cut'}", *settings)
+    with monkeypatch.context() as patch:
+        kill_at(patch, killed_at)
+        with pytest.raises(Killed):
+            train(cut)
+    resumed, _ = train(cut, resume=True)
+    # Every loss from first to last, to the last digit.
+    assert resumed.fold(0).steps.read_text() == whole.fold(0).steps.read_text()
+    ours, theirs = load_file(resumed.fold(0).model), load_file(whole.fold(0).model)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert resumed.probabilities.read_text() == whole.probabilities.read_text()
+
+
+def test_a_resumed_run_leaves_finished_folds_alone(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tiny("folds=2", "trainer.epochs=1")
+    folder, scores = train(recipe)
+    before = folder.fold(0).model.stat().st_mtime_ns
+    folder.fold(1).scores.unlink()
+    again, rescored = train(recipe, resume=True)
+    assert again.fold(0).model.stat().st_mtime_ns == before
+    assert rescored.macro_f1 == scores.macro_f1
+
+
+def test_two_runs_with_one_seed_are_equal_and_with_another_differ(tiny: Make, tmp_path: Path) -> None:
+    first, second, other = (
+        train(tiny(f"run={tmp_path / name}", f"trainer.seed={seed}", "trainer.epochs=1"))[0]
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert first.fold(0).steps.read_text() == second.fold(0).steps.read_text()
+    assert first.fold(0).steps.read_text() != other.fold(0).steps.read_text()
+
+
+def test_each_fold_starts_from_its_own_weights(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[torch.Tensor] = []
+    begin = Task.on_fit_start
+
+    def remember(self: Task) -> None:
+        starts.append(torch.cat([item.detach().flatten().clone() for item in self.network.parameters()]))
+        begin(self)
+
+    monkeypatch.setattr(Task, "on_fit_start", remember)
+    folder, _ = train(tiny("folds=2", "trainer.epochs=1"))
+    assert not torch.equal(starts[0], starts[1])
+    # Nothing that fold 0 learned is in what fold 1 began with.
+    network, _ = load_network(folder.fold(0).model)
+    learned = torch.cat([item.detach().flatten() for item in network.parameters()])
+    assert not torch.allclose(starts[1], learned)
+
+
+def test_a_folder_with_something_in_it_is_not_written_to(tiny: Make, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("mine")
+    with pytest.raises(RunError, match="not empty"):
+        train(tiny())
+    assert files_of(tmp_path / "run") == {"mine.txt"}
+
+
+def test_resuming_with_another_recipe_is_refused_and_says_what_differs(tiny: Make) -> None:
+    train(tiny("trainer.epochs=1"))
+    with pytest.raises(RunError, match=r"optimiser\.lr was 0\.004, is 0\.1"):
+        train(tiny("trainer.epochs=1", "optimiser.lr=0.1"), resume=True)
+
+
+def test_resuming_what_is_no_run_is_refused(tiny: Make) -> None:
+    with pytest.raises(RunError, match="no run to resume"):
+        train(tiny(), resume=True)
+
+
+def test_only_the_named_folds_are_trained(tiny: Make) -> None:
+    folder, scores = train(tiny("folds=3", "fold=[2]", "trainer.epochs=1"))
+    assert folder.fold_numbers() == [2]
+    assert scores.photos == len(read_table(folder.fold(2).probabilities))
+    with pytest.raises(RecipeError, match="fold=7"):
+        train(tiny("folds=3", "fold=[7]", f"run={folder.path}-other"))
+
+
+def test_a_split_file_is_kept_to(tiny: Make, tmp_path: Path) -> None:
+    plan = make_plan(tiny("folds=2"))
+    turned = {person: 1 - fold for person, fold in plan.folds.of.items()}
+    path = tmp_path / "folds.csv"
+    path.write_text("person,fold\n" + "".join(f"{person},{fold}\n" for person, fold in turned.items()))
+    assert dict(make_plan(tiny(f"folds={path}")).folds.of) == turned
+
+
+@pytest.mark.parametrize("head", ["attributes", "joint"])
+def test_photos_with_part_of_the_labels_train_the_heads_they_can(
+    tiny: Make, faces: Path, tmp_path: Path, head: str
+) -> None:
+    rows = ["path,person,mask,gender,age"]
+    for number, folder in enumerate(sorted(faces.iterdir())):
+        _, gender, _, age = folder.name.split("_")
+        for photo in sorted(folder.iterdir()):
+            mask = {"incorrect_mask": "incorrect", "normal": "not_wear"}.get(photo.stem, "wear")
+            known = [f"{mask},,", f",{gender},{age}", f"{mask},{gender},{age}", ",,"][number % 4]
+            rows.append(f"{photo},{folder.name},{known}")
+    manifest = tmp_path / "photos.csv"
+    manifest.write_text("\n".join(rows) + "\n")
+    recipe = tiny(f"data.root={manifest}", f"model.head={head}", "folds=2")
+    folder, scores = train(recipe)
+    assert scores.photos == 84
+    assert 0 < scores.known < 84
+    assert scores.per_attribute["mask"].photos > scores.known
+    losses = np.array([float(line.split(",")[1]) for line in folder.fold(0).steps.read_text().splitlines()[1:]])
+    assert np.isfinite(losses).all()
+
+
+def test_a_set_that_never_says_an_attribute_is_refused_with_the_remedy(tiny: Make, faces: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "photos.csv"
+    photos = sorted(faces.rglob("*.*"))
+    manifest.write_text("path,mask\n" + "".join(f"{photo},wear\n" for photo in photos))
+    with pytest.raises(DataError, match="gender or age"):
+        train(tiny(f"data.root={manifest}"))
+
+
+def test_decades_are_trained_on_and_the_official_bands_answered(tiny: Make) -> None:
+    folder, scores = train(tiny("data.age={decades: true, old_from: 58}", "trainer.epochs=1"))
+    facts = read_facts(folder.fold(0).model)
+    assert facts.scheme.sizes["age"] == 6
+    assert facts.scheme["age"].edges[-1] == 58
+    assert len(scores.per_class) == SCHEMES["mask-gender-age"].classes
+
+
+def test_dropped_ages_are_not_trained_on_but_judged(tiny: Make) -> None:
+    plan = make_plan(tiny("data.age={drop: [[18, 40]]}", "folds=2"))
+    train_side, valid_side = plan.split(0)
+    assert all(plan.photos[int(place)].labels["age"] > 40 for place in train_side)
+    assert any(plan.photos[int(place)].labels["age"] <= 40 for place in valid_side)
+
+
+def test_class_weights_are_counted_on_the_training_photos_of_the_fold(tiny: Make) -> None:
+    plan = make_plan(tiny("loss.class_weights=inverse", "folds=2"))
+    frames = np.zeros((len(plan.photos), 1, 1, 3), dtype=np.uint8)
+    from maskfit.data.store import StoredFrames
+
+    stored = StoredFrames(np.arange(len(plan.photos)), frames)
+    data = fold_data(plan, 0, stored, stored)
+    criterion = make_criterion(plan, data.train)
+    weights = criterion.losses[criterion.names.index("mask")].weights
+    codes = plan.photos.codes(plan.trained)[data.train.indices, 0]
+    counts = np.bincount(codes, minlength=3)
+    expected = (1 / counts) / np.mean((1 / counts)[codes])
+    np.testing.assert_allclose(weights, expected, rtol=1e-5)
+
+
+def test_no_validation_photo_passes_the_augmentation(tiny: Make) -> None:
+    """Held-out photos are judged as the evaluation transform gives them, whatever training does to its own."""
+    recipe = tiny("augmentation={name: light, brightness: 0.5}", "trainer.epochs=1", "data.train_scale=1.5")
+    folder, _ = train(recipe)
+    table = read_table(folder.fold(0).probabilities)
+    network, facts = load_network(folder.fold(0).model)
+    plan = make_plan(recipe)
+    photo = next(item for item in plan.photos if item.name == table.names[0])
+    from maskfit.labels import answer
+
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(facts.preprocessing(decode(photo.path))))
+    by_hand = answer(facts.scheme, {head: values.numpy() for head, values in logits.items()})
+    np.testing.assert_allclose(by_hand[0], table.probabilities[0], atol=1e-5)
+
+
+def test_joint_head_answers_with_one_class_number(tiny: Make) -> None:
+    folder, scores = train(tiny("model.head=joint", "trainer.epochs=1"))
+    assert read_facts(folder.fold(0).model).heads == (JOINT,)
+    assert scores.macro_f1 is not None
+
+
+def test_answers_that_are_no_numbers_stop_with_the_remedy(tiny: Make) -> None:
+    with pytest.raises(RunError, match=r"no numbers") as raised:
+        train(tiny("optimiser.lr=1e30", "trainer.clip=null", "trainer.ema=null", "schedule=constant"))
+    assert "optimiser.lr" in str(raised.value)
+
+
+def test_run_folder_without_a_finished_fold_has_no_models(tmp_path: Path) -> None:
+    (tmp_path / "fold0").mkdir()
+    with pytest.raises(RunError, match="no fold"):
+        RunFolder(tmp_path).models()
