@@ -8,8 +8,9 @@ import pickle
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ import maskfit.models.network
 from maskfit.ages import AgeRule
 from maskfit.data.transforms import Framing, Normalising, Preprocessing
 from maskfit.errors import ModelFileError
-from maskfit.labels import JOINT, SCHEMES, Attribute, Scheme
+from maskfit.labels import JOINT, SCHEMES
 from maskfit.modelfile import KEY, MOST_FACTS, ModelFacts, load_network, read_facts, write_model
 from maskfit.models.network import Network, build_network
 from maskfit.parts import Part
@@ -46,6 +47,15 @@ def make_facts(**changes: Any) -> ModelFacts:
 def make_network(facts: ModelFacts) -> Network:
     torch.manual_seed(3)
     return build_network(facts.backbone, facts.head, facts.scheme.sizes).eval()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small spend more time waiting for a second thread than on their work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -133,14 +143,14 @@ def test_weights_that_share_memory_are_written(tmp_path, weights):
 
 
 @pytest.mark.parametrize(
-    "backbone", ["resnet18", "mobilenetv2_100", "vit_tiny_patch16_224", "eca_nfnet_l0", "convnext_atto"]
+    "backbone", ["test_resnet", "test_efficientnet", "test_vit", "test_nfnet", "test_convnext", "test_byobnet"]
 )
 def test_timm_networks_come_back(tmp_path, backbone):
     """Each is drafted without memory before it is built, which a network may resist."""
-    facts = make_facts(backbone=Part.of(backbone), preprocessing=Preprocessing(framing=Framing(size=(224, 224))))
+    facts = make_facts(backbone=Part.of(backbone), preprocessing=Preprocessing(framing=Framing(size=(160, 160))))
     network = make_network(facts)
     loaded, _ = load_network(write_model(tmp_path / "a.safetensors", network.state_dict(), facts))
-    photos = torch.randn(1, 3, 224, 224)
+    photos = torch.randn(1, 3, 160, 160)
     with torch.inference_mode():
         assert torch.allclose(loaded(photos)["mask"], network(photos)["mask"], atol=1e-6)
 
@@ -148,10 +158,9 @@ def test_timm_networks_come_back(tmp_path, backbone):
 def test_a_write_that_fails_leaves_the_old_model(tmp_path, weights):
     path = write_model(tmp_path / "best.safetensors", weights, make_facts())
     before = path.read_bytes()
+    facts = SimpleNamespace(to_metadata=lambda: {KEY: 3})
     with pytest.raises(TypeError):
-        write_model(path, {**weights, "bad": torch.empty(2, device="meta")}, object())  # type: ignore[arg-type]
-    with pytest.raises(Exception, match="meta"):
-        write_model(path, {**weights, "bad": torch.empty(2, device="meta")}, make_facts())
+        write_model(path, {"other": torch.zeros(2)}, facts)  # type: ignore[arg-type]
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["best.safetensors"]
 
@@ -287,12 +296,14 @@ BUILT: dict[str, tuple[str, str]] = {
     "weights of its own": (changed("backbone", {"name": "small", "weights": "x.pt"}), "no option 'weights'"),
     "an option of a dunder": (changed("backbone", {"name": "small", "__class__": "x"}), "no option '__class__'"),
     "a width of text": (changed("backbone", {"name": "small", "width": "x"}), "small:"),
-    "a width of a million": (changed("backbone", {"name": "small", "width": 10**6}), "do not fit the network"),
-    "a width of a billion": (changed("backbone", {"name": "small", "width": 10**9}), "cannot be built"),
-    "a width beyond integers": (changed("backbone", {"name": "small", "width": 10**30}), "cannot be built"),
-    "a billion layers": (changed("backbone", {"name": "small", "width": 4, "blocks": 10**9}), "more layers|blocks"),
-    "a transformer of a billion layers": (
-        changed("backbone", {"name": "vit_tiny_patch16_224", "depth": 10**6}), "more layers|cannot be built"),
+    "a width of a million": (changed("backbone", {"name": "small", "width": 10**6}), "larger than 100,000"),
+    "a width just allowed": (changed("backbone", {"name": "small", "width": 10**5}), "do not fit the network"),
+    "a width beyond floats": (changed("backbone", {"name": "small", "width": 10**400}), "larger than 100,000"),
+    "a billion layers": (changed("backbone", {"name": "small", "width": 4, "blocks": 10**9}), "larger than 100,000"),
+    "many layers": (changed("backbone", {"name": "small", "width": 4, "blocks": 10**5}), "more layers than"),
+    "many blocks of a transformer": (changed("backbone", {"name": "test_vit", "depth": 10**5}), "more layers than"),
+    "a size in a list": (changed("backbone", {"name": "test_vit", "img_size": [160, 10**7]}), "larger than 100,000"),
+    "a size in a mapping": (changed("backbone", {"name": "test_vit", "a": {"b": [-1e9]}}), "larger than 100,000"),
     "no such head": (changed("head", "attribute"), "did you mean 'attributes'"),
     "another head": (changed("head", "joint"), "do not fit the network"),
 }  # fmt: skip

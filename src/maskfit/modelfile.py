@@ -40,6 +40,8 @@ MOST_FACTS = 4 * 2**20
 """Bytes of JSON that a file may carry; a real one has a few thousand."""
 MOST_BYTES = 8 * 2**30
 """Bytes that a model file may have."""
+MOST_OF_AN_OPTION = 100_000
+"""The largest number that an option of a part may be; a depth of a billion would fill the memory with plain lists."""
 SURPLUS = 64
 """Tensors that a network may make and drop again while it is built, such as the classifier it came with."""
 
@@ -76,6 +78,10 @@ class ModelFacts(BaseModel):
     def _check(self) -> ModelFacts:
         if self.heads not in ((JOINT,), self.scheme.names):
             raise ValueError(f"heads {self.heads} do not answer for {self.scheme.names}")
+        if any(
+            abs(number) > MOST_OF_AN_OPTION for part in (self.backbone, self.head) for number in _numbers(part.options)
+        ):
+            raise ValueError(f"an option of backbone or head is larger than {MOST_OF_AN_OPTION:,}")
         # Built, not only looked up: a share out of range should be known now, not at the first photo.
         build(CROPS, self.preprocessing.framing.crop)
         with np.errstate(all="ignore"):
@@ -93,6 +99,15 @@ class ModelFacts(BaseModel):
         """The facts as a weight file keeps them."""
         # Not model_dump_json: that writes NaN and infinities as null, and a score may be NaN.
         return {KEY: json.dumps(self.model_dump(mode="json"), ensure_ascii=False)}
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """Every number in an option, however deep."""
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _numbers(item)
 
 
 def read_facts(path: str | Path) -> ModelFacts:

@@ -35,7 +35,7 @@ def _to_several(value: Any) -> Any:
 
 def _to_precision(value: Any) -> Any:
     # YAML reads `precision: 16` as a number.
-    return str(value) if isinstance(value, int) else value
+    return str(value) if value in (16, 32) else value
 
 
 def _refuse_twice(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -60,7 +60,6 @@ Pixels = Annotated[int, Field(ge=8, le=4096)]
 Size = Annotated[tuple[Pixels, Pixels], BeforeValidator(_to_size)]
 """(height, width) in pixels; one number for a square."""
 NamedScheme = Annotated[Scheme, BeforeValidator(_to_scheme), PlainSerializer(_from_scheme)]
-Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -131,7 +130,6 @@ class TrainerRecipe(Section):
         accumulate: Steps whose gradients are added up before the weights move.
         precision: `auto` is 16-bit mixed on a GPU that has it and 32-bit on a CPU.
         clip: The largest norm of the gradient; no clipping where left out.
-        ema: Decay of the moving average of the weights, which is then what is judged and kept; none where left out.
         patience: Epochs without a better macro F1 after which to stop; none where left out.
         seed: All chance follows from it.
         device: `auto` takes the first GPU where there is one.
@@ -143,7 +141,6 @@ class TrainerRecipe(Section):
     accumulate: Count = 1
     precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_to_precision)] = "auto"
     clip: Annotated[float, Field(gt=0)] | None = None
-    ema: Share | None = None
     patience: Count | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -159,7 +156,11 @@ class Recipe(Section):
         data, model, trainer: The sections above.
         loss: The loss of every head that has none of its own under `heads`.
         heads: What single heads have of their own, by attribute, or `joint` for a joint head.
-        augmentation, optimiser, schedule: Parts of training.
+        augmentation: What each training photo goes through.
+        mixing: How two training photos become one.
+        sampling: Which training photos an epoch sees.
+        optimiser, schedule: How the weights move.
+        average: An average of the weights, judged and kept in their place.
         folds: How many folds, 1 for a hold-out, or the path of a split file.
         holdout: The share of persons held out where `folds` is 1.
         fold: Which folds to train; all where empty.
@@ -173,8 +174,11 @@ class Recipe(Section):
     loss: Part = Part.of("cross_entropy")
     heads: dict[str, HeadRecipe] = Field(default_factory=dict)
     augmentation: Part = Part.of("light")
+    mixing: Part = Part.of("none")
+    sampling: Part = Part.of("shuffle")
     optimiser: Part = Part.of("adamw")
     schedule: Part = Part.of("cosine")
+    average: Part = Part.of("none")
     trainer: TrainerRecipe = TrainerRecipe()
     folds: Annotated[int | str, BeforeValidator(_to_folds)] = 1
     holdout: Annotated[float, Field(gt=0, le=0.5)] = 0.1
@@ -191,8 +195,11 @@ PART_KEYS = (
     "loss",
     "heads.*.loss",
     "augmentation",
+    "mixing",
+    "sampling",
     "optimiser",
     "schedule",
+    "average",
 )
 """Where parts stand in a recipe."""
 

@@ -67,7 +67,7 @@ def test_held_out_probabilities_are_what_prediction_says_of_the_files(tiny: Make
 
 
 def test_the_best_epoch_is_kept_and_its_file_says_its_score(tiny: Make) -> None:
-    folder, scores = train(tiny("trainer.epochs=4", "trainer.ema=null"))
+    folder, scores = train(tiny("trainer.epochs=4", "average=none"))
     rows = [line.split(",") for line in folder.fold(0).metrics.read_text().splitlines()]
     column = rows[0].index("valid_macro_f1")
     best = max(float(row[column]) for row in rows[1:])
@@ -268,7 +268,7 @@ def test_joint_head_answers_with_one_class_number(tiny: Make) -> None:
 
 def test_answers_that_are_no_numbers_stop_with_the_remedy(tiny: Make) -> None:
     with pytest.raises(RunError, match=r"no numbers") as raised:
-        train(tiny("optimiser.lr=1e30", "trainer.clip=null", "trainer.ema=null", "schedule=constant"))
+        train(tiny("optimiser.lr=1e30", "trainer.clip=null", "average=none", "schedule=constant"))
     assert "optimiser.lr" in str(raised.value)
 
 

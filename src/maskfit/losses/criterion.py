@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+
+
+class Pair(Protocol):
+    """What mixing says of a batch; `training.mixing.Mixed` is one.
+
+    Attributes:
+        partner: (batch,) the place in the batch of the photo that was mixed in.
+        share: (batch,) how much of each photo is its own, in 0 to 1.
+    """
+
+    @property
+    def partner(self) -> Tensor: ...
+
+    @property
+    def share(self) -> Tensor: ...
 
 
 class HeadLoss(NamedTuple):
@@ -35,12 +50,32 @@ class Criterion(nn.Module):
         self.losses = nn.ModuleList(head.loss for head in heads.values())
         self.shares = tuple(head.share / total for head in heads.values())
 
-    def forward(self, logits: Mapping[str, Tensor], allowed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Logits and allowed classes by head to the mean loss by head, and their weighted sum as "loss"."""
+    def forward(
+        self, logits: Mapping[str, Tensor], allowed: Mapping[str, Tensor], pair: Pair | None = None
+    ) -> dict[str, Tensor]:
+        """The mean loss by head, and their weighted sum as "loss".
+
+        Args:
+            logits: By head, (batch, values).
+            allowed: By head, (batch, values): the classes that each photo's label leaves possible.
+            pair: Where photos were mixed, with whom and by what share; a photo's loss is then the mean of the two
+                labels' losses by that share.
+        """
         parts: dict[str, Tensor] = {}
         for name, loss in zip(self.names, self.losses, strict=True):
-            known = ~allowed[name].all(dim=1)
-            # No photo of the batch may know this head; then its part is zero, not 0/0.
-            parts[name] = loss(logits[name], allowed[name]).sum() / known.sum().clamp(min=1)
+            parts[name] = _mean(loss, logits[name], allowed[name], pair)
         total = torch.stack([share * parts[name] for name, share in zip(self.names, self.shares, strict=True)]).sum()
         return {"loss": total, **parts}
+
+
+def _mean(loss: nn.Module, logits: Tensor, allowed: Tensor, pair: Pair | None) -> Tensor:
+    """A head's loss over the photos of which it knows anything; a mixed photo is known by the shares that are."""
+    values = loss(logits, allowed)
+    known = (~allowed.all(dim=1)).to(values.dtype)
+    if pair is not None:
+        share = pair.share.to(values.dtype)
+        values = share * values + (1 - share) * loss(logits, allowed[pair.partner])
+        known = share * known + (1 - share) * known[pair.partner]
+    # No photo of the batch may know this head; then its part is zero, not 0/0.
+    mean: Tensor = values.sum() / known.sum().clamp(min=1e-6)
+    return mean

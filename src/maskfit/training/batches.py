@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from maskfit.data.store import StoredFrames
 from maskfit.labels import Codes, Scheme
 from maskfit.training.chance import generator
+from maskfit.training.sampling import Sampling
 
 Batch = dict[str, Any]
 """`frames` (batch, height, width, 3; uint8), `allowed` by head (batch, classes; bool), `indices` (batch,)."""
@@ -51,7 +52,7 @@ def targets(scheme: Scheme, codes: Codes, heads: tuple[str, ...]) -> dict[str, N
 
 
 class TrainingBatches:
-    """Endless epochs of shuffled batches, each epoch's order a function of the seed and the epoch's number.
+    """Endless epochs of batches, each epoch's photos and order a function of the seed and the epoch's number.
 
     An epoch begins where training stands: after a resume within an epoch, with the first batch that was not yet seen.
     The last batch is filled from the front of the epoch's order where it would hold a single photo of several, since
@@ -59,25 +60,32 @@ class TrainingBatches:
 
     Args:
         samples: What to draw from.
+        sampling: Draws the photos of an epoch.
         size: Photos in a batch.
         chance: What the order depends on besides the epoch.
         batches_done: Tells how many batches of the whole training are done.
     """
 
     def __init__(
-        self, samples: Samples, size: int, chance: tuple[int | str, ...], batches_done: Callable[[], int]
+        self,
+        samples: Samples,
+        sampling: Sampling,
+        size: int,
+        chance: tuple[int | str, ...],
+        batches_done: Callable[[], int],
     ) -> None:
         self.samples = samples
+        self.sampling = sampling
         self.size = size
         self.chance = chance
         self.batches_done = batches_done
 
     def __len__(self) -> int:
-        return -(-len(self.samples) // self.size)
+        return -(-len(self.sampling) // self.size)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, done = divmod(self.batches_done(), len(self))
-        order = generator(*self.chance, "order", epoch).permutation(len(self.samples))
+        order = self.sampling.draw(generator(*self.chance, "order", epoch))
         for number in range(done, len(self)):
             places = order[number * self.size : (number + 1) * self.size]
             # With batches of one, as somebody wanted it, that photo would stand in every step.

@@ -31,12 +31,15 @@ from maskfit.parts import build
 from maskfit.recipe import HeadRecipe
 from maskfit.runfolder import FoldFolder
 from maskfit.training.augmentation import AUGMENTATIONS
+from maskfit.training.averaging import AVERAGES
 from maskfit.training.batches import Samples, TrainingBatches, ValidationBatches
 from maskfit.training.chance import set_chance
 from maskfit.training.keeper import Keeper
+from maskfit.training.mixing import MIXINGS
 from maskfit.training.optimisers import OPTIMISERS
 from maskfit.training.plan import Plan
 from maskfit.training.progress import TrainingProgress
+from maskfit.training.sampling import SAMPLINGS, Sampling
 from maskfit.training.schedules import SCHEDULES
 from maskfit.training.task import MONITOR, Task, headline
 
@@ -80,7 +83,8 @@ def train_fold(plan: Plan, fold: int, data: FoldData, folder: FoldFolder, consol
     began = time.perf_counter()
     task, trainer = _set_up(plan, fold, data, folder, console)
     batch_size = plan.recipe.trainer.batch_size
-    batches = TrainingBatches(data.train, batch_size, task.chance, lambda: task.batches_done)
+    sampling = _sampling(plan, data.train)
+    batches = TrainingBatches(data.train, sampling, batch_size, task.chance, lambda: task.batches_done)
     resume = folder.checkpoint if folder.checkpoint.is_file() else None
     with _quiet():
         trainer.fit(task, batches, ValidationBatches(data.valid, 2 * batch_size), ckpt_path=resume, weights_only=True)
@@ -99,21 +103,22 @@ def _set_up(plan: Plan, fold: int, data: FoldData, folder: FoldFolder, console: 
     chance = (recipe.trainer.seed, "fold", fold)
     # A fold's start weights are its own: no network is carried from fold to fold.
     set_chance(*chance, "start")
-    network = plan.network(recipe.model.weights)
-    steps = -(-len(data.train) // recipe.trainer.batch_size)
+    # Channels last before anything copies it: convolutions on a processor run up to five times as fast so.
+    network: Network = plan.network(recipe.model.weights).to(memory_format=torch.channels_last)
+    batches = -(-len(_sampling(plan, data.train)) // recipe.trainer.batch_size)
+    length = {"epochs": recipe.trainer.epochs, "epoch_steps": -(-batches // recipe.trainer.accumulate)}
     task = Task(
         network,
         make_criterion(plan, data.train),
         build(AUGMENTATIONS, recipe.augmentation, size=recipe.data.size),
+        build(MIXINGS, recipe.mixing),
         plan.preprocessing.normalising,
         partial(_make_optimiser, plan),
-        build(
-            SCHEDULES, recipe.schedule, epochs=recipe.trainer.epochs, epoch_steps=-(-steps // recipe.trainer.accumulate)
-        ),
+        build(SCHEDULES, recipe.schedule, **length),
         scheme=plan.trained,
         truth=plan.truth(),
         chance=chance,
-        ema=recipe.trainer.ema,
+        average=build(AVERAGES, recipe.average, network=network, **length),
     )
     facts = partial(model_facts, plan, fold)
     title = f"fold {fold + 1} of {plan.folds.count}" if plan.folds.count > 1 else "training"
@@ -127,6 +132,12 @@ def _set_up(plan: Plan, fold: int, data: FoldData, folder: FoldFolder, console: 
                                           check_on_train_epoch_end=False))  # fmt: skip
     with _quiet():
         return task, _make_trainer(plan, callbacks)
+
+
+def _sampling(plan: Plan, train: Samples) -> Sampling:
+    classes = plan.official.to_class(plan.truth()[train.indices])
+    sampling: Sampling = build(SAMPLINGS, plan.recipe.sampling, classes=classes)
+    return sampling
 
 
 def _make_optimiser(plan: Plan, network: Network) -> torch.optim.Optimizer:

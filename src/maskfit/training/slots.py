@@ -8,7 +8,10 @@ from maskfit.models.backbones import BACKBONES
 from maskfit.models.heads import HEADS
 from maskfit.parts import Slot
 from maskfit.training.augmentation import AUGMENTATIONS
+from maskfit.training.averaging import AVERAGES
+from maskfit.training.mixing import MIXINGS
 from maskfit.training.optimisers import OPTIMISERS
+from maskfit.training.sampling import SAMPLINGS
 from maskfit.training.schedules import SCHEDULES
 
 SLOTS: dict[str, Slot] = {
@@ -18,6 +21,9 @@ SLOTS: dict[str, Slot] = {
     "loss": Slot(LOSSES, given=("counts",)),
     "heads.*.loss": Slot(LOSSES, given=("counts",)),
     "augmentation": Slot(AUGMENTATIONS, given=("size",)),
+    "mixing": Slot(MIXINGS),
+    "sampling": Slot(SAMPLINGS, given=("classes",)),
     "optimiser": Slot(OPTIMISERS, given=("network",)),
     "schedule": Slot(SCHEDULES, given=("epochs", "epoch_steps")),
+    "average": Slot(AVERAGES, given=("network", "epochs", "epoch_steps")),
 }

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning import LightningModule
 from numpy.typing import NDArray
-from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -21,8 +20,10 @@ from maskfit.labels import Codes, Scheme, answer
 from maskfit.losses.criterion import Criterion
 from maskfit.models.network import Network
 from maskfit.training.augmentation import Augmentation
+from maskfit.training.averaging import Average
 from maskfit.training.batches import Batch
 from maskfit.training.chance import set_chance
+from maskfit.training.mixing import Mixing
 from maskfit.training.schedules import Schedule
 
 MONITOR = "valid_macro_f1"
@@ -44,13 +45,14 @@ class Task(LightningModule):
         network: What is trained.
         criterion: Its loss.
         augmentation: What a training batch goes through; a validation batch never does.
+        mixing: What it goes through then.
         normalising: From pixels to the network's numbers, the same as in prediction.
         optimiser: Gives the optimiser of the network.
         schedule: The learning rate's factor at each step.
         scheme: What the network tells apart.
         truth: (photos, attributes) official codes of all photos in the store, for the scores.
         chance: What all chance depends on besides the step.
-        ema: Decay of the moving average that is judged in the network's place; None for none.
+        average: The average of the weights that is judged in the network's place; None for none.
     """
 
     scale: Tensor
@@ -61,6 +63,7 @@ class Task(LightningModule):
         network: Network,
         criterion: Criterion,
         augmentation: Augmentation,
+        mixing: Mixing,
         normalising: Normalising,
         optimiser: Callable[[Network], Optimizer],
         schedule: Schedule,
@@ -68,19 +71,19 @@ class Task(LightningModule):
         scheme: Scheme,
         truth: Codes,
         chance: tuple[int | str, ...],
-        ema: float | None = None,
+        average: Average | None = None,
     ) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network
         self.criterion = criterion
         self.augmentation = augmentation
+        self.mixing = mixing
         self.make_optimiser = optimiser
         self.schedule = schedule
         self.scheme = scheme
         self.truth = truth
         self.chance = chance
-        # The average warms up: early weights are forgotten quickly, whatever the decay.
-        self.average = ModelEmaV3(network, decay=ema, use_warmup=True) if ema else None
+        self.average = average
         scale, shift = normalising.scale_and_shift()
         self.register_buffer("scale", torch.from_numpy(scale).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("shift", torch.from_numpy(shift).view(1, 3, 1, 1), persistent=False)
@@ -93,8 +96,7 @@ class Task(LightningModule):
     @property
     def best_network(self) -> Network:
         """The network that is judged and kept: the moving average where there is one."""
-        network: Network = self.network if self.average is None else self.average.module
-        return network
+        return self.network if self.average is None else cast(Network, self.average.module)
 
     def configure_optimizers(self) -> Any:
         optimiser = self.make_optimiser(self.network)
@@ -105,8 +107,10 @@ class Task(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         set_chance(*self.chance, "step", self.batches_done)
-        photos = self._normalised(self.augmentation(_planes(batch["frames"])))
-        loss: Tensor = self.criterion(self.network(photos), batch["allowed"])["loss"]
+        photos = self.augmentation(_planes(batch["frames"]))
+        mixed = self.mixing(photos, batch["allowed"])
+        logits = self.network(self._normalised(photos if mixed is None else mixed.photos))
+        loss: Tensor = self.criterion(logits, batch["allowed"], mixed)["loss"]
         # Kept on the device: asking for the number now would make the device wait.
         self.losses.append(loss.detach())
         # Counted here and averaged in the step, not in a hook after it: a callback may save a checkpoint before that.
@@ -148,7 +152,7 @@ class Task(LightningModule):
         return logits, torch.cat([item[1] for item in self.judged]).cpu().numpy()
 
     def _normalised(self, photos: Tensor) -> Tensor:
-        # Resampling leaves the channels first; convolutions on a processor run up to five times as fast with them last.
+        # Resampling leaves the channels first; the network's convolutions want them last.
         return (photos * self.scale + self.shift).contiguous(memory_format=torch.channels_last)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,0 +1,242 @@
+"""The store: every photo once, whole after any interruption, whoever writes at the same time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from maskfit.data.decoding import decode
+from maskfit.data.photo import Photo
+from maskfit.data.store import default_folder, open_store
+from maskfit.data.transforms import Framing
+from maskfit.errors import DataError
+from maskfit.parts import Part
+
+FRAMING = Framing(size=(8, 10))
+ROW = 8 * 10 * 3
+KEY = 33
+"""Bytes of a row, and of a line in keys.txt."""
+
+
+@pytest.fixture
+def photos(tmp_path, write_photo) -> list[Photo]:
+    paths = [write_photo(tmp_path / "photos" / f"{name}.png", seed=seed) for seed, name in enumerate("abcd")]
+    return [Photo(path, path.name, path.stem) for path in paths]
+
+
+def frames_of(photos: list[Photo]) -> np.ndarray:
+    return np.stack([FRAMING.frame(decode(photo.path)) for photo in photos])
+
+
+def check(stored, photos: list[Photo]) -> None:
+    assert len(stored) == len(photos)
+    np.testing.assert_array_equal(stored.take(range(len(photos))), frames_of(photos))
+
+
+def store_of(folder: Path) -> Path:
+    (store,) = folder.iterdir()
+    return store
+
+
+def test_frames_come_in_the_sets_order_and_are_decoded_once(tmp_path, photos, monkeypatch):
+    folder = tmp_path / "stores"
+    check(open_store(photos[:2], FRAMING, folder=folder), photos[:2])
+    # Other photos in another order; only the new ones are decoded.
+    decoded = []
+    monkeypatch.setattr("maskfit.data.store.decode", lambda path: decoded.append(path.name) or decode(path))
+    turned = [photos[3], photos[1], photos[2], photos[0]]
+    check(open_store(turned, FRAMING, folder=folder), turned)
+    assert sorted(decoded) == ["c.png", "d.png"]
+    decoded.clear()
+    check(open_store(photos, FRAMING, folder=folder), photos)
+    assert decoded == []
+
+
+def test_take_gives_copies_in_any_order(tmp_path, photos):
+    stored = open_store(photos, FRAMING, folder=tmp_path / "stores")
+    taken = stored.take([2, 0, 2])
+    np.testing.assert_array_equal(taken, frames_of([photos[2], photos[0], photos[2]]))
+    assert type(taken) is np.ndarray
+    torch.from_numpy(taken).zero_()
+    check(stored, photos)
+    assert stored.take([]).shape == (0, 8, 10, 3)
+
+
+def test_each_framing_has_its_own_store(tmp_path, photos):
+    folder = tmp_path / "stores"
+    framings = [
+        FRAMING, Framing(size=(10, 8)), Framing(size=(8, 10), filter="box"),
+        Framing(size=(8, 10), crop=Part.of("centre", scale=0.5)), Framing(size=(8, 10), crop=Part.of("whole")),
+    ]  # fmt: skip
+    for framing in framings:
+        stored = open_store(photos, framing, folder=folder)
+        wanted = np.stack([framing.frame(decode(photo.path)) for photo in photos])
+        np.testing.assert_array_equal(stored.take(range(4)), wanted)
+    assert len(list(folder.iterdir())) == len(framings)
+
+
+CUTS = [0, 1, KEY - 1, KEY, KEY + 1, 2 * KEY - 1, 2 * KEY, 4 * KEY - 1, 4 * KEY]
+
+
+@pytest.mark.parametrize("place", ["frames.bin", "keys.txt"])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.249, 0.25, 0.26, 0.5, 0.74, 0.999, 1.0])
+def test_a_store_that_was_cut_off_is_whole_again(tmp_path, photos, place, share):
+    """Cut at the borders of rows and lines, beside them and within them."""
+    folder = tmp_path / "stores"
+    open_store(photos, FRAMING, folder=folder)
+    path = store_of(folder) / place
+    whole = path.read_bytes()
+    os.truncate(path, round(share * len(whole)))
+    check(open_store(photos, FRAMING, folder=folder), photos)
+    check(open_store(photos[::-1], FRAMING, folder=folder), photos[::-1])
+    assert path.stat().st_size == len(whole)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_keys_cut_at_any_byte_lose_only_their_own_rows(tmp_path, photos, cut, monkeypatch):
+    folder = tmp_path / "stores"
+    open_store(photos, FRAMING, folder=folder)
+    os.truncate(store_of(folder) / "keys.txt", cut)
+    decoded = []
+    monkeypatch.setattr("maskfit.data.store.decode", lambda path: decoded.append(path.name) or decode(path))
+    check(open_store(photos, FRAMING, folder=folder), photos)
+    assert len(decoded) == 4 - cut // KEY
+
+
+@pytest.mark.parametrize("gone", ["frames.bin", "keys.txt"])
+def test_a_store_that_lost_a_file_is_filled_again(tmp_path, photos, gone):
+    folder = tmp_path / "stores"
+    open_store(photos, FRAMING, folder=folder)
+    (store_of(folder) / gone).unlink()
+    check(open_store(photos, FRAMING, folder=folder), photos)
+
+
+def test_pixels_without_a_key_are_written_over(tmp_path, photos):
+    """What a writer that was killed between pixels and keys leaves behind."""
+    folder = tmp_path / "stores"
+    open_store(photos[:1], FRAMING, folder=folder)
+    with (store_of(folder) / "frames.bin").open("ab") as stream:
+        stream.write(b"\x55" * (ROW + 7))
+    check(open_store(photos, FRAMING, folder=folder), photos)
+    assert (store_of(folder) / "frames.bin").stat().st_size == 4 * ROW
+
+
+def test_the_same_content_is_one_row_and_a_changed_photo_another(tmp_path, photos, write_photo):
+    folder = tmp_path / "stores"
+    copy = tmp_path / "photos" / "copy.png"
+    copy.write_bytes(photos[0].path.read_bytes())
+    twins = [photos[0], Photo(copy, "copy.png", "copy"), photos[1]]
+    stored = open_store(twins, FRAMING, folder=folder)
+    check(stored, twins)
+    assert stored.rows[0] == stored.rows[1] != stored.rows[2]
+    assert len(stored.pixels) == 2
+    # A photo that moved is known.
+    moved = photos[1].path.rename(tmp_path / "photos" / "moved.png")
+    stored = open_store([Photo(moved, "moved.png", "b")], FRAMING, folder=folder)
+    assert (len(stored.pixels), stored.rows.tolist()) == (2, [1])
+    # A photo with new content under its old name is decoded anew.
+    write_photo(photos[0].path, seed=99)
+    stored = open_store(photos[:1], FRAMING, folder=folder)
+    check(stored, photos[:1])
+    assert stored.rows.tolist() == [2]
+
+
+def test_unreadable_photos_are_all_named_and_the_good_ones_are_kept(tmp_path, photos, monkeypatch):
+    folder = tmp_path / "stores"
+    (tmp_path / "photos" / "empty.png").touch()
+    for name in ("cut.png", "cut-too.png"):
+        (tmp_path / "photos" / name).write_bytes(photos[0].path.read_bytes()[:60])
+    (tmp_path / "photos" / "text.jpg").write_text("no photo at all")
+    bad = ["empty.png", "cut.png", "cut-too.png", "text.jpg", "missing.png"]
+    mixed = [photos[0], *(Photo(tmp_path / "photos" / name, name, name) for name in bad), *photos[1:]]
+    for _ in range(2):
+        with pytest.raises(DataError, match="5 photos cannot be read") as caught:
+            open_store(mixed, FRAMING, folder=folder)
+        lines = caught.value.what.splitlines()[1:]
+        assert [line.split(":")[0].removeprefix("- ") for line in lines] == bad
+        assert "empty" in lines[0]
+        assert "no such photo" in lines[4]
+    monkeypatch.setattr("maskfit.data.store.decode", lambda path: pytest.fail("decoded a second time"))
+    stored = open_store(photos, FRAMING, folder=folder)
+    monkeypatch.undo()
+    check(stored, photos)
+
+
+def test_more_photos_than_one_batch_are_counted_to_the_end(tmp_path, photos, monkeypatch):
+    monkeypatch.setattr("maskfit.data.store.AT_ONCE", 3)
+    seen = []
+    stored = open_store(
+        photos, FRAMING, folder=tmp_path / "stores", progress=lambda done, total: seen.append((done, total))
+    )
+    check(stored, photos)
+    assert seen == [(3, 4), (4, 4)]
+
+
+def test_an_interruption_between_batches_keeps_the_first(tmp_path, photos, monkeypatch):
+    folder = tmp_path / "stores"
+    monkeypatch.setattr("maskfit.data.store.AT_ONCE", 2)
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_store(photos, FRAMING, folder=folder, progress=stop)
+    seen = []
+    check(open_store(photos, FRAMING, folder=folder, progress=lambda *now: seen.append(now)), photos)
+    assert seen == [(2, 2)]
+
+
+def test_no_photos_are_no_frames(tmp_path):
+    stored = open_store([], FRAMING, folder=tmp_path / "stores")
+    assert len(stored) == 0
+    assert stored.take([]).shape == (0, 8, 10, 3)
+
+
+def test_readers_keep_their_rows_while_another_appends(tmp_path, photos):
+    folder = tmp_path / "stores"
+    first = open_store(photos[:2], FRAMING, folder=folder)
+    open_store(photos, FRAMING, folder=folder)
+    check(first, photos[:2])
+
+
+def test_two_processes_at_once_make_one_store(tmp_path, photos):
+    """Each row is written once, whoever comes first."""
+    folder = tmp_path / "stores"
+    code = """
+import sys
+from pathlib import Path
+from maskfit.data.photo import Photo
+from maskfit.data.store import open_store
+from maskfit.data.transforms import Framing
+paths = [Path(path) for path in sys.argv[2:]]
+photos = [Photo(path, path.name, path.stem) for path in paths]
+stored = open_store(photos, Framing(size=(8, 10)), folder=Path(sys.argv[1]))
+sys.stdout.write(stored.take(range(len(photos))).tobytes().hex())
+"""
+    orders = [photos, photos[::-1]]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(folder), *(str(photo.path) for photo in order)], stdout=subprocess.PIPE
+        )
+        for order in orders
+    ]
+    for process, order in zip(running, orders, strict=True):
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert bytes.fromhex(out.decode()) == frames_of(order).tobytes()
+    assert (store_of(folder) / "frames.bin").stat().st_size == 4 * ROW
+    assert (store_of(folder) / "keys.txt").stat().st_size == 4 * KEY
+
+
+def test_the_default_folder_is_in_the_users_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_folder() == tmp_path / "maskfit" / "stores"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert default_folder() == tmp_path / "home" / ".cache" / "maskfit" / "stores"

@@ -1,0 +1,171 @@
+"""The evaluation transform: exact numbers, upright sides, and the same for training, validation and prediction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pydantic import ValidationError
+
+from maskfit.data.crops import CROPS, Centre, Whole
+from maskfit.data.decoding import decode
+from maskfit.data.photo import Photo
+from maskfit.data.store import open_store
+from maskfit.data.transforms import Framing, Normalising, Preprocessing
+from maskfit.errors import RecipeError
+from maskfit.parts import Part
+from maskfit.training.task import Task, _planes
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+# Normalising
+
+
+def test_normalising_is_pixel_over_255_minus_mean_over_std():
+    normalising = Normalising(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    frames = noise(2, 5, 7, 3)
+    planes = normalising.normalise(frames)
+    assert planes.shape == (2, 3, 5, 7)
+    assert planes.dtype == np.float32
+    assert planes.flags.c_contiguous
+    for (photo, row, column, channel), pixel in np.ndenumerate(frames):
+        wanted = (pixel / 255 - normalising.mean[channel]) / normalising.std[channel]
+        assert planes[photo, channel, row, column] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_training_normalises_to_the_same_floats():
+    """What the training task does on the device is bit for bit what prediction does in numpy."""
+    normalising = Normalising(mean=(0.5, 0.4, 0.3), std=(0.25, 0.2, 0.3))
+    frames = noise(3, 6, 4, 3)
+    task = Task.__new__(Task)
+    torch.nn.Module.__init__(task)
+    scale, shift = normalising.scale_and_shift()
+    task.scale = torch.from_numpy(scale).view(1, 3, 1, 1)
+    task.shift = torch.from_numpy(shift).view(1, 3, 1, 1)
+    trained = task._normalised(_planes(torch.from_numpy(frames)))
+    np.testing.assert_array_equal(trained.numpy(), normalising.normalise(frames))
+
+
+def test_no_frames_are_no_planes():
+    assert Normalising().normalise(np.empty((0, 8, 9, 3), np.uint8)).shape == (0, 3, 8, 9)
+
+
+@pytest.mark.parametrize("std", [(0.2, 0.2, 0.0), (0.2, 0.2, -1.0), (0.2, 0.2, float("nan")), (0.2, 0.2)])
+def test_a_std_that_is_not_above_zero_is_refused(std):
+    with pytest.raises(ValidationError):
+        Normalising(std=std)
+
+
+# Framing
+
+
+def test_height_and_width_are_never_exchanged():
+    """A photo with a bright left half and a dark right half stays so at a size that is not square."""
+    photo = np.zeros((512, 384, 3), np.uint8)
+    photo[:, :192] = 255
+    photo[:100, :, 2] = 77
+    frame = Framing(crop=Part.of("whole"), size=(96, 64)).frame(photo)
+    assert frame.shape == (96, 64, 3)
+    assert (frame[40:, :31] == 255).all()
+    assert (frame[40:, 33:] == 0).all()
+    assert (frame[:17, :, 2] == 77).all()
+    assert Preprocessing(framing=Framing(size=(96, 64)))(photo).shape == (1, 3, 96, 64)
+
+
+def test_framing_resamples_the_crop_and_nothing_else():
+    """The square in the middle of 384 x 512: the seeds' CenterCrop(384), then Pillow's own resize."""
+    photo = noise(512, 384, 3)
+    wanted = Image.fromarray(photo).crop((0, 64, 384, 448)).resize((96, 96), Image.Resampling.BILINEAR)
+    # At the upper and lower edge the filter sees the photo's own pixels beyond the crop.
+    np.testing.assert_array_equal(Framing(size=(96, 96)).frame(photo)[1:-1], np.asarray(wanted)[1:-1])
+    same = noise(20, 30, 3)
+    np.testing.assert_array_equal(Framing(crop=Part.of("whole"), size=(20, 30)).frame(same), same)
+
+
+def test_filters_differ_and_shrinking_does_not_alias():
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::2] = 255
+    frames = {name: Framing(size=(32, 32), filter=name).frame(stripes) for name in ("bilinear", "bicubic", "box")}
+    for frame in frames.values():
+        assert abs(int(frame.min()) - 127) < 12
+        assert abs(int(frame.max()) - 127) < 12
+    photo = noise(100, 100, 3)
+    shrunk = [Framing(size=(32, 32), filter=name).frame(photo) for name in frames]
+    assert not any(np.array_equal(one, other) for one, other in zip(shrunk, shrunk[1:], strict=False))
+
+
+def test_scaling_keeps_the_framing_but_for_its_size():
+    framing = Framing(crop=Part.of("centre", scale=0.5), size=(100, 60), filter="bicubic")
+    assert framing.scaled(1.25) == framing.model_copy(update={"size": (125, 75)})
+    assert framing.scaled(1) == framing
+
+
+def test_what_is_written_reads_back_and_unknown_crops_are_refused():
+    whole = Preprocessing(framing=Framing(crop=Part.of("centre", shift=0.1), size=(96, 64)))
+    assert Preprocessing.model_validate_json(whole.model_dump_json()) == whole
+    with pytest.raises(RecipeError, match="did you mean 'centre'"):
+        Framing(crop=Part.of("center")).frame(noise(9, 9, 3))
+    with pytest.raises(ValidationError):
+        Framing(size=(4, 4))
+
+
+# Crops
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    height=st.integers(1, 3000), width=st.integers(1, 3000), high=st.integers(8, 600), wide=st.integers(8, 600),
+    scale=st.floats(0.1, 1), shift=st.floats(-0.5, 0.5),
+)  # fmt: skip
+def test_the_centre_crop_lies_inside_has_its_aspect_and_is_as_large_as_can_be(height, width, high, wide, scale, shift):
+    photo = np.broadcast_to(np.zeros((), np.uint8), (height, width, 3))
+    left, upper, right, lower = Centre(scale=scale, shift=shift).box(photo, wide / high)
+    # Exactly inside: Pillow refuses a box that is outside by the last bit.
+    assert 0 <= left < right <= width
+    assert 0 <= upper < lower <= height
+    assert (right - left) / (lower - upper) == pytest.approx(wide / high, rel=1e-6)
+    assert max((right - left) / width, (lower - upper) / height) == pytest.approx(scale, rel=1e-6)
+    assert left + right == pytest.approx(width)
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(505, 527, (96, 100)), (512, 384, (224, 224)), (1, 1, (8, 9))])
+def test_pillow_takes_every_centre_crop(height, width, size):
+    assert Framing(size=size).frame(noise(height, width, 3)).shape == (*size, 3)
+
+
+def test_the_shift_moves_down_by_a_share_of_the_height_and_stops_at_the_edge():
+    photo = np.zeros((400, 200, 3), np.uint8)
+    assert Centre(shift=0.1).box(photo, 1) == (0, 140, 200, 340)
+    assert Centre(shift=-0.1).box(photo, 1) == (0, 60, 200, 260)
+    assert Centre(shift=0.5).box(photo, 1) == (0, 200, 200, 400)
+    assert Centre(scale=0.5).box(photo, 1) == (50, 150, 150, 250)
+    assert Whole().box(photo, 3.0) == (0, 0, 200, 400)
+
+
+@pytest.mark.parametrize("options", [{"scale": 0}, {"scale": 1.1}, {"scale": float("nan")}, {"shift": 0.6}])
+def test_crops_out_of_range_are_refused(options):
+    with pytest.raises(ValueError, match="must lie in"):
+        Centre(**options)
+
+
+# One transform for all
+
+
+@pytest.mark.parametrize("crop", list(CROPS))
+def test_validation_training_and_prediction_see_the_same_pixels(tmp_path, write_photo, crop):
+    framing = Framing(crop=Part.of(crop), size=(24, 16))
+    paths = [write_photo(tmp_path / name, seed=seed) for seed, name in enumerate(["a.png", "b.jpg"])]
+    photos = [Photo(path, path.name, path.name) for path in paths]
+    stored = open_store(photos, framing, folder=tmp_path / "stores")
+    preprocessing = Preprocessing(framing=framing)
+    for place, path in enumerate(paths):
+        frame = framing.frame(decode(path))
+        np.testing.assert_array_equal(stored.take([place])[0], frame)
+        predicted = preprocessing(decode(path))
+        np.testing.assert_array_equal(preprocessing.normalising.normalise(stored.take([place])), predicted)

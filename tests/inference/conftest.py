@@ -1,0 +1,127 @@
+"""Tiny networks with random weights, written as model files; photos drawn from noise; two exports, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from maskfit.ages import AgeRule
+from maskfit.data.transforms import Framing, Normalising, Preprocessing
+from maskfit.labels import JOINT, SCHEMES
+from maskfit.modelfile import ModelFacts, write_model
+from maskfit.models.network import build_network
+from maskfit.parts import Part
+
+FULL = SCHEMES["mask-gender-age"]
+DECADES = AgeRule(decades=True).scheme(FULL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small spend more time waiting for a second thread than on their work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def make_model(path: Path, *, head: str = "attributes", seed: int = 0, size: tuple[int, int] = (32, 24),
+               **changes: Any) -> Path:  # fmt: skip
+    """Writes a network of random weights that says different things of different photos."""
+    scheme = changes.pop("scheme", FULL)
+    facts = ModelFacts(
+        scheme=scheme,
+        preprocessing=Preprocessing(
+            framing=Framing(size=size, crop=changes.pop("crop", Part.of("centre"))),
+            normalising=changes.pop("normalising", Normalising(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))),
+        ),
+        backbone=Part.of("small", width=4),
+        head=Part.of(head),
+        heads=(JOINT,) if head == "joint" else scheme.names,
+        **changes,
+    )
+    torch.manual_seed(seed)
+    network = build_network(facts.backbone, facts.head, scheme.sizes)
+    weights = network.state_dict()
+    for name, tensor in weights.items():
+        if name.endswith("running_mean"):
+            tensor.normal_(0, 0.3)
+        elif name.startswith("head.") and name.endswith("weight"):
+            # Weights of a fresh head give every photo nearly the same answer, which would hide mistakes.
+            tensor.mul_(4)
+    return write_model(path, weights, facts)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Models that answer one question in several ways, and `mask`, which answers another."""
+    folder = tmp_path_factory.mktemp("models")
+    kinds: dict[str, dict[str, Any]] = {
+        "attributes": {},
+        "sibling": {"seed": 1},
+        "joint": {"head": "joint", "seed": 2, "size": (40, 40)},
+        "decades": {"scheme": DECADES, "seed": 3, "size": (24, 40)},
+        "joint-decades": {"scheme": DECADES, "head": "joint", "seed": 4, "normalising": Normalising()},
+        "cropped": {"seed": 5, "crop": Part.of("centre", scale=0.7, shift=0.1)},
+        "mask": {"scheme": SCHEMES["mask"], "seed": 6},
+    }
+    return {name: make_model(folder / f"{name}.safetensors", **changes) for name, changes in kinds.items()}
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory, models: dict[str, Path]) -> dict[str, Path]:
+    """ONNX twins of two models; torch's exporter takes seconds for each."""
+    from maskfit.inference.export import export_onnx
+
+    folder = tmp_path_factory.mktemp("exported")
+    return {name: export_onnx(models[name], folder / f"{name}.onnx").path for name in ("attributes", "joint-decades")}
+
+
+def draw(seed: int, width: int, height: int) -> Image.Image:
+    """Blotches of colour, no two seeds alike."""
+    chance = np.random.default_rng(seed)
+    pixels = chance.integers(0, 256, (7, 5, 3)) * chance.uniform(0.2, 1)
+    return Image.fromarray(pixels.astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
+
+
+SIZES = [(96, 128), (128, 96), (60, 60), (384, 512), (33, 90), (200, 50), (48, 64)]
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Eleven photos of several formats and sizes, one lying on its side."""
+    folder = tmp_path_factory.mktemp("photos")
+    paths = []
+    for number in range(11):
+        image = draw(number, *SIZES[number % len(SIZES)])
+        path = folder / f"{'bca'[number % 3]}{number}.{('png', 'jpg', 'webp')[number % 3]}"
+        exif = Image.Exif()
+        if number == 4:
+            exif[0x0112] = 6
+        image.save(path, **({"lossless": True} if path.suffix == ".webp" else {}), exif=exif)
+        paths.append(path)
+    return paths
+
+
+@pytest.fixture
+def write_run(models: dict[str, Path]) -> Callable[..., Path]:
+    """Makes a run folder of copies: `write_run(path, done=["attributes"], begun=["sibling"])`."""
+
+    def write(path: Path, done: list[str], begun: list[str] | None = None) -> Path:
+        path.mkdir(parents=True)
+        (path / "recipe.yaml").write_text("name: made\n")
+        for number, name in enumerate([*done, *(begun or [])]):
+            fold = path / f"fold{number}"
+            fold.mkdir()
+            (fold / "best.safetensors").write_bytes(models[name].read_bytes())
+            if number < len(done):
+                (fold / "scores.json").write_text("{}")
+        return path
+
+    return write

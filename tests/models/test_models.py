@@ -1,0 +1,243 @@
+"""One contract for every head on several trunks, and weights that fit or are refused."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from maskfit.errors import ModelFileError, RecipeError
+from maskfit.labels import JOINT, SCHEMES
+from maskfit.models.backbones import BACKBONES, OWN, REFUSED, build_trunk
+from maskfit.models.heads import HEADS
+from maskfit.models.network import build_network
+from maskfit.models.small import SmallTrunk
+from maskfit.parts import Part
+
+SCHEME = SCHEMES["mask-gender-age"]
+SMALL = Part.of("small", width=4)
+# A residual net, a transformer, and one whose last layer is wider than timm's `num_features`.
+TRUNKS = [SMALL, Part.of("test_resnet"), Part.of("test_vit"), Part.of("mobilenetv3_small_050")]
+INPUTS = {"test_vit": (160, 160)}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def photos_for(backbone: Part, count: int = 2) -> torch.Tensor:
+    return torch.randn(count, 3, *INPUTS.get(backbone.name, (64, 48)), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("head", list(HEADS))
+@pytest.mark.parametrize("backbone", TRUNKS, ids=lambda part: part.name)
+def test_a_network_gives_logits_by_head(backbone, head):
+    torch.manual_seed(0)
+    network = build_network(backbone, Part.of(head), SCHEME.sizes)
+    photos = photos_for(backbone)
+    logits = network(photos)
+    # Heads are joined by their names in the scheme's order, or there is one for all classes.
+    assert tuple(logits) == network.heads
+    assert network.heads in (SCHEME.names, (JOINT,))
+    widths = {JOINT: SCHEME.classes} | SCHEME.sizes
+    assert {name: tuple(values.shape) for name, values in logits.items()} == {
+        name: (2, widths[name]) for name in network.heads
+    }
+    sum(values.square().sum() for values in logits.values()).backward()
+    lost = [name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]
+    # A key's bias moves no attention: softmax does not see what is added to all.
+    assert [name for name in lost if not name.endswith("qkv.bias")] == []
+    # The same weights answer the same, photo by photo.
+    other = build_network(backbone, Part.of(head), SCHEME.sizes)
+    other.load_state_dict(network.state_dict())
+    network.eval(), other.eval()
+    with torch.no_grad():
+        answers = network(photos)
+        for name, values in other(photos[1:]).items():
+            torch.testing.assert_close(values, answers[name][1:], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", TRUNKS, ids=lambda part: part.name)
+def test_a_trunk_says_what_its_photos_need(backbone):
+    trunk = build_trunk(backbone)
+    assert trunk(photos_for(backbone)).shape == (2, trunk.features)
+    assert len(trunk.mean) == len(trunk.std) == 3
+    assert all(0 <= mean <= 1 for mean in trunk.mean)
+    assert all(0 < std <= 1 for std in trunk.std)
+    assert trunk.filter in ("bilinear", "bicubic")
+    if backbone.name not in OWN:
+        config = timm.create_model(backbone.name).default_cfg
+        assert (trunk.mean, trunk.std) == (tuple(config["mean"]), tuple(config["std"]))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vgg11", "ghostnet_050", "hgnet_tiny", "mobilenetv3_large_100", "efficientvit_b0", "inception_next_atto",
+     "mobilenetv4_conv_small", "efficientnet_b0", "resnet34", "vit_base_patch16_224", "convnext_atto", "swin_tiny_patch4_window7_224",
+     "eca_nfnet_l0", "seresnext26d_32x4d", "efficientnetv2_rw_s", "vit_base_patch16_clip_224"],
+)  # fmt: skip
+def test_features_are_as_wide_as_the_trunk_says(name):
+    """On the meta device, where a network has shapes and no weights. timm's `num_features` is not always the width."""
+    with torch.device("meta"):
+        trunk = build_trunk(Part.of(name)).eval()
+        assert trunk(torch.empty(1, 3, 224, 224)).shape == (1, trunk.features)
+
+
+def test_the_backbones_of_the_seeds_are_there():
+    named = {
+        "resnet34", "resnet50", "resnet152", "vit_base_patch16_224", "vit_large_patch16_224", "efficientnet_b0",
+        "efficientnet_b5", "efficientnet_b2_pruned", "efficientnetv2_rw_s", "seresnext26d_32x4d", "eca_nfnet_l0",
+        "small",
+    }  # fmt: skip
+    assert named <= set(BACKBONES)
+
+
+# Heads
+
+
+@pytest.mark.parametrize("head", list(HEADS))
+def test_dropout_is_for_training_only(head):
+    layer = HEADS[head](features=200, sizes={"a": 2, "b": 3}, dropout=0.5)
+    features = torch.ones(1, 200)
+    trained = [torch.cat(list(layer(features).values()), dim=1) for _ in range(2)]
+    assert not torch.equal(*trained)
+    layer.eval()
+    judged = [torch.cat(list(layer(features).values()), dim=1) for _ in range(2)]
+    assert torch.equal(*judged)
+
+
+def test_a_head_may_answer_for_any_name():
+    sizes = {"keys": 2, "a.b": 3, "training": 2}
+    assert {name: values.shape[1] for name, values in HEADS["attributes"](4, sizes)(torch.ones(1, 4)).items()} == sizes
+    assert HEADS["joint"](4, sizes)(torch.ones(1, 4))[JOINT].shape == (1, math.prod(sizes.values()))
+
+
+# The small net
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 8), (17, 33), (96, 64)])
+def test_the_small_net_takes_any_size(size):
+    trunk = SmallTrunk(width=4, blocks=2)
+    assert trunk(torch.randn(2, 3, *size)).shape == (2, trunk.num_features)
+
+
+def test_the_small_net_is_small():
+    weights = sum(weight.numel() for weight in SmallTrunk().parameters())
+    assert 0.6e6 < weights < 0.8e6
+    for wrong in ({"width": 0}, {"blocks": 0}):
+        with pytest.raises(RecipeError, match="1 or more"):
+            build_trunk(Part.of("small", **wrong))
+    with pytest.raises(ModelFileError, match="no published weights") as caught:
+        build_trunk(SMALL, "hub")
+    assert "model.weights=none" in str(caught.value)
+
+
+# Names, options and weights
+
+
+def test_an_unknown_name_says_the_nearest():
+    with pytest.raises(RecipeError, match="did you mean.*'resnet34'"):
+        build_trunk(Part.of("resnet43"))
+    with pytest.raises(RecipeError, match="did you mean 'attributes'"):
+        build_network(SMALL, Part.of("attribute"), SCHEME.sizes)
+
+
+@pytest.mark.parametrize("option", sorted(REFUSED))
+def test_options_by_which_a_file_could_reach_disk_or_network_are_refused(option, monkeypatch):
+    monkeypatch.setattr(timm, "create_model", lambda *args, **options: pytest.fail("timm was asked"))
+    with pytest.raises(RecipeError, match=option):
+        build_trunk(Part.of("test_resnet", **{option: True}))
+
+
+def test_options_reach_timm_and_unknown_ones_are_named():
+    assert build_trunk(Part.of("test_resnet", drop_path_rate=0.1)).features
+    with pytest.raises(RecipeError, match="colour"):
+        build_trunk(Part.of("test_resnet", colour=1))
+
+
+def test_weights_that_the_hub_does_not_give_name_the_ways_out(monkeypatch):
+    def unreachable(*args: object, pretrained: bool, **options: object) -> None:
+        assert pretrained
+        raise OSError("the hub cannot be reached\nand more")
+
+    monkeypatch.setattr(timm, "create_model", unreachable)
+    with pytest.raises(ModelFileError, match="resnet34 cannot be had: the hub cannot be reached$") as caught:
+        build_trunk(Part.of("resnet34"), "hub")
+    assert "model.weights=PATH" in str(caught.value)
+    assert "model.weights=none" in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def weight_files(tmp_path_factory):
+    """State dicts of whole timm models, with their classifiers, by name."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(5)
+    for name in ("test_resnet", "test_vit", "resnet18", "resnet34"):
+        with torch.device("cpu"):
+            save_file(timm.create_model(name).state_dict(), folder / f"{name}.safetensors")
+    torch.save(timm.create_model("test_resnet").state_dict(), folder / "test_resnet.pth")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_local_weights_are_loaded_whole(weight_files, name):
+    from safetensors.torch import load_file
+
+    path = weight_files / f"{name}.safetensors"
+    state = build_trunk(Part.of(name), str(path)).body.state_dict()
+    found = load_file(path)
+    assert state
+    assert all(torch.equal(values, found[key]) for key, values in state.items())
+    # Without weights a trunk is another one.
+    assert any(not torch.equal(values, found[key]) for key, values in build_trunk(Part.of(name)).body.state_dict().items())
+
+
+def test_a_state_dict_of_torch_is_read_and_code_in_it_is_not_run(weight_files, tmp_path):
+    assert build_trunk(Part.of("test_resnet"), str(weight_files / "test_resnet.pth")).features
+
+    class Hostile:
+        def __reduce__(self):
+            return (tmp_path.joinpath("ran").touch, ())
+
+    torch.save({"state_dict": Hostile()}, tmp_path / "hostile.pth")
+    with pytest.raises(ModelFileError, match="do not fit"):
+        build_trunk(Part.of("test_resnet"), str(tmp_path / "hostile.pth"))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "said"),
+    [
+        # Not one name in common: timm's own loading passes over that without a word.
+        ("test_vit", "resnet18", "is not in the file, and"),
+        # Every name and shape of the smaller net is in the larger one's file.
+        ("resnet18", "resnet34", "the file also holds layer1.2"),
+        ("resnet34", "resnet18", "layer1.2.*is not in the file"),
+    ],
+)
+def test_weights_of_another_model_are_refused(weight_files, name, file, said):
+    path = weight_files / f"{file}.safetensors"
+    with pytest.raises(ModelFileError, match=said) as caught:
+        build_trunk(Part.of(name), str(path))
+    assert caught.value.where == str(path)
+    assert "model.backbone" in str(caught.value)
+
+
+def test_weights_of_another_shape_a_damaged_and_a_missing_file_are_refused(weight_files, tmp_path):
+    state = {key: values[:1] for key, values in timm.create_model("test_resnet").state_dict().items() if values.ndim}
+    save_file({key: values.contiguous().clone() for key, values in state.items()}, tmp_path / "thin.safetensors")
+    with pytest.raises(ModelFileError, match="size mismatch"):
+        build_trunk(Part.of("test_resnet"), str(tmp_path / "thin.safetensors"))
+    (tmp_path / "junk.safetensors").write_bytes(b"junk")
+    with pytest.raises(ModelFileError, match="do not fit"):
+        build_trunk(Part.of("test_resnet"), str(tmp_path / "junk.safetensors"))
+    for missing in (tmp_path / "missing.safetensors", tmp_path):
+        with pytest.raises(ModelFileError, match="no such weight file"):
+            build_trunk(Part.of("test_resnet"), str(missing))

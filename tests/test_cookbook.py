@@ -1,0 +1,397 @@
+"""Recipes: what overrides mean, every mistake at once, nothing lost on the way to a file and back."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+import maskfit
+from maskfit.cookbook import dump_recipe, parse_value, read_recipe, recipe_names, recipe_text
+from maskfit.errors import RecipeError
+from maskfit.labels import SCHEMES
+from maskfit.parts import Part
+from maskfit.recipe import PART_KEYS, SECTIONS, Recipe, pattern_of
+from maskfit.training.slots import SLOTS
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return to
+
+
+def problems_of(*words: str, source: str | Path = "fast") -> list[str]:
+    """The lines of what is wrong, in order."""
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(source, words, slots=SLOTS)
+    return [line.removeprefix("- ") for line in caught.value.what.splitlines()]
+
+
+# What ships
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_that_ships_is_right_and_survives_a_file(name, write):
+    recipe = read_recipe(name, slots=SLOTS)
+    assert recipe.name == name
+    assert recipe.about
+    assert recipe_text(name).startswith(f"# {name}")
+    again = read_recipe(write("again.yaml", dump_recipe(recipe)), slots=SLOTS)
+    assert again == recipe
+    # As JSON too.
+    assert read_recipe(write("again.json", json.dumps(recipe.model_dump(mode="json"))), slots=SLOTS) == recipe
+
+
+def test_recipes_are_found_by_name_not_by_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert {"baseline", "fast"} <= set(recipe_names())
+    for wrong in ("baselin", "my/baseline", "missing.yaml", "../fast"):
+        with pytest.raises(RecipeError, match="there is no recipe"):
+            read_recipe(wrong)
+    with pytest.raises(RecipeError, match="did you mean 'baseline'"):
+        read_recipe("baselin")
+    Path("folder.yaml").mkdir()
+    with pytest.raises(RecipeError, match="cannot be read"):
+        read_recipe("folder.yaml")
+
+
+def test_parts_have_a_table_each():
+    assert set(SLOTS) == set(PART_KEYS)
+
+
+def test_every_part_of_a_recipe_stands_in_part_keys():
+    """A new field of type Part that nobody adds to PART_KEYS would lose its overrides and its check."""
+    found = set()
+    for section, model in SECTIONS.items():
+        for name, field in model.model_fields.items():
+            if field.annotation in (Part, Part | None):
+                found.add(f"{section}.{name}" if section else name)
+    assert found == set(PART_KEYS)
+
+
+def test_every_default_part_exists():
+    assert read_recipe_of({}) == Recipe()
+
+
+def read_recipe_of(values: dict[str, Any]) -> Recipe:
+    from maskfit.cookbook import _validated
+
+    return _validated(Recipe.model_validate(values).model_dump(mode="json"), SLOTS, where="test")
+
+
+# Every key is read
+
+
+OWNERS = {"": ("recipe", "resolved"), "trainer": ("trainer", "settings"), "heads.*": ("own",)}
+"""What a section's value is called where its keys are read, besides the section's own name."""
+
+
+def read_attributes() -> set[tuple[str, str]]:
+    """(owner, attribute) of every `owner.attribute` in the source, outside of the recipe's own definition."""
+    root = Path(maskfit.__file__).parent
+    found = set()
+    for path in root.rglob("*.py"):
+        if path.name in ("recipe.py", "cookbook.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                owner = node.value
+                name = owner.attr if isinstance(owner, ast.Attribute) else owner.id if isinstance(owner, ast.Name) else ""
+                found.add((name, node.attr))
+                if path.name == "ages.py" and name == "self":
+                    found.add(("age", node.attr))
+    return found
+
+
+@pytest.mark.parametrize("section", [key for key in SECTIONS if not key.startswith("data.scheme")])
+def test_every_key_is_read_somewhere(section):
+    """A documented option that nothing reads was one of the seeds' mistakes."""
+    reads = read_attributes()
+    owners = OWNERS.get(section, ()) or (section.split(".")[-1],)
+    unread = [
+        field for field in SECTIONS[section].model_fields if not any((owner, field) in reads for owner in owners)
+    ]
+    assert not unread
+
+
+def test_every_key_is_documented():
+    for model in SECTIONS.values():
+        assert model.__doc__
+        for field in model.model_fields:
+            assert field in model.__doc__, (model.__name__, field)
+
+
+# Overrides
+
+
+def test_words_lie_over_the_file():
+    recipe = read_recipe("fast", ["trainer.epochs=3", "trainer.clip=", "data.size=[96, 64]", "name=mine"])
+    assert (recipe.trainer.epochs, recipe.trainer.clip, recipe.data.size, recipe.name) == (3, None, (96, 64), "mine")
+    assert recipe.trainer.batch_size == 32
+    # The later word wins.
+    assert read_recipe("fast", ["fold=1", "fold=[0, 2]"]).fold == (0, 2)
+
+
+def test_a_name_replaces_a_part_and_an_option_is_laid_over_it():
+    fast = read_recipe("fast")
+    assert fast.optimiser.options["weight_decay"] == 0.02
+    assert read_recipe("fast", ["optimiser.lr=0.5"]).optimiser == Part.of("adamw", lr=0.5, weight_decay=0.02)
+    # A name, in whatever form, is another part with none of the old options.
+    for word in ("optimiser=sgd", "optimiser.name=sgd", "optimiser={name: sgd}"):
+        assert read_recipe("fast", [word]).optimiser == Part.of("sgd")
+    # A default that no file mentions is a part to lay options over too.
+    assert read_recipe("fast", ["loss.smoothing=0.1"]).loss == Part.of("cross_entropy", smoothing=0.1)
+    assert read_recipe("fast", ["loss=focal", "loss.gamma=3"]).loss == Part.of("focal", gamma=3)
+    assert read_recipe("fast", ["heads.mask.loss={name: focal, gamma: 2}", "heads.mask.loss.alpha=1"]).heads[
+        "mask"
+    ].loss == Part.of("focal", gamma=2, alpha=1)
+
+
+def test_an_option_without_a_part_to_lie_over_says_so():
+    assert problems_of("heads.mask.loss.smoothing=0.1") == [
+        "heads.mask.loss: 'smoothing' needs the name of a part beside it, as in {name: ..., smoothing: ...}"
+    ]
+
+
+def test_lists_of_one_and_numbers_that_are_names():
+    recipe = read_recipe("fast", ["fold=0", "data.corrections=mine.csv", "trainer.precision=16", "folds=5"])
+    assert recipe.fold == (0,)
+    assert recipe.data.corrections == ("mine.csv",)
+    assert recipe.trainer.precision == "16"
+    assert recipe.folds == 5
+    assert read_recipe("fast", ["folds=folds.csv", "data.size=64"]).data.size == (64, 64)
+    assert read_recipe("fast", ["folds=folds.csv"]).folds == "folds.csv"
+
+
+@pytest.mark.parametrize("word", ["trainer.epochs", "=3", ".epochs=3", "trainer..epochs=3", ""])
+def test_a_word_that_is_no_key_and_value_is_named(word):
+    with pytest.raises(RecipeError, match="no key=value") as caught:
+        read_recipe("fast", [word])
+    assert f"'{word}'" in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["name=[1", "name=2020-13-45", "data={a: 1, a: 2}"])
+def test_a_value_that_is_no_yaml_is_named(word):
+    with pytest.raises(RecipeError, match="the value of"):
+        read_recipe("fast", [word])
+
+
+# Mistakes
+
+
+def test_every_mistake_at_once_with_the_nearest_names(write):
+    path = write(
+        "wrong.yaml",
+        "trainer: {epocs: 3, batch_size: 0, precision: 8}\n"
+        "data: {size: 4, scheme: mask-gender-aeg, known_errors: sure}\n"
+        "model: {backbone: resnet43, head: {name: attributes, dropot: 0.1}}\n"
+        "heads: {maks: {share: -1}}\n"
+        "loss: cross_entropi\naugmentaton: light\n",
+    )
+    lines = problems_of("optimiser.lrr=1", source=path)
+    for wanted in [
+        "trainer.epocs: there is no such key; did you mean 'epochs'",
+        "trainer.batch_size: should be 1 or more, not 0",
+        "trainer.precision: should be 'auto', '32', 'bf16' or '16', not 8",
+        "data.size: should be 8 or more, not 4",
+        "data.scheme: 'mask-gender-aeg' is no scheme; did you mean 'mask-gender-age'",
+        "data.known_errors: should be 'none', 'certain' or 'likely', not 'sure'",
+        "model.backbone: 'resnet43' is unknown; did you mean",
+        "model.head: 'attributes' has no option 'dropot'; did you mean 'dropout'",
+        "heads.maks.share: should be 0 or more, not -1",
+        "loss: 'cross_entropi' is unknown; did you mean 'cross_entropy'",
+        "augmentaton: there is no such key; did you mean 'augmentation'",
+        "optimiser: 'adamw' has no option 'lrr'; did you mean 'lr'",
+    ]:
+        assert sum(line.startswith(wanted) for line in lines) == 1, wanted
+    assert len(lines) == 12
+
+
+@pytest.mark.parametrize(
+    ("word", "line"),
+    [
+        ("folds=0", "folds: should be 1 or more folds, or the path of a split file, not 0"),
+        ("folds=[1]", "folds: should be 1 or more folds, or the path of a split file, not [1]"),
+        ("folds=true", "folds: should be 1 or more folds, or the path of a split file, not True"),
+        ("folds=2.5", "folds: should be 1 or more folds, or the path of a split file, not 2.5"),
+        ("folds=''", "folds: should be 1 or more folds, or the path of a split file, not ''"),
+        ("fold=[0, 0]", "fold: a fold stands twice"),
+        ("fold=-1", "fold: should be 0 or more, not -1"),
+        ("data.size=[4, 4]", "data.size: should be 8 or more, not 4"),
+        ("data.size=[224]", "data.size: should be one number, or two for height and width, not [224]"),
+        ("data.size=[1, 2, 3]", "data.size: should be one number, or two for height and width, not [1, 2, 3]"),
+        ("trainer=", "trainer: should be a mapping of keys to values, not nothing"),
+        ("trainer.epochs=1.5", "trainer.epochs: should be a whole number, not 1.5"),
+        ("trainer.epochs=many", "trainer.epochs: should be a whole number, not 'many'"),
+        ("trainer.clip=.inf", "trainer.clip: should be a finite number, not inf"),
+        ("trainer.ema=1", "trainer.ema: should be below 1, not 1"),
+        ("data.age.old_from=0", "data.age.old_from: should be above 0, not 0"),
+        ("data.age.old_from=130", "data.age.old_from: should be 120 or less, not 130"),
+        ("data.age.drop=[[29, 27]]", "data.age.drop: a range goes from the younger to the older year, not from 29 to 27"),
+        ("data.age.decades=maybe", "data.age.decades: should be true or false, not 'maybe'"),
+        ("data.scheme={attributes: []}", "data.scheme.attributes: should have 1 or more in it, not []"),
+        ("name=a/b", "name: should be 1 to 64 letters, digits, dots, dashes or underscores, no dot or dash first, not 'a/b'"),
+        ("about=5", "about: should be text, not 5"),
+        ("loss=3", "loss: should be a mapping of keys to values, not 3"),
+        ("loss={name: cross_entropy, 1: 2}", "loss.options: should be text, not 1"),
+        ("heads.maks.share=1", "heads.maks: there is no such head; did you mean 'mask'?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_plain_line(word, line):
+    assert problems_of(word) == [line]
+
+
+def test_a_mistake_in_a_scheme_written_out_names_its_keys():
+    word = "data.scheme={attributes: [{name: a, value: [x, y]}, {name: loss, values: [x, y]}]}"
+    assert problems_of(word) == [
+        "data.scheme.attributes.0.values: this key is missing",
+        "data.scheme.attributes.0.value: there is no such key; did you mean 'values' or 'aliases'?",
+        "data.scheme.attributes: an attribute cannot be called 'loss': that is the sum of the heads' losses",
+    ]
+
+
+def test_a_joint_head_may_have_its_own_loss():
+    word = "heads.joint={share: 1, loss: {name: cross_entropy, smoothing: 0.1}}"
+    assert read_recipe("fast", [word], slots=SLOTS).heads["joint"].loss == Part.of("cross_entropy", smoothing=0.1)
+
+
+def test_keys_become_patterns():
+    assert pattern_of("heads.mask.loss") == "heads.*.loss"
+    assert pattern_of("data.scheme.attributes.3") == "data.scheme.attributes.*"
+    assert pattern_of("heads") == "heads"
+
+
+# Files
+
+
+def test_a_recipe_inherits_from_its_base_and_that_from_its_own(write, tmp_path, monkeypatch):
+    write("a/one.yaml", "base: fast\ntrainer: {epochs: 2}\noptimiser: {lr: 0.5}\nabout: one\n")
+    two = write("a/b/two.yaml", "base: ../one.yaml\ntrainer: {batch_size: 4}\nname: two\n")
+    # A file of the same name where the command runs is not what the recipe means.
+    write("one.yaml", "trainer: {epochs: 99}\n")
+    monkeypatch.chdir(tmp_path)
+    recipe = read_recipe(two)
+    assert (recipe.name, recipe.about, recipe.trainer.epochs, recipe.trainer.batch_size) == ("two", "one", 2, 4)
+    assert recipe.optimiser == Part.of("adamw", lr=0.5, weight_decay=0.02)
+    assert recipe.trainer.ema == read_recipe("fast").trainer.ema
+    (tmp_path / "a" / "one.yaml").unlink()
+    with pytest.raises(RecipeError, match="there is no recipe"):
+        read_recipe(two)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.yaml": "base: a.yaml"},
+        {"a.yaml": "base: b.yaml", "b.yaml": "base: a.yaml"},
+        {"a.yaml": "base: sub/b.yaml", "sub/b.yaml": "base: ../sub/../a.yaml"},
+    ],
+)
+def test_recipes_that_name_each_other_are_refused(write, files):
+    for name, text in files.items():
+        write(name, text)
+    with pytest.raises(RecipeError, match="name each other"):
+        read_recipe(write("a.yaml", files["a.yaml"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.yaml", "trainer:\n  epochs: 1\ntrainer:\n  epochs: 2\n", "key trainer stands twice"),
+        ("a.yaml", "loss: {name: x, name: y}", "key name stands twice"),
+        ("a.json", '{"name": "a", "name": "b"}', "key name stands twice"),
+        ("a.json", '{"name": }', "no JSON"),
+        ("a.yaml", "a: [1", "no YAML"),
+        ("a.yaml", "- 1\n- 2\n", "mapping of keys"),
+        ("a.json", "[]", "mapping of keys"),
+        ("a.yaml", "base: 5", "name a recipe or a file"),
+        ("a.yaml", "base: nothing", "there is no recipe 'nothing'"),
+        ("a.yaml", "!!python/object/apply:os.system ['true']", "no YAML"),
+    ],
+)
+def test_files_that_are_no_recipe(write, name, text, said):
+    with pytest.raises(RecipeError, match=said):
+        read_recipe(write(name, text))
+
+
+def test_json_is_read_as_json(write):
+    path = write("a.json", '{\n\t"name": "tabs",\n\t"optimiser": {"name": "adamw", "lr": 1e-4}\n}')
+    assert read_recipe(path).optimiser.options == {"lr": 1e-4}
+
+
+def test_an_empty_file_and_one_with_a_byte_order_mark(write):
+    assert read_recipe(write("a.yaml", "# nothing\n")) == Recipe()
+    assert read_recipe(write("b.yaml", "\ufeffname: b\n")).name == "b"
+    assert read_recipe(write("b.json", '\ufeff{"name": "b"}')).name == "b"
+
+
+@pytest.mark.parametrize("text", ["1e-4", "1E-4", "+1e-4", "1.0e-4", "1.e-4", ".1e-3", "0.0001"])
+def test_floats_as_people_write_them(text):
+    assert parse_value(text) == pytest.approx(1e-4, rel=1e-12)
+    assert isinstance(parse_value(text), float)
+
+
+def test_yaml_that_only_looks_like_a_float_or_is_a_merge():
+    assert [parse_value(text) for text in ("1e", "e4", "'1e4'", "3", "a1e4")] == ["1e", "e4", "1e4", 3, "a1e4"]
+    assert parse_value("a: &a {q: 1, r: 1}\nb: {<<: *a, r: 2}") == {"a": {"q": 1, "r": 1}, "b": {"q": 1, "r": 2}}
+
+
+def test_text_that_looks_like_a_number_survives_a_file(write):
+    recipe = Recipe(name="1e3", about="1e-4", run="007", folds="5", model={"weights": "none", "backbone": "small"})
+    text = dump_recipe(recipe)
+    assert read_recipe(write("a.yaml", text)) == recipe
+    assert yaml.safe_load(text)["about"] == "1e-4"
+
+
+def test_a_recipe_made_in_python_survives_a_file(write):
+    recipe = Recipe(
+        augmentation=Part.of("light", area=(0.5, 1.0)),
+        heads={"mask": {"share": 2, "loss": Part.of("cross_entropy", class_weights=(1.0, 2.0, 3.0))}},
+        data={"scheme": SCHEMES["mask-gender"], "size": (96, 64), "age": {"drop": ((27, 29),)}},
+        optimiser=Part.of("adamw", lr=1e-5, betas=(0.9, 0.99)),
+    )
+    assert read_recipe(write("a.yaml", dump_recipe(recipe)), slots=SLOTS) == recipe
+    assert "scheme: mask-gender\n" in dump_recipe(recipe)
+    own = {"attributes": [{"name": "glasses", "values": ["no", "yes"], "aliases": {"none": "no"}}]}
+    other = recipe.model_copy(update={"data": recipe.data.model_validate({"scheme": own}), "heads": {}})
+    assert read_recipe(write("b.yaml", dump_recipe(other)), slots=SLOTS) == other
+
+
+def test_the_dump_says_every_default(write):
+    def leaves(model: BaseModel, lead: str = "") -> set[str]:
+        return {
+            name
+            for field in type(model).model_fields
+            for value in [getattr(model, field)]
+            for name in (
+                leaves(value, f"{lead}{field}.")
+                if isinstance(value, BaseModel) and not isinstance(value, Part) and field != "scheme"
+                else {f"{lead}{field}"}
+            )
+        }
+
+    values = yaml.safe_load(dump_recipe(Recipe()))
+    for key in leaves(Recipe()):
+        inner: Any = values
+        for word in key.split("."):
+            assert word in inner, key
+            inner = inner[word]
+
+
+def test_numbers_in_a_recipe_are_finite():
+    for key in ("trainer.clip", "data.train_scale", "holdout"):
+        for value in (".nan", ".inf"):
+            assert len(problems_of(f"{key}={value}")) == 1
+    assert math.isfinite(read_recipe("fast").holdout)
