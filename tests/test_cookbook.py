@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,7 @@ OWNERS = {"": ("recipe", "resolved"), "trainer": ("trainer", "settings"), "heads
 """What a section's value is called where its keys are read, besides the section's own name."""
 
 
+@cache
 def read_attributes() -> set[tuple[str, str]]:
     """(owner, attribute) of every `owner.attribute` in the source, outside of the recipe's own definition."""
     root = Path(maskfit.__file__).parent
@@ -108,7 +110,9 @@ def read_attributes() -> set[tuple[str, str]]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
                 owner = node.value
-                name = owner.attr if isinstance(owner, ast.Attribute) else owner.id if isinstance(owner, ast.Name) else ""
+                name = (
+                    owner.attr if isinstance(owner, ast.Attribute) else owner.id if isinstance(owner, ast.Name) else ""
+                )
                 found.add((name, node.attr))
                 if path.name == "ages.py" and name == "self":
                     found.add(("age", node.attr))
@@ -120,9 +124,7 @@ def test_every_key_is_read_somewhere(section):
     """A documented option that nothing reads was one of the seeds' mistakes."""
     reads = read_attributes()
     owners = OWNERS.get(section, ()) or (section.split(".")[-1],)
-    unread = [
-        field for field in SECTIONS[section].model_fields if not any((owner, field) in reads for owner in owners)
-    ]
+    unread = [field for field in SECTIONS[section].model_fields if not any((owner, field) in reads for owner in owners)]
     assert not unread
 
 
@@ -236,13 +238,17 @@ def test_every_mistake_at_once_with_the_nearest_names(write):
         ("trainer.epochs=1.5", "trainer.epochs: should be a whole number, not 1.5"),
         ("trainer.epochs=many", "trainer.epochs: should be a whole number, not 'many'"),
         ("trainer.clip=.inf", "trainer.clip: should be a finite number, not inf"),
-        ("trainer.ema=1", "trainer.ema: should be below 1, not 1"),
+        ("data.train_scale=0.5", "data.train_scale: should be 1 or more, not 0.5"),
+        ("trainer.seed=-1", "trainer.seed: should be 0 or more, not -1"),
+        ("holdout=0.6", "holdout: should be 0.5 or less, not 0.6"),
         ("data.age.old_from=0", "data.age.old_from: should be above 0, not 0"),
         ("data.age.old_from=130", "data.age.old_from: should be 120 or less, not 130"),
-        ("data.age.drop=[[29, 27]]", "data.age.drop: a range goes from the younger to the older year, not from 29 to 27"),
+        ("data.age.drop=[[29, 27]]",
+         "data.age.drop: a range goes from the younger to the older year, not from 29 to 27"),
         ("data.age.decades=maybe", "data.age.decades: should be true or false, not 'maybe'"),
         ("data.scheme={attributes: []}", "data.scheme.attributes: should have 1 or more in it, not []"),
-        ("name=a/b", "name: should be 1 to 64 letters, digits, dots, dashes or underscores, no dot or dash first, not 'a/b'"),
+        ("name=a/b",
+         "name: should be 1 to 64 letters, digits, dots, dashes or underscores, no dot or dash first, not 'a/b'"),
         ("about=5", "about: should be text, not 5"),
         ("loss=3", "loss: should be a mapping of keys to values, not 3"),
         ("loss={name: cross_entropy, 1: 2}", "loss.options: should be text, not 1"),
@@ -258,7 +264,7 @@ def test_a_mistake_in_a_scheme_written_out_names_its_keys():
     assert problems_of(word) == [
         "data.scheme.attributes.0.values: this key is missing",
         "data.scheme.attributes.0.value: there is no such key; did you mean 'values' or 'aliases'?",
-        "data.scheme.attributes: an attribute cannot be called 'loss': that is the sum of the heads' losses",
+        "data.scheme.attributes: an attribute cannot be called 'loss': that means something else already",
     ]
 
 
@@ -285,7 +291,7 @@ def test_a_recipe_inherits_from_its_base_and_that_from_its_own(write, tmp_path, 
     recipe = read_recipe(two)
     assert (recipe.name, recipe.about, recipe.trainer.epochs, recipe.trainer.batch_size) == ("two", "one", 2, 4)
     assert recipe.optimiser == Part.of("adamw", lr=0.5, weight_decay=0.02)
-    assert recipe.trainer.ema == read_recipe("fast").trainer.ema
+    assert recipe.trainer.clip == read_recipe("fast").trainer.clip == 1
     (tmp_path / "a" / "one.yaml").unlink()
     with pytest.raises(RecipeError, match="there is no recipe"):
         read_recipe(two)

@@ -59,7 +59,10 @@ def test_competition_class_is_six_mask_three_gender_age():
     assert seen == list(range(18)) == list(range(COMPETITION.classes))
 
 
-@pytest.mark.parametrize(("years", "band"), [(0, 0), (29, 0), (29.99, 0), (30, 1), (59, 1), (59.99, 1), (60, 2), (120, 2)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("years", "band"),
+    [(0, 0), (29, 0), (29.99, 0), (30, 1), (59, 1), (59.99, 1), (60, 2), (120, 2)],
+)
 def test_age_bands_hold_their_lower_edge(years, band):
     assert COMPETITION["age"].encode(years) == band
     assert COMPETITION["age"].encode(str(years)) == band
@@ -98,9 +101,7 @@ def test_allowed_classes_are_those_that_agree_with_what_is_known(case):
     for row, fits in zip(codes, joint, strict=True):
         for number, other in enumerate(every):
             assert fits[number] == all(mine in (UNKNOWN, theirs) for mine, theirs in zip(row, other, strict=True))
-        assert fits.sum() == math.prod(
-            size for code, size in zip(row, scheme.shape, strict=True) if code == UNKNOWN
-        )
+        assert fits.sum() == math.prod(size for code, size in zip(row, scheme.shape, strict=True) if code == UNKNOWN)
     for place, name in enumerate(scheme.names):
         own = scheme.allowed(codes, name)
         assert own.shape == (len(codes), scheme.shape[place])

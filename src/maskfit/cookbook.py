@@ -240,6 +240,30 @@ def parse_value(text: str) -> Any:
         raise ValueError(str(error)) from error
 
 
+def parse_part(text: str) -> Part:
+    """A part as a word of the command line: `flip`, `crops:n=4,seed=1`, or YAML's `{name: crops, n: 4}`.
+
+    Raises:
+        RecipeError: The word is none of these.
+    """
+    name, colon, rest = text.partition(":")
+    # A comma between brackets belongs to a list.
+    words = re.split(r",(?![^\[\]]*\])", rest) if rest else []
+    try:
+        if text.lstrip().startswith("{"):
+            return Part.model_validate(parse_value(text))
+        options = [word.partition("=") for word in words]
+        if not name.strip() or (colon and not rest) or any(not key.strip() or not equals for key, equals, _ in options):
+            raise ValueError("it has an option without a value")
+        pairs = [(key.strip(), parse_value(value)) for key, _, value in options]
+        return Part(name=name.strip(), options=_once(pairs))
+    except ValueError as error:  # pydantic's is one too
+        raise RecipeError(
+            f"'{text}' is no name with options: {str(error).splitlines()[0]}",
+            fix="write it like flip, crops:n=4,seed=1 or {name: crops, n: 4}",
+        ) from None
+
+
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):

@@ -27,14 +27,8 @@ UNKNOWN = -1
 JOINT = "joint"
 """The name of a head that answers with one class number for all attributes; no attribute may bear it."""
 
-RESERVED = {
-    JOINT: "the head for all of them together",
-    "loss": "the sum of the heads' losses",
-    "macro": "the score over all classes",
-    "path": "the manifest's column of photos",
-    "person": "the manifest's column of persons",
-}
-"""Names that no attribute may bear, and what bears them: one would silently take the other's place."""
+RESERVED = (JOINT, "loss", "macro", "path", "person")
+"""Names that no attribute may bear, since losses, scores or manifests have something else under them."""
 
 Labels = Mapping[str, str | float]
 """What is known of one photo: attribute name to a value's name, or to a number (years) where it has bands."""
@@ -60,8 +54,7 @@ class Attribute(BaseModel):
         name: Its column in a manifest, and the name of its head.
         values: Names of the values in the order of their codes.
         words: The same for people; the names where left out.
-        aliases: Other spellings, each with the value it stands for. Upper and lower case are the same here and in the
-            values, so that no two values may differ in nothing else.
+        aliases: Other spellings, each with the value it stands for; upper and lower case are the same.
         edges: For a number in bands: value `i` holds numbers in [edges[i-1], edges[i]), the outer bands open.
         span: The least and greatest number that can be meant; anything outside is a mistake.
         coarse: For each value the name of the coarser value it is scored as; empty where it is scored as itself.
@@ -80,7 +73,7 @@ class Attribute(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.name in RESERVED:
-            raise ValueError(f"an attribute cannot be called '{self.name}': that is {RESERVED[self.name]}")
+            raise ValueError(f"an attribute cannot be called '{self.name}': that means something else already")
         folded = [value.casefold() for value in self.values]
         if len(set(folded)) < len(folded):
             raise ValueError(f"attribute '{self.name}' names a value twice")
@@ -96,10 +89,9 @@ class Attribute(BaseModel):
             raise ValueError(f"attribute '{self.name}': values with the same coarse value must stand side by side")
         if len(runs) == 1:
             raise ValueError(f"attribute '{self.name}' needs two coarse values or more")
-        strange = [value for value in self.aliases.values() if value not in self.values]
-        if strange:
-            raise ValueError(f"attribute '{self.name}' has an alias for '{strange[0]}', which is none of its values")
         for alias, value in self.aliases.items():
+            if value not in self.values:
+                raise ValueError(f"attribute '{self.name}' has an alias for '{value}', which is none of its values")
             if alias.casefold() in folded and alias.casefold() != value.casefold():
                 raise ValueError(f"attribute '{self.name}' has a value '{alias}', which cannot stand for '{value}'")
         return self
@@ -251,8 +243,7 @@ class Scheme(BaseModel):
     def describe(self, number: int) -> str:
         """A class for people: "worn wrongly, female, 30-59"."""
         codes = self.to_codes([number])[0]
-        words = (attribute.word(code) for attribute, code in zip(self.attributes, codes, strict=True))
-        return ", ".join(words)
+        return ", ".join(attribute.word(code) for attribute, code in zip(self.attributes, codes, strict=True))
 
     def allowed(self, codes: Codes, head: str) -> NDArray[np.bool_]:
         """The values that a photo's label leaves possible for one head.
@@ -293,7 +284,7 @@ class Scheme(BaseModel):
                 values = np.asarray(heads[name], dtype=np.float64)
                 if len(values) != len(joint):
                     raise LabelError(f"the head of {name} answers for {len(values)} photos, not {len(joint)}")
-                # The width is spelled out, since numpy cannot tell it from no photos at all.
+                # Not -1 for the width: numpy cannot tell it where there are no photos.
                 joint = (joint[:, :, None] * values[:, None, :]).reshape(len(values), joint.shape[1] * values.shape[1])
         if joint.ndim != 2 or joint.shape[1] != self.classes:
             raise LabelError(f"probabilities of shape {joint.shape} do not fit {self.classes} classes")
@@ -302,11 +293,9 @@ class Scheme(BaseModel):
     def marginals(self, probabilities: NDArray[np.floating]) -> dict[str, Floats]:
         """What probabilities (photos, classes) say of each attribute alone: name to (photos, values)."""
         cube = np.asarray(probabilities, dtype=np.float64).reshape(len(probabilities), *self.shape)
-        axes = range(1, len(self.shape) + 1)
-        return {
-            name: cube.sum(axis=tuple(axis for axis in axes if axis != own))
-            for own, name in enumerate(self.names, start=1)
-        }
+        axes = range(1, cube.ndim)
+        others = {name: tuple(axis for axis in axes if axis != own) for own, name in enumerate(self.names, start=1)}
+        return {name: cube.sum(axis=own) for name, own in others.items()}
 
     def official(self) -> Scheme:
         """The scheme that answers are scored on: every attribute with its coarse values."""
@@ -342,8 +331,7 @@ MASK = Attribute(
     aliases={
         "mask": "wear", "correct": "wear", "incorrect_mask": "incorrect", "wrong": "incorrect",
         "wrongly": "incorrect", "normal": "not_wear", "none": "not_wear", "bare": "not_wear", "no_mask": "not_wear",
-        "not wear": "not_wear",
-    },
+        "not wear": "not_wear"},
 )  # fmt: skip
 GENDER = Attribute(
     name="gender", values=("male", "female"), aliases={"m": "male", "f": "female", "man": "male", "woman": "female"}

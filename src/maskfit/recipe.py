@@ -76,6 +76,8 @@ class DataRecipe(Section):
         root: A folder in the competition's layout, or a CSV manifest.
         scheme: What to read from a photo: a name of `labels.SCHEMES`, or attributes written out.
         age: How ages become training labels.
+        extra: Manifests of photos to train on besides, never judged: pseudo-labels, made photos. One of a person who is
+            held out is left out with the person; `a|b` as a person stands for both.
         corrections: CSV files laid over the labels, in order.
         known_errors: Lay the competition's publicly known errors over the labels, up to this tier.
         crop: How a face is cut from a photo, alike in training, validation and prediction.
@@ -87,6 +89,7 @@ class DataRecipe(Section):
     root: str | None = None
     scheme: NamedScheme = SCHEMES["mask-gender-age"]
     age: AgeRule = AgeRule()
+    extra: Annotated[tuple[str, ...], BeforeValidator(_to_several)] = ()
     corrections: Annotated[tuple[str, ...], BeforeValidator(_to_several)] = ()
     known_errors: Literal["none", "certain", "likely"] = "none"
     crop: Part = Part.of("centre")
@@ -102,11 +105,15 @@ class ModelRecipe(Section):
         backbone: One of maskfit's small nets or any timm model, with its options.
         weights: `none` to start at random, `hub` for timm's published weights, or a local weight file.
         head: What stands on the trunk.
+        start: A maskfit model to start from, of this scheme or another: what fits is taken, what does not is said.
+        freeze: Which weights move in which epoch.
     """
 
     backbone: Part = Part.of("small")
     weights: str = "none"
     head: Part = Part.of("attributes")
+    start: str | None = None
+    freeze: Part = Part.of("none")
 
 
 class HeadRecipe(Section):
@@ -134,6 +141,10 @@ class TrainerRecipe(Section):
         seed: All chance follows from it.
         device: `auto` takes the first GPU where there is one.
         checkpoint_steps: Save for resuming every so many steps also within an epoch.
+        top: How many of the best epochs' models to keep.
+        finish: Epochs to go on with, after judging, on the held-out photos too, at `finish_lr`; its model is `final`.
+        finish_lr: The constant factor on the optimiser's rate meanwhile.
+        loggers: Where to log besides the run's own CSV.
     """
 
     epochs: Count = 10
@@ -145,6 +156,10 @@ class TrainerRecipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     checkpoint_steps: Count | None = None
+    top: Count = 1
+    finish: Annotated[int, Field(ge=0)] = 0
+    finish_lr: Annotated[float, Field(gt=0, le=1)] = 0.05
+    loggers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_to_several)] = ()
 
 
 class Recipe(Section):
@@ -192,6 +207,7 @@ PART_KEYS = (
     "data.crop",
     "model.backbone",
     "model.head",
+    "model.freeze",
     "loss",
     "heads.*.loss",
     "augmentation",

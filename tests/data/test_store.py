@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from maskfit.data.decoding import decode
 from maskfit.data.photo import Photo
@@ -122,7 +125,7 @@ def test_pixels_without_a_key_are_written_over(tmp_path, photos):
     folder = tmp_path / "stores"
     open_store(photos[:1], FRAMING, folder=folder)
     with (store_of(folder) / "frames.bin").open("ab") as stream:
-        stream.write(b"\x55" * (ROW + 7))
+        stream.write(b"\x55" * (9 * ROW + 7))
     check(open_store(photos, FRAMING, folder=folder), photos)
     assert (store_of(folder) / "frames.bin").stat().st_size == 4 * ROW
 
@@ -203,6 +206,19 @@ def test_readers_keep_their_rows_while_another_appends(tmp_path, photos):
     first = open_store(photos[:2], FRAMING, folder=folder)
     open_store(photos, FRAMING, folder=folder)
     check(first, photos[:2])
+
+
+def test_only_one_process_at_a_time_appends(tmp_path, photos, monkeypatch):
+    folder = tmp_path / "stores"
+    open_store([], FRAMING, folder=folder)
+    decoded = []
+    monkeypatch.setattr("maskfit.data.store.decode", lambda path: decoded.append(path.name) or decode(path))
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(store_of(folder) / "lock"):
+            waiting = pool.submit(open_store, photos, FRAMING, folder=folder)
+            time.sleep(0.3)
+            assert decoded == []
+        check(waiting.result(timeout=30), photos)
 
 
 def test_two_processes_at_once_make_one_store(tmp_path, photos):

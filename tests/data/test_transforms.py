@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -97,7 +99,7 @@ def test_filters_differ_and_shrinking_does_not_alias():
         assert abs(int(frame.max()) - 127) < 12
     photo = noise(100, 100, 3)
     shrunk = [Framing(size=(32, 32), filter=name).frame(photo) for name in frames]
-    assert not any(np.array_equal(one, other) for one, other in zip(shrunk, shrunk[1:], strict=False))
+    assert not any(np.array_equal(one, other) for one, other in pairwise(shrunk))
 
 
 def test_scaling_keeps_the_framing_but_for_its_size():

@@ -17,12 +17,20 @@ from safetensors.torch import load_file
 from maskfit.runfolder import RunFolder
 
 
-def start(faces: Path, folder: Path, *words: str) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable, "-m", "maskfit", "train", "fast", f"run={folder}",
-        f"data.root={faces}", f"data.store={folder.parent / 'stores'}", "folds=2", "data.size=32", "model.backbone.width=8", "trainer.epochs=6",
-        "trainer.checkpoint_steps=2", "trainer.device=cpu", *words,
-    ]  # fmt: skip
+def start(faces: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:
+    words = [
+        f"run={folder}",
+        f"data.root={faces}",
+        f"data.store={folder.parent / 'stores'}",
+        "folds=2",
+        "data.size=32",
+        "model.backbone.width=8",
+        "trainer.epochs=6",
+        "trainer.checkpoint_steps=2",
+        "trainer.device=cpu",
+        *more,
+    ]
+    command = [sys.executable, "-m", "maskfit", "train", "fast", *words]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

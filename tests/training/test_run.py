@@ -19,7 +19,8 @@ from maskfit.labels import JOINT, SCHEMES
 from maskfit.modelfile import load_network, read_facts
 from maskfit.recipe import Recipe
 from maskfit.runfolder import RunFolder
-from maskfit.training.fold import fold_data, make_criterion
+from maskfit.training.assembly import make_criterion
+from maskfit.training.fold import fold_data
 from maskfit.training.plan import make_plan
 from maskfit.training.run import train
 from maskfit.training.task import Task
@@ -27,7 +28,8 @@ from maskfit.training.task import Task
 Make = Callable[..., Recipe]
 
 RUN_FILES = {"recipe.yaml", "folds.csv", "environment.json", "probabilities.csv", "scores.json", "report.html"}
-FOLD_FILES = {"best.safetensors", "last.ckpt", "metrics.csv", "steps.csv", "probabilities.csv", "scores.json"}
+FOLD_FILES = {"best.safetensors", "models.json", "last.ckpt", "metrics.csv", "steps.csv"}
+FOLD_FILES |= {"probabilities.csv", "scores.json"}
 
 
 def files_of(folder: Path) -> set[str]:
@@ -94,7 +96,14 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
 
 
 @pytest.mark.parametrize("killed_at", [0, 2, 5, 9, 13])
-@pytest.mark.parametrize("words", [["trainer.checkpoint_steps=2"], ["trainer.accumulate=2", "trainer.patience=9"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["trainer.checkpoint_steps=2"],
+        ["trainer.accumulate=2", "trainer.patience=9"],
+        ["trainer.top=2", "average={name: swa, start: 0.3}", "schedule=plateau", "optimiser=madgrad"],
+    ],
+)
 def test_a_killed_run_resumed_is_the_uncut_run(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int, words: list[str]
 ) -> None:

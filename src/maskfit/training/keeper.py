@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from maskfit.files import replacing, write_csv
+from maskfit.files import replacing, write_csv, write_json
 from maskfit.modelfile import ModelFacts, write_model
 from maskfit.runfolder import FoldFolder
 from maskfit.training.task import MONITOR, Task
@@ -23,6 +25,7 @@ class Keeper(Callback):
         facts: The model's facts, given the scores of its epoch.
         photos: How many photos an epoch trains on, for the rate.
         checkpoint_steps: Save for resuming every so many steps also within an epoch.
+        keep: How many of the best epochs' models to keep.
     """
 
     def __init__(
@@ -31,12 +34,14 @@ class Keeper(Callback):
         facts: Callable[[dict[str, float]], ModelFacts],
         photos: int,
         checkpoint_steps: int | None,
+        keep: int,
     ) -> None:
         self.folder = folder
         self.facts = facts
         self.photos = photos
         self.checkpoint_steps = checkpoint_steps
-        self.best: dict[str, float] = {}
+        self.keep = keep
+        self.best: list[dict[str, float]] = []
         self.began = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
@@ -59,9 +64,35 @@ class Keeper(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Task)
         scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if not self.best or scores[MONITOR] > self.best[MONITOR]:
-            self.best = {**scores, "epoch": float(trainer.current_epoch)}
-            write_model(self.folder.model, pl_module.best_network.state_dict(), self.facts(self.best))
+        epoch = {**scores, "epoch": float(trainer.current_epoch)}
+        # Of equal epochs the earlier one stays.
+        ranked = sorted([*self.best, epoch], key=lambda item: -item[MONITOR])[: self.keep]
+        if epoch in ranked:
+            self._keep(pl_module, epoch, ranked)
+
+    def _keep(self, task: Task, epoch: dict[str, float], ranked: list[dict[str, float]]) -> None:
+        """Writes an epoch's model, moves the former best aside, and removes what is no longer among the best.
+
+        Done again after a kill in between, all of it gives the same files: they are named after epochs, not ranks.
+        """
+        file = self.folder.model if epoch is ranked[0] else self._file(epoch)
+        if epoch is ranked[0] and self.best and self.keep > 1 and not self._file(self.best[0]).exists():
+            with replacing(self._file(self.best[0])) as temporary:
+                shutil.copyfile(self.folder.model, temporary)
+        write_model(file, task.best_network.state_dict(), self.facts(epoch))
+        self.best = ranked
+        kept = [self.folder.model, *(self._file(item) for item in ranked[1:])]
+        rows = [
+            {"file": path.name, "epoch": int(item["epoch"]), "score": item[MONITOR]}
+            for path, item in zip(kept, ranked, strict=True)
+        ]
+        write_json(self.folder.models_index, rows)
+        for path in self.folder.path.glob("epoch*.safetensors"):
+            if path not in kept:
+                path.unlink()
+
+    def _file(self, epoch: dict[str, float]) -> Path:
+        return self.folder.epoch(int(epoch["epoch"]))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Task)
@@ -77,6 +108,8 @@ class Keeper(Callback):
                 "photos_per_second": self.photos / seconds,
             }
         )
+        for logbook in trainer.loggers:
+            logbook.log_metrics(pl_module.history[-1], step=trainer.current_epoch)
         self._write(pl_module)
         self._save(trainer)
 

@@ -21,6 +21,9 @@ from maskfit.models.network import Network, build_network
 from maskfit.recipe import Recipe
 from maskfit.training.batches import targets
 
+BOTH = "|"
+"""Stands between two persons where a photo was made of both; it is trained on only where neither is held out."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -28,7 +31,8 @@ class Plan:
 
     Attributes:
         recipe: The recipe.
-        photos: Every photo, its labels corrected.
+        photos: Every photo, its labels corrected; behind the first `judged` stand those that are only trained on.
+        judged: How many photos can be held out.
         official: What answers are scored on.
         trained: What the network tells apart; the age rule makes it differ from `official`.
         folds: Who is held out when.
@@ -39,6 +43,7 @@ class Plan:
 
     recipe: Recipe
     photos: PhotoSet
+    judged: int
     official: Scheme
     trained: Scheme
     folds: Folds
@@ -48,7 +53,7 @@ class Plan:
 
     def places(self, names: Iterable[str]) -> list[int]:
         """Where photos of these names stand in the set."""
-        known = {photo.name: place for place, photo in enumerate(self.photos)}
+        known = {photo.name: place for place, photo in enumerate(self.photos.photos[: self.judged])}
         return [known[name] for name in names]
 
     def truth(self) -> Codes:
@@ -61,7 +66,14 @@ class Plan:
 
     def split(self, fold: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Places of the photos to train on and of those held out; ages that the recipe drops are trained on by none."""
-        train, valid = self.folds.split(self.photos, fold)
+        train, valid = self.folds.split(self.photos.photos[: self.judged], fold)
+        held_out = {self.photos[place].person for place in valid}
+        extra = [
+            place
+            for place in range(self.judged, len(self.photos))
+            if not held_out & set(self.photos[place].person.split(BOTH))
+        ]
+        train = np.concatenate([train, np.array(extra, dtype=np.int64)])
         banded = [attribute.name for attribute in self.official.attributes if attribute.edges]
         rule = self.recipe.data.age
         keep = [not any(rule.drops(self.photos[place].labels.get(name)) for name in banded) for place in train]
@@ -94,6 +106,7 @@ def make_plan(recipe: Recipe) -> Plan:
         )
     official = recipe.data.scheme
     photos, remarks = _labelled(recipe)
+    extra = [photo for path in recipe.data.extra for photo in read_photos(path, official)]
     trained = recipe.data.age.scheme(official)
     # The meta device gives a network's facts without its weights' memory.
     with torch.device("meta"):
@@ -105,7 +118,8 @@ def make_plan(recipe: Recipe) -> Plan:
         raise RecipeError(f"heads.{strange[0]}: the heads of '{recipe.model.head.name}' are {', '.join(heads)}")
     return Plan(
         recipe=recipe,
-        photos=photos,
+        photos=PhotoSet(photos.root, (*photos.photos, *extra)),
+        judged=len(photos),
         official=official,
         trained=trained,
         folds=_folds(recipe, photos),

@@ -9,6 +9,7 @@ from maskfit.models.heads import HEADS
 from maskfit.parts import Slot
 from maskfit.training.augmentation import AUGMENTATIONS
 from maskfit.training.averaging import AVERAGES
+from maskfit.training.freezing import FREEZINGS
 from maskfit.training.mixing import MIXINGS
 from maskfit.training.optimisers import OPTIMISERS
 from maskfit.training.sampling import SAMPLINGS
@@ -18,6 +19,7 @@ SLOTS: dict[str, Slot] = {
     "data.crop": Slot(CROPS),
     "model.backbone": Slot(BACKBONES, given=("weights",)),
     "model.head": Slot(HEADS, given=("features", "sizes")),
+    "model.freeze": Slot(FREEZINGS),
     "loss": Slot(LOSSES, given=("counts",)),
     "heads.*.loss": Slot(LOSSES, given=("counts",)),
     "augmentation": Slot(AUGMENTATIONS, given=("size",)),

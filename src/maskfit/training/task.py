@@ -11,7 +11,7 @@ from lightning import LightningModule
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from maskfit.data.transforms import Normalising
 from maskfit.errors import RunError
@@ -23,8 +23,9 @@ from maskfit.training.augmentation import Augmentation
 from maskfit.training.averaging import Average
 from maskfit.training.batches import Batch
 from maskfit.training.chance import set_chance
+from maskfit.training.freezing import Freezing
 from maskfit.training.mixing import Mixing
-from maskfit.training.schedules import Schedule
+from maskfit.training.schedules import Plateau, Schedule
 
 MONITOR = "valid_macro_f1"
 """What decides which epoch is best: macro F1 of the whole validation set (see `headline`)."""
@@ -48,7 +49,8 @@ class Task(LightningModule):
         mixing: What it goes through then.
         normalising: From pixels to the network's numbers, the same as in prediction.
         optimiser: Gives the optimiser of the network.
-        schedule: The learning rate's factor at each step.
+        schedule: The learning rate's factor at each step, or when it falls.
+        freezing: Which weights move in which epoch.
         scheme: What the network tells apart.
         truth: (photos, attributes) official codes of all photos in the store, for the scores.
         chance: What all chance depends on besides the step.
@@ -67,6 +69,7 @@ class Task(LightningModule):
         normalising: Normalising,
         optimiser: Callable[[Network], Optimizer],
         schedule: Schedule,
+        freezing: Freezing,
         *,
         scheme: Scheme,
         truth: Codes,
@@ -80,6 +83,7 @@ class Task(LightningModule):
         self.mixing = mixing
         self.make_optimiser = optimiser
         self.schedule = schedule
+        self.freezing = freezing
         self.scheme = scheme
         self.truth = truth
         self.chance = chance
@@ -88,6 +92,7 @@ class Task(LightningModule):
         self.register_buffer("scale", torch.from_numpy(scale).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("shift", torch.from_numpy(shift).view(1, 3, 1, 1), persistent=False)
         self.batches_done = 0
+        self.thawed_for = -1
         self.steps_averaged = 0
         self.losses: list[Tensor] = []
         self.judged: list[tuple[dict[str, Tensor], Tensor, Tensor]] = []
@@ -96,25 +101,34 @@ class Task(LightningModule):
     @property
     def best_network(self) -> Network:
         """The network that is judged and kept: the moving average where there is one."""
-        return self.network if self.average is None else cast(Network, self.average.module)
+        return self.network if self.average is None else cast(Network, self.average.averaged)
 
     def configure_optimizers(self) -> Any:
         optimiser = self.make_optimiser(self.network)
+        if isinstance(self.schedule, Plateau):
+            plateau = ReduceLROnPlateau(optimiser, "max", self.schedule.factor, self.schedule.patience)
+            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": plateau, "monitor": MONITOR}}
         return {
             "optimizer": optimiser,
             "lr_scheduler": {"scheduler": LambdaLR(optimiser, self.schedule), "interval": "step"},
         }
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        set_chance(*self.chance, "step", self.batches_done)
+        # Counted from where training stands, so that an optimiser which looks twice draws the same both times.
+        number = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
+        set_chance(*self.chance, "step", number)
+        if self.thawed_for != self.current_epoch:
+            self.thawed_for = self.current_epoch
+            self.freezing(self.network, self.current_epoch)
         photos = self.augmentation(_planes(batch["frames"]))
         mixed = self.mixing(photos, batch["allowed"])
         logits = self.network(self._normalised(photos if mixed is None else mixed.photos))
         loss: Tensor = self.criterion(logits, batch["allowed"], mixed)["loss"]
         # Kept on the device: asking for the number now would make the device wait.
-        self.losses.append(loss.detach())
+        if len(self.losses) == number:
+            self.losses.append(loss.detach())
         # Counted here and averaged in the step, not in a hook after it: a callback may save a checkpoint before that.
-        self.batches_done += 1
+        self.batches_done = number + 1
         return loss
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -143,7 +157,7 @@ class Task(LightningModule):
         if scores.accuracy is not None:
             row["valid_accuracy"] = scores.accuracy
         row |= {f"valid_{name}_f1": item.macro_f1 for name, item in scores.per_attribute.items()}
-        self.log_dict(row, on_epoch=True, batch_size=len(indices))
+        self.log_dict(row, on_epoch=True, logger=False, batch_size=len(indices))
 
     def _collected(self) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
         """All logits and indices of the validation set, brought over once."""

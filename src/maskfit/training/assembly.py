@@ -1,0 +1,172 @@
+"""Puts together what a fold trains with, from the parts that its recipe names."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+from torch.optim import Optimizer
+
+from maskfit.errors import RecipeError
+from maskfit.losses import LOSSES
+from maskfit.losses.criterion import Criterion, HeadLoss
+from maskfit.modelfile import ModelFacts
+from maskfit.models.network import Network
+from maskfit.parts import Part, build
+from maskfit.recipe import HeadRecipe
+from maskfit.training.augmentation import AUGMENTATIONS
+from maskfit.training.averaging import AVERAGES
+from maskfit.training.batches import Samples, TrainingBatches
+from maskfit.training.freezing import FREEZINGS
+from maskfit.training.mixing import MIXINGS
+from maskfit.training.optimisers import OPTIMISERS
+from maskfit.training.plan import Plan
+from maskfit.training.sampling import SAMPLINGS, Sampling
+from maskfit.training.schedules import SCHEDULES, Schedule
+from maskfit.training.task import Task
+
+Chance = tuple[int | str, ...]
+
+
+def make_task(plan: Plan, network: Network, train: Samples, chance: Chance) -> Task:
+    """The task of the recipe's own epochs, for these training photos."""
+    recipe = plan.recipe
+    batches = -(-len(make_sampling(plan, train)) // recipe.trainer.batch_size)
+    length = {"epochs": recipe.trainer.epochs, "epoch_steps": -(-batches // recipe.trainer.accumulate)}
+    return Task(
+        network,
+        make_criterion(plan, train),
+        build(AUGMENTATIONS, recipe.augmentation, size=recipe.data.size),
+        build(MIXINGS, recipe.mixing),
+        plan.preprocessing.normalising,
+        partial(_make_optimiser, plan.recipe.optimiser),
+        build(SCHEDULES, recipe.schedule, **length),
+        build(FREEZINGS, recipe.model.freeze),
+        scheme=plan.trained,
+        truth=plan.truth(),
+        chance=chance,
+        average=build(AVERAGES, recipe.average, network=network, **length),
+    )
+
+
+def make_finishing_task(plan: Plan, network: Network, everyone: Samples, chance: Chance) -> Task:
+    """The task of the last epochs on all photos: a low rate, nothing frozen, nothing averaged."""
+    recipe = plan.recipe
+    low: Schedule = lambda step: recipe.trainer.finish_lr  # noqa: E731
+    return Task(
+        network,
+        make_criterion(plan, everyone),
+        build(AUGMENTATIONS, recipe.augmentation, size=recipe.data.size),
+        build(MIXINGS, recipe.mixing),
+        plan.preprocessing.normalising,
+        partial(_make_optimiser, recipe.optimiser),
+        low,
+        build(FREEZINGS, Part.of("none")),
+        scheme=plan.trained,
+        truth=plan.truth(),
+        chance=chance,
+    )
+
+
+def make_batches(plan: Plan, train: Samples, task: Task) -> TrainingBatches:
+    """The training batches of a task, from where it stands."""
+    sampling = make_sampling(plan, train)
+    return TrainingBatches(train, sampling, plan.recipe.trainer.batch_size, task.chance, lambda: task.batches_done)
+
+
+def make_sampling(plan: Plan, train: Samples) -> Sampling:
+    """How an epoch is drawn from these training photos."""
+    classes = plan.official.to_class(plan.truth()[train.indices])
+    sampling: Sampling = build(SAMPLINGS, plan.recipe.sampling, classes=classes)
+    return sampling
+
+
+def _make_optimiser(part: Part, network: Network) -> Optimizer:
+    optimiser: Optimizer = build(OPTIMISERS, part, network=network)
+    return optimiser
+
+
+def make_criterion(plan: Plan, train: Samples) -> Criterion:
+    """The loss of every head, its class weights counted over the training photos."""
+    recipe = plan.recipe
+    losses = {}
+    for head in plan.heads:
+        own = recipe.heads.get(head, HeadRecipe())
+        allowed = train.allowed[head][train.indices]
+        known = allowed[~allowed.all(axis=1)]
+        # A photo that allows several classes counts for each of them in part.
+        counts = (known / known.sum(axis=1, keepdims=True)).sum(axis=0) if len(known) else np.ones(allowed.shape[1])
+        losses[head] = HeadLoss(build(LOSSES, own.loss or recipe.loss, counts=torch.from_numpy(counts)), own.share)
+    return Criterion(losses)
+
+
+def model_facts(plan: Plan, fold: int, scores: dict[str, float]) -> ModelFacts:
+    """What the model file of a fold says of itself."""
+    recipe = plan.recipe
+    return ModelFacts(
+        scheme=plan.trained,
+        preprocessing=plan.preprocessing,
+        backbone=recipe.model.backbone,
+        head=recipe.model.head,
+        heads=plan.heads,
+        recipe=recipe.model_dump(mode="json"),
+        scores=scores,
+        about=f"{recipe.name}, fold {fold} of {plan.folds.count}",
+    )
+
+
+def make_trainer(plan: Plan, callbacks: list[Callback], epochs: int, loggers: Sequence[Logger] = ()) -> Trainer:
+    """Lightning's trainer, with nothing of its own written or shown.
+
+    Raises:
+        RecipeError: Optimiser and trainer do not go together.
+    """
+    settings = plan.recipe.trainer
+    cuda = settings.device in ("auto", "cuda") and torch.cuda.is_available()
+    precision = {"auto": "16-mixed" if cuda else "32-true", "32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+    if plan.recipe.optimiser.name == "sam" and (settings.accumulate > 1 or precision[settings.precision] == "16-mixed"):
+        raise RecipeError(
+            "SAM looks twice at each batch: it goes neither with accumulated gradients nor with 16-bit scaling",
+            fix="set trainer.accumulate=1 and trainer.precision=32 or bf16, or another optimiser",
+        )
+    with quiet():
+        return Trainer(
+            accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu", "mps": "mps"}[settings.device],
+            devices=1,
+            precision=precision[settings.precision],  # type: ignore[arg-type]
+            max_epochs=epochs,
+            accumulate_grad_batches=settings.accumulate,
+            gradient_clip_val=settings.clip,
+            callbacks=callbacks,
+            num_sanity_val_steps=0,
+            # Checkpoints, logs and progress are maskfit's own: a run folder has exact contents.
+            logger=list(loggers),
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps Lightning's greetings and its advice on workers, which this loop does not use, from the user."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning.*")
+        warnings.filterwarnings("ignore", module="torch.*")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

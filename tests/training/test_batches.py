@@ -1,0 +1,182 @@
+"""Batches: every photo once an epoch, in an order that follows from where training stands."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from maskfit.data.store import StoredFrames
+from maskfit.errors import RecipeError
+from maskfit.labels import JOINT, SCHEMES
+from maskfit.parts import Part, build
+from maskfit.training.batches import Samples, TrainingBatches, ValidationBatches, targets
+from maskfit.training.optimisers import OPTIMISERS
+from maskfit.training.sampling import SAMPLINGS
+from maskfit.training.schedules import SCHEDULES
+
+SCHEME = SCHEMES["mask-gender-age"]
+PHOTOS = 30
+
+
+@pytest.fixture
+def frames() -> StoredFrames:
+    """Photos whose pixels are their own number, stored in another order than the set's."""
+    rows = np.random.default_rng(0).permutation(PHOTOS)
+    pixels = np.empty((PHOTOS, 2, 3, 3), np.uint8)
+    pixels[rows] = np.arange(PHOTOS, dtype=np.uint8)[:, None, None, None]
+    return StoredFrames(rows.astype(np.int64), pixels)
+
+
+def samples_of(frames: StoredFrames, count: int) -> Samples:
+    codes = SCHEME.to_codes(np.arange(PHOTOS) % 18)
+    # Every other photo from the back: places in the set, not in the list of indices.
+    indices = np.arange(PHOTOS)[::-1][:count].copy()
+    return Samples(frames, targets(SCHEME, codes, (JOINT, "mask")), indices)
+
+
+def indices_of(batches) -> list[list[int]]:
+    return [batch["indices"].tolist() for batch in batches]
+
+
+def flat(batches: list[list[int]]) -> list[int]:
+    return [index for batch in batches for index in batch]
+
+
+def training(frames, count=11, size=4, chance=(0, "fold", 0), done=0) -> TrainingBatches:
+    sampling = build(SAMPLINGS, Part.of("shuffle"), classes=np.zeros(count, np.int64))
+    return TrainingBatches(samples_of(frames, count), sampling, size, chance, lambda: done)
+
+
+def test_a_batch_holds_the_photos_and_labels_of_its_indices(frames):
+    for batch in training(frames):
+        indices = batch["indices"]
+        assert batch["frames"].shape == (len(indices), 2, 3, 3)
+        assert batch["frames"].dtype == torch.uint8
+        assert (batch["frames"] == indices.view(-1, 1, 1, 1)).all()
+        assert (batch["allowed"][JOINT].int().argmax(dim=1) == indices % 18).all()
+        assert (batch["allowed"]["mask"].int().argmax(dim=1) == indices % 18 // 6).all()
+        assert (batch["allowed"][JOINT].sum(dim=1) == 1).all()
+
+
+@pytest.mark.parametrize(("count", "size", "lengths"), [
+    (11, 4, [4, 4, 3]), (12, 4, [4, 4, 4]), (3, 8, [3]), (10, 4, [4, 4, 2]), (1, 4, [1]), (3, 1, [1, 1, 1]),
+])  # fmt: skip
+def test_every_photo_comes_once_an_epoch(frames, count, size, lengths):
+    batches = training(frames, count, size)
+    seen = indices_of(batches)
+    assert [len(batch) for batch in seen] == lengths
+    assert len(batches) == len(lengths)
+    assert sorted(flat(seen)) == sorted(samples_of(frames, count).indices.tolist())
+
+
+def test_a_last_batch_of_one_photo_is_filled_from_the_front(frames):
+    seen = indices_of(training(frames, 9, 4))
+    assert [len(batch) for batch in seen] == [4, 4, 2]
+    assert sorted(set(flat(seen))) == sorted(samples_of(frames, 9).indices.tolist())
+    assert seen[2][1] == seen[0][0]
+
+
+def test_the_order_depends_on_epoch_and_seed_and_on_nothing_else(frames):
+    first = indices_of(training(frames))
+    assert indices_of(training(frames)) == first
+    assert first[0] != sorted(first[0])
+    others = [
+        indices_of(training(frames, done=3)), indices_of(training(frames, done=6)),
+        indices_of(training(frames, chance=(1, "fold", 0))), indices_of(training(frames, chance=(0, "fold", 1))),
+    ]  # fmt: skip
+    assert len({str(order) for order in [first, *others]}) == 5
+
+
+@pytest.mark.parametrize("done", range(9))
+def test_a_resume_goes_on_with_the_batches_that_were_not_seen(frames, done):
+    whole = [indices_of(training(frames, done=start)) for start in (0, 3, 6)]
+    epoch, within = divmod(done, 3)
+    assert indices_of(training(frames, done=done)) == whole[epoch][within:]
+
+
+def test_validation_goes_through_every_photo_in_order_and_drops_none(frames):
+    samples = samples_of(frames, 9)
+    for size in (1, 4, 8, 9, 20):
+        batches = ValidationBatches(samples, size)
+        seen = indices_of(batches)
+        assert flat(seen) == samples.indices.tolist()
+        assert len(batches) == len(seen)
+        assert max(len(batch) for batch in seen) <= size
+
+
+def test_a_validation_batch_of_one_photo_is_one_photo(frames):
+    assert indices_of(ValidationBatches(samples_of(frames, 5), 4))[-1] == [25]
+
+
+# What moves the weights
+
+
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_a_schedule_gives_factors_from_nothing_to_one(name):
+    factor = build(SCHEDULES, Part.of(name), epochs=5, epoch_steps=20)
+    if not callable(factor):
+        pytest.skip("follows what validation says")
+    factors = [factor(step) for step in range(100)]
+    assert all(0 < value <= 1 for value in factors)
+    assert max(factors) == 1
+
+
+def test_cosine_rises_then_falls_to_its_floor_at_the_last_step():
+    factor = build(SCHEDULES, Part.of("cosine", warmup=0.5, floor=0.1), epochs=5, epoch_steps=20)
+    assert [factor(step) for step in range(10)] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    falling = [factor(step) for step in range(10, 100)]
+    assert falling[0] == 1
+    assert falling == sorted(falling, reverse=True)
+    assert falling[-1] == pytest.approx(0.1)
+    middle = build(SCHEDULES, Part.of("cosine", warmup=0, floor=0.0), epochs=1, epoch_steps=101)
+    assert [middle(0), middle(25), middle(50), middle(100)] == pytest.approx([1, (1 + 0.5**0.5) / 2, 0.5, 0])
+    assert factor(1000) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("options", [{"warmup": -1}, {"floor": 1.5}, {"floor": -0.1}, {"warmup": float("nan")}])
+def test_a_schedule_out_of_range_is_the_recipes_mistake(options):
+    with pytest.raises(RecipeError, match="cosine"):
+        build(SCHEDULES, Part.of("cosine", **options), epochs=1, epoch_steps=10)
+
+
+def test_one_step_in_all_is_a_schedule_too():
+    assert build(SCHEDULES, Part.of("cosine"), epochs=1, epoch_steps=1)(0) == 1
+
+
+@pytest.mark.parametrize("name", list(OPTIMISERS))
+def test_an_optimiser_moves_every_weight_and_shrinks_only_those_with_two_sides(name):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
+    network[2].bias.requires_grad_(False)
+    optimiser = build(OPTIMISERS, Part.of(name, lr=0.1, weight_decay=0.3), network=network)
+    decay = {id(weight): group["weight_decay"] for group in optimiser.param_groups for weight in group["params"]}
+    for label, weight in network.named_parameters():
+        assert decay.pop(id(weight)) == (0.3 if weight.ndim > 1 else 0.0), label
+    assert not decay
+    photos, before = torch.randn(8, 4), [weight.clone() for weight in network.parameters()]
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        loss = (network(photos) - 1).square().sum()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    moved = [not torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True)]
+    # All but the frozen one.
+    assert moved == [True, True, True, True, True, False]
+
+
+@pytest.mark.parametrize("name", list(OPTIMISERS))
+@pytest.mark.parametrize("options", [{"lr": -1.0}, {"weight_decay": -0.1}, {"weight_decay": float("nan")}])
+def test_options_of_an_optimiser_out_of_range_are_the_recipes_mistake(name, options):
+    with pytest.raises(RecipeError, match=name):
+        build(OPTIMISERS, Part.of(name, **options), network=nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("betas", [[0.9], [0.9, 1.0], 0.9])
+def test_betas_out_of_range_are_the_recipes_mistake(betas):
+    with pytest.raises(RecipeError, match="adamw"):
+        build(OPTIMISERS, Part.of("adamw", betas=betas), network=nn.Linear(2, 2))

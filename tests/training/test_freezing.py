@@ -1,0 +1,65 @@
+"""Which weights move when."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from maskfit.errors import RecipeError
+from maskfit.models.network import Network, build_network
+from maskfit.parts import Part, build
+from maskfit.training.freezing import FREEZINGS
+
+
+@pytest.fixture
+def network() -> Network:
+    return build_network(Part.of("small", width=4), Part.of("attributes"), {"mask": 3, "age": 3})
+
+
+def moving(network: Network) -> float:
+    """The share of the trunk's weights that move."""
+    weights = list(network.trunk.parameters())
+    return sum(item.numel() for item in weights if item.requires_grad) / sum(item.numel() for item in weights)
+
+
+@pytest.mark.parametrize("name", FREEZINGS)
+def test_the_head_always_moves_and_in_the_end_everything_does(name: str, network: Network) -> None:
+    freeze = build(FREEZINGS, Part.of(name))
+    for epoch in range(10):
+        freeze(network, epoch)
+        assert all(item.requires_grad for item in network.head.parameters())
+    assert moving(network) == 1
+
+
+def test_the_trunk_waits_as_long_as_it_is_told(network: Network) -> None:
+    freeze = build(FREEZINGS, Part.of("trunk", epochs=2))
+    shares = []
+    for epoch in range(4):
+        freeze(network, epoch)
+        shares.append(moving(network))
+    assert shares == [0, 0, 1, 1]
+
+
+def test_gradual_thaws_from_the_end(network: Network) -> None:
+    freeze = build(FREEZINGS, Part.of("gradual", epochs=1, stages=3))
+    shares = []
+    for epoch in range(4):
+        freeze(network, epoch)
+        shares.append(moving(network))
+        flags = [item.requires_grad for item in network.trunk.parameters()]
+        # What is thawed lies behind what is not.
+        assert flags == sorted(flags)
+    assert shares[0] == 0
+    assert sorted(shares) == shares
+    assert shares[-1] == 1
+
+
+def test_frozen_weights_get_no_gradient(network: Network) -> None:
+    build(FREEZINGS, Part.of("trunk"))(network, 0)
+    sum(item.sum() for item in network(torch.rand(2, 3, 32, 32)).values()).backward()
+    assert all(item.grad is None for item in network.trunk.parameters())
+
+
+def test_options_out_of_range_are_refused() -> None:
+    with pytest.raises(RecipeError, match="epochs=0"):
+        build(FREEZINGS, Part.of("trunk", epochs=0))

@@ -1,0 +1,113 @@
+"""Runs with what the two best teams and the seeds added: several models, finishing, extra photos, other starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from maskfit.errors import ModelFileError, RecipeError
+from maskfit.evaluation.tables import read_table
+from maskfit.files import read_json
+from maskfit.modelfile import load_network, read_facts
+from maskfit.recipe import Recipe
+from maskfit.training.plan import make_plan
+from maskfit.training.run import train
+from maskfit.training.starting import start_from
+
+Make = Callable[..., Recipe]
+
+
+def test_the_best_epochs_are_kept_in_order(tiny: Make) -> None:
+    folder, _ = train(tiny("trainer.epochs=5", "trainer.top=3", "average=none"))
+    fold = folder.fold(0)
+    index = read_json(fold.models_index)
+    rows = [line.split(",") for line in fold.metrics.read_text().splitlines()]
+    column = rows[0].index("valid_macro_f1")
+    ranked = sorted(((float(row[column]), -int(row[0])) for row in rows[1:]), reverse=True)[:3]
+    assert [(item["score"], -item["epoch"]) for item in index] == [pytest.approx(pair, abs=1e-5) for pair in ranked]
+    assert index[0]["file"] == "best.safetensors"
+    assert {item["file"] for item in index} == {path.name for path in fold.path.glob("*.safetensors")}
+    for item in index:
+        assert read_facts(fold.path / item["file"]).scores["epoch"] == item["epoch"]
+
+
+def test_the_last_epochs_see_everyone_and_leave_the_judged_model_alone(tiny: Make, tmp_path: Path) -> None:
+    plain, _ = train(tiny(f"run={tmp_path / 'plain'}"))
+    finished, _ = train(tiny(f"run={tmp_path / 'finished'}", "trainer.finish=2"))
+    fold = finished.fold(0)
+    judged, final = load_file(fold.model), load_file(fold.final)
+    assert all(torch.equal(judged[name], item) for name, item in load_file(plain.fold(0).model).items())
+    assert any(not torch.equal(judged[name], final[name]) for name in judged)
+    assert "on all photos" in read_facts(fold.final).about
+    assert finished.probabilities.read_text() == plain.probabilities.read_text()
+    assert not plain.fold(0).final.exists()
+
+
+def manifest(path: Path, rows: list[str]) -> Path:
+    path.write_text("path,person,mask,gender,age\n" + "".join(f"{row}\n" for row in rows))
+    return path
+
+
+def test_extra_photos_are_trained_on_never_judged_and_never_leak(tiny: Make, faces: Path, tmp_path: Path) -> None:
+    folders = sorted(item for item in faces.iterdir() if item.is_dir())
+    photo = next(folders[0].iterdir())
+    people = ["stranger", folders[0].name, f"{folders[0].name}|{folders[1].name}"]
+    extra = [
+        manifest(tmp_path / f"{number}.csv", [f"{photo},{person},wear,male,30"]) for number, person in enumerate(people)
+    ]
+    plan = make_plan(tiny("folds=3", f"data.extra=[{', '.join(map(str, extra))}]"))
+    assert plan.judged == 84
+    assert len(plan.photos) == 87
+    for fold in range(3):
+        train_side, valid_side = plan.split(fold)
+        held_out = {plan.photos[int(place)].person for place in valid_side}
+        used = {plan.photos[int(place)].person for place in train_side if place >= 84}
+        assert all(place < 84 for place in valid_side)
+        assert used == {person for person in people if not held_out & set(person.split("|"))}
+    folder, scores = train(tiny("folds=2", "trainer.epochs=1", f"data.extra={extra[0]}"))
+    assert scores.photos == len(read_table(folder.probabilities)) == 84
+
+
+def test_a_model_of_another_scheme_gives_its_trunk(tiny: Make, tmp_path: Path) -> None:
+    first, _ = train(tiny(f"run={tmp_path / 'first'}", "trainer.epochs=1"))
+    recipe = tiny(f"run={tmp_path / 'second'}", "data.scheme=gender", f"model.start={first.fold(0).model}")
+    network = make_plan(recipe).network()
+    started = start_from(network, first.fold(0).model)
+    trunk = load_file(first.fold(0).model)
+    assert all(torch.equal(item, trunk[f"trunk.{name}"]) for name, item in network.trunk.state_dict().items())
+    assert set(started.new) <= {name for name in network.state_dict() if name.startswith("head.")}
+    assert any("head.layers.2" in name for name in started.unused)
+    folder, _ = train(recipe)
+    assert load_network(folder.fold(0).model)[1].scheme.names == ("gender",)
+
+
+def test_a_model_of_another_network_is_no_start(tiny: Make, tmp_path: Path) -> None:
+    first, _ = train(tiny(f"run={tmp_path / 'first'}", "trainer.epochs=1"))
+    with pytest.raises(ModelFileError, match="less than half"):
+        start_from(make_plan(tiny("model.backbone.width=6")).network(), first.fold(0).model)
+
+
+def test_every_optimiser_trains_a_run(tiny: Make) -> None:
+    folder, scores = train(tiny("optimiser=sam", "model.freeze={name: trunk, epochs: 1}", "schedule=one_cycle"))
+    assert scores.photos > 0
+    steps = folder.fold(0).steps.read_text().splitlines()
+    # SAM looks at each batch twice, and each step is still counted once.
+    assert [line.split(",")[0] for line in steps[1:]] == [str(number) for number in range(10)]
+
+
+def test_sam_with_accumulated_gradients_is_refused(tiny: Make) -> None:
+    with pytest.raises(RecipeError, match="SAM"):
+        train(tiny("optimiser=sam", "trainer.accumulate=2"))
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_a_logger_writes_into_the_fold(tiny: Make, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    pytest.importorskip(name)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    folder, _ = train(tiny("trainer.epochs=1", f"trainer.loggers={name}"))
+    assert any(item.is_file() for item in (folder.fold(0).path / name).rglob("*"))

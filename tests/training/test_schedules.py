@@ -1,0 +1,81 @@
+"""Every schedule stays in its range and has the shape its paper or seed gives it."""
+
+from __future__ import annotations
+
+import pytest
+
+from maskfit.errors import RecipeError
+from maskfit.parts import Part, build
+from maskfit.training.schedules import SCHEDULES, Plateau
+
+EPOCHS, STEPS = 12, 10
+
+
+def factors(name: str, **options: float) -> list[float]:
+    factor = build(SCHEDULES, Part.of(name, **options), epochs=EPOCHS, epoch_steps=STEPS)
+    return [factor(step) for step in range(EPOCHS * STEPS)]
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEDULES if name != "plateau"])
+def test_factors_stay_between_nothing_and_one(name: str) -> None:
+    assert all(0 < factor <= 1 + 1e-12 for factor in factors(name))
+    # A step past the end, as after a resume of a run that was done, must not fail.
+    assert build(SCHEDULES, Part.of(name), epochs=EPOCHS, epoch_steps=STEPS)(EPOCHS * STEPS + 5) > 0
+
+
+def test_cosine_rises_for_its_warm_up_and_falls_to_its_floor() -> None:
+    drawn = factors("cosine", warmup=2, floor=0.1)
+    assert drawn[:20] == pytest.approx([(step + 1) / 20 for step in range(20)])
+    assert drawn[20] == pytest.approx(1)
+    assert drawn[20 + 50] == pytest.approx(0.55, abs=0.01)
+    assert sorted(drawn[20:], reverse=True) == drawn[20:]
+    assert drawn[-1] == pytest.approx(0.1, abs=0.01)
+
+
+def test_restarts_begin_at_the_top_and_stretch() -> None:
+    drawn = factors("cosine_restarts", period=2, stretch=2)
+    tops = [step for step, factor in enumerate(drawn) if factor == pytest.approx(1)]
+    assert tops == [0, 20, 60]
+
+
+def test_step_falls_after_every_fifth_epoch() -> None:
+    drawn = factors("step", every=5, factor=0.1)
+    assert [drawn[0], drawn[49], drawn[50], drawn[100]] == pytest.approx([1, 1, 0.1, 0.01])
+
+
+def test_exponential_falls_once_an_epoch() -> None:
+    drawn = factors("exponential")
+    assert [drawn[0], drawn[9], drawn[10], drawn[110]] == pytest.approx([1, 1, 0.995, 0.995**11])
+
+
+def test_triangles_halve() -> None:
+    drawn = factors("triangular2", period=4, floor=0.0 + 1e-9)
+    assert [drawn[0], drawn[20], drawn[60], drawn[100]] == pytest.approx([0, 1, 0.5, 0.25], abs=1e-6)
+
+
+def test_one_cycle_rises_then_falls_to_nearly_nothing() -> None:
+    drawn = factors("one_cycle", rise=0.25)
+    assert drawn.index(max(drawn)) == 30
+    assert drawn[0] == pytest.approx(0.04)
+    assert drawn[-1] < 0.01
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("cosine", {"warmup": -1}),
+        ("cosine", {"floor": 2}),
+        ("cosine_restarts", {"period": 0}),
+        ("step", {"every": 0}),
+        ("triangular2", {"period": 0}),
+        ("one_cycle", {"rise": 1}),
+        ("plateau", {"factor": 1}),
+    ],
+)
+def test_options_out_of_range_are_refused(name: str, options: dict[str, float]) -> None:
+    with pytest.raises(RecipeError, match=next(iter(options))):
+        build(SCHEDULES, Part.of(name, **options), epochs=EPOCHS, epoch_steps=STEPS)
+
+
+def test_plateau_keeps_its_options() -> None:
+    assert build(SCHEDULES, Part.of("plateau", patience=5), epochs=1, epoch_steps=1) == Plateau(1, 1, patience=5)
