@@ -22,7 +22,7 @@ FLOORS = (
     {"errors"},
     {"labels", "files"},
     {"parts", "ages"},
-    {"recipe", "cookbook"},
+    {"recipe", "cookbook", "importing"},
     {"data", "models", "losses", "evaluation"},
     {"modelfile", "runfolder"},
     {"training", "inference", "synthesis"},
@@ -31,7 +31,7 @@ FLOORS = (
 )
 """Rooms, from the cellar up. A room imports from the floors below it, and from no other room of its own floor."""
 
-NEIGHBOURS = {("cookbook", "recipe")}
+NEIGHBOURS = {("cookbook", "recipe"), ("importing", "recipe")}
 """Who may import from a room of the same floor."""
 
 NOT_BELOW = {(room, page) for room in ("data", "models", "losses", "evaluation") for page in ("recipe", "cookbook")}

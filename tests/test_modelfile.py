@@ -315,8 +315,8 @@ def test_networks_that_do_not_fit_are_refused_before_they_take_memory(forged, mo
     text, message = BUILT[name]
     real: list[str] = []
 
-    def build(*parts: Any) -> Network:
-        network = build_network(*parts)
+    def build(*parts: Any, **options: Any) -> Network:
+        network = build_network(*parts, **options)
         real.extend(name for name, value in network.state_dict().items() if not value.is_meta)
         return network
 

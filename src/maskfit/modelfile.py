@@ -56,6 +56,7 @@ class ModelFacts(BaseModel):
         preprocessing: What stands between a decoded photo and the network.
         backbone, head: The network's parts.
         heads: What the network's outputs are called: the attributes, or `labels.JOINT`.
+        years: Whether it has a layer for years, which training used and no answer does.
         recipe: The whole recipe, for people and for training on.
         scores: What was measured on photos of held-out persons.
         about: One sentence for people.
@@ -70,6 +71,7 @@ class ModelFacts(BaseModel):
     backbone: Part
     head: Part
     heads: tuple[str, ...] = Field(min_length=1, max_length=16)
+    years: bool = False
     recipe: dict[str, Any] = Field(default_factory=dict)
     scores: dict[str, float] = Field(default_factory=dict)
     about: str = ""
@@ -205,11 +207,11 @@ def load_network(path: str | Path) -> tuple[Network, ModelFacts]:
         # Parts from a file may ask for any size. On the meta device they cost nothing, and the file's own weights say
         # whether that size is real before any memory is taken.
         with torch.device("meta"), _at_most(len(weights) + SURPLUS):
-            draft = build_network(facts.backbone, facts.head, facts.scheme.sizes)
+            draft = build_network(facts.backbone, facts.head, facts.scheme.sizes, years=facts.years)
         _compare({name: tensor.shape for name, tensor in draft.state_dict().items()}, weights, Path(path))
         if draft.heads != facts.heads:
             raise RecipeError(f"its head answers for {draft.heads}, its facts say {facts.heads}")
-        network = build_network(facts.backbone, facts.head, facts.scheme.sizes)
+        network = build_network(facts.backbone, facts.head, facts.scheme.sizes, years=facts.years)
         network.load_state_dict(weights)
     except (SafetensorError, RecipeError, OSError, RuntimeError) as error:
         raise ModelFileError(

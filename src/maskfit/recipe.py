@@ -82,6 +82,7 @@ class DataRecipe(Section):
         known_errors: Lay the competition's publicly known errors over the labels, up to this tier.
         crop: How a face is cut from a photo, alike in training, validation and prediction.
         size: What the network sees.
+        normalise: By the means and deviations that the trunk was trained with, or by each `photo`'s own (seed s0).
         train_scale: How much larger than `size` the stored photos are from which augmentation takes its crops.
         store: The folder for decoded photos; in the user's cache where left out.
     """
@@ -94,6 +95,7 @@ class DataRecipe(Section):
     known_errors: Literal["none", "certain", "likely"] = "none"
     crop: Part = Part.of("centre")
     size: Size = (224, 224)
+    normalise: Literal["dataset", "photo"] = "dataset"
     train_scale: Annotated[float, Field(ge=1, le=4)] = 1.0
     store: str | None = None
 
@@ -171,6 +173,8 @@ class Recipe(Section):
         data, model, trainer: The sections above.
         loss: The loss of every head that has none of its own under `heads`.
         heads: What single heads have of their own, by attribute, or `joint` for a joint head.
+        embedding: A metric-learning loss on the trunk's features, beside the heads' losses.
+        years: A loss on the age in years, beside the heads' losses, from a layer on the trunk's features.
         augmentation: What each training photo goes through.
         mixing: How two training photos become one.
         sampling: Which training photos an epoch sees.
@@ -188,6 +192,8 @@ class Recipe(Section):
     model: ModelRecipe = ModelRecipe()
     loss: Part = Part.of("cross_entropy")
     heads: dict[str, HeadRecipe] = Field(default_factory=dict)
+    embedding: Part = Part.of("none")
+    years: Part = Part.of("none")
     augmentation: Part = Part.of("light")
     mixing: Part = Part.of("none")
     sampling: Part = Part.of("shuffle")
@@ -210,6 +216,8 @@ PART_KEYS = (
     "model.freeze",
     "loss",
     "heads.*.loss",
+    "embedding",
+    "years",
     "augmentation",
     "mixing",
     "sampling",

@@ -9,6 +9,8 @@ RUN/
   report.html         the same for people
   fold0/
     best.safetensors  the model of the best epoch
+    models.json       which models are kept, the best first; beside it the next best as epoch007.safetensors
+    final.safetensors with trainer.finish: the model after the last epochs on all photos
     last.ckpt         for resuming only
     metrics.csv       a row for each epoch
     steps.csv         a row for each step
@@ -22,7 +24,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskfit.errors import RunError
+from maskfit.errors import MaskfitError, RunError
+from maskfit.files import read_json
+
+_MEND = "restore the file, or train this fold anew"
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,18 @@ class FoldFolder:
     @property
     def model(self) -> Path:
         return self.path / "best.safetensors"
+
+    @property
+    def models_index(self) -> Path:
+        return self.path / "models.json"
+
+    @property
+    def final(self) -> Path:
+        return self.path / "final.safetensors"
+
+    def epoch(self, number: int) -> Path:
+        """The model of an epoch that is among the best but is not the best."""
+        return self.path / f"epoch{number:03d}.safetensors"
 
     @property
     def checkpoint(self) -> Path:
@@ -59,6 +76,39 @@ class FoldFolder:
     def done(self) -> bool:
         """Whether training of this fold came to its end."""
         return self.scores.is_file()
+
+    def top(self, count: int = 1) -> list[Path]:
+        """The models of the fold's best epochs, the best first; without an index there is `best.safetensors` alone.
+
+        Raises:
+            RunError: Fewer than `count` are kept, or the index is damaged or names a file that is not in this folder.
+        """
+        models = [self.model]
+        if self.models_index.is_file():
+            models = [self.path / name for name in self._indexed()]
+        if not 1 <= count <= len(models):
+            kept = "one model" if len(models) == 1 else f"{len(models)} models"
+            raise RunError(
+                f"this fold keeps {kept}, not {count}",
+                where=self.path,
+                fix=f"take --top {len(models)}, or train with trainer.top={max(count, 1)}",
+            )
+        absent = [path.name for path in models[:count] if not path.is_file()]
+        if absent and self.models_index.is_file():
+            raise RunError(f"the index names {absent[0]}, which is not there", where=self.models_index, fix=_MEND)
+        return models[:count]
+
+    def _indexed(self) -> list[str]:
+        """The file names in the index, in its order."""
+        try:
+            rows = read_json(self.models_index)
+            names = [row["file"] for row in rows]
+        except (MaskfitError, TypeError, KeyError):
+            names = []
+        # An index from elsewhere must not lead out of the fold.
+        if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+            raise RunError("this is no index of models", where=self.models_index, fix=_MEND)
+        return names
 
 
 @dataclass(frozen=True)
@@ -100,13 +150,14 @@ class RunFolder:
         names = (re.fullmatch(r"fold(\d+)", item.name) for item in self.path.iterdir() if item.is_dir())
         return sorted(int(match[1]) for match in names if match)
 
-    def models(self) -> list[Path]:
-        """The models of all folds that are done.
+    def models(self, top: int = 1) -> list[Path]:
+        """The models of all folds that are done, of each the `top` best.
 
         Raises:
-            RunError: None is.
+            RunError: No fold is done, or one keeps fewer.
         """
-        models = [self.fold(number).model for number in self.fold_numbers() if self.fold(number).done]
+        done = [self.fold(number) for number in self.fold_numbers() if self.fold(number).done]
+        models = [path for fold in done for path in fold.top(top)]
         if not models:
             raise RunError(
                 "no fold of this run is done", where=self.path, fix="maskfit train RECIPE run=THIS --resume ends it"

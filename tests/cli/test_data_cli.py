@@ -112,7 +112,20 @@ def test_drawn_people_are_a_sound_set(tmp_path):
     assert isinstance(again.exception, DataError)
 
 
-@pytest.mark.parametrize("verb", ["check", "split", "draw"])
+def test_thin_classes_are_mixed_and_the_photos_stay(root, tmp_path):
+    (root / "000000_female_Asian_20" / "normal.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    before = {path: path.read_bytes() for path in root.rglob("*.png")}
+    result = run("mix", root, "--out", tmp_path / "blends", "--count", 7)
+    assert result.exit_code == 0, result.output
+    assert "listed in" in result.stdout
+    assert "cannot be read" in result.stderr
+    assert "000000_female_Asian_20/normal.png" in result.stderr
+    assert {path: path.read_bytes() for path in root.rglob("*.png")} == before
+    assert "nothing wrong" in run("check", tmp_path / "blends" / "manifest.csv").stdout
+    assert isinstance(run("mix", root, "--out", tmp_path / "blends", "--count", 7).exception, DataError)
+
+
+@pytest.mark.parametrize("verb", ["check", "split", "draw", "mix"])
 def test_every_verb_has_examples(verb):
     result = run(verb, "--help")
     assert result.exit_code == 0

@@ -41,17 +41,58 @@ def test_normalising_is_pixel_over_255_minus_mean_over_std():
         assert planes[photo, channel, row, column] == pytest.approx(wanted, abs=1e-6)
 
 
+def trained_on(normalising: Normalising, frames: np.ndarray) -> np.ndarray:
+    """The numbers that a training task gives its network for these frames."""
+    task = Task.__new__(Task)
+    torch.nn.Module.__init__(task)
+    task.normalising = normalising
+    scale, shift = normalising.scale_and_shift()
+    task.scale = torch.from_numpy(scale).view(1, 3, 1, 1)
+    task.shift = torch.from_numpy(shift).view(1, 3, 1, 1)
+    planes: np.ndarray = task._normalised(_planes(torch.from_numpy(frames))).numpy()
+    return planes
+
+
 def test_training_normalises_to_the_same_floats():
     """What the training task does on the device is bit for bit what prediction does in numpy."""
     normalising = Normalising(mean=(0.5, 0.4, 0.3), std=(0.25, 0.2, 0.3))
     frames = noise(3, 6, 4, 3)
-    task = Task.__new__(Task)
-    torch.nn.Module.__init__(task)
-    scale, shift = normalising.scale_and_shift()
-    task.scale = torch.from_numpy(scale).view(1, 3, 1, 1)
-    task.shift = torch.from_numpy(shift).view(1, 3, 1, 1)
-    trained = task._normalised(_planes(torch.from_numpy(frames)))
-    np.testing.assert_array_equal(trained.numpy(), normalising.normalise(frames))
+    np.testing.assert_array_equal(trained_on(normalising, frames), normalising.normalise(frames))
+
+
+def test_a_photos_own_mean_and_deviation():
+    """Seed s0: each channel of each photo has a mean of 0 and a deviation of 1, whatever its light was."""
+    frames = noise(3, 7, 5, 3)
+    frames[1] = frames[1] // 4 + 100
+    frames[2] = (10, 200, 0)
+    planes = Normalising(mode="photo").normalise(frames)
+    assert planes.shape == (3, 3, 7, 5)
+    assert planes.dtype == np.float32
+    assert planes.flags.c_contiguous
+    np.testing.assert_allclose(planes.mean(axis=(2, 3)), 0, atol=1e-6)
+    np.testing.assert_allclose(planes[:2].std(axis=(2, 3)), 1, atol=1e-6)
+    # An even photo is nothing, not noise.
+    np.testing.assert_array_equal(planes[2], 0)
+    for (photo, row, column, channel), pixel in np.ndenumerate(frames[:2]):
+        own = frames[photo, ..., channel]
+        assert planes[photo, channel, row, column] == pytest.approx((pixel - own.mean()) / own.std(), abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [(6, 4), (96, 64), (224, 224)])
+def test_training_normalises_each_photo_to_the_same_numbers(size):
+    normalising = Normalising(mode="photo")
+    frames = noise(4, *size, 3)
+    frames[1] = frames[1] // 16 + 230
+    frames[2] = 130
+    frames[3, 0, 0] = 255
+    np.testing.assert_allclose(trained_on(normalising, frames), normalising.normalise(frames), rtol=0, atol=1e-5)
+
+
+def test_a_model_file_from_before_the_choice_is_normalised_as_it_was():
+    old = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+    assert Normalising.model_validate(old) == Normalising(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), mode="dataset")
+    with pytest.raises(ValidationError):
+        Normalising(mode="batch")
 
 
 def test_no_frames_are_no_planes():
@@ -109,7 +150,8 @@ def test_scaling_keeps_the_framing_but_for_its_size():
 
 
 def test_what_is_written_reads_back_and_unknown_crops_are_refused():
-    whole = Preprocessing(framing=Framing(crop=Part.of("centre", shift=0.1), size=(96, 64)))
+    framing = Framing(crop=Part.of("centre", shift=0.1), size=(96, 64))
+    whole = Preprocessing(framing=framing, normalising=Normalising(mode="photo"))
     assert Preprocessing.model_validate_json(whole.model_dump_json()) == whole
     with pytest.raises(RecipeError, match="did you mean 'centre'"):
         Framing(crop=Part.of("center")).frame(noise(9, 9, 3))

@@ -47,15 +47,16 @@ def make_model(path: Path, *, head: str = "attributes", seed: int = 0, size: tup
         **changes,
     )
     torch.manual_seed(seed)
-    network = build_network(facts.backbone, facts.head, scheme.sizes)
-    weights = network.state_dict()
-    for name, tensor in weights.items():
-        if name.endswith("running_mean"):
-            tensor.normal_(0, 0.3)
-        elif name.startswith("head.") and name.endswith("weight"):
-            # Weights of a fresh head give every photo nearly the same answer, which would hide mistakes.
-            tensor.mul_(4)
-    return write_model(path, weights, facts)
+    network = build_network(facts.backbone, facts.head, scheme.sizes).eval()
+    frames = [np.asarray(draw(number, size[1], size[0])) for number in range(16)]
+    with torch.inference_mode():
+        seen = network.trunk(torch.from_numpy(facts.preprocessing.normalising.normalise(np.stack(frames))))
+        # A fresh head gives every photo nearly the same answer, which would hide mistakes.
+        for layer in network.head.modules():
+            if isinstance(layer, torch.nn.Linear):
+                layer.weight.copy_(torch.randn_like(layer.weight) / seen.std(0).clamp(min=1e-3) / 3)
+                layer.bias.copy_(-layer.weight @ seen.mean(0))
+    return write_model(path, network.state_dict(), facts)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from maskfit.errors import ModelFileError, RunError
-from maskfit.inference.members import Member, find_models, open_members, refuse_mixed
+from maskfit.inference.members import Member, find_models, join_members, open_members
 from maskfit.labels import SCHEMES
 
 
@@ -94,6 +94,6 @@ def test_members_of_different_schemes_are_refused(models):
 def test_mixed_members_are_refused_however_they_were_opened(models):
     engines = {name: open_members([models[name]])[0].engine for name in ("joint", "mask")}
     with pytest.raises(ModelFileError, match="name models of one scheme"):
-        refuse_mixed([Member("a", engines["joint"]), Member("b", engines["mask"])])
+        join_members([Member("a", engines["joint"]), Member("b", engines["mask"])])
     with pytest.raises(ModelFileError, match="a member twice"):
-        refuse_mixed([Member("a", engines["joint"]), Member("b", engines["joint"]), Member("a", engines["joint"])])
+        join_members([Member("a", engines["joint"]), Member("b", engines["joint"]), Member("a", engines["joint"])])

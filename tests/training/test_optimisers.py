@@ -33,7 +33,7 @@ def steps(
 
     for _ in range(count):
         loss = optimiser.step(closure)
-    return float(loss)
+    return float(loss.detach())
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
@@ -88,4 +88,4 @@ def test_sam_steps_with_the_gradient_at_the_worst_point_nearby() -> None:
     loss = optimiser.step(closure)
     worst = torch.tensor([3.0, 4.0]) * (1 + 0.5 / 5)
     torch.testing.assert_close(weight.detach(), torch.tensor([3.0, 4.0]) - 0.1 * worst)
-    assert float(loss) == pytest.approx(12.5)
+    assert float(loss.detach()) == pytest.approx(12.5)

@@ -269,6 +269,12 @@ def test_no_validation_photo_passes_the_augmentation(tiny: Make) -> None:
     np.testing.assert_allclose(by_hand[0], table.probabilities[0], atol=1e-5)
 
 
+def test_a_model_does_not_tell_where_the_photos_lay(tiny: Make, tmp_path: Path) -> None:
+    folder, _ = train(tiny("trainer.epochs=1"))
+    text = read_facts(folder.fold(0).model).model_dump_json()
+    assert str(tmp_path.parent) not in text
+
+
 def test_joint_head_answers_with_one_class_number(tiny: Make) -> None:
     folder, scores = train(tiny("model.head=joint", "trainer.epochs=1"))
     assert read_facts(folder.fold(0).model).heads == (JOINT,)

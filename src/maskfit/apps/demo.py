@@ -72,13 +72,13 @@ def run_demo(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError("this folder is not empty", where=out, fix="name another with --out DIR, or remove it")
     began = time.perf_counter()
-    console.print(f"[bold]1[/] drawing {persons} persons to learn from and {strangers} others to be tested on")
+    console.print(f"1. drawing {persons} persons to learn from and {strangers} others to be tested on")
     photos = write_people(out / "train", persons, seed=0)
     listed = write_evaluation(out / "eval", strangers, seed=1)
-    console.print("[bold]2[/] training a small net from nothing, a fifth of the persons held out")
+    console.print("2. training a small net from nothing, a fifth of the persons held out")
     places = [f"data.root={photos}", f"run={out / 'run'}", f"data.store={out / 'stores'}"]
     run, held_out = train(read_recipe("fast", [*places, *SETTINGS, *words], slots=SLOTS), console=console)
-    console.print("[bold]3[/] predicting the evaluation list")
+    console.print("3. predicting the evaluation list")
     prediction = Predictor.load(run.path, views="flip").predict(read_list(listed, listed.parent / "images"))
     submission = write_submission(out / "submission.csv", prediction.table.names, prediction.table.classes)
     truth = read_submission(listed.parent / "truth.csv")

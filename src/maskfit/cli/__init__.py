@@ -17,10 +17,13 @@ from maskfit import __version__
 from maskfit.cli import data
 from maskfit.cli.console import err, out, print_error
 from maskfit.cli.demo import demo
+from maskfit.cli.ensemble import ensemble
 from maskfit.cli.environment import load_environment
 from maskfit.cli.evaluate import evaluate
 from maskfit.cli.export import export
+from maskfit.cli.new import new
 from maskfit.cli.predict import predict
+from maskfit.cli.pseudo import pseudo
 from maskfit.cli.recipes import check, recipes
 from maskfit.cli.train import train
 from maskfit.errors import MaskfitError
@@ -45,7 +48,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, train, predict, evaluate, export, recipes, check):
+for verb in (demo, new, train, predict, ensemble, pseudo, evaluate, export, recipes, check):
     app.command()(verb)
 app.add_typer(data.app, name="data")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,15 +87,20 @@ def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int], 
 
 
 def refuse_overwriting(path: Path | None, force: bool) -> None:
-    """Stops before a file of the user's would be replaced.
+    """Stops before a file of the user's would be replaced, and before work is done whose result cannot be written.
 
     Raises:
-        DataError: The file exists and `force` was not given, or it is a folder.
+        DataError: The file exists and `force` was not given, it is a folder, or it cannot be made there.
     """
-    if path is not None and path.is_dir():
+    if path is None:
+        return
+    if path.is_dir():
         raise DataError("this is a folder", where=path, fix="name a file in it")
-    if path is not None and path.exists() and not force:
+    if path.exists() and not force:
         raise DataError("this file exists already", where=path, fix="name another file, or add --force to replace it")
+    place = next(parent for parent in path.absolute().parents if parent.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise DataError(f"nothing can be written into {place}", where=path, fix="name a file in another folder")
 
 
 def require(verb: str, extra: str, *modules: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import out, print_json, print_table, progress
+from maskfit.cli.console import err, out, print_json, print_table, progress
 from maskfit.errors import DataError, nearest
 from maskfit.labels import SCHEMES, Scheme
 
@@ -143,6 +143,43 @@ def draw(
     with progress("drawing", unit="persons") as advance:
         images = write_people(target, persons, seed=seed, progress=advance)
     out.print(f"written: {persons} persons to {images}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def mix(
+    source: Source,
+    target: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is new or empty.")],
+    count: Annotated[
+        int, typer.Option("--count", metavar="N", min=1, help="How many photos each class is to have, blends included.")
+    ],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other pairs.")] = 0,
+    scheme: SchemeName = "mask-gender-age",
+) -> None:
+    """Fill up the thin classes with blends of two of their photos, to train on them with data.extra.
+
+    A pair is of one class and two persons, and none comes twice. Where one of the two is held out, training leaves the
+    blend out.
+
+    **Examples**
+
+    `maskfit data mix train/images --count 1000 --out blends`
+
+    `maskfit train baseline data.root=train/images data.extra=blends/manifest.csv`
+    """
+    from maskfit.synthesis.mixing import write_blends
+
+    labels = _find_scheme(scheme)
+    with progress("blending") as advance:
+        made = write_blends(source, labels, target, count, seed=seed, progress=advance)
+    rows = [(labels.describe(number), made.before[number], blends) for number, blends in made.made.items() if blends]
+    print_table("Blends", ["class", "photos", "blends"], rows)
+    out.print(f"written: {sum(made.made.values())} photos, listed in {made.manifest}", soft_wrap=True)
+    if made.unlabelled:
+        err.print(f"passed over, {made.unlabelled} photos of which the class is not fully known", style="yellow")
+    if made.unreadable:
+        err.print(f"passed over, {len(made.unreadable)} photos that cannot be read:", style="yellow")
+        for name, reason in made.unreadable.items():
+            err.print(f"  {name}: {reason}")
 
 
 def _find_scheme(name: str) -> Scheme:

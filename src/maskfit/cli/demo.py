@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from maskfit.cli.allocation import tune_allocation
-from maskfit.cli.console import err, out, print_table, require
+from maskfit.cli.console import TRAIN_MODULES, err, out, print_table, require
 
 
 def demo(
@@ -23,7 +23,7 @@ def demo(
 
         maskfit demo --out /tmp/demo --open
     """
-    require("demo", "train", "torch", "timm", "lightning")
+    require("demo", "train", *TRAIN_MODULES)
     tune_allocation()
     from maskfit.apps.demo import run_demo
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from maskfit.cli.allocation import tune_allocation
 from maskfit.cli.console import err, out, print_json, progress, refuse_overwriting
 from maskfit.cli.environment import EVAL, MODEL, OUTPUT
 from maskfit.errors import DataError, ModelFileError
@@ -25,10 +26,11 @@ class _Files:
     submission: Path | None
     probabilities: Path | None
     attributes: Path | None
+    jsonl: Path | None
 
     def named(self) -> list[Path]:
         """The files to write."""
-        return [path for path in (self.submission, self.probabilities, self.attributes) if path]
+        return [path for path in (self.submission, self.probabilities, self.attributes, self.jsonl) if path]
 
     def refuse(self, force: bool) -> None:
         """Stops before anything is replaced: a file that exists, or one of these by another.
@@ -40,6 +42,18 @@ class _Files:
             refuse_overwriting(path, force)
         if len({path.resolve() for path in self.named()}) < len(self.named()):
             raise DataError("two outputs bear one name", where=self.named()[0], fix="name a file for each")
+
+
+Jsonl = Annotated[Path | None, typer.Option("--jsonl", help="Write a JSON object a line here, with everything said.")]
+Top = Annotated[int, typer.Option("--top", metavar="K", min=1, help="How many of each fold's best models answer.")]
+ViewsWord = Annotated[
+    str,
+    typer.Option(
+        "--views",
+        help="How each photo is seen: original; flip, for it and its mirror; crops:n=4,seed=0 for random parts; "
+        "five:scale=0.9 for corners and centre.",
+    ),
+]
 
 
 def predict(
@@ -54,9 +68,9 @@ def predict(
     out_: Annotated[Path | None, typer.Option("--out", help="Write the submission, ImageID,ans, here.")] = None,
     probabilities: Annotated[Path | None, typer.Option(help="Write the probability of every class here.")] = None,
     attributes: Annotated[Path | None, typer.Option(help="Write each attribute in words here.")] = None,
-    views: Annotated[
-        str, typer.Option(help="How each photo is seen: original, or flip for it and its mirror.")
-    ] = "original",
+    jsonl: Jsonl = None,
+    top: Top = 1,
+    views: ViewsWord = "original",
     vote: Annotated[
         str, typer.Option(help="How members are combined: arithmetic, geometric, hard, hard_attribute.")
     ] = "arithmetic",
@@ -76,6 +90,8 @@ def predict(
 
         maskfit predict runs/baseline runs/fast --images eval/images --out answers.csv --views flip
 
+        maskfit predict runs/baseline --top 2 --views crops:n=4 --images photos --jsonl answers.jsonl
+
         maskfit predict model.onnx --images photos
     """
     models = models or _from_environment(MODEL)
@@ -84,12 +100,15 @@ def predict(
     images, list_ = _photos_wanted(images, list_)
     if out_ is None and os.environ.get(OUTPUT):
         out_ = Path(os.environ[OUTPUT]) / "submission.csv"
-    files = _Files(out_, probabilities, attributes)
+    files = _Files(out_, probabilities, attributes, jsonl)
     files.refuse(force)
+    if not all(model.endswith(".onnx") for model in models):
+        # torch gains from it as in training; ONNX Runtime keeps its memory by itself.
+        tune_allocation()
     photos = _read(images, list_)
     from maskfit.inference.predictor import Predictor
 
-    predictor = Predictor.load(*models, views=views, vote=vote, batch_size=batch_size)
+    predictor = Predictor.load(*models, views=views, vote=vote, batch_size=batch_size, top=top)
     with progress(f"predicting with {len(predictor.members)} models") as advance:
         prediction = predictor.predict(photos, set_aside=list_ is None, progress=advance)
     _write(prediction, files)
@@ -121,7 +140,7 @@ def _read(images: Path, list_: Path | None) -> list[Photo]:
 
 
 def _write(prediction: Prediction, files: _Files) -> None:
-    from maskfit.inference.submission import write_attributes, write_submission
+    from maskfit.inference.submission import write_attributes, write_json_lines, write_submission
 
     table = prediction.table
     if files.submission:
@@ -130,6 +149,8 @@ def _write(prediction: Prediction, files: _Files) -> None:
         table.write(files.probabilities)
     if files.attributes:
         write_attributes(files.attributes, table.names, table.classes, prediction.scheme)
+    if files.jsonl:
+        write_json_lines(files.jsonl, table, prediction.scheme)
 
 
 def _tell(prediction: Prediction, files: _Files, json: bool) -> None:

@@ -3,32 +3,63 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from maskfit.cli.console import TRAIN_MODULES, err, out, print_table
+from maskfit.cli.console import TRAIN_MODULES, err, out, print_table, refuse_overwriting
+from maskfit.errors import RecipeError
+from maskfit.files import write_text
 
 
 def recipes(
     name: Annotated[str | None, typer.Argument(help="A recipe to show; all are listed where left out.")] = None,
+    import_: Annotated[
+        Path | None, typer.Option("--import", metavar="CONFIG", help="Turn a config.json of seed s4 into a recipe.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--out", help="Write the imported recipe here.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
-    """List the recipes that ship, or show one.
+    """List the recipes that ship, show one, or make one from another program's config.
 
     Examples:
 
         maskfit recipes
 
         maskfit recipes baseline > mine.yaml
+
+        maskfit recipes --import config.json --out mine.yaml
     """
     from maskfit.cookbook import read_recipe, recipe_names, recipe_text
 
+    if import_ is not None or file is not None:
+        _import(name, import_, file, force)
+        return
     if name is not None:
         text = recipe_text(name)
         _show(text)
         return
     rows = [(item, read_recipe(item).about) for item in recipe_names()]
     print_table("recipes", ["name", "what it is"], rows)
+
+
+def _import(name: str | None, config: Path | None, file: Path | None, force: bool) -> None:
+    """Writes or prints the recipe, and says what of the config it cannot hold."""
+    from maskfit.importing import import_config
+
+    if config is None or name is not None:
+        raise RecipeError("--out is where an imported recipe goes", fix="maskfit recipes --import CONFIG --out FILE")
+    refuse_overwriting(file, force)
+    made = import_config(config)
+    text = made.to_yaml(config.name)
+    for remark in made.remarks:
+        err.print(f"no counterpart: {remark}")
+    if file is None:
+        _show(text)
+        return
+    write_text(file, text)
+    err.print(f"wrote {file}; look at it with: maskfit check {file}")
 
 
 def _show(text: str) -> None:

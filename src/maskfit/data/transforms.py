@@ -62,12 +62,18 @@ class Framing(BaseModel):
         return self.model_copy(update={"size": (height, width)})
 
 
+LEAST_DEVIATION = 1.0
+"""Levels of 255 that a photo's own deviation counts at least, so that a black photo is black and not noise."""
+
+
 class Normalising(BaseModel):
     """Turns 8-bit pixels into what the network was trained on: (pixel / 255 - mean) / std, for each channel.
 
     Attributes:
         mean: Of red, green and blue, in 0 to 1.
         std: The same, above 0.
+        mode: `dataset` takes `mean` and `std`; `photo` takes those of each photo's own channels in their place, of all
+            its pixels, `std` at least `LEAST_DEVIATION` (seed s0).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -76,9 +82,11 @@ class Normalising(BaseModel):
     std: tuple[
         Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
     ] = (0.229, 0.224, 0.225)  # fmt: skip
+    # Model files from before there was a choice say nothing of it.
+    mode: Literal["dataset", "photo"] = "dataset"
 
     def scale_and_shift(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The same as one multiplication and one addition: pixel * scale + shift, three numbers each.
+        """The mode `dataset` as one multiplication and one addition: pixel * scale + shift, three numbers each.
 
         The training loop uses these numbers too, so that both give the same floats.
         """
@@ -87,12 +95,24 @@ class Normalising(BaseModel):
 
     def normalise(self, frames: Frames) -> NDArray[np.float32]:
         """Frames (photos, height, width, 3) as network input (photos, 3, height, width)."""
-        scale, shift = self.scale_and_shift()
         planes = np.empty((len(frames), 3, *frames.shape[1:3]), dtype=np.float32)
+        if self.mode == "photo":
+            for frame, plane in zip(frames, planes, strict=True):
+                _normalise_by_itself(frame, plane)
+            return planes
+        scale, shift = self.scale_and_shift()
         for channel in range(3):
             np.multiply(frames[..., channel], scale[channel], out=planes[:, channel], dtype=np.float32)
             planes[:, channel] += shift[channel]
         return planes
+
+
+def _normalise_by_itself(frame: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+    """Writes a frame (height, width, 3), less its channels' means and over their deviations, as (3, height, width)."""
+    for channel in range(3):
+        pixels = frame[..., channel].astype(np.float64)
+        deviation = max(float(pixels.std()), LEAST_DEVIATION)
+        out[channel] = (pixels - pixels.mean()) / deviation
 
 
 class Preprocessing(BaseModel):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from maskfit.errors import ModelFileError
 from maskfit.inference.engines import Engine, open_engine
-from maskfit.labels import Scheme
+from maskfit.inference.joining import Joining, find_joining, question
+from maskfit.labels import SCHEMES, Scheme
 from maskfit.runfolder import FoldFolder, RunFolder, is_run
 
 
@@ -30,19 +31,23 @@ class Member:
         return self.engine.facts.scheme.official()
 
 
-def find_models(sources: Sequence[str | Path]) -> list[Path]:
+def find_models(sources: Sequence[str | Path], top: int = 1) -> list[Path]:
     """The model files that a user's words stand for: a file itself, a run all its folds, a fold its best.
+
+    Args:
+        sources: Model files, runs and folds.
+        top: How many of each fold's best models; a file that is named stands for itself alone.
 
     Raises:
         ModelFileError: A word stands for no model, or no word was given.
-        RunError: A run has no fold that is done.
+        RunError: A run has no fold that is done, or a fold keeps fewer than `top` models.
     """
     models: list[Path] = []
     for source in map(Path, sources):
         if is_run(source):
-            models += RunFolder(source).models()
+            models += RunFolder(source).models(top)
         elif FoldFolder(source).model.is_file():
-            models.append(FoldFolder(source).model)
+            models += FoldFolder(source).top(top)
         elif source.is_dir():
             raise ModelFileError(
                 "this folder is no run: it holds no recipe.yaml", where=source, fix="name a run folder or a model file"
@@ -58,22 +63,23 @@ def find_models(sources: Sequence[str | Path]) -> list[Path]:
     return list(once.values())
 
 
-def open_members(sources: Sequence[str | Path], threads: int | None = None) -> list[Member]:
-    """Opens every model that `sources` stand for.
+def open_members(sources: Sequence[str | Path], threads: int | None = None, top: int = 1) -> list[Member]:
+    """Opens every model that `sources` stand for; `top` as for `find_models`.
 
     Raises:
-        ModelFileError: One cannot be opened, or two do not answer the same question.
+        ModelFileError: One cannot be opened, or they cannot answer together.
+        RunError: A run has no fold that is done, or a fold keeps fewer than `top` models.
     """
-    members = [Member(str(path), open_engine(path, threads)) for path in find_models(sources)]
-    refuse_mixed(members)
+    members = [Member(str(path), open_engine(path, threads)) for path in find_models(sources, top)]
+    join_members(members)
     return members
 
 
-def refuse_mixed(members: Sequence[Member]) -> None:
-    """Stops where members cannot vote together.
+def join_members(members: Sequence[Member]) -> Joining:
+    """How members answer together: all for the same, or each for a part of one of `labels.SCHEMES`.
 
     Raises:
-        ModelFileError: There is no member, two bear one name, or two do not answer the same question.
+        ModelFileError: There is no member, two bear one name, or they cannot answer together.
     """
     if not members:
         raise ModelFileError("no model was named", fix="name a model file or a run folder")
@@ -81,16 +87,15 @@ def refuse_mixed(members: Sequence[Member]) -> None:
     for place, member in enumerate(members[1:], start=1):
         if any(member.name == other.name for other in members[:place]):
             raise ModelFileError("this model is a member twice", where=member.name, fix="name each model once")
-        if _question(member.official) != _question(first.official):
-            raise ModelFileError(
-                f"this model answers for {_said(member.official)}, {first.name} for {_said(first.official)}",
-                where=member.name,
-                fix="name models of one scheme",
-            )
-
-
-def _question(scheme: Scheme) -> list[tuple[str, tuple[str, ...]]]:
-    return [(attribute.name, attribute.values) for attribute in scheme.attributes]
+    joining = find_joining([member.official for member in members])
+    if joining is None:
+        other = next(member for member in members if question(member.official) != question(first.official))
+        raise ModelFileError(
+            f"this model answers for {_said(other.official)}, {first.name} for {_said(first.official)}",
+            where=other.name,
+            fix=f"name models of one scheme, or of parts that together make one of {', '.join(SCHEMES)}",
+        )
+    return joining
 
 
 def _said(scheme: Scheme) -> str:

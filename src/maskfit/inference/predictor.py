@@ -19,14 +19,17 @@ from maskfit.data.problems import SHOWN
 from maskfit.data.transforms import Frames, Framing
 from maskfit.errors import DataError, PhotoError, nearest, several
 from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.inference.members import Member, open_members, refuse_mixed
-from maskfit.inference.views import VIEWS
-from maskfit.inference.voting import VOTES, vote
+from maskfit.inference.members import Member, join_members, open_members
+from maskfit.inference.views import Views, build_views
+from maskfit.inference.voting import VOTES
 from maskfit.labels import Floats, Scheme, answer
+from maskfit.parts import Part
 
 Progress = Callable[[int, int], None]
 Source = Photo | Path | str | NDArray[np.uint8]
 """A photo, its path, or its pixels (height, width, 3), upright RGB."""
+Seen = Sequence[Sequence[Pixels]]
+"""One photo in each framing, and there in each view."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Prediction:
     Attributes:
         scheme: What the answers are about.
         table: The vote of all members and views, in the order of the photos.
-        members: Each member's own probabilities, (photos, classes), its views averaged.
+        members: Each member's own probabilities, (photos, classes), its views averaged. Where members answer for a part
+            each, the classes are those of the part.
         unreadable: Photos that were set aside, by name, and why.
     """
 
@@ -54,53 +58,56 @@ class Prediction:
 class Predictor:
     """Answers for photos with one model or many; each photo is decoded once, however many look at it.
 
+    Models of one question vote. Models that answer for a part of one scheme each are joined by the product.
+
     Args:
         members: The models.
-        views: A name of `views.VIEWS`.
+        views: A part of `views.VIEWS`, or a word for one: `flip`, `crops:n=4`.
         vote: A name of `voting.VOTES` that needs no weights.
         batch_size: Photos that a network sees at once, 1 or more.
 
     Raises:
-        ModelFileError: There is no member, or two answer different questions.
+        ModelFileError: There is no member, or they cannot answer together; see `joining.find_joining`.
         DataError: The views or the vote are unknown, the vote needs weights, or `batch_size` is below 1.
     """
 
     def __init__(
-        self, members: Sequence[Member], *, views: str = "original", vote: str = "arithmetic", batch_size: int = 32
-    ) -> None:
-        if views not in VIEWS:
-            raise DataError(f"there are no views '{views}'; {nearest(views, VIEWS)}")
+        self, members: Sequence[Member], *, views: str | Part = "original", vote: str = "arithmetic",
+        batch_size: int = 32,
+    ) -> None:  # fmt: skip
         # Asked now, since the vote itself comes after every photo has been looked at.
         known = [name for name in VOTES if name != "weighted"]
         if vote not in known:
             raise DataError(f"there is no vote '{vote}' here; {nearest(vote, known)}")
         if batch_size < 1:
             raise DataError(f"batches of {batch_size} photos cannot be", fix="take 1 or more")
-        refuse_mixed(members)
+        self.joining = join_members(members)
         self.members = list(members)
-        self.views = VIEWS[views]
+        self.views = build_views(views)
         self.vote = vote
         self.batch_size = batch_size
-        self.scheme = self.members[0].official
+        self.scheme = self.joining.scheme
         self._framings = list(dict.fromkeys(member.engine.facts.preprocessing.framing for member in self.members))
 
     @classmethod
     def load(
         cls,
         *sources: str | Path,
-        views: str = "original",
+        views: str | Part = "original",
         vote: str = "arithmetic",
         batch_size: int = 32,
         threads: int | None = None,
+        top: int = 1,
     ) -> Self:
-        """Opens model files and run folders.
+        """Opens model files and run folders, of each fold the `top` best models.
 
         Raises:
-            ModelFileError: One is no model, or two answer different questions.
+            ModelFileError: One is no model, or they cannot answer together.
+            RunError: A run has no fold that is done, or a fold keeps fewer than `top` models.
             MissingExtraError: One needs torch, which is not installed.
             DataError: As the constructor.
         """
-        return cls(open_members(sources, threads), views=views, vote=vote, batch_size=batch_size)
+        return cls(open_members(sources, threads, top), views=views, vote=vote, batch_size=batch_size)
 
     def predict(
         self, photos: Sequence[Source], *, set_aside: bool = False, progress: Progress | None = None
@@ -128,7 +135,7 @@ class Predictor:
                 unreadable |= {name: reason for name, reason in batch if isinstance(reason, str)}
                 # Once a row is lost the answer is an error: go on only to name every photo that cannot be read.
                 if good and (set_aside or not unreadable):
-                    stacks = [np.stack([frames[place] for _, frames in good]) for place in range(len(self._framings))]
+                    stacks = [_stacked([frames[place] for _, frames in good]) for place in range(len(self._framings))]
                     for member in self.members:
                         rows[member.name].append(self._answer(member, stacks))
                     names += [name for name, _ in good]
@@ -138,26 +145,26 @@ class Predictor:
         if unreadable and (not set_aside or not names):
             raise _unreadable_error(unreadable)
         each = {name: np.concatenate(parts) for name, parts in rows.items()}
-        together = vote(self.vote, list(each.values()), scheme=self.scheme)
+        together = self.joining.vote(self.vote, list(each.values()))
         return Prediction(self.scheme, ProbabilityTable(tuple(names), together), each, unreadable)
 
-    def _answer(self, member: Member, stacks: Sequence[Frames]) -> Floats:
-        """One member's probabilities for a batch, the mean over the views."""
+    def _answer(self, member: Member, stacks: Sequence[Sequence[Frames]]) -> Floats:
+        """One member's probabilities for a batch, given by framing and view: the mean over the views."""
         facts = member.engine.facts
-        frames = stacks[self._framings.index(facts.preprocessing.framing)]
-        photos = facts.preprocessing.normalising.normalise(frames)
-        seen = [answer(facts.scheme, member.engine.logits(view(photos))) for view in self.views]
+        views = stacks[self._framings.index(facts.preprocessing.framing)]
+        normalise = facts.preprocessing.normalising.normalise
+        seen = [answer(facts.scheme, member.engine.logits(normalise(frames))) for frames in views]
         return np.asarray(np.mean(seen, axis=0))
 
-    def _framed(self, named: Sequence[tuple[str, Source]]) -> Generator[list[tuple[str, list[Pixels] | str]]]:
-        """Batches of (name, the photo in each framing or why it cannot be read), decoded ahead of the network."""
+    def _framed(self, named: Sequence[tuple[str, Source]]) -> Generator[list[tuple[str, Seen | str]]]:
+        """Batches of (name, the photo as it is seen or why it cannot be read), decoded ahead of the network."""
         starts = range(0, len(named), self.batch_size)
         pool = ThreadPoolExecutor()
         try:
-            waiting: deque[list[Future[tuple[str, list[Pixels] | str]]]] = deque()
+            waiting: deque[list[Future[tuple[str, Seen | str]]]] = deque()
             for start in starts:
                 batch = named[start : start + self.batch_size]
-                waiting.append([pool.submit(_frame, name, photo, self._framings) for name, photo in batch])
+                waiting.append([pool.submit(_frame, name, photo, self._framings, self.views) for name, photo in batch])
                 # Two batches ahead keep the network busy; more would only hold memory.
                 if len(waiting) > 2:
                     yield [future.result() for future in waiting.popleft()]
@@ -196,15 +203,20 @@ def _unreadable_error(unreadable: Mapping[str, str]) -> DataError:
     )
 
 
-def _frame(name: str, photo: Source, framings: Sequence[Framing]) -> tuple[str, list[Pixels] | str]:
+def _frame(name: str, photo: Source, framings: Sequence[Framing], views: Views) -> tuple[str, Seen | str]:
     try:
         if isinstance(photo, np.ndarray):
             pixels = _checked(photo)
         else:
             pixels = decode(photo.path if isinstance(photo, Photo) else Path(photo))
-        return name, [framing.frame(pixels) for framing in framings]
+        return name, [views(framing.frame(pixels)) for framing in framings]
     except PhotoError as error:
         return name, error.what
+
+
+def _stacked(photos: Sequence[Sequence[Pixels]]) -> list[Frames]:
+    """Frames of a batch for each view, from the views of each photo."""
+    return [np.stack(view) for view in zip(*photos, strict=True)]
 
 
 def _checked(pixels: NDArray[np.uint8]) -> Pixels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from maskfit.errors import DataError, several
-from maskfit.files import read_csv, write_csv
+from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.files import read_csv, write_csv, write_text
 from maskfit.labels import SCHEMES, Codes, Scheme
 
 PHOTO = "ImageID"
@@ -54,6 +56,37 @@ def write_attributes(path: Path, names: Sequence[str], classes: ArrayLike, schem
         for name, row in zip(names, codes.tolist(), strict=True)
     )
     return write_csv(path, [PHOTO, *scheme.names], rows)
+
+
+def write_json_lines(path: Path, table: ProbabilityTable, scheme: Scheme) -> Path:
+    """Writes all that is said of each photo as a JSON object in a line of its own, in the order of the table.
+
+    An object holds `photo`; `class`, its number; `answer`, the same in words; `probability`; for each attribute its
+    value and the probability of every value; and `probabilities`, one for each class.
+
+    Args:
+        path: Where; a file that is there is replaced.
+        table: Probabilities of the official classes.
+        scheme: What they are about.
+
+    Raises:
+        LabelError: An answer is not in the scheme.
+    """
+    confidence = table.confidence.tolist()
+    codes, marginals = scheme.to_codes(table.classes), scheme.marginals(table.probabilities)
+    lines = []
+    for row, (name, number) in enumerate(zip(table.names, table.classes.tolist(), strict=True)):
+        attributes = {}
+        for column, attribute in enumerate(scheme.attributes):
+            shares = dict(zip(attribute.values, marginals[attribute.name][row].round(8).tolist(), strict=True))
+            attributes[attribute.name] = {"value": attribute.values[codes[row, column]], "probabilities": shares}
+        said = {
+            "photo": name, "class": number, "answer": scheme.describe(number),
+            "probability": round(confidence[row], 8), "attributes": attributes,
+            "probabilities": table.probabilities[row].round(8).tolist(),
+        }  # fmt: skip
+        lines.append(json.dumps(said, ensure_ascii=False, allow_nan=False))
+    return write_text(path, "\n".join(lines) + "\n")
 
 
 def read_submission(path: Path, classes: int = SCHEMES["mask-gender-age"].classes) -> dict[str, int]:

@@ -4,6 +4,8 @@ One allowed class is an ordinary label. All classes allowed is an unknown label:
 In between lie the photos of which some attributes are known and a joint head answers for all. Every loss takes logits
 (batch, classes) and allowed (batch, classes) and gives one number for each photo; reduction stands in one place,
 `criterion.Criterion`.
+
+Two kinds of loss stand beside the heads, on the trunk's features: `embedding` and `years`.
 """
 
 from __future__ import annotations
@@ -12,8 +14,22 @@ from collections.abc import Callable
 
 from torch import nn
 
+from maskfit.losses.binary import Binary
 from maskfit.losses.cross_entropy import CrossEntropy
+from maskfit.losses.focal import Focal
+from maskfit.losses.ldam import LDAM
+from maskfit.losses.macro_f1 import CrossEntropyF1, MacroF1
+from maskfit.losses.squares import Brier, SmoothL1
+from maskfit.losses.symmetric import Symmetric
 
 LOSSES: dict[str, Callable[..., nn.Module]] = {
     "cross_entropy": CrossEntropy,
+    "focal": Focal,
+    "macro_f1": MacroF1,
+    "ce_f1": CrossEntropyF1,
+    "ldam": LDAM,
+    "symmetric": Symmetric,
+    "binary": Binary,
+    "brier": Brier,
+    "smooth_l1": SmoothL1,
 }

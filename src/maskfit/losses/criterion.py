@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,15 @@ class Pair(Protocol):
 
     @property
     def share(self) -> Tensor: ...
+
+
+@runtime_checkable
+class Changing(Protocol):
+    """A loss that is not the same in every epoch."""
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Says which epoch of how many begins, counted from 0."""
+        ...
 
 
 class HeadLoss(NamedTuple):
@@ -49,6 +58,12 @@ class Criterion(nn.Module):
         self.names = tuple(heads)
         self.losses = nn.ModuleList(head.loss for head in heads.values())
         self.shares = tuple(head.share / total for head in heads.values())
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Tells the losses that change over training which epoch of how many begins, counted from 0."""
+        for loss in self.losses:
+            if isinstance(loss, Changing):
+                loss.begin_epoch(epoch, epochs)
 
     def forward(
         self, logits: Mapping[str, Tensor], allowed: Mapping[str, Tensor], pair: Pair | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from maskfit.errors import ModelFileError
+from maskfit.models.seed_nets import CustomDark, ThreeConv
 from maskfit.models.small import SmallTrunk
 from maskfit.parts import Part, build
 
@@ -64,11 +65,32 @@ def small_trunk(*, weights: str, width: int = 24, blocks: int = 1) -> Trunk:
     Raises:
         ModelFileError: Start weights were asked for; there are none.
     """
+    return _own_trunk("small", SmallTrunk(width, blocks), weights)
+
+
+def three_conv_trunk(*, weights: str, dropout: float = 0.25) -> Trunk:
+    """The competition baseline's net of three convolutions (see `seed_nets.ThreeConv`).
+
+    Raises:
+        ModelFileError: Start weights were asked for; there are none.
+    """
+    return _own_trunk("three_conv", ThreeConv(dropout), weights)
+
+
+def custom_dark_trunk(*, weights: str, width: int = 16, blocks: Sequence[int] = (1, 1, 2, 2, 1)) -> Trunk:
+    """A DarkNet-like net (see `seed_nets.CustomDark`; seed s0).
+
+    Raises:
+        ModelFileError: Start weights were asked for; there are none.
+    """
+    return _own_trunk("custom_dark", CustomDark(width, blocks), weights)
+
+
+def _own_trunk(name: str, body: SmallTrunk | ThreeConv | CustomDark, weights: str) -> Trunk:
     if weights != NONE:
         raise ModelFileError(
-            "the small net has no published weights", where=f"model.weights={weights}", fix="model.weights=none"
+            f"the net '{name}' has no published weights", where=f"model.weights={weights}", fix="model.weights=none"
         )
-    body = SmallTrunk(width, blocks)
     return Trunk(body, body.num_features, body.mean, body.std, "bilinear")
 
 
@@ -155,7 +177,11 @@ def _misfit(name: str, weights: str, reason: str) -> ModelFileError:
     )
 
 
-OWN: dict[str, Callable[..., Trunk]] = {"small": small_trunk}
+OWN: dict[str, Callable[..., Trunk]] = {
+    "small": small_trunk,
+    "three_conv": three_conv_trunk,
+    "custom_dark": custom_dark_trunk,
+}
 """maskfit's own trunks."""
 
 BACKBONES: dict[str, Callable[..., Trunk]] = {name: partial(timm_trunk, name) for name in timm.list_models()} | OWN

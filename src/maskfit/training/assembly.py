@@ -7,23 +7,29 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import Logger
+from torch import nn
 from torch.optim import Optimizer
 
 from maskfit.errors import RecipeError
 from maskfit.losses import LOSSES
 from maskfit.losses.criterion import Criterion, HeadLoss
+from maskfit.losses.embedding import EMBEDDING_LOSSES
+from maskfit.losses.years import YEARS_LOSSES
 from maskfit.modelfile import ModelFacts
 from maskfit.models.network import Network
 from maskfit.parts import Part, build
-from maskfit.recipe import HeadRecipe
+from maskfit.recipe import HeadRecipe, Recipe
 from maskfit.training.augmentation import AUGMENTATIONS
 from maskfit.training.averaging import AVERAGES
 from maskfit.training.batches import Samples, TrainingBatches
+from maskfit.training.beside import Beside
+from maskfit.training.chance import set_chance
 from maskfit.training.freezing import FREEZINGS
 from maskfit.training.mixing import MIXINGS
 from maskfit.training.optimisers import OPTIMISERS
@@ -44,7 +50,7 @@ def make_task(plan: Plan, network: Network, train: Samples, chance: Chance) -> T
         network,
         make_criterion(plan, train),
         build(AUGMENTATIONS, recipe.augmentation, size=recipe.data.size),
-        build(MIXINGS, recipe.mixing),
+        build(MIXINGS, recipe.mixing, scheme=plan.trained),
         plan.preprocessing.normalising,
         partial(_make_optimiser, plan.recipe.optimiser),
         build(SCHEDULES, recipe.schedule, **length),
@@ -53,18 +59,22 @@ def make_task(plan: Plan, network: Network, train: Samples, chance: Chance) -> T
         truth=plan.truth(),
         chance=chance,
         average=build(AVERAGES, recipe.average, network=network, **length),
+        beside=make_beside(plan, network, recipe.embedding, chance),
     )
 
 
 def make_finishing_task(plan: Plan, network: Network, everyone: Samples, chance: Chance) -> Task:
-    """The task of the last epochs on all photos: a low rate, nothing frozen, nothing averaged."""
+    """The task of the last epochs on all photos: a low rate, nothing frozen, nothing averaged.
+
+    Nor is there an embedding loss: the centres that some of them learn are in no model file, and would start anew.
+    """
     recipe = plan.recipe
     low: Schedule = lambda step: recipe.trainer.finish_lr  # noqa: E731
     return Task(
         network,
         make_criterion(plan, everyone),
         build(AUGMENTATIONS, recipe.augmentation, size=recipe.data.size),
-        build(MIXINGS, recipe.mixing),
+        build(MIXINGS, recipe.mixing, scheme=plan.trained),
         plan.preprocessing.normalising,
         partial(_make_optimiser, recipe.optimiser),
         low,
@@ -72,6 +82,8 @@ def make_finishing_task(plan: Plan, network: Network, everyone: Samples, chance:
         scheme=plan.trained,
         truth=plan.truth(),
         chance=chance,
+        beside=make_beside(plan, network, Part.of("none"), chance),
+        epochs_before=recipe.trainer.epochs,
     )
 
 
@@ -88,7 +100,7 @@ def make_sampling(plan: Plan, train: Samples) -> Sampling:
     return sampling
 
 
-def _make_optimiser(part: Part, network: Network) -> Optimizer:
+def _make_optimiser(part: Part, network: nn.Module) -> Optimizer:
     optimiser: Optimizer = build(OPTIMISERS, part, network=network)
     return optimiser
 
@@ -107,6 +119,19 @@ def make_criterion(plan: Plan, train: Samples) -> Criterion:
     return Criterion(losses)
 
 
+def make_beside(plan: Plan, network: Network, embedding: Part, chance: Chance) -> Beside | None:
+    """The losses beside the heads'; None where there are none."""
+    # The centres of classes are drawn here, and so that a resumed run would draw the same.
+    set_chance(*chance, "beside")
+    on_features = build(EMBEDDING_LOSSES, embedding, features=network.trunk.features, classes=plan.official.classes)
+    on_years = build(YEARS_LOSSES, plan.recipe.years)
+    if on_features is None and on_years is None:
+        return None
+    classes = plan.official.to_class(plan.truth())
+    ages = plan.years() if plan.with_years else np.full(len(classes), np.nan)
+    return Beside(on_features, on_years, classes, ages)
+
+
 def model_facts(plan: Plan, fold: int, scores: dict[str, float]) -> ModelFacts:
     """What the model file of a fold says of itself."""
     recipe = plan.recipe
@@ -116,9 +141,31 @@ def model_facts(plan: Plan, fold: int, scores: dict[str, float]) -> ModelFacts:
         backbone=recipe.model.backbone,
         head=recipe.model.head,
         heads=plan.heads,
-        recipe=recipe.model_dump(mode="json"),
+        years=plan.with_years,
+        recipe=_without_folders(recipe).model_dump(mode="json"),
         scores=scores,
         about=f"{recipe.name}, fold {fold} of {plan.folds.count}",
+    )
+
+
+def _without_folders(recipe: Recipe) -> Recipe:
+    """The recipe with the bare names of its files: a model that is given away must not tell how a disk is laid out."""
+    data = recipe.data
+    files = {
+        "root": data.root and Path(data.root).name,
+        "store": None,
+        "extra": tuple(Path(path).name for path in data.extra),
+        "corrections": tuple(Path(path).name for path in data.corrections),
+    }
+    model = {"weights": Path(recipe.model.weights).name, "start": recipe.model.start and Path(recipe.model.start).name}
+    folds = Path(recipe.folds).name if isinstance(recipe.folds, str) else recipe.folds
+    return recipe.model_copy(
+        update={
+            "data": data.model_copy(update=files),
+            "model": recipe.model.model_copy(update=model),
+            "folds": folds,
+            "run": None,
+        }
     )
 
 

@@ -1,119 +1,172 @@
 """Augmentation: batches of stored photos become batches of the network's size, each photo changed in its own way.
 
-All of it runs on the device the photos are on, in one resampling step and a few multiplications. Validation never comes
-here: it reads the evaluation transform's own pixels.
+The named pipelines stand here; what they are made of stands in `windows` (crop, flip, turn), `light` (colour), `damage`
+(blur, noise, holes) and `randaugment`. All of it runs in batches on the device that the photos are on. Validation never
+comes here: it reads the evaluation transform's own pixels, and so has the crop, size and numbers of prediction.
+
+A seed's centre crop after a resize (s2: 256, then 224) is its recipe's `data.crop` (centre, scale 224/256), the same in
+training and prediction; what it takes random crops from (s1: 384 for 224) is the recipe's `data.train_scale`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-Range = tuple[float, float]
+from maskfit.training.choices import InAnyOrder, OneOf, Step
+from maskfit.training.damage import Blur, Holes, Jpeg, Noise
+from maskfit.training.light import Brightness, Contrast, Hue, Saturation
+from maskfit.training.randaugment import RandAugment
+from maskfit.training.ranges import Range, around, check_share
+from maskfit.training.windows import Window
 
-
-def _draw(count: int, low: float, high: float, device: torch.device) -> Tensor:
-    return torch.empty(count, device=device).uniform_(low, high)
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random crop, flip, turn and light.
+    """What a training photo goes through.
 
     Args:
-        size: (height, width) of the result.
-        area: Share of the photo's area that a crop holds, drawn evenly.
-        ratio: How much wider or narrower a crop may be than the result's format; its logarithm is drawn evenly.
-        flip: Chance of a mirrored photo.
-        turn: Largest turn in degrees.
-        brightness: Largest change, as a factor 1 +- this.
-        contrast: The same, about the photo's own mean.
-        saturation: The same, about each pixel's own grey.
+        window: Which part of the photo is seen; its result has the network's size.
+        steps: What is done to that, in order.
     """
 
-    size: tuple[int, int]
-    area: Range = (1.0, 1.0)
-    ratio: Range = (1.0, 1.0)
-    flip: float = 0.5
-    turn: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-
-    def __post_init__(self) -> None:
-        if len(self.area) != 2 or not 0 < self.area[0] <= self.area[1] <= 1:
-            raise ValueError(f"area={self.area} must be two rising numbers in (0, 1]")
-        if len(self.ratio) != 2 or not 0 < self.ratio[0] <= self.ratio[1] < math.inf:
-            raise ValueError(f"ratio={self.ratio} must be two rising numbers above 0")
-        if not 0 <= self.turn <= 180:
-            raise ValueError(f"turn={self.turn} must lie in 0 to 180 degrees")
-        for name in ("flip", "brightness", "contrast", "saturation"):
-            # A factor of 1 - 1.5 would turn light into dark.
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}={getattr(self, name)} must lie in 0 to 1")
+    window: Window
+    steps: tuple[Step, ...] = ()
 
     def __call__(self, photos: Tensor) -> Tensor:
         """Photos (batch, 3, height, width; float in 0 to 255) of the stored size to the network's, in the same range.
 
-        Draws from torch's global generator, each photo its own numbers.
+        Draws from torch's global generator, each photo its own numbers. The photos that are given stay as they are.
         """
-        return self._lit(self._framed(photos))
-
-    def _framed(self, photos: Tensor) -> Tensor:
-        count, device = len(photos), photos.device
-        area = _draw(count, *self.area, device)
-        stretch = _draw(count, math.log(self.ratio[0]), math.log(self.ratio[1]), device).exp().sqrt()
-        # Shares of the photo's width and height; a stretched crop must still lie inside.
-        wide = (area.sqrt() * stretch).clamp(max=1)
-        high = (area.sqrt() / stretch).clamp(max=1)
-        across = (1 - wide) * _draw(count, -1, 1, device)
-        down = (1 - high) * _draw(count, -1, 1, device)
-        mirrored = torch.where(torch.rand(count, device=device) < self.flip, -1.0, 1.0)
-        angle = _draw(count, -self.turn, self.turn, device) * (math.pi / 180)
-        # affine_grid counts in half widths and half heights: a turn must know the photo's aspect to stay a turn.
-        aspect = photos.shape[3] / photos.shape[2]
-        rows = [
-            torch.stack([mirrored * wide * angle.cos(), -high * angle.sin() / aspect, across], dim=1),
-            torch.stack([mirrored * wide * angle.sin() * aspect, high * angle.cos(), down], dim=1),
-        ]
-        grid = F.affine_grid(torch.stack(rows, dim=1), [count, 3, *self.size], align_corners=False)
-        return F.grid_sample(photos, grid.to(photos.dtype), padding_mode="reflection", align_corners=False)
-
-    def _lit(self, photos: Tensor) -> Tensor:
-        def factor(most: float) -> Tensor:
-            return 1 + _draw(len(photos), -most, most, photos.device).to(photos.dtype).view(-1, 1, 1, 1)
-
-        if self.saturation:
-            grey = photos.mean(dim=1, keepdim=True)
-            photos = grey + (photos - grey) * factor(self.saturation)
-        if self.contrast:
-            mean = photos.mean(dim=(1, 2, 3), keepdim=True)
-            photos = mean + (photos - mean) * factor(self.contrast)
-        if self.brightness:
-            photos = photos * factor(self.brightness)
-        return photos.clamp(0, 255) if self.saturation or self.contrast or self.brightness else photos
+        # Mixed precision would multiply matrices in 16 bits, and so look for a pixel half a pixel beside it.
+        with torch.autocast(photos.device.type, enabled=False):
+            changed = self.window(photos.float())
+            for step in self.steps:
+                changed = step(changed)
+        return changed.to(photos.dtype)
 
 
-def none(size: tuple[int, int]) -> Augmentation:
+def none(size: Size) -> Augmentation:
     """The whole stored photo, unchanged."""
-    return Augmentation(size, flip=0.0)
+    return Augmentation(Window(size, flip=0.0))
 
 
-def base(size: tuple[int, int], area: Range = (0.08, 1.0), ratio: Range = (3 / 4, 4 / 3)) -> Augmentation:
+def flip(size: Size, flip: float = 0.5) -> Augmentation:
+    """Seed s0: the whole photo, mirrored by chance."""
+    return Augmentation(Window(size, flip=flip))
+
+
+def base(size: Size, area: Range = (0.08, 1.0), ratio: Range = (3 / 4, 4 / 3)) -> Augmentation:
     """Seed s1's `base`: a random resized crop with torchvision's default ranges, and nothing else.
 
     Its 384-pixel centre crop is the recipe's `data.crop`, so that validation and prediction have it too.
     """
-    return Augmentation(size, area=area, ratio=ratio, flip=0.0)
+    return Augmentation(Window(size, area, ratio, flip=0.0))
+
+
+def random(
+    size: Size,
+    area: Range = (0.08, 1.0),
+    ratio: Range = (3 / 4, 4 / 3),
+    operations: int = 2,
+    magnitude: float = 9,
+) -> Augmentation:
+    """Seed s1's `random`: its `base`, then RandAugment(2, 9).
+
+    Also its `tta` and its `facecrop`: those differ in what stands elsewhere, the views of a prediction and `data.crop`.
+    """
+    return Augmentation(Window(size, area, ratio, flip=0.0), (RandAugment(operations, magnitude),))
+
+
+def jitter(
+    size: Size,
+    brightness: float = 0.5,
+    contrast: float = 0.5,
+    saturation: float = 0.5,
+    hue: float = 0.5,
+    flip: float = 0.5,
+) -> Augmentation:
+    """Seed s2: torchvision's colour jitter in any order, and a flip.
+
+    A hue of 0.5 is any colour at all: faces turn green and blue.
+    """
+    check_share(brightness=brightness, contrast=contrast, saturation=saturation)
+    light = (Brightness(around(brightness)), Contrast(around(contrast)), Saturation(around(saturation)), Hue(hue))
+    return Augmentation(Window(size, flip=flip), (InAnyOrder(light),))
+
+
+def one_of(
+    size: Size,
+    brightness: Range = (0.2, 3.0),
+    contrast: Range = (0.2, 3.0),
+    saturation: Range = (0.2, 3.0),
+    hue: float = 0.3,
+    flip: float = 0.5,
+) -> Augmentation:
+    """Seed s3: each photo gets exactly one of brightness, contrast, saturation and hue, strongly; and a flip."""
+    light = (Brightness(brightness), Contrast(contrast), Saturation(saturation), Hue(hue))
+    return Augmentation(Window(size, flip=flip), (OneOf(light),))
+
+
+def shift_scale(
+    size: Size,
+    shift: float = 0.1,
+    scale: float = 0.1,
+    turn: float = 5.0,
+    brightness: float = 0.2,
+    contrast: float = 0.2,
+    flip: float = 0.5,
+    blur: Range = (0.5, 1.5),
+    noise: Range = (3.0, 7.0),
+    blur_or_noise: float = 0.5,
+    holes: int = 8,
+    hole: Range = (1 / 28, 1 / 28),
+    dropout: float = 0.3,
+) -> Augmentation:
+    """Seed s4: shift, scale, turn, brightness, contrast, flip; blur or noise by chance, holes by chance.
+
+    Blur, noise and holes have about the sizes that albumentations gave them by default: kernels of 3 to 7 pixels, a
+    variance of 10 to 50, up to 8 holes of 8 of 224 pixels.
+    """
+    check_share(brightness=brightness, contrast=contrast, blur_or_noise=blur_or_noise, dropout=dropout, scale=scale)
+    return Augmentation(
+        Window(size, flip=flip, turn=turn, shift=shift, zoom=around(scale)),
+        (
+            Brightness(around(brightness)),
+            Contrast(around(contrast)),
+            OneOf((Blur(blur), Noise(noise)), blur_or_noise),
+            OneOf((Holes(holes, hole),), dropout),
+        ),
+    )
+
+
+def complex_(
+    size: Size,
+    area: Range = (0.7, 1.0),
+    turn: float = 10.0,
+    brightness: float = 0.2,
+    contrast: float = 0.2,
+    saturation: float = 0.2,
+    blur: Range = (0.5, 1.5),
+    blurred: float = 0.2,
+) -> Augmentation:
+    """In the place of seed s0's "complex transformation", of which it says no more than that: ours, moderate.
+
+    Crop, flip, turn, colour, and blur by chance.
+    """
+    check_share(brightness=brightness, contrast=contrast, saturation=saturation, blurred=blurred)
+    light = (Brightness(around(brightness)), Contrast(around(contrast)), Saturation(around(saturation)))
+    window = Window(size, area, (0.9, 1.1), turn=turn)
+    return Augmentation(window, (*light, OneOf((Blur(blur),), blurred)))
 
 
 def light(
-    size: tuple[int, int],
+    size: Size,
     area: Range = (0.8, 1.0),
     turn: float = 5.0,
     brightness: float = 0.2,
@@ -121,13 +174,59 @@ def light(
     saturation: float = 0.1,
 ) -> Augmentation:
     """A little of everything that leaves a face a face: crop, flip, small turn, a bit of light and colour."""
-    return Augmentation(
-        size, area, (0.95, 1.05), turn=turn, brightness=brightness, contrast=contrast, saturation=saturation
+    check_share(brightness=brightness, contrast=contrast, saturation=saturation)
+    steps = (Saturation(around(saturation)), Contrast(around(contrast)), Brightness(around(brightness)))
+    return Augmentation(Window(size, area, (0.95, 1.05), turn=turn), steps)
+
+
+def strong(
+    size: Size,
+    area: Range = (0.5, 1.0),
+    turn: float = 15.0,
+    light: float = 0.4,
+    hue: float = 0.03,
+    grey: float = 0.1,
+    damage: float = 0.4,
+    holes: float = 0.25,
+) -> Augmentation:
+    """For long trainings: wide framing, light and colour, some photos grey; blur, noise or JPEG, and holes, by chance.
+
+    Hue moves little: skin is never green. Holes are few and large, since a face is known by more than one of its parts.
+
+    Args:
+        size: (height, width) of the result.
+        area: Share of the photo's area that a crop holds.
+        turn: Largest turn in degrees.
+        light: Largest change of brightness, contrast and saturation, as a factor 1 +- this.
+        hue: Largest turn of the colour circle, which is 1 round.
+        grey: Chance of a grey photo.
+        damage: Chance of one of blur (0.5 to 2 pixels), noise (3 to 15 levels) and JPEG (quality 20 to 70).
+        holes: Chance of 1 or 2 black holes with sides of 0.1 to 0.35 of the photo's.
+    """
+    check_share(light=light, grey=grey, damage=damage, holes=holes)
+    steps = (
+        Brightness(around(light)),
+        Contrast(around(light)),
+        Saturation(around(light)),
+        Hue(hue),
+        OneOf((Saturation((0.0, 0.0)),), grey),
+        OneOf((Blur((0.5, 2.0)), Noise((3.0, 15.0)), Jpeg((20, 70))), damage),
+        OneOf((Holes(2, (0.1, 0.35)),), holes),
     )
+    return Augmentation(Window(size, area, (0.8, 1.25), turn=turn, shift=0.05), steps)
 
 
 AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
     "none": none,
+    "flip": flip,
     "base": base,
+    "random": random,
+    "tta": random,
+    "facecrop": random,
+    "jitter": jitter,
+    "one_of": one_of,
+    "shift_scale": shift_scale,
+    "complex": complex_,
     "light": light,
+    "strong": strong,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 def number(*where: int | str) -> int:
@@ -24,3 +25,12 @@ def generator(*where: int | str) -> np.random.Generator:
 def set_chance(*where: int | str) -> None:
     """Sets torch's generators on every device, from which dropout and augmentation draw."""
     torch.manual_seed(number(*where))
+
+
+def draw(count: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Numbers drawn evenly from `low` to `high` by torch's global generator, (count,), on the host.
+
+    Drawn there, a few for each photo, and then sent over: a GPU gets the numbers that a processor would get, and nobody
+    waits for it to tell which photos drew what.
+    """
+    return torch.empty(count).uniform_(low, high)

@@ -45,7 +45,9 @@ def gradual(epochs: int = 1, stages: int = 4) -> Freezing:
 
     def freeze(network: Network, epoch: int) -> None:
         _set(network, True)
-        layers = [module for module in network.trunk.modules() if next(module.parameters(recurse=False), None) is not None]
+        layers = [
+            module for module in network.trunk.modules() if next(module.parameters(recurse=False), None) is not None
+        ]
         sizes = [sum(item.numel() for item in layer.parameters(recurse=False)) for layer in layers]
         frozen = sum(sizes) * max(1 - (epoch // epochs) / stages, 0.0)
         below = 0

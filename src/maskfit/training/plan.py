@@ -16,7 +16,7 @@ from maskfit.data.photo import PhotoSet
 from maskfit.data.photos import read_photos
 from maskfit.data.transforms import Framing, Normalising, Preprocessing
 from maskfit.errors import DataError, RecipeError
-from maskfit.labels import UNKNOWN, Codes, Scheme
+from maskfit.labels import UNKNOWN, Codes, Scheme, as_number
 from maskfit.models.network import Network, build_network
 from maskfit.recipe import Recipe
 from maskfit.training.batches import targets
@@ -64,6 +64,12 @@ class Plan:
         """By head (photos, values): what each photo's label leaves possible in training."""
         return targets(self.trained, self.photos.codes(self.trained), self.heads)
 
+    def years(self) -> NDArray[np.float64]:
+        """The age of every photo as a number, by the first attribute with bands; NaN where nobody wrote a number."""
+        name = next(attribute.name for attribute in self.official.attributes if attribute.edges)
+        numbers = [as_number(photo.labels.get(name, "")) for photo in self.photos.photos]
+        return np.array([np.nan if number is None else number for number in numbers])
+
     def split(self, fold: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Places of the photos to train on and of those held out; ages that the recipe drops are trained on by none."""
         train, valid = self.folds.split(self.photos.photos[: self.judged], fold)
@@ -91,7 +97,13 @@ class Plan:
 
     def network(self, weights: str = "none") -> Network:
         """A new network as the recipe says."""
-        return build_network(self.recipe.model.backbone, self.recipe.model.head, self.trained.sizes, weights)
+        model = self.recipe.model
+        return build_network(model.backbone, model.head, self.trained.sizes, weights, self.with_years)
+
+    @property
+    def with_years(self) -> bool:
+        """Whether the network has a layer for years."""
+        return self.recipe.years.name != "none"
 
 
 def make_plan(recipe: Recipe) -> Plan:
@@ -113,6 +125,7 @@ def make_plan(recipe: Recipe) -> Plan:
         draft = build_network(recipe.model.backbone, recipe.model.head, trained.sizes)
     heads = draft.heads
     _refuse_unlabelled(photos, trained, Path(recipe.data.root))
+    _refuse_yearless(recipe, photos)
     strange = [name for name in recipe.heads if name not in heads]
     if strange:
         raise RecipeError(f"heads.{strange[0]}: the heads of '{recipe.model.head.name}' are {', '.join(heads)}")
@@ -125,7 +138,7 @@ def make_plan(recipe: Recipe) -> Plan:
         folds=_folds(recipe, photos),
         preprocessing=Preprocessing(
             framing=Framing(crop=recipe.data.crop, size=recipe.data.size, filter=draft.trunk.filter),
-            normalising=Normalising(mean=draft.trunk.mean, std=draft.trunk.std),
+            normalising=Normalising(mean=draft.trunk.mean, std=draft.trunk.std, mode=recipe.data.normalise),
         ),
         heads=heads,
         remarks=tuple(remarks),
@@ -150,6 +163,22 @@ def _folds(recipe: Recipe, photos: PhotoSet) -> Folds:
     if isinstance(recipe.folds, str):
         return read_folds(Path(recipe.folds))
     return make_folds(photos, recipe.data.scheme, recipe.folds, seed=recipe.trainer.seed, holdout=recipe.holdout)
+
+
+def _refuse_yearless(recipe: Recipe, photos: PhotoSet) -> None:
+    if recipe.years.name == "none":
+        return
+    banded = [attribute.name for attribute in recipe.data.scheme.attributes if attribute.edges]
+    if not banded:
+        raise RecipeError(
+            "a loss of years needs an attribute with bands, and this scheme has none", where="years", fix="years=none"
+        )
+    if all(as_number(photo.labels.get(banded[0], "")) is None for photo in photos):
+        raise DataError(
+            f"no photo says its {banded[0]} as a number, so no years could be learned",
+            where=recipe.data.root,
+            fix="years=none, or a manifest with numbers",
+        )
 
 
 def _refuse_unlabelled(photos: PhotoSet, scheme: Scheme, root: Path) -> None:

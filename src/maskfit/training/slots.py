@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from maskfit.data.crops import CROPS
 from maskfit.losses import LOSSES
+from maskfit.losses.embedding import EMBEDDING_LOSSES
+from maskfit.losses.years import YEARS_LOSSES
 from maskfit.models.backbones import BACKBONES
 from maskfit.models.heads import HEADS
 from maskfit.parts import Slot
@@ -22,8 +24,10 @@ SLOTS: dict[str, Slot] = {
     "model.freeze": Slot(FREEZINGS),
     "loss": Slot(LOSSES, given=("counts",)),
     "heads.*.loss": Slot(LOSSES, given=("counts",)),
+    "embedding": Slot(EMBEDDING_LOSSES, given=("features", "classes")),
+    "years": Slot(YEARS_LOSSES),
     "augmentation": Slot(AUGMENTATIONS, given=("size",)),
-    "mixing": Slot(MIXINGS),
+    "mixing": Slot(MIXINGS, given=("scheme",)),
     "sampling": Slot(SAMPLINGS, given=("classes",)),
     "optimiser": Slot(OPTIMISERS, given=("network",)),
     "schedule": Slot(SCHEDULES, given=("epochs", "epoch_steps")),

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from lightning import LightningModule
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from maskfit.data.transforms import Normalising
+from maskfit.data.transforms import LEAST_DEVIATION, Normalising
 from maskfit.errors import RunError
 from maskfit.evaluation.scores import Scores, score
 from maskfit.labels import Codes, Scheme, answer
@@ -22,6 +22,7 @@ from maskfit.models.network import Network
 from maskfit.training.augmentation import Augmentation
 from maskfit.training.averaging import Average
 from maskfit.training.batches import Batch
+from maskfit.training.beside import Beside
 from maskfit.training.chance import set_chance
 from maskfit.training.freezing import Freezing
 from maskfit.training.mixing import Mixing
@@ -55,6 +56,8 @@ class Task(LightningModule):
         truth: (photos, attributes) official codes of all photos in the store, for the scores.
         chance: What all chance depends on besides the step.
         average: The average of the weights that is judged in the network's place; None for none.
+        beside: Losses on the trunk's features beside the heads'; None for none.
+        epochs_before: Epochs that the network was trained for already: losses that change over them are at their end.
     """
 
     scale: Tensor
@@ -67,7 +70,7 @@ class Task(LightningModule):
         augmentation: Augmentation,
         mixing: Mixing,
         normalising: Normalising,
-        optimiser: Callable[[Network], Optimizer],
+        optimiser: Callable[[nn.Module], Optimizer],
         schedule: Schedule,
         freezing: Freezing,
         *,
@@ -75,6 +78,8 @@ class Task(LightningModule):
         truth: Codes,
         chance: tuple[int | str, ...],
         average: Average | None = None,
+        beside: Beside | None = None,
+        epochs_before: int = 0,
     ) -> None:
         super().__init__()
         self.network = network
@@ -88,6 +93,9 @@ class Task(LightningModule):
         self.truth = truth
         self.chance = chance
         self.average = average
+        self.beside = beside
+        self.epochs_before = epochs_before
+        self.normalising = normalising
         scale, shift = normalising.scale_and_shift()
         self.register_buffer("scale", torch.from_numpy(scale).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("shift", torch.from_numpy(shift).view(1, 3, 1, 1), persistent=False)
@@ -104,7 +112,7 @@ class Task(LightningModule):
         return self.network if self.average is None else cast(Network, self.average.averaged)
 
     def configure_optimizers(self) -> Any:
-        optimiser = self.make_optimiser(self.network)
+        optimiser = self.make_optimiser(self.network if self.beside is None else self.beside.learning(self.network))
         if isinstance(self.schedule, Plateau):
             plateau = ReduceLROnPlateau(optimiser, "max", self.schedule.factor, self.schedule.patience)
             return {"optimizer": optimiser, "lr_scheduler": {"scheduler": plateau, "monitor": MONITOR}}
@@ -120,10 +128,14 @@ class Task(LightningModule):
         if self.thawed_for != self.current_epoch:
             self.thawed_for = self.current_epoch
             self.freezing(self.network, self.current_epoch)
+            epochs = self.epochs_before or self.trainer.max_epochs or 1
+            self.criterion.begin_epoch(self.epochs_before + self.current_epoch, epochs)
         photos = self.augmentation(_planes(batch["frames"]))
         mixed = self.mixing(photos, batch["allowed"])
-        logits = self.network(self._normalised(photos if mixed is None else mixed.photos))
-        loss: Tensor = self.criterion(logits, batch["allowed"], mixed)["loss"]
+        features = self.network.forward_features(self._normalised(photos if mixed is None else mixed.photos))
+        loss: Tensor = self.criterion(self.network.forward_head(features), batch["allowed"], mixed)["loss"]
+        if self.beside is not None:
+            loss = loss + self.beside(self.network, features, batch["indices"], mixed)
         # Kept on the device: asking for the number now would make the device wait.
         if len(self.losses) == number:
             self.losses.append(loss.detach())
@@ -166,8 +178,13 @@ class Task(LightningModule):
         return logits, torch.cat([item[1] for item in self.judged]).cpu().numpy()
 
     def _normalised(self, photos: Tensor) -> Tensor:
+        if self.normalising.mode == "photo":
+            variance, mean = torch.var_mean(photos, dim=(2, 3), correction=0, keepdim=True)
+            normalised = (photos - mean) / variance.sqrt().clamp(min=LEAST_DEVIATION)
+        else:
+            normalised = photos * self.scale + self.shift
         # Resampling leaves the channels first; the network's convolutions want them last.
-        return (photos * self.scale + self.shift).contiguous(memory_format=torch.channels_last)
+        return normalised.contiguous(memory_format=torch.channels_last)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["maskfit"] = {

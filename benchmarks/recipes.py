@@ -1,0 +1,109 @@
+"""All recipes on the same photos, with the same start weights, photo size and number of photos seen.
+
+    uv run python benchmarks/recipes.py --data TRAIN --weights mobilenetv2_100.safetensors --out runs/recipes
+    uv run python benchmarks/recipes.py ... --only baseline cv-08          # some of them
+    uv run python benchmarks/recipes.py ... --list eval/info.csv           # and their submissions
+    uv run python benchmarks/recipes.py ... --table docs/results.md        # the table of what is there
+
+Each recipe keeps everything of its own but what is named here: backbone, start weights, size, epochs, folds. A run that
+is cut off goes on where it stopped; one that is done is not done again, so the table can be made in several sittings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from maskfit.cookbook import recipe_names
+from maskfit.files import read_json, write_text
+from maskfit.runfolder import RunFolder, is_run
+
+BACKBONE = "{name: mobilenetv2_100, pad_type: same}"
+"""The published weights of this network come from TensorFlow, which pads like this."""
+
+
+def words_of(given: argparse.Namespace) -> list[str]:
+    """What every recipe gets."""
+    return [
+        f"data.root={given.data}",
+        f"model.backbone={BACKBONE}",
+        f"model.weights={given.weights}",
+        f"data.size={given.size}",
+        f"trainer.epochs={given.epochs}",
+        f"folds={given.folds}",
+    ]
+
+
+def train(name: str, run: Path, given: argparse.Namespace) -> None:
+    """Trains one recipe, or goes on with it."""
+    command = [sys.executable, "-m", "maskfit", "train", name, *words_of(given), f"run={run}"]
+    subprocess.run([*command, "--resume"] if is_run(run) else command, check=True)
+
+
+def predict(name: str, run: Path, given: argparse.Namespace) -> None:
+    """Writes a recipe's answers for the evaluation list, its folds averaged."""
+    images = given.list.parent / "images"
+    command = [sys.executable, "-m", "maskfit", "predict", str(run), "--images", str(images), "--list", str(given.list)]
+    outputs = ["--out", str(given.submissions / f"{name}.csv"), "--probabilities", str(run / "evaluation.csv")]
+    subprocess.run([*command, *outputs, "--views", "flip", "--force"], check=True)
+
+
+def row(name: str, folder: RunFolder) -> str:
+    """A line of the table: out-of-fold scores, the folds' mean and spread, minutes."""
+    scores = read_json(folder.scores)
+    folds = list(scores["per_fold"].values())
+    spread = statistics.stdev(folds) if len(folds) > 1 else 0.0
+    interval = scores["intervals"]["macro_f1"]
+    attributes = " | ".join(f"{item['macro_f1']:.3f}" for item in scores["per_attribute"].values())
+    return (
+        f"| {name} | {scores['macro_f1']:.3f} ({interval['low']:.3f} to {interval['high']:.3f}) |"
+        f" {statistics.mean(folds):.3f} ± {spread:.3f} | {scores['accuracy']:.3f} | {attributes} |"
+        f" {scores['seconds'] / 60:.0f} |"
+    )
+
+
+def table(names: list[str], given: argparse.Namespace) -> str:
+    """The table of every recipe that is done, the best first."""
+    done = [(name, RunFolder(given.out / name)) for name in names if RunFolder(given.out / name).scores.is_file()]
+    done.sort(key=lambda item: -read_json(item[1].scores)["macro_f1"])
+    lines = [
+        "| recipe | macro F1, out of fold (95 % over persons) | mean and spread over folds | accuracy |"
+        " mask F1 | gender F1 | age F1 | minutes |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        *(row(name, folder) for name, folder in done),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="photos in the competition's layout")
+    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights for mobilenetv2_100")
+    parser.add_argument("--out", type=Path, default=Path("runs/recipes"))
+    parser.add_argument("--only", nargs="+", help="these recipes")
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--list", type=Path, help="an evaluation list; photos lie in images/ beside it")
+    parser.add_argument("--submissions", type=Path, default=Path("benchmarks/submissions"))
+    parser.add_argument("--table", type=Path, help="write the table into this file, between its two marks")
+    given = parser.parse_args()
+    names = given.only or [name for name in recipe_names() if name != "fast"]
+    for name in names:
+        train(name, given.out / name, given)
+        if given.list:
+            predict(name, given.out / name, given)
+    made = table(recipe_names(), given)
+    print(made)
+    if given.table:
+        begin, end = "<!-- table begins -->\n", "<!-- table ends -->"
+        text = given.table.read_text(encoding="utf-8")
+        head, tail = text.split(begin)[0], text.split(end)[1]
+        write_text(given.table, f"{head}{begin}\n{made}\n{end}{tail}")
+
+
+if __name__ == "__main__":
+    main()

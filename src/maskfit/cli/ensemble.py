@@ -1,0 +1,198 @@
+"""`maskfit ensemble`: stored tables combined by every vote, compared, and turned into submissions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maskfit.cli.console import err, out, print_json, print_table, progress, refuse_overwriting
+from maskfit.errors import DataError, nearest
+from maskfit.labels import SCHEMES, Scheme
+
+if TYPE_CHECKING:
+    from maskfit.evaluation.bootstrap import Interval
+    from maskfit.inference.ensemble import Judged
+    from maskfit.inference.learned import Learner
+    from maskfit.inference.sources import Tables
+
+Sources = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN_OR_TABLE...",
+        help="The members: run folders, each for its held-out answers, or CSVs with ImageID,p0,p1,... and, where they "
+        "are known, truth and person.",
+        show_default=False,
+    ),
+]
+Vote = Annotated[
+    list[str],
+    typer.Option(
+        help="arithmetic, geometric, weighted, hard, hard_attribute, greedy, stack, or all; with options as in "
+        "greedy:bags=5 or stack:strength=0.01. May be given several times."
+    ),
+]
+Apply = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="A member's probabilities of the photos to answer, from maskfit predict --probabilities; once for each "
+        "member, in the members' order."
+    ),
+]
+WeightsWord = Annotated[
+    str | None,
+    typer.Option(
+        metavar="W,W,...",
+        help="For weighted: a weight for each member. Left out, it is each member's held-out macro F1.",
+    ),
+]
+
+
+Folds = Annotated[int, typer.Option(min=2, help="Into how many folds persons are dealt to judge what learns.")]
+SchemeName = Annotated[
+    str | None,
+    typer.Option("--scheme", metavar="NAME", help=f"What is answered, where no run says it: {', '.join(SCHEMES)}."),
+]
+
+
+def ensemble(
+    sources: Sources,
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write into.")],
+    vote: Vote = ["all"],  # noqa: B006 (Typer copies it)
+    apply: Apply = None,
+    weights: WeightsWord = None,
+    folds: Folds = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Of these folds and of the intervals.")] = 0,
+    scheme: SchemeName = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+) -> None:
+    """Combine members by votes: compare the votes on held-out photos, and answer new ones. No photo is opened.
+
+    With run folders, or tables with a truth, every vote is scored against the best single member. What is learned from
+    the truth (weighted, greedy, stack, and the best single itself) is scored on persons that it was not fitted on. The
+    folder gets comparison.csv and .json, and out-of-fold-VOTE.csv.
+
+    With --apply, or with tables without a truth, photos are answered: submission-VOTE.csv and probabilities-VOTE.csv.
+
+    Examples:
+
+        maskfit ensemble runs/b0 runs/b3 --out votes
+
+        maskfit predict runs/b0 --list info.csv --probabilities p0.csv
+
+        maskfit predict runs/b3 --list info.csv --probabilities p3.csv
+
+        maskfit ensemble runs/b0 runs/b3 --apply p0.csv --apply p3.csv --vote greedy --vote stack --out votes
+
+        maskfit ensemble p0.csv p3.csv --vote weighted --weights 1,0.625 --out votes
+    """
+    from maskfit.inference.ensemble import answer_with, choose_votes, describe_weights, fit_votes, write_answers
+    from maskfit.inference.sources import open_tables
+
+    tables = open_tables(sources, _find_scheme(scheme))
+    votes, remarks = choose_votes(vote, weights=_numbers(weights), truth=tables.truth is not None)
+    wanted = _open_wanted(tables, sources, apply or [])
+    _refuse_files(folder, votes, scored=tables.truth is not None, answered=wanted is not None, force=force)
+    for remark in (*tables.remarks, *remarks):
+        err.print(remark)
+    fitted = fit_votes(tables, votes)
+    shares = describe_weights(fitted, tables.names)
+    written: list[Path] = []
+    if tables.truth is not None:
+        written += _compare(tables, votes, shares, folder, {"folds": folds, "seed": seed}, json)
+    if wanted is not None:
+        written += write_answers(folder, answer_with(fitted, wanted))
+    for path in written:
+        err.print(f"wrote {path}")
+
+
+def _find_scheme(name: str | None) -> Scheme | None:
+    if name is not None and name not in SCHEMES:
+        raise DataError(f"scheme '{name}' is unknown; {nearest(name, SCHEMES)}")
+    return SCHEMES[name] if name else None
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    """The weights of `1,0.625`."""
+    if text is None:
+        return None
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise DataError(f"'{text}' is no list of weights", fix="write it like --weights 1,0.625") from None
+
+
+def _open_wanted(tables: Tables, sources: Sequence[Path], apply: Sequence[Path]) -> Tables | None:
+    """The tables of the photos to answer: those to apply, or the members' own where nobody knows their truth.
+
+    Raises:
+        DataError: They are not one for each member, one is a run, or the members have nothing to learn from.
+    """
+    from maskfit.inference.sources import open_tables
+    from maskfit.runfolder import is_run
+
+    if not apply:
+        return tables if tables.truth is None else None
+    if tables.truth is None:
+        raise DataError("with --apply the members are what is learned from, and none of these holds a truth",
+                        where=sources[0], fix="name run folders as members, or leave --apply out")  # fmt: skip
+    if len(apply) != len(sources):
+        raise DataError(
+            f"{len(sources)} members, but {len(apply)} tables to apply them to",
+            fix="give --apply once for each member, in the same order",
+        )
+    for path in apply:
+        if is_run(path):
+            raise DataError("this is a run, not its probabilities of the photos to answer", where=path,
+                            fix=f"maskfit predict {path} --list info.csv --probabilities FILE")  # fmt: skip
+    return open_tables(apply, tables.scheme)
+
+
+def _refuse_files(folder: Path, votes: Mapping[str, Learner], *, scored: bool, answered: bool, force: bool) -> None:
+    """Stops before any file of the user's would be replaced, and before anything is computed."""
+    names = ["comparison.csv", "comparison.json", *(f"out-of-fold-{vote}.csv" for vote in votes)] if scored else []
+    if answered:
+        names += [f"{kind}-{vote}.csv" for vote in votes for kind in ("probabilities", "submission")]
+    if folder.exists() and not folder.is_dir():
+        raise DataError("this is no folder", where=folder, fix="name a folder to write into")
+    for name in names:
+        refuse_overwriting(folder / name, force)
+
+
+def _compare(
+    tables: Tables, votes: Mapping[str, Learner], shares: Mapping[str, Mapping[str, float]], folder: Path,
+    settings: dict[str, int], json: bool,
+) -> list[Path]:  # fmt: skip
+    """Judges everything, prints the comparison, and writes it."""
+    from maskfit.inference.ensemble import compare, write_comparison
+
+    with progress("judging", unit="votes") as advance:
+        judged = compare(tables, votes, **settings, progress=advance)
+    if json:
+        print_json({"weights": shares, "judged": [item.to_dict() for item in judged]})
+    else:
+        _print(tables, judged, shares)
+    return write_comparison(folder, judged, shares, settings)
+
+
+def _print(tables: Tables, judged: Sequence[Judged], shares: Mapping[str, Mapping[str, float]]) -> None:
+    rows = []
+    for item in judged:
+        gain = f"{item.gain.value:+.4f}" if item.gain else ""
+        around = item.scores.intervals.get("macro_f1")
+        rows.append((item.name, item.scores.macro_f1, _span(around), item.scores.accuracy, gain, _span(item.gain, "+")))
+    header = ["", "macro F1", "95 % interval", "accuracy", "gain", "95 % interval"]
+    persons = len(set(tables.persons or ()))
+    print_table(f"{len(tables.photos):,} held-out photos of {persons:,} persons", header, rows)
+    out.print("gain: over the best single member; weighted, greedy, stack and the best single are judged on persons "
+              "they were not fitted on", soft_wrap=True)  # fmt: skip
+    for vote, weights in shares.items():
+        used = sorted(((share, name) for name, share in weights.items() if share), key=lambda pair: -pair[0])
+        out.print(f"{vote}: " + ", ".join(f"{share:.2f} {name}" for share, name in used), soft_wrap=True)
+
+
+def _span(around: Interval | None, sign: str = "") -> str:
+    return f"{around.low:{sign}.3f} to {around.high:{sign}.3f}" if around else ""

@@ -1,0 +1,84 @@
+"""`maskfit new`: starts a project folder of one's own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maskfit.cli.console import out
+from maskfit.errors import DataError
+from maskfit.files import write_text
+
+README = """# {name}
+
+Photos lie in `photos`, in folders such as `000001_female_Asian_45` with `mask1.jpg` to `mask5.jpg`,
+`incorrect_mask.jpg` and `normal.jpg`; or `data.root` in `recipe.yaml` names a CSV with the columns
+`path,person,mask,gender,age`.
+
+```bash
+maskfit data check photos                  # every problem of the data
+maskfit check recipe.yaml                  # every mistake of the recipe, before anything is trained
+maskfit train recipe.yaml run=runs/first   # split by person, train, judge; report.html in runs/first
+maskfit train recipe.yaml run=runs/first --resume                      # where it was cut off
+maskfit train recipe.yaml run=runs/second data.size=256 loss.smoothing=0.1   # another try
+
+maskfit predict runs/first --images eval/images --list eval/info.csv --out submission.csv --views flip
+maskfit ensemble runs/first runs/second --out votes                    # is it worth combining them?
+maskfit evaluate truth.csv submission.csv                              # where the truth is known
+```
+"""
+
+IGNORED = """# Photos of people, and what can be made again.
+/photos/
+/eval/
+/runs/
+/votes/
+/submission*.csv
+.env
+"""
+
+
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make; it may be there, if it is empty.")],
+    recipe: Annotated[str, typer.Option(help="The recipe to start from; see maskfit recipes.")] = "baseline",
+) -> None:
+    """Start a project folder: recipe.yaml to change, README.md with the commands, .gitignore.
+
+    Examples:
+
+        maskfit new masks
+
+        maskfit new quick --recipe fast
+    """
+    from maskfit.cookbook import recipe_text
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError("this folder is not empty", where=folder, fix="name a new folder")
+    name = (re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("._-") or "project")[:64]
+    files = {"recipe.yaml": _own(recipe_text(recipe), name, recipe), "README.md": README.format(name=name)}
+    for file, text in {**files, ".gitignore": IGNORED}.items():
+        write_text(folder / file, text)
+    out.print(f"made {folder}: put your photos into {folder / 'photos'}, then", soft_wrap=True)
+    out.print(f"  cd {folder} && maskfit train recipe.yaml", soft_wrap=True)
+
+
+def _own(text: str, name: str, origin: str) -> str:
+    """A recipe that ships as one's own: another head, name and photos; all else, comments too, as it is."""
+    # The comments at its top are about the recipe that ships.
+    body = re.sub(r"\A(#[^\n]*\n|\s*\n)+", "", text)
+    body = re.sub(r"^(name|about):[^\n]*\n", "", body, flags=re.MULTILINE)
+    root = "  root: photos   # a folder of person folders, or a CSV\n"
+    if re.search(r"^data:[ ]*\n", body, flags=re.MULTILINE):
+        body = re.sub(r"^data:[ ]*\n", f"data:\n{root}", body, count=1, flags=re.MULTILINE)
+    else:
+        flow = re.subn(r"^data:\s*\{", "data: {root: photos, ", body, count=1, flags=re.MULTILINE)
+        body = flow[0] if flow[1] else f"data:\n{root}{body}"
+    head = (
+        f"# {name}: started from the recipe '{origin}'. Every key, with its default: maskfit check recipe.yaml\n"
+        "#\n#   maskfit train recipe.yaml\n#\n"
+        "# Any key can be set there too: maskfit train recipe.yaml trainer.epochs=12\n"
+    )
+    return f"{head}name: {name}\nabout: Started from {origin}.\n{body}"

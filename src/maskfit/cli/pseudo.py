@@ -1,0 +1,74 @@
+"""`maskfit pseudo`: what a model is sure of, as labels to train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maskfit.cli.console import err, print_table, refuse_overwriting
+from maskfit.errors import DataError, nearest
+from maskfit.labels import SCHEMES, Scheme
+
+if TYPE_CHECKING:
+    from maskfit.inference.pseudo import PseudoLabels
+
+
+def pseudo(
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE.csv", help="Probabilities, from maskfit predict --probabilities.")
+    ],
+    images: Annotated[Path, typer.Option(help="The folder of the table's photos.")],
+    target: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write the manifest.")],
+    persons: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Who is on the photos, ImageID,person: gender and age are then the person's."),
+    ] = None,
+    threshold: Annotated[float, typer.Option(metavar="P", help="How probable a photo's class must be.")] = 0.95,
+    agree: Annotated[
+        bool, typer.Option("--agree", help="With --persons: leave out persons whose photos disagree by themselves.")
+    ] = False,
+    scheme: Annotated[
+        str, typer.Option("--scheme", metavar="NAME", help=f"What the table is about: {', '.join(SCHEMES)}.")
+    ] = "mask-gender-age",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Make labels of what a model is sure of, to train on them with data.extra.
+
+    Without --persons every photo stands for itself. With it, all photos of a person bear the gender and the age that
+    their mean probability says.
+
+    Examples:
+
+        maskfit predict runs/baseline --images eval/images --probabilities table.csv
+
+        maskfit pseudo table.csv --images eval/images --threshold 0.95 --out pseudo.csv
+
+        maskfit pseudo table.csv --images eval/images --persons persons.csv --agree --out pseudo.csv
+
+        maskfit train baseline data.root=train/images data.extra=pseudo.csv
+    """
+    from maskfit.evaluation.tables import read_table
+    from maskfit.inference.pseudo import label, read_persons, write_pseudo
+
+    if scheme not in SCHEMES:
+        raise DataError(f"scheme '{scheme}' is unknown; {nearest(scheme, SCHEMES)}")
+    if agree and persons is None:
+        raise DataError("--agree is about persons, and none are known", fix="add --persons CSV")
+    refuse_overwriting(target, force)
+    labels = SCHEMES[scheme]
+    people = None if persons is None else read_persons(persons)
+    made = label(read_table(table, labels.classes), labels, threshold, persons=people, agree=agree)
+    write_pseudo(target, made, labels, images)
+    _tell(made, labels, target, agree)
+
+
+def _tell(made: PseudoLabels, scheme: Scheme, target: Path, agree: bool) -> None:
+    rows = [(scheme.describe(number), int((made.classes == number).sum())) for number in range(scheme.classes)]
+    print_table("pseudo-labels", ["class", "photos"], rows)
+    left = f"{made.unsure} are not sure enough" + (
+        f", {made.torn} are of persons whose photos disagree" if agree else ""
+    )
+    err.print(f"wrote {target}: {len(made.names)} photos; {left}")
+    err.print(f"next: maskfit train RECIPE data.root=ROOT data.extra={target}")

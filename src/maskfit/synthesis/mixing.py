@@ -1,0 +1,217 @@
+"""Offline oversampling (seed s1): new photos for the thin classes, each the blend of two of one class.
+
+What comes out is a folder of photos and a manifest for `data.extra`. A blend is of two persons, and its person says so,
+`a|b`: training leaves it out wherever one of the two is held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from maskfit.data.decoding import open_upright
+from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.photos import read_photos
+from maskfit.errors import DataError, PhotoError
+from maskfit.files import replacing, write_csv
+from maskfit.labels import UNKNOWN, Scheme
+
+BOTH = "|"
+"""Stands between the two persons of a blend, as `training.plan` reads it."""
+
+MANIFEST = "manifest.csv"
+
+SHARES = (0.3, 0.7)
+"""Between which the first photo's share of every pixel is drawn: with less, the other photo would just come again."""
+
+QUALITY = 95
+"""Of the JPEGs that are written."""
+
+AT_ONCE = 32
+"""Photos in memory at a time."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Blended:
+    """What was made.
+
+    Attributes:
+        manifest: The CSV that lists it.
+        before: How many photos each class had, by class number.
+        made: How many it got.
+        unreadable: Photos that could not be used, by name, and why.
+        unlabelled: How many photos were passed over since their class is not known.
+    """
+
+    manifest: Path
+    before: dict[int, int]
+    made: dict[int, int]
+    unreadable: dict[str, str] = field(default_factory=dict)
+    unlabelled: int = 0
+
+
+class Pair(NamedTuple):
+    """Two photos of one class by their places in the set, and the first one's share of every pixel."""
+
+    first: int
+    second: int
+    share: float
+
+
+def write_blends(
+    source: Path, scheme: Scheme, out: Path, count: int, *, seed: int = 0, progress: Progress | None = None
+) -> Blended:
+    """Brings every class up to `count` photos with blends of random pairs, none of which comes twice.
+
+    A pair is of one class and of two persons: blends of one person with itself would teach nothing new. A class with
+    too few pairs stays below `count`; one that has `count` photos gets none. The photos themselves stay untouched.
+
+    Args:
+        source: What to blend: a folder in the competition's layout or a manifest.
+        scheme: Says which class a photo is of; a photo of which it is not fully known is passed over.
+        out: A folder that is new or empty, and not within `source`. The manifest is written last, so that where it is,
+            everything is.
+        count: How many photos a class is to have together with its blends, 1 or more.
+        seed: Another seed, other pairs and shares.
+        progress: Called with (photos read and blends made, how many there are of both).
+
+    Raises:
+        DataError: `out` holds something or lies within `source`, the source is wrong, or there is nothing to make.
+    """
+    _refuse_place(source, out)
+    photos = read_photos(source, scheme)
+    classes = scheme.to_class(photos.codes(scheme))
+    sizes = {int(number): int((classes == number).sum()) for number in np.unique(classes[classes != UNKNOWN])}
+    thin = [number for number, size in sizes.items() if size < count]
+    places = np.flatnonzero(np.isin(classes, thin))
+    rows: list[list[object]] = []
+    with ThreadPoolExecutor() as pool:
+        counter = _Counter(len(places), progress)
+        unreadable = _find_unreadable(photos, places, pool, counter)
+        persons = np.unique([photo.person for photo in photos], return_inverse=True)[1]
+        bad = np.array([photo.name in unreadable for photo in photos])
+        groups = {number: np.flatnonzero((classes == number) & ~bad) for number in thin}
+        wanted = {number: min(count - sizes[number], _pairs_in(persons[group])) for number, group in groups.items()}
+        counter.total += sum(wanted.values())
+        for number, group in groups.items():
+            drawn = _draw_pairs(group, persons[group], np.random.default_rng([seed, number]))
+            for place, (pair, image) in enumerate(_blends(photos, islice(drawn, wanted[number]), pool)):
+                name = f"{number:02d}-{place:05d}.jpg"
+                _write(out / name, image)
+                rows.append([name, *_facts(photos[pair.first], photos[pair.second], scheme)])
+                counter.step()
+    if not rows:
+        raise DataError(
+            f"there is nothing to blend: each class has {count} photos, or no two persons whose photos can be read",
+            where=source,
+            fix="ask for a larger count",
+        )
+    manifest = write_csv(out / MANIFEST, ["path", "person", *scheme.names], rows)
+    return Blended(manifest, sizes, wanted, unreadable, int((classes == UNKNOWN).sum()))
+
+
+class _Counter:
+    """Tells of each step."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.total = total
+        self.done = 0
+        self.progress = progress
+
+    def step(self) -> None:
+        self.done += 1
+        if self.progress:
+            self.progress(self.done, self.total)
+
+
+def _refuse_place(source: Path, out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError("this folder is not empty", where=out, fix="name a new one")
+    if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
+        raise DataError(
+            "this folder lies among the photos, and would be read as one of them", where=out, fix="name one elsewhere"
+        )
+
+
+def _find_unreadable(
+    photos: PhotoSet, places: NDArray[np.int64], pool: ThreadPoolExecutor, counter: _Counter
+) -> dict[str, str]:
+    """The photos at these places that cannot be read, by name, and why."""
+
+    def reason(photo: Photo) -> str:
+        try:
+            open_upright(photo.path)
+        except (PhotoError, OSError) as error:
+            return error.what if isinstance(error, PhotoError) else str(error)
+        return ""
+
+    found = {}
+    for start in range(0, len(places), AT_ONCE):
+        some = [photos[int(place)] for place in places[start : start + AT_ONCE]]
+        for photo, why in zip(some, pool.map(reason, some), strict=True):
+            counter.step()
+            if why:
+                found[photo.name] = why
+    return found
+
+
+def _pairs_in(persons: NDArray[np.int64]) -> int:
+    """How many pairs of two persons there are among photos of these."""
+    each = np.unique(persons, return_counts=True)[1]
+    return int((len(persons) ** 2 - (each**2).sum()) // 2)
+
+
+def _draw_pairs(group: NDArray[np.int64], persons: NDArray[np.int64], chance: np.random.Generator) -> Iterator[Pair]:
+    """Every pair of two persons in random order, each once, as far as anybody asks."""
+    seen: set[tuple[int, int]] = set()
+    pairs = _pairs_in(persons)
+    while len(seen) < pairs:
+        first, second = sorted(chance.integers(len(group), size=2).tolist())
+        share = float(chance.uniform(*SHARES))
+        if persons[first] != persons[second] and (first, second) not in seen:
+            seen.add((first, second))
+            yield Pair(int(group[first]), int(group[second]), share)
+
+
+def _blends(photos: PhotoSet, pairs: Iterator[Pair], pool: ThreadPoolExecutor) -> Iterator[tuple[Pair, Image.Image]]:
+    """The pairs with their blends, a few of them made ahead."""
+
+    def blend(pair: Pair) -> Image.Image:
+        first, second = (open_upright(photos[place].path) for place in (pair.first, pair.second))
+        return blend_photos(first, second, pair.share)
+
+    while batch := list(islice(pairs, AT_ONCE)):
+        yield from zip(batch, pool.map(blend, batch), strict=True)
+
+
+def blend_photos(first: Image.Image, second: Image.Image, share: float) -> Image.Image:
+    """Each pixel `share` of the first and the rest of the second, which is cut and scaled to the first one's size."""
+    if second.size != first.size:
+        second = ImageOps.fit(second, first.size, Image.Resampling.BILINEAR)
+    return Image.blend(second, first, share)
+
+
+def _write(path: Path, image: Image.Image) -> None:
+    with replacing(path) as temporary:
+        image.save(temporary, "JPEG", quality=QUALITY, subsampling=0)
+
+
+def _facts(first: Photo, second: Photo, scheme: Scheme) -> Sequence[object]:
+    """The person and the labels of a blend: what both say, or the value that both fall under."""
+    codes = scheme.encode(first.labels)
+    labels: list[object] = []
+    for attribute, code in zip(scheme.attributes, codes, strict=True):
+        said = {photo.labels[attribute.name] for photo in (first, second)}
+        number = next(iter(said)) if len(said) == 1 else None
+        labels.append(f"{number:g}" if isinstance(number, float) else attribute.values[code])
+    return [f"{first.person}{BOTH}{second.person}", *labels]

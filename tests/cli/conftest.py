@@ -1,0 +1,97 @@
+"""The command as a user types it, and a model to type about."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import maskfit.cli
+
+
+class Said(NamedTuple):
+    """What the command left behind."""
+
+    code: int | str | None
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Callable[..., Said]]:
+    """Runs `maskfit WORDS...` in an empty folder and an environment without SM_*; a traceback is a failure."""
+    before = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith(("SM_", "MASKFIT_"))]:
+        del os.environ[name]
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def run(*words: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["maskfit", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            maskfit.cli.main()
+        told = capsys.readouterr()
+        assert "Traceback" not in told.err
+        return Said(left.value.code, told.out, told.err)
+
+    yield run
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of random weights."""
+    import torch
+
+    from maskfit.data.transforms import Framing, Preprocessing
+    from maskfit.labels import SCHEMES
+    from maskfit.modelfile import ModelFacts, write_model
+    from maskfit.models.network import build_network
+    from maskfit.parts import Part
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    scheme = SCHEMES["mask-gender-age"]
+    facts = ModelFacts(
+        scheme=scheme,
+        preprocessing=Preprocessing(framing=Framing(size=(32, 24))),
+        backbone=Part.of("small", width=4),
+        head=Part.of("attributes"),
+        heads=scheme.names,
+    )
+    network = build_network(facts.backbone, facts.head, scheme.sizes)
+    return write_model(tmp_path_factory.mktemp("model") / "best.safetensors", network.state_dict(), facts)
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path, model: Path) -> Path:
+    """A run with one fold that is done."""
+    fold = tmp_path / "run" / "fold0"
+    fold.mkdir(parents=True)
+    (tmp_path / "run" / "recipe.yaml").write_text("name: made\n")
+    (fold / "best.safetensors").write_bytes(model.read_bytes())
+    (fold / "scores.json").write_text("{}")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def evaluation(tmp_path: Path) -> Path:
+    """An evaluation set: `info.csv`, its rows in no order, and `images`."""
+    images = tmp_path / "eval" / "images"
+    images.mkdir(parents=True)
+    names = [f"{number:x}.jpg" for number in (11, 3, 7, 14, 0, 9)]
+    for number, name in enumerate(names):
+        pixels = np.random.default_rng(number).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((48, 64)).save(images / name)
+    (tmp_path / "eval" / "info.csv").write_text("ImageID,ans\n" + "".join(f"{name},0\n" for name in names))
+    return tmp_path / "eval"

@@ -1,0 +1,148 @@
+"""`maskfit ensemble` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskfit.evaluation.tables import ProbabilityTable, read_table
+from maskfit.inference.submission import read_submission
+from maskfit.inference.voting import vote
+from maskfit.labels import softmax
+
+NAMES = tuple(f"{person:06d}_male_Asian_{30 + person}/mask{photo}.jpg" for person in range(20) for photo in range(1, 6))
+TRUTH = np.array([person % 6 for person in range(20) for _ in range(5)])
+LIST = ("c.jpg", "a.jpg", "b.jpg")
+VOTES = ["arithmetic", "geometric", "weighted", "hard", "hard_attribute", "greedy", "stack"]
+COMPARED = {"comparison.csv", "comparison.json"}
+
+
+def rows(seed: int, photos: int, truth: np.ndarray | None = None) -> np.ndarray:
+    logits = np.random.default_rng(seed).normal(0, 1.5, (photos, 18))
+    if truth is not None:
+        logits[np.arange(photos), truth] += 2.5
+    return softmax(logits)
+
+
+@pytest.fixture
+def members(tmp_path: Path) -> list[Path]:
+    """Two runs' folders, of which nothing but recipe, folds and held-out table is there."""
+    made = []
+    for number in range(2):
+        folder = tmp_path / f"run{number}"
+        folder.mkdir()
+        (folder / "recipe.yaml").write_text("name: made\n")
+        persons = sorted({name.split("/")[0] for name in NAMES})
+        (folder / "folds.csv").write_text("person,fold\n" + "".join(f"{person},0\n" for person in persons))
+        ProbabilityTable(NAMES, rows(number, len(NAMES), TRUTH), TRUTH).write(folder / "probabilities.csv")
+        made.append(folder)
+    return made
+
+
+@pytest.fixture
+def wanted(tmp_path: Path) -> list[Path]:
+    """The same two members' probabilities of the photos to answer; the second in another order."""
+    first = ProbabilityTable(LIST, rows(7, 3)).write(tmp_path / "p0.csv")
+    second = ProbabilityTable(LIST[::-1], rows(8, 3)[::-1]).write(tmp_path / "p1.csv")
+    return [first, second]
+
+
+def files_of(folder: str) -> set[str]:
+    return {path.name for path in Path(folder).iterdir()}
+
+
+def test_runs_are_compared(command, members):
+    said = command("ensemble", *members, "--out", "votes")
+    assert said.code == 0
+    assert files_of("votes") == COMPARED | {f"out-of-fold-{name}.csv" for name in VOTES}
+    assert "100 held-out photos of 20 persons" in said.out
+    told = json.loads(Path("votes/comparison.json").read_text())
+    for item in told["judged"]:
+        assert f"{item['macro_f1']:.4f}" in said.out
+    assert [item["name"] for item in told["judged"]] == [*map(str, members), "best single", *VOTES]
+    assert told["settings"] == {"folds": 5, "seed": 0}
+    assert said.err.count("wrote votes/") == 9
+
+
+def test_runs_are_compared_and_other_photos_answered_in_the_order_of_the_list(command, members, wanted):
+    said = command(
+        "ensemble", *members, "--apply", wanted[0], "--apply", wanted[1], "--vote", "greedy",
+        "--vote", "hard-attribute", "--vote", "weighted", "--weights", "1,0.625", "--out", "new/votes",
+    )  # fmt: skip
+    assert said.code == 0
+    chosen = ["weighted", "hard_attribute", "greedy"]
+    kinds = ("out-of-fold", "probabilities", "submission")
+    assert files_of("new/votes") == COMPARED | {f"{kind}-{name}.csv" for kind in kinds for name in chosen}
+    assert list(read_submission(Path("new/votes/submission-greedy.csv"))) == list(LIST)
+    found = read_table(Path("new/votes/probabilities-weighted.csv"))
+    expected = vote("weighted", [rows(7, 3), rows(8, 3)], weights=[1, 0.625])
+    assert found.names == LIST
+    assert np.abs(found.probabilities - expected).max() < 1e-7
+    assert read_submission(Path("new/votes/submission-weighted.csv")) == dict(
+        zip(LIST, expected.argmax(axis=1).tolist(), strict=True)
+    )
+
+
+def test_tables_without_truth_are_answered_by_the_votes_that_learn_nothing(command, wanted):
+    said = command("ensemble", *wanted, "--out", "votes")
+    assert said.code == 0
+    plain = ["arithmetic", "geometric", "hard", "hard_attribute"]
+    assert files_of("votes") == {f"{kind}-{name}.csv" for kind in ("probabilities", "submission") for name in plain}
+    assert "left out: the vote 'greedy' is fitted to a truth" in said.err
+    assert command("ensemble", *wanted, "--out", "v2", "--vote", "weighted", "--weights", "3,1").code == 0
+    assert files_of("v2") == {"probabilities-weighted.csv", "submission-weighted.csv"}
+
+
+def test_json_is_json_and_nothing_else(command, members):
+    said = command("ensemble", *members, "--out", "votes", "--vote", "greedy", "--json")
+    told = json.loads(said.out)
+    assert set(told["weights"]["greedy"]) == {str(member) for member in members}
+    assert told["judged"][-1]["name"] == "greedy"
+    assert told["judged"][-1]["kind"] == "learned"
+
+
+def test_a_second_run_writes_the_same_files(command, members, wanted):
+    for out in ("a", "b"):
+        command("ensemble", *members, "--apply", wanted[0], "--apply", wanted[1], "--out", out)
+    assert files_of("a") == files_of("b")
+    assert all(path.read_bytes() == (Path("b") / path.name).read_bytes() for path in Path("a").iterdir())
+
+
+def test_nothing_is_replaced_without_force(command, members):
+    Path("votes").mkdir()
+    Path("votes/out-of-fold-hard.csv").write_text("mine")
+    said = command("ensemble", *members, "--out", "votes", "--vote", "hard")
+    assert said.code == 2
+    assert "this file exists already" in said.err
+    assert files_of("votes") == {"out-of-fold-hard.csv"}
+    assert Path("votes/out-of-fold-hard.csv").read_text() == "mine"
+    # Another vote's file is in nobody's way.
+    assert command("ensemble", *members, "--out", "votes", "--vote", "geometric").code == 0
+    assert command("ensemble", *members, "--out", "votes", "--vote", "hard", "--force").code == 0
+    assert Path("votes/out-of-fold-hard.csv").read_text() != "mine"
+
+
+def test_what_cannot_be_is_told_before_anything_is_written(command, members, wanted, tmp_path):
+    other = ProbabilityTable(("x/mask1.jpg", *NAMES[1:]), rows(3, len(NAMES))).write(tmp_path / "x.csv")
+    Path("file").write_text("")
+    for words, said in (
+        ([members[0], other], "x/mask1.jpg"),
+        ([*members, "--vote", "gredy"], "did you mean 'greedy'?"),
+        ([*members, "--apply", wanted[0]], "2 members, but 1 tables to apply"),
+        ([*members, "--apply", wanted[0], "--apply", members[1]], "this is a run, not its probabilities"),
+        ([*wanted, "--apply", wanted[0], "--apply", wanted[1]], "none of these holds a truth"),
+        ([*members, "--weights", "a,b"], "is no list of weights"),
+        ([*members, "--weights", "1,2,3"], "2 members, but weights"),
+        ([*wanted, "--vote", "stack"], "is fitted to a truth"),
+        ([*wanted, "--scheme", "maks"], "did you mean 'mask'"),
+        ([*wanted, "--scheme", "mask"], "has 3"),
+        ([tmp_path / "absent.csv"], "there is no such file"),
+    ):
+        result = command("ensemble", *words, "--out", "votes")
+        assert result.code == 2, words
+        assert said in result.err
+        assert not Path("votes").exists()
+    assert "this is no folder" in command("ensemble", *members, "--out", "file").err

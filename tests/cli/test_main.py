@@ -1,0 +1,173 @@
+"""What holds for every verb: help, exit codes, stopping, pipes, the environment, and how fast it starts."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+import maskfit.cli
+from maskfit.cli import allocation
+from maskfit.cli.environment import load_environment
+
+VERBS = [(item.callback.__name__,) for item in maskfit.cli.app.registered_commands] + [
+    ("data", item.callback.__name__) for item in maskfit.cli.data.app.registered_commands
+]
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_help_shows_examples_of_the_verb_itself(command, verb):
+    said = command(*verb, "--help")
+    assert said.code == 0
+    _, _, examples = said.out.partition("Examples")
+    assert f"maskfit {' '.join(verb)}" in examples
+    assert command(*verb, "-h").out == said.out
+
+
+def test_no_words_show_the_verbs(command):
+    said = command("--help")
+    assert said.code == 0
+    assert all(f" {verb[0]} " in said.out for verb in VERBS)
+    assert "Usage" in command().out + command().err
+
+
+def test_the_version(command):
+    assert command("--version").out == f"maskfit {maskfit.__version__}\n"
+
+
+def test_an_unknown_verb_ends_with_2(command):
+    said = command("predcit")
+    assert said.code == 2
+    assert "No such command 'predcit'" in said.err
+
+
+def give(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Replaces all verbs by one that fails."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+
+    @app.command()
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(maskfit.cli, "app", app)
+
+
+def test_stopping_is_no_fault(command, monkeypatch):
+    give(monkeypatch, KeyboardInterrupt())
+    said = command()
+    assert (said.code, said.err) == (130, "stopped\n")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC, errno.EROFS])
+def test_what_the_system_refuses_is_said_without_a_traceback(command, monkeypatch, number):
+    give(monkeypatch, OSError(number, os.strerror(number), "/some/[file].csv"))
+    said = command()
+    assert said.code == 2
+    assert said.err.startswith(f"error: {os.strerror(number)}\n  at: /some/[file].csv\n")
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x"), OSError(errno.EIO, "x"), ValueError("[x]")])
+def test_a_fault_of_maskfits_own_is_not_hidden(monkeypatch, error):
+    give(monkeypatch, error)
+    monkeypatch.setattr(sys, "argv", ["maskfit"])
+    with pytest.raises(type(error)):
+        maskfit.cli.main()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_whoever_reads_may_go_away(unbuffered):
+    """`maskfit recipes baseline | head -1`: nothing is said on standard error."""
+    script = (
+        "import sys\n"
+        "sys.argv = ['maskfit', 'recipes', 'baseline']\n"
+        "from maskfit.cli import main\n"
+        "sys.stdin.readline()\n"
+        "main()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )  # fmt: skip
+    process.stdout.close()
+    # Only now is the command let go, so that nobody reads what it prints.
+    process.stdin.write(b"go\n")
+    process.stdin.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert (err, process.wait(60)) == (b"", 1)
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys, json, maskfit.cli\n"
+        "heavy = {'torch', 'timm', 'lightning', 'onnxruntime', 'safetensors', 'sklearn', 'pandas', 'PIL', 'yaml',"
+        " 'dotenv', 'rich.progress', 'rich.syntax', 'pygments'}\n"
+        "print(json.dumps(sorted(heavy & set(sys.modules))))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
+
+
+def test_a_strange_env_file_does_no_harm(command):
+    path = Path(".env")
+    path.write_bytes("\ufeffSM_CHANNEL_TRAIN=/a\n".encode() + b"NAME=k\xe4se\nnot a line\nSM_MODEL_DIR=\nPATH=/evil\n")
+    before = os.environ["PATH"]
+    assert command("--version").code == 0
+    assert os.environ["SM_CHANNEL_TRAIN"] == "/a"
+    assert "SM_MODEL_DIR" not in os.environ
+    assert os.environ["PATH"] == before
+    path.unlink()
+    path.mkdir()
+    load_environment()
+
+
+@pytest.fixture
+def restarts(monkeypatch) -> list[tuple[list[str], dict[str, str]]]:
+    """How often, and with what, the process was started again; as `maskfit` on glibc."""
+    calls: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execve", lambda path, words, environment: calls.append((words, environment)))
+    monkeypatch.setattr(allocation.platform, "libc_ver", lambda: ("glibc", "2.31"))
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/usr/bin/maskfit", raising=False)
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-X", "utf8", "/usr/bin/maskfit", "train", "fast"])
+    for name in (*allocation.KEEP, allocation.OFF):
+        monkeypatch.delenv(name, raising=False)
+    return calls
+
+
+def test_training_starts_again_once_with_tuned_allocation(restarts, monkeypatch):
+    allocation.tune_allocation()
+    words, environment = restarts[0]
+    assert words == [sys.executable, "-X", "utf8", "/usr/bin/maskfit", "train", "fast"]
+    assert environment == {**os.environ, **allocation.KEEP}
+    for name, value in allocation.KEEP.items():
+        monkeypatch.setenv(name, value)
+    allocation.tune_allocation()
+    assert len(restarts) == 1
+
+
+def test_as_a_module_it_starts_again_too(restarts, monkeypatch):
+    main = Path(maskfit.cli.__file__).parents[1] / "__main__.py"
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(main))
+    allocation.tune_allocation()
+    assert len(restarts) == 1
+
+
+@pytest.mark.parametrize("why", ["off", "another system", "another program", "a notebook"])
+def test_it_does_not_start_again(restarts, monkeypatch, why):
+    monkeypatch.setattr(sys, "argv", ["maskfit", "train", "fast"])
+    if why == "off":
+        monkeypatch.setenv(allocation.OFF, "system")
+    elif why == "another system":
+        monkeypatch.setattr(allocation.platform, "libc_ver", lambda: ("", ""))
+    elif why == "another program":
+        monkeypatch.setattr(sys.modules["__main__"], "__file__", "/usr/bin/pytest")
+    else:
+        monkeypatch.delattr(sys.modules["__main__"], "__file__")
+    allocation.tune_allocation()
+    assert restarts == []

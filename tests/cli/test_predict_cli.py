@@ -1,0 +1,289 @@
+"""`maskfit predict` as a user types it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskfit.cli.environment import EVAL, MODEL, OUTPUT
+from maskfit.evaluation.tables import read_table
+from maskfit.inference.predictor import Predictor
+from maskfit.inference.submission import read_submission
+
+ORDER = ["b.jpg", "3.jpg", "7.jpg", "e.jpg", "0.jpg", "9.jpg"]
+
+
+@pytest.fixture
+def expected(model, evaluation):
+    """The prediction by Python, in the order of the list."""
+    return Predictor.load(model).predict([evaluation / "images" / name for name in ORDER])
+
+
+def test_a_folder_is_answered_in_words(command, model, evaluation, expected):
+    said = command("predict", model, "--images", evaluation / "images")
+    assert said.code == 0
+    lines = said.out.splitlines()
+    assert [line.split(":")[0] for line in lines] == sorted(ORDER)
+    words = {name.rpartition("/")[2]: f"{words} ({share:.0%})" for name, words, share in expected}
+    assert {line.split(": ")[0]: line.split(": ")[1] for line in lines} == words
+    assert said.err == ""
+
+
+def test_a_list_keeps_its_order_in_every_file(command, model, evaluation, expected):
+    said = command(
+        "predict", model, "--images", evaluation / "images", "--list", evaluation / "info.csv", "--out", "s.csv",
+        "--probabilities", "new/p.csv", "--attributes", "a.csv",
+    )  # fmt: skip
+    assert said.code == 0
+    assert said.out == ""
+    assert read_submission("s.csv") == dict(zip(ORDER, expected.table.classes.tolist(), strict=True))
+    assert list(read_submission("s.csv")) == ORDER
+    table = read_table("new/p.csv", 18)
+    assert table.names == tuple(ORDER)
+    assert np.abs(table.probabilities - expected.table.probabilities).max() < 1e-6
+    rows = [line.split(",")[0] for line in Path("a.csv").read_text().splitlines()]
+    assert rows == ["ImageID", *ORDER]
+    assert [line for line in said.err.splitlines() if line.startswith("wrote ")] == [
+        "wrote s.csv: 6 rows", "wrote new/p.csv: 6 rows", "wrote a.csv: 6 rows"]  # fmt: skip
+
+
+def test_json_is_json_and_nothing_else(command, model, evaluation, expected):
+    (evaluation / "images" / "bad.jpg").write_text("no photo")
+    said = command("predict", model, "--images", evaluation / "images", "--json", "--out", "s.csv")
+    told = json.loads(said.out)
+    assert [row["photo"] for row in told["answers"]] == sorted(ORDER)
+    by_name = {row["photo"]: row for row in told["answers"]}
+    for (name, words, share), number in zip(expected, expected.table.classes, strict=True):
+        row = by_name[name.rpartition("/")[2]]
+        assert (row["answer"], row["class"]) == (words, number)
+        assert row["probability"] == pytest.approx(share, abs=1e-6)
+    assert list(told["unreadable"]) == ["bad.jpg"]
+    assert told["written"] == ["s.csv"]
+
+
+def test_runs_models_views_and_votes(command, model, run_folder, evaluation):
+    words = ("--images", evaluation / "images", "--json", "--batch-size", 4)
+    other = shutil.copy(model, "other.safetensors")
+    said = command("predict", run_folder, other, *words, "--views", "flip", "--vote", "geometric")
+    predictor = Predictor.load(run_folder, other, views="flip", vote="geometric")
+    expected = predictor.predict([evaluation / "images" / name for name in sorted(ORDER)])
+    found = [row["probability"] for row in json.loads(said.out)["answers"]]
+    assert found == pytest.approx(list(expected.table.confidence), abs=1e-6)
+
+
+def test_what_cannot_be_read_is_an_error_in_a_list_and_set_aside_in_a_folder(command, model, evaluation):
+    (evaluation / "images" / "7.jpg").write_bytes(b"")
+    (evaluation / "images" / "0.jpg").write_text("no photo")
+    said = command(
+        "predict", model, "--images", evaluation / "images", "--list", evaluation / "info.csv", "--out", "s.csv"
+    )
+    assert said.code == 2
+    assert "2 photos cannot be read" in said.err
+    assert "7.jpg: the file is empty" in said.err
+    assert "0.jpg: this is a text file" in said.err
+    assert not (evaluation / "s.csv").exists()
+    said = command("predict", model, "--images", evaluation / "images")
+    assert said.code == 0
+    assert len(said.out.splitlines()) == 4
+    assert "set aside, 2 that cannot be read" in said.err
+
+
+def test_names_are_shown_as_they_are(command, model, evaluation):
+    """In a file name, brackets are no markup, words between colons no emoji, and long lines are not broken."""
+    images = evaluation / "images"
+    good = "[bold]a[1] :dog: " + "x" * 120 + ".jpg"
+    bad = "[red]b\\[2] :cat: " + "y" * 120 + ".jpg"
+    shutil.copy(images / "0.jpg", images / good)
+    (images / bad).write_bytes(b"")
+    said = command("predict", model, "--images", images)
+    assert f"\n{good}: " in said.out
+    assert f"  {bad}: the file is empty\n" in said.err
+    (evaluation / "list.csv").write_text(f"ImageID\n{bad}\n")
+    said = command("predict", model, "--images", images, "--list", evaluation / "list.csv", "--out", "[x].csv")
+    assert f"- {bad}: the file is empty\n" in said.err
+    said = command("predict", model, "--images", images, "--out", f"[/] :dog: {'z' * 100}.csv", "--force")
+    assert f"wrote [/] :dog: {'z' * 100}.csv: 7 rows" in said.err
+    said = command("predict", f"[/no] :dog: {'z' * 100}.onnx", "--images", images)
+    assert f"at: [/no] :dog: {'z' * 100}.onnx\n" in said.err
+
+
+@pytest.mark.parametrize("option", ["--out", "--probabilities", "--attributes"])
+def test_nothing_is_replaced_without_force(command, model, evaluation, tmp_path, option):
+    path = tmp_path / "mine.csv"
+    path.write_text("mine")
+    words = ("predict", model, "--images", evaluation / "images", option, path)
+    said = command(*words)
+    assert said.code == 2
+    assert "this file exists already" in said.err
+    assert "--force" in said.err
+    assert path.read_text() == "mine"
+    assert command(*words, "--force").code == 0
+    assert len(path.read_text().splitlines()) == 7
+
+
+def test_outputs_do_not_replace_each_other_or_folders(command, model, evaluation, tmp_path):
+    words = ("predict", model, "--images", evaluation / "images", "--force")
+    said = command(*words, "--out", "a.csv", "--probabilities", "../here/a.csv")
+    assert said.code == 2
+    assert "two outputs bear one name" in said.err
+    said = command(*words, "--out", tmp_path)
+    assert said.code == 2
+    assert "this is a folder" in said.err
+
+
+def test_the_environment_gives_what_is_not_named(command, run_folder, evaluation, tmp_path, monkeypatch):
+    monkeypatch.setenv(MODEL, str(run_folder))
+    monkeypatch.setenv(EVAL, str(evaluation))
+    monkeypatch.setenv(OUTPUT, str(tmp_path / "out"))
+    said = command("predict")
+    assert said.code == 0
+    assert list(read_submission(tmp_path / "out" / "submission.csv")) == ORDER
+    said = command("predict")
+    assert said.code == 2
+    assert "exists already" in said.err
+
+
+def test_words_win_over_the_environment_and_that_over_the_file(command, model, run_folder, evaluation, tmp_path):
+    import os
+
+    (tmp_path / "here" / ".env").write_text(
+        f"# mine\nOTHER=1\nSM_CHANNEL_MODEL='{run_folder}'\nexport SM_CHANNEL_EVAL={evaluation}\n"
+        f"SM_OUTPUT_DATA_DIR={tmp_path}/from_file\n"
+    )
+    assert command("predict").code == 0
+    assert list(read_submission(tmp_path / "from_file" / "submission.csv")) == ORDER
+    assert "OTHER" not in os.environ
+    os.environ[OUTPUT] = str(tmp_path / "from_environment")
+    assert command("predict").code == 0
+    assert (tmp_path / "from_environment" / "submission.csv").is_file()
+    few = tmp_path / "few"
+    few.mkdir()
+    shutil.copy(evaluation / "images" / "3.jpg", few / "one.jpg")
+    assert command("predict", model, "--images", few, "--out", "words.csv").code == 0
+    assert list(read_submission("words.csv")) == ["one.jpg"]
+    os.environ[MODEL] = str(tmp_path / "nowhere.onnx")
+    assert command("predict", model, "--images", few, "--out", "again.csv").code == 0
+
+
+def test_empty_variables_are_none(command, model, evaluation, monkeypatch):
+    for name in (MODEL, EVAL, OUTPUT):
+        monkeypatch.setenv(name, "")
+    said = command("predict", model, "--images", evaluation / "images")
+    assert said.code == 0
+    assert len(said.out.splitlines()) == 6
+    assert "no model was named" in command("predict").err
+    assert "no photos were named" in command("predict", model).err
+
+
+def test_the_platforms_folder_may_hold_photos_alone(command, model, evaluation, monkeypatch):
+    (evaluation / "info.csv").unlink()
+    for folder in (evaluation, evaluation / "images"):
+        monkeypatch.setenv(EVAL, str(folder))
+        assert len(command("predict", model).out.splitlines()) == 6
+
+
+def test_a_list_alone_finds_its_photos(command, model, evaluation):
+    said = command("predict", model, "--list", evaluation / "info.csv")
+    assert [line.split(":")[0] for line in said.out.splitlines()] == ORDER
+    shutil.copy(evaluation / "info.csv", evaluation / "images" / "info.csv")
+    said = command("predict", model, "--list", evaluation / "images" / "info.csv")
+    assert [line.split(":")[0] for line in said.out.splitlines()] == ORDER
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "no model was named"),
+        ("MODEL", "no photos were named"),
+        ("absent.onnx --images IMAGES", "there is no such model"),
+        ("IMAGES --images IMAGES", "this folder is no run"),
+        ("last.ckpt --images IMAGES", "ends in .safetensors or .onnx"),
+        ("MODEL --images absent", "there is no such folder"),
+        ("MODEL --images EMPTY", "there is no photo in this folder"),
+        ("MODEL --images IMAGES --list absent.csv", "there is no such file"),
+        ("MODEL --images IMAGES --list LIST", "3 rows cannot be used"),
+        ("MODEL --images IMAGES --views flop", "did you mean 'flip'"),
+        ("MODEL --images IMAGES --vote mean", "there is no vote 'mean'"),
+        ("MODEL --images IMAGES --vote weighted", "there is no vote 'weighted'"),
+        ("MODEL --images IMAGES --batch-size 0", "greater than or equal to 1"),
+        ("MODEL --images IMAGES --nonsense", "No such option"),
+        ("MODEL --images IMAGES --out MODEL/s.csv", "nothing can be written into"),
+        ("MODEL --images IMAGES --out LONG.csv", "File name too long"),
+    ],
+)
+def test_mistakes_end_with_2_and_say_what(command, model, evaluation, tmp_path, words, message):
+    (tmp_path / "here" / "last.ckpt").write_text("x")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "list.csv").write_text("ImageID\n0.jpg\n0.jpg\n../x.jpg\nabsent.jpg\n")
+    stand_ins = {
+        "MODEL": model,
+        "IMAGES": evaluation / "images",
+        "EMPTY": tmp_path / "empty",
+        "LIST": tmp_path / "list.csv",
+        "LONG": "x" * 300,
+    }
+    for name, value in stand_ins.items():
+        words = words.replace(name, str(value))
+    said = command("predict", *words.split())
+    assert said.code == 2
+    assert message in said.err
+    assert said.out == ""
+
+
+def test_weights_need_torch_and_say_so(command, model, evaluation, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    said = command("predict", model, "--images", evaluation / "images")
+    assert said.code == 2
+    assert "needs the extra 'train'" in said.err
+    assert "pip install 'maskfit[train]'" in said.err
+
+
+def test_json_lines_hold_everything_that_is_said(command, model, evaluation, expected):
+    said = command(
+        "predict", model, "--images", evaluation / "images", "--list", evaluation / "info.csv", "--jsonl", "a.jsonl"
+    )
+    assert said.code == 0
+    assert "wrote a.jsonl: 6 rows" in said.err
+    rows = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
+    assert [row["photo"] for row in rows] == ORDER
+    marginals = expected.scheme.marginals(expected.table.probabilities)
+    for place, (row, (_, words, share)) in enumerate(zip(rows, expected, strict=True)):
+        assert (row["class"], row["answer"]) == (int(expected.table.classes[place]), words)
+        assert row["probability"] == pytest.approx(share, abs=1e-6)
+        assert row["probabilities"] == pytest.approx(expected.table.probabilities[place].tolist(), abs=1e-6)
+        codes = expected.scheme.to_codes([row["class"]])[0]
+        for attribute, code in zip(expected.scheme.attributes, codes, strict=True):
+            own = row["attributes"][attribute.name]
+            assert own["value"] == attribute.values[code]
+            assert list(own["probabilities"]) == list(attribute.values)
+            assert list(own["probabilities"].values()) == pytest.approx(marginals[attribute.name][place], abs=1e-6)
+
+
+def test_the_best_models_of_each_fold_answer_together(command, run_folder, evaluation):
+    fold = run_folder / "fold0"
+    shutil.copy(fold / "best.safetensors", fold / "epoch002.safetensors")
+    words = ("predict", run_folder, "--images", evaluation / "images", "--json")
+    said = command(*words, "--top", 2)
+    assert said.code == 2
+    assert "this fold keeps one model, not 2" in said.err
+    index = [{"file": f"{name}.safetensors", "epoch": 1, "score": 0.5} for name in ("best", "epoch002")]
+    (fold / "models.json").write_text(json.dumps(index))
+    assert json.loads(command(*words, "--top", 2, "--views", "five:scale=0.8").out)["answers"]
+    assert "take --top 2" in command(*words, "--top", 3).err
+
+
+def test_seeded_views_give_the_same_file_again(command, model, evaluation):
+    words = ("predict", model, "--images", evaluation / "images", "--views", "crops:n=3,seed=4")
+    for name in ("a.csv", "b.csv"):
+        assert command(*words, "--probabilities", name).code == 0
+    assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes()
+    command(
+        "predict", model, "--images", evaluation / "images", "--views", "crops:n=3,seed=5", "--probabilities", "c.csv"
+    )
+    assert Path("c.csv").read_bytes() != Path("a.csv").read_bytes()
+    assert "did you mean 'crops'" in command(*words[:-1], "crop:n=3").err

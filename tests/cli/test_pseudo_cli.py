@@ -1,0 +1,54 @@
+"""`maskfit pseudo` as a user types it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskfit.data.photos import read_photos
+from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.labels import SCHEMES
+
+SCHEME = SCHEMES["mask-gender-age"]
+
+
+@pytest.fixture
+def table(evaluation: Path, tmp_path: Path) -> Path:
+    """What a model says of the evaluation photos: of three it is sure."""
+    names = sorted(path.name for path in (evaluation / "images").iterdir())
+    rows = np.full((len(names), 18), 0.02 / 17)
+    rows[:, 5] = 0.98
+    rows[3:] = 1 / 18
+    return ProbabilityTable(tuple(names), rows).write(tmp_path / "table.csv")
+
+
+def test_a_table_becomes_a_manifest(command, table, evaluation, tmp_path):
+    target = tmp_path / "pseudo.csv"
+    said = command("pseudo", table, "--images", evaluation / "images", "--out", target)
+    assert said.code == 0, said.err
+    assert next(line.split()[-1] for line in said.out.splitlines() if "worn, female, >=60" in line) == "3"
+    assert "3 photos; 3 are not sure enough" in said.err
+    photos = read_photos(target, SCHEME)
+    assert SCHEME.to_class(photos.codes(SCHEME)).tolist() == [5, 5, 5]
+    again = command("pseudo", table, "--images", evaluation / "images", "--out", target)
+    assert (again.code, "exists already" in again.err) == (2, True)
+    assert command("pseudo", table, "--images", evaluation / "images", "--out", target, "--force").code == 0
+
+
+def test_persons_and_what_is_wrong_with_words(command, table, evaluation, tmp_path):
+    names = sorted(path.name for path in (evaluation / "images").iterdir())
+    persons = tmp_path / "persons.csv"
+    persons.write_text("ImageID,person\n" + "".join(f"{name},anna\n" for name in names[:3]))
+    words = ("pseudo", table, "--images", evaluation / "images", "--out", tmp_path / "p.csv")
+    said = command(*words, "--persons", persons, "--agree")
+    assert said.code == 0, said.err
+    assert "0 are of persons whose photos disagree" in said.err
+    assert {photo.person for photo in read_photos(tmp_path / "p.csv", SCHEME)} == {"anna"}
+    for more, why in (
+        (("--agree",), "add --persons"), (("--threshold", "2"), "threshold"), (("--scheme", "masks"), "did you mean"),
+        (("--scheme", "mask"), "18 classes instead of 3"), (("--threshold", "0.99"), "surest"),
+    ):  # fmt: skip
+        said = command(*words, "--force", *more)
+        assert (said.code, why in said.err) == (2, True), said.err

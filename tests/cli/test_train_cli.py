@@ -1,0 +1,92 @@
+"""`maskfit train` as a user types it, up to where training begins."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import maskfit.training.run
+from maskfit.cli.console import TRAIN_MODULES
+from maskfit.cli.environment import MODEL_DIR, TRAIN
+from maskfit.evaluation.scores import score
+from maskfit.labels import SCHEMES
+from maskfit.recipe import Recipe
+from maskfit.runfolder import RunFolder
+
+FULL = SCHEMES["mask-gender-age"]
+
+
+@pytest.fixture
+def trained(monkeypatch) -> list[tuple[Recipe, bool]]:
+    """What training was asked for; it scores 17 of 18."""
+    asked = []
+    answers = np.arange(18)
+    answers[17] = 0
+
+    def train(recipe, *, resume, console):
+        asked.append((recipe, resume))
+        return RunFolder(Path("runs/[x] " + "y" * 100)), score(FULL, FULL.to_codes(np.arange(18)), answers=answers)
+
+    monkeypatch.setattr(maskfit.training.run, "train", train)
+    return asked
+
+
+def test_words_are_laid_over_the_recipe(command, trained):
+    said = command("train", "fast", "data.root=photos", "trainer.epochs=3", "--resume")
+    assert said.code == 0
+    recipe, resume = trained[0]
+    assert (recipe.name, recipe.data.root, recipe.trainer.epochs, resume) == ("fast", "photos", 3, True)
+    assert "18 held-out photos" in said.out
+    assert "all classes" in said.out
+    assert f"report: runs/[x] {'y' * 100}/report.html\n" in said.out
+
+
+def test_json_is_json_and_nothing_else(command, trained):
+    told = json.loads(command("train", "fast", "--json").out)
+    assert told["run"].startswith("runs/[x]")
+    assert told["accuracy"] == pytest.approx(17 / 18)
+    assert trained[0][1] is False
+
+
+@pytest.mark.parametrize("folder", ["/data/plain", "/data/my #1: photos", "1234", "~", "yes", "/data/\"q\" 'p' käse"])
+def test_the_environment_gives_the_folders_as_they_are(command, trained, folder):
+    os.environ[TRAIN] = folder
+    os.environ[MODEL_DIR] = f"{folder}/out"
+    assert command("train", "fast").code == 0
+    assert (trained[0][0].data.root, trained[0][0].run) == (folder, f"{folder}/out")
+    assert command("train", "fast", "data.root=other").code == 0
+    assert (trained[1][0].data.root, trained[1][0].run) == ("other", f"{folder}/out")
+
+
+def test_the_env_file_counts_too(command, trained):
+    Path(".env").write_text("SM_CHANNEL_TRAIN=/from/file\n")
+    assert command("train", "fast").code == 0
+    assert trained[0][0].data.root == "/from/file"
+    assert trained[0][0].run is None
+
+
+def test_mistakes_in_the_recipe_end_with_2(command, trained):
+    said = command("train", "fast", "trainer.epoch=3", "loss=focl")
+    assert said.code == 2
+    assert "did you mean 'epochs'" in said.err
+    assert "'focl' is unknown" in said.err
+    assert command("train").code == 2
+    assert command("train", "absent").code == 2
+    assert trained == []
+
+
+@pytest.mark.parametrize("missing", TRAIN_MODULES)
+def test_what_is_not_installed_is_named(command, trained, monkeypatch, missing):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else real(name, *rest))
+    said = command("train", "fast")
+    assert said.code == 2
+    assert said.err == (
+        "error: 'maskfit train' needs the extra 'train', which is not installed\n  next: pip install 'maskfit[train]'\n"
+    )
+    assert trained == []

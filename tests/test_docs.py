@@ -1,0 +1,66 @@
+"""The docs say what is: their example runs, and every part is named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from maskfit.cookbook import recipe_names
+from maskfit.training.slots import SLOTS
+
+DOCS = Path(__file__).parent.parent / "docs"
+README = DOCS.parent / "README.md"
+
+
+def test_the_example_of_a_part_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from maskfit.losses import LOSSES
+    from maskfit.synthesis.drawn import write_people
+
+    photos = write_people(tmp_path / "drawn", 8, size=(48, 64), workers=1)
+    text = (DOCS / "extend.md").read_text(encoding="utf-8")
+    code = text.split("<!-- example: tests/test_docs.py runs this -->\n```python\n")[1].split("```")[0]
+    code = code.replace("PHOTOS", str(photos)).replace("RUN", str(tmp_path / "run"))
+    small = ['"data.size=24"', '"model.backbone.width=4"', f'"data.store={tmp_path}"', '"trainer.device=cpu"']
+    code = code.replace('"trainer.epochs=1",', f'"trainer.epochs=1", {", ".join(small)},')
+    try:
+        exec(compile(code, "docs/extend.md", "exec"), {"__name__": "example"})
+    finally:
+        LOSSES.pop("careful", None)
+    assert 0 <= float(capsys.readouterr().out.strip().splitlines()[-1]) <= 1
+
+
+@pytest.mark.parametrize("key", [key for key in SLOTS if key != "model.backbone"])
+def test_every_part_is_named_in_the_docs(key: str) -> None:
+    row = next(
+        line
+        for line in (DOCS / "recipes.md").read_text("utf-8").splitlines()
+        if f"`{key.replace('*', 'NAME')}`" in line
+    )
+    named = set(re.findall(r"`([a-z0-9_]+)`", row.split("|")[2]))
+    assert named == set(SLOTS[key].table)
+
+
+def test_every_recipe_is_named_in_the_docs() -> None:
+    text = (DOCS / "recipes.md").read_text(encoding="utf-8")
+    assert [name for name in recipe_names() if f"| `{name}` |" not in text] == []
+
+
+@pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda path: path.name)
+def test_links_and_pictures_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
+    lost = [item for item in targets if "://" not in item and not (page.parent / item).exists()]
+    assert lost == []
+
+
+def test_every_command_in_the_docs_is_one() -> None:
+    from maskfit.cli import app
+
+    verbs = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    verbs |= {group.name for group in app.registered_groups}
+    texts = [page.read_text(encoding="utf-8") for page in (README, *DOCS.glob("*.md"))]
+    blocks = "\n".join(block for text in texts for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
+    used = set(re.findall(r"^maskfit ([a-z]+)", blocks, re.MULTILINE))
+    assert {"train", "predict"} <= used
+    assert used <= verbs

@@ -1,0 +1,175 @@
+"""Losses beside the heads: they reach the trunk, are kept and resumed, and have no part in the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from maskfit.data.store import StoredFrames
+from maskfit.errors import DataError, RecipeError
+from maskfit.inference.export import export_onnx
+from maskfit.inference.predictor import Predictor
+from maskfit.losses.ldam import LDAM
+from maskfit.modelfile import load_network, read_facts
+from maskfit.models.network import Network, build_network
+from maskfit.parts import Part
+from maskfit.recipe import Recipe
+from maskfit.training.assembly import make_beside
+from maskfit.training.beside import Beside
+from maskfit.training.mixing import Mixed
+from maskfit.training.plan import make_plan
+from maskfit.training.run import train
+from maskfit.training.task import Task
+
+Make = Callable[..., Recipe]
+
+BOTH = ["embedding={name: arcface, share: 0.05}", "years=mse"]
+
+
+def network(years: bool = True) -> Network:
+    torch.manual_seed(0)
+    return build_network(Part.of("small", width=4), Part.of("attributes"), {"mask": 3, "age": 3}, years=years)
+
+
+def test_years_are_the_numbers_of_the_labels(tiny: Make) -> None:
+    plan = make_plan(tiny("years=mse"))
+    years = plan.years()
+    assert len(years) == len(plan.photos) == 84
+    for photo, number in zip(plan.photos, years, strict=True):
+        assert number == float(photo.labels["age"])
+    assert not make_plan(tiny()).with_years
+
+
+def test_they_are_none_where_a_recipe_names_none(tiny: Make) -> None:
+    plan = make_plan(tiny())
+    assert plan.network().years is None
+    assert make_beside(plan, plan.network(), plan.recipe.embedding, (0,)) is None
+
+
+def test_a_years_loss_needs_years(tiny: Make, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="needs an attribute with bands"):
+        make_plan(tiny("years=mse", "data.scheme=mask"))
+    plan = make_plan(tiny())
+    rows = ["path,person,mask,gender,age"]
+    bands = {"<30": 0, "30-59": 0, ">=60": 0}
+    for number, photo in enumerate(plan.photos):
+        rows.append(f"{photo.path},{photo.person},wear,male,{list(bands)[number % 3]}")
+    (tmp_path / "bands.csv").write_text("\n".join(rows) + "\n")
+    words = [f"data.root={tmp_path / 'bands.csv'}", "years=smooth_l1"]
+    with pytest.raises(DataError, match="as a number"):
+        make_plan(tiny(*words))
+
+
+@pytest.mark.parametrize("word", ["embedding=tripel", "years.colour=1", "embedding={name: supcon, margin: 1}"])
+def test_unknown_names_and_options_are_found_before_training(tiny: Make, word: str) -> None:
+    with pytest.raises(RecipeError):
+        tiny(word)
+
+
+def test_a_run_with_both_keeps_its_years_and_answers_as_its_file_does(tiny: Make, tmp_path: Path) -> None:
+    folder, _ = train(tiny(*BOTH, "trainer.finish=1"))
+    facts = read_facts(folder.fold(0).model)
+    assert facts.years
+    loaded, _ = load_network(folder.fold(0).model)
+    assert loaded.years is not None
+    photos = torch.randn(3, 3, 24, 24)
+    years = loaded.years(loaded.forward_features(photos))
+    assert years.shape == (3,)
+    # What training finished with has the layer too.
+    assert load_network(folder.fold(0).final)[0].years is not None
+    # An exported network has exactly the heads, and answers the same.
+    out = export_onnx(folder.fold(0).model, tmp_path / "a.onnx").path
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    ours, theirs = (Predictor.load(path).predict([pixels]).table.probabilities for path in (folder.fold(0).model, out))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_what_is_learned_beside_changes_the_trunk(tiny: Make, tmp_path: Path) -> None:
+    losses = {}
+    for name, words in {"plain": [], "years": ["years=mse"], "embedding": ["embedding=supcon"], "both": BOTH}.items():
+        folder, _ = train(tiny(*words, f"run={tmp_path / name}", "trainer.epochs=1", "average=none"))
+        losses[name] = folder.fold(0).steps.read_text()
+    assert len(set(losses.values())) == 4
+
+
+def test_centres_of_classes_are_learned_too() -> None:
+    from maskfit.losses.embedding import arcface
+
+    net = network(years=False)
+    beside = Beside(arcface(net.trunk.features, 3), None, np.array([0, 1, 2, -1]), np.full(4, np.nan))
+    learning = dict(beside.learning(net).named_parameters())
+    assert {id(item) for item in net.parameters()} < {id(item) for item in learning.values()}
+    loss = beside(net, net.forward_features(torch.randn(4, 3, 24, 24)), torch.arange(4), None)
+    loss.backward()
+    centres = next(beside.parameters())
+    assert centres.grad is not None
+    assert centres.grad.abs().sum() > 0
+    # Where nothing of its own is learned an optimiser has the network itself.
+    assert Beside(None, None, np.zeros(4, int), np.full(4, np.nan)).learning(net) is net
+
+
+def test_a_mixed_photo_is_of_the_class_of_which_it_has_more() -> None:
+    seen = {}
+
+    class Remember(torch.nn.Module):
+        def forward(self, features: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+            seen["classes"] = classes.tolist()
+            return features.sum()
+
+    net = network()
+    beside = Beside(Remember(), None, np.array([5, 6, 7]), np.full(3, np.nan))  # type: ignore[arg-type]
+    mixed = Mixed(torch.zeros(2, 3, 24, 24), torch.tensor([1, 0]), torch.tensor([0.7, 0.2]))
+    beside(net, torch.zeros(2, net.trunk.features), torch.tensor([2, 0]), mixed)
+    assert seen["classes"] == [7, 7]
+
+
+def test_a_run_with_centres_resumes_as_if_uncut(tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = [*BOTH, "trainer.checkpoint_steps=2", "trainer.epochs=2"]
+    whole, _ = train(tiny(*settings, f"run={tmp_path / 'whole'}"))
+    cut = tiny(*settings, f"run={tmp_path / 'cut'}")
+    step = Task.training_step
+
+    def dies(self: Task, batch: dict[str, object], batch_idx: int) -> torch.Tensor:
+        if self.batches_done == 7:
+            raise KeyError("killed")
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Task, "training_step", dies)
+        with pytest.raises(KeyError):
+            train(cut)
+    resumed, _ = train(cut, resume=True)
+    assert resumed.fold(0).steps.read_text() == whole.fold(0).steps.read_text()
+
+
+def test_losses_hear_of_every_epoch_and_the_last_epochs_are_past_the_end(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    monkeypatch.setattr(LDAM, "begin_epoch", lambda self, epoch, epochs: told.append((epoch, epochs)))
+    train(tiny("loss={name: ldam, class_weights: effective, deferred: 0.5}", "trainer.epochs=3", "trainer.finish=2"))
+    each = [item for place, item in enumerate(told) if place % 3 == 0]
+    assert each == [(0, 3), (1, 3), (2, 3), (3, 3), (4, 3)]
+
+
+@pytest.mark.parametrize("loss", ["focal", "macro_f1", "ce_f1", "ldam", "symmetric", "binary", "brier", "smooth_l1"])
+@pytest.mark.parametrize("head", ["joint", "ordinal", "multi_class_thanet"])
+def test_every_loss_goes_with_every_kind_of_head(tiny: Make, loss: str, head: str) -> None:
+    from maskfit.training.assembly import make_criterion
+    from maskfit.training.batches import Samples
+
+    plan = make_plan(tiny(f"loss={loss}", f"model.head={head}"))
+    train_side, _ = plan.split(0)
+    samples = Samples(StoredFrames.__new__(StoredFrames), plan.allowed(), train_side)
+    criterion = make_criterion(plan, samples)
+    net = plan.network()
+    places = train_side[:8]
+    allowed = {name: torch.from_numpy(rows[places]) for name, rows in plan.allowed().items()}
+    found = criterion(net(torch.randn(8, 3, 24, 24)), allowed)["loss"]
+    found.backward()
+    assert found.isfinite()
+    assert all(item.grad is not None and item.grad.isfinite().all() for item in net.parameters())

@@ -1,0 +1,43 @@
+"""Runs with mixing, sampling, strong augmentation and each photo's own normalising, from recipe to prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskfit.data.photos import read_photos
+from maskfit.errors import RecipeError
+from maskfit.evaluation.tables import read_table
+from maskfit.inference.predictor import Predictor
+from maskfit.labels import SCHEMES
+from maskfit.modelfile import read_facts
+from maskfit.recipe import Recipe
+from maskfit.training.run import train
+
+Make = Callable[..., Recipe]
+
+
+def test_a_photos_own_normalising_is_that_of_prediction_too(tiny: Make, faces: Path) -> None:
+    """Normalisation that differs from training was one of the seeds' mistakes: what was judged is what is predicted."""
+    folder, _ = train(tiny("data.normalise=photo", "trainer.epochs=1", "augmentation=strong", "data.train_scale=1.3"))
+    assert read_facts(folder.fold(0).model).preprocessing.normalising.mode == "photo"
+    judged = read_table(folder.probabilities)
+    photos = [photo for photo in read_photos(faces, SCHEMES["mask-gender-age"]) if photo.name in judged.names]
+    predicted = Predictor.load(folder.path).predict(photos).table.aligned(judged.names)
+    np.testing.assert_allclose(predicted.probabilities, judged.probabilities, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["attributes", "joint"])
+def test_halves_of_the_old_in_balanced_epochs(tiny: Make, head: str) -> None:
+    words = ("mixing={name: half_face_old, chance: 0.8}", "sampling=balanced", f"model.head={head}", "trainer.epochs=1")
+    first, scores = train(tiny(*words))
+    assert 0 <= scores.accuracy <= 1
+    assert read_facts(first.fold(0).model).recipe["mixing"] == {"name": "half_face_old", "chance": 0.8}
+
+
+def test_a_mixing_that_does_not_fit_the_labels_is_the_recipes_mistake(tiny: Make) -> None:
+    with pytest.raises(RecipeError, match="half_face_old"):
+        train(tiny("mixing=half_face_old", "data.scheme=mask-gender"))

@@ -1,0 +1,297 @@
+"""Mixing: label share equals pixel share, to the pixel; partners are whom the name says; nothing turns round."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from maskfit.ages import AgeRule
+from maskfit.errors import RecipeError
+from maskfit.labels import JOINT, SCHEMES, UNKNOWN, Scheme
+from maskfit.losses import LOSSES
+from maskfit.losses.criterion import Criterion, HeadLoss
+from maskfit.parts import Part, build
+from maskfit.training.batches import targets
+from maskfit.training.chance import set_chance
+from maskfit.training.mixing import MIXINGS, Mixed, Mixing
+
+SCHEME = SCHEMES["mask-gender-age"]
+NAMES = [name for name in MIXINGS if name != "none"]
+CUTS = [name for name in NAMES if name != "mixup"]
+
+
+def make(name: str, scheme: Scheme = SCHEME, **options: object) -> Mixing:
+    return build(MIXINGS, Part.of(name, **options), scheme=scheme)
+
+
+def allow(classes: list[int], joint: bool = False, scheme: Scheme = SCHEME) -> dict[str, torch.Tensor]:
+    heads = (JOINT,) if joint else scheme.names
+    rows = targets(scheme, scheme.to_codes(classes), heads)
+    return {head: torch.from_numpy(values) for head, values in rows.items()}
+
+
+def numbered(count: int, height: int, width: int) -> torch.Tensor:
+    """Photos whose red is their own number, green each pixel's row, blue its column."""
+    photos = torch.zeros(count, 3, height, width)
+    photos[:, 0] = torch.arange(float(count)).view(-1, 1, 1)
+    photos[:, 1] = torch.arange(float(height)).view(1, -1, 1)
+    photos[:, 2] = torch.arange(float(width)).view(1, 1, -1)
+    return photos
+
+
+def test_none_mixes_nothing():
+    assert make("none")(torch.zeros(2, 3, 4, 4), allow([0, 1])) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", [(16, 16), (15, 9), (9, 15), (8, 33), (1, 7)])
+@pytest.mark.parametrize("chance", [1.0, 0.5])
+def test_label_share_is_pixel_share(name, size, chance):
+    """Each photo all 255 among partners that are all 0: what is left of its 255 is its share."""
+    mixing = make(name, chance=chance)
+    count, shares = 6, []
+    for one in range(count):
+        set_chance(one, name)
+        photos = torch.zeros(count, 3, *size)
+        photos[one] = 255
+        mixed = mixing(photos, allow([0, 5, 5, 0, 11, 0]))
+        assert isinstance(mixed, Mixed)
+        assert mixed.photos.shape == photos.shape
+        assert mixed.share.shape == mixed.partner.shape == (count,)
+        left = mixed.photos[one].double().mean() / 255
+        assert float(left) == pytest.approx(float(mixed.share[one]), abs=1e-6)
+        # Whoever got it as a partner has the rest.
+        for other in range(count):
+            if other != one:
+                rest = (1 - float(mixed.share[other])) * (int(mixed.partner[other]) == one)
+                assert float(mixed.photos[other].double().mean() / 255) == pytest.approx(rest, abs=1e-6)
+        shares += mixed.share.tolist()
+    assert all(0 <= share <= 1 for share in shares)
+
+
+@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize("size", [(12, 12), (15, 9), (9, 15)])
+def test_each_pixel_stays_in_its_place_and_is_counted(name, size):
+    set_chance(0, name)
+    height, width = size
+    photos = numbered(8, height, width)
+    mixed = make(name, chance=1.0)(photos, allow([0, 5, 5, 0, 0, 11, 5, 0]))
+    assert torch.equal(mixed.photos[:, 1:], photos[:, 1:])
+    for place in range(8):
+        own = mixed.photos[place, 0] == place
+        other = mixed.photos[place, 0] == mixed.partner[place]
+        assert (own | other).all()
+        assert float(mixed.share[place]) * height * width == pytest.approx(int(own.sum()), abs=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_photo_has_its_own_draw_which_follows_from_where_training_stands(name):
+    mixing, photos = make(name, chance=0.7), numbered(16, 12, 10)
+    results = []
+    for step in (0, 1, 0):
+        set_chance(0, "step", step)
+        results.append(mixing(photos, allow([0, 5, 0, 5] * 4)))
+    for first, again in zip(results[0], results[2], strict=True):
+        assert torch.equal(first, again)
+    assert not torch.equal(results[0].photos, results[1].photos)
+    assert len(results[0].share.unique()) > 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_chance_is_each_photos_chance(name):
+    photos, allowed = torch.rand(200, 3, 6, 6) * 255, allow([5, 11] * 100)
+    for chance in (0.0, 0.4):
+        set_chance(1, name)
+        mixed = make(name, chance=chance)(photos, allowed)
+        untouched = (mixed.photos == photos).flatten(1).all(dim=1)
+        assert (mixed.share[untouched] > 0.95).all()
+        # Some cuts round to nothing.
+        assert 1 - chance - 0.1 < untouched.float().mean() < 1 - chance + 0.2
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_stays_half(name, kind):
+    set_chance(2, name)
+    mixed = make(name, chance=1.0)(numbered(4, 6, 6).to(kind), allow([5] * 4))
+    assert mixed.photos.dtype == kind
+    assert mixed.share.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_photo_alone_in_its_batch_stays_itself(name):
+    photos = numbered(1, 6, 5)
+    mixed = make(name, chance=1.0)(photos, allow([5]))
+    assert mixed.partner.tolist() == [0]
+    torch.testing.assert_close(mixed.photos, photos)
+
+
+# Shapes of cuts
+
+
+def kept(name: str, count: int = 300, size: tuple[int, int] = (20, 12), **options: object) -> torch.Tensor:
+    """Which pixels stay a photo's own, (count, height, width)."""
+    photos = numbered(count, *size)
+    mixed = make(name, chance=1.0, **options)(photos, allow([5] * count))
+    return mixed.photos[:, 0] == photos[:, 0]
+
+
+def test_a_strip_goes_from_top_to_bottom_and_never_across():
+    set_chance(3)
+    own = kept("strip")
+    assert torch.equal(own, own[:, :1].expand_as(own))
+    edges = (own[:, 0, 1:] != own[:, 0, :-1]).sum(dim=1)
+    assert edges.max() == 2
+    # With a beta of 1 every width is as likely; it lies inside, so the middle is hit more often than the sides.
+    assert own.float().mean() == pytest.approx(0.5, abs=0.05)
+    assert 0.2 < own[:, 0].float().mean(dim=0).min() < own[:, 0].float().mean(dim=0).max() < 0.98
+    assert len(own[:, 0].sum(dim=1).unique()) == 13
+
+
+@pytest.mark.parametrize("size", [(20, 12), (12, 20), (15, 15)])
+def test_a_box_has_the_photos_format_lies_anywhere_and_is_clipped(size):
+    set_chance(4)
+    height, width = size
+    other = ~kept("cutmix", 600, size)
+    rows, columns = other.any(dim=2), other.any(dim=1)
+    assert torch.equal(other, rows[:, :, None] & columns[:, None])
+    # Where it touches no edge it is whole: of the photo's own format.
+    inside = ~(rows[:, 0] | rows[:, -1] | columns[:, 0] | columns[:, -1]) & rows.any(dim=1)
+    high, wide = rows[inside].sum(dim=1) / height, columns[inside].sum(dim=1) / width
+    assert inside.sum() > 50
+    assert (high - wide).abs().max() <= 1 / min(size) + 1e-6
+    assert other[:, height // 2, width // 2].float().mean() > other[:, 0, 0].float().mean()
+
+
+@pytest.mark.parametrize("beta", [0.05, 20.0])
+def test_beta_says_how_even_the_shares_are(beta):
+    set_chance(5)
+    share = kept("strip", 300, (4, 100), beta=beta).float().mean(dim=(1, 2))
+    middle = ((share > 0.25) & (share < 0.75)).float().mean()
+    assert (middle > 0.95) if beta > 1 else (middle < 0.15)
+    blended = make("mixup", alpha=beta)(torch.zeros(300, 3, 1, 1), allow([5] * 300)).share
+    middle = ((blended > 0.25) & (blended < 0.75)).float().mean()
+    assert (middle > 0.95) if beta > 1 else (middle < 0.15)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("half_face")])
+@pytest.mark.parametrize("width", [12, 11])
+def test_halves_are_left_and_right(name, width):
+    set_chance(6)
+    own = kept(name, 100, (7, width))
+    assert torch.equal(own, own[:, :1].expand_as(own))
+    left = torch.arange(width) < width // 2
+    is_left = (own[:, 0] == left).all(dim=1)
+    is_right = (own[:, 0] == ~left).all(dim=1)
+    assert (is_left ^ is_right).all()
+    assert 30 < is_left.sum() < 70
+
+
+# Partners
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "strip", "half_face"])
+def test_everyone_gives_once_and_nobody_to_itself(name):
+    set_chance(7)
+    partner = make(name)(torch.zeros(30, 3, 2, 2), allow([0] * 30)).partner
+    assert sorted(partner.tolist()) == list(range(30))
+    assert (partner != torch.arange(30)).all()
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_the_same_class_is_the_same_in_every_head(joint):
+    classes = [0, 6, 3, 0, 1, 6, 0, 17]
+    for step in range(20):
+        set_chance(step)
+        partner = make("half_face_same")(torch.zeros(8, 3, 2, 2), allow(classes, joint)).partner.tolist()
+        assert [classes[other] for other in partner] == classes
+        alone = [place for place, other in enumerate(partner) if place == other]
+        assert alone == [2, 4, 7]
+    seen = set()
+    for step in range(40):
+        set_chance(step)
+        seen.add(int(make("half_face_same")(torch.zeros(8, 3, 2, 2), allow(classes, joint)).partner[0]))
+    assert seen == {3, 6}
+
+
+def test_photos_that_know_the_same_are_of_one_class():
+    codes = np.array([[0, UNKNOWN, UNKNOWN], [0, 0, 0], [0, UNKNOWN, UNKNOWN], [0, UNKNOWN, 0]])
+    allowed = {head: torch.from_numpy(rows) for head, rows in targets(SCHEME, codes, SCHEME.names).items()}
+    assert make("half_face_same")(torch.zeros(4, 3, 2, 2), allowed).partner.tolist() == [2, 1, 0, 3]
+
+
+DECADES = AgeRule(decades=True, old_from=58).scheme(SCHEME)
+
+
+@pytest.mark.parametrize("scheme", [SCHEME, DECADES, SCHEMES["age"]], ids=["three", "decades", "age"])
+@pytest.mark.parametrize("joint", [False, True])
+def test_the_old_are_looked_for(scheme, joint):
+    """The oldest value of age, the last attribute: in both kinds of heads, and also where decades are trained."""
+    ages = scheme.shape[-1]
+    classes = [place % scheme.classes for place in (ages - 1, 0, 1, 2 * ages - 1, ages - 2, 0)]
+    old = {place for place, number in enumerate(classes) if number % ages == ages - 1}
+    assert 1 <= len(old) <= 2
+    seen = set()
+    for step in range(30):
+        set_chance(step)
+        partner = make("half_face_old", scheme)(torch.zeros(6, 3, 2, 2), allow(classes, joint, scheme)).partner
+        assert all(int(other) in old - {place} for place, other in enumerate(partner) if old - {place})
+        assert all(int(other) != place for place, other in enumerate(partner))
+        seen |= set(partner.tolist())
+    assert old <= seen
+
+
+def test_without_anyone_old_any_other_photo_will_do():
+    set_chance(8)
+    partner = make("half_face_old")(torch.zeros(50, 3, 2, 2), allow([0, 1] * 25)).partner
+    assert (partner != torch.arange(50)).all()
+    assert len(partner.unique()) > 20
+    # Who may be old or not is not old.
+    codes = np.array([[0, 0, UNKNOWN], [0, 0, 2], [0, 0, UNKNOWN]])
+    allowed = {head: torch.from_numpy(rows) for head, rows in targets(SCHEME, codes, SCHEME.names).items()}
+    partner = make("half_face_old")(torch.zeros(3, 3, 2, 2), allowed).partner.tolist()
+    assert (partner[0], partner[2]) == (1, 1)
+
+
+# The loss
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_loss_weighs_both_labels_by_their_pixels(name):
+    set_chance(9)
+    classes = [0, 5, 5, 17]
+    allowed, photos = allow(classes, joint=True), numbered(4, 9, 7)
+    mixed = make(name, chance=1.0)(photos, allowed)
+    loss = build(LOSSES, Part.of("cross_entropy"), counts=torch.ones(18))
+    logits = torch.randn(4, 18)
+    found = Criterion({JOINT: HeadLoss(loss, 1.0)})({JOINT: logits}, allowed, mixed)["loss"]
+    logs = logits.log_softmax(dim=1)
+    wanted = 0.0
+    for place, number in enumerate(classes):
+        other = classes[int(mixed.partner[place])]
+        share = float(mixed.share[place])
+        wanted -= (share * float(logs[place, number]) + (1 - share) * float(logs[place, other])) / 4
+    assert float(found) == pytest.approx(wanted, rel=1e-4)
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("chance", [-0.1, 1.1, float("nan"), "often"])
+def test_a_chance_out_of_range_is_the_recipes_mistake(name, chance):
+    with pytest.raises(RecipeError, match=name):
+        make(name, chance=chance)
+
+
+@pytest.mark.parametrize(("name", "option"), [("mixup", "alpha"), ("cutmix", "beta"), ("strip", "beta")])
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), "even"])
+def test_a_beta_out_of_range_is_the_recipes_mistake(name, option, value):
+    with pytest.raises(RecipeError, match=name):
+        make(name, **{option: value})
+
+
+def test_who_has_no_age_has_no_old():
+    with pytest.raises(RecipeError, match="has bands"):
+        make("half_face_old", SCHEMES["mask-gender"])
