@@ -95,15 +95,15 @@ class Normalising(BaseModel):
 
     def normalise(self, frames: Frames) -> NDArray[np.float32]:
         """Frames (photos, height, width, 3) as network input (photos, 3, height, width)."""
-        planes = np.empty((len(frames), 3, *frames.shape[1:3]), dtype=np.float32)
         if self.mode == "photo":
+            planes = np.empty((len(frames), 3, *frames.shape[1:3]), dtype=np.float32)
             for frame, plane in zip(frames, planes, strict=True):
                 _normalise_by_itself(frame, plane)
             return planes
         scale, shift = self.scale_and_shift()
-        for channel in range(3):
-            np.multiply(frames[..., channel], scale[channel], out=planes[:, channel], dtype=np.float32)
-            planes[:, channel] += shift[channel]
+        planes = frames.transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        planes *= scale[:, None, None]
+        planes += shift[:, None, None]
         return planes
 
 
