@@ -211,7 +211,7 @@ def _open_heic(content: bytes, label: str) -> Image.Image:
     from pillow_heif import HeifImageFile
 
     try:
-        image: Image.Image = HeifImageFile(BytesIO(content))
+        image: Image.Image = HeifImageFile(BytesIO(content))  # type: ignore[no-untyped-call]
     except Exception as error:
         raise _damaged(error, label) from error
     return image
