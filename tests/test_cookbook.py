@@ -141,7 +141,7 @@ def test_every_key_is_documented():
 def test_words_lie_over_the_file():
     recipe = read_recipe("fast", ["trainer.epochs=3", "trainer.clip=", "data.size=[96, 64]", "name=mine"])
     assert (recipe.trainer.epochs, recipe.trainer.clip, recipe.data.size, recipe.name) == (3, None, (96, 64), "mine")
-    assert recipe.trainer.batch_size == 32
+    assert recipe.trainer.batch_size == read_recipe("fast").trainer.batch_size
     # The later word wins.
     assert read_recipe("fast", ["fold=1", "fold=[0, 2]"]).fold == (0, 2)
 

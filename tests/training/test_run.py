@@ -167,8 +167,8 @@ def test_a_folder_with_something_in_it_is_not_written_to(tiny: Make, tmp_path: P
 
 
 def test_resuming_with_another_recipe_is_refused_and_says_what_differs(tiny: Make) -> None:
-    train(tiny("trainer.epochs=1"))
-    with pytest.raises(RunError, match=r"optimiser\.lr was 0\.004, is 0\.1"):
+    train(tiny("trainer.epochs=1", "optimiser.lr=0.01"))
+    with pytest.raises(RunError, match=r"optimiser\.lr was 0\.01, is 0\.1"):
         train(tiny("trainer.epochs=1", "optimiser.lr=0.1"), resume=True)
 
 
