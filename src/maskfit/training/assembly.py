@@ -26,7 +26,7 @@ from maskfit.models.network import Network
 from maskfit.parts import Part, build
 from maskfit.recipe import HeadRecipe, Recipe
 from maskfit.training.augmentation import AUGMENTATIONS
-from maskfit.training.averaging import AVERAGES
+from maskfit.training.averaging import AVERAGES, Average
 from maskfit.training.batches import Samples, TrainingBatches
 from maskfit.training.beside import Beside
 from maskfit.training.chance import set_chance
@@ -46,21 +46,13 @@ def make_task(plan: Plan, network: Network, train: Samples, chance: Chance) -> T
     recipe = plan.recipe
     batches = -(-len(make_sampling(plan, train)) // recipe.trainer.batch_size)
     length = {"epochs": recipe.trainer.epochs, "epoch_steps": -(-batches // recipe.trainer.accumulate)}
-    return Task(
-        network,
-        make_criterion(plan, train),
-        build(AUGMENTATIONS, recipe.augmentation, size=recipe.data.size),
-        build(MIXINGS, recipe.mixing, scheme=plan.trained),
-        plan.preprocessing.normalising,
-        partial(_make_optimiser, plan.recipe.optimiser),
-        build(SCHEDULES, recipe.schedule, **length),
-        build(FREEZINGS, recipe.model.freeze),
-        scheme=plan.trained,
-        truth=plan.truth(),
-        chance=chance,
+    return _make_task(
+        plan, network, train, chance,
+        schedule=build(SCHEDULES, recipe.schedule, **length),
+        freeze=recipe.model.freeze,
+        embedding=recipe.embedding,
         average=build(AVERAGES, recipe.average, network=network, **length),
-        beside=make_beside(plan, network, recipe.embedding, chance),
-    )
+    )  # fmt: skip
 
 
 def make_finishing_task(plan: Plan, network: Network, everyone: Samples, chance: Chance) -> Task:
@@ -68,22 +60,37 @@ def make_finishing_task(plan: Plan, network: Network, everyone: Samples, chance:
 
     Nor is there an embedding loss: the centres that some of them learn are in no model file, and would start anew.
     """
+    settings = plan.recipe.trainer
+    nothing = Part.of("none")
+    return _make_task(
+        plan, network, everyone, chance,
+        schedule=lambda step: settings.finish_lr,
+        freeze=nothing,
+        embedding=nothing,
+        epochs_before=settings.epochs,
+    )  # fmt: skip
+
+
+def _make_task(
+    plan: Plan, network: Network, train: Samples, chance: Chance, *, schedule: Schedule, freeze: Part, embedding: Part,
+    average: Average | None = None, epochs_before: int = 0,
+) -> Task:  # fmt: skip
     recipe = plan.recipe
-    low: Schedule = lambda step: recipe.trainer.finish_lr  # noqa: E731
     return Task(
         network,
-        make_criterion(plan, everyone),
+        make_criterion(plan, train),
         build(AUGMENTATIONS, recipe.augmentation, size=recipe.data.size),
         build(MIXINGS, recipe.mixing, scheme=plan.trained),
         plan.preprocessing.normalising,
         partial(_make_optimiser, recipe.optimiser),
-        low,
-        build(FREEZINGS, Part.of("none")),
+        schedule,
+        build(FREEZINGS, freeze),
         scheme=plan.trained,
         truth=plan.truth(),
         chance=chance,
-        beside=make_beside(plan, network, Part.of("none"), chance),
-        epochs_before=recipe.trainer.epochs,
+        average=average,
+        beside=make_beside(plan, network, embedding, chance),
+        epochs_before=epochs_before,
     )
 
 
