@@ -2,19 +2,23 @@
 
     uv run python benchmarks/recipes.py --data TRAIN --weights mobilenetv2_100.safetensors --out runs/recipes
     uv run python benchmarks/recipes.py ... --only baseline cv-08          # some of them
+    uv run python benchmarks/recipes.py ... --jobs 2                       # two at a time, a core each
     uv run python benchmarks/recipes.py ... --list eval/info.csv           # and their submissions
     uv run python benchmarks/recipes.py ... --table docs/results.md        # the table of what is there
 
-Each recipe keeps everything of its own but what is named here: backbone, start weights, size, epochs, folds. A run that
-is cut off goes on where it stopped; one that is done is not done again, so the table can be made in several sittings.
+Each recipe keeps everything of its own but what is named here: backbone, start weights, size, epochs, folds; and no
+recipe trains on after its folds are judged, which would be photos more. A run that is cut off goes on where it stopped;
+one that is done is not done again, so the table can be made in several sittings.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from maskfit.cookbook import recipe_names
@@ -34,13 +38,24 @@ def words_of(given: argparse.Namespace) -> list[str]:
         f"data.size={given.size}",
         f"trainer.epochs={given.epochs}",
         f"folds={given.folds}",
+        "trainer.finish=0",
     ]
+
+
+def run_one(command: list[str], log: Path, given: argparse.Namespace) -> None:
+    """Runs a command: on the screen where it is alone, on one core and into a log where several run side by side."""
+    if given.jobs == 1:
+        subprocess.run(command, check=True)
+        return
+    with log.open("a", encoding="utf-8") as stream:
+        alone = {**os.environ, "OMP_NUM_THREADS": "1"}
+        subprocess.run(command, check=True, stdout=stream, stderr=subprocess.STDOUT, env=alone)
 
 
 def train(name: str, run: Path, given: argparse.Namespace) -> None:
     """Trains one recipe, or goes on with it."""
     command = [sys.executable, "-m", "maskfit", "train", name, *words_of(given), f"run={run}"]
-    subprocess.run([*command, "--resume"] if is_run(run) else command, check=True)
+    run_one([*command, "--resume"] if is_run(run) else command, given.out / f"{name}.log", given)
 
 
 def predict(name: str, run: Path, given: argparse.Namespace) -> None:
@@ -48,7 +63,16 @@ def predict(name: str, run: Path, given: argparse.Namespace) -> None:
     images = given.list.parent / "images"
     command = [sys.executable, "-m", "maskfit", "predict", str(run), "--images", str(images), "--list", str(given.list)]
     outputs = ["--out", str(given.submissions / f"{name}.csv"), "--probabilities", str(run / "evaluation.csv")]
-    subprocess.run([*command, *outputs, "--views", "flip", "--force"], check=True)
+    run_one([*command, *outputs, "--views", "flip", "--force"], given.out / f"{name}.log", given)
+
+
+def work(name: str, given: argparse.Namespace) -> None:
+    """All there is to do for a recipe."""
+    run = given.out / name
+    if not RunFolder(run).scores.is_file():
+        train(name, run, given)
+    if given.list:
+        predict(name, run, given)
 
 
 def row(name: str, folder: RunFolder) -> str:
@@ -84,18 +108,18 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights for mobilenetv2_100")
     parser.add_argument("--out", type=Path, default=Path("runs/recipes"))
     parser.add_argument("--only", nargs="+", help="these recipes")
-    parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=1, help="so many recipes at a time, each on one core")
     parser.add_argument("--list", type=Path, help="an evaluation list; photos lie in images/ beside it")
     parser.add_argument("--submissions", type=Path, default=Path("benchmarks/submissions"))
     parser.add_argument("--table", type=Path, help="write the table into this file, between its two marks")
     given = parser.parse_args()
     names = given.only or [name for name in recipe_names() if name != "fast"]
-    for name in names:
-        train(name, given.out / name, given)
-        if given.list:
-            predict(name, given.out / name, given)
+    given.out.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(given.jobs) as pool:
+        list(pool.map(lambda name: work(name, given), names))
     made = table(recipe_names(), given)
     print(made)
     if given.table:

@@ -25,6 +25,9 @@ from maskfit.synthesis.drawn.portrait import SIZE, SMALLEST, Drawing, draw_photo
 from maskfit.synthesis.drawn.scene import PHOTO_NAMES
 
 Progress = Callable[[int, int], None]
+_Job = tuple[int, str, int]
+_Rows = list[list[str]]
+_Each = Callable[[Callable[[_Job], _Rows], Sequence[_Job]], Iterable[_Rows]]
 LANDMARK_COLUMNS = (
     "path", "left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y", "nose_x", "nose_y",
     "mouth_left_x", "mouth_left_y", "mouth_right_x", "mouth_right_y", "chin_x", "chin_y",
@@ -60,12 +63,14 @@ def write_people(
     """
     jobs = [(number, gender, age) for number, (gender, age) in enumerate(draw_census(seed, persons), start=1)]
     _check_size(size)
-    with _arriving(out) as folder:
+    with _crew(len(jobs), workers) as each, _arriving(out) as folder:
         images = folder / "images"
         images.mkdir()
         rows: list[list[str]] = []
-        for part in _each(partial(_write_person, images, seed, size), jobs, workers, progress):
+        for done, part in enumerate(each(partial(_write_person, images, seed, size), jobs), start=1):
             rows.extend(part)
+            if progress is not None:
+                progress(done, len(jobs))
         _write_csv(folder / "landmarks.csv", LANDMARK_COLUMNS, rows)
     return Path(out) / "images"
 
@@ -97,12 +102,14 @@ def write_evaluation(
     """
     jobs = [(number, gender, age) for number, (gender, age) in enumerate(draw_census(seed, persons), start=1)]
     _check_size(size)
-    with _arriving(out) as folder:
+    with _crew(len(jobs), workers) as each, _arriving(out) as folder:
         images = folder / "images"
         images.mkdir()
         rows: list[list[str]] = []
-        for part in _each(partial(_write_unnamed, images, seed, size), jobs, workers, progress):
+        for done, part in enumerate(each(partial(_write_unnamed, images, seed, size), jobs), start=1):
             rows.extend(part)
+            if progress is not None:
+                progress(done, len(jobs))
         order = np.random.default_rng(np.random.SeedSequence([seed, persons])).permutation(len(rows))
         shuffled = [rows[index] for index in order.tolist()]
         names = [row[1].removeprefix("images/") for row in shuffled]
@@ -146,28 +153,23 @@ def _arriving(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _each(
-    write: Callable[[tuple[int, str, int]], list[list[str]]], jobs: Sequence[tuple[int, str, int]], workers: int | None,
-    progress: Progress | None,
-) -> Iterator[list[list[str]]]:  # fmt: skip
-    """Gives each person's rows in the order of the persons."""
+@contextmanager
+def _crew(count: int, workers: int | None) -> Iterator[_Each]:
+    """Gives a map over `count` jobs that keeps their order, by processes where they pay.
+
+    The processes stand before anything is written. A script without a guard is run again by each of them; whichever is
+    stopped in the middle of that must not leave a folder behind.
+    """
     # A process costs half a second to start, which is some three people drawn.
-    count = workers or min(os.cpu_count() or 1, len(jobs) // 4)
-    count = min(count, len(jobs))
-
-    def told(parts: Iterable[list[list[str]]]) -> Iterator[list[list[str]]]:
-        for done, part in enumerate(parts, start=1):
-            if progress is not None:
-                progress(done, len(jobs))
-            yield part
-
-    if count <= 1:
-        yield from told(map(write, jobs))
+    crew = min(workers or min(os.cpu_count() or 1, count // 4), count)
+    if crew <= 1:
+        yield map
         return
     # Spawned, not forked: a fork of a process that has threads, such as one with torch in it, can hang.
-    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(crew, mp_context=get_context("spawn"))
     try:
-        yield from told(pool.map(write, jobs, chunksize=max(1, min(8, len(jobs) // (4 * count)))))
+        pool.submit(int).result()
+        yield partial(pool.map, chunksize=max(1, min(8, count // (4 * crew))))
     except BrokenProcessPool as error:
         raise MaskfitError(
             "the processes that draw did not start or did not last",
@@ -177,7 +179,7 @@ def _each(
         pool.shutdown(cancel_futures=True)
 
 
-def _write_person(images: Path, seed: int, size: tuple[int, int], job: tuple[int, str, int]) -> list[list[str]]:
+def _write_person(images: Path, seed: int, size: tuple[int, int], job: _Job) -> _Rows:
     number, gender, age = job
     person = draw_person(seed, number, gender=gender, age=age)
     folder = images / f"{number:06d}_{gender}_{_RACE}_{age}"
@@ -194,7 +196,7 @@ def _write_person(images: Path, seed: int, size: tuple[int, int], job: tuple[int
     return rows
 
 
-def _write_unnamed(images: Path, seed: int, size: tuple[int, int], job: tuple[int, str, int]) -> list[list[str]]:
+def _write_unnamed(images: Path, seed: int, size: tuple[int, int], job: _Job) -> _Rows:
     number, gender, age = job
     person = draw_person(seed, number, gender=gender, age=age)
     scheme = SCHEMES["mask-gender-age"]
