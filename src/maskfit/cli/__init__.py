@@ -25,6 +25,7 @@ from maskfit.cli.new import new
 from maskfit.cli.predict import predict
 from maskfit.cli.pseudo import pseudo
 from maskfit.cli.recipes import check, recipes
+from maskfit.cli.suspects import suspects
 from maskfit.cli.train import train
 from maskfit.errors import MaskfitError
 
@@ -48,7 +49,7 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, new, train, predict, ensemble, pseudo, evaluate, export, recipes, check):
+for verb in (demo, new, train, predict, ensemble, pseudo, suspects, evaluate, export, recipes, check):
     app.command()(verb)
 app.add_typer(data.app, name="data")
 

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from maskfit.data.photo import Photo, PhotoSet, read_label
+from maskfit.data.photos import read_photos
 from maskfit.data.problems import SHOWN
 from maskfit.errors import DataError, LabelError, nearest, several
 from maskfit.files import read_csv, write_csv
@@ -147,6 +148,34 @@ def apply_corrections(
     if problems:
         raise DataError(several(list(dict.fromkeys(problems)), shown=SHOWN), fix="mend these corrections")
     return _carry_out(photos, plan, unmatched)
+
+
+def read_corrected(
+    root: str | Path, scheme: Scheme, corrections: Sequence[str | Path] = (),
+    known: Literal["none", "certain", "likely"] = "none",
+) -> tuple[PhotoSet, list[str]]:  # fmt: skip
+    """A set of photos under its corrections, and what each file of them did, a line each.
+
+    Args:
+        root: As for `photos.read_photos`.
+        scheme: What its labels are about.
+        corrections: Files of corrections; every row must fit.
+        known: Which tier of the competition's known errors is laid under them; rows of persons who are not here are
+            passed over, since a part of the set need not hold everybody.
+
+    Raises:
+        DataError: The set or a file cannot be read, or a row does not fit.
+    """
+    photos = read_photos(root, scheme)
+    layers = [(read_corrections(Path(path)), True, str(path)) for path in corrections]
+    if known != "none":
+        layers.insert(0, (known_errors(known), False, "known errors"))
+    remarks = []
+    for rows, strict, name in layers:
+        result = apply_corrections(photos, rows, scheme, strict=strict)
+        photos = result.photos
+        remarks.append(f"{name}: {result.changed} photos relabelled, {result.left_out} left out")
+    return photos, remarks
 
 
 class _UnmatchedError(DataError):

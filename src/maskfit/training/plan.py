@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from maskfit.data.corrections import apply_corrections, known_errors, read_corrections
+from maskfit.data.corrections import read_corrected
 from maskfit.data.folds import Folds, make_folds, read_folds
 from maskfit.data.photo import PhotoSet
 from maskfit.data.photos import read_photos
@@ -117,7 +117,8 @@ def make_plan(recipe: Recipe) -> Plan:
             "the recipe names no photos", where="data.root", fix="add data.root=DIR or data.root=PHOTOS.csv"
         )
     official = recipe.data.scheme
-    photos, remarks = _labelled(recipe)
+    data = recipe.data
+    photos, remarks = read_corrected(str(data.root), official, data.corrections, data.known_errors)
     extra = [photo for path in recipe.data.extra for photo in read_photos(path, official)]
     trained = recipe.data.age.scheme(official)
     # The meta device gives a network's facts without its weights' memory.
@@ -143,20 +144,6 @@ def make_plan(recipe: Recipe) -> Plan:
         heads=heads,
         remarks=tuple(remarks),
     )
-
-
-def _labelled(recipe: Recipe) -> tuple[PhotoSet, list[str]]:
-    photos = read_photos(str(recipe.data.root), recipe.data.scheme)
-    remarks = []
-    layers = [(read_corrections(Path(path)), True, path) for path in recipe.data.corrections]
-    if recipe.data.known_errors != "none":
-        # The shipped list is of the whole competition; a part of it need not hold every person.
-        layers.insert(0, (known_errors(recipe.data.known_errors), False, "known errors"))
-    for corrections, strict, name in layers:
-        result = apply_corrections(photos, corrections, recipe.data.scheme, strict=strict)
-        photos = result.photos
-        remarks.append(f"{name}: {result.changed} photos relabelled, {result.left_out} left out")
-    return photos, remarks
 
 
 def _folds(recipe: Recipe, photos: PhotoSet) -> Folds:

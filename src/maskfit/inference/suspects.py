@@ -1,0 +1,128 @@
+"""Suspects among the labels that runs were trained on: tables, persons and years brought together, and what is written.
+
+The ranking itself is `evaluation.suspects`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from maskfit.cookbook import read_recipe
+from maskfit.data.corrections import Correction, read_corrected, write_corrections
+from maskfit.data.photo import PhotoSet
+from maskfit.data.photos import read_photos
+from maskfit.errors import DataError, MaskfitError
+from maskfit.evaluation.suspects import NOISE, Suspect, find_suspects
+from maskfit.files import write_csv
+from maskfit.inference.sources import Tables, open_tables
+from maskfit.labels import UNKNOWN, Floats, Scheme
+from maskfit.runfolder import RunFolder, is_run
+
+COLUMNS = ("person", "attribute", "label", "proposed", "score", "reason")
+
+
+def suspects_of(
+    paths: Sequence[str | Path], data: str | Path | None = None, noise: float = NOISE
+) -> tuple[list[Suspect], list[str]]:
+    """The suspects by the mean of several runs or tables, the likeliest first, and what the user should know.
+
+    Args:
+        paths: Run folders and CSVs of out-of-fold probabilities, of the same photos.
+        data: The photos' labels; left out, the first run's own data with its corrections, where they can be read. They
+            give the years behind a band of age. Labels that differ from those of training take their place.
+        noise: As for `find_suspects`.
+
+    Raises:
+        DataError: A table cannot be read, nobody says who is on the photos, or no label is known.
+    """
+    tables = open_tables(paths)
+    remarks = list(tables.remarks)
+    photos = _photos(paths, tables.scheme, data, remarks)
+    if photos is not None:
+        tables = _labelled(tables, photos, data is not None)
+    if tables.truth is None:
+        raise DataError("the table has no labels", where=paths[0], fix="name a run, or add --data ROOT")
+    if tables.persons is None:
+        raise DataError("nobody says who is on the photos", where=paths[0], fix="add --data ROOT")
+    years = None if photos is None else _years(tables, photos)
+    mean = tables.members.mean(axis=0)
+    return find_suspects(tables.photos, tables.persons, mean, tables.truth, tables.scheme, years, noise), remarks
+
+
+def write_suspects(path: Path, suspects: Sequence[Suspect]) -> Path:
+    """Writes `person,attribute,label,proposed,score,reason`, the worst first."""
+    rows = [
+        (item.person, item.attribute, ", ".join(item.label), ", ".join(item.proposed), f"{item.score:.4f}", item.reason)
+        for item in suspects
+    ]
+    return write_csv(path, COLUMNS, rows)
+
+
+def propose_corrections(path: Path, suspects: Sequence[Suspect], least: float) -> list[Correction]:
+    """Writes what the models propose for suspects of a score of `least` or more as corrections; returns them.
+
+    They are guesses: their tier is `likely`, and `maskfit review` is where a person looks at them.
+    """
+    rows = [
+        Correction(item.person, photo, item.attribute, value, "likely", item.reason)
+        for item in suspects
+        if item.score >= least
+        for photo, value in zip(_files(item), item.proposed, strict=True)
+    ]
+    write_corrections(path, rows)
+    return rows
+
+
+def _files(item: Suspect) -> list[str]:
+    """The photos' file names, as corrections have them; one empty name for a whole person."""
+    return [PurePosixPath(photo).name for photo in item.photos] or [""]
+
+
+def _photos(
+    paths: Sequence[str | Path], scheme: Scheme, data: str | Path | None, remarks: list[str]
+) -> PhotoSet | None:
+    """The labelled photos, as the user named them or as the first run had them."""
+    if data is not None:
+        return read_photos(data, scheme)
+    for path in paths:
+        if not is_run(Path(path)):
+            continue
+        recipe = read_recipe(RunFolder(Path(path)).recipe)
+        try:
+            return read_corrected(str(recipe.data.root), scheme, recipe.data.corrections, recipe.data.known_errors)[0]
+        except MaskfitError:
+            # A run may outlive its photos' place; its table still says enough for everything but the edges of age.
+            remarks.append(f"{recipe.data.root} cannot be read, so ages count as bands; --data ROOT names it anew")
+    return None
+
+
+def _labelled(tables: Tables, photos: PhotoSet, trusted: bool) -> Tables:
+    """The tables with persons from the photos and, where the user named these, their labels in place of training's."""
+    by_name = {photo.name: photo for photo in photos}
+    missing = [name for name in tables.photos if name not in by_name]
+    if missing:
+        if not trusted:
+            return tables
+        raise DataError(f"{len(missing)} photos of the table are not there, such as {missing[0]}", where=photos.root)
+    rows = [by_name[name] for name in tables.photos]
+    persons = tuple(photo.person for photo in rows)
+    if not trusted and tables.truth is not None:
+        return replace(tables, persons=persons)
+    truth = tables.scheme.to_class(tables.scheme.encode_all(photo.labels for photo in rows))
+    if tables.truth is not None:
+        truth = np.where(truth == UNKNOWN, tables.truth, truth)
+    return replace(tables, persons=persons, truth=truth)
+
+
+def _years(tables: Tables, photos: PhotoSet) -> Floats | None:
+    """(photos,) the number behind the banded attribute, NaN where there is none; None without such an attribute."""
+    banded = [attribute.name for attribute in tables.scheme.attributes if attribute.edges]
+    if not banded:
+        return None
+    labels = {photo.name: photo.labels.get(banded[0]) for photo in photos}
+    numbers = [labels.get(name) for name in tables.photos]
+    return np.array([float(number) if isinstance(number, int | float) else np.nan for number in numbers])

@@ -1,0 +1,163 @@
+"""Suspects: planted wrong labels come first, and what is no reason for suspicion is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maskfit.errors import DataError
+from maskfit.evaluation.suspects import LEAST, find_suspects, membership, temper
+from maskfit.labels import SCHEMES, UNKNOWN
+
+SCHEME = SCHEMES["mask-gender-age"]
+AGE = SCHEME["age"]
+FILES = ("incorrect_mask.jpg", "mask1.jpg", "mask2.jpg", "mask3.jpg", "mask4.jpg", "mask5.jpg", "normal.jpg")
+MASKS = np.array([1, 0, 0, 0, 0, 0, 2])
+
+
+class Town:
+    """Persons with seven photos each, what a fair model says of them, and labels that can be made wrong.
+
+    The model is right about gender in most cases, blurs ages by eight years, and is three times too sure.
+    """
+
+    def __init__(self, persons: int = 200, seed: int = 0) -> None:
+        chance = np.random.default_rng(seed)
+        self.people = [f"{number:06d}" for number in range(persons)]
+        self.names = [f"{person}/{name}" for person in self.people for name in FILES]
+        self.persons = [person for person in self.people for _ in FILES]
+        self.gender = chance.integers(0, 2, persons)
+        self.years = np.round(chance.uniform(18, 75, persons))
+        self.mask = np.tile(MASKS, persons)
+        logits = np.where(self.gender == 1, 1, -1) * 2 + chance.normal(0, 1, persons)
+        self.female = 1 / (1 + np.exp(-3 * logits))
+        seen = self.years + chance.normal(0, 8, persons)
+        self.bands = _sure(membership(AGE, np.zeros(persons, dtype=np.int64), seen, 6.0))
+        self.masks = np.full((len(self.mask), 3), 0.01)
+        self.masks[np.arange(len(self.mask)), self.mask] = 0.98
+
+    def find(self, **more):
+        parts = zip(self.masks, np.repeat(self.female, 7), np.repeat(self.bands, 7, axis=0), strict=True)
+        rows = np.array([np.einsum("m,g,a->mga", mask, [1 - f, f], band).ravel() for mask, f, band in parts])
+        rows /= rows.sum(axis=1, keepdims=True)
+        band = np.digitize(self.years, AGE.edges)
+        truth = 6 * self.mask + np.repeat(3 * self.gender + band, 7)
+        return find_suspects(self.names, self.persons, rows, truth, SCHEME, np.repeat(self.years, 7), **more)
+
+
+def _sure(rows):
+    rows = np.clip(rows, 1e-4, None) ** 3
+    return rows / rows.sum(axis=1, keepdims=True)
+
+
+def test_what_was_planted_comes_first():
+    town = Town()
+    clear = np.argsort(-np.abs(town.female - 0.5))
+    genders = clear[:4]
+    town.gender[genders] ^= 1
+    olds = np.flatnonzero((town.years > 68) & (town.bands[:, 2] > 0.95))[:3]
+    town.years[olds] = 22
+    swapped = [7, 33]
+    for person in swapped:
+        town.mask[[7 * person, 7 * person + 6]] = [2, 1]
+    town.mask[7 * 60 + 2] = 2
+    suspects = town.find()
+    wanted = {(town.people[one], "gender") for one in genders} | {(town.people[one], "age") for one in olds}
+    wanted |= {(town.people[one], "mask") for one in (*swapped, 60)}
+    first = suspects[: len(wanted)]
+    assert {(item.person, item.attribute) for item in first} == wanted
+    assert {item.person for item in first if item.swapped} == {town.people[one] for one in swapped}
+    swap = next(item for item in first if item.swapped)
+    assert (swap.label, swap.proposed) == (("not_wear", "incorrect"), ("incorrect", "not_wear"))
+    assert "bears the other's label" in swap.reason
+    single = next(item for item in first if item.person == town.people[60])
+    assert single.photos == (f"{town.people[60]}/mask2.jpg",)
+    assert (single.label, single.proposed) == (("not_wear",), ("wear",))
+    age = next(item for item in first if item.attribute == "age")
+    assert (age.photos, age.label, age.proposed) == ((), ("<30",), (">=60",))
+    assert age.reason.startswith("labelled 22; 7 of 7 photos read")
+    scores = [item.score for item in suspects]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0.03 < score <= 1 for score in scores)
+
+
+def test_an_age_at_the_border_is_suspected_less_than_one_far_from_it():
+    town = Town()
+    young = np.flatnonzero((town.years < 27) & (town.bands[:, 0] > 0.9))[:2]
+    town.bands[young] = [0.0002, 0.9996, 0.0002]
+    town.years[young] = [18, 29]
+    found = {item.person: item.score for item in town.find() if item.attribute == "age"}
+    assert found[town.people[young[0]]] > 1.5 * found.get(town.people[young[1]], 0)
+
+
+def test_a_rare_value_is_believed_with_less():
+    """60 and over are few, and a model says so: 0.2 for them is much, and no reason to doubt."""
+    town = Town(400)
+    town.years = np.where(town.years >= 60, 45, town.years)
+    town.bands = _sure(np.eye(3)[np.digitize(town.years, AGE.edges)] + 0.05)
+    town.years[:8] = 70
+    town.bands[:8] = [0.05, 0.75, 0.2]
+    assert not [item for item in town.find() if item.attribute == "age" and item.person in town.people[:8]]
+
+
+def test_too_sure_a_model_is_tempered():
+    chance = np.random.default_rng(1)
+    codes = chance.integers(0, 3, 500)
+    logits = np.eye(3)[codes] * 1.5 + chance.normal(0, 1, (500, 3))
+    fair, sure = (np.exp(heat * logits) / np.exp(heat * logits).sum(axis=1, keepdims=True) for heat in (1.5, 6.0))
+    tempered = temper(sure, codes)
+    assert np.allclose(tempered.sum(axis=1), 1)
+    assert (tempered.argmax(axis=1) == sure.argmax(axis=1)).all()
+    found = np.abs(tempered.max(axis=1).mean() - (tempered.argmax(axis=1) == codes).mean())
+    assert found < 0.03 < np.abs(sure.max(axis=1).mean() - (sure.argmax(axis=1) == codes).mean())
+    assert np.abs(tempered - temper(fair, codes)).max() < 0.02, "heat is all that the two differ in"
+    assert np.isfinite(temper(np.eye(3)[codes], codes)).all()
+
+
+@given(st.lists(st.floats(0, 120), min_size=1, max_size=9), st.floats(0.5, 40))
+@settings(max_examples=50)
+def test_soft_labels_are_probabilities_that_follow_age(years, blur):
+    ages = np.array(sorted(years))
+    codes = np.digitize(ages, AGE.edges)
+    share = membership(AGE, codes, ages, blur)
+    assert np.allclose(share.sum(axis=1), 1)
+    assert (share >= 0).all()
+    assert (np.diff(share[:, 0]) <= 1e-12).all()
+    assert (np.diff(share[:, 2]) >= -1e-12).all()
+    assert (membership(AGE, codes, ages, 0) == np.eye(3)[codes]).all()
+    assert (membership(AGE, codes, np.full(len(ages), np.nan), blur) == np.eye(3)[codes]).all()
+
+
+@given(st.randoms())
+@settings(max_examples=5, deadline=None)
+def test_the_order_of_photos_does_not_matter(random):
+    town = Town(30)
+    town.gender[3] ^= 1
+    band = np.digitize(town.years, AGE.edges)
+    truth = 6 * town.mask + np.repeat(3 * town.gender + band, 7)
+    rows = np.eye(18)[6 * town.mask + 3 * np.repeat(town.female > 0.5, 7) + np.repeat(band, 7)] + LEAST
+    rows /= rows.sum(axis=1, keepdims=True)
+    order = list(range(len(truth)))
+    one = find_suspects(town.names, town.persons, rows, truth, SCHEME)
+    random.shuffle(order)
+    names, persons = ([items[place] for place in order] for items in (town.names, town.persons))
+    two = find_suspects(names, persons, rows[order], truth[order], SCHEME)
+    assert [(item.person, item.attribute, item.label) for item in one] == [
+        (item.person, item.attribute, item.label) for item in two
+    ]
+    assert np.allclose([item.score for item in one], [item.score for item in two])
+
+
+def test_unknown_labels_are_not_judged_and_nonsense_is_refused():
+    rows = np.full((4, 18), 1 / 18)
+    names, persons = list("abcd"), list("wxyz")
+    truth = np.array([UNKNOWN, 3, 4, 5])
+    assert all(item.person != "w" for item in find_suspects(names, persons, rows, truth, SCHEME))
+    with pytest.raises(DataError, match="no photo has a label"):
+        find_suspects(names, persons, rows, np.full(4, UNKNOWN), SCHEME)
+    with pytest.raises(DataError, match="noise"):
+        find_suspects(names, persons, rows, truth, SCHEME, noise=0.7)
+    with pytest.raises(DataError, match="3 persons"):
+        find_suspects(names, persons[:3], rows, truth, SCHEME)
