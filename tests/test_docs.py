@@ -64,3 +64,13 @@ def test_every_command_in_the_docs_is_one() -> None:
     used = set(re.findall(r"^maskfit ([a-z]+)", blocks, re.MULTILINE))
     assert {"train", "predict"} <= used
     assert used <= verbs
+
+
+def test_every_mistake_has_tests_that_exist() -> None:
+    rows = [line for line in (DOCS / "mistakes.md").read_text("utf-8").splitlines() if line.startswith("| ")][2:]
+    assert len(rows) == 19
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
+        assert named, row
+        for file, test in named:
+            assert re.search(rf"^def {test}\(", (DOCS.parent / file).read_text("utf-8"), re.MULTILINE), (file, test)
