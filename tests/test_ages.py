@@ -50,10 +50,19 @@ def test_decades_are_the_bands_of_seed_s4():
     assert [age.encode(years) for years in (19, 20, 29, 30, 39, 40, 49, 50, 59, 60)] == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5]
 
 
+def test_narrow_bands_are_cut_at_every_step_and_at_the_official_edges():
+    assert AgeRule(step=10).scheme(OFFICIAL) == AgeRule(decades=True, step=10).scheme(OFFICIAL)
+    age = AgeRule(step=8).scheme(OFFICIAL)["age"]
+    assert age.values == ("<20", "20-27", "28-29", "30-35", "36-43", "44-51", "52-59", ">=60")
+    assert age.coarse == ("<30",) * 3 + ("30-59",) * 4 + (">=60",)
+
+
 @settings(max_examples=60, deadline=None)
-@given(years=st.integers(0, 120), old_from=st.sampled_from([None, 57, 58, 59, 60, 61]))
-def test_a_certain_answer_in_decades_folds_to_the_band_of_its_rule(years, old_from):
-    rule = AgeRule(decades=True, old_from=old_from)
+@given(
+    years=st.integers(0, 120), old_from=st.sampled_from([None, 57, 58, 59, 60, 61]), step=st.sampled_from([2, 5, 7, 10])
+)
+def test_a_certain_answer_in_narrow_bands_folds_to_the_band_of_its_rule(years, old_from, step):
+    rule = AgeRule(step=step, old_from=old_from)
     trained = rule.scheme(OFFICIAL)
     codes = trained.encode_all([{"mask": "incorrect", "gender": "female", "age": years}])
     certain = np.zeros((1, trained.classes))
@@ -80,6 +89,9 @@ def test_rules_that_cannot_hold_are_refused():
             rule.scheme(SCHEMES["mask-gender"])
     with pytest.raises(LabelError, match="above 30"):
         AgeRule(old_from=30).scheme(OFFICIAL)
+    for wrong in ({"decades": True, "step": 5}, {"step": 1}):
+        with pytest.raises(ValidationError):
+            AgeRule(**wrong)
     for wrong in (0, 121):
         with pytest.raises(ValidationError):
             AgeRule(old_from=wrong)

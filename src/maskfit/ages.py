@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from maskfit.errors import LabelError
 from maskfit.labels import Attribute, Scheme, as_number
@@ -23,7 +23,8 @@ class AgeRule(BaseModel):
     Attributes:
         old_from: First year of the oldest band in training (official 60; seed s1 58, others 57 or 59); None leaves it.
         drop: Ranges of years, both ends included, that are left out of training (a best team: 27-29 and 57-59).
-        decades: Train on bands of ten years and fold the answer back to the official ones (seed s4).
+        decades: Train on bands of ten years and fold the answer back to the official ones (seed s4): a `step` of 10.
+        step: Train on bands of so many years, from 20 to the oldest band, and fold the answer back.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +32,7 @@ class AgeRule(BaseModel):
     old_from: Annotated[float, Field(gt=0, le=120)] | None = None
     drop: tuple[tuple[float, float], ...] = ()
     decades: bool = False
+    step: Annotated[int, Field(ge=2, le=30)] | None = None
 
     @field_validator("drop")
     @classmethod
@@ -40,6 +42,17 @@ class AgeRule(BaseModel):
             if not low <= high:
                 raise ValueError(f"a range goes from the younger to the older year, not from {low:g} to {high:g}")
         return ranges
+
+    @model_validator(mode="after")
+    def _one_width(self) -> Self:
+        if self.decades and self.step not in (None, 10):
+            raise ValueError(f"decades are bands of 10 years, and step={self.step} says otherwise")
+        return self
+
+    @property
+    def width(self) -> int | None:
+        """Years of a band that is trained on; None for the official bands."""
+        return 10 if self.decades else self.step
 
     def drops(self, years: str | float | None) -> bool:
         """Whether a photo of this age is left out of training; a band or an unknown age never is."""
@@ -52,14 +65,14 @@ class AgeRule(BaseModel):
         Raises:
             LabelError: The rule says something and no attribute has bands, or `old_from` lies below another edge.
         """
-        if self.old_from is None and not self.decades:
+        if self.old_from is None and self.width is None:
             return official
         if not any(attribute.edges for attribute in official.attributes):
             raise LabelError("an age rule needs an attribute with bands, and this scheme has none")
         return Scheme(attributes=tuple(self._band(item) if item.edges else item for item in official.attributes))
 
     def _band(self, attribute: Attribute) -> Attribute:
-        """The attribute with its last edge moved, and cut at the decades.
+        """The attribute with its last edge moved, and cut into narrow bands.
 
         Raises:
             LabelError: `old_from` lies below the band before the oldest.
@@ -69,9 +82,9 @@ class AgeRule(BaseModel):
             if len(edges) > 1 and self.old_from <= edges[-2]:
                 raise LabelError(f"old_from={self.old_from:g} must lie above {edges[-2]:g}, the edge before it")
             edges[-1] = self.old_from
-        if not self.decades:
+        if self.width is None:
             return attribute.model_copy(update={"edges": tuple(edges)})
-        fine = sorted({*edges, *(float(year) for year in range(20, math.ceil(edges[-1]), 10))})
+        fine = sorted({*edges, *(float(year) for year in range(20, math.ceil(edges[-1]), self.width))})
         inner = [f"{low:g}-{high - 1:g}" for low, high in pairwise(fine)]
         starts = [-math.inf, *fine]
         return Attribute(

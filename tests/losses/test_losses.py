@@ -110,7 +110,8 @@ def test_half_precision_logits_give_the_same_loss(name, classes, kind):
 @contract
 def test_right_answers_cost_less_than_guesses_and_learning_finds_them(name, classes):
     allowed = torch.eye(classes, dtype=torch.bool)
-    right = torch.eye(classes) * 12
+    # No surer than a loss that smooths can like.
+    right = torch.eye(classes) * 3
     loss = make(name, classes)
     guess, good, bad = (loss(logits, allowed).mean() for logits in (torch.zeros(classes, classes), right, -right))
     assert good < guess < bad

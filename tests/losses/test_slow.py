@@ -95,12 +95,27 @@ def smooth_l1(row: Row, fits: Fits, beta: float = 1) -> float:
     return sum(d * d / (2 * beta) if d < beta else d - beta / 2 for d in apart(row, fits))
 
 
-LOOPS = {"focal": focal, "ldam": ldam, "symmetric": symmetric, "binary": binary, "brier": brier, "smooth_l1": smooth_l1}
+def neighbours(row: Row, fits: Fits, spread: float = 0.5) -> float:
+    shares = softmax(row)
+    loss = 0.0
+    for right, fit in enumerate(fits):
+        if fit:
+            near = [math.exp(-((place - right) ** 2) / (2 * spread**2)) for place in range(len(row))]
+            cost = -sum(weight * math.log(share) for weight, share in zip(near, shares, strict=True)) / sum(near)
+            loss += cost * shares[right] / inside(shares, fits)
+    return loss
+
+
+LOOPS = {
+    "focal": focal, "ldam": ldam, "symmetric": symmetric, "neighbours": neighbours, "binary": binary, "brier": brier,
+    "smooth_l1": smooth_l1,
+}  # fmt: skip
 
 CASES = [
     ("focal", {}), ("focal", {"gamma": 0.5}), ("focal", {"gamma": 3, "smoothing": 0.2}),
     ("ldam", {}), ("ldam", {"margin": 1.0, "scale": 3.0}),
     ("symmetric", {}), ("symmetric", {"alpha": 1, "beta": 0.2, "floor": -9}),
+    ("neighbours", {}), ("neighbours", {"spread": 1.0}), ("neighbours", {"spread": 5}),
     ("binary", {}), ("brier", {}), ("smooth_l1", {}), ("smooth_l1", {"beta": 0.1}),
 ]  # fmt: skip
 
@@ -264,3 +279,17 @@ def test_binary_of_several_allowed_classes_is_exact_far_below_zero():
 def test_options_out_of_range_are_refused(name, options):
     with pytest.raises(RecipeError, match=next(iter(options))):
         make(name, 3, **options)
+
+
+def test_a_neighbour_costs_less_than_a_stranger():
+    logits = 4 * torch.eye(6)
+    costs = make("neighbours", 6)(logits, torch.eye(6, dtype=torch.bool)[2].expand(6, 6))
+    assert costs.argsort().tolist()[0] == 2
+    assert costs[1] < costs[0]
+    assert costs[3] < costs[4] < costs[5]
+
+
+def test_a_spread_must_be_one():
+    for spread in (0, -1, math.inf, math.nan):
+        with pytest.raises(RecipeError, match="spread"):
+            make("neighbours", 3, spread=spread)

@@ -19,6 +19,7 @@ from maskfit.losses.cross_entropy import CrossEntropy
 from maskfit.losses.focal import Focal
 from maskfit.losses.ldam import LDAM
 from maskfit.losses.macro_f1 import CrossEntropyF1, MacroF1
+from maskfit.losses.neighbours import Neighbours
 from maskfit.losses.squares import Brier, SmoothL1
 from maskfit.losses.symmetric import Symmetric
 
@@ -29,6 +30,7 @@ LOSSES: dict[str, Callable[..., nn.Module]] = {
     "ce_f1": CrossEntropyF1,
     "ldam": LDAM,
     "symmetric": Symmetric,
+    "neighbours": Neighbours,
     "binary": Binary,
     "brier": Brier,
     "smooth_l1": SmoothL1,
