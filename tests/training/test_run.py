@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from maskfit.data.decoding import decode
 from maskfit.errors import DataError, RecipeError, RunError
 from maskfit.evaluation.tables import read_table
-from maskfit.files import read_json
+from maskfit.files import read_csv, read_json
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import JOINT, SCHEMES
 from maskfit.modelfile import load_network, read_facts
@@ -130,6 +130,9 @@ def test_a_resumed_run_leaves_finished_folds_alone(tiny: Make, monkeypatch: pyte
     again, rescored = train(recipe, resume=True)
     assert again.fold(0).model.stat().st_mtime_ns == before
     assert rescored.macro_f1 == scores.macro_f1
+    # The epochs that were trained before the resume took their time too.
+    epochs = sum(float(row["seconds"]) for row in read_csv(again.fold(1).metrics, ["seconds"]))
+    assert read_json(again.fold(1).scores)["seconds"] > epochs * 0.999
 
 
 def test_two_runs_with_one_seed_are_equal_and_with_another_differ(tiny: Make, tmp_path: Path) -> None:

@@ -77,7 +77,6 @@ def train_fold(plan: Plan, fold: int, data: FoldData, folder: FoldFolder, consol
     Raises:
         RunError: The network's answers are no longer numbers.
     """
-    began = time.perf_counter()
     recipe = plan.recipe
     chance: Chance = (recipe.trainer.seed, "fold", fold)
     title = f"fold {fold + 1} of {plan.folds.count}" if plan.folds.count > 1 else "training"
@@ -90,12 +89,15 @@ def train_fold(plan: Plan, fold: int, data: FoldData, folder: FoldFolder, consol
         trainer.fit(task, make_batches(plan, data.train, task), valid, ckpt_path=resume, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    trained = time.perf_counter()
     table = judge(plan, data.valid, folder)
     table.write(folder.probabilities)
     if recipe.trainer.finish:
         finish_fold(plan, fold, data, folder, console)
     scores = score(plan.official, plan.truth()[data.valid.indices], probabilities=table.probabilities)
-    summary = {"score": headline(scores), "seconds": time.perf_counter() - began, "epochs": len(task.history)}
+    # The history counts all epochs, also those before a resume.
+    seconds = sum(epoch["seconds"] for epoch in task.history) + time.perf_counter() - trained
+    summary = {"score": headline(scores), "seconds": seconds, "epochs": len(task.history)}
     write_json(folder.scores, {**summary, **scores.to_dict()})
     return table
 
