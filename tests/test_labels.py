@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from maskfit.ages import AgeRule
 from maskfit.errors import LabelError
 from maskfit.labels import JOINT, RESERVED, SCHEMES, UNKNOWN, Attribute, Scheme, answer, as_number, softmax
 
@@ -108,6 +109,29 @@ def test_allowed_classes_are_those_that_agree_with_what_is_known(case):
         assert (own.sum(axis=1) == np.where(codes[:, place] == UNKNOWN, scheme.shape[place], 1)).all()
         known = codes[:, place] != UNKNOWN
         assert own[known, codes[known, place]].all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(labelled())
+def test_labels_leave_possible_what_their_codes_do(case):
+    scheme, codes = case
+    labels = [
+        {item.name: item.values[code] for item, code in zip(scheme.attributes, row, strict=True) if code != UNKNOWN}
+        for row in codes
+    ]
+    for head in (JOINT, *scheme.names):
+        np.testing.assert_array_equal(scheme.possible(labels, head), scheme.allowed(codes, head))
+
+
+def test_a_band_leaves_the_narrow_bands_in_it_possible():
+    trained = AgeRule(step=10).scheme(COMPETITION)
+    labels = [{"age": "30-59"}, {"age": 45.0}, {"age": ">=60"}, {}, {"age": ""}]
+    rows = trained.possible(labels, "age").astype(int).tolist()
+    assert rows == [[0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 1], [1] * 6, [1] * 6]
+    assert trained.possible([{"age": "30-59", "mask": "wear", "gender": "male"}], JOINT).sum() == 3
+    assert trained.possible([], JOINT).shape == (0, trained.classes)
+    with pytest.raises(LabelError, match="no value of age"):
+        trained.possible([{"age": "old"}], "age")
 
 
 def test_a_photo_with_only_its_mask_allows_six_of_eighteen():

@@ -129,6 +129,18 @@ class Attribute(BaseModel):
         hint = nearest(str(value), self.values) + (" or a number" if self.edges else "")
         raise LabelError(f"'{value}' is no value of {self.name}; {hint}")
 
+    def possible(self, value: str | float | None) -> NDArray[np.bool_]:
+        """Which values a label leaves possible, shape (values,): one; all for None and ""; for a coarse value its own.
+
+        Raises:
+            LabelError: As for `encode`.
+        """
+        code = self.encode(value)
+        if code != UNKNOWN:
+            return np.asarray(np.arange(len(self.values)) == code)
+        text = "" if value is None else str(value).strip().casefold()
+        return np.array([not text or name.casefold() == text for name in self.coarse or self.values])
+
     def _band(self, number: float) -> int:
         low, high = self.span or (-math.inf, math.inf)
         if not low <= number <= high:
@@ -246,7 +258,7 @@ class Scheme(BaseModel):
         return ", ".join(attribute.word(code) for attribute, code in zip(self.attributes, codes, strict=True))
 
     def allowed(self, codes: Codes, head: str) -> NDArray[np.bool_]:
-        """The values that a photo's label leaves possible for one head.
+        """The values that a photo's codes leave possible for one head.
 
         Args:
             codes: (photos, attributes).
@@ -255,13 +267,31 @@ class Scheme(BaseModel):
         Returns:
             (photos, values or classes). One True where all is known, all True where nothing is.
         """
+        columns = zip(codes.T, self.shape, strict=True)
+        return self._of_head(
+            [(own[:, None] == np.arange(size)) | (own == UNKNOWN)[:, None] for own, size in columns], head
+        )
+
+    def possible(self, labels: Sequence[Labels], head: str) -> NDArray[np.bool_]:
+        """The same from labels, which may say more than codes: a band of age, where narrower ones are trained on.
+
+        Raises:
+            LabelError: A label is none of its attribute's.
+        """
+        sets = []
+        for attribute in self.attributes:
+            rows = [attribute.possible(item.get(attribute.name)) for item in labels]
+            sets.append(np.array(rows, dtype=np.bool_).reshape(len(rows), len(attribute.values)))
+        return self._of_head(sets, head)
+
+    def _of_head(self, sets: Sequence[NDArray[np.bool_]], head: str) -> NDArray[np.bool_]:
+        """One head's set from every attribute's (photos, values)."""
         if head != JOINT:
-            size = self.sizes[self[head].name]
-            column = codes[:, self.names.index(head)]
-            return np.asarray((column[:, None] == np.arange(size)) | (column == UNKNOWN)[:, None], dtype=np.bool_)
-        every = self.to_codes(np.arange(self.classes))
-        fits = (codes[:, None, :] == every[None]) | (codes[:, None, :] == UNKNOWN)
-        return np.asarray(fits.all(axis=2), dtype=np.bool_)
+            return np.asarray(sets[self.names.index(self[head].name)], dtype=np.bool_)
+        joint = np.ones((len(sets[0]), 1), dtype=np.bool_)
+        for own in sets:
+            joint = (joint[:, :, None] & own[:, None, :]).reshape(len(own), joint.shape[1] * own.shape[1])
+        return joint
 
     def join(self, heads: Mapping[str, NDArray[np.floating]]) -> Floats:
         """Probabilities of every class from the probabilities of each head, rows summing to 1.

@@ -11,7 +11,7 @@ from maskfit.data.store import StoredFrames
 from maskfit.errors import RecipeError
 from maskfit.labels import JOINT, SCHEMES
 from maskfit.parts import Part, build
-from maskfit.training.batches import Samples, TrainingBatches, ValidationBatches, targets
+from maskfit.training.batches import Samples, TrainingBatches, ValidationBatches
 from maskfit.training.optimisers import OPTIMISERS
 from maskfit.training.sampling import SAMPLINGS
 from maskfit.training.schedules import SCHEDULES
@@ -33,7 +33,7 @@ def samples_of(frames: StoredFrames, count: int) -> Samples:
     codes = SCHEME.to_codes(np.arange(PHOTOS) % 18)
     # Every other photo from the back: places in the set, not in the list of indices.
     indices = np.arange(PHOTOS)[::-1][:count].copy()
-    return Samples(frames, targets(SCHEME, codes, (JOINT, "mask")), indices)
+    return Samples(frames, {head: SCHEME.allowed(codes, head) for head in (JOINT, "mask")}, indices)
 
 
 def indices_of(batches) -> list[list[int]]:

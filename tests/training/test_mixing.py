@@ -12,7 +12,6 @@ from maskfit.labels import JOINT, SCHEMES, UNKNOWN, Scheme
 from maskfit.losses import LOSSES
 from maskfit.losses.criterion import Criterion, HeadLoss
 from maskfit.parts import Part, build
-from maskfit.training.batches import targets
 from maskfit.training.chance import set_chance
 from maskfit.training.mixing import MIXINGS, Mixed, Mixing
 
@@ -27,7 +26,7 @@ def make(name: str, scheme: Scheme = SCHEME, **options: object) -> Mixing:
 
 def allow(classes: list[int], joint: bool = False, scheme: Scheme = SCHEME) -> dict[str, torch.Tensor]:
     heads = (JOINT,) if joint else scheme.names
-    rows = targets(scheme, scheme.to_codes(classes), heads)
+    rows = {head: scheme.allowed(scheme.to_codes(classes), head) for head in heads}
     return {head: torch.from_numpy(values) for head, values in rows.items()}
 
 
@@ -217,7 +216,7 @@ def test_the_same_class_is_the_same_in_every_head(joint):
 
 def test_photos_that_know_the_same_are_of_one_class():
     codes = np.array([[0, UNKNOWN, UNKNOWN], [0, 0, 0], [0, UNKNOWN, UNKNOWN], [0, UNKNOWN, 0]])
-    allowed = {head: torch.from_numpy(rows) for head, rows in targets(SCHEME, codes, SCHEME.names).items()}
+    allowed = {head: torch.from_numpy(SCHEME.allowed(codes, head)) for head in SCHEME.names}
     assert make("half_face_same")(torch.zeros(4, 3, 2, 2), allowed).partner.tolist() == [2, 1, 0, 3]
 
 
@@ -249,7 +248,7 @@ def test_without_anyone_old_any_other_photo_will_do():
     assert len(partner.unique()) > 20
     # Who may be old or not is not old.
     codes = np.array([[0, 0, UNKNOWN], [0, 0, 2], [0, 0, UNKNOWN]])
-    allowed = {head: torch.from_numpy(rows) for head, rows in targets(SCHEME, codes, SCHEME.names).items()}
+    allowed = {head: torch.from_numpy(SCHEME.allowed(codes, head)) for head in SCHEME.names}
     partner = make("half_face_old")(torch.zeros(3, 3, 2, 2), allowed).partner.tolist()
     assert (partner[0], partner[2]) == (1, 1)
 

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from maskfit.data.store import StoredFrames
-from maskfit.labels import Codes, Scheme
 from maskfit.training.chance import generator
 from maskfit.training.sampling import Sampling
 
@@ -44,11 +43,6 @@ class Samples:
             "allowed": {head: torch.from_numpy(rows[indices]) for head, rows in self.allowed.items()},
             "indices": torch.from_numpy(indices),
         }
-
-
-def targets(scheme: Scheme, codes: Codes, heads: tuple[str, ...]) -> dict[str, NDArray[np.bool_]]:
-    """What codes (photos, attributes) leave possible for each head."""
-    return {head: scheme.allowed(codes, head) for head in heads}
 
 
 class TrainingBatches:

@@ -16,10 +16,9 @@ from maskfit.data.photo import PhotoSet
 from maskfit.data.photos import read_photos
 from maskfit.data.transforms import Framing, Normalising, Preprocessing
 from maskfit.errors import DataError, RecipeError
-from maskfit.labels import UNKNOWN, Codes, Scheme, as_number
+from maskfit.labels import Codes, Scheme, as_number
 from maskfit.models.network import Network, build_network
 from maskfit.recipe import Recipe
-from maskfit.training.batches import targets
 
 BOTH = "|"
 """Stands between two persons where a photo was made of both; it is trained on only where neither is held out."""
@@ -62,7 +61,8 @@ class Plan:
 
     def allowed(self) -> dict[str, NDArray[np.bool_]]:
         """By head (photos, values): what each photo's label leaves possible in training."""
-        return targets(self.trained, self.photos.codes(self.trained), self.heads)
+        labels = [photo.labels for photo in self.photos]
+        return {head: self.trained.possible(labels, head) for head in self.heads}
 
     def years(self) -> NDArray[np.float64]:
         """The age of every photo as a number, by the first attribute with bands; NaN where nobody wrote a number."""
@@ -138,7 +138,7 @@ def make_plan(recipe: Recipe) -> Plan:
         trained=trained,
         folds=_folds(recipe, photos),
         preprocessing=Preprocessing(
-            framing=Framing(crop=recipe.data.crop, size=recipe.data.size, filter=draft.trunk.filter),
+            framing=Framing(crop=recipe.data.crop, size=recipe.data.size, filter=draft.trunk.filter).settled(),
             normalising=Normalising(mean=draft.trunk.mean, std=draft.trunk.std, mode=recipe.data.normalise),
         ),
         heads=heads,
@@ -169,8 +169,8 @@ def _refuse_yearless(recipe: Recipe, photos: PhotoSet) -> None:
 
 
 def _refuse_unlabelled(photos: PhotoSet, scheme: Scheme, root: Path) -> None:
-    known = photos.codes(scheme) != UNKNOWN
-    unlabelled = [name for place, name in enumerate(scheme.names) if not known[:, place].any()]
+    labels = [photo.labels for photo in photos]
+    unlabelled = [name for name in scheme.names if scheme.possible(labels, name).all()]
     if unlabelled:
         raise DataError(
             f"no photo says its {' or '.join(unlabelled)}, so nothing could learn it",

@@ -50,6 +50,11 @@ def train(recipe: Recipe, *, resume: bool = False, console: Console | None = Non
     for remark in plan.remarks:
         console.print(remark)
     stored, framed = _open_stores(plan, console)
+    if framed.guessed:
+        console.print(
+            f"no face found in {len(framed.guessed):,} of {len(framed):,} photos: the crop's fallback was taken; "
+            f"they are listed in {framed.guesses}"
+        )
     numbers = plan.fold_numbers()
     tables = []
     for number in numbers:
