@@ -20,12 +20,13 @@ SOURCE = Path(__file__).parents[1] / "src" / "maskfit"
 
 FLOORS = (
     {"errors"},
+    {"attributes"},
     {"labels", "files"},
     {"parts", "ages"},
     {"recipe", "cookbook", "importing"},
     {"data", "models", "losses", "evaluation"},
     {"modelfile", "runfolder"},
-    {"training", "inference", "synthesis"},
+    {"training", "inference", "synthesis", "inspection"},
     {"apps"},
     {"cli"},
 )
