@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[1]
 
 SHIPPED = (
     "recipes/baseline.yaml", "recipes/fast.yaml", "data/known_errors.csv", "evaluation/report.css", "py.typed",
+    "inspection/explore.css",
 )  # fmt: skip
 """What must be in the wheel besides Python."""
 

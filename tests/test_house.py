@@ -42,12 +42,12 @@ NO_ROOM = {"utils", "util", "helpers", "helper", "common", "core", "base", "misc
 
 MOST_LINES, MOST_FUNCTION_LINES = 350, 60
 
-MAY_NEED_TORCH = ("models", "losses", "training", "synthesis.gan", "apps.demo")
-"""Rooms, or modules, that need not import in the base install; `apps.demo` trains."""
+MAY_NEED_TORCH = ("models", "losses", "training", "synthesis.gan", "apps.demo", "apps.review.page")
+"""Rooms, or modules, that need not import in the base install; `apps.demo` trains, Streamlit runs the page."""
 
 NOT_IN_BASE = (
     "torch", "torchvision", "timm", "lightning", "sklearn", "pandas", "matplotlib", "cv2", "scipy", "onnx",
-    "onnxscript",
+    "onnxscript", "streamlit",
 )  # fmt: skip
 
 

@@ -33,6 +33,12 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def cache_folder(name: str) -> Path:
+    """A folder of maskfit's in the user's cache, where what can be made or fetched again is kept."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "maskfit" / name
+
+
 def write_text(path: Path, text: str) -> Path:
     """Writes `text` as UTF-8 and returns the path."""
     with replacing(path) as temporary:

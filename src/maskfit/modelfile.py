@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from maskfit import __version__
 from maskfit.data.crops import CROPS
+from maskfit.data.face_crop import refuse_unsettled
 from maskfit.data.transforms import Preprocessing
 from maskfit.errors import MissingExtraError, ModelFileError, RecipeError
 from maskfit.files import replacing
@@ -85,7 +86,7 @@ class ModelFacts(BaseModel):
         ):
             raise ValueError(f"an option of backbone or head is larger than {MOST_OF_AN_OPTION:,}")
         # Built, not only looked up: a share out of range should be known now, not at the first photo.
-        build(CROPS, self.preprocessing.framing.crop)
+        refuse_unsettled(build(CROPS, self.preprocessing.framing.crop))
         with np.errstate(all="ignore"):
             numbers = np.array(self.preprocessing.normalising.scale_and_shift())
         if not np.isfinite(numbers).all():

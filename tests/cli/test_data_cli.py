@@ -125,7 +125,7 @@ def test_thin_classes_are_mixed_and_the_photos_stay(root, tmp_path):
     assert isinstance(run("mix", root, "--out", tmp_path / "blends", "--count", 7).exception, DataError)
 
 
-@pytest.mark.parametrize("verb", ["check", "split", "draw", "mix"])
+@pytest.mark.parametrize("verb", ["check", "split", "draw", "mix", "mask"])
 def test_every_verb_has_examples(verb):
     result = run(verb, "--help")
     assert result.exit_code == 0

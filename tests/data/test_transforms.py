@@ -202,6 +202,7 @@ def test_crops_out_of_range_are_refused(options):
 
 
 @pytest.mark.parametrize("crop", list(CROPS))
+@pytest.mark.usefixtures("painted")
 def test_validation_training_and_prediction_see_the_same_pixels(tmp_path, write_photo, crop):
     framing = Framing(crop=Part.of(crop), size=(24, 16))
     paths = [write_photo(tmp_path / name, seed=seed) for seed, name in enumerate(["a.png", "b.jpg"])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from maskfit.errors import DataError
-from maskfit.evaluation.charts import Line, age_chart, heat_table, line_chart, meter, reliability_chart
+from maskfit.evaluation.charts import Line, age_chart, heat_table, line_chart, meter, reliability_chart, stacked_chart
 from maskfit.evaluation.metrics import reliability
 from maskfit.evaluation.report import write_report
 from maskfit.evaluation.scores import confusions, score
@@ -207,3 +208,17 @@ def test_colour_is_the_share_of_the_row():
     table = heat_table(np.array([[100, 0], [3, 9]]), ["a", "b"])
     assert '--a:1.00" title="a answered as a: 100 photos, 100.0%"' in table
     assert '--a:0.50" title="b answered as a: 3 photos, 25.0%"' in table
+
+
+def test_parts_of_a_bar_stand_on_each_other():
+    chart = stacked_chart(
+        [(20, (3, 1)), (21, (0, 2))], 1, "ages", "age", names=("a", EVIL), unit="persons", edges=(21, 90)
+    )
+    Page(chart)
+    bars = re.findall(r'<rect [^>]*y="([\d.]+)" width="[\d.]+" height="([\d.]+)"><title>([^<]*)', chart)
+    (low, tall, said), (above, small, _), (_, _, last) = bars
+    assert (said, last) == ("20, a: 3 persons", f"21, {escape(EVIL)}: 2 persons")
+    assert float(above) + float(small) == pytest.approx(float(low), abs=0.11)
+    assert float(tall) == pytest.approx(3 * float(small), abs=0.11)
+    assert chart.count('class="even"') == 1
+    assert "30 to 35: 4 photos" in stacked_chart([(30, [4])], 5, "light", "brightness")

@@ -20,11 +20,13 @@ from maskfit.cli.demo import demo
 from maskfit.cli.ensemble import ensemble
 from maskfit.cli.environment import load_environment
 from maskfit.cli.evaluate import evaluate
+from maskfit.cli.explore import explore
 from maskfit.cli.export import export
 from maskfit.cli.new import new
 from maskfit.cli.predict import predict
 from maskfit.cli.pseudo import pseudo
 from maskfit.cli.recipes import check, recipes
+from maskfit.cli.review import review
 from maskfit.cli.suspects import suspects
 from maskfit.cli.train import train
 from maskfit.errors import MaskfitError
@@ -49,8 +51,9 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, new, train, predict, ensemble, pseudo, suspects, evaluate, export, recipes, check):
+for verb in (demo, new, train, predict, ensemble, pseudo, suspects, review, evaluate, export, recipes, check):
     app.command()(verb)
+data.app.command()(explore)
 app.add_typer(data.app, name="data")
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import err, out, print_json, print_table, progress
+from maskfit.cli.crop import crop
+from maskfit.cli.masking import mask
 from maskfit.errors import DataError, nearest
 from maskfit.labels import SCHEMES, Scheme
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from maskfit.data.problems import Problem
 
 app = typer.Typer(help="Check, split and draw sets of photos.", no_args_is_help=True, rich_markup_mode="markdown")
+app.command()(mask)
+app.command()(crop)
 
 MOST_COLUMNS = 12
 """Above this many folds the table of strata would be too wide to read."""
@@ -63,7 +67,7 @@ def check(
     """
     from maskfit.data.check import examine
 
-    labels = _find_scheme(scheme)
+    labels = find_scheme(scheme)
     with progress("checking") as advance:
         checked = examine(source, labels, progress=advance)
     classes = checked.count_classes(labels)
@@ -113,7 +117,7 @@ def split(
     from maskfit.data.folds import make_folds
     from maskfit.data.photos import read_photos
 
-    labels = _find_scheme(scheme)
+    labels = find_scheme(scheme)
     # Looked at first: a split is what makes runs comparable, and reading a large set takes a while.
     if target.exists() and not force:
         raise DataError("this file is there already", where=target, fix="name another file, or add --force")
@@ -168,7 +172,7 @@ def mix(
     """
     from maskfit.synthesis.mixing import write_blends
 
-    labels = _find_scheme(scheme)
+    labels = find_scheme(scheme)
     with progress("blending") as advance:
         made = write_blends(source, labels, target, count, seed=seed, progress=advance)
     rows = [(labels.describe(number), made.before[number], blends) for number, blends in made.made.items() if blends]
@@ -182,7 +186,12 @@ def mix(
             err.print(f"  {name}: {reason}")
 
 
-def _find_scheme(name: str) -> Scheme:
+def find_scheme(name: str) -> Scheme:
+    """The scheme that `--scheme` names.
+
+    Raises:
+        DataError: There is none of this name.
+    """
     if name not in SCHEMES:
         raise DataError(f"scheme '{name}' is unknown; {nearest(name, SCHEMES)}")
     return SCHEMES[name]

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from maskfit.inference.predictor import Prediction
 
 
+GUESSES_SHOWN = 10
+"""Photos without a face that are named; --json names all."""
+
+
 @dataclass(frozen=True)
 class _Files:
     """What a prediction writes; None is not written."""
@@ -161,13 +165,22 @@ def _tell(prediction: Prediction, files: _Files, json: bool) -> None:
             for (name, words, share), number in zip(prediction, prediction.table.classes, strict=True)
         ]
         print_json(
-            {"answers": answers, "unreadable": prediction.unreadable, "written": [str(path) for path in written]}
+            {
+                "answers": answers,
+                "unreadable": prediction.unreadable,
+                "guessed": list(prediction.guessed),
+                "written": [str(path) for path in written],
+            }
         )
     elif not written:
         for name, words, share in prediction:
             out.print(f"{name}: {words} ({share:.0%})", soft_wrap=True)
     for path in written:
         err.print(f"wrote {path}: {len(prediction.table)} rows")
+    if prediction.guessed:
+        first, more = prediction.guessed[:GUESSES_SHOWN], len(prediction.guessed) - GUESSES_SHOWN
+        named = ", ".join(first) + (f" and {more:,} more" if more > 0 else "")
+        err.print(f"no face found in {len(prediction.guessed):,} photos, the crop's fallback was taken: {named}")
     if prediction.unreadable:
         err.print(f"set aside, {len(prediction.unreadable)} that cannot be read:", style="yellow")
         for name, reason in prediction.unreadable.items():

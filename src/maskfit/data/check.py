@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +54,15 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
-    """What one look into a file gives; empty but for `error` where it cannot be read."""
+class Facts:
+    """What one look into a file gives; empty but for `error` where it cannot be read.
+
+    Attributes:
+        key: Stands for the content: the same bytes, the same key.
+        format: What the content is, whatever the name says: "JPEG".
+        size: Upright (width, height).
+        error: Why it cannot be read.
+    """
 
     key: str = ""
     format: str = ""
@@ -81,7 +88,19 @@ def examine(source: str | Path, scheme: Scheme, *, progress: Progress | None = N
         persons without their seven photos, identical files, misleading endings, very small photos and unusual sizes.
     """
     photos, problems = scan_photos(source, scheme)
-    facts = _look_into_all(photos, progress)
+    return judge(photos, problems, _look_into_all(photos, progress), scheme)
+
+
+def judge(photos: PhotoSet, problems: Iterable[Problem], facts: Sequence[Facts], scheme: Scheme) -> Checked:
+    """What is wrong with photos that somebody has looked into.
+
+    Args:
+        photos: The photos.
+        problems: What is known to be wrong already: what `scan_photos` found.
+        facts: What each photo's file gave, in the order of the photos.
+        scheme: Says which labels are compared.
+    """
+    problems = list(problems)
     problems += [fact.error for fact in facts if fact.error]
     readable = [(photo, fact) for photo, fact in zip(photos, facts, strict=True) if not fact.error]
     problems += _find_identical(readable, scheme)
@@ -94,9 +113,9 @@ def examine(source: str | Path, scheme: Scheme, *, progress: Progress | None = N
     return Checked(photos, tuple(problems))
 
 
-def _look_into_all(photos: PhotoSet, progress: Progress | None) -> list[_Facts]:
+def _look_into_all(photos: PhotoSet, progress: Progress | None) -> list[Facts]:
     """Facts in the order of the photos. Threads suffice: Pillow decodes outside of Python's lock."""
-    facts: list[_Facts] = []
+    facts: list[Facts] = []
     pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
     try:
         for fact in pool.map(_look_into, photos):
@@ -109,16 +128,21 @@ def _look_into_all(photos: PhotoSet, progress: Progress | None) -> list[_Facts]:
     return facts
 
 
-def _look_into(photo: Photo) -> _Facts:
+def _look_into(photo: Photo) -> Facts:
     try:
         content = read_content(photo.path)
         image = open_upright(content, name=photo.name)
     except PhotoError as error:
-        return _Facts(error=Problem("fatal", "unreadable", photo.name, error.what, error.fix or "replace the file"))
-    return _Facts(content_key(content), find_format(content), image.size)
+        return Facts(error=unreadable(photo, error))
+    return Facts(content_key(content), find_format(content), image.size)
 
 
-def _find_identical(readable: Iterable[tuple[Photo, _Facts]], scheme: Scheme) -> list[Problem]:
+def unreadable(photo: Photo, error: PhotoError) -> Problem:
+    """The finding that a photo's file cannot be read."""
+    return Problem("fatal", "unreadable", photo.name, error.what, error.fix or "replace the file")
+
+
+def _find_identical(readable: Iterable[tuple[Photo, Facts]], scheme: Scheme) -> list[Problem]:
     """One warning for each file that is there more than once, byte for byte."""
     groups: dict[str, list[Photo]] = {}
     for photo, fact in readable:
@@ -151,7 +175,7 @@ def _find_disagreements(photos: list[Photo], scheme: Scheme) -> list[str]:
     return names
 
 
-def _find_misnamed(readable: Iterable[tuple[Photo, _Facts]]) -> list[Problem]:
+def _find_misnamed(readable: Iterable[tuple[Photo, Facts]]) -> list[Problem]:
     problems = []
     for photo, fact in readable:
         promised = FORMATS.get(photo.path.suffix.lower())
@@ -161,7 +185,7 @@ def _find_misnamed(readable: Iterable[tuple[Photo, _Facts]]) -> list[Problem]:
     return problems
 
 
-def _find_small(readable: Iterable[tuple[Photo, _Facts]]) -> list[Problem]:
+def _find_small(readable: Iterable[tuple[Photo, Facts]]) -> list[Problem]:
     return [
         Problem(
             "warning",
@@ -175,7 +199,7 @@ def _find_small(readable: Iterable[tuple[Photo, _Facts]]) -> list[Problem]:
     ]
 
 
-def _find_unusual_sizes(readable: list[tuple[Photo, _Facts]]) -> list[Problem]:
+def _find_unusual_sizes(readable: list[tuple[Photo, Facts]]) -> list[Problem]:
     """One warning for each size (width x height) that is not the usual one, where there is a usual one."""
     names: dict[tuple[int, int], list[str]] = {}
     for photo, fact in readable:

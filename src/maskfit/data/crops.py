@@ -1,7 +1,8 @@
 """Which part of a photo is the face: one table of crops, the same in training, validation and prediction.
 
-A crop gets a decoded photo and answers with a box; `transforms.Framing` cuts and shrinks it in one step. Boxes are
-shares of the photo or follow from its content, never pixels of one camera's format.
+A crop gets a decoded photo and answers with a box, or with a `Cut` where there is more to say: how far the box is
+turned, whether it is only a guess. `transforms.Framing` cuts and shrinks it in one step. Boxes are shares of the photo
+or follow from its content, never pixels of one camera's format.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Box = tuple[float, float, float, float]
-"""Left, upper, right, lower in pixels of the photo; left and upper are inside, right and lower just outside."""
+from maskfit.data.boxes import Box, Cut
+from maskfit.data.face_crop import FaceCrop, level1_06
+from maskfit.data.pixel_crop import PixelCrop
+
+__all__ = ["CROPS", "Box", "Centre", "Crop", "Cut", "FaceCrop", "PixelCrop", "Whole"]
 
 
 class Crop(Protocol):
     """Finds the part of a photo to look at."""
 
-    def box(self, photo: NDArray[np.uint8], aspect: float) -> Box:
-        """The box for a photo.
+    def box(self, photo: NDArray[np.uint8], aspect: float) -> Box | Cut:
+        """The box for a photo; may be called from many threads at once.
 
         Args:
             photo: (height, width, 3), upright RGB.
@@ -72,4 +76,7 @@ class Centre:
 CROPS: dict[str, Callable[..., Crop]] = {
     "centre": Centre,
     "whole": Whole,
+    "face": FaceCrop,
+    "level1_06": level1_06,
+    "pixels": PixelCrop,
 }

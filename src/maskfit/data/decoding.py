@@ -35,6 +35,9 @@ MAX_BYTES = 256 * 2**20
 ORIENTATION = 0x0112
 """The EXIF tag that says how the camera was held."""
 
+SIDEWAYS = 5
+"""From this orientation on width and height change places."""
+
 WHITE = (255, 255, 255, 255)
 
 _TURNS = {
@@ -98,6 +101,30 @@ def open_upright(
     Raises:
         PhotoError: As for `decode`.
     """
+    return _open_upright(source, name, max_pixels, max_bytes, None)[0]
+
+
+def open_small(source: Path | bytes, least: tuple[int, int], *, name: str = "") -> tuple[Image.Image, tuple[int, int]]:
+    """As `open_upright`, but a JPEG may come at a half, a quarter or an eighth, which decodes several times as fast.
+
+    Args:
+        source: A file, or a file's content.
+        least: (width, height) that the image has at least, where the photo has.
+        name: What errors call the photo; the path where left out.
+
+    Returns:
+        The image, and the upright (width, height) that the photo really has.
+
+    Raises:
+        PhotoError: As for `decode`.
+    """
+    return _open_upright(source, name, MAX_PIXELS, MAX_BYTES, least)
+
+
+def _open_upright(
+    source: Path | bytes, name: str, max_pixels: int, max_bytes: int, least: tuple[int, int] | None
+) -> tuple[Image.Image, tuple[int, int]]:
+    """The image, drafted where `least` is given, and its size before any drafting."""
     content = read_content(source, name=name, max_bytes=max_bytes)
     label = name or _label(source)
     image = _open(content, label)
@@ -109,8 +136,13 @@ def open_upright(
             fix="shrink the photo; a file that is small but claims so many pixels may be meant to exhaust memory",
         )
     try:
+        if least is not None and isinstance(image, JpegImageFile):
+            # Without a mode Pillow keeps the photo's own, so that grey and CMYK take the same way as undrafted.
+            image.draft(None, least[::-1] if _read_orientation(image) >= SIDEWAYS else least)
         image.load()
-        return _turn_upright(_to_rgb(image))
+        # Only now, for a PNG's EXIF may stand behind its pixels, and to look for it is to decode them.
+        size = (height, width) if _read_orientation(image) >= SIDEWAYS else (width, height)
+        return _turn_upright(_to_rgb(image)), size
     except MemoryError:
         raise
     except Exception as error:  # Pillow's plugins raise nearly anything on a damaged file.

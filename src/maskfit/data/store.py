@@ -9,7 +9,6 @@ see a row change.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,10 +22,13 @@ from maskfit.data.decoding import content_key, decode
 from maskfit.data.photo import Photo
 from maskfit.data.transforms import Frames, Framing
 from maskfit.errors import DataError, PhotoError, several
-from maskfit.files import write_text
+from maskfit.files import cache_folder, write_text
 
 FORMAT = 1
 """Goes into every store's name: a change of decoding or resampling must not read old pixels."""
+
+GUESSES = "guessed.txt"
+"""Photos on which the crop found nothing: key and path."""
 
 AT_ONCE = 64
 """Photos decoded before their pixels are written: what an interruption can lose."""
@@ -41,10 +43,14 @@ class StoredFrames:
     Attributes:
         rows: For each photo of the set its row in the store.
         pixels: (rows of the store, height, width, 3).
+        guessed: Names of the photos on which the crop found nothing, so that its fallback was taken.
+        guesses: The file in the store that lists all such photos.
     """
 
     rows: NDArray[np.int64]
     pixels: Frames
+    guessed: tuple[str, ...] = ()
+    guesses: Path | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -56,8 +62,7 @@ class StoredFrames:
 
 def default_folder() -> Path:
     """Where stores lie unless a recipe says otherwise: in the user's cache, never beside the photos."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "maskfit" / "stores"
+    return cache_folder("stores")
 
 
 def open_store(
@@ -72,8 +77,12 @@ def open_store(
         progress: Called with (photos decoded, photos to decode).
 
     Raises:
-        DataError: Photos that cannot be read, all of them named; those that can are in the store all the same.
+        DataError: Photos that cannot be read, all of them named; those that can are in the store all the same. Or a
+            detector's weights are not here.
+        MissingExtraError: The crop needs an extra.
     """
+    # By content: other weights at the same place are another store.
+    framing = framing.settled()
     store = (folder or default_folder()) / _name(framing)
     with ThreadPoolExecutor() as pool:
         keys, unreadable = _keys(photos, pool)
@@ -92,7 +101,10 @@ def open_store(
             fix="'maskfit data check' lists every problem; mend or remove these photos",
         )
     rows = np.array([known[key] for key in keys], dtype=np.int64)
-    return StoredFrames(rows, _map(store, framing, len(known)))
+    guesses = store / GUESSES
+    keys_guessed = _read_guesses(guesses)
+    guessed = tuple(photo.name for key, photo in zip(keys, photos, strict=True) if key in keys_guessed)
+    return StoredFrames(rows, _map(store, framing, len(known)), guessed, guesses if guessed else None)
 
 
 def _name(framing: Framing) -> str:
@@ -156,11 +168,11 @@ def _append(
         keys.truncate()
         done = 0
         for batch in _batches(list(missing.items())):
-            pixels = list(pool.map(lambda item: _decode(item[1], framing), batch))
-            good = [
-                (key, frame) for (key, _), frame in zip(batch, pixels, strict=True) if isinstance(frame, np.ndarray)
-            ]
-            unreadable |= {key: frame for (key, _), frame in zip(batch, pixels, strict=True) if isinstance(frame, str)}
+            seen = list(zip(batch, pool.map(lambda item: _decode(item[1], framing), batch), strict=True))
+            unreadable |= {key: one for (key, _), one in seen if isinstance(one, str)}
+            good = [(key, one[0]) for (key, _), one in seen if not isinstance(one, str)]
+            # First the guesses: none may be missing of a row that is there, and one too many does no harm.
+            _write_guesses(store / GUESSES, [item for item, one in seen if not isinstance(one, str) and one[1]])
             frames.write(b"".join(frame.tobytes() for _, frame in good))
             frames.flush()
             keys.write("".join(f"{key}\n" for key, _ in good).encode("ascii"))
@@ -177,12 +189,30 @@ def _batches(items: list[tuple[str, Photo]]) -> Iterator[list[tuple[str, Photo]]
         yield items[start : start + AT_ONCE]
 
 
-def _decode(photo: Photo, framing: Framing) -> NDArray[np.uint8] | str:
-    """The framed photo, or why it cannot be read."""
+def _decode(photo: Photo, framing: Framing) -> tuple[NDArray[np.uint8], bool] | str:
+    """The framed photo and whether its crop is a guess, or why it cannot be read."""
     try:
-        return framing.frame(decode(photo.path))
+        pixels = decode(photo.path)
     except (PhotoError, OSError) as error:
         return _reason(error)
+    cut = framing.cut(pixels)
+    return framing.frame(pixels, cut), cut.fallback
+
+
+def _write_guesses(path: Path, items: list[tuple[str, Photo]]) -> None:
+    if not items:
+        return
+    # A line for each, whatever is in a name: a line that an interruption cut off must not swallow the next.
+    lines = "".join(f"{key} {str(photo.path).encode('unicode_escape').decode('ascii')}\n" for key, photo in items)
+    torn = path.exists() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="ascii") as stream:
+        stream.write("\n" * torn + lines)
+
+
+def _read_guesses(path: Path) -> set[str]:
+    if not path.exists():
+        return set()
+    return {line.partition(" ")[0] for line in path.read_text(encoding="ascii", errors="replace").split("\n")}
 
 
 def _map(store: Path, framing: Framing, rows: int) -> Frames:

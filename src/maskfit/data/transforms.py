@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
+from maskfit.data.boxes import Cut, cut_turned
 from maskfit.data.crops import CROPS, Crop
+from maskfit.data.face_crop import settle
 from maskfit.parts import Part, build
 
 Frames = NDArray[np.uint8]
@@ -23,6 +25,9 @@ Frames = NDArray[np.uint8]
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC, "box": Image.Resampling.BOX}
 """Filters for shrinking; Pillow widens each with the scale, so none of them aliases."""
+
+POINTS = FILTERS | {"box": Image.Resampling.NEAREST}
+"""How a single point of a turned box is read; the mean over the points of a pixel does the rest of the filter."""
 
 Filter = Literal["bilinear", "bicubic", "box"]
 Pixels = Annotated[int, Field(ge=8, le=4096)]
@@ -49,11 +54,35 @@ class Framing(BaseModel):
         crop: Crop = build(CROPS, self.crop)
         return crop
 
-    def frame(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A photo (height, width, 3) of any size as pixels of this framing's size, (height, width, 3)."""
+    def settled(self) -> Framing:
+        """The same framing with everything that its crop reads from files named by content, as model files record it.
+
+        Raises:
+            RecipeError: The crop is unknown, or an option is refused.
+            DataError: A detector's weights are not here and cannot be fetched, or cannot be read.
+            MissingExtraError: A detector needs an extra.
+        """
+        # Built anew: a copy would keep the crop that was built before.
+        return type(self)(**{**dict(self), "crop": settle(self.crop, self._crop)})
+
+    def cut(self, photo: NDArray[np.uint8]) -> Cut:
+        """Which part of a photo this framing shows."""
         height, width = self.size
-        box = self._crop.box(photo, width / height)
-        image = Image.fromarray(photo).resize((width, height), FILTERS[self.filter], box=box)
+        found = self._crop.box(photo, width / height)
+        return found if isinstance(found, Cut) else Cut(found)
+
+    def frame(self, photo: NDArray[np.uint8], cut: Cut | None = None) -> NDArray[np.uint8]:
+        """A photo (height, width, 3) of any size as pixels of this framing's size, (height, width, 3).
+
+        Args:
+            photo: The photo.
+            cut: What `cut` said of it, where that is known already.
+        """
+        cut = cut or self.cut(photo)
+        if cut.angle:
+            return cut_turned(photo, cut, self.size, POINTS[self.filter])
+        height, width = self.size
+        image = Image.fromarray(photo).resize((width, height), FILTERS[self.filter], box=cut.box)
         return np.asarray(image, dtype=np.uint8)
 
     def scaled(self, scale: float) -> Framing:

@@ -103,6 +103,44 @@ def age_chart(ages: Sequence[tuple[float, int, int]], edges: Sequence[float] = (
     return _svg(parts, "share of wrong answers by age")
 
 
+def stacked_chart(
+    bars: Sequence[tuple[float, Sequence[int]]], step: float, label: str, x_name: str, *, names: Sequence[str] = ("",),
+    unit: str = "photos", edges: Sequence[float] = (),
+) -> str:  # fmt: skip
+    """Counts over a number, as bars of one or several parts above each other.
+
+    Args:
+        bars: (where a bar begins, the count of each part).
+        step: How wide a bar is, in the number.
+        label: What it shows, for those who cannot see it.
+        x_name: What stands on the x axis.
+        names: What the parts are, shown on hovering; each has the line colour of its place.
+        unit: What is counted.
+        edges: Numbers at which a band begins; each gets a line and its number above it.
+    """
+    low, high = min(start for start, _ in bars), max(start for start, _ in bars) + step
+    ticks = _ticks(0, max(sum(counts) for _, counts in bars), 4)
+    frame = _Frame(low, high, 0, ticks[-1])
+    parts = _axes(frame, [tick for tick in _ticks(low, high, 8) if low <= tick <= high], ticks, x_name)
+    width = frame.x(low + step) - frame.x(low)
+    for start, counts in bars:
+        below = 0
+        span = f"{start:g}" if step == 1 else f"{start:g} to {start + step:g}"
+        for place, (name, count) in enumerate(zip(names, counts, strict=True)):
+            if count:
+                said = f"{span}{f', {name}' if name else ''}: {count:,} {unit}"
+                top, height = frame.y(below + count), frame.y(below) - frame.y(below + count)
+                bar = _bar(frame.x(start) + width * 0.06, top, width * 0.88, height, said, "bar")
+                parts.append(f'<g style="--accent:var(--line{place % COLOURS})">{bar}</g>' if name else bar)
+                below += count
+    for edge in edges:
+        if low < edge < high:
+            x = frame.x(edge)
+            parts.append(f'<line class="even" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}"/>')
+            parts.append(f'<text x="{x:.1f}" y="{TOP - 2}" text-anchor="middle">{edge:g}</text>')
+    return _svg(parts, label)
+
+
 def meter(value: float, around: Interval | None = None) -> str:
     """A number from 0 to 1 with a bar, and its interval as a line across the bar's end."""
     whisker = ""

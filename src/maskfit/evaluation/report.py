@@ -1,7 +1,6 @@
 """The report: one HTML page that holds everything it shows and asks nothing of a network.
 
-No scripts, no fonts, no links: it can be mailed, printed and opened in ten years. Everything that comes from outside
-(titles, names of photos, facts) is escaped, and the page forbids itself to load or run anything.
+Everything that comes from outside (titles, names of photos, facts) is escaped; `page` says what the page may do.
 """
 
 from __future__ import annotations
@@ -10,15 +9,14 @@ import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
-from maskfit import __version__
 from maskfit.errors import DataError
 from maskfit.evaluation.charts import COLOURS, Line, age_chart, heat_table, line_chart, meter, reliability_chart
 from maskfit.evaluation.metrics import Reliability
+from maskfit.evaluation.page import card, page, section, table
 from maskfit.evaluation.scores import ClassScore, Scores
 from maskfit.files import write_text
 from maskfit.labels import JOINT, Codes, Scheme
@@ -72,28 +70,7 @@ def write_report(
         _worst(worst),
         _facts(facts or {}),
     ]
-    return write_text(path, _page(title, _subtitle(scores, scheme, len(curves)), sections))
-
-
-def _page(title: str, subtitle: str, sections: Sequence[str]) -> str:
-    style = files("maskfit.evaluation").joinpath("report.css").read_text(encoding="utf-8")
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{escape(title)}</title>
-<style>
-{style}</style>
-</head>
-<body><main>
-<header><h1>{escape(title)}</h1><p>{escape(subtitle)}</p></header>
-{"".join(f"{section}{chr(10)}" for section in sections if section)}<footer>Written by maskfit {__version__}.</footer>
-</main></body>
-</html>
-"""
+    return write_text(path, page(title, _subtitle(scores, scheme, len(curves)), sections))
 
 
 def _subtitle(scores: Mapping[str, Scores], scheme: Scheme, folds: int) -> str:
@@ -102,11 +79,6 @@ def _subtitle(scores: Mapping[str, Scores], scheme: Scheme, folds: int) -> str:
     if folds > 1:
         parts.append(f"{folds} folds")
     return " · ".join(parts)
-
-
-def _section(title: str, remark: str, body: str, kind: str = "") -> str:
-    lead = f"<p>{remark}</p>" if remark else ""
-    return f'<section class="{kind}"><h2>{escape(title)}</h2>{lead}{body}</section>'
 
 
 def _number(value: float | None, digits: int = 3) -> str:
@@ -123,25 +95,13 @@ def _cards(head: Scores) -> str:
         below = f'<div class="scale">{span}{spot}</div><p>{said}</p>'
     cards = [
         f'<div class="card first"><h2>Macro F1</h2><b>{_number(head.macro_f1)}</b>{below}</div>',
-        _card("accuracy", _number(head.accuracy), f"{head.known:,} photos of known class"),
+        card("accuracy", _number(head.accuracy), f"{head.known:,} photos of known class"),
     ]
     for name, item in head.per_attribute.items():
-        cards.append(_card(name, _number(item.macro_f1), f"macro F1 · accuracy {item.accuracy:.3f}"))
+        cards.append(card(name, _number(item.macro_f1), f"macro F1 · accuracy {item.accuracy:.3f}"))
     if head.log_loss is not None:
-        cards.append(_card("log loss", _number(head.log_loss), f"calibration error {_number(head.calibration_error)}"))
+        cards.append(card("log loss", _number(head.log_loss), f"calibration error {_number(head.calibration_error)}"))
     return f'<div class="cards">{"".join(cards)}</div>'
-
-
-def _card(name: str, value: str, remark: str) -> str:
-    return f'<div class="card"><h2>{escape(name)}</h2><b>{value}</b><p>{remark}</p></div>'
-
-
-def _table(header: Sequence[str], rows: Sequence[str], numbers_from: int) -> str:
-    heads = "".join(
-        f'<th scope="col"{" class=number" if place >= numbers_from else ""}>{escape(name)}</th>'
-        for place, name in enumerate(header)
-    )
-    return f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
 def _score_table(scores: Mapping[str, Scores], scheme: Scheme) -> str:
@@ -159,7 +119,7 @@ def _score_table(scores: Mapping[str, Scores], scheme: Scheme) -> str:
         ]
         rows.append(_score_row(name, main, cells))
     header = ["", "Macro F1", "photos", "accuracy", *(f"F1 {name}" for name in scheme.names)]
-    return _section("All scores", "Each is over its whole set, never a mean of batches.", _table(header, rows, 2))
+    return section("All scores", "Each is over its whole set, never a mean of batches.", table(header, rows, 2))
 
 
 def _slices(slices: Mapping[str, Scores], scheme: Scheme) -> str:
@@ -172,7 +132,7 @@ def _slices(slices: Mapping[str, Scores], scheme: Scheme) -> str:
         rows.append(_score_row(name, main, cells))
     header = ["", "Accuracy", "photos", *scheme.names]
     remark = "Accuracy on parts of the set; macro F1 would punish a part for the classes that it does not hold."
-    return _section("Slices", remark, _table(header, rows, 2)) if rows else ""
+    return section("Slices", remark, table(header, rows, 2)) if rows else ""
 
 
 def _score_row(name: str, main: str, cells: Sequence[str]) -> str:
@@ -192,7 +152,7 @@ def _curves(curves: Sequence[History]) -> str:
     keys = [f'<li><i style="--c:var(--line{n % COLOURS})"></i>fold {n}</li>' for n in range(len(curves))]
     keys += ["<li><i></i>validation</li>", '<li><i class="dash"></i>training</li>']
     body = f'<ul class="legend">{"".join(keys)}</ul><div class="pair">{"".join(charts)}</div>'
-    return _section("Learning curves", "A ring marks each fold's best epoch.", body)
+    return section("Learning curves", "A ring marks each fold's best epoch.", body)
 
 
 def _fold_line(fold: int, history: History, name: str) -> Line:
@@ -218,7 +178,7 @@ def _per_class(head: Scores, scheme: Scheme) -> str:
         before = group
     header = ["", *scheme.names, "F1", "precision", "recall", "photos"]
     remark = "The line across a bar is the 95% interval over persons." if head.per_class[0].interval else ""
-    return _section("Classes", remark, _table(header, rows, len(header)), "long")
+    return section("Classes", remark, table(header, rows, len(header)), "long")
 
 
 def _class_row(number: int, words: Sequence[str], item: ClassScore, most: int, line: bool) -> str:
@@ -252,7 +212,7 @@ def _confusions(confusions: Mapping[str, Codes], scheme: Scheme) -> str:
     if not parts:
         return ""
     remark = "How often each truth was given each answer. The deeper the colour, the larger the share of its row."
-    return _section("Confusions", remark, "".join(parts), "long")
+    return section("Confusions", remark, "".join(parts), "long")
 
 
 def _mistakes(matrix: Codes, names: Sequence[str]) -> str:
@@ -265,8 +225,8 @@ def _mistakes(matrix: Codes, names: Sequence[str]) -> str:
             share = wrong[truth, answer] / matrix[truth].sum()
             numbers = f'<td class="number">{wrong[truth, answer]:,}</td><td class="number">{share:.1%}</td>'
             rows.append(f"<tr><td>{escape(names[truth])}</td><td>{escape(names[answer])}</td>{numbers}</tr>")
-    table = _table(["is", "was answered as", "photos", "of its class"], rows, 2)
-    return f"<h3>The most frequent mistakes</h3>{table}" if rows else ""
+    body = table(["is", "was answered as", "photos", "of its class"], rows, 2)
+    return f"<h3>The most frequent mistakes</h3>{body}" if rows else ""
 
 
 def _calibration(bins: Reliability | None, ages: Sequence[tuple[float, int, int]], scheme: Scheme) -> str:
@@ -280,7 +240,7 @@ def _calibration(bins: Reliability | None, ages: Sequence[tuple[float, int, int]
         parts.append(f"<figure><figcaption>Wrong, by age {said}</figcaption>{age_chart(ages, edges)}</figure>")
     if not parts:
         return ""
-    return _section("How sure, and where it errs", "", f'<div class="pair">{"".join(parts)}</div>')
+    return section("How sure, and where it errs", "", f'<div class="pair">{"".join(parts)}</div>')
 
 
 def _worst(worst: Sequence[tuple[bytes, str]]) -> str:
@@ -290,9 +250,9 @@ def _worst(worst: Sequence[tuple[bytes, str]]) -> str:
         for jpeg, text in worst
     )
     remark = "Wrong answers of the highest probability; some of them may be wrong labels."
-    return _section("Worst errors", remark, f'<div class="photos">{figures}</div>', "long") if worst else ""
+    return section("Worst errors", remark, f'<div class="photos">{figures}</div>', "long") if worst else ""
 
 
 def _facts(facts: Mapping[str, str]) -> str:
     rows = "".join(f"<dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
-    return _section("Facts", "", f'<dl class="facts">{rows}</dl>') if facts else ""
+    return section("Facts", "", f'<dl class="facts">{rows}</dl>') if facts else ""

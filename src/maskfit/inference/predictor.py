@@ -30,6 +30,8 @@ Source = Photo | Path | str | NDArray[np.uint8]
 """A photo, its path, or its pixels (height, width, 3), upright RGB."""
 Seen = Sequence[Sequence[Pixels]]
 """One photo in each framing, and there in each view."""
+Framed = tuple[str, Seen | str, bool]
+"""A photo's name, the photo as it is seen or why it cannot be read, and whether a crop is only a guess."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class Prediction:
         members: Each member's own probabilities, (photos, classes), its views averaged. Where members answer for a part
             each, the classes are those of the part.
         unreadable: Photos that were set aside, by name, and why.
+        guessed: Photos on which a crop found no face, so that its fallback was taken, by name.
     """
 
     scheme: Scheme
     table: ProbabilityTable
     members: dict[str, Floats]
     unreadable: dict[str, str] = field(default_factory=dict)
+    guessed: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[tuple[str, str, float]]:
         """Name, answer in words, and its probability, photo by photo."""
@@ -68,7 +72,9 @@ class Predictor:
 
     Raises:
         ModelFileError: There is no member, or they cannot answer together; see `joining.find_joining`.
-        DataError: The views or the vote are unknown, the vote needs weights, or `batch_size` is below 1.
+        DataError: The views or the vote are unknown, the vote needs weights, or `batch_size` is below 1; or the weights
+            of a detector that a member crops with are not here.
+        MissingExtraError: A member's crop needs an extra.
     """
 
     def __init__(
@@ -88,6 +94,9 @@ class Predictor:
         self.batch_size = batch_size
         self.scheme = self.joining.scheme
         self._framings = list(dict.fromkeys(member.engine.facts.preprocessing.framing for member in self.members))
+        for framing in self._framings:
+            # Asked now: without its detector a member could not look at a single photo.
+            framing.settled()
 
     @classmethod
     def load(
@@ -126,13 +135,15 @@ class Predictor:
         named = _named_once(photos)
         names: list[str] = []
         unreadable: dict[str, str] = {}
+        guessed: list[str] = []
         rows: dict[str, list[Floats]] = {member.name: [] for member in self.members}
         done = 0
         # Closed even when a network or the user stops it, so that nothing goes on decoding behind.
         with closing(self._framed(named)) as batches:
             for batch in batches:
-                good = [(name, frames) for name, frames in batch if not isinstance(frames, str)]
-                unreadable |= {name: reason for name, reason in batch if isinstance(reason, str)}
+                good = [(name, frames) for name, frames, _ in batch if not isinstance(frames, str)]
+                unreadable |= {name: reason for name, reason, _ in batch if isinstance(reason, str)}
+                guessed += [name for name, _, guess in batch if guess]
                 # Once a row is lost the answer is an error: go on only to name every photo that cannot be read.
                 if good and (set_aside or not unreadable):
                     stacks = [_stacked([frames[place] for _, frames in good]) for place in range(len(self._framings))]
@@ -146,7 +157,7 @@ class Predictor:
             raise _unreadable_error(unreadable)
         each = {name: np.concatenate(parts) for name, parts in rows.items()}
         together = self.joining.vote(self.vote, list(each.values()))
-        return Prediction(self.scheme, ProbabilityTable(tuple(names), together), each, unreadable)
+        return Prediction(self.scheme, ProbabilityTable(tuple(names), together), each, unreadable, tuple(guessed))
 
     def _answer(self, member: Member, stacks: Sequence[Sequence[Frames]]) -> Floats:
         """One member's probabilities for a batch, given by framing and view: the mean over the views."""
@@ -156,12 +167,12 @@ class Predictor:
         seen = [answer(facts.scheme, member.engine.logits(normalise(frames))) for frames in views]
         return np.asarray(np.mean(seen, axis=0))
 
-    def _framed(self, named: Sequence[tuple[str, Source]]) -> Generator[list[tuple[str, Seen | str]]]:
-        """Batches of (name, the photo as it is seen or why it cannot be read), decoded ahead of the network."""
+    def _framed(self, named: Sequence[tuple[str, Source]]) -> Generator[list[Framed]]:
+        """Batches of photos, decoded ahead of the network."""
         starts = range(0, len(named), self.batch_size)
         pool = ThreadPoolExecutor()
         try:
-            waiting: deque[list[Future[tuple[str, Seen | str]]]] = deque()
+            waiting: deque[list[Future[Framed]]] = deque()
             for start in starts:
                 batch = named[start : start + self.batch_size]
                 waiting.append([pool.submit(_frame, name, photo, self._framings, self.views) for name, photo in batch])
@@ -203,15 +214,17 @@ def _unreadable_error(unreadable: Mapping[str, str]) -> DataError:
     )
 
 
-def _frame(name: str, photo: Source, framings: Sequence[Framing], views: Views) -> tuple[str, Seen | str]:
+def _frame(name: str, photo: Source, framings: Sequence[Framing], views: Views) -> Framed:
     try:
         if isinstance(photo, np.ndarray):
             pixels = _checked(photo)
         else:
             pixels = decode(photo.path if isinstance(photo, Photo) else Path(photo))
-        return name, [views(framing.frame(pixels)) for framing in framings]
+        cuts = [framing.cut(pixels) for framing in framings]
+        seen = [views(framing.frame(pixels, cut)) for framing, cut in zip(framings, cuts, strict=True)]
+        return name, seen, any(cut.fallback for cut in cuts)
     except PhotoError as error:
-        return name, error.what
+        return name, error.what, False
 
 
 def _stacked(photos: Sequence[Sequence[Pixels]]) -> list[Frames]:

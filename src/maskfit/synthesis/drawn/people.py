@@ -8,17 +8,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
-from maskfit.errors import DataError, MaskfitError
+from maskfit.errors import DataError
 from maskfit.labels import SCHEMES
+from maskfit.synthesis.crew import crew
 from maskfit.synthesis.drawn.census import draw_census
 from maskfit.synthesis.drawn.person import draw_person
 from maskfit.synthesis.drawn.portrait import SIZE, SMALLEST, Drawing, draw_photo
@@ -27,7 +25,6 @@ from maskfit.synthesis.drawn.scene import PHOTO_NAMES
 Progress = Callable[[int, int], None]
 _Job = tuple[int, str, int]
 _Rows = list[list[str]]
-_Each = Callable[[Callable[[_Job], _Rows], Sequence[_Job]], Iterable[_Rows]]
 LANDMARK_COLUMNS = (
     "path", "left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y", "nose_x", "nose_y",
     "mouth_left_x", "mouth_left_y", "mouth_right_x", "mouth_right_y", "chin_x", "chin_y",
@@ -63,7 +60,7 @@ def write_people(
     """
     jobs = [(number, gender, age) for number, (gender, age) in enumerate(draw_census(seed, persons), start=1)]
     _check_size(size)
-    with _crew(len(jobs), workers) as each, _arriving(out) as folder:
+    with crew(len(jobs), workers) as each, _arriving(out) as folder:
         images = folder / "images"
         images.mkdir()
         rows: list[list[str]] = []
@@ -102,7 +99,7 @@ def write_evaluation(
     """
     jobs = [(number, gender, age) for number, (gender, age) in enumerate(draw_census(seed, persons), start=1)]
     _check_size(size)
-    with _crew(len(jobs), workers) as each, _arriving(out) as folder:
+    with crew(len(jobs), workers) as each, _arriving(out) as folder:
         images = folder / "images"
         images.mkdir()
         rows: list[list[str]] = []
@@ -151,32 +148,6 @@ def _arriving(out: Path) -> Iterator[Path]:
         folder.rename(out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _crew(count: int, workers: int | None) -> Iterator[_Each]:
-    """Gives a map over `count` jobs that keeps their order, by processes where they pay.
-
-    The processes stand before anything is written. A script without a guard is run again by each of them; whichever is
-    stopped in the middle of that must not leave a folder behind.
-    """
-    # A process costs half a second to start, which is some three people drawn.
-    crew = min(workers or min(os.cpu_count() or 1, count // 4), count)
-    if crew <= 1:
-        yield map
-        return
-    # Spawned, not forked: a fork of a process that has threads, such as one with torch in it, can hang.
-    pool = ProcessPoolExecutor(crew, mp_context=get_context("spawn"))
-    try:
-        pool.submit(int).result()
-        yield partial(pool.map, chunksize=max(1, min(8, count // (4 * crew))))
-    except BrokenProcessPool as error:
-        raise MaskfitError(
-            "the processes that draw did not start or did not last",
-            fix="in a script, call this under if __name__ == '__main__':, or give workers=1",
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _write_person(images: Path, seed: int, size: tuple[int, int], job: _Job) -> _Rows:

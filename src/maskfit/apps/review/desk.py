@@ -1,0 +1,204 @@
+"""A review in use: what is decided, the log of it, the order to walk in, and the photos as the page shows them.
+
+One desk serves every window of the page, one act at a time, so that two people at one desk see the same state.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Literal, get_args
+
+from maskfit.apps.review.cards import LIKELY
+from maskfit.apps.review.export import export
+from maskfit.apps.review.journal import Journal
+from maskfit.apps.review.material import Material
+from maskfit.apps.review.session import Act, Review
+from maskfit.data.corrections import Correction
+from maskfit.data.decoding import open_small
+from maskfit.data.photo import Photo
+from maskfit.errors import DataError
+from maskfit.evaluation.suspects import Suspect
+
+Filter = Literal["suspects", "all", "open", "wrong", "unsure", "mended"]
+FILTERS: tuple[Filter, ...] = get_args(Filter)
+
+LEAST = (600, 800)
+"""Width and height that a photo has at least when the page gets it, where the file has them."""
+
+MOST = 1200
+"""The longer side that a photo has at most when the page gets it."""
+
+
+HASTE = 0.25
+"""Seconds; less is a key that was pressed twice, and its second verdict would be about photos that nobody saw."""
+
+
+class Desk:
+    """One review that is open.
+
+    Args:
+        material: What is reviewed.
+        log: The audit log; what it holds is done first.
+        out: Where corrections are written to.
+        force: Whether an `out` that is there from before may be replaced unasked.
+        haste: Seconds that a person must have been looked at before a verdict counts.
+
+    Raises:
+        DataError: The log is in use or does not fit.
+    """
+
+    def __init__(self, material: Material, log: Path, out: Path, *, force: bool = False, haste: float = HASTE) -> None:
+        self.review: Review = material.review
+        self.views = material.views
+        self.all_suspects: Sequence[Suspect] = material.suspects
+        self.suspects: dict[str, list[Suspect]] = {}
+        for item in material.suspects:
+            self.suspects.setdefault(item.person, []).append(item)
+        self.order = list(dict.fromkeys([*self.suspects, *self.review.of]))
+        self.place = {person: place for place, person in enumerate(self.order)}
+        self.out = out
+        self.haste = haste
+        self.key = secrets.token_urlsafe(12)
+        """Who does not know it sees nothing: other users of a machine reach its ports as well."""
+        self._may_replace = force
+        self._lock = threading.RLock()
+        self._journal = Journal(log, self.review, material.root)
+        self.remarks = [*material.remarks, *self._journal.read.remarks]
+        self.resumed = self._journal.read.acts
+        self._last = self._journal.read.place
+        self.picture = lru_cache(maxsize=512)(_picture)
+
+    @property
+    def log(self) -> Path:
+        """The audit log."""
+        return self._journal.path
+
+    def first(self, filter_: Filter) -> str:
+        """Where to begin: at the person who was looked at last, else at the first one who is open."""
+        if self._last:
+            return self._last
+        walk = [person for person in self.order if self.passes(person, filter_)]
+        opened = (person for person in walk if self.review.status(person) == "open")
+        return next(opened, walk[0] if walk else self.order[0])
+
+    def passes(self, person: str, filter_: Filter) -> bool:
+        """Whether a filter lets a person through."""
+        if filter_ == "all":
+            return True
+        if filter_ == "suspects":
+            return person in self.suspects
+        return self.review.status(person) == filter_
+
+    def beside(self, person: str, filter_: Filter, step: int) -> str | None:
+        """The next person in the order whom the filter lets through (`step` 1), or the one before (-1)."""
+        place = self.place[person] + step
+        while 0 <= place < len(self.order):
+            if self.passes(self.order[place], filter_):
+                return self.order[place]
+            place += step
+        return None
+
+    def sizes(self) -> dict[Filter, int]:
+        """How many each filter lets through."""
+        counts = self.review.count()
+        return {"suspects": len(self.suspects), "all": len(self.order), "open": counts["open"],
+                "wrong": counts["wrong"], "unsure": counts["unsure"], "mended": counts["mended"]}  # fmt: skip
+
+    def among(self, filter_: Filter) -> list[str]:
+        """Everybody whom the filter lets through, in order."""
+        return [person for person in self.order if self.passes(person, filter_)]
+
+    def do(self, act: Act) -> None:
+        """Decides something and saves it."""
+        with self._lock:
+            self._journal.do(act)
+
+    def undo(self) -> Act | None:
+        """Takes back whatever was decided last, in whichever window."""
+        with self._lock:
+            return self._journal.undo()
+
+    def look(self, person: str) -> None:
+        """Notes who is looked at."""
+        with self._lock:
+            if person != self._last:
+                self._journal.look(person)
+                self._last = person
+
+    def proposal(self, person: str) -> Act | None:
+        """What models propose for a person, as one decision; None where that is nothing.
+
+        Of several suspicions, those count that are more likely right than not; where none is, the likeliest.
+        """
+        found = [
+            item for item in self.suspects.get(person, ()) if item.photos or item.attribute in self.review.personal
+        ]
+        labels: list[tuple[str, str, str]] = []
+        for item in [item for item in found if item.score >= LIKELY] or found[:1]:
+            if item.photos:
+                labels += (
+                    (photo, item.attribute, value) for photo, value in zip(item.photos, item.proposed, strict=True)
+                )
+            else:
+                labels.append(("", item.attribute, ", ".join(item.proposed)))
+        return Act(person, labels=tuple(labels)) if labels else None
+
+    @property
+    def must_ask(self) -> bool:
+        """Whether writing corrections would replace a file that this review did not write."""
+        return self.out.exists() and not self._may_replace
+
+    def write(self) -> list[Correction]:
+        """Writes the corrections; from then on the file is this review's own.
+
+        Raises:
+            DataError: Photos have no name of their own, or the file cannot be written.
+        """
+        with self._lock:
+            try:
+                rows = export(self.out, self.review, self.all_suspects)
+            except OSError as error:
+                raise DataError(f"this cannot be written: {error.strerror}", where=self.out) from error
+            self._may_replace = True
+            return rows
+
+    def close(self) -> None:
+        """Lets other processes have the log."""
+        self._journal.close()
+
+
+def _picture(photo: Photo) -> bytes:
+    """A photo as the page gets it: decoded as maskfit decodes, made small, and a JPEG that holds nothing but pixels.
+
+    Raises:
+        PhotoError: It cannot be read.
+    """
+    image, _ = open_small(photo.path, LEAST, name=photo.name)
+    image.thumbnail((MOST, MOST))
+    stream = BytesIO()
+    image.save(stream, "JPEG", quality=90, exif=b"", icc_profile=None)
+    return stream.getvalue()
+
+
+_seated: list[Desk] = []
+
+
+def seat(desk: Desk | None) -> None:
+    """Says which desk the page of this process serves; None for none."""
+    _seated[:] = [] if desk is None else [desk]
+
+
+def seated() -> Desk:
+    """The desk of this process.
+
+    Raises:
+        DataError: There is none, since the page was started by hand.
+    """
+    if not _seated:
+        raise DataError("no review is open", fix="start the page with maskfit review PHOTOS|RUN")
+    return _seated[0]

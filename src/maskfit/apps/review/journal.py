@@ -1,0 +1,196 @@
+"""The audit log: every key of a review as a line of JSON, appended and on the disk before the page goes on.
+
+The state of a review is what follows from reading the log again, so closing the page, a crash or a cut connection loses
+nothing that a key was pressed for. To undo appends a line as well; nothing is ever erased.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from maskfit.apps.review.session import Act, Review
+from maskfit.errors import DataError, MaskfitError, several
+
+FORMAT = 1
+
+
+@dataclass
+class Read:
+    """What a log held.
+
+    Attributes:
+        place: The person who was looked at last; "" where nobody was.
+        acts: How many decisions stand.
+        whole: How many bytes of it are whole lines.
+        remarks: What the user should know.
+    """
+
+    place: str = ""
+    acts: int = 0
+    whole: int = 0
+    remarks: tuple[str, ...] = ()
+
+
+class Journal:
+    """A log that is open for writing, by one process at a time.
+
+    Args:
+        path: The log; made where it is missing, with its folder.
+        review: A review on which nothing is decided yet; what the log holds is done to it.
+        root: Where the photos are, for people who read the log.
+        now: The time, for tests.
+
+    Raises:
+        DataError: Another process has it open, it is no such log, or it is about other photos or labels.
+    """
+
+    def __init__(
+        self, path: Path, review: Review, root: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.path = path
+        self._review = review
+        self._now = now
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(path.with_name(f".{path.name}.lock"))
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise DataError(
+                "another review writes this log", where=path,
+                fix="use the page that is open, close it, or name another log with --log FILE",
+            ) from None  # fmt: skip
+        try:
+            self.read = replay(path, review)
+            # Without a buffer, which would keep what could not be written and write it later.
+            self._stream = path.open("ab", buffering=0)
+            # Half a line is half an act, which the page never said was saved.
+            self._stream.truncate(self.read.whole)
+            if not self.read.whole:
+                self._write({"format": FORMAT, "photos": root, "count": len(review.photos)})
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def do(self, act: Act) -> None:
+        """Does an act to the review and writes it down; where that fails, nothing is done."""
+        self._review.do(act)
+        line: dict[str, Any] = {"do": "mark" if act.verdict else "label", "person": act.person}
+        if act.verdict:
+            line |= {"photo": act.photo, "verdict": act.verdict}
+        else:
+            line["labels"] = [list(item) for item in act.labels]
+        try:
+            self._write({**line, "of": self._review.fingerprint(act.person)})
+        except BaseException:
+            self._review.undo()
+            raise
+
+    def undo(self) -> Act | None:
+        """Takes the last act back and writes that down; None where there is none."""
+        if not self._review.acts:
+            return None
+        self._write({"do": "undo", "person": self._review.acts[-1].person})
+        return self._review.undo()
+
+    def look(self, person: str) -> None:
+        """Notes who is looked at, to resume there."""
+        self._write({"do": "look", "person": person})
+
+    def close(self) -> None:
+        """Lets other processes have the log."""
+        self._stream.close()
+        self._lock.release()
+
+    def _write(self, line: dict[str, Any]) -> None:
+        stamped = {"at": self._now().isoformat(timespec="milliseconds"), **line}
+        text = json.dumps(stamped).encode() + b"\n"
+        before = self._stream.seek(0, os.SEEK_END)
+        try:
+            if self._stream.write(text) != len(text):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            self._stream.truncate(before)
+            raise DataError(f"the log cannot be written: {error.strerror}", where=self.path, fix="make room") from error
+
+
+def replay(path: Path, review: Review) -> Read:
+    """Does to a review what a log says; a missing or empty log says nothing.
+
+    A last line that was cut off, by a crash or a full disk, is left out and said.
+
+    Raises:
+        DataError: It is no such log, or it is about other photos or labels.
+    """
+    if not path.exists():
+        return Read()
+    if not path.is_file():
+        raise DataError("this is no file that a log could be", where=path, fix="name another with --log FILE")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"the log cannot be read: {error.strerror}", where=path, fix="check the path") from None
+    whole = content.rfind(b"\n") + 1
+    read = Read(whole=whole)
+    if whole < len(content):
+        read.remarks = (f"{path}: the last line was cut off, so the last key before that is not in it",)
+    misfits: list[str] = []
+    for number, text in enumerate(content[:whole].splitlines(), start=1):
+        line = _parse(path, number, text)
+        if number == 1:
+            if line.get("format") != FORMAT:
+                raise DataError("this is no log of a review", where=path, fix="name another with --log FILE")
+            continue
+        try:
+            _follow(line, review, read)
+        except (MaskfitError, KeyError, TypeError, ValueError) as error:
+            misfits.append(f"line {number}: {error.what if isinstance(error, MaskfitError) else 'it is not whole'}")
+    if misfits:
+        raise DataError(
+            f"{len(misfits)} lines are not about these photos and their labels:\n{several(misfits, shown=5)}",
+            where=path,
+            fix="name the photos that this review was of, or another log with --log FILE",
+        )
+    read.acts = len(review.acts)
+    return read
+
+
+def _parse(path: Path, number: int, text: bytes) -> dict[str, Any]:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        line = None
+    if not isinstance(line, dict):
+        raise DataError(f"line {number} is no line of a review", where=path, fix="name another with --log FILE")
+    return line
+
+
+def _follow(line: dict[str, Any], review: Review, read: Read) -> None:
+    """Does one line; raises whatever comes of a line that does not fit."""
+    person = line["person"]
+    if person not in review.of:
+        raise DataError(f"there is no person '{person}'")
+    if line["do"] == "look":
+        read.place = person
+    elif line["do"] == "undo":
+        act = review.undo()
+        if act is None or act.person != person:
+            raise DataError("it takes back what was never done")
+    elif line["do"] in ("mark", "label"):
+        if line["of"] != review.fingerprint(person):
+            raise DataError(f"the labels of {person} are other ones now")
+        if line["do"] == "mark":
+            review.do(Act(person, line["photo"], line["verdict"]))
+        else:
+            review.do(Act(person, labels=tuple((photo, name, value) for photo, name, value in line["labels"])))
+    else:
+        raise DataError(f"'{line['do']}' is nothing that a review does")

@@ -1,0 +1,135 @@
+"""What a review lays on the table: photos with labels, suspects among these, and what models make of each photo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from maskfit.apps.review.session import Review, code_of
+from maskfit.cookbook import read_recipe
+from maskfit.data.corrections import read_corrected
+from maskfit.errors import DataError, several
+from maskfit.evaluation.suspects import Suspect, temper
+from maskfit.files import read_csv
+from maskfit.inference.sources import open_tables
+from maskfit.inference.suspects import suspects_of
+from maskfit.labels import UNKNOWN, Scheme, as_number
+from maskfit.runfolder import RunFolder, is_run
+
+Views = Mapping[str, Mapping[str, Sequence[float]]]
+"""A photo's name to an attribute to the probability of each official value."""
+
+
+@dataclass
+class Material:
+    """What is reviewed, before anything is decided.
+
+    Attributes:
+        root: Where the photos are, as the user or the run names it.
+        review: The photos and their labels.
+        suspects: Labels that look wrong, the likeliest first.
+        views: What models make of the photos; empty without models.
+        remarks: What the user should know.
+    """
+
+    root: str
+    review: Review
+    suspects: list[Suspect] = field(default_factory=list)
+    views: Views = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+def gather(
+    source: Path, scheme: Scheme, probabilities: Sequence[Path] = (), suspects: Path | None = None
+) -> Material:  # fmt: skip
+    """Reads what is to be reviewed.
+
+    Args:
+        source: A folder or manifest of photos, or a run: then its photos under its corrections, and its own
+            out-of-fold probabilities where none are named.
+        scheme: What a folder's or manifest's labels are about; a run knows that itself.
+        probabilities: Runs and tables of out-of-fold probabilities of these photos.
+        suspects: A file of suspects as `maskfit suspects` writes it; left out, they follow from the probabilities.
+
+    Raises:
+        DataError: Something cannot be read, or fits nothing here.
+        RunError: A run has no out-of-fold table.
+    """
+    of_run = is_run(source)
+    root, remarks = str(source), list[str]()
+    if of_run:
+        data = read_recipe(RunFolder(source).recipe).data
+        if data.root is None:
+            fix = "maskfit review PHOTOS --probabilities RUN"
+            raise DataError("this run's recipe names no photos", where=source, fix=fix)
+        root, scheme = str(data.root), data.scheme
+        photos, remarks = read_corrected(root, scheme, data.corrections, data.known_errors)
+        probabilities = probabilities or [source]
+    else:
+        photos, _ = read_corrected(source, scheme)
+    material = Material(root, Review(photos, scheme), remarks=remarks)
+    if probabilities:
+        material.views = _views(material.review, probabilities)
+    if suspects is not None:
+        material.suspects = read_suspects(suspects, material.review)
+    elif probabilities:
+        material.suspects, said = suspects_of(probabilities, None if of_run else source)
+        remarks += said
+    here = [item for item in material.suspects if item.person in material.review.of]
+    if len(here) < len(material.suspects):
+        remarks.append(f"{len(material.suspects) - len(here)} suspects are about persons who are not here")
+    material.suspects = here
+    return material
+
+
+def read_suspects(path: Path, review: Review) -> list[Suspect]:
+    """The rows of a file of suspects, in its order. Which photos they are about it need not say.
+
+    Raises:
+        DataError: It is no such file, or names an attribute that is not reviewed.
+    """
+    found, problems = [], []
+    for number, row in enumerate(read_csv(path, ("person", "attribute", "label", "proposed", "score")), start=2):
+        score = as_number(row["score"])
+        if score is None:
+            problems.append(f"row {number}: score '{row['score']}' is no number")
+        if row["attribute"] not in review.scheme.names:
+            problems.append(f"row {number}: '{row['attribute']}' is not one of {', '.join(review.scheme.names)}")
+        photos = tuple(filter(None, row.get("photos", "").split("|")))
+        label, proposed = tuple(row["label"].split(", ")), tuple(row["proposed"].split(", "))
+        found.append(
+            Suspect(row["person"], photos, row["attribute"], label, proposed, score or 0.0, row.get("reason", ""))
+        )
+    if problems:
+        raise DataError(several(problems), where=path, fix="write it anew with maskfit suspects RUN --out FILE")
+    return found
+
+
+def _views(review: Review, probabilities: Sequence[Path]) -> Views:
+    """What models make of photos by their mean, as sure as they are right where labels tell how right they are."""
+    official = review.scheme.official()
+    tables = open_tables(probabilities)
+    if [item.values for item in tables.scheme.attributes] != [item.values for item in official.attributes]:
+        raise DataError(
+            f"its classes are of {' x '.join(tables.scheme.names)}, the labels of {' x '.join(official.names)}",
+            where=probabilities[0],
+            fix="name what the classes are with --scheme, or another table",
+        )
+    places = {name: place for place, name in enumerate(tables.photos)}
+    photos = [photo for photo in review.photos if photo.name in places]
+    if not photos:
+        raise DataError("the table has none of these photos", where=probabilities[0], fix="name the photos it is of")
+    rows = tables.members.mean(axis=0)[[places[photo.name] for photo in photos]]
+    views: dict[str, dict[str, list[float]]] = {photo.name: {} for photo in photos}
+    for attribute in review.scheme.attributes:
+        share = official.marginals(rows)[attribute.name]
+        codes = np.array([code_of(attribute, photo.labels.get(attribute.name)) for photo in photos])
+        if (codes != UNKNOWN).any():
+            # One number fits all: what the known labels say of it holds for the others as well.
+            share = temper(share, codes)
+        for photo, row in zip(photos, share.tolist(), strict=True):
+            views[photo.name][attribute.name] = row
+    return views

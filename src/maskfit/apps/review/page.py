@@ -1,0 +1,230 @@
+"""The page of a review, which Streamlit runs anew at every key. All that is decided goes to the desk at once."""
+
+from __future__ import annotations
+
+import secrets
+from html import escape
+
+import streamlit as st
+
+from maskfit.apps.review import cards
+from maskfit.apps.review.desk import FILTERS, seated
+from maskfit.apps.review.session import IN, OUT, Act, code_of
+from maskfit.apps.review.window import FILTER_WORDS, Window
+from maskfit.data.corrections import USE
+from maskfit.errors import PhotoError
+from maskfit.labels import Attribute
+
+PHOTO_KEYS = "ASDFGHJ"
+"""The keys that choose a photo, in the order of the photos."""
+
+ROW = 7
+"""Photos beside each other."""
+
+KEYS = """
+| key | does |
+| --- | --- |
+| `Y` | yes, the labels as they stand are right; next |
+| `W` | wrong, for a second look; next |
+| `U` | unsure, for a second look; next |
+| `M` | take the labels that the models propose |
+| `1` to `9` | the new label on the button with this digit |
+| `X` | leave these photos out of training, or take them in again |
+| `A S D F G H J` | choose a photo, or let it go: what follows is about it alone |
+| `Q` | the whole person again |
+| `N`, `P` | next, previous |
+| `L` | look up a person by name |
+| `Z` | undo the last decision |
+| `E` | write the corrections |
+| `K` | these keys |
+
+Every key is saved at once. Streamlit keeps `R` and `C` for itself. While the cursor stands in a field, keys are text;
+`Esc` leaves it.
+"""
+
+
+def main() -> None:
+    """Shows the person who is looked at."""
+    st.set_page_config(page_title="maskfit review", layout="wide")
+    st.html(cards.STYLE)
+    desk = seated()
+    if not secrets.compare_digest(st.query_params.get("key", "").encode(), desk.key.encode()):
+        st.html(
+            cards.note("This address lacks its key, or is of an earlier start: open the one that the command printed.")
+        )
+        st.stop()
+    # One plain object, made once: what keys do must not ask Streamlit for anything, see `Window`.
+    if "window" not in st.session_state:
+        st.session_state.window = Window(desk)
+    window: Window = st.session_state.window
+    desk.look(window.person)
+    _show_head(window)
+    _show_photos(window)
+    _show_keys(window)
+    _show_new_labels(window)
+    _show_foot(window)
+    window.show()
+
+
+def _show_head(window: Window) -> None:
+    """Who, how far, among whom, and why."""
+    desk = window.desk
+    who, far = st.columns(2, vertical_alignment="center")
+    sizes = desk.sizes()
+    walk = desk.among(window.filter)
+    place = f"{walk.index(window.person) + 1} of {len(walk)}" if window.person in walk else f"not among the {len(walk)}"
+    who.html(cards.heading(desk.review, window.person, f"{place} · {FILTER_WORDS[window.filter]}"))
+    far.html(cards.progress(desk.review.count()))
+    # Buttons and no list to drop down, which would keep the keyboard.
+    with st.container(horizontal=True, gap="xsmall", key="walk"):
+        for name in FILTERS:
+            st.button(
+                f"{FILTER_WORDS[name]} {sizes[name]}", key=f"walk-{name}", on_click=window.enter, args=(name,),
+                type="primary" if name == window.filter else "tertiary",
+            )  # fmt: skip
+        if st.button("look up", key="jump", shortcut="L", type="tertiary"):
+            _show_look_up(window)
+    st.html(cards.reasons(desk.review, window.person, desk.suspects.get(window.person, ())))
+
+
+def _show_photos(window: Window) -> None:
+    """Every photo of the person with its labels and what models make of it."""
+    desk = window.desk
+    at, photos = desk.place[window.person], desk.review.of[window.person]
+    suspects = desk.suspects.get(window.person, ())
+    for start in range(0, len(photos), ROW):
+        columns = st.columns(ROW, gap="xsmall")
+        for place, photo in enumerate(photos[start : start + ROW], start=start):
+            chosen = photo.name == window.photo
+            marks = "-chosen" * chosen + "-out" * desk.review.left_out(photo)
+            with columns[place - start].container(key=f"photo-{at}-{place}{marks}"):
+                try:
+                    st.image(desk.picture(photo), width="stretch")
+                except PhotoError as error:
+                    st.html(cards.lost(error.what))
+                st.button(
+                    cards.plain(cards.stem(photo)), key=f"choose-{place}@{at}", on_click=window.choose, args=(photo,),
+                    shortcut=PHOTO_KEYS[place] if place < len(PHOTO_KEYS) else None, width="stretch",
+                    type="primary" if chosen else "secondary",
+                )  # fmt: skip
+                st.html(cards.card(desk.review, photo, desk.views.get(photo.name, {}), suspects))
+
+
+def _show_keys(window: Window) -> None:
+    """Verdicts and ways."""
+    desk = window.desk
+    # The place in a button's key: a press on a page that is out of date must not decide of another person.
+    at = desk.place[window.person]
+    proposal = desk.proposal(window.person)
+    with st.container(horizontal=True):
+        for label, key, verdict in (("right", "Y", "right"), ("wrong", "W", "wrong"), ("unsure", "U", "unsure")):
+            given = desk.review.verdict(window.person, window.photo) == verdict
+            st.button(
+                label, key=f"{verdict}@{at}", shortcut=key, on_click=window.mark, args=(verdict, window.person),
+                type="primary" if given else "secondary",
+            )  # fmt: skip
+        st.button(
+            cards.plain(_say(proposal)), key=f"proposal@{at}", shortcut="M", on_click=window.propose,
+            args=(window.person,), disabled=proposal is None,
+        )  # fmt: skip
+        st.space("stretch")
+        st.button("previous", key=f"previous@{at}", shortcut="P", on_click=window.step, args=(-1,))
+        st.button("next", key=f"next@{at}", shortcut="N", on_click=window.step, args=(1,))
+        seen = len(desk.review.acts)
+        st.button("undo", key=f"undo@{at}", shortcut="Z", on_click=window.undo, args=(seen,), disabled=not seen)
+        st.button("write corrections", key=f"write@{at}", shortcut="E", on_click=window.write, args=(False,))
+        if st.button("keys", key=f"keys@{at}", shortcut="K"):
+            _show_help()
+    if window.told:
+        st.html(cards.note(window.told))
+
+
+def _show_new_labels(window: Window) -> None:
+    """A button for each value that can be given, the first nine with their digits."""
+    desk = window.desk
+    at, photos = desk.place[window.person], window.scope
+    about = f"new label for {cards.stem(photos[0])} alone" if window.photo else "new label for all photos of the person"
+    digits = iter("123456789")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.html(f'<div class="mf"><b>{escape(about)}</b></div>', width="content")
+        if window.photo:
+            st.button("whole person", key=f"whole@{at}", shortcut="Q", on_click=window.choose, args=(None,))
+        for attribute in desk.review.scheme.attributes:
+            official = attribute.official()
+            # What differs from photo to photo is hardly ever the same for all seven: choose a photo for that.
+            fits = len(photos) == 1 or attribute.name in desk.review.personal
+            for code, value in enumerate(official.values):
+                given = all(
+                    code_of(attribute, desk.review.labels(photo).get(attribute.name)) == code for photo in photos
+                )
+                st.button(
+                    cards.plain(official.word(code)), key=f"{attribute.name}-{code}@{at}", shortcut=next(digits, None),
+                    on_click=window.relabel, args=(attribute.name, value, window.person), disabled=not fits,
+                    type="primary" if given and fits else "secondary",
+                )  # fmt: skip
+            if attribute.edges and fits:
+                _show_number(window, attribute)
+        out = all(desk.review.left_out(photo) for photo in photos)
+        st.button(
+            "leave out", key=f"use@{at}", shortcut="X", on_click=window.relabel,
+            args=(USE, IN if out else OUT, window.person), type="primary" if out else "secondary",
+        )  # fmt: skip
+
+
+def _show_number(window: Window, attribute: Attribute) -> None:
+    """A field for the number behind a band."""
+    desk, (low, high) = window.desk, attribute.span or (None, None)
+    # The key changes with every decision, so that the field lets the keyboard go.
+    key = f"number-{attribute.name}@{desk.place[window.person]}-{len(desk.review.acts)}"
+    st.number_input(
+        f"{attribute.name} as a number", low, high, value=None, step=1.0, format="%g", key=key, width=130,
+        placeholder=cards.plain(f"{attribute.name} …"), label_visibility="collapsed", on_change=_number,
+        args=(window, attribute.name, window.person, key),
+    )  # fmt: skip
+
+
+def _show_foot(window: Window) -> None:
+    """What there is to say of the files, and the file for whoever sits elsewhere."""
+    desk = window.desk
+    if window.asked:
+        st.html(cards.note(f"{desk.out} exists, and this review did not write it.", "apart"))
+        with st.container(horizontal=True):
+            st.button("replace it", key="replace", on_click=window.write, args=(True,), type="primary")
+            st.button("leave it", key="leave", on_click=window.leave)
+    if desk.views:
+        st.html(cards.LEGEND)
+    for remark in desk.remarks:
+        st.html(cards.note(remark))
+
+
+@st.dialog("Go to a person")
+def _show_look_up(window: Window) -> None:
+    # In a window of its own, since a list to type into keeps the keyboard for as long as it is there.
+    persons = window.desk.order
+    person = st.selectbox("person", persons, index=None, placeholder="type a part of the name", key="looked-up")
+    if person is not None:
+        window.go(person)
+        st.rerun()
+
+
+@st.dialog("Keys")
+def _show_help() -> None:
+    st.markdown(KEYS)
+
+
+def _say(proposal: Act | None) -> str:
+    """What the button of the models' proposal says."""
+    if proposal is None:
+        return "as models say"
+    said = (name if photo else f"{name} {value}" for photo, name, value in proposal.labels)
+    return f"as models say: {', '.join(dict.fromkeys(said))}"
+
+
+def _number(window: Window, attribute: str, person: str, key: str) -> None:
+    value = st.session_state[key]
+    if value is not None:
+        window.relabel(attribute, f"{value:g}", person)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""`maskfit data crop`: cropped copies of photos, and a list of every face on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from maskfit.cli.console import err, out, print_json, progress
+from maskfit.errors import DataError, nearest
+from maskfit.labels import SCHEMES
+
+if TYPE_CHECKING:
+    from maskfit.data.cropping import Cropped
+    from maskfit.parts import Part
+
+SHOWN = 20
+"""Photos that are named in a remark; the lists name all."""
+
+
+Source = Annotated[
+    Path,
+    typer.Argument(metavar="ROOT|CSV", help="A folder of photos, or a CSV with the column path.", show_default=False),
+]
+Target = Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is new or empty.")]
+CropWord = Annotated[
+    str, typer.Option("--crop", metavar="CROP", help="Any crop of data.crop: face, pixels, centre:scale=0.8.")
+]
+Detector = Annotated[
+    str | None, typer.Option(metavar="NAME", help="yunet, mtcnn or ultra_light; with options: yunet:side=640.")
+]
+Weights = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The detector's weights; else they are fetched once.")
+]
+Margin = Annotated[
+    str | None,
+    typer.Option(metavar="SHARE", help="Round the face, in shares of it: 0.3, or left,top,right,bottom."),
+]
+Choose = Annotated[str | None, typer.Option(help="Which face: largest, central or surest.")]
+Size = Annotated[
+    str | None, typer.Option(metavar="N|HxW", help="Pixels of each copy: 224, or 280x210 (height x width).")
+]
+SchemeName = Annotated[
+    str, typer.Option("--scheme", metavar="NAME", help=f"What a CSV's columns are: {', '.join(SCHEMES)}.")
+]
+
+
+def crop(
+    source: Source,
+    target: Target,
+    word: CropWord = "face",
+    detector: Detector = None,
+    weights: Weights = None,
+    margin: Margin = None,
+    choose: Choose = None,
+    align: Annotated[bool, typer.Option("--align", help="Turn each crop so that the eyes are level.")] = False,
+    size: Size = None,
+    scheme: SchemeName = "mask-gender-age",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Write cropped copies of photos in the same folders, and list every face on them.
+
+    Beside the copies lie faces.csv (every face with box, score and landmarks; which was taken), faces.jpg (some of them
+    to look at) and, of a CSV, manifest.csv to train on. Stopped, the same command goes on. Training needs no copies:
+    `data.crop=face` crops as it reads, and prediction alike.
+
+    **Examples**
+
+    `maskfit data crop train/images --out faces`
+
+    `maskfit data crop photos.csv --out faces --detector mtcnn --margin 0.2,0.4,0.2,0.2 --align --size 224`
+
+    `maskfit data crop eval/images --out faces --crop pixels`
+    """
+    from maskfit.data.cropping import write_crops
+
+    if scheme not in SCHEMES:
+        raise DataError(f"scheme '{scheme}' is unknown; {nearest(scheme, SCHEMES)}")
+    part = _part(word, detector, weights, margin, choose, align)
+    pixels = None if size is None else _size(size)
+    with progress("cropping") as advance:
+        made = write_crops(source, target, part, size=pixels, scheme=SCHEMES[scheme], progress=advance)
+    if json:
+        print_json(_facts(made))
+        return
+    _tell(made)
+
+
+def _part(
+    word: str, detector: str | None, weights: Path | None, margin: str | None, choose: str | None, align: bool
+) -> Part:
+    """The crop, with the short options laid over it."""
+    from maskfit.cookbook import parse_part
+    from maskfit.parts import Part
+
+    part = parse_part(word)
+    options: dict[str, Any] = {}
+    if detector is not None:
+        options["detector"] = parse_part(detector).model_dump(mode="json")
+    if weights is not None:
+        options["weights"] = str(weights)
+    if margin is not None:
+        options |= _margins(margin)
+    if choose is not None:
+        options["choose"] = choose
+    if align:
+        options["align"] = True
+    return Part(name=part.name, options=part.options | options)
+
+
+def _margins(text: str) -> dict[str, float]:
+    try:
+        shares = [float(share) for share in text.split(",")]
+    except ValueError:
+        shares = []
+    if len(shares) not in (1, 4):
+        raise DataError(f"'{text}' is no margin", fix="write it like --margin 0.3, or --margin 0.2,0.4,0.2,0.2")
+    return dict(zip(("left", "top", "right", "bottom"), shares * (4 // len(shares)), strict=True))
+
+
+def _size(text: str) -> tuple[int, int]:
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and 8 <= int(side) <= 4096 for side in sides):
+        raise DataError(f"'{text}' is no size", fix="write it like --size 224 or --size 280x210, each in 8 to 4096")
+    return int(sides[0]), int(sides[-1])
+
+
+def _facts(made: Cropped) -> dict[str, Any]:
+    return {
+        "photos": len(made.looked),
+        "done_before": made.before,
+        "faces": sum(len(item.faces) for item in made.looked),
+        "several": [item.photo for item in made.looked if len(item.faces) > 1],
+        "guessed": list(made.guessed),
+        "unreadable": made.unreadable,
+        "list": str(made.faces),
+        "sheet": str(made.sheet),
+        "manifest": made.manifest and str(made.manifest),
+    }
+
+
+def _tell(made: Cropped) -> None:
+    faces = sum(len(item.faces) for item in made.looked)
+    several = sum(len(item.faces) > 1 for item in made.looked)
+    line = f"{len(made.looked):,} photos cropped; {faces:,} faces"
+    if several:
+        line += f"; {several:,} photos with several, all listed"
+    if made.before:
+        line += f"; {made.before:,} were done before"
+    out.print(line, soft_wrap=True)
+    if made.guessed:
+        named = ", ".join(made.guessed[:SHOWN]) + (", ..." if len(made.guessed) > SHOWN else "")
+        line = f"nothing found in {len(made.guessed):,} of {len(made.looked):,} photos, the fallback was taken: {named}"
+        err.print(line, style="yellow")
+    if made.unreadable:
+        err.print(f"set aside, {len(made.unreadable):,} photos that cannot be read:", style="yellow")
+        for name, reason in list(made.unreadable.items())[:SHOWN]:
+            err.print(f"  {name}: {reason}")
+        if len(made.unreadable) > SHOWN:
+            err.print(f"  all of them: {made.faces.parent / 'unreadable.csv'}")
+    out.print(f"list: {made.faces}", soft_wrap=True)
+    out.print(f"to look at: {made.sheet}", soft_wrap=True)
+    if made.manifest:
+        out.print(f"to train on: {made.manifest}", soft_wrap=True)

@@ -1,0 +1,77 @@
+"""`maskfit data explore`: a set of photos as one page to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maskfit.cli.console import err, out, print_json, progress, refuse_overwriting
+from maskfit.cli.data import SchemeName, Source, find_scheme
+from maskfit.errors import DataError
+
+
+def explore(
+    source: Source,
+    target: Annotated[Path | None, typer.Option("--out", metavar="PAGE", help="The HTML page to write.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, for scripts.")] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, help="The most photos on the contact sheet of a class.")
+    ] = 24,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other photos on the sheets.")] = 0,
+    scheme: SchemeName = "mask-gender-age",
+    force: Annotated[bool, typer.Option("--force", help="Write over a page that is there.")] = False,
+) -> None:
+    """Look at a set of photos before anything is trained on it: counts, ages, mean faces, oddities, leaks.
+
+    Every photo is decoded once, small. The page holds all it shows and needs no network: it can be mailed and printed.
+    Photos that cannot be read are listed with the reason and do not stop it.
+
+    **Examples**
+
+    `maskfit data explore train/images --out photos.html`
+
+    `maskfit data explore photos.csv --scheme mask --limit 60 --out photos.html`
+
+    `maskfit data explore train/images --json > figures.json`
+    """
+    from maskfit.inspection.explore import explore as look
+    from maskfit.inspection.figures import describe
+    from maskfit.inspection.pages import find_points, write_page
+
+    labels = find_scheme(scheme)
+    if target is None and not json:
+        raise DataError("nothing is asked for", fix="name a page with --out, or add --json")
+    refuse_overwriting(target, force)
+    with _stages() as advance:
+        findings = look(source, labels, limit=limit, seed=seed, progress=advance)
+    written = None if target is None else write_page(target, findings)
+    if json:
+        print_json(describe(findings))
+    else:
+        for point in find_points(findings):
+            out.print(f"{point.severity}: {point.text}", markup=False, soft_wrap=True)
+    if written:
+        size = written.stat().st_size / 1e6
+        (err if json else out).print(f"written: {written} ({size:.1f} MB)", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _stages() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each stage, one after the other: the screen holds one at a time."""
+    with ExitStack() as stack:
+        advance: Callable[[int, int], None] | None = None
+        now = ""
+
+        def show(stage: str, done: int, total: int) -> None:
+            nonlocal advance, now
+            if advance is None or stage != now:
+                stack.close()
+                now, unit = stage, "photos" if stage == "looking" else "pairs of persons"
+                advance = stack.enter_context(progress(stage, unit))
+            advance(done, total)
+
+        yield show

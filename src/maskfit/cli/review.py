@@ -1,0 +1,140 @@
+"""`maskfit review`: a page in the browser on which people look at labels and mend them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maskfit.cli.console import err, out, refuse_overwriting, require
+from maskfit.errors import DataError, nearest
+from maskfit.labels import SCHEMES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from maskfit.apps.review.desk import Desk
+    from maskfit.apps.review.material import Material
+    from maskfit.apps.review.session import Status
+
+HERE = ("127.0.0.1", "::1", "localhost")
+
+
+def review(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ROOT|CSV|RUN",
+            help="Photos with labels, or a run: its photos, suspects first, with what its models make of each.",
+            show_default=False,
+        ),
+    ],
+    probabilities: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN|CSV", help="Out-of-fold probabilities of these photos; several are averaged."),
+    ] = None,
+    suspects: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Suspects in this order, as 'maskfit suspects --out FILE' wrote them."),
+    ] = None,
+    scheme: Annotated[
+        str,
+        typer.Option(metavar="NAME", help=f"What a ROOT's labels are about: {', '.join(SCHEMES)}. A run knows."),
+    ] = "mask-gender-age",
+    log: Annotated[
+        Path, typer.Option(metavar="FILE", help="The audit log: every key is in it, and a review resumes from it.")
+    ] = Path("review.jsonl"),
+    target: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the page writes corrections.")] = Path(
+        "corrections.csv"
+    ),
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Open no page: write the log's corrections to this file, and leave."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen at; only this machine reaches 127.0.0.1.")] = HERE[0],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")] = 8501,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser of this machine.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a corrections file that exists.")] = False,
+) -> None:
+    """Look at labels person by person, mark what is wrong, give what is right.
+
+    A page in the browser shows all photos of a person at once, each label beside what models make of the photo. Keys
+    decide: Y right, W wrong, U unsure, M as the models say, 1 to 9 a new label, Z undo. Every key is saved at once; the
+    same command with the same log goes on where you stopped. No photo is changed, moved or copied.
+
+    On another machine than the one you sit at, start it there and run the line with 'ssh -L' that it prints here.
+
+    Examples:
+
+        maskfit review runs/champion
+
+        maskfit review photos --probabilities runs/champion --log mine.jsonl --out mine.csv
+
+        maskfit review photos --export corrections.csv --log mine.jsonl
+
+        maskfit train champion data.root=photos data.corrections=corrections.csv
+    """
+    from maskfit.apps.review.material import gather
+
+    if scheme not in SCHEMES:
+        raise DataError(f"scheme '{scheme}' is unknown; {nearest(scheme, SCHEMES)}")
+    if export is None:
+        require("review", "review", "streamlit")
+    refuse_overwriting(export, force)
+    refuse_overwriting(target, force=True)
+    material = gather(source, SCHEMES[scheme], probabilities or (), suspects)
+    if export is not None:
+        _export(material, log, export)
+        return
+    from maskfit.apps.review.desk import Desk
+    from maskfit.apps.review.serve import address_of, refuse_taken, serve
+
+    refuse_taken(host, port)
+    desk = Desk(material, log, target, force=force)
+    try:
+        address = address_of(desk, host, port)
+        _greet(desk, address, host, port)
+        serve(desk, host, port, lambda: typer.launch(address) if open_ else None)
+        _part(desk)
+    finally:
+        desk.close()
+
+
+def _export(material: Material, log: Path, path: Path) -> None:
+    """Writes what a log decided."""
+    from maskfit.apps.review.export import export
+    from maskfit.apps.review.journal import replay
+
+    if not log.is_file():
+        raise DataError("there is no such log", where=log, fix="name the log of a review with --log FILE")
+    for remark in [*material.remarks, *replay(log, material.review).remarks]:
+        err.print(remark)
+    rows = export(path, material.review, material.suspects)
+    err.print(f"wrote {path}: {len(rows)} corrections; {_counts(material.review.count())}")
+
+
+def _greet(desk: Desk, address: str, host: str, port: int) -> None:
+    for remark in desk.remarks:
+        err.print(remark)
+    persons, suspected = len(desk.review.of), len(desk.suspects)
+    err.print(f"{persons} persons, {len(desk.review.photos)} photos; {suspected} persons with labels that look wrong")
+    if desk.resumed:
+        err.print(f"{desk.log}: goes on after {desk.resumed} decisions; {_counts(desk.review.count())}")
+    if host not in HERE:
+        err.print(f"whoever reaches {host} and knows the address sees the photos", style="yellow")
+    out.print(address, soft_wrap=True)
+    err.print(f"from another machine: ssh -L {port}:{'localhost' if host in HERE else host}:{port} USER@THIS_MACHINE")
+    err.print("then open the address there. Ctrl-C ends the page; every key is saved.")
+
+
+def _part(desk: Desk) -> None:
+    err.print(f"{_counts(desk.review.count())}; all of it is in {desk.log}")
+    err.print(f"maskfit review ... --log {desk.log} goes on, with --export FILE it writes the corrections")
+
+
+def _counts(counts: Mapping[Status, int]) -> str:
+    """Where persons stand, in words."""
+    from maskfit.apps.review.cards import WORDS
+
+    return ", ".join(f"{count} {WORDS[status]}" for status, count in counts.items() if count)

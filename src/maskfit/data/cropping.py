@@ -1,0 +1,286 @@
+"""Cropped copies of a set of photos, and a list of every face that was found on them.
+
+OUT/
+  (the photos, cropped)   under the names and in the folders that they have in the source
+  faces.csv               a row for every face, and one for a photo without any
+  faces.jpg               some of the photos with their boxes, and what was cut
+  unreadable.csv          photos that were set aside; only where there are any
+  manifest.csv            of a source that is a CSV: its photos and labels, for training on the copies
+  crop.jsonl              what is done, so that the same command goes on where it was stopped
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from maskfit.data.boxes import Cut, cut_turned
+from maskfit.data.crop_journal import Looked, open_journal, to_line
+from maskfit.data.crops import CROPS, Crop
+from maskfit.data.decoding import Pixels, content_key, decode
+from maskfit.data.face_crop import FaceCrop, settle
+from maskfit.data.face_sheet import Shown, face_sheet
+from maskfit.data.lists import find_images
+from maskfit.data.manifest import read_manifest
+from maskfit.data.photo import Photo
+from maskfit.data.transforms import Framing
+from maskfit.errors import DataError, MaskfitError, PhotoError, several
+from maskfit.files import replacing, write_csv
+from maskfit.labels import Scheme
+from maskfit.parts import Part, build
+
+FACES, SHEET, UNREADABLE, MANIFEST, JOURNAL = "faces.csv", "faces.jpg", "unreadable.csv", "manifest.csv", "crop.jsonl"
+FORMAT = 1
+AT_ONCE = 32
+"""Photos in memory at a time, and what an interruption can lose."""
+SHOWN, SHOWN_GUESSES = 18, 6
+"""Photos on the sheet, and how many of them may be such as have no face."""
+SAVED: dict[str, dict[str, Any]] = {
+    ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    ".png": {"format": "PNG"},
+    ".webp": {"format": "WEBP", "quality": 95},
+    ".bmp": {"format": "BMP"},
+}
+"""How a copy is written, by the ending of its name; what is not here becomes a .jpg."""
+LANDMARKS = tuple(
+    f"{name}_{axis}" for name in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right") for axis in "xy"
+)
+COLUMNS = (
+    "path", "file", "faces", "face", "chosen", "fallback", "score", "left", "upper", "right", "lower", *LANDMARKS,
+    "crop_left", "crop_upper", "crop_right", "crop_lower", "crop_angle",
+)  # fmt: skip
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """What was made.
+
+    Attributes:
+        looked: Every photo that could be read.
+        before: How many of them an earlier, stopped command had done.
+        unreadable: Photos that were set aside, by name, and why.
+        faces: The list of faces.
+        sheet: The picture.
+        manifest: The manifest of the copies, where the source is one.
+    """
+
+    looked: tuple[Looked, ...]
+    before: int
+    unreadable: dict[str, str] = field(default_factory=dict)
+    faces: Path = Path(FACES)
+    sheet: Path | None = None
+    manifest: Path | None = None
+
+    @property
+    def guessed(self) -> tuple[str, ...]:
+        """Photos on which nothing was found."""
+        return tuple(item.photo for item in self.looked if item.cut.fallback)
+
+
+def write_crops(
+    source: Path, out: Path, crop: Part, *, size: tuple[int, int] | None, scheme: Scheme,
+    progress: Progress | None = None,
+) -> Cropped:  # fmt: skip
+    """Cuts every photo of a folder or manifest; the photos themselves stay untouched.
+
+    Called again with the same words it goes on where it was stopped, and does anew what has changed.
+
+    Args:
+        source: A folder with photos, in it or below, or a CSV manifest.
+        out: A folder that is new, empty, or holds what the same call left behind; not within the source.
+        crop: A part of `CROPS`.
+        size: (height, width) of the copies; left out, each is as large as what it shows, and nothing is resampled
+            unless it is turned.
+        scheme: Says what a manifest's columns are.
+        progress: Called with (photos done, photos).
+
+    Raises:
+        DataError: The source is wrong, no photo of it can be read, the folder holds something else, or a detector's
+            weights are not here.
+        RecipeError: The crop is unknown, or an option is refused.
+        MissingExtraError: The crop needs an extra.
+    """
+    photos = _read(source, out, scheme)
+    cutter = Cutter(crop, size)
+    files = _file_names(photos)
+    done = open_journal(out / JOURNAL, cutter.facts(source))
+
+    def work(photo: Photo) -> Looked | str:
+        try:
+            draft = Looked(photo.name, content_key(photo.path), files[photo.name], Cut((0, 0, 1, 1)), ())
+            known = done.get(photo.name)
+            if known and (known.key, known.file) == (draft.key, draft.file) and (out / known.file).is_file():
+                return known
+            pixels = decode(photo.path)
+        except (PhotoError, OSError) as error:
+            return error.what if isinstance(error, PhotoError) else str(error)
+        return cutter.write(pixels, out, draft)
+
+    looked: dict[str, Looked] = {}
+    unreadable: dict[str, str] = {}
+    with ThreadPoolExecutor() as pool, (out / JOURNAL).open("a", encoding="utf-8") as journal:
+        for start in range(0, len(photos), AT_ONCE):
+            some = photos[start : start + AT_ONCE]
+            for photo, item in zip(some, pool.map(work, some), strict=True):
+                if isinstance(item, str):
+                    unreadable[photo.name] = item
+                    continue
+                looked[photo.name] = item
+                if item is not done.get(photo.name):
+                    journal.write(to_line(item))
+            journal.flush()
+            if progress:
+                progress(start + len(some), len(photos))
+    if not looked:
+        lines = several([f"{name}: {reason}" for name, reason in unreadable.items()])
+        raise DataError(f"no photo can be read:\n{lines}", where=source, fix="'maskfit data check' lists every problem")
+    before = sum(item is done.get(name) for name, item in looked.items())
+    return _summed_up(photos, looked, before, unreadable, out, scheme if source.suffix.lower() == ".csv" else None)
+
+
+def _read(source: Path, out: Path, scheme: Scheme) -> Sequence[Photo]:
+    if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
+        raise DataError("this folder lies among the photos", where=out, fix="name one elsewhere")
+    return list(read_manifest(source, scheme)) if source.suffix.lower() == ".csv" else find_images(source)
+
+
+class Cutter:
+    """Finds, cuts and writes.
+
+    Args:
+        crop: A part of `CROPS`.
+        size: (height, width) of the copies; None for as large as what they show.
+    """
+
+    def __init__(self, crop: Part, size: tuple[int, int] | None) -> None:
+        built: Crop = build(CROPS, crop)
+        self.crop = settle(crop, built)
+        self.size = size
+        # Without a size there is no aspect to widen a box to: the margins are taken as they are asked for.
+        self._crop = replace(built, squeeze=True) if isinstance(built, FaceCrop) and size is None else built
+
+    def facts(self, source: Path) -> dict[str, Any]:
+        """What another call must share to go on with this one's work."""
+        crop = self.crop.model_dump(mode="json")
+        return {"format": FORMAT, "source": str(source.resolve()), "crop": crop, "size": self.size and [*self.size]}
+
+    def write(self, photo: Pixels, out: Path, draft: Looked) -> Looked:
+        """Writes the copy of a photo and gives the draft with what was found."""
+        height, width = self.size or photo.shape[:2]
+        crop = self._crop
+        faces = crop.faces(photo) if isinstance(crop, FaceCrop) else ()
+        found = (
+            crop.cut(faces, photo, width / height) if isinstance(crop, FaceCrop) else crop.box(photo, width / height)
+        )
+        cut = found if isinstance(found, Cut) else Cut(found)
+        path = out / draft.file
+        with replacing(path) as temporary:
+            Image.fromarray(shown(photo, cut, self.size)).save(temporary, **SAVED[path.suffix.lower()])
+        return replace(draft, cut=cut, faces=faces)
+
+
+def shown(photo: Pixels, cut: Cut, size: tuple[int, int] | None) -> Pixels:
+    """The pixels of a cut: at a size, or, without one, as they are."""
+    left, upper, right, lower = cut.box
+    if size is not None:
+        return Framing(size=size).frame(photo, cut)
+    if cut.angle:
+        return cut_turned(photo, cut, (round(lower - upper), round(right - left)), Image.Resampling.BICUBIC)
+    rows, columns = _whole(upper, lower, photo.shape[0]), _whole(left, right, photo.shape[1])
+    return np.ascontiguousarray(photo[rows, columns])
+
+
+def _whole(low: float, high: float, most: int) -> slice:
+    start = min(round(low), most - 1)
+    return slice(start, max(round(high), start + 1))
+
+
+def _file_names(photos: Sequence[Photo]) -> dict[str, str]:
+    """What the copies are called, by the photos' names: the same, but never a place outside of the folder.
+
+    Raises:
+        DataError: Two copies would bear one name, or one that a list needs.
+    """
+    files: dict[str, str] = {}
+    owners: dict[str, str] = {name.casefold(): "the lists" for name in (FACES, SHEET, UNREADABLE, MANIFEST, JOURNAL)}
+    for photo in photos:
+        parts = [part for part in PurePosixPath(photo.name).parts if part not in ("..", "/", ".")]
+        path = PurePosixPath(*(part.replace(":", "_") for part in parts))
+        file = str(path if path.suffix.lower() in SAVED else path.with_suffix(".jpg"))
+        if file.casefold() in owners:
+            raise DataError(
+                f"the copies of {photo.name} and {owners[file.casefold()]} would both be called {file}",
+                fix="rename one of the photos, or crop them into two folders",
+            )
+        owners[file.casefold()] = photo.name
+        files[photo.name] = file
+    return files
+
+
+def _summed_up(
+    photos: Sequence[Photo], looked: dict[str, Looked], before: int, unreadable: dict[str, str], out: Path,
+    scheme: Scheme | None,
+) -> Cropped:  # fmt: skip
+    """The lists and the sheet."""
+    items = tuple(looked[photo.name] for photo in photos if photo.name in looked)
+    faces = write_csv(out / FACES, COLUMNS, (row for item in items for row in _rows(item)))
+    (out / UNREADABLE).unlink(missing_ok=True)
+    if unreadable:
+        write_csv(out / UNREADABLE, ("path", "reason"), unreadable.items())
+    manifest = None
+    if scheme is not None:
+        rows = [
+            [looked[photo.name].file, photo.person, *(_cell(photo.labels.get(name, "")) for name in scheme.names)]
+            for photo in photos
+            if photo.name in looked
+        ]
+        manifest = write_csv(out / MANIFEST, ("path", "person", *scheme.names), rows)
+    paths = {photo.name: photo.path for photo in photos}
+    sheet = out / SHEET
+    with replacing(sheet) as temporary:
+        face_sheet([_shown(item, paths[item.photo]) for item in _examples(items)]).save(temporary, "JPEG", quality=90)
+    return Cropped(items, before, unreadable, faces, sheet, manifest)
+
+
+def _cell(value: str | float) -> str:
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+def _rows(item: Looked) -> Iterator[list[object]]:
+    crop = [f"{edge:g}" for edge in (*item.cut.box, item.cut.angle)]
+    start: list[object] = [item.photo, item.file, len(item.faces)]
+    if not item.faces:
+        yield [*start, 0, 0, int(item.cut.fallback), *[""] * (5 + len(LANDMARKS)), *crop]
+    for number, face in enumerate(item.faces, start=1):
+        marks = [f"{value:.1f}" for point in face.landmarks or () for value in point] or [""] * len(LANDMARKS)
+        box = [f"{edge:.1f}" for edge in face.box]
+        yield [*start, number, int(number == 1), int(item.cut.fallback), f"{face.score:.4f}", *box, *marks, *crop]
+
+
+def _examples(items: Sequence[Looked]) -> list[Looked]:
+    """Some photos without a face, and others at even distances."""
+    guesses = [item for item in items if item.cut.fallback][:SHOWN_GUESSES]
+    others = [item for item in items if not item.cut.fallback]
+    room = min(SHOWN - len(guesses), len(others))
+    return guesses + [others[place * len(others) // room] for place in range(room)]
+
+
+def _shown(item: Looked, path: Path) -> Shown:
+    try:
+        pixels = decode(path)
+    except MaskfitError as error:  # It was there a moment ago.
+        raise DataError(
+            f"a photo vanished while it was looked at: {error.what}", where=path, fix="run it again"
+        ) from error
+    return Shown(
+        item.photo, Image.fromarray(pixels), Image.fromarray(shown(pixels, item.cut, None)), item.cut, item.faces
+    )

@@ -1,0 +1,112 @@
+"""Detectors of faces: one small interface, one table, and what was found remembered.
+
+YuNet and Ultra-Light run in the base install; MTCNN needs the extra `faces`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from maskfit.data.detectors.face import Detector, Face, Pixels
+from maskfit.data.detectors.mtcnn import Mtcnn
+from maskfit.data.detectors.ultra_light import UltraLight
+from maskfit.data.detectors.weights import Weights, find, keep
+from maskfit.data.detectors.yunet import YuNet
+from maskfit.errors import RecipeError
+from maskfit.parts import Part, build, find_problems
+
+__all__ = ["DETECTORS", "Detector", "Face", "Finder", "check_detector", "open_finder", "settle_weights"]
+
+DETECTORS: dict[str, Callable[..., Detector]] = {
+    "yunet": YuNet,
+    "ultra_light": UltraLight,
+    "mtcnn": Mtcnn,
+}
+
+REMEMBERED = 65_536
+"""Photos of which a finder remembers the faces."""
+
+
+class Finder:
+    """A detector that looks at no photo twice, so that each is looked at once however many framings ask for it."""
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+        self._known: OrderedDict[bytes, tuple[Face, ...]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, photo: Pixels) -> tuple[Face, ...]:
+        """The faces on a photo (height, width, 3), the surest first."""
+        content = np.ascontiguousarray(photo).data.cast("B")
+        key = hashlib.blake2b(content, digest_size=16, salt=b"%d %d" % photo.shape[:2]).digest()
+        with self._lock:
+            if key in self._known:
+                return self._known[key]
+        (faces,) = self.detector.detect([photo])
+        with self._lock:
+            self._known[key] = tuple(faces)
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return tuple(faces)
+
+
+def check_detector(part: Part) -> None:
+    """Looks at a detector's name and options without opening it.
+
+    Raises:
+        RecipeError: One is unknown or refused.
+    """
+    problems = find_problems(DETECTORS, part, given=("weights",))
+    if problems:
+        raise RecipeError("; ".join(problems))
+
+
+def settle_weights(part: Part, path: str | None, sha256: str | None) -> Weights | None:
+    """Which weights a detector is to have, by their content; None where it brings its own.
+
+    Args:
+        part: The detector.
+        path: A file of weights, which is kept in the cache; with `sha256` only their name.
+        sha256: Of the weights, where that is known already.
+
+    Raises:
+        DataError: The file is missing.
+        RecipeError: The detector brings its own weights.
+    """
+    published = getattr(DETECTORS[part.name], "published", None)
+    if published is None:
+        if path or sha256:
+            raise RecipeError(f"the detector '{part.name}' brings its own weights", fix="leave 'weights' out")
+        return None
+    if sha256 is None:
+        return published if path is None else keep(Path(path))
+    return published if sha256 == published.sha256 else Weights(Path(path or published.name).name, sha256)
+
+
+def open_finder(part: Part, weights: Weights | None) -> Finder:
+    """The detector with these weights; asked for again, the same one.
+
+    Raises:
+        DataError: The weights cannot be found or read.
+        MissingExtraError: The detector needs an extra.
+        RecipeError: An option is refused.
+    """
+    with _OPENING:
+        return _open(part.model_dump_json(), weights)
+
+
+_OPENING = threading.Lock()
+"""Else two threads that ask at once would both open it."""
+
+
+@lru_cache(maxsize=8)
+def _open(text: str, weights: Weights | None) -> Finder:
+    given = {} if weights is None else {"weights": find(weights)}
+    return Finder(build(DETECTORS, Part.model_validate_json(text), **given))

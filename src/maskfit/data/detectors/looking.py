@@ -1,0 +1,110 @@
+"""What the detectors that run in ONNX Runtime share: how a network is opened, and how a photo is laid before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from maskfit.data.detectors.face import Pixels
+from maskfit.errors import DataError
+
+
+class Laid(NamedTuple):
+    """A photo as a detector looks at it.
+
+    Attributes:
+        canvas: float32 (height, width, 3); what the photo does not cover is black.
+        scale: (2,) pixels of the canvas for a pixel of the photo, across and down.
+        border: Pixels of the canvas left of the photo, and above it.
+    """
+
+    canvas: NDArray[np.float32]
+    scale: NDArray[np.float64]
+    border: int
+
+    def back(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points (..., 2) of the canvas in pixels of the photo."""
+        return np.asarray((points - self.border) / self.scale)
+
+
+def lay(photo: Pixels, size: tuple[int, int], canvas: tuple[int, int], border: int = 0) -> Laid:
+    """Shrinks or enlarges a photo and lays it on black.
+
+    Args:
+        photo: (height, width, 3).
+        size: (height, width) that the photo gets.
+        canvas: (height, width) of what it is laid on.
+        border: Pixels left free to its left and above.
+    """
+    height, width = size
+    small = Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR)
+    black = np.zeros((*canvas, 3), dtype=np.float32)
+    black[border : border + height, border : border + width] = np.asarray(small)
+    return Laid(black, np.array([width / photo.shape[1], height / photo.shape[0]]), border)
+
+
+def open_network(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
+    """An ONNX Runtime session on one thread: photos are looked at side by side, which is faster, and the numbers of one
+    photo do not hang on how many threads there are.
+
+    Args:
+        path: The `.onnx` file.
+        inputs: What its inputs are called.
+        outputs: What its outputs are called, in any order.
+
+    Raises:
+        DataError: The file is no such network.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no base class
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"this is no ONNX network that can run: {reason:.300}", where=path, fix="name the detector's .onnx file"
+        ) from None
+    has = [item.name for item in session.get_inputs()], sorted(item.name for item in session.get_outputs())
+    if has != (list(inputs), sorted(outputs)):
+        raise DataError(
+            f"this network is another detector's: it gives {', '.join(has[1])}, not {', '.join(sorted(outputs))}",
+            where=path,
+            fix="name the weights of the detector, or the detector of the weights",
+        )
+    return session
+
+
+def run_network(session: Any, blob: NDArray[np.float32], path: Path) -> dict[str, NDArray[np.float32]]:
+    """The outputs by name for one input.
+
+    Raises:
+        DataError: The network cannot run on it.
+    """
+    names = [item.name for item in session.get_outputs()]
+    try:
+        return dict(zip(names, session.run(None, {session.get_inputs()[0].name: blob}), strict=True))
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"this detector cannot look at photos: {reason:.300}", where=path, fix="name the detector's own weights"
+        ) from None
+
+
+def check_options(score: float, **least: int) -> None:
+    """Refuses a score outside of 0 to 1, and whole numbers below 32 or above 4096.
+
+    Raises:
+        ValueError: One is.
+    """
+    if not 0 < score < 1:
+        raise ValueError(f"score={score} must lie between 0 and 1")
+    for name, value in least.items():
+        if not 32 <= value <= 4096:
+            raise ValueError(f"{name}={value} must lie in 32 to 4096")

@@ -1,0 +1,129 @@
+"""A sheet of photos with the faces that were found on them, each beside what was cut from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import cos, radians, sin
+from typing import NamedTuple
+
+from PIL import Image, ImageDraw, ImageFont
+
+from maskfit.data.boxes import Cut
+from maskfit.data.detectors.face import Face
+
+PAPER, CARD, INK, SOFT = (244, 246, 247), (255, 255, 255), (27, 33, 38), (96, 108, 118)
+TAKEN, OTHER, CROP, GUESS = (0, 178, 137), (150, 160, 168), (255, 255, 255), (255, 140, 66)
+HEIGHT, PAD, LINE, GAP = 216, 10, 18, 16
+WIDEST = 1.8
+"""Width over height of a photo or crop; what is wider is shrunk."""
+
+
+class Shown(NamedTuple):
+    """A photo for the sheet.
+
+    Attributes:
+        name: What stands beneath.
+        photo: The whole.
+        crop: What was cut.
+        cut: Where that lies.
+        faces: What was found; the first was taken.
+    """
+
+    name: str
+    photo: Image.Image
+    crop: Image.Image
+    cut: Cut
+    faces: Sequence[Face]
+
+
+def face_sheet(items: Sequence[Shown], columns: int = 3) -> Image.Image:
+    """The sheet, row by row.
+
+    Args:
+        items: What to show, one or more.
+        columns: How many stand side by side.
+    """
+    cards = [_card(item) for item in items]
+    columns = min(columns, len(cards))
+    rows = [cards[start : start + columns] for start in range(0, len(cards), columns)]
+    widths = [max(row[place].width for row in rows if place < len(row)) for place in range(columns)]
+    high = cards[0].height
+    sheet = Image.new("RGB", (sum(widths) + GAP * (columns + 1), (high + GAP) * len(rows) + GAP), PAPER)
+    for number, row in enumerate(rows):
+        for place, card in enumerate(row):
+            left = GAP + sum(widths[:place]) + GAP * place
+            top = GAP + number * (high + GAP)
+            sheet.paste(CARD, (left, top, left + widths[place], top + high))
+            sheet.paste(card, (left, top))
+    return sheet
+
+
+def _card(item: Shown) -> Image.Image:
+    photo, scale = _shrunk(item.photo)
+    crop, _ = _shrunk(item.crop)
+    wide = photo.width + crop.width + 3 * PAD
+    card = Image.new("RGB", (wide, HEIGHT + 2 * LINE + 3 * PAD), CARD)
+    card.paste(_marked(photo, item, scale), (PAD, PAD + (HEIGHT - photo.height) // 2))
+    card.paste(crop, (photo.width + 2 * PAD, PAD + (HEIGHT - crop.height) // 2))
+    draw = ImageDraw.Draw(card)
+    top = HEIGHT + 2 * PAD
+    _text(draw, (PAD, top), item.name, INK, wide - 2 * PAD)
+    _text(draw, (PAD, top + LINE), _said(item), GUESS if item.cut.fallback else SOFT, wide - 2 * PAD)
+    return card
+
+
+def _said(item: Shown) -> str:
+    if item.cut.fallback:
+        return "nothing found"
+    if not item.faces:
+        return "no detector"
+    count = "1 face" if len(item.faces) == 1 else f"{len(item.faces)} faces"
+    turned = f", turned by {item.cut.angle:g}°" if item.cut.angle else ""
+    return f"{count}, {item.faces[0].score:.2f}{turned}"
+
+
+def _shrunk(image: Image.Image) -> tuple[Image.Image, tuple[float, float]]:
+    """The image at the height of a card, and how much smaller it became across and down."""
+    scale = min(HEIGHT / image.height, HEIGHT * WIDEST / image.width)
+    size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
+    return image.resize(size, Image.Resampling.LANCZOS), (size[0] / image.width, size[1] / image.height)
+
+
+def _marked(photo: Image.Image, item: Shown, scale: tuple[float, float]) -> Image.Image:
+    """A photo, dim outside of the cut, with boxes and landmarks; drawn large and shrunk, so that lines are smooth."""
+    large = photo.resize((photo.width * 2, photo.height * 2), Image.Resampling.BICUBIC)
+    across, down = scale[0] * 2, scale[1] * 2
+    corners = [(x * across, y * down) for x, y in corners_of(item.cut)]
+    shade = Image.new("L", large.size, 96)
+    ImageDraw.Draw(shade).polygon(corners, fill=0)
+    large.paste(INK, (0, 0), shade)
+    draw = ImageDraw.Draw(large)
+    draw.line([*corners, corners[0], corners[1]], GUESS if item.cut.fallback else CROP, 4, joint="curve")
+    for number, face in reversed(list(enumerate(item.faces))):
+        colour = OTHER if number else TAKEN
+        left, upper, right, lower = face.box
+        draw.rectangle((left * across, upper * down, right * across, lower * down), outline=colour, width=5)
+        for x, y in face.landmarks or ():
+            draw.ellipse((x * across - 6, y * down - 6, x * across + 6, y * down + 6), colour, CARD, 2)
+    return large.resize(photo.size, Image.Resampling.LANCZOS)
+
+
+def corners_of(cut: Cut) -> list[tuple[float, float]]:
+    """The four corners of a cut in pixels of the photo, from the upper left one clockwise."""
+    left, upper, right, lower = cut.box
+    x, y, turn = (left + right) / 2, (upper + lower) / 2, radians(cut.angle)
+    points = [(left - x, upper - y), (right - x, upper - y), (right - x, lower - y), (left - x, lower - y)]
+    return [(x + cos(turn) * across - sin(turn) * down, y + sin(turn) * across + cos(turn) * down)
+            for across, down in points]  # fmt: skip
+
+
+def _text(
+    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, colour: tuple[int, int, int], room: int
+) -> None:
+    """One line; of a name that is too long its end, which tells more than its beginning."""
+    font = ImageFont.load_default(14)
+    if font.getlength(text) > room:
+        while text and font.getlength(f"...{text}") > room:
+            text = text[1:]
+        text = f"...{text}"
+    draw.text(place, text, colour, font)

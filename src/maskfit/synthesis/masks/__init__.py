@@ -1,0 +1,38 @@
+"""Masks put on bare faces: drawn in space, turned as the head is turned, lit and grained as the photo is.
+
+From any set of bare faces with gender and age this makes one in the competition's layout::
+
+    from maskfit.synthesis.masks import choose_faces, open_detector, write_masked
+
+    chosen = choose_faces(Path("faces.csv"), open_detector("yunet"), persons=500)
+    write_masked(chosen, Path("masked"))
+
+What a face wears follows from the seed and its photo's name alone: not from the order, the number of processes, or the
+other faces.
+"""
+
+from maskfit.synthesis.masks.choosing import BareFace, Chosen, choose_faces
+from maskfit.synthesis.masks.finding import open_detector
+from maskfit.synthesis.masks.kinds import KINDS, WAYS
+from maskfit.synthesis.masks.landmarks import Landmarks, read_landmarks
+from maskfit.synthesis.masks.people import Made, write_masked
+from maskfit.synthesis.masks.putting import Face, Masked
+from maskfit.synthesis.masks.wearing import Wearing, draw_wearing, draw_wearings
+
+__all__ = [
+    "KINDS",
+    "WAYS",
+    "BareFace",
+    "Chosen",
+    "Face",
+    "Landmarks",
+    "Made",
+    "Masked",
+    "Wearing",
+    "choose_faces",
+    "draw_wearing",
+    "draw_wearings",
+    "open_detector",
+    "read_landmarks",
+    "write_masked",
+]

@@ -1,0 +1,163 @@
+"""Which faces get masks: the bare ones of a set of which gender, age and landmarks are known."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from maskfit.data.decoding import open_upright
+from maskfit.data.layout import FOLDER
+from maskfit.data.manifest import PATH_COLUMNS
+from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.photos import read_photos
+from maskfit.errors import DataError, PhotoError
+from maskfit.files import read_csv
+from maskfit.labels import SCHEMES
+from maskfit.synthesis.masks.landmarks import Finder, Landmarks
+
+Progress = Callable[[int, int], None]
+
+UNKNOWN_RACE = "Unknown"
+"""What stands in a folder's name where nobody wrote it down."""
+
+AT_ONCE = 32
+"""Photos in memory at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class BareFace:
+    """A face to put masks on.
+
+    Attributes:
+        path: The photo.
+        name: Its name in its set; with the seed it decides what is worn.
+        folder: Name of the person's folder, such as `000001_female_Asian_45`.
+        landmarks: Where the features lie.
+    """
+
+    path: Path
+    name: str
+    folder: str
+    landmarks: Landmarks
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The faces that get masks.
+
+    Attributes:
+        source: The set they are from.
+        faces: The faces, in the order of their folders' names.
+        set_aside: Photos that cannot be used, by name, and why.
+        others: How many further photos there are of persons who are chosen already; each person gets one folder.
+    """
+
+    source: Path
+    faces: tuple[BareFace, ...]
+    set_aside: dict[str, str] = field(default_factory=dict)
+    others: int = 0
+
+
+def choose_faces(
+    source: Path, find: Finder | dict[str, Landmarks], *, persons: int | None = None, seed: int = 0,
+    progress: Progress | None = None,
+) -> Chosen:  # fmt: skip
+    """Looks for faces until there are enough.
+
+    Args:
+        source: A manifest, or a folder in the competition's layout, of which the bare photos are taken. A photo of
+            which the mask state is not known is taken for bare.
+        find: Finds a face's landmarks, from many threads at once; or the landmarks by absolute path.
+        persons: How many faces are wanted; all where None. Which ones follows from the seed.
+        seed: Seed of the choice.
+        progress: Called with (faces found, how many are wanted).
+
+    Raises:
+        DataError: The source is wrong, or no face in it can be used.
+    """
+    photos = read_photos(source, SCHEMES["mask-gender-age"])
+    set_aside: dict[str, str] = {}
+    candidates, others = _find_candidates(photos, _read_races(source), set_aside)
+    order = np.random.default_rng(seed).permutation(len(candidates)) if persons else np.arange(len(candidates))
+    wanted = len(candidates) if persons is None else min(persons, len(candidates))
+    found: dict[int, BareFace] = {}
+    jobs = [(int(place), *candidates[int(place)]) for place in order]
+    for place, photo, folder, marks in _look(jobs, find):
+        if isinstance(marks, str):
+            set_aside[photo.name] = marks
+        else:
+            found[place] = BareFace(photo.path, photo.name, folder, marks)
+        if progress is not None:
+            progress(len(found), wanted)
+        if len(found) == wanted:
+            break
+    if not found:
+        reason = next(iter(set_aside.values()), "there are no bare faces")
+        raise DataError(
+            f"no face can be used; of {len(photos)} photos, the first that cannot: {reason}",
+            where=source,
+            fix="give bare faces of which gender and age in years are known, eyes at least 8 pixels apart",
+        )
+    faces = tuple(found[place] for place in sorted(found))
+    return Chosen(Path(source), faces, dict(sorted(set_aside.items())), others)
+
+
+def _find_candidates(
+    photos: PhotoSet, races: dict[str, str], set_aside: dict[str, str]
+) -> tuple[list[tuple[Photo, str]], int]:
+    """One bare photo of each person with the name of the folder it is to get, and how many more there are."""
+    found: list[tuple[Photo, str]] = []
+    persons: set[str] = set()
+    others = 0
+    for number, photo in enumerate(photos, start=1):
+        gender, age = photo.labels.get("gender"), photo.labels.get("age")
+        if photo.labels.get("mask", "not_wear") != "not_wear":
+            continue
+        if gender is None or not isinstance(age, float):
+            set_aside[photo.name] = "gender or age in years is not known"
+        elif photo.person in persons:
+            others += 1
+        else:
+            persons.add(photo.person)
+            match = FOLDER.fullmatch(photo.person)
+            race = match["race"] if match else races.get(photo.name, UNKNOWN_RACE)
+            found.append((photo, f"{number:06d}_{gender}_{race}_{age:g}"))
+    return found, others
+
+
+def _read_races(source: Path) -> dict[str, str]:
+    """The manifest's column `race`, by the photo's path, where there is one."""
+    if not source.is_file():
+        return {}
+    rows = read_csv(source, ())
+    columns = {name.casefold(): name for name in rows[0]} if rows else {}
+    path = next((columns[name] for name in PATH_COLUMNS if name in columns), None)
+    if path is None or "race" not in columns:
+        return {}
+    cells = {PurePosixPath(row[path].replace("\\", "/")).as_posix(): row[columns["race"]] for row in rows}
+    return {name: "-".join(race.replace("/", " ").replace("_", " ").split()) for name, race in cells.items() if race}
+
+
+def _look(
+    jobs: Sequence[tuple[int, Photo, str]], find: Finder | dict[str, Landmarks]
+) -> Iterator[tuple[int, Photo, str, Landmarks | str]]:
+    """The jobs in their order with the landmarks found, or why the photo cannot be used."""
+
+    def look(photo: Photo) -> Landmarks | str:
+        try:
+            pixels = np.array(open_upright(photo.path))
+        except (PhotoError, OSError) as error:
+            return error.what if isinstance(error, PhotoError) else str(error)
+        marks = find.get(os.path.abspath(photo.path)) if isinstance(find, dict) else find(pixels)
+        return "no face is found on it" if marks is None else marks.fault or marks
+
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(jobs), AT_ONCE):
+            batch = jobs[start : start + AT_ONCE]
+            for job, marks in zip(batch, pool.map(look, [photo for _, photo, _ in batch]), strict=True):
+                yield (*job, marks)

@@ -1,0 +1,139 @@
+"""Kinds of masks and ways to wear them, as data: what `surface` bends, `fabric` paints and `wearing` chooses from.
+
+Rims are in head coordinates (see `head`): the right half of the upper and the lower rim, from the middle outwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from maskfit.synthesis.drawn.palette import Colour
+
+Half = tuple[tuple[float, float], ...]
+
+WHITE: Colour = (236, 238, 238)
+BLACK: Colour = (34, 34, 38)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskKind:
+    """A kind of mask.
+
+    Attributes:
+        upper: Right half of the upper rim when worn well, from the bridge of the nose to the side.
+        lower: Right half of the lower rim, from under the chin to the side.
+        shape: How it stands off the face, a name in `surface.SHAPES`.
+        fabric: What it is made of, a name in `fabric.FABRICS`.
+        colours: What colours there are, and how many of each in a hundred.
+        patterns: Patterns of `patterns.PATTERNS` it may bear; "" is plain.
+        straps: "loops" round the ears or "bands" round the head.
+        share: How many of a hundred masks are of this kind.
+    """
+
+    upper: Half
+    lower: Half
+    shape: str
+    fabric: str
+    colours: tuple[tuple[Colour, int], ...]
+    patterns: tuple[str, ...]
+    straps: str
+    share: int
+
+
+_SURGICAL = (
+    ((168, 208, 230), 30), ((132, 190, 226), 12), ((196, 222, 236), 12), (WHITE, 20), ((164, 214, 204), 8),
+    ((196, 224, 212), 4), ((240, 200, 210), 4), (BLACK, 5), ((200, 194, 224), 2), ((78, 104, 150), 3),
+)  # fmt: skip
+_RESPIRATOR = ((WHITE, 78), ((222, 224, 222), 8), (BLACK, 6), ((186, 206, 226), 5), ((204, 196, 178), 3))
+_CLOTH = (
+    (BLACK, 24), ((52, 66, 96), 12), (WHITE, 12), ((128, 130, 136), 10), ((206, 190, 168), 7), ((158, 52, 58), 7),
+    ((74, 108, 92), 5), ((196, 128, 140), 5), ((104, 88, 130), 4), ((214, 168, 92), 4), ((96, 132, 172), 6),
+    ((222, 214, 202), 4),
+)  # fmt: skip
+_PRINTED = (
+    (WHITE, 18), ((46, 58, 88), 18), (BLACK, 14), ((214, 150, 150), 10), ((228, 196, 132), 8), ((120, 164, 190), 10),
+    ((168, 62, 62), 8), ((92, 124, 96), 7), ((236, 222, 206), 7),
+)  # fmt: skip
+
+KINDS: dict[str, MaskKind] = {
+    "surgical": MaskKind(  # its pleats drawn open from nose to chin
+        upper=((0.0, 0.22), (0.13, 0.26), (0.34, 0.41), (0.66, 0.50), (0.99, 0.53)),
+        lower=((0.0, 1.90), (0.28, 1.86), (0.56, 1.68), (0.80, 1.40), (0.95, 1.12)),
+        shape="tent", fabric="pleated", colours=_SURGICAL, patterns=("",), straps="loops", share=38,
+    ),
+    "surgical-flat": MaskKind(  # its pleats still closed: a band across nose and mouth
+        upper=((0.0, 0.30), (0.14, 0.33), (0.36, 0.45), (0.68, 0.53), (0.98, 0.56)),
+        lower=((0.0, 1.68), (0.28, 1.66), (0.56, 1.54), (0.80, 1.36), (0.97, 1.20)),
+        shape="flat", fabric="closed pleats", colours=_SURGICAL, patterns=("",), straps="loops", share=10,
+    ),
+    "kn95": MaskKind(  # folded along the middle, with a beak
+        upper=((0.0, 0.16), (0.12, 0.22), (0.34, 0.40), (0.68, 0.58), (0.98, 0.68)),
+        lower=((0.0, 1.92), (0.22, 1.84), (0.50, 1.60), (0.78, 1.28), (0.96, 1.00)),
+        shape="beak", fabric="welded", colours=_RESPIRATOR, patterns=("",), straps="loops", share=15,
+    ),
+    "n95": MaskKind(  # a stiff cup
+        upper=((0.0, 0.18), (0.14, 0.22), (0.40, 0.40), (0.68, 0.62), (0.84, 0.86)),
+        lower=((0.0, 1.86), (0.30, 1.81), (0.58, 1.60), (0.77, 1.31), (0.85, 1.06)),
+        shape="cup", fabric="moulded", colours=((WHITE, 80), ((222, 214, 196), 12), ((176, 206, 196), 8)),
+        patterns=("",), straps="bands", share=7,
+    ),
+    "cloth": MaskKind(
+        upper=((0.0, 0.18), (0.13, 0.23), (0.36, 0.41), (0.68, 0.50), (0.98, 0.52)),
+        lower=((0.0, 1.90), (0.26, 1.84), (0.54, 1.64), (0.80, 1.32), (0.95, 1.02)),
+        shape="seam", fabric="sewn", colours=_CLOTH, patterns=("",), straps="loops", share=12,
+    ),
+    "printed": MaskKind(  # cloth with a pattern
+        upper=((0.0, 0.19), (0.14, 0.24), (0.36, 0.41), (0.68, 0.49), (0.98, 0.51)),
+        lower=((0.0, 1.90), (0.28, 1.85), (0.56, 1.66), (0.80, 1.36), (0.96, 1.06)),
+        shape="seam", fabric="sewn", colours=_PRINTED,
+        patterns=("dots", "stripes", "checks", "flowers", "leaves", "blotches", "badge"), straps="loops", share=8,
+    ),
+    "sport": MaskKind(  # stretchy foam that clings, cut out for the ears
+        upper=((0.0, 0.16), (0.12, 0.21), (0.34, 0.40), (0.68, 0.52), (1.02, 0.40)),
+        lower=((0.0, 1.86), (0.22, 1.80), (0.50, 1.60), (0.80, 1.18), (1.02, 0.80)),
+        shape="cling", fabric="foam", colours=((BLACK, 66), ((84, 88, 94), 16), ((52, 62, 88), 8), (WHITE, 5),
+                                               ((190, 190, 192), 5)), patterns=("", "", "badge"), straps="loops",
+        share=10,
+    ),
+}  # fmt: skip
+"""Every kind of mask by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to wear a mask, as what it does to the rims; lengths in head units, down is positive.
+
+    Attributes:
+        state: The mask attribute's value: "wear" or "incorrect".
+        upper: How far the upper rim slips down in the middle and at the sides.
+        lower: How far the lower rim does.
+        tilt: How much further down the right end lies than the left, at most; the sign is left to chance.
+        width: Factor on the width.
+        drift: How far up or down the whole mask lies from there, at most.
+        hangs: Whether it hangs from one ear, beside the face.
+    """
+
+    state: str
+    upper: tuple[float, float] = (0.0, 0.0)
+    lower: tuple[float, float] = (0.0, 0.0)
+    tilt: float = 0.03
+    width: float = 1.0
+    drift: float = 0.035
+    hangs: bool = False
+
+
+WAYS: dict[str, Way] = {
+    "close": Way("wear"),
+    "high": Way("wear", upper=(-0.05, -0.03), lower=(-0.04, 0.0)),
+    "low": Way("wear", upper=(0.10, 0.05), lower=(0.06, 0.04)),
+    "tilted": Way("wear", upper=(0.03, 0.02), lower=(0.02, 0.02), tilt=0.13),
+    "small": Way("wear", upper=(0.07, 0.04), lower=(-0.10, -0.07), width=0.88),
+    "under the nose": Way("incorrect", upper=(0.62, 0.16), lower=(0.10, 0.10), tilt=0.10, drift=0.09),
+    "on the chin": Way("incorrect", upper=(1.22, 0.44), lower=(0.20, 0.22), tilt=0.14, width=0.88, drift=0.12),
+    "dangling": Way("incorrect", hangs=True),
+}
+"""Every way by its name. The nose is covered in all that are "wear" and free in all that are "incorrect"."""
+
+WORN = tuple(name for name, way in WAYS.items() if way.state == "wear")
+WRONG = {"under the nose": 46, "on the chin": 46, "dangling": 8}
+"""The wrong ways, and how many of a hundred masks worn wrongly are worn so."""

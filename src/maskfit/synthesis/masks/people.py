@@ -1,0 +1,226 @@
+"""Sets of people with masks put on, on disk: the competition's layout out of bare faces."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from maskfit.data.decoding import open_upright
+from maskfit.errors import DataError, PhotoError
+from maskfit.files import read_csv, read_json, replacing, write_csv, write_json
+from maskfit.synthesis.crew import crew
+from maskfit.synthesis.masks.choosing import BareFace, Chosen
+from maskfit.synthesis.masks.landmarks import Landmarks
+from maskfit.synthesis.masks.putting import Face, Masked
+from maskfit.synthesis.masks.wearing import WRONG_PHOTO, Wearing, chance_of, draw_wearing, draw_wearings
+
+Progress = Callable[[int, int], None]
+
+IMAGES, LIST, SET_ASIDE, SETTINGS = "images", "masks.csv", "set-aside.csv", "masks.json"
+"""What lies in the folder: the photos, which mask is on each, the photos that were not used, and what was asked for."""
+
+COLUMNS = ("path", "kind", "way", "left", "top", "right", "bottom")
+BARE = "normal"
+
+QUALITIES = (70, 97)
+"""Between which the JPEG quality of a photo is kept: with less the masks are spoilt, with more files only grow."""
+
+LEAST_VISIBLE = 0.6
+"""Share of a dangling mask that must lie on the photo; on tighter ones the mask is worn on the chin."""
+
+# The luminance table of the JPEG standard's annex K at quality 50, as a sum: a file's own sum tells its quality.
+_STANDARD_SUM = 3688
+
+_Rows = list[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made.
+
+    Attributes:
+        images: The folder of the person folders.
+        persons: How many persons are in it.
+        kinds: How many masks of each kind.
+        ways: How many masks worn in each way.
+        set_aside: Photos that were not used, by name, and why.
+    """
+
+    images: Path
+    persons: int
+    kinds: dict[str, int] = field(default_factory=dict)
+    ways: dict[str, int] = field(default_factory=dict)
+    set_aside: dict[str, str] = field(default_factory=dict)
+
+
+class _Job(NamedTuple):
+    face: BareFace
+    images: Path
+    seed: int
+
+
+def write_masked(
+    chosen: Chosen, out: Path, *, seed: int = 0, resume: bool = False, workers: int | None = None,
+    progress: Progress | None = None,
+) -> Made:  # fmt: skip
+    """Writes seven photos of each face: five masks worn well, one worn wrongly, and the bare face.
+
+    The photos are as large as the bare ones. A person's folder appears when all of its photos are there. A face on
+    which a mask would not lie as it should is set aside, as are photos that can no longer be read.
+
+    Args:
+        chosen: The faces, from `choose_faces`.
+        out: A folder that is new or empty, and not among the faces.
+        seed: Another seed, other masks. What a face wears follows from the seed and the photo's name alone.
+        resume: Goes on with a folder in which the same was begun.
+        workers: Processes that work; up to one per core where None; 1 works in this process. More than one needs the
+            caller's script to be guarded by `if __name__ == "__main__"`.
+        progress: Called with the numbers of persons done and in all.
+
+    Raises:
+        DataError: `out` holds something that is not to be gone on with, or lies among the faces.
+        MaskfitError: The processes could not start.
+    """
+    out = Path(out)
+    check_place(chosen.source, out, resume=resume)
+    known = _begin(chosen, out, seed)
+    jobs = [_Job(face, out / IMAGES, seed) for face in chosen.faces if face.folder not in known]
+    set_aside = dict(chosen.set_aside)
+    done = len(known)
+    # A line a mask, as they come: what was made must be known when the rest is made another day.
+    with crew(len(jobs), workers) as each, (out / LIST).open("a", encoding="utf-8", newline="") as stream:
+        for job, made in zip(jobs, each(_write_person, jobs), strict=True):
+            if isinstance(made, str):
+                set_aside[job.face.name] = made
+            else:
+                known[job.face.folder] = made
+                csv.writer(stream, lineterminator="\n").writerows(made)
+                stream.flush()
+            done += 1
+            if progress is not None:
+                progress(done, len(chosen.faces))
+    rows = [row for folder in sorted(known) for row in known[folder]]
+    write_csv(out / LIST, COLUMNS, rows)
+    write_csv(out / SET_ASIDE, ("path", "reason"), sorted(set_aside.items()))
+    return Made(out / IMAGES, len(known), _count(rows, 1), _count(rows, 2), dict(sorted(set_aside.items())))
+
+
+def check_place(source: Path, out: Path, *, resume: bool = False) -> None:
+    """Looks whether a set can be written there, before any work is done.
+
+    Raises:
+        DataError: It cannot.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if not resume:
+            raise DataError("this folder is not empty", where=out, fix="name a new one, or go on with it by --resume")
+        if not (out / SETTINGS).is_file():
+            raise DataError("nothing to go on with: no masks were put on here", where=out, fix="name a new folder")
+    if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
+        what = "this folder lies among the photos, and would be read as one of them"
+        raise DataError(what, where=out, fix="name one elsewhere")
+
+
+def _begin(chosen: Chosen, out: Path, seed: int) -> dict[str, _Rows]:
+    """Writes down what is asked for, or compares it with what was; gives the rows of the persons who are done."""
+    asked = {"seed": seed, "source": str(chosen.source.resolve()), "faces": [face.folder for face in chosen.faces]}
+    path = out / SETTINGS
+    (out / IMAGES).mkdir(parents=True, exist_ok=True)
+    if not path.is_file():
+        write_json(path, asked)
+        write_csv(out / LIST, COLUMNS, [])
+        return {}
+    if read_json(path) != asked:
+        what = "what was begun here is another set: its seed, photos or number of persons differ"
+        raise DataError(what, where=path, fix="give what was given then, or name a new folder")
+    known: dict[str, _Rows] = {}
+    for row in read_csv(out / LIST, COLUMNS) if (out / LIST).is_file() else []:
+        if row["bottom"]:
+            known.setdefault(row["path"].split("/")[1], []).append(tuple(row[name] for name in COLUMNS))
+    whole = {face.folder for face in chosen.faces if (out / IMAGES / face.folder).is_dir()}
+    known = {folder: rows for folder, rows in known.items() if len(rows) == 6 and folder in whole}
+    # Without the line that a cut may have left half-written, so that the next one begins anew.
+    write_csv(out / LIST, COLUMNS, [row for rows in known.values() for row in rows])
+    return known
+
+
+def _count(rows: Sequence[Sequence[str]], column: int) -> dict[str, int]:
+    names, counts = np.unique([row[column] for row in rows], return_counts=True)
+    return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
+
+
+def _write_person(job: _Job) -> _Rows | str:
+    """The rows of one person's masks, whose folder is there then; or why there is none."""
+    try:
+        photo = open_upright(job.face.path)
+    except (PhotoError, OSError) as error:
+        return error.what if isinstance(error, PhotoError) else str(error)
+    face = Face(np.array(photo), job.face.landmarks)
+    masked = put_all(face, job.seed, job.face.name)
+    for stem, (wearing, made) in masked.items():
+        if fault := find_fault(made, wearing, job.face.landmarks):
+            return f"{stem}: {fault}"
+    quality = find_quality(photo)
+    folder = job.images / job.face.folder
+    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=job.images))
+    try:
+        part.chmod(job.images.stat().st_mode & 0o777)
+        for stem, pixels in [*((stem, made.pixels) for stem, (_, made) in masked.items()), (BARE, face.pixels)]:
+            # The bare face is coded anew as well, or its lack of a second coding would give it away.
+            with replacing(part / f"{stem}.jpg") as path:
+                Image.fromarray(pixels).save(path, "JPEG", quality=quality)
+        if folder.is_dir():
+            shutil.rmtree(folder)  # from a run that was cut before it could list it
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return [
+        (f"{IMAGES}/{folder.name}/{stem}.jpg", wearing.kind, wearing.way, *map(str, made.box))
+        for stem, (wearing, made) in masked.items()
+    ]
+
+
+def put_all(face: Face, seed: int, name: str) -> dict[str, tuple[Wearing, Masked]]:
+    """The six masked photos of a face by their stems, `mask1` to `mask5` and `incorrect_mask`."""
+    made = {stem: (wearing, face.put(wearing)) for stem, wearing in draw_wearings(seed, name).items()}
+    wearing, masked = made[WRONG_PHOTO]
+    if wearing.way == "dangling" and masked.visible < LEAST_VISIBLE:
+        wearing = replace(wearing, side=-wearing.side)
+        masked = face.put(wearing)
+    if wearing.way == "dangling" and masked.visible < LEAST_VISIBLE:
+        wearing = draw_wearing(wearing.kind, "on the chin", chance_of(seed, name, "no room to dangle"))
+        masked = face.put(wearing)
+    made[WRONG_PHOTO] = wearing, masked
+    return made
+
+
+def find_fault(masked: Masked, wearing: Wearing, landmarks: Landmarks) -> str:
+    """What is wrong with how a mask came to lie; "" where the nose is covered as it should be, or free."""
+    x, y = (int(value) for value in landmarks.nose)
+    height, width = masked.mask.shape
+    if not (0 <= x < width and 0 <= y < height):
+        return "the nose does not lie on the photo"
+    if masked.box == (0, 0, 0, 0):
+        return "the mask would not lie on the photo"
+    covered = masked.mask[y, x] > 0.5
+    if wearing.state == "wear":
+        return "" if covered else "the mask would not cover the nose"
+    return "the mask would cover the nose" if covered else ""
+
+
+def find_quality(photo: Image.Image) -> int:
+    """The JPEG quality that a photo was saved with, kept within `QUALITIES`; their upper end for other files."""
+    tables: dict[int, list[int]] = getattr(photo, "quantization", {})
+    if not tables:
+        return QUALITIES[1]
+    scale = 100 * sum(tables[0]) / _STANDARD_SUM
+    quality: float = (200 - scale) / 2 if scale <= 100 else 5000 / scale
+    return round(min(max(quality, QUALITIES[0]), QUALITIES[1]))

@@ -1,0 +1,250 @@
+"""One mask put on one photo: drawn, lit, blurred and grained as the photo is, with its shadow and its straps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+from maskfit.synthesis.drawn.curves import ribbon
+from maskfit.synthesis.masks.fabric import Cloth, weave
+from maskfit.synthesis.masks.head import Array, fit_pose
+from maskfit.synthesis.masks.kinds import KINDS
+from maskfit.synthesis.masks.landmarks import Landmarks
+from maskfit.synthesis.masks.light import Light, Pixels, measure_light
+from maskfit.synthesis.masks.surface import Sheet, make_sheet, refine
+from maskfit.synthesis.masks.wearing import Wearing
+
+_FINER = 4
+"""How much larger outlines are drawn than they are shown."""
+
+_MOST_SAMPLES = 1400
+"""Samples across a mask: beyond this the face is larger than any network will look at, and the cloth gets coarser."""
+
+_STRAP_WIDTHS = {"loops": 0.045, "bands": 0.065}
+"""How broad straps are, in head units."""
+
+_SHADOW = 0.34
+"""How dark the shadow along the rim is at its darkest."""
+
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels of the photo."""
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A photo with a mask on it.
+
+    Attributes:
+        pixels: The photo, uint8 of shape (height, width, 3).
+        mask: How much of each pixel the mask itself covers, 0 to 1, of shape (height, width).
+        touched: Where the photo was changed at all: by mask, straps or shadow, bool of the same shape.
+        box: Left, top, right, bottom of the part of the mask that can be seen; empty (all 0) where none can.
+        visible: Share of the mask that lies within the photo.
+    """
+
+    pixels: Pixels
+    mask: Array
+    touched: NDArray[np.bool_]
+    box: Box
+    visible: float
+
+
+class Face:
+    """A bare photo, made ready to have masks put on: pose and light are found once.
+
+    Args:
+        pixels: RGB, uint8 of shape (height, width, 3).
+        landmarks: Where the features lie on it.
+    """
+
+    def __init__(self, pixels: Pixels, landmarks: Landmarks) -> None:
+        self.pixels = pixels
+        self.pose = fit_pose(landmarks)
+        self.light = measure_light(pixels, self.pose)
+
+    def put(self, wearing: Wearing) -> Masked:
+        """The photo with this mask on it; the same arguments give the same pixels."""
+        sheet = make_sheet(wearing, self.pose)
+        straps = tuple(self.pose.place(line) for line in sheet.straps)
+        left, top, right, bottom = self._window([sheet.pixels.reshape(-1, 2), *straps])
+        result, touched = self.pixels.copy(), np.zeros(self.pixels.shape[:2], dtype=bool)
+        mask = np.zeros(touched.shape)
+        if right <= left or bottom <= top:
+            return Masked(result, mask, touched, (0, 0, 0, 0), 0.0)
+        window = (slice(top, bottom), slice(left, right))
+        sheet, straps = sheet.moved(-left, -top), tuple(line - (left, top) for line in straps)
+        alpha, visible = _silhouette(sheet, right - left, bottom - top)
+        result[window], touched[window], mask[window] = self._draw(wearing, sheet, straps, alpha, result[window])
+        return Masked(result, mask, touched, _box_of(mask), visible)
+
+    def _window(self, shapes: list[Array]) -> Box:
+        """The part of the photo that the mask, its straps and its shadow can reach."""
+        points, pad = np.concatenate(shapes), 0.35 * self.pose.unit + 4
+        height, width = self.pixels.shape[:2]
+        low, high = np.floor(points.min(0) - pad).astype(int), np.ceil(points.max(0) + pad).astype(int)
+        return max(int(low[0]), 0), max(int(low[1]), 0), min(int(high[0]), width), min(int(high[1]), height)
+
+    def _draw(
+        self, wearing: Wearing, sheet: Sheet, straps: tuple[Array, ...], alpha: Array, pixels: Pixels
+    ) -> tuple[Pixels, NDArray[np.bool_], Array]:
+        """The pixels of a window with the mask on them, which of them changed, and what the mask covers."""
+        shadow = _shadow_of(alpha, self.pose.unit)
+        photo = pixels / 255.0 * (1 - _SHADOW * shadow[..., None] * np.array((0.85, 1.0, 1.05)))
+        touched = shadow > 0
+        chance = np.random.default_rng([wearing.seed, 7])
+        strap = np.array(wearing.strap) / 255 * 0.92
+        layers = [
+            (
+                np.broadcast_to(_expose(strap, self.light), pixels.shape),
+                self._strap_cover(wearing, sheet, straps, pixels),
+            ),
+            (self._cloth_layer(wearing, sheet, alpha), alpha),
+        ]
+        for layer, outline in layers:
+            colour, cover = self._through_camera(layer, outline, chance)
+            photo = photo * (1 - cover[..., None]) + colour * cover[..., None]
+            touched = touched | (cover > 0)
+        drawn = np.clip(np.rint(photo * 255), 0, 255).astype(np.uint8)
+        return np.where(touched[..., None], drawn, pixels), touched, cover
+
+    def _cloth_layer(self, wearing: Wearing, sheet: Sheet, alpha: Array) -> Array:
+        """Colours of the mask, of the photo's shape; anything where it does not lie."""
+        height, width = alpha.shape
+        span = np.ptp(sheet.pixels.reshape(-1, 2), axis=0).max()
+        columns = int(np.clip(round(2.4 * span), 160, _MOST_SAMPLES))
+        rows = round(columns * 0.86)
+        cloth = weave(wearing, rows, columns)
+        colour = cloth.colour * (_shading(sheet, cloth, self.light) * cloth.shade)[..., None]
+        colour = _expose(colour * wearing.light, self.light)
+        spots = refine(sheet.pixels, rows, columns).reshape(-1, 2)
+        front = refine(sheet.normals[..., 2:], rows, columns).ravel() > 0
+        return _splat(spots[front], colour.reshape(-1, 3)[front], width, height)
+
+    def _strap_cover(self, wearing: Wearing, sheet: Sheet, straps: tuple[Array, ...], pixels: Pixels) -> Array:
+        """How much of each pixel of a window the straps cover: not behind the head, and not where hair hides them."""
+        height, width = pixels.shape[:2]
+        broad = max(0.9, _STRAP_WIDTHS[KINDS[wearing.kind].straps] * self.pose.unit)
+        canvas = Image.new("L", (width * _FINER, height * _FINER), 0)
+        pen = ImageDraw.Draw(canvas)
+        for line, spots in zip(sheet.straps, straps, strict=True):
+            # The side of a head faces the camera as far as the way out from its axis does.
+            outward = self.pose.turn(np.stack([line[:, 0], 0 * line[:, 1], 0.9 + 0.55 * line[:, 2]], -1))[:, 2]
+            for first in range(len(line) - 1):
+                if outward[first : first + 2].min() > 0.02:
+                    stroke = ribbon(spots[first : first + 2] * _FINER, broad * _FINER)
+                    pen.polygon(stroke.ravel().tolist(), fill=255)
+        cover = np.asarray(canvas.reduce(_FINER), dtype=np.float64) / 255
+        soft = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(max(0.5, 0.03 * self.pose.unit)))
+        unlike = np.abs(np.asarray(soft) / 255 - self.light.skin).sum(-1)
+        seen: Array = cover * np.clip((0.85 - unlike) / 0.25, 0.0, 1.0)
+        return seen
+
+    def _through_camera(self, colour: Array, cover: Array, chance: np.random.Generator) -> tuple[Array, Array]:
+        """A layer as the photo's own camera would have seen it."""
+        # Averaging over pixels has blurred what is drawn here by some 0.4 of them.
+        blur = float(np.sqrt(max(self.light.blur**2 - 0.4**2, 0.0)))
+        if blur > 0.2:
+            soft = _blurred(cover, blur)
+            parts = _blurred(colour * cover[..., None], blur)
+            colour = np.where(soft[..., None] > 1e-3, parts / np.maximum(soft[..., None], 1e-3), colour)
+            cover = soft
+        if self.light.grain > 0.3:
+            noise = chance.normal(0, self.light.grain / 255, cover.shape)
+            coloured = chance.normal(0, 0.35 * self.light.grain / 255, colour.shape) * (1 - self.light.greyness)
+            colour = colour + noise[..., None] + coloured
+        return np.clip(colour, 0, 1), cover
+
+
+def _silhouette(sheet: Sheet, width: int, height: int) -> tuple[Array, float]:
+    """How much of each pixel the sheet covers, and the share of the sheet's own area that lies on the photo."""
+    corners = sheet.pixels
+    left, top = np.floor(corners.reshape(-1, 2).min(0)).astype(int) - 1
+    right, bottom = np.ceil(corners.reshape(-1, 2).max(0)).astype(int) + 2
+    canvas = Image.new("L", ((right - left) * _FINER, (bottom - top) * _FINER), 0)
+    pen = ImageDraw.Draw(canvas)
+    # Every second knot: an outline of 24 pieces is as smooth as the eye can tell.
+    scaled = (corners[::2, ::2] - (left, top)) * _FINER
+    faces = sheet.faces[::2, ::2] | sheet.faces[1::2, ::2] | sheet.faces[::2, 1::2] | sheet.faces[1::2, 1::2]
+    quads = np.stack([scaled[:-1, :-1], scaled[:-1, 1:], scaled[1:, 1:], scaled[1:, :-1]], axis=2)[faces]
+    for quad in quads.reshape(-1, 8).tolist():
+        pen.polygon(quad, fill=255)
+    whole = np.asarray(canvas.reduce(_FINER), dtype=np.float64) / 255
+    alpha = np.zeros((height, width))
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+    if x1 > x0 and y1 > y0:
+        alpha[y0:y1, x0:x1] = whole[y0 - top : y1 - top, x0 - left : x1 - left]
+    return alpha, float(alpha.sum() / max(float(whole.sum()), 1e-9))
+
+
+def _shading(sheet: Sheet, cloth: Cloth, light: Light) -> Array:
+    """Factor on the cloth's colour by how it faces the light, of the cloth's shape."""
+    rows, columns = cloth.height.shape
+    normals = refine(sheet.normals, rows, columns)
+    where = refine(sheet.head[..., :2], rows, columns)
+    sun = np.array((np.clip(1.6 * light.slope[0], -0.75, 0.75), -0.42, 0.85))
+    sun = sun / np.linalg.norm(sun)
+    facing = 0.62 + 0.42 * np.clip(normals @ sun, 0, 1)
+    # Slopes of the cloth's own relief; the sheet is about 2.2 head units wide and 1.7 high.
+    rise = np.gradient(cloth.height, axis=0) * rows / 1.7
+    lean = np.gradient(cloth.height, axis=1) * columns / 2.2
+    relief = np.clip(0.55 * rise - 0.9 * sun[0] * lean, -0.30, 0.22)
+    fall = np.exp(
+        np.clip(0.8 * light.slope[0] * where[..., 0] + 0.6 * light.slope[1] * (where[..., 1] - 0.9), -0.6, 0.35)
+    )
+    shading: Array = facing * (1 + relief) * fall
+    return shading
+
+
+def _expose(colour: Array, light: Light) -> Array:
+    """Colours under the photo's light, highlights rolled off as cameras do, without colour on a photo that has none."""
+    lit = colour * light.level * light.cast
+    lit = np.where(lit > 0.82, 0.82 + 0.18 * np.tanh((lit - 0.82) / 0.18), lit)
+    # Nothing on a photo is as black as ink on a screen: haze and the sensor's own floor.
+    lit = lit * 0.97 + 0.02 * light.level
+    grey = lit @ np.array((0.299, 0.587, 0.114))
+    exposed: Array = lit + (grey[..., None] - lit) * light.greyness
+    return exposed
+
+
+def _splat(spots: Array, colours: Array, width: int, height: int) -> Array:
+    """Means of the samples that fall on each pixel; pixels that none falls on take their neighbours' mean."""
+    columns, rows = np.floor(spots[:, 0]).astype(int), np.floor(spots[:, 1]).astype(int)
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    place = rows[inside] * width + columns[inside]
+    count = np.bincount(place, minlength=width * height).reshape(height, width).astype(np.float64)
+    sums = [np.bincount(place, colours[inside, channel], width * height).reshape(height, width) for channel in range(3)]
+    layer = np.stack(sums, -1) / np.maximum(count, 1)[..., None]
+    known = (count > 0).astype(np.float64)
+    for radius in (1.5, 6.0):
+        share = _blurred(known, radius)[..., None]
+        fill = _blurred(layer * known[..., None], radius) / np.maximum(share, 1e-6)
+        layer = np.where((known > 0)[..., None], layer, fill)
+        known = np.maximum(known, (share[..., 0] > 0.02).astype(np.float64))
+    return layer
+
+
+def _blurred(plane: Array, radius: float) -> Array:
+    """Values 0 to 1 of shape (height, width) or (height, width, 3), blurred; exactly 0 where nothing is near."""
+    high = Image.fromarray(np.clip(plane * 255, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(radius))
+    return np.asarray(high, dtype=np.float64) / 255
+
+
+def _shadow_of(alpha: Array, unit: float) -> Array:
+    """A soft shadow about the mask, more of it below: light comes from above."""
+    close = _blurred(alpha, max(0.6, 0.035 * unit))
+    drop = round(0.06 * unit)
+    below = np.zeros_like(alpha)
+    below[drop:] = alpha[: len(alpha) - drop]
+    wide = _blurred(below, max(1.0, 0.075 * unit))
+    shadow: Array = np.maximum(0.75 * close, wide) * (1 - alpha)
+    return np.where(shadow > 0.02, shadow, 0.0)
+
+
+def _box_of(mask: Array) -> Box:
+    rows, columns = np.flatnonzero((mask > 0.5).any(1)), np.flatnonzero((mask > 0.5).any(0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

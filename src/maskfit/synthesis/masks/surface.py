@@ -1,0 +1,203 @@
+"""A mask as a sheet in space: its rims from the tables, its bulge by kind, turned with the head, drawn by samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskfit.synthesis.drawn.curves import mirrored, resampled, spline
+from maskfit.synthesis.masks.head import EAR, Array, Pose, surface_depth
+from maskfit.synthesis.masks.kinds import KINDS, WAYS, Half
+from maskfit.synthesis.masks.wearing import Wearing
+
+ACROSS, DOWN = 49, 33
+"""Knots of the sheet from left to right and from the upper to the lower rim."""
+
+_GAP = 0.045
+"""How far a mask's inside stands off the skin."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A mask's sheet on a photo, arrays of shape (DOWN, ACROSS, ...).
+
+    Attributes:
+        head: Head coordinates.
+        pixels: Where it lies on the photo.
+        normals: Unit vectors in camera coordinates.
+        straps: Lines of the straps from the mask to the ear, each of shape (points, 3) in head coordinates.
+    """
+
+    head: Array
+    pixels: Array
+    normals: Array
+    straps: tuple[Array, ...]
+
+    @property
+    def faces(self) -> NDArray[np.bool_]:
+        """Which of the (DOWN - 1, ACROSS - 1) cells turn their outside to the camera."""
+        inner = self.normals[:, :, 2]
+        cells = (inner[1:, 1:] + inner[:-1, 1:] + inner[1:, :-1] + inner[:-1, :-1]) / 4
+        return np.asarray(cells > 0.02)
+
+    def moved(self, right: float, down: float) -> Sheet:
+        """The same sheet elsewhere on the photo."""
+        return replace(self, pixels=self.pixels + np.array((right, down)))
+
+
+def make_sheet(wearing: Wearing, pose: Pose) -> Sheet:
+    """Bends a mask to the mean head and turns it as the photo's head is turned."""
+    way = WAYS[wearing.way]
+    head = _hang(wearing) if way.hangs else _wear(wearing)
+    turned = pose.turn(head)
+    normals = np.cross(np.gradient(turned, axis=1), np.gradient(turned, axis=0))
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    return Sheet(head, pose.to_pixels(turned), normals / np.maximum(length, 1e-9), _straps(wearing, head))
+
+
+def _wear(wearing: Wearing) -> Array:
+    kind, way = KINDS[wearing.kind], WAYS[wearing.way]
+    upper = _rim(kind.upper, way.upper, wearing)
+    lower = _rim(kind.lower, way.lower, wearing)
+    down = np.linspace(0, 1, DOWN)[:, None, None]
+    flat = upper + (lower - upper) * down
+    x, y = flat[..., 0], flat[..., 1]
+    # The bulge belongs to the mask and moves with it; what it must clear is the nose, where it still covers that.
+    slip = way.upper[0] + wearing.height
+    across = np.linspace(-1, 1, ACROSS)[None, :] * np.ones((DOWN, 1))
+    depth = surface_depth(x, y) + _GAP + SHAPES[kind.shape](across, down[..., 0] * np.ones((1, ACROSS)), slip)
+    return np.stack([x, y, depth], axis=-1)
+
+
+def _rim(half: Half, slip: tuple[float, float], wearing: Wearing) -> Array:
+    path = spline(mirrored(half))
+    reach = np.abs(path[:, 0]).max()
+    share = np.abs(path[:, 0]) / reach
+    path[:, 1] += wearing.height + slip[0] + (slip[1] - slip[0]) * share**1.3
+    path[:, 0] *= wearing.scale * WAYS[wearing.way].width
+    path[:, 1] += wearing.tilt * path[:, 0]
+    path[:, 0] += wearing.aside * (1 - share**2)
+    return resampled(path, ACROSS)
+
+
+def _nose(down: Array, slip: float) -> Array:
+    """How much of the nose and lips is under the sheet at each height: all, or little once it has slipped below."""
+    high = np.interp(down, (0.0, 0.22, 0.50, 0.80, 1.0), (0.14, 0.40, 0.36, 0.16, 0.03))
+    low = np.interp(down, (0.0, 0.3, 0.7, 1.0), (0.16, 0.20, 0.12, 0.03))
+    share = float(np.clip((slip - 0.1) / 0.5, 0, 1))
+    risen: Array = high + (low - high) * share
+    return risen
+
+
+def _tent(across: Array, down: Array, slip: float) -> Array:
+    sides = 0.10 * np.sin(np.pi * np.clip(down, 0, 1)) * (1 - across**2)
+    return _nose(down, slip) * np.exp(-((across / 0.46) ** 2)) + sides
+
+
+def _flat(across: Array, down: Array, slip: float) -> Array:
+    return _nose(down, slip) * 0.9 * np.exp(-((across / 0.52) ** 2)) + 0.04 * (1 - across**2)
+
+
+def _beak(across: Array, down: Array, slip: float) -> Array:
+    ridge = np.interp(down, (0.0, 0.18, 0.45, 0.75, 1.0), (0.16, 0.44, 0.58, 0.36, 0.06))
+    bulge: Array = ridge * (1 - 0.35 * np.clip(slip, 0, 1)) * np.clip(1 - np.hypot(across, 0.04) / 0.98, 0, None) ** 1.1
+    return bulge
+
+
+def _cup(across: Array, down: Array, slip: float) -> Array:
+    around = (across / 1.02) ** 2 + ((down - 0.52) / 0.54) ** 2
+    bulge: Array = 0.05 + 0.56 * np.sqrt(np.clip(1 - around, 0, 1)) * (1 - 0.2 * np.clip(slip, 0, 1))
+    return bulge
+
+
+def _seam(across: Array, down: Array, slip: float) -> Array:
+    return _nose(down, slip) * 1.18 * np.clip(1 - np.hypot(across, 0.10) / 0.95, 0, None) ** 1.25
+
+
+def _cling(across: Array, down: Array, slip: float) -> Array:
+    return _nose(down, slip) * 1.06 * np.clip(1 - np.hypot(across, 0.06) / 0.72, 0, None) ** 1.35
+
+
+SHAPES: dict[str, Callable[[Array, Array, float], Array]] = {
+    "tent": _tent, "flat": _flat, "beak": _beak, "cup": _cup, "seam": _seam, "cling": _cling,
+}  # fmt: skip
+"""How far each shape stands off the head: of shares across (-1 to 1) and down (0 to 1), and how far it has slipped."""
+
+
+def _hang(wearing: Wearing) -> Array:
+    """A mask that hangs from an ear: its long side downwards, seen half from the side."""
+    chance = np.random.default_rng(wearing.seed)
+    sway, open_ = chance.uniform(-0.10, 0.10), chance.uniform(0.30, 0.46)
+    along = np.linspace(0, 1, ACROSS)[None, :]
+    wide = np.linspace(-1, 1, DOWN)[:, None]
+    hollow = np.sin(np.pi * along) ** 0.6
+    x = 1.10 + sway * along + wide * open_ * (0.55 + 0.45 * hollow) - 0.04 * wide**2
+    y = 0.62 + 1.28 * along + 0.07 * wide * (1 - 2 * along) + 0 * x
+    z = -0.95 + 0.10 * hollow * (1 - wide**2) + 0 * x
+    # The sheet's first side must stay on the left of its second one, or its outside would face away.
+    grid = np.stack([wearing.side * x, y, z], axis=-1)
+    return grid if wearing.side < 0 else grid[::-1]
+
+
+def _straps(wearing: Wearing, head: Array) -> tuple[Array, ...]:
+    kind, way = KINDS[wearing.kind], WAYS[wearing.way]
+    if way.hangs:
+        ear = EAR * (wearing.side, 1, 1)
+        ends = head[(3, -4), 0]
+        tips = head[(3, -4), -1]
+        sag = (tips[0] + tips[1]) / 2 + (0.04, 0.36, 0)
+        up = tuple(_curve(end, (end + ear) / 2 + (0, -0.06, 0.05), ear - (0, 0.1, 0)) for end in ends)
+        return (*up, _curve(tips[0], (tips[0] + sag) / 2 + (0, 0.1, 0), sag), _curve(tips[1], (tips[1] + sag) / 2, sag))
+    lines = []
+    for side, column in ((-1, 0), (1, ACROSS - 1)):
+        ear = EAR * (side, 1, 1)
+        top, low = head[1, column], head[DOWN - 2, column]
+        if kind.straps == "bands":
+            back = np.array((side * 1.18, -0.55, -1.2)), np.array((side * 1.12, 0.85, -1.3))
+            lines += [_over_skin(top, back[0]), _over_skin(low, back[1])]
+        else:
+            lines += [_over_skin(top, ear - (0, 0.20, 0)), _over_skin(low, ear - (0, -0.22, 0))]
+    return tuple(lines)
+
+
+def _curve(first: Array, bend: Array, last: Array) -> Array:
+    return _thick([tuple(first), tuple(bend), tuple(last)])
+
+
+def _thick(points: list[tuple[float, ...]]) -> Array:
+    """A smooth line through points in space, 25 points long."""
+    knots = np.array(points)
+    where = np.linspace(0, 1, len(knots))
+    fine = np.linspace(0, 1, 25)
+    fit = np.polyfit(where, knots, len(knots) - 1)
+    return np.stack([np.polyval(fit[:, axis], fine) for axis in range(3)], axis=-1)
+
+
+def _over_skin(first: Array, last: Array) -> Array:
+    """A line from a mask to an ear that lies on the head's surface wherever a straight one would run inside."""
+    line = first + (last - first) * np.linspace(0, 1, 25)[:, None]
+    line[:, 2] = np.maximum(line[:, 2], surface_depth(line[:, 0], line[:, 1]) + 0.02)
+    return line
+
+
+@lru_cache(maxsize=32)
+def spread(fine: int, coarse: int) -> Array:
+    """Weights of shape (fine, coarse) that interpolate between evenly spaced knots."""
+    where = np.linspace(0, coarse - 1, fine)
+    low = np.minimum(where.astype(int), coarse - 2)
+    weights = np.zeros((fine, coarse))
+    weights[np.arange(fine), low] = 1 - (where - low)
+    weights[np.arange(fine), low + 1] = where - low
+    weights.flags.writeable = False
+    return weights
+
+
+def refine(grid: Array, rows: int, columns: int) -> Array:
+    """A grid of shape (DOWN, ACROSS, channels) with as many rows and columns as are asked for."""
+    finer: Array = np.einsum("rd,dac,ka->rkc", spread(rows, grid.shape[0]), grid, spread(columns, grid.shape[1]),
+                             optimize=True)  # fmt: skip
+    return finer

@@ -1,0 +1,142 @@
+"""`maskfit review` as a user types it; the page itself is tested in tests/apps."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from maskfit.apps.review.journal import Journal
+from maskfit.apps.review.session import Act, Review
+from maskfit.data.corrections import read_corrected
+from maskfit.data.photos import read_photos
+from maskfit.labels import SCHEMES
+
+SCHEME = SCHEMES["mask-gender-age"]
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Three persons by name; only a page opens photos."""
+    for number in range(3):
+        folder = tmp_path / "images" / f"{number:06d}_male_Asian_{30 + number}"
+        folder.mkdir(parents=True)
+        for stem in ("mask1", "normal"):
+            (folder / f"{stem}.jpg").touch()
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def log(people: Path, tmp_path: Path) -> Path:
+    """A review in which the second person became female."""
+    journal = Journal(tmp_path / "review.jsonl", Review(read_photos(people, SCHEME), SCHEME), "images")
+    journal.do(Act.label("gender", "female", "000001_male_Asian_31"))
+    journal.do(Act.mark("wrong", "000002_male_Asian_32"))
+    journal.close()
+    return journal.path
+
+
+def test_corrections_are_written_without_a_page(command, people, log, tmp_path):
+    target = tmp_path / "out.csv"
+    said = command("review", people, "--log", log, "--export", target)
+    assert said.code == 0, said.err
+    assert "1 corrections; 1 undecided, 1 new label, 1 marked wrong" in said.err
+    photos = read_corrected(people, SCHEME, [target])[0]
+    assert [photo.labels["gender"] for photo in photos] == ["male"] * 2 + ["female"] * 2 + ["male"] * 2
+    again = command("review", people, "--log", log, "--export", target)
+    assert (again.code, "exists already" in again.err) == (2, True)
+    assert command("review", people, "--log", log, "--export", target, "--force").code == 0
+
+
+def test_what_is_wrong_is_said_before_a_page_opens(command, people, log, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        journal = Journal(log, Review(read_photos(people, SCHEME), SCHEME), "images")
+        csv = tmp_path / "x.csv"
+        csv.write_text("person,photo\n")
+        for words, why in (
+            ((tmp_path / "none",), "there is no such folder"),
+            ((people, "--scheme", "beard"), "scheme 'beard' is unknown"),
+            ((people, "--port", port), f"port {port} cannot be used"),
+            ((people, "--log", log), "another review writes this log"),
+            ((people, "--export", csv, "--force", "--log", tmp_path / "no.jsonl"), "no such log"),
+            ((people, "--out", tmp_path), "this is a folder"),
+            ((people, "--suspects", csv), "column attribute"),
+            ((people, "--probabilities", csv), "column ImageID"),
+        ):
+            free = [] if "--port" in words else ["--port", _free()]
+            said = command("review", *words, *free)
+            assert (said.code, why in said.err) == (2, True), said.err
+        journal.close()
+
+
+def test_the_extra_is_named_where_it_is_missing(command, people, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "streamlit" else find(name, *rest)
+    )
+    said = command("review", people)
+    assert (said.code, "pip install 'maskfit[review]'" in said.err) == (2, True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are other ones there")
+def test_the_page_is_served_until_it_is_stopped(people, tmp_path):
+    pytest.importorskip("streamlit", reason="the page needs the extra 'review'")
+    port = _free()
+    words = [
+        "review",
+        str(people),
+        "--port",
+        str(port),
+        "--log",
+        str(tmp_path / "l.jsonl"),
+        "--out",
+        str(tmp_path / "c"),
+    ]
+    served = subprocess.Popen(
+        [sys.executable, "-m", "maskfit", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    try:
+        assert served.stdout is not None
+        assert served.stdout.readline().startswith(f"http://localhost:{port}/?key=")
+        assert _fetch(f"http://127.0.0.1:{port}/_stcore/health") == b"ok"
+        served.send_signal(signal.SIGINT)
+        rest, told = served.communicate(timeout=60)
+    finally:
+        served.kill()
+    assert (served.returncode, rest) == (0, "")
+    assert f"ssh -L {port}:localhost:{port}" in told
+    assert "3 undecided" in told
+    assert "Traceback" not in told
+
+
+def _free() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _fetch(address: str) -> bytes:
+    until = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(address) as answer:
+                return bytes(answer.read())
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)

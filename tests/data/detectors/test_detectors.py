@@ -1,0 +1,308 @@
+"""Detectors: every one keeps the contract, refuses what is no network of its own, and reads answers rightly.
+
+What a network answers is planted here; MTCNN, whose weights come with its package, also looks at drawn faces.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maskfit.data.detectors import DETECTORS, Finder, check_detector, open_finder, settle_weights
+from maskfit.data.detectors import ultra_light as ultra_light_module
+from maskfit.data.detectors import yunet as yunet_module
+from maskfit.data.detectors.face import suppressed
+from maskfit.data.detectors.ultra_light import UltraLight
+from maskfit.data.detectors.weights import Weights
+from maskfit.data.detectors.yunet import STRIDES, YuNet
+from maskfit.errors import DataError, MissingExtraError, RecipeError
+from maskfit.parts import Part
+
+WITH_FILE = [name for name, detector in DETECTORS.items() if getattr(detector, "published", None)]
+NEEDS_FACES = pytest.mark.skipif(
+    importlib.util.find_spec("facenet_pytorch") is None, reason="the extra 'faces' is not installed"
+)
+SIZES = [(8, 8), (1, 1), (1, 900), (700, 3), (512, 384), (2000, 3000)]
+
+
+# The contract of the table
+
+
+@pytest.mark.parametrize("name", WITH_FILE)
+def test_published_weights_say_content_and_address(name):
+    published = DETECTORS[name].published
+    assert len(bytes.fromhex(published.sha256)) == 32
+    assert published.url.startswith("https://")
+    assert published.url.endswith(f"/{published.name}")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x08\x07" * 500, b"<html>log in</html>"])
+@pytest.mark.parametrize("name", WITH_FILE)
+def test_a_file_that_is_no_network_is_refused(tmp_path, name, content):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="no ONNX network") as caught:
+        DETECTORS[name](path)
+    assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize("name", WITH_FILE)
+def test_another_network_is_refused(tmp_path, name):
+    onnx = pytest.importorskip("onnx")
+    value = [onnx.helper.make_tensor_value_info(end, onnx.TensorProto.FLOAT, [1]) for end in ("input", "answer")]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Abs", ["input"], ["answer"])], "g", value[:1], value[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, tmp_path / "net.onnx")
+    with pytest.raises(DataError, match="this network is another detector's: it gives answer"):
+        DETECTORS[name](tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize("name", list(DETECTORS))
+@pytest.mark.parametrize("score", [0, 1, -1, float("nan")])
+def test_options_out_of_range_are_refused_before_anything_is_opened(name, score):
+    given = {"weights": Path("nowhere.onnx")} if name in WITH_FILE else {}
+    with pytest.raises(ValueError, match="score"):
+        DETECTORS[name](**given, score=score)
+
+
+def test_an_unknown_detector_or_option_is_told_with_the_nearest():
+    with pytest.raises(RecipeError, match="did you mean 'yunet'"):
+        check_detector(Part.of("yunett"))
+    with pytest.raises(RecipeError, match="did you mean 'side'"):
+        check_detector(Part.of("yunet", sides=640))
+    with pytest.raises(RecipeError, match="no option 'weights'"):
+        check_detector(Part.of("yunet", weights="a.onnx"))
+
+
+# Which weights
+
+
+def test_weights_are_settled_by_content(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(b"mine")
+    part = Part.of("yunet")
+    kept = settle_weights(part, str(path), None)
+    assert kept is not None
+    assert (kept.name, kept.url) == ("mine.onnx", "")
+    assert settle_weights(part, None, None) == YuNet.published
+    assert settle_weights(part, "x.onnx", YuNet.published.sha256) == YuNet.published
+    assert settle_weights(part, "/some/where/x.onnx", "f" * 64) == Weights("x.onnx", "f" * 64)
+    assert settle_weights(Part.of("mtcnn"), None, None) is None
+    with pytest.raises(RecipeError, match="brings its own weights"):
+        settle_weights(Part.of("mtcnn"), str(path), None)
+
+
+def test_a_finder_looks_once_at_each_photo_and_is_shared(painted, paint):
+    finder = open_finder(Part.of("yunet"), None)
+    assert open_finder(Part.of("yunet"), None) is finder
+    assert open_finder(Part.of("yunet", score=0.6), None) is not finder
+    photos = [paint(60, 40, (5, 6, 20, 30)), paint(40, 60, (5, 6, 20, 30))]
+    for photo in [*photos, *[photo.copy() for photo in photos]]:
+        assert finder.find(photo)[0].box == (5, 6, 20, 30)
+    # Turned sideways the bytes are the same and the photo is not.
+    blank = np.zeros((4, 6, 3), np.uint8)
+    assert finder.find(blank) == finder.find(blank.reshape(6, 4, 3)) == ()
+    assert painted.looks == [(60, 40, 3), (40, 60, 3), (4, 6, 3), (6, 4, 3)]
+
+
+def test_a_finder_forgets_the_oldest(painted, paint, monkeypatch):
+    monkeypatch.setattr("maskfit.data.detectors.REMEMBERED", 2)
+    finder = Finder(painted())
+    for seed in (0, 1, 2, 2, 0):
+        finder.find(paint(9, 9, seed=seed))
+    assert len(painted.looks) == 4
+
+
+# Overlapping boxes
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(*[st.integers(0, 20)] * 2, *[st.integers(1, 15)] * 2, st.integers(1, 99)), max_size=12))
+def test_of_two_boxes_that_overlap_the_less_sure_one_goes(rows):
+    boxes = np.array([(x, y, x + w, y + h) for x, y, w, h, _ in rows], float).reshape(-1, 4)
+    scores = np.array([score for *_, score in rows], float) / 100
+    kept: list[int] = []
+    for place in sorted(range(len(rows)), key=lambda place: -scores[place]):
+        a = boxes[place]
+        clear = True
+        for other in kept:
+            b = boxes[other]
+            across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+            shared = max(across, 0) * max(down, 0)
+            union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+            clear &= shared <= 0.3 * union
+        if clear:
+            kept.append(place)
+    assert suppressed(boxes, scores, 0.3) == kept
+
+
+# YuNet's answers
+
+
+@pytest.fixture
+def yunet(monkeypatch):
+    """YuNet without its network: answers as `plant` says, for each look (canvas height, width)."""
+
+    def make(plant, **options):
+        monkeypatch.setattr(yunet_module, "open_network", lambda path, inputs, outputs: None)
+        looks: list[np.ndarray] = []
+
+        def answer(session, blob, path):
+            looks.append(blob)
+            height, width = blob.shape[2:]
+            values = {}
+            for stride in STRIDES:
+                cells = (height // stride) * (width // stride)
+                for kind, count in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)):
+                    values[f"{kind}_{stride}"] = np.zeros((1, cells, count), np.float32)
+            for stride, row, column, score, box, marks in plant(len(looks), height, width):
+                place = row * (width // stride) + column
+                values[f"cls_{stride}"][0, place] = score
+                values[f"obj_{stride}"][0, place] = 2.0  # more than 1 counts as 1
+                values[f"bbox_{stride}"][0, place] = box
+                values[f"kps_{stride}"][0, place] = marks
+            return values
+
+        monkeypatch.setattr(yunet_module, "run_network", answer)
+        return YuNet(Path("net.onnx"), **options), looks
+
+    return make
+
+
+def test_yunets_answers_become_boxes_and_landmarks_of_the_photo(yunet):
+    marks = [0, 0, 1, 0, 0.5, 0.5, 0, 1, 1, 1]
+    faces = [
+        (16, 5, 4, 0.81, (0.5, -0.25, np.log(6), np.log(8)), marks),
+        (8, 10, 8, 0.64, (0.5, -0.5, np.log(12), np.log(16)), marks),  # the same face, less sure
+        (32, 0, 7, 0.36, (0, 0, 0, 0), marks),  # alone
+    ]
+    detector, looks = yunet(lambda look, height, width: faces, score=0.55)
+    (found,) = detector.detect([np.zeros((640, 480, 3), np.uint8)])
+    assert [blob.shape for blob in looks] == [(1, 3, 320, 256)]
+    assert [face.score for face in found] == pytest.approx([0.9, 0.6])
+    # Cell (row 5, column 4) of stride 16: middle (72, 76), 96 wide, 128 high; the photo is twice as large.
+    assert found[0].box == pytest.approx((48, 24, 240, 280), abs=1e-3)
+    np.testing.assert_allclose(found[0].landmarks, [(128, 160), (160, 160), (144, 176), (128, 192), (160, 192)])
+    assert found[1].box == pytest.approx((416, -32, 480, 32))
+
+
+def test_yunet_sees_blue_green_red_and_black_beyond_the_photo(yunet):
+    detector, looks = yunet(lambda look, height, width: [])
+    photo = np.full((64, 40, 3), (10, 20, 30), np.uint8)
+    assert detector.detect([photo]) == [[]]
+    first, second = looks
+    assert first.shape == (1, 3, 64, 64)
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(first[0, :, 5, 39], (30, 20, 10))
+    assert not first[0, :, :, 40:].any()
+    # The second look: enlarged until photo and border are 320 long, the border a quarter of the longer side.
+    assert second.shape == (1, 3, 320, 256)
+    assert not second[0, :, :53].any()
+    assert not second[0, :, :, :53].any()
+    np.testing.assert_array_equal(second[0, :, 53, 53], (30, 20, 10))
+
+
+def test_yunets_second_look_is_read_through_its_border(yunet):
+    box = (0.0, 0.0, np.log(4), np.log(4))
+    detector, _ = yunet(lambda look, height, width: [(32, 5, 4, 0.9, box, [0] * 10)] if look == 2 else [])
+    (found,) = detector.detect([np.zeros((320, 320, 3), np.uint8)])
+    # 320 with two borders of 80 is shown at 320 / 480: a canvas of (160, 128) is the photo's ((160 - 53) * 1.5, ...).
+    assert found[0].box == pytest.approx(((64 - 53) * 320 / 213, (96 - 53) * 320 / 213, (192 - 53) * 320 / 213,
+                                          (224 - 53) * 320 / 213))  # fmt: skip
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_yunet_looks_at_photos_of_every_size(yunet, size):
+    detector, looks = yunet(lambda look, height, width: [(32, 0, 0, 0.9, (0, 0, 0, 0), [0] * 10)])
+    (found,) = detector.detect([np.zeros((*size, 3), np.uint8)])
+    assert len(found) == 1
+    assert all(side % 32 == 0 and side <= 352 for blob in looks for side in blob.shape[2:])
+
+
+# Ultra-Light's answers
+
+
+def test_ultra_lights_answers_become_boxes_of_the_photo(monkeypatch):
+    monkeypatch.setattr(ultra_light_module, "open_network", lambda path, inputs, outputs: None)
+    seen = []
+
+    def answer(session, blob, path):
+        seen.append(blob)
+        scores = np.tile(np.float32([1, 0, 0]), (1, 17640, 1))
+        boxes = np.zeros((1, 17640, 4), np.float32)
+        scores[0, 3], boxes[0, 3] = (0.1, 0.2, 0.7), (0.25, 0.25, 0.5, 0.75)  # masked
+        scores[0, 9], boxes[0, 9] = (0.1, 0.9, 0.0), (0.0, 0.0, 0.125, 0.25)  # bare
+        scores[0, 5], boxes[0, 5] = (0.6, 0.4, 0.0), (0.5, 0.0, 0.6, 0.25)  # neither, surely
+        return {"scores": scores, "boxes": boxes}
+
+    monkeypatch.setattr(ultra_light_module, "run_network", answer)
+    (found,) = UltraLight(Path("net.onnx")).detect([np.full((240, 100, 3), 255, np.uint8)])
+    assert seen[0].shape == (1, 3, 480, 640)
+    assert seen[0].dtype == np.float32
+    assert seen[0].max() == 1
+    assert seen[0][0, 0, 0, 200] == pytest.approx(-127 / 128)
+    assert [face.score for face in found] == pytest.approx([0.9, 0.7])
+    assert found[0].box == pytest.approx((0, 0, 40, 60))
+    assert found[1].box == pytest.approx((80, 60, 160, 180))
+    assert found[1].landmarks is None
+
+
+# MTCNN, with its own weights
+
+
+@pytest.fixture(scope="module")
+def mtcnn():
+    import torch
+
+    torch.set_num_threads(1)
+    return open_finder(Part.of("mtcnn"), None).detector
+
+
+@pytest.fixture(scope="module")
+def drawings():
+    from maskfit.synthesis.drawn import draw_person, draw_photo
+
+    people = [draw_person(0, number, gender=gender, age=30) for number, gender in ((1, "male"), (3, "female"))]
+    return [draw_photo(person, name) for person in people for name in ("normal", "mask1")]
+
+
+@NEEDS_FACES
+def test_mtcnn_finds_drawn_faces_and_their_eyes(mtcnn, drawings):
+    for drawing, faces in zip(drawings, mtcnn.detect([np.asarray(item.image) for item in drawings]), strict=True):
+        truth, face = drawing.landmarks, faces[0]
+        assert len(faces) == 1
+        middle = [(face.box[0] + face.box[2]) / 2, (face.box[1] + face.box[3]) / 2]
+        assert truth.face[0] < middle[0] < truth.face[2]
+        assert truth.face[1] < middle[1] < truth.face[3]
+        assert face.landmarks is not None
+        for found, wanted in zip(face.landmarks, (truth.left_eye, truth.right_eye), strict=False):
+            assert found == pytest.approx(wanted, abs=14)
+
+
+@NEEDS_FACES
+def test_mtcnn_finds_the_same_from_many_threads_and_on_smaller_photos(mtcnn, drawings):
+    photos = [np.asarray(item.image) for item in drawings]
+    alone = mtcnn.detect(photos)
+    with ThreadPoolExecutor(4) as pool:
+        assert [faces for (faces,) in pool.map(lambda photo: mtcnn.detect([photo]), photos * 2)] == alone * 2
+    (small,) = mtcnn.detect([np.asarray(drawings[0].image.resize((192, 256)))])
+    assert small[0].box == pytest.approx([edge / 2 for edge in alone[0][0].box], abs=6)
+
+
+@NEEDS_FACES
+@pytest.mark.parametrize("size", SIZES)
+def test_mtcnn_finds_nothing_on_nothing(mtcnn, size):
+    assert mtcnn.detect([np.zeros((*size, 3), np.uint8), np.full((*size, 3), 255, np.uint8)]) == [[], []]
+
+
+def test_without_the_extra_mtcnn_says_which(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "facenet_pytorch", None)
+    with pytest.raises(MissingExtraError, match="extra 'faces'"):
+        DETECTORS["mtcnn"]()

@@ -1,0 +1,44 @@
+"""Drawn people to look at: drawn once, copied into each test's own folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from maskfit.labels import SCHEMES, Scheme
+from maskfit.synthesis.drawn import draw_person, draw_photo, write_people
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six persons in the competition's layout; nobody may write here."""
+    return write_people(tmp_path_factory.mktemp("drawn") / "set", 6, seed=5, size=(96, 128), workers=1)
+
+
+@pytest.fixture
+def people(drawn: Path, tmp_path: Path) -> Path:
+    """The same, to be spoilt."""
+    return Path(shutil.copytree(drawn, tmp_path / "images"))
+
+
+@pytest.fixture
+def scheme() -> Scheme:
+    return SCHEMES["mask-gender-age"]
+
+
+@pytest.fixture(scope="session")
+def face() -> Callable[[int], Image.Image]:
+    """A person's bare face, another one for each number."""
+    kept: dict[int, Image.Image] = {}
+
+    def draw(number: int) -> Image.Image:
+        if number not in kept:
+            person = draw_person(0, number + 1, gender="female" if number % 2 else "male", age=20 + 3 * number)
+            kept[number] = draw_photo(person, "normal", size=(192, 256)).image
+        return kept[number]
+
+    return draw

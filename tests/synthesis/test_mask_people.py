@@ -1,0 +1,321 @@
+"""Sets with masks put on: the competition's layout, the list, what is set aside, what is never overwritten."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskfit.data.detectors import DETECTORS, Face
+from maskfit.data.photos import read_photos
+from maskfit.errors import DataError, RecipeError
+from maskfit.labels import SCHEMES
+from maskfit.synthesis.drawn import draw_person, draw_photo, write_people
+from maskfit.synthesis.masks import (
+    BareFace,
+    Chosen,
+    Landmarks,
+    Masked,
+    choose_faces,
+    draw_wearing,
+    people,
+    read_landmarks,
+    write_masked,
+)
+from maskfit.synthesis.masks.finding import KNOWING, open_detector
+from maskfit.synthesis.masks.people import find_fault, find_quality
+
+SCHEME = SCHEMES["mask-gender-age"]
+SIZE = (96, 128)
+PEOPLE = (("female", 24), ("male", 41), ("female", 63), ("male", 33))
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, Landmarks]]:
+    """Four bare faces as JPEGs of quality 85, by name, with their landmarks."""
+    made = {}
+    for number, (gender, age) in enumerate(PEOPLE, start=1):
+        drawing = draw_photo(draw_person(2, number, gender=gender, age=age), "normal", size=SIZE)
+        stream = io.BytesIO()
+        drawing.image.save(stream, "JPEG", quality=85)
+        at = drawing.landmarks
+        marks = Landmarks(at.left_eye, at.right_eye, at.nose, at.mouth_left, at.mouth_right, at.chin)
+        made[f"images/{number}.jpg"] = stream.getvalue(), marks
+    return made
+
+
+@pytest.fixture
+def faces(drawn, tmp_path: Path) -> Path:
+    """A manifest of the four."""
+    (tmp_path / "images").mkdir()
+    rows = []
+    for (name, (content, _)), (gender, age) in zip(drawn.items(), PEOPLE, strict=True):
+        (tmp_path / name).write_bytes(content)
+        rows.append(f"{name},{gender},{age}\n")
+    (tmp_path / "faces.csv").write_text("path,gender,age\n" + "".join(rows))
+    return tmp_path / "faces.csv"
+
+
+@pytest.fixture
+def marks(drawn, faces: Path) -> dict[str, Landmarks]:
+    return {str(faces.parent / name): landmarks for name, (_, landmarks) in drawn.items()}
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.open(encoding="utf-8")))
+
+
+def test_bare_faces_become_the_competitions_layout(faces, marks, tmp_path):
+    before = content(tmp_path / "images")
+    told: list[tuple[int, int]] = []
+    chosen = choose_faces(faces, marks)
+    made = write_masked(chosen, tmp_path / "out", workers=1, progress=lambda *pair: told.append(pair))
+    assert content(tmp_path / "images") == before
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    photos = read_photos(tmp_path / "out", SCHEME)
+    assert len(photos) == 28
+    assert photos.persons == tuple(f"{n:06d}_{gender}_Unknown_{age}" for n, (gender, age) in enumerate(PEOPLE, 1))
+    assert [photo.labels["mask"] for photo in photos][:7] == ["incorrect", *["wear"] * 5, "not_wear"]
+    assert {Image.open(photo.path).size for photo in photos} == {SIZE}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "images", "masks.csv", "masks.json", "set-aside.csv"}  # fmt: skip
+    assert (made.persons, made.set_aside) == (4, {})
+    assert sum(made.kinds.values()) == sum(made.ways.values()) == 24
+
+
+def test_the_list_says_which_mask_lies_where(faces, marks, tmp_path):
+    write_masked(choose_faces(faces, marks), tmp_path / "out", workers=1)
+    rows = rows_of(tmp_path / "out" / "masks.csv")
+    assert list(rows[0]) == ["path", "kind", "way", "left", "top", "right", "bottom"]
+    assert len(rows) == 24
+    for row in rows:
+        bare = np.asarray(Image.open((tmp_path / "out" / row["path"]).parent / "normal.jpg")).astype(int)
+        worn = np.asarray(Image.open(tmp_path / "out" / row["path"])).astype(int)
+        left, top, right, bottom = (int(row[name]) for name in ("left", "top", "right", "bottom"))
+        changed = np.abs(worn - bare).max(-1)
+        inside = changed[top:bottom, left:right].copy()
+        changed[top:bottom, left:right] = 0
+        assert inside.mean() > 4 * changed.mean()
+
+
+def test_the_bare_photo_is_the_given_one(faces, marks, tmp_path):
+    write_masked(choose_faces(faces, marks), tmp_path / "out", workers=1)
+    kept = np.asarray(Image.open(tmp_path / "out/images/000002_male_Unknown_41/normal.jpg")).astype(int)
+    given = np.asarray(Image.open(tmp_path / "images/2.jpg")).astype(int)
+    assert np.abs(kept - given).mean() < 2
+
+
+def test_what_is_worn_hangs_on_neither_order_nor_number_nor_processes(faces, marks, tmp_path):
+    chosen = choose_faces(faces, marks)
+    write_masked(chosen, tmp_path / "one", workers=1)
+    write_masked(chosen, tmp_path / "two", workers=2)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+    fewer = choose_faces(faces, marks, persons=2, seed=5)
+    assert len(fewer.faces) == 2
+    write_masked(fewer, tmp_path / "fewer", workers=1)
+    part = {name: item for name, item in content(tmp_path / "fewer").items() if name.startswith("images")}
+    assert part.items() <= content(tmp_path / "one").items()
+    write_masked(chosen, tmp_path / "other", seed=1, workers=1)
+    other = content(tmp_path / "other")
+    same = [name for name, item in content(tmp_path / "one").items() if other[name] == item]
+    assert {Path(name).name for name in same} == {"normal.jpg", "set-aside.csv"}
+
+
+def test_photos_that_cannot_be_used_are_set_aside_and_listed(faces, marks, tmp_path):
+    (tmp_path / "images/1.jpg").write_bytes((tmp_path / "images/1.jpg").read_bytes()[:300])
+    del marks[str(tmp_path / "images/2.jpg")]
+    faces.write_text(faces.read_text().replace("images/3.jpg,female,63", "images/3.jpg,female,"))
+    chosen = choose_faces(faces, marks)
+    made = write_masked(chosen, tmp_path / "out", workers=1)
+    assert made.persons == 1
+    assert [row["path"] for row in rows_of(tmp_path / "out" / "set-aside.csv")] == [
+        "images/1.jpg", "images/2.jpg", "images/3.jpg"]  # fmt: skip
+    assert "damaged" in made.set_aside["images/1.jpg"]
+    assert made.set_aside["images/2.jpg"] == "no face is found on it"
+    assert made.set_aside["images/3.jpg"] == "gender or age in years is not known"
+
+
+def test_a_face_on_which_a_mask_does_not_lie_is_set_aside(faces, marks, tmp_path):
+    path = str(tmp_path / "images/1.jpg")
+    left, right, nose, *mouth = (tuple(point) for point in marks[path].points[:5].tolist())
+    aside = Landmarks(left, right, (-2.0, nose[1]), *mouth)
+    made = write_masked(choose_faces(faces, {**marks, path: aside}), tmp_path / "out", workers=1)
+    assert made.persons == 3
+    assert made.set_aside == {"images/1.jpg": "mask1: the nose does not lie on the photo"}
+    assert not list((tmp_path / "out" / "images").glob("000001*"))
+
+
+def test_a_mask_that_lies_wrongly_is_noticed(marks):
+    landmarks = next(iter(marks.values()))
+    over, off = np.ones((128, 96)), np.zeros((128, 96))
+    pixels = np.zeros((128, 96, 3), np.uint8)
+
+    def fault(mask, way, box=(0, 0, 9, 9)):
+        return find_fault(Masked(pixels, mask, mask > 0, box, 1.0), wearing(way), landmarks)
+
+    def wearing(way):
+        return draw_wearing("cloth", way, np.random.default_rng(0))
+
+    assert fault(over, "close") == fault(off, "on the chin") == ""
+    assert fault(off, "close") == "the mask would not cover the nose"
+    assert fault(over, "dangling") == "the mask would cover the nose"
+    assert fault(off, "dangling", (0, 0, 0, 0)) == "the mask would not lie on the photo"
+
+
+def test_enough_faces_are_looked_for_where_some_are_of_no_use(faces, marks):
+    seen = []
+
+    def find(pixels):
+        seen.append(pixels.shape)
+        return None if len(seen) == 1 else next(iter(marks.values()))
+
+    chosen = choose_faces(faces, find, persons=3)
+    assert len(chosen.faces) == 3
+    assert len(chosen.set_aside) == 1
+    assert seen[0] == (128, 96, 3)
+
+
+def test_no_usable_face_is_an_error(faces):
+    with pytest.raises(DataError, match=r"no face can be used; of 4 photos.*no face is found"):
+        choose_faces(faces, {})
+
+
+def test_a_person_gets_one_folder_and_keeps_the_race(drawn, faces, marks, tmp_path):
+    faces.write_text(
+        "path,person,gender,age,Race\nimages/1.jpg,a,female,24,East_Asian\nimages/2.jpg,a,female,24,\n"
+        "images/3.jpg,b,male,41,\n"
+    )
+    chosen = choose_faces(faces, marks)
+    assert [face.folder for face in chosen.faces] == ["000001_female_East-Asian_24", "000003_male_Unknown_41"]
+    assert chosen.others == 1
+
+
+def test_a_layouts_bare_photos_are_taken_with_its_own_landmarks(tmp_path):
+    write_people(tmp_path / "drawn", 2, size=SIZE, workers=1)
+    chosen = choose_faces(tmp_path / "drawn", read_landmarks(tmp_path / "drawn" / "landmarks.csv"))
+    assert [face.path.stem for face in chosen.faces] == ["normal", "normal"]
+    assert all("_Drawn_" in face.folder for face in chosen.faces)
+    made = write_masked(chosen, tmp_path / "out", workers=1)
+    assert made.persons == 2
+    with pytest.raises(DataError, match="lies among the photos"):
+        write_masked(chosen, tmp_path / "drawn" / "images" / "out", workers=1)
+
+
+def test_a_cut_run_goes_on_and_gives_what_an_uncut_one_gives(faces, marks, tmp_path, monkeypatch):
+    chosen = choose_faces(faces, marks)
+    write_masked(chosen, tmp_path / "whole", workers=1)
+    worked = []
+    write = people._write_person
+
+    def cut(job):
+        if len(worked) == 2:
+            raise KeyboardInterrupt
+        worked.append(job.face.folder)
+        return write(job)
+
+    monkeypatch.setattr(people, "_write_person", cut)
+    with pytest.raises(KeyboardInterrupt):
+        write_masked(chosen, tmp_path / "cut", workers=1)
+    assert worked == ["000001_female_Unknown_24", "000002_male_Unknown_41"]
+    # As if the power had gone in the middle of a line, and one folder had been lost since.
+    with (tmp_path / "cut" / "masks.csv").open("a") as stream:
+        stream.write("images/000003_female_Unknown_63/mask1.jpg,clo")
+    with pytest.raises(DataError, match="not empty"):
+        write_masked(chosen, tmp_path / "cut", workers=1)
+    monkeypatch.setattr(people, "_write_person", lambda job: worked.append(job.face.folder) or write(job))
+    write_masked(chosen, tmp_path / "cut", workers=1, resume=True)
+    assert worked[2:] == ["000003_female_Unknown_63", "000004_male_Unknown_33"]
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
+def test_resuming_something_else_is_refused(faces, marks, tmp_path):
+    chosen = choose_faces(faces, marks)
+    write_masked(chosen, tmp_path / "out", workers=1)
+    before = content(tmp_path / "out")
+    with pytest.raises(DataError, match="its seed, photos or number of persons differ"):
+        write_masked(chosen, tmp_path / "out", seed=1, resume=True, workers=1)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious.txt").write_text("x")
+    with pytest.raises(DataError, match="nothing to go on with"):
+        write_masked(chosen, tmp_path / "mine", resume=True, workers=1)
+    assert content(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("quality", [72, 85, 93])
+def test_the_quality_of_a_jpeg_is_kept(quality):
+    stream = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(stream, "JPEG", quality=quality)
+    assert find_quality(Image.open(stream)) == pytest.approx(quality, abs=1)
+    assert find_quality(Image.new("RGB", (4, 4))) == 97
+
+
+def test_a_photo_that_is_gone_meanwhile_is_set_aside(faces, marks, tmp_path):
+    chosen = choose_faces(faces, marks)
+    lost = BareFace(tmp_path / "gone.jpg", "gone.jpg", "000009_male_Unknown_20", next(iter(marks.values())))
+    made = write_masked(Chosen(faces, (*chosen.faces[:1], lost)), tmp_path / "out", workers=1)
+    assert made.persons == 1
+    assert made.set_aside == {"gone.jpg": "there is no such photo"}
+
+
+def test_the_largest_face_is_taken(monkeypatch):
+    five = ((30.0, 40.0), (60.0, 40.0), (45.0, 58.0), (34.0, 74.0), (56.0, 74.0))
+
+    class Two:
+        published = None
+
+        def detect(self, photos):
+            small = tuple((x / 4, y / 4) for x, y in five)
+            return [[Face((0, 0, 20, 20), 0.99, small), Face((0, 0, 90, 90), 0.8, five), Face((0, 0, 95, 95), 0.7)]]
+
+    monkeypatch.setitem(DETECTORS, "mtcnn", Two)
+    assert open_detector("mtcnn")(np.zeros((100, 90, 3), np.uint8)).points.tolist() == [list(point) for point in five]
+
+
+def test_a_detector_without_landmarks_is_refused():
+    assert set(KNOWING) < set(DETECTORS)
+    with pytest.raises(DataError, match="finds no eyes"):
+        open_detector("ultra_light")
+    with pytest.raises(RecipeError, match="yunet"):
+        open_detector("yunett")
+
+
+def test_rows_of_landmarks_that_are_no_numbers_are_told(tmp_path):
+    names = [f"{name}_{axis}" for name in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+             for axis in "xy"]  # fmt: skip
+    path = tmp_path / "marks.csv"
+    path.write_text("path," + ",".join(names) + "\na.jpg" + ",1" * 9 + ",x\nb.jpg" + ",2" * 10 + "\n")
+    with pytest.raises(DataError, match="row 2"):
+        read_landmarks(path)
+    path.write_text(path.read_text().replace("x\n", "7\n"))
+    assert read_landmarks(path)[str(tmp_path / "b.jpg")].chin is None
+
+
+def test_the_real_command_makes_a_set_and_refuses_to_overwrite_it(tmp_path):
+    def run(*words):
+        line = [sys.executable, "-m", "maskfit", "data", *map(str, words)]
+        return subprocess.run(line, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    write_people(tmp_path / "drawn", 1, size=SIZE, workers=1)
+    words = ("mask", "drawn", "--out", "masked", "--landmarks", "drawn/landmarks.csv", "--workers", 1)
+    made = run(*words, "--json")
+    assert made.returncode == 0, made.stderr
+    told = json.loads(made.stdout)
+    assert (told["persons"], told["set_aside"], sum(told["ways"].values())) == (1, {}, 6)
+    assert len(list((tmp_path / "masked").rglob("*.jpg"))) == 7
+    again = run(*words)
+    assert again.returncode == 2
+    assert "not empty" in again.stderr
+    assert "--resume" in again.stderr
+    assert "written: 1 persons" in run(*words, "--resume").stdout
+    assert len(read_photos(tmp_path / "masked", SCHEME)) == 7

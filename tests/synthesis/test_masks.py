@@ -1,0 +1,279 @@
+"""Masks put on drawn faces, whose landmarks are known: where they lie, what they leave alone, what they follow from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from maskfit.errors import DataError
+from maskfit.synthesis.drawn import draw_person, draw_photo
+from maskfit.synthesis.drawn.palette import luminance
+from maskfit.synthesis.masks import KINDS, WAYS, Face, Landmarks, draw_wearing, draw_wearings
+from maskfit.synthesis.masks.fabric import FABRICS, weave
+from maskfit.synthesis.masks.head import FEATURES, fit_pose
+from maskfit.synthesis.masks.kinds import WORN, WRONG
+from maskfit.synthesis.masks.landmarks import from_five
+from maskfit.synthesis.masks.light import find_blur, find_grain, measure_light
+from maskfit.synthesis.masks.patterns import PATTERNS, draw_pattern
+from maskfit.synthesis.masks.surface import SHAPES
+from maskfit.synthesis.masks.wearing import chance_of
+
+SIZE = (192, 256)
+
+
+def marks_of(drawing) -> Landmarks:
+    drawn = drawing.landmarks
+    return Landmarks(drawn.left_eye, drawn.right_eye, drawn.nose, drawn.mouth_left, drawn.mouth_right, drawn.chin)
+
+
+@lru_cache(maxsize=8)
+def bare(number: int = 1) -> tuple[np.ndarray, Landmarks]:
+    drawing = draw_photo(draw_person(0, number, gender="female", age=30 + number), "normal", size=SIZE)
+    return np.array(drawing.image), marks_of(drawing)
+
+
+@lru_cache(maxsize=8)
+def face(number: int = 1) -> Face:
+    return Face(*bare(number))
+
+
+def wear(kind: str, way: str, seed: int = 0, number: int = 1):
+    wearing = draw_wearing(kind, way, np.random.default_rng(seed))
+    return wearing, face(number).put(wearing)
+
+
+def at(mask: np.ndarray, point: tuple[float, float]) -> float:
+    return float(mask[int(point[1]), int(point[0])])
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_lies_as_its_way_says(kind, way):
+    pixels, marks = bare()
+    wearing, masked = wear(kind, way, len(kind) + 2 * len(way))
+    assert masked.pixels.shape == pixels.shape
+    assert masked.pixels.dtype == np.uint8
+    # The nose tells whether a mask is worn well; the eyes are free in any case.
+    assert (at(masked.mask, marks.nose) > 0.9) == (WAYS[way].state == "wear") == (wearing.state == "wear")
+    assert max(at(masked.mask, marks.left_eye), at(masked.mask, marks.right_eye)) == 0
+    left, top, right, bottom = masked.box
+    assert 0 <= left < right <= SIZE[0]
+    assert 0 <= top < bottom <= SIZE[1]
+    if not WAYS[way].hangs:
+        assert masked.visible > 0.95
+    if WAYS[way].state == "wear":
+        assert min(at(masked.mask, marks.mouth_left), at(masked.mask, marks.mouth_right)) > 0.9
+    if way == "under the nose":
+        assert at(masked.mask, marks.mouth_left) > 0.5 or at(masked.mask, marks.mouth_right) > 0.5
+
+
+@pytest.mark.parametrize("way", ["close", "under the nose", "on the chin", "dangling"])
+def test_what_is_not_touched_stays_to_the_bit(way):
+    pixels, _ = bare()
+    _, masked = wear("surgical", way)
+    changed = (masked.pixels != pixels).any(-1)
+    assert changed.any()
+    assert not (changed & ~masked.touched).any()
+    assert masked.touched[masked.mask > 0].all()
+    # Mask, straps and shadow are a part of the face, not of the photo.
+    assert masked.touched.mean() < 0.5
+    assert not masked.touched[: int(0.25 * SIZE[1])].any()
+    assert changed[masked.mask > 0.9].mean() > 0.95
+
+
+def test_the_bare_photo_itself_is_never_written_to():
+    pixels, _ = bare()
+    before = pixels.copy()
+    wear("n95", "close")
+    assert (pixels == before).all()
+
+
+def test_straps_reach_beyond_the_mask_and_a_shadow_lies_about_it():
+    pixels, _ = bare()
+    _, masked = wear("sport", "on the chin", 3)
+    around = masked.touched & (masked.mask == 0)
+    darker = masked.pixels[around].mean() < pixels[around].mean()
+    assert around.sum() > 200
+    assert darker
+    assert np.flatnonzero(masked.touched.any(1))[0] < masked.box[1] - 10
+
+
+def test_the_same_arguments_give_the_same_pixels_whatever_came_before():
+    first = [masked.pixels for _, masked in (wear("printed", "low", 5), wear("kn95", "tilted", 6))]
+    again = [masked.pixels for _, masked in (wear("kn95", "tilted", 6), wear("printed", "low", 5))][::-1]
+    assert all((one == other).all() for one, other in zip(first, again, strict=True))
+    fresh = Face(*bare()).put(draw_wearing("printed", "low", np.random.default_rng(5)))
+    assert (fresh.pixels == first[0]).all()
+
+
+def test_what_is_worn_follows_from_seed_and_name():
+    worn = draw_wearings(3, "images/one.jpg")
+    assert worn == draw_wearings(3, "images/one.jpg")
+    assert worn != draw_wearings(4, "images/one.jpg")
+    assert worn != draw_wearings(3, "images/two.jpg")
+    assert list(worn) == ["mask1", "mask2", "mask3", "mask4", "mask5", "incorrect_mask"]
+    assert {worn[f"mask{number}"].way for number in range(1, 6)} == set(WORN)
+    assert worn["incorrect_mask"].way in WRONG
+    assert chance_of(0, "a", "b").random() != chance_of(0, "a", "c").random()
+
+
+def test_people_wear_everything_there_is():
+    drawn = [wearing for number in range(200) for wearing in draw_wearings(0, f"{number}.jpg").values()]
+    assert {wearing.kind for wearing in drawn} == set(KINDS)
+    assert {wearing.way for wearing in drawn} == set(WAYS)
+    assert {wearing.pattern for wearing in drawn} == {"", *PATTERNS}
+    assert all(len({w.kind for w in list(draw_wearings(0, f"{n}.jpg").values())[:5]}) >= 4 for n in range(50))
+    shades = [luminance(wearing.colour) for wearing in drawn]
+    assert min(shades) < 0.2
+    assert max(shades) > 0.85
+    share = np.mean([wearing.kind == "surgical" for wearing in drawn])
+    assert 0.2 < share < 0.45
+
+
+def test_the_tables_fit_together():
+    assert {kind.shape for kind in KINDS.values()} == set(SHAPES)
+    assert {kind.fabric for kind in KINDS.values()} == set(FABRICS)
+    assert {name for kind in KINDS.values() for name in kind.patterns} - {""} == set(PATTERNS)
+    assert len(WORN) == 5
+    assert set(WRONG) == set(WAYS) - set(WORN)
+    for kind in KINDS.values():
+        assert kind.upper[0][0] == kind.lower[0][0] == 0
+        assert kind.upper[-1][1] < kind.lower[-1][1]
+
+
+def test_an_unknown_kind_or_way_is_named():
+    with pytest.raises(DataError, match=r"no mask 'surgcal'; did you mean 'surgical'"):
+        draw_wearing("surgcal", "close", np.random.default_rng(0))
+    with pytest.raises(DataError, match=r"no mask is worn 'closed'; did you mean 'close'"):
+        draw_wearing("surgical", "closed", np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fabric_is_colour_with_folds(kind):
+    wearing = replace(draw_wearing(kind, "close", np.random.default_rng(2)), colour=(120, 160, 200), pattern="")
+    cloth = weave(wearing, 90, 110)
+    assert cloth.colour.shape == (90, 110, 3)
+    assert cloth.shade.shape == cloth.height.shape == (90, 110)
+    assert cloth.colour.min() >= 0
+    assert cloth.colour.max() <= 1
+    assert 0.02 < np.std(cloth.shade) < 0.4
+    assert np.std(cloth.height) > 0
+    assert np.abs(np.median(cloth.colour.reshape(-1, 3), axis=0) * 255 - (120, 160, 200)).max() < 12
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_pattern_covers_some_of_the_sheet(name):
+    for seed in range(3):
+        ink = draw_pattern(name, np.random.default_rng(seed), 80, 96)
+        assert ink.shape == (80, 96)
+        assert 0.001 < ink.mean() < 0.8
+        assert ink.max() > 0.5
+
+
+@pytest.mark.parametrize(("yaw", "roll"), [(0.0, 0.0), (0.4, 0.0), (-0.5, 0.2), (0.25, -0.5)])
+def test_a_turned_head_is_found_again(yaw, roll):
+    turn = np.array([(np.cos(yaw), 0, np.sin(yaw)), (0, 1, 0), (-np.sin(yaw), 0, np.cos(yaw))])
+    lean = np.array([(np.cos(roll), -np.sin(roll), 0), (np.sin(roll), np.cos(roll), 0), (0, 0, 1)])
+    flat = (FEATURES @ (lean @ turn).T)[:, :2] * 60 + (100, 90)
+    pose = fit_pose(from_five(flat[:5]))
+    assert pose.yaw == pytest.approx(yaw, abs=0.08)
+    assert pose.unit == pytest.approx(60, rel=0.04)
+    # What the five points do not show, the chin, comes out where the whole head has it.
+    assert np.abs(pose.place(FEATURES[5]) - flat[5]).max() < 0.15 * 60
+    assert np.abs(pose.place(FEATURES[:5]) - flat[:5]).max() < 0.1 * 60
+
+
+def test_a_known_chin_is_met():
+    _, marks = bare()
+    for lower in (-6, 6):
+        moved = replace(marks, chin=(marks.chin[0], marks.chin[1] + lower))
+        chins = [fit_pose(item).place(FEATURES[5])[1] for item in (marks, moved)]
+        assert np.sign(chins[1] - chins[0]) == np.sign(lower)
+
+
+def test_light_is_read_from_the_photo():
+    pixels, marks = bare()
+    pose = fit_pose(marks)
+    plain = measure_light(pixels, pose)
+    dim = measure_light((pixels * 0.5).astype(np.uint8), pose)
+    assert dim.level < 0.7 * plain.level
+    warm = measure_light((pixels * (1.0, 0.85, 0.6)).astype(np.uint8), pose)
+    assert warm.cast[0] / warm.cast[2] > 1.15 * plain.cast[0] / plain.cast[2]
+    ramp = np.linspace(0.4, 1.0, SIZE[0])[None, :, None]
+    assert measure_light((pixels * ramp).astype(np.uint8), pose).slope[0] > plain.slope[0] + 0.1
+    grey = np.repeat(np.asarray(Image.fromarray(pixels).convert("L"))[..., None], 3, axis=2)
+    assert (plain.greyness, measure_light(grey, pose).greyness) == (0, 1)
+
+
+def test_a_mask_is_as_bright_and_colourless_as_its_photo():
+    pixels, marks = bare()
+    wearing = draw_wearing("cloth", "close", np.random.default_rng(1))
+    inside = face().put(wearing).mask > 0.95
+    mean = face().put(wearing).pixels[inside].mean()
+    dim = Face((pixels * 0.5).astype(np.uint8), marks).put(wearing).pixels[inside].mean()
+    assert dim < 0.75 * mean
+    grey = np.repeat(np.asarray(Image.fromarray(pixels).convert("L"))[..., None], 3, axis=2)
+    worn = Face(grey, marks).put(replace(wearing, colour=(200, 60, 60))).pixels.astype(int)
+    assert np.ptp(worn[inside], axis=-1).max() <= 1
+
+
+@pytest.mark.parametrize("blur", [1.0, 2.0])
+def test_sharpness_is_measured_and_matched(blur):
+    pixels, marks = bare()
+    soft = np.array(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(blur)))
+    chance = np.random.default_rng(0)
+    steps = np.kron(chance.choice((20.0, 220.0), (12, 12)), np.ones((16, 16)))
+    seen = np.asarray(Image.fromarray(steps.astype(np.uint8)).filter(ImageFilter.GaussianBlur(blur)), dtype=float)
+    assert find_blur(seen) == pytest.approx(blur, abs=0.35)
+    wearing = replace(draw_wearing("printed", "close", chance), colour=(240, 240, 240), ink=(20, 20, 20),
+                      pattern="stripes")  # fmt: skip
+    crisp, dull = (np.abs(np.diff(Face(item, marks).put(wearing).mask, axis=0)).max() for item in (pixels, soft))
+    assert dull < 0.7 * crisp
+
+
+def test_grain_is_measured_and_matched():
+    pixels, marks = bare()
+    chance = np.random.default_rng(0)
+    noisy = np.clip(pixels + chance.normal(0, 8, (*pixels.shape[:2], 1)), 0, 255).astype(np.uint8)
+    assert find_grain(np.full((60, 60), 128.0) + chance.normal(0, 6, (60, 60))) == pytest.approx(6, rel=0.15)
+    wearing = replace(draw_wearing("sport", "close", chance), colour=(120, 120, 120), pattern="")
+    grains = []
+    for item in (pixels, noisy):
+        masked = Face(item, marks).put(wearing)
+        left, top, right, bottom = masked.box
+        third = (bottom - top) // 3
+        inner = masked.pixels[top + third : bottom - third, left + (right - left) // 3 : right - (right - left) // 3]
+        grains.append(find_grain(inner.mean(-1)))
+    assert grains[1] > grains[0] + 3
+
+
+def test_a_face_at_the_border_gets_the_part_of_the_mask_that_is_on_the_photo():
+    pixels, marks = bare()
+    down = int(marks.mouth_left[1])
+    cut = Face(pixels[:down].copy(), marks).put(draw_wearing("surgical", "close", np.random.default_rng(0)))
+    assert cut.pixels.shape[0] == down
+    assert cut.box[3] == down
+    assert 0.3 < cut.visible < 0.9
+    gone = Face(pixels[:40].copy(), marks).put(draw_wearing("surgical", "close", np.random.default_rng(0)))
+    assert gone.box == (0, 0, 0, 0)
+    assert gone.visible == 0
+
+
+@pytest.mark.parametrize(
+    ("points", "fault"),
+    [
+        ([(10, 10), (14, 10), (12, 13), (10, 16), (14, 16)], "4 pixels apart"),
+        ([(50, 50), (90, 50), (70, 30), (55, 10), (85, 10)], "below the eyes"),
+        ([(60, 50), (70, 50), (66, 80), (60, 105), (70, 105)], "turned away"),
+        ([(50, 50), (90, 50), (70, 40), (55, 90), (85, 90)], "nose does not lie"),
+        ([(50, 50), (90, 50), (float("nan"), 70), (55, 90), (85, 90)], "no number"),
+        ([(50, 50), (90, 50), (70, 72), (55, 92), (85, 92)], ""),
+    ],
+)
+def test_landmarks_that_are_no_faces_say_why(points, fault):
+    assert fault in from_five(points).fault
+    assert bool(from_five(points).fault) == bool(fault)

@@ -1,0 +1,41 @@
+"""A run whose crop is a detector's: what its model file records, and what the console says of photos without a face."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+from PIL import Image
+from rich.console import Console
+
+from maskfit.cookbook import read_recipe
+from maskfit.modelfile import read_facts
+from maskfit.training.run import train
+from maskfit.training.slots import SLOTS
+
+
+def test_a_run_records_its_detector_by_content_and_counts_guesses(tmp_path, paint, painted):
+    for number in range(8):
+        gender, age = ("male", "female")[number % 2], 20 + 30 * (number // 4)
+        folder = tmp_path / "photos" / f"00000{number}_{gender}_Asian_{age}"
+        folder.mkdir(parents=True)
+        for place, stem in enumerate(("mask1", "incorrect_mask", "normal")):
+            face = [] if (number, place) == (0, 0) else [(5, 6, 25 + place, 36)]
+            Image.fromarray(paint(48, 36, *face, seed=3 * number + place)).save(folder / f"{stem}.png")
+    (tmp_path / "mine.onnx").write_bytes(b"weights")
+    crop = f"{{name: face, detector: painted_by_file, weights: {tmp_path / 'mine.onnx'}}}"
+    words = [
+        f"data.root={tmp_path / 'photos'}", f"data.store={tmp_path / 'stores'}", f"data.crop={crop}", "data.size=16",
+        "data.train_scale=1.5", "model.backbone.width=4", "trainer.epochs=1", "trainer.device=cpu", "holdout=0.3",
+        f"run={tmp_path / 'run'}",
+    ]  # fmt: skip
+    said = StringIO()
+    folder, _ = train(read_recipe("fast", words, slots=SLOTS), console=Console(file=said, width=1000))
+    assert "no face found in 1 of 24 photos: the crop's fallback was taken; they are listed in " in said.getvalue()
+    listed = said.getvalue().split("they are listed in ")[1].split("\n")[0]
+    assert "000000_male_Asian_20/mask1.png" in Path(listed).read_text()
+    recorded = read_facts(folder.fold(0).model).preprocessing.framing.crop
+    assert recorded.options["weights"] == "mine.onnx"
+    assert len(recorded.options["sha256"]) == 64
+    # Two framings, one look.
+    assert len(painted.looks) == 24
