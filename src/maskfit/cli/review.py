@@ -21,41 +21,51 @@ if TYPE_CHECKING:
 HERE = ("127.0.0.1", "::1", "localhost")
 
 
-def review(
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="ROOT|CSV|RUN",
-            help="Photos with labels, or a run: its photos, suspects first, with what its models make of each.",
-            show_default=False,
-        ),
-    ],
-    probabilities: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="RUN|CSV", help="Out-of-fold probabilities of these photos; several are averaged."),
-    ] = None,
-    suspects: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Suspects in this order, as 'maskfit suspects --out FILE' wrote them."),
-    ] = None,
-    scheme: Annotated[
-        str,
-        typer.Option(metavar="NAME", help=f"What a ROOT's labels are about: {', '.join(SCHEMES)}. A run knows."),
-    ] = "mask-gender-age",
-    log: Annotated[
-        Path, typer.Option(metavar="FILE", help="The audit log: every key is in it, and a review resumes from it.")
-    ] = Path("review.jsonl"),
-    target: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the page writes corrections.")] = Path(
-        "corrections.csv"
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="ROOT|CSV|RUN",
+        help="Photos with labels, or a run: its photos, suspects first, with what its models make of each.",
+        show_default=False,
     ),
-    export: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Open no page: write the log's corrections to this file, and leave."),
-    ] = None,
-    host: Annotated[str, typer.Option(help="The address to listen at; only this machine reaches 127.0.0.1.")] = HERE[0],
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")] = 8501,
-    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser of this machine.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a corrections file that exists.")] = False,
+]
+Probabilities = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="RUN|CSV", help="Out-of-fold probabilities of these photos; several are averaged."),
+]
+Suspects = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Suspects in this order, as 'maskfit suspects --out FILE' wrote them."),
+]
+SchemeName = Annotated[
+    str, typer.Option("--scheme", metavar="NAME", help=f"What a ROOT's labels are about: {', '.join(SCHEMES)}.")
+]
+Log = Annotated[
+    Path, typer.Option(metavar="FILE", help="The audit log: every key is in it, and a review resumes from it.")
+]
+Target = Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the page writes corrections.")]
+Export = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Open no page: write the log's corrections to this file, and leave."),
+]
+Host = Annotated[str, typer.Option(help="The address to listen at; only this machine reaches 127.0.0.1.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser of this machine.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a corrections file that exists.")]
+
+
+def review(
+    source: Source,
+    probabilities: Probabilities = None,
+    suspects: Suspects = None,
+    scheme: SchemeName = "mask-gender-age",
+    log: Log = Path("review.jsonl"),
+    target: Target = Path("corrections.csv"),
+    export: Export = None,
+    host: Host = HERE[0],
+    port: Port = 8501,
+    open_: Open = False,
+    force: Force = False,
 ) -> None:
     """Look at labels person by person, mark what is wrong, give what is right.
 

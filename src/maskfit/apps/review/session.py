@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -239,8 +239,3 @@ def code_of(attribute: Attribute, value: str | float | None) -> int:
         return int(attribute.folding()[code])
     # A coarse value's own name, where several fine ones share it.
     return attribute.official().encode(value) if attribute.coarse else UNKNOWN
-
-
-def person_names(photos: Iterable[Photo]) -> list[str]:
-    """Every person once, in the order of their first photo."""
-    return list(dict.fromkeys(photo.person for photo in photos))
