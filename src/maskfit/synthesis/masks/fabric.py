@@ -106,7 +106,7 @@ def _wire(cloth: Cloth, chance: np.random.Generator) -> None:
 
 
 def _pleated(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None:
-    squeezed = wearing.way == "on the chin"
+    squeezed = wearing.way in ("on the chin", "below the chin")
     for place in (0.33, 0.51, 0.69):
         bow = chance.normal(0, 0.015) + 0.045 * (0.5 - place) * 2
         line = place + chance.normal(0, 0.015) + bow * (1 - cloth.across**2)
