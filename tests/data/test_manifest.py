@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -152,10 +153,10 @@ def test_a_folder_in_the_path_column_is_named_as_one(manifest, scheme, tmp_path)
         read_photos(manifest("path\n000001_male_Asian_20\n"), scheme)
 
 
-REAL = Path("/work/shared/data/mask-photos/photos.csv")
+REAL = Path(os.environ.get("MASKFIT_REAL_PHOTOS", "nowhere")) / "mask-photos/photos.csv"
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="needs the photos beside the project")
+@pytest.mark.skipif(not REAL.is_file(), reason="needs real photos; MASKFIT_REAL_PHOTOS names their folder")
 def test_a_real_manifest_with_masks_only():
     scheme = SCHEMES["mask-gender-age"]
     assert read_photos(REAL, scheme).codes(scheme)[:, 1:].max() == -1
