@@ -1,8 +1,12 @@
-"""A detector for tests: it finds painted rectangles, needs no weights, and says how often it looked."""
+"""A detector for tests: it finds painted rectangles, needs no weights, and says how often it looked; and a network to
+which what is bright is salient.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+from html.parser import HTMLParser
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar
@@ -10,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from maskfit.data import detectors
+from maskfit.data import detectors, saliency
 from maskfit.data.detectors.face import Face, Pixels
-from maskfit.data.detectors.weights import Weights
+from maskfit.data.weights import SALIENCY, Weights
 
 FACE_COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 """A rectangle of each is a face, the first the surest."""
@@ -71,9 +75,44 @@ class PaintedByFile(Painted):
     published: ClassVar[Weights | None] = Weights("painted.onnx", "0" * 64)
 
 
+@pytest.fixture(scope="session")
+def saliency_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real network in ONNX, 1 x 3 x 64 x 64 to 1 x 1 x 64 x 64: bright is salient, sharply from 0.7 of white on."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    mean, std = (np.array(numbers) for numbers in saliency.IMAGENET)
+    weight = numpy_helper.from_array((20 * std / 3).astype(np.float32).reshape(1, 3, 1, 1), "weight")
+    bias = numpy_helper.from_array(np.array([20 * (mean.mean() - 0.7)], dtype=np.float32), "bias")
+    nodes = [
+        helper.make_node("Conv", ["input.1", "weight", "bias"], ["sum"]),
+        helper.make_node("Sigmoid", ["sum"], ["map"]),
+        helper.make_node("Neg", ["map"], ["deeper"]),
+    ]
+    sides = {
+        name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, planes, 64, 64])
+        for name, planes in (("input.1", 3), ("map", 1), ("deeper", 1))
+    }
+    graph = helper.make_graph(
+        nodes, "bright", [sides["input.1"]], [sides["map"], sides["deeper"]], initializer=[weight, bias]
+    )
+    path = tmp_path_factory.mktemp("saliency") / "bright.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
 @pytest.fixture
-def painted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Painted]]:
-    """Puts `Painted` in the place of the detectors that crops have by default, and `painted_by_file` beside them."""
+def bright(monkeypatch: pytest.MonkeyPatch, saliency_file: Path) -> Path:
+    """Puts `saliency_file` in the place of the saliency network that is taken by default."""
+    known = Weights("bright.onnx", sha256(saliency_file.read_bytes()).hexdigest(), shelf=SALIENCY)
+    monkeypatch.setitem(saliency.NETS, "u2netp", saliency.NETS["u2netp"]._replace(published=known))
+    monkeypatch.setenv(SALIENCY.variable, str(saliency_file.parent))
+    return saliency_file
+
+
+@pytest.fixture
+def painted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bright: Path) -> Iterator[type[Painted]]:
+    """Puts `Painted` in the place of the detectors that crops have by default, and `painted_by_file` beside them; what
+    is salient to crops is what is bright."""
     for name in ("yunet", "mtcnn"):
         monkeypatch.setitem(detectors.DETECTORS, name, Painted)
     monkeypatch.setitem(detectors.DETECTORS, "painted_by_file", PaintedByFile)
@@ -99,3 +138,39 @@ def paint() -> Callable[..., Pixels]:
         return photo
 
     return make
+
+
+class Page(HTMLParser):
+    """A page's or chart's tags, texts and attributes; fails where tags do not close in order."""
+
+    VOID = frozenset({"meta", "img", "br", "wbr", "circle", "line", "path", "rect"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, dict(attrs)))
+        whole = (self.get_starttag_text() or "").endswith("/>")
+        if tag not in self.VOID or (tag in ("circle", "rect") and not whole):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def parsed() -> type[Page]:
+    """Reads a page or a piece of one."""
+    return Page

@@ -18,7 +18,7 @@ from PIL import Image
 
 from maskfit.data.transforms import Framing, Preprocessing
 from maskfit.evaluation.tables import read_table
-from maskfit.inference.export import export_onnx
+from maskfit.inference.export import export_model
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.submission import write_submission
 from maskfit.labels import SCHEMES
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 
 SHIPPED = (
     "recipes/baseline.yaml", "recipes/fast.yaml", "data/known_errors.csv", "evaluation/report.css", "py.typed",
-    "inspection/explore.css",
+    "inspection/explore.css", "report/run.css",
 )  # fmt: skip
 """What must be in the wheel besides Python."""
 
@@ -125,7 +125,7 @@ def test_an_exported_model_answers_as_torch_does(scripts, photos, tmp_path):
     with torch.no_grad():
         network.head.layers[0][1].weight.mul_(30)
     model = write_model(tmp_path / "m.safetensors", network.state_dict(), facts)
-    exported = export_onnx(model, tmp_path / "m.onnx").path
+    exported = export_model(model, tmp_path / "m.onnx").files[0]
     done = run(scripts, "predict", exported, "--images", photos, "--probabilities", tmp_path / "p.csv", "--json")
     names = [row["photo"] for row in json.loads(done.stdout)["answers"]]
     assert names == [f"{number}.png" for number in range(5)]

@@ -21,11 +21,13 @@ SOURCE = Path(__file__).parents[1] / "src" / "maskfit"
 FLOORS = (
     {"errors"},
     {"attributes"},
-    {"labels", "files"},
-    {"parts", "ages"},
+    {"labels", "files", "metadata"},
+    {"parts", "ages", "calibration", "card"},
     {"recipe", "cookbook", "importing"},
     {"data", "models", "losses", "evaluation"},
     {"modelfile", "runfolder"},
+    {"report"},
+    {"modelcard"},
     {"training", "inference", "synthesis", "inspection"},
     {"apps"},
     {"cli"},
@@ -42,12 +44,23 @@ NO_ROOM = {"utils", "util", "helpers", "helper", "common", "core", "base", "misc
 
 MOST_LINES, MOST_FUNCTION_LINES = 350, 60
 
-MAY_NEED_TORCH = ("models", "losses", "training", "synthesis.gan", "apps.demo", "apps.review.page")
-"""Rooms, or modules, that need not import in the base install; `apps.demo` trains, Streamlit runs the page."""
+MAY_NEED_TORCH = (
+    "models",
+    "losses",
+    "training",
+    "synthesis.gan",
+    "apps.demo",
+    "apps.review.page",
+    "apps.studio.pages",
+    "apps.service",
+)
+"""Rooms, or modules, that need not import in the base install; `apps.demo` trains, Streamlit runs the pages, FastAPI
+the service."""
 
 NOT_IN_BASE = (
     "torch", "torchvision", "timm", "lightning", "sklearn", "pandas", "matplotlib", "cv2", "scipy", "onnx",
-    "onnxscript", "streamlit",
+    "onnxscript", "streamlit", "openvino", "av", "pytorch_grad_cam", "fastapi", "starlette", "uvicorn",
+    "python_multipart", "prometheus_client",
 )  # fmt: skip
 
 

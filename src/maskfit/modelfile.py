@@ -1,8 +1,9 @@
 """One file that says everything prediction needs.
 
-`.safetensors` holds weights to train on, `.onnx` a network to run anywhere. Both carry the same facts as JSON in their
-metadata under the key `maskfit`: labels, preprocessing, parts, recipe, scores. Nothing is unpickled, and nothing in a
-file can name code to run: parts are looked up in maskfit's own tables, and weights must have the shapes these give.
+`.safetensors` holds weights to train on, `.onnx` a network to run anywhere, `.xml` with its `.bin` one for OpenVINO.
+All carry the same facts as JSON in their metadata under the key `maskfit`: labels, preprocessing, parts, recipe,
+scores, calibration, card. Nothing is unpickled, and nothing in a file can name code to run: parts are looked up in
+maskfit's own tables, and weights must have the shapes these give.
 
 Reading the facts needs no torch.
 """
@@ -10,6 +11,8 @@ Reading the facts needs no torch.
 from __future__ import annotations
 
 import json
+import shutil
+import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,12 +23,16 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from maskfit import __version__
+from maskfit.calibration import Calibration
+from maskfit.card import Card
+from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
-from maskfit.data.face_crop import refuse_unsettled
+from maskfit.data.settling import refuse_unsettled
 from maskfit.data.transforms import Preprocessing
 from maskfit.errors import MissingExtraError, ModelFileError, RecipeError
 from maskfit.files import replacing
 from maskfit.labels import JOINT, Scheme
+from maskfit.metadata import KEY, read_metadata
 from maskfit.parts import Part, build
 
 if TYPE_CHECKING:
@@ -33,14 +40,9 @@ if TYPE_CHECKING:
 
     from maskfit.models.network import Network
 
-KEY = "maskfit"
-"""The metadata key that makes a weight file a maskfit model."""
-
 FORMAT: Literal[1] = 1
 MOST_FACTS = 4 * 2**20
 """Bytes of JSON that a file may carry; a real one has a few thousand."""
-MOST_BYTES = 8 * 2**30
-"""Bytes that a model file may have."""
 MOST_OF_AN_OPTION = 100_000
 """The largest number that an option of a part may be; a depth of a billion would fill the memory with plain lists."""
 SURPLUS = 64
@@ -61,6 +63,8 @@ class ModelFacts(BaseModel):
         recipe: The whole recipe, for people and for training on.
         scores: What was measured on photos of held-out persons.
         about: One sentence for people.
+        calibration: Temperatures and thresholds, fitted on persons that the network did not see.
+        card: What it was trained and judged on, for people.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +80,8 @@ class ModelFacts(BaseModel):
     recipe: dict[str, Any] = Field(default_factory=dict)
     scores: dict[str, float] = Field(default_factory=dict)
     about: str = ""
+    calibration: Calibration = Calibration()
+    card: Card = Card()
 
     @model_validator(mode="after")
     def _check(self) -> ModelFacts:
@@ -87,6 +93,7 @@ class ModelFacts(BaseModel):
             raise ValueError(f"an option of backbone or head is larger than {MOST_OF_AN_OPTION:,}")
         # Built, not only looked up: a share out of range should be known now, not at the first photo.
         refuse_unsettled(build(CROPS, self.preprocessing.framing.crop))
+        refuse_unsettled(build(BACKGROUNDS, self.preprocessing.framing.background))
         with np.errstate(all="ignore"):
             numbers = np.array(self.preprocessing.normalising.scale_and_shift())
         if not np.isfinite(numbers).all():
@@ -114,22 +121,13 @@ def _numbers(value: Any) -> Iterator[float]:
 
 
 def read_facts(path: str | Path) -> ModelFacts:
-    """What a model file says of itself; the weights of a `.safetensors` file are not read.
+    """What a model file says of itself; weights are not read where the format allows that.
 
     Raises:
         ModelFileError: The file is missing, is no model file, was made by another program, or is damaged.
     """
     path = Path(path)
-    _refuse_file(path)
-    if path.suffix == ".safetensors":
-        return parse_facts(_safetensors_metadata(path), path)
-    if path.suffix == ".onnx":
-        return parse_facts(open_onnx(path).get_modelmeta().custom_metadata_map, path)
-    raise ModelFileError(
-        f"a model file ends in .safetensors or .onnx, not in '{path.suffix}'",
-        where=path,
-        fix="name a run folder or its best.safetensors; pickled checkpoints can run code and are never opened",
-    )
+    return parse_facts(read_metadata(path), path)
 
 
 def parse_facts(metadata: Mapping[str, str] | None, path: Path) -> ModelFacts:
@@ -170,12 +168,35 @@ def _first_lines(error: ValidationError) -> str:
 
 def write_model(path: Path, weights: Mapping[str, Tensor], facts: ModelFacts) -> Path:
     """Writes a `.safetensors` model: weights by name, and the facts beside them."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     # Copies, since safetensors refuses tensors that share their memory, as tied weights do.
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
     with replacing(path) as temporary:
-        save_file(copies, temporary, facts.to_metadata())
+        # Not save_file: it makes a file that its owner alone can read, whatever the user's umask says.
+        temporary.write_bytes(save(copies, facts.to_metadata()))
+    return path
+
+
+def rewrite_facts(path: Path, facts: ModelFacts) -> Path:
+    """Gives a `.safetensors` model other facts; its weights stay what they are, byte for byte, and so does a file that
+    says them already.
+
+    Raises:
+        ModelFileError: It is no such file.
+    """
+    if read_facts(path) == facts:
+        return path
+    with path.open("rb") as stream, replacing(path) as temporary:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(length))
+        header["__metadata__"] |= facts.to_metadata()
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        # As the format wants it: weights begin at a multiple of eight bytes.
+        text += b" " * (-len(text) % 8)
+        with temporary.open("wb") as out:
+            out.write(struct.pack("<Q", len(text)) + text)
+            shutil.copyfileobj(stream, out)
     return path
 
 
@@ -254,48 +275,3 @@ def _compare(wanted: Mapping[str, Any], found: Mapping[str, Tensor], path: Path)
             where=path,
             fix="the file is damaged, or its timm is another version than the one installed; make it anew",
         )
-
-
-def _refuse_file(path: Path) -> None:
-    if not path.exists():
-        raise ModelFileError("there is no such model", where=path, fix="check the path")
-    if not path.is_file():
-        raise ModelFileError("this is no file", where=path, fix="name a model file, or a run folder with a recipe.yaml")
-    if path.stat().st_size > MOST_BYTES:
-        raise ModelFileError(f"the file is larger than {MOST_BYTES:,} bytes", where=path, fix="do not trust this file")
-
-
-def _safetensors_metadata(path: Path) -> dict[str, str] | None:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata: dict[str, str] | None = file.metadata()
-            return metadata
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"this is no safetensors file: {error}", where=path, fix="make the file anew") from None
-
-
-def open_onnx(path: Path, threads: int | None = None) -> Any:
-    """An ONNX Runtime session on the processor.
-
-    Args:
-        path: The `.onnx` file.
-        threads: How many threads one prediction uses; ONNX Runtime's choice where left out.
-
-    Raises:
-        ModelFileError: The file is missing or is no ONNX network.
-    """
-    import onnxruntime
-
-    _refuse_file(path)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if threads:
-        options.intra_op_num_threads = threads
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors share no base class
-        raise ModelFileError(
-            f"this is no ONNX network that can run: {str(error).splitlines()[0]:.300}", where=path, fix="export it anew"
-        ) from None

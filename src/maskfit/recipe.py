@@ -81,6 +81,8 @@ class DataRecipe(Section):
         corrections: CSV files laid over the labels, in order.
         known_errors: Lay the competition's publicly known errors over the labels, up to this tier.
         crop: How a face is cut from a photo, alike in training, validation and prediction.
+        background: What becomes of what is not the subject, likewise alike everywhere, and kept in the store.
+        sharpen: How much edges are sharpened after shrinking, 0 to 5.
         size: What the network sees.
         normalise: By the means and deviations that the trunk was trained with, or by each `photo`'s own (seed s0).
         train_scale: How much larger than `size` the stored photos are from which augmentation takes its crops.
@@ -94,6 +96,8 @@ class DataRecipe(Section):
     corrections: Annotated[tuple[str, ...], BeforeValidator(_to_several)] = ()
     known_errors: Literal["none", "certain", "likely"] = "none"
     crop: Part = Part.of("centre")
+    background: Part = Part.of("none")
+    sharpen: Annotated[float, Field(ge=0, le=5)] = 0.0
     size: Size = (224, 224)
     normalise: Literal["dataset", "photo"] = "dataset"
     train_scale: Annotated[float, Field(ge=1, le=4)] = 1.0
@@ -164,6 +168,20 @@ class TrainerRecipe(Section):
     loggers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_to_several)] = ()
 
 
+class CardRecipe(Section):
+    """What the model card says in the recipe's words; what can be counted it says by itself.
+
+    Attributes:
+        material: Where the photos are from.
+        licence: Under which the model may be used.
+        use: What it is for, and what it must not be used for.
+    """
+
+    material: str = ""
+    licence: str = ""
+    use: str = ""
+
+
 class Recipe(Section):
     """One experiment.
 
@@ -183,6 +201,7 @@ class Recipe(Section):
         folds: How many folds, 1 for a hold-out, or the path of a split file.
         holdout: The share of persons held out where `folds` is 1.
         fold: Which folds to train; all where empty.
+        card: What models say of themselves in words.
         run: The run's folder; under `runs/` where left out.
     """
 
@@ -206,11 +225,13 @@ class Recipe(Section):
     fold: Annotated[
         tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_to_several), AfterValidator(_refuse_twice)
     ] = ()
+    card: CardRecipe = CardRecipe()
     run: str | None = None
 
 
 PART_KEYS = (
     "data.crop",
+    "data.background",
     "model.backbone",
     "model.head",
     "model.freeze",
@@ -236,6 +257,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "model": ModelRecipe,
     "heads.*": HeadRecipe,
     "trainer": TrainerRecipe,
+    "card": CardRecipe,
 }
 """Which keys may stand where, for the message about a key that may not."""
 

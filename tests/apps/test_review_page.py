@@ -16,8 +16,9 @@ from streamlit.testing.v1 import AppTest
 from maskfit.apps.review import cards
 from maskfit.apps.review.desk import Desk, seat, seated
 from maskfit.apps.review.material import gather, read_suspects
-from maskfit.apps.review.serve import PAGE, address_of
+from maskfit.apps.review.serve import PAGE
 from maskfit.apps.review.session import Act, Review
+from maskfit.apps.serving import address_of
 from maskfit.data.corrections import read_corrected
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError
@@ -214,7 +215,7 @@ def test_without_the_key_nothing_is_shown(open_desk):
     assert not page.button
     assert "lacks its key" in text(page)
     assert desk.order[0] not in text(page)
-    assert desk.key in address_of(desk, "127.0.0.1", 8501)
+    assert desk.key in address_of("127.0.0.1", 8501, desk.key)
     seat(None)
     with pytest.raises(DataError, match="no review is open"):
         seated()

@@ -78,3 +78,24 @@ def test_a_missing_folder(command, tmp_path):
     told = command("data", "crop", tmp_path / "none", "--out", tmp_path / "out")
     assert told.code == 2
     assert "there is no such folder" in told.err
+
+
+def test_backgrounds_are_erased_in_the_copies(command, photos, tmp_path):
+    words = ("data", "crop", photos, "--out", tmp_path / "out", "--crop", "whole")
+    assert command(*words, "--background", "grabcut:colour=[0,0,255]").code == 0
+    with Image.open(tmp_path / "out" / "someone" / "a.png") as copy:
+        assert copy.size == (40, 60)
+        assert copy.getpixel((0, 0)) == (0, 0, 255)
+        assert copy.getpixel((20, 33)) != (0, 0, 255)
+    # Copies with their backgrounds are other copies.
+    assert command(*words).code == 2
+
+
+def test_a_background_that_cannot_be_had_is_told(command, photos, tmp_path):
+    said = command("data", "crop", photos, "--out", tmp_path / "out", "--background", "saliency:net=tracer")
+    assert said.code == 2
+    assert "published for torch only" in said.err
+    assert (
+        "did you mean 'grabcut'"
+        in command("data", "crop", photos, "--out", tmp_path / "out", "--background", "grabbcut").err
+    )

@@ -1,35 +1,76 @@
-"""`maskfit export` as a user types it; one real export, which takes seconds."""
+"""`maskfit export` as a user types it; one real export by torch's exporter, which takes seconds."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
+from maskfit.cli.export import To
+from maskfit.inference.export import EXPORTS
 from maskfit.modelfile import read_facts
 
 
 def test_an_exported_run_answers_as_the_run(command, run_folder, evaluation, monkeypatch):
-    said = command("export", run_folder, "--to", "onnx", "--out", "[m].onnx")
+    said = command("export", run_folder, "--to", "onnx", "--out", "[m].onnx", "--images", evaluation / "images",
+                   "--no-timing")  # fmt: skip
     assert said.code == 0
-    assert said.out.startswith("wrote [m].onnx: 0.2 MB\n")
-    assert "differ from torch's by at most" in said.out
+    assert said.out.startswith("compared with torch on 6 photos ")
+    assert re.search(r"^onnx +0\.2 +\d\.\de-\d\d +0 \(0\.00%\) *$", said.out, re.MULTILINE)
+    assert "wrote [m].onnx" in said.err
     assert read_facts("[m].onnx") == read_facts(run_folder / "fold0" / "best.safetensors")
     words = ("--images", evaluation / "images", "--json")
     torch_rows = json.loads(command("predict", run_folder, *words).out)["answers"]
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "torch", None)
-        onnx_rows = json.loads(command("predict", "[m].onnx", *words).out)["answers"]
-    assert [row["class"] for row in onnx_rows] == [row["class"] for row in torch_rows]
-    assert [row["probability"] for row in onnx_rows] == pytest.approx(
-        [row["probability"] for row in torch_rows], abs=1e-4
-    )
+        for engine in ("auto", "openvino"):
+            rows = json.loads(command("predict", "[m].onnx", *words, "--engine", engine).out)["answers"]
+            assert [row["class"] for row in rows] == [row["class"] for row in torch_rows]
+            assert [row["probability"] for row in rows] == pytest.approx(
+                [row["probability"] for row in torch_rows], abs=1e-4
+            )
     said = command("export", run_folder, "--out", "[m].onnx")
     assert said.code == 2
     assert "exists already" in said.err
+
+
+def test_what_was_measured_is_told_to_scripts(command, model, monkeypatch):
+    timed = []
+
+    def time_engine(path, engine, environment):
+        timed.append((str(path), engine))
+        assert "MALLOC_TRIM_THRESHOLD_" in environment
+        return {1: 100.0, 32: 400.0}
+
+    monkeypatch.setattr("maskfit.inference.export.timing.time_engine", time_engine)
+    said = command("export", model, "--to", "torch", "--out", "w.safetensors", "--json")
+    assert said.code == 0
+    told = json.loads(said.out)
+    assert told["files"] == ["w.safetensors"]
+    reference, row = told["engines"]
+    assert reference["engine"] == row["engine"] == "torch"
+    assert row["difference"] < 1e-6
+    assert row["photos_per_second"] == {"1": 100.0, "32": 400.0}
+    assert timed == [(str(model), "torch"), ("w.safetensors", "torch")]
+    said = command("export", model, "--to", "torch", "--out", "v.safetensors")
+    assert re.search(r"^torch +0\.1 +- +- +100 +400 *$", said.out, re.MULTILINE)
+
+
+def test_the_formats_are_those_of_the_table():
+    assert [to.value for to in To] == list(EXPORTS)
+
+
+def test_what_is_written_beside_is_not_overwritten_either(command, model):
+    Path("m.bin").write_text("mine")
+    said = command("export", model, "--to", "openvino", "--out", "m.xml")
+    assert said.code == 2
+    assert "m.bin" in said.err
+    assert Path("m.bin").read_text() == "mine"
 
 
 def test_one_of_several_folds_must_be_named(command, run_folder):
@@ -45,6 +86,9 @@ def test_one_of_several_folds_must_be_named(command, run_folder):
     [
         ("absent.safetensors --out m.onnx", "there is no such model"),
         ("MODEL --out m.pb", "ends in .onnx, not in '.pb'"),
+        ("MODEL --out m.onnx --to openvino", "ends in .xml, not in '.onnx'"),
+        ("MODEL --out m.onnx --int8", "--int8 and --calibrate go together"),
+        ("MODEL --out m.onnx --calibrate .", "--int8 and --calibrate go together"),
         ("MODEL --out m.onnx --to tflite", "'tflite' is not"),
         ("MODEL", "Missing option '--out'"),
         ("--out m.onnx", "Missing argument"),
@@ -57,11 +101,12 @@ def test_mistakes_end_with_2_and_say_what(command, model, words, message):
     assert message in said.err
 
 
-@pytest.mark.parametrize("missing", ["torch", "timm", "onnx", "onnxscript"])
+@pytest.mark.parametrize("missing", ["torch", "timm", "onnx", "onnxscript", "openvino"])
 def test_what_is_not_installed_is_named(command, model, monkeypatch, missing):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else real(name, *rest))
-    said = command("export", model, "--out", "m.onnx")
+    said = command("export", model, "--out", "m.xml", "--to", "openvino")
     assert said.code == 2
-    assert "'maskfit export' needs the extra 'train'" in said.err
-    assert "pip install 'maskfit[train]'" in said.err
+    extra = "openvino" if missing == "openvino" else "train"
+    assert f"needs the extra '{extra}'" in said.err
+    assert f"pip install 'maskfit[{extra}]'" in said.err

@@ -202,7 +202,7 @@ def test_a_list_alone_finds_its_photos(command, model, evaluation):
         ("MODEL", "no photos were named"),
         ("absent.onnx --images IMAGES", "there is no such model"),
         ("IMAGES --images IMAGES", "this folder is no run"),
-        ("last.ckpt --images IMAGES", "ends in .safetensors or .onnx"),
+        ("last.ckpt --images IMAGES", "ends in .safetensors, .onnx or .xml"),
         ("MODEL --images absent", "there is no such folder"),
         ("MODEL --images EMPTY", "there is no photo in this folder"),
         ("MODEL --images IMAGES --list absent.csv", "there is no such file"),

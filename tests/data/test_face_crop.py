@@ -9,9 +9,10 @@ from PIL import Image
 from maskfit.data import detectors
 from maskfit.data.boxes import STEP, Cut
 from maskfit.data.crops import CROPS, Centre
-from maskfit.data.face_crop import FaceCrop, level1_06, settle
+from maskfit.data.face_crop import FaceCrop, level1_06
 from maskfit.data.photo import Photo
 from maskfit.data.pixel_crop import PixelCrop
+from maskfit.data.settling import settle
 from maskfit.data.store import open_store
 from maskfit.data.transforms import Framing
 from maskfit.errors import DataError, RecipeError

@@ -160,3 +160,28 @@ REAL = Path(os.environ.get("MASKFIT_REAL_PHOTOS", "nowhere")) / "mask-photos/pho
 def test_a_real_manifest_with_masks_only():
     scheme = SCHEMES["mask-gender-age"]
     assert read_photos(REAL, scheme).codes(scheme)[:, 1:].max() == -1
+
+
+def test_a_list_of_persons_stands_for_everybody_on_it(manifest, scheme, tmp_path):
+    (tmp_path / "who.csv").write_text("person\nanna\nben\n")
+    photos = read_photos(
+        manifest("path,person,persons\na.jpg,,who.csv\nb.jpg,,who.csv\nc.jpg,carl,\nd.jpg,,\n"), scheme
+    )
+    assert [photo.person for photo in photos] == ["anna|ben", "anna|ben", "carl", "d.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("row", "list_", "why"),
+    [
+        ("a.jpg,anna,who.csv", "person\nben\n", "a person and a list"),
+        ("a.jpg,,none.csv", "", "no such file"),
+        ("a.jpg,,who.csv", "person\n", "has an empty row, or none"),
+        ("a.jpg,,who.csv", "person,x\nben,1\n,2\n", "has an empty row, or none"),
+        ("a.jpg,,who.csv", "name\nben\n", "column person is missing"),
+    ],
+)
+def test_a_list_of_persons_that_says_nobody_is_an_error(manifest, scheme, tmp_path, row, list_, why):
+    """Read as nobody, such a photo would be trained on in every fold."""
+    (tmp_path / "who.csv").write_text(list_)
+    with pytest.raises(DataError, match=why):
+        read_photos(manifest(f"path,person,persons\n{row}\n"), scheme)

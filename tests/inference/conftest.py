@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -78,10 +79,32 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory, models: dict[str, Path]) -> dict[str, Path]:
     """ONNX twins of two models; torch's exporter takes seconds for each."""
-    from maskfit.inference.export import export_onnx
+    from maskfit.inference.export.onnx_file import write_onnx
 
     folder = tmp_path_factory.mktemp("exported")
-    return {name: export_onnx(models[name], folder / f"{name}.onnx").path for name in ("attributes", "joint-decades")}
+    paths = {name: folder / f"{name}.onnx" for name in ("attributes", "joint-decades")}
+    for name, path in paths.items():
+        write_onnx(models[name], path)
+    return paths
+
+
+@pytest.fixture
+def make() -> Callable[..., Path]:
+    """`make_model`, for a test that wants a model of its own."""
+    return make_model
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, exported: dict[str, Path]) -> None:
+    """torch's exporter, which takes seconds, gives what it gave before."""
+    import onnx
+
+    def export(*words: Any, **options: Any) -> Any:
+        proto = onnx.load(exported["attributes"])
+        del proto.metadata_props[:]
+        return SimpleNamespace(model_proto=proto)
+
+    monkeypatch.setattr(torch.onnx, "export", export)
 
 
 def draw(seed: int, width: int, height: int) -> Image.Image:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +14,24 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from maskfit.data.decoding import decode
-from maskfit.errors import ModelFileError
-from maskfit.inference.engines import OnnxEngine, TorchEngine, open_engine
+from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
+from maskfit.inference.engines import OnnxEngine, OpenvinoEngine, TorchEngine, open_engine
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES, softmax
 from maskfit.modelfile import ModelFacts, load_network, read_facts
 
 
-def normalised(facts: ModelFacts, photos: list[Path]) -> np.ndarray:
-    return np.concatenate([facts.preprocessing(decode(path)) for path in photos])
+def framed(facts: ModelFacts, photos: list[Path]) -> np.ndarray:
+    return np.stack([facts.preprocessing.framing.frame(decode(path)) for path in photos])
 
 
+@pytest.mark.parametrize("kind", [OnnxEngine, OpenvinoEngine])
 @pytest.mark.parametrize("name", ["attributes", "joint-decades"])
-def test_onnx_and_torch_agree_on_photos(models, exported, photos, name):
-    torch_engine, onnx_engine = TorchEngine(models[name]), OnnxEngine(exported[name])
-    assert onnx_engine.facts == torch_engine.facts
-    batch = normalised(torch_engine.facts, photos)
-    ours, theirs = torch_engine.logits(batch), onnx_engine.logits(batch)
+def test_every_engine_agrees_with_torch_on_photos(models, exported, photos, name, kind):
+    torch_engine, other = TorchEngine(models[name]), kind(exported[name])
+    assert other.facts == torch_engine.facts
+    batch = framed(torch_engine.facts, photos)
+    ours, theirs = torch_engine.logits(batch), other.logits(batch)
     assert list(ours) == list(theirs) == list(torch_engine.facts.heads)
     for head, width in torch_engine.facts.widths.items():
         assert ours[head].shape == theirs[head].shape == (len(photos), width)
@@ -48,26 +52,86 @@ def test_predictions_agree_from_photo_to_class(models, exported, photos, name):
 def test_the_torch_engine_gives_the_networks_own_logits(models, photos):
     engine = TorchEngine(models["decades"], threads=1)
     network, facts = load_network(models["decades"])
-    batch = normalised(facts, photos)
+    batch = framed(facts, photos)
     with torch.inference_mode():
-        expected = {head: values.numpy() for head, values in network(torch.from_numpy(batch)).items()}
+        seen = torch.from_numpy(facts.preprocessing.normalising.normalise(batch))
+        expected = {head: values.numpy() for head, values in network(seen).items()}
     found = engine.logits(batch)
     assert all(np.allclose(found[head], expected[head], atol=1e-5) for head in expected)
     assert torch.get_num_threads() == 1
 
 
-def test_onnx_takes_any_batch_and_any_number_of_threads(exported, photos):
-    engine = OnnxEngine(exported["attributes"], threads=1)
-    batch = normalised(engine.facts, photos)
+@pytest.mark.parametrize("kind", [OnnxEngine, OpenvinoEngine])
+def test_any_batch_and_any_number_of_threads(exported, photos, kind):
+    engine = kind(exported["attributes"], threads=1)
+    batch = framed(engine.facts, photos)
     whole = engine.logits(batch)["mask"]
     apart = np.concatenate([engine.logits(batch[place : place + 1])["mask"] for place in range(len(batch))])
     assert np.allclose(whole, apart, atol=1e-5)
-    assert engine.session.get_session_options().intra_op_num_threads == 1
+    if kind is OnnxEngine:
+        assert engine.session.get_session_options().intra_op_num_threads == 1
+    else:
+        assert engine.compiled.get_property("INFERENCE_NUM_THREADS") == 1
+
+
+@pytest.mark.parametrize("kind", [OnnxEngine, OpenvinoEngine])
+def test_threads_may_share_an_engine(exported, photos, kind):
+    engine = kind(exported["attributes"], threads=1)
+    batch = framed(engine.facts, photos)
+    alone = engine.logits(batch)["age"]
+    with ThreadPoolExecutor(4) as pool:
+        shared = list(pool.map(engine.logits, [batch] * 16))
+    assert all(np.allclose(item["age"], alone, atol=1e-5) for item in shared)
 
 
 def test_the_ending_says_which_engine(models, exported):
     assert isinstance(open_engine(models["mask"]), TorchEngine)
     assert isinstance(open_engine(exported["attributes"]), OnnxEngine)
+
+
+def test_an_engine_may_be_named(models, exported, photos):
+    engine = open_engine(exported["attributes"], engine="openvino:precision=bf16")
+    assert isinstance(engine, OpenvinoEngine)
+    half = open_engine(models["attributes"], engine="torch:precision=bf16")
+    batch = framed(engine.facts, photos)
+    exact = open_engine(models["attributes"]).logits(batch)
+    # Coarser, and not by much.
+    for head, values in half.logits(batch).items():
+        assert 0 < np.abs(values - exact[head]).max() < 0.1 * np.ptp(exact[head])
+    found = Predictor.load(exported["attributes"], engine="openvino").predict(photos).table
+    expected = Predictor.load(models["attributes"]).predict(photos).table
+    assert np.abs(found.probabilities - expected.probabilities).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("tensorrt", "there is no engine 'tensorrt'; known: auto, onnx, openvino, torch"),
+        ("torch", r"the engine 'torch' runs \.safetensors, not '\.onnx'"),
+        ("onnx:precision=bf16", "'onnx' has no option 'precision'"),
+        ("openvino:precision=int4", "precision=int4 must be one of f32, bf16, auto"),
+        ("auto:threads=2", "there is no engine|has no option"),
+        ("onnx:path=x", "has no option 'path'"),
+    ],
+)
+def test_an_engine_that_cannot_be_is_refused(exported, engine, said):
+    with pytest.raises(MaskfitError, match=said):
+        open_engine(exported["attributes"], engine=engine)
+
+
+def test_openvino_is_missed_in_plain_words(exported, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingExtraError, match="'openvino' needs the extra 'openvino'"):
+        open_engine(exported["attributes"], engine="openvino")
+
+
+def test_openvino_tells_nobody(exported):
+    """Its package reports every import over the network, unless its telemetry is not there."""
+    script = "import sys; from maskfit.inference.engines import import_openvino as load; load('x'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "openvino" in done.stdout
+    assert "openvino.tools.ovc.telemetry_stub" in done.stdout
+    assert "openvino_telemetry" not in done.stdout
 
 
 def test_a_bad_name_is_said_before_torch_is_missed(tmp_path, monkeypatch):
@@ -81,9 +145,9 @@ MASK = ModelFacts(scheme=SCHEMES["mask"], backbone="small", head="attributes", h
 TWO = MASK.model_copy(update={"scheme": SCHEMES["mask-gender"], "heads": ("mask", "gender")})
 
 
-def make_onnx(path: Path, facts: ModelFacts, *, photos=("batch", 3, 16, 8), name="photos", kind=TensorProto.FLOAT,
-              outputs=(("mask", 3),), batch="batch", input_used=True) -> Path:  # fmt: skip
-    """A network that averages the pixels and multiplies; honest where nothing else is asked for."""
+def make_onnx(path: Path, facts: ModelFacts, *, photos=("batch", 3, 16, 8), name="photos",
+              outputs=(("mask", 3),), batch="batch") -> Path:  # fmt: skip
+    """A network that averages the normalised pixels and multiplies, as maskfit exported them before frames went in."""
     nodes = [
         helper.make_node("GlobalAveragePool", [name], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["flat"]),
@@ -92,7 +156,7 @@ def make_onnx(path: Path, facts: ModelFacts, *, photos=("batch", 3, 16, 8), name
     for output, width in outputs:
         constants.append(numpy_helper.from_array(np.ones((3, width), np.float32), f"w_{output}"))
         nodes.append(helper.make_node("MatMul", ["flat", f"w_{output}"], [output]))
-    inputs = [helper.make_tensor_value_info(name, kind, photos)]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, photos)]
     values = [helper.make_tensor_value_info(output, TensorProto.FLOAT, (batch, width)) for output, width in outputs]
     model = helper.make_model(
         helper.make_graph(nodes, "g", inputs, values, constants),
@@ -104,25 +168,28 @@ def make_onnx(path: Path, facts: ModelFacts, *, photos=("batch", 3, 16, 8), name
     return path
 
 
-def test_an_honest_network_of_another_maker_runs(tmp_path):
-    engine = OnnxEngine(make_onnx(tmp_path / "a.onnx", MASK))
-    logits = engine.logits(np.ones((2, 3, 16, 8), np.float32))
-    assert logits["mask"].tolist() == [[3.0] * 3] * 2
+@pytest.mark.parametrize("kind", [OnnxEngine, OpenvinoEngine])
+def test_a_network_that_takes_normalised_photos_goes_on_working(tmp_path, kind):
+    engine = kind(make_onnx(tmp_path / "a.onnx", MASK))
+    frames = np.random.default_rng(0).integers(0, 256, (2, 16, 8, 3), dtype=np.uint8)
+    expected = MASK.preprocessing.normalising.normalise(frames).mean((2, 3)).sum(1)
+    assert np.allclose(engine.logits(frames)["mask"], expected[:, None].repeat(3, axis=1), atol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("facts", "changes", "said"),
     [
-        (MASK, {"name": "input"}, r"from input \(any x 3 x 16 x 8\)"),
+        (MASK, {"name": "frames"}, r"frames \(any x 3 x 16 x 8, float\)"),
+        (MASK, {"name": "input"}, r"from input \(any x 3 x 16 x 8, float\)"),
         (MASK, {"photos": ("batch", 3, 8, 16)}, "3 x 8 x 16"),
         (MASK, {"photos": ("batch", 3, "height", "width")}, "3 x any x any"),
         (MASK, {"photos": (1, 3, 16, 8)}, "1 x 3 x 16 x 8"),
-        (MASK, {"outputs": (("mask", 4),)}, r"mask \(any x 4\)"),
-        (MASK, {"outputs": (("gender", 3),)}, r"gender \(any x 3\)"),
-        (MASK, {"outputs": (("mask", 3), ("gender", 2))}, r"mask \(any x 3\), gender"),
+        (MASK, {"outputs": (("mask", 4),)}, r"mask \(any x 4, float\)"),
+        (MASK, {"outputs": (("gender", 3),)}, r"gender \(any x 3, float\)"),
+        (MASK, {"outputs": (("mask", 3), ("gender", 2))}, r"mask \(any x 3, float\), gender"),
         # 2 x 3 classes as 3 x 2: as many, and every one of them another.
-        (TWO, {"outputs": (("mask", 2), ("gender", 3))}, r"mask \(any x 2\), gender \(any x 3\)"),
-        (TWO, {"outputs": (("gender", 2), ("mask", 3))}, r"gender \(any x 2\), mask"),
+        (TWO, {"outputs": (("mask", 2), ("gender", 3))}, r"mask \(any x 2, float\), gender \(any x 3, float\)"),
+        (TWO, {"outputs": (("gender", 2), ("mask", 3))}, r"gender \(any x 2, float\), mask"),
     ],
 )
 def test_a_network_that_is_not_what_its_facts_say_is_refused(tmp_path, facts, changes, said):
@@ -136,7 +203,7 @@ def test_a_network_that_is_not_what_its_facts_say_is_refused(tmp_path, facts, ch
 def test_a_network_that_fails_while_it_runs_is_said_to(tmp_path):
     path = make_onnx(tmp_path / "a.onnx", MASK)
     with pytest.raises(ModelFileError, match="its network cannot run"):
-        OnnxEngine(path).logits(np.ones((2, 3, 5, 5), np.float32))
+        OnnxEngine(path).logits(np.ones((2, 5, 5, 3), np.uint8))
 
 
 @pytest.mark.parametrize("place", ["../secret.bin", "absolute"])
@@ -153,5 +220,6 @@ def test_a_network_cannot_read_files_beside_it(tmp_path, place):
     weights.data_location = TensorProto.EXTERNAL
     weights.external_data.add(key="location", value=str(secret) if place == "absolute" else place)
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(ModelFileError, match="this is no ONNX network that can run"):
-        OnnxEngine(path)
+    for kind in (OnnxEngine, OpenvinoEngine):
+        with pytest.raises(ModelFileError, match="this is no ONNX network that can run"):
+            kind(path)

@@ -1,93 +1,323 @@
-"""Export: tried against torch before it takes its place."""
+"""Export: every format is tried against torch before it takes its place, and answers as the model it came from."""
 
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
+from PIL import Image
+from safetensors import safe_open
 
 import maskfit.inference.export
-from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
-from maskfit.inference.export import _noise, export_onnx
-from maskfit.modelfile import read_facts
+from maskfit.data.lists import find_images
+from maskfit.errors import DataError, MaskfitError, MissingExtraError, ModelFileError
+from maskfit.inference.engines import OnnxEngine, open_engine
+from maskfit.inference.export import EXPORTS, export_model
+from maskfit.inference.export.parity import compare, noise, read_frames
+from maskfit.inference.export.timing import measure, time_engine
+from maskfit.inference.predictor import Predictor
+from maskfit.labels import answer
+from maskfit.modelfile import load_network, read_facts, write_model
+from maskfit.models.network import Years
+
+SERVING = Path(__file__).parents[2] / "docs" / "serving.md"
+INT8 = [name for name, form in EXPORTS.items() if form.int8]
 
 
 @pytest.fixture
-def quick(monkeypatch, exported):
-    """torch's exporter, which takes seconds, gives what it gave before."""
+def few(photos):
+    """The photos as `export_model` takes them."""
+    return find_images(photos[0].parent)
 
-    def export(*words, **options):
-        proto = onnx.load(exported["attributes"])
-        del proto.metadata_props[:]
-        return SimpleNamespace(model_proto=proto)
 
-    monkeypatch.setattr(torch.onnx, "export", export)
+@pytest.mark.parametrize("to", EXPORTS)
+def test_every_format_answers_as_the_model_it_came_from(models, tmp_path, quick, photos, to):
+    out = tmp_path / "new" / f"model{EXPORTS[to].ending}"
+    done = export_model(models["attributes"], out, to)
+    assert sorted(out.parent.iterdir()) == sorted(done.files) == sorted(EXPORTS[to].files(out))
+    assert done.bytes == sum(path.stat().st_size for path in done.files)
+    assert done.compared_on == "4 frames of noise"
+    assert done.parity[0].difference < 1e-4
+    assert (done.parity[0].changed, done.parity[0].photos) == (0, 4)
+    assert len(done.parity) == len(done.engines)
+    assert read_facts(out) == read_facts(models["attributes"])
+    # In batches of 3 and a rest of 2, so that a batch is seen to be of any size.
+    expected = Predictor.load(models["attributes"], batch_size=3).predict(photos).table.probabilities
+    found = Predictor.load(out, batch_size=3).predict(photos).table.probabilities
+    assert np.abs(found - expected).max() < 1e-4
+    assert np.ptp(expected, axis=0).max() > 0.05
+
+
+@pytest.mark.parametrize("to", INT8)
+def test_eight_bits_answer_nearly_as_the_model(models, tmp_path, quick, few, to):
+    out = tmp_path / f"model{EXPORTS[to].ending}"
+    done = export_model(models["attributes"], out, to, calibrate=few, photos=few)
+    assert done.engines == EXPORTS[to].engines[:1]
+    assert done.compared_on == "11 photos"
+    # Some distance, or nothing was made coarser; little, or the ranges are wrong.
+    assert 1e-4 < done.parity[0].difference < 0.15
+    assert done.parity[0].changed <= 1
+    assert read_facts(out) == read_facts(models["attributes"])
+
+
+def test_the_first_convolution_and_the_heads_keep_their_bits(models, tmp_path, quick, few):
+    export_model(models["attributes"], tmp_path / "a.onnx", calibrate=few)
+    nodes = onnx.load(tmp_path / "a.onnx").graph.node
+    makers = {output: node.op_type for node in nodes for output in node.output}
+    first, *others = [node for node in nodes if node.op_type == "Conv"]
+    assert makers.get(first.input[1]) != "DequantizeLinear"
+    inside = [node for node in others if makers[node.input[0]] != "AveragePool"]
+    assert len(inside) >= 4
+    assert {makers[node.input[1]] for node in inside} == {"DequantizeLinear"}
+    # ONNX Runtime would fuse the pooling before these into one that gives other numbers.
+    assert "DequantizeLinear" not in {makers.get(node.input[1]) for node in others if node not in inside}
+    heads = [node for node in nodes if node.op_type in ("Gemm", "MatMul")]
+    assert heads
+    assert "DequantizeLinear" not in {makers.get(node.input[1]) for node in heads}
+
+
+def test_photos_that_set_ranges_are_not_those_that_are_compared_on(models, tmp_path, quick, few, monkeypatch):
+    seen = {}
+
+    def write(model, out, calibrate):
+        seen["calibrate"] = calibrate
+        out.write_bytes(Path(model).read_bytes())
+
+    monkeypatch.setitem(EXPORTS, "torch", maskfit.inference.export.Format(".safetensors", write, ("torch",)))
+    done = export_model(models["mask"], tmp_path / "a.safetensors", "torch", calibrate=few)
+    assert seen["calibrate"] == few[::2]
+    assert done.compared_on == f"{len(few[1::2])} photos"
+
+
+@pytest.mark.parametrize("name", ["attributes", "joint-decades"])
+def test_probabilities_come_out_beside_the_logits(exported, photos, name):
+    session = onnxruntime.InferenceSession(exported[name])
+    facts = read_facts(exported[name])
+    frames = np.concatenate(list(read_frames(facts.preprocessing.framing, find_images(photos[0].parent))))
+    found = session.run(["probabilities"], {"frames": frames})[0]
+    logits = dict(zip(facts.heads, session.run(list(facts.heads), {"frames": frames}), strict=True))
+    assert found.shape == (len(photos), 18)
+    assert np.abs(found - answer(facts.scheme, logits)).max() < 1e-5
 
 
 def test_an_export_holds_the_facts_and_nothing_else(models, exported):
     for name, path in exported.items():
         assert read_facts(path) == read_facts(models[name])
-        assert [item.name for item in path.parent.iterdir() if item.name.startswith(".")] == []
         proto = onnx.load(path)
         assert [item.key for item in proto.metadata_props] == ["maskfit"]
         assert str(models[name]) not in str(proto)
 
 
-def test_what_was_tried_is_told(models, tmp_path, quick):
-    done = export_onnx(models["attributes"], tmp_path / "new" / "a.onnx")
-    assert done.path == tmp_path / "new" / "a.onnx"
-    assert done.bytes == done.path.stat().st_size
-    assert 0 <= done.difference < 1e-4
-    assert done.photos == 4
+def test_openvino_keeps_every_character_and_no_path(make, tmp_path, quick):
+    about = 'ein Satz 😷 "&amp;" <b> \u2028 \x07 \\ end'
+    model = make(tmp_path / "m.safetensors", about=about, scores={"f1": float("inf")})
+    export_model(model, tmp_path / "out.xml", "openvino")
+    assert read_facts(tmp_path / "out.xml") == read_facts(model)
+    assert str(tmp_path) not in (tmp_path / "out.xml").read_text("utf-8")
 
 
-def test_a_network_that_answers_otherwise_takes_no_place(models, tmp_path, quick):
+def test_weights_alone_are_without_the_layer_of_years(models, tmp_path, photos):
+    network, facts = load_network(models["attributes"])
+    network.years = Years(network.trunk.features)
+    aged = write_model(tmp_path / "m.safetensors", network.state_dict(), facts.model_copy(update={"years": True}))
+    export_model(aged, tmp_path / "a.safetensors", "torch")
+    assert read_facts(tmp_path / "a.safetensors") == facts
+    with safe_open(tmp_path / "a.safetensors", "np") as file:
+        assert not [name for name in file.keys() if name.startswith("years")]  # noqa: SIM118 (no mapping)
+
+
+def test_what_answers_otherwise_takes_no_place(models, tmp_path, quick):
     """The export of one network, tried against another."""
-    path = tmp_path / "a.onnx"
-    path.write_text("the old file")
+    for path in (tmp_path / "a.xml", tmp_path / "a.bin"):
+        path.write_text("the old file")
     with pytest.raises(MaskfitError, match="probabilities differ by") as caught:
-        export_onnx(models["sibling"], path)
-    assert str(path) in str(caught.value)
-    assert path.read_text() == "the old file"
-    assert [item.name for item in tmp_path.iterdir()] == ["a.onnx"]
+        export_model(models["sibling"], tmp_path / "a.xml", "openvino")
+    assert str(tmp_path / "a.xml") in str(caught.value)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ["a.xml", "a.bin"], "the old file"
+    )
 
 
-def test_a_network_that_answers_nan_takes_no_place(models, tmp_path, quick, monkeypatch):
-    def nan(path, photos):
-        return {head: np.full((4, width), np.nan, np.float32) for head, width in
-                read_facts(models["attributes"]).widths.items()}  # fmt: skip
+@pytest.mark.parametrize("calibrate", [False, True])
+def test_what_answers_nan_takes_no_place(models, tmp_path, few, monkeypatch, calibrate):
+    def write(model, out, calibrate):
+        network, facts = load_network(model)
+        write_model(out, {name: values * float("nan") for name, values in network.state_dict().items()}, facts)
 
-    monkeypatch.setattr(maskfit.inference.export, "_try", nan)
+    monkeypatch.setitem(EXPORTS, "torch", maskfit.inference.export.Format(".safetensors", write, ("torch",)))
     with pytest.raises(MaskfitError, match="differ by nan"):
-        export_onnx(models["attributes"], tmp_path / "a.onnx")
+        export_model(models["mask"], tmp_path / "a.safetensors", "torch", calibrate=few if calibrate else None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_compared_is_counted_right(models):
+    """By hand, on two networks that answer differently."""
+    one, other = open_engine(models["attributes"]), open_engine(models["sibling"])
+    frames = noise(one.facts, 9)
+    ours, theirs = (answer(engine.facts.scheme, engine.logits(frames)) for engine in (one, other))
+    (found,) = compare([one, other], [frames[:5], frames[5:]])
+    assert found.photos == 9
+    assert found.difference == pytest.approx(np.abs(ours - theirs).max(), abs=1e-5)
+    assert found.changed == (ours.argmax(1) != theirs.argmax(1)).sum() > 0
+
+
+def test_photos_that_cannot_be_read_are_left_out(models, tmp_path, photos):
+    (tmp_path / "a.jpg").write_text("no photo")
+    framing = read_facts(models["mask"]).preprocessing.framing
+    (tmp_path / "b.png").write_bytes(photos[0].read_bytes())
+    assert [batch.shape for batch in read_frames(framing, find_images(tmp_path))] == [(1, 32, 24, 3)]
+    with pytest.raises(DataError, match="no photo to compare on"):
+        compare([open_engine(models["mask"])], read_frames(framing, find_images(tmp_path)[:1]))
 
 
 def test_the_noise_is_of_every_brightness(models):
     facts = read_facts(models["decades"])
-    noise = _noise(facts, 4)
-    assert noise.shape == (4, 3, *facts.preprocessing.framing.size)
-    assert noise.dtype == np.float32
-    means = noise.mean(axis=(1, 2, 3))
-    assert (np.diff(means) > 0.3).all()
+    means = noise(facts, 4).mean(axis=(1, 2, 3))
+    assert noise(facts, 4).shape == (4, *facts.preprocessing.framing.size, 3)
+    assert (np.diff(means) > 20).all()
 
 
-def test_other_endings_and_other_models_are_refused(models, exported, tmp_path):
-    with pytest.raises(ModelFileError, match=r"ends in \.onnx"):
-        export_onnx(models["mask"], tmp_path / "a.pb")
-    with pytest.raises(ModelFileError, match="not weights to load"):
-        export_onnx(exported["attributes"], tmp_path / "a.onnx")
-    with pytest.raises(ModelFileError, match="no such model"):
-        export_onnx(tmp_path / "absent.safetensors", tmp_path / "a.onnx")
-    assert list(tmp_path.iterdir()) == []
+def test_other_endings_and_other_models_are_refused(make, models, exported, tmp_path, few):
+    for to, form in EXPORTS.items():
+        with pytest.raises(ModelFileError, match=rf"ends in \{form.ending}"):
+            export_model(models["mask"], tmp_path / "a.pb", to)
+        with pytest.raises(ModelFileError, match="not weights to load"):
+            export_model(exported["attributes"], tmp_path / f"a{form.ending}", to)
+        with pytest.raises(ModelFileError, match="no such model"):
+            export_model(tmp_path / "absent.safetensors", tmp_path / f"a{form.ending}", to)
+    with pytest.raises(DataError, match="torch knows no int8"):
+        export_model(models["mask"], tmp_path / "a.safetensors", "torch", calibrate=few)
+    with pytest.raises(DataError, match="too few photos"):
+        export_model(models["mask"], tmp_path / "a.onnx", calibrate=few[:1])
+    odd = make(tmp_path / "odd" / "m.safetensors", scheme=_called("frames"))
+    with pytest.raises(ModelFileError, match="an attribute called 'frames'"):
+        export_model(odd, tmp_path / "a.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["odd"]
+
+
+def _called(name):
+    from maskfit.labels import SCHEMES, Scheme
+
+    return Scheme(attributes=(SCHEMES["mask"].attributes[0].model_copy(update={"name": name}),))
 
 
 @pytest.mark.parametrize("module", ["onnx", "onnxscript", "torch"])
 def test_what_is_not_installed_is_named(models, tmp_path, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtraError, match="'maskfit export' needs the extra 'train'"):
-        export_onnx(models["mask"], tmp_path / "a.onnx")
+    with pytest.raises(MissingExtraError, match="needs the extra 'train'"):
+        export_model(models["mask"], tmp_path / "a.onnx")
+
+
+def test_an_engine_is_timed_in_a_process_of_its_own(exported, tmp_path):
+    rates = time_engine(exported["attributes"], "onnx")
+    assert list(rates) == [1, 32]
+    assert all(rate > 1 for rate in rates.values())
+    with pytest.raises(MaskfitError, match="could not be timed"):
+        time_engine(tmp_path / "absent.onnx", "onnx")
+
+
+def test_a_rate_is_the_middle_of_many_tries(exported, monkeypatch):
+    engine = OnnxEngine(exported["attributes"])
+    # Began; then each try's start and end, and from the third on the time gone by: tries of 0.1, 0.2 and 0.9 s.
+    ticks = iter([0.0, 0.0, 0.1, 0.1, 0.3, 0.3, 1.2, 1.2])
+    monkeypatch.setattr("maskfit.inference.export.timing.time.perf_counter", lambda: next(ticks))
+    assert measure(engine, 2, seconds=1) == pytest.approx(2 / 0.2)
+
+
+def _example(number):
+    marker = "<!-- example: tests/inference/test_export.py runs this -->\n```python\n"
+    return SERVING.read_text("utf-8").split(marker)[1 + number].split("```")[0]
+
+
+def test_the_script_without_maskfit_answers_the_same(exported, photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(exported["attributes"].read_bytes())
+    code = _example(0)
+    assert "maskfit " not in code
+    for photo in photos:
+        Image.open(photo).convert("RGB").save("door.png", exif=Image.open(photo).getexif())
+        exec(compile(code.replace("door.jpg", "door.png"), "docs/serving.md", "exec"), {})
+        _, _, share = next(iter(Predictor.load("model.onnx").predict([photo])))
+        number = int(Predictor.load("model.onnx").predict([photo]).table.classes[0])
+        said = capsys.readouterr().out.split()
+        assert int(said[0]) == number
+        assert float(said[1]) == pytest.approx(share, abs=0.01)
+
+
+def test_the_weights_load_into_plain_timm(make, tmp_path, monkeypatch, capsys):
+    from maskfit.labels import SCHEMES
+    from maskfit.models.network import build_network
+    from maskfit.parts import Part
+
+    facts = read_facts(make(tmp_path / "m.safetensors")).model_copy(
+        update={"backbone": Part.of("mobilenetv3_small_050", pad_type="same")}
+    )
+    torch.manual_seed(0)
+    network = build_network(facts.backbone, facts.head, SCHEMES["mask-gender-age"].sizes).eval()
+    model = write_model(tmp_path / "m.safetensors", network.state_dict(), facts)
+    export_model(model, tmp_path / "weights.safetensors", "torch")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(compile(_example(1), "docs/serving.md", "exec"), names)
+    photos = torch.randn(2, 3, 32, 24)
+    with torch.inference_mode():
+        assert torch.allclose(names["trunk"](photos), network.trunk(photos), atol=1e-5)
+
+
+@pytest.fixture
+def pair(models, tmp_path, quick):
+    """An OpenVINO model, its `.xml` and its `.bin`."""
+    return export_model(models["attributes"], tmp_path / "m.xml", "openvino").files
+
+
+def _edit(path, old, new):
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_openvino_files_that_are_damaged_or_hostile_are_refused(pair):
+    xml, weights = pair
+    whole, values = xml.read_text("utf-8"), weights.read_bytes()
+    weights.write_bytes(values[: len(values) // 2])
+    with pytest.raises(ModelFileError, match="no network that OpenVINO can run"):
+        open_engine(xml)
+    weights.unlink()
+    with pytest.raises(ModelFileError, match=r"the \.bin must lie beside its \.xml"):
+        open_engine(xml)
+    weights.write_bytes(values)
+    xml.write_text(whole[: len(whole) // 2])
+    with pytest.raises(ModelFileError, match="no description of an OpenVINO network"):
+        open_engine(xml)
+    xml.write_text('<!DOCTYPE net [<!ENTITY a "aaaaaaaa">]>' + whole.split("?>", 1)[1])
+    with pytest.raises(ModelFileError, match="declares a document type"):
+        open_engine(xml)
+    xml.write_text(whole)
+    _edit(xml, "<maskfit ", "<other ")
+    with pytest.raises(ModelFileError, match="not made by maskfit"):
+        open_engine(xml)
+    xml.write_text(whole)
+    # Facts of another network: as many classes, of other heads.
+    _edit(
+        xml,
+        "&quot;heads&quot;: [&quot;mask&quot;, &quot;gender&quot;, &quot;age&quot;]",
+        "&quot;heads&quot;: [&quot;joint&quot;]",
+    )
+    with pytest.raises(ModelFileError, match="its facts say"):
+        open_engine(xml)
+
+
+def test_only_the_facts_of_the_network_itself_count(pair):
+    """The same words elsewhere in the description are a layer's, or anybody's."""
+    xml, _ = pair
+    text = xml.read_text("utf-8")
+    start = text.index("<maskfit ")
+    facts = text[start : text.index("/>", start) + 2]
+    xml.write_text(text.replace(facts, f"<deeper>{facts}</deeper>"))
+    with pytest.raises(ModelFileError, match="not made by maskfit"):
+        read_facts(xml)

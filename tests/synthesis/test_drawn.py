@@ -20,7 +20,7 @@ from maskfit.errors import DataError, MaskfitError
 from maskfit.synthesis.drawn import (
     PHOTO_NAMES,
     Drawing,
-    Landmarks,
+    DrawnLandmarks,
     contact_sheet,
     draw_person,
     draw_photo,
@@ -53,7 +53,7 @@ def within(point: tuple[float, float], polygon: tuple[tuple[float, float], ...])
     return inside
 
 
-def mouth(marks: Landmarks) -> tuple[float, float]:
+def mouth(marks: DrawnLandmarks) -> tuple[float, float]:
     return (marks.mouth_left[0] + marks.mouth_right[0]) / 2, (marks.mouth_left[1] + marks.mouth_right[1]) / 2
 
 

@@ -8,11 +8,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from maskfit.cli import masking
 from maskfit.data.detectors import DETECTORS, Face
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, RecipeError
@@ -25,12 +28,14 @@ from maskfit.synthesis.masks import (
     Masked,
     choose_faces,
     draw_wearing,
+    draw_wearings,
     people,
     read_landmarks,
     write_masked,
 )
 from maskfit.synthesis.masks.finding import KNOWING, open_detector
-from maskfit.synthesis.masks.people import find_fault, find_quality
+from maskfit.synthesis.masks.kinds import WORN, WRONG
+from maskfit.synthesis.masks.people import find_fault, find_quality, put_all
 
 SCHEME = SCHEMES["mask-gender-age"]
 SIZE = (96, 128)
@@ -45,9 +50,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, La
         drawing = draw_photo(draw_person(2, number, gender=gender, age=age), "normal", size=SIZE)
         stream = io.BytesIO()
         drawing.image.save(stream, "JPEG", quality=85)
-        at = drawing.landmarks
-        marks = Landmarks(at.left_eye, at.right_eye, at.nose, at.mouth_left, at.mouth_right, at.chin)
-        made[f"images/{number}.jpg"] = stream.getvalue(), marks
+        made[f"images/{number}.jpg"] = stream.getvalue(), drawing.landmarks
     return made
 
 
@@ -97,9 +100,12 @@ def test_bare_faces_become_the_competitions_layout(faces, marks, tmp_path):
 def test_the_list_says_which_mask_lies_where(faces, marks, tmp_path):
     write_masked(choose_faces(faces, marks), tmp_path / "out", workers=1)
     rows = rows_of(tmp_path / "out" / "masks.csv")
-    assert list(rows[0]) == ["path", "kind", "way", "left", "top", "right", "bottom"]
-    assert len(rows) == 24
+    assert list(rows[0]) == ["path", "person", "mask", "gender", "age", "kind", "way", "left", "top", "right", "bottom"]
+    assert len(rows) == 28
     for row in rows:
+        if row["mask"] == "not_wear":
+            assert (row["path"][-10:], row["kind"], row["way"], row["bottom"]) == ("normal.jpg", "", "", "0")
+            continue
         bare = np.asarray(Image.open((tmp_path / "out" / row["path"]).parent / "normal.jpg")).astype(int)
         worn = np.asarray(Image.open(tmp_path / "out" / row["path"])).astype(int)
         left, top, right, bottom = (int(row[name]) for name in ("left", "top", "right", "bottom"))
@@ -107,6 +113,43 @@ def test_the_list_says_which_mask_lies_where(faces, marks, tmp_path):
         inside = changed[top:bottom, left:right].copy()
         changed[top:bottom, left:right] = 0
         assert inside.mean() > 4 * changed.mean()
+
+
+def test_the_list_is_a_manifest_of_the_same_photos_as_the_layout(faces, marks, tmp_path):
+    write_masked(choose_faces(faces, marks), tmp_path / "out", workers=1)
+    listed, laid = read_photos(tmp_path / "out" / "masks.csv", SCHEME), read_photos(tmp_path / "out", SCHEME)
+    assert {(photo.path, photo.person): photo.labels for photo in listed} == {
+        (photo.path, photo.person): photo.labels for photo in laid}  # fmt: skip
+
+
+def test_other_numbers_of_masks_are_read_by_the_list(faces, marks, tmp_path):
+    chosen = choose_faces(faces, marks, persons=2)
+    made = write_masked(chosen, tmp_path / "out", worn=2, wrongly=3, workers=1)
+    assert (sum(made.kinds.values()), sum(made.ways.values())) == (10, 10)
+    photos = read_photos(tmp_path / "out" / "masks.csv", SCHEME)
+    assert [photo.labels["mask"] for photo in photos] == [*["wear"] * 2, *["incorrect"] * 3, "not_wear"] * 2
+    assert all(photo.path.is_file() for photo in photos)
+    again = write_masked(chosen, tmp_path / "out", worn=2, wrongly=3, workers=1, resume=True)
+    assert again == made
+    with pytest.raises(DataError, match="numbers of persons or masks differ"):
+        write_masked(chosen, tmp_path / "out", worn=2, wrongly=2, workers=1, resume=True)
+    with pytest.raises(DataError, match="give 1 to"):
+        write_masked(chosen, tmp_path / "none", wrongly=99)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_face_with_a_scarf_is_bare_and_one_without_a_neck_has_none(faces, marks, tmp_path):
+    cut = Image.open(tmp_path / "images/2.jpg")
+    cut.crop((0, 0, SIZE[0], int(marks[str(tmp_path / "images/2.jpg")].chin[1]))).save(tmp_path / "images/2.jpg")
+    chosen = choose_faces(faces, marks, persons=None)
+    write_masked(chosen, tmp_path / "out", worn=1, scarf=True, workers=1)
+    rows = rows_of(tmp_path / "out" / "masks.csv")
+    scarves = [row for row in rows if row["path"].endswith("normal2.jpg")]
+    assert {(row["mask"], row["kind"], row["way"]) for row in scarves} == {("not_wear", "gaiter", "round the neck")}
+    assert [row["person"][:6] for row in scarves] == ["000001", "000003", "000004"]
+    again = write_masked(chosen, tmp_path / "out", worn=1, scarf=True, workers=1, resume=True)
+    assert again.persons == 4
+    assert rows_of(tmp_path / "out" / "masks.csv") == rows
 
 
 def test_the_bare_photo_is_the_given_one(faces, marks, tmp_path):
@@ -171,6 +214,35 @@ def test_a_mask_that_lies_wrongly_is_noticed(marks):
     assert fault(off, "close") == "the mask would not cover the nose"
     assert fault(over, "dangling") == "the mask would cover the nose"
     assert fault(off, "dangling", (0, 0, 0, 0)) == "the mask would not lie on the photo"
+    tip = int(landmarks.nose[1])
+    half = np.where(np.arange(128)[:, None] >= tip, over, off)
+    assert fault(half, "half the nose") == fault(half, "close") == ""
+    assert fault(half, "under the nose") == "the mask would cover the nose"
+    assert fault(over, "half the nose") == "the mask would cover all of the nose"
+    assert fault(off, "half the nose") == "the mask would not cover the mouth"
+
+
+def test_a_mask_that_would_dangle_before_the_nose_hangs_on_the_other_ear_or_on_the_chin(marks):
+    landmarks = next(iter(marks.values()))
+    name = next(name for name in map(str, range(200)) if draw_wearings(0, name)["incorrect_mask"].way == "dangling")
+    side = draw_wearings(0, name)["incorrect_mask"].side
+
+    def hung(free):
+        """The face of somebody on whose sides `free` a mask can dangle, from -1 and 1."""
+        tried = []
+
+        def put(wearing):
+            tried.append(wearing)
+            covers = wearing.way == "dangling" and wearing.side not in free
+            mask = np.full((128, 96), float(covers))
+            return Masked(np.zeros((128, 96, 3), np.uint8), mask, mask > 0, (0, 0, 9, 9), 1.0)
+
+        wearing, _ = put_all(SimpleNamespace(put=put, landmarks=landmarks), 0, name)["incorrect_mask"]
+        return wearing.way, wearing.side, len(tried) - 5
+
+    assert hung((-1, 1)) == ("dangling", side, 1)
+    assert hung((-side,)) == ("dangling", -side, 2)
+    assert hung(())[0] == "on the chin"
 
 
 def test_enough_faces_are_looked_for_where_some_are_of_no_use(faces, marks):
@@ -243,7 +315,7 @@ def test_resuming_something_else_is_refused(faces, marks, tmp_path):
     chosen = choose_faces(faces, marks)
     write_masked(chosen, tmp_path / "out", workers=1)
     before = content(tmp_path / "out")
-    with pytest.raises(DataError, match="its seed, photos or number of persons differ"):
+    with pytest.raises(DataError, match="its seed, photos or numbers of persons or masks differ"):
         write_masked(chosen, tmp_path / "out", seed=1, resume=True, workers=1)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "precious.txt").write_text("x")
@@ -301,21 +373,26 @@ def test_rows_of_landmarks_that_are_no_numbers_are_told(tmp_path):
     assert read_landmarks(path)[str(tmp_path / "b.jpg")].chin is None
 
 
+def test_the_command_takes_as_many_masks_as_there_are_ways():
+    most = [get_args(option)[1].max for option in (masking.Worn, masking.Wrongly)]
+    assert most == [len(WORN), len(WRONG)]
+
+
 def test_the_real_command_makes_a_set_and_refuses_to_overwrite_it(tmp_path):
     def run(*words):
         line = [sys.executable, "-m", "maskfit", "data", *map(str, words)]
         return subprocess.run(line, capture_output=True, text=True, check=False, cwd=tmp_path)
 
     write_people(tmp_path / "drawn", 1, size=SIZE, workers=1)
-    words = ("mask", "drawn", "--out", "masked", "--landmarks", "drawn/landmarks.csv", "--workers", 1)
+    words = ("mask", "drawn", "--out", "masked", "--landmarks", "drawn/landmarks.csv", "--workers", 1, "--wrongly", 2)
     made = run(*words, "--json")
     assert made.returncode == 0, made.stderr
     told = json.loads(made.stdout)
-    assert (told["persons"], told["set_aside"], sum(told["ways"].values())) == (1, {}, 6)
-    assert len(list((tmp_path / "masked").rglob("*.jpg"))) == 7
+    assert (told["persons"], told["set_aside"], sum(told["ways"].values())) == (1, {}, 7)
+    assert len(list((tmp_path / "masked").rglob("*.jpg"))) == 8
     again = run(*words)
     assert again.returncode == 2
     assert "not empty" in again.stderr
     assert "--resume" in again.stderr
     assert "written: 1 persons" in run(*words, "--resume").stdout
-    assert len(read_photos(tmp_path / "masked", SCHEME)) == 7
+    assert len(read_photos(tmp_path / "masked" / "masks.csv", SCHEME)) == 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,25 +16,20 @@ from maskfit.synthesis.drawn.palette import luminance
 from maskfit.synthesis.masks import KINDS, WAYS, Face, Landmarks, draw_wearing, draw_wearings
 from maskfit.synthesis.masks.fabric import FABRICS, weave
 from maskfit.synthesis.masks.head import FEATURES, fit_pose
-from maskfit.synthesis.masks.kinds import WORN, WRONG
+from maskfit.synthesis.masks.kinds import SCARF, WORN, WRONG, can_wear
 from maskfit.synthesis.masks.landmarks import from_five
 from maskfit.synthesis.masks.light import find_blur, find_grain, measure_light
 from maskfit.synthesis.masks.patterns import PATTERNS, draw_pattern
-from maskfit.synthesis.masks.surface import SHAPES
+from maskfit.synthesis.masks.surface import SHAPES, make_sheet
 from maskfit.synthesis.masks.wearing import chance_of
 
 SIZE = (192, 256)
 
 
-def marks_of(drawing) -> Landmarks:
-    drawn = drawing.landmarks
-    return Landmarks(drawn.left_eye, drawn.right_eye, drawn.nose, drawn.mouth_left, drawn.mouth_right, drawn.chin)
-
-
 @lru_cache(maxsize=8)
 def bare(number: int = 1) -> tuple[np.ndarray, Landmarks]:
     drawing = draw_photo(draw_person(0, number, gender="female", age=30 + number), "normal", size=SIZE)
-    return np.array(drawing.image), marks_of(drawing)
+    return np.array(drawing.image), drawing.landmarks
 
 
 @lru_cache(maxsize=8)
@@ -50,25 +46,75 @@ def at(mask: np.ndarray, point: tuple[float, float]) -> float:
     return float(mask[int(point[1]), int(point[0])])
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("kind", KINDS)
+def lower_bridge(marks: Landmarks) -> tuple[float, float]:
+    """Two thirds of the way from between the eyes to the tip of the nose."""
+    left, right, tip = marks.points[:3]
+    x, y = (left + right) / 2 + (tip - (left + right) / 2) * 2 / 3
+    return float(x), float(y)
+
+
+@pytest.mark.parametrize(("kind", "way"), [(kind, way) for kind in KINDS for way in WAYS if can_wear(kind, way)])
 def test_every_kind_lies_as_its_way_says(kind, way):
     pixels, marks = bare()
     wearing, masked = wear(kind, way, len(kind) + 2 * len(way))
     assert masked.pixels.shape == pixels.shape
     assert masked.pixels.dtype == np.uint8
     # The nose tells whether a mask is worn well; the eyes are free in any case.
-    assert (at(masked.mask, marks.nose) > 0.9) == (WAYS[way].state == "wear") == (wearing.state == "wear")
+    assert wearing.state == WAYS[way].state
+    assert (wearing.state == "wear") == (WAYS[way].nose == "all")
+    if WAYS[way].nose != "all":
+        assert at(masked.mask, lower_bridge(marks)) < 0.5
+    if WAYS[way].nose != "half":
+        assert (at(masked.mask, marks.nose) > 0.9) == (WAYS[way].nose == "all")
     assert max(at(masked.mask, marks.left_eye), at(masked.mask, marks.right_eye)) == 0
     left, top, right, bottom = masked.box
     assert 0 <= left < right <= SIZE[0]
     assert 0 <= top < bottom <= SIZE[1]
-    if not WAYS[way].hangs:
+    if not WAYS[way].hangs and kind != "gaiter":
         assert masked.visible > 0.95
     if WAYS[way].state == "wear":
         assert min(at(masked.mask, marks.mouth_left), at(masked.mask, marks.mouth_right)) > 0.9
-    if way == "under the nose":
+    if way in ("half the nose", "under the nose"):
         assert at(masked.mask, marks.mouth_left) > 0.5 or at(masked.mask, marks.mouth_right) > 0.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mask_over_half_the_nose_ends_about_its_tip(kind):
+    """The rim lies between the lower third of the bridge and the upper lip, in front of nose and nostrils."""
+    _, marks = bare()
+    x, top = lower_bridge(marks)
+    lip = marks.nose[1] + 0.6 * (marks.mouth_left[1] - marks.nose[1])
+    for seed in range(4):
+        _, masked = wear(kind, "half the nose", seed)
+        column = masked.mask[:, int(x)]
+        assert top <= np.flatnonzero(column > 0.5)[0] <= lip
+
+
+def test_wrong_ways_slip_further_and_further():
+    rims = [
+        np.mean([wear(kind, way)[1].box[1] for kind in ("surgical", "cloth", "gaiter")])
+        for way in ("close", "half the nose", "under the nose", "over the mouth", "on the chin")
+    ]
+    assert all(second > first + 2 for first, second in pairwise(rims))
+
+
+def test_a_mask_pulled_aside_lies_askew():
+    tilts = [abs(draw_wearing("surgical", "pulled aside", np.random.default_rng(seed)).tilt) for seed in range(20)]
+    assert max(tilts) > 0.4
+    assert max(tilts) > 3 * max(
+        abs(draw_wearing("surgical", "tilted", np.random.default_rng(n)).tilt) for n in range(20)
+    )
+
+
+def test_what_has_no_straps_neither_dangles_nor_shows_any():
+    assert not can_wear("gaiter", "dangling")
+    with pytest.raises(DataError, match="gaiter has no straps"):
+        draw_wearing("gaiter", "below the chin", np.random.default_rng(0))
+    assert make_sheet(draw_wearing("gaiter", "close", np.random.default_rng(0)), face().pose).straps == ()
+    # It reaches further down than any mask.
+    assert wear("gaiter", "close")[1].box[3] > 5 + max(
+        wear(kind, "close")[1].box[3] for kind in KINDS if kind != "gaiter"
+    )
 
 
 @pytest.mark.parametrize("way", ["close", "under the nose", "on the chin", "dangling"])
@@ -121,10 +167,46 @@ def test_what_is_worn_follows_from_seed_and_name():
     assert chance_of(0, "a", "b").random() != chance_of(0, "a", "c").random()
 
 
+def test_more_or_fewer_masks_are_the_same_masks():
+    worn = draw_wearings(3, "images/one.jpg")
+    few = draw_wearings(3, "images/one.jpg", worn=2)
+    assert list(few) == ["mask1", "mask2", "incorrect_mask"]
+    assert few.items() <= worn.items()
+    many = draw_wearings(3, "images/one.jpg", worn=1, wrongly=len(WRONG))
+    wrong = [f"incorrect_mask{number}" for number in ("", *range(2, len(WRONG) + 1))]
+    assert list(many) == ["mask1", *wrong]
+    assert {many[stem].way for stem in wrong} == set(WRONG)
+    assert many["incorrect_mask"] == worn["incorrect_mask"]
+    assert list(draw_wearings(3, "images/one.jpg", wrongly=3).values())[5:] == [many[stem] for stem in wrong[:3]]
+
+
+def test_a_scarf_leaves_the_face_bare():
+    _, marks = bare()
+    worn = draw_wearings(3, "images/one.jpg", scarf=True)
+    assert worn.items() > draw_wearings(3, "images/one.jpg").items()
+    assert (worn["normal2"].state, worn["normal2"].way) == ("not_wear", SCARF)
+    assert not can_wear("cloth", SCARF)
+    for seed in range(4):
+        _, masked = wear("gaiter", SCARF, seed)
+        assert (
+            max(at(masked.mask, marks.nose), at(masked.mask, marks.mouth_left), at(masked.mask, marks.mouth_right)) == 0
+        )
+        assert masked.box[1] > 0.6 * marks.mouth_left[1] + 0.4 * marks.chin[1]
+        assert masked.box[3] > marks.chin[1] + 5
+
+
+@pytest.mark.parametrize(("numbers", "said"), [({"worn": 0}, "0 masks.* well"), ({"worn": 6}, "6 masks.* well"),
+                                               ({"wrongly": 0}, "0 masks.* wrongly"),
+                                               ({"wrongly": 8}, "8 masks.* wrongly")])  # fmt: skip
+def test_a_number_of_masks_that_there_cannot_be_is_an_error(numbers, said):
+    with pytest.raises(DataError, match=said):
+        draw_wearings(0, "one.jpg", **numbers)
+
+
 def test_people_wear_everything_there_is():
     drawn = [wearing for number in range(200) for wearing in draw_wearings(0, f"{number}.jpg").values()]
     assert {wearing.kind for wearing in drawn} == set(KINDS)
-    assert {wearing.way for wearing in drawn} == set(WAYS)
+    assert {wearing.way for wearing in drawn} == {*WORN, *WRONG}
     assert {wearing.pattern for wearing in drawn} == {"", *PATTERNS}
     assert all(len({w.kind for w in list(draw_wearings(0, f"{n}.jpg").values())[:5]}) >= 4 for n in range(50))
     shades = [luminance(wearing.colour) for wearing in drawn]
@@ -139,7 +221,8 @@ def test_the_tables_fit_together():
     assert {kind.fabric for kind in KINDS.values()} == set(FABRICS)
     assert {name for kind in KINDS.values() for name in kind.patterns} - {""} == set(PATTERNS)
     assert len(WORN) == 5
-    assert set(WRONG) == set(WAYS) - set(WORN)
+    assert {*WORN, *WRONG, SCARF} == set(WAYS)
+    assert {WAYS[way].state for way in WRONG} == {"incorrect"}
     for kind in KINDS.values():
         assert kind.upper[0][0] == kind.lower[0][0] == 0
         assert kind.upper[-1][1] < kind.lower[-1][1]

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from maskfit.cookbook import read_recipe
+from maskfit.data.photo import BOTH
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError
 from maskfit.labels import SCHEMES
-from maskfit.synthesis.mixing import BOTH, Blended, _draw_pairs, blend_photos, write_blends
-from maskfit.training.plan import BOTH as PLAN_BOTH
+from maskfit.synthesis.mixing import Blended, _draw_pairs, blend_photos, write_blends
 from maskfit.training.plan import make_plan
 
 SCHEME = SCHEMES["mask-gender-age"]
@@ -144,7 +144,6 @@ def test_a_place_that_is_taken_or_among_the_photos_is_refused(root, tmp_path):
 
 
 def test_training_leaves_a_blend_out_where_one_of_the_two_is_held_out(root, tmp_path):
-    assert BOTH == PLAN_BOTH
     made = write_blends(root, SCHEME, tmp_path / "blends", 30)
     plan = make_plan(read_recipe("fast", [f"data.root={root}", f"data.extra={made.manifest}", "folds=2"]))
     for fold in range(2):

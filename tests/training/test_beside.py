@@ -11,7 +11,7 @@ import torch
 
 from maskfit.data.store import StoredFrames
 from maskfit.errors import DataError, RecipeError
-from maskfit.inference.export import export_onnx
+from maskfit.inference.export import export_model
 from maskfit.inference.predictor import Predictor
 from maskfit.losses import LOSSES
 from maskfit.losses.ldam import LDAM
@@ -83,7 +83,7 @@ def test_a_run_with_both_keeps_its_years_and_answers_as_its_file_does(tiny: Make
     # What training finished with has the layer too.
     assert load_network(folder.fold(0).final)[0].years is not None
     # An exported network has exactly the heads, and answers the same.
-    out = export_onnx(folder.fold(0).model, tmp_path / "a.onnx").path
+    out = export_model(folder.fold(0).model, tmp_path / "a.onnx").files[0]
     pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     ours, theirs = (Predictor.load(path).predict([pixels]).table.probabilities for path in (folder.fold(0).model, out))
     np.testing.assert_allclose(ours, theirs, atol=1e-5)

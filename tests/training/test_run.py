@@ -62,10 +62,31 @@ def test_held_out_probabilities_are_what_prediction_says_of_the_files(tiny: Make
     """The crop, the size, the normalisation and the weights of validation are those of prediction."""
     recipe = tiny("data.crop={name: centre, scale: 0.8}", "data.size=[32, 24]")
     folder, _ = train(recipe)
-    table = read_table(folder.fold(0).probabilities)
+    table = read_table(folder.probabilities)
     photos = [photo for photo in make_plan(recipe).photos if photo.name in set(table.names)]
     predicted = Predictor.load(folder.path).predict(photos).table.aligned(table.names)
     np.testing.assert_allclose(predicted.probabilities, table.probabilities, atol=1e-5)
+
+
+def test_models_leave_a_run_calibrated_on_all_folds_with_a_card_that_counts(tiny: Make) -> None:
+    recipe = tiny("folds=2", "trainer.epochs=1", "card.licence=MIT")
+    folder, scores = train(recipe)
+    plan = make_plan(recipe)
+    whole = read_table(folder.probabilities)
+    for fold in (0, 1):
+        facts = read_facts(folder.fold(fold).model)
+        raw = read_table(folder.fold(fold).probabilities)
+        tempered = facts.calibration.temper(plan.official, raw.probabilities)
+        own = whole.probabilities[[whole.names.index(name) for name in raw.names]]
+        np.testing.assert_allclose(own, tempered, atol=1e-6)
+        learnt, _ = plan.split(fold)
+        assert facts.card.photos == len(learnt)
+        assert facts.card.judged_photos == len(whole)
+        assert facts.card.scores["macro F1"].value == scores.macro_f1
+        assert sum(facts.card.counts["gender"].values()) == len(learnt)
+        assert facts.card.licence == "MIT"
+        assert set(facts.calibration.temperatures) == set(plan.official.names)
+        assert facts.calibration.persons == len(plan.photos.persons)
 
 
 def test_the_best_epoch_is_kept_and_its_file_says_its_score(tiny: Make) -> None:

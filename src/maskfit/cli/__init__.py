@@ -15,6 +15,8 @@ import typer
 
 from maskfit import __version__
 from maskfit.cli import data
+from maskfit.cli.calibrate import calibrate
+from maskfit.cli.card import card
 from maskfit.cli.console import err, out, print_error
 from maskfit.cli.demo import demo
 from maskfit.cli.ensemble import ensemble
@@ -22,13 +24,18 @@ from maskfit.cli.environment import load_environment
 from maskfit.cli.evaluate import evaluate
 from maskfit.cli.explore import explore
 from maskfit.cli.export import export
+from maskfit.cli.inspect import inspect
 from maskfit.cli.new import new
 from maskfit.cli.predict import predict
 from maskfit.cli.pseudo import pseudo
 from maskfit.cli.recipes import check, recipes
+from maskfit.cli.report import report
 from maskfit.cli.review import review
+from maskfit.cli.serve import serve
+from maskfit.cli.studio import app as studio
 from maskfit.cli.suspects import suspects
 from maskfit.cli.train import train
+from maskfit.cli.watch import watch
 from maskfit.errors import MaskfitError
 
 STOPPED = 130
@@ -51,7 +58,27 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, new, train, predict, ensemble, pseudo, suspects, review, evaluate, export, recipes, check):
+for verb in (
+    demo,
+    new,
+    train,
+    predict,
+    ensemble,
+    pseudo,
+    suspects,
+    review,
+    studio,
+    evaluate,
+    report,
+    calibrate,
+    card,
+    export,
+    inspect,
+    serve,
+    watch,
+    recipes,
+    check,
+):
     app.command()(verb)
 data.app.command()(explore)
 app.add_typer(data.app, name="data")

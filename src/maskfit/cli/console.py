@@ -51,8 +51,8 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
 
 
 @contextmanager
-def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int], None]]:
-    """A bar with rate and time left; gives a function to call with (done, total)."""
+def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int | None], None]]:
+    """A bar with rate and time left; gives a function to call with (done, total), None where there is no telling."""
     # Here, as in the verbs: what is imported above delays every command.
     from rich.progress import (
         BarColumn,
@@ -79,7 +79,7 @@ def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int], 
     with bar:
         task = bar.add_task(title, total=None, rate="")
 
-        def advance(done: int, total: int) -> None:
+        def advance(done: int, total: int | None) -> None:
             speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
             bar.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
 

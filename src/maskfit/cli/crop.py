@@ -41,6 +41,9 @@ Choose = Annotated[str | None, typer.Option(help="Which face: largest, central o
 Size = Annotated[
     str | None, typer.Option(metavar="N|HxW", help="Pixels of each copy: 224, or 280x210 (height x width).")
 ]
+Background = Annotated[
+    str, typer.Option("--background", metavar="NAME", help="Any of data.background: grabcut, saliency:net=silueta.")
+]
 SchemeName = Annotated[
     str, typer.Option("--scheme", metavar="NAME", help=f"What a CSV's columns are: {', '.join(SCHEMES)}.")
 ]
@@ -56,6 +59,7 @@ def crop(
     choose: Choose = None,
     align: Annotated[bool, typer.Option("--align", help="Turn each crop so that the eyes are level.")] = False,
     size: Size = None,
+    background: Background = "none",
     scheme: SchemeName = "mask-gender-age",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
@@ -72,7 +76,10 @@ def crop(
     `maskfit data crop photos.csv --out faces --detector mtcnn --margin 0.2,0.4,0.2,0.2 --align --size 224`
 
     `maskfit data crop eval/images --out faces --crop pixels`
+
+    `maskfit data crop train/images --out erased --crop whole --background grabcut`
     """
+    from maskfit.cookbook import parse_part
     from maskfit.data.cropping import write_crops
 
     if scheme not in SCHEMES:
@@ -80,7 +87,10 @@ def crop(
     part = _part(word, detector, weights, margin, choose, align)
     pixels = None if size is None else _size(size)
     with progress("cropping") as advance:
-        made = write_crops(source, target, part, size=pixels, scheme=SCHEMES[scheme], progress=advance)
+        made = write_crops(
+            source, target, part, size=pixels, scheme=SCHEMES[scheme], background=parse_part(background),
+            progress=advance,
+        )  # fmt: skip
     if json:
         print_json(_facts(made))
         return

@@ -12,6 +12,7 @@ import typer
 
 from maskfit.cli.console import err, out, print_json, print_table, progress
 from maskfit.cli.crop import crop
+from maskfit.cli.gan import gan
 from maskfit.cli.masking import mask
 from maskfit.errors import DataError, nearest
 from maskfit.labels import SCHEMES, Scheme
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Check, split and draw sets of photos.", no_args_is_help=True, rich_markup_mode="markdown")
 app.command()(mask)
 app.command()(crop)
+app.command()(gan)
 
 MOST_COLUMNS = 12
 """Above this many folds the table of strata would be too wide to read."""

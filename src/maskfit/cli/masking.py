@@ -23,6 +23,29 @@ Faces = Annotated[
     ),
 ]
 
+Persons = Annotated[
+    int | None, typer.Option("--persons", metavar="N", min=1, help="How many faces; all where left out.")
+]
+Worn = Annotated[int, typer.Option("--worn", metavar="N", min=1, max=5, help="Masks worn well for each face.")]
+Wrongly = Annotated[
+    int,
+    typer.Option("--wrongly", metavar="N", min=1, max=7, help="Masks worn wrongly for each face, each in another way."),
+]
+Scarf = Annotated[bool, typer.Option("--scarf", help="The bare face once more, with a scarf about the neck.")]
+DetectorName = Annotated[
+    str, typer.Option("--detector", metavar="NAME", help="What finds eyes, nose and mouth: yunet or mtcnn.")
+]
+Weights = Annotated[
+    Path | None, typer.Option("--weights", metavar="FILE", help="The detector's weights, in place of its own.")
+]
+LandmarksFile = Annotated[
+    Path | None,
+    typer.Option("--landmarks", metavar="CSV", help="Landmarks, as 'data draw' writes them, and no detector."),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", metavar="N", min=1, help="Processes; one per core where left out.")
+]
+
 SHOWN = 10
 """Photos set aside that are named on the screen; the file names all."""
 
@@ -30,36 +53,31 @@ SHOWN = 10
 def mask(
     source: Faces,
     target: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is new or empty.")],
-    persons: Annotated[
-        int | None, typer.Option("--persons", metavar="N", min=1, help="How many faces; all where left out.")
-    ] = None,
+    persons: Persons = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other faces and masks.")] = 0,
-    detector: Annotated[
-        str, typer.Option("--detector", metavar="NAME", help="What finds eyes, nose and mouth: yunet or mtcnn.")
-    ] = "yunet",
-    weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="The detector's weights, in place of its own.")
-    ] = None,
-    landmarks: Annotated[
-        Path | None,
-        typer.Option("--landmarks", metavar="CSV", help="Landmarks, as 'data draw' writes them, and no detector."),
-    ] = None,
+    worn: Worn = 5,
+    wrongly: Wrongly = 1,
+    scarf: Scarf = False,
+    detector: DetectorName = "yunet",
+    weights: Weights = None,
+    landmarks: LandmarksFile = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder in which the same was begun.")] = False,
-    workers: Annotated[
-        int | None, typer.Option("--workers", metavar="N", min=1, help="Processes; one per core where left out.")
-    ] = None,
+    workers: Workers = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Put masks on bare faces: five worn well, one worn wrongly, and the bare face, in the competition's layout.
 
     The photos keep their size, light, sharpness and grain. What a face wears follows from the seed and the photo's
-    name. Faces that cannot be used are set aside and listed.
+    name. Faces that cannot be used are set aside and listed. Other numbers of masks are for trainings of the mask
+    alone; such a set is read by its list, masks.csv.
 
     **Examples**
 
     `maskfit data mask faces.csv --out masked`
 
     `maskfit data mask faces.csv --out masked --persons 500 --seed 3`
+
+    `maskfit data mask faces.csv --out masked --worn 2 --wrongly 3 --scarf`
 
     `maskfit data mask drawn --out masked --landmarks drawn/landmarks.csv`
     """
@@ -73,7 +91,8 @@ def mask(
     with progress("looking for faces", unit="faces") as advance:
         chosen = choose_faces(source, find, persons=persons, seed=seed, progress=advance)
     with progress("putting on masks", unit="persons") as advance:
-        made = write_masked(chosen, target, seed=seed, resume=resume, workers=workers, progress=advance)
+        made = write_masked(chosen, target, seed=seed, worn=worn, wrongly=wrongly, scarf=scarf, resume=resume,
+                            workers=workers, progress=advance)  # fmt: skip
     if json:
         print_json({**asdict(made), "images": str(made.images), "others": chosen.others})
         return

@@ -50,6 +50,14 @@ class _Files:
 
 Jsonl = Annotated[Path | None, typer.Option("--jsonl", help="Write a JSON object a line here, with everything said.")]
 Top = Annotated[int, typer.Option("--top", metavar="K", min=1, help="How many of each fold's best models answer.")]
+EngineWord = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="What runs the networks: auto, by the file's format; torch, onnx, or openvino, which runs .onnx too; "
+        "openvino:precision=bf16 is faster where the processor has bf16.",
+    ),
+]
 ViewsWord = Annotated[
     str,
     typer.Option(
@@ -79,6 +87,7 @@ def predict(
         str, typer.Option(help="How members are combined: arithmetic, geometric, hard, hard_attribute.")
     ] = "arithmetic",
     batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Photos that a network sees at once.")] = 32,
+    engine: EngineWord = "auto",
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
 ) -> None:
@@ -106,13 +115,13 @@ def predict(
         out_ = Path(os.environ[OUTPUT]) / "submission.csv"
     files = _Files(out_, probabilities, attributes, jsonl)
     files.refuse(force)
-    if not all(model.endswith(".onnx") for model in models):
-        # torch gains from it as in training; ONNX Runtime keeps its memory by itself.
+    if not all(model.endswith((".onnx", ".xml")) for model in models):
+        # torch gains from it as in training; the others keep their memory by themselves.
         tune_allocation()
     photos = _read(images, list_)
     from maskfit.inference.predictor import Predictor
 
-    predictor = Predictor.load(*models, views=views, vote=vote, batch_size=batch_size, top=top)
+    predictor = Predictor.load(*models, views=views, vote=vote, batch_size=batch_size, top=top, engine=engine)
     with progress(f"predicting with {len(predictor.members)} models") as advance:
         prediction = predictor.predict(photos, set_aside=list_ is None, progress=advance)
     _write(prediction, files)

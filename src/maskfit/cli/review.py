@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import err, out, refuse_overwriting, require
+from maskfit.cli.address import HERE, PORT, Host, Open, Port, tell_address
+from maskfit.cli.console import err, refuse_overwriting, require
 from maskfit.errors import DataError, nearest
 from maskfit.labels import SCHEMES
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from maskfit.apps.review.desk import Desk
     from maskfit.apps.review.material import Material
     from maskfit.apps.review.session import Status
-
-HERE = ("127.0.0.1", "::1", "localhost")
-
 
 Source = Annotated[
     Path,
@@ -48,9 +46,6 @@ Export = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Open no page: write the log's corrections to this file, and leave."),
 ]
-Host = Annotated[str, typer.Option(help="The address to listen at; only this machine reaches 127.0.0.1.")]
-Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")]
-Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser of this machine.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a corrections file that exists.")]
 
 
@@ -62,8 +57,8 @@ def review(
     log: Log = Path("review.jsonl"),
     target: Target = Path("corrections.csv"),
     export: Export = None,
-    host: Host = HERE[0],
-    port: Port = 8501,
+    host: Host = HERE,
+    port: Port = PORT,
     open_: Open = False,
     force: Force = False,
 ) -> None:
@@ -98,12 +93,13 @@ def review(
         _export(material, log, export)
         return
     from maskfit.apps.review.desk import Desk
-    from maskfit.apps.review.serve import address_of, refuse_taken, serve
+    from maskfit.apps.review.serve import serve
+    from maskfit.apps.serving import address_of, refuse_taken
 
     refuse_taken(host, port)
     desk = Desk(material, log, target, force=force)
     try:
-        address = address_of(desk, host, port)
+        address = address_of(host, port, desk.key)
         _greet(desk, address, host, port)
         serve(desk, host, port, lambda: typer.launch(address) if open_ else None)
         _part(desk)
@@ -131,11 +127,8 @@ def _greet(desk: Desk, address: str, host: str, port: int) -> None:
     err.print(f"{persons} persons, {len(desk.review.photos)} photos; {suspected} persons with labels that look wrong")
     if desk.resumed:
         err.print(f"{desk.log}: goes on after {desk.resumed} decisions; {_counts(desk.review.count())}")
-    if host not in HERE:
-        err.print(f"whoever reaches {host} and knows the address sees the photos", style="yellow")
-    out.print(address, soft_wrap=True)
-    err.print(f"from another machine: ssh -L {port}:{'localhost' if host in HERE else host}:{port} USER@THIS_MACHINE")
-    err.print("then open the address there. Ctrl-C ends the page; every key is saved.")
+    closing = ("then open the address there. Ctrl-C ends the page; every key is saved.",)
+    tell_address(address, host, port, "sees the photos", closing)
 
 
 def _part(desk: Desk) -> None:

@@ -20,15 +20,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from maskfit.data.backgrounds import BACKGROUNDS, Background
 from maskfit.data.boxes import Cut, cut_turned
 from maskfit.data.crop_journal import Looked, open_journal, to_line
 from maskfit.data.crops import CROPS, Crop
 from maskfit.data.decoding import Pixels, content_key, decode
-from maskfit.data.face_crop import FaceCrop, settle
+from maskfit.data.face_crop import FaceCrop
 from maskfit.data.face_sheet import Shown, face_sheet
 from maskfit.data.lists import find_images
 from maskfit.data.manifest import read_manifest
 from maskfit.data.photo import Photo
+from maskfit.data.settling import settle
 from maskfit.data.transforms import Framing
 from maskfit.errors import DataError, MaskfitError, PhotoError, several
 from maskfit.files import replacing, write_csv
@@ -56,6 +58,8 @@ COLUMNS = (
     "path", "file", "faces", "face", "chosen", "fallback", "score", "left", "upper", "right", "lower", *LANDMARKS,
     "crop_left", "crop_upper", "crop_right", "crop_lower", "crop_angle",
 )  # fmt: skip
+
+NO_BACKGROUND = Part.of("none")
 
 Progress = Callable[[int, int], None]
 
@@ -88,7 +92,7 @@ class Cropped:
 
 def write_crops(
     source: Path, out: Path, crop: Part, *, size: tuple[int, int] | None, scheme: Scheme,
-    progress: Progress | None = None,
+    background: Part = NO_BACKGROUND, progress: Progress | None = None,
 ) -> Cropped:  # fmt: skip
     """Cuts every photo of a folder or manifest; the photos themselves stay untouched.
 
@@ -101,16 +105,16 @@ def write_crops(
         size: (height, width) of the copies; left out, each is as large as what it shows, and nothing is resampled
             unless it is turned.
         scheme: Says what a manifest's columns are.
+        background: A part of `BACKGROUNDS`.
         progress: Called with (photos done, photos).
 
     Raises:
-        DataError: The source is wrong, no photo of it can be read, the folder holds something else, or a detector's
-            weights are not here.
-        RecipeError: The crop is unknown, or an option is refused.
-        MissingExtraError: The crop needs an extra.
+        DataError: The source is wrong or none of it readable, the folder holds other things, or weights are missing.
+        RecipeError: The crop or background is unknown, or an option is refused.
+        MissingExtraError: The crop or background needs an extra.
     """
     photos = _read(source, out, scheme)
-    cutter = Cutter(crop, size)
+    cutter = Cutter(crop, size, background)
     files = _file_names(photos)
     done = open_journal(out / JOURNAL, cutter.facts(source))
 
@@ -144,7 +148,8 @@ def write_crops(
         lines = several([f"{name}: {reason}" for name, reason in unreadable.items()])
         raise DataError(f"no photo can be read:\n{lines}", where=source, fix="'maskfit data check' lists every problem")
     before = sum(item is done.get(name) for name, item in looked.items())
-    return _summed_up(photos, looked, before, unreadable, out, scheme if source.suffix.lower() == ".csv" else None)
+    labelled = scheme if source.suffix.lower() == ".csv" else None
+    return _summed_up(photos, looked, before, unreadable, out, labelled, cutter)
 
 
 def _read(source: Path, out: Path, scheme: Scheme) -> Sequence[Photo]:
@@ -159,19 +164,24 @@ class Cutter:
     Args:
         crop: A part of `CROPS`.
         size: (height, width) of the copies; None for as large as what they show.
+        background: A part of `BACKGROUNDS`.
     """
 
-    def __init__(self, crop: Part, size: tuple[int, int] | None) -> None:
+    def __init__(self, crop: Part, size: tuple[int, int] | None, background: Part = NO_BACKGROUND) -> None:
         built: Crop = build(CROPS, crop)
         self.crop = settle(crop, built)
         self.size = size
+        self._background: Background = build(BACKGROUNDS, background)
+        self.background = settle(background, self._background)
         # Without a size there is no aspect to widen a box to: the margins are taken as they are asked for.
         self._crop = replace(built, squeeze=True) if isinstance(built, FaceCrop) and size is None else built
 
     def facts(self, source: Path) -> dict[str, Any]:
         """What another call must share to go on with this one's work."""
-        crop = self.crop.model_dump(mode="json")
-        return {"format": FORMAT, "source": str(source.resolve()), "crop": crop, "size": self.size and [*self.size]}
+        crop, background = self.crop.model_dump(mode="json"), self.background.model_dump(mode="json")
+        facts = {"format": FORMAT, "source": str(source.resolve()), "crop": crop, "size": self.size and [*self.size]}
+        # What was begun before there were backgrounds can be gone on with.
+        return facts if self.background == NO_BACKGROUND else facts | {"background": background}
 
     def write(self, photo: Pixels, out: Path, draft: Looked) -> Looked:
         """Writes the copy of a photo and gives the draft with what was found."""
@@ -184,8 +194,12 @@ class Cutter:
         cut = found if isinstance(found, Cut) else Cut(found)
         path = out / draft.file
         with replacing(path) as temporary:
-            Image.fromarray(shown(photo, cut, self.size)).save(temporary, **SAVED[path.suffix.lower()])
+            Image.fromarray(shown(self.erase(photo, cut), cut, self.size)).save(temporary, **SAVED[path.suffix.lower()])
         return replace(draft, cut=cut, faces=faces)
+
+    def erase(self, photo: Pixels, cut: Cut) -> Pixels:
+        """The photo without its background, where that is asked for."""
+        return self._background.erase(photo, cut)
 
 
 def shown(photo: Pixels, cut: Cut, size: tuple[int, int] | None) -> Pixels:
@@ -228,7 +242,7 @@ def _file_names(photos: Sequence[Photo]) -> dict[str, str]:
 
 def _summed_up(
     photos: Sequence[Photo], looked: dict[str, Looked], before: int, unreadable: dict[str, str], out: Path,
-    scheme: Scheme | None,
+    scheme: Scheme | None, cutter: Cutter,
 ) -> Cropped:  # fmt: skip
     """The lists and the sheet."""
     items = tuple(looked[photo.name] for photo in photos if photo.name in looked)
@@ -247,7 +261,8 @@ def _summed_up(
     paths = {photo.name: photo.path for photo in photos}
     sheet = out / SHEET
     with replacing(sheet) as temporary:
-        face_sheet([_shown(item, paths[item.photo]) for item in _examples(items)]).save(temporary, "JPEG", quality=90)
+        cards = [_shown(item, paths[item.photo], cutter) for item in _examples(items)]
+        face_sheet(cards).save(temporary, "JPEG", quality=90)
     return Cropped(items, before, unreadable, faces, sheet, manifest)
 
 
@@ -274,13 +289,12 @@ def _examples(items: Sequence[Looked]) -> list[Looked]:
     return guesses + [others[place * len(others) // room] for place in range(room)]
 
 
-def _shown(item: Looked, path: Path) -> Shown:
+def _shown(item: Looked, path: Path, cutter: Cutter) -> Shown:
     try:
         pixels = decode(path)
     except MaskfitError as error:  # It was there a moment ago.
         raise DataError(
             f"a photo vanished while it was looked at: {error.what}", where=path, fix="run it again"
         ) from error
-    return Shown(
-        item.photo, Image.fromarray(pixels), Image.fromarray(shown(pixels, item.cut, None)), item.cut, item.faces
-    )
+    crop = shown(cutter.erase(pixels, item.cut), item.cut, None)
+    return Shown(item.photo, Image.fromarray(pixels), Image.fromarray(crop), item.cut, item.faces)

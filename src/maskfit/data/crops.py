@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from maskfit.data.boxes import Box, Cut
 from maskfit.data.face_crop import FaceCrop, level1_06
 from maskfit.data.pixel_crop import PixelCrop
+from maskfit.data.salient_crop import SalientCrop
 
-__all__ = ["CROPS", "Box", "Centre", "Crop", "Cut", "FaceCrop", "PixelCrop", "Whole"]
+__all__ = ["CROPS", "Box", "Centre", "Crop", "Cut", "FaceCrop", "PixelCrop", "SalientCrop", "Whole"]
 
 
 class Crop(Protocol):
@@ -79,4 +80,5 @@ CROPS: dict[str, Callable[..., Crop]] = {
     "face": FaceCrop,
     "level1_06": level1_06,
     "pixels": PixelCrop,
+    "salient": SalientCrop,
 }

@@ -188,24 +188,3 @@ def _turned(box: Box, face: Box, angle: float, aspect: float | None) -> Box:
     edges = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
     low_x, low_y, high_x, high_y = (round(edge / STEP) * STEP for edge in edges)
     return (low_x, low_y, max(high_x, low_x + 1), max(high_y, low_y + 1))
-
-
-def refuse_unsettled(crop: object) -> None:
-    """Stops where a crop names weights by a place on some machine.
-
-    Raises:
-        ValueError: It does.
-    """
-    if isinstance(crop, FaceCrop) and crop.weights is not None and crop.sha256 is None:
-        raise ValueError("weights are named by their place, and not by their content")
-
-
-def settle(part: Part, crop: object) -> Part:
-    """A crop's part as model files and stores keep it: weights named by their content.
-
-    Raises:
-        RecipeError: An option is refused.
-        DataError: The weights are not here and cannot be fetched.
-        MissingExtraError: The detector needs an extra.
-    """
-    return Part(name=part.name, options={**part.options, **crop.settled()}) if isinstance(crop, FaceCrop) else part

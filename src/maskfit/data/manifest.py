@@ -5,7 +5,9 @@ none. Names of columns are the same in upper and lower case:
 
 - the path: one of `PATH_COLUMNS`, relative to the manifest's folder, or absolute;
 - `person` (or `person_id`): whoever is on it. Where it is empty, a photo that lies in a folder of the competition's
-  pattern belongs to that folder, any other photo stands for itself;
+  pattern belongs to that folder, any other photo stands for itself; `a|b` stands for both;
+- `persons`: in its place a CSV, relative to the manifest's folder, whose column `person` lists everybody: for photos
+  that were made of hundreds;
 - an attribute's name (`mask`, `gender`, `age`): a value; for age the years;
 - an attribute's name with `_band` or `_group` (`age_band`, `agegroup`), where it has bands: a band by name or code
   0, 1, 2. A number in the column `age` itself is always years: 2 is a child, never a band;
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from maskfit.data.layout import FOLDER
-from maskfit.data.photo import Photo, PhotoSet, read_band, read_label
+from maskfit.data.photo import BOTH, Photo, PhotoSet, read_band, read_label
 from maskfit.data.problems import Problem, refuse_fatal
 from maskfit.errors import DataError, LabelError
 from maskfit.files import read_csv
@@ -30,6 +32,9 @@ PATH_COLUMNS = (
     "img", "file", "photo",
 )  # fmt: skip
 PERSON_COLUMNS = ("person", "person_id")
+PERSONS_COLUMN = "persons"
+"""Names, in place of a person, a CSV whose column `person` lists everybody that a made photo was learned from."""
+
 CLASS_COLUMNS = ("class", "ans", "label")
 BAND_ENDINGS = ("_band", "band", "_group", "group")
 
@@ -40,6 +45,7 @@ class _Columns:
 
     path: str
     person: str
+    persons: str
     number: str
     labels: dict[str, str]
     bands: dict[str, str]
@@ -73,11 +79,13 @@ def scan_manifest(path: Path, scheme: Scheme) -> tuple[PhotoSet, list[Problem]]:
     if columns is None:
         return PhotoSet(root, ()), problems
     photos: list[Photo] = []
+    everybody = _Everybody(root)
     first_rows: dict[str, int] = {}
     for number, row in enumerate(rows, start=2):
         mistakes: list[tuple[str, str]] = []
         file = _find_file(row[columns.path], root, mistakes)
         labels = _read_labels(row, columns, scheme, mistakes)
+        person = everybody.find(row.get(columns.person, ""), row.get(columns.persons, ""), mistakes)
         if file is not None:
             key = os.path.abspath(file)
             first = first_rows.setdefault(key, number)
@@ -85,8 +93,27 @@ def scan_manifest(path: Path, scheme: Scheme) -> tuple[PhotoSet, list[Problem]]:
                 mistakes.append((f"{row[columns.path]} stands in row {first} already", "keep one of the two rows"))
         problems += [Problem("fatal", "manifest row", f"row {number}", what, fix) for what, fix in mistakes]
         if file is not None and not mistakes:
-            photos.append(_make_photo(file, row[columns.path], root, row.get(columns.person, ""), labels))
+            photos.append(_make_photo(file, row[columns.path], root, person, labels))
     return PhotoSet(root, tuple(photos)), problems
+
+
+def read_cells(path: Path, scheme: Scheme) -> dict[str, dict[str, str]]:
+    """Every cell of a photo's row, labels or not, by the photo's name; rows whose photo is not there are left out.
+
+    Raises:
+        DataError: It is no such CSV, or has no path column.
+    """
+    rows = read_csv(path, ())
+    columns, problems = _find_columns(list(rows[0]) if rows else [], scheme)
+    if columns is None:
+        refuse_fatal(problems, path)
+        return {}
+    cells = {}
+    for row in rows:
+        file = _find_file(row[columns.path], path.parent, [])
+        if file is not None:
+            cells[_make_photo(file, row[columns.path], path.parent, "", {}).name] = row
+    return cells
 
 
 def _find_columns(header: list[str], scheme: Scheme) -> tuple[_Columns | None, list[Problem]]:
@@ -113,12 +140,42 @@ def _find_columns(header: list[str], scheme: Scheme) -> tuple[_Columns | None, l
     # A scheme may have an attribute called "label"; then that column is the attribute, not a class number.
     number = next((given[name] for name in CLASS_COLUMNS if name in given and given[name] not in taken), "")
     person = next((given[name] for name in PERSON_COLUMNS if name in given and given[name] not in taken), "")
-    unread = [name for name in header if name not in {*taken, number, person}]
+    persons = given.get(PERSONS_COLUMN, "")
+    unread = [name for name in header if name not in {*taken, number, person, persons}]
     notes = []
     if unread:
         what = f"not read: {', '.join(unread)}; label columns of this scheme are {', '.join(scheme.names)}"
         notes.append(Problem("note", "columns", "row 1", what, "rename a column that was meant as a label"))
-    return _Columns(path, person, number, labels, bands), notes
+    return _Columns(path, person, persons, number, labels, bands), notes
+
+
+class _Everybody:
+    """Reads the lists of persons that rows name, each once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.known: dict[str, str] = {}
+
+    def find(self, person: str, cell: str, mistakes: list[tuple[str, str]]) -> str:
+        """Who is on the photo of a row; a mistake noted where its list cannot be read, or a person stands beside it."""
+        if not cell:
+            return person
+        if person:
+            mistakes.append((f"the row names a person and a list of persons, {cell}", "empty one of the two"))
+            return person
+        if cell not in self.known:
+            try:
+                names = [row["person"] for row in read_csv(self.root / cell, ("person",))]
+            except DataError as error:
+                mistakes.append((f"the list of persons {cell}: {error.what}", "restore the file, or mend the cell"))
+                return ""
+            # Never read as nobody: such a photo would be trained on in every fold.
+            if not names or not all(names):
+                mistakes.append((f"the list of persons {cell} has an empty row, or none", "restore the file"))
+                return ""
+            # One text for all rows that name the list, however many persons it has.
+            self.known[cell] = BOTH.join(names)
+        return self.known[cell]
 
 
 def _find_file(cell: str, root: Path, mistakes: list[tuple[str, str]]) -> Path | None:

@@ -12,6 +12,9 @@ from maskfit.labels import UNKNOWN, Attribute, Codes, Scheme, as_number
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".heic"})
 """File name endings of photos, in lower case. What a file really is, its content says: see `decoding`."""
 
+BOTH = "|"
+"""Stands between the persons of a photo that was made of several."""
+
 LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir"})
 """Names, in lower case, that operating systems and file servers leave behind without a leading dot."""
 
@@ -24,7 +27,8 @@ class Photo:
         path: The file to open.
         name: Its name in every table: the posix path relative to the set's root.
         person: Who is on it: the whole folder name in the competition's layout, the person column of a manifest, or
-            the photo's own name where nobody wrote a person down. Persons are equal only when this text is.
+            the photo's own name where nobody wrote a person down. Persons are equal only when this text is. Several,
+            with `BOTH` between them, where the photo was made of several.
         labels: What is known: attribute name to a value's name, or to years as a float where the attribute has bands.
     """
 

@@ -8,16 +8,20 @@ holds. It has two halves: `Framing` cuts and shrinks a decoded photo to 8-bit pi
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from PIL import Image, ImageFilter
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+from maskfit.data.backgrounds import BACKGROUNDS, Background
 from maskfit.data.boxes import Cut, cut_turned
 from maskfit.data.crops import CROPS, Crop
-from maskfit.data.face_crop import settle
+from maskfit.data.detectors import Face
+from maskfit.data.face_crop import FaceCrop
+from maskfit.data.portrait import cut_face
+from maskfit.data.settling import settle
 from maskfit.parts import Part, build
 
 Frames = NDArray[np.uint8]
@@ -35,12 +39,14 @@ Channel = tuple[float, float, float]
 
 
 class Framing(BaseModel):
-    """Cuts the face from a photo and shrinks it, in one resampling step.
+    """Cuts the face from a photo and shrinks it, in one resampling step; before that may erase its background.
 
     Attributes:
-        crop: A name of `crops.CROPS` with its options.
+        crop: A name of `crops.CROPS` with its options; it sees the photo as it is.
         size: (height, width) of the result in pixels.
         filter: A name of `FILTERS`.
+        background: A name of `backgrounds.BACKGROUNDS` with its options.
+        sharpen: How much of what a slight blur takes away is added once more after shrinking; 0 for not at all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +54,20 @@ class Framing(BaseModel):
     crop: Part = Part.of("centre")
     size: tuple[Pixels, Pixels] = (224, 224)
     filter: Filter = "bilinear"
+    background: Part = Part.of("none")
+    sharpen: Annotated[float, Field(ge=0, le=5)] = 0.0
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Model files and stores from before there was a choice say nothing of these; so do those that do not use them,
+        # and stay readable, and found under their names.
+        facts: dict[str, Any] = write(self)
+        return {name: value for name, value in facts.items() if (name, value) not in _LEFT_OUT}
+
+    @cached_property
+    def _background(self) -> Background:
+        background: Background = build(BACKGROUNDS, self.background)
+        return background
 
     @cached_property
     def _crop(self) -> Crop:
@@ -55,21 +75,32 @@ class Framing(BaseModel):
         return crop
 
     def settled(self) -> Framing:
-        """The same framing with everything that its crop reads from files named by content, as model files record it.
+        """The same framing with everything that its parts read from files named by content, as model files record it.
 
         Raises:
-            RecipeError: The crop is unknown, or an option is refused.
-            DataError: A detector's weights are not here and cannot be fetched, or cannot be read.
-            MissingExtraError: A detector needs an extra.
+            RecipeError: The crop or background is unknown, or an option is refused.
+            DataError: Weights are not here and cannot be fetched, or cannot be read.
+            MissingExtraError: A detector or background needs an extra.
         """
+        parts = {"crop": settle(self.crop, self._crop), "background": settle(self.background, self._background)}
         # Built anew: a copy would keep the crop that was built before.
-        return type(self)(**{**dict(self), "crop": settle(self.crop, self._crop)})
+        return type(self)(**{**dict(self), **parts})
 
     def cut(self, photo: NDArray[np.uint8]) -> Cut:
         """Which part of a photo this framing shows."""
         height, width = self.size
         found = self._crop.box(photo, width / height)
         return found if isinstance(found, Cut) else Cut(found)
+
+    def cut_face(self, photo: NDArray[np.uint8], face: Face) -> Cut:
+        """Which part of a photo this framing shows of one face on it; see `portrait.cut_face`."""
+        height, width = self.size
+        return cut_face(self._crop, photo, face, width / height)
+
+    @property
+    def finds_faces(self) -> FaceCrop | None:
+        """The crop, where it is one that looks for faces."""
+        return self._crop if isinstance(self._crop, FaceCrop) else None
 
     def frame(self, photo: NDArray[np.uint8], cut: Cut | None = None) -> NDArray[np.uint8]:
         """A photo (height, width, 3) of any size as pixels of this framing's size, (height, width, 3).
@@ -79,16 +110,38 @@ class Framing(BaseModel):
             cut: What `cut` said of it, where that is known already.
         """
         cut = cut or self.cut(photo)
+        photo = self._background.erase(photo, cut)
         if cut.angle:
-            return cut_turned(photo, cut, self.size, POINTS[self.filter])
+            return sharpened(cut_turned(photo, cut, self.size, POINTS[self.filter]), self.sharpen)
         height, width = self.size
         image = Image.fromarray(photo).resize((width, height), FILTERS[self.filter], box=cut.box)
-        return np.asarray(image, dtype=np.uint8)
+        return sharpened(np.asarray(image, dtype=np.uint8), self.sharpen)
 
     def scaled(self, scale: float) -> Framing:
         """The same framing with each side `scale` times as long, rounded: what augmentation takes its crops from."""
         height, width = (round(side * scale) for side in self.size)
         return self.model_copy(update={"size": (height, width)})
+
+
+_LEFT_OUT = (("background", "none"), ("sharpen", 0.0))
+
+BLUR = 1 / 224
+"""Of a frame's shorter side, the deviation of the blur that sharpening undoes. A share, so that the larger frames that
+augmentation crops from are sharpened alike."""
+
+
+def sharpened(frame: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
+    """An unsharp mask (seed s2 sharpened edges): the frame, and `amount` times what a slight blur takes from it.
+
+    Args:
+        frame: (height, width, 3).
+        amount: 0 for the frame as it is.
+    """
+    if not amount:
+        return frame
+    radius = BLUR * min(frame.shape[:2])
+    mask = ImageFilter.UnsharpMask(radius, percent=round(100 * amount), threshold=0)
+    return np.asarray(Image.fromarray(frame).filter(mask), dtype=np.uint8)
 
 
 LEAST_DEVIATION = 1.0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from maskfit.errors import DataError
 from maskfit.evaluation.metrics import METRICS, Metric, Tally, counted, tally
 from maskfit.labels import Floats
 
@@ -73,12 +75,46 @@ def resample(
     """
     counted(truth, answers, classes)
     groups = tally(truth, answers, classes, persons)
-    count = len(groups.hits)
+    parts = [[times @ part for part in groups] for times in _drawn(len(groups.hits), draws, seed)]
+    return Tally(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def share_interval(
+    parts: ArrayLike, wholes: ArrayLike, persons: ArrayLike, draws: int = 1000, seed: int = 0, level: float = 0.95
+) -> Interval:
+    """A share, sum(parts) / sum(wholes), with its interval over persons; a mean where every whole is 1.
+
+    What two models differ by is such a mean too: of the photos' differences. Drawing persons keeps the pairs together.
+
+    Args:
+        parts: (photos,) what counts: whether a photo is right, its loss, a difference.
+        wholes: (photos,) what it is counted among: whether a photo belongs, or 1; their sum is above 0.
+        persons: (photos,) who is on each photo.
+        draws: How many sets of as many persons are drawn; the same seed draws the same as `resample` does.
+        seed: The same seed gives the same interval.
+        level: The share of draws inside.
+
+    Raises:
+        DataError: The lengths differ, or there is nothing to count among.
+    """
+    parts, wholes = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
+    unique, place = np.unique(np.asarray(persons), return_inverse=True)
+    if not parts.shape == wholes.shape == place.shape:
+        raise DataError(f"{len(parts)} parts, {len(wholes)} wholes, {len(place)} persons", fix="one for each photo")
+    if not wholes.sum() > 0:
+        raise DataError("there is nothing to count a share among", fix="give photos that count")
+    sums = np.stack([np.bincount(place, weights=each, minlength=len(unique)) for each in (parts, wholes)], axis=1)
+    drawn = np.concatenate([times @ sums for times in _drawn(len(unique), draws, seed)])
+    some = drawn[:, 1] > 0
+    return Interval.around(float(parts.sum() / wholes.sum()), drawn[some, 0] / drawn[some, 1], level)
+
+
+def _drawn(count: int, draws: int, seed: int) -> Iterator[Floats]:
+    """How often each of `count` persons stands in each draw, (some draws, persons) after another.
+
+    What is counted of the draws is then one product of matrices.
+    """
     generator = np.random.default_rng(seed)
     even, block = np.full(count, 1 / count), max(1, 10_000_000 // count)
-    parts = []
     for start in range(0, draws, block):
-        # How often each person stands in each draw; the draws' counts are then one product of matrices.
-        times = generator.multinomial(count, even, size=min(block, draws - start)).astype(np.float64)
-        parts.append([times @ part for part in groups])
-    return Tally(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        yield generator.multinomial(count, even, size=min(block, draws - start)).astype(np.float64)

@@ -12,12 +12,11 @@ from html import escape
 
 import numpy as np
 
+from maskfit.evaluation.axes import BOTTOM, HEIGHT, TOP, Frame, draw_axes, draw_bar, draw_svg, find_ticks
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.metrics import Reliability
 from maskfit.labels import Codes
 
-WIDTH, HEIGHT = 440, 250
-LEFT, RIGHT, TOP, BOTTOM = 44, 14, 12, 36
 COLOURS = 8
 """How many line colours the style sheet has, `--line0` and up; more lines use them again."""
 
@@ -53,54 +52,75 @@ def line_chart(lines: Sequence[Line], label: str, x_name: str) -> str:
     if not points:
         return ""
     xs, ys = zip(*points, strict=True)
-    y_ticks = _ticks(min(ys), max(ys), 5)
-    x_ticks = sorted({round(tick) for tick in _ticks(min(xs), max(xs), 8) if min(xs) <= round(tick) <= max(xs)})
-    frame = _Frame(min(xs), max(xs), min(y_ticks[0], *ys), max(y_ticks[-1], *ys))
+    y_ticks = find_ticks(min(ys), max(ys), 5)
+    x_ticks = sorted({round(tick) for tick in find_ticks(min(xs), max(xs), 8) if min(xs) <= round(tick) <= max(xs)})
+    frame = Frame(min(xs), max(xs), min(y_ticks[0], *ys), max(y_ticks[-1], *ys))
     drawn = [_line(line, frame) for line in lines]
-    return _svg([*_axes(frame, x_ticks, y_ticks, x_name), *drawn], label)
+    return draw_svg([*draw_axes(frame, x_ticks, y_ticks, x_name), *drawn], label)
 
 
-def reliability_chart(bins: Reliability) -> str:
-    """How often answers of each confidence were right, against the diagonal where it would be the same.
+def reliability_chart(before: Reliability, after: Reliability, names: tuple[str, str] = ("before", "after")) -> str:
+    """How often answers of each probability were right, before and after something was done, against the diagonal.
 
-    The fewer photos a bin has, the paler it is.
+    On the diagonal a probability means what it says; below it answers are surer than they should be.
     """
-    frame = _Frame(0, 1, 0, 1)
-    count = len(bins.photos)
-    parts = _axes(frame, [0, 0.25, 0.5, 0.75, 1], [0, 0.25, 0.5, 0.75, 1], "probability of the answer")
-    for number, (photos, sure, right) in enumerate(zip(*bins, strict=True)):
-        if photos:
-            left, width = frame.x(number / count) + 1, (frame.x(1) - frame.x(0)) / count - 2
-            said = f"{photos:,} photos, {sure:.0%} sure, {right:.0%} right"
-            # A bin of three photos says little and should not shout.
-            weight = 0.2 + 0.7 * math.sqrt(photos / bins.photos.max())
-            parts.append(_bar(left, frame.y(right), width, frame.y(0) - frame.y(right), said, "bar", weight))
-    ends = (frame.x(0), frame.y(0), frame.x(1), frame.y(1))
+    bins = [(before, 1, True), (after, 0, False)]
+    least = min(float(min(*item.confidence, *item.accuracy)) for item, _, _ in bins)
+    # Where nearly everything is sure and right, the whole square would show one spot in its corner.
+    low = next(start for start in (0.95, 0.9, 0.8, 0.6, 0.4, 0.0) if start <= least or start == 0.0)
+    frame = Frame(low, 1, low, 1)
+    marks = [round(low + (1 - low) * step / 4, 4) for step in range(5)]
+    parts = draw_axes(frame, marks, marks, "probability of the answer")
+    ends = (frame.x(low), frame.y(low), frame.x(1), frame.y(1))
     parts.append('<line class="even" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>'.format(*ends))
-    return _svg(parts, f"calibration: expected error {bins.error():.3f}")
+    for (item, colour, dashed), name in zip(bins, names, strict=True):
+        points = tuple(zip(item.confidence.tolist(), item.accuracy.tolist(), strict=True))
+        said = [
+            f"{name}: {photos:,} photos, {sure:.1%} sure, {right:.1%} right"
+            for photos, sure, right in zip(*item, strict=True)
+        ]
+        parts.append(_line(Line(name, points, colour, dashed=dashed), frame, said))
+    return draw_svg(parts, f"calibration error {before.error():.3f} {names[0]}, {after.error():.3f} {names[1]}")
 
 
-def age_chart(ages: Sequence[tuple[float, int, int]], edges: Sequence[float] = ()) -> str:
-    """The share of wrong answers at each age in years.
+def age_chart(ages: Sequence[tuple[float, int, int]], edges: Sequence[float] = (), near: float = 0) -> str:
+    """The share of wrong answers at each age in years; the fewer photos an age has, the paler it is.
 
     Args:
         ages: (years, photos, wrong answers).
-        edges: Ages at which a band ends; each gets a line.
+        edges: Ages at which a band ends; each gets a line and its number.
+        near: How many years on each side of an edge are shaded.
     """
     shares = [wrong / photos if photos else 0.0 for _, photos, wrong in ages]
     low, high = min(age for age, *_ in ages) - 0.5, max(age for age, *_ in ages) + 0.5
-    ticks = _ticks(0, max(*shares, 0.1), 4)
-    frame = _Frame(low, high, 0, ticks[-1])
-    parts = _axes(frame, [round(tick) for tick in _ticks(low, high, 8) if low <= tick <= high], ticks, "age in years")
+    y_ticks = find_ticks(0, max(*shares, 0.1), 4)
+    frame = Frame(low, high, 0, y_ticks[-1])
+    shades = [_shade(frame, max(edge - near, low + 0.5), min(edge + near, high + 0.5)) for edge in edges if near]
+    x_ticks = [round(tick) for tick in find_ticks(low, high, 8) if low <= tick <= high]
+    parts = [*filter(None, shades), *draw_axes(frame, x_ticks, y_ticks, "age in years")]
     width = max(1.5, (frame.x(1) - frame.x(0)) - 1.5)
+    most = max(photos for _, photos, _ in ages)
     for (age, photos, wrong), share in zip(ages, shares, strict=True):
         said = f"{age:g} years: {wrong:,} of {photos:,} wrong"
-        parts.append(_bar(frame.x(age) - width / 2, frame.y(share), width, frame.y(0) - frame.y(share), said, "bad"))
+        tall = frame.y(0) - frame.y(share)
+        # An age of seven photos, one person, says little and should not shout.
+        weight = 0.3 + 0.6 * math.sqrt(photos / max(most, 1))
+        parts.append(draw_bar(frame.x(age) - width / 2, frame.y(share), width, tall, said, "bad", weight))
     for edge in edges:
         if low < edge < high:
             x = frame.x(edge - 0.5)
             parts.append(f'<line class="even" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}"/>')
-    return _svg(parts, "share of wrong answers by age")
+            parts.append(f'<text x="{x:.1f}" y="{TOP - 2}" text-anchor="middle">{edge:g}</text>')
+    return draw_svg(parts, "share of wrong answers by age")
+
+
+def _shade(frame: Frame, start: float, end: float) -> str:
+    """A stripe from one year to before another; nothing where none of it is in the picture."""
+    if end <= start:
+        return ""
+    left, width = frame.x(start - 0.5), frame.x(end - 0.5) - frame.x(start - 0.5)
+    tall = HEIGHT - BOTTOM - TOP
+    return f'<rect class="near" x="{left:.1f}" y="{TOP}" width="{width:.1f}" height="{tall}"/>'
 
 
 def stacked_chart(
@@ -119,9 +139,9 @@ def stacked_chart(
         edges: Numbers at which a band begins; each gets a line and its number above it.
     """
     low, high = min(start for start, _ in bars), max(start for start, _ in bars) + step
-    ticks = _ticks(0, max(sum(counts) for _, counts in bars), 4)
-    frame = _Frame(low, high, 0, ticks[-1])
-    parts = _axes(frame, [tick for tick in _ticks(low, high, 8) if low <= tick <= high], ticks, x_name)
+    y_ticks = find_ticks(0, max(sum(counts) for _, counts in bars), 4)
+    frame = Frame(low, high, 0, y_ticks[-1])
+    parts = draw_axes(frame, [tick for tick in find_ticks(low, high, 8) if low <= tick <= high], y_ticks, x_name)
     width = frame.x(low + step) - frame.x(low)
     for start, counts in bars:
         below = 0
@@ -130,15 +150,15 @@ def stacked_chart(
             if count:
                 said = f"{span}{f', {name}' if name else ''}: {count:,} {unit}"
                 top, height = frame.y(below + count), frame.y(below) - frame.y(below + count)
-                bar = _bar(frame.x(start) + width * 0.06, top, width * 0.88, height, said, "bar")
-                parts.append(f'<g style="--accent:var(--line{place % COLOURS})">{bar}</g>' if name else bar)
+                one = draw_bar(frame.x(start) + width * 0.06, top, width * 0.88, height, said, "bar")
+                parts.append(f'<g style="--accent:var(--line{place % COLOURS})">{one}</g>' if name else one)
                 below += count
     for edge in edges:
         if low < edge < high:
             x = frame.x(edge)
             parts.append(f'<line class="even" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}"/>')
             parts.append(f'<text x="{x:.1f}" y="{TOP - 2}" text-anchor="middle">{edge:g}</text>')
-    return _svg(parts, label)
+    return draw_svg(parts, label)
 
 
 def meter(value: float, around: Interval | None = None) -> str:
@@ -194,48 +214,11 @@ def _edge(number: int, starts: set[int]) -> str:
     return " class=edge" if number in starts else ""
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """From data to places in the picture."""
+def _line(line: Line, frame: Frame, said: Sequence[str] = ()) -> str:
+    """A path with gaps, dots that answer to hovering, and a ring at its best point.
 
-    left: float
-    right: float
-    low: float
-    high: float
-
-    def x(self, value: float) -> float:
-        share = (value - self.left) / (self.right - self.left) if self.right > self.left else 0.5
-        return LEFT + share * (WIDTH - LEFT - RIGHT)
-
-    def y(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
-
-
-def _ticks(low: float, high: float, most: int) -> list[float]:
-    """At most about `most` round numbers from at or below `low` to at or above `high`."""
-    span = max(high - low, 1e-9 + abs(high) * 1e-3)
-    rough = 10 ** math.floor(math.log10(span / most))
-    step = next(rough * factor for factor in (1, 2, 5, 10) if span / (rough * factor) <= most)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(number * step, 10) for number in range(first, max(last, first + 1) + 1)]
-
-
-def _axes(frame: _Frame, x_ticks: Sequence[float], y_ticks: Sequence[float], x_name: str) -> list[str]:
-    parts = []
-    for tick in y_ticks:
-        y = frame.y(tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    low = HEIGHT - BOTTOM + 16
-    parts += [f'<text x="{frame.x(tick):.1f}" y="{low}" text-anchor="middle">{tick:g}</text>' for tick in x_ticks]
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(f'<text class="name" x="{middle:.1f}" y="{HEIGHT - 3}" text-anchor="middle">{escape(x_name)}</text>')
-    return parts
-
-
-def _line(line: Line, frame: _Frame) -> str:
-    """A path with gaps, dots that answer to hovering, and a ring at its best point."""
+    What the dots say is the line's name and numbers, or `said`, a text for each point where all are finite.
+    """
     colour = f'style="--c:var(--line{line.colour % COLOURS})"'
     path, pen = "", "M"
     known = []
@@ -246,11 +229,11 @@ def _line(line: Line, frame: _Frame) -> str:
         else:
             pen = "M"
     # A hundred epochs of visible dots would hide the line; they are shown only where there are few.
-    radius = 2.2 if len(known) <= 12 else 0
+    radius = 2.2 if len(known) <= 15 else 0
     dots = "".join(
         f'<circle cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="{radius or 4}"{"" if radius else " class=ghost"}>'
-        f"<title>{escape(line.name)}, {x:g}: {y:.4g}</title></circle>"
-        for x, y in known
+        f"<title>{escape(text)}</title></circle>"
+        for (x, y), text in zip(known, said or [f"{line.name}, {x:g}: {y:.4g}" for x, y in known], strict=True)
     )
     ring = ""
     if line.mark and known:
@@ -258,12 +241,3 @@ def _line(line: Line, frame: _Frame) -> str:
         ring = f'<circle class="ring" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="5"/>'
     dashed = " dashed" if line.dashed else ""
     return f'<g class="series{dashed}" {colour}><path d="{path}"/>{dots}{ring}</g>'
-
-
-def _bar(left: float, top: float, width: float, height: float, said: str, kind: str, weight: float = 0.85) -> str:
-    place = f'x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{max(height, 0.5):.1f}"'
-    return f'<rect class="{kind}" opacity="{weight:.2f}" rx="1.5" {place}><title>{escape(said)}</title></rect>'
-
-
-def _svg(parts: Sequence[str], label: str) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'

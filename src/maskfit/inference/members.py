@@ -10,6 +10,7 @@ from maskfit.errors import ModelFileError
 from maskfit.inference.engines import Engine, open_engine
 from maskfit.inference.joining import Joining, find_joining, question
 from maskfit.labels import SCHEMES, Scheme
+from maskfit.parts import Part
 from maskfit.runfolder import FoldFolder, RunFolder, is_run
 
 
@@ -63,14 +64,17 @@ def find_models(sources: Sequence[str | Path], top: int = 1) -> list[Path]:
     return list(once.values())
 
 
-def open_members(sources: Sequence[str | Path], threads: int | None = None, top: int = 1) -> list[Member]:
-    """Opens every model that `sources` stand for; `top` as for `find_models`.
+def open_members(
+    sources: Sequence[str | Path], threads: int | None = None, top: int = 1, engine: str | Part = "auto"
+) -> list[Member]:
+    """Opens every model that `sources` stand for; `top` as for `find_models`, `engine` as for `open_engine`.
 
     Raises:
         ModelFileError: One cannot be opened, or they cannot answer together.
         RunError: A run has no fold that is done, or a fold keeps fewer than `top` models.
+        RecipeError: There is no such engine, or it has no such option.
     """
-    members = [Member(str(path), open_engine(path, threads)) for path in find_models(sources, top)]
+    members = [Member(str(path), open_engine(path, threads, engine)) for path in find_models(sources, top)]
     join_members(members)
     return members
 

@@ -8,19 +8,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maskfit.data.boxes import Cut
 from maskfit.data.decoding import Pixels, decode
+from maskfit.data.detectors import Face
 from maskfit.data.photo import Photo
 from maskfit.data.problems import SHOWN
 from maskfit.data.transforms import Frames, Framing
 from maskfit.errors import DataError, PhotoError, nearest, several
 from maskfit.evaluation.tables import ProbabilityTable
 from maskfit.inference.members import Member, join_members, open_members
-from maskfit.inference.views import Views, build_views
+from maskfit.inference.views import build_views
 from maskfit.inference.voting import VOTES
 from maskfit.labels import Floats, Scheme, answer
 from maskfit.parts import Part
@@ -30,8 +32,22 @@ Source = Photo | Path | str | NDArray[np.uint8]
 """A photo, its path, or its pixels (height, width, 3), upright RGB."""
 Seen = Sequence[Sequence[Pixels]]
 """One photo in each framing, and there in each view."""
-Framed = tuple[str, Seen | str, bool]
-"""A photo's name, the photo as it is seen or why it cannot be read, and whether a crop is only a guess."""
+
+
+class Sight(NamedTuple):
+    """A photo, or a face on it, as the networks see it.
+
+    Attributes:
+        seen: By framing and view, pixels (height, width, 3).
+        cuts: What each framing cut out.
+    """
+
+    seen: Seen
+    cuts: tuple[Cut, ...]
+
+
+Framed = tuple[str, Sight | str]
+"""A photo's name, and the photo as it is seen or why it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -107,16 +123,18 @@ class Predictor:
         batch_size: int = 32,
         threads: int | None = None,
         top: int = 1,
+        engine: str | Part = "auto",
     ) -> Self:
-        """Opens model files and run folders, of each fold the `top` best models.
+        """Opens model files and run folders, of each fold the `top` best models; `engine` as for `open_engine`.
 
         Raises:
             ModelFileError: One is no model, or they cannot answer together.
             RunError: A run has no fold that is done, or a fold keeps fewer than `top` models.
-            MissingExtraError: One needs torch, which is not installed.
+            MissingExtraError: One needs torch or OpenVINO, which is not installed.
+            RecipeError: There is no such engine, or it has no such option.
             DataError: As the constructor.
         """
-        return cls(open_members(sources, threads, top), views=views, vote=vote, batch_size=batch_size)
+        return cls(open_members(sources, threads, top, engine), views=views, vote=vote, batch_size=batch_size)
 
     def predict(
         self, photos: Sequence[Source], *, set_aside: bool = False, progress: Progress | None = None
@@ -141,14 +159,13 @@ class Predictor:
         # Closed even when a network or the user stops it, so that nothing goes on decoding behind.
         with closing(self._framed(named)) as batches:
             for batch in batches:
-                good = [(name, frames) for name, frames, _ in batch if not isinstance(frames, str)]
-                unreadable |= {name: reason for name, reason, _ in batch if isinstance(reason, str)}
-                guessed += [name for name, _, guess in batch if guess]
+                good = [(name, sight) for name, sight in batch if not isinstance(sight, str)]
+                unreadable |= {name: reason for name, reason in batch if isinstance(reason, str)}
+                guessed += [name for name, sight in good if any(cut.fallback for cut in sight.cuts)]
                 # Once a row is lost the answer is an error: go on only to name every photo that cannot be read.
                 if good and (set_aside or not unreadable):
-                    stacks = [_stacked([frames[place] for _, frames in good]) for place in range(len(self._framings))]
-                    for member in self.members:
-                        rows[member.name].append(self._answer(member, stacks))
+                    for name, shares in self._answers([sight for _, sight in good]).items():
+                        rows[name].append(shares)
                     names += [name for name, _ in good]
                 done += len(batch)
                 if progress:
@@ -159,13 +176,46 @@ class Predictor:
         together = self.joining.vote(self.vote, list(each.values()))
         return Prediction(self.scheme, ProbabilityTable(tuple(names), together), each, unreadable, tuple(guessed))
 
+    @property
+    def framings(self) -> tuple[Framing, ...]:
+        """The members' framings, each once."""
+        return tuple(self._framings)
+
+    @property
+    def unsure_below(self) -> dict[str, float]:
+        """By attribute, the probability below which an answer is "not sure": of several members', the highest."""
+        given = [member.engine.facts.calibration.unsure_below for member in self.members]
+        return {name: max(own.get(name, 0.0) for own in given) for name in self.scheme.names}
+
+    def see(self, pixels: Pixels, face: Face | None = None) -> Sight:
+        """A decoded photo, or one face on it, as the networks see it; may be called from many threads at once."""
+        cuts = tuple(
+            framing.cut(pixels) if face is None else framing.cut_face(pixels, face) for framing in self._framings
+        )
+        frames = [framing.frame(pixels, cut) for framing, cut in zip(self._framings, cuts, strict=True)]
+        return Sight([self.views(frame) for frame in frames], cuts)
+
+    def answer(self, sights: Sequence[Sight]) -> Floats:
+        """The vote on what was seen, (sights, classes); as many as there are pass the networks at once."""
+        return self.joining.vote(self.vote, list(self._answers(sights).values()))
+
+    def _answers(self, sights: Sequence[Sight]) -> dict[str, Floats]:
+        """Each member's probabilities, by its name."""
+        stacks = [_stacked(views) for views in zip(*(sight.seen for sight in sights), strict=True)]
+        return {member.name: self._answer(member, stacks) for member in self.members}
+
     def _answer(self, member: Member, stacks: Sequence[Sequence[Frames]]) -> Floats:
         """One member's probabilities for a batch, given by framing and view: the mean over the views."""
         facts = member.engine.facts
         views = stacks[self._framings.index(facts.preprocessing.framing)]
-        normalise = facts.preprocessing.normalising.normalise
-        seen = [answer(facts.scheme, member.engine.logits(normalise(frames))) for frames in views]
-        return np.asarray(np.mean(seen, axis=0))
+        seen = [answer(facts.scheme, member.engine.logits(frames)) for frames in views]
+        return facts.calibration.temper(member.official, np.mean(seen, axis=0))
+
+    def _see_named(self, name: str, photo: Source) -> Framed:
+        try:
+            return name, self.see(read_pixels(photo))
+        except PhotoError as error:
+            return name, error.what
 
     def _framed(self, named: Sequence[tuple[str, Source]]) -> Generator[list[Framed]]:
         """Batches of photos, decoded ahead of the network."""
@@ -175,7 +225,7 @@ class Predictor:
             waiting: deque[list[Future[Framed]]] = deque()
             for start in starts:
                 batch = named[start : start + self.batch_size]
-                waiting.append([pool.submit(_frame, name, photo, self._framings, self.views) for name, photo in batch])
+                waiting.append([pool.submit(self._see_named, name, photo) for name, photo in batch])
                 # Two batches ahead keep the network busy; more would only hold memory.
                 if len(waiting) > 2:
                     yield [future.result() for future in waiting.popleft()]
@@ -214,22 +264,20 @@ def _unreadable_error(unreadable: Mapping[str, str]) -> DataError:
     )
 
 
-def _frame(name: str, photo: Source, framings: Sequence[Framing], views: Views) -> Framed:
-    try:
-        if isinstance(photo, np.ndarray):
-            pixels = _checked(photo)
-        else:
-            pixels = decode(photo.path if isinstance(photo, Photo) else Path(photo))
-        cuts = [framing.cut(pixels) for framing in framings]
-        seen = [views(framing.frame(pixels, cut)) for framing, cut in zip(framings, cuts, strict=True)]
-        return name, seen, any(cut.fallback for cut in cuts)
-    except PhotoError as error:
-        return name, error.what, False
-
-
 def _stacked(photos: Sequence[Sequence[Pixels]]) -> list[Frames]:
     """Frames of a batch for each view, from the views of each photo."""
     return [np.stack(view) for view in zip(*photos, strict=True)]
+
+
+def read_pixels(photo: Source) -> Pixels:
+    """A photo's pixels (height, width, 3), upright RGB.
+
+    Raises:
+        PhotoError: It cannot be read.
+    """
+    if isinstance(photo, np.ndarray):
+        return _checked(photo)
+    return decode(photo.path if isinstance(photo, Photo) else Path(photo))
 
 
 def _checked(pixels: NDArray[np.uint8]) -> Pixels:

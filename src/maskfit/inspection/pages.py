@@ -35,11 +35,12 @@ class Point(NamedTuple):
 
 
 def write_page(path: Path, findings: Findings) -> Path:
-    """Writes the page; one that is there is replaced.
+    """Writes the page as `render_page` gives it; one that is there is replaced."""
+    return write_text(path, render_page(findings))
 
-    Args:
-        path: The page.
-        findings: What was found out.
+
+def render_page(findings: Findings) -> str:
+    """The page as HTML.
 
     Raises:
         PhotoError: A photo that is to be shown has vanished since it was looked at.
@@ -62,7 +63,7 @@ def write_page(path: Path, findings: Findings) -> Path:
     photos = findings.photos
     size = say_bytes(sum(look.bytes for look in findings.looks))
     subtitle = f"{len(photos):,} photos · {len(photos.persons):,} persons · {size}"
-    return write_text(path, page(f"Photos of {_name(photos.root)}", subtitle, sections, own + style))
+    return page(f"Photos of {_name(photos.root)}", subtitle, sections, own + style)
 
 
 def _name(root: Path) -> str:

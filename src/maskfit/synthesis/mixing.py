@@ -18,14 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from maskfit.data.decoding import open_upright
-from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.photo import BOTH, Photo, PhotoSet
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, PhotoError
 from maskfit.files import replacing, write_csv
 from maskfit.labels import UNKNOWN, Scheme
-
-BOTH = "|"
-"""Stands between the two persons of a blend, as `training.plan` reads it."""
 
 MANIFEST = "manifest.csv"
 

@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 
 from maskfit.data.corrections import read_corrected
 from maskfit.data.folds import Folds, make_folds, read_folds
-from maskfit.data.photo import PhotoSet
+from maskfit.data.photo import BOTH, PhotoSet
 from maskfit.data.photos import read_photos
 from maskfit.data.transforms import Framing, Normalising, Preprocessing
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels import Codes, Scheme, as_number
 from maskfit.models.network import Network, build_network
 from maskfit.recipe import Recipe
-
-BOTH = "|"
-"""Stands between two persons where a photo was made of both; it is trained on only where neither is held out."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +135,13 @@ def make_plan(recipe: Recipe) -> Plan:
         trained=trained,
         folds=_folds(recipe, photos),
         preprocessing=Preprocessing(
-            framing=Framing(crop=recipe.data.crop, size=recipe.data.size, filter=draft.trunk.filter).settled(),
+            framing=Framing(
+                crop=data.crop,
+                size=data.size,
+                filter=draft.trunk.filter,
+                background=data.background,
+                sharpen=data.sharpen,
+            ).settled(),
             normalising=Normalising(mean=draft.trunk.mean, std=draft.trunk.std, mode=recipe.data.normalise),
         ),
         heads=heads,

@@ -22,10 +22,11 @@ from maskfit.evaluation.scores import Scores, score
 from maskfit.evaluation.tables import ProbabilityTable, read_table, stack
 from maskfit.files import read_json, write_json, write_text
 from maskfit.recipe import Recipe
+from maskfit.report.pages import judge, write_report
 from maskfit.runfolder import RunFolder, is_run
+from maskfit.training.closing import calibrated, tell_models
 from maskfit.training.fold import fold_data, train_fold
 from maskfit.training.plan import Plan, make_plan
-from maskfit.training.summary import read_history, write_summary
 from maskfit.training.task import headline
 
 
@@ -146,10 +147,13 @@ def _open_stores(plan: Plan, console: Console) -> tuple[StoredFrames, StoredFram
 
 def _finish(plan: Plan, folder: RunFolder, table: ProbabilityTable, numbers: tuple[int, ...]) -> Scores:
     """Joins and scores what the folds said of the persons they never saw."""
+    calibration, table = calibrated(plan, table)
     rows = plan.places(table.names)
     persons = [plan.photos[place].person for place in rows]
     scores = score(plan.official, plan.truth()[rows], probabilities=table.probabilities, persons=persons)
     table.write(folder.probabilities)
+    for number in numbers:
+        tell_models(plan, folder.fold(number), number, scores, calibration)
     folds = {number: read_json(folder.fold(number).scores) for number in numbers}
     write_json(
         folder.scores,
@@ -160,8 +164,7 @@ def _finish(plan: Plan, folder: RunFolder, table: ProbabilityTable, numbers: tup
             **scores.to_dict(),
         },
     )
-    histories = [read_history(folder.fold(number).metrics) for number in numbers]
-    write_summary(plan, folder, scores, table, histories)
+    write_report(folder.report, judge([folder.path]))
     return scores
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
 from maskfit.losses import LOSSES
 from maskfit.losses.embedding import EMBEDDING_LOSSES
@@ -19,6 +20,7 @@ from maskfit.training.schedules import SCHEDULES
 
 SLOTS: dict[str, Slot] = {
     "data.crop": Slot(CROPS),
+    "data.background": Slot(BACKGROUNDS),
     "model.backbone": Slot(BACKBONES, given=("weights",)),
     "model.head": Slot(HEADS, given=("features", "sizes")),
     "model.freeze": Slot(FREEZINGS),

@@ -19,8 +19,8 @@ from maskfit.data.detectors import ultra_light as ultra_light_module
 from maskfit.data.detectors import yunet as yunet_module
 from maskfit.data.detectors.face import suppressed
 from maskfit.data.detectors.ultra_light import UltraLight
-from maskfit.data.detectors.weights import Weights
 from maskfit.data.detectors.yunet import STRIDES, YuNet
+from maskfit.data.weights import Weights
 from maskfit.errors import DataError, MissingExtraError, RecipeError
 from maskfit.parts import Part
 

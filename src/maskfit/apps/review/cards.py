@@ -24,7 +24,6 @@ MOST = 7
 
 STYLE = """<style>
 .stMainBlockContainer { padding: 1rem 2rem 1rem; max-width: 120rem; }
-header.stAppHeader { display: none; }
 .stVerticalBlock { gap: 0.6rem; }
 .mf { font-size: 0.86rem; line-height: 1.35; }
 .mf h1 { font-size: 1.35rem; font-weight: 650; margin: 0; padding: 0; overflow-wrap: anywhere; }
@@ -65,6 +64,9 @@ header.stAppHeader { display: none; }
 [class*="st-key-photo-"] .stImage { aspect-ratio: 3 / 4; }
 [class*="st-key-photo-"] img { border-radius: 0.3rem; width: 100%; height: 100%; object-fit: contain; }
 </style>"""
+
+ALONE = "<style>header.stAppHeader { display: none; }</style>"
+"""Where the review is the only page, nothing stands in Streamlit's header."""
 
 _COLOURS = {"right": "#1f9d57", "mended": "#4fbf86", "wrong": "#e0483e", "unsure": "#e0a526"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^&@/])")

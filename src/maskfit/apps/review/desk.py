@@ -5,7 +5,6 @@ One desk serves every window of the page, one act at a time, so that two people 
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
@@ -18,6 +17,7 @@ from maskfit.apps.review.export import export
 from maskfit.apps.review.journal import Journal
 from maskfit.apps.review.material import Material
 from maskfit.apps.review.session import Act, Review
+from maskfit.apps.serving import new_key
 from maskfit.data.corrections import Correction
 from maskfit.data.decoding import open_small
 from maskfit.data.photo import Photo
@@ -63,8 +63,7 @@ class Desk:
         self.place = {person: place for place, person in enumerate(self.order)}
         self.out = out
         self.haste = haste
-        self.key = secrets.token_urlsafe(12)
-        """Who does not know it sees nothing: other users of a machine reach its ports as well."""
+        self.key = new_key()
         self._may_replace = force
         self._lock = threading.RLock()
         self._journal = Journal(log, self.review, material.root)

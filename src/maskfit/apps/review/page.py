@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from html import escape
 
 import streamlit as st
@@ -11,6 +10,7 @@ from maskfit.apps.review import cards
 from maskfit.apps.review.desk import FILTERS, seated
 from maskfit.apps.review.session import IN, OUT, Act, code_of
 from maskfit.apps.review.window import FILTER_WORDS, Window
+from maskfit.apps.serving import NOT_ADMITTED, admits
 from maskfit.data.corrections import USE
 from maskfit.errors import PhotoError
 from maskfit.labels import Attribute
@@ -44,15 +44,20 @@ Every key is saved at once. Streamlit keeps `R` and `C` for itself. While the cu
 
 
 def main() -> None:
-    """Shows the person who is looked at."""
+    """The page by itself."""
     st.set_page_config(page_title="maskfit review", layout="wide")
+    st.html(cards.ALONE)
+    desk = seated()
+    if not admits(desk.key):
+        st.html(cards.STYLE + cards.note(NOT_ADMITTED))
+        st.stop()
+    show()
+
+
+def show() -> None:
+    """Shows the person who is looked at; whoever calls this has asked for the key."""
     st.html(cards.STYLE)
     desk = seated()
-    if not secrets.compare_digest(st.query_params.get("key", "").encode(), desk.key.encode()):
-        st.html(
-            cards.note("This address lacks its key, or is of an earlier start: open the one that the command printed.")
-        )
-        st.stop()
     # One plain object, made once: what keys do must not ask Streamlit for anything, see `Window`.
     if "window" not in st.session_state:
         st.session_state.window = Window(desk)

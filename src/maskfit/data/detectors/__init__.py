@@ -17,8 +17,8 @@ import numpy as np
 from maskfit.data.detectors.face import Detector, Face, Pixels
 from maskfit.data.detectors.mtcnn import Mtcnn
 from maskfit.data.detectors.ultra_light import UltraLight
-from maskfit.data.detectors.weights import Weights, find, keep
 from maskfit.data.detectors.yunet import YuNet
+from maskfit.data.weights import Weights, find, keep
 from maskfit.errors import RecipeError
 from maskfit.parts import Part, build, find_problems
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from maskfit.data.detectors.face import Pixels
+from maskfit.data.networks import open_session, run_session
 from maskfit.errors import DataError
 
 
@@ -48,8 +49,7 @@ def lay(photo: Pixels, size: tuple[int, int], canvas: tuple[int, int], border: i
 
 
 def open_network(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
-    """An ONNX Runtime session on one thread: photos are looked at side by side, which is faster, and the numbers of one
-    photo do not hang on how many threads there are.
+    """An ONNX Runtime session; see `networks.open_session`.
 
     Args:
         path: The `.onnx` file.
@@ -59,18 +59,7 @@ def open_network(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) 
     Raises:
         DataError: The file is no such network.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors share no base class
-        reason = str(error).splitlines()[0]
-        raise DataError(
-            f"this is no ONNX network that can run: {reason:.300}", where=path, fix="name the detector's .onnx file"
-        ) from None
+    session = open_session(path, fix="name the detector's .onnx file")
     has = [item.name for item in session.get_inputs()], sorted(item.name for item in session.get_outputs())
     if has != (list(inputs), sorted(outputs)):
         raise DataError(
@@ -87,14 +76,7 @@ def run_network(session: Any, blob: NDArray[np.float32], path: Path) -> dict[str
     Raises:
         DataError: The network cannot run on it.
     """
-    names = [item.name for item in session.get_outputs()]
-    try:
-        return dict(zip(names, session.run(None, {session.get_inputs()[0].name: blob}), strict=True))
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(
-            f"this detector cannot look at photos: {reason:.300}", where=path, fix="name the detector's own weights"
-        ) from None
+    return run_session(session, blob, path, "this detector", fix="name the detector's own weights")
 
 
 def check_options(score: float, **least: int) -> None:

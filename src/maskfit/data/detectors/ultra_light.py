@@ -13,7 +13,7 @@ import numpy as np
 
 from maskfit.data.detectors.face import Face, Pixels, suppressed
 from maskfit.data.detectors.looking import check_options, lay, open_network, run_network
-from maskfit.data.detectors.weights import Weights
+from maskfit.data.weights import Weights
 
 HEIGHT, WIDTH = 480, 640
 """What the network looks at, and nothing else."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from maskfit.data.detectors.face import Face, Pixels, suppressed
 from maskfit.data.detectors.looking import Laid, check_options, lay, open_network, run_network
-from maskfit.data.detectors.weights import Weights
+from maskfit.data.weights import Weights
 
 STRIDES = (8, 16, 32)
 """Pixels between the points at which the network's three outputs look for faces."""

@@ -12,14 +12,14 @@ Everything follows from whole numbers: the same seed, person number and photo na
 
 from maskfit.synthesis.drawn.people import write_evaluation, write_people
 from maskfit.synthesis.drawn.person import Person, draw_person
-from maskfit.synthesis.drawn.portrait import Drawing, Landmarks, draw_photo
+from maskfit.synthesis.drawn.portrait import Drawing, DrawnLandmarks, draw_photo
 from maskfit.synthesis.drawn.scene import PHOTO_NAMES
 from maskfit.synthesis.drawn.sheet import contact_sheet
 
 __all__ = [
     "PHOTO_NAMES",
     "Drawing",
-    "Landmarks",
+    "DrawnLandmarks",
     "Person",
     "contact_sheet",
     "draw_person",

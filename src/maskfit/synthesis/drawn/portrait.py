@@ -14,33 +14,23 @@ from maskfit.synthesis.drawn.curves import Points
 from maskfit.synthesis.drawn.easel import Easel
 from maskfit.synthesis.drawn.person import Person
 from maskfit.synthesis.drawn.scene import MaskLook, Scene, draw_scene
+from maskfit.synthesis.landmarks import Landmarks, Point
 
 SIZE = (384, 512)
 SMALLEST = 32
-Point = tuple[float, float]
 Rectangle = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
-class Landmarks:
-    """Where features lie, in pixels of the picture; left and right are those of the picture, not of the person.
+@dataclass(frozen=True, kw_only=True)
+class DrawnLandmarks(Landmarks):
+    """Where features lie, in pixels of the picture, with what only who drew it knows.
 
     Args:
-        left_eye: Middle of the eye on the left.
-        right_eye: Middle of the eye on the right.
-        nose: Tip of the nose.
-        mouth_left: Corner of the mouth on the left.
-        mouth_right: Corner of the mouth on the right.
         chin: Lowest point of the chin.
         face: Box round the face from forehead to chin without ears and hair: left, top, right, bottom.
         mask: Outline of the mask as a polygon, or None.
     """
 
-    left_eye: Point
-    right_eye: Point
-    nose: Point
-    mouth_left: Point
-    mouth_right: Point
     chin: Point
     face: Rectangle
     mask: tuple[Point, ...] | None
@@ -67,7 +57,7 @@ class Drawing:
     """
 
     image: Image.Image
-    landmarks: Landmarks
+    landmarks: DrawnLandmarks
     mask: str
     style: str
     quality: int
@@ -100,8 +90,13 @@ def draw_photo(person: Person, name: str, *, size: tuple[int, int] = SIZE) -> Dr
 
 def _draw_layers(easel: Easel) -> Points | None:
     """Draws from back to front and gives the mask's outline in canvas pixels."""
-    hidden = easel.person.adornment.headwear in ("headscarf", "turban")
     backdrop.draw_backdrop(easel)
+    return draw_figure(easel)
+
+
+def draw_figure(easel: Easel) -> Points | None:
+    """Draws the person over what is on the canvas, and gives the mask's outline in canvas pixels."""
+    hidden = easel.person.adornment.headwear in ("headscarf", "turban")
     if not hidden:
         hair.draw_back(easel)
     head.draw_neck(easel)
@@ -158,7 +153,7 @@ def _style_of(look: MaskLook | None) -> str:
     return kind if look.worn == "wear" else f"{kind}, {look.worn}"
 
 
-def _landmarks(easel: Easel, outline: Points | None) -> Landmarks:
+def _landmarks(easel: Easel, outline: Points | None) -> DrawnLandmarks:
     person, face = easel.person, easel.person.face
 
     def spot(x: float, y: float, depth: float | None = None) -> Point:
@@ -171,7 +166,7 @@ def _landmarks(easel: Easel, outline: Points | None) -> Landmarks:
     polygon = None
     if outline is not None:
         polygon = tuple((round(float(x), 2), round(float(y), 2)) for x, y in outline / SUPERSAMPLING)
-    return Landmarks(
+    return DrawnLandmarks(
         left_eye=spot(-face.eye_apart, 0.0), right_eye=spot(face.eye_apart, 0.0),
         nose=spot(0.0, person.face.nose_length - 0.10), mouth_left=spot(*corners[0]), mouth_right=spot(*corners[1]),
         chin=spot(0.0, face.length, 0.55), face=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),

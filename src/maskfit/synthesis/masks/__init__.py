@@ -11,10 +11,11 @@ What a face wears follows from the seed and its photo's name alone: not from the
 other faces.
 """
 
+from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.choosing import BareFace, Chosen, choose_faces
 from maskfit.synthesis.masks.finding import open_detector
 from maskfit.synthesis.masks.kinds import KINDS, WAYS
-from maskfit.synthesis.masks.landmarks import Landmarks, read_landmarks
+from maskfit.synthesis.masks.landmarks import read_landmarks
 from maskfit.synthesis.masks.people import Made, write_masked
 from maskfit.synthesis.masks.putting import Face, Masked
 from maskfit.synthesis.masks.wearing import Wearing, draw_wearing, draw_wearings

@@ -18,7 +18,8 @@ from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, PhotoError
 from maskfit.files import read_csv
 from maskfit.labels import SCHEMES
-from maskfit.synthesis.masks.landmarks import Finder, Landmarks
+from maskfit.synthesis.landmarks import Landmarks
+from maskfit.synthesis.masks.landmarks import Finder
 
 Progress = Callable[[int, int], None]
 

@@ -213,6 +213,9 @@ def _foam(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None:
     cloth.height += 0.010 * np.exp(-((cloth.across / 0.05) ** 2))
     for edge in (cloth.down, 1 - cloth.down):
         cloth.shade *= 1 + 0.12 * np.exp(-edge / 0.012)
+    if chance.random() < 0.2:
+        for side in (-1, 1):
+            _valve(cloth, wearing, chance, 0.46 * side, 0.55)
     _crease(cloth, chance, 5, 0.012)
     cloth.height += 0.006 * _clouds(chance, cloth, (5, 6))
     if luminance(wearing.colour) < 0.3:
@@ -220,8 +223,19 @@ def _foam(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None:
         cloth.ink(turned(wearing.colour, value=2.2), 0.12 * np.clip(_clouds(chance, cloth, (3, 4)), 0, 1))
 
 
+def _tube(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None:
+    # Cloth that is gathered about a neck falls into long folds, nearly level.
+    for _ in range(int(chance.integers(5, 9))):
+        place, bow = chance.uniform(0.12, 0.98), chance.normal(0, 0.05)
+        line = place + bow * (1 - cloth.across**2) + chance.normal(0, 0.03) * cloth.across
+        cloth.fold(line, chance.uniform(0.10, 0.26) * min(1, 1.6 * place), chance.uniform(0.015, 0.04))
+    cloth.height += 0.020 * _clouds(chance, cloth, (7, 5))
+    cloth.shade *= 1 - 0.10 * np.exp(-cloth.down / 0.012)
+    cloth.shade *= 1 + 0.02 * chance.normal(0, 1, cloth.height.shape)
+
+
 FABRICS: dict[str, Callable[[Cloth, Wearing, np.random.Generator], None]] = {
     "pleated": _pleated, "closed pleats": _closed_pleats, "welded": _welded, "moulded": _moulded, "sewn": _sewn,
-    "foam": _foam,
+    "foam": _foam, "tube": _tube,
 }  # fmt: skip
 """How each fabric is worked into a sheet of its plain colour."""

@@ -8,7 +8,8 @@ from maskfit.data.detectors import DETECTORS, check_detector, open_finder, settl
 from maskfit.data.detectors.face import Pixels
 from maskfit.errors import DataError
 from maskfit.parts import Part
-from maskfit.synthesis.masks.landmarks import Finder, Landmarks, from_five
+from maskfit.synthesis.landmarks import Landmarks
+from maskfit.synthesis.masks.landmarks import Finder, from_five
 
 KNOWING = ("yunet", "mtcnn")
 """Detectors that find eyes, nose and mouth, not only boxes."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.synthesis.masks.landmarks import Landmarks
+from maskfit.synthesis.landmarks import Landmarks
 
 Array = NDArray[np.float64]
 

@@ -26,7 +26,7 @@ class MaskKind:
         fabric: What it is made of, a name in `fabric.FABRICS`.
         colours: What colours there are, and how many of each in a hundred.
         patterns: Patterns of `patterns.PATTERNS` it may bear; "" is plain.
-        straps: "loops" round the ears or "bands" round the head.
+        straps: "loops" round the ears, "bands" round the head, or "none" where the cloth itself goes round.
         share: How many of a hundred masks are of this kind.
     """
 
@@ -41,14 +41,15 @@ class MaskKind:
 
 
 _SURGICAL = (
-    ((168, 208, 230), 30), ((132, 190, 226), 12), ((196, 222, 236), 12), (WHITE, 20), ((164, 214, 204), 8),
-    ((196, 224, 212), 4), ((240, 200, 210), 4), (BLACK, 5), ((200, 194, 224), 2), ((78, 104, 150), 3),
+    ((168, 208, 230), 26), ((122, 184, 226), 14), ((92, 160, 216), 5), ((196, 222, 236), 10), (WHITE, 20),
+    ((164, 214, 204), 8), ((92, 182, 170), 4), ((196, 224, 212), 3), ((240, 200, 210), 4), (BLACK, 7),
+    ((200, 194, 224), 2), ((78, 104, 150), 3),
 )  # fmt: skip
 _RESPIRATOR = ((WHITE, 78), ((222, 224, 222), 8), (BLACK, 6), ((186, 206, 226), 5), ((204, 196, 178), 3))
 _CLOTH = (
-    (BLACK, 24), ((52, 66, 96), 12), (WHITE, 12), ((128, 130, 136), 10), ((206, 190, 168), 7), ((158, 52, 58), 7),
-    ((74, 108, 92), 5), ((196, 128, 140), 5), ((104, 88, 130), 4), ((214, 168, 92), 4), ((96, 132, 172), 6),
-    ((222, 214, 202), 4),
+    (BLACK, 24), ((52, 66, 96), 11), (WHITE, 12), ((128, 130, 136), 9), ((206, 190, 168), 6), ((158, 52, 58), 5),
+    ((212, 40, 56), 4), ((74, 108, 92), 4), ((38, 140, 84), 3), ((196, 128, 140), 5), ((104, 88, 130), 4),
+    ((222, 172, 66), 3), ((226, 108, 48), 2), ((96, 132, 172), 4), ((40, 92, 176), 3), ((222, 214, 202), 4),
 )  # fmt: skip
 _PRINTED = (
     (WHITE, 18), ((46, 58, 88), 18), (BLACK, 14), ((214, 150, 150), 10), ((228, 196, 132), 8), ((120, 164, 190), 10),
@@ -95,6 +96,12 @@ KINDS: dict[str, MaskKind] = {
                                                ((190, 190, 192), 5)), patterns=("", "", "badge"), straps="loops",
         share=10,
     ),
+    "gaiter": MaskKind(  # a tube of cloth about face and neck, or a scarf drawn up
+        upper=((0.0, 0.20), (0.13, 0.25), (0.36, 0.42), (0.70, 0.52), (1.06, 0.52)),
+        lower=((0.0, 2.52), (0.30, 2.50), (0.60, 2.36), (0.86, 2.06), (1.04, 1.72)),
+        shape="cling", fabric="tube", colours=_CLOTH, patterns=("", "", "blotches", "flowers", "stripes", "dots"),
+        straps="none", share=5,
+    ),
 }  # fmt: skip
 """Every kind of mask by its name."""
 
@@ -104,37 +111,68 @@ class Way:
     """A way to wear a mask, as what it does to the rims; lengths in head units, down is positive.
 
     Attributes:
-        state: The mask attribute's value: "wear" or "incorrect".
+        state: The mask attribute's value: "wear", "incorrect", or "not_wear" for what is no mask there.
+        nose: How much of the nose it covers: "all", "half" of it, below the bridge, or "none".
         upper: How far the upper rim slips down in the middle and at the sides.
         lower: How far the lower rim does.
         tilt: How much further down the right end lies than the left, at most; the sign is left to chance.
         width: Factor on the width.
         drift: How far up or down the whole mask lies from there, at most.
+        aside: How far to a side it lies, at most.
+        straps: Whether only straps can hold it so.
         hangs: Whether it hangs from one ear, beside the face.
     """
 
     state: str
+    nose: str = "all"
     upper: tuple[float, float] = (0.0, 0.0)
     lower: tuple[float, float] = (0.0, 0.0)
     tilt: float = 0.03
     width: float = 1.0
     drift: float = 0.035
+    aside: float = 0.05
+    straps: bool = False
     hangs: bool = False
 
 
 WAYS: dict[str, Way] = {
-    "close": Way("wear"),
+    "close": Way("wear", upper=(0.03, 0.02), lower=(0.02, 0.0), drift=0.05),
     "high": Way("wear", upper=(-0.05, -0.03), lower=(-0.04, 0.0)),
-    "low": Way("wear", upper=(0.10, 0.05), lower=(0.06, 0.04)),
-    "tilted": Way("wear", upper=(0.03, 0.02), lower=(0.02, 0.02), tilt=0.13),
-    "small": Way("wear", upper=(0.07, 0.04), lower=(-0.10, -0.07), width=0.88),
-    "under the nose": Way("incorrect", upper=(0.62, 0.16), lower=(0.10, 0.10), tilt=0.10, drift=0.09),
-    "on the chin": Way("incorrect", upper=(1.22, 0.44), lower=(0.20, 0.22), tilt=0.14, width=0.88, drift=0.12),
-    "below the chin": Way("incorrect", upper=(1.58, 0.72), lower=(0.48, 0.42), tilt=0.12, width=0.82, drift=0.10),
-    "dangling": Way("incorrect", hangs=True),
+    "low": Way("wear", upper=(0.18, 0.07), lower=(0.08, 0.05)),
+    "tilted": Way("wear", upper=(0.07, 0.04), lower=(0.03, 0.02), tilt=0.15),
+    "small": Way("wear", upper=(0.11, 0.05), lower=(-0.10, -0.07), width=0.88),
+    "half the nose": Way("incorrect", "half", upper=(0.45, 0.14), lower=(0.09, 0.07), tilt=0.08, drift=0.06),
+    "under the nose": Way("incorrect", "none", upper=(0.64, 0.17), lower=(0.10, 0.10), tilt=0.10, drift=0.09),
+    "over the mouth": Way(
+        "incorrect", "none", upper=(0.75, 0.30), lower=(0.12, 0.10), tilt=0.12, width=0.94, drift=0.10
+    ),
+    "pulled aside": Way(
+        "incorrect", "none", upper=(0.80, 0.36), lower=(0.20, 0.20), tilt=0.60, drift=0.12, aside=0.40, straps=True
+    ),
+    "on the chin": Way("incorrect", "none", upper=(1.22, 0.44), lower=(0.20, 0.22), tilt=0.14, width=0.88, drift=0.14),
+    "below the chin": Way(
+        "incorrect", "none", upper=(1.58, 0.72), lower=(0.48, 0.42), tilt=0.12, width=0.82, drift=0.10, straps=True
+    ),
+    "dangling": Way("incorrect", "none", straps=True, hangs=True),
+    "round the neck": Way(
+        "not_wear", "none", upper=(1.72, 0.96), lower=(0.62, 0.70), tilt=0.10, width=0.95, drift=0.16
+    ),
 }
-"""Every way by its name. The nose is covered in all that are "wear" and free in all that are "incorrect"."""
+"""Every way by its name. All of the nose is covered in all that are "wear", and in none of the others."""
+
+SCARF = "round the neck"
+"""A gaiter there is a scarf, and its wearer's face bare."""
 
 WORN = tuple(name for name, way in WAYS.items() if way.state == "wear")
-WRONG = {"under the nose": 44, "on the chin": 34, "below the chin": 15, "dangling": 7}
+WRONG = {
+    "half the nose": 16, "under the nose": 28, "over the mouth": 14, "pulled aside": 6, "on the chin": 24,
+    "below the chin": 7, "dangling": 5,
+}  # fmt: skip
 """The wrong ways, and how many of a hundred masks worn wrongly are worn so."""
+
+
+def can_wear(kind: str, way: str) -> bool:
+    """Whether a mask of that kind can be worn that way: only what has no straps is a scarf, and it hangs by none."""
+    if KINDS[kind].straps == "none":
+        return not WAYS[way].straps
+    return way != SCARF

@@ -8,30 +8,39 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from maskfit.data.decoding import open_upright
 from maskfit.errors import DataError, PhotoError
 from maskfit.files import read_csv, read_json, replacing, write_csv, write_json
 from maskfit.synthesis.crew import crew
+from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.choosing import BareFace, Chosen
-from maskfit.synthesis.masks.landmarks import Landmarks
+from maskfit.synthesis.masks.kinds import SCARF, WAYS
 from maskfit.synthesis.masks.putting import Face, Masked
-from maskfit.synthesis.masks.wearing import WRONG_PHOTO, Wearing, chance_of, draw_wearing, draw_wearings
+from maskfit.synthesis.masks.wearing import MOST_WORN, Wearing, chance_of, draw_wearing, draw_wearings
 
 Progress = Callable[[int, int], None]
 
 IMAGES, LIST, SET_ASIDE, SETTINGS = "images", "masks.csv", "set-aside.csv", "masks.json"
-"""What lies in the folder: the photos, which mask is on each, the photos that were not used, and what was asked for."""
+"""What lies in the folder: the photos, a manifest of them that says which mask is on each, the photos that were not
+used, and what was asked for."""
 
-COLUMNS = ("path", "kind", "way", "left", "top", "right", "bottom")
+COLUMNS = ("path", "person", "mask", "gender", "age", "kind", "way", "left", "top", "right", "bottom")
 BARE = "normal"
 
 QUALITIES = (70, 97)
 """Between which the JPEG quality of a photo is kept: with less the masks are spoilt, with more files only grow."""
+
+LOWER_BRIDGE = 0.8
+"""Where a mask over half the nose must end at the latest: this far from between the eyes to the tip."""
+
+LEAST_SCARF = 0.15
+"""Share of a scarf that must lie on the photo."""
 
 LEAST_VISIBLE = 0.6
 """Share of a dangling mask that must lie on the photo; on tighter ones the mask is worn on the chin."""
@@ -65,13 +74,17 @@ class _Job(NamedTuple):
     face: BareFace
     images: Path
     seed: int
+    numbers: dict[str, Any]
 
 
 def write_masked(
-    chosen: Chosen, out: Path, *, seed: int = 0, resume: bool = False, workers: int | None = None,
-    progress: Progress | None = None,
+    chosen: Chosen, out: Path, *, seed: int = 0, worn: int = MOST_WORN, wrongly: int = 1, scarf: bool = False,
+    resume: bool = False, workers: int | None = None, progress: Progress | None = None,
 ) -> Made:  # fmt: skip
     """Writes seven photos of each face: five masks worn well, one worn wrongly, and the bare face.
+
+    With other numbers of masks, or a scarf, the set is read by its manifest, `masks.csv`: the competition's layout has
+    no name for a second photo of a mask worn wrongly, or of a bare face.
 
     The photos are as large as the bare ones. A person's folder appears when all of its photos are there. A face on
     which a mask would not lie as it should is set aside, as are photos that can no longer be read.
@@ -80,19 +93,25 @@ def write_masked(
         chosen: The faces, from `choose_faces`.
         out: A folder that is new or empty, and not among the faces.
         seed: Another seed, other masks. What a face wears follows from the seed and the photo's name alone.
+        worn: Masks worn well for each face, 1 to 5.
+        wrongly: Masks worn wrongly for each face, each in another way.
+        scarf: Writes the bare face once more, with a scarf about the neck, where the photo shows one.
         resume: Goes on with a folder in which the same was begun.
         workers: Processes that work; up to one per core where None; 1 works in this process. More than one needs the
             caller's script to be guarded by `if __name__ == "__main__"`.
         progress: Called with the numbers of persons done and in all.
 
     Raises:
-        DataError: `out` holds something that is not to be gone on with, or lies among the faces.
+        DataError: `out` holds something that is not to be gone on with, or lies among the faces; or a number of masks
+            is out of its range.
         MaskfitError: The processes could not start.
     """
     out = Path(out)
     check_place(chosen.source, out, resume=resume)
-    known = _begin(chosen, out, seed)
-    jobs = [_Job(face, out / IMAGES, seed) for face in chosen.faces if face.folder not in known]
+    numbers: dict[str, Any] = {"worn": worn, "wrongly": wrongly, "scarf": scarf}
+    draw_wearings(seed, "", **numbers)  # says what is wrong with the numbers before there is a folder
+    known = _begin(chosen, out, {"seed": seed, **numbers})
+    jobs = [_Job(face, out / IMAGES, seed, numbers) for face in chosen.faces if face.folder not in known]
     set_aside = dict(chosen.set_aside)
     done = len(known)
     # A line a mask, as they come: what was made must be known when the rest is made another day.
@@ -110,7 +129,8 @@ def write_masked(
     rows = [row for folder in sorted(known) for row in known[folder]]
     write_csv(out / LIST, COLUMNS, rows)
     write_csv(out / SET_ASIDE, ("path", "reason"), sorted(set_aside.items()))
-    return Made(out / IMAGES, len(known), _count(rows, 1), _count(rows, 2), dict(sorted(set_aside.items())))
+    kinds, ways = (_count(rows, COLUMNS.index(name)) for name in ("kind", "way"))
+    return Made(out / IMAGES, len(known), kinds, ways, dict(sorted(set_aside.items())))
 
 
 def check_place(source: Path, out: Path, *, resume: bool = False) -> None:
@@ -129,9 +149,10 @@ def check_place(source: Path, out: Path, *, resume: bool = False) -> None:
         raise DataError(what, where=out, fix="name one elsewhere")
 
 
-def _begin(chosen: Chosen, out: Path, seed: int) -> dict[str, _Rows]:
+def _begin(chosen: Chosen, out: Path, numbers: dict[str, Any]) -> dict[str, _Rows]:
     """Writes down what is asked for, or compares it with what was; gives the rows of the persons who are done."""
-    asked = {"seed": seed, "source": str(chosen.source.resolve()), "faces": [face.folder for face in chosen.faces]}
+    faces = [face.folder for face in chosen.faces]
+    asked = {**numbers, "source": str(chosen.source.resolve()), "faces": faces}
     path = out / SETTINGS
     (out / IMAGES).mkdir(parents=True, exist_ok=True)
     if not path.is_file():
@@ -139,32 +160,33 @@ def _begin(chosen: Chosen, out: Path, seed: int) -> dict[str, _Rows]:
         write_csv(out / LIST, COLUMNS, [])
         return {}
     if read_json(path) != asked:
-        what = "what was begun here is another set: its seed, photos or number of persons differ"
+        what = "what was begun here is another set: its seed, photos or numbers of persons or masks differ"
         raise DataError(what, where=path, fix="give what was given then, or name a new folder")
     known: dict[str, _Rows] = {}
     for row in read_csv(out / LIST, COLUMNS) if (out / LIST).is_file() else []:
         if row["bottom"]:
-            known.setdefault(row["path"].split("/")[1], []).append(tuple(row[name] for name in COLUMNS))
+            known.setdefault(row["person"], []).append(tuple(row[name] for name in COLUMNS))
     whole = {face.folder for face in chosen.faces if (out / IMAGES / face.folder).is_dir()}
-    known = {folder: rows for folder, rows in known.items() if len(rows) == 6 and folder in whole}
+    # The bare face is written down last.
+    known = {folder: rows for folder, rows in known.items() if rows[-1][0].endswith(f"/{BARE}.jpg") and folder in whole}
     # Without the line that a cut may have left half-written, so that the next one begins anew.
     write_csv(out / LIST, COLUMNS, [row for rows in known.values() for row in rows])
     return known
 
 
 def _count(rows: Sequence[Sequence[str]], column: int) -> dict[str, int]:
-    names, counts = np.unique([row[column] for row in rows], return_counts=True)
+    names, counts = np.unique([row[column] for row in rows if row[column]], return_counts=True)
     return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
 
 
 def _write_person(job: _Job) -> _Rows | str:
-    """The rows of one person's masks, whose folder is there then; or why there is none."""
+    """The rows of one person's photos, whose folder is there then; or why there is none."""
     try:
         photo = open_upright(job.face.path)
     except (PhotoError, OSError) as error:
         return error.what if isinstance(error, PhotoError) else str(error)
     face = Face(np.array(photo), job.face.landmarks)
-    masked = put_all(face, job.seed, job.face.name)
+    masked = put_all(face, job.seed, job.face.name, **job.numbers)
     for stem, (wearing, made) in masked.items():
         if fault := find_fault(made, wearing, job.face.landmarks):
             return f"{stem}: {fault}"
@@ -182,38 +204,64 @@ def _write_person(job: _Job) -> _Rows | str:
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    _, gender, _, age = folder.name.split("_")
+    worn = {stem: (wearing.state, wearing.kind, wearing.way, *made.box) for stem, (wearing, made) in masked.items()}
     return [
-        (f"{IMAGES}/{folder.name}/{stem}.jpg", wearing.kind, wearing.way, *map(str, made.box))
-        for stem, (wearing, made) in masked.items()
+        (f"{IMAGES}/{folder.name}/{stem}.jpg", folder.name, state, gender, age, *map(str, rest))
+        for stem, (state, *rest) in {**worn, BARE: ("not_wear", "", "", 0, 0, 0, 0)}.items()
     ]
 
 
-def put_all(face: Face, seed: int, name: str) -> dict[str, tuple[Wearing, Masked]]:
-    """The six masked photos of a face by their stems, `mask1` to `mask5` and `incorrect_mask`."""
-    made = {stem: (wearing, face.put(wearing)) for stem, wearing in draw_wearings(seed, name).items()}
-    wearing, masked = made[WRONG_PHOTO]
-    if wearing.way == "dangling" and masked.visible < LEAST_VISIBLE:
-        wearing = replace(wearing, side=-wearing.side)
-        masked = face.put(wearing)
-    if wearing.way == "dangling" and masked.visible < LEAST_VISIBLE:
-        wearing = draw_wearing(wearing.kind, "on the chin", chance_of(seed, name, "no room to dangle"))
-        masked = face.put(wearing)
-    made[WRONG_PHOTO] = wearing, masked
-    return made
+def put_all(
+    face: Face, seed: int, name: str, *, worn: int = MOST_WORN, wrongly: int = 1, scarf: bool = False
+) -> dict[str, tuple[Wearing, Masked]]:
+    """The masked photos of a face by their stems, as `draw_wearings` names them, without a scarf that hardly shows."""
+    made = {
+        stem: _put(face, wearing, chance_of(seed, name, f"no room to dangle {stem}"))
+        for stem, wearing in draw_wearings(seed, name, worn=worn, wrongly=wrongly, scarf=scarf).items()
+    }
+    return {stem: pair for stem, pair in made.items() if pair[0].way != SCARF or pair[1].visible > LEAST_SCARF}
+
+
+def _put(face: Face, wearing: Wearing, chance: np.random.Generator) -> tuple[Wearing, Masked]:
+    """The face with a mask on; one that cannot dangle from its ear hangs on the other one, or else on the chin."""
+    masked = face.put(wearing)
+    if wearing.way == "dangling":
+        for instead in (
+            replace(wearing, side=-wearing.side),
+            draw_wearing(wearing.kind, "on the chin", chance),
+        ):
+            if masked.visible >= LEAST_VISIBLE and not find_fault(masked, wearing, face.landmarks):
+                break
+            wearing, masked = instead, face.put(instead)
+    return wearing, masked
 
 
 def find_fault(masked: Masked, wearing: Wearing, landmarks: Landmarks) -> str:
-    """What is wrong with how a mask came to lie; "" where the nose is covered as it should be, or free."""
-    x, y = (int(value) for value in landmarks.nose)
+    """What is wrong with how a mask came to lie; "" where as much of the nose is covered as its way says."""
+    tip, bridge = landmarks.points[2], landmarks.points[:2].mean(0)
     height, width = masked.mask.shape
-    if not (0 <= x < width and 0 <= y < height):
+    if not (0 <= int(tip[0]) < width and 0 <= int(tip[1]) < height):
         return "the nose does not lie on the photo"
     if masked.box == (0, 0, 0, 0):
         return "the mask would not lie on the photo"
-    covered = masked.mask[y, x] > 0.5
-    if wearing.state == "wear":
-        return "" if covered else "the mask would not cover the nose"
-    return "the mask would cover the nose" if covered else ""
+    lower_bridge = bridge + LOWER_BRIDGE * (tip - bridge)
+    nose = WAYS[wearing.way].nose
+    if nose == "half":
+        if _covers(masked, lower_bridge):
+            return "the mask would cover all of the nose"
+        mouth = landmarks.points[3:5].mean(0)
+        return "" if _covers(masked, mouth) else "the mask would not cover the mouth"
+    if nose == "all":
+        return "" if _covers(masked, tip) else "the mask would not cover the nose"
+    return "the mask would cover the nose" if _covers(masked, tip) else ""
+
+
+def _covers(masked: Masked, point: NDArray[np.float64]) -> bool:
+    """Whether the mask lies on a point; one below or beside the photo counts as the nearest on it."""
+    height, width = masked.mask.shape
+    x, y = np.clip(point.astype(int), 0, (width - 1, height - 1))
+    return bool(masked.mask[y, x] > 0.5)
 
 
 def find_quality(photo: Image.Image) -> int:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from maskfit.synthesis.drawn.curves import ribbon
+from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.fabric import Cloth, weave
 from maskfit.synthesis.masks.head import Array, fit_pose
 from maskfit.synthesis.masks.kinds import KINDS
-from maskfit.synthesis.masks.landmarks import Landmarks
 from maskfit.synthesis.masks.light import Light, Pixels, measure_light
 from maskfit.synthesis.masks.surface import Sheet, make_sheet, refine
 from maskfit.synthesis.masks.wearing import Wearing
@@ -23,7 +23,7 @@ _FINER = 4
 _MOST_SAMPLES = 1400
 """Samples across a mask: beyond this the face is larger than any network will look at, and the cloth gets coarser."""
 
-_STRAP_WIDTHS = {"loops": 0.045, "bands": 0.065}
+_STRAP_WIDTHS = {"loops": 0.045, "bands": 0.065, "none": 0.0}
 """How broad straps are, in head units."""
 
 _SHADOW = 0.34
@@ -62,6 +62,7 @@ class Face:
 
     def __init__(self, pixels: Pixels, landmarks: Landmarks) -> None:
         self.pixels = pixels
+        self.landmarks = landmarks
         self.pose = fit_pose(landmarks)
         self.light = measure_light(pixels, self.pose)
 

@@ -145,6 +145,8 @@ def _hang(wearing: Wearing) -> Array:
 
 def _straps(wearing: Wearing, head: Array) -> tuple[Array, ...]:
     kind, way = KINDS[wearing.kind], WAYS[wearing.way]
+    if kind.straps == "none":
+        return ()
     if way.hangs:
         ear = EAR * (wearing.side, 1, 1)
         ends = head[(3, -4), 0]

@@ -9,12 +9,29 @@ import numpy as np
 
 from maskfit.errors import DataError, nearest
 from maskfit.synthesis.drawn.palette import Colour, dimmed, luminance, mixed, turned
-from maskfit.synthesis.masks.kinds import BLACK, KINDS, WAYS, WHITE, WORN, WRONG
+from maskfit.synthesis.masks.kinds import BLACK, KINDS, SCARF, WAYS, WHITE, WORN, WRONG, can_wear
 
-WORN_PHOTOS = ("mask1", "mask2", "mask3", "mask4", "mask5")
+MOST_WORN = len(WORN)
 WRONG_PHOTO = "incorrect_mask"
+SCARF_PHOTO = "normal2"
 
-_INKS: tuple[Colour, ...] = (WHITE, (30, 36, 56), (226, 176, 92), (204, 84, 88), (96, 146, 180), (240, 206, 200))
+_INKS: tuple[Colour, ...] = (
+    WHITE,
+    (30, 36, 56),
+    (226, 176, 92),
+    (204, 84, 88),
+    (96, 146, 180),
+    (240, 206, 200),
+    (24, 24, 26),
+    (214, 36, 50),
+    (250, 206, 60),
+    (36, 132, 80),
+    (238, 118, 44),
+    (58, 84, 190),
+)
+
+_DYED = ("sewn", "foam", "tube")
+"""Fabrics that come in any colour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +73,13 @@ class Wearing:
             raise DataError(f"there is no mask '{self.kind}'; {nearest(self.kind, KINDS)}")
         if self.way not in WAYS:
             raise DataError(f"no mask is worn '{self.way}'; {nearest(self.way, WAYS)}")
+        if not can_wear(self.kind, self.way):
+            held = "has straps" if KINDS[self.kind].straps != "none" else "has no straps"
+            raise DataError(f"a {self.kind} {held}, and so cannot be worn '{self.way}'")
 
     @property
     def state(self) -> str:
-        """The value of the mask attribute: "wear" or "incorrect"."""
+        """The value of the mask attribute: "wear", "incorrect", or "not_wear" for a scarf."""
         return WAYS[self.way].state
 
 
@@ -69,56 +89,74 @@ def chance_of(seed: int, name: str, purpose: str) -> np.random.Generator:
     return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
 
 
-def draw_wearings(seed: int, name: str) -> dict[str, Wearing]:
-    """What a person wears: five masks worn well, in five ways and of at least four kinds, and one worn wrongly.
+def draw_wearings(
+    seed: int, name: str, *, worn: int = MOST_WORN, wrongly: int = 1, scarf: bool = False
+) -> dict[str, Wearing]:
+    """What a person wears: by default five masks worn well, in five ways and of at least four kinds, and one wrongly.
+
+    Whatever the counts, the first photos are the same.
 
     Args:
         seed: Seed of the set.
         name: Name of the bare photo in its set.
+        worn: How many are worn well, each in another way; 1 to 5.
+        wrongly: How many are worn wrongly, each in another way; 1 to the number of wrong ways.
+        scarf: Whether there is also a bare face with a scarf about the neck.
 
     Returns:
-        By the photo's stem, `mask1` to `mask5` and `incorrect_mask`.
+        By the photo's stem, `mask1` to `mask5`, `incorrect_mask`, `incorrect_mask2`... and `normal2` with the scarf.
+
+    Raises:
+        DataError: A count is out of its range.
     """
+    for count, most, what in ((worn, MOST_WORN, "well"), (wrongly, len(WRONG), "wrongly")):
+        if not 1 <= count <= most:
+            raise DataError(f"{count} masks a person cannot be worn {what}", fix=f"give 1 to {most}")
     chance = chance_of(seed, name, "choice")
     ways = [str(way) for way in chance.permutation(WORN)]
     names, shares = list(KINDS), np.array([kind.share for kind in KINDS.values()], dtype=float)
     kinds = [str(kind) for kind in chance.choice(names, size=4, replace=False, p=shares / shares.sum())]
     kinds.insert(int(chance.integers(5)), str(chance.choice(names, p=shares / shares.sum())))
-    worn = {
-        photo: draw_wearing(kind, way, chance_of(seed, name, photo))
-        for photo, kind, way in zip(WORN_PHOTOS, kinds, ways, strict=True)
-    }
-    wrong = str(chance.choice(list(WRONG), p=np.array(list(WRONG.values())) / sum(WRONG.values())))
-    kind = str(chance.choice(names, p=shares / shares.sum()))
-    return {**worn, WRONG_PHOTO: draw_wearing(kind, wrong, chance_of(seed, name, WRONG_PHOTO))}
+    chosen = {f"mask{number}": pair for number, pair in enumerate(zip(kinds, ways, strict=True), start=1)}
+    chosen = dict(list(chosen.items())[:worn])
+    weights = np.array(list(WRONG.values()), dtype=float)
+    wrong = chance.choice(list(WRONG), size=len(WRONG), replace=False, p=weights / weights.sum())
+    for number, way in enumerate(map(str, wrong[:wrongly]), start=1):
+        able = shares * [can_wear(kind, way) for kind in names]
+        kind = str(chance.choice(names, p=able / able.sum()))
+        chosen[WRONG_PHOTO + (str(number) if number > 1 else "")] = kind, way
+    if scarf:
+        chosen[SCARF_PHOTO] = "gaiter", SCARF
+    return {photo: draw_wearing(*pair, chance_of(seed, name, photo)) for photo, pair in chosen.items()}
 
 
 def draw_wearing(kind: str, way: str, chance: np.random.Generator) -> Wearing:
     """One mask of a kind worn in a way, its colour and small differences left to chance.
 
     Raises:
-        DataError: There is no such kind or way.
+        DataError: There is no such kind or way, or the one cannot be worn the other.
     """
-    if kind not in KINDS or way not in WAYS:
-        Wearing(kind, way, WHITE, "", WHITE, WHITE)  # says which of the two it is
+    if kind not in KINDS or way not in WAYS or not can_wear(kind, way):
+        Wearing(kind, way, WHITE, "", WHITE, WHITE)  # says what is wrong
     made = KINDS[kind]
     shares = np.array([share for _, share in made.colours], dtype=float)
     base = made.colours[int(chance.choice(len(shares), p=shares / shares.sum()))][0]
-    colour = turned(base, hue=chance.normal(0, 0.012), saturation=chance.uniform(0.75, 1.15),
+    hue, most = (0.07, 1.4) if made.fabric in _DYED else (0.012, 1.15)
+    colour = turned(base, hue=chance.normal(0, hue), saturation=chance.uniform(0.75, most),
                     value=chance.uniform(0.93, 1.03))  # fmt: skip
     inks = [ink for ink in _INKS if abs(luminance(ink) - luminance(colour)) > 0.2]
     ink = inks[int(chance.integers(len(inks)))]
-    if made.fabric == "foam" or (made.fabric == "sewn" and chance.random() < 0.7):
+    if made.fabric in ("foam", "tube") or (made.fabric == "sewn" and chance.random() < 0.7):
         strap = dimmed(colour, 0.94)
     elif made.straps == "bands" and chance.random() < 0.6:
         strap = (226, 196, 96)
     else:
         strap = mixed(WHITE, BLACK, 0.95) if luminance(colour) < 0.25 and chance.random() < 0.8 else WHITE
-    tilt, drift = WAYS[way].tilt, WAYS[way].drift
+    tilt, drift, aside = WAYS[way].tilt, WAYS[way].drift, WAYS[way].aside
     return Wearing(
         kind=kind, way=way, colour=colour, pattern=str(chance.choice(made.patterns)), ink=ink, strap=strap,
         height=float(np.clip(chance.normal(0, drift / 2), -drift, drift)),
         scale=float(np.clip(chance.normal(1.0, 0.035), 0.92, 1.08)), tilt=float(chance.uniform(-tilt, tilt)),
-        aside=float(np.clip(chance.normal(0, 0.025), -0.05, 0.05)), side=int(chance.choice((-1, 1))),
-        light=float(np.clip(chance.normal(1.0, 0.08), 0.82, 1.15)), seed=int(chance.integers(2**31)),
+        aside=float(np.clip(chance.normal(0, aside / 2), -aside, aside)), side=int(chance.choice((-1, 1))),
+        light=float(np.clip(chance.normal(1.02, 0.12), 0.75, 1.32)), seed=int(chance.integers(2**31)),
     )  # fmt: skip

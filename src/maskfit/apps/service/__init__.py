@@ -1,0 +1,1 @@
+"""The service: answers for faces over HTTP; needs the extra `serve`."""

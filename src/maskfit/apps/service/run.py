@@ -1,0 +1,93 @@
+"""Running a service: one process, or several that share a port; ended by SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from maskfit.apps.service.metrics import SHARED
+from maskfit.apps.service.routes import build_app
+from maskfit.apps.service.service import Service
+from maskfit.apps.service.settings import VARIABLE, Settings
+
+MOST_CONNECTIONS = 1000
+"""Of one worker; more are answered with 503."""
+
+WORKER_SECONDS = 30
+"""How long a worker may be silent before it is taken for dead; on a busy machine it takes seconds to begin."""
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+    "handlers": {"line": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {
+        "maskfit": {"handlers": ["line"], "level": "INFO", "propagate": False},
+        "uvicorn": {"handlers": ["line"], "level": "WARNING", "propagate": False},
+        # It quotes bodies.
+        "python_multipart": {"handlers": [], "level": "CRITICAL", "propagate": False},
+    },
+}
+"""To standard error, and without uvicorn's log of requests, which has addresses and whole paths."""
+
+
+def serve(settings: Settings, host: str, port: int, opened: Callable[[Service], object] = lambda service: None) -> None:
+    """Serves until the process gets SIGTERM or SIGINT; what was begun by then is answered, within `stop_seconds`.
+
+    Args:
+        settings: What to serve.
+        host: The address to listen at.
+        port: The port.
+        opened: Called with the service when its models are loaded, just before it listens.
+
+    Raises:
+        MaskfitError: As `Service`.
+    """
+    # Also where workers load their own: so that what is wrong is said here, once, and weights are fetched once.
+    service = Service(settings)
+    opened(service)
+    options: dict[str, Any] = {
+        "host": host, "port": port, "log_config": LOGGING, "access_log": False, "server_header": False,
+        "proxy_headers": False, "lifespan": "on", "ws": "none", "limit_concurrency": MOST_CONNECTIONS,
+        "timeout_graceful_shutdown": settings.stop_seconds,
+    }  # fmt: skip
+    # uvicorn ends gracefully and then sends itself the signal once more, so that the exit code would say it was killed.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    if settings.workers == 1:
+        uvicorn.run(build_app(service), **options)
+        return
+    del service
+    with _told(settings):
+        uvicorn.run(
+            f"{__name__}:from_environment", factory=True, workers=settings.workers,
+            timeout_worker_healthcheck=WORKER_SECONDS, **options,
+        )  # fmt: skip
+
+
+def from_environment() -> FastAPI:
+    """The application of a worker process.
+
+    Raises:
+        MaskfitError: As `Service`.
+    """
+    return build_app(Service(Settings.model_validate_json(os.environ[VARIABLE])))
+
+
+@contextmanager
+def _told(settings: Settings) -> Iterator[None]:
+    """What workers read from their environment: the settings, and where they put their numbers together."""
+    with tempfile.TemporaryDirectory(prefix="maskfit-metrics-") as folder:
+        told = {VARIABLE: settings.model_dump_json(), SHARED: folder}
+        os.environ.update(told)
+        try:
+            yield
+        finally:
+            for name in told:
+                del os.environ[name]

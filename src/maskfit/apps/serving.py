@@ -1,0 +1,113 @@
+"""What every page in the browser needs: an address with a key, a port that is free, and Streamlit run from here."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from maskfit.errors import DataError
+
+BLUE = "#3b82c4"
+"""The colour of what is chosen; Streamlit's own is red, which here means wrong."""
+
+OPTIONS: Mapping[str, object] = {
+    # Fast reruns start a second thread while the first still works: two keys at once would see the same person.
+    "runner.fastReruns": "false",
+    "runner.magicEnabled": "false",
+    "server.headless": "true",
+    "server.fileWatcherType": "none",
+    "server.runOnSave": "false",
+    "server.enableXsrfProtection": "true",
+    "server.enableCORS": "true",
+    "server.enableStaticServing": "false",
+    "browser.gatherUsageStats": "false",
+    "client.toolbarMode": "minimal",
+    "client.showErrorDetails": "none",
+    "logger.level": "error",
+    "theme.light.primaryColor": BLUE,
+    "theme.dark.primaryColor": BLUE,
+}
+"""How Streamlit runs: it reports nothing anywhere, asks for no email address and watches no files."""
+
+HEARD_EVERYWHERE = ("0.0.0.0", "::")
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def new_key() -> str:
+    """A key for an address: who does not know it sees nothing, for other users of a machine reach its ports as well."""
+    return secrets.token_urlsafe(12)
+
+
+def refuse_taken(host: str, port: int) -> None:
+    """Stops where a page could not be served.
+
+    Raises:
+        DataError: The host is not this machine's, or the port is taken or not to be had.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        fix = "name another with --port, or end what uses it; --host is an address of this machine"
+        raise DataError(f"port {port} cannot be used: {error.strerror}", where=host, fix=fix) from None
+
+
+def address_of(host: str, port: int, key: str) -> str:
+    """What to open in a browser on this machine."""
+    own = host in (*LOOPBACK, *HEARD_EVERYWHERE)
+    shown = "localhost" if own else f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}/?key={quote(key)}"
+
+
+def admits(key: str) -> bool:
+    """Whether the session that Streamlit runs now was opened with the key; from then on it stays in its address."""
+    import streamlit as st
+
+    if not st.session_state.get("admitted", False):
+        given = st.query_params.get("key", "")
+        st.session_state["admitted"] = secrets.compare_digest(given.encode(), key.encode())
+    if st.session_state["admitted"]:
+        # Streamlit drops it where one page leads to another, and a page that is loaded anew is a new session.
+        if st.query_params.get("key") != key:
+            st.query_params["key"] = key
+        return True
+    return False
+
+
+NOT_ADMITTED = "This address lacks its key, or is of an earlier start: open the one that the command printed."
+
+
+def serve_page(
+    page: Path, host: str, port: int, opened: Callable[[], object] = lambda: None, **options: object
+) -> None:  # fmt: skip
+    """Serves a Streamlit page from this process; returns when it gets SIGINT or SIGTERM.
+
+    Streamlit's own greeting, which names addresses without their key, is not printed.
+
+    Args:
+        page: The script that Streamlit runs for each visitor.
+        host: The address to listen at.
+        port: The port.
+        opened: Called just before the server starts.
+        options: Of Streamlit beside `OPTIONS`, with `_` for the dot: `server_maxUploadSize=20`.
+    """
+    from streamlit.web.cli import main
+
+    more = {name.replace("_", ".", 1): value for name, value in options.items()}
+    words = [f"--{name}={value}" for name, value in {**OPTIONS, **more}.items()]
+    words += [f"--server.address={host}", f"--server.port={port}"]
+    before = list(sys.path), list(sys.argv)
+    opened()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+            main.main(["run", str(page), *words], standalone_mode=False)
+    finally:
+        sys.path[:], sys.argv[:] = before

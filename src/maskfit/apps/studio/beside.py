@@ -1,0 +1,102 @@
+"""What the studio shows beside its own page: a run's report, a set of photos explored, and its labels reviewed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from maskfit.apps.review.desk import Desk, seat
+from maskfit.apps.review.material import gather
+from maskfit.cookbook import read_recipe
+from maskfit.errors import DataError
+from maskfit.labels import SCHEMES, Scheme
+from maskfit.runfolder import RunFolder, is_run
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Beside:
+    """Where the other pages take what they show. It is read when a page is first opened, and then kept.
+
+    Args:
+        run: A run, for its report, and for its photos and suspects where no others are named.
+        photos: A folder or manifest of photos; the run's own where left out.
+        scheme: What the labels of `photos` are about; a run knows that of its own.
+        log: The audit log of the review.
+        corrections: Where the review writes corrections.
+    """
+
+    run: Path | None = None
+    photos: Path | None = None
+    scheme: Scheme = field(default_factory=lambda: SCHEMES["mask-gender-age"])
+    log: Path = Path("review.jsonl")
+    corrections: Path = Path("corrections.csv")
+
+    def __post_init__(self) -> None:
+        self._lock = threading.RLock()
+        self._desk: Desk | None = None
+        self._explored = ""
+        self._reviewed = self.photos or self.run
+        if self.run is not None and not is_run(self.run):
+            raise DataError("this folder is no run: it holds no recipe.yaml", where=self.run, fix="name a run")
+        if self.run is not None and self.photos is None:
+            data = read_recipe(RunFolder(self.run).recipe).data
+            self.photos, self.scheme = Path(data.root) if data.root else None, data.scheme
+
+    @property
+    def has_photos(self) -> bool:
+        """Whether there is something to review and to explore."""
+        return self.photos is not None
+
+    @property
+    def report(self) -> Path | None:
+        """The run's report, a page of HTML; None where there is none."""
+        path = None if self.run is None else RunFolder(self.run).report
+        return path if path is not None and path.is_file() else None
+
+    def open_review(self) -> Desk:
+        """The review, opened by whoever looks at it first; its log is made then, and not before.
+
+        Raises:
+            MaskfitError: Photos or log cannot be read, or another process has the log.
+        """
+        with self._lock:
+            if self._desk is None:
+                if self._reviewed is None or not self.has_photos:
+                    raise DataError("there is nothing to review", fix="start the page with --photos ROOT or --run RUN")
+                material = gather(self._reviewed, self.scheme)
+                self._desk = Desk(material, self.log, self.corrections)
+                seat(self._desk)
+            return self._desk
+
+    @property
+    def explored(self) -> str:
+        """The page of the photos, where somebody had them looked at; else empty."""
+        return self._explored
+
+    def explore(self, progress: Progress | None = None) -> str:
+        """Looks at every photo, once for all visitors, and gives the page of HTML.
+
+        Raises:
+            MaskfitError: There is nothing to look at.
+        """
+        from maskfit.inspection.explore import explore
+        from maskfit.inspection.pages import render_page
+
+        with self._lock:
+            if not self._explored:
+                if self.photos is None:
+                    raise DataError("there is nothing to explore", fix="start the page with --photos ROOT or --run RUN")
+                self._explored = render_page(explore(self.photos, self.scheme, progress=progress))
+            return self._explored
+
+    def close(self) -> None:
+        """Lets other processes have the review's log."""
+        with self._lock:
+            if self._desk is not None:
+                self._desk.close()
+                self._desk = None
+                seat(None)

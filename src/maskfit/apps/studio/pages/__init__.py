@@ -1,0 +1,1 @@
+"""The scripts that Streamlit runs: the entry, and a page each."""

@@ -1,0 +1,37 @@
+"""Where every visit begins: the key is asked for, then the page that the address names is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from maskfit.apps.serving import NOT_ADMITTED, admits
+from maskfit.apps.studio import cards
+from maskfit.apps.studio.drawing import draw_icon
+from maskfit.apps.studio.studio import seated
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Runs a page for whoever has the key."""
+    st.set_page_config(page_title="maskfit", page_icon=draw_icon(), layout="wide")
+    studio = seated()
+    if not admits(studio.key):
+        st.html(cards.style())
+        st.html(cards.note(NOT_ADMITTED, kind="bad"))
+        st.stop()
+    beside = studio.beside
+    # Without icons: the page's own would be fetched from Google for the browser's tab.
+    pages = [st.Page(HERE / "faces.py", title="Faces", default=True)]
+    if beside.has_photos:
+        pages.append(st.Page(HERE / "labels.py", title="Review", url_path="review"))
+        pages.append(st.Page(HERE / "photos.py", title="Explore", url_path="explore"))
+    if beside.report:
+        pages.append(st.Page(HERE / "report.py", title="Report", url_path="report"))
+    st.navigation(pages, position="top" if len(pages) > 1 else "hidden").run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""The page of faces: photos come in, and each face on them is boxed, answered for, and looked at closer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from maskfit.apps.review.cards import plain
+from maskfit.apps.studio import cards
+from maskfit.apps.studio.drawing import Mark
+from maskfit.apps.studio.pages.closer import show_closer
+from maskfit.apps.studio.pages.settings import choose_settings, choose_thresholds
+from maskfit.apps.studio.reading import (
+    MOST_MEGABYTES,
+    MOST_PHOTOS,
+    Item,
+    Result,
+    Spoken,
+    Visit,
+    named_apart,
+    say_again,
+)
+from maskfit.apps.studio.samples import sample_items
+from maskfit.apps.studio.studio import ADVICE, Settings, Studio, seated
+from maskfit.apps.studio.table import Row, count, to_csv
+from maskfit.errors import MaskfitError
+from maskfit.labels import Scheme
+
+ENDINGS = ["jpg", "jpeg", "png", "webp", "bmp", "heic", "heif"]
+BESIDE = 2
+"""Faces whose cards stand beside the photo; of more they stand below it."""
+
+CAMERA, DRAWN = "Take a photo", "Try drawn faces"
+
+
+def main() -> None:
+    """Shows the page."""
+    st.html(cards.style())
+    studio = seated()
+    if not studio.models:
+        st.html(cards.heading(["no model"]))
+        st.html(cards.note("There is no model to answer with.", "To get one: " + "; ".join(ADVICE) + "."))
+        st.stop()
+    if "visit" not in st.session_state:
+        st.session_state.visit = Visit(studio)
+    visit: Visit = st.session_state.visit
+    settings = choose_settings(studio)
+    try:
+        predictor = studio.predictor(settings.models, settings.vote)
+    except MaskfitError as error:
+        # Some of the models answer for parts that make nothing together; all of them do.
+        st.html(cards.note(error.what, error.fix or "", "bad"))
+        settings = replace(settings, models=studio.usual.models)
+        predictor = studio.predictor(settings.models, settings.vote)
+    scheme = predictor.scheme
+    thresholds = choose_thresholds(scheme, predictor.unsure_below)
+    st.html(cards.heading(_said_of(studio, settings, scheme)))
+    items = _bring_photos()
+    try:
+        studio.reader(settings)
+    except MaskfitError as error:
+        # After everything that is asked: Streamlit forgets the photos of an uploader that is once not shown.
+        st.html(cards.note(error.what, error.fix or "", "bad"))
+        return
+    if not items:
+        st.html(cards.welcome(f"Up to {MOST_PHOTOS} at a time, {MOST_MEGABYTES} MB each."))
+        return
+    _show_all(visit, items, settings, scheme, thresholds)
+
+
+def _said_of(studio: Studio, settings: Settings, scheme: Scheme) -> list[str]:
+    """What answers: models, how many, and what about."""
+    count_ = sum(len(studio.models[word]) for word in settings.models)
+    many = [f"{count_} models vote"] if count_ > 1 else []
+    return [", ".join(settings.models), *many, ", ".join(scheme.names)]
+
+
+def _bring_photos() -> list[Item]:
+    """The photos that are there now, from wherever they come."""
+    uploaded = st.file_uploader(
+        "Photos", ENDINGS, accept_multiple_files=True, key="uploads", label_visibility="collapsed"
+    )  # fmt: skip
+    ways = st.pills("Other photos", [CAMERA, DRAWN], selection_mode="multi", key="ways", label_visibility="collapsed")
+    items = [Item(file.name, file.getvalue()) for file in uploaded[:MOST_PHOTOS]]
+    if len(uploaded) > MOST_PHOTOS:
+        left = len(uploaded) - MOST_PHOTOS
+        said = f"{MOST_PHOTOS} are shown at a time: remove some above."
+        st.html(cards.note(f"{left} {'photo was' if left == 1 else 'photos were'} left out", said))
+    if CAMERA in ways:
+        taken = st.camera_input("Camera", key="camera", label_visibility="collapsed")
+        if taken is not None:
+            items.append(Item("camera.jpg", taken.getvalue()))
+    if DRAWN in ways:
+        with st.spinner("drawing faces"):
+            items += sample_items()
+    return named_apart(items)
+
+
+def _show_all(
+    visit: Visit, items: Sequence[Item], settings: Settings, scheme: Scheme, thresholds: dict[str, float]
+) -> None:  # fmt: skip
+    """The sum first, then each photo as soon as it is read."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        top, download = st.empty(), st.empty()
+    bar = None if all(visit.knows(item, settings) for item in items) else st.progress(0.0, "reading photos")
+    rows = []
+    for place, item in enumerate(items):
+        if bar is not None:
+            bar.progress(place / len(items), f"reading {place + 1} of {len(items)}: {plain(item.name)}")
+        result = visit.read(item, settings)
+        said = say_again(scheme, result.answers, thresholds)
+        rows.append(Row(item.name, result, said))
+        _show_photo(visit, rows[-1], place, settings, scheme, thresholds)
+    if bar is not None:
+        bar.empty()
+    found = sum(len(row.said) for row in rows)
+    top.html(cards.summary(scheme, count(rows), len(rows), found))
+    download.download_button(
+        "Download CSV", to_csv(scheme, rows), "faces.csv", "text/csv", key="csv", icon=":material/download:",
+        on_click="ignore",
+    )  # fmt: skip
+
+
+def _show_photo(
+    visit: Visit, row: Row, place: int, settings: Settings, scheme: Scheme, thresholds: dict[str, float]
+) -> None:  # fmt: skip
+    result = row.result
+    st.html(cards.photo_heading(row.name, result))
+    if result.reading is None:
+        st.html(cards.note(result.problem, result.fix, "bad"))
+        return
+    picture, answers = _places(result)
+    with picture.container(key=f"picture-{place}"):
+        st.image(visit.picture(result, _marks(result, row.said, scheme)), width="stretch")
+    with answers:
+        if not row.said:
+            st.html(cards.note("No face was found on this photo.", "It can be read as one portrait all the same."))
+            if st.button("Read the whole photo", key=f"whole-{place}-{result.key}"):
+                visit.whole.add(result.key)
+                st.rerun()
+            return
+        st.html(cards.cards(scheme, result, row.said, thresholds))
+        show_closer(visit.studio, row, place, settings, scheme)
+
+
+def _places(result: Result) -> Sequence[DeltaGenerator]:
+    """Where the picture and its answers stand: side by side, or below each other where there are many faces."""
+    assert result.reading is not None
+    if len(result.answers) > BESIDE:
+        return st.container(), st.container()
+    upright = result.reading.width < result.reading.height
+    return st.columns([2, 3] if upright else [3, 2], gap="medium")
+
+
+def _marks(result: Result, said: Spoken, scheme: Scheme) -> tuple[Mark, ...]:
+    """The faces of a photo as they are marked."""
+    reading = result.reading
+    assert reading is not None
+    marks = []
+    for number, (answer, spoken) in enumerate(zip(reading.faces, said, strict=True), start=1):
+        if answer.box is not None:
+            left, upper, right, lower = answer.box
+            box = (left / reading.width, upper / reading.height, right / reading.width, lower / reading.height)
+            words = cards.mark_words(spoken[0])
+            marks.append(Mark(box, number, words, cards.colour_for(scheme, spoken), spoken[0].sure))
+    return tuple(marks)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""The page on which labels are reviewed, as `maskfit review` shows it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from maskfit.apps.review.page import show
+from maskfit.apps.studio import cards
+from maskfit.apps.studio.studio import seated
+from maskfit.errors import MaskfitError
+
+
+def main() -> None:
+    """Shows the page."""
+    try:
+        with st.spinner("reading labels"):
+            seated().beside.open_review()
+    except MaskfitError as error:
+        st.html(cards.style())
+        st.html(cards.note(error.what, error.fix or "", "bad"))
+        st.stop()
+    # The review by itself has no header above it.
+    st.html("<style>.stMainBlockContainer { padding-top: 3.6rem !important; }</style>")
+    show()
+
+
+if __name__ == "__main__":
+    main()

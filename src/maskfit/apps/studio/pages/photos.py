@@ -1,0 +1,38 @@
+"""The page on which a whole set of photos is looked at, as `maskfit data explore` writes it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from maskfit.apps.studio import cards
+from maskfit.apps.studio.pages.sheet import show_sheet
+from maskfit.apps.studio.studio import seated
+from maskfit.errors import MaskfitError
+
+
+def main() -> None:
+    """Shows the page, or the button that makes it."""
+    st.html(cards.style())
+    beside = seated().beside
+    if not beside.explored:
+        said = "Every photo is decoded once, small: counts, ages, mean faces, oddities, leaks."
+        st.html(cards.note(f"The photos in {beside.photos} were not looked at yet.", said))
+        if not st.button("Look at all photos", key="explore", type="primary"):
+            st.stop()
+        bar = st.progress(0.0, "looking")
+
+        def advance(stage: str, done: int, total: int) -> None:
+            bar.progress(min(done / max(total, 1), 1.0), stage)
+
+        try:
+            beside.explore(advance)
+        except MaskfitError as error:
+            bar.empty()
+            st.html(cards.note(error.what, error.fix or "", "bad"))
+            st.stop()
+        st.rerun()
+    show_sheet(beside.explored, "photos", "photos.html")
+
+
+if __name__ == "__main__":
+    main()

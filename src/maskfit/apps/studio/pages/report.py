@@ -1,0 +1,21 @@
+"""The page of a run: the report that it wrote when it ended."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from maskfit.apps.studio import cards
+from maskfit.apps.studio.pages.sheet import show_sheet
+from maskfit.apps.studio.studio import seated
+
+
+def main() -> None:
+    """Shows the page."""
+    st.html(cards.style())
+    report = seated().beside.report
+    if report is not None:
+        show_sheet(report.read_text(encoding="utf-8"), "report", report.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""A photo that somebody brought, and what came of it. It stays in the memory of that visit and goes nowhere else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from maskfit.apps.studio.drawing import Mark, draw_marks
+from maskfit.apps.studio.studio import Settings, Studio
+from maskfit.data.decoding import Pixels, decode
+from maskfit.errors import MaskfitError
+from maskfit.inference.faces import FaceAnswer, Reading
+from maskfit.inference.saying import Said, say
+from maskfit.labels import Scheme
+
+MOST_PHOTOS = 40
+"""Photos that are shown at a time."""
+
+MOST_MEGABYTES = 25
+"""The largest file that the browser may send."""
+
+MOST_PIXELS = 50_000_000
+"""Width x height that is still decoded: what a good telephone takes."""
+
+SHOWN_SIDE = 1400
+"""The longer side in pixels of a photo as it is shown."""
+
+KEPT = 3 * MOST_PHOTOS
+"""Results that a visit keeps, so that a setting that is tried and taken back costs nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """A photo as it was brought.
+
+    Attributes:
+        name: What it is called; of several with one name all but the first get a number.
+        content: Its bytes.
+    """
+
+    name: str
+    content: bytes
+
+    @cached_property
+    def key(self) -> str:
+        """Stands for the content."""
+        return hashlib.blake2b(self.content, digest_size=16).hexdigest()
+
+
+def named_apart(items: Sequence[Item]) -> list[Item]:
+    """The same photos, no two of one name."""
+    seen: Counter[str] = Counter()
+    named = []
+    for item in items:
+        seen[item.name] += 1
+        times = seen[item.name]
+        named.append(item if times == 1 else replace(item, name=f"{item.name} ({times})"))
+    return named
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What came of a photo.
+
+    Attributes:
+        key: Of its content.
+        reading: The answers; None where it could not be read.
+        preview: A JPEG of it as it is shown, without anything that the file said of itself.
+        frames: Of each answer what the models saw, in each of their framings, (height, width, 3).
+        problem: Why it could not be read; empty where it could.
+        fix: What to do about that.
+    """
+
+    key: str
+    reading: Reading | None = None
+    preview: bytes = b""
+    frames: tuple[tuple[Pixels, ...], ...] = ()
+    problem: str = ""
+    fix: str = ""
+
+    @property
+    def answers(self) -> tuple[FaceAnswer, ...]:
+        """One for each face, the largest first, or one for the whole photo."""
+        return self.reading.faces if self.reading else ()
+
+
+Spoken = tuple[tuple[Said, ...], ...]
+"""Of each answer, what is said of each attribute."""
+
+
+def say_again(scheme: Scheme, answers: Sequence[FaceAnswer], unsure_below: Mapping[str, float]) -> Spoken:
+    """Answers under other thresholds; nothing is read anew for that."""
+    if not answers:
+        return ()
+    return tuple(say(scheme, np.stack([answer.probabilities for answer in answers]), unsure_below))
+
+
+def read(studio: Studio, item: Item, settings: Settings) -> Result:
+    """Reads a photo; what is wrong with it becomes a part of the result."""
+    reader = studio.reader(settings)
+    try:
+        pixels = decode(item.content, name=item.name, max_pixels=MOST_PIXELS, max_bytes=MOST_MEGABYTES * 2**20)
+        looked = reader.look(pixels)
+        (reading,) = reader.answer([looked])
+    except MaskfitError as error:
+        return Result(item.key, problem=error.what, fix=error.fix or "")
+    frames = tuple(tuple(views[0] for views in sight.seen) for sight in looked.sights)
+    return Result(item.key, reading, _preview(pixels), frames)
+
+
+def _preview(pixels: Pixels) -> bytes:
+    image = Image.fromarray(pixels)
+    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
+    return to_jpeg(image)
+
+
+def to_jpeg(image: Image.Image, quality: int = 90) -> bytes:
+    """A picture as JPEG that holds nothing but pixels."""
+    stream = BytesIO()
+    image.save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def _picture(result: Result, marks: tuple[Mark, ...]) -> bytes:
+    """A photo with its faces marked, as JPEG."""
+    if not marks:
+        return result.preview
+    with Image.open(BytesIO(result.preview), formats=("JPEG",)) as image:
+        return to_jpeg(draw_marks(image, marks))
+
+
+class Visit:
+    """What one visitor's page remembers while it is open.
+
+    Args:
+        studio: Reads the photos.
+
+    Attributes:
+        whole: Keys of photos without a face that are to be read as one portrait all the same.
+        picture: Gives a result's photo with marks on it; asked for again, the same one.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self.whole: set[str] = set()
+        self.picture = lru_cache(maxsize=KEPT)(_picture)
+        self._kept: OrderedDict[tuple[str, Settings], Result] = OrderedDict()
+
+    def knows(self, item: Item, settings: Settings) -> bool:
+        """Whether a photo was read with these settings already."""
+        return (item.key, self._own(item, settings)) in self._kept
+
+    def read(self, item: Item, settings: Settings) -> Result:
+        """What comes of a photo, from memory where it was read before."""
+        settings = self._own(item, settings)
+        key = (item.key, settings)
+        if key not in self._kept:
+            self._kept[key] = read(self.studio, item, settings)
+        self._kept.move_to_end(key)
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+    def _own(self, item: Item, settings: Settings) -> Settings:
+        return replace(settings, find=False) if item.key in self.whole else settings

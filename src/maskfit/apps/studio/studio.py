@@ -1,0 +1,213 @@
+"""A studio: what one started page serves to every visitor. Models are opened once; no photo is kept here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maskfit.apps.serving import new_key
+from maskfit.apps.studio.beside import Beside
+from maskfit.data.decoding import Pixels
+from maskfit.data.face_crop import FaceCrop
+from maskfit.errors import DataError, ModelFileError
+from maskfit.inference.faces import FaceReader
+from maskfit.inference.members import Member, join_members, open_members
+from maskfit.inference.predictor import Predictor
+from maskfit.labels import Floats
+from maskfit.runfolder import RunFolder, is_run
+
+if TYPE_CHECKING:
+    from maskfit.models.network import Network
+
+AS_TRAINED = ""
+"""The detector that the models were trained with, or else the usual one."""
+
+RUNS = Path("runs")
+"""Where models are looked for when none is named."""
+
+ADVICE = (
+    "maskfit demo --out demo trains one on drawn faces in three minutes: maskfit app demo/run",
+    "maskfit train champion data.root=PHOTOS run=runs/first trains one on your photos",
+)
+"""How to come by a model."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a visitor wants photos to be read.
+
+    Attributes:
+        models: Words of the studio's; their models vote.
+        vote: A name of `voting.VOTES` that needs no weights.
+        find: Whether faces are looked for; without, each photo is one portrait.
+        detector: A name of `DETECTORS`, or `AS_TRAINED`.
+    """
+
+    models: tuple[str, ...]
+    vote: str = "arithmetic"
+    find: bool = True
+    detector: str = AS_TRAINED
+
+
+class Studio:
+    """Readers of faces for every setting, and heat maps; may be asked by many threads at once.
+
+    Args:
+        models: The words that the user named, each with its models; none, and no photo can be read.
+        beside: What the other pages show.
+
+    Raises:
+        ModelFileError: The models cannot answer together.
+    """
+
+    def __init__(self, models: Mapping[str, Sequence[Member]], beside: Beside | None = None) -> None:
+        self.models = {word: tuple(members) for word, members in models.items()}
+        if models:
+            join_members([member for members in self.models.values() for member in members])
+        self.beside = beside or Beside()
+        self.key = new_key()
+        self.predictor = lru_cache(maxsize=16)(self._open_predictor)
+        self.reader = lru_cache(maxsize=16)(self._open_reader)
+        self._network = lru_cache(maxsize=4)(_load)
+        self._looking = threading.Lock()
+
+    @property
+    def usual(self) -> Settings:
+        """All models, faces looked for as in training."""
+        return Settings(tuple(self.models))
+
+    def _open_predictor(self, models: tuple[str, ...], vote: str) -> Predictor:
+        """The models of these words together; `predictor` gives the same one again.
+
+        Raises:
+            ModelFileError: No model is chosen.
+        """
+        return Predictor([member for word in models for member in self.models[word]], vote=vote)
+
+    def _open_reader(self, settings: Settings) -> FaceReader:
+        """The reader for these settings; `reader` gives the same one again.
+
+        Raises:
+            ModelFileError: No model is chosen.
+            DataError: A detector's weights are not here and cannot be fetched.
+            MissingExtraError: The detector needs an extra.
+        """
+        predictor = self.predictor(settings.models, settings.vote)
+        detector = FaceCrop(settings.detector) if settings.find and settings.detector else None
+        return FaceReader(predictor, detector=detector, find=settings.find, whole=not settings.find)
+
+    def heat(
+        self, settings: Settings, frames: Sequence[Pixels], attribute: str, code: int
+    ) -> tuple[Pixels, Floats, str]:  # fmt: skip
+        """Where a model saw what speaks for a value: of several the first that can be asked.
+
+        Args:
+            settings: The models.
+            frames: One face as each of the predictor's framings shows it.
+            attribute: Its name.
+            code: Of the official value.
+
+        Returns:
+            The frame (height, width, 3) that the model saw, its heat (height, width) from 0 to 1, and the model's name.
+
+        Raises:
+            MissingExtraError: The library for this is not installed.
+            DataError: No model can be asked, or it has no maps to look into.
+        """
+        from maskfit.inspection.gradcam import grad_cam, logits_for, refuse_without_library
+
+        refuse_without_library()
+        predictor = self.predictor(settings.models, settings.vote)
+        asked = next((member for member in predictor.members if _has_gradients(member, attribute)), None)
+        if asked is None:
+            raise DataError(
+                "these models are made to run and keep no gradients, which a heat map is made of",
+                fix="start the page with the .safetensors model that they were exported from",
+            )
+        facts = asked.engine.facts
+        frame = frames[predictor.framings.index(facts.preprocessing.framing)]
+        head, logits = logits_for(facts.scheme, facts.heads, attribute, code)
+        # A network of its own: its layers are listened to, which must not meet what others ask the engine's.
+        with self._looking:
+            network = self._network(asked.name)
+            (heat,) = grad_cam(network, facts.preprocessing.normalising.normalise(frame[None]), head, logits)
+        return frame, heat, asked.name
+
+    def close(self) -> None:
+        """Lets other processes have the log of a review."""
+        self.beside.close()
+
+
+def _has_gradients(member: Member, attribute: str) -> bool:
+    return Path(member.name).suffix == ".safetensors" and attribute in member.official.names
+
+
+def _load(path: str) -> Network:
+    from maskfit.modelfile import load_network
+
+    return load_network(path)[0]
+
+
+def open_studio(words: Sequence[str], beside: Beside | None = None, *, engine: str = "auto") -> Studio:
+    """Opens the models that words stand for; `engine` as for `engines.open_engine`.
+
+    Raises:
+        ModelFileError: One is no model, or they cannot answer together.
+        RunError: A run has no fold that is done.
+        MissingExtraError: One needs what is not installed.
+        RecipeError: There is no such engine.
+        DataError: A detector that a model crops with is not here and cannot be fetched.
+    """
+    once = dict.fromkeys(words)
+    studio = Studio({word: open_members([word], engine=engine) for word in once}, beside)
+    if studio.models:
+        # Asked now: a model whose crop needs a detector that is not here could not look at a single photo.
+        studio.predictor(studio.usual.models, studio.usual.vote)
+    return studio
+
+
+def find_only_run(folder: Path = RUNS) -> str:
+    """The one run in a folder that has a model.
+
+    Raises:
+        ModelFileError: There is none, or there are several.
+    """
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    runs = [path for path in entries if is_run(path)]
+    done = [
+        path for path in runs if any(RunFolder(path).fold(number).done for number in RunFolder(path).fold_numbers())
+    ]
+    if not done:
+        what = (
+            "no model was named, and there is none under ./runs"
+            if folder == RUNS
+            else f"no run in {folder} has a model"
+        )
+        raise ModelFileError(what, fix="; or ".join(("maskfit app MODEL_OR_RUN", *ADVICE)))
+    if len(done) > 1:
+        shown = ", ".join(map(str, done[:6])) + (f" and {len(done) - 6} more" if len(done) > 6 else "")
+        raise ModelFileError(f"no model was named, and there are several: {shown}", fix=f"maskfit app {done[-1]}")
+    return str(done[0])
+
+
+_seated: list[Studio] = []
+
+
+def seat(studio: Studio | None) -> None:
+    """Says which studio the page of this process serves; None for none."""
+    _seated[:] = [] if studio is None else [studio]
+
+
+def seated() -> Studio:
+    """The studio of this process.
+
+    Raises:
+        DataError: There is none, since the page was started by hand.
+    """
+    if not _seated:
+        raise DataError("no studio is open", fix="start the page with maskfit app MODEL_OR_RUN")
+    return _seated[0]

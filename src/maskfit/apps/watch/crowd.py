@@ -1,0 +1,201 @@
+"""Everybody in the picture: who he is, what is answered for him over time, and what of it is an event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from maskfit.apps.watch.smoothing import Holding, Smoothing
+from maskfit.apps.watch.tracker import Track, Tracker
+from maskfit.data.boxes import Box
+from maskfit.errors import DataError
+from maskfit.inference.faces import FaceAnswer
+from maskfit.inference.saying import Said, say
+from maskfit.labels import MASK, Scheme
+
+Happening = Literal["appeared", "changed", "left", "ended"]
+
+EVEN = 0.5
+"""A probability below which something else, all together, is likelier."""
+
+UNDECIDED = 4
+"""So many times as long as a state must hold, somebody may be there before it is said that nobody is sure of him."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long things take before they are believed.
+
+    Attributes:
+        hold: Seconds for which a new state must hold.
+        smooth: Seconds over which answers are averaged.
+        gone: Seconds unseen after which somebody has left.
+        hits: Frames in which somebody must be seen to count.
+        sure: The probability that a state must have to be believed, unless the model asks for more.
+
+    Raises:
+        DataError: One is out of range.
+    """
+
+    hold: float = 0.5
+    smooth: float = 0.5
+    gone: float = 1.0
+    hits: int = 3
+    sure: float = 0.6
+
+    def __post_init__(self) -> None:
+        for name, most in (("hold", 60.0), ("smooth", 60.0), ("gone", 3600.0), ("sure", 1.0)):
+            if not 0 <= getattr(self, name) <= most:
+                raise DataError(f"{name}={getattr(self, name)} must lie in 0 to {most:g}")
+        if self.hits < 1:
+            raise DataError(f"hits={self.hits} must be 1 or more")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        time: When it was sure, in seconds since the beginning.
+        since: When it began: first seen, first seen so, last seen.
+        frame: The frame at `time`.
+        person: The number of the track.
+        event: `appeared`, `changed`, `left`, or `ended`: the video did, with somebody in it.
+        state: What is believed, by the value's name; None where nothing is.
+        previous: What was believed before a change.
+        said: The answers, over time.
+        box: Where he was last seen.
+    """
+
+    time: float
+    since: float
+    frame: int
+    person: int
+    event: Happening
+    state: str | None
+    previous: str | None
+    said: tuple[Said, ...]
+    box: Box
+
+
+@dataclass(eq=False)
+class Person:
+    """Somebody in the picture.
+
+    Attributes:
+        track: Where he is.
+        smoothing: Over his answers.
+        holding: His state.
+        said: What is answered for him, over time.
+        announced: Whether it was said that he is there.
+    """
+
+    track: Track
+    smoothing: Smoothing
+    holding: Holding
+    said: tuple[Said, ...] = field(default=())
+    announced: bool = False
+
+
+class Crowd:
+    """Takes in what is answered for the faces of each frame, and gives what happened.
+
+    Args:
+        scheme: What the answers are about.
+        unsure_below: By attribute, the probability below which the model is not sure.
+        patience: How long things take.
+
+    Attributes:
+        state: The attribute whose changes are events: the mask where there is one, else the first.
+    """
+
+    def __init__(self, scheme: Scheme, unsure_below: Mapping[str, float], patience: Patience) -> None:
+        self.scheme = scheme
+        self.state = state_of(scheme)
+        self.patience = patience
+        self.tracker = Tracker(patience.hits, patience.gone)
+        self._unsure_below = {**unsure_below, self.state: max(unsure_below.get(self.state, 0.0), patience.sure)}
+        self._people: dict[Track, Person] = {}
+        self._last = (0.0, 0)
+
+    @property
+    def people(self) -> list[Person]:
+        """Everybody who counts, those unseen at the moment included."""
+        return [person for track, person in self._people.items() if track.number]
+
+    def see(self, frame: int, time: float, answers: Sequence[FaceAnswer]) -> list[Event]:
+        """Takes in a frame; answers without a face are passed over."""
+        self._last = (time, frame)
+        faces = [answer for answer in answers if answer.box is not None]
+        tracks, ended = self.tracker.update(time, [answer.box for answer in faces if answer.box is not None])
+        events = [event for track in ended for event in self._goodbye(self._people[track], "left")]
+        known = set(self.tracker.tracks)
+        self._people = {track: person for track, person in self._people.items() if track in known}
+        for track, answer in zip(tracks, faces, strict=True):
+            person = self._people.setdefault(
+                track, Person(track, Smoothing(self.patience.smooth), Holding(self.patience.hold))
+            )
+            events += self._answered(person, time, frame, answer)
+        return events
+
+    def end(self) -> list[Event]:
+        """What there is to say of those who are still there."""
+        return [event for person in self.people for event in self._goodbye(person, "ended")]
+
+    def believed(self, person: Person) -> tuple[Said, ...]:
+        """The answers for people to see: of the state what is believed, even while a frame says something else."""
+        value = person.holding.state
+        attribute = self.scheme[self.state]
+
+        def settled(said: Said) -> Said:
+            if said.attribute != self.state:
+                return said
+            if value is None:
+                return replace(said, sure=False)
+            word = attribute.word(attribute.values.index(value))
+            return replace(said, value=value, word=word, probability=said.shares[value], sure=True)
+
+        return tuple(map(settled, person.said))
+
+    def _answered(self, person: Person, time: float, frame: int, answer: FaceAnswer) -> Iterator[Event]:
+        marginals = self.scheme.marginals(answer.probabilities[None])
+        smooth = person.smoothing.add(time, {name: shares[0] for name, shares in marginals.items()})
+        (person.said,) = say(
+            self.scheme, self.scheme.join({name: shares[None] for name, shares in smooth.items()}), self._unsure_below
+        )
+        previous = person.holding.state
+        said = next(said for said in person.said if said.attribute == self.state)
+        changed = person.holding.see(time, said.value if said.sure else None)
+        if not person.track.number:
+            return
+        first = person.track.first
+        if not person.announced:
+            if person.holding.state or time - first >= UNDECIDED * self.patience.hold:
+                person.announced = True
+                yield self._event(person, "appeared", first, frame, time)
+        elif changed:
+            yield self._event(person, "changed", person.holding.since, frame, time, previous)
+
+    def _goodbye(self, person: Person, what: Happening) -> Iterator[Event]:
+        time, frame = self._last
+        if not person.announced:
+            yield self._event(person, "appeared", person.track.first, frame, time)
+        yield self._event(person, what, person.track.last, frame, time)
+
+    def _event(
+        self, person: Person, what: Happening, since: float, frame: int, time: float, previous: str | None = None
+    ) -> Event:
+        track = person.track
+        state = person.holding.state
+        return Event(time, since, frame, track.number, what, state, previous, self.believed(person), track.box)
+
+
+def told(said: Said) -> str:
+    """An answer in words, with a "?" where something else is likelier, as when a state is about to change."""
+    return f"{said.word}?" if said.sure and said.probability < EVEN else str(said)
+
+
+def state_of(scheme: Scheme) -> str:
+    """The attribute whose changes are events."""
+    return MASK.name if MASK.name in scheme.names else scheme.names[0]

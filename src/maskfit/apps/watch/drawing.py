@@ -1,0 +1,64 @@
+"""What is drawn on a frame: a box round everybody who is to be seen, with his number and his state; or blur."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+from maskfit.apps.colours import colour_of
+from maskfit.apps.studio.drawing import Mark, draw_marks
+from maskfit.apps.watch.crowd import Crowd, told
+from maskfit.data.boxes import Box, clipped
+from maskfit.data.decoding import Pixels
+
+TILES = 6
+"""Squares across a face that is blurred: each is one colour, so that nothing of a face can be got back."""
+
+ROUND = 0.25
+"""Of a face, how much round it is blurred as well: hair, chin and ears."""
+
+SHOWN_UNSEEN = 0.3
+"""Seconds for which a box is still drawn where somebody is expected, so that it does not flicker."""
+
+
+def draw(pixels: Pixels, crowd: Crowd, time: float) -> Pixels:
+    """A copy of a frame (height, width, 3) with everybody marked who is to be seen at that time."""
+    return np.asarray(draw_marks(Image.fromarray(pixels), find_marks(crowd, time, pixels.shape[:2])), dtype=np.uint8)
+
+
+def find_marks(crowd: Crowd, time: float, size: tuple[int, ...]) -> list[Mark]:
+    """Everybody who is to be seen now, where he is or is expected, on a frame of (height, width)."""
+    height, width = size
+    values = crowd.scheme[crowd.state].values
+    marks = []
+    for person in crowd.people:
+        if time - person.track.last > SHOWN_UNSEEN:
+            continue
+        left, upper, right, lower = person.track.at(time)
+        if right <= 0 or lower <= 0 or left >= width or upper >= height:
+            continue  # gone on beyond the edge
+        # Of more words than these the tags of neighbours would hide each other.
+        state = next(own for own in crowd.believed(person) if own.attribute == crowd.state)
+        box = (left / width, upper / height, right / width, lower / height)
+        colour = colour_of(values.index(state.value), state.sure)
+        marks.append(Mark(box, person.track.number, told(state), colour, state.sure))
+    return marks
+
+
+def blur(pixels: Pixels, boxes: Iterable[Box]) -> Pixels:
+    """A copy of a frame (height, width, 3) on which nobody in these boxes can be known."""
+    image = Image.fromarray(pixels)
+    for left, upper, right, lower in boxes:
+        across, down = (right - left) * ROUND, (lower - upper) * ROUND
+        wide = (left - across, upper - down, right + across, lower + down)
+        part = [round(edge) for edge in clipped(wide, image.width, image.height)]
+        size = (part[2] - part[0], part[3] - part[1])
+        if min(size) < 1:
+            continue
+        tile = max((right - left) / TILES, 1)
+        tiles = (max(round(size[0] / tile), 1), max(round(size[1] / tile), 1))
+        small = image.crop((part[0], part[1], part[2], part[3])).resize(tiles, Image.Resampling.BOX)
+        image.paste(small.resize(size, Image.Resampling.NEAREST), (part[0], part[1]))
+    return np.asarray(image, dtype=np.uint8)

@@ -1,0 +1,189 @@
+"""Live sources: nobody waits for us, so only the newest frame counts, and a stream that breaks off is opened again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from datetime import datetime
+
+from maskfit.apps.watch.source import LEAST_STEP, Address, Frame, Video
+from maskfit.errors import DataError
+
+Say = Callable[[str], None]
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+"""Seconds before a stream is tried again; each time twice as long as the last, up to the second."""
+
+ADRIFT = 2.0
+"""Seconds by which a stream's own clock may differ from when its frames come, before it is set anew."""
+
+POLL = 0.2
+"""Seconds after which somebody who waits looks whether it is over."""
+
+
+class Newest:
+    """Reads frames in a thread of its own, and keeps only the newest until it is taken.
+
+    Args:
+        frames: Where they come from.
+        stop: Set when it is over; the thread then ends at its next frame.
+
+    Attributes:
+        dropped: Frames that nobody took before a newer one came.
+    """
+
+    def __init__(self, frames: Iterable[Frame], stop: threading.Event) -> None:
+        self.dropped = 0
+        self._frames = frames
+        self._stop = stop
+        self._newest: Frame | None = None
+        self._error: BaseException | None = None
+        self._ended = False
+        self._change = threading.Condition()
+        self._thread = threading.Thread(target=self._read, name="maskfit-watch", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Frame]:
+        while True:
+            with self._change:
+                while self._newest is None and not self._ended and not self._stop.is_set():
+                    self._change.wait(POLL)
+                frame, self._newest = self._newest, None
+                if frame is None and self._error is not None:
+                    raise self._error
+            if frame is None or self._stop.is_set():
+                return
+            yield frame
+
+    def _read(self) -> None:
+        try:
+            for frame in self._frames:
+                with self._change:
+                    self.dropped += self._newest is not None
+                    self._newest = frame
+                    self._change.notify()
+                if self._stop.is_set():
+                    break
+        except Exception as error:  # raised again where the frames are taken
+            self._error = error
+        finally:
+            if isinstance(self._frames, Generator):
+                self._frames.close()
+            with self._change:
+                self._ended = True
+                self._change.notify()
+
+    def join(self) -> None:
+        """Waits for the thread, but not for a network that says nothing."""
+        self._thread.join(timeout=5 * POLL)
+
+
+def at_its_own_speed(frames: Iterable[Frame], stop: threading.Event) -> Iterator[Frame]:
+    """The frames of a file as a camera would have given them: each at its time."""
+    began = None
+    for frame in frames:
+        began = time.monotonic() - frame.time if began is None else began
+        if stop.wait(max(began + frame.time - time.monotonic(), 0.0)):
+            return
+        yield frame
+
+
+class Reconnecting:
+    """The frames of a live source, over all its interruptions; numbers and times go on.
+
+    Args:
+        video: The source, opened; it is closed here.
+        stop: Set when it is over.
+        say: Called with a line when the source is lost, and when it is back.
+        patience: Seconds for which a lost source is tried again; 0 for never.
+        open_again: Opens it.
+
+    Attributes:
+        interruptions: How often it was lost.
+        damaged: Parts that could not be decoded.
+    """
+
+    def __init__(
+        self, video: Video, stop: threading.Event, say: Say, patience: float,
+        open_again: Callable[[Address], Video] = Video,
+    ) -> None:  # fmt: skip
+        self.interruptions = 0
+        self.damaged = 0
+        self._video: Video | None = video
+        self._address = video.address
+        self._stop = stop
+        self._say = say
+        self._patience = patience
+        self._open = open_again
+
+    def read(self) -> Iterator[Frame]:
+        """The frames.
+
+        Raises:
+            DataError: The source was lost and did not come back.
+        """
+        import av
+
+        clock, number = _Clock(), 0
+        while self._video is not None:
+            reason = "it ended"
+            try:
+                for frame in self._video.read():
+                    yield Frame(number, clock.time(frame.time), frame.picture, datetime.now().astimezone())
+                    number += 1
+            except av.error.FFmpegError as error:
+                reason = error.strerror or reason
+            except DataError as error:
+                reason = error.what
+            finally:
+                self.damaged += self._video.damaged
+                self._video.close()
+            self._video = None if self._stop.is_set() else self._wait(reason)
+            clock.set_anew()
+
+    def _wait(self, reason: str) -> Video | None:
+        """The source once more; None where it is over.
+
+        Raises:
+            DataError: It was not back in time.
+        """
+        lost, pause = time.monotonic(), FIRST_PAUSE
+        self.interruptions += 1
+        self._say(f"{self._address.shown} broke off: {reason}; trying again for up to {self._patience:g} s")
+        while time.monotonic() + pause <= lost + self._patience:
+            if self._stop.wait(pause):
+                return None
+            try:
+                video = self._open(self._address)
+            except DataError:
+                pause = min(2 * pause, LONGEST_PAUSE)
+                continue
+            self._say(f"{self._address.shown} is back after {time.monotonic() - lost:.0f} s")
+            return video
+        raise DataError(
+            f"it broke off ({reason}) and was not back within {self._patience:g} s",
+            where=self._address.shown,
+            fix="check it; --reconnect SECONDS tries for longer",
+        )
+
+
+class _Clock:
+    """Times of frames by the source's clock, which is even, held near the time of arrival, which knows of gaps."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._offset: float | None = None
+        self._last = -LEAST_STEP
+
+    def set_anew(self) -> None:
+        """The source begins to count from 0 again."""
+        self._offset = None
+
+    def time(self, own: float) -> float:
+        """Seconds since the beginning, of a frame with this time of its own that has just come."""
+        now = time.monotonic() - self._began
+        if self._offset is None or abs(own + self._offset - now) > ADRIFT:
+            self._offset = now - own
+        self._last = max(own + self._offset, self._last + LEAST_STEP)
+        return self._last

@@ -1,0 +1,294 @@
+"""The whole: frames of a source looked at, answered, followed, told, counted and drawn until it ends or is stopped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from maskfit.apps.watch.crowd import Crowd, Event, Patience
+from maskfit.apps.watch.drawing import blur, draw
+from maskfit.apps.watch.events import Counts, Rows, Telling
+from maskfit.apps.watch.live import Newest, Reconnecting, Say, at_its_own_speed
+from maskfit.apps.watch.source import Address, Frame, Pace, Video
+from maskfit.apps.watch.video import VideoFile, check_video, writing_video
+from maskfit.inference.faces import FaceReader, Looked
+
+AHEAD = 2
+"""Frames of a file in which faces are looked for while those before are answered for and drawn."""
+
+RECONNECT = 300.0
+"""Seconds for which a stream that broke off is tried again, where nobody says otherwise."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is to be made of a source.
+
+    Attributes:
+        events: The CSV of events; this and the others are replaced where they exist, and not written where None.
+        counts: The CSV of people by the minute.
+        video: The video with boxes and words.
+        blur: Whether faces in that video are made unknowable.
+        patience: How long things take before they are believed.
+        pace: Which frames are looked at.
+        realtime: Whether a file plays at its own speed, and frames are dropped as of a camera.
+        seconds: After how many of the source it ends; None for never.
+        reconnect: Seconds for which a stream that broke off is tried again.
+    """
+
+    events: Path | None = None
+    counts: Path | None = None
+    video: Path | None = None
+    blur: bool = False
+    patience: Patience = field(default_factory=Patience)
+    pace: Pace = field(default_factory=Pace)
+    realtime: bool = False
+    seconds: float | None = None
+    reconnect: float = RECONNECT
+
+
+@dataclass
+class Summary:
+    """What came of it.
+
+    Attributes:
+        frames: How many were looked at.
+        seconds: How long that took.
+        watched: Seconds of the source up to the last frame looked at.
+        dropped: Frames that came too fast.
+        damaged: Parts that could not be decoded.
+        interruptions: How often a live source was lost and came back.
+        people: How many were followed.
+        events: How many events were told.
+        changes: How many of them were changes from one state to another.
+        broke_off: Where a video ended too early, how.
+        stopped: Whether the user ended it.
+    """
+
+    frames: int = 0
+    seconds: float = 0.0
+    watched: float = 0.0
+    dropped: int = 0
+    damaged: int = 0
+    interruptions: int = 0
+    people: int = 0
+    events: int = 0
+    changes: int = 0
+    broke_off: str = ""
+    stopped: bool = False
+
+    @property
+    def fps(self) -> float:
+        """Frames a second that were looked at."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        rounded = {"seconds": round(self.seconds, 3), "watched": round(self.watched, 3), "fps": round(self.fps, 2)}
+        return {**vars(self), **rounded}
+
+
+@dataclass
+class Listeners:
+    """Whom a watch talks to.
+
+    Attributes:
+        tell: Called with each event, and how to say it.
+        say: Called with a line about a source that is lost or back.
+        progress: Called with (frames of the source done, frames it has or None).
+    """
+
+    tell: Callable[[Event, Telling], None] = lambda event, telling: None
+    say: Say = lambda line: None
+    progress: Callable[[int, int | None], None] = lambda done, total: None
+
+
+def watch(
+    address: Address, reader: FaceReader, wishes: Wishes, *, stop: threading.Event | None = None,
+    listeners: Listeners | None = None,
+) -> Summary:  # fmt: skip
+    """Watches a source. Nothing is written before its first frame is there; no frame is kept.
+
+    Args:
+        address: What to watch.
+        reader: Finds faces and answers for them.
+        wishes: What to make of it.
+        stop: Set by another thread or a signal's handler, it ends after the frame in work, with all files whole.
+        listeners: Whom to tell what happens.
+
+    Raises:
+        DataError: The source cannot be opened, has no frame that can be read, or was lost for good; what was written
+            until then is whole.
+        MissingExtraError: PyAV is not installed.
+    """
+    if wishes.video:
+        check_video(wishes.video)
+    stop = stop or threading.Event()
+    listeners = listeners or Listeners()
+    began = time.perf_counter()
+    video = Video(address)
+    feed = _Feed(video, wishes, stop, listeners.say)
+    share = min(wishes.seconds / video.seconds, 1.0) if wishes.seconds and video.seconds else 1.0
+    total = round(video.frames * share) if video.frames else None
+    with ExitStack() as files:
+        desk = _Desk(reader, wishes, listeners, files, video.rate)
+        try:
+            with closing(feed.look(reader)) as frames:
+                for frame, looked in frames:
+                    if wishes.seconds is not None and frame.time >= wishes.seconds:
+                        break
+                    desk.take(frame, looked)
+                    listeners.progress(frame.number + 1, total)
+                    if stop.is_set():
+                        break
+        finally:
+            # Also for a source that was lost for good: whoever was there is said goodbye to, and files are whole.
+            desk.summary.stopped |= stop.is_set()
+            feed.close()
+            desk.end()
+    summary = desk.summary
+    summary.seconds = time.perf_counter() - began
+    summary.dropped, summary.damaged, summary.interruptions = feed.dropped, feed.damaged, feed.interruptions
+    summary.broke_off = video.broke_off
+    return summary
+
+
+class _Feed:
+    """The frames that are wanted of a source, however it is read."""
+
+    def __init__(self, video: Video, wishes: Wishes, stop: threading.Event, say: Say) -> None:
+        self._video = video
+        self._wishes = wishes
+        # The user's, so that who waits for a camera wakes at once; set in the end in any case, for the reading thread.
+        self._over = stop
+        self._stream = Reconnecting(video, self._over, say, wishes.reconnect) if video.live else None
+        self._newest: Newest | None = None
+
+    def look(self, reader: FaceReader) -> Generator[tuple[Frame, Looked]]:
+        """Each frame, with the faces on it."""
+        source = self._stream.read() if self._stream else self._video.read()
+        frames: Iterable[Frame] = self._wishes.pace.thin(source)
+        if self._wishes.realtime and not self._stream:
+            frames = at_its_own_speed(frames, self._over)
+        if self._stream or self._wishes.realtime:
+            frames = self._newest = Newest(frames, self._over)
+        # What waits for nobody is not looked at ahead either: that would only make it late.
+        with closing(_ahead(frames, lambda frame: reader.look(frame.pixels), 0 if self._newest else AHEAD)) as looked:
+            yield from looked
+
+    def close(self) -> None:
+        if self._newest:
+            self._over.set()
+            self._newest.join()
+        if not self._stream:
+            self._video.close()
+
+    @property
+    def dropped(self) -> int:
+        return self._newest.dropped if self._newest else 0
+
+    @property
+    def damaged(self) -> int:
+        return self._stream.damaged if self._stream else self._video.damaged
+
+    @property
+    def interruptions(self) -> int:
+        return self._stream.interruptions if self._stream else 0
+
+
+@dataclass
+class _Desk:
+    """Takes frames in, and writes what came of them."""
+
+    reader: FaceReader
+    wishes: Wishes
+    listeners: Listeners
+    files: ExitStack
+    rate: float | None
+    summary: Summary = field(default_factory=Summary)
+
+    def __post_init__(self) -> None:
+        scheme = self.reader.predictor.scheme
+        self.crowd = Crowd(scheme, self.reader.predictor.unsure_below, self.wishes.patience)
+        self.telling = Telling(scheme)
+        self.counts = Counts(self.telling)
+        self.rows: Rows | None = None
+        self.minutes: Rows | None = None
+        self.video: VideoFile | None = None
+
+    def take(self, frame: Frame, looked: Looked) -> None:
+        (reading,) = self.reader.answer([looked])
+        if not self.summary.frames:
+            self._begin(frame)
+        events = self.crowd.see(frame.number, frame.time, reading.faces)
+        self._tell(events)
+        minutes = self.counts.see(frame.time, self.crowd, events)
+        if self.minutes and minutes:
+            self.minutes.write(minutes)
+        if self.video:
+            self.video.write(frame.time, self._drawn(frame, looked))
+        self.summary.frames += 1
+        self.summary.watched = frame.time
+
+    def _begin(self, frame: Frame) -> None:
+        """Opens what is to be written, now that there is something."""
+        # The first frame looked at need not be the first that came.
+        began = frame.clock and frame.clock - timedelta(seconds=frame.time)
+        self.telling = Telling(self.telling.scheme, began)
+        self.counts = Counts(self.telling)
+        if self.wishes.events:
+            self.rows = self.files.enter_context(Rows(self.wishes.events, self.telling.columns))
+        if self.wishes.counts:
+            self.minutes = self.files.enter_context(Rows(self.wishes.counts, self.counts.columns))
+        if self.wishes.video:
+            height, width = frame.pixels.shape[:2]
+            rate = self.wishes.pace.fps or (self.rate or 25) / self.wishes.pace.every
+            self.video = self.files.enter_context(writing_video(self.wishes.video, (width, height), rate))
+
+    def _drawn(self, frame: Frame, looked: Looked) -> Any:
+        pixels = frame.pixels
+        if self.wishes.blur:
+            # Where somebody is expected as well: a face that the detector misses for a moment must not flash up.
+            expected = [track.at(frame.time) for track in self.crowd.tracker.tracks]
+            pixels = blur(pixels, [*(face.box for face in looked.faces), *expected])
+        return draw(pixels, self.crowd, frame.time)
+
+    def _tell(self, events: list[Event]) -> None:
+        for event in events:
+            self.listeners.tell(event, self.telling)
+        if self.rows and events:
+            self.rows.write([list(self.telling.fields(event).values()) for event in events])
+        self.summary.events += len(events)
+        self.summary.people += sum(event.event == "appeared" for event in events)
+        self.summary.changes += sum(event.event == "changed" and event.previous is not None for event in events)
+
+    def end(self) -> None:
+        if self.summary.frames:
+            self._tell(self.crowd.end())
+            if self.minutes:
+                self.minutes.write(self.counts.end())
+
+
+def _ahead(frames: Iterable[Frame], look: Callable[[Frame], Looked], most: int) -> Generator[tuple[Frame, Looked]]:
+    """Each frame with what is seen on it, found out in another thread, up to so many frames ahead."""
+    pool = ThreadPoolExecutor(1)
+    waiting: deque[tuple[Frame, Future[Looked]]] = deque()
+    try:
+        for frame in frames:
+            waiting.append((frame, pool.submit(look, frame)))
+            if len(waiting) > most:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

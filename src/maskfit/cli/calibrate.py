@@ -1,0 +1,89 @@
+"""`maskfit calibrate`: from where on a run's models say "not sure"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maskfit.cli.console import err, out, print_json, print_table
+from maskfit.errors import DataError
+
+
+def calibrate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with a fold that is done.")],
+    accuracy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=SHARE", help="So many of the sure answers are to be right: mask=0.99."),
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=SHARE", help="So many photos are to stay answered: age=0.8.")
+    ] = None,
+    below: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=SHARE", help='The probability itself below which it is "not sure".'),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what was fitted as JSON.")] = False,
+) -> None:
+    """Fit temperatures and "not sure" thresholds to a run's held-out answers, and write them into its models.
+
+    Training does so by itself, with a threshold of 0.6 for every attribute. How well a fitted threshold holds is said
+    for persons it was not fitted to. Exported models are to be exported anew.
+
+    Examples:
+
+        maskfit calibrate runs/first --accuracy mask=0.99 --keep age=0.8
+
+        maskfit calibrate runs/first --below gender=0.7
+    """
+    wanted = {"accuracy": _shares(accuracy), "keep": _shares(keep), "below": _shares(below)}
+    from maskfit.inference.recalibrate import recalibrate
+    from maskfit.runfolder import RunFolder, is_run
+
+    if not is_run(run):
+        raise DataError("this is no run", where=run, fix="name the folder that maskfit train wrote")
+    found = recalibrate(RunFolder(run), **wanted)
+    own = found.calibration
+    if json:
+        print_json(
+            {
+                **own.model_dump(mode="json"),
+                "thresholds": {name: item.to_dict() for name, item in found.thresholds.items()},
+                "models": [str(path) for path in found.models],
+            }
+        )
+        return
+    print_table(
+        f"fitted on {own.photos:,} photos of {own.persons:,} persons",
+        ["head", "temperature"],
+        list(own.temperatures.items()),
+    )
+    print_table("not sure", ["attribute", "below"], list(own.unsure_below.items()))
+    for name, item in found.thresholds.items():
+        right = "none of them" if item.accuracy is None else f"{item.accuracy.value:.1%} of them right"
+        out.print(
+            f"{name}: on other persons {item.coverage.value:.1%} of photos stay answered, {right}; "
+            f"when all are, {item.whole.value:.1%} are right"
+        )
+    err.print(f"written into {len(found.models)} models")
+
+
+def _shares(words: Sequence[str] | None) -> dict[str, float]:
+    """`mask=0.99` as numbers by attribute.
+
+    Raises:
+        DataError: A word is no such pair, or names an attribute twice.
+    """
+    shares: dict[str, float] = {}
+    for word in words or ():
+        name, _, text = word.partition("=")
+        try:
+            number = float(text)
+        except ValueError:
+            raise DataError(f"'{word}' is no attribute with a share", fix="write mask=0.99") from None
+        if name in shares:
+            raise DataError(f"'{name}' is named twice", fix="name it once")
+        shares[name] = number
+    return shares

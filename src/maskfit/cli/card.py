@@ -1,0 +1,44 @@
+"""`maskfit card`: what a model file says of itself, for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maskfit.cli.console import err, out, print_json, refuse_overwriting
+from maskfit.files import write_text
+
+
+def card(
+    model: Annotated[Path, typer.Argument(metavar="MODEL_OR_RUN", help="A model file, or a run (its first fold).")],
+    file: Annotated[Path | None, typer.Option("--out", help="Write the card as Markdown here.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print everything the file says of itself, as JSON.")] = False,
+) -> None:
+    """Show a model's card: what it reads, what it learnt from, its scores, how sure it is, its limits.
+
+    Nothing is run, and weights are not read.
+
+    Examples:
+
+        maskfit card model.onnx
+
+        maskfit card runs/first --out model-card.md
+    """
+    refuse_overwriting(file, force)
+    from maskfit.inference.members import find_models
+    from maskfit.modelcard import write_card
+    from maskfit.modelfile import read_facts
+
+    facts = read_facts(find_models([model])[0])
+    if file:
+        write_text(file, write_card(facts))
+        err.print(f"wrote {file}")
+    if json:
+        print_json(facts.model_dump(mode="json"))
+    elif not file:
+        from rich.markdown import Markdown
+
+        out.print(Markdown(write_card(facts)))

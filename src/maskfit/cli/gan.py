@@ -1,0 +1,137 @@
+"""`maskfit data gan`: made faces for thin classes, and how good they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maskfit.cli.allocation import tune_allocation
+from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, progress, require
+from maskfit.errors import DataError, nearest
+from maskfit.labels import SCHEMES
+
+if TYPE_CHECKING:
+    from maskfit.synthesis.gan.judging import Judgement
+    from maskfit.synthesis.gan.making import Outcome
+
+Source = Annotated[
+    Path, typer.Argument(metavar="ROOT|CSV", help="A folder of person folders, or a CSV manifest.", show_default=False)
+]
+Target = Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is new or empty.")]
+FoldsFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A split, person,fold: nobody of --fold is learned from.")
+]
+Which = Annotated[
+    str, typer.Option(metavar="WHICH", help="thin (fewer photos than the average class), all, or numbers: 2,5,8.")
+]
+Upto = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Photos such a class is to have with its faces; else the average."),
+]
+CropWord = Annotated[
+    str | None,
+    typer.Option(metavar="CROP", help="As data.crop of the recipe that will use the faces; else champion's."),
+]
+Minutes = Annotated[float | None, typer.Option(metavar="M", min=0, help="Stop after so many, if that is sooner.")]
+Weights = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Train nothing, and draw from this gan.safetensors.")
+]
+JudgeFile = Annotated[
+    Path | None, typer.Option(metavar="MODEL", help="A model that never saw the persons held out here says how good.")
+]
+SchemeName = Annotated[
+    str, typer.Option("--scheme", metavar="NAME", help=f"What the faces are made for: {', '.join(SCHEMES)}.")
+]
+
+
+def gan(
+    source: Source,
+    target: Target,
+    folds: FoldsFile = None,
+    fold: Annotated[int, typer.Option(metavar="K", min=0, help="The fold whose persons are held out.")] = 0,
+    classes: Which = "thin",
+    upto: Upto = None,
+    size: Annotated[int, typer.Option(metavar="N", help="Side of a face: 16, 32, 48, 64, 96 or 128 pixels.")] = 64,
+    crop: CropWord = None,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps in all.")] = 20_000,
+    minutes: Minutes = None,
+    batch: Annotated[int, typer.Option(metavar="N", min=2, max=4096, help="Photos of a step.")] = 32,
+    width: Annotated[int, typer.Option(metavar="N", min=1, max=512, help="Channels of the largest map.")] = 32,
+    weights: Weights = None,
+    judge: JudgeFile = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Another seed, other faces.")] = 0,
+    scheme: SchemeName = "mask-gender-age",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun in --out.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Train a small GAN on a set and make faces for its thin classes, to train on with data.extra.
+
+    Training leaves the faces out wherever one of the persons that the GAN learned from is held out. So they are made
+    for one fold, by --folds and --fold. With --judge a model says how good they are.
+
+    **Examples**
+
+    `maskfit data gan train/images --folds folds.csv --fold 0 --out gan0 --judge runs/a/fold0/best.safetensors`
+
+    `maskfit data gan train/images --folds folds.csv --fold 0 --out gan0 --resume --minutes 60`
+
+    `maskfit data gan train/images --weights gan0/gan.safetensors --out more --classes 2,8 --upto 500 --seed 1`
+
+    `maskfit train champion data.root=train/images folds=folds.csv fold=0 data.extra=gan0/manifest.csv`
+    """
+    require("data gan", "train", *TRAIN_MODULES)
+    tune_allocation()
+    from maskfit.cookbook import parse_part, read_recipe
+    from maskfit.synthesis.gan.making import Learn, make_faces
+
+    if scheme not in SCHEMES:
+        raise DataError(f"scheme '{scheme}' is unknown; {nearest(scheme, SCHEMES)}")
+    cut = parse_part(crop) if crop else read_recipe("champion", []).data.crop
+    learn = Learn(SCHEMES[scheme], cut, folds, fold, size, width, batch, steps, minutes, resume)
+    made = make_faces(
+        source, target, weights or learn, classes=classes, upto=upto, judge=judge, seed=seed, bars=progress
+    )
+    if json:
+        print_json(made.told)
+    else:
+        _print_made(made, target)
+    if folds is None and weights is None:
+        what = "it learned from everybody, so training leaves these faces out wherever one of them is held out"
+        err.print(f"{what}; --folds FILE --fold K makes them for one fold", style="yellow")
+
+
+def _print_made(made: Outcome, target: Path) -> None:
+    rows = [(made.facts.scheme.describe(number), made.drawn.before[number], count)
+            for number, count in made.drawn.made.items()]  # fmt: skip
+    print_table("Faces", ["class", "photos", "made"], rows)
+    out.print()
+    if made.judgement:
+        _print_judgement(made.judgement)
+    out.print(f"written: {sum(made.drawn.made.values())} faces, listed in {made.drawn.manifest}", soft_wrap=True)
+    out.print(f"to look at: {target / 'real-and-made.png'}", soft_wrap=True)
+
+
+def _print_judgement(said: Judgement) -> None:
+    shares = [
+        (item.words, *(f"{share:.0%} of {count}" if share is not None else "-" for share, count in kinds))
+        for item in said.agreement
+        for kinds in [(item.made, item.strangers, item.learned)]
+    ]
+    print_table("The judge agrees", ["", "made", "real strangers", "real, learned from"], shares)
+    out.print()
+    words = {
+        "real": "other strangers (the least there can be)", "small": "the same at the size of the faces",
+        "made": "made faces", "blurred": "blurred strangers", "noise": "noise",
+    }  # fmt: skip
+    title = f"Fréchet distance from {said.compared} photos of strangers, in features of {said.about or said.judge}"
+    print_table(title, ["", "distance"], [(text, said.frechet[name]) for name, text in words.items()])
+    out.print()
+    out.print(
+        f"nearest learned photo: {said.nearest['made']:.2f} from a made face, {said.nearest['small']:.2f} from a "
+        f"stranger (medians); {said.copies:.0%} of made faces are nearer than 99 of 100 strangers",
+        soft_wrap=True,
+    )
+    if said.unknown_to_judge is None:
+        err.print("nothing tells whether the judge was trained on these strangers: it lies in no run", style="yellow")

@@ -1,0 +1,125 @@
+"""`maskfit inspect`: a look inside a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, progress, refuse_overwriting, require
+from maskfit.errors import DataError
+
+if TYPE_CHECKING:
+    from maskfit.data.photo import Photo
+    from maskfit.inspection.inside import Inside
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(metavar="MODEL_OR_RUN", help="A .safetensors model, or a run.")],
+    images: Annotated[
+        Path,
+        typer.Option(
+            metavar="ROOT|CSV|DIR",
+            help="Photos to show it: a set with labels, or any folder; 32 from all over it are taken.",
+        ),
+    ],
+    file: Annotated[Path, typer.Option("--out", help="The page to write; tables and graphs lie beside it.")] = Path(
+        "inspect.html"
+    ),
+    graphs: Annotated[bool, typer.Option(help="Draw the graphs of modules and of gradients.")] = True,
+    depth: Annotated[int, typer.Option(min=1, max=10, help="How far the graph of modules is opened.")] = 3,
+    faces: Annotated[int, typer.Option(min=0, max=64, help="Of how many photos to show where the model looks.")] = 8,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the gradient check as JSON.")] = False,
+) -> None:
+    """Look inside a model: does every layer learn, how is it built, and where on a face does it look?
+
+    Writes a page, the gradient check as a table, and the graphs as SVG and as text for Graphviz. Nothing of the model
+    is changed.
+
+    Examples:
+
+        maskfit inspect runs/first --images photos
+
+        maskfit inspect model.safetensors --images eval/images --faces 16 --no-graphs --out look.html
+    """
+    require("inspect", "train", *TRAIN_MODULES)
+    start = file.with_suffix("")
+    layers = start.with_name(f"{start.name}-gradients.csv")
+    drawn = [start.with_name(f"{start.name}-{name}") for name in ("modules.svg", "backward.svg")] if graphs else []
+    for path in (file, layers, *drawn, *(path.with_suffix(".gv") for path in drawn)):
+        refuse_overwriting(path, force)
+    from maskfit.inference.members import find_models
+    from maskfit.inspection.inside import look_inside, write_layers
+    from maskfit.inspection.inside_page import write_inside
+    from maskfit.modelfile import read_facts
+
+    path = find_models([model])[0]
+    photos = _spread(_read(images, read_facts(path).scheme))
+    with progress("looking") as advance:
+        inside = look_inside(path, photos, graphs=start if graphs else None, depth=depth, faces=faces, progress=advance)
+    write_layers(layers, inside.layers)
+    write_inside(file, inside, path.name if model == path else f"{model.name}, {path.parent.name}")
+    _tell(inside, json)
+    err.print(f"wrote {file} and {layers}")
+
+
+def _read(images: Path, scheme: object) -> list[Photo]:
+    """Photos with their labels where the folder is a set, or as they lie there."""
+    from maskfit.data.lists import find_images
+    from maskfit.data.photos import read_photos
+    from maskfit.labels import Scheme
+
+    assert isinstance(scheme, Scheme)
+    try:
+        return list(read_photos(images, scheme).photos)
+    except DataError:
+        # A folder that is no set holds photos all the same; a table that is none is a mistake.
+        if images.suffix.lower() == ".csv":
+            raise
+        return find_images(images)
+
+
+def _spread(photos: list[Photo]) -> list[Photo]:
+    """Photos from all over a set, rather than seven of its first person, with some to spare."""
+    from maskfit.inspection.inside import BATCH
+
+    return photos[:: max(len(photos) // (2 * BATCH), 1)]
+
+
+def _tell(inside: Inside, json: bool) -> None:
+    from maskfit.inspection.gradients import tell
+
+    if json:
+        number = {layer.name: layer for layer in inside.layers}
+        print_json(
+            {
+                "photos": inside.photos,
+                "labelled": inside.labelled,
+                "layers": [
+                    {
+                        "layer": name, "kind": own.kind, "weights": own.weights, "verdict": own.verdict,
+                        "norm": own.norm if own.norm == own.norm else None,
+                        "root_mean_square": own.mean if own.mean == own.mean else None,
+                    }
+                    for name, own in number.items()
+                ],
+                "graphs": {name: str(made) for name, made in inside.graphs.items()},
+                "unreadable": inside.unreadable,
+            }
+        )  # fmt: skip
+        return
+    ends = [*inside.layers[:4], *inside.layers[-4:]] if len(inside.layers) > 8 else list(inside.layers)
+    print_table(
+        f"{len(inside.layers)} layers, of which the first and last",
+        ["layer", "kind", "weights", "norm", "root mean square", "verdict"],
+        [(own.name, own.kind, own.weights, f"{own.norm:.3g}", f"{own.mean:.3g}", own.verdict) for own in ends],
+    )
+    for line in tell(inside.layers):
+        out.print(line, soft_wrap=True)
+    for name, made in inside.graphs.items():
+        if isinstance(made, str):
+            err.print(f"graph of {name}: {made}", style="yellow")
+    for name, reason in inside.unreadable.items():
+        err.print(f"set aside {name}: {reason}", style="yellow")

@@ -1,0 +1,126 @@
+"""`maskfit app`: a page in the browser that answers for every face on the photos that are brought to it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maskfit.cli.address import HERE, PORT, Host, Open, Port, tell_address
+from maskfit.cli.allocation import tune_allocation
+from maskfit.cli.console import err, refuse_overwriting, require
+from maskfit.cli.environment import MODEL
+from maskfit.errors import DataError, MaskfitError, ModelFileError, nearest
+from maskfit.labels import SCHEMES
+
+if TYPE_CHECKING:
+    from maskfit.apps.studio.studio import Studio
+
+Models = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="MODEL_OR_RUN...",
+        help="Model files, or run folders with all their folds; left out, the one run under ./runs.",
+        show_default=False,
+    ),
+]
+Run = Annotated[
+    Path | None,
+    typer.Option(metavar="RUN", help="Show this run's report, review and explore its photos, and answer with it."),
+]
+Photos = Annotated[Path | None, typer.Option(metavar="ROOT|CSV", help="Review and explore these photos.")]
+SchemeName = Annotated[
+    str, typer.Option("--scheme", metavar="NAME", help=f"What the labels of --photos are about: {', '.join(SCHEMES)}.")
+]
+EngineWord = Annotated[str, typer.Option(help="What runs the models: auto, torch, onnx, openvino.")]
+Log = Annotated[Path, typer.Option(metavar="FILE", help="The audit log of the review.")]
+Corrections = Annotated[Path, typer.Option(metavar="FILE", help="Where the review writes corrections.")]
+
+
+def app(
+    models: Models = None,
+    run: Run = None,
+    photos: Photos = None,
+    scheme: SchemeName = "mask-gender-age",
+    engine: EngineWord = "auto",
+    log: Log = Path("review.jsonl"),
+    corrections: Corrections = Path("corrections.csv"),
+    host: Host = HERE,
+    port: Port = PORT,
+    open_: Open = False,
+) -> None:
+    """Open a page on which photos are uploaded or taken, and every face on them is boxed and answered for.
+
+    Each face gets its mask state, gender and age with the probability of every value, and "not sure" where the model is
+    not. See what the model saw of a face and where it looked; download all faces as a CSV. Photos stay in memory, and
+    nothing leaves the machine. With --run or --photos, review, explore and report are pages beside it.
+
+    On another machine than the one you sit at, start it there and run the line with 'ssh -L' that it prints here.
+
+    Examples:
+
+        maskfit app runs/champion
+
+        maskfit app model.onnx --open
+
+        maskfit app --run runs/champion --log mine.jsonl
+
+        maskfit app runs/first runs/second --photos photos
+    """
+    if scheme not in SCHEMES:
+        raise DataError(f"scheme '{scheme}' is unknown; {nearest(scheme, SCHEMES)}")
+    require("app", "app", "streamlit")
+    refuse_overwriting(corrections, force=True)
+    from maskfit.apps.serving import address_of, refuse_taken
+    from maskfit.apps.studio.beside import Beside
+    from maskfit.apps.studio.serve import serve
+    from maskfit.apps.studio.studio import open_studio
+
+    refuse_taken(host, port)
+    beside = Beside(run, photos, SCHEMES[scheme], log, corrections)
+    words = models or _words(run, photos)
+    if not all(word.endswith(".onnx") for word in words):
+        tune_allocation()
+    studio = open_studio(words, beside, engine=engine)
+    address = address_of(host, port, studio.key)
+    _greet(studio, address, host, port)
+    serve(studio, host, port, lambda: typer.launch(address) if open_ else None)
+
+
+def _words(run: Path | None, photos: Path | None) -> list[str]:
+    """The models where none is named: those of the run, of the environment, or of the one run that is here.
+
+    Raises:
+        ModelFileError: There is none, or there are several, and nothing else was asked for.
+    """
+    from maskfit.apps.studio.studio import find_only_run
+
+    if run is not None:
+        return [str(run)]
+    if os.environ.get(MODEL):
+        return [os.environ[MODEL]]
+    try:
+        return [find_only_run()]
+    except ModelFileError as error:
+        if photos is None:
+            raise
+        err.print(f"{error.what}: only the photos are shown", style="yellow")
+        return []
+
+
+def _greet(studio: Studio, address: str, host: str, port: int) -> None:
+    for word, members in studio.models.items():
+        many = f"{len(members)} models" if len(members) > 1 else "a model"
+        err.print(f"{word}: {many} of {', '.join(members[0].official.names)}")
+    try:
+        if studio.models:
+            studio.reader(studio.usual)
+    except MaskfitError as error:
+        err.print(f"only whole photos can be read, for faces cannot be looked for: {error}", style="yellow")
+    closing = (
+        "then open the address there. A browser gives its camera to localhost and https only.",
+        "Ctrl-C ends the page; photos that were brought are forgotten then.",
+    )
+    tell_address(address, host, port, "can use the models and sees what the pages show", closing)

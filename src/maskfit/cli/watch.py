@@ -1,0 +1,214 @@
+"""`maskfit watch`: people in a video, a stream or before a camera, followed and answered for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from json import dumps
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maskfit.cli.allocation import tune_allocation
+from maskfit.cli.console import err, progress, refuse_overwriting, require
+from maskfit.cli.crop import Detector, Weights
+from maskfit.cli.environment import MODEL
+from maskfit.cli.predict import EngineWord, Top
+from maskfit.errors import DataError, ModelFileError
+
+if TYPE_CHECKING:
+    from maskfit.apps.watch.crowd import Event
+    from maskfit.apps.watch.events import Telling
+    from maskfit.apps.watch.run import Summary
+    from maskfit.inference.faces import FaceReader
+    from maskfit.inference.predictor import Predictor
+
+STOPPED = 130
+
+OURS, FRAMES, BELIEF = "Files", "Which frames", "What is believed"
+"""Panels of the help."""
+
+Source = Annotated[
+    str,
+    typer.Argument(metavar="SOURCE", help="A video file, an address such as rtsp://..., or a camera's number."),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="MODEL_OR_RUN", help="A model file or run folder; several vote together."),
+]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of a network; a few faces need few.")]
+Json = Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON, then a summary.")]
+
+Events = Annotated[
+    Path | None, typer.Option("--out", help="Write a row for every event here, as it comes.", rich_help_panel=OURS)
+]
+CountsFile = Annotated[
+    Path | None, typer.Option("--counts", help="Write people by the minute here, as CSV.", rich_help_panel=OURS)
+]
+Film = Annotated[
+    Path | None,
+    typer.Option("--video", help="Write the video with boxes here: .mp4, .mkv, .mov.", rich_help_panel=OURS),
+]
+Blur = Annotated[bool, typer.Option("--blur", help="Make faces in --video unknowable.", rich_help_panel=OURS)]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.", rich_help_panel=OURS)]
+
+Every = Annotated[int, typer.Option(min=1, metavar="N", help="Look at each N-th frame only.", rich_help_panel=FRAMES)]
+Fps = Annotated[
+    float | None, typer.Option(min=0.01, help="Look at so many frames a second at most.", rich_help_panel=FRAMES)
+]
+Realtime = Annotated[
+    bool, typer.Option("--realtime", help="Play a file at its own speed; drop frames.", rich_help_panel=FRAMES)
+]
+Seconds = Annotated[
+    float | None, typer.Option(min=0.01, help="End after so many of the source.", rich_help_panel=FRAMES)
+]
+Reconnect = Annotated[
+    float, typer.Option(min=0, help="Seconds for which a lost stream is tried again.", rich_help_panel=FRAMES)
+]
+
+Hold = Annotated[
+    float, typer.Option(min=0, max=60, help="Seconds for which a new state must hold.", rich_help_panel=BELIEF)
+]
+Smooth = Annotated[
+    float, typer.Option(min=0, max=60, help="Seconds over which answers are averaged.", rich_help_panel=BELIEF)
+]
+Gone = Annotated[
+    float, typer.Option(min=0, max=3600, help="Seconds unseen until one has left.", rich_help_panel=BELIEF)
+]
+Sure = Annotated[float, typer.Option(min=0, max=1, help="Probability that a state needs.", rich_help_panel=BELIEF)]
+
+
+def watch(
+    source: Source, model: Models = None, target: Events = None, counts: CountsFile = None, video: Film = None,
+    blur: Blur = False, force: Force = False, every: Every = 1, fps: Fps = None, realtime: Realtime = False,
+    seconds: Seconds = None, reconnect: Reconnect = 300, hold: Hold = 0.5, smooth: Smooth = 0.5, gone: Gone = 1.0,
+    sure: Sure = 0.6, detector: Detector = None, weights: Weights = None, engine: EngineWord = "auto",
+    threads: Threads = 1, top: Top = 1, json: Json = False,
+) -> None:  # fmt: skip
+    """Follow the people in a video or before a camera, and tell who appears, leaves or changes the mask.
+
+    Of a file every frame is looked at. A camera waits for nobody: only its newest frame is, and what was dropped is
+    counted. Ctrl-C ends it with every file whole. Nothing is kept of the picture but what --video asks for.
+
+    **Examples**
+
+    `maskfit watch entrance.mp4 --model model.onnx --out events.csv --video marked.mp4 --blur`
+
+    `maskfit watch rtsp://camera.local/stream --model model.onnx --counts counts.csv --fps 5`
+
+    `maskfit watch 0 --model runs/first --json | jq 'select(.mask == "not_wear")'`
+    """
+    models = model or ([os.environ[MODEL]] if os.environ.get(MODEL) else [])
+    if not models:
+        raise ModelFileError("no model was named", fix="maskfit watch SOURCE --model MODEL_OR_RUN")
+    if blur and video is None:
+        raise DataError("--blur is about the faces in --video, which is not asked for", fix="add --video out.mp4")
+    _refuse([path for path in (target, counts, video) if path], force)
+    require("watch", "watch", "av")
+    from maskfit.apps.watch.crowd import Patience
+    from maskfit.apps.watch.run import Listeners, Wishes
+    from maskfit.apps.watch.run import watch as look
+    from maskfit.apps.watch.source import Pace, parse_source
+    from maskfit.inference.predictor import Predictor
+
+    address = parse_source(source)
+    if not all(name.endswith((".onnx", ".xml")) for name in models):
+        tune_allocation()
+    reader = _open(Predictor.load(*models, engine=engine, threads=threads, top=top), detector, weights)
+    wishes = Wishes(
+        target, counts, video, blur, Patience(hold, smooth, gone, sure=sure), Pace(every, fps), realtime, seconds,
+        reconnect,
+    )  # fmt: skip
+    write = _writer()
+    with _stopping() as stop, progress(f"watching {address.shown}", "frames") as advance:
+        listeners = Listeners(_teller(write, json), err.print, advance)
+        summary = look(address, reader, wishes, stop=stop, listeners=listeners)
+    if json:
+        write(dumps({"event": "summary", **summary.to_dict()}))
+    _conclude(summary, [path for path in (target, counts, video) if path])
+    if summary.stopped:
+        raise typer.Exit(STOPPED)
+
+
+def _refuse(paths: list[Path], force: bool) -> None:
+    for path in paths:
+        refuse_overwriting(path, force)
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise DataError("two outputs bear one name", where=paths[0], fix="name a file for each")
+
+
+def _open(predictor: Predictor, detector: str | None, weights: Path | None) -> FaceReader:
+    from maskfit.cookbook import parse_part
+    from maskfit.data.face_crop import FaceCrop
+    from maskfit.inference.faces import FaceReader
+
+    finder = None
+    if detector or weights:
+        part = parse_part(detector or "yunet").model_dump(mode="json")
+        finder = FaceCrop(part, None if weights is None else str(weights))
+    return FaceReader(predictor, detector=finder, whole=False)
+
+
+def _writer() -> Callable[[str], None]:
+    """Writes lines to standard output at once.
+
+    While a bar stands on a terminal, Rich leads standard output round it, and thereby to standard error; a pipe or file
+    must get its lines all the same.
+    """
+    piped = None if sys.stdout.isatty() else sys.stdout
+
+    def write(line: str) -> None:
+        print(line, file=piped, flush=True)
+
+    return write
+
+
+def _teller(write: Callable[[str], None], json: bool) -> Callable[[Event, Telling], None]:
+    def tell(event: Event, telling: Telling) -> None:
+        write(dumps(telling.fields(event), ensure_ascii=False) if json else telling.sentence(event))
+
+    return tell
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or a termination sets; Ctrl-C once more ends at once."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():  # elsewhere Python allows no handlers
+        yield stop
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _conclude(summary: Summary, written: list[Path]) -> None:
+    people = "1 person" if summary.people == 1 else f"{summary.people:,} people"
+    changes = "1 change" if summary.changes == 1 else f"{summary.changes:,} changes"
+    line = f"{summary.frames:,} frames of {summary.watched:,.1f} s, {summary.fps:,.1f} a second; {people}, {changes}"
+    if summary.dropped:
+        line += f"; {summary.dropped:,} frames dropped, as they came faster"
+    if summary.interruptions:
+        line += f"; interruptions: {summary.interruptions:,}"
+    err.print(line)
+    if summary.damaged:
+        err.print(f"{summary.damaged:,} parts of it are damaged and were passed over", style="yellow")
+    if summary.broke_off:
+        err.print(f"the video breaks off: {summary.broke_off}; what could be read was watched", style="yellow")
+    for path in written:
+        err.print(f"written: {path}")

@@ -1,0 +1,33 @@
+"""The salient object kept, by a network; what else there is, erased."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from maskfit.data.boxes import Cut
+from maskfit.data.decoding import Pixels
+from maskfit.data.erasing import GREY, check_colour, laid_flat
+from maskfit.data.saliency import Looking
+
+
+@dataclass(frozen=True)
+class Salient(Looking):
+    """Keeps what a saliency network takes for the subject, of the whole photo.
+
+    Args:
+        net: A name of `saliency.NETS`.
+        weights: Its ONNX file; left out, the published one from the cache, or fetched once.
+        sha256: Of the weights, as model files say it.
+        colour: What the background becomes.
+    """
+
+    colour: Sequence[int] = GREY
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_colour(self.colour)
+
+    def erase(self, photo: Pixels, cut: Cut) -> Pixels:
+        shares = self.shares(photo)
+        return photo if shares is None else laid_flat(photo, shares, self.colour)

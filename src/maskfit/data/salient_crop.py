@@ -1,0 +1,58 @@
+"""The crop round the salient object (seed s4: TRACER's mask at 352 x 352, its largest contour, the box of that)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskfit.data.boxes import Cut, fitted
+from maskfit.data.opencv import largest_box, open_cv
+from maskfit.data.saliency import Looking
+
+HALF = 128
+"""The share of a pixel, of 255, from which on it belongs to the object."""
+
+
+@dataclass(frozen=True)
+class SalientCrop(Looking):
+    """The box of the largest region that a saliency network takes for the subject, widened to the network's aspect.
+
+    Without one the whole photo, as a guess.
+
+    Args:
+        net: A name of `saliency.NETS`.
+        weights: Its ONNX file; left out, the published one from the cache, or fetched once.
+        sha256: Of the weights, as model files say it.
+        margin: Round the box on each side, in shares of its longer side.
+    """
+
+    margin: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.margin <= 1:
+            raise ValueError(f"margin={self.margin} must lie in 0 to 1")
+
+    def settled(self) -> dict[str, Any]:
+        """As `Looking.settled`.
+
+        Raises:
+            DataError: The weights are not here and cannot be fetched, or are no saliency network.
+            MissingExtraError: OpenCV is missing.
+        """
+        open_cv("the crop 'salient'")
+        return super().settled()
+
+    def box(self, photo: NDArray[np.uint8], aspect: float) -> Cut:
+        height, width = photo.shape[:2]
+        shares = self.shares(photo)
+        found = None if shares is None else largest_box(open_cv("the crop 'salient'"), shares >= HALF)
+        if shares is None or found is None:
+            return Cut(fitted((0, 0, width, height), aspect, width, height), fallback=True)
+        across, down = width / shares.shape[1], height / shares.shape[0]
+        left, upper, right, lower = found[0] * across, found[1] * down, found[2] * across, found[3] * down
+        more = self.margin * max(right - left, lower - upper)
+        return Cut(fitted((left - more, upper - more, right + more, lower + more), aspect, width, height))

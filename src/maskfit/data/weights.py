@@ -1,0 +1,171 @@
+"""Weights of networks that only prepare photos, detectors and saliency networks: looked for on this machine, or fetched
+once; named by their content, so that a model file can say which ones it needs without saying where they lay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.client import HTTPException
+from pathlib import Path
+from typing import NamedTuple
+
+from maskfit.errors import DataError
+from maskfit.files import cache_folder, replacing
+
+SECONDS = 30
+"""How long to wait for a network that does not answer."""
+
+
+CHUNK = 2**20
+"""Bytes fetched at a time."""
+
+
+class Shelf(NamedTuple):
+    """Where weights of one kind lie.
+
+    Attributes:
+        owner: Whose weights they are, for messages.
+        variable: The environment's name for a folder with weights to use, for machines without a network.
+        cache: The folder in the user's cache.
+        most_bytes: The largest weights that are read or fetched.
+    """
+
+    owner: str
+    variable: str
+    cache: str
+    most_bytes: int
+
+
+DETECTORS = Shelf("a detector", "MASKFIT_DETECTORS", "detectors", 64 * 2**20)
+SALIENCY = Shelf("a saliency network", "MASKFIT_SALIENCY", "saliency", 1024 * 2**20)
+
+
+class Weights(NamedTuple):
+    """A file of weights.
+
+    Attributes:
+        name: What the file is called.
+        sha256: Of its content.
+        url: Where it is published; "" where nobody knows.
+        shelf: Where such weights lie.
+    """
+
+    name: str
+    sha256: str
+    url: str = ""
+    shelf: Shelf = DETECTORS
+
+
+def checksum(path: Path, shelf: Shelf = DETECTORS) -> str:
+    """The SHA-256 of a file of weights.
+
+    Raises:
+        DataError: It is missing, no file, too large, or not readable.
+    """
+    try:
+        if not path.is_file():
+            raise DataError("there are no such weights", where=path, fix="check the path")
+        if path.stat().st_size > shelf.most_bytes:
+            what = f"weights of {shelf.owner} have at most {shelf.most_bytes:,} bytes"
+            raise DataError(what, where=path, fix="name its .onnx file")
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        what = f"these weights cannot be read: {error.strerror or error}"
+        raise DataError(what, where=path, fix="check path and permissions") from None
+
+
+def keep(path: Path, shelf: Shelf = DETECTORS) -> Weights:
+    """Copies a file of weights into the cache, where a model that was trained with them finds them.
+
+    Raises:
+        DataError: There is no such file.
+    """
+    weights = Weights(path.name, checksum(path, shelf), shelf=shelf)
+    kept = _kept(weights)
+    if not kept.is_file():
+        with replacing(kept) as temporary:
+            shutil.copyfile(path, temporary)
+    return weights
+
+
+def find(weights: Weights) -> Path:
+    """Where weights lie on this machine; fetches them where they are nowhere and their address is known.
+
+    Raises:
+        DataError: They are nowhere and cannot be fetched, or a file of their name has another content.
+    """
+    for path in _places(weights):
+        if path.is_file():
+            found = checksum(path, weights.shelf)
+            if found != weights.sha256:
+                raise DataError(
+                    f"these weights are damaged or others: their SHA-256 is {found}, not {weights.sha256}",
+                    where=path,
+                    fix="remove the file, and put the right one there or let it be fetched",
+                )
+            return path
+    if not weights.url:
+        raise DataError(
+            f"the weights {weights.name} (SHA-256 {weights.sha256}) are not on this machine", fix=_by_hand(weights)
+        )
+    return _fetched(weights)
+
+
+def _places(weights: Weights) -> Iterator[Path]:
+    folder = os.environ.get(weights.shelf.variable)
+    if folder:
+        yield Path(folder) / Path(weights.name).name
+    yield _kept(weights)
+
+
+def _kept(weights: Weights) -> Path:
+    """In the cache the checksum is part of the name: other weights may bear the same."""
+    return cache_folder(weights.shelf.cache) / f"{weights.sha256[:16]}-{Path(weights.name).name}"
+
+
+def _by_hand(weights: Weights) -> str:
+    source = f"fetch {weights.url} elsewhere, " if weights.url else "copy them from where the model was trained, "
+    return f"{source}put the file as {weights.name} into a folder, and set {weights.shelf.variable} to that folder"
+
+
+def _fetched(weights: Weights) -> Path:
+    path = _kept(weights)
+    with replacing(path) as temporary:
+        try:
+            found = _fetch(weights, temporary)
+        except (OSError, urllib.error.URLError, HTTPException, ValueError) as error:
+            raise DataError(
+                f"the weights {weights.name} could not be fetched: {getattr(error, 'reason', None) or error}",
+                where=weights.url,
+                fix=_by_hand(weights),
+            ) from None
+        if found != weights.sha256:
+            raise DataError(
+                f"what came is not {weights.name}: its SHA-256 is {found}, not {weights.sha256}",
+                where=weights.url,
+                fix=f"a proxy may stand in between; {_by_hand(weights)}",
+            )
+    return path
+
+
+def _fetch(weights: Weights, path: Path) -> str:
+    """Writes what lies at the weights' address, and gives its SHA-256.
+
+    Raises:
+        ValueError: It is too much.
+    """
+    digest, count = hashlib.sha256(), 0
+    with urllib.request.urlopen(weights.url, timeout=SECONDS) as answer, path.open("wb") as file:
+        while count <= weights.shelf.most_bytes and (chunk := answer.read(CHUNK)):
+            digest.update(chunk)
+            file.write(chunk)
+            count += len(chunk)
+    if count > weights.shelf.most_bytes:
+        raise ValueError(f"{weights.shelf.owner}'s weights have at most {weights.shelf.most_bytes:,} bytes")
+    return digest.hexdigest()

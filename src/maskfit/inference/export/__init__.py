@@ -1,0 +1,167 @@
+"""Export: a trained model as a file for others to run, compared with the one it came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from maskfit.data.photo import Photo
+from maskfit.errors import DataError, MaskfitError, ModelFileError
+from maskfit.inference.engines import Engine, open_engine
+from maskfit.inference.export.onnx_file import write_onnx
+from maskfit.inference.export.openvino_file import write_openvino
+from maskfit.inference.export.parity import Parity, Progress, compare, noise, read_frames
+from maskfit.inference.export.weights_file import write_weights
+from maskfit.modelfile import ModelFacts, read_facts
+
+SAME = 1e-4
+"""A probability may differ by this much where the numbers are as fine as the network's own; no answer hangs on it."""
+
+Write = Callable[[Path, Path, Sequence[Photo] | None], None]
+"""Writes a model as a file: `write(model, out, calibrate)`, with photos where it is to be int8."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format to export to.
+
+    Attributes:
+        ending: How its file ends.
+        write: Writes it.
+        engines: What runs it, as words for `open_engine`; the first must agree with torch to `SAME`.
+        beside: Endings of files that are written beside that one and belong to it.
+        int8: Whether it can be had in eight bits.
+    """
+
+    ending: str
+    write: Write
+    engines: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+    int8: bool = True
+
+    def files(self, out: Path) -> tuple[Path, ...]:
+        """Every file that it writes, `out` first."""
+        return (out, *(out.with_suffix(ending) for ending in self.beside))
+
+
+EXPORTS: dict[str, Format] = {
+    "onnx": Format(".onnx", write_onnx, ("onnx",)),
+    "openvino": Format(".xml", write_openvino, ("openvino", "openvino:precision=bf16"), beside=(".bin",)),
+    "torch": Format(".safetensors", write_weights, ("torch",), int8=False),
+}
+"""What `--to` can name."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and how far it is from the model it came from.
+
+    Attributes:
+        files: The files.
+        bytes: Their size together.
+        engines: Words for `open_engine`, all that were compared.
+        parity: Of each of these engines.
+        compared_on: What that was measured on, in words.
+    """
+
+    files: tuple[Path, ...]
+    bytes: int
+    engines: tuple[str, ...]
+    parity: tuple[Parity, ...]
+    compared_on: str
+
+
+def export_model(
+    model: Path,
+    out: Path,
+    to: str = "onnx",
+    *,
+    calibrate: Sequence[Photo] | None = None,
+    photos: Sequence[Photo] | None = None,
+    progress: Progress | None = None,
+) -> Exported:
+    """Writes a `.safetensors` model in a format of `EXPORTS`. It is tried against torch before it takes its place.
+
+    Args:
+        model: The model.
+        out: The file to write.
+        to: A name of `EXPORTS`.
+        calibrate: Photos that set the ranges of an int8 network. Left out, the numbers stay what they are.
+        photos: What the file is compared on. Left out: every second photo of `calibrate`, which then sets no range; or
+            else noise.
+        progress: Called with (photos compared, photos).
+
+    Raises:
+        ModelFileError: `model` is no such model, or `out` has another ending.
+        DataError: The format knows no int8, or there are too few photos, or none that can be read.
+        MissingExtraError: What writes or runs the format is not installed.
+        MaskfitError: The exported network answers otherwise; an int8 network may.
+    """
+    form = EXPORTS[to]
+    if out.suffix != form.ending:
+        raise ModelFileError(
+            f"a model for {to} ends in {form.ending}, not in '{out.suffix}'", where=out, fix=f"--out model{form.ending}"
+        )
+    if calibrate is not None:
+        calibrate, photos = _share_out(form, to, calibrate, photos)
+    facts = read_facts(model)
+    engines = form.engines if calibrate is None else form.engines[:1]
+    with _drafted(form, out) as draft:
+        form.write(model, draft, calibrate)
+        opened = [open_engine(model, engine="torch"), *(open_engine(draft, engine=word) for word in engines)]
+        parity, compared_on = _compare(facts, opened, photos, progress)
+        finest = parity[0].difference
+        # Asked the other way round, a difference that is no number would pass.
+        if not finest < (SAME if calibrate is None else math.inf):
+            raise MaskfitError(
+                f"the exported network's probabilities differ by {finest:.2g}", where=out, fix="report this as a fault"
+            )
+    files = form.files(out)
+    return Exported(files, sum(path.stat().st_size for path in files), engines, parity, compared_on)
+
+
+def _share_out(
+    form: Format, to: str, calibrate: Sequence[Photo], photos: Sequence[Photo] | None
+) -> tuple[Sequence[Photo], Sequence[Photo]]:
+    """Photos to set ranges by, and others to compare on.
+
+    Raises:
+        DataError: The format knows no int8, or there are too few photos for both.
+    """
+    if not form.int8:
+        known = " or ".join(name for name, other in EXPORTS.items() if other.int8)
+        raise DataError(f"{to} knows no int8", fix=f"--to {known}, or leave out --int8")
+    if photos is None:
+        calibrate, photos = calibrate[::2], calibrate[1::2]
+    if not calibrate or not photos:
+        raise DataError(
+            "there are too few photos to set the ranges by", fix="a hundred that look like those to come do"
+        )
+    return calibrate, photos
+
+
+@contextmanager
+def _drafted(form: Format, out: Path) -> Iterator[Path]:
+    """Gives a path in a folder of its own beside `out`; on leaving without an error its files take their places."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+        draft = Path(folder) / out.name
+        yield draft
+        # The file that a user names comes last: where it stands, what belongs to it does.
+        for written, place in reversed(list(zip(form.files(draft), form.files(out), strict=True))):
+            written.replace(place)
+
+
+def _compare(
+    facts: ModelFacts, engines: Sequence[Engine], photos: Sequence[Photo] | None, progress: Progress | None
+) -> tuple[tuple[Parity, ...], str]:
+    """How far engines are from the first, and on what."""
+    if photos is None:
+        frames = noise(facts)
+        return compare(engines, [frames]), f"{len(frames)} frames of noise"
+    parity = compare(engines, read_frames(facts.preprocessing.framing, photos, progress))
+    return parity, f"{parity[0].photos:,} photos"

@@ -1,0 +1,85 @@
+"""ONNX: frames in, normalised inside, each head's logits and the probabilities out, any batch size, one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from maskfit.data.photo import Photo
+from maskfit.data.transforms import LEAST_DEVIATION
+from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
+from maskfit.inference.engines import FRAMES, PROBABILITIES
+from maskfit.inference.export.quantising import quantise
+from maskfit.modelfile import ModelFacts, load_network
+
+if TYPE_CHECKING:
+    from maskfit.models.network import Network
+    from maskfit.models.served import Served
+
+
+def write_onnx(model: Path, out: Path, calibrate: Sequence[Photo] | None = None) -> None:
+    """Writes a model as ONNX, in eight bits where photos to set their ranges by are given.
+
+    Raises:
+        ModelFileError: `model` is no such model, or an attribute has the name of an input or output.
+        DataError: No photo can be read to set ranges by.
+        MissingExtraError: The exporter is not installed.
+    """
+    program, facts = to_onnx(model, calibrate)
+    for key, value in facts.to_metadata().items():
+        program.metadata_props.add(key=key, value=value)
+    out.write_bytes(program.SerializeToString())
+
+
+def to_onnx(model: Path, calibrate: Sequence[Photo] | None = None) -> tuple[Any, ModelFacts]:
+    """A model as an ONNX program (`onnx.ModelProto`) without metadata, and its facts.
+
+    Raises:
+        ModelFileError: `model` is no such model, or an attribute has the name of an input or output.
+        DataError: No photo can be read to set ranges by.
+        MissingExtraError: The exporter is not installed.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 (torch's exporter fails late and unclearly without it)
+        import torch
+    except ImportError:
+        raise MissingExtraError("'maskfit export'", "train") from None
+    network, facts = load_network(model)
+    taken = {FRAMES, PROBABILITIES} & set(facts.heads)
+    if taken:
+        raise ModelFileError(
+            f"an attribute called '{taken.pop()}' cannot be exported: an input or output has that name", where=model
+        )
+    served = _serve(network, facts)
+    program = torch.onnx.export(
+        served,
+        # Two: of one, a batch of any size would be taken for a batch of one.
+        (torch.zeros((2, *facts.preprocessing.framing.size, 3), dtype=torch.uint8),),
+        input_names=[FRAMES],
+        output_names=[*facts.heads, PROBABILITIES],
+        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=65536)},),
+        dynamo=True,
+        verbose=False,
+    )
+    if program is None:
+        raise MaskfitError("torch gave no ONNX program", where=model, fix="try another version of torch")
+    proto = program.model_proto if calibrate is None else quantise(program.model_proto, facts, calibrate)
+    del proto.metadata_props[:]
+    onnx.checker.check_model(proto)
+    return proto, facts
+
+
+def _serve(network: Network, facts: ModelFacts) -> Served:
+    from maskfit.models.served import ByDataset, ByPhoto, Served
+
+    normalising = facts.preprocessing.normalising
+    scale, shift = (np.asarray(numbers).tolist() for numbers in normalising.scale_and_shift())
+    inside = ByPhoto(LEAST_DEVIATION) if normalising.mode == "photo" else ByDataset(scale, shift)
+    folding: Mapping[str, list[int]] = {
+        attribute.name: attribute.folding().tolist() for attribute in facts.scheme.attributes if attribute.coarse
+    }
+    return Served(network, inside, facts.scheme.sizes, folding, facts.calibration.temperatures).eval()

@@ -1,0 +1,26 @@
+"""Weights alone: a `.safetensors` model without what only training used.
+
+Not a program of torch.export, whose loader unpickles whatever a `.pt2` file holds (`weights_only=False` in
+`torch.export.pt2_archive`), so that opening a stranger's file runs a stranger's code; nor TorchScript, which torch has
+retired. Weights by name can do neither harm nor more than their own network, and timm reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from maskfit.data.photo import Photo
+from maskfit.modelfile import load_network, write_model
+
+
+def write_weights(model: Path, out: Path, calibrate: Sequence[Photo] | None = None) -> None:
+    """Writes a model's weights without its layer of years, if it has one; `calibrate` is for formats that know int8.
+
+    Raises:
+        ModelFileError: `model` is no such model.
+        MissingExtraError: torch is not installed.
+    """
+    network, facts = load_network(model)
+    network.years = None
+    write_model(out, network.state_dict(), facts.model_copy(update={"years": False}))

@@ -1,0 +1,87 @@
+"""Saying: probabilities as an answer for each attribute, which may be "not sure"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskfit.labels import Attribute, Scheme
+
+NOT_SURE = "not sure"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is answered for one attribute of one face.
+
+    Attributes:
+        attribute: Its name.
+        value: The most probable value, as tables name it.
+        word: The same for people.
+        probability: Its probability, 0 to 1.
+        sure: Whether that reaches the attribute's threshold.
+        shares: The probability of every value, by name.
+    """
+
+    attribute: str
+    value: str
+    word: str
+    probability: float
+    sure: bool
+    shares: dict[str, float]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.word} {self.probability:.0%}" if self.sure else f"{NOT_SURE} ({self.word} {self.probability:.0%})"
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON: `answer` is what to act on, the word "not sure" where it is not; `value` the best guess."""
+        return {
+            "answer": self.value if self.sure else NOT_SURE,
+            "value": self.value,
+            "probability": self.probability,
+            "sure": self.sure,
+            "probabilities": self.shares,
+        }
+
+
+def say(
+    scheme: Scheme, probabilities: NDArray[np.floating], unsure_below: Mapping[str, float] | None = None
+) -> list[tuple[Said, ...]]:
+    """The answers of each row, attribute by attribute in the scheme's order.
+
+    Args:
+        scheme: What the probabilities are about.
+        probabilities: (photos, classes), rows summing to 1.
+        unsure_below: By attribute, the probability below which the answer is "not sure"; 0 where left out.
+    """
+    least = dict(unsure_below or {})
+    marginals = scheme.marginals(probabilities)
+    columns = [
+        _of_attribute(attribute, marginals[attribute.name], least.get(attribute.name, 0.0))
+        for attribute in scheme.attributes
+    ]
+    return list(zip(*columns, strict=True))
+
+
+def _of_attribute(attribute: Attribute, shares: NDArray[np.floating], least: float) -> Iterator[Said]:
+    best = shares.argmax(axis=1)
+    for row, code in zip(shares, best.tolist(), strict=True):
+        probability = float(row[code])
+        yield Said(
+            attribute.name,
+            attribute.values[code],
+            attribute.word(code),
+            probability,
+            probability >= least,
+            dict(zip(attribute.values, map(float, row), strict=True)),
+        )
+
+
+def sentence(said: Sequence[Said]) -> str:
+    """One line for people: "worn wrongly 97%, female 88%, not sure (30-59 51%)"."""
+    return ", ".join(map(str, said))

@@ -1,0 +1,129 @@
+"""The text that model files carry beside their network, read without running anything; one reader for each ending."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+from maskfit.errors import ModelFileError
+
+KEY = "maskfit"
+"""The metadata key that makes a network's file a maskfit model."""
+
+MOST_BYTES = 8 * 2**30
+"""Bytes that a model file may have."""
+MOST_XML = 256 * 2**20
+"""Bytes that the description of an OpenVINO network may have; that of a large one has a few million."""
+
+
+def read_metadata(path: Path) -> Mapping[str, str]:
+    """What a model file's metadata say; its weights are not read where its format allows that.
+
+    Raises:
+        ModelFileError: The file is missing, too large, no file of its format, or of no format of a model.
+    """
+    refuse_file(path)
+    if path.suffix not in READERS:
+        *first, last = READERS
+        raise ModelFileError(
+            f"a model file ends in {', '.join(first)} or {last}, not in '{path.suffix}'",
+            where=path,
+            fix="name a run folder or its best.safetensors; pickled checkpoints can run code and are never opened",
+        )
+    return READERS[path.suffix](path)
+
+
+def refuse_file(path: Path) -> None:
+    """Stops at what is no file, or one too large to be a model.
+
+    Raises:
+        ModelFileError: It is.
+    """
+    if not path.exists():
+        raise ModelFileError("there is no such model", where=path, fix="check the path")
+    if not path.is_file():
+        raise ModelFileError("this is no file", where=path, fix="name a model file, or a run folder with a recipe.yaml")
+    if path.stat().st_size > MOST_BYTES:
+        raise ModelFileError(f"the file is larger than {MOST_BYTES:,} bytes", where=path, fix="do not trust this file")
+
+
+def open_onnx(path: Path, threads: int | None = None) -> Any:
+    """An ONNX Runtime session on the processor. Weights in files outside of the model's folder are not read.
+
+    Args:
+        path: The `.onnx` file.
+        threads: How many threads one prediction uses; ONNX Runtime's choice where left out.
+
+    Raises:
+        ModelFileError: The file is missing or is no ONNX network.
+    """
+    import onnxruntime
+
+    refuse_file(path)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # Its threads would else turn idly while they wait for work, on cores that decode the next photos.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no base class
+        raise ModelFileError(
+            f"this is no ONNX network that can run: {str(error).splitlines()[0]:.300}", where=path, fix="export it anew"
+        ) from None
+
+
+def _of_safetensors(path: Path) -> Mapping[str, str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"this is no safetensors file: {error}", where=path, fix="make the file anew") from None
+
+
+def _of_onnx(path: Path) -> Mapping[str, str]:
+    found: Mapping[str, str] = open_onnx(path).get_modelmeta().custom_metadata_map
+    return found
+
+
+def _of_openvino(path: Path) -> Mapping[str, str]:
+    """The run-time information of an OpenVINO description, which stands in it as <net><rt_info><KEY value="..."/>."""
+    if path.stat().st_size > MOST_XML:
+        raise ModelFileError(f"the file is larger than {MOST_XML:,} bytes", where=path, fix="do not trust this file")
+    found: dict[str, str] = {}
+    way: list[str] = []
+
+    def begin(name: str, attributes: dict[str, str]) -> None:
+        way.append(name)
+        if way[:-1] == ["net", "rt_info"] and "value" in attributes:
+            found[name] = attributes["value"]
+
+    def refuse(*_: object) -> None:
+        # A document type may declare entities, which grow without end. OpenVINO writes none.
+        raise ModelFileError("its description declares a document type", where=path, fix="do not trust this file")
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = begin
+    parser.EndElementHandler = lambda name: way.pop()
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        with path.open("rb") as stream:
+            parser.ParseFile(stream)
+    except (expat.ExpatError, OSError) as error:
+        raise ModelFileError(
+            f"this is no description of an OpenVINO network: {error}", where=path, fix="export it anew"
+        ) from None
+    return found
+
+
+READERS: dict[str, Callable[[Path], Mapping[str, str]]] = {
+    ".safetensors": _of_safetensors,
+    ".onnx": _of_onnx,
+    ".xml": _of_openvino,
+}
+"""Every format of a model, by its ending."""

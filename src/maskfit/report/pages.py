@@ -1,0 +1,36 @@
+"""From runs to a page: the one way in for the command and for training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from maskfit.report.beside import write_comparison
+from maskfit.report.comparison import Comparison, compare
+from maskfit.report.figures import Figures, describe
+from maskfit.report.material import read_material
+from maskfit.report.single import write_page
+
+
+def judge(
+    runs: Sequence[str | Path], *, data: str | Path | None = None, by: Sequence[str] = (), draws: int = 1000
+) -> Figures | Comparison:
+    """The figures of one run, or of several beside the first.
+
+    Args:
+        runs: Folders of runs.
+        data: The labelled photos, where they are not what the runs were trained on or lie elsewhere now.
+        by: Columns to slice by; left out, the scheme's own attributes.
+        draws: How many sets of persons are drawn for each interval.
+
+    Raises:
+        RunError: One is no run, or did not come to its end.
+        DataError: Photos, columns or runs do not fit.
+    """
+    materials = [read_material(run, data=data, by=by) for run in runs]
+    return describe(materials[0], draws=draws) if len(materials) == 1 else compare(materials, draws=draws)
+
+
+def write_report(path: Path, figures: Figures | Comparison) -> Path:
+    """Writes the page of what `judge` found; one that is there is replaced."""
+    return write_comparison(path, figures) if isinstance(figures, Comparison) else write_page(path, figures)

@@ -1,0 +1,289 @@
+"""Films of drawn people who walk through a scene and do something to their masks, with all truth about them known.
+
+What tests and the demonstration of `maskfit watch` look at::
+
+    film = draw_film(0, people=3)
+    for time, pixels in film.frames(): ...
+    film.turns  # who appears, changes and leaves, and when
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from maskfit.errors import DataError
+from maskfit.synthesis.drawn import backdrop, head
+from maskfit.synthesis.drawn.canvas import SUPERSAMPLING
+from maskfit.synthesis.drawn.census import draw_census
+from maskfit.synthesis.drawn.easel import Easel
+from maskfit.synthesis.drawn.person import Person, draw_person
+from maskfit.synthesis.drawn.portrait import Rectangle, draw_figure
+from maskfit.synthesis.drawn.scene import Scene, draw_scene
+
+Pixels = NDArray[np.uint8]
+
+PHOTOS = {"wear": "mask1", "incorrect": "incorrect_mask", "not_wear": "normal"}
+"""The photo whose mask is worn in each state."""
+
+SEEN = 0.9
+"""Share of a face's box that must be in the picture for the face to be there."""
+
+STEP = 0.02
+"""How far a walker's head goes up and down, in heights of his picture."""
+
+MOST_PEOPLE = 5
+FILM_STREAM = 7
+"""Keeps a film's chance apart from that of persons and photos."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Somebody cut out, in every state.
+
+    Args:
+        pictures: By state, all of one size, RGBA.
+        face: The box of the face on them: left, upper, right, lower.
+    """
+
+    pictures: Mapping[str, Image.Image]
+    face: Rectangle
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What somebody does.
+
+    Args:
+        looks: How he looks.
+        way: (seconds, x, y) of the middle of his face in the picture, in rising order; straight in between.
+        states: (seconds, state), the first at his beginning.
+    """
+
+    looks: Looks
+    way: tuple[tuple[float, float, float], ...]
+    states: tuple[tuple[float, str], ...]
+
+    def corner(self, time: float) -> tuple[int, int] | None:
+        """Where the left upper corner of his picture is; None before and after his way."""
+        if not self.way[0][0] <= time <= self.way[-1][0]:
+            return None
+        times, across, down = zip(*self.way, strict=True)
+        left, upper, right, lower = self.looks.face
+        x, y = float(np.interp(time, times, across)), float(np.interp(time, times, down))
+        return round(x - (left + right) / 2), round(y - (upper + lower) / 2)
+
+    def state(self, time: float) -> str:
+        """How he wears his mask."""
+        return [name for since, name in self.states if since <= time or since == self.states[0][0]][-1]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Something that happens in a film.
+
+    Args:
+        time: In seconds.
+        person: The place of the walk.
+        event: "appeared", "changed", "left", or "ended" at the last frame.
+        state: How the mask is worn then.
+    """
+
+    time: float
+    person: int
+    event: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film.
+
+    Args:
+        background: RGB, of the film's size.
+        walks: Who walks through it, those behind first.
+        seconds: How long it is.
+        rate: Frames a second.
+    """
+
+    background: Image.Image
+    walks: tuple[Walk, ...]
+    seconds: float
+    rate: float
+
+    @cached_property
+    def times(self) -> tuple[float, ...]:
+        """Of the frames, in seconds."""
+        return tuple((np.arange(round(self.seconds * self.rate)) / self.rate).tolist())
+
+    def frames(self) -> Iterator[tuple[float, Pixels]]:
+        """Every frame: its time, and its pixels (height, width, 3)."""
+        for time in self.times:
+            yield time, self.frame(time)
+
+    def frame(self, time: float) -> Pixels:
+        """The picture at a time, (height, width, 3)."""
+        image = self.background.copy()
+        for walk in self.walks:
+            corner = walk.corner(time)
+            if corner is not None:
+                picture = walk.looks.pictures[walk.state(time)]
+                image.paste(picture, corner, picture)
+        return np.asarray(image, dtype=np.uint8)
+
+    def boxes(self, time: float) -> dict[int, Rectangle]:
+        """Of the faces that are in the picture, by the place of the walk; one behind another is there all the same."""
+        boxes = {}
+        for place, walk in enumerate(self.walks):
+            corner = walk.corner(time)
+            if corner is not None:
+                left, upper, right, lower = walk.looks.face
+                box = (left + corner[0], upper + corner[1], right + corner[0], lower + corner[1])
+                if _inside(box, self.background.size) >= SEEN:
+                    boxes[place] = box
+        return boxes
+
+    @cached_property
+    def turns(self) -> tuple[Turn, ...]:
+        """Everything that happens, in order."""
+        there: dict[int, str] = {}
+        turns = []
+        for time in self.times:
+            boxes = self.boxes(time)
+            turns += [Turn(time, place, "left", there.pop(place)) for place in sorted(set(there) - set(boxes))]
+            for place in boxes:
+                state = self.walks[place].state(time)
+                if there.get(place) != state:
+                    turns.append(Turn(time, place, "changed" if place in there else "appeared", state))
+                there[place] = state
+        turns += [Turn(self.times[-1], place, "ended", state) for place, state in there.items()]
+        return tuple(turns)
+
+
+def draw_film(
+    seed: int, people: int = 3, *, seconds: float = 12.0, size: tuple[int, int] = (640, 480), rate: float = 25.0
+) -> Film:
+    """Draws a film: people come in from the sides, stand, change how they wear their masks, and some leave.
+
+    Args:
+        seed: The same seed gives the same film.
+        people: How many, 1 to `MOST_PEOPLE`.
+        seconds: How long, 4 or more.
+        size: Width and height in pixels, each at least 96.
+        rate: Frames a second, above 0.
+
+    Raises:
+        DataError: One is out of range.
+    """
+    if not 1 <= people <= MOST_PEOPLE or seconds < 4 or min(size) < 96 or rate <= 0 or seed < 0:
+        raise DataError(
+            f"a film of {people} people, {seconds:g} s, {size[0]} x {size[1]} pixels and {rate:g} frames a second "
+            "cannot be drawn",
+            fix=f"1 to {MOST_PEOPLE} people, 4 s or more, 96 pixels or more, a seed from 0 on",
+        )
+    rng = np.random.default_rng([seed, FILM_STREAM])
+    persons = [
+        draw_person(seed, number, gender=gender, age=age)
+        for number, (gender, age) in enumerate(draw_census(seed, max(people, 6))[:people], start=1)
+    ]
+    heights = np.sort(rng.uniform(0.62, 0.8, people)) * size[1]
+    walks = [
+        _draw_walk(rng, draw_looks(person, round(height)), place, people, seconds, size)
+        for place, (person, height) in enumerate(zip(persons, heights, strict=True))
+    ]
+    return Film(_draw_background(persons[0], size), tuple(walks), seconds, rate)
+
+
+def draw_looks(person: Person, height: int) -> Looks:
+    """Somebody from head to chest, cut out, so high in pixels; only the mask differs between the states."""
+    scene = draw_scene(person, "normal")
+    # Upright and looking ahead, so that what happens to the face is what happens to the mask.
+    scene = replace(
+        scene, yaw=scene.yaw / 3, pitch=0.0, roll=scene.roll / 3, shift=(0.0, 0.0), scale=1.0, mouth_open=0.0
+    )
+    size = (round(height * 3 / 4), height)
+    pictures = {}
+    for state, photo in PHOTOS.items():
+        mask = draw_scene(person, photo).mask
+        pictures[state] = _cut_out(person, replace(scene, mask=mask), size)
+    rim = head.outline_pixels(Easel(person, scene, size)) / SUPERSAMPLING
+    (left, upper), (right, lower) = rim.min(axis=0).tolist(), rim.max(axis=0).tolist()
+    return Looks(pictures, (left, upper, right, lower))
+
+
+def _cut_out(person: Person, scene: Scene, size: tuple[int, int]) -> Image.Image:
+    """Somebody without his surroundings.
+
+    Drawn once on black and once on white: what differs is what shows through (difference matting).
+    """
+    drawn = []
+    for ground in ((0, 0, 0), (255, 255, 255)):
+        easel = Easel(person, scene, size)
+        easel.canvas.image.paste(ground, (0, 0, *easel.canvas.size))
+        draw_figure(easel)
+        drawn.append(np.asarray(easel.canvas.finished(), dtype=np.float64))
+    black, white = drawn
+    through = ((white - black).mean(axis=2) / 255).clip(0, 1)
+    opaque = 1 - through
+    colour = np.where(opaque[..., None] > 0.02, black / np.maximum(opaque, 0.02)[..., None], 0)
+    return Image.fromarray(np.dstack([colour.clip(0, 255), opaque * 255]).round().astype(np.uint8), "RGBA")
+
+
+def _draw_background(person: Person, size: tuple[int, int]) -> Image.Image:
+    easel = Easel(person, replace(draw_scene(person, "normal"), backdrop="room"), size)
+    backdrop.draw_backdrop(easel)
+    return easel.canvas.finished()
+
+
+def _draw_walk(
+    rng: np.random.Generator, looks: Looks, place: int, people: int, seconds: float, size: tuple[int, int]
+) -> Walk:
+    """In from a side, to a place of his own, and for every second one out again on the other side."""
+    picture = looks.pictures["wear"]
+    stand = size[0] * (place + 0.5) / people
+    # From either side to a place on it or beyond, so that some pass before others.
+    from_left = bool(place % 2)
+    outside = (-picture.width / 2, size[0] + picture.width / 2)
+    begins = seconds * (0.02 + 0.3 * place / people)
+    arrives = begins + seconds * 0.2
+    high = size[1] - picture.height + (looks.face[1] + looks.face[3]) / 2 + STEP * picture.height
+    points = [(begins, outside[not from_left], high), (arrives, stand, high)]
+    leaves = place % 2 == 0 and people > 1
+    until = seconds * 0.8 if leaves else seconds
+    points.append((until, stand, high))
+    if leaves:
+        points.append((seconds * 0.97, outside[from_left], high))
+    first, second, third = (list(PHOTOS)[at] for at in rng.permutation(3))
+    change = float(rng.uniform(arrives + 0.3, (arrives + until) / 2))
+    back = float(rng.uniform(change + seconds * 0.12, until))
+    states = [(0.0, first), (round(change, 2), second)]
+    if back - change > seconds * 0.12:
+        states.append((round(back, 2), third))
+    return Walk(looks, _stepping(points, STEP * picture.height), tuple(states))
+
+
+def _stepping(points: list[tuple[float, float, float]], high: float) -> tuple[tuple[float, float, float], ...]:
+    """A way on which the head goes up and down while its bearer walks."""
+    way = []
+    for (start, x, y), (stop, other_x, other_y) in pairwise(points):
+        count = max(round((stop - start) / 0.1), 1)
+        walks = x != other_x
+        for share in np.linspace(0, 1, count, endpoint=False).tolist():
+            time = start + share * (stop - start)
+            bob = -high * abs(np.sin(2 * np.pi * (time - start) / 0.9)) if walks else 0.0
+            way.append((time, x + share * (other_x - x), y + share * (other_y - y) + float(bob)))
+    return (*way, points[-1])
+
+
+def _inside(box: Rectangle, size: tuple[int, int]) -> float:
+    """The share of a box that is in the picture."""
+    left, upper, right, lower = box
+    wide = max(min(right, size[0]) - max(left, 0), 0)
+    high = max(min(lower, size[1]) - max(upper, 0), 0)
+    return wide * high / ((right - left) * (lower - upper))

@@ -1,0 +1,109 @@
+"""A maskfit model as a judge of faces: what it sees in pictures, and whom it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from maskfit.data.folds import read_folds
+from maskfit.data.photo import PhotoSet
+from maskfit.data.store import open_store
+from maskfit.data.transforms import Frames
+from maskfit.errors import ModelFileError
+from maskfit.labels import Codes, Floats, Scheme, answer
+from maskfit.modelfile import load_network
+from maskfit.runfolder import RunFolder, is_run
+
+AT_ONCE = 64
+"""Pictures that the network sees at a time."""
+
+Tell = Callable[[int], None]
+"""Called with how many more pictures were looked at."""
+
+
+class Seen(NamedTuple):
+    """What a judge made of some pictures.
+
+    Attributes:
+        features: (pictures, features) of its trunk.
+        answers: (pictures, attributes), official codes.
+    """
+
+    features: Floats
+    answers: Codes
+
+
+class Judge:
+    """A model that looks at photos and faces, both through its own evaluation transform.
+
+    Args:
+        path: A `.safetensors` model; another format gives no features.
+        scheme: What it must answer for.
+
+    Raises:
+        ModelFileError: The file is no such model, or answers for something else.
+    """
+
+    def __init__(self, path: Path, scheme: Scheme) -> None:
+        self.path = path
+        self.scheme = scheme
+        network, self.facts = load_network(path)
+        if _question(self.facts.scheme.official()) != _question(scheme):
+            raise ModelFileError(
+                f"this model answers for {' x '.join(self.facts.scheme.names)}, the faces are made for "
+                f"{' x '.join(scheme.names)}, of the same values or others",
+                where=path,
+                fix="name a model of the same scheme",
+            )
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = network.to(self.device).to(memory_format=torch.channels_last)
+
+    def trained_on(self) -> set[str] | None:
+        """Persons it was trained on, by the run in whose folder it lies; None where it lies in none.
+
+        Raises:
+            DataError: The run's file of folds is damaged.
+        """
+        folder = self.path.resolve().parent
+        number, run = folder.name.removeprefix("fold"), RunFolder(folder.parent)
+        if not (number.isdecimal() and is_run(run.path) and run.folds.is_file()):
+            return None
+        return {person for person, fold in read_folds(run.folds).of.items() if fold != int(number)}
+
+    def see_photos(self, photos: PhotoSet, store: Path | None, tell: Tell) -> Seen:
+        """Looks at photos on disk.
+
+        Raises:
+            DataError: Some cannot be read.
+        """
+        stored = open_store(photos.photos, self.facts.preprocessing.framing, folder=store)
+        return self._see(stored.take, len(photos), tell)
+
+    def see_faces(self, faces: Frames, tell: Tell) -> Seen:
+        """Looks at faces (faces, side, side, 3) as at photos of this size."""
+        frame = self.facts.preprocessing.framing.frame
+        with ThreadPoolExecutor() as pool:
+            return self._see(lambda places: np.stack(list(pool.map(frame, faces[places]))), len(faces), tell)
+
+    def _see(self, frames: Callable[[NDArray[np.int64]], Frames], count: int, tell: Tell) -> Seen:
+        features, answers = [], []
+        for start in range(0, count, AT_ONCE):
+            some = frames(np.arange(start, min(start + AT_ONCE, count)))
+            photos = torch.from_numpy(self.facts.preprocessing.normalising.normalise(some)).to(self.device)
+            with torch.inference_mode():
+                found = self.network.forward_features(photos)
+                logits = {head: rows.float().cpu().numpy() for head, rows in self.network.forward_head(found).items()}
+            features.append(found.double().cpu().numpy())
+            answers.append(self.scheme.to_codes(answer(self.facts.scheme, logits).argmax(axis=1)))
+            tell(len(some))
+        return Seen(np.concatenate(features), np.concatenate(answers))
+
+
+def _question(scheme: Scheme) -> list[tuple[str, tuple[str, ...]]]:
+    return [(attribute.name, attribute.values) for attribute in scheme.attributes]

@@ -1,0 +1,231 @@
+"""How good made faces are, by a classifier that is asked about real photos too: no number here means much alone.
+
+- Does the judge see in a face what it was made for? It knows the photos it was trained on by heart, so faces that copy
+  those agree better than photos of strangers can: agreement says how clear a face is, not how true.
+- How far are made faces from photos of strangers, in the judge's features? This is the Fréchet distance, but not FID,
+  which is that distance in the features of one Inception on many more pictures. Beside it stand the least and the most
+  that it comes to here, all with as many pictures and the same labels.
+- Are they copies? How near the nearest learned photo lies, beside how near one lies to photos of strangers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from torch import nn
+
+from maskfit.data.photo import BOTH, PhotoSet
+from maskfit.data.store import open_store
+from maskfit.data.transforms import Frames
+from maskfit.errors import DataError
+from maskfit.labels import UNKNOWN, Codes
+from maskfit.synthesis.gan.drawing import draw_class, draw_faces
+from maskfit.synthesis.gan.frechet import Features, frechet_distance
+from maskfit.synthesis.gan.generator_file import GanFacts
+from maskfit.synthesis.gan.judge import Judge
+from maskfit.synthesis.gan.material import Material, Progress
+
+EACH = 50
+"""Faces of each class that the judge is asked about."""
+
+LEAST, LEAST_PERSONS = 20, 4
+"""Photos and persons below which strangers are too few to say anything by; each half needs two photos."""
+
+BLUR = 1 / 16
+"""Deviation of the blur of faces without any detail, as a share of their side."""
+
+COPY = 0.01
+"""Share of strangers that lie nearer to a learned photo than what is called a copy."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How often the judge sees in pictures what they are of: (share, pictures) of each kind.
+
+    Attributes:
+        words: A class, an attribute, or `whole class`.
+        made: Faces made for it.
+        strangers: Photos of persons of whom the generator knew no photo.
+        learned: Photos that the generator learned from.
+    """
+
+    words: str
+    made: tuple[float | None, int]
+    strangers: tuple[float | None, int]
+    learned: tuple[float | None, int]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge said.
+
+    Attributes:
+        judge: Its file's name.
+        about: What its file says of it.
+        strangers: How many photos of strangers there were.
+        unknown_to_judge: Whether the judge is known not to have been trained on them; None where nobody can tell.
+        compared: How many pictures each distance is of, and how many photos of other strangers it is from.
+        frechet: Distances of `real` photos of strangers, the least there can be; of the same as `small` as the faces;
+            of `made` faces with the same labels; of the small ones `blurred`; of `noise`.
+        agreement: With the whole class first, then by attribute, then by class.
+        nearest: Median distance to the nearest learned photo, of `made` and of `small` ones.
+        copies: Share of made faces that lie nearer to one than all but `COPY` of the strangers do.
+    """
+
+    judge: str
+    about: str
+    strangers: int
+    unknown_to_judge: bool | None
+    compared: int
+    frechet: dict[str, float]
+    agreement: tuple[Agreement, ...]
+    nearest: dict[str, float]
+    copies: float
+
+
+def judge_faces(
+    judge: Judge,
+    generator: nn.Module,
+    facts: GanFacts,
+    material: Material,
+    *,
+    seed: int = 0,
+    store: Path | None = None,
+    progress: Progress | None = None,
+) -> Judgement:
+    """Asks a judge about faces drawn for this, `EACH` of every class that was learned, beside real photos.
+
+    Args:
+        judge: Who is asked.
+        generator: In evaluation mode.
+        facts: Its facts.
+        material: The photos it learned from, and those of strangers.
+        seed: Of noise and halves.
+        store: The folder for decoded photos; in the user's cache where left out.
+        progress: Called with (pictures looked at, pictures).
+
+    Raises:
+        DataError: There are too few photos of strangers, or the judge was trained on some of them.
+    """
+    unknown = refuse_known(judge, material.others)
+    first, second = _halves(material.others, seed)
+    classes = [number for number, count in material.count_classes().items() if count]
+    tell = _counting(len(material.learned) + len(material.others) + EACH * len(classes) + 4 * len(second), progress)
+    learned, others = (judge.see_photos(photos, store, tell) for photos in (material.learned, material.others))
+    made = judge.see_faces(np.concatenate([draw_class(generator, facts, item, EACH, seed) for item in classes]), tell)
+    beside = {
+        name: judge.see_faces(faces, tell).features
+        for name, faces in _draw_beside(generator, facts, material.others.take(second), seed, store).items()
+    }
+    beside["real"] = others.features[second]
+    near = {"made": nearest(made.features, learned.features), "small": nearest(beside["small"], learned.features)}
+    asked = (np.repeat(facts.scheme.to_codes(classes), EACH, axis=0), *(photos.codes(facts.scheme) for photos in (
+        material.others, material.learned)))  # fmt: skip
+    return Judgement(
+        judge=judge.path.name,
+        about=judge.facts.about,
+        strangers=len(material.others),
+        unknown_to_judge=unknown,
+        compared=len(second),
+        frechet={name: frechet_distance(others.features[first], features) for name, features in beside.items()},
+        agreement=_agreements(facts, classes, [seen.answers for seen in (made, others, learned)], asked),
+        nearest={name: float(np.median(distances)) for name, distances in near.items()},
+        copies=float((near["made"] < np.quantile(near["small"], COPY)).mean()),
+    )
+
+
+def refuse_known(judge: Judge, strangers: PhotoSet) -> bool | None:
+    """Whether the judge is known not to have been trained on these persons; None where nobody can tell.
+
+    Raises:
+        DataError: There are too few of them, or it was trained on some.
+    """
+    if len(strangers) < LEAST or len(strangers.persons) < LEAST_PERSONS:
+        raise DataError(
+            f"{len(strangers)} photos of {len(strangers.persons)} persons whom the generator does not know are too few "
+            "to judge it by",
+            fix="hold some persons out: --folds FILE --fold K, and as judge the model of the same fold",
+        )
+    known = judge.trained_on()
+    if known is None:
+        return None
+    both = sorted(known & {person for photo in strangers for person in photo.person.split(BOTH)})
+    if both:
+        raise DataError(
+            f"this judge was trained on {len(both)} of the persons it is to be asked about, such as {both[0]}",
+            where=judge.path,
+            fix="name the model of the fold in which they were held out",
+        )
+    return True
+
+
+def _halves(photos: PhotoSet, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places of two halves of the photos, no person in both, and as many in one as in the other."""
+    persons = np.array([photo.person for photo in photos])
+    order = np.random.default_rng([seed, 2]).permutation(np.unique(persons))
+    in_first = np.isin(persons, order[: len(order) // 2])
+    halves = [np.flatnonzero(in_first), np.flatnonzero(~in_first)]
+    count = min(map(len, halves))
+    return halves[0][:count], halves[1][:count]
+
+
+def _draw_beside(
+    generator: nn.Module, facts: GanFacts, photos: PhotoSet, seed: int, store: Path | None
+) -> dict[str, Frames]:
+    """Photos as the generator would have seen them, faces made with their labels, and what is worse than any."""
+    small = open_store(photos.photos, facts.framing, folder=store).take(np.arange(len(photos)))
+    chance = np.random.default_rng([seed, 3])
+    blur = ImageFilter.GaussianBlur(BLUR * facts.size)
+    return {
+        "small": small,
+        "made": draw_faces(generator, chance.standard_normal((len(photos), facts.latent)), photos.codes(facts.scheme)),
+        "blurred": np.stack([np.asarray(Image.fromarray(face).filter(blur)) for face in small]),
+        "noise": chance.integers(0, 256, small.shape, dtype=np.uint8),
+    }
+
+
+def nearest(features: Features, learned: Features) -> NDArray[np.float64]:
+    """The distance of each row to the nearest of the learned ones."""
+    squares = (features**2).sum(axis=1)[:, None] - 2 * features @ learned.T + (learned**2).sum(axis=1)
+    return np.asarray(np.sqrt(np.maximum(squares.min(axis=1), 0.0)))
+
+
+def _agreements(
+    facts: GanFacts, classes: list[int], said: list[Codes], asked: tuple[Codes, ...]
+) -> tuple[Agreement, ...]:
+    """Of each kind of picture what was said and what was asked, compared whole, by attribute and by class."""
+    scheme = facts.scheme
+
+    def compare(words: str, columns: list[int], own: Codes | None = None) -> Agreement:
+        shares = []
+        for told, truth in zip(said, asked, strict=True):
+            known = (truth[:, columns] != UNKNOWN).all(axis=1)
+            if own is not None:
+                known &= (truth == own).all(axis=1)
+            right = (told == truth)[known][:, columns].all(axis=1)
+            shares.append((float(right.mean()) if len(right) else None, len(right)))
+        return Agreement(words, *shares)
+
+    every = list(range(len(scheme.names)))
+    return (
+        compare("whole class", every),
+        *(compare(name, [place]) for place, name in enumerate(scheme.names)),
+        *(compare(scheme.describe(number), every, scheme.to_codes([number])[0]) for number in classes),
+    )
+
+
+def _counting(total: int, progress: Progress | None) -> Callable[[int], None]:
+    done = 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        if progress:
+            progress(done, total)
+
+    return tell

@@ -1,0 +1,198 @@
+"""How a GAN learns, a step at a time; what it draws follows from the seed and the step, so that resuming is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from timm.utils.model_ema import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from maskfit.data.store import StoredFrames
+from maskfit.errors import RunError
+from maskfit.labels import Codes
+from maskfit.synthesis.gan.augmentation import change
+from maskfit.synthesis.gan.generator_file import GanFacts, read_tensors, write_tensors
+from maskfit.synthesis.gan.networks import Discriminator
+
+RATES = (2e-4, 4e-4)
+"""Of the generator and of the discriminator, which learns faster (Heusel et al. 2017, arXiv:1706.08500)."""
+
+TABLES_RATE = 10
+"""How much faster what the generator adds for an attribute is learned: it begins at nothing, and at the layers' own
+rate faces of all classes stay alike for thousands of steps."""
+
+BETAS = (0.5, 0.99)
+"""Of Adam; the first is DCGAN's."""
+
+DECAY = 0.999
+"""Of the moving average of the generator, which is what faces are drawn with; it warms up."""
+
+POWER = 0.5
+"""A photo is drawn by its class's count to the power of minus this: a class a hundredth as thick comes a tenth as
+often."""
+
+
+class Losses(NamedTuple):
+    """What a step said.
+
+    Attributes:
+        discriminator: Its hinge loss.
+        generator: Its loss, the discriminator's score of made faces with the other sign.
+        real: The mean score of real faces.
+        made: The mean score of made ones.
+    """
+
+    discriminator: float
+    generator: float
+    real: float
+    made: float
+
+
+class Learning:
+    """Generator and discriminator at some step.
+
+    Args:
+        facts: Sizes and seed.
+        frames: The framed photos to learn from.
+        codes: (photos, attributes) their official codes.
+
+    Attributes:
+        done: Steps done.
+        sound: Whether the last one's losses were numbers.
+    """
+
+    def __init__(self, facts: GanFacts, frames: StoredFrames, codes: Codes) -> None:
+        self.facts = facts
+        self.frames = frames
+        self.codes = torch.from_numpy(codes)
+        self.chances = torch.from_numpy(_chances(facts.scheme.to_class(codes)))
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        with torch.random.fork_rng():
+            torch.manual_seed(facts.seed)
+            generator = facts.network()
+            discriminator = Discriminator(facts.size, facts.width, facts.scheme.shape)
+        self.generator = generator.to(self.device).to(memory_format=torch.channels_last)
+        self.discriminator = discriminator.to(self.device).to(memory_format=torch.channels_last)
+        self.average = ModelEmaV3(self.generator, decay=DECAY, use_warmup=True)
+        self.optimisers = [
+            _adam(network, rate) for network, rate in zip((self.generator, self.discriminator), RATES, strict=True)
+        ]
+        self.done = 0
+        self.sound = True
+
+    def step(self) -> Losses:
+        """One step of the discriminator, then one of the generator, on the same photos' attributes; hinge losses.
+
+        Raises:
+            RunError: A loss is no number.
+        """
+        # A seed of numpy's, not step + seed: neighbouring steps of neighbouring seeds would draw the same.
+        seed = int(np.random.SeedSequence([self.facts.seed, self.done]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        chance = torch.Generator().manual_seed(seed)
+        faces, codes = self._draw_photos(chance)
+        count = len(faces)
+        with torch.no_grad():
+            made = self.generator(self._noise(count, chance), codes)
+        scores = self.discriminator(change(torch.cat([faces, made]), chance), codes.repeat(2, 1))
+        real, fake = scores[:count], scores[count:]
+        first = F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+        _learn(self.optimisers[1], first)
+        made = self.generator(self._noise(count, chance), codes)
+        second = -self.discriminator(change(made, chance), codes).mean()
+        _learn(self.optimisers[0], second)
+        self.done += 1
+        self.average.update(self.generator, step=self.done)
+        losses = Losses(*torch.stack([first, second, real.mean(), fake.mean()]).tolist())
+        self.sound = bool(np.isfinite(losses).all())
+        if not self.sound:
+            raise RunError(
+                f"step {self.done}: the losses are no longer numbers",
+                fix="take another seed or a larger batch; --resume goes on from the last checkpoint",
+            )
+        return losses
+
+    def _draw_photos(self, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Photos (batch, 3, size, size) in -1 to 1, half of them mirrored, and their codes."""
+        places = torch.multinomial(self.chances, self.facts.batch, replacement=True, generator=chance)
+        faces = torch.from_numpy(self.frames.take(places.numpy())).permute(0, 3, 1, 2)
+        mirrored = torch.rand(len(faces), 1, 1, 1, generator=chance) < 0.5
+        faces = torch.where(mirrored, faces.flip(3), faces).to(self.device)
+        return faces.float().div_(127.5).sub_(1), self.codes[places].to(self.device)
+
+    def _noise(self, count: int, chance: torch.Generator) -> Tensor:
+        return torch.randn(count, self.facts.latent, generator=chance).to(self.device)
+
+    @property
+    def drawing(self) -> nn.Module:
+        """The averaged generator."""
+        network: nn.Module = self.average.module
+        return network
+
+    def write(self, checkpoint: Path, generator: Path) -> None:
+        """Writes everything that going on needs, and the averaged generator by itself."""
+        facts = self.facts.model_copy(update={"steps": self.done})
+        write_tensors(generator, self.drawing.state_dict(), facts)
+        write_tensors(checkpoint, dict(self._state()), facts)
+
+    def read(self, checkpoint: Path, steps: int) -> None:
+        """Takes up where `write` left off.
+
+        Raises:
+            ModelFileError: The file holds something else.
+        """
+        # Before the first step an optimiser has no state; one of nothing gives it the shapes that are wanted.
+        if steps:
+            for optimiser in self.optimisers:
+                _fill(optimiser)
+        state = dict(self._state())
+        tensors = read_tensors(checkpoint, state)
+        with torch.no_grad():
+            for name, tensor in state.items():
+                tensor.copy_(tensors[name])
+        self.done = steps
+
+    def _state(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor that a step changes, by name."""
+        networks = {"generator": self.generator, "discriminator": self.discriminator, "average": self.drawing}
+        for name, network in networks.items():
+            yield from ((f"{name}.{key}", tensor) for key, tensor in network.state_dict().items())
+        for name, optimiser in zip(("generator", "discriminator"), self.optimisers, strict=True):
+            for place, held in optimiser.state_dict()["state"].items():
+                yield from ((f"{name}.adam.{place}.{key}", tensor) for key, tensor in held.items())
+
+
+def _chances(classes: Codes) -> NDArray[np.float64]:
+    """How likely each photo is drawn; photos of unknown class are a class of their own."""
+    _, places, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    weights = counts[places] ** -POWER
+    return np.asarray(weights / weights.sum())
+
+
+def _adam(network: nn.Module, rate: float) -> torch.optim.Adam:
+    named = list(network.named_parameters())
+    quick = [weights for name, weights in named if name.startswith("norms.")]
+    groups: list[dict[str, Any]] = [
+        {"params": [weights for name, weights in named if not name.startswith("norms.")]},
+        {"params": quick, "lr": rate * TABLES_RATE},
+    ]
+    return torch.optim.Adam([group for group in groups if group["params"]], rate, BETAS)
+
+
+def _learn(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+
+
+def _fill(optimiser: torch.optim.Optimizer) -> None:
+    for group in optimiser.param_groups:
+        for weights in group["params"]:
+            weights.grad = torch.zeros_like(weights)
+    optimiser.step()
+    optimiser.zero_grad()

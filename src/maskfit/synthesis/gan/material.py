@@ -1,0 +1,90 @@
+"""What a GAN learns from and what it is judged by: the photos of persons it may know, and those of all others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from maskfit.data.folds import read_folds
+from maskfit.data.photo import BOTH, Photo, PhotoSet
+from maskfit.data.photos import read_photos
+from maskfit.errors import DataError
+from maskfit.labels import UNKNOWN, Scheme
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Material:
+    """The photos of a source, parted by who is on them.
+
+    Attributes:
+        source: Where they come from.
+        scheme: What their labels are about.
+        learned: The photos to learn from.
+        others: Those on which nobody is of whom a photo is learned from.
+    """
+
+    source: Path
+    scheme: Scheme
+    learned: PhotoSet
+    others: PhotoSet
+
+    @property
+    def persons(self) -> tuple[str, ...]:
+        """Everybody learned from, sorted."""
+        return tuple(sorted({person for photo in self.learned for person in photo.person.split(BOTH)}))
+
+    def count_classes(self) -> dict[int, int]:
+        """How many photos of each class are learned from, of those whose class is known."""
+        classes = self.scheme.to_class(self.learned.codes(self.scheme))
+        numbers = np.bincount(classes[classes != UNKNOWN], minlength=self.scheme.classes)
+        return {number: int(count) for number, count in enumerate(numbers)}
+
+
+def gather_fold(source: Path, scheme: Scheme, folds: Path | None, fold: int) -> Material:
+    """Parts a source as a training on a fold does; without folds everybody is learned from.
+
+    Args:
+        source: A folder in the competition's layout, or a manifest.
+        scheme: Which labels are read.
+        folds: A split file, `person,fold`.
+        fold: Which fold's persons are held out.
+
+    Raises:
+        DataError: Source or split file are wrong, a person has no fold, or there is no such fold.
+    """
+    photos = read_photos(source, scheme)
+    if folds is None:
+        return Material(source, scheme, photos, photos.take([]))
+    train, valid = read_folds(folds).split(photos, fold)
+    return Material(source, scheme, photos.take(train), photos.take(valid))
+
+
+def gather_persons(source: Path, scheme: Scheme, persons: Collection[str]) -> Material:
+    """Parts a source by whom a generator learned from.
+
+    Raises:
+        DataError: The source is wrong, or nobody of them is in it.
+    """
+    photos = read_photos(source, scheme)
+    known = set(persons)
+
+    def places(*, learned: bool) -> list[int]:
+        return [place for place, photo in enumerate(photos) if _is_known(photo, known) == learned]
+
+    material = Material(source, scheme, photos.take(places(learned=True)), photos.take(places(learned=False)))
+    if not len(material.learned):
+        raise DataError(
+            "nobody of whom the generator learned is on these photos",
+            where=source,
+            fix="give the photos it learned from",
+        )
+    return material
+
+
+def _is_known(photo: Photo, persons: set[str]) -> bool:
+    return not persons.isdisjoint(photo.person.split(BOTH))

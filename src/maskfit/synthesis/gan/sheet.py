@@ -1,0 +1,48 @@
+"""Sheets of faces to look at: a row for each class, what is real to the left, what is made to the right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from maskfit.files import replacing
+
+Row = tuple[str, Sequence[NDArray[np.uint8]], Sequence[NDArray[np.uint8]]]
+"""What is said of a class, its real faces and its made ones; all faces of one size."""
+
+SIDE = 72
+"""Side of a face on the sheet in pixels; smaller faces are enlarged to it."""
+
+PAPER, INK, SOFT = (255, 255, 255), (27, 33, 38), (96, 108, 118)
+WORDS, LINE, GAP = 250, 16, 4
+"""Pixels: width of the words, height of a line, between faces."""
+
+
+def write_sheet(path: Path, title: str, rows: Sequence[Row]) -> None:
+    """Writes a sheet as PNG.
+
+    Args:
+        path: Where to.
+        title: What stands above.
+        rows: The lines of a row's words are shown beneath each other.
+    """
+    columns = [max(len(row[kind]) for row in rows) for kind in (1, 2)]
+    step = SIDE + GAP
+    wide = WORDS + sum(columns) * step + (2 * GAP if columns[0] else 0) + GAP
+    sheet = Image.new("RGB", (wide, 2 * LINE + len(rows) * step + GAP), PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    draw.text((GAP, GAP), title, INK, font)
+    for place, (words, real, made) in enumerate(rows):
+        top = 2 * LINE + place * step
+        for number, line in enumerate(words.splitlines()):
+            draw.text((GAP, top + 4 + number * LINE), line, SOFT if number else INK, font)
+        for offset, faces in ((0, real), (columns[0] * step + (2 * GAP if columns[0] else 0), made)):
+            for number, face in enumerate(faces):
+                image = Image.fromarray(face).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+                sheet.paste(image, (WORDS + offset + number * step, top))
+    with replacing(path) as temporary:
+        sheet.save(temporary, "PNG")

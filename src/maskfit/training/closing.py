@@ -1,0 +1,103 @@
+"""What a run's models are told once all folds are judged: how sure they should be, and their card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+
+from maskfit.calibration import Calibration
+from maskfit.card import Card, Score
+from maskfit.evaluation.bootstrap import Interval
+from maskfit.evaluation.calibrating import fit_calibration
+from maskfit.evaluation.scores import Scores
+from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.labels import JOINT, UNKNOWN
+from maskfit.modelfile import read_facts, rewrite_facts
+from maskfit.runfolder import FoldFolder
+from maskfit.training.plan import Plan
+
+WEAKEST = 5
+"""Classes that a card names as the ones to trust least."""
+
+
+def calibrated(plan: Plan, table: ProbabilityTable) -> tuple[Calibration, ProbabilityTable]:
+    """The calibration of a run, and its held-out answers as calibrated models give them.
+
+    The temperatures are fitted to the very photos they then temper. They are one number for each attribute, so that
+    this flatters nothing that is compared between runs; the report says what they are worth on other persons.
+
+    Args:
+        plan: The recipe on its data.
+        table: What the folds said of the persons they never saw.
+    """
+    rows = plan.places(table.names)
+    persons = [plan.photos[place].person for place in rows]
+    joint = plan.heads == (JOINT,)
+    calibration, _ = fit_calibration(table, plan.official, persons, plan.truth()[rows], joint=joint)
+    return calibration, replace(table, probabilities=calibration.temper(plan.official, table.probabilities))
+
+
+def tell_models(plan: Plan, folder: FoldFolder, fold: int, scores: Scores, calibration: Calibration) -> None:
+    """Writes card and calibration into every model of a fold.
+
+    Args:
+        plan: The recipe on its data.
+        folder: The fold's.
+        fold: Its number.
+        scores: Of all held-out answers of the run.
+        calibration: Of the run.
+    """
+    card = _card(plan, fold, scores)
+    for path in sorted(folder.path.glob("*.safetensors")):
+        facts = read_facts(path)
+        rewrite_facts(path, facts.model_copy(update={"card": card, "calibration": calibration}))
+
+
+def _card(plan: Plan, fold: int, scores: Scores) -> Card:
+    train, _ = plan.split(fold)
+    learnt = [plan.photos[int(place)] for place in train]
+    codes = plan.official.encode_all([photo.labels for photo in learnt])
+    counts = {}
+    for attribute, column in zip(plan.official.attributes, codes.T, strict=True):
+        number = Counter(column[column != UNKNOWN].tolist())
+        counts[attribute.name] = {value: number[code] for code, value in enumerate(attribute.values)}
+    own = plan.recipe.card
+    return Card(
+        photos=len(learnt),
+        persons=len({photo.person for photo in learnt}),
+        counts=counts,
+        judged_photos=scores.photos,
+        judged_persons=_judged_persons(plan),
+        scores=_scores(scores),
+        weakest=_weakest(scores),
+        material=own.material,
+        licence=own.licence,
+        use=own.use,
+    )
+
+
+def _judged_persons(plan: Plan) -> int:
+    held = [plan.split(fold)[1] for fold in plan.fold_numbers()]
+    return len({plan.photos[int(place)].person for place in np.concatenate(held)})
+
+
+def _scores(scores: Scores) -> dict[str, Score]:
+    said: dict[str, tuple[float | None, Interval | None]] = {
+        "macro F1": (scores.macro_f1, scores.intervals.get("macro_f1")),
+        "accuracy": (scores.accuracy, scores.intervals.get("accuracy")),
+    }
+    for name, own in scores.per_attribute.items():
+        said[f"macro F1 of {name}"] = (own.macro_f1, own.interval)
+        said[f"accuracy of {name}"] = (own.accuracy, None)
+    return {name: _score(value, around) for name, (value, around) in said.items() if value is not None}
+
+
+def _weakest(scores: Scores) -> dict[str, Score]:
+    seen = [own for own in scores.per_class if own.support]
+    return {own.name: _score(own.f1, own.interval) for own in sorted(seen, key=lambda own: own.f1)[:WEAKEST]}
+
+
+def _score(value: float, around: Interval | None) -> Score:
+    return Score(value=value) if around is None else Score(value=value, low=around.low, high=around.high)

@@ -1,0 +1,64 @@
+"""Asking an application by ASGI itself, for callers that no client library plays: slow ones, and those that leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+Message = dict[str, Any]
+
+
+class Answer(NamedTuple):
+    """What came back; status 0 where nothing did."""
+
+    status: int
+    body: bytes
+
+
+class Caller:
+    """Sends these messages one after the other, and then nothing more."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = list(messages)
+        self.sent: list[Message] = []
+
+    async def receive(self) -> Message:
+        if not self.messages:
+            await asyncio.sleep(3600)
+        return self.messages.pop(0)
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+
+def ask(app: Any, messages: Sequence[Message], *, headers: dict[str, str], path: str = "/v1/predict") -> Answer:
+    """One POST; returns when the application does."""
+    caller = Caller(messages)
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+        "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "client": None, "server": None,
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    asyncio.run(app(scope, caller.receive, caller.send))
+    start = next((item for item in caller.sent if item["type"] == "http.response.start"), {"status": 0})
+    return Answer(start["status"], b"".join(item.get("body", b"") for item in caller.sent))
+
+
+def body(*chunks: bytes, end: bool = True) -> list[Message]:
+    """The messages of a body."""
+    return [
+        {"type": "http.request", "body": chunk, "more_body": not end or place < len(chunks) - 1}
+        for place, chunk in enumerate(chunks)
+    ]
+
+
+def as_form(*contents: bytes) -> tuple[bytes, dict[str, str]]:
+    """A form with these photos, and its headers."""
+    parts = [
+        b'--edge\r\nContent-Disposition: form-data; name="files"; filename="secret-name.png"\r\n\r\n'
+        + content
+        + b"\r\n"
+        for content in contents
+    ]
+    return b"".join(parts) + b"--edge--\r\n", {"content-type": "multipart/form-data; boundary=edge"}

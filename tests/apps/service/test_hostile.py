@@ -1,0 +1,306 @@
+"""Bodies that are meant to break something: each is refused with a reason, and nothing of this machine comes out."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+import os
+import re
+import struct
+import sys
+import tracemalloc
+import zlib
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from maskfit.apps.service.problems import RefusalError
+from maskfit.apps.service.schemas import build_answers
+from maskfit.apps.service.settings import Limits
+from maskfit.apps.service.uploads import FormIntake, JsonIntake
+from maskfit.attributes import Attribute
+from maskfit.errors import ModelFileError
+from maskfit.labels import Scheme
+
+from .asking import as_form, ask, body
+
+LARGE = (50, 12, 110, 90)
+
+
+def png_of(width: int, height: int, data: bytes = b"") -> bytes:
+    """A PNG that claims a size, with as many bytes of zeros, packed, as `data` says."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def jpeg() -> bytes:
+    stream = io.BytesIO()
+    Image.effect_noise((200, 200), 90).convert("RGB").save(stream, "JPEG")
+    return stream.getvalue()
+
+
+PHOTOS = {
+    "empty": b"",
+    "claims-900-megapixels": png_of(30_000, 30_000, zlib.compress(b"\0" * 1_000_000)),
+    "no-pixels": png_of(0, 10),
+    "truncated": jpeg()[:-2000],
+    "gif": b"GIF89a\1\0\1\0\0\0\0;",
+    "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+    "html": b"<html>",
+    "zip": b"PK\x03\x04" + b"\0" * 100,
+    "zeros": b"\0" * 1000,
+    "path": b"/etc/passwd",
+}
+
+
+@pytest.mark.parametrize("kind", PHOTOS)
+def test_a_hostile_photo_is_said_to_be_none(common, photo, kind):
+    files = [("files", ("bad.png", PHOTOS[kind])), ("files", ("good.png", photo(0)))]
+    answer = common.post("/v1/predict", files=files)
+    assert answer.status_code == 200
+    bad, good = answer.json()["photos"]
+    assert set(bad) == {"name", "error"}
+    assert bad["error"]["message"]
+    assert "0x" not in answer.text
+    assert len(good["faces"]) == 1
+
+
+def test_of_a_bomb_behind_few_pixels_only_these_are_unpacked(common):
+    bomb = png_of(100, 100, zlib.compress(b"\0" * 50_000_000))
+    tracemalloc.start()
+    try:
+        (answer,) = common.post("/v1/predict", files={"files": ("bomb.png", bomb)}).json()["photos"]
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+    assert answer["width"] == 100
+
+
+def as_data(text: object) -> bytes:
+    return json.dumps({"photos": [{"data": text}]}).encode()
+
+
+JSONS = {
+    "nothing": b"",
+    "no-json": b"{",
+    "no-object": b"[]",
+    "no-photos": b'{"photos": []}',
+    "null": b'{"photos": null}',
+    "deep": b'{"photos": ' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+    "deep-objects": b'{"photos":' * 10_000,
+    "wide": b'{"photos": [' + b"{}," * 1_000_000 + b"{}]}",
+    "no-data": b'{"photos": [{"name": "a"}]}',
+    "unknown-key": b'{"photos": [{"data": "", "path": "/etc/passwd"}]}',
+    "unknown-key-above": b'{"photos": [{"data": ""}], "model": "x"}',
+    "no-text": as_data(5),
+    "no-base64": as_data("?"),
+    "short-base64": as_data("YQ="),
+    "wrapped-base64": as_data("YWFh\nYWFh"),
+    "accent": as_data("é"),
+    "data-url": as_data("data:image/png;base64,YQ=="),
+    "long-name": json.dumps({"photos": [{"name": "n" * 256, "data": ""}]}).encode(),
+    "half-a-pair": b'{"photos": [{"name": "\\ud800", "data": ""}]}',
+    "no-utf8": b'{"photos": [{"name": "\xff", "data": ""}]}',
+}
+
+
+@pytest.mark.parametrize("kind", JSONS)
+def test_hostile_json_is_refused(common, kind):
+    answer = common.post("/v1/predict", content=JSONS[kind], headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+    assert len(answer.content) < 1000
+
+
+PART = b'--edge\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\nphoto'
+FORMS = {
+    "nothing": b"",
+    "breaks-off": PART,
+    "breaks-off-in-a-header": b"--edge\r\nContent-Disp",
+    "no-part": b"--edge--\r\n",
+    "other-boundary": b"--other\r\n\r\n--other--",
+    "other-part": PART.replace(b'"files"', b'"photo"') + b"\r\n--edge--\r\n",
+    "no-file": PART.replace(b'; filename="a.png"', b"") + b"\r\n--edge--\r\n",
+    "no-name": PART.replace(b'name="files"; ', b"") + b"\r\n--edge--\r\n",
+    "no-header": b"--edge\r\n\r\nphoto\r\n--edge--\r\n",
+    "many-headers": b"--edge\r\n" + b"a: b\r\n" * 1000 + PART[6:],
+    "long-header": b"--edge\r\na: " + b"b" * 100_000,
+    "odd-encoding": PART.replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: zip\r\n\r\n") + b"\r\n--edge--\r\n",
+    "broken-base64": PART.replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: base64\r\n\r\n") + b"\r\n--edge--\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_a_hostile_form_is_refused(common, kind):
+    headers = {"content-type": "multipart/form-data; boundary=edge"}
+    answer = common.post("/v1/predict", content=FORMS[kind], headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("text/plain", 415), ("", 415), ("application/x-www-form-urlencoded", 415), ("image/png", 415),
+     ("multipart/form-data", 422), ("multipart/form-data; boundary=" + "e" * 1000, 422), ("multipart/mixed", 415)],
+)  # fmt: skip
+def test_other_kinds_of_bodies_are_refused(common, kind, status):
+    answer = common.post("/v1/predict", content=b"x", headers={"content-type": kind})
+    assert answer.status_code == status
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                PART,
+                b"--edge",
+                b"--edge--",
+                b"\r\n",
+                b"\n",
+                b"\r",
+                b'"',
+                b";",
+                b"\0",
+                b"content-disposition: form-data; name=files; filename=",
+                b":",
+            ]
+        )
+        | st.binary(max_size=9),
+        max_size=12,
+    )
+)
+def test_no_bytes_break_the_reading_of_a_body(chunks):
+    statuses = set()
+    for intake in (FormIntake(b"edge", Limits()), JsonIntake(Limits())):
+        try:
+            for chunk in chunks:
+                intake.feed(chunk)
+            intake.finish()
+        except RefusalError as error:
+            statuses.add(error.status)
+    assert statuses <= {422}
+
+
+WRITTEN: list[str] = []
+WATCHING = [False]
+
+
+def _watch(event: str, arguments: tuple) -> None:
+    if WATCHING[0] and event == "open" and (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        WRITTEN.append(str(arguments[0]))
+
+
+def test_nothing_is_written_to_disk(serve):
+    """Python tells of every file that is opened; Starlette's own uploads go to one from 1 MB on."""
+    sys.addaudithook(_watch)
+    stream = io.BytesIO()
+    Image.effect_noise((1500, 1500), 90).save(stream, "PNG")
+    large = stream.getvalue()
+    assert len(large) > 1_500_000
+    served = serve()
+    WATCHING[0] = True
+    try:
+        with open(os.devnull, "wb"):
+            assert [os.devnull] == WRITTEN
+        form = served.send(large, large)
+        sent = {"photos": [{"data": base64.b64encode(large).decode()}]}
+        plain = served.client.post("/v1/predict", json=sent)
+    finally:
+        WATCHING[0] = False
+    assert (form.status_code, plain.status_code) == (200, 200)
+    assert form.json()["photos"][0]["width"] == 1500
+    assert [os.devnull] == WRITTEN
+
+
+def test_no_name_no_body_and_no_token_is_logged(serve, photo, caplog, monkeypatch):
+    token = "secret-token-" + "x" * 20
+    monkeypatch.setenv("MASKFIT_TOKEN", token)
+    served = serve()
+    content, headers = as_form(photo(0, LARGE), b"secret-body")
+    headers["authorization"] = f"Bearer {token}"
+    with caplog.at_level(logging.DEBUG):
+        for path in ("/v1/predict", "/v1/predict/secret-path", "/v1/predict"):
+            ask(served.client.app, body(content), headers=headers, path=path)
+        ask(served.client.app, body(content), headers=headers | {"authorization": "Bearer secret-wrong-" + "x" * 20})
+        served.client.get("/v1/predict?secret-query=1")
+        served.client.post(
+            "/v1/predict", content=b'{"secret-key": 1}', headers=headers | {"content-type": "application/json"}
+        )
+    own = [record.getMessage() for record in caplog.records if record.name.startswith("maskfit")]
+    assert any(line.startswith("POST /v1/predict 200") for line in own)
+    assert any(line.startswith("POST other 404") for line in own)
+    assert "secret" not in "\n".join(own)
+    loud = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "secret" not in "\n".join(loud)
+
+
+def test_a_fault_says_nothing_and_the_next_request_is_answered(serve, photo, caplog):
+    served = serve()
+    served.gate.fault = RuntimeError("/secret/place/model.onnx")
+    answer = served.send(photo(0, LARGE))
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "secret" not in answer.text
+    assert "a fault: RuntimeError" in caplog.text
+    assert "in _answer" in caplog.text
+    assert "/secret/place" not in caplog.text
+    served.gate.fault = None
+    assert served.send(photo(0, LARGE)).status_code == 200
+
+
+def test_the_model_card_has_no_place_in_it(common):
+    card = common.get("/v1/model")
+    assert "secret-place" not in card.text
+    said = card.json()
+    assert [item["name"] for item in said["attributes"]] == ["mask", "gender", "age"]
+    assert said["members"][0]["scores"] == {"macro_f1": 0.5, "odd": None}
+    assert said["limits"]["photos"] == 32
+
+
+def test_unknown_paths_and_verbs_are_problems(common):
+    client = common
+    for path, verb, status in (
+        ("/", "get", 404),
+        ("/docs", "get", 404),
+        ("/v1/predict", "get", 405),
+        ("/healthz", "post", 405),
+    ):
+        answer = getattr(client, verb)(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert client.delete("/v1/predict").headers["allow"] == "POST"
+
+
+def test_openapi_says_what_can_come(common):
+    told = common.get("/openapi.json").json()
+    responses = told["paths"]["/v1/predict"]["post"]["responses"]
+    assert set(responses) == {"200", "408", "413", "415", "422", "429", "500", "503"}
+    schemas = told["components"]["schemas"]
+    assert set(schemas["FaceAnswer"]["properties"]) == {"box", "score", "mask", "gender", "age"}
+    assert schemas["MaskSaid"]["properties"]["answer"]["enum"] == ["wear", "incorrect", "not_wear", "not sure"]
+    named = {word.split("/")[-1] for word in re.findall(r'"#/components/schemas/[^"]+', json.dumps(told))}
+    assert named <= set(schemas)
+
+
+def test_attributes_may_be_called_as_they_like_but_not_as_what_a_face_has(painted):
+    odd = Attribute(name="model_x y", values=("<1", "a b"))
+    answers = build_answers(Scheme(attributes=(odd,)))
+    said = {
+        "answer": "not sure",
+        "value": "<1",
+        "probability": 0.5,
+        "sure": False,
+        "probabilities": {"<1": 0.5, "a b": 0.5},
+    }
+    face = {"box": None, "score": None, "model_x y": said}
+    photo = {"name": None, "width": 1, "height": 1, "found": 0, "faces": [face]}
+    assert answers.model_validate({"photos": [photo]}).model_dump(by_alias=True) == {"photos": [photo]}
+    with pytest.raises(ModelFileError, match="'box'"):
+        build_answers(Scheme(attributes=(Attribute(name="box", values=("a", "b")),)))

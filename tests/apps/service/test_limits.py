@@ -1,0 +1,212 @@
+"""What is refused, and how: each limit by itself, callers without a token, slow ones, and those that leave."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fastapi.testclient import TestClient
+
+from maskfit.apps.service.routes import build_app
+from maskfit.apps.service.service import Service
+from maskfit.apps.service.settings import Limits, Settings
+from maskfit.errors import DataError
+
+from .asking import as_form, ask, body
+
+LARGE = (50, 12, 110, 90)
+TOKEN = "t0ken-" + "x" * 20
+
+
+def count(served, name, **labels):
+    return served.service.metrics.registry.get_sample_value(name, labels) or 0
+
+
+def refused(answer, status):
+    """What a refusal says."""
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    said = answer.json()
+    assert (said["type"], said["status"], set(said)) == ("about:blank", status, {"type", "title", "status", "detail"})
+    return said["detail"]
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back(serve, photo, wait_until):
+    served = serve(queue=2)
+    served.gate.open.clear()
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(served.send, photo(seed, LARGE)) for seed in range(2)]
+        wait_until(lambda: served.service.batcher.open == 2)
+        answer = served.send(photo(3, LARGE))
+        assert "2 photos are waiting" in refused(answer, 429)
+        assert answer.headers["retry-after"] == "1"
+        served.gate.open.set()
+        assert [item.result().status_code for item in asked] == [200, 200]
+    assert served.send(photo(3, LARGE)).status_code == 200
+    assert (served.service.batcher.open, count(served, "maskfit_queue_photos")) == (0, 0)
+    assert count(served, "maskfit_rejections_total", reason="queue") == 1
+
+
+def test_a_request_with_more_photos_than_the_queue_is_refused_whole(serve, photo):
+    served = serve(queue=2)
+    refused(served.send(*[photo(0)] * 3), 429)
+    assert served.service.batcher.open == 0
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_body_with_too_many_bytes_is_refused_said_or_unsaid(serve, declared):
+    served = serve(body_bytes=10_000)
+    content, headers = as_form(b"x" * 20_000)
+    if declared:
+        headers["content-length"] = str(len(content))
+    chunks = [content[start : start + 1000] for start in range(0, len(content), 1000)]
+    answer = ask(served.client.app, body(*chunks), headers=headers)
+    assert (answer.status, json.loads(answer.body)["detail"]) == (413, "the body has more than 10,000 bytes")
+    assert served.service.held.bytes == 0
+
+
+def test_bodies_of_all_requests_together_are_bounded(serve, photo):
+    served = serve()
+    with served.service.held.claim() as claim:
+        claim.take(served.service.held.most - 100)
+        assert "at once" in refused(served.send(photo(0)), 429)
+    assert served.send(photo(0)).status_code == 200
+    assert served.service.held.bytes == 0
+
+
+def test_a_photo_that_is_too_large_is_refused_alone(serve, photo):
+    good = photo(0, LARGE)
+    served = serve(photo_bytes=len(good) + 1000, photo_pixels=120 * 100)
+    small, large = served.send(good, photo(1) + b"\0" * 2000).json()["photos"]
+    assert small["found"] == 1
+    assert "more than the" in large["error"]["message"]
+    (answer,) = serve(photo_pixels=120 * 100 - 1).send(good).json()["photos"]
+    assert "120 x 100 is 12,000 pixels, more than the 11,999" in answer["error"]["message"]
+
+
+def test_too_many_photos_are_refused_in_both_ways(serve, photo):
+    served = serve(photos=2)
+    assert refused(served.send(*[photo(0)] * 3), 422) == "a request has at most 2 photos"
+    sent = {"photos": [{"data": base64.b64encode(photo(0)).decode()}] * 3}
+    assert refused(served.client.post("/v1/predict", json=sent), 422) == "a request has at most 2 photos"
+    assert served.send(*[photo(0)] * 2).status_code == 200
+
+
+def test_an_answer_that_takes_too_long_is_given_up(serve, photo):
+    served = serve(seconds=0.3)
+    served.gate.open.clear()
+    answer = served.send(photo(0, LARGE))
+    assert "the answer took more than 0.3 s" in refused(answer, 503)
+    assert answer.headers["retry-after"] == "1"
+    assert served.service.batcher.open == 0
+    served.gate.open.set()
+
+
+def test_a_body_that_does_not_come_is_given_up(serve):
+    served = serve(seconds=0.2)
+    content, headers = as_form(b"x" * 100)
+    answer = ask(served.client.app, body(content[:50], end=False), headers=headers)
+    assert (answer.status, json.loads(answer.body)["detail"]) == (408, "the body took more than 0.2 s")
+
+
+def test_nobody_works_for_a_caller_who_left(serve, photo, wait_until):
+    served = serve()
+    served.gate.open.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(served.send, photo(0, LARGE))
+        wait_until(lambda: served.gate.batches == [1])
+        content, headers = as_form(photo(1, LARGE), photo(2, LARGE))
+        messages = [*body(content), {"type": "http.disconnect"}]
+        left = pool.submit(ask, served.client.app, messages, headers=headers)
+        assert left.result().status in (0, 499)
+        assert served.service.batcher.open == 1
+        served.gate.open.set()
+        assert first.result().status_code == 200
+    assert served.send(photo(3, LARGE)).status_code == 200
+    assert sum(served.gate.batches) == 2
+    assert count(served, "maskfit_photos_total", outcome="lost") == 2
+
+
+def test_a_caller_who_leaves_while_sending_leaves_nothing_behind(serve):
+    served = serve()
+    content, headers = as_form(b"x" * 100)
+    answer = ask(served.client.app, [*body(content[:50], end=False), {"type": "http.disconnect"}], headers=headers)
+    assert answer.status in (0, 499)
+    assert (served.service.held.bytes, served.service.batcher.open) == (0, 0)
+
+
+@pytest.fixture(scope="module")
+def guarded(model):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MASKFIT_TOKEN", TOKEN)
+        with TestClient(build_app(Service(Settings(models=(str(model),), faces=False)))) as client:
+            yield client
+
+
+@pytest.mark.parametrize("given", [None, "Bearer wrong-" + "x" * 20, "Bearer ", f"Basic {TOKEN}", f"Bearer {TOKEN}é"])
+@pytest.mark.parametrize(("verb", "path"), [("POST", "/v1/predict"), ("GET", "/v1/model"), ("GET", "/metrics")])
+def test_without_the_token_nothing_is_answered(guarded, given, verb, path):
+    headers = {} if given is None else {"authorization": given.encode()}
+    answer = guarded.request(verb, path, headers=headers)
+    refused(answer, 401)
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_with_the_token_everything_is(guarded, photo):
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    files = {"files": ("a.png", photo(0))}
+    assert guarded.post("/v1/predict", files=files, headers=headers).status_code == 200
+    assert [guarded.get(path, headers=headers).status_code for path in ("/v1/model", "/metrics")] == [200, 200]
+    assert [guarded.get(path).status_code for path in ("/healthz", "/readyz", "/openapi.json")] == [200] * 3
+    paths = guarded.get("/openapi.json").json()["paths"]
+    assert all("401" in paths[path][verb]["responses"] for path, verb in (("/v1/predict", "post"), ("/metrics", "get")))
+
+
+@pytest.mark.parametrize("text", ["", "short", "x" * 15, "with a space in its middle", "größer-als-sechzehn"])
+def test_a_token_that_cannot_be_one_is_refused(settle, tmp_path, text):
+    path = tmp_path / "token.txt"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="token"):
+        settle(token_file=path).token()
+
+
+def test_the_tokens_file_goes_before_the_environment(settle, tmp_path, monkeypatch):
+    monkeypatch.setenv("MASKFIT_TOKEN", "e" * 20)
+    path = tmp_path / "token.txt"
+    path.write_text("f" * 20 + "\n")
+    assert (settle().token(), settle(token_file=path).token()) == ("e" * 20, "f" * 20)
+    with pytest.raises(DataError, match="cannot be read"):
+        settle(token_file=tmp_path / "none").token()
+
+
+def test_stopping_answers_for_what_was_taken_on(serve, photo):
+    served = serve()
+    served.gate.open.clear()
+    batcher = served.service.batcher
+    answers = batcher.submit([photo(seed, LARGE) for seed in range(5)], True)
+    stop = threading.Thread(target=batcher.stop)
+    stop.start()
+    served.gate.open.set()
+    stop.join(20)
+    assert all(answer.result(0).found == 1 for answer in answers)
+    assert not batcher.alive
+    refused(served.client.get("/readyz"), 503)
+
+
+def test_ready_is_said_while_it_is(serve, photo, settle):
+    assert not Service(settle()).ready
+    served = serve()
+    assert served.client.get("/readyz").json() == {"status": "ready"}
+    served.service.stopping = True
+    refused(served.client.get("/readyz"), 503)
+    refused(served.send(photo(0)), 503)
+    assert served.client.get("/healthz").status_code == 200
+
+
+def test_settings_survive_the_environment():
+    settings = Settings(models=("a", "b"), limits=Limits(photos=3), batch_wait=0.25, token_file="token.txt")
+    assert Settings.model_validate_json(settings.model_dump_json()) == settings
+    assert settings.model_copy(update={"workers": 1000}).threads == 1

@@ -1,0 +1,61 @@
+"""The numbers that Prometheus reads: they count what was asked, in its own format."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from prometheus_client.parser import text_string_to_metric_families
+
+LARGE = (50, 12, 110, 90)
+SMALL = (5, 15, 35, 50)
+
+
+def read(text: str) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_the_numbers_count_what_was_asked(serve, photo):
+    served = serve()
+    served.send(photo(0, LARGE, SMALL), b"none")
+    served.send(photo(1))
+    served.client.post("/v1/predict", content=b"x")
+    served.client.get("/somewhere/secret")
+    answer = served.client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    found = read(answer.text)
+    assert found["maskfit_requests_total", "/v1/predict", "200", "POST"] == 2
+    assert found["maskfit_requests_total", "/v1/predict", "415", "POST"] == 1
+    assert found["maskfit_requests_total", "404", "GET", "other"] == 1
+    assert found["maskfit_photos_total", "answered"] == 2
+    assert found["maskfit_photos_total", "unreadable"] == 1
+    assert found["maskfit_faces_total",] == 2
+    assert found["maskfit_batch_faces_count",] == 1
+    assert found["maskfit_request_seconds_count", "/v1/predict"] == 3
+    assert found["maskfit_rejections_total", "type"] == 1
+    assert found["maskfit_queue_photos",] == 0
+    assert "secret" not in answer.text
+
+
+COUNT = """
+from maskfit.apps.service.metrics import Metrics
+metrics = Metrics()
+metrics.faces.inc(3)
+metrics.batches.observe(2)
+print(metrics.render().decode())
+"""
+
+
+def test_workers_tell_the_numbers_of_all(tmp_path):
+    words = [sys.executable, "-c", COUNT]
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for _ in range(2):
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    found = read(done.stdout)
+    assert found["maskfit_faces_total",] == 6
+    assert found["maskfit_batch_faces_count",] == 2

@@ -1,0 +1,118 @@
+"""The real command in a process of its own: it starts without torch, answers, and ends when it is told to."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from .asking import as_form
+
+COMMAND = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision", "timm", "lightning", "onnx", "streamlit", "cv2"):
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Blocker())
+from maskfit.cli import main
+main()
+"""
+
+
+class Process:
+    """The command, listening."""
+
+    def __init__(self, *words: object) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        environment = {name: text for name, text in os.environ.items() if not name.startswith("MASKFIT_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, "serve", *map(str, words), "--portraits", "--port", str(self.port)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
+        self.wait_until_ready()
+
+    def ask(self, verb: str, path: str, body: bytes | None = None, headers: Any = None) -> tuple[int, bytes]:
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            link.request(verb, path, body, headers or {})
+            answer = link.getresponse()
+            return answer.status, answer.read()
+        finally:
+            link.close()
+
+    def wait_until_ready(self) -> None:
+        for _ in range(1200):
+            try:
+                if self.ask("GET", "/readyz")[0] == 200:
+                    return
+            except OSError:
+                time.sleep(0.05)
+            assert self.process.poll() is None, self.process.communicate()
+        raise AssertionError("it does not get ready")
+
+    def end(self) -> tuple[int, str]:
+        """The exit code and what was said on standard error."""
+        _, told = self.process.communicate(timeout=60)
+        return self.process.returncode, told
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Process]]:
+    begun: list[Process] = []
+
+    def make(*words: object) -> Process:
+        begun.append(Process(*words))
+        return begun[-1]
+
+    yield make
+    for item in begun:
+        item.process.kill()
+        item.process.wait()
+
+
+def test_it_answers_finishes_what_was_begun_and_leaves_with_0(start, model, photo):
+    service = start(model, "--max-body", 0.1)
+    content, headers = as_form(photo(0))
+    assert service.ask("POST", "/v1/predict", content, headers)[0] == 200
+    # A client of plain sockets hears a refusal although it goes on sending.
+    assert service.ask("POST", "/v1/predict", b"x" * 5_000_000, headers)[0] == 413
+    with socket.create_connection(("127.0.0.1", service.port)) as link:
+        head = "".join(f"{name}: {text}\r\n" for name, text in headers.items())
+        link.sendall(f"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(content)}\r\n{head}\r\n".encode())
+        link.sendall(content[:100])
+        time.sleep(0.3)
+        service.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        with pytest.raises(ConnectionError):
+            service.ask("GET", "/healthz")
+        link.sendall(content[100:])
+        assert link.recv(65536).startswith(b"HTTP/1.1 200")
+    code, told = service.end()
+    assert code == 0, told
+    assert "POST /v1/predict 200" in told
+    assert "secret-name" not in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.slow
+def test_workers_share_the_port_and_their_numbers(start, model, photo):
+    service = start(model, "--workers", 2)
+    content, headers = as_form(photo(0))
+    assert [service.ask("POST", "/v1/predict", content, headers)[0] for _ in range(10)] == [200] * 10
+    assert b'maskfit_photos_total{outcome="answered"} 10.0' in service.ask("GET", "/metrics")[1]
+    service.process.send_signal(signal.SIGTERM)
+    code, told = service.end()
+    assert (code, "Traceback" in told) == (0, False), told

@@ -1,0 +1,416 @@
+"""The studio without a page: photos read, faces marked, tables written, and what stands beside."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskfit.apps import colours
+from maskfit.apps.serving import address_of, new_key
+from maskfit.apps.studio import cards, reading
+from maskfit.apps.studio.beside import Beside
+from maskfit.apps.studio.drawing import Mark, draw_marks
+from maskfit.apps.studio.reading import Item, Visit, named_apart, say_again, to_jpeg
+from maskfit.apps.studio.samples import GROUP, sample_items
+from maskfit.apps.studio.studio import Settings, Studio, find_only_run, open_studio, seat, seated
+from maskfit.apps.studio.table import Row, count, to_csv
+from maskfit.errors import DataError, ModelFileError
+from maskfit.labels import SCHEMES
+from maskfit.parts import Part
+from maskfit.runfolder import RunFolder
+
+from ..inference.conftest import make_model
+
+SCHEME = SCHEMES["mask-gender-age"]
+SMALL, LARGE = (10, 20, 50, 70), (80, 10, 180, 130)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("studio") / "face.safetensors", crop=Part.of("face", top=0.1))
+
+
+@pytest.fixture
+def studio(model, painted) -> Studio:
+    return open_studio([str(model)])
+
+
+@pytest.fixture
+def two(paint) -> Item:
+    return png("two.png", paint(160, 220, SMALL, LARGE))
+
+
+def png(name: str, pixels: np.ndarray) -> Item:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return Item(name, stream.getvalue())
+
+
+def row(studio: Studio, item: Item, settings: Settings | None = None, **unsure: float) -> Row:
+    result = Visit(studio).read(item, settings or studio.usual)
+    return Row(item.name, result, say_again(SCHEME, result.answers, unsure))
+
+
+# Reading
+
+
+def test_a_photo_is_read_as_the_reader_reads_it(studio, two, paint):
+    result = Visit(studio).read(two, studio.usual)
+    assert [answer.box for answer in result.answers] == [LARGE, SMALL]
+    expected = studio.reader(studio.usual).read(paint(160, 220, SMALL, LARGE))
+    for answer, own in zip(result.answers, expected.faces, strict=True):
+        np.testing.assert_array_equal(answer.probabilities, own.probabilities)
+    framing = studio.reader(studio.usual).predictor.framings[0]
+    photo = paint(160, 220, SMALL, LARGE)
+    np.testing.assert_array_equal(result.frames[1][0], framing.frame(photo, result.answers[1].cut))
+    with Image.open(io.BytesIO(result.preview)) as preview:
+        assert (preview.format, preview.size) == ("JPEG", (220, 160))
+
+
+def test_a_photo_is_read_once_and_again_for_other_settings(studio, two, painted):
+    visit = Visit(studio)
+    first = visit.read(two, studio.usual)
+    looks = len(painted.looks)
+    assert visit.knows(two, studio.usual)
+    assert visit.read(Item("another name.png", two.content), studio.usual) is first
+    whole = Settings(studio.usual.models, find=False)
+    assert not visit.knows(two, whole)
+    assert [answer.face for answer in visit.read(two, whole).answers] == [None]
+    assert len(painted.looks) == looks or visit.read(two, whole) is visit.read(two, whole)
+    assert not Visit(studio).knows(two, studio.usual)  # nothing of one visit is in another
+
+
+def test_what_a_visit_keeps_is_bounded(studio, paint, monkeypatch):
+    monkeypatch.setattr(reading, "KEPT", 2)
+    visit = Visit(studio)
+    items = [png("a.png", paint(20, 30, seed=seed)) for seed in range(3)]
+    for item in items:
+        visit.read(item, studio.usual)
+    assert [visit.knows(item, studio.usual) for item in items] == [False, True, True]
+
+
+def test_a_photo_without_a_face_has_no_answer_until_it_is_asked_for(studio, paint):
+    item, visit = png("empty.png", paint(60, 50)), Visit(studio)
+    result = visit.read(item, studio.usual)
+    assert (result.problem, result.answers) == ("", ())
+    visit.whole.add(item.key)
+    assert len(visit.read(item, studio.usual).answers) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "empty"), (b"hello", "not a photo"), (b"\xff\xd8\xff\xe0 nothing", "damaged"), (b"GIF89a...", "GIF")],
+)
+def test_what_is_no_photo_says_so(studio, content, said):
+    result = Visit(studio).read(Item("x.jpg", content), studio.usual)
+    assert said in result.problem
+    assert result.fix
+    assert result.reading is None
+
+
+def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(studio, two, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_PIXELS", 100)
+    assert "more than the 100" in Visit(studio).read(two, studio.usual).problem
+    monkeypatch.setattr(reading, "MOST_MEGABYTES", 0)
+    assert "bytes" in Visit(studio).read(two, studio.usual).problem
+
+
+def test_photos_of_one_name_are_told_apart():
+    items = [Item("a", b"1"), Item("b", b"2"), Item("a", b"3"), Item("a", b"4")]
+    assert [item.name for item in named_apart(items)] == ["a", "b", "a (2)", "a (3)"]
+    assert [item.content for item in named_apart(items)] == [b"1", b"2", b"3", b"4"]
+
+
+def test_thresholds_change_what_is_said_and_no_answer(studio, two):
+    result = Visit(studio).read(two, studio.usual)
+    sure, unsure = say_again(SCHEME, result.answers, {}), say_again(SCHEME, result.answers, {"gender": 1.0})
+    assert all(said.sure for own in sure for said in own)
+    assert [[said.sure for said in own] for own in unsure] == [[True, False, True]] * 2
+    assert [said.shares for said in sure[0]] == [said.shares for said in unsure[0]]
+    assert say_again(SCHEME, (), {}) == ()
+
+
+# Studio
+
+
+def test_models_are_opened_once_and_chosen_from(tmp_path, painted, two):
+    paths = [str(make_model(tmp_path / f"{seed}.safetensors", seed=seed, crop=Part.of("face"))) for seed in range(2)]
+    studio = open_studio(paths)
+    assert studio.usual.models == tuple(paths)
+    readers = [studio.reader(Settings((path,))) for path in paths]
+    assert studio.reader(Settings((paths[0],))) is readers[0]
+    assert readers[0].predictor.members[0].engine is studio.reader(studio.usual).predictor.members[0].engine
+    each = [reader.predictor.answer([reader.look(pixels(two)).sights[0]])[0] for reader in readers]
+    both = Visit(studio).read(two, studio.usual).answers[0].probabilities
+    np.testing.assert_allclose(both, np.mean(each, axis=0), atol=1e-5)
+    with pytest.raises(ModelFileError, match="no model"):
+        studio.reader(Settings(()))
+
+
+def pixels(item: Item) -> np.ndarray:
+    with Image.open(io.BytesIO(item.content)) as image:
+        return np.asarray(image)
+
+
+def test_models_that_cannot_answer_together_are_refused(tmp_path, model, painted):
+    other = make_model(tmp_path / "mask.safetensors", scheme=SCHEMES["mask"])
+    with pytest.raises(ModelFileError, match="answers for"):
+        open_studio([str(model), str(other)])
+
+
+def test_the_only_run_is_found(tmp_path):
+    with pytest.raises(ModelFileError, match=r"no run in(.|\n)*maskfit demo"):
+        find_only_run(tmp_path / "runs")
+    for name in ("first", "second", "begun"):
+        fold = RunFolder(tmp_path / "runs" / name).fold(0)
+        fold.path.mkdir(parents=True)
+        RunFolder(tmp_path / "runs" / name).recipe.write_text("name: made\n")
+        if name != "begun":
+            fold.scores.write_text("{}")
+        if name == "first":
+            assert find_only_run(tmp_path / "runs") == str(tmp_path / "runs" / "first")
+    with pytest.raises(ModelFileError, match=r"several: .*first.*second"):
+        find_only_run(tmp_path / "runs")
+
+
+def test_only_a_started_page_has_a_studio(studio):
+    with pytest.raises(DataError, match="no studio"):
+        seated()
+    seat(studio)
+    try:
+        assert seated() is studio
+    finally:
+        seat(None)
+
+
+def test_where_a_model_looked(studio, two):
+    pytest.importorskip("pytorch_grad_cam")
+    result = Visit(studio).read(two, studio.usual)
+    frame, heat, model = studio.heat(studio.usual, result.frames[0], "gender", 1)
+    np.testing.assert_array_equal(frame, result.frames[0][0])
+    assert heat.shape == frame.shape[:2]
+    assert heat.max() > 0.5
+    assert [model] == list(studio.models)
+
+
+def test_an_exported_model_says_why_it_cannot_be_asked(studio, monkeypatch):
+    pytest.importorskip("pytorch_grad_cam")
+    member = next(iter(studio.models.values()))[0]
+    other = Studio({"m": [type(member)("model.onnx", member.engine)]})
+    with pytest.raises(DataError, match=r"keep no gradients(.|\n)*\.safetensors"):
+        other.heat(other.usual, [np.zeros((32, 24, 3), np.uint8)], "mask", 0)
+
+
+# Drawing
+
+
+GREY = Image.new("RGB", (400, 300), (128, 128, 128))
+
+
+def test_a_box_lies_where_the_face_is_in_the_colour_of_its_answer():
+    drawn = np.asarray(draw_marks(GREY, [Mark((0.25, 0.5, 0.5, 0.75), 1, "worn", colours.VALUES[0])]))
+    assert tuple(np.asarray(GREY)[0, 0]) == (128, 128, 128)  # the photo itself is as it was
+    own = (drawn == colours.VALUES[0].ground).all(axis=2)
+    assert own[180, 99:102].any()
+    assert own[180, 198:201].any()
+    assert own[223:226, 150].any()
+    assert not own[160:215, 110:190].any()  # the face itself is not covered
+    rows, _ = np.nonzero(own)
+    assert rows.min() < 145  # the tag stands above
+
+
+@pytest.mark.parametrize("box", [(-0.5, -0.5, 0.2, 0.2), (0.9, 0.9, 1.5, 1.5), (0, 0, 1, 1), (0.5, 0.5, 0.5, 0.5)])
+@pytest.mark.parametrize("sure", [True, False])
+@pytest.mark.parametrize("size", [(400, 300), (20, 900), (1, 1)])
+def test_boxes_at_and_beyond_the_edge_are_drawn(box, sure, size):
+    image = Image.new("RGB", size, (128, 128, 128))
+    drawn = draw_marks(image, [Mark(box, 12, "worn wrongly", colours.VALUES[1], sure)])
+    assert drawn.size == size
+    assert np.asarray(drawn).std() > 0 or size == (1, 1)
+
+
+def test_words_give_way_where_faces_are_close():
+    """Of many faces side by side, tags with words would cover each other; numbers do not."""
+
+    def inked(many: int) -> int:
+        marks = [Mark((k / many, 0.4, (k + 0.9) / many, 0.6), k + 1, "worn wrongly", colours.VALUES[1])
+                 for k in range(many)]  # fmt: skip
+        drawn = np.asarray(draw_marks(Image.new("RGB", (700, 500), (128, 128, 128)), marks))
+        return int((drawn == colours.VALUES[1].ground).all(axis=2).sum())
+
+    assert inked(20) < 20 * inked(1) / 2
+
+
+def test_who_is_not_sure_is_dashed():
+    marks = [Mark((0.1, 0.3, 0.9, 0.9), 1, "x", colours.UNSURE, sure) for sure in (True, False)]
+    full, dashed = ((np.asarray(draw_marks(GREY, [mark])) == colours.UNSURE.ground).all(axis=2) for mark in marks)
+    assert full[268:273].sum() > 1.5 * dashed[268:273].sum() > 0
+
+
+MACHADO = {
+    "protan": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "deutan": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+    "tritan": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+    "all": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "none": ((0.2126, 0.7152, 0.0722),) * 3,
+}  # fmt: skip
+"""What is left of linear red, green and blue to eyes that lack a kind of cone (Machado et al. 2009), or all."""
+
+
+@pytest.mark.parametrize("eyes", MACHADO)
+def test_answers_are_told_apart_by_eyes_of_every_kind(eyes):
+    """CIELAB distances of the three mask states and "not sure"; from about 2.3 on a difference is seen."""
+    shown = [*(colour.ground for colour in colours.VALUES[:3]), colours.UNSURE.ground]
+    labs = np.array([lab(np.array(MACHADO[eyes]) @ linear(np.array(rgb) / 255)) for rgb in shown])
+    distances = np.linalg.norm(labs[:, None] - labs[None], axis=2)[np.triu_indices(4, 1)]
+    assert distances.min() > (20 if eyes != "none" else 2.3)
+
+
+def test_words_are_read_on_their_colour():
+    for colour in (*colours.VALUES, colours.UNSURE):
+        light, dark = sorted((luminance(colour.ground), luminance(colour.ink)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5  # WCAG 2, AA
+
+
+def linear(share: np.ndarray) -> np.ndarray:
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+
+
+def luminance(rgb: tuple[int, int, int]) -> float:
+    return float(linear(np.array(rgb) / 255) @ (0.2126, 0.7152, 0.0722))
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    to_xyz = np.array(((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505)))
+    xyz = to_xyz @ np.clip(rgb, 0, 1) / (0.95047, 1, 1.08883)
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array((116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])))
+
+
+# Table and cards
+
+
+def test_the_table_has_a_row_for_every_face_and_for_what_has_none(studio, two, paint):
+    rows = [row(studio, two, gender=1.0), row(studio, png("empty, really.png", paint(60, 50))),
+            row(studio, Item("bad.jpg", b"no photo"))]  # fmt: skip
+    found = list(csv.DictReader(io.StringIO(to_csv(SCHEME, rows).decode())))
+    assert [(line["photo"], line["face"]) for line in found] == [
+        ("two.png", "1"), ("two.png", "2"), ("empty, really.png", ""), ("bad.jpg", ""),
+    ]  # fmt: skip
+    first, said = found[0], rows[0].said[0]
+    assert [float(first[edge]) for edge in ("left", "upper", "right", "lower")] == list(map(float, LARGE))
+    assert (first["mask"], first["mask_guess"]) == (said[0].value, said[0].value)
+    assert (first["gender"], first["gender_guess"]) == ("not sure", said[1].value)
+    assert float(first["age_probability"]) == pytest.approx(said[2].probability, abs=1e-4)
+    assert [line["problem"] for line in found[:2]] == ["", ""]
+    assert found[2]["problem"] == "no face found"
+    assert "not a photo" in found[3]["problem"]
+    assert sum(count(rows).values()) == 2
+
+
+def test_a_portrait_has_no_box_in_the_table(studio, two):
+    whole = row(studio, two, Settings(studio.usual.models, find=False))
+    (line,) = csv.DictReader(io.StringIO(to_csv(SCHEME, [whole]).decode()))
+    assert (line["face"], line["left"], line["score"], line["problem"]) == ("1", "", "", "")
+
+
+def test_cards_show_every_value_and_what_is_not_sure(studio, two):
+    own = row(studio, two, mask=1.0)
+    html = cards.cards(SCHEME, own.result, own.said, {"mask": 1.0})
+    assert html.count("<article") == 2
+    for word in ("worn", "worn wrongly", "not worn", "male", "female", "&lt;30", "30-59", "&gt;=60"):
+        assert html.count(f"<span>{word}</span>") == 2
+    assert html.count("<i>not sure</i>") == 2
+    assert "left:100.0%" in html  # where "not sure" ends
+    assert cards.colour_for(SCHEME, own.said[0]) == colours.UNSURE
+
+
+def test_names_are_shown_and_never_obeyed(studio, two):
+    bad = '<img src=x onerror="alert(1)">'
+    own = row(studio, two)
+    for html in (
+        cards.heading([bad]), cards.note(bad, bad), cards.photo_heading(bad, own.result), cards.welcome(bad),
+    ):  # fmt: skip
+        assert "<img" not in html
+        assert "&lt;img" in html
+
+
+def test_no_probability_is_shown_as_certain():
+    shown = [cards._percent(share) for share in (0, 0.001, 0.004, 0.5, 0.994, 0.999, 1)]
+    assert shown == ["<1%", "<1%", "<1%", "50%", "99%", ">99%", ">99%"]
+
+
+def test_drawn_faces_are_there_to_try():
+    group, portrait = sample_items()
+    with Image.open(io.BytesIO(group.content)) as image:
+        assert image.size == (1080, 960)
+    states = [{"mask": "wear", "inco": "incorrect", "norm": "not_wear"}[name[:4]] for *_, name in GROUP]
+    codes = SCHEME.encode_all(
+        {"mask": state, "gender": gender, "age": float(age)}
+        for state, (_, gender, age, _) in zip(states, GROUP, strict=True)
+    )
+    assert [len(set(column)) for column in codes.T] == [3, 2, 3]
+    assert sample_items()[1] is portrait  # drawn once
+
+
+def test_a_picture_says_nothing_of_itself():
+    exif = Image.Exif()
+    exif[0x010E] = "where it was taken"
+    stream = io.BytesIO()
+    GREY.save(stream, "JPEG", exif=exif)
+    with Image.open(stream) as image:
+        assert b"where it was" not in to_jpeg(image.convert("RGB"))
+
+
+# Beside, and addresses
+
+
+def test_what_stands_beside_is_opened_when_it_is_looked_at(tmp_path):
+    from maskfit.synthesis.drawn import write_people
+
+    photos = write_people(tmp_path / "drawn", 2, size=(48, 64), workers=1)
+    beside = Beside(photos=photos, log=tmp_path / "log.jsonl", corrections=tmp_path / "c.csv")
+    assert beside.has_photos
+    assert beside.report is None
+    assert not (tmp_path / "log.jsonl").exists()
+    desk = beside.open_review()
+    assert beside.open_review() is desk
+    assert (tmp_path / "log.jsonl").exists()
+    stages = set()
+    page = beside.explore(lambda stage, done, total: stages.add(stage))
+    assert "What stands out" in page
+    assert "looking" in stages
+    assert beside.explore() is page is beside.explored
+    beside.close()
+    beside.open_review()  # the log is free again
+    beside.close()
+
+
+def test_a_run_brings_its_report_and_its_photos(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(DataError, match="no run"):
+        Beside(run=run.path)
+    run.path.mkdir()
+    run.recipe.write_text(f"data: {{root: {tmp_path / 'photos'}, scheme: mask}}\n")
+    run.report.write_text("<p>told</p>")
+    beside = Beside(run=run.path)
+    assert (beside.photos, beside.scheme.names, beside.report) == (tmp_path / "photos", ("mask",), run.report)
+    assert not Beside().has_photos
+    with pytest.raises(DataError, match="nothing to review"):
+        Beside().open_review()
+    with pytest.raises(DataError, match="nothing to explore"):
+        Beside().explore()
+
+
+def test_addresses_carry_the_key():
+    key = new_key()
+    assert key != new_key()
+    assert address_of("127.0.0.1", 1, "a/b") == "http://localhost:1/?key=a/b"
+    assert address_of("::", 1, key) == f"http://localhost:1/?key={key}"
+    assert address_of("fe80::1", 2, key) == f"http://[fe80::1]:2/?key={key}"
+    assert address_of("10.0.0.5", 2, key).startswith("http://10.0.0.5:2/")

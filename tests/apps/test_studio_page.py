@@ -1,0 +1,212 @@
+"""The studio's pages without a browser: Streamlit's own tester uploads, chooses and presses."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("streamlit", reason="the page needs the extra 'app'")
+
+from streamlit.testing.v1 import AppTest
+
+from maskfit.apps.studio import reading, table
+from maskfit.apps.studio.beside import Beside
+from maskfit.apps.studio.serve import ENTRY
+from maskfit.apps.studio.studio import Studio, open_studio, seat
+from maskfit.apps.studio.table import to_csv
+from maskfit.labels import SCHEMES
+from maskfit.parts import Part
+
+from ..inference.conftest import make_model
+
+BAD = 'class="ms-note ms-bad"'
+SMALL, LARGE = (10, 20, 50, 70), (80, 10, 180, 130)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(make_model(tmp_path_factory.mktemp("page") / "face.safetensors", crop=Part.of("face", top=0.1)))
+
+
+@pytest.fixture
+def open_page(model, painted) -> Iterator[Callable[..., AppTest]]:
+    """Opens the page of a studio with `model`, or of another."""
+
+    def open_(studio: Studio | None = None) -> AppTest:
+        studio = studio or open_studio([model])
+        seat(studio)
+        page = AppTest.from_file(str(ENTRY), default_timeout=120)
+        page.query_params["key"] = studio.key
+        return run(page)
+
+    yield open_
+    seat(None)
+
+
+def run(page: AppTest) -> AppTest:
+    page.run()
+    assert not page.exception
+    return page
+
+
+def text(page: AppTest) -> str:
+    return " ".join(str(item.proto.body) for item in page.get("html"))
+
+
+def png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def upload(page: AppTest, **photos: bytes) -> AppTest:
+    page.file_uploader(key="uploads").set_value(
+        [(f"{name}.png", content, "image/png") for name, content in photos.items()]
+    )
+    return run(page)
+
+
+def test_faces_are_answered_for_and_what_is_no_photo_says_so(open_page, paint, monkeypatch):
+    tables: list[bytes] = []
+    monkeypatch.setattr(table, "to_csv", lambda scheme, rows: tables.append(to_csv(scheme, rows)) or tables[-1])
+    page = open_page()
+    assert "Bring photos" in text(page)
+    assert not page.get("download_button")
+    upload(page, two=png(paint(160, 220, SMALL, LARGE)), bad=b"no photo", none=png(paint(50, 60)))
+    said = text(page)
+    assert "<b>2</b> faces on <b>3</b> photos" in said
+    assert said.count("<article") == 2
+    assert "not a photo" in said
+    assert "No face was found" in said
+    assert len(page.image) == 2
+    rows = list(csv.DictReader(io.StringIO(tables[-1].decode())))
+    assert [(row["photo"], row["face"]) for row in rows] == [
+        ("two.png", "1"), ("two.png", "2"), ("bad.png", ""), ("none.png", ""),
+    ]  # fmt: skip
+    page.button[0].click()  # read the photo without a face as a portrait
+    run(page)
+    assert text(page).count("<article") == 3
+    assert "as one portrait" in text(page)
+
+
+def test_settings_change_what_is_shown(open_page, paint):
+    page = upload(open_page(), two=png(paint(160, 220, SMALL, LARGE)))
+    assert "not sure" not in text(page)
+    page.slider(key="unsure-gender").set_value(1.0)
+    assert text(run(page)).count("<i>not sure</i>") == 2
+    page.slider(key="unsure-mask").set_value(1.0)
+    assert "<b>2</b> not sure" in text(run(page))
+    page.button_group(key="about").set_value("the whole photo")
+    assert text(run(page)).count("<article") == 1
+    page.button_group(key="about").set_value("every face")
+    run(page)
+    page.selectbox(key="detector").set_value("painted_by_file")
+    said = text(run(page))
+    assert "painted.onnx" in said  # its weights are nowhere, which is said with what to do
+    assert "<article" not in said
+    page.selectbox(key="detector").set_value("")
+    assert text(run(page)).count("<article") == 2  # the photo is still there
+
+
+def test_a_face_is_looked_at_closer(open_page, paint):
+    pytest.importorskip("pytorch_grad_cam")
+    page = upload(open_page(), two=png(paint(160, 220, SMALL, LARGE)))
+    (closer,) = [group for group in page.button_group if group.key and group.key.startswith("closer-")]
+    closer.set_value(2)
+    run(page)
+    assert len(page.image) == 2
+    (heat,) = [group for group in page.button_group if group.key and group.key.startswith("heat-")]
+    heat.set_value("gender")
+    run(page)
+    assert len(page.image) == 3 or "Nothing here speaks" in text(page)
+    value = page.selectbox(key=next(box.key for box in page.selectbox if box.key.startswith("value-")))
+    assert sum("(the answer)" in option for option in value.options) == 1
+
+
+def test_models_are_chosen_and_vote(tmp_path, open_page, paint):
+    paths = [str(make_model(tmp_path / f"{seed}.safetensors", seed=seed, crop=Part.of("face"))) for seed in range(2)]
+    page = upload(open_page(open_studio(paths)), two=png(paint(160, 220, SMALL, LARGE)))
+    assert "2 models vote" in text(page)
+    both = text(page)
+    page.selectbox(key="vote").set_value("geometric")
+    assert text(run(page)) != both
+    page.multiselect(key="models").set_value(paths[:1])
+    assert "models vote" not in text(run(page))
+
+
+def test_models_of_parts_that_make_nothing_together_are_taken_with_the_others(tmp_path, open_page):
+    paths = [
+        str(make_model(tmp_path / f"{name}.safetensors", scheme=SCHEMES[name])) for name in ("mask", "gender", "age")
+    ]
+    page = open_page(open_studio(paths))
+    assert "mask, gender, age" in text(page)
+    page.multiselect(key="models").set_value([paths[0], paths[2]])
+    said = text(run(page))
+    assert BAD in said
+    assert "mask, gender, age" in said
+    page.multiselect(key="models").set_value(paths[:2])
+    assert BAD not in text(run(page))
+
+
+def test_too_many_photos_are_left_out_and_said(open_page, paint, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_PHOTOS", 1)
+    page = upload(open_page(), a=png(paint(50, 60)), b=png(paint(60, 50)))
+    assert "1 photo was left out" in text(page)
+    assert len(page.image) == 1
+
+
+def test_without_the_key_nothing_is_shown(open_page):
+    page = open_page()
+    stranger = AppTest.from_file(str(ENTRY), default_timeout=60)
+    for key in (None, "wrong"):
+        if key:
+            stranger.query_params["key"] = key
+        run(stranger)
+        assert "lacks its key" in text(stranger)
+        assert not stranger.file_uploader
+    page.query_params.clear()  # as when one page leads to another: the session keeps its right, the address its key
+    assert run(page).file_uploader
+    assert page.query_params["key"]
+
+
+def test_without_a_model_the_page_says_how_to_get_one(open_page):
+    page = open_page(open_studio([]))
+    assert "maskfit demo" in text(page)
+    assert not page.file_uploader
+
+
+def test_review_explore_and_report_stand_beside(tmp_path, open_page, model):
+    from maskfit.synthesis.drawn import write_people
+
+    photos = write_people(tmp_path / "drawn", 2, size=(48, 64), workers=1)
+    run_folder = tmp_path / "run"
+    run_folder.mkdir()
+    (run_folder / "recipe.yaml").write_text("name: made\n")
+    (run_folder / "report.html").write_text("<p>told by the run</p>")
+    beside = Beside(run_folder, photos, log=tmp_path / "log.jsonl", corrections=tmp_path / "c.csv")
+    page = open_page(open_studio([model], beside))
+    run(page.switch_page("labels.py"))
+    assert "0 of 2 persons decided" in text(page)
+    run(page.switch_page("photos.py"))
+    page.button(key="explore").click()
+    run(page)
+    assert "What stands out" in page.get("iframe")[0].proto.srcdoc
+    run(page.switch_page("report.py"))
+    assert "told by the run" in page.get("iframe")[0].proto.srcdoc
+    beside.close()
+
+
+def test_what_cannot_be_reviewed_is_said(tmp_path, open_page, model):
+    beside = Beside(photos=tmp_path / "nowhere", log=tmp_path / "log.jsonl")
+    page = open_page(open_studio([model], beside))
+    run(page.switch_page("labels.py"))
+    assert BAD in text(page)
+    assert "nowhere" in text(page) or "no such" in text(page)
+    run(page.switch_page("photos.py"))
+    page.button(key="explore").click()
+    assert BAD in text(run(page))

@@ -1,0 +1,137 @@
+"""A film of painted people, whose masks are patches of grey, and a network that reads the grey: all of it for real."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+import maskfit.cli
+from maskfit.apps.watch.video import writing_video
+from maskfit.calibration import Calibration
+from maskfit.data.transforms import Framing, Normalising, Preprocessing
+from maskfit.inference.faces import FaceReader
+from maskfit.inference.predictor import Predictor
+from maskfit.labels import SCHEMES
+from maskfit.modelfile import ModelFacts
+from maskfit.parts import Part
+from maskfit.synthesis.drawn.film import Film, Looks, Walk
+
+GREYS = {"wear": 245, "incorrect": 128, "not_wear": 10}
+"""How bright the patch on a face is, by the state of the mask."""
+
+RATE = 12.5
+SIZE = (320, 240)
+
+
+def painted_looks(colour: tuple[int, int, int], width: int = 40, height: int = 56) -> Looks:
+    """A rectangle as the detector `painted` finds it, with a patch of grey in its middle."""
+    pictures = {}
+    for state, grey in GREYS.items():
+        picture = Image.new("RGBA", (width, height), (*colour, 255))
+        inner = (width // 5, height // 5, width - width // 5, height - height // 5)
+        picture.paste((grey, grey, grey, 255), inner)
+        pictures[state] = picture
+    return Looks(pictures, (0, 0, width, height))
+
+
+@pytest.fixture(scope="session")
+def film() -> Film:
+    """One walks through and takes the mask off; one comes later, puts it right, and is there to the end."""
+    background = Image.fromarray(np.random.default_rng(0).integers(90, 140, SIZE[::-1], dtype=np.uint8)).convert("RGB")
+    walks = (
+        Walk(painted_looks((255, 0, 0)), ((0.4, 40, 60), (4.4, 260, 60)), ((0, "wear"), (2.4, "not_wear"))),
+        Walk(painted_looks((0, 255, 0)), ((1.2, 270, 170), (3.2, 60, 170), (6, 60, 170)),
+             ((0, "incorrect"), (3.6, "wear"))),
+    )  # fmt: skip
+    return Film(background, walks, 6.0, RATE)
+
+
+@pytest.fixture(scope="session")
+def video(film: Film, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The film as a file."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    with writing_video(path, SIZE, RATE) as out:
+        for time, pixels in film.frames():
+            out.write(time, pixels)
+    return path
+
+
+def grey_model(path: Path, unsure_below: dict[str, float] | None = None) -> Path:
+    """A network that answers by the brightness of the middle of a face, and takes everybody for a woman."""
+    facts = ModelFacts(
+        scheme=SCHEMES["mask-gender"],
+        preprocessing=Preprocessing(
+            framing=Framing(size=(16, 16), crop=Part.of("face", left=-0.3, right=-0.3, top=-0.3, bottom=-0.3)),
+            normalising=Normalising(mean=(0, 0, 0), std=(1, 1, 1)),
+        ),
+        backbone=Part.of("small"),
+        head=Part.of("attributes"),
+        heads=("mask", "gender"),
+        calibration=Calibration(unsure_below=unsure_below or {}),
+    )
+    levels = np.array(list(GREYS.values()), dtype=np.float32) / 255
+    # -(brightness - level)², less what all have in common, is linear: the nearest level wins.
+    weights = {"mask_w": 60 * levels[None], "mask_b": -30 * levels**2, "gender_w": np.zeros((1, 2), np.float32),
+               "gender_b": np.array([0, 3], np.float32)}  # fmt: skip
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["photos"], ["planes"], axes=[2, 3], keepdims=0),
+            helper.make_node("ReduceMean", ["planes"], ["grey"], axes=[1], keepdims=1),
+            helper.make_node("Gemm", ["grey", "mask_w", "mask_b"], ["mask"]),
+            helper.make_node("Gemm", ["grey", "gender_w", "gender_b"], ["gender"]),
+        ],
+        "grey",
+        [helper.make_tensor_value_info("photos", TensorProto.FLOAT, ["batch", 3, 16, 16])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
+         for name, size in facts.scheme.sizes.items()],
+        [numpy_helper.from_array(np.asarray(values, np.float32), name) for name, values in weights.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, facts.to_metadata())
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return grey_model(tmp_path_factory.mktemp("model") / "grey.onnx")
+
+
+@pytest.fixture
+def reader(model: Path, painted) -> FaceReader:
+    return FaceReader(Predictor.load(model, threads=1), whole=False)
+
+
+class Said(NamedTuple):
+    """What the command left behind."""
+
+    code: int | str | None
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Said]:
+    """Runs `maskfit watch WORDS...` in a folder of its own; a traceback is a failure."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SM_CHANNEL_MODEL", raising=False)
+
+    def run(*words: object) -> Said:
+        monkeypatch.setattr(sys, "argv", ["maskfit", "watch", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            maskfit.cli.main()
+        told = capsys.readouterr()
+        assert "Traceback" not in told.err
+        return Said(left.value.code, told.out, told.err)
+
+    return run

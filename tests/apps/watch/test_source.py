@@ -1,0 +1,311 @@
+"""Files, streams and cameras: what is read of them, at which times, and what is said of those that cannot be."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskfit.apps.watch import live
+from maskfit.apps.watch.live import Newest, Reconnecting, at_its_own_speed
+from maskfit.apps.watch.source import Address, Frame, Pace, Video, parse_source
+from maskfit.apps.watch.video import writing_video
+from maskfit.errors import DataError
+
+TIMES = [0.0, 0.04, 0.08, 0.2, 0.5, 0.52, 0.6, 1.0]
+
+
+def picture(number: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """A frame whose number can be seen, its left upper corner white."""
+    pixels = np.full((height, width, 3), 20 * number % 200, dtype=np.uint8)
+    pixels[: height // 3, : width // 3] = 255
+    return pixels
+
+
+def write(path: Path, times: list[float] = TIMES, size: tuple[int, int] = (64, 48)) -> Path:
+    with writing_video(path, size, 25) as out:
+        for number, at in enumerate(times):
+            out.write(at, picture(number, *size))
+    return path
+
+
+def read(path: Path) -> tuple[list[Frame], Video]:
+    video = Video(parse_source(str(path)))
+    frames = list(video.read())
+    video.close()
+    return frames, video
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".mov"])
+def test_frames_come_back_with_their_own_times(tmp_path, ending):
+    frames, video = read(write(tmp_path / f"a{ending}"))
+    assert [frame.time for frame in frames] == pytest.approx(TIMES, abs=2e-3)
+    assert [frame.number for frame in frames] == list(range(len(TIMES)))
+    for frame in frames:
+        assert np.abs(frame.pixels.astype(int) - picture(frame.number))[20:, 30:].max() < 6
+    assert not video.live
+    assert (video.broke_off, video.damaged) == ("", 0)
+
+
+def test_an_odd_row_and_column_are_left_out(tmp_path):
+    frames, _ = read(write(tmp_path / "a.mp4", size=(65, 49)))
+    assert frames[0].pixels.shape == (48, 64, 3)
+
+
+def test_a_frame_of_another_size_is_brought_to_the_first(tmp_path):
+    with writing_video(tmp_path / "a.mp4", (64, 48), 25) as out:
+        out.write(0.0, picture(0))
+        out.write(0.1, picture(0, 128, 96))
+    frames, _ = read(tmp_path / "a.mp4")
+    assert [frame.pixels.shape for frame in frames] == [(48, 64, 3)] * 2
+
+
+def test_a_video_keeps_what_there_is_when_the_work_on_it_fails(tmp_path):
+    def work() -> None:
+        with writing_video(tmp_path / "a.mp4", (64, 48), 25) as out:
+            out.write(0.0, picture(0))
+            out.write(0.5, picture(1))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
+    assert len(read(tmp_path / "a.mp4")[0]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize(("turn", "corner"), [(90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))])
+def test_a_telephone_held_upright_gives_upright_frames(tmp_path, turn, corner):
+    path = write(tmp_path / "a.mp4")
+    data = bytearray(path.read_bytes())
+    # The matrix in a track's header, fixed point, says how players are to turn the frames: clockwise.
+    matrix = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[turn]
+    place = data.index(b"tkhd") + 4 + 40
+    values = (matrix[0] << 16, matrix[1] << 16, 0, matrix[2] << 16, matrix[3] << 16, 0, 0, 0, 1 << 30)
+    data[place : place + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in values)
+    path.write_bytes(data)
+    pixels = read(path)[0][1].pixels
+    assert pixels.shape == ((64, 48, 3) if turn != 180 else (48, 64, 3))
+    corners = {(row, column): pixels[row, column].mean() for row in (0, -1) for column in (0, -1)}
+    assert max(corners, key=corners.__getitem__) == corner
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("none.mp4", None, "cannot be opened: No such file"),
+        ("empty.mp4", b"", "this file is empty"),
+        ("text.mp4", b"no video at all\n" * 50, "no video that can be read"),
+        ("half.mp4", "half", "no video that can be read"),
+        ("photo.jpg", "photo", "this is a photo, not a video"),
+        ("sound.wav", "sound", "no video in it, only sound"),
+        ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n", "no video that can be read"),
+    ],
+)
+def test_what_is_no_video_is_told(tmp_path, name, content, said):
+    path = tmp_path / name
+    if content == "half":
+        content = write(tmp_path / "whole.mp4").read_bytes()[:900]
+    elif content == "photo":
+        stream = io.BytesIO()
+        Image.new("RGB", (64, 48)).save(stream, "JPEG")
+        content = stream.getvalue()
+    elif content == "sound":
+        head = b"RIFF\x24\x08\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x44\xac\0\0\x88\x58\x01\0\x02\0\x10\0data\0\x08\0\0"
+        content = head + bytes(2048)
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        Video(parse_source(str(path)))
+
+
+def test_a_folder_is_no_video(tmp_path):
+    with pytest.raises(DataError, match="this is a folder"):
+        parse_source(str(tmp_path))
+
+
+def test_of_a_video_that_breaks_off_what_there_is_is_read_and_the_rest_told(tmp_path):
+    path = write(tmp_path / "a.mkv", [number / 25 for number in range(200)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 6 // 10])
+    frames, video = read(path)
+    assert 20 < len(frames) < 190
+    assert "8.0 s long, but ends after" in video.broke_off
+
+
+def test_damage_in_the_middle_is_passed_over(tmp_path):
+    path, chance = tmp_path / "a.mp4", np.random.default_rng(0)
+    with writing_video(path, (64, 48), 25) as out:
+        for number in range(100):
+            out.write(number / 25, chance.integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    data = bytearray(path.read_bytes())
+    for place in chance.integers(len(data) // 3, len(data) * 2 // 3, 2000):
+        data[place] ^= 0xFF
+    path.write_bytes(data)
+    frames, video = read(path)
+    assert 50 < len(frames) < 100
+    assert frames[-1].time == pytest.approx(99 / 25, abs=0.01)
+    assert video.damaged > 0
+    assert all(one.time < other.time for one, other in pairwise(frames))
+
+
+def test_words_are_files_addresses_or_cameras(tmp_path):
+    path = write(tmp_path / "0.mp4")
+    assert parse_source(str(path)).kind == "file"
+    assert parse_source("0") == Address("camera", "0", "camera 0")
+    secret = parse_source("rtsp://me:s3cret@camera.local:8554/hall?token=t0ken")
+    assert secret.kind == "stream"
+    assert secret.shown == "rtsp://camera.local:8554/hall"
+    for word in ("file:///etc/passwd", "concat://a", "subfile://x", "gopher://x"):
+        with pytest.raises(DataError, match="are not opened"):
+            parse_source(word)
+    with pytest.raises(DataError, match="this is no address"):
+        parse_source("rtsp://[x")
+
+
+def test_an_error_tells_no_password():
+    with pytest.raises(DataError, match="the stream cannot be opened: Connection refused") as told:
+        Video(parse_source("rtsp://me:s3cret@127.0.0.1:9/hall?token=t0ken"))
+    assert "s3cret" not in str(told.value)
+    assert "t0ken" not in str(told.value)
+
+
+@pytest.mark.skipif(Path("/dev/video99").exists(), reason="there is a camera")
+def test_a_camera_that_is_not_there_is_told():
+    with pytest.raises(DataError, match="camera cannot be opened"):
+        Video(parse_source("99"))
+
+
+def frames_at(times: list[float]) -> list[Frame]:
+    return [Frame(number, at, av.VideoFrame(16, 16, "rgb24")) for number, at in enumerate(times)]
+
+
+@pytest.mark.parametrize(
+    ("pace", "kept"),
+    [
+        (Pace(), list(range(12))),
+        (Pace(every=5), [0, 5, 10]),
+        (Pace(fps=10), [0, 3, 5, 8, 10]),
+        (Pace(fps=1000), list(range(12))),
+        (Pace(every=2, fps=10), [0, 4, 6, 8, 10]),
+    ],
+)
+def test_the_pace_leaves_out_frames(pace, kept):
+    assert [frame.number for frame in pace.thin(frames_at([number * 0.04 for number in range(12)]))] == kept
+
+
+# Live
+
+
+def test_only_the_newest_frame_is_kept_and_the_others_are_counted():
+    taken, stop = [], threading.Event()
+    source = at_its_own_speed(iter(frames_at([number / 100 for number in range(40)])), stop)
+    newest = Newest(source, stop)
+    for frame in newest:
+        taken.append(frame.number)
+        time.sleep(0.035)
+    assert taken == sorted(set(taken))
+    assert len(taken) + newest.dropped == 40
+    assert newest.dropped > 10
+    assert taken[-1] == 39
+
+
+def test_what_goes_wrong_in_the_reading_thread_is_raised_where_frames_are_taken():
+    def source() -> Iterator[Frame]:
+        yield from frames_at([0.0])
+        raise DataError("gone")
+
+    with pytest.raises(DataError, match="gone"):
+        for _ in Newest(source(), threading.Event()):
+            pass
+
+
+def test_who_waits_for_a_camera_can_be_stopped():
+    stop = threading.Event()
+
+    def source() -> Iterator[Frame]:
+        yield from frames_at([0.0])
+        stop.wait(5)
+
+    threading.Timer(0.1, stop.set).start()
+    began = time.monotonic()
+    assert [frame.number for frame in Newest(source(), stop)] == [0]
+    assert time.monotonic() - began < 3
+
+
+class Flickering(http.server.BaseHTTPRequestHandler):
+    """A camera on the network that breaks off after each serving, and is not there at some."""
+
+    film: bytes = b""
+    asked: int = 0
+
+    def do_GET(self) -> None:
+        type(self).asked += 1
+        if self.asked == 2:
+            self.send_error(503)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "video/mp2t")
+        self.end_headers()
+        self.wfile.write(self.film)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def camera() -> Iterator[str]:
+    """The address of a live stream: no length, no end but a broken line."""
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="mpegts") as out:
+        track = out.add_stream("libx264", rate=25, options={"g": "5"})
+        track.width, track.height, track.pix_fmt = 64, 48, "yuv420p"
+        for number in range(30):
+            out.mux(track.encode(av.VideoFrame.from_ndarray(picture(number), format="rgb24")))
+        out.mux(track.encode(None))
+    Flickering.film, Flickering.asked = stream.getvalue(), 0
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Flickering)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/hall.ts"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_stream_that_breaks_off_is_opened_again_and_goes_on(camera, monkeypatch):
+    monkeypatch.setattr(live, "FIRST_PAUSE", 0.05)
+    said: list[str] = []
+    video = Video(parse_source(camera))
+    assert video.live
+    stream = Reconnecting(video, threading.Event(), said.append, 20)
+    frames = []
+    for frame in stream.read():
+        frames.append(frame)
+        if len(frames) == 70:
+            break
+    assert [frame.number for frame in frames] == list(range(70))
+    assert all(one.time < other.time for one, other in pairwise(frames))
+    assert all(frame.clock is not None for frame in frames)
+    assert stream.interruptions == 2
+    assert len(said) == 4
+    assert "hall.ts broke off: " in said[0]
+    assert "; trying again for up to 20 s" in said[0]
+    assert "is back after" in said[1]
+
+
+def test_a_stream_that_does_not_come_back_is_an_error(camera, monkeypatch):
+    monkeypatch.setattr(live, "FIRST_PAUSE", 0.05)
+
+    def closed(address: Address) -> Video:
+        raise DataError("closed")
+
+    stream = Reconnecting(Video(parse_source(camera)), threading.Event(), lambda line: None, 0.2, closed)
+    with pytest.raises(DataError, match=r"broke off \(.*\) and was not back within 0.2 s"):
+        list(stream.read())

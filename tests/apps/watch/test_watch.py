@@ -1,0 +1,251 @@
+"""`maskfit watch` as a user types it, on a film whose every event is known."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskfit.apps.colours import VALUES
+from maskfit.apps.watch.events import Telling
+from maskfit.apps.watch.run import Listeners, Wishes, watch
+from maskfit.apps.watch.source import Pace, Video, parse_source
+from maskfit.cli.watch import _writer
+from maskfit.data.detectors import Face
+from maskfit.errors import DataError
+from maskfit.files import read_csv
+
+from .conftest import RATE, SIZE, grey_model
+
+LATE = 0.75
+"""Seconds after which a change is seen at the latest: smoothed over half a second, and held for as long."""
+
+COLUMNS = ["time", "frame", "person", "event", "mask", "previous", "probability", "gender", "since",
+           "left", "upper", "right", "lower"]  # fmt: skip
+
+
+def told(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
+    return [(row["person"], row["event"], row["mask"]) for row in rows]
+
+
+def truth(film) -> list[tuple[str, str, str]]:
+    """The same of the film, whose walks are numbered from 0 in the order of their coming."""
+    return [(str(turn.person + 1), turn.event, turn.state) for turn in film.turns]
+
+
+def by_person(rows: list[tuple[str, str, str]]) -> dict[str, list[tuple[str, str, str]]]:
+    return {name: list(own) for name, own in groupby(sorted(rows, key=lambda row: row[0]), key=lambda row: row[0])}
+
+
+def test_the_events_of_a_film_are_those_that_happened(command, film, video, model, painted, tmp_path):
+    said = command(video, "--model", model, "--out", "events.csv", "--counts", "counts.csv")
+    assert said.code == 0
+    rows = read_csv(tmp_path / "events.csv", COLUMNS)
+    assert list(rows[0]) == COLUMNS
+    assert by_person(told(rows)) == by_person(truth(film))
+    happened = {(str(turn.person + 1), turn.event, turn.state): turn.time for turn in film.turns}
+    for row in rows:
+        when = happened[row["person"], row["event"], row["mask"]]
+        early = 1.5 / RATE if row["event"] == "left" else 0.01
+        assert when - early <= float(row["since"]) <= when + (LATE - 0.3), row
+        assert float(row["since"]) <= float(row["time"]) == pytest.approx(int(row["frame"]) / RATE, abs=0.01)
+        assert float(row["time"]) <= when + (1.2 if row["event"] == "left" else LATE + 0.4), row
+        assert row["gender"] == "female"
+        assert row["previous"] == ("" if row["event"] != "changed" else "wear" if row["person"] == "1" else "incorrect")
+    counts = read_csv(tmp_path / "counts.csv", ["minute"])
+    assert counts == [
+        {"minute": "0", "people": "2", "wear": "1", "incorrect": "0", "not_wear": "1", "not_sure": "0", "changes": "2"}
+    ]
+    assert "person 1 changed: not worn 9" in said.out
+    assert f"{len(film.times)} frames of 5.9 s" in said.err
+    assert "2 people, 2 changes" in said.err
+    assert f"written: {Path('events.csv')}" in said.err
+
+
+def test_boxes_are_where_the_faces_are(command, film, video, model, painted, tmp_path):
+    command(video, "--model", model, "--out", "events.csv")
+    for row in read_csv(tmp_path / "events.csv", COLUMNS):
+        if row["event"] in ("appeared", "changed"):
+            box = [float(row[edge]) for edge in ("left", "upper", "right", "lower")]
+            expected = film.boxes(film.times[int(row["frame"])])[int(row["person"]) - 1]
+            assert box == pytest.approx(expected, abs=4)
+
+
+def test_the_video_shows_boxes_at_the_frames_own_times(command, film, video, model, painted, tmp_path):
+    assert command(video, "--model", model, "--video", "marked.mp4").code == 0
+    frames = list(Video(parse_source(str(tmp_path / "marked.mp4"))).read())
+    assert [frame.time for frame in frames] == pytest.approx(film.times, abs=0.002)
+    # A side of the first face's box is in the colour of its state, blue for worn.
+    place = int(2.0 * RATE)
+    left, upper, right, lower = map(round, film.boxes(film.times[place])[0])
+    pixels = frames[place].pixels.astype(int)
+    rows = slice(upper + 15, lower - 5)
+    blue = np.abs(pixels[rows, left - 4 : right + 4] - VALUES[0].ground).sum(-1) < 120
+    assert blue.any(axis=1).mean() > 0.9
+
+
+def test_blur_leaves_no_face(command, film, video, model, painted, tmp_path):
+    assert command(video, "--model", model, "--video", "marked.mp4", "--blur").code == 0
+    place = int(3.0 * RATE)
+    frames = list(Video(parse_source(str(tmp_path / "marked.mp4"))).read())
+    for number, (left, upper, right, lower) in film.boxes(film.times[place]).items():
+        inner = (slice(round(upper) + 4, round(lower) - 4), slice(round(left) + 4, round(right) - 4))
+        plain, hidden = film.frame(film.times[place])[inner], frames[place].pixels[inner]
+        assert np.abs(plain.astype(int) - hidden.astype(int)).mean() > 8, number
+
+
+def test_json_lines_and_a_summary(command, video, model, painted, film):
+    said = command(video, "--model", model, "--json")
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    assert sorted((str(line["person"]), line["event"], line["mask"]) for line in lines[:-1]) == sorted(truth(film))
+    assert lines[-1]["event"] == "summary"
+    assert (lines[-1]["frames"], lines[-1]["people"], lines[-1]["changes"]) == (75, 2, 2)
+    assert (lines[-1]["dropped"], lines[-1]["stopped"], lines[-1]["broke_off"]) == (0, False, "")
+
+
+@pytest.mark.parametrize("words", [("--every", "2"), ("--fps", "5")])
+def test_fewer_frames_give_the_same_events(command, video, model, painted, film, words):
+    said = command(video, "--model", model, "--json", *words)
+    lines = [json.loads(line) for line in said.out.splitlines()]
+    assert lines[-1]["frames"] in (30, 31, 38)
+    found = by_person([(str(line["person"]), line["event"], line["mask"]) for line in lines[:-1]])
+    assert found == by_person(truth(film))
+
+
+def test_at_its_own_speed_frames_that_come_too_fast_are_dropped(video, reader, monkeypatch):
+    from time import monotonic, sleep
+
+    look = reader.look
+    monkeypatch.setattr(reader, "look", lambda pixels: (sleep(0.2), look(pixels))[1])
+    began = monotonic()
+    summary = watch(parse_source(str(video)), reader, Wishes(realtime=True, seconds=1.5))
+    assert 1.2 < monotonic() - began < 6
+    assert summary.dropped > 5
+    assert 17 <= summary.frames + summary.dropped <= 25
+    assert not summary.stopped
+
+
+def test_only_so_many_seconds(video, reader):
+    summary = watch(parse_source(str(video)), reader, Wishes(seconds=2.0))
+    assert (summary.frames, summary.events, summary.people) == (25, 4, 2)
+
+
+def test_ctrl_c_leaves_whole_files(command, video, model, painted, tmp_path, monkeypatch):
+    """The signal itself, sent while the command runs, as a terminal sends it."""
+    frames = []
+    see = painted._look
+
+    def look(self: object, photo: np.ndarray) -> list[Face]:
+        frames.append(1)
+        if len(frames) == 30:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        return see(self, photo)
+
+    monkeypatch.setattr(painted, "_look", look)
+    before = signal.getsignal(signal.SIGINT)
+    said = command(video, "--model", model, "--out", "e.csv", "--counts", "c.csv", "--video", "v.mp4")
+    assert said.code == 130
+    assert "stopped" in said.err
+    assert signal.getsignal(signal.SIGINT) is before
+    rows = read_csv(tmp_path / "e.csv", COLUMNS)
+    assert {row["event"] for row in rows} == {"appeared", "ended"}
+    assert read_csv(tmp_path / "c.csv", ["people"])[0]["people"] == "2"
+    seen = list(Video(parse_source(str(tmp_path / "v.mp4"))).read())
+    assert 25 <= len(seen) <= 31
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["c.csv", "e.csv", "v.mp4"]
+
+
+def test_a_camera_that_is_lost_for_good_leaves_whole_files(video, reader, tmp_path, monkeypatch):
+    """A live source: the film, told to be one, that breaks off and is not found again."""
+    monkeypatch.setattr(Video, "live", property(lambda self: True))
+    wishes = Wishes(tmp_path / "e.csv", tmp_path / "c.csv", tmp_path / "v.mp4", reconnect=0)
+    with pytest.raises(DataError, match="not back within 0 s"):
+        watch(parse_source(str(video)), reader, wishes)
+    rows = read_csv(tmp_path / "e.csv", ["clock"])
+    assert all("T" in row["clock"] for row in rows)
+    assert list(read_csv(tmp_path / "c.csv", ["clock"])[0])[:2] == ["minute", "clock"]
+    assert list(Video(parse_source(str(tmp_path / "v.mp4"))).read())
+
+
+def test_the_threshold_in_a_model_file_counts(command, video, painted, tmp_path):
+    model = grey_model(tmp_path / "careful.onnx", {"mask": 1.0})
+    lines = [json.loads(line) for line in command(video, "--model", model, "--json").out.splitlines()]
+    assert {line["mask"] for line in lines[:-1]} == {"not sure"}
+    assert lines[-1]["changes"] == 0
+
+
+def test_a_video_that_breaks_off_is_watched_and_told(command, model, painted, film, tmp_path):
+    from maskfit.apps.watch.video import writing_video
+
+    path = tmp_path / "a.mkv"
+    with writing_video(path, SIZE, RATE) as out:
+        for time, pixels in film.frames():
+            out.write(time, pixels)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 9 // 10])
+    said = command(path, "--model", model)
+    assert said.code == 0
+    assert "the video breaks off: it says that it is 6.0 s long, but ends after" in said.err
+
+
+def test_nothing_is_replaced_without_force(command, video, model, painted, tmp_path):
+    for option in ("--out", "--counts", "--video"):
+        path = tmp_path / "mine.mp4"
+        path.write_text("mine")
+        said = command(video, "--model", model, option, path)
+        assert said.code == 2
+        assert "add --force" in said.err
+        assert path.read_text() == "mine"
+    assert command(video, "--model", model, "--out", path, "--force", "--seconds", 1).code == 0
+    assert path.read_text().startswith("time,")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["none.mp4", "--model", "M"], "cannot be opened"),
+        (["V"], "no model was named"),
+        (["V", "--model", "M", "--blur"], "add --video out.mp4"),
+        (["V", "--model", "M", "--video", "out.avi"], "let it end in .mp4"),
+        (["V", "--model", "M", "--out", "a.csv", "--counts", "a.csv"], "two outputs bear one name"),
+        (["V", "--model", "none.onnx"], "there is no such model"),
+        (["V", "--model", "M", "--detector", "yolo"], "'yolo' is unknown"),
+        (["text.mp4", "--model", "M", "--out", "e.csv"], "this is no video that can be read"),
+        (["ftp://somewhere/a.mp4", "--model", "M"], "are not opened"),
+    ],
+)
+def test_wrong_words_are_told_and_nothing_is_written(command, video, model, painted, tmp_path, words, told):
+    (tmp_path / "text.mp4").write_text("no video " * 100)
+    said = command(*({"V": video, "M": model}.get(word, word) for word in words))
+    assert said.code == 2
+    assert told in said.err
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["text.mp4"]
+
+
+def test_lines_reach_a_pipe_while_a_bar_stands_on_the_terminal(monkeypatch, capsys):
+    """Rich leads standard output to its own console meanwhile, which here is standard error."""
+    from maskfit.cli.console import err, progress
+
+    monkeypatch.setattr(err, "_force_terminal", True)
+    write = _writer()
+    with progress("watching", "frames") as advance:
+        advance(1, None)
+        write('{"event": "appeared"}')
+    assert capsys.readouterr().out == '{"event": "appeared"}\n'
+
+
+def test_listeners_are_told_everything(video, reader):
+    events, steps = [], []
+    listeners = Listeners(
+        tell=lambda event, telling: events.append(telling.sentence(event)),
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    summary = watch(parse_source(str(video)), reader, Wishes(pace=Pace(every=3)), listeners=listeners)
+    assert len(events) == summary.events
+    assert steps[-1] == (73, 75)
+    assert Telling(reader.predictor.scheme).columns[4] == "mask"

@@ -1,0 +1,78 @@
+"""`maskfit data gan` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from maskfit.data.folds import make_folds
+from maskfit.data.photos import read_photos
+from maskfit.labels import SCHEMES
+from maskfit.synthesis.drawn import write_people
+
+SCHEME = SCHEMES["mask-gender-age"]
+SMALL = ("--size", 16, "--width", 4, "--batch", 8, "--crop", "centre:scale=0.9", "--upto", 6)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_people(tmp_path_factory.mktemp("gan") / "drawn", 9, seed=3, size=(36, 48), workers=1)
+
+
+@pytest.fixture(scope="module")
+def folds(root: Path) -> Path:
+    return make_folds(read_photos(root, SCHEME), SCHEME, 2, seed=0).write(root.parent / "folds.csv")
+
+
+def test_faces_are_made_judged_and_gone_on_with(command, root, folds, model, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    words = ("data", "gan", root, "--folds", folds, "--fold", 1, "--out", "gan", *SMALL)
+    said = command(*words, "--steps", 3, "--judge", model)
+    assert said.code == 0, said.err
+    assert "made faces" in said.out
+    assert "Fréchet distance from" in said.out
+    assert "it lies in no run" in said.err
+    made = read_photos(Path("gan/manifest.csv"), SCHEME)
+    assert len(made) > 10
+    assert Image.open("gan/real-and-made.png").size[0] > 500
+    assert json.loads(Path("gan/gan.json").read_text())["judgement"]["strangers"] >= 20
+    before = {path: path.read_bytes() for path in root.rglob("*.jpg")}
+    assert "not empty" in command(*words, "--steps", 3).err
+    told = json.loads(command(*words, "--steps", 5, "--resume", "--json").out)
+    assert (told["steps"], told["judgement"]) == (5, None)
+    assert sum(row["made"] for row in told["classes"]) == len(read_photos(Path(told["manifest"]), SCHEME))
+    again = command(
+        "data", "gan", root, "--weights", "gan/gan.safetensors", "--out", "more", "--classes", "8,5", "--upto", 20
+    )
+    assert again.code == 0, again.err
+    assert {photo.name[13:15] for photo in read_photos(Path("more/manifest.csv"), SCHEME)} == {"05", "08"}
+    assert {path: path.read_bytes() for path in root.rglob("*.jpg")} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--size", 65), "none of 16, 32"),
+        (("--crop", "middle"), "'middle' is unknown"),
+        (("--classes", "thick"), "are no classes"),
+        (("--scheme", "masks"), "did you mean 'mask'"),
+        (("--folds", "none.csv"), "no such file"),
+        (("--weights", "none.safetensors"), "no such"),
+        (("--judge", "none.safetensors"), "no such model"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_made(command, root, words, why):
+    said = command("data", "gan", root, "--out", "gan", *SMALL, *words)
+    assert said.code == 2
+    assert why in said.err
+    assert not Path("gan").exists()
+
+
+def test_help_has_examples(command):
+    said = command("data", "gan", "--help")
+    assert said.code == 0
+    assert "maskfit data gan" in said.out
+    assert "data.extra" in said.out

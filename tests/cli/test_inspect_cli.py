@@ -1,0 +1,77 @@
+"""The command: a page, a table, graphs; errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from maskfit.data.transforms import Framing, Preprocessing
+from maskfit.labels import SCHEMES
+from maskfit.modelfile import ModelFacts, write_model
+from maskfit.models.network import build_network
+from maskfit.parts import Part
+
+pytest.importorskip("pytorch_grad_cam")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    scheme = SCHEMES["mask-gender-age"]
+    torch.manual_seed(0)
+    facts = ModelFacts(
+        scheme=scheme, preprocessing=Preprocessing(framing=Framing(size=(32, 24))),
+        backbone=Part.of("small", width=4), head=Part.of("attributes"), heads=scheme.names,
+    )  # fmt: skip
+    network = build_network(facts.backbone, facts.head, scheme.sizes)
+    return write_model(tmp_path / "model.safetensors", network.state_dict(), facts)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(3):
+        Image.effect_noise((48, 64), 60).convert("RGB").save(folder / f"<i>{number}.png")
+    (folder / "bad.jpg").write_bytes(b"no photo")
+    return folder
+
+
+def test_a_page_a_table_and_what_was_set_aside(command, model, photos, tmp_path) -> None:
+    page = tmp_path / "out" / "look.html"
+    result = command("inspect", str(model), "--images", str(photos), "--out", str(page), "--faces", "2", "--no-graphs")
+    assert result.code == 0, result.err
+    text = page.read_text()
+    assert text.count("data:image/jpeg") == 2 * 4
+    assert "<i>0.png" not in text
+    assert "the model&#x27;s own answers" in text or "the model's own answers" in text
+    assert "set aside bad.jpg" in result.err
+    rows = (tmp_path / "out" / "look-gradients.csv").read_text().splitlines()
+    assert rows[0] == "layer,kind,weights,norm,root_mean_square,verdict"
+    assert len(rows) > 5
+    again = command("inspect", str(model), "--images", str(photos), "--out", str(page), "--no-graphs")
+    assert again.code == 2
+    assert "--force" in again.err
+
+
+def test_graphs_and_json(command, model, photos, tmp_path) -> None:
+    pytest.importorskip("torchview")
+    page = tmp_path / "look.html"
+    result = command("inspect", str(model), "--images", str(photos), "--out", str(page), "--faces", "0", "--json")
+    assert result.code == 0, result.err
+    said = json.loads(result.out)
+    assert set(said["graphs"]) == {"modules", "backward"}
+    assert {layer["verdict"] for layer in said["layers"]} == {"fine"}
+    assert (tmp_path / "look-modules.gv").is_file()
+    assert (tmp_path / "look-backward.gv").is_file()
+
+
+def test_one_photo_is_too_few(command, model, photos, tmp_path) -> None:
+    for path in sorted(photos.glob("*.png"))[1:]:
+        path.unlink()
+    result = command("inspect", str(model), "--images", str(photos), "--out", str(tmp_path / "x.html"), "--no-graphs")
+    assert result.code == 2
+    assert "two are needed" in result.err

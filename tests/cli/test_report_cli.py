@@ -1,0 +1,62 @@
+"""`maskfit report` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskfit.data.folds import Folds
+from maskfit.data.photos import read_photos
+from maskfit.evaluation.metrics import macro_f1
+from maskfit.evaluation.tables import ProbabilityTable, read_table
+from maskfit.labels import SCHEMES
+from maskfit.runfolder import RunFolder
+
+SCHEME = SCHEMES["mask-gender-age"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run of eight persons in the competition's layout; no photo can be opened."""
+    for number in range(8):
+        folder = tmp_path / "images" / f"{number:06d}_{'male' if number % 2 else 'female'}_Asian_{20 + 6 * number}"
+        folder.mkdir(parents=True)
+        for stem in ("mask1", "incorrect_mask", "normal"):
+            (folder / f"{stem}.jpg").touch()
+    photos = read_photos(tmp_path / "images", SCHEME)
+    truth = SCHEME.to_class(photos.codes(SCHEME))
+    rows = np.random.default_rng(0).dirichlet(np.ones(18), len(photos)) * 0.5 + 0.5 * np.eye(18)[truth]
+    folder = RunFolder(tmp_path / "run")
+    ProbabilityTable(tuple(photo.name for photo in photos), rows, truth).write(folder.probabilities)
+    Folds(dict.fromkeys(photos.persons, 0), 1).write(folder.folds)
+    folder.recipe.write_text(f"name: made\ndata:\n  root: {tmp_path / 'images'}\n")
+    return folder.path
+
+
+def test_a_page_is_written_once_and_figures_are_printed(command, run):
+    said = command("report", run, "--out", "page.html")
+    assert said.code == 0, said.err
+    assert said.out.startswith("written: page.html (0.")
+    text = Path("page.html").read_text(encoding="utf-8")
+    assert "24 photos of 8 persons" in text
+    said = command("report", run, "--out", "page.html")
+    assert (said.code, "add --force" in said.err) == (2, True)
+    assert command("report", run, "--out", "page.html", "--force").code == 0
+    said = command("report", run, "--json", "--by", "race")
+    figures = json.loads(said.out)
+    found = read_table(RunFolder(run).probabilities)
+    assert figures["scores"]["macro_f1"] == pytest.approx(macro_f1(found.truth, found.classes, 18))
+    assert figures["slices"]["race"]["Asian"]["photos"] == 24
+    assert f"{figures['scores']['macro_f1']:.3f}" in text
+
+
+def test_mistakes_are_told_to_people(command, run, tmp_path):
+    said = command("report", run)
+    assert (said.code, "--out" in said.err) == (2, True)
+    said = command("report", tmp_path, "--json")
+    assert (said.code, "this is no run" in said.err) == (2, True)
+    said = command("report", run, "--json", "--by", "gendr")
+    assert (said.code, "did you mean 'gender'" in said.err) == (2, True)

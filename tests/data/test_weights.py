@@ -1,0 +1,161 @@
+"""Weights: found on this machine or fetched once, and never taken for others."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from maskfit.data import weights as module
+from maskfit.data.weights import DETECTORS, SALIENCY, Weights, find, keep
+from maskfit.errors import DataError
+
+FOLDER = DETECTORS.variable
+CONTENT = b"weights of a detector"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv(FOLDER, raising=False)
+    return tmp_path / "cache" / "maskfit" / "detectors"
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[str]]]:
+    """A web server that knows `/good` and `/other`; its address, and what it was asked for."""
+    asked: list[str] = []
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            body = {"/good": CONTENT, "/other": b"<html>please log in</html>"}.get(self.path)
+            self.send_response(200 if body else 404)
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    listening = HTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{listening.server_port}", asked
+    listening.shutdown()
+    listening.server_close()
+
+
+def test_weights_are_fetched_once(server, cache):
+    address, asked = server
+    wanted = Weights("net.onnx", SHA256, f"{address}/good")
+    path = find(wanted)
+    assert path.parent == cache
+    assert path.read_bytes() == CONTENT
+    assert find(wanted) == path
+    assert asked == ["/good"]
+    assert [item.name for item in cache.iterdir()] == [f"{SHA256[:16]}-net.onnx"]
+
+
+def test_a_folder_of_the_users_comes_first(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "net.onnx").write_bytes(CONTENT)
+    monkeypatch.setenv(FOLDER, str(tmp_path / "mine"))
+    assert find(Weights("net.onnx", SHA256, "http://127.0.0.1:9/nobody")) == tmp_path / "mine" / "net.onnx"
+
+
+@pytest.mark.parametrize("path", ["/other", "/missing"])
+def test_what_is_not_the_weights_is_not_kept(server, cache, path):
+    address, _ = server
+    with pytest.raises(DataError) as caught:
+        find(Weights("net.onnx", SHA256, address + path))
+    assert ("what came is not net.onnx" if path == "/other" else "could not be fetched") in caught.value.what
+    assert caught.value.where == address + path
+    assert FOLDER in str(caught.value.fix)
+    assert not cache.exists() or not list(cache.iterdir())
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/net.onnx", "http://no.such.place.invalid/n", "nonsense"])
+def test_without_a_network_the_error_says_what_to_do(address):
+    with pytest.raises(DataError) as caught:
+        find(Weights("net.onnx", SHA256, address))
+    assert "net.onnx could not be fetched" in caught.value.what
+    assert f"fetch {address} elsewhere" in str(caught.value.fix)
+    assert f"set {FOLDER} to that folder" in str(caught.value.fix)
+
+
+def test_weights_that_nobody_publishes_and_that_are_not_here():
+    with pytest.raises(DataError, match="not on this machine") as caught:
+        find(Weights("mine.onnx", SHA256))
+    assert SHA256 in caught.value.what
+    assert "from where the model was trained" in str(caught.value.fix)
+
+
+@pytest.mark.parametrize("place", ["folder", "cache"])
+def test_a_file_with_another_content_is_refused(tmp_path, monkeypatch, cache, place):
+    wanted = Weights("net.onnx", SHA256, "http://127.0.0.1:9/nobody")
+    path = tmp_path / "net.onnx" if place == "folder" else cache / f"{SHA256[:16]}-net.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"others")
+    if place == "folder":
+        monkeypatch.setenv(FOLDER, str(tmp_path))
+    with pytest.raises(DataError, match="damaged or others") as caught:
+        find(wanted)
+    assert caught.value.where == str(path)
+
+
+def test_a_local_file_is_kept_and_found_by_its_content(tmp_path):
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(CONTENT)
+    kept = keep(path)
+    assert kept == Weights("mine.onnx", SHA256)
+    path.unlink()
+    assert find(kept).read_bytes() == CONTENT
+
+
+def test_two_files_of_one_name_are_kept_apart(tmp_path):
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(CONTENT)
+    first = keep(path)
+    path.write_bytes(b"trained anew")
+    second = keep(path)
+    assert find(first).read_bytes() == CONTENT
+    assert find(second).read_bytes() == b"trained anew"
+
+
+def test_files_that_cannot_be_weights(tmp_path):
+    with pytest.raises(DataError, match="no such weights"):
+        keep(tmp_path / "missing.onnx")
+    with pytest.raises(DataError, match="no such weights"):
+        keep(tmp_path)
+    (tmp_path / "large.onnx").write_bytes(bytes(101))
+    with pytest.raises(DataError, match="a detector have at most 100 bytes"):
+        keep(tmp_path / "large.onnx", DETECTORS._replace(most_bytes=100))
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(server, cache):
+    address, _ = server
+    small = DETECTORS._replace(most_bytes=len(CONTENT) - 1)
+    with pytest.raises(DataError, match="at most 20 bytes"):
+        find(Weights("net.onnx", SHA256, f"{address}/good", small))
+    assert not cache.exists() or not list(cache.iterdir())
+
+
+def test_kinds_of_weights_do_not_share_a_shelf(tmp_path, monkeypatch):
+    (tmp_path / "net.onnx").write_bytes(CONTENT)
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    with pytest.raises(DataError, match="not on this machine") as caught:
+        find(Weights("net.onnx", SHA256, shelf=SALIENCY))
+    assert SALIENCY.variable in str(caught.value.fix)
+    monkeypatch.setenv(SALIENCY.variable, str(tmp_path))
+    assert find(Weights("net.onnx", SHA256, shelf=SALIENCY)) == tmp_path / "net.onnx"
+
+
+def test_a_name_in_a_model_file_leads_nowhere_else(cache):
+    """A model file says the name; it must not be a way out of the cache."""
+    with pytest.raises(DataError, match="not on this machine"):
+        find(Weights("../../../etc/passwd", SHA256))
+    assert module._kept(Weights("../../../etc/passwd", SHA256)).parent == cache

@@ -1,0 +1,121 @@
+"""Every face of a photo is answered for, as a photo of that face alone would have been."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskfit.calibration import Calibration
+from maskfit.data.detectors import Face
+from maskfit.errors import DataError, PhotoError
+from maskfit.inference.faces import FaceReader
+from maskfit.inference.predictor import Predictor
+from maskfit.parts import Part
+
+from .conftest import make_model
+
+SMALL, LARGE = (10, 20, 50, 70), (80, 10, 180, 130)
+
+
+@pytest.fixture
+def photo(painted, paint):
+    return paint(160, 220, SMALL, LARGE)
+
+
+@pytest.fixture
+def predictor(tmp_path: Path, painted) -> Predictor:
+    return Predictor.load(make_model(tmp_path / "face.safetensors", crop=Part.of("face", top=0.1)))
+
+
+def test_every_face_is_found_the_largest_first(predictor, photo):
+    reading = FaceReader(predictor).read(photo)
+    assert (reading.width, reading.height, reading.found) == (220, 160, 2)
+    assert [answer.box for answer in reading.faces] == [LARGE, SMALL]
+
+
+def test_a_face_is_answered_as_a_photo_of_it_alone(predictor, photo, paint):
+    reading = FaceReader(predictor).read(photo)
+    for answer, box in zip(reading.faces, (LARGE, SMALL), strict=True):
+        sight = predictor.see(photo, Face(box, 1.0))
+        np.testing.assert_allclose(answer.probabilities, predictor.answer([sight])[0], atol=1e-6)
+    # The largest is what the model's own crop takes, so the plain way must say the same.
+    np.testing.assert_allclose(
+        reading.faces[0].probabilities, predictor.predict([photo]).table.probabilities[0], atol=1e-6
+    )
+
+
+def test_a_photo_without_a_face_is_taken_whole_unless_that_is_not_wanted(predictor, paint):
+    empty = paint(90, 120)
+    reading = FaceReader(predictor).read(empty)
+    (answer,) = reading.faces
+    assert (reading.found, answer.box) == (0, None)
+    np.testing.assert_allclose(answer.probabilities, predictor.predict([empty]).table.probabilities[0], atol=1e-6)
+    assert FaceReader(predictor, whole=False).read(empty).faces == ()
+
+
+def test_faces_need_not_be_looked_for(predictor, photo, painted):
+    (answer,) = FaceReader(predictor, find=False).read(photo).faces
+    assert answer.box is None
+
+
+def test_a_model_without_a_face_crop_gets_portraits(tmp_path, photo):
+    predictor = Predictor.load(make_model(tmp_path / "centre.safetensors"))
+    reading = FaceReader(predictor).read(photo)
+    assert [answer.box for answer in reading.faces] == [LARGE, SMALL]
+    assert not np.allclose(reading.faces[0].probabilities, reading.faces[1].probabilities)
+
+
+def test_faces_of_many_photos_share_batches_and_keep_their_places(predictor, photo, paint):
+    reader = FaceReader(predictor)
+    photos = [photo, paint(90, 120), paint(100, 100, (5, 5, 60, 60)), photo]
+    predictor.batch_size = 2
+    together = reader.answer([reader.look(item) for item in photos])
+    for reading, item in zip(together, photos, strict=True):
+        alone = reader.read(item)
+        assert [answer.box for answer in reading.faces] == [answer.box for answer in alone.faces]
+        for own, other in zip(reading.faces, alone.faces, strict=True):
+            np.testing.assert_allclose(own.probabilities, other.probabilities, atol=1e-6)
+    assert reader.answer([]) == []
+
+
+def test_tiny_faces_and_more_than_wanted_are_passed_over(predictor, paint):
+    photo = paint(160, 220, (2, 2, 10, 12), SMALL, LARGE)
+    assert FaceReader(predictor).read(photo).found == 2
+    assert [answer.box for answer in FaceReader(predictor, most=1).read(photo).faces] == [LARGE]
+    with pytest.raises(DataError, match="take 1 or more"):
+        FaceReader(predictor, most=0)
+
+
+def test_a_damaged_photo_is_an_error_that_says_so(predictor, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no photo")
+    with pytest.raises(PhotoError):
+        FaceReader(predictor).read(bad)
+
+
+def test_temperature_and_threshold_of_the_file_reach_the_answer(tmp_path, painted, photo):
+    plain = Predictor.load(make_model(tmp_path / "plain.safetensors"))
+    tempered = Predictor.load(
+        make_model(
+            tmp_path / "tempered.safetensors",
+            calibration=Calibration(temperatures={"mask": 4.0}, unsure_below={"mask": 1.0, "gender": 0.0}),
+        )
+    )
+    before, after = FaceReader(plain, find=False).read(photo), FaceReader(tempered, find=False).read(photo)
+    assert after.faces[0]["mask"].probability < before.faces[0]["mask"].probability
+    assert after.faces[0]["gender"].probability == pytest.approx(before.faces[0]["gender"].probability)
+    assert (after.faces[0]["mask"].sure, after.faces[0]["gender"].sure) == (False, True)
+    assert after.faces[0]["mask"].value == before.faces[0]["mask"].value
+
+
+def test_an_answer_as_json_says_where_and_what(predictor, photo, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(photo).save(path)
+    said = FaceReader(predictor).read(path).to_dict()
+    assert (said["width"], said["height"], said["found"]) == (220, 160, 2)
+    first = said["faces"][0]
+    assert first["box"] == list(map(float, LARGE))
+    assert sum(first["age"]["probabilities"].values()) == pytest.approx(1)

@@ -1,0 +1,182 @@
+"""The gradient check on networks whose faults are known, and the graphs on one whose parts are."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from maskfit.errors import MaskfitError
+from maskfit.inspection import graphs
+from maskfit.inspection.depth_chart import depth_chart
+from maskfit.inspection.gradients import allowed_by, check_gradients, tell
+from maskfit.labels import SCHEMES
+from maskfit.models.network import build_network
+from maskfit.parts import Part
+
+SIZES = SCHEMES["mask-gender-age"].sizes
+
+
+def make_network() -> nn.Module:
+    torch.manual_seed(0)
+    return build_network(Part.of("small", width=4), Part.of("attributes"), SIZES).eval()
+
+
+def batch(count: int = 6) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    chance = np.random.default_rng(0)
+    photos = chance.normal(size=(count, 3, 32, 24)).astype(np.float32)
+    return photos, {name: np.eye(size, dtype=bool)[chance.integers(0, size, count)] for name, size in SIZES.items()}
+
+
+def verdicts(network: nn.Module, photos: np.ndarray | None = None) -> dict[str, str]:
+    own, allowed = batch()
+    return {layer.name: layer.verdict for layer in check_gradients(network, own if photos is None else photos, allowed)}
+
+
+def test_a_healthy_network_learns_everywhere_in_the_order_of_the_photo() -> None:
+    photos, allowed = batch()
+    layers = check_gradients(make_network(), photos, allowed)
+    assert {layer.verdict for layer in layers} == {"fine"}
+    assert layers[0].name.startswith("trunk")
+    assert layers[-1].name.startswith("head")
+    assert tell(layers) == [f"all {len(layers)} layers learn: there is a gradient in each, and each is a number"]
+
+
+def test_norms_are_those_of_a_training_step() -> None:
+    network = make_network()
+    photos, allowed = batch()
+    layers = {layer.name: layer for layer in check_gradients(network, photos, allowed)}
+    network.train()
+    logits = network(torch.from_numpy(photos))
+    loss = sum(
+        nn.functional.cross_entropy(logits[head], torch.from_numpy(own.argmax(1))) for head, own in allowed.items()
+    )
+    loss.backward()
+    for name, module in network.named_modules():
+        own = [parameter.grad for parameter in module.parameters(recurse=False)]
+        if own:
+            norm = math.sqrt(sum(float((grad**2).sum()) for grad in own))
+            assert layers[name].norm == pytest.approx(norm, rel=1e-4)
+            assert layers[name].weights == sum(grad.numel() for grad in own)
+
+
+def test_the_network_is_given_back_as_it_was() -> None:
+    network = make_network()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    photos, allowed = batch()
+    check_gradients(network, photos, allowed)
+    assert not network.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
+    return next((name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
+
+
+def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
+    return [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)][-1]
+
+
+def test_a_frozen_layer_is_said_to_be_frozen() -> None:
+    network = make_network()
+    name, layer = first_convolution(network)
+    for parameter in layer.parameters():
+        parameter.requires_grad = False
+    assert verdicts(network)[name] == "frozen"
+
+
+def test_a_layer_that_nothing_passes_has_no_gradient() -> None:
+    network = make_network()
+    network.head.spare = nn.Linear(3, 3)
+    assert verdicts(network)["head.spare"] == "none"
+
+
+def test_what_is_no_number_is_found() -> None:
+    network = make_network()
+    photos, _ = batch()
+    photos[0, 0, 0, 0] = np.nan
+    assert "not a number" in verdicts(network, photos).values()
+
+
+class Times(nn.Module):
+    """Passes what it gets, and its gradient so many times as large."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return values.detach() + self.factor * (values - values.detach())
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(0.0, "zero"), (1e-9, "vanishing"), (1e9, "exploding")])
+def test_gradients_that_are_lost_or_blown_up_on_their_way_are_told(factor: float, verdict: str) -> None:
+    network = make_network()
+    name, layer = first_convolution(network)
+    head, _ = last_linear(network)
+    parent = network.get_submodule(name.rpartition(".")[0]) if "." in name else network
+    setattr(parent, name.rpartition(".")[2], nn.Sequential(layer, Times(factor)))
+    found = verdicts(network)
+    assert found[f"{name}.0"] == verdict
+    assert found[head] == "fine" if factor < 1 else True
+    layers = check_gradients(network, *batch())
+    assert any(verdict in line for line in tell(layers))
+
+
+def test_unknown_labels_take_the_networks_own_answer() -> None:
+    codes = np.array([[0, -1], [-1, 2]])
+    found = allowed_by(codes, {"a": 2, "b": 3}, {"a": np.array([1, 1]), "b": np.array([0, 1])})
+    np.testing.assert_array_equal(found["a"], [[True, False], [False, True]])
+    np.testing.assert_array_equal(found["b"], [[True, False, False], [False, False, True]])
+
+
+def test_the_picture_has_a_mark_for_each_layer() -> None:
+    network = make_network()
+    network.head.spare = nn.Linear(3, 3)
+    layers = check_gradients(network, *batch())
+    drawing = depth_chart(layers)
+    assert drawing.count("<rect") + drawing.count("<path") == len(layers)
+    assert "head.spare (Linear): no number" in drawing
+    assert depth_chart([]).startswith("<svg")
+
+
+def test_the_backward_graph_names_every_weight() -> None:
+    network = make_network()
+    text = graphs.backward_graph(network, (32, 24))
+    for name, _ in network.named_parameters():
+        assert f'"{name}\\n' in text
+    assert all(f'"head {head}"' in text for head in SIZES)
+
+
+def test_the_graph_of_modules_shows_heads_and_shapes() -> None:
+    pytest.importorskip("torchview")
+    text = graphs.module_graph(make_network(), (32, 24), depth=2)
+    assert text.startswith("strict digraph")
+    assert "(1, 3, 32, 24)" in text
+
+
+def test_without_graphviz_the_text_is_written_and_the_remedy_said(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(graphs.shutil, "which", lambda name: None)
+    with pytest.raises(MaskfitError, match="install Graphviz"):
+        graphs.draw_graph_file("digraph a { b -> c; }", tmp_path / "a.svg")
+    assert (tmp_path / "a.gv").read_text() == "digraph a { b -> c; }"
+
+
+@pytest.mark.skipif(not graphs.can_draw(), reason="Graphviz is not installed")
+def test_with_graphviz_there_is_a_picture(tmp_path) -> None:
+    path = graphs.draw_graph_file("digraph a { b -> c; }", tmp_path / "a.svg")
+    assert "<svg" in path.read_text()
+    with pytest.raises(MaskfitError, match="cannot draw"):
+        graphs.draw_graph_file("no graph at all {", tmp_path / "b.svg")
+
+
+def test_importing_the_room_takes_no_torch() -> None:
+    code = "import sys, maskfit.inspection.gradients, maskfit.inspection.graphs; print('torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "False"

@@ -1,0 +1,48 @@
+"""A network as it is given away: the graph's own arithmetic against numpy's, for every kind of head and scheme."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from maskfit.ages import AgeRule
+from maskfit.calibration import Calibration
+from maskfit.data.transforms import LEAST_DEVIATION, Normalising
+from maskfit.labels import JOINT, SCHEMES, answer
+from maskfit.models.network import build_network
+from maskfit.models.served import ByDataset, ByPhoto, Served
+from maskfit.parts import Part
+
+FULL = SCHEMES["mask-gender-age"]
+SCHEMES_TRIED = {"bands": FULL, "decades": AgeRule(decades=True).scheme(FULL), "mask": SCHEMES["mask"]}
+TEMPERATURES = {"none": {}, "one": {"mask": 2.5}, "joint": {JOINT: 0.4}}
+
+
+@pytest.mark.parametrize("mode", ["dataset", "photo"])
+@pytest.mark.parametrize("temperatures", TEMPERATURES.values(), ids=TEMPERATURES)
+@pytest.mark.parametrize("scheme", SCHEMES_TRIED.values(), ids=SCHEMES_TRIED)
+@pytest.mark.parametrize("head", ["attributes", "joint"])
+def test_frames_become_the_probabilities_that_are_answered(head, scheme, temperatures, mode):
+    if JOINT in temperatures and head != "joint":
+        pytest.skip("separate heads have a temperature each")
+    torch.manual_seed(0)
+    network = build_network(Part.of("small", width=4), Part.of(head), scheme.sizes).eval()
+    with torch.no_grad():
+        for values in network.head.parameters():
+            values.mul_(8)
+    normalising = Normalising(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), mode=mode)
+    inside = ByPhoto(LEAST_DEVIATION) if mode == "photo" else ByDataset(*map(list, normalising.scale_and_shift()))
+    folding = {item.name: item.folding().tolist() for item in scheme.attributes if item.coarse}
+    frames = np.random.default_rng(0).integers(0, 256, (5, 16, 12, 3), dtype=np.uint8)
+    frames[0] = 7  # one colour: by itself it has no deviation
+    with torch.inference_mode():
+        *logits, found = Served(network, inside, scheme.sizes, folding, temperatures)(torch.from_numpy(frames))
+        seen = network(torch.from_numpy(normalising.normalise(frames)))
+    assert all(torch.allclose(own, seen[name], atol=1e-4) for own, name in zip(logits, network.heads, strict=True))
+    expected = Calibration(temperatures=temperatures).temper(
+        scheme.official(), answer(scheme, {name: values.numpy() for name, values in seen.items()})
+    )
+    assert found.shape == (5, scheme.official().classes)
+    assert np.abs(found.numpy() - expected).max() < 1e-5
+    assert np.ptp(expected, axis=0).max() > 0.003

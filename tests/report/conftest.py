@@ -1,0 +1,79 @@
+"""Runs as training leaves them, written by hand: small photos of noise and answers of a made model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskfit.data.folds import Folds
+from maskfit.data.photos import read_photos
+from maskfit.evaluation.tables import ProbabilityTable, stack
+from maskfit.files import write_csv, write_json
+from maskfit.labels import SCHEMES, Codes, Scheme
+from maskfit.runfolder import RunFolder
+
+FULL = SCHEMES["mask-gender-age"]
+STEMS = ("incorrect_mask", "mask1", "mask2", "mask3", "mask4", "mask5", "normal")
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty persons in the competition's layout, from 20 to 77 years."""
+    root = tmp_path_factory.mktemp("people") / "images"
+    for number in range(20):
+        folder = (
+            root
+            / f"{number:06d}_{'male' if number % 2 else 'female'}_{'Asian' if number % 3 else 'X'}_{20 + 3 * number}"
+        )
+        folder.mkdir(parents=True)
+        grey = Image.new("L", (24, 32), 10 * number)
+        for stem in STEMS:
+            grey.save(folder / f"{stem}.jpg")
+    return root
+
+
+def answers(truth: Codes, scheme: Scheme, skill: float, seed: int, sharp: float = 1.0) -> np.ndarray:
+    """Probabilities of a model that is right about `skill` of the time, the wrong ones being sure as well."""
+    random = np.random.default_rng(seed)
+    classes = np.where(random.random(len(truth)) < skill, truth, random.integers(0, scheme.classes, len(truth)))
+    logits = random.normal(size=(len(truth), scheme.classes)) + 4 * np.eye(scheme.classes)[classes]
+    shares = np.exp(sharp * logits)
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture
+def make_run(people: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Writes a run's folder: `name`, of photos `root`, over `folds` folds."""
+
+    def make(
+        name: str = "run", root: Path | str = people, *, scheme: Scheme = FULL, folds: int = 2, skill: float = 0.7,
+        seed: int = 0, sharp: float = 1.0, about: str = "", key: str = "mask-gender-age",
+    ) -> Path:  # fmt: skip
+        folder = RunFolder(tmp_path / name)
+        photos = read_photos(root, scheme)
+        fold_of = {person: number % folds for number, person in enumerate(photos.persons)}
+        truth = scheme.to_class(photos.codes(scheme))
+        likely = photos.codes(scheme).clip(0)
+        rows = answers(scheme.to_class(likely), scheme, skill, seed, sharp)
+        tables = []
+        for fold in range(folds):
+            own = np.array([fold_of[photo.person] == fold for photo in photos])
+            names = tuple(photo.name for photo, wanted in zip(photos, own, strict=True) if wanted)
+            tables.append(ProbabilityTable(names, rows[own], truth[own]))
+            place = folder.fold(fold)
+            place.path.mkdir(parents=True)
+            tables[-1].write(place.probabilities)
+            history = [(epoch, 2 / (epoch + 1), 2.2 / (epoch + 1), 0.5 + 0.1 * epoch) for epoch in range(3)]
+            write_csv(place.metrics, ("epoch", "train_loss", "valid_loss", "valid_macro_f1"), history)
+        stack(tables).write(folder.probabilities)
+        Folds(fold_of, folds).write(folder.folds)
+        write_json(folder.scores, {"seconds": 720})
+        write_json(folder.environment, {"device": "cpu", "maskfit": "0.1.0", "began": "2026-01-01T00:00:00+0000"})
+        folder.recipe.write_text(f"name: made\nabout: '{about}'\ndata:\n  root: '{root}'\n  scheme: {key}\n")
+        return folder.path
+
+    return make

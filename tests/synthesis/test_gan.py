@@ -1,0 +1,399 @@
+"""The GAN: what it learns can be gone on with to the bit, and its faces never reach a fold whose persons it knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from maskfit.cookbook import read_recipe
+from maskfit.data.folds import make_folds
+from maskfit.data.photo import BOTH
+from maskfit.data.photos import read_photos
+from maskfit.data.store import open_store
+from maskfit.errors import DataError, ModelFileError, RunError
+from maskfit.labels import SCHEMES, UNKNOWN
+from maskfit.parts import Part
+from maskfit.synthesis.drawn import write_people
+from maskfit.synthesis.gan import augmentation, sheet
+from maskfit.synthesis.gan.drawing import choose_classes, draw_class, draw_faces, write_faces
+from maskfit.synthesis.gan.frechet import frechet_distance
+from maskfit.synthesis.gan.generator_file import KEY, GanFacts, load_generator
+from maskfit.synthesis.gan.learning import Learning
+from maskfit.synthesis.gan.making import Learn, make_faces
+from maskfit.synthesis.gan.networks import SIZES, Discriminator, Generator
+from maskfit.training.plan import make_plan
+
+SCHEME = SCHEMES["mask-gender-age"]
+PERSONS = 9
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    """One thread, since small nets lose by sharing, and small sheets."""
+    threads, side = torch.get_num_threads(), sheet.SIDE
+    torch.set_num_threads(1)
+    sheet.SIDE = 8
+    yield
+    torch.set_num_threads(threads)
+    sheet.SIDE = side
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_people(tmp_path_factory.mktemp("gan") / "drawn", PERSONS, seed=3, size=(36, 48), workers=1)
+
+
+@pytest.fixture(scope="module")
+def folds(root: Path) -> Path:
+    return make_folds(read_photos(root, SCHEME), SCHEME, 3, seed=0).write(root.parent / "folds.csv")
+
+
+@pytest.fixture(scope="module")
+def make(root: Path, folds: Path) -> Callable[..., Any]:
+    """Makes faces of 16 pixels with a tiny network; words change how."""
+
+    def run(out: Path, **words: Any) -> Any:
+        given = {"folds": folds, "size": 16, "width": 4, "batch": 16, "steps": 30, **words}
+        own = {name: given.pop(name) for name in ("seed", "classes", "upto", "judge", "bars") if name in given}
+        return make_faces(root, out, Learn(SCHEME, Part.of("centre"), **given), store=root.parent / "stores", **own)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def made(make: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Faces of thirty steps, and their folder as `told["manifest"]`."""
+    return make(tmp_path_factory.mktemp("gan") / "made")
+
+
+def folder_of(made: Any) -> Path:
+    folder: Path = made.drawn.manifest.parent
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """All files but those that hold a clock."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in ("losses.csv", "gan.json"))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+# What is learned.
+
+
+def test_made_faces_come_nearer_to_the_photos(root, made, monkeypatch):
+    """In coarse colours, and by the discriminator's losses: it tells made from real at first."""
+    monkeypatch.setattr("maskfit.synthesis.gan.learning.RATES", (2e-3, 4e-3))
+    photos = read_photos(root, SCHEME)
+    frames = open_store(photos.photos, made.facts.framing, folder=root.parent / "stores")
+    learning = Learning(made.facts.model_copy(update={"width": 8}), frames, photos.codes(SCHEME))
+    noise = np.random.default_rng(0).standard_normal((len(photos), made.facts.latent))
+
+    def measure() -> tuple[float, float]:
+        faces = draw_faces(learning.drawing, noise, photos.codes(SCHEME)), frames.take(np.arange(len(photos)))
+        coarse = [item.reshape(-1, 4, 4, 4, 4, 3).mean(axis=(2, 4)).reshape(-1, 48) / 255 for item in faces]
+        return frechet_distance(*coarse), float(faces[0].std())
+
+    before, flat = measure()
+    losses = [learning.step() for _ in range(80)]
+    after, contrast = measure()
+    assert after < 0.95 * before
+    assert contrast > 1.5 * flat
+    assert np.isfinite(losses).all()
+    assert np.mean([step.real > step.made for step in losses]) > 0.8
+
+
+def test_an_attribute_changes_the_face_and_unknown_is_a_value_of_its_own():
+    torch.manual_seed(0)
+    network, judge = Generator(16, 4, 8, SCHEME.shape).eval(), Discriminator(16, 4, SCHEME.shape)
+    for norm in network.norms:
+        for table in norm.tables.tables:
+            torch.nn.init.normal_(table.weight)
+    codes = torch.tensor([[0, 0, 0], [1, 0, 0], [0, 0, 2], [UNKNOWN, 0, 0]])
+    faces = network(torch.ones(4, 8), codes)
+    scores = judge(faces[:1].expand(4, -1, -1, -1), codes)
+    for place, other in ((0, 1), (0, 2), (0, 3), (1, 3)):
+        assert not torch.equal(faces[place], faces[other])
+        assert scores[place] != scores[other]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_size_is_what_it_says(size):
+    codes = torch.zeros(2, 3, dtype=torch.long)
+    faces = Generator(size, 2, 8, SCHEME.shape)(torch.randn(2, 8), codes)
+    assert faces.shape == (2, 3, size, size)
+    assert Discriminator(size, 2, SCHEME.shape)(faces, codes).shape == (2,)
+
+
+def test_thin_classes_are_drawn_more_often_than_they_are(made, root):
+    class Frames:
+        pass
+
+    codes = np.repeat(SCHEME.to_codes([0, 5]), (400, 4), axis=0)
+    learning = Learning(made.facts, Frames(), codes)
+    share = float(learning.chances[400:].sum())
+    # By the root: 20 to 2.
+    assert share == pytest.approx(2 / 22)
+
+
+# What chance does.
+
+
+def test_a_seed_gives_the_same_again_and_another_seed_others(make, made, tmp_path):
+    again, other = content(folder_of(make(tmp_path / "a"))), content(folder_of(make(tmp_path / "b", seed=1)))
+    before = content(folder_of(made))
+    assert again == before
+    assert set(other) == set(before)
+    assert all(other[name] != before[name] for name in before if not name.endswith("csv"))
+
+
+def test_going_on_is_exact_also_after_a_stop(make, made, tmp_path):
+    make(tmp_path / "two", steps=11)
+    assert folder_of(make(tmp_path / "two", steps=30, resume=True)) == tmp_path / "two"
+
+    class Stopped:
+        def __init__(self, *words: str) -> None:
+            pass
+
+        def __enter__(self) -> Callable[[int, int], None]:
+            return self.advance
+
+        def __exit__(self, *left: object) -> None:
+            pass
+
+        def advance(self, done: int, total: int) -> None:
+            if total == 30 and done == 17:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "cut", bars=Stopped)
+    assert not (tmp_path / "cut" / "manifest.csv").exists()
+    make(tmp_path / "cut", resume=True)
+    whole = content(folder_of(made))
+    for name in ("two", "cut"):
+        found = content(tmp_path / name)
+        assert {key: found[key] for key in whole} == whole
+
+
+def test_minutes_end_a_training(make, tmp_path):
+    made = make(tmp_path / "gan", steps=10**6, minutes=0.005)
+    assert 1 <= made.facts.steps < 10**4
+    assert len(list((tmp_path / "gan").rglob("*.png"))) > 2
+
+
+def test_what_was_begun_otherwise_is_not_gone_on_with(make, made, tmp_path, root):
+    for words, why in (({"seed": 5}, "seed"), ({"width": 5}, "width"), ({"fold": 1}, "persons")):
+        with pytest.raises(DataError, match=f"differs in: .*{why}"):
+            make(folder_of(made), resume=True, **words)
+    with pytest.raises(DataError, match="not empty"):
+        make(folder_of(made))
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "precious").touch()
+    with pytest.raises(DataError, match="nothing to go on with"):
+        make(tmp_path / "taken", resume=True)
+    with pytest.raises(DataError, match="among the photos"):
+        make(root / "gan")
+
+
+def test_losses_that_are_no_numbers_stop_it_and_are_not_kept(make, made, tmp_path, monkeypatch):
+    make(tmp_path / "gan", steps=5)
+    before = content(tmp_path / "gan")
+    monkeypatch.setattr(augmentation, "HOLE", 0.0)
+    monkeypatch.setattr("maskfit.synthesis.gan.learning.change", lambda faces, chance: faces * float("nan"))
+    with pytest.raises(RunError, match="no longer numbers"):
+        make(tmp_path / "gan", steps=30, resume=True)
+    assert content(tmp_path / "gan") == before
+
+
+# What discriminators are shown.
+
+
+def test_changed_faces_are_moved_and_cut_as_a_slow_loop_does_it():
+    faces = torch.rand(5, 3, 16, 16)
+    moved = augmentation._move(faces, torch.Generator().manual_seed(1))
+    down, across = torch.randint(0, 5, (2, 5, 1), generator=torch.Generator().manual_seed(1))
+    for place in range(5):
+        for row in range(16):
+            for column in range(16):
+                y, x = row + int(down[place]) - 2, column + int(across[place]) - 2
+                inside = 0 <= y < 16 and 0 <= x < 16
+                want = faces[place, :, y, x] if inside else torch.zeros(3)
+                assert torch.equal(moved[place, :, row, column], want)
+    cut = augmentation._cut(torch.ones(200, 3, 16, 16), torch.Generator().manual_seed(2))
+    holes = (cut == 0).flatten(1).sum(dim=1) / 3
+    assert holes.max() == 64
+    assert holes.min() >= 16
+
+
+def test_gradients_pass_and_what_goes_in_stays():
+    faces = torch.rand(4, 3, 16, 16, requires_grad=True)
+    before = faces.detach().clone()
+    augmentation.change(faces, torch.Generator().manual_seed(0)).sum().backward()
+    assert torch.equal(faces.detach(), before)
+    assert faces.grad is not None
+    assert (faces.grad.flatten(1).abs().sum(dim=1) > 0).all()
+
+
+# What is written.
+
+
+def test_faces_fill_up_the_thin_classes_and_are_drawn_again_from_the_file(make, made, root, tmp_path):
+    rows = read_photos(made.drawn.manifest, SCHEME)
+    classes = SCHEME.to_class(rows.codes(SCHEME))
+    average = round(sum(made.drawn.before.values()) / SCHEME.classes)
+    for number, count in made.drawn.before.items():
+        assert (classes == number).sum() == (max(0, average - count) if count < average else 0)
+    again = make_faces(root, tmp_path / "again", folder_of(made) / "gan.safetensors", store=root.parent / "stores")
+    assert again.facts == made.facts
+    for photo in rows:
+        assert (tmp_path / "again" / photo.name).read_bytes() == photo.path.read_bytes()
+    generator, facts = load_generator(folder_of(made) / "gan.safetensors")
+    few, many = (draw_class(generator, facts, 5, count, 0) for count in (3, 70))
+    assert np.array_equal(few, many[:3])
+    assert np.array_equal(few[0], np.asarray(Image.open(folder_of(made) / "faces-000030" / "05-00000.png")))
+
+
+@pytest.mark.parametrize(
+    ("word", "upto", "wanted"),
+    [
+        ("thin", None, {1: 3}),
+        ("thin", 8, {1: 7}),
+        ("all", 10, {0: 3, 1: 9}),
+        ("0", 9, {0: 2}),
+        ("1,0,1", 8, {0: 1, 1: 7}),
+    ],
+)
+def test_classes_are_chosen(word, upto, wanted):
+    assert choose_classes(word, {0: 7, 1: 1}, upto) == wanted
+
+
+@pytest.mark.parametrize(
+    ("word", "upto", "why"), [("thick", 9, "no classes"), ("2", 9, "no class 2"), ("all", 1, "no class would get")]
+)
+def test_classes_that_cannot_be_are_refused(word, upto, why):
+    with pytest.raises(DataError, match=why):
+        choose_classes(word, {0: 7, 1: 1}, upto)
+
+
+# Who may not know them.
+
+
+def test_no_fold_trains_on_faces_that_know_a_person_it_holds_out(make, made, root, folds, tmp_path):
+    """Of two GANs, each made for a fold, a training uses in each fold the faces made for it, and no others."""
+    second = make(tmp_path / "second", fold=1)
+    extra = f"[{made.drawn.manifest},{second.drawn.manifest}]"
+    plan = make_plan(read_recipe("fast", [f"data.root={root}", f"data.extra={extra}", f"folds={folds}"]))
+    for fold in range(3):
+        train, valid = plan.split(fold)
+        held_out = {plan.photos[int(place)].person for place in valid}
+        used = [plan.photos[int(place)] for place in train if place >= plan.judged]
+        assert not any(held_out & set(photo.person.split(BOTH)) for photo in used)
+        right = {0: made, 1: second}.get(fold)
+        assert len(used) == (sum(right.drawn.made.values()) if right else 0)
+        if right:
+            assert {photo.path.parents[1] for photo in used} == {folder_of(right)}
+            assert (
+                set(used[0].person.split(BOTH))
+                == {photo.person for photo in plan.photos.photos[: plan.judged]} - held_out
+            )
+
+
+def test_a_gan_that_knows_everybody_is_used_in_no_fold(make, root, folds, tmp_path):
+    made = make(tmp_path / "gan", folds=None, steps=1)
+    assert len(made.facts.persons) == PERSONS
+    plan = make_plan(read_recipe("fast", [f"data.root={root}", f"data.extra={made.drawn.manifest}", f"folds={folds}"]))
+    assert all(plan.split(fold)[0].max() < plan.judged for fold in range(3))
+
+
+def test_faces_drawn_again_know_the_same_persons(made, root, tmp_path):
+    again = make_faces(root, tmp_path / "a", folder_of(made) / "gan.safetensors", upto=3, classes="all")
+    assert read_photos(again.drawn.manifest, SCHEME)[0].person == read_photos(made.drawn.manifest, SCHEME)[0].person
+    strangers = write_people(tmp_path / "others", 1, seed=8, size=(36, 48), workers=1)
+    (strangers / next(strangers.iterdir()).name).rename(strangers / "000777_female_Drawn_33")
+    with pytest.raises(DataError, match="nobody of whom the generator learned"):
+        make_faces(strangers, tmp_path / "b", folder_of(made) / "gan.safetensors")
+
+
+# What else may bear the ending of a generator.
+
+
+@pytest.fixture
+def forged(made, tmp_path) -> Callable[..., Path]:
+    """A generator's file with other facts or tensors."""
+    path = folder_of(made) / "gan.safetensors"
+    tensors = load_file(path)
+
+    def forge(change: dict[str, Any], *, text: str | None = None, **others: torch.Tensor) -> Path:
+        facts = {**made.facts.model_dump(mode="json"), **change}
+        forged = tmp_path / "forged.safetensors"
+        save_file({**tensors, **others}, forged, {KEY: json.dumps(facts) if text is None else text})
+        return forged
+
+    return forge
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"width": 512, "latent": 1024}, "do not fit"),
+        ({"width": 10**9}, "damaged"),
+        ({"format": 2}, "damaged"),
+        ({"code": "import os"}, "damaged"),
+        ({"persons": []}, "damaged"),
+        ({"framing": {"crop": "centre", "size": [4096, 4096]}}, "none of 16, 32"),
+        ({"framing": {"crop": "os.system", "size": [128, 128]}}, "do not fit"),
+        ({"scheme": {"attributes": [{"name": "a", "values": ["b", "c"]}]}}, "do not fit"),
+    ],
+)
+def test_forged_facts_are_refused(forged, change, why):
+    with pytest.raises(ModelFileError, match=why):
+        load_generator(forged(change))
+
+
+def test_forged_tensors_are_refused(forged, tmp_path, made):
+    for others, why in (
+        ({"start.weight": torch.full((4 * 2 * 16, 128), float("nan"))}, "not numbers"),
+        ({"start.weight": torch.zeros(2, 2)}, "do not fit"),
+        ({"more": torch.zeros(2)}, "do not fit"),
+    ):
+        with pytest.raises(ModelFileError, match=why):
+            load_generator(forged({}, **others))
+    with pytest.raises(ModelFileError, match="damaged"):
+        load_generator(forged({}, text="[" * 10**5))
+    save_file({"start.weight": torch.zeros(2)}, tmp_path / "bare.safetensors")
+    with pytest.raises(ModelFileError, match="no generator"):
+        load_generator(tmp_path / "bare.safetensors")
+    whole = (folder_of(made) / "gan.safetensors").read_bytes()
+    for name, data in (("cut", whole[: len(whole) // 2]), ("pickle", b"\x80\x04."), ("empty", b"")):
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(data)
+        with pytest.raises(ModelFileError):
+            load_generator(path)
+    for path in (tmp_path / "none.safetensors", tmp_path, folder_of(made) / "sheet.png"):
+        with pytest.raises(ModelFileError):
+            load_generator(path)
+
+
+def test_facts_of_a_checkpoint_are_not_those_of_a_generator(made):
+    with pytest.raises(ModelFileError, match="do not fit"):
+        load_generator(folder_of(made) / "last.safetensors")
+
+
+def test_an_interrupted_drawing_leaves_no_manifest(made, tmp_path):
+    generator, facts = load_generator(folder_of(made) / "gan.safetensors")
+
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_faces(generator, facts, tmp_path / "out", {5: 0}, {5: 4}, progress=stop)
+    assert not (tmp_path / "out" / "manifest.csv").exists()
+    assert isinstance(facts, GanFacts)

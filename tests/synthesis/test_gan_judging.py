@@ -1,0 +1,178 @@
+"""How faces are judged: numbers against slow ones, a judge that may not know whom it is asked about, copies noticed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from maskfit.data.folds import make_folds
+from maskfit.data.photos import read_photos
+from maskfit.data.store import open_store
+from maskfit.data.transforms import Framing, Preprocessing
+from maskfit.errors import DataError, ModelFileError
+from maskfit.inference.predictor import Predictor
+from maskfit.labels import SCHEMES, Scheme
+from maskfit.modelfile import ModelFacts, write_model
+from maskfit.models.network import build_network
+from maskfit.parts import Part
+from maskfit.synthesis.drawn import write_people
+from maskfit.synthesis.gan import judging, sheet
+from maskfit.synthesis.gan.frechet import frechet_distance
+from maskfit.synthesis.gan.generator_file import GanFacts
+from maskfit.synthesis.gan.judge import Judge
+from maskfit.synthesis.gan.judging import judge_faces, nearest
+from maskfit.synthesis.gan.material import Material, gather_fold
+
+SCHEME = SCHEMES["mask-gender-age"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    threads, side, each = torch.get_num_threads(), sheet.SIDE, judging.EACH
+    torch.set_num_threads(1)
+    sheet.SIDE, judging.EACH = 8, 6
+    yield
+    torch.set_num_threads(threads)
+    sheet.SIDE, judging.EACH = side, each
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_people(tmp_path_factory.mktemp("judging") / "drawn", 9, seed=3, size=(36, 48), workers=1)
+
+
+@pytest.fixture(scope="module")
+def folds(root: Path) -> Path:
+    return make_folds(read_photos(root, SCHEME), SCHEME, 2, seed=0).write(root.parent / "folds.csv")
+
+
+@pytest.fixture(scope="module")
+def material(root: Path, folds: Path) -> Material:
+    return gather_fold(root, SCHEME, folds, 0)
+
+
+@pytest.fixture(scope="module")
+def facts(material: Material) -> GanFacts:
+    framing = Framing(size=(32, 32))
+    return GanFacts(scheme=SCHEME, framing=framing, photos=len(material.learned), persons=material.persons)
+
+
+def write_judge(path: Path, scheme: Scheme = SCHEME) -> Path:
+    torch.manual_seed(0)
+    facts = ModelFacts(
+        scheme=scheme,
+        preprocessing=Preprocessing(framing=Framing(size=(32, 32))),
+        backbone=Part.of("small", width=4),
+        head=Part.of("attributes"),
+        heads=scheme.names,
+    )
+    return write_model(path, build_network(facts.backbone, facts.head, scheme.sizes).state_dict(), facts)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, folds: Path) -> Path:
+    """A run whose fold 0 holds out the persons of fold 0, with a network of random weights."""
+    folder = tmp_path_factory.mktemp("judging") / "run"
+    for fold in range(2):
+        write_judge(folder / f"fold{fold}" / "best.safetensors")
+    (folder / "recipe.yaml").write_text("name: made\n")
+    shutil.copy(folds, folder / "folds.csv")
+    return folder
+
+
+class Copier(nn.Module):
+    """A generator that hands out learned photos, whatever it is asked for."""
+
+    def __init__(self, material: Material, facts: GanFacts, store: Path) -> None:
+        super().__init__()
+        frames = open_store(material.learned.photos, facts.framing, folder=store).take(range(len(material.learned)))
+        self.faces = nn.Parameter(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1)
+
+    def forward(self, noise: Tensor, codes: Tensor) -> Tensor:
+        return self.faces[(noise[:, 0].abs() * 1e4).long() % len(self.faces)]
+
+
+def slow_root(matrix: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+@pytest.mark.parametrize(("rows", "features"), [((40, 30), 5), ((7, 9), 20), ((2, 50), 10)])
+def test_the_distance_is_that_of_the_slow_formula(rows, features):
+    chance = np.random.default_rng(0)
+    first, second = (chance.normal(size=(count, features)) @ chance.normal(size=(features, features)) for count in rows)
+    one, other = np.cov(first.T), np.cov(second.T)
+    root = slow_root(one)
+    slow = ((first.mean(0) - second.mean(0)) ** 2).sum() + np.trace(one + other - 2 * slow_root(root @ other @ root))
+    assert frechet_distance(first, second) == pytest.approx(slow, rel=1e-5)
+    assert frechet_distance(second, first) == pytest.approx(slow, rel=1e-5)
+
+
+def test_the_distance_of_a_set_to_itself_is_nothing_and_to_a_moved_one_the_move():
+    rows = np.random.default_rng(1).normal(size=(30, 6))
+    assert frechet_distance(rows, rows) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(rows, rows + np.array([3, 0, 0, 0, 0, 4])) == pytest.approx(25)
+    for bad in (rows[:1], rows[:, :5], rows[0], np.where(rows > 2, np.nan, rows)):
+        with pytest.raises(ValueError, match="features"):
+            frechet_distance(rows, bad)
+
+
+def test_the_nearest_is_that_of_a_slow_loop():
+    chance = np.random.default_rng(2)
+    some, many = chance.normal(size=(5, 4)), chance.normal(size=(11, 4))
+    slow = [min(np.linalg.norm(row - other) for other in many) for row in some]
+    np.testing.assert_allclose(nearest(some, many), slow)
+
+
+def test_a_judge_says_of_photos_what_prediction_says_and_notices_copies(material, facts, run, root):
+    store = root.parent / "stores"
+    told: list[tuple[int, int]] = []
+    path = run / "fold0" / "best.safetensors"
+    said = judge_faces(
+        Judge(path, SCHEME), Copier(material, facts, store), facts, material, store=store,
+        progress=lambda *pair: told.append(pair),
+    )  # fmt: skip
+    assert told[-1][0] == told[-1][1]
+    assert said.unknown_to_judge is True
+    for kind, photos in (("strangers", material.others), ("learned", material.learned)):
+        table = Predictor.load(path).predict(list(photos)).table
+        answers, truth = SCHEME.to_codes(table.classes), photos.codes(SCHEME)
+        whole, *attributes = (getattr(item, kind) for item in said.agreement[:4])
+        assert whole == (pytest.approx((answers == truth).all(axis=1).mean()), len(photos))
+        for place, share in enumerate(attributes):
+            assert share == (pytest.approx((answers == truth)[:, place].mean()), len(photos))
+        by_class = {item.words: getattr(item, kind) for item in said.agreement[4:]}
+        for number in np.unique(SCHEME.to_class(material.learned.codes(SCHEME))):
+            own = SCHEME.to_class(truth) == number
+            right = float((table.classes[own] == number).mean()) if own.any() else None
+            assert by_class[SCHEME.describe(number)] == (right, own.sum())
+    classes = sum(count > 0 for count in material.count_classes().values())
+    assert said.agreement[0].made[1] == 6 * classes
+    assert said.frechet["real"] < said.frechet["noise"]
+    # Faces are as large as what the judge sees: strangers lose nothing, and photos handed out are those photos.
+    assert said.frechet["small"] == pytest.approx(said.frechet["real"])
+    assert said.copies == 1
+    assert said.nearest["made"] < 0.05 * said.nearest["small"]
+
+
+def test_a_judge_that_was_trained_on_the_strangers_is_refused(material, facts, run, tmp_path, root):
+    store = root.parent / "stores"
+    with pytest.raises(DataError, match="was trained on"):
+        judge_faces(Judge(run / "fold1" / "best.safetensors", SCHEME), nn.Identity(), facts, material, store=store)
+    alone = Judge(write_judge(tmp_path / "alone.safetensors"), SCHEME)
+    assert alone.trained_on() is None
+    everybody = Material(material.source, SCHEME, material.learned, material.others.take(range(19)))
+    with pytest.raises(DataError, match="too few"):
+        judge_faces(alone, nn.Identity(), facts, everybody, store=store)
+
+
+def test_a_judge_of_something_else_is_refused(tmp_path):
+    other = write_judge(tmp_path / "mask.safetensors", SCHEMES["mask"])
+    with pytest.raises(ModelFileError, match="answers for mask"):
+        Judge(other, SCHEME)
