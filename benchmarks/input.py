@@ -23,8 +23,8 @@ from PIL import Image
 from maskfit.data.lists import find_images
 from maskfit.data.photo import Photo
 from maskfit.data.store import StoredFrames, open_store
-from maskfit.data.transforms import Framing
-from maskfit.inference.engines import Batch
+from maskfit.data.transforms import Frames, Framing
+from maskfit.inference.engines import Logits
 from maskfit.inference.predictor import Predictor
 
 BATCH = 32
@@ -82,10 +82,10 @@ def network_share(photos: list[Photo], model: Path, rounds: int) -> None:
     inside = [0.0]
     plain = engine.logits
 
-    def timed(batch: Batch) -> dict[str, np.ndarray]:
+    def timed(frames: Frames) -> Logits:
         began = time.perf_counter()
         try:
-            return plain(batch)
+            return plain(frames)
         finally:
             inside[0] += time.perf_counter() - began
 

@@ -143,7 +143,7 @@ def paint() -> Callable[..., Pixels]:
 class Page(HTMLParser):
     """A page's or chart's tags, texts and attributes; fails where tags do not close in order."""
 
-    VOID = frozenset({"meta", "img", "br", "wbr", "circle", "line", "path", "rect"})
+    VOID = frozenset({"meta", "img", "br", "wbr", "input", "circle", "line", "path", "rect"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -168,6 +168,10 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        """The attributes of every tag of this name."""
+        return [attrs for name, attrs in self.tags if name == tag]
 
 
 @pytest.fixture

@@ -47,6 +47,13 @@ def test_a_card_says_what_the_file_says() -> None:
         assert words in text
 
 
+def test_a_threshold_of_nothing_is_said_in_words() -> None:
+    sure = Calibration(unsure_below={"mask": 0.0, "age": 0.6})
+    text = write_card(FACTS.model_copy(update={"calibration": sure}))
+    assert '"not sure": age 60%.' in text
+    assert 'never answered with "not sure": mask.' in text
+
+
 def test_what_a_file_does_not_say_its_card_does_not_make_up() -> None:
     bare = FACTS.model_copy(update={"card": Card(), "calibration": Calibration(), "recipe": {}})
     text = write_card(bare)

@@ -103,9 +103,12 @@ def _sure(facts: ModelFacts) -> Iterator[str]:
     if own.temperatures:
         heats = ", ".join(f"{name} {heat:.2f}" for name, heat in own.temperatures.items())
         yield f"Probabilities are tempered, fitted on {own.photos:,} photos of {own.persons:,} persons: {heats}."
-    least = ", ".join(f"{name} {share:.0%}" for name, share in own.unsure_below.items())
+    least = ", ".join(f"{name} {share:.0%}" for name, share in own.unsure_below.items() if share)
+    always = ", ".join(name for name, share in own.unsure_below.items() if not share)
     if least:
         yield f'Below these probabilities the answer is "not sure": {least}.'
+    if always:
+        yield f'However improbable, never answered with "not sure": {always}.'
 
 
 def _limits(facts: ModelFacts) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -32,7 +33,7 @@ from maskfit.cli.recipes import check, recipes
 from maskfit.cli.report import report
 from maskfit.cli.review import review
 from maskfit.cli.serve import serve
-from maskfit.cli.studio import app as studio
+from maskfit.cli.studio import app as app_page
 from maskfit.cli.suspects import suspects
 from maskfit.cli.train import train
 from maskfit.cli.watch import watch
@@ -58,30 +59,19 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (
-    demo,
-    new,
-    train,
-    predict,
-    ensemble,
-    pseudo,
-    suspects,
-    review,
-    studio,
-    evaluate,
-    report,
-    calibrate,
-    card,
-    export,
-    inspect,
-    serve,
-    watch,
-    recipes,
-    check,
-):
-    app.command()(verb)
+VERBS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Begin": (demo, new, recipes, check),
+    "Train and judge": (train, evaluate, report, ensemble, pseudo, calibrate, inspect),
+    "Photos and labels": (suspects, review),
+    "Use": (predict, app_page, serve, watch, export, card),
+}
+"""Every verb, under the heading that help gives it; those on photos alone are in `cli/data.py`."""
+
+for heading, verbs in VERBS.items():
+    for verb in verbs:
+        app.command(rich_help_panel=heading)(verb)
 data.app.command()(explore)
-app.add_typer(data.app, name="data")
+app.add_typer(data.app, name="data", rich_help_panel="Photos and labels")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""Options and words of every verb that serves a page: where it listens, and how it is reached."""
+"""Options of every verb that listens at an address, and words of those that serve a page: how it is reached."""
 
 from __future__ import annotations
 

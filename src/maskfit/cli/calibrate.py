@@ -29,8 +29,9 @@ def calibrate(
 ) -> None:
     """Fit temperatures and "not sure" thresholds to a run's held-out answers, and write them into its models.
 
-    Training does so by itself, with a threshold of 0.6 for every attribute. How well a fitted threshold holds is said
-    for persons it was not fitted to. Exported models are to be exported anew.
+    Training does so by itself, with a threshold of 0.6 for every attribute. Each call sets all thresholds: an attribute
+    that it does not name is at 0.6 again. How well a fitted threshold holds is said for persons it was not fitted to.
+    Exported models are to be exported anew.
 
     Examples:
 
@@ -65,9 +66,10 @@ def calibrate(
         right = "none of them" if item.accuracy is None else f"{item.accuracy.value:.1%} of them right"
         out.print(
             f"{name}: on other persons {item.coverage.value:.1%} of photos stay answered, {right}; "
-            f"when all are, {item.whole.value:.1%} are right"
+            f"when all are, {item.whole.value:.1%} are right",
+            soft_wrap=True,
         )
-    err.print(f"written into {len(found.models)} models")
+    err.print(f"written into {len(found.models)} models; export anew what was exported of them")
 
 
 def _shares(words: Sequence[str] | None) -> dict[str, float]:

@@ -38,10 +38,12 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints a table; columns of numbers stand to the right."""
+    """Prints a table below its title; columns of numbers stand to the right."""
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    # A title of rich's own is broken to the table's width, which may be two narrow columns.
+    out.print(title, style="bold", soft_wrap=True)
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for column, name in enumerate(header):
         numeric = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
         table.add_column(name, justify="right" if numeric else "left")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.apps.serving import LOOPBACK, refuse_taken
+from maskfit.cli.address import HERE, Host, Port
 from maskfit.cli.allocation import tune_allocation
 from maskfit.cli.console import err, out, require
 
@@ -19,8 +20,6 @@ MB = 1_000_000
 Models = Annotated[
     list[str], typer.Argument(metavar="MODEL_OR_RUN...", help="Model files, or run folders with all their folds.")
 ]
-Host = Annotated[str, typer.Option(help="The address to listen at; only this machine reaches 127.0.0.1.")]
-Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")]
 Workers = Annotated[
     int, typer.Option(min=1, max=256, help="Processes; each loads the models, and they share the cores.")
 ]
@@ -61,7 +60,7 @@ Engine = Annotated[str, typer.Option(help="What runs the networks: auto, torch, 
 
 def serve(
     models: Models,
-    host: Host = LOOPBACK[0],
+    host: Host = HERE,
     port: Port = 8000,
     workers: Workers = 1,
     token_file: TokenFile = None,

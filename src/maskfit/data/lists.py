@@ -68,9 +68,11 @@ def find_images(folder: Path) -> list[Photo]:
     Hidden and system files, and files that do not end like a photo, are passed over; links to folders are not followed.
 
     Raises:
-        DataError: The folder is missing or holds no photo.
+        DataError: The folder is missing, is a file, or holds no photo.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise DataError("this is a file, not a folder", where=folder, fix="name the folder that the photos lie in")
     if not folder.is_dir():
         raise DataError("there is no such folder", where=folder, fix="check the path")
     names: list[str] = []
