@@ -70,10 +70,11 @@ def _count(attribute: Attribute, value: str, number: int) -> str:
 
 def _judged(facts: ModelFacts) -> Iterator[str]:
     card = facts.card
-    if not card.scores:
-        return
     yield "## How it was judged"
     yield ""
+    if not card.scores:
+        yield "The file does not say. Judge it on photos of your own: `maskfit evaluate`."
+        return
     yield (
         f"On {card.judged_photos:,} photos of {card.judged_persons:,} persons, each answered by a network of the same "
         "run that had not seen the person. In brackets, where 95 of 100 other samples of persons would fall."

@@ -20,7 +20,7 @@ def test_an_exported_run_answers_as_the_run(command, run_folder, evaluation, mon
     said = command("export", run_folder, "--to", "onnx", "--out", "[m].onnx", "--images", evaluation / "images",
                    "--no-timing")  # fmt: skip
     assert said.code == 0
-    assert said.out.startswith("compared with torch on 6 photos ")
+    assert said.out.startswith("compared with torch on 6 photos\n")
     assert re.search(r"^onnx +0\.2 +\d\.\de-\d\d +0 \(0\.00%\) *$", said.out, re.MULTILINE)
     assert "wrote [m].onnx" in said.err
     assert read_facts("[m].onnx") == read_facts(run_folder / "fold0" / "best.safetensors")

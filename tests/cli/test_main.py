@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
 
 import maskfit.cli
-from maskfit.cli import allocation
+from maskfit.cli import allocation, console
 from maskfit.cli.environment import load_environment
 
 VERBS = [(item.callback.__name__,) for item in maskfit.cli.app.registered_commands] + [
@@ -56,6 +57,17 @@ def give(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
         raise error
 
     monkeypatch.setattr(maskfit.cli, "app", app)
+
+
+def test_a_narrow_table_loses_no_word_of_its_title_and_cells(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "24")
+    monkeypatch.setattr(console, "out", Console(highlight=False, markup=False, emoji=False))
+    title = "fitted on 4,200 photos [a] of 600 persons"
+    console.print_table(title, ["head", "of"], [["trunk.blocks.0.conv_first", 1], ["trunk.blocks.0.conv_second", 2]])
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == title
+    assert "…" not in "".join(rest)
+    assert all(len(line) <= 24 for line in rest)
 
 
 def test_stopping_is_no_fault(command, monkeypatch):

@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskfit.calibration import Calibration
 from maskfit.cli.environment import EVAL, MODEL, OUTPUT
 from maskfit.evaluation.tables import read_table
 from maskfit.inference.predictor import Predictor
+from maskfit.inference.saying import sentence
 from maskfit.inference.submission import read_submission
+from maskfit.modelfile import read_facts, rewrite_facts
 
 ORDER = ["b.jpg", "3.jpg", "7.jpg", "e.jpg", "0.jpg", "9.jpg"]
 
@@ -29,7 +32,8 @@ def test_a_folder_is_answered_in_words(command, model, evaluation, expected):
     assert said.code == 0
     lines = said.out.splitlines()
     assert [line.split(":")[0] for line in lines] == sorted(ORDER)
-    words = {name.rpartition("/")[2]: f"{words} ({share:.0%})" for name, words, share in expected}
+    names = [name.rpartition("/")[2] for name in expected.table.names]
+    words = {name: sentence(said) for name, said in zip(names, expected.say(), strict=True)}
     assert {line.split(": ")[0]: line.split(": ")[1] for line in lines} == words
     assert said.err == ""
 
@@ -287,3 +291,19 @@ def test_seeded_views_give_the_same_file_again(command, model, evaluation):
     )
     assert Path("c.csv").read_bytes() != Path("a.csv").read_bytes()
     assert "did you mean 'crops'" in command(*words[:-1], "crop:n=3").err
+
+
+def test_what_a_model_is_not_sure_of_is_said_so(command, model, evaluation, tmp_path):
+    facts = read_facts(model)
+    unsure = tmp_path / "unsure.safetensors"
+    shutil.copy(model, unsure)
+    rewrite_facts(unsure, facts.model_copy(update={"calibration": Calibration(unsure_below={"age": 1.0})}))
+    lines = tmp_path / "lines.jsonl"
+    said = command("predict", unsure, "--images", evaluation / "images", "--jsonl", lines, "--json")
+    assert said.code == 0
+    for row in json.loads(said.out)["answers"]:
+        assert row["attributes"]["age"]["answer"] == "not sure"
+        assert row["attributes"]["mask"]["sure"]
+    for line in lines.read_text().splitlines():
+        assert not json.loads(line)["attributes"]["age"]["sure"]
+    assert "not sure (" in command("predict", unsure, "--images", evaluation / "images").out

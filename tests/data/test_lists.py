@@ -77,6 +77,9 @@ def test_a_folder_without_photos_is_an_error(tmp_path):
         find_images(tmp_path)
     with pytest.raises(DataError, match="no such folder"):
         find_images(tmp_path / "nowhere")
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    with pytest.raises(DataError, match="a file, not a folder"):
+        find_images(tmp_path / "a.jpg")
 
 
 REAL = Path(os.environ.get("MASKFIT_REAL_PHOTOS", "nowhere")) / "masked-faces/eval"

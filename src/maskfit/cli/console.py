@@ -46,7 +46,8 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
     table = Table(header_style="bold", box=None, pad_edge=False)
     for column, name in enumerate(header):
         numeric = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left")
+        # Folded, where the screen is too narrow: names of layers and photos differ at their ends.
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
     out.print(table)

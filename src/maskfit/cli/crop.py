@@ -153,7 +153,9 @@ def _facts(made: Cropped) -> dict[str, Any]:
 def _tell(made: Cropped) -> None:
     faces = sum(len(item.faces) for item in made.looked)
     several = sum(len(item.faces) > 1 for item in made.looked)
-    line = f"{len(made.looked):,} photos cropped; {faces:,} faces"
+    line = f"{len(made.looked):,} photos cropped"
+    if faces or made.guessed:  # else the crop has no detector, and "0 faces" would say that it found none
+        line += f"; {faces:,} faces"
     if several:
         line += f"; {several:,} photos with several, all listed"
     if made.before:

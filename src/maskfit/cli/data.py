@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from maskfit.data.photo import PhotoSet
     from maskfit.data.problems import Problem
 
-app = typer.Typer(help="Sets of photos: check, explore, split, crop, put masks on, mix, draw, make.", no_args_is_help=True, rich_markup_mode="markdown")
+app = typer.Typer(
+    help="Sets of photos: check, explore, split, crop, put masks on, mix, draw, make.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
 app.command()(mask)
 app.command()(crop)
 app.command()(gan)

@@ -62,7 +62,9 @@ def inspect(
     write_layers(layers, inside.layers)
     write_inside(file, inside, path.name if model == path else f"{model.name}, {path.parent.name}")
     _tell(inside, json)
-    err.print(f"wrote {file} and {layers}")
+    written = [path for item in drawn for path in (item.with_suffix(".gv"), item) if path.exists()]
+    for path in (file, layers, *written):
+        err.print(f"wrote {path}")
 
 
 def _read(images: Path, scheme: object) -> list[Photo]:

@@ -163,16 +163,19 @@ def _write(prediction: Prediction, files: _Files) -> None:
     if files.attributes:
         write_attributes(files.attributes, table.names, table.classes, prediction.scheme)
     if files.jsonl:
-        write_json_lines(files.jsonl, table, prediction.scheme)
+        write_json_lines(files.jsonl, table, prediction.scheme, prediction.unsure_below)
 
 
 def _tell(prediction: Prediction, files: _Files, json: bool) -> None:
     written = files.named()
     if json:
         answers = [
-            {"photo": name, "answer": words, "class": int(number), "probability": share}
-            for (name, words, share), number in zip(prediction, prediction.table.classes, strict=True)
-        ]
+            {"photo": name, "answer": words, "class": int(number), "probability": share,
+             "attributes": {one.attribute: one.to_dict() for one in said}}
+            for (name, words, share), number, said in zip(
+                prediction, prediction.table.classes, prediction.say(), strict=True
+            )
+        ]  # fmt: skip
         print_json(
             {
                 "answers": answers,
@@ -182,8 +185,10 @@ def _tell(prediction: Prediction, files: _Files, json: bool) -> None:
             }
         )
     elif not written:
-        for name, words, share in prediction:
-            out.print(f"{name}: {words} ({share:.0%})", soft_wrap=True)
+        from maskfit.inference.saying import sentence
+
+        for name, said in zip(prediction.table.names, prediction.say(), strict=True):
+            out.print(f"{name}: {sentence(said)}", soft_wrap=True)
     for path in written:
         err.print(f"wrote {path}: {len(prediction.table)} rows")
     if prediction.guessed:

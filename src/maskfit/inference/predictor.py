@@ -22,6 +22,7 @@ from maskfit.data.transforms import Frames, Framing
 from maskfit.errors import DataError, PhotoError, nearest, several
 from maskfit.evaluation.tables import ProbabilityTable
 from maskfit.inference.members import Member, join_members, open_members
+from maskfit.inference.saying import Said, say
 from maskfit.inference.views import build_views
 from maskfit.inference.voting import VOTES
 from maskfit.labels import Floats, Scheme, answer
@@ -61,6 +62,7 @@ class Prediction:
             each, the classes are those of the part.
         unreadable: Photos that were set aside, by name, and why.
         guessed: Photos on which a crop found no face, so that its fallback was taken, by name.
+        unsure_below: By attribute, the probability below which an answer is "not sure".
     """
 
     scheme: Scheme
@@ -68,6 +70,11 @@ class Prediction:
     members: dict[str, Floats]
     unreadable: dict[str, str] = field(default_factory=dict)
     guessed: tuple[str, ...] = ()
+    unsure_below: dict[str, float] = field(default_factory=dict)
+
+    def say(self) -> list[tuple[Said, ...]]:
+        """The answer for each attribute of each photo, which may be "not sure"."""
+        return say(self.scheme, self.table.probabilities, self.unsure_below)
 
     def __iter__(self) -> Iterator[tuple[str, str, float]]:
         """Name, answer in words, and its probability, photo by photo."""
@@ -174,7 +181,8 @@ class Predictor:
             raise _unreadable_error(unreadable)
         each = {name: np.concatenate(parts) for name, parts in rows.items()}
         together = self.joining.vote(self.vote, list(each.values()))
-        return Prediction(self.scheme, ProbabilityTable(tuple(names), together), each, unreadable, tuple(guessed))
+        table = ProbabilityTable(tuple(names), together)
+        return Prediction(self.scheme, table, each, unreadable, tuple(guessed), self.unsure_below)
 
     @property
     def framings(self) -> tuple[Framing, ...]:

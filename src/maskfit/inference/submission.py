@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,20 +58,24 @@ def write_attributes(path: Path, names: Sequence[str], classes: ArrayLike, schem
     return write_csv(path, [PHOTO, *scheme.names], rows)
 
 
-def write_json_lines(path: Path, table: ProbabilityTable, scheme: Scheme) -> Path:
+def write_json_lines(
+    path: Path, table: ProbabilityTable, scheme: Scheme, unsure_below: Mapping[str, float] | None = None
+) -> Path:
     """Writes all that is said of each photo as a JSON object in a line of its own, in the order of the table.
 
     An object holds `photo`; `class`, its number; `answer`, the same in words; `probability`; for each attribute its
-    value and the probability of every value; and `probabilities`, one for each class.
+    value, whether that is `sure`, and the probability of every value; and `probabilities`, one for each class.
 
     Args:
         path: Where; a file that is there is replaced.
         table: Probabilities of the official classes.
         scheme: What they are about.
+        unsure_below: By attribute, the probability below which its value is not sure.
 
     Raises:
         LabelError: An answer is not in the scheme.
     """
+    least = dict(unsure_below or {})
     confidence = table.confidence.tolist()
     codes, marginals = scheme.to_codes(table.classes), scheme.marginals(table.probabilities)
     lines = []
@@ -79,7 +83,9 @@ def write_json_lines(path: Path, table: ProbabilityTable, scheme: Scheme) -> Pat
         attributes = {}
         for column, attribute in enumerate(scheme.attributes):
             shares = dict(zip(attribute.values, marginals[attribute.name][row].round(8).tolist(), strict=True))
-            attributes[attribute.name] = {"value": attribute.values[codes[row, column]], "probabilities": shares}
+            value = attribute.values[codes[row, column]]
+            sure = shares[value] >= least.get(attribute.name, 0.0)
+            attributes[attribute.name] = {"value": value, "sure": sure, "probabilities": shares}
         said = {
             "photo": name, "class": number, "answer": scheme.describe(number),
             "probability": round(confidence[row], 8), "attributes": attributes,
