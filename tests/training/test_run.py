@@ -116,15 +116,20 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     monkeypatch.setattr(Task, "training_step", step)
 
 
-@pytest.mark.parametrize("killed_at", [0, 2, 5, 9, 13])
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["trainer.checkpoint_steps=2"],
-        ["trainer.accumulate=2", "trainer.patience=9"],
-        ["trainer.top=2", "average={name: swa, start: 0.3}", "schedule=plateau", "optimiser=madgrad"],
-    ],
+KILLED_RECIPES = (
+    ["trainer.checkpoint_steps=2"],
+    ["trainer.accumulate=2", "trainer.patience=9"],
+    ["trainer.top=2", "average={name: swa, start: 0.3}", "schedule=plateau", "optimiser=madgrad"],
 )
+# Every place with the recipe that saves within epochs; of the others one within an epoch and one past it, others slow.
+KILLED = [
+    pytest.param(words, place, marks=[] if number == 0 or place in (2, 9) else pytest.mark.slow)
+    for number, words in enumerate(KILLED_RECIPES)
+    for place in (0, 2, 5, 9, 13)
+]
+
+
+@pytest.mark.parametrize(("words", "killed_at"), KILLED)
 def test_a_killed_run_resumed_is_the_uncut_run(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int, words: list[str]
 ) -> None:
