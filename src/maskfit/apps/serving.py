@@ -9,9 +9,12 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Generic, TypeVar
 from urllib.parse import quote
 
 from maskfit.errors import DataError
+
+T = TypeVar("T")
 
 BLUE = "#3b82c4"
 """The colour of what is chosen; Streamlit's own is red, which here means wrong."""
@@ -111,3 +114,30 @@ def serve_page(
             main.main(["run", str(page), *words], standalone_mode=False)
     finally:
         sys.path[:], sys.argv[:] = before
+
+
+class Seat(Generic[T]):
+    """What the page of this process serves: Streamlit runs a script for every visitor anew, and passes it nothing.
+
+    Args:
+        empty: What is said where the page was started by hand.
+        fix: How it is started.
+    """
+
+    def __init__(self, empty: str, fix: str) -> None:
+        self._empty, self._fix = empty, fix
+        self._taken: list[T] = []
+
+    def take(self, one: T | None) -> None:
+        """Says what is served; None for nothing."""
+        self._taken[:] = [] if one is None else [one]
+
+    def taken(self) -> T:
+        """What is served.
+
+        Raises:
+            DataError: Nothing is.
+        """
+        if not self._taken:
+            raise DataError(self._empty, fix=self._fix)
+        return self._taken[0]

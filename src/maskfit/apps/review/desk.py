@@ -17,7 +17,7 @@ from maskfit.apps.review.export import export
 from maskfit.apps.review.journal import Journal
 from maskfit.apps.review.material import Material
 from maskfit.apps.review.session import Act, Review
-from maskfit.apps.serving import new_key
+from maskfit.apps.serving import Seat, new_key
 from maskfit.data.corrections import Correction
 from maskfit.data.decoding import open_small
 from maskfit.data.photo import Photo
@@ -184,20 +184,6 @@ def _picture(photo: Photo) -> bytes:
     return stream.getvalue()
 
 
-_seated: list[Desk] = []
-
-
-def seat(desk: Desk | None) -> None:
-    """Says which desk the page of this process serves; None for none."""
-    _seated[:] = [] if desk is None else [desk]
-
-
-def seated() -> Desk:
-    """The desk of this process.
-
-    Raises:
-        DataError: There is none, since the page was started by hand.
-    """
-    if not _seated:
-        raise DataError("no review is open", fix="start the page with maskfit review PHOTOS|RUN")
-    return _seated[0]
+_SEAT: Seat[Desk] = Seat("no review is open", fix="start the page with maskfit review PHOTOS|RUN")
+seat, seated = _SEAT.take, _SEAT.taken
+"""Say which desk the page of this process serves, and ask for it."""

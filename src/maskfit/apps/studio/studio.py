@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskfit.apps.serving import new_key
+from maskfit.apps.serving import Seat, new_key
 from maskfit.apps.studio.beside import Beside
 from maskfit.data.decoding import Pixels
 from maskfit.data.face_crop import FaceCrop
@@ -194,20 +194,6 @@ def find_only_run(folder: Path = RUNS) -> str:
     return str(done[0])
 
 
-_seated: list[Studio] = []
-
-
-def seat(studio: Studio | None) -> None:
-    """Says which studio the page of this process serves; None for none."""
-    _seated[:] = [] if studio is None else [studio]
-
-
-def seated() -> Studio:
-    """The studio of this process.
-
-    Raises:
-        DataError: There is none, since the page was started by hand.
-    """
-    if not _seated:
-        raise DataError("no studio is open", fix="start the page with maskfit app MODEL_OR_RUN")
-    return _seated[0]
+_SEAT: Seat[Studio] = Seat("no studio is open", fix="start the page with maskfit app MODEL_OR_RUN")
+seat, seated = _SEAT.take, _SEAT.taken
+"""Say which studio the page of this process serves, and ask for it."""
