@@ -4,6 +4,7 @@ which what is bright is salient.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -73,6 +74,16 @@ class PaintedByFile(Painted):
     """The same with weights, as detectors have that do not bring their own."""
 
     published: ClassVar[Weights | None] = Weights("painted.onnx", "0" * 64)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whoever runs the tests finds nothing of theirs in the cache afterwards; uv's own stays where it is."""
+    uv = os.environ.get("UV_CACHE_DIR") or str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UV_CACHE_DIR", uv)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
