@@ -185,3 +185,15 @@ def test_a_list_of_persons_that_says_nobody_is_an_error(manifest, scheme, tmp_pa
     (tmp_path / "who.csv").write_text(list_)
     with pytest.raises(DataError, match=why):
         read_photos(manifest(f"path,person,persons\n{row}\n"), scheme)
+
+
+def test_photos_count_as_often_as_their_row_says(manifest, scheme):
+    photos = read_photos(manifest("path,mask,times\na.jpg,wear,\nb.jpg,incorrect,6\n"), scheme)
+    assert [photo.times for photo in photos] == [1, 6]
+    assert [photo.times for photo in read_photos(manifest("path\na.jpg\n"), scheme)] == [1]
+
+
+@pytest.mark.parametrize("times", ["0", "-1", "1.5", "often", "101"])
+def test_times_that_are_none_are_an_error(manifest, scheme, times):
+    with pytest.raises(DataError, match="counts 1 to 100 times"):
+        read_photos(manifest(f"path,times\na.jpg,{times}\n"), scheme)

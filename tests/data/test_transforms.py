@@ -165,15 +165,18 @@ def test_what_is_written_reads_back_and_unknown_crops_are_refused():
 @settings(max_examples=300, deadline=None)
 @given(
     height=st.integers(1, 3000), width=st.integers(1, 3000), high=st.integers(8, 600), wide=st.integers(8, 600),
-    scale=st.floats(0.1, 1), shift=st.floats(-0.5, 0.5),
+    scale=st.floats(0.1, 1), shift=st.floats(-0.5, 0.5), squeeze=st.sampled_from([0.0, 0.0, 0.3, 1.0]),
 )  # fmt: skip
-def test_the_centre_crop_lies_inside_has_its_aspect_and_is_as_large_as_can_be(height, width, high, wide, scale, shift):
+def test_the_centre_crop_lies_inside_has_its_aspect_and_is_as_large_as_can_be(
+    height, width, high, wide, scale, shift, squeeze
+):
     photo = np.broadcast_to(np.zeros((), np.uint8), (height, width, 3))
-    left, upper, right, lower = Centre(scale=scale, shift=shift).box(photo, wide / high)
+    left, upper, right, lower = Centre(scale=scale, shift=shift, squeeze=squeeze).box(photo, wide / high)
     # Exactly inside: Pillow refuses a box that is outside by the last bit.
     assert 0 <= left < right <= width
     assert 0 <= upper < lower <= height
-    assert (right - left) / (lower - upper) == pytest.approx(wide / high, rel=1e-6)
+    aspect = (wide / high) ** (1 - squeeze) * (width / height) ** squeeze
+    assert (right - left) / (lower - upper) == pytest.approx(aspect, rel=1e-6)
     assert max((right - left) / width, (lower - upper) / height) == pytest.approx(scale, rel=1e-6)
     assert left + right == pytest.approx(width)
 
@@ -192,7 +195,19 @@ def test_the_shift_moves_down_by_a_share_of_the_height_and_stops_at_the_edge():
     assert Whole().box(photo, 3.0) == (0, 0, 200, 400)
 
 
-@pytest.mark.parametrize("options", [{"scale": 0}, {"scale": 1.1}, {"scale": float("nan")}, {"shift": 0.6}])
+def test_squeezing_keeps_what_cutting_loses_by_the_share_that_is_said():
+    photo = np.zeros((400, 100, 3), np.uint8)
+    assert Centre(squeeze=0).box(photo, 1) == (0, 150, 100, 250)
+    # Half of a format of 4 to 1 is 2 to 1, of which as much is squeezed as is cut.
+    assert Centre(squeeze=0.5).box(photo, 1) == pytest.approx((0, 100, 100, 300))
+    assert Centre(squeeze=1).box(photo, 1) == pytest.approx(Whole().box(photo, 1))
+    assert Centre(squeeze=0.5).box(np.zeros((100, 400, 3), np.uint8), 1) == pytest.approx((100, 0, 300, 100))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"scale": 0}, {"scale": 1.1}, {"scale": float("nan")}, {"shift": 0.6}, {"squeeze": 1.1}, {"squeeze": -1}],
+)
 def test_crops_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match="must lie in"):
         Centre(**options)

@@ -15,7 +15,7 @@ from maskfit.training.task import Task
 
 NAMES = list(AUGMENTATIONS)
 RANDOM = [name for name in NAMES if name != "none"]
-HIDES = {"shift_scale", "strong"}
+HIDES = {"shift_scale", "strong", "wild"}
 """Those with holes and noise."""
 
 
@@ -209,7 +209,7 @@ def test_holes_come_by_their_chance(name, options):
         ("shift_scale", {"holes": 0}), ("shift_scale", {"hole": (0.1, 1.5)}), ("shift_scale", {"dropout": 1.5}),
         ("shift_scale", {"blur_or_noise": -1}), ("complex", {"blurred": 2}), ("complex", {"blur": (1, math.inf)}),
         ("strong", {"light": 1.2}), ("strong", {"damage": 2}), ("strong", {"grey": -1}), ("strong", {"holes": 3}),
-        ("none", {"flip": 0.5}),
+        ("wild", {"coarse": 2}), ("wild", {"zoom": (0, 1)}), ("wild", {"light": -1}), ("none", {"flip": 0.5}),
     ],
 )  # fmt: skip
 def test_options_out_of_range_are_the_recipes_mistake(name, options):

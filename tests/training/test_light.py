@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as V
 
 from maskfit.training.chance import set_chance
 from maskfit.training.choices import InAnyOrder, OneOf, apply_to
-from maskfit.training.damage import Blur, Holes, Jpeg, Noise, blur, compress
+from maskfit.training.damage import Blur, Coarse, Holes, Jpeg, Noise, blur, coarsen, compress
 from maskfit.training.light import (
     Brightness,
     Contrast,
@@ -117,6 +117,28 @@ def test_jpeg_loses_what_pillows_loses(quality, size):
         # the same.
         assert (result - pillow).abs().median() < 1.2
         assert (result - pillow).abs().mean() < 0.6 * lost
+
+
+def test_a_coarse_photo_keeps_means_and_loses_what_is_finer():
+    set_chance(3)
+    photos = torch.rand(2, 3, 32, 48) * 255
+    result = coarsen(photos, 0.25)
+    torch.testing.assert_close(result.mean(dim=(2, 3)), photos.mean(dim=(2, 3)), rtol=0, atol=4)
+    # In the middle of each four pixels by four, enlarging lies between the means of the nearest four such blocks.
+    means = photos.view(2, 3, 8, 4, 12, 4).mean(dim=(3, 5))
+    wanted = (means[:, :, :-1, :-1] + means[:, :, 1:, :-1] + means[:, :, :-1, 1:] + means[:, :, 1:, 1:]) / 4
+    corners = result[:, :, 3:-1, 3:-1].unfold(2, 2, 4).unfold(3, 2, 4).mean(dim=(4, 5))
+    torch.testing.assert_close(corners, wanted)
+    assert torch.equal(coarsen(photos, 1.0), photos)
+
+
+def test_each_photo_is_as_coarse_as_it_drew():
+    set_chance(4)
+    result = Coarse((0.1, 1.0))(torch.rand(200, 3, 20, 20) * 255)
+    spread = result.flatten(1).std(dim=1)
+    counts = torch.histc(spread, 4, float(spread.min()), float(spread.max()))
+    assert spread.max() > 5 * spread.min()
+    assert counts[0] > 30
 
 
 def test_noise_has_each_photos_own_deviation_and_no_bias():
@@ -272,7 +294,8 @@ def test_every_operation_is_as_likely_for_every_photo(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "wrong", [lambda: Blur((0.0, 1.0)), lambda: Jpeg((0, 50)), lambda: Holes(True + 64, (0.1, 0.2))]
+    "wrong",
+    [lambda: Blur((0.0, 1.0)), lambda: Jpeg((0, 50)), lambda: Holes(True + 64, (0.1, 0.2)), lambda: Coarse((0.0, 1.0))],
 )
 def test_steps_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from maskfit.errors import RecipeError
 from maskfit.labels import UNKNOWN
 from maskfit.parts import Part, build
 from maskfit.training.chance import generator
+from maskfit.training.plan import make_plan
 from maskfit.training.sampling import SAMPLINGS, Sampling
 
 NAMES = list(SAMPLINGS)
@@ -136,3 +139,13 @@ def test_over_brings_up_to_the_largest_and_leaves_nobody_out():
 def test_options_out_of_range_are_the_recipes_mistake(name, options):
     with pytest.raises(RecipeError, match=name):
         make(name, **options)
+
+
+def test_a_photo_that_counts_several_times_stands_several_times_in_an_epoch_and_once_in_judging(tiny):
+    plan = make_plan(tiny())
+    train, valid = plan.split(0)
+    often = {int(train[0]), int(valid[0])}
+    photos = [replace(photo, times=3) if place in often else photo for place, photo in enumerate(plan.photos)]
+    again, judged = replace(plan, photos=replace(plan.photos, photos=tuple(photos))).split(0)
+    assert again.tolist() == [int(train[0])] * 2 + train.tolist()
+    assert judged.tolist() == valid.tolist()

@@ -53,19 +53,26 @@ class Centre:
     Args:
         scale: How much of that rectangle to keep, in (0, 1].
         shift: How far to move its centre down, in shares of the photo's height; it stays inside the photo.
+        squeeze: How much of a difference in aspect is squeezed in place of being cut off: 0 cuts all of it, as the
+            seeds do, and 1 none, as `Whole` does. In between less is lost of a tall portrait, and a face stays a face.
     """
 
     scale: float = 1.0
     shift: float = 0.0
+    squeeze: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.scale <= 1:
             raise ValueError(f"scale={self.scale} must lie in (0, 1]")
         if not -0.5 <= self.shift <= 0.5:
             raise ValueError(f"shift={self.shift} must lie in -0.5 to 0.5")
+        if not 0 <= self.squeeze <= 1:
+            raise ValueError(f"squeeze={self.squeeze} must lie in 0 to 1")
 
     def box(self, photo: NDArray[np.uint8], aspect: float) -> Box:
         height, width = photo.shape[:2]
+        # Between the two aspects as shares are between: a photo twice as wide and one twice as high fare alike.
+        aspect *= (width / height / aspect) ** self.squeeze
         wide = self.scale * min(width, height * aspect)
         high = wide / aspect
         left = (width - wide) / 2

@@ -11,13 +11,14 @@ none. Names of columns are the same in upper and lower case:
 - an attribute's name (`mask`, `gender`, `age`): a value; for age the years;
 - an attribute's name with `_band` or `_group` (`age_band`, `agegroup`), where it has bands: a band by name or code
   0, 1, 2. A number in the column `age` itself is always years: 2 is a child, never a band;
-- `class`, `ans` or `label`: the class number of the scheme (0 to 17), which gives every attribute at once.
+- `class`, `ans` or `label`: the class number of the scheme (0 to 17), which gives every attribute at once;
+- `times`: how often a photo counts in training, a whole number; once where it is empty.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from maskfit.data.layout import FOLDER
@@ -35,6 +36,11 @@ PERSON_COLUMNS = ("person", "person_id")
 PERSONS_COLUMN = "persons"
 """Names, in place of a person, a CSV whose column `person` lists everybody that a made photo was learned from."""
 
+TIMES_COLUMN = "times"
+"""How often a photo counts in training, so that few photos of the right kind weigh as much as many of another."""
+
+MOST_TIMES = 100
+
 CLASS_COLUMNS = ("class", "ans", "label")
 BAND_ENDINGS = ("_band", "band", "_group", "group")
 
@@ -46,6 +52,7 @@ class _Columns:
     path: str
     person: str
     persons: str
+    times: str
     number: str
     labels: dict[str, str]
     bands: dict[str, str]
@@ -86,6 +93,7 @@ def scan_manifest(path: Path, scheme: Scheme) -> tuple[PhotoSet, list[Problem]]:
         file = _find_file(row[columns.path], root, mistakes)
         labels = _read_labels(row, columns, scheme, mistakes)
         person = everybody.find(row.get(columns.person, ""), row.get(columns.persons, ""), mistakes)
+        times = _read_times(row.get(columns.times, ""), mistakes)
         if file is not None:
             key = os.path.abspath(file)
             first = first_rows.setdefault(key, number)
@@ -93,7 +101,7 @@ def scan_manifest(path: Path, scheme: Scheme) -> tuple[PhotoSet, list[Problem]]:
                 mistakes.append((f"{row[columns.path]} stands in row {first} already", "keep one of the two rows"))
         problems += [Problem("fatal", "manifest row", f"row {number}", what, fix) for what, fix in mistakes]
         if file is not None and not mistakes:
-            photos.append(_make_photo(file, row[columns.path], root, person, labels))
+            photos.append(replace(_make_photo(file, row[columns.path], root, person, labels), times=times))
     return PhotoSet(root, tuple(photos)), problems
 
 
@@ -141,12 +149,13 @@ def _find_columns(header: list[str], scheme: Scheme) -> tuple[_Columns | None, l
     number = next((given[name] for name in CLASS_COLUMNS if name in given and given[name] not in taken), "")
     person = next((given[name] for name in PERSON_COLUMNS if name in given and given[name] not in taken), "")
     persons = given.get(PERSONS_COLUMN, "")
-    unread = [name for name in header if name not in {*taken, number, person, persons}]
+    times = given.get(TIMES_COLUMN, "")
+    unread = [name for name in header if name not in {*taken, number, person, persons, times}]
     notes = []
     if unread:
         what = f"not read: {', '.join(unread)}; label columns of this scheme are {', '.join(scheme.names)}"
         notes.append(Problem("note", "columns", "row 1", what, "rename a column that was meant as a label"))
-    return _Columns(path, person, persons, number, labels, bands), notes
+    return _Columns(path, person, persons, times, number, labels, bands), notes
 
 
 class _Everybody:
@@ -193,6 +202,14 @@ def _find_file(cell: str, root: Path, mistakes: list[tuple[str, str]]) -> Path |
     else:
         mistakes.append((f"{cell} does not exist", f"paths are absolute, or relative to {root.resolve()}"))
     return None
+
+
+def _read_times(cell: str, mistakes: list[tuple[str, str]]) -> int:
+    """How often a photo counts; 1, and a mistake noted, where the cell is no such number."""
+    if cell and not (cell.isdecimal() and 1 <= int(cell) <= MOST_TIMES):
+        mistakes.append((f"times is '{cell}'", f"a photo counts 1 to {MOST_TIMES} times; empty is once"))
+        return 1
+    return int(cell or 1)
 
 
 def _read_labels(

@@ -30,12 +30,14 @@ class Photo:
             the photo's own name where nobody wrote a person down. Persons are equal only when this text is. Several,
             with `BOTH` between them, where the photo was made of several.
         labels: What is known: attribute name to a value's name, or to years as a float where the attribute has bands.
+        times: How often it counts in training, 1 or more: rare photos may come several times in an epoch.
     """
 
     path: Path
     name: str
     person: str
     labels: Mapping[str, str | float] = field(default_factory=dict, hash=False)
+    times: int = 1
 
     def relabelled(self, labels: Mapping[str, str | float]) -> Photo:
         """The same photo with `labels` laid over its own."""

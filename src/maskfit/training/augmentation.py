@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from maskfit.training.choices import InAnyOrder, OneOf, Step
-from maskfit.training.damage import Blur, Holes, Jpeg, Noise
+from maskfit.training.damage import Blur, Coarse, Holes, Jpeg, Noise
 from maskfit.training.light import Brightness, Contrast, Hue, Saturation
 from maskfit.training.randaugment import RandAugment
 from maskfit.training.ranges import Range, around, check_share
@@ -216,6 +216,52 @@ def strong(
     return Augmentation(Window(size, area, (0.8, 1.25), turn=turn, shift=0.05), steps)
 
 
+def wild(
+    size: Size,
+    area: Range = (0.6, 1.0),
+    ratio: Range = (0.75, 1.33),
+    zoom: Range = (0.75, 1.15),
+    shift: float = 0.06,
+    turn: float = 15.0,
+    light: float = 0.4,
+    hue: float = 0.04,
+    grey: float = 0.1,
+    coarse: float = 0.25,
+    damage: float = 0.5,
+    holes: float = 0.1,
+) -> Augmentation:
+    """For photos that nobody framed: near and far, cut and squeezed, dark and bright, blurred, tiny, compressed.
+
+    What a model needs that will read other cameras' photos than those it learned from, with a face found or without.
+
+    Args:
+        size: (height, width) of the result.
+        area: Share of the photo's area that a crop holds.
+        ratio: How much wider or narrower a crop may be.
+        zoom: How much larger, or smaller, the face gets besides.
+        shift: Largest move, in shares of the photo's sides.
+        turn: Largest turn in degrees.
+        light: Largest change of brightness, contrast and saturation, as a factor 1 +- this.
+        hue: Largest turn of the colour circle, which is 1 round.
+        grey: Chance of a grey photo.
+        coarse: Chance of a photo with 0.2 to 0.6 of its pixels to each side, as of a face far away.
+        damage: Chance, after that, of blur (0.4 to 2 pixels), noise (3 to 15 levels) or JPEG (quality 20 to 80).
+        holes: Chance of a black hole with sides of 0.1 to 0.3 of the photo's.
+    """
+    check_share(light=light, grey=grey, coarse=coarse, damage=damage, holes=holes)
+    steps = (
+        Brightness(around(light)),
+        Contrast(around(light)),
+        Saturation(around(light)),
+        Hue(hue),
+        OneOf((Saturation((0.0, 0.0)),), grey),
+        OneOf((Coarse((0.2, 0.6)),), coarse),
+        OneOf((Blur((0.4, 2.0)), Noise((3.0, 15.0)), Jpeg((20, 80))), damage),
+        OneOf((Holes(1, (0.1, 0.3)),), holes),
+    )
+    return Augmentation(Window(size, area, ratio, turn=turn, shift=shift, zoom=zoom), steps)
+
+
 AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
     "none": none,
     "flip": flip,
@@ -229,4 +275,5 @@ AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
     "complex": complex_,
     "light": light,
     "strong": strong,
+    "wild": wild,
 }

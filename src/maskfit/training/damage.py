@@ -1,15 +1,17 @@
-"""Damage: what cameras and programs do to photos, blur, noise, JPEG, and holes that hide a part of the face."""
+"""Damage: what cameras and programs do (blur, noise, few pixels, JPEG), and holes that hide a part of a face."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from maskfit.training.chance import draw
+from maskfit.training.choices import apply_to
 from maskfit.training.ranges import Range, check_range
 
 
@@ -66,6 +68,34 @@ class Noise:
     def __call__(self, photos: Tensor) -> Tensor:
         deviation = draw(len(photos), *self.deviation).to(photos.device).view(-1, 1, 1, 1)
         return photos.add_(torch.randn_like(photos).mul_(deviation)).clamp_(0, 255)
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """What a face far away loses: shrunk by a mean over the pixels, and enlarged again.
+
+    Args:
+        share: Range of what remains of each side, 0.05 to 1; four steps of it, drawn evenly for each photo.
+    """
+
+    share: Range
+
+    def __post_init__(self) -> None:
+        check_range("coarse", self.share, 0.05, 1)
+
+    def __call__(self, photos: Tensor) -> Tensor:
+        steps = torch.linspace(*self.share, 4)
+        drawn = torch.randint(len(steps), (len(photos),))
+        for number, share in enumerate(steps.tolist()):
+            photos = apply_to(photos, drawn == number, partial(coarsen, share=share))
+        return photos
+
+
+def coarsen(photos: Tensor, share: float) -> Tensor:
+    """Photos (batch, 3, height, width) with what is left of them at `share` of each side."""
+    height, width = photos.shape[2:]
+    small = (max(round(height * share), 1), max(round(width * share), 1))
+    return F.interpolate(F.interpolate(photos, small, mode="area"), (height, width), mode="bilinear")
 
 
 @dataclass(frozen=True)

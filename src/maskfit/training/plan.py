@@ -68,7 +68,10 @@ class Plan:
         return np.array([np.nan if number is None else number for number in numbers])
 
     def split(self, fold: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Places of the photos to train on and of those held out; ages that the recipe drops are trained on by none."""
+        """Places of the photos to train on and of those held out; ages that the recipe drops are trained on by none.
+
+        A photo that counts several times stands several times among those to train on.
+        """
         train, valid = self.folds.split(self.photos.photos[: self.judged], fold)
         held_out = {self.photos[place].person for place in valid}
         extra = [
@@ -82,7 +85,8 @@ class Plan:
         keep = [not any(rule.drops(self.photos[place].labels.get(name)) for name in banded) for place in train]
         if not any(keep):
             raise DataError("the age rule drops every training photo", fix="look at data.age.drop")
-        return train[keep], valid
+        train = train[keep]
+        return np.repeat(train, [self.photos[place].times for place in train]), valid
 
     def fold_numbers(self) -> tuple[int, ...]:
         """The folds to train."""

@@ -1,0 +1,149 @@
+"""Builds the model in the box anew, from the photos to the file that ships: any step that is done is not done again.
+
+    python scripts/in_the_box.py --portraits masked-faces/train/images \
+        --faces masked-faces/faces/faces.csv --faces more-faces/faces.csv --mask-photos mask-photos/photos.csv \
+        --weights mobilenetv2_100.imagenet.safetensors --work box
+
+What it is given: portraits in the competition's layout; CSVs of bare faces (`path,gender,age`); photos of which only the
+mask is known (`path,mask`); MobileNetV2's ImageNet weights. What it does:
+
+1. gather: one list of bare faces, identical files once; those whose copies disagree by more than five years are left out.
+2. masks: on each bare face one mask worn and one worn wrongly (`maskfit data mask`).
+3. cuts: the portraits' faces cut out, so that a face is seen near as well as far (`maskfit data crop`).
+4. lists: `photos.csv`, the real photos, judged on persons held out; `extra.csv`, what was made of them, never judged.
+5. train: the recipe `in-the-box`, then the same at a larger size from there.
+6. export: ONNX with weights in 16 bits.
+
+Everything between lies in --work. On two cores it takes about two hours; stopped, the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+from maskfit.data.photos import read_photos
+from maskfit.labels import SCHEMES
+
+MOST_YEARS_APART = 5
+"""Copies of one file whose ages differ by more say nothing of an age."""
+
+TIMES = {"wear": 2, "incorrect": 6, "not_wear": 2}
+"""How often a photo of a real mask counts: there are few, and masks worn wrongly in earnest are the fewest."""
+
+Row = dict[str, object]
+
+
+def gather(lists: Sequence[Path], out: Path) -> None:
+    """Writes the bare faces, `path,gender,age`, identical files once."""
+    copies: dict[bytes, list[tuple[Path, str, float]]] = defaultdict(list)
+    for path in lists:
+        for photo in read_photos(path, SCHEMES["gender-age"]):
+            found = (photo.path.resolve(), str(photo.labels["gender"]), float(photo.labels["age"]))
+            copies[blake2b(photo.path.read_bytes()).digest()].append(found)
+    rows = []
+    for same in copies.values():
+        ages = [age for _, _, age in same]
+        if len({gender for _, gender, _ in same}) == 1 and max(ages) - min(ages) <= MOST_YEARS_APART:
+            rows.append({"path": same[0][0], "gender": same[0][1], "age": round(sum(ages) / len(ages))})
+    write(out, rows)
+
+
+def list_photos(portraits: Path, bare: Path, mask_photos: Path, out: Path) -> None:
+    """Writes the real photos: portraits, bare faces, and masks in earnest."""
+    rows: list[Row] = [
+        {"path": photo.path.resolve(), "person": photo.person, **photo.labels}
+        for photo in read_photos(portraits, SCHEMES["mask-gender-age"])
+    ]
+    rows += [{**row, "person": row["path"], "mask": "not_wear"} for row in read(bare)]
+    for photo in read_photos(mask_photos, SCHEMES["mask"]):
+        mask = str(photo.labels["mask"])
+        rows.append({"path": photo.path.resolve(), "person": photo.name, "mask": mask, "times": TIMES[mask]})
+    write(out, rows)
+
+
+def list_extra(bare: Path, masked: Path, portraits: Path, cuts: Path, out: Path) -> None:
+    """Writes what was made: bare faces with masks, and portraits cut to their faces; whose they are, the first list says."""
+    sources = [row["path"] for row in read(bare)]
+    rows: list[Row] = []
+    for row in read(masked / "masks.csv"):
+        # A folder's number is the row of the face that it was made of.
+        person = sources[int(row["person"].partition("_")[0]) - 1]
+        known = {name: row[name] for name in ("mask", "gender", "age")}
+        rows.append({"path": (masked / row["path"]).resolve(), "person": person, **known})
+    for photo in read_photos(portraits, SCHEMES["mask-gender-age"]):
+        copy = cuts / photo.name
+        if copy.is_file():
+            rows.append({"path": copy.resolve(), "person": photo.person, **photo.labels})
+    write(out, rows)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def write(path: Path, rows: Iterable[Row]) -> None:
+    columns = ("path", "person", "mask", "gender", "age", "times")
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, columns)
+        table.writeheader()
+        table.writerows(rows)
+
+
+def maskfit(*words: object) -> None:
+    """Runs the command itself, as anybody would."""
+    line = [sys.executable, "-m", "maskfit", *map(str, words)]
+    print("$ maskfit", *words, flush=True)
+    done = subprocess.run(line, env=os.environ)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def train(run: Path, *words: object) -> None:
+    """Trains a recipe, or goes on with its run where it was cut off."""
+    if (run / "scores.json").is_file():
+        return
+    resume = ("--resume",) if (run / "recipe.yaml").is_file() else ()
+    maskfit("train", "in-the-box", f"run={run}", *words, *resume)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--portraits", type=Path, required=True, help="folders of persons, as the competition has them")
+    parser.add_argument("--faces", type=Path, action="append", required=True, help="bare faces: path,gender,age")
+    parser.add_argument("--mask-photos", type=Path, required=True, help="photos of masks: path,mask")
+    parser.add_argument("--weights", type=Path, required=True, help="MobileNetV2's ImageNet weights")
+    parser.add_argument("--work", type=Path, default=Path("box"), help="everything between the photos and the model")
+    parser.add_argument("--corrections", type=Path, action="append", default=[], help="laid over the labels")
+    parser.add_argument("--out", type=Path, help="the model; WORK/in-the-box.onnx where left out")
+    given = parser.parse_args()
+    work: Path = given.work
+    work.mkdir(parents=True, exist_ok=True)
+    bare, masked, cuts = work / "bare.csv", work / "masked", work / "cuts"
+    photos, extra = work / "photos.csv", work / "extra.csv"
+    if not bare.is_file():
+        gather(given.faces, bare)
+    maskfit("data", "mask", bare, "--out", masked, "--worn", 1, "--wrongly", 1, *(["--resume"] * masked.exists()))
+    maskfit("data", "crop", given.portraits, "--out", cuts, "--margin", 0.25, "--size", 224)
+    if not photos.is_file():
+        list_photos(given.portraits, bare, given.mask_photos, photos)
+        list_extra(bare, masked, given.portraits, cuts, extra)
+    data = [f"data.root={photos}", f"data.extra={extra}", f"model.weights={given.weights}"]
+    if given.corrections:
+        data.append(f"data.corrections=[{','.join(map(str, given.corrections))}]")
+    train(work / "far", *data)
+    start = work / "far" / "fold0" / "best.safetensors"
+    train(work / "near", *data, f"model.start={start}", "data.size=160", "trainer.epochs=4", "optimiser.lr=3e-4")
+    maskfit("export", work / "near" / "fold0" / "best.safetensors", "--to", "onnx", "--out", given.out or work / "in-the-box.onnx")
+
+
+if __name__ == "__main__":
+    main()
