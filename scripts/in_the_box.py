@@ -30,7 +30,10 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
+from maskfit.data.photo import PhotoSet
 from maskfit.data.photos import read_photos
+from maskfit.inspection.looking import look_at_all
+from maskfit.inspection.twins import find_twins
 from maskfit.labels import SCHEMES
 
 MOST_YEARS_APART = 5
@@ -56,21 +59,35 @@ def gather(lists: Sequence[Path], out: Path) -> None:
     for same in copies.values():
         ages = [age for _, _, age in same]
         if len({gender for _, gender, _ in same}) == 1 and max(ages) - min(ages) <= MOST_YEARS_APART:
-            rows.append({"path": same[0][0], "gender": same[0][1], "age": round(sum(ages) / len(ages))})
+            path, gender, _ = same[0]
+            source = f"bare faces of {path.parents[1].name}"
+            rows.append({"path": path, "gender": gender, "age": round(sum(ages) / len(ages)), "source": source})
     write(out, rows)
 
 
 def list_photos(portraits: Path, bare: Path, mask_photos: Path, out: Path) -> None:
     """Writes the real photos: portraits, bare faces, and masks in earnest."""
     rows: list[Row] = [
-        {"path": photo.path.resolve(), "person": photo.person, **photo.labels}
+        {"path": photo.path.resolve(), "person": photo.person, **photo.labels, "source": "portraits"}
         for photo in read_photos(portraits, SCHEMES["mask-gender-age"])
     ]
     rows += [{**row, "person": row["path"], "mask": "not_wear"} for row in read(bare)]
-    for photo in read_photos(mask_photos, SCHEMES["mask"]):
+    masks = read_photos(mask_photos, SCHEMES["mask"])
+    for photo, person in zip(masks, name_persons(masks), strict=True):
         mask = str(photo.labels["mask"])
-        rows.append({"path": photo.path.resolve(), "person": photo.name, "mask": mask, "times": TIMES[mask]})
+        row = {"path": photo.path.resolve(), "person": person, "mask": mask, "times": TIMES[mask]}
+        rows.append({**row, "source": "masks in earnest"})
     write(out, rows)
+
+
+def name_persons(photos: PhotoSet) -> list[str]:
+    """A person for each photo of which nobody says who is on it: photos that are nearly the same share one."""
+    twins = find_twins(photos, [look for look, _ in look_at_all(photos)])
+    persons = [photo.name for photo in photos]
+    for twin in twins.found:
+        one, other = persons[twin.first], persons[twin.second]
+        persons = [one if person == other else person for person in persons]
+    return persons
 
 
 def list_extra(bare: Path, masked: Path, portraits: Path, cuts: Path, turn: int, out: Path) -> None:
@@ -93,11 +110,11 @@ def list_extra(bare: Path, masked: Path, portraits: Path, cuts: Path, turn: int,
             continue
         person = sources[number - 1]
         known = {name: row[name] for name in ("mask", "gender", "age")}
-        rows.append({"path": (masked / row["path"]).resolve(), "person": person, **known})
+        rows.append({"path": (masked / row["path"]).resolve(), "person": person, **known, "source": "masks put on"})
     for photo in read_photos(portraits, SCHEMES["mask-gender-age"]):
         copy = cuts / photo.name
         if copy.is_file():
-            rows.append({"path": copy.resolve(), "person": photo.person, **photo.labels})
+            rows.append({"path": copy.resolve(), "person": photo.person, **photo.labels, "source": "portraits cut"})
     write(out, rows)
 
 
@@ -107,7 +124,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
-    columns = ("path", "person", "mask", "gender", "age", "times")
+    columns = ("path", "person", "mask", "gender", "age", "times", "source")
     with path.open("w", encoding="utf-8", newline="") as stream:
         table = csv.DictWriter(stream, columns)
         table.writeheader()
