@@ -8,6 +8,7 @@ from typing import Any
 from xml.parsers import expat
 
 from maskfit.errors import ModelFileError
+from maskfit.onnx_runtime import import_onnxruntime
 
 KEY = "maskfit"
 """The metadata key that makes a network's file a maskfit model."""
@@ -59,8 +60,7 @@ def open_onnx(path: Path, threads: int | None = None) -> Any:
     Raises:
         ModelFileError: The file is missing or is no ONNX network.
     """
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     refuse_file(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

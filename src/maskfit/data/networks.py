@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.errors import DataError
+from maskfit.onnx_runtime import import_onnxruntime
 
 
 def open_session(path: Path, fix: str) -> Any:
@@ -22,8 +23,7 @@ def open_session(path: Path, fix: str) -> Any:
     Raises:
         DataError: The file is no network.
     """
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = options.inter_op_num_threads = 1

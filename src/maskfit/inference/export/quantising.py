@@ -19,6 +19,7 @@ from maskfit.errors import DataError
 from maskfit.inference.engines import FRAMES
 from maskfit.inference.export.parity import read_frames
 from maskfit.modelfile import ModelFacts
+from maskfit.onnx_runtime import import_onnxruntime
 
 MOST_PHOTOS = 256
 """Photos that set ranges; more change them little."""
@@ -44,6 +45,8 @@ def quantise(program: Any, facts: ModelFacts, photos: Sequence[Photo]) -> Any:
         DataError: None can be read.
     """
     import onnx
+
+    import_onnxruntime()
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     taken = photos[:: -(-len(photos) // MOST_PHOTOS)]
