@@ -68,8 +68,12 @@ def test_held_out_probabilities_are_what_prediction_says_of_the_files(tiny: Make
     np.testing.assert_allclose(predicted.probabilities, table.probabilities, atol=1e-5)
 
 
-def test_models_leave_a_run_calibrated_on_all_folds_with_a_card_that_counts(tiny: Make) -> None:
-    recipe = tiny("folds=2", "trainer.epochs=1", "card.licence=MIT")
+def test_models_leave_a_run_calibrated_on_all_folds_with_a_card_that_counts(tiny: Make, tmp_path: Path) -> None:
+    # A photo that counts several times in training is still one photo.
+    photos = make_plan(tiny()).photos
+    rows = [f"{photo.path},{photo.person},{','.join(map(str, photo.labels.values()))},2" for photo in photos]
+    (tmp_path / "twice.csv").write_text("\n".join([f"path,person,{','.join(photos[0].labels)},times", *rows]))
+    recipe = tiny("folds=2", "trainer.epochs=1", "card.licence=MIT", f"data.root={tmp_path / 'twice.csv'}")
     folder, scores = train(recipe)
     plan = make_plan(recipe)
     whole = read_table(folder.probabilities)
@@ -79,7 +83,8 @@ def test_models_leave_a_run_calibrated_on_all_folds_with_a_card_that_counts(tiny
         tempered = facts.calibration.temper(plan.official, raw.probabilities)
         own = whole.probabilities[[whole.names.index(name) for name in raw.names]]
         np.testing.assert_allclose(own, tempered, atol=1e-6)
-        learnt, _ = plan.split(fold)
+        learnt = np.unique(plan.split(fold)[0])
+        assert 2 * len(learnt) == len(plan.split(fold)[0])
         assert facts.card.photos == len(learnt)
         assert facts.card.judged_photos == len(whole)
         assert facts.card.scores["macro F1"].value == scores.macro_f1

@@ -57,7 +57,8 @@ def tell_models(plan: Plan, folder: FoldFolder, fold: int, scores: Scores, calib
 
 def _card(plan: Plan, fold: int, scores: Scores) -> Card:
     train, _ = plan.split(fold)
-    learnt = [plan.photos[int(place)] for place in train]
+    # One that counts several times is still one photo.
+    learnt = [plan.photos[int(place)] for place in np.unique(train)]
     codes = plan.official.encode_all([photo.labels for photo in learnt])
     counts = {}
     for attribute, column in zip(plan.official.attributes, codes.T, strict=True):
