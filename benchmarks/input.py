@@ -1,125 +1,272 @@
-"""The input path: an epoch from the store against an epoch of opening photos, and the network's share of prediction.
+"""The input path: starting, decoding, building the store, an epoch from it, augmentation; against the usual ways.
 
-    uv run python benchmarks/input.py [--photos DIR] [--model MODEL] [--rounds N]
+    uv run python benchmarks/input.py [--photos DIR] [--only PART] [--rounds N] [--most N]
 
-`store` reads every photo of a shuffled epoch in batches of 32 from the memory-mapped store. `pillow` opens, crops and
-shrinks the same photos in the same order with Pillow, which is what the public solutions of the competition do in every
-epoch. Both on one core, taking turns; the store was built before, its time is printed on its own.
+All in one run, contenders taking turns, medians with the least and the greatest; each contender has a process of its
+own (allocation and thread pools of one would change the other). What stands for the usual way is written here from what
+public solutions do: Pillow and torchvision's transforms for each photo, in a DataLoader with two workers, every epoch.
+
+decode     photos a second on one core: Pillow, `maskfit` (simplejpeg where installed), OpenCV, torchvision
+store      building a store of 224 x 224 from files, on all cores, against one epoch of the usual way
+epoch      an epoch from the store, in batches of 32, with flips and colour jitter, against the same usual epoch
+augment    flips and colour jitter on the device: maskfit's, by batch, against torchvision's for each photo
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
-
-from maskfit.data.lists import find_images
-from maskfit.data.photo import Photo
-from maskfit.data.store import StoredFrames, open_store
-from maskfit.data.transforms import Frames, Framing
-from maskfit.inference.engines import Logits
-from maskfit.inference.predictor import Predictor
 
 BATCH = 32
+SIZE = (224, 224)
 
 
-def read_store(frames: StoredFrames, order: np.ndarray) -> None:
-    """One epoch as training reads it."""
-    for start in range(0, len(order), BATCH):
-        frames.take(order[start : start + BATCH])
+def decode_pillow(paths: list[Path]) -> None:
+    from PIL import Image
+
+    for path in paths:
+        with Image.open(path) as image:
+            np.asarray(image.convert("RGB"))
 
 
-def read_photos(photos: list[Photo], size: tuple[int, int], order: np.ndarray) -> None:
-    """One epoch as the public solutions read it: open, centre crop, shrink."""
-    height, width = size
-    for start in range(0, len(order), BATCH):
-        batch = []
-        for place in order[start : start + BATCH]:
-            image = Image.open(photos[place].path).convert("RGB")
-            side = min(image.size)
-            left, upper = (image.width - side) // 2, (image.height - side) // 2
-            image = image.crop((left, upper, left + side, upper + side)).resize((width, height), Image.BILINEAR)
-            batch.append(np.asarray(image))
-        np.stack(batch)
+def decode_maskfit(paths: list[Path]) -> None:
+    from maskfit.data.decoding import decode
+
+    for path in paths:
+        decode(path)
 
 
-def seconds(work: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def decode_opencv(paths: list[Path]) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
+    for path in paths:
+        cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
 
-def compare_epochs(photos: list[Photo], rounds: int) -> None:
-    size = (224, 224)
+def decode_torchvision(paths: list[Path]) -> None:
+    from torchvision.io import ImageReadMode, decode_image
+
+    for path in paths:
+        decode_image(str(path), mode=ImageReadMode.RGB)
+
+
+def build_store(paths: list[Path]) -> None:
+    from maskfit.data.photo import Photo
+    from maskfit.data.store import open_store
+    from maskfit.data.transforms import Framing
+
     with tempfile.TemporaryDirectory() as folder:
-        framing = Framing(size=size)
-        built = seconds(lambda: open_store(photos, framing, folder=Path(folder)))
-        frames = open_store(photos, framing, folder=Path(folder))
-        ours, theirs = [], []
-        for number in range(rounds):
-            order = np.random.default_rng(number).permutation(len(photos))
-            ours.append(seconds(lambda order=order: read_store(frames, order)))
-            theirs.append(seconds(lambda order=order: read_photos(photos, size, order)))
-    ratios = sorted(slow / fast for slow, fast in zip(theirs, ours, strict=True))
-    print(f"{len(photos)} photos at {size[0]} x {size[1]}, one core, {rounds} rounds in turn")
-    print(f"  store built once, on all cores   {built:8.2f} s")
-    print(f"  an epoch from the store, median  {statistics.median(ours):8.3f} s")
-    print(f"  an epoch with Pillow, median     {statistics.median(theirs):8.3f} s")
-    print(f"  ratio: {statistics.median(ratios):.1f} times as fast ({ratios[0]:.1f} to {ratios[-1]:.1f})")
+        open_store([Photo(path, str(path), "") for path in paths], Framing(size=SIZE), folder=Path(folder))
 
 
-def network_share(photos: list[Photo], model: Path, rounds: int) -> None:
-    """How much of a whole prediction, from files to probabilities, the network runs."""
-    predictor = Predictor.load(model)
-    engine = predictor.members[0].engine
-    inside = [0.0]
-    plain = engine.logits
+def read_epoch(paths: list[Path]) -> Callable[[], None]:
+    import torch
 
-    def timed(frames: Frames) -> Logits:
+    from maskfit.allocation import keep_memory
+    from maskfit.data.photo import Photo
+    from maskfit.data.store import open_store
+    from maskfit.data.transforms import Framing
+    from maskfit.training.augmentation import AUGMENTATIONS
+
+    keep_memory()
+    torch.set_num_threads(2)
+    with tempfile.TemporaryDirectory() as folder:
+        stored = open_store([Photo(path, str(path), "") for path in paths], Framing(size=SIZE), folder=Path(folder))
+    augment = AUGMENTATIONS["jitter"](SIZE, 0.2, 0.2, 0.2, 0.0)
+
+    def epoch() -> None:
+        order = np.random.default_rng(0).permutation(len(paths))
+        for start in range(0, len(order), BATCH):
+            frames = torch.from_numpy(stored.take(order[start : start + BATCH]))
+            augment(frames.permute(0, 3, 1, 2).float()).sum()
+
+    return epoch
+
+
+class _Files:
+    """A data set as public solutions write it."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        from torchvision import transforms
+
+        self.paths = paths
+        self.transform = transforms.Compose(
+            [
+                transforms.CenterCrop(384),
+                transforms.Resize(SIZE[0]),
+                transforms.RandomResizedCrop(SIZE, scale=(0.8, 1.0)),
+                transforms.RandomHorizontalFlip(),
+                transforms.ColorJitter(0.2, 0.2, 0.2),
+                transforms.ToTensor(),
+                transforms.Normalize((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, place: int) -> Any:
+        from PIL import Image
+
+        with Image.open(self.paths[place]) as image:
+            return self.transform(image.convert("RGB"))
+
+
+def usual_epoch(paths: list[Path]) -> None:
+    import torch
+    from torch.utils.data import DataLoader
+
+    torch.set_num_threads(2)
+    for batch in DataLoader(_Files(paths), batch_size=BATCH, shuffle=True, num_workers=2):
+        batch.sum()
+
+
+def augment_ours(paths: list[Path]) -> Callable[[], None]:
+    from maskfit.training.augmentation import AUGMENTATIONS
+
+    augment = AUGMENTATIONS["jitter"](SIZE, 0.2, 0.2, 0.2, 0.0)
+
+    def work(frames: Any) -> None:
+        augment(frames)
+
+    return _augmenting(paths, work)
+
+
+def augment_usual(paths: list[Path]) -> Callable[[], None]:
+    import torch
+    from torchvision.transforms import v2
+
+    each = v2.Compose([v2.RandomHorizontalFlip(), v2.ColorJitter(0.2, 0.2, 0.2)])
+
+    def work(frames: Any) -> None:
+        torch.stack([each(frame) for frame in frames / 255])
+
+    return _augmenting(paths, work)
+
+
+def _augmenting(paths: list[Path], work: Callable[[Any], None]) -> Callable[[], None]:
+    """An epoch of flips and colour jitter, on a GPU where there is one."""
+    import torch
+
+    from maskfit.allocation import keep_memory
+
+    keep_memory()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    batch = torch.randint(0, 256, (BATCH, 3, *SIZE), dtype=torch.uint8, device=device)
+
+    def epoch() -> None:
+        for _ in range(0, len(paths), BATCH):
+            work(batch.float())
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return epoch
+
+
+PARTS: dict[str, dict[str, tuple[Callable[[list[Path]], Any], int]]] = {
+    "decode": {
+        "maskfit": (decode_maskfit, 1), "Pillow": (decode_pillow, 1), "OpenCV": (decode_opencv, 1),
+        "torchvision": (decode_torchvision, 1),
+    },
+    "store": {"maskfit builds": (build_store, 0), "usual epoch": (usual_epoch, 0)},
+    "epoch": {"from the store": (read_epoch, 0), "usual epoch": (usual_epoch, 0)},
+    "augment": {"maskfit": (augment_ours, 0), "torchvision, each photo": (augment_usual, 0)},
+}  # fmt: skip
+"""Contenders of each part, maskfit first; and the cores each may use, 0 for all. One that gives back a function is
+timed by that: what it did before is not part of the comparison."""
+
+
+def serve(part: str, name: str, folder: Path, most: int) -> None:
+    """The process of one contender: warms up and says so by a line; then for each line in a round, its seconds out."""
+    from maskfit.data.lists import find_images
+
+    work, cores = PARTS[part][name]
+    if cores:
+        import os
+
+        os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
+    paths = [photo.path for photo in find_images(folder)][:most]
+    ready: list[Callable[[], None]] = []
+
+    def once() -> None:
+        if ready:
+            ready[0]()
+            return
+        made = work(paths)
+        if made is not None:
+            ready.append(made)
+            made()
+
+    once()
+    print(flush=True)
+    for _ in sys.stdin:
         began = time.perf_counter()
-        try:
-            return plain(frames)
-        finally:
-            inside[0] += time.perf_counter() - began
+        once()
+        print(json.dumps([len(paths), time.perf_counter() - began]), flush=True)
 
-    engine.logits = timed  # type: ignore[method-assign]
-    shares = []
+
+def compare(part: str, folder: Path, rounds: int, most: int) -> None:
+    """Rates of all contenders of a part, and how many times as fast the first is."""
+    command = [sys.executable, __file__, "--photos", str(folder), "--most", str(most), "--serve", part]
+    running = {}
+    for name in PARTS[part]:
+        process = subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # One after another, so that none warms up while another is timed.
+        if process.stdout and process.stdout.readline():
+            running[name] = process
+        else:
+            print(f"  {name}: could not run here")
+    rates: dict[str, list[float]] = {name: [] for name in running}
     for _ in range(rounds):
-        inside[0] = 0.0
-        whole = seconds(lambda: predictor.predict(photos))
-        shares.append(inside[0] / whole)
-    print(f"prediction of {len(photos)} photos with {model.name}, all cores")
-    print(f"  in the network: {statistics.median(shares):.1%} of the time ({min(shares):.1%} to {max(shares):.1%})")
-    print(f"  {len(photos) / whole:.0f} photos a second in the last round")
+        for name, process in running.items():
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            photos, seconds = json.loads(process.stdout.readline())
+            rates[name].append(photos / seconds)
+    for process in running.values():
+        process.communicate()
+    print(part)
+    first = next(iter(rates.values()))
+    for name, found in rates.items():
+        ratios = sorted(mine / other for mine, other in zip(first, found, strict=True))
+        spread = f"({min(found):,.0f} to {max(found):,.0f})"
+        times = f"maskfit {statistics.median(ratios):.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        print(
+            f"  {name:24} {statistics.median(found):9,.0f} photos/s {spread:22} {times if found is not first else ''}"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, help="a folder of photos; drawn faces where left out")
-    parser.add_argument("--model", type=Path, help="also measure prediction with this model")
+    parser.add_argument("--only", choices=PARTS, help="one part")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--most", type=int, default=1400, help="use at most so many photos")
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.serve:
+        serve(*given.serve, given.photos, given.most)
+        return
     with tempfile.TemporaryDirectory() as folder:
         if given.photos is None:
             from maskfit.synthesis.drawn import write_people
 
             given.photos = write_people(Path(folder) / "drawn", 60)
-        photos = find_images(given.photos)[: given.most]
-        # The process may use more cores than the comparison: it is held to one while epochs are read.
-        cores = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {min(cores)})
-        compare_epochs(photos, given.rounds)
-        os.sched_setaffinity(0, cores)
-        if given.model:
-            network_share(photos, given.model, given.rounds)
+        for part in [given.only] if given.only else PARTS:
+            compare(part, given.photos, given.rounds, given.most)
 
 
 if __name__ == "__main__":

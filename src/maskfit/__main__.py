@@ -2,4 +2,6 @@
 
 from maskfit.cli import main
 
-main()
+# Processes that Python spawns import this file once more.
+if __name__ == "__main__":
+    main()

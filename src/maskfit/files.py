@@ -69,9 +69,14 @@ def read_csv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
     Raises:
         DataError: The file cannot be read, is no text, lacks a required column, or a row has too many cells.
     """
+    return list(iterate_csv(path, required))
+
+
+def iterate_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
+    """As `read_csv`, row by row: of a long list only the text is held. What is wrong is said once it is come to."""
     path = Path(path)
     rows = _read_rows(path)
-    header = [name.strip() for name in rows[0]] if rows else []
+    header = [name.strip() for name in next(rows, [])]
     missing = [name for name in required if name not in header]
     if missing:
         found = ", ".join(header[:12]) or "nothing"
@@ -82,20 +87,17 @@ def read_csv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
         )
     if len(set(header)) < len(header):
         raise DataError("a column name stands twice in the first row", where=path, fix="rename one of them")
-    for number, row in enumerate(rows[1:], start=2):
+    for number, row in enumerate(rows, start=2):
         if len(row) > len(header):
             raise DataError(
                 f"row {number} has {len(row)} cells, the first row has {len(header)}",
                 where=path,
                 fix="put cells that hold a comma into quotes",
             )
-    return [
-        dict(zip(header, [cell.strip() for cell in row] + [""] * (len(header) - len(row)), strict=True))
-        for row in rows[1:]
-    ]
+        yield dict(zip(header, [cell.strip() for cell in row] + [""] * (len(header) - len(row)), strict=True))
 
 
-def _read_rows(path: Path) -> list[list[str]]:
+def _read_rows(path: Path) -> Iterator[list[str]]:
     """The cells of every row; an empty line is a row without cells, and there is none at the end."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -108,15 +110,19 @@ def _read_rows(path: Path) -> list[list[str]]:
     except OSError as error:
         what = f"this cannot be read: {error.strerror}"
         raise DataError(what, where=path, fix="check path and permissions") from None
+    empty = 0
     try:
         # Not splitlines(), to which U+2028 or a form feed in a cell ends a line. Without strict=True a stray quote
         # swallows the rest of the file into one cell, unseen.
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        for row in csv.reader(io.StringIO(text, newline=""), strict=True):
+            if row:
+                yield from ([] for _ in range(empty))
+                empty = 0
+                yield row
+            else:
+                empty += 1
     except csv.Error as error:
         raise DataError(f"this is no CSV: {error}", where=path, fix="save it as comma-separated text") from None
-    while rows and not rows[-1]:
-        rows.pop()
-    return rows
 
 
 def read_json(path: Path) -> Any:

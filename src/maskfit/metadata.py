@@ -50,12 +50,13 @@ def refuse_file(path: Path) -> None:
         raise ModelFileError(f"the file is larger than {MOST_BYTES:,} bytes", where=path, fix="do not trust this file")
 
 
-def open_onnx(path: Path, threads: int | None = None) -> Any:
+def open_onnx(path: Path, threads: int | None = None, *, as_is: bool = False) -> Any:
     """An ONNX Runtime session on the processor. Weights in files outside of the model's folder are not read.
 
     Args:
         path: The `.onnx` file.
         threads: How many threads one prediction uses; ONNX Runtime's choice where left out.
+        as_is: Do not make the network faster, which takes longest: for who only wants to know what the file says.
 
     Raises:
         ModelFileError: The file is missing or is no ONNX network.
@@ -68,6 +69,8 @@ def open_onnx(path: Path, threads: int | None = None) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads:
         options.intra_op_num_threads = threads
+    if as_is:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base class
@@ -87,7 +90,7 @@ def _of_safetensors(path: Path) -> Mapping[str, str]:
 
 
 def _of_onnx(path: Path) -> Mapping[str, str]:
-    found: Mapping[str, str] = open_onnx(path).get_modelmeta().custom_metadata_map
+    found: Mapping[str, str] = open_onnx(path, 1, as_is=True).get_modelmeta().custom_metadata_map
     return found
 
 

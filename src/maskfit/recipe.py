@@ -141,11 +141,17 @@ class TrainerRecipe(Section):
         epochs: Passes over the training photos.
         batch_size: Photos a step.
         accumulate: Steps whose gradients are added up before the weights move.
-        precision: `auto` is 16-bit mixed on a GPU that has it and 32-bit on a CPU.
+        precision: `auto` takes what is fast and steady for this network on this device; see `training.precision`.
         clip: The largest norm of the gradient; no clipping where left out.
         patience: Epochs without a better macro F1 after which to stop; none where left out.
         seed: All chance follows from it.
         device: `auto` takes the first GPU where there is one.
+        devices: How many GPUs, or processes on a CPU, share each batch on one machine; `batch_size` stays that of all.
+        nodes: Over how many machines, of so many devices each; torchrun or Slurm starts the command on them.
+        checkpointing: Compute the trunk's stages a second time on the way back instead of keeping what they gave: less
+            memory, about a third more time.
+        compile: Compile the trunk, which takes up to a minute before the first step of a fold.
+        folds_at_once: How many folds train side by side, each in a process of its own; for a GPU with room.
         checkpoint_steps: Save for resuming every so many steps also within an epoch.
         top: How many of the best epochs' models to keep.
         finish: Epochs to go on with, after judging, on the held-out photos too, at `finish_lr`; its model is `final`.
@@ -161,6 +167,11 @@ class TrainerRecipe(Section):
     patience: Count | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: Count = 1
+    nodes: Count = 1
+    checkpointing: bool = False
+    compile: bool = False
+    folds_at_once: Count = 1
     checkpoint_steps: Count | None = None
     top: Count = 1
     finish: Annotated[int, Field(ge=0)] = 0

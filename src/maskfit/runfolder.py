@@ -3,7 +3,7 @@
 RUN/
   recipe.yaml         the recipe, every default written out
   folds.csv           who was trained on and who was held out
-  environment.json    versions, machine, command
+  environment.json    versions, machine, command, and the precision that was chosen
   probabilities.csv   out-of-fold: each photo as judged by the fold that never saw its person
   scores.json         what they score
   report.html         the same for people

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.apps import colours
 from maskfit.apps.serving import address_of, new_key
 from maskfit.apps.studio import cards, reading
 from maskfit.apps.studio.beside import Beside
-from maskfit.apps.studio.drawing import Mark, draw_marks
 from maskfit.apps.studio.reading import Item, Visit, named_apart, say_again, to_jpeg
 from maskfit.apps.studio.samples import GROUP, sample_items
 from maskfit.apps.studio.studio import Settings, Studio, find_only_run, open_studio, seat, seated
 from maskfit.apps.studio.table import Row, count, to_csv
 from maskfit.errors import DataError, ModelFileError
+from maskfit.inference import colours
+from maskfit.inference.drawing import colour_for
 from maskfit.labels import SCHEMES
 from maskfit.parts import Part
 from maskfit.runfolder import RunFolder
@@ -206,92 +206,6 @@ def test_an_exported_model_says_why_it_cannot_be_asked(studio, monkeypatch):
         other.heat(other.usual, [np.zeros((32, 24, 3), np.uint8)], "mask", 0)
 
 
-# Drawing
-
-
-GREY = Image.new("RGB", (400, 300), (128, 128, 128))
-
-
-def test_a_box_lies_where_the_face_is_in_the_colour_of_its_answer():
-    drawn = np.asarray(draw_marks(GREY, [Mark((0.25, 0.5, 0.5, 0.75), 1, "worn", colours.VALUES[0])]))
-    assert tuple(np.asarray(GREY)[0, 0]) == (128, 128, 128)  # the photo itself is as it was
-    own = (drawn == colours.VALUES[0].ground).all(axis=2)
-    assert own[180, 99:102].any()
-    assert own[180, 198:201].any()
-    assert own[223:226, 150].any()
-    assert not own[160:215, 110:190].any()  # the face itself is not covered
-    rows, _ = np.nonzero(own)
-    assert rows.min() < 145  # the tag stands above
-
-
-@pytest.mark.parametrize("box", [(-0.5, -0.5, 0.2, 0.2), (0.9, 0.9, 1.5, 1.5), (0, 0, 1, 1), (0.5, 0.5, 0.5, 0.5)])
-@pytest.mark.parametrize("sure", [True, False])
-@pytest.mark.parametrize("size", [(400, 300), (20, 900), (1, 1)])
-def test_boxes_at_and_beyond_the_edge_are_drawn(box, sure, size):
-    image = Image.new("RGB", size, (128, 128, 128))
-    drawn = draw_marks(image, [Mark(box, 12, "worn wrongly", colours.VALUES[1], sure)])
-    assert drawn.size == size
-    assert np.asarray(drawn).std() > 0 or size == (1, 1)
-
-
-def test_words_give_way_where_faces_are_close():
-    """Of many faces side by side, tags with words would cover each other; numbers do not."""
-
-    def inked(many: int) -> int:
-        marks = [Mark((k / many, 0.4, (k + 0.9) / many, 0.6), k + 1, "worn wrongly", colours.VALUES[1])
-                 for k in range(many)]  # fmt: skip
-        drawn = np.asarray(draw_marks(Image.new("RGB", (700, 500), (128, 128, 128)), marks))
-        return int((drawn == colours.VALUES[1].ground).all(axis=2).sum())
-
-    assert inked(20) < 20 * inked(1) / 2
-
-
-def test_who_is_not_sure_is_dashed():
-    marks = [Mark((0.1, 0.3, 0.9, 0.9), 1, "x", colours.UNSURE, sure) for sure in (True, False)]
-    full, dashed = ((np.asarray(draw_marks(GREY, [mark])) == colours.UNSURE.ground).all(axis=2) for mark in marks)
-    assert full[268:273].sum() > 1.5 * dashed[268:273].sum() > 0
-
-
-MACHADO = {
-    "protan": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
-    "deutan": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
-    "tritan": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
-    "all": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
-    "none": ((0.2126, 0.7152, 0.0722),) * 3,
-}  # fmt: skip
-"""What is left of linear red, green and blue to eyes that lack a kind of cone (Machado et al. 2009), or all."""
-
-
-@pytest.mark.parametrize("eyes", MACHADO)
-def test_answers_are_told_apart_by_eyes_of_every_kind(eyes):
-    """CIELAB distances of the three mask states and "not sure"; from about 2.3 on a difference is seen."""
-    shown = [*(colour.ground for colour in colours.VALUES[:3]), colours.UNSURE.ground]
-    labs = np.array([lab(np.array(MACHADO[eyes]) @ linear(np.array(rgb) / 255)) for rgb in shown])
-    distances = np.linalg.norm(labs[:, None] - labs[None], axis=2)[np.triu_indices(4, 1)]
-    assert distances.min() > (20 if eyes != "none" else 2.3)
-
-
-def test_words_are_read_on_their_colour():
-    for colour in (*colours.VALUES, colours.UNSURE):
-        light, dark = sorted((luminance(colour.ground), luminance(colour.ink)), reverse=True)
-        assert (light + 0.05) / (dark + 0.05) >= 4.5  # WCAG 2, AA
-
-
-def linear(share: np.ndarray) -> np.ndarray:
-    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
-
-
-def luminance(rgb: tuple[int, int, int]) -> float:
-    return float(linear(np.array(rgb) / 255) @ (0.2126, 0.7152, 0.0722))
-
-
-def lab(rgb: np.ndarray) -> np.ndarray:
-    to_xyz = np.array(((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505)))
-    xyz = to_xyz @ np.clip(rgb, 0, 1) / (0.95047, 1, 1.08883)
-    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    return np.array((116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])))
-
-
 # Table and cards
 
 
@@ -327,7 +241,7 @@ def test_cards_show_every_value_and_what_is_not_sure(studio, two):
         assert html.count(f"<span>{word}</span>") == 2
     assert html.count("<i>not sure</i>") == 2
     assert "left:100.0%" in html  # where "not sure" ends
-    assert cards.colour_for(SCHEME, own.said[0]) == colours.UNSURE
+    assert colour_for(SCHEME, own.said[0]) == colours.UNSURE
 
 
 def test_names_are_shown_and_never_obeyed(studio, two):
@@ -362,7 +276,7 @@ def test_a_picture_says_nothing_of_itself():
     exif = Image.Exif()
     exif[0x010E] = "where it was taken"
     stream = io.BytesIO()
-    GREY.save(stream, "JPEG", exif=exif)
+    Image.new("RGB", (40, 30)).save(stream, "JPEG", exif=exif)
     with Image.open(stream) as image:
         assert b"where it was" not in to_jpeg(image.convert("RGB"))
 

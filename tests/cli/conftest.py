@@ -74,6 +74,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def box(model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """That network in the place of the one in the box."""
+    monkeypatch.setattr("maskfit.inference.inthebox.find_box", lambda: model)
+    return model
+
+
+@pytest.fixture
 def run_folder(tmp_path: Path, model: Path) -> Path:
     """A run with one fold that is done."""
     fold = tmp_path / "run" / "fold0"

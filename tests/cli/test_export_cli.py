@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from maskfit.cli.export import To
+from maskfit.errors import MaskfitError
+from maskfit.inference.bench import Rate, Timed
 from maskfit.inference.export import EXPORTS
 from maskfit.modelfile import read_facts
 
@@ -21,7 +23,7 @@ def test_an_exported_run_answers_as_the_run(command, run_folder, evaluation, mon
                    "--no-timing")  # fmt: skip
     assert said.code == 0
     assert said.out.startswith("compared with torch on 6 photos\n")
-    assert re.search(r"^onnx +0\.2 +\d\.\de-\d\d +0 \(0\.00%\) *$", said.out, re.MULTILINE)
+    assert re.search(r"^onnx +0\.1 +\d\.\de-\d\d +0 \(0\.00%\) *$", said.out, re.MULTILINE)
     assert "wrote [m].onnx" in said.err
     assert read_facts("[m].onnx") == read_facts(run_folder / "fold0" / "best.safetensors")
     words = ("--images", evaluation / "images", "--json")
@@ -42,12 +44,11 @@ def test_an_exported_run_answers_as_the_run(command, run_folder, evaluation, mon
 def test_what_was_measured_is_told_to_scripts(command, model, monkeypatch):
     timed = []
 
-    def time_engine(path, engine, environment):
+    def time_model(path, engine, batches, *, seconds):
         timed.append((str(path), engine))
-        assert "MALLOC_TRIM_THRESHOLD_" in environment
-        return {1: 100.0, 32: 400.0}
+        return [Timed(engine, batch, Rate.of([rate])) for batch, rate in zip(batches, (100.0, 400.0), strict=True)], ""
 
-    monkeypatch.setattr("maskfit.inference.export.timing.time_engine", time_engine)
+    monkeypatch.setattr("maskfit.inference.bench.time_model", time_model)
     said = command("export", model, "--to", "torch", "--out", "w.safetensors", "--json")
     assert said.code == 0
     told = json.loads(said.out)
@@ -59,6 +60,17 @@ def test_what_was_measured_is_told_to_scripts(command, model, monkeypatch):
     assert timed == [(str(model), "torch"), ("w.safetensors", "torch")]
     said = command("export", model, "--to", "torch", "--out", "v.safetensors")
     assert re.search(r"^torch +0\.1 +- +- +100 +400 *$", said.out, re.MULTILINE)
+
+
+def test_an_engine_that_cannot_be_timed_says_how_to_do_without(command, model, monkeypatch):
+    def time_model(path, engine, batches, *, seconds):
+        raise MaskfitError("the engine 'torch' could not be timed: no reason")
+
+    monkeypatch.setattr("maskfit.inference.bench.time_model", time_model)
+    said = command("export", model, "--to", "torch", "--out", "w.safetensors")
+    assert said.code == 2
+    assert "no reason" in said.err
+    assert "--no-timing" in said.err
 
 
 def test_the_formats_are_those_of_the_table():
@@ -89,14 +101,16 @@ def test_one_of_several_folds_must_be_named(command, run_folder):
         ("MODEL --out m.onnx --to openvino", "ends in .xml, not in '.onnx'"),
         ("MODEL --out m.onnx --int8", "--int8 and --calibrate go together"),
         ("MODEL --out m.onnx --calibrate .", "--int8 and --calibrate go together"),
+        ("MODEL --out m.safetensors --to torch --half", "torch knows no half"),
+        ("MODEL --out m.onnx --half --int8 --calibrate EVAL", "sixteen bits or eight"),
         ("MODEL --out m.onnx --to tflite", "'tflite' is not"),
         ("MODEL", "Missing option '--out'"),
         ("--out m.onnx", "Missing argument"),
         (". --out m.onnx", "no run"),
     ],
 )
-def test_mistakes_end_with_2_and_say_what(command, model, words, message):
-    said = command("export", *words.replace("MODEL", str(model)).split())
+def test_mistakes_end_with_2_and_say_what(command, model, evaluation, words, message):
+    said = command("export", *words.replace("MODEL", str(model)).replace("EVAL", str(evaluation / "images")).split())
     assert said.code == 2
     assert message in said.err
 

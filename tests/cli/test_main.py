@@ -1,9 +1,8 @@
-"""What holds for every verb: help, exit codes, stopping, pipes, the environment, and how fast it starts."""
+"""What holds for every verb: help, exit codes, stopping, pipes, the environment."""
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import subprocess
 import sys
@@ -14,11 +13,11 @@ import typer
 from rich.console import Console
 
 import maskfit.cli
-from maskfit.cli import allocation, console
+from maskfit.cli import console
 from maskfit.cli.environment import load_environment
 
-VERBS = [(item.callback.__name__,) for item in maskfit.cli.app.registered_commands] + [
-    ("data", item.callback.__name__) for item in maskfit.cli.data.app.registered_commands
+VERBS = [(name,) for named in maskfit.cli.VERBS.values() for name in named if name != "data"] + [
+    ("data", name) for named in maskfit.cli.DATA_VERBS.values() for name in named
 ]
 
 
@@ -115,71 +114,14 @@ def test_whoever_reads_may_go_away(unbuffered):
     assert (err, process.wait(60)) == (b"", 1)
 
 
-def test_help_imports_nothing_heavy():
-    script = (
-        "import sys, json, maskfit.cli\n"
-        "heavy = {'torch', 'timm', 'lightning', 'onnxruntime', 'safetensors', 'sklearn', 'pandas', 'PIL', 'yaml',"
-        " 'dotenv', 'rich.progress', 'rich.syntax', 'pygments'}\n"
-        "print(json.dumps(sorted(heavy & set(sys.modules))))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == []
-
-
 def test_a_strange_env_file_does_no_harm(command):
     path = Path(".env")
     path.write_bytes("\ufeffSM_CHANNEL_TRAIN=/a\n".encode() + b"NAME=k\xe4se\nnot a line\nSM_MODEL_DIR=\nPATH=/evil\n")
     before = os.environ["PATH"]
-    assert command("--version").code == 0
+    assert command("recipes").code == 0
     assert os.environ["SM_CHANNEL_TRAIN"] == "/a"
     assert "SM_MODEL_DIR" not in os.environ
     assert os.environ["PATH"] == before
     path.unlink()
     path.mkdir()
     load_environment()
-
-
-@pytest.fixture
-def restarts(monkeypatch) -> list[tuple[list[str], dict[str, str]]]:
-    """How often, and with what, the process was started again; as `maskfit` on glibc."""
-    calls: list[tuple[list[str], dict[str, str]]] = []
-    monkeypatch.setattr(os, "execve", lambda path, words, environment: calls.append((words, environment)))
-    monkeypatch.setattr(allocation.platform, "libc_ver", lambda: ("glibc", "2.31"))
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/usr/bin/maskfit", raising=False)
-    monkeypatch.setattr(sys, "orig_argv", ["python", "-X", "utf8", "/usr/bin/maskfit", "train", "fast"])
-    for name in (*allocation.KEEP, allocation.OFF):
-        monkeypatch.delenv(name, raising=False)
-    return calls
-
-
-def test_training_starts_again_once_with_tuned_allocation(restarts, monkeypatch):
-    allocation.tune_allocation()
-    words, environment = restarts[0]
-    assert words == [sys.executable, "-X", "utf8", "/usr/bin/maskfit", "train", "fast"]
-    assert environment == {**os.environ, **allocation.KEEP}
-    for name, value in allocation.KEEP.items():
-        monkeypatch.setenv(name, value)
-    allocation.tune_allocation()
-    assert len(restarts) == 1
-
-
-def test_as_a_module_it_starts_again_too(restarts, monkeypatch):
-    main = Path(maskfit.cli.__file__).parents[1] / "__main__.py"
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(main))
-    allocation.tune_allocation()
-    assert len(restarts) == 1
-
-
-@pytest.mark.parametrize("why", ["off", "another system", "another program", "a notebook"])
-def test_it_does_not_start_again(restarts, monkeypatch, why):
-    monkeypatch.setattr(sys, "argv", ["maskfit", "train", "fast"])
-    if why == "off":
-        monkeypatch.setenv(allocation.OFF, "system")
-    elif why == "another system":
-        monkeypatch.setattr(allocation.platform, "libc_ver", lambda: ("", ""))
-    elif why == "another program":
-        monkeypatch.setattr(sys.modules["__main__"], "__file__", "/usr/bin/pytest")
-    else:
-        monkeypatch.delattr(sys.modules["__main__"], "__file__")
-    allocation.tune_allocation()
-    assert restarts == []

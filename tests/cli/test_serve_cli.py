@@ -50,6 +50,14 @@ def test_its_words_reach_the_service(command, monkeypatch, tmp_path):
     )
 
 
+def test_without_a_model_the_one_in_the_box_is_served(command, box, monkeypatch):
+    told = []
+    monkeypatch.setattr("maskfit.apps.service.run.serve", lambda *words: told.append(words))
+    said = command("serve", "--port", 18999)
+    assert told[0][0].models == (str(box),)
+    assert "no model was named" in said.err
+
+
 def test_its_defaults_are_those_of_the_settings():
     given = {name: item.default for name, item in inspect.signature(serve).parameters.items()}
     limits, settings = Limits(), Settings(models=("a",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -68,11 +69,19 @@ def test_the_only_run_here_is_taken(command, run_folder, served, port, painted):
     assert list(served[0].models) == ["runs/mine"]
 
 
-def test_without_a_model_it_says_how_to_get_one(command, served, port, tmp_path):
+def test_without_a_model_or_a_run_the_one_in_the_box_answers(command, box, served, port, painted):
+    said = command("app", "--port", port)
+    assert said.code == 0, said.err
+    assert list(served[0].models) == [str(box)]
+    assert "no model was named" in said.err
+
+
+def test_of_several_runs_one_must_be_named(command, box, run_folder, served, port, tmp_path):
+    for name in ("first", "second"):
+        shutil.copytree(run_folder, Path("runs") / name)
     said = command("app", "--port", port)
     assert said.code == 2
-    assert "maskfit demo" in said.err
-    assert "maskfit train" in said.err
+    assert "there are several: runs/first, runs/second" in said.err
     assert not served
     (tmp_path / "photos").mkdir()
     said = command("app", "--photos", tmp_path / "photos", "--port", port)  # these can be looked at all the same

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import maskfit.training.run
+from maskfit.allocation import OFF
 from maskfit.cli.console import TRAIN_MODULES
 from maskfit.cli.environment import MODEL_DIR, TRAIN
 from maskfit.evaluation.scores import score
@@ -44,6 +45,14 @@ def test_words_are_laid_over_the_recipe(command, trained):
     assert "18 held-out photos" in said.out
     assert "all classes" in said.out
     assert f"report: runs/[x] {'y' * 100}/report.html\n" in said.out
+
+
+def test_how_memory_is_allocated_is_said_once_and_can_be_switched_off(command, trained, monkeypatch):
+    monkeypatch.delenv(OFF, raising=False)
+    monkeypatch.setattr("maskfit.cli.allocation.keep_memory", lambda: os.environ.get(OFF) != "system")
+    assert command("train", "fast").err.count(OFF) == 1
+    monkeypatch.setenv(OFF, "system")
+    assert OFF not in command("train", "fast").err
 
 
 def test_json_is_json_and_nothing_else(command, trained):

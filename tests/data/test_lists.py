@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.data.lists import find_images, read_list
+from maskfit.data.lists import PhotoFolder, find_images, read_list
 from maskfit.errors import DataError
 
 
@@ -70,6 +70,23 @@ def test_a_folder_is_searched_to_its_depth(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "b" / "loop").symlink_to(tmp_path)
     assert [photo.name for photo in find_images(tmp_path)] == ["a.jpg", "b/a.png", "b/z.JPG"]
+
+
+def test_a_folder_is_gone_through_in_the_order_of_its_names(tmp_path):
+    """Folder by folder, and yet as if all names had been sorted: `a-b.jpg` before `a/c.jpg` before `a0.jpg`."""
+    names = ["a/c.jpg", "a-b.jpg", "a0.jpg", "a/b/z.jpg", "a/b.jpg", "b.jpg", "a/b-/y.jpg", "B/x.jpg", "a.jpg/q.jpg"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    folder = PhotoFolder(tmp_path)
+    assert [photo.name for photo in folder] == sorted(names)
+    assert len(folder) == len(names)
+    assert next(iter(folder)).path == tmp_path / sorted(names)[0]
+
+
+def test_a_list_makes_photos_as_they_are_asked_for(listing):
+    photos = read_list(*listing("ImageID\nc.jpg\na.jpg\nb.png\n"))
+    assert (len(photos), photos[-1].name, [photo.name for photo in photos[:2]]) == (3, "b.png", ["c.jpg", "a.jpg"])
 
 
 def test_a_folder_without_photos_is_an_error(tmp_path):

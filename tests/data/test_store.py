@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +18,8 @@ from filelock import FileLock
 
 from maskfit.data.decoding import decode
 from maskfit.data.photo import Photo
-from maskfit.data.store import default_folder, open_store
+from maskfit.data.rows import Rows
+from maskfit.data.store import default_folder, open_store, open_stores
 from maskfit.data.transforms import Framing
 from maskfit.errors import DataError
 from maskfit.parts import Part
@@ -52,7 +55,9 @@ def test_frames_come_in_the_sets_order_and_are_decoded_once(tmp_path, photos, mo
     check(open_store(photos[:2], FRAMING, folder=folder), photos[:2])
     # Other photos in another order; only the new ones are decoded.
     decoded = []
-    monkeypatch.setattr("maskfit.data.store.decode", lambda path: decoded.append(path.name) or decode(path))
+    monkeypatch.setattr(
+        "maskfit.data.store.decode", lambda content, name: decoded.append(Path(name).name) or decode(content)
+    )
     turned = [photos[3], photos[1], photos[2], photos[0]]
     check(open_store(turned, FRAMING, folder=folder), turned)
     assert sorted(decoded) == ["c.png", "d.png"]
@@ -107,7 +112,9 @@ def test_keys_cut_at_any_byte_lose_only_their_own_rows(tmp_path, photos, cut, mo
     open_store(photos, FRAMING, folder=folder)
     os.truncate(store_of(folder) / "keys.txt", cut)
     decoded = []
-    monkeypatch.setattr("maskfit.data.store.decode", lambda path: decoded.append(path.name) or decode(path))
+    monkeypatch.setattr(
+        "maskfit.data.store.decode", lambda content, name: decoded.append(Path(name).name) or decode(content)
+    )
     check(open_store(photos, FRAMING, folder=folder), photos)
     assert len(decoded) == 4 - cut // KEY
 
@@ -165,7 +172,7 @@ def test_unreadable_photos_are_all_named_and_the_good_ones_are_kept(tmp_path, ph
         assert [line.split(":")[0].removeprefix("- ") for line in lines] == bad
         assert "empty" in lines[0]
         assert "no such photo" in lines[4]
-    monkeypatch.setattr("maskfit.data.store.decode", lambda path: pytest.fail("decoded a second time"))
+    monkeypatch.setattr("maskfit.data.store.decode", lambda *_, **__: pytest.fail("decoded a second time"))
     stored = open_store(photos, FRAMING, folder=folder)
     monkeypatch.undo()
     check(stored, photos)
@@ -210,15 +217,88 @@ def test_readers_keep_their_rows_while_another_appends(tmp_path, photos):
 
 def test_only_one_process_at_a_time_appends(tmp_path, photos, monkeypatch):
     folder = tmp_path / "stores"
-    open_store([], FRAMING, folder=folder)
+    open_store(photos[:1], FRAMING, folder=folder)
     decoded = []
-    monkeypatch.setattr("maskfit.data.store.decode", lambda path: decoded.append(path.name) or decode(path))
+    monkeypatch.setattr(
+        "maskfit.data.store.decode", lambda content, name: decoded.append(Path(name).name) or decode(content)
+    )
     with ThreadPoolExecutor(1) as pool:
         with FileLock(store_of(folder) / "lock"):
             waiting = pool.submit(open_store, photos, FRAMING, folder=folder)
             time.sleep(0.3)
             assert decoded == []
         check(waiting.result(timeout=30), photos)
+
+
+def test_who_waits_for_another_is_told_and_reads_its_rows(tmp_path, photos):
+    folder = tmp_path / "stores"
+    open_store(photos[:2], FRAMING, folder=folder)
+    said: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(store_of(folder) / "lock"):
+            # What is there already needs no lock.
+            check(open_store(photos[:2], FRAMING, folder=folder, say=said.append), photos[:2])
+            assert said == []
+            waiting = pool.submit(open_store, photos, FRAMING, folder=folder, say=said.append)
+            for _ in range(100):
+                if said:
+                    break
+                time.sleep(0.02)
+        check(waiting.result(timeout=30), photos)
+    assert len(said) == 1
+    assert "waiting" in said[0]
+
+
+def test_every_file_is_read_once(tmp_path, photos, monkeypatch):
+    read = []
+    monkeypatch.setattr(Path, "read_bytes", lambda path, plain=Path.read_bytes: read.append(path.name) or plain(path))
+    check_later = open_store(photos, FRAMING, folder=tmp_path / "stores")
+    assert sorted(name for name in read if name.endswith(".png")) == ["a.png", "b.png", "c.png", "d.png"]
+    monkeypatch.undo()
+    check(check_later, photos)
+
+
+def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path, photos, monkeypatch):
+    folder = tmp_path / "stores"
+    usage = type(shutil.disk_usage(tmp_path))
+    monkeypatch.setattr("maskfit.data.store.shutil.disk_usage", lambda path: usage(ROW, 0, 4 * ROW - 1))
+    with pytest.raises(DataError, match="are free") as caught:
+        open_store(photos, FRAMING, folder=folder)
+    assert "maskfit data stores" in caught.value.fix
+    assert (store_of(folder) / "frames.bin").stat().st_size == 0
+    monkeypatch.setattr("maskfit.data.store.shutil.disk_usage", lambda path: usage(ROW, 0, 4 * ROW))
+    check(open_store(photos, FRAMING, folder=folder), photos)
+
+
+def test_a_disk_that_fills_up_loses_no_row(tmp_path, photos, monkeypatch):
+    folder = tmp_path / "stores"
+    monkeypatch.setattr("maskfit.data.store.AT_ONCE", 2)
+    plain, calls = Rows._open, []
+
+    class Full:
+        def __init__(self, stream) -> None:
+            self.stream = stream
+
+        def write(self, content: bytes) -> None:
+            calls.append(len(content))
+            if len(calls) == 2:
+                self.stream.write(content[: ROW + 5])
+                raise OSError(errno.ENOSPC, "No space left on device")
+            self.stream.write(content)
+
+        def flush(self) -> None:
+            self.stream.flush()
+
+    def opened(self, name: str, length: int):
+        stream = plain(self, name, length)
+        return Full(stream) if name == "frames.bin" else stream
+
+    monkeypatch.setattr(Rows, "_open", opened)
+    with pytest.raises(DataError, match="the disk is full"):
+        open_store(photos, FRAMING, folder=folder)
+    monkeypatch.undo()
+    assert (store_of(folder) / "keys.txt").stat().st_size == 2 * KEY
+    check(open_store(photos, FRAMING, folder=folder), photos)
 
 
 def test_two_processes_at_once_make_one_store(tmp_path, photos):
@@ -248,6 +328,110 @@ sys.stdout.write(stored.take(range(len(photos))).tobytes().hex())
         assert bytes.fromhex(out.decode()) == frames_of(order).tobytes()
     assert (store_of(folder) / "frames.bin").stat().st_size == 4 * ROW
     assert (store_of(folder) / "keys.txt").stat().st_size == 4 * KEY
+
+
+SMALL = FRAMING.model_copy(update={"size": (16, 20)})
+
+
+def test_several_framings_are_filled_in_one_pass(tmp_path, photos, monkeypatch):
+    """What each store gives is what it gives when it is opened alone."""
+    folder, read = tmp_path / "stores", []
+    open_store(photos[:1], SMALL, folder=folder)
+    monkeypatch.setattr(
+        "maskfit.data.store.decode", lambda content, name: read.append(Path(name).name) or decode(content)
+    )
+    monkeypatch.setattr("maskfit.data.store.AT_ONCE", 3)
+    seen: list[tuple[int, int]] = []
+    large, small = open_stores(
+        photos, [(FRAMING, None), (SMALL, [0, 2])], folder=folder, progress=lambda *now: seen.append(now)
+    )
+    assert sorted(read) == ["a.png", "b.png", "c.png", "d.png"]
+    assert seen == [(3, 4), (4, 4)]
+    check(large, photos)
+    wanted = np.stack([SMALL.frame(decode(photos[place].path)) for place in (2, 0)])
+    np.testing.assert_array_equal(small.take([2, 0]), wanted)
+    assert len(small) == 4
+    assert len(small.pixels) == 2
+
+
+def test_a_photo_that_was_not_wanted_is_never_another(tmp_path, photos):
+    (stored,) = open_stores(photos, [(FRAMING, {1, 3})], folder=tmp_path / "stores")
+    np.testing.assert_array_equal(stored.take([3, 1]), frames_of([photos[3], photos[1]]))
+    for places in ([0], [1, 2], [-2]):
+        with pytest.raises(IndexError, match="not wanted"):
+            stored.take(places)
+
+
+def test_a_photo_that_no_framing_wants_is_not_even_read(tmp_path, photos):
+    photos[0].path.write_text("no photo at all")
+    (stored,) = open_stores(photos, [(FRAMING, range(1, 4))], folder=tmp_path / "stores")
+    np.testing.assert_array_equal(stored.take([1, 2, 3]), frames_of(photos[1:]))
+
+
+def test_a_framing_is_named_once(tmp_path, photos):
+    with pytest.raises(ValueError, match="named twice"):
+        open_stores(photos, [(FRAMING, None), (FRAMING, [1])], folder=tmp_path)
+
+
+def test_stores_that_are_opened_together_never_wait_for_each_other(tmp_path, photos):
+    """Two who want the same two stores, each in its own order."""
+    folder = tmp_path / "stores"
+    orders = [[(FRAMING, None), (SMALL, None)], [(SMALL, None), (FRAMING, None)]]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            shutil.rmtree(folder, ignore_errors=True)
+            running = [pool.submit(open_stores, photos, order, folder=folder) for order in orders]
+            for place, opened in enumerate(running):
+                check(opened.result(timeout=60)[place], photos)
+
+
+def test_what_is_removed_before_it_is_held_is_decoded_again(tmp_path, photos, monkeypatch):
+    """The first batch was found in the store; then the store went, and the second batch made it anew."""
+    folder = tmp_path / "stores"
+    open_store(photos[:2], FRAMING, folder=folder)
+    monkeypatch.setattr("maskfit.data.store.AT_ONCE", 2)
+    hold = Rows.hold
+
+    def late(rows: Rows) -> None:
+        shutil.rmtree(rows.store)
+        hold(rows)
+
+    monkeypatch.setattr(Rows, "hold", late)
+    check(open_store(photos, FRAMING, folder=folder), photos)
+    assert (store_of(folder) / "frames.bin").stat().st_size == 4 * ROW
+
+
+def test_rows_stay_those_of_the_pixels_they_were_read_with(tmp_path, photos):
+    """Between its rows being read and its pixels being mapped a store is built anew in another order."""
+    folder = tmp_path / "stores"
+    open_store(photos, FRAMING, folder=folder)
+    with Rows(store_of(folder), FRAMING) as rows:
+        known, before = list(rows.known), rows.map().copy()
+        shutil.rmtree(rows.store)
+        open_store(photos[::-1], FRAMING, folder=folder)
+        np.testing.assert_array_equal(rows.map(), before)
+    with Rows(store_of(folder), FRAMING) as rows:
+        assert list(rows.known) == known[::-1]
+        np.testing.assert_array_equal(rows.map(), before[::-1])
+
+
+def test_a_removal_that_was_cut_off_leaves_readers_their_pixels(tmp_path, photos):
+    folder = tmp_path / "stores"
+    reader = open_store(photos, FRAMING, folder=folder)
+    (store_of(folder) / "keys.txt").unlink()
+    check(open_store(photos[:1], FRAMING, folder=folder), photos[:1])
+    check(reader, photos)
+
+
+def test_a_store_that_cannot_be_written_to_is_read(tmp_path, photos, monkeypatch):
+    folder = tmp_path / "stores"
+    open_store(photos, FRAMING, folder=folder)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    check(open_store(photos, FRAMING, folder=folder), photos)
 
 
 def test_the_default_folder_is_in_the_users_cache(monkeypatch, tmp_path):

@@ -16,7 +16,7 @@ from maskfit.data.crops import CROPS, Centre, Whole
 from maskfit.data.decoding import decode
 from maskfit.data.photo import Photo
 from maskfit.data.store import open_store
-from maskfit.data.transforms import Framing, Normalising, Preprocessing
+from maskfit.data.transforms import Framing, Normalising, Preprocessing, frame_all
 from maskfit.errors import RecipeError
 from maskfit.parts import Part
 from maskfit.training.task import Task, _planes
@@ -229,3 +229,22 @@ def test_validation_training_and_prediction_see_the_same_pixels(tmp_path, write_
         np.testing.assert_array_equal(stored.take([place])[0], frame)
         predicted = preprocessing(decode(path))
         np.testing.assert_array_equal(preprocessing.normalising.normalise(stored.take([place])), predicted)
+
+
+def test_several_framings_at_once_are_those_one_by_one(monkeypatch):
+    """What sees the same is looked at once, whatever its size, filter and sharpening."""
+    photo, looks = noise(60, 40, 3), []
+    plain = Framing(size=(20, 10), crop=Part.of("centre", scale=0.7))
+    framings = [
+        plain, plain.scaled(1.5), plain.model_copy(update={"filter": "box"}),
+        plain.model_copy(update={"sharpen": 1.0}), plain.model_copy(update={"size": (20, 12)}),
+        Framing(size=(20, 10), crop=Part.of("whole")),
+    ]  # fmt: skip
+    alone = [(framing.frame(photo), framing.cut(photo)) for framing in framings]
+    cut = Framing.cut
+    monkeypatch.setattr(Framing, "cut", lambda framing, pixels: looks.append(framing.size) or cut(framing, pixels))
+    together = frame_all(photo, framings)
+    for (frame, seen), (wanted, box) in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(frame, wanted)
+        assert seen == box
+    assert looks == [(20, 10), (20, 12), (20, 10)]

@@ -103,6 +103,43 @@ def test_an_engine_may_be_named(models, exported, photos):
     assert np.abs(found.probabilities - expected.probabilities).max() < 1e-4
 
 
+def test_a_checked_engine_has_an_exact_twin(models, exported, photos):
+    exact = open_engine(models["attributes"])
+    batch = framed(exact.facts, photos)
+    expected = exact.logits(batch)["age"]
+    for kind, files in (("torch", models), ("openvino", exported)):
+        engine = open_engine(files["attributes"], engine=f"{kind}:precision=checked")
+        assert engine.exact is not None
+        assert np.abs(engine.exact.logits(batch)["age"] - expected).max() < 1e-3
+        assert engine.exact.exact is None
+        assert engine.says != engine.exact.says
+    half = open_engine(models["attributes"], engine="torch:precision=bf16").logits(batch)["age"]
+    checked = open_engine(models["attributes"], engine="torch:precision=checked").logits(batch)["age"]
+    assert np.abs(half - expected).max() > 0
+    assert np.array_equal(checked, half)
+
+
+def test_what_does_not_fit_into_a_gpus_memory_is_halved(models, photos):
+    engine = TorchEngine(models["attributes"])
+    batch = framed(engine.facts, photos)
+    expected = engine.logits(batch)
+    network, room, asked = engine.network, 3, []
+
+    def small(pixels):
+        asked.append(len(pixels))
+        if len(pixels) > room:
+            raise torch.OutOfMemoryError
+        return network(pixels)
+
+    engine.network = small
+    found = engine.logits(batch)
+    assert all(np.allclose(found[head], expected[head], atol=1e-5) for head in expected)
+    assert max(asked) == len(batch) > room
+    room = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        engine.logits(batch)
+
+
 @pytest.mark.parametrize(
     ("engine", "said"),
     [

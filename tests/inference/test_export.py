@@ -13,20 +13,20 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-import maskfit.inference.export
+import maskfit
 from maskfit.data.lists import find_images
 from maskfit.errors import DataError, MaskfitError, MissingExtraError, ModelFileError
-from maskfit.inference.engines import OnnxEngine, open_engine
-from maskfit.inference.export import EXPORTS, export_model
+from maskfit.inference.engines import open_engine
+from maskfit.inference.export import EXPORTS, Format, export_model
+from maskfit.inference.export.halving import halve
 from maskfit.inference.export.parity import compare, noise, read_frames
-from maskfit.inference.export.timing import measure, time_engine
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import answer
 from maskfit.modelfile import load_network, read_facts, write_model
 from maskfit.models.network import Years
 
 SERVING = Path(__file__).parents[2] / "docs" / "serving.md"
-INT8 = [name for name, form in EXPORTS.items() if form.int8]
+SHRINKING = [name for name, form in EXPORTS.items() if form.shrinks]
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_every_format_answers_as_the_model_it_came_from(models, tmp_path, quick,
     assert np.ptp(expected, axis=0).max() > 0.05
 
 
-@pytest.mark.parametrize("to", INT8)
+@pytest.mark.parametrize("to", SHRINKING)
 def test_eight_bits_answer_nearly_as_the_model(models, tmp_path, quick, few, to):
     out = tmp_path / f"model{EXPORTS[to].ending}"
     done = export_model(models["attributes"], out, to, calibrate=few, photos=few)
@@ -63,6 +63,44 @@ def test_eight_bits_answer_nearly_as_the_model(models, tmp_path, quick, few, to)
     assert 1e-4 < done.parity[0].difference < 0.15
     assert done.parity[0].changed <= 1
     assert read_facts(out) == read_facts(models["attributes"])
+
+
+@pytest.mark.parametrize("to", SHRINKING)
+def test_half_the_bits_answer_nearly_as_the_model(models, tmp_path, quick, few, to):
+    whole = export_model(models["attributes"], tmp_path / f"whole{EXPORTS[to].ending}", to)
+    done = export_model(models["attributes"], tmp_path / f"half{EXPORTS[to].ending}", to, half=True, photos=few)
+    assert done.engines == EXPORTS[to].engines
+    # Some distance, or nothing was halved; little, or a weight is another.
+    assert 1e-6 < done.parity[0].difference < 0.02
+    assert done.parity[0].changed == 0
+    program = torch.onnx.export().model_proto  # what `quick` gives again
+    halved = sum(int(np.prod(item.dims)) for item in program.graph.initializer if len(item.dims) >= 2)
+    assert halved > 10_000
+    # Weights stand in the last file; a layer that widens them takes a hundred bytes in it.
+    less = whole.files[-1].stat().st_size - done.files[-1].stat().st_size
+    assert less == pytest.approx(2 * halved, rel=0.1)
+    assert read_facts(done.files[0]) == read_facts(models["attributes"])
+
+
+def test_weights_that_sixteen_bits_cannot_hold_stay_as_they_are(exported):
+    program = onnx.load(exported["attributes"])
+    wide = [item for item in program.graph.initializer if len(item.dims) >= 2]
+    values = {item.name: onnx.numpy_helper.to_array(item).copy() for item in wide}
+    large, tiny, none = list(values)[:3]
+    values[large].flat[0] = 70_000
+    values[tiny] *= 1e-9
+    values[none] *= 0
+    for item in wide:
+        item.CopyFrom(onnx.numpy_helper.from_array(values[item.name], item.name))
+    halved = halve(program, read_facts(exported["attributes"]))
+    kept = {item.name: onnx.numpy_helper.to_array(item) for item in halved.graph.initializer}
+    for name, own in values.items():
+        if name in (large, tiny, none):
+            assert np.array_equal(kept[name], own)
+        else:
+            assert kept[f"{name}.half"].dtype == np.float16
+            assert np.allclose(kept[f"{name}.half"], own, rtol=2**-11, atol=2**-25)
+    onnx.checker.check_model(halved)
 
 
 def test_the_first_convolution_and_the_heads_keep_their_bits(models, tmp_path, quick, few):
@@ -84,11 +122,11 @@ def test_the_first_convolution_and_the_heads_keep_their_bits(models, tmp_path, q
 def test_photos_that_set_ranges_are_not_those_that_are_compared_on(models, tmp_path, quick, few, monkeypatch):
     seen = {}
 
-    def write(model, out, calibrate):
-        seen["calibrate"] = calibrate
+    def write(model, out, shrink):
+        seen["calibrate"] = shrink.keywords["photos"]
         out.write_bytes(Path(model).read_bytes())
 
-    monkeypatch.setitem(EXPORTS, "torch", maskfit.inference.export.Format(".safetensors", write, ("torch",)))
+    monkeypatch.setitem(EXPORTS, "torch", Format(".safetensors", write, ("torch",)))
     done = export_model(models["mask"], tmp_path / "a.safetensors", "torch", calibrate=few)
     assert seen["calibrate"] == few[::2]
     assert done.compared_on == f"{len(few[1::2])} photos"
@@ -111,6 +149,8 @@ def test_an_export_holds_the_facts_and_nothing_else(models, exported):
         proto = onnx.load(path)
         assert [item.key for item in proto.metadata_props] == ["maskfit"]
         assert str(models[name]) not in str(proto)
+        # torch's exporter notes where each layer stands in the code, on the machine that exports.
+        assert not [word for word in (str(Path(maskfit.__file__).parent), "site-packages") if word in str(proto)]
 
 
 def test_openvino_keeps_every_character_and_no_path(make, tmp_path, quick):
@@ -143,15 +183,16 @@ def test_what_answers_otherwise_takes_no_place(models, tmp_path, quick):
     )
 
 
-@pytest.mark.parametrize("calibrate", [False, True])
-def test_what_answers_nan_takes_no_place(models, tmp_path, few, monkeypatch, calibrate):
-    def write(model, out, calibrate):
+@pytest.mark.parametrize("bits", ["all", "half", "int8"])
+def test_what_answers_nan_takes_no_place(models, tmp_path, few, monkeypatch, bits):
+    def write(model, out, shrink):
         network, facts = load_network(model)
         write_model(out, {name: values * float("nan") for name, values in network.state_dict().items()}, facts)
 
-    monkeypatch.setitem(EXPORTS, "torch", maskfit.inference.export.Format(".safetensors", write, ("torch",)))
+    monkeypatch.setitem(EXPORTS, "torch", Format(".safetensors", write, ("torch",)))
+    words = {"half": bits == "half", "calibrate": few if bits == "int8" else None}
     with pytest.raises(MaskfitError, match="differ by nan"):
-        export_model(models["mask"], tmp_path / "a.safetensors", "torch", calibrate=few if calibrate else None)
+        export_model(models["mask"], tmp_path / "a.safetensors", "torch", **words)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -192,6 +233,10 @@ def test_other_endings_and_other_models_are_refused(make, models, exported, tmp_
             export_model(tmp_path / "absent.safetensors", tmp_path / f"a{form.ending}", to)
     with pytest.raises(DataError, match="torch knows no int8"):
         export_model(models["mask"], tmp_path / "a.safetensors", "torch", calibrate=few)
+    with pytest.raises(DataError, match="torch knows no half"):
+        export_model(models["mask"], tmp_path / "a.safetensors", "torch", half=True)
+    with pytest.raises(DataError, match="sixteen bits or eight"):
+        export_model(models["mask"], tmp_path / "a.onnx", half=True, calibrate=few)
     with pytest.raises(DataError, match="too few photos"):
         export_model(models["mask"], tmp_path / "a.onnx", calibrate=few[:1])
     odd = make(tmp_path / "odd" / "m.safetensors", scheme=_called("frames"))
@@ -211,22 +256,6 @@ def test_what_is_not_installed_is_named(models, tmp_path, monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match="needs the extra 'train'"):
         export_model(models["mask"], tmp_path / "a.onnx")
-
-
-def test_an_engine_is_timed_in_a_process_of_its_own(exported, tmp_path):
-    rates = time_engine(exported["attributes"], "onnx")
-    assert list(rates) == [1, 32]
-    assert all(rate > 1 for rate in rates.values())
-    with pytest.raises(MaskfitError, match="could not be timed"):
-        time_engine(tmp_path / "absent.onnx", "onnx")
-
-
-def test_a_rate_is_the_middle_of_many_tries(exported, monkeypatch):
-    engine = OnnxEngine(exported["attributes"])
-    # Began; then each try's start and end, and from the third on the time gone by: tries of 0.1, 0.2 and 0.9 s.
-    ticks = iter([0.0, 0.0, 0.1, 0.1, 0.3, 0.3, 1.2, 1.2])
-    monkeypatch.setattr("maskfit.inference.export.timing.time.perf_counter", lambda: next(ticks))
-    assert measure(engine, 2, seconds=1) == pytest.approx(2 / 0.2)
 
 
 def _example(number):

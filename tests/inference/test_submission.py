@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskfit.errors import DataError, LabelError
-from maskfit.inference.submission import read_submission, write_attributes, write_submission
+from maskfit.errors import DataError
+from maskfit.inference.submission import read_submission, write_submission
 from maskfit.labels import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]
@@ -68,16 +68,3 @@ def test_another_number_of_classes(tmp_path):
     assert read_submission(path, classes=6) == {"a": 5}
     with pytest.raises(DataError, match="not in 0 to 2"):
         read_submission(path, classes=3)
-
-
-def test_attributes_are_written_as_words_that_read_back(tmp_path):
-    classes = np.arange(18)
-    names = [f"{number}.jpg" for number in classes]
-    path = write_attributes(tmp_path / "attributes.csv", names, classes, FULL)
-    lines = path.read_text().splitlines()
-    assert lines[0] == "ImageID,mask,gender,age"
-    assert lines[1 + 10] == "10.jpg,worn wrongly,female,30-59"
-    codes = FULL.encode_all(dict(zip(FULL.names, line.split(",")[1:], strict=True)) for line in lines[1:])
-    assert (FULL.to_class(codes) == classes).all()
-    with pytest.raises(LabelError):
-        write_attributes(tmp_path / "b.csv", ["a"], [18], FULL)

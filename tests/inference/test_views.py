@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import maskfit.inference.predictor
+import maskfit.inference.sights
 from maskfit.data.decoding import decode
 from maskfit.data.photo import Photo
 from maskfit.data.transforms import Framing
@@ -166,7 +166,7 @@ def test_five_folds_with_two_checkpoints_and_two_views_decode_each_photo_once(
             decoded.append(path)
         return decode(path)
 
-    monkeypatch.setattr(maskfit.inference.predictor, "decode", count)
+    monkeypatch.setattr(maskfit.inference.sights, "decode", count)
     predictor = Predictor.load(run, views="flip", top=2, batch_size=len(photos))
     for member in predictor.members:
         real = member.engine.logits

@@ -1,7 +1,7 @@
 """The command `maskfit`: verbs that parse, call one function, and print.
 
-Every verb stands in the table below. What is heavy is imported inside a verb, so that `maskfit --help` answers at once
-and the base install never misses what only training needs.
+Every verb stands in the tables below and is imported when it is called; what is heavy it imports inside its function.
+So `maskfit --help` answers at once, and the base install never misses what only training needs.
 """
 
 from __future__ import annotations
@@ -9,34 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from maskfit import __version__
-from maskfit.cli import data
-from maskfit.cli.calibrate import calibrate
-from maskfit.cli.card import card
-from maskfit.cli.console import err, out, print_error
-from maskfit.cli.demo import demo
-from maskfit.cli.ensemble import ensemble
 from maskfit.cli.environment import load_environment
-from maskfit.cli.evaluate import evaluate
-from maskfit.cli.explore import explore
-from maskfit.cli.export import export
-from maskfit.cli.inspect import inspect
-from maskfit.cli.new import new
-from maskfit.cli.predict import predict
-from maskfit.cli.pseudo import pseudo
-from maskfit.cli.recipes import check, recipes
-from maskfit.cli.report import report
-from maskfit.cli.review import review
-from maskfit.cli.serve import serve
-from maskfit.cli.studio import app as app_page
-from maskfit.cli.suspects import suspects
-from maskfit.cli.train import train
-from maskfit.cli.watch import watch
+from maskfit.cli.verbs import Verb, make_app
 from maskfit.errors import MaskfitError
 
 STOPPED = 130
@@ -50,33 +29,167 @@ OF_THE_USER = frozenset(
 )  # fmt: skip
 """What the system refuses for a reason that the user can mend."""
 
-app = typer.Typer(
-    name="maskfit",
-    help="Read mask, gender and age from face photos: train, judge, combine and use classifiers.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    add_completion=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-VERBS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Begin": (demo, new, recipes, check),
-    "Train and judge": (train, evaluate, report, ensemble, pseudo, calibrate, inspect),
-    "Photos and labels": (suspects, review),
-    "Use": (predict, app_page, serve, watch, export, card),
+VERBS = {
+    "Begin": {
+        "demo": Verb(
+            "maskfit.cli.demo:demo",
+            "Draw faces, train on them, judge, predict, and picture the answers: under three minutes on two cores.",
+        ),
+        "new": Verb(
+            "maskfit.cli.new:new",
+            "Start a project folder: recipe.yaml to change, README.md with the commands, .gitignore.",
+        ),
+        "recipes": Verb(
+            "maskfit.cli.recipes:recipes",
+            "List the recipes that ship, show one, or make one from another program's config.",
+        ),
+        "check": Verb(
+            "maskfit.cli.recipes:check",
+            "Check a recipe without data: every mistake at once, and the whole recipe as it would be trained.",
+        ),
+    },
+    "Train and judge": {
+        "train": Verb(
+            "maskfit.cli.train:train",
+            "Train a recipe: split by person, train every fold, judge it on the persons it never saw.",
+        ),
+        "tune": Verb(
+            "maskfit.cli.tune:tune",
+            "Search a recipe's space: many trainings with other values, each judged on the same held-out persons.",
+        ),
+        "evaluate": Verb(
+            "maskfit.cli.evaluate:evaluate",
+            "Score a submission: accuracy, macro F1, each class and each attribute.",
+        ),
+        "report": Verb(
+            "maskfit.cli.report:report",
+            "Judge a run, or compare several, on one page that needs no network.",
+        ),
+        "ensemble": Verb(
+            "maskfit.cli.ensemble:ensemble",
+            "Combine members by votes: compare the votes on held-out photos, and answer new ones. No photo is opened.",
+        ),
+        "pseudo": Verb(
+            "maskfit.cli.pseudo:pseudo",
+            "Make labels of what a model is sure of, to train on them with data.extra.",
+        ),
+        "calibrate": Verb(
+            "maskfit.cli.calibrate:calibrate",
+            'Fit temperatures and "not sure" thresholds to a run\'s held-out answers, and write them into its models.',
+        ),
+        "inspect": Verb(
+            "maskfit.cli.inspect:inspect",
+            "Look inside a model: does every layer learn, how is it built, and where on a face does it look?",
+        ),
+    },
+    "Photos and labels": {
+        "data": Verb(
+            "maskfit.cli:data_app",
+            "Sets of photos: check, explore, split, crop, put masks on, mix, draw, make.",
+        ),
+        "suspects": Verb(
+            "maskfit.cli.suspects:suspects",
+            "Rank labels by how likely they are to be wrong.",
+        ),
+        "review": Verb(
+            "maskfit.cli.review:review",
+            "Look at labels person by person, mark what is wrong, give what is right.",
+        ),
+    },
+    "Use": {
+        "predict": Verb(
+            "maskfit.cli.predict:predict",
+            "Answer for photos: for every face on those that are named, or a row for each photo of a list or folder.",
+        ),
+        "app": Verb(
+            "maskfit.cli.studio:app",
+            "Open a page on which photos are uploaded or taken, and every face on them is boxed and answered for.",
+        ),
+        "serve": Verb(
+            "maskfit.cli.serve:serve",
+            "Serve models over HTTP: POST photos to /v1/predict, get every face's answer as JSON.",
+        ),
+        "watch": Verb(
+            "maskfit.cli.watch:watch",
+            "Follow the people in a video or before a camera, and tell who appears, leaves or changes the mask.",
+        ),
+        "export": Verb(
+            "maskfit.cli.export:export",
+            "Export a model to ONNX or OpenVINO, which run without torch, or to its bare weights.",
+        ),
+        "bench": Verb(
+            "maskfit.cli.bench:bench",
+            "Time a model on this machine: photos a second by engine and batch size, and which is the fastest.",
+        ),
+        "card": Verb(
+            "maskfit.cli.card:card",
+            "Show a model's card: what it reads, what it learnt from, its scores, how sure it is, its limits.",
+        ),
+    },
 }
-"""Every verb, under the heading that help gives it; those on photos alone are in `cli/data.py`."""
+"""Every verb by its name: where its function stands, and the first line of that function's docstring."""
 
-for heading, verbs in VERBS.items():
-    for verb in verbs:
-        app.command(rich_help_panel=heading)(verb)
-data.app.command()(explore)
-app.add_typer(data.app, name="data", rich_help_panel="Photos and labels")
+DATA_VERBS = {
+    "Look": {
+        "check": Verb(
+            "maskfit.cli.data:check",
+            "List everything that is wrong with a set of photos, before a training finds it.",
+        ),
+        "explore": Verb(
+            "maskfit.cli.explore:explore",
+            "Look at a set of photos before anything is trained on it: counts, ages, mean faces, oddities, leaks.",
+        ),
+    },
+    "Keep": {
+        "stores": Verb(
+            "maskfit.cli.stores:stores",
+            "List the stores of decoded photos with size and last use, and remove those that nothing uses.",
+        ),
+    },
+    "Divide and cut": {
+        "split": Verb(
+            "maskfit.cli.data:split",
+            "Deal the persons of a set to folds and write the split down.",
+        ),
+        "crop": Verb(
+            "maskfit.cli.crop:crop",
+            "Write cropped copies of photos in the same folders, and list every face on them.",
+        ),
+    },
+    "Make": {
+        "draw": Verb(
+            "maskfit.cli.data:draw",
+            "Draw faces of people who do not exist, in the competition's layout, to try everything without any "
+            "download.",
+        ),
+        "mask": Verb(
+            "maskfit.cli.masking:mask",
+            "Put masks on bare faces: five worn well, one worn wrongly, and the bare face, in the competition's "
+            "layout.",
+        ),
+        "mix": Verb(
+            "maskfit.cli.data:mix",
+            "Fill up the thin classes with blends of two of their photos, to train on them with data.extra.",
+        ),
+        "gan": Verb(
+            "maskfit.cli.gan:gan",
+            "Train a small GAN on a set and make faces for its thin classes, to train on with data.extra.",
+        ),
+    },
+}
+"""The verbs of `maskfit data`."""
+
+app = make_app(
+    VERBS,
+    "Read mask, gender and age from face photos: train, judge, combine and use classifiers.",
+    name="maskfit",
+)
+data_app = make_app(DATA_VERBS, VERBS["Photos and labels"]["data"].help, name="data", add_completion=False)
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        out.print(f"maskfit {__version__}")
+        typer.echo(f"maskfit {__version__}")
         raise typer.Exit
 
 
@@ -86,7 +199,7 @@ def _options(
         bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    pass
+    load_environment()
 
 
 def main() -> None:
@@ -107,19 +220,24 @@ def _run() -> int | str | None:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        load_environment()
         app()
     except MaskfitError as error:
-        print_error(error)
+        _tell(error)
         return 2
     except OSError as error:
         if error.errno not in OF_THE_USER:
             raise
-        print_error(MaskfitError(f"{error.strerror}", where=error.filename2 or error.filename, fix="check the path"))
+        _tell(MaskfitError(f"{error.strerror}", where=error.filename2 or error.filename, fix="check the path"))
         return 2
     except (KeyboardInterrupt, SystemExit) as left:
         if isinstance(left, SystemExit) and left.code != STOPPED:
             return left.code
-        err.print("stopped")
+        typer.echo("stopped", err=True)
         return STOPPED
     return 0
+
+
+def _tell(error: MaskfitError) -> None:
+    from maskfit.cli.console import print_error
+
+    print_error(error)

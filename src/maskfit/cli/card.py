@@ -8,11 +8,15 @@ from typing import Annotated
 import typer
 
 from maskfit.cli.console import err, out, print_json, refuse_overwriting
+from maskfit.cli.models import LEFT_OUT, models_or_box
 from maskfit.files import write_text
 
 
 def card(
-    model: Annotated[Path, typer.Argument(metavar="MODEL_OR_RUN", help="A model file, or a run (its first fold).")],
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL_OR_RUN", help=f"A model file, or a run (its first fold); {LEFT_OUT}."),
+    ] = None,
     file: Annotated[Path | None, typer.Option("--out", help="Write the card as Markdown here.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print everything the file says of itself, as JSON.")] = False,
@@ -23,6 +27,8 @@ def card(
 
     Examples:
 
+        maskfit card
+
         maskfit card model.onnx
 
         maskfit card runs/first --out model-card.md
@@ -32,7 +38,7 @@ def card(
     from maskfit.modelcard import write_card
     from maskfit.modelfile import read_facts
 
-    facts = read_facts(find_models([model])[0])
+    facts = read_facts(find_models(models_or_box([model] if model else []))[0])
     if file:
         write_text(file, write_card(facts))
         err.print(f"wrote {file}")

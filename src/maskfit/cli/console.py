@@ -22,6 +22,9 @@ err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap
 """For progress, remarks and errors."""
 
 
+RAY_HELP = "A Ray cluster to work on: auto joins the one that runs here or starts one, local starts one, or HOST:PORT."
+"""The help of every `--ray`."""
+
 TRAIN_MODULES = ("torch", "torchvision", "timm", "lightning", "sklearn")
 """What the extra 'train' brings and training imports."""
 

@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import err, out, print_json, print_table, progress
-from maskfit.cli.crop import crop
-from maskfit.cli.gan import gan
-from maskfit.cli.masking import mask
 from maskfit.errors import DataError, nearest
 from maskfit.labels import SCHEMES, Scheme
 
@@ -22,15 +19,6 @@ if TYPE_CHECKING:
     from maskfit.data.folds import Folds
     from maskfit.data.photo import PhotoSet
     from maskfit.data.problems import Problem
-
-app = typer.Typer(
-    help="Sets of photos: check, explore, split, crop, put masks on, mix, draw, make.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-)
-app.command()(mask)
-app.command()(crop)
-app.command()(gan)
 
 MOST_COLUMNS = 12
 """Above this many folds the table of strata would be too wide to read."""
@@ -52,7 +40,6 @@ SchemeName = Annotated[
 ]
 
 
-@app.command()
 def check(
     source: Source,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
@@ -95,7 +82,6 @@ def check(
         raise typer.Exit(2)
 
 
-@app.command()
 def split(
     source: Source,
     folds: Annotated[
@@ -134,7 +120,6 @@ def split(
     out.print(f"written: {target}", markup=False, soft_wrap=True)
 
 
-@app.command()
 def draw(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A folder that is new or empty.")],
     persons: Annotated[int, typer.Option("--persons", metavar="N", min=1, help="How many persons, of seven photos.")],
@@ -155,7 +140,6 @@ def draw(
     out.print(f"written: {persons} persons to {images}", markup=False, soft_wrap=True)
 
 
-@app.command()
 def mix(
     source: Source,
     target: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is new or empty.")],

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskfit.cli.allocation import KEEP
 from maskfit.cli.console import err, print_json, print_table, progress, refuse_overwriting, require
-from maskfit.errors import DataError, ModelFileError
+from maskfit.errors import DataError, MaskfitError, ModelFileError
 
 if TYPE_CHECKING:
     from maskfit.inference.export import Exported
@@ -41,6 +40,7 @@ def export(
     model: Annotated[Path, typer.Argument(help="A .safetensors model, or a run folder with one fold.")],
     file: Annotated[Path, typer.Option("--out", help="The file to write: .onnx, .xml for OpenVINO, .safetensors.")],
     to: Annotated[To, typer.Option(help="The format.")] = To.onnx,
+    half: Annotated[bool, typer.Option("--half", help="Keep weights in sixteen bits: half the size.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Compute in eight bits; needs --calibrate.")] = False,
     calibrate: Calibrate = None,
     images: Images = None,
@@ -56,6 +56,8 @@ def export(
     Examples:
 
         maskfit export runs/baseline/fold0/best.safetensors --to onnx --out model.onnx
+
+        maskfit export runs/baseline --to onnx --half --images photos --out half.onnx
 
         maskfit export runs/baseline --to onnx --int8 --calibrate photos --out small.onnx
 
@@ -75,33 +77,43 @@ def export(
         require("export --to openvino", "openvino", "openvino")
     from maskfit.data.lists import find_images
     from maskfit.inference.export import EXPORTS, export_model
-    from maskfit.inference.members import find_models
 
     for written in EXPORTS[to].files(file):
         refuse_overwriting(written, force)
-    models = find_models([model])
-    if len(models) > 1:
-        raise ModelFileError(
-            f"this run has {len(models)} models, and a file holds one",
-            where=model,
-            fix=f"name one of them: {models[0]}",
-        )
+    source = _only_model(model)
     with progress("comparing") as advance:
         done = export_model(
-            models[0],
+            source,
             file,
             to,
+            half=half,
             calibrate=find_images(calibrate) if calibrate else None,
             photos=find_images(images) if images else None,
             progress=advance,
         )
-    _tell(done, _rows(models[0], done, timing), json)
+    _tell(done, _rows(source, done, timing), json)
+
+
+def _only_model(word: Path) -> Path:
+    """The model file that a word stands for.
+
+    Raises:
+        ModelFileError: It stands for several.
+    """
+    from maskfit.inference.members import find_models
+
+    models = find_models([word])
+    if len(models) > 1:
+        raise ModelFileError(
+            f"this run has {len(models)} models, and a file holds one",
+            where=word,
+            fix=f"name one of them: {models[0]}",
+        )
+    return models[0]
 
 
 def _rows(model: Path, done: Exported, timing: bool) -> list[dict[str, Any]]:
     """What is said of torch, and of each engine that runs the file."""
-    from maskfit.inference.export.timing import time_engine
-
     rows: list[dict[str, Any]] = [{"engine": "torch", "file": str(model), "bytes": model.stat().st_size}]
     for engine, parity in zip(done.engines, done.parity, strict=True):
         rows.append(
@@ -115,9 +127,19 @@ def _rows(model: Path, done: Exported, timing: bool) -> list[dict[str, Any]]:
             }
         )
     for row in rows if timing else []:
-        # With the allocation that 'maskfit predict' gives to torch; the others lose nothing by it.
-        row["photos_per_second"] = time_engine(Path(row["file"]), row["engine"], KEEP)
+        row["photos_per_second"] = _rates(Path(row["file"]), row["engine"])
     return rows
+
+
+def _rates(path: Path, engine: str) -> dict[int, float]:
+    """Photos a second by batch size, a photo at the door and a folder of them, from frames to logits."""
+    from maskfit.inference.bench import time_model
+
+    try:
+        timed, _ = time_model(path, engine, (1, 32), seconds=1.0)
+    except MaskfitError as error:
+        raise MaskfitError(error.what, where=path, fix="--no-timing") from None
+    return {row.batch: row.network.median for row in timed}
 
 
 def _tell(done: Exported, rows: list[dict[str, Any]], json: bool) -> None:

@@ -3,133 +3,195 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Sized
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from maskfit.cli.allocation import tune_allocation
-from maskfit.cli.console import err, out, print_json, progress, refuse_overwriting
-from maskfit.cli.environment import EVAL, MODEL, OUTPUT
-from maskfit.errors import DataError, ModelFileError
+from maskfit.cli.answers import Files, Remarks, held_back, one_json, print_sentences
+from maskfit.cli.asking import (
+    AttributesFile,
+    BatchSize,
+    Cores,
+    EngineWord,
+    Force,
+    Format,
+    Images,
+    Json,
+    Jsonl,
+    List,
+    Named,
+    Probabilities,
+    Ray,
+    Resume,
+    ShardSize,
+    Submission,
+    Top,
+    ViewsWord,
+    VoteWord,
+)
+from maskfit.cli.console import err, progress
+from maskfit.cli.drawings import Drawings
+from maskfit.cli.environment import EVAL, OUTPUT
+from maskfit.cli.models import models_or_box
+from maskfit.cli.reading import DetectorWord, Draw, FacesWord, open_aloud, read_aloud, sort_named
+from maskfit.cli.sharded import Shards, predict_sharded, refuse_unsharded
+from maskfit.errors import DataError
 
 if TYPE_CHECKING:
-    from maskfit.data.photo import Photo
-    from maskfit.inference.predictor import Prediction
-
-
-GUESSES_SHOWN = 10
-"""Photos without a face that are named; --json names all."""
-
-
-@dataclass(frozen=True)
-class _Files:
-    """What a prediction writes; None is not written."""
-
-    submission: Path | None
-    probabilities: Path | None
-    attributes: Path | None
-    jsonl: Path | None
-
-    def named(self) -> list[Path]:
-        """The files to write."""
-        return [path for path in (self.submission, self.probabilities, self.attributes, self.jsonl) if path]
-
-    def refuse(self, force: bool) -> None:
-        """Stops before anything is replaced: a file that exists, or one of these by another.
-
-        Raises:
-            DataError: Something would be.
-        """
-        for path in self.named():
-            refuse_overwriting(path, force)
-        if len({path.resolve() for path in self.named()}) < len(self.named()):
-            raise DataError("two outputs bear one name", where=self.named()[0], fix="name a file for each")
-
-
-Jsonl = Annotated[Path | None, typer.Option("--jsonl", help="Write a JSON object a line here, with everything said.")]
-Top = Annotated[int, typer.Option("--top", metavar="K", min=1, help="How many of each fold's best models answer.")]
-EngineWord = Annotated[
-    str,
-    typer.Option(
-        "--engine",
-        help="What runs the networks: auto, by the file's format; torch, onnx, or openvino, which runs .onnx too; "
-        "openvino:precision=bf16 is faster where the processor has bf16.",
-    ),
-]
-ViewsWord = Annotated[
-    str,
-    typer.Option(
-        "--views",
-        help="How each photo is seen: original; flip, for it and its mirror; crops:n=4,seed=0 for random parts; "
-        "five:scale=0.9 for corners and centre.",
-    ),
-]
+    from maskfit.data.lists import ListedPhotos, PhotoFolder
+    from maskfit.inference.answers import Answers
+    from maskfit.inference.predictor import Predictor
+    from maskfit.inference.shards import Plan
 
 
 def predict(
-    models: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="MODEL_OR_RUN...", help="Model files, or run folders with all their folds."),
-    ] = None,
-    images: Annotated[Path | None, typer.Option(help="The folder of photos.")] = None,
-    list_: Annotated[
-        Path | None, typer.Option("--list", help="A CSV with the column ImageID: which photos, and in which order.")
-    ] = None,
-    out_: Annotated[Path | None, typer.Option("--out", help="Write the submission, ImageID,ans, here.")] = None,
-    probabilities: Annotated[Path | None, typer.Option(help="Write the probability of every class here.")] = None,
-    attributes: Annotated[Path | None, typer.Option(help="Write each attribute in words here.")] = None,
+    models: Named = None,
+    images: Images = None,
+    list_: List = None,
+    out_: Submission = None,
+    probabilities: Probabilities = None,
+    attributes: AttributesFile = None,
     jsonl: Jsonl = None,
     top: Top = 1,
     views: ViewsWord = "original",
-    vote: Annotated[
-        str, typer.Option(help="How members are combined: arithmetic, geometric, hard, hard_attribute.")
-    ] = "arithmetic",
-    batch_size: Annotated[int, typer.Option(min=1, max=4096, help="Photos that a network sees at once.")] = 32,
+    vote: VoteWord = "arithmetic",
+    batch_size: BatchSize = 0,
     engine: EngineWord = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
+    force: Force = False,
+    faces: FacesWord = None,
+    detector: DetectorWord = None,
+    draw: Draw = None,
+    shards: Shards = None,
+    format_: Format = "csv",
+    shard_size: ShardSize = 2000,
+    resume: Resume = False,
+    ray: Ray = None,
+    cores: Cores = None,
+    json: Json = False,
 ) -> None:
-    """Answer for every photo of a list, or of a folder, with the mean of all models.
+    """Answer for photos: for every face on those that are named, or a row for each photo of a list or folder.
 
-    With --list the rows keep its order, and a photo that cannot be read is an error. Without it, unreadable photos are
-    set aside and named. Models, list, photos and output may also come from SM_CHANNEL_MODEL, SM_CHANNEL_EVAL and
-    SM_OUTPUT_DATA_DIR.
+    Of several models the mean answers. A detector is fetched where --detector names it or a model was trained with it,
+    and else not. With --list the rows keep its order, and a photo that cannot be read is an error; without it such
+    photos are set aside and named. SM_CHANNEL_MODEL, SM_CHANNEL_EVAL and SM_OUTPUT_DATA_DIR stand for what is not said.
 
     Examples:
 
+        maskfit predict photo.jpg --draw out.jpg
+
+        maskfit predict holiday 'party/*.jpg' runs/baseline --top 2 --views flip --json
+
         maskfit predict runs/baseline --images eval/images --list eval/info.csv --out submission.csv
 
-        maskfit predict runs/baseline runs/fast --images eval/images --out answers.csv --views flip
-
-        maskfit predict runs/baseline --top 2 --views crops:n=4 --images photos --jsonl answers.jsonl
-
-        maskfit predict model.onnx --images photos
+        maskfit predict model.onnx --images s3://bucket/photos --shards answers --format parquet --ray auto
     """
-    models = models or _from_environment(MODEL)
-    if not models:
-        raise ModelFileError("no model was named", fix="maskfit predict MODEL_OR_RUN --images DIR")
-    images, list_ = _photos_wanted(images, list_)
-    if out_ is None and os.environ.get(OUTPUT):
-        out_ = Path(os.environ[OUTPUT]) / "submission.csv"
-    files = _Files(out_, probabilities, attributes, jsonl)
+    if shards is None:
+        refuse_unsharded(images, ray=ray, resume=resume)
+    words = sort_named(
+        models, rows=bool(images or list_ or shards),
+        for_rows={"--out": out_, "--probabilities": probabilities, "--attributes": attributes, "--jsonl": jsonl},
+        for_faces={"--faces": faces, "--detector": detector, "--draw": draw},
+    )  # fmt: skip
+    asked: dict[str, Any] = {"views": views, "vote": vote, "batch_size": batch_size, "top": top, "engine": engine}
+    load = partial(_load, words.models, asked)
+    if words.photos:
+        drawings = Drawings(draw, words.photos, force) if draw else None
+        # Opened to begin soon: faces pass the networks batch after batch, and not in lanes.
+        read_aloud(open_aloud(load(()), faces, detector), words.photos, drawings, json=json)
+    elif shards is not None:
+        plan = _plan(words.models, images, list_, format=format_, size=shard_size, **asked)
+        predict_sharded(plan, shards, list_, ray=ray, cores=cores, resume=resume, json=json)
+    else:
+        _answer_rows(load, images, list_, Files(out_, probabilities, attributes, jsonl), force, json)
+
+
+def _plan(models: Sequence[str], images: str | None, list_: Path | None, **options: Any) -> Plan:
+    """What is answered in shards."""
+    from maskfit.inference.shards import Plan
+
+    tune_allocation()
+    return Plan(images or str(_photos_wanted(None, list_)[0]), tuple(models_or_box(models)), **options)
+
+
+def _answer_rows(
+    load: Callable[[Sized], Predictor], images: str | None, list_: Path | None, files: Files, force: bool, json: bool
+) -> None:  # fmt: skip
+    """A row for each photo of a folder or list."""
+    folder, list_ = _photos_wanted(Path(images) if images else None, list_)
+    if files.submission is None and os.environ.get(OUTPUT):
+        files = replace(files, submission=Path(os.environ[OUTPUT]) / "submission.csv")
     files.refuse(force)
-    if not all(model.endswith((".onnx", ".xml")) for model in models):
-        # torch gains from it as in training; the others keep their memory by themselves.
-        tune_allocation()
-    photos = _read(images, list_)
+    photos = _read(folder, list_)
+    predictor = load(photos)
+    err.print(f"engine: {_said(predictor)}")
+    answer_all(predictor, photos, files, listed=list_ is not None, json=json)
+
+
+def answer_all(
+    predictor: Predictor, photos: ListedPhotos | PhotoFolder, files: Files, *, listed: bool, json: bool
+) -> None:
+    """Answers for photos, into files and onto standard output.
+
+    Args:
+        predictor: The models.
+        photos: What to look at; how many they are is asked for the bar alone.
+        files: What to write. Where there is none, a line for each photo is printed.
+        listed: Whether every photo must have its row, so that one that cannot be read is an error and nothing is
+            written or printed.
+        json: Print the answers as JSON.
+    """
+    from maskfit.inference.writing import writing
+
+    written = files.named()
+    remarks = Remarks(every=json)
+    # Lines that come one by one on a screen are a bar of their own, which another would tear.
+    quiet = not (json or written or listed)
+    with ExitStack() as stack:
+        sinks: list[Callable[[Answers], None]] = [remarks.add]
+        stream = stack.enter_context(held_back(json or listed))
+        if json:
+            rest = partial(_rest, predictor, remarks, list(written.values()))
+            sinks.append(stack.enter_context(one_json(stream, rest)))
+        elif not written:
+            sinks.append(partial(print_sentences, stream=stream))
+        sinks.append(stack.enter_context(writing(written, predictor.scheme)))
+        advance = None if quiet else stack.enter_context(progress(f"predicting with {len(predictor.members)} models"))
+        done = 0
+        for answers in stack.enter_context(closing(predictor.stream(photos, set_aside=not listed))):
+            for sink in sinks:
+                sink(answers)
+            done += answers.done
+            if advance:
+                advance(done, len(photos))
+    remarks.tell(list(written.values()))
+
+
+def _load(named: Sequence[str], asked: Mapping[str, Any], photos: Sized) -> Predictor:
+    """The models, or the one in the box, opened for so many photos."""
+    models = models_or_box(named)
+    tune_allocation()
     from maskfit.inference.predictor import Predictor
 
-    predictor = Predictor.load(*models, views=views, vote=vote, batch_size=batch_size, top=top, engine=engine)
-    with progress(f"predicting with {len(predictor.members)} models") as advance:
-        prediction = predictor.predict(photos, set_aside=list_ is None, progress=advance)
-    _write(prediction, files)
-    _tell(prediction, files, json)
+    options = {**asked, "batch_size": asked["batch_size"] or None}
+    return Predictor.load(*models, **options, photos=len(photos), say=err.print)
 
 
-def _from_environment(variable: str) -> list[str]:
-    return [os.environ[variable]] if os.environ.get(variable) else []
+def _said(predictor: Predictor) -> str:
+    """The engines, and in which batches they are asked."""
+    times = f" x {predictor.lanes} at a time" if predictor.lanes > 1 else ""
+    return f"{'; '.join(predictor.engines)}; batches of {predictor.batch_size}{times}"
+
+
+def _rest(predictor: Predictor, remarks: Remarks, written: list[Path]) -> dict[str, Any]:
+    """What stands beside the answers in the JSON."""
+    return {
+        "unreadable": remarks.unreadable, "guessed": remarks.guessed, "written": [str(path) for path in written],
+        "engines": list(predictor.engines), "batch_size": predictor.batch_size, "lanes": predictor.lanes,
+    }  # fmt: skip
 
 
 def _photos_wanted(images: Path | None, list_: Path | None) -> tuple[Path, Path | None]:
@@ -142,60 +204,12 @@ def _photos_wanted(images: Path | None, list_: Path | None) -> tuple[Path, Path 
     if images is None and list_ is not None:
         images = list_.parent / "images" if (list_.parent / "images").is_dir() else list_.parent
     if images is None:
-        raise DataError("no photos were named", fix="add --images DIR, and --list info.csv for a submission")
+        fix = "maskfit predict photo.jpg, or for a submission --images DIR --list info.csv"
+        raise DataError("no photos were named", fix=fix)
     return images, list_
 
 
-def _read(images: Path, list_: Path | None) -> list[Photo]:
-    from maskfit.data.lists import find_images, read_list
+def _read(images: Path, list_: Path | None) -> ListedPhotos | PhotoFolder:
+    from maskfit.data.lists import PhotoFolder, read_list
 
-    return find_images(images) if list_ is None else read_list(list_, images)
-
-
-def _write(prediction: Prediction, files: _Files) -> None:
-    from maskfit.inference.submission import write_attributes, write_json_lines, write_submission
-
-    table = prediction.table
-    if files.submission:
-        write_submission(files.submission, table.names, table.classes)
-    if files.probabilities:
-        table.write(files.probabilities)
-    if files.attributes:
-        write_attributes(files.attributes, table.names, table.classes, prediction.scheme)
-    if files.jsonl:
-        write_json_lines(files.jsonl, table, prediction.scheme, prediction.unsure_below)
-
-
-def _tell(prediction: Prediction, files: _Files, json: bool) -> None:
-    written = files.named()
-    if json:
-        answers = [
-            {"photo": name, "answer": words, "class": int(number), "probability": share,
-             "attributes": {one.attribute: one.to_dict() for one in said}}
-            for (name, words, share), number, said in zip(
-                prediction, prediction.table.classes, prediction.say(), strict=True
-            )
-        ]  # fmt: skip
-        print_json(
-            {
-                "answers": answers,
-                "unreadable": prediction.unreadable,
-                "guessed": list(prediction.guessed),
-                "written": [str(path) for path in written],
-            }
-        )
-    elif not written:
-        from maskfit.inference.saying import sentence
-
-        for name, said in zip(prediction.table.names, prediction.say(), strict=True):
-            out.print(f"{name}: {sentence(said)}", soft_wrap=True)
-    for path in written:
-        err.print(f"wrote {path}: {len(prediction.table)} rows")
-    if prediction.guessed:
-        first, more = prediction.guessed[:GUESSES_SHOWN], len(prediction.guessed) - GUESSES_SHOWN
-        named = ", ".join(first) + (f" and {more:,} more" if more > 0 else "")
-        err.print(f"no face found in {len(prediction.guessed):,} photos, the crop's fallback was taken: {named}")
-    if prediction.unreadable:
-        err.print(f"set aside, {len(prediction.unreadable)} that cannot be read:", style="yellow")
-        for name, reason in prediction.unreadable.items():
-            err.print(f"  {name}: {reason}")
+    return PhotoFolder(images) if list_ is None else read_list(list_, images)

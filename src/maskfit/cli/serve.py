@@ -11,6 +11,7 @@ from maskfit.apps.serving import LOOPBACK, refuse_taken
 from maskfit.cli.address import HERE, Host, Port
 from maskfit.cli.allocation import tune_allocation
 from maskfit.cli.console import err, out, require
+from maskfit.cli.models import LEFT_OUT, models_or_box
 
 if TYPE_CHECKING:
     from maskfit.apps.service.service import Service
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 MB = 1_000_000
 
 Models = Annotated[
-    list[str], typer.Argument(metavar="MODEL_OR_RUN...", help="Model files, or run folders with all their folds.")
+    list[str] | None,
+    typer.Argument(
+        metavar="MODEL_OR_RUN...",
+        help=f"Model files, or run folders with all their folds; {LEFT_OUT}.",
+        show_default=False,
+    ),
 ]
 Workers = Annotated[
     int, typer.Option(min=1, max=256, help="Processes; each loads the models, and they share the cores.")
@@ -59,7 +65,7 @@ Engine = Annotated[str, typer.Option(help="What runs the networks: auto, torch, 
 
 
 def serve(
-    models: Models,
+    models: Models = None,
     host: Host = HERE,
     port: Port = 8000,
     workers: Workers = 1,
@@ -87,6 +93,8 @@ def serve(
 
     Examples:
 
+        maskfit serve
+
         maskfit serve model.onnx
 
         curl -F files=@photo.jpg http://127.0.0.1:8000/v1/predict
@@ -94,6 +102,7 @@ def serve(
         maskfit serve model.onnx --host 0.0.0.0 --token-file token.txt --workers 2
     """
     require("serve", "serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
+    models = models_or_box(models)
     if not all(model.endswith((".onnx", ".xml")) for model in models):
         # torch gains from it as in training; the other engines keep their memory by themselves.
         tune_allocation()

@@ -12,6 +12,7 @@ from maskfit.cli.address import HERE, PORT, Host, Open, Port, tell_address
 from maskfit.cli.allocation import tune_allocation
 from maskfit.cli.console import err, refuse_overwriting, require
 from maskfit.cli.environment import MODEL
+from maskfit.cli.models import models_or_box
 from maskfit.errors import DataError, MaskfitError, ModelFileError, nearest
 from maskfit.labels import SCHEMES
 
@@ -22,7 +23,8 @@ Models = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="MODEL_OR_RUN...",
-        help="Model files, or run folders with all their folds; left out, the one run under ./runs.",
+        help="Model files, or run folders with all their folds; left out, the one run under ./runs; or else the "
+        "model that comes with maskfit.",
         show_default=False,
     ),
 ]
@@ -90,17 +92,17 @@ def app(
 
 
 def _words(run: Path | None, photos: Path | None) -> list[str]:
-    """The models where none is named: those of the run, of the environment, or of the one run that is here.
+    """The models where none is named: those of the run, of the environment, of the one run that is here, or in the box.
 
     Raises:
-        ModelFileError: There is none, or there are several, and nothing else was asked for.
+        ModelFileError: There are several runs, and nothing else was asked for.
     """
-    from maskfit.apps.studio.studio import find_only_run
+    from maskfit.apps.studio.studio import find_only_run, find_runs
 
     if run is not None:
         return [str(run)]
-    if os.environ.get(MODEL):
-        return [os.environ[MODEL]]
+    if os.environ.get(MODEL) or not find_runs():
+        return models_or_box(None)
     try:
         return [find_only_run()]
     except ModelFileError as error:

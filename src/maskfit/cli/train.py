@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from maskfit.cli.allocation import tune_allocation
-from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, require
+from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_table, require
 from maskfit.cli.environment import MODEL_DIR, TRAIN
 
 
@@ -21,6 +21,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in run=DIR where it was cut off.")
     ] = False,
+    ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help=RAY_HELP)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Train a recipe: split by person, train every fold, judge it on the persons it never saw.
@@ -35,15 +36,29 @@ def train(
         maskfit train baseline data.root=photos folds=5 run=runs/first trainer.epochs=12
 
         maskfit train baseline data.root=photos folds=5 run=runs/first trainer.epochs=12 --resume
+
+        maskfit train baseline data.root=photos folds=5 --ray auto
     """
     require("train", "train", *TRAIN_MODULES)
-    tune_allocation()
+    said = tune_allocation()
+    if said:
+        err.print(said)
     from maskfit.cookbook import read_recipe
+    from maskfit.training.ranks import is_first
     from maskfit.training.run import train as train_recipe
     from maskfit.training.slots import SLOTS
 
-    resolved = read_recipe(recipe, [*_from_environment(), *(words or [])], slots=SLOTS)
-    folder, scores = train_recipe(resolved, resume=resume, console=err)
+    resolved = read_recipe(recipe, [*from_environment(), *(words or [])], slots=SLOTS)
+    if ray is None:
+        folder, scores = train_recipe(resolved, resume=resume, console=err)
+    else:
+        from maskfit.cluster.folds import train_on_ray
+        from maskfit.cluster.joining import joined
+
+        with joined(ray, "'maskfit train --ray'"):
+            folder, scores = train_on_ray(resolved, resume=resume, console=err)
+    if resolved.trainer.devices * resolved.trainer.nodes > 1 and not is_first():
+        return
     if json:
         print_json({"run": str(folder.path), **scores.to_dict()})
         return
@@ -54,7 +69,7 @@ def train(
     out.print(f"report: {folder.report}", soft_wrap=True)
 
 
-def _from_environment() -> list[str]:
+def from_environment() -> list[str]:
     """The platform's variables as words, before the user's own."""
     found = (("data.root", os.environ.get(TRAIN)), ("run", os.environ.get(MODEL_DIR)))
     # In quotes: a folder's name may be a number, or hold what YAML reads otherwise.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.allocation import tune_allocation
+from maskfit.cli.asking import EngineWord, Top
 from maskfit.cli.console import err, progress, refuse_overwriting, require
 from maskfit.cli.crop import Detector, Weights
-from maskfit.cli.environment import MODEL
-from maskfit.cli.predict import EngineWord, Top
-from maskfit.errors import DataError, ModelFileError
+from maskfit.cli.models import LEFT_OUT, models_or_box
+from maskfit.errors import DataError
 
 if TYPE_CHECKING:
     from maskfit.apps.watch.crowd import Event
@@ -40,7 +39,7 @@ Source = Annotated[
 ]
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", metavar="MODEL_OR_RUN", help="A model file or run folder; several vote together."),
+    typer.Option("--model", metavar="MODEL_OR_RUN", help=f"A model or run; several vote together; {LEFT_OUT}."),
 ]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of a network; a few faces need few.")]
 Json = Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON, then a summary.")]
@@ -104,9 +103,6 @@ def watch(
 
     `maskfit watch 0 --model runs/first --json | jq 'select(.mask == "not_wear")'`
     """
-    models = model or ([os.environ[MODEL]] if os.environ.get(MODEL) else [])
-    if not models:
-        raise ModelFileError("no model was named", fix="maskfit watch SOURCE --model MODEL_OR_RUN")
     if blur and video is None:
         raise DataError("--blur is about the faces in --video, which is not asked for", fix="add --video out.mp4")
     _refuse([path for path in (target, counts, video) if path], force)
@@ -118,6 +114,7 @@ def watch(
     from maskfit.inference.predictor import Predictor
 
     address = parse_source(source)
+    models = models_or_box(model)
     if not all(name.endswith((".onnx", ".xml")) for name in models):
         tune_allocation()
     reader = _open(Predictor.load(*models, engine=engine, threads=threads, top=top), detector, weights)

@@ -22,6 +22,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from maskfit.data.jpeg import decode_plain
 from maskfit.errors import PhotoError
 
 Pixels = NDArray[np.uint8]
@@ -49,6 +50,17 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+_TURNS_OF_ARRAYS: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
+    7: lambda pixels: pixels.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
+}
+"""The same turns of (height, width, 3)."""
 
 # The classes themselves, not Image.open: that consults a size limit which any library in the process may have changed.
 _OPENERS: dict[str, Callable[[BytesIO], Image.Image]] = {
@@ -86,7 +98,12 @@ def decode(source: Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS
     Raises:
         PhotoError: The photo is missing, empty, truncated, damaged, too large, or no JPEG, PNG, WebP, BMP or HEIC.
     """
-    return np.array(open_upright(source, name=name, max_pixels=max_pixels, max_bytes=max_bytes))
+    content, image, label = _open_fair(source, name, max_pixels, max_bytes)
+    plain = decode_plain(content, image) if isinstance(image, JpegImageFile) else None
+    if plain is None:
+        return np.array(_load(image, label, None)[0])
+    turn = _TURNS_OF_ARRAYS.get(_read_orientation(image))
+    return plain if turn is None else np.ascontiguousarray(turn(plain))
 
 
 def open_upright(
@@ -101,7 +118,8 @@ def open_upright(
     Raises:
         PhotoError: As for `decode`.
     """
-    return _open_upright(source, name, max_pixels, max_bytes, None)[0]
+    _, image, label = _open_fair(source, name, max_pixels, max_bytes)
+    return _load(image, label, None)[0]
 
 
 def open_small(source: Path | bytes, least: tuple[int, int], *, name: str = "") -> tuple[Image.Image, tuple[int, int]]:
@@ -118,13 +136,12 @@ def open_small(source: Path | bytes, least: tuple[int, int], *, name: str = "") 
     Raises:
         PhotoError: As for `decode`.
     """
-    return _open_upright(source, name, MAX_PIXELS, MAX_BYTES, least)
+    _, image, label = _open_fair(source, name, MAX_PIXELS, MAX_BYTES)
+    return _load(image, label, least)
 
 
-def _open_upright(
-    source: Path | bytes, name: str, max_pixels: int, max_bytes: int, least: tuple[int, int] | None
-) -> tuple[Image.Image, tuple[int, int]]:
-    """The image, drafted where `least` is given, and its size before any drafting."""
+def _open_fair(source: Path | bytes, name: str, max_pixels: int, max_bytes: int) -> tuple[bytes, Image.Image, str]:
+    """The content, the image with its header read and its size found fair, and what errors call it."""
     content = read_content(source, name=name, max_bytes=max_bytes)
     label = name or _label(source)
     image = _open(content, label)
@@ -135,6 +152,12 @@ def _open_upright(
             where=label,
             fix="shrink the photo; a file that is small but claims so many pixels may be meant to exhaust memory",
         )
+    return content, image, label
+
+
+def _load(image: Image.Image, label: str, least: tuple[int, int] | None) -> tuple[Image.Image, tuple[int, int]]:
+    """The image decoded, drafted where `least` is given, and its size before any drafting."""
+    width, height = image.size
     try:
         if least is not None and isinstance(image, JpegImageFile):
             # Without a mode Pillow keeps the photo's own, so that grey and CMYK take the same way as undrafted.

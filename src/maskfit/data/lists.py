@@ -1,19 +1,115 @@
-"""Photos without labels: the evaluation list `info.csv` (`ImageID,ans`), or whatever lies in a folder."""
+"""Photos without labels: the evaluation list `info.csv` (`ImageID,ans`), or whatever lies in a folder.
+
+Both are gone through as they are needed: of a list the names are held, which is some hundred bytes a photo; of a folder
+the names of one folder at a time.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import overload
 
 from maskfit.data.photo import Photo, is_litter, is_photo_name
 from maskfit.data.problems import SHOWN
 from maskfit.errors import DataError, several
-from maskfit.files import read_csv
+from maskfit.files import iterate_csv
 
 ID_COLUMN = "ImageID"
 
 
-def read_list(path: Path, images: Path) -> list[Photo]:
+@dataclass(frozen=True)
+class ListedPhotos(Sequence[Photo]):
+    """The photos of a list, each made when it is asked for.
+
+    Attributes:
+        images: The folder that names are relative to.
+        names: The photos' names, in order.
+    """
+
+    images: Path
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, place: int) -> Photo: ...
+    @overload
+    def __getitem__(self, place: slice) -> ListedPhotos: ...
+    def __getitem__(self, place: int | slice) -> Photo | ListedPhotos:
+        if isinstance(place, slice):
+            return ListedPhotos(self.images, self.names[place])
+        name = self.names[place]
+        return Photo(self.images / name, name, name)
+
+
+@dataclass(frozen=True)
+class PhotoFolder:
+    """Every photo in a folder and the folders below it, sorted by name, without labels; no name comes twice.
+
+    Hidden and system files, and files that do not end like a photo, are passed over; links to folders are not followed.
+
+    Attributes:
+        path: The folder.
+
+    Raises:
+        DataError: The folder is missing, is a file, or holds no photo.
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        if self.path.is_file():
+            raise DataError(
+                "this is a file, not a folder", where=self.path, fix="name the folder that the photos lie in"
+            )
+        if not self.path.is_dir():
+            raise DataError("there is no such folder", where=self.path, fix="check the path")
+        if next(iter(self), None) is None:
+            raise DataError(
+                "there is no photo in this folder", where=self.path, fix="give a folder with .jpg or .png files"
+            )
+
+    def __iter__(self) -> Iterator[Photo]:
+        return (Photo(self.path / name, name, name) for name in _names_in(self.path, ""))
+
+    def __len__(self) -> int:
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
+        # Counted when first asked for, and not again: files may come and go.
+        return sum(1 for _ in _names_in(self.path, ""))
+
+
+def _names_in(folder: Path, above: str) -> Iterator[str]:
+    """The names of all photos in `folder`, each after `above`, in the order that sorting them all would give."""
+    names = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_litter(entry.name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    # With its slash a folder stands where the names of the photos in it do.
+                    names.append(f"{entry.name}/")
+                elif is_photo_name(entry.name) and not entry.is_dir():
+                    names.append(entry.name)
+    except OSError:
+        # As os.walk: a folder that may not be looked into, or went meanwhile, is passed over.
+        return
+    for name in sorted(names):
+        if name.endswith("/"):
+            yield from _names_in(folder / name, above + name)
+        else:
+            yield above + name
+
+
+def read_list(path: Path, images: Path) -> ListedPhotos:
     """The photos of an evaluation list, one for each row and in the order of the rows.
 
     Args:
@@ -27,18 +123,15 @@ def read_list(path: Path, images: Path) -> list[Photo]:
         DataError: It is no such CSV, a photo is missing or listed twice, or an `ImageID` leads out of `images`; one
             error names all of them. No row is ever skipped: a submission must have all of them.
     """
-    rows = read_csv(path, (ID_COLUMN,))
-    if not rows:
-        raise DataError("the list has no rows", where=path, fix=f"write one {ID_COLUMN} a row")
     problems: list[str] = []
     first_rows: dict[str, int] = {}
-    photos: list[Photo] = []
-    for number, row in enumerate(rows, start=2):
+    for number, row in enumerate(iterate_csv(path, (ID_COLUMN,)), start=2):
         name = row[ID_COLUMN]
         mistake = _find_mistake(name, images, first_rows.setdefault(name, number), number)
         if mistake:
             problems.append(f"row {number}: {mistake}")
-        photos.append(Photo(images / name, name, name))
+    if not first_rows:
+        raise DataError("the list has no rows", where=path, fix=f"write one {ID_COLUMN} a row")
     if problems:
         count = "a row" if len(problems) == 1 else f"{len(problems)} rows"
         raise DataError(
@@ -46,7 +139,7 @@ def read_list(path: Path, images: Path) -> list[Photo]:
             where=path,
             fix=f"complete {images}, or mend the list; rows are never skipped",
         )
-    return photos
+    return ListedPhotos(images, tuple(first_rows))
 
 
 def _find_mistake(name: str, images: Path, first: int, number: int) -> str:
@@ -63,26 +156,9 @@ def _find_mistake(name: str, images: Path, first: int, number: int) -> str:
 
 
 def find_images(folder: Path) -> list[Photo]:
-    """Every photo in a folder and the folders below it, sorted by name, without labels.
-
-    Hidden and system files, and files that do not end like a photo, are passed over; links to folders are not followed.
+    """Every photo of `PhotoFolder`, at once.
 
     Raises:
-        DataError: The folder is missing, is a file, or holds no photo.
+        DataError: As `PhotoFolder`.
     """
-    folder = Path(folder)
-    if folder.is_file():
-        raise DataError("this is a file, not a folder", where=folder, fix="name the folder that the photos lie in")
-    if not folder.is_dir():
-        raise DataError("there is no such folder", where=folder, fix="check the path")
-    names: list[str] = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not is_litter(name)]
-        names += [
-            Path(place, name).relative_to(folder).as_posix()
-            for name in files
-            if is_photo_name(name) and not is_litter(name)
-        ]
-    if not names:
-        raise DataError("there is no photo in this folder", where=folder, fix="give a folder with .jpg or .png files")
-    return [Photo(folder / name, name, name) for name in sorted(names)]
+    return list(PhotoFolder(Path(folder)))

@@ -1,39 +1,47 @@
 """The store: every photo decoded, cropped and shrunk once; training, validation and every fold read the pixels.
 
-A store is a folder for one framing. `frames.bin` holds the pixels row after row, `keys.txt` one line for each row: the
-hash of the photo's bytes. A photo that moved or stands twice is one row; a changed photo is another. Rows are only ever
-appended, pixels before keys, so a store that was cut off while it grew is whole up to its last key, and readers never
-see a row change.
+A store is a folder for one framing, and its rows are the photos (`data.rows`), named by the hash of the photo's bytes.
+A photo that moved or stands twice is one row; a changed photo is another.
+
+Each file is read once, also for several framings: the bytes that give its key are those that are decoded. One process
+at a time appends; what it has written others find there. `data.stores` lists stores and takes away those that nothing
+uses.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
-from maskfit.data.decoding import content_key, decode
+from maskfit.data.decoding import content_key, decode, read_content
 from maskfit.data.photo import Photo
-from maskfit.data.transforms import Frames, Framing
+from maskfit.data.rows import GUESSES, Rows, Say, full
+from maskfit.data.transforms import Frames, Framing, frame_all
 from maskfit.errors import DataError, PhotoError, several
-from maskfit.files import cache_folder, write_text
+from maskfit.files import cache_folder
 
 FORMAT = 1
 """Goes into every store's name: a change of decoding or resampling must not read old pixels."""
-
-GUESSES = "guessed.txt"
-"""Photos on which the crop found nothing: key and path."""
 
 AT_ONCE = 64
 """Photos decoded before their pixels are written: what an interruption can lose."""
 
 Progress = Callable[[int, int], None]
+
+_Framed = tuple[NDArray[np.uint8], bool]
+"""A frame, and whether its crop is a guess."""
+
+ABSENT = -1
+"""The row of a photo that was not wanted."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class StoredFrames:
     """The framed photos of one set, in its order, on disk behind a memory map.
 
     Attributes:
-        rows: For each photo of the set its row in the store.
+        rows: For each photo of the set its row in the store, `ABSENT` for those that were not wanted.
         pixels: (rows of the store, height, width, 3).
         guessed: Names of the photos on which the crop found nothing, so that its fallback was taken.
         guesses: The file in the store that lists all such photos.
@@ -56,8 +64,15 @@ class StoredFrames:
         return len(self.rows)
 
     def take(self, indices: NDArray[np.int64] | Sequence[int]) -> Frames:
-        """Copies the photos with these places in the set: (indices, height, width, 3)."""
-        return self.pixels[self.rows[np.asarray(indices, dtype=np.int64)]]
+        """Copies the photos with these places in the set: (indices, height, width, 3).
+
+        Raises:
+            IndexError: One of them was not wanted when the store was opened.
+        """
+        rows = self.rows[np.asarray(indices, dtype=np.int64)]
+        if len(rows) and rows.min() == ABSENT:
+            raise IndexError("photos are taken that were not wanted when the store was opened")
+        return self.pixels[rows]
 
 
 def default_folder() -> Path:
@@ -66,45 +81,70 @@ def default_folder() -> Path:
 
 
 def open_store(
-    photos: Sequence[Photo], framing: Framing, *, folder: Path | None = None, progress: Progress | None = None
+    photos: Sequence[Photo],
+    framing: Framing,
+    *,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    say: Say | None = None,
 ) -> StoredFrames:
     """Gives the framed photos of a set; what the store does not hold yet is decoded now, on all cores.
 
+    The arguments and errors are those of `open_stores`, for one framing and all photos.
+    """
+    return open_stores(photos, [(framing, None)], folder=folder, progress=progress, say=say)[0]
+
+
+def open_stores(
+    photos: Sequence[Photo],
+    wanted: Sequence[tuple[Framing, Collection[int] | None]],
+    *,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    say: Say | None = None,
+) -> list[StoredFrames]:
+    """Gives the photos of a set through several framings, each photo read and decoded once for all that lack it.
+
     Args:
         photos: The set.
-        framing: How photos are cut and shrunk; each framing has its own store.
+        wanted: How photos are cut and shrunk, each framing with a store of its own and once only; and which photos are
+            wanted so, as places in the set: all for None.
         folder: Where stores lie; `default_folder()` where left out.
         progress: Called with (photos decoded, photos to decode).
+        say: Told in one line that another process fills a store, and is waited for.
 
     Raises:
-        DataError: Photos that cannot be read, all of them named; those that can are in the store all the same. Or a
-            detector's weights are not here.
+        DataError: Photos that cannot be read, all of them named; those that can are in the stores all the same. Or the
+            disk has no room for the stores, or a detector's weights are not here.
         MissingExtraError: The crop needs an extra.
     """
     # By content: other weights at the same place are another store.
-    framing = framing.settled()
-    store = (folder or default_folder()) / _name(framing)
-    with ThreadPoolExecutor() as pool:
-        keys, unreadable = _keys(photos, pool)
-        store.mkdir(parents=True, exist_ok=True)
-        # One process at a time appends; a second one waits, then finds the rows there.
-        with FileLock(store / "lock"):
-            known = _read_keys(store, framing)
-            missing = {key: photo for key, photo in zip(keys, photos, strict=True) if key and key not in known}
-            reasons = _append(store, framing, known, missing, pool, progress)
-    # Two photos with the same bad content are two photos to mend.
-    unreadable |= {photo.name: reasons[key] for key, photo in zip(keys, photos, strict=True) if key in reasons}
-    if unreadable:
-        lines = [f"{photo.name}: {unreadable[photo.name]}" for photo in photos if photo.name in unreadable]
+    framings = [framing.settled() for framing, _ in wanted]
+    if len({_name(framing) for framing in framings}) < len(framings):
+        raise ValueError("a framing is named twice")
+    every = range(len(photos))
+    places = [every if some is None else frozenset(some) for _, some in wanted]
+    with ExitStack() as opened:
+        stores = [
+            _Wanted(opened.enter_context(Rows((folder or default_folder()) / _name(framing), framing, say)), some)
+            for framing, some in zip(framings, places, strict=True)
+        ]
+        filling = _Filling(photos, stores, progress)
+        with ThreadPoolExecutor() as pool:
+            filling.fill(pool)
+            if filling.lacking():
+                # What was known at first was removed before the stores were held; now nothing can be.
+                filling.fill(pool)
+        found = [_found(photos, filling.keys, one) for one in stores if not filling.unreadable]
+    if filling.unreadable:
+        lines = [
+            f"{photo.name}: {filling.unreadable[at]}" for at, photo in enumerate(photos) if at in filling.unreadable
+        ]
         raise DataError(
             f"{len(lines)} photos cannot be read:\n{several(lines)}",
             fix="'maskfit data check' lists every problem; mend or remove these photos",
         )
-    rows = np.array([known[key] for key in keys], dtype=np.int64)
-    guesses = store / GUESSES
-    keys_guessed = _read_guesses(guesses)
-    guessed = tuple(photo.name for key, photo in zip(keys, photos, strict=True) if key in keys_guessed)
-    return StoredFrames(rows, _map(store, framing, len(known)), guessed, guesses if guessed else None)
+    return found
 
 
 def _name(framing: Framing) -> str:
@@ -113,109 +153,144 @@ def _name(framing: Framing) -> str:
     return f"{framing.crop.name}-{height}x{width}-{hashlib.blake2b(facts.encode(), digest_size=6).hexdigest()}"
 
 
-def _keys(photos: Sequence[Photo], pool: ThreadPoolExecutor) -> tuple[list[str], dict[str, str]]:
-    """The content key of every photo, "" for those that cannot be opened, and why they cannot."""
-    unreadable: dict[str, str] = {}
+@dataclass(frozen=True)
+class _Wanted:
+    """A store, and the places of the photos that are wanted of it."""
 
-    def key(photo: Photo) -> str:
-        try:
-            return content_key(photo.path)
-        except (PhotoError, OSError) as error:
-            unreadable[photo.name] = _reason(error)
-            return ""
+    rows: Rows
+    places: Collection[int]
 
-    return list(pool.map(key, photos, chunksize=16)), unreadable
+
+def _found(photos: Sequence[Photo], keys: Mapping[int, str], one: _Wanted) -> StoredFrames:
+    rows = np.full(len(photos), ABSENT, dtype=np.int64)
+    for place in one.places:
+        rows[place] = one.rows.known[keys[place]]
+    one.rows.note_use()
+    guesses = one.rows.guessed()
+    guessed = tuple(photos[place].name for place in sorted(one.places) if keys[place] in guesses)
+    return StoredFrames(rows, one.rows.map(), guessed, one.rows.store / GUESSES if guessed else None)
+
+
+class _Filling:
+    """Goes through the photos and appends to each store what it lacks.
+
+    Attributes:
+        keys: The key of each photo that can be opened and is wanted, by its place.
+        unreadable: Why photos cannot be read, by their places.
+    """
+
+    def __init__(self, photos: Sequence[Photo], stores: Sequence[_Wanted], progress: Progress | None) -> None:
+        self.photos, self.stores, self.progress = photos, stores, progress
+        self.keys: dict[int, str] = {}
+        self.unreadable: dict[int, str] = {}
+        self.wanted = [place for place in range(len(photos)) if any(place in one.places for one in stores)]
+
+    def lacking(self) -> bool:
+        """Whether photos that were found in a store are in it no more."""
+        return any(
+            place in one.places and place not in self.unreadable and key not in one.rows.known
+            for one in self.stores
+            for place, key in self.keys.items()
+        )
+
+    def fill(self, pool: ThreadPoolExecutor) -> None:
+        """Looks at every photo that is wanted, decodes those that a store lacks, and appends them."""
+        done = seen = 0
+        for batch, looked in self._look_ahead(pool):
+            seen += len(batch)
+            contents: dict[str, tuple[int, bytes]] = {}
+            for place, look in zip(batch, looked, strict=True):
+                if isinstance(look, str):
+                    self.unreadable[place] = look
+                else:
+                    self.keys[place] = look[0]
+                    contents[look[0]] = (place, look[1])
+            fresh = self._fresh(batch)
+            if fresh and not all(one.rows.held for one in self.stores):
+                self._hold()
+                fresh = self._fresh(batch)
+            if not fresh:
+                continue
+            reasons = self._append(fresh, contents, pool)
+            # Two photos with the same bad content are two photos to mend.
+            self.unreadable |= {place: reasons[key] for place, key in self._keys_of(batch) if key in reasons}
+            done += len(fresh)
+            if self.progress:
+                self.progress(done, done + len(self.wanted) - seen)
+
+    def _keys_of(self, batch: Sequence[int]) -> Iterator[tuple[int, str]]:
+        return ((place, self.keys[place]) for place in batch if place in self.keys)
+
+    def _fresh(self, batch: Sequence[int]) -> dict[str, list[Rows]]:
+        """By key, the stores that lack a photo of this batch."""
+        fresh: dict[str, list[Rows]] = {}
+        for place, key in self._keys_of(batch):
+            for one in self.stores:
+                lacks = fresh.get(key, [])
+                if place in one.places and key not in one.rows.known and one.rows not in lacks:
+                    fresh[key] = [*lacks, one.rows]
+        return fresh
+
+    def _hold(self) -> None:
+        """Holds all stores, in the same order whoever wants them, so that no two wait for each other.
+
+        Raises:
+            DataError: The disk has no room for so many photos.
+        """
+        more = 0
+        for one in sorted(self.stores, key=lambda one: one.rows.store):
+            one.rows.hold()
+            more += max(len(one.places) - len(one.rows.known), 0) * one.rows.row_bytes
+        store = self.stores[0].rows.store
+        free = shutil.disk_usage(store).free
+        if more > free:
+            raise full(store, f"the store grows by up to {more / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free")
+
+    def _append(
+        self, fresh: Mapping[str, Sequence[Rows]], contents: Mapping[str, tuple[int, bytes]], pool: ThreadPoolExecutor
+    ) -> dict[str, str]:
+        """Decodes photos and appends them; why those cannot be read that cannot, by key."""
+
+        def framed(key: str) -> list[_Framed] | str:
+            place, content = contents[key]
+            return _frame(self.photos[place], content, [rows.framing for rows in fresh[key]])
+
+        seen = dict(zip(fresh, pool.map(framed, fresh), strict=True))
+        for rows in (one.rows for one in self.stores):
+            own = {
+                key: found[fresh[key].index(rows)]
+                for key, found in seen.items()
+                if not isinstance(found, str) and rows in fresh[key]
+            }
+            guessed = [(key, self.photos[contents[key][0]]) for key, (_, guess) in own.items() if guess]
+            rows.append({key: frame for key, (frame, _) in own.items()}, guessed)
+        return {key: found for key, found in seen.items() if isinstance(found, str)}
+
+    def _look_ahead(self, pool: ThreadPoolExecutor) -> Iterator[tuple[list[int], list[tuple[str, bytes] | str]]]:
+        """Batches of places with key and content of each photo, or why it cannot be read; the next is read ahead."""
+        batches = [self.wanted[start : start + AT_ONCE] for start in range(0, len(self.wanted), AT_ONCE)]
+        coming = [pool.submit(_look, self.photos[place]) for batch in batches[:1] for place in batch]
+        for batch, following in zip_longest(batches, batches[1:], fillvalue=()):
+            looked, coming = coming, [pool.submit(_look, self.photos[place]) for place in following]
+            yield list(batch), [look.result() for look in looked]
+
+
+def _look(photo: Photo) -> tuple[str, bytes] | str:
+    try:
+        content = read_content(photo.path)
+        return content_key(content), content
+    except (PhotoError, OSError) as error:
+        return _reason(error)
+
+
+def _frame(photo: Photo, content: bytes, framings: Sequence[Framing]) -> list[_Framed] | str:
+    """For each framing the framed photo and whether its crop is a guess; or why the photo cannot be read."""
+    try:
+        pixels = decode(content, name=str(photo.path))
+    except (PhotoError, OSError) as error:
+        return _reason(error)
+    return [(frame, cut.fallback) for frame, cut in frame_all(pixels, framings)]
 
 
 def _reason(error: Exception) -> str:
     return error.what if isinstance(error, PhotoError) else str(error)
-
-
-def _row_bytes(framing: Framing) -> int:
-    height, width = framing.size
-    return height * width * 3
-
-
-def _read_keys(store: Path, framing: Framing) -> dict[str, int]:
-    """Key to row for every row that is there whole."""
-    keys, frames = store / "keys.txt", store / "frames.bin"
-    if not (keys.exists() and frames.exists()):
-        write_text(store / "framing.json", framing.model_dump_json(indent=2) + "\n")
-        keys.touch()
-        frames.touch()
-    rows = frames.stat().st_size // _row_bytes(framing)
-    lines = keys.read_text(encoding="ascii", errors="replace").split("\n")[:-1]
-    return {key: row for row, key in enumerate(lines[:rows])}
-
-
-def _append(
-    store: Path,
-    framing: Framing,
-    known: dict[str, int],
-    missing: dict[str, Photo],
-    pool: ThreadPoolExecutor,
-    progress: Progress | None,
-) -> dict[str, str]:
-    """Decodes what is missing and appends it; adds its rows to `known`, returns which keys cannot be read and why."""
-    unreadable: dict[str, str] = {}
-    if not missing:
-        return unreadable
-    with (store / "frames.bin").open("r+b") as frames, (store / "keys.txt").open("r+b") as keys:
-        # What an interrupted writer left behind the last whole row is written over.
-        frames.seek(len(known) * _row_bytes(framing))
-        frames.truncate()
-        keys.seek(sum(len(key) + 1 for key in known))
-        keys.truncate()
-        done = 0
-        for batch in _batches(list(missing.items())):
-            seen = list(zip(batch, pool.map(lambda item: _decode(item[1], framing), batch), strict=True))
-            unreadable |= {key: one for (key, _), one in seen if isinstance(one, str)}
-            good = [(key, one[0]) for (key, _), one in seen if not isinstance(one, str)]
-            # First the guesses: none may be missing of a row that is there, and one too many does no harm.
-            _write_guesses(store / GUESSES, [item for item, one in seen if not isinstance(one, str) and one[1]])
-            frames.write(b"".join(frame.tobytes() for _, frame in good))
-            frames.flush()
-            keys.write("".join(f"{key}\n" for key, _ in good).encode("ascii"))
-            keys.flush()
-            known |= {key: len(known) + place for place, (key, _) in enumerate(good)}
-            done += len(batch)
-            if progress:
-                progress(done, len(missing))
-    return unreadable
-
-
-def _batches(items: list[tuple[str, Photo]]) -> Iterator[list[tuple[str, Photo]]]:
-    for start in range(0, len(items), AT_ONCE):
-        yield items[start : start + AT_ONCE]
-
-
-def _decode(photo: Photo, framing: Framing) -> tuple[NDArray[np.uint8], bool] | str:
-    """The framed photo and whether its crop is a guess, or why it cannot be read."""
-    try:
-        pixels = decode(photo.path)
-    except (PhotoError, OSError) as error:
-        return _reason(error)
-    cut = framing.cut(pixels)
-    return framing.frame(pixels, cut), cut.fallback
-
-
-def _write_guesses(path: Path, items: list[tuple[str, Photo]]) -> None:
-    if not items:
-        return
-    # A line for each, whatever is in a name: a line that an interruption cut off must not swallow the next.
-    lines = "".join(f"{key} {str(photo.path).encode('unicode_escape').decode('ascii')}\n" for key, photo in items)
-    torn = path.exists() and not path.read_bytes().endswith(b"\n")
-    with path.open("a", encoding="ascii") as stream:
-        stream.write("\n" * torn + lines)
-
-
-def _read_guesses(path: Path) -> set[str]:
-    if not path.exists():
-        return set()
-    return {line.partition(" ")[0] for line in path.read_text(encoding="ascii", errors="replace").split("\n")}
-
-
-def _map(store: Path, framing: Framing, rows: int) -> Frames:
-    if rows == 0:
-        return np.empty((0, *framing.size, 3), dtype=np.uint8)
-    return np.memmap(store / "frames.bin", dtype=np.uint8, mode="r", shape=(rows, *framing.size, 3))

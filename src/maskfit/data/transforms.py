@@ -7,6 +7,7 @@ holds. It has two halves: `Framing` cuts and shrinks a decoded photo to 8-bit pi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -110,7 +111,14 @@ class Framing(BaseModel):
             cut: What `cut` said of it, where that is known already.
         """
         cut = cut or self.cut(photo)
-        photo = self._background.erase(photo, cut)
+        return self.shrink(self.erase(photo, cut), cut)
+
+    def erase(self, photo: NDArray[np.uint8], cut: Cut) -> NDArray[np.uint8]:
+        """A photo with its background erased, where this framing does so: the first step of `frame`."""
+        return self._background.erase(photo, cut)
+
+    def shrink(self, photo: NDArray[np.uint8], cut: Cut) -> NDArray[np.uint8]:
+        """What `erase` gave, cut and shrunk: the second step of `frame`."""
         if cut.angle:
             return sharpened(cut_turned(photo, cut, self.size, POINTS[self.filter]), self.sharpen)
         height, width = self.size
@@ -121,6 +129,34 @@ class Framing(BaseModel):
         """The same framing with each side `scale` times as long, rounded: what augmentation takes its crops from."""
         height, width = (round(side * scale) for side in self.size)
         return self.model_copy(update={"size": (height, width)})
+
+    def sees_as(self, other: Framing) -> bool:
+        """Whether both show the same part of every photo, with the same background: they may differ in resolution."""
+        (height, width), (others_height, others_width) = self.size, other.size
+        seen = (self.crop, self.background, width / height)
+        return seen == (other.crop, other.background, others_width / others_height)
+
+
+def frame_all(photo: NDArray[np.uint8], framings: Sequence[Framing]) -> list[tuple[NDArray[np.uint8], Cut]]:
+    """A photo through several framings, each with its cut, as `Framing.frame` gives them one by one.
+
+    What takes long, to find the face and to erase the background, is done once for framings that see the same.
+
+    Args:
+        photo: (height, width, 3).
+        framings: Of any sizes.
+    """
+    seen: list[tuple[Framing, Cut, NDArray[np.uint8]]] = []
+    framed = []
+    for framing in framings:
+        same = next((one for one in seen if framing.sees_as(one[0])), None)
+        if same is None:
+            cut = framing.cut(photo)
+            same = (framing, cut, framing.erase(photo, cut))
+            seen.append(same)
+        _, cut, erased = same
+        framed.append((framing.shrink(erased, cut), cut))
+    return framed
 
 
 _LEFT_OUT = (("background", "none"), ("sharpen", 0.0))

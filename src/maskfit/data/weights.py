@@ -117,6 +117,11 @@ def find(weights: Weights) -> Path:
     return _fetched(weights)
 
 
+def lies_here(weights: Weights) -> bool:
+    """Whether a file of their name lies where `find` looks before it fetches."""
+    return any(path.is_file() for path in _places(weights))
+
+
 def _places(weights: Weights) -> Iterator[Path]:
     folder = os.environ.get(weights.shelf.variable)
     if folder:

@@ -40,15 +40,21 @@ def find_ticks(low: float, high: float, most: int) -> list[float]:
     return [round(number * step, 10) for number in range(first, max(last, first + 1) + 1)]
 
 
-def draw_axes(frame: Frame, x_ticks: Sequence[float], y_ticks: Sequence[float], x_name: str) -> list[str]:
-    """Lines across at the y ticks, and the numbers and the name of both axes."""
+def draw_axes(
+    frame: Frame, x_ticks: Sequence[float], y_ticks: Sequence[float], x_name: str, x_names: Sequence[str] = ()
+) -> list[str]:
+    """Lines across at the y ticks, and the numbers and the name of both axes; `x_names` stand in the place of x's."""
     parts = []
     for tick in y_ticks:
         y = frame.y(tick)
         parts.append(f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
     low = HEIGHT - BOTTOM + 16
-    parts += [f'<text x="{frame.x(tick):.1f}" y="{low}" text-anchor="middle">{tick:g}</text>' for tick in x_ticks]
+    said = x_names or [f"{tick:g}" for tick in x_ticks]
+    parts += [
+        f'<text x="{frame.x(tick):.1f}" y="{low}" text-anchor="middle">{escape(name)}</text>'
+        for tick, name in zip(x_ticks, said, strict=True)
+    ]
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text class="name" x="{middle:.1f}" y="{HEIGHT - 3}" text-anchor="middle">{escape(x_name)}</text>')
     return parts

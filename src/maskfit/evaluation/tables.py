@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -93,11 +93,23 @@ class ProbabilityTable:
 
     def write(self, path: Path) -> Path:
         """Writes `ImageID,p0,...,pN` and, where it is known, `truth`; eight digits, so that 1e-7 comes back."""
-        header = ["ImageID", *(f"p{number}" for number in range(self.probabilities.shape[1]))]
-        truth = [] if self.truth is None else [self.truth.tolist()]
-        columns = [[f"{value:.8g}" for value in column] for column in self.probabilities.T.tolist()]
-        rows = zip(self.names, *columns, *truth, strict=True)
-        return write_csv(path, header + ["truth"] * len(truth), rows)
+        header = probability_header(self.probabilities.shape[1])
+        rows = probability_rows(self.names, self.probabilities)
+        if self.truth is None:
+            return write_csv(path, header, rows)
+        with_truth = ([*row, truth] for row, truth in zip(rows, self.truth.tolist(), strict=True))
+        return write_csv(path, [*header, "truth"], with_truth)
+
+
+def probability_header(classes: int) -> list[str]:
+    """The columns of a table without truth: `ImageID,p0,...,pN`."""
+    return ["ImageID", *(f"p{number}" for number in range(classes))]
+
+
+def probability_rows(names: Sequence[str], probabilities: Floats) -> Iterator[list[str]]:
+    """A row of such a table for each photo; eight digits, so that 1e-7 comes back."""
+    for name, row in zip(names, probabilities.tolist(), strict=True):
+        yield [name, *(f"{value:.8g}" for value in row)]
 
 
 def read_table(path: Path, classes: int | None = None) -> ProbabilityTable:

@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Callable
+from copy import copy
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, get_args
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskfit.cookbook import parse_part
 from maskfit.data.transforms import Frames
-from maskfit.errors import MissingExtraError, ModelFileError, RecipeError, nearest
+from maskfit.errors import ModelFileError, RecipeError, nearest
+from maskfit.inference.network_input import (
+    FRAMES,
+    PHOTOS,
+    PROBABILITIES,
+    SAID,
+    Logits,
+    Precision,
+    cannot_run,
+    fed,
+    find_input,
+    refuse_precision,
+)
+from maskfit.inference.openvino_engine import OpenvinoEngine, import_openvino
 from maskfit.metadata import open_onnx
 from maskfit.modelfile import ModelFacts, load_network, parse_facts, read_facts
 from maskfit.parts import Part, build
 
-FRAMES = "frames"
-"""The input of an exported network: uint8 (batch, height, width, 3), normalised inside."""
-PHOTOS = "photos"
-"""The input of networks that maskfit exported before: float32 (batch, 3, height, width), normalised outside."""
-PROBABILITIES = "probabilities"
-"""The output beside the heads' logits that plain programs read: (batch, official classes)."""
-
-Logits = dict[str, NDArray[np.float32]]
-Precision = Literal["f32", "bf16", "auto"]
+__all__ = [
+    "ENGINES",
+    "FRAMES",
+    "PHOTOS",
+    "PROBABILITIES",
+    "Engine",
+    "Logits",
+    "OnnxEngine",
+    "OpenvinoEngine",
+    "Precision",
+    "TorchEngine",
+    "import_openvino",
+    "open_engine",
+]
 
 
 class Engine(Protocol):
-    """Runs one network."""
+    """Runs one network.
+
+    Attributes:
+        facts: What its file says of it.
+        exact: The same network in f32, where `logits` computes with fewer bits and close answers are to be asked again
+            (`inference.doubt`); None where there is nothing to ask again.
+        says: What it is, for people.
+    """
 
     facts: ModelFacts
+    says: str
+
+    @property
+    def exact(self) -> Engine | None: ...
 
     def logits(self, frames: Frames) -> Logits:
         """Logits by head, (batch, values), of frames uint8 (batch, height, width, 3) as the facts' framing gives them.
@@ -51,82 +78,34 @@ class OnnxEngine:
     Args:
         path: A `.onnx` model.
         threads: How many threads one batch uses; ONNX Runtime's choice where left out.
+        lanes: Batches that are asked for at the same time; of several each has one thread, if `threads` says no other.
 
     Raises:
         ModelFileError: The file is no such model, or its network is not what its facts say.
     """
 
     endings: ClassVar[tuple[str, ...]] = (".onnx",)
+    says = "ONNX Runtime, f32"
+    exact = None
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path, threads: int | None = None, lanes: int = 1) -> None:
         self.path = path
-        self.session = open_onnx(path, threads)
+        self.session = open_onnx(path, threads or (1 if lanes > 1 else None))
         self.facts = parse_facts(self.session.get_modelmeta().custom_metadata_map, path)
         inputs, outputs = (
             {item.name: (item.type.removeprefix("tensor(").removesuffix(")"), item.shape) for item in items}
             for items in (self.session.get_inputs(), self.session.get_outputs())
         )
-        self.input = _find_input(inputs, outputs, self.facts, path)
+        self.input = find_input(inputs, outputs, self.facts, path)
 
     def logits(self, frames: Frames) -> Logits:
         """Logits by head, (batch, values); see `Engine.logits`."""
         heads = list(self.facts.heads)
         try:
-            values = self.session.run(heads, {self.input: _fed(self.input, frames, self.facts)})
+            values = self.session.run(heads, {self.input: fed(self.input, frames, self.facts)})
         except Exception as error:  # ONNX Runtime's errors share no base class
-            raise _cannot_run(error, self.path) from error
+            raise cannot_run(error, self.path) from error
         return dict(zip(heads, values, strict=True))
-
-
-class OpenvinoEngine:
-    """OpenVINO on the processor; needs no torch.
-
-    Args:
-        path: A `.xml` model with its `.bin` beside it, or a `.onnx` model.
-        threads: How many threads one batch uses; OpenVINO's choice where left out.
-        precision: `f32` computes as the other engines do. `bf16` is faster where the processor has it; `auto` lets
-            OpenVINO choose, which takes bf16 there.
-
-    Raises:
-        MissingExtraError: OpenVINO is not installed.
-        ModelFileError: The file is no such model, or its network is not what its facts say.
-    """
-
-    endings: ClassVar[tuple[str, ...]] = (".xml", ".onnx")
-
-    def __init__(self, path: Path, threads: int | None = None, precision: Precision = "f32") -> None:
-        _refuse_precision(precision)
-        self.path = path
-        # Also where the file is ONNX's: ONNX Runtime refuses weights in files outside of the model's folder.
-        self.facts = read_facts(path)
-        openvino = import_openvino("the engine 'openvino'")
-        options: dict[str, Any] = {} if precision == "auto" else {"INFERENCE_PRECISION_HINT": precision}
-        if threads:
-            options["INFERENCE_NUM_THREADS"] = threads
-        try:
-            network = openvino.Core().read_model(path)
-            inputs, outputs = (
-                {item.get_any_name(): (item.element_type.to_string(), _sides(item)) for item in items}
-                for items in (network.inputs, network.outputs)
-            )
-            self.input = _find_input(inputs, outputs, self.facts, path)
-            self.compiled = openvino.Core().compile_model(network, "CPU", options)
-        except RuntimeError as error:
-            raise ModelFileError(
-                f"this is no network that OpenVINO can run: {_reason(error)}",
-                where=path,
-                fix="the .bin must lie beside its .xml; export it anew",
-            ) from None
-
-    def logits(self, frames: Frames) -> Logits:
-        """Logits by head, (batch, values); see `Engine.logits`."""
-        try:
-            # A request each: one that is running takes no second batch, and a service has several threads.
-            request = self.compiled.create_infer_request()
-            request.infer({self.input: _fed(self.input, frames, self.facts)})
-        except RuntimeError as error:
-            raise _cannot_run(error, self.path) from error
-        return {head: np.array(request.get_tensor(head).data, dtype=np.float32) for head in self.facts.heads}
 
 
 class TorchEngine:
@@ -135,7 +114,9 @@ class TorchEngine:
     Args:
         path: A `.safetensors` model.
         threads: How many threads one batch uses on a processor; torch's choice where left out.
-        precision: `f32`, or `bf16` by torch's autocast; `auto` is `f32`.
+        precision: `f32`, or `bf16` by torch's autocast; `auto` is `f32`; `checked` is bf16 with an exact twin.
+        lanes: Batches that are asked for at the same time; of several each has one thread of a processor, if `threads`
+            says no other.
 
     Raises:
         MissingExtraError: torch is not installed.
@@ -144,39 +125,67 @@ class TorchEngine:
 
     endings: ClassVar[tuple[str, ...]] = (".safetensors",)
 
-    def __init__(self, path: Path, threads: int | None = None, precision: Precision = "f32") -> None:
-        _refuse_precision(precision)
+    def __init__(self, path: Path, threads: int | None = None, precision: Precision = "f32", lanes: int = 1) -> None:
+        refuse_precision(precision)
         # First of all, since it says more of a bad file than that torch is missing, and says that too.
         network, self.facts = load_network(path)
         import torch
 
         self._torch = torch
-        if threads:
-            torch.set_num_threads(threads)
-        self.half = precision == "bf16"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if threads or lanes > 1:
+            torch.set_num_threads(threads or 1)
+        self.half = precision in ("bf16", "checked")
+        self.says = f"torch on {self.device.type}, {SAID.get(precision, 'f32')}"
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
+        self.exact = self._unhalved() if precision == "checked" else None
+
+    def _unhalved(self) -> TorchEngine:
+        twin = copy(self)
+        twin.half, twin.says, twin.exact = False, f"torch on {self.device.type}, {SAID['f32']}", None
+        return twin
 
     def logits(self, frames: Frames) -> Logits:
-        """Logits by head, (batch, values); see `Engine.logits`."""
+        """Logits by head, (batch, values); see `Engine.logits`. What a GPU has no memory for is halved."""
         torch = self._torch
-        photos = _fed(PHOTOS, frames, self.facts)
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            batch = torch.from_numpy(photos).to(self.device, memory_format=torch.channels_last)
-            return {head: values.float().cpu().numpy() for head, values in self.network(batch).items()}
+        try:
+            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+                return {name: values.float().cpu().numpy() for name, values in self.network(self._fed(frames)).items()}
+        except torch.OutOfMemoryError:
+            if len(frames) == 1:
+                raise
+        torch.cuda.empty_cache()
+        middle = len(frames) // 2
+        parts = [self.logits(frames[:middle]), self.logits(frames[middle:])]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _fed(self, frames: Frames) -> Any:
+        """Normalised photos (batch, 3, height, width) on the device, where pixels go as they are: a quarter as much."""
+        torch = self._torch
+        if self.facts.preprocessing.normalising.mode == "photo":
+            return torch.from_numpy(fed(PHOTOS, frames, self.facts)).to(self.device, memory_format=torch.channels_last)
+        scale, shift = (
+            torch.from_numpy(numbers).to(self.device)[:, None, None]
+            for numbers in self.facts.preprocessing.normalising.scale_and_shift()
+        )
+        # (batch, height, width, 3) seen as (batch, 3, height, width) is channels_last already.
+        pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(0, 3, 1, 2)
+        return pixels.float().mul_(scale).add_(shift)
 
 
 ENGINES: dict[str, Callable[..., Engine]] = {"torch": TorchEngine, "onnx": OnnxEngine, "openvino": OpenvinoEngine}
 """What `--engine` can name; `auto` is the first that runs the file's format."""
 
 
-def open_engine(path: Path, threads: int | None = None, engine: str | Part = "auto") -> Engine:
+def open_engine(path: Path, threads: int | None = None, engine: str | Part = "auto", lanes: int = 1) -> Engine:
     """The engine for a model file.
 
     Args:
         path: The model.
         threads: How many threads one batch uses; the engine's choice where left out.
-        engine: A name of `ENGINES`, a word such as `openvino:precision=bf16`, or `auto`.
+        engine: A name of `ENGINES`, a word such as `openvino:precision=bf16`, or `auto`: the one that begins soonest;
+            which is the fastest for many photos, `choosing.choose` says.
+        lanes: Batches that will be asked for at the same time, 1 or more.
 
     Raises:
         ModelFileError: It is no model file, or none that this engine runs.
@@ -200,95 +209,5 @@ def open_engine(path: Path, threads: int | None = None, engine: str | Part = "au
             where=path,
             fix="leave out --engine, or make such a file with maskfit export",
         )
-    built: Engine = build(ENGINES, part, path=path, threads=threads)
+    built: Engine = build(ENGINES, part, path=path, threads=threads, lanes=lanes)
     return built
-
-
-def import_openvino(verb: str) -> Any:
-    """The module, imported without its telemetry, which would tell its makers of every import over the network.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    own = "openvino_telemetry"
-    blocked = own not in sys.modules
-    if blocked:
-        # So it is as if not installed, and OpenVINO takes its own stub in its place.
-        sys.modules[own] = None  # type: ignore[assignment]
-    try:
-        return import_module("openvino")
-    except ImportError:
-        raise MissingExtraError(verb, "openvino") from None
-    finally:
-        if blocked:
-            del sys.modules[own]
-
-
-Values = Mapping[str, tuple[str, Sequence[object]]]
-"""Inputs or outputs of a network: type and shape by name."""
-
-_TYPES = {"f32": "float", "float32": "float", "u8": "uint8"}
-"""OpenVINO's words for types as ONNX Runtime's."""
-
-
-def _find_input(inputs: Values, outputs: Values, facts: ModelFacts, path: Path) -> str:
-    """The input's name: of a network that takes frames, or of an older one that takes normalised photos.
-
-    Raises:
-        ModelFileError: The network is neither.
-    """
-    height, width = facts.preprocessing.framing.size
-    heads: dict[str, tuple[str, Sequence[object]]] = {
-        head: ("float", (None, own)) for head, own in facts.widths.items()
-    }
-    answers = {PROBABILITIES: ("float", (None, facts.scheme.official().classes))}
-    wanted = _describe({FRAMES: ("uint8", (None, height, width, 3))}, {**heads, **answers})
-    older = _describe({PHOTOS: ("float", (None, 3, height, width))}, heads)
-    found = _describe(inputs, outputs)
-    # Widths too: heads of (2, 3) values where (3, 2) are meant would multiply to the same number of classes.
-    if found not in (wanted, older):
-        raise ModelFileError(
-            f"its network goes from {found:.300}, and its facts say from {wanted:.300}",
-            where=path,
-            fix="export it anew with maskfit export",
-        )
-    return FRAMES if found == wanted else PHOTOS
-
-
-def _describe(inputs: Values, outputs: Values) -> str:
-    """Names with types and shapes; a side that is free, as a batch must be, is `any`."""
-    sides = []
-    for values in (inputs, outputs):
-        said = []
-        for name, (kind, shape) in values.items():
-            free = [str(side) if isinstance(side, int) else "any" for side in shape]
-            said.append(f"{name} ({' x '.join(free)}, {_TYPES.get(kind, kind)})")
-        sides.append(", ".join(said) or "nothing")
-    return " to ".join(sides)
-
-
-def _sides(item: Any) -> list[object]:
-    """The shape of an OpenVINO input or output, None where a side is free."""
-    shape = item.get_partial_shape()
-    return [None if side.is_dynamic else side.get_length() for side in shape] if shape.rank.is_static else [None]
-
-
-def _fed(name: str, frames: Frames, facts: ModelFacts) -> NDArray[Any]:
-    """What goes into the input of that name."""
-    return frames if name == FRAMES else facts.preprocessing.normalising.normalise(frames)
-
-
-def _refuse_precision(precision: str) -> None:
-    if precision not in get_args(Precision):
-        raise ValueError(f"precision={precision} must be one of {', '.join(get_args(Precision))}")
-
-
-def _cannot_run(error: Exception, path: Path) -> ModelFileError:
-    return ModelFileError(f"its network cannot run: {_reason(error)}", where=path, fix="export it anew")
-
-
-def _reason(error: Exception) -> str:
-    """The first line of an engine's error that says something; OpenVINO's begin with its own files and lines."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return f"{(telling or lines or [type(error).__name__])[0]:.300}"

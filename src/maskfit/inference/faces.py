@@ -17,8 +17,9 @@ from maskfit.data.decoding import Pixels
 from maskfit.data.detectors import Face
 from maskfit.data.face_crop import FaceCrop
 from maskfit.errors import DataError
-from maskfit.inference.predictor import Predictor, Sight, Source, read_pixels
+from maskfit.inference.predictor import Predictor
 from maskfit.inference.saying import Said, say
+from maskfit.inference.sights import Sight, Source, read_pixels
 from maskfit.labels import Floats
 
 MOST_FACES = 100

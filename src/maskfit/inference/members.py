@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskfit.errors import ModelFileError
+from maskfit.inference.choosing import Say, choose, choose_lanes
 from maskfit.inference.engines import Engine, open_engine
 from maskfit.inference.joining import Joining, find_joining, question
 from maskfit.labels import SCHEMES, Scheme
@@ -77,6 +78,36 @@ def open_members(
     members = [Member(str(path), open_engine(path, threads, engine)) for path in find_models(sources, top)]
     join_members(members)
     return members
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Models that were opened for a number of photos.
+
+    Attributes:
+        members: The models.
+        lanes: How many batches may pass them at a time.
+        gpu: Whether a GPU runs one of them.
+    """
+
+    members: list[Member]
+    lanes: int
+    gpu: bool
+
+
+def open_for(
+    sources: Sequence[str | Path], threads: int | None, top: int, engine: str | Part, looks: int, say: Say
+) -> Opened:
+    """Opens every model for so many looks at photos; `say` as for `choosing.choose`, else as `open_members`."""
+    paths = find_models(sources, top)
+    choices = [choose(path, engine, looks, say) for path in paths]
+    lanes = choose_lanes(choices, looks)
+    members = [
+        Member(str(path), open_engine(choice.path, threads, choice.engine, lanes))
+        for path, choice in zip(paths, choices, strict=True)
+    ]
+    join_members(members)
+    return Opened(members, lanes, any(choice.gpu for choice in choices))
 
 
 def join_members(members: Sequence[Member]) -> Joining:

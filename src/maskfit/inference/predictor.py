@@ -2,84 +2,43 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, Self
+from threading import Lock
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from maskfit.data.boxes import Cut
-from maskfit.data.decoding import Pixels, decode
+from maskfit.data.decoding import Pixels
 from maskfit.data.detectors import Face
-from maskfit.data.photo import Photo
 from maskfit.data.problems import SHOWN
 from maskfit.data.transforms import Frames, Framing
 from maskfit.errors import DataError, PhotoError, nearest, several
 from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.inference.members import Member, join_members, open_members
-from maskfit.inference.saying import Said, say
+from maskfit.inference import doubt
+from maskfit.inference.answers import Answers, Prediction
+from maskfit.inference.choosing import Say, choose_batch
+from maskfit.inference.inthebox import find_box
+from maskfit.inference.lanes import in_batches, run_in_lanes
+from maskfit.inference.members import Member, join_members, open_for
+from maskfit.inference.sights import Named, Sight, Source, name_of, read_pixels, refuse_twice
 from maskfit.inference.views import build_views
 from maskfit.inference.voting import VOTES
-from maskfit.labels import Floats, Scheme, answer
+from maskfit.labels import Floats, answer
 from maskfit.parts import Part
 
+__all__ = ["Answers", "Prediction", "Predictor", "Sight", "Source", "read_pixels"]
+
 Progress = Callable[[int, int], None]
-Source = Photo | Path | str | NDArray[np.uint8]
-"""A photo, its path, or its pixels (height, width, 3), upright RGB."""
-Seen = Sequence[Sequence[Pixels]]
-"""One photo in each framing, and there in each view."""
-
-
-class Sight(NamedTuple):
-    """A photo, or a face on it, as the networks see it.
-
-    Attributes:
-        seen: By framing and view, pixels (height, width, 3).
-        cuts: What each framing cut out.
-    """
-
-    seen: Seen
-    cuts: tuple[Cut, ...]
-
-
-Framed = tuple[str, Sight | str]
+Read = tuple[str, Sight | str]
 """A photo's name, and the photo as it is seen or why it cannot be read."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What was answered.
-
-    Attributes:
-        scheme: What the answers are about.
-        table: The vote of all members and views, in the order of the photos.
-        members: Each member's own probabilities, (photos, classes), its views averaged. Where members answer for a part
-            each, the classes are those of the part.
-        unreadable: Photos that were set aside, by name, and why.
-        guessed: Photos on which a crop found no face, so that its fallback was taken, by name.
-        unsure_below: By attribute, the probability below which an answer is "not sure".
-    """
-
-    scheme: Scheme
-    table: ProbabilityTable
-    members: dict[str, Floats]
-    unreadable: dict[str, str] = field(default_factory=dict)
-    guessed: tuple[str, ...] = ()
-    unsure_below: dict[str, float] = field(default_factory=dict)
-
-    def say(self) -> list[tuple[Said, ...]]:
-        """The answer for each attribute of each photo, which may be "not sure"."""
-        return say(self.scheme, self.table.probabilities, self.unsure_below)
-
-    def __iter__(self) -> Iterator[tuple[str, str, float]]:
-        """Name, answer in words, and its probability, photo by photo."""
-        for name, number, share in zip(self.table.names, self.table.classes, self.table.confidence, strict=True):
-            yield name, self.scheme.describe(int(number)), float(share)
+Shares = tuple[dict[str, Floats], Floats]
+"""Probabilities (photos, classes) of each member, by its name, and their vote."""
+Ask = Callable[[Sequence[Sight]], Shares]
 
 
 class Predictor:
@@ -92,17 +51,18 @@ class Predictor:
         views: A part of `views.VIEWS`, or a word for one: `flip`, `crops:n=4`.
         vote: A name of `voting.VOTES` that needs no weights.
         batch_size: Photos that a network sees at once, 1 or more.
+        lanes: Batches that pass the networks at the same time, 1 or more; the engines must be opened for as many.
 
     Raises:
         ModelFileError: There is no member, or they cannot answer together; see `joining.find_joining`.
-        DataError: The views or the vote are unknown, the vote needs weights, or `batch_size` is below 1; or the weights
-            of a detector that a member crops with are not here.
+        DataError: The views or the vote are unknown, the vote needs weights, or `batch_size` or `lanes` is below 1; or
+            the weights of a detector that a member crops with are not here.
         MissingExtraError: A member's crop needs an extra.
     """
 
     def __init__(
         self, members: Sequence[Member], *, views: str | Part = "original", vote: str = "arithmetic",
-        batch_size: int = 32,
+        batch_size: int = 32, lanes: int = 1,
     ) -> None:  # fmt: skip
         # Asked now, since the vote itself comes after every photo has been looked at.
         known = [name for name in VOTES if name != "weighted"]
@@ -110,16 +70,27 @@ class Predictor:
             raise DataError(f"there is no vote '{vote}' here; {nearest(vote, known)}")
         if batch_size < 1:
             raise DataError(f"batches of {batch_size} photos cannot be", fix="take 1 or more")
+        if lanes < 1:
+            raise DataError(f"{lanes} batches at a time cannot be", fix="take 1 or more")
         self.joining = join_members(members)
         self.members = list(members)
         self.views = build_views(views)
         self.vote = vote
         self.batch_size = batch_size
+        self.lanes = lanes
         self.scheme = self.joining.scheme
         self._framings = list(dict.fromkeys(member.engine.facts.preprocessing.framing for member in self.members))
         for framing in self._framings:
             # Asked now: without its detector a member could not look at a single photo.
             framing.settled()
+        # Of votes that jump, no gap tells how near they are to that.
+        smooth = vote in ("arithmetic", "geometric")
+        # Asked for now, and not by several lanes at once.
+        twins = {member.name: member.engine.exact for member in self.members}
+        self._exact = {member.name: twins[member.name] or member.engine for member in self.members}
+        self._checked = smooth and any(twins.values())
+        self._least: float | None = None
+        self._measuring = Lock()
 
     @classmethod
     def load(
@@ -127,12 +98,25 @@ class Predictor:
         *sources: str | Path,
         views: str | Part = "original",
         vote: str = "arithmetic",
-        batch_size: int = 32,
+        batch_size: int | None = 32,
         threads: int | None = None,
         top: int = 1,
         engine: str | Part = "auto",
+        photos: int | None = None,
+        say: Say = lambda line: None,
     ) -> Self:
-        """Opens model files and run folders, of each fold the `top` best models; `engine` as for `open_engine`.
+        """Opens model files and run folders.
+
+        Args:
+            sources: What `members.find_models` knows.
+            views, vote: As the constructor.
+            batch_size: Photos that a network sees at once; None chooses by engine and framing.
+            threads: How many threads one batch uses; the engine's choice where left out.
+            top: How many of each fold's best models.
+            engine: A word for `open_engine`; `auto` is the fastest for `photos`.
+            photos: How many are to come, where that is known: engines are then opened for many (`choosing`). Left out,
+                they are opened to begin soon and to answer single photos.
+            say: Told in one line what takes its time.
 
         Raises:
             ModelFileError: One is no model, or they cannot answer together.
@@ -141,12 +125,26 @@ class Predictor:
             RecipeError: There is no such engine, or it has no such option.
             DataError: As the constructor.
         """
-        return cls(open_members(sources, threads, top, engine), views=views, vote=vote, batch_size=batch_size)
+        looks = (photos or 0) * len(build_views(views))
+        opened = open_for(sources, threads, top, engine, looks, say)
+        if batch_size is None:
+            framings = [member.engine.facts.preprocessing.framing for member in opened.members]
+            batch_size = choose_batch(framings, opened.gpu)
+        return cls(opened.members, views=views, vote=vote, batch_size=batch_size, lanes=opened.lanes)
+
+    @classmethod
+    def default(cls, **options: Any) -> Self:
+        """Opens the model that comes with maskfit; options are those of `load`.
+
+        Raises:
+            ModelFileError: This install is without it.
+        """
+        return cls.load(find_box(), **options)
 
     def predict(
         self, photos: Sequence[Source], *, set_aside: bool = False, progress: Progress | None = None
     ) -> Prediction:
-        """Answers for photos, in their order.
+        """Answers for photos, in their order, and keeps all answers; `stream` gives them as they come.
 
         Args:
             photos: What to look at; names must differ.
@@ -157,37 +155,72 @@ class Predictor:
         Raises:
             DataError: There are no photos, two have one name, or photos cannot be read, all of them named.
         """
-        named = _named_once(photos)
-        names: list[str] = []
-        unreadable: dict[str, str] = {}
-        guessed: list[str] = []
-        rows: dict[str, list[Floats]] = {member.name: [] for member in self.members}
+        parts: list[Answers] = []
         done = 0
-        # Closed even when a network or the user stops it, so that nothing goes on decoding behind.
-        with closing(self._framed(named)) as batches:
-            for batch in batches:
-                good = [(name, sight) for name, sight in batch if not isinstance(sight, str)]
-                unreadable |= {name: reason for name, reason in batch if isinstance(reason, str)}
-                guessed += [name for name, sight in good if any(cut.fallback for cut in sight.cuts)]
-                # Once a row is lost the answer is an error: go on only to name every photo that cannot be read.
-                if good and (set_aside or not unreadable):
-                    for name, shares in self._answers([sight for _, sight in good]).items():
-                        rows[name].append(shares)
-                    names += [name for name, _ in good]
-                done += len(batch)
+        with closing(self.stream(photos, set_aside=set_aside)) as batches:
+            for part in batches:
+                parts.append(part)
+                done += part.done
                 if progress:
-                    progress(done, len(named))
-        if unreadable and (not set_aside or not names):
-            raise _unreadable_error(unreadable)
-        each = {name: np.concatenate(parts) for name, parts in rows.items()}
-        together = self.joining.vote(self.vote, list(each.values()))
-        table = ProbabilityTable(tuple(names), together)
-        return Prediction(self.scheme, table, each, unreadable, tuple(guessed), self.unsure_below)
+                    progress(done, len(photos))
+        names = tuple(name for part in parts for name in part.names)
+        unreadable = {name: reason for part in parts for name, reason in part.unreadable.items()}
+        table = ProbabilityTable(names, np.concatenate([part.probabilities for part in parts]))
+        each = {member.name: np.concatenate([part.members[member.name] for part in parts]) for member in self.members}
+        guessed = tuple(name for part in parts for name in part.guessed)
+        return Prediction(self.scheme, table, each, unreadable, guessed, self.unsure_below)
+
+    def stream(self, photos: Iterable[Source], *, set_aside: bool = False) -> Generator[Answers]:
+        """Answers for any number of photos, batch by batch in their order, in memory that does not grow with them.
+
+        Close the generator where it is not run to its end (`contextlib.closing`): until then threads are at work.
+
+        Args:
+            photos: Taken as they are needed. Of a sequence the names are compared before anything is looked at; of
+                any other iterable, that no name comes twice is up to whoever gives it.
+            set_aside: Each batch says which of its photos cannot be read. Otherwise these are an error, which comes at
+                the end and names the first `problems.SHOWN`; from the first of them on nothing is answered.
+
+        Yields:
+            A batch's answers, perhaps for none of its photos.
+
+        Raises:
+            DataError: Of a sequence, there are no photos or two have one name; or photos cannot be read, which is an
+                error of a set that is set aside too where it is all of them.
+        """
+        if isinstance(photos, Sequence):
+            refuse_twice(photos)
+        named = ((name_of(photo, place), photo) for place, photo in enumerate(photos))
+        unreadable: list[str] = []
+        lost = rows = 0
+        # Once a row is lost the answer is an error: go on only to name every photo that cannot be read.
+        with closing(self._answer_all(named, blind=lambda: lost > 0 and not set_aside)) as batches:
+            for answers in batches:
+                lost += len(answers.unreadable)
+                rows += len(answers)
+                lines = [f"{name}: {reason}" for name, reason in answers.unreadable.items()]
+                unreadable += lines[: SHOWN - len(unreadable)]
+                yield answers
+        if lost and (not set_aside or not rows):
+            raise _unreadable_error(unreadable, lost)
+
+    def answer_named(self, photos: Sequence[Named]) -> Answers:
+        """Answers for one batch of (name, photo); for programs that read and hand out photos by themselves.
+
+        May be called from many threads at once. Photos that cannot be read are told in the answers, and no error.
+        """
+        return self._answered([self._read(item) for item in photos], self._ask_measured)
 
     @property
     def framings(self) -> tuple[Framing, ...]:
         """The members' framings, each once."""
         return tuple(self._framings)
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """What runs the members, in words, each once."""
+        said = [member.engine.says if self._checked else self._exact[member.name].says for member in self.members]
+        return tuple(dict.fromkeys(said))
 
     @property
     def unsure_below(self) -> dict[str, float]:
@@ -204,91 +237,109 @@ class Predictor:
         return Sight([self.views(frame) for frame in frames], cuts)
 
     def answer(self, sights: Sequence[Sight]) -> Floats:
-        """The vote on what was seen, (sights, classes); as many as there are pass the networks at once."""
-        return self.joining.vote(self.vote, list(self._answers(sights).values()))
+        """The vote on what was seen, (sights, classes), exact; as many as there are pass the networks at once."""
+        return self._ask(sights, exact=True)[1]
 
-    def _answers(self, sights: Sequence[Sight]) -> dict[str, Floats]:
-        """Each member's probabilities, by its name."""
+    def _answer_all(self, named: Iterator[Named], blind: Callable[[], bool]) -> Generator[Answers]:
+        """Answers batch by batch; once `blind` says so, without asking the networks."""
+        least = math.inf
+        both: list[tuple[Floats, Floats]] = []
+
+        def ask_both(sights: Sequence[Sight]) -> Shares:
+            shares = self._ask(sights, exact=True)
+            both.append((self._ask(sights, exact=False)[1], shares[1]))
+            return shares
+
+        def answered(batch: Sequence[Read], ask: Ask) -> Answers:
+            return self._answered(batch, None if blind() else ask)
+
+        if self._checked:
+            # Before all others, so that the same photos are always answered in the same way.
+            size = min(self.batch_size, -(-doubt.PROBE // self.lanes))
+            first = in_batches(islice(named, doubt.PROBE), size)
+            yield from run_in_lanes(first, self._read, lambda batch: answered(batch, ask_both), lanes=self.lanes)
+            if both:
+                fast, exact = (np.concatenate(tables) for tables in zip(*both, strict=True))
+                least = doubt.least_gap(self.scheme, fast, exact)
+        batches = in_batches(named, self.batch_size)
+        ask = partial(self._ask_twice, least=least)
+        yield from run_in_lanes(batches, self._read, lambda batch: answered(batch, ask), lanes=self.lanes)
+
+    def _answered(self, batch: Sequence[Read], ask: Ask | None) -> Answers:
+        """The answers for what was read; none without `ask`."""
+        good = [(name, sight) for name, sight in batch if not isinstance(sight, str)]
+        each, together = self._no_shares()
+        seen = good if ask else []
+        if seen and ask:
+            each, together = ask([sight for _, sight in seen])
+        return Answers(
+            self.scheme,
+            tuple(name for name, _ in seen),
+            together,
+            each,
+            {name: reason for name, reason in batch if isinstance(reason, str)},
+            tuple(name for name, sight in good if any(cut.fallback for cut in sight.cuts)),
+            self.unsure_below,
+        )
+
+    def _no_shares(self) -> Shares:
+        each = {member.name: np.empty((0, member.official.classes)) for member in self.members}
+        return each, np.empty((0, self.scheme.classes))
+
+    def _ask_measured(self, sights: Sequence[Sight]) -> Shares:
+        """As `_ask_twice`; what is close, the first photos that come this way have told."""
+        if self._checked:
+            with self._measuring:
+                if self._least is None:
+                    shares = self._ask(sights, exact=True)
+                    self._least = doubt.least_gap(self.scheme, self._ask(sights, exact=False)[1], shares[1])
+                    return shares
+        return self._ask_twice(sights, least=self._least or 0.0)
+
+    def _ask_twice(self, sights: Sequence[Sight], least: float) -> Shares:
+        """What the networks say; where their vote's gap is below `least`, what their exact twins say."""
+        if not self._checked or least == math.inf:
+            return self._ask(sights, exact=True)
+        each, together = self._ask(sights, exact=False)
+        close = np.flatnonzero(doubt.gap(self.scheme, together) < least)
+        if len(close):
+            again, voted = self._ask([sights[place] for place in close.tolist()], exact=True)
+            together[close] = voted
+            for name, shares in again.items():
+                each[name][close] = shares
+        return each, together
+
+    def _ask(self, sights: Sequence[Sight], exact: bool) -> Shares:
+        """What every member says, and their vote."""
         stacks = [_stacked(views) for views in zip(*(sight.seen for sight in sights), strict=True)]
-        return {member.name: self._answer(member, stacks) for member in self.members}
+        each = {member.name: self._answer(member, stacks, exact) for member in self.members}
+        return each, self.joining.vote(self.vote, list(each.values()))
 
-    def _answer(self, member: Member, stacks: Sequence[Sequence[Frames]]) -> Floats:
+    def _answer(self, member: Member, stacks: Sequence[Sequence[Frames]], exact: bool) -> Floats:
         """One member's probabilities for a batch, given by framing and view: the mean over the views."""
         facts = member.engine.facts
+        engine = self._exact[member.name] if exact else member.engine
         views = stacks[self._framings.index(facts.preprocessing.framing)]
-        seen = [answer(facts.scheme, member.engine.logits(frames)) for frames in views]
+        seen = [answer(facts.scheme, engine.logits(frames)) for frames in views]
         return facts.calibration.temper(member.official, np.mean(seen, axis=0))
 
-    def _see_named(self, name: str, photo: Source) -> Framed:
+    def _read(self, item: Named) -> Read:
+        name, photo = item
         try:
             return name, self.see(read_pixels(photo))
         except PhotoError as error:
             return name, error.what
 
-    def _framed(self, named: Sequence[tuple[str, Source]]) -> Generator[list[Framed]]:
-        """Batches of photos, decoded ahead of the network."""
-        starts = range(0, len(named), self.batch_size)
-        pool = ThreadPoolExecutor()
-        try:
-            waiting: deque[list[Future[Framed]]] = deque()
-            for start in starts:
-                batch = named[start : start + self.batch_size]
-                waiting.append([pool.submit(self._see_named, name, photo) for name, photo in batch])
-                # Two batches ahead keep the network busy; more would only hold memory.
-                if len(waiting) > 2:
-                    yield [future.result() for future in waiting.popleft()]
-            while waiting:
-                yield [future.result() for future in waiting.popleft()]
-        finally:
-            pool.shutdown(cancel_futures=True)
 
-
-def _named_once(photos: Sequence[Source]) -> list[tuple[str, Source]]:
-    """Each photo with its name in the table.
-
-    Raises:
-        DataError: There is no photo, or two have one name.
-    """
-    if not len(photos):
-        raise DataError("there are no photos to look at", fix="check the folder or the list")
-    named = [(_name(photo, place), photo) for place, photo in enumerate(photos)]
-    twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
-    if twice:
-        raise DataError(f"a photo is named twice:\n{several(twice)}", fix="name each photo once")
-    return named
-
-
-def _name(photo: Source, place: int) -> str:
-    if isinstance(photo, Photo):
-        return photo.name
-    return f"photo {place}" if isinstance(photo, np.ndarray) else str(photo)
-
-
-def _unreadable_error(unreadable: Mapping[str, str]) -> DataError:
-    lines = [f"{name}: {reason}" for name, reason in unreadable.items()]
-    count = "a photo" if len(lines) == 1 else f"{len(lines)} photos"
+def _unreadable_error(lines: Sequence[str], count: int) -> DataError:
+    """The error for photos that cannot be read; of many only the first are given."""
+    every = [*lines, *[""] * (count - len(lines))]
+    photos = "a photo" if count == 1 else f"{count} photos"
     return DataError(
-        f"{count} cannot be read:\n{several(lines, shown=SHOWN)}", fix="mend these photos, or take them out"
+        f"{photos} cannot be read:\n{several(every, shown=SHOWN)}", fix="mend these photos, or take them out"
     )
 
 
 def _stacked(photos: Sequence[Sequence[Pixels]]) -> list[Frames]:
     """Frames of a batch for each view, from the views of each photo."""
     return [np.stack(view) for view in zip(*photos, strict=True)]
-
-
-def read_pixels(photo: Source) -> Pixels:
-    """A photo's pixels (height, width, 3), upright RGB.
-
-    Raises:
-        PhotoError: It cannot be read.
-    """
-    if isinstance(photo, np.ndarray):
-        return _checked(photo)
-    return decode(photo.path if isinstance(photo, Photo) else Path(photo))
-
-
-def _checked(pixels: NDArray[np.uint8]) -> Pixels:
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
-        raise PhotoError(f"pixels are (height, width, 3) in uint8, not {pixels.shape} in {pixels.dtype}")
-    return pixels

@@ -38,6 +38,11 @@ class Said:
             f"{self.word} {self.probability:.0%}" if self.sure else f"{NOT_SURE} ({self.word} {self.probability:.0%})"
         )
 
+    @property
+    def in_full(self) -> str:
+        """For people who do not know what was asked: "mask worn 97%", "age not sure (30-59 51%)"."""
+        return f"{self.attribute} {self}"
+
     def to_dict(self) -> dict[str, object]:
         """For JSON: `answer` is what to act on, the word "not sure" where it is not; `value` the best guess."""
         return {

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from maskfit.errors import DataError, several
-from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.files import read_csv, write_csv, write_text
-from maskfit.labels import SCHEMES, Codes, Scheme
+from maskfit.files import read_csv, write_csv
+from maskfit.labels import SCHEMES, Codes
 
 PHOTO = "ImageID"
 """The column of the photo's name, as in the competition's info.csv."""
@@ -35,64 +33,6 @@ def write_submission(path: Path, names: Sequence[str], classes: ArrayLike) -> Pa
     """
     numbers = _paired(names, classes)
     return write_csv(path, [PHOTO, ANSWER], zip(names, numbers.tolist(), strict=True))
-
-
-def write_attributes(path: Path, names: Sequence[str], classes: ArrayLike, scheme: Scheme) -> Path:
-    """Writes the same answers as words: `ImageID,mask,gender,age`, a column for each attribute of the scheme.
-
-    Args:
-        path: Where; a file that is there is replaced.
-        names: The photos' names, in the order of the list they came from.
-        classes: (photos,) class numbers of `scheme`.
-        scheme: Gives the columns and the words; a manifest with such words reads back.
-
-    Raises:
-        DataError: The lengths differ, a photo stands twice, or an answer is no class number.
-        LabelError: An answer is not in the scheme.
-    """
-    codes = scheme.to_codes(_paired(names, classes))
-    rows = (
-        [name, *(attribute.word(code) for attribute, code in zip(scheme.attributes, row, strict=True))]
-        for name, row in zip(names, codes.tolist(), strict=True)
-    )
-    return write_csv(path, [PHOTO, *scheme.names], rows)
-
-
-def write_json_lines(
-    path: Path, table: ProbabilityTable, scheme: Scheme, unsure_below: Mapping[str, float] | None = None
-) -> Path:
-    """Writes all that is said of each photo as a JSON object in a line of its own, in the order of the table.
-
-    An object holds `photo`; `class`, its number; `answer`, the same in words; `probability`; for each attribute its
-    value, whether that is `sure`, and the probability of every value; and `probabilities`, one for each class.
-
-    Args:
-        path: Where; a file that is there is replaced.
-        table: Probabilities of the official classes.
-        scheme: What they are about.
-        unsure_below: By attribute, the probability below which its value is not sure.
-
-    Raises:
-        LabelError: An answer is not in the scheme.
-    """
-    least = dict(unsure_below or {})
-    confidence = table.confidence.tolist()
-    codes, marginals = scheme.to_codes(table.classes), scheme.marginals(table.probabilities)
-    lines = []
-    for row, (name, number) in enumerate(zip(table.names, table.classes.tolist(), strict=True)):
-        attributes = {}
-        for column, attribute in enumerate(scheme.attributes):
-            shares = dict(zip(attribute.values, marginals[attribute.name][row].round(8).tolist(), strict=True))
-            value = attribute.values[codes[row, column]]
-            sure = shares[value] >= least.get(attribute.name, 0.0)
-            attributes[attribute.name] = {"value": value, "sure": sure, "probabilities": shares}
-        said = {
-            "photo": name, "class": number, "answer": scheme.describe(number),
-            "probability": round(confidence[row], 8), "attributes": attributes,
-            "probabilities": table.probabilities[row].round(8).tolist(),
-        }  # fmt: skip
-        lines.append(json.dumps(said, ensure_ascii=False, allow_nan=False))
-    return write_text(path, "\n".join(lines) + "\n")
 
 
 def read_submission(path: Path, classes: int = SCHEMES["mask-gender-age"].classes) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -45,13 +45,16 @@ class Criterion(nn.Module):
 
     Args:
         heads: By head its loss and share; only the ratio of the shares counts.
+        over: In training, what the mean over the photos is divided by, given how many of this batch are known; where
+            several processes share a batch, the mean of their counts, so that the mean of their losses is that of all.
 
     Raises:
         ValueError: No share is above 0.
     """
 
-    def __init__(self, heads: Mapping[str, HeadLoss]) -> None:
+    def __init__(self, heads: Mapping[str, HeadLoss], over: Callable[[Tensor], Tensor] | None = None) -> None:
         super().__init__()
+        self.over = over
         total = sum(head.share for head in heads.values())
         if total <= 0:
             raise ValueError("one head at least needs a share above 0")
@@ -78,12 +81,14 @@ class Criterion(nn.Module):
         """
         parts: dict[str, Tensor] = {}
         for name, loss in zip(self.names, self.losses, strict=True):
-            parts[name] = _mean(loss, logits[name], allowed[name], pair)
+            parts[name] = _mean(loss, logits[name], allowed[name], pair, self.over if self.training else None)
         total = torch.stack([share * parts[name] for name, share in zip(self.names, self.shares, strict=True)]).sum()
         return {"loss": total, **parts}
 
 
-def _mean(loss: nn.Module, logits: Tensor, allowed: Tensor, pair: Pair | None) -> Tensor:
+def _mean(
+    loss: nn.Module, logits: Tensor, allowed: Tensor, pair: Pair | None, over: Callable[[Tensor], Tensor] | None
+) -> Tensor:
     """A head's loss over the photos of which it knows anything; a mixed photo is known by the shares that are."""
     values = loss(logits, allowed)
     known = (~allowed.all(dim=1)).to(values.dtype)
@@ -92,5 +97,6 @@ def _mean(loss: nn.Module, logits: Tensor, allowed: Tensor, pair: Pair | None) -
         values = share * values + (1 - share) * loss(logits, allowed[pair.partner])
         known = share * known + (1 - share) * known[pair.partner]
     # No photo of the batch may know this head; then its part is zero, not 0/0.
-    mean: Tensor = values.sum() / known.sum().clamp(min=1e-6)
+    count = known.sum() if over is None else over(known.sum())
+    mean: Tensor = values.sum() / count.clamp(min=1e-6)
     return mean

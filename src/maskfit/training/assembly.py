@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning import Callback, Trainer
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.optim import Optimizer
 
@@ -27,13 +29,15 @@ from maskfit.parts import Part, build
 from maskfit.recipe import HeadRecipe, Recipe
 from maskfit.training.augmentation import AUGMENTATIONS
 from maskfit.training.averaging import AVERAGES, Average
-from maskfit.training.batches import Samples, TrainingBatches
+from maskfit.training.batches import Samples, TrainingBatches, ValidationBatches
 from maskfit.training.beside import Beside
 from maskfit.training.chance import set_chance
 from maskfit.training.freezing import FREEZINGS
 from maskfit.training.mixing import MIXINGS
 from maskfit.training.optimisers import OPTIMISERS
 from maskfit.training.plan import Plan
+from maskfit.training.precision import Kind
+from maskfit.training.ranks import current
 from maskfit.training.sampling import SAMPLINGS, Sampling
 from maskfit.training.schedules import SCHEDULES, Schedule
 from maskfit.training.task import Task
@@ -97,7 +101,18 @@ def _make_task(
 def make_batches(plan: Plan, train: Samples, task: Task) -> TrainingBatches:
     """The training batches of a task, from where it stands."""
     sampling = make_sampling(plan, train)
-    return TrainingBatches(train, sampling, plan.recipe.trainer.batch_size, task.chance, lambda: task.batches_done)
+    size = plan.recipe.trainer.batch_size
+    return TrainingBatches(train, sampling, size, task.chance, lambda: task.batches_done, current(), _on_gpu(plan))
+
+
+def make_validation_batches(plan: Plan, valid: Samples) -> ValidationBatches:
+    """The held-out photos in batches, larger than those in which gradients are kept."""
+    ranks = current()
+    return ValidationBatches(valid, max(1, 2 * plan.recipe.trainer.batch_size // ranks.count), ranks, _on_gpu(plan))
+
+
+def _on_gpu(plan: Plan) -> bool:
+    return plan.recipe.trainer.device in ("auto", "cuda") and torch.cuda.is_available()
 
 
 def make_sampling(plan: Plan, train: Samples) -> Sampling:
@@ -123,7 +138,8 @@ def make_criterion(plan: Plan, train: Samples) -> Criterion:
         # A photo that allows several classes counts for each of them in part.
         counts = (known / known.sum(axis=1, keepdims=True)).sum(axis=0) if len(known) else np.ones(allowed.shape[1])
         losses[head] = HeadLoss(build(LOSSES, own.loss or recipe.loss, counts=torch.from_numpy(counts)), own.share)
-    return Criterion(losses)
+    ranks = current()
+    return Criterion(losses, over=ranks.mean if ranks.count > 1 else None)
 
 
 def make_beside(plan: Plan, network: Network, embedding: Part, chance: Chance) -> Beside | None:
@@ -176,16 +192,16 @@ def _without_folders(recipe: Recipe) -> Recipe:
     )
 
 
-def make_trainer(plan: Plan, callbacks: list[Callback], epochs: int, loggers: Sequence[Logger] = ()) -> Trainer:
+def make_trainer(
+    plan: Plan, kind: Kind, callbacks: list[Callback], epochs: int, loggers: Sequence[Logger] = ()
+) -> Trainer:
     """Lightning's trainer, with nothing of its own written or shown.
 
     Raises:
         RecipeError: Optimiser and trainer do not go together.
     """
     settings = plan.recipe.trainer
-    cuda = settings.device in ("auto", "cuda") and torch.cuda.is_available()
-    precision = {"auto": "16-mixed" if cuda else "32-true", "32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-    if plan.recipe.optimiser.name == "sam" and (settings.accumulate > 1 or precision[settings.precision] == "16-mixed"):
+    if plan.recipe.optimiser.name == "sam" and (settings.accumulate > 1 or kind == "16"):
         raise RecipeError(
             "SAM looks twice at each batch: it goes neither with accumulated gradients nor with 16-bit scaling",
             fix="set trainer.accumulate=1 and trainer.precision=32 or bf16, or another optimiser",
@@ -193,8 +209,11 @@ def make_trainer(plan: Plan, callbacks: list[Callback], epochs: int, loggers: Se
     with quiet():
         return Trainer(
             accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu", "mps": "mps"}[settings.device],
-            devices=1,
-            precision=precision[settings.precision],  # type: ignore[arg-type]
+            # How many processes there are was settled before; alone, this one is all.
+            devices=settings.devices if current().count > 1 else 1,
+            num_nodes=settings.nodes if current().count > 1 else 1,
+            strategy=_strategy() if current().count > 1 else "auto",
+            precision={"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[kind],  # type: ignore[arg-type]
             max_epochs=epochs,
             accumulate_grad_batches=settings.accumulate,
             gradient_clip_val=settings.clip,
@@ -207,6 +226,22 @@ def make_trainer(plan: Plan, callbacks: list[Callback], epochs: int, loggers: Se
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
+
+
+def _strategy() -> DDPStrategy:
+    """How the ranks share a step: the mean of their gradients.
+
+    Statistics of norms are aligned before each validation (see the task): broadcast in every forward pass, batches of
+    which ranks have more or fewer would wait for each other. Weights without a gradient, frozen for some epochs or in
+    parts of a trunk that nothing uses, are found step by step.
+    """
+    return DDPStrategy(
+        # Who takes part is known, and need not be found out from what else the environment may say of a cluster.
+        cluster_environment=LightningEnvironment(),
+        broadcast_buffers=False,
+        find_unused_parameters=True,
+        gradient_as_bucket_view=True,
+    )
 
 
 @contextmanager

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,11 @@ from numpy.typing import NDArray
 
 from maskfit.data.store import StoredFrames
 from maskfit.training.chance import generator
+from maskfit.training.ranks import ALONE, Ranks
 from maskfit.training.sampling import Sampling
+
+AHEAD = 2
+"""Batches that are read before they are wanted."""
 
 Batch = dict[str, Any]
 """`frames` (batch, height, width, 3; uint8), `allowed` by head (batch, classes; bool), `indices` (batch,)."""
@@ -44,6 +51,32 @@ class Samples:
             "indices": torch.from_numpy(indices),
         }
 
+    def batches(self, places: Iterable[NDArray[np.int64]], pinned: bool) -> Iterator[Batch]:
+        """A batch for each of `places`, the next ones read by a thread while one is used.
+
+        Args:
+            places: For each batch places of `indices`.
+            pinned: In memory from which a GPU fetches while it computes.
+        """
+
+        def read(some: NDArray[np.int64]) -> Batch:
+            batch = self.batch(some)
+            return _pinned(batch) if pinned else batch
+
+        coming = iter(places)
+        with ThreadPoolExecutor(1, "batches") as thread:
+            waiting = deque(thread.submit(read, some) for some in islice(coming, AHEAD))
+            while waiting:
+                batch = waiting.popleft().result()
+                waiting.extend(thread.submit(read, some) for some in islice(coming, 1))
+                yield batch
+
+
+def _pinned(batch: Batch) -> Batch:
+    return {
+        name: item.pin_memory() if isinstance(item, torch.Tensor) else _pinned(item) for name, item in batch.items()
+    }
+
 
 class TrainingBatches:
     """Endless epochs of batches, each epoch's photos and order a function of the seed and the epoch's number.
@@ -58,6 +91,8 @@ class TrainingBatches:
         size: Photos in a batch.
         chance: What the order depends on besides the epoch.
         batches_done: Tells how many batches of the whole training are done.
+        ranks: Who shares each batch: every rank takes its part, and the last batch is filled so that each has two.
+        pinned: For a GPU; see `Samples.batches`.
     """
 
     def __init__(
@@ -67,25 +102,33 @@ class TrainingBatches:
         size: int,
         chance: tuple[int | str, ...],
         batches_done: Callable[[], int],
+        ranks: Ranks = ALONE,
+        pinned: bool = False,
     ) -> None:
         self.samples = samples
         self.sampling = sampling
         self.size = size
         self.chance = chance
         self.batches_done = batches_done
+        self.ranks = ranks
+        self.pinned = pinned
 
     def __len__(self) -> int:
         return -(-len(self.sampling) // self.size)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, done = divmod(self.batches_done(), len(self))
+        return self.samples.batches(self._places(epoch, done), self.pinned)
+
+    def _places(self, epoch: int, done: int) -> Iterator[NDArray[np.int64]]:
         order = self.sampling.draw(generator(*self.chance, "order", epoch))
         for number in range(done, len(self)):
             places = order[number * self.size : (number + 1) * self.size]
             # With batches of one, as somebody wanted it, that photo would stand in every step.
-            if len(places) == 1 and self.size > 1 and len(order) > 1:
-                places = np.concatenate([places, order[:1]])
-            yield self.samples.batch(places)
+            lacking = 2 * self.ranks.count - len(places)
+            if lacking > 0 and self.size > 1 and len(order) > 1:
+                places = np.concatenate([places, np.resize(order, lacking)])
+            yield np.array_split(places, self.ranks.count)[self.ranks.rank]
 
 
 class ValidationBatches:
@@ -94,15 +137,19 @@ class ValidationBatches:
     Args:
         samples: What to go through.
         size: Photos in a batch.
+        ranks: Who shares them: every rank has its own photos, one more or less than another.
+        pinned: For a GPU; see `Samples.batches`.
     """
 
-    def __init__(self, samples: Samples, size: int) -> None:
+    def __init__(self, samples: Samples, size: int, ranks: Ranks = ALONE, pinned: bool = False) -> None:
         self.samples = samples
         self.size = size
+        self.pinned = pinned
+        self.places = np.array_split(np.arange(len(samples)), ranks.count)[ranks.rank]
 
     def __len__(self) -> int:
-        return -(-len(self.samples) // self.size)
+        return -(-len(self.places) // self.size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for start in range(0, len(self.samples), self.size):
-            yield self.samples.batch(np.arange(start, min(start + self.size, len(self.samples))))
+        starts = range(0, len(self.places), self.size)
+        return self.samples.batches((self.places[start : start + self.size] for start in starts), self.pinned)

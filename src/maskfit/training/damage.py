@@ -40,7 +40,8 @@ def blur(photos: Tensor, sigma: Tensor, radius: int) -> Tensor:
         reach = min(radius, side - 1)
         steps = torch.arange(-reach, reach + 1, dtype=torch.float32)
         kernels = torch.exp(-0.5 * (steps / sigma.view(-1, 1)).square())
-        kernels = (kernels / kernels.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0).to(photos.device)
+        kernels = (kernels / kernels.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
+        kernels = kernels.to(photos.device, non_blocking=True)
         shape, pad = ((-1, 1, 2 * reach + 1, 1), (0, 0, reach, reach)) if axis == 2 else (
             (-1, 1, 1, 2 * reach + 1), (reach, reach, 0, 0))  # fmt: skip
         rows = F.pad(photos, pad, mode="reflect").view(1, count * channels, *_padded(height, width, pad))
@@ -66,7 +67,7 @@ class Noise:
         check_range("noise", self.deviation, 0, 255)
 
     def __call__(self, photos: Tensor) -> Tensor:
-        deviation = draw(len(photos), *self.deviation).to(photos.device).view(-1, 1, 1, 1)
+        deviation = draw(len(photos), *self.deviation).to(photos.device, non_blocking=True).view(-1, 1, 1, 1)
         return photos.add_(torch.randn_like(photos).mul_(deviation)).clamp_(0, 255)
 
 
@@ -120,8 +121,9 @@ class Holes:
         used = torch.arange(self.most) < torch.randint(1, self.most + 1, (count, 1))
         down = self._spans(count, height) * used[:, :, None]
         across = self._spans(count, width)
+        down, across = (spans.to(photos.device, non_blocking=True) for spans in (down, across))
         # A pixel is hidden where a hole covers its row and its column.
-        hidden = torch.bmm(down.transpose(1, 2).to(photos.device), across.to(photos.device)) > 0
+        hidden = torch.bmm(down.transpose(1, 2), across) > 0
         return photos.masked_fill_(hidden[:, None], 0.0)
 
     def _spans(self, count: int, side: int) -> Tensor:
@@ -166,11 +168,13 @@ def compress(photos: Tensor, quality: Tensor) -> Tensor:
     count, _, height, width = photos.shape
     to_ycc = torch.tensor(_TO_YCC)
     # Inverted on the host: a GPU would be waited for, to hear that it could.
-    to_ycc, to_rgb = to_ycc.to(photos.device), torch.linalg.inv(to_ycc).to(photos.device)
-    tables = torch.tensor([_LUMA, _CHROMA, _CHROMA], device=photos.device, dtype=torch.float32)
-    scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50).to(photos.device)
+    to_rgb = torch.linalg.inv(to_ycc)
+    tables = torch.tensor([_LUMA, _CHROMA, _CHROMA], dtype=torch.float32)
+    scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)
+    to_ycc, to_rgb, tables, scale, cosines = (
+        item.to(photos.device, non_blocking=True) for item in (to_ycc, to_rgb, tables, scale, _cosines())
+    )
     tables = (tables * scale.view(-1, 1, 1)).round().clamp(1, 255).view(count, 3, 1, 8, 1, 8)
-    cosines = _cosines().to(photos.device)
     planes = F.pad(photos, (0, -width % 8, 0, -height % 8), mode="replicate")
     planes = torch.einsum("dc,nchw->ndhw", to_ycc, planes)
     planes[:, 0] -= 128

@@ -63,6 +63,8 @@ class Keeper(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Task)
+        if not trainer.is_global_zero:
+            return
         scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
         epoch = {**scores, "epoch": float(trainer.current_epoch)}
         # Of equal epochs the earlier one stays.
@@ -110,7 +112,8 @@ class Keeper(Callback):
         )
         for logbook in trainer.loggers:
             logbook.log_metrics(pl_module.history[-1], step=trainer.current_epoch)
-        self._write(pl_module)
+        if trainer.is_global_zero:
+            self._write(pl_module)
         self._save(trainer)
 
     def _write(self, task: Task) -> None:
@@ -120,6 +123,10 @@ class Keeper(Callback):
         write_csv(self.folder.steps, ["step", "loss"], ([step, repr(loss)] for step, loss in enumerate(losses)))
 
     def _save(self, trainer: Trainer) -> None:
+        if not trainer.is_global_zero:
+            # Writes nothing, but all ranks take part: what is saved may be spread over them.
+            trainer.save_checkpoint(self.folder.checkpoint)
+            return
         with replacing(self.folder.checkpoint) as temporary:
             trainer.save_checkpoint(temporary)
 

@@ -37,7 +37,8 @@ def change_brightness(photos: Tensor, factor: Tensor) -> Tensor:
 
 def change_contrast(photos: Tensor, factor: Tensor) -> Tensor:
     """Every pixel's distance from its photo's mean grey times the factor; 0 is an even grey."""
-    mean = (photos.mean(dim=(2, 3)) * torch.tensor(GREY, device=photos.device)).sum(dim=1).view(-1, 1, 1, 1)
+    grey = torch.tensor(GREY).to(photos.device, non_blocking=True)
+    mean = (photos.mean(dim=(2, 3)) * grey).sum(dim=1).view(-1, 1, 1, 1)
     factor = _wide(factor, photos)
     return photos.mul_(factor).add_((1 - factor) * mean).clamp_(0, 255)
 
@@ -72,7 +73,7 @@ def change_hue(photos: Tensor, turn: Tensor) -> Tensor:
 
 
 def _wide(factor: Tensor, photos: Tensor) -> Tensor:
-    return factor.to(photos.device, photos.dtype).view(-1, 1, 1, 1)
+    return factor.to(photos.device, photos.dtype, non_blocking=True).view(-1, 1, 1, 1)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from maskfit.data.corrections import read_corrected
-from maskfit.data.folds import Folds, make_folds, read_folds
+from maskfit.data.folds import TRAINED, Folds, make_folds, read_folds
 from maskfit.data.photo import BOTH, PhotoSet
 from maskfit.data.photos import read_photos
 from maskfit.data.transforms import Framing, Normalising, Preprocessing
@@ -19,6 +19,7 @@ from maskfit.errors import DataError, RecipeError
 from maskfit.labels import Codes, Scheme, as_number
 from maskfit.models.network import Network, build_network
 from maskfit.recipe import Recipe
+from maskfit.training.economy import check_economy
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,11 @@ class Plan:
         train = train[keep]
         return np.repeat(train, [self.photos[place].times for place in train]), valid
 
+    def held_out(self) -> list[int]:
+        """Places of the photos that are validated on in some fold."""
+        judged = self.photos.photos[: self.judged]
+        return [place for place, photo in enumerate(judged) if self.folds.of.get(photo.person, TRAINED) != TRAINED]
+
     def fold_numbers(self) -> tuple[int, ...]:
         """The folds to train."""
         every = tuple(range(self.folds.count))
@@ -125,6 +131,7 @@ def make_plan(recipe: Recipe) -> Plan:
     # The meta device gives a network's facts without its weights' memory.
     with torch.device("meta"):
         draft = build_network(recipe.model.backbone, recipe.model.head, trained.sizes)
+    check_economy(recipe, draft)
     heads = draft.heads
     _refuse_unlabelled(photos, trained, Path(recipe.data.root))
     _refuse_yearless(recipe, photos)

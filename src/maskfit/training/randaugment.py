@@ -35,7 +35,7 @@ def change_sharpness(photos: Tensor, factor: Tensor) -> Tensor:
         return photos
     # A kernel of ones with five in its middle, as Pillow's.
     smooth = (9 * F.avg_pool2d(photos, 3, stride=1) + 4 * inner) / 13
-    inner.copy_(smooth + (inner - smooth) * factor.to(photos.device).view(-1, 1, 1, 1))
+    inner.copy_(smooth + (inner - smooth) * factor.to(photos.device, non_blocking=True).view(-1, 1, 1, 1))
     return photos.clamp_(0, 255)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from maskfit.training.beside import Beside
 from maskfit.training.chance import set_chance
 from maskfit.training.freezing import Freezing
 from maskfit.training.mixing import Mixing
+from maskfit.training.ranks import current
 from maskfit.training.schedules import Plateau, Schedule
 
 MONITOR = "valid_macro_f1"
@@ -38,6 +39,27 @@ def headline(scores: Scores) -> float:
         return scores.macro_f1
     attributes = [item.macro_f1 for item in scores.per_attribute.values()]
     return float(np.mean(attributes)) if attributes else 0.0
+
+
+class Judged(NamedTuple):
+    """Answers of the validation set, or of a rank's part of it.
+
+    Attributes:
+        logits: By head (photos, values).
+        indices: (photos,) which photos they are.
+        loss: The sum of the photos' losses.
+    """
+
+    logits: dict[str, NDArray[np.float32]]
+    indices: NDArray[np.int64]
+    loss: float
+
+
+def _joined(parts: Sequence[Judged]) -> Judged:
+    """All ranks' answers together; one with fewer photos than there are ranks may have none."""
+    some = [part for part in parts if len(part.indices)]
+    logits = {head: np.concatenate([part.logits[head] for part in some]) for head in some[0].logits}
+    return Judged(logits, np.concatenate([part.indices for part in some]), sum(part.loss for part in some))
 
 
 class Task(LightningModule):
@@ -92,13 +114,14 @@ class Task(LightningModule):
         self.scheme = scheme
         self.truth = truth
         self.chance = chance
-        self.average = average
+        self.average = average if average is None else average.requires_grad_(False)
         self.beside = beside
         self.epochs_before = epochs_before
         self.normalising = normalising
         scale, shift = normalising.scale_and_shift()
         self.register_buffer("scale", torch.from_numpy(scale).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("shift", torch.from_numpy(shift).view(1, 3, 1, 1), persistent=False)
+        self.ranks = current()
         self.batches_done = 0
         self.thawed_for = -1
         self.steps_averaged = 0
@@ -124,7 +147,7 @@ class Task(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # Counted from where training stands, so that an optimiser which looks twice draws the same both times.
         number = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
-        set_chance(*self.chance, "step", number)
+        set_chance(*self.chance, "step", number, *self.ranks.own)
         if self.thawed_for != self.current_epoch:
             self.thawed_for = self.current_epoch
             self.freezing(self.network, self.current_epoch)
@@ -138,7 +161,7 @@ class Task(LightningModule):
             loss = loss + self.beside(self.network, features, batch["indices"], mixed)
         # Kept on the device: asking for the number now would make the device wait.
         if len(self.losses) == number:
-            self.losses.append(loss.detach())
+            self.losses.append(self.ranks.mean(loss.detach()))
         # Counted here and averaged in the step, not in a hook after it: a callback may save a checkpoint before that.
         self.batches_done = number + 1
         return loss
@@ -149,33 +172,42 @@ class Task(LightningModule):
             self.steps_averaged += 1
             self.average.update(self.network, step=self.steps_averaged)
 
+    def on_validation_epoch_start(self) -> None:
+        self.ranks.align(self.network.buffers())
+        if self.average is not None:
+            self.ranks.align(self.best_network.buffers())
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         logits = self.best_network(self._normalised(_planes(batch["frames"])))
         loss = self.criterion(logits, batch["allowed"])["loss"]
         self.judged.append(({head: values.float() for head, values in logits.items()}, batch["indices"], loss))
 
     def on_validation_epoch_end(self) -> None:
-        logits, indices = self._collected()
+        judged = _joined(self.ranks.gather(self._collected()))
+        self.judged = []
+        logits, indices = judged.logits, judged.indices
         if not all(np.isfinite(values).all() for values in logits.values()):
             raise RunError(
                 f"the network answers with no numbers any more, in epoch {self.trainer.current_epoch + 1}",
                 fix="lower optimiser.lr, or set trainer.clip=1.0",
             )
-        sizes = torch.tensor([float(len(item[1])) for item in self.judged])
-        losses = torch.stack([item[2] for item in self.judged]).float().cpu()
-        self.judged = []
         scores = score(self.scheme.official(), self.truth[indices], probabilities=answer(self.scheme, logits))
-        row = {"valid_loss": float((losses * sizes).sum() / sizes.sum()), MONITOR: headline(scores)}
+        row = {"valid_loss": judged.loss / len(indices), MONITOR: headline(scores)}
         if scores.accuracy is not None:
             row["valid_accuracy"] = scores.accuracy
         row |= {f"valid_{name}_f1": item.macro_f1 for name, item in scores.per_attribute.items()}
         self.log_dict(row, on_epoch=True, logger=False, batch_size=len(indices))
 
-    def _collected(self) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]:
-        """All logits and indices of the validation set, brought over once."""
-        heads = self.judged[0][0]
-        logits = {head: torch.cat([item[0][head] for item in self.judged]).cpu().numpy() for head in heads}
-        return logits, torch.cat([item[1] for item in self.judged]).cpu().numpy()
+    def _collected(self) -> Judged:
+        """What this process judged of the validation set, brought over once."""
+        heads = self.judged[0][0] if self.judged else ()
+        sizes = np.array([len(indices) for _, indices, _ in self.judged])
+        losses = [loss for _, _, loss in self.judged]
+        return Judged(
+            {head: torch.cat([item[0][head] for item in self.judged]).cpu().numpy() for head in heads},
+            torch.cat([item[1] for item in self.judged]).cpu().numpy() if heads else np.empty(0, dtype=np.int64),
+            float(torch.stack(losses).float().cpu().numpy().astype(np.float64) @ sizes) if heads else 0.0,
+        )
 
     def _normalised(self, photos: Tensor) -> Tensor:
         if self.normalising.mode == "photo":

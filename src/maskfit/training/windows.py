@@ -77,5 +77,6 @@ def warp(photos: Tensor, matrices: Tensor, size: tuple[int, int]) -> Tensor:
             the outer edges. Beyond the edge lies the photo's mirror image.
         size: (height, width).
     """
-    grid = F.affine_grid(matrices.to(photos.device), [len(photos), 3, *size], align_corners=False)
+    matrices = matrices.to(photos.device, non_blocking=True)
+    grid = F.affine_grid(matrices, [len(photos), 3, *size], align_corners=False)
     return F.grid_sample(photos, grid, padding_mode="reflection", align_corners=False)

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from maskfit.apps.colours import UNSURE, VALUES
 from maskfit.apps.watch.crowd import Crowd, Event, Patience
 from maskfit.apps.watch.drawing import blur, draw, find_marks
 from maskfit.apps.watch.events import Counts, Rows, Telling
@@ -15,6 +14,7 @@ from maskfit.data.boxes import Cut
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError
 from maskfit.files import read_csv
+from maskfit.inference.colours import UNSURE, VALUES
 from maskfit.inference.faces import FaceAnswer
 from maskfit.labels import SCHEMES, Scheme
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskfit.apps.colours import VALUES
 from maskfit.apps.watch.events import Telling
 from maskfit.apps.watch.run import Listeners, Wishes, watch
 from maskfit.apps.watch.source import Pace, Video, parse_source
@@ -19,6 +18,7 @@ from maskfit.cli.watch import _writer
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError
 from maskfit.files import read_csv
+from maskfit.inference.colours import VALUES
 
 from .conftest import RATE, SIZE, grey_model
 
@@ -209,7 +209,6 @@ def test_nothing_is_replaced_without_force(command, video, model, painted, tmp_p
     ("words", "told"),
     [
         (["none.mp4", "--model", "M"], "cannot be opened"),
-        (["V"], "no model was named"),
         (["V", "--model", "M", "--blur"], "add --video out.mp4"),
         (["V", "--model", "M", "--video", "out.avi"], "let it end in .mp4"),
         (["V", "--model", "M", "--out", "a.csv", "--counts", "a.csv"], "two outputs bear one name"),
@@ -225,6 +224,13 @@ def test_wrong_words_are_told_and_nothing_is_written(command, video, model, pain
     assert said.code == 2
     assert told in said.err
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["text.mp4"]
+
+
+def test_without_a_model_the_one_in_the_box_watches(command, video, model, painted, monkeypatch):
+    monkeypatch.setattr("maskfit.inference.inthebox.find_box", lambda: model)
+    said = command(video, "--seconds", 1)
+    assert said.code == 0, said.err
+    assert "no model was named" in said.err
 
 
 def test_lines_reach_a_pipe_while_a_bar_stands_on_the_terminal(monkeypatch, capsys):

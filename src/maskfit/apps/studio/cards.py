@@ -9,10 +9,11 @@ from importlib.resources import files
 
 from PIL import Image
 
-from maskfit.apps.colours import Colour, colour_of
 from maskfit.apps.studio.reading import Result, to_jpeg
 from maskfit.data.decoding import Pixels
 from maskfit.data.detectors import Face
+from maskfit.inference.colours import Colour, colour_of
+from maskfit.inference.drawing import colour_for, words_for
 from maskfit.inference.faces import FaceAnswer
 from maskfit.inference.saying import NOT_SURE, Said
 from maskfit.labels import Scheme
@@ -99,16 +100,6 @@ def cards(
     return f'<div class="ms ms-cards{many}">{"".join(own)}</div>'
 
 
-def mark_words(said: Said) -> str:
-    """What stands beside the number of a box."""
-    return said.word if said.sure else NOT_SURE
-
-
-def colour_for(scheme: Scheme, said: Sequence[Said]) -> Colour:
-    """The colour of a face: that of its first attribute's answer."""
-    return colour_of(scheme.attributes[0].values.index(said[0].value), said[0].sure)
-
-
 def _card(
     scheme: Scheme, number: int, answer: FaceAnswer, said: Sequence[Said], frame: Pixels,
     unsure_below: Mapping[str, float],
@@ -120,7 +111,7 @@ def _card(
     return (
         f'<article class="ms-card" style="--own:{colour.css};--own-ink:{colour.css_ink}">'
         f'<header><img src="{_thumbnail(frame)}" alt=""><div><span class="ms-number">{number}</span>'
-        f"<strong>{escape(mark_words(said[0]))}</strong><small>{escape(where)}</small></div></header>"
+        f"<strong>{escape(words_for(said[0]))}</strong><small>{escape(where)}</small></div></header>"
         f"{''.join(parts)}</article>"
     )
 

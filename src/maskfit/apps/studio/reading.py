@@ -12,10 +12,10 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from maskfit.apps.studio.drawing import Mark, draw_marks
 from maskfit.apps.studio.studio import Settings, Studio
 from maskfit.data.decoding import Pixels, decode
 from maskfit.errors import MaskfitError
+from maskfit.inference.drawing import Mark, draw_marks
 from maskfit.inference.faces import FaceAnswer, Reading
 from maskfit.inference.saying import Said, say
 from maskfit.labels import Scheme

@@ -170,17 +170,22 @@ def open_studio(words: Sequence[str], beside: Beside | None = None, *, engine: s
     return studio
 
 
+def find_runs(folder: Path = RUNS) -> list[Path]:
+    """The runs in a folder that have a model."""
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    runs = [path for path in entries if is_run(path)]
+    return [
+        path for path in runs if any(RunFolder(path).fold(number).done for number in RunFolder(path).fold_numbers())
+    ]
+
+
 def find_only_run(folder: Path = RUNS) -> str:
     """The one run in a folder that has a model.
 
     Raises:
         ModelFileError: There is none, or there are several.
     """
-    entries = sorted(folder.iterdir()) if folder.is_dir() else []
-    runs = [path for path in entries if is_run(path)]
-    done = [
-        path for path in runs if any(RunFolder(path).fold(number).done for number in RunFolder(path).fold_numbers())
-    ]
+    done = find_runs(folder)
     if not done:
         what = (
             "no model was named, and there is none under ./runs"

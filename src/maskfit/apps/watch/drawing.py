@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image
 
-from maskfit.apps.colours import colour_of
-from maskfit.apps.studio.drawing import Mark, draw_marks
 from maskfit.apps.watch.crowd import Crowd, told
 from maskfit.data.boxes import Box, clipped
 from maskfit.data.decoding import Pixels
+from maskfit.inference.colours import colour_of
+from maskfit.inference.drawing import Mark, draw_marks
 
 TILES = 6
 """Squares across a face that is blurred: each is one colour, so that nothing of a face can be got back."""

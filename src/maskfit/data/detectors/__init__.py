@@ -6,6 +6,7 @@ YuNet and Ultra-Light run in the base install; MTCNN needs the extra `faces`.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,11 +19,11 @@ from maskfit.data.detectors.face import Detector, Face, Pixels
 from maskfit.data.detectors.mtcnn import Mtcnn
 from maskfit.data.detectors.ultra_light import UltraLight
 from maskfit.data.detectors.yunet import YuNet
-from maskfit.data.weights import Weights, find, keep
+from maskfit.data.weights import Weights, find, keep, lies_here
 from maskfit.errors import RecipeError
 from maskfit.parts import Part, build, find_problems
 
-__all__ = ["DETECTORS", "Detector", "Face", "Finder", "check_detector", "open_finder", "settle_weights"]
+__all__ = ["DETECTORS", "Detector", "Face", "Finder", "check_detector", "find_here", "open_finder", "settle_weights"]
 
 DETECTORS: dict[str, Callable[..., Detector]] = {
     "yunet": YuNet,
@@ -55,6 +56,18 @@ class Finder:
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
         return tuple(faces)
+
+
+def find_here() -> str | None:
+    """The first of `DETECTORS` that this machine can open without a network: its weights lie here, or its extra brings
+    them; None where there is none. Nothing is imported or read for it.
+    """
+    for name, kind in DETECTORS.items():
+        published: Weights | None = getattr(kind, "published", None)
+        brought: str | None = getattr(kind, "brought_by", None)
+        if lies_here(published) if published else brought and importlib.util.find_spec(brought):
+            return name
+    return None
 
 
 def check_detector(part: Part) -> None:

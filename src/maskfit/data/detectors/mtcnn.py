@@ -28,6 +28,7 @@ class Mtcnn:
     """
 
     published: ClassVar[Weights | None] = None
+    brought_by: ClassVar[str] = "facenet_pytorch"
 
     def __init__(self, side: int = 1024, least: int = 40, score: float = 0.7) -> None:
         check_options(score, side=side, least=least)

@@ -6,23 +6,29 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from maskfit.data.photo import Photo
 from maskfit.errors import DataError, MaskfitError, ModelFileError
 from maskfit.inference.engines import Engine, open_engine
-from maskfit.inference.export.onnx_file import write_onnx
+from maskfit.inference.export.halving import halve
+from maskfit.inference.export.onnx_file import Shrink, write_onnx
 from maskfit.inference.export.openvino_file import write_openvino
 from maskfit.inference.export.parity import Parity, Progress, compare, noise, read_frames
+from maskfit.inference.export.quantising import quantise
 from maskfit.inference.export.weights_file import write_weights
 from maskfit.modelfile import ModelFacts, read_facts
 
 SAME = 1e-4
 """A probability may differ by this much where the numbers are as fine as the network's own; no answer hangs on it."""
 
-Write = Callable[[Path, Path, Sequence[Photo] | None], None]
-"""Writes a model as a file: `write(model, out, calibrate)`, with photos where it is to be int8."""
+HALF = 0.2
+"""The same where weights have sixteen bits: answers on the edge between two move by some hundredths."""
+
+Write = Callable[[Path, Path, Shrink | None], None]
+"""Writes a model as a file: `write(model, out, shrink)`, with what makes its numbers smaller if that is wanted."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +40,14 @@ class Format:
         write: Writes it.
         engines: What runs it, as words for `open_engine`; the first must agree with torch to `SAME`.
         beside: Endings of files that are written beside that one and belong to it.
-        int8: Whether it can be had in eight bits.
+        shrinks: Whether it can be had in sixteen bits or eight.
     """
 
     ending: str
     write: Write
     engines: tuple[str, ...]
     beside: tuple[str, ...] = ()
-    int8: bool = True
+    shrinks: bool = True
 
     def files(self, out: Path) -> tuple[Path, ...]:
         """Every file that it writes, `out` first."""
@@ -51,7 +57,7 @@ class Format:
 EXPORTS: dict[str, Format] = {
     "onnx": Format(".onnx", write_onnx, ("onnx",)),
     "openvino": Format(".xml", write_openvino, ("openvino", "openvino:precision=bf16"), beside=(".bin",)),
-    "torch": Format(".safetensors", write_weights, ("torch",), int8=False),
+    "torch": Format(".safetensors", write_weights, ("torch",), shrinks=False),
 }
 """What `--to` can name."""
 
@@ -80,6 +86,7 @@ def export_model(
     out: Path,
     to: str = "onnx",
     *,
+    half: bool = False,
     calibrate: Sequence[Photo] | None = None,
     photos: Sequence[Photo] | None = None,
     progress: Progress | None = None,
@@ -90,14 +97,16 @@ def export_model(
         model: The model.
         out: The file to write.
         to: A name of `EXPORTS`.
-        calibrate: Photos that set the ranges of an int8 network. Left out, the numbers stay what they are.
+        half: Whether weights are kept in sixteen bits; see `halving`.
+        calibrate: Photos that set the ranges of an int8 network; see `quantising`.
         photos: What the file is compared on. Left out: every second photo of `calibrate`, which then sets no range; or
             else noise.
         progress: Called with (photos compared, photos).
 
     Raises:
         ModelFileError: `model` is no such model, or `out` has another ending.
-        DataError: The format knows no int8, or there are too few photos, or none that can be read.
+        DataError: The format cannot be had in fewer bits, or is to be had in two kinds of them; there are too few
+            photos, or none that can be read.
         MissingExtraError: What writes or runs the format is not installed.
         MaskfitError: The exported network answers otherwise; an int8 network may.
     """
@@ -106,17 +115,20 @@ def export_model(
         raise ModelFileError(
             f"a model for {to} ends in {form.ending}, not in '{out.suffix}'", where=out, fix=f"--out model{form.ending}"
         )
+    _refuse_bits(form, to, half, calibrate is not None)
+    shrink, most = (halve, HALF) if half else (None, SAME)
+    engines = form.engines
     if calibrate is not None:
-        calibrate, photos = _share_out(form, to, calibrate, photos)
+        calibrate, photos = _share_out(calibrate, photos)
+        shrink, most, engines = partial(quantise, photos=calibrate), math.inf, form.engines[:1]
     facts = read_facts(model)
-    engines = form.engines if calibrate is None else form.engines[:1]
     with _drafted(form, out) as draft:
-        form.write(model, draft, calibrate)
+        form.write(model, draft, shrink)
         opened = [open_engine(model, engine="torch"), *(open_engine(draft, engine=word) for word in engines)]
         parity, compared_on = _compare(facts, opened, photos, progress)
         finest = parity[0].difference
         # Asked the other way round, a difference that is no number would pass.
-        if not finest < (SAME if calibrate is None else math.inf):
+        if not finest < most:
             raise MaskfitError(
                 f"the exported network's probabilities differ by {finest:.2g}", where=out, fix="report this as a fault"
             )
@@ -124,17 +136,25 @@ def export_model(
     return Exported(files, sum(path.stat().st_size for path in files), engines, parity, compared_on)
 
 
-def _share_out(
-    form: Format, to: str, calibrate: Sequence[Photo], photos: Sequence[Photo] | None
-) -> tuple[Sequence[Photo], Sequence[Photo]]:
+def _refuse_bits(form: Format, to: str, half: bool, int8: bool) -> None:
+    """Stops where a format is to be had in bits that it has not.
+
+    Raises:
+        DataError: It is.
+    """
+    if half and int8:
+        raise DataError("a file's weights have sixteen bits or eight", fix="leave out --half or --int8")
+    if (half or int8) and not form.shrinks:
+        known = " or ".join(name for name, other in EXPORTS.items() if other.shrinks)
+        raise DataError(f"{to} knows no {'half' if half else 'int8'}", fix=f"--to {known}, or all of its bits")
+
+
+def _share_out(calibrate: Sequence[Photo], photos: Sequence[Photo] | None) -> tuple[Sequence[Photo], Sequence[Photo]]:
     """Photos to set ranges by, and others to compare on.
 
     Raises:
-        DataError: The format knows no int8, or there are too few photos for both.
+        DataError: There are too few for both.
     """
-    if not form.int8:
-        known = " or ".join(name for name, other in EXPORTS.items() if other.int8)
-        raise DataError(f"{to} knows no int8", fix=f"--to {known}, or leave out --int8")
     if photos is None:
         calibrate, photos = calibrate[::2], calibrate[1::2]
     if not calibrate or not photos:

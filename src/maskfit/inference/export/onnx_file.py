@@ -2,44 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maskfit.data.photo import Photo
 from maskfit.data.transforms import LEAST_DEVIATION
 from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference.engines import FRAMES, PROBABILITIES
-from maskfit.inference.export.quantising import quantise
 from maskfit.modelfile import ModelFacts, load_network
 
 if TYPE_CHECKING:
     from maskfit.models.network import Network
     from maskfit.models.served import Served
 
+Shrink = Callable[[Any, ModelFacts], Any]
+"""Makes an ONNX program (`onnx.ModelProto`) smaller: `halving.halve`, or `quantising.quantise` with photos."""
 
-def write_onnx(model: Path, out: Path, calibrate: Sequence[Photo] | None = None) -> None:
-    """Writes a model as ONNX, in eight bits where photos to set their ranges by are given.
+
+def write_onnx(model: Path, out: Path, shrink: Shrink | None = None) -> None:
+    """Writes a model as ONNX, its numbers made smaller if wanted.
 
     Raises:
         ModelFileError: `model` is no such model, or an attribute has the name of an input or output.
-        DataError: No photo can be read to set ranges by.
+        DataError: There is nothing to shrink it by.
         MissingExtraError: The exporter is not installed.
     """
-    program, facts = to_onnx(model, calibrate)
+    program, facts = to_onnx(model, shrink)
     for key, value in facts.to_metadata().items():
         program.metadata_props.add(key=key, value=value)
     out.write_bytes(program.SerializeToString())
 
 
-def to_onnx(model: Path, calibrate: Sequence[Photo] | None = None) -> tuple[Any, ModelFacts]:
-    """A model as an ONNX program (`onnx.ModelProto`) without metadata, and its facts.
+def to_onnx(model: Path, shrink: Shrink | None = None) -> tuple[Any, ModelFacts]:
+    """A model as an ONNX program (`onnx.ModelProto`) without metadata, made smaller if wanted, and its facts.
 
     Raises:
         ModelFileError: `model` is no such model, or an attribute has the name of an input or output.
-        DataError: No photo can be read to set ranges by.
+        DataError: There is nothing to shrink it by.
         MissingExtraError: The exporter is not installed.
     """
     try:
@@ -67,10 +68,18 @@ def to_onnx(model: Path, calibrate: Sequence[Photo] | None = None) -> tuple[Any,
     )
     if program is None:
         raise MaskfitError("torch gave no ONNX program", where=model, fix="try another version of torch")
-    proto = program.model_proto if calibrate is None else quantise(program.model_proto, facts, calibrate)
-    del proto.metadata_props[:]
+    proto = program.model_proto if shrink is None else shrink(program.model_proto, facts)
+    _forget(proto)
     onnx.checker.check_model(proto)
     return proto, facts
+
+
+def _forget(program: Any) -> None:
+    """Takes out what torch's exporter notes: of every layer where it stands in the code, by paths of this machine."""
+    graph = program.graph
+    for noted in (program, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del noted.metadata_props[:]
+        noted.doc_string = ""
 
 
 def _serve(network: Network, facts: ModelFacts) -> Served:

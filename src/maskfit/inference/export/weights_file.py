@@ -7,15 +7,14 @@ retired. Weights by name can do neither harm nor more than their own network, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from maskfit.data.photo import Photo
+from maskfit.inference.export.onnx_file import Shrink
 from maskfit.modelfile import load_network, write_model
 
 
-def write_weights(model: Path, out: Path, calibrate: Sequence[Photo] | None = None) -> None:
-    """Writes a model's weights without its layer of years, if it has one; `calibrate` is for formats that know int8.
+def write_weights(model: Path, out: Path, shrink: Shrink | None = None) -> None:
+    """Writes a model's weights without its layer of years, if it has one; `shrink` is for formats that are ONNX's.
 
     Raises:
         ModelFileError: `model` is no such model.

@@ -8,7 +8,7 @@ import streamlit as st
 
 from maskfit.apps.serving import NOT_ADMITTED, admits
 from maskfit.apps.studio import cards
-from maskfit.apps.studio.drawing import draw_icon
+from maskfit.apps.studio.icon import draw_icon
 from maskfit.apps.studio.studio import seated
 
 HERE = Path(__file__).parent

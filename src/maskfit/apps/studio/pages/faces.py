@@ -10,7 +10,6 @@ from streamlit.delta_generator import DeltaGenerator
 
 from maskfit.apps.review.cards import plain
 from maskfit.apps.studio import cards
-from maskfit.apps.studio.drawing import Mark
 from maskfit.apps.studio.pages.closer import show_closer
 from maskfit.apps.studio.pages.settings import choose_settings, choose_thresholds
 from maskfit.apps.studio.reading import (
@@ -18,7 +17,6 @@ from maskfit.apps.studio.reading import (
     MOST_PHOTOS,
     Item,
     Result,
-    Spoken,
     Visit,
     named_apart,
     say_again,
@@ -27,6 +25,7 @@ from maskfit.apps.studio.samples import sample_items
 from maskfit.apps.studio.studio import ADVICE, Settings, Studio, seated
 from maskfit.apps.studio.table import Row, count, to_csv
 from maskfit.errors import MaskfitError
+from maskfit.inference.drawing import mark_faces
 from maskfit.labels import Scheme
 
 ENDINGS = ["jpg", "jpeg", "png", "webp", "bmp", "heic", "heif"]
@@ -134,7 +133,7 @@ def _show_photo(
         return
     picture, answers = _places(result)
     with picture.container(key=f"picture-{place}"):
-        st.image(visit.picture(result, _marks(result, row.said, scheme)), width="stretch")
+        st.image(visit.picture(result, mark_faces(scheme, result.reading, row.said)), width="stretch")
     with answers:
         if not row.said:
             st.html(cards.note("No face was found on this photo.", "It can be read as one portrait all the same."))
@@ -153,20 +152,6 @@ def _places(result: Result) -> Sequence[DeltaGenerator]:
         return st.container(), st.container()
     upright = result.reading.width < result.reading.height
     return st.columns([2, 3] if upright else [3, 2], gap="medium")
-
-
-def _marks(result: Result, said: Spoken, scheme: Scheme) -> tuple[Mark, ...]:
-    """The faces of a photo as they are marked."""
-    reading = result.reading
-    assert reading is not None
-    marks = []
-    for number, (answer, spoken) in enumerate(zip(reading.faces, said, strict=True), start=1):
-        if answer.box is not None:
-            left, upper, right, lower = answer.box
-            box = (left / reading.width, upper / reading.height, right / reading.width, lower / reading.height)
-            words = cards.mark_words(spoken[0])
-            marks.append(Mark(box, number, words, cards.colour_for(scheme, spoken), spoken[0].sure))
-    return tuple(marks)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,28 @@
-"""Boxes on a photo: round each face in the colour of its answer, with a number and a few words."""
+"""Boxes on a photo: round each face in the colour of its answer, with a number and what is said of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import median
 
 from PIL import Image, ImageDraw, ImageFont
 
-from maskfit.apps.colours import VALUES, Colour, Rgb
 from maskfit.data.boxes import Box
+from maskfit.inference.colours import Colour, Rgb, colour_of
+from maskfit.inference.faces import Reading
+from maskfit.inference.saying import NOT_SURE, Said
+from maskfit.labels import Scheme
+
+SMALLER = 0.75
+"""How large tags of several lines are written, where those of one line have 1."""
 
 HALO: Rgb = (255, 255, 255)
+
+INSIDE = 0.2
+"""Of a box's area, how much a tag in it may cover."""
+
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Rectangle = tuple[float, float, float, float]
 
@@ -22,10 +33,11 @@ class Mark:
 
     Attributes:
         box: Left, upper, right, lower in shares of the photo.
-        number: What cards and tables call the face.
+        number: What cards and tables call the face; 0 where it needs none.
         words: A few.
         colour: Of the answer.
         sure: Otherwise the box is dashed.
+        more: Further lines below the words, which give way first where there is no room.
     """
 
     box: Box
@@ -33,6 +45,52 @@ class Mark:
     words: str
     colour: Colour
     sure: bool = True
+    more: tuple[str, ...] = ()
+
+    @property
+    def tags(self) -> tuple[tuple[str, ...], ...]:
+        """The lines that may stand on its tag, the most first."""
+        number = str(self.number or "")
+        first = f"{number} {self.words}".strip()
+        return ((first, *self.more), (first,), (number or first,))
+
+
+def mark_faces(
+    scheme: Scheme, reading: Reading, said: Sequence[Sequence[Said]] | None = None, *, full: bool = False
+) -> tuple[Mark, ...]:  # fmt: skip
+    """The faces of a photo as they are marked: numbered, in the colour of the first attribute's answer.
+
+    Args:
+        scheme: What the answers are about.
+        reading: The photo's answers; one for the whole photo is marked where `full`.
+        said: What to say of each of them; left out, what the reading says.
+        full: Whether every attribute is said, with its probability.
+    """
+    marks = []
+    spoken = [answer.said for answer in reading.faces] if said is None else said
+    for number, (answer, own) in enumerate(zip(reading.faces, spoken, strict=True), start=1):
+        if answer.box is None and not full:
+            continue
+        left, upper, right, lower = answer.box or (0, 0, reading.width, reading.height)
+        box = (left / reading.width, upper / reading.height, right / reading.width, lower / reading.height)
+        first, *more = [_briefly(one) for one in own] if full else [words_for(own[0])]
+        called = 0 if full and len(reading.faces) == 1 else number
+        marks.append(Mark(box, called, first, colour_for(scheme, own), own[0].sure, tuple(more)))
+    return tuple(marks)
+
+
+def words_for(said: Said) -> str:
+    """What stands beside the number of a box."""
+    return said.word if said.sure else NOT_SURE
+
+
+def colour_for(scheme: Scheme, said: Sequence[Said]) -> Colour:
+    """The colour of a face: that of its first attribute's answer."""
+    return colour_of(scheme.attributes[0].values.index(said[0].value), said[0].sure)
+
+
+def _briefly(said: Said) -> str:
+    return said.in_full if said.sure else f"{said.attribute} {NOT_SURE}"
 
 
 def draw_marks(image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
@@ -53,17 +111,6 @@ def draw_marks(image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
         others = boxes[:place] + boxes[place + 1 :]
         taken.append(_tag(draw, image.size, box, mark, size, line, taken + others))
     return drawn
-
-
-def draw_icon(side: int = 64) -> Image.Image:
-    """A face in its box, for the browser's tab."""
-    icon = Image.new("RGBA", (side, side))
-    draw = ImageDraw.Draw(icon)
-    blue = VALUES[0].ground
-    draw.rounded_rectangle((2, 2, side - 3, side - 3), side / 5, outline=blue, width=side // 9)
-    draw.ellipse((side * 0.28, side * 0.24, side * 0.72, side * 0.78), fill=blue)
-    draw.rectangle((side * 0.28, side * 0.52, side * 0.72, side * 0.66), fill=HALO)
-    return icon
 
 
 def _on(image: Image.Image, box: Box) -> Rectangle:
@@ -101,13 +148,19 @@ def _tag(
     taken: Sequence[Rectangle],
 ) -> Rectangle:  # fmt: skip
     """Number and words above the box, or below it where there is no room, or inside; gives what they cover."""
+    if mark.more:
+        size = max(round(size * SMALLER), 12)
     font: Font = ImageFont.load_default(size)
     pad = max(3, size // 3)
-    for words in (f"{mark.number} {mark.words}".strip(), str(mark.number)):
-        wide, high = font.getlength(words) + 2 * pad, size + pad
-        left = min(max(box[0] - line / 2, 0.0), max(photo[0] - wide - 1, 0.0))
-        above, below = box[1] - high - 1, box[3] + 1
-        for top in (above, below):
+    step = size + size // 5
+    for lines in mark.tags:
+        wide = max(font.getlength(text) for text in lines) + 2 * pad
+        high = size + (len(lines) - 1) * step + pad
+        lefts = [min(max(left, 0.0), max(photo[0] - wide - 1, 0.0)) for left in (box[0] - line / 2, box[2] - wide)]
+        tops = [box[1] - high - 1, box[3] + 1]
+        if wide * high < INSIDE * (box[2] - box[0]) * (box[3] - box[1]):
+            tops.append(box[3] - high - 2 * line)
+        for top, left in product(tops, lefts):
             place = (left, top, left + wide, top + high)
             if 0 <= top <= photo[1] - high and place[2] < photo[0] and not any(_meet(place, other) for other in taken):
                 break
@@ -116,10 +169,11 @@ def _tag(
         break
     else:
         # In the corner of its own box, where it hides the least of what others say.
-        top = min(max(box[1], 0.0), max(photo[1] - high, 0.0))
+        left, top = lefts[0], min(max(box[1], 0.0), max(photo[1] - high, 0.0))
         place = (left, top, left + wide, top + high)
     draw.rounded_rectangle(place, pad, fill=mark.colour.ground, outline=HALO, width=max(1, line // 3))
-    draw.text((place[0] + pad, (place[1] + place[3]) / 2), words, mark.colour.ink, font, anchor="lm")
+    for row, text in enumerate(lines):
+        draw.text((place[0] + pad, place[1] + (size + pad) / 2 + row * step), text, mark.colour.ink, font, anchor="lm")
     return place
 
 

@@ -1,0 +1,115 @@
+"""`maskfit bench`: how fast a model answers on this machine, and with what it answers fastest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maskfit.cli.console import err, out, print_json, print_table, progress
+from maskfit.cli.models import LEFT_OUT, models_or_box
+from maskfit.errors import DataError, MaskfitError
+
+if TYPE_CHECKING:
+    from maskfit.inference.bench import Rate, Timed
+
+MOST_IN_BATCH = 4096
+
+
+Photos = Annotated[Path | None, typer.Option(metavar="DIR", help="Photos to answer: then also from files to answers.")]
+EngineWords = Annotated[
+    list[str] | None,
+    typer.Option("--engine", help="Time this one, as maskfit predict takes it; may be given several times. Else all."),
+]
+
+
+def bench(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL_OR_RUN", help=f"A model file, or a run (its first fold); {LEFT_OUT}."),
+    ] = None,
+    photos: Photos = None,
+    engine: EngineWords = None,
+    batch: Annotated[str, typer.Option(metavar="N,N,...", help="Photos that a network sees at once.")] = "1,8,32",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Time a model on this machine: photos a second by engine and batch size, and which is the fastest.
+
+    Every engine that is installed and runs the file has a process of its own. Let nothing else run meanwhile.
+
+    **Examples**
+
+    `maskfit bench model.onnx`
+
+    `maskfit bench model.onnx --photos photos --batch 1,16,64`
+
+    `maskfit bench runs/first --engine torch --engine torch:precision=bf16 --json`
+    """
+    from maskfit.data.lists import find_images
+    from maskfit.inference.bench import describe_machine, find_engines, time_model
+    from maskfit.inference.members import find_models
+
+    batches = _batches(batch)
+    path = find_models(models_or_box([model] if model else []))[0]
+    engines = engine or find_engines(path)
+    files = [] if photos is None else [photo.path for photo in find_images(photos)]
+    rows: list[Timed] = []
+    failed: dict[str, str] = {}
+    with progress("timing", unit="engines") as advance:
+        for done, word in enumerate(engines):
+            advance(done, len(engines))
+            try:
+                rows += time_model(path, word, batches, files)[0]
+            except MaskfitError as error:
+                failed[word] = error.what
+    if not rows:
+        raise MaskfitError("no engine could be timed: " + "; ".join(failed.values()), where=path)
+    machine, said = describe_machine(), _recommend(rows)
+    if json:
+        timed = [row.to_dict() for row in rows]
+        print_json({"model": str(path), "machine": machine, "timed": timed, "failed": failed, "fastest": said})
+        return
+    _show(path, rows, machine, said)
+    for line in failed.values():
+        err.print(line, style="yellow")
+    if path.suffix == ".safetensors":
+        err.print(f"exported it may be faster: maskfit export {path} --out model.onnx; maskfit bench model.onnx")
+
+
+def _show(path: Path, rows: list[Timed], machine: str, said: str) -> None:
+    header = ["engine", "batch", "network alone", *(["files to answers"] if rows[0].files else []), "ms a photo"]
+    shown = []
+    for row in rows:
+        rates = [_words(rate) for rate in (row.network, row.files) if rate]
+        shown.append((row.engine, row.batch, *rates, f"{1000 / row.counts:.2f}"))
+    print_table(f"{path}: photos a second, median (slowest to fastest round)", header, shown)
+    out.print(f"on {machine}", soft_wrap=True)
+    out.print(said, soft_wrap=True)
+
+
+def _batches(words: str) -> list[int]:
+    """Batch sizes from `1,8,32`.
+
+    Raises:
+        DataError: One is no number from 1 on.
+    """
+    parts = [word.strip() for word in words.split(",")]
+    if not all(word.isascii() and word.isdecimal() and 1 <= int(word) <= MOST_IN_BATCH for word in parts):
+        raise DataError(f"--batch {words}: batches are numbers from 1 to {MOST_IN_BATCH:,}", fix="--batch 1,8,32")
+    return list(dict.fromkeys(map(int, parts)))
+
+
+def _words(rate: Rate) -> str:
+    return f"{rate.median:,.1f} ({rate.low:,.1f} to {rate.high:,.1f})"
+
+
+def _recommend(rows: list[Timed]) -> str:
+    """What answers fastest, and by how much."""
+    best = max(rows, key=lambda row: row.counts)
+    where = "from files to answers" if best.files else "by the network alone"
+    others = [row.counts for row in rows if row.engine != best.engine]
+    more = f", {best.counts / max(others):.1f} times the next engine" if others else ""
+    return (
+        f"fastest: --engine {best.engine} --batch-size {best.batch}, {best.counts:,.0f} photos a second {where}{more}"
+    )

@@ -1,0 +1,29 @@
+"""Which models answer where a user names none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from maskfit.cli.console import err
+from maskfit.cli.environment import MODEL
+
+LEFT_OUT = "left out, the one that comes with maskfit"
+"""For the help of a verb that takes models."""
+
+
+def models_or_box(named: Sequence[str] | None) -> list[str]:
+    """The models that were named, or that of SM_CHANNEL_MODEL, or the one in the box, which is said.
+
+    Raises:
+        ModelFileError: None was named, and this install is without the one in the box.
+    """
+    if named:
+        return list(named)
+    if os.environ.get(MODEL):
+        return [os.environ[MODEL]]
+    from maskfit.inference.inthebox import find_box
+
+    box = find_box()
+    err.print("no model was named: the one that comes with maskfit answers; 'maskfit card' says how well")
+    return [str(box)]

@@ -1,0 +1,136 @@
+"""`maskfit tune`: searches a recipe's space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maskfit.cli.allocation import tune_allocation
+from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_table, require
+
+if TYPE_CHECKING:
+    from maskfit.sweep.places import Placement
+    from maskfit.sweep.results import Results
+
+SHOWN = 10
+"""How many trials the terminal shows; all are in the table and on the page."""
+
+
+Space = Annotated[Path, typer.Option(metavar="YAML", help="What is tried: keys of the recipe with ranges or choices.")]
+Trials = Annotated[int, typer.Option(min=1, help="How many trials in all, those before a resume counted in.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="SWEEP", help="The sweep's folder; else under sweeps/.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the sweep in --out: nothing that was tried is lost.")
+]
+SamplerWord = Annotated[
+    str, typer.Option("--sampler", help="How trials are chosen: tpe, random, gp or grid; options as in tpe:startup=5.")
+]
+PrunerWord = Annotated[
+    str,
+    typer.Option(
+        "--pruner", help="When a trial is given up: none, median or hyperband; options as in median:warmup=3."
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, help="What the choice of trials follows from.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Trials side by side on this machine.")]
+Storage = Annotated[
+    str | None, typer.Option(metavar="URL", help="A database for the study, such as sqlite:///tune.db; else in --out.")
+]
+StudyName = Annotated[str | None, typer.Option("--study", help="The study's name in it; the recipe's where left out.")]
+Keep = Annotated[int, typer.Option(min=1, help="Of how many of the best trials models are kept.")]
+Ray = Annotated[str | None, typer.Option("--ray", metavar="ADDRESS", help=RAY_HELP)]
+Cores = Annotated[int, typer.Option(min=1, help="With --ray: cores of a trial.")]
+
+
+def tune(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name (see `maskfit recipes`) or its YAML or JSON file.")],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the recipe to set.")
+    ] = None,
+    space: Space = Path("space.yaml"),
+    trials: Trials = 20,
+    target: Out = None,
+    resume: Resume = False,
+    sampler: SamplerWord = "tpe",
+    pruner: PrunerWord = "median",
+    seed: Seed = 0,
+    jobs: Jobs = 1,
+    storage: Storage = None,
+    study: StudyName = None,
+    keep: Keep = 3,
+    ray: Ray = None,
+    cores: Cores = 1,
+    json: Annotated[bool, typer.Option("--json", help="Print what came of it as JSON.")] = False,
+) -> None:
+    """Search a recipe's space: many trainings with other values, each judged on the same held-out persons.
+
+    Trials that fall behind are given up early, failed ones are tried once more and told with their reason. Killed and
+    resumed, a sweep goes on where it was, to the epoch. Writes trials.csv, report.html, and best.yaml, a recipe.
+
+    What may stand in space.yaml: docs/scale.md; a line is `optimiser.lr: {low: 1e-5, high: 1e-2, log: true}`.
+
+    Examples:
+
+        maskfit tune fast data.root=photos --space space.yaml --trials 40
+
+        maskfit tune fast data.root=photos --space space.yaml --trials 80 --out sweeps/fast --resume
+
+        maskfit tune fast data.root=photos --space space.yaml --trials 200 --ray head-node:6379 --cores 4
+
+        maskfit train sweeps/fast/best.yaml folds=5
+    """
+    require("tune", "train", *TRAIN_MODULES)
+    require("tune", "tune", "optuna")
+    tune_allocation()
+    from maskfit.cli.train import from_environment
+    from maskfit.cookbook import parse_part
+    from maskfit.sweep.run import Settings
+    from maskfit.sweep.run import tune as sweep
+
+    settings = Settings(trials, parse_part(sampler), parse_part(pruner), seed, keep)
+    with _placed(ray, jobs, cores) as placement:
+        results = sweep(
+            recipe, space, settings, words=[*from_environment(), *(words or [])], out=target, storage=storage,
+            study_name=study, resume=resume, placement=placement, console=err,
+        )  # fmt: skip
+    if json:
+        print_json(results.to_dict())
+        return
+    _tell(results)
+
+
+def _tell(results: Results) -> None:
+    """The best trials, and how far to believe them."""
+    from maskfit.sweep.study import values_of
+
+    ranked = sorted(results.trials, key=lambda item: (item.state != "done", -(item.score or 0.0)))[:SHOWN]
+    rows = [
+        (item.number, "-" if item.score is None else f"{item.score:.4f}", item.state, values_of(item))
+        for item in ranked
+    ]
+    counts = ", ".join(f"{results.count(state)} {state}" for state in ("done", "pruned", "failed"))
+    title = f"{results.folder.path}: {len(results.trials)} trials: {counts}"
+    print_table(title, ["trial", "macro F1", "state", "values"], rows)
+    out.print(results.honest, soft_wrap=True)
+    out.print(f"best recipe: {results.folder.best}\nreport: {results.folder.report}", soft_wrap=True)
+
+
+@contextmanager
+def _placed(ray: str | None, jobs: int, cores: int) -> Iterator[Placement]:
+    """Where trials run: on a cluster, or here."""
+    if ray is None:
+        import torch
+
+        from maskfit.sweep.places import LocalPlacement
+
+        yield LocalPlacement(jobs, devices=torch.cuda.device_count())
+        return
+    from maskfit.cluster.joining import joined
+    from maskfit.sweep.remote import RayPlacement
+
+    with joined(ray, "'maskfit tune --ray'"):
+        yield RayPlacement(cores)

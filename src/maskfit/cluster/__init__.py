@@ -1,0 +1,1 @@
+"""A Ray cluster: folds, and photos, on other machines. Ray itself is imported only where a cluster is joined."""

@@ -1,0 +1,117 @@
+"""Photos over a Ray cluster: shards streamed through Ray Data to workers that hold the models each.
+
+What goes through Ray is the numbers of shards; photos are read where they are answered, and answers are written there.
+So the object store stays empty, however many photos there are. A worker that dies is started again, and its shard
+with it; see `inference.shards` for why no photo is lost or answered twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from maskfit.allocation import keep_memory
+from maskfit.cluster.joining import Place, machines, share
+from maskfit.errors import MaskfitError, RunError
+from maskfit.inference.predictor import Predictor
+from maskfit.inference.shards import Plan, ShardDone, ShardFolder, answer_shard
+
+AHEAD = 2
+"""Shards that a worker has before it, so that it never waits for the next."""
+
+
+class Worker:
+    """One worker, with its models; an actor of Ray Data's.
+
+    Args:
+        place: Where the command runs.
+        folder: The result's.
+        plan: As a mapping.
+    """
+
+    def __init__(self, place: Place, folder: str, plan: dict[str, Any]) -> None:
+        keep_memory()
+        self.folder = ShardFolder(Path(folder))
+        self.predictor: Predictor | None = None
+        self.error = ""
+        try:
+            place.enter()
+            self.plan = Plan(**{**plan, "models": tuple(plan["models"])})
+            self.predictor = self.plan.predictor()
+        except MaskfitError as error:
+            # Said with the first shard: an actor that cannot begin would be begun for ever.
+            self.error = str(error)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Answers for the shards of a batch."""
+        done = [self._answer(int(number)) for number in batch["id"]]
+        return {
+            "number": [item.number for item, _ in done],
+            "answered": [item.answered for item, _ in done],
+            "unreadable": [item.unreadable for item, _ in done],
+            "error": [error for _, error in done],
+        }
+
+    def _answer(self, number: int) -> tuple[ShardDone, str]:
+        if self.predictor is None:
+            return ShardDone(number, 0, 0), self.error
+        try:
+            return answer_shard(self.folder, self.plan, self.predictor, number), ""
+        except MaskfitError as error:
+            return ShardDone(number, 0, 0), str(error)
+
+
+def answer_on_ray(
+    folder: ShardFolder, plan: Plan, shards: Sequence[int], *, cores: int | None = None, device: str = "auto"
+) -> Iterator[ShardDone]:
+    """Answers for shards on the cluster that was joined; gives each when it is done, in any order.
+
+    Args:
+        folder: The result's.
+        plan: What is answered.
+        shards: Which are wanted.
+        cores: Cores of one worker; all of its machine's where left out, so that a machine holds the models once.
+        device: `cpu`, or what may use a GPU where the cluster has some.
+
+    Raises:
+        RunError: A worker could not begin, or a shard could not be written.
+    """
+    import ray
+    import ray.data
+
+    _quieten()
+    given = share(max(1, len(shards)), device)
+    sizes = [count for count in machines() if count]
+    cores = min(cores or min(sizes), max(sizes))
+    fitting = sum(count // cores for count in sizes)
+    workers = max(1, min(len(shards), given.at_once if given.gpus else fitting))
+    facts = (Place.here(), str(folder.path.absolute()), asdict(plan))
+    # A block for each shard: what is begun again after a death is one shard.
+    data = ray.data.from_items([{"id": number} for number in shards], override_num_blocks=len(shards))
+    answered = data.map_batches(
+        Worker,
+        fn_constructor_args=facts,
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=AHEAD),
+        num_cpus=cores,
+        num_gpus=given.gpus or None,
+    )
+    for row in answered.iter_rows():
+        if row["error"]:
+            raise RunError(row["error"], where=folder.path, fix="mend it, then go on with --resume")
+        yield ShardDone(int(row["number"]), int(row["answered"]), int(row["unreadable"]))
+
+
+def _quieten() -> None:
+    """The command has a bar of its own."""
+    import logging
+
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.verbose_progress = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)

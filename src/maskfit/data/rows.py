@@ -1,0 +1,191 @@
+"""The files of one store: `frames.bin` holds pixels row after row, `keys.txt` one line for each row.
+
+Rows are only ever appended, pixels before keys, so a store that was cut off while it grew is whole up to its last key,
+and readers never see a row change.
+
+Whoever makes, appends to or removes these files holds the store's lock. Readers hold nothing: they open the pixels
+before they read the keys, and look afterwards whether those are still the store's pixels. What they have open stays as
+it is, also when the store is removed and built again in another order.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from maskfit.data.photo import Photo
+from maskfit.data.transforms import Frames, Framing
+from maskfit.errors import DataError
+from maskfit.files import write_text
+
+KEYS, FRAMES, FACTS, LOCK, USED = "keys.txt", "frames.bin", "framing.json", "lock", "used"
+"""The files of a store; the last one's time is when it was last opened."""
+
+GUESSES = "guessed.txt"
+"""Photos on which the crop found nothing: key and path."""
+
+Say = Callable[[str], None]
+
+
+class Rows:
+    """The rows of a store, read without waiting for anybody; held alone from `hold` on.
+
+    Attributes:
+        store: The store's folder.
+        framing: How its photos are cut and shrunk.
+        known: The row of each key.
+    """
+
+    def __init__(self, store: Path, framing: Framing, say: Say | None = None) -> None:
+        self.store, self.framing = store, framing
+        self._say = say
+        self._open_files = ExitStack()
+        self._frames: BinaryIO | None = None
+        self._keys: BinaryIO | None = None
+        self.known: dict[str, int] = self._read()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._open_files.close()
+
+    @property
+    def held(self) -> bool:
+        """Whether nobody else can append or remove."""
+        return self._keys is not None
+
+    @property
+    def row_bytes(self) -> int:
+        """What a row takes."""
+        height, width = self.framing.size
+        return height * width * 3
+
+    def hold(self) -> None:
+        """Keeps others from appending and removing, from now on, and reads anew what they did before."""
+        self._lock()
+        self._make()
+        self.known = self._read()
+        # What an interrupted writer left behind the last whole row is written over.
+        self._frames = self._open(FRAMES, len(self.known) * self.row_bytes)
+        self._keys = self._open(KEYS, sum(len(key) + 1 for key in self.known))
+
+    def append(self, frames: Mapping[str, NDArray[np.uint8]], guessed: Sequence[tuple[str, Photo]]) -> None:
+        """Writes rows.
+
+        Args:
+            frames: A framed photo for each key.
+            guessed: Key and photo of those on which the crop found nothing.
+
+        Raises:
+            DataError: The disk is full.
+        """
+        assert self._frames is not None and self._keys is not None, "hold() comes first"  # noqa: PT018
+        try:
+            # First the guesses: none may be missing of a row that is there, and one too many does no harm.
+            _write_guesses(self.store / GUESSES, guessed)
+            self._frames.write(b"".join(frame.tobytes() for frame in frames.values()))
+            self._frames.flush()
+            self._keys.write("".join(f"{key}\n" for key in frames).encode("ascii"))
+            self._keys.flush()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise full(self.store, "the disk is full") from None
+        self.known |= {key: len(self.known) + place for place, key in enumerate(frames)}
+
+    def map(self) -> Frames:
+        """The pixels, (rows, height, width, 3), behind a memory map that stays whatever becomes of the store."""
+        if not self.known:
+            return np.empty((0, *self.framing.size, 3), dtype=np.uint8)
+        assert self._pixels is not None, "rows that are known lie in a file"
+        return np.memmap(self._pixels, dtype=np.uint8, mode="r", shape=(len(self.known), *self.framing.size, 3))
+
+    def guessed(self) -> set[str]:
+        """Keys of the photos on which the crop found nothing."""
+        try:
+            text = (self.store / GUESSES).read_text(encoding="ascii", errors="replace")
+        except FileNotFoundError:
+            return set()
+        return {line.partition(" ")[0] for line in text.split("\n")}
+
+    def note_use(self) -> None:
+        """Writes down that the store was opened now, where it can be written to."""
+        with suppress(OSError):
+            if (self.store / KEYS).exists():
+                (self.store / USED).touch()
+
+    def _lock(self) -> None:
+        lock = FileLock(self.store / LOCK)
+        wait = 0.0
+        while not lock.is_locked:
+            # The folder goes with a store that is removed, also while this one waits for that to end.
+            self.store.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=wait)
+            except Timeout:
+                wait = -1
+                if self._say:
+                    self._say(f"another process fills the store {self.store}; waiting until it is done")
+            except FileNotFoundError:
+                continue
+        self._open_files.callback(lock.release)
+
+    def _make(self) -> None:
+        """Makes the files of a new store, or of one whose removal was cut off; keys come last, as they go first."""
+        if not (self.store / KEYS).exists():
+            # Not emptied: who has these pixels open keeps them.
+            (self.store / FRAMES).unlink(missing_ok=True)
+            write_text(self.store / FACTS, self.framing.model_dump_json(indent=2) + "\n")
+            (self.store / FRAMES).touch()
+            (self.store / KEYS).touch()
+        elif not (self.store / FRAMES).exists():
+            (self.store / FRAMES).touch()
+
+    def _read(self) -> dict[str, int]:
+        """Key to row for every row that is there whole; opens the pixels that these rows are of."""
+        while True:
+            self._pixels: BinaryIO | None = None
+            try:
+                pixels = self._open_files.enter_context((self.store / FRAMES).open("rb"))
+                # Keys first: another may append meanwhile, and no key counts before its pixels.
+                lines = (self.store / KEYS).read_text(encoding="ascii", errors="replace").split("\n")[:-1]
+                now = (self.store / FRAMES).stat()
+            except FileNotFoundError:
+                return {}
+            opened = os.fstat(pixels.fileno())
+            if os.path.samestat(opened, now):
+                self._pixels = pixels
+                return {key: row for row, key in enumerate(lines[: opened.st_size // self.row_bytes])}
+
+    def _open(self, name: str, length: int) -> BinaryIO:
+        stream = self._open_files.enter_context((self.store / name).open("r+b"))
+        stream.seek(length)
+        stream.truncate()
+        return stream
+
+
+def full(store: Path, what: str) -> DataError:
+    """Says that a store has no room."""
+    return DataError(
+        what, where=store, fix="maskfit data stores lists what can be removed; data.store=DIR takes another disk"
+    )
+
+
+def _write_guesses(path: Path, items: Sequence[tuple[str, Photo]]) -> None:
+    if not items:
+        return
+    # A line for each, whatever is in a name: a line that an interruption cut off must not swallow the next.
+    lines = "".join(f"{key} {str(photo.path).encode('unicode_escape').decode('ascii')}\n" for key, photo in items)
+    torn = path.exists() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="ascii") as stream:
+        stream.write("\n" * torn + lines)

@@ -1,0 +1,203 @@
+"""How fast a model answers on this machine, by engine and batch size: `maskfit bench`, and what `maskfit export` tells.
+
+Each engine runs in a process of its own, since thread pools of several would fight; `python -m maskfit.inference.bench`
+is that process. The network alone takes frames of noise that lie in memory; from files to answers goes through the
+predictor, as `maskfit predict` does.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from maskfit.allocation import keep_memory
+from maskfit.errors import MaskfitError
+from maskfit.inference.choosing import MANY, choose
+from maskfit.inference.engines import ENGINES, open_engine
+from maskfit.inference.export.parity import noise
+from maskfit.inference.predictor import Predictor
+from maskfit.parts import Part
+
+BATCHES = (1, 8, 32)
+"""A photo at the door, what caches like, a folder."""
+
+MOST_PHOTOS = 512
+"""Photos that are answered in one round; more say no more."""
+
+SECONDS, ROUNDS = 2.0, 3
+"""How long each figure is tried, and how often at least."""
+
+MODULES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
+"""What each engine imports."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Photos a second.
+
+    Attributes:
+        median: Of several rounds.
+        low, high: The slowest and the fastest round.
+    """
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, rates: Sequence[float]) -> Self:
+        """The middle and the ends."""
+        return cls(statistics.median(rates), min(rates), max(rates))
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One engine at one batch size.
+
+    Attributes:
+        engine: As `--engine` takes it.
+        batch: Photos at once.
+        network: The network alone.
+        files: From files to answers; None without photos.
+    """
+
+    engine: str
+    batch: int
+    network: Rate
+    files: Rate | None = None
+
+    @property
+    def counts(self) -> float:
+        """What engines are compared by."""
+        return (self.files or self.network).median
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return asdict(self)
+
+
+def find_engines(path: Path) -> list[str]:
+    """Words for every engine that is installed and runs this file; last, if it is another, what `auto` takes for many.
+
+    Raises:
+        ModelFileError: It is no model file.
+    """
+    auto = choose(path, "auto", MANY, lambda line: None)
+    found = [
+        name
+        for name, kind in ENGINES.items()
+        if path.suffix in kind.endings and importlib.util.find_spec(MODULES[name])  # type: ignore[attr-defined]
+    ]
+    # A conversion that lies in the cache is another file, and not what is asked about.
+    word = _word(auto.engine) if auto.path == path and auto.engine.name != "auto" else ""
+    return found + [word] * (bool(word) and word not in found)
+
+
+def time_model(
+    path: Path, engine: str, batches: Sequence[int] = BATCHES, photos: Sequence[Path] = (), seconds: float = SECONDS
+) -> tuple[list[Timed], str]:
+    """Times one engine in a process of its own.
+
+    Args:
+        path: A model.
+        engine: A word for `open_engine`.
+        batches: Batch sizes, 1 or more each.
+        photos: Files to answer; of many the first `MOST_PHOTOS`.
+        seconds: How long each figure is tried.
+
+    Returns:
+        A figure for each batch size, and what the engine says that it is.
+
+    Raises:
+        MaskfitError: It could not be timed.
+    """
+    wanted = {"path": str(path.absolute()), "engine": engine, "batches": list(batches), "seconds": seconds,
+              "photos": [str(photo.absolute()) for photo in photos[:MOST_PHOTOS]]}  # fmt: skip
+    # -P: the current folder does not come before the installed packages.
+    command = [sys.executable, "-P", "-m", __name__]
+    done = subprocess.run(command, input=json.dumps(wanted), capture_output=True, text=True)
+    if done.returncode:
+        # Of an error, the line that says what; those below it are set in and say where, and what next.
+        said = [line for line in done.stderr.strip().splitlines() if not line.startswith(" ")]
+        reason = (said or ["it said nothing"])[-1]
+        raise MaskfitError(f"the engine '{engine}' could not be timed: {reason:.300}", where=path)
+    told = json.loads(done.stdout.splitlines()[-1])
+    rows = [
+        Timed(engine, row["batch"], Rate.of(row["network"]), Rate.of(row["files"]) if row["files"] else None)
+        for row in told["rows"]
+    ]
+    return rows, told["says"]
+
+
+def describe_machine() -> str:
+    """The processor, how many of its cores this process may use, the system and Python."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return f"{_processor()}, {cores} cores; {platform.platform(terse=True)}, Python {platform.python_version()}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _word(part: Part) -> str:
+    options = ",".join(f"{name}={value}" for name, value in part.options.items())
+    return f"{part.name}:{options}" if options else part.name
+
+
+def _rates(photos: int, work: Callable[[], object], seconds: float) -> Iterator[float]:
+    """Photos a second of one round after the other; the first, which warms up, is not told."""
+    work()
+    began, rounds = time.perf_counter(), 0
+    while rounds < ROUNDS or time.perf_counter() - began < seconds:
+        start = time.perf_counter()
+        work()
+        rounds += 1
+        yield photos / (time.perf_counter() - start)
+
+
+def _time(wanted: dict[str, Any]) -> dict[str, Any]:
+    """What the process for one engine tells."""
+    path, photos = Path(wanted["path"]), [Path(photo) for photo in wanted["photos"]]
+    if path.suffix == ".safetensors":
+        keep_memory()  # as maskfit predict does
+    rows, says = _time_network(path, wanted["engine"], wanted["batches"], wanted["seconds"])
+    for row in rows:
+        row["files"] = []
+        if photos:
+            many = max(len(photos), MANY)
+            predictor = Predictor.load(path, batch_size=row["batch"], engine=wanted["engine"], photos=many)
+            answer = partial(predictor.predict, photos, set_aside=True)
+            row["files"] = list(_rates(len(photos), answer, wanted["seconds"]))
+    return {"says": says, "rows": rows}
+
+
+def _time_network(
+    path: Path, word: str, batches: Sequence[int], seconds: float
+) -> tuple[list[dict[str, Any]], str]:  # fmt: skip
+    """A row for each batch size, and what the engine says it is; it is gone when the predictor opens its own."""
+    engine = open_engine(path, engine=word)
+    rows = []
+    for batch in batches:
+        frames = noise(engine.facts, batch)
+        rows.append({"batch": batch, "network": list(_rates(batch, partial(engine.logits, frames), seconds))})
+    return rows, engine.says
+
+
+if __name__ == "__main__":
+    print(json.dumps(_time(json.loads(sys.stdin.read()))))

@@ -1,0 +1,161 @@
+"""Choosing: the engine, the lanes and the batch that answer many photos the soonest on this machine.
+
+One photo is answered by what begins soonest. Many are answered (docs/performance.md says what of it was measured):
+
+- on a GPU by torch, in bf16 with close answers asked again;
+- on a processor by OpenVINO where it is installed, in bf16 with close answers asked again where the processor has it;
+- else by ONNX Runtime; and by torch what is no ONNX file and not worth making one of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from maskfit.cookbook import parse_part
+from maskfit.data.transforms import Framing
+from maskfit.errors import MaskfitError
+from maskfit.files import cache_folder
+from maskfit.inference.lanes import cores
+from maskfit.metadata import refuse_file
+from maskfit.modelfile import read_facts
+from maskfit.parts import Part
+
+MANY = 256
+"""Times that a photo is looked at, from which on it pays to begin more slowly and go on faster; estimated."""
+
+CONVERT = 3000
+"""Looks at 224 pixels from which on it pays to convert weights to ONNX first; estimated."""
+
+REFERENCE = 224 * 224
+"""Pixels of the photos that the numbers here were measured on; work grows with them."""
+
+ON_PROCESSOR, ON_GPU = 8, 256
+"""Photos of `REFERENCE` pixels in a batch. Of 1 to 32 on a processor 8 was the fastest; the GPU's was not measured."""
+
+MOST_IN_BATCH = 1024
+
+EXPORT = 1
+"""Goes into the names of converted networks: a change of the export must not find old ones."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a model is run by.
+
+    Attributes:
+        path: The file, which may be a conversion of the one that was named.
+        engine: A part of `engines.ENGINES`.
+        gpu: Whether a GPU runs it.
+    """
+
+    path: Path
+    engine: Part
+    gpu: bool = False
+
+
+def choose(path: Path, engine: str | Part, looks: int, say: Say) -> Choice:
+    """The engine for a model and so many looks at photos: photos times views.
+
+    Args:
+        path: The model.
+        engine: What was asked for; anything but `auto` is taken as it is.
+        looks: How often the network will be asked.
+        say: Told in one line what takes its time.
+
+    Raises:
+        ModelFileError: It is no model file.
+    """
+    part = parse_part(engine) if isinstance(engine, str) else engine
+    if part.name != "auto" or part.options or looks < MANY or path.suffix not in (".xml", ".onnx", ".safetensors"):
+        return Choice(path, part, gpu=path.suffix == ".safetensors" and _gpu())
+    refuse_file(path)
+    if path.suffix != ".safetensors":
+        return Choice(path, _on_processor(path))
+    if _gpu():
+        return Choice(path, Part.of("torch", precision="checked"), gpu=True)
+    converted = _converted(path, looks, say)
+    return Choice(path, Part.of("torch")) if converted is None else Choice(converted, _on_processor(converted))
+
+
+def choose_lanes(choices: Sequence[Choice], looks: int) -> int:
+    """How many batches pass the networks at a time: one for each core, or one where a GPU takes them or few come."""
+    return 1 if looks < MANY or any(choice.gpu for choice in choices) else cores()
+
+
+def choose_batch(framings: Sequence[Framing], gpu: bool) -> int:
+    """How many photos a network sees at once: as many as share the time of a call, and no more than caches like.
+
+    So memory is bounded too: by one batch of the largest framing in each lane. What a GPU has no memory for, its engine
+    halves.
+    """
+    pixels = max(height * width for height, width in (framing.size for framing in framings))
+    fitting = round((ON_GPU if gpu else ON_PROCESSOR) * REFERENCE / pixels)
+    return max(1, min(fitting, MOST_IN_BATCH if gpu else 8 * ON_PROCESSOR))
+
+
+def _on_processor(path: Path) -> Part:
+    """The engine for many photos of an ONNX or OpenVINO file."""
+    if importlib.util.find_spec("openvino") is None or (path.suffix == ".onnx" and _is_quantised(path)):
+        return Part.of("onnx") if path.suffix == ".onnx" else Part.of("openvino")
+    return Part.of("openvino", precision="checked" if _has_bf16() else "f32")
+
+
+def _has_bf16() -> bool:
+    from maskfit.inference.openvino_engine import import_openvino
+
+    return "BF16" in import_openvino("the engine 'openvino'").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _is_quantised(path: Path) -> bool:
+    # By the name of its layers: whose eight bits ONNX Runtime set, ONNX Runtime reads as they were meant.
+    return b"QuantizeLinear" in path.read_bytes()
+
+
+def _gpu() -> bool:
+    """Whether torch has a GPU here. Where there is no sign of one, torch is not asked: it takes seconds to import."""
+    signs = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
+    if sys.platform == "linux" and not any(sign.exists() for sign in signs):
+        return False
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _converted(path: Path, looks: int, say: Say) -> Path | None:
+    """The model as ONNX, from the cache or made now; None where that does not pay or cannot be."""
+    if importlib.util.find_spec("openvino") is None:
+        return None
+    facts = read_facts(path)
+    height, width = facts.preprocessing.framing.size
+    digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+    made = cache_folder("networks") / f"{digest}-{EXPORT}.onnx"
+    if made.is_file():
+        return made
+    exporter = all(importlib.util.find_spec(name) for name in ("torch", "timm", "onnx", "onnxscript"))
+    if not exporter or looks * height * width < CONVERT * REFERENCE:
+        return None
+    from maskfit.inference.export import export_model
+
+    say(f"converting {path} to ONNX once, which pays for so many photos; kept in {made.parent}")
+    made.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # A second process waits, and then finds it there.
+        with FileLock(made.with_suffix(".lock")):
+            if not made.is_file():
+                export_model(path, made)
+    except Exception as error:  # torch's exporter raises nearly anything on a layer that it does not know.
+        reason = error.what if isinstance(error, MaskfitError) else f"{error}".strip() or type(error).__name__
+        say(f"it cannot be converted, so torch answers: {reason.splitlines()[0]:.300}")
+        return None
+    return made

@@ -1,0 +1,98 @@
+"""What engines have in common: what goes into a network and comes out of it, checked against its facts, and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskfit.data.transforms import Frames
+from maskfit.errors import ModelFileError
+from maskfit.modelfile import ModelFacts
+
+FRAMES = "frames"
+"""The input of an exported network: uint8 (batch, height, width, 3), normalised inside."""
+PHOTOS = "photos"
+"""The input of networks that maskfit exported before: float32 (batch, 3, height, width), normalised outside."""
+PROBABILITIES = "probabilities"
+"""The output beside the heads' logits that plain programs read: (batch, official classes)."""
+
+Logits = dict[str, NDArray[np.float32]]
+Precision = Literal["f32", "bf16", "auto", "checked"]
+"""How finely an engine computes. `checked` is bf16 with an exact twin, of which close answers are asked again."""
+
+
+SAID = {"f32": "f32", "bf16": "bf16", "auto": "its own precision", "checked": "bf16, close answers again in f32"}
+"""Precisions in words."""
+
+Values = Mapping[str, tuple[str, Sequence[object]]]
+"""Inputs or outputs of a network: type and shape by name."""
+
+_TYPES = {"f32": "float", "float32": "float", "u8": "uint8"}
+"""OpenVINO's words for types as ONNX Runtime's."""
+
+
+def find_input(inputs: Values, outputs: Values, facts: ModelFacts, path: Path) -> str:
+    """The input's name: of a network that takes frames, or of an older one that takes normalised photos.
+
+    Raises:
+        ModelFileError: The network is neither.
+    """
+    height, width = facts.preprocessing.framing.size
+    heads: dict[str, tuple[str, Sequence[object]]] = {
+        head: ("float", (None, own)) for head, own in facts.widths.items()
+    }
+    answers = {PROBABILITIES: ("float", (None, facts.scheme.official().classes))}
+    wanted = _describe({FRAMES: ("uint8", (None, height, width, 3))}, {**heads, **answers})
+    older = _describe({PHOTOS: ("float", (None, 3, height, width))}, heads)
+    found = _describe(inputs, outputs)
+    # Widths too: heads of (2, 3) values where (3, 2) are meant would multiply to the same number of classes.
+    if found not in (wanted, older):
+        raise ModelFileError(
+            f"its network goes from {found:.300}, and its facts say from {wanted:.300}",
+            where=path,
+            fix="export it anew with maskfit export",
+        )
+    return FRAMES if found == wanted else PHOTOS
+
+
+def _describe(inputs: Values, outputs: Values) -> str:
+    """Names with types and shapes; a side that is free, as a batch must be, is `any`."""
+    sides = []
+    for values in (inputs, outputs):
+        said = []
+        for name, (kind, shape) in values.items():
+            free = [str(side) if isinstance(side, int) else "any" for side in shape]
+            said.append(f"{name} ({' x '.join(free)}, {_TYPES.get(kind, kind)})")
+        sides.append(", ".join(said) or "nothing")
+    return " to ".join(sides)
+
+
+def sides_of(item: Any) -> list[object]:
+    """The shape of an OpenVINO input or output, None where a side is free."""
+    shape = item.get_partial_shape()
+    return [None if side.is_dynamic else side.get_length() for side in shape] if shape.rank.is_static else [None]
+
+
+def fed(name: str, frames: Frames, facts: ModelFacts) -> NDArray[Any]:
+    """What goes into the input of that name."""
+    return frames if name == FRAMES else facts.preprocessing.normalising.normalise(frames)
+
+
+def refuse_precision(precision: str) -> None:
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision={precision} must be one of {', '.join(get_args(Precision))}")
+
+
+def cannot_run(error: Exception, path: Path) -> ModelFileError:
+    return ModelFileError(f"its network cannot run: {reason_of(error)}", where=path, fix="export it anew")
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of an engine's error that says something; OpenVINO's begin with its own files and lines."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return f"{(telling or lines or [type(error).__name__])[0]:.300}"

@@ -1,0 +1,141 @@
+"""OpenVINO on the processor: the fastest engine for many photos, and the one that knows bf16 there."""
+
+from __future__ import annotations
+
+import sys
+from copy import copy
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Lock
+from typing import Any, ClassVar
+
+import numpy as np
+
+from maskfit.data.transforms import Frames
+from maskfit.errors import MissingExtraError, ModelFileError
+from maskfit.inference.network_input import (
+    SAID,
+    Logits,
+    Precision,
+    cannot_run,
+    fed,
+    find_input,
+    reason_of,
+    refuse_precision,
+    sides_of,
+)
+from maskfit.modelfile import read_facts
+
+_FIRST = Lock()
+
+
+class OpenvinoEngine:
+    """OpenVINO on the processor; needs no torch.
+
+    Args:
+        path: A `.xml` model with its `.bin` beside it, or a `.onnx` model.
+        threads: How many threads one batch uses; OpenVINO's choice where left out.
+        precision: `f32` computes as the other engines do. `bf16` is faster where the processor has it; `auto` lets
+            OpenVINO choose, which takes bf16 there. `checked` is bf16 with an exact twin.
+        lanes: Batches that are asked for at the same time, each on threads of its own; of several each has one thread,
+            if `threads` says no other.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+        ModelFileError: The file is no such model, or its network is not what its facts say.
+    """
+
+    endings: ClassVar[tuple[str, ...]] = (".xml", ".onnx")
+
+    def __init__(self, path: Path, threads: int | None = None, precision: Precision = "f32", lanes: int = 1) -> None:
+        refuse_precision(precision)
+        self.path = path
+        self.precision = precision
+        self.says = f"OpenVINO, {SAID[precision]}"
+        # Also where the file is ONNX's: ONNX Runtime refuses weights in files outside of the model's folder.
+        self.facts = read_facts(path)
+        self._openvino = import_openvino("the engine 'openvino'")
+        self._options: dict[str, Any] = {}
+        if lanes > 1:
+            self._options |= {"NUM_STREAMS": lanes, "INFERENCE_NUM_THREADS": lanes * (threads or 1)}
+        elif threads:
+            self._options["INFERENCE_NUM_THREADS"] = threads
+        # Requests that are not running: each holds the memory of its layers, and taking that anew costs as much as
+        # some layers do.
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        try:
+            network = self._openvino.Core().read_model(path)
+            inputs, outputs = (
+                {item.get_any_name(): (item.element_type.to_string(), sides_of(item)) for item in items}
+                for items in (network.inputs, network.outputs)
+            )
+            self.input = find_input(inputs, outputs, self.facts, path)
+            self.compiled = self._compile(network, "bf16" if precision == "checked" else precision)
+        except RuntimeError as error:
+            raise ModelFileError(
+                f"this is no network that OpenVINO can run: {reason_of(error)}",
+                where=path,
+                fix="the .bin must lie beside its .xml; export it anew",
+            ) from None
+
+    def _compile(self, network: Any, precision: Precision) -> Any:
+        hint = {} if precision == "auto" else {"INFERENCE_PRECISION_HINT": precision}
+        return self._openvino.Core().compile_model(network, "CPU", self._options | hint)
+
+    @cached_property
+    def exact(self) -> OpenvinoEngine | None:
+        """The network in f32, made when it is first asked for; None where this one is not `checked`."""
+        if self.precision != "checked":
+            return None
+        twin = copy(self)
+        twin.precision, twin.says = "f32", f"OpenVINO, {SAID['f32']}"
+        twin._idle = SimpleQueue()
+        twin.compiled = self._compile(self._openvino.Core().read_model(self.path), "f32")
+        return twin
+
+    def logits(self, frames: Frames) -> Logits:
+        """Logits by head, (batch, values); see `Engine.logits`."""
+        try:
+            # A request each: one that is running takes no second batch, and a service has several threads.
+            request = self._request()
+            # Not `infer`: that runs in the caller's thread, which is bound to a core, and two lanes may get the same.
+            request.start_async({self.input: fed(self.input, frames, self.facts)})
+            request.wait()
+            logits = {head: np.array(request.get_tensor(head).data, dtype=np.float32) for head in self.facts.heads}
+        except RuntimeError as error:
+            raise cannot_run(error, self.path) from error
+        self._idle.put(request)
+        return logits
+
+    def _request(self) -> Any:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            return self.compiled.create_infer_request()
+
+
+def import_openvino(verb: str) -> Any:
+    """The module, imported without its telemetry, which would tell its makers of every import over the network.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    own = "openvino_telemetry"
+    blocked = own not in sys.modules
+    if blocked:
+        # So it is as if not installed, and OpenVINO takes its own stub in its place.
+        sys.modules[own] = None  # type: ignore[assignment]
+    try:
+        module = import_module("openvino")
+    except ImportError:
+        raise MissingExtraError(verb, "openvino") from None
+    finally:
+        if blocked:
+            del sys.modules[own]
+    with _FIRST:
+        # Its bindings look up numpy when they first show a tensor's numbers. Two threads that are first at once wait
+        # for each other for ever: one for Python's lock, the other, which holds that, for the look-up.
+        _ = module.Tensor(np.zeros(1, np.float32)).data
+    return module

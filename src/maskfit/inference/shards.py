@@ -1,0 +1,225 @@
+"""Answers for any number of photos, in shards: each photo has its row in exactly one, whatever is killed on the way.
+
+RESULT/
+  plan.json                 which photos, models and views; written once all photos are listed
+  lists/000000.csv          the names of a shard's photos, in order
+  answers/000000.parquet    a row for each of them that can be read (or .csv)
+  unreadable/000000.csv     those that cannot, and why
+  summary.json              what there is in all; written last
+
+A shard's answers appear whole, after its list of unreadable photos; until then nothing of the shard counts. So whoever
+dies over a shard leaves nothing of it, and whoever takes it up writes all of it: never by halves, never twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from maskfit.data.elsewhere import PhotoRoot
+from maskfit.data.photo import Photo
+from maskfit.errors import DataError, RunError, nearest
+from maskfit.files import read_csv, read_json, replacing, write_csv, write_json
+from maskfit.inference.answers import Answers
+from maskfit.inference.predictor import Predictor
+from maskfit.inference.sights import Fetched, Source
+from maskfit.inference.tabled import FORMATS
+
+NAME = "ImageID"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is answered, and how; it says all that whoever takes up a shard must know.
+
+    Attributes:
+        root: Where the photos lie: a folder or an address.
+        models: Model files and runs.
+        format: A name of `tabled.FORMATS`.
+        size: Photos in a shard.
+        views, vote, top, engine: As for `Predictor.load`.
+        batch_size: Photos that a network sees at once; 0 chooses by engine and framing.
+        photos: How many photos there are.
+    """
+
+    root: str
+    models: tuple[str, ...]
+    format: str = "csv"
+    size: int = 2000
+    views: str = "original"
+    vote: str = "arithmetic"
+    batch_size: int = 0
+    top: int = 1
+    engine: str = "auto"
+    photos: int = 0
+
+    @property
+    def shards(self) -> int:
+        """How many shards there are."""
+        return -(-self.photos // self.size)
+
+    def predictor(self) -> Predictor:
+        """The models, opened for as many photos."""
+        return Predictor.load(
+            *self.models, views=self.views, vote=self.vote, batch_size=self.batch_size or None, top=self.top,
+            engine=self.engine, photos=self.photos,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ShardFolder:
+    """The files of a result."""
+
+    path: Path
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    def list_(self, shard: int) -> Path:
+        """The names of a shard's photos."""
+        return self.path / "lists" / f"{shard:06d}.csv"
+
+    def answers(self, shard: int, ending: str) -> Path:
+        """What is answered for a shard; being there, the shard is done."""
+        return self.path / "answers" / f"{shard:06d}.{ending}"
+
+    def unreadable(self, shard: int) -> Path:
+        """Which of a shard's photos cannot be read."""
+        return self.path / "unreadable" / f"{shard:06d}.csv"
+
+    def read_plan(self) -> Plan:
+        """The plan of a result that was begun."""
+        facts = read_json(self.plan)
+        return Plan(**{**facts, "models": tuple(facts["models"])})
+
+
+@dataclass(frozen=True)
+class ShardDone:
+    """A shard that is done.
+
+    Attributes:
+        number: Which.
+        answered, unreadable: How many photos.
+    """
+
+    number: int
+    answered: int
+    unreadable: int
+
+
+def begin(folder: ShardFolder, plan: Plan, names: Iterable[str] | None, *, resume: bool) -> Plan:
+    """Lists the photos, or finds the lists of a result that was begun.
+
+    Args:
+        folder: The result's.
+        plan: What is wanted; its `photos` are counted here.
+        names: The photos' names, in order; left out, all below the root.
+        resume: Go on with the result that is there, as it was begun.
+
+    Raises:
+        DataError: There are no photos, or they cannot be listed; or the format is not known.
+        RunError: The folder is in the way, or was begun with something else.
+    """
+    if plan.format not in FORMATS:
+        raise DataError(f"there is no format '{plan.format}'; {nearest(plan.format, FORMATS)}")
+    FORMATS[plan.format].check()
+    if resume and folder.plan.is_file():
+        return _resumed(folder, plan)
+    if not resume and folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        raise RunError(
+            "this folder is not empty", where=folder.path,
+            fix="add --resume to go on with the answers in it, or name another folder",
+        )  # fmt: skip
+    count = 0
+    rest = iter(PhotoRoot(plan.root).names() if names is None else names)
+    while part := list(islice(rest, plan.size)):
+        write_csv(folder.list_(count // plan.size), [NAME], ([name] for name in part))
+        count += len(part)
+    if not count:
+        raise DataError("there are no photos to look at", where=plan.root, fix="check the folder or the list")
+    counted = Plan(**{**asdict(plan), "photos": count})
+    # Written last: with it the lists are whole.
+    write_json(folder.plan, asdict(counted))
+    return counted
+
+
+def _resumed(folder: ShardFolder, plan: Plan) -> Plan:
+    begun = folder.read_plan()
+    wanted, known = asdict(plan), asdict(begun)
+    changed = [f"{key} was {known[key]}, is {wanted[key]}" for key in known
+               if key != "photos" and known[key] != wanted[key]]  # fmt: skip
+    if changed:
+        raise RunError(f"these answers were begun with something else; {'; '.join(changed)}", where=folder.plan,
+                       fix="resume with the same words, or name another folder")  # fmt: skip
+    return begun
+
+
+def pending(folder: ShardFolder, plan: Plan) -> list[int]:
+    """The shards that are not done."""
+    ending = FORMATS[plan.format].ending
+    return [number for number in range(plan.shards) if not folder.answers(number, ending).is_file()]
+
+
+def answer_shard(folder: ShardFolder, plan: Plan, predictor: Predictor, number: int) -> ShardDone:
+    """Answers for a shard's photos, and writes them, unless that was done already.
+
+    Raises:
+        MaskfitError: Its list is damaged.
+    """
+    form = FORMATS[plan.format]
+    target = folder.answers(number, form.ending)
+    photos = list(_photos(PhotoRoot(plan.root), folder.list_(number)))
+    if target.is_file():
+        lost = len(read_csv(folder.unreadable(number), [NAME])) if folder.unreadable(number).is_file() else 0
+        return ShardDone(number, len(photos) - lost, lost)
+    parts: list[Answers] = []
+    with closing(predictor.stream(photos, set_aside=True)) as stream:
+        try:
+            parts.extend(stream)
+        except DataError:
+            # Not one photo of the shard can be read: that is no error of the others.
+            if any(len(part) for part in parts):
+                raise
+    unreadable = {name: reason for part in parts for name, reason in part.unreadable.items()}
+    if unreadable:
+        write_csv(folder.unreadable(number), [NAME, "reason"], unreadable.items())
+    else:
+        # One may be there from an attempt that met a network which was down.
+        folder.unreadable(number).unlink(missing_ok=True)
+    with replacing(target) as temporary:
+        form.write(temporary, predictor.scheme, parts)
+    return ShardDone(number, sum(len(part) for part in parts), len(unreadable))
+
+
+def _photos(root: PhotoRoot, list_: Path) -> Iterator[Source]:
+    for row in read_csv(list_, [NAME]):
+        name = row[NAME]
+        path = root.path(name)
+        yield Fetched(name, root.reader(name)) if path is None else Photo(path, name, name)
+
+
+def answer_here(folder: ShardFolder, plan: Plan, shards: Sequence[int], predictor: Predictor) -> Iterator[ShardDone]:
+    """Answers for shards one after another, on this machine; gives each when it is done."""
+    for number in shards:
+        yield answer_shard(folder, plan, predictor, number)
+
+
+def summarise(folder: ShardFolder, plan: Plan) -> dict[str, Any]:
+    """Counts what there is, once every shard is done, and writes it down."""
+    lists = (folder.unreadable(number) for number in range(plan.shards))
+    lost = sum(len(read_csv(path, [NAME])) for path in lists if path.is_file())
+    facts = {
+        "photos": plan.photos, "answered": plan.photos - lost, "unreadable": lost, "shards": plan.shards,
+        "answers": str(folder.path / "answers"),
+    }  # fmt: skip
+    write_json(folder.summary, facts)
+    return facts

@@ -1,0 +1,88 @@
+"""Sights: photos as they are named to the predictor, read, and as the networks see them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskfit.data.boxes import Cut
+from maskfit.data.decoding import Pixels, decode
+from maskfit.data.photo import Photo
+from maskfit.errors import DataError, PhotoError, several
+
+
+class Fetched(NamedTuple):
+    """A photo that lies elsewhere, and is fetched when it is its turn.
+
+    Attributes:
+        name: Its name in every table.
+        read: Gives the bytes of its file, or raises PhotoError.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+
+Source = Photo | Path | str | bytes | NDArray[np.uint8] | Fetched
+"""A photo, its path, the bytes of its file, its pixels (height, width, 3), upright RGB, or how to fetch it."""
+Named = tuple[str, Source]
+"""A photo with its name in every table."""
+
+
+class Sight(NamedTuple):
+    """A photo, or a face on it, as the networks see it.
+
+    Attributes:
+        seen: By framing and view, pixels (height, width, 3).
+        cuts: What each framing cut out.
+    """
+
+    seen: Sequence[Sequence[Pixels]]
+    cuts: tuple[Cut, ...]
+
+
+def name_of(photo: Source, place: int) -> str:
+    """What a photo is called: its own name, its path as it was given, or by its place where it has neither."""
+    if isinstance(photo, Photo | Fetched):
+        return photo.name
+    return f"photo {place}" if isinstance(photo, np.ndarray | bytes) else str(photo)
+
+
+def refuse_twice(photos: Sequence[Source]) -> None:
+    """Stops where two photos would bear one name in the tables.
+
+    Raises:
+        DataError: There is no photo, or two have one name.
+    """
+    if not len(photos):
+        raise DataError("there are no photos to look at", fix="check the folder or the list")
+    counts = Counter(name_of(photo, place) for place, photo in enumerate(photos))
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise DataError(f"a photo is named twice:\n{several(twice)}", fix="name each photo once")
+
+
+def read_pixels(photo: Source) -> Pixels:
+    """A photo's pixels (height, width, 3), upright RGB.
+
+    Raises:
+        PhotoError: It cannot be read.
+    """
+    if isinstance(photo, np.ndarray):
+        return _checked(photo)
+    if isinstance(photo, bytes):
+        return decode(photo)
+    if isinstance(photo, Fetched):
+        return decode(photo.read(), name=photo.name)
+    return decode(photo.path if isinstance(photo, Photo) else Path(photo))
+
+
+def _checked(pixels: NDArray[np.uint8]) -> Pixels:
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        raise PhotoError(f"pixels are (height, width, 3) in uint8, not {pixels.shape} in {pixels.dtype}")
+    return pixels

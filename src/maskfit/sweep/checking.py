@@ -1,0 +1,86 @@
+"""A space against its recipe, before the first trial: every mistake that can be seen without training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from maskfit.cookbook import read_recipe
+from maskfit.errors import RecipeError, several
+from maskfit.parts import Slot
+from maskfit.recipe import Recipe
+from maskfit.sweep.space import Space, as_words
+
+_JUDGED = "trials are compared, so all of them must be judged on the same photos of the same persons"
+_SAME = "it changes nothing that could be better or worse"
+
+FIXED: dict[str, str] = {
+    **dict.fromkeys(
+        ("data.root", "data.scheme", "data.corrections", "data.known_errors", "folds", "fold", "holdout"), _JUDGED
+    ),
+    "trainer.seed": "the split follows from it, and the best of many seeds is luck",
+    **dict.fromkeys(
+        (
+            "name",
+            "about",
+            "card",
+            "run",
+            "data.store",
+            "trainer.loggers",
+            "trainer.top",
+            "trainer.folds_at_once",
+            "trainer.devices",
+            "trainer.nodes",
+        ),
+        _SAME,
+    ),
+}
+"""Keys that no space may hold, and why."""
+
+
+def check_space(space: Space, source: str, words: Sequence[str], slots: Mapping[str, Slot], *, where: str = "") -> None:
+    """Lays each end of every range and each choice over the recipe, and reads it.
+
+    Args:
+        space: What is tried.
+        source: The recipe, as `read_recipe` takes it.
+        words: What is laid over the recipe before.
+        slots: The tables of parts.
+        where: The space's file, for the message.
+
+    Raises:
+        RecipeError: Every mistake at once, one line each.
+    """
+    problems = []
+    for key in space.dimensions:
+        fixed = next((name for name in FIXED if key == name or key.startswith(f"{name}.")), None)
+        if fixed is not None:
+            problems.append(f"{key}: no space may hold '{fixed}': {FIXED[fixed]}")
+            continue
+        problems += _refusals(space, key, source, words, slots)
+    if problems:
+        raise RecipeError(
+            several(list(dict.fromkeys(problems))), where=where, fix="mend the lines above; nothing was tried"
+        )
+
+
+def longest(space: Space, recipe: Recipe) -> int:
+    """The most epochs that a trial can have."""
+    found = space.dimensions.get("trainer.epochs")
+    return int(max([recipe.trainer.epochs] if found is None else found.ends()))
+
+
+def _refusals(space: Space, key: str, source: str, words: Sequence[str], slots: Mapping[str, Slot]) -> Iterator[str]:
+    """What the recipe says to each end of a dimension, also over each choice of the part whose option it is."""
+    parts = [name for name in space.dimensions if key.startswith(f"{name}.")]
+    below: list[dict[str, Any]] = [{part: end} for part in parts for end in space.dimensions[part].ends()]
+    for under in below or [{}]:
+        for end in space.dimensions[key].ends():
+            try:
+                read_recipe(source, [*words, *as_words({**under, key: end})], slots=slots)
+            except RecipeError as error:
+                yield from (_told(key, line.removeprefix("- ")) for line in error.what.splitlines())
+
+
+def _told(key: str, line: str) -> str:
+    return line if line.startswith(key.split(".")[0]) else f"{key}: {line}"

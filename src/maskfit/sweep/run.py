@@ -1,0 +1,180 @@
+"""A sweep from its first trial to its results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.pruners import BasePruner
+from rich.console import Console
+
+from maskfit.cookbook import dump_recipe, read_recipe
+from maskfit.errors import MaskfitError, RecipeError, RunError
+from maskfit.files import write_text
+from maskfit.parts import Part, build
+from maskfit.recipe import Recipe
+from maskfit.sweep.checking import check_space, longest
+from maskfit.sweep.folder import SweepFolder
+from maskfit.sweep.loop import Sweep
+from maskfit.sweep.places import LocalPlacement, Placement
+from maskfit.sweep.results import Results
+from maskfit.sweep.samplers import PRUNERS, make_sampler
+from maskfit.sweep.space import Space, read_space
+from maskfit.sweep.study import Study, open_study
+from maskfit.sweep.writing import write_results
+from maskfit.training.plan import make_plan
+from maskfit.training.slots import SLOTS
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a sweep goes about it; none of it changes what is tried, so all of it may differ on resuming.
+
+    Attributes:
+        trials: How many in all, those before a resume counted in.
+        sampler: How the next trial is chosen, by its name in `SAMPLERS`.
+        pruner: When one is given up, by its name in `PRUNERS`.
+        seed: All of the sweep's own chance follows from it.
+        keep: Of how many of the best trials models are kept.
+    """
+
+    trials: int
+    sampler: Part = field(default_factory=lambda: Part.of("tpe"))
+    pruner: Part = field(default_factory=lambda: Part.of("median"))
+    seed: int = 0
+    keep: int = 3
+
+
+def tune(
+    source: str,
+    space_path: Path,
+    settings: Settings,
+    *,
+    words: Sequence[str] = (),
+    out: Path | None = None,
+    storage: str | None = None,
+    study_name: str | None = None,
+    resume: bool = False,
+    placement: Placement | None = None,
+    console: Console | None = None,
+) -> Results:
+    """Tries a recipe with other values of some keys, and writes what came of it.
+
+    Args:
+        source: The recipe, as `read_recipe` takes it.
+        space_path: The YAML of what is tried.
+        settings: How to go about it.
+        words: What is laid over the recipe before.
+        out: The sweep's folder; left out, a new one under `sweeps/`.
+        storage: Where the study is kept; left out, in the sweep's folder.
+        study_name: What it is called there; left out, as the recipe is called.
+        resume: Go on with the sweep in `out`. Trials that were under way go on from their checkpoints; none is lost.
+        placement: Where trials run; left out, here, one after the other.
+        console: Where progress is shown; nowhere where left out.
+
+    Raises:
+        MaskfitError: Recipe, space, data, folder or storage are not right; then nothing was tried. Or no trial was.
+    """
+    console = console or Console(quiet=True)
+    recipe = read_recipe(source, words, slots=SLOTS)
+    if recipe.trainer.devices * recipe.trainer.nodes > 1:
+        raise RecipeError("a trial trains on one device", where="trainer.devices",
+                          fix="set trainer.devices=1 trainer.nodes=1; many trials use many devices")  # fmt: skip
+    space = read_space(space_path)
+    check_space(space, source, words, SLOTS, where=str(space_path))
+    plan = make_plan(recipe)
+    held_out = [place for fold in plan.fold_numbers() for place in plan.split(fold)[1]]
+    epochs = longest(space, recipe)
+    pruner = build(PRUNERS, settings.pruner, epochs=epochs * len(plan.fold_numbers()))
+    make_sampler(settings.sampler, 0, False)  # mistakes in its options are told now
+    trials = _possible(space, settings, str(space_path), console)
+    folder = _open_folder(recipe, space, out, resume)
+    placement = placement or LocalPlacement()
+    with _alone(folder):
+        opened = _open_study(folder, recipe, space, storage, study_name, pruner, resume)
+        study = Study(opened, space, settings.sampler, settings.seed, placement.room > 1)
+        try:
+            Sweep(study, folder, placement, settings.keep, epochs, console).run(trials)
+        finally:
+            placement.close()
+        persons = len({plan.photos[place].person for place in held_out})
+        return write_results(folder, study, recipe, photos=len(held_out), persons=persons)
+
+
+def _open_study(
+    folder: SweepFolder, recipe: Recipe, space: Space, storage: str | None, name: str | None, pruner: BasePruner,
+    resume: bool,
+) -> optuna.Study:  # fmt: skip
+    """Opens the study that a sweep is written down in, or begins it with the sweep's own files."""
+    if not resume:
+        write_text(folder.recipe, dump_recipe(recipe))
+        # Last, as everywhere: a folder is a sweep once it holds a space.
+        write_text(folder.space, space.text)
+    whole = recipe.model_copy(update={"run": None}).model_dump(mode="json")
+    identity = {"recipe": whole, "space": space.text}
+    try:
+        address = storage or f"sqlite:///{folder.study}"
+        return open_study(address, name or recipe.name, identity, pruner, resume=resume)
+    except MaskfitError:
+        if not resume:
+            for path in (folder.space, folder.recipe):
+                path.unlink()
+        raise
+
+
+def _possible(space: Space, settings: Settings, where: str, console: Console) -> int:
+    """How many trials make sense: no more than the space has points.
+
+    Raises:
+        RecipeError: A grid over a range that has no end of numbers.
+    """
+    points = space.points()
+    if points is None and settings.sampler.name == "grid":
+        raise RecipeError("a grid needs ranges of whole numbers, or with a step", where=where,
+                          fix="add step: to each range of fractions, or take another --sampler")  # fmt: skip
+    if points is None or points >= settings.trials:
+        return settings.trials
+    console.print(f"the space has {points} points, so there are {points} trials", markup=False, highlight=False)
+    return points
+
+
+def _open_folder(recipe: Recipe, space: Space, out: Path | None, resume: bool) -> SweepFolder:
+    folder = SweepFolder(out or (Path("sweeps") / recipe.name if resume else _new_name(recipe.name)))
+    if resume and not folder.begun:
+        raise RunError("there is no sweep to resume here", where=folder.path, fix="name the sweep's folder with --out")
+    # A lock is all that a command leaves which stopped before anything was tried.
+    if not resume and folder.path.exists() and (not folder.path.is_dir() or set(folder.path.iterdir()) - {folder.lock}):
+        raise RunError(
+            "this folder is not empty",
+            where=folder.path,
+            fix="add --resume to go on with the sweep in it, or name another folder with --out",
+        )
+    folder.path.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _new_name(name: str) -> Path:
+    number = 1
+    while (path := Path("sweeps") / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return path
+
+
+@contextmanager
+def _alone(folder: SweepFolder) -> Iterator[None]:
+    """One command at a time works in a sweep's folder."""
+    lock = FileLock(folder.lock)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            "another command is at work on this sweep", where=folder.path, fix="wait for it, or end it"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,62 @@
+"""Writes what came of a sweep: `trials.csv`, `best.yaml`, and the page."""
+
+from __future__ import annotations
+
+from maskfit.cookbook import dump_recipe
+from maskfit.errors import RunError, several
+from maskfit.files import write_csv, write_text
+from maskfit.recipe import Recipe
+from maskfit.sweep.folder import SweepFolder
+from maskfit.sweep.loop import trial_recipe
+from maskfit.sweep.page import render_page
+from maskfit.sweep.results import Results
+from maskfit.sweep.study import Study, Tried
+
+
+def write_results(folder: SweepFolder, study: Study, recipe: Recipe, *, photos: int, persons: int) -> Results:
+    """Writes the table, the page and the best recipe.
+
+    Raises:
+        RunError: No trial came to its end.
+    """
+    trials, best = tuple(study.tried()), study.best()
+    names = study.space.names()
+    _write_table(folder, trials, tuple(names))
+    if best is None:
+        reasons = [f"trial {item.number}: {item.facts.get('reason', 'given up')}" for item in trials]
+        raise RunError(
+            f"no trial came to its end:\n{several(reasons)}",
+            where=folder.path,
+            fix="mend what they say, and sweep anew",
+        )
+    results = Results(recipe.name, folder, trials, best, study.importances(), names, photos, persons)
+    write_text(folder.best, _best_text(folder, study, results))
+    write_text(folder.report, render_page(results))
+    return results
+
+
+def _write_table(folder: SweepFolder, trials: tuple[Tried, ...], names: tuple[str, ...]) -> None:
+    header = ["trial", "state", "macro_f1", "low", "high", "epochs", "seconds", *names, "same_as", "reason"]
+    rows = []
+    for item in trials:
+        facts = item.facts
+        numbers = [item.score, facts.get("low"), facts.get("high")]
+        cells = ["" if value is None else f"{value:.6f}" for value in numbers]
+        values = [item.params.get(name, "") for name in names]
+        seconds = f"{facts.get('seconds', 0.0):.1f}"
+        rest = [facts.get("same_as", ""), facts.get("reason", "")]
+        rows.append([item.number, item.state, *cells, len(item.steps), seconds, *values, *rest])
+    write_csv(folder.trials, header, rows)
+
+
+def _best_text(folder: SweepFolder, study: Study, results: Results) -> str:
+    """The best trial's recipe, and where it is from, as a recipe file."""
+    number = int(results.best.facts.get("same_as", results.best.number))
+    values = study.values(number)
+    recipe = trial_recipe(folder, values, number).model_copy(update={"run": None})
+    lines = [
+        f"# The best of {results.count('done')} trials: trial {results.best.number}, "
+        f"macro F1 {results.best.score or 0.0:.4f} on the held-out persons.",
+        f"# {results.honest}",
+    ]
+    return "\n".join([*lines, dump_recipe(recipe)])

@@ -1,0 +1,66 @@
+"""What a network is made to do before it trains: lie in memory as convolutions want it, save memory, be compiled."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import torch
+from torch import nn
+
+from maskfit.errors import RecipeError
+from maskfit.models.network import Network
+from maskfit.recipe import Recipe
+
+
+def prepare(network: Network, recipe: Recipe) -> Network:
+    """Puts the trainer's keys `checkpointing` and `compile` into effect, on the network that is given.
+
+    Its weights keep their names: neither wraps a module.
+    """
+    # Channels last before anything copies it: convolutions on a processor run up to five times as fast so.
+    network = network.to(memory_format=torch.channels_last)
+    if recipe.trainer.checkpointing:
+        _checkpoint(network.trunk.body)
+    if recipe.trainer.compile:
+        # One graph for each shape, so that it does not matter which came first: a resumed run begins elsewhere.
+        network.trunk.compile(dynamic=False)
+    return network
+
+
+def check_economy(recipe: Recipe, draft: Network) -> None:
+    """Refuses what this network or this machine cannot do, before anything is written.
+
+    Args:
+        recipe: What is wanted.
+        draft: The network, which may be on the meta device.
+
+    Raises:
+        RecipeError: The network has no stages to compute twice, or there is no compiler.
+    """
+    if recipe.trainer.checkpointing:
+        try:
+            _checkpoint(draft.trunk.body)
+        except (AttributeError, AssertionError, NotImplementedError):
+            raise RecipeError(
+                f"'{recipe.model.backbone.name}' cannot compute its stages a second time to save memory",
+                where="trainer.checkpointing",
+                fix="trainer.checkpointing=false with a smaller trainer.batch_size and trainer.accumulate, or another "
+                "backbone",
+            ) from None
+    # For a GPU torch brings its own compiler along.
+    if recipe.trainer.compile and not torch.cuda.is_available() and not _compiler():
+        raise RecipeError(
+            "compiling a network for a processor needs a C++ compiler, and there is none",
+            where="trainer.compile",
+            fix="install g++ or clang++, or name one in CXX; or trainer.compile=false",
+        )
+
+
+def _checkpoint(body: nn.Module) -> None:
+    body.set_grad_checkpointing(True)  # type: ignore[operator]
+
+
+def _compiler() -> str | None:
+    names = (os.environ.get("CXX") or "", "g++", "clang++", "c++", "cl")
+    return next((found for name in names if name and (found := shutil.which(name))), None)

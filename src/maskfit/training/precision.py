@@ -1,0 +1,126 @@
+"""In which precision a run trains: what the recipe says, or for `auto` what is fast and steady here, and why.
+
+Decided once when a run begins and kept in its folder: a resumed run goes on as it began, wherever it goes on. A table
+and not a race: a race on a machine that also does other things would train two runs of one seed differently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from maskfit.files import read_json
+from maskfit.models.network import Network
+from maskfit.recipe import Recipe
+from maskfit.runfolder import RunFolder
+
+Kind = Literal["32", "bf16", "16"]
+
+DENSE = 300
+"""Multiplications for each number a layer writes, from which on bfloat16 pays for linear layers on a processor.
+
+Measured at 224 with batches of 32 (docs/performance.md): ViT-small, which has 514, trains 1.5 times as fast. Networks
+of convolutions train slower in bfloat16 whatever they have: their way back is not made for it.
+"""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a run computes in.
+
+    Attributes:
+        kind: 32 bits, or mixed with bfloat16 or float16.
+        why: The reason, for the log.
+    """
+
+    kind: Kind
+    why: str
+
+    def __str__(self) -> str:
+        name = {"32": "32 bits", "bf16": "bfloat16, mixed", "16": "float16, mixed"}[self.kind]
+        return f"precision: {name}: {self.why}"
+
+
+def choose_precision(recipe: Recipe, network: Network) -> Precision:
+    """The precision of a new run.
+
+    Args:
+        recipe: Says it, or `auto`.
+        network: What is trained; it may be on the meta device.
+    """
+    said = recipe.trainer.precision
+    if said != "auto":
+        return Precision(said, "the recipe says so")
+    device = recipe.trainer.device
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return _on_gpu(recipe)
+    if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
+        return Precision("32", "16 bits were not tried on this kind of GPU")
+    return _on_processor(network, recipe.data.size)
+
+
+def _on_gpu(recipe: Recipe) -> Precision:
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return Precision("bf16", "this GPU multiplies bfloat16, which needs no scaling of the loss")
+    if recipe.optimiser.name == "sam":
+        return Precision("32", "SAM does not go with a scaled loss")
+    return Precision("16", "this GPU multiplies float16, but no bfloat16")
+
+
+def _on_processor(network: Network, size: tuple[int, int]) -> Precision:
+    if not _multiplies_bf16():
+        return Precision("32", "this processor does not multiply bfloat16")
+    # The one that cuts a photo into patches does not count.
+    if sum(isinstance(layer, nn.Conv1d | nn.Conv2d) for layer in network.modules()) > 1:
+        return Precision("32", "convolutions train slower in bfloat16 on a processor")
+    dense = density(network, size)
+    if dense < DENSE:
+        return Precision("32", f"bfloat16 pays from {DENSE} multiplications a number on, this network has {dense:.0f}")
+    return Precision("bf16", f"this processor multiplies bfloat16, and this network makes use of it ({dense:.0f})")
+
+
+def _multiplies_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def density(network: Network, size: tuple[int, int]) -> float:
+    """Multiplications for each number written, over all convolutions and linear layers of a network.
+
+    Args:
+        network: It is run once, on a copy without weights.
+        size: Height and width of its photos.
+    """
+    multiplied, written = [0], [0]
+
+    def count(layer: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
+        # Of a convolution or a linear layer alike: what one number of the result is the sum of.
+        multiplied[0] += result.numel() * layer.weight[0].numel()  # type: ignore[index]
+        written[0] += result.numel()
+
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.empty(1, 3, *size, device="meta"))
+    finally:
+        network.train(training)
+        for hook in hooks:
+            hook.remove()
+    return multiplied[0] / max(written[0], 1)
+
+
+def kept_precision(folder: RunFolder) -> Precision:
+    """The precision that a run began with.
+
+    Raises:
+        MaskfitError: The file that holds it cannot be read.
+    """
+    kept = read_json(folder.environment).get("precision")
+    if kept is None:
+        # Before it was kept, this is what `auto` meant.
+        return Precision("16" if torch.cuda.is_available() else "32", "the run was begun by an earlier maskfit")
+    return Precision(kept["kind"], kept["why"])

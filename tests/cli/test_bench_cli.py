@@ -1,0 +1,105 @@
+"""`maskfit bench`: figures for every engine that runs the file, and one recommendation."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from maskfit.cli.bench import _recommend
+from maskfit.inference import bench
+from maskfit.inference.bench import Rate, Timed, describe_machine, find_engines, time_model
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...], int]]:
+    """Engines are timed in this process, for no longer than it takes; what was asked for."""
+    asked = []
+
+    def time_here(path, engine, batches, photos):
+        asked.append((engine, tuple(batches), len(photos)))
+        if engine == "broken":
+            raise bench.MaskfitError("the engine 'broken' could not be timed")
+        speed = 100.0 if engine.startswith("torch") else 10.0
+        files = Rate.of([speed / 2]) if photos else None
+        return [Timed(engine, size, Rate.of([speed * size, speed * size + 1]), files) for size in batches], "said"
+
+    monkeypatch.setattr(bench, "time_model", time_here)
+    return asked
+
+
+def test_a_real_engine_is_timed_in_its_own_process(model, evaluation, monkeypatch):
+    photos = sorted((evaluation / "images").iterdir())
+    rows, says = time_model(model, "torch", [1, 3], photos, seconds=0.1)
+    assert [(row.engine, row.batch) for row in rows] == [("torch", 1), ("torch", 3)]
+    for row in rows:
+        assert 0 < row.network.low <= row.network.median <= row.network.high
+        assert 0 < row.files.low <= row.files.median <= row.files.high
+        assert row.counts == row.files.median
+    assert "torch" in says.lower()
+
+
+def test_an_engine_that_cannot_run_says_why(model):
+    with pytest.raises(bench.MaskfitError, match=r"'onnx' could not be timed: .*ModelFileError"):
+        time_model(model, "onnx", [1])
+
+
+def test_rounds_go_on_for_as_long_as_was_said(monkeypatch):
+    # Began; then the time gone by from the third round on, and each round's start and end: 0.1, 0.2, 0.9, 0.1 s.
+    ticks = iter([0.0, 0.0, 0.1, 0.1, 0.3, 0.3, 1.2, 1.2, 1.2, 1.3, 1.3])
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(ticks))
+    done = []
+    rates = list(bench._rates(2, lambda: done.append(1), seconds=1.25))
+    assert rates == pytest.approx([20, 10, 2 / 0.9, 20])
+    assert len(done) == 5
+    rate = Rate.of(rates)
+    assert (rate.median, rate.low, rate.high) == pytest.approx((15, 2 / 0.9, 20))
+
+
+def test_engines_that_fit_the_file(model, tmp_path, monkeypatch):
+    assert find_engines(model)[0] == "torch"
+    assert not [word for word in find_engines(model) if word.startswith(("onnx", "openvino"))]
+    monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(bench, "choose", lambda *_: Choice(model))
+    assert find_engines(model) == []
+
+
+class Choice:
+    def __init__(self, path) -> None:
+        self.path, self.engine = path, bench.Part.of("auto")
+
+
+def test_the_table_and_the_recommendation(command, model, evaluation, quick):
+    said = command("bench", model, "--photos", evaluation / "images", "--engine", "torch", "--engine", "onnx",
+                   "--engine", "broken", "--batch", "1, 4")  # fmt: skip
+    assert said.code == 0
+    assert quick == [("torch", (1, 4), 6), ("onnx", (1, 4), 6), ("broken", (1, 4), 6)]
+    assert "files to answers" in said.out
+    assert "fastest: --engine torch --batch-size 1, 50 photos a second from files to answers, 10.0 times" in said.out
+    assert describe_machine() in said.out
+    assert "broken" in said.err
+
+
+def test_json_holds_every_figure(command, model, quick):
+    said = json.loads(command("bench", model, "--engine", "torch", "--json").out)
+    assert [row["batch"] for row in said["timed"]] == [1, 8, 32]
+    assert said["timed"][0]["network"] == {"median": 100.5, "low": 100.0, "high": 101.0}
+    assert said["timed"][0]["files"] is None
+    assert "by the network alone" in said["fastest"]
+
+
+@pytest.mark.parametrize("batch", ["0", "", "1,,2", "-1", "x", "5000", "1.5"])
+def test_batches_that_cannot_be(command, model, batch):
+    said = command("bench", model, f"--batch={batch}")
+    assert said.code == 2
+    assert "batches are numbers" in said.err
+
+
+def test_nothing_timed_is_an_error(command, model, quick):
+    said = command("bench", model, "--engine", "broken")
+    assert said.code == 2
+    assert "no engine could be timed" in said.err
+
+
+def test_one_engine_alone_is_compared_with_none():
+    assert "times" not in _recommend([Timed("onnx", 1, Rate.of([3.0])), Timed("onnx", 8, Rate.of([5.0]))])

@@ -1,0 +1,80 @@
+"""`maskfit tune` as a user types it, with two real trainings."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from maskfit.cookbook import read_recipe
+from maskfit.training.slots import SLOTS
+
+SPACE = "optimiser.lr: {low: 1.0e-4, high: 1.0e-2, log: true}\naugmentation: [light, none]\n"
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from maskfit.synthesis.drawn import write_people
+
+    return write_people(tmp_path_factory.mktemp("faces") / "drawn", 8, seed=3, size=(48, 64), workers=1)
+
+
+def words(faces: Path) -> list[str]:
+    return ["fast", f"data.root={faces}", "data.store=stores", "data.size=24", "model.backbone.width=4",
+            "trainer.epochs=1", "trainer.device=cpu", "holdout=0.4", "--space", "space.yaml"]  # fmt: skip
+
+
+def test_a_sweep_writes_its_table_its_page_and_its_best_recipe(command, parsed, faces):
+    Path("space.yaml").write_text(SPACE)
+    said = command("tune", *words(faces), "--trials", "2", "--out", "sweep")
+    assert said.code == 0, said.err
+    assert "2 trials: 2 done, 0 pruned, 0 failed" in said.out
+    assert "its score is optimistic" in said.out
+    assert "held-out photos of 3 persons" in said.out
+    assert {path.name for path in Path("sweep").iterdir()} == {
+        "recipe.yaml", "space.yaml", "study.db", "lock", "trials.csv", "report.html", "best.yaml", "trials", "logs"
+    }  # fmt: skip
+    with Path("sweep/trials.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["trial"] for row in rows] == ["0", "1"]
+    best = max(rows, key=lambda row: float(row["macro_f1"]))
+    recipe = read_recipe("sweep/best.yaml", slots=SLOTS)
+    assert recipe.optimiser.options["lr"] == pytest.approx(float(best["optimiser.lr"]))
+    assert recipe.augmentation.name == best["augmentation"]
+    assert recipe.run is None
+    page = parsed(Path("sweep/report.html").read_text())
+    assert "Value by value" in page.text
+    assert page.named("script") == []
+    again = command("tune", *words(faces), "--trials", "2", "--out", "sweep")
+    assert again.code == 2
+    assert "add --resume" in again.err
+    told = json.loads(command("tune", *words(faces), "--trials", "2", "--out", "sweep", "--resume", "--json").out)
+    assert [item["number"] for item in told["trials"]] == [0, 1]
+    assert told["best"]["score"] == pytest.approx(float(best["macro_f1"]), abs=1e-6)
+
+
+def test_mistakes_end_before_the_first_trial(command, faces):
+    Path("space.yaml").write_text("optimiser.lrr: {low: 0.1, high: 0.2}\ntrainer.epochs: {low: 0, high: 3}\n")
+    said = command("tune", *words(faces), "--out", "sweep")
+    assert said.code == 2
+    assert "did you mean 'lr'" in said.err
+    assert "trainer.epochs: should be 1 or more, not 0" in said.err
+    assert not Path("sweep").exists()
+    Path("space.yaml").write_text(SPACE)
+    said = command("tune", *words(faces), "--sampler", "tpee")
+    assert "'tpee' is unknown; did you mean 'tpe'" in said.err
+    said = command("tune", *words(faces), "--pruner", "median:start=3")
+    assert "'median' has no option 'start'" in said.err
+    assert not Path("sweeps").exists()
+
+
+@pytest.mark.parametrize(("missing", "extra"), [("optuna", "tune"), ("torch", "train")])
+def test_what_is_not_installed_is_named(command, monkeypatch, missing, extra):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else real(name, *rest))
+    said = command("tune", "fast")
+    assert said.code == 2
+    assert f"'maskfit tune' needs the extra '{extra}'" in said.err

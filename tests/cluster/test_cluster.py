@@ -1,0 +1,159 @@
+"""Folds and photos over two workers of a real Ray cluster: the same as here, also when a worker is killed at work."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from maskfit import __version__
+from maskfit.cluster.joining import Place, joined
+from maskfit.errors import MaskfitError, MissingExtraError, RunError
+from maskfit.files import read_csv
+from maskfit.inference.shards import Plan, ShardFolder, answer_here, begin, pending, summarise
+
+
+def rows(folder: ShardFolder) -> dict[str, dict[str, str]]:
+    """Each photo's row; a photo with two rows fails."""
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted((folder.path / "answers").iterdir()):
+        for row in read_csv(path, ["ImageID"]):
+            assert row["ImageID"] not in found
+            found[row["ImageID"]] = row
+    return found
+
+
+def workers() -> list[int]:
+    """The processes in which photos are answered for."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            text = path.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if text.startswith("ray::") and "Worker" in text:
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers in /proc")
+@pytest.mark.slow
+def test_a_worker_is_killed_at_work_and_no_photo_is_lost_or_twice(
+    cluster: None, faces: Path, model: Path, tmp_path: Path
+) -> None:
+    from maskfit.cluster.photos import answer_on_ray
+
+    broken = faces / "broken.jpg"
+    broken.write_bytes(b"no photo")
+    plan = Plan(str(faces), (str(model),), size=3, engine="torch")
+    ours, theirs = ShardFolder(tmp_path / "here"), ShardFolder(tmp_path / "ray")
+    here = begin(ours, plan, None, resume=False)
+    list(answer_here(ours, here, pending(ours, here), here.predictor()))
+    there = begin(theirs, plan, None, resume=False)
+    broken.unlink()
+    killed: list[int] = []
+    done = []
+    broken.write_bytes(b"no photo")
+    for shard in answer_on_ray(theirs, there, pending(theirs, there), cores=1, device="cpu"):
+        done.append(shard)
+        if not killed:
+            killed = workers()[:1]
+            os.kill(killed[0], signal.SIGKILL)
+    broken.unlink()
+    assert killed
+    assert sorted(item.number for item in done) == list(range(there.shards))
+    assert rows(theirs) == rows(ours)
+    assert summarise(theirs, there)["unreadable"] == 1
+    assert pending(theirs, there) == []
+
+
+@pytest.mark.slow
+def test_what_a_worker_cannot_do_is_told(cluster: None, faces: Path, model: Path, tmp_path: Path) -> None:
+    from maskfit.cluster.photos import answer_on_ray
+
+    folder = ShardFolder(tmp_path / "ray")
+    plan = begin(folder, Plan(str(faces), (str(tmp_path / "absent.safetensors"),), size=50), None, resume=False)
+    with pytest.raises(RunError, match=r"absent\.safetensors"):
+        list(answer_on_ray(folder, plan, pending(folder, plan), device="cpu"))
+
+
+@pytest.mark.slow
+def test_folds_on_the_cluster_are_those_of_one_process(cluster: None, faces: Path, tmp_path: Path) -> None:
+    import torch
+
+    from maskfit.cluster.folds import train_on_ray
+    from maskfit.cookbook import read_recipe
+    from maskfit.training.run import train
+    from maskfit.training.slots import SLOTS
+
+    words = [f"data.root={faces}", f"data.store={tmp_path / 'stores'}", "data.size=24", "model.backbone.width=4",
+             "trainer.epochs=1", "trainer.device=cpu", "folds=2"]  # fmt: skip
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        here, scores = train(read_recipe("fast", [*words, f"run={tmp_path / 'here'}"], slots=SLOTS))
+    finally:
+        torch.set_num_threads(threads)
+    there, others = train_on_ray(read_recipe("fast", [*words, f"run={tmp_path / 'ray'}"], slots=SLOTS))
+    assert others == scores
+    assert there.probabilities.read_bytes() == here.probabilities.read_bytes()
+    for fold in (0, 1):
+        assert there.fold(fold).steps.read_bytes() == here.fold(fold).steps.read_bytes()
+
+
+def test_a_machine_that_sees_other_files_or_has_another_version_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="has maskfit"):
+        Place(str(tmp_path), f"{__version__}.other").enter()
+    with pytest.raises(RunError, match="does not see this folder"):
+        Place(str(tmp_path / "absent"), __version__).enter()
+    Place(str(tmp_path), __version__).enter()
+
+
+def test_a_word_of_the_recipe_is_no_address() -> None:
+    with pytest.raises(MaskfitError, match="'folds=5' is no address"), joined("folds=5", "'maskfit train --ray'"):
+        pass
+
+
+def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "ray" else real(name, *rest))
+    with (
+        pytest.raises(MissingExtraError, match="'maskfit train --ray' needs the extra 'ray'"),
+        joined("auto", "'maskfit train --ray'"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nonsense", "host:port"])
+def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(RunError, match="no cluster can be joined"), joined(address, "'maskfit train --ray'"):
+        pass
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(RunError, match="no cluster can be joined"), joined("auto", "'maskfit train --ray'"):
+        pass
+
+
+@pytest.mark.slow
+def test_a_sweep_on_the_cluster_goes_to_its_end(cluster: None, faces: Path, tmp_path: Path) -> None:
+    from maskfit.parts import Part
+    from maskfit.sweep.remote import RayPlacement
+    from maskfit.sweep.run import Settings, tune
+
+    space = tmp_path / "space.yaml"
+    space.write_text("optimiser.lr: {low: 1e-4, high: 1e-2, log: true}\naugmentation: [light, none]\n")
+    words = [f"data.root={faces}", f"data.store={tmp_path / 'stores'}", "data.size=24", "model.backbone.width=4",
+             "trainer.epochs=2", "trainer.device=cpu", "holdout=0.4"]  # fmt: skip
+    settings = Settings(4, pruner=Part.of("median", startup=2))
+    results = tune("fast", space, settings, words=words, out=tmp_path / "sweep", placement=RayPlacement())
+    assert len(results.trials) == 4
+    assert results.count("failed") == 0
+    assert results.best.score

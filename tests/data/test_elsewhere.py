@@ -1,0 +1,122 @@
+"""Photos that lie elsewhere: in memory, behind HTTP, and in a folder by the same names."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+import maskfit.data.elsewhere
+from maskfit.data.elsewhere import PhotoRoot, is_address, listed
+from maskfit.errors import DataError, MissingExtraError, PhotoError
+
+NAMES = ["b/2.jpg", "b/10.png", "a.jpeg", "b/c/3.JPG"]
+LITTER = ["b/._2.jpg", "notes.txt", ".DS_Store", "b/Thumbs.db"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in NAMES + LITTER:
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def memory(folder: Path) -> Iterator[str]:
+    import fsspec
+
+    system = fsspec.filesystem("memory")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            system.pipe_file(f"/photos/{path.relative_to(folder)}", path.read_bytes())
+    yield "memory://photos"
+    system.store.clear()
+
+
+@pytest.fixture
+def served(folder: Path) -> Iterator[str]:
+    class Silent(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Tests are quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.mark.parametrize("where", ["folder", "memory", "file"])
+def test_the_names_are_the_same_wherever_the_photos_lie(folder: Path, memory: str, where: str) -> None:
+    root = PhotoRoot({"folder": str(folder), "memory": memory, "file": f"file://{folder}"}[where])
+    names = list(root.names())
+    assert sorted(names) == sorted(NAMES)
+    assert list(root.names()) == names
+    for name in names:
+        path = root.path(name)
+        assert (path.read_bytes() if path else root.reader(name)()) == name.encode()
+    assert (root.path("a.jpeg") is None) == is_address(root.root)
+
+
+def test_photos_are_fetched_over_http(served: str) -> None:
+    root = PhotoRoot(served)
+    assert root.reader("b/c/3.JPG")() == b"b/c/3.JPG"
+    with pytest.raises(PhotoError, match="cannot be fetched"):
+        root.reader("b/absent.jpg")()
+
+
+def test_a_photo_that_is_gone_or_too_large_is_that_photos_error(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = PhotoRoot(memory)
+    with pytest.raises(PhotoError, match="cannot be fetched"):
+        root.reader("absent.jpg")()
+    monkeypatch.setattr(maskfit.data.elsewhere, "MAX_BYTES", 5)
+    with pytest.raises(PhotoError, match="larger than"):
+        root.reader("a.jpeg")()
+
+
+def test_a_root_without_photos_is_told(tmp_path: Path, memory: str) -> None:
+    with pytest.raises(DataError, match=r"no photo below this address|cannot be listed"):
+        list(PhotoRoot("memory://nothing").names())
+    with pytest.raises(DataError, match="no such folder"):
+        list(PhotoRoot(str(tmp_path / "absent")).names())
+    with pytest.raises(DataError, match="cannot be opened"):
+        PhotoRoot("nonsense://bucket/photos")
+
+
+def test_a_list_names_each_photo_once_and_none_outside(tmp_path: Path, folder: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("ImageID\nb/2.jpg\na.jpeg\n")
+    assert list(listed(path, "s3://bucket")) == list(listed(path, str(folder))) == ["b/2.jpg", "a.jpeg"]
+    path.write_text("ImageID\nb/2.jpg\nb/2.jpg\n../a.jpeg\n/etc/a.jpg\n")
+    with pytest.raises(DataError) as caught:
+        listed(path, "s3://bucket")
+    assert len(caught.value.what.splitlines()) == 3
+    with pytest.raises(DataError, match="stands in row 2 already"):
+        listed(path, str(folder))
+
+
+def test_what_a_protocol_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "fsspec" else real(name, *rest)
+    )
+    with pytest.raises(MissingExtraError, match="reading s3:// needs the extra 'ray'"):
+        PhotoRoot("s3://bucket/photos")
+    monkeypatch.undo()
+    imported = builtins.__import__
+
+    def without(name: str, *rest: object, **more: object) -> object:
+        if name.split(".")[0] == "gcsfs":
+            raise ImportError(name)
+        return imported(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(DataError, match="gs:// needs the package gcsfs"):
+        PhotoRoot("gs://bucket/photos")

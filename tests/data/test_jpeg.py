@@ -1,0 +1,157 @@
+"""The fast decoder against Pillow: the same pixels to the bit, the same errors, for every kind of JPEG."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+
+from maskfit.data import jpeg
+from maskfit.data.decoding import ORIENTATION, decode, open_upright
+from maskfit.data.jpeg import decode_plain
+from maskfit.errors import PhotoError
+
+simplejpeg = pytest.importorskip("simplejpeg", reason="the extra 'fast' is not installed")
+
+SIZES = ((1, 1), (8, 8), (7, 5), (16, 17), (33, 31), (63, 130), (127, 96), (257, 3), (2, 200))
+"""Width and height: below, at and beside whole blocks of every subsampling."""
+
+
+def picture(size: tuple[int, int], seed: int = 0) -> Image.Image:
+    """Soft colours, edges and noise."""
+    chance = np.random.default_rng(seed)
+    small = Image.fromarray(chance.integers(0, 256, (5, 4, 3), dtype=np.uint8)).resize(size)
+    noise = chance.integers(-40, 40, (*size[::-1], 3))
+    return Image.fromarray(np.clip(np.asarray(small, np.int64) + noise, 0, 255).astype(np.uint8))
+
+
+def saved(image: Image.Image, **options: object) -> bytes:
+    stream = BytesIO()
+    image.save(stream, "JPEG", **options)
+    return stream.getvalue()
+
+
+def by_turbo(image: Image.Image, subsampling: str) -> bytes:
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality=85, colorsubsampling=subsampling))
+
+
+def by_pillow(content: bytes) -> np.ndarray | str:
+    """The pixels, or the error's words."""
+    try:
+        return np.asarray(open_upright(content))
+    except PhotoError as error:
+        return str(error)
+
+
+def by_us(content: bytes) -> np.ndarray | str:
+    try:
+        return decode(content)
+    except PhotoError as error:
+        return str(error)
+
+
+def same(one: np.ndarray | str, other: np.ndarray | str) -> bool:
+    if isinstance(one, str) or isinstance(other, str):
+        return isinstance(one, str) and isinstance(other, str) and one == other
+    return np.array_equal(one, other)
+
+
+def turned(number: int) -> dict[str, object]:
+    exif = Image.Exif()
+    exif[ORIENTATION] = number
+    return {"exif": exif}
+
+
+KINDS = {
+    **{f"subsampling {name}": {"subsampling": name, "quality": 90} for name in ("4:4:4", "4:2:2", "4:2:0")},
+    **{f"quality {number}": {"quality": number} for number in (1, 30, 75, 95, 100)},
+    **{
+        f"progressive {name}": {"progressive": True, "subsampling": name, "quality": 80}
+        for name in ("4:4:4", "4:2:2", "4:2:0")
+    },
+    "optimised": {"optimize": True},
+    "stored as RGB": {"keep_rgb": True},
+    "progressive RGB": {"keep_rgb": True, "progressive": True},
+    "restart markers by block": {"restart_marker_blocks": 2},
+    "restart markers by row": {"restart_marker_rows": 1, "subsampling": "4:2:0"},
+    "resolution": {"dpi": (300, 72)},
+    "comment": {"comment": b"\xff\xd9 not the end"},
+    "colour profile": {"icc_profile": bytes(range(256)) * 300},
+    **{f"turned {number}": turned(number) for number in range(1, 9)},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_equal_to_the_bit(kind):
+    for seed, size in enumerate(SIZES):
+        content = saved(picture(size, seed), **KINDS[kind])
+        with Image.open(BytesIO(content)) as image:
+            assert decode_plain(content, image) is not None, "it takes the fast way"
+        assert same(by_us(content), by_pillow(content)), size
+
+
+@pytest.mark.parametrize("subsampling", ["444", "422", "420", "440", "411"])
+def test_every_subsampling_of_the_other_encoder(subsampling):
+    for seed, size in enumerate(SIZES):
+        content = by_turbo(picture(size, seed), subsampling)
+        assert same(by_us(content), by_pillow(content)), size
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 10}, turned(6)])
+def test_grey_is_three_equal_channels(options):
+    content = saved(picture((33, 31)).convert("L"), **options)
+    assert JpegImageFile(BytesIO(content)).mode == "L"
+    assert same(by_us(content), by_pillow(content))
+
+
+def test_cmyk_is_left_to_pillow():
+    content = saved(picture((33, 31)).convert("CMYK"))
+    assert decode_plain(content, JpegImageFile(BytesIO(content))) is None
+    assert same(by_us(content), by_pillow(content))
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 3}])
+def test_a_file_cut_off_anywhere_is_refused_with_the_same_words(options):
+    content = saved(picture((96, 80)), **options)
+    for length in range(1, len(content), 61):
+        assert same(by_us(content[:length]), by_pillow(content[:length])), length
+    # The end itself: pixels may all be there, and nothing behind them says so.
+    for length in range(len(content) - 12, len(content)):
+        assert same(by_us(content[:length]), by_pillow(content[:length])), length
+
+
+def test_cut_off_and_ended_all_the_same():
+    content = saved(picture((96, 80)))
+    for length in range(700, len(content), 97):
+        ended = content[:length] + b"\xff\xd9"
+        assert same(by_us(ended), by_pillow(ended)), length
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_flipped_bytes_give_the_same_pixels_or_words(progressive):
+    content = saved(picture((64, 48)), progressive=progressive, quality=60)
+    chance = np.random.default_rng(7)
+    for _ in range(400):
+        broken = bytearray(content)
+        for place in chance.integers(2, len(content), chance.integers(1, 4)):
+            broken[place] = chance.integers(0, 256)
+        assert same(by_us(bytes(broken)), by_pillow(bytes(broken)))
+
+
+def test_what_stands_behind_the_end_does_no_harm():
+    content = saved(picture((33, 31))) + b"\0" * 200
+    assert same(by_us(content), by_pillow(content))
+    content += saved(picture((33, 31), 1))
+    assert same(by_us(content), by_pillow(content))
+
+
+def test_without_the_extra_pillow_decodes(monkeypatch):
+    content = saved(picture((33, 31)), **turned(5))
+    fast = decode(content)
+    monkeypatch.setattr(jpeg, "_decoder", lambda: None)
+    assert np.array_equal(decode(content), fast)
+    assert fast.flags.writeable
+    assert fast.flags.c_contiguous

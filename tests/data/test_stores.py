@@ -1,0 +1,167 @@
+"""Stores are listed, chosen by their last use, and removed whole; `maskfit data stores` does it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from typer.testing import CliRunner
+
+from maskfit.cli import data_app
+from maskfit.data.decoding import decode
+from maskfit.data.photo import Photo
+from maskfit.data.store import open_store
+from maskfit.data.stores import DAY, StoreFacts, choose_unused, find_stores, read_size, remove_store
+from maskfit.data.transforms import Framing
+from maskfit.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path, write_photo) -> Path:
+    """Two stores, of 8 x 8 used 40 days ago and of 16 x 16 used 10 days ago, beside a folder of somebody else's."""
+    paths = [write_photo(tmp_path / "photos" / f"{name}.png", seed=seed) for seed, name in enumerate("abc")]
+    photos = [Photo(path, path.name, path.stem) for path in paths]
+    place = tmp_path / "stores"
+    for side, days in ((8, 40), (16, 10)):
+        open_store(photos, Framing(size=(side, side)), folder=place)
+        for store in find_stores(place):
+            if store.size == (side, side):
+                os.utime(store.path / "used", (time.time() - days * DAY,) * 2)
+    (place / "notes").mkdir()
+    (place / "notes" / "mine.txt").write_text("keep")
+    return place
+
+
+def test_stores_are_listed_with_what_they_hold(folder):
+    young, old = find_stores(folder)
+    assert (young.size, old.size, young.photos, young.crop) == ((16, 16), (8, 8), 3, "centre")
+    assert young.bytes > 3 * 16 * 16 * 3
+    assert find_stores(folder / "absent") == []
+
+
+def test_opening_a_store_is_using_it(folder, tmp_path):
+    photo = tmp_path / "photos" / "a.png"
+    open_store([Photo(photo, "a.png", "a")], Framing(size=(8, 8)), folder=folder)
+    assert time.time() - find_stores(folder)[0].used < 60
+    assert find_stores(folder)[0].size == (8, 8)
+
+
+def made(name: str, size: int, days: float) -> StoreFacts:
+    return StoreFacts(Path(name), 1, (8, 8), "centre", size, 1e9 - days * DAY)
+
+
+@pytest.mark.parametrize(
+    ("days", "keep_under", "chosen"),
+    [
+        (None, None, ""), (30, None, "c"), (0, None, "cba"), (None, 60, ""), (None, 59, "c"), (None, 30, "c"),
+        (None, 29, "cb"), (None, 0, "cba"), (30, 25, "cb"), (5, 60, "cb"),
+    ],
+)  # fmt: skip
+def test_the_longest_unused_go_first(days, keep_under, chosen):
+    stores = [made("a", 10, 0), made("b", 20, 7), made("c", 30, 31)]
+    found = choose_unused(stores, now=1e9, days=days, keep_under=keep_under)
+    assert "".join(str(store.path) for store in found) == chosen
+
+
+def test_a_removed_store_is_gone_and_can_be_built_again(folder, tmp_path):
+    old = find_stores(folder)[1]
+    remove_store(old)
+    assert not old.path.exists()
+    photo = tmp_path / "photos" / "a.png"
+    assert len(open_store([Photo(photo, "a.png", "a")], Framing(size=(8, 8)), folder=folder)) == 1
+
+
+def test_a_readers_pixels_stay_while_its_store_is_removed(folder, tmp_path):
+    photos = [Photo(tmp_path / "photos" / "a.png", "a.png", "a")]
+    stored = open_store(photos, Framing(size=(8, 8)), folder=folder)
+    before = stored.take([0])
+    remove_store(find_stores(folder)[0])
+    assert (stored.take([0]) == before).all()
+
+
+def test_what_is_filled_or_not_ours_stays(folder):
+    old = find_stores(folder)[1]
+    (old.path / "mine.txt").write_text("keep")
+    with FileLock(old.path / "lock"), pytest.raises(DataError, match="a process appends"):
+        remove_store(old)
+    assert (old.path / "frames.bin").stat().st_size == 3 * 8 * 8 * 3
+    remove_store(old)
+    assert [path.name for path in old.path.iterdir()] == ["mine.txt"]
+
+
+def test_stores_are_opened_while_they_are_removed(tmp_path, write_photo):
+    """Whatever comes between, an opening gives its own photos, and no row stands twice."""
+    paths = [write_photo(tmp_path / "photos" / f"{name}.png", seed=seed) for seed, name in enumerate("abc")]
+    photos = [Photo(path, path.name, path.stem) for path in paths]
+    framing, folder = Framing(size=(8, 8)), tmp_path / "stores"
+    frames = {photo.name: framing.frame(decode(photo.path)) for photo in photos}
+    ends = time.monotonic() + 1.5
+
+    def open_again(order: list[Photo]) -> int:
+        times = 0
+        while time.monotonic() < ends:
+            stored = open_store(order, framing, folder=folder)
+            assert (stored.take([0, 1, 2]) == np.stack([frames[photo.name] for photo in order])).all()
+            times += 1
+        return times
+
+    def remove_again() -> int:
+        times = 0
+        while time.monotonic() < ends:
+            for store in find_stores(folder):
+                with suppress(DataError):
+                    remove_store(store)
+                    times += 1
+        return times
+
+    with ThreadPoolExecutor(4) as pool:
+        openers = [pool.submit(open_again, order) for order in (photos, photos[::-1], photos[1:] + photos[:1])]
+        removed = pool.submit(remove_again)
+        assert all(opener.result(timeout=60) for opener in openers)
+        assert removed.result(timeout=60)
+
+
+@pytest.mark.parametrize(("word", "size"), [("10GB", 10**10), ("500 mb", 5 * 10**8), ("1.5GiB", 3 * 2**29), ("7", 7)])
+def test_sizes_are_read(word, size):
+    assert read_size(word) == size
+
+
+@pytest.mark.parametrize("word", ["", "GB", "-1GB", "10 PB", "nan", "1e9", "٣GB"])
+def test_what_is_no_size_is_refused(word):
+    with pytest.raises(DataError, match="no size"):
+        read_size(word)
+
+
+def command(*words: object):
+    return CliRunner().invoke(data_app, ["stores", *map(str, words)])
+
+
+def test_the_verb_lists(folder):
+    done = command("--folder", folder)
+    assert done.exit_code == 0, done.output
+    assert "8x8" in done.stdout
+    assert "40.0 days ago" in done.stdout
+    assert "notes" not in done.stdout
+
+
+def test_the_verb_removes_only_when_told_so(folder):
+    refused = command("--folder", folder, "--prune", 30)
+    assert isinstance(refused.exception, DataError)
+    assert "--yes" in str(refused.exception)
+    assert len(find_stores(folder)) == 2
+    said = json.loads(command("--folder", folder, "--prune", 30, "--yes", "--json").stdout)
+    assert [store["size"] for store in said["stores"]] == [[16, 16]]
+    assert [store["size"] for store in said["removed"]] == [[8, 8]]
+    assert [store.size for store in find_stores(folder)] == [(16, 16)]
+    command("--folder", folder, "--keep-under", "1MB", "--yes")
+    assert len(find_stores(folder)) == 1
+    command("--folder", folder, "--keep-under", "0", "--yes")
+    assert find_stores(folder) == []
+    assert (folder / "notes" / "mine.txt").exists()

@@ -1,0 +1,119 @@
+"""Which engine answers: by device, by what is installed, by the file, by how much there is to do."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+import maskfit.inference.choosing as choosing
+from maskfit.data.transforms import Framing
+from maskfit.errors import ModelFileError
+from maskfit.inference.choosing import CONVERT, MANY, Choice, choose, choose_batch, choose_lanes
+from maskfit.inference.predictor import Predictor
+from maskfit.parts import Part
+
+BF16, F32 = Part.of("openvino", precision="checked"), Part.of("openvino", precision="f32")
+QUIET = lambda line: None  # noqa: E731
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """`machine(gpu=..., bf16=..., openvino=...)`: what there is."""
+    find = importlib.util.find_spec
+
+    def make(gpu: bool = False, bf16: bool = True, openvino: bool = True) -> None:
+        monkeypatch.setattr(choosing, "_gpu", lambda: gpu)
+        monkeypatch.setattr(choosing, "_has_bf16", lambda: bf16)
+        spec = lambda name: (openvino or None) if name == "openvino" else find(name)  # noqa: E731
+        monkeypatch.setattr(importlib.util, "find_spec", spec)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("file", "there", "expected"),
+    [
+        ("onnx", {}, BF16),
+        ("onnx", {"bf16": False}, F32),
+        ("onnx", {"openvino": False}, Part.of("onnx")),
+        ("onnx", {"gpu": True}, BF16),
+        ("safetensors", {}, Part.of("torch")),
+        ("safetensors", {"gpu": True}, Part.of("torch", precision="checked")),
+    ],
+)
+def test_many_photos(machine, models, exported, file, there, expected):
+    machine(**there)
+    path = (exported if file == "onnx" else models)["attributes"]
+    choice = choose(path, "auto", MANY, QUIET)
+    assert (choice.path, choice.engine) == (path, expected)
+    assert choice.gpu == (file == "safetensors" and there.get("gpu", False))
+    assert choose(path, "auto", MANY - 1, QUIET).engine == Part.of("auto")
+    assert choose(path, "torch:precision=bf16", 10**6, QUIET).engine == Part.of("torch", precision="bf16")
+
+
+def test_eight_bits_stay_with_those_who_set_them(machine, tmp_path):
+    machine()
+    path = tmp_path / "small.onnx"
+    path.write_bytes(b"...QuantizeLinear...")
+    assert choose(path, "auto", MANY, QUIET).engine == Part.of("onnx")
+
+
+def test_a_model_that_is_not_there_is_said_to_be(machine, tmp_path):
+    machine()
+    for ending in ("onnx", "xml", "safetensors"):
+        with pytest.raises(ModelFileError, match="there is no such model"):
+            choose(tmp_path / f"absent.{ending}", "auto", MANY, QUIET)
+
+
+def test_weights_are_converted_once_where_it_pays(machine, models, exported, monkeypatch, tmp_path):
+    import maskfit.inference.export
+
+    made: list[Path] = []
+
+    def export(model: Path, out: Path) -> None:
+        made.append(out)
+        out.write_bytes(exported["attributes"].read_bytes())
+
+    machine()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(maskfit.inference.export, "export_model", export)
+    model = models["attributes"]
+    looks = CONVERT * choosing.REFERENCE // (32 * 24)
+    said: list[str] = []
+    assert choose(model, "auto", looks - 1, said.append) == Choice(model, Part.of("torch"))
+    assert (made, said) == ([], [])
+    choice = choose(model, "auto", looks, said.append)
+    assert (choice.path, choice.engine) == (made[0], BF16)
+    assert "converting" in said[0]
+    # What is there is taken, however little there is to do.
+    assert choose(model, "auto", MANY, said.append) == choice
+    assert (len(made), len(said)) == (1, 1)
+    assert Predictor.load(model, photos=looks, batch_size=None).members[0].name == str(model)
+
+
+def test_what_cannot_be_converted_is_run_by_torch(machine, models, monkeypatch, tmp_path):
+    import maskfit.inference.export
+
+    def export(model: Path, out: Path) -> None:
+        raise ValueError("no such layer\nand more")
+
+    machine()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(maskfit.inference.export, "export_model", export)
+    said: list[str] = []
+    assert choose(models["joint"], "auto", 10**9, said.append).engine == Part.of("torch")
+    assert said[-1].endswith("torch answers: no such layer")
+
+
+def test_lanes_and_batches(monkeypatch):
+    monkeypatch.setattr(choosing, "cores", lambda: 6)
+    plain, gpu = Choice(Path("a"), BF16), Choice(Path("b"), Part.of("torch"), gpu=True)
+    assert [choose_lanes(kinds, MANY) for kinds in ([plain], [plain, gpu])] == [6, 1]
+    assert choose_lanes([plain], MANY - 1) == 1
+    sizes = [(8, 8), (112, 112), (224, 224), (448, 448), (2048, 2048)]
+    framings = [[Framing(size=size)] for size in sizes]
+    assert [choose_batch(framing, gpu=False) for framing in framings] == [64, 32, 8, 2, 1]
+    assert [choose_batch(framing, gpu=True) for framing in framings] == [1024, 1024, 256, 64, 3]
+    assert choose_batch([framings[0][0], framings[3][0]], gpu=False) == 2

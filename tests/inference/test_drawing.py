@@ -1,0 +1,145 @@
+"""Boxes on photos, and the colours of answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskfit.data.boxes import Cut
+from maskfit.data.detectors import Face
+from maskfit.inference import colours
+from maskfit.inference.drawing import Mark, draw_marks, mark_faces
+from maskfit.inference.faces import FaceAnswer, Reading
+from maskfit.inference.saying import say
+from maskfit.labels import SCHEMES
+
+GREY = Image.new("RGB", (400, 300), (128, 128, 128))
+
+
+def test_a_box_lies_where_the_face_is_in_the_colour_of_its_answer():
+    drawn = np.asarray(draw_marks(GREY, [Mark((0.25, 0.5, 0.5, 0.75), 1, "worn", colours.VALUES[0])]))
+    assert tuple(np.asarray(GREY)[0, 0]) == (128, 128, 128)  # the photo itself is as it was
+    own = (drawn == colours.VALUES[0].ground).all(axis=2)
+    assert own[180, 99:102].any()
+    assert own[180, 198:201].any()
+    assert own[223:226, 150].any()
+    assert not own[160:215, 110:190].any()  # the face itself is not covered
+    rows, _ = np.nonzero(own)
+    assert rows.min() < 145  # the tag stands above
+
+
+@pytest.mark.parametrize("box", [(-0.5, -0.5, 0.2, 0.2), (0.9, 0.9, 1.5, 1.5), (0, 0, 1, 1), (0.5, 0.5, 0.5, 0.5)])
+@pytest.mark.parametrize("sure", [True, False])
+@pytest.mark.parametrize("size", [(400, 300), (20, 900), (1, 1)])
+def test_boxes_at_and_beyond_the_edge_are_drawn(box, sure, size):
+    image = Image.new("RGB", size, (128, 128, 128))
+    drawn = draw_marks(image, [Mark(box, 12, "worn wrongly", colours.VALUES[1], sure)])
+    assert drawn.size == size
+    assert np.asarray(drawn).std() > 0 or size == (1, 1)
+
+
+def test_words_give_way_where_faces_are_close():
+    """Of many faces side by side, tags with words would cover each other; numbers do not."""
+
+    def inked(many: int) -> int:
+        marks = [Mark((k / many, 0.4, (k + 0.9) / many, 0.6), k + 1, "worn wrongly", colours.VALUES[1])
+                 for k in range(many)]  # fmt: skip
+        drawn = np.asarray(draw_marks(Image.new("RGB", (700, 500), (128, 128, 128)), marks))
+        return int((drawn == colours.VALUES[1].ground).all(axis=2).sum())
+
+    assert inked(20) < 20 * inked(1) / 2
+
+
+def test_who_is_not_sure_is_dashed():
+    marks = [Mark((0.1, 0.3, 0.9, 0.9), 1, "x", colours.UNSURE, sure) for sure in (True, False)]
+    full, dashed = ((np.asarray(draw_marks(GREY, [mark])) == colours.UNSURE.ground).all(axis=2) for mark in marks)
+    assert full[268:273].sum() > 1.5 * dashed[268:273].sum() > 0
+
+
+MACHADO = {
+    "protan": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "deutan": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+    "tritan": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+    "all": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "none": ((0.2126, 0.7152, 0.0722),) * 3,
+}  # fmt: skip
+"""What is left of linear red, green and blue to eyes that lack a kind of cone (Machado et al. 2009), or all."""
+
+
+@pytest.mark.parametrize("eyes", MACHADO)
+def test_answers_are_told_apart_by_eyes_of_every_kind(eyes):
+    """CIELAB distances of the three mask states and "not sure"; from about 2.3 on a difference is seen."""
+    shown = [*(colour.ground for colour in colours.VALUES[:3]), colours.UNSURE.ground]
+    labs = np.array([lab(np.array(MACHADO[eyes]) @ linear(np.array(rgb) / 255)) for rgb in shown])
+    distances = np.linalg.norm(labs[:, None] - labs[None], axis=2)[np.triu_indices(4, 1)]
+    assert distances.min() > (20 if eyes != "none" else 2.3)
+
+
+def test_words_are_read_on_their_colour():
+    for colour in (*colours.VALUES, colours.UNSURE):
+        light, dark = sorted((luminance(colour.ground), luminance(colour.ink)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5  # WCAG 2, AA
+
+
+def linear(share: np.ndarray) -> np.ndarray:
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+
+
+def luminance(rgb: tuple[int, int, int]) -> float:
+    return float(linear(np.array(rgb) / 255) @ (0.2126, 0.7152, 0.0722))
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    to_xyz = np.array(((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505)))
+    xyz = to_xyz @ np.clip(rgb, 0, 1) / (0.95047, 1, 1.08883)
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array((116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])))
+
+
+def test_lines_give_way_before_words_and_words_before_numbers():
+    more = ("gender female 88%", "age 30-59 71%")
+    boxes = {"all": (0.1, 0.5, 0.2, 0.9), "words": (0.1, 0.12, 0.2, 0.95)}
+    inked = {}
+    for room, box in boxes.items():
+        drawn = np.asarray(draw_marks(GREY, [Mark(box, 1, "worn", colours.VALUES[0], more=more)]))
+        tag = (drawn[: int(box[1] * 300) - 3] == colours.VALUES[0].ground).all(axis=2)
+        inked[room] = int(tag.sum())
+    assert inked["all"] > 2 * inked["words"] > 0
+
+
+def test_one_face_that_fills_the_photo_is_told_in_its_own_box():
+    marks = [Mark((0, 0, 1, 1), 0, "mask worn 97%", colours.VALUES[0], more=("gender female 88%",))]
+    drawn = np.asarray(draw_marks(GREY, marks))
+    own = (drawn == colours.VALUES[0].ground).all(axis=2)
+    assert own[250:290, 10:120].mean() > 0.3
+    assert not own[10:200, 10:390].any()
+
+
+SCHEME = SCHEMES["mask-gender-age"]
+
+
+def reading(*faces: Face | None) -> Reading:
+    rows = np.full((len(faces), 18), 0.02)
+    rows[:, 4] = 1 - 17 * 0.02
+    said = say(SCHEME, rows, {"age": 0.9})
+    answers = [FaceAnswer(own, row, face, Cut((0, 0, 1, 1))) for own, row, face in zip(said, rows, faces, strict=True)]
+    return Reading(200, 100, tuple(answers))
+
+
+def test_faces_are_marked_in_shares_of_the_photo_with_what_is_said_of_them():
+    two = reading(Face((20, 10, 60, 90), 0.9), Face((100, 20, 120, 40), 0.9))
+    short = mark_faces(SCHEME, two)
+    assert [(mark.box, mark.number, mark.words, mark.more) for mark in short] == [
+        ((0.1, 0.1, 0.3, 0.9), 1, "worn", ()), ((0.5, 0.2, 0.6, 0.4), 2, "worn", ()),
+    ]  # fmt: skip
+    first = mark_faces(SCHEME, two, full=True)[0]
+    assert (first.number, first.words) == (1, "mask worn 76%")
+    assert first.more == ("gender female 82%", "age not sure")
+    assert first.colour == colours.VALUES[0]
+
+
+def test_a_whole_photo_is_marked_only_in_full():
+    assert mark_faces(SCHEME, reading(None)) == ()
+    (mark,) = mark_faces(SCHEME, reading(None), full=True)
+    assert (mark.box, mark.number) == ((0, 0, 1, 1), 0)

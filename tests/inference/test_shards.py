@@ -1,0 +1,177 @@
+"""Answers in shards: every photo in exactly one row, whatever was cut off on the way."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskfit.data.lists import find_images
+from maskfit.errors import DataError, RunError
+from maskfit.evaluation.tables import read_table
+from maskfit.files import read_csv
+from maskfit.inference.predictor import Prediction, Predictor
+from maskfit.inference.shards import Plan, ShardFolder, answer_here, answer_shard, begin, pending, summarise
+
+GOOD, BROKEN = 21, ("a/broken.jpg", "z.png")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shards") / "photos"
+    (folder / "a").mkdir(parents=True)
+    for number in range(GOOD):
+        pixels = np.random.default_rng(number).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((36, 48)).save(folder / ("a" if number % 3 else ".") / f"{number:02d}.png")
+    for name in BROKEN:
+        (folder / name).write_bytes(b"no photo")
+    return folder
+
+
+@pytest.fixture
+def plan(root: Path, models: dict[str, Path]) -> Plan:
+    return Plan(str(root), (str(models["attributes"]), str(models["sibling"])), size=5, views="flip", engine="torch")
+
+
+@pytest.fixture(scope="module")
+def whole(root: Path, models: dict[str, Path]) -> Prediction:
+    """What the predictor says of all photos at once."""
+    predictor = Predictor.load(models["attributes"], models["sibling"], views="flip", engine="torch")
+    return predictor.predict(find_images(root), set_aside=True)
+
+
+def run(folder: ShardFolder, plan: Plan, *, resume: bool = False) -> Plan:
+    counted = begin(folder, plan, None, resume=resume)
+    list(answer_here(folder, counted, pending(folder, counted), counted.predictor()))
+    summarise(folder, counted)
+    return counted
+
+
+def rows(folder: ShardFolder) -> list[dict[str, str]]:
+    return [row for path in sorted((folder.path / "answers").iterdir()) for row in read_csv(path, ["ImageID"])]
+
+
+def check(folder: ShardFolder, whole: Prediction) -> None:
+    """Each photo has one row, in order, and it says what the predictor says."""
+    found = rows(folder)
+    assert [row["ImageID"] for row in found] == list(whole.table.names)
+    assert [int(row["ans"]) for row in found] == whole.table.classes.tolist()
+    parts = [
+        read_table(path) for path in sorted((folder.path / "answers").iterdir()) if path.read_text().count("\n") > 1
+    ]
+    assert np.allclose(np.concatenate([part.probabilities for part in parts]), whole.table.probabilities, atol=1e-6)
+    lost = {row["ImageID"] for path in (folder.path / "unreadable").iterdir() for row in read_csv(path, ["ImageID"])}
+    assert lost == set(BROKEN)
+    assert not [path for path in folder.path.rglob("*") if path.name.endswith(".part")]
+
+
+def test_the_shards_say_what_the_predictor_says(tmp_path: Path, plan: Plan, whole: Prediction) -> None:
+    folder = ShardFolder(tmp_path / "out")
+    counted = run(folder, plan)
+    assert (counted.photos, counted.shards) == (GOOD + 2, 5)
+    check(folder, whole)
+    summary = json.loads(folder.summary.read_text())
+    assert (summary["photos"], summary["answered"], summary["unreadable"]) == (GOOD + 2, GOOD, 2)
+    said = whole.say()[0]
+    first = rows(folder)[0]
+    assert [first[item.attribute] for item in said] == [item.value for item in said]
+    assert [first[f"{item.attribute}_sure"] for item in said] == [str(item.sure) for item in said]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_cut_off_anywhere_and_resumed_no_photo_is_lost_or_twice(
+    tmp_path: Path, plan: Plan, whole: Prediction, seed: int
+) -> None:
+    folder = ShardFolder(tmp_path / "out")
+    counted = begin(folder, plan, None, resume=False)
+    chance = random.Random(seed)
+    predictor = counted.predictor()
+    for number in chance.sample(range(counted.shards), chance.randint(0, counted.shards - 1)):
+        answer_shard(folder, counted, predictor, number)
+    # What a kill leaves: a list of unreadable photos without answers, and half of a file under another name.
+    left = pending(folder, counted)[0]
+    folder.unreadable(left).parent.mkdir(exist_ok=True)
+    folder.unreadable(left).write_text("ImageID,reason\nhalf")
+    assert sorted(pending(folder, counted)) == pending(folder, counted)
+    (folder.path / "answers").mkdir(exist_ok=True)
+    (folder.path / "answers" / f".{left:06d}.csv.0000.part").write_text("ImageID,an")
+    run(folder, plan, resume=True)
+    (folder.path / "answers" / f".{left:06d}.csv.0000.part").unlink()
+    check(folder, whole)
+
+
+def test_a_shard_that_is_done_is_not_looked_at_again(tmp_path: Path, plan: Plan) -> None:
+    folder = ShardFolder(tmp_path / "out")
+    counted = run(folder, plan)
+    before = folder.answers(1, "csv").stat().st_mtime_ns
+    done = answer_shard(folder, counted, None, 1)  # type: ignore[arg-type] - the models are not asked
+    assert done.answered + done.unreadable == 5
+    assert folder.answers(1, "csv").stat().st_mtime_ns == before
+
+
+def test_photos_that_come_meanwhile_are_not_taken_in(tmp_path: Path, plan: Plan, root: Path) -> None:
+    import shutil
+
+    own = tmp_path / "photos"
+    shutil.copytree(root, own)
+    folder = ShardFolder(tmp_path / "out")
+    counted = begin(folder, replace(plan, root=str(own)), None, resume=False)
+    shutil.copy(own / "00.png", own / "000.png")
+    assert begin(folder, replace(plan, root=str(own)), None, resume=True).photos == counted.photos
+
+
+def test_a_kill_while_listing_lists_anew(tmp_path: Path, plan: Plan, whole: Prediction) -> None:
+    folder = ShardFolder(tmp_path / "out")
+    begin(folder, plan, None, resume=False)
+    folder.plan.unlink()
+    folder.list_(4).unlink()
+    run(folder, plan, resume=True)
+    check(folder, whole)
+
+
+def test_parquet_holds_the_same(tmp_path: Path, plan: Plan, whole: Prediction) -> None:
+    from pyarrow import parquet
+
+    folder = ShardFolder(tmp_path / "out")
+    run(folder, replace(plan, format="parquet"))
+    table = parquet.read_table(folder.path / "answers").to_pydict()
+    assert table["ImageID"] == list(whole.table.names)
+    assert table["ans"] == whole.table.classes.tolist()
+    shares = np.array([table[f"p{number}"] for number in range(18)]).T
+    assert np.allclose(shares, whole.table.probabilities, atol=1e-6)
+    assert {type(value) for value in table["mask_sure"]} == {bool}
+
+
+def test_a_shard_of_nothing_but_broken_photos_is_no_error_of_the_others(
+    tmp_path: Path, models: dict[str, Path], root: Path
+) -> None:
+    folder = ShardFolder(tmp_path / "out")
+    plan = Plan(str(root), (str(models["attributes"]),), size=2, engine="torch")
+    names = [*BROKEN, "00.png", "03.png"]
+    counted = begin(folder, plan, names, resume=False)
+    done = list(answer_here(folder, counted, [0, 1], counted.predictor()))
+    assert [(item.answered, item.unreadable) for item in done] == [(0, 2), (2, 0)]
+    assert folder.answers(0, "csv").read_text().count("\n") == 1
+
+
+def test_other_words_do_not_go_on_with_it(tmp_path: Path, plan: Plan) -> None:
+    folder = ShardFolder(tmp_path / "out")
+    begin(folder, plan, None, resume=False)
+    with pytest.raises(RunError, match="not empty"):
+        begin(folder, plan, None, resume=False)
+    with pytest.raises(RunError, match="views was flip, is original"):
+        begin(folder, replace(plan, views="original"), None, resume=True)
+    with pytest.raises(DataError, match="no format 'parket'; did you mean 'parquet'"):
+        begin(folder, replace(plan, format="parket"), None, resume=True)
+
+
+def test_photos_elsewhere_are_answered_as_here(tmp_path: Path, plan: Plan, whole: Prediction, root: Path) -> None:
+    folder = ShardFolder(tmp_path / "out")
+    run(folder, replace(plan, root=f"file://{root}"))
+    found = {row["ImageID"]: int(row["ans"]) for row in rows(folder)}
+    assert found == dict(zip(whole.table.names, whole.table.classes.tolist(), strict=True))

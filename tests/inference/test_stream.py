@@ -1,0 +1,149 @@
+"""Streaming: answers batch by batch are those of all at once, and no more photos are taken than a few batches."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maskfit.errors import DataError
+from maskfit.inference.lanes import AHEAD, in_batches, run_in_lanes
+from maskfit.inference.members import Member, open_members
+from maskfit.inference.predictor import Predictor
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_batches_in_order_are_the_whole_prediction(models, photos, lanes):
+    members = open_members([models["attributes"], models["joint"]])
+    expected = Predictor(members, views="flip").predict(photos)
+    predictor = Predictor(members, views="flip", batch_size=2, lanes=lanes)
+    with closing(predictor.stream(iter(photos))) as stream:
+        parts = list(stream)
+    assert [len(part) for part in parts] == [2, 2, 2, 2, 2, 1]
+    assert tuple(name for part in parts for name in part.names) == expected.table.names
+    found = np.concatenate([part.probabilities for part in parts])
+    assert np.abs(found - expected.table.probabilities).max() < 1e-6
+    for member, shares in expected.members.items():
+        assert np.abs(np.concatenate([part.members[member] for part in parts]) - shares).max() < 1e-6
+
+
+def test_photos_without_end_are_taken_as_they_are_needed(models, photos):
+    taken = []
+
+    def endless() -> Iterator[bytes]:
+        for number in count():
+            taken.append(number)
+            yield photos[number % len(photos)].read_bytes()
+
+    before = threading.active_count()
+    predictor = Predictor(open_members([models["attributes"]]), batch_size=3, lanes=2)
+    with closing(predictor.stream(endless())) as stream:
+        first = [next(stream) for _ in range(4)]
+    assert [name for part in first for name in part.names] == [f"photo {number}" for number in range(12)]
+    assert len(taken) <= 3 * (4 + 2 + AHEAD)
+    assert threading.active_count() == before
+
+
+def test_what_cannot_be_read_is_told_by_its_batch_or_ends_all(models, photos, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no photo")
+    predictor = Predictor(open_members([models["attributes"]]), batch_size=2)
+    mixed = [photos[0], bad, photos[1], photos[2]]
+    parts = list(predictor.stream(mixed, set_aside=True))
+    assert [list(part.unreadable) for part in parts] == [[str(bad)], []]
+    assert [part.done for part in parts] == [2, 2]
+    answered = []
+    with pytest.raises(DataError, match=r"a photo cannot be read(.|\n)*bad\.jpg"):
+        answered += [part.names for part in predictor.stream(iter([*mixed, *photos[3:]]))]
+    with pytest.raises(DataError, match="a photo cannot be read"):
+        list(predictor.stream([bad], set_aside=True))
+    with pytest.raises(DataError, match="named twice"):
+        next(predictor.stream([photos[0], photos[0]]))
+
+
+def test_one_batch_of_names_and_bytes(models, photos):
+    predictor = Predictor(open_members([models["attributes"]]))
+    expected = predictor.predict(photos[:3]).table
+    given = [(f"s3://{path.name}", path.read_bytes()) for path in photos[:3]]
+    answers = predictor.answer_named([*given, ("broken", b"\xff\xd8\xff")])
+    assert answers.names == tuple(name for name, _ in given)
+    assert np.abs(answers.probabilities - expected.probabilities).max() < 1e-6
+    assert list(answers.unreadable) == ["broken"]
+    assert [record["class"] for record in answers.records()] == expected.classes.tolist()
+
+
+class Noisy:
+    """An engine of fewer bits: its logits are off by chance; its exact twin is the engine itself."""
+
+    def __init__(self, engine, size: float) -> None:
+        self.exact, self.facts, self.says, self.size = engine, engine.facts, "noisy", size
+        self.asked = 0
+
+    def logits(self, frames):
+        self.asked += len(frames)
+        chance = np.random.default_rng(int(frames.sum()))
+        return {
+            head: values + chance.normal(0, self.size, values.shape).astype(np.float32)
+            for head, values in self.exact.logits(frames).items()
+        }
+
+
+@pytest.mark.parametrize(("size", "lanes"), [(0.02, 2), (100.0, 1)])
+def test_close_answers_of_fewer_bits_are_asked_again(models, size, lanes):
+    """Photos of noise, five times as many as a probe: no answer differs, or all are asked for exactly."""
+    (member,) = open_members([models["attributes"]])
+    chance = np.random.default_rng(0)
+    pixels = [chance.integers(0, 256, (40, 30, 3), dtype=np.uint8) for _ in range(160)]
+    expected = Predictor([member]).predict(pixels).table
+    noisy = Noisy(member.engine, size)
+    predictor = Predictor([Member("noisy", noisy)], batch_size=8, lanes=lanes)
+    found = predictor.predict(pixels).table
+    assert (found.classes == expected.classes).all()
+    # Where most answers turn, fewer bits are of no use, and are not asked after the first photos.
+    assert noisy.asked == (32 if size > 1 else 160)
+    if size < 1:
+        assert np.abs(found.probabilities - expected.probabilities).max() > 1e-4
+    again = Predictor([Member("noisy", noisy)], batch_size=8, lanes=lanes).predict(pixels).table
+    assert (again.probabilities == found.probabilities).all()
+
+
+def test_votes_that_jump_are_asked_for_exactly(models, photos):
+    members = open_members([models["attributes"], models["sibling"]])
+    noisy = [Member(member.name, Noisy(member.engine, 0.1)) for member in members]
+    expected = Predictor(members, vote="hard").predict(photos).table
+    found = Predictor(noisy, vote="hard").predict(photos).table
+    assert (found.probabilities == expected.probabilities).all()
+    assert [member.engine.asked for member in noisy] == [0, 0]
+
+
+def test_lanes_keep_order_and_bounds_and_hand_on_errors():
+    begun: list[int] = []
+    batches = run_in_lanes(
+        in_batches(range(100), 7), lambda item: begun.append(item) or item * 2, sum, lanes=3, readers=2
+    )
+    assert next(batches) == sum(range(0, 14, 2))
+    assert max(begun) < 7 * (3 + AHEAD)
+    assert sum(batches) + sum(range(0, 14, 2)) == 2 * sum(range(100))
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        list(run_in_lanes(in_batches(range(50), 5), lambda item: 1 / (item - 20), sum, lanes=2))
+    assert threading.active_count() == before
+
+
+def test_openvino_in_lanes_checked_answers_as_f32(exported, photos):
+    pytest.importorskip("openvino")
+    chance = np.random.default_rng(1)
+    pixels = [chance.integers(0, 256, (40, 30, 3), dtype=np.uint8) for _ in range(300)]
+    path = exported["attributes"]
+    expected = Predictor.load(path, engine="openvino").predict(pixels).table
+    predictor = Predictor.load(path, engine="openvino:precision=checked", photos=300, batch_size=None)
+    assert (predictor.batch_size, predictor.lanes >= 1) == (64, True)
+    found = predictor.predict(pixels).table
+    assert (found.classes != expected.classes).sum() <= 1
+    assert Path(predictor.members[0].name) == path
+    assert predictor.engines == ("OpenVINO, bf16, close answers again in f32",)

@@ -1,0 +1,103 @@
+"""What a user names is told apart into models and photos, or refused with what to do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from maskfit.errors import DataError
+from maskfit.inference.words import sort_words
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Photos, folders of photos, runs and other things, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.jpg", "b.JPG", "[1].png", "trip/c.png", "trip/deeper/d.webp", "trip/.hidden.jpg", "mixed/e.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 30)).save(path, format=path.suffix[1:].upper().replace("JPG", "JPEG"))
+    for name in (
+        "run/recipe.yaml",
+        "fold/best.safetensors",
+        "mixed/recipe.yaml",
+        "project/notes.md",
+        "list.csv",
+        "IMG_7",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    return tmp_path
+
+
+def named(*words: str) -> tuple[list[str], list[str]]:
+    found = sort_words(words)
+    return list(found.models), [photo.name for photo in found.photos or ()]
+
+
+@pytest.mark.parametrize("word", ["m.onnx", "m.xml", "m.safetensors", "old.ckpt", "M.ONNX", "run", "fold", "run/"])
+def test_models(here, word):
+    assert named(word) == ([word], [])
+
+
+@pytest.mark.parametrize(
+    ("word", "photos"),
+    [
+        ("a.jpg", ["a.jpg"]),
+        ("./a.jpg", ["./a.jpg"]),
+        ("IMG_7", ["IMG_7"]),  # what it is, its content says
+        ("[1].png", ["[1].png"]),  # a file wins over a pattern
+        ("*.[jJ]*", ["a.jpg", "b.JPG"]),
+        ("t*/*", ["trip/c.png"]),
+        ("**/*.webp", ["trip/deeper/d.webp"]),
+        ("trip", ["trip/c.png", "trip/deeper/d.webp"]),
+    ],
+)
+def test_photos(here, word, photos):
+    models, found = named(word)
+    assert (models, found) == ([], photos)
+    assert (sort_words([word]).photos.one is not None) == (len(photos) == 1)
+
+
+def test_words_mix_in_any_order_and_each_photo_comes_once(here):
+    assert named("a.jpg", "run", "trip", "m.onnx", "trip/c.png", "./a.jpg", "a.jpg") == (
+        ["run", "m.onnx"], ["a.jpg", "trip/c.png", "trip/deeper/d.webp"],
+    )  # fmt: skip
+    photos = sort_words(["trip"]).photos
+    assert (len(photos), [photo.person for photo in photos]) == (2, ["c.png", "deeper/d.webp"])
+
+
+@pytest.mark.parametrize(
+    ("word", "what"),
+    [
+        ("absent.jpg", "there is no such photo or model"),
+        ("absent", "there is no such photo or model"),
+        ("absent*.jpg", "nothing matches this"),
+        ("*/*.md", "of the 1 that this matches, none ends like a photo"),
+        ("project", "holds no photo, and is no run"),
+        ("mixed", "is a run, and holds photos"),
+        ("list.csv", "--list list.csv --images DIR"),
+    ],
+)
+def test_what_is_neither_or_both_is_refused(here, word, what):
+    with pytest.raises(DataError) as caught:
+        sort_words(["a.jpg", word])
+    assert what in str(caught.value)
+    assert word in str(caught.value)
+    with pytest.raises(DataError, match="2 words cannot be used") as caught:
+        sort_words([word, "a.jpg", "nowhere"])
+    assert f"- {word}: " in str(caught.value)
+    assert "- nowhere: " in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions do not bind this user")
+def test_a_folder_that_may_not_be_looked_into_is_named(here):
+    (here / "trip").chmod(0)
+    try:
+        with pytest.raises(DataError, match="may not be looked into"):
+            sort_words(["trip"])
+    finally:
+        (here / "trip").chmod(0o755)

@@ -1,0 +1,147 @@
+"""In a training step nobody asks the device for a number, and nothing is sent there so that the host waits.
+
+The device is torch's `meta`, which computes shapes alone: asking it for a number is an error, and a copy to it is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from maskfit.data.transforms import Normalising
+from maskfit.labels import SCHEMES
+from maskfit.losses import LOSSES
+from maskfit.losses.criterion import Criterion, HeadLoss
+from maskfit.models.network import build_network
+from maskfit.parts import Part, build
+from maskfit.training import batches
+from maskfit.training.augmentation import AUGMENTATIONS
+from maskfit.training.batches import Samples
+from maskfit.training.freezing import FREEZINGS
+from maskfit.training.mixing import MIXINGS
+from maskfit.training.task import Task
+
+SCHEME = SCHEMES["mask-gender-age"]
+BATCH, SIDE = 6, 32
+
+
+class Watched(TorchDispatchMode):
+    """Fails where the host would wait for the device."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = [item for item in (*args, *kwargs.values()) if isinstance(item, torch.Tensor)]
+        away = any(item.device.type == "meta" for item in given)
+        if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default) and away:
+            pytest.fail(f"{func} asks the device")
+        if func is torch.ops.aten._to_copy.default and kwargs.get("device") is not None:
+            there = torch.device(kwargs["device"]).type
+            if (there == "meta") != away:
+                assert there == "meta", "a tensor is brought back"
+                assert kwargs.get("non_blocking"), "the host waits until a tensor is there"
+        if func is torch.ops.aten.copy_.default and args[0].device != args[1].device:
+            assert args[2] if len(args) > 2 else kwargs.get("non_blocking"), "the host waits until a tensor is there"
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    # Mixed precision is not to be had on this device; it asks for nothing either.
+    with Watched(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "autocast", lambda *given, **more: nullcontext())
+        yield
+
+
+def step(augmentation: str = "light", mixing: str = "none", loss: str = "cross_entropy") -> None:
+    with torch.device("meta"):
+        network = build_network(Part.of("small", width=4), Part.of("attributes"), SCHEME.sizes)
+    losses = {
+        name: HeadLoss(build(LOSSES, Part.of(loss), counts=torch.ones(size)), 1.0)
+        for name, size in SCHEME.sizes.items()
+    }
+    task = Task(
+        network,
+        Criterion(losses),
+        build(AUGMENTATIONS, Part.of(augmentation), size=(SIDE, SIDE)),
+        build(MIXINGS, Part.of(mixing), scheme=SCHEME),
+        Normalising(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)),
+        lambda network: torch.optim.SGD(network.parameters()),
+        lambda step: 1.0,
+        build(FREEZINGS, Part.of("none")),
+        scheme=SCHEME,
+        truth=np.zeros((BATCH, 3), np.int64),
+        chance=(0,),
+    ).to("meta")
+    task._trainer = SimpleNamespace(num_training_batches=9, current_epoch=0, max_epochs=2)
+    allowed = {name: torch.zeros(BATCH, size, dtype=torch.bool) for name, size in SCHEME.sizes.items()}
+    batch = {"frames": torch.zeros(BATCH, SIDE, SIDE, 3, dtype=torch.uint8), "indices": torch.arange(BATCH)}
+    batch = {name: item.to("meta") for name, item in batch.items()}
+    batch["allowed"] = {name: rows.to("meta") for name, rows in allowed.items()}
+    with watched():
+        task.training_step(batch, 0).backward()
+    assert all(item.grad is not None for item in network.parameters())
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_no_augmentation_waits(name: str) -> None:
+    step(augmentation=name)
+
+
+@pytest.mark.parametrize("name", MIXINGS)
+def test_no_mixing_waits(name: str) -> None:
+    step(mixing=name)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_no_loss_waits(name: str) -> None:
+    step(loss=name)
+
+
+def test_one_who_waits_is_noticed() -> None:
+    there = torch.ones(2, device="meta")
+    with pytest.raises((AssertionError, pytest.fail.Exception)), watched():
+        there.sum().item()
+    with pytest.raises(AssertionError, match="waits"), watched():
+        torch.ones(2).to("meta")
+    with watched():
+        torch.ones(2).to("meta", non_blocking=True)
+
+
+def test_for_a_gpu_every_tensor_of_a_batch_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    from maskfit.data.store import StoredFrames
+
+    pinned: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)
+    frames = StoredFrames(np.arange(4), np.zeros((4, 2, 2, 3), np.uint8))
+    samples = Samples(frames, {"mask": np.ones((4, 3), bool), "age": np.ones((4, 3), bool)}, np.arange(4))
+    assert len(list(samples.batches([np.arange(2), np.arange(2, 4)], pinned=True))) == 2
+    assert len(pinned) == 2 * 4
+    list(samples.batches([np.arange(2)], pinned=False))
+    assert len(pinned) == 2 * 4
+
+
+def test_batches_are_read_ahead_in_their_order_and_an_error_comes_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def batch(self: Samples, places: np.ndarray) -> dict[str, Any]:
+        read.append(int(places[0]))
+        if places[0] == 3:
+            raise OSError("the disk is gone")
+        return {"indices": torch.from_numpy(places)}
+
+    monkeypatch.setattr(Samples, "batch", batch)
+    samples = Samples(None, {}, np.arange(9))  # type: ignore[arg-type]
+    coming = samples.batches((np.array([number]) for number in range(9)), pinned=False)
+    for number in range(3):
+        assert next(coming)["indices"].tolist() == [number]
+        assert len(read) <= number + 1 + batches.AHEAD
+    with pytest.raises(OSError, match="disk"):
+        next(coming)
+    assert read == sorted(read)

@@ -1,0 +1,98 @@
+"""Precision: what `auto` takes and why, and that a run keeps what it began with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from maskfit.files import read_json, write_json
+from maskfit.models.network import build_network
+from maskfit.parts import Part
+from maskfit.recipe import Recipe
+from maskfit.training import assembly, precision
+from maskfit.training.begun import begin_run, reopen_run
+from maskfit.training.precision import Precision, choose_precision, density
+from maskfit.training.run import train
+
+Make = Callable[..., Recipe]
+SIZES = {"mask": 3, "gender": 2, "age": 3}
+
+
+@pytest.fixture
+def bf16_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(precision, "_multiplies_bf16", lambda: True)
+
+
+def draft(backbone: str) -> nn.Module:
+    with torch.device("meta"):
+        return build_network(Part.of(backbone), Part.of("joint"), SIZES)
+
+
+def test_density_is_multiplications_over_what_is_written() -> None:
+    """By hand: a convolution of 3 x 3 over 3 channels, one of each channel alone, and a linear layer of 8."""
+    network = draft("small")
+    body = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ).to("meta")
+    network.trunk.body, network.head = body, nn.Linear(8, 5).to("meta")
+    pixels = 16 * 12
+    written = 8 * pixels + 8 * pixels + 5
+    multiplied = 8 * pixels * 27 + 8 * pixels * 9 + 5 * 8
+    assert density(network, (16, 12)) == pytest.approx(multiplied / written)
+    assert network.training
+
+
+@pytest.mark.usefixtures("bf16_processor")
+@pytest.mark.parametrize(
+    ("backbone", "kind"),
+    [("vit_small_patch16_224", "bf16"), ("vit_tiny_patch16_224", "32"), ("resnet18", "32"), ("mobilenetv2_100", "32"),
+     ("convnext_tiny", "32"), ("small", "32")],
+)  # fmt: skip
+def test_on_a_processor_large_transformers_get_bfloat16(tiny: Make, backbone: str, kind: str) -> None:
+    chosen = choose_precision(tiny("data.size=224"), draft(backbone))
+    assert chosen.kind == kind
+    assert chosen.why
+
+
+def test_a_processor_without_bfloat16_keeps_32_bits(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_multiplies_bf16", lambda: False)
+    assert choose_precision(tiny("data.size=224"), draft("vit_small_patch16_224")).kind == "32"
+
+
+@pytest.mark.parametrize(
+    ("bf16", "words", "kind"), [(True, [], "bf16"), (False, [], "16"), (False, ["optimiser=sam"], "32")]
+)
+def test_on_a_gpu(tiny: Make, monkeypatch: pytest.MonkeyPatch, bf16: bool, words: list[str], kind: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16 or including_emulation)
+    recipe = tiny("trainer.device=auto", *words)
+    assert choose_precision(recipe, draft("small")).kind == kind
+    assert choose_precision(tiny("trainer.device=auto", "trainer.precision=32"), draft("small")).kind == "32"
+
+
+def test_what_a_run_began_with_is_written_said_and_kept(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    make = assembly.make_trainer
+    monkeypatch.setattr("maskfit.training.fold.make_trainer", lambda plan, kind, *rest: [
+        seen.append(kind), make(plan, kind, *rest)][1])  # fmt: skip
+    monkeypatch.setattr("maskfit.training.begun.choose_precision", lambda *_: Precision("bf16", "a test wants it"))
+    recipe = tiny("trainer.epochs=1", "trainer.finish=1")
+    begun = begin_run(recipe)
+    assert read_json(begun.folder.environment)["precision"] == {"kind": "bf16", "why": "a test wants it"}
+    assert "bfloat16" in str(begun.precision)
+    # Another machine would choose otherwise; this run goes on as it began, its last epochs too.
+    monkeypatch.setattr("maskfit.training.begun.choose_precision", lambda *_: pytest.fail("chosen twice"))
+    train(recipe, resume=True)
+    assert seen == ["bf16", "bf16"]
+
+
+def test_a_run_of_an_earlier_maskfit_goes_on_as_auto_was_then(tiny: Make) -> None:
+    begun = begin_run(tiny())
+    facts = read_json(begun.folder.environment)
+    del facts["precision"]
+    write_json(begun.folder.environment, facts)
+    assert reopen_run(begun.folder.path).precision.kind == ("16" if torch.cuda.is_available() else "32")

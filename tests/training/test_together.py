@@ -1,0 +1,211 @@
+"""One training by two processes over gloo: the same batches, losses and scores as by one."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from maskfit.cookbook import dump_recipe
+from maskfit.data.store import StoredFrames
+from maskfit.errors import RecipeError, RunError
+from maskfit.losses.criterion import Criterion, HeadLoss
+from maskfit.losses.cross_entropy import CrossEntropy
+from maskfit.recipe import Recipe
+from maskfit.runfolder import RunFolder
+from maskfit.training.batches import Samples, TrainingBatches, ValidationBatches
+from maskfit.training.ranks import ALONE, Ranks
+from maskfit.training.run import train
+from maskfit.training.sampling import Shuffle
+
+TWO = (Ranks(0, 2), Ranks(1, 2))
+
+PLAIN = (
+    # No BatchNorm, whose statistics each process counts on its own photos, and nothing drawn that ranks draw apart.
+    "model.backbone={name: vit_tiny_patch16_224, img_size: 24, patch_size: 8, embed_dim: 16, depth: 1, num_heads: 2}",
+    "model.head={name: attributes, dropout: 0.0}",
+    "augmentation=none",
+    "data.train_scale=1.0",
+    "holdout=0.25",
+    "trainer.precision=32",
+)
+
+
+def samples(count: int) -> Samples:
+    frames = StoredFrames(np.arange(count), np.zeros((count, 2, 2, 3), dtype=np.uint8))
+    return Samples(frames, {"mask": np.eye(3, dtype=bool)[np.arange(count) % 3]}, np.arange(count))
+
+
+@pytest.mark.parametrize(("count", "size"), [(40, 8), (41, 8), (33, 8), (43, 7), (35, 8)])
+def test_the_ranks_share_each_batch_that_one_would_have(count: int, size: int) -> None:
+    data = samples(count)
+
+    def batches(ranks: Ranks) -> list[list[int]]:
+        found = TrainingBatches(data, Shuffle(np.zeros(count, dtype=np.int64)), size, (0,), lambda: 0, ranks)
+        return [batch["indices"].tolist() for batch in found]
+
+    alone, first, second = batches(ALONE), batches(TWO[0]), batches(TWO[1])
+    assert len(first) == len(second) == len(alone)
+    for one, own, other in zip(alone[:-1], first, second, strict=False):
+        assert own + other == one
+        assert abs(len(own) - len(other)) <= 1
+    # The last one is filled where it would leave a rank with a single photo.
+    assert min(len(first[-1]), len(second[-1])) >= 2
+    assert set(first[-1] + second[-1]) >= set(alone[-1])
+    assert first[-1] + second[-1] == alone[-1] or len(alone[-1]) < 4
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 16])
+def test_each_photo_is_judged_by_one_rank(count: int) -> None:
+    judged = [
+        number
+        for ranks in TWO
+        for batch in ValidationBatches(samples(count), 3, ranks)
+        for number in batch["indices"].tolist()
+    ]
+    assert sorted(judged) == list(range(count))
+
+
+def test_the_mean_of_the_ranks_losses_is_the_loss_of_the_whole_batch() -> None:
+    torch.manual_seed(0)
+    logits, weights = torch.randn(9, 3), torch.ones(3)
+    allowed = torch.eye(3, dtype=torch.bool)[torch.arange(9) % 3]
+    allowed[[2, 3, 4]] = True  # of three photos nothing is known, and of unlike many on both sides
+    known = [(~allowed[part].all(dim=1)).sum() for part in (slice(0, 4), slice(4, 9))]
+    mean = (known[0] + known[1]) / 2
+
+    def loss(part: slice, over: Callable[[torch.Tensor], torch.Tensor] | None) -> torch.Tensor:
+        criterion = Criterion({"mask": HeadLoss(CrossEntropy(weights), 1.0)}, over)
+        return criterion({"mask": logits[part]}, {"mask": allowed[part]})["loss"]
+
+    shared = [loss(part, lambda _: mean) for part in (slice(0, 4), slice(4, 9))]
+    assert torch.isclose((shared[0] + shared[1]) / 2, loss(slice(0, 9), None), atol=1e-6)
+    # Judging a rank's photos, it is their own mean.
+    judge = Criterion({"mask": HeadLoss(CrossEntropy(weights), 1.0)}, lambda _: mean).eval()
+    assert torch.isclose(judge({"mask": logits[:4]}, {"mask": allowed[:4]})["loss"], loss(slice(0, 4), None))
+
+
+def losses(folder: RunFolder, fold: int = 0) -> list[float]:
+    with folder.fold(fold).steps.open() as stream:
+        return [float(row["loss"]) for row in csv.DictReader(stream)]
+
+
+def files(folder: RunFolder) -> set[str]:
+    return {str(path.relative_to(folder.path)) for path in folder.path.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def alone_and_together(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """The same recipe by one process, and by two that are started for it."""
+    from maskfit.cookbook import read_recipe
+    from maskfit.training.slots import SLOTS
+
+    place = tmp_path_factory.mktemp("together")
+    words = [f"data.root={faces}", f"data.store={place / 'stores'}", "data.size=24", "trainer.epochs=2",
+             "trainer.batch_size=16", "trainer.device=cpu", *PLAIN]  # fmt: skip
+    made = {
+        name: train(read_recipe("fast", [*words, f"run={place / name}", *more], slots=SLOTS))
+        for name, more in (("alone", []), ("two", ["trainer.devices=2"]))
+    }
+    return SimpleNamespace(alone=made["alone"], two=made["two"], words=words, place=place)
+
+
+def test_two_processes_lose_what_one_loses(alone_and_together: SimpleNamespace) -> None:
+    (alone, scores), (two, other) = alone_and_together.alone, alone_and_together.two
+    one, both = losses(alone), losses(two)
+    assert len(one) == len(both) > 6
+    assert both == pytest.approx(one, abs=1e-5)
+    assert files(two) == files(alone)
+    assert (other.photos, other.known) == (scores.photos, scores.known)
+    assert other.macro_f1 == pytest.approx(scores.macro_f1, abs=0.05)
+
+
+def test_the_validation_of_the_ranks_is_that_of_the_whole_set(alone_and_together: SimpleNamespace) -> None:
+    rows = []
+    for folder, _ in (alone_and_together.alone, alone_and_together.two):
+        with folder.fold(0).metrics.open() as stream:
+            rows.append(list(csv.DictReader(stream)))
+    for one, both in zip(*rows, strict=True):
+        assert float(both["valid_loss"]) == pytest.approx(float(one["valid_loss"]), abs=1e-4)
+        assert float(both["valid_macro_f1"]) == pytest.approx(float(one["valid_macro_f1"]), abs=0.05)
+
+
+def test_batches_must_hold_two_photos_for_each_device(tiny: Callable[..., Recipe]) -> None:
+    with pytest.raises(RecipeError, match="cannot be shared by 4 devices"):
+        train(tiny("trainer.devices=4", "trainer.batch_size=6"))
+
+
+def test_many_machines_are_started_by_who_can_reach_them(tiny: Callable[..., Recipe]) -> None:
+    with pytest.raises(RunError, match="2 nodes are wanted"):
+        train(tiny("trainer.nodes=2"))
+
+
+def test_synchronised_norms_are_saved_as_the_plain_ones_are() -> None:
+    import timm
+    from timm.layers.norm_act import convert_sync_batchnorm
+
+    # EfficientNet's norms hold an activation, which torch's own conversion would lose.
+    network = timm.create_model("efficientnet_b0", num_classes=3).eval()
+    photos = torch.rand(2, 3, 32, 32)
+    before, names = network(photos), list(network.state_dict())
+    network = convert_sync_batchnorm(network)
+    assert list(network.state_dict()) == names
+    assert any(isinstance(module, torch.nn.SyncBatchNorm) for module in network.modules())
+    assert torch.allclose(network(photos), before, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [[], ["--resume"]])
+def test_torchrun_starts_the_same_command(alone_and_together: SimpleNamespace, tmp_path: Path, more: list[str]) -> None:
+    words = [*alone_and_together.words, f"run={tmp_path / 'run'}", "trainer.devices=2", "folds=2"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "maskfit",
+               "train", "fast", *words]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("report:") == 1
+    folder = RunFolder(tmp_path / "run")
+    if more:
+        folder.fold(1).scores.unlink()
+        folder.scores.unlink()
+        assert subprocess.run([*command, *more], capture_output=True, timeout=600).returncode == 0
+    assert folder.scores.is_file()
+    assert losses(folder, 1)
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_two_processes_go_on_to_the_same_end(
+    alone_and_together: SimpleNamespace, tmp_path: Path
+) -> None:
+    import os
+    import signal
+    import time
+
+    def start(name: str, *more: str) -> subprocess.Popen[bytes]:
+        words = [*alone_and_together.words, f"run={tmp_path / name}", "trainer.devices=2", "trainer.epochs=8",
+                 "trainer.checkpoint_steps=2"]  # fmt: skip
+        command = [sys.executable, "-m", "maskfit", "train", "fast", *words, *more]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    assert start("whole").wait() == 0
+    cut = RunFolder(tmp_path / "cut")
+    process = start("cut")
+    while not cut.fold(0).checkpoint.exists() and process.poll() is None:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(3)
+    assert start("cut", "--resume").wait() == 0
+    assert losses(cut) == losses(RunFolder(tmp_path / "whole"))
+
+
+def test_a_recipe_keeps_how_many_devices_it_is_for(tiny: Callable[..., Recipe]) -> None:
+    text = dump_recipe(tiny("trainer.devices=2", "trainer.nodes=3"))
+    assert "devices: 2" in text
+    assert "nodes: 3" in text
