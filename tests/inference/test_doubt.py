@@ -39,7 +39,7 @@ def test_gaps_are_trusted_from_a_few_deviations_on():
     turned = fast.argmax(1) != exact.argmax(1)
     assert turned.any()
     assert (turned & (gap(FULL, fast) >= least)).mean() < 0.001
-    assert (gap(FULL, fast) < least).mean() < 0.2
+    assert (gap(FULL, fast) < least).mean() < 0.25
 
 
 def test_where_nearly_all_are_close_none_is_trusted():
