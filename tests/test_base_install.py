@@ -27,8 +27,6 @@ from maskfit.modelfile import ModelFacts, write_model
 from maskfit.models.network import build_network
 from maskfit.parts import Part
 
-from .inference.test_inthebox import shipped
-
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
@@ -144,7 +142,6 @@ def test_an_exported_model_answers_as_torch_does(scripts, photos, tmp_path):
     assert "there is no such model" in absent.stderr
 
 
-@shipped
 def test_the_first_answer_needs_nothing_but_the_install(scripts, tmp_path):
     """No model, no detector, no network: a photo and the command."""
     run(scripts, "data", "draw", tmp_path / "drawn", "--persons", 1)

@@ -179,6 +179,12 @@ def light(
     return Augmentation(Window(size, area, (0.95, 1.05), turn=turn), steps)
 
 
+def _lit(most: float, hue: float, grey: float) -> tuple[Step, ...]:
+    """Other light and colour, and by the chance `grey` no colour at all."""
+    light = (Brightness(around(most)), Contrast(around(most)), Saturation(around(most)), Hue(hue))
+    return (*light, OneOf((Saturation((0.0, 0.0)),), grey))
+
+
 def strong(
     size: Size,
     area: Range = (0.5, 1.0),
@@ -204,12 +210,8 @@ def strong(
         holes: Chance of 1 or 2 black holes with sides of 0.1 to 0.35 of the photo's.
     """
     check_share(light=light, grey=grey, damage=damage, holes=holes)
-    steps = (
-        Brightness(around(light)),
-        Contrast(around(light)),
-        Saturation(around(light)),
-        Hue(hue),
-        OneOf((Saturation((0.0, 0.0)),), grey),
+    steps: tuple[Step, ...] = (
+        *_lit(light, hue, grey),
         OneOf((Blur((0.5, 2.0)), Noise((3.0, 15.0)), Jpeg((20, 70))), damage),
         OneOf((Holes(2, (0.1, 0.35)),), holes),
     )
@@ -249,12 +251,8 @@ def wild(
         holes: Chance of a black hole with sides of 0.1 to 0.3 of the photo's.
     """
     check_share(light=light, grey=grey, coarse=coarse, damage=damage, holes=holes)
-    steps = (
-        Brightness(around(light)),
-        Contrast(around(light)),
-        Saturation(around(light)),
-        Hue(hue),
-        OneOf((Saturation((0.0, 0.0)),), grey),
+    steps: tuple[Step, ...] = (
+        *_lit(light, hue, grey),
         OneOf((Coarse((0.2, 0.6)),), coarse),
         OneOf((Blur((0.4, 2.0)), Noise((3.0, 15.0)), Jpeg((20, 80))), damage),
         OneOf((Holes(1, (0.1, 0.3)),), holes),
