@@ -74,7 +74,7 @@ def test_the_table_and_the_recommendation(command, model, evaluation, quick):
                    "--engine", "broken", "--batch", "1, 4")  # fmt: skip
     assert said.code == 0
     assert quick == [("torch", (1, 4), 6), ("onnx", (1, 4), 6), ("broken", (1, 4), 6)]
-    assert "files to answers" in said.out
+    assert "from files" in said.out
     assert "fastest: --engine torch --batch-size 1, 50 photos a second from files to answers, 10.0 times" in said.out
     assert describe_machine() in said.out
     assert "broken" in said.err

@@ -78,12 +78,12 @@ def bench(
 
 
 def _show(path: Path, rows: list[Timed], machine: str, said: str) -> None:
-    header = ["engine", "batch", "network alone", *(["files to answers"] if rows[0].files else []), "ms a photo"]
+    header = ["engine", "batch", "network alone", *(["from files"] if rows[0].files else []), "ms each"]
     shown = []
     for row in rows:
         rates = [_words(rate) for rate in (row.network, row.files) if rate]
         shown.append((row.engine, row.batch, *rates, f"{1000 / row.counts:.2f}"))
-    print_table(f"{path}: photos a second, median (slowest to fastest round)", header, shown)
+    print_table(f"{path}: photos a second, median (slowest-fastest)", header, shown)
     out.print(f"on {machine}", soft_wrap=True)
     out.print(said, soft_wrap=True)
 
@@ -101,7 +101,12 @@ def _batches(words: str) -> list[int]:
 
 
 def _words(rate: Rate) -> str:
-    return f"{rate.median:,.1f} ({rate.low:,.1f} to {rate.high:,.1f})"
+    # Short, so that a row fits on a screen of eighty columns.
+    return f"{_digits(rate.median)} ({_digits(rate.low)}-{_digits(rate.high)})"
+
+
+def _digits(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
 
 
 def _recommend(rows: list[Timed]) -> str:
