@@ -6,6 +6,7 @@
 
 - `network`: the limit. The same network, loss, optimiser, memory format, precision and allocation, on batches of floats
   that lie in memory ready to use.
+- `network-f32`, `network-bf16`: the same as torch computes it in 32 bits, and in plain bfloat16 by autocast.
 - `seeds`: as the public solutions of the competition train: each photo opened with Pillow and transformed by
   torchvision in a DataLoader's workers, float32, memory as it comes.
 - `timm`: timm's loader, transforms, optimiser and loop, as its documentation drives them.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import platform
 import signal
@@ -28,6 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -101,24 +104,28 @@ def run_maskfit(given: argparse.Namespace, turns: Turns) -> None:
     begun.train_fold(0, Clock())
 
 
-def run_network(given: argparse.Namespace, turns: Turns) -> None:
+def run_network(given: argparse.Namespace, turns: Turns, kind: str | None = None) -> None:
+    """The network alone: prepared as `maskfit` prepares it, or plain in the precision that is named."""
     import torch
 
     from maskfit.cookbook import read_recipe
     from maskfit.training.begun import begin_run
+    from maskfit.training.economy import prepare
     from maskfit.training.optimisers import adamw
     from maskfit.training.slots import SLOTS
 
     words = [word for word in recipe_words(given) if not word.startswith("run=")]
-    begun = begin_run(read_recipe("baseline", [*words, f"run={given.scratch}/network"], slots=SLOTS))
+    begun = begin_run(read_recipe("baseline", [*words, f"run={given.scratch}/{given.contender}"], slots=SLOTS))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = begun.plan.network().to(device, memory_format=torch.channels_last).train()
+    if kind is None:
+        network = prepare(network, begun.plan.recipe, begun.precision.kind)
     optimiser = adamw(network, lr=LR)
     shape = (given.batch, 3, given.size, given.size)
     photos = [torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last) for _ in range(4)]
     sizes = begun.plan.trained.sizes
     targets = {name: torch.randint(size, (given.batch,), device=device) for name, size in sizes.items()}
-    type_ = {"bf16": torch.bfloat16, "16": torch.float16}.get(given.precision)
+    type_ = {"bf16": torch.bfloat16, "16": torch.float16}.get(kind or begun.precision.kind)
     for batch in cycle(photos):
         optimiser.zero_grad()
         with torch.autocast(device.type, type_ or torch.bfloat16, enabled=type_ is not None):
@@ -232,11 +239,13 @@ def run_fastai(given: argparse.Namespace, turns: Turns) -> None:
 CONTENDERS: dict[str, Callable[[argparse.Namespace, Turns], None]] = {
     "maskfit": run_maskfit,
     "network": run_network,
+    "network-f32": partial(run_network, kind="32"),
+    "network-bf16": partial(run_network, kind="bf16"),
     "seeds": run_seeds,
     "timm": run_timm,
     "fastai": run_fastai,
 }
-TUNED = ("maskfit", "network")
+TUNED = ("maskfit", "network", "network-f32", "network-bf16")
 """Whose memory is allocated as `maskfit train` allocates it."""
 
 
@@ -288,14 +297,16 @@ def compare(given: argparse.Namespace, names: list[str], words: list[str]) -> No
     finally:
         for contender in contenders:
             contender.stop()
+    # What `auto` is here stands in the run's folder.
+    precision = json.loads((given.scratch / "run" / "environment.json").read_text())["precision"]["kind"]
     print(
-        f"{given.backbone} at {given.size}, batches of {given.batch}, precision {given.precision}, "
+        f"{given.backbone} at {given.size}, batches of {given.batch}, precision {precision}, "
         f"{given.rounds} rounds of {given.seconds:g} s in turn; {os.cpu_count()} cores, {platform.machine()}"
     )
     ours = contenders[0].rates
     for contender in contenders:
         rates = contender.rates
-        line = f"  {contender.name:8} {statistics.median(rates):9.2f} photos/s ({min(rates):.2f} to {max(rates):.2f})"
+        line = f"  {contender.name:12} {statistics.median(rates):9.2f} photos/s ({min(rates):.2f} to {max(rates):.2f})"
         if contender is not contenders[0]:
             ratios = sorted(own / other for own, other in zip(ours, rates, strict=True))
             middle = statistics.median(ratios)
@@ -323,8 +334,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--backbone", default="efficientnet_b0")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--precision", default="32", choices=["32", "bf16", "16"])
-    parser.add_argument("--against", default="network,seeds,timm,fastai", help="with commas; default: all of them")
+    parser.add_argument(
+        "--precision", default="auto", choices=["auto", "32", "bf16", "16"], help="of maskfit and network"
+    )
+    parser.add_argument("--against", default="network,network-f32,seeds,timm,fastai", help="with commas")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10.0, help="of one turn")
     parser.add_argument("--contender", choices=list(CONTENDERS), help=argparse.SUPPRESS)

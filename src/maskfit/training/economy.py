@@ -1,4 +1,4 @@
-"""What a network is made to do before it trains: lie in memory as convolutions want it, save memory, be compiled."""
+"""What a network is made to do before it trains: lie in memory as its layers want it, save memory, be compiled."""
 
 from __future__ import annotations
 
@@ -11,15 +11,26 @@ from torch import nn
 from maskfit.errors import RecipeError
 from maskfit.models.network import Network
 from maskfit.recipe import Recipe
+from maskfit.training.depthwise import hasten_depthwise
+from maskfit.training.precision import Kind
+from maskfit.training.squeezing import hasten_squeezing
 
 
-def prepare(network: Network, recipe: Recipe) -> Network:
-    """Puts the trainer's keys `checkpointing` and `compile` into effect, on the network that is given.
+def prepare(network: Network, recipe: Recipe, kind: Kind) -> Network:
+    """Readies the network that is given for a precision and the trainer's keys `checkpointing` and `compile`.
 
-    Its weights keep their names: neither wraps a module.
+    Its weights keep their names: none of these wraps a module.
+
+    Args:
+        network: What is going to be trained.
+        recipe: Says how.
+        kind: The precision that the run began with.
     """
     # Channels last before anything copies it: convolutions on a processor run up to five times as fast so.
     network = network.to(memory_format=torch.channels_last)
+    hasten_squeezing(network)
+    if kind == "bf16":
+        hasten_depthwise(network)
     if recipe.trainer.checkpointing:
         _checkpoint(network.trunk.body)
     if recipe.trainer.compile:

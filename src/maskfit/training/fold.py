@@ -93,7 +93,7 @@ def train_fold(
     recipe = plan.recipe
     chance: Chance = (recipe.trainer.seed, "fold", fold)
     title = f"fold {fold + 1} of {plan.folds.count}" if plan.folds.count > 1 else "training"
-    task = make_task(plan, _start(plan, chance, screen), data.train, chance)
+    task = make_task(plan, _start(plan, kind, chance, screen), data.train, chance)
     loggers = [LOGBOOKS[name](recipe, folder.path, f"{recipe.name}, {title}") for name in recipe.trainer.loggers]
     callbacks = _callbacks(plan, fold, data, folder, screen, title)
     if watch is not None:
@@ -137,10 +137,10 @@ def _fitting() -> Iterator[None]:
             raise KeyboardInterrupt from end
 
 
-def _start(plan: Plan, chance: Chance, screen: Screen) -> Network:
+def _start(plan: Plan, kind: Kind, chance: Chance, screen: Screen) -> Network:
     """A new network: no weight is carried from fold to fold."""
     set_chance(*chance, "start")
-    network = prepare(plan.network(plan.recipe.model.weights), plan.recipe)
+    network = prepare(plan.network(plan.recipe.model.weights), plan.recipe, kind)
     if plan.recipe.model.start:
         screen.line(f"start: {start_from(network, plan.recipe.model.start)}")
     if current().count > 1 and plan.recipe.trainer.device != "cpu" and torch.cuda.is_available():
@@ -168,7 +168,7 @@ def finish_fold(plan: Plan, kind: Kind, fold: int, data: FoldData, folder: FoldF
     The judged model stays what it is. The final one has no honest score of its own, and its file says so.
     """
     network, facts = load_network(folder.model)
-    network = prepare(network, plan.recipe).train()
+    network = prepare(network, plan.recipe, kind).train()
     everyone = Samples(data.train.frames, data.train.allowed, np.concatenate([data.train.indices, data.valid.indices]))
     chance: Chance = (plan.recipe.trainer.seed, "fold", fold, "finish")
     task = make_finishing_task(plan, network, everyone, chance)

@@ -19,11 +19,10 @@ from maskfit.runfolder import RunFolder
 
 Kind = Literal["32", "bf16", "16"]
 
-DENSE = 300
-"""Multiplications for each number a layer writes, from which on bfloat16 pays for linear layers on a processor.
+LEAST = 5_000_000
+"""Multiplications for a photo from which on bfloat16 is taken on a processor.
 
-Measured at 224 with batches of 32 (docs/performance.md): ViT-small, which has 514, trains 1.5 times as fast. Networks
-of convolutions train slower in bfloat16 whatever they have: their way back is not made for it.
+Measured (docs/performance.md): all networks above train faster in it. Below, casting takes what multiplying spares.
 """
 
 
@@ -73,32 +72,28 @@ def _on_gpu(recipe: Recipe) -> Precision:
 def _on_processor(network: Network, size: tuple[int, int]) -> Precision:
     if not _multiplies_bf16():
         return Precision("32", "this processor does not multiply bfloat16")
-    # The one that cuts a photo into patches does not count.
-    if sum(isinstance(layer, nn.Conv1d | nn.Conv2d) for layer in network.modules()) > 1:
-        return Precision("32", "convolutions train slower in bfloat16 on a processor")
-    dense = density(network, size)
-    if dense < DENSE:
-        return Precision("32", f"bfloat16 pays from {DENSE} multiplications a number on, this network has {dense:.0f}")
-    return Precision("bf16", f"this processor multiplies bfloat16, and this network makes use of it ({dense:.0f})")
+    work = multiplications(network, size)
+    if work < LEAST:
+        return Precision("32", f"bfloat16 gains nothing for a network of {work / 1e6:.1f} million multiplications")
+    return Precision("bf16", "this processor multiplies bfloat16")
 
 
 def _multiplies_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def density(network: Network, size: tuple[int, int]) -> float:
-    """Multiplications for each number written, over all convolutions and linear layers of a network.
+def multiplications(network: Network, size: tuple[int, int]) -> int:
+    """How many multiplications one photo takes, over all convolutions and linear layers of a network.
 
     Args:
-        network: It is run once, on a copy without weights.
+        network: It is run once, without computing; it must be on the meta device.
         size: Height and width of its photos.
     """
-    multiplied, written = [0], [0]
+    counted = [0]
 
     def count(layer: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
         # Of a convolution or a linear layer alike: what one number of the result is the sum of.
-        multiplied[0] += result.numel() * layer.weight[0].numel()  # type: ignore[index]
-        written[0] += result.numel()
+        counted[0] += result.numel() * layer.weight[0].numel()  # type: ignore[index]
 
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)]
     hooks = [layer.register_forward_hook(count) for layer in layers]
@@ -110,7 +105,7 @@ def density(network: Network, size: tuple[int, int]) -> float:
         network.train(training)
         for hook in hooks:
             hook.remove()
-    return multiplied[0] / max(written[0], 1)
+    return counted[0]
 
 
 def kept_precision(folder: RunFolder) -> Precision:
