@@ -2,12 +2,14 @@
 
     uv run python benchmarks/scale.py make SCRATCH [--photos 20000]     # drawn photos and an exported model, once
     uv run python benchmarks/scale.py processes SCRATCH [--rounds N]    # one training by one process and by two
-    uv run python benchmarks/scale.py ray SCRATCH [--rounds N]          # the command with and without a cluster
-    uv run python benchmarks/scale.py killed SCRATCH                    # a worker killed in the middle
+    uv run python benchmarks/scale.py ray SCRATCH [--rounds N]          # the command here and over a standing cluster
+    uv run python benchmarks/scale.py start SCRATCH [--rounds N]        # here and over one started for it
+    uv run python benchmarks/scale.py killed SCRATCH [--rounds N]       # a worker killed in the middle
     uv run python benchmarks/scale.py plan SCRATCH                      # the model of docs/scale.md on measured points
 
 Contenders take turns within a round; each is the real command in a process of its own. What is given is the median over
-the rounds and, in brackets, the least and the most. `ray` and `killed` need `maskfit[ray]`.
+the rounds and, in brackets, the least and the most. The model that answers is a small one that `make` trains; `--model`
+names another. `ray`, `start` and `killed` need `maskfit[ray]`.
 """
 
 from __future__ import annotations
@@ -18,18 +20,22 @@ import json
 import os
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 PERSONS = 100
 """Drawn persons, of seven photos; more photos are further names of the same files."""
 
 SHARD = 1000
+
+SETTLED = 8.0
+"""Seconds after which a cluster that was started no longer keeps the cores busy with its own beginning."""
 
 
 def maskfit(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -95,31 +101,63 @@ def processes(scratch: Path, rounds: int) -> None:
         print(f"{name}: {middle(found)} photos/s, {statistics.median(found) / single:.2f} times one thread")
 
 
-def answer(scratch: Path, photos: Path, name: str, *words: str) -> tuple[float, float]:
-    """Seconds of the whole command, and of predicting alone, once its cluster and models stand."""
+def answer(scratch: Path, model: Path, photos: Path, name: str, *words: str) -> float:
+    """Seconds of the whole command."""
     out = scratch / "answers" / name
     shutil.rmtree(out, ignore_errors=True)
     began = time.perf_counter()
-    done = maskfit("predict", scratch / "model.onnx", "--images", photos, "--shards", out, "--shard-size", SHARD,
-                   "--json", *words)  # fmt: skip
-    whole = time.perf_counter() - began
-    facts: dict[str, Any] = json.loads(done.stdout)
-    return whole, float(facts["seconds"])
+    maskfit("predict", model, "--images", photos, "--shards", out, "--shard-size", SHARD, "--json", *words)
+    return time.perf_counter() - began
 
 
-def ray(scratch: Path, rounds: int) -> None:
+@contextmanager
+def standing() -> Iterator[str]:
+    """A cluster of this machine's cores for the time of the block, as `ray start` begins one; gives its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--port", str(port),
+               "--include-dashboard", "false", "--disable-usage-stats"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(600):
+            with socket.socket() as knock:
+                if not knock.connect_ex(("127.0.0.1", port)):
+                    break
+            time.sleep(0.1)
+        time.sleep(SETTLED)
+        yield f"127.0.0.1:{port}"
+    finally:
+        # Not `ray stop`, which would end every cluster of the user's on this machine.
+        process.terminate()
+        process.wait(60)
+
+
+def compare(scratch: Path, model: Path, ways: Mapping[str, Sequence[str]], rounds: int) -> None:
+    """Seconds of each way, and what they are over the first."""
     photos = photos_of(scratch)
     count = int(photos.name.partition("-")[2])
-    ways = {"here": (), "over a cluster started for it": ("--ray", "local")}
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    found: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, words in ways.items():
-            found[name].append(answer(scratch, photos, name.split()[0], *words))
+            found[name].append(answer(scratch, model, photos, name.replace(" ", "-"), *words))
+    plain = statistics.median(next(iter(found.values())))
     for name, times in found.items():
-        print(f"{name}: {middle([whole for whole, _ in times])} s for {count:,} photos, of which predicting "
-              f"{middle([own for _, own in times])}")  # fmt: skip
-    plain, spread = (statistics.median([whole for whole, _ in times]) for times in found.values())
-    print(f"overhead of the cluster: {spread / plain - 1:+.1%} of the whole command")
+        seconds = statistics.median(times)
+        print(f"{name}: {middle(times)} s for {count:,} photos, {seconds - plain:+.1f} s, {seconds / plain - 1:+.1%}")
+
+
+def ray(scratch: Path, model: Path, rounds: int, cores: Sequence[int]) -> None:
+    with standing() as address:
+        ways: dict[str, Sequence[str]] = {"here": ()}
+        for count in cores:
+            said = f"workers of {count} cores" if count else "a worker with all cores"
+            ways[f"over a cluster, {said}"] = ("--ray", address, *(("--cores", str(count)) if count else ()))
+        compare(scratch, model, ways, rounds)
+
+
+def start(scratch: Path, model: Path, rounds: int) -> None:
+    compare(scratch, model, {"here": (), "over a cluster started for it": ("--ray", "local")}, rounds)
 
 
 def workers() -> list[int]:
@@ -135,35 +173,48 @@ def workers() -> list[int]:
     return found
 
 
-def killed(scratch: Path) -> None:
+def killed(scratch: Path, model: Path, rounds: int) -> None:
     photos = photos_of(scratch)
     count = int(photos.name.partition("-")[2])
-    _, whole = answer(scratch, photos, "whole", "--ray", "local", "--cores", "1")
+    uncut: list[float] = []
+    cut: list[float] = []
+    with standing() as address:
+        words = ("--ray", address, "--cores", "1")
+        for _ in range(rounds):
+            uncut.append(answer(scratch, model, photos, "whole", *words))
+            cut.append(answer_killed(scratch, model, photos, -(-count // SHARD) // 2, words))
+    whole, broken = (scratch / "answers" / name / "answers" for name in ("whole", "killed"))
+    names = [line.partition(",")[0] for path in broken.glob("*.csv") for line in path.read_text().splitlines()[1:]]
+    lost, twice = count - len(set(names)), len(names) - len(set(names))
+    same = all((broken / path.name).read_bytes() == path.read_bytes() for path in whole.glob("*.csv"))
+    print(f"uncut {middle(uncut)} s; one of {os.cpu_count()} workers killed after half of the shards: {middle(cut)} s, "
+          f"{statistics.median(cut) - statistics.median(uncut):+.1f} s")  # fmt: skip
+    print(f"{count:,} photos, {len(names):,} rows: {lost} lost, {twice} twice; files equal to the bit: {same}")
+
+
+def answer_killed(scratch: Path, model: Path, photos: Path, after: int, words: Sequence[str]) -> float:
+    """Seconds of the command, of whose workers one is killed after so many shards."""
     out = scratch / "answers" / "killed"
     shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-m", "maskfit", "predict", str(scratch / "model.onnx"), "--images", str(photos),
-               "--shards", str(out), "--shard-size", str(SHARD), "--json", "--ray", "local",
-               "--cores", "1"]  # fmt: skip
+    asked: list[object] = ["--images", photos, "--shards", out, "--shard-size", SHARD, "--json", *words]
+    command = [sys.executable, "-m", "maskfit", "predict", str(model), *map(str, asked)]
+    began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    shards = -(-count // SHARD)
-    while len(list((out / "answers").glob("*.csv"))) < shards // 2 and process.poll() is None:
-        time.sleep(0.05)
+    while len(list((out / "answers").glob("*.csv"))) < after and process.poll() is None:
+        time.sleep(0.02)
     os.kill(workers()[0], signal.SIGKILL)
-    facts = json.loads(process.communicate()[0])
-    names = [line.partition(",")[0] for path in sorted((out / "answers").glob("*.csv"))
-             for line in path.read_text().splitlines()[1:]]  # fmt: skip
-    print(f"uncut {whole:.1f} s; one of two workers killed after half of the shards: {facts['seconds']:.1f} s, "
-          f"{facts['seconds'] - whole:+.1f} s")  # fmt: skip
-    print(f"{count:,} photos, {len(names):,} rows, {len(set(names)):,} names: "
-          f"{count - len(set(names))} lost, {len(names) - len(set(names))} twice")  # fmt: skip
+    facts = json.loads(process.communicate()[0])  # Not Ray's words on the death: they would be no JSON.
+    if facts["answered"] != facts["photos"]:
+        raise SystemExit(f"photos were lost: {facts}")
+    return time.perf_counter() - began
 
 
-def plan(scratch: Path) -> None:
-    """Fits seconds = start + photos / rate to two points, and tells how far a third lies off."""
+def plan(scratch: Path, model: Path) -> None:
+    """Fits seconds = start + photos / rate to two points, and tells how far others lie off, with fewer cores too."""
     photos = photos_of(scratch)
     every = sorted(photos.rglob("*.jpg"))
     points: dict[int, float] = {}
-    for share in (8, 2, 1):
+    for share in (8, 2, 4, 1):
         count = len(every) // share
         some = scratch / f"some-{count}"
         for file in every[:count]:
@@ -171,32 +222,61 @@ def plan(scratch: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             if not target.exists():
                 os.link(file, target)
-        points[count], _ = answer(scratch, some, "plan")
-    (few, short), (half, between), (many, long) = points.items()
-    rate = (many - few) / (long - short)
-    start = short - few / rate
-    guess = start + half / rate
-    print(f"start {start:.1f} s, then {rate:,.0f} photos/s on {os.cpu_count()} cores")
-    print(f"{half:,} photos: {between:.1f} s measured, {guess:.1f} s by the model ({guess / between - 1:+.1%})")
+        points[count] = answer(scratch, model, some, "plan")
+    few, many = min(points), max(points)
+    rate = (many - few) / (points[many] - points[few])
+    start_ = points[few] - few / rate
+    cores = os.cpu_count() or 1
+    print(f"start {start_:.1f} s, then {rate:,.0f} photos/s on {cores} cores")
+    for count, seconds in sorted(points.items()):
+        guess = start_ + count / rate
+        kind = "fitted" if count in (few, many) else "foretold"
+        print(f"{count:,} photos: {seconds:.1f} s measured, {guess:.1f} s {kind} ({guess / seconds - 1:+.1%})")
+    half = len(every) // 2
+    with one_core():
+        seconds = answer(scratch, model, scratch / f"some-{half}", "plan")
+    guess = start_ + half / (rate / cores)
+    print(f"{half:,} photos on one core: {seconds:.1f} s measured, {guess:.1f} s foretold ({guess / seconds - 1:+.1%})")
     size = statistics.mean(file.stat().st_size for file in every[:200])
+    table = scratch / "answers" / "plan" / "answers" / "000000.csv"
+    row = table.stat().st_size / SHARD
+    print(f"bytes a photo: {size:,.0f} read, {row:,.0f} written")
     for count in (10**6, 10**9):
-        hours = count / rate / 3600 * (os.cpu_count() or 1)
-        print(f"{count:,} photos: {hours:,.1f} core hours, {count * size / 1e9:,.0f} GB read")
+        print(f"{count:,} photos: {count / rate / 3600 * cores:,.1f} core hours, {count * size / 1e9:,.0f} GB read, "
+              f"{count * row / 1e9:,.1f} GB written")  # fmt: skip
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Leaves what is started in the block a single core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["make", "processes", "ray", "killed", "plan"])
+    parser.add_argument("what", choices=["make", "processes", "ray", "start", "killed", "plan"])
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--photos", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--cores", type=int, nargs="+", default=[0, 1], help="of a worker, for each contender of 'ray'")
     given = parser.parse_args()
+    model = given.model or given.scratch / "model.onnx"
     if given.what == "make":
         make(given.scratch, given.photos)
-    elif given.what in ("processes", "ray"):
-        {"processes": processes, "ray": ray}[given.what](given.scratch, given.rounds)
+    elif given.what == "processes":
+        processes(given.scratch, given.rounds)
+    elif given.what == "plan":
+        plan(given.scratch, model)
+    elif given.what == "ray":
+        ray(given.scratch, model, given.rounds, given.cores)
     else:
-        {"killed": killed, "plan": plan}[given.what](given.scratch)
+        {"start": start, "killed": killed}[given.what](given.scratch, model, given.rounds)
 
 
 if __name__ == "__main__":

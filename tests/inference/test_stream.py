@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from maskfit.errors import DataError
+from maskfit.inference import lanes
 from maskfit.inference.lanes import AHEAD, in_batches, run_in_lanes
 from maskfit.inference.members import Member, open_members
 from maskfit.inference.predictor import Predictor
@@ -147,3 +148,12 @@ def test_openvino_in_lanes_checked_answers_as_f32(exported, photos):
     assert (found.classes != expected.classes).sum() <= 1
     assert Path(predictor.members[0].name) == path
     assert predictor.engines == ("OpenVINO, bf16, close answers again in f32",)
+
+
+def test_a_process_keeps_to_the_cores_that_it_was_left(monkeypatch):
+    monkeypatch.setattr(lanes, "_kept_to", [])
+    here = lanes.cores()
+    lanes.keep_to(1)
+    assert lanes.cores() == 1
+    lanes.keep_to(here + 5)
+    assert lanes.cores() == here

@@ -31,10 +31,11 @@ QUIET = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # nodes have their own install; none is packed and sent
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning on every machine without a GPU
     "RAY_agent_register_timeout_ms": "120000",  # on a busy machine 15 seconds do not suffice
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # its words on workers that died, which it writes among a command's output
 }
 
 STORE_BYTES = 1 << 30
-"""The most memory that a cluster started here gives to what tasks hand each other: photos on their way."""
+"""The most memory that a cluster started here gives to what tasks hand each other: numbers, scores, standings."""
 
 
 KNOCK = 5.0
@@ -117,6 +118,7 @@ def joined(address: str, verb: str) -> Iterator[None]:
         )  # fmt: skip
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    show_token(address)
     import ray
 
     if ray.is_initialized():
@@ -127,6 +129,20 @@ def joined(address: str, verb: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def show_token(address: str) -> None:
+    """Has Ray show the user's token, where there is one, to a cluster that was named by its address.
+
+    Ray makes a token with the first cluster that it starts by itself; from then on `ray start` begins clusters that ask
+    for it, and of its own Ray shows it only to a cluster that it found itself. Those that ask for none take it too.
+    """
+    named = address not in (HERE, AUTO) or (address == AUTO and os.environ.get("RAY_ADDRESS", AUTO) != AUTO)
+    given = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if named and (given or (Path.home() / ".ray" / "auth_token").is_file()):
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    # Ray tells every command anew that it uses one.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
 
 
 def _begin(address: str) -> None:

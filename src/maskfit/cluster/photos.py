@@ -15,6 +15,7 @@ from typing import Any
 from maskfit.allocation import keep_memory
 from maskfit.cluster.joining import Place, machines, share
 from maskfit.errors import MaskfitError, RunError
+from maskfit.inference.lanes import keep_to
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.shards import Plan, ShardDone, ShardFolder, answer_shard
 
@@ -29,17 +30,20 @@ class Worker:
         place: Where the command runs.
         folder: The result's.
         plan: As a mapping.
+        cores: How many of its machine's are this worker's.
     """
 
-    def __init__(self, place: Place, folder: str, plan: dict[str, Any]) -> None:
+    def __init__(self, place: Place, folder: str, plan: dict[str, Any], cores: int) -> None:
         keep_memory()
+        keep_to(cores)
         self.folder = ShardFolder(Path(folder))
         self.predictor: Predictor | None = None
         self.error = ""
         try:
             place.enter()
             self.plan = Plan(**{**plan, "models": tuple(plan["models"])})
-            self.predictor = self.plan.predictor()
+            # Two workers on one machine must not both take all of it; of several cores, each lane has one already.
+            self.predictor = self.plan.predictor(threads=1 if cores == 1 else None)
         except MaskfitError as error:
             # Said with the first shard: an actor that cannot begin would be begun for ever.
             self.error = str(error)
@@ -84,10 +88,10 @@ def answer_on_ray(
     _quieten()
     given = share(max(1, len(shards)), device)
     sizes = [count for count in machines() if count]
-    cores = min(cores or min(sizes), max(sizes))
+    cores = min(cores or (given.cpus if given.gpus else min(sizes)), max(sizes))
     fitting = sum(count // cores for count in sizes)
     workers = max(1, min(len(shards), given.at_once if given.gpus else fitting))
-    facts = (Place.here(), str(folder.path.absolute()), asdict(plan))
+    facts = (Place.here(), str(folder.path.absolute()), asdict(plan), cores)
     # A block for each shard: what is begun again after a death is one shard.
     data = ray.data.from_items([{"id": number} for number in shards], override_num_blocks=len(shards))
     answered = data.map_batches(

@@ -22,9 +22,18 @@ AHEAD = 2
 """Batches that are read while every lane has one; more would only hold memory."""
 
 
+_kept_to: list[int] = []
+
+
 def cores() -> int:
     """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min([here, *_kept_to])
+
+
+def keep_to(count: int) -> None:
+    """Leaves cores to other processes: this one uses so many, 1 or more, from now on."""
+    _kept_to[:] = [count]
 
 
 def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

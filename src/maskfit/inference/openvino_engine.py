@@ -61,10 +61,12 @@ class OpenvinoEngine:
         self._options: dict[str, Any] = {}
         if lanes > 1:
             self._options |= {"NUM_STREAMS": lanes, "INFERENCE_NUM_THREADS": lanes * (threads or 1)}
-            # Else a lane that asks the exact twin may be bound to the core at which the other lane works.
-            self._options["ENABLE_CPU_PINNING"] = False
         elif threads:
             self._options["INFERENCE_NUM_THREADS"] = threads
+        if self._options:
+            # Else a lane that asks the exact twin may be bound to the core at which the other lane works, and so may
+            # two processes be that take a core each.
+            self._options["ENABLE_CPU_PINNING"] = False
         # Requests that are not running: each holds the memory of its layers, and taking that anew costs as much as
         # some layers do.
         self._idle: SimpleQueue[Any] = SimpleQueue()

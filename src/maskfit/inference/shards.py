@@ -62,11 +62,11 @@ class Plan:
         """How many shards there are."""
         return -(-self.photos // self.size)
 
-    def predictor(self) -> Predictor:
-        """The models, opened for as many photos."""
+    def predictor(self, threads: int | None = None) -> Predictor:
+        """The models, opened for as many photos; `threads` as for `Predictor.load`."""
         return Predictor.load(
             *self.models, views=self.views, vote=self.vote, batch_size=self.batch_size or None, top=self.top,
-            engine=self.engine, photos=self.photos,
+            engine=self.engine, photos=self.photos, threads=threads,
         )  # fmt: skip
 
 
