@@ -45,8 +45,9 @@ class Remembered:
 
 @pytest.fixture
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saves a process the seconds in which it imports torch; on one thread a fork is safe."""
-    monkeypatch.setattr(at_once, "get_context", lambda name: multiprocessing.get_context("fork"))
+    """Saves a process the seconds in which it imports torch: they fork from one that has, and has done nothing else."""
+    multiprocessing.set_forkserver_preload(["maskfit.training.begun"])
+    monkeypatch.setattr(at_once, "get_context", lambda name: multiprocessing.get_context("forkserver"))
 
 
 @pytest.mark.usefixtures("forked")

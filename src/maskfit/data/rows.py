@@ -129,7 +129,13 @@ class Rows:
         wait = 0.0
         while not lock.is_locked:
             # The folder goes with a store that is removed, also while this one waits for that to end.
-            self.store.mkdir(parents=True, exist_ok=True)
+            try:
+                self.store.mkdir(parents=True, exist_ok=True)
+            except FileExistsError:
+                # It was there and is gone again; what is no folder stays in the way.
+                if self.store.exists() and not self.store.is_dir():
+                    raise
+                continue
             try:
                 lock.acquire(timeout=wait)
             except Timeout:
