@@ -147,8 +147,7 @@ def test_computed_a_second_time_it_gives_the_same(reentrant: bool) -> None:
         assert torch.equal(own, once)
 
 
-# Compiling starts threads of autograd's for good, after which no test of this process can fork.
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("compiled", [False, True])
 def test_a_run_in_bfloat16_has_the_weights_of_one_in_32_bits(
     tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
 ) -> None:
