@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import multiprocessing
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -351,13 +353,21 @@ def test_a_set_that_cannot_be_is_refused_before_anything_is_written(tmp_path, wr
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_failure_leaves_nothing_behind(tmp_path, workers):
+def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch, workers):
+    """What a process still saves while the folder is removed would stay, so all have ended by then."""
+
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
+    def remove(folder: Path, **kwargs: bool) -> None:
+        drawing.extend(multiprocessing.active_children())
+        rmtree(folder, **kwargs)
+
+    drawing, rmtree = [], shutil.rmtree
+    monkeypatch.setattr("maskfit.synthesis.drawn.people.shutil.rmtree", remove)
     with pytest.raises(KeyboardInterrupt):
         write_people(tmp_path / "faces", 3, size=SMALL, workers=workers, progress=stop)
-    assert list(tmp_path.iterdir()) == []
+    assert (list(tmp_path.iterdir()), drawing) == ([], [])
 
 
 def test_a_contact_sheet_has_the_size_of_its_photos():

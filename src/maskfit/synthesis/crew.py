@@ -20,8 +20,9 @@ Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 def crew(count: int, workers: int | None) -> Iterator[Each]:
     """Gives a map over `count` jobs that keeps their order, by processes where they pay.
 
-    The processes stand before anything is written. A script without a guard is run again by each of them; whichever is
-    stopped in the middle of that must not leave a folder behind.
+    The processes stand before anything is written, and have ended when this is left, by an error too: what they wrote
+    may be removed then. A script without a guard is run again by each of them; whichever is stopped in the middle of
+    that must not leave a folder behind.
 
     Args:
         count: How many jobs there will be.

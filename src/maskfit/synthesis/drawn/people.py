@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -60,9 +59,9 @@ def write_people(
     """
     jobs = [(number, gender, age) for number, (gender, age) in enumerate(draw_census(seed, persons), start=1)]
     _check_size(size)
-    with crew(len(jobs), workers) as each, _arriving(out) as folder:
+    with _arriving(out) as folder, crew(len(jobs), workers) as each:
         images = folder / "images"
-        images.mkdir()
+        images.mkdir(parents=True)
         rows: list[list[str]] = []
         for done, part in enumerate(each(partial(_write_person, images, seed, size), jobs), start=1):
             rows.extend(part)
@@ -99,9 +98,9 @@ def write_evaluation(
     """
     jobs = [(number, gender, age) for number, (gender, age) in enumerate(draw_census(seed, persons), start=1)]
     _check_size(size)
-    with crew(len(jobs), workers) as each, _arriving(out) as folder:
+    with _arriving(out) as folder, crew(len(jobs), workers) as each:
         images = folder / "images"
-        images.mkdir()
+        images.mkdir(parents=True)
         rows: list[list[str]] = []
         for done, part in enumerate(each(partial(_write_unnamed, images, seed, size), jobs), start=1):
             rows.extend(part)
@@ -129,20 +128,19 @@ def _check_size(size: tuple[int, int]) -> None:
 
 @contextmanager
 def _arriving(out: Path) -> Iterator[Path]:
-    """Gives a temporary folder beside `out` that takes its name on leaving without an error, else goes away."""
+    """Gives the path of a folder to make beside `out`; left without an error it takes that name, else it goes away.
+
+    It is not made here: the processes that fill it are entered after this and must stand before anything is written,
+    and must have ended before it is removed, or what one of them still saves stays behind.
+    """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(
             "drawn photos are only written into a new or empty folder", where=out, fix="name another folder"
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+    folder = out.parent / f".{out.name}.{secrets.token_hex(4)}.part"
     try:
         yield folder
-        # mkdtemp makes folders for the owner alone; what a user's own umask gives is wanted here.
-        umask = os.umask(0)
-        os.umask(umask)
-        folder.chmod(0o777 & ~umask)
         if out.exists():
             out.rmdir()
         folder.rename(out)
