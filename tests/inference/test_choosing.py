@@ -10,7 +10,7 @@ import pytest
 import maskfit.inference.choosing as choosing
 from maskfit.data.transforms import Framing
 from maskfit.errors import ModelFileError
-from maskfit.inference.choosing import CONVERT, MANY, Choice, choose, choose_batch, choose_lanes
+from maskfit.inference.choosing import CONVERT, MANY, Choice, choose, choose_batch, choose_lanes, fit_engine
 from maskfit.inference.predictor import Predictor
 from maskfit.parts import Part
 
@@ -115,5 +115,25 @@ def test_lanes_and_batches(monkeypatch):
     sizes = [(8, 8), (112, 112), (224, 224), (448, 448), (2048, 2048)]
     framings = [[Framing(size=size)] for size in sizes]
     assert [choose_batch(framing, gpu=False) for framing in framings] == [64, 32, 8, 2, 1]
-    assert [choose_batch(framing, gpu=True) for framing in framings] == [1024, 1024, 256, 64, 3]
+    assert [choose_batch(framing, gpu=True) for framing in framings] == [1024, 1024, 256, 64, 4]
     assert choose_batch([framings[0][0], framings[3][0]], gpu=False) == 2
+
+
+def test_a_network_takes_as_many_at_once_as_it_likes_and_the_batch_divides_by(exported):
+    path = exported["attributes"]  # of 32 x 24 pixels, where any number fits
+    fitted = [
+        fit_engine(Choice(path, part), batch, MANY) for part, batch in ((BF16, 8), (F32, 5), (Part.of("onnx"), 1))
+    ]
+    assert [part.options["at_once"] for part in fitted] == [8, 5, 1]
+    own = Part.of("openvino", at_once=3)
+    assert fit_engine(Choice(path, own), 8, MANY) == own
+    assert fit_engine(Choice(path, BF16), 8, MANY - 1) == BF16
+    assert fit_engine(Choice(path, Part.of("torch")), 8, MANY) == Part.of("torch")
+
+
+def test_of_large_photos_a_few_are_taken_at_once(exported, monkeypatch):
+    monkeypatch.setattr(choosing, "REFERENCE", 32 * 24)
+    path = exported["attributes"]
+    batches = (8, 7, 9, 2)
+    assert [fit_engine(Choice(path, BF16), batch, MANY).options["at_once"] for batch in batches] == [4, 1, 3, 2]
+    assert [fit_engine(Choice(path, F32), batch, MANY).options["at_once"] for batch in batches] == [2, 1, 1, 2]

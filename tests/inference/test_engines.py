@@ -119,6 +119,28 @@ def test_a_checked_engine_has_an_exact_twin(models, exported, photos):
     assert np.array_equal(checked, half)
 
 
+@pytest.mark.parametrize("word", ["onnx:at_once={}", "openvino:at_once={}", "openvino:precision=checked,at_once={}"])
+def test_a_batch_is_cut_and_filled_up_and_the_answers_stay(exported, photos, word):
+    if word.startswith("openvino"):
+        pytest.importorskip("openvino")
+    whole = open_engine(exported["attributes"], engine="onnx")
+    batch = np.concatenate([framed(whole.facts, photos)] * 3)[:7]
+    expected = whole.logits(batch)
+    for at_once in (1, 3, 7, 9):
+        engine = open_engine(exported["attributes"], engine=word.format(at_once))
+        engine = engine.exact or engine
+        for count in (7, 3, 1):
+            for head, values in engine.logits(batch[:count]).items():
+                assert values.shape == expected[head][:count].shape
+                assert np.abs(values - expected[head][:count]).max() < 1e-4
+
+
+def test_no_photos_at_once_are_refused(exported):
+    for word in ("onnx:at_once=0", "openvino:at_once=-1"):
+        with pytest.raises(MaskfitError, match="at_once"):
+            open_engine(exported["attributes"], engine=word)
+
+
 def test_what_does_not_fit_into_a_gpus_memory_is_halved(models, photos):
     engine = TorchEngine(models["attributes"])
     batch = framed(engine.facts, photos)

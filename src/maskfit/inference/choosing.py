@@ -41,6 +41,10 @@ ON_PROCESSOR, ON_GPU = 8, 256
 
 MOST_IN_BATCH = 1024
 
+AT_ONCE = {"f32": 2}
+"""Photos of `REFERENCE` pixels that a processor's network takes at once, by precision; 4 where none is given. What the
+early layers make of more no longer fits into a core's caches."""
+
 EXPORT = 1
 """Goes into the names of converted networks: a change of the export must not find old ones."""
 
@@ -92,14 +96,31 @@ def choose_lanes(choices: Sequence[Choice], looks: int) -> int:
 
 
 def choose_batch(framings: Sequence[Framing], gpu: bool) -> int:
-    """How many photos a network sees at once: as many as share the time of a call, and no more than caches like.
+    """How many photos make a batch: as many as share the time of a call, and no more than caches like.
 
     So memory is bounded too: by one batch of the largest framing in each lane. What a GPU has no memory for, its engine
     halves.
     """
-    pixels = max(height * width for height, width in (framing.size for framing in framings))
-    fitting = round((ON_GPU if gpu else ON_PROCESSOR) * REFERENCE / pixels)
-    return max(1, min(fitting, MOST_IN_BATCH if gpu else 8 * ON_PROCESSOR))
+    fitting = min(_fitting(framing, ON_GPU if gpu else ON_PROCESSOR) for framing in framings)
+    return min(fitting, MOST_IN_BATCH if gpu else 8 * ON_PROCESSOR)
+
+
+def fit_engine(choice: Choice, batch: int, looks: int) -> Part:
+    """The choice's engine, which of batches of many photos takes as many at once as it answers the fastest."""
+    part = choice.engine
+    if part.name not in ("onnx", "openvino") or "at_once" in part.options or looks < MANY:
+        return part
+    most = _fitting(read_facts(choice.path).preprocessing.framing, AT_ONCE.get(part.options.get("precision", "f32"), 4))
+    # A part of the batch, so that none has to be filled up.
+    at_once = max((size for size in range(1, min(most, batch) + 1) if batch % size == 0), default=1)
+    return Part.of(part.name, **part.options, at_once=at_once)
+
+
+def _fitting(framing: Framing, count: int) -> int:
+    """As many photos of this size as do as much work as so many of `REFERENCE` pixels; 1 or more, an even number."""
+    height, width = framing.size
+    half = count * REFERENCE / (height * width) / 2
+    return max(1, 2 * round(half))
 
 
 def _on_processor(path: Path) -> Part:

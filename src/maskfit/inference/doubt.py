@@ -2,23 +2,26 @@
 
 In bf16 a network is up to twice as fast as in f32 and says nearly the same. Where its two best classes are far apart,
 that cannot turn the answer; where they are close, the photo is asked again in f32. How close is close, the first photos
-tell, which are asked both ways.
+tell, which are asked both ways: for each attribute by itself, since a network's ages may move ten times as far as its
+genders. What fewer bits add to a value on the average they tell too, and it is taken away.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskfit.labels import Floats, Scheme
 
 PROBE = 32
 """Photos that are asked both ways."""
 
-DEVIATIONS = 5.0
-"""How many deviations of what fewer bits change a gap must have, to be trusted. A normal error would turn nothing at so
-many, but real ones have longer tails. Chosen on photos that are in no other figure: see docs/performance.md."""
+DEVIATIONS = 3.0
+"""How many deviations of what fewer bits change a gap must have, to be trusted. A normal error would turn next to
+nothing at so many, but real ones have longer tails: see docs/performance.md."""
 
 MOST = 0.4
 """The share of close answers from which on it costs less to ask for all in f32 at once: where bf16 takes half of f32's
@@ -28,21 +31,49 @@ LEAST = 1e-300
 """A probability counts at least this much, so that its logarithm is a number; a larger one would hide changes."""
 
 
-def gap(scheme: Scheme, probabilities: Floats) -> Floats:
-    """How far the best answer is from the next, (photos,): the logarithm of their ratio, 0 where they are the same.
+@dataclass(frozen=True)
+class Trust:
+    """What fewer bits do to probabilities, and so which answers are trusted.
 
-    Of the classes, and of each attribute's own values, the least: words may be read off either.
-
-    Args:
+    Attributes:
         scheme: What the probabilities are about.
-        probabilities: (photos, classes).
+        shifts: By attribute, what is to be added to the logarithm of each of its values, (values,).
+        deviations: By attribute, how far the logarithm of the ratio of its two best values is off then.
     """
-    tables = [probabilities, *scheme.marginals(probabilities).values()]
-    return np.asarray(np.min([_ratio(table, *_best_two(table)) for table in tables if table.shape[1] > 1], axis=0))
+
+    scheme: Scheme
+    shifts: Mapping[str, Floats]
+    deviations: Mapping[str, float]
+
+    def corrected(self, fast: Floats) -> Floats:
+        """Probabilities of fewer bits, (photos, classes), without what these add on the average."""
+        logs = _logs(fast).reshape(-1, *self.scheme.shape)
+        for axis, name in enumerate(self.scheme.names, start=1):
+            logs = logs + np.expand_dims(self.shifts[name], [own for own in range(logs.ndim) if own != axis])
+        table = np.exp(logs - logs.max(axis=tuple(range(1, logs.ndim)), keepdims=True)).reshape(fast.shape)
+        return np.asarray(table / table.sum(axis=1, keepdims=True))
+
+    def close(self, corrected: Floats) -> NDArray[np.bool_]:
+        """Whose answers f32 may turn, (photos,): of the class, or of an attribute, since words may be read off either.
+
+        Args:
+            corrected: (photos, classes), as `corrected` gives them.
+        """
+        found = np.zeros(len(corrected), dtype=bool)
+        for name, values in self.scheme.marginals(corrected).items():
+            if values.shape[1] > 1:
+                found |= _gap(values, *_best_two(values)) < DEVIATIONS * self.deviations[name]
+        if self.scheme.classes > 1:
+            # Attributes of which the two best classes have different values: their errors add up as squares do.
+            best, second = _best_two(corrected)
+            differ = self.scheme.to_codes(best) != self.scheme.to_codes(second)
+            own = np.array([self.deviations[name] for name in self.scheme.names])
+            found |= _gap(corrected, best, second) < DEVIATIONS * np.sqrt(differ @ own**2)
+        return found
 
 
-def least_gap(scheme: Scheme, fast: Floats, exact: Floats) -> float:
-    """The gap from which on an answer of fewer bits is trusted; infinity where it is better to trust none.
+def measure(scheme: Scheme, fast: Floats, exact: Floats) -> Trust | None:
+    """What photos that were asked both ways tell; None where it is better to trust no answer of fewer bits.
 
     Args:
         scheme: What the probabilities are about.
@@ -50,22 +81,34 @@ def least_gap(scheme: Scheme, fast: Floats, exact: Floats) -> float:
         exact: The same photos' in f32.
     """
     if not len(exact):
-        return math.inf
-    best, second = _best_two(exact)
-    change = np.abs(_ratio(fast, best, second) - _ratio(exact, best, second))
-    # The middle one, times what makes it the deviation of a normal error: of a few photos, nothing they are sure of,
-    # the logarithms move ten times as far, and no answer hangs on those.
-    least = DEVIATIONS * 1.4826 * float(np.median(change))
-    return least if (gap(scheme, fast) < least).mean() <= MOST else math.inf
+        return None
+    shifts: dict[str, Floats] = {}
+    deviations: dict[str, float] = {}
+    said = scheme.marginals(fast)
+    for name, values in scheme.marginals(exact).items():
+        before, after = (logs - logs.mean(axis=1, keepdims=True) for logs in (_logs(said[name]), _logs(values)))
+        shifts[name] = np.median(after - before, axis=0)
+        moved = before + shifts[name] - after
+        # The middle one, times what makes it the deviation of a normal error: of a few photos, nothing they are sure
+        # of, the logarithms move ten times as far, and no answer hangs on those.
+        rows = np.arange(len(values))
+        first, second = _best_two(values) if values.shape[1] > 1 else (0, 0)
+        deviations[name] = 1.4826 * float(np.median(np.abs(moved[rows, first] - moved[rows, second])))
+    trust = Trust(scheme, shifts, deviations)
+    return trust if trust.close(trust.corrected(fast)).mean() <= MOST else None
 
 
-def _best_two(table: Floats) -> tuple[np.ndarray, np.ndarray]:
+def _logs(table: Floats) -> Floats:
+    return np.asarray(np.log(np.maximum(table, LEAST)))
+
+
+def _best_two(table: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     order = np.argpartition(-table, 1, axis=1)
     return order[:, 0], order[:, 1]
 
 
-def _ratio(table: Floats, first: np.ndarray, second: np.ndarray) -> Floats:
-    """The logarithm of the ratio of two places of each row, (rows,)."""
+def _gap(table: Floats, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
+    """The logarithm of the ratio of two places of each row, (rows,); 0 where they are the same."""
     rows = np.arange(len(table))
-    logs = np.log(np.maximum(table, LEAST))
+    logs = _logs(table)
     return np.asarray(logs[rows, first] - logs[rows, second])

@@ -22,6 +22,8 @@ from maskfit.inference.network_input import (
     cannot_run,
     fed,
     find_input,
+    in_parts,
+    refuse_at_once,
     refuse_precision,
 )
 from maskfit.inference.openvino_engine import OpenvinoEngine, import_openvino
@@ -79,17 +81,21 @@ class OnnxEngine:
         path: A `.onnx` model.
         threads: How many threads one batch uses; ONNX Runtime's choice where left out.
         lanes: Batches that are asked for at the same time; of several each has one thread, if `threads` says no other.
+        at_once: Photos that the network takes at once, 1 or more: larger batches are cut. Left out, it takes a batch.
 
     Raises:
         ModelFileError: The file is no such model, or its network is not what its facts say.
+        ValueError: `at_once` is below 1.
     """
 
     endings: ClassVar[tuple[str, ...]] = (".onnx",)
     says = "ONNX Runtime, f32"
     exact = None
 
-    def __init__(self, path: Path, threads: int | None = None, lanes: int = 1) -> None:
+    def __init__(self, path: Path, threads: int | None = None, lanes: int = 1, at_once: int | None = None) -> None:
+        refuse_at_once(at_once)
         self.path = path
+        self.at_once = at_once
         self.session = open_onnx(path, threads or (1 if lanes > 1 else None))
         self.facts = parse_facts(self.session.get_modelmeta().custom_metadata_map, path)
         inputs, outputs = (
@@ -100,6 +106,9 @@ class OnnxEngine:
 
     def logits(self, frames: Frames) -> Logits:
         """Logits by head, (batch, values); see `Engine.logits`."""
+        return in_parts(frames, self.at_once, self._ask)
+
+    def _ask(self, frames: Frames) -> Logits:
         heads = list(self.facts.heads)
         try:
             values = self.session.run(heads, {self.input: fed(self.input, frames, self.facts)})

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskfit.errors import ModelFileError
-from maskfit.inference.choosing import Say, choose, choose_lanes
+from maskfit.inference.choosing import Say, choose, choose_batch, choose_lanes, fit_engine
 from maskfit.inference.engines import Engine, open_engine
 from maskfit.inference.joining import Joining, find_joining, question
 from maskfit.labels import SCHEMES, Scheme
+from maskfit.modelfile import read_facts
 from maskfit.parts import Part
 from maskfit.runfolder import FoldFolder, RunFolder, is_run
 
@@ -87,27 +88,34 @@ class Opened:
     Attributes:
         members: The models.
         lanes: How many batches may pass them at a time.
-        gpu: Whether a GPU runs one of them.
+        batch: Photos in a batch.
     """
 
     members: list[Member]
     lanes: int
-    gpu: bool
+    batch: int
 
 
 def open_for(
-    sources: Sequence[str | Path], threads: int | None, top: int, engine: str | Part, looks: int, say: Say
-) -> Opened:
-    """Opens every model for so many looks at photos; `say` as for `choosing.choose`, else as `open_members`."""
+    sources: Sequence[str | Path], threads: int | None, top: int, engine: str | Part, looks: int, batch: int | None,
+    say: Say,
+) -> Opened:  # fmt: skip
+    """Opens every model for so many looks at photos, in batches of `batch` or, where that is None, of a fitting size.
+
+    `say` is as for `choosing.choose`, all else as for `open_members`.
+    """
     paths = find_models(sources, top)
     choices = [choose(path, engine, looks, say) for path in paths]
     lanes = choose_lanes(choices, looks)
+    if batch is None:
+        framings = [read_facts(choice.path).preprocessing.framing for choice in choices]
+        batch = choose_batch(framings, any(choice.gpu for choice in choices))
     members = [
-        Member(str(path), open_engine(choice.path, threads, choice.engine, lanes))
+        Member(str(path), open_engine(choice.path, threads, fit_engine(choice, batch, looks), lanes))
         for path, choice in zip(paths, choices, strict=True)
     ]
     join_members(members)
-    return Opened(members, lanes, any(choice.gpu for choice in choices))
+    return Opened(members, lanes, batch)
 
 
 def join_members(members: Sequence[Member]) -> Joining:

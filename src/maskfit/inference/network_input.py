@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -80,6 +80,22 @@ def sides_of(item: Any) -> list[object]:
 def fed(name: str, frames: Frames, facts: ModelFacts) -> NDArray[Any]:
     """What goes into the input of that name."""
     return frames if name == FRAMES else facts.preprocessing.normalising.normalise(frames)
+
+
+def in_parts(frames: Frames, at_once: int | None, ask: Callable[[Frames], Logits], *, filled: bool = False) -> Logits:
+    """What a network says of a batch that it takes part by part; `filled` fills the last part up with black frames."""
+    count = len(frames)
+    if at_once is None or (count <= at_once and not filled):
+        return ask(frames)
+    if filled and (rest := -count % at_once):
+        frames = np.concatenate([frames, np.zeros((rest, *frames.shape[1:]), np.uint8)])
+    parts = [ask(frames[start : start + at_once]) for start in range(0, count, at_once)]
+    return {head: np.concatenate([part[head] for part in parts])[:count] for head in parts[0]}
+
+
+def refuse_at_once(at_once: int | None) -> None:
+    if at_once is not None and at_once < 1:
+        raise ValueError(f"at_once={at_once} must be 1 or more")
 
 
 def refuse_precision(precision: str) -> None:

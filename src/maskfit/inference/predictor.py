@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from threading import Lock
 from typing import Any, Self
 
 import numpy as np
@@ -16,19 +14,20 @@ import numpy as np
 from maskfit.data.decoding import Pixels
 from maskfit.data.detectors import Face
 from maskfit.data.problems import SHOWN
-from maskfit.data.transforms import Frames, Framing
+from maskfit.data.transforms import Framing
 from maskfit.errors import DataError, PhotoError, nearest, several
 from maskfit.evaluation.tables import ProbabilityTable
 from maskfit.inference import doubt
 from maskfit.inference.answers import Answers, Prediction
-from maskfit.inference.choosing import Say, choose_batch
+from maskfit.inference.choosing import Say
 from maskfit.inference.inthebox import find_box
 from maskfit.inference.lanes import in_batches, run_in_lanes
 from maskfit.inference.members import Member, join_members, open_for
+from maskfit.inference.questions import Questions, Shares
 from maskfit.inference.sights import Named, Sight, Source, name_of, read_pixels, refuse_twice
 from maskfit.inference.views import build_views
 from maskfit.inference.voting import VOTES
-from maskfit.labels import Floats, answer
+from maskfit.labels import Floats
 from maskfit.parts import Part
 
 __all__ = ["Answers", "Prediction", "Predictor", "Sight", "Source", "read_pixels"]
@@ -36,8 +35,6 @@ __all__ = ["Answers", "Prediction", "Predictor", "Sight", "Source", "read_pixels
 Progress = Callable[[int, int], None]
 Read = tuple[str, Sight | str]
 """A photo's name, and the photo as it is seen or why it cannot be read."""
-Shares = tuple[dict[str, Floats], Floats]
-"""Probabilities (photos, classes) of each member, by its name, and their vote."""
 Ask = Callable[[Sequence[Sight]], Shares]
 
 
@@ -50,7 +47,7 @@ class Predictor:
         members: The models.
         views: A part of `views.VIEWS`, or a word for one: `flip`, `crops:n=4`.
         vote: A name of `voting.VOTES` that needs no weights.
-        batch_size: Photos that a network sees at once, 1 or more.
+        batch_size: Photos in a batch, 1 or more.
         lanes: Batches that pass the networks at the same time, 1 or more; the engines must be opened for as many.
 
     Raises:
@@ -83,14 +80,7 @@ class Predictor:
         for framing in self._framings:
             # Asked now: without its detector a member could not look at a single photo.
             framing.settled()
-        # Of votes that jump, no gap tells how near they are to that.
-        smooth = vote in ("arithmetic", "geometric")
-        # Asked for now, and not by several lanes at once.
-        twins = {member.name: member.engine.exact for member in self.members}
-        self._exact = {member.name: twins[member.name] or member.engine for member in self.members}
-        self._checked = smooth and any(twins.values())
-        self._least: float | None = None
-        self._measuring = Lock()
+        self._asked = Questions(self.members, self.joining, self._framings, vote)
 
     @classmethod
     def load(
@@ -110,7 +100,7 @@ class Predictor:
         Args:
             sources: What `members.find_models` knows.
             views, vote: As the constructor.
-            batch_size: Photos that a network sees at once; None chooses by engine and framing.
+            batch_size: Photos in a batch; None chooses by engine and framing.
             threads: How many threads one batch uses; the engine's choice where left out.
             top: How many of each fold's best models.
             engine: A word for `open_engine`; `auto` is the fastest for `photos`.
@@ -126,11 +116,8 @@ class Predictor:
             DataError: As the constructor.
         """
         looks = (photos or 0) * len(build_views(views))
-        opened = open_for(sources, threads, top, engine, looks, say)
-        if batch_size is None:
-            framings = [member.engine.facts.preprocessing.framing for member in opened.members]
-            batch_size = choose_batch(framings, opened.gpu)
-        return cls(opened.members, views=views, vote=vote, batch_size=batch_size, lanes=opened.lanes)
+        opened = open_for(sources, threads, top, engine, looks, batch_size, say)
+        return cls(opened.members, views=views, vote=vote, batch_size=opened.batch, lanes=opened.lanes)
 
     @classmethod
     def default(cls, **options: Any) -> Self:
@@ -209,7 +196,7 @@ class Predictor:
 
         May be called from many threads at once. Photos that cannot be read are told in the answers, and no error.
         """
-        return self._answered([self._read(item) for item in photos], self._ask_measured)
+        return self._answered([self._read(item) for item in photos], self._asked.as_they_come)
 
     @property
     def framings(self) -> tuple[Framing, ...]:
@@ -219,8 +206,7 @@ class Predictor:
     @property
     def engines(self) -> tuple[str, ...]:
         """What runs the members, in words, each once."""
-        said = [member.engine.says if self._checked else self._exact[member.name].says for member in self.members]
-        return tuple(dict.fromkeys(said))
+        return self._asked.engines
 
     @property
     def unsure_below(self) -> dict[str, float]:
@@ -238,37 +224,31 @@ class Predictor:
 
     def answer(self, sights: Sequence[Sight]) -> Floats:
         """The vote on what was seen, (sights, classes), exact; as many as there are pass the networks at once."""
-        return self._ask(sights, exact=True)[1]
+        return self._asked.exactly(sights)[1]
 
     def _answer_all(self, named: Iterator[Named], blind: Callable[[], bool]) -> Generator[Answers]:
         """Answers batch by batch; once `blind` says so, without asking the networks."""
-        least = math.inf
+        trust = None
         both: list[tuple[Floats, Floats]] = []
-
-        def ask_both(sights: Sequence[Sight]) -> Shares:
-            shares = self._ask(sights, exact=True)
-            both.append((self._ask(sights, exact=False)[1], shares[1]))
-            return shares
 
         def answered(batch: Sequence[Read], ask: Ask) -> Answers:
             return self._answered(batch, None if blind() else ask)
 
-        if self._checked:
+        if self._asked.checked:
             # Before all others, so that the same photos are always answered in the same way.
             size = min(self.batch_size, -(-doubt.PROBE // self.lanes))
             first = in_batches(islice(named, doubt.PROBE), size)
-            yield from run_in_lanes(first, self._read, lambda batch: answered(batch, ask_both), lanes=self.lanes)
-            if both:
-                fast, exact = (np.concatenate(tables) for tables in zip(*both, strict=True))
-                least = doubt.least_gap(self.scheme, fast, exact)
+            probe = partial(self._asked.both_ways, noted=both)
+            yield from run_in_lanes(first, self._read, lambda batch: answered(batch, probe), lanes=self.lanes)
+            trust = self._asked.measured(both)
         batches = in_batches(named, self.batch_size)
-        ask = partial(self._ask_twice, least=least)
+        ask = partial(self._asked.twice, trust=trust)
         yield from run_in_lanes(batches, self._read, lambda batch: answered(batch, ask), lanes=self.lanes)
 
     def _answered(self, batch: Sequence[Read], ask: Ask | None) -> Answers:
         """The answers for what was read; none without `ask`."""
         good = [(name, sight) for name, sight in batch if not isinstance(sight, str)]
-        each, together = self._no_shares()
+        each, together = self._asked.nothing()
         seen = good if ask else []
         if seen and ask:
             each, together = ask([sight for _, sight in seen])
@@ -281,47 +261,6 @@ class Predictor:
             tuple(name for name, sight in good if any(cut.fallback for cut in sight.cuts)),
             self.unsure_below,
         )
-
-    def _no_shares(self) -> Shares:
-        each = {member.name: np.empty((0, member.official.classes)) for member in self.members}
-        return each, np.empty((0, self.scheme.classes))
-
-    def _ask_measured(self, sights: Sequence[Sight]) -> Shares:
-        """As `_ask_twice`; what is close, the first photos that come this way have told."""
-        if self._checked:
-            with self._measuring:
-                if self._least is None:
-                    shares = self._ask(sights, exact=True)
-                    self._least = doubt.least_gap(self.scheme, self._ask(sights, exact=False)[1], shares[1])
-                    return shares
-        return self._ask_twice(sights, least=self._least or 0.0)
-
-    def _ask_twice(self, sights: Sequence[Sight], least: float) -> Shares:
-        """What the networks say; where their vote's gap is below `least`, what their exact twins say."""
-        if not self._checked or least == math.inf:
-            return self._ask(sights, exact=True)
-        each, together = self._ask(sights, exact=False)
-        close = np.flatnonzero(doubt.gap(self.scheme, together) < least)
-        if len(close):
-            again, voted = self._ask([sights[place] for place in close.tolist()], exact=True)
-            together[close] = voted
-            for name, shares in again.items():
-                each[name][close] = shares
-        return each, together
-
-    def _ask(self, sights: Sequence[Sight], exact: bool) -> Shares:
-        """What every member says, and their vote."""
-        stacks = [_stacked(views) for views in zip(*(sight.seen for sight in sights), strict=True)]
-        each = {member.name: self._answer(member, stacks, exact) for member in self.members}
-        return each, self.joining.vote(self.vote, list(each.values()))
-
-    def _answer(self, member: Member, stacks: Sequence[Sequence[Frames]], exact: bool) -> Floats:
-        """One member's probabilities for a batch, given by framing and view: the mean over the views."""
-        facts = member.engine.facts
-        engine = self._exact[member.name] if exact else member.engine
-        views = stacks[self._framings.index(facts.preprocessing.framing)]
-        seen = [answer(facts.scheme, engine.logits(frames)) for frames in views]
-        return facts.calibration.temper(member.official, np.mean(seen, axis=0))
 
     def _read(self, item: Named) -> Read:
         name, photo = item
@@ -338,8 +277,3 @@ def _unreadable_error(lines: Sequence[str], count: int) -> DataError:
     return DataError(
         f"{photos} cannot be read:\n{several(every, shown=SHOWN)}", fix="mend these photos, or take them out"
     )
-
-
-def _stacked(photos: Sequence[Sequence[Pixels]]) -> list[Frames]:
-    """Frames of a batch for each view, from the views of each photo."""
-    return [np.stack(view) for view in zip(*photos, strict=True)]

@@ -42,7 +42,7 @@ class Plan:
         format: A name of `tabled.FORMATS`.
         size: Photos in a shard.
         views, vote, top, engine: As for `Predictor.load`.
-        batch_size: Photos that a network sees at once; 0 chooses by engine and framing.
+        batch_size: Photos in a batch; 0 chooses by engine and framing.
         photos: How many photos there are.
     """
 
