@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from xml.parsers import expat
 
@@ -90,8 +92,16 @@ def _of_safetensors(path: Path) -> Mapping[str, str]:
 
 
 def _of_onnx(path: Path) -> Mapping[str, str]:
-    found: Mapping[str, str] = open_onnx(path, 1, as_is=True).get_modelmeta().custom_metadata_map
-    return found
+    refuse_file(path)
+    now = path.stat()
+    return _of_onnx_once(path, now.st_ino, now.st_mtime_ns, now.st_size)
+
+
+@lru_cache(maxsize=64)
+def _of_onnx_once(path: Path, *_unchanged: int) -> Mapping[str, str]:
+    # Kept while the file is what it was: a session takes as long as three photos, and a model is asked about three
+    # times before the first of them.
+    return MappingProxyType(dict(open_onnx(path, 1, as_is=True).get_modelmeta().custom_metadata_map))
 
 
 def _of_openvino(path: Path) -> Mapping[str, str]:

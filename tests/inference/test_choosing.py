@@ -10,7 +10,16 @@ import pytest
 import maskfit.inference.choosing as choosing
 from maskfit.data.transforms import Framing
 from maskfit.errors import ModelFileError
-from maskfit.inference.choosing import CONVERT, MANY, Choice, choose, choose_batch, choose_lanes, fit_engine
+from maskfit.inference.choosing import (
+    CONVERT,
+    MANY,
+    Choice,
+    choose,
+    choose_batch,
+    choose_lanes,
+    choose_streams,
+    fit_engine,
+)
 from maskfit.inference.predictor import Predictor
 from maskfit.parts import Part
 
@@ -110,8 +119,9 @@ def test_what_cannot_be_converted_is_run_by_torch(machine, models, monkeypatch, 
 def test_lanes_and_batches(monkeypatch):
     monkeypatch.setattr(choosing, "cores", lambda: 6)
     plain, gpu = Choice(Path("a"), BF16), Choice(Path("b"), Part.of("torch"), gpu=True)
-    assert [choose_lanes(kinds, MANY) for kinds in ([plain], [plain, gpu])] == [6, 1]
-    assert choose_lanes([plain], MANY - 1) == 1
+    assert [choose_streams(kinds, MANY) for kinds in ([plain], [plain, gpu])] == [6, 1]
+    assert [choose_lanes(kinds, MANY) for kinds in ([plain], [plain, gpu])] == [7, 1]
+    assert choose_lanes([plain], MANY - 1) == choose_streams([plain], MANY - 1) == 1
     sizes = [(8, 8), (112, 112), (224, 224), (448, 448), (2048, 2048)]
     framings = [[Framing(size=size)] for size in sizes]
     assert [choose_batch(framing, gpu=False) for framing in framings] == [64, 32, 8, 2, 1]

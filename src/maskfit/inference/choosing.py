@@ -14,6 +14,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from filelock import FileLock
@@ -90,9 +91,21 @@ def choose(path: Path, engine: str | Part, looks: int, say: Say) -> Choice:
     return Choice(path, Part.of("torch")) if converted is None else Choice(converted, _on_processor(converted))
 
 
+def choose_streams(choices: Sequence[Choice], looks: int) -> int:
+    """How many batches the networks compute at a time: one for each core, or one where a GPU takes them or few come."""
+    return cores() if _in_lanes(choices, looks) else 1
+
+
 def choose_lanes(choices: Sequence[Choice], looks: int) -> int:
-    """How many batches pass the networks at a time: one for each core, or one where a GPU takes them or few come."""
-    return 1 if looks < MANY or any(choice.gpu for choice in choices) else cores()
+    """How many batches are in hand at a time: one more than are computed.
+
+    While a lane votes and hands on, which leaves its core idle, there is another batch for that core.
+    """
+    return cores() + 1 if _in_lanes(choices, looks) else 1
+
+
+def _in_lanes(choices: Sequence[Choice], looks: int) -> bool:
+    return looks >= MANY and not any(choice.gpu for choice in choices)
 
 
 def choose_batch(framings: Sequence[Framing], gpu: bool) -> int:
@@ -138,7 +151,8 @@ def _has_bf16() -> bool:
 
 def _is_quantised(path: Path) -> bool:
     # By the name of its layers: whose eight bits ONNX Runtime set, ONNX Runtime reads as they were meant.
-    return b"QuantizeLinear" in path.read_bytes()
+    with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as content:
+        return content.find(b"QuantizeLinear") >= 0
 
 
 def _gpu() -> bool:

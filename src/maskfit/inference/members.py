@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskfit.errors import ModelFileError
-from maskfit.inference.choosing import Say, choose, choose_batch, choose_lanes, fit_engine
+from maskfit.inference.choosing import Say, choose, choose_batch, choose_lanes, choose_streams, fit_engine
 from maskfit.inference.engines import Engine, open_engine
 from maskfit.inference.joining import Joining, find_joining, question
 from maskfit.labels import SCHEMES, Scheme
@@ -87,7 +87,7 @@ class Opened:
 
     Attributes:
         members: The models.
-        lanes: How many batches may pass them at a time.
+        lanes: How many batches should be in hand at a time.
         batch: Photos in a batch.
     """
 
@@ -106,16 +106,16 @@ def open_for(
     """
     paths = find_models(sources, top)
     choices = [choose(path, engine, looks, say) for path in paths]
-    lanes = choose_lanes(choices, looks)
+    streams = choose_streams(choices, looks)
     if batch is None:
         framings = [read_facts(choice.path).preprocessing.framing for choice in choices]
         batch = choose_batch(framings, any(choice.gpu for choice in choices))
     members = [
-        Member(str(path), open_engine(choice.path, threads, fit_engine(choice, batch, looks), lanes))
+        Member(str(path), open_engine(choice.path, threads, fit_engine(choice, batch, looks), streams))
         for path, choice in zip(paths, choices, strict=True)
     ]
     join_members(members)
-    return Opened(members, lanes, batch)
+    return Opened(members, choose_lanes(choices, looks), batch)
 
 
 def join_members(members: Sequence[Member]) -> Joining:

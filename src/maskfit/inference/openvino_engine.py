@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from copy import copy
 from functools import partial
 from importlib import import_module
@@ -32,6 +34,7 @@ from maskfit.inference.network_input import (
 from maskfit.modelfile import read_facts
 
 _FIRST = Lock()
+_TELEMETRY, _CONVERTER = "openvino_telemetry", "openvino.tools.ovc"
 
 
 class OpenvinoEngine:
@@ -145,25 +148,42 @@ def _of_few(at_once: int) -> int | None:
 
 
 def import_openvino(verb: str) -> Any:
-    """The module, imported without its telemetry, which would tell its makers of every import over the network.
+    """The module, imported without what takes most of its time or tells its makers of it.
+
+    Its telemetry would tell them of every import over the network. Its converter of other formats takes longer to
+    import than all else, and turns the logging of the whole program upside down; it is imported when it is first used.
 
     Raises:
         MissingExtraError: It is not installed.
     """
-    own = "openvino_telemetry"
-    blocked = own not in sys.modules
-    if blocked:
-        # So it is as if not installed, and OpenVINO takes its own stub in its place.
-        sys.modules[own] = None  # type: ignore[assignment]
     try:
-        module = import_module("openvino")
+        with _absent(_TELEMETRY, _CONVERTER):
+            module = import_module("openvino")
     except ImportError:
         raise MissingExtraError(verb, "openvino") from None
-    finally:
-        if blocked:
-            del sys.modules[own]
+    if not hasattr(module, "convert_model"):
+        module.convert_model = _convert_model  # type: ignore[attr-defined]
     with _FIRST:
         # Its bindings look up numpy when they first show a tensor's numbers. Two threads that are first at once wait
         # for each other for ever: one for Python's lock, the other, which holds that, for the look-up.
         _ = module.Tensor(np.zeros(1, np.float32)).data
     return module
+
+
+def _convert_model(*args: Any, **options: Any) -> Any:
+    """OpenVINO's own `convert_model`, for other code in this process."""
+    with _absent(_TELEMETRY):
+        converter = import_module(_CONVERTER)
+    return converter.convert_model(*args, **options)
+
+
+@contextmanager
+def _absent(*names: str) -> Iterator[None]:
+    """Modules are meanwhile as if not installed, which OpenVINO is prepared for; those that are there already stay."""
+    blocked = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in blocked:
+            del sys.modules[name]

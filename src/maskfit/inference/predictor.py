@@ -48,7 +48,7 @@ class Predictor:
         views: A part of `views.VIEWS`, or a word for one: `flip`, `crops:n=4`.
         vote: A name of `voting.VOTES` that needs no weights.
         batch_size: Photos in a batch, 1 or more.
-        lanes: Batches that pass the networks at the same time, 1 or more; the engines must be opened for as many.
+        lanes: Batches that are in hand at the same time, 1 or more.
 
     Raises:
         ModelFileError: There is no member, or they cannot answer together; see `joining.find_joining`.
