@@ -16,10 +16,11 @@ from safetensors import safe_open
 import maskfit
 from maskfit.data.lists import find_images
 from maskfit.errors import DataError, MaskfitError, MissingExtraError, ModelFileError
-from maskfit.inference.engines import open_engine
+from maskfit.inference import export
+from maskfit.inference.engines import TorchEngine, open_engine
 from maskfit.inference.export import EXPORTS, Format, export_model
 from maskfit.inference.export.halving import halve
-from maskfit.inference.export.parity import compare, noise, read_frames
+from maskfit.inference.export.parity import compare, noise, read_frames, rounding
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import answer
 from maskfit.modelfile import load_network, read_facts, write_model
@@ -194,6 +195,35 @@ def test_what_answers_nan_takes_no_place(models, tmp_path, few, monkeypatch, bit
     with pytest.raises(MaskfitError, match="differ by nan"):
         export_model(models["mask"], tmp_path / "a.safetensors", "torch", **words)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_on_noise_a_file_may_be_as_far_off_as_the_models_own_rounding(models, tmp_path, few, quick, monkeypatch):
+    """A trained EfficientNet-B0 was refused for 2.3e-4 on noise, where torch itself rounds by 1.3e-4."""
+    monkeypatch.setattr(export, "SAME", -1.0)
+    monkeypatch.setattr(export, "rounding", lambda engine, frames: 1e-3)
+    done = export_model(models["attributes"], tmp_path / "a.onnx")
+    assert 0 <= done.parity[0].difference < 4e-3
+    monkeypatch.setattr(export, "rounding", lambda engine, frames: 0.0)
+    with pytest.raises(MaskfitError, match="probabilities differ by"):
+        export_model(models["attributes"], tmp_path / "b.onnx")
+    # Photos are what the network was trained for: there no more is let pass.
+    monkeypatch.setattr(export, "rounding", lambda engine, frames: 1e-3)
+    with pytest.raises(MaskfitError, match="probabilities differ by"):
+        export_model(models["attributes"], tmp_path / "c.onnx", photos=few)
+
+
+def test_rounding_grows_with_the_logits(models, tmp_path):
+    network, facts = load_network(models["attributes"])
+    frames = noise(facts, 9)
+    own = rounding(TorchEngine(models["attributes"]), frames)
+    assert 0 < own < 1e-6
+    state = {name: values * (100 if name.startswith("head") else 1) for name, values in network.state_dict().items()}
+    engine = TorchEngine(write_model(tmp_path / "wide.safetensors", state, facts))
+    finest, plain = engine.finest(frames), engine.logits(frames)
+    for head, values in finest.items():
+        assert values.dtype == np.float64
+        assert 0 < np.abs(values - plain[head]).max() < 1e-5 * np.abs(values).max()
+    assert rounding(engine, frames) > 0
 
 
 def test_what_was_compared_is_counted_right(models):

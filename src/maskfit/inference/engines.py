@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskfit.cookbook import parse_part
 from maskfit.data.transforms import Frames
@@ -167,6 +168,13 @@ class TorchEngine:
         middle = len(frames) // 2
         parts = [self.logits(frames[:middle]), self.logits(frames[middle:])]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def finest(self, frames: Frames) -> dict[str, NDArray[np.float64]]:
+        """Logits by head in 64 bits, (batch, values): what those in 32 bits are rounded from. Slow."""
+        torch = self._torch
+        with torch.inference_mode():
+            values = deepcopy(self.network).double()(self._fed(frames).double())
+        return {name: own.cpu().numpy() for name, own in values.items()}
 
     def _fed(self, frames: Frames) -> Any:
         """Normalised photos (batch, 3, height, width) on the device, where pixels go as they are: a quarter as much."""
