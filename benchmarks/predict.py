@@ -174,5 +174,6 @@ def main(text: str, members: int, views: int, ways: list[str]) -> None:
 if __name__ == "__main__":
     main(
         __doc__ or "", 1, 1,
-        ["openvino", "openvino bf16, 2 streams", "openvino f32, 2 streams", "seeds", "timm"],
+        ["openvino", "openvino bf16, 2 streams", "openvino f32, 2 streams", "openvino bf16, 4 at once",
+         "openvino f32, 2 at once", "seeds", "timm"],
     )  # fmt: skip
