@@ -36,7 +36,7 @@ BatchSize = Annotated[
     typer.Option(
         metavar="N|auto",
         parser=_batch_size,
-        help="Photos that a network sees at once; auto chooses by engine and size of the photos.",
+        help="Photos in a batch; auto chooses by engine and size of the photos.",
         show_default="auto",
     ),
 ]

@@ -31,7 +31,7 @@ def bench(
     ] = None,
     photos: Photos = None,
     engine: EngineWords = None,
-    batch: Annotated[str, typer.Option(metavar="N,N,...", help="Photos that a network sees at once.")] = "1,8,32",
+    batch: Annotated[str, typer.Option(metavar="N,N,...", help="Photos in a batch.")] = "1,8,32",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Time a model on this machine: photos a second by engine and batch size, and which is the fastest.
