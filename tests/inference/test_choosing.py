@@ -76,6 +76,15 @@ def test_a_model_that_is_not_there_is_said_to_be(machine, tmp_path):
             choose(tmp_path / f"absent.{ending}", "auto", MANY, QUIET)
 
 
+@pytest.mark.parametrize("content", [b"", b"no network"])
+def test_a_file_that_is_no_network_is_said_to_be_none(machine, tmp_path, content):
+    machine()
+    path = tmp_path / "m.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="no ONNX network"):
+        Predictor.load(path, photos=MANY, batch_size=None)
+
+
 def test_weights_are_converted_once_where_it_pays(machine, models, exported, monkeypatch, tmp_path):
     import maskfit.inference.export
 

@@ -151,6 +151,8 @@ def _has_bf16() -> bool:
 
 def _is_quantised(path: Path) -> bool:
     # By the name of its layers: whose eight bits ONNX Runtime set, ONNX Runtime reads as they were meant.
+    if not path.stat().st_size:
+        return False  # no network at all, as will be said when it is opened
     with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as content:
         return content.find(b"QuantizeLinear") >= 0
 
