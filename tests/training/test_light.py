@@ -219,6 +219,15 @@ def test_the_hue_turns_to_both_sides():
     assert (result[:, 0] == 200).all()
 
 
+def test_no_turn_of_the_hue_leaves_every_pixel_and_draws_as_one_does(photos):
+    set_chance(6)
+    assert torch.equal(Hue(0.0)(photos.clone()), photos)
+    after = torch.rand(2)
+    set_chance(6)
+    Hue(0.1)(photos.clone())
+    assert torch.equal(torch.rand(2), after)
+
+
 # RandAugment
 
 

@@ -64,6 +64,23 @@ def test_a_flip_mirrors_left_and_right():
     torch.testing.assert_close(result, stored.flip(3), rtol=0, atol=0.02)
 
 
+def test_mirroring_alone_takes_pixels_as_they_are_and_draws_as_a_crop_does():
+    stored = noise(40, 24, 16)
+    given = stored.clone()
+    set_chance(4)
+    result = Window((24, 16))(stored)
+    after = torch.rand(3)
+    mirrored = (result == stored.flip(3)).flatten(1).all(dim=1)
+    assert (mirrored | (result == stored).flatten(1).all(dim=1)).all()
+    assert 5 < mirrored.sum() < 35
+    assert torch.equal(stored, given)
+    # A turn of next to nothing is resampled: the same photos are mirrored, and the next draw is the same.
+    set_chance(4)
+    resampled = Window((24, 16), turn=1e-6)(stored)
+    assert torch.equal(torch.rand(3), after)
+    torch.testing.assert_close(result, resampled, rtol=0, atol=0.02)
+
+
 def test_the_chance_of_a_flip_is_as_documented():
     set_chance(3)
     stored = coordinates(400, 8, 8)

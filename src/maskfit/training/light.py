@@ -126,4 +126,6 @@ class Hue:
             raise ValueError(f"hue={self.most} must lie in 0 to 0.5")
 
     def __call__(self, photos: Tensor) -> Tensor:
-        return change_hue(photos, draw(len(photos), -self.most, self.most))
+        turn = draw(len(photos), -self.most, self.most)
+        # Of no turn at all the colours would be taken apart and put together again.
+        return change_hue(photos, turn) if self.most else photos

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from maskfit.training.chance import draw
+from maskfit.training.choices import apply_to
 from maskfit.training.ranges import Range, check_range, check_share
 
 
@@ -57,8 +58,12 @@ class Window:
         down = (1 - high) * draw(count, -1, 1) + 2 * draw(count, -self.shift, self.shift)
         zoom = draw(count, *self.zoom)
         wide, high = wide / zoom, high / zoom
-        mirrored = torch.where(draw(count) < self.flip, -1.0, 1.0)
+        flipped = draw(count) < self.flip
+        mirrored = torch.where(flipped, -1.0, 1.0)
         angle = draw(count, -self.turn, self.turn) * (math.pi / 180)
+        if self._is_whole and photos.shape[2:] == torch.Size(self.size):
+            # To the pixel, and without looking for each one where it comes from.
+            return apply_to(photos.clone(), flipped, lambda some: some.flip(3))
         # A turn must know the photo's aspect to stay a turn.
         aspect = photos.shape[3] / photos.shape[2]
         rows = [
@@ -66,6 +71,11 @@ class Window:
             torch.stack([mirrored * wide * angle.sin() * aspect, high * angle.cos(), down], dim=1),
         ]
         return warp(photos, torch.stack(rows, dim=1), self.size)
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether it shows the whole photo upright, mirrored or not."""
+        return (self.area, self.ratio, self.zoom, self.turn, self.shift) == ((1, 1), (1, 1), (1, 1), 0, 0)
 
 
 def warp(photos: Tensor, matrices: Tensor, size: tuple[int, int]) -> Tensor:
