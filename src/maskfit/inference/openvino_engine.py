@@ -156,8 +156,10 @@ def import_openvino(verb: str) -> Any:
     Raises:
         MissingExtraError: It is not installed.
     """
+    # Once it is there, other code of this process may be importing the converter at this very moment.
+    left_out = () if "openvino" in sys.modules else (_TELEMETRY, _CONVERTER)
     try:
-        with _absent(_TELEMETRY, _CONVERTER):
+        with _absent(*left_out):
             module = import_module("openvino")
     except ImportError:
         raise MissingExtraError(verb, "openvino") from None

@@ -23,7 +23,7 @@ from maskfit.inference.choosing import Say
 from maskfit.inference.inthebox import find_box
 from maskfit.inference.lanes import in_batches, run_in_lanes
 from maskfit.inference.members import Member, join_members, open_for
-from maskfit.inference.questions import Questions, Shares
+from maskfit.inference.questions import Noted, Questions, Shares
 from maskfit.inference.sights import Named, Sight, Source, name_of, read_pixels, refuse_twice
 from maskfit.inference.views import build_views
 from maskfit.inference.voting import VOTES
@@ -229,7 +229,7 @@ class Predictor:
     def _answer_all(self, named: Iterator[Named], blind: Callable[[], bool]) -> Generator[Answers]:
         """Answers batch by batch; once `blind` says so, without asking the networks."""
         trust = None
-        both: list[tuple[Floats, Floats]] = []
+        both: Noted = []
 
         def answered(batch: Sequence[Read], ask: Ask) -> Answers:
             return self._answered(batch, None if blind() else ask)
