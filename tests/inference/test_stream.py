@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from maskfit.errors import DataError
-from maskfit.inference import lanes
+from maskfit.inference import doubt, lanes
 from maskfit.inference.lanes import AHEAD, in_batches, run_in_lanes
 from maskfit.inference.members import Member, open_members
 from maskfit.inference.predictor import Predictor
@@ -96,7 +96,7 @@ class Noisy:
 
 @pytest.mark.parametrize(("size", "lanes"), [(0.02, 2), (100.0, 1)])
 def test_close_answers_of_fewer_bits_are_asked_again(models, size, lanes):
-    """Photos of noise, five times as many as a probe: no answer differs, or all are asked for exactly."""
+    """Photos of noise, ten times as many as are asked both ways: no answer differs, or all are asked for exactly."""
     (member,) = open_members([models["attributes"]])
     chance = np.random.default_rng(0)
     pixels = [chance.integers(0, 256, (40, 30, 3), dtype=np.uint8) for _ in range(160)]
@@ -106,7 +106,7 @@ def test_close_answers_of_fewer_bits_are_asked_again(models, size, lanes):
     found = predictor.predict(pixels).table
     assert (found.classes == expected.classes).all()
     # Where most answers turn, fewer bits are of no use, and are not asked after the first photos.
-    assert noisy.asked == (32 if size > 1 else 160)
+    assert noisy.asked == (doubt.PROBE if size > 1 else 160)
     if size < 1:
         assert np.abs(found.probabilities - expected.probabilities).max() > 1e-4
     again = Predictor([Member("noisy", noisy)], batch_size=8, lanes=lanes).predict(pixels).table

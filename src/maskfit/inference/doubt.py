@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from maskfit.labels import Floats, Scheme
 
-PROBE = 32
+PROBE = 16
 """Photos that are asked both ways."""
 
 DEVIATIONS = 3.0

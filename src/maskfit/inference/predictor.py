@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,13 +15,13 @@ from maskfit.data.problems import SHOWN
 from maskfit.data.transforms import Framing
 from maskfit.errors import DataError, PhotoError, nearest, several
 from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.inference import doubt
 from maskfit.inference.answers import Answers, Prediction
 from maskfit.inference.choosing import Say
+from maskfit.inference.course import Course, Said
 from maskfit.inference.inthebox import find_box
-from maskfit.inference.lanes import in_batches, run_in_lanes
+from maskfit.inference.lanes import run_in_lanes
 from maskfit.inference.members import Member, join_members, open_for
-from maskfit.inference.questions import Noted, Questions, Shares
+from maskfit.inference.questions import Questions, Shares
 from maskfit.inference.sights import Named, Sight, Source, name_of, read_pixels, refuse_twice
 from maskfit.inference.views import build_views
 from maskfit.inference.voting import VOTES
@@ -33,9 +31,9 @@ from maskfit.parts import Part
 __all__ = ["Answers", "Prediction", "Predictor", "Sight", "Source", "read_pixels"]
 
 Progress = Callable[[int, int], None]
-Read = tuple[str, Sight | str]
+Seen = tuple[str, Sight]
+Read = Seen | tuple[str, str]
 """A photo's name, and the photo as it is seen or why it cannot be read."""
-Ask = Callable[[Sequence[Sight]], Shares]
 
 
 class Predictor:
@@ -81,6 +79,7 @@ class Predictor:
             # Asked now: without its detector a member could not look at a single photo.
             framing.settled()
         self._asked = Questions(self.members, self.joining, self._framings, vote)
+        self._course = Course(self._asked)
 
     @classmethod
     def load(
@@ -196,7 +195,9 @@ class Predictor:
 
         May be called from many threads at once. Photos that cannot be read are told in the answers, and no error.
         """
-        return self._answered([self._read(item) for item in photos], self._asked.as_they_come)
+        batch = [self._read(item) for item in photos]
+        seen = _seen(batch)
+        return self._answers(batch, seen, self._course.as_they_come([sight for _, sight in seen]))
 
     @property
     def framings(self) -> tuple[Framing, ...]:
@@ -228,37 +229,31 @@ class Predictor:
 
     def _answer_all(self, named: Iterator[Named], blind: Callable[[], bool]) -> Generator[Answers]:
         """Answers batch by batch; once `blind` says so, without asking the networks."""
-        trust = None
-        both: Noted = []
+        # One of its own, so that the same photos are always answered in the same way.
+        course = Course(self._asked)
 
-        def answered(batch: Sequence[Read], ask: Ask) -> Answers:
-            return self._answered(batch, None if blind() else ask)
+        def read(item: tuple[bool, Named]) -> tuple[bool, Read]:
+            return item[0], self._read(item[1])
 
-        if self._asked.checked:
-            # Before all others, so that the same photos are always answered in the same way.
-            size = min(self.batch_size, -(-doubt.PROBE // self.lanes))
-            first = in_batches(islice(named, doubt.PROBE), size)
-            probe = partial(self._asked.both_ways, noted=both)
-            yield from run_in_lanes(first, self._read, lambda batch: answered(batch, probe), lanes=self.lanes)
-            trust = self._asked.measured(both)
-        batches = in_batches(named, self.batch_size)
-        ask = partial(self._asked.twice, trust=trust)
-        yield from run_in_lanes(batches, self._read, lambda batch: answered(batch, ask), lanes=self.lanes)
+        def ask(items: Sequence[tuple[bool, Read]]) -> tuple[list[Read], list[Seen], Said]:
+            batch = [one for _, one in items]
+            seen = [] if blind() else _seen(batch)
+            return batch, seen, course.ask([sight for _, sight in seen], first=items[0][0])
 
-    def _answered(self, batch: Sequence[Read], ask: Ask | None) -> Answers:
-        """The answers for what was read; none without `ask`."""
-        good = [(name, sight) for name, sight in batch if not isinstance(sight, str)]
-        each, together = self._asked.nothing()
-        seen = good if ask else []
-        if seen and ask:
-            each, together = ask([sight for _, sight in seen])
+        batches = course.batches(named, self.batch_size, self.lanes)
+        for batch, seen, said in run_in_lanes(batches, read, ask, lanes=self.lanes):
+            yield self._answers(batch, seen, course.settle(said))
+
+    def _answers(self, batch: Sequence[Read], seen: Sequence[Seen], shares: Shares) -> Answers:
+        """The answers for what was read: what was said of those of a batch that were asked for."""
+        each, together = shares
         return Answers(
             self.scheme,
             tuple(name for name, _ in seen),
             together,
             each,
             {name: reason for name, reason in batch if isinstance(reason, str)},
-            tuple(name for name, sight in good if any(cut.fallback for cut in sight.cuts)),
+            tuple(name for name, sight in _seen(batch) if any(cut.fallback for cut in sight.cuts)),
             self.unsure_below,
         )
 
@@ -268,6 +263,11 @@ class Predictor:
             return name, self.see(read_pixels(photo))
         except PhotoError as error:
             return name, error.what
+
+
+def _seen(batch: Sequence[Read]) -> list[Seen]:
+    """Those of a batch that could be read."""
+    return [(name, sight) for name, sight in batch if not isinstance(sight, str)]
 
 
 def _unreadable_error(lines: Sequence[str], count: int) -> DataError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Lock
 
 import numpy as np
 
@@ -16,8 +15,8 @@ from maskfit.labels import Floats, answer
 
 Shares = tuple[dict[str, Floats], Floats]
 """Probabilities (photos, classes) of each member, by its name, and their vote."""
-Noted = list[tuple[Floats, Floats]]
-"""Votes on the same photos, (photos, classes), in fewer bits and exact, batch by batch."""
+Noted = tuple[Floats, Floats]
+"""Votes on the same photos, (photos, classes), in fewer bits and exact."""
 
 
 class Questions:
@@ -43,9 +42,6 @@ class Questions:
         self._exact = {member.name: twins[member.name] or member.engine for member in members}
         # Of votes that jump, no gap tells how near they are to that.
         self.checked = vote in ("arithmetic", "geometric") and any(twins.values())
-        self._noted: Noted = []
-        self._trust: doubt.Trust | None = None
-        self._measuring = Lock()
 
     @property
     def engines(self) -> tuple[str, ...]:
@@ -62,42 +58,35 @@ class Questions:
         """What the exact networks say."""
         return self._ask(sights, exact=True)
 
-    def both_ways(self, sights: Sequence[Sight], noted: Noted) -> Shares:
-        """What the exact networks say; it and the vote in fewer bits are noted."""
-        shares = self._ask(sights, exact=True)
-        noted.append((self._ask(sights, exact=False)[1], shares[1]))
-        return shares
+    def fast(self, sights: Sequence[Sight]) -> Shares:
+        """What the networks say in fewer bits."""
+        return self._ask(sights, exact=False)
 
-    def measured(self, noted: Noted) -> doubt.Trust | None:
+    def both_ways(self, sights: Sequence[Sight]) -> tuple[Shares, Noted]:
+        """What the exact networks say, and the votes to be noted."""
+        shares = self.exactly(sights)
+        return shares, (self.fast(sights)[1], shares[1])
+
+    def measured(self, noted: Sequence[Noted]) -> doubt.Trust | None:
         """Which answers of fewer bits are trusted, as what was noted tells."""
         if not noted:
             return None
         fast, exact = (np.concatenate(tables) for tables in zip(*noted, strict=True))
         return doubt.measure(self.joining.scheme, fast, exact)
 
-    def twice(self, sights: Sequence[Sight], trust: doubt.Trust | None) -> Shares:
-        """What the networks say; where their vote is close, and for all without trust, what the exact ones say."""
+    def settled(self, sights: Sequence[Sight], said: Shares, trust: doubt.Trust | None) -> Shares:
+        """What `fast` said; where the vote is close, and for all without trust, what the exact networks say."""
         if trust is None:
-            return self._ask(sights, exact=True)
-        each, together = self._ask(sights, exact=False)
+            return self.exactly(sights)
+        each, together = said
         together = trust.corrected(together)
         close = np.flatnonzero(trust.close(together))
         if len(close):
-            again, voted = self._ask([sights[place] for place in close.tolist()], exact=True)
+            again, voted = self.exactly([sights[place] for place in close.tolist()])
             together[close] = voted
             for name, shares in again.items():
                 each[name][close] = shares
         return each, together
-
-    def as_they_come(self, sights: Sequence[Sight]) -> Shares:
-        """As `twice`; the first `doubt.PROBE` sights that come this way are asked both ways, and tell."""
-        if self.checked:
-            with self._measuring:
-                if sum(len(exact) for _, exact in self._noted) < doubt.PROBE:
-                    shares = self.both_ways(sights, self._noted)
-                    self._trust = self.measured(self._noted)
-                    return shares
-        return self.twice(sights, self._trust)
 
     def _ask(self, sights: Sequence[Sight], exact: bool) -> Shares:
         """What every member says, and their vote."""

@@ -1,0 +1,100 @@
+"""The course of many photos: the first of them are asked both ways, and tell which answers of fewer bits are trusted.
+
+Whoever comes after does not wait for that: it is asked in fewer bits meanwhile, and settled once it is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from threading import Lock
+from typing import TypeVar
+
+from maskfit.inference import doubt
+from maskfit.inference.lanes import in_batches
+from maskfit.inference.questions import Noted, Questions, Shares
+from maskfit.inference.sights import Sight
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the networks said of some photos.
+
+    Attributes:
+        shares: Exact, or in fewer bits where `unsettled` says so.
+        unsettled: The photos, where it is yet to be found which of them are asked again.
+    """
+
+    shares: Shares
+    unsettled: Sequence[Sight] = ()
+
+
+class Course:
+    """Asks the networks for many photos. What is trusted is told by the same photos every time, however threads run.
+
+    Args:
+        questions: Asks the networks.
+    """
+
+    def __init__(self, questions: Questions) -> None:
+        self._questions = questions
+        self._noted: list[Noted] = []
+        self._trust: doubt.Trust | None = None
+        self._known = False
+        self._learning = Lock()
+        self._beginning = Lock()
+
+    def batches(self, items: Iterable[Item], size: int, lanes: int) -> Iterator[list[tuple[bool, Item]]]:
+        """Items in batches of `size`, each item with whether it is one of the first, which `ask` must be told."""
+        rest = iter(items)
+        if self._questions.checked:
+            # Every lane has a part of them.
+            for batch in in_batches(islice(rest, doubt.PROBE), min(size, -(-doubt.PROBE // lanes))):
+                yield [(True, item) for item in batch]
+        for batch in in_batches(rest, size):
+            yield [(False, item) for item in batch]
+
+    def ask(self, sights: Sequence[Sight], *, first: bool) -> Said:
+        """Asks for a batch; may be called from several threads at once, for batches in any order."""
+        if not sights:
+            return Said(self._questions.nothing())
+        if not self._questions.checked:
+            return Said(self._questions.exactly(sights))
+        if first:
+            shares, noted = self._questions.both_ways(sights)
+            with self._learning:
+                self._noted.append(noted)
+                if sum(len(exact) for _, exact in self._noted) >= doubt.PROBE:
+                    self._learn()
+            return Said(shares)
+        if self._known and self._trust is None:
+            return Said(self._questions.exactly(sights))
+        shares = self._questions.fast(sights)
+        return Said(self._questions.settled(sights, shares, self._trust)) if self._known else Said(shares, sights)
+
+    def settle(self, said: Said) -> Shares:
+        """What counts of what `ask` said; to be called in the order of the batches, none left out."""
+        if not len(said.unsettled):
+            return said.shares
+        with self._learning:
+            # Of the first photos some could not be read, and all that could have been handed out.
+            if not self._known:
+                self._learn()
+        return self._questions.settled(said.unsettled, said.shares, self._trust)
+
+    def as_they_come(self, sights: Sequence[Sight]) -> Shares:
+        """What counts for photos of which nobody knows how many will come; may be called from several threads at once.
+
+        The first `doubt.PROBE` that come are asked both ways, one call after the other.
+        """
+        with self._beginning:
+            if self._questions.checked and not self._known:
+                return self.ask(sights, first=True).shares
+        return self.settle(self.ask(sights, first=False))
+
+    def _learn(self) -> None:
+        self._trust = self._questions.measured(self._noted)
+        self._known = True
