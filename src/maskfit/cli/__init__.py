@@ -7,6 +7,7 @@ So `maskfit --help` answers at once, and the base install never misses what only
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 from typing import Annotated
@@ -211,6 +212,9 @@ def main() -> None:
         # Whoever read this has enough, as `head -1` has. Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    # What is left is freed with the process. Python would look through all of it for cycles first, and more than once:
+    # 0.07 s after a prediction, a second where torch is imported.
+    gc.freeze()
     sys.exit(code)
 
 
