@@ -10,6 +10,7 @@ from typing import Any
 from xml.parsers import expat
 
 from maskfit.errors import ModelFileError
+from maskfit.onnx_file import read_properties
 from maskfit.onnx_runtime import import_onnxruntime
 
 KEY = "maskfit"
@@ -99,9 +100,14 @@ def _of_onnx(path: Path) -> Mapping[str, str]:
 
 @lru_cache(maxsize=64)
 def _of_onnx_once(path: Path, *_unchanged: int) -> Mapping[str, str]:
-    # Kept while the file is what it was: a session takes as long as three photos, and a model is asked about three
-    # times before the first of them.
-    return MappingProxyType(dict(open_onnx(path, 1, as_is=True).get_modelmeta().custom_metadata_map))
+    # Kept while the file is what it was: a model is asked about three times before its first photo.
+    try:
+        said = read_properties(path)
+    except OSError as error:
+        raise ModelFileError(f"the file cannot be opened: {error.strerror}", where=path, fix="check the path") from None
+    if said is None:
+        said = dict(open_onnx(path, 1, as_is=True).get_modelmeta().custom_metadata_map)
+    return MappingProxyType(said)
 
 
 def _of_openvino(path: Path) -> Mapping[str, str]:
