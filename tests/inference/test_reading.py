@@ -71,6 +71,18 @@ def test_the_detector_that_is_here_is_taken(painted, paint, predictor, monkeypat
     assert open_reader(predictor, detector="mtcnn:score=0.4").detector.detector == {"name": "mtcnn", "score": 0.4}
 
 
+def test_a_detector_that_takes_seconds_to_open_is_told_with_a_faster_one(painted, predictor, monkeypatch):
+    monkeypatch.delitem(detectors.DETECTORS, "yunet")
+    monkeypatch.setattr(painted, "brought_by", "numpy", raising=False)
+    said: list[str] = []
+    open_reader(predictor, "whole", say=said.append)
+    open_reader(predictor, detector="mtcnn", say=said.append)
+    assert said == []
+    open_reader(predictor, say=said.append)
+    assert len(said) == 1
+    assert "--detector yunet" in said[0]
+
+
 def test_a_model_with_a_detector_of_its_own_brings_it(painted, paint, tmp_path):
     own = Predictor.load(make_model(tmp_path / "m.safetensors", crop=Part.of("face", top=0.1)))
     assert open_reader(own).read(paint(160, 220, SMALL, LARGE)).found == 2

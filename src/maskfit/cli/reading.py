@@ -110,7 +110,7 @@ def open_aloud(predictor: Predictor, faces: str | None, detector: str | None) ->
     wanted = {word: word for word in get_args(Faces)}.get(faces or "auto")
     if wanted is None:
         raise DataError(f"--faces {faces} is unknown; {nearest(str(faces), get_args(Faces))}", fix="--faces auto")
-    reader = open_reader(predictor, wanted, detector)
+    reader = open_reader(predictor, wanted, detector, say=err.print)
     if reader.detector is None and wanted != "whole":
         err.print(f"no face detector is here, so each photo is taken as one face; {NO_DETECTOR}")
     return reader

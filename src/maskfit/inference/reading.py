@@ -11,6 +11,7 @@ from maskfit.data.detectors import find_here
 from maskfit.data.face_crop import FaceCrop
 from maskfit.data.photo import Photo
 from maskfit.errors import DataError, PhotoError
+from maskfit.inference.choosing import Say
 from maskfit.inference.faces import LEAST_SIDE, FaceReader, Looked, Reading
 from maskfit.inference.lanes import in_batches, run_in_lanes
 from maskfit.inference.predictor import Predictor
@@ -23,17 +24,23 @@ is, a photo is taken as one face."""
 BATCH = 8
 """Photos that are answered for together: few, so that answers come soon and little is held of large photos."""
 
-NO_DETECTOR = "pip install 'maskfit[faces]' brings one, --detector yunet fetches one of 320 kB"
+NO_DETECTOR = "--detector yunet fetches one of 320 kB, pip install 'maskfit[faces]' brings one with torch"
 """How to come by a detector."""
 
+SLOW = "faces are found by MTCNN, which takes seconds to open; --detector yunet fetches one that opens at once (320 kB)"
+"""What is said where the only detector here is the one that imports torch."""
 
-def open_reader(predictor: Predictor, faces: Faces = "auto", detector: str | None = None) -> FaceReader:
+
+def open_reader(
+    predictor: Predictor, faces: Faces = "auto", detector: str | None = None, say: Say = lambda line: None
+) -> FaceReader:
     """A reader of faces that fetches nothing from the network, unless a detector is named.
 
     Args:
         predictor: The models.
         faces: Which faces are looked for. Those models that crop by a detector of their own bring it.
         detector: A word for one of `DETECTORS`, such as `yunet:side=640`; its weights are fetched where missing.
+        say: Told in one line what takes its time.
 
     Raises:
         DataError: There is no detector on this machine to find faces with; or the one that is named has no weights here
@@ -51,6 +58,8 @@ def open_reader(predictor: Predictor, faces: Faces = "auto", detector: str | Non
         return FaceReader(predictor)
     here = find_here()
     if here is not None:
+        if here == "mtcnn":
+            say(SLOW)
         return FaceReader(predictor, detector=FaceCrop(here))
     if faces == "find":
         raise DataError("there is no face detector on this machine", fix=NO_DETECTOR)
