@@ -212,9 +212,10 @@ def main() -> None:
         # Whoever read this has enough, as `head -1` has. Python would complain once more when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
-    # What is left is freed with the process. Python would look through all of it for cycles first, and more than once:
-    # 0.07 s after a prediction, a second where torch is imported.
-    gc.freeze()
+    if "torch" not in sys.modules:
+        # What is left is freed with the process. Python would look through all of it for cycles first, and more than
+        # once: 0.07 s after a prediction. What torch brings along complains of leaks where that is left out.
+        gc.freeze()
     sys.exit(code)
 
 
