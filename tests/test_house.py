@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "maskfit"
 
 FLOORS = (
     {"errors"},
-    {"attributes", "onnx_file", "onnx_runtime"},
+    {"attributes", "onnx_properties", "onnx_runtime"},
     {"labels", "files", "metadata", "allocation"},
     {"parts", "ages", "calibration", "card"},
     {"recipe", "cookbook", "importing"},

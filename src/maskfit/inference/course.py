@@ -80,7 +80,7 @@ class Course:
         if not len(said.unsettled):
             return said.shares
         with self._learning:
-            # Of the first photos some could not be read, and all that could have been handed out.
+            # Some of the first photos could not be read; by now all those that could have been asked both ways.
             if not self._known:
                 self._learn()
         return self._questions.settled(said.unsettled, said.shares, self._trust)
