@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from maskfit.modelfile import load_network
 from maskfit.recipe import Recipe
 from maskfit.training.depthwise import Depthwise, DepthwiseSame, hasten_depthwise
+from maskfit.training.precision import multiplies_bf16
 from maskfit.training.run import train
 
 LAYERS: dict[str, Callable[[], nn.Conv2d]] = {
@@ -52,16 +53,28 @@ def passes(layer: nn.Module, given: Tensor, half: bool = False) -> list[Tensor]:
     return [result.detach(), given.grad, *(item.grad for item in layer.parameters() if item.grad is not None)]
 
 
+def assert_as_near(found: list[Tensor], plain: list[Tensor], exact: list[Tensor]) -> None:
+    """Each of `found` is as near to `exact` as bfloat16 gets on any processor, or as the plain layer is on this one.
+
+    Eight bits put each number up to 0.4 % off. Kernels for processors that multiply bfloat16 stay within 0.5 % in
+    all; without them torch computes the plain layer itself by a routine that rounds on the way (0.63 % measured).
+    """
+    limit = 0.005
+    for own, same, wanted in zip(found, plain, exact, strict=True):
+        size = wanted.norm()
+        allowed = limit if multiplies_bf16() else max(limit, float((same.double() - wanted).norm() / size))
+        assert (own.double() - wanted).norm() <= allowed * size
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_there_and_back_it_is_the_convolution_to_the_digits_of_bfloat16(name: str) -> None:
     """By the plain layer in 64 bits."""
     layer = LAYERS[name]()
     found = passes(hastened(layer), photos(), half=True)
-    wanted = passes(layer.double(), photos().double())
-    assert len(found) == len(wanted) == (3 if layer.bias is None else 4)
-    for own, exact in zip(found, wanted, strict=True):
-        # Eight bits, so each number is off by up to 0.4 %.
-        assert (own.double() - exact).norm() < 0.005 * exact.norm()
+    plain = passes(layer, photos(), half=True)
+    exact = passes(layer.double(), photos().double())
+    assert len(found) == len(exact) == (3 if layer.bias is None else 4)
+    assert_as_near(found, plain, exact)
     assert found[0].dtype == torch.bfloat16
     assert all(item.dtype == torch.float32 for item in found[1:])
 

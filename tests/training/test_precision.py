@@ -24,7 +24,7 @@ SIZES = {"mask": 3, "gender": 2, "age": 3}
 @pytest.fixture
 def bf16_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(precision, "_multiplies_bf16", lambda: True)
+    monkeypatch.setattr(precision, "multiplies_bf16", lambda: True)
 
 
 def draft(backbone: str) -> nn.Module:
@@ -58,8 +58,26 @@ def test_a_processor_that_multiplies_bfloat16_does(tiny: Make, backbone: str, si
 
 
 def test_a_processor_without_bfloat16_keeps_32_bits(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "_multiplies_bf16", lambda: False)
+    monkeypatch.setattr(precision, "multiplies_bf16", lambda: False)
     assert choose_precision(tiny("data.size=224"), draft("vit_small_patch16_224")).kind == "32"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "held"),
+    [("ONEDNN_MAX_CPU_ISA", "AVX2", True), ("ONEDNN_MAX_CPU_ISA", "avx512_core_vnni", True),
+     ("DNNL_MAX_CPU_ISA", "AVX512_CORE", True), ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16", False),
+     ("ONEDNN_MAX_CPU_ISA", "DEFAULT", False)],
+)  # fmt: skip
+def test_a_limit_on_onednns_instructions_counts(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, held: bool
+) -> None:
+    """Whatever the processor at hand has."""
+    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert precision.multiplies_bf16()
+    monkeypatch.setenv(variable, value)
+    assert precision.multiplies_bf16() is not held
 
 
 @pytest.mark.parametrize(

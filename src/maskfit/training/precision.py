@@ -6,6 +6,7 @@ and not a race: a race on a machine that also does other things would train two 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,7 +71,7 @@ def _on_gpu(recipe: Recipe) -> Precision:
 
 
 def _on_processor(network: Network, size: tuple[int, int]) -> Precision:
-    if not _multiplies_bf16():
+    if not multiplies_bf16():
         return Precision("32", "this processor does not multiply bfloat16")
     work = multiplications(network, size)
     if work < LEAST:
@@ -78,7 +79,22 @@ def _on_processor(network: Network, size: tuple[int, int]) -> Precision:
     return Precision("bf16", "this processor multiplies bfloat16")
 
 
-def _multiplies_bf16() -> bool:
+WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
+"""Values of oneDNN's `ONEDNN_MAX_CPU_ISA` that keep it from the bfloat16 instructions of a processor that has them."""
+
+
+def multiplies_bf16() -> bool:
+    """Returns whether torch multiplies bfloat16 natively on this processor.
+
+    torch reports what the processor has; oneDNN, which does the work, can be held to fewer instructions by its
+    environment variables.
+
+    Returns:
+        True where the processor has AVX512-BF16 or AMX and oneDNN may use it.
+    """
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
+    if limit.strip().upper() in WITHOUT_BF16:
+        return False
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
