@@ -28,7 +28,7 @@ def seeds_way(models: list[str], photos: list[str], views: int, frames: str) -> 
     from torch.utils.data import DataLoader, Dataset
     from torchvision import transforms
 
-    from maskfit.modelfile import load_network
+    from maskfit.modelfile import load_model
 
     class Photos(Dataset):
         def __init__(self, mirrored: bool, size: tuple[int, int]) -> None:
@@ -45,7 +45,7 @@ def seeds_way(models: list[str], photos: list[str], views: int, frames: str) -> 
         def __getitem__(self, place: int) -> Any:
             return self.steps(Image.open(photos[place]).convert("RGB"))
 
-    networks = [load_network(Path(model)) for model in models]
+    networks = [load_model(Path(model)) for model in models]
     began = time.perf_counter()
     total: Any = 0
     for network, facts in networks:
@@ -63,16 +63,22 @@ def timms_way(models: list[str], photos: list[str], views: int, frames: str) -> 
     import torch
     from timm.data import ImageDataset, create_loader
 
-    from maskfit.modelfile import load_network
+    from maskfit.modelfile import load_model
 
-    network, facts = load_network(Path(models[0]))
+    network, facts = load_model(Path(models[0]))
     network = network.to(memory_format=torch.channels_last)
     dataset = ImageDataset(Path(photos[0]).parent, reader=Listed(photos))
     began = time.perf_counter()
     loader = create_loader(
-        dataset, (3, *facts.preprocessing.framing.size), BATCH, use_prefetcher=False, num_workers=2, crop_pct=1.0,
-        interpolation="bilinear", device=torch.device("cpu"),
-    )  # fmt: skip
+        dataset,
+        (3, *facts.preprocessing.framing.size),
+        BATCH,
+        use_prefetcher=False,
+        num_workers=2,
+        crop_pct=1.0,
+        interpolation="bilinear",
+        device=torch.device("cpu"),
+    )
     with torch.inference_mode():
         rows = [joined(facts, network(batch.contiguous(memory_format=torch.channels_last))) for batch, _ in loader]
     return time.perf_counter() - began, torch.cat(rows).argmax(1).tolist()

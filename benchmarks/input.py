@@ -63,32 +63,34 @@ def decode_torchvision(paths: list[Path]) -> None:
 
 def build_store(paths: list[Path]) -> None:
     from maskfit.data.photo import Photo
-    from maskfit.data.store import open_store
-    from maskfit.data.transforms import Framing
+    from maskfit.data.store import open_image_cache
+    from maskfit.data.transforms import CropResize
 
     with tempfile.TemporaryDirectory() as folder:
-        open_store([Photo(path, str(path), "") for path in paths], Framing(size=SIZE), folder=Path(folder))
+        open_image_cache([Photo(path, str(path), "") for path in paths], CropResize(size=SIZE), folder=Path(folder))
 
 
 def read_epoch(paths: list[Path]) -> Callable[[], None]:
     import torch
 
-    from maskfit.allocation import keep_memory
+    from maskfit.allocation import configure_malloc
     from maskfit.data.photo import Photo
-    from maskfit.data.store import open_store
-    from maskfit.data.transforms import Framing
+    from maskfit.data.store import open_image_cache
+    from maskfit.data.transforms import CropResize
     from maskfit.training.augmentation import AUGMENTATIONS
 
-    keep_memory()
+    configure_malloc()
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as folder:
-        stored = open_store([Photo(path, str(path), "") for path in paths], Framing(size=SIZE), folder=Path(folder))
+        stored = open_image_cache(
+            [Photo(path, str(path), "") for path in paths], CropResize(size=SIZE), folder=Path(folder)
+        )
     augment = AUGMENTATIONS["jitter"](SIZE, 0.2, 0.2, 0.2, 0.0)
 
     def epoch() -> None:
         order = np.random.default_rng(0).permutation(len(paths))
         for start in range(0, len(order), BATCH):
-            frames = torch.from_numpy(stored.take(order[start : start + BATCH]))
+            frames = torch.from_numpy(stored.gather(order[start : start + BATCH]))
             augment(frames.permute(0, 3, 1, 2).float()).sum()
 
     return epoch
@@ -159,9 +161,9 @@ def _augmenting(paths: list[Path], work: Callable[[Any], None]) -> Callable[[], 
     """An epoch of flips and colour jitter, on a GPU where there is one."""
     import torch
 
-    from maskfit.allocation import keep_memory
+    from maskfit.allocation import configure_malloc
 
-    keep_memory()
+    configure_malloc()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     batch = torch.randint(0, 256, (BATCH, 3, *SIZE), dtype=torch.uint8, device=device)
 
@@ -176,13 +178,15 @@ def _augmenting(paths: list[Path], work: Callable[[Any], None]) -> Callable[[], 
 
 PARTS: dict[str, dict[str, tuple[Callable[[list[Path]], Any], int]]] = {
     "decode": {
-        "maskfit": (decode_maskfit, 1), "Pillow": (decode_pillow, 1), "OpenCV": (decode_opencv, 1),
+        "maskfit": (decode_maskfit, 1),
+        "Pillow": (decode_pillow, 1),
+        "OpenCV": (decode_opencv, 1),
         "torchvision": (decode_torchvision, 1),
     },
     "store": {"maskfit builds": (build_store, 0), "usual epoch": (usual_epoch, 0)},
     "epoch": {"from the store": (read_epoch, 0), "usual epoch": (usual_epoch, 0)},
     "augment": {"maskfit": (augment_ours, 0), "torchvision, each photo": (augment_usual, 0)},
-}  # fmt: skip
+}
 """Contenders of each part, maskfit first; and the cores each may use, 0 for all. One that gives back a function is
 timed by that: what it did before is not part of the comparison."""
 
@@ -262,9 +266,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         if given.photos is None:
-            from maskfit.synthesis.drawn import write_people
+            from maskfit.synthesis.drawn import write_train_set
 
-            given.photos = write_people(Path(folder) / "drawn", 60)
+            given.photos = write_train_set(Path(folder) / "drawn", 60)
         for part in [given.only] if given.only else PARTS:
             compare(part, given.photos, given.rounds, given.most)
 

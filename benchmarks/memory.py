@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from maskfit.data.lists import find_images
-from maskfit.synthesis.drawn import write_people
+from maskfit.synthesis.drawn import write_train_set
 from predict import make_model
 
 
@@ -62,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = given.model or make_model(folder / "small.safetensors", 0, 56, "small").with_suffix(".onnx")
-        drawn = [photo.path for photo in find_images(write_people(folder / "drawn", 4, size=(96, 128)))]
+        drawn = [photo.path for photo in find_images(write_train_set(folder / "drawn", 4, size=(96, 128)))]
         found = []
         for count in (given.few, given.many):
             images = link_photos(drawn, folder / f"photos{count}", count)

@@ -24,10 +24,10 @@ import numpy as np
 
 from maskfit.data.decoding import decode
 from maskfit.data.lists import find_images
-from maskfit.data.transforms import Framing, Preprocessing
+from maskfit.data.transforms import CropResize, Preprocessing
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import ModelFacts, read_facts, write_model
-from maskfit.parts import Part
+from maskfit.modelfile import ModelMetadata, read_model_metadata, save_model
+from maskfit.parts import ComponentSpec
 
 SLOW = ("seeds", "timm")
 AUTO, F32 = "maskfit", "maskfit in f32"
@@ -43,11 +43,14 @@ def make_model(path: Path, seed: int, size: int = 224, backbone: str = "efficien
     from maskfit.models.network import build_network
 
     scheme = SCHEMES["mask-gender-age"]
-    preprocessing = Preprocessing(framing=Framing(size=(size, size)))
-    facts = ModelFacts(
-        scheme=scheme, preprocessing=preprocessing, backbone=Part.of(backbone), head=Part.of("attributes"),
+    preprocessing = Preprocessing(framing=CropResize(size=(size, size)))
+    facts = ModelMetadata(
+        label_schema=scheme,
+        preprocessing=preprocessing,
+        backbone=ComponentSpec.create(backbone),
+        head=ComponentSpec.create("attributes"),
         heads=scheme.names,
-    )  # fmt: skip
+    )
     torch.manual_seed(seed)
     network = build_network(facts.backbone, facts.head, scheme.sizes)
     noise = torch.randn(64, 3, 7, 7).repeat_interleave(size // 7, 2).repeat_interleave(size // 7, 3)
@@ -57,12 +60,12 @@ def make_model(path: Path, seed: int, size: int = 224, backbone: str = "efficien
         for _ in range(10):
             network(noise)
         network.eval()
-        seen = network.trunk(noise)
+        seen = network.backbone(noise)
         for layer in network.head.modules():
             if isinstance(layer, torch.nn.Linear):
                 layer.weight.copy_(torch.randn_like(layer.weight) / seen.std(0).clamp(min=1e-3) / 10)
                 layer.bias.copy_(-layer.weight @ seen.mean(0))
-    write_model(path, network.state_dict(), facts)
+    save_model(path, network.state_dict(), facts)
     write_onnx(path, path.with_suffix(".onnx"))
     return path
 
@@ -71,10 +74,22 @@ def run_command(models: list[Path], images: Path, out: Path, *words: str) -> flo
     """Seconds of the whole command."""
     began = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "maskfit", "predict", *map(str, models), "--images", str(images), "--out", str(out),
-         "--force", *words],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "maskfit",
+            "predict",
+            *map(str, models),
+            "--images",
+            str(images),
+            "--out",
+            str(out),
+            "--force",
+            *words,
+        ],
+        check=True,
+        capture_output=True,
+    )
     return time.perf_counter() - began
 
 
@@ -96,15 +111,15 @@ def read_answers(path: Path) -> list[int]:
 
 
 def write_frames(photos: list[Path], size: tuple[int, int], path: Path) -> None:
-    framing = Framing(size=size)
-    np.save(path, np.stack([framing.frame(decode(photo)) for photo in photos]))
+    framing = CropResize(size=size)
+    np.save(path, np.stack([framing(decode(photo)) for photo in photos]))
 
 
 def compare(models: list[Path], images: Path, given: argparse.Namespace, views: int, folder: Path) -> None:
     """Runs all contenders in turn, prints a table."""
     paths = [photo.path for photo in find_images(images)]
     frames = folder / "frames.npy"
-    write_frames(paths, read_facts(models[0]).preprocessing.framing.size, frames)
+    write_frames(paths, read_model_metadata(models[0]).preprocessing.framing.size, frames)
     words = ["--views", "flip"] if views == 2 else []
     onnx = [model.with_suffix(".onnx") for model in models]
     log: Path = given.log or folder / "log.jsonl"
@@ -164,16 +179,25 @@ def main(text: str, members: int, views: int, ways: list[str]) -> None:
         folder = Path(name)
         images = given.photos
         if images is None:
-            from maskfit.synthesis.drawn import write_people
+            from maskfit.synthesis.drawn import write_train_set
 
-            images = write_people(folder / "drawn", 200)
+            images = write_train_set(folder / "drawn", 200)
         models = given.model or [make_model(folder / f"fold{seed}.safetensors", seed) for seed in range(members)]
         compare(models, images, given, views, folder)
 
 
 if __name__ == "__main__":
     main(
-        __doc__ or "", 1, 1,
-        ["openvino", "openvino bf16, 2 streams", "openvino f32, 2 streams", "openvino bf16, 4 at once",
-         "openvino f32, 2 at once", "seeds", "timm"],
-    )  # fmt: skip
+        __doc__ or "",
+        1,
+        1,
+        [
+            "openvino",
+            "openvino bf16, 2 streams",
+            "openvino f32, 2 streams",
+            "openvino bf16, 4 at once",
+            "openvino f32, 2 at once",
+            "seeds",
+            "timm",
+        ],
+    )

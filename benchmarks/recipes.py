@@ -23,7 +23,7 @@ from pathlib import Path
 
 from maskfit.cookbook import recipe_names
 from maskfit.files import read_json, write_text
-from maskfit.runfolder import RunFolder, is_run
+from maskfit.runfolder import RunDir, is_run_dir
 
 BACKBONE = "{name: mobilenetv2_100, pad_type: same}"
 """The published weights of this network come from TensorFlow, which pads like this."""
@@ -55,7 +55,7 @@ def run_one(command: list[str], log: Path, given: argparse.Namespace) -> None:
 def train(name: str, run: Path, given: argparse.Namespace) -> None:
     """Trains one recipe, or goes on with it."""
     command = [sys.executable, "-m", "maskfit", "train", name, *words_of(given), f"run={run}"]
-    run_one([*command, "--resume"] if is_run(run) else command, given.out / f"{name}.log", given)
+    run_one([*command, "--resume"] if is_run_dir(run) else command, given.out / f"{name}.log", given)
 
 
 def predict(name: str, run: Path, given: argparse.Namespace) -> None:
@@ -69,13 +69,13 @@ def predict(name: str, run: Path, given: argparse.Namespace) -> None:
 def work(name: str, given: argparse.Namespace) -> None:
     """All there is to do for a recipe."""
     run = given.out / name
-    if not RunFolder(run).scores.is_file():
+    if not RunDir(run).scores.is_file():
         train(name, run, given)
     if given.list:
         predict(name, run, given)
 
 
-def row(name: str, folder: RunFolder) -> str:
+def row(name: str, folder: RunDir) -> str:
     """A line of the table: out-of-fold scores, the folds' mean and spread, minutes."""
     scores = read_json(folder.scores)
     folds = list(scores["per_fold"].values())
@@ -91,7 +91,7 @@ def row(name: str, folder: RunFolder) -> str:
 
 def table(names: list[str], given: argparse.Namespace) -> str:
     """The table of every recipe that is done, the best first."""
-    done = [(name, RunFolder(given.out / name)) for name in names if RunFolder(given.out / name).scores.is_file()]
+    done = [(name, RunDir(given.out / name)) for name in names if RunDir(given.out / name).scores.is_file()]
     done.sort(key=lambda item: -read_json(item[1].scores)["macro_f1"])
     lines = [
         "| recipe | macro F1, out of fold (95 % over persons) | mean and spread over folds | accuracy |"

@@ -80,8 +80,18 @@ def train_rate(scratch: Path, name: str, words: Sequence[str], **environment: st
     """Photos a second of a training, over the epochs behind the first."""
     run = scratch / "runs" / name
     shutil.rmtree(run, ignore_errors=True)
-    maskfit("train", "fast", f"data.root={scratch / 'drawn' / 'images'}", f"run={run}", "trainer.epochs=4",
-            "trainer.batch_size=64", "trainer.device=cpu", "data.size=96", *words, **environment)  # fmt: skip
+    maskfit(
+        "train",
+        "fast",
+        f"data.root={scratch / 'drawn' / 'images'}",
+        f"run={run}",
+        "trainer.epochs=4",
+        "trainer.batch_size=64",
+        "trainer.device=cpu",
+        "data.size=96",
+        *words,
+        **environment,
+    )
     with (run / "fold0" / "metrics.csv").open() as stream:
         return statistics.median(float(row["photos_per_second"]) for row in list(csv.DictReader(stream))[1:])
 
@@ -116,8 +126,17 @@ def standing() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--port", str(port),
-               "--include-dashboard", "false", "--disable-usage-stats"]  # fmt: skip
+    command = [
+        Path(sys.executable).with_name("ray"),
+        "start",
+        "--head",
+        "--block",
+        "--port",
+        str(port),
+        "--include-dashboard",
+        "false",
+        "--disable-usage-stats",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(600):
@@ -187,8 +206,10 @@ def killed(scratch: Path, model: Path, rounds: int) -> None:
     names = [line.partition(",")[0] for path in broken.glob("*.csv") for line in path.read_text().splitlines()[1:]]
     lost, twice = count - len(set(names)), len(names) - len(set(names))
     same = all((broken / path.name).read_bytes() == path.read_bytes() for path in whole.glob("*.csv"))
-    print(f"uncut {middle(uncut)} s; one of {os.cpu_count()} workers killed after half of the shards: {middle(cut)} s, "
-          f"{statistics.median(cut) - statistics.median(uncut):+.1f} s")  # fmt: skip
+    print(
+        f"uncut {middle(uncut)} s; one of {os.cpu_count()} workers killed after half of the shards: {middle(cut)} s, "
+        f"{statistics.median(cut) - statistics.median(uncut):+.1f} s"
+    )
     print(f"{count:,} photos, {len(names):,} rows: {lost} lost, {twice} twice; files equal to the bit: {same}")
 
 
@@ -242,8 +263,10 @@ def plan(scratch: Path, model: Path) -> None:
     row = table.stat().st_size / SHARD
     print(f"bytes a photo: {size:,.0f} read, {row:,.0f} written")
     for count in (10**6, 10**9):
-        print(f"{count:,} photos: {count / rate / 3600 * cores:,.1f} core hours, {count * size / 1e9:,.0f} GB read, "
-              f"{count * row / 1e9:,.1f} GB written")  # fmt: skip
+        print(
+            f"{count:,} photos: {count / rate / 3600 * cores:,.1f} core hours, {count * size / 1e9:,.0f} GB read, "
+            f"{count * row / 1e9:,.1f} GB written"
+        )
 
 
 @contextmanager

@@ -76,17 +76,17 @@ def _as_form(path: Path) -> tuple[bytes, dict[str, str]]:
 
 def loop(photos: list[Path], model: Path, seconds: float) -> dict[str, float]:
     """One photo after the other in this process, as a program without a service would."""
-    from maskfit.inference.faces import FaceReader
+    from maskfit.inference.faces import FacePredictor
     from maskfit.inference.predictor import Predictor
 
-    reader = FaceReader(Predictor.load(model), whole=False)
+    reader = FacePredictor(Predictor.load(model), whole=False)
     for path in photos[:5]:
-        reader.read(path)
+        reader.predict(path)
     times: list[float] = []
     began = time.perf_counter()
     while time.perf_counter() < began + seconds:
         start = time.perf_counter()
-        reader.read(photos[len(times) % len(photos)])
+        reader.predict(photos[len(times) % len(photos)])
         times.append(time.perf_counter() - start)
     ranked = sorted(times)
     rate = len(times) / (time.perf_counter() - began)
@@ -189,9 +189,9 @@ def main() -> None:
         parser.error("--model is missing")
     with tempfile.TemporaryDirectory() as folder:
         if given.photos is None:
-            from maskfit.synthesis.drawn import write_people
+            from maskfit.synthesis.drawn import write_train_set
 
-            given.photos = write_people(Path(folder) / "drawn", 40)
+            given.photos = write_train_set(Path(folder) / "drawn", 40)
         compare(given.model, given.photos, given.rounds, given.seconds, given.serve.split())
 
 

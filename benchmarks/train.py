@@ -69,18 +69,29 @@ class Turns:
 
 def recipe_words(given: argparse.Namespace) -> list[str]:
     return [
-        f"data.root={given.photos}", f"data.store={given.scratch}/stores", f"data.scheme={given.scheme}",
-        f"run={given.scratch}/run", "data.crop=centre", f"data.size={given.size}", f"model.backbone={given.backbone}",
-        "model.weights=none", "augmentation=light", "mixing=none", "optimiser=adamw", f"optimiser.lr={LR}",
-        f"trainer.batch_size={given.batch}", "trainer.epochs=1000", f"trainer.precision={given.precision}",
-    ]  # fmt: skip
+        f"data.root={given.photos}",
+        f"data.store={given.scratch}/stores",
+        f"data.scheme={given.scheme}",
+        f"run={given.scratch}/run",
+        "data.crop=centre",
+        f"data.size={given.size}",
+        f"model.backbone={given.backbone}",
+        "model.weights=none",
+        "augmentation=light",
+        "mixing=none",
+        "optimiser=adamw",
+        f"optimiser.lr={LR}",
+        f"trainer.batch_size={given.batch}",
+        "trainer.epochs=1000",
+        f"trainer.precision={given.precision}",
+    ]
 
 
 def run_maskfit(given: argparse.Namespace, turns: Turns) -> None:
     from maskfit.cookbook import read_recipe
-    from maskfit.training.begun import begin_run
-    from maskfit.training.screen import Standing
-    from maskfit.training.slots import SLOTS
+    from maskfit.training.begun import prepare_run
+    from maskfit.training.screen import FoldProgress
+    from maskfit.training.slots import RECIPE_REGISTRY
 
     class Clock:
         """A screen, which is told of every step."""
@@ -91,14 +102,14 @@ def run_maskfit(given: argparse.Namespace, turns: Turns) -> None:
 
         def end(self, title: str) -> None: ...
 
-        def show(self, standing: Standing) -> None:
+        def show(self, standing: FoldProgress) -> None:
             if standing.done:
                 rest = len(train) % given.batch or given.batch
                 photos = given.batch if standing.done % steps else rest
                 turns.step(photos, counted=standing.epoch == self.epoch)
             self.epoch = standing.epoch
 
-    begun = begin_run(read_recipe("baseline", recipe_words(given), slots=SLOTS))
+    begun = prepare_run(read_recipe("baseline", recipe_words(given), slots=RECIPE_REGISTRY))
     train, _ = begun.plan.split(0)
     steps = -(-len(train) // given.batch)
     begun.train_fold(0, Clock())
@@ -109,21 +120,23 @@ def run_network(given: argparse.Namespace, turns: Turns, kind: str | None = None
     import torch
 
     from maskfit.cookbook import read_recipe
-    from maskfit.training.begun import begin_run
-    from maskfit.training.economy import prepare
+    from maskfit.training.begun import prepare_run
+    from maskfit.training.economy import prepare_network
     from maskfit.training.optimisers import adamw
-    from maskfit.training.slots import SLOTS
+    from maskfit.training.slots import RECIPE_REGISTRY
 
     words = [word for word in recipe_words(given) if not word.startswith("run=")]
-    begun = begin_run(read_recipe("baseline", [*words, f"run={given.scratch}/{given.contender}"], slots=SLOTS))
+    begun = prepare_run(
+        read_recipe("baseline", [*words, f"run={given.scratch}/{given.contender}"], slots=RECIPE_REGISTRY)
+    )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = begun.plan.network().to(device, memory_format=torch.channels_last).train()
     if kind is None:
-        network = prepare(network, begun.plan.recipe, begun.precision.kind)
+        network = prepare_network(network, begun.plan.recipe, begun.precision.kind)
     optimiser = adamw(network, lr=LR)
     shape = (given.batch, 3, given.size, given.size)
     photos = [torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last) for _ in range(4)]
-    sizes = begun.plan.trained.sizes
+    sizes = begun.plan.train_schema.sizes
     targets = {name: torch.randint(size, (given.batch,), device=device) for name, size in sizes.items()}
     type_ = {"bf16": torch.bfloat16, "16": torch.float16}.get(kind or begun.precision.kind)
     for batch in cycle(photos):
@@ -194,9 +207,15 @@ def run_timm(given: argparse.Namespace, turns: Turns) -> None:
     facts = resolve_data_config({"img_size": given.size}, model=network)
     loader = create_loader(
         create_dataset("", root=str(given.classes), is_training=True, batch_size=given.batch),
-        input_size=(3, given.size, given.size), batch_size=given.batch, is_training=True, num_workers=WORKERS,
-        interpolation=facts["interpolation"], mean=facts["mean"], std=facts["std"], device=device,
-    )  # fmt: skip
+        input_size=(3, given.size, given.size),
+        batch_size=given.batch,
+        is_training=True,
+        num_workers=WORKERS,
+        interpolation=facts["interpolation"],
+        mean=facts["mean"],
+        std=facts["std"],
+        device=device,
+    )
     optimiser = create_optimizer_v2(network, opt="adamw", lr=LR, weight_decay=0.01)
     criterion, losses = torch.nn.CrossEntropyLoss(), AverageMeter()
     network.train()
@@ -227,9 +246,12 @@ def run_fastai(given: argparse.Namespace, turns: Turns) -> None:
                 turns.step(len(self.x), counted=self.iter > 0)
 
     loaders = ImageDataLoaders.from_folder(
-        given.classes, valid_pct=0.1, item_tfms=RandomResizedCrop(given.size, min_scale=0.8),
-        batch_tfms=aug_transforms(), bs=given.batch,
-    )  # fmt: skip
+        given.classes,
+        valid_pct=0.1,
+        item_tfms=RandomResizedCrop(given.size, min_scale=0.8),
+        batch_tfms=aug_transforms(),
+        bs=given.batch,
+    )
     network = timm.create_model(given.backbone, num_classes=loaders.c)
     learner = Learner(loaders, network, loss_func=CrossEntropyLossFlat(), cbs=Clock())
     with learner.no_bar(), learner.no_logging():
@@ -257,8 +279,12 @@ class Contender:
         self.rates: list[float] = []
         self.process = subprocess.Popen(
             [sys.executable, __file__, *words, "--contender", name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
+        )
 
     def warm_up(self) -> None:
         self._wait()
@@ -320,7 +346,7 @@ def sort_by_class(given: argparse.Namespace) -> None:
     from maskfit.labels import SCHEMES
 
     photos = read_photos(str(given.photos), SCHEMES[given.scheme])
-    classes = SCHEMES[given.scheme].to_class(photos.codes(SCHEMES[given.scheme]))
+    classes = SCHEMES[given.scheme].to_class_index(photos.codes(SCHEMES[given.scheme]))
     for number, (photo, label) in enumerate(zip(photos, classes, strict=True)):
         link = given.classes / f"{max(int(label), 0):02d}" / f"{number:06d}{photo.path.suffix}"
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -353,9 +379,9 @@ def main() -> None:
     given = arguments()
     if given.contender:
         if given.contender in TUNED:
-            from maskfit.allocation import keep_memory
+            from maskfit.allocation import configure_malloc
 
-            keep_memory()
+            configure_malloc()
         CONTENDERS[given.contender](given, Turns())
         return
     names = ["maskfit"]
@@ -368,9 +394,9 @@ def main() -> None:
         given.scratch = Path(folder)
         given.classes = given.scratch / "classes"
         if given.photos is None:
-            from maskfit.synthesis.drawn import write_people
+            from maskfit.synthesis.drawn import write_train_set
 
-            given.photos = write_people(given.scratch / "drawn", 120)
+            given.photos = write_train_set(given.scratch / "drawn", 120)
         sort_by_class(given)
         words = ["photos", "scheme", "backbone", "size", "batch", "precision", "scratch"]
         compare(given, names, [f"--{word}={getattr(given, word)}" for word in words])

@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from maskfit.apps.watch.run import Wishes, watch
-from maskfit.apps.watch.source import Video, parse_source
-from maskfit.apps.watch.video import writing_video
-from maskfit.inference.faces import FaceReader
+from maskfit.apps.watch.run import VideoOptions, process_video
+from maskfit.apps.watch.source import VideoCapture, parse_source
+from maskfit.apps.watch.video import open_video_writer
+from maskfit.inference.faces import FacePredictor
 from maskfit.inference.predictor import Predictor
 from maskfit.synthesis.drawn.film import draw_film
 
@@ -27,25 +27,28 @@ SECONDS = 8.0
 
 def write_film(path: Path) -> Path:
     film = draw_film(3, 3, seconds=SECONDS)
-    with writing_video(path, film.background.size, film.rate) as out:
+    with open_video_writer(path, film.background.size, film.rate) as out:
         for at, pixels in film.frames():
             out.write(at, pixels)
     return path
 
 
 def write_random_model(path: Path) -> Path:
-    from maskfit.data.transforms import Framing, Preprocessing
+    from maskfit.data.transforms import CropResize, Preprocessing
     from maskfit.labels import SCHEMES
-    from maskfit.modelfile import ModelFacts, write_model
+    from maskfit.modelfile import ModelMetadata, save_model
     from maskfit.models.network import build_network
-    from maskfit.parts import Part
+    from maskfit.parts import ComponentSpec
 
     scheme = SCHEMES["mask-gender-age"]
-    facts = ModelFacts(
-        scheme=scheme, preprocessing=Preprocessing(framing=Framing(size=(96, 96), crop=Part.of("face"))),
-        backbone=Part.of("small"), head=Part.of("attributes"), heads=scheme.names,
-    )  # fmt: skip
-    return write_model(path, build_network(facts.backbone, facts.head, scheme.sizes).state_dict(), facts)
+    facts = ModelMetadata(
+        label_schema=scheme,
+        preprocessing=Preprocessing(framing=CropResize(size=(96, 96), crop=ComponentSpec.create("face"))),
+        backbone=ComponentSpec.create("small"),
+        head=ComponentSpec.create("attributes"),
+        heads=scheme.names,
+    )
+    return save_model(path, build_network(facts.backbone, facts.head, scheme.sizes).state_dict(), facts)
 
 
 def measure(work: Callable[[], int]) -> tuple[float, float]:
@@ -56,13 +59,13 @@ def measure(work: Callable[[], int]) -> tuple[float, float]:
 
 
 def compare(video: Path, model: Path, rounds: int, folder: Path) -> None:
-    reader = FaceReader(Predictor.load(model, threads=1), whole=False)
+    reader = FacePredictor(Predictor.load(model, threads=1), whole=False)
     address = parse_source(str(video))
     finder = reader.detector._finder.detector  # type: ignore[union-attr]  # the finder would remember what it saw
 
     def read(look: bool) -> int:
         count = 0
-        for frame in Video(address).read():
+        for frame in VideoCapture(address).read():
             pixels = frame.pixels
             if look:
                 finder.detect([pixels])
@@ -72,7 +75,7 @@ def compare(video: Path, model: Path, rounds: int, folder: Path) -> None:
     def whole(out: Path | None) -> int:
         # Anew each time, since its finder remembers frames that it has seen.
         reader.detector._finder._known.clear()  # type: ignore[union-attr]
-        return watch(address, reader, Wishes(video=out)).frames
+        return process_video(address, reader, VideoOptions(video=out)).frames
 
     contenders = {
         "reading alone": lambda: read(False),

@@ -31,15 +31,15 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
-from maskfit.data.photo import PhotoSet
+from maskfit.data.photo import PhotoDataset
 from maskfit.data.photos import read_photos
 from maskfit.evaluation.calibrating import fit_calibration
 from maskfit.evaluation.tables import read_table
-from maskfit.inspection.looking import look_at_all
-from maskfit.inspection.twins import find_twins
+from maskfit.inspection.looking import collect_all_image_stats
+from maskfit.inspection.twins import find_near_duplicates
 from maskfit.labels import SCHEMES, UNKNOWN
-from maskfit.modelfile import read_facts, rewrite_facts
-from maskfit.runfolder import RunFolder
+from maskfit.modelfile import read_model_metadata, update_model_metadata
+from maskfit.runfolder import RunDir
 
 MOST_YEARS_APART = 5
 """Copies of one file whose ages differ by more say nothing of an age."""
@@ -94,9 +94,9 @@ def list_photos(portraits: Path, bare: Path, mask_photos: Path, out: Path) -> No
     write(out, rows)
 
 
-def name_persons(photos: PhotoSet) -> list[str]:
+def name_persons(photos: PhotoDataset) -> list[str]:
     """A person for each photo of which nobody says who is on it: photos that are nearly the same share one."""
-    twins = find_twins(photos, [look for look, _ in look_at_all(photos)])
+    twins = find_near_duplicates(photos, [look for look, _ in collect_all_image_stats(photos)])
     persons = [photo.name for photo in photos]
     for twin in twins.found:
         one, other = persons[twin.first], persons[twin.second]
@@ -132,7 +132,7 @@ def list_extra(bare: Path, masked: Path, portraits: Path, cuts: Path, turn: int,
     write(out, rows)
 
 
-def calibrate(run: RunFolder, photos: Path) -> None:
+def calibrate(run: RunDir, photos: Path) -> None:
     """Fits temperatures and thresholds on the persons held out, and writes them into the run's model.
 
     The mask's by masks in earnest alone: of masks that were put on, the network is surer than it may be of others.
@@ -141,12 +141,12 @@ def calibrate(run: RunFolder, photos: Path) -> None:
     table = read_table(run.fold(0).probabilities)
     known = {photo.name: photo for photo in read_photos(photos, scheme)}
     earnest = {photo.name for photo, row in zip(known.values(), read(photos), strict=True) if row["source"] == EARNEST}
-    truth = scheme.encode_all(known[name].labels for name in table.names)
+    truth = scheme.encode_batch(known[name].labels for name in table.names)
     truth[[name not in earnest for name in table.names], scheme.names.index("mask")] = UNKNOWN
     persons = [known[name].person for name in table.names]
     calibration, thresholds = fit_calibration(table, scheme, persons, truth, accuracy=SURE)
     for path in run.fold(0).path.glob("*.safetensors"):
-        rewrite_facts(path, read_facts(path).model_copy(update={"calibration": calibration}))
+        update_model_metadata(path, read_model_metadata(path).model_copy(update={"calibration": calibration}))
     print(calibration, *thresholds.items(), sep="\n")
 
 
@@ -212,7 +212,7 @@ def main() -> None:
     train(work / "far", *data, f"data.extra={extra[0]}")
     data.append(f"folds={work / 'far' / 'folds.csv'}")
     train(work / "near", *data, f"data.extra={extra[1]}", f"model.start={best(work / 'far')}", *NEAR)
-    calibrate(RunFolder(work / "near"), photos)
+    calibrate(RunDir(work / "near"), photos)
     maskfit("export", best(work / "near"), "--to", "onnx", "--half", "--out", given.out or work / "in-the-box.onnx")
 
 

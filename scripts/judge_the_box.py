@@ -25,7 +25,7 @@ SCHEME = SCHEMES["mask-gender-age"]
 
 def held_out(work: Path) -> dict[str, list[Photo]]:
     """The photos of the persons held out, by source: the real ones, and what was made of them."""
-    folds = read_folds(work / "far" / "folds.csv").of
+    folds = read_folds(work / "far" / "folds.csv").fold_of_person
     sets: dict[str, list[Photo]] = defaultdict(list)
     for name in ("photos.csv", "extra1.csv"):
         with (work / name).open(encoding="utf-8", newline="") as stream:
@@ -42,7 +42,7 @@ def judge(predictor: Predictor, photos: list[Photo]) -> None:
     An attribute is read off its own marginal: that is what is said of a face.
     """
     probabilities = predictor.predict(photos).table.probabilities
-    truth = SCHEME.encode_all(photo.labels for photo in photos)
+    truth = SCHEME.encode_batch(photo.labels for photo in photos)
     marginals = SCHEME.marginals(probabilities)
     for place, attribute in enumerate(SCHEME.attributes):
         shares = marginals[attribute.name]
@@ -50,7 +50,7 @@ def judge(predictor: Predictor, photos: list[Photo]) -> None:
         if not known.any():
             continue
         wanted, answered = truth[known, place], shares[known].argmax(axis=1)
-        sure = shares[known].max(axis=1) >= predictor.unsure_below.get(attribute.name, 0.0)
+        sure = shares[known].max(axis=1) >= predictor.abstain_below.get(attribute.name, 0.0)
         size = len(attribute.values)
         counts = np.bincount(wanted, minlength=size)
         each = zip(attribute.values, f1_per_class(wanted, answered, size), counts, strict=True)
@@ -60,7 +60,7 @@ def judge(predictor: Predictor, photos: list[Photo]) -> None:
             f"({', '.join(f'{value} {f1:.3f} of {count}' for value, f1, count in each if count)}); "
             f"sure of {sure.mean():.0%}, of which {accuracy(wanted[sure], answered[sure], size):.3f} are right"
         )
-    classes = SCHEME.to_class(truth)
+    classes = SCHEME.to_class_index(truth)
     if (classes != UNKNOWN).any():
         answers = probabilities.argmax(axis=1)
         right = accuracy(classes, answers, SCHEME.classes)

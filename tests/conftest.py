@@ -17,7 +17,7 @@ import pytest
 
 from maskfit.data import detectors, saliency
 from maskfit.data.detectors.face import Face, Pixels
-from maskfit.data.weights import SALIENCY, Weights
+from maskfit.data.weights import SALIENCY, WeightsFile
 
 FACE_COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 """A rectangle of each is a face, the first the surest."""
@@ -32,7 +32,7 @@ class Painted:
         score: As real detectors have it.
     """
 
-    published: ClassVar[Weights | None] = None
+    published: ClassVar[WeightsFile | None] = None
     looks: ClassVar[list[tuple[int, ...]]] = []
     lock: ClassVar[Lock] = Lock()
 
@@ -73,7 +73,7 @@ def _places(photo: Pixels, colour: tuple[int, int, int]) -> tuple[Any, ...]:
 class PaintedByFile(Painted):
     """The same with weights, as detectors have that do not bring their own."""
 
-    published: ClassVar[Weights | None] = Weights("painted.onnx", "0" * 64)
+    published: ClassVar[WeightsFile | None] = WeightsFile("painted.onnx", "0" * 64)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -116,7 +116,7 @@ def saliency_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bright(monkeypatch: pytest.MonkeyPatch, saliency_file: Path) -> Path:
     """Puts `saliency_file` in the place of the saliency network that is taken by default."""
-    known = Weights("bright.onnx", sha256(saliency_file.read_bytes()).hexdigest(), shelf=SALIENCY)
+    known = WeightsFile("bright.onnx", sha256(saliency_file.read_bytes()).hexdigest(), shelf=SALIENCY)
     monkeypatch.setitem(saliency.NETS, "u2netp", saliency.NETS["u2netp"]._replace(published=known))
     monkeypatch.setenv(SALIENCY.variable, str(saliency_file.parent))
     return saliency_file

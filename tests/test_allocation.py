@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from maskfit import allocation
-from maskfit.cli.allocation import tune_allocation
+from maskfit.cli.allocation import setup_allocator
 
 FAULTS = """
 import json, resource, sys
@@ -49,10 +49,10 @@ def test_a_block_that_is_kept_is_faulted_in_once_and_one_that_is_not_each_time()
 def test_it_is_left_alone(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
     monkeypatch.setattr(allocation.ctypes, "CDLL", lambda name: pytest.fail("it was told"))
     if why == "off":
-        monkeypatch.setenv(allocation.OFF, "system")
+        monkeypatch.setenv(allocation.DISABLED_VARIABLE, "system")
     else:
         monkeypatch.setattr(allocation.platform, "libc_ver", lambda: ("", ""))
-    assert tune_allocation() is None
+    assert setup_allocator() is None
 
 
 def test_what_was_done_is_told_with_how_to_switch_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,10 +63,10 @@ def test_what_was_done_is_told_with_how_to_switch_it_off(monkeypatch: pytest.Mon
             told.append((name, value))
             return 1
 
-    monkeypatch.delenv(allocation.OFF, raising=False)
+    monkeypatch.delenv(allocation.DISABLED_VARIABLE, raising=False)
     monkeypatch.setattr(allocation.platform, "libc_ver", lambda: ("glibc", "2.36"))
     monkeypatch.setattr(allocation.ctypes, "CDLL", lambda name: Glibc())
-    said = tune_allocation()
+    said = setup_allocator()
     assert said is not None
     assert "MASKFIT_ALLOCATION=system" in said
     # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of malloc.h.

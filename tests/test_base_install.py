@@ -17,24 +17,29 @@ import pytest
 import torch
 from PIL import Image
 
-from maskfit.data.transforms import Framing, Preprocessing
+from maskfit.data.transforms import CropResize, Preprocessing
 from maskfit.evaluation.tables import read_table
 from maskfit.inference.export import export_model
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.submission import write_submission
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import ModelFacts, write_model
+from maskfit.modelfile import ModelMetadata, save_model
 from maskfit.models.network import build_network
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 
 SHIPPED = (
-    "recipes/baseline.yaml", "recipes/fast.yaml", "data/known_errors.csv", "evaluation/report.css", "py.typed",
-    "inspection/explore.css", "report/run.css",
-)  # fmt: skip
+    "recipes/baseline.yaml",
+    "recipes/fast.yaml",
+    "data/known_errors.csv",
+    "evaluation/report.css",
+    "py.typed",
+    "inspection/explore.css",
+    "report/run.css",
+)
 """What must be in the wheel besides Python."""
 
 MOST_MEGABYTES = 350
@@ -83,9 +88,13 @@ def run(scripts: Path, *words: object, code: int = 0) -> subprocess.CompletedPro
     # Whatever detectors and models whoever runs the tests has at hand are not there.
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MASKFIT_", "SM_"))}
     done = subprocess.run(
-        [str(scripts / "maskfit"), *map(str, words)], capture_output=True, text=True, cwd=scripts.parent, timeout=120,
+        [str(scripts / "maskfit"), *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=scripts.parent,
+        timeout=120,
         env={**plain, "XDG_CACHE_HOME": str(scripts.parent / "cache")},
-    )  # fmt: skip
+    )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     return done
@@ -106,10 +115,16 @@ def test_the_wheel_holds_what_ships(wheel):
 
 def test_torch_is_absent(scripts):
     listing = subprocess.run(
-        [str(scripts / "python"), "-c", "from importlib.metadata import distributions as d;"
-         "print('\\n'.join(item.metadata['Name'].lower() for item in d()))"],
-        capture_output=True, text=True, check=True,
-    ).stdout.split()  # fmt: skip
+        [
+            str(scripts / "python"),
+            "-c",
+            "from importlib.metadata import distributions as d;"
+            "print('\\n'.join(item.metadata['Name'].lower() for item in d()))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
     heavy = {"torch", "torchvision", "timm", "lightning", "scikit-learn", "scipy", "pandas", "matplotlib", "onnx"}
     assert heavy & set(listing) == set()
     assert {"maskfit", "onnxruntime"} <= set(listing)
@@ -118,17 +133,17 @@ def test_torch_is_absent(scripts):
 def test_an_exported_model_answers_as_torch_does(scripts, photos, tmp_path):
     torch.manual_seed(0)
     scheme = SCHEMES["mask-gender-age"]
-    facts = ModelFacts(
-        scheme=scheme,
-        preprocessing=Preprocessing(framing=Framing(size=(48, 32))),
-        backbone=Part.of("small", width=4),
-        head=Part.of("attributes"),
+    facts = ModelMetadata(
+        label_schema=scheme,
+        preprocessing=Preprocessing(framing=CropResize(size=(48, 32))),
+        backbone=ComponentSpec.create("small", width=4),
+        head=ComponentSpec.create("attributes"),
         heads=scheme.names,
     )
     network = build_network(facts.backbone, facts.head, scheme.sizes)
     with torch.no_grad():
         network.head.layers[0][1].weight.mul_(30)
-    model = write_model(tmp_path / "m.safetensors", network.state_dict(), facts)
+    model = save_model(tmp_path / "m.safetensors", network.state_dict(), facts)
     exported = export_model(model, tmp_path / "m.onnx").files[0]
     done = run(scripts, "predict", exported, "--images", photos, "--probabilities", tmp_path / "p.csv", "--json")
     names = [row["photo"] for row in json.loads(done.stdout)["answers"]]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from maskfit.calibration import Calibration, temper
-from maskfit.labels import JOINT, SCHEMES
+from maskfit.calibration import Calibration, apply_temperatures
+from maskfit.labels import JOINT_HEAD, SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]
 
@@ -21,13 +21,13 @@ def product_rows(seed: int, count: int = 7) -> tuple[np.ndarray, dict[str, np.nd
     chance = np.random.default_rng(seed)
     logits = {name: chance.normal(size=(count, size)) * 3 for name, size in FULL.sizes.items()}
     heads = {name: np.exp(rows) / np.exp(rows).sum(1, keepdims=True) for name, rows in logits.items()}
-    return FULL.join(heads), logits
+    return FULL.joint_probabilities(heads), logits
 
 
 def test_each_head_is_divided_by_its_own_temperature():
     rows, logits = product_rows(0)
     heats = {"mask": 2.0, "gender": 0.5}
-    found = FULL.marginals(temper(FULL, rows, heats))
+    found = FULL.marginals(apply_temperatures(FULL, rows, heats))
     for name, own in logits.items():
         for photo, values in enumerate(own):
             weights = [math.exp(value / heats.get(name, 1.0)) for value in values]
@@ -39,27 +39,27 @@ def test_a_joint_head_has_one_temperature():
     logits = chance.normal(size=(5, 18)) * 2
     rows = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     cooled = np.exp(logits / 3) / np.exp(logits / 3).sum(1, keepdims=True)
-    np.testing.assert_allclose(temper(FULL, rows, {JOINT: 3.0}), cooled, rtol=1e-9)
+    np.testing.assert_allclose(apply_temperatures(FULL, rows, {JOINT_HEAD: 3.0}), cooled, rtol=1e-9)
 
 
 @given(seed=st.integers(0, 1000), heat=st.floats(0.05, 20), joint=st.booleans())
 def test_no_answer_changes_and_rows_sum_to_one(seed, heat, joint):
     rows, _ = product_rows(seed)
-    heats = {JOINT: heat} if joint else dict.fromkeys(FULL.names, heat)
-    tempered = temper(FULL, rows, heats)
+    heats = {JOINT_HEAD: heat} if joint else dict.fromkeys(FULL.names, heat)
+    tempered = apply_temperatures(FULL, rows, heats)
     np.testing.assert_array_equal(tempered.argmax(1), rows.argmax(1))
     np.testing.assert_allclose(tempered.sum(1), 1)
 
 
 def test_certainty_stays_a_number():
     sure = np.eye(18)[[3, 17]]
-    for heats in ({JOINT: 20.0}, {"age": 0.05, "mask": 20.0}):
-        assert np.isfinite(temper(FULL, sure, heats)).all()
+    for heats in ({JOINT_HEAD: 20.0}, {"age": 0.05, "mask": 20.0}):
+        assert np.isfinite(apply_temperatures(FULL, sure, heats)).all()
 
 
 def test_without_temperatures_nothing_is_touched():
     rows = np.random.default_rng(2).dirichlet(np.ones(18), 4)
-    np.testing.assert_array_equal(Calibration().temper(FULL, rows), rows)
+    np.testing.assert_array_equal(Calibration().apply_temperature(FULL, rows), rows)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_without_temperatures_nothing_is_touched():
     [
         {"temperatures": {"mask": 0.0}},
         {"temperatures": {"mask": float("nan")}},
-        {"temperatures": {JOINT: 1.0, "mask": 1.0}},
+        {"temperatures": {JOINT_HEAD: 1.0, "mask": 1.0}},
         {"unsure_below": {"mask": 1.5}},
         {"else": 1},
     ],

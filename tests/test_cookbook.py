@@ -14,12 +14,12 @@ import yaml
 from pydantic import BaseModel
 
 import maskfit
-from maskfit.cookbook import dump_recipe, parse_value, read_recipe, recipe_names, recipe_text
+from maskfit.cookbook import parse_value, read_recipe, read_recipe_text, recipe_names, recipe_to_yaml
 from maskfit.errors import RecipeError
 from maskfit.labels import SCHEMES
-from maskfit.parts import Part
-from maskfit.recipe import PART_KEYS, SECTIONS, Recipe, pattern_of
-from maskfit.training.slots import SLOTS
+from maskfit.parts import ComponentSpec
+from maskfit.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
+from maskfit.training.slots import RECIPE_REGISTRY
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def write(tmp_path):
 def problems_of(*words: str, source: str | Path = "fast") -> list[str]:
     """The lines of what is wrong, in order."""
     with pytest.raises(RecipeError) as caught:
-        read_recipe(source, words, slots=SLOTS)
-    return [line.removeprefix("- ") for line in caught.value.what.splitlines()]
+        read_recipe(source, words, slots=RECIPE_REGISTRY)
+    return [line.removeprefix("- ") for line in caught.value.message.splitlines()]
 
 
 # What ships
@@ -45,14 +45,14 @@ def problems_of(*words: str, source: str | Path = "fast") -> list[str]:
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_that_ships_is_right_and_survives_a_file(name, write):
-    recipe = read_recipe(name, slots=SLOTS)
+    recipe = read_recipe(name, slots=RECIPE_REGISTRY)
     assert recipe.name == name
-    assert recipe.about
-    assert recipe_text(name).startswith(f"# {name}")
-    again = read_recipe(write("again.yaml", dump_recipe(recipe)), slots=SLOTS)
+    assert recipe.description
+    assert read_recipe_text(name).startswith(f"# {name}")
+    again = read_recipe(write("again.yaml", recipe_to_yaml(recipe)), slots=RECIPE_REGISTRY)
     assert again == recipe
     # As JSON too.
-    assert read_recipe(write("again.json", json.dumps(recipe.model_dump(mode="json"))), slots=SLOTS) == recipe
+    assert read_recipe(write("again.json", json.dumps(recipe.model_dump(mode="json"))), slots=RECIPE_REGISTRY) == recipe
 
 
 def test_recipes_are_found_by_name_not_by_folder(tmp_path, monkeypatch):
@@ -69,7 +69,7 @@ def test_recipes_are_found_by_name_not_by_folder(tmp_path, monkeypatch):
 
 
 def test_parts_have_a_table_each():
-    assert set(SLOTS) == set(PART_KEYS)
+    assert set(RECIPE_REGISTRY) == set(COMPONENT_KEYS)
 
 
 def test_every_part_of_a_recipe_stands_in_part_keys():
@@ -77,9 +77,9 @@ def test_every_part_of_a_recipe_stands_in_part_keys():
     found = set()
     for section, model in SECTIONS.items():
         for name, field in model.model_fields.items():
-            if field.annotation in (Part, Part | None):
+            if field.annotation in (ComponentSpec, ComponentSpec | None):
                 found.add(f"{section}.{name}" if section else name)
-    assert found == set(PART_KEYS)
+    assert found == set(COMPONENT_KEYS)
 
 
 def test_every_default_part_exists():
@@ -89,7 +89,7 @@ def test_every_default_part_exists():
 def read_recipe_of(values: dict[str, Any]) -> Recipe:
     from maskfit.cookbook import _validated
 
-    return _validated(Recipe.model_validate(values).model_dump(mode="json"), SLOTS, where="test")
+    return _validated(Recipe.model_validate(values).model_dump(mode="json"), RECIPE_REGISTRY, where="test")
 
 
 # Every key is read
@@ -140,7 +140,12 @@ def test_every_key_is_documented():
 
 def test_words_lie_over_the_file():
     recipe = read_recipe("fast", ["trainer.epochs=3", "trainer.clip=", "data.size=[96, 64]", "name=mine"])
-    assert (recipe.trainer.epochs, recipe.trainer.clip, recipe.data.size, recipe.name) == (3, None, (96, 64), "mine")
+    assert (recipe.trainer.epochs, recipe.trainer.gradient_clip_val, recipe.data.image_size, recipe.name) == (
+        3,
+        None,
+        (96, 64),
+        "mine",
+    )
     assert recipe.trainer.batch_size == read_recipe("fast").trainer.batch_size
     # The later word wins.
     assert read_recipe("fast", ["fold=1", "fold=[0, 2]"]).fold == (0, 2)
@@ -148,17 +153,19 @@ def test_words_lie_over_the_file():
 
 def test_a_name_replaces_a_part_and_an_option_is_laid_over_it():
     fast = read_recipe("fast")
-    assert fast.optimiser.options["weight_decay"] == 0.02
-    assert read_recipe("fast", ["optimiser.lr=0.5"]).optimiser == Part.of("adamw", lr=0.5, weight_decay=0.02)
+    assert fast.optimizer.options["weight_decay"] == 0.02
+    assert read_recipe("fast", ["optimiser.lr=0.5"]).optimizer == ComponentSpec.create(
+        "adamw", lr=0.5, weight_decay=0.02
+    )
     # A name, in whatever form, is another part with none of the old options.
     for word in ("optimiser=sgd", "optimiser.name=sgd", "optimiser={name: sgd}"):
-        assert read_recipe("fast", [word]).optimiser == Part.of("sgd")
+        assert read_recipe("fast", [word]).optimizer == ComponentSpec.create("sgd")
     # A default that no file mentions is a part to lay options over too.
-    assert read_recipe("fast", ["loss.smoothing=0.1"]).loss == Part.of("cross_entropy", smoothing=0.1)
-    assert read_recipe("fast", ["loss=focal", "loss.gamma=3"]).loss == Part.of("focal", gamma=3)
+    assert read_recipe("fast", ["loss.smoothing=0.1"]).loss == ComponentSpec.create("cross_entropy", smoothing=0.1)
+    assert read_recipe("fast", ["loss=focal", "loss.gamma=3"]).loss == ComponentSpec.create("focal", gamma=3)
     assert read_recipe("fast", ["heads.mask.loss={name: focal, gamma: 2}", "heads.mask.loss.alpha=1"]).heads[
         "mask"
-    ].loss == Part.of("focal", gamma=2, alpha=1)
+    ].loss == ComponentSpec.create("focal", gamma=2, alpha=1)
 
 
 def test_an_option_without_a_part_to_lie_over_says_so():
@@ -170,10 +177,10 @@ def test_an_option_without_a_part_to_lie_over_says_so():
 def test_lists_of_one_and_numbers_that_are_names():
     recipe = read_recipe("fast", ["fold=0", "data.corrections=mine.csv", "trainer.precision=16", "folds=5"])
     assert recipe.fold == (0,)
-    assert recipe.data.corrections == ("mine.csv",)
+    assert recipe.data.label_corrections == ("mine.csv",)
     assert recipe.trainer.precision == "16"
     assert recipe.folds == 5
-    assert read_recipe("fast", ["folds=folds.csv", "data.size=64"]).data.size == (64, 64)
+    assert read_recipe("fast", ["folds=folds.csv", "data.size=64"]).data.image_size == (64, 64)
     assert read_recipe("fast", ["folds=folds.csv"]).folds == "folds.csv"
 
 
@@ -243,18 +250,22 @@ def test_every_mistake_at_once_with_the_nearest_names(write):
         ("holdout=0.6", "holdout: should be 0.5 or less, not 0.6"),
         ("data.age.old_from=0", "data.age.old_from: should be above 0, not 0"),
         ("data.age.old_from=130", "data.age.old_from: should be 120 or less, not 130"),
-        ("data.age.drop=[[29, 27]]",
-         "data.age.drop: a range goes from the younger to the older year, not from 29 to 27"),
+        (
+            "data.age.drop=[[29, 27]]",
+            "data.age.drop: a range goes from the younger to the older year, not from 29 to 27",
+        ),
         ("data.age.decades=maybe", "data.age.decades: should be true or false, not 'maybe'"),
         ("data.scheme={attributes: []}", "data.scheme.attributes: should have 1 or more in it, not []"),
-        ("name=a/b",
-         "name: should be 1 to 64 letters, digits, dots, dashes or underscores, no dot or dash first, not 'a/b'"),
+        (
+            "name=a/b",
+            "name: should be 1 to 64 letters, digits, dots, dashes or underscores, no dot or dash first, not 'a/b'",
+        ),
         ("about=5", "about: should be text, not 5"),
         ("loss=3", "loss: should be a mapping of keys to values, not 3"),
         ("loss={name: cross_entropy, 1: 2}", "loss.options: should be text, not 1"),
         ("heads.maks.share=1", "heads.maks: there is no such head; did you mean 'mask'?"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_one_plain_line(word, line):
     assert problems_of(word) == [line]
 
@@ -270,13 +281,15 @@ def test_a_mistake_in_a_scheme_written_out_names_its_keys():
 
 def test_a_joint_head_may_have_its_own_loss():
     word = "heads.joint={share: 1, loss: {name: cross_entropy, smoothing: 0.1}}"
-    assert read_recipe("fast", [word], slots=SLOTS).heads["joint"].loss == Part.of("cross_entropy", smoothing=0.1)
+    assert read_recipe("fast", [word], slots=RECIPE_REGISTRY).heads["joint"].loss == ComponentSpec.create(
+        "cross_entropy", smoothing=0.1
+    )
 
 
 def test_keys_become_patterns():
-    assert pattern_of("heads.mask.loss") == "heads.*.loss"
-    assert pattern_of("data.scheme.attributes.3") == "data.scheme.attributes.*"
-    assert pattern_of("heads") == "heads"
+    assert key_pattern("heads.mask.loss") == "heads.*.loss"
+    assert key_pattern("data.scheme.attributes.3") == "data.scheme.attributes.*"
+    assert key_pattern("heads") == "heads"
 
 
 # Files
@@ -289,9 +302,9 @@ def test_a_recipe_inherits_from_its_base_and_that_from_its_own(write, tmp_path, 
     write("one.yaml", "trainer: {epochs: 99}\n")
     monkeypatch.chdir(tmp_path)
     recipe = read_recipe(two)
-    assert (recipe.name, recipe.about, recipe.trainer.epochs, recipe.trainer.batch_size) == ("two", "one", 2, 4)
-    assert recipe.optimiser == Part.of("adamw", lr=0.5, weight_decay=0.02)
-    assert recipe.trainer.clip == read_recipe("fast").trainer.clip == 1
+    assert (recipe.name, recipe.description, recipe.trainer.epochs, recipe.trainer.batch_size) == ("two", "one", 2, 4)
+    assert recipe.optimizer == ComponentSpec.create("adamw", lr=0.5, weight_decay=0.02)
+    assert recipe.trainer.gradient_clip_val == read_recipe("fast").trainer.gradient_clip_val == 1
     (tmp_path / "a" / "one.yaml").unlink()
     with pytest.raises(RecipeError, match="there is no recipe"):
         read_recipe(two)
@@ -334,7 +347,7 @@ def test_files_that_are_no_recipe(write, name, text, said):
 
 def test_json_is_read_as_json(write):
     path = write("a.json", '{\n\t"name": "tabs",\n\t"optimiser": {"name": "adamw", "lr": 1e-4}\n}')
-    assert read_recipe(path).optimiser.options == {"lr": 1e-4}
+    assert read_recipe(path).optimizer.options == {"lr": 1e-4}
 
 
 def test_an_empty_file_and_one_with_a_byte_order_mark(write):
@@ -355,24 +368,26 @@ def test_yaml_that_only_looks_like_a_float_or_is_a_merge():
 
 
 def test_text_that_looks_like_a_number_survives_a_file(write):
-    recipe = Recipe(name="1e3", about="1e-4", run="007", folds="5", model={"weights": "none", "backbone": "small"})
-    text = dump_recipe(recipe)
+    recipe = Recipe(
+        name="1e3", description="1e-4", output_dir="007", folds="5", model={"weights": "none", "backbone": "small"}
+    )
+    text = recipe_to_yaml(recipe)
     assert read_recipe(write("a.yaml", text)) == recipe
     assert yaml.safe_load(text)["about"] == "1e-4"
 
 
 def test_a_recipe_made_in_python_survives_a_file(write):
     recipe = Recipe(
-        augmentation=Part.of("light", area=(0.5, 1.0)),
-        heads={"mask": {"share": 2, "loss": Part.of("cross_entropy", class_weights=(1.0, 2.0, 3.0))}},
+        augmentation=ComponentSpec.create("light", area=(0.5, 1.0)),
+        heads={"mask": {"share": 2, "loss": ComponentSpec.create("cross_entropy", class_weights=(1.0, 2.0, 3.0))}},
         data={"scheme": SCHEMES["mask-gender"], "size": (96, 64), "age": {"drop": ((27, 29),)}},
-        optimiser=Part.of("adamw", lr=1e-5, betas=(0.9, 0.99)),
+        optimizer=ComponentSpec.create("adamw", lr=1e-5, betas=(0.9, 0.99)),
     )
-    assert read_recipe(write("a.yaml", dump_recipe(recipe)), slots=SLOTS) == recipe
-    assert "scheme: mask-gender\n" in dump_recipe(recipe)
+    assert read_recipe(write("a.yaml", recipe_to_yaml(recipe)), slots=RECIPE_REGISTRY) == recipe
+    assert "scheme: mask-gender\n" in recipe_to_yaml(recipe)
     own = {"attributes": [{"name": "glasses", "values": ["no", "yes"], "aliases": {"none": "no"}}]}
     other = recipe.model_copy(update={"data": recipe.data.model_validate({"scheme": own}), "heads": {}})
-    assert read_recipe(write("b.yaml", dump_recipe(other)), slots=SLOTS) == other
+    assert read_recipe(write("b.yaml", recipe_to_yaml(other)), slots=RECIPE_REGISTRY) == other
 
 
 def test_the_dump_says_every_default(write):
@@ -383,12 +398,12 @@ def test_the_dump_says_every_default(write):
             for value in [getattr(model, field)]
             for name in (
                 leaves(value, f"{lead}{field}.")
-                if isinstance(value, BaseModel) and not isinstance(value, Part) and field != "scheme"
+                if isinstance(value, BaseModel) and not isinstance(value, ComponentSpec) and field != "scheme"
                 else {f"{lead}{field}"}
             )
         }
 
-    values = yaml.safe_load(dump_recipe(Recipe()))
+    values = yaml.safe_load(recipe_to_yaml(Recipe()))
     for key in leaves(Recipe()):
         inner: Any = values
         for word in key.split("."):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maskfit.cookbook import recipe_names
-from maskfit.training.slots import SLOTS
+from maskfit.training.slots import RECIPE_REGISTRY
 
 DOCS = Path(__file__).parent.parent / "docs"
 README = DOCS.parent / "README.md"
@@ -16,9 +16,9 @@ README = DOCS.parent / "README.md"
 
 def test_the_example_of_a_part_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from maskfit.losses import LOSSES
-    from maskfit.synthesis.drawn import write_people
+    from maskfit.synthesis.drawn import write_train_set
 
-    photos = write_people(tmp_path / "drawn", 8, size=(48, 64), workers=1)
+    photos = write_train_set(tmp_path / "drawn", 8, size=(48, 64), workers=1)
     text = (DOCS / "extend.md").read_text(encoding="utf-8")
     code = text.split("<!-- example: tests/test_docs.py runs this -->\n```python\n")[1].split("```")[0]
     code = code.replace("PHOTOS", str(photos)).replace("RUN", str(tmp_path / "run"))
@@ -31,7 +31,7 @@ def test_the_example_of_a_part_runs(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert 0 <= float(capsys.readouterr().out.strip().splitlines()[-1]) <= 1
 
 
-@pytest.mark.parametrize("key", [key for key in SLOTS if key != "model.backbone"])
+@pytest.mark.parametrize("key", [key for key in RECIPE_REGISTRY if key != "model.backbone"])
 def test_every_part_is_named_in_the_docs(key: str) -> None:
     row = next(
         line
@@ -39,7 +39,7 @@ def test_every_part_is_named_in_the_docs(key: str) -> None:
         if f"`{key.replace('*', 'NAME')}`" in line
     )
     named = set(re.findall(r"`([a-z0-9_]+)`", row.split("|")[2]))
-    assert named == set(SLOTS[key].table)
+    assert named == set(RECIPE_REGISTRY[key].table)
 
 
 def test_every_recipe_is_named_in_the_docs() -> None:

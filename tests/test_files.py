@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maskfit.errors import DataError, MaskfitError
-from maskfit.files import read_csv, read_json, replacing, write_csv, write_json, write_text
+from maskfit.files import atomic_write, read_csv, read_json, write_csv, write_json, write_text
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
@@ -19,7 +19,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     write_text(path, "old")
 
     def fail() -> None:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("half")
             assert path.read_text() == "old"
             raise RuntimeError
@@ -27,7 +27,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     with pytest.raises(RuntimeError):
         fail()
     assert path.read_text() == "old"
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
@@ -60,7 +60,7 @@ def test_json_that_cannot_be_read_says_why(tmp_path, content, said):
         path.write_bytes(content)
     with pytest.raises(MaskfitError, match=said) as caught:
         read_json(path)
-    assert caught.value.where == str(path)
+    assert caught.value.location == str(path)
 
 
 def test_a_folder_is_no_json_and_no_csv(tmp_path):
@@ -125,4 +125,4 @@ def test_csv_that_cannot_be_read_says_why(tmp_path, content, said):
         path.write_bytes(content)
     with pytest.raises(DataError, match=said) as caught:
         read_csv(path, ["a"])
-    assert caught.value.where == str(path)
+    assert caught.value.location == str(path)

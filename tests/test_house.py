@@ -61,10 +61,31 @@ MAY_NEED_TORCH = (
 Streamlit runs the pages, FastAPI the service."""
 
 NOT_IN_BASE = (
-    "torch", "torchvision", "timm", "lightning", "sklearn", "pandas", "matplotlib", "cv2", "scipy", "onnx",
-    "onnxscript", "streamlit", "openvino", "av", "pytorch_grad_cam", "fastapi", "starlette", "uvicorn",
-    "python_multipart", "prometheus_client", "optuna", "sqlalchemy", "ray", "fsspec",
-)  # fmt: skip
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "sklearn",
+    "pandas",
+    "matplotlib",
+    "cv2",
+    "scipy",
+    "onnx",
+    "onnxscript",
+    "streamlit",
+    "openvino",
+    "av",
+    "pytorch_grad_cam",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "python_multipart",
+    "prometheus_client",
+    "optuna",
+    "sqlalchemy",
+    "ray",
+    "fsspec",
+)
 
 
 @dataclass(frozen=True)
@@ -193,8 +214,11 @@ def too_long(house: House) -> list[str]:
 def runs_what_a_file_says(house: House) -> list[str]:
     """Whatever could run code that a model file, recipe or photo brings along."""
     pickles = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}
-    found = [f"{name} imports {', '.join(pickles & set(house.strangers(name)))}" for name in house.modules
-             if pickles & set(house.strangers(name))]  # fmt: skip
+    found = [
+        f"{name} imports {', '.join(pickles & set(house.strangers(name)))}"
+        for name in house.modules
+        if pickles & set(house.strangers(name))
+    ]
     for name, tree in house.modules.items():
         safe = {item.name for item in ast.walk(tree) if isinstance(item, ast.ClassDef) and _is_safe_loader(item)}
         calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
@@ -277,8 +301,10 @@ def test_the_house_keeps(rule):
 
 
 @pytest.mark.parametrize(
-    ("rule", "files"), [(rule, files) for rule, cases in RULES.items() for files in cases], ids=lambda item: getattr(
-        item, "__name__", None) or "+".join(item))  # fmt: skip
+    ("rule", "files"),
+    [(rule, files) for rule, cases in RULES.items() for files in cases],
+    ids=lambda item: getattr(item, "__name__", None) or "+".join(item),
+)
 def test_a_broken_house_is_noticed(tmp_path, rule, files):
     for name, text in files.items():
         path = tmp_path / name
@@ -329,8 +355,9 @@ def test_the_base_install_has_no_torch():
     script = BLOCKED.format(blocked=NOT_IN_BASE, names=names)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
     failed = json.loads(done.stdout)
-    surprising = {name: why for name, why in failed.items()
-                  if not name.removeprefix("maskfit.").startswith(MAY_NEED_TORCH)}  # fmt: skip
+    surprising = {
+        name: why for name, why in failed.items() if not name.removeprefix("maskfit.").startswith(MAY_NEED_TORCH)
+    }
     assert surprising == {}
     # The blocker blocks: without torch there are no networks.
     assert "maskfit.models.network" in failed

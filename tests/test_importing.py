@@ -82,10 +82,13 @@ def test_the_seeds_own_example(tmp_path):
     made, recipe = imported(tmp_path, EXAMPLE)
     assert recipe.name == "Mask_Base"
     assert recipe.model.model_dump(mode="json", include={"backbone", "weights", "head"}) == {
-        "backbone": "efficientnetv2_rw_s", "weights": "hub", "head": "attributes"}  # fmt: skip
+        "backbone": "efficientnetv2_rw_s",
+        "weights": "hub",
+        "head": "attributes",
+    }
     assert recipe.data.size == (240, 240)
-    assert recipe.data.age.decades
-    assert recipe.optimiser.model_dump() == {"name": "adam", "lr": 1e-4, "weight_decay": 0, "amsgrad": True}
+    assert recipe.data.age.by_decade
+    assert recipe.optimizer.model_dump() == {"name": "adam", "lr": 1e-4, "weight_decay": 0, "amsgrad": True}
     assert recipe.schedule.model_dump() == {"name": "step", "every": 5, "factor": 0.1}
     assert {head: own.share for head, own in recipe.heads.items()} == {"mask": 0.375, "gender": 0.25, "age": 0.375}
     assert recipe.heads["gender"].loss.model_dump() == {"name": "focal", "class_weights": [1.6285, 2.5912]}
@@ -93,10 +96,19 @@ def test_the_seeds_own_example(tmp_path):
     trainer = recipe.trainer
     assert (trainer.epochs, trainer.batch_size, trainer.patience, trainer.loggers) == (50, 16, 3, ("wandb",))
     assert [remark.split(":")[0] for remark in made.remarks] == [
-        "data_loader.type", "data_loader.args.stage", "data_loader.args.num_workers", "loss", "metrics",
-        "trainer.save_dir", "trainer.save_period", "trainer.verbosity", "trainer.monitor", "visualize", "submit_dir",
+        "data_loader.type",
+        "data_loader.args.stage",
+        "data_loader.args.num_workers",
+        "loss",
+        "metrics",
+        "trainer.save_dir",
+        "trainer.save_period",
+        "trainer.verbosity",
+        "trainer.monitor",
+        "visualize",
+        "submit_dir",
         "info_dir",
-    ]  # fmt: skip
+    ]
     assert all(len(remark.split(": ", 1)[1]) > 10 for remark in made.remarks)
 
 
@@ -108,40 +120,62 @@ def test_the_age_weights_are_of_the_ages_that_are_trained(tmp_path):
 
 
 def test_every_part_is_in_our_tables():
-    from maskfit.importing import LOSSES, OPTIMISER_OPTIONS, OPTIMISERS, SCHEDULES
-    from maskfit.parts import Part, find_problems
-    from maskfit.training.slots import SLOTS
+    from maskfit.importing import LOSSES, OPTIMIZER_OPTIONS, OPTIMIZERS, SCHEDULES
+    from maskfit.parts import ComponentSpec, validate_spec
+    from maskfit.training.slots import RECIPE_REGISTRY
 
-    for name in OPTIMISERS.values():
-        part = Part(name=name, options=dict.fromkeys(OPTIMISER_OPTIONS[name], 0))
-        assert find_problems(SLOTS["optimiser"].table, part, given=SLOTS["optimiser"].given) == []
+    for name in OPTIMIZERS.values():
+        part = ComponentSpec(name=name, options=dict.fromkeys(OPTIMIZER_OPTIONS[name], 0))
+        assert (
+            validate_spec(
+                RECIPE_REGISTRY["optimiser"].table, part, given=RECIPE_REGISTRY["optimiser"].injected_arguments
+            )
+            == []
+        )
     for name in LOSSES.values():
-        part = Part.of(name, class_weights=[1.0])
-        assert find_problems(SLOTS["loss"].table, part, given=SLOTS["loss"].given) == []
+        part = ComponentSpec.create(name, class_weights=[1.0])
+        assert (
+            validate_spec(RECIPE_REGISTRY["loss"].table, part, given=RECIPE_REGISTRY["loss"].injected_arguments) == []
+        )
     for name, options in SCHEDULES.values():
-        part = Part(name=name, options=dict.fromkeys(options.values(), 0))
-        assert find_problems(SLOTS["schedule"].table, part, given=SLOTS["schedule"].given) == []
+        part = ComponentSpec(name=name, options=dict.fromkeys(options.values(), 0))
+        assert (
+            validate_spec(RECIPE_REGISTRY["schedule"].table, part, given=RECIPE_REGISTRY["schedule"].injected_arguments)
+            == []
+        )
 
 
 def test_every_key_is_read_or_told(tmp_path):
     config = {
-        "name": "a b/c", "n_gpu": 4, "arch": {"type": "CLIPModel", "args": {"model_name": "resnet50", "depth": 3}},
-        "optimizer": {"type": "AdamP", "args": {"lr": 0.1}}, "loss": "focal",
-        "lr_scheduler": {"type": "CosineAnnealingLR", "args": {"T_max": 10}}, "trainer": {"early_stop": 0},
-        "extra": {}, "data_loader": {"args": {}},
-    }  # fmt: skip
+        "name": "a b/c",
+        "n_gpu": 4,
+        "arch": {"type": "CLIPModel", "args": {"model_name": "resnet50", "depth": 3}},
+        "optimizer": {"type": "AdamP", "args": {"lr": 0.1}},
+        "loss": "focal",
+        "lr_scheduler": {"type": "CosineAnnealingLR", "args": {"T_max": 10}},
+        "trainer": {"early_stop": 0},
+        "extra": {},
+        "data_loader": {"args": {}},
+    }
     made, recipe = imported(tmp_path, config)
     told = {remark.split(":")[0] for remark in made.remarks}
     assert told == {
-        "name", "n_gpu", "arch.type", "arch.args.depth", "optimizer.type", "optimizer.args.lr",
-        "lr_scheduler.args.T_max", "extra", "data_loader.args",
-    }  # fmt: skip
+        "name",
+        "n_gpu",
+        "arch.type",
+        "arch.args.depth",
+        "optimizer.type",
+        "optimizer.args.lr",
+        "lr_scheduler.args.T_max",
+        "extra",
+        "data_loader.args",
+    }
     assert recipe.name == "a-b-c"
     assert recipe.model.backbone.name == "resnet50"
     assert recipe.loss.name == "focal"
     assert recipe.schedule.model_dump() == {"name": "cosine", "warmup": 0}
     assert recipe.trainer.patience is None
-    assert recipe.optimiser == read_recipe(tmp_path / "made.yaml").optimiser
+    assert recipe.optimizer == read_recipe(tmp_path / "made.yaml").optimizer
 
 
 def test_a_processor_and_three_ages(tmp_path):
@@ -149,7 +183,7 @@ def test_a_processor_and_three_ages(tmp_path):
     made, recipe = imported(tmp_path, {"n_gpu": 0, "loss_name": losses, "arch": {"args": {"pretrained": False}}})
     assert recipe.trainer.device == "cpu"
     assert recipe.model.weights == "none"
-    assert not recipe.data.age.decades
+    assert not recipe.data.age.by_decade
     assert recipe.heads["age"].loss.name == "cross_entropy"
     assert made.remarks == ["loss_name of age: there is no loss 'arcface' here; cross_entropy is taken"]
 

@@ -10,15 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from maskfit.ages import AgeRule
+from maskfit.ages import AgeLabelRule
 from maskfit.errors import LabelError
-from maskfit.labels import JOINT, RESERVED, SCHEMES, UNKNOWN, Attribute, Scheme, answer, as_number, softmax
+from maskfit.labels import (
+    JOINT_HEAD,
+    RESERVED,
+    SCHEMES,
+    UNKNOWN,
+    Attribute,
+    LabelSchema,
+    as_number,
+    logits_to_probabilities,
+    softmax,
+)
 
 COMPETITION = SCHEMES["mask-gender-age"]
 
 
 @st.composite
-def schemes(draw: st.DrawFn) -> Scheme:
+def schemes(draw: st.DrawFn) -> LabelSchema:
     """Up to four attributes of two to five values, some scored as coarser values."""
     attributes = []
     for place in range(draw(st.integers(1, 4))):
@@ -30,21 +40,21 @@ def schemes(draw: st.DrawFn) -> Scheme:
             Attribute(
                 name=f"a{place}",
                 values=tuple(f"v{value}" for value in range(size)),
-                coarse=() if coarse is None else tuple(f"c{run}" for run in coarse),
+                parent_of=() if coarse is None else tuple(f"c{run}" for run in coarse),
             )
         )
-    return Scheme(attributes=tuple(attributes))
+    return LabelSchema(attributes=tuple(attributes))
 
 
 @st.composite
-def labelled(draw: st.DrawFn) -> tuple[Scheme, np.ndarray]:
+def labelled(draw: st.DrawFn) -> tuple[LabelSchema, np.ndarray]:
     """A scheme, and codes of up to eight photos, some of them unknown."""
     scheme = draw(schemes())
     rows = draw(st.lists(st.tuples(*(st.integers(UNKNOWN, size - 1) for size in scheme.shape)), max_size=8))
     return scheme, np.array(rows, dtype=np.int64).reshape(len(rows), len(scheme.names))
 
 
-def draw_probabilities(scheme: Scheme, photos: int, seed: int) -> np.ndarray:
+def draw_probabilities(scheme: LabelSchema, photos: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).dirichlet(np.full(scheme.classes, 0.3), size=photos)
 
 
@@ -55,7 +65,7 @@ def test_competition_class_is_six_mask_three_gender_age():
         for gender, gender_name in enumerate(genders):
             for age, age_name in enumerate(ages):
                 codes = COMPETITION.encode({"mask": mask_name, "gender": gender_name, "age": age_name})
-                assert COMPETITION.to_class([codes]).tolist() == [6 * mask + 3 * gender + age]
+                assert COMPETITION.to_class_index([codes]).tolist() == [6 * mask + 3 * gender + age]
                 seen.append(6 * mask + 3 * gender + age)
     assert seen == list(range(18)) == list(range(COMPETITION.classes))
 
@@ -73,11 +83,11 @@ def test_age_bands_hold_their_lower_edge(years, band):
 @given(labelled())
 def test_codes_and_classes_go_round(case):
     scheme, codes = case
-    classes = scheme.to_class(codes)
+    classes = scheme.to_class_index(codes)
     known = (codes != UNKNOWN).all(axis=1)
     assert (classes[~known] == UNKNOWN).all()
-    np.testing.assert_array_equal(scheme.to_codes(classes)[known], codes[known])
-    assert (scheme.to_codes(classes)[~known] == UNKNOWN).all()
+    np.testing.assert_array_equal(scheme.to_attribute_indices(classes)[known], codes[known])
+    assert (scheme.to_attribute_indices(classes)[~known] == UNKNOWN).all()
     # The first attribute counts most: an independent sum of digits.
     for row, number in zip(codes[known], classes[known], strict=True):
         digits = zip(row, [math.prod(scheme.shape[place + 1 :]) for place in range(len(row))], strict=True)
@@ -87,18 +97,18 @@ def test_codes_and_classes_go_round(case):
 @settings(max_examples=40, deadline=None)
 @given(schemes())
 def test_every_class_has_its_own_codes_and_names_encode_back(scheme):
-    every = scheme.to_codes(range(scheme.classes))
-    assert scheme.to_class(every).tolist() == list(range(scheme.classes))
+    every = scheme.to_attribute_indices(range(scheme.classes))
+    assert scheme.to_class_index(every).tolist() == list(range(scheme.classes))
     names = [{item.name: item.values[code] for item, code in zip(scheme.attributes, row, strict=True)} for row in every]
-    np.testing.assert_array_equal(scheme.encode_all(names), every)
+    np.testing.assert_array_equal(scheme.encode_batch(names), every)
 
 
 @settings(max_examples=60, deadline=None)
 @given(labelled())
 def test_allowed_classes_are_those_that_agree_with_what_is_known(case):
     scheme, codes = case
-    joint = scheme.allowed(codes, JOINT)
-    every = scheme.to_codes(range(scheme.classes))
+    joint = scheme.allowed(codes, JOINT_HEAD)
+    every = scheme.to_attribute_indices(range(scheme.classes))
     for row, fits in zip(codes, joint, strict=True):
         for number, other in enumerate(every):
             assert fits[number] == all(mine in (UNKNOWN, theirs) for mine, theirs in zip(row, other, strict=True))
@@ -119,24 +129,24 @@ def test_labels_leave_possible_what_their_codes_do(case):
         {item.name: item.values[code] for item, code in zip(scheme.attributes, row, strict=True) if code != UNKNOWN}
         for row in codes
     ]
-    for head in (JOINT, *scheme.names):
+    for head in (JOINT_HEAD, *scheme.names):
         np.testing.assert_array_equal(scheme.possible(labels, head), scheme.allowed(codes, head))
 
 
 def test_a_band_leaves_the_narrow_bands_in_it_possible():
-    trained = AgeRule(step=10).scheme(COMPETITION)
+    trained = AgeLabelRule(bin_width=10).scheme(COMPETITION)
     labels = [{"age": "30-59"}, {"age": 45.0}, {"age": ">=60"}, {}, {"age": ""}]
-    rows = trained.possible(labels, "age").astype(int).tolist()
+    rows = trained.allowed_mask_from_labels(labels, "age").astype(int).tolist()
     assert rows == [[0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 1], [1] * 6, [1] * 6]
-    assert trained.possible([{"age": "30-59", "mask": "wear", "gender": "male"}], JOINT).sum() == 3
-    assert trained.possible([], JOINT).shape == (0, trained.classes)
+    assert trained.allowed_mask_from_labels([{"age": "30-59", "mask": "wear", "gender": "male"}], JOINT_HEAD).sum() == 3
+    assert trained.allowed_mask_from_labels([], JOINT_HEAD).shape == (0, trained.classes)
     with pytest.raises(LabelError, match="no value of age"):
-        trained.possible([{"age": "old"}], "age")
+        trained.allowed_mask_from_labels([{"age": "old"}], "age")
 
 
 def test_a_photo_with_only_its_mask_allows_six_of_eighteen():
-    codes = COMPETITION.encode_all([{"mask": "incorrect"}])
-    assert np.flatnonzero(COMPETITION.allowed(codes, JOINT)[0]).tolist() == [6, 7, 8, 9, 10, 11]
+    codes = COMPETITION.encode_batch([{"mask": "incorrect"}])
+    assert np.flatnonzero(COMPETITION.allowed_mask_from_indices(codes, JOINT_HEAD)[0]).tolist() == [6, 7, 8, 9, 10, 11]
 
 
 @settings(max_examples=60, deadline=None)
@@ -149,7 +159,7 @@ def test_join_and_marginals_undo_each_other(scheme, photos, seed):
     np.testing.assert_allclose(joint.sum(axis=1), 1)
     for name, values in scheme.marginals(joint).items():
         np.testing.assert_allclose(values, heads[name])
-    for number, row in enumerate(scheme.to_codes(range(scheme.classes))):
+    for number, row in enumerate(scheme.to_attribute_indices(range(scheme.classes))):
         product = np.prod([heads[name][:, code] for name, code in zip(scheme.names, row, strict=True)], axis=0)
         np.testing.assert_allclose(joint[:, number], product)
 
@@ -162,11 +172,11 @@ def test_folding_adds_up_the_classes_that_count_as_one(scheme, photos, seed):
     folded = scheme.fold(probabilities)
     assert folded.shape == (photos, official.classes)
     wanted = np.zeros_like(folded)
-    for number, row in enumerate(scheme.to_codes(range(scheme.classes))):
+    for number, row in enumerate(scheme.to_attribute_indices(range(scheme.classes))):
         names = {
-            item.name: (item.coarse or item.values)[code] for item, code in zip(scheme.attributes, row, strict=True)
+            item.name: (item.parent_of or item.values)[code] for item, code in zip(scheme.attributes, row, strict=True)
         }
-        wanted[:, official.to_class([official.encode(names)])[0]] += probabilities[:, number]
+        wanted[:, official.to_class_index([official.encode(names)])[0]] += probabilities[:, number]
     np.testing.assert_allclose(folded, wanted)
     np.testing.assert_allclose(folded.sum(axis=1), 1)
     # Folding what is folded changes nothing more.
@@ -177,7 +187,7 @@ def test_answer_turns_logits_into_probabilities_before_anything_is_joined():
     scheme = SCHEMES["mask-gender"]
     logits = {"mask": np.array([[3.0, 1.0, -2.0]]), "gender": np.array([[0.5, 0.1]])}
     wanted = np.outer(np.exp([3, 1, -2]) / np.exp([3, 1, -2]).sum(), np.exp([0.5, 0.1]) / np.exp([0.5, 0.1]).sum())
-    np.testing.assert_allclose(answer(scheme, logits)[0], wanted.reshape(-1))
+    np.testing.assert_allclose(logits_to_probabilities(scheme, logits)[0], wanted.reshape(-1))
 
 
 def test_softmax_neither_overflows_nor_loses_a_row():
@@ -189,20 +199,35 @@ def test_softmax_neither_overflows_nor_loses_a_row():
 @pytest.mark.parametrize(
     ("attribute", "text", "code"),
     [
-        ("mask", "WEAR", 0), ("mask", " worn wrongly ", 1), ("mask", "normal", 2), ("mask", "2", 2), ("mask", 1, 1),
-        ("mask", "", UNKNOWN), ("mask", None, UNKNOWN), ("gender", "F", 1), ("age", ">=60", 2), ("age", "59", 1),
+        ("mask", "WEAR", 0),
+        ("mask", " worn wrongly ", 1),
+        ("mask", "normal", 2),
+        ("mask", "2", 2),
+        ("mask", 1, 1),
+        ("mask", "", UNKNOWN),
+        ("mask", None, UNKNOWN),
+        ("gender", "F", 1),
+        ("age", ">=60", 2),
+        ("age", "59", 1),
         # With bands a number is years, never a code.
         ("age", "2", 0),
     ],
-)  # fmt: skip
+)
 def test_encode_reads_names_words_aliases_codes_and_years(attribute, text, code):
     assert COMPETITION[attribute].encode(text) == code
 
 
-@pytest.mark.parametrize(("attribute", "text", "said"), [
-    ("mask", "waer", "did you mean 'wear'"), ("age", "121", "not in 0 to 120"), ("age", -1, "not in 0 to 120"),
-    ("age", "nan", "no value of age"), ("gender", "2", "known: female, male"), ("mask", "1.0", "no value of mask"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("attribute", "text", "said"),
+    [
+        ("mask", "waer", "did you mean 'wear'"),
+        ("age", "121", "not in 0 to 120"),
+        ("age", -1, "not in 0 to 120"),
+        ("age", "nan", "no value of age"),
+        ("gender", "2", "known: female, male"),
+        ("mask", "1.0", "no value of mask"),
+    ],
+)
 def test_encode_names_what_it_does_not_know(attribute, text, said):
     with pytest.raises(LabelError, match=said):
         COMPETITION[attribute].encode(text)
@@ -248,36 +273,36 @@ def test_a_wrong_attribute_is_refused(change, said):
 
 def test_wrong_schemes_are_refused():
     with pytest.raises(ValidationError, match="same name"):
-        Scheme(attributes=(COMPETITION["mask"], COMPETITION["mask"]))
+        LabelSchema(attributes=(COMPETITION["mask"], COMPETITION["mask"]))
     wide = [Attribute(name=f"a{i}", values=tuple(map(str, range(100)))) for i in range(3)]
     with pytest.raises(ValidationError, match="more than 100,000"):
-        Scheme(attributes=tuple(wide))
+        LabelSchema(attributes=tuple(wide))
 
 
 @pytest.mark.parametrize("codes", [[[3, 0, 0]], [[0, 0, -2]], [0, 0, 0], [[0, 0, 0, 0]], [[0, 0]] * 3])
 def test_codes_that_do_not_fit_are_refused(codes):
     with pytest.raises(LabelError, match=r"out of range|one column"):
-        COMPETITION.to_class(codes)
+        COMPETITION.to_class_index(codes)
 
 
 def test_classes_and_heads_that_do_not_fit_are_refused():
     for number in (18, -2):
         with pytest.raises(LabelError, match="0 to 17"):
-            COMPETITION.to_codes([number])
+            COMPETITION.to_attribute_indices([number])
     with pytest.raises(LabelError, match="no head answers for gender, age"):
-        COMPETITION.join({"mask": np.ones((1, 3)) / 3})
+        COMPETITION.joint_probabilities({"mask": np.ones((1, 3)) / 3})
     with pytest.raises(LabelError, match="do not fit 18 classes"):
-        COMPETITION.join({JOINT: np.ones((1, 3)) / 3})
+        COMPETITION.joint_probabilities({JOINT_HEAD: np.ones((1, 3)) / 3})
     with pytest.raises(LabelError, match="did you mean 'mask'"):
         COMPETITION["maks"]
     with pytest.raises(LabelError, match="no attribute"):
-        COMPETITION.allowed(np.zeros((1, 3), dtype=np.int64), "colour")
+        COMPETITION.allowed_mask_from_indices(np.zeros((1, 3), dtype=np.int64), "colour")
 
 
 @settings(max_examples=40, deadline=None)
 @given(schemes())
 def test_a_scheme_survives_json(scheme):
-    assert Scheme.model_validate_json(scheme.model_dump_json()) == scheme
+    assert LabelSchema.model_validate_json(scheme.model_dump_json()) == scheme
 
 
 def test_as_number_takes_finite_numbers_only():

@@ -9,54 +9,69 @@ import torch
 from safetensors.torch import load_file
 
 from maskfit.calibration import Calibration
-from maskfit.card import Card, Score
+from maskfit.card import ModelCard, Score
 from maskfit.data.transforms import Preprocessing
 from maskfit.errors import ModelFileError
 from maskfit.labels import SCHEMES
-from maskfit.modelcard import LIMITS, write_card
-from maskfit.modelfile import ModelFacts, read_facts, rewrite_facts, write_model
-from maskfit.parts import Part
+from maskfit.modelcard import LIMITS, render_model_card
+from maskfit.modelfile import ModelMetadata, read_model_metadata, save_model, update_model_metadata
+from maskfit.parts import ComponentSpec
 
-FACTS = ModelFacts(
-    scheme=SCHEMES["mask-gender-age"],
+FACTS = ModelMetadata(
+    label_schema=SCHEMES["mask-gender-age"],
     preprocessing=Preprocessing(),
-    backbone=Part.of("small"),
-    head=Part.of("attributes"),
+    backbone=ComponentSpec.create("small"),
+    head=ComponentSpec.create("attributes"),
     heads=("mask", "gender", "age"),
-    about="baseline, fold 0 of 5",
+    description="baseline, fold 0 of 5",
     recipe={"name": "baseline"},
-    card=Card(
-        photos=1234, persons=176, counts={"mask": {"wear": 900, "incorrect": 180, "not_wear": 154}},
-        judged_photos=310, judged_persons=44,
+    card=ModelCard(
+        photos=1234,
+        persons=176,
+        counts={"mask": {"wear": 900, "incorrect": 180, "not_wear": 154}},
+        n_eval_photos=310,
+        n_eval_persons=44,
         scores={"macro F1": Score(value=0.71, low=0.66, high=0.75), "accuracy of age": Score(value=0.8)},
-        weakest={"worn, male, >=60": Score(value=0.31)}, material="Faces drawn by maskfit.", licence="MIT",
-        use="For trying things out.",
+        worst_groups={"worn, male, >=60": Score(value=0.31)},
+        training_data="Faces drawn by maskfit.",
+        license="MIT",
+        intended_use="For trying things out.",
     ),
-    calibration=Calibration(temperatures={"age": 1.5}, unsure_below={"age": 0.6}, photos=310, persons=44),
-)  # fmt: skip
+    calibration=Calibration(temperatures={"age": 1.5}, abstain_below={"age": 0.6}, photos=310, persons=44),
+)
 
 
 def test_a_card_says_what_the_file_says() -> None:
-    text = write_card(FACTS)
+    text = render_model_card(FACTS)
     for words in (
-        "baseline, fold 0 of 5", "worn wrongly", "1,234 photos of 176 persons", "900 worn, 180 worn wrongly",
-        "310 photos of 44 persons", "| macro F1 | 0.710 (0.660 to 0.750) |", "| accuracy of age | 0.800 |",
-        "worn, male, >=60 0.310", "age 1.50", "age 60%", "Faces drawn by maskfit.", "Licence: MIT",
-        "For trying things out.", *LIMITS,
-    ):  # fmt: skip
+        "baseline, fold 0 of 5",
+        "worn wrongly",
+        "1,234 photos of 176 persons",
+        "900 worn, 180 worn wrongly",
+        "310 photos of 44 persons",
+        "| macro F1 | 0.710 (0.660 to 0.750) |",
+        "| accuracy of age | 0.800 |",
+        "worn, male, >=60 0.310",
+        "age 1.50",
+        "age 60%",
+        "Faces drawn by maskfit.",
+        "Licence: MIT",
+        "For trying things out.",
+        *LIMITS,
+    ):
         assert words in text
 
 
 def test_a_threshold_of_nothing_is_said_in_words() -> None:
-    sure = Calibration(unsure_below={"mask": 0.0, "age": 0.6})
-    text = write_card(FACTS.model_copy(update={"calibration": sure}))
+    sure = Calibration(abstain_below={"mask": 0.0, "age": 0.6})
+    text = render_model_card(FACTS.model_copy(update={"calibration": sure}))
     assert '"not sure": age 60%.' in text
     assert 'never answered with "not sure": mask.' in text
 
 
 def test_what_a_file_does_not_say_its_card_does_not_make_up() -> None:
-    bare = FACTS.model_copy(update={"card": Card(), "calibration": Calibration(), "recipe": {}})
-    text = write_card(bare)
+    bare = FACTS.model_copy(update={"card": ModelCard(), "calibration": Calibration(), "recipe": {}})
+    text = render_model_card(bare)
     for words in ("learnt", "tempered", "not sure", "recipe"):
         assert words not in text
     assert "not said" in text
@@ -66,10 +81,10 @@ def test_what_a_file_does_not_say_its_card_does_not_make_up() -> None:
 
 def test_other_facts_leave_every_weight_as_it_is(tmp_path: Path) -> None:
     weights = {"a": torch.randn(3, 5), "b.weight": torch.arange(7), "half": torch.randn(2).to(torch.bfloat16)}
-    path = write_model(tmp_path / "model.safetensors", weights, FACTS.model_copy(update={"about": "x"}))
+    path = save_model(tmp_path / "model.safetensors", weights, FACTS.model_copy(update={"about": "x"}))
     for about in ("much longer " * 50, "ü", ""):
-        rewrite_facts(path, FACTS.model_copy(update={"about": about}))
-        assert read_facts(path) == FACTS.model_copy(update={"about": about})
+        update_model_metadata(path, FACTS.model_copy(update={"about": about}))
+        assert read_model_metadata(path) == FACTS.model_copy(update={"about": about})
         kept = load_file(path)
         assert set(kept) == set(weights)
         assert all(torch.equal(kept[name], weights[name]) for name in weights)
@@ -82,12 +97,12 @@ def test_what_is_no_model_is_not_rewritten(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"not at all")
     with pytest.raises(ModelFileError):
-        rewrite_facts(path, FACTS)
+        update_model_metadata(path, FACTS)
     assert path.read_bytes() == b"not at all"
 
 
 def test_an_old_file_without_card_and_calibration_still_reads(tmp_path: Path) -> None:
     old = FACTS.model_dump(mode="json", by_alias=True)
     del old["card"], old["calibration"]
-    facts = ModelFacts.model_validate(old)
-    assert (facts.card, facts.calibration) == (Card(), Calibration())
+    facts = ModelMetadata.model_validate(old)
+    assert (facts.card, facts.calibration) == (ModelCard(), Calibration())

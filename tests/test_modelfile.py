@@ -21,32 +21,39 @@ from onnx import TensorProto, helper
 from safetensors.torch import load_file, save_file
 
 import maskfit.models.network
-from maskfit.ages import AgeRule
-from maskfit.data.transforms import Framing, Normalising, Preprocessing
+from maskfit.ages import AgeLabelRule
+from maskfit.data.transforms import CropResize, Normalize, Preprocessing
 from maskfit.errors import ModelFileError
-from maskfit.labels import JOINT, SCHEMES
-from maskfit.modelfile import KEY, MOST_FACTS, ModelFacts, load_network, read_facts, write_model
+from maskfit.labels import JOINT_HEAD, SCHEMES
+from maskfit.modelfile import (
+    MAX_METADATA_BYTES,
+    METADATA_KEY,
+    ModelMetadata,
+    load_model,
+    read_model_metadata,
+    save_model,
+)
 from maskfit.models.network import Network, build_network
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 FULL = SCHEMES["mask-gender-age"]
 
 
-def make_facts(**changes: Any) -> ModelFacts:
+def make_facts(**changes: Any) -> ModelMetadata:
     scheme = changes.pop("scheme", FULL)
     given = {
         "scheme": scheme,
-        "preprocessing": Preprocessing(framing=Framing(size=(40, 32))),
-        "backbone": Part.of("small", width=4),
-        "head": Part.of("attributes"),
+        "preprocessing": Preprocessing(framing=CropResize(size=(40, 32))),
+        "backbone": ComponentSpec.create("small", width=4),
+        "head": ComponentSpec.create("attributes"),
         "heads": scheme.names,
     }
-    return ModelFacts(**{**given, **changes})
+    return ModelMetadata(**{**given, **changes})
 
 
-def make_network(facts: ModelFacts) -> Network:
+def make_network(facts: ModelMetadata) -> Network:
     torch.manual_seed(3)
-    return build_network(facts.backbone, facts.head, facts.scheme.sizes).eval()
+    return build_network(facts.backbone, facts.head, facts.label_schema.sizes).eval()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,7 +72,7 @@ def weights() -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory, weights) -> Path:
-    return write_model(tmp_path_factory.mktemp("model") / "best.safetensors", weights, make_facts())
+    return save_model(tmp_path_factory.mktemp("model") / "best.safetensors", weights, make_facts())
 
 
 @pytest.fixture
@@ -74,7 +81,7 @@ def forged(tmp_path, weights) -> Callable[..., Path]:
 
     def forge(text: str, tensors: dict[str, torch.Tensor] | None = None) -> Path:
         path = tmp_path / "forged.safetensors"
-        save_file(weights if tensors is None else tensors, path, {KEY: text})
+        save_file(weights if tensors is None else tensors, path, {METADATA_KEY: text})
         return path
 
     return forge
@@ -82,7 +89,7 @@ def forged(tmp_path, weights) -> Callable[..., Path]:
 
 def changed(path: str, value: Any) -> str:
     """Honest facts as JSON with one value replaced; `path` has dots."""
-    facts = json.loads(make_facts().to_metadata()[KEY])
+    facts = json.loads(make_facts().to_metadata()[METADATA_KEY])
     inner = facts
     *way, last = path.split(".")
     for key in way:
@@ -93,12 +100,14 @@ def changed(path: str, value: Any) -> str:
 
 FACTS = {
     "attributes": make_facts(),
-    "joint": make_facts(head=Part.of("joint", dropout=0.3), heads=(JOINT,)),
-    "decades": make_facts(scheme=AgeRule(decades=True, old_from=57.5).scheme(FULL)),
+    "joint": make_facts(head=ComponentSpec.create("joint", dropout=0.3), heads=(JOINT_HEAD,)),
+    "decades": make_facts(scheme=AgeLabelRule(by_decade=True, old_from_age=57.5).scheme(FULL)),
     "all filled": make_facts(
         preprocessing=Preprocessing(
-            framing=Framing(crop=Part.of("centre", scale=0.8, shift=-0.1), size=(8, 4096), filter="bicubic"),
-            normalising=Normalising(mean=(0.1, 0.2, 0.3), std=(1, 2, 1e-3)),
+            framing=CropResize(
+                crop=ComponentSpec.create("centre", scale=0.8, shift=-0.1), size=(8, 4096), filter="bicubic"
+            ),
+            normalization=Normalize(mean=(0.1, 0.2, 0.3), std=(1, 2, 1e-3)),
         ),
         recipe={"name": "käse [bold]", "data": {"size": [1, 2], "store": None}, "lr": 1e-4},
         scores={"macro_f1": 1 / 3, "loss": math.inf},
@@ -111,10 +120,10 @@ FACTS = {
 def test_facts_and_weights_come_back(tmp_path, name):
     facts = FACTS[name]
     network = make_network(facts)
-    path = write_model(tmp_path / "new" / "best.safetensors", network.state_dict(), facts)
-    assert read_facts(path) == facts
-    assert read_facts(str(path)) == facts
-    loaded, again = load_network(path)
+    path = save_model(tmp_path / "new" / "best.safetensors", network.state_dict(), facts)
+    assert read_model_metadata(path) == facts
+    assert read_model_metadata(str(path)) == facts
+    loaded, again = load_model(path)
     assert again == facts
     assert not loaded.training
     before = network.state_dict()
@@ -124,21 +133,21 @@ def test_facts_and_weights_come_back(tmp_path, name):
     photos = torch.randn(2, 3, 40, 32)
     with torch.inference_mode():
         assert all(torch.equal(values, network(photos)[head]) for head, values in loaded(photos).items())
-    assert {head: values.shape[1] for head, values in loaded(photos).items()} == facts.widths
+    assert {head: values.shape[1] for head, values in loaded(photos).items()} == facts.head_sizes
     assert [item.name for item in path.parent.iterdir()] == ["best.safetensors"]
 
 
 def test_a_score_may_be_no_number(tmp_path, weights):
     """A model must not become unreadable because one of its scores was NaN."""
-    path = write_model(tmp_path / "a.safetensors", weights, make_facts(scores={"loss": math.nan, "f1": 0.5}))
-    scores = read_facts(path).scores
+    path = save_model(tmp_path / "a.safetensors", weights, make_facts(scores={"loss": math.nan, "f1": 0.5}))
+    scores = read_model_metadata(path).scores
     assert math.isnan(scores["loss"])
     assert scores["f1"] == 0.5
 
 
 def test_weights_that_share_memory_are_written(tmp_path, weights):
     shared = torch.randn(4, 4)
-    path = write_model(tmp_path / "a.safetensors", {"a": shared, "b": shared, "c": shared.t()}, make_facts())
+    path = save_model(tmp_path / "a.safetensors", {"a": shared, "b": shared, "c": shared.t()}, make_facts())
     assert torch.equal(load_file(path)["c"], shared.t())
 
 
@@ -147,20 +156,22 @@ def test_weights_that_share_memory_are_written(tmp_path, weights):
 )
 def test_timm_networks_come_back(tmp_path, backbone):
     """Each is drafted without memory before it is built, which a network may resist."""
-    facts = make_facts(backbone=Part.of(backbone), preprocessing=Preprocessing(framing=Framing(size=(160, 160))))
+    facts = make_facts(
+        backbone=ComponentSpec.create(backbone), preprocessing=Preprocessing(framing=CropResize(size=(160, 160)))
+    )
     network = make_network(facts)
-    loaded, _ = load_network(write_model(tmp_path / "a.safetensors", network.state_dict(), facts))
+    loaded, _ = load_model(save_model(tmp_path / "a.safetensors", network.state_dict(), facts))
     photos = torch.randn(1, 3, 160, 160)
     with torch.inference_mode():
         assert torch.allclose(loaded(photos)["mask"], network(photos)["mask"], atol=1e-6)
 
 
 def test_a_write_that_fails_leaves_the_old_model(tmp_path, weights):
-    path = write_model(tmp_path / "best.safetensors", weights, make_facts())
+    path = save_model(tmp_path / "best.safetensors", weights, make_facts())
     before = path.read_bytes()
-    facts = SimpleNamespace(to_metadata=lambda: {KEY: 3})
+    facts = SimpleNamespace(to_metadata=lambda: {METADATA_KEY: 3})
     with pytest.raises(TypeError):
-        write_model(path, {"other": torch.zeros(2)}, facts)  # type: ignore[arg-type]
+        save_model(path, {"other": torch.zeros(2)}, facts)  # type: ignore[arg-type]
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["best.safetensors"]
 
@@ -197,9 +208,15 @@ FOREIGN: dict[str, tuple[str, Callable[[Path, bytes], object], str]] = {
     "cut in its header": ("a.safetensors", lambda path, good: path.write_bytes(good[:300]), "no safetensors file"),
     "longer than it says": ("a.safetensors", lambda path, good: path.write_bytes(good + b"x"), "no safetensors file"),
     "header of terabytes": (
-        "a.safetensors", lambda path, good: path.write_bytes(struct.pack("<Q", 2**43) + b"{}"), "header too large"),
+        "a.safetensors",
+        lambda path, good: path.write_bytes(struct.pack("<Q", 2**43) + b"{}"),
+        "header too large",
+    ),
     "header past its end": (
-        "a.safetensors", lambda path, good: path.write_bytes(struct.pack("<Q", 90_000_000) + b"{}"), "header length"),
+        "a.safetensors",
+        lambda path, good: path.write_bytes(struct.pack("<Q", 90_000_000) + b"{}"),
+        "header length",
+    ),
     "tensor of terabytes": (
         "a.safetensors",
         lambda path, good: path.write_bytes(
@@ -208,22 +225,30 @@ FOREIGN: dict[str, tuple[str, Callable[[Path, bytes], object], str]] = {
         "no safetensors file",
     ),
     "header that is no JSON": (
-        "a.safetensors", lambda path, good: path.write_bytes(_header(b"{oops      }")), "no safetensors file"),
+        "a.safetensors",
+        lambda path, good: path.write_bytes(_header(b"{oops      }")),
+        "no safetensors file",
+    ),
     "foreign": (
-        "a.safetensors", lambda path, good: save_file({"a": torch.zeros(2)}, path, {"format": "pt"}),
-        "not made by maskfit"),
+        "a.safetensors",
+        lambda path, good: save_file({"a": torch.zeros(2)}, path, {"format": "pt"}),
+        "not made by maskfit",
+    ),
     "foreign, no metadata": (
-        "a.safetensors", lambda path, good: save_file({"a": torch.zeros(2)}, path), "not made by maskfit"),
+        "a.safetensors",
+        lambda path, good: save_file({"a": torch.zeros(2)}, path),
+        "not made by maskfit",
+    ),
     "checkpoint": ("last.ckpt", lambda path, good: torch.save({}, path), "ends in .* not in '.ckpt'"),
     "state dict": ("a.pt", lambda path, good: torch.save({}, path), "never opened"),
     "state dict renamed": ("a.safetensors", lambda path, good: torch.save({}, path), "this is no safetensors file"),
     "safetensors as onnx": ("a.onnx", lambda path, good: path.write_bytes(good), "this is no ONNX network"),
-}  # fmt: skip
+}
 """Files by what is the matter with them: a name, how it is made (from an honest file's bytes), and what is said."""
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-@pytest.mark.parametrize("read", [read_facts, load_network])
+@pytest.mark.parametrize("read", [read_model_metadata, load_model])
 def test_what_is_no_model_is_refused(tmp_path, written, read, name):
     ending, make, message = FOREIGN[name]
     make(tmp_path / ending, written.read_bytes())
@@ -239,17 +264,22 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "nothing": ("", "Invalid JSON"),
     "nested deeply": ("[" * 2_000_000, "recursion limit"),
     "nested deeply in the recipe": (
-        changed("recipe", 0).replace('"recipe": 0', '"recipe": ' + '{"a":' * 500_000), "recursion limit"),
-    "huge": (changed("about", "x" * MOST_FACTS), "bytes of metadata are too many"),
+        changed("recipe", 0).replace('"recipe": 0', '"recipe": ' + '{"a":' * 500_000),
+        "recursion limit",
+    ),
+    "huge": (changed("about", "x" * MAX_METADATA_BYTES), "bytes of metadata are too many"),
     "of a newer format": (changed("format", 2), "newer maskfit"),
     "an unknown key": (changed("code", "import os"), "code: Extra inputs"),
     "a million classes": (
         changed("scheme.attributes", [{"name": f"a{n}", "values": list("0123456789")} for n in range(6)]),
-        "1000000 classes are more than 100,000"),
+        "1000000 classes are more than 100,000",
+    ),
     "a million values": (
-        changed("scheme.attributes.0.values", [str(n) for n in range(100_000)]), "scheme.attributes.0.values"),
+        changed("scheme.attributes.0.values", [str(n) for n in range(100_000)]),
+        "scheme.attributes.0.values",
+    ),
     "no attributes": (changed("scheme.attributes", []), "scheme.attributes"),
-    "an attribute called joint": (changed("scheme.attributes.0.name", JOINT), "cannot be called 'joint'"),
+    "an attribute called joint": (changed("scheme.attributes.0.name", JOINT_HEAD), "cannot be called 'joint'"),
     "a size of 100000": (changed("preprocessing.framing.size", [100_000, 100_000]), "4096"),
     "a size of 0": (changed("preprocessing.framing.size", [0, 32]), "preprocessing.framing.size.0"),
     "an unknown crop": (changed("preprocessing.framing.crop", "os.system"), "'os.system' is unknown"),
@@ -263,9 +293,9 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "a mean beyond floats": (changed("preprocessing.normalising.mean", [1e300, 0, 0]), "not finite"),
     "too few heads": (changed("heads", ["mask"]), "do not answer for"),
     "heads in another order": (changed("heads", ["gender", "mask", "age"]), "do not answer for"),
-    "joint and more": (changed("heads", [JOINT, "mask"]), "do not answer for"),
+    "joint and more": (changed("heads", [JOINT_HEAD, "mask"]), "do not answer for"),
     "no heads": (changed("heads", []), "heads"),
-}  # fmt: skip
+}
 """Facts by what is the matter with them, and what is said."""
 
 
@@ -273,13 +303,13 @@ HOSTILE: dict[str, tuple[str, str]] = {
 def test_facts_that_are_wrong_are_refused(forged, name):
     text, message = HOSTILE[name]
     with pytest.raises(ModelFileError, match=message) as caught:
-        read_facts(forged(text))
+        read_model_metadata(forged(text))
     assert len(str(caught.value)) < 2000, "what a hostile file says must not flood the terminal"
 
 
 def test_a_message_about_facts_is_short(forged):
     with pytest.raises(ModelFileError) as caught:
-        read_facts(forged(changed("heads", ["x" * 100_000] * 16)))
+        read_model_metadata(forged(changed("heads", ["x" * 100_000] * 16)))
     assert len(str(caught.value)) < 2000
 
 
@@ -288,11 +318,17 @@ BUILT: dict[str, tuple[str, str]] = {
     "a path as backbone": (changed("backbone", "hf-hub:someone/else"), "is unknown"),
     "pretrained": (changed("backbone", {"name": "resnet18", "pretrained": True}), "option pretrained is not"),
     "a checkpoint": (
-        changed("backbone", {"name": "resnet18", "checkpoint_path": "/etc/passwd"}), "checkpoint_path is not"),
+        changed("backbone", {"name": "resnet18", "checkpoint_path": "/etc/passwd"}),
+        "checkpoint_path is not",
+    ),
     "a configuration": (
-        changed("backbone", {"name": "resnet18", "pretrained_cfg": {"url": "http://localhost:9"}}), "cfg is not"),
+        changed("backbone", {"name": "resnet18", "pretrained_cfg": {"url": "http://localhost:9"}}),
+        "cfg is not",
+    ),
     "an overlay": (
-        changed("backbone", {"name": "resnet18", "pretrained_cfg_overlay": {"file": "x.pt"}}), "overlay is not"),
+        changed("backbone", {"name": "resnet18", "pretrained_cfg_overlay": {"file": "x.pt"}}),
+        "overlay is not",
+    ),
     "weights of its own": (changed("backbone", {"name": "small", "weights": "x.pt"}), "no option 'weights'"),
     "an option of a dunder": (changed("backbone", {"name": "small", "__class__": "x"}), "no option '__class__'"),
     "a width of text": (changed("backbone", {"name": "small", "width": "x"}), "small:"),
@@ -306,7 +342,7 @@ BUILT: dict[str, tuple[str, str]] = {
     "a size in a mapping": (changed("backbone", {"name": "test_vit", "a": {"b": [-1e9]}}), "larger than 100,000"),
     "no such head": (changed("head", "attribute"), "did you mean 'attributes'"),
     "another head": (changed("head", "joint"), "do not fit the network"),
-}  # fmt: skip
+}
 """Facts that can be read, of networks that must not be built, and what is said."""
 
 
@@ -322,17 +358,17 @@ def test_networks_that_do_not_fit_are_refused_before_they_take_memory(forged, mo
 
     monkeypatch.setattr(maskfit.models.network, "build_network", build)
     with pytest.raises(ModelFileError, match=message):
-        load_network(forged(text))
+        load_model(forged(text))
     assert real == []
 
 
 def test_a_head_that_answers_for_something_else_is_refused(tmp_path):
     facts = make_facts(scheme=SCHEMES["mask"])
     weights = make_network(facts).state_dict()
-    path = write_model(tmp_path / "a.safetensors", weights, facts.model_copy(update={"heads": (JOINT,)}))
-    assert read_facts(path).heads == (JOINT,)
+    path = save_model(tmp_path / "a.safetensors", weights, facts.model_copy(update={"heads": (JOINT_HEAD,)}))
+    assert read_model_metadata(path).heads == (JOINT_HEAD,)
     with pytest.raises(ModelFileError, match="answers for"):
-        load_network(path)
+        load_model(path)
 
 
 @pytest.mark.parametrize("name", ["missing", "surplus", "shape"])
@@ -344,9 +380,9 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, weights, name):
         "shape": {**weights, odd: torch.zeros(3, 7)},
     }
     changes["missing"] = {key: value for key, value in weights.items() if key != odd}
-    path = write_model(tmp_path / "a.safetensors", changes[name], make_facts())
+    path = save_model(tmp_path / "a.safetensors", changes[name], make_facts())
     with pytest.raises(ModelFileError, match="1 of its weights do not fit the network"):
-        load_network(path)
+        load_model(path)
 
 
 class Mine:
@@ -368,8 +404,8 @@ def test_nothing_is_unpickled(tmp_path, ending, kind):
     elif kind == "pickle":
         path.write_bytes(pickle.dumps(Mine(marker)))
     else:
-        save_file({"a": torch.zeros(1)}, path, {KEY: pickle.dumps(Mine(marker), protocol=0).decode("latin-1")})
-    for read in (read_facts, load_network):
+        save_file({"a": torch.zeros(1)}, path, {METADATA_KEY: pickle.dumps(Mine(marker), protocol=0).decode("latin-1")})
+    for read in (read_model_metadata, load_model):
         with pytest.raises(ModelFileError):
             read(path)
     assert not marker.exists()
@@ -390,13 +426,13 @@ def make_onnx(path: Path, metadata: dict[str, str]) -> Path:
 def test_onnx_files_hold_the_same_facts(tmp_path):
     facts = FACTS["all filled"]
     path = make_onnx(tmp_path / "a.onnx", facts.to_metadata())
-    assert read_facts(path) == facts
+    assert read_model_metadata(path) == facts
     with pytest.raises(ModelFileError, match="not weights to load"):
-        load_network(path)
+        load_model(path)
     with pytest.raises(ModelFileError, match="not made by maskfit"):
-        read_facts(make_onnx(tmp_path / "b.onnx", {"producer": "else"}))
+        read_model_metadata(make_onnx(tmp_path / "b.onnx", {"producer": "else"}))
     with pytest.raises(ModelFileError, match="damaged or from a newer"):
-        read_facts(make_onnx(tmp_path / "c.onnx", {KEY: "{}"}))
+        read_model_metadata(make_onnx(tmp_path / "c.onnx", {METADATA_KEY: "{}"}))
 
 
 def test_any_damage_is_refused_or_harmless(tmp_path, written):
@@ -411,7 +447,7 @@ def test_any_damage_is_refused_or_harmless(tmp_path, written):
             bad[place] = chance.integers(0, 256)
         path.write_bytes(bad)
         try:
-            load_network(path)
+            load_model(path)
             outcomes.add("loaded")
         except ModelFileError:
             outcomes.add("refused")

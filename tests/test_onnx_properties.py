@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from maskfit.onnx_properties import read_properties
+from maskfit.onnx_properties import read_metadata_props
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=300).filter(lambda text: "location" not in text)
 
@@ -17,8 +17,9 @@ TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=300).filter(l
 def make(properties: dict[str, str]) -> onnx.ModelProto:
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3]) for name in ("photos", "mask")]
     weights = helper.make_tensor("weights", TensorProto.FLOAT, [3], bytes(range(12)), raw=True)
-    graph = helper.make_graph([helper.make_node("Mul", ["photos", "weights"], ["mask"])], "g", values[:1], values[1:],
-                              initializer=[weights])  # fmt: skip
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["photos", "weights"], ["mask"])], "g", values[:1], values[1:], initializer=[weights]
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9, producer_name="x" * 200)
     helper.set_model_props(model, properties)
     return model
@@ -33,7 +34,7 @@ def folder(tmp_path_factory):
 def test_the_properties_are_what_onnx_reads(folder, properties):
     path = folder / "a.onnx"
     path.write_bytes(make(properties).SerializeToString())
-    assert read_properties(path) == properties
+    assert read_metadata_props(path) == properties
     assert {item.key: item.value for item in onnx.load(path).metadata_props} == properties
 
 
@@ -47,7 +48,7 @@ def test_of_a_broken_file_either_nothing_is_read_or_what_onnx_reads(folder, data
         broken = whole[:place] + bytes([data.draw(st.integers(0, 255))]) + whole[place + 1 :]
     path = folder / "b.onnx"
     path.write_bytes(broken)
-    found = read_properties(path)
+    found = read_metadata_props(path)
     if found is None:
         return
     try:
@@ -61,7 +62,7 @@ def test_of_a_broken_file_either_nothing_is_read_or_what_onnx_reads(folder, data
 def test_what_is_no_onnx_file_is_left_to_who_can_say_so(folder, content):
     path = folder / "c.onnx"
     path.write_bytes(content)
-    found = read_properties(path)
+    found = read_metadata_props(path)
     assert found is None or isinstance(found, dict)
 
 
@@ -83,7 +84,7 @@ def test_what_is_no_onnx_file_is_left_to_who_can_say_so(folder, content):
 def test_broken_files_say_nothing(tmp_path, content):
     path = tmp_path / "a.onnx"
     path.write_bytes(content)
-    assert read_properties(path) is None
+    assert read_metadata_props(path) is None
 
 
 def test_a_network_whose_weights_may_lie_elsewhere_is_left_to_onnx_runtime(tmp_path):
@@ -94,4 +95,4 @@ def test_a_network_whose_weights_may_lie_elsewhere_is_left_to_onnx_runtime(tmp_p
     weights.external_data.add(key="location", value="beside.bin")
     path = tmp_path / "a.onnx"
     path.write_bytes(model.SerializeToString())
-    assert read_properties(path) is None
+    assert read_metadata_props(path) is None

@@ -8,8 +8,8 @@ import pickle
 import pytest
 from pydantic import ValidationError
 
-from maskfit.errors import DataError, MissingExtraError, RecipeError, nearest, several
-from maskfit.parts import Part, build, find_problems
+from maskfit.errors import DataError, MissingExtraError, RecipeError, did_you_mean, format_list
+from maskfit.parts import ComponentSpec, instantiate, validate_spec
 
 
 def make(size: int, width: int = 2, *, depth: float = 1.0) -> tuple[int, int, float]:
@@ -30,74 +30,78 @@ TABLE = {"make": make, "loose": loose, "shift": shift}
 
 
 def test_a_part_is_a_name_or_a_mapping():
-    assert Part.model_validate("make") == Part.of("make") == Part(name="make")
-    short = Part.model_validate({"name": "make", "width": 3})
-    assert short == Part.model_validate({"name": "make", "options": {"width": 3}}) == Part.of("make", width=3)
+    assert ComponentSpec.model_validate("make") == ComponentSpec.create("make") == ComponentSpec(name="make")
+    short = ComponentSpec.model_validate({"name": "make", "width": 3})
+    assert (
+        short
+        == ComponentSpec.model_validate({"name": "make", "options": {"width": 3}})
+        == ComponentSpec.create("make", width=3)
+    )
     assert short.model_dump(mode="json") == {"name": "make", "width": 3}
-    assert Part.of("make").model_dump(mode="json") == "make"
+    assert ComponentSpec.create("make").model_dump(mode="json") == "make"
 
 
 def test_a_part_equals_the_one_that_is_read_back():
-    part = Part.of("make", area=(0.1, (1, 2)), names=["a"])
-    assert Part.model_validate(json.loads(part.model_dump_json())) == part
+    part = ComponentSpec.create("make", area=(0.1, (1, 2)), names=["a"])
+    assert ComponentSpec.model_validate(json.loads(part.model_dump_json())) == part
 
 
 @pytest.mark.parametrize("value", [3, None, ["make"], {"width": 3}, {}])
 def test_what_is_no_part_is_refused(value):
     with pytest.raises(ValidationError):
-        Part.model_validate(value)
+        ComponentSpec.model_validate(value)
 
 
 def test_an_option_without_a_name_says_so():
     with pytest.raises(ValidationError, match="'width' needs the name of a part"):
-        Part.model_validate({"width": 3})
+        ComponentSpec.model_validate({"width": 3})
 
 
 def test_build_gives_options_and_what_the_caller_supplies():
-    assert build(TABLE, Part.of("make", depth=0.5), size=7) == (7, 2, 0.5)
-    assert build(TABLE, Part.of("loose", a=1)) == {"a": 1}
+    assert instantiate(TABLE, ComponentSpec.create("make", depth=0.5), size=7) == (7, 2, 0.5)
+    assert instantiate(TABLE, ComponentSpec.create("loose", a=1)) == {"a": 1}
 
 
 @pytest.mark.parametrize(
     ("part", "said"),
     [
-        (Part.of("maek"), "'maek' is unknown; did you mean 'make'?"),
-        (Part.of("make", widht=1), "'make' has no option 'widht'; did you mean 'width'"),
+        (ComponentSpec.create("maek"), "'maek' is unknown; did you mean 'make'?"),
+        (ComponentSpec.create("make", widht=1), "'make' has no option 'widht'; did you mean 'width'"),
         # What the caller supplies is no option: a recipe cannot overrule it.
-        (Part.of("make", size=1), "'make' has no option 'size'"),
-        (Part.of("make", width=-1), "make: width must be 0 or more"),
-        (Part.of("make", width="x"), "make: '<' not supported"),
+        (ComponentSpec.create("make", size=1), "'make' has no option 'size'"),
+        (ComponentSpec.create("make", width=-1), "make: width must be 0 or more"),
+        (ComponentSpec.create("make", width="x"), "make: '<' not supported"),
     ],
 )
 def test_build_says_what_is_wrong(part, said):
     with pytest.raises(RecipeError, match=said.replace("?", r"\?")):
-        build(TABLE, part, size=7)
+        instantiate(TABLE, part, size=7)
 
 
 @pytest.mark.parametrize("pair", [[1], [1, 0], 3])
 def test_whatever_an_option_makes_a_constructor_raise_is_the_recipes_mistake(pair):
     with pytest.raises(RecipeError, match="shift"):
-        build(TABLE, Part.of("shift", pair=pair))
+        instantiate(TABLE, ComponentSpec.create("shift", pair=pair))
 
 
 def test_a_missing_option_and_all_mistakes_at_once():
-    assert find_problems(TABLE, Part.of("make")) == ["'make' needs the option 'size'"]
-    problems = find_problems(TABLE, Part.of("make", a=1, b=2), given=("size",), where="model.head")
+    assert validate_spec(TABLE, ComponentSpec.create("make")) == ["'make' needs the option 'size'"]
+    problems = validate_spec(TABLE, ComponentSpec.create("make", a=1, b=2), given=("size",), where="model.head")
     assert len(problems) == 2
     assert all(line.startswith("model.head: 'make' has no option") for line in problems)
     with pytest.raises(RecipeError) as caught:
-        build(TABLE, Part.of("make", a=1, b=2), size=7)
+        instantiate(TABLE, ComponentSpec.create("make", a=1, b=2), size=7)
     assert "'a'" in str(caught.value)
     assert "'b'" in str(caught.value)
 
 
 def test_an_error_says_what_where_and_what_next():
-    error = DataError("it is broken", where="here", fix="mend it")
+    error = DataError("it is broken", location="here", hint="mend it")
     assert str(error) == "it is broken\n  at: here\n  next: mend it"
     assert str(DataError("it is broken")) == "it is broken"
 
 
-@pytest.mark.parametrize("error", [DataError("a", where="b", fix="c"), MissingExtraError("training", "train")])
+@pytest.mark.parametrize("error", [DataError("a", location="b", hint="c"), MissingExtraError("training", "train")])
 def test_errors_cross_to_other_processes(error):
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
@@ -105,12 +109,12 @@ def test_errors_cross_to_other_processes(error):
 
 
 def test_several_counts_what_it_does_not_show():
-    assert several(["a", "b", "c"], shown=2) == "- a\n- b\n- and 1 more"
-    assert several(["a"]) == "- a"
+    assert format_list(["a", "b", "c"], shown=2) == "- a\n- b\n- and 1 more"
+    assert format_list(["a"]) == "- a"
 
 
 def test_nearest_names_the_near_the_few_or_their_number():
-    assert nearest("resnet43", ["resnet34", "vgg"]) == "did you mean 'resnet34'?"
-    assert nearest("q", ["b", "a"]) == "known: a, b"
-    assert nearest("q", map(str, range(100, 150))) == "none of the 50 known names is near"
-    assert nearest("q", []) == "there are none"
+    assert did_you_mean("resnet43", ["resnet34", "vgg"]) == "did you mean 'resnet34'?"
+    assert did_you_mean("q", ["b", "a"]) == "known: a, b"
+    assert did_you_mean("q", map(str, range(100, 150))) == "none of the 50 known names is near"
+    assert did_you_mean("q", []) == "there are none"

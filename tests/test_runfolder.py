@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from maskfit.errors import RunError
-from maskfit.runfolder import FoldFolder, RunFolder
+from maskfit.runfolder import FoldDir, RunDir
 
 
-def make_fold(path: Path, names: list[str] | None, *, done: bool = True) -> FoldFolder:
+def make_fold(path: Path, names: list[str] | None, *, done: bool = True) -> FoldDir:
     path.mkdir(parents=True)
     for name in names or ["best.safetensors"]:
         (path / name).write_text(name)
@@ -20,7 +20,7 @@ def make_fold(path: Path, names: list[str] | None, *, done: bool = True) -> Fold
         (path / "models.json").write_text(json.dumps(rows))
     if done:
         (path / "scores.json").write_text("{}")
-    return FoldFolder(path)
+    return FoldDir(path)
 
 
 def names_of(paths: list[Path]) -> list[str]:
@@ -29,55 +29,67 @@ def names_of(paths: list[Path]) -> list[str]:
 
 def test_the_index_says_which_models_there_are_and_in_which_order(tmp_path):
     fold = make_fold(tmp_path / "fold0", ["best.safetensors", "second.safetensors", "a.safetensors"])
-    assert names_of(fold.top()) == ["fold0/best.safetensors"]
-    assert names_of(fold.top(2)) == ["fold0/best.safetensors", "fold0/second.safetensors"]
-    assert names_of(fold.top(3))[-1] == "fold0/a.safetensors"
+    assert names_of(fold.top_k_models()) == ["fold0/best.safetensors"]
+    assert names_of(fold.top_k_models(2)) == ["fold0/best.safetensors", "fold0/second.safetensors"]
+    assert names_of(fold.top_k_models(3))[-1] == "fold0/a.safetensors"
 
 
 def test_without_an_index_only_the_best_counts_whatever_else_lies_there(tmp_path):
     fold = make_fold(tmp_path / "fold0", None)
     (fold.path / "second.safetensors").write_text("no index names it")
-    assert fold.top() == [fold.model]
+    assert fold.top_k_models() == [fold.model]
     with pytest.raises(RunError, match="keeps one model, not 2") as caught:
-        fold.top(2)
+        fold.top_k_models(2)
     assert "trainer.top=2" in str(caught.value)
 
 
 def test_fewer_than_wanted_is_an_error_that_says_how_many_there_are(tmp_path):
     fold = make_fold(tmp_path / "fold0", ["best.safetensors", "second.safetensors"])
     with pytest.raises(RunError, match="keeps 2 models, not 3") as caught:
-        fold.top(3)
+        fold.top_k_models(3)
     assert "--top 2" in str(caught.value)
     with pytest.raises(RunError, match="not 0"):
-        fold.top(0)
+        fold.top_k_models(0)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", "[]", "[1]", '[{"epoch": 1}]', '[{"file": 3}]', '[{"file": "../other/best.safetensors"}]',
-     '[{"file": "/etc/passwd"}]', '[{"file": ".."}]'],
-)  # fmt: skip
+    [
+        "",
+        "{}",
+        "[]",
+        "[1]",
+        '[{"epoch": 1}]',
+        '[{"file": 3}]',
+        '[{"file": "../other/best.safetensors"}]',
+        '[{"file": "/etc/passwd"}]',
+        '[{"file": ".."}]',
+    ],
+)
 def test_an_index_that_is_none_or_leads_elsewhere_is_refused(tmp_path, text):
     fold = make_fold(tmp_path / "fold0", None)
     fold.models_index.write_text(text)
     with pytest.raises(RunError, match="index") as caught:
-        fold.top()
+        fold.top_k_models()
     assert str(fold.models_index) in str(caught.value)
 
 
 def test_a_model_that_is_gone_is_named(tmp_path):
     fold = make_fold(tmp_path / "fold0", ["best.safetensors", "second.safetensors"])
     (fold.path / "second.safetensors").unlink()
-    assert fold.top(1) == [fold.model]
+    assert fold.top_k_models(1) == [fold.model]
     with pytest.raises(RunError, match=r"second\.safetensors, which is not there"):
-        fold.top(2)
+        fold.top_k_models(2)
 
 
 def test_a_run_is_the_models_of_its_folds_that_are_done(tmp_path):
     for number in range(3):
         make_fold(tmp_path / f"fold{number}", ["best.safetensors", "epoch001.safetensors"], done=number != 1)
-    run = RunFolder(tmp_path)
+    run = RunDir(tmp_path)
     assert names_of(run.models()) == ["fold0/best.safetensors", "fold2/best.safetensors"]
     assert names_of(run.models(2)) == [
-        "fold0/best.safetensors", "fold0/epoch001.safetensors", "fold2/best.safetensors", "fold2/epoch001.safetensors",
-    ]  # fmt: skip
+        "fold0/best.safetensors",
+        "fold0/epoch001.safetensors",
+        "fold2/best.safetensors",
+        "fold2/epoch001.safetensors",
+    ]

@@ -14,10 +14,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from maskfit.errors import LabelError
-from maskfit.labels import Attribute, Scheme, as_number
+from maskfit.labels import Attribute, LabelSchema, as_number
 
 
-class AgeRule(BaseModel):
+class AgeLabelRule(BaseModel):
     """How ages become training labels.
 
     Attributes:
@@ -29,10 +29,10 @@ class AgeRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    old_from: Annotated[float, Field(gt=0, le=120)] | None = None
-    drop: tuple[tuple[float, float], ...] = ()
-    decades: bool = False
-    step: Annotated[int, Field(ge=2, le=30)] | None = None
+    old_from_age: Annotated[float, Field(gt=0, le=120)] | None = None
+    exclude: tuple[tuple[float, float], ...] = ()
+    by_decade: bool = False
+    bin_width: Annotated[int, Field(ge=2, le=30)] | None = None
 
     @field_validator("drop")
     @classmethod
@@ -45,31 +45,33 @@ class AgeRule(BaseModel):
 
     @model_validator(mode="after")
     def _one_width(self) -> Self:
-        if self.decades and self.step not in (None, 10):
-            raise ValueError(f"decades are bands of 10 years, and step={self.step} says otherwise")
+        if self.by_decade and self.bin_width not in (None, 10):
+            raise ValueError(f"decades are bands of 10 years, and step={self.bin_width} says otherwise")
         return self
 
     @property
     def width(self) -> int | None:
         """Years of a band that is trained on; None for the official bands."""
-        return 10 if self.decades else self.step
+        return 10 if self.by_decade else self.bin_width
 
     def drops(self, years: str | float | None) -> bool:
         """Whether a photo of this age is left out of training; a band or an unknown age never is."""
         number = None if years is None else as_number(years)
-        return number is not None and any(low <= number <= high for low, high in self.drop)
+        return number is not None and any(low <= number <= high for low, high in self.exclude)
 
-    def scheme(self, official: Scheme) -> Scheme:
+    def scheme(self, official: LabelSchema) -> LabelSchema:
         """The scheme to train on in place of the official one.
 
         Raises:
             LabelError: The rule says something and no attribute has bands, or `old_from` lies below another edge.
         """
-        if self.old_from is None and self.width is None:
+        if self.old_from_age is None and self.width is None:
             return official
-        if not any(attribute.edges for attribute in official.attributes):
+        if not any(attribute.bin_edges for attribute in official.attributes):
             raise LabelError("an age rule needs an attribute with bands, and this scheme has none")
-        return Scheme(attributes=tuple(self._band(item) if item.edges else item for item in official.attributes))
+        return LabelSchema(
+            attributes=tuple(self._band(item) if item.bin_edges else item for item in official.attributes)
+        )
 
     def _band(self, attribute: Attribute) -> Attribute:
         """The attribute with its last edge moved, and cut into narrow bands.
@@ -77,11 +79,11 @@ class AgeRule(BaseModel):
         Raises:
             LabelError: `old_from` lies below the band before the oldest.
         """
-        edges = list(attribute.edges)
-        if self.old_from is not None:
-            if len(edges) > 1 and self.old_from <= edges[-2]:
-                raise LabelError(f"old_from={self.old_from:g} must lie above {edges[-2]:g}, the edge before it")
-            edges[-1] = self.old_from
+        edges = list(attribute.bin_edges)
+        if self.old_from_age is not None:
+            if len(edges) > 1 and self.old_from_age <= edges[-2]:
+                raise LabelError(f"old_from={self.old_from_age:g} must lie above {edges[-2]:g}, the edge before it")
+            edges[-1] = self.old_from_age
         if self.width is None:
             return attribute.model_copy(update={"edges": tuple(edges)})
         fine = sorted({*edges, *(float(year) for year in range(20, math.ceil(edges[-1]), self.width))})
@@ -90,7 +92,7 @@ class AgeRule(BaseModel):
         return Attribute(
             name=attribute.name,
             values=(f"<{fine[0]:g}", *inner, f">={fine[-1]:g}"),
-            edges=tuple(fine),
-            span=attribute.span,
-            coarse=tuple(attribute.values[int(np.searchsorted(edges, start, side="right"))] for start in starts),
+            bin_edges=tuple(fine),
+            valid_range=attribute.valid_range,
+            parent_of=tuple(attribute.values[int(np.searchsorted(edges, start, side="right"))] for start in starts),
         )

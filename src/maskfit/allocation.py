@@ -10,7 +10,7 @@ import ctypes
 import os
 import platform
 
-OFF = "MASKFIT_ALLOCATION"
+DISABLED_VARIABLE = "MASKFIT_ALLOCATION"
 """Set to `system` this variable leaves allocation as the system has it."""
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
@@ -19,7 +19,7 @@ LARGEST = 2**30
 """Blocks below this many bytes come from the heap, which keeps them; larger ones come from the kernel each time."""
 
 
-def keep_memory() -> bool:
+def configure_malloc() -> bool:
     """Tells this process's allocator to keep what is freed, where that helps: on Linux with glibc.
 
     For programs, not for libraries: it holds for all of the process. Processes that this one starts do it anew.
@@ -27,7 +27,7 @@ def keep_memory() -> bool:
     Returns:
         Whether freed memory is kept from now on; not elsewhere, and not where `MASKFIT_ALLOCATION=system`.
     """
-    if os.environ.get(OFF) == "system" or platform.libc_ver()[0] != "glibc":
+    if os.environ.get(DISABLED_VARIABLE) == "system" or platform.libc_ver()[0] != "glibc":
         return False
     glibc = ctypes.CDLL(None)
     # A threshold of -1 is the largest there is: nothing is trimmed.

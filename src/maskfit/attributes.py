@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, model_validator
 
-from maskfit.errors import LabelError, nearest
+from maskfit.errors import LabelError, did_you_mean
 
 UNKNOWN = -1
 """The code of a value that nobody wrote down."""
 
-JOINT = "joint"
+JOINT_HEAD = "joint"
 """The name of a head that answers with one class number for all attributes; no attribute may bear it."""
 
-RESERVED = (JOINT, "loss", "macro", "path", "person")
+RESERVED = (JOINT_HEAD, "loss", "macro", "path", "person")
 """Names that no attribute may bear, since losses, scores or manifests have something else under them."""
 
 Short = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
@@ -52,9 +52,9 @@ class Attribute(BaseModel):
     values: tuple[Short, ...] = Field(min_length=2, max_length=1000)
     words: tuple[Short, ...] = ()
     aliases: dict[Short, Short] = Field(default_factory=dict)
-    edges: tuple[FiniteFloat, ...] = ()
-    span: tuple[FiniteFloat, FiniteFloat] | None = None
-    coarse: tuple[Short, ...] = ()
+    bin_edges: tuple[FiniteFloat, ...] = ()
+    valid_range: tuple[FiniteFloat, FiniteFloat] | None = None
+    parent_of: tuple[Short, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -66,11 +66,13 @@ class Attribute(BaseModel):
         for field in ("words", "coarse"):
             if len(getattr(self, field)) not in (0, len(self.values)):
                 raise ValueError(f"attribute '{self.name}' needs one entry in '{field}' for each value, or none")
-        if self.edges and (len(self.edges) != len(self.values) - 1 or list(self.edges) != sorted(set(self.edges))):
+        if self.bin_edges and (
+            len(self.bin_edges) != len(self.values) - 1 or list(self.bin_edges) != sorted(set(self.bin_edges))
+        ):
             raise ValueError(f"attribute '{self.name}' needs {len(self.values) - 1} rising edges for its values")
-        if self.span and self.span[0] > self.span[1]:
+        if self.valid_range and self.valid_range[0] > self.valid_range[1]:
             raise ValueError(f"attribute '{self.name}' has a span that ends before it begins")
-        runs = [name for name, before in zip(self.coarse, ("", *self.coarse), strict=False) if name != before]
+        runs = [name for name, before in zip(self.parent_of, ("", *self.parent_of), strict=False) if name != before]
         if len(set(runs)) < len(runs):
             raise ValueError(f"attribute '{self.name}': values with the same coarse value must stand side by side")
         if len(runs) == 1:
@@ -86,7 +88,7 @@ class Attribute(BaseModel):
     def _spellings(self) -> dict[str, int]:
         """Every accepted spelling in lower case to its code; a value's name wins over an alias, that over a word."""
         # Codes come first, to be overruled: where "1" is an alias of the value 0, somebody counts from 1.
-        spellings = {} if self.edges else {str(code): code for code in range(len(self.values))}
+        spellings = {} if self.bin_edges else {str(code): code for code in range(len(self.values))}
         spellings |= {word.casefold(): code for code, word in enumerate(self.words)}
         spellings |= {alias.casefold(): self.values.index(value) for alias, value in self.aliases.items()}
         return spellings | {value.casefold(): code for code, value in enumerate(self.values)}
@@ -103,19 +105,19 @@ class Attribute(BaseModel):
         """
         if value is None or value == "":
             return UNKNOWN
-        number = as_number(value) if self.edges else None
+        number = as_number(value) if self.bin_edges else None
         if number is not None:
             return self._band(number)
         text = str(value).strip().casefold()
         if text in self._spellings:
             return self._spellings[text]
-        fine = [code for code, name in enumerate(self.coarse) if name.casefold() == text]
+        fine = [code for code, name in enumerate(self.parent_of) if name.casefold() == text]
         if fine:
             return fine[0] if len(fine) == 1 else UNKNOWN
-        hint = nearest(str(value), self.values) + (" or a number" if self.edges else "")
+        hint = did_you_mean(str(value), self.values) + (" or a number" if self.bin_edges else "")
         raise LabelError(f"'{value}' is no value of {self.name}; {hint}")
 
-    def possible(self, value: str | float | None) -> NDArray[np.bool_]:
+    def allowed_mask(self, value: str | float | None) -> NDArray[np.bool_]:
         """Which values a label leaves possible, shape (values,): one; all for None and ""; for a coarse value its own.
 
         Raises:
@@ -125,30 +127,33 @@ class Attribute(BaseModel):
         if code != UNKNOWN:
             return np.asarray(np.arange(len(self.values)) == code)
         text = "" if value is None else str(value).strip().casefold()
-        return np.array([not text or name.casefold() == text for name in self.coarse or self.values])
+        return np.array([not text or name.casefold() == text for name in self.parent_of or self.values])
 
     def _band(self, number: float) -> int:
-        low, high = self.span or (-math.inf, math.inf)
+        low, high = self.valid_range or (-math.inf, math.inf)
         if not low <= number <= high:
             raise LabelError(f"{self.name} {number:g} is not in {low:g} to {high:g}")
-        return int(np.searchsorted(self.edges, number, side="right"))
+        return int(np.searchsorted(self.bin_edges, number, side="right"))
 
-    def word(self, code: int) -> str:
+    def display_name(self, code: int) -> str:
         """The value for people: "worn wrongly"; "unknown" for `UNKNOWN`."""
         if code == UNKNOWN:
             return "unknown"
         return (self.words or self.values)[code]
 
-    def official(self) -> Attribute:
+    def scored_attribute(self) -> Attribute:
         """The attribute that this one is scored as: itself, or its coarse values in order."""
-        if not self.coarse:
+        if not self.parent_of:
             return self
-        values = tuple(dict.fromkeys(self.coarse))
-        edges = [edge for edge, before, after in zip(self.edges, self.coarse, self.coarse[1:], strict=False)
-                 if before != after]  # fmt: skip
-        return Attribute(name=self.name, values=values, edges=tuple(edges), span=self.span)
+        values = tuple(dict.fromkeys(self.parent_of))
+        edges = [
+            edge
+            for edge, before, after in zip(self.bin_edges, self.parent_of, self.parent_of[1:], strict=False)
+            if before != after
+        ]
+        return Attribute(name=self.name, values=values, bin_edges=tuple(edges), valid_range=self.valid_range)
 
-    def folding(self) -> NDArray[np.int64]:
+    def to_scored_index(self) -> NDArray[np.int64]:
         """For each value the code of the official value it counts as."""
-        values = list(dict.fromkeys(self.coarse or self.values))
-        return np.array([values.index(name) for name in (self.coarse or self.values)])
+        values = list(dict.fromkeys(self.parent_of or self.values))
+        return np.array([values.index(name) for name in (self.parent_of or self.values)])

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from maskfit.labels import JOINT, Floats, Scheme, softmax
+from maskfit.labels import JOINT_HEAD, FloatArray, LabelSchema, softmax
 
 Temperature = Annotated[float, Field(ge=0.05, le=20)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-LEAST = 1e-12
+MIN_PROBABILITY = 1e-12
 """A probability counts at least this much, so that its logarithm is a number."""
 
 
@@ -36,39 +36,41 @@ class Calibration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     temperatures: dict[str, Temperature] = Field(default_factory=dict, max_length=16)
-    unsure_below: dict[str, Share] = Field(default_factory=dict, max_length=16)
+    abstain_below: dict[str, Share] = Field(default_factory=dict, max_length=16)
     photos: Annotated[int, Field(ge=0)] = 0
     persons: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _check(self) -> Calibration:
-        if JOINT in self.temperatures and len(self.temperatures) > 1:
+        if JOINT_HEAD in self.temperatures and len(self.temperatures) > 1:
             raise ValueError("temperatures are given for all attributes together or for each, not for both")
         return self
 
-    def temper(self, scheme: Scheme, probabilities: NDArray[np.floating]) -> Floats:
+    def apply_temperature(self, scheme: LabelSchema, probabilities: NDArray[np.floating]) -> FloatArray:
         """Official probabilities (photos, classes) as they should have been said; no row's best class changes.
 
         Args:
             scheme: The official scheme.
             probabilities: What one network said.
         """
-        return temper(scheme, probabilities, self.temperatures)
+        return apply_temperatures(scheme, probabilities, self.temperatures)
 
 
-def temper(scheme: Scheme, probabilities: NDArray[np.floating], temperatures: dict[str, float]) -> Floats:
+def apply_temperatures(
+    scheme: LabelSchema, probabilities: NDArray[np.floating], temperatures: dict[str, float]
+) -> FloatArray:
     """Probabilities (photos, classes) at the temperatures of their heads; those without one stay as they are."""
     own = np.asarray(probabilities, dtype=np.float64)
-    if JOINT in temperatures:
-        return softmax(_logarithms(own) / temperatures[JOINT])
+    if JOINT_HEAD in temperatures:
+        return softmax(_logarithms(own) / temperatures[JOINT_HEAD])
     if not temperatures:
         return own
     # What the heads say of each attribute is independent by construction, so that this takes nothing apart.
     marginals = scheme.marginals(own)
-    return scheme.join(
+    return scheme.joint_probabilities(
         {name: softmax(_logarithms(shares) / temperatures.get(name, 1.0)) for name, shares in marginals.items()}
     )
 
 
-def _logarithms(probabilities: Floats) -> Floats:
-    return np.asarray(np.log(np.maximum(probabilities, LEAST)))
+def _logarithms(probabilities: FloatArray) -> FloatArray:
+    return np.asarray(np.log(np.maximum(probabilities, MIN_PROBABILITY)))

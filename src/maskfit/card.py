@@ -25,7 +25,7 @@ class Score(BaseModel):
     high: float | None = None
 
 
-class Card(BaseModel):
+class ModelCard(BaseModel):
     """A model's card (Mitchell et al. 2019, "Model Cards for Model Reporting"), as data.
 
     Attributes:
@@ -46,10 +46,10 @@ class Card(BaseModel):
     photos: Count = 0
     persons: Count = 0
     counts: dict[str, dict[str, Count]] = Field(default_factory=dict, max_length=16)
-    judged_photos: Count = 0
-    judged_persons: Count = 0
+    n_eval_photos: Count = 0
+    n_eval_persons: Count = 0
     scores: dict[str, Score] = Field(default_factory=dict, max_length=64)
-    weakest: dict[str, Score] = Field(default_factory=dict, max_length=16)
-    material: Text = ""
-    licence: Text = ""
-    use: Text = ""
+    worst_groups: dict[str, Score] = Field(default_factory=dict, max_length=16)
+    training_data: Text = ""
+    license: Text = ""
+    intended_use: Text = ""

@@ -17,11 +17,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from maskfit.errors import RecipeError, nearest, several
-from maskfit.parts import Part, Slot, find_problems
-from maskfit.recipe import PART_KEYS, SECTIONS, Recipe, pattern_of
+from maskfit.errors import RecipeError, did_you_mean, format_list
+from maskfit.parts import ComponentSpec, RegistryEntry, validate_spec
+from maskfit.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 
-FILES = (".yaml", ".yml", ".json")
+RECIPE_SUFFIXES = (".yaml", ".yml", ".json")
 """How the name of a recipe file ends; anything else is the name of a recipe that ships."""
 
 
@@ -31,7 +31,7 @@ def recipe_names() -> list[str]:
     return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
 
 
-def recipe_text(source: str | Path) -> str:
+def read_recipe_text(source: str | Path) -> str:
     """The text of a recipe file, or of a recipe that ships.
 
     Raises:
@@ -39,22 +39,22 @@ def recipe_text(source: str | Path) -> str:
     """
     path = Path(source)
     try:
-        if path.suffix in FILES:
+        if path.suffix in RECIPE_SUFFIXES:
             return path.read_text(encoding="utf-8")
         if path.name != str(source):
             raise FileNotFoundError("recipes that ship stand in no folder")
         return (resources.files("maskfit") / "recipes" / f"{path.name}.yaml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         if path.suffix and path.exists():
-            raise RecipeError(f"the recipe cannot be read: {error}", where=path) from None
+            raise RecipeError(f"the recipe cannot be read: {error}", location=path) from None
         raise RecipeError(
-            f"there is no recipe '{source}'; {nearest(str(source), recipe_names())}",
-            fix="maskfit recipes lists them; a file ends in .yaml or .json",
+            f"there is no recipe '{source}'; {did_you_mean(str(source), recipe_names())}",
+            hint="maskfit recipes lists them; a file ends in .yaml or .json",
         ) from None
 
 
 def read_recipe(
-    source: str | Path, overrides: Sequence[str] = (), *, slots: Mapping[str, Slot] | None = None
+    source: str | Path, overrides: Sequence[str] = (), *, slots: Mapping[str, RegistryEntry] | None = None
 ) -> Recipe:
     """Reads a recipe.
 
@@ -76,7 +76,7 @@ def _defaults() -> dict[str, Any]:
     return Recipe().model_dump(mode="json")
 
 
-def _validated(values: Mapping[str, Any], slots: Mapping[str, Slot] | None, *, where: str | Path) -> Recipe:
+def _validated(values: Mapping[str, Any], slots: Mapping[str, RegistryEntry] | None, *, where: str | Path) -> Recipe:
     problems: list[str] = []
     recipe = None
     try:
@@ -86,14 +86,16 @@ def _validated(values: Mapping[str, Any], slots: Mapping[str, Slot] | None, *, w
         problems = [_one_line(item) for item in errors if not _follows(item, errors)]
     problems += [line for key, slot in (slots or {}).items() for line in _part_problems(values, key, slot)]
     if recipe is not None:
-        strange = [name for name in recipe.heads if name not in (*recipe.data.scheme.names, "joint")]
-        problems += [f"heads.{name}: there is no such head; {nearest(name, recipe.data.scheme.names)}"
-                     for name in strange]  # fmt: skip
+        strange = [name for name in recipe.heads if name not in (*recipe.data.label_schema.names, "joint")]
+        problems += [
+            f"heads.{name}: there is no such head; {did_you_mean(name, recipe.data.label_schema.names)}"
+            for name in strange
+        ]
     if problems or recipe is None:
         raise RecipeError(
-            several(list(dict.fromkeys(problems))),
-            where=where,
-            fix="mend the lines above; 'maskfit check' tells when all is well",
+            format_list(list(dict.fromkeys(problems))),
+            location=where,
+            hint="mend the lines above; 'maskfit check' tells when all is well",
         )
     return recipe
 
@@ -102,9 +104,9 @@ def _one_line(error: Any) -> str:
     """A pydantic error as "key: what", with the nearest known key where the key is unknown."""
     path = [str(item) for item in error["loc"] if not str(item).startswith(("function-", "tuple[", "constrained-"))]
     if error["type"] == "extra_forbidden":
-        section = SECTIONS.get(pattern_of(".".join(path[:-1])))
+        section = SECTIONS.get(key_pattern(".".join(path[:-1])))
         known = section.model_fields if section else ()
-        return f"{'.'.join(path)}: there is no such key; {nearest(path[-1], known)}"
+        return f"{'.'.join(path)}: there is no such key; {did_you_mean(path[-1], known)}"
     if error["type"] == "missing":
         return f"{'.'.join(path)}: this key is missing"
     # Which item of a short list is wrong, the value that is shown tells; so both sides of a size are one line.
@@ -151,14 +153,14 @@ _WORDS = {
 """pydantic's kinds of error in words for people who do not know Python's types."""
 
 
-def _part_problems(values: Mapping[str, Any], key: str, slot: Slot) -> Iterator[str]:
+def _part_problems(values: Mapping[str, Any], key: str, slot: RegistryEntry) -> Iterator[str]:
     """What is wrong with the parts at a key; one that is no part at all is left to the types."""
     for where, value in _found_at(values, key.split(".")):
         try:
-            part = Part.model_validate(value)
+            part = ComponentSpec.model_validate(value)
         except ValidationError:
             continue
-        yield from find_problems(slot.table, part, given=slot.given, where=where)
+        yield from validate_spec(slot.table, part, given=slot.injected_arguments, where=where)
 
 
 def _found_at(values: Any, keys: Sequence[str], lead: str = "") -> Iterator[tuple[str, Any]]:
@@ -174,7 +176,7 @@ def _laid_over(below: Any, above: Any, key: str = "") -> Any:
     """`above` over `below`: mappings key by key, a part's options over the part, all else replaced."""
     if not isinstance(above, Mapping):
         return above
-    if pattern_of(key) in PART_KEYS:
+    if key_pattern(key) in COMPONENT_KEYS:
         if "name" in above or below is None:
             return dict(above)
         below = {"name": below} if isinstance(below, str) else below
@@ -190,17 +192,17 @@ def _laid_over(below: Any, above: Any, key: str = "") -> Any:
 def _with_bases(source: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     """A recipe file over its base, over that one's base."""
     # The whole path, since a circle over several folders names each file in ever new ways.
-    name = str(Path(source).resolve()) if Path(source).suffix in FILES else str(source)
+    name = str(Path(source).resolve()) if Path(source).suffix in RECIPE_SUFFIXES else str(source)
     if name in seen:
-        raise RecipeError(f"recipes name each other as base: {' -> '.join((*seen, name))}", fix="take one base out")
-    values = _parse(recipe_text(source), where=str(source))
+        raise RecipeError(f"recipes name each other as base: {' -> '.join((*seen, name))}", hint="take one base out")
+    values = _parse(read_recipe_text(source), where=str(source))
     base = values.pop("base", None)
     if base is None:
         return values
     if not isinstance(base, str):
-        raise RecipeError(f"base: name a recipe or a file, not {base!r:.60}", where=str(source))
+        raise RecipeError(f"base: name a recipe or a file, not {base!r:.60}", location=str(source))
     # A file is looked for beside the recipe that names it, wherever the command is run.
-    below = _with_bases(Path(source).parent / base if Path(base).suffix in FILES else base, (*seen, name))
+    below = _with_bases(Path(source).parent / base if Path(base).suffix in RECIPE_SUFFIXES else base, (*seen, name))
     return dict(_laid_over(below, values))
 
 
@@ -240,7 +242,7 @@ def parse_value(text: str) -> Any:
         raise ValueError(str(error)) from error
 
 
-def parse_part(text: str) -> Part:
+def parse_component(text: str) -> ComponentSpec:
     """A part as a word of the command line: `flip`, `crops:n=4,seed=1`, or YAML's `{name: crops, n: 4}`.
 
     Raises:
@@ -251,16 +253,16 @@ def parse_part(text: str) -> Part:
     words = re.split(r",(?![^\[\]]*\])", rest) if rest else []
     try:
         if text.lstrip().startswith("{"):
-            return Part.model_validate(parse_value(text))
+            return ComponentSpec.model_validate(parse_value(text))
         options = [word.partition("=") for word in words]
         if not name.strip() or (colon and not rest) or any(not key.strip() or not equals for key, equals, _ in options):
             raise ValueError("it has an option without a value")
         pairs = [(key.strip(), parse_value(value)) for key, _, value in options]
-        return Part(name=name.strip(), options=_once(pairs))
+        return ComponentSpec(name=name.strip(), options=_once(pairs))
     except ValueError as error:  # pydantic's is one too
         raise RecipeError(
             f"'{text}' is no name with options: {str(error).splitlines()[0]}",
-            fix="write it like flip, crops:n=4,seed=1 or {name: crops, n: 4}",
+            hint="write it like flip, crops:n=4,seed=1 or {name: crops, n: 4}",
         ) from None
 
 
@@ -278,12 +280,12 @@ def _parse(text: str, *, where: str) -> dict[str, Any]:
     try:
         values = json.loads(text.lstrip("\ufeff"), object_pairs_hook=_once) if kind == "JSON" else parse_value(text)
     except ValueError as error:
-        raise RecipeError(f"this is no {kind}: {error}", where=where, fix="mend the line it names") from None
+        raise RecipeError(f"this is no {kind}: {error}", location=where, hint="mend the line it names") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise RecipeError(
-            "a recipe is a mapping of keys to values", where=where, fix="maskfit recipes baseline shows one"
+            "a recipe is a mapping of keys to values", location=where, hint="maskfit recipes baseline shows one"
         )
     return values
 
@@ -291,17 +293,17 @@ def _parse(text: str, *, where: str) -> dict[str, Any]:
 def _read_override(word: str) -> dict[str, Any]:
     key, equals, text = word.partition("=")
     if not equals or not key or any(not part for part in key.split(".")):
-        raise RecipeError(f"'{word}' is no key=value", fix="write it like trainer.epochs=3, without blanks")
+        raise RecipeError(f"'{word}' is no key=value", hint="write it like trainer.epochs=3, without blanks")
     try:
         value = parse_value(text)
     except ValueError as error:
-        raise RecipeError(f"the value of '{word}' is no YAML: {error}", fix="put it in quotes") from None
+        raise RecipeError(f"the value of '{word}' is no YAML: {error}", hint="put it in quotes") from None
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)
 
 
-def dump_recipe(recipe: Recipe) -> str:
+def recipe_to_yaml(recipe: Recipe) -> str:
     """The whole recipe as YAML, every default written out; `read_recipe` gives the same recipe again."""
     values = recipe.model_dump(mode="json")
     text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)

@@ -12,26 +12,26 @@ from pathlib import Path
 
 
 class MaskfitError(Exception):
-    """Something that the user can mend.
+    """An error that the user can correct.
 
     Args:
-        what: What is wrong, in one sentence that names the thing.
-        where: The file, folder, row or key in which it stands.
-        fix: What to do next.
+        message: What is wrong, in one sentence that names the thing.
+        location: The file, folder, row or key that it concerns.
+        hint: What to do next.
     """
 
-    def __init__(self, what: str, *, where: str | Path | None = None, fix: str | None = None) -> None:
-        self.what = what
-        self.where = None if where is None else str(where)
-        self.fix = fix
-        super().__init__(self.what)
+    def __init__(self, message: str, *, location: str | Path | None = None, hint: str | None = None) -> None:
+        self.message = message
+        self.location = None if location is None else str(location)
+        self.hint = hint
+        super().__init__(self.message)
 
     def __str__(self) -> str:
-        lines = [self.what]
-        if self.where:
-            lines.append(f"  at: {self.where}")
-        if self.fix:
-            lines.append(f"  next: {self.fix}")
+        lines = [self.message]
+        if self.location:
+            lines.append(f"  at: {self.location}")
+        if self.hint:
+            lines.append(f"  next: {self.hint}")
         return "\n".join(lines)
 
 
@@ -72,7 +72,7 @@ class MissingExtraError(MaskfitError):
         self.extra = extra
         super().__init__(
             f"{verb} needs the extra '{extra}', which is not installed",
-            fix=f"pip install 'maskfit[{extra}]'",
+            hint=f"pip install 'maskfit[{extra}]'",
         )
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
@@ -80,7 +80,7 @@ class MissingExtraError(MaskfitError):
         return type(self), (self.verb, self.extra)
 
 
-def several(problems: Sequence[str], *, shown: int = 20) -> str:
+def format_list(problems: Sequence[str], *, shown: int = 20) -> str:
     """Joins problems into one text, a line each; past `shown` they are counted."""
     lines = [f"- {problem}" for problem in problems[:shown]]
     if len(problems) > shown:
@@ -88,7 +88,7 @@ def several(problems: Sequence[str], *, shown: int = 20) -> str:
     return "\n".join(lines)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the known ones near it, or all where they are few."""
     names = sorted(known)
     close = get_close_matches(name, names, n=3, cutoff=0.5)

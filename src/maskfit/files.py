@@ -16,7 +16,7 @@ from maskfit.errors import DataError, MaskfitError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Gives a temporary path in the folder of `path`; on leaving without an error it takes the place of `path`.
 
     The folder is made where it is missing. A reader sees the old file or the new one, never half of either.
@@ -41,7 +41,7 @@ def cache_folder(name: str) -> Path:
 
 def write_text(path: Path, text: str) -> Path:
     """Writes `text` as UTF-8 and returns the path."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
 
@@ -53,7 +53,7 @@ def write_json(path: Path, value: Any) -> Path:
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
     """Writes a CSV with a header row and `\\n` line ends."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
@@ -69,10 +69,10 @@ def read_csv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
     Raises:
         DataError: The file cannot be read, is no text, lacks a required column, or a row has too many cells.
     """
-    return list(iterate_csv(path, required))
+    return list(iter_csv(path, required))
 
 
-def iterate_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
+def iter_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
     """As `read_csv`, row by row: of a long list only the text is held. What is wrong is said once it is come to."""
     path = Path(path)
     rows = _read_rows(path)
@@ -82,17 +82,17 @@ def iterate_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]
         found = ", ".join(header[:12]) or "nothing"
         raise DataError(
             f"column {', '.join(missing)} is missing; the first row holds {found}",
-            where=path,
-            fix=f"the first row must name the columns {', '.join(required)}",
+            location=path,
+            hint=f"the first row must name the columns {', '.join(required)}",
         )
     if len(set(header)) < len(header):
-        raise DataError("a column name stands twice in the first row", where=path, fix="rename one of them")
+        raise DataError("a column name stands twice in the first row", location=path, hint="rename one of them")
     for number, row in enumerate(rows, start=2):
         if len(row) > len(header):
             raise DataError(
                 f"row {number} has {len(row)} cells, the first row has {len(header)}",
-                where=path,
-                fix="put cells that hold a comma into quotes",
+                location=path,
+                hint="put cells that hold a comma into quotes",
             )
         yield dict(zip(header, [cell.strip() for cell in row] + [""] * (len(header) - len(row)), strict=True))
 
@@ -102,14 +102,14 @@ def _read_rows(path: Path) -> Iterator[list[str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise DataError("there is no such file", where=path, fix="check the path") from None
+        raise DataError("there is no such file", location=path, hint="check the path") from None
     except IsADirectoryError:
-        raise DataError("this is a folder, not a CSV file", where=path, fix="name the file in it") from None
+        raise DataError("this is a folder, not a CSV file", location=path, hint="name the file in it") from None
     except UnicodeDecodeError:
-        raise DataError("this is no text file in UTF-8", where=path, fix="save it as CSV in UTF-8") from None
+        raise DataError("this is no text file in UTF-8", location=path, hint="save it as CSV in UTF-8") from None
     except OSError as error:
         what = f"this cannot be read: {error.strerror}"
-        raise DataError(what, where=path, fix="check path and permissions") from None
+        raise DataError(what, location=path, hint="check path and permissions") from None
     empty = 0
     try:
         # Not splitlines(), to which U+2028 or a form feed in a cell ends a line. Without strict=True a stray quote
@@ -122,7 +122,7 @@ def _read_rows(path: Path) -> Iterator[list[str]]:
             else:
                 empty += 1
     except csv.Error as error:
-        raise DataError(f"this is no CSV: {error}", where=path, fix="save it as comma-separated text") from None
+        raise DataError(f"this is no CSV: {error}", location=path, hint="save it as comma-separated text") from None
 
 
 def read_json(path: Path) -> Any:
@@ -134,9 +134,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise MaskfitError("there is no such file", where=path, fix="check the path") from None
+        raise MaskfitError("there is no such file", location=path, hint="check the path") from None
     except OSError as error:
         what = f"this cannot be read: {error.strerror}"
-        raise MaskfitError(what, where=path, fix="check path and permissions") from None
+        raise MaskfitError(what, location=path, hint="check path and permissions") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise MaskfitError(f"this is no JSON: {error}", where=path, fix="restore the file or make it anew") from None
+        raise MaskfitError(f"this is no JSON: {error}", location=path, hint="restore the file or make it anew") from None

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from maskfit.errors import RecipeError, several
+from maskfit.errors import RecipeError, format_list
 from maskfit.recipe import Recipe
 
 HEADS = ("mask", "gender", "age")
@@ -33,10 +33,10 @@ LOSSES = {
 }
 """The seed's losses, in lower case, by their names here."""
 
-OPTIMISERS = {"Adam": "adam", "AdamW": "adamw", "SGD": "sgd", "RAdam": "radam"}
+OPTIMIZERS = {"Adam": "adam", "AdamW": "adamw", "SGD": "sgd", "RAdam": "radam"}
 """torch's optimisers by their names here."""
 
-OPTIMISER_OPTIONS = {
+OPTIMIZER_OPTIONS = {
     "adam": ("lr", "weight_decay", "amsgrad"),
     "adamw": ("lr", "weight_decay", "betas"),
     "sgd": ("lr", "momentum", "nesterov", "weight_decay"),
@@ -54,7 +54,7 @@ SCHEDULES = {
 LOGGERS = {"trainer.tensorboard": "tensorboard", "wandb": "wandb"}
 """Switches for logging."""
 
-NOWHERE = {
+NO_COUNTERPART = {
     "n_gpu": "a run trains on one device, see trainer.device",
     "data_loader.type": "there is one way to load photos, and data.root says which",
     "data_loader.args.stage": "training and prediction are two commands, train and predict",
@@ -81,7 +81,7 @@ Config = dict[str, Any]
 
 
 @dataclass
-class Imported:
+class ImportedConfig:
     """What a config says as a recipe.
 
     Attributes:
@@ -100,7 +100,7 @@ class Imported:
             place = place.setdefault(name, {})
         place[last] = value
 
-    def remark(self, key: str, why: str) -> None:
+    def add_warning(self, key: str, why: str) -> None:
         """Says why a key of the config has no counterpart."""
         self.remarks.append(f"{key}: {why}")
 
@@ -110,7 +110,7 @@ class Imported:
         return f"# Read from {source} by maskfit recipes --import; 'maskfit check' shows it with every default.\n{body}"
 
 
-def import_config(path: str | Path) -> Imported:
+def import_config(path: str | Path) -> ImportedConfig:
     """Reads a config; `//` comments are allowed, as in the seed's read-me.
 
     Raises:
@@ -118,7 +118,7 @@ def import_config(path: str | Path) -> Imported:
     """
     path = Path(path)
     config = _flat(_read(path))
-    made = Imported()
+    made = ImportedConfig()
     try:
         for reader in READERS:
             reader(config, made)
@@ -126,12 +126,14 @@ def import_config(path: str | Path) -> Imported:
     except ValidationError as error:
         found = [(".".join(map(str, item["loc"])), item) for item in error.errors()]
         lines = [f"{key}: {item['msg']}, not {item['input']!r:.60}" for key, item in found]
-        raise RecipeError(several(lines), where=path, fix="mend these values") from None
+        raise RecipeError(format_list(lines), location=path, hint="mend these values") from None
     except (TypeError, ValueError) as error:
-        raise RecipeError(f"a value is of another kind than the seed's: {error}", where=path, fix="mend it") from None
+        raise RecipeError(
+            f"a value is of another kind than the seed's: {error}", location=path, hint="mend it"
+        ) from None
     # What no reader took has no counterpart.
     for key in config:
-        made.remark(key, NOWHERE.get(key, "no key of a recipe means this"))
+        made.add_warning(key, NO_COUNTERPART.get(key, "no key of a recipe means this"))
     return made
 
 
@@ -139,15 +141,15 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"the config cannot be read: {error}", where=path, fix="check the path") from None
+        raise RecipeError(f"the config cannot be read: {error}", location=path, hint="check the path") from None
     # A text is matched first, so that the // of an address in it is no comment.
     bare = re.sub(r'("(?:\\.|[^"\\\n])*")|//[^\n]*', lambda match: match[1] or "", text)
     try:
         config = json.loads(bare)
     except ValueError as error:
-        raise RecipeError(f"this is no JSON: {error}", where=path, fix="mend the line it names") from None
+        raise RecipeError(f"this is no JSON: {error}", location=path, hint="mend the line it names") from None
     if not isinstance(config, dict) or not config:
-        raise RecipeError("a config is a mapping of keys to values", where=path, fix="name seed s4's config.json")
+        raise RecipeError("a config is a mapping of keys to values", location=path, hint="name seed s4's config.json")
     return config
 
 
@@ -160,15 +162,17 @@ def _flat(config: Mapping[str, Any], lead: str = "") -> Config:
     return flat
 
 
-def _read_name(config: Config, made: Imported) -> None:
+def _read_name(config: Config, made: ImportedConfig) -> None:
     name = str(config.pop("name", "imported"))
     made.set("name", (re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-") or "imported")[:64])
     made.set("about", "Read from a config.json of the pytorch-template kind.")
     if made.values["name"] != name:
-        made.remark("name", f"a recipe's name has letters, digits, dots, dashes and underscores: {made.values['name']}")
+        made.add_warning(
+            "name", f"a recipe's name has letters, digits, dots, dashes and underscores: {made.values['name']}"
+        )
 
 
-def _read_network(config: Config, made: Imported) -> None:
+def _read_network(config: Config, made: ImportedConfig) -> None:
     kind = config.pop("arch.type", None)
     backbone = config.pop("arch.args.model_name", None)
     if backbone is not None:
@@ -178,16 +182,18 @@ def _read_network(config: Config, made: Imported) -> None:
     if kind is not None:
         made.set("model.head", "attributes")
     if kind not in (None, "TimmModelMulti"):
-        made.remark("arch.type", f"'{kind}' is not known here; a head for each attribute is taken, look at model.head")
+        made.add_warning(
+            "arch.type", f"'{kind}' is not known here; a head for each attribute is taken, look at model.head"
+        )
 
 
-def _read_data(config: Config, made: Imported) -> None:
+def _read_data(config: Config, made: ImportedConfig) -> None:
     for key, ours in (("input_size", "data.size"), ("batch_size", "trainer.batch_size")):
         if f"data_loader.args.{key}" in config:
             made.set(ours, config.pop(f"data_loader.args.{key}"))
 
 
-def _read_losses(config: Config, made: Imported) -> None:
+def _read_losses(config: Config, made: ImportedConfig) -> None:
     """`loss_name` holds (loss, class weights, share) for mask, gender and age."""
     entries = config.pop("loss_name", None)
     if entries is None:
@@ -201,7 +207,7 @@ def _read_losses(config: Config, made: Imported) -> None:
         made.set(f"heads.{head}.share", share)
         name = _known_loss(loss)
         if name is None:
-            made.remark(f"loss_name of {head}", f"there is no loss '{loss}' here; cross_entropy is taken")
+            made.add_warning(f"loss_name of {head}", f"there is no loss '{loss}' here; cross_entropy is taken")
         made.set(f"heads.{head}.loss", {"name": name or "cross_entropy", "class_weights": [float(w) for w in weights]})
         if head == "age" and len(weights) == DECADES:
             made.set("data.age.decades", True)
@@ -211,27 +217,27 @@ def _known_loss(name: Any) -> str | None:
     return LOSSES.get(str(name).lower())
 
 
-def _read_optimiser(config: Config, made: Imported) -> None:
+def _read_optimiser(config: Config, made: ImportedConfig) -> None:
     kind = config.pop("optimizer.type", None)
     if kind is None:
         return
-    if kind not in OPTIMISERS:
-        made.remark("optimizer.type", f"'{kind}' is not known here; known: {', '.join(OPTIMISERS)}")
+    if kind not in OPTIMIZERS:
+        made.add_warning("optimizer.type", f"'{kind}' is not known here; known: {', '.join(OPTIMIZERS)}")
         return
-    part = {"name": OPTIMISERS[kind]}
-    made.set("optimiser", part | _options(config, "optimizer.args.", OPTIMISER_OPTIONS[OPTIMISERS[kind]]))
+    part = {"name": OPTIMIZERS[kind]}
+    made.set("optimiser", part | _options(config, "optimizer.args.", OPTIMIZER_OPTIONS[OPTIMIZERS[kind]]))
 
 
 def _options(config: Config, lead: str, names: Sequence[str]) -> dict[str, Any]:
     return {name: config.pop(lead + name) for name in names if lead + name in config}
 
 
-def _read_schedule(config: Config, made: Imported) -> None:
+def _read_schedule(config: Config, made: ImportedConfig) -> None:
     kind = config.pop("lr_scheduler.type", None)
     if kind is None:
         return
     if kind not in SCHEDULES:
-        made.remark("lr_scheduler.type", f"'{kind}' is not known here; known: {', '.join(SCHEDULES)}")
+        made.add_warning("lr_scheduler.type", f"'{kind}' is not known here; known: {', '.join(SCHEDULES)}")
         return
     name, names = SCHEDULES[kind]
     found = _options(config, "lr_scheduler.args.", tuple(names))
@@ -240,7 +246,7 @@ def _read_schedule(config: Config, made: Imported) -> None:
     made.set("schedule", {"name": name, **options})
 
 
-def _read_loop(config: Config, made: Imported) -> None:
+def _read_loop(config: Config, made: ImportedConfig) -> None:
     if "trainer.epochs" in config:
         made.set("trainer.epochs", config.pop("trainer.epochs"))
     if patience := config.pop("trainer.early_stop", 0):

@@ -18,22 +18,35 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from maskfit.attributes import JOINT, RESERVED, UNKNOWN, Attribute, as_number
-from maskfit.errors import LabelError, nearest
+from maskfit.attributes import JOINT_HEAD, RESERVED, UNKNOWN, Attribute, as_number
+from maskfit.errors import LabelError, did_you_mean
 
 __all__ = [
-    "AGE", "GENDER", "JOINT", "MASK", "RESERVED", "SCHEMES", "UNKNOWN", "Attribute", "Codes", "Floats", "Labels",
-    "Scheme", "answer", "as_number", "softmax",
-]  # fmt: skip
+    "AGE",
+    "GENDER",
+    "JOINT_HEAD",
+    "MASK",
+    "RESERVED",
+    "SCHEMES",
+    "UNKNOWN",
+    "Attribute",
+    "FloatArray",
+    "IntArray",
+    "LabelSchema",
+    "Labels",
+    "as_number",
+    "logits_to_probabilities",
+    "softmax",
+]
 
 Labels = Mapping[str, str | float]
 """What is known of one photo: attribute name to a value's name, or to a number (years) where it has bands."""
 
-Codes = NDArray[np.int64]
-Floats = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
 
 
-class Scheme(BaseModel):
+class LabelSchema(BaseModel):
     """An ordered list of attributes, and the class number of a combination of their values.
 
     Arrays of codes have one column for each attribute; arrays of probabilities one column for each class.
@@ -75,18 +88,18 @@ class Scheme(BaseModel):
         for attribute in self.attributes:
             if attribute.name == name:
                 return attribute
-        raise LabelError(f"there is no attribute '{name}'; {nearest(name, self.names)}")
+        raise LabelError(f"there is no attribute '{name}'; {did_you_mean(name, self.names)}")
 
     def encode(self, labels: Labels) -> tuple[int, ...]:
         """One code for each attribute; what the labels do not say is `UNKNOWN`. Other labels are passed over."""
         return tuple(attribute.encode(labels.get(attribute.name)) for attribute in self.attributes)
 
-    def encode_all(self, labels: Iterable[Labels]) -> Codes:
+    def encode_batch(self, labels: Iterable[Labels]) -> IntArray:
         """The codes of many photos, shape (photos, attributes)."""
         rows = [self.encode(item) for item in labels]
         return np.array(rows, dtype=np.int64).reshape(len(rows), len(self.attributes))
 
-    def to_class(self, codes: Codes | Sequence[Sequence[int]]) -> Codes:
+    def to_class_index(self, codes: IntArray | Sequence[Sequence[int]]) -> IntArray:
         """The class number of each row of codes, shape (photos,); `UNKNOWN` where any attribute is.
 
         Raises:
@@ -103,7 +116,7 @@ class Scheme(BaseModel):
         classes[known] = np.ravel_multi_index(tuple(array[known].T), self.shape)
         return classes
 
-    def to_codes(self, classes: Codes | Sequence[int]) -> Codes:
+    def to_attribute_indices(self, classes: IntArray | Sequence[int]) -> IntArray:
         """The codes of each class number, shape (photos, attributes); a class `UNKNOWN` gives unknown codes.
 
         Raises:
@@ -119,10 +132,10 @@ class Scheme(BaseModel):
 
     def describe(self, number: int) -> str:
         """A class for people: "worn wrongly, female, 30-59"."""
-        codes = self.to_codes([number])[0]
-        return ", ".join(attribute.word(code) for attribute, code in zip(self.attributes, codes, strict=True))
+        codes = self.to_attribute_indices([number])[0]
+        return ", ".join(attribute.display_name(code) for attribute, code in zip(self.attributes, codes, strict=True))
 
-    def allowed(self, codes: Codes, head: str) -> NDArray[np.bool_]:
+    def allowed_mask_from_indices(self, codes: IntArray, head: str) -> NDArray[np.bool_]:
         """The values that a photo's codes leave possible for one head.
 
         Args:
@@ -137,7 +150,7 @@ class Scheme(BaseModel):
             [(own[:, None] == np.arange(size)) | (own == UNKNOWN)[:, None] for own, size in columns], head
         )
 
-    def possible(self, labels: Sequence[Labels], head: str) -> NDArray[np.bool_]:
+    def allowed_mask_from_labels(self, labels: Sequence[Labels], head: str) -> NDArray[np.bool_]:
         """The same from labels, which may say more than codes: a band of age, where narrower ones are trained on.
 
         Raises:
@@ -145,20 +158,20 @@ class Scheme(BaseModel):
         """
         sets = []
         for attribute in self.attributes:
-            rows = [attribute.possible(item.get(attribute.name)) for item in labels]
+            rows = [attribute.allowed_mask(item.get(attribute.name)) for item in labels]
             sets.append(np.array(rows, dtype=np.bool_).reshape(len(rows), len(attribute.values)))
         return self._of_head(sets, head)
 
     def _of_head(self, sets: Sequence[NDArray[np.bool_]], head: str) -> NDArray[np.bool_]:
         """One head's set from every attribute's (photos, values)."""
-        if head != JOINT:
+        if head != JOINT_HEAD:
             return np.asarray(sets[self.names.index(self[head].name)], dtype=np.bool_)
         joint = np.ones((len(sets[0]), 1), dtype=np.bool_)
         for own in sets:
             joint = (joint[:, :, None] & own[:, None, :]).reshape(len(own), joint.shape[1] * own.shape[1])
         return joint
 
-    def join(self, heads: Mapping[str, NDArray[np.floating]]) -> Floats:
+    def joint_probabilities(self, heads: Mapping[str, NDArray[np.floating]]) -> FloatArray:
         """Probabilities of every class from the probabilities of each head, rows summing to 1.
 
         Args:
@@ -168,8 +181,8 @@ class Scheme(BaseModel):
         Raises:
             LabelError: A head is missing, or its width is not the scheme's.
         """
-        if JOINT in heads:
-            joint = np.asarray(heads[JOINT], dtype=np.float64)
+        if JOINT_HEAD in heads:
+            joint = np.asarray(heads[JOINT_HEAD], dtype=np.float64)
         else:
             missing = [name for name in self.names if name not in heads]
             if missing:
@@ -185,38 +198,40 @@ class Scheme(BaseModel):
             raise LabelError(f"probabilities of shape {joint.shape} do not fit {self.classes} classes")
         return joint
 
-    def marginals(self, probabilities: NDArray[np.floating]) -> dict[str, Floats]:
+    def marginals(self, probabilities: NDArray[np.floating]) -> dict[str, FloatArray]:
         """What probabilities (photos, classes) say of each attribute alone: name to (photos, values)."""
         cube = np.asarray(probabilities, dtype=np.float64).reshape(len(probabilities), *self.shape)
         axes = range(1, cube.ndim)
         others = {name: tuple(axis for axis in axes if axis != own) for own, name in enumerate(self.names, start=1)}
         return {name: cube.sum(axis=own) for name, own in others.items()}
 
-    def official(self) -> Scheme:
+    def scored_schema(self) -> LabelSchema:
         """The scheme that answers are scored on: every attribute with its coarse values."""
-        return Scheme(attributes=tuple(attribute.official() for attribute in self.attributes))
+        return LabelSchema(attributes=tuple(attribute.scored_attribute() for attribute in self.attributes))
 
-    def fold(self, probabilities: NDArray[np.floating]) -> Floats:
+    def to_scored_probabilities(self, probabilities: NDArray[np.floating]) -> FloatArray:
         """Probabilities (photos, classes) of this scheme as those of `official()`, its classes' shares added up."""
         cube = np.asarray(probabilities, dtype=np.float64).reshape(len(probabilities), *self.shape)
         for axis, attribute in enumerate(self.attributes, start=1):
-            if attribute.coarse:
-                folding = attribute.folding()
+            if attribute.parent_of:
+                folding = attribute.to_scored_index()
                 starts = [int(np.argmax(folding == code)) for code in range(folding.max() + 1)]
                 cube = np.add.reduceat(cube, starts, axis=axis)
         return cube.reshape(len(cube), math.prod(cube.shape[1:]))
 
 
-def softmax(logits: NDArray[np.floating]) -> Floats:
+def softmax(logits: NDArray[np.floating]) -> FloatArray:
     """Probabilities from logits along the last axis, in double precision and without overflow."""
     shifted = np.asarray(logits, dtype=np.float64)
     shifted = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
-def answer(scheme: Scheme, logits: Mapping[str, NDArray[np.floating]]) -> Floats:
+def logits_to_probabilities(scheme: LabelSchema, logits: Mapping[str, NDArray[np.floating]]) -> FloatArray:
     """Official probabilities (photos, official classes) from what a network's heads say, in logits."""
-    return scheme.fold(scheme.join({head: softmax(values) for head, values in logits.items()}))
+    return scheme.to_scored_probabilities(
+        scheme.joint_probabilities({head: softmax(values) for head, values in logits.items()})
+    )
 
 
 MASK = Attribute(
@@ -224,21 +239,29 @@ MASK = Attribute(
     values=("wear", "incorrect", "not_wear"),
     words=("worn", "worn wrongly", "not worn"),
     aliases={
-        "mask": "wear", "correct": "wear", "incorrect_mask": "incorrect", "wrong": "incorrect",
-        "wrongly": "incorrect", "normal": "not_wear", "none": "not_wear", "bare": "not_wear", "no_mask": "not_wear",
-        "not wear": "not_wear"},
-)  # fmt: skip
+        "mask": "wear",
+        "correct": "wear",
+        "incorrect_mask": "incorrect",
+        "wrong": "incorrect",
+        "wrongly": "incorrect",
+        "normal": "not_wear",
+        "none": "not_wear",
+        "bare": "not_wear",
+        "no_mask": "not_wear",
+        "not wear": "not_wear",
+    },
+)
 GENDER = Attribute(
     name="gender", values=("male", "female"), aliases={"m": "male", "f": "female", "man": "male", "woman": "female"}
 )
-AGE = Attribute(name="age", values=("<30", "30-59", ">=60"), edges=(30, 60), span=(0, 120))
+AGE = Attribute(name="age", values=("<30", "30-59", ">=60"), bin_edges=(30, 60), valid_range=(0, 120))
 
-SCHEMES: dict[str, Scheme] = {
-    "mask-gender-age": Scheme(attributes=(MASK, GENDER, AGE)),
-    "mask-gender": Scheme(attributes=(MASK, GENDER)),
-    "gender-age": Scheme(attributes=(GENDER, AGE)),
-    "mask": Scheme(attributes=(MASK,)),
-    "gender": Scheme(attributes=(GENDER,)),
-    "age": Scheme(attributes=(AGE,)),
+SCHEMES: dict[str, LabelSchema] = {
+    "mask-gender-age": LabelSchema(attributes=(MASK, GENDER, AGE)),
+    "mask-gender": LabelSchema(attributes=(MASK, GENDER)),
+    "gender-age": LabelSchema(attributes=(GENDER, AGE)),
+    "mask": LabelSchema(attributes=(MASK,)),
+    "gender": LabelSchema(attributes=(GENDER,)),
+    "age": LabelSchema(attributes=(AGE,)),
 }
 """Schemes by name; a recipe may also write one out in full."""

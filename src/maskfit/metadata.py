@@ -10,15 +10,15 @@ from typing import Any
 from xml.parsers import expat
 
 from maskfit.errors import ModelFileError
-from maskfit.onnx_properties import read_properties
+from maskfit.onnx_properties import read_metadata_props
 from maskfit.onnx_runtime import import_onnxruntime
 
-KEY = "maskfit"
+METADATA_KEY = "maskfit"
 """The metadata key that makes a network's file a maskfit model."""
 
-MOST_BYTES = 8 * 2**30
+MAX_FILE_BYTES = 8 * 2**30
 """Bytes that a model file may have."""
-MOST_XML = 256 * 2**20
+MAX_XML_BYTES = 256 * 2**20
 """Bytes that the description of an OpenVINO network may have; that of a large one has a few million."""
 
 
@@ -28,29 +28,33 @@ def read_metadata(path: Path) -> Mapping[str, str]:
     Raises:
         ModelFileError: The file is missing, too large, no file of its format, or of no format of a model.
     """
-    refuse_file(path)
+    validate_model_file(path)
     if path.suffix not in READERS:
         *first, last = READERS
         raise ModelFileError(
             f"a model file ends in {', '.join(first)} or {last}, not in '{path.suffix}'",
-            where=path,
-            fix="name a run folder or its best.safetensors; pickled checkpoints can run code and are never opened",
+            location=path,
+            hint="name a run folder or its best.safetensors; pickled checkpoints can run code and are never opened",
         )
     return READERS[path.suffix](path)
 
 
-def refuse_file(path: Path) -> None:
+def validate_model_file(path: Path) -> None:
     """Stops at what is no file, or one too large to be a model.
 
     Raises:
         ModelFileError: It is.
     """
     if not path.exists():
-        raise ModelFileError("there is no such model", where=path, fix="check the path")
+        raise ModelFileError("there is no such model", location=path, hint="check the path")
     if not path.is_file():
-        raise ModelFileError("this is no file", where=path, fix="name a model file, or a run folder with a recipe.yaml")
-    if path.stat().st_size > MOST_BYTES:
-        raise ModelFileError(f"the file is larger than {MOST_BYTES:,} bytes", where=path, fix="do not trust this file")
+        raise ModelFileError(
+            "this is no file", location=path, hint="name a model file, or a run folder with a recipe.yaml"
+        )
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise ModelFileError(
+            f"the file is larger than {MAX_FILE_BYTES:,} bytes", location=path, hint="do not trust this file"
+        )
 
 
 def open_onnx(path: Path, threads: int | None = None, *, as_is: bool = False) -> Any:
@@ -65,7 +69,7 @@ def open_onnx(path: Path, threads: int | None = None, *, as_is: bool = False) ->
         ModelFileError: The file is missing or is no ONNX network.
     """
     onnxruntime = import_onnxruntime()
-    refuse_file(path)
+    validate_model_file(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # Its threads would else turn idly while they wait for work, on cores that decode the next photos.
@@ -78,7 +82,9 @@ def open_onnx(path: Path, threads: int | None = None, *, as_is: bool = False) ->
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base class
         raise ModelFileError(
-            f"this is no ONNX network that can run: {str(error).splitlines()[0]:.300}", where=path, fix="export it anew"
+            f"this is no ONNX network that can run: {str(error).splitlines()[0]:.300}",
+            location=path,
+            hint="export it anew",
         ) from None
 
 
@@ -89,7 +95,9 @@ def _of_safetensors(path: Path) -> Mapping[str, str]:
         with safe_open(path, framework="np") as file:
             return file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"this is no safetensors file: {error}", where=path, fix="make the file anew") from None
+        raise ModelFileError(
+            f"this is no safetensors file: {error}", location=path, hint="make the file anew"
+        ) from None
 
 
 def _of_onnx(path: Path) -> Mapping[str, str]:
@@ -101,9 +109,11 @@ def _of_onnx(path: Path) -> Mapping[str, str]:
 def _of_onnx_once(path: Path, *_unchanged: int) -> Mapping[str, str]:
     # Kept while the file is what it was: a model is asked about three times before its first photo.
     try:
-        said = read_properties(path)
+        said = read_metadata_props(path)
     except OSError as error:
-        raise ModelFileError(f"the file cannot be opened: {error.strerror}", where=path, fix="check the path") from None
+        raise ModelFileError(
+            f"the file cannot be opened: {error.strerror}", location=path, hint="check the path"
+        ) from None
     if said is None:
         said = dict(open_onnx(path, 1, as_is=True).get_modelmeta().custom_metadata_map)
     return MappingProxyType(said)
@@ -111,8 +121,10 @@ def _of_onnx_once(path: Path, *_unchanged: int) -> Mapping[str, str]:
 
 def _of_openvino(path: Path) -> Mapping[str, str]:
     """The run-time information of an OpenVINO description, which stands in it as <net><rt_info><KEY value="..."/>."""
-    if path.stat().st_size > MOST_XML:
-        raise ModelFileError(f"the file is larger than {MOST_XML:,} bytes", where=path, fix="do not trust this file")
+    if path.stat().st_size > MAX_XML_BYTES:
+        raise ModelFileError(
+            f"the file is larger than {MAX_XML_BYTES:,} bytes", location=path, hint="do not trust this file"
+        )
     found: dict[str, str] = {}
     way: list[str] = []
 
@@ -123,7 +135,7 @@ def _of_openvino(path: Path) -> Mapping[str, str]:
 
     def refuse(*_: object) -> None:
         # A document type may declare entities, which grow without end. OpenVINO writes none.
-        raise ModelFileError("its description declares a document type", where=path, fix="do not trust this file")
+        raise ModelFileError("its description declares a document type", location=path, hint="do not trust this file")
 
     parser = expat.ParserCreate()
     parser.StartElementHandler = begin
@@ -134,7 +146,7 @@ def _of_openvino(path: Path) -> Mapping[str, str]:
             parser.ParseFile(stream)
     except (expat.ExpatError, OSError) as error:
         raise ModelFileError(
-            f"this is no description of an OpenVINO network: {error}", where=path, fix="export it anew"
+            f"this is no description of an OpenVINO network: {error}", location=path, hint="export it anew"
         ) from None
     return found
 

@@ -24,16 +24,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from maskfit import __version__
 from maskfit.calibration import Calibration
-from maskfit.card import Card
+from maskfit.card import ModelCard
 from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
-from maskfit.data.settling import refuse_unsettled
+from maskfit.data.settling import check_pinned
 from maskfit.data.transforms import Preprocessing
 from maskfit.errors import MissingExtraError, ModelFileError, RecipeError
-from maskfit.files import replacing
-from maskfit.labels import JOINT, Scheme
-from maskfit.metadata import KEY, read_metadata
-from maskfit.parts import Part, build
+from maskfit.files import atomic_write
+from maskfit.labels import JOINT_HEAD, LabelSchema
+from maskfit.metadata import METADATA_KEY, read_metadata
+from maskfit.parts import ComponentSpec, instantiate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
     from maskfit.models.network import Network
 
 FORMAT: Literal[1] = 1
-MOST_FACTS = 4 * 2**20
+MAX_METADATA_BYTES = 4 * 2**20
 """Bytes of JSON that a file may carry; a real one has a few thousand."""
-MOST_OF_AN_OPTION = 100_000
+MAX_OPTION_VALUE = 100_000
 """The largest number that an option of a part may be; a depth of a billion would fill the memory with plain lists."""
-SURPLUS = 64
+SPARE_TENSORS = 64
 """Tensors that a network may make and drop again while it is built, such as the classifier it came with."""
 
 
-class ModelFacts(BaseModel):
+class ModelMetadata(BaseModel):
     """What a model file says of its network.
 
     Attributes:
@@ -71,44 +71,44 @@ class ModelFacts(BaseModel):
 
     format: Literal[1] = FORMAT
     maskfit: str = __version__
-    scheme: Scheme
+    label_schema: LabelSchema
     preprocessing: Preprocessing
-    backbone: Part
-    head: Part
+    backbone: ComponentSpec
+    head: ComponentSpec
     heads: tuple[str, ...] = Field(min_length=1, max_length=16)
-    years: bool = False
+    age_regression: bool = False
     recipe: dict[str, Any] = Field(default_factory=dict)
     scores: dict[str, float] = Field(default_factory=dict)
-    about: str = ""
+    description: str = ""
     calibration: Calibration = Calibration()
-    card: Card = Card()
+    card: ModelCard = ModelCard()
 
     @model_validator(mode="after")
-    def _check(self) -> ModelFacts:
-        if self.heads not in ((JOINT,), self.scheme.names):
-            raise ValueError(f"heads {self.heads} do not answer for {self.scheme.names}")
+    def _check(self) -> ModelMetadata:
+        if self.heads not in ((JOINT_HEAD,), self.label_schema.names):
+            raise ValueError(f"heads {self.heads} do not answer for {self.label_schema.names}")
         if any(
-            abs(number) > MOST_OF_AN_OPTION for part in (self.backbone, self.head) for number in _numbers(part.options)
+            abs(number) > MAX_OPTION_VALUE for part in (self.backbone, self.head) for number in _numbers(part.options)
         ):
-            raise ValueError(f"an option of backbone or head is larger than {MOST_OF_AN_OPTION:,}")
+            raise ValueError(f"an option of backbone or head is larger than {MAX_OPTION_VALUE:,}")
         # Built, not only looked up: a share out of range should be known now, not at the first photo.
-        refuse_unsettled(build(CROPS, self.preprocessing.framing.crop))
-        refuse_unsettled(build(BACKGROUNDS, self.preprocessing.framing.background))
+        check_pinned(instantiate(CROPS, self.preprocessing.framing.crop))
+        check_pinned(instantiate(BACKGROUNDS, self.preprocessing.framing.background_removal))
         with np.errstate(all="ignore"):
-            numbers = np.array(self.preprocessing.normalising.scale_and_shift())
+            numbers = np.array(self.preprocessing.normalization.scale_and_shift())
         if not np.isfinite(numbers).all():
             raise ValueError("preprocessing.normalising gives numbers that are not finite")
         return self
 
     @property
-    def widths(self) -> dict[str, int]:
+    def head_sizes(self) -> dict[str, int]:
         """How many logits each of the heads gives, by its name."""
-        return {JOINT: self.scheme.classes} if self.heads == (JOINT,) else self.scheme.sizes
+        return {JOINT_HEAD: self.label_schema.classes} if self.heads == (JOINT_HEAD,) else self.label_schema.sizes
 
     def to_metadata(self) -> dict[str, str]:
         """The facts as a weight file keeps them."""
         # Not model_dump_json: that writes NaN and infinities as null, and a score may be NaN.
-        return {KEY: json.dumps(self.model_dump(mode="json"), ensure_ascii=False)}
+        return {METADATA_KEY: json.dumps(self.model_dump(mode="json"), ensure_ascii=False)}
 
 
 def _numbers(value: Any) -> Iterator[float]:
@@ -120,39 +120,41 @@ def _numbers(value: Any) -> Iterator[float]:
             yield from _numbers(item)
 
 
-def read_facts(path: str | Path) -> ModelFacts:
+def read_model_metadata(path: str | Path) -> ModelMetadata:
     """What a model file says of itself; weights are not read where the format allows that.
 
     Raises:
         ModelFileError: The file is missing, is no model file, was made by another program, or is damaged.
     """
     path = Path(path)
-    return parse_facts(read_metadata(path), path)
+    return parse_model_metadata(read_metadata(path), path)
 
 
-def parse_facts(metadata: Mapping[str, str] | None, path: Path) -> ModelFacts:
+def parse_model_metadata(metadata: Mapping[str, str] | None, path: Path) -> ModelMetadata:
     """The facts in a file's metadata.
 
     Raises:
         ModelFileError: They are missing, too large, of a newer format, or no facts.
     """
-    text = (metadata or {}).get(KEY)
+    text = (metadata or {}).get(METADATA_KEY)
     if text is None:
         raise ModelFileError(
             "this file was not made by maskfit: its metadata say nothing of labels and preprocessing",
-            where=path,
-            fix="start weights go into model.weights=PATH of 'maskfit train'; a model comes out of it",
+            location=path,
+            hint="start weights go into model.weights=PATH of 'maskfit train'; a model comes out of it",
         )
-    if len(text) > MOST_FACTS:
-        raise ModelFileError(f"{len(text):,} bytes of metadata are too many", where=path, fix="do not trust this file")
+    if len(text) > MAX_METADATA_BYTES:
+        raise ModelFileError(
+            f"{len(text):,} bytes of metadata are too many", location=path, hint="do not trust this file"
+        )
     try:
-        return ModelFacts.model_validate_json(text)
+        return ModelMetadata.model_validate_json(text)
     except (ValidationError, RecipeError, RecursionError) as error:
         reason = _first_lines(error) if isinstance(error, ValidationError) else str(error)
         raise ModelFileError(
             f"its metadata are damaged or from a newer maskfit than {__version__}: {reason:.500}",
-            where=path,
-            fix="pip install --upgrade maskfit, or make the file anew",
+            location=path,
+            hint="pip install --upgrade maskfit, or make the file anew",
         ) from None
 
 
@@ -166,28 +168,28 @@ def _first_lines(error: ValidationError) -> str:
     return "; ".join(lines)
 
 
-def write_model(path: Path, weights: Mapping[str, Tensor], facts: ModelFacts) -> Path:
+def save_model(path: Path, weights: Mapping[str, Tensor], facts: ModelMetadata) -> Path:
     """Writes a `.safetensors` model: weights by name, and the facts beside them."""
     from safetensors.torch import save
 
     # Copies, since safetensors refuses tensors that share their memory, as tied weights do.
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         # Not save_file: it makes a file that its owner alone can read, whatever the user's umask says.
         temporary.write_bytes(save(copies, facts.to_metadata()))
     return path
 
 
-def rewrite_facts(path: Path, facts: ModelFacts) -> Path:
+def update_model_metadata(path: Path, facts: ModelMetadata) -> Path:
     """Gives a `.safetensors` model other facts; its weights stay what they are, byte for byte, and so does a file that
     says them already.
 
     Raises:
         ModelFileError: It is no such file.
     """
-    if read_facts(path) == facts:
+    if read_model_metadata(path) == facts:
         return path
-    with path.open("rb") as stream, replacing(path) as temporary:
+    with path.open("rb") as stream, atomic_write(path) as temporary:
         (length,) = struct.unpack("<Q", stream.read(8))
         header = json.loads(stream.read(length))
         header["__metadata__"] |= facts.to_metadata()
@@ -200,19 +202,19 @@ def rewrite_facts(path: Path, facts: ModelFacts) -> Path:
     return path
 
 
-def load_network(path: str | Path) -> tuple[Network, ModelFacts]:
+def load_model(path: str | Path) -> tuple[Network, ModelMetadata]:
     """The network of a `.safetensors` model, in evaluation mode, and its facts.
 
     Raises:
         ModelFileError: The file is no such model, or its weights are not those of its parts.
         MissingExtraError: torch is not installed.
     """
-    facts = read_facts(path)
+    facts = read_model_metadata(path)
     if Path(path).suffix != ".safetensors":
         raise ModelFileError(
             "this file holds a network to run, not weights to load",
-            where=path,
-            fix="name the .safetensors it came from",
+            location=path,
+            hint="name the .safetensors it came from",
         )
     try:
         import timm  # noqa: F401 (networks are built from its parts)
@@ -228,16 +230,16 @@ def load_network(path: str | Path) -> tuple[Network, ModelFacts]:
         weights = load_file(path)
         # Parts from a file may ask for any size. On the meta device they cost nothing, and the file's own weights say
         # whether that size is real before any memory is taken.
-        with torch.device("meta"), _at_most(len(weights) + SURPLUS):
-            draft = build_network(facts.backbone, facts.head, facts.scheme.sizes, years=facts.years)
+        with torch.device("meta"), _at_most(len(weights) + SPARE_TENSORS):
+            draft = build_network(facts.backbone, facts.head, facts.label_schema.sizes, years=facts.age_regression)
         _compare({name: tensor.shape for name, tensor in draft.state_dict().items()}, weights, Path(path))
         if draft.heads != facts.heads:
             raise RecipeError(f"its head answers for {draft.heads}, its facts say {facts.heads}")
-        network = build_network(facts.backbone, facts.head, facts.scheme.sizes, years=facts.years)
+        network = build_network(facts.backbone, facts.head, facts.label_schema.sizes, years=facts.age_regression)
         network.load_state_dict(weights)
     except (SafetensorError, RecipeError, OSError, RuntimeError) as error:
         raise ModelFileError(
-            f"its network cannot be built: {str(error).splitlines()[0]:.300}", where=path, fix="make the file anew"
+            f"its network cannot be built: {str(error).splitlines()[0]:.300}", location=path, hint="make the file anew"
         ) from error
     return network.eval(), facts
 
@@ -272,6 +274,6 @@ def _compare(wanted: Mapping[str, Any], found: Mapping[str, Tensor], path: Path)
     if odd:
         raise ModelFileError(
             f"{len(odd)} of its weights do not fit the network that it names, such as {odd[0]}",
-            where=path,
-            fix="the file is damaged, or its timm is another version than the one installed; make it anew",
+            location=path,
+            hint="the file is damaged, or its timm is another version than the one installed; make it anew",
         )

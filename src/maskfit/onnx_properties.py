@@ -20,11 +20,11 @@ _VARINT, _EIGHT_BYTES, _WITH_LENGTH, _FOUR_BYTES = 0, 1, 2, 5
 _ELSEWHERE = b"location"
 """The key under which a network says in which other file its weights lie."""
 
-LONGEST = 10
+MAX_METADATA_BYTES = 10
 """Bytes of the longest number: seven bits of 64 in each."""
 
 
-def read_properties(path: Path) -> dict[str, str] | None:
+def read_metadata_props(path: Path) -> dict[str, str] | None:
     """The properties of an ONNX file, or None where ONNX Runtime is to judge it.
 
     That is where it is no ONNX file, or a broken one; and where its weights may lie in other files, of which ONNX
@@ -96,7 +96,7 @@ def _number(content: mmap, place: int) -> tuple[int, int]:
         IndexError: The content ends before it.
     """
     value = 0
-    for count in range(LONGEST):
+    for count in range(MAX_METADATA_BYTES):
         byte = content[place + count]
         value |= (byte & 127) << 7 * count
         if byte < 128:

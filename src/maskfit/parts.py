@@ -13,19 +13,19 @@ from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
-from maskfit.errors import RecipeError, nearest, several
+from maskfit.errors import RecipeError, did_you_mean, format_list
 
-Table = Mapping[str, Callable[..., Any]]
+Registry = Mapping[str, Callable[..., Any]]
 
 
-class Slot(NamedTuple):
+class RegistryEntry(NamedTuple):
     """A place in a recipe that holds a part: the table it is looked up in, and what the builder supplies itself."""
 
-    table: Table
-    given: tuple[str, ...] = ()
+    table: Registry
+    injected_arguments: tuple[str, ...] = ()
 
 
-class Part(BaseModel):
+class ComponentSpec(BaseModel):
     """A name in a table, and options for what stands there.
 
     Written as `cross_entropy`, or as a mapping with the options beside the name:
@@ -65,12 +65,12 @@ class Part(BaseModel):
         return hash((self.name, tuple(sorted(self.options))))
 
     @classmethod
-    def of(cls, name: str, **options: Any) -> Self:
+    def create(cls, name: str, **options: Any) -> Self:
         """A part in one call: `Part.of("cosine", warmup=2)`."""
         return cls(name=name, options=options)
 
 
-def build(table: Table, part: Part, **given: Any) -> Any:
+def instantiate(table: Registry, part: ComponentSpec, **given: Any) -> Any:
     """Builds what `part` names: `table[part.name](**given, **part.options)`.
 
     Args:
@@ -81,9 +81,9 @@ def build(table: Table, part: Part, **given: Any) -> Any:
     Raises:
         RecipeError: The name or an option is unknown, or an option is missing or refused.
     """
-    problems = find_problems(table, part, given=given)
+    problems = validate_spec(table, part, given=given)
     if problems:
-        raise RecipeError(several(problems) if len(problems) > 1 else problems[0])
+        raise RecipeError(format_list(problems) if len(problems) > 1 else problems[0])
     try:
         return table[part.name](**given, **part.options)
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:
@@ -91,7 +91,7 @@ def build(table: Table, part: Part, **given: Any) -> Any:
         raise RecipeError(f"{part.name}: {error}") from error
 
 
-def find_problems(table: Table, part: Part, *, given: Iterable[str] = (), where: str = "") -> list[str]:
+def validate_spec(table: Registry, part: ComponentSpec, *, given: Iterable[str] = (), where: str = "") -> list[str]:
     """Everything wrong with a part before it is built, one line each; empty when it can be built.
 
     Args:
@@ -102,7 +102,7 @@ def find_problems(table: Table, part: Part, *, given: Iterable[str] = (), where:
     """
     lead = f"{where}: " if where else ""
     if part.name not in table:
-        return [f"{lead}'{part.name}' is unknown; {nearest(part.name, table)}"]
+        return [f"{lead}'{part.name}' is unknown; {did_you_mean(part.name, table)}"]
     parameters = inspect.signature(table[part.name]).parameters.values()
     options = {item.name: item for item in parameters if item.name not in set(given) and item.kind not in _STARRED}
     problems = [
@@ -113,7 +113,7 @@ def find_problems(table: Table, part: Part, *, given: Iterable[str] = (), where:
     if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters):
         return problems
     unknown = [name for name in part.options if name not in options]
-    return [f"{lead}'{part.name}' has no option '{name}'; {nearest(name, options)}" for name in unknown] + problems
+    return [f"{lead}'{part.name}' has no option '{name}'; {did_you_mean(name, options)}" for name in unknown] + problems
 
 
 def _listed(value: Any) -> Any:

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from maskfit.ages import AgeRule
-from maskfit.errors import nearest
-from maskfit.labels import SCHEMES, Attribute, Scheme
-from maskfit.parts import Part
+from maskfit.ages import AgeLabelRule
+from maskfit.errors import did_you_mean
+from maskfit.labels import SCHEMES, Attribute, LabelSchema
+from maskfit.parts import ComponentSpec
 
 
 def _to_size(value: Any) -> Any:
@@ -48,28 +48,28 @@ def _to_scheme(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value not in SCHEMES:
-        raise ValueError(f"'{value}' is no scheme; {nearest(value, SCHEMES)}")
+        raise ValueError(f"'{value}' is no scheme; {did_you_mean(value, SCHEMES)}")
     return SCHEMES[value]
 
 
-def _from_scheme(scheme: Scheme) -> Any:
+def _from_scheme(scheme: LabelSchema) -> Any:
     return next((name for name, known in SCHEMES.items() if known == scheme), scheme.model_dump(mode="json"))
 
 
 Pixels = Annotated[int, Field(ge=8, le=4096)]
 Size = Annotated[tuple[Pixels, Pixels], BeforeValidator(_to_size)]
 """(height, width) in pixels; one number for a square."""
-NamedScheme = Annotated[Scheme, BeforeValidator(_to_scheme), PlainSerializer(_from_scheme)]
+NamedScheme = Annotated[LabelSchema, BeforeValidator(_to_scheme), PlainSerializer(_from_scheme)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Section(BaseModel):
+class FrozenConfig(BaseModel):
     """A frozen mapping that refuses keys it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class DataRecipe(Section):
+class DataConfig(FrozenConfig):
     """Which photos, how they are labelled, and how they are framed.
 
     Attributes:
@@ -89,22 +89,22 @@ class DataRecipe(Section):
         store: The folder for decoded photos; in the user's cache where left out.
     """
 
-    root: str | None = None
-    scheme: NamedScheme = SCHEMES["mask-gender-age"]
-    age: AgeRule = AgeRule()
-    extra: Annotated[tuple[str, ...], BeforeValidator(_to_several)] = ()
-    corrections: Annotated[tuple[str, ...], BeforeValidator(_to_several)] = ()
-    known_errors: Literal["none", "certain", "likely"] = "none"
-    crop: Part = Part.of("centre")
-    background: Part = Part.of("none")
-    sharpen: Annotated[float, Field(ge=0, le=5)] = 0.0
-    size: Size = (224, 224)
-    normalise: Literal["dataset", "photo"] = "dataset"
-    train_scale: Annotated[float, Field(ge=1, le=4)] = 1.0
-    store: str | None = None
+    path: str | None = None
+    label_schema: NamedScheme = SCHEMES["mask-gender-age"]
+    age_labels: AgeLabelRule = AgeLabelRule()
+    extra_train: Annotated[tuple[str, ...], BeforeValidator(_to_several)] = ()
+    label_corrections: Annotated[tuple[str, ...], BeforeValidator(_to_several)] = ()
+    known_label_errors: Literal["none", "certain", "likely"] = "none"
+    crop: ComponentSpec = ComponentSpec.create("centre")
+    background_removal: ComponentSpec = ComponentSpec.create("none")
+    unsharp_mask: Annotated[float, Field(ge=0, le=5)] = 0.0
+    image_size: Size = (224, 224)
+    normalization: Literal["dataset", "photo"] = "dataset"
+    train_resize_scale: Annotated[float, Field(ge=1, le=4)] = 1.0
+    cache_dir: str | None = None
 
 
-class ModelRecipe(Section):
+class ModelConfig(FrozenConfig):
     """The network.
 
     Attributes:
@@ -115,14 +115,14 @@ class ModelRecipe(Section):
         freeze: Which weights move in which epoch.
     """
 
-    backbone: Part = Part.of("small")
-    weights: str = "none"
-    head: Part = Part.of("attributes")
-    start: str | None = None
-    freeze: Part = Part.of("none")
+    backbone: ComponentSpec = ComponentSpec.create("small")
+    pretrained: str = "none"
+    head: ComponentSpec = ComponentSpec.create("attributes")
+    init_from: str | None = None
+    freeze: ComponentSpec = ComponentSpec.create("none")
 
 
-class HeadRecipe(Section):
+class HeadConfig(FrozenConfig):
     """What one head has of its own.
 
     Attributes:
@@ -130,11 +130,11 @@ class HeadRecipe(Section):
         loss: Its loss, where that is not the recipe's.
     """
 
-    share: Annotated[float, Field(ge=0)] = 1.0
-    loss: Part | None = None
+    loss_weight: Annotated[float, Field(ge=0)] = 1.0
+    loss: ComponentSpec | None = None
 
 
-class TrainerRecipe(Section):
+class TrainerConfig(FrozenConfig):
     """The loop.
 
     Attributes:
@@ -161,25 +161,25 @@ class TrainerRecipe(Section):
 
     epochs: Count = 10
     batch_size: Count = 32
-    accumulate: Count = 1
+    accumulate_grad_batches: Count = 1
     precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_to_precision)] = "auto"
-    clip: Annotated[float, Field(gt=0)] | None = None
-    patience: Count | None = None
+    gradient_clip_val: Annotated[float, Field(gt=0)] | None = None
+    early_stopping_patience: Count | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: Count = 1
-    nodes: Count = 1
-    checkpointing: bool = False
+    num_nodes: Count = 1
+    gradient_checkpointing: bool = False
     compile: bool = False
-    folds_at_once: Count = 1
-    checkpoint_steps: Count | None = None
-    top: Count = 1
-    finish: Annotated[int, Field(ge=0)] = 0
-    finish_lr: Annotated[float, Field(gt=0, le=1)] = 0.05
+    parallel_folds: Count = 1
+    save_every_n_steps: Count | None = None
+    save_top_k: Count = 1
+    full_data_epochs: Annotated[int, Field(ge=0)] = 0
+    full_data_lr_factor: Annotated[float, Field(gt=0, le=1)] = 0.05
     loggers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_to_several)] = ()
 
 
-class CardRecipe(Section):
+class ModelCardConfig(FrozenConfig):
     """What the model card says in the recipe's words; what can be counted it says by itself.
 
     Attributes:
@@ -188,12 +188,12 @@ class CardRecipe(Section):
         use: What it is for, and what it must not be used for.
     """
 
-    material: str = ""
-    licence: str = ""
-    use: str = ""
+    training_data: str = ""
+    license: str = ""
+    intended_use: str = ""
 
 
-class Recipe(Section):
+class Recipe(FrozenConfig):
     """One experiment.
 
     Attributes:
@@ -217,30 +217,30 @@ class Recipe(Section):
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "recipe"
-    about: str = ""
-    data: DataRecipe = DataRecipe()
-    model: ModelRecipe = ModelRecipe()
-    loss: Part = Part.of("cross_entropy")
-    heads: dict[str, HeadRecipe] = Field(default_factory=dict)
-    embedding: Part = Part.of("none")
-    years: Part = Part.of("none")
-    augmentation: Part = Part.of("light")
-    mixing: Part = Part.of("none")
-    sampling: Part = Part.of("shuffle")
-    optimiser: Part = Part.of("adamw")
-    schedule: Part = Part.of("cosine")
-    average: Part = Part.of("none")
-    trainer: TrainerRecipe = TrainerRecipe()
+    description: str = ""
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    loss: ComponentSpec = ComponentSpec.create("cross_entropy")
+    heads: dict[str, HeadConfig] = Field(default_factory=dict)
+    metric_loss: ComponentSpec = ComponentSpec.create("none")
+    age_regression: ComponentSpec = ComponentSpec.create("none")
+    augmentation: ComponentSpec = ComponentSpec.create("light")
+    batch_mixing: ComponentSpec = ComponentSpec.create("none")
+    sampler: ComponentSpec = ComponentSpec.create("shuffle")
+    optimizer: ComponentSpec = ComponentSpec.create("adamw")
+    lr_scheduler: ComponentSpec = ComponentSpec.create("cosine")
+    weight_averaging: ComponentSpec = ComponentSpec.create("none")
+    trainer: TrainerConfig = TrainerConfig()
     folds: Annotated[int | str, BeforeValidator(_to_folds)] = 1
     holdout: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     fold: Annotated[
         tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_to_several), AfterValidator(_refuse_twice)
     ] = ()
-    card: CardRecipe = CardRecipe()
-    run: str | None = None
+    card: ModelCardConfig = ModelCardConfig()
+    output_dir: str | None = None
 
 
-PART_KEYS = (
+COMPONENT_KEYS = (
     "data.crop",
     "data.background",
     "model.backbone",
@@ -261,19 +261,19 @@ PART_KEYS = (
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "": Recipe,
-    "data": DataRecipe,
-    "data.age": AgeRule,
-    "data.scheme": Scheme,
+    "data": DataConfig,
+    "data.age": AgeLabelRule,
+    "data.scheme": LabelSchema,
     "data.scheme.attributes.*": Attribute,
-    "model": ModelRecipe,
-    "heads.*": HeadRecipe,
-    "trainer": TrainerRecipe,
-    "card": CardRecipe,
+    "model": ModelConfig,
+    "heads.*": HeadConfig,
+    "trainer": TrainerConfig,
+    "card": ModelCardConfig,
 }
 """Which keys may stand where, for the message about a key that may not."""
 
 
-def pattern_of(key: str) -> str:
+def key_pattern(key: str) -> str:
     """A key as it stands in `PART_KEYS` and `SECTIONS`: any head's name and any place in a list is `*`."""
     first, *rest = ["*" if word.isdigit() else word for word in key.split(".")]
     return ".".join([first, "*", *rest[1:]]) if first == "heads" and rest else ".".join([first, *rest])

@@ -31,7 +31,7 @@ _MEND = "restore the file, or train this fold anew"
 
 
 @dataclass(frozen=True)
-class FoldFolder:
+class FoldDir:
     """The files of one fold."""
 
     path: Path
@@ -61,7 +61,7 @@ class FoldFolder:
         return self.path / "metrics.csv"
 
     @property
-    def steps(self) -> Path:
+    def step_losses_csv(self) -> Path:
         return self.path / "steps.csv"
 
     @property
@@ -77,7 +77,7 @@ class FoldFolder:
         """Whether training of this fold came to its end."""
         return self.scores.is_file()
 
-    def top(self, count: int = 1) -> list[Path]:
+    def top_k_models(self, count: int = 1) -> list[Path]:
         """The models of the fold's best epochs, the best first; without an index there is `best.safetensors` alone.
 
         Raises:
@@ -90,12 +90,12 @@ class FoldFolder:
             kept = "one model" if len(models) == 1 else f"{len(models)} models"
             raise RunError(
                 f"this fold keeps {kept}, not {count}",
-                where=self.path,
-                fix=f"take --top {len(models)}, or train with trainer.top={max(count, 1)}",
+                location=self.path,
+                hint=f"take --top {len(models)}, or train with trainer.top={max(count, 1)}",
             )
         absent = [path.name for path in models[:count] if not path.is_file()]
         if absent and self.models_index.is_file():
-            raise RunError(f"the index names {absent[0]}, which is not there", where=self.models_index, fix=_MEND)
+            raise RunError(f"the index names {absent[0]}, which is not there", location=self.models_index, hint=_MEND)
         return models[:count]
 
     def _indexed(self) -> list[str]:
@@ -107,12 +107,12 @@ class FoldFolder:
             names = []
         # An index from elsewhere must not lead out of the fold.
         if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
-            raise RunError("this is no index of models", where=self.models_index, fix=_MEND)
+            raise RunError("this is no index of models", location=self.models_index, hint=_MEND)
         return names
 
 
 @dataclass(frozen=True)
-class RunFolder:
+class RunDir:
     """The files of one run."""
 
     path: Path
@@ -141,9 +141,9 @@ class RunFolder:
     def report(self) -> Path:
         return self.path / "report.html"
 
-    def fold(self, number: int) -> FoldFolder:
+    def fold(self, number: int) -> FoldDir:
         """The folder of one fold."""
-        return FoldFolder(self.path / f"fold{number}")
+        return FoldDir(self.path / f"fold{number}")
 
     def fold_numbers(self) -> list[int]:
         """The folds that have begun, in order."""
@@ -157,14 +157,14 @@ class RunFolder:
             RunError: No fold is done, or one keeps fewer.
         """
         done = [self.fold(number) for number in self.fold_numbers() if self.fold(number).done]
-        models = [path for fold in done for path in fold.top(top)]
+        models = [path for fold in done for path in fold.top_k_models(top)]
         if not models:
             raise RunError(
-                "no fold of this run is done", where=self.path, fix="maskfit train RECIPE run=THIS --resume ends it"
+                "no fold of this run is done", location=self.path, hint="maskfit train RECIPE run=THIS --resume ends it"
             )
         return models
 
 
-def is_run(path: Path) -> bool:
+def is_run_dir(path: Path) -> bool:
     """Whether a folder is a run."""
-    return path.is_dir() and RunFolder(path).recipe.is_file()
+    return path.is_dir() and RunDir(path).recipe.is_file()

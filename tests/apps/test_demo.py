@@ -23,9 +23,9 @@ def test_the_demo_ends_with_a_model_its_scores_a_sheet_of_faces_and_a_submission
     assert done.run.fold(0).model.is_file()
     assert done.run.report.is_file()
     assert list(read_submission(done.submission)) == list(read_submission(tmp_path / "demo" / "eval" / "info.csv"))
-    assert done.strangers.photos == 42
-    assert done.strangers.macro_f1 is not None
-    assert Image.open(done.sheet).width > 600
+    assert done.eval_images.photos == 42
+    assert done.eval_images.macro_f1 is not None
+    assert Image.open(done.prediction_grid).width > 600
     assert "drawing 8 persons" in told.getvalue()
 
 

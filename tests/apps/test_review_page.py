@@ -14,31 +14,31 @@ pytest.importorskip("streamlit", reason="the page needs the extra 'review'")
 from streamlit.testing.v1 import AppTest
 
 from maskfit.apps.review import cards
-from maskfit.apps.review.desk import Desk, seat, seated
-from maskfit.apps.review.material import gather, read_suspects
+from maskfit.apps.review.desk import ReviewController, seat, seated
+from maskfit.apps.review.material import load_review_data, read_label_issues
 from maskfit.apps.review.serve import PAGE
-from maskfit.apps.review.session import Act, Review
-from maskfit.apps.serving import address_of
+from maskfit.apps.review.session import ReviewAction, ReviewState
+from maskfit.apps.serving import build_url
 from maskfit.data.corrections import read_corrected
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError
 from maskfit.evaluation.tables import ProbabilityTable
 from maskfit.labels import SCHEMES
-from maskfit.synthesis.drawn import write_people
+from maskfit.synthesis.drawn import write_train_set
 
 SCHEME = SCHEMES["mask-gender-age"]
 
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_people(tmp_path_factory.mktemp("drawn"), 12, size=(48, 64), workers=1)
+    return write_train_set(tmp_path_factory.mktemp("drawn"), 12, size=(48, 64), workers=1)
 
 
 @pytest.fixture(scope="module")
 def table(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What good models say; of the last person they say the other gender, of the first that two masks are swapped."""
     photos = read_photos(people, SCHEME)
-    truth = SCHEME.to_class(photos.codes(SCHEME))
+    truth = SCHEME.to_class_index(photos.codes(SCHEME))
     seen = truth.copy()
     for place, photo in enumerate(photos):
         if photo.person == photos.persons[-1]:
@@ -52,14 +52,18 @@ def table(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def open_desk(people: Path, table: Path, tmp_path: Path) -> Iterator[Callable[[], Desk]]:
+def open_desk(people: Path, table: Path, tmp_path: Path) -> Iterator[Callable[[], ReviewController]]:
     """Opens the desk; again, it goes on from its log."""
-    opened: list[Desk] = []
+    opened: list[ReviewController] = []
 
-    def open_() -> Desk:
+    def open_() -> ReviewController:
         for desk in opened:
             desk.close()
-        opened.append(Desk(gather(people, SCHEME, [table]), tmp_path / "log.jsonl", tmp_path / "c.csv", haste=0))
+        opened.append(
+            ReviewController(
+                load_review_data(people, SCHEME, [table]), tmp_path / "log.jsonl", tmp_path / "c.csv", haste=0
+            )
+        )
         seat(opened[-1])
         return opened[-1]
 
@@ -68,7 +72,7 @@ def open_desk(people: Path, table: Path, tmp_path: Path) -> Iterator[Callable[[]
     seat(None)
 
 
-def page_of(desk: Desk) -> AppTest:
+def page_of(desk: ReviewController) -> AppTest:
     page = AppTest.from_file(str(PAGE), default_timeout=60)
     page.query_params["key"] = desk.key
     page.run()
@@ -76,14 +80,14 @@ def page_of(desk: Desk) -> AppTest:
     return page
 
 
-def press(page: AppTest, desk: Desk, name: str) -> None:
+def press(page: AppTest, desk: ReviewController, name: str) -> None:
     """Presses a button of the person who is shown."""
     key = name if name.startswith("walk-") or name in ("replace", "leave") else f"{name}@{shown(page, desk)}"
     page.button(key=key).click().run()
     assert not page.exception
 
 
-def shown(page: AppTest, desk: Desk) -> int:
+def shown(page: AppTest, desk: ReviewController) -> int:
     return desk.place[page.session_state.window.person]
 
 
@@ -114,8 +118,12 @@ def test_the_keys_decide_and_every_key_is_in_the_log(open_desk, people, tmp_path
     done = [line["do"] for line in lines[1:] if line["do"] != "look"]
     assert done == ["label", "mark", "mark", "undo", "label"]
     photos, after = read_photos(people, SCHEME), read_corrected(people, SCHEME, [tmp_path / "c.csv"])[0]
-    changed = [(a.person, name) for a, b in zip(photos, after, strict=True) for name in a.labels
-               if a.labels[name] != b.labels[name]]  # fmt: skip
+    changed = [
+        (a.person, name)
+        for a, b in zip(photos, after, strict=True)
+        for name in a.labels
+        if a.labels[name] != b.labels[name]
+    ]
     last = photos.persons[-1]
     assert changed == [(photos.persons[0], "mask")] * 2 + [(last, "gender")] * 7
 
@@ -215,7 +223,7 @@ def test_without_the_key_nothing_is_shown(open_desk):
     assert not page.button
     assert "lacks its key" in text(page)
     assert desk.order[0] not in text(page)
-    assert desk.key in address_of("127.0.0.1", 8501, desk.key)
+    assert desk.key in build_url("127.0.0.1", 8501, desk.key)
     seat(None)
     with pytest.raises(DataError, match="no review is open"):
         seated()
@@ -227,25 +235,28 @@ def test_names_are_shown_and_never_obeyed(people):
     photo = read_photos(people, SCHEME)[0]
     photos = read_photos(people, SCHEME)
     hostile = type(photos)(photos.root, (type(photo)(photo.path, f"{bad}.jpg", bad, photo.labels),))
-    review = Review(hostile, SCHEME)
-    review.do(Act.mark("wrong", bad, f"{bad}.jpg"))
-    from maskfit.evaluation.suspects import Suspect
+    review = ReviewState(hostile, SCHEME)
+    review.apply(ReviewAction.verdict_action("wrong", bad, f"{bad}.jpg"))
+    from maskfit.evaluation.suspects import LabelIssue
 
-    suspect = Suspect(bad, (), "gender", ("male",), ("female",), 0.9, bad)
+    suspect = LabelIssue(bad, (), "gender", ("male",), ("female",), 0.9, bad)
     for html in (
-        cards.heading(review, bad, bad), cards.reasons(review, bad, [suspect]), cards.note(bad), cards.lost(bad),
+        cards.heading(review, bad, bad),
+        cards.issue_reasons(review, bad, [suspect]),
+        cards.note(bad),
+        cards.unreadable_placeholder(bad),
         cards.card(review, hostile[0], {"gender": [0.4, 0.6]}, [suspect]),
-    ):  # fmt: skip
+    ):
         assert "<img" not in html
-    assert "![" not in cards.plain(bad)
-    assert cards.plain(":red[x] $y$\n# z") == r"\:red\[x\] \$y\$ \# z"
+    assert "![" not in cards.escape_markdown(bad)
+    assert cards.escape_markdown(":red[x] $y$\n# z") == r"\:red\[x\] \$y\$ \# z"
 
 
 def test_a_photo_that_cannot_be_read_is_said(people, tmp_path):
     manifest = tmp_path / "photos.csv"
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff nothing")
     manifest.write_text("path,person,gender\nbad.jpg,p,male\n")
-    desk = Desk(gather(manifest, SCHEME), tmp_path / "log.jsonl", tmp_path / "c.csv", haste=0)
+    desk = ReviewController(load_review_data(manifest, SCHEME), tmp_path / "log.jsonl", tmp_path / "c.csv", haste=0)
     seat(desk)
     try:
         assert "damaged" in text(page_of(desk))
@@ -263,19 +274,19 @@ def test_the_page_gets_pixels_and_nothing_else_of_a_photo(open_desk):
 
 
 def test_a_file_of_suspects_gives_the_order(people, tmp_path):
-    review = Review(read_photos(people, SCHEME), SCHEME)
+    review = ReviewState(read_photos(people, SCHEME), SCHEME)
     last, first = list(review.of)[-1], next(iter(review.of))
     path = tmp_path / "suspects.csv"
     path.write_text(
         "person,attribute,label,proposed,score,reason\n"
         f'{last},mask,"incorrect, not_wear","not_wear, incorrect",0.9,swapped\n{first},gender,male,female,0.4,so\n'
     )
-    material = gather(people, SCHEME, suspects=path)
-    desk = Desk(material, tmp_path / "log.jsonl", tmp_path / "c.csv")
+    material = load_review_data(people, SCHEME, suspects=path)
+    desk = ReviewController(material, tmp_path / "log.jsonl", tmp_path / "c.csv")
     assert desk.order[:2] == [last, first]
     assert desk.proposal(last) is None  # the file does not say which photos
-    assert desk.proposal(first) == Act.label("gender", "female", first)
+    assert desk.proposal(first) == ReviewAction.relabel_action("gender", "female", first)
     desk.close()
     path.write_text("person,attribute,label,proposed,score\na,beard,x,y,often\n")
     with pytest.raises(DataError, match=r"often(.|\n)*beard"):
-        read_suspects(path, review)
+        read_label_issues(path, review)

@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskfit.apps.review.export import corrections_of, export
-from maskfit.apps.review.journal import Journal, replay
-from maskfit.apps.review.session import VERDICTS, Act, Review
+from maskfit.apps.review.journal import AuditLog, replay_log
+from maskfit.apps.review.session import VERDICTS, ReviewAction, ReviewState
 from maskfit.data.corrections import apply_corrections, read_corrections
-from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.photo import Photo, PhotoDataset
 from maskfit.errors import DataError, MaskfitError
-from maskfit.evaluation.suspects import Suspect
-from maskfit.labels import SCHEMES, Attribute, Scheme
+from maskfit.evaluation.suspects import LabelIssue
+from maskfit.labels import SCHEMES, Attribute, LabelSchema
 
 SCHEME = SCHEMES["mask-gender-age"]
 STEMS = ("incorrect_mask", "mask1", "mask2", "normal")
 HOSTILE = "7_<b>&\"'`_x, y\n=1"
 
 
-def photo_set(persons: int = 3) -> PhotoSet:
+def photo_set(persons: int = 3) -> PhotoDataset:
     """Persons with four photos each, one of a name that no page or CSV should trip over; one photo has no label."""
     photos = []
     for number in range(persons):
@@ -34,48 +34,54 @@ def photo_set(persons: int = 3) -> PhotoSet:
             labels = {"mask": wear, "gender": "male", "age": 28.0 + number}
             photos.append(Photo(Path(f"{stem}.jpg"), f"{number}/{stem}.jpg", person, labels))
     photos.append(Photo(Path("lone.png"), "lone.png", "lone.png"))
-    return PhotoSet(Path("here"), tuple(photos))
+    return PhotoDataset(Path("here"), tuple(photos))
 
 
 PHOTOS = photo_set()
 PEOPLE = PHOTOS.persons
 
 
-def snapshot(review: Review) -> dict[str, object]:
+def snapshot(review: ReviewState) -> dict[str, object]:
     """Everything that can be asked of a review."""
     return {
         "labels": [(review.labels(photo), review.left_out(photo)) for photo in review.photos],
-        "verdicts": [(review.verdict(person), *(review.verdict(person, photo.name) for photo in review.of[person]))
-                     for person in review.of],
+        "verdicts": [
+            (review.verdict(person), *(review.verdict(person, photo.name) for photo in review.of[person]))
+            for person in review.of
+        ],
         "status": [review.status(person) for person in review.of],
         "count": review.count(),
         "apart": [review.disagreements(person) for person in review.of],
-    }  # fmt: skip
+    }
 
 
 @st.composite
-def acts(draw: st.DrawFn) -> Act:
+def acts(draw: st.DrawFn) -> ReviewAction:
     person = draw(st.sampled_from(PEOPLE))
     names = [photo.name for photo in PHOTOS if photo.person == person]
     photo = draw(st.sampled_from(["", *names]))
     if draw(st.booleans()):
-        return Act.mark(draw(st.sampled_from(VERDICTS)), person, photo)
-    values = {"mask": ("wear", "incorrect", "not_wear"), "gender": ("male", "female"),
-              "age": ("<30", "30-59", ">=60", "28", "29.5", "64"), "use": ("yes", "no")}  # fmt: skip
+        return ReviewAction.verdict_action(draw(st.sampled_from(VERDICTS)), person, photo)
+    values = {
+        "mask": ("wear", "incorrect", "not_wear"),
+        "gender": ("male", "female"),
+        "age": ("<30", "30-59", ">=60", "28", "29.5", "64"),
+        "use": ("yes", "no"),
+    }
     labels = []
     for _ in range(draw(st.integers(1, 2))):
         attribute = draw(st.sampled_from(sorted(values)))
         labels.append((draw(st.sampled_from(["", *names])), attribute, draw(st.sampled_from(values[attribute]))))
-    return Act(person, labels=tuple(labels))
+    return ReviewAction(person, labels=tuple(labels))
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(acts(), max_size=14))
 def test_undoing_everything_gives_every_state_back(done):
-    review = Review(PHOTOS, SCHEME)
+    review = ReviewState(PHOTOS, SCHEME)
     states = [snapshot(review)]
     for act in done:
-        review.do(act)
+        review.apply(act)
         states.append(snapshot(review))
     for act, state in zip(reversed(done), reversed(states[:-1]), strict=True):
         assert review.undo() == act
@@ -87,18 +93,18 @@ def test_undoing_everything_gives_every_state_back(done):
 @given(st.lists(st.one_of(acts(), st.just("undo"), st.sampled_from(PEOPLE)), max_size=14))
 def test_reading_the_log_again_gives_the_same_state(tmp_path_factory, done):
     log = tmp_path_factory.mktemp("log") / "review.jsonl"
-    review = Review(PHOTOS, SCHEME)
-    journal = Journal(log, review, "here")
+    review = ReviewState(PHOTOS, SCHEME)
+    journal = AuditLog(log, review, "here")
     for item in done:
         if item == "undo":
             journal.undo()
-        elif isinstance(item, Act):
-            journal.do(item)
+        elif isinstance(item, ReviewAction):
+            journal.append(item)
         else:
-            journal.look(item)
+            journal.record_view(item)
     journal.close()
-    again = Review(PHOTOS, SCHEME)
-    read = replay(log, again)
+    again = ReviewState(PHOTOS, SCHEME)
+    read = replay_log(log, again)
     assert snapshot(again) == snapshot(review)
     assert (read.remarks, read.acts) == ((), len(review.acts))
     looks = [item for item in done if item in PEOPLE]
@@ -108,9 +114,9 @@ def test_reading_the_log_again_gives_the_same_state(tmp_path_factory, done):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(acts(), max_size=14))
 def test_the_export_laid_over_the_set_gives_exactly_what_was_decided(tmp_path_factory, done):
-    review = Review(PHOTOS, SCHEME)
+    review = ReviewState(PHOTOS, SCHEME)
     for act in done:
-        review.do(act)
+        review.apply(act)
     path = tmp_path_factory.mktemp("out") / "corrections.csv"
     rows = export(path, review)
     # CSV readers strip cells and turn no line ends, so even the hostile name comes back.
@@ -123,14 +129,16 @@ def test_the_export_laid_over_the_set_gives_exactly_what_was_decided(tmp_path_fa
 
 
 def test_a_label_for_everybody_is_one_row_and_says_why():
-    review = Review(PHOTOS, SCHEME)
+    review = ReviewState(PHOTOS, SCHEME)
     first, second = PEOPLE[:2]
-    suspect = Suspect(first, (), "gender", ("male",), ("female",), 0.9, "7 of 7 photos read female")
-    review.do(Act.label("gender", "female", first))
-    review.do(Act.label("mask", "wear", second, "1/normal.jpg"))
-    review.do(Act.mark("unsure", second))
-    rows = [(row.person, row.photo, row.attribute, row.value, row.tier, row.reason)
-            for row in corrections_of(review, [suspect])]  # fmt: skip
+    suspect = LabelIssue(first, (), "gender", ("male",), ("female",), 0.9, "7 of 7 photos read female")
+    review.apply(ReviewAction.relabel_action("gender", "female", first))
+    review.apply(ReviewAction.relabel_action("mask", "wear", second, "1/normal.jpg"))
+    review.apply(ReviewAction.verdict_action("unsure", second))
+    rows = [
+        (row.person, row.photo, row.attribute, row.value, row.tier, row.reason)
+        for row in corrections_of(review, [suspect])
+    ]
     assert rows == [
         (first, "", "gender", "female", "certain", "was male; models: 7 of 7 photos read female"),
         (second, "normal.jpg", "mask", "wear", "likely", "was not_wear"),
@@ -138,94 +146,100 @@ def test_a_label_for_everybody_is_one_row_and_says_why():
 
 
 def test_what_changes_nothing_is_no_correction():
-    review = Review(PHOTOS, SCHEME)
+    review = ReviewState(PHOTOS, SCHEME)
     first = PEOPLE[0]
-    review.do(Act.label("age", "<30", first))  # 28 is under 30
+    review.apply(ReviewAction.relabel_action("age", "<30", first))  # 28 is under 30
     assert corrections_of(review) == []
-    review.do(Act.label("age", "29", first))
+    review.apply(ReviewAction.relabel_action("age", "29", first))
     assert [row.value for row in corrections_of(review)] == ["29"]
-    review.do(Act.label("age", "28", first))
+    review.apply(ReviewAction.relabel_action("age", "28", first))
     assert (corrections_of(review), review.status(first)) == ([], "open")
 
 
 def test_statuses_follow_what_was_said_last():
-    review = Review(PHOTOS, SCHEME)
+    review = ReviewState(PHOTOS, SCHEME)
     first, names = PEOPLE[0], [photo.name for photo in PHOTOS if photo.person == PEOPLE[0]]
     said = [review.status(first)]
     for act in (
-        Act.mark("wrong", first), Act.label("gender", "female", first), Act.mark("unsure", first, names[0]),
-        Act.mark("right", first), Act.mark("wrong", first, names[1]), Act.label("gender", "male", first),
-    ):  # fmt: skip
-        review.do(act)
+        ReviewAction.verdict_action("wrong", first),
+        ReviewAction.relabel_action("gender", "female", first),
+        ReviewAction.verdict_action("unsure", first, names[0]),
+        ReviewAction.verdict_action("right", first),
+        ReviewAction.verdict_action("wrong", first, names[1]),
+        ReviewAction.relabel_action("gender", "male", first),
+    ):
+        review.apply(act)
         said.append(review.status(first))
     assert said == ["open", "wrong", "mended", "unsure", "mended", "wrong", "open"]
     for name in names:
         assert review.status(first) == "open"
-        review.do(Act.mark("right", first, name))
+        review.apply(ReviewAction.verdict_action("right", first, name))
     assert review.status(first) == "right"
     assert review.count() == {"open": 3, "right": 1, "mended": 0, "wrong": 0, "unsure": 0}
 
 
 def test_labels_that_should_be_one_and_are_not_are_found():
-    review = Review(PHOTOS, SCHEME)
+    review = ReviewState(PHOTOS, SCHEME)
     assert review.personal == {"gender", "age"}
-    review.do(Act.label("gender", "female", PEOPLE[0], "0/normal.jpg"))
+    review.apply(ReviewAction.relabel_action("gender", "female", PEOPLE[0], "0/normal.jpg"))
     apart = {"gender": {"male": ["0/incorrect_mask.jpg", "0/mask1.jpg", "0/mask2.jpg"], "female": ["0/normal.jpg"]}}
     assert review.disagreements(PEOPLE[0]) == apart
-    review.do(Act.label("use", "no", PEOPLE[0], "0/normal.jpg"))
+    review.apply(ReviewAction.relabel_action("use", "no", PEOPLE[0], "0/normal.jpg"))
     assert review.disagreements(PEOPLE[0]) == {}
 
 
 @pytest.mark.parametrize(
     ("act", "why"),
     [
-        (Act.mark("right", "nobody"), "no person"),
-        (Act.mark("right", PEOPLE[0], "1/normal.jpg"), "no photo"),
-        (Act(PEOPLE[0], verdict="fine"), "no verdict"),
-        (Act(PEOPLE[0]), "no verdict"),
-        (Act.label("beard", "yes", PEOPLE[0]), "no attribute"),
-        (Act.label("gender", "robot", PEOPLE[0]), "no value"),
-        (Act.label("age", "300", PEOPLE[0]), "not in 0 to 120"),
-        (Act.label("mask", "", PEOPLE[0]), "empty"),
-        (Act.label("use", "maybe", PEOPLE[0]), "no value of use"),
+        (ReviewAction.verdict_action("right", "nobody"), "no person"),
+        (ReviewAction.verdict_action("right", PEOPLE[0], "1/normal.jpg"), "no photo"),
+        (ReviewAction(PEOPLE[0], verdict="fine"), "no verdict"),
+        (ReviewAction(PEOPLE[0]), "no verdict"),
+        (ReviewAction.relabel_action("beard", "yes", PEOPLE[0]), "no attribute"),
+        (ReviewAction.relabel_action("gender", "robot", PEOPLE[0]), "no value"),
+        (ReviewAction.relabel_action("age", "300", PEOPLE[0]), "not in 0 to 120"),
+        (ReviewAction.relabel_action("mask", "", PEOPLE[0]), "empty"),
+        (ReviewAction.relabel_action("use", "maybe", PEOPLE[0]), "no value of use"),
     ],
 )
 def test_a_decision_that_means_nothing_is_refused(act, why):
-    review = Review(PHOTOS, SCHEME)
+    review = ReviewState(PHOTOS, SCHEME)
     with pytest.raises(MaskfitError, match=why):
-        review.do(act)
+        review.apply(act)
     assert (review.acts, review.count()["open"]) == ([], 4)
 
 
 def test_coarse_values_are_given_and_compared_as_what_they_count_as(tmp_path):
-    decades = Attribute(name="age", values=("0s", "30s", "40s"), edges=(30, 40), coarse=("young", "old", "old"))
-    scheme = Scheme(attributes=(decades,))
-    photos = PhotoSet(Path(), (Photo(Path("a"), "a.jpg", "p", {"age": 44.0}), Photo(Path("b"), "b.jpg", "q", {})))
-    review = Review(photos, scheme)
-    review.do(Act.label("age", "old", "p"))  # 44 is old
-    review.do(Act.label("age", "old", "q"))
+    decades = Attribute(name="age", values=("0s", "30s", "40s"), bin_edges=(30, 40), parent_of=("young", "old", "old"))
+    scheme = LabelSchema(attributes=(decades,))
+    photos = PhotoDataset(Path(), (Photo(Path("a"), "a.jpg", "p", {"age": 44.0}), Photo(Path("b"), "b.jpg", "q", {})))
+    review = ReviewState(photos, scheme)
+    review.apply(ReviewAction.relabel_action("age", "old", "p"))  # 44 is old
+    review.apply(ReviewAction.relabel_action("age", "old", "q"))
     assert [(row.person, row.value) for row in corrections_of(review)] == [("q", "old")]
     export(tmp_path / "c.csv", review)
     assert apply_corrections(photos, read_corrections(tmp_path / "c.csv"), scheme).changed == 1
 
 
 def test_photos_that_no_name_tells_apart_are_named():
-    photos = PhotoSet(Path(), tuple(Photo(Path(name), name, "p", {"gender": "male"}) for name in ("1.jpg", "b/1.jpg")))
-    review = Review(photos, SCHEMES["gender"])
-    review.do(Act.label("gender", "female", "p", "b/1.jpg"))
+    photos = PhotoDataset(
+        Path(), tuple(Photo(Path(name), name, "p", {"gender": "male"}) for name in ("1.jpg", "b/1.jpg"))
+    )
+    review = ReviewState(photos, SCHEMES["gender"])
+    review.apply(ReviewAction.relabel_action("gender", "female", "p", "b/1.jpg"))
     assert [row.photo for row in corrections_of(review)] == ["b/1.jpg"]
-    review.do(Act.label("gender", "female", "p"))
+    review.apply(ReviewAction.relabel_action("gender", "female", "p"))
     assert [row.photo for row in corrections_of(review)] == [""]
     review.undo()
     review.undo()
-    review.do(Act.label("gender", "female", "p", "1.jpg"))
+    review.apply(ReviewAction.relabel_action("gender", "female", "p", "1.jpg"))
     with pytest.raises(DataError, match=r"1\.jpg"):
         corrections_of(review)
 
 
 def test_a_set_without_photos_is_refused():
     with pytest.raises(DataError, match="no photo"):
-        Review(PhotoSet(Path("empty"), ()), SCHEME)
+        ReviewState(PhotoDataset(Path("empty"), ()), SCHEME)
 
 
 # The log.
@@ -235,9 +249,9 @@ def test_a_set_without_photos_is_refused():
 def log(tmp_path: Path) -> Path:
     """A log of two decisions, one of them taken back."""
     path = tmp_path / "logs" / "review.jsonl"
-    journal = Journal(path, Review(PHOTOS, SCHEME), "here", lambda: datetime(2026, 1, 2, tzinfo=UTC))
-    journal.do(Act.mark("right", PEOPLE[0]))
-    journal.do(Act.label("gender", "female", PEOPLE[1]))
+    journal = AuditLog(path, ReviewState(PHOTOS, SCHEME), "here", lambda: datetime(2026, 1, 2, tzinfo=UTC))
+    journal.append(ReviewAction.verdict_action("right", PEOPLE[0]))
+    journal.append(ReviewAction.relabel_action("gender", "female", PEOPLE[1]))
     journal.undo()
     journal.close()
     return path
@@ -250,8 +264,8 @@ def test_every_key_is_a_line_and_nothing_is_erased(log):
     assert (lines[0]["photos"], lines[1]["verdict"]) == ("here", "right")
     assert lines[2]["labels"] == [["", "gender", "female"]]
     before = log.read_bytes()
-    journal = Journal(log, Review(PHOTOS, SCHEME), "here")
-    journal.do(Act.mark("wrong", PEOPLE[2]))
+    journal = AuditLog(log, ReviewState(PHOTOS, SCHEME), "here")
+    journal.append(ReviewAction.verdict_action("wrong", PEOPLE[2]))
     assert log.read_bytes().startswith(before)
     journal.close()
 
@@ -260,37 +274,37 @@ def test_every_key_is_a_line_and_nothing_is_erased(log):
 def test_a_line_that_was_cut_off_is_left_out_and_said(log, cut):
     whole = log.read_bytes()
     log.write_bytes(whole[:-cut])
-    review = Review(PHOTOS, SCHEME)
-    journal = Journal(log, review, "here")
+    review = ReviewState(PHOTOS, SCHEME)
+    journal = AuditLog(log, review, "here")
     assert "cut off" in journal.read.remarks[0]
     assert review.status(PEOPLE[1]) == "mended"  # its undoing was cut off
-    journal.do(Act.mark("wrong", PEOPLE[2]))
+    journal.append(ReviewAction.verdict_action("wrong", PEOPLE[2]))
     journal.close()
-    again = Review(PHOTOS, SCHEME)
-    assert replay(log, again).remarks == ()
+    again = ReviewState(PHOTOS, SCHEME)
+    assert replay_log(log, again).remarks == ()
     assert snapshot(again) == snapshot(review)
 
 
 def test_two_reviews_cannot_write_one_log(log):
-    journal = Journal(log, Review(PHOTOS, SCHEME), "here")
+    journal = AuditLog(log, ReviewState(PHOTOS, SCHEME), "here")
     with pytest.raises(DataError, match="another review"):
-        Journal(log, Review(PHOTOS, SCHEME), "here")
-    assert replay(log, Review(PHOTOS, SCHEME)).acts == 1  # to read is free
+        AuditLog(log, ReviewState(PHOTOS, SCHEME), "here")
+    assert replay_log(log, ReviewState(PHOTOS, SCHEME)).acts == 1  # to read is free
     journal.close()
-    Journal(log, Review(PHOTOS, SCHEME), "here").close()
+    AuditLog(log, ReviewState(PHOTOS, SCHEME), "here").close()
 
 
 def test_a_log_about_other_labels_is_refused(log):
-    other = PhotoSet(Path(), tuple(photo.relabelled({"gender": "female"}) for photo in PHOTOS))
+    other = PhotoDataset(Path(), tuple(photo.with_labels({"gender": "female"}) for photo in PHOTOS))
     with pytest.raises(DataError, match="the labels of 000000_male_Asian_28 are other ones"):
-        Journal(log, Review(other, SCHEME), "here")
-    more = Review(PhotoSet(Path(), (*PHOTOS, Photo(Path("x"), "x.jpg", "new"))), SCHEME)
-    assert replay(log, more).acts == 1  # a set that grew is the same set
-    gone = Review(PhotoSet(Path(), tuple(photo for photo in PHOTOS if photo.person != PEOPLE[0])), SCHEME)
+        AuditLog(log, ReviewState(other, SCHEME), "here")
+    more = ReviewState(PhotoDataset(Path(), (*PHOTOS, Photo(Path("x"), "x.jpg", "new"))), SCHEME)
+    assert replay_log(log, more).acts == 1  # a set that grew is the same set
+    gone = ReviewState(PhotoDataset(Path(), tuple(photo for photo in PHOTOS if photo.person != PEOPLE[0])), SCHEME)
     with pytest.raises(DataError, match="no person '000000_male_Asian_28'"):
-        replay(log, gone)
+        replay_log(log, gone)
     # Refused, it is free for the right one.
-    Journal(log, Review(PHOTOS, SCHEME), "here").close()
+    AuditLog(log, ReviewState(PHOTOS, SCHEME), "here").close()
 
 
 @pytest.mark.parametrize(
@@ -309,18 +323,18 @@ def test_a_foreign_or_damaged_log_is_refused_and_left_as_it_is(tmp_path, text, w
     path = tmp_path / "other.jsonl"
     path.write_text(text)
     with pytest.raises(DataError, match=why):
-        Journal(path, Review(PHOTOS, SCHEME), "here")
+        AuditLog(path, ReviewState(PHOTOS, SCHEME), "here")
     assert path.read_text() == text
 
 
 def test_what_is_no_file_is_no_log(tmp_path):
     with pytest.raises(DataError, match="no file that a log could be"):
-        Journal(tmp_path, Review(PHOTOS, SCHEME), "here")
+        AuditLog(tmp_path, ReviewState(PHOTOS, SCHEME), "here")
 
 
 def test_an_act_whose_line_cannot_be_written_is_taken_back(log, monkeypatch):
-    review = Review(PHOTOS, SCHEME)
-    journal = Journal(log, review, "here")
+    review = ReviewState(PHOTOS, SCHEME)
+    journal = AuditLog(log, review, "here")
     before = log.read_bytes(), snapshot(review)
 
     def fail(_: int) -> None:
@@ -328,7 +342,7 @@ def test_an_act_whose_line_cannot_be_written_is_taken_back(log, monkeypatch):
 
     monkeypatch.setattr("maskfit.apps.review.journal.os.fsync", fail)
     with pytest.raises(DataError, match="No space left"):
-        journal.do(Act.mark("wrong", PEOPLE[2]))
+        journal.append(ReviewAction.verdict_action("wrong", PEOPLE[2]))
     with pytest.raises(DataError, match="No space left"):
         journal.undo()
     assert (log.read_bytes(), snapshot(review)) == before

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.apps.serving import address_of, new_key
+from maskfit.apps.serving import build_url, generate_access_token
 from maskfit.apps.studio import cards, reading
-from maskfit.apps.studio.beside import Beside
-from maskfit.apps.studio.reading import Item, Visit, named_apart, say_again, to_jpeg
+from maskfit.apps.studio.beside import TabContent
+from maskfit.apps.studio.reading import Session, UploadedPhoto, deduplicate_names, reapply_thresholds, to_jpeg
 from maskfit.apps.studio.samples import GROUP, sample_items
-from maskfit.apps.studio.studio import Settings, Studio, find_only_run, open_studio, seat, seated
+from maskfit.apps.studio.studio import AppState, PredictionSettings, find_only_run, load_app_state, seat, seated
 from maskfit.apps.studio.table import Row, count, to_csv
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference import colours
 from maskfit.inference.drawing import colour_for
 from maskfit.labels import SCHEMES
-from maskfit.parts import Part
-from maskfit.runfolder import RunFolder
+from maskfit.parts import ComponentSpec
+from maskfit.runfolder import RunDir
 
 from ..inference.conftest import make_model
 
@@ -32,40 +32,42 @@ SMALL, LARGE = (10, 20, 50, 70), (80, 10, 180, 130)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("studio") / "face.safetensors", crop=Part.of("face", top=0.1))
+    return make_model(
+        tmp_path_factory.mktemp("studio") / "face.safetensors", crop=ComponentSpec.create("face", top=0.1)
+    )
 
 
 @pytest.fixture
-def studio(model, painted) -> Studio:
-    return open_studio([str(model)])
+def studio(model, painted) -> AppState:
+    return load_app_state([str(model)])
 
 
 @pytest.fixture
-def two(paint) -> Item:
+def two(paint) -> UploadedPhoto:
     return png("two.png", paint(160, 220, SMALL, LARGE))
 
 
-def png(name: str, pixels: np.ndarray) -> Item:
+def png(name: str, pixels: np.ndarray) -> UploadedPhoto:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
-    return Item(name, stream.getvalue())
+    return UploadedPhoto(name, stream.getvalue())
 
 
-def row(studio: Studio, item: Item, settings: Settings | None = None, **unsure: float) -> Row:
-    result = Visit(studio).read(item, settings or studio.usual)
-    return Row(item.name, result, say_again(SCHEME, result.answers, unsure))
+def row(studio: AppState, item: UploadedPhoto, settings: PredictionSettings | None = None, **unsure: float) -> Row:
+    result = Session(studio).read(item, settings or studio.default_settings)
+    return Row(item.name, result, reapply_thresholds(SCHEME, result.answers, unsure))
 
 
 # Reading
 
 
 def test_a_photo_is_read_as_the_reader_reads_it(studio, two, paint):
-    result = Visit(studio).read(two, studio.usual)
+    result = Session(studio).read(two, studio.default_settings)
     assert [answer.box for answer in result.answers] == [LARGE, SMALL]
-    expected = studio.reader(studio.usual).read(paint(160, 220, SMALL, LARGE))
+    expected = studio.reader(studio.default_settings).read(paint(160, 220, SMALL, LARGE))
     for answer, own in zip(result.answers, expected.faces, strict=True):
         np.testing.assert_array_equal(answer.probabilities, own.probabilities)
-    framing = studio.reader(studio.usual).predictor.framings[0]
+    framing = studio.reader(studio.default_settings).predictor.framings[0]
     photo = paint(160, 220, SMALL, LARGE)
     np.testing.assert_array_equal(result.frames[1][0], framing.frame(photo, result.answers[1].cut))
     with Image.open(io.BytesIO(result.preview)) as preview:
@@ -73,33 +75,33 @@ def test_a_photo_is_read_as_the_reader_reads_it(studio, two, paint):
 
 
 def test_a_photo_is_read_once_and_again_for_other_settings(studio, two, painted):
-    visit = Visit(studio)
-    first = visit.read(two, studio.usual)
+    visit = Session(studio)
+    first = visit.read(two, studio.default_settings)
     looks = len(painted.looks)
-    assert visit.knows(two, studio.usual)
-    assert visit.read(Item("another name.png", two.content), studio.usual) is first
-    whole = Settings(studio.usual.models, find=False)
-    assert not visit.knows(two, whole)
+    assert visit.is_cached(two, studio.default_settings)
+    assert visit.read(UploadedPhoto("another name.png", two.content), studio.default_settings) is first
+    whole = PredictionSettings(studio.default_settings.models, find=False)
+    assert not visit.is_cached(two, whole)
     assert [answer.face for answer in visit.read(two, whole).answers] == [None]
     assert len(painted.looks) == looks or visit.read(two, whole) is visit.read(two, whole)
-    assert not Visit(studio).knows(two, studio.usual)  # nothing of one visit is in another
+    assert not Session(studio).is_cached(two, studio.default_settings)  # nothing of one visit is in another
 
 
 def test_what_a_visit_keeps_is_bounded(studio, paint, monkeypatch):
     monkeypatch.setattr(reading, "KEPT", 2)
-    visit = Visit(studio)
+    visit = Session(studio)
     items = [png("a.png", paint(20, 30, seed=seed)) for seed in range(3)]
     for item in items:
-        visit.read(item, studio.usual)
-    assert [visit.knows(item, studio.usual) for item in items] == [False, True, True]
+        visit.read(item, studio.default_settings)
+    assert [visit.is_cached(item, studio.default_settings) for item in items] == [False, True, True]
 
 
 def test_a_photo_without_a_face_has_no_answer_until_it_is_asked_for(studio, paint):
-    item, visit = png("empty.png", paint(60, 50)), Visit(studio)
-    result = visit.read(item, studio.usual)
+    item, visit = png("empty.png", paint(60, 50)), Session(studio)
+    result = visit.read(item, studio.default_settings)
     assert (result.problem, result.answers) == ("", ())
     visit.whole.add(item.key)
-    assert len(visit.read(item, studio.usual).answers) == 1
+    assert len(visit.read(item, studio.default_settings).answers) == 1
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_a_photo_without_a_face_has_no_answer_until_it_is_asked_for(studio, pain
     [(b"", "empty"), (b"hello", "not a photo"), (b"\xff\xd8\xff\xe0 nothing", "damaged"), (b"GIF89a...", "GIF")],
 )
 def test_what_is_no_photo_says_so(studio, content, said):
-    result = Visit(studio).read(Item("x.jpg", content), studio.usual)
+    result = Session(studio).read(UploadedPhoto("x.jpg", content), studio.default_settings)
     assert said in result.problem
     assert result.fix
     assert result.reading is None
@@ -115,44 +117,50 @@ def test_what_is_no_photo_says_so(studio, content, said):
 
 def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(studio, two, monkeypatch):
     monkeypatch.setattr(reading, "MOST_PIXELS", 100)
-    assert "more than the 100" in Visit(studio).read(two, studio.usual).problem
+    assert "more than the 100" in Session(studio).read(two, studio.default_settings).problem
     monkeypatch.setattr(reading, "MOST_MEGABYTES", 0)
-    assert "bytes" in Visit(studio).read(two, studio.usual).problem
+    assert "bytes" in Session(studio).read(two, studio.default_settings).problem
 
 
 def test_photos_of_one_name_are_told_apart():
-    items = [Item("a", b"1"), Item("b", b"2"), Item("a", b"3"), Item("a", b"4")]
-    assert [item.name for item in named_apart(items)] == ["a", "b", "a (2)", "a (3)"]
-    assert [item.content for item in named_apart(items)] == [b"1", b"2", b"3", b"4"]
+    items = [UploadedPhoto("a", b"1"), UploadedPhoto("b", b"2"), UploadedPhoto("a", b"3"), UploadedPhoto("a", b"4")]
+    assert [item.name for item in deduplicate_names(items)] == ["a", "b", "a (2)", "a (3)"]
+    assert [item.content for item in deduplicate_names(items)] == [b"1", b"2", b"3", b"4"]
 
 
 def test_thresholds_change_what_is_said_and_no_answer(studio, two):
-    result = Visit(studio).read(two, studio.usual)
-    sure, unsure = say_again(SCHEME, result.answers, {}), say_again(SCHEME, result.answers, {"gender": 1.0})
-    assert all(said.sure for own in sure for said in own)
-    assert [[said.sure for said in own] for own in unsure] == [[True, False, True]] * 2
-    assert [said.shares for said in sure[0]] == [said.shares for said in unsure[0]]
-    assert say_again(SCHEME, (), {}) == ()
+    result = Session(studio).read(two, studio.default_settings)
+    sure, unsure = (
+        reapply_thresholds(SCHEME, result.answers, {}),
+        reapply_thresholds(SCHEME, result.answers, {"gender": 1.0}),
+    )
+    assert all(said.is_confident for own in sure for said in own)
+    assert [[said.is_confident for said in own] for own in unsure] == [[True, False, True]] * 2
+    assert [said.probabilities for said in sure[0]] == [said.probabilities for said in unsure[0]]
+    assert reapply_thresholds(SCHEME, (), {}) == ()
 
 
 # Studio
 
 
 def test_models_are_opened_once_and_chosen_from(tmp_path, painted, two):
-    paths = [str(make_model(tmp_path / f"{seed}.safetensors", seed=seed, crop=Part.of("face"))) for seed in range(2)]
-    studio = open_studio(paths)
-    assert studio.usual.models == tuple(paths)
-    readers = [studio.reader(Settings((path,))) for path in paths]
-    assert studio.reader(Settings((paths[0],))) is readers[0]
-    assert readers[0].predictor.members[0].engine is studio.reader(studio.usual).predictor.members[0].engine
-    each = [reader.predictor.answer([reader.look(pixels(two)).sights[0]])[0] for reader in readers]
-    both = Visit(studio).read(two, studio.usual).answers[0].probabilities
+    paths = [
+        str(make_model(tmp_path / f"{seed}.safetensors", seed=seed, crop=ComponentSpec.create("face")))
+        for seed in range(2)
+    ]
+    studio = load_app_state(paths)
+    assert studio.default_settings.models == tuple(paths)
+    readers = [studio.reader(PredictionSettings((path,))) for path in paths]
+    assert studio.reader(PredictionSettings((paths[0],))) is readers[0]
+    assert readers[0].predictor.members[0].engine is studio.reader(studio.default_settings).predictor.members[0].engine
+    each = [reader.predictor.forward([reader.preprocess(pixels(two)).sights[0]])[0] for reader in readers]
+    both = Session(studio).read(two, studio.default_settings).answers[0].probabilities
     np.testing.assert_allclose(both, np.mean(each, axis=0), atol=1e-5)
     with pytest.raises(ModelFileError, match="no model"):
-        studio.reader(Settings(()))
+        studio.reader(PredictionSettings(()))
 
 
-def pixels(item: Item) -> np.ndarray:
+def pixels(item: UploadedPhoto) -> np.ndarray:
     with Image.open(io.BytesIO(item.content)) as image:
         return np.asarray(image)
 
@@ -160,16 +168,16 @@ def pixels(item: Item) -> np.ndarray:
 def test_models_that_cannot_answer_together_are_refused(tmp_path, model, painted):
     other = make_model(tmp_path / "mask.safetensors", scheme=SCHEMES["mask"])
     with pytest.raises(ModelFileError, match="answers for"):
-        open_studio([str(model), str(other)])
+        load_app_state([str(model), str(other)])
 
 
 def test_the_only_run_is_found(tmp_path):
     with pytest.raises(ModelFileError, match=r"no run in(.|\n)*maskfit demo"):
         find_only_run(tmp_path / "runs")
     for name in ("first", "second", "begun"):
-        fold = RunFolder(tmp_path / "runs" / name).fold(0)
+        fold = RunDir(tmp_path / "runs" / name).fold(0)
         fold.path.mkdir(parents=True)
-        RunFolder(tmp_path / "runs" / name).recipe.write_text("name: made\n")
+        RunDir(tmp_path / "runs" / name).recipe.write_text("name: made\n")
         if name != "begun":
             fold.scores.write_text("{}")
         if name == "first":
@@ -190,8 +198,8 @@ def test_only_a_started_page_has_a_studio(studio):
 
 def test_where_a_model_looked(studio, two):
     pytest.importorskip("pytorch_grad_cam")
-    result = Visit(studio).read(two, studio.usual)
-    frame, heat, model = studio.heat(studio.usual, result.frames[0], "gender", 1)
+    result = Session(studio).read(two, studio.default_settings)
+    frame, heat, model = studio.grad_cam(studio.default_settings, result.frames[0], "gender", 1)
     np.testing.assert_array_equal(frame, result.frames[0][0])
     assert heat.shape == frame.shape[:2]
     assert heat.max() > 0.5
@@ -201,21 +209,27 @@ def test_where_a_model_looked(studio, two):
 def test_an_exported_model_says_why_it_cannot_be_asked(studio, monkeypatch):
     pytest.importorskip("pytorch_grad_cam")
     member = next(iter(studio.models.values()))[0]
-    other = Studio({"m": [type(member)("model.onnx", member.engine)]})
+    other = AppState({"m": [type(member)("model.onnx", member.engine)]})
     with pytest.raises(DataError, match=r"keep no gradients(.|\n)*\.safetensors"):
-        other.heat(other.usual, [np.zeros((32, 24, 3), np.uint8)], "mask", 0)
+        other.grad_cam(other.default_settings, [np.zeros((32, 24, 3), np.uint8)], "mask", 0)
 
 
 # Table and cards
 
 
 def test_the_table_has_a_row_for_every_face_and_for_what_has_none(studio, two, paint):
-    rows = [row(studio, two, gender=1.0), row(studio, png("empty, really.png", paint(60, 50))),
-            row(studio, Item("bad.jpg", b"no photo"))]  # fmt: skip
+    rows = [
+        row(studio, two, gender=1.0),
+        row(studio, png("empty, really.png", paint(60, 50))),
+        row(studio, UploadedPhoto("bad.jpg", b"no photo")),
+    ]
     found = list(csv.DictReader(io.StringIO(to_csv(SCHEME, rows).decode())))
     assert [(line["photo"], line["face"]) for line in found] == [
-        ("two.png", "1"), ("two.png", "2"), ("empty, really.png", ""), ("bad.jpg", ""),
-    ]  # fmt: skip
+        ("two.png", "1"),
+        ("two.png", "2"),
+        ("empty, really.png", ""),
+        ("bad.jpg", ""),
+    ]
     first, said = found[0], rows[0].said[0]
     assert [float(first[edge]) for edge in ("left", "upper", "right", "lower")] == list(map(float, LARGE))
     assert (first["mask"], first["mask_guess"]) == (said[0].value, said[0].value)
@@ -228,7 +242,7 @@ def test_the_table_has_a_row_for_every_face_and_for_what_has_none(studio, two, p
 
 
 def test_a_portrait_has_no_box_in_the_table(studio, two):
-    whole = row(studio, two, Settings(studio.usual.models, find=False))
+    whole = row(studio, two, PredictionSettings(studio.default_settings.models, find=False))
     (line,) = csv.DictReader(io.StringIO(to_csv(SCHEME, [whole]).decode()))
     assert (line["face"], line["left"], line["score"], line["problem"]) == ("1", "", "", "")
 
@@ -248,8 +262,11 @@ def test_names_are_shown_and_never_obeyed(studio, two):
     bad = '<img src=x onerror="alert(1)">'
     own = row(studio, two)
     for html in (
-        cards.heading([bad]), cards.note(bad, bad), cards.photo_heading(bad, own.result), cards.welcome(bad),
-    ):  # fmt: skip
+        cards.heading([bad]),
+        cards.note(bad, bad),
+        cards.photo_heading(bad, own.result),
+        cards.welcome(bad),
+    ):
         assert "<img" not in html
         assert "&lt;img" in html
 
@@ -264,7 +281,7 @@ def test_drawn_faces_are_there_to_try():
     with Image.open(io.BytesIO(group.content)) as image:
         assert image.size == (1080, 960)
     states = [{"mask": "wear", "inco": "incorrect", "norm": "not_wear"}[name[:4]] for *_, name in GROUP]
-    codes = SCHEME.encode_all(
+    codes = SCHEME.encode_batch(
         {"mask": state, "gender": gender, "age": float(age)}
         for state, (_, gender, age, _) in zip(states, GROUP, strict=True)
     )
@@ -285,10 +302,10 @@ def test_a_picture_says_nothing_of_itself():
 
 
 def test_what_stands_beside_is_opened_when_it_is_looked_at(tmp_path):
-    from maskfit.synthesis.drawn import write_people
+    from maskfit.synthesis.drawn import write_train_set
 
-    photos = write_people(tmp_path / "drawn", 2, size=(48, 64), workers=1)
-    beside = Beside(photos=photos, log=tmp_path / "log.jsonl", corrections=tmp_path / "c.csv")
+    photos = write_train_set(tmp_path / "drawn", 2, size=(48, 64), workers=1)
+    beside = TabContent(photos=photos, log=tmp_path / "log.jsonl", corrections=tmp_path / "c.csv")
     assert beside.has_photos
     assert beside.report is None
     assert not (tmp_path / "log.jsonl").exists()
@@ -299,32 +316,32 @@ def test_what_stands_beside_is_opened_when_it_is_looked_at(tmp_path):
     page = beside.explore(lambda stage, done, total: stages.add(stage))
     assert "What stands out" in page
     assert "looking" in stages
-    assert beside.explore() is page is beside.explored
+    assert beside.explore() is page is beside.exploration_page
     beside.close()
     beside.open_review()  # the log is free again
     beside.close()
 
 
 def test_a_run_brings_its_report_and_its_photos(tmp_path):
-    run = RunFolder(tmp_path / "run")
+    run = RunDir(tmp_path / "run")
     with pytest.raises(DataError, match="no run"):
-        Beside(run=run.path)
+        TabContent(run=run.path)
     run.path.mkdir()
     run.recipe.write_text(f"data: {{root: {tmp_path / 'photos'}, scheme: mask}}\n")
     run.report.write_text("<p>told</p>")
-    beside = Beside(run=run.path)
+    beside = TabContent(run=run.path)
     assert (beside.photos, beside.scheme.names, beside.report) == (tmp_path / "photos", ("mask",), run.report)
-    assert not Beside().has_photos
+    assert not TabContent().has_photos
     with pytest.raises(DataError, match="nothing to review"):
-        Beside().open_review()
+        TabContent().open_review()
     with pytest.raises(DataError, match="nothing to explore"):
-        Beside().explore()
+        TabContent().explore()
 
 
 def test_addresses_carry_the_key():
-    key = new_key()
-    assert key != new_key()
-    assert address_of("127.0.0.1", 1, "a/b") == "http://localhost:1/?key=a/b"
-    assert address_of("::", 1, key) == f"http://localhost:1/?key={key}"
-    assert address_of("fe80::1", 2, key) == f"http://[fe80::1]:2/?key={key}"
-    assert address_of("10.0.0.5", 2, key).startswith("http://10.0.0.5:2/")
+    key = generate_access_token()
+    assert key != generate_access_token()
+    assert build_url("127.0.0.1", 1, "a/b") == "http://localhost:1/?key=a/b"
+    assert build_url("::", 1, key) == f"http://localhost:1/?key={key}"
+    assert build_url("fe80::1", 2, key) == f"http://[fe80::1]:2/?key={key}"
+    assert build_url("10.0.0.5", 2, key).startswith("http://10.0.0.5:2/")

@@ -15,12 +15,12 @@ pytest.importorskip("streamlit", reason="the page needs the extra 'app'")
 from streamlit.testing.v1 import AppTest
 
 from maskfit.apps.studio import reading, table
-from maskfit.apps.studio.beside import Beside
+from maskfit.apps.studio.beside import TabContent
 from maskfit.apps.studio.serve import ENTRY
-from maskfit.apps.studio.studio import Studio, open_studio, seat
+from maskfit.apps.studio.studio import AppState, load_app_state, seat
 from maskfit.apps.studio.table import to_csv
 from maskfit.labels import SCHEMES
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 from ..inference.conftest import make_model
 
@@ -30,15 +30,17 @@ SMALL, LARGE = (10, 20, 50, 70), (80, 10, 180, 130)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(make_model(tmp_path_factory.mktemp("page") / "face.safetensors", crop=Part.of("face", top=0.1)))
+    return str(
+        make_model(tmp_path_factory.mktemp("page") / "face.safetensors", crop=ComponentSpec.create("face", top=0.1))
+    )
 
 
 @pytest.fixture
 def open_page(model, painted) -> Iterator[Callable[..., AppTest]]:
     """Opens the page of a studio with `model`, or of another."""
 
-    def open_(studio: Studio | None = None) -> AppTest:
-        studio = studio or open_studio([model])
+    def open_(studio: AppState | None = None) -> AppTest:
+        studio = studio or load_app_state([model])
         seat(studio)
         page = AppTest.from_file(str(ENTRY), default_timeout=120)
         page.query_params["key"] = studio.key
@@ -86,8 +88,11 @@ def test_faces_are_answered_for_and_what_is_no_photo_says_so(open_page, paint, m
     assert len(page.image) == 2
     rows = list(csv.DictReader(io.StringIO(tables[-1].decode())))
     assert [(row["photo"], row["face"]) for row in rows] == [
-        ("two.png", "1"), ("two.png", "2"), ("bad.png", ""), ("none.png", ""),
-    ]  # fmt: skip
+        ("two.png", "1"),
+        ("two.png", "2"),
+        ("bad.png", ""),
+        ("none.png", ""),
+    ]
     page.button[0].click()  # read the photo without a face as a portrait
     run(page)
     assert text(page).count("<article") == 3
@@ -129,8 +134,11 @@ def test_a_face_is_looked_at_closer(open_page, paint):
 
 
 def test_models_are_chosen_and_vote(tmp_path, open_page, paint):
-    paths = [str(make_model(tmp_path / f"{seed}.safetensors", seed=seed, crop=Part.of("face"))) for seed in range(2)]
-    page = upload(open_page(open_studio(paths)), two=png(paint(160, 220, SMALL, LARGE)))
+    paths = [
+        str(make_model(tmp_path / f"{seed}.safetensors", seed=seed, crop=ComponentSpec.create("face")))
+        for seed in range(2)
+    ]
+    page = upload(open_page(load_app_state(paths)), two=png(paint(160, 220, SMALL, LARGE)))
     assert "2 models vote" in text(page)
     both = text(page)
     page.selectbox(key="vote").set_value("geometric")
@@ -143,7 +151,7 @@ def test_models_of_parts_that_make_nothing_together_are_taken_with_the_others(tm
     paths = [
         str(make_model(tmp_path / f"{name}.safetensors", scheme=SCHEMES[name])) for name in ("mask", "gender", "age")
     ]
-    page = open_page(open_studio(paths))
+    page = open_page(load_app_state(paths))
     assert "mask, gender, age" in text(page)
     page.multiselect(key="models").set_value([paths[0], paths[2]])
     said = text(run(page))
@@ -175,21 +183,21 @@ def test_without_the_key_nothing_is_shown(open_page):
 
 
 def test_without_a_model_the_page_says_how_to_get_one(open_page):
-    page = open_page(open_studio([]))
+    page = open_page(load_app_state([]))
     assert "maskfit demo" in text(page)
     assert not page.file_uploader
 
 
 def test_review_explore_and_report_stand_beside(tmp_path, open_page, model):
-    from maskfit.synthesis.drawn import write_people
+    from maskfit.synthesis.drawn import write_train_set
 
-    photos = write_people(tmp_path / "drawn", 2, size=(48, 64), workers=1)
+    photos = write_train_set(tmp_path / "drawn", 2, size=(48, 64), workers=1)
     run_folder = tmp_path / "run"
     run_folder.mkdir()
     (run_folder / "recipe.yaml").write_text("name: made\n")
     (run_folder / "report.html").write_text("<p>told by the run</p>")
-    beside = Beside(run_folder, photos, log=tmp_path / "log.jsonl", corrections=tmp_path / "c.csv")
-    page = open_page(open_studio([model], beside))
+    beside = TabContent(run_folder, photos, log=tmp_path / "log.jsonl", corrections=tmp_path / "c.csv")
+    page = open_page(load_app_state([model], beside))
     run(page.switch_page("labels.py"))
     assert "0 of 2 persons decided" in text(page)
     run(page.switch_page("photos.py"))
@@ -202,8 +210,8 @@ def test_review_explore_and_report_stand_beside(tmp_path, open_page, model):
 
 
 def test_what_cannot_be_reviewed_is_said(tmp_path, open_page, model):
-    beside = Beside(photos=tmp_path / "nowhere", log=tmp_path / "log.jsonl")
-    page = open_page(open_studio([model], beside))
+    beside = TabContent(photos=tmp_path / "nowhere", log=tmp_path / "log.jsonl")
+    page = open_page(load_app_state([model], beside))
     run(page.switch_page("labels.py"))
     assert BAD in text(page)
     assert "nowhere" in text(page) or "no such" in text(page)

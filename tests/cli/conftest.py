@@ -53,24 +53,24 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of random weights."""
     import torch
 
-    from maskfit.data.transforms import Framing, Preprocessing
+    from maskfit.data.transforms import CropResize, Preprocessing
     from maskfit.labels import SCHEMES
-    from maskfit.modelfile import ModelFacts, write_model
+    from maskfit.modelfile import ModelMetadata, save_model
     from maskfit.models.network import build_network
-    from maskfit.parts import Part
+    from maskfit.parts import ComponentSpec
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     scheme = SCHEMES["mask-gender-age"]
-    facts = ModelFacts(
-        scheme=scheme,
-        preprocessing=Preprocessing(framing=Framing(size=(32, 24))),
-        backbone=Part.of("small", width=4),
-        head=Part.of("attributes"),
+    facts = ModelMetadata(
+        label_schema=scheme,
+        preprocessing=Preprocessing(framing=CropResize(size=(32, 24))),
+        backbone=ComponentSpec.create("small", width=4),
+        head=ComponentSpec.create("attributes"),
         heads=scheme.names,
     )
     network = build_network(facts.backbone, facts.head, scheme.sizes)
-    return write_model(tmp_path_factory.mktemp("model") / "best.safetensors", network.state_dict(), facts)
+    return save_model(tmp_path_factory.mktemp("model") / "best.safetensors", network.state_dict(), facts)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from maskfit.cli.bench import _recommend
 from maskfit.inference import bench
-from maskfit.inference.bench import Rate, Timed, describe_machine, find_engines, time_model
+from maskfit.inference.bench import BenchmarkResult, Throughput, describe_machine, find_engines, time_model
 
 
 @pytest.fixture
@@ -21,8 +21,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...], i
         if engine == "broken":
             raise bench.MaskfitError("the engine 'broken' could not be timed")
         speed = 100.0 if engine.startswith("torch") else 10.0
-        files = Rate.of([speed / 2]) if photos else None
-        return [Timed(engine, size, Rate.of([speed * size, speed * size + 1]), files) for size in batches], "said"
+        files = Throughput.of([speed / 2]) if photos else None
+        return [
+            BenchmarkResult(engine, size, Throughput.of([speed * size, speed * size + 1]), files) for size in batches
+        ], "said"
 
     monkeypatch.setattr(bench, "time_model", time_here)
     return asked
@@ -35,7 +37,7 @@ def test_a_real_engine_is_timed_in_its_own_process(model, evaluation, monkeypatc
     for row in rows:
         assert 0 < row.network.low <= row.network.median <= row.network.high
         assert 0 < row.files.low <= row.files.median <= row.files.high
-        assert row.counts == row.files.median
+        assert row.median_throughput == row.files.median
     assert "torch" in says.lower()
 
 
@@ -52,7 +54,7 @@ def test_rounds_go_on_for_as_long_as_was_said(monkeypatch):
     rates = list(bench._rates(2, lambda: done.append(1), seconds=1.25))
     assert rates == pytest.approx([20, 10, 2 / 0.9, 20])
     assert len(done) == 5
-    rate = Rate.of(rates)
+    rate = Throughput.of(rates)
     assert (rate.median, rate.low, rate.high) == pytest.approx((15, 2 / 0.9, 20))
 
 
@@ -60,18 +62,30 @@ def test_engines_that_fit_the_file(model, tmp_path, monkeypatch):
     assert find_engines(model)[0] == "torch"
     assert not [word for word in find_engines(model) if word.startswith(("onnx", "openvino"))]
     monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(bench, "choose", lambda *_: Choice(model))
+    monkeypatch.setattr(bench, "select_engine", lambda *_: Choice(model))
     assert find_engines(model) == []
 
 
 class Choice:
     def __init__(self, path) -> None:
-        self.path, self.engine = path, bench.Part.of("auto")
+        self.path, self.engine = path, bench.ComponentSpec.create("auto")
 
 
 def test_the_table_and_the_recommendation(command, model, evaluation, quick):
-    said = command("bench", model, "--photos", evaluation / "images", "--engine", "torch", "--engine", "onnx",
-                   "--engine", "broken", "--batch", "1, 4")  # fmt: skip
+    said = command(
+        "bench",
+        model,
+        "--photos",
+        evaluation / "images",
+        "--engine",
+        "torch",
+        "--engine",
+        "onnx",
+        "--engine",
+        "broken",
+        "--batch",
+        "1, 4",
+    )
     assert said.code == 0
     assert quick == [("torch", (1, 4), 6), ("onnx", (1, 4), 6), ("broken", (1, 4), 6)]
     assert "from files" in said.out
@@ -102,4 +116,6 @@ def test_nothing_timed_is_an_error(command, model, quick):
 
 
 def test_one_engine_alone_is_compared_with_none():
-    assert "times" not in _recommend([Timed("onnx", 1, Rate.of([3.0])), Timed("onnx", 8, Rate.of([5.0]))])
+    assert "times" not in _recommend(
+        [BenchmarkResult("onnx", 1, Throughput.of([3.0])), BenchmarkResult("onnx", 8, Throughput.of([5.0]))]
+    )

@@ -42,15 +42,32 @@ def test_json(command, photos, tmp_path):
 
 
 def test_short_options_are_laid_over_the_crop(command, photos, tmp_path):
-    words = ["--crop", "face:choose=surest,top=1", "--margin", "0,0.1,0.2,0.3", "--align", "--size", "28x21",
-             "--detector", "mtcnn:score=0.6", "--choose", "central"]  # fmt: skip
+    words = [
+        "--crop",
+        "face:choose=surest,top=1",
+        "--margin",
+        "0,0.1,0.2,0.3",
+        "--align",
+        "--size",
+        "28x21",
+        "--detector",
+        "mtcnn:score=0.6",
+        "--choose",
+        "central",
+    ]
     assert command("data", "crop", photos, "--out", tmp_path / "out", *words).code == 0
     facts = json.loads((tmp_path / "out" / "crop.jsonl").read_text().splitlines()[0])
     assert facts["size"] == [28, 21]
     assert facts["crop"] == {
-        "name": "face", "choose": "central", "top": 0.1, "left": 0.0, "right": 0.2, "bottom": 0.3, "align": True,
+        "name": "face",
+        "choose": "central",
+        "top": 0.1,
+        "left": 0.0,
+        "right": 0.2,
+        "bottom": 0.3,
+        "align": True,
         "detector": {"name": "mtcnn", "score": 0.6},
-    }  # fmt: skip
+    }
     assert Image.open(tmp_path / "out" / "someone" / "a.png").size == (21, 28)
 
 

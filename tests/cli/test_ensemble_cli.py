@@ -10,7 +10,7 @@ import pytest
 
 from maskfit.evaluation.tables import ProbabilityTable, read_table
 from maskfit.inference.submission import read_submission
-from maskfit.inference.voting import vote
+from maskfit.inference.voting import combine
 from maskfit.labels import softmax
 
 NAMES = tuple(f"{person:06d}_male_Asian_{30 + person}/mask{photo}.jpg" for person in range(20) for photo in range(1, 6))
@@ -69,16 +69,30 @@ def test_runs_are_compared(command, members):
 
 def test_runs_are_compared_and_other_photos_answered_in_the_order_of_the_list(command, members, wanted):
     said = command(
-        "ensemble", *members, "--apply", wanted[0], "--apply", wanted[1], "--vote", "greedy",
-        "--vote", "hard-attribute", "--vote", "weighted", "--weights", "1,0.625", "--out", "new/votes",
-    )  # fmt: skip
+        "ensemble",
+        *members,
+        "--apply",
+        wanted[0],
+        "--apply",
+        wanted[1],
+        "--vote",
+        "greedy",
+        "--vote",
+        "hard-attribute",
+        "--vote",
+        "weighted",
+        "--weights",
+        "1,0.625",
+        "--out",
+        "new/votes",
+    )
     assert said.code == 0
     chosen = ["weighted", "hard_attribute", "greedy"]
     kinds = ("out-of-fold", "probabilities", "submission")
     assert files_of("new/votes") == COMPARED | {f"{kind}-{name}.csv" for kind in kinds for name in chosen}
     assert list(read_submission(Path("new/votes/submission-greedy.csv"))) == list(LIST)
     found = read_table(Path("new/votes/probabilities-weighted.csv"))
-    expected = vote("weighted", [rows(7, 3), rows(8, 3)], weights=[1, 0.625])
+    expected = combine("weighted", [rows(7, 3), rows(8, 3)], weights=[1, 0.625])
     assert found.names == LIST
     assert np.abs(found.probabilities - expected).max() < 1e-7
     assert read_submission(Path("new/votes/submission-weighted.csv")) == dict(

@@ -13,19 +13,20 @@ import pytest
 
 from maskfit.cli.export import To
 from maskfit.errors import MaskfitError
-from maskfit.inference.bench import Rate, Timed
+from maskfit.inference.bench import BenchmarkResult, Throughput
 from maskfit.inference.export import EXPORTS
-from maskfit.modelfile import read_facts
+from maskfit.modelfile import read_model_metadata
 
 
 def test_an_exported_run_answers_as_the_run(command, run_folder, evaluation, monkeypatch):
-    said = command("export", run_folder, "--to", "onnx", "--out", "[m].onnx", "--images", evaluation / "images",
-                   "--no-timing")  # fmt: skip
+    said = command(
+        "export", run_folder, "--to", "onnx", "--out", "[m].onnx", "--images", evaluation / "images", "--no-timing"
+    )
     assert said.code == 0
     assert said.out.startswith("compared with torch on 6 photos\n")
     assert re.search(r"^onnx +0\.1 +\d\.\de-\d\d +0 \(0\.00%\) *$", said.out, re.MULTILINE)
     assert "wrote [m].onnx" in said.err
-    assert read_facts("[m].onnx") == read_facts(run_folder / "fold0" / "best.safetensors")
+    assert read_model_metadata("[m].onnx") == read_model_metadata(run_folder / "fold0" / "best.safetensors")
     words = ("--images", evaluation / "images", "--json")
     torch_rows = json.loads(command("predict", run_folder, *words).out)["answers"]
     with monkeypatch.context() as without:
@@ -46,7 +47,10 @@ def test_what_was_measured_is_told_to_scripts(command, model, monkeypatch):
 
     def time_model(path, engine, batches, *, seconds):
         timed.append((str(path), engine))
-        return [Timed(engine, batch, Rate.of([rate])) for batch, rate in zip(batches, (100.0, 400.0), strict=True)], ""
+        return [
+            BenchmarkResult(engine, batch, Throughput.of([rate]))
+            for batch, rate in zip(batches, (100.0, 400.0), strict=True)
+        ], ""
 
     monkeypatch.setattr("maskfit.inference.bench.time_model", time_model)
     said = command("export", model, "--to", "torch", "--out", "w.safetensors", "--json")

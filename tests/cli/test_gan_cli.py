@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from maskfit.data.folds import make_folds
+from maskfit.data.folds import make_person_splits
 from maskfit.data.photos import read_photos
 from maskfit.labels import SCHEMES
-from maskfit.synthesis.drawn import write_people
+from maskfit.synthesis.drawn import write_train_set
 
 SCHEME = SCHEMES["mask-gender-age"]
 SMALL = ("--size", 16, "--width", 4, "--batch", 8, "--crop", "centre:scale=0.9", "--upto", 6)
@@ -19,12 +19,12 @@ SMALL = ("--size", 16, "--width", 4, "--batch", 8, "--crop", "centre:scale=0.9",
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_people(tmp_path_factory.mktemp("gan") / "drawn", 9, seed=3, size=(36, 48), workers=1)
+    return write_train_set(tmp_path_factory.mktemp("gan") / "drawn", 9, seed=3, size=(36, 48), workers=1)
 
 
 @pytest.fixture(scope="module")
 def folds(root: Path) -> Path:
-    return make_folds(read_photos(root, SCHEME), SCHEME, 2, seed=0).write(root.parent / "folds.csv")
+    return make_person_splits(read_photos(root, SCHEME), SCHEME, 2, seed=0).write(root.parent / "folds.csv")
 
 
 def test_faces_are_made_judged_and_gone_on_with(command, root, folds, model, monkeypatch, tmp_path):

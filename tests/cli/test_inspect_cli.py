@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from maskfit.data.transforms import Framing, Preprocessing
+from maskfit.data.transforms import CropResize, Preprocessing
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import ModelFacts, write_model
+from maskfit.modelfile import ModelMetadata, save_model
 from maskfit.models.network import build_network
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 pytest.importorskip("pytorch_grad_cam")
 
@@ -22,12 +22,15 @@ pytest.importorskip("pytorch_grad_cam")
 def model(tmp_path: Path) -> Path:
     scheme = SCHEMES["mask-gender-age"]
     torch.manual_seed(0)
-    facts = ModelFacts(
-        scheme=scheme, preprocessing=Preprocessing(framing=Framing(size=(32, 24))),
-        backbone=Part.of("small", width=4), head=Part.of("attributes"), heads=scheme.names,
-    )  # fmt: skip
+    facts = ModelMetadata(
+        label_schema=scheme,
+        preprocessing=Preprocessing(framing=CropResize(size=(32, 24))),
+        backbone=ComponentSpec.create("small", width=4),
+        head=ComponentSpec.create("attributes"),
+        heads=scheme.names,
+    )
     network = build_network(facts.backbone, facts.head, scheme.sizes)
-    return write_model(tmp_path / "model.safetensors", network.state_dict(), facts)
+    return save_model(tmp_path / "model.safetensors", network.state_dict(), facts)
 
 
 @pytest.fixture

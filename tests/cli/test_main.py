@@ -102,9 +102,12 @@ def test_whoever_reads_may_go_away(unbuffered):
         "main()\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
-    )  # fmt: skip
+    )
     process.stdout.close()
     # Only now is the command let go, so that nobody reads what it prints.
     process.stdin.write(b"go\n")

@@ -42,7 +42,7 @@ def test_every_command_of_the_read_me_is_one(command):
         assert help_.code == 0
         assert all(word in help_.out for word in words if word.startswith("--"))
     recipe_words = next(line for line in lines if "second" in line).split()[2:]
-    assert read_recipe("masks/recipe.yaml", recipe_words).run == "runs/second"
+    assert read_recipe("masks/recipe.yaml", recipe_words).output_dir == "runs/second"
 
 
 def test_only_an_empty_folder_is_taken(command):

@@ -14,9 +14,9 @@ from maskfit.calibration import Calibration
 from maskfit.cli.environment import EVAL, MODEL, OUTPUT
 from maskfit.evaluation.tables import read_table
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.saying import sentence
+from maskfit.inference.saying import format_prediction
 from maskfit.inference.submission import read_submission
-from maskfit.modelfile import read_facts, rewrite_facts
+from maskfit.modelfile import read_model_metadata, update_model_metadata
 
 ORDER = ["b.jpg", "3.jpg", "7.jpg", "e.jpg", "0.jpg", "9.jpg"]
 
@@ -33,16 +33,26 @@ def test_a_folder_is_answered_in_words(command, model, evaluation, expected):
     lines = said.out.splitlines()
     assert [line.split(":")[0] for line in lines] == sorted(ORDER)
     names = [name.rpartition("/")[2] for name in expected.table.names]
-    words = {name: sentence(said) for name, said in zip(names, expected.say(), strict=True)}
+    words = {name: format_prediction(said) for name, said in zip(names, expected.say(), strict=True)}
     assert {line.split(": ")[0]: line.split(": ")[1] for line in lines} == words
     assert said.err == "engine: torch on cpu, f32; batches of 64\n"
 
 
 def test_a_list_keeps_its_order_in_every_file(command, model, evaluation, expected):
     said = command(
-        "predict", model, "--images", evaluation / "images", "--list", evaluation / "info.csv", "--out", "s.csv",
-        "--probabilities", "new/p.csv", "--attributes", "a.csv",
-    )  # fmt: skip
+        "predict",
+        model,
+        "--images",
+        evaluation / "images",
+        "--list",
+        evaluation / "info.csv",
+        "--out",
+        "s.csv",
+        "--probabilities",
+        "new/p.csv",
+        "--attributes",
+        "a.csv",
+    )
     assert said.code == 0
     assert said.out == ""
     assert read_submission("s.csv") == dict(zip(ORDER, expected.table.classes.tolist(), strict=True))
@@ -53,7 +63,10 @@ def test_a_list_keeps_its_order_in_every_file(command, model, evaluation, expect
     rows = [line.split(",")[0] for line in Path("a.csv").read_text().splitlines()]
     assert rows == ["ImageID", *ORDER]
     assert [line for line in said.err.splitlines() if line.startswith("wrote ")] == [
-        "wrote s.csv: 6 rows", "wrote new/p.csv: 6 rows", "wrote a.csv: 6 rows"]  # fmt: skip
+        "wrote s.csv: 6 rows",
+        "wrote new/p.csv: 6 rows",
+        "wrote a.csv: 6 rows",
+    ]
 
 
 def test_json_is_json_and_nothing_else(command, model, evaluation, expected):
@@ -259,7 +272,7 @@ def test_json_lines_hold_everything_that_is_said(command, model, evaluation, exp
         assert (row["class"], row["answer"]) == (int(expected.table.classes[place]), words)
         assert row["probability"] == pytest.approx(share, abs=1e-6)
         assert row["probabilities"] == pytest.approx(expected.table.probabilities[place].tolist(), abs=1e-6)
-        codes = expected.scheme.to_codes([row["class"]])[0]
+        codes = expected.scheme.to_attribute_indices([row["class"]])[0]
         for attribute, code in zip(expected.scheme.attributes, codes, strict=True):
             own = row["attributes"][attribute.name]
             assert own["value"] == attribute.values[code]
@@ -293,10 +306,10 @@ def test_seeded_views_give_the_same_file_again(command, model, evaluation):
 
 
 def test_what_a_model_is_not_sure_of_is_said_so(command, model, evaluation, tmp_path):
-    facts = read_facts(model)
+    facts = read_model_metadata(model)
     unsure = tmp_path / "unsure.safetensors"
     shutil.copy(model, unsure)
-    rewrite_facts(unsure, facts.model_copy(update={"calibration": Calibration(unsure_below={"age": 1.0})}))
+    update_model_metadata(unsure, facts.model_copy(update={"calibration": Calibration(abstain_below={"age": 1.0})}))
     lines = tmp_path / "lines.jsonl"
     said = command("predict", unsure, "--images", evaluation / "images", "--jsonl", lines, "--json")
     assert said.code == 0

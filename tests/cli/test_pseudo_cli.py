@@ -31,7 +31,7 @@ def test_a_table_becomes_a_manifest(command, table, evaluation, tmp_path):
     assert next(line.split()[-1] for line in said.out.splitlines() if "worn, female, >=60" in line) == "3"
     assert "3 photos; 3 are not sure enough" in said.err
     photos = read_photos(target, SCHEME)
-    assert SCHEME.to_class(photos.codes(SCHEME)).tolist() == [5, 5, 5]
+    assert SCHEME.to_class_index(photos.codes(SCHEME)).tolist() == [5, 5, 5]
     again = command("pseudo", table, "--images", evaluation / "images", "--out", target)
     assert (again.code, "exists already" in again.err) == (2, True)
     assert command("pseudo", table, "--images", evaluation / "images", "--out", target, "--force").code == 0
@@ -47,8 +47,11 @@ def test_persons_and_what_is_wrong_with_words(command, table, evaluation, tmp_pa
     assert "0 are of persons whose photos disagree" in said.err
     assert {photo.person for photo in read_photos(tmp_path / "p.csv", SCHEME)} == {"anna"}
     for more, why in (
-        (("--agree",), "add --persons"), (("--threshold", "2"), "threshold"), (("--scheme", "masks"), "did you mean"),
-        (("--scheme", "mask"), "18 classes instead of 3"), (("--threshold", "0.99"), "surest"),
-    ):  # fmt: skip
+        (("--agree",), "add --persons"),
+        (("--threshold", "2"), "threshold"),
+        (("--scheme", "masks"), "did you mean"),
+        (("--scheme", "mask"), "18 classes instead of 3"),
+        (("--threshold", "0.99"), "surest"),
+    ):
         said = command(*words, "--force", *more)
         assert (said.code, why in said.err) == (2, True), said.err

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.inference.faces import FaceReader
+from maskfit.inference.faces import FacePredictor
 from maskfit.inference.predictor import Predictor
 
 SMALL, LARGE = (10, 20, 50, 70), (80, 10, 180, 130)
@@ -38,7 +38,7 @@ def test_every_face_has_a_line(command, box, finds, photo):
     said = command("predict", photo)
     assert said.code == 0, said.err
     first, second = said.out.splitlines()
-    reading = FaceReader(Predictor.load(box)).read(photo)
+    reading = FacePredictor(Predictor.load(box)).predict(photo)
     words = [", ".join(one.in_full for one in answer.said) for answer in reading.faces]
     assert first == f"two.png: face 1 of 2 (left 80, top 10, 100 x 120): {words[0]}"
     assert second == f"two.png: face 2 of 2 (left 10, top 20, 40 x 50): {words[1]}"
@@ -91,8 +91,12 @@ def test_json_has_boxes_and_nothing_else_is_printed(command, box, finds, photo):
     assert told["detector"] == "yunet"
     (one,) = told["photos"]
     assert (one["photo"], one["width"], one["height"], one["found"], one["drawn"]) == (
-        "two.png", 220, 160, 2, "drawn/two.png",
-    )  # fmt: skip
+        "two.png",
+        220,
+        160,
+        2,
+        "drawn/two.png",
+    )
     assert [face["box"] for face in one["faces"]] == [list(map(float, LARGE)), list(map(float, SMALL))]
     for name in ("mask", "gender", "age"):
         own = one["faces"][0][name]

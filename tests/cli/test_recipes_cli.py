@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from maskfit.cookbook import read_recipe, recipe_names, recipe_text
+from maskfit.cookbook import read_recipe, read_recipe_text, recipe_names
 
 
 def test_recipes_are_listed(command):
@@ -14,14 +14,14 @@ def test_recipes_are_listed(command):
     assert said.code == 0
     for name in recipe_names():
         assert f"\n{name} " in said.out
-        assert read_recipe(name).about.split()[0] in said.out
+        assert read_recipe(name).description.split()[0] in said.out
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_recipe_is_shown_as_its_file(command, tmp_path, name):
     said = command("recipes", name)
     assert said.code == 0
-    assert said.out == recipe_text(name)
+    assert said.out == read_recipe_text(name)
     (tmp_path / "mine.yaml").write_text(said.out)
     assert read_recipe(tmp_path / "mine.yaml") == read_recipe(name)
 

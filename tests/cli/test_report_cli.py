@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskfit.data.folds import Folds
+from maskfit.data.folds import PersonSplits
 from maskfit.data.photos import read_photos
 from maskfit.evaluation.metrics import macro_f1
 from maskfit.evaluation.tables import ProbabilityTable, read_table
 from maskfit.labels import SCHEMES
-from maskfit.runfolder import RunFolder
+from maskfit.runfolder import RunDir
 
 SCHEME = SCHEMES["mask-gender-age"]
 
@@ -27,11 +27,11 @@ def run(tmp_path: Path) -> Path:
         for stem in ("mask1", "incorrect_mask", "normal"):
             (folder / f"{stem}.jpg").touch()
     photos = read_photos(tmp_path / "images", SCHEME)
-    truth = SCHEME.to_class(photos.codes(SCHEME))
+    truth = SCHEME.to_class_index(photos.codes(SCHEME))
     rows = np.random.default_rng(0).dirichlet(np.ones(18), len(photos)) * 0.5 + 0.5 * np.eye(18)[truth]
-    folder = RunFolder(tmp_path / "run")
+    folder = RunDir(tmp_path / "run")
     ProbabilityTable(tuple(photo.name for photo in photos), rows, truth).write(folder.probabilities)
-    Folds(dict.fromkeys(photos.persons, 0), 1).write(folder.folds)
+    PersonSplits(dict.fromkeys(photos.persons, 0), 1).write(folder.folds)
     folder.recipe.write_text(f"name: made\ndata:\n  root: {tmp_path / 'images'}\n")
     return folder.path
 
@@ -47,7 +47,7 @@ def test_a_page_is_written_once_and_figures_are_printed(command, run):
     assert command("report", run, "--out", "page.html", "--force").code == 0
     said = command("report", run, "--json", "--by", "race")
     figures = json.loads(said.out)
-    found = read_table(RunFolder(run).probabilities)
+    found = read_table(RunDir(run).probabilities)
     assert figures["scores"]["macro_f1"] == pytest.approx(macro_f1(found.truth, found.classes, 18))
     assert figures["slices"]["race"]["Asian"]["photos"] == 24
     assert f"{figures['scores']['macro_f1']:.3f}" in text

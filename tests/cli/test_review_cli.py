@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.apps.review.journal import Journal
-from maskfit.apps.review.session import Act, Review
+from maskfit.apps.review.journal import AuditLog
+from maskfit.apps.review.session import ReviewAction, ReviewState
 from maskfit.data.corrections import read_corrected
 from maskfit.data.photos import read_photos
 from maskfit.labels import SCHEMES
@@ -37,9 +37,9 @@ def people(tmp_path: Path) -> Path:
 @pytest.fixture
 def log(people: Path, tmp_path: Path) -> Path:
     """A review in which the second person became female."""
-    journal = Journal(tmp_path / "review.jsonl", Review(read_photos(people, SCHEME), SCHEME), "images")
-    journal.do(Act.label("gender", "female", "000001_male_Asian_31"))
-    journal.do(Act.mark("wrong", "000002_male_Asian_32"))
+    journal = AuditLog(tmp_path / "review.jsonl", ReviewState(read_photos(people, SCHEME), SCHEME), "images")
+    journal.append(ReviewAction.relabel_action("gender", "female", "000001_male_Asian_31"))
+    journal.append(ReviewAction.verdict_action("wrong", "000002_male_Asian_32"))
     journal.close()
     return journal.path
 
@@ -61,7 +61,7 @@ def test_what_is_wrong_is_said_before_a_page_opens(command, people, log, tmp_pat
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        journal = Journal(log, Review(read_photos(people, SCHEME), SCHEME), "images")
+        journal = AuditLog(log, ReviewState(read_photos(people, SCHEME), SCHEME), "images")
         csv = tmp_path / "x.csv"
         csv.write_text("person,photo\n")
         for words, why in (

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from maskfit.apps.service.settings import Limits, Settings
+from maskfit.apps.service.settings import Limits, ServiceSettings
 from maskfit.cli.serve import MB, _greet, serve
 
 
@@ -60,7 +60,7 @@ def test_without_a_model_the_one_in_the_box_is_served(command, box, monkeypatch)
 
 def test_its_defaults_are_those_of_the_settings():
     given = {name: item.default for name, item in inspect.signature(serve).parameters.items()}
-    limits, settings = Limits(), Settings(models=("a",))
+    limits, settings = Limits(), ServiceSettings(models=("a",))
     assert (given["max_body"] * MB, given["max_photo"] * MB) == (limits.body_bytes, limits.photo_bytes)
     assert given["max_pixels"] * MB == limits.photo_pixels
     assert (given["max_photos"], given["max_faces"], given["queue"]) == (limits.photos, limits.faces, limits.queue)
@@ -69,8 +69,9 @@ def test_its_defaults_are_those_of_the_settings():
         assert given[name] == getattr(settings, name)
 
 
-@pytest.mark.parametrize(("host", "guarded", "warned"), [("0.0.0.0", False, True), ("0.0.0.0", True, False),
-                                                        ("127.0.0.1", False, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("host", "guarded", "warned"), [("0.0.0.0", False, True), ("0.0.0.0", True, False), ("127.0.0.1", False, False)]
+)
 def test_who_lets_everybody_in_is_warned(capsys, host, guarded, warned):
     predictor = SimpleNamespace(members=[1], scheme=SimpleNamespace(names=("mask",)))
     settings = SimpleNamespace(workers=1, threads=2)

@@ -30,8 +30,18 @@ def test_a_folder_is_answered_in_shards(command, model, evaluation):
 
 
 def test_a_list_says_which_photos_and_in_which_order(command, model, evaluation):
-    said = command("predict", model, "--images", evaluation / "images", "--list", evaluation / "info.csv",
-                   "--shards", "out", "--format", "parquet")  # fmt: skip
+    said = command(
+        "predict",
+        model,
+        "--images",
+        evaluation / "images",
+        "--list",
+        evaluation / "info.csv",
+        "--shards",
+        "out",
+        "--format",
+        "parquet",
+    )
     assert said.code == 0, said.err
     from pyarrow import parquet
 

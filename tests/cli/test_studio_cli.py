@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 import maskfit.apps.studio.serve
-from maskfit.apps.studio.studio import Studio
+from maskfit.apps.studio.studio import AppState
 from maskfit.data.face_crop import FaceCrop
 from maskfit.errors import DataError
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> list[Studio]:
+def served(monkeypatch: pytest.MonkeyPatch) -> list[AppState]:
     """The studios that would have been served."""
     pytest.importorskip("streamlit")
-    studios: list[Studio] = []
+    studios: list[AppState] = []
     monkeypatch.setattr(maskfit.apps.studio.serve, "serve", lambda studio, *words: studios.append(studio))
     return studios
 
@@ -92,9 +92,13 @@ def test_of_several_runs_one_must_be_named(command, box, run_folder, served, por
 
 @pytest.mark.parametrize(
     ("words", "problem"),
-    [(("nothing.onnx",), "nothing.onnx"), (("--run", "here"), "no run"), (("--scheme", "msk"), "did you mean 'mask'"),
-     (("--engine", "torhc"), "torch")],
-)  # fmt: skip
+    [
+        (("nothing.onnx",), "nothing.onnx"),
+        (("--run", "here"), "no run"),
+        (("--scheme", "msk"), "did you mean 'mask'"),
+        (("--engine", "torhc"), "torch"),
+    ],
+)
 def test_mistakes_are_said_before_a_page_opens(command, model, served, port, words, problem):
     said = command("app", *(() if words[0] == "nothing.onnx" else (model,)), *words, "--port", port)
     assert said.code == 2

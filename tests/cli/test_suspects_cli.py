@@ -37,7 +37,7 @@ def people(tmp_path: Path) -> Path:
 def table(people: Path, tmp_path: Path) -> tuple[Path, str]:
     """What a good model says of people; of the first person it says the other gender."""
     photos = read_photos(people, SCHEME)
-    truth = SCHEME.to_class(photos.codes(SCHEME))
+    truth = SCHEME.to_class_index(photos.codes(SCHEME))
     first = photos[0].person
     seen = np.array([(k // 6) * 6 + (k + 3) % 6 if one.person == first else k for k, one in zip(truth, photos)])  # noqa: B905
     rows = np.full((len(photos), 18), 0.01 / 17)
@@ -52,7 +52,7 @@ def test_a_wrong_label_comes_first_and_its_correction_fits(command, table, peopl
     words = ("suspects", path, "--data", people, "--out", target, "--corrections", proposed)
     said = command(*words, "--above", "0.2")
     assert said.code == 0, said.err
-    with target.open(newline="") as stream:
+    with target.pending_count(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["person", "attribute", "label", "proposed", "score", "reason"]
     assert (rows[0]["person"], rows[0]["attribute"]) == (first, "gender")
@@ -73,8 +73,10 @@ def test_what_cannot_be_judged_is_said(command, table, people, tmp_path):
         "ImageID," + ",".join(f"p{k}" for k in range(18)) + "\n" + "a.jpg" + ",0.0555555" * 17 + ",0.055556\n"
     )
     for words, why in (
-        ((blind,), "no labels"), ((path, "--noise", "0.9"), "noise"), ((tmp_path / "none",), "none"),
+        ((blind,), "no labels"),
+        ((path, "--noise", "0.9"), "noise"),
+        ((tmp_path / "none",), "none"),
         ((blind, "--data", people), "are not there"),
-    ):  # fmt: skip
+    ):
         said = command("suspects", *words)
         assert (said.code, why in said.err) == (2, True), said.err

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import maskfit.training.run
-from maskfit.allocation import OFF
+from maskfit.allocation import DISABLED_VARIABLE
 from maskfit.cli.console import TRAIN_MODULES
 from maskfit.cli.environment import MODEL_DIR, TRAIN
 from maskfit.evaluation.scores import score
 from maskfit.labels import SCHEMES
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunFolder
+from maskfit.runfolder import RunDir
 
 FULL = SCHEMES["mask-gender-age"]
 
@@ -31,7 +31,9 @@ def trained(monkeypatch) -> list[tuple[Recipe, bool]]:
 
     def train(recipe, *, resume, console):
         asked.append((recipe, resume))
-        return RunFolder(Path("runs/[x] " + "y" * 100)), score(FULL, FULL.to_codes(np.arange(18)), answers=answers)
+        return RunDir(Path("runs/[x] " + "y" * 100)), score(
+            FULL, FULL.to_attribute_indices(np.arange(18)), answers=answers
+        )
 
     monkeypatch.setattr(maskfit.training.run, "train", train)
     return asked
@@ -48,11 +50,11 @@ def test_words_are_laid_over_the_recipe(command, trained):
 
 
 def test_how_memory_is_allocated_is_said_once_and_can_be_switched_off(command, trained, monkeypatch):
-    monkeypatch.delenv(OFF, raising=False)
-    monkeypatch.setattr("maskfit.cli.allocation.keep_memory", lambda: os.environ.get(OFF) != "system")
-    assert command("train", "fast").err.count(OFF) == 1
-    monkeypatch.setenv(OFF, "system")
-    assert OFF not in command("train", "fast").err
+    monkeypatch.delenv(DISABLED_VARIABLE, raising=False)
+    monkeypatch.setattr("maskfit.cli.allocation.keep_memory", lambda: os.environ.get(DISABLED_VARIABLE) != "system")
+    assert command("train", "fast").err.count(DISABLED_VARIABLE) == 1
+    monkeypatch.setenv(DISABLED_VARIABLE, "system")
+    assert DISABLED_VARIABLE not in command("train", "fast").err
 
 
 def test_json_is_json_and_nothing_else(command, trained):

@@ -10,21 +10,31 @@ from pathlib import Path
 import pytest
 
 from maskfit.cookbook import read_recipe
-from maskfit.training.slots import SLOTS
+from maskfit.training.slots import RECIPE_REGISTRY
 
 SPACE = "optimiser.lr: {low: 1.0e-4, high: 1.0e-2, log: true}\naugmentation: [light, none]\n"
 
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from maskfit.synthesis.drawn import write_people
+    from maskfit.synthesis.drawn import write_train_set
 
-    return write_people(tmp_path_factory.mktemp("faces") / "drawn", 8, seed=3, size=(48, 64), workers=1)
+    return write_train_set(tmp_path_factory.mktemp("faces") / "drawn", 8, seed=3, size=(48, 64), workers=1)
 
 
 def words(faces: Path) -> list[str]:
-    return ["fast", f"data.root={faces}", "data.store=stores", "data.size=24", "model.backbone.width=4",
-            "trainer.epochs=1", "trainer.device=cpu", "holdout=0.4", "--space", "space.yaml"]  # fmt: skip
+    return [
+        "fast",
+        f"data.root={faces}",
+        "data.store=stores",
+        "data.size=24",
+        "model.backbone.width=4",
+        "trainer.epochs=1",
+        "trainer.device=cpu",
+        "holdout=0.4",
+        "--space",
+        "space.yaml",
+    ]
 
 
 def test_a_sweep_writes_its_table_its_page_and_its_best_recipe(command, parsed, faces):
@@ -35,16 +45,24 @@ def test_a_sweep_writes_its_table_its_page_and_its_best_recipe(command, parsed, 
     assert "its score is optimistic" in said.out
     assert "held-out photos of 3 persons" in said.out
     assert {path.name for path in Path("sweep").iterdir()} == {
-        "recipe.yaml", "space.yaml", "study.db", "lock", "trials.csv", "report.html", "best.yaml", "trials", "logs"
-    }  # fmt: skip
+        "recipe.yaml",
+        "space.yaml",
+        "study.db",
+        "lock",
+        "trials.csv",
+        "report.html",
+        "best.yaml",
+        "trials",
+        "logs",
+    }
     with Path("sweep/trials.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["trial"] for row in rows] == ["0", "1"]
     best = max(rows, key=lambda row: float(row["macro_f1"]))
-    recipe = read_recipe("sweep/best.yaml", slots=SLOTS)
-    assert recipe.optimiser.options["lr"] == pytest.approx(float(best["optimiser.lr"]))
+    recipe = read_recipe("sweep/best.yaml", slots=RECIPE_REGISTRY)
+    assert recipe.optimizer.options["lr"] == pytest.approx(float(best["optimiser.lr"]))
     assert recipe.augmentation.name == best["augmentation"]
-    assert recipe.run is None
+    assert recipe.output_dir is None
     page = parsed(Path("sweep/report.html").read_text())
     assert "Value by value" in page.text
     assert page.named("script") == []

@@ -14,15 +14,25 @@ import pytest
 import typer
 
 import maskfit.cli
-from maskfit.cli.verbs import Verb, Verbs, load, make_app
+from maskfit.cli.verbs import LazyCommand, LazyGroup, load_command, make_lazy_app
 
 NOT_FOR_HELP = (
-    "numpy", "pydantic", "onnxruntime", "PIL", "torch", "yaml", "rich", "dotenv", "safetensors", "filelock",
-    "markdown_it", "pygments",
-)  # fmt: skip
+    "numpy",
+    "pydantic",
+    "onnxruntime",
+    "PIL",
+    "torch",
+    "yaml",
+    "rich",
+    "dotenv",
+    "safetensors",
+    "filelock",
+    "markdown_it",
+    "pygments",
+)
 
 
-def every(verbs: Verbs, *group: str) -> Iterator[tuple[tuple[str, ...], Verb]]:
+def every(verbs: LazyGroup, *group: str) -> Iterator[tuple[tuple[str, ...], LazyCommand]]:
     for named in verbs.values():
         for name, verb in named.items():
             yield (*group, name), verb
@@ -34,7 +44,7 @@ VERBS = {**dict(every(maskfit.cli.VERBS)), **dict(every(maskfit.cli.DATA_VERBS, 
 @pytest.mark.parametrize("words", VERBS, ids=" ".join)
 def test_the_table_says_what_the_verb_says(words):
     verb = VERBS[words]
-    found = load(verb.place)
+    found = load_command(verb.place)
     if isinstance(found, typer.Typer):
         assert found.info.help == verb.help
         return
@@ -72,7 +82,7 @@ def test_a_verb_imports_no_other(tmp_path):
         "try:\n    maskfit.cli.main()\nexcept SystemExit:\n    pass\n"
         "print(json.dumps(sorted(name for name in sys.modules if name.startswith('maskfit.cli.'))))"
     )
-    verbs = {load(verb.place).__module__ for verb in VERBS.values() if verb.place != "maskfit.cli:data_app"}
+    verbs = {load_command(verb.place).__module__ for verb in VERBS.values() if verb.place != "maskfit.cli:data_app"}
     assert verbs & set(json.loads(said.splitlines()[-1])) == {"maskfit.cli.evaluate"}
 
 
@@ -80,8 +90,10 @@ def complete(*words: str) -> set[str]:
     """What the shell offers for the last of the words."""
     said = fresh(
         "import sys\nsys.argv = ['maskfit']\nfrom maskfit.cli import main\nmain()",
-        _MASKFIT_COMPLETE="complete_bash", COMP_WORDS=" ".join(("maskfit", *words)), COMP_CWORD=str(len(words)),
-    )  # fmt: skip
+        _MASKFIT_COMPLETE="complete_bash",
+        COMP_WORDS=" ".join(("maskfit", *words)),
+        COMP_CWORD=str(len(words)),
+    )
     return set(said.split())
 
 
@@ -108,8 +120,8 @@ def test_a_typing_mistake_is_met_with_the_verb_that_was_meant(command):
 
 def test_a_verb_is_imported_when_it_is_called(monkeypatch, capsys):
     """Also one that stands nowhere: it is listed all the same."""
-    absent = Verb("json.decoder:nothing", "Is not there.")
-    app = make_app({"All": {"json": absent, "yaml": absent}}, "A test.", name="test")
+    absent = LazyCommand("json.decoder:nothing", "Is not there.")
+    app = make_lazy_app({"All": {"json": absent, "yaml": absent}}, "A test.", name="test")
     with pytest.raises(SystemExit) as left:
         app(["--help"])
     assert left.value.code == 0

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.cluster.joining import HERE, joined
+from maskfit.cluster.joining import HERE, ray_session
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
     pytest.importorskip("ray")
-    with joined(HERE, "the tests"):
+    with ray_session(HERE, "the tests"):
         yield
 
 
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight drawn persons, 56 photos of 48 x 64 pixels, in the competition's layout."""
-    from maskfit.synthesis.drawn import write_people
+    from maskfit.synthesis.drawn import write_train_set
 
-    return write_people(tmp_path_factory.mktemp("faces") / "drawn", 8, seed=3, size=(48, 64), workers=1)
+    return write_train_set(tmp_path_factory.mktemp("faces") / "drawn", 8, seed=3, size=(48, 64), workers=1)
 
 
 @pytest.fixture(scope="session")
@@ -30,17 +30,20 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of random weights."""
     import torch
 
-    from maskfit.data.transforms import Framing, Preprocessing
+    from maskfit.data.transforms import CropResize, Preprocessing
     from maskfit.labels import SCHEMES
-    from maskfit.modelfile import ModelFacts, write_model
+    from maskfit.modelfile import ModelMetadata, save_model
     from maskfit.models.network import build_network
-    from maskfit.parts import Part
+    from maskfit.parts import ComponentSpec
 
     torch.manual_seed(0)
     scheme = SCHEMES["mask-gender-age"]
-    facts = ModelFacts(
-        scheme=scheme, preprocessing=Preprocessing(framing=Framing(size=(32, 24))),
-        backbone=Part.of("small", width=4), head=Part.of("attributes"), heads=scheme.names,
-    )  # fmt: skip
+    facts = ModelMetadata(
+        label_schema=scheme,
+        preprocessing=Preprocessing(framing=CropResize(size=(32, 24))),
+        backbone=ComponentSpec.create("small", width=4),
+        head=ComponentSpec.create("attributes"),
+        heads=scheme.names,
+    )
     network = build_network(facts.backbone, facts.head, scheme.sizes)
-    return write_model(tmp_path_factory.mktemp("model") / "best.safetensors", network.state_dict(), facts)
+    return save_model(tmp_path_factory.mktemp("model") / "best.safetensors", network.state_dict(), facts)

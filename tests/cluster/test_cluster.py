@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from maskfit import __version__
-from maskfit.cluster.joining import Place, joined, show_token
+from maskfit.cluster.joining import WorkerContext, ray_session, set_auth_token
 from maskfit.errors import MaskfitError, MissingExtraError, RunError
 from maskfit.files import read_csv
-from maskfit.inference.shards import Plan, ShardFolder, answer_here, begin, pending, summarise
+from maskfit.inference.shards import ShardDir, ShardPlan, pending, predict_locally, start_or_resume, summarise
 
 
-def rows(folder: ShardFolder) -> dict[str, dict[str, str]]:
+def rows(folder: ShardDir) -> dict[str, dict[str, str]]:
     """Each photo's row; a photo with two rows fails."""
     found: dict[str, dict[str, str]] = {}
     for path in sorted((folder.path / "answers").iterdir()):
@@ -51,21 +51,21 @@ def test_a_worker_is_killed_at_work_and_no_photo_is_lost_or_twice(
 ) -> None:
     import torch
 
-    from maskfit.cluster.photos import answer_on_ray
+    from maskfit.cluster.photos import predict_shards_on_ray
 
     broken = faces / "broken.jpg"
     broken.write_bytes(b"no photo")
-    plan = Plan(str(faces), (str(model),), size=3, engine="torch")
-    ours, theirs = ShardFolder(tmp_path / "here"), ShardFolder(tmp_path / "ray")
-    here = begin(ours, plan, None, resume=False)
+    plan = ShardPlan(str(faces), (str(model),), size=3, engine="torch")
+    ours, theirs = ShardDir(tmp_path / "here"), ShardDir(tmp_path / "ray")
+    here = start_or_resume(ours, plan, None, resume=False)
     threads = torch.get_num_threads()
     # As a worker of one core has: of another number, the last digits differ.
-    list(answer_here(ours, here, pending(ours, here), here.predictor(threads=1)))
+    list(predict_locally(ours, here, pending(ours, here), here.predictor(threads=1)))
     torch.set_num_threads(threads)
-    there = begin(theirs, plan, None, resume=False)
+    there = start_or_resume(theirs, plan, None, resume=False)
     killed: list[int] = []
     done = []
-    for shard in answer_on_ray(theirs, there, pending(theirs, there), cores=1, device="cpu"):
+    for shard in predict_shards_on_ray(theirs, there, pending(theirs, there), cores=1, device="cpu"):
         done.append(shard)
         if not killed:
             killed = workers()[:1]
@@ -88,8 +88,19 @@ def started(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--num-cpus", "2", "--port",
-               str(port), "--include-dashboard", "false", "--disable-usage-stats"]  # fmt: skip
+    command = [
+        Path(sys.executable).with_name("ray"),
+        "start",
+        "--head",
+        "--block",
+        "--num-cpus",
+        "2",
+        "--port",
+        str(port),
+        "--include-dashboard",
+        "false",
+        "--disable-usage-stats",
+    ]
     process = subprocess.Popen(command, env=user, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert process.stdout
@@ -107,22 +118,40 @@ def test_the_command_answers_over_a_cluster_that_was_started_before(
     started: tuple[str, dict[str, str]], faces: Path, model: Path, tmp_path: Path
 ) -> None:
     address, user = started
-    command = [sys.executable, "-m", "maskfit", "predict", str(model), "--images", str(faces), "--shards", "answers",
-               "--shard-size", "9", "--ray", address, "--cores", "1", "--json"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "maskfit",
+        "predict",
+        str(model),
+        "--images",
+        str(faces),
+        "--shards",
+        "answers",
+        "--shard-size",
+        "9",
+        "--ray",
+        address,
+        "--cores",
+        "1",
+        "--json",
+    ]
     done = subprocess.run(command, env=user, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["answered"] == 56
-    assert len(rows(ShardFolder(tmp_path / "answers"))) == 56
+    assert len(rows(ShardDir(tmp_path / "answers"))) == 56
 
 
 @pytest.mark.slow
 def test_what_a_worker_cannot_do_is_told(cluster: None, faces: Path, model: Path, tmp_path: Path) -> None:
-    from maskfit.cluster.photos import answer_on_ray
+    from maskfit.cluster.photos import predict_shards_on_ray
 
-    folder = ShardFolder(tmp_path / "ray")
-    plan = begin(folder, Plan(str(faces), (str(tmp_path / "absent.safetensors"),), size=50), None, resume=False)
+    folder = ShardDir(tmp_path / "ray")
+    plan = start_or_resume(
+        folder, ShardPlan(str(faces), (str(tmp_path / "absent.safetensors"),), size=50), None, resume=False
+    )
     with pytest.raises(RunError, match=r"absent\.safetensors"):
-        list(answer_on_ray(folder, plan, pending(folder, plan), device="cpu"))
+        list(predict_shards_on_ray(folder, plan, pending(folder, plan), device="cpu"))
 
 
 @pytest.mark.slow
@@ -132,21 +161,28 @@ def test_folds_on_the_cluster_are_those_of_one_process(cluster: None, faces: Pat
     from maskfit.cluster.folds import train_on_ray
     from maskfit.cookbook import read_recipe
     from maskfit.training.run import train
-    from maskfit.training.slots import SLOTS
+    from maskfit.training.slots import RECIPE_REGISTRY
 
-    words = [f"data.root={faces}", f"data.store={tmp_path / 'stores'}", "data.size=24", "model.backbone.width=4",
-             "trainer.epochs=1", "trainer.device=cpu", "folds=2"]  # fmt: skip
+    words = [
+        f"data.root={faces}",
+        f"data.store={tmp_path / 'stores'}",
+        "data.size=24",
+        "model.backbone.width=4",
+        "trainer.epochs=1",
+        "trainer.device=cpu",
+        "folds=2",
+    ]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        here, scores = train(read_recipe("fast", [*words, f"run={tmp_path / 'here'}"], slots=SLOTS))
+        here, scores = train(read_recipe("fast", [*words, f"run={tmp_path / 'here'}"], slots=RECIPE_REGISTRY))
     finally:
         torch.set_num_threads(threads)
-    there, others = train_on_ray(read_recipe("fast", [*words, f"run={tmp_path / 'ray'}"], slots=SLOTS))
+    there, others = train_on_ray(read_recipe("fast", [*words, f"run={tmp_path / 'ray'}"], slots=RECIPE_REGISTRY))
     assert others == scores
     assert there.probabilities.read_bytes() == here.probabilities.read_bytes()
     for fold in (0, 1):
-        assert there.fold(fold).steps.read_bytes() == here.fold(fold).steps.read_bytes()
+        assert there.fold(fold).step_losses_csv.read_bytes() == here.fold(fold).step_losses_csv.read_bytes()
 
 
 def test_a_machine_that_sees_other_files_or_has_another_version_says_so(
@@ -154,14 +190,14 @@ def test_a_machine_that_sees_other_files_or_has_another_version_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError, match="has maskfit"):
-        Place(str(tmp_path), f"{__version__}.other").enter()
+        WorkerContext(str(tmp_path), f"{__version__}.other").activate()
     with pytest.raises(RunError, match="does not see this folder"):
-        Place(str(tmp_path / "absent"), __version__).enter()
-    Place(str(tmp_path), __version__).enter()
+        WorkerContext(str(tmp_path / "absent"), __version__).activate()
+    WorkerContext(str(tmp_path), __version__).activate()
 
 
 def test_a_word_of_the_recipe_is_no_address() -> None:
-    with pytest.raises(MaskfitError, match="'folds=5' is no address"), joined("folds=5", "'maskfit train --ray'"):
+    with pytest.raises(MaskfitError, match="'folds=5' is no address"), ray_session("folds=5", "'maskfit train --ray'"):
         pass
 
 
@@ -170,7 +206,7 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "ray" else real(name, *rest))
     with (
         pytest.raises(MissingExtraError, match="'maskfit train --ray' needs the extra 'ray'"),
-        joined("auto", "'maskfit train --ray'"),
+        ray_session("auto", "'maskfit train --ray'"),
     ):
         pass
 
@@ -180,10 +216,10 @@ def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, ad
     import ray
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(RunError, match="no cluster can be joined"), joined(address, "'maskfit train --ray'"):
+    with pytest.raises(RunError, match="no cluster can be joined"), ray_session(address, "'maskfit train --ray'"):
         pass
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(RunError, match="no cluster can be joined"), joined("auto", "'maskfit train --ray'"):
+    with pytest.raises(RunError, match="no cluster can be joined"), ray_session("auto", "'maskfit train --ray'"):
         pass
 
 
@@ -211,22 +247,29 @@ def test_a_cluster_at_an_address_is_shown_the_token_that_is_there(
     if token:
         (tmp_path / ".ray").mkdir()
         (tmp_path / ".ray" / "auth_token").write_text("x" * 32)
-    show_token(address)
+    set_auth_token(address)
     assert os.environ.get("RAY_AUTH_MODE") == mode
 
 
 @pytest.mark.slow
 def test_a_sweep_on_the_cluster_goes_to_its_end(cluster: None, faces: Path, tmp_path: Path) -> None:
-    from maskfit.parts import Part
-    from maskfit.sweep.remote import RayPlacement
-    from maskfit.sweep.run import Settings, tune
+    from maskfit.parts import ComponentSpec
+    from maskfit.sweep.remote import RayExecutor
+    from maskfit.sweep.run import SweepSettings, tune
 
     space = tmp_path / "space.yaml"
     space.write_text("optimiser.lr: {low: 1e-4, high: 1e-2, log: true}\naugmentation: [light, none]\n")
-    words = [f"data.root={faces}", f"data.store={tmp_path / 'stores'}", "data.size=24", "model.backbone.width=4",
-             "trainer.epochs=2", "trainer.device=cpu", "holdout=0.4"]  # fmt: skip
-    settings = Settings(4, pruner=Part.of("median", startup=2))
-    results = tune("fast", space, settings, words=words, out=tmp_path / "sweep", placement=RayPlacement())
+    words = [
+        f"data.root={faces}",
+        f"data.store={tmp_path / 'stores'}",
+        "data.size=24",
+        "model.backbone.width=4",
+        "trainer.epochs=2",
+        "trainer.device=cpu",
+        "holdout=0.4",
+    ]
+    settings = SweepSettings(4, pruner=ComponentSpec.create("median", startup=2))
+    results = tune("fast", space, settings, words=words, out=tmp_path / "sweep", placement=RayExecutor())
     assert len(results.trials) == 4
     assert results.count("failed") == 0
     assert results.best.score

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.data.photo import Photo, PhotoSet
-from maskfit.labels import SCHEMES, Scheme
+from maskfit.data.photo import Photo, PhotoDataset
+from maskfit.labels import SCHEMES, LabelSchema
 
 STEMS = ("mask1", "mask2", "mask3", "mask4", "mask5", "incorrect_mask", "normal")
 MASKS = dict.fromkeys(STEMS[:5], "wear") | {"incorrect_mask": "incorrect", "normal": "not_wear"}
 
 
 @pytest.fixture
-def scheme() -> Scheme:
+def scheme() -> LabelSchema:
     return SCHEMES["mask-gender-age"]
 
 
@@ -48,16 +48,16 @@ def write_person(write_photo: Callable[..., Path]) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def remember() -> Callable[..., PhotoSet]:
+def remember() -> Callable[..., PhotoDataset]:
     """A set in memory: seven photos for each folder name; nothing is on the disk."""
 
-    def make(*folders: str) -> PhotoSet:
+    def make(*folders: str) -> PhotoDataset:
         photos = []
         for folder in folders:
             _, gender, _, age = folder.split("_")
             for stem, mask in MASKS.items():
                 name = f"{folder}/{stem}.jpg"
                 photos.append(Photo(Path(name), name, folder, {"mask": mask, "gender": gender, "age": float(age)}))
-        return PhotoSet(Path(), tuple(photos))
+        return PhotoDataset(Path(), tuple(photos))
 
     return make

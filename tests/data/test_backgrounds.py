@@ -10,20 +10,20 @@ from PIL import Image
 
 from maskfit.cookbook import read_recipe
 from maskfit.data.backgrounds import BACKGROUNDS, GrabCut, Salient
-from maskfit.data.backgrounds.grabcut import guessed
-from maskfit.data.boxes import Cut
+from maskfit.data.backgrounds.grabcut import initial_mask
+from maskfit.data.boxes import CropBox
 from maskfit.data.crops import CROPS
 from maskfit.data.decoding import decode
-from maskfit.data.erasing import GREY, laid_flat
+from maskfit.data.erasing import GREY, fill_background
 from maskfit.data.opencv import largest_box, region_at
 from maskfit.data.photo import Photo
-from maskfit.data.settling import settle
-from maskfit.data.store import open_store
-from maskfit.data.transforms import Framing, Preprocessing, sharpened
+from maskfit.data.settling import pin_component
+from maskfit.data.store import open_image_cache
+from maskfit.data.transforms import CropResize, Preprocessing, unsharp_mask
 from maskfit.errors import MissingExtraError, RecipeError
-from maskfit.parts import Part, build
-from maskfit.synthesis.drawn import draw_person, draw_photo
-from maskfit.training.slots import SLOTS
+from maskfit.parts import ComponentSpec, instantiate
+from maskfit.synthesis.drawn import render_photo, sample_person
+from maskfit.training.slots import RECIPE_REGISTRY
 
 ERASING = [name for name in BACKGROUNDS if name != "none"]
 BLUE = [0, 0, 255]
@@ -44,8 +44,8 @@ def subject(height: int = 120, width: int = 90) -> tuple[np.ndarray, np.ndarray]
     return photo, head
 
 
-def whole(photo: np.ndarray) -> Cut:
-    return Cut((0.0, 0.0, float(photo.shape[1]), float(photo.shape[0])))
+def whole(photo: np.ndarray) -> CropBox:
+    return CropBox((0.0, 0.0, float(photo.shape[1]), float(photo.shape[0])))
 
 
 # The contract of the table
@@ -63,7 +63,9 @@ def test_every_background_gives_a_photo_of_the_same_size(name, size, kind):
         photo = subject(*size)[0]
     before = photo.copy()
     for box in ((0, 0, size[1], size[0]), (size[1] - 1, 0, size[1], 1), (-40, -50, size[1] + 9, size[0] + 9)):
-        seen = build(BACKGROUNDS, Part.of(name)).erase(photo, Cut(tuple(map(float, box)), angle=10))
+        seen = instantiate(BACKGROUNDS, ComponentSpec.create(name)).erase(
+            photo, CropBox(tuple(map(float, box)), angle=10)
+        )
         assert (seen.shape, seen.dtype) == (photo.shape, np.uint8)
     np.testing.assert_array_equal(photo, before)
 
@@ -72,17 +74,19 @@ def test_every_background_gives_a_photo_of_the_same_size(name, size, kind):
 def test_the_same_photo_gives_the_same_pixels(name):
     from concurrent.futures import ThreadPoolExecutor
 
-    photo = np.asarray(draw_photo(draw_person(0, 1), "mask1", size=(96, 128)).image)
-    first = build(BACKGROUNDS, Part.of(name)).erase(photo, whole(photo))
+    photo = np.asarray(render_photo(sample_person(0, 1), "mask1", size=(96, 128)).image)
+    first = instantiate(BACKGROUNDS, ComponentSpec.create(name)).erase(photo, whole(photo))
     with ThreadPoolExecutor(4) as pool:
-        others = pool.map(lambda _: build(BACKGROUNDS, Part.of(name)).erase(photo, whole(photo)), range(4))
+        others = pool.map(
+            lambda _: instantiate(BACKGROUNDS, ComponentSpec.create(name)).erase(photo, whole(photo)), range(4)
+        )
     assert all((other == first).all() for other in others)
 
 
 @pytest.mark.parametrize("name", ERASING)
 def test_the_subject_stays_and_the_rest_gets_the_colour(name):
     photo, head = subject()
-    seen = build(BACKGROUNDS, Part.of(name, colour=BLUE)).erase(photo, whole(photo))
+    seen = instantiate(BACKGROUNDS, ComponentSpec.create(name, colour=BLUE)).erase(photo, whole(photo))
     flat = (seen == BLUE).all(axis=2)
     inside = _shrunk(head, 4)
     # A network is never wholly sure.
@@ -101,11 +105,11 @@ def _shrunk(mask: np.ndarray, by: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", list(BACKGROUNDS))
 def test_settings_are_recorded_and_come_back(name):
-    part = Part.of(name, **({"colour": BLUE} if name in ERASING else {}))
-    settled = Framing(background=part, sharpen=0.5, size=(16, 16)).settled()
-    assert settled.background == settle(part, build(BACKGROUNDS, part))
-    assert Framing.model_validate_json(settled.model_dump_json()) == settled
-    assert settled.settled() == settled
+    part = ComponentSpec.create(name, **({"colour": BLUE} if name in ERASING else {}))
+    settled = CropResize(background_removal=part, unsharp_mask=0.5, size=(16, 16)).pinned()
+    assert settled.background_removal == pin_component(part, instantiate(BACKGROUNDS, part))
+    assert CropResize.model_validate_json(settled.model_dump_json()) == settled
+    assert settled.pinned() == settled
 
 
 @pytest.mark.parametrize(
@@ -121,67 +125,71 @@ def test_settings_are_recorded_and_come_back(name):
 )
 def test_wrong_options_are_refused(name, options, said):
     with pytest.raises(RecipeError, match=said):
-        build(BACKGROUNDS, Part.of(name, **options))
+        instantiate(BACKGROUNDS, ComponentSpec.create(name, **options))
 
 
 # Everybody sees the same
 
 
 @pytest.mark.parametrize("name", ERASING)
-@pytest.mark.parametrize("crop", [Part.of("centre"), Part.of("face", align=True), Part.of("salient")])
+@pytest.mark.parametrize(
+    "crop", [ComponentSpec.create("centre"), ComponentSpec.create("face", align=True), ComponentSpec.create("salient")]
+)
 def test_validation_training_and_prediction_see_the_same_pixels(tmp_path, name, crop):
-    framing = Framing(crop=crop, size=(48, 40), background=Part.of(name), sharpen=0.7)
+    framing = CropResize(crop=crop, size=(48, 40), background_removal=ComponentSpec.create(name), unsharp_mask=0.7)
     paths = []
     for number in range(2):
         paths.append(tmp_path / f"{number}.png")
-        draw_photo(draw_person(0, number), "normal", size=(96, 128)).image.save(paths[-1])
-    stored = open_store([Photo(path, path.name, path.name) for path in paths], framing, folder=tmp_path / "stores")
-    plain = framing.model_copy(update={"background": Part.of("none"), "sharpen": 0.0})
-    recorded = Framing.model_validate_json(framing.settled().model_dump_json())
+        render_photo(sample_person(0, number), "normal", size=(96, 128)).image.save(paths[-1])
+    stored = open_image_cache(
+        [Photo(path, path.name, path.name) for path in paths], framing, folder=tmp_path / "stores"
+    )
+    plain = framing.model_copy(update={"background": ComponentSpec.create("none"), "sharpen": 0.0})
+    recorded = CropResize.model_validate_json(framing.pinned().model_dump_json())
     for place, path in enumerate(paths):
-        frame = stored.take([place])[0]
-        np.testing.assert_array_equal(frame, Preprocessing(framing=recorded).framing.frame(decode(path)))
-        assert (frame != Framing(**dict(plain)).frame(decode(path))).any()
+        frame = stored.gather([place])[0]
+        np.testing.assert_array_equal(frame, Preprocessing(framing=recorded).framing(decode(path)))
+        assert (frame != CropResize(**dict(plain))(decode(path))).any()
 
 
 def test_another_background_is_another_store(tmp_path, paint):
     Image.fromarray(paint(60, 40)).save(tmp_path / "a.png")
     photos = [Photo(tmp_path / "a.png", "a.png", "p")]
     for background, sharpen in (("none", 0), ("grabcut", 0), ("none", 1)):
-        framing = Framing(size=(16, 16), background=Part.of(background), sharpen=sharpen)
-        open_store(photos, framing, folder=tmp_path / "stores")
+        framing = CropResize(size=(16, 16), background_removal=ComponentSpec.create(background), unsharp_mask=sharpen)
+        open_image_cache(photos, framing, folder=tmp_path / "stores")
     assert len(list((tmp_path / "stores").iterdir())) == 3
 
 
 def test_framings_without_one_are_written_and_read_as_before():
     """Stores and model files from before there were backgrounds stay what they were."""
     old = '{"crop":"centre","size":[224,224],"filter":"bilinear"}'
-    assert Framing().model_dump_json() == old
-    assert Framing.model_validate_json(old) == Framing()
-    assert Framing.model_validate_json(old).settled() == Framing()
+    assert CropResize().model_dump_json() == old
+    assert CropResize.model_validate_json(old) == CropResize()
+    assert CropResize.model_validate_json(old).pinned() == CropResize()
     photo = np.random.default_rng(0).integers(0, 256, (300, 260, 3), dtype=np.uint8)
     by_hand = np.asarray(Image.fromarray(photo).resize((224, 224), Image.Resampling.BILINEAR, box=(0, 20, 260, 280)))
-    np.testing.assert_array_equal(Framing.model_validate_json(old).frame(photo), by_hand)
+    np.testing.assert_array_equal(CropResize.model_validate_json(old)(photo), by_hand)
 
 
 def test_larger_frames_are_erased_along_the_same_edge():
     photo, _ = subject(240, 180)
-    framing = Framing(size=(64, 64), background=Part.of("grabcut", colour=BLUE))
-    small, large = ((item.frame(photo) == BLUE).all(axis=2) for item in (framing, framing.scaled(2)))
+    framing = CropResize(size=(64, 64), background_removal=ComponentSpec.create("grabcut", colour=BLUE))
+    small, large = ((item(photo) == BLUE).all(axis=2) for item in (framing, framing.scaled(2)))
     both = np.asarray(Image.fromarray(large).resize((64, 64), Image.Resampling.NEAREST))
     assert (small == both).mean() > 0.97
 
 
 def test_a_recipe_names_it():
     recipe = read_recipe(
-        "baseline", ["data.background=grabcut", "data.background.side=64", "data.sharpen=1"], slots=SLOTS
+        "baseline", ["data.background=grabcut", "data.background.side=64", "data.sharpen=1"], slots=RECIPE_REGISTRY
     )
-    assert recipe.data.background == Part.of("grabcut", side=64)
-    assert recipe.data.sharpen == 1
+    assert recipe.data.background_removal == ComponentSpec.create("grabcut", side=64)
+    assert recipe.data.unsharp_mask == 1
     with pytest.raises(RecipeError, match="background"):
-        read_recipe("baseline", ["data.background=grabbut"], slots=SLOTS)
+        read_recipe("baseline", ["data.background=grabbut"], slots=RECIPE_REGISTRY)
     with pytest.raises(RecipeError, match="sharpen"):
-        read_recipe("baseline", ["data.sharpen=-1"], slots=SLOTS)
+        read_recipe("baseline", ["data.sharpen=-1"], slots=RECIPE_REGISTRY)
 
 
 # GrabCut
@@ -191,27 +199,27 @@ def test_a_drawn_face_is_never_eaten():
     """The inside of each face stays as it was, to the pixel; something of the background goes."""
     for number in range(4):
         for name in ("mask1", "normal"):
-            photo = np.asarray(draw_photo(draw_person(3, number), name, size=(192, 256)).image)
-            seen = GrabCut().erase(photo, Cut((0.0, 32.0, 192.0, 224.0)))
+            photo = np.asarray(render_photo(sample_person(3, number), name, size=(192, 256)).image)
+            seen = GrabCut().erase(photo, CropBox((0.0, 32.0, 192.0, 224.0)))
             np.testing.assert_array_equal(seen[110:170, 75:117], photo[110:170, 75:117])
             assert (seen[:20, :10] == GREY).all() or (seen[:20, -10:] == GREY).all()
 
 
 def test_what_it_starts_from():
-    kinds = guessed(100, 80, (0, 0, 80, 100))
+    kinds = initial_mask(100, 80, (0, 0, 80, 100))
     assert kinds[50, 40] == 1
     assert kinds[0, 0] == kinds[0, 79] == 0
     assert kinds[99, 40] == 3
     assert kinds[60, 1] == 2
     # Moved by the crop, not by the photo.
-    moved = guessed(100, 160, (80, 0, 160, 100))
+    moved = initial_mask(100, 160, (80, 0, 160, 100))
     np.testing.assert_array_equal(moved[:, 80:], kinds)
 
 
 def test_a_face_in_a_group_is_told_by_its_surroundings_alone():
     photo, _ = subject(120, 90)
     group = np.concatenate([photo, np.random.default_rng(5).integers(0, 256, (120, 400, 3), dtype=np.uint8)], axis=1)
-    cut = Cut((10.0, 15.0, 80.0, 105.0))
+    cut = CropBox((10.0, 15.0, 80.0, 105.0))
     seen = GrabCut(colour=BLUE).erase(group, cut)
     assert (seen[60, 45] == group[60, 45]).all()
     assert (seen[:, 150:] == BLUE).all()
@@ -248,7 +256,7 @@ def test_regions():
 def test_the_colour_is_mixed_by_shares():
     photo = np.full((2, 4, 3), 200, dtype=np.uint8)
     shares = np.array([[255, 255], [0, 0]], dtype=np.uint8)
-    seen = laid_flat(photo, shares, (0, 0, 100), (1, 0, 3, 2))
+    seen = fill_background(photo, shares, (0, 0, 100), (1, 0, 3, 2))
     np.testing.assert_array_equal(seen[0], [[0, 0, 100], [200] * 3, [200] * 3, [0, 0, 100]])
     np.testing.assert_array_equal(seen[1], [[0, 0, 100]] * 4)
 
@@ -259,17 +267,17 @@ def test_the_colour_is_mixed_by_shares():
 def test_sharpening_is_an_unsharp_mask():
     frame = np.full((224, 224, 3), 100, dtype=np.uint8)
     frame[:, 112:] = 150
-    assert sharpened(frame, 0) is frame
-    seen = sharpened(frame, 1.0)
+    assert unsharp_mask(frame, 0) is frame
+    seen = unsharp_mask(frame, 1.0)
     assert seen[10, 111, 0] < 95
     assert seen[10, 112, 0] > 155
     np.testing.assert_array_equal(seen[:, :100], frame[:, :100])
-    assert sharpened(frame, 2.0)[10, 112, 0] > seen[10, 112, 0]
+    assert unsharp_mask(frame, 2.0)[10, 112, 0] > seen[10, 112, 0]
 
 
 def test_larger_frames_are_sharpened_as_widely():
     frame = np.full((224, 224, 3), 100, dtype=np.uint8)
     frame[:, 112:] = 150
     large = np.asarray(Image.fromarray(frame).resize((448, 448), Image.Resampling.NEAREST))
-    halved = np.asarray(Image.fromarray(sharpened(large, 1.0)).reduce(2), dtype=int)
-    assert abs(halved - sharpened(frame, 1.0)).max() <= 4
+    halved = np.asarray(Image.fromarray(unsharp_mask(large, 1.0)).reduce(2), dtype=int)
+    assert abs(halved - unsharp_mask(frame, 1.0)).max() <= 4

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from maskfit.data.boxes import STEP, Cut, clipped, cut_turned, fitted
+from maskfit.data.boxes import SAMPLE_STEP, CropBox, clip_box, crop_rotated, fit_to_aspect
 
 BILINEAR = Image.Resampling.BILINEAR
 edges = st.floats(-5000, 5000)
@@ -25,35 +25,35 @@ def noise(height: int, width: int) -> np.ndarray:
 @given(st.tuples(edges, edges), st.tuples(st.floats(0.1, 4000), st.floats(0.1, 4000)), sides, sides, st.floats(0.2, 5))
 def test_a_fitted_box_lies_inside_and_has_the_aspect_as_far_as_pixels_allow(corner, size, width, height, aspect):
     box = (corner[0], corner[1], corner[0] + size[0], corner[1] + size[1])
-    left, upper, right, lower = fitted(box, aspect, width, height)
+    left, upper, right, lower = fit_to_aspect(box, aspect, width, height)
     assert 0 <= left < right <= width
     assert 0 <= upper < lower <= height
     assert min(right - left, lower - upper) >= 1
     wide = min(max(size[0], size[1] * aspect), width, height * aspect)
     if min(wide, wide / aspect) >= 1:
-        assert abs((right - left) - wide) <= 2 * STEP
-        assert abs((lower - upper) - wide / aspect) <= 2 * STEP
+        assert abs((right - left) - wide) <= 2 * SAMPLE_STEP
+        assert abs((lower - upper) - wide / aspect) <= 2 * SAMPLE_STEP
 
 
 def test_a_box_is_widened_about_its_middle_moved_inside_and_shrunk_where_it_does_not_fit():
-    assert fitted((40, 50, 60, 90), 1.0, 200, 200) == (30, 50, 70, 90)
-    assert fitted((-20, 50, 20, 90), 1.0, 200, 200) == (0, 50, 40, 90)
-    assert fitted((180, 190, 220, 230), 1.0, 200, 200) == (160, 160, 200, 200)
-    assert fitted((10, 10, 190, 90), 1.0, 200, 100) == (50, 0, 150, 100)
-    assert fitted((0, 0, 300, 300), 0.75, 300, 400) == (0, 0, 300, 400)
+    assert fit_to_aspect((40, 50, 60, 90), 1.0, 200, 200) == (30, 50, 70, 90)
+    assert fit_to_aspect((-20, 50, 20, 90), 1.0, 200, 200) == (0, 50, 40, 90)
+    assert fit_to_aspect((180, 190, 220, 230), 1.0, 200, 200) == (160, 160, 200, 200)
+    assert fit_to_aspect((10, 10, 190, 90), 1.0, 200, 100) == (50, 0, 150, 100)
+    assert fit_to_aspect((0, 0, 300, 300), 0.75, 300, 400) == (0, 0, 300, 400)
 
 
 def test_a_clipped_box_has_a_pixel_at_least_wherever_it_lay():
-    assert clipped((-9, -9, 30.1, 30.4), 20, 40) == (0, 0, 20, 30.5)
-    assert clipped((500, -70, 600, -60), 20, 40) == (19, 0, 20, 1)
-    assert clipped((3.05, 3.05, 3.06, 3.06), 8, 8) == (3, 3, 4, 4)
+    assert clip_box((-9, -9, 30.1, 30.4), 20, 40) == (0, 0, 20, 30.5)
+    assert clip_box((500, -70, 600, -60), 20, 40) == (19, 0, 20, 1)
+    assert clip_box((3.05, 3.05, 3.06, 3.06), 8, 8) == (3, 3, 4, 4)
 
 
 @pytest.mark.parametrize("quarter", [1, 2, 3])
 def test_a_quarter_turn_is_numpys(quarter):
     """Turned clockwise, the box shows the photo turned counterclockwise."""
     photo = noise(40, 40)
-    got = cut_turned(photo, Cut((0, 0, 40, 40), angle=90.0 * quarter), (40, 40), BILINEAR)
+    got = crop_rotated(photo, CropBox((0, 0, 40, 40), angle=90.0 * quarter), (40, 40), BILINEAR)
     # Pillow cuts a level off where the last bit of a place is not right.
     np.testing.assert_allclose(got.astype(int), np.rot90(photo, quarter), rtol=0, atol=1)
 
@@ -64,7 +64,7 @@ def test_a_point_comes_to_where_the_turn_brings_it(angle):
     x, y, turn = 180.0, 140.0, radians(angle)
     point = (x + cos(turn) * 40 - sin(turn) * 30, y + sin(turn) * 40 + cos(turn) * 30)
     photo[int(point[1]) - 3 : int(point[1]) + 3, int(point[0]) - 3 : int(point[0]) + 3] = 255
-    frame = cut_turned(photo, Cut((x - 100, y - 80, x + 100, y + 80), angle), (160, 200), BILINEAR)
+    frame = crop_rotated(photo, CropBox((x - 100, y - 80, x + 100, y + 80), angle), (160, 200), BILINEAR)
     rows, columns = np.nonzero(frame[..., 0] > 100)
     assert columns.mean() + 0.5 == pytest.approx(140, abs=1.2)
     assert rows.mean() + 0.5 == pytest.approx(110, abs=1.2)
@@ -73,7 +73,7 @@ def test_a_point_comes_to_where_the_turn_brings_it(angle):
 def test_beyond_the_photo_its_edge_goes_on():
     photo = np.full((20, 20, 3), 80, np.uint8)
     photo[:, 0] = (9, 200, 30)
-    frame = cut_turned(photo, Cut((-30, -30, 30, 50), 10.0), (64, 48), BILINEAR)
+    frame = crop_rotated(photo, CropBox((-30, -30, 30, 50), 10.0), (64, 48), BILINEAR)
     assert (frame[32, :16] == (9, 200, 30)).all()
     assert (frame[:, -4:] == 80).all()
 
@@ -81,11 +81,13 @@ def test_beyond_the_photo_its_edge_goes_on():
 def test_shrinking_a_turned_box_does_not_alias():
     photo = np.zeros((800, 800, 3), np.uint8)
     photo[:, ::2] = 255
-    frame = cut_turned(photo, Cut((100, 100, 700, 700), 3.0), (60, 60), BILINEAR).astype(int)
+    frame = crop_rotated(photo, CropBox((100, 100, 700, 700), 3.0), (60, 60), BILINEAR).astype(int)
     assert abs(frame - 127).max() < 20
 
 
 def test_a_turned_box_of_a_photo_of_one_pixel():
-    frame = cut_turned(np.full((1, 1, 3), 7, np.uint8), Cut((-2, -2, 3, 3), -20.0), (8, 9), Image.Resampling.BICUBIC)
+    frame = crop_rotated(
+        np.full((1, 1, 3), 7, np.uint8), CropBox((-2, -2, 3, 3), -20.0), (8, 9), Image.Resampling.BICUBIC
+    )
     assert frame.shape == (8, 9, 3)
     assert (frame == 7).all()

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from maskfit.data.check import check, examine
-from maskfit.data.problems import Problem
+from maskfit.data.check import validate_dataset
+from maskfit.data.problems import DataProblem
 
 
 @pytest.fixture
 def found(tmp_path: Path, scheme):
     """Checks what stands in tmp_path: kind to the problems of that kind."""
 
-    def run(source: Path = tmp_path) -> dict[str, list[Problem]]:
-        kinds: dict[str, list[Problem]] = {}
-        for problem in check(source, scheme):
+    def run(source: Path = tmp_path) -> dict[str, list[DataProblem]]:
+        kinds: dict[str, list[DataProblem]] = {}
+        for problem in validate_dataset(source, scheme):
             kinds.setdefault(problem.kind, []).append(problem)
         return kinds
 
@@ -27,7 +27,7 @@ def found(tmp_path: Path, scheme):
 def test_a_sound_set_has_no_problem(tmp_path, write_person, scheme):
     write_person(tmp_path, "000001_male_Asian_20")
     calls: list[tuple[int, int]] = []
-    checked = examine(tmp_path, scheme, progress=lambda done, total: calls.append((done, total)))
+    checked = validate_dataset(tmp_path, scheme, progress=lambda done, total: calls.append((done, total)))
     assert checked.problems == ()
     assert calls == [(number, 7) for number in range(1, 8)]
     assert checked.count_classes(scheme)[0] == 5
@@ -42,7 +42,7 @@ def test_everything_is_found_at_once_and_the_worst_comes_first(tmp_path, write_p
     (folder / "mask3.jpg").write_bytes((folder / "mask4.jpg").read_bytes()[:-60])
     (folder / "mask5.jpg").unlink()
     (folder / "._mask5.jpg").write_bytes(b"x")
-    problems = check(tmp_path, scheme)
+    problems = validate_dataset(tmp_path, scheme)
     assert [(problem.severity, problem.kind) for problem in problems] == [
         ("fatal", "folder name"),
         ("fatal", "unreadable"),
@@ -51,8 +51,10 @@ def test_everything_is_found_at_once_and_the_worst_comes_first(tmp_path, write_p
         ("warning", "incomplete"),
         ("note", "hidden files"),
     ]
-    assert all(problem.where and problem.what and problem.fix for problem in problems)
-    assert [problem.where for problem in problems[1:4]] == [f"{folder.name}/mask{number}.jpg" for number in (1, 2, 3)]
+    assert all(problem.location and problem.message and problem.hint for problem in problems)
+    assert [problem.location for problem in problems[1:4]] == [
+        f"{folder.name}/mask{number}.jpg" for number in (1, 2, 3)
+    ]
 
 
 def test_the_same_file_under_two_persons_is_a_leak(tmp_path, write_person, found):
@@ -85,7 +87,7 @@ def test_endings_sizes_and_small_photos(tmp_path, write_person, write_photo, fou
     Image.open(folder / "mask1.jpg").save(folder / "mask1.jpg", "PNG")
     write_photo(folder / "mask2.jpg", size=(96, 40))
     kinds = found()
-    assert [problem.where for problem in kinds["file ending"]] == [f"{folder.name}/mask1.jpg"]
+    assert [problem.location for problem in kinds["file ending"]] == [f"{folder.name}/mask1.jpg"]
     assert "the content is PNG" in kinds["file ending"][0].what
     assert "96 x 40" in kinds["small photo"][0].what
     assert "most are 72 x 96" in kinds["unusual size"][0].what
@@ -103,8 +105,8 @@ def test_problems_of_a_manifest_are_listed_and_its_good_rows_checked(tmp_path, w
     (tmp_path / "b.jpg").write_bytes(b"GIF89a")
     (tmp_path / "photos.csv").write_text("path,mask\na.jpg,worm\nb.jpg,wear\nc.jpg,\n")
     kinds = found(tmp_path / "photos.csv")
-    assert [problem.where for problem in kinds["manifest row"]] == ["row 2", "row 4"]
-    assert [problem.where for problem in kinds["unreadable"]] == ["b.jpg"]
+    assert [problem.location for problem in kinds["manifest row"]] == ["row 2", "row 4"]
+    assert [problem.location for problem in kinds["unreadable"]] == ["b.jpg"]
 
 
 @pytest.mark.parametrize("text", [b"", b"\xff\xfe\x00", b"a,b\n1,2\n", b'path\n"open'])

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.ages import AgeRule
+from maskfit.ages import AgeLabelRule
 from maskfit.data.corrections import (
     Correction,
     apply_corrections,
+    known_ambiguous,
     known_errors,
-    known_remarks,
     read_corrections,
     write_corrections,
 )
@@ -85,7 +85,7 @@ def test_years_and_bands_are_values_of_age(remember, scheme):
     assert years.photos[0].labels["age"] == 60.0
     band = apply_corrections(photos, [correct("001498", "age", ">=60")], scheme)
     assert band.photos.codes(scheme)[:, 2].tolist() == [2] * 7
-    decades = AgeRule(decades=True).scheme(scheme)
+    decades = AgeLabelRule(by_decade=True).scheme(scheme)
     kept = apply_corrections(photos, [correct("001498", "age", "<30")], decades)
     assert kept.photos.codes(decades)[0, 2] == -1
 
@@ -156,7 +156,7 @@ def test_the_known_errors_are_the_public_list():
         ("use", "no"): 1,
     }
     assert {item.person for item in certain if item.value == "female"} == {"001498-1", "004432"}
-    assert sum(item.tier == "disputed" for item in known_remarks()) == 11
+    assert sum(item.tier == "disputed" for item in known_ambiguous()) == 11
     with pytest.raises(DataError, match="no tier 'disputed'"):
         known_errors("disputed")
 

@@ -14,13 +14,13 @@ from maskfit.data import cropping
 from maskfit.data.cropping import COLUMNS, write_crops
 from maskfit.data.decoding import decode
 from maskfit.data.photos import read_photos
-from maskfit.data.transforms import Framing
+from maskfit.data.transforms import CropResize
 from maskfit.errors import DataError, PhotoError
 from maskfit.labels import SCHEMES
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 SCHEME = SCHEMES["mask-gender-age"]
-FACE = Part.of("face", left=0.0, right=0.0, top=0.0, bottom=0.0)
+FACE = ComponentSpec.create("face", left=0.0, right=0.0, top=0.0, bottom=0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def root(tmp_path, paint) -> Path:
     return tmp_path / "photos"
 
 
-def crop(source: Path, out: Path, part: Part = FACE, size: tuple[int, int] | None = None):
+def crop(source: Path, out: Path, part: ComponentSpec = FACE, size: tuple[int, int] | None = None):
     return write_crops(source, out, part, size=size, scheme=SCHEME)
 
 
@@ -62,9 +62,14 @@ def test_copies_lie_in_the_same_folders_and_hold_the_faces_own_pixels(root, tmp_
     made = crop(root, tmp_path / "out")
     assert contents(root) == before
     assert set(contents(tmp_path / "out")) == {
-        "000001_male_Asian_30/mask1.png", "000001_male_Asian_30/normal.png", "000002_female_Asian_60/mask1.png",
-        "faces.csv", "faces.jpg", "unreadable.csv", "crop.jsonl",
-    }  # fmt: skip
+        "000001_male_Asian_30/mask1.png",
+        "000001_male_Asian_30/normal.png",
+        "000002_female_Asian_60/mask1.png",
+        "faces.csv",
+        "faces.jpg",
+        "unreadable.csv",
+        "crop.jsonl",
+    }
     name = "000001_male_Asian_30/mask1.png"
     np.testing.assert_array_equal(decode(tmp_path / "out" / name), decode(root / name)[6:36, 5:25])
     assert decode(tmp_path / "out" / "000001_male_Asian_30" / "normal.png").shape == (60, 40, 3)
@@ -94,15 +99,15 @@ def test_every_face_of_a_group_is_listed(root, tmp_path):
 
 
 def test_with_a_size_the_copies_are_what_a_network_sees(root, tmp_path):
-    part = Part.of("face", align=True)
+    part = ComponentSpec.create("face", align=True)
     crop(root, tmp_path / "out", part, (28, 21))
     for name in ("000001_male_Asian_30/mask1.png", "000002_female_Asian_60/mask1.png"):
-        wanted = Framing(crop=part, size=(28, 21)).frame(decode(root / name))
+        wanted = CropResize(crop=part, size=(28, 21))(decode(root / name))
         np.testing.assert_array_equal(decode(tmp_path / "out" / name), wanted)
 
 
 def test_an_aligned_copy_without_a_size_is_as_large_as_its_box(root, tmp_path):
-    made = crop(root, tmp_path / "out", Part.of("face", align=True, left=0, right=0, top=0, bottom=0))
+    made = crop(root, tmp_path / "out", ComponentSpec.create("face", align=True, left=0, right=0, top=0, bottom=0))
     assert made.looked[0].cut.angle != 0
     assert decode(tmp_path / "out" / made.looked[0].file).shape == (30, 20, 3)
 
@@ -118,14 +123,14 @@ def test_a_command_that_was_stopped_goes_on(root, tmp_path, monkeypatch):
         return decode(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cropping, "AT_ONCE", 1)
+        patch.setattr(cropping, "BATCH_SIZE", 1)
         patch.setattr(cropping, "decode", stop)
         with pytest.raises(KeyboardInterrupt):
             crop(root, tmp_path / "out")
     journal = tmp_path / "out" / "crop.jsonl"
     assert len(journal.read_text().splitlines()) == 2
     # What was being written when it was stopped is torn.
-    with journal.open("a") as stream:
+    with journal.pending_count("a") as stream:
         stream.write('{"photo": "000001_male_Asian_30/nor')
     assert crop(root, tmp_path / "out").before == 1
     assert contents(tmp_path / "out") == whole
@@ -156,13 +161,14 @@ def test_a_manifest_is_written_for_the_copies_of_one(root, tmp_path):
     assert made.manifest == tmp_path / "out" / "manifest.csv"
     photos = read_photos(made.manifest, SCHEME)
     assert [(photo.name, photo.labels.get("mask"), photo.labels.get("age")) for photo in photos] == [
-        ("000001_male_Asian_30/mask1.png", "wear", 34.0), ("000001_male_Asian_30/normal.png", "not_wear", None),
-    ]  # fmt: skip
+        ("000001_male_Asian_30/mask1.png", "wear", 34.0),
+        ("000001_male_Asian_30/normal.png", "not_wear", None),
+    ]
     assert photos[0].person == "ann"
 
 
 def test_crops_without_a_detector_can_be_looked_at_too(root, tmp_path):
-    made = crop(root, tmp_path / "out", Part.of("centre", scale=0.5))
+    made = crop(root, tmp_path / "out", ComponentSpec.create("centre", scale=0.5))
     assert decode(tmp_path / "out" / "000001_male_Asian_30" / "mask1.png").shape == (30, 20, 3)
     assert rows_of(made.faces)[0]["fallback"] == "0"
     assert not made.guessed
@@ -175,12 +181,12 @@ def test_nothing_that_lies_there_is_written_over(root, tmp_path, what):
         out.mkdir()
         (out / "letter.txt").write_text("dear")
     if what == "words":
-        crop(root, out, Part.of("whole"))
+        crop(root, out, ComponentSpec.create("whole"))
     before = contents(root), contents(out) if out.exists() else {}
     with pytest.raises(DataError) as caught:
         crop(root, out)
     said = {"other": "not empty", "words": "made with other words"}.get(what, "among the photos")
-    assert said in caught.value.what
+    assert said in caught.value.message
     assert (contents(root), contents(out) if out.exists() else {}) == before
 
 
@@ -212,7 +218,7 @@ def test_the_journal_says_what_a_second_command_needs(root, tmp_path):
 
 def test_a_photo_that_vanishes_while_it_is_looked_at_is_told(root, tmp_path, monkeypatch):
     def gone(path, **given):
-        raise PhotoError("there is no such photo", where=path)
+        raise PhotoError("there is no such photo", location=path)
 
     crop(root, tmp_path / "out")
     monkeypatch.setattr(cropping, "decode", gone)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from maskfit.data.decoding import content_key, decode, find_format, open_upright
+from maskfit.data.decoding import content_hash, decode, open_rgb, sniff_format
 from maskfit.errors import PhotoError
 
 HEIF = find_spec("pillow_heif") is not None
@@ -160,8 +160,8 @@ def test_what_is_no_photo_is_refused_by_name(written, content, what):
     path = written("photo.jpg", content)
     with pytest.raises(PhotoError, match=what) as caught:
         decode(path)
-    assert caught.value.where == str(path)
-    assert caught.value.fix
+    assert caught.value.location == str(path)
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WebP", "BMP"])
@@ -222,20 +222,20 @@ def test_a_file_above_the_byte_limit_is_not_read(written):
 def test_bytes_bear_the_name_that_is_given():
     with pytest.raises(PhotoError) as caught:
         decode(b"GIF89a", name="upload.jpg")
-    assert caught.value.where == "upload.jpg"
+    assert caught.value.location == "upload.jpg"
 
 
 def test_the_same_bytes_have_the_same_key(written):
     first, second = written("a.jpg", b"one"), written("b.png", b"one")
-    assert content_key(first) == content_key(second) == content_key(b"one")
-    assert content_key(first) != content_key(written("c.jpg", b"two"))
-    assert len(content_key(first)) == 32
+    assert content_hash(first) == content_hash(second) == content_hash(b"one")
+    assert content_hash(first) != content_hash(written("c.jpg", b"two"))
+    assert len(content_hash(first)) == 32
     with pytest.raises(PhotoError):
-        content_key(first.parent / "gone.jpg")
+        content_hash(first.parent / "gone.jpg")
 
 
 def test_an_image_is_rgb_as_well():
-    assert open_upright(save(make_gradient().convert("L"), "PNG")).mode == "RGB"
+    assert open_rgb(save(make_gradient().convert("L"), "PNG")).mode == "RGB"
 
 
 @pytest.mark.skipif(HEIF, reason="pillow_heif is installed, so nothing is missing")
@@ -255,7 +255,7 @@ def test_a_heic_photo_is_decoded_upright():
     stream = BytesIO()
     from_pillow(image).save(stream, quality=95, exif=exif.tobytes())
     content = stream.getvalue()
-    assert find_format(content) == "HEIC"
+    assert sniff_format(content) == "HEIC"
     pixels = decode(content).astype(int)
     expected = np.asarray(image.transpose(Image.Transpose.ROTATE_270)).astype(int)
     assert pixels.shape == expected.shape

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import maskfit.data.elsewhere
-from maskfit.data.elsewhere import PhotoRoot, is_address, listed
+from maskfit.data.elsewhere import ImageRoot, is_url, read_image_names
 from maskfit.errors import DataError, MissingExtraError, PhotoError
 
 NAMES = ["b/2.jpg", "b/10.png", "a.jpeg", "b/c/3.JPG"]
@@ -55,25 +55,25 @@ def served(folder: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("where", ["folder", "memory", "file"])
 def test_the_names_are_the_same_wherever_the_photos_lie(folder: Path, memory: str, where: str) -> None:
-    root = PhotoRoot({"folder": str(folder), "memory": memory, "file": f"file://{folder}"}[where])
+    root = ImageRoot({"folder": str(folder), "memory": memory, "file": f"file://{folder}"}[where])
     names = list(root.names())
     assert sorted(names) == sorted(NAMES)
     assert list(root.names()) == names
     for name in names:
         path = root.path(name)
         assert (path.read_bytes() if path else root.reader(name)()) == name.encode()
-    assert (root.path("a.jpeg") is None) == is_address(root.root)
+    assert (root.path("a.jpeg") is None) == is_url(root.root)
 
 
 def test_photos_are_fetched_over_http(served: str) -> None:
-    root = PhotoRoot(served)
+    root = ImageRoot(served)
     assert root.reader("b/c/3.JPG")() == b"b/c/3.JPG"
     with pytest.raises(PhotoError, match="cannot be fetched"):
         root.reader("b/absent.jpg")()
 
 
 def test_a_photo_that_is_gone_or_too_large_is_that_photos_error(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = PhotoRoot(memory)
+    root = ImageRoot(memory)
     with pytest.raises(PhotoError, match="cannot be fetched"):
         root.reader("absent.jpg")()
     monkeypatch.setattr(maskfit.data.elsewhere, "MAX_BYTES", 5)
@@ -83,23 +83,27 @@ def test_a_photo_that_is_gone_or_too_large_is_that_photos_error(memory: str, mon
 
 def test_a_root_without_photos_is_told(tmp_path: Path, memory: str) -> None:
     with pytest.raises(DataError, match=r"no photo below this address|cannot be listed"):
-        list(PhotoRoot("memory://nothing").names())
+        list(ImageRoot("memory://nothing").names())
     with pytest.raises(DataError, match="no such folder"):
-        list(PhotoRoot(str(tmp_path / "absent")).names())
+        list(ImageRoot(str(tmp_path / "absent")).names())
     with pytest.raises(DataError, match="cannot be opened"):
-        PhotoRoot("nonsense://bucket/photos")
+        ImageRoot("nonsense://bucket/photos")
 
 
 def test_a_list_names_each_photo_once_and_none_outside(tmp_path: Path, folder: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text("ImageID\nb/2.jpg\na.jpeg\n")
-    assert list(listed(path, "s3://bucket")) == list(listed(path, str(folder))) == ["b/2.jpg", "a.jpeg"]
+    assert (
+        list(read_image_names(path, "s3://bucket"))
+        == list(read_image_names(path, str(folder)))
+        == ["b/2.jpg", "a.jpeg"]
+    )
     path.write_text("ImageID\nb/2.jpg\nb/2.jpg\n../a.jpeg\n/etc/a.jpg\n")
     with pytest.raises(DataError) as caught:
-        listed(path, "s3://bucket")
-    assert len(caught.value.what.splitlines()) == 3
+        read_image_names(path, "s3://bucket")
+    assert len(caught.value.message.splitlines()) == 3
     with pytest.raises(DataError, match="stands in row 2 already"):
-        listed(path, str(folder))
+        read_image_names(path, str(folder))
 
 
 def test_what_a_protocol_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +112,7 @@ def test_what_a_protocol_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         importlib.util, "find_spec", lambda name, *rest: None if name == "fsspec" else real(name, *rest)
     )
     with pytest.raises(MissingExtraError, match="reading s3:// needs the extra 'ray'"):
-        PhotoRoot("s3://bucket/photos")
+        ImageRoot("s3://bucket/photos")
     monkeypatch.undo()
     imported = builtins.__import__
 
@@ -119,4 +123,4 @@ def test_what_a_protocol_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(DataError, match="gs:// needs the package gcsfs"):
-        PhotoRoot("gs://bucket/photos")
+        ImageRoot("gs://bucket/photos")

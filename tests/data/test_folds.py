@@ -11,8 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskfit.data.folds import TRAINED, Folds, describe_stratum, find_strata, make_folds, read_folds, refuse_overlap
-from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.folds import (
+    TRAIN_ONLY,
+    PersonSplits,
+    check_no_overlap,
+    describe_stratum,
+    find_strata,
+    make_person_splits,
+    read_folds,
+)
+from maskfit.data.photo import Photo, PhotoDataset
 from maskfit.errors import DataError
 from maskfit.labels import SCHEMES
 
@@ -20,14 +28,14 @@ SCHEME = SCHEMES["mask-gender-age"]
 SEVEN = ("wear",) * 5 + ("incorrect", "not_wear")
 
 
-def make_set(persons: list[tuple[str, str, float, int]]) -> PhotoSet:
+def make_set(persons: list[tuple[str, str, float, int]]) -> PhotoDataset:
     """A set in memory from (person, gender, age, photos)."""
     photos = [
         Photo(Path(), f"{person}/{number}", person, {"mask": SEVEN[number % 7], "gender": gender, "age": age})
         for person, gender, age, count in persons
         for number in range(count)
     ]
-    return PhotoSet(Path(), tuple(photos))
+    return PhotoDataset(Path(), tuple(photos))
 
 
 people = st.lists(
@@ -45,7 +53,7 @@ people = st.lists(
 def test_no_person_is_ever_on_both_sides(photos, count, seed, holdout):
     if count > len(photos.persons):
         return
-    folds = make_folds(photos, SCHEME, count, seed=seed, holdout=holdout)
+    folds = make_person_splits(photos, SCHEME, count, seed=seed, holdout=holdout)
     validated: Counter[int] = Counter()
     for fold in range(count):
         train, valid = folds.split(photos, fold)
@@ -62,8 +70,11 @@ def test_no_person_is_ever_on_both_sides(photos, count, seed, holdout):
 def test_the_order_of_the_photos_has_no_say(photos, seed, count, data):
     mixed = list(photos)
     data.shuffle(mixed)
-    other = PhotoSet(photos.root, tuple(mixed))
-    assert make_folds(photos, SCHEME, count, seed=seed).of == make_folds(other, SCHEME, count, seed=seed).of
+    other = PhotoDataset(photos.root, tuple(mixed))
+    assert (
+        make_person_splits(photos, SCHEME, count, seed=seed).fold_of_person
+        == make_person_splits(other, SCHEME, count, seed=seed).fold_of_person
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -71,12 +82,14 @@ def test_the_order_of_the_photos_has_no_say(photos, seed, count, data):
 def test_folds_are_as_even_as_whole_persons_allow(photos, seed, count):
     if count > len(photos.persons):
         return
-    folds = make_folds(photos, SCHEME, count, seed=seed)
+    folds = make_person_splits(photos, SCHEME, count, seed=seed)
     strata = find_strata(photos, SCHEME)
     weights = Counter(photo.person for photo in photos)
     for stratum in set(strata.values()):
         mine = [person for person in strata if strata[person] == stratum]
-        sizes = [sum(weights[person] for person in mine if folds.of[person] == fold) for fold in range(count)]
+        sizes = [
+            sum(weights[person] for person in mine if folds.fold_of_person[person] == fold) for fold in range(count)
+        ]
         assert max(sizes) - min(sizes) <= max(weights[person] for person in mine)
 
 
@@ -84,26 +97,26 @@ def test_strata_and_folds_of_a_whole_competition_differ_by_one_person_at_most():
     maker = random.Random(0)
     persons = [(f"{i:06d}", maker.choice(["male", "female"]), float(maker.randint(18, 60)), 7) for i in range(500)]
     photos = make_set(persons)
-    folds = make_folds(photos, SCHEME, 5, seed=0)
+    folds = make_person_splits(photos, SCHEME, 5, seed=0)
     strata = find_strata(photos, SCHEME)
     assert len(set(strata.values())) == 6
-    counts = Counter((strata[person], fold) for person, fold in folds.of.items())
+    counts = Counter((strata[person], fold) for person, fold in folds.fold_of_person.items())
     for stratum in set(strata.values()):
         per_fold = [counts[stratum, fold] for fold in range(5)]
         assert max(per_fold) - min(per_fold) <= 1
-    assert set(Counter(folds.of.values()).values()) == {100}
+    assert set(Counter(folds.fold_of_person.values()).values()) == {100}
 
 
 def test_one_heavy_person_is_balanced_by_many_light_ones():
     photos = make_set([("p0", "male", 20.0, 9), *((f"p{i}", "male", 20.0, 1) for i in range(1, 10))])
     for seed in range(5):
-        folds = make_folds(photos, SCHEMES["gender-age"], 2, seed=seed)
-        assert Counter(folds.of[photo.person] for photo in photos) == {0: 9, 1: 9}
+        folds = make_person_splits(photos, SCHEMES["gender-age"], 2, seed=seed)
+        assert Counter(folds.fold_of_person[photo.person] for photo in photos) == {0: 9, 1: 9}
 
 
 def test_each_seed_is_another_split_and_the_same_seed_the_same():
     photos = make_set([(f"p{i}", "male", 20.0, 7) for i in range(20)])
-    first, again, other = (make_folds(photos, SCHEME, 4, seed=seed).of for seed in (1, 1, 2))
+    first, again, other = (make_person_splits(photos, SCHEME, 4, seed=seed).fold_of_person for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
@@ -112,32 +125,38 @@ def test_a_hold_out_takes_its_share_of_each_stratum():
     photos = make_set(
         [(f"m{i}", "male", 20.0, 7) for i in range(60)] + [(f"f{i}", "female", 60.0, 7) for i in range(40)]
     )
-    folds = make_folds(photos, SCHEME, 1, seed=0, holdout=0.1)
-    assert Counter((person[0], fold) for person, fold in folds.of.items() if fold == 0) == {("m", 0): 6, ("f", 0): 4}
+    folds = make_person_splits(photos, SCHEME, 1, seed=0, holdout=0.1)
+    assert Counter((person[0], fold) for person, fold in folds.fold_of_person.items() if fold == 0) == {
+        ("m", 0): 6,
+        ("f", 0): 4,
+    }
     train, valid = folds.split(photos, 0)
     assert (len(train), len(valid)) == (630, 70)
     # Persons are drawn without replacement: a hundred different people, each with all seven photos on one side.
-    assert len(folds.of) == 100
+    assert len(folds.fold_of_person) == 100
     assert set(Counter(photos[i].person for i in valid).values()) == {7}
 
 
 def test_a_small_hold_out_still_has_somebody_on_each_side():
     photos = make_set([("a", "male", 20.0, 1), ("b", "female", 20.0, 1)])
     for share in (0.01, 0.99):
-        assert sorted(make_folds(photos, SCHEME, 1, seed=0, holdout=share).of.values()) == [TRAINED, 0]
+        assert sorted(make_person_splits(photos, SCHEME, 1, seed=0, holdout=share).fold_of_person.values()) == [
+            TRAIN_ONLY,
+            0,
+        ]
 
 
 def test_suffixed_and_doubled_ids_are_persons_of_their_own(remember):
     folders = ("001498_male_Asian_23", "001498-1_male_Asian_23", "003397_male_Asian_20", "003397_male_Asian_56")
-    folds = make_folds(remember(*folders), SCHEME, 4, seed=0)
-    assert sorted(folds.of) == sorted(folders)
-    assert sorted(folds.of.values()) == [0, 1, 2, 3]
+    folds = make_person_splits(remember(*folders), SCHEME, 4, seed=0)
+    assert sorted(folds.fold_of_person) == sorted(folders)
+    assert sorted(folds.fold_of_person.values()) == [0, 1, 2, 3]
 
 
 def test_the_stratum_is_what_a_persons_photos_agree_on(remember):
     strata = find_strata(remember("000001_female_Asian_45"), SCHEME)
     assert describe_stratum(strata["000001_female_Asian_45"], SCHEME) == "female, 30-59"
-    alone = PhotoSet(Path(), (Photo(Path(), "a.jpg", "a.jpg", {"mask": "wear"}),))
+    alone = PhotoDataset(Path(), (Photo(Path(), "a.jpg", "a.jpg", {"mask": "wear"}),))
     assert describe_stratum(find_strata(alone, SCHEME)["a.jpg"], SCHEME) == "worn, unknown, unknown"
 
 
@@ -156,13 +175,13 @@ def test_the_stratum_is_what_a_persons_photos_agree_on(remember):
 def test_what_cannot_be_split_is_refused(persons, count, holdout, match):
     photos = make_set([(f"p{i}", "male", 20.0, 7) for i in range(persons)])
     with pytest.raises(DataError, match=match):
-        make_folds(photos, SCHEME, count, seed=0, holdout=holdout)
+        make_person_splits(photos, SCHEME, count, seed=0, holdout=holdout)
 
 
 def test_a_file_of_folds_goes_out_and_comes_back(tmp_path):
     photos = make_set([(f"p{i}", "male", 20.0, 7) for i in range(9)])
     for count in (1, 3):
-        folds = make_folds(photos, SCHEME, count, seed=0)
+        folds = make_person_splits(photos, SCHEME, count, seed=0)
         back = read_folds(folds.write(tmp_path / "folds.csv"))
         assert back == folds
         assert back.split(photos, 0)[1].tolist() == folds.split(photos, 0)[1].tolist()
@@ -191,19 +210,19 @@ def test_a_bad_file_of_folds_is_refused(tmp_path, rows, match):
 def test_a_split_needs_a_fold_for_each_person_and_photos_on_both_sides():
     photos = make_set([("a", "male", 20.0, 2), ("b", "male", 20.0, 2)])
     with pytest.raises(DataError, match="b has no fold"):
-        Folds({"a": 0, "c": 1}, 2).split(photos, 0)
+        PersonSplits({"a": 0, "c": 1}, 2).split(photos, 0)
     with pytest.raises(DataError, match="no photo to validate on"):
-        Folds({"a": 0, "b": 0, "c": 1}, 2).split(photos, 1)
+        PersonSplits({"a": 0, "b": 0, "c": 1}, 2).split(photos, 1)
     with pytest.raises(DataError, match="no photo to train on"):
-        Folds({"a": 0, "b": 0, "c": 1}, 2).split(photos, 0)
+        PersonSplits({"a": 0, "b": 0, "c": 1}, 2).split(photos, 0)
     with pytest.raises(DataError, match="there is no fold 2"):
-        Folds({"a": 0, "b": 1}, 2).split(photos, 2)
-    train, valid = Folds({"a": 0, "b": 1, "stranger": 1}, 2).split(photos, 1)
+        PersonSplits({"a": 0, "b": 1}, 2).split(photos, 2)
+    train, valid = PersonSplits({"a": 0, "b": 1, "stranger": 1}, 2).split(photos, 1)
     assert (train.tolist(), valid.tolist()) == ([0, 1], [2, 3])
     assert train.dtype == valid.dtype == np.int64
 
 
 def test_an_overlap_is_refused_by_name():
     with pytest.raises(DataError, match="anna is on both sides"):
-        refuse_overlap(["anna", "anna", "bea"], [0], [1, 2])
-    refuse_overlap(["anna", "anna", "bea"], [0, 1], [2])
+        check_no_overlap(["anna", "anna", "bea"], [0], [1, 2])
+    check_no_overlap(["anna", "anna", "bea"], [0, 1], [2])

@@ -10,8 +10,8 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from maskfit.data import jpeg
-from maskfit.data.decoding import ORIENTATION, decode, open_upright
-from maskfit.data.jpeg import decode_plain
+from maskfit.data.decoding import ORIENTATION, decode, open_rgb
+from maskfit.data.jpeg import decode_simple_jpeg
 from maskfit.errors import PhotoError
 
 simplejpeg = pytest.importorskip("simplejpeg", reason="the extra 'fast' is not installed")
@@ -41,7 +41,7 @@ def by_turbo(image: Image.Image, subsampling: str) -> bytes:
 def by_pillow(content: bytes) -> np.ndarray | str:
     """The pixels, or the error's words."""
     try:
-        return np.asarray(open_upright(content))
+        return np.asarray(open_rgb(content))
     except PhotoError as error:
         return str(error)
 
@@ -89,7 +89,7 @@ def test_every_kind_is_equal_to_the_bit(kind):
     for seed, size in enumerate(SIZES):
         content = saved(picture(size, seed), **KINDS[kind])
         with Image.open(BytesIO(content)) as image:
-            assert decode_plain(content, image) is not None, "it takes the fast way"
+            assert decode_simple_jpeg(content, image) is not None, "it takes the fast way"
         assert same(by_us(content), by_pillow(content)), size
 
 
@@ -109,7 +109,7 @@ def test_grey_is_three_equal_channels(options):
 
 def test_cmyk_is_left_to_pillow():
     content = saved(picture((33, 31)).convert("CMYK"))
-    assert decode_plain(content, JpegImageFile(BytesIO(content))) is None
+    assert decode_simple_jpeg(content, JpegImageFile(BytesIO(content))) is None
     assert same(by_us(content), by_pillow(content))
 
 

@@ -21,7 +21,7 @@ def test_seven_photos_become_seven_labels(tmp_path, write_person, scheme):
     assert photos[0].path.is_file()
     assert photos[0].labels == {"mask": "incorrect", "gender": "female", "age": 45.0}
     assert isinstance(photos[0].labels["age"], float)
-    assert sorted(scheme.to_class(photos.codes(scheme)).tolist()) == [4] * 5 + [10, 16]
+    assert sorted(scheme.to_class_index(photos.codes(scheme)).tolist()) == [4] * 5 + [10, 16]
 
 
 @pytest.mark.parametrize(("age", "band"), [(29, 0), (30, 1), (59, 1), (60, 2)])
@@ -59,7 +59,7 @@ def test_hidden_and_system_files_are_passed_over_and_counted(tmp_path, write_per
     (tmp_path / "__MACOSX").mkdir()
     photos, problems = scan_photos(tmp_path, scheme)
     assert len(photos) == 7
-    assert [(problem.severity, problem.what[:2]) for problem in problems] == [("note", "4 ")]
+    assert [(problem.severity, problem.message[:2]) for problem in problems] == [("note", "4 ")]
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".png", ".JPG", ".PNG"])
@@ -98,7 +98,7 @@ def test_persons_without_all_seven_are_read_and_warned_about(tmp_path, write_pho
     photos, problems = scan_photos(tmp_path, scheme)
     assert len(photos) == 1
     assert [problem.severity for problem in problems] == ["warning", "warning"]
-    assert "missing: mask1, mask2" in problems[0].what
+    assert "missing: mask1, mask2" in problems[0].message
 
 
 def test_an_empty_or_missing_root_is_an_error(tmp_path, scheme):
@@ -124,7 +124,7 @@ def test_links_do_not_lead_in_circles(tmp_path, write_person, scheme):
     os.symlink(tmp_path / "gone.jpg", folder / "mask9.jpg")
     photos, problems = scan_photos(tmp_path, scheme)
     assert len(photos) == 7
-    assert [problem.what.split(" in ")[0] for problem in problems] == ["a folder", "a link that leads nowhere"]
+    assert [problem.message.split(" in ")[0] for problem in problems] == ["a folder", "a link that leads nowhere"]
 
 
 def test_another_scheme_keeps_the_other_labels(tmp_path, write_person):
@@ -139,4 +139,4 @@ def test_the_real_set_is_read_with_all_its_quirks(scheme):
     photos = read_photos(REAL, scheme)
     assert (len(photos), len(photos.persons)) == (4200, 600)
     assert len({photo.path.suffix for photo in photos}) == 3
-    assert scheme.to_class(photos.codes(scheme)).min() >= 0
+    assert scheme.to_class_index(photos.codes(scheme)).min() >= 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.data.lists import PhotoFolder, find_images, read_list
+from maskfit.data.lists import ImageFolder, find_images, read_list
 from maskfit.errors import DataError
 
 
@@ -78,7 +78,7 @@ def test_a_folder_is_gone_through_in_the_order_of_its_names(tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    folder = PhotoFolder(tmp_path)
+    folder = ImageFolder(tmp_path)
     assert [photo.name for photo in folder] == sorted(names)
     assert len(folder) == len(names)
     assert next(iter(folder)).path == tmp_path / sorted(names)[0]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.ages import AgeRule
+from maskfit.ages import AgeLabelRule
 from maskfit.data.photos import read_photos, scan_photos
 from maskfit.errors import DataError
-from maskfit.labels import SCHEMES, Attribute, Scheme
+from maskfit.labels import SCHEMES, Attribute, LabelSchema
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def manifest(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def labels_of(path: Path, scheme: Scheme) -> list[dict[str, str | float]]:
+def labels_of(path: Path, scheme: LabelSchema) -> list[dict[str, str | float]]:
     return [dict(photo.labels) for photo in read_photos(path, scheme)]
 
 
@@ -67,7 +67,7 @@ def test_ages_are_years_and_bands_have_a_column_of_their_own(manifest, scheme):
 def test_a_class_number_gives_all_attributes(manifest, scheme, column):
     path = manifest(f"path,{column}\na.jpg,0\nb.jpg,10\nc.jpg,17.0\nd.jpg,\n")
     photos = read_photos(path, scheme)
-    assert scheme.to_class(photos.codes(scheme)).tolist() == [0, 10, 17, -1]
+    assert scheme.to_class_index(photos.codes(scheme)).tolist() == [0, 10, 17, -1]
 
 
 @pytest.mark.parametrize("cell", ["18", "-1", "1.5", "x", "nan"])
@@ -85,7 +85,7 @@ def test_cells_that_disagree_are_refused_and_years_win_where_they_agree(manifest
 
 
 def test_a_class_number_is_official_where_decades_are_trained_on(manifest, scheme):
-    decades = AgeRule(decades=True).scheme(scheme)
+    decades = AgeLabelRule(by_decade=True).scheme(scheme)
     path = manifest("path,age,class\na.jpg,45,4\nb.jpg,40-49,4\nc.jpg,,4\n")
     photos = read_photos(path, decades)
     assert photos.codes(decades)[:, 2].tolist() == [3, 3, -1]
@@ -93,11 +93,11 @@ def test_a_class_number_is_official_where_decades_are_trained_on(manifest, schem
 
 
 def test_any_scheme_has_its_own_columns(manifest):
-    glasses = Scheme(attributes=(Attribute(name="Glasses", values=("none", "clear", "dark")),))
+    glasses = LabelSchema(attributes=(Attribute(name="Glasses", values=("none", "clear", "dark")),))
     path = manifest("path,glasses,mask\na.jpg,dark,nonsense\nb.jpg,1,\n")
     photos, problems = scan_photos(path, glasses)
     assert photos.codes(glasses).tolist() == [[2], [1]]
-    assert [(problem.severity, "mask" in problem.what) for problem in problems] == [("note", True)]
+    assert [(problem.severity, "mask" in problem.message) for problem in problems] == [("note", True)]
 
 
 def test_all_problems_come_at_once_with_their_rows(manifest, scheme):
@@ -189,8 +189,8 @@ def test_a_list_of_persons_that_says_nobody_is_an_error(manifest, scheme, tmp_pa
 
 def test_photos_count_as_often_as_their_row_says(manifest, scheme):
     photos = read_photos(manifest("path,mask,times\na.jpg,wear,\nb.jpg,incorrect,6\n"), scheme)
-    assert [photo.times for photo in photos] == [1, 6]
-    assert [photo.times for photo in read_photos(manifest("path\na.jpg\n"), scheme)] == [1]
+    assert [photo.repeat for photo in photos] == [1, 6]
+    assert [photo.repeat for photo in read_photos(manifest("path\na.jpg\n"), scheme)] == [1]
 
 
 @pytest.mark.parametrize("times", ["0", "-1", "1.5", "often", "101"])

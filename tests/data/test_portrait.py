@@ -7,9 +7,9 @@ import pytest
 
 from maskfit.data.crops import CROPS
 from maskfit.data.detectors import Face
-from maskfit.data.portrait import ASPECT, HIGH, WIDE, cut_face
-from maskfit.data.transforms import Framing
-from maskfit.parts import Part, build
+from maskfit.data.portrait import ASPECT, HIGH, WIDE, crop_single_face
+from maskfit.data.transforms import CropResize
+from maskfit.parts import ComponentSpec, instantiate
 
 
 @pytest.fixture(autouse=True)
@@ -22,17 +22,19 @@ def detector(painted):
 @pytest.mark.parametrize("size", [(120, 200), (1, 1), (3, 400)])
 def test_every_crop_frames_a_face_wherever_it_is(name, box, size):
     photo = np.zeros((*size, 3), dtype=np.uint8)
-    framing = Framing(crop=Part.of(name), size=(24, 16))
-    cut = framing.cut_face(photo, Face(box, 0.9))
+    framing = CropResize(crop=ComponentSpec.create(name), size=(24, 16))
+    cut = framing.find_face_crop(photo, Face(box, 0.9))
     assert not cut.fallback or name in ("pixels", "salient")
-    assert framing.frame(photo, cut).shape == (24, 16, 3)
+    assert framing(photo, cut).shape == (24, 16, 3)
 
 
 def test_a_face_crop_takes_the_face_it_is_told_to(paint):
     photo = paint(200, 300, (20, 20, 60, 80), (100, 40, 220, 190))
-    framing = Framing(crop=Part.of("face", left=0, right=0, top=0, bottom=0, squeeze=True), size=(32, 32))
-    assert framing.cut(photo).box == (100, 40, 220, 190)
-    assert framing.cut_face(photo, Face((20, 20, 60, 80), 0.9)).box == (20, 20, 60, 80)
+    framing = CropResize(
+        crop=ComponentSpec.create("face", left=0, right=0, top=0, bottom=0, squeeze=True), size=(32, 32)
+    )
+    assert framing.find_crop(photo).box == (100, 40, 220, 190)
+    assert framing.find_face_crop(photo, Face((20, 20, 60, 80), 0.9)).box == (20, 20, 60, 80)
 
 
 def test_any_other_crop_gets_a_portrait_in_which_the_face_is_as_large_as_in_the_competition():
@@ -40,7 +42,9 @@ def test_any_other_crop_gets_a_portrait_in_which_the_face_is_as_large_as_in_the_
     wide, high = WIDE * 384, HIGH * 512
     x, y = 1700.0, 900.0
     face = Face((x - wide / 2, y - high / 2, x + wide / 2, y + high / 2), 0.9)
-    left, upper, right, lower = cut_face(build(CROPS, Part.of("whole")), photo, face, 1.0).box
+    left, upper, right, lower = crop_single_face(
+        instantiate(CROPS, ComponentSpec.create("whole")), photo, face, 1.0
+    ).box
     assert (right - left, lower - upper) == (pytest.approx(384, abs=2), pytest.approx(512, abs=2))
     assert ((left + right) / 2, (upper + lower) / 2) == (pytest.approx(x, abs=1), pytest.approx(y, abs=1))
     assert pytest.approx(384 / 512) == ASPECT
@@ -48,7 +52,9 @@ def test_any_other_crop_gets_a_portrait_in_which_the_face_is_as_large_as_in_the_
 
 def test_a_portrait_keeps_to_the_photo():
     photo = np.zeros((100, 80, 3), dtype=np.uint8)
-    left, upper, right, lower = cut_face(build(CROPS, Part.of("whole")), photo, Face((-10, -10, 40, 40), 0.9), 1.0).box
+    left, upper, right, lower = crop_single_face(
+        instantiate(CROPS, ComponentSpec.create("whole")), photo, Face((-10, -10, 40, 40), 0.9), 1.0
+    ).box
     assert (left, upper) == (0, 0)
     assert right <= 80
     assert lower <= 100

@@ -11,12 +11,12 @@ from onnx import TensorProto, helper, save
 
 from maskfit.data import saliency
 from maskfit.data.backgrounds import Salient
-from maskfit.data.saliency import IMAGENET, NETS, Looking, Reading, SaliencyNetwork
+from maskfit.data.saliency import IMAGENET, NETS, SaliencyBased, SaliencyInputSpec, SaliencyNetwork
 from maskfit.data.salient_crop import SalientCrop
-from maskfit.data.settling import refuse_unsettled, settle
+from maskfit.data.settling import check_pinned, pin_component
 from maskfit.data.weights import SALIENCY
 from maskfit.errors import DataError, RecipeError
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def network(path: Path, kind: str, shape: tuple[object, ...] = (1, 3, "h", "w"),
 
 
 def test_the_object_is_found_at_the_networks_resolution(bright):
-    shares = Looking().shares(dark((48, 32, 96, 96)))
+    shares = SaliencyBased().saliency_map(dark((48, 32, 96, 96)))
     assert shares is not None
     assert shares.shape == (64, 64)
     assert (shares[18:46, 18:30] > 250).all()
@@ -76,7 +76,7 @@ def test_the_crop_is_the_box_of_the_largest_region(bright):
 @pytest.mark.parametrize("level", [0, 40, 255])
 def test_where_nothing_is_salient_the_photo_stays_whole(bright, level):
     photo = np.full((60, 80, 3), level, dtype=np.uint8)
-    assert Looking().shares(photo) is None
+    assert SaliencyBased().saliency_map(photo) is None
     cut = SalientCrop().box(photo, 80 / 60)
     assert (cut.box, cut.fallback) == ((0, 0, 80, 60), True)
     assert Salient().erase(photo, cut) is photo
@@ -87,11 +87,11 @@ def test_a_crop_and_a_background_share_a_look(bright, monkeypatch):
     original = SaliencyNetwork._map
     monkeypatch.setattr(SaliencyNetwork, "_map", lambda self, photo: looks.append(1) or original(self, photo))
     photo = dark((48, 32, 96, 96))
-    Looking().shares(photo)
+    SaliencyBased().saliency_map(photo)
     before = len(looks)
     Salient().erase(photo, SalientCrop().box(photo, 1.0))
     assert len(looks) == before
-    Looking().shares(photo[1:])
+    SaliencyBased().saliency_map(photo[1:])
     assert len(looks) == before + 1
 
 
@@ -105,10 +105,10 @@ def test_the_network_sees_pixels_as_its_authors_showed_them(tmp_path, monkeypatc
         return {"map": np.zeros((1, 1, 8, 8), dtype=np.float32)}
 
     monkeypatch.setattr(saliency, "run_session", spy)
-    reading = Reading(8, *IMAGENET, white, None)
+    reading = SaliencyInputSpec(8, *IMAGENET, white, None)
     photo = np.zeros((8, 8, 3), dtype=np.uint8)
     photo[2, 3] = (100, 50, 25)
-    SaliencyNetwork(reading, network(tmp_path / "n.onnx", "Sigmoid")).look(photo)
+    SaliencyNetwork(reading, network(tmp_path / "n.onnx", "Sigmoid")).predict(photo)
     blob = seen[-1]
     assert blob.shape == (1, 3, 8, 8)
     assert blob.dtype == np.float32
@@ -138,7 +138,7 @@ def test_other_networks_are_refused(tmp_path, kind, shape, said):
     path = network(tmp_path / "other.onnx", kind, shape)
     with pytest.raises(DataError, match=said) as caught:
         Salient(weights=str(path)).settled()
-    assert "this is no saliency network" in caught.value.what
+    assert "this is no saliency network" in caught.value.message
 
 
 def test_answers_without_a_sigmoid_are_refused(tmp_path):
@@ -168,15 +168,15 @@ def test_what_is_no_network_is_refused(tmp_path):
 def test_local_weights_are_recorded_by_content_and_kept(saliency_file, tmp_path):
     copy = tmp_path / "mine.onnx"
     copy.write_bytes(saliency_file.read_bytes())
-    part = Part.of("saliency", weights=str(copy))
+    part = ComponentSpec.create("saliency", weights=str(copy))
     with pytest.raises(ValueError, match="not by their content"):
-        refuse_unsettled(Salient(weights=str(copy)))
-    settled = settle(part, Salient(weights=str(copy)))
+        check_pinned(Salient(weights=str(copy)))
+    settled = pin_component(part, Salient(weights=str(copy)))
     assert settled.options == {"weights": "mine.onnx", "sha256": sha256(saliency_file.read_bytes()).hexdigest()}
     copy.unlink()
     saliency._open.cache_clear()
     photo = dark((48, 32, 96, 96))
-    assert Salient(**settled.options).shares(photo) is not None
+    assert Salient(**settled.options).saliency_map(photo) is not None
 
 
 def test_published_weights_are_fetched_once_from_their_address(saliency_file, monkeypatch, cache):
@@ -188,7 +188,7 @@ def test_published_weights_are_fetched_once_from_their_address(saliency_file, mo
     assert [path.read_bytes() for path in cache.iterdir()] == [content]
     monkeypatch.setitem(NETS, "u2netp", NETS["u2netp"]._replace(published=known._replace(url="http://127.0.0.1:9/n")))
     saliency._open.cache_clear()
-    assert Salient().shares(dark((48, 32, 96, 96))) is not None
+    assert Salient().saliency_map(dark((48, 32, 96, 96))) is not None
 
 
 def test_weights_that_cannot_be_had_say_where_to_get_them(monkeypatch):
@@ -197,7 +197,7 @@ def test_weights_that_cannot_be_had_say_where_to_get_them(monkeypatch):
     monkeypatch.setitem(NETS, "u2netp", NETS["u2netp"]._replace(published=known._replace(url="http://127.0.0.1:9/n")))
     with pytest.raises(DataError, match=r"u2netp\.onnx could not be fetched") as caught:
         Salient().settled()
-    assert "set MASKFIT_SALIENCY to that folder" in str(caught.value.fix)
+    assert "set MASKFIT_SALIENCY to that folder" in str(caught.value.hint)
 
 
 def test_weights_with_another_content_are_refused(saliency_file, monkeypatch, tmp_path):

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from maskfit.cli import data_app
 from maskfit.data.decoding import decode
 from maskfit.data.photo import Photo
-from maskfit.data.store import open_store
-from maskfit.data.stores import DAY, StoreFacts, choose_unused, find_stores, read_size, remove_store
-from maskfit.data.transforms import Framing
+from maskfit.data.store import open_image_cache
+from maskfit.data.stores import DAY, CacheInfo, find_stores, least_recently_used, read_size, remove_store
+from maskfit.data.transforms import CropResize
 from maskfit.errors import DataError
 
 
@@ -30,7 +30,7 @@ def folder(tmp_path, write_photo) -> Path:
     photos = [Photo(path, path.name, path.stem) for path in paths]
     place = tmp_path / "stores"
     for side, days in ((8, 40), (16, 10)):
-        open_store(photos, Framing(size=(side, side)), folder=place)
+        open_image_cache(photos, CropResize(size=(side, side)), folder=place)
         for store in find_stores(place):
             if store.size == (side, side):
                 os.utime(store.path / "used", (time.time() - days * DAY,) * 2)
@@ -48,25 +48,33 @@ def test_stores_are_listed_with_what_they_hold(folder):
 
 def test_opening_a_store_is_using_it(folder, tmp_path):
     photo = tmp_path / "photos" / "a.png"
-    open_store([Photo(photo, "a.png", "a")], Framing(size=(8, 8)), folder=folder)
+    open_image_cache([Photo(photo, "a.png", "a")], CropResize(size=(8, 8)), folder=folder)
     assert time.time() - find_stores(folder)[0].used < 60
     assert find_stores(folder)[0].size == (8, 8)
 
 
-def made(name: str, size: int, days: float) -> StoreFacts:
-    return StoreFacts(Path(name), 1, (8, 8), "centre", size, 1e9 - days * DAY)
+def made(name: str, size: int, days: float) -> CacheInfo:
+    return CacheInfo(Path(name), 1, (8, 8), "centre", size, 1e9 - days * DAY)
 
 
 @pytest.mark.parametrize(
     ("days", "keep_under", "chosen"),
     [
-        (None, None, ""), (30, None, "c"), (0, None, "cba"), (None, 60, ""), (None, 59, "c"), (None, 30, "c"),
-        (None, 29, "cb"), (None, 0, "cba"), (30, 25, "cb"), (5, 60, "cb"),
+        (None, None, ""),
+        (30, None, "c"),
+        (0, None, "cba"),
+        (None, 60, ""),
+        (None, 59, "c"),
+        (None, 30, "c"),
+        (None, 29, "cb"),
+        (None, 0, "cba"),
+        (30, 25, "cb"),
+        (5, 60, "cb"),
     ],
-)  # fmt: skip
+)
 def test_the_longest_unused_go_first(days, keep_under, chosen):
     stores = [made("a", 10, 0), made("b", 20, 7), made("c", 30, 31)]
-    found = choose_unused(stores, now=1e9, days=days, keep_under=keep_under)
+    found = least_recently_used(stores, now=1e9, days=days, keep_under=keep_under)
     assert "".join(str(store.path) for store in found) == chosen
 
 
@@ -75,15 +83,15 @@ def test_a_removed_store_is_gone_and_can_be_built_again(folder, tmp_path):
     remove_store(old)
     assert not old.path.exists()
     photo = tmp_path / "photos" / "a.png"
-    assert len(open_store([Photo(photo, "a.png", "a")], Framing(size=(8, 8)), folder=folder)) == 1
+    assert len(open_image_cache([Photo(photo, "a.png", "a")], CropResize(size=(8, 8)), folder=folder)) == 1
 
 
 def test_a_readers_pixels_stay_while_its_store_is_removed(folder, tmp_path):
     photos = [Photo(tmp_path / "photos" / "a.png", "a.png", "a")]
-    stored = open_store(photos, Framing(size=(8, 8)), folder=folder)
-    before = stored.take([0])
+    stored = open_image_cache(photos, CropResize(size=(8, 8)), folder=folder)
+    before = stored.gather([0])
     remove_store(find_stores(folder)[0])
-    assert (stored.take([0]) == before).all()
+    assert (stored.gather([0]) == before).all()
 
 
 def test_what_is_filled_or_not_ours_stays(folder):
@@ -100,15 +108,15 @@ def test_stores_are_opened_while_they_are_removed(tmp_path, write_photo):
     """Whatever comes between, an opening gives its own photos, and no row stands twice."""
     paths = [write_photo(tmp_path / "photos" / f"{name}.png", seed=seed) for seed, name in enumerate("abc")]
     photos = [Photo(path, path.name, path.stem) for path in paths]
-    framing, folder = Framing(size=(8, 8)), tmp_path / "stores"
-    frames = {photo.name: framing.frame(decode(photo.path)) for photo in photos}
+    framing, folder = CropResize(size=(8, 8)), tmp_path / "stores"
+    frames = {photo.name: framing(decode(photo.path)) for photo in photos}
     ends = time.monotonic() + 1.5
 
     def open_again(order: list[Photo]) -> int:
         times = 0
         while time.monotonic() < ends:
-            stored = open_store(order, framing, folder=folder)
-            assert (stored.take([0, 1, 2]) == np.stack([frames[photo.name] for photo in order])).all()
+            stored = open_image_cache(order, framing, folder=folder)
+            assert (stored.gather([0, 1, 2]) == np.stack([frames[photo.name] for photo in order])).all()
             times += 1
         return times
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from maskfit.data import weights as module
-from maskfit.data.weights import DETECTORS, SALIENCY, Weights, find, keep
+from maskfit.data.weights import DETECTORS, SALIENCY, WeightsFile, add_to_cache, find
 from maskfit.errors import DataError
 
 FOLDER = DETECTORS.variable
@@ -51,7 +51,7 @@ def server() -> Iterator[tuple[str, list[str]]]:
 
 def test_weights_are_fetched_once(server, cache):
     address, asked = server
-    wanted = Weights("net.onnx", SHA256, f"{address}/good")
+    wanted = WeightsFile("net.onnx", SHA256, f"{address}/good")
     path = find(wanted)
     assert path.parent == cache
     assert path.read_bytes() == CONTENT
@@ -64,39 +64,39 @@ def test_a_folder_of_the_users_comes_first(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "net.onnx").write_bytes(CONTENT)
     monkeypatch.setenv(FOLDER, str(tmp_path / "mine"))
-    assert find(Weights("net.onnx", SHA256, "http://127.0.0.1:9/nobody")) == tmp_path / "mine" / "net.onnx"
+    assert find(WeightsFile("net.onnx", SHA256, "http://127.0.0.1:9/nobody")) == tmp_path / "mine" / "net.onnx"
 
 
 @pytest.mark.parametrize("path", ["/other", "/missing"])
 def test_what_is_not_the_weights_is_not_kept(server, cache, path):
     address, _ = server
     with pytest.raises(DataError) as caught:
-        find(Weights("net.onnx", SHA256, address + path))
-    assert ("what came is not net.onnx" if path == "/other" else "could not be fetched") in caught.value.what
-    assert caught.value.where == address + path
-    assert FOLDER in str(caught.value.fix)
+        find(WeightsFile("net.onnx", SHA256, address + path))
+    assert ("what came is not net.onnx" if path == "/other" else "could not be fetched") in caught.value.message
+    assert caught.value.location == address + path
+    assert FOLDER in str(caught.value.hint)
     assert not cache.exists() or not list(cache.iterdir())
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/net.onnx", "http://no.such.place.invalid/n", "nonsense"])
 def test_without_a_network_the_error_says_what_to_do(address):
     with pytest.raises(DataError) as caught:
-        find(Weights("net.onnx", SHA256, address))
-    assert "net.onnx could not be fetched" in caught.value.what
-    assert f"fetch {address} elsewhere" in str(caught.value.fix)
-    assert f"set {FOLDER} to that folder" in str(caught.value.fix)
+        find(WeightsFile("net.onnx", SHA256, address))
+    assert "net.onnx could not be fetched" in caught.value.message
+    assert f"fetch {address} elsewhere" in str(caught.value.hint)
+    assert f"set {FOLDER} to that folder" in str(caught.value.hint)
 
 
 def test_weights_that_nobody_publishes_and_that_are_not_here():
     with pytest.raises(DataError, match="not on this machine") as caught:
-        find(Weights("mine.onnx", SHA256))
-    assert SHA256 in caught.value.what
-    assert "from where the model was trained" in str(caught.value.fix)
+        find(WeightsFile("mine.onnx", SHA256))
+    assert SHA256 in caught.value.message
+    assert "from where the model was trained" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("place", ["folder", "cache"])
 def test_a_file_with_another_content_is_refused(tmp_path, monkeypatch, cache, place):
-    wanted = Weights("net.onnx", SHA256, "http://127.0.0.1:9/nobody")
+    wanted = WeightsFile("net.onnx", SHA256, "http://127.0.0.1:9/nobody")
     path = tmp_path / "net.onnx" if place == "folder" else cache / f"{SHA256[:16]}-net.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"others")
@@ -104,14 +104,14 @@ def test_a_file_with_another_content_is_refused(tmp_path, monkeypatch, cache, pl
         monkeypatch.setenv(FOLDER, str(tmp_path))
     with pytest.raises(DataError, match="damaged or others") as caught:
         find(wanted)
-    assert caught.value.where == str(path)
+    assert caught.value.location == str(path)
 
 
 def test_a_local_file_is_kept_and_found_by_its_content(tmp_path):
     path = tmp_path / "mine.onnx"
     path.write_bytes(CONTENT)
-    kept = keep(path)
-    assert kept == Weights("mine.onnx", SHA256)
+    kept = add_to_cache(path)
+    assert kept == WeightsFile("mine.onnx", SHA256)
     path.unlink()
     assert find(kept).read_bytes() == CONTENT
 
@@ -119,28 +119,28 @@ def test_a_local_file_is_kept_and_found_by_its_content(tmp_path):
 def test_two_files_of_one_name_are_kept_apart(tmp_path):
     path = tmp_path / "mine.onnx"
     path.write_bytes(CONTENT)
-    first = keep(path)
+    first = add_to_cache(path)
     path.write_bytes(b"trained anew")
-    second = keep(path)
+    second = add_to_cache(path)
     assert find(first).read_bytes() == CONTENT
     assert find(second).read_bytes() == b"trained anew"
 
 
 def test_files_that_cannot_be_weights(tmp_path):
     with pytest.raises(DataError, match="no such weights"):
-        keep(tmp_path / "missing.onnx")
+        add_to_cache(tmp_path / "missing.onnx")
     with pytest.raises(DataError, match="no such weights"):
-        keep(tmp_path)
+        add_to_cache(tmp_path)
     (tmp_path / "large.onnx").write_bytes(bytes(101))
     with pytest.raises(DataError, match="a detector have at most 100 bytes"):
-        keep(tmp_path / "large.onnx", DETECTORS._replace(most_bytes=100))
+        add_to_cache(tmp_path / "large.onnx", DETECTORS._replace(most_bytes=100))
 
 
 def test_an_answer_without_end_is_not_read_to_its_end(server, cache):
     address, _ = server
     small = DETECTORS._replace(most_bytes=len(CONTENT) - 1)
     with pytest.raises(DataError, match="at most 20 bytes"):
-        find(Weights("net.onnx", SHA256, f"{address}/good", small))
+        find(WeightsFile("net.onnx", SHA256, f"{address}/good", small))
     assert not cache.exists() or not list(cache.iterdir())
 
 
@@ -148,14 +148,14 @@ def test_kinds_of_weights_do_not_share_a_shelf(tmp_path, monkeypatch):
     (tmp_path / "net.onnx").write_bytes(CONTENT)
     monkeypatch.setenv(FOLDER, str(tmp_path))
     with pytest.raises(DataError, match="not on this machine") as caught:
-        find(Weights("net.onnx", SHA256, shelf=SALIENCY))
-    assert SALIENCY.variable in str(caught.value.fix)
+        find(WeightsFile("net.onnx", SHA256, shelf=SALIENCY))
+    assert SALIENCY.variable in str(caught.value.hint)
     monkeypatch.setenv(SALIENCY.variable, str(tmp_path))
-    assert find(Weights("net.onnx", SHA256, shelf=SALIENCY)) == tmp_path / "net.onnx"
+    assert find(WeightsFile("net.onnx", SHA256, shelf=SALIENCY)) == tmp_path / "net.onnx"
 
 
 def test_a_name_in_a_model_file_leads_nowhere_else(cache):
     """A model file says the name; it must not be a way out of the cache."""
     with pytest.raises(DataError, match="not on this machine"):
-        find(Weights("../../../etc/passwd", SHA256))
-    assert module._kept(Weights("../../../etc/passwd", SHA256)).parent == cache
+        find(WeightsFile("../../../etc/passwd", SHA256))
+    assert module._kept(WeightsFile("../../../etc/passwd", SHA256)).parent == cache

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from maskfit.errors import DataError, LabelError
-from maskfit.evaluation.calibrating import COLDEST, UNSURE_BELOW, fit_calibration
+from maskfit.evaluation.calibrating import COLDEST, DEFAULT_ABSTAIN_BELOW, fit_calibration
 from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.labels import JOINT, SCHEMES, UNKNOWN
+from maskfit.labels import JOINT_HEAD, SCHEMES, UNKNOWN
 
 FULL = SCHEMES["mask-gender-age"]
 
@@ -22,9 +22,11 @@ def make(sure: float, count: int = 400, seed: int = 0) -> tuple[ProbabilityTable
         columns.append([chance.choice(size, p=row) for row in rows])
         sharp = rows**sure
         heads[name] = sharp / sharp.sum(1, keepdims=True)
-    truth = FULL.to_class(np.array(columns).T)
+    truth = FULL.to_class_index(np.array(columns).T)
     names = tuple(f"p{place // 2}/{place % 2}.jpg" for place in range(count))
-    return ProbabilityTable(names, FULL.join(heads), truth), np.array([name.split("/")[0] for name in names])
+    return ProbabilityTable(names, FULL.joint_probabilities(heads), truth), np.array(
+        [name.split("/")[0] for name in names]
+    )
 
 
 def test_temperatures_undo_what_sharpened_the_answers() -> None:
@@ -32,14 +34,14 @@ def test_temperatures_undo_what_sharpened_the_answers() -> None:
     calibration, thresholds = fit_calibration(table, FULL, persons)
     assert set(calibration.temperatures) == set(FULL.names)
     assert all(2.0 < heat < 3.1 for heat in calibration.temperatures.values())
-    assert calibration.unsure_below == dict.fromkeys(FULL.names, UNSURE_BELOW)
+    assert calibration.abstain_below == dict.fromkeys(FULL.names, DEFAULT_ABSTAIN_BELOW)
     assert (calibration.photos, calibration.persons, thresholds) == (3000, 1500, {})
 
 
 def test_a_joint_head_has_one() -> None:
     table, persons = make(1.0)
     calibration, _ = fit_calibration(table, FULL, persons, joint=True)
-    assert list(calibration.temperatures) == [JOINT]
+    assert list(calibration.temperatures) == [JOINT_HEAD]
 
 
 def test_a_set_without_mistakes_does_not_make_the_model_infinitely_sure() -> None:
@@ -47,7 +49,7 @@ def test_a_set_without_mistakes_does_not_make_the_model_infinitely_sure() -> Non
     rows[np.arange(900), np.arange(900) % 18] = 0.66
     table = ProbabilityTable(tuple(map(str, range(900))), rows, np.arange(900) % 18)
     calibration, _ = fit_calibration(table, FULL, list(table.names), joint=True)
-    assert calibration.temperatures == {JOINT: COLDEST}
+    assert calibration.temperatures == {JOINT_HEAD: COLDEST}
 
 
 def test_a_wanted_accuracy_is_met_and_said_of_other_persons() -> None:
@@ -55,19 +57,19 @@ def test_a_wanted_accuracy_is_met_and_said_of_other_persons() -> None:
     calibration, thresholds = fit_calibration(
         table, FULL, persons, accuracy={"mask": 0.9}, keep={"age": 0.5}, below={"gender": 0.7}
     )
-    tempered = FULL.marginals(calibration.temper(FULL, table.probabilities))
-    codes = FULL.to_codes(table.truth)
-    sure = tempered["mask"].max(1) >= calibration.unsure_below["mask"]
+    tempered = FULL.marginals(calibration.apply_temperature(FULL, table.probabilities))
+    codes = FULL.to_attribute_indices(table.truth)
+    sure = tempered["mask"].max(1) >= calibration.abstain_below["mask"]
     assert (tempered["mask"].argmax(1) == codes[:, 0])[sure].mean() >= 0.9
     assert 0.85 < thresholds["mask"].accuracy.value < 0.95
     assert 0.45 < thresholds["age"].coverage.value < 0.55
-    assert calibration.unsure_below["gender"] == 0.7
+    assert calibration.abstain_below["gender"] == 0.7
     assert set(thresholds) == {"mask", "age"}
 
 
 def test_labels_that_are_known_in_part_count_for_what_they_say() -> None:
     table, persons = make(2.0)
-    codes = FULL.to_codes(table.truth)
+    codes = FULL.to_attribute_indices(table.truth)
     codes[:, 2] = UNKNOWN
     calibration, _ = fit_calibration(table, FULL, persons, codes)
     assert calibration.temperatures["age"] == 1.0

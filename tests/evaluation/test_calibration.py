@@ -11,22 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from maskfit.calibration import Calibration, temper
+from maskfit.calibration import Calibration, apply_temperatures
 from maskfit.errors import DataError, LabelError
-from maskfit.evaluation.bootstrap import interval, share_interval
+from maskfit.evaluation.bootstrap import interval, proportion_interval
 from maskfit.evaluation.calibration import (
-    COLDEST,
-    HOTTEST,
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
     calibrate,
     fit_temperature,
     fit_temperatures,
     fit_thresholds,
-    parted,
+    grouped_splits,
 )
 from maskfit.evaluation.metrics import reliability
-from maskfit.evaluation.sureness import equal_mass, lowest_threshold, risk_coverage
+from maskfit.evaluation.sureness import equal_mass_bins, lowest_threshold, risk_coverage
 from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.labels import JOINT, SCHEMES, UNKNOWN
+from maskfit.labels import JOINT_HEAD, SCHEMES, UNKNOWN
 
 FULL = SCHEMES["mask-gender-age"]
 MASK = SCHEMES["mask"]
@@ -45,7 +45,7 @@ def made(photos: int, heat: float, seed: int = 0, values: int = 3) -> tuple[np.n
 def full_table(photos: int, heats: tuple[float, float, float], seed: int = 0) -> tuple[ProbabilityTable, np.ndarray]:
     """A table over 18 classes whose attributes are too sure by `heats`, and everybody's codes."""
     columns = [made(photos, heat, seed + k, size) for k, (heat, size) in enumerate(zip(heats, FULL.shape, strict=True))]
-    joint = FULL.join({name: rows for name, (rows, _) in zip(FULL.names, columns, strict=True)})
+    joint = FULL.joint_probabilities({name: rows for name, (rows, _) in zip(FULL.names, columns, strict=True)})
     return ProbabilityTable(tuple(map(str, range(photos))), joint), np.stack([codes for _, codes in columns], axis=1)
 
 
@@ -81,30 +81,31 @@ def test_a_temperature_undoes_what_made_the_probabilities_too_sure(heat):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    arrays(np.float64, (12, 3), elements=st.floats(0.001, 1)), arrays(np.int64, 12, elements=st.integers(-1, 2)),
-)  # fmt: skip
+    arrays(np.float64, (12, 3), elements=st.floats(0.001, 1)),
+    arrays(np.int64, 12, elements=st.integers(-1, 2)),
+)
 def test_no_temperature_nearby_is_better_and_none_is_out_of_range(raw, codes):
     rows = raw / raw.sum(axis=1, keepdims=True)
     found = fit_temperature(rows, codes)
-    assert COLDEST <= found <= HOTTEST
+    assert MIN_TEMPERATURE <= found <= MAX_TEMPERATURE
     known = codes != UNKNOWN
     if known.any():
         here = slow_doubting_loss(rows[known], codes[known], found)
         for other in (found * 0.97, found * 1.03, 1.0):
-            if COLDEST <= other <= HOTTEST:
+            if MIN_TEMPERATURE <= other <= MAX_TEMPERATURE:
                 assert here <= slow_doubting_loss(rows[known], codes[known], other) + 1e-9
 
 
 def test_answers_that_are_all_right_or_all_wrong_give_no_infinite_sureness():
     rows = np.array([[0.6, 0.4], [0.3, 0.7]] * 50)
     right, wrong = np.array([0, 1] * 50), np.array([1, 0] * 50)
-    assert fit_temperature(rows, wrong) == pytest.approx(HOTTEST)
+    assert fit_temperature(rows, wrong) == pytest.approx(MAX_TEMPERATURE)
     found = fit_temperature(rows, right)
-    assert COLDEST < found < 0.3
+    assert MIN_TEMPERATURE < found < 0.3
     # A hundred right answers in a row let the hundred-and-first be about one in a hundred wrong, not never.
     sure = 1 / (1 + (0.4 / 0.6) ** (1 / found))
     assert 0.97 < sure < 0.995
-    assert COLDEST <= fit_temperature(np.eye(2), np.array([0, 1])) <= HOTTEST
+    assert MIN_TEMPERATURE <= fit_temperature(np.eye(2), np.array([0, 1])) <= MAX_TEMPERATURE
     assert fit_temperature(rows, np.full(100, UNKNOWN)) == 1.0
 
 
@@ -115,11 +116,11 @@ def test_each_attribute_has_its_own_temperature_and_partial_labels_count():
     assert list(found) == list(FULL.names)
     assert list(found.values()) == pytest.approx([1.0, 2.0, 3.0], rel=0.12)
     # The model file takes them as they are, and the order of a row stays.
-    tempered = Calibration(temperatures=found).temper(FULL, table.probabilities)
+    tempered = Calibration(temperatures=found).apply_temperature(FULL, table.probabilities)
     for name in FULL.names:
         before, after = FULL.marginals(table.probabilities)[name], FULL.marginals(tempered)[name]
         assert (before.argsort(axis=1) == after.argsort(axis=1)).all()
-    assert set(fit_temperatures(table, FULL, codes, heads=[JOINT])) == {JOINT}
+    assert set(fit_temperatures(table, FULL, codes, heads=[JOINT_HEAD])) == {JOINT_HEAD}
 
 
 def test_a_table_without_truth_or_of_another_shape_is_refused():
@@ -142,7 +143,7 @@ def test_a_table_without_truth_or_of_another_shape_is_refused():
 def test_what_is_too_sure_is_better_afterwards_and_what_was_right_stays():
     table, codes = full_table(4000, (1.0, 3.0, 1.0))
     found = calibrate(table, FULL, np.arange(4000) // 4, codes, draws=100)
-    assert list(found) == [JOINT, *FULL.names]
+    assert list(found) == [JOINT_HEAD, *FULL.names]
     gender = found["gender"]
     assert gender.after.error < 0.3 * gender.before.error
     assert gender.gain.low > 0
@@ -168,7 +169,7 @@ def test_after_is_judged_on_persons_that_the_temperature_never_saw():
         for place in np.flatnonzero(own):
             expected[place] = slow_loss(rows[[place]], codes[[place]], heat)
     assert found.after.log_loss.value == pytest.approx(expected.mean())
-    for train, test in parted(persons, 4, 0):
+    for train, test in grouped_splits(persons, 4, 0):
         assert not set(persons[train]) & set(persons[test])
         assert (train ^ test).all()
 
@@ -188,7 +189,7 @@ def test_thresholds_keep_what_is_wanted_on_other_persons():
     persons = np.arange(6000) // 3
     heats = fit_temperatures(table, FULL, codes)
     found = fit_thresholds(table, FULL, persons, codes, accuracy=0.95, draws=100)
-    marginals = FULL.marginals(temper(FULL, table.probabilities, heats))
+    marginals = FULL.marginals(apply_temperatures(FULL, table.probabilities, heats))
     for column, (name, threshold) in enumerate(found.items()):
         sure = marginals[name].max(axis=1) >= threshold.probability
         right = marginals[name].argmax(axis=1) == codes[:, column]
@@ -199,9 +200,9 @@ def test_thresholds_keep_what_is_wanted_on_other_persons():
         assert threshold.whole.value < threshold.accuracy.value
     for threshold in fit_thresholds(table, FULL, persons, codes, keep=0.6, draws=100).values():
         assert threshold.coverage.value == pytest.approx(0.6, abs=0.02)
-    joint = fit_thresholds(table, FULL, persons, codes, temperatures={JOINT: 2.0}, draws=20)
+    joint = fit_thresholds(table, FULL, persons, codes, temperatures={JOINT_HEAD: 2.0}, draws=20)
     assert joint["age"].probability != found["age"].probability
-    Calibration(temperatures=heats, unsure_below={name: item.probability for name, item in found.items()})
+    Calibration(temperatures=heats, abstain_below={name: item.probability for name, item in found.items()})
 
 
 def test_a_threshold_that_nothing_reaches_is_one_and_a_needless_one_is_zero():
@@ -226,17 +227,16 @@ def test_risk_and_coverage_by_counting(answers):
         assert coverage == pytest.approx(kept.mean())
         assert risk == pytest.approx(1 - right[kept].mean())
     assert curve.coverage[-1] == 1
-    assert curve.area() == pytest.approx(sum(r * (c - b) for c, b, r in zip(
-        curve.coverage, [0, *curve.coverage[:-1]], curve.risk, strict=True)))  # fmt: skip
+    assert curve.area() == pytest.approx(
+        sum(r * (c - b) for c, b, r in zip(curve.coverage, [0, *curve.coverage[:-1]], curve.risk, strict=True))
+    )
 
 
 @settings(max_examples=80, deadline=None)
-@given(
-    st.lists(st.tuples(st.floats(0.1, 1), st.booleans()), min_size=1, max_size=60), st.integers(1, 20), st.randoms()
-)  # fmt: skip
+@given(st.lists(st.tuples(st.floats(0.1, 1), st.booleans()), min_size=1, max_size=60), st.integers(1, 20), st.randoms())
 def test_bins_of_equal_mass_hold_every_photo_once_in_any_order(answers, bins, random):
     confidence, right = np.array([a for a, _ in answers]), np.array([b for _, b in answers])
-    found = equal_mass(confidence, right, bins)
+    found = equal_mass_bins(confidence, right, bins)
     assert found.photos.sum() == len(answers)
     assert (found.photos > 0).all()
     assert (np.diff(found.confidence) > 0).all()
@@ -245,11 +245,11 @@ def test_bins_of_equal_mass_hold_every_photo_once_in_any_order(answers, bins, ra
         assert np.ptp(found.photos) <= 1
     order = list(range(len(answers)))
     random.shuffle(order)
-    assert equal_mass(confidence[order], right[order], bins).error() == pytest.approx(found.error())
+    assert equal_mass_bins(confidence[order], right[order], bins).error() == pytest.approx(found.error())
 
 
 def test_the_error_of_equal_mass_by_hand():
-    found = equal_mass([0.5, 0.6, 0.9, 1.0], [True, False, True, True], bins=2)
+    found = equal_mass_bins([0.5, 0.6, 0.9, 1.0], [True, False, True, True], bins=2)
     assert found.photos.tolist() == [2, 2]
     assert found.error() == pytest.approx(0.5 * abs(0.55 - 0.5) + 0.5 * abs(0.95 - 1.0))
 
@@ -257,13 +257,13 @@ def test_the_error_of_equal_mass_by_hand():
 def test_a_share_has_the_interval_that_accuracy_has():
     random = np.random.default_rng(0)
     truth, answers, persons = random.integers(0, 3, 200), random.integers(0, 3, 200), np.arange(200) // 7
-    found = share_interval(truth == answers, np.ones(200), persons, draws=300, seed=3)
+    found = proportion_interval(truth == answers, np.ones(200), persons, draws=300, seed=3)
     expected = interval("accuracy", truth, answers, persons, classes=3, draws=300, seed=3)
     assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
     with pytest.raises(DataError, match="nothing to count"):
-        share_interval([0.0], [0.0], ["a"])
+        proportion_interval([0.0], [0.0], ["a"])
     with pytest.raises(DataError, match="one for each photo"):
-        share_interval([0.0, 1.0], [1.0, 1.0], ["a"])
+        proportion_interval([0.0, 1.0], [1.0, 1.0], ["a"])
 
 
 def test_a_difference_of_pairs_is_surer_than_two_scores():
@@ -272,12 +272,12 @@ def test_a_difference_of_pairs_is_surer_than_two_scores():
     persons = np.arange(700) // 7
     first = np.repeat(random.random(100) < 0.7, 7)
     second = first | (np.arange(700) % 70 == 0)
-    one = share_interval(second, np.ones(700), persons, draws=300)
-    both = share_interval(second.astype(float) - first, np.ones(700), persons, draws=300)
+    one = proportion_interval(second, np.ones(700), persons, draws=300)
+    both = proportion_interval(second.astype(float) - first, np.ones(700), persons, draws=300)
     assert both.high - both.low < 0.25 * (one.high - one.low)
 
 
 def test_bins_of_equal_mass_and_of_equal_width_agree_where_nothing_is_crowded():
     rows, codes = made(20_000, 2.0)
-    wide, even = reliability(codes, rows, bins=15), equal_mass(rows.max(axis=1), rows.argmax(axis=1) == codes)
+    wide, even = reliability(codes, rows, bins=15), equal_mass_bins(rows.max(axis=1), rows.argmax(axis=1) == codes)
     assert wide.error() == pytest.approx(even.error(), rel=0.1)

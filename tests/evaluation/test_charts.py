@@ -8,14 +8,22 @@ from html import escape
 import numpy as np
 import pytest
 
-from maskfit.evaluation.charts import Line, age_chart, heat_table, line_chart, meter, reliability_chart, stacked_chart
-from maskfit.evaluation.metrics import Reliability
+from maskfit.evaluation.charts import (
+    Line,
+    age_chart,
+    confusion_table,
+    line_chart,
+    reliability_chart,
+    score_bar,
+    stacked_chart,
+)
+from maskfit.evaluation.metrics import ReliabilityCurve
 
 EVIL = "<script>alert('1')</script>\"&"
 
 
 def test_lines_leave_gaps_for_what_is_not_finite():
-    line = Line("x", ((0, 1.0), (1, float("nan")), (2, 0.5), (3, float("inf")), (4, 0.25)), mark="min")
+    line = Line("x", ((0, 1.0), (1, float("nan")), (2, 0.5), (3, float("inf")), (4, 0.25)), marker="min")
     drawn = line_chart([line], "loss", "epoch")
     path = re.search(r'<path d="([^"]*)"', drawn)[1]
     assert path.count("M") == 3
@@ -26,7 +34,7 @@ def test_lines_leave_gaps_for_what_is_not_finite():
 
 
 def test_charts_are_well_formed_svg(parsed):
-    for chart in (age_chart([(30.0, 4, 1), (31.0, 0, 0)], (30,), 3), meter(0.5)):
+    for chart in (age_chart([(30.0, 4, 1), (31.0, 0, 0)], (30,), 3), score_bar(0.5)):
         parsed(chart)
     chart = age_chart([(30.0, 4, 1), (33.0, 4, 0)], (30, 60), 3)
     assert "30 years: 1 of 4 wrong" in chart
@@ -35,8 +43,8 @@ def test_charts_are_well_formed_svg(parsed):
 
 
 def test_a_reliability_chart_says_every_bin_before_and_after(parsed):
-    before = Reliability(np.array([10, 30]), np.array([0.7, 0.99]), np.array([0.5, 0.8]))
-    after = Reliability(np.array([10, 30]), np.array([0.55, 0.8]), np.array([0.5, 0.8]))
+    before = ReliabilityCurve(np.array([10, 30]), np.array([0.7, 0.99]), np.array([0.5, 0.8]))
+    after = ReliabilityCurve(np.array([10, 30]), np.array([0.55, 0.8]), np.array([0.5, 0.8]))
     chart = reliability_chart(before, after)
     parsed(chart)
     assert "before: 10 photos, 70.0% sure, 50.0% right" in chart
@@ -44,13 +52,13 @@ def test_a_reliability_chart_says_every_bin_before_and_after(parsed):
     assert "calibration error 0.192 before, 0.013 after" in chart
     # Nothing lies outside of the frame, however near to 1 or far from it the bins are.
     for spot in (0.999, 0.05):
-        one = Reliability(np.array([5]), np.array([spot]), np.array([spot]))
+        one = ReliabilityCurve(np.array([5]), np.array([spot]), np.array([spot]))
         places = [float(y) for y in re.findall(r'cy="([-\d.]+)"', reliability_chart(one, one))]
         assert all(12 <= y <= 214 for y in places)
 
 
 def test_colour_is_the_share_of_the_row():
-    table = heat_table(np.array([[100, 0], [3, 9]]), ["a", "b"])
+    table = confusion_table(np.array([[100, 0], [3, 9]]), ["a", "b"])
     assert '--a:1.00" title="a answered as a: 100 photos, 100.0%"' in table
     assert '--a:0.50" title="b answered as a: 3 photos, 25.0%"' in table
 
@@ -71,7 +79,7 @@ def test_parts_of_a_bar_stand_on_each_other(parsed):
 
 def test_every_cell_of_a_confusion_is_in_its_place(parsed):
     matrix = np.random.default_rng(0).integers(0, 50, (18, 18))
-    html = heat_table(matrix, [f"class {n}" for n in range(18)], [("a", 6), ("b", 6), ("c", 6)])
+    html = confusion_table(matrix, [f"class {n}" for n in range(18)], [("a", 6), ("b", 6), ("c", 6)])
     parsed(html)
     rows = re.findall(r"<tr[^>]*><th scope=row>.*?</tr>", html)
     found = [[int(cell.replace("·", "0")) for cell in re.findall(r"<td[^>]*>([^<]*)</td>", row)] for row in rows]

@@ -16,11 +16,11 @@ from maskfit.evaluation.bootstrap import Interval, interval, resample
 from maskfit.evaluation.metrics import (
     accuracy,
     confusion,
+    count_by_class,
     f1_per_class,
     log_loss,
     macro_f1,
     reliability,
-    tally,
 )
 from maskfit.evaluation.scores import score
 from maskfit.labels import SCHEMES, UNKNOWN
@@ -152,14 +152,16 @@ def test_the_interval_is_repeatable_and_takes_a_metric_of_ones_own():
     assert own.low <= own.value <= own.high
     assert resample(truth, answers, persons, classes=3, draws=7).support.shape == (7, 3)
     with pytest.raises(DataError, match="60 photos, but 3 persons"):
-        tally(truth, answers, 3, [1, 2, 3])
+        count_by_class(truth, answers, 3, [1, 2, 3])
     assert Interval.around(0.5, np.array([np.nan])) == Interval(0.5, 0.5, 0.5)
 
 
 def test_scores_of_a_set_hold_every_number():
     random = np.random.default_rng(2)
     truth, probabilities = random.integers(0, 18, 140), random.dirichlet(np.full(18, 0.3), 140)
-    scores = score(FULL, FULL.to_codes(truth), probabilities=probabilities, persons=np.arange(140) // 7, draws=50)
+    scores = score(
+        FULL, FULL.to_attribute_indices(truth), probabilities=probabilities, persons=np.arange(140) // 7, draws=50
+    )
     answers = probabilities.argmax(axis=1)
     report = sklearn.classification_report(
         truth,

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from maskfit.errors import DataError
-from maskfit.evaluation.pictures import PLAIN, RIGHT, WRONG, Answered, answer_sheet
+from maskfit.evaluation.pictures import PLAIN, RIGHT, WRONG, PredictedPhoto, prediction_grid
 
 GREY = np.full((512, 384, 3), 128, np.uint8)
 
@@ -20,22 +20,22 @@ def colours(image: Image.Image) -> set[tuple[int, int, int]]:
     ("count", "columns", "shape"), [(1, 4, (1, 1)), (4, 4, (4, 1)), (5, 4, (4, 2)), (3, 1, (1, 3))]
 )
 def test_photos_stand_row_by_row(count, columns, shape):
-    one = answer_sheet([(GREY, "worn", None, 0.5)], columns)
-    sheet = answer_sheet([(GREY, "worn", None, 0.5)] * count, columns)
+    one = prediction_grid([(GREY, "worn", None, 0.5)], columns)
+    sheet = prediction_grid([(GREY, "worn", None, 0.5)] * count, columns)
     gap = max(8, 220 // 14)
     assert sheet.size == (shape[0] * (one.width - gap) + gap, shape[1] * (one.height - gap) + gap)
 
 
 def test_right_wrong_and_unknown_are_told_apart():
     for truth, colour in (("worn, male, <30", RIGHT), ("worn, male, >=60", WRONG), (None, PLAIN)):
-        found = colours(answer_sheet([Answered(GREY, "worn, male, <30", truth, 0.9)]))
+        found = colours(prediction_grid([PredictedPhoto(GREY, "worn, male, <30", truth, 0.9)]))
         assert colour in found
         assert {RIGHT, WRONG, PLAIN} & found == {colour}
 
 
 def test_the_bar_is_as_long_as_the_answer_is_sure():
     def length(share: float) -> int:
-        pixels = np.asarray(answer_sheet([(GREY, "worn", None, share)]))
+        pixels = np.asarray(prediction_grid([(GREY, "worn", None, share)]))
         return int((pixels == PLAIN).all(axis=2).sum(axis=1).max())
 
     assert length(0.0) == 0
@@ -44,20 +44,20 @@ def test_the_bar_is_as_long_as_the_answer_is_sure():
 
 def test_arrays_images_and_other_modes_and_shapes_are_taken():
     picture = Image.fromarray(GREY)
-    expected = np.asarray(answer_sheet([(GREY, "worn", "worn", 0.5)]))
-    assert (np.asarray(answer_sheet([(picture, "worn", "worn", 0.5)])) == expected).all()
+    expected = np.asarray(prediction_grid([(GREY, "worn", "worn", 0.5)]))
+    assert (np.asarray(prediction_grid([(picture, "worn", "worn", 0.5)])) == expected).all()
     for other in (picture.convert("L"), picture.convert("RGBA"), picture.resize((900, 200)), picture.resize((5, 5))):
-        assert answer_sheet([(other, "worn", "worn", 0.5)]).size == expected.shape[1::-1]
+        assert prediction_grid([(other, "worn", "worn", 0.5)]).size == expected.shape[1::-1]
     assert picture.size == (384, 512)
 
 
 def test_long_words_are_cut_and_small_sheets_drawn():
     words = "incorrectly worn beneath the nose, and more words than any card is wide enough to hold, by far"
     for width in (80, 90, 400):
-        assert answer_sheet([(GREY, words, words + "!", 1.0)], width=width).width > width
+        assert prediction_grid([(GREY, words, words + "!", 1.0)], width=width).width > width
 
 
 def test_an_empty_sheet_is_refused():
     for photos, columns in (([], 4), ([(GREY, "worn", None, 0.5)], 0)):
         with pytest.raises(DataError, match="at least one photo"):
-            answer_sheet(photos, columns)
+            prediction_grid(photos, columns)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskfit.errors import DataError
-from maskfit.evaluation.suspects import LEAST, find_suspects, membership, temper
+from maskfit.evaluation.suspects import LEAST, find_label_issues, fit_and_apply_temperature, label_likelihood
 from maskfit.labels import SCHEMES, UNKNOWN
 
 SCHEME = SCHEMES["mask-gender-age"]
@@ -34,7 +34,7 @@ class Town:
         logits = np.where(self.gender == 1, 1, -1) * 2 + chance.normal(0, 1, persons)
         self.female = 1 / (1 + np.exp(-3 * logits))
         seen = self.years + chance.normal(0, 8, persons)
-        self.bands = _sure(membership(AGE, np.zeros(persons, dtype=np.int64), seen, 6.0))
+        self.bands = _sure(label_likelihood(AGE, np.zeros(persons, dtype=np.int64), seen, 6.0))
         self.masks = np.full((len(self.mask), 3), 0.01)
         self.masks[np.arange(len(self.mask)), self.mask] = 0.98
 
@@ -42,9 +42,9 @@ class Town:
         parts = zip(self.masks, np.repeat(self.female, 7), np.repeat(self.bands, 7, axis=0), strict=True)
         rows = np.array([np.einsum("m,g,a->mga", mask, [1 - f, f], band).ravel() for mask, f, band in parts])
         rows /= rows.sum(axis=1, keepdims=True)
-        band = np.digitize(self.years, AGE.edges)
+        band = np.digitize(self.years, AGE.bin_edges)
         truth = 6 * self.mask + np.repeat(3 * self.gender + band, 7)
-        return find_suspects(self.names, self.persons, rows, truth, SCHEME, np.repeat(self.years, 7), **more)
+        return find_label_issues(self.names, self.persons, rows, truth, SCHEME, np.repeat(self.years, 7), **more)
 
 
 def _sure(rows):
@@ -96,7 +96,7 @@ def test_a_rare_value_is_believed_with_less():
     """60 and over are few, and a model says so: 0.2 for them is much, and no reason to doubt."""
     town = Town(400)
     town.years = np.where(town.years >= 60, 45, town.years)
-    town.bands = _sure(np.eye(3)[np.digitize(town.years, AGE.edges)] + 0.05)
+    town.bands = _sure(np.eye(3)[np.digitize(town.years, AGE.bin_edges)] + 0.05)
     town.years[:8] = 70
     town.bands[:8] = [0.05, 0.75, 0.2]
     assert not [item for item in town.find() if item.attribute == "age" and item.person in town.people[:8]]
@@ -107,27 +107,27 @@ def test_too_sure_a_model_is_tempered():
     codes = chance.integers(0, 3, 500)
     logits = np.eye(3)[codes] * 1.5 + chance.normal(0, 1, (500, 3))
     fair, sure = (np.exp(heat * logits) / np.exp(heat * logits).sum(axis=1, keepdims=True) for heat in (1.5, 6.0))
-    tempered = temper(sure, codes)
+    tempered = fit_and_apply_temperature(sure, codes)
     assert np.allclose(tempered.sum(axis=1), 1)
     assert (tempered.argmax(axis=1) == sure.argmax(axis=1)).all()
     found = np.abs(tempered.max(axis=1).mean() - (tempered.argmax(axis=1) == codes).mean())
     assert found < 0.03 < np.abs(sure.max(axis=1).mean() - (sure.argmax(axis=1) == codes).mean())
-    assert np.abs(tempered - temper(fair, codes)).max() < 0.02, "heat is all that the two differ in"
-    assert np.isfinite(temper(np.eye(3)[codes], codes)).all()
+    assert np.abs(tempered - fit_and_apply_temperature(fair, codes)).max() < 0.02, "heat is all that the two differ in"
+    assert np.isfinite(fit_and_apply_temperature(np.eye(3)[codes], codes)).all()
 
 
 @given(st.lists(st.floats(0, 120), min_size=1, max_size=9), st.floats(0.5, 40))
 @settings(max_examples=50)
 def test_soft_labels_are_probabilities_that_follow_age(years, blur):
     ages = np.array(sorted(years))
-    codes = np.digitize(ages, AGE.edges)
-    share = membership(AGE, codes, ages, blur)
+    codes = np.digitize(ages, AGE.bin_edges)
+    share = label_likelihood(AGE, codes, ages, blur)
     assert np.allclose(share.sum(axis=1), 1)
     assert (share >= 0).all()
     assert (np.diff(share[:, 0]) <= 1e-12).all()
     assert (np.diff(share[:, 2]) >= -1e-12).all()
-    assert (membership(AGE, codes, ages, 0) == np.eye(3)[codes]).all()
-    assert (membership(AGE, codes, np.full(len(ages), np.nan), blur) == np.eye(3)[codes]).all()
+    assert (label_likelihood(AGE, codes, ages, 0) == np.eye(3)[codes]).all()
+    assert (label_likelihood(AGE, codes, np.full(len(ages), np.nan), blur) == np.eye(3)[codes]).all()
 
 
 @given(st.randoms())
@@ -135,15 +135,15 @@ def test_soft_labels_are_probabilities_that_follow_age(years, blur):
 def test_the_order_of_photos_does_not_matter(random):
     town = Town(30)
     town.gender[3] ^= 1
-    band = np.digitize(town.years, AGE.edges)
+    band = np.digitize(town.years, AGE.bin_edges)
     truth = 6 * town.mask + np.repeat(3 * town.gender + band, 7)
     rows = np.eye(18)[6 * town.mask + 3 * np.repeat(town.female > 0.5, 7) + np.repeat(band, 7)] + LEAST
     rows /= rows.sum(axis=1, keepdims=True)
     order = list(range(len(truth)))
-    one = find_suspects(town.names, town.persons, rows, truth, SCHEME)
+    one = find_label_issues(town.names, town.persons, rows, truth, SCHEME)
     random.shuffle(order)
     names, persons = ([items[place] for place in order] for items in (town.names, town.persons))
-    two = find_suspects(names, persons, rows[order], truth[order], SCHEME)
+    two = find_label_issues(names, persons, rows[order], truth[order], SCHEME)
     assert [(item.person, item.attribute, item.label) for item in one] == [
         (item.person, item.attribute, item.label) for item in two
     ]
@@ -154,10 +154,10 @@ def test_unknown_labels_are_not_judged_and_nonsense_is_refused():
     rows = np.full((4, 18), 1 / 18)
     names, persons = list("abcd"), list("wxyz")
     truth = np.array([UNKNOWN, 3, 4, 5])
-    assert all(item.person != "w" for item in find_suspects(names, persons, rows, truth, SCHEME))
+    assert all(item.person != "w" for item in find_label_issues(names, persons, rows, truth, SCHEME))
     with pytest.raises(DataError, match="no photo has a label"):
-        find_suspects(names, persons, rows, np.full(4, UNKNOWN), SCHEME)
+        find_label_issues(names, persons, rows, np.full(4, UNKNOWN), SCHEME)
     with pytest.raises(DataError, match="noise"):
-        find_suspects(names, persons, rows, truth, SCHEME, noise=0.7)
+        find_label_issues(names, persons, rows, truth, SCHEME, noise=0.7)
     with pytest.raises(DataError, match="3 persons"):
-        find_suspects(names, persons[:3], rows, truth, SCHEME)
+        find_label_issues(names, persons[:3], rows, truth, SCHEME)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maskfit.errors import DataError
-from maskfit.evaluation.tables import ProbabilityTable, check_probabilities, read_table, stack
+from maskfit.evaluation.tables import ProbabilityTable, check_probabilities, concat_tables, read_table
 
 
 def make(names: str, seed: int = 0, truth: bool = True) -> ProbabilityTable:
@@ -30,16 +30,16 @@ def test_a_table_comes_back_from_its_file(tmp_path, truth):
 
 def test_rows_are_matched_by_name_whatever_their_order():
     table = make("abcd")
-    turned = table.aligned("dbca")
+    turned = table.reindex("dbca")
     for name in "abcd":
         here, there = table.names.index(name), turned.names.index(name)
         assert (table.probabilities[here] == turned.probabilities[there]).all()
         assert table.truth[here] == turned.truth[there]
-    assert table.aligned(["c"]).names == ("c",)
+    assert table.reindex(["c"]).names == ("c",)
     with pytest.raises(DataError, match=r"2 of 3 photos have no row(.|\n)*- x\n- y"):
-        table.aligned(["a", "x", "y"])
+        table.reindex(["a", "x", "y"])
     with pytest.raises(DataError, match="twice"):
-        table.aligned(["a", "a"])
+        table.reindex(["a", "a"])
 
 
 def test_the_lowest_of_equal_classes_is_the_answer():
@@ -116,14 +116,14 @@ def test_another_number_of_classes_is_refused(tmp_path):
 
 
 def test_folds_are_stacked_and_a_photo_in_two_folds_is_refused():
-    whole = stack([make("ab"), make("c", seed=1, truth=False), make("de", seed=2)])
+    whole = concat_tables([make("ab"), make("c", seed=1, truth=False), make("de", seed=2)])
     assert whole.names == tuple("abcde")
     assert whole.truth[2] == -1
     assert (whole.probabilities[3:] == make("de", seed=2).probabilities).all()
-    assert stack([make("a", truth=False), make("b", truth=False)]).truth is None
+    assert concat_tables([make("a", truth=False), make("b", truth=False)]).truth is None
     with pytest.raises(DataError, match=r"1 photos stand in more than one table:\n- b"):
-        stack([make("ab"), make("bc")])
+        concat_tables([make("ab"), make("bc")])
     with pytest.raises(DataError, match="2 and 18 classes"):
-        stack([make("a"), ProbabilityTable(("z",), np.array([[0.5, 0.5]]))])
+        concat_tables([make("a"), ProbabilityTable(("z",), np.array([[0.5, 0.5]]))])
     with pytest.raises(DataError, match="no table"):
-        stack([])
+        concat_tables([])

@@ -12,15 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
-from maskfit.ages import AgeRule
-from maskfit.data.transforms import Framing, Normalising, Preprocessing
-from maskfit.labels import JOINT, SCHEMES
-from maskfit.modelfile import ModelFacts, write_model
+from maskfit.ages import AgeLabelRule
+from maskfit.data.transforms import CropResize, Normalize, Preprocessing
+from maskfit.labels import JOINT_HEAD, SCHEMES
+from maskfit.modelfile import ModelMetadata, save_model
 from maskfit.models.network import build_network
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 FULL = SCHEMES["mask-gender-age"]
-DECADES = AgeRule(decades=True).scheme(FULL)
+DECADES = AgeLabelRule(by_decade=True).scheme(FULL)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,32 +32,33 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def make_model(path: Path, *, head: str = "attributes", seed: int = 0, size: tuple[int, int] = (32, 24),
-               **changes: Any) -> Path:  # fmt: skip
+def make_model(
+    path: Path, *, head: str = "attributes", seed: int = 0, size: tuple[int, int] = (32, 24), **changes: Any
+) -> Path:
     """Writes a network of random weights that says different things of different photos."""
     scheme = changes.pop("scheme", FULL)
-    facts = ModelFacts(
-        scheme=scheme,
+    facts = ModelMetadata(
+        label_schema=scheme,
         preprocessing=Preprocessing(
-            framing=Framing(size=size, crop=changes.pop("crop", Part.of("centre"))),
-            normalising=changes.pop("normalising", Normalising(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))),
+            framing=CropResize(size=size, crop=changes.pop("crop", ComponentSpec.create("centre"))),
+            normalization=changes.pop("normalising", Normalize(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))),
         ),
-        backbone=Part.of("small", width=4),
-        head=Part.of(head),
-        heads=(JOINT,) if head == "joint" else scheme.names,
+        backbone=ComponentSpec.create("small", width=4),
+        head=ComponentSpec.create(head),
+        heads=(JOINT_HEAD,) if head == "joint" else scheme.names,
         **changes,
     )
     torch.manual_seed(seed)
     network = build_network(facts.backbone, facts.head, scheme.sizes).eval()
     frames = [np.asarray(draw(number, size[1], size[0])) for number in range(16)]
     with torch.inference_mode():
-        seen = network.trunk(torch.from_numpy(facts.preprocessing.normalising.normalise(np.stack(frames))))
+        seen = network.backbone(torch.from_numpy(facts.preprocessing.normalization(np.stack(frames))))
         # A fresh head gives every photo nearly the same answer, which would hide mistakes.
         for layer in network.head.modules():
             if isinstance(layer, torch.nn.Linear):
                 layer.weight.copy_(torch.randn_like(layer.weight) / seen.std(0).clamp(min=1e-3) / 3)
                 layer.bias.copy_(-layer.weight @ seen.mean(0))
-    return write_model(path, network.state_dict(), facts)
+    return save_model(path, network.state_dict(), facts)
 
 
 @pytest.fixture(scope="session")
@@ -69,8 +70,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "sibling": {"seed": 1},
         "joint": {"head": "joint", "seed": 2, "size": (40, 40)},
         "decades": {"scheme": DECADES, "seed": 3, "size": (24, 40)},
-        "joint-decades": {"scheme": DECADES, "head": "joint", "seed": 4, "normalising": Normalising()},
-        "cropped": {"seed": 5, "crop": Part.of("centre", scale=0.7, shift=0.1)},
+        "joint-decades": {"scheme": DECADES, "head": "joint", "seed": 4, "normalising": Normalize()},
+        "cropped": {"seed": 5, "crop": ComponentSpec.create("centre", scale=0.7, shift=0.1)},
         "mask": {"scheme": SCHEMES["mask"], "seed": 6},
     }
     return {name: make_model(folder / f"{name}.safetensors", **changes) for name, changes in kinds.items()}

@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 
 import maskfit.inference.choosing as choosing
-from maskfit.data.transforms import Framing
+from maskfit.data.transforms import CropResize
 from maskfit.errors import ModelFileError
 from maskfit.inference.choosing import (
-    CONVERT,
-    MANY,
-    Choice,
-    choose,
-    choose_batch,
-    choose_lanes,
-    choose_streams,
-    fit_engine,
+    MIN_IMAGES_FOR_THROUGHPUT_MODE,
+    MIN_IMAGES_TO_CONVERT,
+    EngineChoice,
+    configure_engine,
+    select_batch_size,
+    select_engine,
+    select_num_streams,
+    select_num_workers,
 )
 from maskfit.inference.predictor import Predictor
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
-BF16, F32 = Part.of("openvino", precision="checked"), Part.of("openvino", precision="f32")
+BF16, F32 = ComponentSpec.create("openvino", precision="checked"), ComponentSpec.create("openvino", precision="f32")
 QUIET = lambda line: None  # noqa: E731
 
 
@@ -46,34 +46,36 @@ def machine(monkeypatch):
     [
         ("onnx", {}, BF16),
         ("onnx", {"bf16": False}, F32),
-        ("onnx", {"openvino": False}, Part.of("onnx")),
+        ("onnx", {"openvino": False}, ComponentSpec.create("onnx")),
         ("onnx", {"gpu": True}, BF16),
-        ("safetensors", {}, Part.of("torch")),
-        ("safetensors", {"gpu": True}, Part.of("torch", precision="checked")),
+        ("safetensors", {}, ComponentSpec.create("torch")),
+        ("safetensors", {"gpu": True}, ComponentSpec.create("torch", precision="checked")),
     ],
 )
 def test_many_photos(machine, models, exported, file, there, expected):
     machine(**there)
     path = (exported if file == "onnx" else models)["attributes"]
-    choice = choose(path, "auto", MANY, QUIET)
+    choice = select_engine(path, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, QUIET)
     assert (choice.path, choice.engine) == (path, expected)
     assert choice.gpu == (file == "safetensors" and there.get("gpu", False))
-    assert choose(path, "auto", MANY - 1, QUIET).engine == Part.of("auto")
-    assert choose(path, "torch:precision=bf16", 10**6, QUIET).engine == Part.of("torch", precision="bf16")
+    assert select_engine(path, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE - 1, QUIET).engine == ComponentSpec.create("auto")
+    assert select_engine(path, "torch:precision=bf16", 10**6, QUIET).engine == ComponentSpec.create(
+        "torch", precision="bf16"
+    )
 
 
 def test_eight_bits_stay_with_those_who_set_them(machine, tmp_path):
     machine()
     path = tmp_path / "small.onnx"
     path.write_bytes(b"...QuantizeLinear...")
-    assert choose(path, "auto", MANY, QUIET).engine == Part.of("onnx")
+    assert select_engine(path, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, QUIET).engine == ComponentSpec.create("onnx")
 
 
 def test_a_model_that_is_not_there_is_said_to_be(machine, tmp_path):
     machine()
     for ending in ("onnx", "xml", "safetensors"):
         with pytest.raises(ModelFileError, match="there is no such model"):
-            choose(tmp_path / f"absent.{ending}", "auto", MANY, QUIET)
+            select_engine(tmp_path / f"absent.{ending}", "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, QUIET)
 
 
 @pytest.mark.parametrize("content", [b"", b"no network"])
@@ -82,7 +84,7 @@ def test_a_file_that_is_no_network_is_said_to_be_none(machine, tmp_path, content
     path = tmp_path / "m.onnx"
     path.write_bytes(content)
     with pytest.raises(ModelFileError, match="no ONNX network"):
-        Predictor.load(path, photos=MANY, batch_size=None)
+        Predictor.load(path, photos=MIN_IMAGES_FOR_THROUGHPUT_MODE, batch_size=None)
 
 
 def test_weights_are_converted_once_where_it_pays(machine, models, exported, monkeypatch, tmp_path):
@@ -98,15 +100,15 @@ def test_weights_are_converted_once_where_it_pays(machine, models, exported, mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(maskfit.inference.export, "export_model", export)
     model = models["attributes"]
-    looks = CONVERT * choosing.REFERENCE // (32 * 24)
+    looks = MIN_IMAGES_TO_CONVERT * choosing.REFERENCE_PIXELS // (32 * 24)
     said: list[str] = []
-    assert choose(model, "auto", looks - 1, said.append) == Choice(model, Part.of("torch"))
+    assert select_engine(model, "auto", looks - 1, said.append) == EngineChoice(model, ComponentSpec.create("torch"))
     assert (made, said) == ([], [])
-    choice = choose(model, "auto", looks, said.append)
+    choice = select_engine(model, "auto", looks, said.append)
     assert (choice.path, choice.engine) == (made[0], BF16)
     assert "converting" in said[0]
     # What is there is taken, however little there is to do.
-    assert choose(model, "auto", MANY, said.append) == choice
+    assert select_engine(model, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, said.append) == choice
     assert (len(made), len(said)) == (1, 1)
     assert Predictor.load(model, photos=looks, batch_size=None).members[0].name == str(model)
 
@@ -121,38 +123,51 @@ def test_what_cannot_be_converted_is_run_by_torch(machine, models, monkeypatch, 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(maskfit.inference.export, "export_model", export)
     said: list[str] = []
-    assert choose(models["joint"], "auto", 10**9, said.append).engine == Part.of("torch")
+    assert select_engine(models["joint"], "auto", 10**9, said.append).engine == ComponentSpec.create("torch")
     assert said[-1].endswith("torch answers: no such layer")
 
 
 def test_lanes_and_batches(monkeypatch):
-    monkeypatch.setattr(choosing, "cores", lambda: 6)
-    plain, gpu = Choice(Path("a"), BF16), Choice(Path("b"), Part.of("torch"), gpu=True)
-    assert [choose_streams(kinds, MANY) for kinds in ([plain], [plain, gpu])] == [6, 1]
-    assert [choose_lanes(kinds, MANY) for kinds in ([plain], [plain, gpu])] == [7, 1]
-    assert choose_lanes([plain], MANY - 1) == choose_streams([plain], MANY - 1) == 1
+    monkeypatch.setattr(choosing, "available_cpus", lambda: 6)
+    plain, gpu = EngineChoice(Path("a"), BF16), EngineChoice(Path("b"), ComponentSpec.create("torch"), gpu=True)
+    assert [select_num_streams(kinds, MIN_IMAGES_FOR_THROUGHPUT_MODE) for kinds in ([plain], [plain, gpu])] == [6, 1]
+    assert [select_num_workers(kinds, MIN_IMAGES_FOR_THROUGHPUT_MODE) for kinds in ([plain], [plain, gpu])] == [7, 1]
+    assert (
+        select_num_workers([plain], MIN_IMAGES_FOR_THROUGHPUT_MODE - 1)
+        == select_num_streams([plain], MIN_IMAGES_FOR_THROUGHPUT_MODE - 1)
+        == 1
+    )
     sizes = [(8, 8), (112, 112), (224, 224), (448, 448), (2048, 2048)]
-    framings = [[Framing(size=size)] for size in sizes]
-    assert [choose_batch(framing, gpu=False) for framing in framings] == [64, 32, 8, 2, 1]
-    assert [choose_batch(framing, gpu=True) for framing in framings] == [1024, 1024, 256, 64, 4]
-    assert choose_batch([framings[0][0], framings[3][0]], gpu=False) == 2
+    framings = [[CropResize(size=size)] for size in sizes]
+    assert [select_batch_size(framing, gpu=False) for framing in framings] == [64, 32, 8, 2, 1]
+    assert [select_batch_size(framing, gpu=True) for framing in framings] == [1024, 1024, 256, 64, 4]
+    assert select_batch_size([framings[0][0], framings[3][0]], gpu=False) == 2
 
 
 def test_a_network_takes_as_many_at_once_as_it_likes_and_the_batch_divides_by(exported):
     path = exported["attributes"]  # of 32 x 24 pixels, where any number fits
     fitted = [
-        fit_engine(Choice(path, part), batch, MANY) for part, batch in ((BF16, 8), (F32, 5), (Part.of("onnx"), 1))
+        configure_engine(EngineChoice(path, part), batch, MIN_IMAGES_FOR_THROUGHPUT_MODE)
+        for part, batch in ((BF16, 8), (F32, 5), (ComponentSpec.create("onnx"), 1))
     ]
     assert [part.options["at_once"] for part in fitted] == [8, 5, 1]
-    own = Part.of("openvino", at_once=3)
-    assert fit_engine(Choice(path, own), 8, MANY) == own
-    assert fit_engine(Choice(path, BF16), 8, MANY - 1) == BF16
-    assert fit_engine(Choice(path, Part.of("torch")), 8, MANY) == Part.of("torch")
+    own = ComponentSpec.create("openvino", at_once=3)
+    assert configure_engine(EngineChoice(path, own), 8, MIN_IMAGES_FOR_THROUGHPUT_MODE) == own
+    assert configure_engine(EngineChoice(path, BF16), 8, MIN_IMAGES_FOR_THROUGHPUT_MODE - 1) == BF16
+    assert configure_engine(
+        EngineChoice(path, ComponentSpec.create("torch")), 8, MIN_IMAGES_FOR_THROUGHPUT_MODE
+    ) == ComponentSpec.create("torch")
 
 
 def test_of_large_photos_a_few_are_taken_at_once(exported, monkeypatch):
-    monkeypatch.setattr(choosing, "REFERENCE", 32 * 24)
+    monkeypatch.setattr(choosing, "REFERENCE_PIXELS", 32 * 24)
     path = exported["attributes"]
     batches = (8, 7, 9, 2)
-    assert [fit_engine(Choice(path, BF16), batch, MANY).options["at_once"] for batch in batches] == [4, 1, 3, 2]
-    assert [fit_engine(Choice(path, F32), batch, MANY).options["at_once"] for batch in batches] == [2, 1, 1, 2]
+    assert [
+        configure_engine(EngineChoice(path, BF16), batch, MIN_IMAGES_FOR_THROUGHPUT_MODE).options["at_once"]
+        for batch in batches
+    ] == [4, 1, 3, 2]
+    assert [
+        configure_engine(EngineChoice(path, F32), batch, MIN_IMAGES_FOR_THROUGHPUT_MODE).options["at_once"]
+        for batch in batches
+    ] == [2, 1, 1, 2]

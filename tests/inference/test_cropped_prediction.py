@@ -11,29 +11,29 @@ import torch
 from PIL import Image
 
 from maskfit.data.photo import Photo
-from maskfit.data.store import open_store
-from maskfit.data.transforms import Framing, Preprocessing
+from maskfit.data.store import open_image_cache
+from maskfit.data.transforms import CropResize, Preprocessing
 from maskfit.errors import DataError
 from maskfit.inference.predictor import Predictor
-from maskfit.labels import SCHEMES, answer
-from maskfit.modelfile import ModelFacts, load_network, write_model
+from maskfit.labels import SCHEMES, logits_to_probabilities
+from maskfit.modelfile import ModelMetadata, load_model, save_model
 from maskfit.models.network import build_network
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 
-def model_with(path: Path, crop: Part) -> Path:
+def model_with(path: Path, crop: ComponentSpec) -> Path:
     """A network of random weights."""
     torch.manual_seed(0)
     scheme = SCHEMES["mask"]
-    facts = ModelFacts(
-        scheme=scheme,
-        preprocessing=Preprocessing(framing=Framing(crop=crop, size=(32, 24))),
-        backbone=Part.of("small", width=4),
-        head=Part.of("attributes"),
+    facts = ModelMetadata(
+        label_schema=scheme,
+        preprocessing=Preprocessing(framing=CropResize(crop=crop, size=(32, 24))),
+        backbone=ComponentSpec.create("small", width=4),
+        head=ComponentSpec.create("attributes"),
         heads=scheme.names,
     )
     network = build_network(facts.backbone, facts.head, scheme.sizes).eval()
-    return write_model(path, network.state_dict(), facts)
+    return save_model(path, network.state_dict(), facts)
 
 
 @pytest.fixture
@@ -50,28 +50,32 @@ def photos(tmp_path: Path, paint: Any, painted: Any) -> list[Path]:
 
 @pytest.mark.parametrize("options", [{}, {"align": True, "choose": "central", "fallback": [0.25, 0.25, 0.75, 0.75]}])
 def test_prediction_sees_what_the_store_gives_training(tmp_path, photos, options):
-    model = model_with(tmp_path / "m.safetensors", Part.of("face", **options))
+    model = model_with(tmp_path / "m.safetensors", ComponentSpec.create("face", **options))
     predictor = Predictor.load(model, batch_size=2)
     prediction = predictor.predict(photos)
     assert prediction.guessed == (str(tmp_path / "none.png"),)
-    network, facts = load_network(model)
-    stored = open_store(
+    network, facts = load_model(model)
+    stored = open_image_cache(
         [Photo(path, path.name, path.name) for path in photos], facts.preprocessing.framing, folder=tmp_path / "stores"
     )
-    assert stored.guessed == ("none.png",)
-    planes = facts.preprocessing.normalising.normalise(stored.take(range(3)))
+    assert stored.fallback_crops == ("none.png",)
+    planes = facts.preprocessing.normalization(stored.gather(range(3)))
     with torch.inference_mode():
         logits = {head: values.numpy() for head, values in network(torch.from_numpy(planes)).items()}
-    np.testing.assert_allclose(prediction.table.probabilities, answer(facts.scheme, logits), atol=1e-6)
+    np.testing.assert_allclose(
+        prediction.table.probabilities, logits_to_probabilities(facts.label_schema, logits), atol=1e-6
+    )
 
 
 def test_several_models_share_a_look(tmp_path, photos, painted):
-    models = [model_with(tmp_path / f"{top}.safetensors", Part.of("face", top=top)) for top in (0.1, 0.2, 0.3)]
+    models = [
+        model_with(tmp_path / f"{top}.safetensors", ComponentSpec.create("face", top=top)) for top in (0.1, 0.2, 0.3)
+    ]
     Predictor.load(*models).predict(photos)
     assert len(painted.looks) == 3
 
 
 def test_a_model_whose_detector_is_elsewhere_is_told_before_any_photo_is_opened(tmp_path, painted):
-    crop = Part.of("face", detector="painted_by_file", weights="mine.onnx", sha256="a" * 64)
+    crop = ComponentSpec.create("face", detector="painted_by_file", weights="mine.onnx", sha256="a" * 64)
     with pytest.raises(DataError, match=r"mine\.onnx .* not on this machine"):
         Predictor.load(model_with(tmp_path / "m.safetensors", crop))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from maskfit.inference.doubt import DEVIATIONS, Trust, measure
+from maskfit.inference.doubt import DEVIATIONS, LowPrecisionError, estimate_low_precision_error
 from maskfit.labels import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]
@@ -29,7 +29,7 @@ def products(count: int, seed: int = 0, noise: tuple[float, ...] = (0, 0, 0), sh
     return table
 
 
-def far_apart(row: np.ndarray, trust: Trust) -> bool:
+def far_apart(row: np.ndarray, trust: LowPrecisionError) -> bool:
     """Whether the best of each attribute and of all classes are far enough from the next, value by value."""
     cube = row.reshape(3, 2, 3)
     for name, values in zip(FULL.names, (cube.sum((1, 2)), cube.sum((0, 2)), cube.sum((0, 1))), strict=True):
@@ -45,24 +45,25 @@ def far_apart(row: np.ndarray, trust: Trust) -> bool:
 
 
 def test_answers_are_close_by_any_attribute_or_by_the_class():
-    trust = Trust(FULL, {name: np.zeros(size) for name, size in FULL.sizes.items()},
-                  {"mask": 0.02, "gender": 0.05, "age": 0.2})  # fmt: skip
+    trust = LowPrecisionError(
+        FULL, {name: np.zeros(size) for name, size in FULL.sizes.items()}, {"mask": 0.02, "gender": 0.05, "age": 0.2}
+    )
     table = rows(300)
     expected = [not far_apart(row, trust) for row in table]
-    assert trust.close(table).tolist() == expected
+    assert trust.needs_f32(table).tolist() == expected
     assert 0 < sum(expected) < 300
-    assert trust.close(np.full((1, 18), 1 / 18)).tolist() == [True]
+    assert trust.needs_f32(np.full((1, 18), 1 / 18)).tolist() == [True]
 
 
 def test_each_attribute_has_its_own_deviation():
     noise = (0.002, 0.01, 0.05)
     exact, fast = products(2000), products(2000, noise=noise)
-    trust = measure(FULL, fast[:32], exact[:32])
+    trust = estimate_low_precision_error(FULL, fast[:32], exact[:32])
     assert trust is not None
     for name, own in zip(FULL.names, noise, strict=True):
         # The difference of two errors, measured on 32 photos.
         assert 0.5 < trust.deviations[name] / (own * math.sqrt(2)) < 2
-    close = trust.close(trust.corrected(fast))
+    close = trust.needs_f32(trust.debias(fast))
     turned = fast.argmax(1) != exact.argmax(1)
     assert turned.any()
     assert not (turned & ~close).any()
@@ -71,9 +72,9 @@ def test_each_attribute_has_its_own_deviation():
 
 def test_what_fewer_bits_add_on_the_average_is_taken_away():
     exact, fast = products(500), products(500, noise=(0.002, 0.002, 0.002), shift=0.2)
-    trust = measure(FULL, fast[:32], exact[:32])
+    trust = estimate_low_precision_error(FULL, fast[:32], exact[:32])
     assert trust is not None
-    corrected = trust.corrected(fast)
+    corrected = trust.debias(fast)
     assert np.abs(corrected.sum(1) - 1).max() < 1e-12
     assert np.abs(np.log(fast) - np.log(exact)).mean() > 0.1
     assert np.abs(np.log(corrected) - np.log(exact)).mean() < 0.01
@@ -84,31 +85,31 @@ def test_joint_answers_that_fewer_bits_turned_are_close():
     exact = rows(2000)
     logs = np.log(np.maximum(exact, 1e-12)) + np.random.default_rng(1).normal(0, 0.01, exact.shape)
     fast = np.exp(logs) / np.exp(logs).sum(1, keepdims=True)
-    trust = measure(FULL, fast[:32], exact[:32])
+    trust = estimate_low_precision_error(FULL, fast[:32], exact[:32])
     assert trust is not None
     turned = fast.argmax(1) != exact.argmax(1)
     assert turned.any()
-    assert (turned & ~trust.close(trust.corrected(fast))).mean() < 0.002
+    assert (turned & ~trust.needs_f32(trust.debias(fast))).mean() < 0.002
 
 
 def test_where_nearly_all_are_close_none_is_trusted():
     exact = rows(32)
-    assert measure(FULL, rows(32, seed=1), exact) is None
-    assert measure(FULL, exact[:0], exact[:0]) is None
+    assert estimate_low_precision_error(FULL, rows(32, seed=1), exact) is None
+    assert estimate_low_precision_error(FULL, exact[:0], exact[:0]) is None
 
 
 def test_the_same_answers_are_trusted_all():
     exact = rows(32)
-    trust = measure(FULL, exact, exact)
+    trust = estimate_low_precision_error(FULL, exact, exact)
     assert trust is not None
-    assert not trust.close(trust.corrected(exact)).any()
+    assert not trust.needs_f32(trust.debias(exact)).any()
 
 
 def test_one_attribute_alone_and_probabilities_of_nothing():
     scheme = SCHEMES["mask"]
     sure = np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.2, 0.1, 0.7]])
-    trust = measure(scheme, sure, sure)
+    trust = estimate_low_precision_error(scheme, sure, sure)
     assert trust is not None
-    assert np.abs(trust.corrected(sure) - sure).max() < 1e-12
-    wide = Trust(scheme, {"mask": np.zeros(3)}, {"mask": 0.01})
-    assert wide.close(sure).tolist() == [False, True, False]
+    assert np.abs(trust.debias(sure) - sure).max() < 1e-12
+    wide = LowPrecisionError(scheme, {"mask": np.zeros(3)}, {"mask": 0.01})
+    assert wide.needs_f32(sure).tolist() == [False, True, False]

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.data.boxes import Cut
+from maskfit.data.boxes import CropBox
 from maskfit.data.detectors import Face
 from maskfit.inference import colours
-from maskfit.inference.drawing import Mark, draw_marks, mark_faces
-from maskfit.inference.faces import FaceAnswer, Reading
-from maskfit.inference.saying import say
+from maskfit.inference.drawing import FaceAnnotation, annotate_faces, draw_annotations
+from maskfit.inference.faces import FacePrediction, PhotoPrediction
+from maskfit.inference.saying import decide
 from maskfit.labels import SCHEMES
 
 GREY = Image.new("RGB", (400, 300), (128, 128, 128))
 
 
 def test_a_box_lies_where_the_face_is_in_the_colour_of_its_answer():
-    drawn = np.asarray(draw_marks(GREY, [Mark((0.25, 0.5, 0.5, 0.75), 1, "worn", colours.VALUES[0])]))
+    drawn = np.asarray(draw_annotations(GREY, [FaceAnnotation((0.25, 0.5, 0.5, 0.75), 1, "worn", colours.VALUES[0])]))
     assert tuple(np.asarray(GREY)[0, 0]) == (128, 128, 128)  # the photo itself is as it was
     own = (drawn == colours.VALUES[0].ground).all(axis=2)
     assert own[180, 99:102].any()
@@ -34,7 +34,7 @@ def test_a_box_lies_where_the_face_is_in_the_colour_of_its_answer():
 @pytest.mark.parametrize("size", [(400, 300), (20, 900), (1, 1)])
 def test_boxes_at_and_beyond_the_edge_are_drawn(box, sure, size):
     image = Image.new("RGB", size, (128, 128, 128))
-    drawn = draw_marks(image, [Mark(box, 12, "worn wrongly", colours.VALUES[1], sure)])
+    drawn = draw_annotations(image, [FaceAnnotation(box, 12, "worn wrongly", colours.VALUES[1], sure)])
     assert drawn.size == size
     assert np.asarray(drawn).std() > 0 or size == (1, 1)
 
@@ -43,17 +43,19 @@ def test_words_give_way_where_faces_are_close():
     """Of many faces side by side, tags with words would cover each other; numbers do not."""
 
     def inked(many: int) -> int:
-        marks = [Mark((k / many, 0.4, (k + 0.9) / many, 0.6), k + 1, "worn wrongly", colours.VALUES[1])
-                 for k in range(many)]  # fmt: skip
-        drawn = np.asarray(draw_marks(Image.new("RGB", (700, 500), (128, 128, 128)), marks))
+        marks = [
+            FaceAnnotation((k / many, 0.4, (k + 0.9) / many, 0.6), k + 1, "worn wrongly", colours.VALUES[1])
+            for k in range(many)
+        ]
+        drawn = np.asarray(draw_annotations(Image.new("RGB", (700, 500), (128, 128, 128)), marks))
         return int((drawn == colours.VALUES[1].ground).all(axis=2).sum())
 
     assert inked(20) < 20 * inked(1) / 2
 
 
 def test_who_is_not_sure_is_dashed():
-    marks = [Mark((0.1, 0.3, 0.9, 0.9), 1, "x", colours.UNSURE, sure) for sure in (True, False)]
-    full, dashed = ((np.asarray(draw_marks(GREY, [mark])) == colours.UNSURE.ground).all(axis=2) for mark in marks)
+    marks = [FaceAnnotation((0.1, 0.3, 0.9, 0.9), 1, "x", colours.UNSURE, sure) for sure in (True, False)]
+    full, dashed = ((np.asarray(draw_annotations(GREY, [mark])) == colours.UNSURE.ground).all(axis=2) for mark in marks)
     assert full[268:273].sum() > 1.5 * dashed[268:273].sum() > 0
 
 
@@ -63,7 +65,7 @@ MACHADO = {
     "tritan": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
     "all": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
     "none": ((0.2126, 0.7152, 0.0722),) * 3,
-}  # fmt: skip
+}
 """What is left of linear red, green and blue to eyes that lack a kind of cone (Machado et al. 2009), or all."""
 
 
@@ -102,15 +104,15 @@ def test_lines_give_way_before_words_and_words_before_numbers():
     boxes = {"all": (0.1, 0.5, 0.2, 0.9), "words": (0.1, 0.12, 0.2, 0.95)}
     inked = {}
     for room, box in boxes.items():
-        drawn = np.asarray(draw_marks(GREY, [Mark(box, 1, "worn", colours.VALUES[0], more=more)]))
+        drawn = np.asarray(draw_annotations(GREY, [FaceAnnotation(box, 1, "worn", colours.VALUES[0], more=more)]))
         tag = (drawn[: int(box[1] * 300) - 3] == colours.VALUES[0].ground).all(axis=2)
         inked[room] = int(tag.sum())
     assert inked["all"] > 2 * inked["words"] > 0
 
 
 def test_one_face_that_fills_the_photo_is_told_in_its_own_box():
-    marks = [Mark((0, 0, 1, 1), 0, "mask worn 97%", colours.VALUES[0], more=("gender female 88%",))]
-    drawn = np.asarray(draw_marks(GREY, marks))
+    marks = [FaceAnnotation((0, 0, 1, 1), 0, "mask worn 97%", colours.VALUES[0], more=("gender female 88%",))]
+    drawn = np.asarray(draw_annotations(GREY, marks))
     own = (drawn == colours.VALUES[0].ground).all(axis=2)
     assert own[250:290, 10:120].mean() > 0.3
     assert not own[10:200, 10:390].any()
@@ -119,27 +121,30 @@ def test_one_face_that_fills_the_photo_is_told_in_its_own_box():
 SCHEME = SCHEMES["mask-gender-age"]
 
 
-def reading(*faces: Face | None) -> Reading:
+def reading(*faces: Face | None) -> PhotoPrediction:
     rows = np.full((len(faces), 18), 0.02)
     rows[:, 4] = 1 - 17 * 0.02
-    said = say(SCHEME, rows, {"age": 0.9})
-    answers = [FaceAnswer(own, row, face, Cut((0, 0, 1, 1))) for own, row, face in zip(said, rows, faces, strict=True)]
-    return Reading(200, 100, tuple(answers))
+    said = decide(SCHEME, rows, {"age": 0.9})
+    answers = [
+        FacePrediction(own, row, face, CropBox((0, 0, 1, 1))) for own, row, face in zip(said, rows, faces, strict=True)
+    ]
+    return PhotoPrediction(200, 100, tuple(answers))
 
 
 def test_faces_are_marked_in_shares_of_the_photo_with_what_is_said_of_them():
     two = reading(Face((20, 10, 60, 90), 0.9), Face((100, 20, 120, 40), 0.9))
-    short = mark_faces(SCHEME, two)
+    short = annotate_faces(SCHEME, two)
     assert [(mark.box, mark.number, mark.words, mark.more) for mark in short] == [
-        ((0.1, 0.1, 0.3, 0.9), 1, "worn", ()), ((0.5, 0.2, 0.6, 0.4), 2, "worn", ()),
-    ]  # fmt: skip
-    first = mark_faces(SCHEME, two, full=True)[0]
+        ((0.1, 0.1, 0.3, 0.9), 1, "worn", ()),
+        ((0.5, 0.2, 0.6, 0.4), 2, "worn", ()),
+    ]
+    first = annotate_faces(SCHEME, two, full=True)[0]
     assert (first.number, first.words) == (1, "mask worn 76%")
     assert first.more == ("gender female 82%", "age not sure")
     assert first.colour == colours.VALUES[0]
 
 
 def test_a_whole_photo_is_marked_only_in_full():
-    assert mark_faces(SCHEME, reading(None)) == ()
-    (mark,) = mark_faces(SCHEME, reading(None), full=True)
+    assert annotate_faces(SCHEME, reading(None)) == ()
+    (mark,) = annotate_faces(SCHEME, reading(None), full=True)
     assert (mark.box, mark.number) == ((0, 0, 1, 1), 0)

@@ -18,11 +18,11 @@ from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference.engines import OnnxEngine, OpenvinoEngine, TorchEngine, open_engine
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES, softmax
-from maskfit.modelfile import ModelFacts, load_network, read_facts
+from maskfit.modelfile import ModelMetadata, load_model, read_model_metadata
 
 
-def framed(facts: ModelFacts, photos: list[Path]) -> np.ndarray:
-    return np.stack([facts.preprocessing.framing.frame(decode(path)) for path in photos])
+def framed(facts: ModelMetadata, photos: list[Path]) -> np.ndarray:
+    return np.stack([facts.preprocessing.framing(decode(path)) for path in photos])
 
 
 @pytest.mark.parametrize("kind", [OnnxEngine, OpenvinoEngine])
@@ -33,7 +33,7 @@ def test_every_engine_agrees_with_torch_on_photos(models, exported, photos, name
     batch = framed(torch_engine.facts, photos)
     ours, theirs = torch_engine.logits(batch), other.logits(batch)
     assert list(ours) == list(theirs) == list(torch_engine.facts.heads)
-    for head, width in torch_engine.facts.widths.items():
+    for head, width in torch_engine.facts.head_sizes.items():
         assert ours[head].shape == theirs[head].shape == (len(photos), width)
         assert ours[head].dtype == theirs[head].dtype == np.float32
         assert np.abs(softmax(ours[head]) - softmax(theirs[head])).max() < 1e-4
@@ -51,10 +51,10 @@ def test_predictions_agree_from_photo_to_class(models, exported, photos, name):
 
 def test_the_torch_engine_gives_the_networks_own_logits(models, photos):
     engine = TorchEngine(models["decades"], threads=1)
-    network, facts = load_network(models["decades"])
+    network, facts = load_model(models["decades"])
     batch = framed(facts, photos)
     with torch.inference_mode():
-        seen = torch.from_numpy(facts.preprocessing.normalising.normalise(batch))
+        seen = torch.from_numpy(facts.preprocessing.normalization(batch))
         expected = {head: values.numpy() for head, values in network(seen).items()}
     found = engine.logits(batch)
     assert all(np.allclose(found[head], expected[head], atol=1e-5) for head in expected)
@@ -109,10 +109,10 @@ def test_a_checked_engine_has_an_exact_twin(models, exported, photos):
     expected = exact.logits(batch)["age"]
     for kind, files in (("torch", models), ("openvino", exported)):
         engine = open_engine(files["attributes"], engine=f"{kind}:precision=checked")
-        assert engine.exact is not None
-        assert np.abs(engine.exact.logits(batch)["age"] - expected).max() < 1e-3
-        assert engine.exact.exact is None
-        assert engine.says != engine.exact.says
+        assert engine.f32_twin is not None
+        assert np.abs(engine.f32_twin.logits(batch)["age"] - expected).max() < 1e-3
+        assert engine.f32_twin.f32_twin is None
+        assert engine.description != engine.f32_twin.description
     half = open_engine(models["attributes"], engine="torch:precision=bf16").logits(batch)["age"]
     checked = open_engine(models["attributes"], engine="torch:precision=checked").logits(batch)["age"]
     assert np.abs(half - expected).max() > 0
@@ -128,7 +128,7 @@ def test_a_batch_is_cut_and_filled_up_and_the_answers_stay(exported, photos, wor
     expected = whole.logits(batch)
     for at_once in (1, 3, 7, 9):
         engine = open_engine(exported["attributes"], engine=word.format(at_once))
-        engine = engine.exact or engine
+        engine = engine.f32_twin or engine
         for count in (7, 3, 1):
             for head, values in engine.logits(batch[:count]).items():
                 assert values.shape == expected[head][:count].shape
@@ -212,13 +212,25 @@ def test_a_bad_name_is_said_before_torch_is_missed(tmp_path, monkeypatch):
         open_engine(tmp_path / "modle.onx")
 
 
-MASK = ModelFacts(scheme=SCHEMES["mask"], backbone="small", head="attributes", heads=("mask",),
-                  preprocessing={"framing": {"size": (16, 8)}})  # fmt: skip
+MASK = ModelMetadata(
+    label_schema=SCHEMES["mask"],
+    backbone="small",
+    head="attributes",
+    heads=("mask",),
+    preprocessing={"framing": {"size": (16, 8)}},
+)
 TWO = MASK.model_copy(update={"scheme": SCHEMES["mask-gender"], "heads": ("mask", "gender")})
 
 
-def make_onnx(path: Path, facts: ModelFacts, *, photos=("batch", 3, 16, 8), name="photos",
-              outputs=(("mask", 3),), batch="batch") -> Path:  # fmt: skip
+def make_onnx(
+    path: Path,
+    facts: ModelMetadata,
+    *,
+    photos=("batch", 3, 16, 8),
+    name="photos",
+    outputs=(("mask", 3),),
+    batch="batch",
+) -> Path:
     """A network that averages the normalised pixels and multiplies, as maskfit exported them before frames went in."""
     nodes = [
         helper.make_node("GlobalAveragePool", [name], ["pooled"]),
@@ -244,7 +256,7 @@ def make_onnx(path: Path, facts: ModelFacts, *, photos=("batch", 3, 16, 8), name
 def test_a_network_that_takes_normalised_photos_goes_on_working(tmp_path, kind):
     engine = kind(make_onnx(tmp_path / "a.onnx", MASK))
     frames = np.random.default_rng(0).integers(0, 256, (2, 16, 8, 3), dtype=np.uint8)
-    expected = MASK.preprocessing.normalising.normalise(frames).mean((2, 3)).sum(1)
+    expected = MASK.preprocessing.normalization(frames).mean((2, 3)).sum(1)
     assert np.allclose(engine.logits(frames)["mask"], expected[:, None].repeat(3, axis=1), atol=1e-4)
 
 
@@ -266,7 +278,7 @@ def test_a_network_that_takes_normalised_photos_goes_on_working(tmp_path, kind):
 )
 def test_a_network_that_is_not_what_its_facts_say_is_refused(tmp_path, facts, changes, said):
     path = make_onnx(tmp_path / "a.onnx", facts, **changes)
-    assert read_facts(path) == facts
+    assert read_model_metadata(path) == facts
     with pytest.raises(ModelFileError, match=said) as caught:
         open_engine(path)
     assert str(path) in str(caught.value)

@@ -15,19 +15,19 @@ from maskfit.evaluation.bootstrap import interval
 from maskfit.evaluation.tables import ProbabilityTable, read_table
 from maskfit.inference.ensemble import (
     ENSEMBLES,
-    answer_with,
-    choose_votes,
     compare,
     describe_weights,
     fit_votes,
+    parse_votes,
+    predict_with,
     write_answers,
     write_comparison,
 )
-from maskfit.inference.learned import Best, Greedy, deal_persons, nested
-from maskfit.inference.sources import open_tables
-from maskfit.inference.stacking import Stack
+from maskfit.inference.learned import GreedySelection, SingleBest, assign_nested_folds, nested_cv_predict
+from maskfit.inference.sources import load_aligned_tables
+from maskfit.inference.stacking import StackingFitter
 from maskfit.inference.submission import read_submission
-from maskfit.inference.voting import vote
+from maskfit.inference.voting import combine
 from maskfit.labels import SCHEMES, UNKNOWN, softmax
 
 FULL = SCHEMES["mask-gender-age"]
@@ -44,8 +44,16 @@ def rows(seed: int, quality: float, photos: int = len(NAMES)) -> np.ndarray:
     return softmax(logits)
 
 
-def make_run(path: Path, seed: int, quality: float, *, recipe: str = "name: made\n", order: np.ndarray | None = None,
-             names: tuple[str, ...] = NAMES, persons: list[str] | None = None) -> Path:  # fmt: skip
+def make_run(
+    path: Path,
+    seed: int,
+    quality: float,
+    *,
+    recipe: str = "name: made\n",
+    order: np.ndarray | None = None,
+    names: tuple[str, ...] = NAMES,
+    persons: list[str] | None = None,
+) -> Path:
     order = np.arange(len(names)) if order is None else order
     path.mkdir(parents=True)
     (path / "recipe.yaml").write_text(recipe)
@@ -70,7 +78,7 @@ def runs(tmp_path: Path) -> list[Path]:
 
 
 def test_runs_are_matched_by_name_and_know_their_persons(runs):
-    tables = open_tables(runs)
+    tables = load_aligned_tables(runs)
     assert tables.names == tuple(map(str, runs))
     assert tables.photos == NAMES
     assert tables.scheme == FULL
@@ -78,20 +86,20 @@ def test_runs_are_matched_by_name_and_know_their_persons(runs):
     assert np.array_equal(tables.truth, TRUTH)
     for number, quality in enumerate((3.0, 2.5, 1.0)):
         assert np.abs(tables.members[number] - rows(number + 1, quality)).max() < 1e-6
-    turned = open_tables([runs[1], runs[0]])
+    turned = load_aligned_tables([runs[1], runs[0]])
     assert turned.photos == read_table(runs[1] / "probabilities.csv").names
 
 
 def test_members_of_different_photos_are_refused_and_both_sides_named(runs, tmp_path):
     fewer = make_run(tmp_path / "fewer", 4, 1, names=NAMES[:-3])
     with pytest.raises(DataError, match="members of different photos") as caught:
-        open_tables([runs[0], fewer])
+        load_aligned_tables([runs[0], fewer])
     assert f"3 only in {runs[0]}" in str(caught.value)
     assert NAMES[-1] in str(caught.value)
     other = ("x/mask1.jpg", *NAMES[1:])
     path = ProbabilityTable(other, rows(0, 1)).write(tmp_path / "other.csv")
     with pytest.raises(DataError, match="1 only in") as caught:
-        open_tables([runs[0], path])
+        load_aligned_tables([runs[0], path])
     assert "x/mask1.jpg" in str(caught.value)
     assert NAMES[0] in str(caught.value)
 
@@ -99,11 +107,11 @@ def test_members_of_different_photos_are_refused_and_both_sides_named(runs, tmp_
 def test_a_table_without_truth_is_a_member_beside_a_run(runs, tmp_path):
     path = ProbabilityTable(NAMES[::-1], rows(5, 2)[::-1]).write(tmp_path / "p.csv")
     for sources in ([runs[0], path], [path, runs[0]]):
-        tables = open_tables(sources)
+        tables = load_aligned_tables(sources)
         place = {name: number for number, name in enumerate(tables.photos)}
         assert [tables.truth[place[name]] for name in NAMES] == TRUTH.tolist()
         assert tables.persons is not None
-    alone = open_tables([path])
+    alone = load_aligned_tables([path])
     assert alone.truth is None
     assert alone.persons is None
 
@@ -112,14 +120,14 @@ def test_the_first_truth_counts_and_others_are_remarked(runs, tmp_path):
     other = TRUTH.copy()
     other[:4] = (other[:4] + 1) % 18
     path = ProbabilityTable(NAMES, rows(5, 2), other).write(tmp_path / "p.csv")
-    tables = open_tables([runs[0], path])
+    tables = load_aligned_tables([runs[0], path])
     assert np.array_equal(tables.truth, TRUTH)
     assert tables.remarks == (f"{path} has another truth for 4 photos; that of the first member counts",)
     partly = TRUTH.copy()
     partly[::2] = UNKNOWN
     path = ProbabilityTable(NAMES, rows(5, 2), partly).write(tmp_path / "q.csv")
-    assert np.array_equal(open_tables([path, runs[0]]).truth, TRUTH)
-    assert open_tables([path, runs[0]]).remarks == ()
+    assert np.array_equal(load_aligned_tables([path, runs[0]]).truth, TRUTH)
+    assert load_aligned_tables([path, runs[0]]).remarks == ()
 
 
 def test_persons_of_a_manifest_are_its_own(tmp_path):
@@ -136,27 +144,27 @@ def test_persons_of_a_manifest_are_its_own(tmp_path):
     manifest.write_text("\n".join(lines) + "\n")
     people = ["person0", "person1", "person2"]
     run = make_run(tmp_path / "run", 0, 2, recipe=f"data: {{root: '{manifest}'}}\n", names=names, persons=people)
-    assert open_tables([run]).persons == tuple(f"person{number // 4}" for number in range(12))
+    assert load_aligned_tables([run]).persons == tuple(f"person{number // 4}" for number in range(12))
     # Gone since, nobody can say who is on them: the run's list names none of these folders.
     manifest.unlink()
-    assert open_tables([run]).persons is None
+    assert load_aligned_tables([run]).persons is None
     with pytest.raises(DataError, match="who is on each photo is not known"):
-        compare(open_tables([run]), choose_votes(["arithmetic"])[0])
+        compare(load_aligned_tables([run]), parse_votes(["arithmetic"])[0])
 
 
 def test_photos_that_are_persons_of_their_own(tmp_path):
     names = tuple(f"{number}.png" for number in range(10))
     run = make_run(tmp_path / "run", 0, 2, names=names, persons=list(names))
-    assert open_tables([run]).persons == names
+    assert load_aligned_tables([run]).persons == names
 
 
 def test_a_table_may_say_who_is_on_each_photo(tmp_path):
     names = tuple(f"{number}.png" for number in range(14))
     path = ProbabilityTable(names, rows(0, 2, 14), TRUTH[:14]).write(tmp_path / "p.csv")
-    assert open_tables([path]).persons is None
+    assert load_aligned_tables([path]).persons is None
     lines = path.read_text().splitlines()
     path.write_text("\n".join([f"{lines[0]},person", *(f"{line},p{n // 7}" for n, line in enumerate(lines[1:]))]))
-    assert open_tables([path]).persons == ("p0",) * 7 + ("p1",) * 7
+    assert load_aligned_tables([path]).persons == ("p0",) * 7 + ("p1",) * 7
 
 
 def test_what_is_no_member_is_refused(runs, tmp_path):
@@ -176,22 +184,22 @@ def test_what_is_no_member_is_refused(runs, tmp_path):
         ([runs[0], other], DataError, "its answers are about mask, the others' about mask x gender x age"),
     ):
         with pytest.raises(kind, match=said):
-            open_tables(sources)
-    assert open_tables([masks], SCHEMES["mask"]).scheme == SCHEMES["mask"]
+            load_aligned_tables(sources)
+    assert load_aligned_tables([masks], SCHEMES["mask"]).scheme == SCHEMES["mask"]
 
 
 def test_votes_are_chosen_by_words():
-    votes, remarks = choose_votes(["all"])
+    votes, remarks = parse_votes(["all"])
     assert list(votes) == list(ENSEMBLES)
     assert remarks == []
-    votes, _ = choose_votes(["greedy:bags=3,rounds=7", "hard-attribute"])
+    votes, _ = parse_votes(["greedy:bags=3,rounds=7", "hard-attribute"])
     assert list(votes) == ["hard_attribute", "greedy"]
-    assert votes["greedy"] == Greedy(bags=3, rounds=7)
-    assert choose_votes(["all", "stack:strength=0.5"])[0]["stack"] == Stack(strength=0.5)
-    votes, remarks = choose_votes(["all"], truth=False)
+    assert votes["greedy"] == GreedySelection(num_bags=3, rounds=7)
+    assert parse_votes(["all", "stack:strength=0.5"])[0]["stack"] == StackingFitter(C=0.5)
+    votes, remarks = parse_votes(["all"], truth=False)
     assert list(votes) == ["arithmetic", "geometric", "hard", "hard_attribute"]
     assert [remark.split("'")[1] for remark in remarks] == ["weighted", "greedy", "stack"]
-    assert "weighted" in choose_votes(["all"], truth=False, weights=[1, 0.625])[0]
+    assert "weighted" in parse_votes(["all"], truth=False, weights=[1, 0.625])[0]
 
 
 def test_votes_that_cannot_be_are_refused(monkeypatch):
@@ -206,30 +214,30 @@ def test_votes_that_cannot_be_are_refused(monkeypatch):
         (["arithmetic:weights=[1,2]"], {}, "no option 'weights'"),
     ):
         with pytest.raises(DataError, match=said):
-            choose_votes(words, **options)
+            parse_votes(words, **options)
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "sklearn" else real(name))
-    assert "stack" not in choose_votes(["all"])[0]
-    assert "'stack' needs the extra 'train'" in choose_votes(["all"])[1][0]
+    assert "stack" not in parse_votes(["all"])[0]
+    assert "'stack' needs the extra 'train'" in parse_votes(["all"])[1][0]
     with pytest.raises(MissingExtraError, match="'stack'"):
-        choose_votes(["stack"])
+        parse_votes(["stack"])
 
 
 def test_a_comparison_says_what_each_vote_is_worth(runs):
-    tables = open_tables(runs)
-    votes, _ = choose_votes(["all"])
+    tables = load_aligned_tables(runs)
+    votes, _ = parse_votes(["all"])
     judged = compare(tables, votes, draws=200)
     assert [item.name for item in judged] == [*tables.names, "best single", *ENSEMBLES]
     assert [item.kind for item in judged[:5]] == ["member"] * 3 + ["single", "vote"]
     by_name = {item.name: item for item in judged}
     for name in ("arithmetic", "geometric", "hard", "hard_attribute"):
-        assert np.array_equal(by_name[name].table.probabilities, vote(name, list(tables.members), scheme=FULL))
-    folds = deal_persons(tables.persons, TRUTH, FULL)
+        assert np.array_equal(by_name[name].table.probabilities, combine(name, list(tables.members), scheme=FULL))
+    folds = assign_nested_folds(tables.persons, TRUTH, FULL)
     for name in ("weighted", "greedy", "stack"):
-        expected = nested(votes[name], tables.members, TRUTH, FULL, folds)
+        expected = nested_cv_predict(votes[name], tables.members, TRUTH, FULL, folds)
         np.testing.assert_allclose(by_name[name].table.probabilities, expected)
         assert by_name[name].kind == "learned"
-    single = nested(Best(), tables.members, TRUTH, FULL, folds)
+    single = nested_cv_predict(SingleBest(), tables.members, TRUTH, FULL, folds)
     assert np.array_equal(by_name["best single"].table.probabilities, single)
     for item in judged:
         expected = f1_score(TRUTH, item.table.classes, average="macro", zero_division=0)
@@ -244,8 +252,8 @@ def test_a_comparison_says_what_each_vote_is_worth(runs):
 
 def test_the_gain_is_paired(runs):
     """A vote that is the best single member gains exactly nothing, in every draw."""
-    tables = open_tables([runs[0], runs[2]])
-    votes, _ = choose_votes(["weighted"], weights=[1, 0])
+    tables = load_aligned_tables([runs[0], runs[2]])
+    votes, _ = parse_votes(["weighted"], weights=[1, 0])
     gain = compare(tables, votes, draws=100)[-1].gain
     assert (gain.value, gain.low, gain.high) == (0, 0, 0)
 
@@ -253,33 +261,33 @@ def test_the_gain_is_paired(runs):
 def test_what_cannot_be_compared_is_refused(tmp_path):
     path = ProbabilityTable(NAMES, rows(0, 1)).write(tmp_path / "p.csv")
     with pytest.raises(DataError, match="no source holds a truth"):
-        compare(open_tables([path]), choose_votes(["hard"])[0])
+        compare(load_aligned_tables([path]), parse_votes(["hard"])[0])
     path = ProbabilityTable(NAMES, rows(0, 1), np.full(len(NAMES), UNKNOWN)).write(tmp_path / "q.csv")
     with pytest.raises(DataError, match="no source holds a truth"):
-        compare(open_tables([path]), choose_votes(["hard"])[0])
+        compare(load_aligned_tables([path]), parse_votes(["hard"])[0])
 
 
 def test_answers_come_from_fits_on_all_held_out_photos(runs, tmp_path):
-    tables = open_tables(runs)
-    votes, _ = choose_votes(["all"])
+    tables = load_aligned_tables(runs)
+    votes, _ = parse_votes(["all"])
     fitted = fit_votes(tables, votes)
     paths = []
     for number in range(3):
         rows_ = rows(10 + number, 2, 20)
         paths.append(ProbabilityTable(tuple(f"{n:x}.jpg" for n in range(20)), rows_).write(tmp_path / f"{number}.csv"))
-    wanted = open_tables(paths)
-    answers = answer_with(fitted, wanted)
+    wanted = load_aligned_tables(paths)
+    answers = predict_with(fitted, wanted)
     shares = describe_weights(fitted, tables.names)
     assert set(shares) == {"weighted", "greedy"}
     assert list(shares["greedy"]) == list(tables.names)
-    assert list(shares["greedy"].values()) == pytest.approx(Greedy().fit(tables.members, TRUTH, FULL).shares)
-    expected = vote("weighted", list(wanted.members), weights=list(shares["greedy"].values()))
+    assert list(shares["greedy"].values()) == pytest.approx(GreedySelection().fit(tables.members, TRUTH, FULL).weights)
+    expected = combine("weighted", list(wanted.members), weights=list(shares["greedy"].values()))
     assert np.array_equal(answers["greedy"].probabilities, expected)
     assert np.array_equal(
-        answers["stack"].probabilities, Stack().fit(tables.members, TRUTH, FULL)(list(wanted.members))
+        answers["stack"].probabilities, StackingFitter().fit(tables.members, TRUTH, FULL)(list(wanted.members))
     )
     with pytest.raises(DataError, match="members, but weights"):
-        answer_with(fitted, open_tables(paths[:2]))
+        predict_with(fitted, load_aligned_tables(paths[:2]))
     write_answers(tmp_path / "out", answers)
     assert read_submission(tmp_path / "out" / "submission-hard_attribute.csv") == dict(
         zip(wanted.photos, answers["hard_attribute"].classes.tolist(), strict=True)
@@ -289,8 +297,8 @@ def test_answers_come_from_fits_on_all_held_out_photos(runs, tmp_path):
 
 
 def test_an_ensemble_can_be_a_member_again(runs, tmp_path):
-    tables = open_tables(runs)
-    votes, _ = choose_votes(["greedy"])
+    tables = load_aligned_tables(runs)
+    votes, _ = parse_votes(["greedy"])
     judged = compare(tables, votes, draws=50)
     written = write_comparison(tmp_path / "out", judged, {}, {"folds": 5, "seed": 0})
     assert [path.name for path in written] == ["comparison.csv", "comparison.json", "out-of-fold-greedy.csv"]
@@ -300,6 +308,6 @@ def test_an_ensemble_can_be_a_member_again(runs, tmp_path):
     lines = written[0].read_text().splitlines()
     assert lines[0].startswith("name,kind,macro_f1,low,high")
     assert len(lines) == 6
-    again = open_tables([written[2], runs[2]])
+    again = load_aligned_tables([written[2], runs[2]])
     assert again.persons == tables.persons
     assert np.array_equal(again.truth, TRUTH)

@@ -18,13 +18,13 @@ from maskfit.data.lists import find_images
 from maskfit.errors import DataError, MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference import export
 from maskfit.inference.engines import TorchEngine, open_engine
-from maskfit.inference.export import EXPORTS, Format, export_model
-from maskfit.inference.export.halving import halve
-from maskfit.inference.export.parity import compare, noise, read_frames, rounding
+from maskfit.inference.export import EXPORTS, ExportFormat, export_model
+from maskfit.inference.export.halving import convert_weights_to_fp16
+from maskfit.inference.export.parity import compare, f32_rounding_error, random_inputs, read_frames
 from maskfit.inference.predictor import Predictor
-from maskfit.labels import answer
-from maskfit.modelfile import load_network, read_facts, write_model
-from maskfit.models.network import Years
+from maskfit.labels import logits_to_probabilities
+from maskfit.modelfile import load_model, read_model_metadata, save_model
+from maskfit.models.network import AgeRegressor
 
 SERVING = Path(__file__).parents[2] / "docs" / "serving.md"
 SHRINKING = [name for name, form in EXPORTS.items() if form.shrinks]
@@ -46,7 +46,7 @@ def test_every_format_answers_as_the_model_it_came_from(models, tmp_path, quick,
     assert done.parity[0].difference < 1e-4
     assert (done.parity[0].changed, done.parity[0].photos) == (0, 4)
     assert len(done.parity) == len(done.engines)
-    assert read_facts(out) == read_facts(models["attributes"])
+    assert read_model_metadata(out) == read_model_metadata(models["attributes"])
     # In batches of 3 and a rest of 2, so that a batch is seen to be of any size.
     expected = Predictor.load(models["attributes"], batch_size=3).predict(photos).table.probabilities
     found = Predictor.load(out, batch_size=3).predict(photos).table.probabilities
@@ -63,7 +63,7 @@ def test_eight_bits_answer_nearly_as_the_model(models, tmp_path, quick, few, to)
     # Some distance, or nothing was made coarser; little, or the ranges are wrong.
     assert 1e-4 < done.parity[0].difference < 0.15
     assert done.parity[0].changed <= 1
-    assert read_facts(out) == read_facts(models["attributes"])
+    assert read_model_metadata(out) == read_model_metadata(models["attributes"])
 
 
 @pytest.mark.parametrize("to", SHRINKING)
@@ -80,7 +80,7 @@ def test_half_the_bits_answer_nearly_as_the_model(models, tmp_path, quick, few, 
     # Weights stand in the last file; a layer that widens them takes a hundred bytes in it.
     less = whole.files[-1].stat().st_size - done.files[-1].stat().st_size
     assert less == pytest.approx(2 * halved, rel=0.1)
-    assert read_facts(done.files[0]) == read_facts(models["attributes"])
+    assert read_model_metadata(done.files[0]) == read_model_metadata(models["attributes"])
 
 
 def test_weights_that_sixteen_bits_cannot_hold_stay_as_they_are(exported):
@@ -93,7 +93,7 @@ def test_weights_that_sixteen_bits_cannot_hold_stay_as_they_are(exported):
     values[none] *= 0
     for item in wide:
         item.CopyFrom(onnx.numpy_helper.from_array(values[item.name], item.name))
-    halved = halve(program, read_facts(exported["attributes"]))
+    halved = convert_weights_to_fp16(program, read_model_metadata(exported["attributes"]))
     kept = {item.name: onnx.numpy_helper.to_array(item) for item in halved.graph.initializer}
     for name, own in values.items():
         if name in (large, tiny, none):
@@ -127,7 +127,7 @@ def test_photos_that_set_ranges_are_not_those_that_are_compared_on(models, tmp_p
         seen["calibrate"] = shrink.keywords["photos"]
         out.write_bytes(Path(model).read_bytes())
 
-    monkeypatch.setitem(EXPORTS, "torch", Format(".safetensors", write, ("torch",)))
+    monkeypatch.setitem(EXPORTS, "torch", ExportFormat(".safetensors", write, ("torch",)))
     done = export_model(models["mask"], tmp_path / "a.safetensors", "torch", calibrate=few)
     assert seen["calibrate"] == few[::2]
     assert done.compared_on == f"{len(few[1::2])} photos"
@@ -136,17 +136,17 @@ def test_photos_that_set_ranges_are_not_those_that_are_compared_on(models, tmp_p
 @pytest.mark.parametrize("name", ["attributes", "joint-decades"])
 def test_probabilities_come_out_beside_the_logits(exported, photos, name):
     session = onnxruntime.InferenceSession(exported[name])
-    facts = read_facts(exported[name])
+    facts = read_model_metadata(exported[name])
     frames = np.concatenate(list(read_frames(facts.preprocessing.framing, find_images(photos[0].parent))))
     found = session.run(["probabilities"], {"frames": frames})[0]
     logits = dict(zip(facts.heads, session.run(list(facts.heads), {"frames": frames}), strict=True))
     assert found.shape == (len(photos), 18)
-    assert np.abs(found - answer(facts.scheme, logits)).max() < 1e-5
+    assert np.abs(found - logits_to_probabilities(facts.label_schema, logits)).max() < 1e-5
 
 
 def test_an_export_holds_the_facts_and_nothing_else(models, exported):
     for name, path in exported.items():
-        assert read_facts(path) == read_facts(models[name])
+        assert read_model_metadata(path) == read_model_metadata(models[name])
         proto = onnx.load(path)
         assert [item.key for item in proto.metadata_props] == ["maskfit"]
         assert str(models[name]) not in str(proto)
@@ -158,16 +158,16 @@ def test_openvino_keeps_every_character_and_no_path(make, tmp_path, quick):
     about = 'ein Satz 😷 "&amp;" <b> \u2028 \x07 \\ end'
     model = make(tmp_path / "m.safetensors", about=about, scores={"f1": float("inf")})
     export_model(model, tmp_path / "out.xml", "openvino")
-    assert read_facts(tmp_path / "out.xml") == read_facts(model)
+    assert read_model_metadata(tmp_path / "out.xml") == read_model_metadata(model)
     assert str(tmp_path) not in (tmp_path / "out.xml").read_text("utf-8")
 
 
 def test_weights_alone_are_without_the_layer_of_years(models, tmp_path, photos):
-    network, facts = load_network(models["attributes"])
-    network.years = Years(network.trunk.features)
-    aged = write_model(tmp_path / "m.safetensors", network.state_dict(), facts.model_copy(update={"years": True}))
+    network, facts = load_model(models["attributes"])
+    network.years = AgeRegressor(network.backbone.features)
+    aged = save_model(tmp_path / "m.safetensors", network.state_dict(), facts.model_copy(update={"years": True}))
     export_model(aged, tmp_path / "a.safetensors", "torch")
-    assert read_facts(tmp_path / "a.safetensors") == facts
+    assert read_model_metadata(tmp_path / "a.safetensors") == facts
     with safe_open(tmp_path / "a.safetensors", "np") as file:
         assert not [name for name in file.keys() if name.startswith("years")]  # noqa: SIM118 (no mapping)
 
@@ -187,10 +187,10 @@ def test_what_answers_otherwise_takes_no_place(models, tmp_path, quick):
 @pytest.mark.parametrize("bits", ["all", "half", "int8"])
 def test_what_answers_nan_takes_no_place(models, tmp_path, few, monkeypatch, bits):
     def write(model, out, shrink):
-        network, facts = load_network(model)
-        write_model(out, {name: values * float("nan") for name, values in network.state_dict().items()}, facts)
+        network, facts = load_model(model)
+        save_model(out, {name: values * float("nan") for name, values in network.state_dict().items()}, facts)
 
-    monkeypatch.setitem(EXPORTS, "torch", Format(".safetensors", write, ("torch",)))
+    monkeypatch.setitem(EXPORTS, "torch", ExportFormat(".safetensors", write, ("torch",)))
     words = {"half": bits == "half", "calibrate": few if bits == "int8" else None}
     with pytest.raises(MaskfitError, match="differ by nan"):
         export_model(models["mask"], tmp_path / "a.safetensors", "torch", **words)
@@ -200,37 +200,39 @@ def test_what_answers_nan_takes_no_place(models, tmp_path, few, monkeypatch, bit
 def test_on_noise_a_file_may_be_as_far_off_as_the_models_own_rounding(models, tmp_path, few, quick, monkeypatch):
     """A trained EfficientNet-B0 was refused for 2.3e-4 on noise, where torch itself rounds by 1.3e-4."""
     monkeypatch.setattr(export, "SAME", -1.0)
-    monkeypatch.setattr(export, "rounding", lambda engine, frames: 1e-3)
+    monkeypatch.setattr(export, "f32_rounding_error", lambda engine, frames: 1e-3)
     done = export_model(models["attributes"], tmp_path / "a.onnx")
     assert 0 <= done.parity[0].difference < 4e-3
-    monkeypatch.setattr(export, "rounding", lambda engine, frames: 0.0)
+    monkeypatch.setattr(export, "f32_rounding_error", lambda engine, frames: 0.0)
     with pytest.raises(MaskfitError, match="probabilities differ by"):
         export_model(models["attributes"], tmp_path / "b.onnx")
     # Photos are what the network was trained for: there no more is let pass.
-    monkeypatch.setattr(export, "rounding", lambda engine, frames: 1e-3)
+    monkeypatch.setattr(export, "f32_rounding_error", lambda engine, frames: 1e-3)
     with pytest.raises(MaskfitError, match="probabilities differ by"):
         export_model(models["attributes"], tmp_path / "c.onnx", photos=few)
 
 
 def test_rounding_grows_with_the_logits(models, tmp_path):
-    network, facts = load_network(models["attributes"])
-    frames = noise(facts, 9)
-    own = rounding(TorchEngine(models["attributes"]), frames)
+    network, facts = load_model(models["attributes"])
+    frames = random_inputs(facts, 9)
+    own = f32_rounding_error(TorchEngine(models["attributes"]), frames)
     assert 0 < own < 1e-6
     state = {name: values * (100 if name.startswith("head") else 1) for name, values in network.state_dict().items()}
-    engine = TorchEngine(write_model(tmp_path / "wide.safetensors", state, facts))
-    finest, plain = engine.finest(frames), engine.logits(frames)
+    engine = TorchEngine(save_model(tmp_path / "wide.safetensors", state, facts))
+    finest, plain = engine.logits_f64(frames), engine.logits(frames)
     for head, values in finest.items():
         assert values.dtype == np.float64
         assert 0 < np.abs(values - plain[head]).max() < 1e-5 * np.abs(values).max()
-    assert rounding(engine, frames) > 0
+    assert f32_rounding_error(engine, frames) > 0
 
 
 def test_what_was_compared_is_counted_right(models):
     """By hand, on two networks that answer differently."""
     one, other = open_engine(models["attributes"]), open_engine(models["sibling"])
-    frames = noise(one.facts, 9)
-    ours, theirs = (answer(engine.facts.scheme, engine.logits(frames)) for engine in (one, other))
+    frames = random_inputs(one.facts, 9)
+    ours, theirs = (
+        logits_to_probabilities(engine.facts.label_schema, engine.logits(frames)) for engine in (one, other)
+    )
     (found,) = compare([one, other], [frames[:5], frames[5:]])
     assert found.photos == 9
     assert found.difference == pytest.approx(np.abs(ours - theirs).max(), abs=1e-5)
@@ -239,7 +241,7 @@ def test_what_was_compared_is_counted_right(models):
 
 def test_photos_that_cannot_be_read_are_left_out(models, tmp_path, photos):
     (tmp_path / "a.jpg").write_text("no photo")
-    framing = read_facts(models["mask"]).preprocessing.framing
+    framing = read_model_metadata(models["mask"]).preprocessing.framing
     (tmp_path / "b.png").write_bytes(photos[0].read_bytes())
     assert [batch.shape for batch in read_frames(framing, find_images(tmp_path))] == [(1, 32, 24, 3)]
     with pytest.raises(DataError, match="no photo to compare on"):
@@ -247,9 +249,9 @@ def test_photos_that_cannot_be_read_are_left_out(models, tmp_path, photos):
 
 
 def test_the_noise_is_of_every_brightness(models):
-    facts = read_facts(models["decades"])
-    means = noise(facts, 4).mean(axis=(1, 2, 3))
-    assert noise(facts, 4).shape == (4, *facts.preprocessing.framing.size, 3)
+    facts = read_model_metadata(models["decades"])
+    means = random_inputs(facts, 4).mean(axis=(1, 2, 3))
+    assert random_inputs(facts, 4).shape == (4, *facts.preprocessing.framing.size, 3)
     assert (np.diff(means) > 20).all()
 
 
@@ -276,9 +278,9 @@ def test_other_endings_and_other_models_are_refused(make, models, exported, tmp_
 
 
 def _called(name):
-    from maskfit.labels import SCHEMES, Scheme
+    from maskfit.labels import SCHEMES, LabelSchema
 
-    return Scheme(attributes=(SCHEMES["mask"].attributes[0].model_copy(update={"name": name}),))
+    return LabelSchema(attributes=(SCHEMES["mask"].attributes[0].model_copy(update={"name": name}),))
 
 
 @pytest.mark.parametrize("module", ["onnx", "onnxscript", "torch"])
@@ -311,21 +313,21 @@ def test_the_script_without_maskfit_answers_the_same(exported, photos, tmp_path,
 def test_the_weights_load_into_plain_timm(make, tmp_path, monkeypatch, capsys):
     from maskfit.labels import SCHEMES
     from maskfit.models.network import build_network
-    from maskfit.parts import Part
+    from maskfit.parts import ComponentSpec
 
-    facts = read_facts(make(tmp_path / "m.safetensors")).model_copy(
-        update={"backbone": Part.of("mobilenetv3_small_050", pad_type="same")}
+    facts = read_model_metadata(make(tmp_path / "m.safetensors")).model_copy(
+        update={"backbone": ComponentSpec.create("mobilenetv3_small_050", pad_type="same")}
     )
     torch.manual_seed(0)
     network = build_network(facts.backbone, facts.head, SCHEMES["mask-gender-age"].sizes).eval()
-    model = write_model(tmp_path / "m.safetensors", network.state_dict(), facts)
+    model = save_model(tmp_path / "m.safetensors", network.state_dict(), facts)
     export_model(model, tmp_path / "weights.safetensors", "torch")
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     exec(compile(_example(1), "docs/serving.md", "exec"), names)
     photos = torch.randn(2, 3, 32, 24)
     with torch.inference_mode():
-        assert torch.allclose(names["trunk"](photos), network.trunk(photos), atol=1e-5)
+        assert torch.allclose(names["trunk"](photos), network.backbone(photos), atol=1e-5)
 
 
 @pytest.fixture
@@ -379,4 +381,4 @@ def test_only_the_facts_of_the_network_itself_count(pair):
     facts = text[start : text.index("/>", start) + 2]
     xml.write_text(text.replace(facts, f"<deeper>{facts}</deeper>"))
     with pytest.raises(ModelFileError, match="not made by maskfit"):
-        read_facts(xml)
+        read_model_metadata(xml)

@@ -11,9 +11,9 @@ from PIL import Image
 from maskfit.calibration import Calibration
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError, PhotoError
-from maskfit.inference.faces import FaceReader
+from maskfit.inference.faces import FacePredictor
 from maskfit.inference.predictor import Predictor
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 from .conftest import make_model
 
@@ -27,17 +27,17 @@ def photo(painted, paint):
 
 @pytest.fixture
 def predictor(tmp_path: Path, painted) -> Predictor:
-    return Predictor.load(make_model(tmp_path / "face.safetensors", crop=Part.of("face", top=0.1)))
+    return Predictor.load(make_model(tmp_path / "face.safetensors", crop=ComponentSpec.create("face", top=0.1)))
 
 
 def test_every_face_is_found_the_largest_first(predictor, photo):
-    reading = FaceReader(predictor).read(photo)
+    reading = FacePredictor(predictor).predict(photo)
     assert (reading.width, reading.height, reading.found) == (220, 160, 2)
     assert [answer.box for answer in reading.faces] == [LARGE, SMALL]
 
 
 def test_a_face_is_answered_as_a_photo_of_it_alone(predictor, photo, paint):
-    reading = FaceReader(predictor).read(photo)
+    reading = FacePredictor(predictor).predict(photo)
     for answer, box in zip(reading.faces, (LARGE, SMALL), strict=True):
         sight = predictor.see(photo, Face(box, 1.0))
         np.testing.assert_allclose(answer.probabilities, predictor.answer([sight])[0], atol=1e-6)
@@ -49,51 +49,51 @@ def test_a_face_is_answered_as_a_photo_of_it_alone(predictor, photo, paint):
 
 def test_a_photo_without_a_face_is_taken_whole_unless_that_is_not_wanted(predictor, paint):
     empty = paint(90, 120)
-    reading = FaceReader(predictor).read(empty)
+    reading = FacePredictor(predictor).predict(empty)
     (answer,) = reading.faces
     assert (reading.found, answer.box) == (0, None)
     np.testing.assert_allclose(answer.probabilities, predictor.predict([empty]).table.probabilities[0], atol=1e-6)
-    assert FaceReader(predictor, whole=False).read(empty).faces == ()
+    assert FacePredictor(predictor, whole=False).predict(empty).faces == ()
 
 
 def test_faces_need_not_be_looked_for(predictor, photo, painted):
-    (answer,) = FaceReader(predictor, find=False).read(photo).faces
+    (answer,) = FacePredictor(predictor, find=False).predict(photo).faces
     assert answer.box is None
 
 
 def test_a_model_without_a_face_crop_gets_portraits(tmp_path, photo):
     predictor = Predictor.load(make_model(tmp_path / "centre.safetensors"))
-    reading = FaceReader(predictor).read(photo)
+    reading = FacePredictor(predictor).predict(photo)
     assert [answer.box for answer in reading.faces] == [LARGE, SMALL]
     assert not np.allclose(reading.faces[0].probabilities, reading.faces[1].probabilities)
 
 
 def test_faces_of_many_photos_share_batches_and_keep_their_places(predictor, photo, paint):
-    reader = FaceReader(predictor)
+    reader = FacePredictor(predictor)
     photos = [photo, paint(90, 120), paint(100, 100, (5, 5, 60, 60)), photo]
     predictor.batch_size = 2
-    together = reader.answer([reader.look(item) for item in photos])
+    together = reader.predict_batch([reader.preprocess(item) for item in photos])
     for reading, item in zip(together, photos, strict=True):
-        alone = reader.read(item)
+        alone = reader.predict(item)
         assert [answer.box for answer in reading.faces] == [answer.box for answer in alone.faces]
         for own, other in zip(reading.faces, alone.faces, strict=True):
             np.testing.assert_allclose(own.probabilities, other.probabilities, atol=1e-6)
-    assert reader.answer([]) == []
+    assert reader.predict_batch([]) == []
 
 
 def test_tiny_faces_and_more_than_wanted_are_passed_over(predictor, paint):
     photo = paint(160, 220, (2, 2, 10, 12), SMALL, LARGE)
-    assert FaceReader(predictor).read(photo).found == 2
-    assert [answer.box for answer in FaceReader(predictor, most=1).read(photo).faces] == [LARGE]
+    assert FacePredictor(predictor).predict(photo).found == 2
+    assert [answer.box for answer in FacePredictor(predictor, most=1).predict(photo).faces] == [LARGE]
     with pytest.raises(DataError, match="take 1 or more"):
-        FaceReader(predictor, most=0)
+        FacePredictor(predictor, most=0)
 
 
 def test_a_damaged_photo_is_an_error_that_says_so(predictor, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no photo")
     with pytest.raises(PhotoError):
-        FaceReader(predictor).read(bad)
+        FacePredictor(predictor).predict(bad)
 
 
 def test_temperature_and_threshold_of_the_file_reach_the_answer(tmp_path, painted, photo):
@@ -101,20 +101,20 @@ def test_temperature_and_threshold_of_the_file_reach_the_answer(tmp_path, painte
     tempered = Predictor.load(
         make_model(
             tmp_path / "tempered.safetensors",
-            calibration=Calibration(temperatures={"mask": 4.0}, unsure_below={"mask": 1.0, "gender": 0.0}),
+            calibration=Calibration(temperatures={"mask": 4.0}, abstain_below={"mask": 1.0, "gender": 0.0}),
         )
     )
-    before, after = FaceReader(plain, find=False).read(photo), FaceReader(tempered, find=False).read(photo)
+    before, after = FacePredictor(plain, find=False).predict(photo), FacePredictor(tempered, find=False).predict(photo)
     assert after.faces[0]["mask"].probability < before.faces[0]["mask"].probability
     assert after.faces[0]["gender"].probability == pytest.approx(before.faces[0]["gender"].probability)
-    assert (after.faces[0]["mask"].sure, after.faces[0]["gender"].sure) == (False, True)
+    assert (after.faces[0]["mask"].is_confident, after.faces[0]["gender"].is_confident) == (False, True)
     assert after.faces[0]["mask"].value == before.faces[0]["mask"].value
 
 
 def test_an_answer_as_json_says_where_and_what(predictor, photo, tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(photo).save(path)
-    said = FaceReader(predictor).read(path).to_dict()
+    said = FacePredictor(predictor).predict(path).to_dict()
     assert (said["width"], said["height"], said["found"]) == (220, 160, 2)
     first = said["faces"][0]
     assert first["box"] == list(map(float, LARGE))

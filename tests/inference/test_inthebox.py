@@ -11,9 +11,9 @@ import pytest
 import maskfit
 from maskfit.errors import ModelFileError
 from maskfit.inference import inthebox
-from maskfit.inference.inthebox import NAME, find_box
+from maskfit.inference.inthebox import NAME, bundled_model_path
 from maskfit.inference.predictor import Predictor
-from maskfit.modelfile import read_facts
+from maskfit.modelfile import read_model_metadata
 
 MOST_BYTES = 8_000_000
 
@@ -28,7 +28,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_is_found_in_the_package(package, exported, photos):
     package.parent.mkdir()
     package.write_bytes(exported["attributes"].read_bytes())
-    assert find_box() == package
+    assert bundled_model_path() == package
     predictor = Predictor.default(views="flip")
     assert [member.name for member in predictor.members] == [str(package)]
     assert len(predictor.predict(photos[:2]).table) == 2
@@ -36,23 +36,23 @@ def test_it_is_found_in_the_package(package, exported, photos):
 
 def test_an_install_without_it_says_what_to_do(package):
     with pytest.raises(ModelFileError, match=r"not in this install(.|\n)*force-reinstall maskfit, or name a model"):
-        find_box()
+        bundled_model_path()
 
 
 def test_the_one_that_ships_is_small_and_says_what_it_is():
-    path = find_box()
+    path = bundled_model_path()
     assert path.stat().st_size <= MOST_BYTES
-    facts = read_facts(path)
-    assert facts.scheme.official().names == ("mask", "gender", "age")
+    facts = read_model_metadata(path)
+    assert facts.label_schema.scored_schema().names == ("mask", "gender", "age")
     # Users' photos are framed by nobody, and a detector is not in the base install.
     assert facts.preprocessing.framing.finds_faces is None
     assert set(facts.calibration.temperatures) in ({"mask", "gender", "age"}, {"joint"})
-    assert set(facts.calibration.unsure_below) == {"mask", "gender", "age"}
+    assert set(facts.calibration.abstain_below) == {"mask", "gender", "age"}
     assert facts.calibration.persons > 0
     card = facts.card
     assert card.photos > 0
-    assert card.judged_persons > 0
-    assert all((card.material, card.licence, card.use, card.scores))
+    assert card.n_eval_persons > 0
+    assert all((card.training_data, card.license, card.intended_use, card.scores))
     assert str(Path(maskfit.__file__).parents[2]).encode() not in path.read_bytes()
 
 

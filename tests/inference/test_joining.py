@@ -7,40 +7,43 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskfit.data.transforms import Framing, Preprocessing
+from maskfit.data.transforms import CropResize, Preprocessing
 from maskfit.errors import ModelFileError
-from maskfit.inference.joining import find_joining
+from maskfit.inference.joining import compose_members
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.voting import VOTES, vote
-from maskfit.labels import SCHEMES, Attribute, Scheme
-from maskfit.modelfile import ModelFacts, write_model
+from maskfit.inference.voting import VOTES, combine
+from maskfit.labels import SCHEMES, Attribute, LabelSchema
+from maskfit.modelfile import ModelMetadata, save_model
 from maskfit.models.network import build_network
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 FULL = SCHEMES["mask-gender-age"]
 
 
-def write_part(path: Path, scheme: Scheme, seed: int = 0, size: int = 24) -> Path:
+def write_part(path: Path, scheme: LabelSchema, seed: int = 0, size: int = 24) -> Path:
     """A model of random weights for a scheme."""
     import torch
 
     torch.manual_seed(seed)
-    facts = ModelFacts(
-        scheme=scheme, preprocessing=Preprocessing(framing=Framing(size=(size, size))),
-        backbone=Part.of("small", width=4), head=Part.of("attributes"), heads=scheme.names,
-    )  # fmt: skip
+    facts = ModelMetadata(
+        label_schema=scheme,
+        preprocessing=Preprocessing(framing=CropResize(size=(size, size))),
+        backbone=ComponentSpec.create("small", width=4),
+        head=ComponentSpec.create("attributes"),
+        heads=scheme.names,
+    )
     network = build_network(facts.backbone, facts.head, scheme.sizes)
     for layer in network.head.modules():
         if isinstance(layer, torch.nn.Linear):
             torch.nn.init.normal_(layer.weight, std=3)
-    return write_model(path, network.state_dict(), facts)
+    return save_model(path, network.state_dict(), facts)
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("parts")
     schemes = {name: SCHEMES[name] for name in ("mask", "gender", "age", "gender-age", "mask-gender")}
-    schemes["age-gender"] = Scheme(attributes=(FULL["age"], FULL["gender"]))
+    schemes["age-gender"] = LabelSchema(attributes=(FULL["age"], FULL["gender"]))
     return {
         name: write_part(folder / f"{name}.safetensors", scheme, seed, 24 + 8 * (seed % 2))
         for seed, (name, scheme) in enumerate(schemes.items())
@@ -55,7 +58,7 @@ def random(classes: int, seed: int, photos: int = 5) -> np.ndarray:
 def slow_product(tables: dict[str, np.ndarray]) -> np.ndarray:
     """Class by class, the product of what each attribute's table gives its value."""
     found = np.zeros((len(tables["mask"]), 18))
-    for number, codes in enumerate(FULL.to_codes(np.arange(18))):
+    for number, codes in enumerate(FULL.to_attribute_indices(np.arange(18))):
         found[:, number] = np.prod(
             [tables[name][:, code] for name, code in zip(FULL.names, codes, strict=True)], axis=0
         )
@@ -68,20 +71,20 @@ def slow_product(tables: dict[str, np.ndarray]) -> np.ndarray:
 @pytest.mark.parametrize("order", [("mask", "gender", "age"), ("age", "mask", "gender"), ("gender", "age", "mask")])
 def test_three_attributes_are_multiplied_in_the_schemes_order(order):
     tables = {name: random(FULL.sizes[name], seed) for seed, name in enumerate(FULL.names)}
-    joining = find_joining([SCHEMES[name] for name in order])
+    joining = compose_members([SCHEMES[name] for name in order])
     assert joining is not None
     assert joining.scheme == FULL
     np.testing.assert_allclose(joining.vote("arithmetic", [tables[name] for name in order]), slow_product(tables))
 
 
 def test_a_part_may_have_several_attributes_in_any_order():
-    turned = Scheme(attributes=(FULL["age"], FULL["gender"]))
+    turned = LabelSchema(attributes=(FULL["age"], FULL["gender"]))
     table, mask = random(6, 0), random(3, 1)
-    joining = find_joining([turned, SCHEMES["mask"]])
+    joining = compose_members([turned, SCHEMES["mask"]])
     assert joining is not None
     assert joining.scheme.names == FULL.names
     found = joining.vote("arithmetic", [table, mask])
-    for number, (a, b, c) in enumerate(FULL.to_codes(np.arange(18))):
+    for number, (a, b, c) in enumerate(FULL.to_attribute_indices(np.arange(18))):
         np.testing.assert_allclose(found[:, number], mask[:, a] * table[:, c * 2 + b])
     np.testing.assert_allclose(found.sum(axis=1), 1)
 
@@ -89,22 +92,22 @@ def test_a_part_may_have_several_attributes_in_any_order():
 @pytest.mark.parametrize("name", [name for name in VOTES if name != "weighted"])
 def test_members_of_one_part_vote_before_they_are_joined(name):
     first, second, gender, age = random(3, 0), random(3, 1), random(2, 2), random(3, 3)
-    joining = find_joining([SCHEMES[item] for item in ("mask", "gender", "mask", "age")])
+    joining = compose_members([SCHEMES[item] for item in ("mask", "gender", "mask", "age")])
     assert joining is not None
     assert joining.groups == ((0, 2), (1,), (3,))
     tables = {
-        "mask": vote(name, [first, second], scheme=SCHEMES["mask"]),
-        "gender": vote(name, [gender], scheme=SCHEMES["gender"]),
-        "age": vote(name, [age], scheme=SCHEMES["age"]),
+        "mask": combine(name, [first, second], scheme=SCHEMES["mask"]),
+        "gender": combine(name, [gender], scheme=SCHEMES["gender"]),
+        "age": combine(name, [age], scheme=SCHEMES["age"]),
     }
     np.testing.assert_allclose(joining.vote(name, [first, gender, second, age]), slow_product(tables))
 
 
 def test_members_of_one_question_vote_as_ever():
     tables = [random(18, 0), random(18, 1)]
-    joining = find_joining([FULL, FULL])
+    joining = compose_members([FULL, FULL])
     assert joining is not None
-    assert np.array_equal(joining.vote("geometric", tables), vote("geometric", tables))
+    assert np.array_equal(joining.vote("geometric", tables), combine("geometric", tables))
 
 
 GLASSES = Attribute(name="mask", values=("with", "without", "other"))
@@ -114,12 +117,15 @@ GLASSES = Attribute(name="mask", values=("with", "without", "other"))
     "schemes",
     [
         # Together no scheme; the same attribute twice; other values; one that covers all beside a part.
-        ["mask", "age"], ["mask-gender", "gender-age"], [Scheme(attributes=(GLASSES,)), "gender", "age"],
-        ["mask-gender-age", "mask"], ["mask", Scheme(attributes=(GLASSES,))],
+        ["mask", "age"],
+        ["mask-gender", "gender-age"],
+        [LabelSchema(attributes=(GLASSES,)), "gender", "age"],
+        ["mask-gender-age", "mask"],
+        ["mask", LabelSchema(attributes=(GLASSES,))],
     ],
-)  # fmt: skip
+)
 def test_what_is_no_scheme_together_is_not_joined(schemes):
-    assert find_joining([SCHEMES[item] if isinstance(item, str) else item for item in schemes]) is None
+    assert compose_members([SCHEMES[item] if isinstance(item, str) else item for item in schemes]) is None
 
 
 # On photos

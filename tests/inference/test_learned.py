@@ -9,8 +9,17 @@ import pytest
 from sklearn.metrics import f1_score
 
 from maskfit.errors import DataError, MissingExtraError
-from maskfit.inference.learned import Best, ByScore, Greedy, Weights, deal_persons, fit_known, member_scores, nested
-from maskfit.inference.stacking import FLOOR, Stack
+from maskfit.inference.learned import (
+    GreedySelection,
+    ScoreWeighted,
+    SingleBest,
+    Weights,
+    assign_nested_folds,
+    fit_known,
+    member_scores,
+    nested_cv_predict,
+)
+from maskfit.inference.stacking import FLOOR, StackingFitter
 from maskfit.labels import SCHEMES, UNKNOWN, softmax
 
 FULL = SCHEMES["mask-gender-age"]
@@ -51,33 +60,33 @@ def slow_greedy(members, truth, rounds, patience):
 @pytest.mark.parametrize("seed", range(6))
 def test_greedy_is_the_slow_loop(seed):
     members, truth, _ = draw(seed, [2, 1.5, 1.5, 1, 0.3])
-    fitted = Greedy(rounds=12, patience=4).fit(members, truth, FULL)
-    assert fitted.shares == pytest.approx(slow_greedy(list(members), truth, 12, 4))
+    fitted = GreedySelection(rounds=12, patience=4).fit(members, truth, FULL)
+    assert fitted.weights == pytest.approx(slow_greedy(list(members), truth, 12, 4))
     assert macro(truth, fitted(list(members))) >= max(member_scores(list(members), truth))
 
 
 def test_greedy_starts_from_the_best_single_and_stays_there_where_nothing_helps():
     members, truth, _ = draw(0, [0, 8, 0])
-    assert Greedy().fit(members, truth, FULL).shares == (0, 1, 0)
-    assert Best().fit(members, truth, FULL).shares == (0, 1, 0)
+    assert GreedySelection().fit(members, truth, FULL).weights == (0, 1, 0)
+    assert SingleBest().fit(members, truth, FULL).weights == (0, 1, 0)
 
 
 def test_bags_are_the_mean_of_selections_and_follow_from_the_seed():
     members, truth, _ = draw(3, [2, 1.5, 1.5, 1, 1, 0.5])
-    shares = [Greedy(bags=6, seed=seed).fit(members, truth, FULL).shares for seed in (1, 1, 2)]
+    shares = [GreedySelection(num_bags=6, seed=seed).fit(members, truth, FULL).weights for seed in (1, 1, 2)]
     assert shares[0] == shares[1] != shares[2]
     assert sum(shares[0]) == pytest.approx(1)
     # A bag of all members is the selection itself.
-    whole = Greedy(bags=3, part=1).fit(members, truth, FULL).shares
-    assert whole == pytest.approx(Greedy().fit(members, truth, FULL).shares)
+    whole = GreedySelection(num_bags=3, bag_fraction=1).fit(members, truth, FULL).weights
+    assert whole == pytest.approx(GreedySelection().fit(members, truth, FULL).weights)
 
 
 def test_weights_by_score_are_in_the_ratio_of_macro_f1():
     members, truth, _ = draw(1, [3, 1])
     scores = [macro(truth, member) for member in members]
     assert member_scores(list(members), truth) == pytest.approx(scores)
-    fitted = ByScore().fit(members, truth, FULL)
-    assert fitted.shares == pytest.approx([score / sum(scores) for score in scores])
+    fitted = ScoreWeighted().fit(members, truth, FULL)
+    assert fitted.weights == pytest.approx([score / sum(scores) for score in scores])
     expected = (scores[0] * members[0] + scores[1] * members[1]) / sum(scores)
     np.testing.assert_allclose(fitted(list(members)), expected)
 
@@ -85,13 +94,13 @@ def test_weights_by_score_are_in_the_ratio_of_macro_f1():
 def test_stacking_is_where_its_penalised_loss_has_no_slope():
     members, truth, _ = draw(2, [2, 1.5], persons=30)
     strength = 0.05
-    fitted = Stack(strength=strength).fit(members, truth, FULL)
+    fitted = StackingFitter(C=strength).fit(members, truth, FULL)
     features = np.array([[np.log(max(p, FLOOR)) for member in members for p in member[row]] for row in range(210)])
     rows = fitted(list(members))
     seen = np.unique(truth)
-    np.testing.assert_allclose(rows, softmax(features @ fitted.slopes.T + fitted.offsets))
+    np.testing.assert_allclose(rows, softmax(features @ fitted.coefficients.T + fitted.intercepts))
     wrong = rows - np.eye(18)[truth]
-    slope = wrong.T @ features / len(truth) + strength * fitted.slopes
+    slope = wrong.T @ features / len(truth) + strength * fitted.coefficients
     assert np.abs(slope[seen]).max() < 5e-3
     assert np.abs(wrong.mean(axis=0)).max() < 5e-3
 
@@ -101,22 +110,22 @@ def test_stacking_mends_what_a_mean_cannot():
     members, truth, persons = draw(5, [4, 1], persons=60)
     swapped = members.copy()
     swapped[0][:, :6] = members[0][:, [3, 4, 5, 0, 1, 2]]
-    folds = deal_persons(persons, truth, FULL)
-    stacked = macro(truth, nested(Stack(), swapped, truth, FULL, folds))
-    assert stacked > macro(truth, nested(Greedy(), swapped, truth, FULL, folds)) + 0.1
+    folds = assign_nested_folds(persons, truth, FULL)
+    stacked = macro(truth, nested_cv_predict(StackingFitter(), swapped, truth, FULL, folds))
+    assert stacked > macro(truth, nested_cv_predict(GreedySelection(), swapped, truth, FULL, folds)) + 0.1
 
 
 def test_stacking_of_classes_that_were_never_seen_and_of_two_classes():
     members, truth, _ = draw(4, [2, 2])
     few = np.isin(truth, (0, 3))
-    fitted = Stack().fit(members[:, few], truth[few], FULL)
+    fitted = StackingFitter().fit(members[:, few], truth[few], FULL)
     rows = fitted(list(members))
     assert (rows[:, [number for number in range(18) if number not in (0, 3)]] == 0).all()
     np.testing.assert_allclose(rows.sum(axis=1), 1)
     assert macro(truth[few], rows[few]) > 0.8
     gender = members[:, few][:, :, [0, 3]]
     gender = gender / gender.sum(axis=2, keepdims=True)
-    rows = Stack().fit(gender, truth[few] // 3, GENDER)(list(gender))
+    rows = StackingFitter().fit(gender, truth[few] // 3, GENDER)(list(gender))
     assert rows.shape == (few.sum(), 2)
     assert (rows.argmax(axis=1) == truth[few] // 3).mean() > 0.8
 
@@ -124,19 +133,25 @@ def test_stacking_of_classes_that_were_never_seen_and_of_two_classes():
 def test_stacking_refuses_what_it_cannot_do(monkeypatch):
     members, truth, _ = draw(0, [1, 1])
     with pytest.raises(DataError, match="all photos are of one class"):
-        Stack().fit(members, np.zeros_like(truth), FULL)
-    fitted = Stack().fit(members, truth, FULL)
+        StackingFitter().fit(members, np.zeros_like(truth), FULL)
+    fitted = StackingFitter().fit(members, truth, FULL)
     with pytest.raises(DataError, match="the fit is on 36"):
         fitted([members[0]])
     with pytest.raises(DataError, match="no probabilities"):
         fitted([np.log(members[0]), members[1]])
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     with pytest.raises(MissingExtraError, match="'stack' needs the extra 'train'"):
-        Stack().fit(members, truth, FULL)
+        StackingFitter().fit(members, truth, FULL)
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: Greedy(rounds=0), lambda: Greedy(part=0), lambda: Greedy(bags=0), lambda: Stack(strength=0)]
+    "make",
+    [
+        lambda: GreedySelection(rounds=0),
+        lambda: GreedySelection(bag_fraction=0),
+        lambda: GreedySelection(num_bags=0),
+        lambda: StackingFitter(C=0),
+    ],
 )
 def test_options_out_of_range_are_refused(make):
     with pytest.raises(ValueError, match="must"):
@@ -145,17 +160,17 @@ def test_options_out_of_range_are_refused(make):
 
 def test_persons_are_dealt_whole_and_every_kind_to_every_fold():
     _, truth, persons = draw(0, [1], persons=60)
-    folds = deal_persons(persons, truth, FULL, count=4)
+    folds = assign_nested_folds(persons, truth, FULL, count=4)
     by_person = {person: set(folds[np.array(persons) == person].tolist()) for person in persons}
     assert all(len(found) == 1 for found in by_person.values())
     assert set(folds.tolist()) == {0, 1, 2, 3}
     for number in np.unique(truth % 6):
         assert len(set(folds[truth % 6 == number].tolist())) == 4
-    assert np.array_equal(folds, deal_persons(persons, truth, FULL, count=4))
-    assert not np.array_equal(folds, deal_persons(persons, truth, FULL, count=4, seed=1))
-    assert len(set(deal_persons(["a", "b", "b"], np.array([0, 1, UNKNOWN]), FULL).tolist())) == 2
+    assert np.array_equal(folds, assign_nested_folds(persons, truth, FULL, count=4))
+    assert not np.array_equal(folds, assign_nested_folds(persons, truth, FULL, count=4, seed=1))
+    assert len(set(assign_nested_folds(["a", "b", "b"], np.array([0, 1, UNKNOWN]), FULL).tolist())) == 2
     with pytest.raises(DataError, match="1 persons in 5 folds"):
-        deal_persons(["a", "a"], np.array([0, 1]), FULL)
+        assign_nested_folds(["a", "a"], np.array([0, 1]), FULL)
 
 
 def test_no_row_of_the_nest_comes_from_a_fit_that_saw_its_person():
@@ -176,8 +191,8 @@ def test_no_row_of_the_nest_comes_from_a_fit_that_saw_its_person():
 
             return combine
 
-    folds = deal_persons(persons, truth, FULL)
-    assert np.array_equal(nested(Spy(), members, truth, FULL, folds), members[0])
+    folds = assign_nested_folds(persons, truth, FULL)
+    assert np.array_equal(nested_cv_predict(Spy(), members, truth, FULL, folds), members[0])
     assert set(seen_by_row) == set(persons)
     assert all(person not in seen and len(seen) >= 14 for person, seen in seen_by_row.items())
 
@@ -186,17 +201,24 @@ def test_photos_without_truth_are_answered_and_not_fitted_on():
     members, truth, persons = draw(2, [3, 1], persons=20)
     hidden = truth.copy()
     hidden[::3] = UNKNOWN
-    rows = nested(Best(), members, hidden, FULL, deal_persons(persons, hidden, FULL))
+    rows = nested_cv_predict(SingleBest(), members, hidden, FULL, assign_nested_folds(persons, hidden, FULL))
     assert np.array_equal(rows, members[0])
     known = hidden != UNKNOWN
-    assert fit_known(ByScore(), members, hidden, FULL) == ByScore().fit(members[:, known], truth[known], FULL)
+    assert fit_known(ScoreWeighted(), members, hidden, FULL) == ScoreWeighted().fit(
+        members[:, known], truth[known], FULL
+    )
     with pytest.raises(DataError, match="no photo has a known truth"):
-        fit_known(Best(), members, np.full_like(truth, UNKNOWN), FULL)
+        fit_known(SingleBest(), members, np.full_like(truth, UNKNOWN), FULL)
 
 
 @pytest.mark.parametrize(
     ("learner", "flatters"),
-    [(Greedy(), True), (Stack(), True), (Greedy(bags=4), False), (ByScore(), False)],
+    [
+        (GreedySelection(), True),
+        (StackingFitter(), True),
+        (GreedySelection(num_bags=4), False),
+        (ScoreWeighted(), False),
+    ],
     ids=["greedy", "stack", "bags", "score"],
 )
 def test_noise_gains_nothing_where_it_is_judged_honestly(learner, flatters):
@@ -204,10 +226,10 @@ def test_noise_gains_nothing_where_it_is_judged_honestly(learner, flatters):
     flattery, gains = [], []
     for seed in range(6):
         members, truth, persons = draw(seed, [0] * 8, persons=40)
-        folds = deal_persons(persons, truth, FULL)
+        folds = assign_nested_folds(persons, truth, FULL)
         own = macro(truth, learner.fit(members, truth, FULL)(list(members)))
-        honest = macro(truth, nested(learner, members, truth, FULL, folds))
-        single = macro(truth, nested(Best(), members, truth, FULL, folds))
+        honest = macro(truth, nested_cv_predict(learner, members, truth, FULL, folds))
+        single = macro(truth, nested_cv_predict(SingleBest(), members, truth, FULL, folds))
         flattery.append(own - single)
         gains.append(honest - single)
     # Chance alone scores 0.05 and moves by 0.01.

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from maskfit.errors import ModelFileError, RunError
-from maskfit.inference.members import Member, find_models, join_members, open_members
+from maskfit.inference.members import Member, check_compatible, find_models, open_members
 from maskfit.labels import SCHEMES
 
 
@@ -82,7 +82,7 @@ def test_members_bear_their_paths_and_say_what_they_answer(models):
     assert (first.name, second.name) == (str(models["joint"]), str(models["decades"]))
     assert first.official == SCHEMES["mask-gender-age"]
     assert second.official.sizes == first.official.sizes
-    assert second.engine.facts.scheme.sizes["age"] == 6
+    assert second.engine.facts.label_schema.sizes["age"] == 6
 
 
 def test_members_of_different_schemes_are_refused(models):
@@ -94,6 +94,6 @@ def test_members_of_different_schemes_are_refused(models):
 def test_mixed_members_are_refused_however_they_were_opened(models):
     engines = {name: open_members([models[name]])[0].engine for name in ("joint", "mask")}
     with pytest.raises(ModelFileError, match="name models of one scheme"):
-        join_members([Member("a", engines["joint"]), Member("b", engines["mask"])])
+        check_compatible([Member("a", engines["joint"]), Member("b", engines["mask"])])
     with pytest.raises(ModelFileError, match="a member twice"):
-        join_members([Member("a", engines["joint"]), Member("b", engines["joint"]), Member("a", engines["joint"])])
+        check_compatible([Member("a", engines["joint"]), Member("b", engines["joint"]), Member("a", engines["joint"])])

@@ -16,9 +16,9 @@ from maskfit.data.photo import Photo
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.members import Member, open_members
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.voting import vote
-from maskfit.labels import JOINT
-from maskfit.modelfile import load_network
+from maskfit.inference.voting import combine
+from maskfit.labels import JOINT_HEAD
+from maskfit.modelfile import load_model
 
 BANDS = {"<20": 0, "20-29": 0, "30-39": 1, "40-49": 1, "50-59": 1, ">=60": 2, "<30": 0, "30-59": 1}
 """Every age value as its official band."""
@@ -26,7 +26,7 @@ BANDS = {"<20": 0, "20-29": 0, "30-39": 1, "40-49": 1, "50-59": 1, ">=60": 2, "<
 
 def by_hand(path: Path, model: Path, *, mirrored: bool = False) -> np.ndarray:
     """The 18 probabilities of one photo, one model and one view, without anything of the predictor's."""
-    network, facts = load_network(model)
+    network, facts = load_model(model)
     pixels = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
     height, width = facts.preprocessing.framing.size
     options = facts.preprocessing.framing.crop.options
@@ -39,18 +39,18 @@ def by_hand(path: Path, model: Path, *, mirrored: bool = False) -> np.ndarray:
     )
     if mirrored:
         seen = seen[:, ::-1]
-    normalising = facts.preprocessing.normalising
+    normalising = facts.preprocessing.normalization
     numbers = (seen / 255 - np.array(normalising.mean)) / np.array(normalising.std)
     with torch.inference_mode():
         logits = network(torch.from_numpy(numbers.transpose(2, 0, 1)[None].astype(np.float32)))
     shares = {head: torch.softmax(values[0].double(), 0).tolist() for head, values in logits.items()}
     answer = np.zeros(18)
-    ages = facts.scheme["age"].values
+    ages = facts.label_schema["age"].values
     for mask in range(3):
         for gender in range(2):
             for age, name in enumerate(ages):
-                if JOINT in shares:
-                    share = shares[JOINT][(mask * 2 + gender) * len(ages) + age]
+                if JOINT_HEAD in shares:
+                    share = shares[JOINT_HEAD][(mask * 2 + gender) * len(ages) + age]
                 else:
                     share = shares["mask"][mask] * shares["gender"][gender] * shares["age"][age]
                 answer[6 * mask + 3 * gender + BANDS[name]] += share
@@ -85,7 +85,7 @@ def test_members_and_views_are_the_mean_of_the_slow_loop(models, photos):
 def test_the_vote_is_over_the_members_probabilities(models, photos, name):
     predictor = Predictor.load(models["attributes"], models["sibling"], models["joint"], vote=name)
     prediction = predictor.predict(photos)
-    expected = vote(name, list(prediction.members.values()), scheme=predictor.scheme)
+    expected = combine(name, list(prediction.members.values()), scheme=predictor.scheme)
     assert np.array_equal(prediction.table.probabilities, expected)
 
 

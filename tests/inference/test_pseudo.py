@@ -11,7 +11,7 @@ import pytest
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError
 from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.inference.pseudo import label, read_persons, write_pseudo
+from maskfit.inference.pseudo import read_persons, select_pseudo_labels, write_pseudo
 from maskfit.labels import SCHEMES
 
 SCHEME = SCHEMES["mask-gender-age"]
@@ -33,18 +33,18 @@ def table_of(*rows: np.ndarray) -> ProbabilityTable:
 
 def test_what_is_sure_enough_is_taken_with_its_class():
     table = table_of(row(WORN, WOMAN, YOUNG), row(WORN, WOMAN, UNDECIDED), row(BARE, WOMAN, OLD))
-    made = label(table, SCHEME, 0.95)
+    made = select_pseudo_labels(table, SCHEME, 0.95)
     assert made.names == ("0.jpg", "2.jpg")
     assert made.classes.tolist() == [3, 17]
     assert made.confidence == pytest.approx(table.confidence[[0, 2]])
-    assert (made.unsure, made.torn, made.persons) == (1, 0, ("", ""))
+    assert (made.unsure, made.disagreeing, made.persons) == (1, 0, ("", ""))
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.6, 0.9, 0.99])
 def test_the_threshold_is_reached_and_nothing_above_it_is_lost(threshold):
     probabilities = np.random.default_rng(0).dirichlet(np.full(18, 0.05), size=300)
     table = ProbabilityTable(tuple(map(str, range(300))), probabilities)
-    made = label(table, SCHEME, threshold)
+    made = select_pseudo_labels(table, SCHEME, threshold)
     assert made.names == tuple(str(place) for place in range(300) if probabilities[place].max() >= threshold)
     assert made.classes.tolist() == [int(probabilities[int(name)].argmax()) for name in made.names]
     assert made.unsure == 300 - len(made.names)
@@ -54,7 +54,7 @@ def test_gender_and_age_are_the_persons_and_the_mask_the_photos():
     """Two clear photos carry a third that by itself says something else."""
     rows = [row(WORN, WOMAN, OLD), row(BARE, WOMAN, OLD), row(WORN, PERHAPS_MAN, OLD), row(WORN, PERHAPS_MAN, OLD)]
     persons = dict.fromkeys(("0.jpg", "1.jpg", "2.jpg"), "anna")
-    made = label(table_of(*rows), SCHEME, 0.75, persons=persons)
+    made = select_pseudo_labels(table_of(*rows), SCHEME, 0.75, persons=persons)
     assert made.names == ("0.jpg", "1.jpg", "2.jpg")
     assert made.classes.tolist() == [5, 17, 5]
     assert made.persons == ("anna",) * 3
@@ -67,13 +67,13 @@ def test_gender_and_age_are_the_persons_and_the_mask_the_photos():
 def test_agree_leaves_out_persons_whose_photos_disagree():
     rows = [row(WORN, WOMAN, OLD), row(WORN, PERHAPS_MAN, OLD), row(WORN, WOMAN, OLD), row(BARE, WOMAN, OLD)]
     persons = {"0.jpg": "anna", "1.jpg": "anna", "2.jpg": "berta", "3.jpg": "berta"}
-    assert len(label(table_of(*rows), SCHEME, 0.6, persons=persons).names) == 4
-    made = label(table_of(*rows), SCHEME, 0.6, persons=persons, agree=True)
+    assert len(select_pseudo_labels(table_of(*rows), SCHEME, 0.6, persons=persons).names) == 4
+    made = select_pseudo_labels(table_of(*rows), SCHEME, 0.6, persons=persons, agree=True)
     # Masks may differ: they are the photo's.
     assert made.names == ("2.jpg", "3.jpg")
-    assert (made.torn, made.unsure) == (2, 0)
+    assert (made.disagreeing, made.unsure) == (2, 0)
     with pytest.raises(DataError, match="2 are of persons whose photos disagree"):
-        label(table_of(*rows[:2]), SCHEME, 0.6, persons=persons, agree=True)
+        select_pseudo_labels(table_of(*rows[:2]), SCHEME, 0.6, persons=persons, agree=True)
 
 
 def test_the_mean_is_that_of_a_slow_loop():
@@ -81,7 +81,7 @@ def test_the_mean_is_that_of_a_slow_loop():
     probabilities = chance.dirichlet(np.full(18, 0.3), size=40)
     table = ProbabilityTable(tuple(map(str, range(40))), probabilities)
     persons = {str(place): f"p{place // 5}" for place in range(30)} | {"39": ""}
-    made = label(table, SCHEME, 1e-9, persons=persons)
+    made = select_pseudo_labels(table, SCHEME, 1e-9, persons=persons)
     for place in range(40):
         cube = probabilities[place].reshape(3, 6)
         group = [other for other in range(30) if other // 5 == place // 5] if place < 30 else [place]
@@ -97,8 +97,8 @@ def test_other_schemes(name):
     scheme = SCHEMES[name]
     probabilities = np.random.default_rng(2).dirichlet(np.full(scheme.classes, 0.3), size=6)
     table = ProbabilityTable(tuple(map(str, range(6))), probabilities)
-    made = label(table, scheme, 0.01, persons=dict.fromkeys(map(str, range(6)), "one"))
-    codes = scheme.to_codes(made.classes)
+    made = select_pseudo_labels(table, scheme, 0.01, persons=dict.fromkeys(map(str, range(6)), "one"))
+    codes = scheme.to_attribute_indices(made.classes)
     for column, attribute in enumerate(scheme.names):
         assert attribute == "mask" or len(set(codes[:, column].tolist())) == 1
     if name == "mask":
@@ -108,22 +108,25 @@ def test_other_schemes(name):
 def test_what_cannot_be_is_refused():
     table = table_of(row(WORN, PERHAPS_MAN, UNDECIDED))
     with pytest.raises(DataError, match=r"the surest is at 0\.270"):
-        label(table, SCHEME, 0.95)
+        select_pseudo_labels(table, SCHEME, 0.95)
     for threshold in (0.0, 1.1, float("nan")):
         with pytest.raises(DataError, match="threshold"):
-            label(table, SCHEME, threshold)
+            select_pseudo_labels(table, SCHEME, threshold)
     with pytest.raises(DataError, match="18 classes, the scheme 3"):
-        label(table, SCHEMES["mask"], 0.9)
+        select_pseudo_labels(table, SCHEMES["mask"], 0.9)
     with pytest.raises(DataError, match="none of the table's photos"):
-        label(table, SCHEME, 0.1, persons={"other.jpg": "anna"})
+        select_pseudo_labels(table, SCHEME, 0.1, persons={"other.jpg": "anna"})
 
 
 def test_persons_are_read_by_either_column(tmp_path):
     for column in ("ImageID", "path"):
         (tmp_path / "p.csv").write_text(f"{column},person\na.jpg,anna\nb.jpg,\n")
         assert read_persons(tmp_path / "p.csv") == {"a.jpg": "anna", "b.jpg": ""}
-    for text, why in (("photo,person\na,b\n", "no column"), ("ImageID,person\na,b\na,c\n", "twice"),
-                      ("ImageID\na\n", "person")):  # fmt: skip
+    for text, why in (
+        ("photo,person\na,b\n", "no column"),
+        ("ImageID,person\na,b\na,c\n", "twice"),
+        ("ImageID\na\n", "person"),
+    ):
         (tmp_path / "p.csv").write_text(text)
         with pytest.raises(DataError, match=why):
             read_persons(tmp_path / "p.csv")
@@ -135,13 +138,13 @@ def test_the_manifest_is_one_that_training_reads(tmp_path: Path):
     for place in range(3):
         (images / f"{place}.jpg").touch()
     table = table_of(row(WORN, WOMAN, YOUNG), row(WORN, WOMAN, UNDECIDED), row(BARE, WOMAN, OLD))
-    made = label(table, SCHEME, 0.95, persons={"0.jpg": "anna"})
+    made = select_pseudo_labels(table, SCHEME, 0.95, persons={"0.jpg": "anna"})
     path = write_pseudo(tmp_path / "made" / "pseudo.csv", made, SCHEME, images)
     rows = list(csv.DictReader(path.open()))
     assert [item["path"] for item in rows] == ["../eval/images/0.jpg", "../eval/images/2.jpg"]
     assert list(rows[0]) == ["path", "person", "mask", "gender", "age_band"]
     photos = read_photos(path, SCHEME)
-    assert SCHEME.to_class(photos.codes(SCHEME)).tolist() == [3, 17]
+    assert SCHEME.to_class_index(photos.codes(SCHEME)).tolist() == [3, 17]
     assert photos[0].person == "anna"
     (images / "2.jpg").unlink()
     with pytest.raises(DataError, match=r"2\.jpg"):

@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from maskfit.data import detectors
-from maskfit.data.detectors import find_here
+from maskfit.data.detectors import find_local_detector
 from maskfit.data.photo import Photo
 from maskfit.data.weights import DETECTORS as SHELF
 from maskfit.errors import DataError, PhotoError, RecipeError
-from maskfit.inference.faces import FaceReader, Reading
+from maskfit.inference.faces import FacePredictor, PhotoPrediction
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.reading import BATCH, open_reader, read_photos
-from maskfit.parts import Part
+from maskfit.inference.reading import BATCH, open_face_predictor, predict_photos
+from maskfit.parts import ComponentSpec
 
 from .conftest import make_model
 
@@ -43,56 +43,59 @@ def no_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_detector_is_here_where_its_weights_or_its_package_are(no_detector, tmp_path, monkeypatch):
-    assert find_here() is None
+    assert find_local_detector() is None
     monkeypatch.setattr(detectors.DETECTORS["mtcnn"], "brought_by", "numpy")
-    assert find_here() == "mtcnn"
+    assert find_local_detector() == "mtcnn"
     monkeypatch.setenv(SHELF.variable, str(tmp_path))
     (tmp_path / "yunet_n_dynamic.onnx").write_bytes(b"")
-    assert find_here() == "yunet"
+    assert find_local_detector() == "yunet"
 
 
 def test_without_a_detector_each_photo_is_one_face_and_nothing_is_fetched(no_detector, predictor, photos):
-    reader = open_reader(predictor)
+    reader = open_face_predictor(predictor)
     assert reader.detector is None
-    reading = reader.read(photos[0])
+    reading = reader.predict(photos[0])
     assert (reading.found, len(reading.faces)) == (0, 1)
     expected = predictor.predict(photos[:1]).table.probabilities[0]
     np.testing.assert_allclose(reading.faces[0].probabilities, expected, atol=1e-6)
     with pytest.raises(DataError, match=r"no face detector(.|\n)*--detector yunet"):
-        open_reader(predictor, "find")
+        open_face_predictor(predictor, "find")
 
 
 def test_the_detector_that_is_here_is_taken(painted, paint, predictor, monkeypatch):
     monkeypatch.setattr(painted, "brought_by", "numpy", raising=False)
     photo = paint(160, 220, SMALL, LARGE)
     for faces in ("auto", "find"):
-        assert [answer.box for answer in open_reader(predictor, faces).read(photo).faces] == [LARGE, SMALL]
-    assert open_reader(predictor, "whole").read(photo).found == 0
-    assert open_reader(predictor, detector="mtcnn:score=0.4").detector.detector == {"name": "mtcnn", "score": 0.4}
+        assert [answer.box for answer in open_face_predictor(predictor, faces).predict(photo).faces] == [LARGE, SMALL]
+    assert open_face_predictor(predictor, "whole").predict(photo).found == 0
+    assert open_face_predictor(predictor, detector="mtcnn:score=0.4").detector.detector == {
+        "name": "mtcnn",
+        "score": 0.4,
+    }
 
 
 def test_a_detector_that_takes_seconds_to_open_is_told_with_a_faster_one(painted, predictor, monkeypatch):
     monkeypatch.delitem(detectors.DETECTORS, "yunet")
     monkeypatch.setattr(painted, "brought_by", "numpy", raising=False)
     said: list[str] = []
-    open_reader(predictor, "whole", say=said.append)
-    open_reader(predictor, detector="mtcnn", say=said.append)
+    open_face_predictor(predictor, "whole", say=said.append)
+    open_face_predictor(predictor, detector="mtcnn", say=said.append)
     assert said == []
-    open_reader(predictor, say=said.append)
+    open_face_predictor(predictor, say=said.append)
     assert len(said) == 1
     assert "--detector yunet" in said[0]
 
 
 def test_a_model_with_a_detector_of_its_own_brings_it(painted, paint, tmp_path):
-    own = Predictor.load(make_model(tmp_path / "m.safetensors", crop=Part.of("face", top=0.1)))
-    assert open_reader(own).read(paint(160, 220, SMALL, LARGE)).found == 2
+    own = Predictor.load(make_model(tmp_path / "m.safetensors", crop=ComponentSpec.create("face", top=0.1)))
+    assert open_face_predictor(own).predict(paint(160, 220, SMALL, LARGE)).found == 2
 
 
 def test_words_that_do_not_fit_are_refused(predictor, painted):
     with pytest.raises(DataError, match="nothing to do"):
-        open_reader(predictor, "whole", "yunet")
+        open_face_predictor(predictor, "whole", "yunet")
     with pytest.raises(RecipeError, match="yolo"):
-        open_reader(predictor, detector="yolo")
+        open_face_predictor(predictor, detector="yolo")
 
 
 def test_many_photos_come_in_order_and_what_cannot_be_read_says_why(predictor, photos, tmp_path):
@@ -104,18 +107,18 @@ def test_many_photos_come_in_order_and_what_cannot_be_read_says_why(predictor, p
     mixed = [path for pair in zip(photos, [*bad, *photos[: len(photos) - len(bad)]], strict=True) for path in pair]
     assert len(mixed) > 2 * BATCH
     named = [Photo(path, f"{place}", "") for place, path in enumerate(mixed)]
-    with closing(read_photos(FaceReader(predictor, find=False), iter(named))) as readings:
+    with closing(predict_photos(FacePredictor(predictor, find=False), iter(named))) as readings:
         found = list(readings)
     assert [photo.name for photo, _ in found] == [photo.name for photo in named]
-    expected = predictor.predict(photos).table.aligned([str(path) for path in photos])
+    expected = predictor.predict(photos).table.reindex([str(path) for path in photos])
     rows = dict(zip(photos, expected.probabilities, strict=True))
     for photo, reading in found:
         if photo.path in bad:
             assert isinstance(reading, PhotoError)
         else:
-            assert isinstance(reading, Reading)
+            assert isinstance(reading, PhotoPrediction)
             np.testing.assert_allclose(reading.faces[0].probabilities, rows[photo.path], atol=1e-5)
-    reasons = {photo.path.name: reading.what for photo, reading in found if isinstance(reading, PhotoError)}
+    reasons = {photo.path.name: reading.message for photo, reading in found if isinstance(reading, PhotoError)}
     assert reasons["dot.png"] == "1 x 1 pixels show no face"
     assert reasons["strip.png"] == "400 x 11 pixels show no face"
     assert reasons["empty.jpg"] == "the file is empty"

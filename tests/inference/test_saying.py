@@ -5,29 +5,29 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskfit.inference.saying import NOT_SURE, say, sentence
+from maskfit.inference.saying import NOT_SURE, decide, format_prediction
 from maskfit.labels import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]
 
 
 def row(mask: list[float], gender: list[float], age: list[float]) -> np.ndarray:
-    return FULL.join({"mask": np.array([mask]), "gender": np.array([gender]), "age": np.array([age])})
+    return FULL.joint_probabilities({"mask": np.array([mask]), "gender": np.array([gender]), "age": np.array([age])})
 
 
 def test_each_attribute_is_answered_by_its_own_probabilities():
-    (said,) = say(FULL, row([0.1, 0.8, 0.1], [0.45, 0.55], [0.2, 0.3, 0.5]))
+    (said,) = decide(FULL, row([0.1, 0.8, 0.1], [0.45, 0.55], [0.2, 0.3, 0.5]))
     assert [item.value for item in said] == ["incorrect", "female", ">=60"]
     assert [item.word for item in said] == ["worn wrongly", "female", ">=60"]
     assert [item.probability for item in said] == pytest.approx([0.8, 0.55, 0.5])
-    assert all(item.sure for item in said)
-    assert sentence(said) == "worn wrongly 80%, female 55%, >=60 50%"
+    assert all(item.is_confident for item in said)
+    assert format_prediction(said) == "worn wrongly 80%, female 55%, >=60 50%"
 
 
 def test_below_its_threshold_an_answer_is_not_sure_and_the_guess_is_still_said():
-    (said,) = say(FULL, row([0.1, 0.8, 0.1], [0.45, 0.55], [0.2, 0.3, 0.5]), {"gender": 0.6, "mask": 0.8 - 1e-9})
+    (said,) = decide(FULL, row([0.1, 0.8, 0.1], [0.45, 0.55], [0.2, 0.3, 0.5]), {"gender": 0.6, "mask": 0.8 - 1e-9})
     mask, gender, age = said
-    assert (mask.sure, gender.sure, age.sure) == (True, False, True)
+    assert (mask.is_confident, gender.is_confident, age.is_confident) == (True, False, True)
     assert gender.to_dict() == {
         "answer": NOT_SURE,
         "value": "female",
@@ -35,13 +35,13 @@ def test_below_its_threshold_an_answer_is_not_sure_and_the_guess_is_still_said()
         "sure": False,
         "probabilities": {"male": pytest.approx(0.45), "female": pytest.approx(0.55)},
     }
-    assert "not sure (female 55%)" in sentence(said)
+    assert "not sure (female 55%)" in format_prediction(said)
 
 
 def test_a_probability_at_the_threshold_is_sure():
-    (said,) = say(SCHEMES["gender"], np.array([[0.5, 0.5]]), {"gender": 0.5})
-    assert said[0].sure
+    (said,) = decide(SCHEMES["gender"], np.array([[0.5, 0.5]]), {"gender": 0.5})
+    assert said[0].is_confident
 
 
 def test_no_photos_no_answers():
-    assert say(FULL, np.empty((0, 18))) == []
+    assert decide(FULL, np.empty((0, 18))) == []

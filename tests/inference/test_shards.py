@@ -15,8 +15,16 @@ from maskfit.data.lists import find_images
 from maskfit.errors import DataError, RunError
 from maskfit.evaluation.tables import read_table
 from maskfit.files import read_csv
-from maskfit.inference.predictor import Prediction, Predictor
-from maskfit.inference.shards import Plan, ShardFolder, answer_here, answer_shard, begin, pending, summarise
+from maskfit.inference.predictor import Predictions, Predictor
+from maskfit.inference.shards import (
+    ShardDir,
+    ShardPlan,
+    pending,
+    predict_locally,
+    predict_shard,
+    start_or_resume,
+    summarise,
+)
 
 GOOD, BROKEN = 21, ("a/broken.jpg", "z.png")
 
@@ -34,29 +42,31 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def plan(root: Path, models: dict[str, Path]) -> Plan:
-    return Plan(str(root), (str(models["attributes"]), str(models["sibling"])), size=5, views="flip", engine="torch")
+def plan(root: Path, models: dict[str, Path]) -> ShardPlan:
+    return ShardPlan(
+        str(root), (str(models["attributes"]), str(models["sibling"])), size=5, views="flip", engine="torch"
+    )
 
 
 @pytest.fixture(scope="module")
-def whole(root: Path, models: dict[str, Path]) -> Prediction:
+def whole(root: Path, models: dict[str, Path]) -> Predictions:
     """What the predictor says of all photos at once."""
     predictor = Predictor.load(models["attributes"], models["sibling"], views="flip", engine="torch")
     return predictor.predict(find_images(root), set_aside=True)
 
 
-def run(folder: ShardFolder, plan: Plan, *, resume: bool = False) -> Plan:
-    counted = begin(folder, plan, None, resume=resume)
-    list(answer_here(folder, counted, pending(folder, counted), counted.predictor()))
+def run(folder: ShardDir, plan: ShardPlan, *, resume: bool = False) -> ShardPlan:
+    counted = start_or_resume(folder, plan, None, resume=resume)
+    list(predict_locally(folder, counted, pending(folder, counted), counted.predictor()))
     summarise(folder, counted)
     return counted
 
 
-def rows(folder: ShardFolder) -> list[dict[str, str]]:
+def rows(folder: ShardDir) -> list[dict[str, str]]:
     return [row for path in sorted((folder.path / "answers").iterdir()) for row in read_csv(path, ["ImageID"])]
 
 
-def check(folder: ShardFolder, whole: Prediction) -> None:
+def check(folder: ShardDir, whole: Predictions) -> None:
     """Each photo has one row, in order, and it says what the predictor says."""
     found = rows(folder)
     assert [row["ImageID"] for row in found] == list(whole.table.names)
@@ -70,8 +80,8 @@ def check(folder: ShardFolder, whole: Prediction) -> None:
     assert not [path for path in folder.path.rglob("*") if path.name.endswith(".part")]
 
 
-def test_the_shards_say_what_the_predictor_says(tmp_path: Path, plan: Plan, whole: Prediction) -> None:
-    folder = ShardFolder(tmp_path / "out")
+def test_the_shards_say_what_the_predictor_says(tmp_path: Path, plan: ShardPlan, whole: Predictions) -> None:
+    folder = ShardDir(tmp_path / "out")
     counted = run(folder, plan)
     assert (counted.photos, counted.shards) == (GOOD + 2, 5)
     check(folder, whole)
@@ -80,19 +90,19 @@ def test_the_shards_say_what_the_predictor_says(tmp_path: Path, plan: Plan, whol
     said = whole.say()[0]
     first = rows(folder)[0]
     assert [first[item.attribute] for item in said] == [item.value for item in said]
-    assert [first[f"{item.attribute}_sure"] for item in said] == [str(item.sure) for item in said]
+    assert [first[f"{item.attribute}_sure"] for item in said] == [str(item.is_confident) for item in said]
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_cut_off_anywhere_and_resumed_no_photo_is_lost_or_twice(
-    tmp_path: Path, plan: Plan, whole: Prediction, seed: int
+    tmp_path: Path, plan: ShardPlan, whole: Predictions, seed: int
 ) -> None:
-    folder = ShardFolder(tmp_path / "out")
-    counted = begin(folder, plan, None, resume=False)
+    folder = ShardDir(tmp_path / "out")
+    counted = start_or_resume(folder, plan, None, resume=False)
     chance = random.Random(seed)
     predictor = counted.predictor()
     for number in chance.sample(range(counted.shards), chance.randint(0, counted.shards - 1)):
-        answer_shard(folder, counted, predictor, number)
+        predict_shard(folder, counted, predictor, number)
     # What a kill leaves: a list of unreadable photos without answers, and half of a file under another name.
     left = pending(folder, counted)[0]
     folder.unreadable(left).parent.mkdir(exist_ok=True)
@@ -105,39 +115,39 @@ def test_cut_off_anywhere_and_resumed_no_photo_is_lost_or_twice(
     check(folder, whole)
 
 
-def test_a_shard_that_is_done_is_not_looked_at_again(tmp_path: Path, plan: Plan) -> None:
-    folder = ShardFolder(tmp_path / "out")
+def test_a_shard_that_is_done_is_not_looked_at_again(tmp_path: Path, plan: ShardPlan) -> None:
+    folder = ShardDir(tmp_path / "out")
     counted = run(folder, plan)
     before = folder.answers(1, "csv").stat().st_mtime_ns
-    done = answer_shard(folder, counted, None, 1)  # type: ignore[arg-type] - the models are not asked
+    done = predict_shard(folder, counted, None, 1)  # type: ignore[arg-type] - the models are not asked
     assert done.answered + done.unreadable == 5
     assert folder.answers(1, "csv").stat().st_mtime_ns == before
 
 
-def test_photos_that_come_meanwhile_are_not_taken_in(tmp_path: Path, plan: Plan, root: Path) -> None:
+def test_photos_that_come_meanwhile_are_not_taken_in(tmp_path: Path, plan: ShardPlan, root: Path) -> None:
     import shutil
 
     own = tmp_path / "photos"
     shutil.copytree(root, own)
-    folder = ShardFolder(tmp_path / "out")
-    counted = begin(folder, replace(plan, root=str(own)), None, resume=False)
+    folder = ShardDir(tmp_path / "out")
+    counted = start_or_resume(folder, replace(plan, root=str(own)), None, resume=False)
     shutil.copy(own / "00.png", own / "000.png")
-    assert begin(folder, replace(plan, root=str(own)), None, resume=True).photos == counted.photos
+    assert start_or_resume(folder, replace(plan, root=str(own)), None, resume=True).photos == counted.photos
 
 
-def test_a_kill_while_listing_lists_anew(tmp_path: Path, plan: Plan, whole: Prediction) -> None:
-    folder = ShardFolder(tmp_path / "out")
-    begin(folder, plan, None, resume=False)
+def test_a_kill_while_listing_lists_anew(tmp_path: Path, plan: ShardPlan, whole: Predictions) -> None:
+    folder = ShardDir(tmp_path / "out")
+    start_or_resume(folder, plan, None, resume=False)
     folder.plan.unlink()
     folder.list_(4).unlink()
     run(folder, plan, resume=True)
     check(folder, whole)
 
 
-def test_parquet_holds_the_same(tmp_path: Path, plan: Plan, whole: Prediction) -> None:
+def test_parquet_holds_the_same(tmp_path: Path, plan: ShardPlan, whole: Predictions) -> None:
     from pyarrow import parquet
 
-    folder = ShardFolder(tmp_path / "out")
+    folder = ShardDir(tmp_path / "out")
     run(folder, replace(plan, format="parquet"))
     table = parquet.read_table(folder.path / "answers").to_pydict()
     assert table["ImageID"] == list(whole.table.names)
@@ -150,28 +160,28 @@ def test_parquet_holds_the_same(tmp_path: Path, plan: Plan, whole: Prediction) -
 def test_a_shard_of_nothing_but_broken_photos_is_no_error_of_the_others(
     tmp_path: Path, models: dict[str, Path], root: Path
 ) -> None:
-    folder = ShardFolder(tmp_path / "out")
-    plan = Plan(str(root), (str(models["attributes"]),), size=2, engine="torch")
+    folder = ShardDir(tmp_path / "out")
+    plan = ShardPlan(str(root), (str(models["attributes"]),), size=2, engine="torch")
     names = [*BROKEN, "00.png", "03.png"]
-    counted = begin(folder, plan, names, resume=False)
-    done = list(answer_here(folder, counted, [0, 1], counted.predictor()))
+    counted = start_or_resume(folder, plan, names, resume=False)
+    done = list(predict_locally(folder, counted, [0, 1], counted.predictor()))
     assert [(item.answered, item.unreadable) for item in done] == [(0, 2), (2, 0)]
     assert folder.answers(0, "csv").read_text().count("\n") == 1
 
 
-def test_other_words_do_not_go_on_with_it(tmp_path: Path, plan: Plan) -> None:
-    folder = ShardFolder(tmp_path / "out")
-    begin(folder, plan, None, resume=False)
+def test_other_words_do_not_go_on_with_it(tmp_path: Path, plan: ShardPlan) -> None:
+    folder = ShardDir(tmp_path / "out")
+    start_or_resume(folder, plan, None, resume=False)
     with pytest.raises(RunError, match="not empty"):
-        begin(folder, plan, None, resume=False)
+        start_or_resume(folder, plan, None, resume=False)
     with pytest.raises(RunError, match="views was flip, is original"):
-        begin(folder, replace(plan, views="original"), None, resume=True)
+        start_or_resume(folder, replace(plan, views="original"), None, resume=True)
     with pytest.raises(DataError, match="no format 'parket'; did you mean 'parquet'"):
-        begin(folder, replace(plan, format="parket"), None, resume=True)
+        start_or_resume(folder, replace(plan, format="parket"), None, resume=True)
 
 
-def test_photos_elsewhere_are_answered_as_here(tmp_path: Path, plan: Plan, whole: Prediction, root: Path) -> None:
-    folder = ShardFolder(tmp_path / "out")
+def test_photos_elsewhere_are_answered_as_here(tmp_path: Path, plan: ShardPlan, whole: Predictions, root: Path) -> None:
+    folder = ShardDir(tmp_path / "out")
     run(folder, replace(plan, root=f"file://{root}"))
     found = {row["ImageID"]: int(row["ans"]) for row in rows(folder)}
     assert found == dict(zip(whole.table.names, whole.table.classes.tolist(), strict=True))

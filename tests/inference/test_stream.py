@@ -13,7 +13,7 @@ import pytest
 
 from maskfit.errors import DataError
 from maskfit.inference import doubt, lanes
-from maskfit.inference.lanes import AHEAD, in_batches, run_in_lanes
+from maskfit.inference.lanes import PREFETCH_BATCHES, batched, run_batches_in_parallel
 from maskfit.inference.members import Member, open_members
 from maskfit.inference.predictor import Predictor
 
@@ -46,7 +46,7 @@ def test_photos_without_end_are_taken_as_they_are_needed(models, photos):
     with closing(predictor.stream(endless())) as stream:
         first = [next(stream) for _ in range(4)]
     assert [name for part in first for name in part.names] == [f"photo {number}" for number in range(12)]
-    assert len(taken) <= 3 * (4 + 2 + AHEAD)
+    assert len(taken) <= 3 * (4 + 2 + PREFETCH_BATCHES)
     assert threading.active_count() == before
 
 
@@ -57,7 +57,7 @@ def test_what_cannot_be_read_is_told_by_its_batch_or_ends_all(models, photos, tm
     mixed = [photos[0], bad, photos[1], photos[2]]
     parts = list(predictor.stream(mixed, set_aside=True))
     assert [list(part.unreadable) for part in parts] == [[str(bad)], []]
-    assert [part.done for part in parts] == [2, 2]
+    assert [part.num_processed for part in parts] == [2, 2]
     answered = []
     with pytest.raises(DataError, match=r"a photo cannot be read(.|\n)*bad\.jpg"):
         answered += [part.names for part in predictor.stream(iter([*mixed, *photos[3:]]))]
@@ -71,7 +71,7 @@ def test_one_batch_of_names_and_bytes(models, photos):
     predictor = Predictor(open_members([models["attributes"]]))
     expected = predictor.predict(photos[:3]).table
     given = [(f"s3://{path.name}", path.read_bytes()) for path in photos[:3]]
-    answers = predictor.answer_named([*given, ("broken", b"\xff\xd8\xff")])
+    answers = predictor.predict_batch([*given, ("broken", b"\xff\xd8\xff")])
     assert answers.names == tuple(name for name, _ in given)
     assert np.abs(answers.probabilities - expected.probabilities).max() < 1e-6
     assert list(answers.unreadable) == ["broken"]
@@ -106,7 +106,7 @@ def test_close_answers_of_fewer_bits_are_asked_again(models, size, lanes):
     found = predictor.predict(pixels).table
     assert (found.classes == expected.classes).all()
     # Where most answers turn, fewer bits are of no use, and are not asked after the first photos.
-    assert noisy.asked == (doubt.PROBE if size > 1 else 160)
+    assert noisy.asked == (doubt.NUM_PROBE_IMAGES if size > 1 else 160)
     if size < 1:
         assert np.abs(found.probabilities - expected.probabilities).max() > 1e-4
     again = Predictor([Member("noisy", noisy)], batch_size=8, lanes=lanes).predict(pixels).table
@@ -124,15 +124,15 @@ def test_votes_that_jump_are_asked_for_exactly(models, photos):
 
 def test_lanes_keep_order_and_bounds_and_hand_on_errors():
     begun: list[int] = []
-    batches = run_in_lanes(
-        in_batches(range(100), 7), lambda item: begun.append(item) or item * 2, sum, lanes=3, readers=2
+    batches = run_batches_in_parallel(
+        batched(range(100), 7), lambda item: begun.append(item) or item * 2, sum, lanes=3, readers=2
     )
     assert next(batches) == sum(range(0, 14, 2))
-    assert max(begun) < 7 * (3 + AHEAD)
+    assert max(begun) < 7 * (3 + PREFETCH_BATCHES)
     assert sum(batches) + sum(range(0, 14, 2)) == 2 * sum(range(100))
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError):
-        list(run_in_lanes(in_batches(range(50), 5), lambda item: 1 / (item - 20), sum, lanes=2))
+        list(run_batches_in_parallel(batched(range(50), 5), lambda item: 1 / (item - 20), sum, lanes=2))
     assert threading.active_count() == before
 
 
@@ -143,7 +143,7 @@ def test_openvino_in_lanes_checked_answers_as_f32(exported, photos):
     path = exported["attributes"]
     expected = Predictor.load(path, engine="openvino").predict(pixels).table
     predictor = Predictor.load(path, engine="openvino:precision=checked", photos=300, batch_size=None)
-    assert (predictor.batch_size, predictor.lanes >= 1) == (64, True)
+    assert (predictor.batch_size, predictor.num_workers >= 1) == (64, True)
     found = predictor.predict(pixels).table
     assert (found.classes != expected.classes).sum() <= 1
     assert Path(predictor.members[0].name) == path
@@ -152,8 +152,8 @@ def test_openvino_in_lanes_checked_answers_as_f32(exported, photos):
 
 def test_a_process_keeps_to_the_cores_that_it_was_left(monkeypatch):
     monkeypatch.setattr(lanes, "_kept_to", [])
-    here = lanes.cores()
-    lanes.keep_to(1)
-    assert lanes.cores() == 1
-    lanes.keep_to(here + 5)
-    assert lanes.cores() == here
+    here = lanes.available_cpus()
+    lanes.limit_cpus(1)
+    assert lanes.available_cpus() == 1
+    lanes.limit_cpus(here + 5)
+    assert lanes.available_cpus() == here

@@ -42,9 +42,15 @@ def test_every_bad_row_is_named_at_once(tmp_path):
         read_submission(path)
     said = str(caught.value)
     for line in (
-        "row 3: ans 18 is not in 0 to 17", "row 4: ans '1.0' is no whole number", "row 5: ans '' is no",
-        "row 6: a already stands in row 2", "row 7: ImageID is empty", "row 8: ans '-1'", "row 9", str(path),
-    ):  # fmt: skip
+        "row 3: ans 18 is not in 0 to 17",
+        "row 4: ans '1.0' is no whole number",
+        "row 5: ans '' is no",
+        "row 6: a already stands in row 2",
+        "row 7: ImageID is empty",
+        "row 8: ans '-1'",
+        "row 9",
+        str(path),
+    ):
         assert line in said
 
 

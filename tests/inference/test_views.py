@@ -12,13 +12,13 @@ from PIL import Image
 import maskfit.inference.sights
 from maskfit.data.decoding import decode
 from maskfit.data.photo import Photo
-from maskfit.data.transforms import Framing
+from maskfit.data.transforms import CropResize
 from maskfit.errors import DataError
 from maskfit.files import write_json
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.views import VIEWS, build_views
-from maskfit.modelfile import read_facts
-from maskfit.parts import Part
+from maskfit.inference.views import VIEWS, build_tta
+from maskfit.modelfile import read_model_metadata
+from maskfit.parts import ComponentSpec
 
 
 def frame(seed: int = 0, height: int = 40, width: int = 30) -> np.ndarray:
@@ -27,7 +27,7 @@ def frame(seed: int = 0, height: int = 40, width: int = 30) -> np.ndarray:
 
 @pytest.mark.parametrize("word", [*VIEWS, "crops:n=3,flip=true", "five:flip=true", "five:scale=1"])
 def test_views_are_as_many_as_they_say_and_of_the_photos_size(word):
-    views = build_views(word)
+    views = build_tta(word)
     photo = frame()
     before = photo.copy()
     seen = views(photo)
@@ -38,8 +38,8 @@ def test_views_are_as_many_as_they_say_and_of_the_photos_size(word):
 
 def test_original_and_flip():
     photo = frame()
-    assert np.array_equal(build_views("original")(photo)[0], photo)
-    first, second = build_views("flip")(photo)
+    assert np.array_equal(build_tta("original")(photo)[0], photo)
+    first, second = build_tta("flip")(photo)
     assert np.array_equal(first, photo)
     for row in range(40):
         assert [list(pixel) for pixel in second[row]] == [list(pixel) for pixel in photo[row]][::-1]
@@ -51,13 +51,13 @@ def test_five_are_the_centre_and_the_corners():
     for row in range(2):
         for column in range(2):
             photo[20 * row : 20 * row + 20, 20 * column : 20 * column + 20] = 50 * (1 + 2 * row + column)
-    seen = build_views("five:scale=0.5")(photo)
+    seen = build_tta("five:scale=0.5")(photo)
     assert [set(view[2:-2, 2:-2].ravel().tolist()) for view in seen[1:]] == [{50}, {100}, {150}, {200}]
     # The centre holds a quarter of each block.
     assert [seen[0][y, x, 0] for y in (5, 35) for x in (5, 35)] == [50, 100, 150, 200]
-    mirrored = build_views("five:scale=0.5,flip=true")(photo)
+    mirrored = build_tta("five:scale=0.5,flip=true")(photo)
     assert all(np.array_equal(mirrored[5 + number], seen[number][:, ::-1]) for number in range(5))
-    assert all(np.array_equal(view, photo) for view in build_views("five:scale=1")(photo))
+    assert all(np.array_equal(view, photo) for view in build_tta("five:scale=1")(photo))
 
 
 def test_crops_are_parts_of_the_photo_of_the_area_they_should_have():
@@ -66,7 +66,7 @@ def test_crops_are_parts_of_the_photo_of_the_area_they_should_have():
     ramp = np.linspace(0, 255, side)
     photo = np.zeros((side, side, 3), dtype=np.uint8)
     photo[..., 0], photo[..., 1] = ramp[None, :], ramp[:, None]
-    views = build_views("crops:n=60,seed=3,area=[0.3,0.6],ratio=[0.8,1.25]")(photo)
+    views = build_tta("crops:n=60,seed=3,area=[0.3,0.6],ratio=[0.8,1.25]")(photo)
     spans = np.array([[np.ptp(view[..., channel]) / 255 for channel in (0, 1)] for view in views])
     areas, ratios = spans.prod(axis=1), spans[:, 0] / spans[:, 1]
     assert 0.27 < areas.min() < 0.36
@@ -77,14 +77,15 @@ def test_crops_are_parts_of_the_photo_of_the_area_they_should_have():
     assert min(lefts) < 15
     assert max(lefts) > 80
     # Left stays left, up stays up.
-    assert all(view[:, -1, 0].mean() > view[:, 0, 0].mean() and view[-1, :, 1].mean() > view[0, :, 1].mean()
-               for view in views)  # fmt: skip
+    assert all(
+        view[:, -1, 0].mean() > view[:, 0, 0].mean() and view[-1, :, 1].mean() > view[0, :, 1].mean() for view in views
+    )
 
 
 def test_chance_follows_from_the_photo_and_the_seed():
-    first, second = (build_views("crops:n=4,seed=1") for _ in range(2))
+    first, second = (build_tta("crops:n=4,seed=1") for _ in range(2))
     assert np.array_equal(first(frame(0)), second(np.asfortranarray(frame(0))))
-    others = build_views("crops:n=4,seed=2")(frame(0)), first(frame(1))
+    others = build_tta("crops:n=4,seed=2")(frame(0)), first(frame(1))
     assert all(not np.array_equal(first(frame(0)), other) for other in others)
     # Calls in between have no say.
     assert np.array_equal(first(frame(0)), second(frame(0)))
@@ -93,9 +94,9 @@ def test_chance_follows_from_the_photo_and_the_seed():
 
 def test_words_and_parts_are_the_same():
     photo = frame()
-    expected = build_views(Part.of("crops", n=2, seed=5, area=[0.2, 0.5]))(photo)
+    expected = build_tta(ComponentSpec.create("crops", n=2, seed=5, area=[0.2, 0.5]))(photo)
     for word in ("crops:n=2,seed=5,area=[0.2,0.5]", "{name: crops, n: 2, seed: 5, area: [0.2, 0.5]}"):
-        assert np.array_equal(build_views(word)(photo), expected)
+        assert np.array_equal(build_tta(word)(photo), expected)
 
 
 @pytest.mark.parametrize(
@@ -115,19 +116,19 @@ def test_words_and_parts_are_the_same():
 )
 def test_what_is_wrong_with_views_is_said(word, said):
     with pytest.raises(DataError, match="views") as caught:
-        build_views(word)
+        build_tta(word)
     assert said in str(caught.value)
 
 
 def test_the_answer_is_the_mean_over_the_views(models, photos):
     """Each view is given to the network by hand, as a photo that already has the frame's size."""
-    size = read_facts(models["attributes"]).preprocessing.framing.size
-    views = build_views("crops:n=3,seed=7")
+    size = read_model_metadata(models["attributes"]).preprocessing.framing.size
+    views = build_tta("crops:n=3,seed=7")
     predictor = Predictor.load(models["attributes"])
-    framing = Framing(size=size)
-    seen = [[np.ascontiguousarray(view) for view in views(framing.frame(decode(path)))] for path in photos]
+    framing = CropResize(size=size)
+    seen = [[np.ascontiguousarray(view) for view in views(framing(decode(path)))] for path in photos]
     rows = [predictor.predict([each[number] for each in seen]).table.probabilities for number in range(3)]
-    found = Predictor.load(models["attributes"], views=Part.of("crops", n=3, seed=7)).predict(photos)
+    found = Predictor.load(models["attributes"], views=ComponentSpec.create("crops", n=3, seed=7)).predict(photos)
     assert np.abs(found.table.probabilities - np.mean(rows, axis=0)).max() < 1e-6
     assert np.ptp(rows, axis=0).max() > 0.05
 
@@ -188,4 +189,4 @@ def test_five_folds_with_two_checkpoints_and_two_views_decode_each_photo_once(
 def test_images_of_one_colour_have_views_too():
     photo = np.asarray(Image.new("RGB", (8, 8), (9, 9, 9)))
     for name in VIEWS:
-        assert all((view == 9).all() for view in build_views(name)(photo))
+        assert all((view == 9).all() for view in build_tta(name)(photo))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskfit.errors import DataError
-from maskfit.inference.voting import VOTES, vote, vote_all
+from maskfit.inference.voting import VOTES, combine, combine_all
 from maskfit.labels import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]
@@ -71,10 +71,10 @@ def slow_attribute_winner(members, photo):
 def test_every_vote_is_that_of_the_slow_loop(seed, count):
     members = draw(seed, count)
     weights = np.random.default_rng(seed).uniform(0.1, 2, count).tolist()
-    np.testing.assert_allclose(vote("arithmetic", members), slow_mean(members, [1] * count))
-    np.testing.assert_allclose(vote("weighted", members, weights=weights), slow_mean(members, weights))
-    np.testing.assert_allclose(vote("geometric", members), slow_geometric(members), rtol=1e-9)
-    hard, attribute = vote("hard", members), vote("hard_attribute", members, scheme=FULL)
+    np.testing.assert_allclose(combine("arithmetic", members), slow_mean(members, [1] * count))
+    np.testing.assert_allclose(combine("weighted", members, weights=weights), slow_mean(members, weights))
+    np.testing.assert_allclose(combine("geometric", members), slow_geometric(members), rtol=1e-9)
+    hard, attribute = combine("hard", members), combine("hard_attribute", members, scheme=FULL)
     for photo in range(12):
         assert hard[photo].argmax() == slow_winner(members, photo)
         assert attribute[photo].argmax() == slow_attribute_winner(members, photo)
@@ -85,34 +85,36 @@ def test_every_vote_is_that_of_the_slow_loop(seed, count):
 def test_every_vote_gives_probabilities_and_agrees_when_members_do(seed, count):
     members = draw(seed, count)
     same = [members[0]] * count
-    for name, result in vote_all(members, weights=[1.0] * count, scheme=FULL).items():
+    for name, result in combine_all(members, weights=[1.0] * count, scheme=FULL).items():
         np.testing.assert_allclose(result.sum(axis=1), 1, atol=1e-9, err_msg=name)
         assert (result >= 0).all()
-    for name, result in vote_all(same, scheme=FULL).items():
+    for name, result in combine_all(same, scheme=FULL).items():
         if name != "hard_attribute":
             assert (result.argmax(axis=1) == members[0].argmax(axis=1)).all(), name
 
 
 def test_ties_of_a_hard_vote_go_to_the_greater_sum():
     members = [np.array([[0.6, 0.4, 0.0]]), np.array([[0.0, 0.9, 0.1]])]
-    assert vote("hard", members).argmax() == 1
+    assert combine("hard", members).argmax() == 1
     # Three cautious votes still beat one that is certain, by far more than the trace that breaks ties.
     cautious = [np.array([[0.4, 0.3, 0.3]])] * 2 + [np.array([[0.0, 1.0, 0.0]])]
-    assert vote("hard", cautious).argmax() == 0
-    assert vote("arithmetic", cautious).argmax() == 1
+    assert combine("hard", cautious).argmax() == 0
+    assert combine("arithmetic", cautious).argmax() == 1
 
 
 def test_weights_count_by_their_ratio():
     """Seed s0 weighs its two models 1 and 0.625."""
     members = draw(1, 2)
-    np.testing.assert_allclose(vote("weighted", members, weights=[1, 0.625]), (members[0] + 0.625 * members[1]) / 1.625)
-    np.testing.assert_allclose(vote("geometric", members, weights=[2, 2]), vote("geometric", members), rtol=1e-9)
-    assert (vote("hard", members, weights=[1, 0.625]).argmax(axis=1) == members[0].argmax(axis=1)).all()
+    np.testing.assert_allclose(
+        combine("weighted", members, weights=[1, 0.625]), (members[0] + 0.625 * members[1]) / 1.625
+    )
+    np.testing.assert_allclose(combine("geometric", members, weights=[2, 2]), combine("geometric", members), rtol=1e-9)
+    assert (combine("hard", members, weights=[1, 0.625]).argmax(axis=1) == members[0].argmax(axis=1)).all()
 
 
 def test_one_zero_does_not_forbid_a_class_in_the_geometric_mean():
     members = [np.array([[0.0, 1.0]]), np.array([[1.0, 0.0]]), np.array([[1.0, 0.0]])]
-    result = vote("geometric", members)
+    result = combine("geometric", members)
     assert np.isfinite(result).all()
     assert result.argmax() == 0
 
@@ -122,11 +124,11 @@ def test_logits_are_refused_by_every_vote():
     logits = [np.random.default_rng(number).normal(0, 4, (5, 18)) for number in range(3)]
     for name in VOTES:
         with pytest.raises(DataError, match="no probabilities") as caught:
-            vote(name, logits, scheme=FULL, weights=[1, 1, 1] if name == "weighted" else None)
+            combine(name, logits, scheme=FULL, weights=[1, 1, 1] if name == "weighted" else None)
         assert "softmax" in str(caught.value)
     mixed = [*draw(0, 2, 5), np.abs(logits[0])]
     with pytest.raises(DataError, match="member 2"):
-        vote("arithmetic", mixed)
+        combine("arithmetic", mixed)
 
 
 def test_what_does_not_fit_is_refused():
@@ -144,10 +146,10 @@ def test_what_does_not_fit_is_refused():
         ("needs the scheme", "hard_attribute", members, {"scheme": SCHEMES["mask"]}),
     ):
         with pytest.raises(DataError, match=message):
-            vote(name, given_members, **options)
+            combine(name, given_members, **options)
 
 
 def test_all_votes_are_those_that_the_arguments_allow():
     members = draw(0, 3)
-    assert list(vote_all(members)) == ["arithmetic", "geometric", "hard"]
-    assert list(vote_all(members, weights=[1, 2, 3], scheme=FULL)) == list(VOTES)
+    assert list(combine_all(members)) == ["arithmetic", "geometric", "hard"]
+    assert list(combine_all(members, weights=[1, 2, 3], scheme=FULL)) == list(VOTES)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from maskfit.errors import DataError
-from maskfit.inference.words import sort_words
+from maskfit.inference.words import resolve_inputs
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def named(*words: str) -> tuple[list[str], list[str]]:
-    found = sort_words(words)
+    found = resolve_inputs(words)
     return list(found.models), [photo.name for photo in found.photos or ()]
 
 
@@ -59,14 +59,15 @@ def test_models(here, word):
 def test_photos(here, word, photos):
     models, found = named(word)
     assert (models, found) == ([], photos)
-    assert (sort_words([word]).photos.one is not None) == (len(photos) == 1)
+    assert (resolve_inputs([word]).photos.single_file is not None) == (len(photos) == 1)
 
 
 def test_words_mix_in_any_order_and_each_photo_comes_once(here):
     assert named("a.jpg", "run", "trip", "m.onnx", "trip/c.png", "./a.jpg", "a.jpg") == (
-        ["run", "m.onnx"], ["a.jpg", "trip/c.png", "trip/deeper/d.webp"],
-    )  # fmt: skip
-    photos = sort_words(["trip"]).photos
+        ["run", "m.onnx"],
+        ["a.jpg", "trip/c.png", "trip/deeper/d.webp"],
+    )
+    photos = resolve_inputs(["trip"]).photos
     assert (len(photos), [photo.person for photo in photos]) == (2, ["c.png", "deeper/d.webp"])
 
 
@@ -84,11 +85,11 @@ def test_words_mix_in_any_order_and_each_photo_comes_once(here):
 )
 def test_what_is_neither_or_both_is_refused(here, word, what):
     with pytest.raises(DataError) as caught:
-        sort_words(["a.jpg", word])
+        resolve_inputs(["a.jpg", word])
     assert what in str(caught.value)
     assert word in str(caught.value)
     with pytest.raises(DataError, match="2 words cannot be used") as caught:
-        sort_words([word, "a.jpg", "nowhere"])
+        resolve_inputs([word, "a.jpg", "nowhere"])
     assert f"- {word}: " in str(caught.value)
     assert "- nowhere: " in str(caught.value)
 
@@ -98,6 +99,6 @@ def test_a_folder_that_may_not_be_looked_into_is_named(here):
     (here / "trip").chmod(0)
     try:
         with pytest.raises(DataError, match="may not be looked into"):
-            sort_words(["trip"])
+            resolve_inputs(["trip"])
     finally:
         (here / "trip").chmod(0o755)

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from maskfit.labels import SCHEMES, Scheme
-from maskfit.synthesis.drawn import draw_person, draw_photo, write_people
+from maskfit.labels import SCHEMES, LabelSchema
+from maskfit.synthesis.drawn import render_photo, sample_person, write_train_set
 
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six persons in the competition's layout; nobody may write here."""
-    return write_people(tmp_path_factory.mktemp("drawn") / "set", 6, seed=5, size=(96, 128), workers=1)
+    return write_train_set(tmp_path_factory.mktemp("drawn") / "set", 6, seed=5, size=(96, 128), workers=1)
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def people(drawn: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def scheme() -> Scheme:
+def scheme() -> LabelSchema:
     return SCHEMES["mask-gender-age"]
 
 
@@ -37,8 +37,8 @@ def face() -> Callable[[int], Image.Image]:
 
     def draw(number: int) -> Image.Image:
         if number not in kept:
-            person = draw_person(0, number + 1, gender="female" if number % 2 else "male", age=20 + 3 * number)
-            kept[number] = draw_photo(person, "normal", size=(192, 256)).image
+            person = sample_person(0, number + 1, gender="female" if number % 2 else "male", age=20 + 3 * number)
+            kept[number] = render_photo(person, "normal", size=(192, 256)).image
         return kept[number]
 
     return draw

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.data.check import examine
-from maskfit.data.decoding import decode, open_small
-from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.check import validate_dataset
+from maskfit.data.decoding import decode, open_downscaled
+from maskfit.data.photo import Photo, PhotoDataset
 from maskfit.errors import DataError
 from maskfit.inspection.explore import explore
 from maskfit.inspection.faces import MeanFaces, choose_sheets, open_picture
-from maskfit.inspection.figures import count_classes, count_files, count_values, count_years, describe, find_imbalance
-from maskfit.inspection.looking import look_at
-from maskfit.inspection.twins import see_edges
+from maskfit.inspection.figures import count_classes, count_files, count_values, count_years, find_imbalance, to_json
+from maskfit.inspection.looking import collect_image_stats
+from maskfit.inspection.twins import edge_features
 from maskfit.labels import SCHEMES, UNKNOWN
 
 
@@ -64,14 +64,14 @@ def test_what_the_check_finds_is_found_in_one_pass(people, scheme):
     (second / "mask3.jpg").unlink()
     (second / "normal.jpg").write_bytes((second / "incorrect_mask.jpg").read_bytes())
     found = explore(people, scheme)
-    assert found.problems == examine(people, scheme).problems
+    assert found.problems == validate_dataset(people, scheme).problems
     assert [found.photos[number].name for number in found.unreadable] == [
         f"{first.name}/mask1.jpg",
         f"{first.name}/mask2.jpg",
     ]
     assert len(found.identical) == 1
     assert not found.crosses(found.identical[0])
-    told = describe(found)
+    told = to_json(found)
     assert told["unreadable"][0] == {"photo": f"{first.name}/mask1.jpg", "reason": "the file is empty"}
     assert (told["photos"], told["persons"]) == (41, 6)
 
@@ -110,12 +110,12 @@ def test_a_set_that_knows_only_the_mask_is_counted_by_it(people, scheme):
     path.write_text(f"path,mask\n{folder}/mask1.jpg,wear\n{folder}/normal.jpg,not_wear\n")
     found = explore(path, scheme)
     assert found.scheme.names == ("mask",)
-    assert found.silent == ("gender", "age")
+    assert found.unlabelled_attributes == ("gender", "age")
     assert set(found.sheets) == {0, 2}
     path.write_text(f"path\n{folder}/mask1.jpg\n")
     found = explore(path, scheme)
     assert set(found.sheets) == {UNKNOWN}
-    assert describe(found)["imbalance"] is None
+    assert to_json(found)["imbalance"] is None
 
 
 def test_no_photo_at_all_is_an_error_that_says_what_to_do(tmp_path, scheme):
@@ -169,7 +169,7 @@ def test_a_small_decoding_is_the_photo_and_knows_its_size(tmp_path, face):
         exif = Image.Exif()
         exif[0x0112] = turn
         image.save(tmp_path / name, exif=exif)
-        small, size = open_small(tmp_path / name, (96, 128))
+        small, size = open_downscaled(tmp_path / name, (96, 128))
         full = decode(tmp_path / name)
         assert size == (full.shape[1], full.shape[0]) == ((768, 1024) if turn == 1 else (1024, 768))
         least = small.size if small.size != size else (192, 144)
@@ -177,7 +177,7 @@ def test_a_small_decoding_is_the_photo_and_knows_its_size(tmp_path, face):
         assert least[1] >= 128
         again = Image.fromarray(full).resize(small.size, Image.Resampling.BOX)
         assert np.abs(np.asarray(small, dtype=float) - np.asarray(again, dtype=float)).mean() < 3
-    assert open_small(tmp_path / "a.jpg", (96, 128))[0].size == (96, 128)
+    assert open_downscaled(tmp_path / "a.jpg", (96, 128))[0].size == (96, 128)
 
 
 @pytest.mark.parametrize("size", [(4000, 3), (3, 4000), (1, 1)])
@@ -187,12 +187,12 @@ def test_a_photo_of_any_shape_can_be_looked_at_and_shown(tmp_path, size):
     width, height = Image.open(io.BytesIO(open_picture(photo, 100))).size
     assert 1 <= width <= 200
     assert 1 <= height <= 100
-    look, thumbnail = look_at(photo)
+    look, thumbnail = collect_image_stats(photo)
     assert look.facts.size == size
     assert thumbnail.shape == (128, 96, 3)
-    assert see_edges(photo).shape == (3, 2, 94, 70)
+    assert edge_features(photo).shape == (3, 2, 94, 70)
 
 
 def test_classes_that_are_not_there_have_no_sheet():
-    photos = PhotoSet(Path(), tuple(Photo(Path(str(n)), str(n), str(n)) for n in range(3)))
+    photos = PhotoDataset(Path(), tuple(Photo(Path(str(n)), str(n), str(n)) for n in range(3)))
     assert choose_sheets(photos, np.array([UNKNOWN, 7, UNKNOWN]), 9, 0).keys() == {7, UNKNOWN}

@@ -9,17 +9,17 @@ from torch import nn
 
 pytest.importorskip("pytorch_grad_cam", reason="needs the extra 'inspect'")
 
-from maskfit.ages import AgeRule
+from maskfit.ages import AgeLabelRule
 from maskfit.errors import DataError, LabelError, MissingExtraError
 from maskfit.inspection import gradcam
 from maskfit.inspection.gradcam import find_maps, grad_cam, logits_for, overlay
-from maskfit.labels import JOINT, SCHEMES, answer
-from maskfit.models.backbones import Trunk
+from maskfit.labels import JOINT_HEAD, SCHEMES, logits_to_probabilities
+from maskfit.models.backbones import Backbone
 from maskfit.models.network import Network, build_network
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 SCHEME = SCHEMES["mask-gender-age"]
-DECADES = AgeRule(decades=True).scheme(SCHEME)
+DECADES = AgeLabelRule(by_decade=True).scheme(SCHEME)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def one_thread():
 
 
 def small(head: str = "attributes", scheme=SCHEME) -> Network:
-    return build_network(Part.of("small", width=4), Part.of(head), scheme.sizes).eval()
+    return build_network(ComponentSpec.create("small", width=4), ComponentSpec.create(head), scheme.sizes).eval()
 
 
 def photos(count: int = 2, height: int = 48, width: int = 40) -> np.ndarray:
@@ -43,7 +43,7 @@ def slowly(network: Network, batch: np.ndarray, head: str, logits: list[int]) ->
     """The paper's equations 1 and 2, one photo after the other, from the maps that the small trunk ends with."""
     found = []
     for photo in batch:
-        maps = network.trunk.body.layers(torch.from_numpy(photo[None]))
+        maps = network.backbone.body.layers(torch.from_numpy(photo[None]))
         maps.retain_grad()
         score = network.head(maps.mean((2, 3)))[head][0, logits].exp().sum().log()
         score.backward()
@@ -105,7 +105,7 @@ class ForAndAgainst(nn.Module):
 
 
 def test_heat_lies_where_the_evidence_is_and_nowhere_for_the_opposite():
-    network = Network(Trunk(Bright(), 1, (0.5,) * 3, (0.5,) * 3, "bilinear"), ForAndAgainst()).eval()
+    network = Network(Backbone(Bright(), 1, (0.5,) * 3, (0.5,) * 3, "bilinear"), ForAndAgainst()).eval()
     batch = np.zeros((1, 3, 20, 30), np.float32)
     batch[:, :, 4:10, 16:26] = 1
     (heat,) = grad_cam(network, batch, "mask", [0])
@@ -120,14 +120,19 @@ def test_heat_lies_where_the_evidence_is_and_nowhere_for_the_opposite():
         ("resnet10t", {}, (2, 2)),
         ("convnext_atto", {"depths": [1, 1, 1, 1], "dims": [8, 8, 8, 8]}, (2, 2)),
         ("vit_tiny_patch16_224", {"img_size": 64, "depth": 2}, (4, 4)),
-        ("swin_tiny_patch4_window7_224", {"img_size": 64, "depths": [1, 1], "embed_dim": 12, "num_heads": [2, 2],
-                                          "window_size": 4}, (8, 8)),
+        (
+            "swin_tiny_patch4_window7_224",
+            {"img_size": 64, "depths": [1, 1], "embed_dim": 12, "num_heads": [2, 2], "window_size": 4},
+            (8, 8),
+        ),
         ("three_conv", {}, (16, 16)),
         ("custom_dark", {"width": 2, "blocks": [1, 1]}, (16, 16)),
     ],
-)  # fmt: skip
+)
 def test_every_kind_of_trunk_has_maps(name, options, grid):
-    network = build_network(Part.of(name, **options), Part.of("attributes"), SCHEME.sizes).eval()
+    network = build_network(
+        ComponentSpec.create(name, **options), ComponentSpec.create("attributes"), SCHEME.sizes
+    ).eval()
     batch = photos(2, 64, 64)
     layer, reshape = find_maps(network, torch.from_numpy(batch[:1]))
     found = []
@@ -152,7 +157,7 @@ class Sequences(nn.Module):
 
 
 def test_a_trunk_without_maps_is_refused():
-    network = Network(Trunk(Sequences(), 3, (0.5,) * 3, (0.5,) * 3, "bilinear"), small().head)
+    network = Network(Backbone(Sequences(), 3, (0.5,) * 3, (0.5,) * 3, "bilinear"), small().head)
     with pytest.raises(DataError, match="keeps no maps"):
         find_maps(network.eval(), torch.zeros(1, 3, 8, 8))
 
@@ -167,19 +172,22 @@ def test_what_is_not_there_is_refused(head, logits):
 @pytest.mark.parametrize("joint", [False, True], ids=["heads", "joint"])
 def test_the_logits_for_a_value_are_those_that_raise_it(scheme, joint):
     """Found without the function: raise one logit after the other and see which value gains."""
-    heads = (JOINT,) if joint else scheme.names
-    widths = {JOINT: scheme.classes} if joint else scheme.sizes
+    heads = (JOINT_HEAD,) if joint else scheme.names
+    widths = {JOINT_HEAD: scheme.classes} if joint else scheme.sizes
     official = scheme.official()
     for attribute in official.attributes:
         for code in range(len(attribute.values)):
             head, logits = logits_for(scheme, heads, attribute.name, code)
             flat = {name: np.zeros((1, width)) for name, width in widths.items()}
-            before = official.marginals(answer(scheme, flat))[attribute.name][0, code]
+            before = official.marginals(logits_to_probabilities(scheme, flat))[attribute.name][0, code]
             raising = []
             for place in range(widths[head]):
                 raised = {**flat, head: flat[head].copy()}
                 raised[head][0, place] = 1
-                raising.append(official.marginals(answer(scheme, raised))[attribute.name][0, code] > before + 1e-12)
+                raising.append(
+                    official.marginals(logits_to_probabilities(scheme, raised))[attribute.name][0, code]
+                    > before + 1e-12
+                )
             assert logits == tuple(np.flatnonzero(raising).tolist())
 
 

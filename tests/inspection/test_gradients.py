@@ -14,17 +14,17 @@ from torch import nn
 from maskfit.errors import MaskfitError
 from maskfit.inspection import graphs
 from maskfit.inspection.depth_chart import depth_chart
-from maskfit.inspection.gradients import allowed_by, check_gradients, tell
+from maskfit.inspection.gradients import check_gradients, summarize_gradients, target_mask
 from maskfit.labels import SCHEMES
 from maskfit.models.network import build_network
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 SIZES = SCHEMES["mask-gender-age"].sizes
 
 
 def make_network() -> nn.Module:
     torch.manual_seed(0)
-    return build_network(Part.of("small", width=4), Part.of("attributes"), SIZES).eval()
+    return build_network(ComponentSpec.create("small", width=4), ComponentSpec.create("attributes"), SIZES).eval()
 
 
 def batch(count: int = 6) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -44,7 +44,9 @@ def test_a_healthy_network_learns_everywhere_in_the_order_of_the_photo() -> None
     assert {layer.verdict for layer in layers} == {"fine"}
     assert layers[0].name.startswith("trunk")
     assert layers[-1].name.startswith("head")
-    assert tell(layers) == [f"all {len(layers)} layers learn: there is a gradient in each, and each is a number"]
+    assert summarize_gradients(layers) == [
+        f"all {len(layers)} layers learn: there is a gradient in each, and each is a number"
+    ]
 
 
 def test_norms_are_those_of_a_training_step() -> None:
@@ -126,12 +128,12 @@ def test_gradients_that_are_lost_or_blown_up_on_their_way_are_told(factor: float
     assert found[f"{name}.0"] == verdict
     assert found[head] == "fine" if factor < 1 else True
     layers = check_gradients(network, *batch())
-    assert any(verdict in line for line in tell(layers))
+    assert any(verdict in line for line in summarize_gradients(layers))
 
 
 def test_unknown_labels_take_the_networks_own_answer() -> None:
     codes = np.array([[0, -1], [-1, 2]])
-    found = allowed_by(codes, {"a": 2, "b": 3}, {"a": np.array([1, 1]), "b": np.array([0, 1])})
+    found = target_mask(codes, {"a": 2, "b": 3}, {"a": np.array([1, 1]), "b": np.array([0, 1])})
     np.testing.assert_array_equal(found["a"], [[True, False], [False, True]])
     np.testing.assert_array_equal(found["b"], [[True, False, False], [False, False, True]])
 

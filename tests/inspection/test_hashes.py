@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 
 from maskfit.inspection.hashes import SIDE, distance, find_near, hash_grey, mirror
-from maskfit.inspection.twins import NEAR
+from maskfit.inspection.twins import MAX_HASH_DISTANCE
 
 HASHES = st.lists(st.integers(0, 2**64 - 1), min_size=0, max_size=12)
 
@@ -28,20 +28,23 @@ def recompress(image: Image.Image, quality: int) -> Image.Image:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    number=st.integers(0, 5), scale=st.floats(0.5, 1.5), quality=st.integers(30, 95), light=st.floats(0.75, 1.2),
+    number=st.integers(0, 5),
+    scale=st.floats(0.5, 1.5),
+    quality=st.integers(30, 95),
+    light=st.floats(0.75, 1.2),
     colour=st.floats(0, 1.5),
-)  # fmt: skip
+)
 def test_a_face_saved_anew_shrunk_or_lit_anew_stays_near(face, number, scale, quality, light, colour):
     image = face(number)
     changed = image.resize((round(192 * scale), round(256 * scale)))
     changed = recompress(ImageEnhance.Color(ImageEnhance.Brightness(changed).enhance(light)).enhance(colour), quality)
-    assert distance(hash_of(image), hash_of(changed)) <= NEAR
+    assert distance(hash_of(image), hash_of(changed)) <= MAX_HASH_DISTANCE
 
 
 @pytest.mark.parametrize("number", range(1, 8))
 def test_another_face_is_far(face, number):
     far = min(distance(hash_of(face(0)), hash_of(face(number))), distance(mirrored(face(0)), hash_of(face(number))))
-    assert far > NEAR
+    assert far > MAX_HASH_DISTANCE
 
 
 def mirrored(image: Image.Image) -> int:

@@ -13,17 +13,17 @@ from PIL import Image, ImageEnhance
 
 from maskfit.data.photo import Photo
 from maskfit.inspection.explore import explore
-from maskfit.inspection.figures import describe
-from maskfit.inspection.pages import find_points, write_page
+from maskfit.inspection.figures import to_json
+from maskfit.inspection.pages import key_findings, write_page
 from maskfit.inspection.shown import say_name
-from maskfit.labels import SCHEMES, Attribute, Scheme
+from maskfit.labels import SCHEMES, Attribute, LabelSchema
 
 EVIL = "<script>alert(1)<"
 
 
 @pytest.fixture
 def make(tmp_path: Path, parsed: Any) -> Callable[..., tuple[str, Any]]:
-    def write(source: Path, scheme: Scheme = SCHEMES["mask-gender-age"], **options) -> tuple[str, Any]:
+    def write(source: Path, scheme: LabelSchema = SCHEMES["mask-gender-age"], **options) -> tuple[str, Any]:
         text = write_page(tmp_path / "page.html", explore(source, scheme, **options)).read_text(encoding="utf-8")
         return text, parsed(text)
 
@@ -72,11 +72,19 @@ def test_the_page_tells_what_is_wrong(make, spoilt):
     _, page = make(spoilt)
     first, second, third = sorted(folder.name for folder in spoilt.iterdir())[:3]
     for words in (
-        "1 file cannot be read", "1 pair of persons shares nearly the same photo", "1 person lacks some of the 7",
-        "1 file is there twice of one person", "this is a GIF, which is not read", f"{first}/mask1.jpg",
-        "Folders without their seven photos", "6 of the seven photos; missing: mask5", "one file 2 times, of one",
-        f"{second}/mask2.jpg", f"{third}/mask4.jpg", "of 6 persons",
-    ):  # fmt: skip
+        "1 file cannot be read",
+        "1 pair of persons shares nearly the same photo",
+        "1 person lacks some of the 7",
+        "1 file is there twice of one person",
+        "this is a GIF, which is not read",
+        f"{first}/mask1.jpg",
+        "Folders without their seven photos",
+        "6 of the seven photos; missing: mask5",
+        "one file 2 times, of one",
+        f"{second}/mask2.jpg",
+        f"{third}/mask4.jpg",
+        "of 6 persons",
+    ):
         assert words in page.text, words
 
 
@@ -96,10 +104,12 @@ def test_hostile_names_are_text(make, tmp_path, drawn):
     (folder / "copy&.jpg").write_bytes((folder / '"><img src=x onerror=1>3.jpg').read_bytes())
     (folder / "bad'.jpg").write_bytes(b"<html>")
     (folder / "<odd>.txt").write_text("")
-    rows = [f'"{EVIL}/{path.name.replace(chr(34), chr(34) * 2)}",{n % 2},"{EVIL}{n}"' for n, path in
-            enumerate(sorted(folder.glob("*.jpg")))]  # fmt: skip
+    rows = [
+        f'"{EVIL}/{path.name.replace(chr(34), chr(34) * 2)}",{n % 2},"{EVIL}{n}"'
+        for n, path in enumerate(sorted(folder.glob("*.jpg")))
+    ]
     (tmp_path / "list.csv").write_text("path,a<b,person\n" + "\n".join(rows) + f"\n{EVIL}/none.jpg,0,x\n")
-    scheme = Scheme(
+    scheme = LabelSchema(
         attributes=(
             Attribute(name="a<b", values=("<i>x", "y&z"), words=("<b onclick=1>", EVIL)),
             SCHEMES["gender"].attributes[0],
@@ -155,14 +165,14 @@ def test_the_chooser_names_only_sheets_that_are_there(make, drawn):
 
 def test_page_and_json_tell_the_same(drawn, make):
     findings = explore(drawn, SCHEMES["mask-gender-age"])
-    told = json.loads(json.dumps(describe(findings), allow_nan=False))
+    told = json.loads(json.dumps(to_json(findings), allow_nan=False))
     _, page = make(drawn)
     assert sum(item["photos"] for item in told["classes"].values()) == told["photos"] == 42
     assert told["imbalance"]["smallest"] in page.text
     assert set(told["sizes"]) == {"96 × 128"}
     assert sum(sum(counts.values()) for counts in told["years"]["age"].values()) == told["persons"]
     assert told["near_across_persons"]["complete"]
-    assert all(point.text in page.text for point in find_points(findings))
+    assert all(point.text in page.text for point in key_findings(findings))
 
 
 def test_a_page_of_a_photo_that_vanished_says_so(make, spoilt, scheme):

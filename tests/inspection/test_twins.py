@@ -8,15 +8,23 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from maskfit.data.photos import read_photos
-from maskfit.inspection.looking import look_at_all
-from maskfit.inspection.twins import ALIKE, NEAR, Twins, compare_edges, find_identical, find_twins, see_edges
+from maskfit.inspection.looking import collect_all_image_stats
+from maskfit.inspection.twins import (
+    MAX_HASH_DISTANCE,
+    MIN_EDGE_SIMILARITY,
+    NearDuplicates,
+    compare_edges,
+    edge_features,
+    find_identical,
+    find_near_duplicates,
+)
 
 
-def search(root: Path, scheme) -> tuple[Twins, list[set[str]], list[str]]:
+def search(root: Path, scheme) -> tuple[NearDuplicates, list[set[str]], list[str]]:
     photos = read_photos(root, scheme)
-    looks = [look for look, _ in look_at_all(photos)]
+    looks = [look for look, _ in collect_all_image_stats(photos)]
     names = [photo.name for photo in photos]
-    return find_twins(photos, looks), [{names[n] for n in group} for group in find_identical(looks)], names
+    return find_near_duplicates(photos, looks), [{names[n] for n in group} for group in find_identical(looks)], names
 
 
 def zoom(image: Image.Image) -> Image.Image:
@@ -51,8 +59,8 @@ def test_a_changed_copy_under_another_person_is_found(people, scheme, change):
     assert names[twin.second] == f"{second.name}/normal.jpg"
     assert names[twin.first].startswith(first.name)
     assert twin.mirrored == (change == "mirrored")
-    assert ALIKE <= twin.likeness <= 1
-    assert twin.bits <= NEAR
+    assert MIN_EDGE_SIMILARITY <= twin.likeness <= 1
+    assert twin.bits <= MAX_HASH_DISTANCE
 
 
 def test_identical_files_are_one_group_and_their_persons_are_not_searched_again(people, scheme):
@@ -73,8 +81,8 @@ def test_flat_pictures_are_not_compared(people, scheme):
 
 
 def test_edges_correlate_with_their_like_and_a_blank_one_with_nothing(face):
-    one, other = see_edges(face(0)), see_edges(face(1))
+    one, other = edge_features(face(0)), edge_features(face(1))
     assert compare_edges(one, one, False) == pytest.approx(1, abs=1e-4)
-    assert compare_edges(one, see_edges(ImageOps.mirror(face(0))), True) > 0.95
-    assert compare_edges(one, other, False) < ALIKE
-    assert compare_edges(one, see_edges(Image.new("RGB", (30, 40))), False) == 0
+    assert compare_edges(one, edge_features(ImageOps.mirror(face(0))), True) > 0.95
+    assert compare_edges(one, other, False) < MIN_EDGE_SIMILARITY
+    assert compare_edges(one, edge_features(Image.new("RGB", (30, 40))), False) == 0

@@ -13,7 +13,7 @@ import torch
 from maskfit.errors import RecipeError
 from maskfit.losses.embedding import EMBEDDING_LOSSES
 from maskfit.losses.years import YEARS_LOSSES
-from maskfit.parts import Part, build
+from maskfit.parts import ComponentSpec, instantiate
 
 CLASSES = [0, 0, 1, 1, 1, 2, 2, -1]
 NAMES = [name for name in EMBEDDING_LOSSES if name != "none"]
@@ -21,7 +21,7 @@ NAMES = [name for name in EMBEDDING_LOSSES if name != "none"]
 
 def make(name: str, **options: object) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build(EMBEDDING_LOSSES, Part.of(name, **options), features=5, classes=3)
+    return instantiate(EMBEDDING_LOSSES, ComponentSpec.create(name, **options), features=5, classes=3)
 
 
 def draw() -> tuple[torch.Tensor, torch.Tensor]:
@@ -128,10 +128,18 @@ def test_half_precision_is_not_felt(name):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("triplet", {"share": 0}), ("triplet", {"margin": 0}), ("supcon", {"temperature": 0}), ("arcface", {"margin": 91}),
-     ("arcface", {"scale": 0}), ("multi_similarity", {"alpha": 0}), ("supcon", {"colour": 1}), ("tripel", {})],
+    [
+        ("triplet", {"share": 0}),
+        ("triplet", {"margin": 0}),
+        ("supcon", {"temperature": 0}),
+        ("arcface", {"margin": 91}),
+        ("arcface", {"scale": 0}),
+        ("multi_similarity", {"alpha": 0}),
+        ("supcon", {"colour": 1}),
+        ("tripel", {}),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_cannot_be_is_refused(name, options):
     with pytest.raises(RecipeError, match=next(iter(options), "did you mean 'triplet'")):
         make(name, **options)
@@ -155,9 +163,11 @@ def slow_years(name: str, found: list[float], years: list[float], pair: Share | 
 
     total = count = 0.0
     for row, value in enumerate(found):
-        sides = [(row, 1.0)] if pair is None else [
-            (row, float(pair.share[row])), (int(pair.partner[row]), 1 - float(pair.share[row]))
-        ]  # fmt: skip
+        sides = (
+            [(row, 1.0)]
+            if pair is None
+            else [(row, float(pair.share[row])), (int(pair.partner[row]), 1 - float(pair.share[row]))]
+        )
         for place, share in sides:
             if not math.isnan(years[place]):
                 total += share * distance(value, years[place])
@@ -169,7 +179,7 @@ def slow_years(name: str, found: list[float], years: list[float], pair: Share | 
 @pytest.mark.parametrize("pair", [None, Share(torch.tensor([3, 0, 1, 2]), torch.tensor([1.0, 0.25, 0.5, 0.75]))])
 def test_years_equal_their_loop_and_unknown_ones_count_nothing(name, pair):
     found = FOUND.clone().requires_grad_()
-    loss = build(YEARS_LOSSES, Part.of(name, share=0.5))(found, YEARS, pair)
+    loss = instantiate(YEARS_LOSSES, ComponentSpec.create(name, share=0.5))(found, YEARS, pair)
     assert loss.item() == pytest.approx(0.5 * slow_years(name, FOUND.tolist(), YEARS.tolist(), pair), rel=1e-5)
     loss.backward()
     assert found.grad.isfinite().all()
@@ -179,15 +189,15 @@ def test_years_equal_their_loop_and_unknown_ones_count_nothing(name, pair):
 @pytest.mark.parametrize("name", ["mse", "smooth_l1"])
 def test_a_batch_without_years_costs_nothing(name):
     found = FOUND.clone().requires_grad_()
-    loss = build(YEARS_LOSSES, Part.of(name))(found, torch.full((4,), float("nan")))
+    loss = instantiate(YEARS_LOSSES, ComponentSpec.create(name))(found, torch.full((4,), float("nan")))
     loss.backward()
     assert loss == 0
     assert (found.grad == 0).all()
 
 
 def test_the_shares_of_years_are_the_seeds_and_refused_at_zero():
-    assert build(YEARS_LOSSES, Part.of("mse")).share == 0.001
-    for part in (Part.of("mse", share=0), Part.of("smooth_l1", beta=0)):
+    assert instantiate(YEARS_LOSSES, ComponentSpec.create("mse")).share == 0.001
+    for part in (ComponentSpec.create("mse", share=0), ComponentSpec.create("smooth_l1", beta=0)):
         with pytest.raises(RecipeError, match="above 0"):
-            build(YEARS_LOSSES, part)
-    assert build(YEARS_LOSSES, Part.of("none")) is None
+            instantiate(YEARS_LOSSES, part)
+    assert instantiate(YEARS_LOSSES, ComponentSpec.create("none")) is None

@@ -11,12 +11,12 @@ import torch
 from torch.nn import functional as F
 
 from maskfit.errors import RecipeError
-from maskfit.labels import JOINT, SCHEMES
+from maskfit.labels import JOINT_HEAD, SCHEMES
 from maskfit.losses import LOSSES
 from maskfit.losses.class_weights import CLASS_WEIGHTS, class_weights
-from maskfit.losses.criterion import Criterion, HeadLoss
+from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
 from maskfit.losses.cross_entropy import CrossEntropy
-from maskfit.parts import Part, build
+from maskfit.parts import ComponentSpec, instantiate
 
 SIZES = (2, 3, 18)
 COUNTS = (2745, 2050, 415, 3660, 4085, 545, 549, 410, 83, 732, 817, 109, 549, 410, 83, 732, 817, 109)
@@ -25,7 +25,7 @@ COUNTS = (2745, 2050, 415, 3660, 4085, 545, 549, 410, 83, 732, 817, 109, 549, 41
 
 def make(name: str, classes: int, **options: object) -> torch.nn.Module:
     counts = torch.tensor(COUNTS[:classes], dtype=torch.float64)
-    return build(LOSSES, Part.of(name, **options), counts=counts)
+    return instantiate(LOSSES, ComponentSpec.create(name, **options), counts=counts)
 
 
 def draw(classes: int, batch: int = 12, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -185,7 +185,9 @@ def test_a_partial_label_has_the_likelihood_of_what_is_known():
     """A photo with only a mask state, under a joint head: the mask's marginal probability."""
     scheme = SCHEMES["mask-gender-age"]
     logits, _ = draw(18, batch=3)
-    allowed = scheme.allowed(scheme.encode_all([{"mask": "incorrect"}, {"age": 61}, {}]), JOINT)
+    allowed = scheme.allowed_mask_from_indices(
+        scheme.encode_batch([{"mask": "incorrect"}, {"age": 61}, {}]), JOINT_HEAD
+    )
     found = CrossEntropy(torch.ones(18))(logits, torch.tensor(allowed))
     marginals = scheme.marginals(torch.softmax(logits.double(), 1).numpy())
     wanted = [-math.log(marginals["mask"][0, 1]), -math.log(marginals["age"][1, 2]), 0]
@@ -250,7 +252,7 @@ def test_the_criterion_is_the_weighted_mean_of_means_over_what_is_known():
     allowed["mask"][:, 1] = True
     allowed["gender"][:2, 0] = False
     losses = {name: CrossEntropy(torch.ones(size)) for name, size in heads.items()}
-    criterion = Criterion({"mask": HeadLoss(losses["mask"], 3.0), "gender": HeadLoss(losses["gender"], 1.0)})
+    criterion = MultiHeadLoss({"mask": HeadLoss(losses["mask"], 3.0), "gender": HeadLoss(losses["gender"], 1.0)})
     found = criterion(logits, allowed)
     mask = F.cross_entropy(logits["mask"], torch.full((6,), 1))
     # The mean is over the two photos whose gender is known, not over six.
@@ -272,7 +274,7 @@ def test_a_mixed_photo_has_both_labels_by_their_shares(name):
     logits, allowed = draw(3)
     pair = Share(torch.tensor([*range(1, 12), 0]), torch.linspace(0, 1, 12))
     loss = make(name, 3)
-    found = Criterion({"a": HeadLoss(loss, 1.0)})({"a": logits}, {"a": allowed}, pair)["loss"]
+    found = MultiHeadLoss({"a": HeadLoss(loss, 1.0)})({"a": logits}, {"a": allowed}, pair)["loss"]
     own, other = loss(logits, allowed).tolist(), loss(logits, allowed[pair.partner]).tolist()
     known = [0.0 if all(row) else 1.0 for row in allowed.tolist()]
     total = count = 0.0
@@ -286,13 +288,13 @@ def test_losses_are_told_of_the_epoch_where_they_ask():
     told = []
     loss = make("ldam", 3, class_weights="effective", deferred=0.5)
     loss.begin_epoch = lambda epoch, epochs: told.append((epoch, epochs))
-    criterion = Criterion({"a": HeadLoss(make("focal", 3), 1.0), "b": HeadLoss(loss, 1.0)})
+    criterion = MultiHeadLoss({"a": HeadLoss(make("focal", 3), 1.0), "b": HeadLoss(loss, 1.0)})
     criterion.begin_epoch(3, 10)
     assert told == [(3, 10)]
 
 
 def test_a_head_that_no_photo_knows_costs_nothing():
-    criterion = Criterion({name: HeadLoss(CrossEntropy(torch.ones(2)), 1.0) for name in ("a", "b")})
+    criterion = MultiHeadLoss({name: HeadLoss(CrossEntropy(torch.ones(2)), 1.0) for name in ("a", "b")})
     logits = {name: torch.zeros(2, 2, requires_grad=True) for name in ("a", "b")}
     allowed = {"a": torch.eye(2, dtype=torch.bool), "b": torch.ones(2, 2, dtype=torch.bool)}
     found = criterion(logits, allowed)
@@ -306,9 +308,11 @@ def test_shares_count_by_their_ratio_and_one_must_be_above_zero():
     loss = CrossEntropy(torch.ones(2))
     logits, allowed = {"a": torch.zeros(1, 2), "b": torch.ones(1, 2)}, {name: torch.eye(2)[:1].bool() for name in "ab"}
     small, large = (
-        Criterion({"a": HeadLoss(loss, 0.375 * factor), "b": HeadLoss(loss, 0.25 * factor)})(logits, allowed)["loss"]
+        MultiHeadLoss({"a": HeadLoss(loss, 0.375 * factor), "b": HeadLoss(loss, 0.25 * factor)})(logits, allowed)[
+            "loss"
+        ]
         for factor in (1, 100)
     )
     torch.testing.assert_close(small, large)
     with pytest.raises(ValueError, match="above 0"):
-        Criterion({"a": HeadLoss(loss, 0.0)})
+        MultiHeadLoss({"a": HeadLoss(loss, 0.0)})

@@ -12,14 +12,16 @@ from torch.nn import functional as F
 from maskfit.errors import RecipeError
 from maskfit.losses import LOSSES
 from maskfit.losses.class_weights import class_weights
-from maskfit.parts import Part, build
+from maskfit.parts import ComponentSpec, instantiate
 
 COUNTS = (2745, 2050, 415, 3660, 4085, 545, 549, 410, 83, 732, 817, 109, 549, 410, 83, 732, 817, 109)
 Row, Fits = list[float], list[bool]
 
 
 def make(name: str, classes: int, **options: object) -> torch.nn.Module:
-    return build(LOSSES, Part.of(name, **options), counts=torch.tensor(COUNTS[:classes], dtype=torch.float64))
+    return instantiate(
+        LOSSES, ComponentSpec.create(name, **options), counts=torch.tensor(COUNTS[:classes], dtype=torch.float64)
+    )
 
 
 def draw(classes: int, batch: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,17 +109,31 @@ def neighbours(row: Row, fits: Fits, spread: float = 0.5) -> float:
 
 
 LOOPS = {
-    "focal": focal, "ldam": ldam, "symmetric": symmetric, "neighbours": neighbours, "binary": binary, "brier": brier,
+    "focal": focal,
+    "ldam": ldam,
+    "symmetric": symmetric,
+    "neighbours": neighbours,
+    "binary": binary,
+    "brier": brier,
     "smooth_l1": smooth_l1,
-}  # fmt: skip
+}
 
 CASES = [
-    ("focal", {}), ("focal", {"gamma": 0.5}), ("focal", {"gamma": 3, "smoothing": 0.2}),
-    ("ldam", {}), ("ldam", {"margin": 1.0, "scale": 3.0}),
-    ("symmetric", {}), ("symmetric", {"alpha": 1, "beta": 0.2, "floor": -9}),
-    ("neighbours", {}), ("neighbours", {"spread": 1.0}), ("neighbours", {"spread": 5}),
-    ("binary", {}), ("brier", {}), ("smooth_l1", {}), ("smooth_l1", {"beta": 0.1}),
-]  # fmt: skip
+    ("focal", {}),
+    ("focal", {"gamma": 0.5}),
+    ("focal", {"gamma": 3, "smoothing": 0.2}),
+    ("ldam", {}),
+    ("ldam", {"margin": 1.0, "scale": 3.0}),
+    ("symmetric", {}),
+    ("symmetric", {"alpha": 1, "beta": 0.2, "floor": -9}),
+    ("neighbours", {}),
+    ("neighbours", {"spread": 1.0}),
+    ("neighbours", {"spread": 5}),
+    ("binary", {}),
+    ("brier", {}),
+    ("smooth_l1", {}),
+    ("smooth_l1", {"beta": 0.1}),
+]
 
 
 @pytest.mark.parametrize("classes", [2, 3, 18])
@@ -215,8 +231,10 @@ def test_focal_weighs_each_photo_by_itself_not_the_batch():
     mean = ordinary.mean()
     on_the_mean = (1 - torch.exp(-mean)) ** 2 * mean
     assert abs(focused.mean() - on_the_mean) > 0.01
-    torch.testing.assert_close(make("focal", 3, gamma=0, smoothing=0.1)(logits, allowed),
-                               make("cross_entropy", 3, smoothing=0.1)(logits, allowed))  # fmt: skip
+    torch.testing.assert_close(
+        make("focal", 3, gamma=0, smoothing=0.1)(logits, allowed),
+        make("cross_entropy", 3, smoothing=0.1)(logits, allowed),
+    )
 
 
 @pytest.mark.parametrize("gamma", [0, 0.3, 1, 2, 5])
@@ -269,13 +287,21 @@ def test_binary_of_several_allowed_classes_is_exact_far_below_zero():
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("focal", {"gamma": -1}), ("focal", {"smoothing": 1}), ("ldam", {"margin": 0}), ("ldam", {"scale": -1}),
-        ("ldam", {"deferred": 1, "class_weights": "inverse"}), ("ldam", {"deferred": 0.8}),
-        ("symmetric", {"alpha": 0, "beta": 0}), ("symmetric", {"beta": -1}), ("symmetric", {"floor": 0}),
-        ("smooth_l1", {"beta": 0}), ("ce_f1", {"share": 1.1}), ("ce_f1", {"smoothing": -1}),
+        ("focal", {"gamma": -1}),
+        ("focal", {"smoothing": 1}),
+        ("ldam", {"margin": 0}),
+        ("ldam", {"scale": -1}),
+        ("ldam", {"deferred": 1, "class_weights": "inverse"}),
+        ("ldam", {"deferred": 0.8}),
+        ("symmetric", {"alpha": 0, "beta": 0}),
+        ("symmetric", {"beta": -1}),
+        ("symmetric", {"floor": 0}),
+        ("smooth_l1", {"beta": 0}),
+        ("ce_f1", {"share": 1.1}),
+        ("ce_f1", {"smoothing": -1}),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_options_out_of_range_are_refused(name, options):
     with pytest.raises(RecipeError, match=next(iter(options))):
         make(name, 3, **options)

@@ -11,29 +11,33 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskfit.data.transforms import Framing, Preprocessing
+from maskfit.data.transforms import CropResize, Preprocessing
 from maskfit.errors import RecipeError
-from maskfit.labels import JOINT, SCHEMES, answer, softmax
-from maskfit.modelfile import ModelFacts, load_network, write_model
+from maskfit.labels import JOINT_HEAD, SCHEMES, logits_to_probabilities, softmax
+from maskfit.modelfile import ModelMetadata, load_model, save_model
 from maskfit.models.attention import SelfAttention
 from maskfit.models.heads import HEADS
 from maskfit.models.network import build_network
-from maskfit.models.ordinal import Thresholds
-from maskfit.parts import Part, build
+from maskfit.models.ordinal import CumulativeLink
+from maskfit.parts import ComponentSpec, instantiate
 
 SCHEME = SCHEMES["mask-gender-age"]
 SIZES = SCHEME.sizes
 CHOICES = [(name, {}) for name in HEADS] + [
-    ("hidden", {"joint": False}), ("vanilla", {"joint": False}), ("multi_sample", {"joint": True}),
-    ("mlp", {"widths": [7]}), ("mlp", {"widths": []}), ("ordinal", {"ordered": ["mask", "age"]}),
-]  # fmt: skip
+    ("hidden", {"joint": False}),
+    ("vanilla", {"joint": False}),
+    ("multi_sample", {"joint": True}),
+    ("mlp", {"widths": [7]}),
+    ("mlp", {"widths": []}),
+    ("ordinal", {"ordered": ["mask", "age"]}),
+]
 WITH_START = ["attributes", "joint", "hidden", "vanilla", "multi_sample", "mlp", "ordinal"]
 every_head = pytest.mark.parametrize(("name", "options"), CHOICES, ids=str)
 
 
 def make(name: str, features: int = 32, sizes: dict[str, int] = SIZES, **options: object) -> nn.Module:
     torch.manual_seed(0)
-    return build(HEADS, Part.of(name, **options), features=features, sizes=sizes)
+    return instantiate(HEADS, ComponentSpec.create(name, **options), features=features, sizes=sizes)
 
 
 def draw(batch: int = 6, features: int = 32) -> torch.Tensor:
@@ -49,13 +53,13 @@ def test_a_head_answers_for_its_names_in_order(name, options):
     head = make(name, **options)
     logits = head(draw())
     assert tuple(logits) == head.names
-    assert head.names in ((JOINT,), SCHEME.names)
-    widths = {JOINT: 18} | SIZES
+    assert head.names in ((JOINT_HEAD,), SCHEME.names)
+    widths = {JOINT_HEAD: 18} | SIZES
     assert [values.shape for values in logits.values()] == [(6, widths[item]) for item in head.names]
     joined(logits).square().sum().backward()
     assert all(item.grad is not None and item.grad.isfinite().all() for item in head.parameters())
     # The class numbers of the answer are the scheme's.
-    found = answer(SCHEME, {item: values.detach().numpy() for item, values in logits.items()})
+    found = logits_to_probabilities(SCHEME, {item: values.detach().numpy() for item, values in logits.items()})
     np.testing.assert_allclose(found.sum(axis=1), 1)
 
 
@@ -80,8 +84,8 @@ def test_half_precision_gives_nearly_the_same(name, options):
 def test_a_head_learns(name, options):
     head = make(name, **options)
     features = draw(18)
-    codes = torch.tensor(SCHEME.to_codes(np.arange(18)))
-    targets = {JOINT: torch.arange(18)} | {item: codes[:, place] for place, item in enumerate(SCHEME.names)}
+    codes = torch.tensor(SCHEME.to_attribute_indices(np.arange(18)))
+    targets = {JOINT_HEAD: torch.arange(18)} | {item: codes[:, place] for place, item in enumerate(SCHEME.names)}
     optimiser = torch.optim.Adam(head.parameters(), lr=0.01)
     losses = []
     for _ in range(60):
@@ -95,14 +99,17 @@ def test_a_head_learns(name, options):
 
 @every_head
 def test_a_head_survives_a_model_file(name, options, tmp_path):
-    part = Part.of(name, **options)
+    part = ComponentSpec.create(name, **options)
     torch.manual_seed(4)
-    network = build_network(Part.of("small", width=4), part, SIZES).eval()
-    facts = ModelFacts(
-        scheme=SCHEME, preprocessing=Preprocessing(framing=Framing(size=(24, 24))),
-        backbone=Part.of("small", width=4), head=part, heads=network.heads,
-    )  # fmt: skip
-    again, _ = load_network(write_model(tmp_path / "a.safetensors", network.state_dict(), facts))
+    network = build_network(ComponentSpec.create("small", width=4), part, SIZES).eval()
+    facts = ModelMetadata(
+        label_schema=SCHEME,
+        preprocessing=Preprocessing(framing=CropResize(size=(24, 24))),
+        backbone=ComponentSpec.create("small", width=4),
+        head=part,
+        heads=network.heads,
+    )
+    again, _ = load_model(save_model(tmp_path / "a.safetensors", network.state_dict(), facts))
     photos = torch.randn(2, 3, 24, 24)
     for item, values in network(photos).items():
         torch.testing.assert_close(again(photos)[item], values)
@@ -114,13 +121,16 @@ def test_a_head_goes_into_an_exported_file(name, options, tmp_path):
     """The export itself tries that torch and ONNX Runtime answer the same."""
     from maskfit.inference.export import export_onnx
 
-    part = Part.of(name, **options)
-    network = build_network(Part.of("small", width=4), part, SIZES).eval()
-    facts = ModelFacts(
-        scheme=SCHEME, preprocessing=Preprocessing(framing=Framing(size=(24, 24))),
-        backbone=Part.of("small", width=4), head=part, heads=network.heads,
-    )  # fmt: skip
-    model = write_model(tmp_path / "a.safetensors", network.state_dict(), facts)
+    part = ComponentSpec.create(name, **options)
+    network = build_network(ComponentSpec.create("small", width=4), part, SIZES).eval()
+    facts = ModelMetadata(
+        label_schema=SCHEME,
+        preprocessing=Preprocessing(framing=CropResize(size=(24, 24))),
+        backbone=ComponentSpec.create("small", width=4),
+        head=part,
+        heads=network.heads,
+    )
+    model = save_model(tmp_path / "a.safetensors", network.state_dict(), facts)
     assert export_onnx(model, tmp_path / "a.onnx").difference < 1e-5
 
 
@@ -147,17 +157,25 @@ def test_a_head_may_answer_for_any_name():
     for name in HEADS:
         options = {"ordered": ["a.b"]} if name == "ordinal" else {}
         found = {item: values.shape[1] for item, values in make(name, 4, sizes, **options)(draw(3, 4)).items()}
-        assert found in (sizes, {JOINT: 12})
+        assert found in (sizes, {JOINT_HEAD: 12})
 
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("hidden", {"width": 0}), ("vanilla", {"width": -1}), ("mlp", {"widths": [5, 0]}),
-     ("multi_sample", {"samples": 0}), ("ordinal", {"ordered": ["gender"]}),
-     ("ordinal", {"ordered": []}), ("ordinal", {"ordered": ["years"]}),
-     ("multi_class_thanet", {"heads": 7}), ("multi_label_thanet", {"heads": 0}), ("joint", {"start": "he"})],
+    [
+        ("hidden", {"width": 0}),
+        ("vanilla", {"width": -1}),
+        ("mlp", {"widths": [5, 0]}),
+        ("multi_sample", {"samples": 0}),
+        ("ordinal", {"ordered": ["gender"]}),
+        ("ordinal", {"ordered": []}),
+        ("ordinal", {"ordered": ["years"]}),
+        ("multi_class_thanet", {"heads": 7}),
+        ("multi_label_thanet", {"heads": 0}),
+        ("joint", {"start": "he"}),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_options_out_of_range_are_refused(name, options):
     word = {"width": "a layer of", "widths": "a layer of"}.get(next(iter(options)), next(iter(options)))
     with pytest.raises(RecipeError, match=word):
@@ -198,7 +216,7 @@ def test_the_seeds_heads_have_their_layers():
 def test_multi_sample_is_the_mean_of_its_samples_logits():
     head = make("multi_sample", samples=4, joint=True)
     torch.manual_seed(7)
-    found = head(draw())[JOINT]
+    found = head(draw())[JOINT_HEAD]
     torch.manual_seed(7)
     each = [head.layers[0](F.dropout(draw(), 0.5)) for _ in range(4)]
     torch.testing.assert_close(found, sum(each) / 4)
@@ -206,9 +224,9 @@ def test_multi_sample_is_the_mean_of_its_samples_logits():
 
 def test_thanets_four_heads_answer_together():
     head = make("thanet")
-    found = head(draw())[JOINT]
-    own, each = head.joint(draw())[JOINT], head.attributes(draw())
-    for number, (mask, gender, age) in enumerate(SCHEME.to_codes(np.arange(18))):
+    found = head(draw())[JOINT_HEAD]
+    own, each = head.joint(draw())[JOINT_HEAD], head.attributes(draw())
+    for number, (mask, gender, age) in enumerate(SCHEME.to_attribute_indices(np.arange(18))):
         wanted = own[:, number] + each["mask"][:, mask] + each["gender"][:, gender] + each["age"][:, age]
         torch.testing.assert_close(found[:, number], wanted)
 
@@ -280,7 +298,7 @@ def test_thanets_tokens_keep_what_they_were_and_meet_the_others(name):
 
 @pytest.mark.parametrize("values", [3, 4, 7])
 def test_thresholds_give_probabilities_that_a_softmax_gives_back(values):
-    thresholds = Thresholds(values)
+    thresholds = CumulativeLink(values)
     even = thresholds(torch.zeros(1, 1)).exp()
     torch.testing.assert_close(even, torch.full((1, values), 1 / values))
     with torch.no_grad():
@@ -296,7 +314,7 @@ def test_thresholds_give_probabilities_that_a_softmax_gives_back(values):
 
 
 def test_thresholds_equal_differences_of_sigmoids():
-    thresholds = Thresholds(4)
+    thresholds = CumulativeLink(4)
     edges = [math.log(1 / 3), 0.0, math.log(3)]
     for place in (-2.0, 0.3, 1.7):
         above = [1.0, *(1 / (1 + math.exp(-(place - edge))) for edge in edges), 0.0]

@@ -8,22 +8,27 @@ import torch
 from safetensors.torch import save_file
 
 from maskfit.errors import ModelFileError, RecipeError
-from maskfit.labels import JOINT, SCHEMES
-from maskfit.models.backbones import BACKBONES, OWN, REFUSED, build_trunk
+from maskfit.labels import JOINT_HEAD, SCHEMES
+from maskfit.models.backbones import BACKBONES, OWN, REFUSED, build_backbone
 from maskfit.models.heads import HEADS
 from maskfit.models.network import build_network
-from maskfit.models.small import SmallTrunk
-from maskfit.parts import Part
+from maskfit.models.small import SmallCNN
+from maskfit.parts import ComponentSpec
 
 SCHEME = SCHEMES["mask-gender-age"]
-SMALL = Part.of("small", width=4)
+SMALL = ComponentSpec.create("small", width=4)
 # A residual net, a transformer, and one whose last layer is wider than timm's `num_features`.
-TRUNKS = [SMALL, Part.of("test_resnet"), Part.of("test_vit"), Part.of("mobilenetv3_small_050")]
-OWN_NETS = [SMALL, Part.of("three_conv"), Part.of("custom_dark", width=4, blocks=[1, 0, 1])]
+TRUNKS = [
+    SMALL,
+    ComponentSpec.create("test_resnet"),
+    ComponentSpec.create("test_vit"),
+    ComponentSpec.create("mobilenetv3_small_050"),
+]
+OWN_NETS = [SMALL, ComponentSpec.create("three_conv"), ComponentSpec.create("custom_dark", width=4, blocks=[1, 0, 1])]
 INPUTS = {"test_vit": (160, 160)}
 
 
-def photos_for(backbone: Part, count: int = 2) -> torch.Tensor:
+def photos_for(backbone: ComponentSpec, count: int = 2) -> torch.Tensor:
     return torch.randn(count, 3, *INPUTS.get(backbone.name, (64, 48)), generator=torch.Generator().manual_seed(0))
 
 
@@ -31,13 +36,13 @@ def photos_for(backbone: Part, count: int = 2) -> torch.Tensor:
 @pytest.mark.parametrize("backbone", TRUNKS, ids=lambda part: part.name)
 def test_a_network_gives_logits_by_head(backbone, head):
     torch.manual_seed(0)
-    network = build_network(backbone, Part.of(head), SCHEME.sizes)
+    network = build_network(backbone, ComponentSpec.create(head), SCHEME.sizes)
     photos = photos_for(backbone, 4)
     logits = network(photos)
     # Heads are joined by their names in the scheme's order, or there is one for all classes.
     assert tuple(logits) == network.heads
-    assert network.heads in (SCHEME.names, (JOINT,))
-    widths = {JOINT: SCHEME.classes} | SCHEME.sizes
+    assert network.heads in (SCHEME.names, (JOINT_HEAD,))
+    widths = {JOINT_HEAD: SCHEME.classes} | SCHEME.sizes
     assert {name: tuple(values.shape) for name, values in logits.items()} == {
         name: (4, widths[name]) for name in network.heads
     }
@@ -45,7 +50,7 @@ def test_a_network_gives_logits_by_head(backbone, head):
     strange = [name for name, item in network.named_parameters() if item.grad is None or not item.grad.isfinite().all()]
     assert strange == []
     # The same weights answer the same, photo by photo.
-    other = build_network(backbone, Part.of(head), SCHEME.sizes)
+    other = build_network(backbone, ComponentSpec.create(head), SCHEME.sizes)
     other.load_state_dict(network.state_dict())
     network.eval(), other.eval()
     with torch.no_grad():
@@ -60,7 +65,7 @@ def test_every_net_of_its_own_is_tried():
 
 @pytest.mark.parametrize("backbone", [*TRUNKS, *OWN_NETS[1:]], ids=lambda part: part.name)
 def test_a_trunk_says_what_its_photos_need(backbone):
-    trunk = build_trunk(backbone)
+    trunk = build_backbone(backbone)
     assert trunk(photos_for(backbone)).shape == (2, trunk.features)
     assert len(trunk.mean) == len(trunk.std) == 3
     assert all(0 <= mean <= 1 for mean in trunk.mean)
@@ -73,22 +78,40 @@ def test_a_trunk_says_what_its_photos_need(backbone):
 
 @pytest.mark.parametrize(
     "name",
-    ["vgg11", "ghostnet_050", "mobilenetv3_large_100", "inception_next_atto", "mobilenetv4_conv_small",
-     "efficientnet_b0", "resnet34", "eca_nfnet_l0", "vit_base_patch16_clip_224"],
-)  # fmt: skip
+    [
+        "vgg11",
+        "ghostnet_050",
+        "mobilenetv3_large_100",
+        "inception_next_atto",
+        "mobilenetv4_conv_small",
+        "efficientnet_b0",
+        "resnet34",
+        "eca_nfnet_l0",
+        "vit_base_patch16_clip_224",
+    ],
+)
 def test_features_are_as_wide_as_the_trunk_says(name):
     """On the meta device, where a network has shapes and no weights. timm's `num_features` is not always the width."""
     with torch.device("meta"):
-        trunk = build_trunk(Part.of(name)).eval()
+        trunk = build_backbone(ComponentSpec.create(name)).eval()
         assert trunk(torch.empty(1, 3, 224, 224)).shape == (1, trunk.features)
 
 
 def test_the_backbones_of_the_seeds_are_there():
     named = {
-        "resnet34", "resnet50", "resnet152", "vit_base_patch16_224", "vit_large_patch16_224", "efficientnet_b0",
-        "efficientnet_b5", "efficientnet_b2_pruned", "efficientnetv2_rw_s", "seresnext26d_32x4d", "eca_nfnet_l0",
+        "resnet34",
+        "resnet50",
+        "resnet152",
+        "vit_base_patch16_224",
+        "vit_large_patch16_224",
+        "efficientnet_b0",
+        "efficientnet_b5",
+        "efficientnet_b2_pruned",
+        "efficientnetv2_rw_s",
+        "seresnext26d_32x4d",
+        "eca_nfnet_l0",
         "small",
-    }  # fmt: skip
+    }
     assert named <= set(BACKBONES)
 
 
@@ -98,7 +121,7 @@ def test_the_backbones_of_the_seeds_are_there():
 @pytest.mark.parametrize("size", [(8, 8), (9, 8), (17, 33), (96, 64)])
 @pytest.mark.parametrize("backbone", OWN_NETS, ids=lambda part: part.name)
 def test_a_net_of_its_own_takes_any_size(backbone, size):
-    trunk = build_trunk(backbone)
+    trunk = build_backbone(backbone)
     assert trunk(torch.randn(2, 3, *size)).shape == (2, trunk.features)
 
 
@@ -106,7 +129,7 @@ def test_a_net_of_its_own_takes_any_size(backbone, size):
 def test_a_net_of_its_own_learns_from_nothing(backbone):
     """s0's custom net did not: it ended at 2.5 %. Here four kinds of picture, told apart by stripes and by colour."""
     torch.manual_seed(0)
-    network = build_network(backbone, Part.of("attributes"), {"a": 4})
+    network = build_network(backbone, ComponentSpec.create("attributes"), {"a": 4})
     truth = torch.arange(16) % 4
     photos = 0.3 * torch.randn(16, 3, 24, 24)
     photos[truth % 2 == 1, :, ::2] += 1.5
@@ -124,30 +147,37 @@ def test_a_net_of_its_own_learns_from_nothing(backbone):
 
 def test_sizes_of_its_own_nets():
     def millions(name: str) -> float:
-        return sum(weight.numel() for weight in build_trunk(Part.of(name)).parameters()) / 1e6
+        return sum(weight.numel() for weight in build_backbone(ComponentSpec.create(name)).parameters()) / 1e6
 
     assert 0.6 < millions("small") < 0.8
     assert 3.5 < millions("custom_dark") < 3.9
     # 3 x 32 x 49 + 32, 32 x 64 x 9 + 64, 64 x 128 x 9 + 128: the baseline's.
     assert millions("three_conv") == pytest.approx(0.097088)
-    assert SmallTrunk().num_features == build_trunk(Part.of("small")).features
+    assert SmallCNN().num_features == build_backbone(ComponentSpec.create("small")).features
 
 
 @pytest.mark.parametrize(
     ("name", "wrong"),
-    [("small", {"width": 0}), ("small", {"blocks": 0}), ("three_conv", {"dropout": 2}), ("three_conv", {"width": 3}),
-     ("custom_dark", {"width": 1}), ("custom_dark", {"blocks": []}), ("custom_dark", {"blocks": [1, -1]})],
+    [
+        ("small", {"width": 0}),
+        ("small", {"blocks": 0}),
+        ("three_conv", {"dropout": 2}),
+        ("three_conv", {"width": 3}),
+        ("custom_dark", {"width": 1}),
+        ("custom_dark", {"blocks": []}),
+        ("custom_dark", {"blocks": [1, -1]}),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_wrong_options_of_its_own_nets_are_refused(name, wrong):
     with pytest.raises(RecipeError, match=next(iter(wrong))):
-        build_trunk(Part.of(name, **wrong))
+        build_backbone(ComponentSpec.create(name, **wrong))
 
 
 @pytest.mark.parametrize("backbone", OWN_NETS, ids=lambda part: part.name)
 def test_its_own_nets_have_no_published_weights(backbone):
     with pytest.raises(ModelFileError, match="no published weights") as caught:
-        build_trunk(backbone, "hub")
+        build_backbone(backbone, "hub")
     assert "model.weights=none" in str(caught.value)
 
 
@@ -156,22 +186,22 @@ def test_its_own_nets_have_no_published_weights(backbone):
 
 def test_an_unknown_name_says_the_nearest():
     with pytest.raises(RecipeError, match=r"did you mean.*'resnet34'"):
-        build_trunk(Part.of("resnet43"))
+        build_backbone(ComponentSpec.create("resnet43"))
     with pytest.raises(RecipeError, match="did you mean 'attributes'"):
-        build_network(SMALL, Part.of("attribute"), SCHEME.sizes)
+        build_network(SMALL, ComponentSpec.create("attribute"), SCHEME.sizes)
 
 
 @pytest.mark.parametrize("option", sorted(REFUSED))
 def test_options_by_which_a_file_could_reach_disk_or_network_are_refused(option, monkeypatch):
     monkeypatch.setattr(timm, "create_model", lambda *args, **options: pytest.fail("timm was asked"))
     with pytest.raises(RecipeError, match=option):
-        build_trunk(Part.of("test_resnet", **{option: True}))
+        build_backbone(ComponentSpec.create("test_resnet", **{option: True}))
 
 
 def test_options_reach_timm_and_unknown_ones_are_named():
-    assert build_trunk(Part.of("test_resnet", drop_path_rate=0.1)).features
+    assert build_backbone(ComponentSpec.create("test_resnet", drop_path_rate=0.1)).features
     with pytest.raises(RecipeError, match="colour"):
-        build_trunk(Part.of("test_resnet", colour=1))
+        build_backbone(ComponentSpec.create("test_resnet", colour=1))
 
 
 def test_weights_that_the_hub_does_not_give_name_the_ways_out(monkeypatch):
@@ -181,7 +211,7 @@ def test_weights_that_the_hub_does_not_give_name_the_ways_out(monkeypatch):
 
     monkeypatch.setattr(timm, "create_model", unreachable)
     with pytest.raises(ModelFileError, match="resnet34 cannot be had: the hub cannot be reached\n") as caught:
-        build_trunk(Part.of("resnet34"), "hub")
+        build_backbone(ComponentSpec.create("resnet34"), "hub")
     assert "model.weights=PATH" in str(caught.value)
     assert "model.weights=none" in str(caught.value)
 
@@ -203,18 +233,19 @@ def test_local_weights_are_loaded_whole(weight_files, name):
     from safetensors.torch import load_file
 
     path = weight_files / f"{name}.safetensors"
-    state = build_trunk(Part.of(name), str(path)).body.state_dict()
+    state = build_backbone(ComponentSpec.create(name), str(path)).body.state_dict()
     found = load_file(path)
     assert state
     assert all(torch.equal(values, found[key]) for key, values in state.items())
     # Without weights a trunk is another one.
     assert any(
-        not torch.equal(values, found[key]) for key, values in build_trunk(Part.of(name)).body.state_dict().items()
+        not torch.equal(values, found[key])
+        for key, values in build_backbone(ComponentSpec.create(name)).body.state_dict().items()
     )
 
 
 def test_a_state_dict_of_torch_is_read_and_code_in_it_is_not_run(weight_files, tmp_path):
-    assert build_trunk(Part.of("test_resnet"), str(weight_files / "test_resnet.pth")).features
+    assert build_backbone(ComponentSpec.create("test_resnet"), str(weight_files / "test_resnet.pth")).features
 
     class Hostile:
         def __reduce__(self):
@@ -222,7 +253,7 @@ def test_a_state_dict_of_torch_is_read_and_code_in_it_is_not_run(weight_files, t
 
     torch.save({"state_dict": Hostile()}, tmp_path / "hostile.pth")
     with pytest.raises(ModelFileError, match="do not fit"):
-        build_trunk(Part.of("test_resnet"), str(tmp_path / "hostile.pth"))
+        build_backbone(ComponentSpec.create("test_resnet"), str(tmp_path / "hostile.pth"))
     assert not (tmp_path / "ran").exists()
 
 
@@ -239,8 +270,8 @@ def test_a_state_dict_of_torch_is_read_and_code_in_it_is_not_run(weight_files, t
 def test_weights_of_another_model_are_refused(weight_files, name, file, said):
     path = weight_files / f"{file}.safetensors"
     with pytest.raises(ModelFileError, match=said) as caught:
-        build_trunk(Part.of(name), str(path))
-    assert caught.value.where == str(path)
+        build_backbone(ComponentSpec.create(name), str(path))
+    assert caught.value.location == str(path)
     assert "model.backbone" in str(caught.value)
 
 
@@ -248,10 +279,10 @@ def test_weights_of_another_shape_a_damaged_and_a_missing_file_are_refused(weigh
     state = {key: values[:1] for key, values in timm.create_model("test_resnet").state_dict().items() if values.ndim}
     save_file({key: values.contiguous().clone() for key, values in state.items()}, tmp_path / "thin.safetensors")
     with pytest.raises(ModelFileError, match="size mismatch"):
-        build_trunk(Part.of("test_resnet"), str(tmp_path / "thin.safetensors"))
+        build_backbone(ComponentSpec.create("test_resnet"), str(tmp_path / "thin.safetensors"))
     (tmp_path / "junk.safetensors").write_bytes(b"junk")
     with pytest.raises(ModelFileError, match="do not fit"):
-        build_trunk(Part.of("test_resnet"), str(tmp_path / "junk.safetensors"))
+        build_backbone(ComponentSpec.create("test_resnet"), str(tmp_path / "junk.safetensors"))
     for missing in (tmp_path / "missing.safetensors", tmp_path):
         with pytest.raises(ModelFileError, match="no such weight file"):
-            build_trunk(Part.of("test_resnet"), str(missing))
+            build_backbone(ComponentSpec.create("test_resnet"), str(missing))

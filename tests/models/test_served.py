@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from maskfit.ages import AgeRule
+from maskfit.ages import AgeLabelRule
 from maskfit.calibration import Calibration
-from maskfit.data.transforms import LEAST_DEVIATION, Normalising
-from maskfit.labels import JOINT, SCHEMES, answer
+from maskfit.data.transforms import MIN_STD, Normalize
+from maskfit.labels import JOINT_HEAD, SCHEMES, logits_to_probabilities
 from maskfit.models.network import build_network
-from maskfit.models.served import ByDataset, ByPhoto, Served
-from maskfit.parts import Part
+from maskfit.models.served import DatasetNormalize, ExportModule, InstanceNormalize
+from maskfit.parts import ComponentSpec
 
 FULL = SCHEMES["mask-gender-age"]
-SCHEMES_TRIED = {"bands": FULL, "decades": AgeRule(decades=True).scheme(FULL), "mask": SCHEMES["mask"]}
-TEMPERATURES = {"none": {}, "one": {"mask": 2.5}, "joint": {JOINT: 0.4}}
+SCHEMES_TRIED = {"bands": FULL, "decades": AgeLabelRule(by_decade=True).scheme(FULL), "mask": SCHEMES["mask"]}
+TEMPERATURES = {"none": {}, "one": {"mask": 2.5}, "joint": {JOINT_HEAD: 0.4}}
 
 
 @pytest.mark.parametrize("mode", ["dataset", "photo"])
@@ -24,24 +24,26 @@ TEMPERATURES = {"none": {}, "one": {"mask": 2.5}, "joint": {JOINT: 0.4}}
 @pytest.mark.parametrize("scheme", SCHEMES_TRIED.values(), ids=SCHEMES_TRIED)
 @pytest.mark.parametrize("head", ["attributes", "joint"])
 def test_frames_become_the_probabilities_that_are_answered(head, scheme, temperatures, mode):
-    if JOINT in temperatures and head != "joint":
+    if JOINT_HEAD in temperatures and head != "joint":
         pytest.skip("separate heads have a temperature each")
     torch.manual_seed(0)
-    network = build_network(Part.of("small", width=4), Part.of(head), scheme.sizes).eval()
+    network = build_network(ComponentSpec.create("small", width=4), ComponentSpec.create(head), scheme.sizes).eval()
     with torch.no_grad():
         for values in network.head.parameters():
             values.mul_(8)
-    normalising = Normalising(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), mode=mode)
-    inside = ByPhoto(LEAST_DEVIATION) if mode == "photo" else ByDataset(*map(list, normalising.scale_and_shift()))
-    folding = {item.name: item.folding().tolist() for item in scheme.attributes if item.coarse}
+    normalising = Normalize(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3), mode=mode)
+    inside = (
+        InstanceNormalize(MIN_STD) if mode == "photo" else DatasetNormalize(*map(list, normalising.scale_and_shift()))
+    )
+    folding = {item.name: item.to_scored_index().tolist() for item in scheme.attributes if item.parent_of}
     frames = np.random.default_rng(0).integers(0, 256, (5, 16, 12, 3), dtype=np.uint8)
     frames[0] = 7  # one colour: by itself it has no deviation
     with torch.inference_mode():
-        *logits, found = Served(network, inside, scheme.sizes, folding, temperatures)(torch.from_numpy(frames))
-        seen = network(torch.from_numpy(normalising.normalise(frames)))
+        *logits, found = ExportModule(network, inside, scheme.sizes, folding, temperatures)(torch.from_numpy(frames))
+        seen = network(torch.from_numpy(normalising(frames)))
     assert all(torch.allclose(own, seen[name], atol=1e-4) for own, name in zip(logits, network.heads, strict=True))
-    expected = Calibration(temperatures=temperatures).temper(
-        scheme.official(), answer(scheme, {name: values.numpy() for name, values in seen.items()})
+    expected = Calibration(temperatures=temperatures).apply_temperature(
+        scheme.official(), logits_to_probabilities(scheme, {name: values.numpy() for name, values in seen.items()})
     )
     assert found.shape == (5, scheme.official().classes)
     assert np.abs(found.numpy() - expected).max() < 1e-5

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.data.folds import Folds
+from maskfit.data.folds import PersonSplits
 from maskfit.data.photos import read_photos
-from maskfit.evaluation.tables import ProbabilityTable, stack
+from maskfit.evaluation.tables import ProbabilityTable, concat_tables
 from maskfit.files import write_csv, write_json
-from maskfit.labels import SCHEMES, Codes, Scheme
-from maskfit.runfolder import RunFolder
+from maskfit.labels import SCHEMES, IntArray, LabelSchema
+from maskfit.runfolder import RunDir
 
 FULL = SCHEMES["mask-gender-age"]
 STEMS = ("incorrect_mask", "mask1", "mask2", "mask3", "mask4", "mask5", "normal")
@@ -36,7 +36,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def answers(truth: Codes, scheme: Scheme, skill: float, seed: int, sharp: float = 1.0) -> np.ndarray:
+def answers(truth: IntArray, scheme: LabelSchema, skill: float, seed: int, sharp: float = 1.0) -> np.ndarray:
     """Probabilities of a model that is right about `skill` of the time, the wrong ones being sure as well."""
     random = np.random.default_rng(seed)
     classes = np.where(random.random(len(truth)) < skill, truth, random.integers(0, scheme.classes, len(truth)))
@@ -50,15 +50,23 @@ def make_run(people: Path, tmp_path: Path) -> Callable[..., Path]:
     """Writes a run's folder: `name`, of photos `root`, over `folds` folds."""
 
     def make(
-        name: str = "run", root: Path | str = people, *, scheme: Scheme = FULL, folds: int = 2, skill: float = 0.7,
-        seed: int = 0, sharp: float = 1.0, about: str = "", key: str = "mask-gender-age",
-    ) -> Path:  # fmt: skip
-        folder = RunFolder(tmp_path / name)
+        name: str = "run",
+        root: Path | str = people,
+        *,
+        scheme: LabelSchema = FULL,
+        folds: int = 2,
+        skill: float = 0.7,
+        seed: int = 0,
+        sharp: float = 1.0,
+        about: str = "",
+        key: str = "mask-gender-age",
+    ) -> Path:
+        folder = RunDir(tmp_path / name)
         photos = read_photos(root, scheme)
         fold_of = {person: number % folds for number, person in enumerate(photos.persons)}
-        truth = scheme.to_class(photos.codes(scheme))
+        truth = scheme.to_class_index(photos.codes(scheme))
         likely = photos.codes(scheme).clip(0)
-        rows = answers(scheme.to_class(likely), scheme, skill, seed, sharp)
+        rows = answers(scheme.to_class_index(likely), scheme, skill, seed, sharp)
         tables = []
         for fold in range(folds):
             own = np.array([fold_of[photo.person] == fold for photo in photos])
@@ -69,8 +77,8 @@ def make_run(people: Path, tmp_path: Path) -> Callable[..., Path]:
             tables[-1].write(place.probabilities)
             history = [(epoch, 2 / (epoch + 1), 2.2 / (epoch + 1), 0.5 + 0.1 * epoch) for epoch in range(3)]
             write_csv(place.metrics, ("epoch", "train_loss", "valid_loss", "valid_macro_f1"), history)
-        stack(tables).write(folder.probabilities)
-        Folds(fold_of, folds).write(folder.folds)
+        concat_tables(tables).write(folder.probabilities)
+        PersonSplits(fold_of, folds).write(folder.folds)
         write_json(folder.scores, {"seconds": 720})
         write_json(folder.environment, {"device": "cpu", "maskfit": "0.1.0", "began": "2026-01-01T00:00:00+0000"})
         folder.recipe.write_text(f"name: made\nabout: '{about}'\ndata:\n  root: '{root}'\n  scheme: {key}\n")

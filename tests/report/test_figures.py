@@ -13,20 +13,20 @@ from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, RunError
 from maskfit.evaluation.tables import ProbabilityTable, read_table
 from maskfit.files import read_csv, write_csv
-from maskfit.labels import JOINT, SCHEMES, UNKNOWN
+from maskfit.labels import JOINT_HEAD, SCHEMES, UNKNOWN
 from maskfit.report import words
 from maskfit.report.figures import describe
-from maskfit.report.material import read_material
-from maskfit.report.pages import judge
-from maskfit.runfolder import RunFolder
+from maskfit.report.material import load_run_data
+from maskfit.report.pages import compute_statistics
+from maskfit.runfolder import RunDir
 
 FULL = SCHEMES["mask-gender-age"]
 
 
 def test_shares_of_photos_and_persons_are_those_of_counting(make_run):
-    material = read_material(make_run())
+    material = load_run_data(make_run())
     figures = describe(material, draws=30)
-    answers = FULL.to_codes(material.table.probabilities.argmax(axis=1))
+    answers = FULL.to_attribute_indices(material.table.probabilities.argmax(axis=1))
     for column, name in enumerate(FULL.names):
         right = [int(a == t) for a, t in zip(answers[:, column], material.truth[:, column], strict=True)]
         assert figures.shares[name].photos.value == pytest.approx(sum(right) / len(right))
@@ -43,9 +43,9 @@ def test_shares_of_photos_and_persons_are_those_of_counting(make_run):
 
 
 def test_mistakes_by_age_are_those_of_counting(make_run):
-    material = read_material(make_run())
+    material = load_run_data(make_run())
     found = describe(material, draws=30).ages
-    wrong = FULL.to_codes(material.table.classes)[:, 2] != material.truth[:, 2]
+    wrong = FULL.to_attribute_indices(material.table.classes)[:, 2] != material.truth[:, 2]
     ages = [int(person.rsplit("_", 1)[1]) for person in material.persons.tolist()]
     assert found.wrong == wrong.sum()
     assert found.photos == len(ages) == 140
@@ -59,19 +59,19 @@ def test_mistakes_by_age_are_those_of_counting(make_run):
 
 def test_slices_are_parts_of_the_set(make_run):
     run = make_run()
-    material = read_material(run, by=["race", "File", "gender"])
+    material = load_run_data(run, by=["race", "File", "gender"])
     figures = describe(material, draws=30)
     races = [person.split("_")[2] for person in material.persons.tolist()]
-    right = FULL.to_codes(material.table.classes) == material.truth
+    right = FULL.to_attribute_indices(material.table.classes) == material.truth
     for race, part in figures.slices["race"].items():
         own = np.array([item == race for item in races])
         assert part.photos == own.sum()
-        assert part.right[JOINT].value == pytest.approx(right[own].all(axis=1).mean())
+        assert part.right[JOINT_HEAD].value == pytest.approx(right[own].all(axis=1).mean())
         assert part.right["age"].value == pytest.approx(right[own, 2].mean())
     assert sum(part.photos for part in figures.slices["File"].values()) == 140
     assert list(figures.slices["gender"]) == ["female", "male"]
     with pytest.raises(DataError, match="no column 'camera'"):
-        read_material(run, by=["camera"])
+        load_run_data(run, by=["camera"])
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def manifest(people, tmp_path):
 
 
 def test_a_manifest_gives_columns_and_partial_labels_count_where_they_are_known(make_run, manifest):
-    material = read_material(make_run(root=manifest), by=["camera", "light"])
+    material = load_run_data(make_run(root=manifest), by=["camera", "light"])
     figures = describe(material, draws=30)
     assert {name: part.photos for name, part in figures.slices["camera"].items()} == {"Leica <b>": 47, "phone": 46}
     assert len(figures.slices["light"]) == 5
@@ -104,7 +104,7 @@ def test_photos_that_are_gone_leave_a_report_without_pictures_and_years(make_run
     run = make_run()
     text = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(text.replace("root: '", f"root: '{tmp_path}/elsewhere"))
-    material = read_material(run)
+    material = load_run_data(run)
     figures = describe(material, draws=30)
     assert figures.ages is None
     assert set(material.files) == {None}
@@ -112,7 +112,7 @@ def test_photos_that_are_gone_leave_a_report_without_pictures_and_years(make_run
     # Persons are known by the photos' folders, so that intervals are over them all the same.
     assert len(set(material.persons.tolist())) == 20
     with pytest.raises(DataError):
-        read_material(run, data=tmp_path / "nowhere")
+        load_run_data(run, data=tmp_path / "nowhere")
 
 
 def test_labels_that_the_user_names_are_the_truth(make_run, people, tmp_path):
@@ -120,57 +120,57 @@ def test_labels_that_the_user_names_are_the_truth(make_run, people, tmp_path):
     rows = [(p.path, p.person, p.labels["mask"], "female", p.labels["age"]) for p in read_photos(people, FULL)]
     other = write_csv(people / "others.csv", ("path", "person", "mask", "gender", "age"), rows)
     try:
-        material = read_material(run, data=other)
+        material = load_run_data(run, data=other)
     finally:
         other.unlink()
     assert (material.truth[:, 1] == 1).all()
-    assert (read_material(run).truth[:, 1] == 0).any()
+    assert (load_run_data(run).truth[:, 1] == 0).any()
 
 
 def test_a_run_whose_table_is_tempered_is_still_judged_before_and_after(make_run):
-    run = RunFolder(make_run(sharp=3.0, skill=0.6))
+    run = RunDir(make_run(sharp=3.0, skill=0.6))
     whole = read_table(run.probabilities)
     soft = whole.probabilities ** (1 / 3)
     soft /= soft.sum(axis=1, keepdims=True)
     ProbabilityTable(whole.names, soft, whole.truth).write(run.probabilities)
-    figures = describe(read_material(run.path), draws=30)
-    assert figures.calibration[JOINT].temperature > 2
-    assert figures.calibration[JOINT].after.error < 0.5 * figures.calibration[JOINT].before.error
-    assert figures.scores.log_loss < figures.calibration[JOINT].before.log_loss.value
+    figures = describe(load_run_data(run.path), draws=30)
+    assert figures.calibration[JOINT_HEAD].temperature > 2
+    assert figures.calibration[JOINT_HEAD].after.error < 0.5 * figures.calibration[JOINT_HEAD].before.error
+    assert figures.scores.log_loss < figures.calibration[JOINT_HEAD].before.log_loss.value
 
 
 def test_what_is_no_run_or_has_no_table_is_refused(make_run, tmp_path):
     with pytest.raises(RunError, match="this is no run"):
-        judge([tmp_path])
+        compute_statistics([tmp_path])
     run = make_run()
     (run / "probabilities.csv").unlink()
     with pytest.raises(RunError, match="no out-of-fold table"):
-        judge([run])
+        compute_statistics([run])
 
 
 def test_a_run_without_any_label_is_refused(make_run, people, tmp_path):
     bare = write_csv(tmp_path / "bare.csv", ("path",), [(photo.path,) for photo in read_photos(people, FULL)])
     run = make_run(root=bare)
     with pytest.raises(DataError, match="no photo of this run has a label"):
-        judge([run])
+        compute_statistics([run])
 
 
 def test_one_fold_and_one_attribute_are_enough(make_run):
-    figures = judge([make_run(scheme=SCHEMES["mask"], key="mask", folds=1)], draws=30)
+    figures = compute_statistics([make_run(scheme=SCHEMES["mask"], key="mask", folds=1)], draws=30)
     assert figures.per_fold == {}
     assert figures.ages is None
-    assert list(figures.shares) == [JOINT, "mask"]
+    assert list(figures.shares) == [JOINT_HEAD, "mask"]
     json.dumps(figures.to_dict(), allow_nan=False)
 
 
 @given(st.floats(0, 1))
 def test_shares_in_words_are_never_all_or_none_unless_they_are(share):
-    said = words.of_hundred(share)
+    said = words.as_percent_text(share)
     assert (said == "all") == (share == 1)
     assert (said == "none") == (share == 0)
     if said.endswith(" of 100"):
         assert abs(int(said.split()[0]) - 100 * share) <= 0.5
-    assert words.of_hundred(0.995) == "995 of 1,000"
+    assert words.as_percent_text(0.995) == "995 of 1,000"
 
 
 def test_columns_of_many_values_are_gathered(make_run, people, tmp_path):
@@ -178,7 +178,7 @@ def test_columns_of_many_values_are_gathered(make_run, people, tmp_path):
         (photo.path, photo.person, "mask", f"n{place % 40}") for place, photo in enumerate(read_photos(people, FULL))
     ]
     path = write_csv(tmp_path / "many.csv", ("path", "person", "mask", "site"), rows)
-    values = read_material(make_run(root=path), by=["site"]).columns["site"]
+    values = load_run_data(make_run(root=path), by=["site"]).columns["site"]
     assert len(set(values)) == 16
     assert "others" in values
     assert read_csv(path, ["site"])[0]["site"] == "n0"

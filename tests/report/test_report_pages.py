@@ -12,16 +12,16 @@ from maskfit.errors import DataError
 from maskfit.evaluation.metrics import macro_f1
 from maskfit.evaluation.tables import ProbabilityTable, read_table
 from maskfit.files import write_csv
-from maskfit.labels import JOINT, SCHEMES
-from maskfit.report.pages import judge, write_report
-from maskfit.runfolder import RunFolder
+from maskfit.labels import JOINT_HEAD, SCHEMES
+from maskfit.report.pages import compute_statistics, write_report
+from maskfit.runfolder import RunDir
 
 FULL = SCHEMES["mask-gender-age"]
 EVIL = "<script>alert(1)</script>"
 
 
 def write(tmp_path, runs, **options):
-    figures = judge(runs, draws=40, **options)
+    figures = compute_statistics(runs, draws=40, **options)
     return figures, write_report(tmp_path / "page.html", figures).read_text(encoding="utf-8")
 
 
@@ -47,21 +47,30 @@ def test_the_page_holds_the_figures(make_run, tmp_path, parsed):
     around = figures.scores.intervals["macro_f1"]
     calibration = figures.calibration["age"]
     for number in (
-        f"{figures.scores.macro_f1:.3f}", f"{around.low:.3f} to {around.high:.3f}", "140 photos of 20 persons",
-        f"{figures.shares[JOINT].photos.value:.1%}", f"{figures.shares['age'].photos.value:.1%}",
+        f"{figures.scores.macro_f1:.3f}",
+        f"{around.low:.3f} to {around.high:.3f}",
+        "140 photos of 20 persons",
+        f"{figures.shares[JOINT_HEAD].photos.value:.1%}",
+        f"{figures.shares['age'].photos.value:.1%}",
         *(f"{item.f1:.3f}" for item in figures.scores.per_class if item.support or item.answered),
         *(f"{item.macro_f1:.3f}" for item in figures.per_fold.values()),
-        f"{calibration.temperature:.2f}", f"{calibration.before.error:.3f}", f"{calibration.after.error:.3f}",
-        f"{figures.thresholds['gender'].whole.value:.3f}", "tried by hand", "12 min", "3 folds", "Mistakes by age",
-        f"{figures.slices['mask']['not worn'].right[JOINT].value:.3f}",
-    ):  # fmt: skip
+        f"{calibration.temperature:.2f}",
+        f"{calibration.before.error:.3f}",
+        f"{calibration.after.error:.3f}",
+        f"{figures.thresholds['gender'].whole.value:.3f}",
+        "tried by hand",
+        "12 min",
+        "3 folds",
+        "Mistakes by age",
+        f"{figures.slices['mask']['not worn'].right[JOINT_HEAD].value:.3f}",
+    ):
         assert number in page.text, number
     titles = " ".join(re.findall(r"<title>([^<]*)</title>", text))
     for years, photos, wrong in figures.ages.rows:
         assert f"{years:g} years: {wrong:,} of {photos:,} wrong" in titles
     # One picture of each person with a mistake, all of them readable.
-    wrong = judge([tmp_path / "run"], draws=5).material
-    bad = (FULL.to_codes(wrong.table.classes) != wrong.truth).any(axis=1)
+    wrong = compute_statistics([tmp_path / "run"], draws=5).material
+    bad = (FULL.to_attribute_indices(wrong.table.classes) != wrong.truth).any(axis=1)
     assert sum(tag == "img" for tag, _ in page.tags) == min(24, len(set(wrong.persons[bad].tolist())))
 
 
@@ -70,7 +79,7 @@ def test_the_rows_of_the_confusion_are_those_of_the_figures(make_run, tmp_path):
     html = text[text.index('<table class="heat many">') :]
     rows = re.findall(r"<tr[^>]*><th scope=row>.*?</tr>", html[: html.index("</table>")])
     found = [[int(cell.replace("·", "0")) for cell in re.findall(r"<td[^>]*>([^<]*)</td>", row)] for row in rows]
-    assert found == figures.confusions[JOINT].tolist()
+    assert found == figures.confusions[JOINT_HEAD].tolist()
 
 
 def test_hostile_names_are_text(people, make_run, tmp_path, parsed):
@@ -113,7 +122,7 @@ def test_missing_things_leave_their_sections_out_and_nothing_empty(make_run, tmp
 def test_classes_without_photos_have_dashes(make_run, people, tmp_path, parsed):
     young = [photo for photo in read_photos(people, FULL) if photo.labels["age"] < 60]
     rows = [(photo.path, photo.person, *(photo.labels[name] for name in FULL.names)) for photo in young]
-    run = RunFolder(make_run(root=write_csv(tmp_path / "young.csv", ("path", "person", *FULL.names), rows)))
+    run = RunDir(make_run(root=write_csv(tmp_path / "young.csv", ("path", "person", *FULL.names), rows)))
     table = read_table(run.probabilities)
     sure = np.full((len(table), 18), 0.001)
     sure[np.arange(len(table)), table.truth] = 1 - 0.017
@@ -132,20 +141,20 @@ def test_runs_are_compared_by_pairs(make_run, tmp_path, parsed):
     assert_alone(text, page)
     tables = [read_table(run / "probabilities.csv") for run in (first, second)]
     truth = tables[0].truth
-    scores = [macro_f1(truth, table.aligned(tables[0].names).classes, 18) for table in tables]
-    apart = found.against[0].macro_f1[JOINT]
+    scores = [macro_f1(truth, table.reindex(tables[0].names).classes, 18) for table in tables]
+    apart = found.against[0].macro_f1[JOINT_HEAD]
     assert apart.value == pytest.approx(scores[1] - scores[0])
     assert apart.low > 0
     assert f"second is better than first by {apart.value:.3f} in macro F1" in page.text
-    right = [table.aligned(tables[0].names).classes == truth for table in tables]
-    agreement = found.against[0].agreement[JOINT]
+    right = [table.reindex(tables[0].names).classes == truth for table in tables]
+    agreement = found.against[0].agreement[JOINT_HEAD]
     assert (agreement.both, agreement.first) == ((right[0] & right[1]).sum(), (right[0] & ~right[1]).sum())
     assert sum(agreement.to_dict().values()) == 140
     for place, item in enumerate(found.against[0].per_class):
         f1 = [figures.scores.per_class[place].f1 for figures in found.runs]
         assert item is None or item.value == pytest.approx(f1[1] - f1[0])
     # The same run under another name is the same: no difference, no interval.
-    same = judge([first, make_run("copy", skill=0.5)], draws=20).against[0].macro_f1[JOINT]
+    same = compute_statistics([first, make_run("copy", skill=0.5)], draws=20).against[0].macro_f1[JOINT_HEAD]
     assert (same.low, same.value, same.high) == (0, 0, 0)
 
 
@@ -171,6 +180,6 @@ def test_other_labels_are_told_and_other_photos_left_out(make_run, people, tmp_p
 def test_runs_that_cannot_be_compared_are_refused(make_run):
     run = make_run("one")
     with pytest.raises(DataError, match="named twice"):
-        judge([run, run])
+        compute_statistics([run, run])
     with pytest.raises(DataError, match="its answers are about mask"):
-        judge([run, make_run("two", scheme=SCHEMES["mask"], key="mask")])
+        compute_statistics([run, make_run("two", scheme=SCHEMES["mask"], key="mask")])

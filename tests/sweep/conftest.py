@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from maskfit.cookbook import dump_recipe, read_recipe
+from maskfit.cookbook import read_recipe, recipe_to_yaml
 from maskfit.files import write_text
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 from maskfit.recipe import Recipe
-from maskfit.sweep.folder import SweepFolder
-from maskfit.sweep.jobs import Ended, Event, Job, Outcome, Reported
-from maskfit.sweep.loop import Sweep
+from maskfit.sweep.folder import SweepDir
+from maskfit.sweep.jobs import EpochReport, Event, Outcome, TrialFinished, TrialJob
+from maskfit.sweep.loop import TrialScheduler
 from maskfit.sweep.samplers import PRUNERS
 from maskfit.sweep.space import Space, read_space
 from maskfit.sweep.study import Study, open_study
-from maskfit.training.slots import SLOTS
+from maskfit.training.slots import RECIPE_REGISTRY
 
 
 class Killed(Exception):  # noqa: N818 - nothing is wrong
@@ -41,10 +41,10 @@ class Formula:
         self.room = room
         self.going: dict[int, tuple[float, int]] = {}
         self.attempts: dict[int, int] = {}
-        self.jobs: list[Job] = []
+        self.jobs: list[TrialJob] = []
 
-    def start(self, job: Job) -> None:
-        rate = Recipe.model_validate(job.recipe).optimiser.options["lr"]
+    def start(self, job: TrialJob) -> None:
+        rate = Recipe.model_validate(job.recipe).optimizer.options["lr"]
         self.going[job.number] = (1 - abs(rate - 0.01) * 20, 0)
         self.jobs.append(job)
 
@@ -57,18 +57,18 @@ class Formula:
                 self.kill -= 1
             if epoch == -1:
                 del self.going[number]
-                events.append(Ended(number, Outcome("pruned", seconds=1.0)))
+                events.append(TrialFinished(number, Outcome("pruned", seconds=1.0)))
             elif (number, self.attempts.get(number, 0)) in self.fail:
                 self.attempts[number] = self.attempts.get(number, 0) + 1
                 del self.going[number]
                 events.append(
-                    Ended(number, Outcome("failed", seconds=1.0, reason="the network answers with no numbers"))
+                    TrialFinished(number, Outcome("failed", seconds=1.0, reason="the network answers with no numbers"))
                 )
             elif epoch == 3:
                 del self.going[number]
-                events.append(Ended(number, Outcome("done", best, 3.0, best - 0.02, best + 0.02)))
+                events.append(TrialFinished(number, Outcome("done", best, 3.0, best - 0.02, best + 0.02)))
             else:
-                events.append(Reported(number, epoch, best * (0.6 + 0.2 * epoch)))
+                events.append(EpochReport(number, epoch, best * (0.6 + 0.2 * epoch)))
         return events
 
     def answer(self, number: int, stop: bool) -> None:
@@ -105,16 +105,24 @@ def database() -> Iterator[str]:
 def sweeping(tmp_path: Path, space: Space, database: str) -> Callable[..., Study]:
     """Runs a sweep in a folder, and gives its study; called again with `resume`, it goes on."""
 
-    def run(name: str, placement: Any, trials: int = 8, *, resume: bool = False, pruner: str = "none",
-            sampler: str = "tpe", lines: list[str] | None = None) -> Study:  # fmt: skip
-        folder = SweepFolder(tmp_path / name)
-        write_text(folder.recipe, dump_recipe(read_recipe("fast", slots=SLOTS)))
+    def run(
+        name: str,
+        placement: Any,
+        trials: int = 8,
+        *,
+        resume: bool = False,
+        pruner: str = "none",
+        sampler: str = "tpe",
+        lines: list[str] | None = None,
+    ) -> Study:
+        folder = SweepDir(tmp_path / name)
+        write_text(folder.recipe, recipe_to_yaml(read_recipe("fast", slots=RECIPE_REGISTRY)))
         how = {"startup": 3, "warmup": 0} if pruner == "median" else {}
         opened = open_study(database, str(folder.path), {"space": space.text}, PRUNERS[pruner](3, **how), resume=resume)
         startup = {"startup": 4} if sampler == "tpe" else {}
-        study = Study(opened, space, Part.of(sampler, **startup), 7, placement.room > 1)
+        study = Study(opened, space, ComponentSpec.create(sampler, **startup), 7, placement.room > 1)
         console = Console(quiet=True) if lines is None else Console(file=_Lines(lines), width=400)
-        Sweep(study, folder, placement, 2, 3, console).run(trials)
+        TrialScheduler(study, folder, placement, 2, 3, console).run(trials)
         return study
 
     return run

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from maskfit.errors import DataError, RunError
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 from maskfit.recipe import Recipe
-from maskfit.sweep.folder import SweepFolder
+from maskfit.sweep.folder import SweepDir
 from maskfit.sweep.jobs import Outcome
 from maskfit.sweep.samplers import PRUNERS
 from maskfit.sweep.space import read_space
@@ -40,7 +40,11 @@ def test_a_grid_tries_every_point_once(tmp_path: Path, database: str) -> None:
     path.write_text("trainer.batch_size: [8, 16]\nloss: [cross_entropy, {name: focal, gamma: {low: 1, high: 3}}]\n")
     space = read_space(path)
     study = Study(
-        open_study(database, str(tmp_path), {}, PRUNERS["none"](1), resume=False), space, Part.of("grid"), 0, False
+        open_study(database, str(tmp_path), {}, PRUNERS["none"](1), resume=False),
+        space,
+        ComponentSpec.create("grid"),
+        0,
+        False,
     )
     for _ in range(space.points() or 0):
         number = study.ask()
@@ -101,7 +105,7 @@ def test_values_that_were_tried_are_not_tried_again(sweeping: Sweeping) -> None:
     study.study.enqueue_trial(twin.params)
     second = study.ask()
     study.draw(second)
-    found = study.twin(second)
+    found = study.find_duplicate(second)
     assert found is not None
     assert (found.number, found.score) == (2, twin.score)
 
@@ -110,17 +114,17 @@ def test_each_trial_has_its_own_run_and_its_own_values(sweeping: Sweeping) -> No
     formula = Formula()
     study = sweeping("own", formula, 3)
     recipes = [Recipe.model_validate(job.recipe) for job in formula.jobs]
-    assert [Path(str(recipe.run)).name for recipe in recipes] == ["0000", "0001", "0002"]
+    assert [Path(str(recipe.output_dir)).name for recipe in recipes] == ["0000", "0001", "0002"]
     for recipe, item in zip(recipes, study.tried(), strict=True):
-        assert recipe.optimiser.options["lr"] == item.params["optimiser.lr"]
+        assert recipe.optimizer.options["lr"] == item.params["optimiser.lr"]
         assert recipe.trainer.batch_size == item.params["trainer.batch_size"]
         assert recipe.loss.name == item.params["loss"]
         # What is not varied is the recipe's.
-        assert recipe.optimiser.options["weight_decay"] == 0.02
+        assert recipe.optimizer.options["weight_decay"] == 0.02
 
 
 def test_models_are_kept_of_the_best_alone(tmp_path: Path, sweeping: Sweeping) -> None:
-    folder = SweepFolder(tmp_path / "kept")
+    folder = SweepDir(tmp_path / "kept")
 
     class Writing(Formula):
         def start(self, job):  # type: ignore[no-untyped-def]

@@ -11,9 +11,9 @@ import yaml
 
 from maskfit.cookbook import read_recipe
 from maskfit.errors import RecipeError
-from maskfit.sweep.checking import FIXED, check_space, longest
-from maskfit.sweep.space import Choice, Range, Space, as_words, read_space
-from maskfit.training.slots import SLOTS
+from maskfit.sweep.checking import FIXED, max_epochs, validate_space
+from maskfit.sweep.space import Choice, Range, Space, read_space, to_overrides
+from maskfit.training.slots import RECIPE_REGISTRY
 
 
 def space_of(path: Path, text: str) -> Space:
@@ -24,8 +24,8 @@ def space_of(path: Path, text: str) -> Space:
 
 def mistakes(path: Path, text: str, *words: str) -> str:
     with pytest.raises(RecipeError) as caught:
-        check_space(space_of(path, text), "fast", words, SLOTS)
-    return caught.value.what
+        validate_space(space_of(path, text), "fast", words, RECIPE_REGISTRY)
+    return caught.value.message
 
 
 def test_whole_numbers_stay_whole_and_all_of_it_can_be_drawn(tmp_path: Path, space: Space) -> None:
@@ -37,8 +37,8 @@ def test_whole_numbers_stay_whole_and_all_of_it_can_be_drawn(tmp_path: Path, spa
         assert values["trainer.batch_size"] in (8, 16, 24, 32)
         assert isinstance(values["trainer.batch_size"], int)
         assert 1e-4 <= values["optimiser.lr"] <= 3e-2
-        recipe = read_recipe("fast", as_words(values), slots=SLOTS)
-        assert recipe.optimiser.options["lr"] == values["optimiser.lr"]
+        recipe = read_recipe("fast", to_overrides(values), slots=RECIPE_REGISTRY)
+        assert recipe.optimizer.options["lr"] == values["optimiser.lr"]
         if recipe.loss.name == "focal":
             assert 0.5 <= recipe.loss.options["gamma"] <= 4.0
         else:
@@ -49,9 +49,9 @@ def test_whole_numbers_stay_whole_and_all_of_it_can_be_drawn(tmp_path: Path, spa
 def test_a_part_is_laid_down_before_its_options(tmp_path: Path) -> None:
     space = space_of(tmp_path, "optimiser.lr: {low: 0.001, high: 0.1}\noptimiser: [adamw, {name: sgd, momentum: 0.5}]")
     assert list(space.dimensions) == ["optimiser", "optimiser.lr"]
-    recipe = read_recipe("fast", as_words({"optimiser": {"name": "sgd", "momentum": 0.5}, "optimiser.lr": 0.02}))
-    assert recipe.optimiser.options == {"momentum": 0.5, "lr": 0.02}
-    check_space(space, "fast", (), SLOTS)
+    recipe = read_recipe("fast", to_overrides({"optimiser": {"name": "sgd", "momentum": 0.5}, "optimiser.lr": 0.02}))
+    assert recipe.optimizer.options == {"momentum": 0.5, "lr": 0.02}
+    validate_space(space, "fast", (), RECIPE_REGISTRY)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str, said: str) -> None:
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         space_of(tmp_path, "a: 3\nb: [1]\nc: {low: 2, high: 1}")
-    assert len(caught.value.what.splitlines()) == 3
+    assert len(caught.value.message.splitlines()) == 3
     text = """
     optimiser.lrr: {low: 0.1, high: 0.2}
     trainer.batch_size: {low: 0, high: 64}
@@ -95,17 +95,21 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     """
     told = mistakes(tmp_path, text)
     for said in (
-        "no option 'lrr'; did you mean 'lr'?", "trainer.batch_size: should be 1 or more, not 0",
-        "trainer.epochs: should be a whole number, not 2.5", "'focal' has no option 'gama'", "'focl' is unknown",
-        "no space may hold 'trainer.seed'", "no space may hold 'data.root'",
-    ):  # fmt: skip
+        "no option 'lrr'; did you mean 'lr'?",
+        "trainer.batch_size: should be 1 or more, not 0",
+        "trainer.epochs: should be a whole number, not 2.5",
+        "'focal' has no option 'gama'",
+        "'focl' is unknown",
+        "no space may hold 'trainer.seed'",
+        "no space may hold 'data.root'",
+    ):
         assert said in told
 
 
 def test_an_option_must_fit_every_part_that_may_be_chosen_below_it(tmp_path: Path) -> None:
     told = mistakes(tmp_path, "optimiser: [adamw, sgd]\noptimiser.momentum: {low: 0.1, high: 0.9}")
     assert "'adamw' has no option 'momentum'" in told
-    check_space(space_of(tmp_path, "optimiser.momentum: [0.1, 0.9]"), "fast", ["optimiser=sgd"], SLOTS)
+    validate_space(space_of(tmp_path, "optimiser.momentum: [0.1, 0.9]"), "fast", ["optimiser=sgd"], RECIPE_REGISTRY)
 
 
 def test_what_may_not_be_varied_are_keys_of_the_recipe() -> None:
@@ -127,5 +131,5 @@ def test_the_points_of_a_space_are_counted(tmp_path: Path, space: Space) -> None
 
 def test_the_longest_trial_is_known(tmp_path: Path) -> None:
     recipe = read_recipe("fast", ["trainer.epochs=4"])
-    assert longest(space_of(tmp_path, "trainer.epochs: {low: 3, high: 9}"), recipe) == 9
-    assert longest(space_of(tmp_path, "trainer.clip: [1.0, 2.0]"), recipe) == 4
+    assert max_epochs(space_of(tmp_path, "trainer.epochs: {low: 3, high: 9}"), recipe) == 9
+    assert max_epochs(space_of(tmp_path, "trainer.clip: [1.0, 2.0]"), recipe) == 4

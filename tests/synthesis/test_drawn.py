@@ -21,22 +21,22 @@ from PIL import Image
 from maskfit.errors import DataError, MaskfitError
 from maskfit.synthesis.drawn import (
     PHOTO_NAMES,
-    Drawing,
     DrawnLandmarks,
+    RenderedPhoto,
     contact_sheet,
-    draw_person,
-    draw_photo,
     people,
     portrait,
-    write_evaluation,
-    write_people,
+    render_photo,
+    sample_person,
+    write_eval_set,
+    write_train_set,
 )
 from maskfit.synthesis.drawn.canvas import Canvas
-from maskfit.synthesis.drawn.census import draw_census
+from maskfit.synthesis.drawn.census import sample_demographics
 from maskfit.synthesis.drawn.curves import ellipse, resampled, ribbon, spline
 from maskfit.synthesis.drawn.hairstyles import STYLES
 from maskfit.synthesis.drawn.palette import luminance
-from maskfit.synthesis.drawn.scene import draw_scene
+from maskfit.synthesis.drawn.scene import sample_scene
 
 SMALL = (96, 128)
 
@@ -59,7 +59,7 @@ def mouth(marks: DrawnLandmarks) -> tuple[float, float]:
     return (marks.mouth_left[0] + marks.mouth_right[0]) / 2, (marks.mouth_left[1] + marks.mouth_right[1]) / 2
 
 
-def patch(drawing: Drawing, point: tuple[float, float]) -> np.ndarray:
+def patch(drawing: RenderedPhoto, point: tuple[float, float]) -> np.ndarray:
     x, y = round(point[0]), round(point[1])
     return np.asarray(drawing.image, dtype=float)[y - 1 : y + 2, x - 1 : x + 2].mean(axis=(0, 1))
 
@@ -69,9 +69,9 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def photos(count: int, names: tuple[str, ...] = PHOTO_NAMES, seed: int = 11) -> list[tuple[str, Drawing]]:
+def photos(count: int, names: tuple[str, ...] = PHOTO_NAMES, seed: int = 11) -> list[tuple[str, RenderedPhoto]]:
     return [
-        (name, draw_photo(draw_person(seed, number), name, size=SMALL)) for number in range(count) for name in names
+        (name, render_photo(sample_person(seed, number), name, size=SMALL)) for number in range(count) for name in names
     ]
 
 
@@ -79,10 +79,10 @@ def photos(count: int, names: tuple[str, ...] = PHOTO_NAMES, seed: int = 11) -> 
 
 
 def test_the_same_numbers_give_the_same_pixels_whoever_was_drawn_before():
-    first = draw_photo(draw_person(4, 2), "mask3", size=SMALL)
+    first = render_photo(sample_person(4, 2), "mask3", size=SMALL)
     for number in range(3):
-        draw_photo(draw_person(4, number), "normal", size=SMALL)
-    again = draw_photo(draw_person(4, 2), "mask3", size=SMALL)
+        render_photo(sample_person(4, number), "normal", size=SMALL)
+    again = render_photo(sample_person(4, 2), "mask3", size=SMALL)
     assert digest(first.image) == digest(again.image)
     assert first.landmarks == again.landmarks
 
@@ -95,23 +95,26 @@ def test_another_process_draws_the_same():
     )
     source = Path(people.__file__).parents[3]
     other = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
         env={"PYTHONPATH": str(source), "PYTHONHASHSEED": "77", "SYSTEMROOT": "C:\\Windows"},
-    )  # fmt: skip
-    mine = [digest(draw_photo(draw_person(9, 5), name, size=SMALL).image) for name in ("mask1", "incorrect_mask")]
+    )
+    mine = [digest(render_photo(sample_person(9, 5), name, size=SMALL).image) for name in ("mask1", "incorrect_mask")]
     assert other.stdout.split() == mine
 
 
 def test_seed_number_and_name_all_count():
     pictures = [
-        draw_photo(draw_person(seed, number), name, size=SMALL).image
+        render_photo(sample_person(seed, number), name, size=SMALL).image
         for seed, number, name in [(0, 1, "mask1"), (1, 1, "mask1"), (0, 2, "mask1"), (0, 1, "mask2"), (1, 0, "mask1")]
     ]
     assert len({digest(picture) for picture in pictures}) == len(pictures)
 
 
 def test_naming_the_age_leaves_the_bones_and_the_skin_as_they_are():
-    young, old = draw_person(0, 8, gender="male", age=20), draw_person(0, 8, gender="male", age=70)
+    young, old = sample_person(0, 8, gender="male", age=20), sample_person(0, 8, gender="male", age=70)
     assert (young.skin, young.face.jaw, young.face.nose_width) == (old.skin, old.face.jaw, old.face.nose_width)
 
 
@@ -126,7 +129,7 @@ def test_naming_the_age_leaves_the_bones_and_the_skin_as_they_are():
     age=st.integers(18, 75),
 )
 def test_every_person_has_traits_in_range(seed, number, gender, age):
-    person = draw_person(seed, number, gender=gender, age=age)
+    person = sample_person(seed, number, gender=gender, age=age)
     assert (person.gender, person.age) == (gender, age)
     assert person.hair in STYLES
     assert all(0 <= value <= 1 for value in vars(person.years).values())
@@ -138,12 +141,12 @@ def test_every_person_has_traits_in_range(seed, number, gender, age):
 def test_traits_that_do_not_exist_are_refused(wrong):
     arguments = {"seed": 0, "number": 1, **wrong}
     with pytest.raises(DataError):
-        draw_person(**arguments)
+        sample_person(**arguments)
 
 
 def test_age_shows_more_with_the_years_and_not_in_step():
     def lines(age: int) -> np.ndarray:
-        people_of_age = [draw_person(3, number, gender="female", age=age).years for number in range(60)]
+        people_of_age = [sample_person(3, number, gender="female", age=age).years for number in range(60)]
         return np.array([person.eyes + person.folds + person.forehead for person in people_of_age])
 
     at_28, at_32, at_45, at_70 = (lines(age) for age in (28, 32, 45, 70))
@@ -153,14 +156,14 @@ def test_age_shows_more_with_the_years_and_not_in_step():
 
 def test_hair_greys_on_the_whole():
     def lightness(age: int) -> float:
-        return float(np.mean([luminance(draw_person(2, n, gender="male", age=age).hair_colour) for n in range(50)]))
+        return float(np.mean([luminance(sample_person(2, n, gender="male", age=age).hair_colour) for n in range(50)]))
 
     assert lightness(22) + 0.15 < lightness(72)
 
 
 def test_genders_overlap_in_their_hair():
-    women = {draw_person(0, number, gender="female").hair for number in range(300)}
-    men = {draw_person(0, number, gender="male").hair for number in range(300)}
+    women = {sample_person(0, number, gender="female").hair for number in range(300)}
+    men = {sample_person(0, number, gender="male").hair for number in range(300)}
     assert women & men
     assert women - men
     assert men - women
@@ -171,7 +174,7 @@ def test_genders_overlap_in_their_hair():
 
 @pytest.mark.parametrize("size", [(384, 512), (96, 128), (224, 224), (33, 47), (200, 120)])
 def test_the_picture_has_the_size_asked_for_and_the_marks_lie_in_it(size):
-    drawing = draw_photo(draw_person(1, 3), "mask2", size=size)
+    drawing = render_photo(sample_person(1, 3), "mask2", size=size)
     marks = drawing.landmarks
     assert drawing.image.size == size
     assert drawing.image.mode == "RGB"
@@ -181,17 +184,17 @@ def test_the_picture_has_the_size_asked_for_and_the_marks_lie_in_it(size):
 
 
 def test_landmarks_do_not_depend_on_the_size():
-    person = draw_person(1, 4)
-    small, large = (draw_photo(person, "normal", size=size).landmarks for size in ((96, 128), (384, 512)))
+    person = sample_person(1, 4)
+    small, large = (render_photo(person, "normal", size=size).landmarks for size in ((96, 128), (384, 512)))
     assert np.allclose(np.array(small.nose) * 4, large.nose, atol=0.05)
 
 
 def test_a_size_too_small_and_a_photo_that_does_not_exist_are_refused():
-    person = draw_person(0, 0)
+    person = sample_person(0, 0)
     with pytest.raises(DataError):
-        draw_photo(person, "normal", size=(16, 20))
+        render_photo(person, "normal", size=(16, 20))
     with pytest.raises(DataError, match="mask6"):
-        draw_photo(person, "mask6")
+        render_photo(person, "mask6")
 
 
 def test_landmarks_stand_in_the_order_of_a_face():
@@ -232,7 +235,7 @@ def test_a_worn_mask_covers_nose_and_mouth_and_a_wrong_one_shows_the_nose():
 
 
 def test_there_are_masks_of_every_kind_and_pattern():
-    looks = [draw_scene(draw_person(0, number), "mask1").mask for number in range(150)]
+    looks = [sample_scene(sample_person(0, number), "mask1").mask for number in range(150)]
     assert {look.kind for look in looks if look} == {"surgical", "kn95", "cup", "cloth"}
     assert {look.pattern for look in looks if look} == {"", "dots", "stripes", "checks", "flowers"}
 
@@ -241,14 +244,14 @@ def test_a_mask_changes_the_pixels_that_it_covers_and_only_those(monkeypatch):
     """The same photo with and without its mask differs at the mouth, or not, as the way it is worn says."""
     change = {"wear": [], "under nose": [], "chin": []}
     for number in range(40):
-        person = draw_person(21, number)
+        person = sample_person(21, number)
         for name in ("mask1", "incorrect_mask"):
-            scene = replace(draw_scene(person, name), mouth_open=0.0)
+            scene = replace(sample_scene(person, name), mouth_open=0.0)
             pixels = []
             for look in (scene.mask, None):
                 setting = replace(scene, mask=look)
-                monkeypatch.setattr(portrait, "draw_scene", lambda *_, setting=setting: setting)
-                drawing = draw_photo(person, name, size=SMALL)
+                monkeypatch.setattr(portrait, "sample_scene", lambda *_, setting=setting: setting)
+                drawing = render_photo(person, name, size=SMALL)
                 pixels.append([patch(drawing, drawing.landmarks.nose), patch(drawing, mouth(drawing.landmarks))])
             if scene.mask.worn in change:
                 change[scene.mask.worn].append(np.abs(np.subtract(*pixels)).mean(axis=1))
@@ -264,7 +267,7 @@ def test_a_mask_changes_the_pixels_that_it_covers_and_only_those(monkeypatch):
 @settings(max_examples=40, deadline=None)
 @given(persons=st.integers(6, 500), seed=st.integers(0, 10**6))
 def test_a_census_has_exact_shares_and_everyone_in_it(persons, seed):
-    census = draw_census(seed, persons)
+    census = sample_demographics(seed, persons)
     cells = Counter((gender, (age >= 30) + (age >= 60)) for gender, age in census)
     assert len(census) == persons
     assert len(cells) == 6
@@ -277,12 +280,12 @@ def test_a_census_has_exact_shares_and_everyone_in_it(persons, seed):
 
 @pytest.mark.parametrize("persons", [1, 2, 3, 5])
 def test_a_census_of_few_has_as_many_as_asked_for(persons):
-    assert len(draw_census(0, persons)) == persons
+    assert len(sample_demographics(0, persons)) == persons
 
 
 def test_a_training_set_is_laid_out_as_the_competitions(tmp_path):
     calls = []
-    images = write_people(
+    images = write_train_set(
         tmp_path / "faces", 6, seed=5, size=SMALL, workers=1, progress=lambda *counts: calls.append(counts)
     )
     folders = sorted(images.iterdir())
@@ -306,15 +309,15 @@ def test_a_training_set_is_laid_out_as_the_competitions(tmp_path):
 
 
 def test_processes_write_the_same_files_as_one(tmp_path):
-    one = write_people(tmp_path / "one", 3, size=SMALL, workers=1).parent
-    two = write_people(tmp_path / "two", 3, size=SMALL, workers=2).parent
+    one = write_train_set(tmp_path / "one", 3, size=SMALL, workers=1).parent
+    two = write_train_set(tmp_path / "two", 3, size=SMALL, workers=2).parent
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(two) for path in two.rglob("*") if path.is_file())
     assert all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
 
 
 def test_an_evaluation_set_hides_its_answers_and_keeps_the_truth(tmp_path):
-    info = write_evaluation(tmp_path / "eval", 6, seed=3, size=SMALL, workers=1)
+    info = write_eval_set(tmp_path / "eval", 6, seed=3, size=SMALL, workers=1)
     asked, truth = rows_of(info), rows_of(info.with_name("truth.csv"))
     names = [row["ImageID"] for row in asked]
     assert [row["ImageID"] for row in truth] == names
@@ -323,7 +326,7 @@ def test_an_evaluation_set_hides_its_answers_and_keeps_the_truth(tmp_path):
     assert all(len(name) == 44 and set(name[:40]) <= set("0123456789abcdef") for name in names)
     answers = Counter(int(row["ans"]) for row in truth)
     expected = Counter()
-    for gender, age in draw_census(3, 6):
+    for gender, age in sample_demographics(3, 6):
         person = 3 * ("male", "female").index(gender) + (age >= 30) + (age >= 60)
         expected.update({person: 5, 6 + person: 1, 12 + person: 1})
     assert answers == expected
@@ -334,7 +337,7 @@ def test_an_evaluation_set_hides_its_answers_and_keeps_the_truth(tmp_path):
 
 def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    for write in (write_people, write_evaluation):
+    for write in (write_train_set, write_eval_set):
         with pytest.raises(MaskfitError, match="empty folder"):
             write(tmp_path, 1, size=SMALL, workers=1)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
@@ -342,13 +345,13 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path):
 
 def test_an_empty_folder_is_filled(tmp_path):
     (tmp_path / "new").mkdir()
-    assert (write_people(tmp_path / "new", 1, size=SMALL, workers=1)).is_dir()
+    assert (write_train_set(tmp_path / "new", 1, size=SMALL, workers=1)).is_dir()
 
 
 @pytest.mark.parametrize("wrong", [{"persons": 0}, {"seed": -1}, {"size": (8, 8)}])
 def test_a_set_that_cannot_be_is_refused_before_anything_is_written(tmp_path, wrong):
     with pytest.raises(DataError):
-        write_people(**{"out": tmp_path / "x", "persons": 1, "size": SMALL, **wrong})
+        write_train_set(**{"out": tmp_path / "x", "persons": 1, "size": SMALL, **wrong})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -366,7 +369,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch, workers):
     drawing, rmtree = [], shutil.rmtree
     monkeypatch.setattr("maskfit.synthesis.drawn.people.shutil.rmtree", remove)
     with pytest.raises(KeyboardInterrupt):
-        write_people(tmp_path / "faces", 3, size=SMALL, workers=workers, progress=stop)
+        write_train_set(tmp_path / "faces", 3, size=SMALL, workers=workers, progress=stop)
     assert (list(tmp_path.iterdir()), drawing) == ([], [])
 
 
@@ -410,9 +413,12 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
         f"write_people(Path({str(tmp_path / 'faces')!r}), 2, size=(96, 128), workers=2)\n"
     )
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, check=False,
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
         env={"PYTHONPATH": str(Path(people.__file__).parents[3]), "SYSTEMROOT": "C:\\Windows"},
-    )  # fmt: skip
+    )
     assert done.returncode != 0
     assert "__main__" in done.stderr.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["script.py"]

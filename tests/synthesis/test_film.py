@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 from maskfit.errors import DataError
-from maskfit.synthesis.drawn.film import PHOTOS, Film, Looks, Walk, draw_film, draw_looks
-from maskfit.synthesis.drawn.person import draw_person
+from maskfit.synthesis.drawn.film import PHOTOS, PersonSprites, SyntheticVideo, Walk, draw_film, draw_looks
+from maskfit.synthesis.drawn.person import sample_person
 
 
 @pytest.fixture(scope="module")
-def film() -> Film:
+def film() -> SyntheticVideo:
     return draw_film(3, 2, seconds=6, size=(160, 120), rate=10)
 
 
@@ -59,7 +59,7 @@ def test_a_change_is_to_be_seen_in_the_face_and_nowhere_else(film):
 
 
 def test_somebody_is_cut_out_of_his_surroundings():
-    looks = draw_looks(draw_person(0, 1), 160)
+    looks = draw_looks(sample_person(0, 1), 160)
     assert set(looks.pictures) == set(PHOTOS)
     for picture in looks.pictures.values():
         opaque = np.asarray(picture)[..., 3]
@@ -69,16 +69,17 @@ def test_somebody_is_cut_out_of_his_surroundings():
         assert 0.2 < (opaque > 127).mean() < 0.8
 
 
-def block(state_colours: dict[str, tuple[int, int, int]]) -> Looks:
-    return Looks({state: Image.new("RGBA", (10, 10), (*colour, 255)) for state, colour in state_colours.items()},
-                 (0, 0, 10, 10))  # fmt: skip
+def block(state_colours: dict[str, tuple[int, int, int]]) -> PersonSprites:
+    return PersonSprites(
+        {state: Image.new("RGBA", (10, 10), (*colour, 255)) for state, colour in state_colours.items()}, (0, 0, 10, 10)
+    )
 
 
 def test_boxes_and_turns_follow_the_way():
     looks = block({"wear": (255, 0, 0), "not_wear": (0, 0, 255)})
     # Half outside at 0 s, whole inside from 0.4 s on, and out again on the right.
     walk = Walk(looks, ((0.0, 0.0, 20.0), (10.0, 100.0, 20.0)), ((0.0, "wear"), (3.0, "not_wear")))
-    film = Film(Image.new("RGB", (90, 40)), (walk,), 10.0, 10.0)
+    film = SyntheticVideo(Image.new("RGB", (90, 40)), (walk,), 10.0, 10.0)
     turns = [(turn.event, turn.state, pytest.approx(turn.time)) for turn in film.turns]
     assert turns == [("appeared", "wear", 0.4), ("changed", "not_wear", 3.0), ("left", "not_wear", 8.7)]
     assert film.boxes(5.0) == {0: (45, 15, 55, 25)}

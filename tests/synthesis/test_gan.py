@@ -14,20 +14,20 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from maskfit.cookbook import read_recipe
-from maskfit.data.folds import make_folds
+from maskfit.data.folds import make_person_splits
 from maskfit.data.photo import BOTH
 from maskfit.data.photos import read_photos
-from maskfit.data.store import open_store
+from maskfit.data.store import open_image_cache
 from maskfit.errors import DataError, ModelFileError, RunError
 from maskfit.labels import SCHEMES, UNKNOWN
-from maskfit.parts import Part
-from maskfit.synthesis.drawn import write_people
+from maskfit.parts import ComponentSpec
+from maskfit.synthesis.drawn import write_train_set
 from maskfit.synthesis.gan import augmentation, sheet
 from maskfit.synthesis.gan.drawing import choose_classes, draw_class, draw_faces, write_faces
 from maskfit.synthesis.gan.frechet import frechet_distance
 from maskfit.synthesis.gan.generator_file import KEY, GanFacts, load_generator
-from maskfit.synthesis.gan.learning import Learning
-from maskfit.synthesis.gan.making import Learn, make_faces
+from maskfit.synthesis.gan.learning import GanTrainer
+from maskfit.synthesis.gan.making import GanTrainOptions, make_faces
 from maskfit.synthesis.gan.networks import SIZES, Discriminator, Generator
 from maskfit.training.plan import make_plan
 
@@ -48,12 +48,12 @@ def _quick() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_people(tmp_path_factory.mktemp("gan") / "drawn", PERSONS, seed=3, size=(36, 48), workers=1)
+    return write_train_set(tmp_path_factory.mktemp("gan") / "drawn", PERSONS, seed=3, size=(36, 48), workers=1)
 
 
 @pytest.fixture(scope="module")
 def folds(root: Path) -> Path:
-    return make_folds(read_photos(root, SCHEME), SCHEME, 3, seed=0).write(root.parent / "folds.csv")
+    return make_person_splits(read_photos(root, SCHEME), SCHEME, 3, seed=0).write(root.parent / "folds.csv")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,13 @@ def make(root: Path, folds: Path) -> Callable[..., Any]:
     def run(out: Path, **words: Any) -> Any:
         given = {"folds": folds, "size": 16, "width": 4, "batch": 16, "steps": 30, **words}
         own = {name: given.pop(name) for name in ("seed", "classes", "upto", "judge", "bars") if name in given}
-        return make_faces(root, out, Learn(SCHEME, Part.of("centre"), **given), store=root.parent / "stores", **own)
+        return make_faces(
+            root,
+            out,
+            GanTrainOptions(SCHEME, ComponentSpec.create("centre"), **given),
+            store=root.parent / "stores",
+            **own,
+        )
 
     return run
 
@@ -92,12 +98,12 @@ def test_made_faces_come_nearer_to_the_photos(root, made, monkeypatch):
     """In coarse colours, and by the discriminator's losses: it tells made from real at first."""
     monkeypatch.setattr("maskfit.synthesis.gan.learning.RATES", (2e-3, 4e-3))
     photos = read_photos(root, SCHEME)
-    frames = open_store(photos.photos, made.facts.framing, folder=root.parent / "stores")
-    learning = Learning(made.facts.model_copy(update={"width": 8}), frames, photos.codes(SCHEME))
+    frames = open_image_cache(photos.photos, made.facts.framing, folder=root.parent / "stores")
+    learning = GanTrainer(made.facts.model_copy(update={"width": 8}), frames, photos.codes(SCHEME))
     noise = np.random.default_rng(0).standard_normal((len(photos), made.facts.latent))
 
     def measure() -> tuple[float, float]:
-        faces = draw_faces(learning.drawing, noise, photos.codes(SCHEME)), frames.take(np.arange(len(photos)))
+        faces = draw_faces(learning.ema_generator, noise, photos.codes(SCHEME)), frames.gather(np.arange(len(photos)))
         coarse = [item.reshape(-1, 4, 4, 4, 4, 3).mean(axis=(2, 4)).reshape(-1, 48) / 255 for item in faces]
         return frechet_distance(*coarse), float(faces[0].std())
 
@@ -136,8 +142,8 @@ def test_thin_classes_are_drawn_more_often_than_they_are(made, root):
     class Frames:
         pass
 
-    codes = np.repeat(SCHEME.to_codes([0, 5]), (400, 4), axis=0)
-    learning = Learning(made.facts, Frames(), codes)
+    codes = np.repeat(SCHEME.to_attribute_indices([0, 5]), (400, 4), axis=0)
+    learning = GanTrainer(made.facts, Frames(), codes)
     share = float(learning.chances[400:].sum())
     # By the root: 20 to 2.
     assert share == pytest.approx(2 / 22)
@@ -246,7 +252,7 @@ def test_gradients_pass_and_what_goes_in_stays():
 
 def test_faces_fill_up_the_thin_classes_and_are_drawn_again_from_the_file(make, made, root, tmp_path):
     rows = read_photos(made.drawn.manifest, SCHEME)
-    classes = SCHEME.to_class(rows.codes(SCHEME))
+    classes = SCHEME.to_class_index(rows.codes(SCHEME))
     average = round(sum(made.drawn.before.values()) / SCHEME.classes)
     for number, count in made.drawn.before.items():
         assert (classes == number).sum() == (max(0, average - count) if count < average else 0)
@@ -293,7 +299,7 @@ def test_no_fold_trains_on_faces_that_know_a_person_it_holds_out(make, made, roo
     for fold in range(3):
         train, valid = plan.split(fold)
         held_out = {plan.photos[int(place)].person for place in valid}
-        used = [plan.photos[int(place)] for place in train if place >= plan.judged]
+        used = [plan.photos[int(place)] for place in train if place >= plan.num_scored_photos]
         assert not any(held_out & set(photo.person.split(BOTH)) for photo in used)
         right = {0: made, 1: second}.get(fold)
         assert len(used) == (sum(right.drawn.made.values()) if right else 0)
@@ -301,7 +307,7 @@ def test_no_fold_trains_on_faces_that_know_a_person_it_holds_out(make, made, roo
             assert {photo.path.parents[1] for photo in used} == {folder_of(right)}
             assert (
                 set(used[0].person.split(BOTH))
-                == {photo.person for photo in plan.photos.photos[: plan.judged]} - held_out
+                == {photo.person for photo in plan.photos.photos[: plan.num_scored_photos]} - held_out
             )
 
 
@@ -309,13 +315,13 @@ def test_a_gan_that_knows_everybody_is_used_in_no_fold(make, root, folds, tmp_pa
     made = make(tmp_path / "gan", folds=None, steps=1)
     assert len(made.facts.persons) == PERSONS
     plan = make_plan(read_recipe("fast", [f"data.root={root}", f"data.extra={made.drawn.manifest}", f"folds={folds}"]))
-    assert all(plan.split(fold)[0].max() < plan.judged for fold in range(3))
+    assert all(plan.split(fold)[0].max() < plan.num_scored_photos for fold in range(3))
 
 
 def test_faces_drawn_again_know_the_same_persons(made, root, tmp_path):
     again = make_faces(root, tmp_path / "a", folder_of(made) / "gan.safetensors", upto=3, classes="all")
     assert read_photos(again.drawn.manifest, SCHEME)[0].person == read_photos(made.drawn.manifest, SCHEME)[0].person
-    strangers = write_people(tmp_path / "others", 1, seed=8, size=(36, 48), workers=1)
+    strangers = write_train_set(tmp_path / "others", 1, seed=8, size=(36, 48), workers=1)
     (strangers / next(strangers.iterdir()).name).rename(strangers / "000777_female_Drawn_33")
     with pytest.raises(DataError, match="nobody of whom the generator learned"):
         make_faces(strangers, tmp_path / "b", folder_of(made) / "gan.safetensors")

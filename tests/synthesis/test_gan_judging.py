@@ -11,23 +11,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from maskfit.data.folds import make_folds
+from maskfit.data.folds import make_person_splits
 from maskfit.data.photos import read_photos
-from maskfit.data.store import open_store
-from maskfit.data.transforms import Framing, Preprocessing
+from maskfit.data.store import open_image_cache
+from maskfit.data.transforms import CropResize, Preprocessing
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.predictor import Predictor
-from maskfit.labels import SCHEMES, Scheme
-from maskfit.modelfile import ModelFacts, write_model
+from maskfit.labels import SCHEMES, LabelSchema
+from maskfit.modelfile import ModelMetadata, save_model
 from maskfit.models.network import build_network
-from maskfit.parts import Part
-from maskfit.synthesis.drawn import write_people
+from maskfit.parts import ComponentSpec
+from maskfit.synthesis.drawn import write_train_set
 from maskfit.synthesis.gan import judging, sheet
 from maskfit.synthesis.gan.frechet import frechet_distance
 from maskfit.synthesis.gan.generator_file import GanFacts
-from maskfit.synthesis.gan.judge import Judge
+from maskfit.synthesis.gan.judge import JudgeClassifier
 from maskfit.synthesis.gan.judging import judge_faces, nearest
-from maskfit.synthesis.gan.material import Material, gather_fold
+from maskfit.synthesis.gan.material import GanDataset, gather_fold
 
 SCHEME = SCHEMES["mask-gender-age"]
 
@@ -44,35 +44,35 @@ def _quick() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_people(tmp_path_factory.mktemp("judging") / "drawn", 9, seed=3, size=(36, 48), workers=1)
+    return write_train_set(tmp_path_factory.mktemp("judging") / "drawn", 9, seed=3, size=(36, 48), workers=1)
 
 
 @pytest.fixture(scope="module")
 def folds(root: Path) -> Path:
-    return make_folds(read_photos(root, SCHEME), SCHEME, 2, seed=0).write(root.parent / "folds.csv")
+    return make_person_splits(read_photos(root, SCHEME), SCHEME, 2, seed=0).write(root.parent / "folds.csv")
 
 
 @pytest.fixture(scope="module")
-def material(root: Path, folds: Path) -> Material:
+def material(root: Path, folds: Path) -> GanDataset:
     return gather_fold(root, SCHEME, folds, 0)
 
 
 @pytest.fixture(scope="module")
-def facts(material: Material) -> GanFacts:
-    framing = Framing(size=(32, 32))
-    return GanFacts(scheme=SCHEME, framing=framing, photos=len(material.learned), persons=material.persons)
+def facts(material: GanDataset) -> GanFacts:
+    framing = CropResize(size=(32, 32))
+    return GanFacts(label_schema=SCHEME, framing=framing, photos=len(material.learned), persons=material.persons)
 
 
-def write_judge(path: Path, scheme: Scheme = SCHEME) -> Path:
+def write_judge(path: Path, scheme: LabelSchema = SCHEME) -> Path:
     torch.manual_seed(0)
-    facts = ModelFacts(
-        scheme=scheme,
-        preprocessing=Preprocessing(framing=Framing(size=(32, 32))),
-        backbone=Part.of("small", width=4),
-        head=Part.of("attributes"),
+    facts = ModelMetadata(
+        label_schema=scheme,
+        preprocessing=Preprocessing(framing=CropResize(size=(32, 32))),
+        backbone=ComponentSpec.create("small", width=4),
+        head=ComponentSpec.create("attributes"),
         heads=scheme.names,
     )
-    return write_model(path, build_network(facts.backbone, facts.head, scheme.sizes).state_dict(), facts)
+    return save_model(path, build_network(facts.backbone, facts.head, scheme.sizes).state_dict(), facts)
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +89,11 @@ def run(tmp_path_factory: pytest.TempPathFactory, folds: Path) -> Path:
 class Copier(nn.Module):
     """A generator that hands out learned photos, whatever it is asked for."""
 
-    def __init__(self, material: Material, facts: GanFacts, store: Path) -> None:
+    def __init__(self, material: GanDataset, facts: GanFacts, store: Path) -> None:
         super().__init__()
-        frames = open_store(material.learned.photos, facts.framing, folder=store).take(range(len(material.learned)))
+        frames = open_image_cache(material.learned.photos, facts.framing, folder=store).gather(
+            range(len(material.learned))
+        )
         self.faces = nn.Parameter(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1)
 
     def forward(self, noise: Tensor, codes: Tensor) -> Tensor:
@@ -135,21 +137,25 @@ def test_a_judge_says_of_photos_what_prediction_says_and_notices_copies(material
     told: list[tuple[int, int]] = []
     path = run / "fold0" / "best.safetensors"
     said = judge_faces(
-        Judge(path, SCHEME), Copier(material, facts, store), facts, material, store=store,
+        JudgeClassifier(path, SCHEME),
+        Copier(material, facts, store),
+        facts,
+        material,
+        store=store,
         progress=lambda *pair: told.append(pair),
-    )  # fmt: skip
+    )
     assert told[-1][0] == told[-1][1]
     assert said.unknown_to_judge is True
     for kind, photos in (("strangers", material.others), ("learned", material.learned)):
         table = Predictor.load(path).predict(list(photos)).table
-        answers, truth = SCHEME.to_codes(table.classes), photos.codes(SCHEME)
+        answers, truth = SCHEME.to_attribute_indices(table.classes), photos.codes(SCHEME)
         whole, *attributes = (getattr(item, kind) for item in said.agreement[:4])
         assert whole == (pytest.approx((answers == truth).all(axis=1).mean()), len(photos))
         for place, share in enumerate(attributes):
             assert share == (pytest.approx((answers == truth)[:, place].mean()), len(photos))
         by_class = {item.words: getattr(item, kind) for item in said.agreement[4:]}
-        for number in np.unique(SCHEME.to_class(material.learned.codes(SCHEME))):
-            own = SCHEME.to_class(truth) == number
+        for number in np.unique(SCHEME.to_class_index(material.learned.codes(SCHEME))):
+            own = SCHEME.to_class_index(truth) == number
             right = float((table.classes[own] == number).mean()) if own.any() else None
             assert by_class[SCHEME.describe(number)] == (right, own.sum())
     classes = sum(count > 0 for count in material.count_classes().values())
@@ -164,10 +170,12 @@ def test_a_judge_says_of_photos_what_prediction_says_and_notices_copies(material
 def test_a_judge_that_was_trained_on_the_strangers_is_refused(material, facts, run, tmp_path, root):
     store = root.parent / "stores"
     with pytest.raises(DataError, match="was trained on"):
-        judge_faces(Judge(run / "fold1" / "best.safetensors", SCHEME), nn.Identity(), facts, material, store=store)
-    alone = Judge(write_judge(tmp_path / "alone.safetensors"), SCHEME)
+        judge_faces(
+            JudgeClassifier(run / "fold1" / "best.safetensors", SCHEME), nn.Identity(), facts, material, store=store
+        )
+    alone = JudgeClassifier(write_judge(tmp_path / "alone.safetensors"), SCHEME)
     assert alone.trained_on() is None
-    everybody = Material(material.source, SCHEME, material.learned, material.others.take(range(19)))
+    everybody = GanDataset(material.source, SCHEME, material.learned, material.others.take(range(19)))
     with pytest.raises(DataError, match="too few"):
         judge_faces(alone, nn.Identity(), facts, everybody, store=store)
 
@@ -175,4 +183,4 @@ def test_a_judge_that_was_trained_on_the_strangers_is_refused(material, facts, r
 def test_a_judge_of_something_else_is_refused(tmp_path):
     other = write_judge(tmp_path / "mask.safetensors", SCHEMES["mask"])
     with pytest.raises(ModelFileError, match="answers for mask"):
-        Judge(other, SCHEME)
+        JudgeClassifier(other, SCHEME)

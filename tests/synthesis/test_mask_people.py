@@ -20,22 +20,22 @@ from maskfit.data.detectors import DETECTORS, Face
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels import SCHEMES
-from maskfit.synthesis.drawn import draw_person, draw_photo, write_people
+from maskfit.synthesis.drawn import render_photo, sample_person, write_train_set
 from maskfit.synthesis.masks import (
     BareFace,
-    Chosen,
+    FaceSelection,
     Landmarks,
-    Masked,
+    MaskedPhoto,
     choose_faces,
-    draw_wearing,
     draw_wearings,
     people,
     read_landmarks,
+    sample_mask,
     write_masked,
 )
-from maskfit.synthesis.masks.finding import KNOWING, open_detector
+from maskfit.synthesis.masks.finding import KNOWING, landmark_detector
 from maskfit.synthesis.masks.kinds import WORN, WRONG
-from maskfit.synthesis.masks.people import find_fault, find_quality, put_all
+from maskfit.synthesis.masks.people import find_fault, find_quality, render_all_masks
 
 SCHEME = SCHEMES["mask-gender-age"]
 SIZE = (96, 128)
@@ -47,7 +47,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, La
     """Four bare faces as JPEGs of quality 85, by name, with their landmarks."""
     made = {}
     for number, (gender, age) in enumerate(PEOPLE, start=1):
-        drawing = draw_photo(draw_person(2, number, gender=gender, age=age), "normal", size=SIZE)
+        drawing = render_photo(sample_person(2, number, gender=gender, age=age), "normal", size=SIZE)
         stream = io.BytesIO()
         drawing.image.save(stream, "JPEG", quality=85)
         made[f"images/{number}.jpg"] = stream.getvalue(), drawing.landmarks
@@ -92,7 +92,11 @@ def test_bare_faces_become_the_competitions_layout(faces, marks, tmp_path):
     assert [photo.labels["mask"] for photo in photos][:7] == ["incorrect", *["wear"] * 5, "not_wear"]
     assert {Image.open(photo.path).size for photo in photos} == {SIZE}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "images", "masks.csv", "masks.json", "set-aside.csv"}  # fmt: skip
+        "images",
+        "masks.csv",
+        "masks.json",
+        "set-aside.csv",
+    }
     assert (made.persons, made.set_aside) == (4, {})
     assert sum(made.kinds.values()) == sum(made.ways.values()) == 24
 
@@ -119,7 +123,8 @@ def test_the_list_is_a_manifest_of_the_same_photos_as_the_layout(faces, marks, t
     write_masked(choose_faces(faces, marks), tmp_path / "out", workers=1)
     listed, laid = read_photos(tmp_path / "out" / "masks.csv", SCHEME), read_photos(tmp_path / "out", SCHEME)
     assert {(photo.path, photo.person): photo.labels for photo in listed} == {
-        (photo.path, photo.person): photo.labels for photo in laid}  # fmt: skip
+        (photo.path, photo.person): photo.labels for photo in laid
+    }
 
 
 def test_other_numbers_of_masks_are_read_by_the_list(faces, marks, tmp_path):
@@ -183,7 +188,10 @@ def test_photos_that_cannot_be_used_are_set_aside_and_listed(faces, marks, tmp_p
     made = write_masked(chosen, tmp_path / "out", workers=1)
     assert made.persons == 1
     assert [row["path"] for row in rows_of(tmp_path / "out" / "set-aside.csv")] == [
-        "images/1.jpg", "images/2.jpg", "images/3.jpg"]  # fmt: skip
+        "images/1.jpg",
+        "images/2.jpg",
+        "images/3.jpg",
+    ]
     assert "damaged" in made.set_aside["images/1.jpg"]
     assert made.set_aside["images/2.jpg"] == "no face is found on it"
     assert made.set_aside["images/3.jpg"] == "gender or age in years is not known"
@@ -205,10 +213,10 @@ def test_a_mask_that_lies_wrongly_is_noticed(marks):
     pixels = np.zeros((128, 96, 3), np.uint8)
 
     def fault(mask, way, box=(0, 0, 9, 9)):
-        return find_fault(Masked(pixels, mask, mask > 0, box, 1.0), wearing(way), landmarks)
+        return find_fault(MaskedPhoto(pixels, mask, mask > 0, box, 1.0), wearing(way), landmarks)
 
     def wearing(way):
-        return draw_wearing("cloth", way, np.random.default_rng(0))
+        return sample_mask("cloth", way, np.random.default_rng(0))
 
     assert fault(over, "close") == fault(off, "on the chin") == ""
     assert fault(off, "close") == "the mask would not cover the nose"
@@ -235,9 +243,9 @@ def test_a_mask_that_would_dangle_before_the_nose_hangs_on_the_other_ear_or_on_t
             tried.append(wearing)
             covers = wearing.way == "dangling" and wearing.side not in free
             mask = np.full((128, 96), float(covers))
-            return Masked(np.zeros((128, 96, 3), np.uint8), mask, mask > 0, (0, 0, 9, 9), 1.0)
+            return MaskedPhoto(np.zeros((128, 96, 3), np.uint8), mask, mask > 0, (0, 0, 9, 9), 1.0)
 
-        wearing, _ = put_all(SimpleNamespace(put=put, landmarks=landmarks), 0, name)["incorrect_mask"]
+        wearing, _ = render_all_masks(SimpleNamespace(put=put, landmarks=landmarks), 0, name)["incorrect_mask"]
         return wearing.way, wearing.side, len(tried) - 5
 
     assert hung((-1, 1)) == ("dangling", side, 1)
@@ -274,7 +282,7 @@ def test_a_person_gets_one_folder_and_keeps_the_race(drawn, faces, marks, tmp_pa
 
 
 def test_a_layouts_bare_photos_are_taken_with_its_own_landmarks(tmp_path):
-    write_people(tmp_path / "drawn", 2, size=SIZE, workers=1)
+    write_train_set(tmp_path / "drawn", 2, size=SIZE, workers=1)
     chosen = choose_faces(tmp_path / "drawn", read_landmarks(tmp_path / "drawn" / "landmarks.csv"))
     assert [face.path.stem for face in chosen.faces] == ["normal", "normal"]
     assert all("_Drawn_" in face.folder for face in chosen.faces)
@@ -301,7 +309,7 @@ def test_a_cut_run_goes_on_and_gives_what_an_uncut_one_gives(faces, marks, tmp_p
         write_masked(chosen, tmp_path / "cut", workers=1)
     assert worked == ["000001_female_Unknown_24", "000002_male_Unknown_41"]
     # As if the power had gone in the middle of a line, and one folder had been lost since.
-    with (tmp_path / "cut" / "masks.csv").open("a") as stream:
+    with (tmp_path / "cut" / "masks.csv").pending_count("a") as stream:
         stream.write("images/000003_female_Unknown_63/mask1.jpg,clo")
     with pytest.raises(DataError, match="not empty"):
         write_masked(chosen, tmp_path / "cut", workers=1)
@@ -335,7 +343,7 @@ def test_the_quality_of_a_jpeg_is_kept(quality):
 def test_a_photo_that_is_gone_meanwhile_is_set_aside(faces, marks, tmp_path):
     chosen = choose_faces(faces, marks)
     lost = BareFace(tmp_path / "gone.jpg", "gone.jpg", "000009_male_Unknown_20", next(iter(marks.values())))
-    made = write_masked(Chosen(faces, (*chosen.faces[:1], lost)), tmp_path / "out", workers=1)
+    made = write_masked(FaceSelection(faces, (*chosen.faces[:1], lost)), tmp_path / "out", workers=1)
     assert made.persons == 1
     assert made.set_aside == {"gone.jpg": "there is no such photo"}
 
@@ -351,20 +359,23 @@ def test_the_largest_face_is_taken(monkeypatch):
             return [[Face((0, 0, 20, 20), 0.99, small), Face((0, 0, 90, 90), 0.8, five), Face((0, 0, 95, 95), 0.7)]]
 
     monkeypatch.setitem(DETECTORS, "mtcnn", Two)
-    assert open_detector("mtcnn")(np.zeros((100, 90, 3), np.uint8)).points.tolist() == [list(point) for point in five]
+    assert landmark_detector("mtcnn")(np.zeros((100, 90, 3), np.uint8)).points.tolist() == [
+        list(point) for point in five
+    ]
 
 
 def test_a_detector_without_landmarks_is_refused():
     assert set(KNOWING) < set(DETECTORS)
     with pytest.raises(DataError, match="finds no eyes"):
-        open_detector("ultra_light")
+        landmark_detector("ultra_light")
     with pytest.raises(RecipeError, match="yunet"):
-        open_detector("yunett")
+        landmark_detector("yunett")
 
 
 def test_rows_of_landmarks_that_are_no_numbers_are_told(tmp_path):
-    names = [f"{name}_{axis}" for name in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
-             for axis in "xy"]  # fmt: skip
+    names = [
+        f"{name}_{axis}" for name in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right") for axis in "xy"
+    ]
     path = tmp_path / "marks.csv"
     path.write_text("path," + ",".join(names) + "\na.jpg" + ",1" * 9 + ",x\nb.jpg" + ",2" * 10 + "\n")
     with pytest.raises(DataError, match="row 2"):
@@ -383,7 +394,7 @@ def test_the_real_command_makes_a_set_and_refuses_to_overwrite_it(tmp_path):
         line = [sys.executable, "-m", "maskfit", "data", *map(str, words)]
         return subprocess.run(line, capture_output=True, text=True, check=False, cwd=tmp_path)
 
-    write_people(tmp_path / "drawn", 1, size=SIZE, workers=1)
+    write_train_set(tmp_path / "drawn", 1, size=SIZE, workers=1)
     words = ("mask", "drawn", "--out", "masked", "--landmarks", "drawn/landmarks.csv", "--workers", 1, "--wrongly", 2)
     made = run(*words, "--json")
     assert made.returncode == 0, made.stderr

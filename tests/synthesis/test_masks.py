@@ -11,35 +11,35 @@ import pytest
 from PIL import Image, ImageFilter
 
 from maskfit.errors import DataError
-from maskfit.synthesis.drawn import draw_person, draw_photo
+from maskfit.synthesis.drawn import render_photo, sample_person
 from maskfit.synthesis.drawn.palette import luminance
-from maskfit.synthesis.masks import KINDS, WAYS, Face, Landmarks, draw_wearing, draw_wearings
-from maskfit.synthesis.masks.fabric import FABRICS, weave
+from maskfit.synthesis.masks import MASK_TYPES, WEARING_STYLES, Landmarks, PreparedFace, draw_wearings, sample_mask
+from maskfit.synthesis.masks.fabric import FABRICS, render_fabric
 from maskfit.synthesis.masks.head import FEATURES, fit_pose
-from maskfit.synthesis.masks.kinds import SCARF, WORN, WRONG, can_wear
+from maskfit.synthesis.masks.kinds import SCARF_TYPES, WORN, WRONG, can_wear
 from maskfit.synthesis.masks.landmarks import from_five
 from maskfit.synthesis.masks.light import find_blur, find_grain, measure_light
 from maskfit.synthesis.masks.patterns import PATTERNS, draw_pattern
 from maskfit.synthesis.masks.surface import SHAPES, make_sheet
-from maskfit.synthesis.masks.wearing import chance_of
+from maskfit.synthesis.masks.wearing import rng_for
 
 SIZE = (192, 256)
 
 
 @lru_cache(maxsize=8)
 def bare(number: int = 1) -> tuple[np.ndarray, Landmarks]:
-    drawing = draw_photo(draw_person(0, number, gender="female", age=30 + number), "normal", size=SIZE)
+    drawing = render_photo(sample_person(0, number, gender="female", age=30 + number), "normal", size=SIZE)
     return np.array(drawing.image), drawing.landmarks
 
 
 @lru_cache(maxsize=8)
-def face(number: int = 1) -> Face:
-    return Face(*bare(number))
+def face(number: int = 1) -> PreparedFace:
+    return PreparedFace(*bare(number))
 
 
 def wear(kind: str, way: str, seed: int = 0, number: int = 1):
-    wearing = draw_wearing(kind, way, np.random.default_rng(seed))
-    return wearing, face(number).put(wearing)
+    wearing = sample_mask(kind, way, np.random.default_rng(seed))
+    return wearing, face(number).apply_mask(wearing)
 
 
 def at(mask: np.ndarray, point: tuple[float, float]) -> float:
@@ -53,32 +53,34 @@ def lower_bridge(marks: Landmarks) -> tuple[float, float]:
     return float(x), float(y)
 
 
-@pytest.mark.parametrize(("kind", "way"), [(kind, way) for kind in KINDS for way in WAYS if can_wear(kind, way)])
+@pytest.mark.parametrize(
+    ("kind", "way"), [(kind, way) for kind in MASK_TYPES for way in WEARING_STYLES if can_wear(kind, way)]
+)
 def test_every_kind_lies_as_its_way_says(kind, way):
     pixels, marks = bare()
     wearing, masked = wear(kind, way, len(kind) + 2 * len(way))
     assert masked.pixels.shape == pixels.shape
     assert masked.pixels.dtype == np.uint8
     # The nose tells whether a mask is worn well; the eyes are free in any case.
-    assert wearing.state == WAYS[way].state
-    assert (wearing.state == "wear") == (WAYS[way].nose == "all")
-    if WAYS[way].nose != "all":
+    assert wearing.state == WEARING_STYLES[way].state
+    assert (wearing.state == "wear") == (WEARING_STYLES[way].nose == "all")
+    if WEARING_STYLES[way].nose != "all":
         assert at(masked.mask, lower_bridge(marks)) < 0.5
-    if WAYS[way].nose != "half":
-        assert (at(masked.mask, marks.nose) > 0.9) == (WAYS[way].nose == "all")
+    if WEARING_STYLES[way].nose != "half":
+        assert (at(masked.mask, marks.nose) > 0.9) == (WEARING_STYLES[way].nose == "all")
     assert max(at(masked.mask, marks.left_eye), at(masked.mask, marks.right_eye)) == 0
     left, top, right, bottom = masked.box
     assert 0 <= left < right <= SIZE[0]
     assert 0 <= top < bottom <= SIZE[1]
-    if not WAYS[way].hangs and kind != "gaiter":
+    if not WEARING_STYLES[way].hangs and kind != "gaiter":
         assert masked.visible > 0.95
-    if WAYS[way].state == "wear":
+    if WEARING_STYLES[way].state == "wear":
         assert min(at(masked.mask, marks.mouth_left), at(masked.mask, marks.mouth_right)) > 0.9
     if way in ("half the nose", "under the nose"):
         assert at(masked.mask, marks.mouth_left) > 0.5 or at(masked.mask, marks.mouth_right) > 0.5
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MASK_TYPES)
 def test_a_mask_over_half_the_nose_ends_about_its_tip(kind):
     """The rim lies between the lower third of the bridge and the upper lip, in front of nose and nostrils."""
     _, marks = bare()
@@ -99,21 +101,21 @@ def test_wrong_ways_slip_further_and_further():
 
 
 def test_a_mask_pulled_aside_lies_askew():
-    tilts = [abs(draw_wearing("surgical", "pulled aside", np.random.default_rng(seed)).tilt) for seed in range(20)]
+    tilts = [abs(sample_mask("surgical", "pulled aside", np.random.default_rng(seed)).tilt) for seed in range(20)]
     assert max(tilts) > 0.4
     assert max(tilts) > 3 * max(
-        abs(draw_wearing("surgical", "tilted", np.random.default_rng(n)).tilt) for n in range(20)
+        abs(sample_mask("surgical", "tilted", np.random.default_rng(n)).tilt) for n in range(20)
     )
 
 
 def test_what_has_no_straps_neither_dangles_nor_shows_any():
     assert not can_wear("gaiter", "dangling")
     with pytest.raises(DataError, match="gaiter has no straps"):
-        draw_wearing("gaiter", "below the chin", np.random.default_rng(0))
-    assert make_sheet(draw_wearing("gaiter", "close", np.random.default_rng(0)), face().pose).straps == ()
+        sample_mask("gaiter", "below the chin", np.random.default_rng(0))
+    assert make_sheet(sample_mask("gaiter", "close", np.random.default_rng(0)), face().pose).straps == ()
     # It reaches further down than any mask.
     assert wear("gaiter", "close")[1].box[3] > 5 + max(
-        wear(kind, "close")[1].box[3] for kind in KINDS if kind != "gaiter"
+        wear(kind, "close")[1].box[3] for kind in MASK_TYPES if kind != "gaiter"
     )
 
 
@@ -152,7 +154,7 @@ def test_the_same_arguments_give_the_same_pixels_whatever_came_before():
     first = [masked.pixels for _, masked in (wear("printed", "low", 5), wear("kn95", "tilted", 6))]
     again = [masked.pixels for _, masked in (wear("kn95", "tilted", 6), wear("printed", "low", 5))][::-1]
     assert all((one == other).all() for one, other in zip(first, again, strict=True))
-    fresh = Face(*bare()).put(draw_wearing("printed", "low", np.random.default_rng(5)))
+    fresh = PreparedFace(*bare()).apply_mask(sample_mask("printed", "low", np.random.default_rng(5)))
     assert (fresh.pixels == first[0]).all()
 
 
@@ -164,7 +166,7 @@ def test_what_is_worn_follows_from_seed_and_name():
     assert list(worn) == ["mask1", "mask2", "mask3", "mask4", "mask5", "incorrect_mask"]
     assert {worn[f"mask{number}"].way for number in range(1, 6)} == set(WORN)
     assert worn["incorrect_mask"].way in WRONG
-    assert chance_of(0, "a", "b").random() != chance_of(0, "a", "c").random()
+    assert rng_for(0, "a", "b").random() != rng_for(0, "a", "c").random()
 
 
 def test_more_or_fewer_masks_are_the_same_masks():
@@ -184,10 +186,10 @@ def test_a_scarf_leaves_the_face_bare():
     _, marks = bare()
     worn = draw_wearings(3, "images/one.jpg", scarf=True)
     assert worn.items() > draw_wearings(3, "images/one.jpg").items()
-    assert (worn["normal2"].state, worn["normal2"].way) == ("not_wear", SCARF)
-    assert not can_wear("cloth", SCARF)
+    assert (worn["normal2"].state, worn["normal2"].way) == ("not_wear", SCARF_TYPES)
+    assert not can_wear("cloth", SCARF_TYPES)
     for seed in range(4):
-        _, masked = wear("gaiter", SCARF, seed)
+        _, masked = wear("gaiter", SCARF_TYPES, seed)
         assert (
             max(at(masked.mask, marks.nose), at(masked.mask, marks.mouth_left), at(masked.mask, marks.mouth_right)) == 0
         )
@@ -195,9 +197,15 @@ def test_a_scarf_leaves_the_face_bare():
         assert masked.box[3] > marks.chin[1] + 5
 
 
-@pytest.mark.parametrize(("numbers", "said"), [({"worn": 0}, "0 masks.* well"), ({"worn": 6}, "6 masks.* well"),
-                                               ({"wrongly": 0}, "0 masks.* wrongly"),
-                                               ({"wrongly": 8}, "8 masks.* wrongly")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ({"worn": 0}, "0 masks.* well"),
+        ({"worn": 6}, "6 masks.* well"),
+        ({"wrongly": 0}, "0 masks.* wrongly"),
+        ({"wrongly": 8}, "8 masks.* wrongly"),
+    ],
+)
 def test_a_number_of_masks_that_there_cannot_be_is_an_error(numbers, said):
     with pytest.raises(DataError, match=said):
         draw_wearings(0, "one.jpg", **numbers)
@@ -205,7 +213,7 @@ def test_a_number_of_masks_that_there_cannot_be_is_an_error(numbers, said):
 
 def test_people_wear_everything_there_is():
     drawn = [wearing for number in range(200) for wearing in draw_wearings(0, f"{number}.jpg").values()]
-    assert {wearing.kind for wearing in drawn} == set(KINDS)
+    assert {wearing.kind for wearing in drawn} == set(MASK_TYPES)
     assert {wearing.way for wearing in drawn} == {*WORN, *WRONG}
     assert {wearing.pattern for wearing in drawn} == {"", *PATTERNS}
     assert all(len({w.kind for w in list(draw_wearings(0, f"{n}.jpg").values())[:5]}) >= 4 for n in range(50))
@@ -217,28 +225,28 @@ def test_people_wear_everything_there_is():
 
 
 def test_the_tables_fit_together():
-    assert {kind.shape for kind in KINDS.values()} == set(SHAPES)
-    assert {kind.fabric for kind in KINDS.values()} == set(FABRICS)
-    assert {name for kind in KINDS.values() for name in kind.patterns} - {""} == set(PATTERNS)
+    assert {kind.shape for kind in MASK_TYPES.values()} == set(SHAPES)
+    assert {kind.fabric for kind in MASK_TYPES.values()} == set(FABRICS)
+    assert {name for kind in MASK_TYPES.values() for name in kind.patterns} - {""} == set(PATTERNS)
     assert len(WORN) == 5
-    assert {*WORN, *WRONG, SCARF} == set(WAYS)
-    assert {WAYS[way].state for way in WRONG} == {"incorrect"}
-    for kind in KINDS.values():
+    assert {*WORN, *WRONG, SCARF_TYPES} == set(WEARING_STYLES)
+    assert {WEARING_STYLES[way].state for way in WRONG} == {"incorrect"}
+    for kind in MASK_TYPES.values():
         assert kind.upper[0][0] == kind.lower[0][0] == 0
         assert kind.upper[-1][1] < kind.lower[-1][1]
 
 
 def test_an_unknown_kind_or_way_is_named():
     with pytest.raises(DataError, match=r"no mask 'surgcal'; did you mean 'surgical'"):
-        draw_wearing("surgcal", "close", np.random.default_rng(0))
+        sample_mask("surgcal", "close", np.random.default_rng(0))
     with pytest.raises(DataError, match=r"no mask is worn 'closed'; did you mean 'close'"):
-        draw_wearing("surgical", "closed", np.random.default_rng(0))
+        sample_mask("surgical", "closed", np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MASK_TYPES)
 def test_fabric_is_colour_with_folds(kind):
-    wearing = replace(draw_wearing(kind, "close", np.random.default_rng(2)), colour=(120, 160, 200), pattern="")
-    cloth = weave(wearing, 90, 110)
+    wearing = replace(sample_mask(kind, "close", np.random.default_rng(2)), colour=(120, 160, 200), pattern="")
+    cloth = render_fabric(wearing, 90, 110)
     assert cloth.colour.shape == (90, 110, 3)
     assert cloth.shade.shape == cloth.height.shape == (90, 110)
     assert cloth.colour.min() >= 0
@@ -294,13 +302,13 @@ def test_light_is_read_from_the_photo():
 
 def test_a_mask_is_as_bright_and_colourless_as_its_photo():
     pixels, marks = bare()
-    wearing = draw_wearing("cloth", "close", np.random.default_rng(1))
-    inside = face().put(wearing).mask > 0.95
-    mean = face().put(wearing).pixels[inside].mean()
-    dim = Face((pixels * 0.5).astype(np.uint8), marks).put(wearing).pixels[inside].mean()
+    wearing = sample_mask("cloth", "close", np.random.default_rng(1))
+    inside = face().apply_mask(wearing).mask > 0.95
+    mean = face().apply_mask(wearing).pixels[inside].mean()
+    dim = PreparedFace((pixels * 0.5).astype(np.uint8), marks).apply_mask(wearing).pixels[inside].mean()
     assert dim < 0.75 * mean
     grey = np.repeat(np.asarray(Image.fromarray(pixels).convert("L"))[..., None], 3, axis=2)
-    worn = Face(grey, marks).put(replace(wearing, colour=(200, 60, 60))).pixels.astype(int)
+    worn = PreparedFace(grey, marks).apply_mask(replace(wearing, colour=(200, 60, 60))).pixels.astype(int)
     assert np.ptp(worn[inside], axis=-1).max() <= 1
 
 
@@ -312,9 +320,12 @@ def test_sharpness_is_measured_and_matched(blur):
     steps = np.kron(chance.choice((20.0, 220.0), (12, 12)), np.ones((16, 16)))
     seen = np.asarray(Image.fromarray(steps.astype(np.uint8)).filter(ImageFilter.GaussianBlur(blur)), dtype=float)
     assert find_blur(seen) == pytest.approx(blur, abs=0.35)
-    wearing = replace(draw_wearing("printed", "close", chance), colour=(240, 240, 240), ink=(20, 20, 20),
-                      pattern="stripes")  # fmt: skip
-    crisp, dull = (np.abs(np.diff(Face(item, marks).put(wearing).mask, axis=0)).max() for item in (pixels, soft))
+    wearing = replace(
+        sample_mask("printed", "close", chance), colour=(240, 240, 240), ink=(20, 20, 20), pattern="stripes"
+    )
+    crisp, dull = (
+        np.abs(np.diff(PreparedFace(item, marks).apply_mask(wearing).mask, axis=0)).max() for item in (pixels, soft)
+    )
     assert dull < 0.7 * crisp
 
 
@@ -323,10 +334,10 @@ def test_grain_is_measured_and_matched():
     chance = np.random.default_rng(0)
     noisy = np.clip(pixels + chance.normal(0, 8, (*pixels.shape[:2], 1)), 0, 255).astype(np.uint8)
     assert find_grain(np.full((60, 60), 128.0) + chance.normal(0, 6, (60, 60))) == pytest.approx(6, rel=0.15)
-    wearing = replace(draw_wearing("sport", "close", chance), colour=(120, 120, 120), pattern="")
+    wearing = replace(sample_mask("sport", "close", chance), colour=(120, 120, 120), pattern="")
     grains = []
     for item in (pixels, noisy):
-        masked = Face(item, marks).put(wearing)
+        masked = PreparedFace(item, marks).apply_mask(wearing)
         left, top, right, bottom = masked.box
         third = (bottom - top) // 3
         inner = masked.pixels[top + third : bottom - third, left + (right - left) // 3 : right - (right - left) // 3]
@@ -337,11 +348,15 @@ def test_grain_is_measured_and_matched():
 def test_a_face_at_the_border_gets_the_part_of_the_mask_that_is_on_the_photo():
     pixels, marks = bare()
     down = int(marks.mouth_left[1])
-    cut = Face(pixels[:down].copy(), marks).put(draw_wearing("surgical", "close", np.random.default_rng(0)))
+    cut = PreparedFace(pixels[:down].copy(), marks).apply_mask(
+        sample_mask("surgical", "close", np.random.default_rng(0))
+    )
     assert cut.pixels.shape[0] == down
     assert cut.box[3] == down
     assert 0.3 < cut.visible < 0.9
-    gone = Face(pixels[:40].copy(), marks).put(draw_wearing("surgical", "close", np.random.default_rng(0)))
+    gone = PreparedFace(pixels[:40].copy(), marks).apply_mask(
+        sample_mask("surgical", "close", np.random.default_rng(0))
+    )
     assert gone.box == (0, 0, 0, 0)
     assert gone.visible == 0
 

@@ -15,7 +15,7 @@ from maskfit.data.photo import BOTH
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError
 from maskfit.labels import SCHEMES
-from maskfit.synthesis.mixing import Blended, _draw_pairs, blend_photos, write_blends
+from maskfit.synthesis.mixing import OversampleResult, _draw_pairs, blend_photos, write_oversampled
 from maskfit.training.plan import make_plan
 
 SCHEME = SCHEMES["mask-gender-age"]
@@ -35,7 +35,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def rows_of(made: Blended) -> list[dict[str, str]]:
+def rows_of(made: OversampleResult) -> list[dict[str, str]]:
     return list(csv.DictReader(made.manifest.open(encoding="utf-8")))
 
 
@@ -46,7 +46,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_classes_are_filled_up_and_the_photos_stay_untouched(root, tmp_path):
     before = content(root)
     told: list[tuple[int, int]] = []
-    made = write_blends(root, SCHEME, tmp_path / "blends", 9, progress=lambda *pair: told.append(pair))
+    made = write_oversampled(root, SCHEME, tmp_path / "blends", 9, progress=lambda *pair: told.append(pair))
     assert content(root) == before
     # Worn, incorrect and bare, of young, middle-aged and old women: 20, 10 and 5; 4, 2 and 1; the same.
     assert made.before == {3: 20, 4: 10, 5: 5, 9: 4, 10: 2, 11: 1, 15: 4, 16: 2, 17: 1}
@@ -60,9 +60,9 @@ def test_classes_are_filled_up_and_the_photos_stay_untouched(root, tmp_path):
 
 
 def test_a_blend_is_of_its_class_and_of_both_persons(root, tmp_path):
-    made = write_blends(root, SCHEME, tmp_path / "blends", 30)
+    made = write_oversampled(root, SCHEME, tmp_path / "blends", 30)
     photos = read_photos(made.manifest, SCHEME)
-    classes = SCHEME.to_class(photos.codes(SCHEME))
+    classes = SCHEME.to_class_index(photos.codes(SCHEME))
     assert Counter(classes.tolist()) == {number: count for number, count in made.made.items() if count}
     ages = {f"00000{number}_female_Asian_{age}": float(age) for number, age in enumerate(AGES)}
     for photo, number in zip(photos, classes, strict=True):
@@ -99,8 +99,10 @@ def test_no_pair_comes_twice_and_every_pair_is_as_likely(asked):
 
 
 def test_a_seed_gives_the_same_again_and_another_seed_others(root, tmp_path):
-    made = [content(write_blends(root, SCHEME, tmp_path / str(place), 9, seed=seed).manifest.parent)
-            for place, seed in enumerate((3, 3, 4))]  # fmt: skip
+    made = [
+        content(write_oversampled(root, SCHEME, tmp_path / str(place), 9, seed=seed).manifest.parent)
+        for place, seed in enumerate((3, 3, 4))
+    ]
     assert made[0] == made[1] != made[2]
 
 
@@ -112,7 +114,7 @@ def test_a_blend_is_the_mean_by_share_at_the_first_ones_size():
 def test_unreadable_photos_are_listed_and_not_used(root, tmp_path):
     bad = root / "000001_female_Asian_20" / "incorrect_mask.png"
     bad.write_bytes(bad.read_bytes()[:60])
-    made = write_blends(root, SCHEME, tmp_path / "blends", 9)
+    made = write_oversampled(root, SCHEME, tmp_path / "blends", 9)
     assert list(made.unreadable) == ["000001_female_Asian_20/incorrect_mask.png"]
     assert "damaged" in next(iter(made.unreadable.values()))
     assert made.made[9] == 3
@@ -124,7 +126,7 @@ def test_photos_of_unknown_class_are_passed_over(root, tmp_path):
     lines = [f"{path},p{place},normal,female,{'' if place > 1 else 20}" for place, path in enumerate(photos)]
     manifest = tmp_path / "photos.csv"
     manifest.write_text("\n".join(["path,person,mask,gender,age", *lines]))
-    made = write_blends(manifest, SCHEME, tmp_path / "blends", 3)
+    made = write_oversampled(manifest, SCHEME, tmp_path / "blends", 3)
     assert made.unlabelled == 5
     assert made.made == {15: 1}
     assert rows_of(made)[0]["person"] in ("p0|p1", "p1|p0")
@@ -136,20 +138,20 @@ def test_a_place_that_is_taken_or_among_the_photos_is_refused(root, tmp_path):
     (taken / "precious").touch()
     for out, why in ((taken, "not empty"), (root / "blends", "among the photos"), (root, "not empty")):
         with pytest.raises(DataError, match=why):
-            write_blends(root, SCHEME, out, 9)
+            write_oversampled(root, SCHEME, out, 9)
     with pytest.raises(DataError, match="nothing to blend"):
-        write_blends(root, SCHEME, tmp_path / "new", 1)
+        write_oversampled(root, SCHEME, tmp_path / "new", 1)
     assert not (tmp_path / "new").exists()
     assert not (root / "blends").exists()
 
 
 def test_training_leaves_a_blend_out_where_one_of_the_two_is_held_out(root, tmp_path):
-    made = write_blends(root, SCHEME, tmp_path / "blends", 30)
+    made = write_oversampled(root, SCHEME, tmp_path / "blends", 30)
     plan = make_plan(read_recipe("fast", [f"data.root={root}", f"data.extra={made.manifest}", "folds=2"]))
     for fold in range(2):
         train, valid = plan.split(fold)
         held_out = {plan.photos[int(place)].person for place in valid}
-        used = [plan.photos[int(place)].person for place in train if place >= plan.judged]
+        used = [plan.photos[int(place)].person for place in train if place >= plan.num_scored_photos]
         assert used
         assert not any(held_out & set(person.split(BOTH)) for person in used)
         assert len(used) < sum(made.made.values())

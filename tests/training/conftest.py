@@ -10,7 +10,7 @@ import torch
 
 from maskfit.cookbook import read_recipe
 from maskfit.recipe import Recipe
-from maskfit.training.slots import SLOTS
+from maskfit.training.slots import RECIPE_REGISTRY
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,9 +22,9 @@ def _one_thread() -> None:
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve drawn persons, 84 photos of 48 x 64 pixels, in the competition's layout."""
-    from maskfit.synthesis.drawn import write_people
+    from maskfit.synthesis.drawn import write_train_set
 
-    return write_people(tmp_path_factory.mktemp("faces") / "drawn", 12, seed=3, size=(48, 64), workers=1)
+    return write_train_set(tmp_path_factory.mktemp("faces") / "drawn", 12, seed=3, size=(48, 64), workers=1)
 
 
 @pytest.fixture
@@ -42,6 +42,6 @@ def tiny(faces: Path, tmp_path: Path) -> Callable[..., Recipe]:
             "trainer.batch_size=16",
             "trainer.device=cpu",
         ]
-        return read_recipe("fast", [*defaults, *words], slots=SLOTS)
+        return read_recipe("fast", [*defaults, *words], slots=RECIPE_REGISTRY)
 
     return make

@@ -15,12 +15,12 @@ import pytest
 
 from maskfit.errors import RunError
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunFolder
+from maskfit.runfolder import RunDir
 from maskfit.training import at_once
-from maskfit.training.at_once import PipedScreen, train_at_once
-from maskfit.training.begun import begin_run, reopen_run
+from maskfit.training.at_once import PipeReporter, train_folds_in_parallel
+from maskfit.training.begun import load_run, prepare_run
 from maskfit.training.run import train
-from maskfit.training.screen import Standing
+from maskfit.training.screen import FoldProgress
 
 Make = Callable[..., Recipe]
 
@@ -30,13 +30,13 @@ class Remembered:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.standings: list[Standing] = []
+        self.standings: list[FoldProgress] = []
         self.ended: list[str] = []
 
     def line(self, text: str) -> None:
         self.lines.append(text)
 
-    def show(self, standing: Standing) -> None:
+    def show(self, standing: FoldProgress) -> None:
         self.standings.append(standing)
 
     def end(self, title: str) -> None:
@@ -61,7 +61,7 @@ def test_folds_side_by_side_give_what_they_give_one_after_another(
     screen.lines.clear(), screen.standings.clear(), screen.ended.clear()
     two, _ = train(tiny(f"run={tmp_path / 'two'}", "folds=2", "trainer.folds_at_once=2"))
     for fold in (0, 1):
-        assert two.fold(fold).steps.read_text() == one.fold(fold).steps.read_text()
+        assert two.fold(fold).step_losses_csv.read_text() == one.fold(fold).step_losses_csv.read_text()
     assert two.probabilities.read_text() == one.probabilities.read_text()
     # What is told of each fold arrives: its lines, how far it is, its end, and that it was done in its own process.
     lines = [line for line in screen.lines if "done already" not in line]
@@ -72,26 +72,26 @@ def test_folds_side_by_side_give_what_they_give_one_after_another(
 
 
 def test_a_fold_trained_alone_closes_with_the_others(tiny: Make) -> None:
-    begun = begin_run(tiny("folds=2", "trainer.epochs=1"))
-    reopen_run(begun.folder.path).train_fold(1, Remembered())
-    assert begun.open_folds() == (0,)
+    begun = prepare_run(tiny("folds=2", "trainer.epochs=1"))
+    load_run(begun.folder.path).train_fold(1, Remembered())
+    assert begun.unfinished_folds() == (0,)
     with pytest.raises(RunError, match="fold 0 of this run is not done"):
-        begun.close()
+        begun.finalize()
     begun.train_fold(0, Remembered())
-    assert begun.close().photos == 84
+    assert begun.finalize().photos == 84
 
 
 def test_what_is_no_run_is_not_reopened(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run here"):
-        reopen_run(tmp_path)
+        load_run(tmp_path)
 
 
 @pytest.mark.usefixtures("forked")
 def test_the_first_fold_that_fails_stops_all_and_says_why(tiny: Make) -> None:
     wild = ["optimiser.lr=1e30", "trainer.clip=null", "average=none", "schedule=constant"]
-    begun = begin_run(tiny("folds=2", *wild))
+    begun = prepare_run(tiny("folds=2", *wild))
     with pytest.raises(RunError, match="no numbers") as raised:
-        train_at_once(begun.folder.path, (0, 1), 2, Remembered())
+        train_folds_in_parallel(begun.folder.path, (0, 1), 2, Remembered())
     assert "optimiser.lr" in str(raised.value)
     assert multiprocessing.active_children() == []
 
@@ -99,7 +99,7 @@ def test_the_first_fold_that_fails_stops_all_and_says_why(tiny: Make) -> None:
 def test_a_process_that_dies_is_an_error_and_no_fold_is_taken_for_done(
     tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = begin_run(tiny("folds=2", "trainer.epochs=1"))
+    begun = prepare_run(tiny("folds=2", "trainer.epochs=1"))
     begin = at_once._begin
 
     def and_kill(*words: object) -> object:
@@ -109,29 +109,36 @@ def test_a_process_that_dies_is_an_error_and_no_fold_is_taken_for_done(
 
     monkeypatch.setattr(at_once, "_begin", and_kill)
     with pytest.raises(RunError, match="process of fold 0 ended with -9"):
-        train_at_once(begun.folder.path, (0, 1), 1, Remembered())
-    assert begun.open_folds() == (0, 1)
+        train_folds_in_parallel(begun.folder.path, (0, 1), 1, Remembered())
+    assert begun.unfinished_folds() == (0, 1)
 
 
 def test_nobody_trains_on_for_a_process_that_is_gone() -> None:
     ours, theirs = multiprocessing.get_context("spawn").Pipe(duplex=False)
-    screen = PipedScreen(theirs, pause=0)
+    screen = PipeReporter(theirs, pause=0)
     screen.line("one")
     assert ours.recv() == "one"
     ours.close()
     with pytest.raises(OSError, match="pipe"):
-        screen.show(Standing("fold 1 of 2", "epoch 1/2", 1, 9, 1.0, 1.0))
+        screen.show(FoldProgress("fold 1 of 2", "epoch 1/2", 1, 9, 1.0, 1.0))
 
 
 @pytest.mark.slow
 def test_ctrl_c_stops_all_folds_and_leaves_them_to_be_resumed(faces: Path, tmp_path: Path) -> None:
     words = [
-        f"run={tmp_path / 'run'}", f"data.root={faces}", f"data.store={tmp_path}", "folds=2", "data.size=32",
-        "model.backbone.width=8", "trainer.epochs=500", "trainer.device=cpu", "trainer.folds_at_once=2",
-    ]  # fmt: skip
+        f"run={tmp_path / 'run'}",
+        f"data.root={faces}",
+        f"data.store={tmp_path}",
+        "folds=2",
+        "data.size=32",
+        "model.backbone.width=8",
+        "trainer.epochs=500",
+        "trainer.device=cpu",
+        "trainer.folds_at_once=2",
+    ]
     command = [sys.executable, "-m", "maskfit", "train", "fast", *words]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-    folder = RunFolder(tmp_path / "run")
+    folder = RunDir(tmp_path / "run")
     while not all(folder.fold(fold).checkpoint.exists() for fold in (0, 1)) and process.poll() is None:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from maskfit.errors import RecipeError
-from maskfit.parts import Part, build
+from maskfit.parts import ComponentSpec, instantiate
 from maskfit.training.augmentation import AUGMENTATIONS, Augmentation
-from maskfit.training.chance import draw, generator, number, set_chance
-from maskfit.training.task import Task
+from maskfit.training.chance import derive_generator, derive_seed, seed_torch, uniform
+from maskfit.training.task import ClassificationTask
 
 NAMES = list(AUGMENTATIONS)
 RANDOM = [name for name in NAMES if name != "none"]
@@ -20,7 +20,7 @@ HIDES = {"shift_scale", "strong", "wild"}
 
 
 def make(name: str, size: tuple[int, int], **options: object) -> Augmentation:
-    return build(AUGMENTATIONS, Part.of(name, **options), size=size)
+    return instantiate(AUGMENTATIONS, ComponentSpec.create(name, **options), size=size)
 
 
 def noise(count: int, height: int, width: int) -> torch.Tensor:
@@ -34,7 +34,7 @@ def noise(count: int, height: int, width: int) -> torch.Tensor:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [(24, 24), (32, 20), (20, 32), (13, 9)])
 def test_the_result_has_the_size_and_stays_in_range(name, size):
-    set_chance(0, name)
+    seed_torch(0, name)
     stored = noise(12, round(size[0] * 1.25), round(size[1] * 1.25))
     before = stored.clone()
     result = make(name, size)(stored)
@@ -48,7 +48,7 @@ def test_the_result_has_the_size_and_stays_in_range(name, size):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_of_one_and_frames_as_the_store_has_them(name):
-    set_chance(1, name)
+    seed_torch(1, name)
     frames = noise(1, 30, 20).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
     result = make(name, (24, 16))(frames.permute(0, 3, 1, 2).float())
     assert result.shape == (1, 3, 24, 16)
@@ -56,7 +56,7 @@ def test_a_batch_of_one_and_frames_as_the_store_has_them(name):
 
 @pytest.mark.parametrize("name", RANDOM)
 def test_each_photo_is_changed_in_its_own_way(name):
-    set_chance(1)
+    seed_torch(1)
     count = 6
     result = make(name, (24, 16))(noise(1, 30, 20).expand(count, 3, 30, 20))
     alike = sum(bool((result[one] - result[other]).abs().mean() < 1e-3) for one in range(count) for other in range(one))
@@ -72,7 +72,7 @@ def test_chance_follows_from_where_training_stands(name):
     augmentation, stored = make(name, (24, 16)), noise(8, 30, 20)
     results = []
     for where in ((0, "fold", 0, "step", 3), (0, "fold", 0, "step", 4), (0, "fold", 0, "step", 3)):
-        set_chance(*where)
+        seed_torch(*where)
         results.append(augmentation(stored))
     assert torch.equal(results[0], results[2])
     assert not torch.equal(results[0], results[1])
@@ -81,7 +81,7 @@ def test_chance_follows_from_where_training_stands(name):
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in HIDES])
 def test_a_flat_photo_has_no_edges_afterwards(name):
     """Nothing outside of the photo, such as black corners, comes in."""
-    set_chance(2)
+    seed_torch(2)
     flat = torch.full((24, 3, 30, 20), 200.0)
     result = make(name, (24, 16))(flat)
     assert (result.amax(dim=(2, 3)) - result.amin(dim=(2, 3))).max() < 1e-3
@@ -91,9 +91,9 @@ def test_a_flat_photo_has_no_edges_afterwards(name):
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
 def test_half_precision_comes_back_as_half_and_computes_in_whole(name, kind):
     stored = noise(8, 30, 20)
-    set_chance(3, name)
+    seed_torch(3, name)
     whole = make(name, (24, 16))(stored)
-    set_chance(3, name)
+    seed_torch(3, name)
     half = make(name, (24, 16))(stored.to(kind))
     assert half.dtype == kind
     # Whole levels up to 255 lose nothing in either; results are rounded once, at the end.
@@ -106,7 +106,7 @@ def test_mixed_precision_changes_nothing(name):
     stored = noise(8, 30, 20)
     results = []
     for enabled in (False, True):
-        set_chance(4, name)
+        seed_torch(4, name)
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             results.append(make(name, (24, 16))(stored))
     assert torch.equal(*results)
@@ -114,7 +114,7 @@ def test_mixed_precision_changes_nothing(name):
 
 def test_validation_never_passes_the_augmentation(monkeypatch):
     """Validation photos through the random training transform was one of the seeds' mistakes."""
-    task = Task.__new__(Task)
+    task = ClassificationTask.__new__(ClassificationTask)
     torch.nn.Module.__init__(task)
     seen: list[torch.Tensor] = []
 
@@ -141,7 +141,7 @@ def test_none_is_the_photo_itself_at_its_own_size():
 
 
 def test_flip_mirrors_about_half_of_the_photos_and_does_nothing_else():
-    set_chance(5)
+    seed_torch(5)
     stored = noise(100, 12, 8)
     result = make("flip", (12, 8))(stored)
     same = (result - stored).abs().amax(dim=(1, 2, 3)) < 0.02
@@ -155,25 +155,27 @@ def test_tta_and_facecrop_are_random_in_training():
 
 
 def test_base_changes_no_light():
-    set_chance(6)
+    seed_torch(6)
     flat = torch.tensor([10.0, 100.0, 200.0]).view(1, 3, 1, 1).expand(20, 3, 30, 30)
     torch.testing.assert_close(make("base", (24, 24))(flat), flat[..., :24, :24], rtol=0, atol=1e-3)
 
 
 def test_one_of_changes_exactly_one_thing():
     """Brightness keeps ratios, contrast the mean grey, saturation each grey, hue each value."""
-    set_chance(7)
+    seed_torch(7)
     stored = noise(200, 8, 8) * 0.25 + 60
     result = make("one_of", (8, 8), brightness=(0.5, 1.5), contrast=(0.5, 1.4), saturation=(0.5, 1.4), flip=0.0)(stored)
     weights = torch.tensor([0.2989, 0.587, 0.114]).view(1, 3, 1, 1)
     grey = [(photos * weights).sum(dim=1) for photos in (stored, result)]
     ratio = result / stored
-    kept = torch.stack([
-        ratio.flatten(1).std(dim=1) < 1e-3,
-        (grey[0].mean(dim=(1, 2)) - grey[1].mean(dim=(1, 2))).abs() < 0.05,
-        (grey[0] - grey[1]).abs().amax(dim=(1, 2)) < 0.05,
-        (stored.amax(dim=1) - result.amax(dim=1)).abs().amax(dim=(1, 2)) < 0.05,
-    ])  # fmt: skip
+    kept = torch.stack(
+        [
+            ratio.flatten(1).std(dim=1) < 1e-3,
+            (grey[0].mean(dim=(1, 2)) - grey[1].mean(dim=(1, 2))).abs() < 0.05,
+            (grey[0] - grey[1]).abs().amax(dim=(1, 2)) < 0.05,
+            (stored.amax(dim=1) - result.amax(dim=1)).abs().amax(dim=(1, 2)) < 0.05,
+        ]
+    )
     # A photo whose greys are kept keeps their mean too.
     kept[1] &= ~kept[2]
     # Now and then a factor is so near 1 that it keeps everything.
@@ -182,12 +184,15 @@ def test_one_of_changes_exactly_one_thing():
     assert (kept.sum(dim=1) > 30).all()
 
 
-@pytest.mark.parametrize(("name", "options"), [
-    ("shift_scale", {"blur_or_noise": 0.0, "brightness": 0.0, "contrast": 0.0, "hole": [0.2, 0.2], "holes": 1}),
-    ("strong", {"damage": 0.0, "light": 0.0, "grey": 0.0, "hue": 0.0, "holes": 0.3}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("shift_scale", {"blur_or_noise": 0.0, "brightness": 0.0, "contrast": 0.0, "hole": [0.2, 0.2], "holes": 1}),
+        ("strong", {"damage": 0.0, "light": 0.0, "grey": 0.0, "hue": 0.0, "holes": 0.3}),
+    ],
+)
 def test_holes_come_by_their_chance(name, options):
-    set_chance(8)
+    seed_torch(8)
     result = make(name, (20, 20), **options)(torch.full((300, 3, 20, 20), 200.0))
     assert 0.22 < ((result == 0).any(dim=1).flatten(1).any(dim=1)).float().mean() < 0.38
 
@@ -198,47 +203,79 @@ def test_holes_come_by_their_chance(name, options):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("light", {"area": (0.9, 0.8)}), ("light", {"area": 0.5}), ("light", {"turn": "far"}),
-        ("light", {"brightness": 1.5}), ("light", {"brightness": -0.1}), ("light", {"contrast": 2}),
-        ("light", {"saturation": math.nan}), ("base", {"ratio": (2, 1)}), ("base", {"area": (0, 1)}),
-        ("flip", {"flip": 2}), ("random", {"operations": 0}), ("random", {"operations": 1.5}),
-        ("random", {"magnitude": 31}), ("tta", {"magnitude": -1}), ("jitter", {"hue": 0.6}), ("jitter", {"hue": -0.1}),
-        ("jitter", {"brightness": 1.1}), ("one_of", {"brightness": (-1, 1)}), ("one_of", {"contrast": (3, 0.2)}),
-        ("one_of", {"saturation": 0.3}), ("one_of", {"hue": math.nan}), ("shift_scale", {"shift": 1.1}),
-        ("shift_scale", {"scale": 1.0}), ("shift_scale", {"blur": (0, 1)}), ("shift_scale", {"noise": (-1, 1)}),
-        ("shift_scale", {"holes": 0}), ("shift_scale", {"hole": (0.1, 1.5)}), ("shift_scale", {"dropout": 1.5}),
-        ("shift_scale", {"blur_or_noise": -1}), ("complex", {"blurred": 2}), ("complex", {"blur": (1, math.inf)}),
-        ("strong", {"light": 1.2}), ("strong", {"damage": 2}), ("strong", {"grey": -1}), ("strong", {"holes": 3}),
-        ("wild", {"coarse": 2}), ("wild", {"zoom": (0, 1)}), ("wild", {"light": -1}), ("none", {"flip": 0.5}),
+        ("light", {"area": (0.9, 0.8)}),
+        ("light", {"area": 0.5}),
+        ("light", {"turn": "far"}),
+        ("light", {"brightness": 1.5}),
+        ("light", {"brightness": -0.1}),
+        ("light", {"contrast": 2}),
+        ("light", {"saturation": math.nan}),
+        ("base", {"ratio": (2, 1)}),
+        ("base", {"area": (0, 1)}),
+        ("flip", {"flip": 2}),
+        ("random", {"operations": 0}),
+        ("random", {"operations": 1.5}),
+        ("random", {"magnitude": 31}),
+        ("tta", {"magnitude": -1}),
+        ("jitter", {"hue": 0.6}),
+        ("jitter", {"hue": -0.1}),
+        ("jitter", {"brightness": 1.1}),
+        ("one_of", {"brightness": (-1, 1)}),
+        ("one_of", {"contrast": (3, 0.2)}),
+        ("one_of", {"saturation": 0.3}),
+        ("one_of", {"hue": math.nan}),
+        ("shift_scale", {"shift": 1.1}),
+        ("shift_scale", {"scale": 1.0}),
+        ("shift_scale", {"blur": (0, 1)}),
+        ("shift_scale", {"noise": (-1, 1)}),
+        ("shift_scale", {"holes": 0}),
+        ("shift_scale", {"hole": (0.1, 1.5)}),
+        ("shift_scale", {"dropout": 1.5}),
+        ("shift_scale", {"blur_or_noise": -1}),
+        ("complex", {"blurred": 2}),
+        ("complex", {"blur": (1, math.inf)}),
+        ("strong", {"light": 1.2}),
+        ("strong", {"damage": 2}),
+        ("strong", {"grey": -1}),
+        ("strong", {"holes": 3}),
+        ("wild", {"coarse": 2}),
+        ("wild", {"zoom": (0, 1)}),
+        ("wild", {"light": -1}),
+        ("none", {"flip": 0.5}),
     ],
-)  # fmt: skip
+)
 def test_options_out_of_range_are_the_recipes_mistake(name, options):
     with pytest.raises(RecipeError, match=name):
         make(name, (8, 8), **options)
 
 
 def test_numbers_are_drawn_on_the_host_from_their_range():
-    set_chance(0)
-    numbers = draw(1000, -2, 3)
+    seed_torch(0)
+    numbers = uniform(1000, -2, 3)
     assert numbers.device.type == "cpu"
     assert -2 <= numbers.min() < -1.9 < 2.9 < numbers.max() <= 3
-    assert draw(3, 1.5, 1.5).tolist() == [1.5] * 3
+    assert uniform(3, 1.5, 1.5).tolist() == [1.5] * 3
 
 
 # Chance
 
 
 def test_seeds_depend_on_everything_they_are_given_and_on_nothing_else():
-    places = [(seed, "fold", fold, what, step) for seed in range(3) for fold in range(3)
-              for what in ("step", "order") for step in range(5)]  # fmt: skip
+    places = [
+        (seed, "fold", fold, what, step)
+        for seed in range(3)
+        for fold in range(3)
+        for what in ("step", "order")
+        for step in range(5)
+    ]
     places += [(seed, "fold", fold, "start") for seed in range(3) for fold in range(3)]
-    seeds = [number(*place) for place in places]
+    seeds = [derive_seed(*place) for place in places]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**63 for seed in seeds)
     torch.manual_seed(1)
-    assert number(*places[0]) == seeds[0]
-    assert generator(1, "a").random() == generator(1, "a").random() != generator(1, "b").random()
-    set_chance(1, "a")
+    assert derive_seed(*places[0]) == seeds[0]
+    assert derive_generator(1, "a").random() == derive_generator(1, "a").random() != derive_generator(1, "b").random()
+    seed_torch(1, "a")
     first = torch.rand(3)
-    set_chance(1, "a")
+    seed_torch(1, "a")
     assert torch.equal(torch.rand(3), first)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from maskfit.parts import Part, build
-from maskfit.training.averaging import AVERAGES, Average
+from maskfit.parts import ComponentSpec, instantiate
+from maskfit.training.averaging import WEIGHT_AVERAGING, Average
 
 STEPS, EPOCHS = 4, 6
 
@@ -18,7 +18,9 @@ def moved(network: nn.Linear, value: float) -> nn.Linear:
 
 
 def average(name: str, network: nn.Module, **options: float) -> Average:
-    built = build(AVERAGES, Part.of(name, **options), network=network, epochs=EPOCHS, epoch_steps=STEPS)
+    built = instantiate(
+        WEIGHT_AVERAGING, ComponentSpec.create(name, **options), network=network, epochs=EPOCHS, epoch_steps=STEPS
+    )
     assert isinstance(built, Average)
     return built
 

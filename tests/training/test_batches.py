@@ -7,33 +7,35 @@ import pytest
 import torch
 from torch import nn
 
-from maskfit.data.store import StoredFrames
+from maskfit.data.store import CachedImages
 from maskfit.errors import RecipeError
-from maskfit.labels import JOINT, SCHEMES
-from maskfit.parts import Part, build
-from maskfit.training.batches import Samples, TrainingBatches, ValidationBatches
-from maskfit.training.optimisers import OPTIMISERS
-from maskfit.training.sampling import SAMPLINGS
-from maskfit.training.schedules import SCHEDULES
+from maskfit.labels import JOINT_HEAD, SCHEMES
+from maskfit.parts import ComponentSpec, instantiate
+from maskfit.training.batches import FoldDataset, TrainLoader, ValLoader
+from maskfit.training.optimisers import OPTIMIZERS
+from maskfit.training.sampling import SAMPLERS
+from maskfit.training.schedules import LR_SCHEDULERS
 
 SCHEME = SCHEMES["mask-gender-age"]
 PHOTOS = 30
 
 
 @pytest.fixture
-def frames() -> StoredFrames:
+def frames() -> CachedImages:
     """Photos whose pixels are their own number, stored in another order than the set's."""
     rows = np.random.default_rng(0).permutation(PHOTOS)
     pixels = np.empty((PHOTOS, 2, 3, 3), np.uint8)
     pixels[rows] = np.arange(PHOTOS, dtype=np.uint8)[:, None, None, None]
-    return StoredFrames(rows.astype(np.int64), pixels)
+    return CachedImages(rows.astype(np.int64), pixels)
 
 
-def samples_of(frames: StoredFrames, count: int) -> Samples:
-    codes = SCHEME.to_codes(np.arange(PHOTOS) % 18)
+def samples_of(frames: CachedImages, count: int) -> FoldDataset:
+    codes = SCHEME.to_attribute_indices(np.arange(PHOTOS) % 18)
     # Every other photo from the back: places in the set, not in the list of indices.
     indices = np.arange(PHOTOS)[::-1][:count].copy()
-    return Samples(frames, {head: SCHEME.allowed(codes, head) for head in (JOINT, "mask")}, indices)
+    return FoldDataset(
+        frames, {head: SCHEME.allowed_mask_from_indices(codes, head) for head in (JOINT_HEAD, "mask")}, indices
+    )
 
 
 def indices_of(batches) -> list[list[int]]:
@@ -44,9 +46,9 @@ def flat(batches: list[list[int]]) -> list[int]:
     return [index for batch in batches for index in batch]
 
 
-def training(frames, count=11, size=4, chance=(0, "fold", 0), done=0) -> TrainingBatches:
-    sampling = build(SAMPLINGS, Part.of("shuffle"), classes=np.zeros(count, np.int64))
-    return TrainingBatches(samples_of(frames, count), sampling, size, chance, lambda: done)
+def training(frames, count=11, size=4, chance=(0, "fold", 0), done=0) -> TrainLoader:
+    sampling = instantiate(SAMPLERS, ComponentSpec.create("shuffle"), classes=np.zeros(count, np.int64))
+    return TrainLoader(samples_of(frames, count), sampling, size, chance, lambda: done)
 
 
 def test_a_batch_holds_the_photos_and_labels_of_its_indices(frames):
@@ -55,14 +57,22 @@ def test_a_batch_holds_the_photos_and_labels_of_its_indices(frames):
         assert batch["frames"].shape == (len(indices), 2, 3, 3)
         assert batch["frames"].dtype == torch.uint8
         assert (batch["frames"] == indices.view(-1, 1, 1, 1)).all()
-        assert (batch["allowed"][JOINT].int().argmax(dim=1) == indices % 18).all()
+        assert (batch["allowed"][JOINT_HEAD].int().argmax(dim=1) == indices % 18).all()
         assert (batch["allowed"]["mask"].int().argmax(dim=1) == indices % 18 // 6).all()
-        assert (batch["allowed"][JOINT].sum(dim=1) == 1).all()
+        assert (batch["allowed"][JOINT_HEAD].sum(dim=1) == 1).all()
 
 
-@pytest.mark.parametrize(("count", "size", "lengths"), [
-    (11, 4, [4, 4, 3]), (12, 4, [4, 4, 4]), (3, 8, [3]), (10, 4, [4, 4, 2]), (1, 4, [1]), (3, 1, [1, 1, 1]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("count", "size", "lengths"),
+    [
+        (11, 4, [4, 4, 3]),
+        (12, 4, [4, 4, 4]),
+        (3, 8, [3]),
+        (10, 4, [4, 4, 2]),
+        (1, 4, [1]),
+        (3, 1, [1, 1, 1]),
+    ],
+)
 def test_every_photo_comes_once_an_epoch(frames, count, size, lengths):
     batches = training(frames, count, size)
     seen = indices_of(batches)
@@ -83,9 +93,11 @@ def test_the_order_depends_on_epoch_and_seed_and_on_nothing_else(frames):
     assert indices_of(training(frames)) == first
     assert first[0] != sorted(first[0])
     others = [
-        indices_of(training(frames, done=3)), indices_of(training(frames, done=6)),
-        indices_of(training(frames, chance=(1, "fold", 0))), indices_of(training(frames, chance=(0, "fold", 1))),
-    ]  # fmt: skip
+        indices_of(training(frames, done=3)),
+        indices_of(training(frames, done=6)),
+        indices_of(training(frames, chance=(1, "fold", 0))),
+        indices_of(training(frames, chance=(0, "fold", 1))),
+    ]
     assert len({str(order) for order in [first, *others]}) == 5
 
 
@@ -99,7 +111,7 @@ def test_a_resume_goes_on_with_the_batches_that_were_not_seen(frames, done):
 def test_validation_goes_through_every_photo_in_order_and_drops_none(frames):
     samples = samples_of(frames, 9)
     for size in (1, 4, 8, 9, 20):
-        batches = ValidationBatches(samples, size)
+        batches = ValLoader(samples, size)
         seen = indices_of(batches)
         assert flat(seen) == samples.indices.tolist()
         assert len(batches) == len(seen)
@@ -107,15 +119,15 @@ def test_validation_goes_through_every_photo_in_order_and_drops_none(frames):
 
 
 def test_a_validation_batch_of_one_photo_is_one_photo(frames):
-    assert indices_of(ValidationBatches(samples_of(frames, 5), 4))[-1] == [25]
+    assert indices_of(ValLoader(samples_of(frames, 5), 4))[-1] == [25]
 
 
 # What moves the weights
 
 
-@pytest.mark.parametrize("name", list(SCHEDULES))
+@pytest.mark.parametrize("name", list(LR_SCHEDULERS))
 def test_a_schedule_gives_factors_from_nothing_to_one(name):
-    factor = build(SCHEDULES, Part.of(name), epochs=5, epoch_steps=20)
+    factor = instantiate(LR_SCHEDULERS, ComponentSpec.create(name), epochs=5, epoch_steps=20)
     if not callable(factor):
         pytest.skip("follows what validation says")
     factors = [factor(step) for step in range(100)]
@@ -124,13 +136,13 @@ def test_a_schedule_gives_factors_from_nothing_to_one(name):
 
 
 def test_cosine_rises_then_falls_to_its_floor_at_the_last_step():
-    factor = build(SCHEDULES, Part.of("cosine", warmup=0.5, floor=0.1), epochs=5, epoch_steps=20)
+    factor = instantiate(LR_SCHEDULERS, ComponentSpec.create("cosine", warmup=0.5, floor=0.1), epochs=5, epoch_steps=20)
     assert [factor(step) for step in range(10)] == pytest.approx([(step + 1) / 10 for step in range(10)])
     falling = [factor(step) for step in range(10, 100)]
     assert falling[0] == 1
     assert falling == sorted(falling, reverse=True)
     assert falling[-1] == pytest.approx(0.1)
-    middle = build(SCHEDULES, Part.of("cosine", warmup=0, floor=0.0), epochs=1, epoch_steps=101)
+    middle = instantiate(LR_SCHEDULERS, ComponentSpec.create("cosine", warmup=0, floor=0.0), epochs=1, epoch_steps=101)
     assert [middle(0), middle(25), middle(50), middle(100)] == pytest.approx([1, (1 + 0.5**0.5) / 2, 0.5, 0])
     assert factor(1000) == pytest.approx(0.1)
 
@@ -138,19 +150,19 @@ def test_cosine_rises_then_falls_to_its_floor_at_the_last_step():
 @pytest.mark.parametrize("options", [{"warmup": -1}, {"floor": 1.5}, {"floor": -0.1}, {"warmup": float("nan")}])
 def test_a_schedule_out_of_range_is_the_recipes_mistake(options):
     with pytest.raises(RecipeError, match="cosine"):
-        build(SCHEDULES, Part.of("cosine", **options), epochs=1, epoch_steps=10)
+        instantiate(LR_SCHEDULERS, ComponentSpec.create("cosine", **options), epochs=1, epoch_steps=10)
 
 
 def test_one_step_in_all_is_a_schedule_too():
-    assert build(SCHEDULES, Part.of("cosine"), epochs=1, epoch_steps=1)(0) == 1
+    assert instantiate(LR_SCHEDULERS, ComponentSpec.create("cosine"), epochs=1, epoch_steps=1)(0) == 1
 
 
-@pytest.mark.parametrize("name", list(OPTIMISERS))
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
 def test_an_optimiser_moves_every_weight_and_shrinks_only_those_with_two_sides(name):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
     network[2].bias.requires_grad_(False)
-    optimiser = build(OPTIMISERS, Part.of(name, lr=0.1, weight_decay=0.3), network=network)
+    optimiser = instantiate(OPTIMIZERS, ComponentSpec.create(name, lr=0.1, weight_decay=0.3), network=network)
     decay = {id(weight): group["weight_decay"] for group in optimiser.param_groups for weight in group["params"]}
     for label, weight in network.named_parameters():
         assert decay.pop(id(weight)) == (0.3 if weight.ndim > 1 else 0.0), label
@@ -169,14 +181,14 @@ def test_an_optimiser_moves_every_weight_and_shrinks_only_those_with_two_sides(n
     assert moved == [True, True, True, True, True, False]
 
 
-@pytest.mark.parametrize("name", list(OPTIMISERS))
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
 @pytest.mark.parametrize("options", [{"lr": -1.0}, {"weight_decay": -0.1}, {"weight_decay": float("nan")}])
 def test_options_of_an_optimiser_out_of_range_are_the_recipes_mistake(name, options):
     with pytest.raises(RecipeError, match=name):
-        build(OPTIMISERS, Part.of(name, **options), network=nn.Linear(2, 2))
+        instantiate(OPTIMIZERS, ComponentSpec.create(name, **options), network=nn.Linear(2, 2))
 
 
 @pytest.mark.parametrize("betas", [[0.9], [0.9, 1.0], 0.9])
 def test_betas_out_of_range_are_the_recipes_mistake(betas):
     with pytest.raises(RecipeError, match="adamw"):
-        build(OPTIMISERS, Part.of("adamw", betas=betas), network=nn.Linear(2, 2))
+        instantiate(OPTIMIZERS, ComponentSpec.create("adamw", betas=betas), network=nn.Linear(2, 2))

@@ -9,22 +9,22 @@ import numpy as np
 import pytest
 import torch
 
-from maskfit.data.store import StoredFrames
+from maskfit.data.store import CachedImages
 from maskfit.errors import DataError, RecipeError
 from maskfit.inference.export import export_model
 from maskfit.inference.predictor import Predictor
 from maskfit.losses import LOSSES
 from maskfit.losses.ldam import LDAM
-from maskfit.modelfile import load_network, read_facts
+from maskfit.modelfile import load_model, read_model_metadata
 from maskfit.models.network import Network, build_network
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 from maskfit.recipe import Recipe
-from maskfit.training.assembly import make_beside
-from maskfit.training.beside import Beside
-from maskfit.training.mixing import Mixed
+from maskfit.training.assembly import build_auxiliary_losses
+from maskfit.training.beside import AuxiliaryLosses
+from maskfit.training.mixing import MixedBatch
 from maskfit.training.plan import make_plan
 from maskfit.training.run import train
-from maskfit.training.task import Task
+from maskfit.training.task import ClassificationTask
 
 Make = Callable[..., Recipe]
 
@@ -33,12 +33,14 @@ BOTH = ["embedding={name: arcface, share: 0.05}", "years=mse"]
 
 def network(years: bool = True) -> Network:
     torch.manual_seed(0)
-    return build_network(Part.of("small", width=4), Part.of("attributes"), {"mask": 3, "age": 3}, years=years)
+    return build_network(
+        ComponentSpec.create("small", width=4), ComponentSpec.create("attributes"), {"mask": 3, "age": 3}, years=years
+    )
 
 
 def test_years_are_the_numbers_of_the_labels(tiny: Make) -> None:
     plan = make_plan(tiny("years=mse"))
-    years = plan.years()
+    years = plan.ages()
     assert len(years) == len(plan.photos) == 84
     for photo, number in zip(plan.photos, years, strict=True):
         assert number == float(photo.labels["age"])
@@ -48,7 +50,7 @@ def test_years_are_the_numbers_of_the_labels(tiny: Make) -> None:
 def test_they_are_none_where_a_recipe_names_none(tiny: Make) -> None:
     plan = make_plan(tiny())
     assert plan.network().years is None
-    assert make_beside(plan, plan.network(), plan.recipe.embedding, (0,)) is None
+    assert build_auxiliary_losses(plan, plan.network(), plan.recipe.metric_loss, (0,)) is None
 
 
 def test_a_years_loss_needs_years(tiny: Make, tmp_path: Path) -> None:
@@ -73,15 +75,15 @@ def test_unknown_names_and_options_are_found_before_training(tiny: Make, word: s
 
 def test_a_run_with_both_keeps_its_years_and_answers_as_its_file_does(tiny: Make, tmp_path: Path) -> None:
     folder, _ = train(tiny(*BOTH, "trainer.finish=1"))
-    facts = read_facts(folder.fold(0).model)
-    assert facts.years
-    loaded, _ = load_network(folder.fold(0).model)
+    facts = read_model_metadata(folder.fold(0).model)
+    assert facts.age_regression
+    loaded, _ = load_model(folder.fold(0).model)
     assert loaded.years is not None
     photos = torch.randn(3, 3, 24, 24)
     years = loaded.years(loaded.forward_features(photos))
     assert years.shape == (3,)
     # What training finished with has the layer too.
-    assert load_network(folder.fold(0).final)[0].years is not None
+    assert load_model(folder.fold(0).final)[0].years is not None
     # An exported network has exactly the heads, and answers the same.
     out = export_model(folder.fold(0).model, tmp_path / "a.onnx").files[0]
     pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
@@ -93,7 +95,7 @@ def test_what_is_learned_beside_changes_the_trunk(tiny: Make, tmp_path: Path) ->
     losses = {}
     for name, words in {"plain": [], "years": ["years=mse"], "embedding": ["embedding=supcon"], "both": BOTH}.items():
         folder, _ = train(tiny(*words, f"run={tmp_path / name}", "trainer.epochs=1", "average=none"))
-        losses[name] = folder.fold(0).steps.read_text()
+        losses[name] = folder.fold(0).step_losses_csv.read_text()
     assert len(set(losses.values())) == 4
 
 
@@ -101,8 +103,8 @@ def test_centres_of_classes_are_learned_too() -> None:
     from maskfit.losses.embedding import arcface
 
     net = network(years=False)
-    beside = Beside(arcface(net.trunk.features, 3), None, np.array([0, 1, 2, -1]), np.full(4, np.nan))
-    learning = dict(beside.learning(net).named_parameters())
+    beside = AuxiliaryLosses(arcface(net.backbone.features, 3), None, np.array([0, 1, 2, -1]), np.full(4, np.nan))
+    learning = dict(beside.trainable_modules(net).named_parameters())
     assert {id(item) for item in net.parameters()} < {id(item) for item in learning.values()}
     loss = beside(net, net.forward_features(torch.randn(4, 3, 24, 24)), torch.arange(4), None)
     loss.backward()
@@ -110,7 +112,7 @@ def test_centres_of_classes_are_learned_too() -> None:
     assert centres.grad is not None
     assert centres.grad.abs().sum() > 0
     # Where nothing of its own is learned an optimiser has the network itself.
-    assert Beside(None, None, np.zeros(4, int), np.full(4, np.nan)).learning(net) is net
+    assert AuxiliaryLosses(None, None, np.zeros(4, int), np.full(4, np.nan)).trainable_modules(net) is net
 
 
 def test_a_mixed_photo_is_of_the_class_of_which_it_has_more() -> None:
@@ -122,9 +124,9 @@ def test_a_mixed_photo_is_of_the_class_of_which_it_has_more() -> None:
             return features.sum()
 
     net = network()
-    beside = Beside(Remember(), None, np.array([5, 6, 7]), np.full(3, np.nan))  # type: ignore[arg-type]
-    mixed = Mixed(torch.zeros(2, 3, 24, 24), torch.tensor([1, 0]), torch.tensor([0.7, 0.2]))
-    beside(net, torch.zeros(2, net.trunk.features), torch.tensor([2, 0]), mixed)
+    beside = AuxiliaryLosses(Remember(), None, np.array([5, 6, 7]), np.full(3, np.nan))  # type: ignore[arg-type]
+    mixed = MixedBatch(torch.zeros(2, 3, 24, 24), torch.tensor([1, 0]), torch.tensor([0.7, 0.2]))
+    beside(net, torch.zeros(2, net.backbone.features), torch.tensor([2, 0]), mixed)
     assert seen["classes"] == [7, 7]
 
 
@@ -132,19 +134,19 @@ def test_a_run_with_centres_resumes_as_if_uncut(tiny: Make, tmp_path: Path, monk
     settings = [*BOTH, "trainer.checkpoint_steps=2", "trainer.epochs=2"]
     whole, _ = train(tiny(*settings, f"run={tmp_path / 'whole'}"))
     cut = tiny(*settings, f"run={tmp_path / 'cut'}")
-    step = Task.training_step
+    step = ClassificationTask.training_step
 
-    def dies(self: Task, batch: dict[str, object], batch_idx: int) -> torch.Tensor:
+    def dies(self: ClassificationTask, batch: dict[str, object], batch_idx: int) -> torch.Tensor:
         if self.batches_done == 7:
             raise KeyError("killed")
         return step(self, batch, batch_idx)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Task, "training_step", dies)
+        patch.setattr(ClassificationTask, "training_step", dies)
         with pytest.raises(KeyError):
             train(cut)
     resumed, _ = train(cut, resume=True)
-    assert resumed.fold(0).steps.read_text() == whole.fold(0).steps.read_text()
+    assert resumed.fold(0).step_losses_csv.read_text() == whole.fold(0).step_losses_csv.read_text()
 
 
 def test_losses_hear_of_every_epoch_and_the_last_epochs_are_past_the_end(
@@ -161,15 +163,15 @@ def test_losses_hear_of_every_epoch_and_the_last_epochs_are_past_the_end(
 @pytest.mark.parametrize("head", ["joint", "ordinal", "multi_class_thanet"])
 def test_every_loss_goes_with_every_kind_of_head(tiny: Make, loss: str, head: str) -> None:
     from maskfit.training.assembly import make_criterion
-    from maskfit.training.batches import Samples
+    from maskfit.training.batches import FoldDataset
 
     plan = make_plan(tiny(f"loss={loss}", f"model.head={head}"))
     train_side, _ = plan.split(0)
-    samples = Samples(StoredFrames.__new__(StoredFrames), plan.allowed(), train_side)
+    samples = FoldDataset(CachedImages.__new__(CachedImages), plan.allowed_masks(), train_side)
     criterion = make_criterion(plan, samples)
     net = plan.network()
     places = train_side[:8]
-    allowed = {name: torch.from_numpy(rows[places]) for name, rows in plan.allowed().items()}
+    allowed = {name: torch.from_numpy(rows[places]) for name, rows in plan.allowed_masks().items()}
     found = criterion(net(torch.randn(8, 3, 24, 24)), allowed)["loss"]
     found.backward()
     assert found.isfinite()

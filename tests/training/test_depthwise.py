@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
-from maskfit.modelfile import load_network
+from maskfit.modelfile import load_model
 from maskfit.recipe import Recipe
-from maskfit.training.depthwise import Depthwise, DepthwiseSame, hasten_depthwise
+from maskfit.training.depthwise import Depthwise, DepthwiseSame, optimize_depthwise_bf16
 from maskfit.training.precision import multiplies_bf16
 from maskfit.training.run import train
 
@@ -31,7 +31,7 @@ LAYERS: dict[str, Callable[[], nn.Conv2d]] = {
 
 
 def hastened(layer: nn.Conv2d) -> nn.Conv2d:
-    inside = hasten_depthwise(nn.Sequential(deepcopy(layer)))[0]
+    inside = optimize_depthwise_bf16(nn.Sequential(deepcopy(layer)))[0]
     assert isinstance(inside, Depthwise)
     return inside
 
@@ -133,7 +133,7 @@ def test_what_is_fast_already_or_no_depthwise_convolution_is_left() -> None:
         nn.Conv2d(8, 8, 5, padding=2, groups=8, padding_mode="reflect"),
     )
     before = [type(layer) for layer in left]
-    assert [type(layer) for layer in hasten_depthwise(left)] == before
+    assert [type(layer) for layer in optimize_depthwise_bf16(left)] == before
     assert type(hastened(LAYERS["same"]())) is DepthwiseSame
 
 
@@ -154,9 +154,7 @@ def test_computed_a_second_time_it_gives_the_same(reentrant: bool) -> None:
             return checkpoint(super().forward, input, use_reentrant=reentrant)
 
     layer = hastened(LAYERS["both"]())
-    for own, once in zip(
-        passes(Twice(layer), photos(), half=True), passes(layer, photos(), half=True), strict=True
-    ):  # fmt: skip
+    for own, once in zip(passes(Twice(layer), photos(), half=True), passes(layer, photos(), half=True), strict=True):
         assert torch.equal(own, once)
 
 
@@ -169,15 +167,20 @@ def test_a_run_in_bfloat16_has_the_weights_of_one_in_32_bits(
     monkeypatch.setattr(nn.Module, "compile", lambda self, **options: real(self, backend="eager", **options))
     forward = Depthwise._conv_forward
     monkeypatch.setattr(Depthwise, "_conv_forward", lambda *given: [asked.append(given[0]), forward(*given)][1])
-    words = ["model.backbone={name: test_efficientnet}", "trainer.epochs=1", "average=ema", "trainer.finish=1",
-             f"trainer.compile={compiled}"]  # fmt: skip
+    words = [
+        "model.backbone={name: test_efficientnet}",
+        "trainer.epochs=1",
+        "average=ema",
+        "trainer.finish=1",
+        f"trainer.compile={compiled}",
+    ]
     names = {}
     for kind in ("32", "bf16"):
         folder, scores = train(tiny(*words, f"trainer.precision={kind}", f"run={tmp_path / kind}"))
         assert bool(asked) == (kind == "bf16")
         assert scores.photos
         for file in ("best.safetensors", "final.safetensors"):
-            network, _ = load_network(folder.fold(0).path / file)
+            network, _ = load_model(folder.fold(0).path / file)
             assert not any(isinstance(layer, Depthwise) for layer in network.modules())
             names[kind, file] = [(name, item.dtype) for name, item in load_file(folder.fold(0).path / file).items()]
     assert names["32", "best.safetensors"] == names["bf16", "best.safetensors"]

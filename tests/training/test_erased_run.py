@@ -8,12 +8,12 @@ import numpy as np
 from rich.console import Console
 
 from maskfit.data.photos import read_photos
-from maskfit.data.store import open_store
+from maskfit.data.store import open_image_cache
 from maskfit.evaluation.tables import read_table
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import KEY, read_facts
-from maskfit.parts import Part
+from maskfit.modelfile import METADATA_KEY, read_model_metadata
+from maskfit.parts import ComponentSpec
 from maskfit.training.run import train
 
 
@@ -21,32 +21,34 @@ def test_a_run_without_backgrounds_is_predicted_without_them(tmp_path, tiny, fac
     words = ["data.background={name: grabcut, side: 48}", "data.sharpen=0.5", "data.train_scale=1.5"]
     folder, _ = train(tiny(*words, "trainer.epochs=1", "holdout=0.2"), console=Console(file=StringIO()))
     model = folder.fold(0).model
-    facts = read_facts(model)
+    facts = read_model_metadata(model)
     framing = facts.preprocessing.framing
-    assert framing.background == Part.of("grabcut", side=48)
-    assert framing.sharpen == 0.5
+    assert framing.background_removal == ComponentSpec.create("grabcut", side=48)
+    assert framing.unsharp_mask == 0.5
     # Validation's answers, tempered as the model file says, are a new prediction's.
     judged = read_table(folder.fold(0).probabilities)
     photos = {photo.name: photo for photo in read_photos(str(faces), SCHEMES["mask-gender-age"])}
     predicted = Predictor.load(model).predict([photos[name] for name in judged.names])
-    tempered = facts.calibration.temper(facts.scheme.official(), judged.probabilities)
+    tempered = facts.calibration.apply_temperature(facts.label_schema.scored_schema(), judged.probabilities)
     np.testing.assert_allclose(predicted.table.probabilities, tempered, atol=1e-5)
     # And they are no answers to photos with backgrounds.
     store = tmp_path / "stores"
     assert len(list(store.iterdir())) == 2
-    erased = open_store(list(photos.values()), framing, folder=store)
-    plain = open_store(list(photos.values()), framing.model_copy(update={"background": Part.of("none")}), folder=store)
-    assert (erased.take(range(len(photos))) != plain.take(range(len(photos)))).any()
+    erased = open_image_cache(list(photos.values()), framing, folder=store)
+    plain = open_image_cache(
+        list(photos.values()), framing.model_copy(update={"background": ComponentSpec.create("none")}), folder=store
+    )
+    assert (erased.gather(range(len(photos))) != plain.gather(range(len(photos)))).any()
     assert len(list(store.iterdir())) == 3
 
 
 def test_a_model_without_any_is_written_as_before(tiny):
     """So a model file from before there were backgrounds, which says nothing of them, is the same file."""
     folder, _ = train(tiny("trainer.epochs=1", "holdout=0.2"), console=Console(file=StringIO()))
-    facts = read_facts(folder.fold(0).model)
+    facts = read_model_metadata(folder.fold(0).model)
     framing = facts.preprocessing.framing
     assert list(framing.model_dump(mode="json")) == ["crop", "size", "filter"]
-    text = facts.to_metadata()[KEY].partition('"recipe"')[0]
+    text = facts.to_metadata()[METADATA_KEY].partition('"recipe"')[0]
     assert "background" not in text
     assert "sharpen" not in text
     assert Predictor.load(folder.fold(0).model).members[0].engine.facts == facts

@@ -7,24 +7,26 @@ import torch
 
 from maskfit.errors import RecipeError
 from maskfit.models.network import Network, build_network
-from maskfit.parts import Part, build
-from maskfit.training.freezing import FREEZINGS
+from maskfit.parts import ComponentSpec, instantiate
+from maskfit.training.freezing import FREEZING
 
 
 @pytest.fixture
 def network() -> Network:
-    return build_network(Part.of("small", width=4), Part.of("attributes"), {"mask": 3, "age": 3})
+    return build_network(
+        ComponentSpec.create("small", width=4), ComponentSpec.create("attributes"), {"mask": 3, "age": 3}
+    )
 
 
 def moving(network: Network) -> float:
     """The share of the trunk's weights that move."""
-    weights = list(network.trunk.parameters())
+    weights = list(network.backbone.parameters())
     return sum(item.numel() for item in weights if item.requires_grad) / sum(item.numel() for item in weights)
 
 
-@pytest.mark.parametrize("name", FREEZINGS)
+@pytest.mark.parametrize("name", FREEZING)
 def test_the_head_always_moves_and_in_the_end_everything_does(name: str, network: Network) -> None:
-    freeze = build(FREEZINGS, Part.of(name))
+    freeze = instantiate(FREEZING, ComponentSpec.create(name))
     for epoch in range(10):
         freeze(network, epoch)
         assert all(item.requires_grad for item in network.head.parameters())
@@ -32,7 +34,7 @@ def test_the_head_always_moves_and_in_the_end_everything_does(name: str, network
 
 
 def test_the_trunk_waits_as_long_as_it_is_told(network: Network) -> None:
-    freeze = build(FREEZINGS, Part.of("trunk", epochs=2))
+    freeze = instantiate(FREEZING, ComponentSpec.create("trunk", epochs=2))
     shares = []
     for epoch in range(4):
         freeze(network, epoch)
@@ -41,12 +43,12 @@ def test_the_trunk_waits_as_long_as_it_is_told(network: Network) -> None:
 
 
 def test_gradual_thaws_from_the_end(network: Network) -> None:
-    freeze = build(FREEZINGS, Part.of("gradual", epochs=1, stages=3))
+    freeze = instantiate(FREEZING, ComponentSpec.create("gradual", epochs=1, stages=3))
     shares = []
     for epoch in range(4):
         freeze(network, epoch)
         shares.append(moving(network))
-        flags = [item.requires_grad for item in network.trunk.parameters()]
+        flags = [item.requires_grad for item in network.backbone.parameters()]
         # What is thawed lies behind what is not.
         assert flags == sorted(flags)
     assert shares[0] == 0
@@ -55,11 +57,11 @@ def test_gradual_thaws_from_the_end(network: Network) -> None:
 
 
 def test_frozen_weights_get_no_gradient(network: Network) -> None:
-    build(FREEZINGS, Part.of("trunk"))(network, 0)
+    instantiate(FREEZING, ComponentSpec.create("trunk"))(network, 0)
     sum(item.sum() for item in network(torch.rand(2, 3, 32, 32)).values()).backward()
-    assert all(item.grad is None for item in network.trunk.parameters())
+    assert all(item.grad is None for item in network.backbone.parameters())
 
 
 def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(RecipeError, match="epochs=0"):
-        build(FREEZINGS, Part.of("trunk", epochs=0))
+        instantiate(FREEZING, ComponentSpec.create("trunk", epochs=0))

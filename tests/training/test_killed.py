@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from maskfit.runfolder import RunFolder
+from maskfit.runfolder import RunDir
 
 
 def start(faces: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:
@@ -37,7 +37,7 @@ def start(faces: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:
 @pytest.mark.slow
 def test_killed_with_kill_nine_and_resumed_the_weights_are_those_of_the_uncut_run(faces: Path, tmp_path: Path) -> None:
     assert start(faces, tmp_path / "whole").wait() == 0
-    cut = RunFolder(tmp_path / "cut")
+    cut = RunDir(tmp_path / "cut")
     process = start(faces, cut.path)
     while not cut.fold(0).checkpoint.exists() and process.poll() is None:
         time.sleep(0.01)
@@ -46,10 +46,10 @@ def test_killed_with_kill_nine_and_resumed_the_weights_are_those_of_the_uncut_ru
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert start(faces, cut.path, "--resume").wait() == 0
-    whole = RunFolder(tmp_path / "whole")
+    whole = RunDir(tmp_path / "whole")
     for fold in (0, 1):
         ours, theirs = load_file(cut.fold(fold).model), load_file(whole.fold(fold).model)
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs), (
             f"killed {moment:.3f} s after a checkpoint"
         )
-        assert cut.fold(fold).steps.read_text() == whole.fold(fold).steps.read_text()
+        assert cut.fold(fold).step_losses_csv.read_text() == whole.fold(fold).step_losses_csv.read_text()

@@ -12,28 +12,28 @@ from PIL import Image, ImageOps
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as V
 
-from maskfit.training.chance import set_chance
-from maskfit.training.choices import InAnyOrder, OneOf, apply_to
-from maskfit.training.damage import Blur, Coarse, Holes, Jpeg, Noise, blur, coarsen, compress
+from maskfit.training.chance import seed_torch
+from maskfit.training.choices import OneOf, RandomOrder, apply_to_subset
+from maskfit.training.damage import Blur, CoarseDropout, Downscale, Jpeg, Noise, blur, downscale, jpeg_compress
 from maskfit.training.light import (
     Brightness,
     Contrast,
     Hue,
     Saturation,
-    change_brightness,
-    change_contrast,
-    change_hue,
-    change_saturation,
+    adjust_brightness,
+    adjust_contrast,
+    adjust_hue,
+    adjust_saturation,
 )
 from maskfit.training.randaugment import (
     GEOMETRY,
     OPERATIONS,
     RandAugment,
-    change_sharpness,
-    equalise,
-    posterise,
-    solarise,
-    stretch_contrast,
+    adjust_sharpness,
+    autocontrast,
+    equalize,
+    posterize,
+    solarize,
 )
 
 
@@ -60,10 +60,10 @@ FACTORS = torch.tensor([0.0, 0.3, 1.0, 1.7, 3.0, 0.8])
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (change_brightness, V.adjust_brightness),
-        (change_contrast, V.adjust_contrast),
-        (change_saturation, V.adjust_saturation),
-        (change_sharpness, V.adjust_sharpness),
+        (adjust_brightness, V.adjust_brightness),
+        (adjust_contrast, V.adjust_contrast),
+        (adjust_saturation, V.adjust_saturation),
+        (adjust_sharpness, V.adjust_sharpness),
     ],
 )
 def test_factors_do_what_torchvisions_do(photos, ours, theirs):
@@ -73,17 +73,17 @@ def test_factors_do_what_torchvisions_do(photos, ours, theirs):
 @pytest.mark.parametrize("least", [-0.5, -0.3, 0.0])
 def test_a_turn_of_the_hue_does_what_torchvisions_does(photos, least):
     turns = torch.linspace(least, 0.5, 6)
-    torch.testing.assert_close(change_hue(photos.clone(), turns), each(photos, turns, V.adjust_hue), rtol=0, atol=0.02)
+    torch.testing.assert_close(adjust_hue(photos.clone(), turns), each(photos, turns, V.adjust_hue), rtol=0, atol=0.02)
 
 
 def test_levels_are_changed_as_torchvision_changes_them(photos):
     whole = photos.to(torch.uint8)
-    assert torch.equal(posterise(photos.clone(), 3), V.posterize(whole, 3).float())
-    assert torch.equal(solarise(photos.clone(), 100.0), V.solarize(whole, 100.0).float())
-    assert torch.equal(equalise(photos.clone()), V.equalize(whole).float())
-    torch.testing.assert_close(stretch_contrast(photos.clone()), V.autocontrast(photos / 255) * 255, rtol=0, atol=0.01)
+    assert torch.equal(posterize(photos.clone(), 3), V.posterize(whole, 3).float())
+    assert torch.equal(solarize(photos.clone(), 100.0), V.solarize(whole, 100.0).float())
+    assert torch.equal(equalize(photos.clone()), V.equalize(whole).float())
+    torch.testing.assert_close(autocontrast(photos.clone()), V.autocontrast(photos / 255) * 255, rtol=0, atol=0.01)
     pillow = ImageOps.equalize(Image.fromarray(whole[4].permute(1, 2, 0).numpy()))
-    assert np.array_equal(equalise(photos.clone())[4].permute(1, 2, 0).numpy(), np.asarray(pillow))
+    assert np.array_equal(equalize(photos.clone())[4].permute(1, 2, 0).numpy(), np.asarray(pillow))
 
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0, 2.5])
@@ -103,10 +103,10 @@ def test_a_blur_is_never_wider_than_a_mirror_can_be():
 @pytest.mark.parametrize("quality", [20, 50, 85])
 @pytest.mark.parametrize("size", [(48, 64), (37, 51)])
 def test_jpeg_loses_what_pillows_loses(quality, size):
-    set_chance(0)
+    seed_torch(0)
     smooth = blur(torch.rand(2, 3, *size) * 255, torch.tensor([3.0, 1.0]), 9)
     smooth = ((smooth - smooth.mean()) * 3 + 128).clamp(0, 255).round()
-    ours = compress(smooth.clone(), torch.tensor([float(quality)] * 2))
+    ours = jpeg_compress(smooth.clone(), torch.tensor([float(quality)] * 2))
     for photo, result in zip(smooth, ours, strict=True):
         pixels = photo.permute(1, 2, 0).to(torch.uint8).numpy()
         file = io.BytesIO()
@@ -120,21 +120,21 @@ def test_jpeg_loses_what_pillows_loses(quality, size):
 
 
 def test_a_coarse_photo_keeps_means_and_loses_what_is_finer():
-    set_chance(3)
+    seed_torch(3)
     photos = torch.rand(2, 3, 32, 48) * 255
-    result = coarsen(photos, 0.25)
+    result = downscale(photos, 0.25)
     torch.testing.assert_close(result.mean(dim=(2, 3)), photos.mean(dim=(2, 3)), rtol=0, atol=4)
     # In the middle of each four pixels by four, enlarging lies between the means of the nearest four such blocks.
     means = photos.view(2, 3, 8, 4, 12, 4).mean(dim=(3, 5))
     wanted = (means[:, :, :-1, :-1] + means[:, :, 1:, :-1] + means[:, :, :-1, 1:] + means[:, :, 1:, 1:]) / 4
     corners = result[:, :, 3:-1, 3:-1].unfold(2, 2, 4).unfold(3, 2, 4).mean(dim=(4, 5))
     torch.testing.assert_close(corners, wanted)
-    assert torch.equal(coarsen(photos, 1.0), photos)
+    assert torch.equal(downscale(photos, 1.0), photos)
 
 
 def test_each_photo_is_as_coarse_as_it_drew():
-    set_chance(4)
-    result = Coarse((0.1, 1.0))(torch.rand(200, 3, 20, 20) * 255)
+    seed_torch(4)
+    result = Downscale((0.1, 1.0))(torch.rand(200, 3, 20, 20) * 255)
     spread = result.flatten(1).std(dim=1)
     counts = torch.histc(spread, 4, float(spread.min()), float(spread.max()))
     assert spread.max() > 5 * spread.min()
@@ -142,7 +142,7 @@ def test_each_photo_is_as_coarse_as_it_drew():
 
 
 def test_noise_has_each_photos_own_deviation_and_no_bias():
-    set_chance(1)
+    seed_torch(1)
     result = Noise((2.0, 20.0))(torch.full((100, 3, 24, 24), 128.0)) - 128
     spread = result.flatten(1).std(dim=1)
     assert 1.8 < spread.min() < 4
@@ -152,9 +152,9 @@ def test_noise_has_each_photos_own_deviation_and_no_bias():
 
 @pytest.mark.parametrize("size", [(40, 40), (40, 20)])
 def test_holes_are_black_rectangles_of_their_share_anywhere(size):
-    set_chance(2)
+    seed_torch(2)
     height, width = size
-    result = Holes(1, (0.2, 0.4))(torch.full((400, 3, height, width), 9.0))
+    result = CoarseDropout(1, (0.2, 0.4))(torch.full((400, 3, height, width), 9.0))
     hidden = (result == 0).all(dim=1)
     assert torch.equal(hidden, (result == 0).any(dim=1))
     rows, columns = hidden.any(dim=2), hidden.any(dim=1)
@@ -164,7 +164,7 @@ def test_holes_are_black_rectangles_of_their_share_anywhere(size):
     assert columns.sum(dim=1).max() <= math.ceil(0.4 * width) + 1
     assert hidden.float().mean(dim=0).min() > 0.01
     assert hidden[:, height // 2, width // 2].float().mean() == pytest.approx(0.09, abs=0.05)
-    many = Holes(5, (0.1, 0.1))(torch.full((50, 3, height, width), 9.0))
+    many = CoarseDropout(5, (0.1, 0.1))(torch.full((50, 3, height, width), 9.0))
     assert (many == 0).float().mean() > 2 * (0.1 * 0.1) * 0.8
 
 
@@ -180,14 +180,14 @@ def test_a_step_sees_its_own_photos_only():
         return some + 10
 
     chosen = torch.tensor([True, False, False, True, False])
-    assert apply_to(stored, chosen, step)[:, 0, 0, 0].tolist() == [10, 1, 2, 13, 4]
-    apply_to(stored, torch.zeros(5, dtype=torch.bool), step)
-    apply_to(stored, torch.ones(5, dtype=torch.bool), step)
+    assert apply_to_subset(stored, chosen, step)[:, 0, 0, 0].tolist() == [10, 1, 2, 13, 4]
+    apply_to_subset(stored, torch.zeros(5, dtype=torch.bool), step)
+    apply_to_subset(stored, torch.ones(5, dtype=torch.bool), step)
     assert seen == [[0, 3], [10, 1, 2, 13, 4]]
 
 
 def test_one_of_several_and_none_by_chance():
-    set_chance(3)
+    seed_torch(3)
     steps = tuple(lambda some, number=number: some + number for number in (1, 2, 4))
     got = OneOf(steps, 0.6)(torch.zeros(3000, 1, 1, 1)).flatten()
     shares = [float((got == number).float().mean()) for number in (0, 1, 2, 4)]
@@ -195,14 +195,14 @@ def test_one_of_several_and_none_by_chance():
 
 
 def test_any_order_is_drawn_anew():
-    steps = InAnyOrder((lambda some: some + 1, lambda some: some * 2))
-    set_chance(4)
+    steps = RandomOrder((lambda some: some + 1, lambda some: some * 2))
+    seed_torch(4)
     assert {float(steps(torch.ones(1))) for _ in range(20)} == {3.0, 4.0}
 
 
 @pytest.mark.parametrize("make", [Brightness, Contrast, Saturation])
 def test_factors_are_drawn_evenly_for_each_photo(make):
-    set_chance(5)
+    seed_torch(5)
     photo = torch.tensor([100.0, 110.0, 120.0]).view(1, 3, 1, 1).repeat(2000, 1, 2, 2)
     photo[..., 0] += 4
     result = make((0.5, 1.5))(photo.clone())
@@ -212,7 +212,7 @@ def test_factors_are_drawn_evenly_for_each_photo(make):
 
 
 def test_the_hue_turns_to_both_sides():
-    set_chance(6)
+    seed_torch(6)
     red = torch.tensor([200.0, 10.0, 10.0]).view(1, 3, 1, 1).repeat(100, 1, 1, 1)
     result = Hue(0.1)(red)
     assert 30 < (result[:, 1] > result[:, 2]).sum() < 70
@@ -220,10 +220,10 @@ def test_the_hue_turns_to_both_sides():
 
 
 def test_no_turn_of_the_hue_leaves_every_pixel_and_draws_as_one_does(photos):
-    set_chance(6)
+    seed_torch(6)
     assert torch.equal(Hue(0.0)(photos.clone()), photos)
     after = torch.rand(2)
-    set_chance(6)
+    seed_torch(6)
     Hue(0.1)(photos.clone())
     assert torch.equal(torch.rand(2), after)
 
@@ -292,7 +292,7 @@ def test_a_strength_of_nothing_moves_nothing(photos):
 def test_every_operation_is_as_likely_for_every_photo(monkeypatch):
     drawn = []
     monkeypatch.setattr(RandAugment, "apply", lambda self, photos, chosen, sign: drawn.append((chosen, sign)) or photos)
-    set_chance(7)
+    seed_torch(7)
     RandAugment(2)(torch.zeros(7000, 3, 1, 1))
     assert len(drawn) == 2
     for chosen, sign in drawn:
@@ -304,7 +304,12 @@ def test_every_operation_is_as_likely_for_every_photo(monkeypatch):
 
 @pytest.mark.parametrize(
     "wrong",
-    [lambda: Blur((0.0, 1.0)), lambda: Jpeg((0, 50)), lambda: Holes(True + 64, (0.1, 0.2)), lambda: Coarse((0.0, 1.0))],
+    [
+        lambda: Blur((0.0, 1.0)),
+        lambda: Jpeg((0, 50)),
+        lambda: CoarseDropout(True + 64, (0.1, 0.2)),
+        lambda: Downscale((0.0, 1.0)),
+    ],
 )
 def test_steps_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match="must be"):

@@ -13,7 +13,7 @@ from maskfit.errors import RecipeError
 from maskfit.evaluation.tables import read_table
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import read_facts
+from maskfit.modelfile import read_model_metadata
 from maskfit.recipe import Recipe
 from maskfit.training.run import train
 
@@ -23,10 +23,10 @@ Make = Callable[..., Recipe]
 def test_a_photos_own_normalising_is_that_of_prediction_too(tiny: Make, faces: Path) -> None:
     """Normalisation that differs from training was one of the seeds' mistakes: what was judged is what is predicted."""
     folder, _ = train(tiny("data.normalise=photo", "trainer.epochs=1", "augmentation=strong", "data.train_scale=1.3"))
-    assert read_facts(folder.fold(0).model).preprocessing.normalising.mode == "photo"
+    assert read_model_metadata(folder.fold(0).model).preprocessing.normalization.mode == "photo"
     judged = read_table(folder.probabilities)
     photos = [photo for photo in read_photos(faces, SCHEMES["mask-gender-age"]) if photo.name in judged.names]
-    predicted = Predictor.load(folder.path).predict(photos).table.aligned(judged.names)
+    predicted = Predictor.load(folder.path).predict(photos).table.reindex(judged.names)
     np.testing.assert_allclose(predicted.probabilities, judged.probabilities, rtol=0, atol=1e-5)
 
 
@@ -35,7 +35,7 @@ def test_halves_of_the_old_in_balanced_epochs(tiny: Make, head: str) -> None:
     words = ("mixing={name: half_face_old, chance: 0.8}", "sampling=balanced", f"model.head={head}", "trainer.epochs=1")
     first, scores = train(tiny(*words))
     assert 0 <= scores.accuracy <= 1
-    assert read_facts(first.fold(0).model).recipe["mixing"] == {"name": "half_face_old", "chance": 0.8}
+    assert read_model_metadata(first.fold(0).model).recipe["mixing"] == {"name": "half_face_old", "chance": 0.8}
 
 
 def test_a_mixing_that_does_not_fit_the_labels_is_the_recipes_mistake(tiny: Make) -> None:

@@ -6,27 +6,27 @@ import numpy as np
 import pytest
 import torch
 
-from maskfit.ages import AgeRule
+from maskfit.ages import AgeLabelRule
 from maskfit.errors import RecipeError
-from maskfit.labels import JOINT, SCHEMES, UNKNOWN, Scheme
+from maskfit.labels import JOINT_HEAD, SCHEMES, UNKNOWN, LabelSchema
 from maskfit.losses import LOSSES
-from maskfit.losses.criterion import Criterion, HeadLoss
-from maskfit.parts import Part, build
-from maskfit.training.chance import set_chance
-from maskfit.training.mixing import MIXINGS, Mixed, Mixing
+from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
+from maskfit.parts import ComponentSpec, instantiate
+from maskfit.training.chance import seed_torch
+from maskfit.training.mixing import BATCH_MIXING, MixedBatch, Mixing
 
 SCHEME = SCHEMES["mask-gender-age"]
-NAMES = [name for name in MIXINGS if name != "none"]
+NAMES = [name for name in BATCH_MIXING if name != "none"]
 CUTS = [name for name in NAMES if name != "mixup"]
 
 
-def make(name: str, scheme: Scheme = SCHEME, **options: object) -> Mixing:
-    return build(MIXINGS, Part.of(name, **options), scheme=scheme)
+def make(name: str, scheme: LabelSchema = SCHEME, **options: object) -> Mixing:
+    return instantiate(BATCH_MIXING, ComponentSpec.create(name, **options), scheme=scheme)
 
 
-def allow(classes: list[int], joint: bool = False, scheme: Scheme = SCHEME) -> dict[str, torch.Tensor]:
-    heads = (JOINT,) if joint else scheme.names
-    rows = {head: scheme.allowed(scheme.to_codes(classes), head) for head in heads}
+def allow(classes: list[int], joint: bool = False, scheme: LabelSchema = SCHEME) -> dict[str, torch.Tensor]:
+    heads = (JOINT_HEAD,) if joint else scheme.names
+    rows = {head: scheme.allowed_mask_from_indices(scheme.to_attribute_indices(classes), head) for head in heads}
     return {head: torch.from_numpy(values) for head, values in rows.items()}
 
 
@@ -51,37 +51,37 @@ def test_label_share_is_pixel_share(name, size, chance):
     mixing = make(name, chance=chance)
     count, shares = 6, []
     for one in range(count):
-        set_chance(one, name)
+        seed_torch(one, name)
         photos = torch.zeros(count, 3, *size)
         photos[one] = 255
         mixed = mixing(photos, allow([0, 5, 5, 0, 11, 0]))
-        assert isinstance(mixed, Mixed)
+        assert isinstance(mixed, MixedBatch)
         assert mixed.photos.shape == photos.shape
-        assert mixed.share.shape == mixed.partner.shape == (count,)
+        assert mixed.lam.shape == mixed.permutation.shape == (count,)
         left = mixed.photos[one].double().mean() / 255
-        assert float(left) == pytest.approx(float(mixed.share[one]), abs=1e-6)
+        assert float(left) == pytest.approx(float(mixed.lam[one]), abs=1e-6)
         # Whoever got it as a partner has the rest.
         for other in range(count):
             if other != one:
-                rest = (1 - float(mixed.share[other])) * (int(mixed.partner[other]) == one)
+                rest = (1 - float(mixed.lam[other])) * (int(mixed.permutation[other]) == one)
                 assert float(mixed.photos[other].double().mean() / 255) == pytest.approx(rest, abs=1e-6)
-        shares += mixed.share.tolist()
+        shares += mixed.lam.tolist()
     assert all(0 <= share <= 1 for share in shares)
 
 
 @pytest.mark.parametrize("name", CUTS)
 @pytest.mark.parametrize("size", [(12, 12), (15, 9), (9, 15)])
 def test_each_pixel_stays_in_its_place_and_is_counted(name, size):
-    set_chance(0, name)
+    seed_torch(0, name)
     height, width = size
     photos = numbered(8, height, width)
     mixed = make(name, chance=1.0)(photos, allow([0, 5, 5, 0, 0, 11, 5, 0]))
     assert torch.equal(mixed.photos[:, 1:], photos[:, 1:])
     for place in range(8):
         own = mixed.photos[place, 0] == place
-        other = mixed.photos[place, 0] == mixed.partner[place]
+        other = mixed.photos[place, 0] == mixed.permutation[place]
         assert (own | other).all()
-        assert float(mixed.share[place]) * height * width == pytest.approx(int(own.sum()), abs=1e-3)
+        assert float(mixed.lam[place]) * height * width == pytest.approx(int(own.sum()), abs=1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,22 +89,22 @@ def test_each_photo_has_its_own_draw_which_follows_from_where_training_stands(na
     mixing, photos = make(name, chance=0.7), numbered(16, 12, 10)
     results = []
     for step in (0, 1, 0):
-        set_chance(0, "step", step)
+        seed_torch(0, "step", step)
         results.append(mixing(photos, allow([0, 5, 0, 5] * 4)))
     for first, again in zip(results[0], results[2], strict=True):
         assert torch.equal(first, again)
     assert not torch.equal(results[0].photos, results[1].photos)
-    assert len(results[0].share.unique()) > 1
+    assert len(results[0].lam.unique()) > 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_chance_is_each_photos_chance(name):
     photos, allowed = torch.rand(200, 3, 6, 6) * 255, allow([5, 11] * 100)
     for chance in (0.0, 0.4):
-        set_chance(1, name)
+        seed_torch(1, name)
         mixed = make(name, chance=chance)(photos, allowed)
         untouched = (mixed.photos == photos).flatten(1).all(dim=1)
-        assert (mixed.share[untouched] > 0.95).all()
+        assert (mixed.lam[untouched] > 0.95).all()
         # Some cuts round to nothing.
         assert 1 - chance - 0.1 < untouched.float().mean() < 1 - chance + 0.2
 
@@ -112,17 +112,17 @@ def test_chance_is_each_photos_chance(name):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
 def test_half_precision_stays_half(name, kind):
-    set_chance(2, name)
+    seed_torch(2, name)
     mixed = make(name, chance=1.0)(numbered(4, 6, 6).to(kind), allow([5] * 4))
     assert mixed.photos.dtype == kind
-    assert mixed.share.dtype == torch.float32
+    assert mixed.lam.dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_photo_alone_in_its_batch_stays_itself(name):
     photos = numbered(1, 6, 5)
     mixed = make(name, chance=1.0)(photos, allow([5]))
-    assert mixed.partner.tolist() == [0]
+    assert mixed.permutation.tolist() == [0]
     torch.testing.assert_close(mixed.photos, photos)
 
 
@@ -137,7 +137,7 @@ def kept(name: str, count: int = 300, size: tuple[int, int] = (20, 12), **option
 
 
 def test_a_strip_goes_from_top_to_bottom_and_never_across():
-    set_chance(3)
+    seed_torch(3)
     own = kept("strip")
     assert torch.equal(own, own[:, :1].expand_as(own))
     edges = (own[:, 0, 1:] != own[:, 0, :-1]).sum(dim=1)
@@ -150,7 +150,7 @@ def test_a_strip_goes_from_top_to_bottom_and_never_across():
 
 @pytest.mark.parametrize("size", [(20, 12), (12, 20), (15, 15)])
 def test_a_box_has_the_photos_format_lies_anywhere_and_is_clipped(size):
-    set_chance(4)
+    seed_torch(4)
     height, width = size
     other = ~kept("cutmix", 600, size)
     rows, columns = other.any(dim=2), other.any(dim=1)
@@ -165,11 +165,11 @@ def test_a_box_has_the_photos_format_lies_anywhere_and_is_clipped(size):
 
 @pytest.mark.parametrize("beta", [0.05, 20.0])
 def test_beta_says_how_even_the_shares_are(beta):
-    set_chance(5)
+    seed_torch(5)
     share = kept("strip", 300, (4, 100), beta=beta).float().mean(dim=(1, 2))
     middle = ((share > 0.25) & (share < 0.75)).float().mean()
     assert (middle > 0.95) if beta > 1 else (middle < 0.15)
-    blended = make("mixup", alpha=beta)(torch.zeros(300, 3, 1, 1), allow([5] * 300)).share
+    blended = make("mixup", alpha=beta)(torch.zeros(300, 3, 1, 1), allow([5] * 300)).lam
     middle = ((blended > 0.25) & (blended < 0.75)).float().mean()
     assert (middle > 0.95) if beta > 1 else (middle < 0.15)
 
@@ -177,7 +177,7 @@ def test_beta_says_how_even_the_shares_are(beta):
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("half_face")])
 @pytest.mark.parametrize("width", [12, 11])
 def test_halves_are_left_and_right(name, width):
-    set_chance(6)
+    seed_torch(6)
     own = kept(name, 100, (7, width))
     assert torch.equal(own, own[:, :1].expand_as(own))
     left = torch.arange(width) < width // 2
@@ -192,8 +192,8 @@ def test_halves_are_left_and_right(name, width):
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix", "strip", "half_face"])
 def test_everyone_gives_once_and_nobody_to_itself(name):
-    set_chance(7)
-    partner = make(name)(torch.zeros(30, 3, 2, 2), allow([0] * 30)).partner
+    seed_torch(7)
+    partner = make(name)(torch.zeros(30, 3, 2, 2), allow([0] * 30)).permutation
     assert sorted(partner.tolist()) == list(range(30))
     assert (partner != torch.arange(30)).all()
 
@@ -202,25 +202,25 @@ def test_everyone_gives_once_and_nobody_to_itself(name):
 def test_the_same_class_is_the_same_in_every_head(joint):
     classes = [0, 6, 3, 0, 1, 6, 0, 17]
     for step in range(20):
-        set_chance(step)
-        partner = make("half_face_same")(torch.zeros(8, 3, 2, 2), allow(classes, joint)).partner.tolist()
+        seed_torch(step)
+        partner = make("half_face_same")(torch.zeros(8, 3, 2, 2), allow(classes, joint)).permutation.tolist()
         assert [classes[other] for other in partner] == classes
         alone = [place for place, other in enumerate(partner) if place == other]
         assert alone == [2, 4, 7]
     seen = set()
     for step in range(40):
-        set_chance(step)
-        seen.add(int(make("half_face_same")(torch.zeros(8, 3, 2, 2), allow(classes, joint)).partner[0]))
+        seed_torch(step)
+        seen.add(int(make("half_face_same")(torch.zeros(8, 3, 2, 2), allow(classes, joint)).permutation[0]))
     assert seen == {3, 6}
 
 
 def test_photos_that_know_the_same_are_of_one_class():
     codes = np.array([[0, UNKNOWN, UNKNOWN], [0, 0, 0], [0, UNKNOWN, UNKNOWN], [0, UNKNOWN, 0]])
-    allowed = {head: torch.from_numpy(SCHEME.allowed(codes, head)) for head in SCHEME.names}
-    assert make("half_face_same")(torch.zeros(4, 3, 2, 2), allowed).partner.tolist() == [2, 1, 0, 3]
+    allowed = {head: torch.from_numpy(SCHEME.allowed_mask_from_indices(codes, head)) for head in SCHEME.names}
+    assert make("half_face_same")(torch.zeros(4, 3, 2, 2), allowed).permutation.tolist() == [2, 1, 0, 3]
 
 
-DECADES = AgeRule(decades=True, old_from=58).scheme(SCHEME)
+DECADES = AgeLabelRule(by_decade=True, old_from_age=58).scheme(SCHEME)
 
 
 @pytest.mark.parametrize("scheme", [SCHEME, DECADES, SCHEMES["age"]], ids=["three", "decades", "age"])
@@ -233,8 +233,8 @@ def test_the_old_are_looked_for(scheme, joint):
     assert 1 <= len(old) <= 2
     seen = set()
     for step in range(30):
-        set_chance(step)
-        partner = make("half_face_old", scheme)(torch.zeros(6, 3, 2, 2), allow(classes, joint, scheme)).partner
+        seed_torch(step)
+        partner = make("half_face_old", scheme)(torch.zeros(6, 3, 2, 2), allow(classes, joint, scheme)).permutation
         assert all(int(other) in old - {place} for place, other in enumerate(partner) if old - {place})
         assert all(int(other) != place for place, other in enumerate(partner))
         seen |= set(partner.tolist())
@@ -242,14 +242,14 @@ def test_the_old_are_looked_for(scheme, joint):
 
 
 def test_without_anyone_old_any_other_photo_will_do():
-    set_chance(8)
-    partner = make("half_face_old")(torch.zeros(50, 3, 2, 2), allow([0, 1] * 25)).partner
+    seed_torch(8)
+    partner = make("half_face_old")(torch.zeros(50, 3, 2, 2), allow([0, 1] * 25)).permutation
     assert (partner != torch.arange(50)).all()
     assert len(partner.unique()) > 20
     # Who may be old or not is not old.
     codes = np.array([[0, 0, UNKNOWN], [0, 0, 2], [0, 0, UNKNOWN]])
-    allowed = {head: torch.from_numpy(SCHEME.allowed(codes, head)) for head in SCHEME.names}
-    partner = make("half_face_old")(torch.zeros(3, 3, 2, 2), allowed).partner.tolist()
+    allowed = {head: torch.from_numpy(SCHEME.allowed_mask_from_indices(codes, head)) for head in SCHEME.names}
+    partner = make("half_face_old")(torch.zeros(3, 3, 2, 2), allowed).permutation.tolist()
     assert (partner[0], partner[2]) == (1, 1)
 
 
@@ -258,18 +258,18 @@ def test_without_anyone_old_any_other_photo_will_do():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_loss_weighs_both_labels_by_their_pixels(name):
-    set_chance(9)
+    seed_torch(9)
     classes = [0, 5, 5, 17]
     allowed, photos = allow(classes, joint=True), numbered(4, 9, 7)
     mixed = make(name, chance=1.0)(photos, allowed)
-    loss = build(LOSSES, Part.of("cross_entropy"), counts=torch.ones(18))
+    loss = instantiate(LOSSES, ComponentSpec.create("cross_entropy"), counts=torch.ones(18))
     logits = torch.randn(4, 18)
-    found = Criterion({JOINT: HeadLoss(loss, 1.0)})({JOINT: logits}, allowed, mixed)["loss"]
+    found = MultiHeadLoss({JOINT_HEAD: HeadLoss(loss, 1.0)})({JOINT_HEAD: logits}, allowed, mixed)["loss"]
     logs = logits.log_softmax(dim=1)
     wanted = 0.0
     for place, number in enumerate(classes):
-        other = classes[int(mixed.partner[place])]
-        share = float(mixed.share[place])
+        other = classes[int(mixed.permutation[place])]
+        share = float(mixed.lam[place])
         wanted -= (share * float(logs[place, number]) + (1 - share) * float(logs[place, other])) / 4
     assert float(found) == pytest.approx(wanted, rel=1e-4)
 

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from maskfit.errors import ModelFileError, RecipeError
 from maskfit.evaluation.tables import read_table
 from maskfit.files import read_json
-from maskfit.modelfile import load_network, read_facts
+from maskfit.modelfile import load_model, read_model_metadata
 from maskfit.recipe import Recipe
 from maskfit.training.plan import make_plan
 from maskfit.training.run import train
-from maskfit.training.starting import start_from
+from maskfit.training.starting import load_matching_weights
 
 Make = Callable[..., Recipe]
 
@@ -32,7 +32,7 @@ def test_the_best_epochs_are_kept_in_order(tiny: Make) -> None:
     assert index[0]["file"] == "best.safetensors"
     assert {item["file"] for item in index} == {path.name for path in fold.path.glob("*.safetensors")}
     for item in index:
-        assert read_facts(fold.path / item["file"]).scores["epoch"] == item["epoch"]
+        assert read_model_metadata(fold.path / item["file"]).scores["epoch"] == item["epoch"]
 
 
 def test_the_last_epochs_see_everyone_and_leave_the_judged_model_alone(tiny: Make, tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_the_last_epochs_see_everyone_and_leave_the_judged_model_alone(tiny: Mak
     judged, final = load_file(fold.model), load_file(fold.final)
     assert all(torch.equal(judged[name], item) for name, item in load_file(plain.fold(0).model).items())
     assert any(not torch.equal(judged[name], final[name]) for name in judged)
-    assert "on all photos" in read_facts(fold.final).about
+    assert "on all photos" in read_model_metadata(fold.final).description
     assert finished.probabilities.read_text() == plain.probabilities.read_text()
     assert not plain.fold(0).final.exists()
 
@@ -60,7 +60,7 @@ def test_extra_photos_are_trained_on_never_judged_and_never_leak(tiny: Make, fac
         manifest(tmp_path / f"{number}.csv", [f"{photo},{person},wear,male,30"]) for number, person in enumerate(people)
     ]
     plan = make_plan(tiny("folds=3", f"data.extra=[{', '.join(map(str, extra))}]"))
-    assert plan.judged == 84
+    assert plan.num_scored_photos == 84
     assert len(plan.photos) == 87
     for fold in range(3):
         train_side, valid_side = plan.split(fold)
@@ -76,25 +76,25 @@ def test_a_model_of_another_scheme_gives_its_trunk(tiny: Make, tmp_path: Path) -
     first, _ = train(tiny(f"run={tmp_path / 'first'}", "trainer.epochs=1"))
     recipe = tiny(f"run={tmp_path / 'second'}", "data.scheme=gender", f"model.start={first.fold(0).model}")
     network = make_plan(recipe).network()
-    started = start_from(network, first.fold(0).model)
+    started = load_matching_weights(network, first.fold(0).model)
     trunk = load_file(first.fold(0).model)
-    assert all(torch.equal(item, trunk[f"trunk.{name}"]) for name, item in network.trunk.state_dict().items())
+    assert all(torch.equal(item, trunk[f"trunk.{name}"]) for name, item in network.backbone.state_dict().items())
     assert set(started.new) <= {name for name in network.state_dict() if name.startswith("head.")}
     assert any("head.layers.2" in name for name in started.unused)
     folder, _ = train(recipe)
-    assert load_network(folder.fold(0).model)[1].scheme.names == ("gender",)
+    assert load_model(folder.fold(0).model)[1].label_schema.names == ("gender",)
 
 
 def test_a_model_of_another_network_is_no_start(tiny: Make, tmp_path: Path) -> None:
     first, _ = train(tiny(f"run={tmp_path / 'first'}", "trainer.epochs=1"))
     with pytest.raises(ModelFileError, match="less than half"):
-        start_from(make_plan(tiny("model.backbone.width=6")).network(), first.fold(0).model)
+        load_matching_weights(make_plan(tiny("model.backbone.width=6")).network(), first.fold(0).model)
 
 
 def test_every_optimiser_trains_a_run(tiny: Make) -> None:
     folder, scores = train(tiny("optimiser=sam", "model.freeze={name: trunk, epochs: 1}", "schedule=one_cycle"))
     assert scores.photos > 0
-    steps = folder.fold(0).steps.read_text().splitlines()
+    steps = folder.fold(0).step_losses_csv.read_text().splitlines()
     # SAM looks at each batch twice, and each step is still counted once.
     assert [line.split(",")[0] for line in steps[1:]] == [str(number) for number in range(10)]
 

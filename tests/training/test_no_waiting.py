@@ -15,18 +15,18 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from maskfit.data.transforms import Normalising
+from maskfit.data.transforms import Normalize
 from maskfit.labels import SCHEMES
 from maskfit.losses import LOSSES
-from maskfit.losses.criterion import Criterion, HeadLoss
+from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
 from maskfit.models.network import build_network
-from maskfit.parts import Part, build
+from maskfit.parts import ComponentSpec, instantiate
 from maskfit.training import batches
 from maskfit.training.augmentation import AUGMENTATIONS
-from maskfit.training.batches import Samples
-from maskfit.training.freezing import FREEZINGS
-from maskfit.training.mixing import MIXINGS
-from maskfit.training.task import Task
+from maskfit.training.batches import FoldDataset
+from maskfit.training.freezing import FREEZING
+from maskfit.training.mixing import BATCH_MIXING
+from maskfit.training.task import ClassificationTask
 
 SCHEME = SCHEMES["mask-gender-age"]
 BATCH, SIDE = 6, 32
@@ -61,20 +61,22 @@ def watched() -> Iterator[None]:
 
 def step(augmentation: str = "light", mixing: str = "none", loss: str = "cross_entropy") -> None:
     with torch.device("meta"):
-        network = build_network(Part.of("small", width=4), Part.of("attributes"), SCHEME.sizes)
+        network = build_network(
+            ComponentSpec.create("small", width=4), ComponentSpec.create("attributes"), SCHEME.sizes
+        )
     losses = {
-        name: HeadLoss(build(LOSSES, Part.of(loss), counts=torch.ones(size)), 1.0)
+        name: HeadLoss(instantiate(LOSSES, ComponentSpec.create(loss), counts=torch.ones(size)), 1.0)
         for name, size in SCHEME.sizes.items()
     }
-    task = Task(
+    task = ClassificationTask(
         network,
-        Criterion(losses),
-        build(AUGMENTATIONS, Part.of(augmentation), size=(SIDE, SIDE)),
-        build(MIXINGS, Part.of(mixing), scheme=SCHEME),
-        Normalising(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)),
+        MultiHeadLoss(losses),
+        instantiate(AUGMENTATIONS, ComponentSpec.create(augmentation), size=(SIDE, SIDE)),
+        instantiate(BATCH_MIXING, ComponentSpec.create(mixing), scheme=SCHEME),
+        Normalize(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)),
         lambda network: torch.optim.SGD(network.parameters()),
         lambda step: 1.0,
-        build(FREEZINGS, Part.of("none")),
+        instantiate(FREEZING, ComponentSpec.create("none")),
         scheme=SCHEME,
         truth=np.zeros((BATCH, 3), np.int64),
         chance=(0,),
@@ -94,7 +96,7 @@ def test_no_augmentation_waits(name: str) -> None:
     step(augmentation=name)
 
 
-@pytest.mark.parametrize("name", MIXINGS)
+@pytest.mark.parametrize("name", BATCH_MIXING)
 def test_no_mixing_waits(name: str) -> None:
     step(mixing=name)
 
@@ -115,12 +117,12 @@ def test_one_who_waits_is_noticed() -> None:
 
 
 def test_for_a_gpu_every_tensor_of_a_batch_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    from maskfit.data.store import StoredFrames
+    from maskfit.data.store import CachedImages
 
     pinned: list[torch.Tensor] = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)
-    frames = StoredFrames(np.arange(4), np.zeros((4, 2, 2, 3), np.uint8))
-    samples = Samples(frames, {"mask": np.ones((4, 3), bool), "age": np.ones((4, 3), bool)}, np.arange(4))
+    frames = CachedImages(np.arange(4), np.zeros((4, 2, 2, 3), np.uint8))
+    samples = FoldDataset(frames, {"mask": np.ones((4, 3), bool), "age": np.ones((4, 3), bool)}, np.arange(4))
     assert len(list(samples.batches([np.arange(2), np.arange(2, 4)], pinned=True))) == 2
     assert len(pinned) == 2 * 4
     list(samples.batches([np.arange(2)], pinned=False))
@@ -130,18 +132,18 @@ def test_for_a_gpu_every_tensor_of_a_batch_is_pinned(monkeypatch: pytest.MonkeyP
 def test_batches_are_read_ahead_in_their_order_and_an_error_comes_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
 
-    def batch(self: Samples, places: np.ndarray) -> dict[str, Any]:
+    def batch(self: FoldDataset, places: np.ndarray) -> dict[str, Any]:
         read.append(int(places[0]))
         if places[0] == 3:
             raise OSError("the disk is gone")
         return {"indices": torch.from_numpy(places)}
 
-    monkeypatch.setattr(Samples, "batch", batch)
-    samples = Samples(None, {}, np.arange(9))  # type: ignore[arg-type]
+    monkeypatch.setattr(FoldDataset, "batch", batch)
+    samples = FoldDataset(None, {}, np.arange(9))  # type: ignore[arg-type]
     coming = samples.batches((np.array([number]) for number in range(9)), pinned=False)
     for number in range(3):
         assert next(coming)["indices"].tolist() == [number]
-        assert len(read) <= number + 1 + batches.AHEAD
+        assert len(read) <= number + 1 + batches.PREFETCH_BATCHES
     with pytest.raises(OSError, match="disk"):
         next(coming)
     assert read == sorted(read)

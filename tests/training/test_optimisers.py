@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from maskfit.errors import RecipeError
-from maskfit.parts import Part, build
-from maskfit.training.optimisers import OPTIMISERS, SharpnessAware, sgd
+from maskfit.parts import ComponentSpec, instantiate
+from maskfit.training.optimisers import OPTIMIZERS, SAM, sgd
 
 RATES = {"lion": 0.01, "adam": 0.03, "adamw": 0.03, "adamp": 0.03, "radam": 0.1, "madgrad": 0.03, "sam": 0.03}
 
@@ -36,21 +36,21 @@ def steps(
     return float(loss.detach())
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_it_learns(name: str) -> None:
     network, photos, truth = problem()
-    optimiser = build(OPTIMISERS, Part.of(name, lr=RATES.get(name, 0.1)), network=network)
+    optimiser = instantiate(OPTIMIZERS, ComponentSpec.create(name, lr=RATES.get(name, 0.1)), network=network)
     first = steps(network, optimiser, photos, truth, 1)
     assert steps(network, optimiser, photos, truth, 80) < 0.5 * first
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_its_state_goes_through_a_file(name: str) -> None:
     network, photos, truth = problem()
-    optimiser = build(OPTIMISERS, Part.of(name), network=network)
+    optimiser = instantiate(OPTIMIZERS, ComponentSpec.create(name), network=network)
     steps(network, optimiser, photos, truth, 3)
     other = copy.deepcopy(network)
-    resumed = build(OPTIMISERS, Part.of(name), network=other)
+    resumed = instantiate(OPTIMIZERS, ComponentSpec.create(name), network=other)
     resumed.load_state_dict(copy.deepcopy(optimiser.state_dict()))
     steps(network, optimiser, photos, truth, 3)
     steps(other, resumed, photos, truth, 3)
@@ -58,26 +58,26 @@ def test_its_state_goes_through_a_file(name: str) -> None:
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_decay_spares_biases_and_norms(name: str) -> None:
     network, _, _ = problem()
-    optimiser = build(OPTIMISERS, Part.of(name, weight_decay=0.5), network=network)
+    optimiser = instantiate(OPTIMIZERS, ComponentSpec.create(name, weight_decay=0.5), network=network)
     decay = {id(item): group["weight_decay"] for group in optimiser.param_groups for item in group["params"]}
     assert {decay[id(item)] for item in network.parameters() if item.ndim > 1} == {0.5}
     assert {decay[id(item)] for item in network.parameters() if item.ndim == 1} == {0.0}
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_unknown_options_are_refused(name: str) -> None:
     with pytest.raises(RecipeError, match="no option 'lrr'"):
-        build(OPTIMISERS, Part.of(name, lrr=1.0), network=problem()[0])
+        instantiate(OPTIMIZERS, ComponentSpec.create(name, lrr=1.0), network=problem()[0])
 
 
 def test_sam_steps_with_the_gradient_at_the_worst_point_nearby() -> None:
     """On a quadratic the worst point lies straight up the gradient, so the step is known."""
     weight = nn.Parameter(torch.tensor([3.0, 4.0]))
     holder = nn.ParameterList([weight])
-    optimiser = SharpnessAware(sgd(holder, lr=0.1), rho=0.5)
+    optimiser = SAM(sgd(holder, lr=0.1), rho=0.5)
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()

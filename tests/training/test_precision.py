@@ -10,11 +10,11 @@ from torch import nn
 
 from maskfit.files import read_json, write_json
 from maskfit.models.network import build_network
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 from maskfit.recipe import Recipe
 from maskfit.training import assembly, precision
-from maskfit.training.begun import begin_run, reopen_run
-from maskfit.training.precision import Precision, choose_precision, multiplications
+from maskfit.training.begun import load_run, prepare_run
+from maskfit.training.precision import Precision, choose_precision, count_macs
 from maskfit.training.run import train
 
 Make = Callable[..., Recipe]
@@ -29,7 +29,7 @@ def bf16_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def draft(backbone: str) -> nn.Module:
     with torch.device("meta"):
-        return build_network(Part.of(backbone), Part.of("joint"), SIZES)
+        return build_network(ComponentSpec.create(backbone), ComponentSpec.create("joint"), SIZES)
 
 
 def test_multiplications_are_what_each_written_number_is_the_sum_of() -> None:
@@ -38,23 +38,29 @@ def test_multiplications_are_what_each_written_number_is_the_sum_of() -> None:
     body = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     ).to("meta")
-    network.trunk.body, network.head = body, nn.Linear(8, 5).to("meta")
+    network.backbone.body, network.head = body, nn.Linear(8, 5).to("meta")
     pixels = 16 * 12
-    assert multiplications(network, (16, 12)) == 8 * pixels * 27 + 8 * pixels * 9 + 5 * 8
+    assert count_macs(network, (16, 12)) == 8 * pixels * 27 + 8 * pixels * 9 + 5 * 8
     assert network.training
 
 
 @pytest.mark.usefixtures("bf16_processor")
 @pytest.mark.parametrize(
     ("backbone", "size", "kind"),
-    [("vit_tiny_patch16_224", 224, "bf16"), ("resnet18", 224, "bf16"), ("mobilenetv2_100", 96, "bf16"),
-     ("convnext_atto", 224, "bf16"), ("small", 96, "bf16"), ("small", 16, "32")],
-)  # fmt: skip
+    [
+        ("vit_tiny_patch16_224", 224, "bf16"),
+        ("resnet18", 224, "bf16"),
+        ("mobilenetv2_100", 96, "bf16"),
+        ("convnext_atto", 224, "bf16"),
+        ("small", 96, "bf16"),
+        ("small", 16, "32"),
+    ],
+)
 def test_a_processor_that_multiplies_bfloat16_does(tiny: Make, backbone: str, size: int, kind: str) -> None:
     """But for networks so small that casting takes longer."""
     chosen = choose_precision(tiny(f"data.size={size}"), draft(backbone))
     assert chosen.kind == kind
-    assert chosen.why
+    assert chosen.reason
 
 
 def test_a_processor_without_bfloat16_keeps_32_bits(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,10 +70,14 @@ def test_a_processor_without_bfloat16_keeps_32_bits(tiny: Make, monkeypatch: pyt
 
 @pytest.mark.parametrize(
     ("variable", "value", "held"),
-    [("ONEDNN_MAX_CPU_ISA", "AVX2", True), ("ONEDNN_MAX_CPU_ISA", "avx512_core_vnni", True),
-     ("DNNL_MAX_CPU_ISA", "AVX512_CORE", True), ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16", False),
-     ("ONEDNN_MAX_CPU_ISA", "DEFAULT", False)],
-)  # fmt: skip
+    [
+        ("ONEDNN_MAX_CPU_ISA", "AVX2", True),
+        ("ONEDNN_MAX_CPU_ISA", "avx512_core_vnni", True),
+        ("DNNL_MAX_CPU_ISA", "AVX512_CORE", True),
+        ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16", False),
+        ("ONEDNN_MAX_CPU_ISA", "DEFAULT", False),
+    ],
+)
 def test_a_limit_on_onednns_instructions_counts(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, held: bool
 ) -> None:
@@ -94,11 +104,12 @@ def test_on_a_gpu(tiny: Make, monkeypatch: pytest.MonkeyPatch, bf16: bool, words
 def test_what_a_run_began_with_is_written_said_and_kept(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     make = assembly.make_trainer
-    monkeypatch.setattr("maskfit.training.fold.make_trainer", lambda plan, kind, *rest: [
-        seen.append(kind), make(plan, kind, *rest)][1])  # fmt: skip
+    monkeypatch.setattr(
+        "maskfit.training.fold.make_trainer", lambda plan, kind, *rest: [seen.append(kind), make(plan, kind, *rest)][1]
+    )
     monkeypatch.setattr("maskfit.training.begun.choose_precision", lambda *_: Precision("bf16", "a test wants it"))
     recipe = tiny("trainer.epochs=1", "trainer.finish=1")
-    begun = begin_run(recipe)
+    begun = prepare_run(recipe)
     assert read_json(begun.folder.environment)["precision"] == {"kind": "bf16", "why": "a test wants it"}
     assert "bfloat16" in str(begun.precision)
     # Another machine would choose otherwise; this run goes on as it began, its last epochs too.
@@ -108,8 +119,8 @@ def test_what_a_run_began_with_is_written_said_and_kept(tiny: Make, monkeypatch:
 
 
 def test_a_run_of_an_earlier_maskfit_goes_on_as_auto_was_then(tiny: Make) -> None:
-    begun = begin_run(tiny())
+    begun = prepare_run(tiny())
     facts = read_json(begun.folder.environment)
     del facts["precision"]
     write_json(begun.folder.environment, facts)
-    assert reopen_run(begun.folder.path).precision.kind == ("16" if torch.cuda.is_available() else "32")
+    assert load_run(begun.folder.path).precision.kind == ("16" if torch.cuda.is_available() else "32")

@@ -15,15 +15,15 @@ from maskfit.errors import DataError, RecipeError, RunError
 from maskfit.evaluation.tables import read_table
 from maskfit.files import read_csv, read_json
 from maskfit.inference.predictor import Predictor
-from maskfit.labels import JOINT, SCHEMES
-from maskfit.modelfile import load_network, read_facts
+from maskfit.labels import JOINT_HEAD, SCHEMES
+from maskfit.modelfile import load_model, read_model_metadata
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunFolder
+from maskfit.runfolder import RunDir
 from maskfit.training.assembly import make_criterion
 from maskfit.training.fold import fold_data
 from maskfit.training.plan import make_plan
 from maskfit.training.run import train
-from maskfit.training.task import Task
+from maskfit.training.task import ClassificationTask
 
 Make = Callable[..., Recipe]
 
@@ -64,7 +64,7 @@ def test_held_out_probabilities_are_what_prediction_says_of_the_files(tiny: Make
     folder, _ = train(recipe)
     table = read_table(folder.probabilities)
     photos = [photo for photo in make_plan(recipe).photos if photo.name in set(table.names)]
-    predicted = Predictor.load(folder.path).predict(photos).table.aligned(table.names)
+    predicted = Predictor.load(folder.path).predict(photos).table.reindex(table.names)
     np.testing.assert_allclose(predicted.probabilities, table.probabilities, atol=1e-5)
 
 
@@ -78,19 +78,19 @@ def test_models_leave_a_run_calibrated_on_all_folds_with_a_card_that_counts(tiny
     plan = make_plan(recipe)
     whole = read_table(folder.probabilities)
     for fold in (0, 1):
-        facts = read_facts(folder.fold(fold).model)
+        facts = read_model_metadata(folder.fold(fold).model)
         raw = read_table(folder.fold(fold).probabilities)
-        tempered = facts.calibration.temper(plan.official, raw.probabilities)
+        tempered = facts.calibration.apply_temperature(plan.scored_schema, raw.probabilities)
         own = whole.probabilities[[whole.names.index(name) for name in raw.names]]
         np.testing.assert_allclose(own, tempered, atol=1e-6)
         learnt = np.unique(plan.split(fold)[0])
         assert 2 * len(learnt) == len(plan.split(fold)[0])
         assert facts.card.photos == len(learnt)
-        assert facts.card.judged_photos == len(whole)
+        assert facts.card.n_eval_photos == len(whole)
         assert facts.card.scores["macro F1"].value == scores.macro_f1
         assert sum(facts.card.counts["gender"].values()) == len(learnt)
-        assert facts.card.licence == "MIT"
-        assert set(facts.calibration.temperatures) == set(plan.official.names)
+        assert facts.card.license == "MIT"
+        assert set(facts.calibration.temperatures) == set(plan.scored_schema.names)
         assert facts.calibration.persons == len(plan.photos.persons)
 
 
@@ -99,7 +99,7 @@ def test_the_best_epoch_is_kept_and_its_file_says_its_score(tiny: Make) -> None:
     rows = [line.split(",") for line in folder.fold(0).metrics.read_text().splitlines()]
     column = rows[0].index("valid_macro_f1")
     best = max(float(row[column]) for row in rows[1:])
-    facts = read_facts(folder.fold(0).model)
+    facts = read_model_metadata(folder.fold(0).model)
     assert facts.scores["valid_macro_f1"] == pytest.approx(best, abs=1e-5)
     # The score of the whole set is not a mean over batches: the file's own answers give it again.
     assert scores.macro_f1 == pytest.approx(best, abs=1e-5)
@@ -111,14 +111,14 @@ class Killed(Exception):  # noqa: N818 (no error of the program's)
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     """Makes training stop dead in the middle of the step of this batch."""
-    whole = Task.training_step
+    whole = ClassificationTask.training_step
 
-    def step(self: Task, data: dict[str, object], batch_idx: int) -> torch.Tensor:
+    def step(self: ClassificationTask, data: dict[str, object], batch_idx: int) -> torch.Tensor:
         if self.batches_done == batch:
             raise Killed
         return whole(self, data, batch_idx)
 
-    monkeypatch.setattr(Task, "training_step", step)
+    monkeypatch.setattr(ClassificationTask, "training_step", step)
 
 
 KILLED_RECIPES = (
@@ -147,7 +147,7 @@ def test_a_killed_run_resumed_is_the_uncut_run(
             train(cut)
     resumed, _ = train(cut, resume=True)
     # Every loss from first to last, to the last digit.
-    assert resumed.fold(0).steps.read_text() == whole.fold(0).steps.read_text()
+    assert resumed.fold(0).step_losses_csv.read_text() == whole.fold(0).step_losses_csv.read_text()
     ours, theirs = load_file(resumed.fold(0).model), load_file(whole.fold(0).model)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert resumed.probabilities.read_text() == whole.probabilities.read_text()
@@ -171,23 +171,23 @@ def test_two_runs_with_one_seed_are_equal_and_with_another_differ(tiny: Make, tm
         train(tiny(f"run={tmp_path / name}", f"trainer.seed={seed}", "trainer.epochs=1"))[0]
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
-    assert first.fold(0).steps.read_text() == second.fold(0).steps.read_text()
-    assert first.fold(0).steps.read_text() != other.fold(0).steps.read_text()
+    assert first.fold(0).step_losses_csv.read_text() == second.fold(0).step_losses_csv.read_text()
+    assert first.fold(0).step_losses_csv.read_text() != other.fold(0).step_losses_csv.read_text()
 
 
 def test_each_fold_starts_from_its_own_weights(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     starts: list[torch.Tensor] = []
-    begin = Task.on_fit_start
+    begin = ClassificationTask.on_fit_start
 
-    def remember(self: Task) -> None:
+    def remember(self: ClassificationTask) -> None:
         starts.append(torch.cat([item.detach().flatten().clone() for item in self.network.parameters()]))
         begin(self)
 
-    monkeypatch.setattr(Task, "on_fit_start", remember)
+    monkeypatch.setattr(ClassificationTask, "on_fit_start", remember)
     folder, _ = train(tiny("folds=2", "trainer.epochs=1"))
     assert not torch.equal(starts[0], starts[1])
     # Nothing that fold 0 learned is in what fold 1 began with.
-    network, _ = load_network(folder.fold(0).model)
+    network, _ = load_model(folder.fold(0).model)
     learned = torch.cat([item.detach().flatten() for item in network.parameters()])
     assert not torch.allclose(starts[1], learned)
 
@@ -221,10 +221,10 @@ def test_only_the_named_folds_are_trained(tiny: Make) -> None:
 
 def test_a_split_file_is_kept_to(tiny: Make, tmp_path: Path) -> None:
     plan = make_plan(tiny("folds=2"))
-    turned = {person: 1 - fold for person, fold in plan.folds.of.items()}
+    turned = {person: 1 - fold for person, fold in plan.folds.fold_of_person.items()}
     path = tmp_path / "folds.csv"
     path.write_text("person,fold\n" + "".join(f"{person},{fold}\n" for person, fold in turned.items()))
-    assert dict(make_plan(tiny(f"folds={path}")).folds.of) == turned
+    assert dict(make_plan(tiny(f"folds={path}")).folds.fold_of_person) == turned
 
 
 @pytest.mark.parametrize("head", ["attributes", "joint"])
@@ -259,9 +259,9 @@ def test_a_set_that_never_says_an_attribute_is_refused_with_the_remedy(tiny: Mak
 
 def test_decades_are_trained_on_and_the_official_bands_answered(tiny: Make) -> None:
     folder, scores = train(tiny("data.age={decades: true, old_from: 58}", "trainer.epochs=1"))
-    facts = read_facts(folder.fold(0).model)
-    assert facts.scheme.sizes["age"] == 6
-    assert facts.scheme["age"].edges[-1] == 58
+    facts = read_model_metadata(folder.fold(0).model)
+    assert facts.label_schema.sizes["age"] == 6
+    assert facts.label_schema["age"].bin_edges[-1] == 58
     assert len(scores.per_class) == SCHEMES["mask-gender-age"].classes
 
 
@@ -275,13 +275,13 @@ def test_dropped_ages_are_not_trained_on_but_judged(tiny: Make) -> None:
 def test_class_weights_are_counted_on_the_training_photos_of_the_fold(tiny: Make) -> None:
     plan = make_plan(tiny("loss.class_weights=inverse", "folds=2"))
     frames = np.zeros((len(plan.photos), 1, 1, 3), dtype=np.uint8)
-    from maskfit.data.store import StoredFrames
+    from maskfit.data.store import CachedImages
 
-    stored = StoredFrames(np.arange(len(plan.photos)), frames)
+    stored = CachedImages(np.arange(len(plan.photos)), frames)
     data = fold_data(plan, 0, stored, stored)
     criterion = make_criterion(plan, data.train)
     weights = criterion.losses[criterion.names.index("mask")].weights
-    codes = plan.photos.codes(plan.trained)[data.train.indices, 0]
+    codes = plan.photos.codes(plan.train_schema)[data.train.indices, 0]
     counts = np.bincount(codes, minlength=3)
     expected = (1 / counts) / np.mean((1 / counts)[codes])
     np.testing.assert_allclose(weights, expected, rtol=1e-5)
@@ -292,26 +292,26 @@ def test_no_validation_photo_passes_the_augmentation(tiny: Make) -> None:
     recipe = tiny("augmentation={name: light, brightness: 0.5}", "trainer.epochs=1", "data.train_scale=1.5")
     folder, _ = train(recipe)
     table = read_table(folder.fold(0).probabilities)
-    network, facts = load_network(folder.fold(0).model)
+    network, facts = load_model(folder.fold(0).model)
     plan = make_plan(recipe)
     photo = next(item for item in plan.photos if item.name == table.names[0])
-    from maskfit.labels import answer
+    from maskfit.labels import logits_to_probabilities
 
     with torch.inference_mode():
         logits = network(torch.from_numpy(facts.preprocessing(decode(photo.path))))
-    by_hand = answer(facts.scheme, {head: values.numpy() for head, values in logits.items()})
+    by_hand = logits_to_probabilities(facts.label_schema, {head: values.numpy() for head, values in logits.items()})
     np.testing.assert_allclose(by_hand[0], table.probabilities[0], atol=1e-5)
 
 
 def test_a_model_does_not_tell_where_the_photos_lay(tiny: Make, tmp_path: Path) -> None:
     folder, _ = train(tiny("trainer.epochs=1"))
-    text = read_facts(folder.fold(0).model).model_dump_json()
+    text = read_model_metadata(folder.fold(0).model).model_dump_json()
     assert str(tmp_path.parent) not in text
 
 
 def test_joint_head_answers_with_one_class_number(tiny: Make) -> None:
     folder, scores = train(tiny("model.head=joint", "trainer.epochs=1"))
-    assert read_facts(folder.fold(0).model).heads == (JOINT,)
+    assert read_model_metadata(folder.fold(0).model).heads == (JOINT_HEAD,)
     assert scores.macro_f1 is not None
 
 
@@ -324,4 +324,4 @@ def test_answers_that_are_no_numbers_stop_with_the_remedy(tiny: Make) -> None:
 def test_run_folder_without_a_finished_fold_has_no_models(tmp_path: Path) -> None:
     (tmp_path / "fold0").mkdir()
     with pytest.raises(RunError, match="no fold"):
-        RunFolder(tmp_path).models()
+        RunDir(tmp_path).models()

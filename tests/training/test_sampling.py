@@ -9,23 +9,23 @@ import pytest
 
 from maskfit.errors import RecipeError
 from maskfit.labels import UNKNOWN
-from maskfit.parts import Part, build
-from maskfit.training.chance import generator
+from maskfit.parts import ComponentSpec, instantiate
+from maskfit.training.chance import derive_generator
 from maskfit.training.plan import make_plan
-from maskfit.training.sampling import SAMPLINGS, Sampling
+from maskfit.training.sampling import SAMPLERS, Sampler
 
-NAMES = list(SAMPLINGS)
+NAMES = list(SAMPLERS)
 CLASSES = np.array([7] * 60 + [UNKNOWN] * 9 + [0] * 20 + [17] * 5 + [3] * 1)
 CLASSES = CLASSES[np.random.default_rng(0).permutation(len(CLASSES))]
 KNOWN = {7: 60, 0: 20, 17: 5, 3: 1}
 
 
-def make(name: str, classes: np.ndarray = CLASSES, **options: object) -> Sampling:
-    return build(SAMPLINGS, Part.of(name, **options), classes=classes)
+def make(name: str, classes: np.ndarray = CLASSES, **options: object) -> Sampler:
+    return instantiate(SAMPLERS, ComponentSpec.create(name, **options), classes=classes)
 
 
-def draw(sampling: Sampling, epoch: int = 0, seed: int = 0) -> np.ndarray:
-    return sampling.draw(generator(seed, "order", epoch))
+def draw(sampling: Sampler, epoch: int = 0, seed: int = 0) -> np.ndarray:
+    return sampling.draw(derive_generator(seed, "order", epoch))
 
 
 def by_class(places: np.ndarray) -> dict[int, int]:
@@ -131,11 +131,19 @@ def test_over_brings_up_to_the_largest_and_leaves_nobody_out():
     assert {number: half[number] for number in KNOWN} == {7: 60, 0: 30, 17: 30, 3: 30}
 
 
-@pytest.mark.parametrize(("name", "options"), [
-    ("weighted", {"power": -1}), ("weighted", {"power": 3}), ("weighted", {"power": float("nan")}),
-    ("under", {"ratio": 0.5}), ("under", {"ratio": float("inf")}), ("over", {"ratio": 0}), ("over", {"ratio": 1.5}),
-    ("balanced", {"power": 1}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("weighted", {"power": -1}),
+        ("weighted", {"power": 3}),
+        ("weighted", {"power": float("nan")}),
+        ("under", {"ratio": 0.5}),
+        ("under", {"ratio": float("inf")}),
+        ("over", {"ratio": 0}),
+        ("over", {"ratio": 1.5}),
+        ("balanced", {"power": 1}),
+    ],
+)
 def test_options_out_of_range_are_the_recipes_mistake(name, options):
     with pytest.raises(RecipeError, match=name):
         make(name, **options)
@@ -145,7 +153,7 @@ def test_a_photo_that_counts_several_times_stands_several_times_in_an_epoch_and_
     plan = make_plan(tiny())
     train, valid = plan.split(0)
     often = {int(train[0]), int(valid[0])}
-    photos = [replace(photo, times=3) if place in often else photo for place, photo in enumerate(plan.photos)]
+    photos = [replace(photo, repeat=3) if place in often else photo for place, photo in enumerate(plan.photos)]
     again, judged = replace(plan, photos=replace(plan.photos, photos=tuple(photos))).split(0)
     assert again.tolist() == [int(train[0])] * 2 + train.tolist()
     assert judged.tolist() == valid.tolist()

@@ -5,22 +5,24 @@ from __future__ import annotations
 import pytest
 
 from maskfit.errors import RecipeError
-from maskfit.parts import Part, build
-from maskfit.training.schedules import SCHEDULES, Plateau
+from maskfit.parts import ComponentSpec, instantiate
+from maskfit.training.schedules import LR_SCHEDULERS, ReduceOnPlateau
 
 EPOCHS, STEPS = 12, 10
 
 
 def factors(name: str, **options: float) -> list[float]:
-    factor = build(SCHEDULES, Part.of(name, **options), epochs=EPOCHS, epoch_steps=STEPS)
+    factor = instantiate(LR_SCHEDULERS, ComponentSpec.create(name, **options), epochs=EPOCHS, epoch_steps=STEPS)
     return [factor(step) for step in range(EPOCHS * STEPS)]
 
 
-@pytest.mark.parametrize("name", [name for name in SCHEDULES if name != "plateau"])
+@pytest.mark.parametrize("name", [name for name in LR_SCHEDULERS if name != "plateau"])
 def test_factors_stay_between_nothing_and_one(name: str) -> None:
     assert all(0 < factor <= 1 + 1e-12 for factor in factors(name))
     # A step past the end, as after a resume of a run that was done, must not fail.
-    assert build(SCHEDULES, Part.of(name), epochs=EPOCHS, epoch_steps=STEPS)(EPOCHS * STEPS + 5) > 0
+    assert (
+        instantiate(LR_SCHEDULERS, ComponentSpec.create(name), epochs=EPOCHS, epoch_steps=STEPS)(EPOCHS * STEPS + 5) > 0
+    )
 
 
 def test_cosine_rises_for_its_warm_up_and_falls_to_its_floor() -> None:
@@ -74,8 +76,10 @@ def test_one_cycle_rises_then_falls_to_nearly_nothing() -> None:
 )
 def test_options_out_of_range_are_refused(name: str, options: dict[str, float]) -> None:
     with pytest.raises(RecipeError, match=next(iter(options))):
-        build(SCHEDULES, Part.of(name, **options), epochs=EPOCHS, epoch_steps=STEPS)
+        instantiate(LR_SCHEDULERS, ComponentSpec.create(name, **options), epochs=EPOCHS, epoch_steps=STEPS)
 
 
 def test_plateau_keeps_its_options() -> None:
-    assert build(SCHEDULES, Part.of("plateau", patience=5), epochs=1, epoch_steps=1) == Plateau(1, 1, patience=5)
+    assert instantiate(
+        LR_SCHEDULERS, ComponentSpec.create("plateau", patience=5), epochs=1, epoch_steps=1
+    ) == ReduceOnPlateau(1, 1, patience=5)

@@ -12,7 +12,7 @@ from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from maskfit.training.squeezing import Squeeze, hasten_squeezing
+from maskfit.training.squeezing import Squeeze, optimize_squeeze_excite
 
 
 def passes(layer: nn.Module, half: bool) -> list[Tensor]:
@@ -29,7 +29,7 @@ def passes(layer: nn.Module, half: bool) -> list[Tensor]:
 @pytest.mark.parametrize("half", [False, True])
 def test_it_is_timms_layer(half: bool) -> None:
     layer = SqueezeExcite(16, rd_channels=4)
-    own = hasten_squeezing(nn.Sequential(deepcopy(layer)))[0]
+    own = optimize_squeeze_excite(nn.Sequential(deepcopy(layer)))[0]
     assert type(own) is Squeeze
     assert list(own.state_dict()) == list(layer.state_dict())
     for mine, theirs in zip(passes(own, half), passes(layer, half), strict=True):
@@ -54,11 +54,11 @@ class Divided(TorchDispatchMode):
 def test_the_gradient_of_the_mean_is_divided_once_for_each_channel(own: bool, shape: tuple[int, ...]) -> None:
     network = nn.Sequential(SqueezeExcite(16, rd_channels=4))
     with Divided() as seen:
-        passes(hasten_squeezing(network) if own else network, half=False)
+        passes(optimize_squeeze_excite(network) if own else network, half=False)
     assert seen.shapes == {shape}
 
 
 def test_the_layers_of_networks_are_found() -> None:
-    network = hasten_squeezing(create_model("mobilenetv3_small_050"))
+    network = optimize_squeeze_excite(create_model("mobilenetv3_small_050"))
     assert any(type(layer) is Squeeze for layer in network.modules())
     assert not any(type(layer) is SqueezeExcite for layer in network.modules())

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from maskfit.cookbook import dump_recipe
-from maskfit.data.store import StoredFrames
+from maskfit.cookbook import recipe_to_yaml
+from maskfit.data.store import CachedImages
 from maskfit.errors import RecipeError, RunError
-from maskfit.losses.criterion import Criterion, HeadLoss
+from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
 from maskfit.losses.cross_entropy import CrossEntropy
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunFolder
-from maskfit.training.batches import Samples, TrainingBatches, ValidationBatches
-from maskfit.training.ranks import ALONE, Ranks
+from maskfit.runfolder import RunDir
+from maskfit.training.batches import FoldDataset, TrainLoader, ValLoader
+from maskfit.training.ranks import ALONE, ProcessGroup
 from maskfit.training.run import train
-from maskfit.training.sampling import Shuffle
+from maskfit.training.sampling import RandomSampler
 
-TWO = (Ranks(0, 2), Ranks(1, 2))
+TWO = (ProcessGroup(0, 2), ProcessGroup(1, 2))
 
 PLAIN = (
     # No BatchNorm, whose statistics each process counts on its own photos, and nothing drawn that ranks draw apart.
@@ -38,17 +38,17 @@ PLAIN = (
 )
 
 
-def samples(count: int) -> Samples:
-    frames = StoredFrames(np.arange(count), np.zeros((count, 2, 2, 3), dtype=np.uint8))
-    return Samples(frames, {"mask": np.eye(3, dtype=bool)[np.arange(count) % 3]}, np.arange(count))
+def samples(count: int) -> FoldDataset:
+    frames = CachedImages(np.arange(count), np.zeros((count, 2, 2, 3), dtype=np.uint8))
+    return FoldDataset(frames, {"mask": np.eye(3, dtype=bool)[np.arange(count) % 3]}, np.arange(count))
 
 
 @pytest.mark.parametrize(("count", "size"), [(40, 8), (41, 8), (33, 8), (43, 7), (35, 8)])
 def test_the_ranks_share_each_batch_that_one_would_have(count: int, size: int) -> None:
     data = samples(count)
 
-    def batches(ranks: Ranks) -> list[list[int]]:
-        found = TrainingBatches(data, Shuffle(np.zeros(count, dtype=np.int64)), size, (0,), lambda: 0, ranks)
+    def batches(ranks: ProcessGroup) -> list[list[int]]:
+        found = TrainLoader(data, RandomSampler(np.zeros(count, dtype=np.int64)), size, (0,), lambda: 0, ranks)
         return [batch["indices"].tolist() for batch in found]
 
     alone, first, second = batches(ALONE), batches(TWO[0]), batches(TWO[1])
@@ -65,10 +65,7 @@ def test_the_ranks_share_each_batch_that_one_would_have(count: int, size: int) -
 @pytest.mark.parametrize("count", [1, 2, 7, 16])
 def test_each_photo_is_judged_by_one_rank(count: int) -> None:
     judged = [
-        number
-        for ranks in TWO
-        for batch in ValidationBatches(samples(count), 3, ranks)
-        for number in batch["indices"].tolist()
+        number for ranks in TWO for batch in ValLoader(samples(count), 3, ranks) for number in batch["indices"].tolist()
     ]
     assert sorted(judged) == list(range(count))
 
@@ -82,22 +79,22 @@ def test_the_mean_of_the_ranks_losses_is_the_loss_of_the_whole_batch() -> None:
     mean = (known[0] + known[1]) / 2
 
     def loss(part: slice, over: Callable[[torch.Tensor], torch.Tensor] | None) -> torch.Tensor:
-        criterion = Criterion({"mask": HeadLoss(CrossEntropy(weights), 1.0)}, over)
+        criterion = MultiHeadLoss({"mask": HeadLoss(CrossEntropy(weights), 1.0)}, over)
         return criterion({"mask": logits[part]}, {"mask": allowed[part]})["loss"]
 
     shared = [loss(part, lambda _: mean) for part in (slice(0, 4), slice(4, 9))]
     assert torch.isclose((shared[0] + shared[1]) / 2, loss(slice(0, 9), None), atol=1e-6)
     # Judging a rank's photos, it is their own mean.
-    judge = Criterion({"mask": HeadLoss(CrossEntropy(weights), 1.0)}, lambda _: mean).eval()
+    judge = MultiHeadLoss({"mask": HeadLoss(CrossEntropy(weights), 1.0)}, lambda _: mean).eval()
     assert torch.isclose(judge({"mask": logits[:4]}, {"mask": allowed[:4]})["loss"], loss(slice(0, 4), None))
 
 
-def losses(folder: RunFolder, fold: int = 0) -> list[float]:
-    with folder.fold(fold).steps.open() as stream:
+def losses(folder: RunDir, fold: int = 0) -> list[float]:
+    with folder.fold(fold).step_losses_csv.open() as stream:
         return [float(row["loss"]) for row in csv.DictReader(stream)]
 
 
-def files(folder: RunFolder) -> set[str]:
+def files(folder: RunDir) -> set[str]:
     return {str(path.relative_to(folder.path)) for path in folder.path.rglob("*") if path.is_file()}
 
 
@@ -105,13 +102,20 @@ def files(folder: RunFolder) -> set[str]:
 def alone_and_together(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """The same recipe by one process, and by two that are started for it."""
     from maskfit.cookbook import read_recipe
-    from maskfit.training.slots import SLOTS
+    from maskfit.training.slots import RECIPE_REGISTRY
 
     place = tmp_path_factory.mktemp("together")
-    words = [f"data.root={faces}", f"data.store={place / 'stores'}", "data.size=24", "trainer.epochs=2",
-             "trainer.batch_size=16", "trainer.device=cpu", *PLAIN]  # fmt: skip
+    words = [
+        f"data.root={faces}",
+        f"data.store={place / 'stores'}",
+        "data.size=24",
+        "trainer.epochs=2",
+        "trainer.batch_size=16",
+        "trainer.device=cpu",
+        *PLAIN,
+    ]
     made = {
-        name: train(read_recipe("fast", [*words, f"run={place / name}", *more], slots=SLOTS))
+        name: train(read_recipe("fast", [*words, f"run={place / name}", *more], slots=RECIPE_REGISTRY))
         for name, more in (("alone", []), ("two", ["trainer.devices=2"]))
     }
     return SimpleNamespace(alone=made["alone"], two=made["two"], words=words, place=place)
@@ -130,7 +134,7 @@ def test_two_processes_lose_what_one_loses(alone_and_together: SimpleNamespace) 
 def test_the_validation_of_the_ranks_is_that_of_the_whole_set(alone_and_together: SimpleNamespace) -> None:
     rows = []
     for folder, _ in (alone_and_together.alone, alone_and_together.two):
-        with folder.fold(0).metrics.open() as stream:
+        with folder.fold(0).metrics.pending_count() as stream:
             rows.append(list(csv.DictReader(stream)))
     for one, both in zip(*rows, strict=True):
         assert float(both["valid_loss"]) == pytest.approx(float(one["valid_loss"]), abs=1e-4)
@@ -165,12 +169,23 @@ def test_synchronised_norms_are_saved_as_the_plain_ones_are() -> None:
 @pytest.mark.parametrize("more", [[], ["--resume"]])
 def test_torchrun_starts_the_same_command(alone_and_together: SimpleNamespace, tmp_path: Path, more: list[str]) -> None:
     words = [*alone_and_together.words, f"run={tmp_path / 'run'}", "trainer.devices=2", "folds=2"]
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "maskfit",
-               "train", "fast", *words]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "maskfit",
+        "train",
+        "fast",
+        *words,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("report:") == 1
-    folder = RunFolder(tmp_path / "run")
+    folder = RunDir(tmp_path / "run")
     if more:
         folder.fold(1).scores.unlink()
         folder.scores.unlink()
@@ -188,13 +203,18 @@ def test_killed_in_the_middle_two_processes_go_on_to_the_same_end(
     import time
 
     def start(name: str, *more: str) -> subprocess.Popen[bytes]:
-        words = [*alone_and_together.words, f"run={tmp_path / name}", "trainer.devices=2", "trainer.epochs=8",
-                 "trainer.checkpoint_steps=2"]  # fmt: skip
+        words = [
+            *alone_and_together.words,
+            f"run={tmp_path / name}",
+            "trainer.devices=2",
+            "trainer.epochs=8",
+            "trainer.checkpoint_steps=2",
+        ]
         command = [sys.executable, "-m", "maskfit", "train", "fast", *words, *more]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     assert start("whole").wait() == 0
-    cut = RunFolder(tmp_path / "cut")
+    cut = RunDir(tmp_path / "cut")
     process = start("cut")
     while not cut.fold(0).checkpoint.exists() and process.poll() is None:
         time.sleep(0.01)
@@ -202,10 +222,10 @@ def test_killed_in_the_middle_two_processes_go_on_to_the_same_end(
     process.wait()
     time.sleep(3)
     assert start("cut", "--resume").wait() == 0
-    assert losses(cut) == losses(RunFolder(tmp_path / "whole"))
+    assert losses(cut) == losses(RunDir(tmp_path / "whole"))
 
 
 def test_a_recipe_keeps_how_many_devices_it_is_for(tiny: Callable[..., Recipe]) -> None:
-    text = dump_recipe(tiny("trainer.devices=2", "trainer.nodes=3"))
+    text = recipe_to_yaml(tiny("trainer.devices=2", "trainer.nodes=3"))
     assert "devices: 2" in text
     assert "nodes: 3" in text

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from maskfit.training.chance import set_chance
-from maskfit.training.windows import Window
+from maskfit.training.chance import seed_torch
+from maskfit.training.windows import RandomAffineCrop
 
 
 def noise(count: int, height: int, width: int) -> torch.Tensor:
@@ -37,11 +37,11 @@ def corners(photos: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("size", [(24, 24), (32, 20)])
 def test_a_whole_window_is_the_photo_itself_at_its_own_size(size):
     stored = noise(3, *size)
-    torch.testing.assert_close(Window(size, flip=0.0)(stored), stored, rtol=0, atol=0.02)
+    torch.testing.assert_close(RandomAffineCrop(size, flip=0.0)(stored), stored, rtol=0, atol=0.02)
 
 
 def test_a_whole_window_shrinks_the_whole_photo():
-    result = Window((16, 12), flip=0.0)(coordinates(1, 32, 24))
+    result = RandomAffineCrop((16, 12), flip=0.0)(coordinates(1, 32, 24))
     wanted = F.interpolate(coordinates(1, 32, 24), size=(16, 12), mode="bilinear", align_corners=False)
     torch.testing.assert_close(result, wanted, rtol=0, atol=1e-3)
 
@@ -51,7 +51,7 @@ def test_height_and_width_are_never_exchanged():
     photo = torch.zeros(2, 3, 40, 24)
     photo[..., :12] = 255
     photo[:, 2, :10] = 77
-    result = Window((30, 18), flip=0.0)(photo)
+    result = RandomAffineCrop((30, 18), flip=0.0)(photo)
     assert result.shape == (2, 3, 30, 18)
     assert (result[:, :2, :, :8] > 254.9).all()
     assert (result[:, :2, :, 10:] < 0.1).all()
@@ -60,31 +60,31 @@ def test_height_and_width_are_never_exchanged():
 
 def test_a_flip_mirrors_left_and_right():
     stored = noise(2, 24, 16)
-    result = Window((24, 16), flip=1.0)(stored)
+    result = RandomAffineCrop((24, 16), flip=1.0)(stored)
     torch.testing.assert_close(result, stored.flip(3), rtol=0, atol=0.02)
 
 
 def test_mirroring_alone_takes_pixels_as_they_are_and_draws_as_a_crop_does():
     stored = noise(40, 24, 16)
     given = stored.clone()
-    set_chance(4)
-    result = Window((24, 16))(stored)
+    seed_torch(4)
+    result = RandomAffineCrop((24, 16))(stored)
     after = torch.rand(3)
     mirrored = (result == stored.flip(3)).flatten(1).all(dim=1)
     assert (mirrored | (result == stored).flatten(1).all(dim=1)).all()
     assert 5 < mirrored.sum() < 35
     assert torch.equal(stored, given)
     # A turn of next to nothing is resampled: the same photos are mirrored, and the next draw is the same.
-    set_chance(4)
-    resampled = Window((24, 16), turn=1e-6)(stored)
+    seed_torch(4)
+    resampled = RandomAffineCrop((24, 16), turn=1e-6)(stored)
     assert torch.equal(torch.rand(3), after)
     torch.testing.assert_close(result, resampled, rtol=0, atol=0.02)
 
 
 def test_the_chance_of_a_flip_is_as_documented():
-    set_chance(3)
+    seed_torch(3)
     stored = coordinates(400, 8, 8)
-    result = Window((8, 8), flip=0.25)(stored)
+    result = RandomAffineCrop((8, 8), flip=0.25)(stored)
     flipped = result[:, 0, 0, 0] > result[:, 0, 0, -1]
     assert 0.15 < flipped.float().mean() < 0.35
 
@@ -92,9 +92,9 @@ def test_the_chance_of_a_flip_is_as_documented():
 @pytest.mark.parametrize("size", [(40, 40), (60, 30), (30, 60)])
 def test_a_turn_is_a_turn_also_where_the_photo_is_not_square(size):
     """A step to the right and a step down stay one pixel long and at right angles."""
-    set_chance(4)
+    seed_torch(4)
     height, width = size
-    result = Window(size, flip=0.0, turn=30.0)(coordinates(64, height, width))
+    result = RandomAffineCrop(size, flip=0.0, turn=30.0)(coordinates(64, height, width))
     steps = corners(result)
     torch.testing.assert_close(steps.norm(dim=2), torch.ones(64, 2), rtol=0, atol=1e-3)
     torch.testing.assert_close((steps[:, 0] * steps[:, 1]).sum(dim=1), torch.zeros(64), rtol=0, atol=1e-3)
@@ -108,8 +108,8 @@ def test_a_turn_is_a_turn_also_where_the_photo_is_not_square(size):
 
 
 def test_a_turn_of_a_crop_and_a_mirror_is_still_a_turn():
-    set_chance(5)
-    result = Window((40, 20), area=(0.4, 0.5), flip=1.0, turn=20.0)(coordinates(64, 80, 40))
+    seed_torch(5)
+    result = RandomAffineCrop((40, 20), area=(0.4, 0.5), flip=1.0, turn=20.0)(coordinates(64, 80, 40))
     steps = corners(result)
     lengths = steps.norm(dim=2)
     torch.testing.assert_close(lengths[:, 0], lengths[:, 1], rtol=1e-3, atol=0)
@@ -120,9 +120,9 @@ def test_a_turn_of_a_crop_and_a_mirror_is_still_a_turn():
 
 @pytest.mark.parametrize("size", [(32, 32), (48, 24)])
 def test_area_and_ratio_are_drawn_from_their_ranges_and_crops_lie_inside(size):
-    set_chance(6)
+    seed_torch(6)
     height, width = 64, round(64 * size[1] / size[0])
-    result = Window(size, area=(0.3, 0.7), ratio=(0.8, 1.25), flip=0.0)(coordinates(300, height, width))
+    result = RandomAffineCrop(size, area=(0.3, 0.7), ratio=(0.8, 1.25), flip=0.0)(coordinates(300, height, width))
     steps = corners(result)
     wide, high = steps[:, 0, 0] * size[1] / width, steps[:, 1, 1] * size[0] / height
     area, ratio = wide * high, wide / high
@@ -144,8 +144,8 @@ def test_area_and_ratio_are_drawn_from_their_ranges_and_crops_lie_inside(size):
 
 
 def test_a_whole_photo_that_is_stretched_stays_inside():
-    set_chance(7)
-    result = Window((20, 20), ratio=(0.5, 2.0), flip=0.0)(coordinates(100, 20, 20))
+    seed_torch(7)
+    result = RandomAffineCrop((20, 20), ratio=(0.5, 2.0), flip=0.0)(coordinates(100, 20, 20))
     steps = corners(result)
     assert steps[:, 0, 0].max() < 1.001
     assert steps[:, 1, 1].max() < 1.001
@@ -154,9 +154,9 @@ def test_a_whole_photo_that_is_stretched_stays_inside():
 
 @pytest.mark.parametrize("size", [(40, 40), (60, 30)])
 def test_a_shift_moves_by_shares_of_the_photo_and_mirrors_what_lies_beyond(size):
-    set_chance(8)
+    seed_torch(8)
     height, width = size
-    result = Window(size, flip=0.0, shift=0.2)(coordinates(200, height, width))
+    result = RandomAffineCrop(size, flip=0.0, shift=0.2)(coordinates(200, height, width))
     middle = result[:, :2, height // 2 - 1 : height // 2 + 1, width // 2 - 1 : width // 2 + 1].mean(dim=(2, 3))
     moved = (middle - torch.tensor([width / 2, height / 2])) / torch.tensor([float(width), float(height)])
     assert moved.abs().max() <= 0.2001
@@ -169,8 +169,8 @@ def test_a_shift_moves_by_shares_of_the_photo_and_mirrors_what_lies_beyond(size)
 
 
 def test_a_zoom_makes_the_face_larger_or_smaller():
-    set_chance(9)
-    steps = corners(Window((40, 20), flip=0.0, zoom=(0.8, 1.25))(coordinates(200, 40, 20)))
+    seed_torch(9)
+    steps = corners(RandomAffineCrop((40, 20), flip=0.0, zoom=(0.8, 1.25))(coordinates(200, 40, 20)))
     torch.testing.assert_close(steps[:, 0, 0], steps[:, 1, 1], rtol=1e-3, atol=0)
     factors = 1 / steps[:, 0, 0]
     assert 0.799 < factors.min() < 0.83
@@ -180,11 +180,24 @@ def test_a_zoom_makes_the_face_larger_or_smaller():
 @pytest.mark.parametrize(
     "options",
     [
-        {"area": (0, 1)}, {"area": (0.9, 0.8)}, {"area": (0.5, 1.1)}, {"area": (0.5,)}, {"area": (0.1, 0.2, 0.3)},
-        {"area": (math.nan, 1)}, {"ratio": (0, 1)}, {"ratio": (2, 1)}, {"ratio": (1, math.inf)}, {"ratio": (1,)},
-        {"turn": -1}, {"turn": 181}, {"flip": 1.5}, {"shift": -0.1}, {"zoom": (0, 1)}, {"zoom": (1.2, 0.8)},
+        {"area": (0, 1)},
+        {"area": (0.9, 0.8)},
+        {"area": (0.5, 1.1)},
+        {"area": (0.5,)},
+        {"area": (0.1, 0.2, 0.3)},
+        {"area": (math.nan, 1)},
+        {"ratio": (0, 1)},
+        {"ratio": (2, 1)},
+        {"ratio": (1, math.inf)},
+        {"ratio": (1,)},
+        {"turn": -1},
+        {"turn": 181},
+        {"flip": 1.5},
+        {"shift": -0.1},
+        {"zoom": (0, 1)},
+        {"zoom": (1.2, 0.8)},
     ],
-)  # fmt: skip
+)
 def test_windows_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
-        Window((8, 8), **options)
+        RandomAffineCrop((8, 8), **options)

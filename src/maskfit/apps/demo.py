@@ -13,21 +13,21 @@ from maskfit.cookbook import read_recipe
 from maskfit.data.decoding import decode
 from maskfit.data.lists import read_list
 from maskfit.errors import DataError
-from maskfit.evaluation.pictures import Answered, answer_sheet
+from maskfit.evaluation.pictures import PredictedPhoto, prediction_grid
 from maskfit.evaluation.scores import Scores, score
-from maskfit.files import replacing
-from maskfit.inference.predictor import Prediction, Predictor
+from maskfit.files import atomic_write
+from maskfit.inference.predictor import Predictions, Predictor
 from maskfit.inference.submission import read_submission, write_submission
-from maskfit.runfolder import RunFolder
-from maskfit.synthesis.drawn import write_evaluation, write_people
+from maskfit.runfolder import RunDir
+from maskfit.synthesis.drawn import write_eval_set, write_train_set
 from maskfit.training.run import train
-from maskfit.training.slots import SLOTS
+from maskfit.training.slots import RECIPE_REGISTRY
 
-PERSONS = 240
+NUM_TRAIN_PERSONS = 240
 """Persons to train on: enough for every class, few enough for a minute of training."""
 SETTINGS = ("holdout=0.2", "trainer.epochs=12", "data.crop={name: centre, scale: 0.75, shift: -0.05}")
 """What of the recipe `fast` fits drawn portraits, in which the face is smaller than in the competition's photos."""
-STRANGERS = 40
+NUM_EVAL_PERSONS = 40
 """Other persons to predict."""
 SHOWN = 24
 """Faces on the sheet of answers."""
@@ -46,16 +46,21 @@ class Demo:
         seconds: How long all of it took.
     """
 
-    run: RunFolder
+    run: RunDir
     held_out: Scores
-    strangers: Scores
+    eval_images: Scores
     submission: Path
-    sheet: Path
+    prediction_grid: Path
     seconds: float
 
 
 def run_demo(
-    out: Path, console: Console, *, persons: int = PERSONS, strangers: int = STRANGERS, words: Sequence[str] = ()
+    out: Path,
+    console: Console,
+    *,
+    persons: int = NUM_TRAIN_PERSONS,
+    strangers: int = NUM_EVAL_PERSONS,
+    words: Sequence[str] = (),
 ) -> Demo:
     """Draws two sets of faces, trains, judges, predicts, and pictures the answers.
 
@@ -70,30 +75,30 @@ def run_demo(
         DataError: `out` holds something.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError("this folder is not empty", where=out, fix="name another with --out DIR, or remove it")
+        raise DataError("this folder is not empty", location=out, hint="name another with --out DIR, or remove it")
     began = time.perf_counter()
     console.print(f"1. drawing {persons} persons to learn from and {strangers} others to be tested on")
-    photos = write_people(out / "train", persons, seed=0)
-    listed = write_evaluation(out / "eval", strangers, seed=1)
+    photos = write_train_set(out / "train", persons, seed=0)
+    listed = write_eval_set(out / "eval", strangers, seed=1)
     console.print("2. training a small net from nothing, a fifth of the persons held out")
     places = [f"data.root={photos}", f"run={out / 'run'}", f"data.store={out / 'stores'}"]
-    run, held_out = train(read_recipe("fast", [*places, *SETTINGS, *words], slots=SLOTS), console=console)
+    run, held_out = train(read_recipe("fast", [*places, *SETTINGS, *words], slots=RECIPE_REGISTRY), console=console)
     console.print("3. predicting the evaluation list")
     prediction = Predictor.load(run.path, views="flip").predict(read_list(listed, listed.parent / "images"))
     submission = write_submission(out / "submission.csv", prediction.table.names, prediction.table.classes)
     truth = read_submission(listed.parent / "truth.csv")
-    codes = prediction.scheme.to_codes([truth[name] for name in prediction.table.names])
+    codes = prediction.scheme.to_attribute_indices([truth[name] for name in prediction.table.names])
     scores = score(prediction.scheme, codes, probabilities=prediction.table.probabilities)
     sheet = _picture(out / "answers.png", prediction, truth, listed.parent / "images")
     return Demo(run, held_out, scores, submission, sheet, time.perf_counter() - began)
 
 
-def _picture(path: Path, prediction: Prediction, truth: dict[str, int], images: Path) -> Path:
+def _picture(path: Path, prediction: Predictions, truth: dict[str, int], images: Path) -> Path:
     """Faces with their answers, as many from the start of the list as the sheet holds."""
     shown = [
-        Answered(decode(images / name), words, prediction.scheme.describe(truth[name]), share)
+        PredictedPhoto(decode(images / name), words, prediction.scheme.describe(truth[name]), share)
         for name, words, share in list(prediction)[:SHOWN]
     ]
-    with replacing(path) as temporary:
-        answer_sheet(shown, columns=6).save(temporary, "PNG", optimize=True)
+    with atomic_write(path) as temporary:
+        prediction_grid(shown, columns=6).save(temporary, "PNG", optimize=True)
     return path

@@ -42,12 +42,12 @@ HEARD_EVERYWHERE = ("0.0.0.0", "::")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def new_key() -> str:
+def generate_access_token() -> str:
     """A key for an address: who does not know it sees nothing, for other users of a machine reach its ports as well."""
     return secrets.token_urlsafe(12)
 
 
-def refuse_taken(host: str, port: int) -> None:
+def check_port_free(host: str, port: int) -> None:
     """Stops where a page could not be served.
 
     Raises:
@@ -60,17 +60,17 @@ def refuse_taken(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         fix = "name another with --port, or end what uses it; --host is an address of this machine"
-        raise DataError(f"port {port} cannot be used: {error.strerror}", where=host, fix=fix) from None
+        raise DataError(f"port {port} cannot be used: {error.strerror}", location=host, hint=fix) from None
 
 
-def address_of(host: str, port: int, key: str) -> str:
+def build_url(host: str, port: int, key: str) -> str:
     """What to open in a browser on this machine."""
     own = host in (*LOOPBACK, *HEARD_EVERYWHERE)
     shown = "localhost" if own else f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/?key={quote(key)}"
 
 
-def admits(key: str) -> bool:
+def check_access_token(key: str) -> bool:
     """Whether the session that Streamlit runs now was opened with the key; from then on it stays in its address."""
     import streamlit as st
 
@@ -88,9 +88,9 @@ def admits(key: str) -> bool:
 NOT_ADMITTED = "This address lacks its key, or is of an earlier start: open the one that the command printed."
 
 
-def serve_page(
+def run_streamlit(
     page: Path, host: str, port: int, opened: Callable[[], object] = lambda: None, **options: object
-) -> None:  # fmt: skip
+) -> None:
     """Serves a Streamlit page from this process; returns when it gets SIGINT or SIGTERM.
 
     Streamlit's own greeting, which names addresses without their key, is not printed.
@@ -116,7 +116,7 @@ def serve_page(
         sys.path[:], sys.argv[:] = before
 
 
-class Seat(Generic[T]):
+class ProcessState(Generic[T]):
     """What the page of this process serves: Streamlit runs a script for every visitor anew, and passes it nothing.
 
     Args:
@@ -128,16 +128,16 @@ class Seat(Generic[T]):
         self._empty, self._fix = empty, fix
         self._taken: list[T] = []
 
-    def take(self, one: T | None) -> None:
+    def set(self, one: T | None) -> None:
         """Says what is served; None for nothing."""
         self._taken[:] = [] if one is None else [one]
 
-    def taken(self) -> T:
+    def get(self) -> T:
         """What is served.
 
         Raises:
             DataError: Nothing is.
         """
         if not self._taken:
-            raise DataError(self._empty, fix=self._fix)
+            raise DataError(self._empty, hint=self._fix)
         return self._taken[0]

@@ -16,7 +16,7 @@ import typer
 
 from maskfit import __version__
 from maskfit.cli.environment import load_environment
-from maskfit.cli.verbs import Verb, make_app
+from maskfit.cli.verbs import LazyCommand, make_lazy_app
 from maskfit.errors import MaskfitError
 
 STOPPED = 130
@@ -24,105 +24,112 @@ STOPPED = 130
 
 OF_THE_USER = frozenset(
     {
-        errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOSPC, errno.EDQUOT,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.EISDIR,
+        errno.ENOTDIR,
+        errno.EEXIST,
+        errno.ENOSPC,
+        errno.EDQUOT,
         errno.ENAMETOOLONG,
     }
-)  # fmt: skip
+)
 """What the system refuses for a reason that the user can mend."""
 
 VERBS = {
     "Begin": {
-        "demo": Verb(
+        "demo": LazyCommand(
             "maskfit.cli.demo:demo",
             "Draw faces, train on them, judge, predict, and picture the answers: under three minutes on two cores.",
         ),
-        "new": Verb(
+        "new": LazyCommand(
             "maskfit.cli.new:new",
             "Start a project folder: recipe.yaml to change, README.md with the commands, .gitignore.",
         ),
-        "recipes": Verb(
+        "recipes": LazyCommand(
             "maskfit.cli.recipes:recipes",
             "List the recipes that ship, show one, or make one from another program's config.",
         ),
-        "check": Verb(
+        "check": LazyCommand(
             "maskfit.cli.recipes:check",
             "Check a recipe without data: every mistake at once, and the whole recipe as it would be trained.",
         ),
     },
     "Train and judge": {
-        "train": Verb(
+        "train": LazyCommand(
             "maskfit.cli.train:train",
             "Train a recipe: split by person, train every fold, judge it on the persons it never saw.",
         ),
-        "tune": Verb(
+        "tune": LazyCommand(
             "maskfit.cli.tune:tune",
             "Search a recipe's space: many trainings with other values, each judged on the same held-out persons.",
         ),
-        "evaluate": Verb(
+        "evaluate": LazyCommand(
             "maskfit.cli.evaluate:evaluate",
             "Score a submission: accuracy, macro F1, each class and each attribute.",
         ),
-        "report": Verb(
+        "report": LazyCommand(
             "maskfit.cli.report:report",
             "Judge a run, or compare several, on one page that needs no network.",
         ),
-        "ensemble": Verb(
+        "ensemble": LazyCommand(
             "maskfit.cli.ensemble:ensemble",
             "Combine members by votes: compare the votes on held-out photos, and answer new ones. No photo is opened.",
         ),
-        "pseudo": Verb(
+        "pseudo": LazyCommand(
             "maskfit.cli.pseudo:pseudo",
             "Make labels of what a model is sure of, to train on them with data.extra.",
         ),
-        "calibrate": Verb(
+        "calibrate": LazyCommand(
             "maskfit.cli.calibrate:calibrate",
             'Fit temperatures and "not sure" thresholds to a run\'s held-out answers, and write them into its models.',
         ),
-        "inspect": Verb(
+        "inspect": LazyCommand(
             "maskfit.cli.inspect:inspect",
             "Look inside a model: does every layer learn, how is it built, and where on a face does it look?",
         ),
     },
     "Photos and labels": {
-        "data": Verb(
+        "data": LazyCommand(
             "maskfit.cli:data_app",
             "Sets of photos: check, explore, split, crop, put masks on, mix, draw, make.",
         ),
-        "suspects": Verb(
+        "suspects": LazyCommand(
             "maskfit.cli.suspects:suspects",
             "Rank labels by how likely they are to be wrong.",
         ),
-        "review": Verb(
+        "review": LazyCommand(
             "maskfit.cli.review:review",
             "Look at labels person by person, mark what is wrong, give what is right.",
         ),
     },
     "Use": {
-        "predict": Verb(
+        "predict": LazyCommand(
             "maskfit.cli.predict:predict",
             "Answer for photos: for every face on those that are named, or a row for each photo of a list or folder.",
         ),
-        "app": Verb(
+        "app": LazyCommand(
             "maskfit.cli.studio:app",
             "Open a page on which photos are uploaded or taken, and every face on them is boxed and answered for.",
         ),
-        "serve": Verb(
+        "serve": LazyCommand(
             "maskfit.cli.serve:serve",
             "Serve models over HTTP: POST photos to /v1/predict, get every face's answer as JSON.",
         ),
-        "watch": Verb(
+        "watch": LazyCommand(
             "maskfit.cli.watch:watch",
             "Follow the people in a video or before a camera, and tell who appears, leaves or changes the mask.",
         ),
-        "export": Verb(
+        "export": LazyCommand(
             "maskfit.cli.export:export",
             "Export a model to ONNX or OpenVINO, which run without torch, or to its bare weights.",
         ),
-        "bench": Verb(
+        "bench": LazyCommand(
             "maskfit.cli.bench:bench",
             "Time a model on this machine: photos a second by engine and batch size, and which is the fastest.",
         ),
-        "card": Verb(
+        "card": LazyCommand(
             "maskfit.cli.card:card",
             "Show a model's card: what it reads, what it learnt from, its scores, how sure it is, its limits.",
         ),
@@ -132,47 +139,47 @@ VERBS = {
 
 DATA_VERBS = {
     "Look": {
-        "check": Verb(
+        "check": LazyCommand(
             "maskfit.cli.data:check",
             "List everything that is wrong with a set of photos, before a training finds it.",
         ),
-        "explore": Verb(
+        "explore": LazyCommand(
             "maskfit.cli.explore:explore",
             "Look at a set of photos before anything is trained on it: counts, ages, mean faces, oddities, leaks.",
         ),
     },
     "Keep": {
-        "stores": Verb(
+        "stores": LazyCommand(
             "maskfit.cli.stores:stores",
             "List the stores of decoded photos with size and last use, and remove those that nothing uses.",
         ),
     },
     "Divide and cut": {
-        "split": Verb(
+        "split": LazyCommand(
             "maskfit.cli.data:split",
             "Deal the persons of a set to folds and write the split down.",
         ),
-        "crop": Verb(
+        "crop": LazyCommand(
             "maskfit.cli.crop:crop",
             "Write cropped copies of photos in the same folders, and list every face on them.",
         ),
     },
     "Make": {
-        "draw": Verb(
+        "draw": LazyCommand(
             "maskfit.cli.data:draw",
             "Draw faces of people who do not exist, in the competition's layout, to try everything without any "
             "download.",
         ),
-        "mask": Verb(
+        "mask": LazyCommand(
             "maskfit.cli.masking:mask",
             "Put masks on bare faces: five worn well, one worn wrongly, and the bare face, in the competition's "
             "layout.",
         ),
-        "mix": Verb(
+        "mix": LazyCommand(
             "maskfit.cli.data:mix",
             "Fill up the thin classes with blends of two of their photos, to train on them with data.extra.",
         ),
-        "gan": Verb(
+        "gan": LazyCommand(
             "maskfit.cli.gan:gan",
             "Train a small GAN on a set and make faces for its thin classes, to train on with data.extra.",
         ),
@@ -180,12 +187,12 @@ DATA_VERBS = {
 }
 """The verbs of `maskfit data`."""
 
-app = make_app(
+app = make_lazy_app(
     VERBS,
     "Read mask, gender and age from face photos: train, judge, combine and use classifiers.",
     name="maskfit",
 )
-data_app = make_app(DATA_VERBS, VERBS["Photos and labels"]["data"].help, name="data", add_completion=False)
+data_app = make_lazy_app(DATA_VERBS, VERBS["Photos and labels"]["data"].help, name="data", add_completion=False)
 
 
 def _print_version(wanted: bool) -> None:
@@ -232,7 +239,7 @@ def _run() -> int | str | None:
     except OSError as error:
         if error.errno not in OF_THE_USER:
             raise
-        _tell(MaskfitError(f"{error.strerror}", where=error.filename2 or error.filename, fix="check the path"))
+        _tell(MaskfitError(f"{error.strerror}", location=error.filename2 or error.filename, hint="check the path"))
         return 2
     except (KeyboardInterrupt, SystemExit) as left:
         if isinstance(left, SystemExit) and left.code != STOPPED:

@@ -18,7 +18,7 @@ Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser of this machine.")]
 
 
-def tell_address(address: str, host: str, port: int, warning: str, closing: Sequence[str]) -> None:
+def print_url(address: str, host: str, port: int, warning: str, closing: Sequence[str]) -> None:
     """Prints the address, on standard output, and how to reach it from another machine.
 
     Args:

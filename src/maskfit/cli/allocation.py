@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from maskfit.allocation import OFF, keep_memory
+from maskfit.allocation import DISABLED_VARIABLE, configure_malloc
 
 
-def tune_allocation() -> str | None:
+def setup_allocator() -> str | None:
     """Has this process keep the memory that it frees; says so in a line for the log, None where nothing was changed."""
-    return f"memory that is freed is kept for the next step ({OFF}=system gives it back)" if keep_memory() else None
+    return (
+        f"memory that is freed is kept for the next step ({DISABLED_VARIABLE}=system gives it back)"
+        if configure_malloc()
+        else None
+    )

@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from maskfit.cli.console import err, refuse_overwriting
+from maskfit.cli.console import check_overwrite, err
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
-    from maskfit.inference.answers import Answers
+    from maskfit.inference.answers import BatchPredictions
 
 GUESSES_SHOWN = 10
 """Photos without a face that are named; --json names all."""
 
 
 @dataclass(frozen=True)
-class Files:
+class OutputPaths:
     """What a prediction writes; None is not written.
 
     Attributes:
@@ -40,7 +40,7 @@ class Files:
         each = vars(self)
         return {kind: path for kind, path in each.items() if path}
 
-    def refuse(self, force: bool) -> None:
+    def check_overwrite(self, force: bool) -> None:
         """Stops before anything is replaced: a file that exists, or one of these by another.
 
         Raises:
@@ -48,13 +48,13 @@ class Files:
         """
         paths = list(self.named().values())
         for path in paths:
-            refuse_overwriting(path, force)
+            check_overwrite(path, force)
         if len({path.resolve() for path in paths}) < len(paths):
-            raise DataError("two outputs bear one name", where=paths[0], fix="name a file for each")
+            raise DataError("two outputs bear one name", location=paths[0], hint="name a file for each")
 
 
 @dataclass
-class Remarks:
+class PredictionSummary:
     """What is said beside the answers, gathered while they come. Nothing is held of a photo that was answered.
 
     Attributes:
@@ -71,14 +71,16 @@ class Remarks:
     guessed: list[str] = field(default_factory=list)
     guesses: int = 0
 
-    def add(self, answers: Answers) -> None:
+    def add(self, answers: BatchPredictions) -> None:
         """Takes the next batch."""
         self.rows += len(answers)
         self.unreadable |= answers.unreadable
-        self.guesses += len(answers.guessed)
-        self.guessed += answers.guessed if self.every else answers.guessed[: GUESSES_SHOWN - len(self.guessed)]
+        self.guesses += len(answers.fallback_crops)
+        self.guessed += (
+            answers.fallback_crops if self.every else answers.fallback_crops[: GUESSES_SHOWN - len(self.guessed)]
+        )
 
-    def tell(self, written: list[Path]) -> None:
+    def print(self, written: list[Path]) -> None:
         """Says on standard error what was written, guessed and set aside."""
         for path in written:
             err.print(f"wrote {path}: {self.rows} rows")
@@ -94,7 +96,7 @@ class Remarks:
 
 
 @contextmanager
-def held_back(hold: bool) -> Iterator[TextIO]:
+def buffered_stdout(hold: bool) -> Iterator[TextIO]:
     """Gives where to print answers: standard output, or what goes there on leaving without an error.
 
     Args:
@@ -109,16 +111,16 @@ def held_back(hold: bool) -> Iterator[TextIO]:
         shutil.copyfileobj(stream, sys.stdout)
 
 
-def print_sentences(answers: Answers, stream: TextIO) -> None:
+def print_predictions(answers: BatchPredictions, stream: TextIO) -> None:
     """A line for each photo."""
-    from maskfit.inference.saying import sentence
+    from maskfit.inference.saying import format_prediction
 
-    for name, said in zip(answers.names, answers.say(), strict=True):
-        stream.write(f"{name}: {sentence(said)}\n")
+    for name, said in zip(answers.names, answers.decide(), strict=True):
+        stream.write(f"{name}: {format_prediction(said)}\n")
 
 
 @contextmanager
-def one_json(stream: TextIO, rest: Callable[[], dict[str, Any]]) -> Iterator[Callable[[Answers], None]]:
+def stream_json(stream: TextIO, rest: Callable[[], dict[str, Any]]) -> Iterator[Callable[[BatchPredictions], None]]:
     """One JSON object with `answers`, written while they come, and then `rest`.
 
     Args:
@@ -127,14 +129,17 @@ def one_json(stream: TextIO, rest: Callable[[], dict[str, Any]]) -> Iterator[Cal
     """
     rows = 0
 
-    def add(answers: Answers) -> None:
+    def add(answers: BatchPredictions) -> None:
         nonlocal rows
-        each = zip(answers.names, answers.classes.tolist(), answers.confidence.tolist(), answers.say(), strict=True)
+        each = zip(answers.names, answers.classes.tolist(), answers.confidence.tolist(), answers.decide(), strict=True)
         for name, number, share, said in each:
             record = {
-                "photo": name, "answer": answers.scheme.describe(number), "class": number, "probability": share,
+                "photo": name,
+                "answer": answers.scheme.describe(number),
+                "class": number,
+                "probability": share,
                 "attributes": {one.attribute: one.to_dict() for one in said},
-            }  # fmt: skip
+            }
             stream.write(",\n" if rows else "\n")
             stream.write(json.dumps(record, ensure_ascii=False, allow_nan=False))
             rows += 1

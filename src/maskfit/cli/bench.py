@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import err, out, print_json, print_table, progress
-from maskfit.cli.models import LEFT_OUT, models_or_box
+from maskfit.cli.models import LEFT_OUT, resolve_models
 from maskfit.errors import DataError, MaskfitError
 
 if TYPE_CHECKING:
-    from maskfit.inference.bench import Rate, Timed
+    from maskfit.inference.bench import BenchmarkResult, Throughput
 
 MOST_IN_BATCH = 4096
 
@@ -51,10 +51,10 @@ def bench(
     from maskfit.inference.members import find_models
 
     batches = _batches(batch)
-    path = find_models(models_or_box([model] if model else []))[0]
+    path = find_models(resolve_models([model] if model else []))[0]
     engines = engine or find_engines(path)
     files = [] if photos is None else [photo.path for photo in find_images(photos)]
-    rows: list[Timed] = []
+    rows: list[BenchmarkResult] = []
     failed: dict[str, str] = {}
     with progress("timing", unit="engines") as advance:
         for done, word in enumerate(engines):
@@ -62,9 +62,9 @@ def bench(
             try:
                 rows += time_model(path, word, batches, files)[0]
             except MaskfitError as error:
-                failed[word] = error.what
+                failed[word] = error.message
     if not rows:
-        raise MaskfitError("no engine could be timed: " + "; ".join(failed.values()), where=path)
+        raise MaskfitError("no engine could be timed: " + "; ".join(failed.values()), location=path)
     machine, said = describe_machine(), _recommend(rows)
     if json:
         timed = [row.to_dict() for row in rows]
@@ -77,12 +77,12 @@ def bench(
         err.print(f"exported it may be faster: maskfit export {path} --out model.onnx; maskfit bench model.onnx")
 
 
-def _show(path: Path, rows: list[Timed], machine: str, said: str) -> None:
+def _show(path: Path, rows: list[BenchmarkResult], machine: str, said: str) -> None:
     header = ["engine", "batch", "network alone", *(["from files"] if rows[0].files else []), "ms each"]
     shown = []
     for row in rows:
         rates = [_words(rate) for rate in (row.network, row.files) if rate]
-        shown.append((row.engine, row.batch, *rates, f"{1000 / row.counts:.2f}"))
+        shown.append((row.engine, row.batch, *rates, f"{1000 / row.median_throughput:.2f}"))
     print_table(f"{path}: photos a second, median (slowest-fastest)", header, shown)
     out.print(f"on {machine}", soft_wrap=True)
     out.print(said, soft_wrap=True)
@@ -96,11 +96,11 @@ def _batches(words: str) -> list[int]:
     """
     parts = [word.strip() for word in words.split(",")]
     if not all(word.isascii() and word.isdecimal() and 1 <= int(word) <= MOST_IN_BATCH for word in parts):
-        raise DataError(f"--batch {words}: batches are numbers from 1 to {MOST_IN_BATCH:,}", fix="--batch 1,8,32")
+        raise DataError(f"--batch {words}: batches are numbers from 1 to {MOST_IN_BATCH:,}", hint="--batch 1,8,32")
     return list(dict.fromkeys(map(int, parts)))
 
 
-def _words(rate: Rate) -> str:
+def _words(rate: Throughput) -> str:
     # Short, so that a row fits on a screen of eighty columns.
     return f"{_digits(rate.median)} ({_digits(rate.low)}-{_digits(rate.high)})"
 
@@ -109,12 +109,10 @@ def _digits(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
 
 
-def _recommend(rows: list[Timed]) -> str:
+def _recommend(rows: list[BenchmarkResult]) -> str:
     """What answers fastest, and by how much."""
-    best = max(rows, key=lambda row: row.counts)
+    best = max(rows, key=lambda row: row.median_throughput)
     where = "from files to answers" if best.files else "by the network alone"
-    others = [row.counts for row in rows if row.engine != best.engine]
-    more = f", {best.counts / max(others):.1f} times the next engine" if others else ""
-    return (
-        f"fastest: --engine {best.engine} --batch-size {best.batch}, {best.counts:,.0f} photos a second {where}{more}"
-    )
+    others = [row.median_throughput for row in rows if row.engine != best.engine]
+    more = f", {best.median_throughput / max(others):.1f} times the next engine" if others else ""
+    return f"fastest: --engine {best.engine} --batch-size {best.batch}, {best.median_throughput:,.0f} photos a second {where}{more}"

@@ -41,11 +41,11 @@ def calibrate(
     """
     wanted = {"accuracy": _shares(accuracy), "keep": _shares(keep), "below": _shares(below)}
     from maskfit.inference.recalibrate import recalibrate
-    from maskfit.runfolder import RunFolder, is_run
+    from maskfit.runfolder import RunDir, is_run_dir
 
-    if not is_run(run):
-        raise DataError("this is no run", where=run, fix="name the folder that maskfit train wrote")
-    found = recalibrate(RunFolder(run), **wanted)
+    if not is_run_dir(run):
+        raise DataError("this is no run", location=run, hint="name the folder that maskfit train wrote")
+    found = recalibrate(RunDir(run), **wanted)
     own = found.calibration
     if json:
         print_json(
@@ -61,7 +61,7 @@ def calibrate(
         ["head", "temperature"],
         list(own.temperatures.items()),
     )
-    print_table("not sure", ["attribute", "below"], list(own.unsure_below.items()))
+    print_table("not sure", ["attribute", "below"], list(own.abstain_below.items()))
     for name, item in found.thresholds.items():
         right = "none of them" if item.accuracy is None else f"{item.accuracy.value:.1%} of them right"
         out.print(
@@ -84,8 +84,8 @@ def _shares(words: Sequence[str] | None) -> dict[str, float]:
         try:
             number = float(text)
         except ValueError:
-            raise DataError(f"'{word}' is no attribute with a share", fix="write mask=0.99") from None
+            raise DataError(f"'{word}' is no attribute with a share", hint="write mask=0.99") from None
         if name in shares:
-            raise DataError(f"'{name}' is named twice", fix="name it once")
+            raise DataError(f"'{name}' is named twice", hint="name it once")
         shares[name] = number
     return shares

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from maskfit.cli.console import err, out, print_json, refuse_overwriting
-from maskfit.cli.models import LEFT_OUT, models_or_box
+from maskfit.cli.console import check_overwrite, err, out, print_json
+from maskfit.cli.models import LEFT_OUT, resolve_models
 from maskfit.files import write_text
 
 
@@ -33,18 +33,18 @@ def card(
 
         maskfit card runs/first --out model-card.md
     """
-    refuse_overwriting(file, force)
+    check_overwrite(file, force)
     from maskfit.inference.members import find_models
-    from maskfit.modelcard import write_card
-    from maskfit.modelfile import read_facts
+    from maskfit.modelcard import render_model_card
+    from maskfit.modelfile import read_model_metadata
 
-    facts = read_facts(find_models(models_or_box([model] if model else []))[0])
+    facts = read_model_metadata(find_models(resolve_models([model] if model else []))[0])
     if file:
-        write_text(file, write_card(facts))
+        write_text(file, render_model_card(facts))
         err.print(f"wrote {file}")
     if json:
         print_json(facts.model_dump(mode="json"))
     elif not file:
         from rich.markdown import Markdown
 
-        out.print(Markdown(write_card(facts)))
+        out.print(Markdown(render_model_card(facts)))

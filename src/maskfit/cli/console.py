@@ -92,7 +92,7 @@ def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int | 
         yield advance
 
 
-def refuse_overwriting(path: Path | None, force: bool) -> None:
+def check_overwrite(path: Path | None, force: bool) -> None:
     """Stops before a file of the user's would be replaced, and before work is done whose result cannot be written.
 
     Raises:
@@ -101,15 +101,17 @@ def refuse_overwriting(path: Path | None, force: bool) -> None:
     if path is None:
         return
     if path.is_dir():
-        raise DataError("this is a folder", where=path, fix="name a file in it")
+        raise DataError("this is a folder", location=path, hint="name a file in it")
     if path.exists() and not force:
-        raise DataError("this file exists already", where=path, fix="name another file, or add --force to replace it")
+        raise DataError(
+            "this file exists already", location=path, hint="name another file, or add --force to replace it"
+        )
     place = next(parent for parent in path.absolute().parents if parent.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
-        raise DataError(f"nothing can be written into {place}", where=path, fix="name a file in another folder")
+        raise DataError(f"nothing can be written into {place}", location=path, hint="name a file in another folder")
 
 
-def require(verb: str, extra: str, *modules: str) -> None:
+def require_extra(verb: str, extra: str, *modules: str) -> None:
     """Stops with the extra to install where a module that `verb` needs is missing; imports nothing.
 
     Raises:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maskfit.cli.console import err, out, print_json, progress
-from maskfit.errors import DataError, nearest
+from maskfit.errors import DataError, did_you_mean
 from maskfit.labels import SCHEMES
 
 if TYPE_CHECKING:
-    from maskfit.data.cropping import Cropped
-    from maskfit.parts import Part
+    from maskfit.data.cropping import CropSummary
+    from maskfit.parts import ComponentSpec
 
 SHOWN = 20
 """Photos that are named in a remark; the lists name all."""
@@ -79,18 +79,23 @@ def crop(
 
     `maskfit data crop train/images --out erased --crop whole --background grabcut`
     """
-    from maskfit.cookbook import parse_part
+    from maskfit.cookbook import parse_component
     from maskfit.data.cropping import write_crops
 
     if scheme not in SCHEMES:
-        raise DataError(f"scheme '{scheme}' is unknown; {nearest(scheme, SCHEMES)}")
+        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")
     part = _part(word, detector, weights, margin, choose, align)
     pixels = None if size is None else _size(size)
     with progress("cropping") as advance:
         made = write_crops(
-            source, target, part, size=pixels, scheme=SCHEMES[scheme], background=parse_part(background),
+            source,
+            target,
+            part,
+            size=pixels,
+            scheme=SCHEMES[scheme],
+            background=parse_component(background),
             progress=advance,
-        )  # fmt: skip
+        )
     if json:
         print_json(_facts(made))
         return
@@ -99,15 +104,15 @@ def crop(
 
 def _part(
     word: str, detector: str | None, weights: Path | None, margin: str | None, choose: str | None, align: bool
-) -> Part:
+) -> ComponentSpec:
     """The crop, with the short options laid over it."""
-    from maskfit.cookbook import parse_part
-    from maskfit.parts import Part
+    from maskfit.cookbook import parse_component
+    from maskfit.parts import ComponentSpec
 
-    part = parse_part(word)
+    part = parse_component(word)
     options: dict[str, Any] = {}
     if detector is not None:
-        options["detector"] = parse_part(detector).model_dump(mode="json")
+        options["detector"] = parse_component(detector).model_dump(mode="json")
     if weights is not None:
         options["weights"] = str(weights)
     if margin is not None:
@@ -116,7 +121,7 @@ def _part(
         options["choose"] = choose
     if align:
         options["align"] = True
-    return Part(name=part.name, options=part.options | options)
+    return ComponentSpec(name=part.name, options=part.options | options)
 
 
 def _margins(text: str) -> dict[str, float]:
@@ -125,18 +130,18 @@ def _margins(text: str) -> dict[str, float]:
     except ValueError:
         shares = []
     if len(shares) not in (1, 4):
-        raise DataError(f"'{text}' is no margin", fix="write it like --margin 0.3, or --margin 0.2,0.4,0.2,0.2")
+        raise DataError(f"'{text}' is no margin", hint="write it like --margin 0.3, or --margin 0.2,0.4,0.2,0.2")
     return dict(zip(("left", "top", "right", "bottom"), shares * (4 // len(shares)), strict=True))
 
 
 def _size(text: str) -> tuple[int, int]:
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() and 8 <= int(side) <= 4096 for side in sides):
-        raise DataError(f"'{text}' is no size", fix="write it like --size 224 or --size 280x210, each in 8 to 4096")
+        raise DataError(f"'{text}' is no size", hint="write it like --size 224 or --size 280x210, each in 8 to 4096")
     return int(sides[0]), int(sides[-1])
 
 
-def _facts(made: Cropped) -> dict[str, Any]:
+def _facts(made: CropSummary) -> dict[str, Any]:
     return {
         "photos": len(made.looked),
         "done_before": made.before,
@@ -150,7 +155,7 @@ def _facts(made: Cropped) -> dict[str, Any]:
     }
 
 
-def _tell(made: Cropped) -> None:
+def _tell(made: CropSummary) -> None:
     faces = sum(len(item.faces) for item in made.looked)
     several = sum(len(item.faces) > 1 for item in made.looked)
     line = f"{len(made.looked):,} photos cropped"

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import err, out, print_json, print_table, progress
-from maskfit.errors import DataError, nearest
-from maskfit.labels import SCHEMES, Scheme
+from maskfit.errors import DataError, did_you_mean
+from maskfit.labels import SCHEMES, LabelSchema
 
 if TYPE_CHECKING:
-    from maskfit.data.check import Checked
-    from maskfit.data.folds import Folds
-    from maskfit.data.photo import PhotoSet
-    from maskfit.data.problems import Problem
+    from maskfit.data.check import ValidationReport
+    from maskfit.data.folds import PersonSplits
+    from maskfit.data.photo import PhotoDataset
+    from maskfit.data.problems import DataProblem
 
 MOST_COLUMNS = 12
 """Above this many folds the table of strata would be too wide to read."""
@@ -58,11 +58,11 @@ def check(
 
     `maskfit data check train/images --json > problems.json`
     """
-    from maskfit.data.check import examine
+    from maskfit.data.check import validate_dataset
 
     labels = find_scheme(scheme)
     with progress("checking") as advance:
-        checked = examine(source, labels, progress=advance)
+        checked = validate_dataset(source, labels, progress=advance)
     classes = checked.count_classes(labels)
     if json:
         print_json(
@@ -106,15 +106,15 @@ def split(
 
     `maskfit data split train/images --folds 1 --holdout 0.2 --seed 7 --out holdout.csv`
     """
-    from maskfit.data.folds import make_folds
+    from maskfit.data.folds import make_person_splits
     from maskfit.data.photos import read_photos
 
     labels = find_scheme(scheme)
     # Looked at first: a split is what makes runs comparable, and reading a large set takes a while.
     if target.exists() and not force:
-        raise DataError("this file is there already", where=target, fix="name another file, or add --force")
+        raise DataError("this file is there already", location=target, hint="name another file, or add --force")
     photos = read_photos(source, labels)
-    made = make_folds(photos, labels, folds, seed=seed, holdout=holdout)
+    made = make_person_splits(photos, labels, folds, seed=seed, holdout=holdout)
     made.write(target)
     _print_folds(made, photos, labels)
     out.print(f"written: {target}", markup=False, soft_wrap=True)
@@ -133,10 +133,10 @@ def draw(
 
     `maskfit data draw drawn --persons 20 --seed 3`
     """
-    from maskfit.synthesis.drawn import write_people
+    from maskfit.synthesis.drawn import write_train_set
 
     with progress("drawing", unit="persons") as advance:
-        images = write_people(target, persons, seed=seed, progress=advance)
+        images = write_train_set(target, persons, seed=seed, progress=advance)
     out.print(f"written: {persons} persons to {images}", markup=False, soft_wrap=True)
 
 
@@ -160,11 +160,11 @@ def mix(
 
     `maskfit train baseline data.root=train/images data.extra=blends/manifest.csv`
     """
-    from maskfit.synthesis.mixing import write_blends
+    from maskfit.synthesis.mixing import write_oversampled
 
     labels = find_scheme(scheme)
     with progress("blending") as advance:
-        made = write_blends(source, labels, target, count, seed=seed, progress=advance)
+        made = write_oversampled(source, labels, target, count, seed=seed, progress=advance)
     rows = [(labels.describe(number), made.before[number], blends) for number, blends in made.made.items() if blends]
     print_table("Blends", ["class", "photos", "blends"], rows)
     out.print(f"written: {sum(made.made.values())} photos, listed in {made.manifest}", soft_wrap=True)
@@ -176,28 +176,28 @@ def mix(
             err.print(f"  {name}: {reason}")
 
 
-def find_scheme(name: str) -> Scheme:
+def find_scheme(name: str) -> LabelSchema:
     """The scheme that `--scheme` names.
 
     Raises:
         DataError: There is none of this name.
     """
     if name not in SCHEMES:
-        raise DataError(f"scheme '{name}' is unknown; {nearest(name, SCHEMES)}")
+        raise DataError(f"scheme '{name}' is unknown; {did_you_mean(name, SCHEMES)}")
     return SCHEMES[name]
 
 
-def _print_problems(problems: list[Problem]) -> None:
+def _print_problems(problems: list[DataProblem]) -> None:
     """One kind of problem: a heading, a line for each, and once what to do where that is the same for all."""
     first = problems[0]
     colour = {"fatal": "bold red", "warning": "bold yellow", "note": "bold"}[first.severity]
     out.print(f"{first.kind} ({first.severity}, {len(problems)})", style=colour)
-    width = min(max(len(problem.where) for problem in problems), WIDEST)
-    fixes = list(dict.fromkeys(problem.fix for problem in problems))
+    width = min(max(len(problem.location) for problem in problems), WIDEST)
+    fixes = list(dict.fromkeys(problem.hint for problem in problems))
     for problem in problems:
-        line = f"  {problem.where:<{width}}  {problem.what}"
+        line = f"  {problem.location:<{width}}  {problem.message}"
         if len(fixes) > 1:
-            line += f"; next: {problem.fix}"
+            line += f"; next: {problem.hint}"
         # Not a Rich table: that breaks file names over lines, and then nobody can copy or grep them.
         out.print(line, markup=False, soft_wrap=True)
     if len(fixes) == 1:
@@ -205,7 +205,7 @@ def _print_problems(problems: list[Problem]) -> None:
     out.print()
 
 
-def _print_summary(checked: Checked, scheme: Scheme, classes: list[int]) -> None:
+def _print_summary(checked: ValidationReport, scheme: LabelSchema, classes: list[int]) -> None:
     counts = Counter(str(problem.severity) for problem in checked.problems)
     plural = {"fatal": "fatal", "warning": "warnings", "note": "notes"}
     found = [f"{counts[name]} {name if counts[name] == 1 else plural[name]}" for name in plural if counts[name]]
@@ -219,16 +219,16 @@ def _print_summary(checked: Checked, scheme: Scheme, classes: list[int]) -> None
     out.print(line, markup=False, soft_wrap=True)
 
 
-def _print_folds(folds: Folds, photos: PhotoSet, scheme: Scheme) -> None:
+def _print_folds(folds: PersonSplits, photos: PhotoDataset, scheme: LabelSchema) -> None:
     """Persons and photos of each fold, and how many persons of each stratum it has."""
-    from maskfit.data.folds import TRAINED, describe_stratum, find_strata
+    from maskfit.data.folds import TRAIN_ONLY, describe_stratum, find_strata
 
     strata = find_strata(photos, scheme)
-    images = Counter(folds.of[photo.person] for photo in photos)
-    numbers = sorted(set(folds.of.values()))
+    images = Counter(folds.fold_of_person[photo.person] for photo in photos)
+    numbers = sorted(set(folds.fold_of_person.values()))
     kinds = sorted(set(strata.values()))
-    persons = Counter((stratum, folds.of[person]) for person, stratum in strata.items())
-    words = {number: "always trained" if number == TRAINED else str(number) for number in numbers}
+    persons = Counter((stratum, folds.fold_of_person[person]) for person, stratum in strata.items())
+    words = {number: "always trained" if number == TRAIN_ONLY else str(number) for number in numbers}
     rows = []
     for number in numbers:
         per_stratum = [persons[kind, number] for kind in kinds]

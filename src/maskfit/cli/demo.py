@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from maskfit.cli.allocation import tune_allocation
-from maskfit.cli.console import TRAIN_MODULES, err, out, print_table, require
+from maskfit.cli.allocation import setup_allocator
+from maskfit.cli.console import TRAIN_MODULES, err, out, print_table, require_extra
 
 
 def demo(
@@ -23,22 +23,22 @@ def demo(
 
         maskfit demo --out /tmp/demo --open
     """
-    require("demo", "train", *TRAIN_MODULES)
-    tune_allocation()
+    require_extra("demo", "train", *TRAIN_MODULES)
+    setup_allocator()
     from maskfit.apps.demo import run_demo
 
     done = run_demo(folder, err)
     rows = [
         (name, done.held_out.per_attribute[name].macro_f1, item.macro_f1)
-        for name, item in done.strangers.per_attribute.items()
+        for name, item in done.eval_images.per_attribute.items()
     ]
-    rows.insert(0, ("all classes", done.held_out.macro_f1 or 0.0, done.strangers.macro_f1 or 0.0))
+    rows.insert(0, ("all classes", done.held_out.macro_f1 or 0.0, done.eval_images.macro_f1 or 0.0))
     print_table(f"macro F1 after {done.seconds:.0f} seconds", ["", "held-out persons", "evaluation set"], rows)
     out.print(f"the model       {done.run.fold(0).model}", soft_wrap=True)
     out.print(f"its report      {done.run.report}", soft_wrap=True)
     out.print(f"the submission  {done.submission}", soft_wrap=True)
-    out.print(f"its faces       {done.sheet}", soft_wrap=True)
+    out.print(f"its faces       {done.prediction_grid}", soft_wrap=True)
     out.print(f"next: maskfit predict {done.run.path} --images YOUR_PHOTOS", soft_wrap=True)
     if open_:
-        for path in (done.run.report, done.sheet):
+        for path in (done.run.report, done.prediction_grid):
             typer.launch(str(path.resolve()))

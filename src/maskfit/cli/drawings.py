@@ -7,21 +7,21 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskfit.cli.console import refuse_overwriting
+from maskfit.cli.console import check_overwrite
 from maskfit.errors import DataError
-from maskfit.files import replacing
+from maskfit.files import atomic_write
 
 if TYPE_CHECKING:
     from maskfit.data.photo import Photo
-    from maskfit.inference.faces import Reading
+    from maskfit.inference.faces import PhotoPrediction
     from maskfit.inference.words import NamedPhotos
-    from maskfit.labels import Scheme
+    from maskfit.labels import LabelSchema
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 """What they are written as, by their ending."""
 
 
-class Drawings:
+class AnnotatedImageWriter:
     """Photos with boxes, of one photo in the file that was named, of several in that folder, under their own names.
 
     Args:
@@ -35,20 +35,20 @@ class Drawings:
 
     def __init__(self, target: Path, photos: NamedPhotos, force: bool) -> None:
         self.target, self.force = target, force
-        self.folder = photos.one is None or target.is_dir()
+        self.folder = photos.single_file is None or target.is_dir()
         self.written: set[Path] = set()
         if not self.folder:
             if target.suffix.lower() not in FORMATS:
                 known = ", ".join(FORMATS)
                 what = f"a picture ends in {known}, not in '{target.suffix}'"
-                raise DataError(what, where=target, fix="--draw out.jpg")
-            refuse_overwriting(target, force)
+                raise DataError(what, location=target, hint="--draw out.jpg")
+            check_overwrite(target, force)
         elif target.is_file():
-            raise DataError("of several photos each is a file in a folder, and this is a file", where=target)
-        elif photos.one is None and not force and target.is_dir() and any(target.iterdir()):
-            raise DataError("this folder is not empty", where=target, fix="name a new one, or add --force")
+            raise DataError("of several photos each is a file in a folder, and this is a file", location=target)
+        elif photos.single_file is None and not force and target.is_dir() and any(target.iterdir()):
+            raise DataError("this folder is not empty", location=target, hint="name a new one, or add --force")
 
-    def write(self, photo: Photo, reading: Reading, scheme: Scheme) -> Path:
+    def write(self, photo: Photo, reading: PhotoPrediction, scheme: LabelSchema) -> Path:
         """Draws the answers for a photo.
 
         Raises:
@@ -56,15 +56,15 @@ class Drawings:
         """
         from PIL import Image
 
-        from maskfit.inference.drawing import draw_marks, mark_faces
-        from maskfit.inference.sights import read_pixels
+        from maskfit.inference.drawing import annotate_faces, draw_annotations
+        from maskfit.inference.sights import load_image
 
         path = self._place(photo) if self.folder else self.target
         if path.exists() and path.samefile(photo.path):
-            raise DataError("this is the photo itself, which is not replaced", where=path, fix="name another file")
-        refuse_overwriting(path, self.force)
-        drawn = draw_marks(Image.fromarray(read_pixels(photo)), mark_faces(scheme, reading, full=True))
-        with replacing(path) as temporary:
+            raise DataError("this is the photo itself, which is not replaced", location=path, hint="name another file")
+        check_overwrite(path, self.force)
+        drawn = draw_annotations(Image.fromarray(load_image(photo)), annotate_faces(scheme, reading, full=True))
+        with atomic_write(path) as temporary:
             drawn.save(temporary, FORMATS[path.suffix.lower()], quality=92)
         self.written.add(path)
         return path

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import err, out, print_json, print_table, progress, refuse_overwriting
-from maskfit.errors import DataError, nearest
-from maskfit.labels import SCHEMES, Scheme
+from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, progress
+from maskfit.errors import DataError, did_you_mean
+from maskfit.labels import SCHEMES, LabelSchema
 
 if TYPE_CHECKING:
     from maskfit.evaluation.bootstrap import Interval
-    from maskfit.inference.ensemble import Judged
-    from maskfit.inference.learned import Learner
-    from maskfit.inference.sources import Tables
+    from maskfit.inference.ensemble import EvaluatedMember
+    from maskfit.inference.learned import EnsembleFitter
+    from maskfit.inference.sources import AlignedTables
 
 Sources = Annotated[
     list[Path],
@@ -89,11 +89,11 @@ def ensemble(
 
         maskfit ensemble p0.csv p3.csv --vote weighted --weights 1,0.625 --out votes
     """
-    from maskfit.inference.ensemble import answer_with, choose_votes, describe_weights, fit_votes, write_answers
-    from maskfit.inference.sources import open_tables
+    from maskfit.inference.ensemble import describe_weights, fit_votes, parse_votes, predict_with, write_answers
+    from maskfit.inference.sources import load_aligned_tables
 
-    tables = open_tables(sources, _find_scheme(scheme))
-    votes, remarks = choose_votes(vote, weights=_numbers(weights), truth=tables.truth is not None)
+    tables = load_aligned_tables(sources, _find_scheme(scheme))
+    votes, remarks = parse_votes(vote, weights=_numbers(weights), truth=tables.truth is not None)
     wanted = _open_wanted(tables, sources, apply or [])
     _refuse_files(folder, votes, scored=tables.truth is not None, answered=wanted is not None, force=force)
     for remark in (*tables.remarks, *remarks):
@@ -104,14 +104,14 @@ def ensemble(
     if tables.truth is not None:
         written += _compare(tables, votes, shares, folder, {"folds": folds, "seed": seed}, json)
     if wanted is not None:
-        written += write_answers(folder, answer_with(fitted, wanted))
+        written += write_answers(folder, predict_with(fitted, wanted))
     for path in written:
         err.print(f"wrote {path}")
 
 
-def _find_scheme(name: str | None) -> Scheme | None:
+def _find_scheme(name: str | None) -> LabelSchema | None:
     if name is not None and name not in SCHEMES:
-        raise DataError(f"scheme '{name}' is unknown; {nearest(name, SCHEMES)}")
+        raise DataError(f"scheme '{name}' is unknown; {did_you_mean(name, SCHEMES)}")
     return SCHEMES[name] if name else None
 
 
@@ -122,50 +122,62 @@ def _numbers(text: str | None) -> list[float] | None:
     try:
         return [float(word) for word in text.split(",")]
     except ValueError:
-        raise DataError(f"'{text}' is no list of weights", fix="write it like --weights 1,0.625") from None
+        raise DataError(f"'{text}' is no list of weights", hint="write it like --weights 1,0.625") from None
 
 
-def _open_wanted(tables: Tables, sources: Sequence[Path], apply: Sequence[Path]) -> Tables | None:
+def _open_wanted(tables: AlignedTables, sources: Sequence[Path], apply: Sequence[Path]) -> AlignedTables | None:
     """The tables of the photos to answer: those to apply, or the members' own where nobody knows their truth.
 
     Raises:
         DataError: They are not one for each member, one is a run, or the members have nothing to learn from.
     """
-    from maskfit.inference.sources import open_tables
-    from maskfit.runfolder import is_run
+    from maskfit.inference.sources import load_aligned_tables
+    from maskfit.runfolder import is_run_dir
 
     if not apply:
         return tables if tables.truth is None else None
     if tables.truth is None:
-        raise DataError("with --apply the members are what is learned from, and none of these holds a truth",
-                        where=sources[0], fix="name run folders as members, or leave --apply out")  # fmt: skip
+        raise DataError(
+            "with --apply the members are what is learned from, and none of these holds a truth",
+            location=sources[0],
+            hint="name run folders as members, or leave --apply out",
+        )
     if len(apply) != len(sources):
         raise DataError(
             f"{len(sources)} members, but {len(apply)} tables to apply them to",
-            fix="give --apply once for each member, in the same order",
+            hint="give --apply once for each member, in the same order",
         )
     for path in apply:
-        if is_run(path):
-            raise DataError("this is a run, not its probabilities of the photos to answer", where=path,
-                            fix=f"maskfit predict {path} --list info.csv --probabilities FILE")  # fmt: skip
-    return open_tables(apply, tables.scheme)
+        if is_run_dir(path):
+            raise DataError(
+                "this is a run, not its probabilities of the photos to answer",
+                location=path,
+                hint=f"maskfit predict {path} --list info.csv --probabilities FILE",
+            )
+    return load_aligned_tables(apply, tables.scheme)
 
 
-def _refuse_files(folder: Path, votes: Mapping[str, Learner], *, scored: bool, answered: bool, force: bool) -> None:
+def _refuse_files(
+    folder: Path, votes: Mapping[str, EnsembleFitter], *, scored: bool, answered: bool, force: bool
+) -> None:
     """Stops before any file of the user's would be replaced, and before anything is computed."""
     names = ["comparison.csv", "comparison.json", *(f"out-of-fold-{vote}.csv" for vote in votes)] if scored else []
     if answered:
         names += [f"{kind}-{vote}.csv" for vote in votes for kind in ("probabilities", "submission")]
     if folder.exists() and not folder.is_dir():
-        raise DataError("this is no folder", where=folder, fix="name a folder to write into")
+        raise DataError("this is no folder", location=folder, hint="name a folder to write into")
     for name in names:
-        refuse_overwriting(folder / name, force)
+        check_overwrite(folder / name, force)
 
 
 def _compare(
-    tables: Tables, votes: Mapping[str, Learner], shares: Mapping[str, Mapping[str, float]], folder: Path,
-    settings: dict[str, int], json: bool,
-) -> list[Path]:  # fmt: skip
+    tables: AlignedTables,
+    votes: Mapping[str, EnsembleFitter],
+    shares: Mapping[str, Mapping[str, float]],
+    folder: Path,
+    settings: dict[str, int],
+    json: bool,
+) -> list[Path]:
     """Judges everything, prints the comparison, and writes it."""
     from maskfit.inference.ensemble import compare, write_comparison
 
@@ -178,7 +190,7 @@ def _compare(
     return write_comparison(folder, judged, shares, settings)
 
 
-def _print(tables: Tables, judged: Sequence[Judged], shares: Mapping[str, Mapping[str, float]]) -> None:
+def _print(tables: AlignedTables, judged: Sequence[EvaluatedMember], shares: Mapping[str, Mapping[str, float]]) -> None:
     rows = []
     for item in judged:
         gain = f"{item.gain.value:+.4f}" if item.gain else ""
@@ -187,8 +199,11 @@ def _print(tables: Tables, judged: Sequence[Judged], shares: Mapping[str, Mappin
     header = ["", "macro F1", "95 % interval", "accuracy", "gain", "95 % interval"]
     persons = len(set(tables.persons or ()))
     print_table(f"{len(tables.photos):,} held-out photos of {persons:,} persons", header, rows)
-    out.print("gain: over the best single member; weighted, greedy, stack and the best single are judged on persons "
-              "they were not fitted on", soft_wrap=True)  # fmt: skip
+    out.print(
+        "gain: over the best single member; weighted, greedy, stack and the best single are judged on persons "
+        "they were not fitted on",
+        soft_wrap=True,
+    )
     for vote, weights in shares.items():
         used = sorted(((share, name) for name, share in weights.items() if share), key=lambda pair: -pair[0])
         out.print(f"{vote}: " + ", ".join(f"{share:.2f} {name}" for share, name in used), soft_wrap=True)

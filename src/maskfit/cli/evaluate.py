@@ -10,8 +10,8 @@ import typer
 
 from maskfit.cli.console import out, print_json, print_table
 from maskfit.cli.environment import OUTPUT, TRUTH
-from maskfit.errors import DataError, nearest, several
-from maskfit.labels import SCHEMES, Scheme
+from maskfit.errors import DataError, did_you_mean, format_list
+from maskfit.labels import SCHEMES, LabelSchema
 
 if TYPE_CHECKING:
     from maskfit.evaluation.scores import Scores
@@ -53,12 +53,12 @@ def evaluate(
     from maskfit.inference.submission import read_submission
 
     if scheme not in SCHEMES:
-        raise DataError(f"scheme '{scheme}' is unknown; {nearest(scheme, SCHEMES)}")
+        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")
     labels = SCHEMES[scheme]
     truth_path, submission_path = _find_files(files or [])
     truth = read_submission(truth_path, labels.classes)
     answers = _matched(truth, read_submission(submission_path, labels.classes), truth_path, submission_path)
-    codes = labels.to_codes(list(truth.values()))
+    codes = labels.to_attribute_indices(list(truth.values()))
     scores = score(labels, codes, answers=np.array(answers, dtype=np.int64))
     if json:
         print_json(_as_server(scores))
@@ -70,13 +70,13 @@ def _find_files(files: list[Path]) -> tuple[Path, Path]:
     """Truth and submission: as named, and from the environment what is not."""
     usage = "maskfit evaluate TRUTH.csv SUBMISSION.csv"
     if len(files) > 2:
-        raise DataError(f"{len(files)} files are named; two are compared", where=str(files[2]), fix=usage)
+        raise DataError(f"{len(files)} files are named; two are compared", location=str(files[2]), hint=usage)
     truth = files[0] if len(files) == 2 else _from_environment(TRUTH)
     submission = files[-1] if files else _from_environment(OUTPUT)
     if submission is None:
-        raise DataError("no submission is named", fix=f"{usage}, or set {OUTPUT} and {TRUTH}")
+        raise DataError("no submission is named", hint=f"{usage}, or set {OUTPUT} and {TRUTH}")
     if truth is None:
-        raise DataError("no truth is named to score against", where=submission, fix=f"{usage}, or set {TRUTH}")
+        raise DataError("no truth is named to score against", location=submission, hint=f"{usage}, or set {TRUTH}")
     # Only a folder from the environment has a submission of a fixed name in it.
     if not files:
         submission = submission / "submission.csv"
@@ -98,25 +98,29 @@ def _truth_in(path: Path) -> Path:
     found = sorted(item for item in path.glob("*.csv") if not item.name.startswith("."))
     if len(found) != 1:
         names = ", ".join(item.name for item in found[:8]) or "none"
-        raise DataError(f"which CSV in this folder is the truth? There are {names}", where=path, fix="name the file")
+        raise DataError(
+            f"which CSV in this folder is the truth? There are {names}", location=path, hint="name the file"
+        )
     return found[0]
 
 
 def _matched(truth: dict[str, int], answers: dict[str, int], truth_path: Path, submission_path: Path) -> list[int]:
     """The answers in the order of the truth, if both are of the same photos."""
     if not truth:
-        raise DataError("there is no photo in the truth", where=truth_path, fix="one row for each photo: ImageID,ans")
+        raise DataError(
+            "there is no photo in the truth", location=truth_path, hint="one row for each photo: ImageID,ans"
+        )
     missing = [name for name in truth if name not in answers]
     surplus = [name for name in answers if name not in truth]
     if missing or surplus:
         problems = []
         for names, what in ((missing, "have no answer"), (surplus, "are not in the truth")):
             if names:
-                problems.append(f"{len(names)} photos {what}:\n{several(names, shown=5)}")
+                problems.append(f"{len(names)} photos {what}:\n{format_list(names, shown=5)}")
         raise DataError(
             "\n".join(problems),
-            where=f"{submission_path}, against {truth_path}",
-            fix="answer each photo of the list once",
+            location=f"{submission_path}, against {truth_path}",
+            hint="answer each photo of the list once",
         )
     return [answers[name] for name in truth]
 
@@ -133,7 +137,7 @@ def _as_server(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _print(scores: Scores, labels: Scheme, truth: Path, submission: Path) -> None:
+def _print(scores: Scores, labels: LabelSchema, truth: Path, submission: Path) -> None:
     out.print(f"{submission} against {truth}: {scores.photos:,} photos", markup=False, soft_wrap=True)
     print_table("All classes", ["macro F1", "accuracy"], [[scores.macro_f1, scores.accuracy]])
     out.print()
@@ -143,8 +147,10 @@ def _print(scores: Scores, labels: Scheme, truth: Path, submission: Path) -> Non
         [[name, item.macro_f1, item.accuracy] for name, item in scores.per_attribute.items()],
     )
     out.print()
-    codes = labels.to_codes(range(labels.classes)).tolist()
-    words = [[attribute.word(code) for attribute, code in zip(labels.attributes, row, strict=True)] for row in codes]
+    codes = labels.to_attribute_indices(range(labels.classes)).tolist()
+    words = [
+        [attribute.display_name(code) for attribute, code in zip(labels.attributes, row, strict=True)] for row in codes
+    ]
     print_table(
         "Classes",
         ["class", *labels.names, "F1", "precision", "recall", "photos", "answered"],

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from maskfit.cli.console import err, out, print_json, progress, refuse_overwriting
+from maskfit.cli.console import check_overwrite, err, out, print_json, progress
 from maskfit.cli.data import SchemeName, Source, find_scheme
 from maskfit.errors import DataError
 
@@ -39,20 +39,20 @@ def explore(
     `maskfit data explore train/images --json > figures.json`
     """
     from maskfit.inspection.explore import explore as look
-    from maskfit.inspection.figures import describe
-    from maskfit.inspection.pages import find_points, write_page
+    from maskfit.inspection.figures import to_json
+    from maskfit.inspection.pages import key_findings, write_page
 
     labels = find_scheme(scheme)
     if target is None and not json:
-        raise DataError("nothing is asked for", fix="name a page with --out, or add --json")
-    refuse_overwriting(target, force)
+        raise DataError("nothing is asked for", hint="name a page with --out, or add --json")
+    check_overwrite(target, force)
     with _stages() as advance:
         findings = look(source, labels, limit=limit, seed=seed, progress=advance)
     written = None if target is None else write_page(target, findings)
     if json:
-        print_json(describe(findings))
+        print_json(to_json(findings))
     else:
-        for point in find_points(findings):
+        for point in key_findings(findings):
             out.print(f"{point.severity}: {point.text}", markup=False, soft_wrap=True)
     if written:
         size = written.stat().st_size / 1e6

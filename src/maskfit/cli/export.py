@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskfit.cli.console import err, print_json, print_table, progress, refuse_overwriting, require
+from maskfit.cli.console import check_overwrite, err, print_json, print_table, progress, require_extra
 from maskfit.errors import DataError, MaskfitError, ModelFileError
 
 if TYPE_CHECKING:
-    from maskfit.inference.export import Exported
+    from maskfit.inference.export import ExportResult
 
 
 class To(StrEnum):
@@ -68,18 +68,18 @@ def export(
     if int8 != (calibrate is not None):
         raise DataError(
             "--int8 and --calibrate go together: eight bits need ranges, and photos set them",
-            fix="maskfit export MODEL --int8 --calibrate DIR --out FILE",
+            hint="maskfit export MODEL --int8 --calibrate DIR --out FILE",
         )
-    require("export", "train", "torch", "timm")
+    require_extra("export", "train", "torch", "timm")
     if to is not To.torch:
-        require("export", "train", "onnx", "onnxscript")
+        require_extra("export", "train", "onnx", "onnxscript")
     if to is To.openvino:
-        require("export --to openvino", "openvino", "openvino")
+        require_extra("export --to openvino", "openvino", "openvino")
     from maskfit.data.lists import find_images
     from maskfit.inference.export import EXPORTS, export_model
 
     for written in EXPORTS[to].files(file):
-        refuse_overwriting(written, force)
+        check_overwrite(written, force)
     source = _only_model(model)
     with progress("comparing") as advance:
         done = export_model(
@@ -106,13 +106,13 @@ def _only_model(word: Path) -> Path:
     if len(models) > 1:
         raise ModelFileError(
             f"this run has {len(models)} models, and a file holds one",
-            where=word,
-            fix=f"name one of them: {models[0]}",
+            location=word,
+            hint=f"name one of them: {models[0]}",
         )
     return models[0]
 
 
-def _rows(model: Path, done: Exported, timing: bool) -> list[dict[str, Any]]:
+def _rows(model: Path, done: ExportResult, timing: bool) -> list[dict[str, Any]]:
     """What is said of torch, and of each engine that runs the file."""
     rows: list[dict[str, Any]] = [{"engine": "torch", "file": str(model), "bytes": model.stat().st_size}]
     for engine, parity in zip(done.engines, done.parity, strict=True):
@@ -138,11 +138,11 @@ def _rates(path: Path, engine: str) -> dict[int, float]:
     try:
         timed, _ = time_model(path, engine, (1, 32), seconds=1.0)
     except MaskfitError as error:
-        raise MaskfitError(error.what, where=path, fix="--no-timing") from None
+        raise MaskfitError(error.message, location=path, hint="--no-timing") from None
     return {row.batch: row.network.median for row in timed}
 
 
-def _tell(done: Exported, rows: list[dict[str, Any]], json: bool) -> None:
+def _tell(done: ExportResult, rows: list[dict[str, Any]], json: bool) -> None:
     if json:
         print_json({"files": [str(path) for path in done.files], "compared_on": done.compared_on, "engines": rows})
         return

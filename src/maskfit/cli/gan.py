@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.allocation import tune_allocation
-from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, progress, require
-from maskfit.errors import DataError, nearest
+from maskfit.cli.allocation import setup_allocator
+from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, progress, require_extra
+from maskfit.errors import DataError, did_you_mean
 from maskfit.labels import SCHEMES
 
 if TYPE_CHECKING:
-    from maskfit.synthesis.gan.judging import Judgement
-    from maskfit.synthesis.gan.making import Outcome
+    from maskfit.synthesis.gan.judging import GanEvaluation
+    from maskfit.synthesis.gan.making import GanResult
 
 Source = Annotated[
     Path, typer.Argument(metavar="ROOT|CSV", help="A folder of person folders, or a CSV manifest.", show_default=False)
@@ -81,15 +81,15 @@ def gan(
 
     `maskfit train champion data.root=train/images folds=folds.csv fold=0 data.extra=gan0/manifest.csv`
     """
-    require("data gan", "train", *TRAIN_MODULES)
-    tune_allocation()
-    from maskfit.cookbook import parse_part, read_recipe
-    from maskfit.synthesis.gan.making import Learn, make_faces
+    require_extra("data gan", "train", *TRAIN_MODULES)
+    setup_allocator()
+    from maskfit.cookbook import parse_component, read_recipe
+    from maskfit.synthesis.gan.making import GanTrainOptions, make_faces
 
     if scheme not in SCHEMES:
-        raise DataError(f"scheme '{scheme}' is unknown; {nearest(scheme, SCHEMES)}")
-    cut = parse_part(crop) if crop else read_recipe("champion", []).data.crop
-    learn = Learn(SCHEMES[scheme], cut, folds, fold, size, width, batch, steps, minutes, resume)
+        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")
+    cut = parse_component(crop) if crop else read_recipe("champion", []).data.crop
+    learn = GanTrainOptions(SCHEMES[scheme], cut, folds, fold, size, width, batch, steps, minutes, resume)
     made = make_faces(
         source, target, weights or learn, classes=classes, upto=upto, judge=judge, seed=seed, bars=progress
     )
@@ -102,9 +102,11 @@ def gan(
         err.print(f"{what}; --folds FILE --fold K makes them for one fold", style="yellow")
 
 
-def _print_made(made: Outcome, target: Path) -> None:
-    rows = [(made.facts.scheme.describe(number), made.drawn.before[number], count)
-            for number, count in made.drawn.made.items()]  # fmt: skip
+def _print_made(made: GanResult, target: Path) -> None:
+    rows = [
+        (made.facts.label_schema.describe(number), made.drawn.before[number], count)
+        for number, count in made.drawn.made.items()
+    ]
     print_table("Faces", ["class", "photos", "made"], rows)
     out.print()
     if made.judgement:
@@ -113,7 +115,7 @@ def _print_made(made: Outcome, target: Path) -> None:
     out.print(f"to look at: {target / 'real-and-made.png'}", soft_wrap=True)
 
 
-def _print_judgement(said: Judgement) -> None:
+def _print_judgement(said: GanEvaluation) -> None:
     shares = [
         (item.words, *(f"{share:.0%} of {count}" if share is not None else "-" for share, count in kinds))
         for item in said.agreement
@@ -122,9 +124,12 @@ def _print_judgement(said: Judgement) -> None:
     print_table("The judge agrees", ["", "made", "real strangers", "real, learned from"], shares)
     out.print()
     words = {
-        "real": "other strangers (the least there can be)", "small": "the same at the size of the faces",
-        "made": "made faces", "blurred": "blurred strangers", "noise": "noise",
-    }  # fmt: skip
+        "real": "other strangers (the least there can be)",
+        "small": "the same at the size of the faces",
+        "made": "made faces",
+        "blurred": "blurred strangers",
+        "noise": "noise",
+    }
     title = f"Fréchet distance from {said.compared} photos of strangers, in features of {said.about or said.judge}"
     print_table(title, ["", "distance"], [(text, said.frechet[name]) for name, text in words.items()])
     out.print()

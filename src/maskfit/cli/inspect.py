@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, progress, refuse_overwriting, require
+from maskfit.cli.console import (
+    TRAIN_MODULES,
+    check_overwrite,
+    err,
+    out,
+    print_json,
+    print_table,
+    progress,
+    require_extra,
+)
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
     from maskfit.data.photo import Photo
-    from maskfit.inspection.inside import Inside
+    from maskfit.inspection.inside import ModelInspection
 
 
 def inspect(
@@ -44,23 +53,25 @@ def inspect(
 
         maskfit inspect model.safetensors --images eval/images --faces 16 --no-graphs --out look.html
     """
-    require("inspect", "train", *TRAIN_MODULES)
+    require_extra("inspect", "train", *TRAIN_MODULES)
     start = file.with_suffix("")
     layers = start.with_name(f"{start.name}-gradients.csv")
     drawn = [start.with_name(f"{start.name}-{name}") for name in ("modules.svg", "backward.svg")] if graphs else []
     for path in (file, layers, *drawn, *(path.with_suffix(".gv") for path in drawn)):
-        refuse_overwriting(path, force)
+        check_overwrite(path, force)
     from maskfit.inference.members import find_models
-    from maskfit.inspection.inside import look_inside, write_layers
-    from maskfit.inspection.inside_page import write_inside
-    from maskfit.modelfile import read_facts
+    from maskfit.inspection.inside import inspect_model, write_layers
+    from maskfit.inspection.inside_page import write_inspection_page
+    from maskfit.modelfile import read_model_metadata
 
     path = find_models([model])[0]
-    photos = _spread(_read(images, read_facts(path).scheme))
+    photos = _spread(_read(images, read_model_metadata(path).label_schema))
     with progress("looking") as advance:
-        inside = look_inside(path, photos, graphs=start if graphs else None, depth=depth, faces=faces, progress=advance)
+        inside = inspect_model(
+            path, photos, graphs=start if graphs else None, depth=depth, faces=faces, progress=advance
+        )
     write_layers(layers, inside.layers)
-    write_inside(file, inside, path.name if model == path else f"{model.name}, {path.parent.name}")
+    write_inspection_page(file, inside, path.name if model == path else f"{model.name}, {path.parent.name}")
     _tell(inside, json)
     written = [path for item in drawn for path in (item.with_suffix(".gv"), item) if path.exists()]
     for path in (file, layers, *written):
@@ -71,9 +82,9 @@ def _read(images: Path, scheme: object) -> list[Photo]:
     """Photos with their labels where the folder is a set, or as they lie there."""
     from maskfit.data.lists import find_images
     from maskfit.data.photos import read_photos
-    from maskfit.labels import Scheme
+    from maskfit.labels import LabelSchema
 
-    assert isinstance(scheme, Scheme)
+    assert isinstance(scheme, LabelSchema)
     try:
         return list(read_photos(images, scheme).photos)
     except DataError:
@@ -90,8 +101,8 @@ def _spread(photos: list[Photo]) -> list[Photo]:
     return photos[:: max(len(photos) // (2 * BATCH), 1)]
 
 
-def _tell(inside: Inside, json: bool) -> None:
-    from maskfit.inspection.gradients import tell
+def _tell(inside: ModelInspection, json: bool) -> None:
+    from maskfit.inspection.gradients import summarize_gradients
 
     if json:
         number = {layer.name: layer for layer in inside.layers}
@@ -101,7 +112,10 @@ def _tell(inside: Inside, json: bool) -> None:
                 "labelled": inside.labelled,
                 "layers": [
                     {
-                        "layer": name, "kind": own.kind, "weights": own.weights, "verdict": own.verdict,
+                        "layer": name,
+                        "kind": own.kind,
+                        "weights": own.weights,
+                        "verdict": own.verdict,
                         "norm": own.norm if own.norm == own.norm else None,
                         "root_mean_square": own.mean if own.mean == own.mean else None,
                     }
@@ -110,7 +124,7 @@ def _tell(inside: Inside, json: bool) -> None:
                 "graphs": {name: str(made) for name, made in inside.graphs.items()},
                 "unreadable": inside.unreadable,
             }
-        )  # fmt: skip
+        )
         return
     ends = [*inside.layers[:4], *inside.layers[-4:]] if len(inside.layers) > 8 else list(inside.layers)
     print_table(
@@ -118,7 +132,7 @@ def _tell(inside: Inside, json: bool) -> None:
         ["layer", "kind", "weights", "norm", "root mean square", "verdict"],
         [(own.name, own.kind, own.weights, f"{own.norm:.3g}", f"{own.mean:.3g}", own.verdict) for own in ends],
     )
-    for line in tell(inside.layers):
+    for line in summarize_gradients(inside.layers):
         out.print(line, soft_wrap=True)
     for name, made in inside.graphs.items():
         if isinstance(made, str):

@@ -11,7 +11,7 @@ import typer
 from maskfit.cli.console import err, out, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from maskfit.synthesis.masks.people import Made
+    from maskfit.synthesis.masks.people import MaskDatasetResult
 
 Faces = Annotated[
     Path,
@@ -82,24 +82,33 @@ def mask(
     `maskfit data mask drawn --out masked --landmarks drawn/landmarks.csv`
     """
     from maskfit.synthesis.masks.choosing import choose_faces
-    from maskfit.synthesis.masks.finding import open_detector
+    from maskfit.synthesis.masks.finding import landmark_detector
     from maskfit.synthesis.masks.landmarks import read_landmarks
     from maskfit.synthesis.masks.people import check_place, write_masked
 
     check_place(source, target, resume=resume)
-    find = read_landmarks(landmarks) if landmarks else open_detector(detector, str(weights) if weights else None)
+    find = read_landmarks(landmarks) if landmarks else landmark_detector(detector, str(weights) if weights else None)
     with progress("looking for faces", unit="faces") as advance:
         chosen = choose_faces(source, find, persons=persons, seed=seed, progress=advance)
     with progress("putting on masks", unit="persons") as advance:
-        made = write_masked(chosen, target, seed=seed, worn=worn, wrongly=wrongly, scarf=scarf, resume=resume,
-                            workers=workers, progress=advance)  # fmt: skip
+        made = write_masked(
+            chosen,
+            target,
+            seed=seed,
+            worn=worn,
+            wrongly=wrongly,
+            scarf=scarf,
+            resume=resume,
+            workers=workers,
+            progress=advance,
+        )
     if json:
         print_json({**asdict(made), "images": str(made.images), "others": chosen.others})
         return
     _print_made(made, chosen.others, target)
 
 
-def _print_made(made: Made, others: int, target: Path) -> None:
+def _print_made(made: MaskDatasetResult, others: int, target: Path) -> None:
     from maskfit.synthesis.masks.people import LIST, SET_ASIDE
 
     print_table("Masks", ["kind", "photos"], list(made.kinds.items()))

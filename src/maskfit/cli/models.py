@@ -12,7 +12,7 @@ LEFT_OUT = "left out, the one that comes with maskfit"
 """For the help of a verb that takes models."""
 
 
-def models_or_box(named: Sequence[str] | None) -> list[str]:
+def resolve_models(named: Sequence[str] | None) -> list[str]:
     """The models that were named, or that of SM_CHANNEL_MODEL, or the one in the box, which is said.
 
     Raises:
@@ -22,8 +22,8 @@ def models_or_box(named: Sequence[str] | None) -> list[str]:
         return list(named)
     if os.environ.get(MODEL):
         return [os.environ[MODEL]]
-    from maskfit.inference.inthebox import find_box
+    from maskfit.inference.inthebox import bundled_model_path
 
-    box = find_box()
+    box = bundled_model_path()
     err.print("no model was named: the one that comes with maskfit answers; 'maskfit card' says how well")
     return [str(box)]

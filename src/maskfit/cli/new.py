@@ -53,12 +53,12 @@ def new(
 
         maskfit new quick --recipe fast
     """
-    from maskfit.cookbook import recipe_text
+    from maskfit.cookbook import read_recipe_text
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError("this folder is not empty", where=folder, fix="name a new folder")
+        raise DataError("this folder is not empty", location=folder, hint="name a new folder")
     name = (re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("._-") or "project")[:64]
-    files = {"recipe.yaml": _own(recipe_text(recipe), name, recipe), "README.md": README.format(name=name)}
+    files = {"recipe.yaml": _own(read_recipe_text(recipe), name, recipe), "README.md": README.format(name=name)}
     for file, text in {**files, ".gitignore": IGNORED}.items():
         write_text(folder / file, text)
     out.print(f"made {folder}: put your photos into {folder / 'photos'}, then", soft_wrap=True)

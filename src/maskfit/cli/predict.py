@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskfit.cli.allocation import tune_allocation
-from maskfit.cli.answers import Files, Remarks, held_back, one_json, print_sentences
+from maskfit.cli.allocation import setup_allocator
+from maskfit.cli.answers import OutputPaths, PredictionSummary, buffered_stdout, print_predictions, stream_json
 from maskfit.cli.asking import (
     AttributesFile,
     BatchSize,
@@ -34,18 +34,25 @@ from maskfit.cli.asking import (
     VoteWord,
 )
 from maskfit.cli.console import err, progress
-from maskfit.cli.drawings import Drawings
+from maskfit.cli.drawings import AnnotatedImageWriter
 from maskfit.cli.environment import EVAL, OUTPUT
-from maskfit.cli.models import models_or_box
-from maskfit.cli.reading import DetectorWord, Draw, FacesWord, open_aloud, read_aloud, sort_named
-from maskfit.cli.sharded import Shards, predict_sharded, refuse_unsharded
+from maskfit.cli.models import resolve_models
+from maskfit.cli.reading import (
+    DetectorWord,
+    Draw,
+    FacesWord,
+    load_face_predictor,
+    print_face_predictions,
+    resolve_arguments,
+)
+from maskfit.cli.sharded import Shards, check_shard_options, predict_sharded
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
-    from maskfit.data.lists import ListedPhotos, PhotoFolder
-    from maskfit.inference.answers import Answers
+    from maskfit.data.lists import ImageFolder, ListedImages
+    from maskfit.inference.answers import BatchPredictions
     from maskfit.inference.predictor import Predictor
-    from maskfit.inference.shards import Plan
+    from maskfit.inference.shards import ShardPlan
 
 
 def predict(
@@ -90,41 +97,47 @@ def predict(
         maskfit predict model.onnx --images s3://bucket/photos --shards answers --format parquet --ray auto
     """
     if shards is None:
-        refuse_unsharded(images, ray=ray, resume=resume)
-    words = sort_named(
-        models, rows=bool(images or list_ or shards),
+        check_shard_options(images, ray=ray, resume=resume)
+    words = resolve_arguments(
+        models,
+        rows=bool(images or list_ or shards),
         for_rows={"--out": out_, "--probabilities": probabilities, "--attributes": attributes, "--jsonl": jsonl},
         for_faces={"--faces": faces, "--detector": detector, "--draw": draw},
-    )  # fmt: skip
+    )
     asked: dict[str, Any] = {"views": views, "vote": vote, "batch_size": batch_size, "top": top, "engine": engine}
     load = partial(_load, words.models, asked)
     if words.photos:
-        drawings = Drawings(draw, words.photos, force) if draw else None
+        drawings = AnnotatedImageWriter(draw, words.photos, force) if draw else None
         # Opened to begin soon: faces pass the networks batch after batch, and not in lanes.
-        read_aloud(open_aloud(load(()), faces, detector), words.photos, drawings, json=json)
+        print_face_predictions(load_face_predictor(load(()), faces, detector), words.photos, drawings, json=json)
     elif shards is not None:
         plan = _plan(words.models, images, list_, format=format_, size=shard_size, **asked)
         predict_sharded(plan, shards, list_, ray=ray, cores=cores, resume=resume, json=json)
     else:
-        _answer_rows(load, images, list_, Files(out_, probabilities, attributes, jsonl), force, json)
+        _answer_rows(load, images, list_, OutputPaths(out_, probabilities, attributes, jsonl), force, json)
 
 
-def _plan(models: Sequence[str], images: str | None, list_: Path | None, **options: Any) -> Plan:
+def _plan(models: Sequence[str], images: str | None, list_: Path | None, **options: Any) -> ShardPlan:
     """What is answered in shards."""
-    from maskfit.inference.shards import Plan
+    from maskfit.inference.shards import ShardPlan
 
-    tune_allocation()
-    return Plan(images or str(_photos_wanted(None, list_)[0]), tuple(models_or_box(models)), **options)
+    setup_allocator()
+    return ShardPlan(images or str(_photos_wanted(None, list_)[0]), tuple(resolve_models(models)), **options)
 
 
 def _answer_rows(
-    load: Callable[[Sized], Predictor], images: str | None, list_: Path | None, files: Files, force: bool, json: bool
-) -> None:  # fmt: skip
+    load: Callable[[Sized], Predictor],
+    images: str | None,
+    list_: Path | None,
+    files: OutputPaths,
+    force: bool,
+    json: bool,
+) -> None:
     """A row for each photo of a folder or list."""
     folder, list_ = _photos_wanted(Path(images) if images else None, list_)
     if files.submission is None and os.environ.get(OUTPUT):
         files = replace(files, submission=Path(os.environ[OUTPUT]) / "submission.csv")
-    files.refuse(force)
+    files.check_overwrite(force)
     photos = _read(folder, list_)
     predictor = load(photos)
     err.print(f"engine: {_said(predictor)}")
@@ -132,7 +145,7 @@ def _answer_rows(
 
 
 def answer_all(
-    predictor: Predictor, photos: ListedPhotos | PhotoFolder, files: Files, *, listed: bool, json: bool
+    predictor: Predictor, photos: ListedImages | ImageFolder, files: OutputPaths, *, listed: bool, json: bool
 ) -> None:
     """Answers for photos, into files and onto standard output.
 
@@ -144,36 +157,36 @@ def answer_all(
             written or printed.
         json: Print the answers as JSON.
     """
-    from maskfit.inference.writing import writing
+    from maskfit.inference.writing import open_prediction_writers
 
     written = files.named()
-    remarks = Remarks(every=json)
+    remarks = PredictionSummary(every=json)
     # Lines that come one by one on a screen are a bar of their own, which another would tear.
     quiet = not (json or written or listed)
     with ExitStack() as stack:
-        sinks: list[Callable[[Answers], None]] = [remarks.add]
-        stream = stack.enter_context(held_back(json or listed))
+        sinks: list[Callable[[BatchPredictions], None]] = [remarks.add]
+        stream = stack.enter_context(buffered_stdout(json or listed))
         if json:
             rest = partial(_rest, predictor, remarks, list(written.values()))
-            sinks.append(stack.enter_context(one_json(stream, rest)))
+            sinks.append(stack.enter_context(stream_json(stream, rest)))
         elif not written:
-            sinks.append(partial(print_sentences, stream=stream))
-        sinks.append(stack.enter_context(writing(written, predictor.scheme)))
+            sinks.append(partial(print_predictions, stream=stream))
+        sinks.append(stack.enter_context(open_prediction_writers(written, predictor.scheme)))
         advance = None if quiet else stack.enter_context(progress(f"predicting with {len(predictor.members)} models"))
         done = 0
         for answers in stack.enter_context(closing(predictor.stream(photos, set_aside=not listed))):
             for sink in sinks:
                 sink(answers)
-            done += answers.done
+            done += answers.num_processed
             if advance:
                 advance(done, len(photos))
-    remarks.tell(list(written.values()))
+    remarks.print(list(written.values()))
 
 
 def _load(named: Sequence[str], asked: Mapping[str, Any], photos: Sized) -> Predictor:
     """The models, or the one in the box, opened for so many photos."""
-    models = models_or_box(named)
-    tune_allocation()
+    models = resolve_models(named)
+    setup_allocator()
     from maskfit.inference.predictor import Predictor
 
     options = {**asked, "batch_size": asked["batch_size"] or None}
@@ -182,16 +195,20 @@ def _load(named: Sequence[str], asked: Mapping[str, Any], photos: Sized) -> Pred
 
 def _said(predictor: Predictor) -> str:
     """The engines, and in which batches they are asked."""
-    times = f" x {predictor.lanes} at a time" if predictor.lanes > 1 else ""
+    times = f" x {predictor.num_workers} at a time" if predictor.num_workers > 1 else ""
     return f"{'; '.join(predictor.engines)}; batches of {predictor.batch_size}{times}"
 
 
-def _rest(predictor: Predictor, remarks: Remarks, written: list[Path]) -> dict[str, Any]:
+def _rest(predictor: Predictor, remarks: PredictionSummary, written: list[Path]) -> dict[str, Any]:
     """What stands beside the answers in the JSON."""
     return {
-        "unreadable": remarks.unreadable, "guessed": remarks.guessed, "written": [str(path) for path in written],
-        "engines": list(predictor.engines), "batch_size": predictor.batch_size, "lanes": predictor.lanes,
-    }  # fmt: skip
+        "unreadable": remarks.unreadable,
+        "guessed": remarks.guessed,
+        "written": [str(path) for path in written],
+        "engines": list(predictor.engines),
+        "batch_size": predictor.batch_size,
+        "lanes": predictor.num_workers,
+    }
 
 
 def _photos_wanted(images: Path | None, list_: Path | None) -> tuple[Path, Path | None]:
@@ -205,11 +222,11 @@ def _photos_wanted(images: Path | None, list_: Path | None) -> tuple[Path, Path 
         images = list_.parent / "images" if (list_.parent / "images").is_dir() else list_.parent
     if images is None:
         fix = "maskfit predict photo.jpg, or for a submission --images DIR --list info.csv"
-        raise DataError("no photos were named", fix=fix)
+        raise DataError("no photos were named", hint=fix)
     return images, list_
 
 
-def _read(images: Path, list_: Path | None) -> ListedPhotos | PhotoFolder:
-    from maskfit.data.lists import PhotoFolder, read_list
+def _read(images: Path, list_: Path | None) -> ListedImages | ImageFolder:
+    from maskfit.data.lists import ImageFolder, read_list
 
-    return PhotoFolder(images) if list_ is None else read_list(list_, images)
+    return ImageFolder(images) if list_ is None else read_list(list_, images)

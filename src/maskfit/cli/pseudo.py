@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import err, print_table, refuse_overwriting
-from maskfit.errors import DataError, nearest
-from maskfit.labels import SCHEMES, Scheme
+from maskfit.cli.console import check_overwrite, err, print_table
+from maskfit.errors import DataError, did_you_mean
+from maskfit.labels import SCHEMES, LabelSchema
 
 if TYPE_CHECKING:
     from maskfit.inference.pseudo import PseudoLabels
@@ -50,25 +50,25 @@ def pseudo(
         maskfit train baseline data.root=train/images data.extra=pseudo.csv
     """
     from maskfit.evaluation.tables import read_table
-    from maskfit.inference.pseudo import label, read_persons, write_pseudo
+    from maskfit.inference.pseudo import read_persons, select_pseudo_labels, write_pseudo
 
     if scheme not in SCHEMES:
-        raise DataError(f"scheme '{scheme}' is unknown; {nearest(scheme, SCHEMES)}")
+        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")
     if agree and persons is None:
-        raise DataError("--agree is about persons, and none are known", fix="add --persons CSV")
-    refuse_overwriting(target, force)
+        raise DataError("--agree is about persons, and none are known", hint="add --persons CSV")
+    check_overwrite(target, force)
     labels = SCHEMES[scheme]
     people = None if persons is None else read_persons(persons)
-    made = label(read_table(table, labels.classes), labels, threshold, persons=people, agree=agree)
+    made = select_pseudo_labels(read_table(table, labels.classes), labels, threshold, persons=people, agree=agree)
     write_pseudo(target, made, labels, images)
     _tell(made, labels, target, agree)
 
 
-def _tell(made: PseudoLabels, scheme: Scheme, target: Path, agree: bool) -> None:
+def _tell(made: PseudoLabels, scheme: LabelSchema, target: Path, agree: bool) -> None:
     rows = [(scheme.describe(number), int((made.classes == number).sum())) for number in range(scheme.classes)]
     print_table("pseudo-labels", ["class", "photos"], rows)
     left = f"{made.unsure} are not sure enough" + (
-        f", {made.torn} are of persons whose photos disagree" if agree else ""
+        f", {made.disagreeing} are of persons whose photos disagree" if agree else ""
     )
     err.print(f"wrote {target}: {len(made.names)} photos; {left}")
     err.print(f"next: maskfit train RECIPE data.root=ROOT data.extra={target}")

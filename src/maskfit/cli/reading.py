@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from maskfit.cli.console import err, out, print_json, progress
-from maskfit.errors import DataError, PhotoError, nearest, several
+from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 
 if TYPE_CHECKING:
-    from maskfit.cli.drawings import Drawings
-    from maskfit.inference.faces import FaceAnswer, FaceReader, Reading
+    from maskfit.cli.drawings import AnnotatedImageWriter
+    from maskfit.inference.faces import FacePrediction, FacePredictor, PhotoPrediction
     from maskfit.inference.predictor import Predictor
-    from maskfit.inference.words import NamedPhotos, Words
+    from maskfit.inference.words import NamedPhotos, ResolvedInputs
 
 PANEL = "Photos that are named"
 """Of the help."""
@@ -55,9 +55,9 @@ Draw = Annotated[
 ]
 
 
-def sort_named(
+def resolve_arguments(
     words: Sequence[str] | None, rows: bool, for_rows: Mapping[str, object], for_faces: Mapping[str, object]
-) -> Words:  # fmt: skip
+) -> ResolvedInputs:
     """What a user's words stand for.
 
     Args:
@@ -69,23 +69,23 @@ def sort_named(
         DataError: An option is for the other way; or as `inference.words.sort_words`.
     """
     from maskfit.data.photo import is_photo_name
-    from maskfit.inference.words import Words, sort_words
+    from maskfit.inference.words import ResolvedInputs, resolve_inputs
 
     named = words or ()
     twice = [word for word in named if rows and is_photo_name(word)]
     if twice:
-        raise DataError("photos are named, or come from --images", where=twice[0], fix="leave out one of the two")
-    found = Words(tuple(named), None) if rows else sort_words(named)
+        raise DataError("photos are named, or come from --images", location=twice[0], hint="leave out one of the two")
+    found = ResolvedInputs(tuple(named), None) if rows else resolve_inputs(named)
     odd = [name for name, value in (for_rows if found.photos else for_faces).items() if value]
     if odd and found.photos:
-        raise DataError(f"{odd[0]} is for --images, with a row for each photo", fix="--images DIR, or leave it out")
+        raise DataError(f"{odd[0]} is for --images, with a row for each photo", hint="--images DIR, or leave it out")
     if odd:
-        raise DataError(f"{odd[0]} is for photos that are named", fix="maskfit predict photo.jpg folder")
+        raise DataError(f"{odd[0]} is for photos that are named", hint="maskfit predict photo.jpg folder")
     return found
 
 
 @dataclass
-class Told:
+class FaceResults:
     """What came of the photos.
 
     Attributes:
@@ -99,24 +99,26 @@ class Told:
     read: int = 0
 
 
-def open_aloud(predictor: Predictor, faces: str | None, detector: str | None) -> FaceReader:
+def load_face_predictor(predictor: Predictor, faces: str | None, detector: str | None) -> FacePredictor:
     """The reader for words of a user; where it looks for no faces although it was to, that is said.
 
     Raises:
         DataError: `faces` is no such word; else as `inference.reading.open_reader`.
     """
-    from maskfit.inference.reading import NO_DETECTOR, Faces, open_reader
+    from maskfit.inference.reading import NO_DETECTOR, Faces, open_face_predictor
 
     wanted = {word: word for word in get_args(Faces)}.get(faces or "auto")
     if wanted is None:
-        raise DataError(f"--faces {faces} is unknown; {nearest(str(faces), get_args(Faces))}", fix="--faces auto")
-    reader = open_reader(predictor, wanted, detector, say=err.print)
+        raise DataError(f"--faces {faces} is unknown; {did_you_mean(str(faces), get_args(Faces))}", hint="--faces auto")
+    reader = open_face_predictor(predictor, wanted, detector, say=err.print)
     if reader.detector is None and wanted != "whole":
         err.print(f"no face detector is here, so each photo is taken as one face; {NO_DETECTOR}")
     return reader
 
 
-def read_aloud(reader: FaceReader, photos: NamedPhotos, drawings: Drawings | None, *, json: bool) -> None:
+def print_face_predictions(
+    reader: FacePredictor, photos: NamedPhotos, drawings: AnnotatedImageWriter | None, *, json: bool
+) -> None:
     """Says what is read on photos, draws it if wanted, and says which cannot be read.
 
     Args:
@@ -129,12 +131,12 @@ def read_aloud(reader: FaceReader, photos: NamedPhotos, drawings: Drawings | Non
         PhotoError: The one photo that was named cannot be read.
         DataError: Of several photos none can be read; or a drawing would replace something.
     """
-    from maskfit.inference.reading import read_photos
+    from maskfit.inference.reading import predict_photos
 
-    told = Told()
+    told = FaceResults()
     # Named before there is a bar: while one stands, Rich leads what is printed to standard error.
     stream = sys.stdout
-    with closing(read_photos(reader, photos)) as readings, _bar(json) as advance:
+    with closing(predict_photos(reader, photos)) as readings, _bar(json) as advance:
         for photo, reading in readings:
             if isinstance(reading, PhotoError):
                 told.unreadable[photo.name] = reading
@@ -144,22 +146,22 @@ def read_aloud(reader: FaceReader, photos: NamedPhotos, drawings: Drawings | Non
                 if json:
                     told.records.append({"photo": photo.name, **reading.to_dict(), "drawn": drawn and str(drawn)})
                 else:
-                    for line in lines(photo.name, reading, looked=reader.detector is not None):
+                    for line in format_faces(photo.name, reading, looked=reader.detector is not None):
                         print(line, file=stream)
             advance(told.read + len(told.unreadable), len(photos))
     _refuse_none(told, photos)
     if json:
-        unreadable = {name: error.what for name, error in told.unreadable.items()}
+        unreadable = {name: error.message for name, error in told.unreadable.items()}
         print_json({"detector": _detector_of(reader), "photos": told.records, "unreadable": unreadable})
     if drawings:
         err.print(f"wrote {drawings.target}" + (f": {told.read} photos" if drawings.folder else ""))
     if told.unreadable:
         err.print(f"set aside, {len(told.unreadable)} that cannot be read:", style="yellow")
         for name, error in told.unreadable.items():
-            err.print(f"  {name}: {error.what}")
+            err.print(f"  {name}: {error.message}")
 
 
-def lines(name: str, reading: Reading, *, looked: bool) -> Iterator[str]:
+def format_faces(name: str, reading: PhotoPrediction, *, looked: bool) -> Iterator[str]:
     """A line for each face on a photo, or one for the whole of it.
 
     Args:
@@ -174,7 +176,7 @@ def lines(name: str, reading: Reading, *, looked: bool) -> Iterator[str]:
         yield f"{name}:{where and where + ':'} {', '.join(said.in_full for said in answer.said)}"
 
 
-def _place(answer: FaceAnswer) -> str:
+def _place(answer: FacePrediction) -> str:
     left, top, right, lower = (round(edge) for edge in answer.box or (0, 0, 0, 0))
     return f"left {left}, top {top}, {right - left} x {lower - top}"
 
@@ -184,7 +186,7 @@ def _bar(json: bool) -> AbstractContextManager[Callable[[int, int | None], None]
     return nullcontext(lambda done, total: None) if out.is_terminal and not json else progress("reading")
 
 
-def _refuse_none(told: Told, photos: NamedPhotos) -> None:
+def _refuse_none(told: FaceResults, photos: NamedPhotos) -> None:
     """Stops where nothing could be read.
 
     Raises:
@@ -193,13 +195,15 @@ def _refuse_none(told: Told, photos: NamedPhotos) -> None:
     """
     if told.read:
         return
-    if photos.one and told.unreadable:
-        raise told.unreadable[photos.one.name]
-    reasons = [f"{name}: {error.what}" for name, error in told.unreadable.items()]
-    raise DataError(f"none of the {len(reasons)} photos can be read:\n{several(reasons)}", fix="mend or replace them")
+    if photos.single_file and told.unreadable:
+        raise told.unreadable[photos.single_file.name]
+    reasons = [f"{name}: {error.message}" for name, error in told.unreadable.items()]
+    raise DataError(
+        f"none of the {len(reasons)} photos can be read:\n{format_list(reasons)}", hint="mend or replace them"
+    )
 
 
-def _detector_of(reader: FaceReader) -> str | None:
+def _detector_of(reader: FacePredictor) -> str | None:
     if reader.detector is None:
         return None
     named = reader.detector.detector

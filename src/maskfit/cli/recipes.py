@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from maskfit.cli.console import TRAIN_MODULES, err, out, print_table, refuse_overwriting
+from maskfit.cli.console import TRAIN_MODULES, check_overwrite, err, out, print_table
 from maskfit.errors import RecipeError
 from maskfit.files import write_text
 
@@ -31,16 +31,16 @@ def recipes(
 
         maskfit recipes --import config.json --out mine.yaml
     """
-    from maskfit.cookbook import read_recipe, recipe_names, recipe_text
+    from maskfit.cookbook import read_recipe, read_recipe_text, recipe_names
 
     if import_ is not None or file is not None:
         _import(name, import_, file, force)
         return
     if name is not None:
-        text = recipe_text(name)
+        text = read_recipe_text(name)
         _show(text)
         return
-    rows = [(item, read_recipe(item).about) for item in recipe_names()]
+    rows = [(item, read_recipe(item).description) for item in recipe_names()]
     print_table("recipes", ["name", "what it is"], rows)
 
 
@@ -49,8 +49,8 @@ def _import(name: str | None, config: Path | None, file: Path | None, force: boo
     from maskfit.importing import import_config
 
     if config is None or name is not None:
-        raise RecipeError("--out is where an imported recipe goes", fix="maskfit recipes --import CONFIG --out FILE")
-    refuse_overwriting(file, force)
+        raise RecipeError("--out is where an imported recipe goes", hint="maskfit recipes --import CONFIG --out FILE")
+    check_overwrite(file, force)
     made = import_config(config)
     text = made.to_yaml(config.name)
     for remark in made.remarks:
@@ -82,15 +82,15 @@ def check(
 
         maskfit check baseline trainer.epochs=12 loss.smoothing=0.1
     """
-    from maskfit.cookbook import dump_recipe, read_recipe
+    from maskfit.cookbook import read_recipe, recipe_to_yaml
 
     slots = None
     if all(importlib.util.find_spec(module) for module in TRAIN_MODULES):
-        from maskfit.training.slots import SLOTS
+        from maskfit.training.slots import RECIPE_REGISTRY
 
-        slots = SLOTS
+        slots = RECIPE_REGISTRY
     resolved = read_recipe(recipe, words or [], slots=slots)
-    print(dump_recipe(resolved), end="")
+    print(recipe_to_yaml(resolved), end="")
     if slots is None:
         err.print("keys and values are right; names and options of parts need pip install 'maskfit[train]' to check")
     else:

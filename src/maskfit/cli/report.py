@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maskfit.cli.console import err, out, print_json, refuse_overwriting
+from maskfit.cli.console import check_overwrite, err, out, print_json
 from maskfit.errors import DataError
 
 
@@ -52,13 +52,13 @@ def report(
 
     `maskfit report runs/first --json > figures.json`
     """
-    from maskfit.report.pages import judge, write_report
+    from maskfit.report.pages import compute_statistics, write_report
 
     if target is None and not json:
-        raise DataError("nothing is asked for", fix="name a page with --out, or add --json")
-    refuse_overwriting(target, force)
+        raise DataError("nothing is asked for", hint="name a page with --out, or add --json")
+    check_overwrite(target, force)
     with err.status("judging"):
-        figures = judge(runs, data=data, by=by or ())
+        figures = compute_statistics(runs, data=data, by=by or ())
         written = None if target is None else write_report(target, figures)
     if json:
         print_json(figures.to_dict())

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.address import HERE, PORT, Host, Open, Port, tell_address
-from maskfit.cli.console import err, refuse_overwriting, require
-from maskfit.errors import DataError, nearest
+from maskfit.cli.address import HERE, PORT, Host, Open, Port, print_url
+from maskfit.cli.console import check_overwrite, err, require_extra
+from maskfit.errors import DataError, did_you_mean
 from maskfit.labels import SCHEMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from maskfit.apps.review.desk import Desk
-    from maskfit.apps.review.material import Material
+    from maskfit.apps.review.desk import ReviewController
+    from maskfit.apps.review.material import ReviewData
     from maskfit.apps.review.session import Status
 
 Source = Annotated[
@@ -80,26 +80,26 @@ def review(
 
         maskfit train champion data.root=photos data.corrections=corrections.csv
     """
-    from maskfit.apps.review.material import gather
+    from maskfit.apps.review.material import load_review_data
 
     if scheme not in SCHEMES:
-        raise DataError(f"scheme '{scheme}' is unknown; {nearest(scheme, SCHEMES)}")
+        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")
     if export is None:
-        require("review", "review", "streamlit")
-    refuse_overwriting(export, force)
-    refuse_overwriting(target, force=True)
-    material = gather(source, SCHEMES[scheme], probabilities or (), suspects)
+        require_extra("review", "review", "streamlit")
+    check_overwrite(export, force)
+    check_overwrite(target, force=True)
+    material = load_review_data(source, SCHEMES[scheme], probabilities or (), suspects)
     if export is not None:
         _export(material, log, export)
         return
-    from maskfit.apps.review.desk import Desk
+    from maskfit.apps.review.desk import ReviewController
     from maskfit.apps.review.serve import serve
-    from maskfit.apps.serving import address_of, refuse_taken
+    from maskfit.apps.serving import build_url, check_port_free
 
-    refuse_taken(host, port)
-    desk = Desk(material, log, target, force=force)
+    check_port_free(host, port)
+    desk = ReviewController(material, log, target, force=force)
     try:
-        address = address_of(host, port, desk.key)
+        address = build_url(host, port, desk.key)
         _greet(desk, address, host, port)
         serve(desk, host, port, lambda: typer.launch(address) if open_ else None)
         _part(desk)
@@ -107,20 +107,20 @@ def review(
         desk.close()
 
 
-def _export(material: Material, log: Path, path: Path) -> None:
+def _export(material: ReviewData, log: Path, path: Path) -> None:
     """Writes what a log decided."""
     from maskfit.apps.review.export import export
-    from maskfit.apps.review.journal import replay
+    from maskfit.apps.review.journal import replay_log
 
     if not log.is_file():
-        raise DataError("there is no such log", where=log, fix="name the log of a review with --log FILE")
-    for remark in [*material.remarks, *replay(log, material.review).remarks]:
+        raise DataError("there is no such log", location=log, hint="name the log of a review with --log FILE")
+    for remark in [*material.remarks, *replay_log(log, material.review).remarks]:
         err.print(remark)
     rows = export(path, material.review, material.suspects)
     err.print(f"wrote {path}: {len(rows)} corrections; {_counts(material.review.count())}")
 
 
-def _greet(desk: Desk, address: str, host: str, port: int) -> None:
+def _greet(desk: ReviewController, address: str, host: str, port: int) -> None:
     for remark in desk.remarks:
         err.print(remark)
     persons, suspected = len(desk.review.of), len(desk.suspects)
@@ -128,10 +128,10 @@ def _greet(desk: Desk, address: str, host: str, port: int) -> None:
     if desk.resumed:
         err.print(f"{desk.log}: goes on after {desk.resumed} decisions; {_counts(desk.review.count())}")
     closing = ("then open the address there. Ctrl-C ends the page; every key is saved.",)
-    tell_address(address, host, port, "sees the photos", closing)
+    print_url(address, host, port, "sees the photos", closing)
 
 
-def _part(desk: Desk) -> None:
+def _part(desk: ReviewController) -> None:
     err.print(f"{_counts(desk.review.count())}; all of it is in {desk.log}")
     err.print(f"maskfit review ... --log {desk.log} goes on, with --export FILE it writes the corrections")
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.apps.serving import LOOPBACK, refuse_taken
+from maskfit.apps.serving import LOOPBACK, check_port_free
 from maskfit.cli.address import HERE, Host, Port
-from maskfit.cli.allocation import tune_allocation
-from maskfit.cli.console import err, out, require
-from maskfit.cli.models import LEFT_OUT, models_or_box
+from maskfit.cli.allocation import setup_allocator
+from maskfit.cli.console import err, out, require_extra
+from maskfit.cli.models import LEFT_OUT, resolve_models
 
 if TYPE_CHECKING:
-    from maskfit.apps.service.service import Service
+    from maskfit.apps.service.service import InferenceService
 
 MB = 1_000_000
 
@@ -101,30 +101,44 @@ def serve(
 
         maskfit serve model.onnx --host 0.0.0.0 --token-file token.txt --workers 2
     """
-    require("serve", "serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
-    models = models_or_box(models)
+    require_extra("serve", "serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
+    models = resolve_models(models)
     if not all(model.endswith((".onnx", ".xml")) for model in models):
         # torch gains from it as in training; the other engines keep their memory by themselves.
-        tune_allocation()
+        setup_allocator()
     from maskfit.apps.service.run import serve as run
-    from maskfit.apps.service.settings import Limits, Settings
+    from maskfit.apps.service.settings import Limits, ServiceSettings
 
-    refuse_taken(host, port)
+    check_port_free(host, port)
     limits = Limits(
-        body_bytes=round(max_body * MB), photo_bytes=round(max_photo * MB), photo_pixels=round(max_pixels * MB),
-        photos=max_photos, faces=max_faces, queue=queue, seconds=max_seconds,
-    )  # fmt: skip
-    settings = Settings(
-        models=tuple(models), top=top, views=views, vote=vote, engine=engine, faces=faces, limits=limits,
-        batch_size=batch_size, batch_wait=batch_wait / 1000, workers=workers, token_file=token_file,
+        body_bytes=round(max_body * MB),
+        photo_bytes=round(max_photo * MB),
+        photo_pixels=round(max_pixels * MB),
+        photos=max_photos,
+        faces=max_faces,
+        queue=queue,
+        seconds=max_seconds,
+    )
+    settings = ServiceSettings(
+        models=tuple(models),
+        top=top,
+        views=views,
+        vote=vote,
+        engine=engine,
+        faces=faces,
+        limits=limits,
+        batch_size=batch_size,
+        batch_wait=batch_wait / 1000,
+        workers=workers,
+        token_file=token_file,
         stop_seconds=stop_seconds,
-    )  # fmt: skip
+    )
     run(settings, host, port, lambda service: _greet(service, host, port))
 
 
-def _greet(service: Service, host: str, port: int) -> None:
+def _greet(service: InferenceService, host: str, port: int) -> None:
     """Says what is served and where, and who can reach it."""
-    if host not in LOOPBACK and not service.guarded:
+    if host not in LOOPBACK and not service.requires_token:
         err.print(f"whoever reaches {host} can use this service; --token-file asks callers for a token", style="yellow")
     members, own = len(service.predictor.members), service.settings
     count = "1 model" if members == 1 else f"{members} models"

@@ -13,7 +13,7 @@ from maskfit.cli.console import err, out, print_json, progress
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
-    from maskfit.inference.shards import Plan, ShardDone, ShardFolder
+    from maskfit.inference.shards import ShardDir, ShardDone, ShardPlan
 
 Shards = Annotated[
     Path | None,
@@ -23,23 +23,23 @@ Shards = Annotated[
 ]
 
 
-def refuse_unsharded(images: str | None, *, ray: str | None, resume: bool) -> None:
+def check_shard_options(images: str | None, *, ray: str | None, resume: bool) -> None:
     """Stops where something was asked for that goes with `--shards` alone.
 
     Raises:
         DataError: It was.
     """
-    from maskfit.data.elsewhere import is_address
+    from maskfit.data.elsewhere import is_url
 
     wanted = [name for name, given in (("--ray", ray is not None), ("--resume", resume)) if given]
-    if images is not None and is_address(images):
+    if images is not None and is_url(images):
         wanted.append(f"--images {images}")
     if wanted:
-        raise DataError(f"{wanted[0]} answers into a folder of tables", fix="add --shards DIR")
+        raise DataError(f"{wanted[0]} answers into a folder of tables", hint="add --shards DIR")
 
 
 def predict_sharded(
-    plan: Plan, folder: Path, list_: Path | None, *, ray: str | None, cores: int | None, resume: bool, json: bool
+    plan: ShardPlan, folder: Path, list_: Path | None, *, ray: str | None, cores: int | None, resume: bool, json: bool
 ) -> None:
     """Answers for every photo of a plan, shard by shard, and says what there is.
 
@@ -52,13 +52,13 @@ def predict_sharded(
         resume: Go on with the shards that are there.
         json: Print what there is as JSON.
     """
-    from maskfit.data.elsewhere import listed
-    from maskfit.inference.shards import ShardFolder, begin, pending, summarise
+    from maskfit.data.elsewhere import read_image_names
+    from maskfit.inference.shards import ShardDir, pending, start_or_resume, summarise
 
-    result = ShardFolder(folder)
-    names = None if list_ is None else listed(list_, plan.root)
+    result = ShardDir(folder)
+    names = None if list_ is None else read_image_names(list_, plan.root)
     with err.status("listing photos"):
-        plan = begin(result, plan, names, resume=resume)
+        plan = start_or_resume(result, plan, names, resume=resume)
     shards = pending(result, plan)
     if resume and len(shards) < plan.shards:
         err.print(f"{plan.shards - len(shards):,} of {plan.shards:,} shards are done already")
@@ -71,7 +71,7 @@ def predict_sharded(
     seconds = time.perf_counter() - began
     facts: dict[str, Any] = summarise(result, plan)
     if not facts["answered"]:
-        raise DataError("not one photo could be read", where=folder / "unreadable", fix="the reasons stand there")
+        raise DataError("not one photo could be read", location=folder / "unreadable", hint="the reasons stand there")
     if json:
         print_json({**facts, "seconds": round(seconds, 3)})
         return
@@ -82,17 +82,17 @@ def predict_sharded(
 
 
 def _answered(
-    result: ShardFolder, plan: Plan, shards: list[int], ray: str | None, cores: int | None
+    result: ShardDir, plan: ShardPlan, shards: list[int], ray: str | None, cores: int | None
 ) -> Iterator[ShardDone]:
     if not shards:
         return
     if ray is None:
-        from maskfit.inference.shards import answer_here
+        from maskfit.inference.shards import predict_locally
 
-        yield from answer_here(result, plan, shards, plan.predictor())
+        yield from predict_locally(result, plan, shards, plan.predictor())
         return
-    from maskfit.cluster.joining import joined
-    from maskfit.cluster.photos import answer_on_ray
+    from maskfit.cluster.joining import ray_session
+    from maskfit.cluster.photos import predict_shards_on_ray
 
-    with joined(ray, "'maskfit predict --ray'"):
-        yield from answer_on_ray(result, plan, shards, cores=cores)
+    with ray_session(ray, "'maskfit predict --ray'"):
+        yield from predict_shards_on_ray(result, plan, shards, cores=cores)

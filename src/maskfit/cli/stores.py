@@ -38,20 +38,20 @@ def stores(
     `maskfit data stores --prune 30 --yes`
     """
     from maskfit.data.store import default_folder
-    from maskfit.data.stores import choose_unused, find_stores, read_size, remove_store
+    from maskfit.data.stores import find_stores, least_recently_used, read_size, remove_store
 
     limit = None if keep_under is None else read_size(keep_under)
     place = folder or default_folder()
     found = find_stores(place)
     now = time.time()
-    wanted = choose_unused(found, now=now, days=prune, keep_under=limit)
+    wanted = least_recently_used(found, now=now, days=prune, keep_under=limit)
     if wanted and not yes:
         names = ", ".join(store.path.name for store in wanted)
         question = (
             f"remove {len(wanted)} of {len(found)} stores, {_gigabytes(sum(one.bytes for one in wanted))}: {names}?"
         )
         if json or not err.is_terminal:
-            raise DataError(f"nobody can be asked: {question}", where=place, fix="add --yes")
+            raise DataError(f"nobody can be asked: {question}", location=place, hint="add --yes")
         if not typer.confirm(question, err=True):
             wanted = []
     for store in wanted:

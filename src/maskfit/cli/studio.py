@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.address import HERE, PORT, Host, Open, Port, tell_address
-from maskfit.cli.allocation import tune_allocation
-from maskfit.cli.console import err, refuse_overwriting, require
+from maskfit.cli.address import HERE, PORT, Host, Open, Port, print_url
+from maskfit.cli.allocation import setup_allocator
+from maskfit.cli.console import check_overwrite, err, require_extra
 from maskfit.cli.environment import MODEL
-from maskfit.cli.models import models_or_box
-from maskfit.errors import DataError, MaskfitError, ModelFileError, nearest
+from maskfit.cli.models import resolve_models
+from maskfit.errors import DataError, MaskfitError, ModelFileError, did_you_mean
 from maskfit.labels import SCHEMES
 
 if TYPE_CHECKING:
-    from maskfit.apps.studio.studio import Studio
+    from maskfit.apps.studio.studio import AppState
 
 Models = Annotated[
     list[str] | None,
@@ -72,21 +72,21 @@ def app(
         maskfit app runs/first runs/second --photos photos
     """
     if scheme not in SCHEMES:
-        raise DataError(f"scheme '{scheme}' is unknown; {nearest(scheme, SCHEMES)}")
-    require("app", "app", "streamlit")
-    refuse_overwriting(corrections, force=True)
-    from maskfit.apps.serving import address_of, refuse_taken
-    from maskfit.apps.studio.beside import Beside
+        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")
+    require_extra("app", "app", "streamlit")
+    check_overwrite(corrections, force=True)
+    from maskfit.apps.serving import build_url, check_port_free
+    from maskfit.apps.studio.beside import TabContent
     from maskfit.apps.studio.serve import serve
-    from maskfit.apps.studio.studio import open_studio
+    from maskfit.apps.studio.studio import load_app_state
 
-    refuse_taken(host, port)
-    beside = Beside(run, photos, SCHEMES[scheme], log, corrections)
+    check_port_free(host, port)
+    beside = TabContent(run, photos, SCHEMES[scheme], log, corrections)
     words = models or _words(run, photos)
     if not all(word.endswith(".onnx") for word in words):
-        tune_allocation()
-    studio = open_studio(words, beside, engine=engine)
-    address = address_of(host, port, studio.key)
+        setup_allocator()
+    studio = load_app_state(words, beside, engine=engine)
+    address = build_url(host, port, studio.key)
     _greet(studio, address, host, port)
     serve(studio, host, port, lambda: typer.launch(address) if open_ else None)
 
@@ -102,27 +102,27 @@ def _words(run: Path | None, photos: Path | None) -> list[str]:
     if run is not None:
         return [str(run)]
     if os.environ.get(MODEL) or not find_runs():
-        return models_or_box(None)
+        return resolve_models(None)
     try:
         return [find_only_run()]
     except ModelFileError as error:
         if photos is None:
             raise
-        err.print(f"{error.what}: only the photos are shown", style="yellow")
+        err.print(f"{error.message}: only the photos are shown", style="yellow")
         return []
 
 
-def _greet(studio: Studio, address: str, host: str, port: int) -> None:
+def _greet(studio: AppState, address: str, host: str, port: int) -> None:
     for word, members in studio.models.items():
         many = f"{len(members)} models" if len(members) > 1 else "a model"
         err.print(f"{word}: {many} of {', '.join(members[0].official.names)}")
     try:
         if studio.models:
-            studio.reader(studio.usual)
+            studio.reader(studio.default_settings)
     except MaskfitError as error:
         err.print(f"only whole photos can be read, for faces cannot be looked for: {error}", style="yellow")
     closing = (
         "then open the address there. A browser gives its camera to localhost and https only.",
         "Ctrl-C ends the page; photos that were brought are forgotten then.",
     )
-    tell_address(address, host, port, "can use the models and sees what the pages show", closing)
+    print_url(address, host, port, "can use the models and sees what the pages show", closing)

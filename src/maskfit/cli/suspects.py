@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.console import err, print_json, print_table, refuse_overwriting
+from maskfit.cli.console import check_overwrite, err, print_json, print_table
 
 if TYPE_CHECKING:
-    from maskfit.evaluation.suspects import Suspect
+    from maskfit.evaluation.suspects import LabelIssue
 
 SHOWN = 20
 
@@ -58,11 +58,11 @@ def suspects(
 
         maskfit train champion data.root=ROOT data.corrections=guessed.csv
     """
-    from maskfit.inference.suspects import propose_corrections, suspects_of, write_suspects
+    from maskfit.inference.suspects import label_issues_of, propose_corrections, write_suspects
 
-    refuse_overwriting(target, force)
-    refuse_overwriting(corrections, force)
-    found, remarks = suspects_of(sources, data, noise)
+    check_overwrite(target, force)
+    check_overwrite(corrections, force)
+    found, remarks = label_issues_of(sources, data, noise)
     for remark in remarks:
         err.print(remark)
     if json:
@@ -76,7 +76,7 @@ def suspects(
         err.print(f"wrote {corrections}: {count} rows from score {above:g} on; they are guesses, so look at them first")
 
 
-def _show(found: list[Suspect]) -> None:
+def _show(found: list[LabelIssue]) -> None:
     rows = [
         (item.person, item.attribute, ", ".join(item.label), ", ".join(item.proposed), item.score)
         for item in found[:SHOWN]
@@ -85,8 +85,13 @@ def _show(found: list[Suspect]) -> None:
     print_table(title, ["person", "attribute", "label", "proposed", "score"], rows)
 
 
-def _plain(item: Suspect) -> dict[str, object]:
+def _plain(item: LabelIssue) -> dict[str, object]:
     return {
-        "person": item.person, "photos": list(item.photos), "attribute": item.attribute, "label": list(item.label),
-        "proposed": list(item.proposed), "score": round(item.score, 6), "reason": item.reason,
-    }  # fmt: skip
+        "person": item.person,
+        "photos": list(item.photos),
+        "attribute": item.attribute,
+        "label": list(item.label),
+        "proposed": list(item.proposed),
+        "score": round(item.score, 6),
+        "reason": item.reason,
+    }

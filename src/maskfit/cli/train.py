@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from maskfit.cli.allocation import tune_allocation
-from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_table, require
+from maskfit.cli.allocation import setup_allocator
+from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_table, require_extra
 from maskfit.cli.environment import MODEL_DIR, TRAIN
 
 
@@ -39,25 +39,25 @@ def train(
 
         maskfit train baseline data.root=photos folds=5 --ray auto
     """
-    require("train", "train", *TRAIN_MODULES)
-    said = tune_allocation()
+    require_extra("train", "train", *TRAIN_MODULES)
+    said = setup_allocator()
     if said:
         err.print(said)
     from maskfit.cookbook import read_recipe
     from maskfit.training.ranks import is_first
     from maskfit.training.run import train as train_recipe
-    from maskfit.training.slots import SLOTS
+    from maskfit.training.slots import RECIPE_REGISTRY
 
-    resolved = read_recipe(recipe, [*from_environment(), *(words or [])], slots=SLOTS)
+    resolved = read_recipe(recipe, [*from_environment(), *(words or [])], slots=RECIPE_REGISTRY)
     if ray is None:
         folder, scores = train_recipe(resolved, resume=resume, console=err)
     else:
         from maskfit.cluster.folds import train_on_ray
-        from maskfit.cluster.joining import joined
+        from maskfit.cluster.joining import ray_session
 
-        with joined(ray, "'maskfit train --ray'"):
+        with ray_session(ray, "'maskfit train --ray'"):
             folder, scores = train_on_ray(resolved, resume=resume, console=err)
-    if resolved.trainer.devices * resolved.trainer.nodes > 1 and not is_first():
+    if resolved.trainer.devices * resolved.trainer.num_nodes > 1 and not is_first():
         return
     if json:
         print_json({"run": str(folder.path), **scores.to_dict()})

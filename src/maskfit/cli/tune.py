@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.allocation import tune_allocation
-from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_table, require
+from maskfit.cli.allocation import setup_allocator
+from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_table, require_extra
 
 if TYPE_CHECKING:
-    from maskfit.sweep.places import Placement
-    from maskfit.sweep.results import Results
+    from maskfit.sweep.places import TrialExecutor
+    from maskfit.sweep.results import SweepResults
 
 SHOWN = 10
 """How many trials the terminal shows; all are in the table and on the page."""
@@ -83,27 +83,35 @@ def tune(
 
         maskfit train sweeps/fast/best.yaml folds=5
     """
-    require("tune", "train", *TRAIN_MODULES)
-    require("tune", "tune", "optuna")
-    tune_allocation()
+    require_extra("tune", "train", *TRAIN_MODULES)
+    require_extra("tune", "tune", "optuna")
+    setup_allocator()
     from maskfit.cli.train import from_environment
-    from maskfit.cookbook import parse_part
-    from maskfit.sweep.run import Settings
+    from maskfit.cookbook import parse_component
+    from maskfit.sweep.run import SweepSettings
     from maskfit.sweep.run import tune as sweep
 
-    settings = Settings(trials, parse_part(sampler), parse_part(pruner), seed, keep)
+    settings = SweepSettings(trials, parse_component(sampler), parse_component(pruner), seed, keep)
     with _placed(ray, jobs, cores) as placement:
         results = sweep(
-            recipe, space, settings, words=[*from_environment(), *(words or [])], out=target, storage=storage,
-            study_name=study, resume=resume, placement=placement, console=err,
-        )  # fmt: skip
+            recipe,
+            space,
+            settings,
+            words=[*from_environment(), *(words or [])],
+            out=target,
+            storage=storage,
+            study_name=study,
+            resume=resume,
+            placement=placement,
+            console=err,
+        )
     if json:
         print_json(results.to_dict())
         return
     _tell(results)
 
 
-def _tell(results: Results) -> None:
+def _tell(results: SweepResults) -> None:
     """The best trials, and how far to believe them."""
     from maskfit.sweep.study import values_of
 
@@ -115,22 +123,22 @@ def _tell(results: Results) -> None:
     counts = ", ".join(f"{results.count(state)} {state}" for state in ("done", "pruned", "failed"))
     title = f"{results.folder.path}: {len(results.trials)} trials: {counts}"
     print_table(title, ["trial", "macro F1", "state", "values"], rows)
-    out.print(results.honest, soft_wrap=True)
+    out.print(results.reliability_note, soft_wrap=True)
     out.print(f"best recipe: {results.folder.best}\nreport: {results.folder.report}", soft_wrap=True)
 
 
 @contextmanager
-def _placed(ray: str | None, jobs: int, cores: int) -> Iterator[Placement]:
+def _placed(ray: str | None, jobs: int, cores: int) -> Iterator[TrialExecutor]:
     """Where trials run: on a cluster, or here."""
     if ray is None:
         import torch
 
-        from maskfit.sweep.places import LocalPlacement
+        from maskfit.sweep.places import LocalExecutor
 
-        yield LocalPlacement(jobs, devices=torch.cuda.device_count())
+        yield LocalExecutor(jobs, devices=torch.cuda.device_count())
         return
-    from maskfit.cluster.joining import joined
-    from maskfit.sweep.remote import RayPlacement
+    from maskfit.cluster.joining import ray_session
+    from maskfit.sweep.remote import RayExecutor
 
-    with joined(ray, "'maskfit tune --ray'"):
-        yield RayPlacement(cores)
+    with ray_session(ray, "'maskfit tune --ray'"):
+        yield RayExecutor(cores)

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-SETTINGS = {"help_option_names": ["-h", "--help"]}
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
-class Verb(NamedTuple):
+class LazyCommand(NamedTuple):
     """What is known of a verb without importing it.
 
     Attributes:
@@ -24,11 +24,11 @@ class Verb(NamedTuple):
     help: str
 
 
-Verbs = Mapping[str, Mapping[str, Verb]]
+LazyGroup = Mapping[str, Mapping[str, LazyCommand]]
 """Every verb by name, under the heading that help gives it."""
 
 
-def make_app(verbs: Verbs, help: str, **options: Any) -> typer.Typer:
+def make_lazy_app(verbs: LazyGroup, help: str, **options: Any) -> typer.Typer:
     """A command of verbs, or a group of them, that imports a verb when it is called, or asked for its options.
 
     Args:
@@ -47,7 +47,7 @@ def make_app(verbs: Verbs, help: str, **options: Any) -> typer.Typer:
         help=help,
         rich_markup_mode="markdown",
         pretty_exceptions_enable=False,
-        context_settings=SETTINGS,
+        context_settings=CONTEXT_SETTINGS,
         **options,
     )
     for heading, named in verbs.items():
@@ -56,7 +56,7 @@ def make_app(verbs: Verbs, help: str, **options: Any) -> typer.Typer:
     return app
 
 
-def load(place: str) -> Callable[..., None] | typer.Typer:
+def load_command(place: str) -> Callable[..., None] | typer.Typer:
     """The function, or the group of verbs, that stands at `module:name`."""
     module, _, name = place.partition(":")
     found: Callable[..., None] | typer.Typer = getattr(import_module(module), name)
@@ -83,7 +83,7 @@ class _Group(TyperGroup):
         return name, command and self._load(str(name)), rest
 
     def _load(self, name: str) -> Any:
-        found = load(self.places[name])
+        found = load_command(self.places[name])
         if not isinstance(found, typer.Typer):
             alone = typer.Typer(rich_markup_mode="markdown", add_completion=False)
             alone.command(name)(found)

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.allocation import tune_allocation
+from maskfit.cli.allocation import setup_allocator
 from maskfit.cli.asking import EngineWord, Top
-from maskfit.cli.console import err, progress, refuse_overwriting, require
+from maskfit.cli.console import check_overwrite, err, progress, require_extra
 from maskfit.cli.crop import Detector, Weights
-from maskfit.cli.models import LEFT_OUT, models_or_box
+from maskfit.cli.models import LEFT_OUT, resolve_models
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
     from maskfit.apps.watch.crowd import Event
-    from maskfit.apps.watch.events import Telling
+    from maskfit.apps.watch.events import EventFormatter
     from maskfit.apps.watch.run import Summary
-    from maskfit.inference.faces import FaceReader
+    from maskfit.inference.faces import FacePredictor
     from maskfit.inference.predictor import Predictor
 
 STOPPED = 130
@@ -84,12 +84,29 @@ Sure = Annotated[float, typer.Option(min=0, max=1, help="Probability that a stat
 
 
 def watch(
-    source: Source, model: Models = None, target: Events = None, counts: CountsFile = None, video: Film = None,
-    blur: Blur = False, force: Force = False, every: Every = 1, fps: Fps = None, realtime: Realtime = False,
-    seconds: Seconds = None, reconnect: Reconnect = 300, hold: Hold = 0.5, smooth: Smooth = 0.5, gone: Gone = 1.0,
-    sure: Sure = 0.6, detector: Detector = None, weights: Weights = None, engine: EngineWord = "auto",
-    threads: Threads = 1, top: Top = 1, json: Json = False,
-) -> None:  # fmt: skip
+    source: Source,
+    model: Models = None,
+    target: Events = None,
+    counts: CountsFile = None,
+    video: Film = None,
+    blur: Blur = False,
+    force: Force = False,
+    every: Every = 1,
+    fps: Fps = None,
+    realtime: Realtime = False,
+    seconds: Seconds = None,
+    reconnect: Reconnect = 300,
+    hold: Hold = 0.5,
+    smooth: Smooth = 0.5,
+    gone: Gone = 1.0,
+    sure: Sure = 0.6,
+    detector: Detector = None,
+    weights: Weights = None,
+    engine: EngineWord = "auto",
+    threads: Threads = 1,
+    top: Top = 1,
+    json: Json = False,
+) -> None:
     """Follow the people in a video or before a camera, and tell who appears, leaves or changes the mask.
 
     Of a file every frame is looked at. A camera waits for nobody: only its newest frame is, and what was dropped is
@@ -104,27 +121,34 @@ def watch(
     `maskfit watch 0 --model runs/first --json | jq 'select(.mask == "not_wear")'`
     """
     if blur and video is None:
-        raise DataError("--blur is about the faces in --video, which is not asked for", fix="add --video out.mp4")
+        raise DataError("--blur is about the faces in --video, which is not asked for", hint="add --video out.mp4")
     _refuse([path for path in (target, counts, video) if path], force)
-    require("watch", "watch", "av")
-    from maskfit.apps.watch.crowd import Patience
-    from maskfit.apps.watch.run import Listeners, Wishes
-    from maskfit.apps.watch.run import watch as look
-    from maskfit.apps.watch.source import Pace, parse_source
+    require_extra("watch", "watch", "av")
+    from maskfit.apps.watch.crowd import EventThresholds
+    from maskfit.apps.watch.run import VideoCallbacks, VideoOptions
+    from maskfit.apps.watch.run import process_video as look
+    from maskfit.apps.watch.source import FrameSampling, parse_source
     from maskfit.inference.predictor import Predictor
 
     address = parse_source(source)
-    models = models_or_box(model)
+    models = resolve_models(model)
     if not all(name.endswith((".onnx", ".xml")) for name in models):
-        tune_allocation()
+        setup_allocator()
     reader = _open(Predictor.load(*models, engine=engine, threads=threads, top=top), detector, weights)
-    wishes = Wishes(
-        target, counts, video, blur, Patience(hold, smooth, gone, sure=sure), Pace(every, fps), realtime, seconds,
+    wishes = VideoOptions(
+        target,
+        counts,
+        video,
+        blur,
+        EventThresholds(hold, smooth, gone, min_confidence=sure),
+        FrameSampling(every, fps),
+        realtime,
+        seconds,
         reconnect,
-    )  # fmt: skip
+    )
     write = _writer()
     with _stopping() as stop, progress(f"watching {address.shown}", "frames") as advance:
-        listeners = Listeners(_teller(write, json), err.print, advance)
+        listeners = VideoCallbacks(_teller(write, json), err.print, advance)
         summary = look(address, reader, wishes, stop=stop, listeners=listeners)
     if json:
         write(dumps({"event": "summary", **summary.to_dict()}))
@@ -135,21 +159,21 @@ def watch(
 
 def _refuse(paths: list[Path], force: bool) -> None:
     for path in paths:
-        refuse_overwriting(path, force)
+        check_overwrite(path, force)
     if len({path.resolve() for path in paths}) < len(paths):
-        raise DataError("two outputs bear one name", where=paths[0], fix="name a file for each")
+        raise DataError("two outputs bear one name", location=paths[0], hint="name a file for each")
 
 
-def _open(predictor: Predictor, detector: str | None, weights: Path | None) -> FaceReader:
-    from maskfit.cookbook import parse_part
+def _open(predictor: Predictor, detector: str | None, weights: Path | None) -> FacePredictor:
+    from maskfit.cookbook import parse_component
     from maskfit.data.face_crop import FaceCrop
-    from maskfit.inference.faces import FaceReader
+    from maskfit.inference.faces import FacePredictor
 
     finder = None
     if detector or weights:
-        part = parse_part(detector or "yunet").model_dump(mode="json")
+        part = parse_component(detector or "yunet").model_dump(mode="json")
         finder = FaceCrop(part, None if weights is None else str(weights))
-    return FaceReader(predictor, detector=finder, whole=False)
+    return FacePredictor(predictor, detector=finder, whole=False)
 
 
 def _writer() -> Callable[[str], None]:
@@ -166,8 +190,8 @@ def _writer() -> Callable[[str], None]:
     return write
 
 
-def _teller(write: Callable[[str], None], json: bool) -> Callable[[Event, Telling], None]:
-    def tell(event: Event, telling: Telling) -> None:
+def _teller(write: Callable[[str], None], json: bool) -> Callable[[Event, EventFormatter], None]:
+    def tell(event: Event, telling: EventFormatter) -> None:
         write(dumps(telling.fields(event), ensure_ascii=False) if json else telling.sentence(event))
 
     return tell
@@ -197,7 +221,7 @@ def _stopping() -> Iterator[threading.Event]:
 def _conclude(summary: Summary, written: list[Path]) -> None:
     people = "1 person" if summary.people == 1 else f"{summary.people:,} people"
     changes = "1 change" if summary.changes == 1 else f"{summary.changes:,} changes"
-    line = f"{summary.frames:,} frames of {summary.watched:,.1f} s, {summary.fps:,.1f} a second; {people}, {changes}"
+    line = f"{summary.frames:,} frames of {summary.processed_frames:,.1f} s, {summary.fps:,.1f} a second; {people}, {changes}"
     if summary.dropped:
         line += f"; {summary.dropped:,} frames dropped, as they came faster"
     if summary.interruptions:
@@ -205,7 +229,7 @@ def _conclude(summary: Summary, written: list[Path]) -> None:
     err.print(line)
     if summary.damaged:
         err.print(f"{summary.damaged:,} parts of it are damaged and were passed over", style="yellow")
-    if summary.broke_off:
-        err.print(f"the video breaks off: {summary.broke_off}; what could be read was watched", style="yellow")
+    if summary.disconnected:
+        err.print(f"the video breaks off: {summary.disconnected}; what could be read was watched", style="yellow")
     for path in written:
         err.print(f"written: {path}")

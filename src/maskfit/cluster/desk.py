@@ -6,21 +6,21 @@ import time
 from collections.abc import Hashable
 from typing import Any
 
-from maskfit.training.screen import Standing
+from maskfit.training.screen import FoldProgress
 
 
-class Desk:
+class MessageQueue:
     """What lies between work on a cluster and the command; an actor of Ray's."""
 
     def __init__(self) -> None:
         self.told: list[Any] = []
         self.answers: dict[Hashable, Any] = {}
 
-    def tell(self, item: Any) -> None:
+    def put(self, item: Any) -> None:
         """Puts something down."""
         self.told.append(item)
 
-    def take(self) -> list[Any]:
+    def get_all(self) -> list[Any]:
         """Everything that was put down since the last time, in order."""
         told, self.told = self.told, []
         return told
@@ -38,10 +38,10 @@ def open_desk() -> Any:
     """A new desk on the cluster that was joined."""
     import ray
 
-    return ray.remote(num_cpus=0)(Desk).remote()
+    return ray.remote(num_cpus=0)(MessageQueue).remote()
 
 
-class DeskScreen:
+class QueueReporter:
     """A screen that is a desk: what a fold tells, it tells there.
 
     Args:
@@ -57,17 +57,17 @@ class DeskScreen:
     def line(self, text: str) -> None:
         self.desk.tell.remote(text)
 
-    def show(self, standing: Standing) -> None:
+    def show(self, standing: FoldProgress) -> None:
         now = time.monotonic()
         if now - self.told >= self.pause:
             self.told = now
             self.desk.tell.remote(standing)
 
     def end(self, title: str) -> None:
-        self.desk.tell.remote(Ended(title))
+        self.desk.tell.remote(FoldFinished(title))
 
 
-class Ended:
+class FoldFinished:
     """A fold no longer trains."""
 
     def __init__(self, title: str) -> None:

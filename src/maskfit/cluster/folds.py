@@ -9,23 +9,23 @@ from typing import Any
 
 from rich.console import Console
 
-from maskfit.allocation import keep_memory
-from maskfit.cluster.desk import DeskScreen, Ended, open_desk
-from maskfit.cluster.joining import Place, Share, share
+from maskfit.allocation import configure_malloc
+from maskfit.cluster.desk import FoldFinished, QueueReporter, open_desk
+from maskfit.cluster.joining import ResourceShare, WorkerContext, allocate_resources
 from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.evaluation.scores import Scores
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunFolder
-from maskfit.training.screen import ConsoleScreen, Screen, Standing
+from maskfit.runfolder import RunDir
+from maskfit.training.screen import ConsoleReporter, FoldProgress, ProgressReporter
 
-RETRIES = 3
+MAX_RETRIES = 3
 """How often a fold whose process or machine died is begun again; it goes on from its last checkpoint."""
 
 PAUSE = 0.2
 """Seconds between two looks at the desk."""
 
 
-def train_on_ray(recipe: Recipe, *, resume: bool = False, console: Console | None = None) -> tuple[RunFolder, Scores]:
+def train_on_ray(recipe: Recipe, *, resume: bool = False, console: Console | None = None) -> tuple[RunDir, Scores]:
     """Trains a recipe as `training.run.train` does, its folds spread over the cluster that was joined.
 
     Args:
@@ -39,32 +39,35 @@ def train_on_ray(recipe: Recipe, *, resume: bool = False, console: Console | Non
     Raises:
         MaskfitError: As `train`; or a machine of the cluster does not see the files.
     """
-    from maskfit.training.begun import begin_run
+    from maskfit.training.begun import prepare_run
 
-    if recipe.trainer.devices * recipe.trainer.nodes > 1:
+    if recipe.trainer.devices * recipe.trainer.num_nodes > 1:
         raise RecipeError(
-            "a fold on a cluster trains on one device", where="trainer.devices",
-            fix="set trainer.devices=1 trainer.nodes=1, or train over many devices without --ray",
-        )  # fmt: skip
+            "a fold on a cluster trains on one device",
+            location="trainer.devices",
+            hint="set trainer.devices=1 trainer.nodes=1, or train over many devices without --ray",
+        )
     console = console or Console(quiet=True)
-    begun = begin_run(recipe, resume=resume, console=console)
-    folds = begun.open_folds()
+    begun = prepare_run(recipe, resume=resume, console=console)
+    folds = begun.unfinished_folds()
     if folds:
-        given = share(len(folds), recipe.trainer.device)
+        given = allocate_resources(len(folds), recipe.trainer.device)
         console.print(
             f"{len(folds)} folds on the cluster, {given.at_once} at a time, {given.cpus} cores"
-            f"{' and a GPU' if given.gpus else ''} each", markup=False, highlight=False,
-        )  # fmt: skip
-        _train(begun.folder.path, folds, given, ConsoleScreen(console))
-    return begun.folder, begun.close()
+            f"{' and a GPU' if given.gpus else ''} each",
+            markup=False,
+            highlight=False,
+        )
+        _train(begun.folder.path, folds, given, ConsoleReporter(console))
+    return begun.folder, begun.finalize()
 
 
-def _train(folder: Path, folds: Sequence[int], given: Share, screen: Screen) -> None:
+def _train(folder: Path, folds: Sequence[int], given: ResourceShare, screen: ProgressReporter) -> None:
     import ray
 
     desk = open_desk()
-    task = ray.remote(num_cpus=given.cpus, num_gpus=given.gpus, max_retries=RETRIES)(train_one)
-    place = Place.here()
+    task = ray.remote(num_cpus=given.cpus, num_gpus=given.gpus, max_retries=MAX_RETRIES)(train_one)
+    place = WorkerContext.here()
     open_ = {task.remote(place, str(folder), fold, given.cpus, desk): fold for fold in folds}
     try:
         while open_:
@@ -82,10 +85,10 @@ def _train(folder: Path, folds: Sequence[int], given: Share, screen: Screen) -> 
             ray.cancel(item, force=True)
 
 
-def _tell(told: Any, screen: Screen) -> None:
-    if isinstance(told, Standing):
+def _tell(told: Any, screen: ProgressReporter) -> None:
+    if isinstance(told, FoldProgress):
         screen.show(told)
-    elif isinstance(told, Ended):
+    elif isinstance(told, FoldFinished):
         screen.end(told.title)
     else:
         screen.line(str(told))
@@ -101,23 +104,24 @@ def _refuse_failed(item: Any, fold: int) -> None:
     except ray.exceptions.RayError as lost:
         what = str(lost).strip().splitlines()[0]
         raise RunError(
-            f"fold {fold} was lost {RETRIES + 1} times: {what}", fix="look at the cluster; then train with --resume"
+            f"fold {fold} was lost {MAX_RETRIES + 1} times: {what}",
+            hint="look at the cluster; then train with --resume",
         ) from None
     if error is not None:
         raise error
 
 
-def train_one(place: Place, folder: str, fold: int, cores: int, desk: Any) -> MaskfitError | None:
+def train_one(place: WorkerContext, folder: str, fold: int, cores: int, desk: Any) -> MaskfitError | None:
     """One fold, in a process of the cluster; gives what went wrong, where the user can mend it."""
     import torch
 
-    from maskfit.training.begun import reopen_run
+    from maskfit.training.begun import load_run
 
-    keep_memory()
+    configure_malloc()
     torch.set_num_threads(cores)
     try:
-        place.enter()
-        reopen_run(folder).train_fold(fold, DeskScreen(desk))
+        place.activate()
+        load_run(folder).train_fold(fold, QueueReporter(desk))
     except MaskfitError as error:
         return error
     return None

@@ -46,7 +46,7 @@ ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkerContext:
     """Where the command runs, for work that runs elsewhere and reads the same files.
 
     Attributes:
@@ -58,11 +58,11 @@ class Place:
     version: str
 
     @classmethod
-    def here(cls) -> Place:
+    def here(cls) -> WorkerContext:
         """This process's."""
         return cls(str(Path.cwd()), __version__)
 
-    def enter(self) -> None:
+    def activate(self) -> None:
         """Makes another process stand where the command does.
 
         Raises:
@@ -70,20 +70,22 @@ class Place:
         """
         node = platform.node()
         if self.version != __version__:
-            raise RunError(f"the machine {node} has maskfit {__version__}, this one {self.version}",
-                           fix="install the same version on every machine")  # fmt: skip
+            raise RunError(
+                f"the machine {node} has maskfit {__version__}, this one {self.version}",
+                hint="install the same version on every machine",
+            )
         try:
             os.chdir(self.folder)
         except OSError:
             raise RunError(
                 f"the machine {node} does not see this folder",
-                where=self.folder,
-                fix="work in a folder on storage that every machine of the cluster mounts at the same path",
+                location=self.folder,
+                hint="work in a folder on storage that every machine of the cluster mounts at the same path",
             ) from None
 
 
 @dataclass(frozen=True)
-class Share:
+class ResourceShare:
     """What one of several tasks gets.
 
     Attributes:
@@ -98,7 +100,7 @@ class Share:
 
 
 @contextmanager
-def joined(address: str, verb: str) -> Iterator[None]:
+def ray_session(address: str, verb: str) -> Iterator[None]:
     """Joins a cluster for the time of the block.
 
     Args:
@@ -113,12 +115,13 @@ def joined(address: str, verb: str) -> Iterator[None]:
         raise MissingExtraError(verb, "ray")
     if "=" in address:
         raise MaskfitError(
-            f"'{address}' is no address of a cluster", where="--ray",
-            fix="write --ray local, --ray auto or --ray HOST:PORT, or put --ray at the end",
-        )  # fmt: skip
+            f"'{address}' is no address of a cluster",
+            location="--ray",
+            hint="write --ray local, --ray auto or --ray HOST:PORT, or put --ray at the end",
+        )
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    show_token(address)
+    set_auth_token(address)
     import ray
 
     if ray.is_initialized():
@@ -131,7 +134,7 @@ def joined(address: str, verb: str) -> Iterator[None]:
         ray.shutdown()
 
 
-def show_token(address: str) -> None:
+def set_auth_token(address: str) -> None:
     """Has Ray show the user's token, where there is one, to a cluster that was named by its address.
 
     Ray makes a token with the first cluster that it starts by itself; from then on `ray start` begins clusters that ask
@@ -159,12 +162,15 @@ def _begin(address: str) -> None:
             if wanted != AUTO:
                 what = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
                 fix = "check host and port, or start one with 'ray start --head'"
-                raise RunError(f"no cluster can be joined: {what}", where=wanted, fix=fix) from None
+                raise RunError(f"no cluster can be joined: {what}", location=wanted, hint=fix) from None
         else:
             return
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 4 * STORE_BYTES
-    options |= {"num_cpus": os.cpu_count(), "include_dashboard": False,
-                "object_store_memory": min(STORE_BYTES, memory // 4)}  # fmt: skip
+    options |= {
+        "num_cpus": os.cpu_count(),
+        "include_dashboard": False,
+        "object_store_memory": min(STORE_BYTES, memory // 4),
+    }
     for left in reversed(range(ATTEMPTS)):
         try:
             ray.init(address=HERE, **options)
@@ -174,7 +180,7 @@ def _begin(address: str) -> None:
             if not left:
                 what = str(error).strip().splitlines()[0]
                 fix = "try again when the machine is less busy"
-                raise RunError(f"no cluster could be started here: {what}", fix=fix) from None
+                raise RunError(f"no cluster could be started here: {what}", hint=fix) from None
         else:
             return
 
@@ -192,7 +198,7 @@ def _knock(address: str) -> None:
     socket.create_connection((host, int(port)), timeout=KNOCK).close()
 
 
-def machines(kind: str = "CPU") -> list[int]:
+def node_resources(kind: str = "CPU") -> list[int]:
     """How many cores, or GPUs, each machine of the cluster has that was joined."""
     import ray
 
@@ -200,17 +206,17 @@ def machines(kind: str = "CPU") -> list[int]:
     return [int(resources.get(kind, 0)) for resources in alive]
 
 
-def share(tasks: int, device: str = "auto") -> Share:
+def allocate_resources(tasks: int, device: str = "auto") -> ResourceShare:
     """What each of so many tasks gets on the cluster that was joined: all its cores are used, none is promised twice.
 
     Args:
         tasks: How many there are, 1 or more.
         device: `cpu`, or what may use a GPU where the cluster has some.
     """
-    cores = machines()
-    gpus = sum(machines("GPU"))
+    cores = node_resources()
+    gpus = sum(node_resources("GPU"))
     if gpus and device in ("auto", "cuda"):
         at_once = min(tasks, gpus)
-        return Share(max(1, min(max(cores), sum(cores) // at_once)), 1, at_once)
+        return ResourceShare(max(1, min(max(cores), sum(cores) // at_once)), 1, at_once)
     each = max(1, min(max(cores), sum(cores) // tasks))
-    return Share(each, 0, min(tasks, max(1, sum(math.floor(count / each) for count in cores))))
+    return ResourceShare(each, 0, min(tasks, max(1, sum(math.floor(count / each) for count in cores))))

@@ -12,18 +12,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from maskfit.allocation import keep_memory
-from maskfit.cluster.joining import Place, machines, share
+from maskfit.allocation import configure_malloc
+from maskfit.cluster.joining import WorkerContext, allocate_resources, node_resources
 from maskfit.errors import MaskfitError, RunError
-from maskfit.inference.lanes import keep_to
+from maskfit.inference.lanes import limit_cpus
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.shards import Plan, ShardDone, ShardFolder, answer_shard
+from maskfit.inference.shards import ShardDir, ShardDone, ShardPlan, predict_shard
 
 AHEAD = 2
 """Shards that a worker has before it, so that it never waits for the next."""
 
 
-class Worker:
+class PredictActor:
     """One worker, with its models; an actor of Ray Data's.
 
     Args:
@@ -33,15 +33,15 @@ class Worker:
         cores: How many of its machine's are this worker's.
     """
 
-    def __init__(self, place: Place, folder: str, plan: dict[str, Any], cores: int) -> None:
-        keep_memory()
-        keep_to(cores)
-        self.folder = ShardFolder(Path(folder))
+    def __init__(self, place: WorkerContext, folder: str, plan: dict[str, Any], cores: int) -> None:
+        configure_malloc()
+        limit_cpus(cores)
+        self.folder = ShardDir(Path(folder))
         self.predictor: Predictor | None = None
         self.error = ""
         try:
-            place.enter()
-            self.plan = Plan(**{**plan, "models": tuple(plan["models"])})
+            place.activate()
+            self.plan = ShardPlan(**{**plan, "models": tuple(plan["models"])})
             # Two workers on one machine must not both take all of it; of several cores, each lane has one already.
             self.predictor = self.plan.predictor(threads=1 if cores == 1 else None)
         except MaskfitError as error:
@@ -62,13 +62,13 @@ class Worker:
         if self.predictor is None:
             return ShardDone(number, 0, 0), self.error
         try:
-            return answer_shard(self.folder, self.plan, self.predictor, number), ""
+            return predict_shard(self.folder, self.plan, self.predictor, number), ""
         except MaskfitError as error:
             return ShardDone(number, 0, 0), str(error)
 
 
-def answer_on_ray(
-    folder: ShardFolder, plan: Plan, shards: Sequence[int], *, cores: int | None = None, device: str = "auto"
+def predict_shards_on_ray(
+    folder: ShardDir, plan: ShardPlan, shards: Sequence[int], *, cores: int | None = None, device: str = "auto"
 ) -> Iterator[ShardDone]:
     """Answers for shards on the cluster that was joined; gives each when it is done, in any order.
 
@@ -86,16 +86,16 @@ def answer_on_ray(
     import ray.data
 
     _quieten()
-    given = share(max(1, len(shards)), device)
-    sizes = [count for count in machines() if count]
+    given = allocate_resources(max(1, len(shards)), device)
+    sizes = [count for count in node_resources() if count]
     cores = min(cores or (given.cpus if given.gpus else min(sizes)), max(sizes))
     fitting = sum(count // cores for count in sizes)
     workers = max(1, min(len(shards), given.at_once if given.gpus else fitting))
-    facts = (Place.here(), str(folder.path.absolute()), asdict(plan), cores)
+    facts = (WorkerContext.here(), str(folder.path.absolute()), asdict(plan), cores)
     # A block for each shard: what is begun again after a death is one shard.
     data = ray.data.from_items([{"id": number} for number in shards], override_num_blocks=len(shards))
     answered = data.map_batches(
-        Worker,
+        PredictActor,
         fn_constructor_args=facts,
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=AHEAD),
@@ -104,7 +104,7 @@ def answer_on_ray(
     )
     for row in answered.iter_rows():
         if row["error"]:
-            raise RunError(row["error"], where=folder.path, fix="mend it, then go on with --resume")
+            raise RunError(row["error"], location=folder.path, hint="mend it, then go on with --resume")
         yield ShardDone(int(row["number"]), int(row["answered"]), int(row["unreadable"]))
 
 

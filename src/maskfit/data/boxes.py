@@ -12,7 +12,7 @@ from PIL import Image
 Box = tuple[float, float, float, float]
 """Left, upper, right, lower in pixels of the photo; left and upper are inside, right and lower just outside."""
 
-STEP = 0.25
+SAMPLE_STEP = 0.25
 """Pixels to which found boxes are rounded, so that the last bits of a network's numbers, in which machines differ,
 reach no pixel."""
 
@@ -21,7 +21,7 @@ MOST_SAMPLES = 8
 
 
 @dataclass(frozen=True)
-class Cut:
+class CropBox:
     """What a crop decided for one photo.
 
     Attributes:
@@ -35,7 +35,7 @@ class Cut:
     fallback: bool = False
 
 
-def fitted(box: Box, aspect: float, width: float, height: float) -> Box:
+def fit_to_aspect(box: Box, aspect: float, width: float, height: float) -> Box:
     """The box widened to an aspect about its middle, moved into the photo, and made smaller where it does not fit.
 
     Args:
@@ -47,7 +47,7 @@ def fitted(box: Box, aspect: float, width: float, height: float) -> Box:
     left, upper, right, lower = box
     wide = min(max(right - left, (lower - upper) * aspect), width, height * aspect)
     high = wide / aspect
-    return clipped(
+    return clip_box(
         (
             min(max((left + right - wide) / 2, 0.0), width - wide),
             min(max((upper + lower - high) / 2, 0.0), height - high),
@@ -59,7 +59,7 @@ def fitted(box: Box, aspect: float, width: float, height: float) -> Box:
     )
 
 
-def clipped(box: Box, width: float, height: float) -> Box:
+def clip_box(box: Box, width: float, height: float) -> Box:
     """What of a box lies in a photo of 1 pixel or more each way, rounded to `STEP`; never less than a pixel."""
     left, right = _span(box[0], box[2], width)
     upper, lower = _span(box[1], box[3], height)
@@ -67,12 +67,12 @@ def clipped(box: Box, width: float, height: float) -> Box:
 
 
 def _span(low: float, high: float, most: float) -> tuple[float, float]:
-    low = min(max(round(low / STEP) * STEP, 0.0), most - 1)
-    return low, min(max(round(high / STEP) * STEP, low + 1), most)
+    low = min(max(round(low / SAMPLE_STEP) * SAMPLE_STEP, 0.0), most - 1)
+    return low, min(max(round(high / SAMPLE_STEP) * SAMPLE_STEP, low + 1), most)
 
 
-def cut_turned(
-    photo: NDArray[np.uint8], cut: Cut, size: tuple[int, int], resample: Image.Resampling
+def crop_rotated(
+    photo: NDArray[np.uint8], cut: CropBox, size: tuple[int, int], resample: Image.Resampling
 ) -> NDArray[np.uint8]:
     """The pixels of a turned box, shrunk or enlarged to a size; beyond the photo its edge goes on.
 
@@ -102,7 +102,7 @@ def cut_turned(
     return np.asarray(image.reduce(often) if often > 1 else image, dtype=np.uint8)
 
 
-def _surroundings(photo: NDArray[np.uint8], cut: Cut) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def _surroundings(photo: NDArray[np.uint8], cut: CropBox) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """The upright part of a photo that holds a turned box, its edge repeated beyond it, and where that part begins."""
     left, upper, right, lower = cut.box
     turn = radians(cut.angle)

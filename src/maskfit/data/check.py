@@ -9,19 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskfit.data.decoding import content_key, find_format, open_upright, read_content
-from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.decoding import content_hash, open_rgb, read_bytes, sniff_format
+from maskfit.data.photo import Photo, PhotoDataset
 from maskfit.data.photos import scan_photos
-from maskfit.data.problems import Problem
+from maskfit.data.problems import DataProblem
 from maskfit.errors import PhotoError
-from maskfit.labels import UNKNOWN, Scheme
+from maskfit.labels import UNKNOWN, LabelSchema
 
 Progress = Callable[[int, int], None]
 
 SMALL = 64
 """A side shorter than this many pixels holds too little of a face."""
 
-USUAL_SHARE = 0.8
+TYPICAL_SIZE_FRACTION = 0.8
 """From this share of photos on, one size is the usual one and others are worth a look."""
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WebP", ".bmp": "BMP", ".heic": "HEIC"}
@@ -31,30 +31,30 @@ _SEVERITIES = ("fatal", "warning", "note")
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ValidationReport:
     """A set as far as it can be read, and its problems, the worst first."""
 
-    photos: PhotoSet
-    problems: tuple[Problem, ...]
+    photos: PhotoDataset
+    problems: tuple[DataProblem, ...]
 
     @property
     def fatal(self) -> int:
         """How many problems keep the set from being used."""
         return sum(problem.severity == "fatal" for problem in self.problems)
 
-    def count_known(self, scheme: Scheme) -> dict[str, int]:
+    def count_known(self, scheme: LabelSchema) -> dict[str, int]:
         """How many photos have a label, for each attribute."""
         counts = (self.photos.codes(scheme) != UNKNOWN).sum(axis=0).tolist()
         return dict(zip(scheme.names, counts, strict=True))
 
-    def count_classes(self, scheme: Scheme) -> list[int]:
+    def count_classes(self, scheme: LabelSchema) -> list[int]:
         """How many photos each class has; a photo that lacks a label has none."""
-        counts = Counter(scheme.to_class(self.photos.codes(scheme)).tolist())
+        counts = Counter(scheme.to_class_index(self.photos.codes(scheme)).tolist())
         return [counts[number] for number in range(scheme.classes)]
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ImageInfo:
     """What one look into a file gives; empty but for `error` where it cannot be read.
 
     Attributes:
@@ -67,15 +67,10 @@ class Facts:
     key: str = ""
     format: str = ""
     size: tuple[int, int] = (0, 0)
-    error: Problem | None = None
+    error: DataProblem | None = None
 
 
-def check(source: str | Path, scheme: Scheme, *, progress: Progress | None = None) -> list[Problem]:
-    """Every problem of a set, the worst first; see `examine`."""
-    return list(examine(source, scheme, progress=progress).problems)
-
-
-def examine(source: str | Path, scheme: Scheme, *, progress: Progress | None = None) -> Checked:
+def validate_dataset(source: str | Path, scheme: LabelSchema, *, progress: Progress | None = None) -> ValidationReport:
     """Reads a set and decodes every photo in it. Bad data is an answer, never an error.
 
     Args:
@@ -88,10 +83,12 @@ def examine(source: str | Path, scheme: Scheme, *, progress: Progress | None = N
         persons without their seven photos, identical files, misleading endings, very small photos and unusual sizes.
     """
     photos, problems = scan_photos(source, scheme)
-    return judge(photos, problems, _look_into_all(photos, progress), scheme)
+    return find_problems(photos, problems, _look_into_all(photos, progress), scheme)
 
 
-def judge(photos: PhotoSet, problems: Iterable[Problem], facts: Sequence[Facts], scheme: Scheme) -> Checked:
+def find_problems(
+    photos: PhotoDataset, problems: Iterable[DataProblem], facts: Sequence[ImageInfo], scheme: LabelSchema
+) -> ValidationReport:
     """What is wrong with photos that somebody has looked into.
 
     Args:
@@ -110,12 +107,12 @@ def judge(photos: PhotoSet, problems: Iterable[Problem], facts: Sequence[Facts],
     problems.sort(key=lambda problem: _SEVERITIES.index(problem.severity))
     kinds = list(dict.fromkeys((problem.severity, problem.kind) for problem in problems))
     problems.sort(key=lambda problem: kinds.index((problem.severity, problem.kind)))
-    return Checked(photos, tuple(problems))
+    return ValidationReport(photos, tuple(problems))
 
 
-def _look_into_all(photos: PhotoSet, progress: Progress | None) -> list[Facts]:
+def _look_into_all(photos: PhotoDataset, progress: Progress | None) -> list[ImageInfo]:
     """Facts in the order of the photos. Threads suffice: Pillow decodes outside of Python's lock."""
-    facts: list[Facts] = []
+    facts: list[ImageInfo] = []
     pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
     try:
         for fact in pool.map(_look_into, photos):
@@ -128,26 +125,26 @@ def _look_into_all(photos: PhotoSet, progress: Progress | None) -> list[Facts]:
     return facts
 
 
-def _look_into(photo: Photo) -> Facts:
+def _look_into(photo: Photo) -> ImageInfo:
     try:
-        content = read_content(photo.path)
-        image = open_upright(content, name=photo.name)
+        content = read_bytes(photo.path)
+        image = open_rgb(content, name=photo.name)
     except PhotoError as error:
-        return Facts(error=unreadable(photo, error))
-    return Facts(content_key(content), find_format(content), image.size)
+        return ImageInfo(error=unreadable(photo, error))
+    return ImageInfo(content_hash(content), sniff_format(content), image.size)
 
 
-def unreadable(photo: Photo, error: PhotoError) -> Problem:
+def unreadable(photo: Photo, error: PhotoError) -> DataProblem:
     """The finding that a photo's file cannot be read."""
-    return Problem("fatal", "unreadable", photo.name, error.what, error.fix or "replace the file")
+    return DataProblem("fatal", "unreadable", photo.name, error.message, error.hint or "replace the file")
 
 
-def _find_identical(readable: Iterable[tuple[Photo, Facts]], scheme: Scheme) -> list[Problem]:
+def _find_identical(readable: Iterable[tuple[Photo, ImageInfo]], scheme: LabelSchema) -> list[DataProblem]:
     """One warning for each file that is there more than once, byte for byte."""
     groups: dict[str, list[Photo]] = {}
     for photo, fact in readable:
         groups.setdefault(fact.key, []).append(photo)
-    problems: list[Problem] = []
+    problems: list[DataProblem] = []
     for photos in groups.values():
         if len(photos) < 2:
             continue
@@ -160,11 +157,11 @@ def _find_identical(readable: Iterable[tuple[Photo, Facts]], scheme: Scheme) -> 
             what += f"; the labels disagree about {' and '.join(disputed)}"
         fix = "keep one, or leave the others out with a correction (attribute `use`, value `no`)"
         kind = "duplicate across persons" if persons > 1 else "duplicate"
-        problems.append(Problem("warning", kind, photos[0].name, what, fix))
+        problems.append(DataProblem("warning", kind, photos[0].name, what, fix))
     return problems
 
 
-def _find_disagreements(photos: list[Photo], scheme: Scheme) -> list[str]:
+def _find_disagreements(photos: list[Photo], scheme: LabelSchema) -> list[str]:
     """Attributes of which the photos are said to have different values, or different years within one band."""
     columns = zip(*(scheme.encode(photo.labels) for photo in photos), strict=True)
     names = []
@@ -175,19 +172,21 @@ def _find_disagreements(photos: list[Photo], scheme: Scheme) -> list[str]:
     return names
 
 
-def _find_misnamed(readable: Iterable[tuple[Photo, Facts]]) -> list[Problem]:
+def _find_misnamed(readable: Iterable[tuple[Photo, ImageInfo]]) -> list[DataProblem]:
     problems = []
     for photo, fact in readable:
         promised = FORMATS.get(photo.path.suffix.lower())
         if promised != fact.format:
             what = f"the name ends in {photo.path.suffix or 'nothing'}, the content is {fact.format}"
-            problems.append(Problem("warning", "file ending", photo.name, what, "rename it; maskfit goes by content"))
+            problems.append(
+                DataProblem("warning", "file ending", photo.name, what, "rename it; maskfit goes by content")
+            )
     return problems
 
 
-def _find_small(readable: Iterable[tuple[Photo, Facts]]) -> list[Problem]:
+def _find_small(readable: Iterable[tuple[Photo, ImageInfo]]) -> list[DataProblem]:
     return [
-        Problem(
+        DataProblem(
             "warning",
             "small photo",
             photo.name,
@@ -199,16 +198,16 @@ def _find_small(readable: Iterable[tuple[Photo, Facts]]) -> list[Problem]:
     ]
 
 
-def _find_unusual_sizes(readable: list[tuple[Photo, Facts]]) -> list[Problem]:
+def _find_unusual_sizes(readable: list[tuple[Photo, ImageInfo]]) -> list[DataProblem]:
     """One warning for each size (width x height) that is not the usual one, where there is a usual one."""
     names: dict[tuple[int, int], list[str]] = {}
     for photo, fact in readable:
         names.setdefault(fact.size, []).append(photo.name)
     usual = max(names, key=lambda size: len(names[size]), default=(0, 0))
-    if len(names.get(usual, ())) < USUAL_SHARE * len(readable):
+    if len(names.get(usual, ())) < TYPICAL_SIZE_FRACTION * len(readable):
         return []
     return [
-        Problem(
+        DataProblem(
             "warning",
             "unusual size",
             found[0],

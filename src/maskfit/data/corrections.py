@@ -19,12 +19,12 @@ from importlib.resources import as_file, files
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from maskfit.data.photo import Photo, PhotoSet, read_label
+from maskfit.data.photo import Photo, PhotoDataset, read_label
 from maskfit.data.photos import read_photos
 from maskfit.data.problems import SHOWN
-from maskfit.errors import DataError, LabelError, nearest, several
+from maskfit.errors import DataError, LabelError, did_you_mean, format_list
 from maskfit.files import read_csv, write_csv
-from maskfit.labels import Scheme
+from maskfit.labels import LabelSchema
 
 COLUMNS = ("person", "photo", "attribute", "value", "tier", "reason")
 USE = "use"
@@ -51,7 +51,7 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True)
-class Corrected:
+class CorrectedDataset:
     """A corrected set, and what was done to it.
 
     Attributes:
@@ -61,7 +61,7 @@ class Corrected:
         unmatched: Rows that fitted no photo; always empty where strict.
     """
 
-    photos: PhotoSet
+    photos: PhotoDataset
     changed: int
     left_out: int
     unmatched: tuple[Correction, ...]
@@ -81,7 +81,7 @@ def read_corrections(path: Path) -> list[Correction]:
         if not getattr(item, name)
     ]
     if problems:
-        raise DataError(several(problems, shown=SHOWN), where=path, fix="complete the rows, or delete them")
+        raise DataError(format_list(problems, shown=SHOWN), location=path, hint="complete the rows, or delete them")
     return corrections
 
 
@@ -99,19 +99,19 @@ def known_errors(tier: Literal["certain", "likely"] = "certain") -> list[Correct
         DataError: There is no such tier. Disputed rows propose no label and are never applied; see `known_remarks`.
     """
     if tier not in TIERS[:2]:
-        raise DataError(f"there is no tier '{tier}' of known errors", fix=f"use {' or '.join(TIERS[:2])}")
+        raise DataError(f"there is no tier '{tier}' of known errors", hint=f"use {' or '.join(TIERS[:2])}")
     wanted = TIERS[: TIERS.index(tier) + 1]
     return [item for item in _read_shipped() if item.tier in wanted and item.attribute]
 
 
-def known_remarks() -> list[Correction]:
+def known_ambiguous() -> list[Correction]:
     """What people said of the competition's labels without agreeing on a right one: for review, never applied."""
     return [item for item in _read_shipped() if not item.attribute]
 
 
 def apply_corrections(
-    photos: PhotoSet, corrections: Sequence[Correction], scheme: Scheme, *, strict: bool = True
-) -> Corrected:
+    photos: PhotoDataset, corrections: Sequence[Correction], scheme: LabelSchema, *, strict: bool = True
+) -> CorrectedDataset:
     """Lays corrections over the labels of a set; the set itself and its files stay as they are.
 
     Args:
@@ -136,24 +136,26 @@ def apply_corrections(
         except _UnmatchedError as error:
             unmatched.append(item)
             if strict:
-                problems.append(f"{item}: {error.what}")
+                problems.append(f"{item}: {error.message}")
             continue
         except (DataError, LabelError) as error:
-            problems.append(f"{item}: {error.what}")
+            problems.append(f"{item}: {error.message}")
             continue
         for place in places:
             before, other = plan.setdefault(place, {}).setdefault(item.attribute, (value, item))
             if before != value:
                 problems.append(f"{item}: contradicts {other}")
     if problems:
-        raise DataError(several(list(dict.fromkeys(problems)), shown=SHOWN), fix="mend these corrections")
+        raise DataError(format_list(list(dict.fromkeys(problems)), shown=SHOWN), hint="mend these corrections")
     return _carry_out(photos, plan, unmatched)
 
 
 def read_corrected(
-    root: str | Path, scheme: Scheme, corrections: Sequence[str | Path] = (),
+    root: str | Path,
+    scheme: LabelSchema,
+    corrections: Sequence[str | Path] = (),
     known: Literal["none", "certain", "likely"] = "none",
-) -> tuple[PhotoSet, list[str]]:  # fmt: skip
+) -> tuple[PhotoDataset, list[str]]:
     """A set of photos under its corrections, and what each file of them did, a line each.
 
     Args:
@@ -185,7 +187,7 @@ class _UnmatchedError(DataError):
 class _Register:
     """Finds the photos that a correction is about."""
 
-    def __init__(self, photos: PhotoSet) -> None:
+    def __init__(self, photos: PhotoDataset) -> None:
         self._photos = photos
         self._places: dict[str, list[int]] = {}
         self._prefixes: dict[str, list[str]] = {}
@@ -200,14 +202,14 @@ class _Register:
         if person not in self._places:
             named = self._prefixes.get(person, [])
             if not named:
-                raise _UnmatchedError(f"no person '{person}'; {nearest(person, self._prefixes)}")
+                raise _UnmatchedError(f"no person '{person}'; {did_you_mean(person, self._prefixes)}")
             if len(named) > 1:
                 raise DataError(f"'{person}' is {len(named)} persons: {', '.join(named)}; write the whole name")
             person = named[0]
         places = [place for place in self._places[person] if _is_photo(self._photos[place], item.photo)]
         if not places:
             stems = [PurePosixPath(self._photos[place].name).stem for place in self._places[person]]
-            raise _UnmatchedError(f"{person} has no photo '{item.photo}'; {nearest(item.photo, stems)}")
+            raise _UnmatchedError(f"{person} has no photo '{item.photo}'; {did_you_mean(item.photo, stems)}")
         return places
 
 
@@ -216,14 +218,14 @@ def _is_photo(photo: Photo, wanted: str) -> bool:
     return not wanted or wanted in (photo.name, name.name, name.stem)
 
 
-def _read_value(item: Correction, scheme: Scheme) -> str | float:
+def _read_value(item: Correction, scheme: LabelSchema) -> str | float:
     if item.attribute == USE:
         if item.value != "no":
             raise LabelError(f"'{item.value}' is no value of {USE}; write no, or delete the row")
         return item.value
     if item.attribute not in scheme.names:
         raise _UnmatchedError(
-            f"there is no attribute '{item.attribute}'; {nearest(item.attribute, (*scheme.names, USE))}"
+            f"there is no attribute '{item.attribute}'; {did_you_mean(item.attribute, (*scheme.names, USE))}"
         )
     if not item.value:
         raise LabelError("the value is empty")
@@ -231,8 +233,8 @@ def _read_value(item: Correction, scheme: Scheme) -> str | float:
 
 
 def _carry_out(
-    photos: PhotoSet, plan: dict[int, dict[str, tuple[str | float, Correction]]], unmatched: list[Correction]
-) -> Corrected:
+    photos: PhotoDataset, plan: dict[int, dict[str, tuple[str | float, Correction]]], unmatched: list[Correction]
+) -> CorrectedDataset:
     kept: list[Photo] = []
     changed = 0
     for place, photo in enumerate(photos):
@@ -241,9 +243,9 @@ def _carry_out(
             continue
         changes = {name: value for name, value in labels.items() if photo.labels.get(name) != value}
         changed += bool(changes)
-        kept.append(photo.relabelled(changes) if changes else photo)
+        kept.append(photo.with_labels(changes) if changes else photo)
     result = replace(photos, photos=tuple(kept))
-    return Corrected(result, changed, len(photos) - len(kept), tuple(unmatched))
+    return CorrectedDataset(result, changed, len(photos) - len(kept), tuple(unmatched))
 
 
 def _read_rows(path: Path) -> list[Correction]:

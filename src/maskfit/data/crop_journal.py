@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskfit.data.boxes import Box, Cut
+from maskfit.data.boxes import Box, CropBox
 from maskfit.data.detectors.face import Face
 from maskfit.errors import DataError
 from maskfit.files import write_text
 
 
 @dataclass(frozen=True)
-class Looked:
+class CropRecord:
     """What was found on one photo.
 
     Attributes:
@@ -29,11 +29,11 @@ class Looked:
     photo: str
     key: str
     file: str
-    cut: Cut
+    cut: CropBox
     faces: tuple[Face, ...]
 
 
-def open_journal(journal: Path, facts: dict[str, Any]) -> dict[str, Looked]:
+def open_journal(journal: Path, facts: dict[str, Any]) -> dict[str, CropRecord]:
     """What is done already, by the photo's name.
 
     Raises:
@@ -42,7 +42,7 @@ def open_journal(journal: Path, facts: dict[str, Any]) -> dict[str, Looked]:
     out = journal.parent
     if not journal.is_file():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise DataError("this folder is not empty", where=out, fix="name a new one")
+            raise DataError("this folder is not empty", location=out, hint="name a new one")
         write_text(journal, json.dumps(facts) + "\n")
         return {}
     lines = journal.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -52,32 +52,36 @@ def open_journal(journal: Path, facts: dict[str, Any]) -> dict[str, Looked]:
         begun = None
     if begun != facts:
         raise DataError(
-            "this folder holds crops that were made with other words", where=out,
-            fix="name a new folder, or give the words they were made with to go on",
-        )  # fmt: skip
+            "this folder holds crops that were made with other words",
+            location=out,
+            hint="name a new folder, or give the words they were made with to go on",
+        )
     done = {item.photo: item for item in map(_from_line, lines[1:-1]) if item}
     # Written anew: a line that an interruption cut off must not swallow the next.
     write_text(journal, lines[0] + "\n" + "".join(map(to_line, done.values())))
     return done
 
 
-def to_line(item: Looked) -> str:
+def to_line(item: CropRecord) -> str:
     faces = [{"box": face.box, "score": face.score, "landmarks": face.landmarks} for face in item.faces]
     cut = {"box": item.cut.box, "angle": item.cut.angle, "fallback": item.cut.fallback}
     return json.dumps({"photo": item.photo, "key": item.key, "file": item.file, "cut": cut, "faces": faces}) + "\n"
 
 
-def _from_line(line: str) -> Looked | None:
+def _from_line(line: str) -> CropRecord | None:
     """What a line says; None where it is damaged, and its photo is to be done again."""
     try:
         values = json.loads(line)
         faces = tuple(
-            Face(_box(face["box"]), float(face["score"]),
-                 face["landmarks"] and tuple((float(x), float(y)) for x, y in face["landmarks"]))
+            Face(
+                _box(face["box"]),
+                float(face["score"]),
+                face["landmarks"] and tuple((float(x), float(y)) for x, y in face["landmarks"]),
+            )
             for face in values["faces"]
-        )  # fmt: skip
-        cut = Cut(_box(values["cut"]["box"]), float(values["cut"]["angle"]), bool(values["cut"]["fallback"]))
-        return Looked(str(values["photo"]), str(values["key"]), str(values["file"]), cut, faces)
+        )
+        cut = CropBox(_box(values["cut"]["box"]), float(values["cut"]["angle"]), bool(values["cut"]["fallback"]))
+        return CropRecord(str(values["photo"]), str(values["key"]), str(values["file"]), cut, faces)
     except (ValueError, TypeError, KeyError):
         return None
 

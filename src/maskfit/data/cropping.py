@@ -21,25 +21,25 @@ import numpy as np
 from PIL import Image
 
 from maskfit.data.backgrounds import BACKGROUNDS, Background
-from maskfit.data.boxes import Cut, cut_turned
-from maskfit.data.crop_journal import Looked, open_journal, to_line
+from maskfit.data.boxes import CropBox, crop_rotated
+from maskfit.data.crop_journal import CropRecord, open_journal, to_line
 from maskfit.data.crops import CROPS, Crop
-from maskfit.data.decoding import Pixels, content_key, decode
+from maskfit.data.decoding import Pixels, content_hash, decode
 from maskfit.data.face_crop import FaceCrop
-from maskfit.data.face_sheet import Shown, face_sheet
+from maskfit.data.face_sheet import DetectionRow, detection_sheet
 from maskfit.data.lists import find_images
 from maskfit.data.manifest import read_manifest
 from maskfit.data.photo import Photo
-from maskfit.data.settling import settle
-from maskfit.data.transforms import Framing
-from maskfit.errors import DataError, MaskfitError, PhotoError, several
-from maskfit.files import replacing, write_csv
-from maskfit.labels import Scheme
-from maskfit.parts import Part, build
+from maskfit.data.settling import pin_component
+from maskfit.data.transforms import CropResize
+from maskfit.errors import DataError, MaskfitError, PhotoError, format_list
+from maskfit.files import atomic_write, write_csv
+from maskfit.labels import LabelSchema
+from maskfit.parts import ComponentSpec, instantiate
 
 FACES, SHEET, UNREADABLE, MANIFEST, JOURNAL = "faces.csv", "faces.jpg", "unreadable.csv", "manifest.csv", "crop.jsonl"
 FORMAT = 1
-AT_ONCE = 32
+BATCH_SIZE = 32
 """Photos in memory at a time, and what an interruption can lose."""
 SHOWN, SHOWN_GUESSES = 18, 6
 """Photos on the sheet, and how many of them may be such as have no face."""
@@ -55,17 +55,32 @@ LANDMARKS = tuple(
     f"{name}_{axis}" for name in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right") for axis in "xy"
 )
 COLUMNS = (
-    "path", "file", "faces", "face", "chosen", "fallback", "score", "left", "upper", "right", "lower", *LANDMARKS,
-    "crop_left", "crop_upper", "crop_right", "crop_lower", "crop_angle",
-)  # fmt: skip
+    "path",
+    "file",
+    "faces",
+    "face",
+    "chosen",
+    "fallback",
+    "score",
+    "left",
+    "upper",
+    "right",
+    "lower",
+    *LANDMARKS,
+    "crop_left",
+    "crop_upper",
+    "crop_right",
+    "crop_lower",
+    "crop_angle",
+)
 
-NO_BACKGROUND = Part.of("none")
+NO_BACKGROUND = ComponentSpec.create("none")
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Cropped:
+class CropSummary:
     """What was made.
 
     Attributes:
@@ -77,7 +92,7 @@ class Cropped:
         manifest: The manifest of the copies, where the source is one.
     """
 
-    looked: tuple[Looked, ...]
+    looked: tuple[CropRecord, ...]
     before: int
     unreadable: dict[str, str] = field(default_factory=dict)
     faces: Path = Path(FACES)
@@ -91,9 +106,15 @@ class Cropped:
 
 
 def write_crops(
-    source: Path, out: Path, crop: Part, *, size: tuple[int, int] | None, scheme: Scheme,
-    background: Part = NO_BACKGROUND, progress: Progress | None = None,
-) -> Cropped:  # fmt: skip
+    source: Path,
+    out: Path,
+    crop: ComponentSpec,
+    *,
+    size: tuple[int, int] | None,
+    scheme: LabelSchema,
+    background: ComponentSpec = NO_BACKGROUND,
+    progress: Progress | None = None,
+) -> CropSummary:
     """Cuts every photo of a folder or manifest; the photos themselves stay untouched.
 
     Called again with the same words it goes on where it was stopped, and does anew what has changed.
@@ -114,26 +135,26 @@ def write_crops(
         MissingExtraError: The crop or background needs an extra.
     """
     photos = _read(source, out, scheme)
-    cutter = Cutter(crop, size, background)
+    cutter = DatasetCropper(crop, size, background)
     files = _file_names(photos)
     done = open_journal(out / JOURNAL, cutter.facts(source))
 
-    def work(photo: Photo) -> Looked | str:
+    def work(photo: Photo) -> CropRecord | str:
         try:
-            draft = Looked(photo.name, content_key(photo.path), files[photo.name], Cut((0, 0, 1, 1)), ())
+            draft = CropRecord(photo.name, content_hash(photo.path), files[photo.name], CropBox((0, 0, 1, 1)), ())
             known = done.get(photo.name)
             if known and (known.key, known.file) == (draft.key, draft.file) and (out / known.file).is_file():
                 return known
             pixels = decode(photo.path)
         except (PhotoError, OSError) as error:
-            return error.what if isinstance(error, PhotoError) else str(error)
+            return error.message if isinstance(error, PhotoError) else str(error)
         return cutter.write(pixels, out, draft)
 
-    looked: dict[str, Looked] = {}
+    looked: dict[str, CropRecord] = {}
     unreadable: dict[str, str] = {}
     with ThreadPoolExecutor() as pool, (out / JOURNAL).open("a", encoding="utf-8") as journal:
-        for start in range(0, len(photos), AT_ONCE):
-            some = photos[start : start + AT_ONCE]
+        for start in range(0, len(photos), BATCH_SIZE):
+            some = photos[start : start + BATCH_SIZE]
             for photo, item in zip(some, pool.map(work, some), strict=True):
                 if isinstance(item, str):
                     unreadable[photo.name] = item
@@ -145,20 +166,22 @@ def write_crops(
             if progress:
                 progress(start + len(some), len(photos))
     if not looked:
-        lines = several([f"{name}: {reason}" for name, reason in unreadable.items()])
-        raise DataError(f"no photo can be read:\n{lines}", where=source, fix="'maskfit data check' lists every problem")
+        lines = format_list([f"{name}: {reason}" for name, reason in unreadable.items()])
+        raise DataError(
+            f"no photo can be read:\n{lines}", location=source, hint="'maskfit data check' lists every problem"
+        )
     before = sum(item is done.get(name) for name, item in looked.items())
     labelled = scheme if source.suffix.lower() == ".csv" else None
     return _summed_up(photos, looked, before, unreadable, out, labelled, cutter)
 
 
-def _read(source: Path, out: Path, scheme: Scheme) -> Sequence[Photo]:
+def _read(source: Path, out: Path, scheme: LabelSchema) -> Sequence[Photo]:
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
-        raise DataError("this folder lies among the photos", where=out, fix="name one elsewhere")
+        raise DataError("this folder lies among the photos", location=out, hint="name one elsewhere")
     return list(read_manifest(source, scheme)) if source.suffix.lower() == ".csv" else find_images(source)
 
 
-class Cutter:
+class DatasetCropper:
     """Finds, cuts and writes.
 
     Args:
@@ -167,14 +190,16 @@ class Cutter:
         background: A part of `BACKGROUNDS`.
     """
 
-    def __init__(self, crop: Part, size: tuple[int, int] | None, background: Part = NO_BACKGROUND) -> None:
-        built: Crop = build(CROPS, crop)
-        self.crop = settle(crop, built)
+    def __init__(
+        self, crop: ComponentSpec, size: tuple[int, int] | None, background: ComponentSpec = NO_BACKGROUND
+    ) -> None:
+        built: Crop = instantiate(CROPS, crop)
+        self.crop = pin_component(crop, built)
         self.size = size
-        self._background: Background = build(BACKGROUNDS, background)
-        self.background = settle(background, self._background)
+        self._background: Background = instantiate(BACKGROUNDS, background)
+        self.background = pin_component(background, self._background)
         # Without a size there is no aspect to widen a box to: the margins are taken as they are asked for.
-        self._crop = replace(built, squeeze=True) if isinstance(built, FaceCrop) and size is None else built
+        self._crop = replace(built, ignore_aspect=True) if isinstance(built, FaceCrop) and size is None else built
 
     def facts(self, source: Path) -> dict[str, Any]:
         """What another call must share to go on with this one's work."""
@@ -183,7 +208,7 @@ class Cutter:
         # What was begun before there were backgrounds can be gone on with.
         return facts if self.background == NO_BACKGROUND else facts | {"background": background}
 
-    def write(self, photo: Pixels, out: Path, draft: Looked) -> Looked:
+    def write(self, photo: Pixels, out: Path, draft: CropRecord) -> CropRecord:
         """Writes the copy of a photo and gives the draft with what was found."""
         height, width = self.size or photo.shape[:2]
         crop = self._crop
@@ -191,24 +216,26 @@ class Cutter:
         found = (
             crop.cut(faces, photo, width / height) if isinstance(crop, FaceCrop) else crop.box(photo, width / height)
         )
-        cut = found if isinstance(found, Cut) else Cut(found)
+        cut = found if isinstance(found, CropBox) else CropBox(found)
         path = out / draft.file
-        with replacing(path) as temporary:
-            Image.fromarray(shown(self.erase(photo, cut), cut, self.size)).save(temporary, **SAVED[path.suffix.lower()])
+        with atomic_write(path) as temporary:
+            Image.fromarray(cut_pixels(self.erase(photo, cut), cut, self.size)).save(
+                temporary, **SAVED[path.suffix.lower()]
+            )
         return replace(draft, cut=cut, faces=faces)
 
-    def erase(self, photo: Pixels, cut: Cut) -> Pixels:
+    def erase(self, photo: Pixels, cut: CropBox) -> Pixels:
         """The photo without its background, where that is asked for."""
-        return self._background.erase(photo, cut)
+        return self._background.remove_background(photo, cut)
 
 
-def shown(photo: Pixels, cut: Cut, size: tuple[int, int] | None) -> Pixels:
+def cut_pixels(photo: Pixels, cut: CropBox, size: tuple[int, int] | None) -> Pixels:
     """The pixels of a cut: at a size, or, without one, as they are."""
     left, upper, right, lower = cut.box
     if size is not None:
-        return Framing(size=size).frame(photo, cut)
+        return CropResize(size=size)(photo, cut)
     if cut.angle:
-        return cut_turned(photo, cut, (round(lower - upper), round(right - left)), Image.Resampling.BICUBIC)
+        return crop_rotated(photo, cut, (round(lower - upper), round(right - left)), Image.Resampling.BICUBIC)
     rows, columns = _whole(upper, lower, photo.shape[0]), _whole(left, right, photo.shape[1])
     return np.ascontiguousarray(photo[rows, columns])
 
@@ -233,7 +260,7 @@ def _file_names(photos: Sequence[Photo]) -> dict[str, str]:
         if file.casefold() in owners:
             raise DataError(
                 f"the copies of {photo.name} and {owners[file.casefold()]} would both be called {file}",
-                fix="rename one of the photos, or crop them into two folders",
+                hint="rename one of the photos, or crop them into two folders",
             )
         owners[file.casefold()] = photo.name
         files[photo.name] = file
@@ -241,9 +268,14 @@ def _file_names(photos: Sequence[Photo]) -> dict[str, str]:
 
 
 def _summed_up(
-    photos: Sequence[Photo], looked: dict[str, Looked], before: int, unreadable: dict[str, str], out: Path,
-    scheme: Scheme | None, cutter: Cutter,
-) -> Cropped:  # fmt: skip
+    photos: Sequence[Photo],
+    looked: dict[str, CropRecord],
+    before: int,
+    unreadable: dict[str, str],
+    out: Path,
+    scheme: LabelSchema | None,
+    cutter: DatasetCropper,
+) -> CropSummary:
     """The lists and the sheet."""
     items = tuple(looked[photo.name] for photo in photos if photo.name in looked)
     faces = write_csv(out / FACES, COLUMNS, (row for item in items for row in _rows(item)))
@@ -260,17 +292,17 @@ def _summed_up(
         manifest = write_csv(out / MANIFEST, ("path", "person", *scheme.names), rows)
     paths = {photo.name: photo.path for photo in photos}
     sheet = out / SHEET
-    with replacing(sheet) as temporary:
+    with atomic_write(sheet) as temporary:
         cards = [_shown(item, paths[item.photo], cutter) for item in _examples(items)]
-        face_sheet(cards).save(temporary, "JPEG", quality=90)
-    return Cropped(items, before, unreadable, faces, sheet, manifest)
+        detection_sheet(cards).save(temporary, "JPEG", quality=90)
+    return CropSummary(items, before, unreadable, faces, sheet, manifest)
 
 
 def _cell(value: str | float) -> str:
     return f"{value:g}" if isinstance(value, float) else value
 
 
-def _rows(item: Looked) -> Iterator[list[object]]:
+def _rows(item: CropRecord) -> Iterator[list[object]]:
     crop = [f"{edge:g}" for edge in (*item.cut.box, item.cut.angle)]
     start: list[object] = [item.photo, item.file, len(item.faces)]
     if not item.faces:
@@ -281,7 +313,7 @@ def _rows(item: Looked) -> Iterator[list[object]]:
         yield [*start, number, int(number == 1), int(item.cut.fallback), f"{face.score:.4f}", *box, *marks, *crop]
 
 
-def _examples(items: Sequence[Looked]) -> list[Looked]:
+def _examples(items: Sequence[CropRecord]) -> list[CropRecord]:
     """Some photos without a face, and others at even distances."""
     guesses = [item for item in items if item.cut.fallback][:SHOWN_GUESSES]
     others = [item for item in items if not item.cut.fallback]
@@ -289,12 +321,12 @@ def _examples(items: Sequence[Looked]) -> list[Looked]:
     return guesses + [others[place * len(others) // room] for place in range(room)]
 
 
-def _shown(item: Looked, path: Path, cutter: Cutter) -> Shown:
+def _shown(item: CropRecord, path: Path, cutter: DatasetCropper) -> DetectionRow:
     try:
         pixels = decode(path)
     except MaskfitError as error:  # It was there a moment ago.
         raise DataError(
-            f"a photo vanished while it was looked at: {error.what}", where=path, fix="run it again"
+            f"a photo vanished while it was looked at: {error.message}", location=path, hint="run it again"
         ) from error
-    crop = shown(cutter.erase(pixels, item.cut), item.cut, None)
-    return Shown(item.photo, Image.fromarray(pixels), Image.fromarray(crop), item.cut, item.faces)
+    crop = cut_pixels(cutter.erase(pixels, item.cut), item.cut, None)
+    return DetectionRow(item.photo, Image.fromarray(pixels), Image.fromarray(crop), item.cut, item.faces)

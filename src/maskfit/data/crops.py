@@ -14,18 +14,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.boxes import Box, Cut
+from maskfit.data.boxes import Box, CropBox
 from maskfit.data.face_crop import FaceCrop, level1_06
-from maskfit.data.pixel_crop import PixelCrop
+from maskfit.data.pixel_crop import VarianceCrop
 from maskfit.data.salient_crop import SalientCrop
 
-__all__ = ["CROPS", "Box", "Centre", "Crop", "Cut", "FaceCrop", "PixelCrop", "SalientCrop", "Whole"]
+__all__ = ["CROPS", "Box", "CenterCrop", "Crop", "CropBox", "FaceCrop", "FullImage", "SalientCrop", "VarianceCrop"]
 
 
 class Crop(Protocol):
     """Finds the part of a photo to look at."""
 
-    def box(self, photo: NDArray[np.uint8], aspect: float) -> Box | Cut:
+    def box(self, photo: NDArray[np.uint8], aspect: float) -> Box | CropBox:
         """The box for a photo; may be called from many threads at once.
 
         Args:
@@ -36,7 +36,7 @@ class Crop(Protocol):
 
 
 @dataclass(frozen=True)
-class Whole:
+class FullImage:
     """The whole photo, squeezed into the network's format where that has another aspect."""
 
     def box(self, photo: NDArray[np.uint8], aspect: float) -> Box:
@@ -45,7 +45,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Centre:
+class CenterCrop:
     """The largest rectangle of the network's aspect in the middle of the photo.
 
     On the competition's photos, 384 wide and 512 high, and a square network this is the seeds' `CenterCrop(384)`.
@@ -82,10 +82,10 @@ class Centre:
 
 
 CROPS: dict[str, Callable[..., Crop]] = {
-    "centre": Centre,
-    "whole": Whole,
+    "centre": CenterCrop,
+    "whole": FullImage,
     "face": FaceCrop,
     "level1_06": level1_06,
-    "pixels": PixelCrop,
+    "pixels": VarianceCrop,
     "salient": SalientCrop,
 }

@@ -22,7 +22,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from maskfit.data.jpeg import decode_plain
+from maskfit.data.jpeg import decode_simple_jpeg
 from maskfit.errors import PhotoError
 
 Pixels = NDArray[np.uint8]
@@ -99,14 +99,14 @@ def decode(source: Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS
         PhotoError: The photo is missing, empty, truncated, damaged, too large, or no JPEG, PNG, WebP, BMP or HEIC.
     """
     content, image, label = _open_fair(source, name, max_pixels, max_bytes)
-    plain = decode_plain(content, image) if isinstance(image, JpegImageFile) else None
+    plain = decode_simple_jpeg(content, image) if isinstance(image, JpegImageFile) else None
     if plain is None:
         return np.array(_load(image, label, None)[0])
     turn = _TURNS_OF_ARRAYS.get(_read_orientation(image))
     return plain if turn is None else np.ascontiguousarray(turn(plain))
 
 
-def open_upright(
+def open_rgb(
     source: Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
 ) -> Image.Image:
     """As `decode`, but a Pillow image of mode RGB.
@@ -122,7 +122,9 @@ def open_upright(
     return _load(image, label, None)[0]
 
 
-def open_small(source: Path | bytes, least: tuple[int, int], *, name: str = "") -> tuple[Image.Image, tuple[int, int]]:
+def open_downscaled(
+    source: Path | bytes, least: tuple[int, int], *, name: str = ""
+) -> tuple[Image.Image, tuple[int, int]]:
     """As `open_upright`, but a JPEG may come at a half, a quarter or an eighth, which decodes several times as fast.
 
     Args:
@@ -142,15 +144,15 @@ def open_small(source: Path | bytes, least: tuple[int, int], *, name: str = "") 
 
 def _open_fair(source: Path | bytes, name: str, max_pixels: int, max_bytes: int) -> tuple[bytes, Image.Image, str]:
     """The content, the image with its header read and its size found fair, and what errors call it."""
-    content = read_content(source, name=name, max_bytes=max_bytes)
+    content = read_bytes(source, name=name, max_bytes=max_bytes)
     label = name or _label(source)
     image = _open(content, label)
     width, height = image.size
     if width * height > max_pixels:
         raise PhotoError(
             f"{width} x {height} is {width * height:,} pixels, more than the {max_pixels:,} that are decoded",
-            where=label,
-            fix="shrink the photo; a file that is small but claims so many pixels may be meant to exhaust memory",
+            location=label,
+            hint="shrink the photo; a file that is small but claims so many pixels may be meant to exhaust memory",
         )
     return content, image, label
 
@@ -172,7 +174,7 @@ def _load(image: Image.Image, label: str, least: tuple[int, int] | None) -> tupl
         raise _damaged(error, label) from error
 
 
-def read_content(source: Path | bytes, *, name: str = "", max_bytes: int = MAX_BYTES) -> bytes:
+def read_bytes(source: Path | bytes, *, name: str = "", max_bytes: int = MAX_BYTES) -> bytes:
     """The bytes of a photo, unchanged.
 
     Raises:
@@ -187,34 +189,34 @@ def read_content(source: Path | bytes, *, name: str = "", max_bytes: int = MAX_B
         except (OSError, ValueError) as error:
             missing = isinstance(error, FileNotFoundError)
             what = "there is no such photo" if missing else f"the photo cannot be read: {error}"
-            raise PhotoError(what, where=label, fix="check the path") from None
+            raise PhotoError(what, location=label, hint="check the path") from None
         if not stat.S_ISREG(status.st_mode):
-            raise PhotoError("this is no regular file", where=label, fix="name a photo")
+            raise PhotoError("this is no regular file", location=label, hint="name a photo")
         size = status.st_size
     if size == 0:
-        raise PhotoError("the file is empty", where=label, fix="copy or download it again")
+        raise PhotoError("the file is empty", location=label, hint="copy or download it again")
     if size > max_bytes:
         what = f"the file has {size:,} bytes, more than the {max_bytes:,} that are read"
-        raise PhotoError(what, where=label, fix="save the photo as a smaller JPEG")
+        raise PhotoError(what, location=label, hint="save the photo as a smaller JPEG")
     if isinstance(source, bytes):
         return source
     try:
         return source.read_bytes()
     except OSError as error:
         what = f"the photo cannot be read: {error.strerror or error}"
-        raise PhotoError(what, where=label, fix="check its permissions and the disk") from None
+        raise PhotoError(what, location=label, hint="check its permissions and the disk") from None
 
 
-def content_key(source: Path | bytes) -> str:
+def content_hash(source: Path | bytes) -> str:
     """32 hexadecimal digits that stand for the content of a file: the same bytes, the same key, whatever the name.
 
     Raises:
         PhotoError: The file is missing, empty or not readable.
     """
-    return hashlib.blake2b(read_content(source), digest_size=16).hexdigest()
+    return hashlib.blake2b(read_bytes(source), digest_size=16).hexdigest()
 
 
-def find_format(content: bytes) -> str:
+def sniff_format(content: bytes) -> str:
     """What a file's beginning says it is: "JPEG", "PNG", "WebP", "BMP", "HEIC", another type's name, or ""."""
     for beginning, name in _BEGINNINGS.items():
         if content.startswith(beginning):
@@ -240,7 +242,7 @@ def _find_text(start: bytes) -> str:
 
 def _open(content: bytes, label: str) -> Image.Image:
     """The image with its header read and nothing decoded."""
-    found = find_format(content)
+    found = sniff_format(content)
     if found == "HEIC":
         return _open_heic(content, label)
     if found not in _OPENERS:
@@ -249,7 +251,7 @@ def _open(content: bytes, label: str) -> Image.Image:
             what = f"this is an {found}, which is not read"
         elif found in ("GIF", "TIFF"):
             what = f"this is a {found}, which is not read"
-        raise PhotoError(what, where=label, fix="save it as JPEG or PNG")
+        raise PhotoError(what, location=label, hint="save it as JPEG or PNG")
     try:
         return _OPENERS[found](BytesIO(content))
     except Exception as error:  # As above: struct.error, KeyError, OverflowError and more.
@@ -260,8 +262,8 @@ def _open_heic(content: bytes, label: str) -> Image.Image:
     if importlib.util.find_spec("pillow_heif") is None:
         raise PhotoError(
             "this is a HEIC photo, and the extra that reads them is not installed",
-            where=label,
-            fix="pip install 'maskfit[heic]', or save it as JPEG",
+            location=label,
+            hint="pip install 'maskfit[heic]', or save it as JPEG",
         )
     from pillow_heif import HeifImageFile
 
@@ -274,7 +276,7 @@ def _open_heic(content: bytes, label: str) -> Image.Image:
 
 def _damaged(error: Exception, label: str) -> PhotoError:
     reason = str(error).strip() or type(error).__name__
-    return PhotoError(f"the photo is damaged or incomplete: {reason}", where=label, fix="copy or download it again")
+    return PhotoError(f"the photo is damaged or incomplete: {reason}", location=label, hint="copy or download it again")
 
 
 def _label(source: Path | bytes) -> str:

@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from maskfit.data.decoding import MAX_BYTES
-from maskfit.data.lists import ID_COLUMN, PhotoFolder, read_list
-from maskfit.data.photo import is_litter, is_photo_name
-from maskfit.errors import DataError, MissingExtraError, PhotoError, several
-from maskfit.files import iterate_csv
+from maskfit.data.lists import ID_COLUMN, ImageFolder, read_list
+from maskfit.data.photo import is_hidden_or_system_file, is_photo_name
+from maskfit.errors import DataError, MissingExtraError, PhotoError, format_list
+from maskfit.files import iter_csv
 
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp", "abfs": "adlfs"}
 """What fsspec needs for a protocol beside itself."""
 
 
-def is_address(root: str) -> bool:
+def is_url(root: str) -> bool:
     """Whether photos lie elsewhere, rather than in a folder."""
     return "://" in root
 
 
-class PhotoRoot:
+class ImageRoot:
     """A root that photos are named from.
 
     Args:
@@ -39,8 +39,8 @@ class PhotoRoot:
     """
 
     def __init__(self, root: str) -> None:
-        self.root = root.rstrip("/") if is_address(root) else root
-        if not is_address(root):
+        self.root = root.rstrip("/") if is_url(root) else root
+        if not is_url(root):
             return
         if importlib.util.find_spec("fsspec") is None:
             raise MissingExtraError(f"reading {root.partition('://')[0]}://", "ray")
@@ -56,10 +56,11 @@ class PhotoRoot:
             system, path = fsspec.core.url_to_fs(self.root)
         except ImportError:
             package = PACKAGES.get(protocol, f"fsspec's package for {protocol}")
-            raise DataError(f"{protocol}:// needs the package {package}", where=self.root,
-                            fix=f"pip install {package}") from None  # fmt: skip
+            raise DataError(
+                f"{protocol}:// needs the package {package}", location=self.root, hint=f"pip install {package}"
+            ) from None
         except (ValueError, OSError) as error:
-            raise DataError(f"this address cannot be opened: {error}", where=self.root, fix="check it") from None
+            raise DataError(f"this address cannot be opened: {error}", location=self.root, hint="check it") from None
         return system, str(path).rstrip("/")
 
     def names(self) -> Iterator[str]:
@@ -68,15 +69,17 @@ class PhotoRoot:
         Raises:
             DataError: There is none, or the root cannot be listed.
         """
-        if not is_address(self.root):
-            yield from (photo.name for photo in PhotoFolder(Path(self.root)))
+        if not is_url(self.root):
+            yield from (photo.name for photo in ImageFolder(Path(self.root)))
             return
         found = False
         for name in self._walk():
             found = True
             yield name
         if not found:
-            raise DataError("there is no photo below this address", where=self.root, fix="check it, or give a --list")
+            raise DataError(
+                "there is no photo below this address", location=self.root, hint="check it, or give a --list"
+            )
 
     def _walk(self) -> Iterator[str]:
         system, root = self._opened
@@ -84,14 +87,16 @@ class PhotoRoot:
             for folder, _, files in system.walk(root, on_error="raise"):
                 below = str(folder).rstrip("/").removeprefix(root).strip("/")
                 for name in sorted(file.rpartition("/")[2] for file in files):
-                    if is_photo_name(name) and not is_litter(name):
+                    if is_photo_name(name) and not is_hidden_or_system_file(name):
                         yield f"{below}/{name}" if below else name
         except (OSError, ValueError) as error:
-            raise DataError(f"this address cannot be listed: {_said(error)}", where=self.root, fix="check it") from None
+            raise DataError(
+                f"this address cannot be listed: {_said(error)}", location=self.root, hint="check it"
+            ) from None
 
     def path(self, name: str) -> Path | None:
         """Where a photo lies on this machine; None where it lies elsewhere."""
-        return None if is_address(self.root) else Path(self.root) / name
+        return None if is_url(self.root) else Path(self.root) / name
 
     def reader(self, name: str) -> Callable[[], bytes]:
         """What fetches a photo from elsewhere."""
@@ -105,13 +110,13 @@ class PhotoRoot:
         except (NotImplementedError, ValueError):
             content = system.cat_file(f"{root}/{name}")
         except Exception as error:  # whatever a protocol's package raises: this photo cannot be had
-            raise PhotoError(f"it cannot be fetched: {_said(error)}", where=name) from None
+            raise PhotoError(f"it cannot be fetched: {_said(error)}", location=name) from None
         if len(content) > MAX_BYTES:
-            raise PhotoError(f"the file is larger than {MAX_BYTES // 2**20} MiB", where=name)
+            raise PhotoError(f"the file is larger than {MAX_BYTES // 2**20} MiB", location=name)
         return content
 
 
-def listed(path: Path, root: str) -> Sequence[str]:
+def read_image_names(path: Path, root: str) -> Sequence[str]:
     """The names of a list's photos, in its order.
 
     Args:
@@ -121,15 +126,15 @@ def listed(path: Path, root: str) -> Sequence[str]:
     Raises:
         DataError: It is no such CSV, or a row cannot be used; one error names all of them.
     """
-    if not is_address(root):
+    if not is_url(root):
         return read_list(path, Path(root)).names
-    rows = [row[ID_COLUMN] for row in iterate_csv(path, (ID_COLUMN,))]
+    rows = [row[ID_COLUMN] for row in iter_csv(path, (ID_COLUMN,))]
     twice = [name for name, count in Counter(rows).items() if count > 1]
     strange = [name for name in rows if not name or name.startswith("/") or ".." in name.split("/")]
     problems = [f"{name} is listed twice" for name in twice]
     problems += [f"'{name}' leads out of {root}" for name in strange]
     if problems or not rows:
-        raise DataError(several(problems) or "the list has no rows", where=path, fix="mend the list")
+        raise DataError(format_list(problems) or "the list has no rows", location=path, hint="mend the list")
     return rows
 
 

@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.boxes import STEP, Box, Cut, clipped, fitted
-from maskfit.data.detectors import Face, Finder, check_detector, open_finder, settle_weights
-from maskfit.parts import Part
+from maskfit.data.boxes import SAMPLE_STEP, Box, CropBox, clip_box, fit_to_aspect
+from maskfit.data.detectors import CachedDetector, Face, check_detector, load_detector, pin_detector_weights
+from maskfit.parts import ComponentSpec
 
 Choice = Literal["largest", "central", "surest"]
 Share = Literal["face", "photo"]
@@ -56,18 +56,22 @@ class FaceCrop:
     right: float = 0.25
     top: float = 0.25
     bottom: float = 0.25
-    of: Share = "face"
-    choose: Choice = "largest"
+    scale_relative_to: Share = "face"
+    face_selection: Choice = "largest"
     align: bool = False
-    squeeze: bool = False
+    ignore_aspect: bool = False
     fallback: Sequence[float] = field(default=WHOLE)
 
     def __post_init__(self) -> None:
         for name in ("left", "right", "top", "bottom"):
             if not -0.4 <= getattr(self, name) <= MOST_MARGIN:
                 raise ValueError(f"{name}={getattr(self, name)} must lie in -0.4 to {MOST_MARGIN:g}")
-        for name, known in (("of", get_args(Share)), ("choose", get_args(Choice)), ("align", (True, False)),
-                            ("squeeze", (True, False))):  # fmt: skip
+        for name, known in (
+            ("of", get_args(Share)),
+            ("choose", get_args(Choice)),
+            ("align", (True, False)),
+            ("squeeze", (True, False)),
+        ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(map(str, known))}")
         if len(self.fallback) != 4 or not all(isfinite(share) for share in self.fallback):
@@ -78,12 +82,12 @@ class FaceCrop:
         check_detector(self._part)
 
     @property
-    def _part(self) -> Part:
-        return Part.model_validate(self.detector)
+    def _part(self) -> ComponentSpec:
+        return ComponentSpec.model_validate(self.detector)
 
     @cached_property
-    def _finder(self) -> Finder:
-        return open_finder(self._part, settle_weights(self._part, self.weights, self.sha256))
+    def _finder(self) -> CachedDetector:
+        return load_detector(self._part, pin_detector_weights(self._part, self.weights, self.sha256))
 
     def settled(self) -> dict[str, Any]:
         """The options that say by content which weights are meant, and no place on this machine.
@@ -92,9 +96,9 @@ class FaceCrop:
             DataError: The weights are not here and cannot be fetched, or cannot be read.
             MissingExtraError: The detector needs an extra.
         """
-        weights = settle_weights(self._part, self.weights, self.sha256)
+        weights = pin_detector_weights(self._part, self.weights, self.sha256)
         # Opened, not only looked for: before thousands of photos are decoded it should be known that it can be.
-        open_finder(self._part, weights)
+        load_detector(self._part, weights)
         return {} if weights is None else {"weights": weights.name, "sha256": weights.sha256}
 
     def faces(self, photo: NDArray[np.uint8]) -> tuple[Face, ...]:
@@ -105,12 +109,12 @@ class FaceCrop:
             "central": lambda face: _distance(face.box, width, height),
             "surest": lambda face: -face.score,
         }
-        return tuple(sorted(self._finder.find(photo), key=ways[self.choose]))
+        return tuple(sorted(self._finder.find(photo), key=ways[self.face_selection]))
 
-    def box(self, photo: NDArray[np.uint8], aspect: float) -> Cut:
+    def box(self, photo: NDArray[np.uint8], aspect: float) -> CropBox:
         return self.cut(self.faces(photo), photo, aspect)
 
-    def cut(self, faces: Sequence[Face], photo: NDArray[np.uint8], aspect: float) -> Cut:
+    def cut(self, faces: Sequence[Face], photo: NDArray[np.uint8], aspect: float) -> CropBox:
         """What is cut from a photo on which these faces were found.
 
         Args:
@@ -122,27 +126,31 @@ class FaceCrop:
         if not faces:
             shares = self.fallback
             box = (shares[0] * width, shares[1] * height, shares[2] * width, shares[3] * height)
-            return Cut(self._fitted(self._inner(box, aspect), aspect, width, height), fallback=True)
+            return CropBox(self._fitted(self._inner(box, aspect), aspect, width, height), fallback=True)
         left, upper, right, lower = faces[0].box
-        across, down = (right - left, lower - upper) if self.of == "face" else (width, height)
-        box = (left - self.left * across, upper - self.top * down, right + self.right * across,
-               lower + self.bottom * down)  # fmt: skip
+        across, down = (right - left, lower - upper) if self.scale_relative_to == "face" else (width, height)
+        box = (
+            left - self.left * across,
+            upper - self.top * down,
+            right + self.right * across,
+            lower + self.bottom * down,
+        )
         angle = _angle(faces[0]) if self.align else 0.0
         if angle:
-            return Cut(_turned(box, faces[0].box, angle, None if self.squeeze else aspect), angle)
-        return Cut(self._fitted(box, aspect, width, height))
+            return CropBox(_turned(box, faces[0].box, angle, None if self.ignore_aspect else aspect), angle)
+        return CropBox(self._fitted(box, aspect, width, height))
 
     def _inner(self, box: Box, aspect: float) -> Box:
         """The largest box of an aspect in the middle of a box: a fallback is not to grow beyond what it says."""
         left, upper, right, lower = box
-        if self.squeeze:
+        if self.ignore_aspect:
             return box
         wide = min(right - left, (lower - upper) * aspect)
         x, y = (left + right) / 2, (upper + lower) / 2
         return (x - wide / 2, y - wide / aspect / 2, x + wide / 2, y + wide / aspect / 2)
 
     def _fitted(self, box: Box, aspect: float, width: int, height: int) -> Box:
-        return clipped(box, width, height) if self.squeeze else fitted(box, aspect, width, height)
+        return clip_box(box, width, height) if self.ignore_aspect else fit_to_aspect(box, aspect, width, height)
 
 
 def level1_06(
@@ -154,9 +162,17 @@ def level1_06(
     Here all of these are shares of the photo.
     """
     return FaceCrop(
-        detector, weights, sha256, left=30 / 384, right=30 / 384, top=60 / 512, bottom=30 / 512, of="photo",
-        squeeze=True, fallback=(64 / 384, 86 / 512, 320 / 384, 426 / 512),
-    )  # fmt: skip
+        detector,
+        weights,
+        sha256,
+        left=30 / 384,
+        right=30 / 384,
+        top=60 / 512,
+        bottom=30 / 512,
+        scale_relative_to="photo",
+        ignore_aspect=True,
+        fallback=(64 / 384, 86 / 512, 320 / 384, 426 / 512),
+    )
 
 
 def _area(box: Box) -> float:
@@ -173,7 +189,7 @@ def _angle(face: Face) -> float:
         return 0.0
     (x, y), (other_x, other_y) = face.landmarks[:2]
     angle = degrees(atan2(other_y - y, other_x - x))
-    return round(angle / STEP) * STEP if abs(angle) <= MOST_TURN else 0.0
+    return round(angle / SAMPLE_STEP) * SAMPLE_STEP if abs(angle) <= MOST_TURN else 0.0
 
 
 def _turned(box: Box, face: Box, angle: float, aspect: float | None) -> Box:
@@ -186,5 +202,5 @@ def _turned(box: Box, face: Box, angle: float, aspect: float | None) -> Box:
     across, down, turn = (left + right) / 2 - x, (upper + lower) / 2 - y, radians(angle)
     x, y = x + cos(turn) * across - sin(turn) * down, y + sin(turn) * across + cos(turn) * down
     edges = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
-    low_x, low_y, high_x, high_y = (round(edge / STEP) * STEP for edge in edges)
+    low_x, low_y, high_x, high_y = (round(edge / SAMPLE_STEP) * SAMPLE_STEP for edge in edges)
     return (low_x, low_y, max(high_x, low_x + 1), max(high_y, low_y + 1))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-from maskfit.data.boxes import Cut
+from maskfit.data.boxes import CropBox
 from maskfit.data.detectors.face import Face
 
 PAPER, CARD, INK, SOFT = (244, 246, 247), (255, 255, 255), (27, 33, 38), (96, 108, 118)
@@ -18,7 +18,7 @@ WIDEST = 1.8
 """Width over height of a photo or crop; what is wider is shrunk."""
 
 
-class Shown(NamedTuple):
+class DetectionRow(NamedTuple):
     """A photo for the sheet.
 
     Attributes:
@@ -32,11 +32,11 @@ class Shown(NamedTuple):
     name: str
     photo: Image.Image
     crop: Image.Image
-    cut: Cut
+    cut: CropBox
     faces: Sequence[Face]
 
 
-def face_sheet(items: Sequence[Shown], columns: int = 3) -> Image.Image:
+def detection_sheet(items: Sequence[DetectionRow], columns: int = 3) -> Image.Image:
     """The sheet, row by row.
 
     Args:
@@ -58,7 +58,7 @@ def face_sheet(items: Sequence[Shown], columns: int = 3) -> Image.Image:
     return sheet
 
 
-def _card(item: Shown) -> Image.Image:
+def _card(item: DetectionRow) -> Image.Image:
     photo, scale = _shrunk(item.photo)
     crop, _ = _shrunk(item.crop)
     wide = photo.width + crop.width + 3 * PAD
@@ -72,7 +72,7 @@ def _card(item: Shown) -> Image.Image:
     return card
 
 
-def _said(item: Shown) -> str:
+def _said(item: DetectionRow) -> str:
     if item.cut.fallback:
         return "nothing found"
     if not item.faces:
@@ -89,7 +89,7 @@ def _shrunk(image: Image.Image) -> tuple[Image.Image, tuple[float, float]]:
     return image.resize(size, Image.Resampling.LANCZOS), (size[0] / image.width, size[1] / image.height)
 
 
-def _marked(photo: Image.Image, item: Shown, scale: tuple[float, float]) -> Image.Image:
+def _marked(photo: Image.Image, item: DetectionRow, scale: tuple[float, float]) -> Image.Image:
     """A photo, dim outside of the cut, with boxes and landmarks; drawn large and shrunk, so that lines are smooth."""
     large = photo.resize((photo.width * 2, photo.height * 2), Image.Resampling.BICUBIC)
     across, down = scale[0] * 2, scale[1] * 2
@@ -108,13 +108,15 @@ def _marked(photo: Image.Image, item: Shown, scale: tuple[float, float]) -> Imag
     return large.resize(photo.size, Image.Resampling.LANCZOS)
 
 
-def corners_of(cut: Cut) -> list[tuple[float, float]]:
+def corners_of(cut: CropBox) -> list[tuple[float, float]]:
     """The four corners of a cut in pixels of the photo, from the upper left one clockwise."""
     left, upper, right, lower = cut.box
     x, y, turn = (left + right) / 2, (upper + lower) / 2, radians(cut.angle)
     points = [(left - x, upper - y), (right - x, upper - y), (right - x, lower - y), (left - x, lower - y)]
-    return [(x + cos(turn) * across - sin(turn) * down, y + sin(turn) * across + cos(turn) * down)
-            for across, down in points]  # fmt: skip
+    return [
+        (x + cos(turn) * across - sin(turn) * down, y + sin(turn) * across + cos(turn) * down)
+        for across, down in points
+    ]
 
 
 def _text(

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.photo import Photo, PhotoDataset
 from maskfit.data.problems import SHOWN
-from maskfit.errors import DataError, several
+from maskfit.errors import DataError, format_list
 from maskfit.files import read_csv, write_csv
-from maskfit.labels import Scheme
+from maskfit.labels import LabelSchema
 
-TRAINED = -1
+TRAIN_ONLY = -1
 """The fold of a person who is trained on in every fold and never validated on."""
 
 MIXED = -2
@@ -31,7 +31,7 @@ Stratum = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Folds:
+class PersonSplits:
     """Which fold each person is validated in.
 
     Attributes:
@@ -39,16 +39,16 @@ class Folds:
         count: How many folds there are; 1 for a hold-out, whose held-out persons are fold 0.
     """
 
-    of: Mapping[str, int]
+    fold_of_person: Mapping[str, int]
     count: int
 
     def __post_init__(self) -> None:
-        numbers = set(self.of.values()) - {TRAINED}
+        numbers = set(self.fold_of_person.values()) - {TRAIN_ONLY}
         if numbers != set(range(self.count)) or not numbers:
             said = ", ".join(map(str, sorted(numbers))) or "none"
             raise DataError(
-                f"fold numbers must be 0 to {max(self.count, 1) - 1} without a gap, or {TRAINED}; there are: {said}",
-                fix="number the folds anew, or make them with maskfit data split",
+                f"fold numbers must be 0 to {max(self.count, 1) - 1} without a gap, or {TRAIN_ONLY}; there are: {said}",
+                hint="number the folds anew, or make them with maskfit data split",
             )
 
     def split(self, photos: Iterable[Photo], fold: int) -> tuple[Indices, Indices]:
@@ -58,25 +58,27 @@ class Folds:
             DataError: There is no such fold, a person has none, a side is empty, or a person is on both.
         """
         if not 0 <= fold < self.count:
-            raise DataError(f"there is no fold {fold}", fix=f"use 0 to {self.count - 1}")
+            raise DataError(f"there is no fold {fold}", hint=f"use 0 to {self.count - 1}")
         persons = [photo.person for photo in photos]
-        strangers = [f"{person} has no fold" for person in dict.fromkeys(persons) if person not in self.of]
+        strangers = [f"{person} has no fold" for person in dict.fromkeys(persons) if person not in self.fold_of_person]
         if strangers:
-            raise DataError(several(strangers), fix="split this set anew, or add these persons to the file of folds")
-        numbers = np.array([self.of[person] for person in persons], dtype=np.int64)
+            raise DataError(
+                format_list(strangers), hint="split this set anew, or add these persons to the file of folds"
+            )
+        numbers = np.array([self.fold_of_person[person] for person in persons], dtype=np.int64)
         train, valid = np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)
         if not len(train) or not len(valid):
             side = "train on" if not len(train) else "validate on"
-            raise DataError(f"fold {fold} leaves no photo to {side}", fix="split this set anew, or use other folds")
-        refuse_overlap(persons, train, valid)
+            raise DataError(f"fold {fold} leaves no photo to {side}", hint="split this set anew, or use other folds")
+        check_no_overlap(persons, train, valid)
         return train, valid
 
     def write(self, path: Path) -> Path:
         """Writes `person,fold`, sorted by person."""
-        return write_csv(path, ("person", "fold"), sorted(self.of.items()))
+        return write_csv(path, ("person", "fold"), sorted(self.fold_of_person.items()))
 
 
-def read_folds(path: Path) -> Folds:
+def read_folds(path: Path) -> PersonSplits:
     """Reads what `Folds.write` wrote, or anyone else's `person,fold`.
 
     Raises:
@@ -93,19 +95,19 @@ def read_folds(path: Path) -> Folds:
             continue
         if not person:
             problems.append(f"row {number}: the person is empty")
-        elif fold < TRAINED:
-            problems.append(f"row {number}: {fold} is no fold; use 0, 1, ... or {TRAINED} for always trained on")
+        elif fold < TRAIN_ONLY:
+            problems.append(f"row {number}: {fold} is no fold; use 0, 1, ... or {TRAIN_ONLY} for always trained on")
         elif of.setdefault(person, fold) != fold:
             problems.append(f"row {number}: {person} is in fold {of[person]} already and would leak into {fold}")
     if problems:
-        raise DataError(several(problems, shown=SHOWN), where=path, fix="mend the rows, or make the file anew")
+        raise DataError(format_list(problems, shown=SHOWN), location=path, hint="mend the rows, or make the file anew")
     try:
-        return Folds(of, max(of.values(), default=TRAINED) + 1)
+        return PersonSplits(of, max(of.values(), default=TRAIN_ONLY) + 1)
     except DataError as error:
-        raise DataError(error.what, where=path, fix=error.fix) from None
+        raise DataError(error.message, location=path, hint=error.hint) from None
 
 
-def refuse_overlap(persons: Sequence[str], train: Iterable[int], valid: Iterable[int]) -> None:
+def check_no_overlap(persons: Sequence[str], train: Iterable[int], valid: Iterable[int]) -> None:
     """Stops where a person is on both sides of a split.
 
     Args:
@@ -118,11 +120,11 @@ def refuse_overlap(persons: Sequence[str], train: Iterable[int], valid: Iterable
     """
     both = {persons[index] for index in train} & {persons[index] for index in valid}
     if both:
-        listed = several([f"{person} is on both sides" for person in sorted(both)])
-        raise DataError(f"the split leaks persons:\n{listed}", fix="split over persons: maskfit data split")
+        listed = format_list([f"{person} is on both sides" for person in sorted(both)])
+        raise DataError(f"the split leaks persons:\n{listed}", hint="split over persons: maskfit data split")
 
 
-def find_strata(photos: Iterable[Photo], scheme: Scheme) -> dict[str, Stratum]:
+def find_strata(photos: Iterable[Photo], scheme: LabelSchema) -> dict[str, Stratum]:
     """Each person's stratum: for each attribute the code that all photos agree on, or `MIXED`."""
     strata: dict[str, Stratum] = {}
     for photo in photos:
@@ -134,13 +136,19 @@ def find_strata(photos: Iterable[Photo], scheme: Scheme) -> dict[str, Stratum]:
     return strata
 
 
-def describe_stratum(stratum: Stratum, scheme: Scheme) -> str:
+def describe_stratum(stratum: Stratum, scheme: LabelSchema) -> str:
     """A stratum for people: "female, 30-59"; attributes that differ from photo to photo are left out."""
-    words = [attribute.word(code) for attribute, code in zip(scheme.attributes, stratum, strict=True) if code != MIXED]
+    words = [
+        attribute.display_name(code)
+        for attribute, code in zip(scheme.attributes, stratum, strict=True)
+        if code != MIXED
+    ]
     return ", ".join(words) or "any"
 
 
-def make_folds(photos: PhotoSet, scheme: Scheme, count: int, *, seed: int, holdout: float = 0.1) -> Folds:
+def make_person_splits(
+    photos: PhotoDataset, scheme: LabelSchema, count: int, *, seed: int, holdout: float = 0.1
+) -> PersonSplits:
     """Deals persons to folds, each stratum evenly and each fold with about the same number of photos.
 
     The same persons, labels and seed give the same folds, whatever the order of the photos.
@@ -157,15 +165,15 @@ def make_folds(photos: PhotoSet, scheme: Scheme, count: int, *, seed: int, holdo
     """
     weights = Counter(photo.person for photo in photos)
     if count < 1:
-        raise DataError(f"{count} folds cannot be made", fix="use 1 for a hold-out, or 2 and more")
+        raise DataError(f"{count} folds cannot be made", hint="use 1 for a hold-out, or 2 and more")
     if len(weights) < max(count, 2):
         raise DataError(
             f"{len(weights)} persons are too few for {count} folds, and two are the least that can be split",
-            where=photos.root,
-            fix="use fewer folds, or add persons",
+            location=photos.root,
+            hint="use fewer folds, or add persons",
         )
     if count == 1 and not 0 < holdout < 1:
-        raise DataError(f"a share of {holdout:g} cannot be held out", fix="use a number between 0 and 1, such as 0.1")
+        raise DataError(f"a share of {holdout:g} cannot be held out", hint="use a number between 0 and 1, such as 0.1")
     generator = np.random.default_rng(seed)
     # Sorted before they are shuffled, so that the order in which photos were read has no say.
     order = [sorted(weights)[index] for index in generator.permutation(len(weights))]
@@ -174,8 +182,8 @@ def make_folds(photos: PhotoSet, scheme: Scheme, count: int, *, seed: int, holdo
     for person in order:
         groups.setdefault(strata[person], []).append(person)
     if count == 1:
-        return Folds(_hold_out(groups, holdout), 1)
-    return Folds(_deal(groups, weights, count, generator), count)
+        return PersonSplits(_hold_out(groups, holdout), 1)
+    return PersonSplits(_deal(groups, weights, count, generator), count)
 
 
 def _deal(
@@ -207,7 +215,7 @@ def _hold_out(groups: Mapping[Stratum, Sequence[str]], share: float) -> dict[str
     for stratum in by_remainder[: wanted - sum(seats.values())]:
         seats[stratum] += 1
     return {
-        person: 0 if place < seats[stratum] else TRAINED
+        person: 0 if place < seats[stratum] else TRAIN_ONLY
         for stratum, group in groups.items()
         for place, person in enumerate(group)
     }

@@ -22,7 +22,7 @@ PLAIN = ("L", "RGB")
 _END = b"\xff\xd9"
 
 
-def decode_plain(content: bytes, image: JpegImageFile) -> NDArray[np.uint8] | None:
+def decode_simple_jpeg(content: bytes, image: JpegImageFile) -> NDArray[np.uint8] | None:
     """The pixels of a plain JPEG as they lie in the file, or None where Pillow is to decode it.
 
     Args:

@@ -10,10 +10,10 @@ import os
 import re
 from pathlib import Path
 
-from maskfit.data.photo import Photo, PhotoSet, is_litter, is_photo_name, read_label
-from maskfit.data.problems import Problem, refuse_fatal
+from maskfit.data.photo import Photo, PhotoDataset, is_hidden_or_system_file, is_photo_name, read_label
+from maskfit.data.problems import DataProblem, raise_if_fatal
 from maskfit.errors import LabelError
-from maskfit.labels import AGE, GENDER, MASK, Attribute, Scheme
+from maskfit.labels import AGE, GENDER, MASK, Attribute, LabelSchema
 
 FOLDER = re.compile(r"(?P<id>[^_\s]+)_(?P<gender>[A-Za-z]+)_(?P<race>[^_]+)_(?P<age>\d+(\.\d+)?)")
 STEMS = {**{f"mask{number}": "wear" for number in range(1, 6)}, "incorrect_mask": "incorrect", "normal": "not_wear"}
@@ -23,18 +23,18 @@ FOLDER_PATTERN = "ID_gender_race_age, such as 000001_female_Asian_45"
 FILE_PATTERN = "mask1 to mask5, incorrect_mask or normal, with .jpg, .jpeg or .png"
 
 
-def read_layout(root: Path, scheme: Scheme) -> PhotoSet:
+def read_layout(root: Path, scheme: LabelSchema) -> PhotoDataset:
     """The photos of a folder in the competition's layout, sorted by folder and file name.
 
     Raises:
         DataError: A folder or file does not fit the layout, or there are none; one error names all of them.
     """
     found, problems = scan_layout(root, scheme)
-    refuse_fatal(problems, root)
+    raise_if_fatal(problems, root)
     return found
 
 
-def scan_layout(root: Path, scheme: Scheme) -> tuple[PhotoSet, list[Problem]]:
+def scan_layout(root: Path, scheme: LabelSchema) -> tuple[PhotoDataset, list[DataProblem]]:
     """The photos that fit the layout and everything that does not, in the order of the disk's names.
 
     Args:
@@ -46,35 +46,35 @@ def scan_layout(root: Path, scheme: Scheme) -> tuple[PhotoSet, list[Problem]]:
         The set, whose root is the folder of the person folders, and the problems.
     """
     try:
-        root = find_people(root)
+        root = find_person_dirs(root)
         entries = _sorted_entries(root)
     except OSError as error:
         fix = "check the path and its permissions"
-        return PhotoSet(root, ()), [Problem("fatal", "source", str(root), _say(error), fix)]
+        return PhotoDataset(root, ()), [DataProblem("fatal", "source", str(root), _say(error), fix)]
     attributes = {item.name: item for item in (MASK, GENDER, AGE, *scheme.attributes)}
     photos: list[Photo] = []
-    problems: list[Problem] = []
+    problems: list[DataProblem] = []
     hidden = 0
     for entry in entries:
-        if is_litter(entry.name):
+        if is_hidden_or_system_file(entry.name):
             hidden += 1
         elif entry.is_dir():
             labels = _read_folder_name(entry.name, attributes, problems)
             hidden += _read_person(entry, labels, photos, problems)
         elif is_photo_name(entry.name):
             fix = "move it into the folder of its person"
-            problems.append(Problem("fatal", "file name", entry.name, "a photo outside of a person's folder", fix))
+            problems.append(DataProblem("fatal", "file name", entry.name, "a photo outside of a person's folder", fix))
         # Other files beside the person folders (train.csv, a read-me) are nobody's photo and do no harm.
     if hidden:
         what = f"{hidden} hidden or system files or folders, such as ._mask1.jpg, are passed over"
-        problems.append(Problem("note", "hidden files", str(root), what, "nothing; or delete them"))
+        problems.append(DataProblem("note", "hidden files", str(root), what, "nothing; or delete them"))
     if not photos and not any(problem.severity == "fatal" for problem in problems):
         what = "there are no person folders with photos here"
-        problems.append(Problem("fatal", "empty", str(root), what, f"give a folder of folders {FOLDER_PATTERN}"))
-    return PhotoSet(root, tuple(photos)), problems
+        problems.append(DataProblem("fatal", "empty", str(root), what, f"give a folder of folders {FOLDER_PATTERN}"))
+    return PhotoDataset(root, tuple(photos)), problems
 
 
-def find_people(root: Path) -> Path:
+def find_person_dirs(root: Path) -> Path:
     """`root`, or the folder `images` in it where the root itself holds no person folder."""
     if any(FOLDER.fullmatch(entry.name) and entry.is_dir() for entry in _sorted_entries(root)):
         return root
@@ -88,25 +88,25 @@ def _sorted_entries(folder: str | Path) -> list[os.DirEntry[str]]:
 
 
 def _read_folder_name(
-    name: str, attributes: dict[str, Attribute], problems: list[Problem]
+    name: str, attributes: dict[str, Attribute], problems: list[DataProblem]
 ) -> dict[str, str | float] | None:
     """Gender and age from a folder's name; None, and a problem noted, where it does not fit."""
     fix = f"rename it to the pattern {FOLDER_PATTERN}"
     match = FOLDER.fullmatch(name)
     if match is None:
-        problems.append(Problem("fatal", "folder name", name, f"expected {FOLDER_PATTERN}", fix))
+        problems.append(DataProblem("fatal", "folder name", name, f"expected {FOLDER_PATTERN}", fix))
         return None
     labels: dict[str, str | float] = {}
     for part in ("gender", "age"):
         try:
             labels[part] = read_label(attributes[part], match[part])
         except LabelError as error:
-            problems.append(Problem("fatal", "folder name", name, f"{error}; expected {FOLDER_PATTERN}", fix))
+            problems.append(DataProblem("fatal", "folder name", name, f"{error}; expected {FOLDER_PATTERN}", fix))
     return labels if len(labels) == 2 else None
 
 
 def _read_person(
-    folder: os.DirEntry[str], labels: dict[str, str | float] | None, photos: list[Photo], problems: list[Problem]
+    folder: os.DirEntry[str], labels: dict[str, str | float] | None, photos: list[Photo], problems: list[DataProblem]
 ) -> int:
     """Adds the photos of one folder, where its name could be read, and its problems; gives the hidden files' count.
 
@@ -118,17 +118,17 @@ def _read_person(
     try:
         entries = _sorted_entries(folder.path)
     except OSError as error:
-        problems.append(Problem("fatal", "folder", folder.name, _say(error), "check its permissions"))
+        problems.append(DataProblem("fatal", "folder", folder.name, _say(error), "check its permissions"))
         return 0
     for entry in entries:
         name = f"{folder.name}/{entry.name}"
-        if is_litter(entry.name):
+        if is_hidden_or_system_file(entry.name):
             hidden += 1
             continue
         stem = Path(entry.name).stem.lower()
         problem = _find_misfit(entry, stem, seen)
         if problem:
-            problems.append(Problem("fatal", "file name", name, *problem))
+            problems.append(DataProblem("fatal", "file name", name, *problem))
             continue
         seen[stem] = entry.name
         if labels is not None:
@@ -136,7 +136,7 @@ def _read_person(
     missing = [stem for stem in STEMS if stem not in seen]
     if missing:
         what = f"{len(seen)} of the seven photos; missing: {', '.join(missing)}"
-        problems.append(Problem("warning", "incomplete", folder.name, what, "add them, or train with fewer"))
+        problems.append(DataProblem("warning", "incomplete", folder.name, what, "add them, or train with fewer"))
     return hidden
 
 

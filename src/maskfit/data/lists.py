@@ -13,16 +13,16 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import overload
 
-from maskfit.data.photo import Photo, is_litter, is_photo_name
+from maskfit.data.photo import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.data.problems import SHOWN
-from maskfit.errors import DataError, several
-from maskfit.files import iterate_csv
+from maskfit.errors import DataError, format_list
+from maskfit.files import iter_csv
 
 ID_COLUMN = "ImageID"
 
 
 @dataclass(frozen=True)
-class ListedPhotos(Sequence[Photo]):
+class ListedImages(Sequence[Photo]):
     """The photos of a list, each made when it is asked for.
 
     Attributes:
@@ -39,16 +39,16 @@ class ListedPhotos(Sequence[Photo]):
     @overload
     def __getitem__(self, place: int) -> Photo: ...
     @overload
-    def __getitem__(self, place: slice) -> ListedPhotos: ...
-    def __getitem__(self, place: int | slice) -> Photo | ListedPhotos:
+    def __getitem__(self, place: slice) -> ListedImages: ...
+    def __getitem__(self, place: int | slice) -> Photo | ListedImages:
         if isinstance(place, slice):
-            return ListedPhotos(self.images, self.names[place])
+            return ListedImages(self.images, self.names[place])
         name = self.names[place]
         return Photo(self.images / name, name, name)
 
 
 @dataclass(frozen=True)
-class PhotoFolder:
+class ImageFolder:
     """Every photo in a folder and the folders below it, sorted by name, without labels; no name comes twice.
 
     Hidden and system files, and files that do not end like a photo, are passed over; links to folders are not followed.
@@ -65,13 +65,13 @@ class PhotoFolder:
     def __post_init__(self) -> None:
         if self.path.is_file():
             raise DataError(
-                "this is a file, not a folder", where=self.path, fix="name the folder that the photos lie in"
+                "this is a file, not a folder", location=self.path, hint="name the folder that the photos lie in"
             )
         if not self.path.is_dir():
-            raise DataError("there is no such folder", where=self.path, fix="check the path")
+            raise DataError("there is no such folder", location=self.path, hint="check the path")
         if next(iter(self), None) is None:
             raise DataError(
-                "there is no photo in this folder", where=self.path, fix="give a folder with .jpg or .png files"
+                "there is no photo in this folder", location=self.path, hint="give a folder with .jpg or .png files"
             )
 
     def __iter__(self) -> Iterator[Photo]:
@@ -92,7 +92,7 @@ def _names_in(folder: Path, above: str) -> Iterator[str]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if is_litter(entry.name):
+                if is_hidden_or_system_file(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     # With its slash a folder stands where the names of the photos in it do.
@@ -109,7 +109,7 @@ def _names_in(folder: Path, above: str) -> Iterator[str]:
             yield above + name
 
 
-def read_list(path: Path, images: Path) -> ListedPhotos:
+def read_list(path: Path, images: Path) -> ListedImages:
     """The photos of an evaluation list, one for each row and in the order of the rows.
 
     Args:
@@ -125,21 +125,21 @@ def read_list(path: Path, images: Path) -> ListedPhotos:
     """
     problems: list[str] = []
     first_rows: dict[str, int] = {}
-    for number, row in enumerate(iterate_csv(path, (ID_COLUMN,)), start=2):
+    for number, row in enumerate(iter_csv(path, (ID_COLUMN,)), start=2):
         name = row[ID_COLUMN]
         mistake = _find_mistake(name, images, first_rows.setdefault(name, number), number)
         if mistake:
             problems.append(f"row {number}: {mistake}")
     if not first_rows:
-        raise DataError("the list has no rows", where=path, fix=f"write one {ID_COLUMN} a row")
+        raise DataError("the list has no rows", location=path, hint=f"write one {ID_COLUMN} a row")
     if problems:
         count = "a row" if len(problems) == 1 else f"{len(problems)} rows"
         raise DataError(
-            f"{count} cannot be used:\n{several(problems, shown=SHOWN)}",
-            where=path,
-            fix=f"complete {images}, or mend the list; rows are never skipped",
+            f"{count} cannot be used:\n{format_list(problems, shown=SHOWN)}",
+            location=path,
+            hint=f"complete {images}, or mend the list; rows are never skipped",
         )
-    return ListedPhotos(images, tuple(first_rows))
+    return ListedImages(images, tuple(first_rows))
 
 
 def _find_mistake(name: str, images: Path, first: int, number: int) -> str:
@@ -161,4 +161,4 @@ def find_images(folder: Path) -> list[Photo]:
     Raises:
         DataError: As `PhotoFolder`.
     """
-    return list(PhotoFolder(Path(folder)))
+    return list(ImageFolder(Path(folder)))

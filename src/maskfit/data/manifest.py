@@ -22,16 +22,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from maskfit.data.layout import FOLDER
-from maskfit.data.photo import BOTH, Photo, PhotoSet, read_band, read_label
-from maskfit.data.problems import Problem, refuse_fatal
+from maskfit.data.photo import BOTH, Photo, PhotoDataset, read_band, read_label
+from maskfit.data.problems import DataProblem, raise_if_fatal
 from maskfit.errors import DataError, LabelError
 from maskfit.files import read_csv
-from maskfit.labels import UNKNOWN, Attribute, Scheme
+from maskfit.labels import UNKNOWN, Attribute, LabelSchema
 
 PATH_COLUMNS = (
-    "path", "img_path", "image_path", "file_path", "filepath", "imageid", "image_id", "filename", "file_name", "image",
-    "img", "file", "photo",
-)  # fmt: skip
+    "path",
+    "img_path",
+    "image_path",
+    "file_path",
+    "filepath",
+    "imageid",
+    "image_id",
+    "filename",
+    "file_name",
+    "image",
+    "img",
+    "file",
+    "photo",
+)
 PERSON_COLUMNS = ("person", "person_id")
 PERSONS_COLUMN = "persons"
 """Names, in place of a person, a CSV whose column `person` lists everybody that a made photo was learned from."""
@@ -58,18 +69,18 @@ class _Columns:
     bands: dict[str, str]
 
 
-def read_manifest(path: Path, scheme: Scheme) -> PhotoSet:
+def read_manifest(path: Path, scheme: LabelSchema) -> PhotoDataset:
     """The photos of a CSV manifest in the order of its rows.
 
     Raises:
         DataError: It is no such CSV, or rows are wrong; one error names all of them with their row numbers.
     """
     found, problems = scan_manifest(path, scheme)
-    refuse_fatal(problems, path)
+    raise_if_fatal(problems, path)
     return found
 
 
-def scan_manifest(path: Path, scheme: Scheme) -> tuple[PhotoSet, list[Problem]]:
+def scan_manifest(path: Path, scheme: LabelSchema) -> tuple[PhotoDataset, list[DataProblem]]:
     """The photos of the good rows and everything that is wrong with the others.
 
     Args:
@@ -81,10 +92,12 @@ def scan_manifest(path: Path, scheme: Scheme) -> tuple[PhotoSet, list[Problem]]:
         rows = read_csv(path, ())
         columns, problems = _find_columns(list(rows[0]) if rows else [], scheme)
     except DataError as error:
-        problem = Problem("fatal", "manifest", error.where or str(path), error.what, error.fix or "mend the file")
-        return PhotoSet(root, ()), [problem]
+        problem = DataProblem(
+            "fatal", "manifest", error.location or str(path), error.message, error.hint or "mend the file"
+        )
+        return PhotoDataset(root, ()), [problem]
     if columns is None:
-        return PhotoSet(root, ()), problems
+        return PhotoDataset(root, ()), problems
     photos: list[Photo] = []
     everybody = _Everybody(root)
     first_rows: dict[str, int] = {}
@@ -99,13 +112,13 @@ def scan_manifest(path: Path, scheme: Scheme) -> tuple[PhotoSet, list[Problem]]:
             first = first_rows.setdefault(key, number)
             if first != number:
                 mistakes.append((f"{row[columns.path]} stands in row {first} already", "keep one of the two rows"))
-        problems += [Problem("fatal", "manifest row", f"row {number}", what, fix) for what, fix in mistakes]
+        problems += [DataProblem("fatal", "manifest row", f"row {number}", what, fix) for what, fix in mistakes]
         if file is not None and not mistakes:
-            photos.append(replace(_make_photo(file, row[columns.path], root, person, labels), times=times))
-    return PhotoSet(root, tuple(photos)), problems
+            photos.append(replace(_make_photo(file, row[columns.path], root, person, labels), repeat=times))
+    return PhotoDataset(root, tuple(photos)), problems
 
 
-def read_cells(path: Path, scheme: Scheme) -> dict[str, dict[str, str]]:
+def read_rows(path: Path, scheme: LabelSchema) -> dict[str, dict[str, str]]:
     """Every cell of a photo's row, labels or not, by the photo's name; rows whose photo is not there are left out.
 
     Raises:
@@ -114,7 +127,7 @@ def read_cells(path: Path, scheme: Scheme) -> dict[str, dict[str, str]]:
     rows = read_csv(path, ())
     columns, problems = _find_columns(list(rows[0]) if rows else [], scheme)
     if columns is None:
-        refuse_fatal(problems, path)
+        raise_if_fatal(problems, path)
         return {}
     cells = {}
     for row in rows:
@@ -124,7 +137,7 @@ def read_cells(path: Path, scheme: Scheme) -> dict[str, dict[str, str]]:
     return cells
 
 
-def _find_columns(header: list[str], scheme: Scheme) -> tuple[_Columns | None, list[Problem]]:
+def _find_columns(header: list[str], scheme: LabelSchema) -> tuple[_Columns | None, list[DataProblem]]:
     """What each column is for; None, and a fatal problem, where there are no rows or no path column."""
     given = {name.casefold(): name for name in header}
     path = next((given[name] for name in PATH_COLUMNS if name in given), None)
@@ -136,13 +149,13 @@ def _find_columns(header: list[str], scheme: Scheme) -> tuple[_Columns | None, l
     elif path is None:
         problem = (f"no column holds the path; there are {', '.join(header[:12])}", "call the column `path`")
     if problem or path is None:
-        return None, [Problem("fatal", "manifest", "row 1", *(problem or ("", "")))]
+        return None, [DataProblem("fatal", "manifest", "row 1", *(problem or ("", "")))]
     labels = {name: given[name.casefold()] for name in scheme.names if name.casefold() in given}
     bands = {
         attribute.name: given[attribute.name.casefold() + ending]
         for attribute in scheme.attributes
         for ending in BAND_ENDINGS
-        if attribute.edges and attribute.name.casefold() + ending in given
+        if attribute.bin_edges and attribute.name.casefold() + ending in given
     }
     taken = {path, *labels.values(), *bands.values()}
     # A scheme may have an attribute called "label"; then that column is the attribute, not a class number.
@@ -154,7 +167,7 @@ def _find_columns(header: list[str], scheme: Scheme) -> tuple[_Columns | None, l
     notes = []
     if unread:
         what = f"not read: {', '.join(unread)}; label columns of this scheme are {', '.join(scheme.names)}"
-        notes.append(Problem("note", "columns", "row 1", what, "rename a column that was meant as a label"))
+        notes.append(DataProblem("note", "columns", "row 1", what, "rename a column that was meant as a label"))
     return _Columns(path, person, persons, times, number, labels, bands), notes
 
 
@@ -176,7 +189,7 @@ class _Everybody:
             try:
                 names = [row["person"] for row in read_csv(self.root / cell, ("person",))]
             except DataError as error:
-                mistakes.append((f"the list of persons {cell}: {error.what}", "restore the file, or mend the cell"))
+                mistakes.append((f"the list of persons {cell}: {error.message}", "restore the file, or mend the cell"))
                 return ""
             # Never read as nobody: such a photo would be trained on in every fold.
             if not names or not all(names):
@@ -213,7 +226,7 @@ def _read_times(cell: str, mistakes: list[tuple[str, str]]) -> int:
 
 
 def _read_labels(
-    row: dict[str, str], columns: _Columns, scheme: Scheme, mistakes: list[tuple[str, str]]
+    row: dict[str, str], columns: _Columns, scheme: LabelSchema, mistakes: list[tuple[str, str]]
 ) -> dict[str, str | float]:
     """The labels of a row: the number of years before the band, the attribute's own column before the class number."""
     labels: dict[str, str | float] = {}
@@ -232,7 +245,7 @@ def _read_labels(
             _compare(attribute, claims, mistakes)
     if text := row.get(columns.number, ""):
         try:
-            decoded = _read_class(text, scheme.official())
+            decoded = _read_class(text, scheme.scored_schema())
         except LabelError as error:
             mistakes.append((str(error), "correct the cell, or leave it empty"))
             return labels
@@ -241,7 +254,7 @@ def _read_labels(
     return labels
 
 
-def _read_class(text: str, scheme: Scheme) -> dict[str, str | float]:
+def _read_class(text: str, scheme: LabelSchema) -> dict[str, str | float]:
     """Every attribute's value from a class number. `3.0` is read too: so pandas writes a column with gaps."""
     try:
         number = float(text)
@@ -249,7 +262,7 @@ def _read_class(text: str, scheme: Scheme) -> dict[str, str | float]:
         number = -0.5
     if not number.is_integer() or not 0 <= number < scheme.classes:
         raise LabelError(f"'{text}' is no class number 0 to {scheme.classes - 1}")
-    codes = scheme.to_codes([int(number)])[0]
+    codes = scheme.to_attribute_indices([int(number)])[0]
     return {item.name: item.values[code] for item, code in zip(scheme.attributes, codes, strict=True)}
 
 
@@ -263,7 +276,7 @@ def _compare(attribute: Attribute, claims: list[str | float], mistakes: list[tup
 def _to_official(attribute: Attribute, value: str | float) -> int:
     """The official code of a value that may be the attribute's own (a decade) or an official one (a band of three)."""
     code = attribute.encode(value)
-    return attribute.official().encode(value) if code == UNKNOWN else int(attribute.folding()[code])
+    return attribute.scored_attribute().encode(value) if code == UNKNOWN else int(attribute.to_scored_index()[code])
 
 
 def _make_photo(file: Path, cell: str, root: Path, person: str, labels: dict[str, str | float]) -> Photo:

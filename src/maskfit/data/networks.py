@@ -31,7 +31,7 @@ def open_session(path: Path, fix: str) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base class
         reason = str(error).splitlines()[0]
-        raise DataError(f"this is no ONNX network that can run: {reason:.300}", where=path, fix=fix) from None
+        raise DataError(f"this is no ONNX network that can run: {reason:.300}", location=path, hint=fix) from None
 
 
 def run_session(session: Any, blob: NDArray[np.float32], path: Path, what: str, fix: str) -> dict[str, Any]:
@@ -52,4 +52,4 @@ def run_session(session: Any, blob: NDArray[np.float32], path: Path, what: str, 
         return dict(zip(names, session.run(None, {session.get_inputs()[0].name: blob}), strict=True))
     except Exception as error:
         reason = str(error).splitlines()[0]
-        raise DataError(f"{what} cannot look at photos: {reason:.300}", where=path, fix=fix) from None
+        raise DataError(f"{what} cannot look at photos: {reason:.300}", location=path, hint=fix) from None

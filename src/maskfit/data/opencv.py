@@ -14,7 +14,7 @@ Mask = NDArray[np.bool_]
 """(height, width)."""
 
 
-def open_cv(asking: str) -> Any:
+def import_cv2(asking: str) -> Any:
     """The module `cv2`.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from maskfit.errors import LabelError
-from maskfit.labels import UNKNOWN, Attribute, Codes, Scheme, as_number
+from maskfit.labels import UNKNOWN, Attribute, IntArray, LabelSchema, as_number
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".heic"})
 """File name endings of photos, in lower case. What a file really is, its content says: see `decoding`."""
@@ -37,15 +37,15 @@ class Photo:
     name: str
     person: str
     labels: Mapping[str, str | float] = field(default_factory=dict, hash=False)
-    times: int = 1
+    repeat: int = 1
 
-    def relabelled(self, labels: Mapping[str, str | float]) -> Photo:
+    def with_labels(self, labels: Mapping[str, str | float]) -> Photo:
         """The same photo with `labels` laid over its own."""
         return replace(self, labels={**self.labels, **labels})
 
 
 @dataclass(frozen=True)
-class PhotoSet:
+class PhotoDataset:
     """Photos under one root, in a fixed order.
 
     Attributes:
@@ -70,15 +70,15 @@ class PhotoSet:
         """Every person once, in the order of their first photo."""
         return tuple(dict.fromkeys(photo.person for photo in self.photos))
 
-    def codes(self, scheme: Scheme) -> Codes:
+    def codes(self, scheme: LabelSchema) -> IntArray:
         """Codes of all photos, int64 of shape (photos, attributes); `UNKNOWN` where a label is not known.
 
         Raises:
             LabelError: A photo bears a label that the scheme does not know.
         """
-        return scheme.encode_all(photo.labels for photo in self.photos)
+        return scheme.encode_batch(photo.labels for photo in self.photos)
 
-    def take(self, indices: Iterable[int]) -> PhotoSet:
+    def select(self, indices: Iterable[int]) -> PhotoDataset:
         """The photos at `indices`, in that order."""
         return replace(self, photos=tuple(self.photos[int(index)] for index in indices))
 
@@ -98,7 +98,7 @@ def read_label(attribute: Attribute, text: str) -> str | float:
         LabelError: The text is no value of the attribute, or a number outside of its span.
     """
     code = attribute.encode(text)
-    number = as_number(text) if attribute.edges else None
+    number = as_number(text) if attribute.bin_edges else None
     if number is not None:
         return number
     return text.strip() if code == UNKNOWN else attribute.values[code]
@@ -118,7 +118,7 @@ def read_band(attribute: Attribute, text: str) -> str:
     return str(read_label(attribute, text))
 
 
-def is_litter(name: str) -> bool:
+def is_hidden_or_system_file(name: str) -> bool:
     """Whether a file or folder name is hidden (`._mask1.jpg`, `.DS_Store`) or left by a system (`Thumbs.db`)."""
     return name.startswith(".") or name.casefold() in LITTER
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from maskfit.data.layout import scan_layout
 from maskfit.data.manifest import scan_manifest
-from maskfit.data.photo import Photo, PhotoSet
-from maskfit.data.problems import Problem, refuse_fatal
-from maskfit.labels import Scheme
+from maskfit.data.photo import Photo, PhotoDataset
+from maskfit.data.problems import DataProblem, raise_if_fatal
+from maskfit.labels import LabelSchema
 
-__all__ = ["Photo", "PhotoSet", "read_photos", "scan_photos"]
+__all__ = ["Photo", "PhotoDataset", "read_photos", "scan_photos"]
 
 
-def read_photos(source: str | Path, scheme: Scheme) -> PhotoSet:
+def read_photos(source: str | Path, scheme: LabelSchema) -> PhotoDataset:
     """The photos of a source, with what is known of each.
 
     Args:
@@ -27,11 +27,11 @@ def read_photos(source: str | Path, scheme: Scheme) -> PhotoSet:
         DataError: The source is neither, or something in it is wrong; one error names all that is.
     """
     found, problems = scan_photos(source, scheme)
-    refuse_fatal(problems, Path(source))
+    raise_if_fatal(problems, Path(source))
     return found
 
 
-def scan_photos(source: str | Path, scheme: Scheme) -> tuple[PhotoSet, list[Problem]]:
+def scan_photos(source: str | Path, scheme: LabelSchema) -> tuple[PhotoDataset, list[DataProblem]]:
     """The photos that can be read and everything that is wrong with the rest; raises nothing for bad data."""
     path = Path(source)
     if path.is_dir():
@@ -42,4 +42,4 @@ def scan_photos(source: str | Path, scheme: Scheme) -> tuple[PhotoSet, list[Prob
         what, fix = "this is neither a folder nor a .csv file", "give a folder of person folders, or a CSV manifest"
     else:
         what, fix = "there is no such folder or file", "check the path"
-    return PhotoSet(path, ()), [Problem("fatal", "source", str(path), what, fix)]
+    return PhotoDataset(path, ()), [DataProblem("fatal", "source", str(path), what, fix)]

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskfit.data.boxes import Cut, fitted
+from maskfit.data.boxes import CropBox, fit_to_aspect
 
 LOOKED_AT = 96
 """The longer side in pixels at which a photo is looked at."""
 
 
 @dataclass(frozen=True)
-class PixelCrop:
+class VarianceCrop:
     """A box round the middle of what is busy in a photo, moved up towards the head.
 
     Busy is what differs from its surroundings, counted by rows and columns; a plain background counts nothing. The box
@@ -37,7 +37,7 @@ class PixelCrop:
         if not 0.2 <= self.ratio <= 5:
             raise ValueError(f"ratio={self.ratio} must lie in 0.2 to 5")
 
-    def box(self, photo: NDArray[np.uint8], aspect: float) -> Cut:
+    def box(self, photo: NDArray[np.uint8], aspect: float) -> CropBox:
         height, width = photo.shape[:2]
         scale = min(LOOKED_AT / max(height, width), 1.0)
         size = max(round(width * scale), 1), max(round(height * scale), 1)
@@ -47,13 +47,13 @@ class PixelCrop:
         busy[:, 1:] += np.abs(np.diff(grey, axis=1))
         busy[1:] += np.abs(np.diff(grey, axis=0))
         if not busy.any():
-            return Cut(fitted((0.0, 0.0, float(width), float(height)), aspect, width, height), fallback=True)
+            return CropBox(fit_to_aspect((0.0, 0.0, float(width), float(height)), aspect, width, height), fallback=True)
         left, right = _quantile(busy.sum(axis=0), self.tail), _quantile(busy.sum(axis=0), 1 - self.tail)
         columns = busy[:, int(left * size[0]) : max(int(right * size[0]), int(left * size[0]) + 1)]
         upper = _quantile(columns.sum(axis=1), self.top) if columns.any() else 0.0
         wide = max((right - left) * width, 1.0)
         box = (left * width, upper * height, left * width + wide, upper * height + wide * self.ratio)
-        return Cut(fitted(box, aspect, width, height))
+        return CropBox(fit_to_aspect(box, aspect, width, height))
 
 
 def _quantile(counts: NDArray[np.int64], share: float) -> float:

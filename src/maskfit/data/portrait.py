@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.boxes import Box, Cut
+from maskfit.data.boxes import Box, CropBox
 from maskfit.data.detectors import Face
 from maskfit.data.face_crop import FaceCrop
 
@@ -20,13 +20,13 @@ ASPECT = 3 / 4
 """Width over height of the competition's photos."""
 
 
-class Crop(Protocol):
+class FramesFaces(Protocol):
     """Any of `crops.CROPS`."""
 
-    def box(self, photo: NDArray[np.uint8], aspect: float) -> Box | Cut: ...
+    def box(self, photo: NDArray[np.uint8], aspect: float) -> Box | CropBox: ...
 
 
-def cut_face(crop: Crop, photo: NDArray[np.uint8], face: Face, aspect: float) -> Cut:
+def crop_single_face(crop: FramesFaces, photo: NDArray[np.uint8], face: Face, aspect: float) -> CropBox:
     """What a crop cuts for one of perhaps many faces on a photo.
 
     A crop that looks for faces is told which to take. Any other was trained on portraits, so it gets one: the part of
@@ -42,7 +42,7 @@ def cut_face(crop: Crop, photo: NDArray[np.uint8], face: Face, aspect: float) ->
         return crop.cut([face], photo, aspect)
     left, upper, right, lower = _portrait(face.box, photo.shape[1], photo.shape[0])
     found = crop.box(photo[upper:lower, left:right], aspect)
-    cut = found if isinstance(found, Cut) else Cut(found)
+    cut = found if isinstance(found, CropBox) else CropBox(found)
     box = (cut.box[0] + left, cut.box[1] + upper, cut.box[2] + left, cut.box[3] + upper)
     return replace(cut, box=box)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from maskfit.errors import DataError, several
+from maskfit.errors import DataError, format_list
 
 Severity = Literal["fatal", "warning", "note"]
 
@@ -16,7 +16,7 @@ SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class DataProblem:
     """One finding.
 
     Attributes:
@@ -30,12 +30,12 @@ class Problem:
 
     severity: Severity
     kind: str
-    where: str
-    what: str
-    fix: str
+    location: str
+    message: str
+    hint: str
 
 
-def refuse_fatal(problems: Sequence[Problem], source: Path) -> None:
+def raise_if_fatal(problems: Sequence[DataProblem], source: Path) -> None:
     """Raises every fatal problem as one error; does nothing where there is none.
 
     Raises:
@@ -46,12 +46,12 @@ def refuse_fatal(problems: Sequence[Problem], source: Path) -> None:
         return
     if len(fatal) == 1:
         only = fatal[0]
-        where = source if only.where in ("", str(source)) else f"{source}: {only.where}"
-        raise DataError(only.what, where=where, fix=only.fix)
-    fixes = list(dict.fromkeys(problem.fix for problem in fatal))
-    listed = several([f"{problem.where}: {problem.what}" for problem in fatal], shown=SHOWN)
+        where = source if only.location in ("", str(source)) else f"{source}: {only.location}"
+        raise DataError(only.message, location=where, hint=only.hint)
+    fixes = list(dict.fromkeys(problem.hint for problem in fatal))
+    listed = format_list([f"{problem.location}: {problem.message}" for problem in fatal], shown=SHOWN)
     raise DataError(
         f"{len(fatal)} problems:\n{listed}",
-        where=source,
-        fix=fixes[0] if len(fixes) == 1 else f"maskfit data check {source} says what to do about each",
+        location=source,
+        hint=fixes[0] if len(fixes) == 1 else f"maskfit data check {source} says what to do about each",
     )

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from maskfit.data.photo import Photo
-from maskfit.data.transforms import Frames, Framing
+from maskfit.data.transforms import CropResize, Frames
 from maskfit.errors import DataError
 from maskfit.files import write_text
 
@@ -36,7 +36,7 @@ GUESSES = "guessed.txt"
 Say = Callable[[str], None]
 
 
-class Rows:
+class ImageCacheFiles:
     """The rows of a store, read without waiting for anybody; held alone from `hold` on.
 
     Attributes:
@@ -45,7 +45,7 @@ class Rows:
         known: The row of each key.
     """
 
-    def __init__(self, store: Path, framing: Framing, say: Say | None = None) -> None:
+    def __init__(self, store: Path, framing: CropResize, say: Say | None = None) -> None:
         self.store, self.framing = store, framing
         self._say = say
         self._open_files = ExitStack()
@@ -60,7 +60,7 @@ class Rows:
         self._open_files.close()
 
     @property
-    def held(self) -> bool:
+    def is_locked(self) -> bool:
         """Whether nobody else can append or remove."""
         return self._keys is not None
 
@@ -70,7 +70,7 @@ class Rows:
         height, width = self.framing.size
         return height * width * 3
 
-    def hold(self) -> None:
+    def lock(self) -> None:
         """Keeps others from appending and removing, from now on, and reads anew what they did before."""
         self._lock()
         self._make()
@@ -100,7 +100,7 @@ class Rows:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise full(self.store, "the disk is full") from None
+            raise disk_full_error(self.store, "the disk is full") from None
         self.known |= {key: len(self.known) + place for place, key in enumerate(frames)}
 
     def map(self) -> Frames:
@@ -110,7 +110,7 @@ class Rows:
         assert self._pixels is not None, "rows that are known lie in a file"
         return np.memmap(self._pixels, dtype=np.uint8, mode="r", shape=(len(self.known), *self.framing.size, 3))
 
-    def guessed(self) -> set[str]:
+    def fallback_keys(self) -> set[str]:
         """Keys of the photos on which the crop found nothing."""
         try:
             text = (self.store / GUESSES).read_text(encoding="ascii", errors="replace")
@@ -118,7 +118,7 @@ class Rows:
             return set()
         return {line.partition(" ")[0] for line in text.split("\n")}
 
-    def note_use(self) -> None:
+    def touch(self) -> None:
         """Writes down that the store was opened now, where it can be written to."""
         with suppress(OSError):
             if (self.store / KEYS).exists():
@@ -180,10 +180,10 @@ class Rows:
         return stream
 
 
-def full(store: Path, what: str) -> DataError:
+def disk_full_error(store: Path, what: str) -> DataError:
     """Says that a store has no room."""
     return DataError(
-        what, where=store, fix="maskfit data stores lists what can be removed; data.store=DIR takes another disk"
+        what, location=store, hint="maskfit data stores lists what can be removed; data.store=DIR takes another disk"
     )
 
 

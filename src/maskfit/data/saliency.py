@@ -21,13 +21,13 @@ from PIL import Image
 from maskfit.data.decoding import Pixels
 from maskfit.data.erasing import Shares
 from maskfit.data.networks import open_session, run_session
-from maskfit.data.weights import SALIENCY, Weights, find, keep
-from maskfit.errors import DataError, RecipeError, nearest
+from maskfit.data.weights import SALIENCY, WeightsFile, add_to_cache, find
+from maskfit.errors import DataError, RecipeError, did_you_mean
 
-SURE = 0.5
+MASK_THRESHOLD = 0.5
 """Where no pixel is believed this much, nothing was found. Below, stretching would make an object of noise."""
 
-REMEMBERED = 64
+CACHED_MODELS = 64
 """Photos whose objects are remembered, so that a crop and a background look once."""
 
 SLACK = 1e-3
@@ -38,11 +38,11 @@ RELEASE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0"
 FIX = "name an ONNX file of one of the networks that 'net' knows"
 
 
-def _published(name: str, sha256: str) -> Weights:
-    return Weights(f"{name}.onnx", sha256, f"{RELEASE}/{name}.onnx", SALIENCY)
+def _published(name: str, sha256: str) -> WeightsFile:
+    return WeightsFile(f"{name}.onnx", sha256, f"{RELEASE}/{name}.onnx", SALIENCY)
 
 
-class Reading(NamedTuple):
+class SaliencyInputSpec(NamedTuple):
     """How a network wants to see photos.
 
     Attributes:
@@ -56,30 +56,48 @@ class Reading(NamedTuple):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     white: Literal["photo", "full"]
-    published: Weights | None
+    published: WeightsFile | None
 
 
-NETS: dict[str, Reading] = {
+NETS: dict[str, SaliencyInputSpec] = {
     # Qin et al.: U²-Net (Pattern Recognition, 2020), Apache-2.0: small (5 MB), compressed by rembg's author (44 MB),
     # full (176 MB), and full trained on people (176 MB).
-    "u2netp": Reading(320, *IMAGENET, "photo", _published(
-        "u2netp", "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8")),
-    "silueta": Reading(320, *IMAGENET, "photo", _published(
-        "silueta", "75da6c8d2f8096ec743d071951be73b4a8bc7b3e51d9a6625d63644f90ffeedb")),
-    "u2net": Reading(320, *IMAGENET, "photo", _published(
-        "u2net", "8d10d2f3bb75ae3b6d527c77944fc5e7dcd94b29809d47a739a7a728a912b491")),
-    "u2net_human_seg": Reading(320, *IMAGENET, "photo", _published(
-        "u2net_human_seg", "01eb6a29a5c4d8edb30b56adad9bb3a2a0535338e480724a213e0acfd2d1c73c")),
+    "u2netp": SaliencyInputSpec(
+        320,
+        *IMAGENET,
+        "photo",
+        _published("u2netp", "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"),
+    ),
+    "silueta": SaliencyInputSpec(
+        320,
+        *IMAGENET,
+        "photo",
+        _published("silueta", "75da6c8d2f8096ec743d071951be73b4a8bc7b3e51d9a6625d63644f90ffeedb"),
+    ),
+    "u2net": SaliencyInputSpec(
+        320, *IMAGENET, "photo", _published("u2net", "8d10d2f3bb75ae3b6d527c77944fc5e7dcd94b29809d47a739a7a728a912b491")
+    ),
+    "u2net_human_seg": SaliencyInputSpec(
+        320,
+        *IMAGENET,
+        "photo",
+        _published("u2net_human_seg", "01eb6a29a5c4d8edb30b56adad9bb3a2a0535338e480724a213e0acfd2d1c73c"),
+    ),
     # Qin et al.: Highly Accurate Dichotomous Image Segmentation (ECCV 2022), code Apache-2.0 (179 MB).
-    "isnet": Reading(1024, (0.5, 0.5, 0.5), (1.0, 1.0, 1.0), "full", _published(
-        "isnet-general-use", "60920e99c45464f2ba57bee2ad08c919a52bbf852739e96947fbb4358c0d964a")),
+    "isnet": SaliencyInputSpec(
+        1024,
+        (0.5, 0.5, 0.5),
+        (1.0, 1.0, 1.0),
+        "full",
+        _published("isnet-general-use", "60920e99c45464f2ba57bee2ad08c919a52bbf852739e96947fbb4358c0d964a"),
+    ),
     # Lee et al.: TRACER (AAAI 2022), seed s4's, there at 352 x 352. Published for torch only.
-    "tracer": Reading(352, *IMAGENET, "full", None),
-}  # fmt: skip
+    "tracer": SaliencyInputSpec(352, *IMAGENET, "full", None),
+}
 
 
 @dataclass(frozen=True)
-class Looking:
+class SaliencyBased:
     """What a crop and a background that look for the salient object have in common.
 
     Args:
@@ -94,7 +112,7 @@ class Looking:
 
     def __post_init__(self) -> None:
         if self.net not in NETS:
-            raise ValueError(f"net '{self.net}' is unknown; {nearest(self.net, NETS)}")
+            raise ValueError(f"net '{self.net}' is unknown; {did_you_mean(self.net, NETS)}")
 
     @cached_property
     def _network(self) -> SaliencyNetwork:
@@ -111,12 +129,12 @@ class Looking:
         open_network(self.net, weights)
         return {"weights": weights.name, "sha256": weights.sha256}
 
-    def shares(self, photo: Pixels) -> Shares | None:
+    def saliency_map(self, photo: Pixels) -> Shares | None:
         """How much of each pixel is the salient object, at the network's resolution; None where it sees none."""
-        return self._network.look(photo)
+        return self._network.predict(photo)
 
 
-def settle_weights(net: str, path: str | None, sha256: str | None) -> Weights:
+def settle_weights(net: str, path: str | None, sha256: str | None) -> WeightsFile:
     """Which weights a network is to have, by their content.
 
     Raises:
@@ -126,13 +144,13 @@ def settle_weights(net: str, path: str | None, sha256: str | None) -> Weights:
     published = NETS[net].published
     if sha256 is not None:
         same = published is not None and sha256 == published.sha256
-        return published if published and same else Weights(Path(path or net).name, sha256, shelf=SALIENCY)
+        return published if published and same else WeightsFile(Path(path or net).name, sha256, shelf=SALIENCY)
     if path is not None:
-        return keep(Path(path), SALIENCY)
+        return add_to_cache(Path(path), SALIENCY)
     if published is None:
         raise RecipeError(
             f"the network '{net}' is published for torch only",
-            fix=f"export it to ONNX and name the file: {{net: {net}, weights: {net}.onnx}}",
+            hint=f"export it to ONNX and name the file: {{net: {net}, weights: {net}.onnx}}",
         )
     return published
 
@@ -148,7 +166,7 @@ class SaliencyNetwork:
         DataError: The file is no network, or none that gives a saliency map.
     """
 
-    def __init__(self, reading: Reading, path: Path) -> None:
+    def __init__(self, reading: SaliencyInputSpec, path: Path) -> None:
         self._reading = reading
         self._path = path
         self._session = open_session(path, FIX)
@@ -162,7 +180,7 @@ class SaliencyNetwork:
         # A network of another kind is refused here, and not at the first photo.
         self._map(np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 64, 3)))
 
-    def look(self, photo: Pixels) -> Shares | None:
+    def predict(self, photo: Pixels) -> Shares | None:
         """As `Looking.shares`."""
         content = np.ascontiguousarray(photo).data.cast("B")
         key = hashlib.blake2b(content, digest_size=16, salt=b"%d %d" % photo.shape[:2]).digest()
@@ -172,12 +190,12 @@ class SaliencyNetwork:
         found = self._map(photo)
         least, most = float(found.min()), float(found.max())
         shares = None
-        if most >= SURE and most > least:
+        if most >= MASK_THRESHOLD and most > least:
             # Stretched, as the authors of U²-Net do it.
             shares = np.rint((found - least) * (255 / (most - least))).astype(np.uint8)
         with self._lock:
             self._known[key] = shares
-            if len(self._known) > REMEMBERED:
+            if len(self._known) > CACHED_MODELS:
                 self._known.popitem(last=False)
         return shares
 
@@ -198,10 +216,10 @@ class SaliencyNetwork:
         return np.clip(first.reshape(first.shape[-2:]), 0, 1)
 
     def _refused(self, why: str) -> DataError:
-        return DataError(f"this is no saliency network: {why}", where=self._path, fix=FIX)
+        return DataError(f"this is no saliency network: {why}", location=self._path, hint=FIX)
 
 
-def open_network(net: str, weights: Weights) -> SaliencyNetwork:
+def open_network(net: str, weights: WeightsFile) -> SaliencyNetwork:
     """The network with these weights; asked for again, the same one.
 
     Raises:
@@ -216,5 +234,5 @@ _OPENING = threading.Lock()
 
 
 @lru_cache(maxsize=4)
-def _open(net: str, weights: Weights) -> SaliencyNetwork:
+def _open(net: str, weights: WeightsFile) -> SaliencyNetwork:
     return SaliencyNetwork(NETS[net], find(weights))

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.boxes import Cut, fitted
-from maskfit.data.opencv import largest_box, open_cv
-from maskfit.data.saliency import Looking
+from maskfit.data.boxes import CropBox, fit_to_aspect
+from maskfit.data.opencv import import_cv2, largest_box
+from maskfit.data.saliency import SaliencyBased
 
 HALF = 128
 """The share of a pixel, of 255, from which on it belongs to the object."""
 
 
 @dataclass(frozen=True)
-class SalientCrop(Looking):
+class SalientCrop(SaliencyBased):
     """The box of the largest region that a saliency network takes for the subject, widened to the network's aspect.
 
     Without one the whole photo, as a guess.
@@ -43,16 +43,16 @@ class SalientCrop(Looking):
             DataError: The weights are not here and cannot be fetched, or are no saliency network.
             MissingExtraError: OpenCV is missing.
         """
-        open_cv("the crop 'salient'")
+        import_cv2("the crop 'salient'")
         return super().settled()
 
-    def box(self, photo: NDArray[np.uint8], aspect: float) -> Cut:
+    def box(self, photo: NDArray[np.uint8], aspect: float) -> CropBox:
         height, width = photo.shape[:2]
-        shares = self.shares(photo)
-        found = None if shares is None else largest_box(open_cv("the crop 'salient'"), shares >= HALF)
+        shares = self.saliency_map(photo)
+        found = None if shares is None else largest_box(import_cv2("the crop 'salient'"), shares >= HALF)
         if shares is None or found is None:
-            return Cut(fitted((0, 0, width, height), aspect, width, height), fallback=True)
+            return CropBox(fit_to_aspect((0, 0, width, height), aspect, width, height), fallback=True)
         across, down = width / shares.shape[1], height / shares.shape[0]
         left, upper, right, lower = found[0] * across, found[1] * down, found[2] * across, found[3] * down
         more = self.margin * max(right - left, lower - upper)
-        return Cut(fitted((left - more, upper - more, right + more, lower + more), aspect, width, height))
+        return CropBox(fit_to_aspect((left - more, upper - more, right + more, lower + more), aspect, width, height))

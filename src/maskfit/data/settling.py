@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 
 @runtime_checkable
-class Settling(Protocol):
+class NeedsWeights(Protocol):
     """A crop or background that needs more than its options: weights, or an extra."""
 
-    def settled(self) -> dict[str, Any]:
+    def pinned(self) -> dict[str, Any]:
         """The options that say by content which files are meant, and no place on this machine.
 
         Raises:
@@ -21,7 +21,7 @@ class Settling(Protocol):
         ...
 
 
-def settle(part: Part, built: object) -> Part:
+def pin_component(part: ComponentSpec, built: object) -> ComponentSpec:
     """A part as model files and stores keep it.
 
     Args:
@@ -32,12 +32,12 @@ def settle(part: Part, built: object) -> Part:
         DataError: Weights are not here and cannot be fetched, or cannot be read.
         MissingExtraError: An extra is missing.
     """
-    if not isinstance(built, Settling):
+    if not isinstance(built, NeedsWeights):
         return part
-    return Part(name=part.name, options={**part.options, **built.settled()})
+    return ComponentSpec(name=part.name, options={**part.options, **built.pinned()})
 
 
-def refuse_unsettled(built: object) -> None:
+def check_pinned(built: object) -> None:
     """Stops where a part names weights by a place on some machine.
 
     Raises:

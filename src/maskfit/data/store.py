@@ -22,17 +22,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.decoding import content_key, decode, read_content
+from maskfit.data.decoding import content_hash, decode, read_bytes
 from maskfit.data.photo import Photo
-from maskfit.data.rows import GUESSES, Rows, Say, full
-from maskfit.data.transforms import Frames, Framing, frame_all
-from maskfit.errors import DataError, PhotoError, several
+from maskfit.data.rows import GUESSES, ImageCacheFiles, Say, disk_full_error
+from maskfit.data.transforms import CropResize, Frames, apply_all
+from maskfit.errors import DataError, PhotoError, format_list
 from maskfit.files import cache_folder
 
 FORMAT = 1
 """Goes into every store's name: a change of decoding or resampling must not read old pixels."""
 
-AT_ONCE = 64
+BATCH_SIZE = 64
 """Photos decoded before their pixels are written: what an interruption can lose."""
 
 Progress = Callable[[int, int], None]
@@ -40,12 +40,12 @@ Progress = Callable[[int, int], None]
 _Framed = tuple[NDArray[np.uint8], bool]
 """A frame, and whether its crop is a guess."""
 
-ABSENT = -1
+MISSING = -1
 """The row of a photo that was not wanted."""
 
 
 @dataclass(frozen=True)
-class StoredFrames:
+class CachedImages:
     """The framed photos of one set, in its order, on disk behind a memory map.
 
     Attributes:
@@ -57,20 +57,20 @@ class StoredFrames:
 
     rows: NDArray[np.int64]
     pixels: Frames
-    guessed: tuple[str, ...] = ()
+    fallback_crops: tuple[str, ...] = ()
     guesses: Path | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, indices: NDArray[np.int64] | Sequence[int]) -> Frames:
+    def gather(self, indices: NDArray[np.int64] | Sequence[int]) -> Frames:
         """Copies the photos with these places in the set: (indices, height, width, 3).
 
         Raises:
             IndexError: One of them was not wanted when the store was opened.
         """
         rows = self.rows[np.asarray(indices, dtype=np.int64)]
-        if len(rows) and rows.min() == ABSENT:
+        if len(rows) and rows.min() == MISSING:
             raise IndexError("photos are taken that were not wanted when the store was opened")
         return self.pixels[rows]
 
@@ -80,29 +80,29 @@ def default_folder() -> Path:
     return cache_folder("stores")
 
 
-def open_store(
+def open_image_cache(
     photos: Sequence[Photo],
-    framing: Framing,
+    framing: CropResize,
     *,
     folder: Path | None = None,
     progress: Progress | None = None,
     say: Say | None = None,
-) -> StoredFrames:
+) -> CachedImages:
     """Gives the framed photos of a set; what the store does not hold yet is decoded now, on all cores.
 
     The arguments and errors are those of `open_stores`, for one framing and all photos.
     """
-    return open_stores(photos, [(framing, None)], folder=folder, progress=progress, say=say)[0]
+    return open_image_caches(photos, [(framing, None)], folder=folder, progress=progress, say=say)[0]
 
 
-def open_stores(
+def open_image_caches(
     photos: Sequence[Photo],
-    wanted: Sequence[tuple[Framing, Collection[int] | None]],
+    wanted: Sequence[tuple[CropResize, Collection[int] | None]],
     *,
     folder: Path | None = None,
     progress: Progress | None = None,
     say: Say | None = None,
-) -> list[StoredFrames]:
+) -> list[CachedImages]:
     """Gives the photos of a set through several framings, each photo read and decoded once for all that lack it.
 
     Args:
@@ -119,14 +119,16 @@ def open_stores(
         MissingExtraError: The crop needs an extra.
     """
     # By content: other weights at the same place are another store.
-    framings = [framing.settled() for framing, _ in wanted]
+    framings = [framing.pinned() for framing, _ in wanted]
     if len({_name(framing) for framing in framings}) < len(framings):
         raise ValueError("a framing is named twice")
     every = range(len(photos))
     places = [every if some is None else frozenset(some) for _, some in wanted]
     with ExitStack() as opened:
         stores = [
-            _Wanted(opened.enter_context(Rows((folder or default_folder()) / _name(framing), framing, say)), some)
+            _Wanted(
+                opened.enter_context(ImageCacheFiles((folder or default_folder()) / _name(framing), framing, say)), some
+            )
             for framing, some in zip(framings, places, strict=True)
         ]
         filling = _Filling(photos, stores, progress)
@@ -141,13 +143,13 @@ def open_stores(
             f"{photo.name}: {filling.unreadable[at]}" for at, photo in enumerate(photos) if at in filling.unreadable
         ]
         raise DataError(
-            f"{len(lines)} photos cannot be read:\n{several(lines)}",
-            fix="'maskfit data check' lists every problem; mend or remove these photos",
+            f"{len(lines)} photos cannot be read:\n{format_list(lines)}",
+            hint="'maskfit data check' lists every problem; mend or remove these photos",
         )
     return found
 
 
-def _name(framing: Framing) -> str:
+def _name(framing: CropResize) -> str:
     facts = f"{FORMAT} {framing.model_dump_json()}"
     height, width = framing.size
     return f"{framing.crop.name}-{height}x{width}-{hashlib.blake2b(facts.encode(), digest_size=6).hexdigest()}"
@@ -157,18 +159,18 @@ def _name(framing: Framing) -> str:
 class _Wanted:
     """A store, and the places of the photos that are wanted of it."""
 
-    rows: Rows
+    rows: ImageCacheFiles
     places: Collection[int]
 
 
-def _found(photos: Sequence[Photo], keys: Mapping[int, str], one: _Wanted) -> StoredFrames:
-    rows = np.full(len(photos), ABSENT, dtype=np.int64)
+def _found(photos: Sequence[Photo], keys: Mapping[int, str], one: _Wanted) -> CachedImages:
+    rows = np.full(len(photos), MISSING, dtype=np.int64)
     for place in one.places:
         rows[place] = one.rows.known[keys[place]]
-    one.rows.note_use()
-    guesses = one.rows.guessed()
+    one.rows.touch()
+    guesses = one.rows.fallback_keys()
     guessed = tuple(photos[place].name for place in sorted(one.places) if keys[place] in guesses)
-    return StoredFrames(rows, one.rows.map(), guessed, one.rows.store / GUESSES if guessed else None)
+    return CachedImages(rows, one.rows.map(), guessed, one.rows.store / GUESSES if guessed else None)
 
 
 class _Filling:
@@ -206,7 +208,7 @@ class _Filling:
                     self.keys[place] = look[0]
                     contents[look[0]] = (place, look[1])
             fresh = self._fresh(batch)
-            if fresh and not all(one.rows.held for one in self.stores):
+            if fresh and not all(one.rows.is_locked for one in self.stores):
                 self._hold()
                 fresh = self._fresh(batch)
             if not fresh:
@@ -221,9 +223,9 @@ class _Filling:
     def _keys_of(self, batch: Sequence[int]) -> Iterator[tuple[int, str]]:
         return ((place, self.keys[place]) for place in batch if place in self.keys)
 
-    def _fresh(self, batch: Sequence[int]) -> dict[str, list[Rows]]:
+    def _fresh(self, batch: Sequence[int]) -> dict[str, list[ImageCacheFiles]]:
         """By key, the stores that lack a photo of this batch."""
-        fresh: dict[str, list[Rows]] = {}
+        fresh: dict[str, list[ImageCacheFiles]] = {}
         for place, key in self._keys_of(batch):
             for one in self.stores:
                 lacks = fresh.get(key, [])
@@ -239,15 +241,20 @@ class _Filling:
         """
         more = 0
         for one in sorted(self.stores, key=lambda one: one.rows.store):
-            one.rows.hold()
+            one.rows.lock()
             more += max(len(one.places) - len(one.rows.known), 0) * one.rows.row_bytes
         store = self.stores[0].rows.store
         free = shutil.disk_usage(store).free
         if more > free:
-            raise full(store, f"the store grows by up to {more / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free")
+            raise disk_full_error(
+                store, f"the store grows by up to {more / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+            )
 
     def _append(
-        self, fresh: Mapping[str, Sequence[Rows]], contents: Mapping[str, tuple[int, bytes]], pool: ThreadPoolExecutor
+        self,
+        fresh: Mapping[str, Sequence[ImageCacheFiles]],
+        contents: Mapping[str, tuple[int, bytes]],
+        pool: ThreadPoolExecutor,
     ) -> dict[str, str]:
         """Decodes photos and appends them; why those cannot be read that cannot, by key."""
 
@@ -268,7 +275,7 @@ class _Filling:
 
     def _look_ahead(self, pool: ThreadPoolExecutor) -> Iterator[tuple[list[int], list[tuple[str, bytes] | str]]]:
         """Batches of places with key and content of each photo, or why it cannot be read; the next is read ahead."""
-        batches = [self.wanted[start : start + AT_ONCE] for start in range(0, len(self.wanted), AT_ONCE)]
+        batches = [self.wanted[start : start + BATCH_SIZE] for start in range(0, len(self.wanted), BATCH_SIZE)]
         coming = [pool.submit(_look, self.photos[place]) for batch in batches[:1] for place in batch]
         for batch, following in zip_longest(batches, batches[1:], fillvalue=()):
             looked, coming = coming, [pool.submit(_look, self.photos[place]) for place in following]
@@ -277,20 +284,20 @@ class _Filling:
 
 def _look(photo: Photo) -> tuple[str, bytes] | str:
     try:
-        content = read_content(photo.path)
-        return content_key(content), content
+        content = read_bytes(photo.path)
+        return content_hash(content), content
     except (PhotoError, OSError) as error:
         return _reason(error)
 
 
-def _frame(photo: Photo, content: bytes, framings: Sequence[Framing]) -> list[_Framed] | str:
+def _frame(photo: Photo, content: bytes, framings: Sequence[CropResize]) -> list[_Framed] | str:
     """For each framing the framed photo and whether its crop is a guess; or why the photo cannot be read."""
     try:
         pixels = decode(content, name=str(photo.path))
     except (PhotoError, OSError) as error:
         return _reason(error)
-    return [(frame, cut.fallback) for frame, cut in frame_all(pixels, framings)]
+    return [(frame, cut.fallback) for frame, cut in apply_all(pixels, framings)]
 
 
 def _reason(error: Exception) -> str:
-    return error.what if isinstance(error, PhotoError) else str(error)
+    return error.message if isinstance(error, PhotoError) else str(error)

@@ -22,12 +22,22 @@ from maskfit.data.rows import FACTS, FRAMES, GUESSES, KEYS, LOCK, USED
 from maskfit.errors import DataError
 
 DAY = 86_400
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30,
-         "TIB": 2**40}  # fmt: skip
+UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+    "TIB": 2**40,
+}
 
 
 @dataclass(frozen=True)
-class StoreFacts:
+class CacheInfo:
     """One store.
 
     Attributes:
@@ -49,11 +59,17 @@ class StoreFacts:
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON."""
         used = datetime.fromtimestamp(self.used, UTC).isoformat(timespec="seconds")
-        return {"path": str(self.path), "photos": self.photos, "size": self.size, "crop": self.crop,
-                "bytes": self.bytes, "used": used}  # fmt: skip
+        return {
+            "path": str(self.path),
+            "photos": self.photos,
+            "size": self.size,
+            "crop": self.crop,
+            "bytes": self.bytes,
+            "used": used,
+        }
 
 
-def find_stores(folder: Path) -> list[StoreFacts]:
+def find_stores(folder: Path) -> list[CacheInfo]:
     """Every store in a folder, the one that was used last first; other folders beside them are passed over."""
     if not folder.is_dir():
         return []
@@ -66,9 +82,9 @@ def find_stores(folder: Path) -> list[StoreFacts]:
     return sorted(found, key=lambda store: -store.used)
 
 
-def choose_unused(
-    stores: Sequence[StoreFacts], *, now: float, days: float | None = None, keep_under: int | None = None
-) -> list[StoreFacts]:
+def least_recently_used(
+    stores: Sequence[CacheInfo], *, now: float, days: float | None = None, keep_under: int | None = None
+) -> list[CacheInfo]:
     """Which stores to take away, the one that was used longest ago first.
 
     Args:
@@ -85,7 +101,7 @@ def choose_unused(
     return chosen
 
 
-def remove_store(store: StoreFacts) -> None:
+def remove_store(store: CacheInfo) -> None:
     """Deletes the files of a store, and its folder if nothing else is in it.
 
     Raises:
@@ -105,10 +121,10 @@ def remove_store(store: StoreFacts) -> None:
         with suppress(OSError):
             store.path.rmdir()
     except Timeout:
-        raise DataError("a process appends to this store", where=store.path, fix="wait until it is done") from None
+        raise DataError("a process appends to this store", location=store.path, hint="wait until it is done") from None
     except OSError as error:
         what = f"this store cannot be deleted: {error.strerror or error}"
-        raise DataError(what, where=store.path, fix="stop what reads it, or delete the folder") from None
+        raise DataError(what, location=store.path, hint="stop what reads it, or delete the folder") from None
 
 
 def read_size(word: str) -> int:
@@ -119,11 +135,11 @@ def read_size(word: str) -> int:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", word, re.ASCII)
     if found is None or found[2].upper() not in UNITS:
-        raise DataError(f"'{word}' is no size", fix="write it as 10GB, 500MB or 1.5GiB")
+        raise DataError(f"'{word}' is no size", hint="write it as 10GB, 500MB or 1.5GiB")
     return round(float(found[1]) * UNITS[found[2].upper()])
 
 
-def _read(path: Path) -> StoreFacts:
+def _read(path: Path) -> CacheInfo:
     try:
         facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
         height, width = facts["size"]
@@ -135,7 +151,7 @@ def _read(path: Path) -> StoreFacts:
     # Stores from before this was noted were used when they were last written, at least.
     time = (used if used.exists() else path / KEYS).stat().st_mtime
     photos = (path / KEYS).read_bytes().count(b"\n")
-    return StoreFacts(path, photos, size, crop, sum(_sizes(path)), time)
+    return CacheInfo(path, photos, size, crop, sum(_sizes(path)), time)
 
 
 def _sizes(path: Path) -> Iterator[int]:

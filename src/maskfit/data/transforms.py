@@ -17,13 +17,13 @@ from PIL import Image, ImageFilter
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from maskfit.data.backgrounds import BACKGROUNDS, Background
-from maskfit.data.boxes import Cut, cut_turned
+from maskfit.data.boxes import CropBox, crop_rotated
 from maskfit.data.crops import CROPS, Crop
 from maskfit.data.detectors import Face
 from maskfit.data.face_crop import FaceCrop
-from maskfit.data.portrait import cut_face
-from maskfit.data.settling import settle
-from maskfit.parts import Part, build
+from maskfit.data.portrait import crop_single_face
+from maskfit.data.settling import pin_component
+from maskfit.parts import ComponentSpec, instantiate
 
 Frames = NDArray[np.uint8]
 """Photos as the store keeps them: (photos, height, width, 3)."""
@@ -39,7 +39,7 @@ Pixels = Annotated[int, Field(ge=8, le=4096)]
 Channel = tuple[float, float, float]
 
 
-class Framing(BaseModel):
+class CropResize(BaseModel):
     """Cuts the face from a photo and shrinks it, in one resampling step; before that may erase its background.
 
     Attributes:
@@ -52,11 +52,11 @@ class Framing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    crop: Part = Part.of("centre")
+    crop: ComponentSpec = ComponentSpec.create("centre")
     size: tuple[Pixels, Pixels] = (224, 224)
     filter: Filter = "bilinear"
-    background: Part = Part.of("none")
-    sharpen: Annotated[float, Field(ge=0, le=5)] = 0.0
+    background_removal: ComponentSpec = ComponentSpec.create("none")
+    unsharp_mask: Annotated[float, Field(ge=0, le=5)] = 0.0
 
     @model_serializer(mode="wrap")
     def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -67,15 +67,15 @@ class Framing(BaseModel):
 
     @cached_property
     def _background(self) -> Background:
-        background: Background = build(BACKGROUNDS, self.background)
+        background: Background = instantiate(BACKGROUNDS, self.background_removal)
         return background
 
     @cached_property
     def _crop(self) -> Crop:
-        crop: Crop = build(CROPS, self.crop)
+        crop: Crop = instantiate(CROPS, self.crop)
         return crop
 
-    def settled(self) -> Framing:
+    def pinned(self) -> CropResize:
         """The same framing with everything that its parts read from files named by content, as model files record it.
 
         Raises:
@@ -83,61 +83,64 @@ class Framing(BaseModel):
             DataError: Weights are not here and cannot be fetched, or cannot be read.
             MissingExtraError: A detector or background needs an extra.
         """
-        parts = {"crop": settle(self.crop, self._crop), "background": settle(self.background, self._background)}
+        parts = {
+            "crop": pin_component(self.crop, self._crop),
+            "background": pin_component(self.background_removal, self._background),
+        }
         # Built anew: a copy would keep the crop that was built before.
         return type(self)(**{**dict(self), **parts})
 
-    def cut(self, photo: NDArray[np.uint8]) -> Cut:
+    def find_crop(self, photo: NDArray[np.uint8]) -> CropBox:
         """Which part of a photo this framing shows."""
         height, width = self.size
         found = self._crop.box(photo, width / height)
-        return found if isinstance(found, Cut) else Cut(found)
+        return found if isinstance(found, CropBox) else CropBox(found)
 
-    def cut_face(self, photo: NDArray[np.uint8], face: Face) -> Cut:
+    def find_face_crop(self, photo: NDArray[np.uint8], face: Face) -> CropBox:
         """Which part of a photo this framing shows of one face on it; see `portrait.cut_face`."""
         height, width = self.size
-        return cut_face(self._crop, photo, face, width / height)
+        return crop_single_face(self._crop, photo, face, width / height)
 
     @property
     def finds_faces(self) -> FaceCrop | None:
         """The crop, where it is one that looks for faces."""
         return self._crop if isinstance(self._crop, FaceCrop) else None
 
-    def frame(self, photo: NDArray[np.uint8], cut: Cut | None = None) -> NDArray[np.uint8]:
+    def __call__(self, photo: NDArray[np.uint8], cut: CropBox | None = None) -> NDArray[np.uint8]:
         """A photo (height, width, 3) of any size as pixels of this framing's size, (height, width, 3).
 
         Args:
             photo: The photo.
             cut: What `cut` said of it, where that is known already.
         """
-        cut = cut or self.cut(photo)
-        return self.shrink(self.erase(photo, cut), cut)
+        cut = cut or self.find_crop(photo)
+        return self.crop_and_resize(self.erase(photo, cut), cut)
 
-    def erase(self, photo: NDArray[np.uint8], cut: Cut) -> NDArray[np.uint8]:
+    def erase(self, photo: NDArray[np.uint8], cut: CropBox) -> NDArray[np.uint8]:
         """A photo with its background erased, where this framing does so: the first step of `frame`."""
-        return self._background.erase(photo, cut)
+        return self._background.remove_background(photo, cut)
 
-    def shrink(self, photo: NDArray[np.uint8], cut: Cut) -> NDArray[np.uint8]:
+    def crop_and_resize(self, photo: NDArray[np.uint8], cut: CropBox) -> NDArray[np.uint8]:
         """What `erase` gave, cut and shrunk: the second step of `frame`."""
         if cut.angle:
-            return sharpened(cut_turned(photo, cut, self.size, POINTS[self.filter]), self.sharpen)
+            return unsharp_mask(crop_rotated(photo, cut, self.size, POINTS[self.filter]), self.unsharp_mask)
         height, width = self.size
         image = Image.fromarray(photo).resize((width, height), FILTERS[self.filter], box=cut.box)
-        return sharpened(np.asarray(image, dtype=np.uint8), self.sharpen)
+        return unsharp_mask(np.asarray(image, dtype=np.uint8), self.unsharp_mask)
 
-    def scaled(self, scale: float) -> Framing:
+    def scaled(self, scale: float) -> CropResize:
         """The same framing with each side `scale` times as long, rounded: what augmentation takes its crops from."""
         height, width = (round(side * scale) for side in self.size)
         return self.model_copy(update={"size": (height, width)})
 
-    def sees_as(self, other: Framing) -> bool:
+    def is_equivalent(self, other: CropResize) -> bool:
         """Whether both show the same part of every photo, with the same background: they may differ in resolution."""
         (height, width), (others_height, others_width) = self.size, other.size
-        seen = (self.crop, self.background, width / height)
-        return seen == (other.crop, other.background, others_width / others_height)
+        seen = (self.crop, self.background_removal, width / height)
+        return seen == (other.crop, other.background_removal, others_width / others_height)
 
 
-def frame_all(photo: NDArray[np.uint8], framings: Sequence[Framing]) -> list[tuple[NDArray[np.uint8], Cut]]:
+def apply_all(photo: NDArray[np.uint8], framings: Sequence[CropResize]) -> list[tuple[NDArray[np.uint8], CropBox]]:
     """A photo through several framings, each with its cut, as `Framing.frame` gives them one by one.
 
     What takes long, to find the face and to erase the background, is done once for framings that see the same.
@@ -146,16 +149,16 @@ def frame_all(photo: NDArray[np.uint8], framings: Sequence[Framing]) -> list[tup
         photo: (height, width, 3).
         framings: Of any sizes.
     """
-    seen: list[tuple[Framing, Cut, NDArray[np.uint8]]] = []
+    seen: list[tuple[CropResize, CropBox, NDArray[np.uint8]]] = []
     framed = []
     for framing in framings:
-        same = next((one for one in seen if framing.sees_as(one[0])), None)
+        same = next((one for one in seen if framing.is_equivalent(one[0])), None)
         if same is None:
-            cut = framing.cut(photo)
+            cut = framing.find_crop(photo)
             same = (framing, cut, framing.erase(photo, cut))
             seen.append(same)
         _, cut, erased = same
-        framed.append((framing.shrink(erased, cut), cut))
+        framed.append((framing.crop_and_resize(erased, cut), cut))
     return framed
 
 
@@ -166,7 +169,7 @@ BLUR = 1 / 224
 augmentation crops from are sharpened alike."""
 
 
-def sharpened(frame: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
+def unsharp_mask(frame: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
     """An unsharp mask (seed s2 sharpened edges): the frame, and `amount` times what a slight blur takes from it.
 
     Args:
@@ -180,11 +183,11 @@ def sharpened(frame: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(frame).filter(mask), dtype=np.uint8)
 
 
-LEAST_DEVIATION = 1.0
+MIN_STD = 1.0
 """Levels of 255 that a photo's own deviation counts at least, so that a black photo is black and not noise."""
 
 
-class Normalising(BaseModel):
+class Normalize(BaseModel):
     """Turns 8-bit pixels into what the network was trained on: (pixel / 255 - mean) / std, for each channel.
 
     Attributes:
@@ -197,9 +200,11 @@ class Normalising(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mean: Channel = (0.485, 0.456, 0.406)
-    std: tuple[
-        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
-    ] = (0.229, 0.224, 0.225)  # fmt: skip
+    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (
+        0.229,
+        0.224,
+        0.225,
+    )
     # Model files from before there was a choice say nothing of it.
     mode: Literal["dataset", "photo"] = "dataset"
 
@@ -211,7 +216,7 @@ class Normalising(BaseModel):
         std = np.array(self.std)
         return (1 / (255 * std)).astype(np.float32), (-np.array(self.mean) / std).astype(np.float32)
 
-    def normalise(self, frames: Frames) -> NDArray[np.float32]:
+    def __call__(self, frames: Frames) -> NDArray[np.float32]:
         """Frames (photos, height, width, 3) as network input (photos, 3, height, width)."""
         if self.mode == "photo":
             planes = np.empty((len(frames), 3, *frames.shape[1:3]), dtype=np.float32)
@@ -229,7 +234,7 @@ def _normalise_by_itself(frame: NDArray[np.uint8], out: NDArray[np.float32]) -> 
     """Writes a frame (height, width, 3), less its channels' means and over their deviations, as (3, height, width)."""
     for channel in range(3):
         pixels = frame[..., channel].astype(np.float64)
-        deviation = max(float(pixels.std()), LEAST_DEVIATION)
+        deviation = max(float(pixels.std()), MIN_STD)
         out[channel] = (pixels - pixels.mean()) / deviation
 
 
@@ -238,9 +243,9 @@ class Preprocessing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    framing: Framing = Framing()
-    normalising: Normalising = Normalising()
+    framing: CropResize = CropResize()
+    normalization: Normalize = Normalize()
 
     def __call__(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
         """One decoded photo (height, width, 3) as network input (1, 3, height, width)."""
-        return self.normalising.normalise(self.framing.frame(photo)[None])
+        return self.normalization(self.framing(photo)[None])

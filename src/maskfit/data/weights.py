@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maskfit.errors import DataError
-from maskfit.files import cache_folder, replacing
+from maskfit.files import atomic_write, cache_folder
 
 SECONDS = 30
 """How long to wait for a network that does not answer."""
@@ -25,7 +25,7 @@ CHUNK = 2**20
 """Bytes fetched at a time."""
 
 
-class Shelf(NamedTuple):
+class WeightsCache(NamedTuple):
     """Where weights of one kind lie.
 
     Attributes:
@@ -41,11 +41,11 @@ class Shelf(NamedTuple):
     most_bytes: int
 
 
-DETECTORS = Shelf("a detector", "MASKFIT_DETECTORS", "detectors", 64 * 2**20)
-SALIENCY = Shelf("a saliency network", "MASKFIT_SALIENCY", "saliency", 1024 * 2**20)
+DETECTORS = WeightsCache("a detector", "MASKFIT_DETECTORS", "detectors", 64 * 2**20)
+SALIENCY = WeightsCache("a saliency network", "MASKFIT_SALIENCY", "saliency", 1024 * 2**20)
 
 
-class Weights(NamedTuple):
+class WeightsFile(NamedTuple):
     """A file of weights.
 
     Attributes:
@@ -58,10 +58,10 @@ class Weights(NamedTuple):
     name: str
     sha256: str
     url: str = ""
-    shelf: Shelf = DETECTORS
+    shelf: WeightsCache = DETECTORS
 
 
-def checksum(path: Path, shelf: Shelf = DETECTORS) -> str:
+def checksum(path: Path, shelf: WeightsCache = DETECTORS) -> str:
     """The SHA-256 of a file of weights.
 
     Raises:
@@ -69,32 +69,32 @@ def checksum(path: Path, shelf: Shelf = DETECTORS) -> str:
     """
     try:
         if not path.is_file():
-            raise DataError("there are no such weights", where=path, fix="check the path")
+            raise DataError("there are no such weights", location=path, hint="check the path")
         if path.stat().st_size > shelf.most_bytes:
             what = f"weights of {shelf.owner} have at most {shelf.most_bytes:,} bytes"
-            raise DataError(what, where=path, fix="name its .onnx file")
+            raise DataError(what, location=path, hint="name its .onnx file")
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         what = f"these weights cannot be read: {error.strerror or error}"
-        raise DataError(what, where=path, fix="check path and permissions") from None
+        raise DataError(what, location=path, hint="check path and permissions") from None
 
 
-def keep(path: Path, shelf: Shelf = DETECTORS) -> Weights:
+def add_to_cache(path: Path, shelf: WeightsCache = DETECTORS) -> WeightsFile:
     """Copies a file of weights into the cache, where a model that was trained with them finds them.
 
     Raises:
         DataError: There is no such file.
     """
-    weights = Weights(path.name, checksum(path, shelf), shelf=shelf)
+    weights = WeightsFile(path.name, checksum(path, shelf), shelf=shelf)
     kept = _kept(weights)
     if not kept.is_file():
-        with replacing(kept) as temporary:
+        with atomic_write(kept) as temporary:
             shutil.copyfile(path, temporary)
     return weights
 
 
-def find(weights: Weights) -> Path:
+def find(weights: WeightsFile) -> Path:
     """Where weights lie on this machine; fetches them where they are nowhere and their address is known.
 
     Raises:
@@ -106,60 +106,60 @@ def find(weights: Weights) -> Path:
             if found != weights.sha256:
                 raise DataError(
                     f"these weights are damaged or others: their SHA-256 is {found}, not {weights.sha256}",
-                    where=path,
-                    fix="remove the file, and put the right one there or let it be fetched",
+                    location=path,
+                    hint="remove the file, and put the right one there or let it be fetched",
                 )
             return path
     if not weights.url:
         raise DataError(
-            f"the weights {weights.name} (SHA-256 {weights.sha256}) are not on this machine", fix=_by_hand(weights)
+            f"the weights {weights.name} (SHA-256 {weights.sha256}) are not on this machine", hint=_by_hand(weights)
         )
     return _fetched(weights)
 
 
-def lies_here(weights: Weights) -> bool:
+def is_available(weights: WeightsFile) -> bool:
     """Whether a file of their name lies where `find` looks before it fetches."""
     return any(path.is_file() for path in _places(weights))
 
 
-def _places(weights: Weights) -> Iterator[Path]:
+def _places(weights: WeightsFile) -> Iterator[Path]:
     folder = os.environ.get(weights.shelf.variable)
     if folder:
         yield Path(folder) / Path(weights.name).name
     yield _kept(weights)
 
 
-def _kept(weights: Weights) -> Path:
+def _kept(weights: WeightsFile) -> Path:
     """In the cache the checksum is part of the name: other weights may bear the same."""
     return cache_folder(weights.shelf.cache) / f"{weights.sha256[:16]}-{Path(weights.name).name}"
 
 
-def _by_hand(weights: Weights) -> str:
+def _by_hand(weights: WeightsFile) -> str:
     source = f"fetch {weights.url} elsewhere, " if weights.url else "copy them from where the model was trained, "
     return f"{source}put the file as {weights.name} into a folder, and set {weights.shelf.variable} to that folder"
 
 
-def _fetched(weights: Weights) -> Path:
+def _fetched(weights: WeightsFile) -> Path:
     path = _kept(weights)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         try:
             found = _fetch(weights, temporary)
         except (OSError, urllib.error.URLError, HTTPException, ValueError) as error:
             raise DataError(
                 f"the weights {weights.name} could not be fetched: {getattr(error, 'reason', None) or error}",
-                where=weights.url,
-                fix=_by_hand(weights),
+                location=weights.url,
+                hint=_by_hand(weights),
             ) from None
         if found != weights.sha256:
             raise DataError(
                 f"what came is not {weights.name}: its SHA-256 is {found}, not {weights.sha256}",
-                where=weights.url,
-                fix=f"a proxy may stand in between; {_by_hand(weights)}",
+                location=weights.url,
+                hint=f"a proxy may stand in between; {_by_hand(weights)}",
             )
     return path
 
 
-def _fetch(weights: Weights, path: Path) -> str:
+def _fetch(weights: WeightsFile, path: Path) -> str:
     """Writes what lies at the weights' address, and gives its SHA-256.
 
     Raises:

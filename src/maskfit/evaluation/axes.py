@@ -12,7 +12,7 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 14, 12, 36
 
 
 @dataclass(frozen=True)
-class Frame:
+class PlotArea:
     """From data to places in the picture."""
 
     left: float
@@ -41,7 +41,7 @@ def find_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def draw_axes(
-    frame: Frame, x_ticks: Sequence[float], y_ticks: Sequence[float], x_name: str, x_names: Sequence[str] = ()
+    frame: PlotArea, x_ticks: Sequence[float], y_ticks: Sequence[float], x_name: str, x_names: Sequence[str] = ()
 ) -> list[str]:
     """Lines across at the y ticks, and the numbers and the name of both axes; `x_names` stand in the place of x's."""
     parts = []

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from maskfit.errors import DataError
-from maskfit.evaluation.metrics import METRICS, Metric, Tally, counted, tally
-from maskfit.labels import Floats
+from maskfit.evaluation.metrics import METRICS, ClassCounts, Metric, class_counts, count_by_class
+from maskfit.labels import FloatArray
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Interval:
         return {"value": self.value, "low": self.low, "high": self.high, "level": self.level}
 
     @classmethod
-    def around(cls, value: float, drawn: Floats, level: float = 0.95) -> Interval:
+    def around(cls, value: float, drawn: FloatArray, level: float = 0.95) -> Interval:
         """The percentile interval of what was drawn, shape (draws,); NaN, where nothing could be said, is left out."""
         tail = (1 - level) / 2
         said = drawn[~np.isnan(drawn)]
@@ -36,9 +36,16 @@ class Interval:
 
 
 def interval(
-    metric: str | Metric, truth: ArrayLike, answers: ArrayLike, persons: ArrayLike, *,
-    classes: int, draws: int = 1000, seed: int = 0, level: float = 0.95,
-) -> Interval:  # fmt: skip
+    metric: str | Metric,
+    truth: ArrayLike,
+    answers: ArrayLike,
+    persons: ArrayLike,
+    *,
+    classes: int,
+    draws: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
     """The percentile bootstrap interval of a metric over persons; see `resample`.
 
     Args:
@@ -56,14 +63,14 @@ def interval(
         LabelError: A number is not a class.
     """
     measure = METRICS[metric] if isinstance(metric, str) else metric
-    whole = measure(counted(truth, answers, classes))
+    whole = measure(class_counts(truth, answers, classes))
     drawn = resample(truth, answers, persons, classes=classes, draws=draws, seed=seed)
     return Interval.around(float(whole), measure(drawn), level)
 
 
 def resample(
     truth: ArrayLike, answers: ArrayLike, persons: ArrayLike, *, classes: int, draws: int = 1000, seed: int = 0
-) -> Tally:
+) -> ClassCounts:
     """The counts (draws, classes) of sets of as many persons, drawn with replacement.
 
     A person's photos look alike and are right or wrong together. Drawing photos would take seven pictures of one
@@ -73,13 +80,13 @@ def resample(
         DataError: No photo has a known truth, or the lengths differ.
         LabelError: A number is not a class.
     """
-    counted(truth, answers, classes)
-    groups = tally(truth, answers, classes, persons)
+    class_counts(truth, answers, classes)
+    groups = count_by_class(truth, answers, classes, persons)
     parts = [[times @ part for part in groups] for times in _drawn(len(groups.hits), draws, seed)]
-    return Tally(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return ClassCounts(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def share_interval(
+def proportion_interval(
     parts: ArrayLike, wholes: ArrayLike, persons: ArrayLike, draws: int = 1000, seed: int = 0, level: float = 0.95
 ) -> Interval:
     """A share, sum(parts) / sum(wholes), with its interval over persons; a mean where every whole is 1.
@@ -100,16 +107,16 @@ def share_interval(
     parts, wholes = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
     unique, place = np.unique(np.asarray(persons), return_inverse=True)
     if not parts.shape == wholes.shape == place.shape:
-        raise DataError(f"{len(parts)} parts, {len(wholes)} wholes, {len(place)} persons", fix="one for each photo")
+        raise DataError(f"{len(parts)} parts, {len(wholes)} wholes, {len(place)} persons", hint="one for each photo")
     if not wholes.sum() > 0:
-        raise DataError("there is nothing to count a share among", fix="give photos that count")
+        raise DataError("there is nothing to count a share among", hint="give photos that count")
     sums = np.stack([np.bincount(place, weights=each, minlength=len(unique)) for each in (parts, wholes)], axis=1)
     drawn = np.concatenate([times @ sums for times in _drawn(len(unique), draws, seed)])
     some = drawn[:, 1] > 0
     return Interval.around(float(parts.sum() / wholes.sum()), drawn[some, 0] / drawn[some, 1], level)
 
 
-def _drawn(count: int, draws: int, seed: int) -> Iterator[Floats]:
+def _drawn(count: int, draws: int, seed: int) -> Iterator[FloatArray]:
     """How often each of `count` persons stands in each draw, (some draws, persons) after another.
 
     What is counted of the draws is then one product of matrices.

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from maskfit.calibration import Calibration
-from maskfit.errors import DataError, nearest
-from maskfit.evaluation.calibration import Threshold, fit_temperatures, fit_thresholds
+from maskfit.errors import DataError, did_you_mean
+from maskfit.evaluation.calibration import AbstentionThreshold, fit_temperatures, fit_thresholds
 from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.labels import JOINT, UNKNOWN, Codes, Scheme
+from maskfit.labels import JOINT_HEAD, UNKNOWN, IntArray, LabelSchema
 
-UNSURE_BELOW = 0.6
+DEFAULT_ABSTAIN_BELOW = 0.6
 """A calibrated answer of which less than this is likely right is "not sure" where nobody says otherwise."""
 
 COLDEST, HOTTEST = 0.5, 5.0
@@ -22,10 +22,16 @@ better, and the first mistake after it would have been called impossible."""
 
 
 def fit_calibration(
-    table: ProbabilityTable, scheme: Scheme, persons: ArrayLike, truth: Codes | None = None, *, joint: bool = False,
-    accuracy: Mapping[str, float] | None = None, keep: Mapping[str, float] | None = None,
+    table: ProbabilityTable,
+    scheme: LabelSchema,
+    persons: ArrayLike,
+    truth: IntArray | None = None,
+    *,
+    joint: bool = False,
+    accuracy: Mapping[str, float] | None = None,
+    keep: Mapping[str, float] | None = None,
     below: Mapping[str, float] | None = None,
-) -> tuple[Calibration, dict[str, Threshold]]:  # fmt: skip
+) -> tuple[Calibration, dict[str, AbstentionThreshold]]:
     """What a model file is to say of its network's sureness.
 
     Args:
@@ -48,27 +54,31 @@ def fit_calibration(
     """
     wanted = {"accuracy": dict(accuracy or {}), "keep": dict(keep or {}), "below": dict(below or {})}
     _refuse(wanted, scheme)
-    codes = scheme.to_codes(table.truth) if truth is None and table.truth is not None else truth
+    codes = scheme.to_attribute_indices(table.truth) if truth is None and table.truth is not None else truth
     if codes is None:
-        raise DataError("nothing says what is true of these photos", fix="take the table of a run")
-    heats = fit_temperatures(table, scheme, codes, heads=(JOINT,) if joint else None)
+        raise DataError("nothing says what is true of these photos", hint="take the table of a run")
+    heats = fit_temperatures(table, scheme, codes, heads=(JOINT_HEAD,) if joint else None)
     heats = {name: float(np.clip(heat, COLDEST, HOTTEST)) for name, heat in heats.items()}
     thresholds = _fitted(table, scheme, persons, codes, heats, wanted)
-    least = {name: wanted["below"].get(name, UNSURE_BELOW) for name in scheme.names}
+    least = {name: wanted["below"].get(name, DEFAULT_ABSTAIN_BELOW) for name in scheme.names}
     least |= {name: threshold.probability for name, threshold in thresholds.items()}
     known = np.asarray(codes != UNKNOWN).any(axis=1)
     return Calibration(
         temperatures=heats,
-        unsure_below=least,
+        abstain_below=least,
         photos=int(known.sum()),
         persons=len(np.unique(np.asarray(persons)[known])),
     ), thresholds
 
 
 def _fitted(
-    table: ProbabilityTable, scheme: Scheme, persons: ArrayLike, codes: Codes, heats: Mapping[str, float],
+    table: ProbabilityTable,
+    scheme: LabelSchema,
+    persons: ArrayLike,
+    codes: IntArray,
+    heats: Mapping[str, float],
     wanted: Mapping[str, Mapping[str, float]],
-) -> dict[str, Threshold]:  # fmt: skip
+) -> dict[str, AbstentionThreshold]:
     """The thresholds that follow from a wanted accuracy, or a wanted share of answers."""
     found = {}
     for kind in ("accuracy", "keep"):
@@ -80,19 +90,19 @@ def _fitted(
             else:
                 fitted = fit_thresholds(table, scheme, persons, own, temperatures=heats, keep=share)
             if name not in fitted:
-                raise DataError(f"'{name}' is known of fewer than two persons", fix="leave it out")
+                raise DataError(f"'{name}' is known of fewer than two persons", hint="leave it out")
             found[name] = fitted[name]
     return found
 
 
-def _refuse(wanted: Mapping[str, Mapping[str, float]], scheme: Scheme) -> None:
+def _refuse(wanted: Mapping[str, Mapping[str, float]], scheme: LabelSchema) -> None:
     named = [name for shares in wanted.values() for name in shares]
     for name in named:
         if name not in scheme.names:
-            raise DataError(f"there is no attribute '{name}'; {nearest(name, scheme.names)}")
+            raise DataError(f"there is no attribute '{name}'; {did_you_mean(name, scheme.names)}")
         if named.count(name) > 1:
-            raise DataError(f"'{name}' is named twice", fix="say one of accuracy, keep, below for each attribute")
+            raise DataError(f"'{name}' is named twice", hint="say one of accuracy, keep, below for each attribute")
     for kind, shares in wanted.items():
         for name, share in shares.items():
             if not 0 <= share <= 1:
-                raise DataError(f"{kind} of {name} is {share}, which is not in 0 to 1", fix="0.95 means 95 of 100")
+                raise DataError(f"{kind} of {name} is {share}, which is not in 0 to 1", hint="0.95 means 95 of 100")

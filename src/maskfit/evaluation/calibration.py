@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maskfit.calibration import LEAST, temper
+from maskfit.calibration import MIN_PROBABILITY, apply_temperatures
 from maskfit.errors import DataError
-from maskfit.evaluation.bootstrap import Interval, share_interval
-from maskfit.evaluation.metrics import Reliability
-from maskfit.evaluation.sureness import equal_mass, lowest_threshold
+from maskfit.evaluation.bootstrap import Interval, proportion_interval
+from maskfit.evaluation.metrics import ReliabilityCurve
+from maskfit.evaluation.sureness import equal_mass_bins, lowest_threshold
 from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.labels import JOINT, UNKNOWN, Codes, Floats, Scheme, softmax
+from maskfit.labels import JOINT_HEAD, UNKNOWN, FloatArray, IntArray, LabelSchema, softmax
 
-COLDEST, HOTTEST = 0.05, 20.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 """Between these a temperature is looked for."""
 
 
-def fit_temperature(probabilities: NDArray[np.floating], codes: Codes) -> float:
+def fit_temperature(probabilities: NDArray[np.floating], codes: IntArray) -> float:
     """The temperature under which the labels are most probable, between `COLDEST` and `HOTTEST`.
 
     Labels count as wrong once in n + 2 times (Platt 1999), n being how many there are. Without that, a few hundred
@@ -40,11 +40,11 @@ def fit_temperature(probabilities: NDArray[np.floating], codes: Codes) -> float:
     known = np.asarray(codes) != UNKNOWN
     if not known.any():
         return 1.0
-    logs = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64)[known], LEAST))
+    logs = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64)[known], MIN_PROBABILITY))
     own = logs[np.arange(len(logs)), np.asarray(codes)[known]]
     doubt = 1 / (len(logs) + 2)
     of_truth = ((1 - doubt) * own + doubt * (logs.sum(axis=1) - own) / (logs.shape[1] - 1)).mean()
-    low, high, cold = 1 / HOTTEST, 1 / COLDEST, 1.0
+    low, high, cold = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE, 1.0
     # The loss is convex in 1/T. Newton's step where it stays between what is known, the middle where it does not.
     for _ in range(100):
         shares = softmax(cold * logs)
@@ -56,11 +56,11 @@ def fit_temperature(probabilities: NDArray[np.floating], codes: Codes) -> float:
         if abs(after - cold) <= 1e-9 * cold:
             break
         cold = after
-    return float(np.clip(1 / cold, COLDEST, HOTTEST))
+    return float(np.clip(1 / cold, MIN_TEMPERATURE, MAX_TEMPERATURE))
 
 
 def fit_temperatures(
-    table: ProbabilityTable, scheme: Scheme, truth: Codes | None = None, *, heads: Sequence[str] | None = None
+    table: ProbabilityTable, scheme: LabelSchema, truth: IntArray | None = None, *, heads: Sequence[str] | None = None
 ) -> dict[str, float]:
     """One temperature for each attribute, by the log loss of its marginal over all photos of which it is known.
 
@@ -83,7 +83,7 @@ def fit_temperatures(
 
 
 @dataclass(frozen=True)
-class Sureness:
+class CalibrationMetrics:
     """How well the probability of an answer says how often it is right.
 
     Attributes:
@@ -94,7 +94,7 @@ class Sureness:
 
     log_loss: Interval
     error: float
-    bins: Reliability
+    bins: ReliabilityCurve
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -106,7 +106,7 @@ class Sureness:
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class TemperatureFit:
     """One attribute, or the class, before and after its temperature.
 
     Attributes:
@@ -119,22 +119,31 @@ class Calibrated:
 
     temperature: float
     photos: int
-    before: Sureness
-    after: Sureness
+    before: CalibrationMetrics
+    after: CalibrationMetrics
     gain: Interval
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
         return {
-            "temperature": self.temperature, "photos": self.photos, "before": self.before.to_dict(),
-            "after": self.after.to_dict(), "gain": self.gain.to_dict(),
-        }  # fmt: skip
+            "temperature": self.temperature,
+            "photos": self.photos,
+            "before": self.before.to_dict(),
+            "after": self.after.to_dict(),
+            "gain": self.gain.to_dict(),
+        }
 
 
 def calibrate(
-    table: ProbabilityTable, scheme: Scheme, persons: ArrayLike, truth: Codes | None = None, *, parts: int = 5,
-    seed: int = 0, draws: int = 1000,
-) -> dict[str, Calibrated]:  # fmt: skip
+    table: ProbabilityTable,
+    scheme: LabelSchema,
+    persons: ArrayLike,
+    truth: IntArray | None = None,
+    *,
+    parts: int = 5,
+    seed: int = 0,
+    draws: int = 1000,
+) -> dict[str, TemperatureFit]:
     """The class (`JOINT`) and each attribute before and after temperature scaling.
 
     "After" is cross-fitted: persons are dealt into parts, and each part is tempered by what the others say.
@@ -156,27 +165,27 @@ def calibrate(
     """
     codes, persons = _codes(table, scheme, truth), _persons(table, persons)
     found = {}
-    for name in (JOINT, *scheme.names):
+    for name in (JOINT_HEAD, *scheme.names):
         rows, own = _of_head(scheme, table.probabilities, codes, name)
         known = own != UNKNOWN
         rows, own, who = rows[known], own[known], persons[known]
         if len(np.unique(who)) < 2:
             continue
         after = np.empty_like(rows)
-        for train, test in parted(who, parts, seed):
+        for train, test in grouped_splits(who, parts, seed):
             after[test] = _tempered(rows[test], fit_temperature(rows[train], own[train]))
-        found[name] = Calibrated(
+        found[name] = TemperatureFit(
             temperature=fit_temperature(rows, own),
             photos=len(own),
             before=_sureness(rows, own, who, draws, seed),
             after=_sureness(after, own, who, draws, seed),
-            gain=share_interval(_losses(rows, own) - _losses(after, own), np.ones(len(own)), who, draws, seed),
+            gain=proportion_interval(_losses(rows, own) - _losses(after, own), np.ones(len(own)), who, draws, seed),
         )
     return found
 
 
 @dataclass(frozen=True)
-class Threshold:
+class AbstentionThreshold:
     """From which probability on an answer to an attribute is sure.
 
     Attributes:
@@ -194,16 +203,26 @@ class Threshold:
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
         return {
-            "probability": self.probability, "coverage": self.coverage.to_dict(),
-            "accuracy": None if self.accuracy is None else self.accuracy.to_dict(), "whole": self.whole.to_dict(),
-        }  # fmt: skip
+            "probability": self.probability,
+            "coverage": self.coverage.to_dict(),
+            "accuracy": None if self.accuracy is None else self.accuracy.to_dict(),
+            "whole": self.whole.to_dict(),
+        }
 
 
 def fit_thresholds(
-    table: ProbabilityTable, scheme: Scheme, persons: ArrayLike, truth: Codes | None = None, *,
-    temperatures: Mapping[str, float] | None = None, accuracy: float = 0.95, keep: float | None = None,
-    parts: int = 5, seed: int = 0, draws: int = 1000,
-) -> dict[str, Threshold]:  # fmt: skip
+    table: ProbabilityTable,
+    scheme: LabelSchema,
+    persons: ArrayLike,
+    truth: IntArray | None = None,
+    *,
+    temperatures: Mapping[str, float] | None = None,
+    accuracy: float = 0.95,
+    keep: float | None = None,
+    parts: int = 5,
+    seed: int = 0,
+    draws: int = 1000,
+) -> dict[str, AbstentionThreshold]:
     """For each attribute the lowest probability from which on answers are as accurate as wanted.
 
     Coverage and accuracy are cross-fitted as in `calibrate`: temperature and threshold come from other persons.
@@ -229,16 +248,16 @@ def fit_thresholds(
     """
     for name, share in (("accuracy", accuracy), ("keep", keep)):
         if share is not None and not 0 < share <= 1:
-            raise DataError(f"a wanted {name} of {share} is not above 0 and at most 1", fix="0.95 means 95 of 100")
+            raise DataError(f"a wanted {name} of {share} is not above 0 and at most 1", hint="0.95 means 95 of 100")
     codes, persons = _codes(table, scheme, truth), _persons(table, persons)
     heads = scheme.names if temperatures is None else tuple(temperatures)
     used = fit_temperatures(table, scheme, codes, heads=heads) if temperatures is None else dict(temperatures)
     # Of each part of persons: what the rest of them would have tempered all photos by.
     splits = [
         (train, test, _refitted(scheme, table.probabilities, codes, heads, train))
-        for train, test in parted(persons, parts, seed)
+        for train, test in grouped_splits(persons, parts, seed)
     ]
-    whole = scheme.marginals(temper(scheme, table.probabilities, used))
+    whole = scheme.marginals(apply_temperatures(scheme, table.probabilities, used))
     found = {}
     for column, name in enumerate(scheme.names):
         own = codes[:, column]
@@ -255,7 +274,9 @@ def fit_thresholds(
     return found
 
 
-def parted(persons: NDArray[Any], parts: int, seed: int = 0) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+def grouped_splits(
+    persons: NDArray[Any], parts: int, seed: int = 0
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     """Which photos (photos,) to fit on and which to judge, part by part; no person is on both sides.
 
     Args:
@@ -272,54 +293,54 @@ def parted(persons: NDArray[Any], parts: int, seed: int = 0) -> Iterator[tuple[N
 
 def _judged(
     least: float, sure: NDArray[np.bool_], right: NDArray[np.bool_], persons: NDArray[Any], draws: int, seed: int
-) -> Threshold:
+) -> AbstentionThreshold:
     ones = np.ones(len(sure))
-    return Threshold(
+    return AbstentionThreshold(
         probability=least,
-        coverage=share_interval(sure, ones, persons, draws, seed),
-        accuracy=share_interval(right & sure, sure, persons, draws, seed) if sure.any() else None,
-        whole=share_interval(right, ones, persons, draws, seed),
+        coverage=proportion_interval(sure, ones, persons, draws, seed),
+        accuracy=proportion_interval(right & sure, sure, persons, draws, seed) if sure.any() else None,
+        whole=proportion_interval(right, ones, persons, draws, seed),
     )
 
 
 def _refitted(
-    scheme: Scheme, probabilities: Floats, codes: Codes, heads: Sequence[str], train: NDArray[np.bool_]
-) -> dict[str, Floats]:
+    scheme: LabelSchema, probabilities: FloatArray, codes: IntArray, heads: Sequence[str], train: NDArray[np.bool_]
+) -> dict[str, FloatArray]:
     """Every photo's marginals, at the temperatures that fit some of them."""
     heats = {name: fit_temperature(*_of_head(scheme, probabilities[train], codes[train], name)) for name in heads}
-    return scheme.marginals(temper(scheme, probabilities, heats))
+    return scheme.marginals(apply_temperatures(scheme, probabilities, heats))
 
 
-def _tempered(rows: Floats, temperature: float) -> Floats:
-    return softmax(np.log(np.maximum(rows, LEAST)) / temperature)
+def _tempered(rows: FloatArray, temperature: float) -> FloatArray:
+    return softmax(np.log(np.maximum(rows, MIN_PROBABILITY)) / temperature)
 
 
-def _sureness(rows: Floats, own: Codes, persons: NDArray[Any], draws: int, seed: int) -> Sureness:
-    bins = equal_mass(rows.max(axis=1), rows.argmax(axis=1) == own)
-    around = share_interval(_losses(rows, own), np.ones(len(own)), persons, draws, seed)
-    return Sureness(around, bins.error(), bins)
+def _sureness(rows: FloatArray, own: IntArray, persons: NDArray[Any], draws: int, seed: int) -> CalibrationMetrics:
+    bins = equal_mass_bins(rows.max(axis=1), rows.argmax(axis=1) == own)
+    around = proportion_interval(_losses(rows, own), np.ones(len(own)), persons, draws, seed)
+    return CalibrationMetrics(around, bins.error(), bins)
 
 
-def _losses(rows: Floats, own: Codes) -> Floats:
-    return np.asarray(-np.log(np.maximum(rows[np.arange(len(own)), own], LEAST)))
+def _losses(rows: FloatArray, own: IntArray) -> FloatArray:
+    return np.asarray(-np.log(np.maximum(rows[np.arange(len(own)), own], MIN_PROBABILITY)))
 
 
-def _of_head(scheme: Scheme, probabilities: Floats, codes: Codes, name: str) -> tuple[Floats, Codes]:
+def _of_head(scheme: LabelSchema, probabilities: FloatArray, codes: IntArray, name: str) -> tuple[FloatArray, IntArray]:
     """Probabilities (photos, values) and truth (photos,) of one attribute, or of the class."""
-    if name == JOINT:
-        return probabilities, scheme.to_class(codes)
+    if name == JOINT_HEAD:
+        return probabilities, scheme.to_class_index(codes)
     column = scheme.names.index(scheme[name].name)
     return scheme.marginals(probabilities)[name], codes[:, column]
 
 
-def _codes(table: ProbabilityTable, scheme: Scheme, truth: Codes | None) -> Codes:
+def _codes(table: ProbabilityTable, scheme: LabelSchema, truth: IntArray | None) -> IntArray:
     """(photos, attributes) codes by the given truth or the table's own."""
     if table.probabilities.shape[1] != scheme.classes:
         raise DataError(f"a table of {table.probabilities.shape[1]} classes does not fit a scheme of {scheme.classes}")
     if truth is None:
         if table.truth is None:
-            raise DataError("no photo has a known truth, so nothing can be fitted", fix="give the true labels")
-        return scheme.to_codes(table.truth)
+            raise DataError("no photo has a known truth, so nothing can be fitted", hint="give the true labels")
+        return scheme.to_attribute_indices(table.truth)
     codes = np.asarray(truth, dtype=np.int64)
     if codes.shape != (len(table), len(scheme.names)):
         raise DataError(f"truth of shape {codes.shape} does not fit {len(table)} photos of {len(scheme.names)} labels")
@@ -329,5 +350,5 @@ def _codes(table: ProbabilityTable, scheme: Scheme, truth: Codes | None) -> Code
 def _persons(table: ProbabilityTable, persons: ArrayLike) -> NDArray[Any]:
     found = np.asarray(persons)
     if found.shape != (len(table),):
-        raise DataError(f"{len(table)} photos, but {len(found)} persons", fix="name the person of each photo")
+        raise DataError(f"{len(table)} photos, but {len(found)} persons", hint="name the person of each photo")
     return found

@@ -12,10 +12,10 @@ from html import escape
 
 import numpy as np
 
-from maskfit.evaluation.axes import BOTTOM, HEIGHT, TOP, Frame, draw_axes, draw_bar, draw_svg, find_ticks
+from maskfit.evaluation.axes import BOTTOM, HEIGHT, TOP, PlotArea, draw_axes, draw_bar, draw_svg, find_ticks
 from maskfit.evaluation.bootstrap import Interval
-from maskfit.evaluation.metrics import Reliability
-from maskfit.labels import Codes
+from maskfit.evaluation.metrics import ReliabilityCurve
+from maskfit.labels import IntArray
 
 COLOURS = 8
 """How many line colours the style sheet has, `--line0` and up; more lines use them again."""
@@ -37,7 +37,7 @@ class Line:
     points: tuple[tuple[float, float], ...]
     colour: int = 0
     dashed: bool = False
-    mark: str = ""
+    marker: str = ""
 
 
 def line_chart(lines: Sequence[Line], label: str, x_name: str) -> str:
@@ -54,12 +54,14 @@ def line_chart(lines: Sequence[Line], label: str, x_name: str) -> str:
     xs, ys = zip(*points, strict=True)
     y_ticks = find_ticks(min(ys), max(ys), 5)
     x_ticks = sorted({round(tick) for tick in find_ticks(min(xs), max(xs), 8) if min(xs) <= round(tick) <= max(xs)})
-    frame = Frame(min(xs), max(xs), min(y_ticks[0], *ys), max(y_ticks[-1], *ys))
+    frame = PlotArea(min(xs), max(xs), min(y_ticks[0], *ys), max(y_ticks[-1], *ys))
     drawn = [_line(line, frame) for line in lines]
     return draw_svg([*draw_axes(frame, x_ticks, y_ticks, x_name), *drawn], label)
 
 
-def reliability_chart(before: Reliability, after: Reliability, names: tuple[str, str] = ("before", "after")) -> str:
+def reliability_chart(
+    before: ReliabilityCurve, after: ReliabilityCurve, names: tuple[str, str] = ("before", "after")
+) -> str:
     """How often answers of each probability were right, before and after something was done, against the diagonal.
 
     On the diagonal a probability means what it says; below it answers are surer than they should be.
@@ -68,7 +70,7 @@ def reliability_chart(before: Reliability, after: Reliability, names: tuple[str,
     least = min(float(min(*item.confidence, *item.accuracy)) for item, _, _ in bins)
     # Where nearly everything is sure and right, the whole square would show one spot in its corner.
     low = next(start for start in (0.95, 0.9, 0.8, 0.6, 0.4, 0.0) if start <= least or start == 0.0)
-    frame = Frame(low, 1, low, 1)
+    frame = PlotArea(low, 1, low, 1)
     marks = [round(low + (1 - low) * step / 4, 4) for step in range(5)]
     parts = draw_axes(frame, marks, marks, "probability of the answer")
     ends = (frame.x(low), frame.y(low), frame.x(1), frame.y(1))
@@ -94,7 +96,7 @@ def age_chart(ages: Sequence[tuple[float, int, int]], edges: Sequence[float] = (
     shares = [wrong / photos if photos else 0.0 for _, photos, wrong in ages]
     low, high = min(age for age, *_ in ages) - 0.5, max(age for age, *_ in ages) + 0.5
     y_ticks = find_ticks(0, max(*shares, 0.1), 4)
-    frame = Frame(low, high, 0, y_ticks[-1])
+    frame = PlotArea(low, high, 0, y_ticks[-1])
     shades = [_shade(frame, max(edge - near, low + 0.5), min(edge + near, high + 0.5)) for edge in edges if near]
     x_ticks = [round(tick) for tick in find_ticks(low, high, 8) if low <= tick <= high]
     parts = [*filter(None, shades), *draw_axes(frame, x_ticks, y_ticks, "age in years")]
@@ -114,7 +116,7 @@ def age_chart(ages: Sequence[tuple[float, int, int]], edges: Sequence[float] = (
     return draw_svg(parts, "share of wrong answers by age")
 
 
-def _shade(frame: Frame, start: float, end: float) -> str:
+def _shade(frame: PlotArea, start: float, end: float) -> str:
     """A stripe from one year to before another; nothing where none of it is in the picture."""
     if end <= start:
         return ""
@@ -124,9 +126,15 @@ def _shade(frame: Frame, start: float, end: float) -> str:
 
 
 def stacked_chart(
-    bars: Sequence[tuple[float, Sequence[int]]], step: float, label: str, x_name: str, *, names: Sequence[str] = ("",),
-    unit: str = "photos", edges: Sequence[float] = (),
-) -> str:  # fmt: skip
+    bars: Sequence[tuple[float, Sequence[int]]],
+    step: float,
+    label: str,
+    x_name: str,
+    *,
+    names: Sequence[str] = ("",),
+    unit: str = "photos",
+    edges: Sequence[float] = (),
+) -> str:
     """Counts over a number, as bars of one or several parts above each other.
 
     Args:
@@ -140,7 +148,7 @@ def stacked_chart(
     """
     low, high = min(start for start, _ in bars), max(start for start, _ in bars) + step
     y_ticks = find_ticks(0, max(sum(counts) for _, counts in bars), 4)
-    frame = Frame(low, high, 0, y_ticks[-1])
+    frame = PlotArea(low, high, 0, y_ticks[-1])
     parts = draw_axes(frame, [tick for tick in find_ticks(low, high, 8) if low <= tick <= high], y_ticks, x_name)
     width = frame.x(low + step) - frame.x(low)
     for start, counts in bars:
@@ -161,7 +169,7 @@ def stacked_chart(
     return draw_svg(parts, label)
 
 
-def meter(value: float, around: Interval | None = None) -> str:
+def score_bar(value: float, around: Interval | None = None) -> str:
     """A number from 0 to 1 with a bar, and its interval as a line across the bar's end."""
     whisker = ""
     if around is not None:
@@ -171,7 +179,7 @@ def meter(value: float, around: Interval | None = None) -> str:
     return f'<span class="meter"><b>{value:.3f}</b><i><u style="width:{100 * value:.1f}%"></u>{whisker}</i></span>'
 
 
-def heat_table(matrix: Codes, names: Sequence[str], groups: Sequence[tuple[str, int]] = ()) -> str:
+def confusion_table(matrix: IntArray, names: Sequence[str], groups: Sequence[tuple[str, int]] = ()) -> str:
     """A confusion as a table: rows are the truth, columns the answers; colour is the share of the row.
 
     Right answers and mistakes have colours of their own, so that a thin class's mistakes are seen beside a thick one.
@@ -214,7 +222,7 @@ def _edge(number: int, starts: set[int]) -> str:
     return " class=edge" if number in starts else ""
 
 
-def _line(line: Line, frame: Frame, said: Sequence[str] = ()) -> str:
+def _line(line: Line, frame: PlotArea, said: Sequence[str] = ()) -> str:
     """A path with gaps, dots that answer to hovering, and a ring at its best point.
 
     What the dots say is the line's name and numbers, or `said`, a text for each point where all are finite.
@@ -236,8 +244,8 @@ def _line(line: Line, frame: Frame, said: Sequence[str] = ()) -> str:
         for (x, y), text in zip(known, said or [f"{line.name}, {x:g}: {y:.4g}" for x, y in known], strict=True)
     )
     ring = ""
-    if line.mark and known:
-        x, y = (max if line.mark == "max" else min)(known, key=lambda point: point[1])
+    if line.marker and known:
+        x, y = (max if line.marker == "max" else min)(known, key=lambda point: point[1])
         ring = f'<circle class="ring" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="5"/>'
     dashed = " dashed" if line.dashed else ""
     return f'<g class="series{dashed}" {colour}><path d="{path}"/>{dots}{ring}</g>'

@@ -20,7 +20,7 @@ Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]
 
 
-class Answered(NamedTuple):
+class PredictedPhoto(NamedTuple):
     """A photo and what was said of it.
 
     Attributes:
@@ -36,8 +36,8 @@ class Answered(NamedTuple):
     confidence: float
 
 
-def answer_sheet(
-    photos: Sequence[Answered | tuple[Image.Image | NDArray[np.uint8], str, str | None, float]],
+def prediction_grid(
+    photos: Sequence[PredictedPhoto | tuple[Image.Image | NDArray[np.uint8], str, str | None, float]],
     columns: int = 4,
     *,
     width: int = 220,
@@ -54,7 +54,7 @@ def answer_sheet(
     """
     if not photos or columns < 1 or width < 80:
         raise DataError("a sheet needs at least one photo, one column and 80 pixels of width")
-    cells = [_cell(Answered(*photo), width) for photo in photos]
+    cells = [_cell(PredictedPhoto(*photo), width) for photo in photos]
     columns = min(columns, len(cells))
     gap = max(8, width // 14)
     across, down = cells[0].width + gap, cells[0].height + gap
@@ -65,7 +65,7 @@ def answer_sheet(
     return sheet
 
 
-def _cell(item: Answered, width: int) -> Image.Image:
+def _cell(item: PredictedPhoto, width: int) -> Image.Image:
     """One card: the photo, the answer, a bar of its probability, and the truth where the answer is wrong."""
     photo = item.photo if isinstance(item.photo, Image.Image) else Image.fromarray(np.asarray(item.photo, np.uint8))
     tall, pad, size = width * 4 // 3, max(6, width // 18), max(11, width // 13)

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from maskfit.errors import DataError
 from maskfit.evaluation.bootstrap import Interval, resample
-from maskfit.evaluation.metrics import Absent, Tally, confusion, log_loss, reliability, tally
+from maskfit.evaluation.metrics import Absent, ClassCounts, confusion, count_by_class, log_loss, reliability
 from maskfit.evaluation.tables import check_probabilities
-from maskfit.labels import JOINT, Codes, Scheme
+from maskfit.labels import JOINT_HEAD, IntArray, LabelSchema
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,14 @@ class ClassScore:
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
         return {
-            "name": self.name, "precision": self.precision, "recall": self.recall, "f1": self.f1,
-            "support": self.support, "answered": self.answered,
+            "name": self.name,
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+            "support": self.support,
+            "answered": self.answered,
             "interval": None if self.interval is None else self.interval.to_dict(),
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,12 @@ class AttributeScore:
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
         return {
-            "photos": self.photos, "accuracy": self.accuracy, "macro_f1": self.macro_f1,
+            "photos": self.photos,
+            "accuracy": self.accuracy,
+            "macro_f1": self.macro_f1,
             "interval": None if self.interval is None else self.interval.to_dict(),
             "per_value": [value.to_dict() for value in self.per_value],
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
@@ -107,18 +113,29 @@ class Scores:
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
         return {
-            "photos": self.photos, "known": self.known, "accuracy": self.accuracy, "macro_f1": self.macro_f1,
-            "log_loss": self.log_loss, "calibration_error": self.calibration_error,
+            "photos": self.photos,
+            "known": self.known,
+            "accuracy": self.accuracy,
+            "macro_f1": self.macro_f1,
+            "log_loss": self.log_loss,
+            "calibration_error": self.calibration_error,
             "intervals": {name: item.to_dict() for name, item in self.intervals.items()},
             "per_attribute": {name: item.to_dict() for name, item in self.per_attribute.items()},
             "per_class": [item.to_dict() for item in self.per_class],
-        }  # fmt: skip
+        }
 
 
 def score(
-    scheme: Scheme, truth: Codes, *, answers: Codes | None = None, probabilities: NDArray[np.floating] | None = None,
-    persons: ArrayLike | None = None, absent: Absent = "skip", draws: int = 1000, seed: int = 0,
-) -> Scores:  # fmt: skip
+    scheme: LabelSchema,
+    truth: IntArray,
+    *,
+    answers: IntArray | None = None,
+    probabilities: NDArray[np.floating] | None = None,
+    persons: ArrayLike | None = None,
+    absent: Absent = "skip",
+    draws: int = 1000,
+    seed: int = 0,
+) -> Scores:
     """Scores answers against the truth.
 
     A photo of which only some attributes are known counts for those and not for the class.
@@ -139,14 +156,14 @@ def score(
     """
     truth = np.asarray(truth, dtype=np.int64).reshape(-1, len(scheme.names))
     answers, rows = _answers(scheme, len(truth), answers, probabilities)
-    classes, codes = scheme.to_class(truth), scheme.to_codes(answers)
+    classes, codes = scheme.to_class_index(truth), scheme.to_attribute_indices(answers)
     drawing = _Drawing(persons, absent, draws, seed)
     attributes = {
         name: _attribute(scheme, name, truth[:, column], codes[:, column], drawing)
         for column, name in enumerate(scheme.names)
     }
     per_attribute = {name: item for name, item in attributes.items() if item is not None}
-    counts = tally(classes, answers, scheme.classes)
+    counts = count_by_class(classes, answers, scheme.classes)
     known = int(counts.support.sum())
     if not known:
         return Scores(len(truth), 0, per_attribute=per_attribute)
@@ -165,7 +182,7 @@ def score(
     )
 
 
-def confusions(scheme: Scheme, truth: Codes, answers: ArrayLike) -> dict[str, Codes]:
+def confusions(scheme: LabelSchema, truth: IntArray, answers: ArrayLike) -> dict[str, IntArray]:
     """How often each truth was given each answer, rows the truth: `JOINT` for the classes, and each attribute.
 
     Args:
@@ -178,8 +195,8 @@ def confusions(scheme: Scheme, truth: Codes, answers: ArrayLike) -> dict[str, Co
         LabelError: An answer or a code is not in the scheme.
     """
     answers = np.asarray(answers)
-    codes = scheme.to_codes(answers)
-    tables = {JOINT: confusion(scheme.to_class(truth), answers, scheme.classes)}
+    codes = scheme.to_attribute_indices(answers)
+    tables = {JOINT_HEAD: confusion(scheme.to_class_index(truth), answers, scheme.classes)}
     for column, (name, size) in enumerate(scheme.sizes.items()):
         tables[name] = confusion(truth[:, column], codes[:, column], size)
     return tables
@@ -194,7 +211,7 @@ class _Drawing:
     draws: int
     seed: int
 
-    def draw(self, truth: Codes, answers: Codes, classes: int) -> Tally | None:
+    def draw(self, truth: IntArray, answers: IntArray, classes: int) -> ClassCounts | None:
         """Counts (draws, classes), or None."""
         if self.persons is None:
             return None
@@ -202,12 +219,12 @@ class _Drawing:
 
 
 def _answers(
-    scheme: Scheme, photos: int, answers: Codes | None, probabilities: NDArray[np.floating] | None
-) -> tuple[Codes, NDArray[np.float64] | None]:
+    scheme: LabelSchema, photos: int, answers: IntArray | None, probabilities: NDArray[np.floating] | None
+) -> tuple[IntArray, NDArray[np.float64] | None]:
     """The class answered for each photo, and the checked probabilities where there are any."""
     rows = None if probabilities is None else check_probabilities(probabilities, "the probabilities")
     if answers is None and rows is None:
-        raise DataError("there is nothing to score", fix="give answers or probabilities")
+        raise DataError("there is nothing to score", hint="give answers or probabilities")
     if rows is not None and rows.shape[1] != scheme.classes:
         raise DataError(f"probabilities of {rows.shape[1]} classes do not fit a scheme of {scheme.classes}")
     if answers is None and rows is not None:
@@ -215,15 +232,17 @@ def _answers(
     given = np.asarray(answers)
     for what, length in (("answers", len(given)), ("rows of probabilities", photos if rows is None else len(rows))):
         if length != photos:
-            raise DataError(f"{photos} photos with truth, but {length} {what}", fix="match them by their names first")
+            raise DataError(f"{photos} photos with truth, but {length} {what}", hint="match them by their names first")
     return given, rows
 
 
-def _attribute(scheme: Scheme, name: str, truth: Codes, answers: Codes, drawing: _Drawing) -> AttributeScore | None:
+def _attribute(
+    scheme: LabelSchema, name: str, truth: IntArray, answers: IntArray, drawing: _Drawing
+) -> AttributeScore | None:
     """The scores of one attribute; None where it is known of no photo."""
     attribute = scheme[name]
     size = len(attribute.values)
-    counts = tally(truth, answers, size)
+    counts = count_by_class(truth, answers, size)
     photos = int(counts.support.sum())
     if not photos:
         return None
@@ -232,12 +251,12 @@ def _attribute(scheme: Scheme, name: str, truth: Codes, answers: Codes, drawing:
         photos=photos,
         accuracy=float(counts.accuracy()),
         macro_f1=float(counts.macro_f1(drawing.absent)),
-        per_value=_per_class([attribute.word(code) for code in range(size)], counts, drawn),
+        per_value=_per_class([attribute.display_name(code) for code in range(size)], counts, drawn),
         interval=_intervals(counts, drawn, drawing.absent).get("macro_f1"),
     )
 
 
-def _intervals(counts: Tally, drawn: Tally | None, absent: Absent) -> dict[str, Interval]:
+def _intervals(counts: ClassCounts, drawn: ClassCounts | None, absent: Absent) -> dict[str, Interval]:
     if drawn is None:
         return {}
     return {
@@ -246,8 +265,8 @@ def _intervals(counts: Tally, drawn: Tally | None, absent: Absent) -> dict[str, 
     }
 
 
-def _per_class(names: Sequence[str], counts: Tally, drawn: Tally | None) -> tuple[ClassScore, ...]:
-    columns = zip(counts.precision(), counts.recall(), counts.f1(), counts.support, counts.answered, strict=True)
+def _per_class(names: Sequence[str], counts: ClassCounts, drawn: ClassCounts | None) -> tuple[ClassScore, ...]:
+    columns = zip(counts.precision(), counts.recall(), counts.f1(), counts.support, counts.predicted, strict=True)
     ranges: list[Interval | None] = [None] * len(names)
     if drawn is not None:
         # In a draw without a class, nothing can be said of its F1; a 0 there would pull the interval down.

@@ -7,17 +7,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maskfit.evaluation.metrics import Reliability
-from maskfit.labels import Floats
+from maskfit.evaluation.metrics import ReliabilityCurve
+from maskfit.labels import FloatArray
 
 BINS = 15
 """How many bins a calibration error is measured in."""
 
-LEAST_KEPT = 0.05
+MIN_COVERAGE = 0.05
 """The least share of answers that a threshold for accuracy may leave: what the surest few are like is mostly chance."""
 
 
-def equal_mass(confidence: ArrayLike, right: ArrayLike, bins: int = BINS) -> Reliability:
+def equal_mass_bins(confidence: ArrayLike, right: ArrayLike, bins: int = BINS) -> ReliabilityCurve:
     """Photos sorted into bins of equally many by the probability of their answer.
 
     Bins of equal width leave most of them nearly empty where a model is sure of almost all, and the error is then
@@ -33,7 +33,7 @@ def equal_mass(confidence: ArrayLike, right: ArrayLike, bins: int = BINS) -> Rel
     starts = np.unique(rising[np.linspace(0, len(rising), bins, endpoint=False).astype(np.int64)])
     place = np.searchsorted(starts, confidence, side="right") - 1
     photos = np.bincount(place, minlength=len(starts))
-    return Reliability(photos, *(np.bincount(place, weights=each) / photos for each in (confidence, right)))
+    return ReliabilityCurve(photos, *(np.bincount(place, weights=each) / photos for each in (confidence, right)))
 
 
 class RiskCoverage(NamedTuple):
@@ -45,9 +45,9 @@ class RiskCoverage(NamedTuple):
         risk: The share of wrong answers among them.
     """
 
-    threshold: Floats
-    coverage: Floats
-    risk: Floats
+    threshold: FloatArray
+    coverage: FloatArray
+    risk: FloatArray
 
     def area(self) -> float:
         """The mean risk over all coverages (AURC): the smaller, the better doubt finds the wrong answers."""
@@ -71,7 +71,7 @@ def risk_coverage(confidence: ArrayLike, right: ArrayLike) -> RiskCoverage:
 
 
 def lowest_threshold(
-    confidence: Floats, right: NDArray[np.bool_], *, accuracy: float = 0.95, keep: float | None = None
+    confidence: FloatArray, right: NDArray[np.bool_], *, accuracy: float = 0.95, keep: float | None = None
 ) -> float:
     """The lowest probability from which on answers are as accurate as wanted, or as many as wanted stay.
 
@@ -88,7 +88,7 @@ def lowest_threshold(
     """
     curve = risk_coverage(confidence, right)
     # Shares of counts; a billionth is less than one photo of any set and more than their rounding.
-    enough = curve.coverage >= (LEAST_KEPT if keep is None else keep) - 1e-9
+    enough = curve.coverage >= (MIN_COVERAGE if keep is None else keep) - 1e-9
     fits = np.flatnonzero(enough if keep is not None else enough & (1 - curve.risk >= accuracy - 1e-9))
     if not len(fits):
         return 1.0

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.errors import DataError
-from maskfit.labels import UNKNOWN, Attribute, Codes, Floats, Scheme
+from maskfit.labels import UNKNOWN, Attribute, FloatArray, IntArray, LabelSchema
 
 NOISE = 0.03
 """How many labels are taken to be wrong before anything is seen."""
@@ -37,7 +37,7 @@ BLURS = (0.0, *np.geomspace(1, 40, 24))
 
 
 @dataclass(frozen=True)
-class Suspect:
+class LabelIssue:
     """A label that looks wrong, or two that look swapped.
 
     Attributes:
@@ -64,10 +64,15 @@ class Suspect:
         return len(self.photos) == 2
 
 
-def find_suspects(
-    names: Sequence[str], persons: Sequence[str], probabilities: Floats, truth: Codes, scheme: Scheme,
-    years: Floats | None = None, noise: float = NOISE,
-) -> list[Suspect]:  # fmt: skip
+def find_label_issues(
+    names: Sequence[str],
+    persons: Sequence[str],
+    probabilities: FloatArray,
+    truth: IntArray,
+    scheme: LabelSchema,
+    years: FloatArray | None = None,
+    noise: float = NOISE,
+) -> list[LabelIssue]:
     """Every label that is more than `noise` likely to be wrong, the likeliest first.
 
     Args:
@@ -83,13 +88,13 @@ def find_suspects(
         DataError: Lengths differ, no label is known, or `noise` is out of range.
     """
     if not 0 < noise < 0.5:
-        raise DataError(f"a noise of {noise} is not above 0 and below 0.5", fix="0.03 means 3 labels of 100")
+        raise DataError(f"a noise of {noise} is not above 0 and below 0.5", hint="0.03 means 3 labels of 100")
     if not len(names) == len(persons) == len(probabilities) == len(truth):
         raise DataError(f"{len(names)} photos, {len(persons)} persons, {len(probabilities)} rows, {len(truth)} labels")
     if not (truth != UNKNOWN).any():
-        raise DataError("no photo has a label, so none can be wrong", fix="name a run, or a table with a column truth")
-    codes = scheme.to_codes(truth)
-    suspects: list[Suspect] = []
+        raise DataError("no photo has a label, so none can be wrong", hint="name a run, or a table with a column truth")
+    codes = scheme.to_attribute_indices(truth)
+    suspects: list[LabelIssue] = []
     for place, (attribute, marginal) in enumerate(
         zip(scheme.attributes, _marginals(scheme, probabilities), strict=True)
     ):
@@ -97,14 +102,19 @@ def find_suspects(
         if not known.any():
             continue
         room = _Room(
-            attribute, np.asarray(names)[known], np.asarray(persons)[known], marginal[known], codes[known, place],
-            None if years is None or not attribute.edges else years[known], noise,
-        )  # fmt: skip
+            attribute,
+            np.asarray(names)[known],
+            np.asarray(persons)[known],
+            marginal[known],
+            codes[known, place],
+            None if years is None or not attribute.bin_edges else years[known],
+            noise,
+        )
         suspects.extend(room.by_person() if room.of_persons() else room.by_photo())
     return sorted(suspects, key=lambda item: (-item.score, item.person, item.attribute))
 
 
-def temper(probabilities: Floats, codes: Codes) -> Floats:
+def fit_and_apply_temperature(probabilities: FloatArray, codes: IntArray) -> FloatArray:
     """Probabilities as sure as they are right: p^(1/T), rows summing to 1, with the T that fits the labels best.
 
     Temperature scaling (Guo et al. 2017, arXiv:1706.04599) in its one number, which a few hundred labels suffice for
@@ -126,7 +136,7 @@ def temper(probabilities: Floats, codes: Codes) -> Floats:
     return np.asarray(np.exp(scaled - _log_sum(scaled)[:, None]))
 
 
-def membership(attribute: Attribute, codes: Codes, years: Floats | None, blur: float) -> Floats:
+def label_likelihood(attribute: Attribute, codes: IntArray, years: FloatArray | None, blur: float) -> FloatArray:
     """P(value | label), (items, values): certain for a name, soft around the edges for a number.
 
     Args:
@@ -139,7 +149,7 @@ def membership(attribute: Attribute, codes: Codes, years: Floats | None, blur: f
     if years is None or blur == 0:
         return share
     numbered = ~np.isnan(years)
-    edges = np.array(attribute.edges)
+    edges = np.array(attribute.bin_edges)
     above = _normal((years[numbered, None] - edges) / blur)
     steps = np.concatenate([np.ones((len(above), 1)), above, np.zeros((len(above), 1))], axis=1)
     share[numbered] = steps[:, :-1] - steps[:, 1:]
@@ -150,9 +160,15 @@ class _Room:
     """One attribute of the photos whose label says something of it."""
 
     def __init__(
-        self, attribute: Attribute, names: NDArray[np.str_], persons: NDArray[np.str_], marginal: Floats, codes: Codes,
-        years: Floats | None, noise: float,
-    ) -> None:  # fmt: skip
+        self,
+        attribute: Attribute,
+        names: NDArray[np.str_],
+        persons: NDArray[np.str_],
+        marginal: FloatArray,
+        codes: IntArray,
+        years: FloatArray | None,
+        noise: float,
+    ) -> None:
         self.attribute = attribute
         self.names = names
         self.marginal = marginal
@@ -169,7 +185,7 @@ class _Room:
         same = sum(len(set(self.codes[places].tolist())) == 1 for places in several)
         return bool(several) and same >= 0.95 * len(several)
 
-    def by_person(self) -> Iterator[Suspect]:
+    def by_person(self) -> Iterator[LabelIssue]:
         """Whole persons, by the mean of their photos. A person of two labels goes by the more frequent one."""
         groups = list(self.of.items())
         mean = np.array([self.marginal[places].mean(axis=0) for _, places in groups])
@@ -177,7 +193,7 @@ class _Room:
         years = None
         if self.years is not None:
             years = np.array([self.years[places][0] for _, places in groups])
-        found = temper(mean, codes)
+        found = fit_and_apply_temperature(mean, codes)
         wrong = self._wrong(found, codes, years)
         for place in np.flatnonzero(wrong > self.noise):
             person, photos = groups[place]
@@ -186,14 +202,19 @@ class _Room:
             said = self._word(codes[place]) if years is None or np.isnan(years[place]) else f"{years[place]:g}"
             reason = f"labelled {said}; {votes} of {len(photos)} photos read {self._word(proposed)}"
             reason += f", all together {self._read(found[place])}"
-            yield Suspect(
-                person, (), self.attribute.name, (self._value(codes[place]),), (self._value(proposed),),
-                float(wrong[place]), reason,
-            )  # fmt: skip
+            yield LabelIssue(
+                person,
+                (),
+                self.attribute.name,
+                (self._value(codes[place]),),
+                (self._value(proposed),),
+                float(wrong[place]),
+                reason,
+            )
 
-    def by_photo(self) -> Iterator[Suspect]:
+    def by_photo(self) -> Iterator[LabelIssue]:
         """Single photos, and pairs of a person's photos that seem to bear each other's label."""
-        found = temper(self.marginal, self.codes)
+        found = fit_and_apply_temperature(self.marginal, self.codes)
         wrong = self._wrong(found, self.codes, self.years)
         for person, places in self.of.items():
             swap = self._swap(found, places)
@@ -201,37 +222,47 @@ class _Room:
                 score, pair = swap
                 label = tuple(self._value(self.codes[place]) for place in pair)
                 reads = " and ".join(f"{_file(self.names[place])} reads {self._read(found[place])}" for place in pair)
-                yield Suspect(
-                    person, tuple(str(self.names[place]) for place in pair), self.attribute.name, label, label[::-1],
-                    score, f"{reads}: each bears the other's label",
-                )  # fmt: skip
+                yield LabelIssue(
+                    person,
+                    tuple(str(self.names[place]) for place in pair),
+                    self.attribute.name,
+                    label,
+                    label[::-1],
+                    score,
+                    f"{reads}: each bears the other's label",
+                )
                 places = [place for place in places if place not in pair]
             for place in places:
                 if wrong[place] > self.noise:
                     proposed = _other(found[place], self.codes[place])
                     label = (self._value(self.codes[place]),)
                     said = f"{_file(self.names[place])} is labelled {self._word(self.codes[place])}"
-                    yield Suspect(
-                        person, (str(self.names[place]),), self.attribute.name, label, (self._value(proposed),),
-                        float(wrong[place]), f"{said} and reads {self._read(found[place])}",
-                    )  # fmt: skip
+                    yield LabelIssue(
+                        person,
+                        (str(self.names[place]),),
+                        self.attribute.name,
+                        label,
+                        (self._value(proposed),),
+                        float(wrong[place]),
+                        f"{said} and reads {self._read(found[place])}",
+                    )
 
-    def _wrong(self, found: Floats, codes: Codes, years: Floats | None) -> Floats:
+    def _wrong(self, found: FloatArray, codes: IntArray, years: FloatArray | None) -> FloatArray:
         """P(wrong) of every item."""
         prior = np.bincount(codes, minlength=len(self.attribute.values)) / len(codes)
         believed = found / np.clip(prior, 1 / len(codes), None)
         blur = 0.0
         if years is not None:
             blur = _lowest(lambda width: self._surprise(believed, codes, years, width), np.array(BLURS))
-        right = (believed * membership(self.attribute, codes, years, blur)).sum(axis=1)
+        right = (believed * label_likelihood(self.attribute, codes, years, blur)).sum(axis=1)
         return np.asarray(self.noise / (self.noise + (1 - self.noise) * right))
 
-    def _surprise(self, believed: Floats, codes: Codes, years: Floats, blur: float) -> float:
+    def _surprise(self, believed: FloatArray, codes: IntArray, years: FloatArray, blur: float) -> float:
         """Minus the mean logarithm of what the labels make likely, wrong ones counted as such."""
-        right = (believed * membership(self.attribute, codes, years, blur)).sum(axis=1)
+        right = (believed * label_likelihood(self.attribute, codes, years, blur)).sum(axis=1)
         return float(-np.log(self.noise + (1 - self.noise) * right).mean())
 
-    def _swap(self, found: Floats, places: list[int]) -> tuple[float, tuple[int, int]] | None:
+    def _swap(self, found: FloatArray, places: list[int]) -> tuple[float, tuple[int, int]] | None:
         """The likeliest swap among a person's photos and its probability."""
         best: tuple[float, tuple[int, int]] | None = None
         for first, second in combinations(places, 2):
@@ -247,19 +278,19 @@ class _Room:
     def _value(self, code: int) -> str:
         return self.attribute.values[int(code)]
 
-    def _read(self, row: Floats) -> str:
+    def _read(self, row: FloatArray) -> str:
         return f"{self._word(int(row.argmax()))} ({row.max():.2f})"
 
     def _word(self, code: int) -> str:
-        return self.attribute.word(int(code))
+        return self.attribute.display_name(int(code))
 
 
-def _marginals(scheme: Scheme, probabilities: Floats) -> list[Floats]:
+def _marginals(scheme: LabelSchema, probabilities: FloatArray) -> list[FloatArray]:
     found = scheme.marginals(probabilities)
     return [np.asarray(found[attribute.name]) for attribute in scheme.attributes]
 
 
-def _other(row: Floats, code: int) -> int:
+def _other(row: FloatArray, code: int) -> int:
     """The likeliest value other than the label's."""
     return int(np.where(np.arange(len(row)) == code, -1.0, row).argmax())
 
@@ -268,12 +299,12 @@ def _file(name: str) -> str:
     return str(name).rsplit("/", 1)[-1]
 
 
-def _log_sum(rows: Floats) -> Floats:
+def _log_sum(rows: FloatArray) -> FloatArray:
     top = rows.max(axis=1, keepdims=True)
     return np.asarray(top[:, 0] + np.log(np.exp(rows - top).sum(axis=1)))
 
 
-def _normal(values: Floats) -> Floats:
+def _normal(values: FloatArray) -> FloatArray:
     """The normal distribution's share below each value."""
     return np.asarray(0.5 * (1 + np.vectorize(math.erf, otypes=[float])(values / math.sqrt(2))))
 

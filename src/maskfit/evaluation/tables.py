@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.errors import DataError, several
+from maskfit.errors import DataError, format_list
 from maskfit.files import read_csv, write_csv
-from maskfit.labels import UNKNOWN, Codes, Floats
+from maskfit.labels import UNKNOWN, FloatArray, IntArray
 
 Array = TypeVar("Array", bound=NDArray[Any])
 
@@ -40,14 +40,14 @@ class ProbabilityTable:
     """
 
     names: tuple[str, ...]
-    probabilities: Floats
-    truth: Codes | None = None
+    probabilities: FloatArray
+    truth: IntArray | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
         twice = [name for name, count in Counter(self.names).items() if count > 1]
         if twice:
-            raise DataError(f"a photo stands twice in the table:\n{several(twice)}", fix="give each photo one row")
+            raise DataError(f"a photo stands twice in the table:\n{format_list(twice)}", hint="give each photo one row")
         rows = check_probabilities(self.probabilities, "the table")
         if len(rows) != len(self.names):
             raise DataError(f"{len(self.names)} names, but {len(rows)} rows of probabilities")
@@ -64,16 +64,16 @@ class ProbabilityTable:
         return len(self.names)
 
     @property
-    def classes(self) -> Codes:
+    def classes(self) -> IntArray:
         """The answers, shape (photos,): the most probable class, of equal ones the lowest."""
         return np.asarray(self.probabilities.argmax(axis=1))
 
     @property
-    def confidence(self) -> Floats:
+    def confidence(self) -> FloatArray:
         """The answers' probabilities, shape (photos,)."""
         return np.asarray(self.probabilities.max(axis=1))
 
-    def aligned(self, names: Iterable[str]) -> ProbabilityTable:
+    def reindex(self, names: Iterable[str]) -> ProbabilityTable:
         """The rows of these photos in this order; rows of other photos are left out.
 
         Raises:
@@ -84,8 +84,8 @@ class ProbabilityTable:
         missing = [name for name in names if name not in places]
         if missing:
             raise DataError(
-                f"{len(missing)} of {len(names)} photos have no row in the table:\n{several(missing)}",
-                fix="predict these photos too, or leave them out of the list",
+                f"{len(missing)} of {len(names)} photos have no row in the table:\n{format_list(missing)}",
+                hint="predict these photos too, or leave them out of the list",
             )
         order = np.array([places[name] for name in names], dtype=np.int64)
         truth = None if self.truth is None else self.truth[order]
@@ -106,7 +106,7 @@ def probability_header(classes: int) -> list[str]:
     return ["ImageID", *(f"p{number}" for number in range(classes))]
 
 
-def probability_rows(names: Sequence[str], probabilities: Floats) -> Iterator[list[str]]:
+def probability_rows(names: Sequence[str], probabilities: FloatArray) -> Iterator[list[str]]:
     """A row of such a table for each photo; eight digits, so that 1e-7 comes back."""
     for name, row in zip(names, probabilities.tolist(), strict=True):
         yield [name, *(f"{value:.8g}" for value in row)]
@@ -126,26 +126,30 @@ def read_table(path: Path, classes: int | None = None) -> ProbabilityTable:
     rows = read_csv(path, ["ImageID", "p0"])
     # Without a row, the columns are unknown; an empty table helps nobody.
     if not rows:
-        raise DataError("the table has no rows", where=path, fix="predict at least one photo")
+        raise DataError("the table has no rows", location=path, hint="predict at least one photo")
     found = sum(re.fullmatch(r"p\d+", name) is not None for name in rows[0])
     columns = [f"p{number}" for number in range(found)]
     gaps = [name for name in columns if name not in rows[0]]
     if gaps or classes not in (None, found):
         said = f"column {', '.join(gaps)} is missing" if gaps else f"{found} classes instead of {classes}"
-        raise DataError(f"{said} in a table of probabilities", where=path, fix="columns p0, p1, ... one for each class")
+        raise DataError(
+            f"{said} in a table of probabilities", location=path, hint="columns p0, p1, ... one for each class"
+        )
     problems: list[str] = []
     values = [_numbers(row, columns, place, problems) for place, row in enumerate(rows, start=2)]
     truth = [_truth(row, place, problems) for place, row in enumerate(rows, start=2)] if "truth" in rows[0] else None
     if problems:
-        raise DataError(f"cells that cannot be read:\n{several(problems)}", where=path, fix="write the table anew")
+        raise DataError(
+            f"cells that cannot be read:\n{format_list(problems)}", location=path, hint="write the table anew"
+        )
     try:
         names = tuple(row["ImageID"] for row in rows)
         return ProbabilityTable(names, np.array(values), None if truth is None else np.array(truth, dtype=np.int64))
     except DataError as error:
-        raise DataError(error.what, where=path, fix=error.fix) from None
+        raise DataError(error.message, location=path, hint=error.hint) from None
 
 
-def stack(tables: Sequence[ProbabilityTable]) -> ProbabilityTable:
+def concat_tables(tables: Sequence[ProbabilityTable]) -> ProbabilityTable:
     """Joins the rows of tables of different photos, in order: the out-of-fold table from the folds' tables.
 
     Truth is kept where a table has it and unknown elsewhere.
@@ -162,8 +166,8 @@ def stack(tables: Sequence[ProbabilityTable]) -> ProbabilityTable:
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise DataError(
-            f"{len(twice)} photos stand in more than one table:\n{several(twice)}",
-            fix="join tables of disjoint folds; tables of the same photos are for a vote",
+            f"{len(twice)} photos stand in more than one table:\n{format_list(twice)}",
+            hint="join tables of disjoint folds; tables of the same photos are for a vote",
         )
     truth = None
     if any(table.truth is not None for table in tables):
@@ -173,7 +177,7 @@ def stack(tables: Sequence[ProbabilityTable]) -> ProbabilityTable:
     return ProbabilityTable(names, np.concatenate([table.probabilities for table in tables]), truth)
 
 
-def check_probabilities(values: NDArray[np.floating], what: str) -> Floats:
+def check_probabilities(values: NDArray[np.floating], what: str) -> FloatArray:
     """The same values in double precision, if they are probabilities.
 
     Args:
@@ -197,7 +201,7 @@ def check_probabilities(values: NDArray[np.floating], what: str) -> Floats:
             row = int(bad.argmax())
             raise DataError(
                 f"{what}: row {row} {problem} (sum {sums[row]:.6g}), so these are no probabilities",
-                fix="turn logits into probabilities with a softmax before they are kept or averaged",
+                hint="turn logits into probabilities with a softmax before they are kept or averaged",
             )
     return rows
 

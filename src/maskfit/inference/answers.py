@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.inference.saying import Said, say
-from maskfit.labels import Codes, Floats, Scheme
+from maskfit.inference.saying import AttributePrediction, decide
+from maskfit.labels import FloatArray, IntArray, LabelSchema
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class BatchPredictions:
     """What is answered for a batch of photos.
 
     Attributes:
@@ -28,35 +28,35 @@ class Answers:
         unsure_below: By attribute, the probability below which an answer is "not sure".
     """
 
-    scheme: Scheme
+    scheme: LabelSchema
     names: tuple[str, ...]
-    probabilities: Floats
-    members: dict[str, Floats]
+    probabilities: FloatArray
+    members: dict[str, FloatArray]
     unreadable: dict[str, str] = field(default_factory=dict)
-    guessed: tuple[str, ...] = ()
+    fallback_crops: tuple[str, ...] = ()
     unsure_below: dict[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
 
     @property
-    def done(self) -> int:
+    def num_processed(self) -> int:
         """How many photos were looked at."""
         return len(self.names) + len(self.unreadable)
 
     @cached_property
-    def classes(self) -> Codes:
+    def classes(self) -> IntArray:
         """(photos,), the most probable class, of equal ones the lowest."""
         return np.asarray(self.probabilities.argmax(axis=1))
 
     @cached_property
-    def confidence(self) -> Floats:
+    def confidence(self) -> FloatArray:
         """(photos,), the answers' probabilities."""
         return np.asarray(self.probabilities.max(axis=1))
 
-    def say(self) -> list[tuple[Said, ...]]:
+    def decide(self) -> list[tuple[AttributePrediction, ...]]:
         """The answer for each attribute of each photo, which may be "not sure"."""
-        return say(self.scheme, self.probabilities, self.unsure_below)
+        return decide(self.scheme, self.probabilities, self.unsure_below)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """All that is said of each photo, for JSON and for tables of other programs.
@@ -65,7 +65,7 @@ class Answers:
         value, whether that is `sure`, and the probability of every value; and `probabilities`, one for each class.
         """
         marginals = self.scheme.marginals(self.probabilities)
-        codes = self.scheme.to_codes(self.classes).tolist()
+        codes = self.scheme.to_attribute_indices(self.classes).tolist()
         rows = zip(self.names, self.classes.tolist(), codes, self.probabilities, strict=True)
         for place, (name, number, own, shares) in enumerate(rows):
             attributes = {}
@@ -77,14 +77,17 @@ class Answers:
                     "probabilities": dict(zip(attribute.values, each, strict=True)),
                 }
             yield {
-                "photo": name, "class": number, "answer": self.scheme.describe(number),
-                "probability": round(float(shares[number]), 8), "attributes": attributes,
+                "photo": name,
+                "class": number,
+                "answer": self.scheme.describe(number),
+                "probability": round(float(shares[number]), 8),
+                "attributes": attributes,
                 "probabilities": shares.round(8).tolist(),
-            }  # fmt: skip
+            }
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Predictions:
     """What was answered.
 
     Attributes:
@@ -97,16 +100,16 @@ class Prediction:
         unsure_below: By attribute, the probability below which an answer is "not sure".
     """
 
-    scheme: Scheme
+    scheme: LabelSchema
     table: ProbabilityTable
-    members: dict[str, Floats]
+    members: dict[str, FloatArray]
     unreadable: dict[str, str] = field(default_factory=dict)
     guessed: tuple[str, ...] = ()
     unsure_below: dict[str, float] = field(default_factory=dict)
 
-    def say(self) -> list[tuple[Said, ...]]:
+    def say(self) -> list[tuple[AttributePrediction, ...]]:
         """The answer for each attribute of each photo, which may be "not sure"."""
-        return say(self.scheme, self.table.probabilities, self.unsure_below)
+        return decide(self.scheme, self.table.probabilities, self.unsure_below)
 
     def __iter__(self) -> Iterator[tuple[str, str, float]]:
         """Name, answer in words, and its probability, photo by photo."""

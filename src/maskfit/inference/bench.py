@@ -21,13 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from maskfit.allocation import keep_memory
+from maskfit.allocation import configure_malloc
 from maskfit.errors import MaskfitError
-from maskfit.inference.choosing import MANY, choose
+from maskfit.inference.choosing import MIN_IMAGES_FOR_THROUGHPUT_MODE, select_engine
 from maskfit.inference.engines import ENGINES, open_engine
-from maskfit.inference.export.parity import noise
+from maskfit.inference.export.parity import random_inputs
 from maskfit.inference.predictor import Predictor
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 BATCHES = (1, 8, 32)
 """A photo at the door, what caches like, a folder."""
@@ -43,7 +43,7 @@ MODULES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 
 
 @dataclass(frozen=True)
-class Rate:
+class Throughput:
     """Photos a second.
 
     Attributes:
@@ -62,7 +62,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Timed:
+class BenchmarkResult:
     """One engine at one batch size.
 
     Attributes:
@@ -74,11 +74,11 @@ class Timed:
 
     engine: str
     batch: int
-    network: Rate
-    files: Rate | None = None
+    network: Throughput
+    files: Throughput | None = None
 
     @property
-    def counts(self) -> float:
+    def median_throughput(self) -> float:
         """What engines are compared by."""
         return (self.files or self.network).median
 
@@ -93,7 +93,7 @@ def find_engines(path: Path) -> list[str]:
     Raises:
         ModelFileError: It is no model file.
     """
-    auto = choose(path, "auto", MANY, lambda line: None)
+    auto = select_engine(path, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, lambda line: None)
     found = [
         name
         for name, kind in ENGINES.items()
@@ -106,7 +106,7 @@ def find_engines(path: Path) -> list[str]:
 
 def time_model(
     path: Path, engine: str, batches: Sequence[int] = BATCHES, photos: Sequence[Path] = (), seconds: float = SECONDS
-) -> tuple[list[Timed], str]:
+) -> tuple[list[BenchmarkResult], str]:
     """Times one engine in a process of its own.
 
     Args:
@@ -122,8 +122,13 @@ def time_model(
     Raises:
         MaskfitError: It could not be timed.
     """
-    wanted = {"path": str(path.absolute()), "engine": engine, "batches": list(batches), "seconds": seconds,
-              "photos": [str(photo.absolute()) for photo in photos[:MOST_PHOTOS]]}  # fmt: skip
+    wanted = {
+        "path": str(path.absolute()),
+        "engine": engine,
+        "batches": list(batches),
+        "seconds": seconds,
+        "photos": [str(photo.absolute()) for photo in photos[:MOST_PHOTOS]],
+    }
     # -P: the current folder does not come before the installed packages.
     command = [sys.executable, "-P", "-m", __name__]
     done = subprocess.run(command, input=json.dumps(wanted), capture_output=True, text=True)
@@ -131,10 +136,12 @@ def time_model(
         # Of an error, the line that says what; those below it are set in and say where, and what next.
         said = [line for line in done.stderr.strip().splitlines() if not line.startswith(" ")]
         reason = (said or ["it said nothing"])[-1]
-        raise MaskfitError(f"the engine '{engine}' could not be timed: {reason:.300}", where=path)
+        raise MaskfitError(f"the engine '{engine}' could not be timed: {reason:.300}", location=path)
     told = json.loads(done.stdout.splitlines()[-1])
     rows = [
-        Timed(engine, row["batch"], Rate.of(row["network"]), Rate.of(row["files"]) if row["files"] else None)
+        BenchmarkResult(
+            engine, row["batch"], Throughput.of(row["network"]), Throughput.of(row["files"]) if row["files"] else None
+        )
         for row in told["rows"]
     ]
     return rows, told["says"]
@@ -155,7 +162,7 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _word(part: Part) -> str:
+def _word(part: ComponentSpec) -> str:
     options = ",".join(f"{name}={value}" for name, value in part.options.items())
     return f"{part.name}:{options}" if options else part.name
 
@@ -175,28 +182,26 @@ def _time(wanted: dict[str, Any]) -> dict[str, Any]:
     """What the process for one engine tells."""
     path, photos = Path(wanted["path"]), [Path(photo) for photo in wanted["photos"]]
     if path.suffix == ".safetensors":
-        keep_memory()  # as maskfit predict does
+        configure_malloc()  # as maskfit predict does
     rows, says = _time_network(path, wanted["engine"], wanted["batches"], wanted["seconds"])
     for row in rows:
         row["files"] = []
         if photos:
-            many = max(len(photos), MANY)
+            many = max(len(photos), MIN_IMAGES_FOR_THROUGHPUT_MODE)
             predictor = Predictor.load(path, batch_size=row["batch"], engine=wanted["engine"], photos=many)
             answer = partial(predictor.predict, photos, set_aside=True)
             row["files"] = list(_rates(len(photos), answer, wanted["seconds"]))
     return {"says": says, "rows": rows}
 
 
-def _time_network(
-    path: Path, word: str, batches: Sequence[int], seconds: float
-) -> tuple[list[dict[str, Any]], str]:  # fmt: skip
+def _time_network(path: Path, word: str, batches: Sequence[int], seconds: float) -> tuple[list[dict[str, Any]], str]:
     """A row for each batch size, and what the engine says it is; it is gone when the predictor opens its own."""
     engine = open_engine(path, engine=word)
     rows = []
     for batch in batches:
-        frames = noise(engine.facts, batch)
+        frames = random_inputs(engine.facts, batch)
         rows.append({"batch": batch, "network": list(_rates(batch, partial(engine.logits, frames), seconds))})
-    return rows, engine.says
+    return rows, engine.description
 
 
 if __name__ == "__main__":

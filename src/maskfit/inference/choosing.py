@@ -19,41 +19,41 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from maskfit.cookbook import parse_part
-from maskfit.data.transforms import Framing
+from maskfit.cookbook import parse_component
+from maskfit.data.transforms import CropResize
 from maskfit.errors import MaskfitError
 from maskfit.files import cache_folder
-from maskfit.inference.lanes import cores
-from maskfit.metadata import refuse_file
-from maskfit.modelfile import read_facts
-from maskfit.parts import Part
+from maskfit.inference.lanes import available_cpus
+from maskfit.metadata import validate_model_file
+from maskfit.modelfile import read_model_metadata
+from maskfit.parts import ComponentSpec
 
-MANY = 256
+MIN_IMAGES_FOR_THROUGHPUT_MODE = 256
 """Times that a photo is looked at, from which on it pays to begin more slowly and go on faster; estimated."""
 
-CONVERT = 3000
+MIN_IMAGES_TO_CONVERT = 3000
 """Looks at 224 pixels from which on it pays to convert weights to ONNX first; estimated."""
 
-REFERENCE = 224 * 224
+REFERENCE_PIXELS = 224 * 224
 """Pixels of the photos that the numbers here were measured on; work grows with them."""
 
-ON_PROCESSOR, ON_GPU = 8, 256
+CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 256
 """Photos of `REFERENCE` pixels in a batch. Of 1 to 32 on a processor 8 was the fastest; the GPU's was not measured."""
 
-MOST_IN_BATCH = 1024
+MAX_BATCH_SIZE = 1024
 
-AT_ONCE = {"f32": 2}
+INFER_BATCH = {"f32": 2}
 """Photos of `REFERENCE` pixels that a processor's network takes at once, by precision; 4 where none is given. What the
 early layers make of more no longer fits into a core's caches."""
 
-EXPORT = 1
+EXPORT_VERSION = 1
 """Goes into the names of converted networks: a change of the export must not find old ones."""
 
-Say = Callable[[str], None]
+Logger = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Choice:
+class EngineChoice:
     """What a model is run by.
 
     Attributes:
@@ -63,11 +63,11 @@ class Choice:
     """
 
     path: Path
-    engine: Part
+    engine: ComponentSpec
     gpu: bool = False
 
 
-def choose(path: Path, engine: str | Part, looks: int, say: Say) -> Choice:
+def select_engine(path: Path, engine: str | ComponentSpec, looks: int, say: Logger) -> EngineChoice:
     """The engine for a model and so many looks at photos: photos times views.
 
     Args:
@@ -79,68 +79,79 @@ def choose(path: Path, engine: str | Part, looks: int, say: Say) -> Choice:
     Raises:
         ModelFileError: It is no model file.
     """
-    part = parse_part(engine) if isinstance(engine, str) else engine
-    if part.name != "auto" or part.options or looks < MANY or path.suffix not in (".xml", ".onnx", ".safetensors"):
-        return Choice(path, part, gpu=path.suffix == ".safetensors" and _gpu())
-    refuse_file(path)
+    part = parse_component(engine) if isinstance(engine, str) else engine
+    if (
+        part.name != "auto"
+        or part.options
+        or looks < MIN_IMAGES_FOR_THROUGHPUT_MODE
+        or path.suffix not in (".xml", ".onnx", ".safetensors")
+    ):
+        return EngineChoice(path, part, gpu=path.suffix == ".safetensors" and _gpu())
+    validate_model_file(path)
     if path.suffix != ".safetensors":
-        return Choice(path, _on_processor(path))
+        return EngineChoice(path, _on_processor(path))
     if _gpu():
-        return Choice(path, Part.of("torch", precision="checked"), gpu=True)
+        return EngineChoice(path, ComponentSpec.create("torch", precision="checked"), gpu=True)
     converted = _converted(path, looks, say)
-    return Choice(path, Part.of("torch")) if converted is None else Choice(converted, _on_processor(converted))
+    return (
+        EngineChoice(path, ComponentSpec.create("torch"))
+        if converted is None
+        else EngineChoice(converted, _on_processor(converted))
+    )
 
 
-def choose_streams(choices: Sequence[Choice], looks: int) -> int:
+def select_num_streams(choices: Sequence[EngineChoice], looks: int) -> int:
     """How many batches the networks compute at a time: one for each core, or one where a GPU takes them or few come."""
-    return cores() if _in_lanes(choices, looks) else 1
+    return available_cpus() if _in_lanes(choices, looks) else 1
 
 
-def choose_lanes(choices: Sequence[Choice], looks: int) -> int:
+def select_num_workers(choices: Sequence[EngineChoice], looks: int) -> int:
     """How many batches are in hand at a time: one more than are computed.
 
     While a lane votes and hands on, which leaves its core idle, there is another batch for that core.
     """
-    return cores() + 1 if _in_lanes(choices, looks) else 1
+    return available_cpus() + 1 if _in_lanes(choices, looks) else 1
 
 
-def _in_lanes(choices: Sequence[Choice], looks: int) -> bool:
-    return looks >= MANY and not any(choice.gpu for choice in choices)
+def _in_lanes(choices: Sequence[EngineChoice], looks: int) -> bool:
+    return looks >= MIN_IMAGES_FOR_THROUGHPUT_MODE and not any(choice.gpu for choice in choices)
 
 
-def choose_batch(framings: Sequence[Framing], gpu: bool) -> int:
+def select_batch_size(framings: Sequence[CropResize], gpu: bool) -> int:
     """How many photos make a batch: as many as share the time of a call, and no more than caches like.
 
     So memory is bounded too: by one batch of the largest framing in each lane. What a GPU has no memory for, its engine
     halves.
     """
-    fitting = min(_fitting(framing, ON_GPU if gpu else ON_PROCESSOR) for framing in framings)
-    return min(fitting, MOST_IN_BATCH if gpu else 8 * ON_PROCESSOR)
+    fitting = min(_fitting(framing, GPU_BATCH_SIZE if gpu else CPU_BATCH_SIZE) for framing in framings)
+    return min(fitting, MAX_BATCH_SIZE if gpu else 8 * CPU_BATCH_SIZE)
 
 
-def fit_engine(choice: Choice, batch: int, looks: int) -> Part:
+def configure_engine(choice: EngineChoice, batch: int, looks: int) -> ComponentSpec:
     """The choice's engine, which of batches of many photos takes as many at once as it answers the fastest."""
     part = choice.engine
-    if part.name not in ("onnx", "openvino") or "at_once" in part.options or looks < MANY:
+    if part.name not in ("onnx", "openvino") or "at_once" in part.options or looks < MIN_IMAGES_FOR_THROUGHPUT_MODE:
         return part
-    most = _fitting(read_facts(choice.path).preprocessing.framing, AT_ONCE.get(part.options.get("precision", "f32"), 4))
+    most = _fitting(
+        read_model_metadata(choice.path).preprocessing.framing, INFER_BATCH.get(part.options.get("precision", "f32"), 4)
+    )
     # A part of the batch, so that none has to be filled up.
     at_once = max((size for size in range(1, min(most, batch) + 1) if batch % size == 0), default=1)
-    return Part.of(part.name, **part.options, at_once=at_once)
+    return ComponentSpec.create(part.name, **part.options, at_once=at_once)
 
 
-def _fitting(framing: Framing, count: int) -> int:
+def _fitting(framing: CropResize, count: int) -> int:
     """As many photos of this size as do as much work as so many of `REFERENCE` pixels; 1 or more, an even number."""
     height, width = framing.size
-    half = count * REFERENCE / (height * width) / 2
+    half = count * REFERENCE_PIXELS / (height * width) / 2
     return max(1, 2 * round(half))
 
 
-def _on_processor(path: Path) -> Part:
+def _on_processor(path: Path) -> ComponentSpec:
     """The engine for many photos of an ONNX or OpenVINO file."""
     if importlib.util.find_spec("openvino") is None or (path.suffix == ".onnx" and _is_quantised(path)):
-        return Part.of("onnx") if path.suffix == ".onnx" else Part.of("openvino")
-    return Part.of("openvino", precision="checked" if _has_bf16() else "f32")
+        return ComponentSpec.create("onnx") if path.suffix == ".onnx" else ComponentSpec.create("openvino")
+    return ComponentSpec.create("openvino", precision="checked" if _has_bf16() else "f32")
 
 
 def _has_bf16() -> bool:
@@ -169,18 +180,18 @@ def _gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _converted(path: Path, looks: int, say: Say) -> Path | None:
+def _converted(path: Path, looks: int, say: Logger) -> Path | None:
     """The model as ONNX, from the cache or made now; None where that does not pay or cannot be."""
     if importlib.util.find_spec("openvino") is None:
         return None
-    facts = read_facts(path)
+    facts = read_model_metadata(path)
     height, width = facts.preprocessing.framing.size
     digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    made = cache_folder("networks") / f"{digest}-{EXPORT}.onnx"
+    made = cache_folder("networks") / f"{digest}-{EXPORT_VERSION}.onnx"
     if made.is_file():
         return made
     exporter = all(importlib.util.find_spec(name) for name in ("torch", "timm", "onnx", "onnxscript"))
-    if not exporter or looks * height * width < CONVERT * REFERENCE:
+    if not exporter or looks * height * width < MIN_IMAGES_TO_CONVERT * REFERENCE_PIXELS:
         return None
     from maskfit.inference.export import export_model
 
@@ -192,7 +203,7 @@ def _converted(path: Path, looks: int, say: Say) -> Path | None:
             if not made.is_file():
                 export_model(path, made)
     except Exception as error:  # torch's exporter raises nearly anything on a layer that it does not know.
-        reason = error.what if isinstance(error, MaskfitError) else f"{error}".strip() or type(error).__name__
+        reason = error.message if isinstance(error, MaskfitError) else f"{error}".strip() or type(error).__name__
         say(f"it cannot be converted, so torch answers: {reason.splitlines()[0]:.300}")
         return None
     return made

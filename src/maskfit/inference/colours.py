@@ -7,7 +7,7 @@ from typing import NamedTuple
 Rgb = tuple[int, int, int]
 
 
-class Colour(NamedTuple):
+class LabelColor(NamedTuple):
     """A colour and what is written on it."""
 
     ground: Rgb
@@ -25,15 +25,19 @@ class Colour(NamedTuple):
 WHITE, BLACK = (255, 255, 255), (20, 20, 20)
 
 VALUES = (
-    Colour((0, 114, 178), WHITE), Colour((240, 180, 30), BLACK), Colour((190, 40, 70), WHITE),
-    Colour((0, 158, 115), BLACK), Colour((204, 121, 167), BLACK), Colour((86, 180, 233), BLACK),
-)  # fmt: skip
+    LabelColor((0, 114, 178), WHITE),
+    LabelColor((240, 180, 30), BLACK),
+    LabelColor((190, 40, 70), WHITE),
+    LabelColor((0, 158, 115), BLACK),
+    LabelColor((204, 121, 167), BLACK),
+    LabelColor((86, 180, 233), BLACK),
+)
 """Of the first attribute's values, by code: worn is blue, worn wrongly yellow, not worn red. More values begin anew."""
 
-UNSURE = Colour((110, 118, 128), WHITE)
+UNSURE = LabelColor((110, 118, 128), WHITE)
 """Of an answer that is not sure enough to have a colour."""
 
 
-def colour_of(code: int, sure: bool) -> Colour:
+def colour_of(code: int, sure: bool) -> LabelColor:
     """The colour of an answer."""
     return VALUES[code % len(VALUES)] if sure else UNSURE

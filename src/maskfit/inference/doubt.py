@@ -14,25 +14,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.labels import Floats, Scheme
+from maskfit.labels import FloatArray, LabelSchema
 
-PROBE = 16
+NUM_PROBE_IMAGES = 16
 """Photos that are asked both ways."""
 
 DEVIATIONS = 3.0
 """How many deviations of what fewer bits change a gap must have, to be trusted. A normal error would turn next to
 nothing at so many, but real ones have longer tails: see docs/performance.md."""
 
-MOST = 0.4
+MAX_RECOMPUTED = 0.4
 """The share of close answers from which on it costs less to ask for all in f32 at once: where bf16 takes half of f32's
 time, as measured (docs/performance.md), that is nearly half of them."""
 
-LEAST = 1e-300
+MIN_PHOTOS = 1e-300
 """A probability counts at least this much, so that its logarithm is a number; a larger one would hide changes."""
 
 
 @dataclass(frozen=True)
-class Trust:
+class LowPrecisionError:
     """What fewer bits do to probabilities, and so which answers are trusted.
 
     Attributes:
@@ -41,11 +41,11 @@ class Trust:
         deviations: By attribute, how far the logarithm of the ratio of its two best values is off then.
     """
 
-    scheme: Scheme
-    shifts: Mapping[str, Floats]
+    scheme: LabelSchema
+    shifts: Mapping[str, FloatArray]
     deviations: Mapping[str, float]
 
-    def corrected(self, fast: Floats) -> Floats:
+    def debias(self, fast: FloatArray) -> FloatArray:
         """Probabilities of fewer bits, (photos, classes), without what these add on the average."""
         logs = _logs(fast).reshape(-1, *self.scheme.shape)
         for axis, name in enumerate(self.scheme.names, start=1):
@@ -53,7 +53,7 @@ class Trust:
         table = np.exp(logs - logs.max(axis=tuple(range(1, logs.ndim)), keepdims=True)).reshape(fast.shape)
         return np.asarray(table / table.sum(axis=1, keepdims=True))
 
-    def close(self, corrected: Floats) -> NDArray[np.bool_]:
+    def needs_f32(self, corrected: FloatArray) -> NDArray[np.bool_]:
         """Whose answers f32 may turn, (photos,): of the class, or of an attribute, since words may be read off either.
 
         Args:
@@ -66,13 +66,13 @@ class Trust:
         if self.scheme.classes > 1:
             # Attributes of which the two best classes have different values: their errors add up as squares do.
             best, second = _best_two(corrected)
-            differ = self.scheme.to_codes(best) != self.scheme.to_codes(second)
+            differ = self.scheme.to_attribute_indices(best) != self.scheme.to_attribute_indices(second)
             own = np.array([self.deviations[name] for name in self.scheme.names])
             found |= _gap(corrected, best, second) < DEVIATIONS * np.sqrt(differ @ own**2)
         return found
 
 
-def measure(scheme: Scheme, fast: Floats, exact: Floats) -> Trust | None:
+def estimate_low_precision_error(scheme: LabelSchema, fast: FloatArray, exact: FloatArray) -> LowPrecisionError | None:
     """What photos that were asked both ways tell; None where it is better to trust no answer of fewer bits.
 
     Args:
@@ -82,7 +82,7 @@ def measure(scheme: Scheme, fast: Floats, exact: Floats) -> Trust | None:
     """
     if not len(exact):
         return None
-    shifts: dict[str, Floats] = {}
+    shifts: dict[str, FloatArray] = {}
     deviations: dict[str, float] = {}
     said = scheme.marginals(fast)
     for name, values in scheme.marginals(exact).items():
@@ -94,20 +94,20 @@ def measure(scheme: Scheme, fast: Floats, exact: Floats) -> Trust | None:
         rows = np.arange(len(values))
         first, second = _best_two(values) if values.shape[1] > 1 else (0, 0)
         deviations[name] = 1.4826 * float(np.median(np.abs(moved[rows, first] - moved[rows, second])))
-    trust = Trust(scheme, shifts, deviations)
-    return trust if trust.close(trust.corrected(fast)).mean() <= MOST else None
+    trust = LowPrecisionError(scheme, shifts, deviations)
+    return trust if trust.needs_f32(trust.debias(fast)).mean() <= MAX_RECOMPUTED else None
 
 
-def _logs(table: Floats) -> Floats:
-    return np.asarray(np.log(np.maximum(table, LEAST)))
+def _logs(table: FloatArray) -> FloatArray:
+    return np.asarray(np.log(np.maximum(table, MIN_PHOTOS)))
 
 
-def _best_two(table: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _best_two(table: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     order = np.argpartition(-table, 1, axis=1)
     return order[:, 0], order[:, 1]
 
 
-def _gap(table: Floats, first: NDArray[np.int64], second: NDArray[np.int64]) -> Floats:
+def _gap(table: FloatArray, first: NDArray[np.int64], second: NDArray[np.int64]) -> FloatArray:
     """The logarithm of the ratio of two places of each row, (rows,); 0 where they are the same."""
     rows = np.arange(len(table))
     logs = _logs(table)

@@ -10,10 +10,10 @@ from statistics import median
 from PIL import Image, ImageDraw, ImageFont
 
 from maskfit.data.boxes import Box
-from maskfit.inference.colours import Colour, Rgb, colour_of
-from maskfit.inference.faces import Reading
-from maskfit.inference.saying import NOT_SURE, Said
-from maskfit.labels import Scheme
+from maskfit.inference.colours import LabelColor, Rgb, colour_of
+from maskfit.inference.faces import PhotoPrediction
+from maskfit.inference.saying import NOT_SURE, AttributePrediction
+from maskfit.labels import LabelSchema
 
 SMALLER = 0.75
 """How large tags of several lines are written, where those of one line have 1."""
@@ -24,11 +24,11 @@ INSIDE = 0.2
 """Of a box's area, how much a tag in it may cover."""
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-Rectangle = tuple[float, float, float, float]
+PixelBox = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Mark:
+class FaceAnnotation:
     """A face as it is marked.
 
     Attributes:
@@ -43,7 +43,7 @@ class Mark:
     box: Box
     number: int
     words: str
-    colour: Colour
+    colour: LabelColor
     sure: bool = True
     more: tuple[str, ...] = ()
 
@@ -55,9 +55,13 @@ class Mark:
         return ((first, *self.more), (first,), (number or first,))
 
 
-def mark_faces(
-    scheme: Scheme, reading: Reading, said: Sequence[Sequence[Said]] | None = None, *, full: bool = False
-) -> tuple[Mark, ...]:  # fmt: skip
+def annotate_faces(
+    scheme: LabelSchema,
+    reading: PhotoPrediction,
+    said: Sequence[Sequence[AttributePrediction]] | None = None,
+    *,
+    full: bool = False,
+) -> tuple[FaceAnnotation, ...]:
     """The faces of a photo as they are marked: numbered, in the colour of the first attribute's answer.
 
     Args:
@@ -73,27 +77,27 @@ def mark_faces(
             continue
         left, upper, right, lower = answer.box or (0, 0, reading.width, reading.height)
         box = (left / reading.width, upper / reading.height, right / reading.width, lower / reading.height)
-        first, *more = [_briefly(one) for one in own] if full else [words_for(own[0])]
+        first, *more = [_briefly(one) for one in own] if full else [label_text(own[0])]
         called = 0 if full and len(reading.faces) == 1 else number
-        marks.append(Mark(box, called, first, colour_for(scheme, own), own[0].sure, tuple(more)))
+        marks.append(FaceAnnotation(box, called, first, colour_for(scheme, own), own[0].is_confident, tuple(more)))
     return tuple(marks)
 
 
-def words_for(said: Said) -> str:
+def label_text(said: AttributePrediction) -> str:
     """What stands beside the number of a box."""
-    return said.word if said.sure else NOT_SURE
+    return said.word if said.is_confident else NOT_SURE
 
 
-def colour_for(scheme: Scheme, said: Sequence[Said]) -> Colour:
+def colour_for(scheme: LabelSchema, said: Sequence[AttributePrediction]) -> LabelColor:
     """The colour of a face: that of its first attribute's answer."""
-    return colour_of(scheme.attributes[0].values.index(said[0].value), said[0].sure)
+    return colour_of(scheme.attributes[0].values.index(said[0].value), said[0].is_confident)
 
 
-def _briefly(said: Said) -> str:
-    return said.in_full if said.sure else f"{said.attribute} {NOT_SURE}"
+def _briefly(said: AttributePrediction) -> str:
+    return said.in_full if said.is_confident else f"{said.attribute} {NOT_SURE}"
 
 
-def draw_marks(image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
+def draw_annotations(image: Image.Image, marks: Sequence[FaceAnnotation]) -> Image.Image:
     """A copy of a photo with every face marked.
 
     Words that would lie over another tag or a smaller face give way: then the number stands alone.
@@ -106,14 +110,14 @@ def draw_marks(image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
     size = round(min(8 + max(image.size) / 60, max(across / 5, 12.0)))
     for mark, box in zip(marks, boxes, strict=True):
         _frame(draw, box, mark, line)
-    taken: list[Rectangle] = []
+    taken: list[PixelBox] = []
     for place, (mark, box) in enumerate(zip(marks, boxes, strict=True)):
         others = boxes[:place] + boxes[place + 1 :]
         taken.append(_tag(draw, image.size, box, mark, size, line, taken + others))
     return drawn
 
 
-def _on(image: Image.Image, box: Box) -> Rectangle:
+def _on(image: Image.Image, box: Box) -> PixelBox:
     """A box in pixels of the picture, inside of it; a face may reach beyond."""
     width, height = image.size
     left, upper, right, lower = box
@@ -122,7 +126,7 @@ def _on(image: Image.Image, box: Box) -> Rectangle:
     return left, upper, max(sides[2] * (width - 1), left + 1), max(sides[3] * (height - 1), upper + 1)
 
 
-def _frame(draw: ImageDraw.ImageDraw, box: Rectangle, mark: Mark, line: int) -> None:
+def _frame(draw: ImageDraw.ImageDraw, box: PixelBox, mark: FaceAnnotation, line: int) -> None:
     """The box with a light edge, so that it is seen on any ground."""
     radius = 2 * line
     left, upper, right, lower = box
@@ -144,9 +148,14 @@ def _frame(draw: ImageDraw.ImageDraw, box: Rectangle, mark: Mark, line: int) -> 
 
 
 def _tag(
-    draw: ImageDraw.ImageDraw, photo: tuple[int, int], box: Rectangle, mark: Mark, size: int, line: int,
-    taken: Sequence[Rectangle],
-) -> Rectangle:  # fmt: skip
+    draw: ImageDraw.ImageDraw,
+    photo: tuple[int, int],
+    box: PixelBox,
+    mark: FaceAnnotation,
+    size: int,
+    line: int,
+    taken: Sequence[PixelBox],
+) -> PixelBox:
     """Number and words above the box, or below it where there is no room, or inside; gives what they cover."""
     if mark.more:
         size = max(round(size * SMALLER), 12)
@@ -177,5 +186,5 @@ def _tag(
     return place
 
 
-def _meet(one: Rectangle, other: Rectangle) -> bool:
+def _meet(one: PixelBox, other: PixelBox) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -10,32 +10,32 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.cookbook import parse_part
+from maskfit.cookbook import parse_component
 from maskfit.data.transforms import Frames
-from maskfit.errors import ModelFileError, RecipeError, nearest
+from maskfit.errors import ModelFileError, RecipeError, did_you_mean
 from maskfit.inference.network_input import (
+    BATCH_AXIS,
     FRAMES,
-    PHOTOS,
     PROBABILITIES,
     SAID,
     Logits,
     Precision,
-    cannot_run,
-    fed,
+    engine_error,
     find_input,
-    in_parts,
-    refuse_at_once,
+    prepare_input,
     refuse_precision,
+    reject_chunk_option,
+    run_in_chunks,
 )
 from maskfit.inference.openvino_engine import OpenvinoEngine, import_openvino
 from maskfit.metadata import open_onnx
-from maskfit.modelfile import ModelFacts, load_network, parse_facts, read_facts
-from maskfit.parts import Part, build
+from maskfit.modelfile import ModelMetadata, load_model, parse_model_metadata, read_model_metadata
+from maskfit.parts import ComponentSpec, instantiate
 
 __all__ = [
+    "BATCH_AXIS",
     "ENGINES",
     "FRAMES",
-    "PHOTOS",
     "PROBABILITIES",
     "Engine",
     "Logits",
@@ -53,16 +53,16 @@ class Engine(Protocol):
 
     Attributes:
         facts: What its file says of it.
-        exact: The same network in f32, where `logits` computes with fewer bits and close answers are to be asked again
+        f32_twin: The same network in f32, where `logits` computes with fewer bits and close answers are to be asked again
             (`inference.doubt`); None where there is nothing to ask again.
-        says: What it is, for people.
+        description: What it is, for people.
     """
 
-    facts: ModelFacts
-    says: str
+    facts: ModelMetadata
+    description: str
 
     @property
-    def exact(self) -> Engine | None: ...
+    def f32_twin(self) -> Engine | None: ...
 
     def logits(self, frames: Frames) -> Logits:
         """Logits by head, (batch, values), of frames uint8 (batch, height, width, 3) as the facts' framing gives them.
@@ -90,15 +90,15 @@ class OnnxEngine:
     """
 
     endings: ClassVar[tuple[str, ...]] = (".onnx",)
-    says = "ONNX Runtime, f32"
-    exact = None
+    description = "ONNX Runtime, f32"
+    f32_twin = None
 
     def __init__(self, path: Path, threads: int | None = None, lanes: int = 1, at_once: int | None = None) -> None:
-        refuse_at_once(at_once)
+        reject_chunk_option(at_once)
         self.path = path
         self.at_once = at_once
         self.session = open_onnx(path, threads or (1 if lanes > 1 else None))
-        self.facts = parse_facts(self.session.get_modelmeta().custom_metadata_map, path)
+        self.facts = parse_model_metadata(self.session.get_modelmeta().custom_metadata_map, path)
         inputs, outputs = (
             {item.name: (item.type.removeprefix("tensor(").removesuffix(")"), item.shape) for item in items}
             for items in (self.session.get_inputs(), self.session.get_outputs())
@@ -107,14 +107,14 @@ class OnnxEngine:
 
     def logits(self, frames: Frames) -> Logits:
         """Logits by head, (batch, values); see `Engine.logits`."""
-        return in_parts(frames, self.at_once, self._ask)
+        return run_in_chunks(frames, self.at_once, self._ask)
 
     def _ask(self, frames: Frames) -> Logits:
         heads = list(self.facts.heads)
         try:
-            values = self.session.run(heads, {self.input: fed(self.input, frames, self.facts)})
+            values = self.session.run(heads, {self.input: prepare_input(self.input, frames, self.facts)})
         except Exception as error:  # ONNX Runtime's errors share no base class
-            raise cannot_run(error, self.path) from error
+            raise engine_error(error, self.path) from error
         return dict(zip(heads, values, strict=True))
 
 
@@ -138,7 +138,7 @@ class TorchEngine:
     def __init__(self, path: Path, threads: int | None = None, precision: Precision = "f32", lanes: int = 1) -> None:
         refuse_precision(precision)
         # First of all, since it says more of a bad file than that torch is missing, and says that too.
-        network, self.facts = load_network(path)
+        network, self.facts = load_model(path)
         import torch
 
         self._torch = torch
@@ -146,13 +146,13 @@ class TorchEngine:
         if threads or lanes > 1:
             torch.set_num_threads(threads or 1)
         self.half = precision in ("bf16", "checked")
-        self.says = f"torch on {self.device.type}, {SAID.get(precision, 'f32')}"
+        self.description = f"torch on {self.device.type}, {SAID.get(precision, 'f32')}"
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
-        self.exact = self._unhalved() if precision == "checked" else None
+        self.f32_twin = self._unhalved() if precision == "checked" else None
 
     def _unhalved(self) -> TorchEngine:
         twin = copy(self)
-        twin.half, twin.says, twin.exact = False, f"torch on {self.device.type}, {SAID['f32']}", None
+        twin.half, twin.description, twin.f32_twin = False, f"torch on {self.device.type}, {SAID['f32']}", None
         return twin
 
     def logits(self, frames: Frames) -> Logits:
@@ -169,7 +169,7 @@ class TorchEngine:
         parts = [self.logits(frames[:middle]), self.logits(frames[middle:])]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def finest(self, frames: Frames) -> dict[str, NDArray[np.float64]]:
+    def logits_f64(self, frames: Frames) -> dict[str, NDArray[np.float64]]:
         """Logits by head in 64 bits, (batch, values): what those in 32 bits are rounded from. Slow."""
         torch = self._torch
         with torch.inference_mode():
@@ -179,11 +179,13 @@ class TorchEngine:
     def _fed(self, frames: Frames) -> Any:
         """Normalised photos (batch, 3, height, width) on the device, where pixels go as they are: a quarter as much."""
         torch = self._torch
-        if self.facts.preprocessing.normalising.mode == "photo":
-            return torch.from_numpy(fed(PHOTOS, frames, self.facts)).to(self.device, memory_format=torch.channels_last)
+        if self.facts.preprocessing.normalization.mode == "photo":
+            return torch.from_numpy(prepare_input(BATCH_AXIS, frames, self.facts)).to(
+                self.device, memory_format=torch.channels_last
+            )
         scale, shift = (
             torch.from_numpy(numbers).to(self.device)[:, None, None]
-            for numbers in self.facts.preprocessing.normalising.scale_and_shift()
+            for numbers in self.facts.preprocessing.normalization.scale_and_shift()
         )
         # (batch, height, width, 3) seen as (batch, 3, height, width) is channels_last already.
         pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(0, 3, 1, 2)
@@ -194,7 +196,7 @@ ENGINES: dict[str, Callable[..., Engine]] = {"torch": TorchEngine, "onnx": OnnxE
 """What `--engine` can name; `auto` is the first that runs the file's format."""
 
 
-def open_engine(path: Path, threads: int | None = None, engine: str | Part = "auto", lanes: int = 1) -> Engine:
+def open_engine(path: Path, threads: int | None = None, engine: str | ComponentSpec = "auto", lanes: int = 1) -> Engine:
     """The engine for a model file.
 
     Args:
@@ -209,22 +211,22 @@ def open_engine(path: Path, threads: int | None = None, engine: str | Part = "au
         MissingExtraError: It needs torch or OpenVINO, which is not installed; exported to ONNX it would not.
         RecipeError: There is no such engine, or it has no such option.
     """
-    part = parse_part(engine) if isinstance(engine, str) else engine
+    part = parse_component(engine) if isinstance(engine, str) else engine
     runs = {name: kind.endings for name, kind in ENGINES.items()}  # type: ignore[attr-defined]
     if part.name == "auto" and not part.options:
         fitting = [name for name, endings in runs.items() if path.suffix in endings]
         if not fitting:
-            read_facts(path)  # says what is wrong with it
-        part = Part.of(fitting[0])
+            read_model_metadata(path)  # says what is wrong with it
+        part = ComponentSpec.create(fitting[0])
     if part.name not in ENGINES:
         raise RecipeError(
-            f"there is no engine '{part.name}'; {nearest(part.name, ['auto', *ENGINES])}", fix="--engine auto"
+            f"there is no engine '{part.name}'; {did_you_mean(part.name, ['auto', *ENGINES])}", hint="--engine auto"
         )
     if path.suffix not in runs[part.name]:
         raise ModelFileError(
             f"the engine '{part.name}' runs {' and '.join(runs[part.name])}, not '{path.suffix}'",
-            where=path,
-            fix="leave out --engine, or make such a file with maskfit export",
+            location=path,
+            hint="leave out --engine, or make such a file with maskfit export",
         )
-    built: Engine = build(ENGINES, part, path=path, threads=threads, lanes=lanes)
+    built: Engine = instantiate(ENGINES, part, path=path, threads=threads, lanes=lanes)
     return built

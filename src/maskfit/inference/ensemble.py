@@ -14,29 +14,29 @@ from typing import Any
 
 import numpy as np
 
-from maskfit.cookbook import parse_part
-from maskfit.errors import DataError, MaskfitError, MissingExtraError, RecipeError, nearest
+from maskfit.cookbook import parse_component
+from maskfit.errors import DataError, MaskfitError, MissingExtraError, RecipeError, did_you_mean
 from maskfit.evaluation.bootstrap import Interval, resample
 from maskfit.evaluation.scores import Scores, score
 from maskfit.evaluation.tables import ProbabilityTable
 from maskfit.files import write_csv, write_json
 from maskfit.inference.learned import (
-    Best,
-    ByScore,
-    Fitted,
-    Greedy,
-    Learner,
+    EnsembleFitter,
+    FittedEnsemble,
+    GreedySelection,
+    ScoreWeighted,
+    SingleBest,
     Weights,
-    deal_persons,
+    assign_nested_folds,
     fit_known,
-    nested,
+    nested_cv_predict,
 )
-from maskfit.inference.sources import Tables
-from maskfit.inference.stacking import Stack
+from maskfit.inference.sources import AlignedTables
+from maskfit.inference.stacking import StackingFitter
 from maskfit.inference.submission import write_submission
-from maskfit.inference.voting import Members, vote
-from maskfit.labels import UNKNOWN, Codes, Floats, Scheme
-from maskfit.parts import Part, build
+from maskfit.inference.voting import Members
+from maskfit.labels import UNKNOWN, FloatArray, IntArray, LabelSchema
+from maskfit.parts import ComponentSpec, instantiate
 
 BEST = "best single"
 """What the best member, chosen nested, is called in a comparison."""
@@ -46,7 +46,7 @@ EVERY = "all"
 
 
 @dataclass(frozen=True)
-class Plain:
+class FixedVote:
     """A vote of `voting.VOTES`, which looks at no truth.
 
     Args:
@@ -59,55 +59,55 @@ class Plain:
     name: str
     weights: Sequence[float] | None = None
 
-    def fit(self, members: Floats, truth: Codes, scheme: Scheme) -> Fitted:
+    def fit(self, members: FloatArray, truth: IntArray, scheme: LabelSchema) -> FittedEnsemble:
         """The vote itself."""
 
-        def combine(members: Members) -> Floats:
-            return vote(self.name, members, weights=self.weights, scheme=scheme)
+        def predict(members: Members) -> FloatArray:
+            return combine(self.name, members, weights=self.weights, scheme=scheme)
 
-        return combine
+        return predict
 
 
-def arithmetic() -> Learner:
+def arithmetic() -> EnsembleFitter:
     """The mean of the probabilities."""
-    return Plain("arithmetic")
+    return FixedVote("arithmetic")
 
 
-def geometric(weights: Sequence[float] | None = None) -> Learner:
+def geometric(weights: Sequence[float] | None = None) -> EnsembleFitter:
     """The mean of their logarithms."""
-    return Plain("geometric", weights)
+    return FixedVote("geometric", weights)
 
 
-def weighted(weights: Sequence[float] | None = None) -> Learner:
+def weighted(weights: Sequence[float] | None = None) -> EnsembleFitter:
     """The weighted mean; without weights, each member counts by its macro F1 on held-out photos."""
-    return ByScore() if weights is None else Plain("weighted", weights)
+    return ScoreWeighted() if weights is None else FixedVote("weighted", weights)
 
 
-def hard(weights: Sequence[float] | None = None) -> Learner:
+def majority_vote(weights: Sequence[float] | None = None) -> EnsembleFitter:
     """One voice for each member."""
-    return Plain("hard", weights)
+    return FixedVote("hard", weights)
 
 
-def hard_attribute(weights: Sequence[float] | None = None) -> Learner:
+def hard_attribute(weights: Sequence[float] | None = None) -> EnsembleFitter:
     """One voice for each member on each attribute."""
-    return Plain("hard_attribute", weights)
+    return FixedVote("hard_attribute", weights)
 
 
-ENSEMBLES: dict[str, Callable[..., Learner]] = {
+ENSEMBLES: dict[str, Callable[..., EnsembleFitter]] = {
     "arithmetic": arithmetic,
     "geometric": geometric,
     "weighted": weighted,
-    "hard": hard,
+    "hard": majority_vote,
     "hard_attribute": hard_attribute,
-    "greedy": Greedy,
-    "stack": Stack,
+    "greedy": GreedySelection,
+    "stack": StackingFitter,
 }
 """What `maskfit ensemble --vote` can name, besides `all`."""
 
 
-def choose_votes(
-    words: Sequence[str | Part], *, weights: Sequence[float] | None = None, truth: bool = True
-) -> tuple[dict[str, Learner], list[str]]:
+def parse_votes(
+    words: Sequence[str | ComponentSpec], *, weights: Sequence[float] | None = None, truth: bool = True
+) -> tuple[dict[str, EnsembleFitter], list[str]]:
     """The votes that words stand for, by name.
 
     Args:
@@ -126,17 +126,17 @@ def choose_votes(
     every = any(part.name == EVERY for part in parts)
     named = {part.name: part for part in parts if part.name != EVERY}
     if len(named) < sum(part.name != EVERY for part in parts):
-        raise DataError("a vote is named twice", fix="name each once")
+        raise DataError("a vote is named twice", hint="name each once")
     if weights is not None:
         if not every and "weighted" not in named:
-            raise DataError("--weights are for the vote 'weighted'", fix="add --vote weighted")
-        named["weighted"] = Part.of("weighted", weights=list(weights))
-    votes: dict[str, Learner] = {}
+            raise DataError("--weights are for the vote 'weighted'", hint="add --vote weighted")
+        named["weighted"] = ComponentSpec.create("weighted", weights=list(weights))
+    votes: dict[str, EnsembleFitter] = {}
     remarks = []
     for name in ENSEMBLES:
         if name not in named and not every:
             continue
-        learner = _learner(named.get(name, Part.of(name)))
+        learner = _learner(named.get(name, ComponentSpec.create(name)))
         try:
             _refuse_impossible(name, learner, truth)
             votes[name] = learner
@@ -144,41 +144,41 @@ def choose_votes(
             # What the user named is an error; what only `all` stands for is left out, and said.
             if name in named:
                 raise
-            remarks.append(f"left out: {error.what}")
+            remarks.append(f"left out: {error.message}")
     return votes, remarks
 
 
-def _part(word: str | Part) -> Part:
+def _part(word: str | ComponentSpec) -> ComponentSpec:
     try:
-        part = parse_part(word) if isinstance(word, str) else word
+        part = parse_component(word) if isinstance(word, str) else word
     except RecipeError as error:
-        raise DataError(f"vote: {error.what}", fix=error.fix) from None
+        raise DataError(f"vote: {error.message}", hint=error.hint) from None
     name = part.name.replace("-", "_")
     if name not in (*ENSEMBLES, EVERY):
-        raise DataError(f"there is no vote '{part.name}'; {nearest(name, [*ENSEMBLES, EVERY])}")
-    return Part(name=name, options=part.options)
+        raise DataError(f"there is no vote '{part.name}'; {did_you_mean(name, [*ENSEMBLES, EVERY])}")
+    return ComponentSpec(name=name, options=part.options)
 
 
-def _learner(part: Part) -> Learner:
+def _learner(part: ComponentSpec) -> EnsembleFitter:
     try:
-        learner: Learner = build(ENSEMBLES, part)
+        learner: EnsembleFitter = instantiate(ENSEMBLES, part)
     except RecipeError as error:
-        raise DataError(f"vote: {error.what}", fix="maskfit ensemble --help") from None
+        raise DataError(f"vote: {error.message}", hint="maskfit ensemble --help") from None
     return learner
 
 
-def _refuse_impossible(name: str, learner: Learner, truth: bool) -> None:
+def _refuse_impossible(name: str, learner: EnsembleFitter, truth: bool) -> None:
     if learner.learns and not truth:
         raise DataError(
             f"the vote '{name}' is fitted to a truth, and no source holds one",
-            fix="name run folders, whose out-of-fold tables hold the truth",
+            hint="name run folders, whose out-of-fold tables hold the truth",
         )
-    if isinstance(learner, Stack) and importlib.util.find_spec("sklearn") is None:
+    if isinstance(learner, StackingFitter) and importlib.util.find_spec("sklearn") is None:
         raise MissingExtraError(f"the vote '{name}'", "train")
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class EvaluatedMember:
     """A member, the best of them, or a vote, judged on held-out persons.
 
     Attributes:
@@ -202,9 +202,14 @@ class Judged:
 
 
 def compare(
-    tables: Tables, votes: Mapping[str, Learner], *, folds: int = 5, draws: int = 1000, seed: int = 0,
+    tables: AlignedTables,
+    votes: Mapping[str, EnsembleFitter],
+    *,
+    folds: int = 5,
+    draws: int = 1000,
+    seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Judged]:  # fmt: skip
+) -> list[EvaluatedMember]:
     """Judges every member, the best of them, and every vote, in this order.
 
     Args:
@@ -222,17 +227,17 @@ def compare(
     if tables.persons is None:
         raise DataError(
             "who is on each photo is not known, so nothing can be judged on other persons",
-            where=tables.names[0],
-            fix="add a column person to this table, or name a run folder besides",
+            location=tables.names[0],
+            hint="add a column person to this table, or name a run folder besides",
         )
-    nest = deal_persons(tables.persons, truth, tables.scheme, count=folds, seed=seed)
+    nest = assign_nested_folds(tables.persons, truth, tables.scheme, count=folds, seed=seed)
     rows = [(name, "member", table) for name, table in zip(tables.names, tables.members, strict=True)]
-    rows.append((BEST, "single", nested(Best(), tables.members, truth, tables.scheme, nest)))
+    rows.append((BEST, "single", nested_cv_predict(SingleBest(), tables.members, truth, tables.scheme, nest)))
     for done, (name, learner) in enumerate(votes.items()):
         if progress:
             progress(done, len(votes))
         if learner.learns:
-            rows.append((name, "learned", nested(learner, tables.members, truth, tables.scheme, nest)))
+            rows.append((name, "learned", nested_cv_predict(learner, tables.members, truth, tables.scheme, nest)))
         else:
             rows.append((name, "vote", learner.fit(tables.members, truth, tables.scheme)(list(tables.members))))
     reference = next(probabilities for _, kind, probabilities in rows if kind == "single")
@@ -240,11 +245,16 @@ def compare(
 
 
 def _judge(
-    tables: Tables, truth: Codes, row: tuple[str, str, Floats], reference: Floats, draws: int, seed: int
-) -> Judged:
+    tables: AlignedTables,
+    truth: IntArray,
+    row: tuple[str, str, FloatArray],
+    reference: FloatArray,
+    draws: int,
+    seed: int,
+) -> EvaluatedMember:
     name, kind, probabilities = row
     persons = np.array(tables.persons)
-    codes = tables.scheme.to_codes(truth)
+    codes = tables.scheme.to_attribute_indices(truth)
     scores = score(tables.scheme, codes, probabilities=probabilities, persons=persons, draws=draws, seed=seed)
     gain = None
     if kind in ("vote", "learned"):
@@ -255,10 +265,10 @@ def _judge(
         )
         single = score(tables.scheme, codes, probabilities=reference).macro_f1 or 0.0
         gain = Interval.around((scores.macro_f1 or 0.0) - single, ours - theirs)
-    return Judged(name, kind, ProbabilityTable(tables.photos, probabilities, truth), scores, gain)
+    return EvaluatedMember(name, kind, ProbabilityTable(tables.photos, probabilities, truth), scores, gain)
 
 
-def fit_votes(tables: Tables, votes: Mapping[str, Learner]) -> dict[str, Fitted]:
+def fit_votes(tables: AlignedTables, votes: Mapping[str, EnsembleFitter]) -> dict[str, FittedEnsemble]:
     """Fits every vote on all photos with a truth, to answer for others."""
     if tables.truth is None:
         none = np.full(len(tables.photos), UNKNOWN)
@@ -266,7 +276,7 @@ def fit_votes(tables: Tables, votes: Mapping[str, Learner]) -> dict[str, Fitted]
     return {name: fit_known(learner, tables.members, tables.truth, tables.scheme) for name, learner in votes.items()}
 
 
-def answer_with(fitted: Mapping[str, Fitted], tables: Tables) -> dict[str, ProbabilityTable]:
+def predict_with(fitted: Mapping[str, FittedEnsemble], tables: AlignedTables) -> dict[str, ProbabilityTable]:
     """What each vote says of other photos, given the same members in the same order.
 
     Raises:
@@ -276,17 +286,20 @@ def answer_with(fitted: Mapping[str, Fitted], tables: Tables) -> dict[str, Proba
     return {name: ProbabilityTable(tables.photos, combine(members)) for name, combine in fitted.items()}
 
 
-def describe_weights(fitted: Mapping[str, Fitted], names: Sequence[str]) -> dict[str, dict[str, float]]:
+def describe_weights(fitted: Mapping[str, FittedEnsemble], names: Sequence[str]) -> dict[str, dict[str, float]]:
     """How much each member counts in each vote that was fitted to weights."""
     return {
-        vote: dict(zip(names, combine.shares, strict=True))
+        vote: dict(zip(names, combine.weights, strict=True))
         for vote, combine in fitted.items()
         if isinstance(combine, Weights)
     }
 
 
 def write_comparison(
-    folder: Path, judged: Sequence[Judged], weights: Mapping[str, Mapping[str, float]], settings: Mapping[str, Any]
+    folder: Path,
+    judged: Sequence[EvaluatedMember],
+    weights: Mapping[str, Mapping[str, float]],
+    settings: Mapping[str, Any],
 ) -> list[Path]:
     """Writes comparison.csv and comparison.json, and each vote's held-out answers as out-of-fold-VOTE.csv."""
     header = ["name", "kind", "macro_f1", "low", "high", "accuracy", "log_loss", "gain", "gain_low", "gain_high"]
@@ -294,9 +307,15 @@ def write_comparison(
     for item in judged:
         around, gain = item.scores.intervals.get("macro_f1"), item.gain
         numbers = [
-            item.scores.macro_f1, around and around.low, around and around.high, item.scores.accuracy,
-            item.scores.log_loss, gain and gain.value, gain and gain.low, gain and gain.high,
-        ]  # fmt: skip
+            item.scores.macro_f1,
+            around and around.low,
+            around and around.high,
+            item.scores.accuracy,
+            item.scores.log_loss,
+            gain and gain.value,
+            gain and gain.low,
+            gain and gain.high,
+        ]
         rows.append([item.name, item.kind, *("" if number is None else f"{number:.6f}" for number in numbers)])
     told = {"settings": dict(settings), "weights": weights, "judged": [item.to_dict() for item in judged]}
     return [
@@ -315,7 +334,7 @@ def write_answers(folder: Path, answers: Mapping[str, ProbabilityTable]) -> list
     return written
 
 
-def _known_truth(tables: Tables) -> Codes:
+def _known_truth(tables: AlignedTables) -> IntArray:
     if tables.truth is None or (tables.truth == UNKNOWN).all():
-        raise DataError("no source holds a truth to score against", fix="name run folders, or tables with a truth")
+        raise DataError("no source holds a truth to score against", hint="name run folders, or tables with a truth")
     return tables.truth

@@ -12,25 +12,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskfit.data.boxes import Box, Cut
+from maskfit.data.boxes import Box, CropBox
 from maskfit.data.decoding import Pixels
 from maskfit.data.detectors import Face
 from maskfit.data.face_crop import FaceCrop
 from maskfit.errors import DataError
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.saying import Said, say
-from maskfit.inference.sights import Sight, Source, read_pixels
-from maskfit.labels import Floats
+from maskfit.inference.saying import AttributePrediction, decide
+from maskfit.inference.sights import ModelInput, Source, load_image
+from maskfit.labels import FloatArray
 
-MOST_FACES = 100
+MAX_FACES = 100
 """Faces of one photo that are answered for, the largest first."""
 
-LEAST_SIDE = 12.0
+MIN_FACE_SIDE = 12.0
 """Pixels across, below which a found face shows nothing that could be answered."""
 
 
 @dataclass(frozen=True)
-class Looked:
+class DetectedFaces:
     """A photo in which faces were looked for.
 
     Attributes:
@@ -42,11 +42,11 @@ class Looked:
     width: int
     height: int
     faces: tuple[Face, ...]
-    sights: tuple[Sight, ...]
+    sights: tuple[ModelInput, ...]
 
 
 @dataclass(frozen=True)
-class FaceAnswer:
+class FacePrediction:
     """What is answered for one face, or for a whole photo.
 
     Attributes:
@@ -56,17 +56,17 @@ class FaceAnswer:
         cut: What the first model saw of the photo.
     """
 
-    said: tuple[Said, ...]
-    probabilities: Floats
+    said: tuple[AttributePrediction, ...]
+    probabilities: FloatArray
     face: Face | None
-    cut: Cut
+    cut: CropBox
 
     @property
     def box(self) -> Box | None:
         """Left, upper, right, lower of the face in pixels of the photo, which it may reach beyond."""
         return self.face.box if self.face else None
 
-    def __getitem__(self, attribute: str) -> Said:
+    def __getitem__(self, attribute: str) -> AttributePrediction:
         return next(said for said in self.said if said.attribute == attribute)
 
     def to_dict(self) -> dict[str, object]:
@@ -79,7 +79,7 @@ class FaceAnswer:
 
 
 @dataclass(frozen=True)
-class Reading:
+class PhotoPrediction:
     """What is answered for a photo.
 
     Attributes:
@@ -90,7 +90,7 @@ class Reading:
 
     width: int
     height: int
-    faces: tuple[FaceAnswer, ...]
+    faces: tuple[FacePrediction, ...]
 
     @property
     def found(self) -> int:
@@ -100,12 +100,14 @@ class Reading:
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
         return {
-            "width": self.width, "height": self.height, "found": self.found,
+            "width": self.width,
+            "height": self.height,
+            "found": self.found,
             "faces": [answer.to_dict() for answer in self.faces],
-        }  # fmt: skip
+        }
 
 
-class FaceReader:
+class FacePredictor:
     """Finds faces and answers for each.
 
     Args:
@@ -122,11 +124,17 @@ class FaceReader:
     """
 
     def __init__(
-        self, predictor: Predictor, *, detector: FaceCrop | None = None, find: bool = True, whole: bool = True,
-        most: int = MOST_FACES, least_side: float = LEAST_SIDE,
-    ) -> None:  # fmt: skip
+        self,
+        predictor: Predictor,
+        *,
+        detector: FaceCrop | None = None,
+        find: bool = True,
+        whole: bool = True,
+        most: int = MAX_FACES,
+        least_side: float = MIN_FACE_SIDE,
+    ) -> None:
         if most < 1:
-            raise DataError(f"answers for {most} faces cannot be", fix="take 1 or more")
+            raise DataError(f"answers for {most} faces cannot be", hint="take 1 or more")
         self.predictor = predictor
         self.whole = whole
         self.most = most
@@ -144,7 +152,7 @@ class FaceReader:
         faces = [face for face in self.detector.faces(pixels) if face.box[2] - face.box[0] >= self.least_side]
         return tuple(sorted(faces, key=_area, reverse=True)[: self.most])
 
-    def look(self, pixels: Pixels, faces: Sequence[Face] | None = None) -> Looked:
+    def preprocess(self, pixels: Pixels, faces: Sequence[Face] | None = None) -> DetectedFaces:
         """Everything about a photo but the answers; may be called from many threads at once.
 
         Args:
@@ -154,34 +162,34 @@ class FaceReader:
         height, width = pixels.shape[:2]
         found = self.find(pixels) if faces is None else tuple(faces)
         wanted: Sequence[Face | None] = found or ((None,) if self.whole else ())
-        return Looked(width, height, found, tuple(self.predictor.see(pixels, face) for face in wanted))
+        return DetectedFaces(width, height, found, tuple(self.predictor.preprocess(pixels, face) for face in wanted))
 
-    def answer(self, looked: Sequence[Looked]) -> list[Reading]:
+    def predict_batch(self, looked: Sequence[DetectedFaces]) -> list[PhotoPrediction]:
         """The answers for photos, whose faces share the networks' batches."""
         sights = [sight for photo in looked for sight in photo.sights]
         size = self.predictor.batch_size
-        parts = [self.predictor.answer(sights[start : start + size]) for start in range(0, len(sights), size)]
+        parts = [self.predictor.forward(sights[start : start + size]) for start in range(0, len(sights), size)]
         rows = np.concatenate(parts) if parts else np.empty((0, self.predictor.scheme.classes))
-        said = say(self.predictor.scheme, rows, self.predictor.unsure_below)
+        said = decide(self.predictor.scheme, rows, self.predictor.abstain_below)
         readings, start = [], 0
         for photo in looked:
             places = range(start, start + len(photo.sights))
             start = places.stop
             faces: Sequence[Face | None] = photo.faces or (None,) * len(places)
             answers = [
-                FaceAnswer(said[place], rows[place], face, sight.cuts[0])
+                FacePrediction(said[place], rows[place], face, sight.cuts[0])
                 for place, face, sight in zip(places, faces, photo.sights, strict=True)
             ]
-            readings.append(Reading(photo.width, photo.height, tuple(answers)))
+            readings.append(PhotoPrediction(photo.width, photo.height, tuple(answers)))
         return readings
 
-    def read(self, photo: Source) -> Reading:
+    def predict(self, photo: Source) -> PhotoPrediction:
         """The answers for one photo.
 
         Raises:
             PhotoError: It cannot be read.
         """
-        (reading,) = self.answer([self.look(read_pixels(photo))])
+        (reading,) = self.predict_batch([self.preprocess(load_image(photo))])
         return reading
 
 

@@ -11,7 +11,7 @@ NAME = "in-the-box.onnx"
 """Its file, in `weights/` of the package."""
 
 
-def find_box() -> Path:
+def bundled_model_path() -> Path:
     """The model in the box.
 
     Raises:
@@ -22,7 +22,7 @@ def find_box() -> Path:
     if not isinstance(place, Path) or not place.is_file():
         raise ModelFileError(
             "the model that comes with maskfit is not in this install",
-            where=str(place),
-            fix="pip install --force-reinstall maskfit, or name a model",
+            location=str(place),
+            hint="pip install --force-reinstall maskfit, or name a model",
         )
     return place

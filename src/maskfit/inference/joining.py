@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskfit.inference.voting import Members, vote
-from maskfit.labels import SCHEMES, Floats, Scheme
+from maskfit.inference.voting import Members, combine
+from maskfit.labels import SCHEMES, FloatArray, LabelSchema
 
 Question = tuple[tuple[str, tuple[str, ...]], ...]
 """Attributes with their values: what two schemes share that differ in words and bands alone."""
 
 
 @dataclass(frozen=True)
-class Joining:
+class MemberComposition:
     """How members' answers become one.
 
     Attributes:
@@ -28,11 +28,11 @@ class Joining:
         groups: The places of each part's members.
     """
 
-    scheme: Scheme
-    parts: tuple[Scheme, ...]
+    scheme: LabelSchema
+    parts: tuple[LabelSchema, ...]
     groups: tuple[tuple[int, ...], ...]
 
-    def vote(self, name: str, members: Members) -> Floats:
+    def vote(self, name: str, members: Members) -> FloatArray:
         """Probabilities (photos, classes) of the scheme from those of each member of its own.
 
         Args:
@@ -43,7 +43,7 @@ class Joining:
             DataError: As `voting.vote`.
         """
         votes = [
-            vote(name, [members[place] for place in places], scheme=part)
+            combine(name, [members[place] for place in places], scheme=part)
             for part, places in zip(self.parts, self.groups, strict=True)
         ]
         joint = np.ones((len(votes[0]), *[1] * len(self.scheme.names)))
@@ -57,12 +57,12 @@ class Joining:
         return joint.reshape(len(joint), self.scheme.classes)
 
 
-def question(scheme: Scheme) -> Question:
+def schema_signature(scheme: LabelSchema) -> Question:
     """What a scheme asks."""
     return tuple((attribute.name, attribute.values) for attribute in scheme.attributes)
 
 
-def find_joining(schemes: Sequence[Scheme]) -> Joining | None:
+def compose_members(schemes: Sequence[LabelSchema]) -> MemberComposition | None:
     """How members of these schemes answer together; None where they cannot.
 
     They can where all ask the same; or where no attribute is asked for by two different ones, and all attributes are
@@ -73,15 +73,15 @@ def find_joining(schemes: Sequence[Scheme]) -> Joining | None:
     """
     asked: dict[Question, list[int]] = {}
     for place, scheme in enumerate(schemes):
-        asked.setdefault(question(scheme), []).append(place)
+        asked.setdefault(schema_signature(scheme), []).append(place)
     groups = tuple(tuple(places) for places in asked.values())
     parts = tuple(schemes[places[0]] for places in groups)
     if len(parts) == 1:
-        return Joining(parts[0], parts, groups)
+        return MemberComposition(parts[0], parts, groups)
     attributes = [attribute for part in parts for attribute in part.attributes]
-    wanted = sorted(item for part in parts for item in question(part))
+    wanted = sorted(item for part in parts for item in schema_signature(part))
     for scheme in SCHEMES.values():
-        if sorted(question(scheme)) == wanted:
+        if sorted(schema_signature(scheme)) == wanted:
             ordered = sorted(attributes, key=lambda attribute: scheme.names.index(attribute.name))
-            return Joining(Scheme(attributes=tuple(ordered)), parts, groups)
+            return MemberComposition(LabelSchema(attributes=tuple(ordered)), parts, groups)
     return None

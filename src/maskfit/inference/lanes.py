@@ -18,32 +18,32 @@ Item = TypeVar("Item")
 Seen = TypeVar("Seen")
 Result = TypeVar("Result")
 
-AHEAD = 2
+PREFETCH_BATCHES = 2
 """Batches that are read while every lane has one; more would only hold memory."""
 
 
 _kept_to: list[int] = []
 
 
-def cores() -> int:
+def available_cpus() -> int:
     """How many cores this process may use."""
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min([here, *_kept_to])
 
 
-def keep_to(count: int) -> None:
+def limit_cpus(count: int) -> None:
     """Leaves cores to other processes: this one uses so many, 1 or more, from now on."""
     _kept_to[:] = [count]
 
 
-def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Lists of `size` items, the last one perhaps shorter; no more of `items` is taken than is given."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
 
 
-def run_in_lanes(
+def run_batches_in_parallel(
     batches: Iterable[Sequence[Item]],
     read: Callable[[Item], Seen],
     answer: Callable[[Sequence[Seen]], Result],
@@ -63,7 +63,7 @@ def run_in_lanes(
         lanes: 1 or more.
         readers: Threads that read; one for each core where left out.
     """
-    reading = ThreadPoolExecutor(readers or cores(), "read")
+    reading = ThreadPoolExecutor(readers or available_cpus(), "read")
     answering = ThreadPoolExecutor(lanes, "lane")
 
     def run(parts: Sequence[Future[Seen]]) -> Result:
@@ -73,7 +73,7 @@ def run_in_lanes(
         waiting: deque[Future[Result]] = deque()
         for batch in batches:
             waiting.append(answering.submit(run, [reading.submit(read, item) for item in batch]))
-            if len(waiting) >= lanes + AHEAD:
+            if len(waiting) >= lanes + PREFETCH_BATCHES:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -15,23 +15,23 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.folds import make_folds
-from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.folds import make_person_splits
+from maskfit.data.photo import Photo, PhotoDataset
 from maskfit.errors import DataError
-from maskfit.evaluation.metrics import Tally
-from maskfit.inference.voting import Members, vote
-from maskfit.labels import UNKNOWN, Codes, Floats, Scheme
+from maskfit.evaluation.metrics import ClassCounts
+from maskfit.inference.voting import Members, combine
+from maskfit.labels import UNKNOWN, FloatArray, IntArray, LabelSchema
 
 
-class Fitted(Protocol):
+class FittedEnsemble(Protocol):
     """Combines the same members, in the same order, on any photos."""
 
-    def __call__(self, members: Members) -> Floats:
+    def __call__(self, members: Members) -> FloatArray:
         """Probabilities (photos, classes) of each member to those of all together, rows summing to 1."""
         ...
 
 
-class Learner(Protocol):
+class EnsembleFitter(Protocol):
     """Fits a combination of members to out-of-fold tables."""
 
     @property
@@ -39,7 +39,7 @@ class Learner(Protocol):
         """Whether a fit looks at the truth, and so must be judged on other persons."""
         ...
 
-    def fit(self, members: Floats, truth: Codes, scheme: Scheme) -> Fitted:
+    def fit(self, members: FloatArray, truth: IntArray, scheme: LabelSchema) -> FittedEnsemble:
         """Fits.
 
         Args:
@@ -58,31 +58,31 @@ class Weights:
         shares: One for each member, summing to 1.
     """
 
-    shares: tuple[float, ...]
+    weights: tuple[float, ...]
 
-    def __call__(self, members: Members) -> Floats:
-        return vote("weighted", members, weights=self.shares)
+    def __call__(self, members: Members) -> FloatArray:
+        return combine("weighted", members, weights=self.weights)
 
 
 @dataclass(frozen=True)
-class Best:
+class SingleBest:
     """The single member with the best macro F1; of equal ones the first."""
 
     learns = True
 
-    def fit(self, members: Floats, truth: Codes, scheme: Scheme) -> Weights:
+    def fit(self, members: FloatArray, truth: IntArray, scheme: LabelSchema) -> Weights:
         """All weight on one member."""
         scores = member_scores(list(members), truth)
         return Weights(tuple(float(place == int(np.argmax(scores))) for place in range(len(members))))
 
 
 @dataclass(frozen=True)
-class ByScore:
+class ScoreWeighted:
     """Each member by its own macro F1 on held-out photos (seed s1's weighted mean)."""
 
     learns = True
 
-    def fit(self, members: Floats, truth: Codes, scheme: Scheme) -> Weights:
+    def fit(self, members: FloatArray, truth: IntArray, scheme: LabelSchema) -> Weights:
         """Weights in the ratio of the scores; equal ones where no member is ever right."""
         scores = np.array(member_scores(list(members), truth), dtype=np.float64)
         scores = scores if scores.sum() > 0 else np.ones(len(members))
@@ -90,7 +90,7 @@ class ByScore:
 
 
 @dataclass(frozen=True)
-class Greedy:
+class GreedySelection:
     """Forward selection with replacement (Caruana et al. 2004, Ensemble selection from libraries of models).
 
     From the best single member on, each round adds the member whose probabilities lift macro F1 of the mean most, one
@@ -108,29 +108,31 @@ class Greedy:
 
     rounds: int = 50
     patience: int = 5
-    bags: int = 1
-    part: float = 0.5
+    num_bags: int = 1
+    bag_fraction: float = 0.5
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.rounds < 1 or self.patience < 1 or self.bags < 1:
-            raise ValueError(f"rounds={self.rounds}, patience={self.patience} and bags={self.bags} must be 1 or more")
-        if not 0 < self.part <= 1:
-            raise ValueError(f"part={self.part} must lie in (0, 1]")
+        if self.rounds < 1 or self.patience < 1 or self.num_bags < 1:
+            raise ValueError(
+                f"rounds={self.rounds}, patience={self.patience} and bags={self.num_bags} must be 1 or more"
+            )
+        if not 0 < self.bag_fraction <= 1:
+            raise ValueError(f"part={self.bag_fraction} must lie in (0, 1]")
 
-    def fit(self, members: Floats, truth: Codes, scheme: Scheme) -> Weights:
+    def fit(self, members: FloatArray, truth: IntArray, scheme: LabelSchema) -> Weights:
         """How often each member was chosen, as shares."""
         count = len(members)
-        if self.bags == 1:
+        if self.num_bags == 1:
             return Weights(tuple(self._select(members, truth, np.arange(count)).tolist()))
         generator = np.random.default_rng(self.seed)
         # One member alone is no choice; so a bag holds two wherever there are two.
-        size = min(count, max(2, round(self.part * count)))
-        parts = [np.sort(generator.permutation(count)[:size]) for _ in range(self.bags)]
+        size = min(count, max(2, round(self.bag_fraction * count)))
+        parts = [np.sort(generator.permutation(count)[:size]) for _ in range(self.num_bags)]
         mean = np.mean([self._select(members, truth, part) for part in parts], axis=0)
         return Weights(tuple(mean.tolist()))
 
-    def _select(self, members: Floats, truth: Codes, allowed: Codes) -> Floats:
+    def _select(self, members: FloatArray, truth: IntArray, allowed: IntArray) -> FloatArray:
         """The shares (members,) of one selection among the members at `allowed`."""
         measure = _Measure(truth, members.shape[2])
         singles = [measure(members[place]) for place in allowed]
@@ -148,7 +150,7 @@ class Greedy:
         return np.bincount(chosen[:length], minlength=len(members)) / length
 
 
-def member_scores(members: Members, truth: Codes) -> list[float]:
+def member_scores(members: Members, truth: IntArray) -> list[float]:
     """Each member's macro F1.
 
     Args:
@@ -158,7 +160,9 @@ def member_scores(members: Members, truth: Codes) -> list[float]:
     return [_Measure(truth, member.shape[1])(member) for member in members]
 
 
-def deal_persons(persons: Sequence[str], truth: Codes, scheme: Scheme, *, count: int = 5, seed: int = 0) -> Codes:
+def assign_nested_folds(
+    persons: Sequence[str], truth: IntArray, scheme: LabelSchema, *, count: int = 5, seed: int = 0
+) -> IntArray:
     """The nested fold of each photo, shape (photos,): all photos of a person have one, each kind of person is in all.
 
     Args:
@@ -175,18 +179,20 @@ def deal_persons(persons: Sequence[str], truth: Codes, scheme: Scheme, *, count:
     if count < 2 or people < 2:
         raise DataError(
             f"{people} persons in {count} folds leave nobody to judge a learned vote on",
-            fix="score the photos of two persons or more, in two folds or more",
+            hint="score the photos of two persons or more, in two folds or more",
         )
-    codes = scheme.to_codes(truth)
+    codes = scheme.to_attribute_indices(truth)
     photos = tuple(
         Photo(Path(str(place)), str(place), person, _labels(scheme, codes[place]))
         for place, person in enumerate(persons)
     )
-    folds = make_folds(PhotoSet(Path(), photos), scheme, min(count, people), seed=seed)
-    return np.array([folds.of[person] for person in persons], dtype=np.int64)
+    folds = make_person_splits(PhotoDataset(Path(), photos), scheme, min(count, people), seed=seed)
+    return np.array([folds.fold_of_person[person] for person in persons], dtype=np.int64)
 
 
-def nested(learner: Learner, members: Floats, truth: Codes, scheme: Scheme, folds: Codes) -> Floats:
+def nested_cv_predict(
+    learner: EnsembleFitter, members: FloatArray, truth: IntArray, scheme: LabelSchema, folds: IntArray
+) -> FloatArray:
     """Probabilities (photos, classes), each row combined by a fit that never saw its person.
 
     Args:
@@ -207,7 +213,7 @@ def nested(learner: Learner, members: Floats, truth: Codes, scheme: Scheme, fold
     return answers
 
 
-def fit_known(learner: Learner, members: Floats, truth: Codes, scheme: Scheme) -> Fitted:
+def fit_known(learner: EnsembleFitter, members: FloatArray, truth: IntArray, scheme: LabelSchema) -> FittedEnsemble:
     """Fits on the photos whose truth is known.
 
     Raises:
@@ -215,14 +221,14 @@ def fit_known(learner: Learner, members: Floats, truth: Codes, scheme: Scheme) -
     """
     known = truth != UNKNOWN
     if not known.any():
-        raise DataError("no photo has a known truth, so nothing can be fitted", fix="give tables with truth")
+        raise DataError("no photo has a known truth, so nothing can be fitted", hint="give tables with truth")
     return learner.fit(members[:, known], truth[known], scheme)
 
 
 class _Measure:
     """Macro F1 of the most probable classes; `metrics` in short, since a selection asks thousands of times."""
 
-    def __init__(self, truth: Codes, classes: int) -> None:
+    def __init__(self, truth: IntArray, classes: int) -> None:
         self.truth = truth
         self.classes = classes
         self.support = np.bincount(truth, minlength=classes).astype(np.float64)
@@ -231,9 +237,9 @@ class _Measure:
         answers = scores.argmax(axis=1)
         hits = np.bincount(self.truth[answers == self.truth], minlength=self.classes).astype(np.float64)
         answered = np.bincount(answers, minlength=self.classes).astype(np.float64)
-        return float(Tally(hits, self.support, answered).macro_f1())
+        return float(ClassCounts(hits, self.support, answered).macro_f1())
 
 
-def _labels(scheme: Scheme, codes: Codes) -> dict[str, str | float]:
+def _labels(scheme: LabelSchema, codes: IntArray) -> dict[str, str | float]:
     pairs = zip(scheme.attributes, codes, strict=True)
     return {attribute.name: attribute.values[code] for attribute, code in pairs if code != UNKNOWN}

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskfit.errors import ModelFileError
-from maskfit.inference.choosing import Say, choose, choose_batch, choose_lanes, choose_streams, fit_engine
+from maskfit.inference.choosing import (
+    Logger,
+    configure_engine,
+    select_batch_size,
+    select_engine,
+    select_num_streams,
+    select_num_workers,
+)
 from maskfit.inference.engines import Engine, open_engine
-from maskfit.inference.joining import Joining, find_joining, question
-from maskfit.labels import SCHEMES, Scheme
-from maskfit.modelfile import read_facts
-from maskfit.parts import Part
-from maskfit.runfolder import FoldFolder, RunFolder, is_run
+from maskfit.inference.joining import MemberComposition, compose_members, schema_signature
+from maskfit.labels import SCHEMES, LabelSchema
+from maskfit.modelfile import read_model_metadata
+from maskfit.parts import ComponentSpec
+from maskfit.runfolder import FoldDir, RunDir, is_run_dir
 
 
 @dataclass(frozen=True)
@@ -29,9 +36,9 @@ class Member:
     engine: Engine
 
     @property
-    def official(self) -> Scheme:
+    def official(self) -> LabelSchema:
         """What its answers are about."""
-        return self.engine.facts.scheme.official()
+        return self.engine.facts.label_schema.scored_schema()
 
 
 def find_models(sources: Sequence[str | Path], top: int = 1) -> list[Path]:
@@ -47,18 +54,20 @@ def find_models(sources: Sequence[str | Path], top: int = 1) -> list[Path]:
     """
     models: list[Path] = []
     for source in map(Path, sources):
-        if is_run(source):
-            models += RunFolder(source).models(top)
-        elif FoldFolder(source).model.is_file():
-            models += FoldFolder(source).top(top)
+        if is_run_dir(source):
+            models += RunDir(source).models(top)
+        elif FoldDir(source).model.is_file():
+            models += FoldDir(source).top_k_models(top)
         elif source.is_dir():
             raise ModelFileError(
-                "this folder is no run: it holds no recipe.yaml", where=source, fix="name a run folder or a model file"
+                "this folder is no run: it holds no recipe.yaml",
+                location=source,
+                hint="name a run folder or a model file",
             )
         else:
             models.append(source)
     if not models:
-        raise ModelFileError("no model was named", fix="name a model file or a run folder")
+        raise ModelFileError("no model was named", hint="name a model file or a run folder")
     # One model that is named in two ways would count twice.
     once: dict[Path, Path] = {}
     for path in models:
@@ -67,7 +76,7 @@ def find_models(sources: Sequence[str | Path], top: int = 1) -> list[Path]:
 
 
 def open_members(
-    sources: Sequence[str | Path], threads: int | None = None, top: int = 1, engine: str | Part = "auto"
+    sources: Sequence[str | Path], threads: int | None = None, top: int = 1, engine: str | ComponentSpec = "auto"
 ) -> list[Member]:
     """Opens every model that `sources` stand for; `top` as for `find_models`, `engine` as for `open_engine`.
 
@@ -77,12 +86,12 @@ def open_members(
         RecipeError: There is no such engine, or it has no such option.
     """
     members = [Member(str(path), open_engine(path, threads, engine)) for path in find_models(sources, top)]
-    join_members(members)
+    check_compatible(members)
     return members
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedMembers:
     """Models that were opened for a number of photos.
 
     Attributes:
@@ -96,50 +105,57 @@ class Opened:
     batch: int
 
 
-def open_for(
-    sources: Sequence[str | Path], threads: int | None, top: int, engine: str | Part, looks: int, batch: int | None,
-    say: Say,
-) -> Opened:  # fmt: skip
+def open_members_for(
+    sources: Sequence[str | Path],
+    threads: int | None,
+    top: int,
+    engine: str | ComponentSpec,
+    looks: int,
+    batch: int | None,
+    say: Logger,
+) -> OpenedMembers:
     """Opens every model for so many looks at photos, in batches of `batch` or, where that is None, of a fitting size.
 
     `say` is as for `choosing.choose`, all else as for `open_members`.
     """
     paths = find_models(sources, top)
-    choices = [choose(path, engine, looks, say) for path in paths]
-    streams = choose_streams(choices, looks)
+    choices = [select_engine(path, engine, looks, say) for path in paths]
+    streams = select_num_streams(choices, looks)
     if batch is None:
-        framings = [read_facts(choice.path).preprocessing.framing for choice in choices]
-        batch = choose_batch(framings, any(choice.gpu for choice in choices))
+        framings = [read_model_metadata(choice.path).preprocessing.framing for choice in choices]
+        batch = select_batch_size(framings, any(choice.gpu for choice in choices))
     members = [
-        Member(str(path), open_engine(choice.path, threads, fit_engine(choice, batch, looks), streams))
+        Member(str(path), open_engine(choice.path, threads, configure_engine(choice, batch, looks), streams))
         for path, choice in zip(paths, choices, strict=True)
     ]
-    join_members(members)
-    return Opened(members, choose_lanes(choices, looks), batch)
+    check_compatible(members)
+    return OpenedMembers(members, select_num_workers(choices, looks), batch)
 
 
-def join_members(members: Sequence[Member]) -> Joining:
+def check_compatible(members: Sequence[Member]) -> MemberComposition:
     """How members answer together: all for the same, or each for a part of one of `labels.SCHEMES`.
 
     Raises:
         ModelFileError: There is no member, two bear one name, or they cannot answer together.
     """
     if not members:
-        raise ModelFileError("no model was named", fix="name a model file or a run folder")
+        raise ModelFileError("no model was named", hint="name a model file or a run folder")
     first = members[0]
     for place, member in enumerate(members[1:], start=1):
         if any(member.name == other.name for other in members[:place]):
-            raise ModelFileError("this model is a member twice", where=member.name, fix="name each model once")
-    joining = find_joining([member.official for member in members])
+            raise ModelFileError("this model is a member twice", location=member.name, hint="name each model once")
+    joining = compose_members([member.official for member in members])
     if joining is None:
-        other = next(member for member in members if question(member.official) != question(first.official))
+        other = next(
+            member for member in members if schema_signature(member.official) != schema_signature(first.official)
+        )
         raise ModelFileError(
             f"this model answers for {_said(other.official)}, {first.name} for {_said(first.official)}",
-            where=other.name,
-            fix=f"name models of one scheme, or of parts that together make one of {', '.join(SCHEMES)}",
+            location=other.name,
+            hint=f"name models of one scheme, or of parts that together make one of {', '.join(SCHEMES)}",
         )
     return joining
 
 
-def _said(scheme: Scheme) -> str:
+def _said(scheme: LabelSchema) -> str:
     return " x ".join(f"{name} ({size})" for name, size in scheme.sizes.items())

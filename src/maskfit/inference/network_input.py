@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from maskfit.data.transforms import Frames
 from maskfit.errors import ModelFileError
-from maskfit.modelfile import ModelFacts
+from maskfit.modelfile import ModelMetadata
 
 FRAMES = "frames"
 """The input of an exported network: uint8 (batch, height, width, 3), normalised inside."""
-PHOTOS = "photos"
+BATCH_AXIS = "photos"
 """The input of networks that maskfit exported before: float32 (batch, 3, height, width), normalised outside."""
 PROBABILITIES = "probabilities"
 """The output beside the heads' logits that plain programs read: (batch, official classes)."""
@@ -35,7 +35,7 @@ _TYPES = {"f32": "float", "float32": "float", "u8": "uint8"}
 """OpenVINO's words for types as ONNX Runtime's."""
 
 
-def find_input(inputs: Values, outputs: Values, facts: ModelFacts, path: Path) -> str:
+def find_input(inputs: Values, outputs: Values, facts: ModelMetadata, path: Path) -> str:
     """The input's name: of a network that takes frames, or of an older one that takes normalised photos.
 
     Raises:
@@ -43,20 +43,20 @@ def find_input(inputs: Values, outputs: Values, facts: ModelFacts, path: Path) -
     """
     height, width = facts.preprocessing.framing.size
     heads: dict[str, tuple[str, Sequence[object]]] = {
-        head: ("float", (None, own)) for head, own in facts.widths.items()
+        head: ("float", (None, own)) for head, own in facts.head_sizes.items()
     }
-    answers = {PROBABILITIES: ("float", (None, facts.scheme.official().classes))}
+    answers = {PROBABILITIES: ("float", (None, facts.label_schema.scored_schema().classes))}
     wanted = _describe({FRAMES: ("uint8", (None, height, width, 3))}, {**heads, **answers})
-    older = _describe({PHOTOS: ("float", (None, 3, height, width))}, heads)
+    older = _describe({BATCH_AXIS: ("float", (None, 3, height, width))}, heads)
     found = _describe(inputs, outputs)
     # Widths too: heads of (2, 3) values where (3, 2) are meant would multiply to the same number of classes.
     if found not in (wanted, older):
         raise ModelFileError(
             f"its network goes from {found:.300}, and its facts say from {wanted:.300}",
-            where=path,
-            fix="export it anew with maskfit export",
+            location=path,
+            hint="export it anew with maskfit export",
         )
-    return FRAMES if found == wanted else PHOTOS
+    return FRAMES if found == wanted else BATCH_AXIS
 
 
 def _describe(inputs: Values, outputs: Values) -> str:
@@ -71,18 +71,20 @@ def _describe(inputs: Values, outputs: Values) -> str:
     return " to ".join(sides)
 
 
-def sides_of(item: Any) -> list[object]:
+def static_shape(item: Any) -> list[object]:
     """The shape of an OpenVINO input or output, None where a side is free."""
     shape = item.get_partial_shape()
     return [None if side.is_dynamic else side.get_length() for side in shape] if shape.rank.is_static else [None]
 
 
-def fed(name: str, frames: Frames, facts: ModelFacts) -> NDArray[Any]:
+def prepare_input(name: str, frames: Frames, facts: ModelMetadata) -> NDArray[Any]:
     """What goes into the input of that name."""
-    return frames if name == FRAMES else facts.preprocessing.normalising.normalise(frames)
+    return frames if name == FRAMES else facts.preprocessing.normalization(frames)
 
 
-def in_parts(frames: Frames, at_once: int | None, ask: Callable[[Frames], Logits], *, filled: bool = False) -> Logits:
+def run_in_chunks(
+    frames: Frames, at_once: int | None, ask: Callable[[Frames], Logits], *, filled: bool = False
+) -> Logits:
     """What a network says of a batch that it takes part by part; `filled` fills the last part up with black frames."""
     count = len(frames)
     if at_once is None or (count <= at_once and not filled):
@@ -93,7 +95,7 @@ def in_parts(frames: Frames, at_once: int | None, ask: Callable[[Frames], Logits
     return {head: np.concatenate([part[head] for part in parts])[:count] for head in parts[0]}
 
 
-def refuse_at_once(at_once: int | None) -> None:
+def reject_chunk_option(at_once: int | None) -> None:
     if at_once is not None and at_once < 1:
         raise ValueError(f"at_once={at_once} must be 1 or more")
 
@@ -103,11 +105,11 @@ def refuse_precision(precision: str) -> None:
         raise ValueError(f"precision={precision} must be one of {', '.join(get_args(Precision))}")
 
 
-def cannot_run(error: Exception, path: Path) -> ModelFileError:
-    return ModelFileError(f"its network cannot run: {reason_of(error)}", where=path, fix="export it anew")
+def engine_error(error: Exception, path: Path) -> ModelFileError:
+    return ModelFileError(f"its network cannot run: {first_error_line(error)}", location=path, hint="export it anew")
 
 
-def reason_of(error: Exception) -> str:
+def first_error_line(error: Exception) -> str:
     """The first line of an engine's error that says something; OpenVINO's begin with its own files and lines."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not line.startswith(("Exception from", "Check '"))]

@@ -22,16 +22,16 @@ from maskfit.inference.network_input import (
     SAID,
     Logits,
     Precision,
-    cannot_run,
-    fed,
+    engine_error,
     find_input,
-    in_parts,
-    reason_of,
-    refuse_at_once,
+    first_error_line,
+    prepare_input,
     refuse_precision,
-    sides_of,
+    reject_chunk_option,
+    run_in_chunks,
+    static_shape,
 )
-from maskfit.modelfile import read_facts
+from maskfit.modelfile import read_model_metadata
 
 _FIRST = Lock()
 _TELEMETRY, _CONVERTER = "openvino_telemetry", "openvino.tools.ovc"
@@ -59,16 +59,20 @@ class OpenvinoEngine:
     endings: ClassVar[tuple[str, ...]] = (".xml", ".onnx")
 
     def __init__(
-        self, path: Path, threads: int | None = None, precision: Precision = "f32", lanes: int = 1,
+        self,
+        path: Path,
+        threads: int | None = None,
+        precision: Precision = "f32",
+        lanes: int = 1,
         at_once: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         refuse_precision(precision)
-        refuse_at_once(at_once)
+        reject_chunk_option(at_once)
         self.path = path
         self.precision = precision
-        self.says = f"OpenVINO, {SAID[precision]}"
+        self.description = f"OpenVINO, {SAID[precision]}"
         # Also where the file is ONNX's: ONNX Runtime refuses weights in files outside of the model's folder.
-        self.facts = read_facts(path)
+        self.facts = read_model_metadata(path)
         self._openvino = import_openvino("the engine 'openvino'")
         self._options: dict[str, Any] = {}
         if lanes > 1:
@@ -85,7 +89,7 @@ class OpenvinoEngine:
         try:
             network = self._openvino.Core().read_model(path)
             inputs, outputs = (
-                {item.get_any_name(): (item.element_type.to_string(), sides_of(item)) for item in items}
+                {item.get_any_name(): (item.element_type.to_string(), static_shape(item)) for item in items}
                 for items in (network.inputs, network.outputs)
             )
             self.input = find_input(inputs, outputs, self.facts, path)
@@ -97,12 +101,12 @@ class OpenvinoEngine:
                 self.compiled, *twin = compiling.map(partial(self._compile, network), *zip(*wanted, strict=True))
         except RuntimeError as error:
             raise ModelFileError(
-                f"this is no network that OpenVINO can run: {reason_of(error)}",
-                where=path,
-                fix="the .bin must lie beside its .xml; export it anew",
+                f"this is no network that OpenVINO can run: {first_error_line(error)}",
+                location=path,
+                hint="the .bin must lie beside its .xml; export it anew",
             ) from None
         self.at_once = at_once
-        self.exact = self._twin(twin[0], wanted[1][1]) if twin else None
+        self.f32_twin = self._twin(twin[0], wanted[1][1]) if twin else None
 
     def _compile(self, network: Any, precision: Precision, at_once: int | None) -> Any:
         if at_once:
@@ -114,7 +118,7 @@ class OpenvinoEngine:
     def _twin(self, compiled: Any, at_once: int | None) -> OpenvinoEngine:
         """This engine with its network in f32."""
         twin = copy(self)
-        twin.precision, twin.says, twin.exact = "f32", f"OpenVINO, {SAID['f32']}", None
+        twin.precision, twin.description, twin.f32_twin = "f32", f"OpenVINO, {SAID['f32']}", None
         twin.compiled, twin.at_once, twin._idle = compiled, at_once, SimpleQueue()
         return twin
 
@@ -123,15 +127,15 @@ class OpenvinoEngine:
         try:
             # A request each: one that is running takes no second batch, and a service has several threads.
             request = self._request()
-            logits = in_parts(frames, self.at_once, partial(self._ask, request), filled=True)
+            logits = run_in_chunks(frames, self.at_once, partial(self._ask, request), filled=True)
         except RuntimeError as error:
-            raise cannot_run(error, self.path) from error
+            raise engine_error(error, self.path) from error
         self._idle.put(request)
         return logits
 
     def _ask(self, request: Any, frames: Frames) -> Logits:
         # Not `infer`: 1,400 photos in two lanes took 9.7 s this way, 10.5 s that way, in one run of each.
-        request.start_async({self.input: fed(self.input, frames, self.facts)})
+        request.start_async({self.input: prepare_input(self.input, frames, self.facts)})
         request.wait()
         return {head: np.array(request.get_tensor(head).data, dtype=np.float32) for head in self.facts.heads}
 

@@ -12,26 +12,26 @@ import numpy as np
 from maskfit.data.decoding import Pixels
 from maskfit.data.detectors import Face
 from maskfit.data.problems import SHOWN
-from maskfit.data.transforms import Framing
-from maskfit.errors import DataError, PhotoError, nearest, several
+from maskfit.data.transforms import CropResize
+from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.inference.answers import Answers, Prediction
-from maskfit.inference.choosing import Say
-from maskfit.inference.course import Course, Said
-from maskfit.inference.inthebox import find_box
-from maskfit.inference.lanes import run_in_lanes
-from maskfit.inference.members import Member, join_members, open_for
-from maskfit.inference.questions import Questions, Shares
-from maskfit.inference.sights import Named, Sight, Source, name_of, read_pixels, refuse_twice
-from maskfit.inference.views import build_views
+from maskfit.inference.answers import BatchPredictions, Predictions
+from maskfit.inference.choosing import Logger
+from maskfit.inference.course import PendingBatch, PrecisionCascade
+from maskfit.inference.inthebox import bundled_model_path
+from maskfit.inference.lanes import run_batches_in_parallel
+from maskfit.inference.members import Member, check_compatible, open_members_for
+from maskfit.inference.questions import EnsembleRunner, MemberAndVoteProbabilities
+from maskfit.inference.sights import ModelInput, Named, Source, check_unique_names, load_image, name_of
+from maskfit.inference.views import build_tta
 from maskfit.inference.voting import VOTES
-from maskfit.labels import Floats
-from maskfit.parts import Part
+from maskfit.labels import FloatArray
+from maskfit.parts import ComponentSpec
 
-__all__ = ["Answers", "Prediction", "Predictor", "Sight", "Source", "read_pixels"]
+__all__ = ["BatchPredictions", "ModelInput", "Predictions", "Predictor", "Source", "load_image"]
 
 Progress = Callable[[int, int], None]
-Seen = tuple[str, Sight]
+Seen = tuple[str, ModelInput]
 Read = Seen | tuple[str, str]
 """A photo's name, and the photo as it is seen or why it cannot be read."""
 
@@ -56,43 +56,48 @@ class Predictor:
     """
 
     def __init__(
-        self, members: Sequence[Member], *, views: str | Part = "original", vote: str = "arithmetic",
-        batch_size: int = 32, lanes: int = 1,
-    ) -> None:  # fmt: skip
+        self,
+        members: Sequence[Member],
+        *,
+        views: str | ComponentSpec = "original",
+        vote: str = "arithmetic",
+        batch_size: int = 32,
+        lanes: int = 1,
+    ) -> None:
         # Asked now, since the vote itself comes after every photo has been looked at.
         known = [name for name in VOTES if name != "weighted"]
         if vote not in known:
-            raise DataError(f"there is no vote '{vote}' here; {nearest(vote, known)}")
+            raise DataError(f"there is no vote '{vote}' here; {did_you_mean(vote, known)}")
         if batch_size < 1:
-            raise DataError(f"batches of {batch_size} photos cannot be", fix="take 1 or more")
+            raise DataError(f"batches of {batch_size} photos cannot be", hint="take 1 or more")
         if lanes < 1:
-            raise DataError(f"{lanes} batches at a time cannot be", fix="take 1 or more")
-        self.joining = join_members(members)
+            raise DataError(f"{lanes} batches at a time cannot be", hint="take 1 or more")
+        self.joining = check_compatible(members)
         self.members = list(members)
-        self.views = build_views(views)
+        self.views = build_tta(views)
         self.vote = vote
         self.batch_size = batch_size
-        self.lanes = lanes
+        self.num_workers = lanes
         self.scheme = self.joining.scheme
         self._framings = list(dict.fromkeys(member.engine.facts.preprocessing.framing for member in self.members))
         for framing in self._framings:
             # Asked now: without its detector a member could not look at a single photo.
-            framing.settled()
-        self._asked = Questions(self.members, self.joining, self._framings, vote)
-        self._course = Course(self._asked)
+            framing.pinned()
+        self._asked = EnsembleRunner(self.members, self.joining, self._framings, vote)
+        self._course = PrecisionCascade(self._asked)
 
     @classmethod
     def load(
         cls,
         *sources: str | Path,
-        views: str | Part = "original",
+        views: str | ComponentSpec = "original",
         vote: str = "arithmetic",
         batch_size: int | None = 32,
         threads: int | None = None,
         top: int = 1,
-        engine: str | Part = "auto",
+        engine: str | ComponentSpec = "auto",
         photos: int | None = None,
-        say: Say = lambda line: None,
+        say: Logger = lambda line: None,
     ) -> Self:
         """Opens model files and run folders.
 
@@ -114,8 +119,8 @@ class Predictor:
             RecipeError: There is no such engine, or it has no such option.
             DataError: As the constructor.
         """
-        looks = (photos or 0) * len(build_views(views))
-        opened = open_for(sources, threads, top, engine, looks, batch_size, say)
+        looks = (photos or 0) * len(build_tta(views))
+        opened = open_members_for(sources, threads, top, engine, looks, batch_size, say)
         return cls(opened.members, views=views, vote=vote, batch_size=opened.batch, lanes=opened.lanes)
 
     @classmethod
@@ -125,11 +130,11 @@ class Predictor:
         Raises:
             ModelFileError: This install is without it.
         """
-        return cls.load(find_box(), **options)
+        return cls.load(bundled_model_path(), **options)
 
     def predict(
         self, photos: Sequence[Source], *, set_aside: bool = False, progress: Progress | None = None
-    ) -> Prediction:
+    ) -> Predictions:
         """Answers for photos, in their order, and keeps all answers; `stream` gives them as they come.
 
         Args:
@@ -141,22 +146,22 @@ class Predictor:
         Raises:
             DataError: There are no photos, two have one name, or photos cannot be read, all of them named.
         """
-        parts: list[Answers] = []
+        parts: list[BatchPredictions] = []
         done = 0
         with closing(self.stream(photos, set_aside=set_aside)) as batches:
             for part in batches:
                 parts.append(part)
-                done += part.done
+                done += part.num_processed
                 if progress:
                     progress(done, len(photos))
         names = tuple(name for part in parts for name in part.names)
         unreadable = {name: reason for part in parts for name, reason in part.unreadable.items()}
         table = ProbabilityTable(names, np.concatenate([part.probabilities for part in parts]))
         each = {member.name: np.concatenate([part.members[member.name] for part in parts]) for member in self.members}
-        guessed = tuple(name for part in parts for name in part.guessed)
-        return Prediction(self.scheme, table, each, unreadable, guessed, self.unsure_below)
+        guessed = tuple(name for part in parts for name in part.fallback_crops)
+        return Predictions(self.scheme, table, each, unreadable, guessed, self.abstain_below)
 
-    def stream(self, photos: Iterable[Source], *, set_aside: bool = False) -> Generator[Answers]:
+    def stream(self, photos: Iterable[Source], *, set_aside: bool = False) -> Generator[BatchPredictions]:
         """Answers for any number of photos, batch by batch in their order, in memory that does not grow with them.
 
         Close the generator where it is not run to its end (`contextlib.closing`): until then threads are at work.
@@ -175,7 +180,7 @@ class Predictor:
                 error of a set that is set aside too where it is all of them.
         """
         if isinstance(photos, Sequence):
-            refuse_twice(photos)
+            check_unique_names(photos)
         named = ((name_of(photo, place), photo) for place, photo in enumerate(photos))
         unreadable: list[str] = []
         lost = rows = 0
@@ -190,17 +195,17 @@ class Predictor:
         if lost and (not set_aside or not rows):
             raise _unreadable_error(unreadable, lost)
 
-    def answer_named(self, photos: Sequence[Named]) -> Answers:
+    def predict_batch(self, photos: Sequence[Named]) -> BatchPredictions:
         """Answers for one batch of (name, photo); for programs that read and hand out photos by themselves.
 
         May be called from many threads at once. Photos that cannot be read are told in the answers, and no error.
         """
         batch = [self._read(item) for item in photos]
         seen = _seen(batch)
-        return self._answers(batch, seen, self._course.as_they_come([sight for _, sight in seen]))
+        return self._answers(batch, seen, self._course.predict_now([sight for _, sight in seen]))
 
     @property
-    def framings(self) -> tuple[Framing, ...]:
+    def framings(self) -> tuple[CropResize, ...]:
         """The members' framings, each once."""
         return tuple(self._framings)
 
@@ -210,59 +215,62 @@ class Predictor:
         return self._asked.engines
 
     @property
-    def unsure_below(self) -> dict[str, float]:
+    def abstain_below(self) -> dict[str, float]:
         """By attribute, the probability below which an answer is "not sure": of several members', the highest."""
-        given = [member.engine.facts.calibration.unsure_below for member in self.members]
+        given = [member.engine.facts.calibration.abstain_below for member in self.members]
         return {name: max(own.get(name, 0.0) for own in given) for name in self.scheme.names}
 
-    def see(self, pixels: Pixels, face: Face | None = None) -> Sight:
+    def preprocess(self, pixels: Pixels, face: Face | None = None) -> ModelInput:
         """A decoded photo, or one face on it, as the networks see it; may be called from many threads at once."""
         cuts = tuple(
-            framing.cut(pixels) if face is None else framing.cut_face(pixels, face) for framing in self._framings
+            framing.find_crop(pixels) if face is None else framing.find_face_crop(pixels, face)
+            for framing in self._framings
         )
-        frames = [framing.frame(pixels, cut) for framing, cut in zip(self._framings, cuts, strict=True)]
-        return Sight([self.views(frame) for frame in frames], cuts)
+        frames = [framing(pixels, cut) for framing, cut in zip(self._framings, cuts, strict=True)]
+        return ModelInput([self.views(frame) for frame in frames], cuts)
 
-    def answer(self, sights: Sequence[Sight]) -> Floats:
+    def forward(self, sights: Sequence[ModelInput]) -> FloatArray:
         """The vote on what was seen, (sights, classes), exact; as many as there are pass the networks at once."""
-        return self._asked.exactly(sights)[1]
+        return self._asked.predict_f32(sights)[1]
 
-    def _answer_all(self, named: Iterator[Named], blind: Callable[[], bool]) -> Generator[Answers]:
+    def _answer_all(self, named: Iterator[Named], blind: Callable[[], bool]) -> Generator[BatchPredictions]:
         """Answers batch by batch; once `blind` says so, without asking the networks."""
         # One of its own, so that the same photos are always answered in the same way.
-        course = Course(self._asked)
+        course = PrecisionCascade(self._asked)
 
         def read(item: tuple[bool, Named]) -> tuple[bool, Read]:
             return item[0], self._read(item[1])
 
-        def ask(items: Sequence[tuple[bool, Read]]) -> tuple[list[Read], list[Seen], Said]:
+        def ask(items: Sequence[tuple[bool, Read]]) -> tuple[list[Read], list[Seen], PendingBatch]:
             batch = [one for _, one in items]
             seen = [] if blind() else _seen(batch)
-            return batch, seen, course.ask([sight for _, sight in seen], first=items[0][0])
+            return batch, seen, course.submit([sight for _, sight in seen], first=items[0][0])
 
-        batches = course.batches(named, self.batch_size, self.lanes)
-        for batch, seen, said in run_in_lanes(batches, read, ask, lanes=self.lanes):
-            yield self._answers(batch, seen, course.settle(said))
+        batches = course.batches(named, self.batch_size, self.num_workers)
+        for batch, seen, said in run_batches_in_parallel(batches, read, ask, lanes=self.num_workers):
+            yield self._answers(batch, seen, course.resolve(said))
 
-    def _answers(self, batch: Sequence[Read], seen: Sequence[Seen], shares: Shares) -> Answers:
+    def _answers(
+        self, batch: Sequence[Read], seen: Sequence[Seen], shares: MemberAndVoteProbabilities
+    ) -> BatchPredictions:
         """The answers for what was read: what was said of those of a batch that were asked for."""
         each, together = shares
-        return Answers(
+        return BatchPredictions(
             self.scheme,
             tuple(name for name, _ in seen),
             together,
             each,
             {name: reason for name, reason in batch if isinstance(reason, str)},
             tuple(name for name, sight in _seen(batch) if any(cut.fallback for cut in sight.cuts)),
-            self.unsure_below,
+            self.abstain_below,
         )
 
     def _read(self, item: Named) -> Read:
         name, photo = item
         try:
-            return name, self.see(read_pixels(photo))
+            return name, self.preprocess(load_image(photo))
         except PhotoError as error:
-            return name, error.what
+            return name, error.message
 
 
 def _seen(batch: Sequence[Read]) -> list[Seen]:
@@ -275,5 +283,5 @@ def _unreadable_error(lines: Sequence[str], count: int) -> DataError:
     every = [*lines, *[""] * (count - len(lines))]
     photos = "a photo" if count == 1 else f"{count} photos"
     return DataError(
-        f"{photos} cannot be read:\n{several(every, shown=SHOWN)}", fix="mend these photos, or take them out"
+        f"{photos} cannot be read:\n{format_list(every, shown=SHOWN)}", hint="mend these photos, or take them out"
     )

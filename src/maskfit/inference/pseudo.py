@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.problems import SHOWN
-from maskfit.errors import DataError, several
+from maskfit.errors import DataError, format_list
 from maskfit.evaluation.tables import ProbabilityTable
 from maskfit.files import read_csv, write_csv
-from maskfit.labels import MASK, Codes, Floats, Scheme
+from maskfit.labels import MASK, FloatArray, IntArray, LabelSchema
 
 NAME_COLUMNS = ("ImageID", "path")
 """Either may name the photo in a list of persons."""
@@ -38,16 +38,16 @@ class PseudoLabels:
     """
 
     names: tuple[str, ...]
-    classes: Codes
-    confidence: Floats
+    classes: IntArray
+    confidence: FloatArray
     persons: tuple[str, ...]
     unsure: int
-    torn: int
+    disagreeing: int
 
 
-def label(
+def select_pseudo_labels(
     table: ProbabilityTable,
-    scheme: Scheme,
+    scheme: LabelSchema,
     threshold: float,
     *,
     persons: Mapping[str, str] | None = None,
@@ -71,7 +71,7 @@ def label(
             those whose persons are known, or no photo is sure enough.
     """
     if not 0 < threshold <= 1:
-        raise DataError(f"threshold={threshold} must lie above 0 and up to 1", fix="0.95 is usual")
+        raise DataError(f"threshold={threshold} must lie above 0 and up to 1", hint="0.95 is usual")
     _refuse_others(table, scheme, persons)
     known = tuple((persons or {}).get(name, "") for name in table.names)
     # Where nobody is known a photo is a group of its own, apart from every person's name.
@@ -85,7 +85,7 @@ def label(
         raise DataError(
             f"none of {len(sure)} photos can be taken: the surest is at {best:.3f}"
             + (f", and {torn.sum()} are of persons whose photos disagree" if agree else ""),
-            fix="lower --threshold" + (", or leave --agree out" if agree else ""),
+            hint="lower --threshold" + (", or leave --agree out" if agree else ""),
         )
     return PseudoLabels(
         names=tuple(table.names[place] for place in taken),
@@ -93,23 +93,25 @@ def label(
         confidence=probabilities[taken].max(axis=1),
         persons=tuple(known[place] for place in taken),
         unsure=int((~sure).sum()),
-        torn=int(torn.sum()),
+        disagreeing=int(torn.sum()),
     )
 
 
-def _refuse_others(table: ProbabilityTable, scheme: Scheme, persons: Mapping[str, str] | None) -> None:
+def _refuse_others(table: ProbabilityTable, scheme: LabelSchema, persons: Mapping[str, str] | None) -> None:
     """Stops where the table is of other classes than the scheme, or of other photos than the list of persons."""
     classes = table.probabilities.shape[1]
     if classes != scheme.classes:
-        raise DataError(f"the table has {classes} classes, the scheme {scheme.classes}", fix="name its --scheme")
+        raise DataError(f"the table has {classes} classes, the scheme {scheme.classes}", hint="name its --scheme")
     if persons is not None and not persons.keys() & set(table.names):
         raise DataError(
             f"the list of persons names none of the table's photos, such as {table.names[0]}",
-            fix="name photos as the table does",
+            hint="name photos as the table does",
         )
 
 
-def _by_person(probabilities: Floats, scheme: Scheme, groups: NDArray[np.int64]) -> tuple[Floats, NDArray[np.bool_]]:
+def _by_person(
+    probabilities: FloatArray, scheme: LabelSchema, groups: NDArray[np.int64]
+) -> tuple[FloatArray, NDArray[np.bool_]]:
     """Probabilities with the group's mean in all but the mask, and of each photo whether all of its group agree."""
     count = len(probabilities)
     cube = probabilities.reshape(count, *scheme.shape)
@@ -139,14 +141,14 @@ def read_persons(path: Path) -> dict[str, str]:
     rows = read_csv(path, ("person",))
     column = next((name for name in NAME_COLUMNS if rows and name in rows[0]), None)
     if column is None:
-        raise DataError("no column names the photos", where=path, fix=f"call it {' or '.join(NAME_COLUMNS)}")
+        raise DataError("no column names the photos", location=path, hint=f"call it {' or '.join(NAME_COLUMNS)}")
     persons = {row[column]: row["person"] for row in rows}
     if len(persons) < len(rows):
-        raise DataError("a photo stands in it twice", where=path, fix="give each photo one row")
+        raise DataError("a photo stands in it twice", location=path, hint="give each photo one row")
     return persons
 
 
-def write_pseudo(path: Path, labels: PseudoLabels, scheme: Scheme, images: Path) -> Path:
+def write_pseudo(path: Path, labels: PseudoLabels, scheme: LabelSchema, images: Path) -> Path:
     """Writes a manifest of the photos, their paths relative to its folder; an attribute with bands gets `NAME_band`.
 
     Raises:
@@ -155,13 +157,15 @@ def write_pseudo(path: Path, labels: PseudoLabels, scheme: Scheme, images: Path)
     missing = [name for name in labels.names if not os.path.isfile(images / name)]
     if missing:
         raise DataError(
-            f"{len(missing)} photos of the table are not there:\n{several(missing, shown=SHOWN)}",
-            where=images,
-            fix="name the folder that was predicted with --images",
+            f"{len(missing)} photos of the table are not there:\n{format_list(missing, shown=SHOWN)}",
+            location=images,
+            hint="name the folder that was predicted with --images",
         )
-    header = [f"{item.name}_band" if item.edges else item.name for item in scheme.attributes]
+    header = [f"{item.name}_band" if item.bin_edges else item.name for item in scheme.attributes]
     rows = []
-    for name, person, codes in zip(labels.names, labels.persons, scheme.to_codes(labels.classes), strict=True):
+    for name, person, codes in zip(
+        labels.names, labels.persons, scheme.to_attribute_indices(labels.classes), strict=True
+    ):
         values = [item.values[code] for item, code in zip(scheme.attributes, codes, strict=True)]
         place = os.path.relpath((images / name).resolve(), path.resolve().parent)
         rows.append([Path(place).as_posix(), person, *values])

@@ -6,16 +6,16 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from typing import Literal
 
-from maskfit.cookbook import parse_part
-from maskfit.data.detectors import find_here
+from maskfit.cookbook import parse_component
+from maskfit.data.detectors import find_local_detector
 from maskfit.data.face_crop import FaceCrop
 from maskfit.data.photo import Photo
 from maskfit.errors import DataError, PhotoError
-from maskfit.inference.choosing import Say
-from maskfit.inference.faces import LEAST_SIDE, FaceReader, Looked, Reading
-from maskfit.inference.lanes import in_batches, run_in_lanes
+from maskfit.inference.choosing import Logger
+from maskfit.inference.faces import MIN_FACE_SIDE, DetectedFaces, FacePredictor, PhotoPrediction
+from maskfit.inference.lanes import batched, run_batches_in_parallel
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.sights import read_pixels
+from maskfit.inference.sights import load_image
 
 Faces = Literal["auto", "find", "whole"]
 """Which faces are looked for: every one where a detector is on this machine, or else none; every one; none. Where none
@@ -31,9 +31,9 @@ SLOW = "faces are found by MTCNN, which takes seconds to open; --detector yunet 
 """What is said where the only detector here is the one that imports torch."""
 
 
-def open_reader(
-    predictor: Predictor, faces: Faces = "auto", detector: str | None = None, say: Say = lambda line: None
-) -> FaceReader:
+def open_face_predictor(
+    predictor: Predictor, faces: Faces = "auto", detector: str | None = None, say: Logger = lambda line: None
+) -> FacePredictor:
     """A reader of faces that fetches nothing from the network, unless a detector is named.
 
     Args:
@@ -50,54 +50,60 @@ def open_reader(
     """
     if detector is not None:
         if faces == "whole":
-            raise DataError("without looking for faces a detector has nothing to do", fix="leave out one of the two")
-        return FaceReader(predictor, detector=FaceCrop(parse_part(detector).model_dump(mode="json")))
+            raise DataError("without looking for faces a detector has nothing to do", hint="leave out one of the two")
+        return FacePredictor(predictor, detector=FaceCrop(parse_component(detector).model_dump(mode="json")))
     if faces == "whole":
-        return FaceReader(predictor, find=False)
+        return FacePredictor(predictor, find=False)
     if any(framing.finds_faces for framing in predictor.framings):
-        return FaceReader(predictor)
-    here = find_here()
+        return FacePredictor(predictor)
+    here = find_local_detector()
     if here is not None:
         if here == "mtcnn":
             say(SLOW)
-        return FaceReader(predictor, detector=FaceCrop(here))
+        return FacePredictor(predictor, detector=FaceCrop(here))
     if faces == "find":
-        raise DataError("there is no face detector on this machine", fix=NO_DETECTOR)
-    return FaceReader(predictor, find=False)
+        raise DataError("there is no face detector on this machine", hint=NO_DETECTOR)
+    return FacePredictor(predictor, find=False)
 
 
-def read_photos(reader: FaceReader, photos: Iterable[Photo]) -> Generator[tuple[Photo, Reading | PhotoError]]:
+def predict_photos(
+    reader: FacePredictor, photos: Iterable[Photo]
+) -> Generator[tuple[Photo, PhotoPrediction | PhotoError]]:
     """What is read on each of any number of photos, in their order; of one that cannot be read, why.
 
     Close the generator where it is not run to its end (`contextlib.closing`): until then threads are at work.
     """
 
-    def look(photo: Photo) -> tuple[Photo, Looked | PhotoError]:
+    def look(photo: Photo) -> tuple[Photo, DetectedFaces | PhotoError]:
         try:
             return photo, _look(reader, photo)
         except PhotoError as error:
             return photo, error
 
-    def answer(batch: Sequence[tuple[Photo, Looked | PhotoError]]) -> list[tuple[Photo, Reading | PhotoError]]:
-        readings = iter(reader.answer([seen for _, seen in batch if isinstance(seen, Looked)]))
+    def answer(
+        batch: Sequence[tuple[Photo, DetectedFaces | PhotoError]],
+    ) -> list[tuple[Photo, PhotoPrediction | PhotoError]]:
+        readings = iter(reader.predict_batch([seen for _, seen in batch if isinstance(seen, DetectedFaces)]))
         return [(photo, seen if isinstance(seen, PhotoError) else next(readings)) for photo, seen in batch]
 
-    lanes = run_in_lanes(in_batches(photos, BATCH), look, answer, lanes=reader.predictor.lanes)
+    lanes = run_batches_in_parallel(batched(photos, BATCH), look, answer, lanes=reader.predictor.num_workers)
     with closing(lanes) as batches:
         for batch in batches:
             yield from batch
 
 
-def _look(reader: FaceReader, photo: Photo) -> Looked:
+def _look(reader: FacePredictor, photo: Photo) -> DetectedFaces:
     """The faces of a photo as the networks see them.
 
     Raises:
         PhotoError: It cannot be read, or is too small to show anything.
     """
-    pixels = read_pixels(photo)
+    pixels = load_image(photo)
     height, width = pixels.shape[:2]
-    if min(height, width) < LEAST_SIDE:
+    if min(height, width) < MIN_FACE_SIDE:
         raise PhotoError(
-            f"{width} x {height} pixels show no face", where=photo.path, fix=f"{LEAST_SIDE:.0f} across are the least"
+            f"{width} x {height} pixels show no face",
+            location=photo.path,
+            hint=f"{MIN_FACE_SIDE:.0f} across are the least",
         )
-    return reader.look(pixels)
+    return reader.preprocess(pixels)

@@ -9,12 +9,12 @@ from pathlib import Path
 from maskfit.calibration import Calibration
 from maskfit.errors import RunError
 from maskfit.evaluation.calibrating import fit_calibration
-from maskfit.evaluation.calibration import Threshold
-from maskfit.evaluation.tables import read_table, stack
-from maskfit.inference.sources import open_tables
-from maskfit.labels import JOINT
-from maskfit.modelfile import read_facts, rewrite_facts
-from maskfit.runfolder import RunFolder
+from maskfit.evaluation.calibration import AbstentionThreshold
+from maskfit.evaluation.tables import concat_tables, read_table
+from maskfit.inference.sources import load_aligned_tables
+from maskfit.labels import JOINT_HEAD
+from maskfit.modelfile import read_model_metadata, update_model_metadata
+from maskfit.runfolder import RunDir
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Recalibrated:
     """
 
     calibration: Calibration
-    thresholds: dict[str, Threshold]
+    thresholds: dict[str, AbstentionThreshold]
     models: tuple[Path, ...]
 
 
 def recalibrate(
-    run: RunFolder,
+    run: RunDir,
     *,
     accuracy: Mapping[str, float] | None = None,
     keep: Mapping[str, float] | None = None,
@@ -53,27 +53,32 @@ def recalibrate(
         DataError: A share cannot be, or an attribute is unknown.
     """
     done = [run.fold(number) for number in run.fold_numbers() if run.fold(number).done]
-    facts = read_facts(run.models()[0])
-    official = facts.scheme.official()
-    table = stack([read_table(fold.probabilities, official.classes) for fold in done])
+    facts = read_model_metadata(run.models()[0])
+    official = facts.label_schema.scored_schema()
+    table = concat_tables([read_table(fold.probabilities, official.classes) for fold in done])
     if table.truth is None:
-        raise RunError("this run's tables say nothing of the truth", where=run.path, fix="train it anew")
+        raise RunError("this run's tables say nothing of the truth", location=run.path, hint="train it anew")
     calibration, thresholds = fit_calibration(
-        table, official, _persons(run, table.names), joint=facts.heads == (JOINT,), accuracy=accuracy, keep=keep,
+        table,
+        official,
+        _persons(run, table.names),
+        joint=facts.heads == (JOINT_HEAD,),
+        accuracy=accuracy,
+        keep=keep,
         below=below,
-    )  # fmt: skip
+    )
     models = tuple(path for fold in done for path in sorted(fold.path.glob("*.safetensors")))
     for path in models:
-        own = read_facts(path)
-        rewrite_facts(path, own.model_copy(update={"calibration": calibration}))
-    replace(table, probabilities=calibration.temper(official, table.probabilities)).write(run.probabilities)
+        own = read_model_metadata(path)
+        update_model_metadata(path, own.model_copy(update={"calibration": calibration}))
+    replace(table, probabilities=calibration.apply_temperature(official, table.probabilities)).write(run.probabilities)
     return Recalibrated(calibration, thresholds, models)
 
 
-def _persons(run: RunFolder, photos: tuple[str, ...]) -> list[str]:
+def _persons(run: RunDir, photos: tuple[str, ...]) -> list[str]:
     """Who is on each photo."""
-    known = open_tables([run.path])
+    known = load_aligned_tables([run.path])
     if known.persons is None:
-        raise RunError("nobody can tell who is on this run's photos", where=run.path, fix="train it anew")
+        raise RunError("nobody can tell who is on this run's photos", location=run.path, hint="train it anew")
     of = dict(zip(known.photos, known.persons, strict=True))
     return [of[photo] for photo in photos]

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.labels import Attribute, Scheme
+from maskfit.labels import Attribute, LabelSchema
 
 NOT_SURE = "not sure"
 
 
 @dataclass(frozen=True)
-class Said:
+class AttributePrediction:
     """What is answered for one attribute of one face.
 
     Attributes:
@@ -30,12 +30,14 @@ class Said:
     value: str
     word: str
     probability: float
-    sure: bool
-    shares: dict[str, float]
+    is_confident: bool
+    probabilities: dict[str, float]
 
     def __str__(self) -> str:
         return (
-            f"{self.word} {self.probability:.0%}" if self.sure else f"{NOT_SURE} ({self.word} {self.probability:.0%})"
+            f"{self.word} {self.probability:.0%}"
+            if self.is_confident
+            else f"{NOT_SURE} ({self.word} {self.probability:.0%})"
         )
 
     @property
@@ -46,17 +48,17 @@ class Said:
     def to_dict(self) -> dict[str, object]:
         """For JSON: `answer` is what to act on, the word "not sure" where it is not; `value` the best guess."""
         return {
-            "answer": self.value if self.sure else NOT_SURE,
+            "answer": self.value if self.is_confident else NOT_SURE,
             "value": self.value,
             "probability": self.probability,
-            "sure": self.sure,
-            "probabilities": self.shares,
+            "sure": self.is_confident,
+            "probabilities": self.probabilities,
         }
 
 
-def say(
-    scheme: Scheme, probabilities: NDArray[np.floating], unsure_below: Mapping[str, float] | None = None
-) -> list[tuple[Said, ...]]:
+def decide(
+    scheme: LabelSchema, probabilities: NDArray[np.floating], unsure_below: Mapping[str, float] | None = None
+) -> list[tuple[AttributePrediction, ...]]:
     """The answers of each row, attribute by attribute in the scheme's order.
 
     Args:
@@ -73,20 +75,20 @@ def say(
     return list(zip(*columns, strict=True))
 
 
-def _of_attribute(attribute: Attribute, shares: NDArray[np.floating], least: float) -> Iterator[Said]:
+def _of_attribute(attribute: Attribute, shares: NDArray[np.floating], least: float) -> Iterator[AttributePrediction]:
     best = shares.argmax(axis=1)
     for row, code in zip(shares, best.tolist(), strict=True):
         probability = float(row[code])
-        yield Said(
+        yield AttributePrediction(
             attribute.name,
             attribute.values[code],
-            attribute.word(code),
+            attribute.display_name(code),
             probability,
             probability >= least,
             dict(zip(attribute.values, map(float, row), strict=True)),
         )
 
 
-def sentence(said: Sequence[Said]) -> str:
+def format_prediction(said: Sequence[AttributePrediction]) -> str:
     """One line for people: "worn wrongly 97%, female 88%, not sure (30-59 51%)"."""
     return ", ".join(map(str, said))

@@ -20,20 +20,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from maskfit.data.elsewhere import PhotoRoot
+from maskfit.data.elsewhere import ImageRoot
 from maskfit.data.photo import Photo
-from maskfit.errors import DataError, RunError, nearest
-from maskfit.files import read_csv, read_json, replacing, write_csv, write_json
-from maskfit.inference.answers import Answers
+from maskfit.errors import DataError, RunError, did_you_mean
+from maskfit.files import atomic_write, read_csv, read_json, write_csv, write_json
+from maskfit.inference.answers import BatchPredictions
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.sights import Fetched, Source
+from maskfit.inference.sights import RemotePhoto, Source
 from maskfit.inference.tabled import FORMATS
 
 NAME = "ImageID"
 
 
 @dataclass(frozen=True)
-class Plan:
+class ShardPlan:
     """What is answered, and how; it says all that whoever takes up a shard must know.
 
     Attributes:
@@ -65,13 +65,19 @@ class Plan:
     def predictor(self, threads: int | None = None) -> Predictor:
         """The models, opened for as many photos; `threads` as for `Predictor.load`."""
         return Predictor.load(
-            *self.models, views=self.views, vote=self.vote, batch_size=self.batch_size or None, top=self.top,
-            engine=self.engine, photos=self.photos, threads=threads,
-        )  # fmt: skip
+            *self.models,
+            views=self.views,
+            vote=self.vote,
+            batch_size=self.batch_size or None,
+            top=self.top,
+            engine=self.engine,
+            photos=self.photos,
+            threads=threads,
+        )
 
 
 @dataclass(frozen=True)
-class ShardFolder:
+class ShardDir:
     """The files of a result."""
 
     path: Path
@@ -96,10 +102,10 @@ class ShardFolder:
         """Which of a shard's photos cannot be read."""
         return self.path / "unreadable" / f"{shard:06d}.csv"
 
-    def read_plan(self) -> Plan:
+    def read_plan(self) -> ShardPlan:
         """The plan of a result that was begun."""
         facts = read_json(self.plan)
-        return Plan(**{**facts, "models": tuple(facts["models"])})
+        return ShardPlan(**{**facts, "models": tuple(facts["models"])})
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ class ShardDone:
     unreadable: int
 
 
-def begin(folder: ShardFolder, plan: Plan, names: Iterable[str] | None, *, resume: bool) -> Plan:
+def start_or_resume(folder: ShardDir, plan: ShardPlan, names: Iterable[str] | None, *, resume: bool) -> ShardPlan:
     """Lists the photos, or finds the lists of a result that was begun.
 
     Args:
@@ -130,46 +136,51 @@ def begin(folder: ShardFolder, plan: Plan, names: Iterable[str] | None, *, resum
         RunError: The folder is in the way, or was begun with something else.
     """
     if plan.format not in FORMATS:
-        raise DataError(f"there is no format '{plan.format}'; {nearest(plan.format, FORMATS)}")
+        raise DataError(f"there is no format '{plan.format}'; {did_you_mean(plan.format, FORMATS)}")
     FORMATS[plan.format].check()
     if resume and folder.plan.is_file():
         return _resumed(folder, plan)
     if not resume and folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise RunError(
-            "this folder is not empty", where=folder.path,
-            fix="add --resume to go on with the answers in it, or name another folder",
-        )  # fmt: skip
+            "this folder is not empty",
+            location=folder.path,
+            hint="add --resume to go on with the answers in it, or name another folder",
+        )
     count = 0
-    rest = iter(PhotoRoot(plan.root).names() if names is None else names)
+    rest = iter(ImageRoot(plan.root).names() if names is None else names)
     while part := list(islice(rest, plan.size)):
         write_csv(folder.list_(count // plan.size), [NAME], ([name] for name in part))
         count += len(part)
     if not count:
-        raise DataError("there are no photos to look at", where=plan.root, fix="check the folder or the list")
-    counted = Plan(**{**asdict(plan), "photos": count})
+        raise DataError("there are no photos to look at", location=plan.root, hint="check the folder or the list")
+    counted = ShardPlan(**{**asdict(plan), "photos": count})
     # Written last: with it the lists are whole.
     write_json(folder.plan, asdict(counted))
     return counted
 
 
-def _resumed(folder: ShardFolder, plan: Plan) -> Plan:
+def _resumed(folder: ShardDir, plan: ShardPlan) -> ShardPlan:
     begun = folder.read_plan()
     wanted, known = asdict(plan), asdict(begun)
-    changed = [f"{key} was {known[key]}, is {wanted[key]}" for key in known
-               if key != "photos" and known[key] != wanted[key]]  # fmt: skip
+    changed = [
+        f"{key} was {known[key]}, is {wanted[key]}" for key in known if key != "photos" and known[key] != wanted[key]
+    ]
     if changed:
-        raise RunError(f"these answers were begun with something else; {'; '.join(changed)}", where=folder.plan,
-                       fix="resume with the same words, or name another folder")  # fmt: skip
+        raise RunError(
+            f"these answers were begun with something else; {'; '.join(changed)}",
+            location=folder.plan,
+            hint="resume with the same words, or name another folder",
+        )
     return begun
 
 
-def pending(folder: ShardFolder, plan: Plan) -> list[int]:
+def pending(folder: ShardDir, plan: ShardPlan) -> list[int]:
     """The shards that are not done."""
     ending = FORMATS[plan.format].ending
     return [number for number in range(plan.shards) if not folder.answers(number, ending).is_file()]
 
 
-def answer_shard(folder: ShardFolder, plan: Plan, predictor: Predictor, number: int) -> ShardDone:
+def predict_shard(folder: ShardDir, plan: ShardPlan, predictor: Predictor, number: int) -> ShardDone:
     """Answers for a shard's photos, and writes them, unless that was done already.
 
     Raises:
@@ -177,11 +188,11 @@ def answer_shard(folder: ShardFolder, plan: Plan, predictor: Predictor, number: 
     """
     form = FORMATS[plan.format]
     target = folder.answers(number, form.ending)
-    photos = list(_photos(PhotoRoot(plan.root), folder.list_(number)))
+    photos = list(_photos(ImageRoot(plan.root), folder.list_(number)))
     if target.is_file():
         lost = len(read_csv(folder.unreadable(number), [NAME])) if folder.unreadable(number).is_file() else 0
         return ShardDone(number, len(photos) - lost, lost)
-    parts: list[Answers] = []
+    parts: list[BatchPredictions] = []
     with closing(predictor.stream(photos, set_aside=True)) as stream:
         try:
             parts.extend(stream)
@@ -195,31 +206,36 @@ def answer_shard(folder: ShardFolder, plan: Plan, predictor: Predictor, number: 
     else:
         # One may be there from an attempt that met a network which was down.
         folder.unreadable(number).unlink(missing_ok=True)
-    with replacing(target) as temporary:
+    with atomic_write(target) as temporary:
         form.write(temporary, predictor.scheme, parts)
     return ShardDone(number, sum(len(part) for part in parts), len(unreadable))
 
 
-def _photos(root: PhotoRoot, list_: Path) -> Iterator[Source]:
+def _photos(root: ImageRoot, list_: Path) -> Iterator[Source]:
     for row in read_csv(list_, [NAME]):
         name = row[NAME]
         path = root.path(name)
-        yield Fetched(name, root.reader(name)) if path is None else Photo(path, name, name)
+        yield RemotePhoto(name, root.reader(name)) if path is None else Photo(path, name, name)
 
 
-def answer_here(folder: ShardFolder, plan: Plan, shards: Sequence[int], predictor: Predictor) -> Iterator[ShardDone]:
+def predict_locally(
+    folder: ShardDir, plan: ShardPlan, shards: Sequence[int], predictor: Predictor
+) -> Iterator[ShardDone]:
     """Answers for shards one after another, on this machine; gives each when it is done."""
     for number in shards:
-        yield answer_shard(folder, plan, predictor, number)
+        yield predict_shard(folder, plan, predictor, number)
 
 
-def summarise(folder: ShardFolder, plan: Plan) -> dict[str, Any]:
+def summarise(folder: ShardDir, plan: ShardPlan) -> dict[str, Any]:
     """Counts what there is, once every shard is done, and writes it down."""
     lists = (folder.unreadable(number) for number in range(plan.shards))
     lost = sum(len(read_csv(path, [NAME])) for path in lists if path.is_file())
     facts = {
-        "photos": plan.photos, "answered": plan.photos - lost, "unreadable": lost, "shards": plan.shards,
+        "photos": plan.photos,
+        "answered": plan.photos - lost,
+        "unreadable": lost,
+        "shards": plan.shards,
         "answers": str(folder.path / "answers"),
-    }  # fmt: skip
+    }
     write_json(folder.summary, facts)
     return facts

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.boxes import Cut
+from maskfit.data.boxes import CropBox
 from maskfit.data.decoding import Pixels, decode
 from maskfit.data.photo import Photo
-from maskfit.errors import DataError, PhotoError, several
+from maskfit.errors import DataError, PhotoError, format_list
 
 
-class Fetched(NamedTuple):
+class RemotePhoto(NamedTuple):
     """A photo that lies elsewhere, and is fetched when it is its turn.
 
     Attributes:
@@ -28,13 +28,13 @@ class Fetched(NamedTuple):
     read: Callable[[], bytes]
 
 
-Source = Photo | Path | str | bytes | NDArray[np.uint8] | Fetched
+Source = Photo | Path | str | bytes | NDArray[np.uint8] | RemotePhoto
 """A photo, its path, the bytes of its file, its pixels (height, width, 3), upright RGB, or how to fetch it."""
 Named = tuple[str, Source]
 """A photo with its name in every table."""
 
 
-class Sight(NamedTuple):
+class ModelInput(NamedTuple):
     """A photo, or a face on it, as the networks see it.
 
     Attributes:
@@ -42,32 +42,32 @@ class Sight(NamedTuple):
         cuts: What each framing cut out.
     """
 
-    seen: Sequence[Sequence[Pixels]]
-    cuts: tuple[Cut, ...]
+    tta_views: Sequence[Sequence[Pixels]]
+    cuts: tuple[CropBox, ...]
 
 
 def name_of(photo: Source, place: int) -> str:
     """What a photo is called: its own name, its path as it was given, or by its place where it has neither."""
-    if isinstance(photo, Photo | Fetched):
+    if isinstance(photo, Photo | RemotePhoto):
         return photo.name
     return f"photo {place}" if isinstance(photo, np.ndarray | bytes) else str(photo)
 
 
-def refuse_twice(photos: Sequence[Source]) -> None:
+def check_unique_names(photos: Sequence[Source]) -> None:
     """Stops where two photos would bear one name in the tables.
 
     Raises:
         DataError: There is no photo, or two have one name.
     """
     if not len(photos):
-        raise DataError("there are no photos to look at", fix="check the folder or the list")
+        raise DataError("there are no photos to look at", hint="check the folder or the list")
     counts = Counter(name_of(photo, place) for place, photo in enumerate(photos))
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
-        raise DataError(f"a photo is named twice:\n{several(twice)}", fix="name each photo once")
+        raise DataError(f"a photo is named twice:\n{format_list(twice)}", hint="name each photo once")
 
 
-def read_pixels(photo: Source) -> Pixels:
+def load_image(photo: Source) -> Pixels:
     """A photo's pixels (height, width, 3), upright RGB.
 
     Raises:
@@ -77,7 +77,7 @@ def read_pixels(photo: Source) -> Pixels:
         return _checked(photo)
     if isinstance(photo, bytes):
         return decode(photo)
-    if isinstance(photo, Fetched):
+    if isinstance(photo, RemotePhoto):
         return decode(photo.read(), name=photo.name)
     return decode(photo.path if isinstance(photo, Photo) else Path(photo))
 

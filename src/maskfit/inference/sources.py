@@ -15,18 +15,18 @@ import numpy as np
 from maskfit.cookbook import read_recipe
 from maskfit.data.folds import read_folds
 from maskfit.data.photos import read_photos
-from maskfit.errors import DataError, MaskfitError, RunError, several
+from maskfit.errors import DataError, MaskfitError, RunError, format_list
 from maskfit.evaluation.tables import ProbabilityTable, read_table
 from maskfit.files import read_csv
-from maskfit.labels import SCHEMES, UNKNOWN, Codes, Floats, Scheme
-from maskfit.runfolder import RunFolder, is_run
+from maskfit.labels import SCHEMES, UNKNOWN, FloatArray, IntArray, LabelSchema
+from maskfit.runfolder import RunDir, is_run_dir
 
 SHOWN = 8
 """How many photos a message about differing tables names."""
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class EnsembleMember:
     """One member.
 
     Attributes:
@@ -37,7 +37,7 @@ class Source:
 
     path: Path
     table: ProbabilityTable
-    scheme: Scheme | None = None
+    scheme: LabelSchema | None = None
 
     @property
     def name(self) -> str:
@@ -46,7 +46,7 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Tables:
+class AlignedTables:
     """The tables of several members on the same photos.
 
     Attributes:
@@ -61,14 +61,14 @@ class Tables:
 
     names: tuple[str, ...]
     photos: tuple[str, ...]
-    members: Floats
-    scheme: Scheme
-    truth: Codes | None = None
+    members: FloatArray
+    scheme: LabelSchema
+    truth: IntArray | None = None
     persons: tuple[str, ...] | None = None
     remarks: tuple[str, ...] = ()
 
 
-def open_tables(paths: Sequence[str | Path], scheme: Scheme | None = None) -> Tables:
+def load_aligned_tables(paths: Sequence[str | Path], scheme: LabelSchema | None = None) -> AlignedTables:
     """Reads and aligns the tables of members.
 
     Args:
@@ -81,19 +81,19 @@ def open_tables(paths: Sequence[str | Path], scheme: Scheme | None = None) -> Ta
         RunError: A run has no out-of-fold table.
     """
     if not paths:
-        raise DataError("no member is named", fix="name run folders, or CSVs of probabilities")
+        raise DataError("no member is named", hint="name run folders, or CSVs of probabilities")
     sources = [read_source(path) for path in paths]
     places = [source.path.resolve() for source in sources]
     twice = [source.name for place, source in enumerate(sources) if places[place] in places[:place]]
     if twice:
-        raise DataError("this member is named twice", where=twice[0], fix="name each once; --weights weighs them")
+        raise DataError("this member is named twice", location=twice[0], hint="name each once; --weights weighs them")
     labels = _scheme(sources, scheme)
     first = sources[0].table
     for source in sources[1:]:
         _refuse_other_photos(sources[0], source)
-    aligned = [source.table.aligned(first.names) for source in sources]
+    aligned = [source.table.reindex(first.names) for source in sources]
     truth, remarks = _truth(sources, aligned)
-    return Tables(
+    return AlignedTables(
         names=tuple(source.name for source in sources),
         photos=first.names,
         members=np.stack([table.probabilities for table in aligned]),
@@ -104,7 +104,7 @@ def open_tables(paths: Sequence[str | Path], scheme: Scheme | None = None) -> Ta
     )
 
 
-def read_source(path: str | Path) -> Source:
+def read_source(path: str | Path) -> EnsembleMember:
     """The table that a word stands for.
 
     Raises:
@@ -112,22 +112,22 @@ def read_source(path: str | Path) -> Source:
         RunError: A run has no out-of-fold table, since it did not come to its end.
     """
     path = Path(path)
-    if not is_run(path):
+    if not is_run_dir(path):
         if path.is_dir():
-            raise DataError("this folder is no run: it holds no recipe.yaml", where=path, fix="name a run or a CSV")
-        return Source(path, read_table(path))
-    folder = RunFolder(path)
+            raise DataError("this folder is no run: it holds no recipe.yaml", location=path, hint="name a run or a CSV")
+        return EnsembleMember(path, read_table(path))
+    folder = RunDir(path)
     if not folder.probabilities.is_file():
         raise RunError(
             "this run has no out-of-fold table, since it did not come to its end",
-            where=path,
-            fix="maskfit train RECIPE run=THIS --resume ends it",
+            location=path,
+            hint="maskfit train RECIPE run=THIS --resume ends it",
         )
-    scheme = read_recipe(folder.recipe).data.scheme.official()
-    return Source(path, read_table(folder.probabilities, scheme.classes), scheme)
+    scheme = read_recipe(folder.recipe).data.label_schema.scored_schema()
+    return EnsembleMember(path, read_table(folder.probabilities, scheme.classes), scheme)
 
 
-def _scheme(sources: Sequence[Source], given: Scheme | None) -> Scheme:
+def _scheme(sources: Sequence[EnsembleMember], given: LabelSchema | None) -> LabelSchema:
     """What all members are about.
 
     Raises:
@@ -139,25 +139,25 @@ def _scheme(sources: Sequence[Source], given: Scheme | None) -> Scheme:
         if _question(own) != _question(scheme):
             raise DataError(
                 f"its answers are about {' x '.join(own.names)}, the others' about {' x '.join(scheme.names)}",
-                where=source.path,
-                fix="combine members of one scheme",
+                location=source.path,
+                hint="combine members of one scheme",
             )
     for source in sources:
         found = source.table.probabilities.shape[1]
         if found != scheme.classes:
             raise DataError(
                 f"a table of {found} classes, where {' x '.join(scheme.names)} has {scheme.classes}",
-                where=source.path,
-                fix="combine members of one scheme, and name it with --scheme where no run says it",
+                location=source.path,
+                hint="combine members of one scheme, and name it with --scheme where no run says it",
             )
     return scheme
 
 
-def _question(scheme: Scheme) -> list[tuple[str, tuple[str, ...]]]:
+def _question(scheme: LabelSchema) -> list[tuple[str, tuple[str, ...]]]:
     return [(attribute.name, attribute.values) for attribute in scheme.attributes]
 
 
-def _refuse_other_photos(first: Source, other: Source) -> None:
+def _refuse_other_photos(first: EnsembleMember, other: EnsembleMember) -> None:
     """Stops where two members are not of the same photos; the order is free.
 
     Raises:
@@ -165,21 +165,21 @@ def _refuse_other_photos(first: Source, other: Source) -> None:
     """
     here, there = set(first.table.names), set(other.table.names)
     lines = [
-        f"{len(names)} only in {source.name}:\n{several(sorted(names), shown=SHOWN)}"
+        f"{len(names)} only in {source.name}:\n{format_list(sorted(names), shown=SHOWN)}"
         for source, names in ((first, here - there), (other, there - here))
         if names
     ]
     if lines:
         raise DataError(
             "members of different photos cannot be combined; " + "\n".join(lines),
-            where=f"{first.name}, {other.name}",
-            fix="train with the same data, folds and corrections, or predict the same list",
+            location=f"{first.name}, {other.name}",
+            hint="train with the same data, folds and corrections, or predict the same list",
         )
 
 
-def _truth(sources: Sequence[Source], aligned: Sequence[ProbabilityTable]) -> tuple[Codes | None, list[str]]:
+def _truth(sources: Sequence[EnsembleMember], aligned: Sequence[ProbabilityTable]) -> tuple[IntArray | None, list[str]]:
     """The truth by the first member that knows it, and a remark on every later one that says otherwise."""
-    truth: Codes | None = None
+    truth: IntArray | None = None
     remarks = []
     for source, table in zip(sources, aligned, strict=True):
         if table.truth is None:
@@ -195,28 +195,28 @@ def _truth(sources: Sequence[Source], aligned: Sequence[ProbabilityTable]) -> tu
     return truth, remarks
 
 
-def _persons(sources: Sequence[Source], photos: Sequence[str]) -> tuple[str, ...] | None:
+def _persons(sources: Sequence[EnsembleMember], photos: Sequence[str]) -> tuple[str, ...] | None:
     """Who is on each photo, by the first member that can tell for all of them."""
     for source in sources:
-        found = _persons_of_run(source, photos) if is_run(source.path) else _persons_of_table(source, photos)
+        found = _persons_of_run(source, photos) if is_run_dir(source.path) else _persons_of_table(source, photos)
         if found is not None:
             return found
     return None
 
 
-def _persons_of_run(source: Source, photos: Sequence[str]) -> tuple[str, ...] | None:
+def _persons_of_run(source: EnsembleMember, photos: Sequence[str]) -> tuple[str, ...] | None:
     """By the run's data where they can be read, or else by the photos' folders and the run's own list of persons."""
-    folder = RunFolder(source.path)
+    folder = RunDir(source.path)
     recipe = read_recipe(folder.recipe)
     known: dict[str, str] = {}
     # A manifest may say who is on a photo; in the competition's layout the name does.
-    if recipe.data.root is not None and Path(recipe.data.root).suffix.lower() == ".csv":
+    if recipe.data.path is not None and Path(recipe.data.path).suffix.lower() == ".csv":
         try:
-            known = {photo.name: photo.person for photo in read_photos(recipe.data.root, recipe.data.scheme)}
+            known = {photo.name: photo.person for photo in read_photos(recipe.data.path, recipe.data.label_schema)}
         except MaskfitError:
             known = {}
     try:
-        listed = set(read_folds(folder.folds).of)
+        listed = set(read_folds(folder.folds).fold_of_person)
     except DataError:
         listed = set()
     for photo in photos:
@@ -225,7 +225,7 @@ def _persons_of_run(source: Source, photos: Sequence[str]) -> tuple[str, ...] | 
     return tuple(known[photo] for photo in photos) if all(known[photo] for photo in photos) else None
 
 
-def _persons_of_table(source: Source, photos: Sequence[str]) -> tuple[str, ...] | None:
+def _persons_of_table(source: EnsembleMember, photos: Sequence[str]) -> tuple[str, ...] | None:
     """By a column `person`, or by the photos' folders."""
     rows = {row["ImageID"]: row.get("person", "") for row in read_csv(source.path, ["ImageID"])}
     found = tuple(rows[photo] or PurePosixPath(photo).parent.name for photo in photos)

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from maskfit.errors import DataError, MissingExtraError
 from maskfit.evaluation.tables import check_probabilities
 from maskfit.inference.voting import Members
-from maskfit.labels import Codes, Floats, Scheme, softmax
+from maskfit.labels import FloatArray, IntArray, LabelSchema, softmax
 
 FLOOR = 1e-6
 """The least probability that stacking sees; below it a logarithm says how sure a member is, and little else."""
 
 
 @dataclass(frozen=True)
-class Stack:
+class StackingFitter:
     """Stacking: multinomial logistic regression on the members' log-probabilities (Wolpert 1992; seed s2 wanted it).
 
     Args:
@@ -29,14 +29,14 @@ class Stack:
 
     learns = True
 
-    strength: float = 0.01
+    C: float = 0.01
     steps: int = 1000
 
     def __post_init__(self) -> None:
-        if self.strength <= 0 or self.steps < 1:
-            raise ValueError(f"strength={self.strength} must be above 0 and steps={self.steps} 1 or more")
+        if self.C <= 0 or self.steps < 1:
+            raise ValueError(f"strength={self.C} must be above 0 and steps={self.steps} 1 or more")
 
-    def fit(self, members: Floats, truth: Codes, scheme: Scheme) -> Regression:
+    def fit(self, members: FloatArray, truth: IntArray, scheme: LabelSchema) -> StackedEnsemble:
         """The regression.
 
         Raises:
@@ -50,8 +50,8 @@ class Stack:
         except ImportError:
             raise MissingExtraError("the vote 'stack'", "train") from None
         if len(np.unique(truth)) < 2:
-            raise DataError("all photos are of one class, so there is nothing to stack for", fix="use another vote")
-        model = LogisticRegression(C=1 / (self.strength * len(truth)), max_iter=self.steps, tol=1e-3)
+            raise DataError("all photos are of one class, so there is nothing to stack for", hint="use another vote")
+        model = LogisticRegression(C=1 / (self.C * len(truth)), max_iter=self.steps, tol=1e-3)
         # Matrices this small gain nothing from a second thread; beside other work they wait for it ten times as long.
         with warnings.catch_warnings(), threadpool_limits(limits=1):
             # Stopped a little early, it is a fit all the same; how good it is, the nested score says.
@@ -66,11 +66,11 @@ class Stack:
         every[model.classes_] = offsets
         wide = np.zeros((members.shape[2], slopes.shape[1]))
         wide[model.classes_] = slopes
-        return Regression(wide, every)
+        return StackedEnsemble(wide, every)
 
 
 @dataclass(frozen=True, eq=False)
-class Regression:
+class StackedEnsemble:
     """A fitted `Stack`.
 
     Attributes:
@@ -78,21 +78,21 @@ class Regression:
         offsets: (classes,); minus infinity for a class that was never seen.
     """
 
-    slopes: Floats
-    offsets: Floats
+    coefficients: FloatArray
+    intercepts: FloatArray
 
-    def __call__(self, members: Members) -> Floats:
+    def __call__(self, members: Members) -> FloatArray:
         rows = [check_probabilities(member, f"member {number}") for number, member in enumerate(members)]
         features = _features(np.stack(rows))
-        if features.shape[1] != self.slopes.shape[1]:
+        if features.shape[1] != self.coefficients.shape[1]:
             raise DataError(
-                f"{features.shape[1]} probabilities for each photo, but the fit is on {self.slopes.shape[1]}",
-                fix="give the members that were fitted, in their order",
+                f"{features.shape[1]} probabilities for each photo, but the fit is on {self.coefficients.shape[1]}",
+                hint="give the members that were fitted, in their order",
             )
-        return softmax(features @ self.slopes.T + self.offsets)
+        return softmax(features @ self.coefficients.T + self.intercepts)
 
 
-def _features(members: NDArray[np.floating]) -> Floats:
+def _features(members: NDArray[np.floating]) -> FloatArray:
     """The members' log-probabilities side by side, (photos, members * classes)."""
     logs = np.log(np.maximum(members, FLOOR))
     return np.asarray(logs.transpose(1, 0, 2).reshape(members.shape[1], -1))

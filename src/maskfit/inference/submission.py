@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from maskfit.errors import DataError, several
+from maskfit.errors import DataError, format_list
 from maskfit.files import read_csv, write_csv
-from maskfit.labels import SCHEMES, Codes
+from maskfit.labels import SCHEMES, IntArray
 
 PHOTO = "ImageID"
 """The column of the photo's name, as in the competition's info.csv."""
@@ -52,8 +52,8 @@ def read_submission(path: Path, classes: int = SCHEMES["mask-gender-age"].classe
     if extra:
         raise DataError(
             f"column {', '.join(map(repr, extra))} does not belong into a submission",
-            where=path,
-            fix=f"leave only the columns {PHOTO},{ANSWER}",
+            location=path,
+            hint=f"leave only the columns {PHOTO},{ANSWER}",
         )
     answers: dict[str, int] = {}
     first: dict[str, int] = {}
@@ -73,21 +73,21 @@ def read_submission(path: Path, classes: int = SCHEMES["mask-gender-age"].classe
         else:
             answers[name] = int(text)
     if problems:
-        raise DataError(f"rows that cannot be scored:\n{several(problems)}", where=path, fix="mend these rows")
+        raise DataError(f"rows that cannot be scored:\n{format_list(problems)}", location=path, hint="mend these rows")
     return answers
 
 
-def _paired(names: Sequence[str], classes: ArrayLike) -> Codes:
+def _paired(names: Sequence[str], classes: ArrayLike) -> IntArray:
     """The class numbers, if there is exactly one for each photo."""
     numbers = np.asarray(classes)
     if numbers.shape != (len(names),):
-        raise DataError(f"{len(names)} photos, but answers of shape {numbers.shape}", fix="give one class for each")
+        raise DataError(f"{len(names)} photos, but answers of shape {numbers.shape}", hint="give one class for each")
     if len(names) and not np.issubdtype(numbers.dtype, np.integer):
-        raise DataError(f"answers are {numbers.dtype}, not whole numbers", fix="take the argmax of the probabilities")
+        raise DataError(f"answers are {numbers.dtype}, not whole numbers", hint="take the argmax of the probabilities")
     if (numbers < 0).any():
         photo = names[int((numbers < 0).argmax())]
-        raise DataError(f"{photo} has the answer {numbers.min()}, which is no class", fix="answer every photo")
+        raise DataError(f"{photo} has the answer {numbers.min()}, which is no class", hint="answer every photo")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise DataError(f"a photo stands twice in the list:\n{several(twice)}", fix="list each photo once")
+        raise DataError(f"a photo stands twice in the list:\n{format_list(twice)}", hint="list each photo once")
     return numbers.astype(np.int64)

@@ -13,21 +13,21 @@ import numpy as np
 
 from maskfit.cookbook import read_recipe
 from maskfit.data.corrections import Correction, read_corrected, write_corrections
-from maskfit.data.photo import PhotoSet
+from maskfit.data.photo import PhotoDataset
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, MaskfitError
-from maskfit.evaluation.suspects import NOISE, Suspect, find_suspects
+from maskfit.evaluation.suspects import NOISE, LabelIssue, find_label_issues
 from maskfit.files import write_csv
-from maskfit.inference.sources import Tables, open_tables
-from maskfit.labels import UNKNOWN, Floats, Scheme
-from maskfit.runfolder import RunFolder, is_run
+from maskfit.inference.sources import AlignedTables, load_aligned_tables
+from maskfit.labels import UNKNOWN, FloatArray, LabelSchema
+from maskfit.runfolder import RunDir, is_run_dir
 
 COLUMNS = ("person", "attribute", "label", "proposed", "score", "reason")
 
 
-def suspects_of(
+def label_issues_of(
     paths: Sequence[str | Path], data: str | Path | None = None, noise: float = NOISE
-) -> tuple[list[Suspect], list[str]]:
+) -> tuple[list[LabelIssue], list[str]]:
     """The suspects by the mean of several runs or tables, the likeliest first, and what the user should know.
 
     Args:
@@ -39,21 +39,21 @@ def suspects_of(
     Raises:
         DataError: A table cannot be read, nobody says who is on the photos, or no label is known.
     """
-    tables = open_tables(paths)
+    tables = load_aligned_tables(paths)
     remarks = list(tables.remarks)
     photos = _photos(paths, tables.scheme, data, remarks)
     if photos is not None:
         tables = _labelled(tables, photos, data is not None)
     if tables.truth is None:
-        raise DataError("the table has no labels", where=paths[0], fix="name a run, or add --data ROOT")
+        raise DataError("the table has no labels", location=paths[0], hint="name a run, or add --data ROOT")
     if tables.persons is None:
-        raise DataError("nobody says who is on the photos", where=paths[0], fix="add --data ROOT")
+        raise DataError("nobody says who is on the photos", location=paths[0], hint="add --data ROOT")
     years = None if photos is None else _years(tables, photos)
     mean = tables.members.mean(axis=0)
-    return find_suspects(tables.photos, tables.persons, mean, tables.truth, tables.scheme, years, noise), remarks
+    return find_label_issues(tables.photos, tables.persons, mean, tables.truth, tables.scheme, years, noise), remarks
 
 
-def write_suspects(path: Path, suspects: Sequence[Suspect]) -> Path:
+def write_suspects(path: Path, suspects: Sequence[LabelIssue]) -> Path:
     """Writes `person,attribute,label,proposed,score,reason`, the worst first."""
     rows = [
         (item.person, item.attribute, ", ".join(item.label), ", ".join(item.proposed), f"{item.score:.4f}", item.reason)
@@ -62,7 +62,7 @@ def write_suspects(path: Path, suspects: Sequence[Suspect]) -> Path:
     return write_csv(path, COLUMNS, rows)
 
 
-def propose_corrections(path: Path, suspects: Sequence[Suspect], least: float) -> list[Correction]:
+def propose_corrections(path: Path, suspects: Sequence[LabelIssue], least: float) -> list[Correction]:
     """Writes what the models propose for suspects of a score of `least` or more as corrections; returns them.
 
     They are guesses: their tier is `likely`, and `maskfit review` is where a person looks at them.
@@ -77,50 +77,52 @@ def propose_corrections(path: Path, suspects: Sequence[Suspect], least: float) -
     return rows
 
 
-def _files(item: Suspect) -> list[str]:
+def _files(item: LabelIssue) -> list[str]:
     """The photos' file names, as corrections have them; one empty name for a whole person."""
     return [PurePosixPath(photo).name for photo in item.photos] or [""]
 
 
 def _photos(
-    paths: Sequence[str | Path], scheme: Scheme, data: str | Path | None, remarks: list[str]
-) -> PhotoSet | None:
+    paths: Sequence[str | Path], scheme: LabelSchema, data: str | Path | None, remarks: list[str]
+) -> PhotoDataset | None:
     """The labelled photos, as the user named them or as the first run had them."""
     if data is not None:
         return read_photos(data, scheme)
     for path in paths:
-        if not is_run(Path(path)):
+        if not is_run_dir(Path(path)):
             continue
-        recipe = read_recipe(RunFolder(Path(path)).recipe)
+        recipe = read_recipe(RunDir(Path(path)).recipe)
         try:
-            return read_corrected(str(recipe.data.root), scheme, recipe.data.corrections, recipe.data.known_errors)[0]
+            return read_corrected(
+                str(recipe.data.path), scheme, recipe.data.label_corrections, recipe.data.known_label_errors
+            )[0]
         except MaskfitError:
             # A run may outlive its photos' place; its table still says enough for everything but the edges of age.
-            remarks.append(f"{recipe.data.root} cannot be read, so ages count as bands; --data ROOT names it anew")
+            remarks.append(f"{recipe.data.path} cannot be read, so ages count as bands; --data ROOT names it anew")
     return None
 
 
-def _labelled(tables: Tables, photos: PhotoSet, trusted: bool) -> Tables:
+def _labelled(tables: AlignedTables, photos: PhotoDataset, trusted: bool) -> AlignedTables:
     """The tables with persons from the photos and, where the user named these, their labels in place of training's."""
     by_name = {photo.name: photo for photo in photos}
     missing = [name for name in tables.photos if name not in by_name]
     if missing:
         if not trusted:
             return tables
-        raise DataError(f"{len(missing)} photos of the table are not there, such as {missing[0]}", where=photos.root)
+        raise DataError(f"{len(missing)} photos of the table are not there, such as {missing[0]}", location=photos.root)
     rows = [by_name[name] for name in tables.photos]
     persons = tuple(photo.person for photo in rows)
     if not trusted and tables.truth is not None:
         return replace(tables, persons=persons)
-    truth = tables.scheme.to_class(tables.scheme.encode_all(photo.labels for photo in rows))
+    truth = tables.scheme.to_class_index(tables.scheme.encode_batch(photo.labels for photo in rows))
     if tables.truth is not None:
         truth = np.where(truth == UNKNOWN, tables.truth, truth)
     return replace(tables, persons=persons, truth=truth)
 
 
-def _years(tables: Tables, photos: PhotoSet) -> Floats | None:
+def _years(tables: AlignedTables, photos: PhotoDataset) -> FloatArray | None:
     """(photos,) the number behind the banded attribute, NaN where there is none; None without such an attribute."""
-    banded = [attribute.name for attribute in tables.scheme.attributes if attribute.edges]
+    banded = [attribute.name for attribute in tables.scheme.attributes if attribute.bin_edges]
     if not banded:
         return None
     labels = {photo.name: photo.labels.get(banded[0]) for photo in photos}

@@ -16,17 +16,17 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from maskfit.cookbook import parse_part
+from maskfit.cookbook import parse_component
 from maskfit.data.crops import Box
 from maskfit.data.decoding import Pixels
-from maskfit.errors import DataError, RecipeError, nearest
-from maskfit.parts import Part, build
+from maskfit.errors import DataError, RecipeError, did_you_mean
+from maskfit.parts import ComponentSpec, instantiate
 
 TRIES = 10
 """How often a random crop is drawn until one fits into the frame, as torchvision's `RandomResizedCrop` has it."""
 
 
-class Views(Protocol):
+class TestTimeAugmentation(Protocol):
     """The ways in which a photo is seen."""
 
     def __len__(self) -> int:
@@ -39,7 +39,7 @@ class Views(Protocol):
 
 
 @dataclass(frozen=True)
-class Original:
+class NoTTA:
     """The photo as it is."""
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ class Original:
 
 
 @dataclass(frozen=True)
-class Flip:
+class FlipTTA:
     """The photo and its mirror (seed s2)."""
 
     def __len__(self) -> int:
@@ -61,7 +61,7 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class Crops:
+class RandomCropTTA:
     """Random parts of the photo, blown up to its size (seed s1's `tta`, there with torchvision's area 0.08 to 1).
 
     Args:
@@ -107,7 +107,7 @@ class Crops:
 
 
 @dataclass(frozen=True)
-class Five:
+class FiveCropTTA:
     """The photo's four corners and its centre, blown up to its size (Krizhevsky et al. 2012; torchvision `FiveCrop`).
 
     Args:
@@ -134,28 +134,28 @@ class Five:
         return parts + [_mirrored(part) for part in parts if self.flip]
 
 
-VIEWS: dict[str, Callable[..., Views]] = {
-    "original": Original,
-    "flip": Flip,
-    "crops": Crops,
-    "five": Five,
+VIEWS: dict[str, Callable[..., TestTimeAugmentation]] = {
+    "original": NoTTA,
+    "flip": FlipTTA,
+    "crops": RandomCropTTA,
+    "five": FiveCropTTA,
 }
 """What `--views` can name."""
 
 
-def build_views(views: str | Part) -> Views:
+def build_tta(views: str | ComponentSpec) -> TestTimeAugmentation:
     """Views from a part, or from a word such as `flip`, `crops:n=4,seed=1` or `{name: five, scale: 0.9}`.
 
     Raises:
         DataError: There are no such views, or an option is unknown or refused.
     """
     try:
-        part = parse_part(views) if isinstance(views, str) else views
+        part = parse_component(views) if isinstance(views, str) else views
         if part.name not in VIEWS:
-            raise DataError(f"there are no views '{part.name}'; {nearest(part.name, VIEWS)}")
-        built: Views = build(VIEWS, part)
+            raise DataError(f"there are no views '{part.name}'; {did_you_mean(part.name, VIEWS)}")
+        built: TestTimeAugmentation = instantiate(VIEWS, part)
     except RecipeError as error:
-        raise DataError(f"views: {error.what}", fix=error.fix or "maskfit predict --help names them") from None
+        raise DataError(f"views: {error.message}", hint=error.hint or "maskfit predict --help names them") from None
     return built
 
 

@@ -11,31 +11,31 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.errors import DataError, nearest
+from maskfit.errors import DataError, did_you_mean
 from maskfit.evaluation.tables import check_probabilities
-from maskfit.labels import Floats, Scheme, softmax
+from maskfit.labels import FloatArray, LabelSchema, softmax
 
 Members = Sequence[NDArray[np.floating]]
 """Probabilities (photos, classes) of each member, the photos in the same order."""
 
-Vote = Callable[[Floats, Floats, Scheme | None], Floats]
+Vote = Callable[[FloatArray, FloatArray, LabelSchema | None], FloatArray]
 """From probabilities (members, photos, classes) and shares (members,) that sum to 1 to (photos, classes)."""
 
 FLOOR = 1e-12
 """The least probability in a geometric mean: one member's 0 should count against a class, not forbid it."""
 
 
-def arithmetic(members: Floats, shares: Floats, scheme: Scheme | None = None) -> Floats:
+def arithmetic(members: FloatArray, shares: FloatArray, scheme: LabelSchema | None = None) -> FloatArray:
     """The mean of the probabilities."""
     return np.asarray(np.tensordot(shares, members, axes=1))
 
 
-def geometric(members: Floats, shares: Floats, scheme: Scheme | None = None) -> Floats:
+def geometric(members: FloatArray, shares: FloatArray, scheme: LabelSchema | None = None) -> FloatArray:
     """The mean of their logarithms, made to sum to 1 again; a class needs some support of every member."""
     return softmax(np.tensordot(shares, np.log(np.maximum(members, FLOOR)), axes=1))
 
 
-def hard(members: Floats, shares: Floats, scheme: Scheme | None = None) -> Floats:
+def hard(members: FloatArray, shares: FloatArray, scheme: LabelSchema | None = None) -> FloatArray:
     """Each member gives its share to its most probable class; equal shares are told apart by the summed probability.
 
     The result is the shares of the votes with a trace of the mean mixed in, too little to turn a vote, so that the
@@ -48,17 +48,17 @@ def hard(members: Floats, shares: Floats, scheme: Scheme | None = None) -> Float
     return (1 - trace) * arithmetic(ballots, shares) + trace * arithmetic(members, shares)
 
 
-def hard_attribute(members: Floats, shares: Floats, scheme: Scheme | None = None) -> Floats:
+def hard_attribute(members: FloatArray, shares: FloatArray, scheme: LabelSchema | None = None) -> FloatArray:
     """The hard vote for each attribute by itself, over what each member says of it; the attributes are then joined.
 
     Raises:
         DataError: No scheme is given, or it does not fit the classes.
     """
     if scheme is None or scheme.classes != members.shape[2]:
-        raise DataError("a vote on each attribute needs the scheme of these classes", fix="give the scheme")
+        raise DataError("a vote on each attribute needs the scheme of these classes", hint="give the scheme")
     each = [scheme.marginals(member) for member in members]
     heads = {name: hard(np.stack([member[name] for member in each]), shares) for name in scheme.names}
-    return scheme.join(heads)
+    return scheme.joint_probabilities(heads)
 
 
 VOTES: dict[str, Vote] = {
@@ -71,9 +71,9 @@ VOTES: dict[str, Vote] = {
 """Votes by name. `weighted` is the arithmetic mean with weights, which it must be given; `arithmetic` takes none."""
 
 
-def vote(
-    name: str, members: Members, *, weights: Sequence[float] | None = None, scheme: Scheme | None = None
-) -> Floats:
+def combine(
+    name: str, members: Members, *, weights: Sequence[float] | None = None, scheme: LabelSchema | None = None
+) -> FloatArray:
     """Combines members by the vote of this name.
 
     Args:
@@ -91,18 +91,18 @@ def vote(
             the weights do not fit.
     """
     if name not in VOTES:
-        raise DataError(f"vote '{name}' is unknown; {nearest(name, VOTES)}")
+        raise DataError(f"vote '{name}' is unknown; {did_you_mean(name, VOTES)}")
     if name == "arithmetic" and weights is not None:
-        raise DataError("'arithmetic' counts every member the same", fix="use 'weighted', or give no weights")
+        raise DataError("'arithmetic' counts every member the same", hint="use 'weighted', or give no weights")
     if name == "weighted" and weights is None:
-        raise DataError("'weighted' needs a weight for each member", fix="give weights, or use 'arithmetic'")
+        raise DataError("'weighted' needs a weight for each member", hint="give weights, or use 'arithmetic'")
     stacked = _stacked(members)
     return VOTES[name](stacked, _shares(weights, len(stacked)), scheme)
 
 
-def vote_all(
-    members: Members, *, weights: Sequence[float] | None = None, scheme: Scheme | None = None
-) -> dict[str, Floats]:
+def combine_all(
+    members: Members, *, weights: Sequence[float] | None = None, scheme: LabelSchema | None = None
+) -> dict[str, FloatArray]:
     """Every vote that what is given allows, by name: `weighted` only with weights, `hard_attribute` with a scheme.
 
     The weights are for `weighted` alone; the other votes count every member the same.
@@ -114,31 +114,31 @@ def vote_all(
     if scheme is None:
         left_out.add("hard_attribute")
     return {
-        name: vote(name, members, weights=weights if name == "weighted" else None, scheme=scheme)
+        name: combine(name, members, weights=weights if name == "weighted" else None, scheme=scheme)
         for name in VOTES
         if name not in left_out
     }
 
 
-def _stacked(members: Members) -> Floats:
+def _stacked(members: Members) -> FloatArray:
     """The members as (members, photos, classes), each checked to hold probabilities."""
     if not len(members):
-        raise DataError("there is no member to vote", fix="give at least one table of probabilities")
+        raise DataError("there is no member to vote", hint="give at least one table of probabilities")
     tables = [check_probabilities(member, f"member {number}") for number, member in enumerate(members)]
     shapes = {table.shape for table in tables}
     if len(shapes) > 1:
         raise DataError(
             f"members of different shapes cannot vote together: {', '.join(map(str, sorted(shapes)))}",
-            fix="align the tables to the same photos and fold them to the same classes",
+            hint="align the tables to the same photos and fold them to the same classes",
         )
     return np.stack(tables)
 
 
-def _shares(weights: Sequence[float] | None, members: int) -> Floats:
+def _shares(weights: Sequence[float] | None, members: int) -> FloatArray:
     """The weights divided by their sum; equal shares where there are none."""
     given = np.ones(members) if weights is None else np.asarray(weights, dtype=np.float64)
     if given.shape != (members,):
-        raise DataError(f"{members} members, but weights of shape {given.shape}", fix="give one weight for each")
+        raise DataError(f"{members} members, but weights of shape {given.shape}", hint="give one weight for each")
     if not np.isfinite(given).all() or (given < 0).any() or given.sum() <= 0:
         raise DataError(f"weights {given.tolist()} are not all >= 0 with a sum above 0")
     return np.asarray(given / given.sum())

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskfit.data.lists import PhotoFolder
-from maskfit.data.photo import Photo, is_litter, is_photo_name
-from maskfit.errors import DataError, several
+from maskfit.data.lists import ImageFolder
+from maskfit.data.photo import Photo, is_hidden_or_system_file, is_photo_name
+from maskfit.errors import DataError, format_list
 from maskfit.metadata import READERS
-from maskfit.runfolder import FoldFolder, is_run
+from maskfit.runfolder import FoldDir, is_run_dir
 
 MODELS = frozenset({*READERS, ".pt", ".pt2", ".pth", ".ckpt", ".pkl", ".bin", ".h5", ".tflite"})
 """Endings of models: those that can be opened, and others, of which opening one says why not."""
@@ -32,7 +32,7 @@ class NamedPhotos:
         places: Files, and folders.
     """
 
-    places: tuple[Photo | PhotoFolder, ...]
+    places: tuple[Photo | ImageFolder, ...]
 
     def __iter__(self) -> Iterator[Photo]:
         seen: set[str] = set()
@@ -55,14 +55,14 @@ class NamedPhotos:
         return sum(1 if isinstance(place, Photo) else len(place) for place in self.places)
 
     @property
-    def one(self) -> Photo | None:
+    def single_file(self) -> Photo | None:
         """The photo, where one file alone was named."""
         first = self.places[0] if len(self.places) == 1 else None
         return first if isinstance(first, Photo) else None
 
 
 @dataclass(frozen=True)
-class Words:
+class ResolvedInputs:
     """What a user's words stand for.
 
     Attributes:
@@ -74,7 +74,7 @@ class Words:
     photos: NamedPhotos | None
 
 
-def sort_words(words: Sequence[str]) -> Words:
+def resolve_inputs(words: Sequence[str]) -> ResolvedInputs:
     """Tells models and photos apart.
 
     Args:
@@ -84,7 +84,7 @@ def sort_words(words: Sequence[str]) -> Words:
         DataError: Words stand for neither, or for both; one error names all of them.
     """
     models: list[str] = []
-    places: list[Photo | PhotoFolder] = []
+    places: list[Photo | ImageFolder] = []
     problems: list[DataError] = []
     for word in words:
         try:
@@ -97,10 +97,10 @@ def sort_words(words: Sequence[str]) -> Words:
     if len(problems) == 1:
         raise problems[0]
     if problems:
-        lines = [f"{problem.where}: {problem.what}" for problem in problems]
-        raise DataError(f"{len(problems)} words cannot be used:\n{several(lines)}", fix=problems[0].fix)
+        lines = [f"{problem.location}: {problem.message}" for problem in problems]
+        raise DataError(f"{len(problems)} words cannot be used:\n{format_list(lines)}", hint=problems[0].hint)
     once = tuple(dict.fromkeys(places))
-    return Words(tuple(models), NamedPhotos(once) if once else None)
+    return ResolvedInputs(tuple(models), NamedPhotos(once) if once else None)
 
 
 def _is_model(word: str) -> bool:
@@ -112,17 +112,17 @@ def _is_model(word: str) -> bool:
     path = Path(word)
     if not path.is_dir():
         return path.suffix.lower() in MODELS
-    model = is_run(path) or FoldFolder(path).model.is_file()
+    model = is_run_dir(path) or FoldDir(path).model.is_file()
     if model and _holds_photos(path):
         raise DataError(
             "this folder is a run, and holds photos",
-            where=word,
-            fix="for its models name one, such as fold0/best.safetensors; for its photos add --images DIR",
+            location=word,
+            hint="for its models name one, such as fold0/best.safetensors; for its photos add --images DIR",
         )
     return model
 
 
-def _find_photos(word: str) -> list[Photo | PhotoFolder]:
+def _find_photos(word: str) -> list[Photo | ImageFolder]:
     """The photos of a word that is no model.
 
     Raises:
@@ -132,29 +132,29 @@ def _find_photos(word: str) -> list[Photo | PhotoFolder]:
     if path.is_dir():
         return [_open_folder(path)]
     if path.suffix.lower() in LISTS and path.exists():
-        raise DataError("this is a list, no photo", where=word, fix=f"--list {word} --images DIR")
+        raise DataError("this is a list, no photo", location=word, hint=f"--list {word} --images DIR")
     if path.exists():
         return [Photo(path, word, word)]
     if glob.has_magic(word):
         return list(_match(word))
-    raise DataError("there is no such photo or model", where=word, fix="check the path")
+    raise DataError("there is no such photo or model", location=word, hint="check the path")
 
 
-def _open_folder(path: Path) -> PhotoFolder:
+def _open_folder(path: Path) -> ImageFolder:
     if not os.access(path, os.R_OK | os.X_OK):
-        raise DataError("this folder may not be looked into", where=path, fix="check its permissions")
+        raise DataError("this folder may not be looked into", location=path, hint="check its permissions")
     if not _holds_photos(path):
         raise DataError(
             "this folder holds no photo, and is no run: it has no recipe.yaml",
-            where=path,
-            fix="name a folder with .jpg or .png files, or a run",
+            location=path,
+            hint="name a folder with .jpg or .png files, or a run",
         )
-    return PhotoFolder(path)
+    return ImageFolder(path)
 
 
 def _holds_photos(path: Path) -> bool:
     try:
-        PhotoFolder(path)
+        ImageFolder(path)
     except DataError:
         return False
     return True
@@ -167,8 +167,12 @@ def _match(pattern: str) -> Iterator[Photo]:
         DataError: There are none.
     """
     found = sorted(glob.glob(pattern, recursive=True))
-    photos = [word for word in found if is_photo_name(word) and not is_litter(Path(word).name) and os.path.isfile(word)]
+    photos = [
+        word
+        for word in found
+        if is_photo_name(word) and not is_hidden_or_system_file(Path(word).name) and os.path.isfile(word)
+    ]
     if not photos:
         what = f"of the {len(found)} that this matches, none ends like a photo" if found else "nothing matches this"
-        raise DataError(what, where=pattern, fix="check the pattern, or name a folder")
+        raise DataError(what, location=pattern, hint="check the pattern, or name a folder")
     yield from (Photo(Path(word), word, word) for word in photos)

@@ -15,53 +15,53 @@ from pathlib import Path
 from typing import TextIO
 
 from maskfit.evaluation.tables import probability_header, probability_rows
-from maskfit.files import replacing
-from maskfit.inference.answers import Answers
+from maskfit.files import atomic_write
+from maskfit.inference.answers import BatchPredictions
 from maskfit.inference.submission import ANSWER, PHOTO
-from maskfit.labels import Scheme
+from maskfit.labels import LabelSchema
 
-Add = Callable[[Answers], None]
+Add = Callable[[BatchPredictions], None]
 """Takes the next batch of answers."""
 
 
-def add_submission(stream: TextIO, scheme: Scheme) -> Add:
+def add_submission(stream: TextIO, scheme: LabelSchema) -> Add:
     """`ImageID,ans`: a class number for each photo."""
     rows = csv.writer(stream, lineterminator="\n")
     rows.writerow([PHOTO, ANSWER])
     return lambda answers: rows.writerows(zip(answers.names, answers.classes.tolist(), strict=True))
 
 
-def add_probabilities(stream: TextIO, scheme: Scheme) -> Add:
+def add_probabilities(stream: TextIO, scheme: LabelSchema) -> Add:
     """`ImageID,p0,...,pN`, as `evaluation.tables` reads it."""
     rows = csv.writer(stream, lineterminator="\n")
     rows.writerow(probability_header(scheme.classes))
     return lambda answers: rows.writerows(probability_rows(answers.names, answers.probabilities))
 
 
-def add_attributes(stream: TextIO, scheme: Scheme) -> Add:
+def add_attributes(stream: TextIO, scheme: LabelSchema) -> Add:
     """`ImageID` and a column in words for each attribute, as a manifest reads it."""
     rows = csv.writer(stream, lineterminator="\n")
     rows.writerow([PHOTO, *scheme.names])
 
-    def add(answers: Answers) -> None:
-        for name, codes in zip(answers.names, scheme.to_codes(answers.classes).tolist(), strict=True):
-            words = (attribute.word(code) for attribute, code in zip(scheme.attributes, codes, strict=True))
+    def add(answers: BatchPredictions) -> None:
+        for name, codes in zip(answers.names, scheme.to_attribute_indices(answers.classes).tolist(), strict=True):
+            words = (attribute.display_name(code) for attribute, code in zip(scheme.attributes, codes, strict=True))
             rows.writerow([name, *words])
 
     return add
 
 
-def add_json_lines(stream: TextIO, scheme: Scheme) -> Add:
+def add_json_lines(stream: TextIO, scheme: LabelSchema) -> Add:
     """A JSON object in a line of its own for each photo: see `Answers.records`."""
 
-    def add(answers: Answers) -> None:
+    def add(answers: BatchPredictions) -> None:
         for record in answers.records():
             stream.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
 
     return add
 
 
-KINDS: dict[str, Callable[[TextIO, Scheme], Add]] = {
+WRITERS: dict[str, Callable[[TextIO, LabelSchema], Add]] = {
     "submission": add_submission,
     "probabilities": add_probabilities,
     "attributes": add_attributes,
@@ -71,7 +71,7 @@ KINDS: dict[str, Callable[[TextIO, Scheme], Add]] = {
 
 
 @contextmanager
-def writing(files: Mapping[str, Path], scheme: Scheme) -> Iterator[Add]:
+def open_prediction_writers(files: Mapping[str, Path], scheme: LabelSchema) -> Iterator[Add]:
     """Opens files for answers and gives what takes these, batch by batch; they appear on leaving without an error.
 
     Args:
@@ -80,14 +80,14 @@ def writing(files: Mapping[str, Path], scheme: Scheme) -> Iterator[Add]:
     """
     with ExitStack() as files_open:
         # Entered first and so left last: every file is closed before the first of them takes its place.
-        drafts = {kind: files_open.enter_context(replacing(path)) for kind, path in files.items()}
+        drafts = {kind: files_open.enter_context(atomic_write(path)) for kind, path in files.items()}
         streams = {
             kind: files_open.enter_context(draft.open("w", encoding="utf-8", newline=""))
             for kind, draft in drafts.items()
         }
-        adders = [KINDS[kind](stream, scheme) for kind, stream in streams.items()]
+        adders = [WRITERS[kind](stream, scheme) for kind, stream in streams.items()]
 
-        def add(answers: Answers) -> None:
+        def add(answers: BatchPredictions) -> None:
             for own in adders:
                 own(answers)
 

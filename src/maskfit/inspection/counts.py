@@ -12,18 +12,18 @@ import numpy as np
 
 from maskfit.evaluation.charts import stacked_chart
 from maskfit.evaluation.page import section, table
-from maskfit.inspection.explore import Findings
+from maskfit.inspection.explore import ExplorationResult
 from maskfit.inspection.faces import MOST_CLASSES
 from maskfit.inspection.figures import Count, count_classes, count_files, count_values, count_years, measure
 from maskfit.inspection.oddities import BRIGHT, DARK
 from maskfit.inspection.twins import FLAT
-from maskfit.labels import Attribute, Scheme
+from maskfit.labels import Attribute, LabelSchema
 
 MOST_ROWS = 8
 """Rows of a small table; what is rarer is added up in the last one."""
 
 
-def classes_section(findings: Findings) -> str:
+def classes_section(findings: ExplorationResult) -> str:
     """How many photos and persons each class has: as a map of all attributes at once, and as bars."""
     counts = count_classes(findings)
     if not any(item.photos for item in counts):
@@ -60,7 +60,7 @@ def bar(count: int, most: int) -> str:
     return f'<span class="meter plain"><b>{count:,}</b><i><u style="width:{share:.1f}%"></u></i></span>'
 
 
-def heat_map(counts: Sequence[Count], scheme: Scheme) -> str:
+def heat_map(counts: Sequence[Count], scheme: LabelSchema) -> str:
     """All classes as a table: a row for each value of the first attribute, a column for each mix of the others."""
     first, *others = scheme.attributes
     columns = scheme.classes // len(first.values)
@@ -68,20 +68,22 @@ def heat_map(counts: Sequence[Count], scheme: Scheme) -> str:
     top, heads = "", _mixes(others)
     if len(others) > 1:
         heads = _mixes(others[1:])
-        words = [others[0].word(code) for code in range(len(others[0].values))]
+        words = [others[0].display_name(code) for code in range(len(others[0].values))]
         groups = "".join(f'<th scope="colgroup" colspan="{len(heads)}">{escape(word)}</th>' for word in words)
         top, heads = f"<tr><td></td>{groups}</tr>", heads * len(words)
     cells = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
     rows = [f'<thead>{top}<tr><th class="corner">{escape(first.name)}</th>{cells}</tr></thead>']
     for code in range(len(first.values)):
         held = counts[code * columns : (code + 1) * columns]
-        rows.append(f'<tr><th scope="row">{escape(first.word(code))}</th>{"".join(_cell(c, most) for c in held)}</tr>')
+        rows.append(
+            f'<tr><th scope="row">{escape(first.display_name(code))}</th>{"".join(_cell(c, most) for c in held)}</tr>'
+        )
     return f'<div class="wide"><table class="heat counts">{"".join(rows)}</table></div>'
 
 
 def _mixes(attributes: Sequence[Attribute]) -> list[str]:
     """Every mix of values of some attributes in words, in the order of the class numbers."""
-    values = ([attribute.word(code) for code in range(len(attribute.values))] for attribute in attributes)
+    values = ([attribute.display_name(code) for code in range(len(attribute.values))] for attribute in attributes)
     return [", ".join(mix) for mix in product(*values)]
 
 
@@ -96,34 +98,39 @@ def _cell(item: Count, most: int) -> str:
     return f'<td class="{kind}" style="--a:{depth:.2f}" title="{title}"><b>{item.photos:,}</b>{people}</td>'
 
 
-def people_section(findings: Findings) -> str:
+def people_section(findings: ExplorationResult) -> str:
     """Each attribute's values, and the ages of the persons."""
-    parts = [_ages(findings, attribute) for attribute in findings.scheme.attributes if attribute.edges]
+    parts = [_ages(findings, attribute) for attribute in findings.scheme.attributes if attribute.bin_edges]
     tables = [_values(findings, attribute) for attribute in findings.scheme.attributes]
-    if findings.silent:
-        names = ", ".join(map(escape, findings.silent))
+    if findings.unlabelled_attributes:
+        names = ", ".join(map(escape, findings.unlabelled_attributes))
         tables.append(f"<div><h3>Not known</h3><p><small>No photo's label says anything of {names}.</small></p></div>")
     body = f'<div class="who">{"".join(parts)}<div class="rows">{"".join(tables)}</div></div>'
     return section("Who is on the photos", "", body, anchor="people")
 
 
-def _ages(findings: Findings, attribute: Attribute) -> str:
+def _ages(findings: ExplorationResult, attribute: Attribute) -> str:
     years, names = count_years(findings, attribute)
     if not years:
         return ""
     bars = list(years.items())
     # Single years leave gaps between bars where a set knows only decades; that is what it knows.
     chart = stacked_chart(
-        bars, 1, f"persons by {attribute.name}", f"{attribute.name} in years", names=names, unit="persons",
-        edges=attribute.edges,
-    )  # fmt: skip
+        bars,
+        1,
+        f"persons by {attribute.name}",
+        f"{attribute.name} in years",
+        names=names,
+        unit="persons",
+        edges=attribute.bin_edges,
+    )
     keys = [f'<li><i class="dot" style="--c:var(--line{n})"></i>{escape(w)}</li>' for n, w in enumerate(names) if w]
     edge = "<li>dotted: where a band begins</li>"
     caption = f"<figcaption>Persons by {escape(attribute.name)}</figcaption>"
     return f'<figure>{caption}<ul class="legend">{"".join(keys)}{edge}</ul>{chart}</figure>'
 
 
-def _values(findings: Findings, attribute: Attribute) -> str:
+def _values(findings: ExplorationResult, attribute: Attribute) -> str:
     counts = count_values(findings, attribute)
     most = max(item.photos for item in counts)
     shown = sorted(counts, key=lambda item: -item.photos)[: 3 * MOST_ROWS] if len(counts) > 3 * MOST_ROWS else counts
@@ -138,7 +145,7 @@ def _values(findings: Findings, attribute: Attribute) -> str:
     return f"<div><h3>{escape(attribute.name)}</h3><table>{rows}</table></div>"
 
 
-def light_section(findings: Findings) -> str:
+def light_section(findings: ExplorationResult) -> str:
     """How bright and how rich in contrast the photos are."""
     charts = []
     limits = {"brightness": (DARK, BRIGHT), "contrast": (FLAT,)}
@@ -154,7 +161,7 @@ def light_section(findings: Findings) -> str:
     return section("Light", remark, f'<div class="pair">{"".join(charts)}</div>', anchor="light")
 
 
-def files_section(findings: Findings) -> str:
+def files_section(findings: ExplorationResult) -> str:
     """Sizes, endings and formats."""
     heads = {"sizes": "Pixels", "endings": "Ending of the name", "formats": "Format of the content"}
     tables = []
@@ -170,13 +177,13 @@ def files_section(findings: Findings) -> str:
     sizes = measure(findings, "bytes") / 1000
     low, middle, high = np.percentile(sizes, [5, 50, 95])
     remark = (
-        f"{say_bytes(1000 * float(sizes.sum()))} in all; half of the files are below {middle:,.0f} kB, "
+        f"{format_bytes(1000 * float(sizes.sum()))} in all; half of the files are below {middle:,.0f} kB, "
         f"nine in ten between {low:,.0f} and {high:,.0f} kB."
     )
     return section("Files", remark, f'<div class="rows">{"".join(tables)}</div>', anchor="files")
 
 
-def say_bytes(count: float) -> str:
+def format_bytes(count: float) -> str:
     """A number of bytes for people."""
     for unit, size in (("GB", 1e9), ("MB", 1e6)):
         if count >= size:

@@ -12,9 +12,14 @@ WIDTH, HEIGHT, LEFT, BOTTOM = 960, 300, 56, 34
 """Of the picture in pixels, and what the axes take of it."""
 
 COLOURS = {
-    "fine": "#2f6f8f", "vanishing": "#c58b00", "exploding": "#b3261e", "not a number": "#b3261e", "zero": "#7a4fa3",
-    "none": "#7a4fa3", "frozen": "#9aa3a8",
-}  # fmt: skip
+    "fine": "#2f6f8f",
+    "vanishing": "#c58b00",
+    "exploding": "#b3261e",
+    "not a number": "#b3261e",
+    "zero": "#7a4fa3",
+    "none": "#7a4fa3",
+    "frozen": "#9aa3a8",
+}
 """By verdict. What is wrong is also named in words beside the picture, so that nothing hangs on colour."""
 
 

@@ -10,24 +10,24 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.check import Checked, judge
+from maskfit.data.check import ValidationReport, find_problems
 from maskfit.data.decoding import Pixels
-from maskfit.data.photo import PhotoSet
+from maskfit.data.photo import PhotoDataset
 from maskfit.data.photos import scan_photos
-from maskfit.data.problems import Problem, refuse_fatal
+from maskfit.data.problems import DataProblem, raise_if_fatal
 from maskfit.errors import DataError
-from maskfit.inspection.faces import MOST_ON_SHEET, MeanFaces, choose_sheets, to_strip
-from maskfit.inspection.looking import Look, look_at_all
-from maskfit.inspection.oddities import find_oddities
-from maskfit.inspection.twins import Twins, find_identical, find_twins
-from maskfit.labels import UNKNOWN, Codes, Scheme
+from maskfit.inspection.faces import MOST_ON_SHEET, MeanFaces, choose_sheets, image_strip
+from maskfit.inspection.looking import ImageStats, collect_all_image_stats
+from maskfit.inspection.oddities import find_outliers
+from maskfit.inspection.twins import NearDuplicates, find_identical, find_near_duplicates
+from maskfit.labels import UNKNOWN, IntArray, LabelSchema
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ContactSheet:
     """A contact sheet.
 
     Attributes:
@@ -40,7 +40,7 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Findings:
+class ExplorationResult:
     """What was found out. Photos go by their number in `photos`.
 
     Attributes:
@@ -57,30 +57,30 @@ class Findings:
         seconds: How long it took.
     """
 
-    photos: PhotoSet
-    scheme: Scheme
-    silent: tuple[str, ...]
-    looks: tuple[Look, ...]
-    problems: tuple[Problem, ...]
+    photos: PhotoDataset
+    scheme: LabelSchema
+    unlabelled_attributes: tuple[str, ...]
+    image_stats: tuple[ImageStats, ...]
+    problems: tuple[DataProblem, ...]
     identical: tuple[tuple[int, ...], ...]
-    twins: Twins
+    twins: NearDuplicates
     oddities: Mapping[str, tuple[int, ...]]
     faces: MeanFaces
-    sheets: Mapping[int, Sheet]
+    sheets: Mapping[int, ContactSheet]
     seconds: float
 
     @cached_property
-    def codes(self) -> Codes:
+    def codes(self) -> IntArray:
         """(photos, attributes)."""
         return self.photos.codes(self.scheme)
 
     @cached_property
-    def classes(self) -> Codes:
+    def classes(self) -> IntArray:
         """(photos,); `UNKNOWN` where a label is missing."""
-        return self.scheme.to_class(self.codes)
+        return self.scheme.to_class_index(self.codes)
 
     @cached_property
-    def persons(self) -> Codes:
+    def persons(self) -> IntArray:
         """(photos,): a number for each person, counted from 0."""
         numbers = {person: number for number, person in enumerate(self.photos.persons)}
         return np.array([numbers[photo.person] for photo in self.photos], dtype=np.int64)
@@ -88,7 +88,7 @@ class Findings:
     @property
     def unreadable(self) -> tuple[int, ...]:
         """The photos that cannot be read."""
-        return tuple(number for number, look in enumerate(self.looks) if not look.readable)
+        return tuple(number for number, look in enumerate(self.image_stats) if not look.readable)
 
     def crosses(self, group: tuple[int, ...]) -> bool:
         """Whether photos are of more than one person."""
@@ -96,8 +96,8 @@ class Findings:
 
 
 def explore(
-    source: str | Path, scheme: Scheme, *, limit: int = 24, seed: int = 0, progress: Progress | None = None
-) -> Findings:
+    source: str | Path, scheme: LabelSchema, *, limit: int = 24, seed: int = 0, progress: Progress | None = None
+) -> ExplorationResult:
     """Looks at every photo of a set, once and small. What is wrong with a photo is a finding, never an error.
 
     Args:
@@ -112,28 +112,37 @@ def explore(
     """
     if not 1 <= limit <= MOST_ON_SHEET:
         raise DataError(
-            f"{limit} photos on a contact sheet are not in 1 to {MOST_ON_SHEET}", fix="choose another limit"
+            f"{limit} photos on a contact sheet are not in 1 to {MOST_ON_SHEET}", hint="choose another limit"
         )
     began = time.perf_counter()
     photos, problems = scan_photos(source, scheme)
     if not photos:
-        refuse_fatal(problems, Path(source))
-        raise DataError("there are no photos here", where=source, fix="name a folder or manifest that has some")
+        raise_if_fatal(problems, Path(source))
+        raise DataError("there are no photos here", location=source, hint="name a folder or manifest that has some")
     scheme, silent = _drop_silent(photos, scheme)
     looks, faces, sheets = _look(photos, scheme, limit, seed, progress)
     if not any(look.readable for look in looks):
-        raise DataError("not one photo can be read", where=source, fix=f"maskfit data check {source} says why")
-    checked: Checked = judge(photos, problems, [look.facts for look in looks], scheme)
-    twins = find_twins(photos, looks, None if progress is None else lambda a, b: progress("comparing", a, b))
+        raise DataError("not one photo can be read", location=source, hint=f"maskfit data check {source} says why")
+    checked: ValidationReport = find_problems(photos, problems, [look.facts for look in looks], scheme)
+    twins = find_near_duplicates(photos, looks, None if progress is None else lambda a, b: progress("comparing", a, b))
     identical = tuple(find_identical(looks))
     seconds = time.perf_counter() - began
-    return Findings(
-        photos, scheme, silent, tuple(looks), checked.problems, identical, twins, find_oddities(looks), faces, sheets,
+    return ExplorationResult(
+        photos,
+        scheme,
+        silent,
+        tuple(looks),
+        checked.problems,
+        identical,
+        twins,
+        find_outliers(looks),
+        faces,
+        sheets,
         seconds,
-    )  # fmt: skip
+    )
 
 
-def _drop_silent(photos: PhotoSet, scheme: Scheme) -> tuple[Scheme, tuple[str, ...]]:
+def _drop_silent(photos: PhotoDataset, scheme: LabelSchema) -> tuple[LabelSchema, tuple[str, ...]]:
     """The scheme without the attributes that no photo's label says anything of, and the names of these.
 
     Without this, a set of which only the mask is known would have no class at all.
@@ -141,22 +150,22 @@ def _drop_silent(photos: PhotoSet, scheme: Scheme) -> tuple[Scheme, tuple[str, .
     known = (photos.codes(scheme) != UNKNOWN).any(axis=0).tolist()
     kept = tuple(item for item, any_known in zip(scheme.attributes, known, strict=True) if any_known)
     silent = tuple(name for name, any_known in zip(scheme.names, known, strict=True) if not any_known)
-    return (Scheme(attributes=kept) if kept else scheme), silent
+    return (LabelSchema(attributes=kept) if kept else scheme), silent
 
 
 def _look(
-    photos: PhotoSet, scheme: Scheme, limit: int, seed: int, progress: Progress | None
-) -> tuple[list[Look], MeanFaces, dict[int, Sheet]]:
+    photos: PhotoDataset, scheme: LabelSchema, limit: int, seed: int, progress: Progress | None
+) -> tuple[list[ImageStats], MeanFaces, dict[int, ContactSheet]]:
     """The pass over all photos; of the thumbnails only those on a sheet stay."""
     codes = photos.codes(scheme)
-    classes = scheme.to_class(codes)
+    classes = scheme.to_class_index(codes)
     wanted = choose_sheets(photos, classes, limit, seed)
     shown = {number for numbers in wanted.values() for number in numbers}
     kept: dict[int, Pixels] = {}
-    looks: list[Look] = []
+    looks: list[ImageStats] = []
     faces = MeanFaces(scheme)
     told = None if progress is None else lambda done, total: progress("looking", done, total)
-    for number, (look, thumbnail) in enumerate(look_at_all(photos, told)):
+    for number, (look, thumbnail) in enumerate(collect_all_image_stats(photos, told)):
         looks.append(look)
         if thumbnail is not None:
             faces.add(thumbnail, int(classes[number]), codes[number].tolist())
@@ -166,5 +175,5 @@ def _look(
     for name, numbers in wanted.items():
         readable = tuple(number for number in numbers if number in kept)
         if readable:
-            sheets[name] = Sheet(readable, to_strip(kept[number] for number in readable))
+            sheets[name] = ContactSheet(readable, image_strip(kept[number] for number in readable))
     return looks, faces, sheets

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskfit.data.decoding import Pixels, open_small
-from maskfit.data.photo import Photo, PhotoSet
-from maskfit.labels import UNKNOWN, Codes, Scheme
+from maskfit.data.decoding import Pixels, open_downscaled
+from maskfit.data.photo import Photo, PhotoDataset
+from maskfit.labels import UNKNOWN, IntArray, LabelSchema
 
 MOST_CLASSES = 80
 """The most classes that get a mean face and a contact sheet of their own."""
@@ -27,7 +27,7 @@ class MeanFaces:
         scheme: What classes and values there are.
     """
 
-    def __init__(self, scheme: Scheme) -> None:
+    def __init__(self, scheme: LabelSchema) -> None:
         self._classes = scheme.classes
         self._names = scheme.names
         self._sums: dict[tuple[str, int], NDArray[np.uint32]] = {}
@@ -65,7 +65,7 @@ class MeanFaces:
         return to_jpeg(Image.fromarray(mean), 88), self._counts[key]
 
 
-def choose_sheets(photos: PhotoSet, classes: Codes, limit: int, seed: int) -> dict[int, tuple[int, ...]]:
+def choose_sheets(photos: PhotoDataset, classes: IntArray, limit: int, seed: int) -> dict[int, tuple[int, ...]]:
     """Up to `limit` photos of each class, drawn by lot: one of each person before a second one of any.
 
     Args:
@@ -89,19 +89,19 @@ def choose_sheets(photos: PhotoSet, classes: Codes, limit: int, seed: int) -> di
     return {n: tuple(number for _, number in sorted(rounds[n], key=lambda item: item[0])[:limit]) for n in names}
 
 
-def to_strip(thumbnails: Iterable[Pixels]) -> bytes:
+def image_strip(thumbnails: Iterable[Pixels]) -> bytes:
     """Thumbnails side by side as one JPEG."""
     return to_jpeg(Image.fromarray(np.concatenate(list(thumbnails), axis=1)), 72)
 
 
-def open_pictures(photos: PhotoSet, numbers: Iterable[int], height: int) -> Mapping[int, bytes]:
+def open_pictures(photos: PhotoDataset, numbers: Iterable[int], height: int) -> Mapping[int, bytes]:
     """Photos as small JPEGs of one height, whole, by their number: those few that the page shows by themselves."""
     return {number: open_picture(photos[number], height) for number in dict.fromkeys(numbers)}
 
 
 def open_picture(photo: Photo, height: int) -> bytes:
     """One photo as a small JPEG, at most twice as wide as high."""
-    image, _ = open_small(photo.path, (height, height), name=photo.name)
+    image, _ = open_downscaled(photo.path, (height, height), name=photo.name)
     scale = min(2 * height / image.width, height / image.height)
     # Not ImageOps.contain, which shrinks a strip of ten pixels to none.
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))

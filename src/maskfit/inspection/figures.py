@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from maskfit.inspection.explore import Findings
-from maskfit.labels import UNKNOWN, Attribute, Codes, Floats
+from maskfit.inspection.explore import ExplorationResult
+from maskfit.labels import UNKNOWN, Attribute, FloatArray, IntArray
 
 STEADY = 0.9
 """An attribute that has one value in all photos of this share of the persons is the person's: gender, not mask."""
@@ -33,21 +33,21 @@ class Count:
     persons: int
 
 
-def count_classes(findings: Findings) -> list[Count]:
+def count_classes(findings: ExplorationResult) -> list[Count]:
     """Each class, in order; a photo whose class is not fully known counts for none."""
     scheme = findings.scheme
     names = [scheme.describe(number) for number in range(scheme.classes)]
     return _count(names, findings.classes, findings.persons)
 
 
-def count_values(findings: Findings, attribute: Attribute) -> list[Count]:
+def count_values(findings: ExplorationResult, attribute: Attribute) -> list[Count]:
     """Each value of an attribute, in order."""
     column = findings.codes[:, findings.scheme.names.index(attribute.name)]
-    names = [attribute.word(code) for code in range(len(attribute.values))]
+    names = [attribute.display_name(code) for code in range(len(attribute.values))]
     return _count(names, column, findings.persons)
 
 
-def _count(names: list[str], values: Codes, persons: Codes) -> list[Count]:
+def _count(names: list[str], values: IntArray, persons: IntArray) -> list[Count]:
     known = values != UNKNOWN
     photos = np.bincount(values[known], minlength=len(names)).tolist()
     pairs = np.unique(np.stack([values[known], persons[known]], axis=1), axis=0)
@@ -61,7 +61,7 @@ def find_imbalance(classes: list[Count]) -> tuple[Count, Count] | None:
     return (max(held, key=lambda item: item.photos), min(held, key=lambda item: item.photos)) if held else None
 
 
-def count_years(findings: Findings, attribute: Attribute) -> tuple[dict[float, list[int]], tuple[str, ...]]:
+def count_years(findings: ExplorationResult, attribute: Attribute) -> tuple[dict[float, list[int]], tuple[str, ...]]:
     """How many persons are of each age, split by another attribute of persons where there is one.
 
     Args:
@@ -71,14 +71,14 @@ def count_years(findings: Findings, attribute: Attribute) -> tuple[dict[float, l
     Returns:
         Number to the count of each value of the other attribute, and the words for these; (`""`,) where there is none.
     """
-    other = find_personal(findings, attribute)
+    other = person_level_attribute(findings, attribute)
     column = None if other is None else findings.codes[:, findings.scheme.names.index(other.name)]
     people = {
         (value, findings.persons[number], 0 if column is None else int(column[number]))
         for number, photo in enumerate(findings.photos)
         if isinstance(value := photo.labels.get(attribute.name), float)
     }
-    words = ("",) if other is None else tuple(other.word(code) for code in range(len(other.values)))
+    words = ("",) if other is None else tuple(other.display_name(code) for code in range(len(other.values)))
     years: dict[float, list[int]] = {}
     for value, _, code in people:
         if code != UNKNOWN:
@@ -86,7 +86,7 @@ def count_years(findings: Findings, attribute: Attribute) -> tuple[dict[float, l
     return dict(sorted(years.items())), words
 
 
-def find_personal(findings: Findings, besides: Attribute) -> Attribute | None:
+def person_level_attribute(findings: ExplorationResult, besides: Attribute) -> Attribute | None:
     """The first other attribute of few values that belongs to persons, rather than to photos."""
     for place, attribute in enumerate(findings.scheme.attributes):
         column = findings.codes[:, place]
@@ -100,9 +100,9 @@ def find_personal(findings: Findings, besides: Attribute) -> Attribute | None:
     return None
 
 
-def count_files(findings: Findings) -> dict[str, Counter[str]]:
+def count_files(findings: ExplorationResult) -> dict[str, Counter[str]]:
     """Readable photos by size, by ending of the name, and by format of the content."""
-    looks = [(photo, look) for photo, look in zip(findings.photos, findings.looks, strict=True) if look.readable]
+    looks = [(photo, look) for photo, look in zip(findings.photos, findings.image_stats, strict=True) if look.readable]
     return {
         "sizes": Counter(f"{look.facts.size[0]} × {look.facts.size[1]}" for _, look in looks),
         "endings": Counter(photo.path.suffix or "none" for photo, _ in looks),
@@ -110,12 +110,12 @@ def count_files(findings: Findings) -> dict[str, Counter[str]]:
     }
 
 
-def measure(findings: Findings, name: str) -> Floats:
+def measure(findings: ExplorationResult, name: str) -> FloatArray:
     """One measure of every readable photo: `brightness`, `contrast`, `colour` or `bytes`; float64 (photos,)."""
-    return np.array([getattr(look, name) for look in findings.looks if look.readable], dtype=np.float64)
+    return np.array([getattr(look, name) for look in findings.image_stats if look.readable], dtype=np.float64)
 
 
-def describe(findings: Findings) -> dict[str, Any]:
+def to_json(findings: ExplorationResult) -> dict[str, Any]:
     """All figures as plain values, for JSON. Photos go by their names."""
     photos, scheme = findings.photos, findings.scheme
     classes = count_classes(findings)
@@ -124,20 +124,20 @@ def describe(findings: Findings) -> dict[str, Any]:
         "source": str(photos.root),
         "photos": len(photos),
         "persons": len(photos.persons),
-        "bytes": sum(look.bytes for look in findings.looks),
-        "labels_missing_everywhere": list(findings.silent),
+        "bytes": sum(look.bytes for look in findings.image_stats),
+        "labels_missing_everywhere": list(findings.unlabelled_attributes),
         "classes": _tell(classes),
         "imbalance": ends
         and {"largest": ends[0].name, "smallest": ends[1].name, "ratio": round(ends[0].photos / ends[1].photos, 2)},
         "empty_classes": [item.name for item in classes if not item.photos],
         "attributes": {item.name: _tell(count_values(findings, item)) for item in scheme.attributes},
-        "years": {item.name: _tell_years(findings, item) for item in scheme.attributes if item.edges},
+        "years": {item.name: _tell_years(findings, item) for item in scheme.attributes if item.bin_edges},
         **{name: dict(counts.most_common()) for name, counts in count_files(findings).items()},
         **{name: _spread(measure(findings, name)) for name in ("brightness", "contrast", "colour")},
         "unreadable": [
-            {"photo": photos[number].name, "reason": error.what}
+            {"photo": photos[number].name, "reason": error.message}
             for number in findings.unreadable
-            if (error := findings.looks[number].facts.error)
+            if (error := findings.image_stats[number].facts.error)
         ],
         "identical": {
             "groups": len(findings.identical),
@@ -149,27 +149,34 @@ def describe(findings: Findings) -> dict[str, Any]:
             "proposed_by_hash": findings.twins.proposed,
             "complete": not findings.twins.cut,
             "listed": [
-                {"photos": [photos[twin.first].name, photos[twin.second].name], "bits": twin.bits,
-                 "mirrored": twin.mirrored, "likeness": round(twin.likeness, 3), "pairs_of_photos": twin.pairs}
+                {
+                    "photos": [photos[twin.first].name, photos[twin.second].name],
+                    "bits": twin.bits,
+                    "mirrored": twin.mirrored,
+                    "likeness": round(twin.likeness, 3),
+                    "pairs_of_photos": twin.pairs,
+                }
                 for twin in findings.twins.found[:MOST_LISTED]
             ],
         },
         "oddities": {kind: [photos[n].name for n in numbers] for kind, numbers in findings.oddities.items()},
         "problems": [asdict(problem) for problem in findings.problems],
         "seconds": round(findings.seconds, 2),
-    }  # fmt: skip
+    }
 
 
 def _tell(counts: list[Count]) -> dict[str, dict[str, int]]:
     return {item.name: {"photos": item.photos, "persons": item.persons} for item in counts}
 
 
-def _tell_years(findings: Findings, attribute: Attribute) -> dict[str, dict[str, int]]:
+def _tell_years(findings: ExplorationResult, attribute: Attribute) -> dict[str, dict[str, int]]:
     years, words = count_years(findings, attribute)
-    return {f"{year:g}": dict(zip((word or "persons" for word in words), counts, strict=True))
-            for year, counts in years.items()}  # fmt: skip
+    return {
+        f"{year:g}": dict(zip((word or "persons" for word in words), counts, strict=True))
+        for year, counts in years.items()
+    }
 
 
-def _spread(values: Floats) -> dict[str, float]:
+def _spread(values: FloatArray) -> dict[str, float]:
     names = {"least": 0, "low": 5, "median": 50, "high": 95, "greatest": 100}
     return {name: round(float(np.percentile(values, share)), 1) for name, share in names.items()}

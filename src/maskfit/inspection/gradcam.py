@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.errors import DataError, MissingExtraError
-from maskfit.labels import JOINT, Floats, Scheme
+from maskfit.labels import JOINT_HEAD, FloatArray, LabelSchema
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 Maps = tuple["nn.Module", "Callable[[Tensor], Tensor] | None"]
 """A layer, and what makes (batch, channels, height, width) of what it gives; None where it gives that."""
 
-RAMP = np.array([(13, 8, 60), (110, 20, 130), (205, 60, 100), (250, 140, 60), (252, 245, 170)], dtype=np.float64)
+COLOR_MAP = np.array([(13, 8, 60), (110, 20, 130), (205, 60, 100), (250, 140, 60), (252, 245, 170)], dtype=np.float64)
 """From no heat to all of it: rising evenly in lightness, so that it reads without colours too."""
 
 MOST_COVERED = 0.75
 """How much of the frame the hottest place covers."""
 
 
-def logits_for(scheme: Scheme, heads: Sequence[str], attribute: str, code: int) -> tuple[str, tuple[int, ...]]:
+def logits_for(scheme: LabelSchema, heads: Sequence[str], attribute: str, code: int) -> tuple[str, tuple[int, ...]]:
     """The head, and which of its logits, that speak for an official value: several where finer ones are folded.
 
     Args:
@@ -46,16 +46,16 @@ def logits_for(scheme: Scheme, heads: Sequence[str], attribute: str, code: int) 
         DataError: The attribute has no such value.
     """
     own = scheme[attribute]
-    folding = own.folding() if own.coarse else np.arange(len(own.values))
+    folding = own.to_scored_index() if own.parent_of else np.arange(len(own.values))
     if not 0 <= code <= int(folding.max()):
-        raise DataError(f"{attribute} has no value {code}", fix=f"take one of 0 to {int(folding.max())}")
-    if tuple(heads) != (JOINT,):
+        raise DataError(f"{attribute} has no value {code}", hint=f"take one of 0 to {int(folding.max())}")
+    if tuple(heads) != (JOINT_HEAD,):
         return attribute, tuple(np.flatnonzero(folding == code).tolist())
-    codes = scheme.to_codes(np.arange(scheme.classes))[:, scheme.names.index(attribute)]
-    return JOINT, tuple(np.flatnonzero(folding[codes] == code).tolist())
+    codes = scheme.to_attribute_indices(np.arange(scheme.classes))[:, scheme.names.index(attribute)]
+    return JOINT_HEAD, tuple(np.flatnonzero(folding[codes] == code).tolist())
 
 
-def grad_cam(network: Network, photos: NDArray[np.float32], head: str, logits: Sequence[int]) -> Floats:
+def grad_cam(network: Network, photos: NDArray[np.float32], head: str, logits: Sequence[int]) -> FloatArray:
     """Where a network found what speaks for a value.
 
     Not to be called while another thread runs the same network, whose layers are listened to meanwhile.
@@ -111,7 +111,7 @@ def find_maps(network: Network, photo: Tensor) -> Maps:
     Raises:
         DataError: There is none.
     """
-    body: Any = network.trunk.body
+    body: Any = network.backbone.body
     fits, channels_last = _features_of(body, photo)
     if fits == "tokens":
         return _token_maps(body)
@@ -119,7 +119,7 @@ def find_maps(network: Network, photo: Tensor) -> Maps:
     if layer is None:
         raise DataError(
             "this network keeps no maps of the photo that could be looked into",
-            fix="take a convolutional network or a vision transformer",
+            hint="take a convolutional network or a vision transformer",
         )
     return layer, (lambda maps: maps.permute(0, 3, 1, 2)) if channels_last else None
 
@@ -183,7 +183,7 @@ def _one_head(network: Network, photo: Tensor, head: str, logits: Sequence[int])
         known = {name: values.shape[1] for name, values in network(photo).items()}
     if head not in known or not logits or not all(0 <= place < known[head] for place in logits):
         said = ", ".join(f"{name} of {width}" for name, width in known.items())
-        raise DataError(f"there is no head {head} with logits {list(logits)}", fix=f"there are {said}")
+        raise DataError(f"there is no head {head} with logits {list(logits)}", hint=f"there are {said}")
 
     class OneHead(nn.Module):
         def __init__(self) -> None:
@@ -201,11 +201,11 @@ def _first(output: Any) -> Any:
     return output[0]
 
 
-def overlay(frame: NDArray[np.uint8], heat: Floats) -> NDArray[np.uint8]:
+def overlay(frame: NDArray[np.uint8], heat: FloatArray) -> NDArray[np.uint8]:
     """A frame (height, width, 3) in grey under its heat (height, width), as pixels (height, width, 3)."""
     grey = (frame.astype(np.float64) @ (0.299, 0.587, 0.114))[..., None]
     share = np.clip(heat, 0.0, 1.0)
-    stops = np.linspace(0.0, 1.0, len(RAMP))
-    colour = np.stack([np.interp(share, stops, RAMP[:, channel]) for channel in range(3)], axis=-1)
+    stops = np.linspace(0.0, 1.0, len(COLOR_MAP))
+    colour = np.stack([np.interp(share, stops, COLOR_MAP[:, channel]) for channel in range(3)], axis=-1)
     covered = (MOST_COVERED * share)[..., None]
     return np.asarray(np.rint(grey * (1 - covered) + colour * covered).clip(0, 255), dtype=np.uint8)

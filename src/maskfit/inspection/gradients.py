@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.labels import UNKNOWN, Codes
+from maskfit.labels import UNKNOWN, IntArray
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -94,7 +94,9 @@ def check_gradients(
     return [_judged(layer, strongest) for layer in measured]
 
 
-def allowed_by(codes: Codes, widths: Mapping[str, int], best: Mapping[str, Codes]) -> dict[str, NDArray[np.bool_]]:
+def target_mask(
+    codes: IntArray, widths: Mapping[str, int], best: Mapping[str, IntArray]
+) -> dict[str, NDArray[np.bool_]]:
     """By head, the one value that a photo bears, or where its label is unknown the one the network holds most probable.
 
     Args:
@@ -155,7 +157,7 @@ def _judged(layer: LayerGradient, strongest: float) -> LayerGradient:
     return LayerGradient(layer.name, layer.kind, layer.weights, layer.norm, layer.mean, verdict)
 
 
-def tell(layers: Sequence[LayerGradient]) -> list[str]:
+def summarize_gradients(layers: Sequence[LayerGradient]) -> list[str]:
     """The check in words: what is wrong with which layers, the worst first; one line where all is well."""
     order: tuple[Verdict, ...] = ("not a number", "exploding", "none", "zero", "vanishing", "frozen")
     lines = []

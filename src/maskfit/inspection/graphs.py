@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskfit.errors import MaskfitError, MissingExtraError
-from maskfit.files import replacing, write_text
+from maskfit.files import atomic_write, write_text
 
 if TYPE_CHECKING:
     from maskfit.models.network import Network
@@ -42,9 +42,16 @@ def module_graph(network: Network, size: tuple[int, int], depth: int = 3) -> str
     from torchview import draw_graph
 
     drawn = draw_graph(
-        network, input_size=(1, 3, *size), device="cpu", depth=depth, expand_nested=True, graph_dir="TB",
-        show_shapes=True, graph_name="modules", mode="eval",
-    )  # fmt: skip
+        network,
+        input_size=(1, 3, *size),
+        device="cpu",
+        depth=depth,
+        expand_nested=True,
+        graph_dir="TB",
+        show_shapes=True,
+        graph_name="modules",
+        mode="eval",
+    )
     return str(drawn.visual_graph.source)
 
 
@@ -82,7 +89,7 @@ def backward_graph(network: Network, size: tuple[int, int]) -> str:
             continue
         seen.add(node)
         if len(seen) > MOST_NODES:
-            raise MaskfitError(f"its backward graph has more than {MOST_NODES:,} nodes", fix="look at its modules")
+            raise MaskfitError(f"its backward graph has more than {MOST_NODES:,} nodes", hint="look at its modules")
         number = numbers.setdefault(node, len(numbers))
         lines.append(f"n{number} {_label(node, names)};")
         for before, _ in node.next_functions:
@@ -114,16 +121,16 @@ def draw_graph_file(source: str, out: Path) -> Path:
     text = write_text(out.with_suffix(".gv"), source)
     program = shutil.which("dot")
     if program is None:
-        raise MaskfitError("Graphviz is missing, so the graph is text and no picture", where=text, fix=REMEDY)
+        raise MaskfitError("Graphviz is missing, so the graph is text and no picture", location=text, hint=REMEDY)
     try:
         drawn = subprocess.run([program, "-Tsvg", str(text)], capture_output=True, check=True, timeout=LONGEST).stdout
     except subprocess.TimeoutExpired:
-        raise MaskfitError(f"Graphviz took more than {LONGEST} s", where=text, fix="take a smaller --depth") from None
+        raise MaskfitError(f"Graphviz took more than {LONGEST} s", location=text, hint="take a smaller --depth") from None
     except subprocess.CalledProcessError as error:
         reason = error.stderr.decode(errors="replace").strip().splitlines()
         raise MaskfitError(
-            f"Graphviz cannot draw it: {reason[-1] if reason else 'no reason given'}", where=text, fix=REMEDY
+            f"Graphviz cannot draw it: {reason[-1] if reason else 'no reason given'}", location=text, hint=REMEDY
         ) from None
-    with replacing(out) as temporary:
+    with atomic_write(out) as temporary:
         temporary.write_bytes(drawn)
     return out

@@ -15,10 +15,10 @@ from maskfit.data.photo import Photo
 from maskfit.errors import DataError, MaskfitError, PhotoError
 from maskfit.files import write_csv
 from maskfit.inspection.gradcam import grad_cam, logits_for, overlay
-from maskfit.inspection.gradients import LayerGradient, allowed_by, check_gradients
+from maskfit.inspection.gradients import LayerGradient, check_gradients, target_mask
 from maskfit.inspection.graphs import backward_graph, draw_graph_file, module_graph
-from maskfit.labels import JOINT, Floats, Scheme, answer
-from maskfit.modelfile import ModelFacts, load_network
+from maskfit.labels import JOINT_HEAD, FloatArray, LabelSchema, logits_to_probabilities
+from maskfit.modelfile import ModelMetadata, load_model
 
 if TYPE_CHECKING:
     from maskfit.models.network import Network
@@ -31,7 +31,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
-class Look:
+class GradCamResult:
     """One face, and where the model looked.
 
     Attributes:
@@ -48,7 +48,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Inside:
+class ModelInspection:
     """What was seen.
 
     Attributes:
@@ -61,19 +61,24 @@ class Inside:
         unreadable: Photos that were set aside, by name, and why.
     """
 
-    facts: ModelFacts
+    facts: ModelMetadata
     layers: tuple[LayerGradient, ...]
     photos: int
     labelled: int
     graphs: dict[str, Path | str]
-    looks: tuple[Look, ...]
+    looks: tuple[GradCamResult, ...]
     unreadable: dict[str, str]
 
 
-def look_inside(
-    model: Path, photos: Sequence[Photo], *, graphs: Path | None = None, depth: int = 3, faces: int = 8,
+def inspect_model(
+    model: Path,
+    photos: Sequence[Photo],
+    *,
+    graphs: Path | None = None,
+    depth: int = 3,
+    faces: int = 8,
     progress: Progress | None = None,
-) -> Inside:  # fmt: skip
+) -> ModelInspection:
     """Looks inside a model.
 
     Args:
@@ -89,14 +94,14 @@ def look_inside(
         DataError: Fewer than two photos can be read.
         MissingExtraError: torch, or the extra `inspect`, is not installed.
     """
-    network, facts = load_network(model)
+    network, facts = load_model(model)
     seen, frames, unreadable = _frames(facts, photos[: max(BATCH, faces)], progress)
-    planes = facts.preprocessing.normalising.normalise(frames)
+    planes = facts.preprocessing.normalization(frames)
     logits = _logits(network, planes[:BATCH])
-    codes = facts.scheme.encode_all([photo.labels for photo in seen[:BATCH]])
-    heads = facts.scheme.to_class(codes)[:, None] if facts.heads == (JOINT,) else codes
-    allowed = allowed_by(heads, facts.widths, {head: values.argmax(axis=1) for head, values in logits.items()})
-    return Inside(
+    codes = facts.label_schema.encode_batch([photo.labels for photo in seen[:BATCH]])
+    heads = facts.label_schema.to_class_index(codes)[:, None] if facts.heads == (JOINT_HEAD,) else codes
+    allowed = target_mask(heads, facts.head_sizes, {head: values.argmax(axis=1) for head, values in logits.items()})
+    return ModelInspection(
         facts=facts,
         layers=tuple(check_gradients(network, planes[:BATCH], allowed)),
         photos=len(planes[:BATCH]),
@@ -115,19 +120,19 @@ def write_layers(path: Path, layers: Sequence[LayerGradient]) -> Path:
 
 
 def _frames(
-    facts: ModelFacts, photos: Sequence[Photo], progress: Progress | None
+    facts: ModelMetadata, photos: Sequence[Photo], progress: Progress | None
 ) -> tuple[list[Photo], Pixels, dict[str, str]]:
     seen, frames, unreadable = [], [], {}
     for place, photo in enumerate(photos, start=1):
         try:
-            frames.append(facts.preprocessing.framing.frame(decode(photo.path)))
+            frames.append(facts.preprocessing.framing(decode(photo.path)))
             seen.append(photo)
         except PhotoError as error:
-            unreadable[photo.name] = error.what
+            unreadable[photo.name] = error.message
         if progress:
             progress(place, len(photos))
     if len(frames) < 2:
-        raise DataError(f"{len(frames)} photos can be read, and two are needed", fix="name more photos with --images")
+        raise DataError(f"{len(frames)} photos can be read, and two are needed", hint="name more photos with --images")
     return seen, np.stack(frames), unreadable
 
 
@@ -138,7 +143,7 @@ def _logits(network: Network, planes: NDArray[np.float32]) -> dict[str, NDArray[
         return {head: values.float().numpy() for head, values in network(torch.from_numpy(planes)).items()}
 
 
-def _graphs(network: Network, facts: ModelFacts, start: Path, depth: int) -> dict[str, Path | str]:
+def _graphs(network: Network, facts: ModelMetadata, start: Path, depth: int) -> dict[str, Path | str]:
     """Both graphs; one that cannot be drawn says why and stops nothing."""
     size = facts.preprocessing.framing.size
     made: dict[str, Path | str] = {}
@@ -154,14 +159,18 @@ def _graphs(network: Network, facts: ModelFacts, start: Path, depth: int) -> dic
     return made
 
 
-def _looks(network: Network, facts: ModelFacts, photos: Sequence[Photo], frames: Pixels) -> tuple[Look, ...]:
-    planes = facts.preprocessing.normalising.normalise(frames)
-    official = facts.scheme.official()
-    said = facts.calibration.temper(official, answer(facts.scheme, _logits(network, planes)))
+def _looks(
+    network: Network, facts: ModelMetadata, photos: Sequence[Photo], frames: Pixels
+) -> tuple[GradCamResult, ...]:
+    planes = facts.preprocessing.normalization(frames)
+    official = facts.label_schema.scored_schema()
+    said = facts.calibration.apply_temperature(
+        official, logits_to_probabilities(facts.label_schema, _logits(network, planes))
+    )
     marginals = official.marginals(said)
     maps = {name: _heat(network, facts, name, shares, planes) for name, shares in marginals.items()}
     return tuple(
-        Look(
+        GradCamResult(
             photo.name,
             frames[place],
             {name: _words(official, name, shares[place]) for name, shares in marginals.items()},
@@ -171,16 +180,18 @@ def _looks(network: Network, facts: ModelFacts, photos: Sequence[Photo], frames:
     )
 
 
-def _heat(network: Network, facts: ModelFacts, name: str, shares: Floats, planes: NDArray[np.float32]) -> Floats:
+def _heat(
+    network: Network, facts: ModelMetadata, name: str, shares: FloatArray, planes: NDArray[np.float32]
+) -> FloatArray:
     """Where each face speaks for its own answer to an attribute, (photos, height, width)."""
     best = shares.argmax(axis=1)
     heat = np.zeros((len(planes), *planes.shape[2:]))
     for code in np.unique(best).tolist():
-        head, logits = logits_for(facts.scheme, facts.heads, name, code)
+        head, logits = logits_for(facts.label_schema, facts.heads, name, code)
         heat[best == code] = grad_cam(network, planes[best == code], head, logits)
     return heat
 
 
-def _words(scheme: Scheme, name: str, shares: Floats) -> str:
+def _words(scheme: LabelSchema, name: str, shares: FloatArray) -> str:
     code = int(shares.argmax())
-    return f"{scheme[name].word(code)} {shares[code]:.0%}"
+    return f"{scheme[name].display_name(code)} {shares[code]:.0%}"

@@ -15,8 +15,8 @@ from PIL import Image
 from maskfit.evaluation.page import page, section, table
 from maskfit.files import write_text
 from maskfit.inspection.depth_chart import depth_chart
-from maskfit.inspection.gradients import LayerGradient, tell
-from maskfit.inspection.inside import Inside, Look
+from maskfit.inspection.gradients import LayerGradient, summarize_gradients
+from maskfit.inspection.inside import GradCamResult, ModelInspection
 
 STYLE = """
 .looks { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); gap: 1rem; }
@@ -33,7 +33,7 @@ TITLES = {
 }
 
 
-def write_inside(path: Path, inside: Inside, title: str) -> Path:
+def write_inspection_page(path: Path, inside: ModelInspection, title: str) -> Path:
     """Writes the page; it needs no network, holds small pictures of the faces shown, and no paths of this machine.
 
     Args:
@@ -42,11 +42,11 @@ def write_inside(path: Path, inside: Inside, title: str) -> Path:
         title: What model it is.
     """
     sections = [_gradients(inside), _looks(inside), *(_graph(name, made) for name, made in inside.graphs.items())]
-    about = inside.facts.about or inside.facts.backbone.name
+    about = inside.facts.description or inside.facts.backbone.name
     return write_text(path, page(f"Inside {title}", about, sections, STYLE))
 
 
-def _gradients(inside: Inside) -> str:
+def _gradients(inside: ModelInspection) -> str:
     own = "their labels"
     if inside.labelled < inside.photos:
         own = f"the labels of {inside.labelled} of them and the model's own answers for the others"
@@ -54,7 +54,7 @@ def _gradients(inside: Inside) -> str:
         f"{inside.photos} photos went forward and backward once, as in a training step, with {own}; nothing was "
         "changed. A bar is the root mean square of what arrived at a layer: how strongly each of its weights is pulled."
     )
-    words = "".join(f"<li>{escape(line)}</li>" for line in tell(inside.layers))
+    words = "".join(f"<li>{escape(line)}</li>" for line in summarize_gradients(inside.layers))
     rows = [_row(layer) for layer in inside.layers]
     cells = table(["layer", "kind", "verdict", "weights", "norm", "root mean square"], rows, 3)
     body = f"<ul>{words}</ul><figure>{depth_chart(inside.layers)}</figure>"
@@ -62,14 +62,15 @@ def _gradients(inside: Inside) -> str:
 
 
 def _row(layer: LayerGradient) -> str:
-    numbers = "".join(f"<td class=number>{number}</td>" for number in (f"{layer.weights:,}", f"{layer.norm:.3g}",
-                                                                       f"{layer.mean:.3g}"))  # fmt: skip
+    numbers = "".join(
+        f"<td class=number>{number}</td>" for number in (f"{layer.weights:,}", f"{layer.norm:.3g}", f"{layer.mean:.3g}")
+    )
     return (
         f"<tr><td>{escape(layer.name)}</td><td>{escape(layer.kind)}</td><td>{escape(layer.verdict)}</td>{numbers}</tr>"
     )
 
 
-def _looks(inside: Inside) -> str:
+def _looks(inside: ModelInspection) -> str:
     if not inside.looks:
         return ""
     remark = (
@@ -79,7 +80,7 @@ def _looks(inside: Inside) -> str:
     return section("Where it looks", remark, f'<div class="looks">{"".join(map(_look, inside.looks))}</div>', "long")
 
 
-def _look(look: Look) -> str:
+def _look(look: GradCamResult) -> str:
     shown = [_figure(look.frame, look.name)]
     shown += [_figure(heat, f"{name}: {look.answers[name]}") for name, heat in look.heats.items()]
     return f'<div class="look">{"".join(shown)}</div>'

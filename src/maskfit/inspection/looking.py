@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from maskfit.data.check import Facts, Progress, unreadable
-from maskfit.data.decoding import Pixels, content_key, find_format, open_small, read_content
-from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.check import ImageInfo, Progress, unreadable
+from maskfit.data.decoding import Pixels, content_hash, open_downscaled, read_bytes, sniff_format
+from maskfit.data.photo import Photo, PhotoDataset
 from maskfit.errors import PhotoError
 from maskfit.inspection.hashes import SIDE, hash_grey
 
@@ -24,7 +24,7 @@ BATCH = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ImageStats:
     """What one look into a photo gives.
 
     Attributes:
@@ -36,7 +36,7 @@ class Look:
         hash: See `hashes.hash_grey`.
     """
 
-    facts: Facts
+    facts: ImageInfo
     bytes: int = 0
     brightness: float = 0.0
     contrast: float = 0.0
@@ -49,7 +49,9 @@ class Look:
         return self.facts.error is None
 
 
-def look_at_all(photos: PhotoSet, progress: Progress | None = None) -> Iterator[tuple[Look, Pixels | None]]:
+def collect_all_image_stats(
+    photos: PhotoDataset, progress: Progress | None = None
+) -> Iterator[tuple[ImageStats, Pixels | None]]:
     """A look and a thumbnail of every photo, in order; the thumbnail is None where the photo cannot be read.
 
     Threads suffice: Pillow decodes outside of Python's lock.
@@ -58,7 +60,7 @@ def look_at_all(photos: PhotoSet, progress: Progress | None = None) -> Iterator[
     try:
         done = 0
         for start in range(0, len(photos), BATCH):
-            for seen in pool.map(look_at, photos.photos[start : start + BATCH]):
+            for seen in pool.map(collect_image_stats, photos.photos[start : start + BATCH]):
                 yield seen
                 done += 1
                 if progress:
@@ -67,19 +69,19 @@ def look_at_all(photos: PhotoSet, progress: Progress | None = None) -> Iterator[
         pool.shutdown(cancel_futures=True)
 
 
-def look_at(photo: Photo) -> tuple[Look, Pixels | None]:
+def collect_image_stats(photo: Photo) -> tuple[ImageStats, Pixels | None]:
     """A look at one photo, and its thumbnail (128, 96, 3)."""
     try:
-        content = read_content(photo.path, name=photo.name)
-        image, size = open_small(content, THUMBNAIL, name=photo.name)
+        content = read_bytes(photo.path, name=photo.name)
+        image, size = open_downscaled(content, THUMBNAIL, name=photo.name)
     except PhotoError as error:
-        return Look(Facts(error=unreadable(photo, error))), None
+        return ImageStats(ImageInfo(error=unreadable(photo, error))), None
     # Measured on the whole photo and not on the thumbnail, which is cropped where the photo is not 3:4.
     small = np.asarray(image.resize(THUMBNAIL, Image.Resampling.BOX, reducing_gap=2.0), dtype=np.float32)
     grey = image.convert("L")
     luma = np.asarray(grey.resize(THUMBNAIL, Image.Resampling.BOX, reducing_gap=2.0), dtype=np.float32)
-    look = Look(
-        facts=Facts(content_key(content), find_format(content), size),
+    look = ImageStats(
+        facts=ImageInfo(content_hash(content), sniff_format(content), size),
         bytes=len(content),
         brightness=float(luma.mean()),
         contrast=float(luma.std()),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from maskfit.data.check import SMALL
-from maskfit.inspection.looking import Look
+from maskfit.inspection.looking import ImageStats
 from maskfit.inspection.twins import FLAT
 
 DARK, BRIGHT = 40.0, 215.0
@@ -38,7 +38,7 @@ KINDS = (
 )
 
 
-def find_oddities(looks: Sequence[Look]) -> dict[str, tuple[int, ...]]:
+def find_outliers(looks: Sequence[ImageStats]) -> dict[str, tuple[int, ...]]:
     """Numbers of the photos of each kind in `KINDS`, the most striking first.
 
     What holds for half of the photos is this set's way and not odd: such a kind stays empty.

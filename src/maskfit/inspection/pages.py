@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maskfit.data.layout import STEMS
-from maskfit.data.problems import Problem
+from maskfit.data.problems import DataProblem
 from maskfit.evaluation.page import card, page, section
 from maskfit.files import write_text
-from maskfit.inspection.counts import classes_section, files_section, light_section, people_section, say_bytes
-from maskfit.inspection.explore import Findings
+from maskfit.inspection.counts import classes_section, files_section, format_bytes, light_section, people_section
+from maskfit.inspection.explore import ExplorationResult
 from maskfit.inspection.figures import count_classes, find_imbalance
 from maskfit.inspection.oddities import KINDS
 from maskfit.inspection.shown import copies_section, means_section, oddities_section, sheets_section
@@ -26,7 +26,7 @@ UNEVEN = 10.0
 """From this ratio of the largest class to the smallest on, the page speaks of it."""
 
 
-class Point(NamedTuple):
+class Finding(NamedTuple):
     """Something that stands out: how grave it is, what is said as plain text, and where on the page it is shown."""
 
     severity: str
@@ -34,12 +34,12 @@ class Point(NamedTuple):
     anchor: str
 
 
-def write_page(path: Path, findings: Findings) -> Path:
+def write_page(path: Path, findings: ExplorationResult) -> Path:
     """Writes the page as `render_page` gives it; one that is there is replaced."""
     return write_text(path, render_page(findings))
 
 
-def render_page(findings: Findings) -> str:
+def render_page(findings: ExplorationResult) -> str:
     """The page as HTML.
 
     Raises:
@@ -48,7 +48,7 @@ def render_page(findings: Findings) -> str:
     sheets, style = sheets_section(findings)
     sections = [
         _cards(findings),
-        _points(find_points(findings)),
+        _points(key_findings(findings)),
         means_section(findings),
         classes_section(findings),
         people_section(findings),
@@ -61,7 +61,7 @@ def render_page(findings: Findings) -> str:
     ]
     own = files("maskfit.inspection").joinpath("explore.css").read_text(encoding="utf-8")
     photos = findings.photos
-    size = say_bytes(sum(look.bytes for look in findings.looks))
+    size = format_bytes(sum(look.bytes for look in findings.image_stats))
     subtitle = f"{len(photos):,} photos · {len(photos.persons):,} persons · {size}"
     return page(f"Photos of {_name(photos.root)}", subtitle, sections, own + style)
 
@@ -71,7 +71,7 @@ def _name(root: Path) -> str:
     return "/".join(part for part in root.absolute().parts[-2:] if part != root.anchor) or "a set"
 
 
-def _cards(findings: Findings) -> str:
+def _cards(findings: ExplorationResult) -> str:
     photos, scheme = findings.photos, findings.scheme
     classes = count_classes(findings)
     held = sum(item.photos > 0 for item in classes)
@@ -97,46 +97,46 @@ def _count(name: str, count: int, remark: str, ill: bool = True) -> str:
     return card(name, f"{count:,}", remark, "ill" if count and ill else "")
 
 
-def find_points(findings: Findings) -> list[Point]:
+def key_findings(findings: ExplorationResult) -> list[Finding]:
     """What whoever trains on the set should know first, the gravest first."""
     points = []
     fatal = sum(problem.severity == "fatal" for problem in findings.problems)
     unread = len(findings.unreadable)
     if unread:
-        points.append(Point("fatal", f"{_many(unread, 'file')} cannot be read", "problems"))
+        points.append(Finding("fatal", f"{_many(unread, 'file')} cannot be read", "problems"))
     if fatal > unread:
         text = f"{_many(fatal - unread, 'name or label', 'names or labels')} would keep a training from starting"
-        points.append(Point("fatal", text, "problems"))
+        points.append(Finding("fatal", text, "problems"))
     points += _copies(findings) + _balance(findings)
     lacking = sum(problem.kind == "incomplete" for problem in findings.problems)
     if lacking:
         folders = _many(lacking, "person lacks", "persons lack")
-        points.append(Point("warning", f"{folders} some of the {len(STEMS)} photos", "problems"))
+        points.append(Finding("warning", f"{folders} some of the {len(STEMS)} photos", "problems"))
     for kind in KINDS:
         if count := len(findings.oddities[kind.name]):
             words = "of another shape" if kind.name == "shape" else kind.name
-            points.append(Point("note", f"{_many(count, 'photo is', 'photos are')} {words}", "odd"))
-    if findings.silent:
-        names = " and ".join(findings.silent)
-        points.append(Point("note", f"no photo's label says anything of {names}", "people"))
+            points.append(Finding("note", f"{_many(count, 'photo is', 'photos are')} {words}", "odd"))
+    if findings.unlabelled_attributes:
+        names = " and ".join(findings.unlabelled_attributes)
+        points.append(Finding("note", f"no photo's label says anything of {names}", "people"))
     return sorted(points, key=lambda point: ("fatal", "warning", "note").index(point.severity))
 
 
-def _copies(findings: Findings) -> list[Point]:
+def _copies(findings: ExplorationResult) -> list[Finding]:
     points = []
     if twins := len(findings.twins.found):
         pairs = _many(twins, "pair of persons shares", "pairs of persons share")
-        points.append(Point("fatal", f"{pairs} nearly the same photo, which leaks across a split", "same"))
+        points.append(Finding("fatal", f"{pairs} nearly the same photo, which leaks across a split", "same"))
     crossing = sum(map(findings.crosses, findings.identical))
     if crossing:
         files = _many(crossing, "file stands", "files stand")
-        points.append(Point("fatal", f"{files} under several persons, which leaks across a split", "same"))
+        points.append(Finding("fatal", f"{files} under several persons, which leaks across a split", "same"))
     if within := len(findings.identical) - crossing:
-        points.append(Point("warning", f"{_many(within, 'file is', 'files are')} there twice of one person", "same"))
+        points.append(Finding("warning", f"{_many(within, 'file is', 'files are')} there twice of one person", "same"))
     return points
 
 
-def _balance(findings: Findings) -> list[Point]:
+def _balance(findings: ExplorationResult) -> list[Finding]:
     points = []
     classes = count_classes(findings)
     empty = [item.name for item in classes if not item.photos]
@@ -145,16 +145,16 @@ def _balance(findings: Findings) -> list[Point]:
         return []
     if empty and len(empty) <= 6:
         verb = "has" if len(empty) == 1 else "have"
-        points.append(Point("warning", f"{'; '.join(empty)} {verb} no photo at all", "classes"))
+        points.append(Finding("warning", f"{'; '.join(empty)} {verb} no photo at all", "classes"))
     elif empty:
-        points.append(Point("warning", f"{len(empty):,} of {len(classes):,} classes have no photo at all", "classes"))
+        points.append(Finding("warning", f"{len(empty):,} of {len(classes):,} classes have no photo at all", "classes"))
     most, least = ends
     if most.photos >= UNEVEN * least.photos:
         text = (
             f"{least.name}: only {_many(least.photos, 'photo')} of {_many(least.persons, 'person')}, "
             f"{most.photos / least.photos:,.0f} times fewer than {most.name}"
         )
-        points.append(Point("warning", text, "classes"))
+        points.append(Finding("warning", text, "classes"))
     return points
 
 
@@ -162,14 +162,14 @@ def _many(count: int, one: str, several: str = "") -> str:
     return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
-def _points(points: Sequence[Point]) -> str:
+def _points(points: Sequence[Finding]) -> str:
     if not points:
         return section("What stands out", "", "<p>Nothing. The set is even, whole and readable.</p>")
     items = "".join(f'<li class="{p.severity}"><a href="#{p.anchor}">{escape(p.text)}</a></li>' for p in points)
     return section("What stands out", "", f'<ul class="points">{items}</ul>')
 
 
-def _problems(findings: Findings) -> str:
+def _problems(findings: ExplorationResult) -> str:
     parts = []
     for (severity, kind), group in groupby(findings.problems, key=lambda problem: (problem.severity, problem.kind)):
         parts.append(_kind(severity, kind, list(group)))
@@ -179,12 +179,12 @@ def _problems(findings: Findings) -> str:
     return section("What the check finds", remark, "".join(parts), "long", anchor="problems")
 
 
-def _kind(severity: str, kind: str, problems: Sequence[Problem]) -> str:
+def _kind(severity: str, kind: str, problems: Sequence[DataProblem]) -> str:
     shown = problems[:MOST_PROBLEMS]
-    items = "".join(f"<li><code>{escape(problem.where)}</code> {escape(problem.what)}</li>" for problem in shown)
+    items = "".join(f"<li><code>{escape(problem.location)}</code> {escape(problem.message)}</li>" for problem in shown)
     if len(problems) > len(shown):
         items += f"<li>and {len(problems) - len(shown):,} more, which maskfit data check lists</li>"
-    fixes = "; ".join(dict.fromkeys(problem.fix for problem in shown))
+    fixes = "; ".join(dict.fromkeys(problem.hint for problem in shown))
     tag = f'<span class="tag {escape(severity)}">{escape(severity)}</span>'
     title = "folders without their seven photos" if kind == "incomplete" else kind
     head = f"<summary>{escape(title.capitalize())} <span>{len(problems):,}</span>{tag}</summary>"

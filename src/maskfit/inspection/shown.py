@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from maskfit.evaluation.page import section
-from maskfit.inspection.explore import Findings
+from maskfit.inspection.explore import ExplorationResult
 from maskfit.inspection.faces import MOST_CLASSES, open_pictures
 from maskfit.inspection.oddities import KINDS
-from maskfit.inspection.twins import ALIKE
-from maskfit.labels import UNKNOWN, Scheme
+from maskfit.inspection.twins import MIN_EDGE_SIMILARITY
+from maskfit.labels import UNKNOWN, LabelSchema
 
 MOST_TWINS, MOST_GROUPS, MOST_ODD = 24, 12, 24
 """How many pairs of persons, groups of identical files, and photos of each kind of oddity are shown."""
@@ -25,11 +25,11 @@ def data_uri(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{b64encode(jpeg).decode()}"
 
 
-def means_section(findings: Findings) -> str:
+def means_section(findings: ExplorationResult) -> str:
     """The mean face of every class, laid out as the map of the classes is, and of every value."""
     scheme = findings.scheme
     figures = [
-        _mean_figure(mean, f"{attribute.name}: {attribute.word(code)}")
+        _mean_figure(mean, f"{attribute.name}: {attribute.display_name(code)}")
         for attribute in scheme.attributes
         for code in range(len(attribute.values))
         if (mean := findings.faces.of_value(attribute.name, code))
@@ -44,7 +44,7 @@ def means_section(findings: Findings) -> str:
     return section("Mean faces", remark, body, "long", anchor="means") if figures else ""
 
 
-def _mean_of_class(findings: Findings, number: int) -> str:
+def _mean_of_class(findings: ExplorationResult, number: int) -> str:
     word = findings.scheme.describe(number)
     mean = findings.faces.of_class(number)
     if mean is None:
@@ -59,12 +59,12 @@ def _mean_figure(mean: tuple[bytes, int], word: str) -> str:
     return f"<figure>{image}<figcaption>{said}</figcaption></figure>"
 
 
-def copies_section(findings: Findings) -> str:
+def copies_section(findings: ExplorationResult) -> str:
     """Photos that are there twice: nearly the same under two persons, and files that are identical."""
     parts = [_twins(findings), _identical(findings)]
     remark = (
         "A photo under two persons is a leak: a split over persons can put it on both sides. Near ones are found by "
-        f"hash and held to be one photo where their edges correlate by {ALIKE:g} or more; photos of one and the same "
+        f"hash and held to be one photo where their edges correlate by {MIN_EDGE_SIMILARITY:g} or more; photos of one and the same "
         "person are nearly the same by nature and are not listed."
     )
     if findings.twins.cut:
@@ -75,7 +75,7 @@ def copies_section(findings: Findings) -> str:
     return section("The same photo twice", remark, "".join(parts), "long", anchor="same")
 
 
-def _twins(findings: Findings) -> str:
+def _twins(findings: ExplorationResult) -> str:
     found = findings.twins.found
     shown = found[:MOST_TWINS]
     if not shown:
@@ -91,7 +91,7 @@ def _twins(findings: Findings) -> str:
     return f'<h3>Nearly the same, of two persons{more}</h3><div class="twins">{"".join(figures)}</div>'
 
 
-def _identical(findings: Findings) -> str:
+def _identical(findings: ExplorationResult) -> str:
     # What crosses persons is a leak and comes first.
     groups = sorted(findings.identical, key=lambda group: not findings.crosses(group))
     shown = groups[:MOST_GROUPS]
@@ -109,7 +109,7 @@ def _identical(findings: Findings) -> str:
     return f'<h3>Identical files{more}</h3><div class="twins">{"".join(figures)}</div>'
 
 
-def _side_by_side(findings: Findings, numbers: Iterable[int], pictures: Mapping[int, bytes], said: str) -> str:
+def _side_by_side(findings: ExplorationResult, numbers: Iterable[int], pictures: Mapping[int, bytes], said: str) -> str:
     spans = "".join(
         f'<span><img src="{data_uri(pictures[n])}" alt="{escape(findings.photos[n].name)}">'
         f"{say_name(findings.photos[n].name)}<br>{escape(say_labels(findings, n))}</span>"
@@ -118,24 +118,24 @@ def _side_by_side(findings: Findings, numbers: Iterable[int], pictures: Mapping[
     return f"<figure><div>{spans}</div><figcaption>{escape(said)}</figcaption></figure>"
 
 
-def say_labels(findings: Findings, number: int) -> str:
+def say_labels(findings: ExplorationResult, number: int) -> str:
     """What is known of a photo, for people; years where they are known."""
     labels = findings.photos[number].labels
     words = []
     for attribute, code in zip(findings.scheme.attributes, findings.codes[number].tolist(), strict=True):
         value = labels.get(attribute.name)
-        words.append(f"{value:g}" if isinstance(value, float) else attribute.word(code))
+        words.append(f"{value:g}" if isinstance(value, float) else attribute.display_name(code))
     return ", ".join(words)
 
 
-def oddities_section(findings: Findings) -> str:
+def oddities_section(findings: ExplorationResult) -> str:
     """Photos of each kind of oddity, the most striking first and one of each person before a second."""
     parts = []
     for kind in KINDS:
         numbers = findings.oddities[kind.name]
         if not numbers:
             continue
-        shown = one_each(findings, numbers)[:MOST_ODD]
+        shown = one_per_person(findings, numbers)[:MOST_ODD]
         pictures = open_pictures(findings.photos, shown, 128)
         figures = "".join(
             f'<figure><img src="{data_uri(pictures[n])}" alt="{escape(findings.photos[n].name)}">'
@@ -150,7 +150,7 @@ def oddities_section(findings: Findings) -> str:
     return section("Oddities", remark, "".join(parts), "long", anchor="odd") if parts else ""
 
 
-def one_each(findings: Findings, numbers: Sequence[int]) -> list[int]:
+def one_per_person(findings: ExplorationResult, numbers: Sequence[int]) -> list[int]:
     """The numbers in their order, but the first of each person before the second of any."""
     seen: dict[str, int] = {}
     rounds = []
@@ -166,7 +166,7 @@ def say_name(name: str) -> str:
     return escape(name).replace("/", "/<wbr>").replace("_", "_<wbr>")
 
 
-def sheets_section(findings: Findings) -> tuple[str, str]:
+def sheets_section(findings: ExplorationResult) -> tuple[str, str]:
     """The contact sheets, and the CSS that holds their pictures and lets the reader choose among them."""
     scheme, sheets = findings.scheme, findings.sheets
     style, parts = [], []
@@ -191,21 +191,21 @@ def sheets_section(findings: Findings) -> tuple[str, str]:
     return body, "\n".join([*style, rules])
 
 
-def _label(findings: Findings, number: int) -> str:
+def _label(findings: ExplorationResult, number: int) -> str:
     said = escape(f"{findings.photos[number].name}: {say_labels(findings, number)}")
     return f'title="{said}" aria-label="{said}"'
 
 
-def _kinds(scheme: Scheme, number: int) -> str:
-    codes = scheme.to_codes([number])[0].tolist()
+def _kinds(scheme: LabelSchema, number: int) -> str:
+    codes = scheme.to_attribute_indices([number])[0].tolist()
     return " ".join(f"v{place}-{code}" for place, code in enumerate(codes))
 
 
-def _chooser(scheme: Scheme) -> tuple[str, str]:
+def _chooser(scheme: LabelSchema) -> tuple[str, str]:
     """A row of buttons for each attribute, and the rules by which they hide sheets; it needs no script."""
     sets, rules = [], []
     for place, attribute in enumerate(scheme.attributes):
-        words = ["all", *(attribute.word(code) for code in range(len(attribute.values)))]
+        words = ["all", *(attribute.display_name(code) for code in range(len(attribute.values)))]
         if len(words) > 13:
             continue
         buttons = []

@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from maskfit.data.check import Progress
-from maskfit.data.decoding import open_small
-from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.decoding import open_downscaled
+from maskfit.data.photo import Photo, PhotoDataset
 from maskfit.inspection.hashes import NearPairs, find_near
-from maskfit.inspection.looking import Look
+from maskfit.inspection.looking import ImageStats
 
-NEAR = 10
+MAX_HASH_DISTANCE = 10
 """Bits of the hash that may differ. Photos of one person with other masks put on differ by about 12."""
 
-ALIKE = 0.68
+MIN_EDGE_SIMILARITY = 0.68
 """From this correlation of edges on, two photos are taken for one. Among 600 real persons the hash proposed 404 pairs:
 the one true one has 0.80, the most alike of the others 0.63. Of photos known to be one and the same, framed anew and
 with other masks put on, the best of three pairs has more than this for 9 persons in 10."""
@@ -47,7 +47,7 @@ _ZOOMS = (1.0, 1.04, 1.087)
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
+class NearDuplicate:
     """Two persons that share a photo, or nearly.
 
     Attributes:
@@ -68,7 +68,7 @@ class Twin:
 
 
 @dataclass(frozen=True, slots=True)
-class Twins:
+class NearDuplicates:
     """All that were found, the most alike first.
 
     Attributes:
@@ -77,12 +77,12 @@ class Twins:
         cut: Whether not all of these were looked at again.
     """
 
-    found: tuple[Twin, ...]
+    found: tuple[NearDuplicate, ...]
     proposed: int
     cut: bool
 
 
-def find_identical(looks: Sequence[Look]) -> list[tuple[int, ...]]:
+def find_identical(looks: Sequence[ImageStats]) -> list[tuple[int, ...]]:
     """Photos that are the same file, byte for byte: their numbers, for each file that is there twice or more."""
     groups: dict[str, list[int]] = {}
     for number, look in enumerate(looks):
@@ -91,7 +91,9 @@ def find_identical(looks: Sequence[Look]) -> list[tuple[int, ...]]:
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
-def find_twins(photos: PhotoSet, looks: Sequence[Look], progress: Progress | None = None) -> Twins:
+def find_near_duplicates(
+    photos: PhotoDataset, looks: Sequence[ImageStats], progress: Progress | None = None
+) -> NearDuplicates:
     """Persons who share a photo that is nearly the same; those who share a file are left to `find_identical`.
 
     Args:
@@ -102,27 +104,31 @@ def find_twins(photos: PhotoSet, looks: Sequence[Look], progress: Progress | Non
     numbers = {person: number for number, person in enumerate(photos.persons)}
     fit = np.array([n for n, look in enumerate(looks) if look.readable and look.contrast >= FLAT], dtype=np.int64)
     hashes = np.array([looks[number].hash for number in fit], dtype=np.uint64)
-    near = find_near(hashes, np.array([numbers[photos[number].person] for number in fit], dtype=np.int64), NEAR)
+    near = find_near(
+        hashes, np.array([numbers[photos[number].person] for number in fit], dtype=np.int64), MAX_HASH_DISTANCE
+    )
     proposed = _group(photos, looks, near, fit)
-    edges = lru_cache(maxsize=256)(lambda number: see_edges(photos[number]))
+    edges = lru_cache(maxsize=256)(lambda number: edge_features(photos[number]))
     found = []
     # The pairs come nearest first, and so do the keys of the mapping and what stands under each.
     for done, pairs in enumerate(list(proposed.values())[:MOST_PERSONS], start=1):
         best = max(
-            (Twin(one, two, bits, turned, compare_edges(edges(one), edges(two), turned), len(pairs))
-             for one, two, bits, turned in pairs[:TRIES]),
+            (
+                NearDuplicate(one, two, bits, turned, compare_edges(edges(one), edges(two), turned), len(pairs))
+                for one, two, bits, turned in pairs[:TRIES]
+            ),
             key=lambda twin: twin.likeness,
-        )  # fmt: skip
-        if best.likeness >= ALIKE:
+        )
+        if best.likeness >= MIN_EDGE_SIMILARITY:
             found.append(best)
         if progress:
             progress(done, min(len(proposed), MOST_PERSONS))
     found.sort(key=lambda twin: -twin.likeness)
-    return Twins(tuple(found), len(proposed), near.cut or len(proposed) > MOST_PERSONS)
+    return NearDuplicates(tuple(found), len(proposed), near.cut or len(proposed) > MOST_PERSONS)
 
 
 def _group(
-    photos: PhotoSet, looks: Sequence[Look], near: NearPairs, fit: NDArray[np.int64]
+    photos: PhotoDataset, looks: Sequence[ImageStats], near: NearPairs, fit: NDArray[np.int64]
 ) -> dict[tuple[str, str], list[tuple[int, int, int, bool]]]:
     """The near pairs of each two persons, the nearest first; two that share a file are left out, as known already."""
     keys: dict[str, set[str]] = {}
@@ -142,12 +148,12 @@ def _group(
     return grouped
 
 
-def see_edges(photo: Photo | Image.Image) -> NDArray[np.float32]:
+def edge_features(photo: Photo | Image.Image) -> NDArray[np.float32]:
     """The edges of a photo at three sizes, (sizes, 2, 94, 70): horizontal and vertical steps of grey, roots of them.
 
     The root keeps one strong outline from outweighing a hundred hairs.
     """
-    image = photo if isinstance(photo, Image.Image) else open_small(photo.path, _FRAME, name=photo.name)[0]
+    image = photo if isinstance(photo, Image.Image) else open_downscaled(photo.path, _FRAME, name=photo.name)[0]
     grey = image.convert("L")
     layers = []
     for zoom in _ZOOMS:

@@ -14,24 +14,24 @@ from collections.abc import Callable
 
 from torch import nn
 
-from maskfit.losses.binary import Binary
+from maskfit.losses.binary import BinaryCrossEntropy
 from maskfit.losses.cross_entropy import CrossEntropy
 from maskfit.losses.focal import Focal
 from maskfit.losses.ldam import LDAM
-from maskfit.losses.macro_f1 import CrossEntropyF1, MacroF1
-from maskfit.losses.neighbours import Neighbours
+from maskfit.losses.macro_f1 import CrossEntropyF1, SoftMacroF1Loss
+from maskfit.losses.neighbours import OrdinalLabelSmoothing
 from maskfit.losses.squares import Brier, SmoothL1
-from maskfit.losses.symmetric import Symmetric
+from maskfit.losses.symmetric import SymmetricCrossEntropy
 
 LOSSES: dict[str, Callable[..., nn.Module]] = {
     "cross_entropy": CrossEntropy,
     "focal": Focal,
-    "macro_f1": MacroF1,
+    "macro_f1": SoftMacroF1Loss,
     "ce_f1": CrossEntropyF1,
     "ldam": LDAM,
-    "symmetric": Symmetric,
-    "neighbours": Neighbours,
-    "binary": Binary,
+    "symmetric": SymmetricCrossEntropy,
+    "neighbours": OrdinalLabelSmoothing,
+    "binary": BinaryCrossEntropy,
     "brier": Brier,
     "smooth_l1": SmoothL1,
 }

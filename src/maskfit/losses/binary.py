@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from maskfit.losses.photo_loss import PhotoLoss
+from maskfit.losses.photo_loss import PerSampleLoss
 
 SMALL = 1e-4
 """Below it (1 - e^-u) / u is computed by its series, since the difference has no digits left."""
 
 
-class Binary(PhotoLoss):
+class BinaryCrossEntropy(PerSampleLoss):
     """The mean over the classes of binary cross-entropies on the logits.
 
     With one allowed class it is torch's `binary_cross_entropy_with_logits`. With several, the others must be off and
@@ -27,7 +27,7 @@ class Binary(PhotoLoss):
     def __init__(self, counts: Tensor, class_weights: str | list[float] = "none") -> None:
         super().__init__(counts, class_weights)
 
-    def measure(self, logits: Tensor, allowed: Tensor) -> Tensor:
+    def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
         # -log(1 - p) of each class is softplus of its logit.
         off = F.softplus(logits).masked_fill(allowed, 0.0).sum(dim=1)
         return (off - _log_any(logits, allowed)) / logits.shape[1]

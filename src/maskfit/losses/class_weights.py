@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from maskfit.errors import RecipeError, nearest
+from maskfit.errors import RecipeError, did_you_mean
 
 
 def equal(counts: Tensor) -> Tensor:
@@ -20,12 +20,12 @@ def inverse(counts: Tensor) -> Tensor:
     return 1 / counts.clamp(min=1)
 
 
-def complement(counts: Tensor) -> Tensor:
+def one_minus_frequency(counts: Tensor) -> Tensor:
     """1 - n / N (seed s2): gentle, never above 1."""
     return 1 - counts / counts.sum().clamp(min=1)
 
 
-def effective(counts: Tensor) -> Tensor:
+def effective_number(counts: Tensor) -> Tensor:
     """(1 - b) / (1 - b^n) with b = 0.9999: the effective number of photos (Cui et al. 2019, arXiv:1901.05555)."""
     return (1 - 0.9999) / (1 - 0.9999 ** counts.clamp(min=1))
 
@@ -33,8 +33,8 @@ def effective(counts: Tensor) -> Tensor:
 CLASS_WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": equal,
     "inverse": inverse,
-    "complement": complement,
-    "effective": effective,
+    "complement": one_minus_frequency,
+    "effective": effective_number,
 }
 
 
@@ -53,7 +53,7 @@ def class_weights(kind: str | list[float], counts: Tensor) -> Tensor:
     counts = counts.to(torch.float64)
     if isinstance(kind, str):
         if kind not in CLASS_WEIGHTS:
-            raise RecipeError(f"class_weights: '{kind}' is unknown; {nearest(kind, CLASS_WEIGHTS)}")
+            raise RecipeError(f"class_weights: '{kind}' is unknown; {did_you_mean(kind, CLASS_WEIGHTS)}")
         weights = CLASS_WEIGHTS[kind](counts)
     else:
         weights = torch.tensor(kind, dtype=torch.float64)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Pair(Protocol):
+class MixedTargets(Protocol):
     """What mixing says of a batch; `training.mixing.Mixed` is one.
 
     Attributes:
@@ -25,7 +25,7 @@ class Pair(Protocol):
 
 
 @runtime_checkable
-class Changing(Protocol):
+class EpochDependent(Protocol):
     """A loss that is not the same in every epoch."""
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
@@ -37,10 +37,10 @@ class HeadLoss(NamedTuple):
     """A head's loss, and its weight in the sum."""
 
     loss: nn.Module
-    share: float
+    weight: float
 
 
-class Criterion(nn.Module):
+class MultiHeadLoss(nn.Module):
     """The weighted mean of the heads' losses; each head's is the mean over the photos of which it knows anything.
 
     Args:
@@ -55,21 +55,21 @@ class Criterion(nn.Module):
     def __init__(self, heads: Mapping[str, HeadLoss], over: Callable[[Tensor], Tensor] | None = None) -> None:
         super().__init__()
         self.over = over
-        total = sum(head.share for head in heads.values())
+        total = sum(head.weight for head in heads.values())
         if total <= 0:
             raise ValueError("one head at least needs a share above 0")
         self.names = tuple(heads)
         self.losses = nn.ModuleList(head.loss for head in heads.values())
-        self.shares = tuple(head.share / total for head in heads.values())
+        self.shares = tuple(head.weight / total for head in heads.values())
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Tells the losses that change over training which epoch of how many begins, counted from 0."""
         for loss in self.losses:
-            if isinstance(loss, Changing):
+            if isinstance(loss, EpochDependent):
                 loss.begin_epoch(epoch, epochs)
 
     def forward(
-        self, logits: Mapping[str, Tensor], allowed: Mapping[str, Tensor], pair: Pair | None = None
+        self, logits: Mapping[str, Tensor], allowed: Mapping[str, Tensor], pair: MixedTargets | None = None
     ) -> dict[str, Tensor]:
         """The mean loss by head, and their weighted sum as "loss".
 
@@ -87,7 +87,7 @@ class Criterion(nn.Module):
 
 
 def _mean(
-    loss: nn.Module, logits: Tensor, allowed: Tensor, pair: Pair | None, over: Callable[[Tensor], Tensor] | None
+    loss: nn.Module, logits: Tensor, allowed: Tensor, pair: MixedTargets | None, over: Callable[[Tensor], Tensor] | None
 ) -> Tensor:
     """A head's loss over the photos of which it knows anything; a mixed photo is known by the shares that are."""
     values = loss(logits, allowed)

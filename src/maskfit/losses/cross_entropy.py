@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskfit.losses.photo_loss import PhotoLoss, check_share, log_allowed
+from maskfit.losses.photo_loss import PerSampleLoss, check_fraction, log_allowed_probability
 
 
-class CrossEntropy(PhotoLoss):
+class CrossEntropy(PerSampleLoss):
     """Minus the logarithm of the probability that the allowed classes have together.
 
     With one allowed class it is torch's `cross_entropy`; with several, the likelihood of the part that is known.
@@ -21,11 +21,11 @@ class CrossEntropy(PhotoLoss):
 
     def __init__(self, counts: Tensor, smoothing: float = 0.0, class_weights: str | list[float] = "none") -> None:
         super().__init__(counts, class_weights)
-        self.smoothing = check_share("smoothing", smoothing)
+        self.smoothing = check_fraction("smoothing", smoothing)
 
-    def measure(self, logits: Tensor, allowed: Tensor) -> Tensor:
+    def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
         logs = torch.log_softmax(logits, dim=1)
-        loss = -log_allowed(logs, allowed)
+        loss = -log_allowed_probability(logs, allowed)
         if self.smoothing:
             loss = (1 - self.smoothing) * loss - self.smoothing * logs.mean(dim=1)
         return loss

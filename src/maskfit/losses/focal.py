@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskfit.losses.photo_loss import PhotoLoss, check_share, log_allowed
+from maskfit.losses.photo_loss import PerSampleLoss, check_fraction, log_allowed_probability
 
 LEAST = 1e-12
 """The least doubt that is raised to a power: at 0 the slope of a power below 1 is infinite."""
 
 
-class Focal(PhotoLoss):
+class Focal(PerSampleLoss):
     """(1 - p)^gamma times the cross-entropy -log p (Lin et al. 2017, arXiv:1708.02002; seeds s1, s2, s4).
 
     The factor is each photo's own. On the mean of a batch, as one of the seeds had it, every photo would get the same
@@ -35,11 +35,11 @@ class Focal(PhotoLoss):
         if not 0 <= gamma < float("inf"):
             raise ValueError(f"gamma={gamma} must be 0 or more")
         self.gamma = gamma
-        self.smoothing = check_share("smoothing", smoothing)
+        self.smoothing = check_fraction("smoothing", smoothing)
 
-    def measure(self, logits: Tensor, allowed: Tensor) -> Tensor:
+    def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
         logs = torch.log_softmax(logits, dim=1)
-        loss = self._focused(log_allowed(logs, allowed))
+        loss = self._focused(log_allowed_probability(logs, allowed))
         if self.smoothing:
             loss = (1 - self.smoothing) * loss + self.smoothing * self._focused(logs).mean(dim=1)
         return loss

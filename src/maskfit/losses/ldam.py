@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskfit.losses.photo_loss import PhotoLoss, log_allowed
+from maskfit.losses.photo_loss import PerSampleLoss, log_allowed_probability
 
 
-class LDAM(PhotoLoss):
+class LDAM(PerSampleLoss):
     """Cross-entropy after a margin was taken from the right class's logit (Cao et al. 2019, arXiv:1906.07413; seed s2).
 
     The margin of a class goes with n^(-1/4), n being its training photos, so that the thinnest has the widest. Of a
@@ -52,11 +52,11 @@ class LDAM(PhotoLoss):
         """Says which epoch of how many begins, counted from 0."""
         self.weighted = epoch >= self.deferred * epochs
 
-    def photo_weights(self, allowed: Tensor) -> Tensor:
+    def sample_weights(self, allowed: Tensor) -> Tensor:
         if not self.weighted:
             return torch.ones_like(allowed[:, 0], dtype=torch.float32)
-        return super().photo_weights(allowed)
+        return super().sample_weights(allowed)
 
-    def measure(self, logits: Tensor, allowed: Tensor) -> Tensor:
+    def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
         handicapped = self.scale * (logits - self.margins * allowed)
-        return -log_allowed(torch.log_softmax(handicapped, dim=1), allowed)
+        return -log_allowed_probability(torch.log_softmax(handicapped, dim=1), allowed)

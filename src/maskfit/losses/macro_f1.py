@@ -9,7 +9,7 @@ from maskfit.losses.class_weights import class_weights
 from maskfit.losses.cross_entropy import CrossEntropy
 
 
-class MacroF1(nn.Module):
+class SoftMacroF1Loss(nn.Module):
     """1 - the mean over the classes of 2 TP / (2 TP + FP + FN), each counted in probabilities over the batch (seed s2).
 
     It is a property of the batch; each photo of which something is known has it as its loss, so that their mean is it.
@@ -64,7 +64,7 @@ class CrossEntropyF1(nn.Module):
             raise ValueError(f"share={share} must lie in 0 to 1")
         self.share = share
         self.cross_entropy = CrossEntropy(counts, smoothing, class_weights)
-        self.f1 = MacroF1(counts, class_weights)
+        self.f1 = SoftMacroF1Loss(counts, class_weights)
 
     def forward(self, logits: Tensor, allowed: Tensor) -> Tensor:
         """Logits (batch, classes) and allowed (batch, classes; bool) to losses (batch,); zero where all are allowed."""

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from maskfit.losses.photo_loss import PhotoLoss
+from maskfit.losses.photo_loss import PerSampleLoss
 
 
-class Neighbours(PhotoLoss):
+class OrdinalLabelSmoothing(PerSampleLoss):
     """Cross-entropy with a target that is spread over the values beside the right one, by a normal distribution.
 
     Label distribution learning for ages (Gao et al. 2017, arXiv:1611.01731) on bands: best with `data.age.step`, whose
@@ -33,7 +33,7 @@ class Neighbours(PhotoLoss):
         kernel = torch.exp(-((places[:, None] - places) ** 2) / (2 * spread**2))
         self.register_buffer("kernel", (kernel / kernel.sum(dim=1, keepdim=True)).float(), persistent=False)
 
-    def measure(self, logits: Tensor, allowed: Tensor) -> Tensor:
+    def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
         # One allowed class has all of its own share; of several, each has what the network gives it.
         share = torch.softmax(logits.detach().masked_fill(~allowed, -torch.inf), dim=1)
         # Not a matrix product: autocast would round the target to half precision.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from maskfit.losses.class_weights import class_weights
 
 
-class PhotoLoss(nn.Module):
+class PerSampleLoss(nn.Module):
     """A loss that looks at each photo by itself; a kind of loss says `measure`.
 
     Args:
@@ -23,11 +23,11 @@ class PhotoLoss(nn.Module):
         super().__init__()
         self.register_buffer("weights", _weights(class_weights, counts), persistent=False)
 
-    def measure(self, logits: Tensor, allowed: Tensor) -> Tensor:
+    def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
         """Logits (batch, classes; float32) and allowed (batch, classes; bool) to losses (batch,) before any weight."""
         raise TypeError(f"{type(self).__name__} must say what it measures")
 
-    def photo_weights(self, allowed: Tensor) -> Tensor:
+    def sample_weights(self, allowed: Tensor) -> Tensor:
         """The weight of each photo, (batch,): the mean of its allowed classes' weights."""
         share = allowed / allowed.sum(dim=1, keepdim=True)
         # Not a matrix product: autocast would round the weights to half precision.
@@ -35,7 +35,7 @@ class PhotoLoss(nn.Module):
 
     def forward(self, logits: Tensor, allowed: Tensor) -> Tensor:
         """Logits (batch, classes) and allowed (batch, classes; bool) to losses (batch,); zero where all are allowed."""
-        losses = self.measure(logits.float(), allowed) * self.photo_weights(allowed)
+        losses = self.per_sample_loss(logits.float(), allowed) * self.sample_weights(allowed)
         return torch.where(allowed.all(dim=1), 0.0, losses)
 
 
@@ -43,12 +43,12 @@ class PhotoLoss(nn.Module):
 _weights = class_weights
 
 
-def log_allowed(logs: Tensor, allowed: Tensor) -> Tensor:
+def log_allowed_probability(logs: Tensor, allowed: Tensor) -> Tensor:
     """The logarithm of the probability that the allowed classes have together, (batch,), from log-probabilities."""
     return torch.logsumexp(logs.masked_fill(~allowed, -torch.inf), dim=1)
 
 
-def check_share(name: str, share: float) -> float:
+def check_fraction(name: str, share: float) -> float:
     """A share that may be 0 but not 1.
 
     Raises:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskfit.losses.photo_loss import PhotoLoss
+from maskfit.losses.photo_loss import PerSampleLoss
 
 
-class Brier(PhotoLoss):
+class Brier(PerSampleLoss):
     """The sum of squared differences of the probabilities (Brier 1950; the mean squared error of seed s1, summed).
 
     The allowed classes count as one, so that a photo with several costs nothing once they have it all.
@@ -21,11 +21,11 @@ class Brier(PhotoLoss):
     def __init__(self, counts: Tensor, class_weights: str | list[float] = "none") -> None:
         super().__init__(counts, class_weights)
 
-    def measure(self, logits: Tensor, allowed: Tensor) -> Tensor:
-        return differences(logits, allowed).square().sum(dim=1)
+    def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
+        return probability_residuals(logits, allowed).square().sum(dim=1)
 
 
-class SmoothL1(PhotoLoss):
+class SmoothL1(PerSampleLoss):
     """As `Brier`, with Huber's distance in place of the square (seed s1): d^2 / 2 beta below beta, d - beta / 2 above.
 
     Args:
@@ -41,12 +41,12 @@ class SmoothL1(PhotoLoss):
             raise ValueError(f"beta={beta} must be above 0")
         self.beta = beta
 
-    def measure(self, logits: Tensor, allowed: Tensor) -> Tensor:
-        d = differences(logits, allowed)
+    def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
+        d = probability_residuals(logits, allowed)
         return torch.where(d < self.beta, d.square() / (2 * self.beta), d - self.beta / 2).sum(dim=1)
 
 
-def differences(logits: Tensor, allowed: Tensor) -> Tensor:
+def probability_residuals(logits: Tensor, allowed: Tensor) -> Tensor:
     """How far each probability is from the label, (batch, classes + 1) in 0 to 1.
 
     First what the allowed classes lack together, then what each other class has; 0 in the allowed classes' own places.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskfit.losses.photo_loss import PhotoLoss, log_allowed
+from maskfit.losses.photo_loss import PerSampleLoss, log_allowed_probability
 
 
-class Symmetric(PhotoLoss):
+class SymmetricCrossEntropy(PerSampleLoss):
     """alpha CE + beta RCE (Wang et al. 2019, arXiv:1908.06112).
 
     The reverse cross-entropy takes the answer for the truth: -sum p log t, where log 0 is set to `floor`. So it is
@@ -37,8 +37,8 @@ class Symmetric(PhotoLoss):
             raise ValueError(f"floor={floor} must be below 0")
         self.alpha, self.beta, self.floor = alpha, beta, floor
 
-    def measure(self, logits: Tensor, allowed: Tensor) -> Tensor:
+    def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
         logs = torch.log_softmax(logits, dim=1)
         # Added up rather than taken from 1, which would lose the digits of a small remainder.
         outside = logs.exp().masked_fill(allowed, 0.0).sum(dim=1)
-        return -self.alpha * log_allowed(logs, allowed) - self.beta * self.floor * outside
+        return -self.alpha * log_allowed_probability(logs, allowed) - self.beta * self.floor * outside

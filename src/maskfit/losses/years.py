@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from maskfit.losses.criterion import Pair
+from maskfit.losses.criterion import MixedTargets
 
 
-class YearsLoss(nn.Module):
+class AgeRegressionLoss(nn.Module):
     """The mean distance between an age and what was found, over the photos of which the age is known.
 
     Args:
@@ -29,7 +29,7 @@ class YearsLoss(nn.Module):
         self.distance = distance
         self.share = share
 
-    def forward(self, found: Tensor, years: Tensor, pair: Pair | None = None) -> Tensor:
+    def forward(self, found: Tensor, years: Tensor, pair: MixedTargets | None = None) -> Tensor:
         """Years found and years (batch,; NaN where not known) to one number.
 
         Args:
@@ -53,16 +53,16 @@ class YearsLoss(nn.Module):
         return self.distance(found, wanted) * known, known.float()
 
 
-def mse(share: float = 0.001) -> YearsLoss:
+def mse(share: float = 0.001) -> AgeRegressionLoss:
     """Squared years; s2 found 0.001 of it better than all of it.
 
     Args:
         share: The loss's weight beside the heads'.
     """
-    return YearsLoss(lambda found, years: (found - years).square(), share)
+    return AgeRegressionLoss(lambda found, years: (found - years).square(), share)
 
 
-def smooth_l1(share: float = 0.02, beta: float = 1.0) -> YearsLoss:
+def smooth_l1(share: float = 0.02, beta: float = 1.0) -> AgeRegressionLoss:
     """Years, squared below `beta`: one photo with a wrong age pulls no harder than any other.
 
     Args:
@@ -71,7 +71,7 @@ def smooth_l1(share: float = 0.02, beta: float = 1.0) -> YearsLoss:
     """
     if not beta > 0:
         raise ValueError(f"beta={beta} must be above 0")
-    return YearsLoss(lambda found, years: F.smooth_l1_loss(found, years, reduction="none", beta=beta), share)
+    return AgeRegressionLoss(lambda found, years: F.smooth_l1_loss(found, years, reduction="none", beta=beta), share)
 
 
 def none() -> None:
@@ -79,7 +79,7 @@ def none() -> None:
     return
 
 
-YEARS_LOSSES: dict[str, Callable[..., YearsLoss | None]] = {
+YEARS_LOSSES: dict[str, Callable[..., AgeRegressionLoss | None]] = {
     "none": none,
     "mse": mse,
     "smooth_l1": smooth_l1,

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from maskfit.labels import JOINT
-from maskfit.models.linear_heads import AttributeHeads, JointHead, Logits
+from maskfit.labels import JOINT_HEAD
+from maskfit.models.linear_heads import Logits, MultiHead, SingleHead
 
 
 class SelfAttention(nn.Module):
@@ -51,7 +51,7 @@ class SelfAttention(nn.Module):
         return tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
 
 
-class Tokens(nn.Module):
+class AttributeTokens(nn.Module):
     """A token for each attribute, which has looked at the others', and its logits: what both attention heads share.
 
     Args:
@@ -93,7 +93,7 @@ class MultiLabelTHANet(nn.Module):
     ) -> None:
         super().__init__()
         self.names = tuple(sizes)
-        self.body = Tokens(features, sizes, width, heads, dropout)
+        self.body = AttributeTokens(features, sizes, width, heads, dropout)
 
     def forward(self, features: Tensor) -> Logits:
         return dict(zip(self.names, self.body(features), strict=True))
@@ -114,12 +114,12 @@ class MultiClassTHANet(nn.Module):
         self, features: int, sizes: Mapping[str, int], width: int = 64, heads: int = 8, dropout: float = 0.5
     ) -> None:
         super().__init__()
-        self.names = (JOINT,)
-        self.body = Tokens(features, sizes, width, heads, dropout)
+        self.names = (JOINT_HEAD,)
+        self.body = AttributeTokens(features, sizes, width, heads, dropout)
         self.joint = nn.Sequential(nn.ReLU(), nn.Linear(sum(sizes.values()), math.prod(sizes.values())))
 
     def forward(self, features: Tensor) -> Logits:
-        return {JOINT: self.joint(torch.cat(self.body(features), dim=1))}
+        return {JOINT_HEAD: self.joint(torch.cat(self.body(features), dim=1))}
 
 
 class THANet(nn.Module):
@@ -136,13 +136,13 @@ class THANet(nn.Module):
 
     def __init__(self, features: int, sizes: Mapping[str, int], dropout: float = 0.0) -> None:
         super().__init__()
-        self.names = (JOINT,)
-        self.attributes = AttributeHeads(features, sizes, dropout)
-        self.joint = JointHead(features, sizes, dropout)
+        self.names = (JOINT_HEAD,)
+        self.attributes = MultiHead(features, sizes, dropout)
+        self.joint = SingleHead(features, sizes, dropout)
 
     def forward(self, features: Tensor) -> Logits:
         # The class number counts the first attribute most, as `labels.Scheme` has it.
         sums: Tensor | None = None
         for values in self.attributes(features).values():
             sums = values if sums is None else (sums[:, :, None] + values[:, None, :]).flatten(1)
-        return {JOINT: self.joint(features)[JOINT] + sums}
+        return {JOINT_HEAD: self.joint(features)[JOINT_HEAD] + sums}

@@ -15,23 +15,38 @@ from torch import Tensor, nn
 
 from maskfit.errors import ModelFileError
 from maskfit.models.seed_nets import CustomDark, ThreeConv
-from maskfit.models.small import SmallTrunk
-from maskfit.parts import Part, build
+from maskfit.models.small import SmallCNN
+from maskfit.parts import ComponentSpec, instantiate
 
 NONE, HUB = "none", "hub"
 """The words that `weights` may hold besides a path."""
 
 REFUSED = {
-    "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "num_classes", "in_chans",
-    "global_pool", "features_only", "scriptable", "exportable", "no_jit",
-    "pretrained_strict", "pretrained_filter_fn", "pretrained_custom_load", "pretrained_model_args", "device", "dtype",
-}  # fmt: skip
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "checkpoint_path",
+    "cache_dir",
+    "num_classes",
+    "in_chans",
+    "global_pool",
+    "features_only",
+    "scriptable",
+    "exportable",
+    "no_jit",
+    "pretrained_strict",
+    "pretrained_filter_fn",
+    "pretrained_custom_load",
+    "pretrained_model_args",
+    "device",
+    "dtype",
+}
 """Options of timm that maskfit sets itself; a model file must not be able to."""
 
 Filter = Literal["bilinear", "bicubic"]
 
 
-class Trunk(nn.Module):
+class Backbone(nn.Module):
     """Photos (batch, 3, height, width) to features (batch, `features`).
 
     Attributes:
@@ -59,16 +74,16 @@ class Trunk(nn.Module):
         return features
 
 
-def small_trunk(*, weights: str, width: int = 24, blocks: int = 1) -> Trunk:
+def small_cnn(*, weights: str, width: int = 24, blocks: int = 1) -> Backbone:
     """maskfit's own small net (see `small.SmallTrunk`), for training from nothing.
 
     Raises:
         ModelFileError: Start weights were asked for; there are none.
     """
-    return _own_trunk("small", SmallTrunk(width, blocks), weights)
+    return _own_trunk("small", SmallCNN(width, blocks), weights)
 
 
-def three_conv_trunk(*, weights: str, dropout: float = 0.25) -> Trunk:
+def three_conv_trunk(*, weights: str, dropout: float = 0.25) -> Backbone:
     """The competition baseline's net of three convolutions (see `seed_nets.ThreeConv`).
 
     Raises:
@@ -77,7 +92,7 @@ def three_conv_trunk(*, weights: str, dropout: float = 0.25) -> Trunk:
     return _own_trunk("three_conv", ThreeConv(dropout), weights)
 
 
-def custom_dark_trunk(*, weights: str, width: int = 16, blocks: Sequence[int] = (1, 1, 2, 2, 1)) -> Trunk:
+def custom_dark_trunk(*, weights: str, width: int = 16, blocks: Sequence[int] = (1, 1, 2, 2, 1)) -> Backbone:
     """A DarkNet-like net (see `seed_nets.CustomDark`; seed s0).
 
     Raises:
@@ -86,15 +101,15 @@ def custom_dark_trunk(*, weights: str, width: int = 16, blocks: Sequence[int] = 
     return _own_trunk("custom_dark", CustomDark(width, blocks), weights)
 
 
-def _own_trunk(name: str, body: SmallTrunk | ThreeConv | CustomDark, weights: str) -> Trunk:
+def _own_trunk(name: str, body: SmallCNN | ThreeConv | CustomDark, weights: str) -> Backbone:
     if weights != NONE:
         raise ModelFileError(
-            f"the net '{name}' has no published weights", where=f"model.weights={weights}", fix="model.weights=none"
+            f"the net '{name}' has no published weights", location=f"model.weights={weights}", hint="model.weights=none"
         )
-    return Trunk(body, body.num_features, body.mean, body.std, "bilinear")
+    return Backbone(body, body.num_features, body.mean, body.std, "bilinear")
 
 
-def timm_trunk(name: str, *, weights: str, **options: Any) -> Trunk:
+def timm_trunk(name: str, *, weights: str, **options: Any) -> Backbone:
     """A timm model without its classifier.
 
     Args:
@@ -111,7 +126,7 @@ def timm_trunk(name: str, *, weights: str, **options: Any) -> Trunk:
     if refused:
         raise ValueError(f"option {refused[0]} is not a recipe's to set; weights come from model.weights")
     if weights not in (NONE, HUB) and not Path(weights).is_file():
-        raise ModelFileError("there is no such weight file", where=weights, fix="model.weights=none, hub or a path")
+        raise ModelFileError("there is no such weight file", location=weights, hint="model.weights=none, hub or a path")
     try:
         body = timm.create_model(name, pretrained=weights == HUB, num_classes=0, **options)
     except TypeError as error:
@@ -126,15 +141,15 @@ def timm_trunk(name: str, *, weights: str, **options: Any) -> Trunk:
     features = getattr(body, "head_hidden_size", None) or body.num_features
     config: dict[str, Any] = resolve_model_data_config(body)  # type: ignore[no-untyped-call]
     kernel: Filter = config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bilinear"
-    return Trunk(body, int(str(features)), tuple(config["mean"]), tuple(config["std"]), kernel)
+    return Backbone(body, int(str(features)), tuple(config["mean"]), tuple(config["std"]), kernel)
 
 
 def _hub_error(name: str, error: Exception) -> ModelFileError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return ModelFileError(
         f"the published weights of {name} cannot be had: {reason:.200}",
-        where="model.weights=hub",
-        fix="connect to the hub, or name a local weight file with model.weights=PATH, or start at random with "
+        location="model.weights=hub",
+        hint="connect to the hub, or name a local weight file with model.weights=PATH, or start at random with "
         "model.weights=none",
     )
 
@@ -172,28 +187,28 @@ def _more(keys: list[str]) -> str:
 def _misfit(name: str, weights: str, reason: str) -> ModelFileError:
     return ModelFileError(
         f"these weights do not fit {name}: {reason:.200}",
-        where=weights,
-        fix="name the backbone that the file was made for, with its options, as model.backbone",
+        location=weights,
+        hint="name the backbone that the file was made for, with its options, as model.backbone",
     )
 
 
-OWN: dict[str, Callable[..., Trunk]] = {
-    "small": small_trunk,
+OWN: dict[str, Callable[..., Backbone]] = {
+    "small": small_cnn,
     "three_conv": three_conv_trunk,
     "custom_dark": custom_dark_trunk,
 }
 """maskfit's own trunks."""
 
-BACKBONES: dict[str, Callable[..., Trunk]] = {name: partial(timm_trunk, name) for name in timm.list_models()} | OWN
+BACKBONES: dict[str, Callable[..., Backbone]] = {name: partial(timm_trunk, name) for name in timm.list_models()} | OWN
 """Every trunk by name."""
 
 
-def build_trunk(backbone: Part, weights: str = NONE) -> Trunk:
+def build_backbone(backbone: ComponentSpec, weights: str = NONE) -> Backbone:
     """Builds a trunk from its part.
 
     Raises:
         RecipeError: The name or an option is unknown.
         ModelFileError: The weights cannot be had or do not fit.
     """
-    trunk: Trunk = build(BACKBONES, backbone, weights=weights)
+    trunk: Backbone = instantiate(BACKBONES, backbone, weights=weights)
     return trunk

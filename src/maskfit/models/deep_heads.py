@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from maskfit.models.linear_heads import Logits, Start, outputs, start_layers
+from maskfit.models.linear_heads import Logits, Start, head_outputs, init_weights
 
 
 class HiddenHead(nn.Module):
@@ -32,13 +32,13 @@ class HiddenHead(nn.Module):
     ) -> None:
         super().__init__()
         _refuse_widths([width])
-        wanted = outputs(sizes, joint)
+        wanted = head_outputs(sizes, joint)
         self.names = tuple(wanted)
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, size))
             for size in wanted.values()
         )
-        start_layers(self, start)
+        init_weights(self, start)
 
     def forward(self, features: Tensor) -> Logits:
         return {name: layer(features) for name, layer in zip(self.names, self.layers, strict=True)}
@@ -69,11 +69,11 @@ class VanillaHead(nn.Module):
     ) -> None:
         super().__init__()
         _refuse_widths([width])
-        wanted = outputs(sizes, joint)
+        wanted = head_outputs(sizes, joint)
         self.names = tuple(wanted)
         self.body = nn.Sequential(nn.Linear(features, width), nn.BatchNorm1d(width), nn.Dropout(dropout), nn.ReLU())
         self.layers = nn.ModuleList(nn.Linear(width, size) for size in wanted.values())
-        start_layers(self, start)
+        init_weights(self, start)
 
     def forward(self, features: Tensor) -> Logits:
         hidden = self.body(features)
@@ -103,7 +103,7 @@ class MlpHead(nn.Module):
         _refuse_widths(widths)
         self.names = tuple(sizes)
         self.layers = nn.ModuleList(_mlp(features, widths, size, dropout) for size in sizes.values())
-        start_layers(self, start)
+        init_weights(self, start)
 
     def forward(self, features: Tensor) -> Logits:
         return {name: layer(features) for name, layer in zip(self.names, self.layers, strict=True)}

@@ -13,15 +13,15 @@ from torch import nn
 
 from maskfit.models.attention import MultiClassTHANet, MultiLabelTHANet, THANet
 from maskfit.models.deep_heads import HiddenHead, MlpHead, VanillaHead
-from maskfit.models.linear_heads import AttributeHeads, JointHead, MultiSampleHead
+from maskfit.models.linear_heads import MultiHead, MultiSampleDropoutHead, SingleHead
 from maskfit.models.ordinal import OrdinalHead
 
 HEADS: dict[str, Callable[..., nn.Module]] = {
-    "attributes": AttributeHeads,
-    "joint": JointHead,
+    "attributes": MultiHead,
+    "joint": SingleHead,
     "hidden": HiddenHead,
     "vanilla": VanillaHead,
-    "multi_sample": MultiSampleHead,
+    "multi_sample": MultiSampleDropoutHead,
     "mlp": MlpHead,
     "ordinal": OrdinalHead,
     "thanet": THANet,

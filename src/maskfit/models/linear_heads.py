@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from maskfit.labels import JOINT
+from maskfit.labels import JOINT_HEAD
 
 Logits = dict[str, Tensor]
 """A head's answers: attribute, or `labels.JOINT`, to (batch, values or classes)."""
@@ -18,12 +18,12 @@ Start = Literal["default", "xavier"]
 """How linear layers start: torch's own way (uniform, by the inputs), or Glorot's (uniform, by inputs and outputs)."""
 
 
-def outputs(sizes: Mapping[str, int], joint: bool) -> dict[str, int]:
+def head_outputs(sizes: Mapping[str, int], joint: bool) -> dict[str, int]:
     """The names of a head's outputs and how wide each is: one for all classes, or one for each attribute."""
-    return {JOINT: math.prod(sizes.values())} if joint else dict(sizes)
+    return {JOINT_HEAD: math.prod(sizes.values())} if joint else dict(sizes)
 
 
-def start_layers(head: nn.Module, start: str) -> None:
+def init_weights(head: nn.Module, start: str) -> None:
     """Gives a head's linear layers their first weights.
 
     Args:
@@ -43,7 +43,7 @@ def start_layers(head: nn.Module, start: str) -> None:
             nn.init.zeros_(layer.bias)
 
 
-class AttributeHeads(nn.Module):
+class MultiHead(nn.Module):
     """One linear layer for each attribute on shared features (the three-way head of seeds s0 and s4).
 
     Args:
@@ -60,13 +60,13 @@ class AttributeHeads(nn.Module):
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Dropout(dropout), nn.Linear(features, size)) for size in sizes.values()
         )
-        start_layers(self, start)
+        init_weights(self, start)
 
     def forward(self, features: Tensor) -> Logits:
         return {name: layer(features) for name, layer in zip(self.names, self.layers, strict=True)}
 
 
-class JointHead(nn.Module):
+class SingleHead(nn.Module):
     """One linear layer for the class number of all attributes together.
 
     Args:
@@ -78,15 +78,15 @@ class JointHead(nn.Module):
 
     def __init__(self, features: int, sizes: Mapping[str, int], dropout: float = 0.0, start: Start = "default") -> None:
         super().__init__()
-        self.names = (JOINT,)
+        self.names = (JOINT_HEAD,)
         self.layer = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, math.prod(sizes.values())))
-        start_layers(self, start)
+        init_weights(self, start)
 
     def forward(self, features: Tensor) -> Logits:
-        return {JOINT: self.layer(features)}
+        return {JOINT_HEAD: self.layer(features)}
 
 
-class MultiSampleHead(nn.Module):
+class MultiSampleDropoutHead(nn.Module):
     """Linear layers whose logits are the mean over several dropouts (after Inoue 2019, arXiv:1905.09788; seed s2).
 
     The paper takes the mean of the losses; the logits' is another way in use, and goes with any loss.
@@ -112,12 +112,12 @@ class MultiSampleHead(nn.Module):
         super().__init__()
         if samples < 1:
             raise ValueError(f"samples={samples} must be 1 or more")
-        wanted = outputs(sizes, joint)
+        wanted = head_outputs(sizes, joint)
         self.names = tuple(wanted)
         self.samples = samples
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(nn.Linear(features, size) for size in wanted.values())
-        start_layers(self, start)
+        init_weights(self, start)
 
     def forward(self, features: Tensor) -> Logits:
         if self.training:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from maskfit.models.backbones import NONE, Trunk, build_trunk
+from maskfit.models.backbones import NONE, Backbone, build_backbone
 from maskfit.models.heads import HEADS
 from maskfit.models.linear_heads import Logits
-from maskfit.parts import Part, build
+from maskfit.parts import ComponentSpec, instantiate
 
 
-class Years(nn.Module):
+class AgeRegressor(nn.Module):
     """An age in years, from a trunk's features (seed s2).
 
     The layer gives standardised years, so that its weights are of the size of the heads': 0 is `middle`, 1 is `spread`
@@ -44,9 +44,9 @@ class Network(nn.Module):
         years: Gives years beside the logits, for a loss in training; it has no part in the answer. None without.
     """
 
-    def __init__(self, trunk: Trunk, head: nn.Module, years: Years | None = None) -> None:
+    def __init__(self, trunk: Backbone, head: nn.Module, years: AgeRegressor | None = None) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.backbone = trunk
         self.head = head
         self.years = years
 
@@ -61,7 +61,7 @@ class Network(nn.Module):
 
     def forward_features(self, photos: Tensor) -> Tensor:
         """Photos to the trunk's features (batch, features)."""
-        features: Tensor = self.trunk(photos)
+        features: Tensor = self.backbone(photos)
         return features
 
     def forward_head(self, features: Tensor) -> Logits:
@@ -71,7 +71,7 @@ class Network(nn.Module):
 
 
 def build_network(
-    backbone: Part, head: Part, sizes: Mapping[str, int], weights: str = NONE, years: bool = False
+    backbone: ComponentSpec, head: ComponentSpec, sizes: Mapping[str, int], weights: str = NONE, years: bool = False
 ) -> Network:
     """Builds a network from its parts.
 
@@ -86,6 +86,6 @@ def build_network(
         RecipeError: A name or an option is unknown.
         ModelFileError: The weights cannot be had or do not fit.
     """
-    trunk = build_trunk(backbone, weights)
-    built = build(HEADS, head, features=trunk.features, sizes=sizes)
-    return Network(trunk, built, Years(trunk.features) if years else None)
+    trunk = build_backbone(backbone, weights)
+    built = instantiate(HEADS, head, features=trunk.features, sizes=sizes)
+    return Network(trunk, built, AgeRegressor(trunk.features) if years else None)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from maskfit.models.linear_heads import Logits, Start, start_layers
+from maskfit.models.linear_heads import Logits, Start, init_weights
 
 
 class OrdinalHead(nn.Module):
@@ -49,18 +49,18 @@ class OrdinalHead(nn.Module):
             )
         self.names = tuple(sizes)
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.Dropout(dropout), nn.Linear(features, 1), Thresholds(size))
+            nn.Sequential(nn.Dropout(dropout), nn.Linear(features, 1), CumulativeLink(size))
             if name in ordered
             else nn.Sequential(nn.Dropout(dropout), nn.Linear(features, size))
             for name, size in sizes.items()
         )
-        start_layers(self, start)
+        init_weights(self, start)
 
     def forward(self, features: Tensor) -> Logits:
         return {name: layer(features) for name, layer in zip(self.names, self.layers, strict=True)}
 
 
-class Thresholds(nn.Module):
+class CumulativeLink(nn.Module):
     """Places (batch, 1) on a line as log-probabilities (batch, values) of the pieces that thresholds cut it into.
 
     Args:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from maskfit.labels import JOINT
+from maskfit.labels import JOINT_HEAD
 from maskfit.models.linear_heads import Logits
 from maskfit.models.network import Network
 
-LEAST = 1e-12
+MIN_PROBABILITY = 1e-12
 """A probability counts at least this much, so that its logarithm is a number; as in `maskfit.calibration`."""
 
 
-class ByDataset(nn.Module):
+class DatasetNormalize(nn.Module):
     """Normalises by the same three numbers for every photo: pixel * scale + shift.
 
     Args:
@@ -35,7 +35,7 @@ class ByDataset(nn.Module):
         return planes * self.scale + self.shift
 
 
-class ByPhoto(nn.Module):
+class InstanceNormalize(nn.Module):
     """Normalises each photo by its own channels' means and deviations.
 
     Args:
@@ -51,7 +51,7 @@ class ByPhoto(nn.Module):
         return centred / centred.square().mean((2, 3), keepdim=True).sqrt().clamp(min=self.least)
 
 
-class Served(nn.Module):
+class ExportModule(nn.Module):
     """Frames uint8 (batch, height, width, 3) to a tuple: each head's logits in order, then the probabilities.
 
     What `labels.answer` and `Calibration.temper` do to logits in numpy is done inside, so that a program needs nothing
@@ -91,13 +91,13 @@ class Served(nn.Module):
 
     def probabilities(self, logits: Logits) -> Tensor:
         """Official probabilities (batch, official classes)."""
-        if JOINT not in logits:
+        if JOINT_HEAD not in logits:
             return self._product(lambda name: self._folded(logits[name].softmax(1), 1, name))
-        cube = logits[JOINT].softmax(1).reshape(-1, *self.sizes.values())
+        cube = logits[JOINT_HEAD].softmax(1).reshape(-1, *self.sizes.values())
         for axis, name in enumerate(self.sizes, start=1):
             cube = self._folded(cube, axis, name)
-        if JOINT in self.temperatures:
-            return self._tempered(cube.flatten(1), JOINT)
+        if JOINT_HEAD in self.temperatures:
+            return self._tempered(cube.flatten(1), JOINT_HEAD)
         if not self.temperatures:
             return cube.flatten(1)
         return self._product(lambda name: self._marginal(cube, name))
@@ -126,4 +126,4 @@ class Served(nn.Module):
 
     def _tempered(self, shares: Tensor, name: str) -> Tensor:
         temperature = self.temperatures.get(name)
-        return shares if temperature is None else (shares.clamp(min=LEAST).log() / temperature).softmax(1)
+        return shares if temperature is None else (shares.clamp(min=MIN_PROBABILITY).log() / temperature).softmax(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut; halves the picture where `stride` is 2 (ResNet's basic block)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -32,7 +32,7 @@ class Residual(nn.Module):
         return nn.functional.relu(self.body(maps) + self.shortcut(maps))
 
 
-class SmallTrunk(nn.Module):
+class SmallCNN(nn.Module):
     """Four residual stages on a strided stem; about 0.7 million weights at the default width.
 
     Args:
@@ -56,7 +56,7 @@ class SmallTrunk(nn.Module):
         before = width
         for stage, channels in enumerate(widths):
             for block in range(blocks):
-                layers.append(Residual(before, channels, 2 if block == 0 and stage > 0 else 1))
+                layers.append(ResidualBlock(before, channels, 2 if block == 0 and stage > 0 else 1))
                 before = channels
         self.layers = nn.Sequential(*layers)
         self.num_features = before

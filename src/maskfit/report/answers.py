@@ -8,13 +8,13 @@ from html import escape
 import numpy as np
 
 from maskfit.evaluation.bootstrap import Interval
-from maskfit.evaluation.charts import heat_table, meter
+from maskfit.evaluation.charts import confusion_table, score_bar
 from maskfit.evaluation.page import card, section, table
 from maskfit.evaluation.scores import ClassScore, Scores
-from maskfit.labels import JOINT, Codes, Scheme
+from maskfit.labels import JOINT_HEAD, IntArray, LabelSchema
 from maskfit.report import words
-from maskfit.report.figures import Figures
-from maskfit.report.thumbs import surest_mistakes, thumbnail
+from maskfit.report.figures import RunStatistics
+from maskfit.report.thumbs import most_confident_errors, thumbnail
 
 MOST = 80
 """The most classes whose confusion is drawn in full; beyond, the list of mistakes says more."""
@@ -28,7 +28,7 @@ WORST = 24
 WHISKER = "The line across a bar is the 95% interval: where the number may as well have been with other persons."
 
 
-def lead(sentence: str, how: str = "") -> str:
+def lead_paragraph(sentence: str, how: str = "") -> str:
     """A sentence to be read first, and beneath it how the figure is to be read, both from plain text."""
     say = f'<span class="say">{escape(sentence)}</span> ' if sentence else ""
     return f"{say}{escape(how)}"
@@ -39,7 +39,7 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def cards_section(figures: Figures) -> str:
+def cards_section(figures: RunStatistics) -> str:
     """The numbers to see at a glance."""
     head = figures.scores
     around = head.intervals.get("macro_f1")
@@ -47,20 +47,20 @@ def cards_section(figures: Figures) -> str:
     if around is not None:
         spot = f'<u style="left:{100 * around.value:.1f}%"></u>'
         reach = f'<i style="left:{100 * around.low:.1f}%;width:{100 * (around.high - around.low):.1f}%"></i>'
-        below = f'<div class="scale">{reach}{spot}</div><p>{words.span(around)} with other persons</p>'
+        below = f'<div class="scale">{reach}{spot}</div><p>{words.format_interval(around)} with other persons</p>'
     cards = [f'<div class="card first"><h2>Macro F1</h2><b>{number(head.macro_f1)}</b>{below}</div>']
     if len(figures.material.scheme.names) > 1:
-        cards.append(card("all right", _percent(figures, JOINT), f"of {head.known:,} photos"))
+        cards.append(card("all right", _percent(figures, JOINT_HEAD), f"of {head.known:,} photos"))
     for name, item in head.per_attribute.items():
         cards.append(card(name, _percent(figures, name), f"of photos right · F1 {item.macro_f1:.3f}"))
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _percent(figures: Figures, name: str) -> str:
+def _percent(figures: RunStatistics, name: str) -> str:
     return f"{figures.shares[name].photos.value:.1%}" if name in figures.shares else "–"
 
 
-def scores_section(figures: Figures) -> str:
+def scores_section(figures: RunStatistics) -> str:
     """The whole set and each fold."""
     if not figures.per_fold:
         return ""
@@ -71,11 +71,11 @@ def scores_section(figures: Figures) -> str:
     said = f"The folds lie between {min(values):.3f} and {max(values):.3f}." if values else ""
     how = f"Each score is over its whole set, never a mean of batches. {WHISKER}"
     header = ["", "Macro F1", "photos", "all right", *(f"F1 {name}" for name in scheme.names)]
-    return section("Folds", lead(said, how), table(header, rows, 2), anchor="folds")
+    return section("Folds", lead_paragraph(said, how), table(header, rows, 2), anchor="folds")
 
 
-def _score_row(name: str, item: Scores, scheme: Scheme) -> str:
-    main = "–" if item.macro_f1 is None else meter(item.macro_f1, item.intervals.get("macro_f1"))
+def _score_row(name: str, item: Scores, scheme: LabelSchema) -> str:
+    main = "–" if item.macro_f1 is None else score_bar(item.macro_f1, item.intervals.get("macro_f1"))
     each = (item.per_attribute.get(attribute) for attribute in scheme.names)
     f1 = (number(None if found is None else found.macro_f1) for found in each)
     return table_row(name, [main], [f"{item.photos:,}", number(item.accuracy), *f1])
@@ -88,34 +88,36 @@ def table_row(name: str, cells: Sequence[str], numbers: Sequence[str]) -> str:
     return f'<tr><th scope="row">{escape(name)}</th>{left}{right}</tr>'
 
 
-def attributes_section(figures: Figures) -> str:
+def attributes_section(figures: RunStatistics) -> str:
     """What each attribute's values are taken for."""
     scheme = figures.material.scheme
     tables = [
         f"<figure><figcaption>{escape(attribute.name)} <span>{escape(words.confusion(figures, attribute.name))}</span>"
-        f"</figcaption>{heat_table(figures.confusions[attribute.name], _values(scheme, attribute.name))}</figure>"
+        f"</figcaption>{confusion_table(figures.confusions[attribute.name], _values(scheme, attribute.name))}</figure>"
         for attribute in scheme.attributes
         if attribute.name in figures.shares
     ]
     how = "Rows are the truth, columns the answers. Green is right, orange wrong; deeper is a larger share of the row."
     body = f'<div class="trio">{"".join(tables)}</div>'
-    return section("Each attribute", lead(words.attributes(figures), how), body, "long", anchor="attributes")
+    return section("Each attribute", lead_paragraph(words.attributes(figures), how), body, "long", anchor="attributes")
 
 
-def _values(scheme: Scheme, name: str) -> list[str]:
+def _values(scheme: LabelSchema, name: str) -> list[str]:
     attribute = scheme[name]
-    return [attribute.word(code) for code in range(len(attribute.values))]
+    return [attribute.display_name(code) for code in range(len(attribute.values))]
 
 
-def classes_section(figures: Figures) -> str:
+def classes_section(figures: RunStatistics) -> str:
     """Every class's F1, precision and recall."""
     scheme, per_class = figures.material.scheme, figures.scores.per_class
     if not per_class:
         return ""
     most = max(item.support for item in per_class)
     rows, before = [], None
-    for place, (item, codes) in enumerate(zip(per_class, scheme.to_codes(range(scheme.classes)).tolist(), strict=True)):
-        told = [attribute.word(code) for attribute, code in zip(scheme.attributes, codes, strict=True)]
+    for place, (item, codes) in enumerate(
+        zip(per_class, scheme.to_attribute_indices(range(scheme.classes)).tolist(), strict=True)
+    ):
+        told = [attribute.display_name(code) for attribute, code in zip(scheme.attributes, codes, strict=True)]
         group = codes[0] if len(codes) > 1 else None
         rows.append(_class_row(place, told, item, most, line=before not in (None, group)))
         before = group
@@ -125,7 +127,7 @@ def classes_section(figures: Figures) -> str:
         f"between the two. {WHISKER}"
     )
     body = f'<div class="slim">{table(header, rows, len(header))}</div>'
-    return section("Classes", lead(words.weakest(figures), how), body, "long", anchor="classes")
+    return section("Classes", lead_paragraph(words.weakest(figures), how), body, "long", anchor="classes")
 
 
 def _class_row(place: int, told: Sequence[str], item: ClassScore, most: int, line: bool) -> str:
@@ -136,7 +138,9 @@ def _class_row(place: int, told: Sequence[str], item: ClassScore, most: int, lin
     scores = (
         "<td>–</td><td>–</td><td>–</td>"
         if absent
-        else (f"<td>{meter(item.f1, item.interval)}</td><td>{meter(item.precision)}</td><td>{meter(item.recall)}</td>")
+        else (
+            f"<td>{score_bar(item.f1, item.interval)}</td><td>{score_bar(item.precision)}</td><td>{score_bar(item.recall)}</td>"
+        )
     )
     return (
         f'<tr{" class=line" if line else ""}><th scope="row"><small>{place}</small></th>{cells}{scores}'
@@ -144,9 +148,9 @@ def _class_row(place: int, told: Sequence[str], item: ClassScore, most: int, lin
     )
 
 
-def confusion_section(figures: Figures) -> str:
+def confusion_section(figures: RunStatistics) -> str:
     """What each class is taken for, in full where there are not too many, and the most frequent mistakes."""
-    scheme, matrix = figures.material.scheme, figures.confusions[JOINT]
+    scheme, matrix = figures.material.scheme, figures.confusions[JOINT_HEAD]
     if len(scheme.names) < 2 or not matrix.sum():
         return ""
     names = [scheme.describe(place) for place in range(scheme.classes)]
@@ -154,28 +158,28 @@ def confusion_section(figures: Figures) -> str:
     if scheme.classes <= MOST:
         first = scheme.attributes[0]
         run = scheme.classes // len(first.values)
-        groups = [(first.word(code), run) for code in range(len(first.values))]
-        parts.append(heat_table(matrix, names, groups))
+        groups = [(first.display_name(code), run) for code in range(len(first.values))]
+        parts.append(confusion_table(matrix, names, groups))
     wrong, total = int(matrix.sum() - np.trace(matrix)), int(matrix.sum())
     one = _one_off(scheme, matrix)
     said = f"{wrong:,} of {total:,} photos are in the wrong class"
     said += (
-        f"; in {words.of_ten(one / wrong)} of them only one of {len(scheme.names)} attributes is wrong."
+        f"; in {words.as_tenths_text(one / wrong)} of them only one of {len(scheme.names)} attributes is wrong."
         if wrong
         else "."
     )
     how = "Rows are the truth, columns the answers, by the number of their class."
-    return section("What is taken for what", lead(said, how), "".join(parts), "long", anchor="confusion")
+    return section("What is taken for what", lead_paragraph(said, how), "".join(parts), "long", anchor="confusion")
 
 
-def _one_off(scheme: Scheme, matrix: Codes) -> int:
+def _one_off(scheme: LabelSchema, matrix: IntArray) -> int:
     """In how many photos one attribute alone is wrong."""
-    codes = scheme.to_codes(range(scheme.classes))
+    codes = scheme.to_attribute_indices(range(scheme.classes))
     apart = (codes[:, None, :] != codes[None, :, :]).sum(axis=2)
     return int(matrix[apart == 1].sum())
 
 
-def mistakes_table(matrix: Codes, names: Sequence[str]) -> str:
+def mistakes_table(matrix: IntArray, names: Sequence[str]) -> str:
     """The most frequent mistakes in words."""
     wrong = matrix * ~np.eye(len(matrix), dtype=bool)
     rows = []
@@ -188,37 +192,45 @@ def mistakes_table(matrix: Codes, names: Sequence[str]) -> str:
     return f'<h3>The most frequent mistakes</h3><div class="told">{body}</div>' if rows else ""
 
 
-def slices_section(figures: Figures) -> str:
+def slices_section(figures: RunStatistics) -> str:
     """Parts of the set: accuracy alone, since macro F1 would punish a part for the classes that it does not hold."""
     scheme = figures.material.scheme
     parts, said = [], []
-    main = JOINT if JOINT in figures.shares else next(iter(figures.shares), scheme.names[0])
+    main = JOINT_HEAD if JOINT_HEAD in figures.shares else next(iter(figures.shares), scheme.names[0])
     for column, found in figures.slices.items():
         rows = [_slice_row(value, part.photos, part.persons, part.right, main, scheme) for value, part in found.items()]
-        what = "all right" if main == JOINT else f"{main} right"
+        what = "all right" if main == JOINT_HEAD else f"{main} right"
         header = [column, what, "photos", "persons", *(name for name in scheme.names if name != main)]
         parts.append(f"<h3>By {escape(column)}</h3>{table(header, rows, 2)}")
         said.append(words.slices(column, dict(found), main))
     how = f"The share of photos that are read right. {WHISKER}"
     return (
-        section("Parts of the set", lead(" ".join(filter(None, said)), how), "".join(parts), "long", anchor="slices")
+        section(
+            "Parts of the set",
+            lead_paragraph(" ".join(filter(None, said)), how),
+            "".join(parts),
+            "long",
+            anchor="slices",
+        )
         if parts
         else ""
     )
 
 
-def _slice_row(value: str, photos: int, persons: int, right: Mapping[str, Interval], main: str, scheme: Scheme) -> str:
-    shown = meter(right[main].value, right[main]) if main in right else "–"
+def _slice_row(
+    value: str, photos: int, persons: int, right: Mapping[str, Interval], main: str, scheme: LabelSchema
+) -> str:
+    shown = score_bar(right[main].value, right[main]) if main in right else "–"
     each = (number(right[name].value) if name in right else "–" for name in scheme.names if name != main)
     return table_row(value, [shown], [f"{photos:,}", f"{persons:,}", *each])
 
 
-def worst_section(figures: Figures, picture: Callable[..., str] = thumbnail) -> str:
+def worst_section(figures: RunStatistics, picture: Callable[..., str] = thumbnail) -> str:
     """The surest wrong answers as pictures, with both labels. Often it is the label that is wrong."""
     material = figures.material
-    truth, answers = material.scheme.to_class(material.truth), material.table.classes
+    truth, answers = material.scheme.to_class_index(material.truth), material.table.classes
     shown = []
-    for place, others in surest_mistakes(material, WORST):
+    for place, others in most_confident_errors(material, WORST):
         source = picture(material.files[place])
         if source:
             said = material.scheme.describe(int(answers[place]))
@@ -231,7 +243,11 @@ def worst_section(figures: Figures, picture: Callable[..., str] = thumbnail) -> 
     said = f"The {len(shown)} mistakes that the run was surest of, one of each person."
     how = "Look before you believe the label: some of these labels are wrong. maskfit suspects RUN ranks such labels."
     return section(
-        "Worst mistakes", lead(said, how), f'<div class="photos">{"".join(shown)}</div>', "long", anchor="worst"
+        "Worst mistakes",
+        lead_paragraph(said, how),
+        f'<div class="photos">{"".join(shown)}</div>',
+        "long",
+        anchor="worst",
     )
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from maskfit.evaluation.bootstrap import Interval
-from maskfit.evaluation.charts import COLOURS, Line, line_chart, meter
+from maskfit.evaluation.charts import COLOURS, Line, line_chart, score_bar
 from maskfit.evaluation.page import page, section, table
 from maskfit.files import write_text
-from maskfit.labels import JOINT
+from maskfit.labels import JOINT_HEAD
 from maskfit.report import words
-from maskfit.report.answers import WHISKER, lead, number, table_row
-from maskfit.report.comparison import Against, Comparison
-from maskfit.report.figures import Figures
-from maskfit.report.single import short_section, style
+from maskfit.report.answers import WHISKER, lead_paragraph, number, table_row
+from maskfit.report.comparison import Comparison, RunDifference
+from maskfit.report.figures import RunStatistics
+from maskfit.report.single import style, summary_section
 from maskfit.report.thumbs import thumbnail
 from maskfit.report.trust import fold_line
 
@@ -28,11 +28,11 @@ YEARS = 5
 """How many years of age are one point of a curve."""
 
 
-def write_comparison(path: Path, found: Comparison) -> Path:
+def write_comparison_page(path: Path, found: Comparison) -> Path:
     """Writes the page of several runs; one that is there is replaced."""
     material = found.runs[0].material
     sections = [
-        short_section(_points(found), material.scheme),
+        summary_section(_points(found), material.scheme),
         _scores(found),
         _differences(found),
         _classes(found),
@@ -44,7 +44,7 @@ def write_comparison(path: Path, found: Comparison) -> Path:
         _settings(found),
     ]
     persons = len(set(material.persons.tolist()))
-    names = words.listed([f"“{name}”" for name in found.names])
+    names = words.join_with_and([f"“{name}”" for name in found.names])
     subtitle = f"{len(material.table):,} photos of {persons:,} persons that all of them judged · {names}"
     return write_text(path, page(f"{len(found.runs)} runs beside each other", subtitle, sections, style()))
 
@@ -52,10 +52,10 @@ def write_comparison(path: Path, found: Comparison) -> Path:
 def _points(found: Comparison) -> list[tuple[str, str]]:
     first, said = found.names[0], []
     for name, against in zip(found.names[1:], found.against, strict=True):
-        if JOINT in against.macro_f1:
-            said.append((_verdict(name, first, "macro F1", against.macro_f1[JOINT]), "differences"))
+        if JOINT_HEAD in against.macro_f1:
+            said.append((_verdict(name, first, "macro F1", against.macro_f1[JOINT_HEAD]), "differences"))
         for attribute, apart in against.right.items():
-            if attribute != JOINT and (apart.low > 0 or apart.high < 0):
+            if attribute != JOINT_HEAD and (apart.low > 0 or apart.high < 0):
                 points = f"{100 * abs(apart.value):.1f} of 100 photos {'more' if apart.value > 0 else 'fewer'}"
                 said.append((f"{name} reads {attribute} right for {points} than {first}.", "differences"))
     if found.truths:
@@ -69,7 +69,7 @@ def _points(found: Comparison) -> list[tuple[str, str]]:
 
 
 def _verdict(name: str, first: str, what: str, apart: Interval) -> str:
-    size = f"{abs(apart.value):.3f} in {what} ({words.span(apart)})"
+    size = f"{abs(apart.value):.3f} in {what} ({words.format_interval(apart)})"
     if apart.low > 0:
         return f"{name} is better than {first} by {size}: more than chance."
     if apart.high < 0:
@@ -82,7 +82,7 @@ def _scores(found: Comparison) -> str:
     rows = []
     for place, (name, figures) in enumerate(zip(found.names, found.runs, strict=True)):
         item = figures.scores
-        main = "–" if item.macro_f1 is None else meter(item.macro_f1, item.intervals.get("macro_f1"))
+        main = "–" if item.macro_f1 is None else score_bar(item.macro_f1, item.intervals.get("macro_f1"))
         each = (item.per_attribute.get(attribute) for attribute in scheme.names)
         f1 = (number(None if own is None else own.macro_f1) for own in each)
         cells = [number(item.accuracy), *f1, number(item.log_loss)]
@@ -96,7 +96,7 @@ def _scores(found: Comparison) -> str:
         ]
         body += f"<h3>Macro F1 by the labels of each</h3>{table(['', *found.names], by, 1)}"
     how = f"{WHISKER} Overlapping intervals do not mean that two runs are alike: see the differences."
-    return section("Scores", lead("", how), body, anchor="scores")
+    return section("Scores", lead_paragraph("", how), body, anchor="scores")
 
 
 def _coloured(place: int, row: str) -> str:
@@ -111,9 +111,9 @@ def _differences(found: Comparison) -> str:
     parts = []
     for name, against in zip(found.names[1:], found.against, strict=True):
         rows = []
-        for attribute in (JOINT, *scheme.names):
+        for attribute in (JOINT_HEAD, *scheme.names):
             if attribute in against.macro_f1:
-                what = "the class" if attribute == JOINT else attribute
+                what = "the class" if attribute == JOINT_HEAD else attribute
                 rows.append(_difference(f"Macro F1, {what}", against.macro_f1[attribute], reach))
                 rows.append(_difference(f"right, {what}", against.right[attribute], reach))
         parts.append(f"<h3>{escape(name)} less {escape(found.names[0])}</h3>")
@@ -122,7 +122,7 @@ def _differences(found: Comparison) -> str:
         "Right of the dotted line is better than the first run. Both are judged on the same persons drawn anew, so "
         "that what both find hard cancels out. A difference is coloured where its interval leaves out 0."
     )
-    return section("Differences", lead("", how), "".join(parts), "long", anchor="differences")
+    return section("Differences", lead_paragraph("", how), "".join(parts), "long", anchor="differences")
 
 
 def _difference(name: str, apart: Interval, reach: float) -> str:
@@ -163,10 +163,10 @@ def _classes(found: Comparison) -> str:
         "F1 of each class. Green is better than the first run, orange worse, deeper a larger difference; bold where "
         "the interval leaves out 0. Of many classes one in twenty is bold by chance."
     )
-    return section("Classes", lead(" ".join(sure), how), body, "long", anchor="classes")
+    return section("Classes", lead_paragraph(" ".join(sure), how), body, "long", anchor="classes")
 
 
-def _moved(name: str, against: Against) -> str:
+def _moved(name: str, against: RunDifference) -> str:
     """How many classes a run reads better or worse than chance explains."""
     better = sum(bool(item and item.low > 0) for item in against.per_class)
     worse = sum(bool(item and item.high < 0) for item in against.per_class)
@@ -192,15 +192,15 @@ def _agreement(found: Comparison) -> str:
         for attribute, item in against.agreement.items():
             total = item.both + item.first + item.other + item.neither
             counts = (item.both, item.first, item.other, item.neither)
-            what = "the class" if attribute == JOINT else attribute
+            what = "the class" if attribute == JOINT_HEAD else attribute
             rows.append(table_row(what, [], [f"{count:,} <small>{count / total:.0%}</small>" for count in counts]))
-            if attribute == JOINT:
-                share = words.of_hundred((item.first + item.other) / total)
+            if attribute == JOINT_HEAD:
+                share = words.as_percent_text((item.first + item.other) / total)
                 said.append(f"{name} and {first} differ in who is right for {share} photos.")
         header = ["", "both right", f"only {first}", f"only {name}", "both wrong"]
         parts.append(f'<div class="told">{table(header, rows, 1)}</div>')
     how = "What only one of two gets right is what a vote of both could gain: see maskfit ensemble."
-    return section("Where they agree", lead(" ".join(said), how), "".join(parts), anchor="agreement")
+    return section("Where they agree", lead_paragraph(" ".join(said), how), "".join(parts), anchor="agreement")
 
 
 def _disputed(found: Comparison) -> str:
@@ -215,15 +215,15 @@ def _disputed(found: Comparison) -> str:
     if not parts or not any(first.files):
         return ""
     how = "Photos that one of two runs reads right and the other wrong, both sure of it; one of each person."
-    return section("Where they disagree", lead("", how), "".join(parts), "long", anchor="disputed")
+    return section("Where they disagree", lead_paragraph("", how), "".join(parts), "long", anchor="disputed")
 
 
-def _photo(found: Comparison, figures: Figures, name: str, place: int) -> str:
+def _photo(found: Comparison, figures: RunStatistics, name: str, place: int) -> str:
     first = found.runs[0].material
     source = thumbnail(first.files[place] or figures.material.files[place])
     if not source:
         return ""
-    truth = int(first.scheme.to_class(first.truth[[place]])[0])
+    truth = int(first.scheme.to_class_index(first.truth[[place]])[0])
     told = []
     for run, material in ((found.names[0], first), (name, figures.material)):
         answer = int(material.table.classes[place])
@@ -239,20 +239,25 @@ def _photo(found: Comparison, figures: Figures, name: str, place: int) -> str:
 
 def _sureness(found: Comparison) -> str:
     names = found.runs[0].material.scheme.names
-    asked = (JOINT, *names) if len(names) > 1 else names
+    asked = (JOINT_HEAD, *names) if len(names) > 1 else names
     rows = []
     for place, (name, figures) in enumerate(zip(found.names, found.runs, strict=True)):
         for attribute in asked:
             if attribute in figures.calibration:
                 item = figures.calibration[attribute]
                 numbers = (item.before.error, item.after.error, item.before.log_loss.value, item.after.log_loss.value)
-                what = "the class" if attribute == JOINT else attribute
+                what = "the class" if attribute == JOINT_HEAD else attribute
                 cells = [f"{item.temperature:.2f}", *map(number, numbers)]
                 rows.append(_coloured(place, table_row(name, [escape(what)], cells)))
     header = ["", "", "temperature", "error before", "after", "log loss before", "after"]
     how = "A temperature of 1 means that probabilities mean what they say; above 1 the run is too sure."
     return (
-        section("Does a probability mean what it says?", lead("", how), table(header, rows, 2), anchor="calibration")
+        section(
+            "Does a probability mean what it says?",
+            lead_paragraph("", how),
+            table(header, rows, 2),
+            anchor="calibration",
+        )
         if rows
         else ""
     )
@@ -280,7 +285,9 @@ def _ages(found: Comparison) -> str:
     if not chart:
         return ""
     how = f"Wrong answers of 100, in steps of {YEARS} years."
-    return section("Mistakes by age", lead("", how), f'{_key(found)}<div class="one">{chart}</div>', anchor="ages")
+    return section(
+        "Mistakes by age", lead_paragraph("", how), f'{_key(found)}<div class="one">{chart}</div>', anchor="ages"
+    )
 
 
 def _curves(found: Comparison) -> str:
@@ -296,17 +303,17 @@ def _curves(found: Comparison) -> str:
             charts.append(f"<figure><figcaption>{title}</figcaption>{chart}</figure>")
     how = "The mean of each run's folds; a ring marks its best epoch."
     body = f'{_key(found)}<div class="pair">{"".join(charts)}</div>'
-    return section("How they learned", lead("", how), body, anchor="curves") if charts else ""
+    return section("How they learned", lead_paragraph("", how), body, anchor="curves") if charts else ""
 
 
-def _mean_line(place: int, run: str, figures: Figures, name: str) -> Line:
+def _mean_line(place: int, run: str, figures: RunStatistics, name: str) -> Line:
     folds = [fold_line(place, fold, history, name).points for fold, history in figures.material.histories.items()]
     values: dict[float, list[float]] = {}
     for x, y in (point for points in folds for point in points):
         if math.isfinite(y):
             values.setdefault(x, []).append(y)
     points = tuple((x, float(np.mean(values[x]))) for x in sorted(values))
-    return Line(run, points, place, mark="min" if name.endswith("loss") else "max")
+    return Line(run, points, place, marker="min" if name.endswith("loss") else "max")
 
 
 def _settings(found: Comparison) -> str:
@@ -320,10 +327,10 @@ def _settings(found: Comparison) -> str:
             rows.append(table_row(key, [escape(value) for value in values], []))
     said = "" if rows else "The recipes are the same."
     body = f'<div class="told">{table(["", *found.names], rows, 9)}</div>' if rows else ""
-    return section("What was done differently", lead(said), body, anchor="settings")
+    return section("What was done differently", lead_paragraph(said), body, anchor="settings")
 
 
-def _machine(figures: Figures) -> dict[str, str]:
+def _machine(figures: RunStatistics) -> dict[str, str]:
     return {
         name: figures.material.facts[name] for name in ("device", "maskfit", "time") if name in figures.material.facts
     }

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from maskfit.data.layout import FOLDER
-from maskfit.data.manifest import read_cells
-from maskfit.errors import DataError, nearest
-from maskfit.labels import UNKNOWN, Codes, Scheme, as_number
+from maskfit.data.manifest import read_rows
+from maskfit.errors import DataError, did_you_mean
+from maskfit.labels import UNKNOWN, IntArray, LabelSchema, as_number
 
 MOST_VALUES = 16
 """How many values of a column are told apart: of a number as ranges, of a name the most frequent."""
@@ -24,9 +24,13 @@ PARTS = ("id", "gender", "race", "age")
 
 
 def read_columns(
-    names: Sequence[str], photos: Sequence[str], persons: Sequence[str], scheme: Scheme, truth: Codes,
+    names: Sequence[str],
+    photos: Sequence[str],
+    persons: Sequence[str],
+    scheme: LabelSchema,
+    truth: IntArray,
     manifest: Path | None,
-) -> dict[str, tuple[str, ...]]:  # fmt: skip
+) -> dict[str, tuple[str, ...]]:
     """The values of each photo in the named columns, "" where it has none.
 
     Args:
@@ -41,26 +45,32 @@ def read_columns(
     Raises:
         DataError: A column is not known.
     """
-    cells = {} if manifest is None or not names else read_cells(manifest, scheme)
+    cells = {} if manifest is None or not names else read_rows(manifest, scheme)
     found = {}
     for name in names:
         values = _column(name, photos, persons, scheme, truth, cells)
         if values is None:
             known = [*scheme.names, *PARTS, "file", *next(iter(cells.values()), {})]
-            raise DataError(f"there is no column '{name}'; {nearest(name, dict.fromkeys(known))}", fix="--by COLUMN")
+            raise DataError(
+                f"there is no column '{name}'; {did_you_mean(name, dict.fromkeys(known))}", hint="--by COLUMN"
+            )
         found[name] = _few(values)
     return found
 
 
 def _column(
-    name: str, photos: Sequence[str], persons: Sequence[str], scheme: Scheme, truth: Codes,
+    name: str,
+    photos: Sequence[str],
+    persons: Sequence[str],
+    scheme: LabelSchema,
+    truth: IntArray,
     cells: Mapping[str, Mapping[str, str]],
-) -> list[str] | None:  # fmt: skip
+) -> list[str] | None:
     wanted = name.casefold()
     own = {attribute.name.casefold(): place for place, attribute in enumerate(scheme.attributes)}
     if wanted in own:
         attribute, codes = scheme.attributes[own[wanted]], truth[:, own[wanted]].tolist()
-        return ["" if code == UNKNOWN else attribute.word(code) for code in codes]
+        return ["" if code == UNKNOWN else attribute.display_name(code) for code in codes]
     header = {column.casefold(): column for column in next(iter(cells.values()), {})}
     if wanted in header:
         return [cells.get(photo, {}).get(header[wanted], "") for photo in photos]

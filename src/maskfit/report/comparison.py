@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from maskfit.calibration import LEAST
+from maskfit.calibration import MIN_PROBABILITY
 from maskfit.errors import DataError
-from maskfit.evaluation.bootstrap import Interval, resample, share_interval
-from maskfit.evaluation.metrics import Tally, macro_f1
-from maskfit.labels import JOINT, UNKNOWN, Codes
-from maskfit.report.figures import Figures, describe, right_answers
-from maskfit.report.material import Material
+from maskfit.evaluation.bootstrap import Interval, proportion_interval, resample
+from maskfit.evaluation.metrics import ClassCounts, macro_f1
+from maskfit.labels import JOINT_HEAD, UNKNOWN, IntArray
+from maskfit.report.figures import RunStatistics, describe, right_answers
+from maskfit.report.material import RunData
 
 
 @dataclass(frozen=True)
-class Agreement:
+class AgreementCounts:
     """Two runs' answers to one attribute, or the class, counted by who is right."""
 
     both: int
@@ -32,7 +32,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, eq=False)
-class Against:
+class RunDifference:
     """One run against the first; every number is this run's less the first's, with its interval over persons.
 
     Attributes:
@@ -48,7 +48,7 @@ class Against:
     right: Mapping[str, Interval]
     log_loss: Interval | None
     per_class: tuple[Interval | None, ...]
-    agreement: Mapping[str, Agreement]
+    agreement: Mapping[str, AgreementCounts]
     disputed: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,8 +74,8 @@ class Comparison:
         left_out: How many photos were not judged by all.
     """
 
-    runs: tuple[Figures, ...]
-    against: tuple[Against, ...]
+    runs: tuple[RunStatistics, ...]
+    against: tuple[RunDifference, ...]
     truths: tuple[tuple[float, ...], ...]
     relabelled: tuple[int, ...]
     left_out: int
@@ -93,11 +93,12 @@ class Comparison:
             "runs": [figures.to_dict() for figures in self.runs],
             "against_first": [item.to_dict() for item in self.against],
             "macro_f1_by_labels_of": [list(row) for row in self.truths],
-            "relabelled": list(self.relabelled), "photos_left_out": self.left_out,
-        }  # fmt: skip
+            "relabelled": list(self.relabelled),
+            "photos_left_out": self.left_out,
+        }
 
 
-def compare(materials: Sequence[Material], *, draws: int = 1000) -> Comparison:
+def compare(materials: Sequence[RunData], *, draws: int = 1000) -> Comparison:
     """Compares runs on the photos that all of them judged, by the labels of the first.
 
     Intervals of differences draw the same persons for both runs, so that what both find hard cancels out.
@@ -114,7 +115,9 @@ def compare(materials: Sequence[Material], *, draws: int = 1000) -> Comparison:
     places = [{name: place for place, name in enumerate(item.table.names)} for item in materials]
     shared = [name for name in first.table.names if all(name in known for known in places)]
     if not shared:
-        raise DataError("these runs have no photo in common", where=materials[1].path, fix="compare runs on one set")
+        raise DataError(
+            "these runs have no photo in common", location=materials[1].path, hint="compare runs on one set"
+        )
     rows = [np.array([known[name] for name in shared], dtype=np.int64) for known in places]
     own = [item.truth[taken] for item, taken in zip(materials, rows, strict=True)]
     truth = own[0]
@@ -123,7 +126,7 @@ def compare(materials: Sequence[Material], *, draws: int = 1000) -> Comparison:
     # Persons by the first run, so that every draw is of the same ones.
     persons = first.persons[rows[0]]
     runs = tuple(
-        describe(replace(item.take(taken, truth), persons=persons), draws=draws)
+        describe(replace(item.select(taken, truth), persons=persons), draws=draws)
         for item, taken in zip(materials, rows, strict=True)
     )
     relabelled = tuple(_relabelled(own[0], other) for other in own[1:])
@@ -136,28 +139,28 @@ def compare(materials: Sequence[Material], *, draws: int = 1000) -> Comparison:
     )
 
 
-def _refuse_strangers(materials: Sequence[Material]) -> None:
+def _refuse_strangers(materials: Sequence[RunData]) -> None:
     first = materials[0]
     seen = set()
     for item in materials:
         if item.path.resolve() in seen:
-            raise DataError("this run is named twice", where=item.path, fix="name each once")
+            raise DataError("this run is named twice", location=item.path, hint="name each once")
         seen.add(item.path.resolve())
         if [(own.name, own.values) for own in item.scheme.attributes] != [
             (own.name, own.values) for own in first.scheme.attributes
         ]:
             said = f"its answers are about {' x '.join(item.scheme.names)}, not {' x '.join(first.scheme.names)}"
-            raise DataError(f"{said}, or other values of these", where=item.path, fix="compare runs of one scheme")
+            raise DataError(f"{said}, or other values of these", location=item.path, hint="compare runs of one scheme")
 
 
-def _relabelled(first: Codes, other: Codes) -> int:
+def _relabelled(first: IntArray, other: IntArray) -> int:
     """On how many photos two sets of labels contradict each other."""
     return int(((first != other) & (first != UNKNOWN) & (other != UNKNOWN)).any(axis=1).sum())
 
 
-def _by_each_truth(runs: Sequence[Figures], truths: Sequence[Codes]) -> tuple[tuple[float, ...], ...]:
+def _by_each_truth(runs: Sequence[RunStatistics], truths: Sequence[IntArray]) -> tuple[tuple[float, ...], ...]:
     scheme = runs[0].material.scheme
-    classes = [scheme.to_class(codes) for codes in truths]
+    classes = [scheme.to_class_index(codes) for codes in truths]
     return tuple(
         tuple(macro_f1(truth, figures.material.table.classes, scheme.classes) for figures in runs)
         for truth in classes
@@ -165,12 +168,12 @@ def _by_each_truth(runs: Sequence[Figures], truths: Sequence[Codes]) -> tuple[tu
     )
 
 
-def _against(first: Figures, other: Figures, draws: int) -> Against:
+def _against(first: RunStatistics, other: RunStatistics, draws: int) -> RunDifference:
     one, two = first.material, other.material
     scheme, persons = one.scheme, one.persons
     answers = [material.table.classes for material in (one, two)]
-    codes = [scheme.to_codes(own) for own in answers]
-    asked = {JOINT: (scheme.to_class(one.truth), answers[0], answers[1], scheme.classes)}
+    codes = [scheme.to_attribute_indices(own) for own in answers]
+    asked = {JOINT_HEAD: (scheme.to_class_index(one.truth), answers[0], answers[1], scheme.classes)}
     for place, (name, size) in enumerate(scheme.sizes.items()):
         asked[name] = (one.truth[:, place], codes[0][:, place], codes[1][:, place], size)
     f1, right, agreement = {}, {}, {}
@@ -184,17 +187,21 @@ def _against(first: Figures, other: Figures, draws: int) -> Against:
         values = [macro_f1(truth, own, size) for own in (before, after)]
         f1[name] = Interval.around(values[1] - values[0], drawn[1].macro_f1() - drawn[0].macro_f1())
         hits = [(own == truth)[known] for own in (before, after)]
-        right[name] = share_interval(hits[1].astype(np.float64) - hits[0], np.ones(len(hits[0])), persons[known], draws)
-        agreement[name] = Agreement(
-            int((hits[0] & hits[1]).sum()), int((hits[0] & ~hits[1]).sum()),
-            int((~hits[0] & hits[1]).sum()), int((~hits[0] & ~hits[1]).sum()),
-        )  # fmt: skip
-        if name == JOINT:
+        right[name] = proportion_interval(
+            hits[1].astype(np.float64) - hits[0], np.ones(len(hits[0])), persons[known], draws
+        )
+        agreement[name] = AgreementCounts(
+            int((hits[0] & hits[1]).sum()),
+            int((hits[0] & ~hits[1]).sum()),
+            int((~hits[0] & hits[1]).sum()),
+            int((~hits[0] & ~hits[1]).sum()),
+        )
+        if name == JOINT_HEAD:
             per_class = _per_class(first, other, drawn)
-    return Against(f1, right, _log_loss(one, two, draws), per_class, agreement, _disputed(one, two))
+    return RunDifference(f1, right, _log_loss(one, two, draws), per_class, agreement, _disputed(one, two))
 
 
-def _per_class(first: Figures, other: Figures, drawn: Sequence[Tally]) -> tuple[Interval | None, ...]:
+def _per_class(first: RunStatistics, other: RunStatistics, drawn: Sequence[ClassCounts]) -> tuple[Interval | None, ...]:
     found: list[Interval | None] = []
     for place, (one, two) in enumerate(zip(first.scores.per_class, other.scores.per_class, strict=True)):
         seen = drawn[0].present()[:, place] & drawn[1].present()[:, place]
@@ -204,18 +211,20 @@ def _per_class(first: Figures, other: Figures, drawn: Sequence[Tally]) -> tuple[
     return tuple(found)
 
 
-def _log_loss(one: Material, two: Material, draws: int) -> Interval | None:
-    truth = one.scheme.to_class(one.truth)
+def _log_loss(one: RunData, two: RunData, draws: int) -> Interval | None:
+    truth = one.scheme.to_class_index(one.truth)
     known = np.flatnonzero(truth != UNKNOWN)
     if not len(known):
         return None
-    losses = [-np.log(np.maximum(item.table.probabilities[known, truth[known]], LEAST)) for item in (one, two)]
-    return share_interval(losses[1] - losses[0], np.ones(len(known)), one.persons[known], draws)
+    losses = [
+        -np.log(np.maximum(item.table.probabilities[known, truth[known]], MIN_PROBABILITY)) for item in (one, two)
+    ]
+    return proportion_interval(losses[1] - losses[0], np.ones(len(known)), one.persons[known], draws)
 
 
-def _disputed(one: Material, two: Material) -> tuple[int, ...]:
+def _disputed(one: RunData, two: RunData) -> tuple[int, ...]:
     """Where one is right and the other wrong, one photo of each person, those first where both are surest."""
-    hits = [right_answers(item)[JOINT] for item in (one, two)]
+    hits = [right_answers(item)[JOINT_HEAD] for item in (one, two)]
     apart = np.flatnonzero((hits[0][0] != hits[1][0]) & hits[0][1])
     sure = np.minimum(one.table.confidence, two.table.confidence)[apart]
     of: dict[str, int] = {}

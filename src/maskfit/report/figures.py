@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.calibration import temper
-from maskfit.evaluation.bootstrap import Interval, share_interval
-from maskfit.evaluation.calibration import Calibrated, Threshold, calibrate, fit_thresholds
+from maskfit.calibration import apply_temperatures
+from maskfit.evaluation.bootstrap import Interval, proportion_interval
+from maskfit.evaluation.calibration import AbstentionThreshold, TemperatureFit, calibrate, fit_thresholds
 from maskfit.evaluation.scores import Scores, confusions, score
 from maskfit.evaluation.sureness import RiskCoverage, risk_coverage
-from maskfit.labels import JOINT, UNKNOWN, Codes, Floats
-from maskfit.report.material import Material
+from maskfit.labels import JOINT_HEAD, UNKNOWN, FloatArray, IntArray
+from maskfit.report.material import RunData
 
 NEAR = 3
 """How many years on each side of a border count as next to it: 27 to 32 and 57 to 62."""
@@ -29,7 +29,7 @@ SAME = 0.95
 
 
 @dataclass(frozen=True)
-class Shares:
+class AccuracyByAttribute:
     """How often one attribute, or the class, is answered right.
 
     Attributes:
@@ -49,7 +49,7 @@ class Shares:
 
 
 @dataclass(frozen=True)
-class Ages:
+class AgeErrors:
     """Errors of the attribute that is a number.
 
     Attributes:
@@ -76,14 +76,17 @@ class Ages:
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
         return {
-            "attribute": self.attribute, "edges": list(self.edges), "wrong": self.wrong, "near_border": self.near,
+            "attribute": self.attribute,
+            "edges": list(self.edges),
+            "wrong": self.wrong,
+            "near_border": self.near,
             "photos_near_border": self.near_photos,
             "years": [{"years": years, "photos": photos, "wrong": wrong} for years, photos, wrong in self.rows],
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
-class Slice:
+class SliceStatistics:
     """A part of the set.
 
     Attributes:
@@ -103,7 +106,7 @@ class Slice:
 
 
 @dataclass(frozen=True, eq=False)
-class Figures:
+class RunStatistics:
     """Everything that is said of one run.
 
     Attributes:
@@ -118,20 +121,22 @@ class Figures:
         slices: Column to value to its part of the set.
     """
 
-    material: Material
+    material: RunData
     scores: Scores
     per_fold: Mapping[int, Scores]
-    shares: Mapping[str, Shares]
-    confusions: Mapping[str, Codes]
-    calibration: Mapping[str, Calibrated]
-    thresholds: Mapping[str, Threshold]
-    ages: Ages | None
-    slices: Mapping[str, Mapping[str, Slice]]
+    shares: Mapping[str, AccuracyByAttribute]
+    confusions: Mapping[str, IntArray]
+    calibration: Mapping[str, TemperatureFit]
+    thresholds: Mapping[str, AbstentionThreshold]
+    ages: AgeErrors | None
+    slices: Mapping[str, Mapping[str, SliceStatistics]]
 
     @cached_property
     def doubts(self) -> dict[str, RiskCoverage]:
         """Of each attribute: how many answers are wrong among those that are at least so sure."""
-        return doubts(self.material, {name: self.calibration[name].temperature for name in self.thresholds})
+        return risk_coverage_curves(
+            self.material, {name: self.calibration[name].temperature for name in self.thresholds}
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -154,7 +159,7 @@ class Figures:
         }
 
 
-def describe(material: Material, *, draws: int = 1000) -> Figures:
+def describe(material: RunData, *, draws: int = 1000) -> RunStatistics:
     """Computes the figures of a run.
 
     Args:
@@ -162,7 +167,7 @@ def describe(material: Material, *, draws: int = 1000) -> Figures:
         draws: How many sets of persons are drawn for each interval.
     """
     scheme, table, truth, persons = material.scheme, material.table, material.truth, material.persons
-    return Figures(
+    return RunStatistics(
         material=material,
         scores=score(scheme, truth, probabilities=table.probabilities, persons=persons, draws=draws),
         per_fold=_per_fold(material),
@@ -175,18 +180,18 @@ def describe(material: Material, *, draws: int = 1000) -> Figures:
     )
 
 
-def right_answers(material: Material) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+def right_answers(material: RunData) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     """(photos,) which answers are right, and of which photos that is known: of the class (`JOINT`), each attribute."""
     scheme, truth = material.scheme, material.truth
-    answers = scheme.to_codes(material.table.classes)
+    answers = scheme.to_attribute_indices(material.table.classes)
     whole = (truth != UNKNOWN).all(axis=1)
-    found = {JOINT: ((answers == truth).all(axis=1), whole)}
+    found = {JOINT_HEAD: ((answers == truth).all(axis=1), whole)}
     for place, name in enumerate(scheme.names):
         found[name] = (answers[:, place] == truth[:, place], truth[:, place] != UNKNOWN)
     return found
 
 
-def _per_fold(material: Material) -> dict[int, Scores]:
+def _per_fold(material: RunData) -> dict[int, Scores]:
     numbers = sorted(set(material.folds[material.folds != UNKNOWN].tolist()))
     if len(numbers) < 2:
         return {}
@@ -197,17 +202,17 @@ def _per_fold(material: Material) -> dict[int, Scores]:
     }
 
 
-def _shares(material: Material, draws: int) -> dict[str, Shares]:
+def _shares(material: RunData, draws: int) -> dict[str, AccuracyByAttribute]:
     found = {}
     for name, (right, known) in right_answers(material).items():
         if known.any():
-            photos = share_interval(right & known, known, material.persons, draws)
-            persons = None if name == JOINT else _of_persons(material, name, known, draws)
-            found[name] = Shares(photos, persons, int(known.sum()))
+            photos = proportion_interval(right & known, known, material.persons, draws)
+            persons = None if name == JOINT_HEAD else _of_persons(material, name, known, draws)
+            found[name] = AccuracyByAttribute(photos, persons, int(known.sum()))
     return found
 
 
-def _of_persons(material: Material, name: str, known: NDArray[np.bool_], draws: int) -> Interval | None:
+def _of_persons(material: RunData, name: str, known: NDArray[np.bool_], draws: int) -> Interval | None:
     """How many persons are right when the probabilities of all their photos are averaged."""
     column = material.scheme.names.index(name)
     rows = material.scheme.marginals(material.table.probabilities)[name][known]
@@ -219,46 +224,46 @@ def _of_persons(material: Material, name: str, known: NDArray[np.bool_], draws: 
         return None
     mean = np.stack([np.bincount(place, weights=values) for values in rows.T], axis=1)
     right = mean.argmax(axis=1)[same] == codes[first][same]
-    return share_interval(right, np.ones(len(right)), unique[same], draws)
+    return proportion_interval(right, np.ones(len(right)), unique[same], draws)
 
 
-def _ages(material: Material) -> Ages | None:
+def _ages(material: RunData) -> AgeErrors | None:
     if material.years is None or np.isnan(material.years).all():
         return None
-    attribute = next(item for item in material.scheme.attributes if item.edges)
+    attribute = next(item for item in material.scheme.attributes if item.bin_edges)
     right, _ = right_answers(material)[attribute.name]
     numbered = ~np.isnan(material.years)
     years, wrong = np.floor(material.years[numbered]), ~right[numbered]
     unique, place = np.unique(years, return_inverse=True)
     counts = zip(unique.tolist(), np.bincount(place).tolist(), np.bincount(place, weights=wrong).tolist(), strict=True)
-    near = near_border(years, attribute.edges)
-    return Ages(
+    near = near_bin_edge(years, attribute.bin_edges)
+    return AgeErrors(
         attribute=attribute.name,
         rows=tuple((number, photos, int(mistakes)) for number, photos, mistakes in counts),
-        edges=attribute.edges,
+        edges=attribute.bin_edges,
         wrong=int(wrong.sum()),
         near=int((wrong & near).sum()),
         near_photos=int(near.sum()),
     )
 
 
-def near_border(years: Floats, edges: tuple[float, ...]) -> NDArray[np.bool_]:
+def near_bin_edge(years: FloatArray, edges: tuple[float, ...]) -> NDArray[np.bool_]:
     """Which years are within `NEAR` of a border, counted on both sides: of 30 those from 27 to 32."""
     return np.asarray(np.any([(years >= edge - NEAR) & (years < edge + NEAR) for edge in edges], axis=0))
 
 
-def _slices(material: Material, values: tuple[str, ...], draws: int) -> dict[str, Slice]:
+def _slices(material: RunData, values: tuple[str, ...], draws: int) -> dict[str, SliceStatistics]:
     """Each value's part of the set; photos without a value are in none."""
     answered, own = right_answers(material), np.array(values)
     found = {}
     for value in _in_order(values):
         inside = own == value
         right = {
-            name: share_interval((right & known)[inside], known[inside], material.persons[inside], draws)
+            name: proportion_interval((right & known)[inside], known[inside], material.persons[inside], draws)
             for name, (right, known) in answered.items()
             if (known & inside).any()
         }
-        found[value] = Slice(int(inside.sum()), len(set(material.persons[inside].tolist())), right)
+        found[value] = SliceStatistics(int(inside.sum()), len(set(material.persons[inside].tolist())), right)
     return found
 
 
@@ -273,10 +278,10 @@ def _in_order(values: tuple[str, ...]) -> list[str]:
     return sorted({value for value in values if value}, key=place)
 
 
-def doubts(material: Material, temperatures: Mapping[str, float]) -> dict[str, RiskCoverage]:
+def risk_coverage_curves(material: RunData, temperatures: Mapping[str, float]) -> dict[str, RiskCoverage]:
     """Of each attribute that has a temperature: risk and coverage of its answers, at that temperature."""
     heats = dict(temperatures)
-    marginals = material.scheme.marginals(temper(material.scheme, material.raw.probabilities, heats))
+    marginals = material.scheme.marginals(apply_temperatures(material.scheme, material.raw.probabilities, heats))
     found = {}
     for place, name in enumerate(material.scheme.names):
         known = material.truth[:, place] != UNKNOWN

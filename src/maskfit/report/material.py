@@ -14,23 +14,23 @@ from numpy.typing import NDArray
 from maskfit.cookbook import read_recipe
 from maskfit.data.corrections import read_corrected
 from maskfit.data.folds import read_folds
-from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.photo import Photo, PhotoDataset
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, MaskfitError, RunError
-from maskfit.evaluation.tables import ProbabilityTable, read_table, stack
+from maskfit.evaluation.tables import ProbabilityTable, concat_tables, read_table
 from maskfit.files import read_json
-from maskfit.labels import UNKNOWN, Codes, Floats, Scheme, as_number
-from maskfit.parts import Part
+from maskfit.labels import UNKNOWN, FloatArray, IntArray, LabelSchema, as_number
+from maskfit.parts import ComponentSpec
 from maskfit.recipe import Recipe
 from maskfit.report.columns import read_columns
-from maskfit.runfolder import RunFolder, is_run
+from maskfit.runfolder import RunDir, is_run_dir
 
 History = Sequence[Mapping[str, float]]
 """What a fold logged: a mapping for each epoch, with `epoch` and names such as `train_loss` and `valid_macro_f1`."""
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class RunData:
     """A run, photo by photo in the order of its out-of-fold table.
 
     Attributes:
@@ -56,13 +56,13 @@ class Material:
     path: Path
     name: str
     about: str
-    scheme: Scheme
+    scheme: LabelSchema
     table: ProbabilityTable
     raw: ProbabilityTable
-    truth: Codes
+    truth: IntArray
     persons: NDArray[np.str_]
-    years: Floats | None
-    folds: Codes
+    years: FloatArray | None
+    folds: IntArray
     files: tuple[Path | None, ...]
     columns: Mapping[str, tuple[str, ...]]
     histories: Mapping[int, History]
@@ -70,14 +70,14 @@ class Material:
     facts: Mapping[str, str]
     remarks: tuple[str, ...]
 
-    def take(self, rows: NDArray[np.int64], truth: Codes) -> Material:
+    def select(self, rows: NDArray[np.int64], truth: IntArray) -> RunData:
         """Some of the photos, in the order of `rows`, judged by another truth, (rows, attributes)."""
         names = [self.table.names[row] for row in rows]
         years = None if self.years is None else _years_of(self.scheme, self.years[rows], truth)
         return replace(
             self,
-            table=self.table.aligned(names),
-            raw=self.raw.aligned(names),
+            table=self.table.reindex(names),
+            raw=self.raw.reindex(names),
             truth=truth,
             persons=self.persons[rows],
             years=years,
@@ -87,7 +87,7 @@ class Material:
         )
 
 
-def read_material(path: str | Path, *, data: str | Path | None = None, by: Sequence[str] = ()) -> Material:
+def load_run_data(path: str | Path, *, data: str | Path | None = None, by: Sequence[str] = ()) -> RunData:
     """Reads a run for its report.
 
     Args:
@@ -102,7 +102,7 @@ def read_material(path: str | Path, *, data: str | Path | None = None, by: Seque
     """
     folder = _open(path)
     recipe = read_recipe(folder.recipe)
-    scheme = recipe.data.scheme.official()
+    scheme = recipe.data.label_schema.scored_schema()
     table = read_table(folder.probabilities, scheme.classes)
     remarks: list[str] = []
     photos = _photos(recipe, scheme, data, remarks)
@@ -115,13 +115,15 @@ def read_material(path: str | Path, *, data: str | Path | None = None, by: Seque
         ]
     )
     labels = [{} if photo is None else photo.labels for photo in found]
-    truth = _truth(table, scheme, scheme.encode_all(labels), trusted=data is not None)
+    truth = _truth(table, scheme, scheme.encode_batch(labels), trusted=data is not None)
     if (truth == UNKNOWN).all():
-        raise DataError("no photo of this run has a label, so there is nothing to judge", where=path, fix="--data ROOT")
-    return Material(
+        raise DataError(
+            "no photo of this run has a label, so there is nothing to judge", location=path, hint="--data ROOT"
+        )
+    return RunData(
         path=folder.path,
         name=folder.path.name or str(folder.path),
-        about=f"{recipe.name}: {recipe.about}" if recipe.about else recipe.name,
+        about=f"{recipe.name}: {recipe.description}" if recipe.description else recipe.name,
         scheme=scheme,
         table=table,
         raw=_raw(folder, table),
@@ -138,48 +140,50 @@ def read_material(path: str | Path, *, data: str | Path | None = None, by: Seque
     )
 
 
-def _open(path: str | Path) -> RunFolder:
-    folder = RunFolder(Path(path))
-    if not is_run(folder.path):
-        raise RunError("this is no run: it holds no recipe.yaml", where=path, fix="name the folder of a run")
+def _open(path: str | Path) -> RunDir:
+    folder = RunDir(Path(path))
+    if not is_run_dir(folder.path):
+        raise RunError("this is no run: it holds no recipe.yaml", location=path, hint="name the folder of a run")
     if not folder.probabilities.is_file():
         fix = "maskfit train RECIPE run=THIS --resume ends it"
-        raise RunError("this run has no out-of-fold table, since it did not come to its end", where=path, fix=fix)
+        raise RunError("this run has no out-of-fold table, since it did not come to its end", location=path, hint=fix)
     return folder
 
 
 def _matched(
-    names: Sequence[str], photos: PhotoSet | None, data: str | Path | None, remarks: list[str]
+    names: Sequence[str], photos: PhotoDataset | None, data: str | Path | None, remarks: list[str]
 ) -> list[Photo | None]:
     """The photo of each name; none at all where one is no longer there."""
     known = {} if photos is None else {photo.name: photo for photo in photos}
     missing = [name for name in names if name not in known]
     if missing and data is not None:
-        raise DataError(f"{len(missing)} photos of the run are not there, such as {missing[0]}", where=data)
+        raise DataError(f"{len(missing)} photos of the run are not there, such as {missing[0]}", location=data)
     if missing and photos is not None:
         remarks.append(f"{len(missing):,} photos are no longer where they were, so the table's own truth counts")
         known = {}
     return [known.get(name) for name in names]
 
 
-def _raw(folder: RunFolder, table: ProbabilityTable) -> ProbabilityTable:
+def _raw(folder: RunDir, table: ProbabilityTable) -> ProbabilityTable:
     """The folds' own tables as one; the run's where they are not there or not of the same photos."""
     paths = [folder.fold(number).probabilities for number in folder.fold_numbers()]
     try:
         tables = [read_table(path, table.probabilities.shape[1]) for path in paths if path.is_file()]
-        return stack(tables).aligned(table.names)
+        return concat_tables(tables).reindex(table.names)
     except DataError:
         return table
 
 
-def _photos(recipe: Recipe, scheme: Scheme, data: str | Path | None, remarks: list[str]) -> PhotoSet | None:
+def _photos(recipe: Recipe, scheme: LabelSchema, data: str | Path | None, remarks: list[str]) -> PhotoDataset | None:
     """The labelled photos, as the user named them or as the run had them."""
     if data is not None:
         return read_photos(data, scheme)
-    if recipe.data.root is None:
+    if recipe.data.path is None:
         return None
     try:
-        return read_corrected(recipe.data.root, scheme, recipe.data.corrections, recipe.data.known_errors)[0]
+        return read_corrected(recipe.data.path, scheme, recipe.data.label_corrections, recipe.data.known_label_errors)[
+            0
+        ]
     except MaskfitError:
         # A run may outlive its photos' place; its table still says most of what is to be told.
         remarks.append("the photos can no longer be read, so there are no pictures and no years of age; --data ROOT")
@@ -188,13 +192,13 @@ def _photos(recipe: Recipe, scheme: Scheme, data: str | Path | None, remarks: li
 
 def _manifest(recipe: Recipe, data: str | Path | None) -> Path | None:
     """The CSV that lists the photos, where one does."""
-    source = data or recipe.data.root
+    source = data or recipe.data.path
     return Path(source) if source is not None and Path(source).suffix.lower() == ".csv" else None
 
 
-def _fold_of_persons(folder: RunFolder) -> Mapping[str, int]:
+def _fold_of_persons(folder: RunDir) -> Mapping[str, int]:
     try:
-        return read_folds(folder.folds).of
+        return read_folds(folder.folds).fold_of_person
     except DataError:
         return {}
 
@@ -205,30 +209,30 @@ def _person(name: str, listed: Mapping[str, int]) -> str:
     return name if not parent or (name in listed and parent not in listed) else parent
 
 
-def _truth(table: ProbabilityTable, scheme: Scheme, codes: Codes, *, trusted: bool) -> Codes:
+def _truth(table: ProbabilityTable, scheme: LabelSchema, codes: IntArray, *, trusted: bool) -> IntArray:
     """The table's truth is what the run was judged by; labels say the rest, and all where the user named them."""
     if table.truth is None:
         return codes
-    own = scheme.to_codes(table.truth)
+    own = scheme.to_attribute_indices(table.truth)
     first, second = (codes, own) if trusted else (own, codes)
     return np.where(first == UNKNOWN, second, first)
 
 
-def _years(scheme: Scheme, labels: Sequence[Mapping[str, Any]], truth: Codes) -> Floats | None:
+def _years(scheme: LabelSchema, labels: Sequence[Mapping[str, Any]], truth: IntArray) -> FloatArray | None:
     """Numbers behind the banded attribute; one that says another band than the truth has been overruled."""
-    banded = [item.name for item in scheme.attributes if item.edges]
+    banded = [item.name for item in scheme.attributes if item.bin_edges]
     if not banded:
         return None
     numbers = [as_number(own.get(banded[0], "")) for own in labels]
     return _years_of(scheme, np.array([np.nan if number is None else number for number in numbers]), truth)
 
 
-def _years_of(scheme: Scheme, years: Floats, truth: Codes) -> Floats:
-    place, attribute = next((place, item) for place, item in enumerate(scheme.attributes) if item.edges)
-    return np.where(np.searchsorted(attribute.edges, years, side="right") == truth[:, place], years, np.nan)
+def _years_of(scheme: LabelSchema, years: FloatArray, truth: IntArray) -> FloatArray:
+    place, attribute = next((place, item) for place, item in enumerate(scheme.attributes) if item.bin_edges)
+    return np.where(np.searchsorted(attribute.bin_edges, years, side="right") == truth[:, place], years, np.nan)
 
 
-def _histories(folder: RunFolder) -> dict[int, History]:
+def _histories(folder: RunDir) -> dict[int, History]:
     """The rows of each fold's metrics.csv."""
     found: dict[int, History] = {}
     for number in folder.fold_numbers():
@@ -245,31 +249,33 @@ def _finite(cell: Any) -> float:
     return float("nan") if number is None else number
 
 
-def _facts(folder: RunFolder, recipe: Recipe, photos: int, persons: int) -> dict[str, str]:
+def _facts(folder: RunDir, recipe: Recipe, photos: int, persons: int) -> dict[str, str]:
     model, data, trainer = recipe.model, recipe.data, recipe.trainer
-    height, width = data.size
+    height, width = data.image_size
     # Enough to know the set by, and nothing of whose disk it lies on: pages are mailed.
-    root = "/".join(part for part in Path(data.root or "").parts[-2:] if part != "/")
+    root = "/".join(part for part in Path(data.path or "").parts[-2:] if part != "/")
     facts = {
         "photos": f"{photos:,} of {persons:,} persons were judged",
         "data": root,
         "network": f"{_part(model.backbone)}, head {_part(model.head)}",
-        "start weights": Path(model.weights).name,
+        "start weights": Path(model.pretrained).name,
         "face crop": _part(data.crop),
         "photo size": f"{height} x {width}",
         "loss": _part(recipe.loss),
         "training": f"{trainer.epochs} epochs of batches of {trainer.batch_size}",
         "augmentation": _part(recipe.augmentation),
-        "mixing": _part(recipe.mixing),
-        "sampling": _part(recipe.sampling),
-        "optimiser": f"{_part(recipe.optimiser)}, {_part(recipe.schedule)}",
-        "corrections of labels": ", ".join([f"known errors: {data.known_errors}", *map(_file, data.corrections)]),
+        "mixing": _part(recipe.batch_mixing),
+        "sampling": _part(recipe.sampler),
+        "optimiser": f"{_part(recipe.optimizer)}, {_part(recipe.lr_scheduler)}",
+        "corrections of labels": ", ".join(
+            [f"known errors: {data.known_label_errors}", *map(_file, data.label_corrections)]
+        ),
         "seed": str(trainer.seed),
     }
     return {**facts, **_environment(folder)}
 
 
-def _part(part: Part) -> str:
+def _part(part: ComponentSpec) -> str:
     options = ", ".join(f"{name}={value}" for name, value in part.options.items())
     return f"{part.name} ({options})" if options else part.name
 
@@ -285,7 +291,7 @@ def _settings(values: Any, key: str = "") -> Iterator[tuple[str, str]]:
         yield key.removesuffix("."), ", ".join(_short(value) for value in listed) or "none"
 
 
-def _environment(folder: RunFolder) -> dict[str, str]:
+def _environment(folder: RunDir) -> dict[str, str]:
     """Machine and time, as far as they were written down."""
     facts = {}
     try:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskfit.report.beside import write_comparison
+from maskfit.report.beside import write_comparison_page
 from maskfit.report.comparison import Comparison, compare
-from maskfit.report.figures import Figures, describe
-from maskfit.report.material import read_material
+from maskfit.report.figures import RunStatistics, describe
+from maskfit.report.material import load_run_data
 from maskfit.report.single import write_page
 
 
-def judge(
+def compute_statistics(
     runs: Sequence[str | Path], *, data: str | Path | None = None, by: Sequence[str] = (), draws: int = 1000
-) -> Figures | Comparison:
+) -> RunStatistics | Comparison:
     """The figures of one run, or of several beside the first.
 
     Args:
@@ -27,10 +27,10 @@ def judge(
         RunError: One is no run, or did not come to its end.
         DataError: Photos, columns or runs do not fit.
     """
-    materials = [read_material(run, data=data, by=by) for run in runs]
+    materials = [load_run_data(run, data=data, by=by) for run in runs]
     return describe(materials[0], draws=draws) if len(materials) == 1 else compare(materials, draws=draws)
 
 
-def write_report(path: Path, figures: Figures | Comparison) -> Path:
+def write_report(path: Path, figures: RunStatistics | Comparison) -> Path:
     """Writes the page of what `judge` found; one that is there is replaced."""
-    return write_comparison(path, figures) if isinstance(figures, Comparison) else write_page(path, figures)
+    return write_comparison_page(path, figures) if isinstance(figures, Comparison) else write_page(path, figures)

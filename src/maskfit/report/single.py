@@ -9,7 +9,7 @@ from pathlib import Path
 
 from maskfit.evaluation.page import page, section
 from maskfit.files import write_text
-from maskfit.labels import JOINT, Scheme
+from maskfit.labels import JOINT_HEAD, LabelSchema
 from maskfit.report import words
 from maskfit.report.answers import (
     attributes_section,
@@ -20,8 +20,14 @@ from maskfit.report.answers import (
     slices_section,
     worst_section,
 )
-from maskfit.report.figures import Figures
-from maskfit.report.trust import ages_section, calibration_section, curves_section, doubt_section, facts_section
+from maskfit.report.figures import RunStatistics
+from maskfit.report.trust import (
+    ages_section,
+    calibration_section,
+    curves_section,
+    facts_section,
+    selective_prediction_section,
+)
 
 HOW = (
     "Every combination of values is a class. "
@@ -31,18 +37,18 @@ HOW = (
 )
 
 
-def write_page(path: Path, figures: Figures) -> Path:
+def write_page(path: Path, figures: RunStatistics) -> Path:
     """Writes the page of one run; one that is there is replaced."""
     material = figures.material
     sections = [
         cards_section(figures),
-        short_section(points(figures), material.scheme),
+        summary_section(summary_points(figures), material.scheme),
         attributes_section(figures),
         ages_section(figures),
         classes_section(figures),
         confusion_section(figures),
         calibration_section(figures),
-        doubt_section(figures),
+        selective_prediction_section(figures),
         slices_section(figures),
         worst_section(figures),
         scores_section(figures),
@@ -56,23 +62,25 @@ def write_page(path: Path, figures: Figures) -> Path:
     return write_text(path, page(material.about, subtitle, sections, style()))
 
 
-def points(figures: Figures) -> list[tuple[str, str]]:
+def summary_points(figures: RunStatistics) -> list[tuple[str, str]]:
     """What the page says, in a few sentences: plain text, and where on the page it is shown."""
     found = [(words.headline(figures), "classes"), (words.attributes(figures), "attributes")]
     if figures.ages is not None:
         found.append((words.ages(figures.ages), "ages"))
-    found.append((words.sureness_of_score(figures), "classes"))
+    found.append((words.score_interval_text(figures), "classes"))
     found.append((words.weakest(figures), "classes"))
-    if JOINT in figures.calibration:
-        found.append((words.calibration(figures.calibration[JOINT], "the class"), "calibration"))
+    if JOINT_HEAD in figures.calibration:
+        found.append((words.calibration(figures.calibration[JOINT_HEAD], "the class"), "calibration"))
     return [(said, anchor) for said, anchor in found if said]
 
 
-def short_section(said: Sequence[tuple[str, str]], scheme: Scheme) -> str:
+def summary_section(said: Sequence[tuple[str, str]], scheme: LabelSchema) -> str:
     """The page in a few sentences, each a link to its figure."""
     items = "".join(f'<li><a href="#{anchor}">{escape(text)}</a></li>' for text, anchor in said)
-    values = (f"{item.name} ({', '.join(map(item.word, range(len(item.values))))})" for item in scheme.attributes)
-    task = f"The task: say of each photo its {words.listed(list(values))}."
+    values = (
+        f"{item.name} ({', '.join(map(item.display_name, range(len(item.values))))})" for item in scheme.attributes
+    )
+    task = f"The task: say of each photo its {words.join_with_and(list(values))}."
     body = f'<ul class="short">{items}</ul><p class="how">{escape(f"{task} {HOW}")}</p>'
     return section("In short", "", body, anchor="short")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.decoding import open_small
+from maskfit.data.decoding import open_downscaled
 from maskfit.errors import PhotoError
 from maskfit.labels import UNKNOWN
-from maskfit.report.material import Material
+from maskfit.report.material import RunData
 
 SIZE = (144, 192)
 """Width and height that a picture at most has, in pixels."""
@@ -22,7 +22,7 @@ def thumbnail(path: Path | None) -> str:
     if path is None:
         return ""
     try:
-        image, _ = open_small(path, SIZE)
+        image, _ = open_downscaled(path, SIZE)
     except (PhotoError, OSError):
         return ""
     image.thumbnail(SIZE)
@@ -31,13 +31,13 @@ def thumbnail(path: Path | None) -> str:
     return f"data:image/jpeg;base64,{b64encode(stream.getvalue()).decode()}"
 
 
-def surest_mistakes(material: Material, most: int) -> list[tuple[int, int]]:
+def most_confident_errors(material: RunData, most: int) -> list[tuple[int, int]]:
     """Wrong answers of the highest probability, one of each person.
 
     Returns:
         (place of the photo, how many other photos of the person are answered wrong), the surest first.
     """
-    truth, answers = material.scheme.to_class(material.truth), material.table.classes
+    truth, answers = material.scheme.to_class_index(material.truth), material.table.classes
     wrong = np.flatnonzero((truth != UNKNOWN) & (truth != answers))
     seen: dict[str, list[int]] = {}
     for place in wrong[np.argsort(-material.table.confidence[wrong], kind="stable")].tolist():

@@ -11,10 +11,10 @@ import numpy as np
 from maskfit.evaluation.charts import COLOURS, Line, age_chart, line_chart, reliability_chart
 from maskfit.evaluation.page import section, table
 from maskfit.evaluation.sureness import RiskCoverage
-from maskfit.labels import JOINT
+from maskfit.labels import JOINT_HEAD
 from maskfit.report import words
-from maskfit.report.answers import lead, number, table_row
-from maskfit.report.figures import NEAR, WANTED, Figures
+from maskfit.report.answers import lead_paragraph, number, table_row
+from maskfit.report.figures import NEAR, WANTED, RunStatistics
 from maskfit.report.material import History
 
 POINTS = 40
@@ -24,7 +24,7 @@ LEAST = 0.05
 """The least coverage that a curve of doubt shows: below it, single photos make it jump."""
 
 
-def ages_section(figures: Figures) -> str:
+def ages_section(figures: RunStatistics) -> str:
     """Wrong answers by years, with the borders of the bands."""
     found = figures.ages
     if found is None:
@@ -33,16 +33,16 @@ def ages_section(figures: Figures) -> str:
     how = f"The share of photos at each age whose {found.attribute} was answered wrong. {said}"
     body = f"<figure>{age_chart(found.rows, found.edges, NEAR)}</figure>"
     title = f"Mistakes by {found.attribute}"
-    return section(title, lead(words.ages(found), how), f'<div class="one">{body}</div>', anchor="ages")
+    return section(title, lead_paragraph(words.ages(found), how), f'<div class="one">{body}</div>', anchor="ages")
 
 
-def calibration_section(figures: Figures) -> str:
+def calibration_section(figures: RunStatistics) -> str:
     """Whether a probability means what it says, before and after one temperature."""
     found = figures.calibration
     if not found:
         return ""
-    names = [name for name in found if name != JOINT or len(figures.material.scheme.names) > 1]
-    told = {name: "the class" if name == JOINT else name for name in names}
+    names = [name for name in found if name != JOINT_HEAD or len(figures.material.scheme.names) > 1]
+    told = {name: "the class" if name == JOINT_HEAD else name for name in names}
     charts = "".join(
         f"<figure><figcaption>{escape(told[name].capitalize())}</figcaption>"
         f"{reliability_chart(found[name].before.bins, found[name].after.bins)}</figure>"
@@ -51,7 +51,7 @@ def calibration_section(figures: Figures) -> str:
     rows = []
     for name in names:
         item = found[name]
-        gain = f"{item.gain.value:.3f} ({words.span(item.gain)})"
+        gain = f"{item.gain.value:.3f} ({words.format_interval(item.gain)})"
         before, after = item.before, item.after
         figures_of = (before.error, after.error, before.log_loss.value, after.log_loss.value)
         rows.append(table_row(told[name], [], [f"{item.temperature:.2f}", *map(number, figures_of), gain]))
@@ -65,10 +65,12 @@ def calibration_section(figures: Figures) -> str:
     key = '<ul class="legend"><li><i class="dash" style="--c:var(--line1)"></i>as it came</li>'
     key += '<li><i style="--c:var(--line0)"></i>with a temperature</li></ul>'
     body = f'{key}<div class="pair">{charts}</div>{table(header, rows, 1)}'
-    return section("Does a probability mean what it says?", lead(said, how), body, "long", anchor="calibration")
+    return section(
+        "Does a probability mean what it says?", lead_paragraph(said, how), body, "long", anchor="calibration"
+    )
 
 
-def doubt_section(figures: Figures) -> str:
+def selective_prediction_section(figures: RunStatistics) -> str:
     """What holding back unsure answers is worth."""
     if not figures.thresholds:
         return ""
@@ -86,7 +88,7 @@ def doubt_section(figures: Figures) -> str:
         right = (
             "–"
             if item.accuracy is None or item.probability >= 1
-            else f"{item.accuracy.value:.3f} ({words.span(item.accuracy)})"
+            else f"{item.accuracy.value:.3f} ({words.format_interval(item.accuracy)})"
         )
         numbers = [
             below,
@@ -99,10 +101,10 @@ def doubt_section(figures: Figures) -> str:
     header = ["", "not sure below", "right of all", "stay answered", "right of those (95%)", "mean risk"]
     how = (
         f"The curves: wrong answers of 100, when only the surest are given. The table: the lowest probability from "
-        f"which on {words.of_hundred(WANTED)} answers are right, and what it does to persons it was not fitted to."
+        f"which on {words.as_percent_text(WANTED)} answers are right, and what it does to persons it was not fitted to."
     )
     body = f'<ul class="legend">{keys}</ul><div class="one"><figure>{chart}</figure></div>{table(header, rows, 1)}'
-    return section("Rather say “not sure”?", lead(" ".join(words.doubt(figures)), how), body, anchor="doubt")
+    return section("Rather say “not sure”?", lead_paragraph(" ".join(words.doubt(figures)), how), body, anchor="doubt")
 
 
 def _falling(curve: RiskCoverage) -> tuple[tuple[float, float], ...]:
@@ -112,7 +114,7 @@ def _falling(curve: RiskCoverage) -> tuple[tuple[float, float], ...]:
     return tuple((100 * float(curve.coverage[place]), 100 * float(curve.risk[place])) for place in places)
 
 
-def curves_section(figures: Figures) -> str:
+def curves_section(figures: RunStatistics) -> str:
     """The learning curves of each fold."""
     histories = figures.material.histories
     panels = {"Loss": ("train_loss", "valid_loss"), "Macro F1": ("valid_macro_f1",)}
@@ -132,7 +134,7 @@ def curves_section(figures: Figures) -> str:
     keys += ["<li><i></i>persons held out</li>", '<li><i class="dash"></i>persons trained on</li>']
     body = f'<ul class="legend">{"".join(keys)}</ul><div class="pair">{"".join(charts)}</div>'
     how = "Each line is a fold; a ring marks its best epoch, which is the one that is kept."
-    return section("How it learned", lead(words.curves(figures), how), body, anchor="curves")
+    return section("How it learned", lead_paragraph(words.curves(figures), how), body, anchor="curves")
 
 
 def fold_line(colour: int, fold: int, history: History, name: str) -> Line:
@@ -141,7 +143,7 @@ def fold_line(colour: int, fold: int, history: History, name: str) -> Line:
     points = tuple((float(x), math.nan if y is None else float(y)) for x, y in rows)
     if name.startswith("train"):
         return Line(f"fold {fold} training", points, colour, dashed=True)
-    return Line(f"fold {fold} held out", points, colour, mark="min" if name.endswith("loss") else "max")
+    return Line(f"fold {fold} held out", points, colour, marker="min" if name.endswith("loss") else "max")
 
 
 def facts_section(facts: dict[str, str], remarks: Sequence[str]) -> str:

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from maskfit.evaluation.bootstrap import Interval
-from maskfit.evaluation.calibration import Calibrated
-from maskfit.labels import JOINT
-from maskfit.report.figures import NEAR, WANTED, Ages, Figures, Slice
+from maskfit.evaluation.calibration import TemperatureFit
+from maskfit.labels import JOINT_HEAD
+from maskfit.report.figures import NEAR, WANTED, AgeErrors, RunStatistics, SliceStatistics
 
 HONEST = 0.02
 """Up to this calibration error probabilities are said to mean what they say."""
 
 
-def of_hundred(share: float) -> str:
+def as_percent_text(share: float) -> str:
     """A share for people: "84 of 100"; what is nearer to all or none than one in a hundred is counted in thousands."""
     if share in (0.0, 1.0):
         return "all" if share else "none"
@@ -26,72 +26,72 @@ def of_hundred(share: float) -> str:
     return "nearly all" if thousand == 1000 else "hardly any" if thousand == 0 else f"{thousand} of 1,000"
 
 
-def of_ten(share: float) -> str:
+def as_tenths_text(share: float) -> str:
     """A share of few things: "7 of 10"."""
     tenth = round(10 * share)
     return "nearly all" if tenth == 10 else "hardly any" if tenth == 0 else f"{tenth} of 10"
 
 
-def listed(words: Sequence[str]) -> str:
+def join_with_and(words: Sequence[str]) -> str:
     """a, b and c."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def span(around: Interval, digits: int = 3) -> str:
+def format_interval(around: Interval, digits: int = 3) -> str:
     """An interval: "0.712 to 0.768"."""
     return f"{around.low:.{digits}f} to {around.high:.{digits}f}"
 
 
-def headline(figures: Figures) -> str:
+def headline(figures: RunStatistics) -> str:
     """How much is read right, all attributes together."""
     names = figures.material.scheme.names
-    if JOINT not in figures.shares:
+    if JOINT_HEAD not in figures.shares:
         return "No photo has all its labels, so each attribute is judged alone."
-    right = of_hundred(figures.shares[JOINT].photos.value)
+    right = as_percent_text(figures.shares[JOINT_HEAD].photos.value)
     if len(names) == 1:
         return f"{names[0].capitalize()} is read right for {right} photos."
-    return f"{listed(names).capitalize()} are all read right for {right} photos."
+    return f"{join_with_and(names).capitalize()} are all read right for {right} photos."
 
 
-def sureness_of_score(figures: Figures) -> str:
+def score_interval_text(figures: RunStatistics) -> str:
     """The score and how far other persons would move it."""
     around = figures.scores.intervals.get("macro_f1")
     if around is None or figures.scores.macro_f1 is None:
         return ""
     return (
         f"Macro F1, in which every class counts alike, is {around.value:.3f}; with other persons of the same kind it "
-        f"would lie between {span(around)}, 19 times of 20."
+        f"would lie between {format_interval(around)}, 19 times of 20."
     )
 
 
-def attributes(figures: Figures) -> str:
+def attributes(figures: RunStatistics) -> str:
     """How often each attribute is right: of persons where it is the person's, else of photos."""
     parts = []
     for name in figures.material.scheme.names:
         if name in figures.shares:
             shares = figures.shares[name]
             whose = "photos" if shares.persons is None else "persons"
-            parts.append(f"{name} for {of_hundred((shares.persons or shares.photos).value)} {whose}")
+            parts.append(f"{name} for {as_percent_text((shares.persons or shares.photos).value)} {whose}")
     whose = " A person counts by all photos of the person together." if "persons" in " ".join(parts) else ""
-    return f"Read right: {listed(parts)}.{whose}"
+    return f"Read right: {join_with_and(parts)}.{whose}"
 
 
-def ages(found: Ages) -> str:
+def ages(found: AgeErrors) -> str:
     """Whether mistakes of age are near the borders of its bands."""
     if not found.wrong:
         return f"No answer about {found.attribute} is wrong."
     near, base = found.near / found.wrong, found.near_photos / found.photos
-    borders = listed([f"{edge:g}" for edge in found.edges])
+    borders = join_with_and([f"{edge:g}" for edge in found.edges])
     said = (
-        f"{of_ten(near).capitalize()} mistakes of {found.attribute} are next to a border (within {NEAR} years of "
-        f"{borders}), where {of_ten(base)} photos are"
+        f"{as_tenths_text(near).capitalize()} mistakes of {found.attribute} are next to a border (within {NEAR} years of "
+        f"{borders}), where {as_tenths_text(base)} photos are"
     )
     if near > 1.15 * base:
         return f"{said}: much of what is wrong is a near miss."
     return f"{said}: the borders explain little of what is wrong."
 
 
-def weakest(figures: Figures) -> str:
+def weakest(figures: RunStatistics) -> str:
     """The class that is found worst, and the best."""
     classes = [item for item in figures.scores.per_class if item.support]
     if len(classes) < 2:
@@ -103,7 +103,7 @@ def weakest(figures: Figures) -> str:
     )
 
 
-def confusion(figures: Figures, name: str) -> str:
+def confusion(figures: RunStatistics, name: str) -> str:
     """The most frequent mistake of an attribute."""
     attribute, matrix = figures.material.scheme[name], figures.confusions[name]
     wrong = matrix * ~np.eye(len(matrix), dtype=bool)
@@ -113,12 +113,12 @@ def confusion(figures: Figures, name: str) -> str:
     truth, answer = divmod(int(wrong.argmax()), len(matrix))
     share = wrong[truth, answer] / matrix[truth].sum()
     return (
-        f"Most often {attribute.word(truth)} is read as {attribute.word(answer)}: {wrong[truth, answer]:,} of "
+        f"Most often {attribute.display_name(truth)} is read as {attribute.display_name(answer)}: {wrong[truth, answer]:,} of "
         f"{total:,} mistakes, {share:.0%} of its photos."
     )
 
 
-def calibration(found: Calibrated, name: str) -> str:
+def calibration(found: TemperatureFit, name: str) -> str:
     """How sure a run says it is and how often it is right, before and after its temperature."""
     before, after = found.before, found.after
     sure, right = (float(np.average(values, weights=before.bins.photos)) for values in before.bins[1:])
@@ -133,25 +133,25 @@ def calibration(found: Calibrated, name: str) -> str:
     return f"{said}; a temperature does not help." if before.error > HONEST else f"{said}."
 
 
-def doubt(figures: Figures) -> list[str]:
+def doubt(figures: RunStatistics) -> list[str]:
     """For each attribute what is gained by holding back the answers that are not sure."""
     said = []
     for name, found in figures.thresholds.items():
-        wanted = of_hundred(WANTED)
+        wanted = as_percent_text(WANTED)
         if found.probability == 0:
-            said.append(f"{name.capitalize()}: all answers may stand, {of_hundred(found.whole.value)} are right.")
+            said.append(f"{name.capitalize()}: all answers may stand, {as_percent_text(found.whole.value)} are right.")
         elif found.accuracy is None or found.probability >= 1:
             said.append(f"{name.capitalize()}: no answer is sure enough for {wanted} to be right.")
         else:
-            kept, right = of_hundred(found.coverage.value), of_hundred(found.accuracy.value)
+            kept, right = as_percent_text(found.coverage.value), as_percent_text(found.accuracy.value)
             said.append(
                 f"{name.capitalize()}: with answers below {found.probability:.0%} held back, {kept} photos stay "
-                f"answered, {right} of these rightly; before, {of_hundred(found.whole.value)} were right."
+                f"answered, {right} of these rightly; before, {as_percent_text(found.whole.value)} were right."
             )
     return said
 
 
-def curves(figures: Figures) -> str:
+def curves(figures: RunStatistics) -> str:
     """When the folds were best, and whether more epochs may help."""
     bests, lasts = [], []
     for history in figures.material.histories.values():
@@ -172,7 +172,7 @@ def curves(figures: Figures) -> str:
     return f"{said}: training longer would hardly help." if early > 0.5 else f"{said}."
 
 
-def slices(column: str, parts: dict[str, Slice], name: str) -> str:
+def slices(column: str, parts: dict[str, SliceStatistics], name: str) -> str:
     """Which part of a set is read worst, and whether the set is large enough to say so."""
     known = {value: part for value, part in parts.items() if name in part.right}
     if len(known) < 2:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from maskfit.cookbook import read_recipe
-from maskfit.errors import RecipeError, several
-from maskfit.parts import Slot
+from maskfit.errors import RecipeError, format_list
+from maskfit.parts import RegistryEntry
 from maskfit.recipe import Recipe
-from maskfit.sweep.space import Space, as_words
+from maskfit.sweep.space import Space, to_overrides
 
 _JUDGED = "trials are compared, so all of them must be judged on the same photos of the same persons"
 _SAME = "it changes nothing that could be better or worse"
@@ -38,7 +38,9 @@ FIXED: dict[str, str] = {
 """Keys that no space may hold, and why."""
 
 
-def check_space(space: Space, source: str, words: Sequence[str], slots: Mapping[str, Slot], *, where: str = "") -> None:
+def validate_space(
+    space: Space, source: str, words: Sequence[str], slots: Mapping[str, RegistryEntry], *, where: str = ""
+) -> None:
     """Lays each end of every range and each choice over the recipe, and reads it.
 
     Args:
@@ -60,26 +62,28 @@ def check_space(space: Space, source: str, words: Sequence[str], slots: Mapping[
         problems += _refusals(space, key, source, words, slots)
     if problems:
         raise RecipeError(
-            several(list(dict.fromkeys(problems))), where=where, fix="mend the lines above; nothing was tried"
+            format_list(list(dict.fromkeys(problems))), location=where, hint="mend the lines above; nothing was tried"
         )
 
 
-def longest(space: Space, recipe: Recipe) -> int:
+def max_epochs(space: Space, recipe: Recipe) -> int:
     """The most epochs that a trial can have."""
     found = space.dimensions.get("trainer.epochs")
-    return int(max([recipe.trainer.epochs] if found is None else found.ends()))
+    return int(max([recipe.trainer.epochs] if found is None else found.bounds()))
 
 
-def _refusals(space: Space, key: str, source: str, words: Sequence[str], slots: Mapping[str, Slot]) -> Iterator[str]:
+def _refusals(
+    space: Space, key: str, source: str, words: Sequence[str], slots: Mapping[str, RegistryEntry]
+) -> Iterator[str]:
     """What the recipe says to each end of a dimension, also over each choice of the part whose option it is."""
     parts = [name for name in space.dimensions if key.startswith(f"{name}.")]
-    below: list[dict[str, Any]] = [{part: end} for part in parts for end in space.dimensions[part].ends()]
+    below: list[dict[str, Any]] = [{part: end} for part in parts for end in space.dimensions[part].bounds()]
     for under in below or [{}]:
-        for end in space.dimensions[key].ends():
+        for end in space.dimensions[key].bounds():
             try:
-                read_recipe(source, [*words, *as_words({**under, key: end})], slots=slots)
+                read_recipe(source, [*words, *to_overrides({**under, key: end})], slots=slots)
             except RecipeError as error:
-                yield from (_told(key, line.removeprefix("- ")) for line in error.what.splitlines())
+                yield from (_told(key, line.removeprefix("- ")) for line in error.message.splitlines())
 
 
 def _told(key: str, line: str) -> str:

@@ -17,11 +17,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskfit.runfolder import RunFolder
+from maskfit.runfolder import RunDir
 
 
 @dataclass(frozen=True)
-class SweepFolder:
+class SweepDir:
     """The files of one sweep."""
 
     path: Path
@@ -54,9 +54,9 @@ class SweepFolder:
     def best(self) -> Path:
         return self.path / "best.yaml"
 
-    def trial(self, number: int) -> RunFolder:
+    def trial(self, number: int) -> RunDir:
         """The run of a trial."""
-        return RunFolder(self.path / "trials" / f"{number:04d}")
+        return RunDir(self.path / "trials" / f"{number:04d}")
 
     def log(self, number: int) -> Path:
         """What a trial said."""

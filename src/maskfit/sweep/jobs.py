@@ -21,7 +21,7 @@ Tell = Callable[[int, float], bool]
 
 
 @dataclass(frozen=True)
-class Job:
+class TrialJob:
     """A trial to be run.
 
     Attributes:
@@ -58,7 +58,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Reported:
+class EpochReport:
     """A trial came to the end of an epoch, and waits to hear whether to go on."""
 
     number: int
@@ -67,17 +67,17 @@ class Reported:
 
 
 @dataclass(frozen=True)
-class Ended:
+class TrialFinished:
     """A trial ended."""
 
     number: int
     outcome: Outcome = field(default_factory=lambda: Outcome("failed"))
 
 
-Event = Reported | Ended
+Event = EpochReport | TrialFinished
 
 
-def work(job: Job, tell: Tell, log: TextIO, threads: int | None = None) -> Outcome:
+def run_trial(job: TrialJob, tell: Tell, log: TextIO, threads: int | None = None) -> Outcome:
     """Trains a trial, from its last checkpoint where there is one; whatever goes wrong in it is an outcome.
 
     Args:
@@ -102,36 +102,36 @@ def work(job: Job, tell: Tell, log: TextIO, threads: int | None = None) -> Outco
         log.flush()
 
 
-def _train(job: Job, tell: Tell, log: TextIO, began: float) -> Outcome:
+def _train(job: TrialJob, tell: Tell, log: TextIO, began: float) -> Outcome:
     from rich.console import Console
 
     from maskfit.recipe import Recipe
-    from maskfit.runfolder import is_run
-    from maskfit.training.begun import begin_run
-    from maskfit.training.screen import ConsoleScreen
-    from maskfit.training.task import headline
-    from maskfit.training.watching import Stopped
+    from maskfit.runfolder import is_run_dir
+    from maskfit.training.begun import prepare_run
+    from maskfit.training.screen import ConsoleReporter
+    from maskfit.training.task import primary_score
+    from maskfit.training.watching import TrainingStopped
 
     recipe = Recipe.model_validate(job.recipe)
     console = Console(file=log, width=160, no_color=True)
-    folder = Path(str(recipe.run))
-    if folder.exists() and not is_run(folder):
+    folder = Path(str(recipe.output_dir))
+    if folder.exists() and not is_run_dir(folder):
         # Killed before its run began: nothing in it is worth going on with.
         shutil.rmtree(folder)
-    begun = begin_run(recipe, resume=folder.exists(), console=console)
+    begun = prepare_run(recipe, resume=folder.exists(), console=console)
     done: list[float] = []
 
     def watch(fold: int, epoch: int, score: float) -> None:
         if tell(len(done) * job.longest + epoch, statistics.fmean([*done, score])):
-            raise Stopped
+            raise TrainingStopped
 
     try:
         for number in begun.plan.fold_numbers():
-            begun.train_fold(number, ConsoleScreen(console), watch)
+            begun.train_fold(number, ConsoleReporter(console), watch)
             done.append(float(read_json(begun.folder.fold(number).scores)["score"]))
-    except Stopped:
+    except TrainingStopped:
         return Outcome("pruned", seconds=time.perf_counter() - began)
-    scores = begun.close()
+    scores = begun.finalize()
     around = scores.intervals.get("macro_f1")
     low, high = (around.low, around.high) if around else (None, None)
-    return Outcome("done", headline(scores), time.perf_counter() - began, low, high)
+    return Outcome("done", primary_score(scores), time.perf_counter() - began, low, high)

@@ -9,28 +9,28 @@ from rich.console import Console
 
 from maskfit.cookbook import read_recipe
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunFolder
-from maskfit.sweep.folder import SweepFolder
-from maskfit.sweep.jobs import Ended, Job, Outcome, Reported
-from maskfit.sweep.places import Placement
-from maskfit.sweep.space import as_words
-from maskfit.sweep.study import Study, Tried, values_of
-from maskfit.training.slots import SLOTS
+from maskfit.runfolder import RunDir
+from maskfit.sweep.folder import SweepDir
+from maskfit.sweep.jobs import EpochReport, Outcome, TrialFinished, TrialJob
+from maskfit.sweep.places import TrialExecutor
+from maskfit.sweep.space import to_overrides
+from maskfit.sweep.study import Study, TrialRecord, values_of
+from maskfit.training.slots import RECIPE_REGISTRY
 
-ATTEMPTS = 2
+MAX_ATTEMPTS = 2
 """How often a trial is tried before it has failed."""
 
-LARGE = ("fold*/*.safetensors", "fold*/last.ckpt")
+LARGE_MODEL_FILES = ("fold*/*.safetensors", "fold*/last.ckpt")
 """What is taken from the runs of trials that are not among the best; all the rest is small."""
 
 
-def trial_recipe(folder: SweepFolder, values: dict[str, Any], number: int) -> Recipe:
+def trial_recipe(folder: SweepDir, values: dict[str, Any], number: int) -> Recipe:
     """The recipe of a trial: the sweep's own with the trial's values, its run in the sweep's folder."""
-    words = [*as_words(values), *as_words({"run": str(folder.trial(number).path)})]
-    return read_recipe(folder.recipe, words, slots=SLOTS)
+    words = [*to_overrides(values), *to_overrides({"run": str(folder.trial(number).path)})]
+    return read_recipe(folder.recipe, words, slots=RECIPE_REGISTRY)
 
 
-class Sweep:
+class TrialScheduler:
     """Trials under way.
 
     Args:
@@ -43,7 +43,7 @@ class Sweep:
     """
 
     def __init__(
-        self, study: Study, folder: SweepFolder, placement: Placement, keep: int, longest: int, console: Console
+        self, study: Study, folder: SweepDir, placement: TrialExecutor, keep: int, longest: int, console: Console
     ) -> None:
         self.study = study
         self.folder = folder
@@ -56,22 +56,22 @@ class Sweep:
 
     def run(self, trials: int) -> None:
         """Goes on until there are so many trials, each of which ended."""
-        self.again = self.study.cut_off()
+        self.again = self.study.interrupted_trials()
         for number in self.again:
             begun = any(self.folder.trial(number).path.glob("fold*/last.ckpt"))
             how = "goes on from its checkpoint" if begun else "begins anew"
             self._say(f"trial {number} was cut off and {how}")
         while self._begin(trials) or self.running:
             for event in self.placement.wait():
-                if isinstance(event, Reported):
-                    self.placement.answer(event.number, self.study.report(event.number, event.step, event.score))
+                if isinstance(event, EpochReport):
+                    self.placement.reply(event.number, self.study.report(event.number, event.step, event.score))
                 else:
                     self._ended(event)
 
     def _begin(self, trials: int) -> bool:
         """Begins what there is room for; whether anything was begun."""
         begun = False
-        while len(self.running) < self.placement.room:
+        while len(self.running) < self.placement.max_parallel:
             if self.again:
                 number = self.again.pop(0)
             elif len(self.study.tried()) < trials:
@@ -84,24 +84,26 @@ class Sweep:
     def _start(self, number: int) -> bool:
         """Begins a trial; one of values that were tried already is written down at once."""
         values = self.study.draw(number)
-        twin = self.study.twin(number)
+        twin = self.study.find_duplicate(number)
         if twin is not None:
-            self.study.note(number, same_as=twin.number)
+            self.study.set_attr(number, same_as=twin.number)
             outcome = Outcome("done", twin.score, 0.0, twin.facts.get("low"), twin.facts.get("high"))
             self._end(number, outcome)
             return False
         recipe = trial_recipe(self.folder, values, number).model_dump(mode="json")
         self.running.add(number)
-        self.placement.start(Job(number, recipe, str(self.folder.log(number)), self.longest))
+        self.placement.start(TrialJob(number, recipe, str(self.folder.log(number)), self.longest))
         return True
 
-    def _ended(self, event: Ended) -> None:
+    def _ended(self, event: TrialFinished) -> None:
         self.running.discard(event.number)
         outcome = event.outcome
-        attempts = self.study.fact(event.number, "attempts", 0) + 1
-        self.study.note(event.number, attempts=attempts)
-        if outcome.state == "failed" and attempts < ATTEMPTS:
-            self.study.note(event.number, seconds=outcome.seconds + self.study.fact(event.number, "seconds", 0.0))
+        attempts = self.study.get_attr(event.number, "attempts", 0) + 1
+        self.study.set_attr(event.number, attempts=attempts)
+        if outcome.state == "failed" and attempts < MAX_ATTEMPTS:
+            self.study.set_attr(
+                event.number, seconds=outcome.seconds + self.study.get_attr(event.number, "seconds", 0.0)
+            )
             self._say(f"trial {event.number} failed and is tried once more: {outcome.reason}")
             self.again.append(event.number)
         else:
@@ -113,7 +115,7 @@ class Sweep:
         self._say(describe(tried[number], self.study.best()))
         self._clear(tried)
 
-    def _clear(self, tried: list[Tried]) -> None:
+    def _clear(self, tried: list[TrialRecord]) -> None:
         """Takes the models and checkpoints of trials that ended and are not among the best."""
         ranked = sorted((item for item in tried if item.state == "done"), key=lambda item: -(item.score or 0.0))
         kept = {item.number for item in ranked[: self.keep]} | {
@@ -127,14 +129,14 @@ class Sweep:
         self.console.print(text, markup=False, highlight=False)
 
 
-def remove_models(run: RunFolder) -> None:
+def remove_models(run: RunDir) -> None:
     """Takes models and checkpoints out of a trial's run; its scores, curves and probabilities stay."""
-    for pattern in LARGE:
+    for pattern in LARGE_MODEL_FILES:
         for path in run.path.glob(pattern):
             Path(path).unlink()
 
 
-def describe(tried: Tried, best: Tried | None) -> str:
+def describe(tried: TrialRecord, best: TrialRecord | None) -> str:
     """A trial that ended, in one line."""
     values = values_of(tried)
     seconds = f"{tried.facts.get('seconds', 0.0):.0f} s"

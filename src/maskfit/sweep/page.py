@@ -6,8 +6,8 @@ from html import escape
 
 from maskfit.evaluation.page import card, page, section, table
 from maskfit.sweep.pictures import curves_chart, history_chart, importance_chart, slice_chart
-from maskfit.sweep.results import Results
-from maskfit.sweep.study import said
+from maskfit.sweep.results import SweepResults
+from maskfit.sweep.study import format_value
 
 STYLE = """.series .done { opacity: .75; }
 .series .pruned, .series .running { fill: none; stroke: var(--c); opacity: .6; }
@@ -16,15 +16,21 @@ pre { overflow-x: auto; font-size: 13px; margin: 0; }
 """
 
 
-def render_page(results: Results) -> str:
+def render_page(results: SweepResults) -> str:
     """The page as HTML."""
-    sections = [_cards(results), _best(results), _history(results), _importances(results), _slices(results),
-                _trials(results)]  # fmt: skip
+    sections = [
+        _cards(results),
+        _best(results),
+        _history(results),
+        _importances(results),
+        _slices(results),
+        _trials(results),
+    ]
     subtitle = f"{len(results.trials):,} trials · {results.photos:,} held-out photos of {results.persons:,} persons"
     return page(f"Sweep of {results.name}", subtitle, sections, STYLE)
 
 
-def _cards(results: Results) -> str:
+def _cards(results: SweepResults) -> str:
     best = results.best
     low, high = best.facts.get("low"), best.facts.get("high")
     around = "optimistic: see below" if low is None else f"{low:.3f} to {high:.3f} over persons; optimistic: see below"
@@ -41,13 +47,13 @@ def _cards(results: Results) -> str:
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _best(results: Results) -> str:
-    words = "\n".join(f"{name}: {said(value)}" for name, value in results.best.params.items())
-    lead = f"{escape(results.honest)} The whole recipe is in <code>{escape(results.folder.best.name)}</code>."
+def _best(results: SweepResults) -> str:
+    words = "\n".join(f"{name}: {format_value(value)}" for name, value in results.best.params.items())
+    lead = f"{escape(results.reliability_note)} The whole recipe is in <code>{escape(results.folder.best.name)}</code>."
     return section("The best trial", lead, f"<pre>{escape(words)}</pre>")
 
 
-def _history(results: Results) -> str:
+def _history(results: SweepResults) -> str:
     best = results.best.number
     history = history_chart(results.trials, best)
     curves = curves_chart(results.trials, best)
@@ -59,7 +65,7 @@ def _history(results: Results) -> str:
     return section("How it went", "", body)
 
 
-def _importances(results: Results) -> str:
+def _importances(results: SweepResults) -> str:
     ranked = sorted(results.importances.items(), key=lambda item: -item[1])
     if not ranked:
         return ""
@@ -72,7 +78,7 @@ def _importances(results: Results) -> str:
     return section("What mattered", remark, importance_chart(ranked))
 
 
-def _slices(results: Results) -> str:
+def _slices(results: SweepResults) -> str:
     figures = []
     for name, dimension in results.dimensions.items():
         chart = slice_chart(name, dimension, results.trials, results.best.number)
@@ -82,7 +88,7 @@ def _slices(results: Results) -> str:
     return section("Value by value", remark, f'<div class="pair">{"".join(figures)}</div>', "long")
 
 
-def _trials(results: Results) -> str:
+def _trials(results: SweepResults) -> str:
     rows = []
     for item in sorted(results.trials, key=lambda item: (item.state != "done", -(item.score or 0.0))):
         score = "–" if item.score is None else f"{item.score:.4f}"
@@ -91,7 +97,7 @@ def _trials(results: Results) -> str:
             note = f"the values of trial {item.facts['same_as']}"
         seconds = f"{item.facts.get('seconds', 0.0):,.0f}"
         numbers = "".join(f'<td class="number">{cell}</td>' for cell in (score, str(len(item.steps)), seconds))
-        values = "".join(f"<td>{escape(said(item.params.get(name, '')))}</td>" for name in results.dimensions)
+        values = "".join(f"<td>{escape(format_value(item.params.get(name, '')))}</td>" for name in results.dimensions)
         kind = ' class="best"' if item.number == results.best.number else ""
         rows.append(
             f'<tr{kind}><th scope="row">{item.number}</th><td>{item.state}</td>{values}{numbers}'

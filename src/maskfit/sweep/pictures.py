@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from maskfit.evaluation.axes import Frame, draw_axes, draw_svg, find_ticks
+from maskfit.evaluation.axes import PlotArea, draw_axes, draw_svg, find_ticks
 from maskfit.evaluation.charts import Line, line_chart
 from maskfit.sweep.space import Dimension, Range
-from maskfit.sweep.study import Tried, said
+from maskfit.sweep.study import TrialRecord, format_value
 
 MOST_LABEL = 14
 """Letters of a choice's name below the axis; all of it is said on hovering."""
@@ -18,7 +18,7 @@ MOST_CURVES = 40
 """Trials whose curves are drawn: the best ones and those that were given up latest."""
 
 
-def history_chart(trials: Sequence[Tried], best: int) -> str:
+def history_chart(trials: Sequence[TrialRecord], best: int) -> str:
     """Each trial's score in order, and the best so far as a line."""
     scored = [item for item in trials if item.score is not None]
     top, steps = 0.0, []
@@ -28,7 +28,7 @@ def history_chart(trials: Sequence[Tried], best: int) -> str:
         steps.append((float(item.number), top if top else math.nan))
     scores = [item.score or 0.0 for item in scored]
     y_ticks = find_ticks(min(scores), max(scores), 5)
-    frame = Frame(0, max(item.number for item in trials), y_ticks[0], y_ticks[-1])
+    frame = PlotArea(0, max(item.number for item in trials), y_ticks[0], y_ticks[-1])
     x_ticks = sorted({round(tick) for tick in find_ticks(0, frame.right, 8) if tick <= frame.right})
     parts = draw_axes(frame, x_ticks, y_ticks, "trial")
     known = [(x, y) for x, y in steps if math.isfinite(y)]
@@ -49,7 +49,7 @@ def importance_chart(importances: Sequence[tuple[str, float]]) -> str:
     return f'<div class="wide"><table><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def slice_chart(name: str, dimension: Dimension, trials: Sequence[Tried], best: int) -> str:
+def slice_chart(name: str, dimension: Dimension, trials: Sequence[TrialRecord], best: int) -> str:
     """Scores over one value; an empty text where no trial that was scored drew it."""
     drawn = [item for item in trials if name in item.params and item.score is not None]
     if not drawn:
@@ -58,20 +58,20 @@ def slice_chart(name: str, dimension: Dimension, trials: Sequence[Tried], best: 
     y_ticks = find_ticks(min(scores), max(scores), 4)
     if isinstance(dimension, Range):
         places = [_place(float(item.params[name]), dimension) for item in drawn]
-        frame = Frame(_place(dimension.low, dimension), _place(dimension.high, dimension), y_ticks[0], y_ticks[-1])
+        frame = PlotArea(_place(dimension.low, dimension), _place(dimension.high, dimension), y_ticks[0], y_ticks[-1])
         ticks, labels = _range_ticks(dimension)
     else:
         known = [option.label for option in dimension.options]
         places = [float(known.index(item.params[name])) for item in drawn]
-        frame = Frame(-0.5, len(known) - 0.5, y_ticks[0], y_ticks[-1])
+        frame = PlotArea(-0.5, len(known) - 0.5, y_ticks[0], y_ticks[-1])
         ticks, labels = [float(place) for place in range(len(known))], [_short(str(label)) for label in known]
     parts = draw_axes(frame, ticks, y_ticks, name, labels)
     for place, item in zip(places, drawn, strict=True):
-        parts.append(_dot(frame, place, item, item.number == best, f", {said(item.params[name])}"))
+        parts.append(_dot(frame, place, item, item.number == best, f", {format_value(item.params[name])}"))
     return draw_svg(parts, f"macro F1 over {name}")
 
 
-def curves_chart(trials: Sequence[Tried], best: int) -> str:
+def curves_chart(trials: Sequence[TrialRecord], best: int) -> str:
     """Macro F1 from epoch to epoch; trials that were given up are dashed."""
     ranked = sorted((item for item in trials if item.steps), key=lambda item: -(item.score or 0.0))[:MOST_CURVES]
     lines = [
@@ -80,14 +80,14 @@ def curves_chart(trials: Sequence[Tried], best: int) -> str:
             tuple((float(step + 1), value) for step, value in item.steps),
             colour=0 if item.number == best else 2,
             dashed=item.state != "done",
-            mark="max" if item.number == best else "",
+            marker="max" if item.number == best else "",
         )
         for item in reversed(ranked)
     ]
     return line_chart(lines, "macro F1 of each trial from epoch to epoch", "epoch, of all folds")
 
 
-def _dot(frame: Frame, x: float, item: Tried, best: bool, more: str = "") -> str:
+def _dot(frame: PlotArea, x: float, item: TrialRecord, best: bool, more: str = "") -> str:
     score = item.score or 0.0
     text = f"trial {item.number}{more}: {score:.4f}{'' if item.state == 'done' else f', {item.state}'}"
     kind = "ring" if best else item.state
@@ -105,8 +105,9 @@ def _place(value: float, dimension: Range) -> float:
 def _range_ticks(dimension: Range) -> tuple[list[float], list[str]]:
     """Where the numbers of an axis stand, and the numbers."""
     if not dimension.log:
-        ticks = [tick for tick in find_ticks(dimension.low, dimension.high, 6)
-                 if dimension.low <= tick <= dimension.high]  # fmt: skip
+        ticks = [
+            tick for tick in find_ticks(dimension.low, dimension.high, 6) if dimension.low <= tick <= dimension.high
+        ]
         return ticks, [f"{tick:g}" for tick in ticks]
     low, high = math.log10(dimension.low), math.log10(dimension.high)
     powers = range(math.floor(low), math.ceil(high) + 1)

@@ -16,19 +16,19 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
-from maskfit.allocation import keep_memory
-from maskfit.sweep.jobs import Ended, Event, Job, Outcome, Reported, work
+from maskfit.allocation import configure_malloc
+from maskfit.sweep.jobs import EpochReport, Event, Outcome, TrialFinished, TrialJob, run_trial
 
 
-class Placement(Protocol):
+class TrialExecutor(Protocol):
     """Runs trials somewhere."""
 
     @property
-    def room(self) -> int:
+    def max_parallel(self) -> int:
         """How many trials may run at once."""
         ...
 
-    def start(self, job: Job) -> None:
+    def start(self, job: TrialJob) -> None:
         """Begins a trial and returns at once."""
         ...
 
@@ -36,7 +36,7 @@ class Placement(Protocol):
         """What happened, at least one event; with no trial under way, nothing."""
         ...
 
-    def answer(self, number: int, stop: bool) -> None:
+    def reply(self, number: int, stop: bool) -> None:
         """Tells a trial that reported whether to stop."""
         ...
 
@@ -51,10 +51,10 @@ class _Worker:
 
     process: BaseProcess
     pipe: Connection
-    job: Job | None = None
+    job: TrialJob | None = None
 
 
-class LocalPlacement:
+class LocalExecutor:
     """Processes on this machine.
 
     Args:
@@ -71,10 +71,10 @@ class LocalPlacement:
         self.workers: list[_Worker] = []
 
     @property
-    def room(self) -> int:
+    def max_parallel(self) -> int:
         return self.jobs
 
-    def start(self, job: Job) -> None:
+    def start(self, job: TrialJob) -> None:
         idle = (item for item in self.workers if item.job is None and item.process.is_alive())
         worker = next(idle, None) or self._worker()
         worker.job = job
@@ -105,13 +105,13 @@ class LocalPlacement:
         except (EOFError, OSError):
             worker.process.join()
             self.workers.remove(worker)
-            return Ended(number, Outcome("failed", reason=_last_words(worker.process.exitcode, log)))
+            return TrialFinished(number, Outcome("failed", reason=_last_words(worker.process.exitcode, log)))
         if isinstance(told, Outcome):
             worker.job = None
-            return Ended(number, told)
-        return Reported(number, *told)
+            return TrialFinished(number, told)
+        return EpochReport(number, *told)
 
-    def answer(self, number: int, stop: bool) -> None:
+    def reply(self, number: int, stop: bool) -> None:
         try:
             next(item for item in self.workers if item.job and item.job.number == number).pipe.send(stop)
         except OSError:
@@ -139,7 +139,7 @@ def _run(pipe: Connection, threads: int | None, device: int | None) -> None:
     """What a process does: trials, one after another, until it is ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches whoever started it
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    keep_memory()
+    configure_malloc()
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(device)
 
@@ -148,13 +148,13 @@ def _run(pipe: Connection, threads: int | None, device: int | None) -> None:
         return bool(pipe.recv())
 
     while True:
-        job: Job = pipe.recv()
+        job: TrialJob = pipe.recv()
         Path(job.log).parent.mkdir(parents=True, exist_ok=True)
         with Path(job.log).open("a", encoding="utf-8", buffering=1) as log:
             # Also what libraries print below Python.
             os.dup2(log.fileno(), sys.stdout.fileno())
             os.dup2(log.fileno(), sys.stderr.fileno())
-            pipe.send(work(job, tell, log, threads))
+            pipe.send(run_trial(job, tell, log, threads))
 
 
 def _end_with_parent() -> None:

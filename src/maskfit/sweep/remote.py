@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from maskfit.allocation import keep_memory
+from maskfit.allocation import configure_malloc
 from maskfit.cluster.desk import open_desk
-from maskfit.cluster.joining import Place, machines, share
+from maskfit.cluster.joining import WorkerContext, allocate_resources, node_resources
 from maskfit.errors import MaskfitError
-from maskfit.sweep.jobs import Ended, Event, Job, Outcome, Reported, work
+from maskfit.sweep.jobs import EpochReport, Event, Outcome, TrialFinished, TrialJob, run_trial
 
 PAUSE = 0.1
 """Seconds between two looks at what is new."""
@@ -19,7 +19,7 @@ MANY = 10_000
 """More trials than any cluster holds at once: each gets the cores it asks for, and no more."""
 
 
-class RayPlacement:
+class RayExecutor:
     """Tasks of the cluster that was joined, as many at once as it has room for.
 
     A trial whose process or machine dies has failed, and is tried once more from its last checkpoint.
@@ -32,22 +32,22 @@ class RayPlacement:
     def __init__(self, cores: int = 1, device: str = "auto") -> None:
         import ray
 
-        given = share(MANY, device)
-        fitting = sum(count // cores for count in machines())
+        given = allocate_resources(MANY, device)
+        fitting = sum(count // cores for count in node_resources())
         self.cores = cores
         self.places = max(1, min(given.at_once, fitting))
         # Not retried by Ray: the sweep counts attempts, and must know of them.
         self.task = ray.remote(num_cpus=cores, num_gpus=given.gpus, max_retries=0)(_run)
         self.desk = open_desk()
-        self.place = Place.here()
+        self.place = WorkerContext.here()
         self.running: dict[Any, int] = {}
         self.steps: dict[int, int] = {}
 
     @property
-    def room(self) -> int:
+    def max_parallel(self) -> int:
         return self.places
 
-    def start(self, job: Job) -> None:
+    def start(self, job: TrialJob) -> None:
         self.running[self.task.remote(self.place, job, self.cores, self.desk)] = job.number
 
     def wait(self) -> list[Event]:
@@ -55,15 +55,15 @@ class RayPlacement:
 
         while self.running:
             ready, _ = ray.wait(list(self.running), timeout=PAUSE)
-            told = [Reported(*item) for item in ray.get(self.desk.take.remote())]
+            told = [EpochReport(*item) for item in ray.get(self.desk.take.remote())]
             events: list[Event] = [item for item in told if item.number in self.running.values()]
             self.steps |= {item.number: item.step for item in told}
-            events += [Ended(self.running.pop(item), _outcome(item)) for item in ready]
+            events += [TrialFinished(self.running.pop(item), _outcome(item)) for item in ready]
             if events:
                 return events
         return []
 
-    def answer(self, number: int, stop: bool) -> None:
+    def reply(self, number: int, stop: bool) -> None:
         # By the step: a trial that died before it read an answer must not find it when it is tried again.
         self.desk.answer.remote((number, self.steps[number]), stop)
 
@@ -85,14 +85,14 @@ def _outcome(item: Any) -> Outcome:
     return outcome
 
 
-def _run(place: Place, job: Job, cores: int, desk: Any) -> Outcome:
+def _run(place: WorkerContext, job: TrialJob, cores: int, desk: Any) -> Outcome:
     """A trial, in a process of the cluster."""
     import ray
 
     try:
-        place.enter()
+        place.activate()
     except MaskfitError as error:
-        return Outcome("failed", reason=error.what)
+        return Outcome("failed", reason=error.message)
 
     def tell(step: int, score: float) -> bool:
         ray.get(desk.tell.remote((job.number, step, score)))
@@ -100,7 +100,7 @@ def _run(place: Place, job: Job, cores: int, desk: Any) -> Outcome:
             time.sleep(PAUSE)
         return bool(stop)
 
-    keep_memory()
+    configure_malloc()
     Path(job.log).parent.mkdir(parents=True, exist_ok=True)
     with Path(job.log).open("a", encoding="utf-8", buffering=1) as log:
-        return work(job, tell, log, cores)
+        return run_trial(job, tell, log, cores)

@@ -12,26 +12,26 @@ from filelock import FileLock, Timeout
 from optuna.pruners import BasePruner
 from rich.console import Console
 
-from maskfit.cookbook import dump_recipe, read_recipe
+from maskfit.cookbook import read_recipe, recipe_to_yaml
 from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.files import write_text
-from maskfit.parts import Part, build
+from maskfit.parts import ComponentSpec, instantiate
 from maskfit.recipe import Recipe
-from maskfit.sweep.checking import check_space, longest
-from maskfit.sweep.folder import SweepFolder
-from maskfit.sweep.loop import Sweep
-from maskfit.sweep.places import LocalPlacement, Placement
-from maskfit.sweep.results import Results
+from maskfit.sweep.checking import max_epochs, validate_space
+from maskfit.sweep.folder import SweepDir
+from maskfit.sweep.loop import TrialScheduler
+from maskfit.sweep.places import LocalExecutor, TrialExecutor
+from maskfit.sweep.results import SweepResults
 from maskfit.sweep.samplers import PRUNERS, make_sampler
 from maskfit.sweep.space import Space, read_space
 from maskfit.sweep.study import Study, open_study
 from maskfit.sweep.writing import write_results
 from maskfit.training.plan import make_plan
-from maskfit.training.slots import SLOTS
+from maskfit.training.slots import RECIPE_REGISTRY
 
 
 @dataclass(frozen=True)
-class Settings:
+class SweepSettings:
     """How a sweep goes about it; none of it changes what is tried, so all of it may differ on resuming.
 
     Attributes:
@@ -43,8 +43,8 @@ class Settings:
     """
 
     trials: int
-    sampler: Part = field(default_factory=lambda: Part.of("tpe"))
-    pruner: Part = field(default_factory=lambda: Part.of("median"))
+    sampler: ComponentSpec = field(default_factory=lambda: ComponentSpec.create("tpe"))
+    pruner: ComponentSpec = field(default_factory=lambda: ComponentSpec.create("median"))
     seed: int = 0
     keep: int = 3
 
@@ -52,16 +52,16 @@ class Settings:
 def tune(
     source: str,
     space_path: Path,
-    settings: Settings,
+    settings: SweepSettings,
     *,
     words: Sequence[str] = (),
     out: Path | None = None,
     storage: str | None = None,
     study_name: str | None = None,
     resume: bool = False,
-    placement: Placement | None = None,
+    placement: TrialExecutor | None = None,
     console: Console | None = None,
-) -> Results:
+) -> SweepResults:
     """Tries a recipe with other values of some keys, and writes what came of it.
 
     Args:
@@ -80,25 +80,28 @@ def tune(
         MaskfitError: Recipe, space, data, folder or storage are not right; then nothing was tried. Or no trial was.
     """
     console = console or Console(quiet=True)
-    recipe = read_recipe(source, words, slots=SLOTS)
-    if recipe.trainer.devices * recipe.trainer.nodes > 1:
-        raise RecipeError("a trial trains on one device", where="trainer.devices",
-                          fix="set trainer.devices=1 trainer.nodes=1; many trials use many devices")  # fmt: skip
+    recipe = read_recipe(source, words, slots=RECIPE_REGISTRY)
+    if recipe.trainer.devices * recipe.trainer.num_nodes > 1:
+        raise RecipeError(
+            "a trial trains on one device",
+            location="trainer.devices",
+            hint="set trainer.devices=1 trainer.nodes=1; many trials use many devices",
+        )
     space = read_space(space_path)
-    check_space(space, source, words, SLOTS, where=str(space_path))
+    validate_space(space, source, words, RECIPE_REGISTRY, where=str(space_path))
     plan = make_plan(recipe)
     held_out = [place for fold in plan.fold_numbers() for place in plan.split(fold)[1]]
-    epochs = longest(space, recipe)
-    pruner = build(PRUNERS, settings.pruner, epochs=epochs * len(plan.fold_numbers()))
+    epochs = max_epochs(space, recipe)
+    pruner = instantiate(PRUNERS, settings.pruner, epochs=epochs * len(plan.fold_numbers()))
     make_sampler(settings.sampler, 0, False)  # mistakes in its options are told now
     trials = _possible(space, settings, str(space_path), console)
     folder = _open_folder(recipe, space, out, resume)
-    placement = placement or LocalPlacement()
+    placement = placement or LocalExecutor()
     with _alone(folder):
         opened = _open_study(folder, recipe, space, storage, study_name, pruner, resume)
-        study = Study(opened, space, settings.sampler, settings.seed, placement.room > 1)
+        study = Study(opened, space, settings.sampler, settings.seed, placement.max_parallel > 1)
         try:
-            Sweep(study, folder, placement, settings.keep, epochs, console).run(trials)
+            TrialScheduler(study, folder, placement, settings.keep, epochs, console).run(trials)
         finally:
             placement.close()
         persons = len({plan.photos[place].person for place in held_out})
@@ -106,12 +109,17 @@ def tune(
 
 
 def _open_study(
-    folder: SweepFolder, recipe: Recipe, space: Space, storage: str | None, name: str | None, pruner: BasePruner,
+    folder: SweepDir,
+    recipe: Recipe,
+    space: Space,
+    storage: str | None,
+    name: str | None,
+    pruner: BasePruner,
     resume: bool,
-) -> optuna.Study:  # fmt: skip
+) -> optuna.Study:
     """Opens the study that a sweep is written down in, or begins it with the sweep's own files."""
     if not resume:
-        write_text(folder.recipe, dump_recipe(recipe))
+        write_text(folder.recipe, recipe_to_yaml(recipe))
         # Last, as everywhere: a folder is a sweep once it holds a space.
         write_text(folder.space, space.text)
     whole = recipe.model_copy(update={"run": None}).model_dump(mode="json")
@@ -126,7 +134,7 @@ def _open_study(
         raise
 
 
-def _possible(space: Space, settings: Settings, where: str, console: Console) -> int:
+def _possible(space: Space, settings: SweepSettings, where: str, console: Console) -> int:
     """How many trials make sense: no more than the space has points.
 
     Raises:
@@ -134,24 +142,29 @@ def _possible(space: Space, settings: Settings, where: str, console: Console) ->
     """
     points = space.points()
     if points is None and settings.sampler.name == "grid":
-        raise RecipeError("a grid needs ranges of whole numbers, or with a step", where=where,
-                          fix="add step: to each range of fractions, or take another --sampler")  # fmt: skip
+        raise RecipeError(
+            "a grid needs ranges of whole numbers, or with a step",
+            location=where,
+            hint="add step: to each range of fractions, or take another --sampler",
+        )
     if points is None or points >= settings.trials:
         return settings.trials
     console.print(f"the space has {points} points, so there are {points} trials", markup=False, highlight=False)
     return points
 
 
-def _open_folder(recipe: Recipe, space: Space, out: Path | None, resume: bool) -> SweepFolder:
-    folder = SweepFolder(out or (Path("sweeps") / recipe.name if resume else _new_name(recipe.name)))
+def _open_folder(recipe: Recipe, space: Space, out: Path | None, resume: bool) -> SweepDir:
+    folder = SweepDir(out or (Path("sweeps") / recipe.name if resume else _new_name(recipe.name)))
     if resume and not folder.begun:
-        raise RunError("there is no sweep to resume here", where=folder.path, fix="name the sweep's folder with --out")
+        raise RunError(
+            "there is no sweep to resume here", location=folder.path, hint="name the sweep's folder with --out"
+        )
     # A lock is all that a command leaves which stopped before anything was tried.
     if not resume and folder.path.exists() and (not folder.path.is_dir() or set(folder.path.iterdir()) - {folder.lock}):
         raise RunError(
             "this folder is not empty",
-            where=folder.path,
-            fix="add --resume to go on with the sweep in it, or name another folder with --out",
+            location=folder.path,
+            hint="add --resume to go on with the sweep in it, or name another folder with --out",
         )
     folder.path.mkdir(parents=True, exist_ok=True)
     return folder
@@ -165,14 +178,14 @@ def _new_name(name: str) -> Path:
 
 
 @contextmanager
-def _alone(folder: SweepFolder) -> Iterator[None]:
+def _alone(folder: SweepDir) -> Iterator[None]:
     """One command at a time works in a sweep's folder."""
     lock = FileLock(folder.lock)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise RunError(
-            "another command is at work on this sweep", where=folder.path, fix="wait for it, or end it"
+            "another command is at work on this sweep", location=folder.path, hint="wait for it, or end it"
         ) from None
     try:
         yield

@@ -13,7 +13,7 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from maskfit.parts import Part, build
+from maskfit.parts import ComponentSpec, instantiate
 
 
 def tpe(seed: int, parallel: bool, startup: int = 10, together: bool = False) -> BaseSampler:
@@ -48,7 +48,7 @@ SAMPLERS: dict[str, Callable[..., BaseSampler]] = {"tpe": tpe, "random": random,
 """The names of `--sampler`."""
 
 
-def make_sampler(part: Part, seed: int, parallel: bool) -> BaseSampler:
+def make_sampler(part: ComponentSpec, seed: int, parallel: bool) -> BaseSampler:
     """The sampler of a name with its options.
 
     Raises:
@@ -57,7 +57,7 @@ def make_sampler(part: Part, seed: int, parallel: bool) -> BaseSampler:
     with warnings.catch_warnings():
         # Some are what Optuna calls experimental; that is for whoever pins Optuna to know.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler: BaseSampler = build(SAMPLERS, part, seed=seed, parallel=parallel)
+        sampler: BaseSampler = instantiate(SAMPLERS, part, seed=seed, parallel=parallel)
     return sampler
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from maskfit.cookbook import parse_value
-from maskfit.errors import RecipeError, several
+from maskfit.errors import RecipeError, format_list
 
 Scalar = str | int | float | bool | None
 
@@ -53,17 +53,17 @@ class Range:
         """Whether it gives whole numbers."""
         return all(isinstance(item, int) for item in (self.low, self.high, self.step or 1))
 
-    def draw(self, name: str, trial: Trial) -> float:
+    def suggest(self, name: str, trial: Trial) -> float:
         """A trial's value."""
         if self.whole:
             return trial.suggest_int(name, int(self.low), int(self.high), step=int(self.step or 1), log=self.log)
         return trial.suggest_float(name, float(self.low), float(self.high), step=self.step, log=self.log)
 
-    def ends(self) -> list[float]:
+    def bounds(self) -> list[float]:
         """Values that a check should try."""
         return [self.low, self.high]
 
-    def points(self) -> int | None:
+    def cardinality(self) -> int | None:
         """How many numbers it has; None where there is no end of them."""
         step = self.step or (1 if self.whole else None)
         return None if step is None else round((self.high - self.low) / step) + 1
@@ -90,25 +90,25 @@ class Choice:
 
     options: tuple[Option, ...]
 
-    def draw(self, name: str, trial: Trial) -> Any:
+    def suggest(self, name: str, trial: Trial) -> Any:
         """A trial's value."""
         label = trial.suggest_categorical(name, [option.label for option in self.options])
         option = next(item for item in self.options if _same(item.label, label))
-        drawn = {key: inner.draw(f"{name}.{label}.{key}", trial) for key, inner in option.inner.items()}
+        drawn = {key: inner.suggest(f"{name}.{label}.{key}", trial) for key, inner in option.inner.items()}
         return {**option.value, **drawn} if drawn else option.value
 
-    def ends(self) -> list[Any]:
+    def bounds(self) -> list[Any]:
         """Every choice; of options that are searched, with each end of one beside the first of the others."""
         found: list[Any] = []
         for option in self.options:
-            firsts = {key: inner.ends()[0] for key, inner in option.inner.items()}
-            ends = [(key, end) for key, inner in option.inner.items() for end in inner.ends()]
+            firsts = {key: inner.bounds()[0] for key, inner in option.inner.items()}
+            ends = [(key, end) for key, inner in option.inner.items() for end in inner.bounds()]
             found += [{**option.value, **firsts, key: end} for key, end in ends] or [option.value]
         return found
 
-    def points(self) -> int | None:
+    def cardinality(self) -> int | None:
         """How many choices there are, with all that is searched in each; None where there is no end of them."""
-        each = [_product([inner.points() for inner in option.inner.values()]) for option in self.options]
+        each = [_product([inner.cardinality() for inner in option.inner.values()]) for option in self.options]
         return None if None in each else sum(count for count in each if count is not None)
 
 
@@ -133,18 +133,18 @@ class Space:
 
     def draw(self, trial: Trial) -> dict[str, Any]:
         """A trial's values by key of the recipe."""
-        return {key: dimension.draw(key, trial) for key, dimension in self.dimensions.items()}
+        return {key: dimension.suggest(key, trial) for key, dimension in self.dimensions.items()}
 
     def points(self) -> int | None:
         """How many different trials there can be; None where there is no end of them."""
-        return _product([dimension.points() for dimension in self.dimensions.values()])
+        return _product([dimension.cardinality() for dimension in self.dimensions.values()])
 
     def names(self) -> dict[str, Dimension]:
         """Everything that is drawn, by the study's name for it: options of a part are behind its label."""
         return {name: item for key, top in self.dimensions.items() for name, item in _named(key, top)}
 
 
-def as_words(values: Mapping[str, Any]) -> list[str]:
+def to_overrides(values: Mapping[str, Any]) -> list[str]:
     """Values as the words `key=value` that lay them over a recipe."""
     return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
 
@@ -159,21 +159,22 @@ def read_space(path: Path) -> Space:
         text = Path(path).read_text(encoding="utf-8")
         values = parse_value(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"the space cannot be read: {error}", where=path, fix="check the path") from None
+        raise RecipeError(f"the space cannot be read: {error}", location=path, hint="check the path") from None
     except ValueError as error:
-        raise RecipeError(f"this is no YAML: {error}", where=path, fix="mend the line it names") from None
+        raise RecipeError(f"this is no YAML: {error}", location=path, hint="mend the line it names") from None
     if not isinstance(values, Mapping) or not values:
         raise RecipeError(
-            "a space is a mapping of keys of a recipe to ranges or choices", where=path,
-            fix="write it like optimiser.lr: {low: 1e-5, high: 1e-2, log: true}",
-        )  # fmt: skip
+            "a space is a mapping of keys of a recipe to ranges or choices",
+            location=path,
+            hint="write it like optimiser.lr: {low: 1e-5, high: 1e-2, log: true}",
+        )
     problems: list[str] = []
     # Short keys first: `optimiser` chooses the part over which `optimiser.lr` is laid.
     keys = sorted(map(str, values), key=lambda key: key.count("."))
     by_key = {str(key): value for key, value in values.items()}
     found = {key: _dimension(key, by_key[key], problems) for key in keys}
     if problems:
-        raise RecipeError(several(problems), where=path, fix="mend the lines above; nothing was tried")
+        raise RecipeError(format_list(problems), location=path, hint="mend the lines above; nothing was tried")
     return Space({key: item for key, item in found.items() if item is not None}, text)
 
 

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from maskfit.errors import DataError, RunError
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 from maskfit.sweep.jobs import Outcome
 from maskfit.sweep.samplers import make_sampler
 from maskfit.sweep.space import Space
@@ -27,7 +27,7 @@ ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
 @dataclass(frozen=True)
-class Tried:
+class TrialRecord:
     """A trial of the study.
 
     Attributes:
@@ -47,20 +47,23 @@ class Tried:
     facts: dict[str, Any]
 
 
-def said(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as tables have it."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def values_of(tried: Tried) -> str:
+def values_of(tried: TrialRecord) -> str:
     """A trial's values in one line."""
-    return ", ".join(f"{name}={said(value)}" for name, value in tried.params.items())
+    return ", ".join(f"{name}={format_value(value)}" for name, value in tried.params.items())
 
 
 _STATES = {
-    TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed", TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "done",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
     TrialState.WAITING: "running",
-}  # fmt: skip
+}
 
 
 class Study:
@@ -74,7 +77,7 @@ class Study:
         parallel: Whether trials run side by side.
     """
 
-    def __init__(self, study: optuna.Study, space: Space, sampler: Part, seed: int, parallel: bool) -> None:
+    def __init__(self, study: optuna.Study, space: Space, sampler: ComponentSpec, seed: int, parallel: bool) -> None:
         self.study = study
         self.space = space
         self.sampler = sampler
@@ -82,7 +85,7 @@ class Study:
         self.parallel = parallel
         self.going: dict[int, optuna.Trial] = {}
 
-    def cut_off(self) -> list[int]:
+    def interrupted_trials(self) -> list[int]:
         """Trials that were under way when the command ended; they are under way again."""
         cut = [trial for trial in self.study.get_trials(deepcopy=False) if not trial.state.is_finished()]
         for trial in cut:
@@ -112,17 +115,17 @@ class Study:
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         self.study.sampler = make_sampler(self.sampler, seed, self.parallel)
 
-    def twin(self, number: int) -> Tried | None:
+    def find_duplicate(self, number: int) -> TrialRecord | None:
         """A trial of the same values that is done: training it again would give the same."""
         own = self.going[number].params
         return next((item for item in self.tried() if item.state == "done" and item.params == own), None)
 
-    def note(self, number: int, **facts: Any) -> None:
+    def set_attr(self, number: int, **facts: Any) -> None:
         """Writes down facts of a trial under way."""
         for name, value in facts.items():
             self.going[number].set_user_attr(name, value)
 
-    def fact(self, number: int, name: str, default: Any = None) -> Any:
+    def get_attr(self, number: int, name: str, default: Any = None) -> Any:
         """A fact of a trial under way."""
         return self.going[number].user_attrs.get(name, default)
 
@@ -138,10 +141,13 @@ class Study:
 
     def end(self, number: int, outcome: Outcome) -> None:
         """Takes note of a trial's end."""
-        self.note(
-            number, seconds=outcome.seconds + self.fact(number, "seconds", 0.0), low=outcome.low, high=outcome.high,
+        self.set_attr(
+            number,
+            seconds=outcome.seconds + self.get_attr(number, "seconds", 0.0),
+            low=outcome.low,
+            high=outcome.high,
             **({"reason": outcome.reason} if outcome.reason else {}),
-        )  # fmt: skip
+        )
         trial = self.going.pop(number)
         # A grid that is done would stop Optuna's own loop, which does not run here; the others hear nothing of an end.
         self.study.sampler = optuna.samplers.RandomSampler()
@@ -151,11 +157,11 @@ class Study:
             state = TrialState.PRUNED if outcome.state == "pruned" else TrialState.FAIL
             self.study.tell(trial, state=state)
 
-    def tried(self) -> list[Tried]:
+    def tried(self) -> list[TrialRecord]:
         """Every trial, in order."""
         return [_tried(trial) for trial in self.study.get_trials(deepcopy=False)]
 
-    def best(self) -> Tried | None:
+    def best(self) -> TrialRecord | None:
         """The best of those that are done; the first of equal ones."""
         done = [item for item in self.tried() if item.state == "done" and item.score is not None]
         return max(done, key=lambda item: (item.score or 0.0, -item.number)) if done else None
@@ -194,7 +200,9 @@ def open_study(
         there = name in optuna.study.get_all_study_names(opened)
         if there and not resume:
             raise RunError(
-                f"there is a study '{name}' already", where=storage, fix="add --resume, or name another with --study"
+                f"there is a study '{name}' already",
+                location=storage,
+                hint="add --resume, or name another with --study",
             )
         study = optuna.create_study(
             storage=opened, study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
@@ -206,8 +214,8 @@ def open_study(
         elif known != written:
             raise RunError(
                 f"the study '{name}' was begun with another recipe or space; {_changed(known, identity)}",
-                where=storage,
-                fix="resume it with the same recipe, words and space, or name another --study and --out",
+                location=storage,
+                hint="resume it with the same recipe, words and space, or name another --study and --out",
             )
     return study
 
@@ -228,11 +236,14 @@ def _storage_errors(storage: str) -> Iterator[None]:
     except (SQLAlchemyError, ImportError, ValueError) as error:
         what = str(error).strip().splitlines()[0]
         raise DataError(
-            f"the storage cannot be opened: {what}", where=storage,
-            fix="write it like sqlite:///tune.db, or install the driver it needs",
-        ) from None  # fmt: skip
+            f"the storage cannot be opened: {what}",
+            location=storage,
+            hint="write it like sqlite:///tune.db, or install the driver it needs",
+        ) from None
 
 
-def _tried(trial: FrozenTrial) -> Tried:
+def _tried(trial: FrozenTrial) -> TrialRecord:
     steps = tuple(sorted(trial.intermediate_values.items()))
-    return Tried(trial.number, _STATES[trial.state], trial.value, dict(trial.params), steps, dict(trial.user_attrs))
+    return TrialRecord(
+        trial.number, _STATES[trial.state], trial.value, dict(trial.params), steps, dict(trial.user_attrs)
+    )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from maskfit.cookbook import dump_recipe
-from maskfit.errors import RunError, several
+from maskfit.cookbook import recipe_to_yaml
+from maskfit.errors import RunError, format_list
 from maskfit.files import write_csv, write_text
 from maskfit.recipe import Recipe
-from maskfit.sweep.folder import SweepFolder
+from maskfit.sweep.folder import SweepDir
 from maskfit.sweep.loop import trial_recipe
 from maskfit.sweep.page import render_page
-from maskfit.sweep.results import Results
-from maskfit.sweep.study import Study, Tried
+from maskfit.sweep.results import SweepResults
+from maskfit.sweep.study import Study, TrialRecord
 
 
-def write_results(folder: SweepFolder, study: Study, recipe: Recipe, *, photos: int, persons: int) -> Results:
+def write_results(folder: SweepDir, study: Study, recipe: Recipe, *, photos: int, persons: int) -> SweepResults:
     """Writes the table, the page and the best recipe.
 
     Raises:
@@ -25,17 +25,17 @@ def write_results(folder: SweepFolder, study: Study, recipe: Recipe, *, photos: 
     if best is None:
         reasons = [f"trial {item.number}: {item.facts.get('reason', 'given up')}" for item in trials]
         raise RunError(
-            f"no trial came to its end:\n{several(reasons)}",
-            where=folder.path,
-            fix="mend what they say, and sweep anew",
+            f"no trial came to its end:\n{format_list(reasons)}",
+            location=folder.path,
+            hint="mend what they say, and sweep anew",
         )
-    results = Results(recipe.name, folder, trials, best, study.importances(), names, photos, persons)
+    results = SweepResults(recipe.name, folder, trials, best, study.importances(), names, photos, persons)
     write_text(folder.best, _best_text(folder, study, results))
     write_text(folder.report, render_page(results))
     return results
 
 
-def _write_table(folder: SweepFolder, trials: tuple[Tried, ...], names: tuple[str, ...]) -> None:
+def _write_table(folder: SweepDir, trials: tuple[TrialRecord, ...], names: tuple[str, ...]) -> None:
     header = ["trial", "state", "macro_f1", "low", "high", "epochs", "seconds", *names, "same_as", "reason"]
     rows = []
     for item in trials:
@@ -49,7 +49,7 @@ def _write_table(folder: SweepFolder, trials: tuple[Tried, ...], names: tuple[st
     write_csv(folder.trials, header, rows)
 
 
-def _best_text(folder: SweepFolder, study: Study, results: Results) -> str:
+def _best_text(folder: SweepDir, study: Study, results: SweepResults) -> str:
     """The best trial's recipe, and where it is from, as a recipe file."""
     number = int(results.best.facts.get("same_as", results.best.number))
     values = study.values(number)
@@ -57,6 +57,6 @@ def _best_text(folder: SweepFolder, study: Study, results: Results) -> str:
     lines = [
         f"# The best of {results.count('done')} trials: trial {results.best.number}, "
         f"macro F1 {results.best.score or 0.0:.4f} on the held-out persons.",
-        f"# {results.honest}",
+        f"# {results.reliability_note}",
     ]
-    return "\n".join([*lines, dump_recipe(recipe)])
+    return "\n".join([*lines, recipe_to_yaml(recipe)])

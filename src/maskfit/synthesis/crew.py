@@ -13,11 +13,11 @@ from typing import Any
 
 from maskfit.errors import MaskfitError
 
-Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+Result = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 
 @contextmanager
-def crew(count: int, workers: int | None) -> Iterator[Each]:
+def parallel_map(count: int, workers: int | None) -> Iterator[Result]:
     """Gives a map over `count` jobs that keeps their order, by processes where they pay.
 
     The processes stand before anything is written, and have ended when this is left, by an error too: what they wrote
@@ -44,7 +44,7 @@ def crew(count: int, workers: int | None) -> Iterator[Each]:
     except BrokenProcessPool as error:
         raise MaskfitError(
             "the processes that draw did not start or did not last",
-            fix="in a script, call this under if __name__ == '__main__':, or give workers=1",
+            hint="in a script, call this under if __name__ == '__main__':, or give workers=1",
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

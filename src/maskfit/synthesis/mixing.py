@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from maskfit.data.decoding import open_upright
-from maskfit.data.photo import BOTH, Photo, PhotoSet
+from maskfit.data.decoding import open_rgb
+from maskfit.data.photo import BOTH, Photo, PhotoDataset
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, PhotoError
-from maskfit.files import replacing, write_csv
-from maskfit.labels import UNKNOWN, Scheme
+from maskfit.files import atomic_write, write_csv
+from maskfit.labels import UNKNOWN, LabelSchema
 
 MANIFEST = "manifest.csv"
 
@@ -39,7 +39,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Blended:
+class OversampleResult:
     """What was made.
 
     Attributes:
@@ -65,9 +65,9 @@ class Pair(NamedTuple):
     share: float
 
 
-def write_blends(
-    source: Path, scheme: Scheme, out: Path, count: int, *, seed: int = 0, progress: Progress | None = None
-) -> Blended:
+def write_oversampled(
+    source: Path, scheme: LabelSchema, out: Path, count: int, *, seed: int = 0, progress: Progress | None = None
+) -> OversampleResult:
     """Brings every class up to `count` photos with blends of random pairs, none of which comes twice.
 
     A pair is of one class and of two persons: blends of one person with itself would teach nothing new. A class with
@@ -87,7 +87,7 @@ def write_blends(
     """
     _refuse_place(source, out)
     photos = read_photos(source, scheme)
-    classes = scheme.to_class(photos.codes(scheme))
+    classes = scheme.to_class_index(photos.codes(scheme))
     sizes = {int(number): int((classes == number).sum()) for number in np.unique(classes[classes != UNKNOWN])}
     thin = [number for number, size in sizes.items() if size < count]
     places = np.flatnonzero(np.isin(classes, thin))
@@ -110,11 +110,11 @@ def write_blends(
     if not rows:
         raise DataError(
             f"there is nothing to blend: each class has {count} photos, or no two persons whose photos can be read",
-            where=source,
-            fix="ask for a larger count",
+            location=source,
+            hint="ask for a larger count",
         )
     manifest = write_csv(out / MANIFEST, ["path", "person", *scheme.names], rows)
-    return Blended(manifest, sizes, wanted, unreadable, int((classes == UNKNOWN).sum()))
+    return OversampleResult(manifest, sizes, wanted, unreadable, int((classes == UNKNOWN).sum()))
 
 
 class _Counter:
@@ -133,23 +133,25 @@ class _Counter:
 
 def _refuse_place(source: Path, out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError("this folder is not empty", where=out, fix="name a new one")
+        raise DataError("this folder is not empty", location=out, hint="name a new one")
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
         raise DataError(
-            "this folder lies among the photos, and would be read as one of them", where=out, fix="name one elsewhere"
+            "this folder lies among the photos, and would be read as one of them",
+            location=out,
+            hint="name one elsewhere",
         )
 
 
 def _find_unreadable(
-    photos: PhotoSet, places: NDArray[np.int64], pool: ThreadPoolExecutor, counter: _Counter
+    photos: PhotoDataset, places: NDArray[np.int64], pool: ThreadPoolExecutor, counter: _Counter
 ) -> dict[str, str]:
     """The photos at these places that cannot be read, by name, and why."""
 
     def reason(photo: Photo) -> str:
         try:
-            open_upright(photo.path)
+            open_rgb(photo.path)
         except (PhotoError, OSError) as error:
-            return error.what if isinstance(error, PhotoError) else str(error)
+            return error.message if isinstance(error, PhotoError) else str(error)
         return ""
 
     found = {}
@@ -180,11 +182,13 @@ def _draw_pairs(group: NDArray[np.int64], persons: NDArray[np.int64], chance: np
             yield Pair(int(group[first]), int(group[second]), share)
 
 
-def _blends(photos: PhotoSet, pairs: Iterator[Pair], pool: ThreadPoolExecutor) -> Iterator[tuple[Pair, Image.Image]]:
+def _blends(
+    photos: PhotoDataset, pairs: Iterator[Pair], pool: ThreadPoolExecutor
+) -> Iterator[tuple[Pair, Image.Image]]:
     """The pairs with their blends, a few of them made ahead."""
 
     def blend(pair: Pair) -> Image.Image:
-        first, second = (open_upright(photos[place].path) for place in (pair.first, pair.second))
+        first, second = (open_rgb(photos[place].path) for place in (pair.first, pair.second))
         return blend_photos(first, second, pair.share)
 
     while batch := list(islice(pairs, AT_ONCE)):
@@ -199,11 +203,11 @@ def blend_photos(first: Image.Image, second: Image.Image, share: float) -> Image
 
 
 def _write(path: Path, image: Image.Image) -> None:
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         image.save(temporary, "JPEG", quality=QUALITY, subsampling=0)
 
 
-def _facts(first: Photo, second: Photo, scheme: Scheme) -> Sequence[object]:
+def _facts(first: Photo, second: Photo, scheme: LabelSchema) -> Sequence[object]:
     """The person and the labels of a blend: what both say, or the value that both fall under."""
     codes = scheme.encode(first.labels)
     labels: list[object] = []

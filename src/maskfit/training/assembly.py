@@ -20,154 +20,178 @@ from torch.optim import Optimizer
 
 from maskfit.errors import RecipeError
 from maskfit.losses import LOSSES
-from maskfit.losses.criterion import Criterion, HeadLoss
+from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
 from maskfit.losses.embedding import EMBEDDING_LOSSES
 from maskfit.losses.years import YEARS_LOSSES
-from maskfit.modelfile import ModelFacts
+from maskfit.modelfile import ModelMetadata
 from maskfit.models.network import Network
-from maskfit.parts import Part, build
-from maskfit.recipe import HeadRecipe, Recipe
+from maskfit.parts import ComponentSpec, instantiate
+from maskfit.recipe import HeadConfig, Recipe
 from maskfit.training.augmentation import AUGMENTATIONS
-from maskfit.training.averaging import AVERAGES, Average
-from maskfit.training.batches import Samples, TrainingBatches, ValidationBatches
-from maskfit.training.beside import Beside
-from maskfit.training.chance import set_chance
-from maskfit.training.freezing import FREEZINGS
-from maskfit.training.mixing import MIXINGS
-from maskfit.training.optimisers import OPTIMISERS
-from maskfit.training.plan import Plan
+from maskfit.training.averaging import WEIGHT_AVERAGING, Average
+from maskfit.training.batches import FoldDataset, TrainLoader, ValLoader
+from maskfit.training.beside import AuxiliaryLosses
+from maskfit.training.chance import seed_torch
+from maskfit.training.freezing import FREEZING
+from maskfit.training.mixing import BATCH_MIXING
+from maskfit.training.optimisers import OPTIMIZERS
+from maskfit.training.plan import TrainingPlan
 from maskfit.training.precision import Kind
-from maskfit.training.ranks import current
-from maskfit.training.sampling import SAMPLINGS, Sampling
-from maskfit.training.schedules import SCHEDULES, Schedule
-from maskfit.training.task import Task
+from maskfit.training.ranks import get_process_group
+from maskfit.training.sampling import SAMPLERS, Sampler
+from maskfit.training.schedules import LR_SCHEDULERS, LRScheduler
+from maskfit.training.task import ClassificationTask
 
 Chance = tuple[int | str, ...]
 
 
-def make_task(plan: Plan, network: Network, train: Samples, chance: Chance) -> Task:
+def make_task(plan: TrainingPlan, network: Network, train: FoldDataset, chance: Chance) -> ClassificationTask:
     """The task of the recipe's own epochs, for these training photos."""
     recipe = plan.recipe
-    batches = -(-len(make_sampling(plan, train)) // recipe.trainer.batch_size)
-    length = {"epochs": recipe.trainer.epochs, "epoch_steps": -(-batches // recipe.trainer.accumulate)}
+    batches = -(-len(build_sampler(plan, train)) // recipe.trainer.batch_size)
+    length = {"epochs": recipe.trainer.epochs, "epoch_steps": -(-batches // recipe.trainer.accumulate_grad_batches)}
     return _make_task(
-        plan, network, train, chance,
-        schedule=build(SCHEDULES, recipe.schedule, **length),
+        plan,
+        network,
+        train,
+        chance,
+        schedule=instantiate(LR_SCHEDULERS, recipe.lr_scheduler, **length),
         freeze=recipe.model.freeze,
-        embedding=recipe.embedding,
-        average=build(AVERAGES, recipe.average, network=network, **length),
-    )  # fmt: skip
+        embedding=recipe.metric_loss,
+        average=instantiate(WEIGHT_AVERAGING, recipe.weight_averaging, network=network, **length),
+    )
 
 
-def make_finishing_task(plan: Plan, network: Network, everyone: Samples, chance: Chance) -> Task:
+def build_full_data_task(
+    plan: TrainingPlan, network: Network, everyone: FoldDataset, chance: Chance
+) -> ClassificationTask:
     """The task of the last epochs on all photos: a low rate, nothing frozen, nothing averaged.
 
     Nor is there an embedding loss: the centres that some of them learn are in no model file, and would start anew.
     """
     settings = plan.recipe.trainer
-    nothing = Part.of("none")
+    nothing = ComponentSpec.create("none")
     return _make_task(
-        plan, network, everyone, chance,
-        schedule=lambda step: settings.finish_lr,
+        plan,
+        network,
+        everyone,
+        chance,
+        schedule=lambda step: settings.full_data_lr_factor,
         freeze=nothing,
         embedding=nothing,
         epochs_before=settings.epochs,
-    )  # fmt: skip
+    )
 
 
 def _make_task(
-    plan: Plan, network: Network, train: Samples, chance: Chance, *, schedule: Schedule, freeze: Part, embedding: Part,
-    average: Average | None = None, epochs_before: int = 0,
-) -> Task:  # fmt: skip
+    plan: TrainingPlan,
+    network: Network,
+    train: FoldDataset,
+    chance: Chance,
+    *,
+    schedule: LRScheduler,
+    freeze: ComponentSpec,
+    embedding: ComponentSpec,
+    average: Average | None = None,
+    epochs_before: int = 0,
+) -> ClassificationTask:
     recipe = plan.recipe
-    return Task(
+    return ClassificationTask(
         network,
         make_criterion(plan, train),
-        build(AUGMENTATIONS, recipe.augmentation, size=recipe.data.size),
-        build(MIXINGS, recipe.mixing, scheme=plan.trained),
-        plan.preprocessing.normalising,
-        partial(_make_optimiser, recipe.optimiser),
+        instantiate(AUGMENTATIONS, recipe.augmentation, size=recipe.data.image_size),
+        instantiate(BATCH_MIXING, recipe.batch_mixing, scheme=plan.train_schema),
+        plan.preprocessing.normalization,
+        partial(_make_optimiser, recipe.optimizer),
         schedule,
-        build(FREEZINGS, freeze),
-        scheme=plan.trained,
-        truth=plan.truth(),
+        instantiate(FREEZING, freeze),
+        scheme=plan.train_schema,
+        truth=plan.targets(),
         chance=chance,
         average=average,
-        beside=make_beside(plan, network, embedding, chance),
+        beside=build_auxiliary_losses(plan, network, embedding, chance),
         epochs_before=epochs_before,
     )
 
 
-def make_batches(plan: Plan, train: Samples, task: Task) -> TrainingBatches:
+def build_train_loader(plan: TrainingPlan, train: FoldDataset, task: ClassificationTask) -> TrainLoader:
     """The training batches of a task, from where it stands."""
-    sampling = make_sampling(plan, train)
+    sampling = build_sampler(plan, train)
     size = plan.recipe.trainer.batch_size
-    return TrainingBatches(train, sampling, size, task.chance, lambda: task.batches_done, current(), _on_gpu(plan))
+    return TrainLoader(
+        train, sampling, size, task.chance, lambda: task.batches_done, get_process_group(), _on_gpu(plan)
+    )
 
 
-def make_validation_batches(plan: Plan, valid: Samples) -> ValidationBatches:
+def build_val_loader(plan: TrainingPlan, valid: FoldDataset) -> ValLoader:
     """The held-out photos in batches, larger than those in which gradients are kept."""
-    ranks = current()
-    return ValidationBatches(valid, max(1, 2 * plan.recipe.trainer.batch_size // ranks.count), ranks, _on_gpu(plan))
+    ranks = get_process_group()
+    return ValLoader(valid, max(1, 2 * plan.recipe.trainer.batch_size // ranks.count), ranks, _on_gpu(plan))
 
 
-def _on_gpu(plan: Plan) -> bool:
+def _on_gpu(plan: TrainingPlan) -> bool:
     return plan.recipe.trainer.device in ("auto", "cuda") and torch.cuda.is_available()
 
 
-def make_sampling(plan: Plan, train: Samples) -> Sampling:
+def build_sampler(plan: TrainingPlan, train: FoldDataset) -> Sampler:
     """How an epoch is drawn from these training photos."""
-    classes = plan.official.to_class(plan.truth()[train.indices])
-    sampling: Sampling = build(SAMPLINGS, plan.recipe.sampling, classes=classes)
+    classes = plan.scored_schema.to_class_index(plan.targets()[train.indices])
+    sampling: Sampler = instantiate(SAMPLERS, plan.recipe.sampler, classes=classes)
     return sampling
 
 
-def _make_optimiser(part: Part, network: nn.Module) -> Optimizer:
-    optimiser: Optimizer = build(OPTIMISERS, part, network=network)
+def _make_optimiser(part: ComponentSpec, network: nn.Module) -> Optimizer:
+    optimiser: Optimizer = instantiate(OPTIMIZERS, part, network=network)
     return optimiser
 
 
-def make_criterion(plan: Plan, train: Samples) -> Criterion:
+def make_criterion(plan: TrainingPlan, train: FoldDataset) -> MultiHeadLoss:
     """The loss of every head, its class weights counted over the training photos."""
     recipe = plan.recipe
     losses = {}
     for head in plan.heads:
-        own = recipe.heads.get(head, HeadRecipe())
+        own = recipe.heads.get(head, HeadConfig())
         allowed = train.allowed[head][train.indices]
         known = allowed[~allowed.all(axis=1)]
         # A photo that allows several classes counts for each of them in part.
         counts = (known / known.sum(axis=1, keepdims=True)).sum(axis=0) if len(known) else np.ones(allowed.shape[1])
-        losses[head] = HeadLoss(build(LOSSES, own.loss or recipe.loss, counts=torch.from_numpy(counts)), own.share)
-    ranks = current()
-    return Criterion(losses, over=ranks.mean if ranks.count > 1 else None)
+        losses[head] = HeadLoss(
+            instantiate(LOSSES, own.loss or recipe.loss, counts=torch.from_numpy(counts)), own.loss_weight
+        )
+    ranks = get_process_group()
+    return MultiHeadLoss(losses, over=ranks.mean if ranks.count > 1 else None)
 
 
-def make_beside(plan: Plan, network: Network, embedding: Part, chance: Chance) -> Beside | None:
+def build_auxiliary_losses(
+    plan: TrainingPlan, network: Network, embedding: ComponentSpec, chance: Chance
+) -> AuxiliaryLosses | None:
     """The losses beside the heads'; None where there are none."""
     # The centres of classes are drawn here, and so that a resumed run would draw the same.
-    set_chance(*chance, "beside")
-    on_features = build(EMBEDDING_LOSSES, embedding, features=network.trunk.features, classes=plan.official.classes)
-    on_years = build(YEARS_LOSSES, plan.recipe.years)
+    seed_torch(*chance, "beside")
+    on_features = instantiate(
+        EMBEDDING_LOSSES, embedding, features=network.backbone.features, classes=plan.scored_schema.classes
+    )
+    on_years = instantiate(YEARS_LOSSES, plan.recipe.age_regression)
     if on_features is None and on_years is None:
         return None
-    classes = plan.official.to_class(plan.truth())
-    ages = plan.years() if plan.with_years else np.full(len(classes), np.nan)
-    return Beside(on_features, on_years, classes, ages)
+    classes = plan.scored_schema.to_class_index(plan.targets())
+    ages = plan.ages() if plan.with_years else np.full(len(classes), np.nan)
+    return AuxiliaryLosses(on_features, on_years, classes, ages)
 
 
-def model_facts(plan: Plan, fold: int, scores: dict[str, float]) -> ModelFacts:
+def model_facts(plan: TrainingPlan, fold: int, scores: dict[str, float]) -> ModelMetadata:
     """What the model file of a fold says of itself."""
     recipe = plan.recipe
-    return ModelFacts(
-        scheme=plan.trained,
+    return ModelMetadata(
+        label_schema=plan.train_schema,
         preprocessing=plan.preprocessing,
         backbone=recipe.model.backbone,
         head=recipe.model.head,
         heads=plan.heads,
-        years=plan.with_years,
+        age_regression=plan.with_years,
         recipe=_without_folders(recipe).model_dump(mode="json"),
         scores=scores,
-        about=f"{recipe.name}, fold {fold} of {plan.folds.count}",
+        description=f"{recipe.name}, fold {fold} of {plan.folds.count}",
     )
 
 
@@ -175,12 +199,15 @@ def _without_folders(recipe: Recipe) -> Recipe:
     """The recipe with the bare names of its files: a model that is given away must not tell how a disk is laid out."""
     data = recipe.data
     files = {
-        "root": data.root and Path(data.root).name,
+        "root": data.path and Path(data.path).name,
         "store": None,
-        "extra": tuple(Path(path).name for path in data.extra),
-        "corrections": tuple(Path(path).name for path in data.corrections),
+        "extra": tuple(Path(path).name for path in data.extra_train),
+        "corrections": tuple(Path(path).name for path in data.label_corrections),
     }
-    model = {"weights": Path(recipe.model.weights).name, "start": recipe.model.start and Path(recipe.model.start).name}
+    model = {
+        "weights": Path(recipe.model.pretrained).name,
+        "start": recipe.model.init_from and Path(recipe.model.init_from).name,
+    }
     folds = Path(recipe.folds).name if isinstance(recipe.folds, str) else recipe.folds
     return recipe.model_copy(
         update={
@@ -193,7 +220,7 @@ def _without_folders(recipe: Recipe) -> Recipe:
 
 
 def make_trainer(
-    plan: Plan, kind: Kind, callbacks: list[Callback], epochs: int, loggers: Sequence[Logger] = ()
+    plan: TrainingPlan, kind: Kind, callbacks: list[Callback], epochs: int, loggers: Sequence[Logger] = ()
 ) -> Trainer:
     """Lightning's trainer, with nothing of its own written or shown.
 
@@ -201,22 +228,22 @@ def make_trainer(
         RecipeError: Optimiser and trainer do not go together.
     """
     settings = plan.recipe.trainer
-    if plan.recipe.optimiser.name == "sam" and (settings.accumulate > 1 or kind == "16"):
+    if plan.recipe.optimizer.name == "sam" and (settings.accumulate_grad_batches > 1 or kind == "16"):
         raise RecipeError(
             "SAM looks twice at each batch: it goes neither with accumulated gradients nor with 16-bit scaling",
-            fix="set trainer.accumulate=1 and trainer.precision=32 or bf16, or another optimiser",
+            hint="set trainer.accumulate=1 and trainer.precision=32 or bf16, or another optimiser",
         )
-    with quiet():
+    with suppress_lightning_output():
         return Trainer(
             accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu", "mps": "mps"}[settings.device],
             # How many processes there are was settled before; alone, this one is all.
-            devices=settings.devices if current().count > 1 else 1,
-            num_nodes=settings.nodes if current().count > 1 else 1,
-            strategy=_strategy() if current().count > 1 else "auto",
+            devices=settings.devices if get_process_group().count > 1 else 1,
+            num_nodes=settings.num_nodes if get_process_group().count > 1 else 1,
+            strategy=_strategy() if get_process_group().count > 1 else "auto",
             precision={"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[kind],  # type: ignore[arg-type]
             max_epochs=epochs,
-            accumulate_grad_batches=settings.accumulate,
-            gradient_clip_val=settings.clip,
+            accumulate_grad_batches=settings.accumulate_grad_batches,
+            gradient_clip_val=settings.gradient_clip_val,
             callbacks=callbacks,
             num_sanity_val_steps=0,
             # Checkpoints, logs and progress are maskfit's own: a run folder has exact contents.
@@ -245,7 +272,7 @@ def _strategy() -> DDPStrategy:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def suppress_lightning_output() -> Iterator[None]:
     """Keeps Lightning's greetings and its advice on workers, which this loop does not use, from the user."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]

@@ -17,16 +17,16 @@ from types import FrameType
 
 import torch
 
-from maskfit.allocation import keep_memory
+from maskfit.allocation import configure_malloc
 from maskfit.errors import MaskfitError, RunError
-from maskfit.training.begun import reopen_run
-from maskfit.training.screen import Screen, Standing
+from maskfit.training.begun import load_run
+from maskfit.training.screen import FoldProgress, ProgressReporter
 
 PATIENCE = 5.0
 """Seconds that a process gets to end before it is killed."""
 
 
-class PipedScreen:
+class PipeReporter:
     """Tells another process. When that is gone, telling fails, and so training ends with who began it.
 
     Args:
@@ -42,7 +42,7 @@ class PipedScreen:
     def line(self, text: str) -> None:
         self.pipe.send(text)
 
-    def show(self, standing: Standing) -> None:
+    def show(self, standing: FoldProgress) -> None:
         now = time.monotonic()
         if now - self.told >= self.pause:
             self.told = now
@@ -61,8 +61,8 @@ class _Fold:
     title: str = ""
     error: MaskfitError | None = None
 
-    def tell(self, told: object, screen: Screen) -> None:
-        if isinstance(told, Standing):
+    def tell(self, told: object, screen: ProgressReporter) -> None:
+        if isinstance(told, FoldProgress):
             self.title = told.title
             screen.show(told)
         elif isinstance(told, MaskfitError):
@@ -71,7 +71,7 @@ class _Fold:
             screen.line(str(told))
 
 
-def train_at_once(folder: Path, folds: Sequence[int], at_once: int, screen: Screen) -> None:
+def train_folds_in_parallel(folder: Path, folds: Sequence[int], at_once: int, screen: ProgressReporter) -> None:
     """Trains folds of a begun run, so many at a time, until all are done.
 
     Each process gets its share of this one's threads. A program that calls this, itself or through `train`, must keep
@@ -134,10 +134,10 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 def _train(folder: str, number: int, threads: int, pipe: Connection) -> None:
     """What a fold's process does."""
     signal.signal(signal.SIGTERM, _interrupt)
-    keep_memory()
+    configure_malloc()
     torch.set_num_threads(threads)
     try:
-        reopen_run(folder).train_fold(number, PipedScreen(pipe))
+        load_run(folder).train_fold(number, PipeReporter(pipe))
     except MaskfitError as error:
         pipe.send(error)
         sys.exit(2)
@@ -150,7 +150,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _end(fold: _Fold, screen: Screen) -> None:
+def _end(fold: _Fold, screen: ProgressReporter) -> None:
     fold.process.join()
     screen.end(fold.title)
     if fold.error is not None:
@@ -158,7 +158,7 @@ def _end(fold: _Fold, screen: Screen) -> None:
     if fold.process.exitcode:
         raise RunError(
             f"the process of fold {fold.number} ended with {fold.process.exitcode}",
-            fix="what it said stands above; a program of your own must call this under if __name__ == '__main__':",
+            hint="what it said stands above; a program of your own must call this under if __name__ == '__main__':",
         )
 
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskfit.training.choices import InAnyOrder, OneOf, Step
-from maskfit.training.damage import Blur, Coarse, Holes, Jpeg, Noise
+from maskfit.training.choices import OneOf, RandomOrder, Step
+from maskfit.training.damage import Blur, CoarseDropout, Downscale, Jpeg, Noise
 from maskfit.training.light import Brightness, Contrast, Hue, Saturation
 from maskfit.training.randaugment import RandAugment
-from maskfit.training.ranges import Range, around, check_share
-from maskfit.training.windows import Window
+from maskfit.training.ranges import Range, check_share, symmetric_range
+from maskfit.training.windows import RandomAffineCrop
 
 Size = tuple[int, int]
 
@@ -35,7 +35,7 @@ class Augmentation:
         steps: What is done to that, in order.
     """
 
-    window: Window
+    window: RandomAffineCrop
     steps: tuple[Step, ...] = ()
 
     def __call__(self, photos: Tensor) -> Tensor:
@@ -53,23 +53,23 @@ class Augmentation:
 
 def none(size: Size) -> Augmentation:
     """The whole stored photo, unchanged."""
-    return Augmentation(Window(size, flip=0.0))
+    return Augmentation(RandomAffineCrop(size, flip=0.0))
 
 
 def flip(size: Size, flip: float = 0.5) -> Augmentation:
     """Seed s0: the whole photo, mirrored by chance."""
-    return Augmentation(Window(size, flip=flip))
+    return Augmentation(RandomAffineCrop(size, flip=flip))
 
 
-def base(size: Size, area: Range = (0.08, 1.0), ratio: Range = (3 / 4, 4 / 3)) -> Augmentation:
+def random_resized_crop(size: Size, area: Range = (0.08, 1.0), ratio: Range = (3 / 4, 4 / 3)) -> Augmentation:
     """Seed s1's `base`: a random resized crop with torchvision's default ranges, and nothing else.
 
     Its 384-pixel centre crop is the recipe's `data.crop`, so that validation and prediction have it too.
     """
-    return Augmentation(Window(size, area, ratio, flip=0.0))
+    return Augmentation(RandomAffineCrop(size, area, ratio, flip=0.0))
 
 
-def random(
+def rand_augment(
     size: Size,
     area: Range = (0.08, 1.0),
     ratio: Range = (3 / 4, 4 / 3),
@@ -80,7 +80,7 @@ def random(
 
     Also its `tta` and its `facecrop`: those differ in what stands elsewhere, the views of a prediction and `data.crop`.
     """
-    return Augmentation(Window(size, area, ratio, flip=0.0), (RandAugment(operations, magnitude),))
+    return Augmentation(RandomAffineCrop(size, area, ratio, flip=0.0), (RandAugment(operations, magnitude),))
 
 
 def jitter(
@@ -96,11 +96,16 @@ def jitter(
     A hue of 0.5 is any colour at all: faces turn green and blue.
     """
     check_share(brightness=brightness, contrast=contrast, saturation=saturation)
-    light = (Brightness(around(brightness)), Contrast(around(contrast)), Saturation(around(saturation)), Hue(hue))
-    return Augmentation(Window(size, flip=flip), (InAnyOrder(light),))
+    light = (
+        Brightness(symmetric_range(brightness)),
+        Contrast(symmetric_range(contrast)),
+        Saturation(symmetric_range(saturation)),
+        Hue(hue),
+    )
+    return Augmentation(RandomAffineCrop(size, flip=flip), (RandomOrder(light),))
 
 
-def one_of(
+def one_of_color(
     size: Size,
     brightness: Range = (0.2, 3.0),
     contrast: Range = (0.2, 3.0),
@@ -110,7 +115,7 @@ def one_of(
 ) -> Augmentation:
     """Seed s3: each photo gets exactly one of brightness, contrast, saturation and hue, strongly; and a flip."""
     light = (Brightness(brightness), Contrast(contrast), Saturation(saturation), Hue(hue))
-    return Augmentation(Window(size, flip=flip), (OneOf(light),))
+    return Augmentation(RandomAffineCrop(size, flip=flip), (OneOf(light),))
 
 
 def shift_scale(
@@ -135,12 +140,12 @@ def shift_scale(
     """
     check_share(brightness=brightness, contrast=contrast, blur_or_noise=blur_or_noise, dropout=dropout, scale=scale)
     return Augmentation(
-        Window(size, flip=flip, turn=turn, shift=shift, zoom=around(scale)),
+        RandomAffineCrop(size, flip=flip, turn=turn, shift=shift, zoom=symmetric_range(scale)),
         (
-            Brightness(around(brightness)),
-            Contrast(around(contrast)),
+            Brightness(symmetric_range(brightness)),
+            Contrast(symmetric_range(contrast)),
             OneOf((Blur(blur), Noise(noise)), blur_or_noise),
-            OneOf((Holes(holes, hole),), dropout),
+            OneOf((CoarseDropout(holes, hole),), dropout),
         ),
     )
 
@@ -160,8 +165,12 @@ def complex_(
     Crop, flip, turn, colour, and blur by chance.
     """
     check_share(brightness=brightness, contrast=contrast, saturation=saturation, blurred=blurred)
-    light = (Brightness(around(brightness)), Contrast(around(contrast)), Saturation(around(saturation)))
-    window = Window(size, area, (0.9, 1.1), turn=turn)
+    light = (
+        Brightness(symmetric_range(brightness)),
+        Contrast(symmetric_range(contrast)),
+        Saturation(symmetric_range(saturation)),
+    )
+    window = RandomAffineCrop(size, area, (0.9, 1.1), turn=turn)
     return Augmentation(window, (*light, OneOf((Blur(blur),), blurred)))
 
 
@@ -175,13 +184,22 @@ def light(
 ) -> Augmentation:
     """A little of everything that leaves a face a face: crop, flip, small turn, a bit of light and colour."""
     check_share(brightness=brightness, contrast=contrast, saturation=saturation)
-    steps = (Saturation(around(saturation)), Contrast(around(contrast)), Brightness(around(brightness)))
-    return Augmentation(Window(size, area, (0.95, 1.05), turn=turn), steps)
+    steps = (
+        Saturation(symmetric_range(saturation)),
+        Contrast(symmetric_range(contrast)),
+        Brightness(symmetric_range(brightness)),
+    )
+    return Augmentation(RandomAffineCrop(size, area, (0.95, 1.05), turn=turn), steps)
 
 
 def _lit(most: float, hue: float, grey: float) -> tuple[Step, ...]:
     """Other light and colour, and by the chance `grey` no colour at all."""
-    light = (Brightness(around(most)), Contrast(around(most)), Saturation(around(most)), Hue(hue))
+    light = (
+        Brightness(symmetric_range(most)),
+        Contrast(symmetric_range(most)),
+        Saturation(symmetric_range(most)),
+        Hue(hue),
+    )
     return (*light, OneOf((Saturation((0.0, 0.0)),), grey))
 
 
@@ -213,12 +231,12 @@ def strong(
     steps: tuple[Step, ...] = (
         *_lit(light, hue, grey),
         OneOf((Blur((0.5, 2.0)), Noise((3.0, 15.0)), Jpeg((20, 70))), damage),
-        OneOf((Holes(2, (0.1, 0.35)),), holes),
+        OneOf((CoarseDropout(2, (0.1, 0.35)),), holes),
     )
-    return Augmentation(Window(size, area, (0.8, 1.25), turn=turn, shift=0.05), steps)
+    return Augmentation(RandomAffineCrop(size, area, (0.8, 1.25), turn=turn, shift=0.05), steps)
 
 
-def wild(
+def unconstrained(
     size: Size,
     area: Range = (0.6, 1.0),
     ratio: Range = (0.75, 1.33),
@@ -253,25 +271,25 @@ def wild(
     check_share(light=light, grey=grey, coarse=coarse, damage=damage, holes=holes)
     steps: tuple[Step, ...] = (
         *_lit(light, hue, grey),
-        OneOf((Coarse((0.2, 0.6)),), coarse),
+        OneOf((Downscale((0.2, 0.6)),), coarse),
         OneOf((Blur((0.4, 2.0)), Noise((3.0, 15.0)), Jpeg((20, 80))), damage),
-        OneOf((Holes(1, (0.1, 0.3)),), holes),
+        OneOf((CoarseDropout(1, (0.1, 0.3)),), holes),
     )
-    return Augmentation(Window(size, area, ratio, turn=turn, shift=shift, zoom=zoom), steps)
+    return Augmentation(RandomAffineCrop(size, area, ratio, turn=turn, shift=shift, zoom=zoom), steps)
 
 
 AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
     "none": none,
     "flip": flip,
-    "base": base,
-    "random": random,
-    "tta": random,
-    "facecrop": random,
+    "base": random_resized_crop,
+    "random": rand_augment,
+    "tta": rand_augment,
+    "facecrop": rand_augment,
     "jitter": jitter,
-    "one_of": one_of,
+    "one_of": one_of_color,
     "shift_scale": shift_scale,
     "complex": complex_,
     "light": light,
     "strong": strong,
-    "wild": wild,
+    "wild": unconstrained,
 }

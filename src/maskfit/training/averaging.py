@@ -22,7 +22,7 @@ class Average(nn.Module):
         raise TypeError(f"{type(self).__name__} must say how it averages")
 
 
-class MovingAverage(Average):
+class ExponentialMovingAverage(Average):
     """An exponential moving average that warms up: early weights are forgotten quickly whatever the decay (timm's EMA).
 
     Args:
@@ -47,7 +47,7 @@ class MovingAverage(Average):
         self.average.update(network, step=step)
 
 
-class StochasticAverage(Average):
+class StochasticWeightAveraging(Average):
     """SWA: the plain mean of the weights at the end of each epoch of the last part (arXiv:1803.05407; seed s0).
 
     Goes with a rate that does not fall to nothing: `schedule=constant` or `triangular2`.
@@ -86,8 +86,8 @@ def none(network: nn.Module, epochs: int, epoch_steps: int) -> None:
     return
 
 
-AVERAGES: dict[str, Callable[..., Average | None]] = {
+WEIGHT_AVERAGING: dict[str, Callable[..., Average | None]] = {
     "none": none,
-    "ema": MovingAverage,
-    "swa": StochasticAverage,
+    "ema": ExponentialMovingAverage,
+    "swa": StochasticWeightAveraging,
 }

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from maskfit.data.store import StoredFrames
-from maskfit.training.chance import generator
-from maskfit.training.ranks import ALONE, Ranks
-from maskfit.training.sampling import Sampling
+from maskfit.data.store import CachedImages
+from maskfit.training.chance import derive_generator
+from maskfit.training.ranks import ALONE, ProcessGroup
+from maskfit.training.sampling import Sampler
 
-AHEAD = 2
+PREFETCH_BATCHES = 2
 """Batches that are read before they are wanted."""
 
 Batch = dict[str, Any]
@@ -26,7 +26,7 @@ Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Samples:
+class FoldDataset:
     """What batches are made of.
 
     Attributes:
@@ -35,7 +35,7 @@ class Samples:
         indices: Which photos to use, as places in `frames`.
     """
 
-    frames: StoredFrames
+    frames: CachedImages
     allowed: Mapping[str, NDArray[np.bool_]]
     indices: NDArray[np.int64]
 
@@ -46,7 +46,7 @@ class Samples:
         """The photos at these places of `indices`."""
         indices = self.indices[places]
         return {
-            "frames": torch.from_numpy(self.frames.take(indices)),
+            "frames": torch.from_numpy(self.frames.gather(indices)),
             "allowed": {head: torch.from_numpy(rows[indices]) for head, rows in self.allowed.items()},
             "indices": torch.from_numpy(indices),
         }
@@ -65,7 +65,7 @@ class Samples:
 
         coming = iter(places)
         with ThreadPoolExecutor(1, "batches") as thread:
-            waiting = deque(thread.submit(read, some) for some in islice(coming, AHEAD))
+            waiting = deque(thread.submit(read, some) for some in islice(coming, PREFETCH_BATCHES))
             while waiting:
                 batch = waiting.popleft().result()
                 waiting.extend(thread.submit(read, some) for some in islice(coming, 1))
@@ -78,7 +78,7 @@ def _pinned(batch: Batch) -> Batch:
     }
 
 
-class TrainingBatches:
+class TrainLoader:
     """Endless epochs of batches, each epoch's photos and order a function of the seed and the epoch's number.
 
     An epoch begins where training stands: after a resume within an epoch, with the first batch that was not yet seen.
@@ -97,12 +97,12 @@ class TrainingBatches:
 
     def __init__(
         self,
-        samples: Samples,
-        sampling: Sampling,
+        samples: FoldDataset,
+        sampling: Sampler,
         size: int,
         chance: tuple[int | str, ...],
         batches_done: Callable[[], int],
-        ranks: Ranks = ALONE,
+        ranks: ProcessGroup = ALONE,
         pinned: bool = False,
     ) -> None:
         self.samples = samples
@@ -121,7 +121,7 @@ class TrainingBatches:
         return self.samples.batches(self._places(epoch, done), self.pinned)
 
     def _places(self, epoch: int, done: int) -> Iterator[NDArray[np.int64]]:
-        order = self.sampling.draw(generator(*self.chance, "order", epoch))
+        order = self.sampling.draw(derive_generator(*self.chance, "order", epoch))
         for number in range(done, len(self)):
             places = order[number * self.size : (number + 1) * self.size]
             # With batches of one, as somebody wanted it, that photo would stand in every step.
@@ -131,7 +131,7 @@ class TrainingBatches:
             yield np.array_split(places, self.ranks.count)[self.ranks.rank]
 
 
-class ValidationBatches:
+class ValLoader:
     """Every photo once, in order; the last batch is as small as it is, never left out.
 
     Args:
@@ -141,7 +141,7 @@ class ValidationBatches:
         pinned: For a GPU; see `Samples.batches`.
     """
 
-    def __init__(self, samples: Samples, size: int, ranks: Ranks = ALONE, pinned: bool = False) -> None:
+    def __init__(self, samples: FoldDataset, size: int, ranks: ProcessGroup = ALONE, pinned: bool = False) -> None:
         self.samples = samples
         self.size = size
         self.pinned = pinned

@@ -25,28 +25,28 @@ import torch
 from rich.console import Console
 
 from maskfit import __version__
-from maskfit.cookbook import dump_recipe, read_recipe
+from maskfit.cookbook import read_recipe, recipe_to_yaml
 from maskfit.data.folds import read_folds
-from maskfit.data.store import StoredFrames, open_stores
-from maskfit.data.transforms import Framing
+from maskfit.data.store import CachedImages, open_image_caches
+from maskfit.data.transforms import CropResize
 from maskfit.errors import RunError
 from maskfit.evaluation.scores import Scores, score
-from maskfit.evaluation.tables import read_table, stack
+from maskfit.evaluation.tables import concat_tables, read_table
 from maskfit.files import read_json, write_json, write_text
 from maskfit.recipe import Recipe
-from maskfit.report.pages import judge, write_report
-from maskfit.runfolder import RunFolder, is_run
-from maskfit.training.closing import calibrated, tell_models
+from maskfit.report.pages import compute_statistics, write_report
+from maskfit.runfolder import RunDir, is_run_dir
+from maskfit.training.closing import calibrate_run, write_model_cards
 from maskfit.training.fold import fold_data, train_fold
-from maskfit.training.plan import Plan, make_plan
-from maskfit.training.precision import Precision, choose_precision, kept_precision
-from maskfit.training.screen import Screen
-from maskfit.training.task import headline
-from maskfit.training.watching import Watch
+from maskfit.training.plan import TrainingPlan, make_plan
+from maskfit.training.precision import Precision, choose_precision, load_precision
+from maskfit.training.screen import ProgressReporter
+from maskfit.training.task import primary_score
+from maskfit.training.watching import EpochListener
 
 
 @dataclass(frozen=True)
-class BegunRun:
+class TrainingRun:
     """A run whose folder is made and whose photos are decoded.
 
     Attributes:
@@ -57,17 +57,17 @@ class BegunRun:
         precision: What it computes in.
     """
 
-    plan: Plan
-    folder: RunFolder
-    stored: StoredFrames
-    framed: StoredFrames
+    plan: TrainingPlan
+    folder: RunDir
+    stored: CachedImages
+    framed: CachedImages
     precision: Precision
 
-    def open_folds(self) -> tuple[int, ...]:
+    def unfinished_folds(self) -> tuple[int, ...]:
         """The folds that the recipe wants and that are not done yet, from 0."""
         return tuple(number for number in self.plan.fold_numbers() if not self.folder.fold(number).done)
 
-    def train_fold(self, number: int, screen: Screen, watch: Watch | None = None) -> None:
+    def train_fold(self, number: int, screen: ProgressReporter, watch: EpochListener | None = None) -> None:
         """Trains one fold to its end, from its last checkpoint where it has one; nothing where it is done already.
 
         It writes into the fold's own folder and nowhere else.
@@ -89,41 +89,43 @@ class BegunRun:
             data = fold_data(self.plan, number, self.stored, self.framed)
             train_fold(self.plan, self.precision.kind, number, data, own, screen, watch)
 
-    def close(self) -> Scores:
+    def finalize(self) -> Scores:
         """Joins and scores what the folds said of the persons they never saw, calibrates the models, and reports.
 
         Raises:
             RunError: A fold is not done.
         """
         plan, folder = self.plan, self.folder
-        if self.open_folds():
+        if self.unfinished_folds():
             raise RunError(
-                f"fold {self.open_folds()[0]} of this run is not done", where=folder.path, fix="train with --resume"
+                f"fold {self.unfinished_folds()[0]} of this run is not done",
+                location=folder.path,
+                hint="train with --resume",
             )
         numbers = plan.fold_numbers()
-        tables = [read_table(folder.fold(number).probabilities, plan.official.classes) for number in numbers]
-        calibration, table = calibrated(plan, stack(tables))
-        rows = plan.places(table.names)
+        tables = [read_table(folder.fold(number).probabilities, plan.scored_schema.classes) for number in numbers]
+        calibration, table = calibrate_run(plan, concat_tables(tables))
+        rows = plan.indices_of(table.names)
         persons = [plan.photos[place].person for place in rows]
-        scores = score(plan.official, plan.truth()[rows], probabilities=table.probabilities, persons=persons)
+        scores = score(plan.scored_schema, plan.targets()[rows], probabilities=table.probabilities, persons=persons)
         table.write(folder.probabilities)
         for number in numbers:
-            tell_models(plan, folder.fold(number), number, scores, calibration)
+            write_model_cards(plan, folder.fold(number), number, scores, calibration)
         folds = {number: read_json(folder.fold(number).scores) for number in numbers}
         write_json(
             folder.scores,
             {
-                "score": headline(scores),
+                "score": primary_score(scores),
                 "per_fold": {str(number): fold["score"] for number, fold in folds.items()},
                 "seconds": sum(fold["seconds"] for fold in folds.values()),
                 **scores.to_dict(),
             },
         )
-        write_report(folder.report, judge([folder.path]))
+        write_report(folder.report, compute_statistics([folder.path]))
         return scores
 
 
-def begin_run(recipe: Recipe, *, resume: bool = False, console: Console | None = None) -> BegunRun:
+def prepare_run(recipe: Recipe, *, resume: bool = False, console: Console | None = None) -> TrainingRun:
     """Checks a recipe on its data, makes the run's folder or finds the one to go on with, and decodes the photos.
 
     Args:
@@ -138,19 +140,19 @@ def begin_run(recipe: Recipe, *, resume: bool = False, console: Console | None =
     plan = make_plan(recipe)
     plan.fold_numbers()  # A fold that there is not is told before anything is written.
     folder = _resumed(plan) if resume else _made(plan)
-    precision = kept_precision(folder)
-    for remark in (*plan.remarks, str(precision)):
+    precision = load_precision(folder)
+    for remark in (*plan.warnings, str(precision)):
         console.print(remark, markup=False, highlight=False)
     stored, framed = _open_stores(plan, console)
-    if stored.guessed:
+    if stored.fallback_crops:
         console.print(
-            f"no face found in {len(stored.guessed):,} of {len(stored):,} photos: the crop's fallback was taken; "
+            f"no face found in {len(stored.fallback_crops):,} of {len(stored):,} photos: the crop's fallback was taken; "
             f"they are listed in {stored.guesses}"
         )
-    return BegunRun(plan, folder, stored, framed, precision)
+    return TrainingRun(plan, folder, stored, framed, precision)
 
 
-def reopen_run(folder: str | Path) -> BegunRun:
+def load_run(folder: str | Path) -> TrainingRun:
     """A run that another process began, with the recipe that its folder holds.
 
     Paths in the recipe count from the current folder, as they did for who began it.
@@ -159,20 +161,20 @@ def reopen_run(folder: str | Path) -> BegunRun:
         RunError: There is no run, or the photos are no longer those it was begun with.
     """
     path = Path(folder)
-    if not is_run(path):
-        raise RunError("there is no run here", where=path, fix="name the run's folder")
-    return begin_run(read_recipe(RunFolder(path).recipe).model_copy(update={"run": str(path)}), resume=True)
+    if not is_run_dir(path):
+        raise RunError("there is no run here", location=path, hint="name the run's folder")
+    return prepare_run(read_recipe(RunDir(path).recipe).model_copy(update={"run": str(path)}), resume=True)
 
 
-def _made(plan: Plan) -> RunFolder:
+def _made(plan: TrainingPlan) -> RunDir:
     """Makes the run's folder; never writes into another run's."""
     recipe = plan.recipe
-    folder = RunFolder(Path(recipe.run) if recipe.run else _new_name(recipe.name))
+    folder = RunDir(Path(recipe.output_dir) if recipe.output_dir else _new_name(recipe.name))
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise RunError(
             "this folder is not empty",
-            where=folder.path,
-            fix="add --resume to go on with the run in it, or name another folder with run=DIR",
+            location=folder.path,
+            hint="add --resume to go on with the run in it, or name another folder with run=DIR",
         )
     plan.folds.write(folder.folds)
     # The meta device gives a network's shapes without its weights' memory.
@@ -180,7 +182,7 @@ def _made(plan: Plan) -> RunFolder:
         precision = choose_precision(recipe, plan.network())
     write_json(folder.environment, {**_environment(), "precision": asdict(precision)})
     # Written last: a folder is a run once it holds a recipe.
-    write_text(folder.recipe, dump_recipe(recipe))
+    write_text(folder.recipe, recipe_to_yaml(recipe))
     return folder
 
 
@@ -191,22 +193,22 @@ def _new_name(name: str) -> Path:
     return path
 
 
-def _resumed(plan: Plan) -> RunFolder:
-    if not plan.recipe.run or not is_run(Path(plan.recipe.run)):
-        where = plan.recipe.run or Path("runs")
-        raise RunError("there is no run to resume here", where=where, fix="name the run's folder with run=DIR")
-    folder = RunFolder(Path(plan.recipe.run))
+def _resumed(plan: TrainingPlan) -> RunDir:
+    if not plan.recipe.output_dir or not is_run_dir(Path(plan.recipe.output_dir)):
+        where = plan.recipe.output_dir or Path("runs")
+        raise RunError("there is no run to resume here", location=where, hint="name the run's folder with run=DIR")
+    folder = RunDir(Path(plan.recipe.output_dir))
     begun = read_recipe(folder.recipe)
     if _what_it_is(begun) != _what_it_is(plan.recipe):
         changed = _differences(begun.model_dump(mode="json"), plan.recipe.model_dump(mode="json"))
         raise RunError(
             f"this run was begun with another recipe; {', '.join(changed)}",
-            where=folder.recipe,
-            fix="resume it with the same recipe and words, or start a new run",
+            location=folder.recipe,
+            hint="resume it with the same recipe and words, or start a new run",
         )
-    if dict(read_folds(folder.folds).of) != dict(plan.folds.of):
+    if dict(read_folds(folder.folds).fold_of_person) != dict(plan.folds.fold_of_person):
         raise RunError(
-            "the photos are no longer those the run was begun with", where=folder.folds, fix="start a new run"
+            "the photos are no longer those the run was begun with", location=folder.folds, hint="start a new run"
         )
     return folder
 
@@ -232,14 +234,14 @@ def _differences(before: Any, after: Any, key: str = "") -> list[str]:
     return [] if before == after else [f"{key} was {before}, is {after}"]
 
 
-def _open_stores(plan: Plan, console: Console) -> tuple[StoredFrames, StoredFrames]:
+def _open_stores(plan: TrainingPlan, console: Console) -> tuple[CachedImages, CachedImages]:
     """The photos at the size that augmentation crops from, and those held out through the evaluation transform."""
     recipe = plan.recipe
     framing = plan.preprocessing.framing
-    larger = framing.scaled(recipe.data.train_scale)
-    wanted: list[tuple[Framing, Collection[int] | None]] = [(larger, None)]
+    larger = framing.scaled(recipe.data.train_resize_scale)
+    wanted: list[tuple[CropResize, Collection[int] | None]] = [(larger, None)]
     if larger != framing:
-        wanted.append((framing, plan.held_out()))
+        wanted.append((framing, plan.val_indices()))
     began = time.perf_counter()
     with console.status("decoding photos") as status:
 
@@ -249,8 +251,8 @@ def _open_stores(plan: Plan, console: Console) -> tuple[StoredFrames, StoredFram
                 f"decoding photos: {done:,} of {total:,} · {rate:,.0f}/s · {(total - done) / rate:.0f} s left"
             )
 
-        where = Path(recipe.data.store) if recipe.data.store else None
-        opened = open_stores(plan.photos.photos, wanted, folder=where, progress=show, say=console.print)
+        where = Path(recipe.data.cache_dir) if recipe.data.cache_dir else None
+        opened = open_image_caches(plan.photos.photos, wanted, folder=where, progress=show, say=console.print)
     return opened[0], opened[-1]
 
 

@@ -7,14 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from maskfit.labels import Codes
+from maskfit.labels import IntArray
 from maskfit.losses.embedding import EmbeddingLoss
-from maskfit.losses.years import YearsLoss
+from maskfit.losses.years import AgeRegressionLoss
 from maskfit.models.network import Network
-from maskfit.training.mixing import Mixed
+from maskfit.training.mixing import MixedBatch
 
 
-class Beside(nn.Module):
+class AuxiliaryLosses(nn.Module):
     """The losses beside the heads', which have no part in the answer.
 
     Args:
@@ -28,7 +28,11 @@ class Beside(nn.Module):
     ages: Tensor
 
     def __init__(
-        self, embedding: EmbeddingLoss | None, years: YearsLoss | None, classes: Codes, ages: NDArray[np.float64]
+        self,
+        embedding: EmbeddingLoss | None,
+        years: AgeRegressionLoss | None,
+        classes: IntArray,
+        ages: NDArray[np.float64],
     ) -> None:
         super().__init__()
         self.embedding = embedding
@@ -36,12 +40,12 @@ class Beside(nn.Module):
         self.register_buffer("classes", torch.from_numpy(classes), persistent=False)
         self.register_buffer("ages", torch.from_numpy(ages).float(), persistent=False)
 
-    def learning(self, network: Network) -> nn.Module:
+    def trainable_modules(self, network: Network) -> nn.Module:
         """What an optimiser moves: the network, and the centres of classes where an embedding loss has some."""
         own = [] if self.embedding is None else list(self.embedding.parameters())
         return nn.ModuleList([network, self]) if own else network
 
-    def forward(self, network: Network, features: Tensor, indices: Tensor, mixed: Mixed | None) -> Tensor:
+    def forward(self, network: Network, features: Tensor, indices: Tensor, mixed: MixedBatch | None) -> Tensor:
         """The sum of the losses, each by its share.
 
         Args:
@@ -55,7 +59,7 @@ class Beside(nn.Module):
         if self.embedding is not None:
             classes = self.classes[indices]
             if mixed is not None:
-                classes = torch.where(mixed.share >= 0.5, classes, classes[mixed.partner])
+                classes = torch.where(mixed.lam >= 0.5, classes, classes[mixed.permutation])
             losses.append(self.embedding(features, classes))
         if self.years is not None and network.years is not None:
             losses.append(self.years(network.years(features), self.ages[indices], mixed))

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskfit.training.chance import draw
+from maskfit.training.chance import uniform
 from maskfit.training.ranges import check_share
 
 Step = Callable[[Tensor], Tensor]
 """Photos (batch, 3, height, width; float32 in 0 to 255) changed, each by its own draw; it may write into them."""
 
 
-def apply_to(photos: Tensor, chosen: Tensor, step: Step) -> Tensor:
+def apply_to_subset(photos: Tensor, chosen: Tensor, step: Step) -> Tensor:
     """The photos with a step applied to some of them.
 
     Args:
@@ -46,15 +46,15 @@ class OneOf:
         check_share(chance=self.chance)
 
     def __call__(self, photos: Tensor) -> Tensor:
-        gets = draw(len(photos)) < self.chance
+        gets = uniform(len(photos)) < self.chance
         choice = torch.randint(len(self.steps), (len(photos),))
         for number, step in enumerate(self.steps):
-            photos = apply_to(photos, gets & (choice == number), step)
+            photos = apply_to_subset(photos, gets & (choice == number), step)
         return photos
 
 
 @dataclass(frozen=True)
-class InAnyOrder:
+class RandomOrder:
     """Every photo gets all of several steps, in an order that is drawn for each batch."""
 
     steps: tuple[Step, ...]

@@ -8,21 +8,21 @@ from dataclasses import replace
 import numpy as np
 
 from maskfit.calibration import Calibration
-from maskfit.card import Card, Score
+from maskfit.card import ModelCard, Score
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.calibrating import fit_calibration
 from maskfit.evaluation.scores import Scores
 from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.labels import JOINT, UNKNOWN
-from maskfit.modelfile import read_facts, rewrite_facts
-from maskfit.runfolder import FoldFolder
-from maskfit.training.plan import Plan
+from maskfit.labels import JOINT_HEAD, UNKNOWN
+from maskfit.modelfile import read_model_metadata, update_model_metadata
+from maskfit.runfolder import FoldDir
+from maskfit.training.plan import TrainingPlan
 
-WEAKEST = 5
+NUM_WORST_CLASSES = 5
 """Classes that a card names as the ones to trust least."""
 
 
-def calibrated(plan: Plan, table: ProbabilityTable) -> tuple[Calibration, ProbabilityTable]:
+def calibrate_run(plan: TrainingPlan, table: ProbabilityTable) -> tuple[Calibration, ProbabilityTable]:
     """The calibration of a run, and its held-out answers as calibrated models give them.
 
     The temperatures are fitted to the very photos they then temper. They are one number for each attribute, so that
@@ -32,14 +32,16 @@ def calibrated(plan: Plan, table: ProbabilityTable) -> tuple[Calibration, Probab
         plan: The recipe on its data.
         table: What the folds said of the persons they never saw.
     """
-    rows = plan.places(table.names)
+    rows = plan.indices_of(table.names)
     persons = [plan.photos[place].person for place in rows]
-    joint = plan.heads == (JOINT,)
-    calibration, _ = fit_calibration(table, plan.official, persons, plan.truth()[rows], joint=joint)
-    return calibration, replace(table, probabilities=calibration.temper(plan.official, table.probabilities))
+    joint = plan.heads == (JOINT_HEAD,)
+    calibration, _ = fit_calibration(table, plan.scored_schema, persons, plan.targets()[rows], joint=joint)
+    return calibration, replace(
+        table, probabilities=calibration.apply_temperature(plan.scored_schema, table.probabilities)
+    )
 
 
-def tell_models(plan: Plan, folder: FoldFolder, fold: int, scores: Scores, calibration: Calibration) -> None:
+def write_model_cards(plan: TrainingPlan, folder: FoldDir, fold: int, scores: Scores, calibration: Calibration) -> None:
     """Writes card and calibration into every model of a fold.
 
     Args:
@@ -51,35 +53,35 @@ def tell_models(plan: Plan, folder: FoldFolder, fold: int, scores: Scores, calib
     """
     card = _card(plan, fold, scores)
     for path in sorted(folder.path.glob("*.safetensors")):
-        facts = read_facts(path)
-        rewrite_facts(path, facts.model_copy(update={"card": card, "calibration": calibration}))
+        facts = read_model_metadata(path)
+        update_model_metadata(path, facts.model_copy(update={"card": card, "calibration": calibration}))
 
 
-def _card(plan: Plan, fold: int, scores: Scores) -> Card:
+def _card(plan: TrainingPlan, fold: int, scores: Scores) -> ModelCard:
     train, _ = plan.split(fold)
     # One that counts several times is still one photo.
     learnt = [plan.photos[int(place)] for place in np.unique(train)]
-    codes = plan.official.encode_all([photo.labels for photo in learnt])
+    codes = plan.scored_schema.encode_batch([photo.labels for photo in learnt])
     counts = {}
-    for attribute, column in zip(plan.official.attributes, codes.T, strict=True):
+    for attribute, column in zip(plan.scored_schema.attributes, codes.T, strict=True):
         number = Counter(column[column != UNKNOWN].tolist())
         counts[attribute.name] = {value: number[code] for code, value in enumerate(attribute.values)}
     own = plan.recipe.card
-    return Card(
+    return ModelCard(
         photos=len(learnt),
         persons=len({photo.person for photo in learnt}),
         counts=counts,
-        judged_photos=scores.photos,
-        judged_persons=_judged_persons(plan),
+        n_eval_photos=scores.photos,
+        n_eval_persons=_judged_persons(plan),
         scores=_scores(scores),
-        weakest=_weakest(scores),
-        material=own.material,
-        licence=own.licence,
-        use=own.use,
+        worst_groups=_weakest(scores),
+        training_data=own.training_data,
+        license=own.license,
+        intended_use=own.intended_use,
     )
 
 
-def _judged_persons(plan: Plan) -> int:
+def _judged_persons(plan: TrainingPlan) -> int:
     held = [plan.split(fold)[1] for fold in plan.fold_numbers()]
     return len({plan.photos[int(place)].person for place in np.concatenate(held)})
 
@@ -97,7 +99,7 @@ def _scores(scores: Scores) -> dict[str, Score]:
 
 def _weakest(scores: Scores) -> dict[str, Score]:
     seen = [own for own in scores.per_class if own.support]
-    return {own.name: _score(own.f1, own.interval) for own in sorted(seen, key=lambda own: own.f1)[:WEAKEST]}
+    return {own.name: _score(own.f1, own.interval) for own in sorted(seen, key=lambda own: own.f1)[:NUM_WORST_CLASSES]}
 
 
 def _score(value: float, around: Interval | None) -> Score:

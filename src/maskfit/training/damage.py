@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from maskfit.training.chance import draw
-from maskfit.training.choices import apply_to
+from maskfit.training.chance import uniform
+from maskfit.training.choices import apply_to_subset
 from maskfit.training.ranges import Range, check_range
 
 
@@ -29,7 +29,7 @@ class Blur:
         check_range("blur", self.sigma, 0.1, 20)
 
     def __call__(self, photos: Tensor) -> Tensor:
-        return blur(photos, draw(len(photos), *self.sigma), math.ceil(3 * self.sigma[1]))
+        return blur(photos, uniform(len(photos), *self.sigma), math.ceil(3 * self.sigma[1]))
 
 
 def blur(photos: Tensor, sigma: Tensor, radius: int) -> Tensor:
@@ -42,8 +42,11 @@ def blur(photos: Tensor, sigma: Tensor, radius: int) -> Tensor:
         kernels = torch.exp(-0.5 * (steps / sigma.view(-1, 1)).square())
         kernels = (kernels / kernels.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
         kernels = kernels.to(photos.device, non_blocking=True)
-        shape, pad = ((-1, 1, 2 * reach + 1, 1), (0, 0, reach, reach)) if axis == 2 else (
-            (-1, 1, 1, 2 * reach + 1), (reach, reach, 0, 0))  # fmt: skip
+        shape, pad = (
+            ((-1, 1, 2 * reach + 1, 1), (0, 0, reach, reach))
+            if axis == 2
+            else ((-1, 1, 1, 2 * reach + 1), (reach, reach, 0, 0))
+        )
         rows = F.pad(photos, pad, mode="reflect").view(1, count * channels, *_padded(height, width, pad))
         photos = F.conv2d(rows, kernels.view(shape), groups=count * channels).view(count, channels, height, width)
     return photos
@@ -67,12 +70,12 @@ class Noise:
         check_range("noise", self.deviation, 0, 255)
 
     def __call__(self, photos: Tensor) -> Tensor:
-        deviation = draw(len(photos), *self.deviation).to(photos.device, non_blocking=True).view(-1, 1, 1, 1)
+        deviation = uniform(len(photos), *self.deviation).to(photos.device, non_blocking=True).view(-1, 1, 1, 1)
         return photos.add_(torch.randn_like(photos).mul_(deviation)).clamp_(0, 255)
 
 
 @dataclass(frozen=True)
-class Coarse:
+class Downscale:
     """What a face far away loses: shrunk by a mean over the pixels, and enlarged again.
 
     Args:
@@ -88,11 +91,11 @@ class Coarse:
         steps = torch.linspace(*self.share, 4)
         drawn = torch.randint(len(steps), (len(photos),))
         for number, share in enumerate(steps.tolist()):
-            photos = apply_to(photos, drawn == number, partial(coarsen, share=share))
+            photos = apply_to_subset(photos, drawn == number, partial(downscale, share=share))
         return photos
 
 
-def coarsen(photos: Tensor, share: float) -> Tensor:
+def downscale(photos: Tensor, share: float) -> Tensor:
     """Photos (batch, 3, height, width) with what is left of them at `share` of each side."""
     height, width = photos.shape[2:]
     small = (max(round(height * share), 1), max(round(width * share), 1))
@@ -100,7 +103,7 @@ def coarsen(photos: Tensor, share: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Holes:
+class CoarseDropout:
     """Black rectangles anywhere in the photo, clipped at its edge (DeVries and Taylor 2017: cut-out).
 
     Args:
@@ -129,20 +132,112 @@ class Holes:
     def _spans(self, count: int, side: int) -> Tensor:
         """For each photo and hole which of `side` pixels it covers, (count, most, side) of 0 and 1."""
         shape = (count, self.most, 1)
-        half = draw(count * self.most, *self.side).view(shape) * side / 2
-        middle = draw(count * self.most, 0, side).view(shape)
+        half = uniform(count * self.most, *self.side).view(shape) * side / 2
+        middle = uniform(count * self.most, 0, side).view(shape)
         return ((torch.arange(side) + 0.5 - middle).abs() <= half).float()
 
 
 _LUMA = (
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51,
-    87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
-    72, 92, 95, 98, 112, 100, 103, 99,
-)  # fmt: skip
+    16,
+    11,
+    10,
+    16,
+    24,
+    40,
+    51,
+    61,
+    12,
+    12,
+    14,
+    19,
+    26,
+    58,
+    60,
+    55,
+    14,
+    13,
+    16,
+    24,
+    40,
+    57,
+    69,
+    56,
+    14,
+    17,
+    22,
+    29,
+    51,
+    87,
+    80,
+    62,
+    18,
+    22,
+    37,
+    56,
+    68,
+    109,
+    103,
+    77,
+    24,
+    35,
+    55,
+    64,
+    81,
+    104,
+    113,
+    92,
+    49,
+    64,
+    78,
+    87,
+    103,
+    121,
+    120,
+    101,
+    72,
+    92,
+    95,
+    98,
+    112,
+    100,
+    103,
+    99,
+)
 _CHROMA = (
-    17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99,
-    99, 99, 99, *(99,) * 32,
-)  # fmt: skip
+    17,
+    18,
+    24,
+    47,
+    99,
+    99,
+    99,
+    99,
+    18,
+    21,
+    26,
+    66,
+    99,
+    99,
+    99,
+    99,
+    24,
+    26,
+    56,
+    99,
+    99,
+    99,
+    99,
+    99,
+    47,
+    66,
+    99,
+    99,
+    99,
+    99,
+    99,
+    99,
+    *(99,) * 32,
+)
 _TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 
 
@@ -160,10 +255,10 @@ class Jpeg:
         check_range("quality", self.quality, 5, 100)
 
     def __call__(self, photos: Tensor) -> Tensor:
-        return compress(photos, draw(len(photos), *self.quality))
+        return jpeg_compress(photos, uniform(len(photos), *self.quality))
 
 
-def compress(photos: Tensor, quality: Tensor) -> Tensor:
+def jpeg_compress(photos: Tensor, quality: Tensor) -> Tensor:
     """Photos (batch, 3, height, width; 0 to 255) as they come back from JPEGs of each one's `quality` (batch,)."""
     count, _, height, width = photos.shape
     to_ycc = torch.tensor(_TO_YCC)

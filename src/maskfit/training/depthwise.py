@@ -16,11 +16,11 @@ from timm.layers.padding import pad_same
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-WIDEST = 3
+MAX_NATIVE_KERNEL = 3
 """The kernel up to which oneDNN computes the weights' gradient of a depthwise convolution as such."""
 
 
-def hasten_depthwise(network: nn.Module) -> nn.Module:
+def optimize_depthwise_bf16(network: nn.Module) -> nn.Module:
     """Gives the depthwise convolutions of a network their own way back, for training in bfloat16 on a processor.
 
     They change their class and nothing else: weights keep their names, copies behave as they do, and outside of
@@ -38,7 +38,7 @@ def hasten_depthwise(network: nn.Module) -> nn.Module:
 def _slow_on_the_way_back(layer: nn.Conv2d) -> bool:
     depthwise = 1 < layer.groups == layer.in_channels == layer.out_channels
     plain = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    return depthwise and plain and (max(layer.stride) > 1 or max(layer.kernel_size) > WIDEST)
+    return depthwise and plain and (max(layer.stride) > 1 or max(layer.kernel_size) > MAX_NATIVE_KERNEL)
 
 
 class Depthwise(nn.Conv2d):
@@ -73,9 +73,14 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, photos: Tensor, weight: Tensor, bias: Tensor | None,
-        stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int],
-    ) -> Tensor:  # fmt: skip
+        ctx: Any,
+        photos: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: Sequence[int],
+        padding: Sequence[int],
+        dilation: Sequence[int],
+    ) -> Tensor:
         ctx.save_for_backward(photos, weight)
         ctx.how = (stride, padding, dilation, False, (0, 0), weight.shape[0])
         half = None if bias is None else bias.bfloat16()
@@ -93,15 +98,17 @@ class _Convolution(torch.autograd.Function):
             shaped = torch.empty_like(photos, dtype=kind)
             to_photos = _back(ctx, gradient, shaped, weight, [True, False, False])[0].bfloat16()
         if any(ctx.needs_input_grad[1:3]):
-            kind = torch.float32 if max(weight.shape[2:]) > WIDEST else torch.bfloat16
+            kind = torch.float32 if max(weight.shape[2:]) > MAX_NATIVE_KERNEL else torch.bfloat16
             mask = [False, *ctx.needs_input_grad[1:3]]
             _, to_weight, to_bias = _back(ctx, gradient, photos.to(kind), weight, mask)
         return (
             to_photos,
             None if to_weight is None else to_weight.float(),
             None if to_bias is None else to_bias.float(),
-            None, None, None,
-        )  # fmt: skip
+            None,
+            None,
+            None,
+        )
 
 
 def _back(ctx: Any, gradient: Tensor, photos: Tensor, weight: Tensor, mask: list[bool]) -> tuple[Tensor, ...]:

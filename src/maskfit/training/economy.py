@@ -11,12 +11,12 @@ from torch import nn
 from maskfit.errors import RecipeError
 from maskfit.models.network import Network
 from maskfit.recipe import Recipe
-from maskfit.training.depthwise import hasten_depthwise
+from maskfit.training.depthwise import optimize_depthwise_bf16
 from maskfit.training.precision import Kind
-from maskfit.training.squeezing import hasten_squeezing
+from maskfit.training.squeezing import optimize_squeeze_excite
 
 
-def prepare(network: Network, recipe: Recipe, kind: Kind) -> Network:
+def prepare_network(network: Network, recipe: Recipe, kind: Kind) -> Network:
     """Readies the network that is given for a precision and the trainer's keys `checkpointing` and `compile`.
 
     Its weights keep their names: none of these wraps a module.
@@ -28,18 +28,18 @@ def prepare(network: Network, recipe: Recipe, kind: Kind) -> Network:
     """
     # Channels last before anything copies it: convolutions on a processor run up to five times as fast so.
     network = network.to(memory_format=torch.channels_last)
-    hasten_squeezing(network)
+    optimize_squeeze_excite(network)
     if kind == "bf16":
-        hasten_depthwise(network)
-    if recipe.trainer.checkpointing:
-        _checkpoint(network.trunk.body)
+        optimize_depthwise_bf16(network)
+    if recipe.trainer.gradient_checkpointing:
+        _checkpoint(network.backbone.body)
     if recipe.trainer.compile:
         # One graph for each shape, so that it does not matter which came first: a resumed run begins elsewhere.
-        network.trunk.compile(dynamic=False)
+        network.backbone.compile(dynamic=False)
     return network
 
 
-def check_economy(recipe: Recipe, draft: Network) -> None:
+def validate_network_options(recipe: Recipe, draft: Network) -> None:
     """Refuses what this network or this machine cannot do, before anything is written.
 
     Args:
@@ -49,22 +49,22 @@ def check_economy(recipe: Recipe, draft: Network) -> None:
     Raises:
         RecipeError: The network has no stages to compute twice, or there is no compiler.
     """
-    if recipe.trainer.checkpointing:
+    if recipe.trainer.gradient_checkpointing:
         try:
-            _checkpoint(draft.trunk.body)
+            _checkpoint(draft.backbone.body)
         except (AttributeError, AssertionError, NotImplementedError):
             raise RecipeError(
                 f"'{recipe.model.backbone.name}' cannot compute its stages a second time to save memory",
-                where="trainer.checkpointing",
-                fix="trainer.checkpointing=false with a smaller trainer.batch_size and trainer.accumulate, or another "
+                location="trainer.checkpointing",
+                hint="trainer.checkpointing=false with a smaller trainer.batch_size and trainer.accumulate, or another "
                 "backbone",
             ) from None
     # For a GPU torch brings its own compiler along.
     if recipe.trainer.compile and not torch.cuda.is_available() and not _compiler():
         raise RecipeError(
             "compiling a network for a processor needs a C++ compiler, and there is none",
-            where="trainer.compile",
-            fix="install g++ or clang++, or name one in CXX; or trainer.compile=false",
+            location="trainer.compile",
+            hint="install g++ or clang++, or name one in CXX; or trainer.compile=false",
         )
 
 

@@ -15,38 +15,38 @@ from lightning.pytorch.callbacks import EarlyStopping
 from numpy.typing import NDArray
 from timm.layers.norm_act import convert_sync_batchnorm
 
-from maskfit.data.store import StoredFrames
-from maskfit.data.transforms import Normalising
+from maskfit.data.store import CachedImages
+from maskfit.data.transforms import Normalize
 from maskfit.evaluation.scores import score
 from maskfit.evaluation.tables import ProbabilityTable
 from maskfit.files import write_json
-from maskfit.labels import answer
-from maskfit.modelfile import load_network, write_model
+from maskfit.labels import logits_to_probabilities
+from maskfit.modelfile import load_model, save_model
 from maskfit.models.network import Network
-from maskfit.runfolder import FoldFolder
+from maskfit.runfolder import FoldDir
 from maskfit.training.assembly import (
     Chance,
-    make_batches,
-    make_finishing_task,
+    build_full_data_task,
+    build_train_loader,
+    build_val_loader,
     make_task,
     make_trainer,
-    make_validation_batches,
     model_facts,
-    quiet,
+    suppress_lightning_output,
 )
-from maskfit.training.batches import Samples, ValidationBatches
-from maskfit.training.chance import set_chance
-from maskfit.training.economy import prepare
-from maskfit.training.keeper import Keeper
-from maskfit.training.logbooks import LOGBOOKS
-from maskfit.training.plan import Plan
+from maskfit.training.batches import FoldDataset, ValLoader
+from maskfit.training.chance import seed_torch
+from maskfit.training.economy import prepare_network
+from maskfit.training.keeper import CheckpointCallback
+from maskfit.training.logbooks import LOGGERS
+from maskfit.training.plan import TrainingPlan
 from maskfit.training.precision import Kind
-from maskfit.training.progress import TrainingProgress
-from maskfit.training.ranks import current
-from maskfit.training.screen import Screen
-from maskfit.training.starting import start_from
-from maskfit.training.task import MONITOR, headline
-from maskfit.training.watching import Watch, Watching
+from maskfit.training.progress import ProgressCallback
+from maskfit.training.ranks import get_process_group
+from maskfit.training.screen import ProgressReporter
+from maskfit.training.starting import load_matching_weights
+from maskfit.training.task import MONITOR, primary_score
+from maskfit.training.watching import EpochCallback, EpochListener
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,25 @@ class FoldData:
         valid: Who is held out, through the evaluation transform.
     """
 
-    train: Samples
-    valid: Samples
+    train: FoldDataset
+    valid: FoldDataset
 
 
-def fold_data(plan: Plan, fold: int, stored: StoredFrames, framed: StoredFrames) -> FoldData:
+def fold_data(plan: TrainingPlan, fold: int, stored: CachedImages, framed: CachedImages) -> FoldData:
     """Puts the two sides of a fold together."""
     train, valid = plan.split(fold)
-    allowed = plan.allowed()
-    return FoldData(Samples(stored, allowed, train), Samples(framed, allowed, valid))
+    allowed = plan.allowed_masks()
+    return FoldData(FoldDataset(stored, allowed, train), FoldDataset(framed, allowed, valid))
 
 
 def train_fold(
-    plan: Plan, kind: Kind, fold: int, data: FoldData, folder: FoldFolder, screen: Screen, watch: Watch | None = None
+    plan: TrainingPlan,
+    kind: Kind,
+    fold: int,
+    data: FoldData,
+    folder: FoldDir,
+    screen: ProgressReporter,
+    watch: EpochListener | None = None,
 ) -> ProbabilityTable:
     """Trains a fold to its end, from its last checkpoint where there is one, and judges its best model.
 
@@ -94,114 +100,130 @@ def train_fold(
     chance: Chance = (recipe.trainer.seed, "fold", fold)
     title = f"fold {fold + 1} of {plan.folds.count}" if plan.folds.count > 1 else "training"
     task = make_task(plan, _start(plan, kind, chance, screen), data.train, chance)
-    loggers = [LOGBOOKS[name](recipe, folder.path, f"{recipe.name}, {title}") for name in recipe.trainer.loggers]
+    loggers = [LOGGERS[name](recipe, folder.path, f"{recipe.name}, {title}") for name in recipe.trainer.loggers]
     callbacks = _callbacks(plan, fold, data, folder, screen, title)
     if watch is not None:
-        callbacks.append(Watching(fold, watch))
+        callbacks.append(EpochCallback(fold, watch))
     trainer = make_trainer(plan, kind, callbacks, recipe.trainer.epochs, loggers)
-    ranks = current()
-    valid = make_validation_batches(plan, data.valid)
+    ranks = get_process_group()
+    valid = build_val_loader(plan, data.valid)
     resume = folder.checkpoint if folder.checkpoint.is_file() else None
     with _fitting():
-        trainer.fit(task, make_batches(plan, data.train, task), valid, ckpt_path=resume, weights_only=True)
+        trainer.fit(task, build_train_loader(plan, data.train, task), valid, ckpt_path=resume, weights_only=True)
     trained = time.perf_counter()
-    table = ranks.once(lambda: judge(plan, data.valid, folder))
-    if recipe.trainer.finish:
-        finish_fold(plan, kind, fold, data, folder, screen)
-    if ranks.first:
+    table = ranks.on_rank_zero(lambda: evaluate_fold(plan, data.valid, folder))
+    if recipe.trainer.full_data_epochs:
+        train_on_full_data(plan, kind, fold, data, folder, screen)
+    if ranks.is_rank_zero:
         _tell(plan, data, folder, table, task.history, time.perf_counter() - trained)
-    ranks.wait()
+    ranks.barrier()
     return table
 
 
 def _tell(
-    plan: Plan, data: FoldData, folder: FoldFolder, table: ProbabilityTable, history: Sequence[dict[str, float]],
+    plan: TrainingPlan,
+    data: FoldData,
+    folder: FoldDir,
+    table: ProbabilityTable,
+    history: Sequence[dict[str, float]],
     judging: float,
-) -> None:  # fmt: skip
+) -> None:
     """Writes what the fold's best model says of its held-out photos, and last what that scores."""
     table.write(folder.probabilities)
-    scores = score(plan.official, plan.truth()[data.valid.indices], probabilities=table.probabilities)
+    scores = score(plan.scored_schema, plan.targets()[data.valid.indices], probabilities=table.probabilities)
     # The history counts all epochs, also those before a resume.
     seconds = sum(epoch["seconds"] for epoch in history) + judging
-    summary = {"score": headline(scores), "seconds": seconds, "epochs": len(history)}
+    summary = {"score": primary_score(scores), "seconds": seconds, "epochs": len(history)}
     write_json(folder.scores, {**summary, **scores.to_dict()})
 
 
 @contextmanager
 def _fitting() -> Iterator[None]:
     """Lightning at work, quietly. At Ctrl-C it leaves with the code of a failure; here that stays what it was."""
-    with quiet():
+    with suppress_lightning_output():
         try:
             yield
         except SystemExit as end:
             raise KeyboardInterrupt from end
 
 
-def _start(plan: Plan, kind: Kind, chance: Chance, screen: Screen) -> Network:
+def _start(plan: TrainingPlan, kind: Kind, chance: Chance, screen: ProgressReporter) -> Network:
     """A new network: no weight is carried from fold to fold."""
-    set_chance(*chance, "start")
-    network = prepare(plan.network(plan.recipe.model.weights), plan.recipe, kind)
-    if plan.recipe.model.start:
-        screen.line(f"start: {start_from(network, plan.recipe.model.start)}")
-    if current().count > 1 and plan.recipe.trainer.device != "cpu" and torch.cuda.is_available():
+    seed_torch(*chance, "start")
+    network = prepare_network(plan.network(plan.recipe.model.pretrained), plan.recipe, kind)
+    if plan.recipe.model.init_from:
+        screen.line(f"start: {load_matching_weights(network, plan.recipe.model.init_from)}")
+    if get_process_group().count > 1 and plan.recipe.trainer.device != "cpu" and torch.cuda.is_available():
         # Norms by the statistics of the whole batch, as one device would have them; torch has that for GPUs alone.
         network = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     return network
 
 
-def _callbacks(plan: Plan, fold: int, data: FoldData, folder: FoldFolder, screen: Screen, title: str) -> list[Callback]:
+def _callbacks(
+    plan: TrainingPlan, fold: int, data: FoldData, folder: FoldDir, screen: ProgressReporter, title: str
+) -> list[Callback]:
     settings = plan.recipe.trainer
     callbacks: list[Callback] = [
-        Keeper(folder, partial(model_facts, plan, fold), len(data.train), settings.checkpoint_steps, settings.top),
-        TrainingProgress(screen, title, len(data.train)),
+        CheckpointCallback(
+            folder, partial(model_facts, plan, fold), len(data.train), settings.save_every_n_steps, settings.save_top_k
+        ),
+        ProgressCallback(screen, title, len(data.train)),
     ]
-    if settings.patience:
+    if settings.early_stopping_patience:
         # Judged right after validation, so that the epoch's checkpoint holds the count.
-        stop = EarlyStopping(MONITOR, mode="max", patience=settings.patience, check_on_train_epoch_end=False)
+        stop = EarlyStopping(
+            MONITOR, mode="max", patience=settings.early_stopping_patience, check_on_train_epoch_end=False
+        )
         callbacks.insert(0, stop)
     return callbacks
 
 
-def finish_fold(plan: Plan, kind: Kind, fold: int, data: FoldData, folder: FoldFolder, screen: Screen) -> None:
+def train_on_full_data(
+    plan: TrainingPlan, kind: Kind, fold: int, data: FoldData, folder: FoldDir, screen: ProgressReporter
+) -> None:
     """The last epochs, on the held-out photos too, as the two best teams trained; writes `final.safetensors`.
 
     The judged model stays what it is. The final one has no honest score of its own, and its file says so.
     """
-    network, facts = load_network(folder.model)
-    network = prepare(network, plan.recipe, kind).train()
-    everyone = Samples(data.train.frames, data.train.allowed, np.concatenate([data.train.indices, data.valid.indices]))
+    network, facts = load_model(folder.model)
+    network = prepare_network(network, plan.recipe, kind).train()
+    everyone = FoldDataset(
+        data.train.frames, data.train.allowed, np.concatenate([data.train.indices, data.valid.indices])
+    )
     chance: Chance = (plan.recipe.trainer.seed, "fold", fold, "finish")
-    task = make_finishing_task(plan, network, everyone, chance)
-    epochs = plan.recipe.trainer.finish
+    task = build_full_data_task(plan, network, everyone, chance)
+    epochs = plan.recipe.trainer.full_data_epochs
     screen.line(f"the last {epochs} epochs on all {len(everyone):,} photos")
     trainer = make_trainer(plan, kind, [], epochs)
     with _fitting():
-        trainer.fit(task, make_batches(plan, everyone, task))
-    about = f"{facts.about}; then {epochs} epochs on all photos, so its scores are those of the model before them"
-    if not current().first:
+        trainer.fit(task, build_train_loader(plan, everyone, task))
+    about = f"{facts.description}; then {epochs} epochs on all photos, so its scores are those of the model before them"
+    if not get_process_group().is_rank_zero:
         return
-    write_model(folder.final, task.network.state_dict(), facts.model_copy(update={"about": about}))
+    save_model(folder.final, task.network.state_dict(), facts.model_copy(update={"about": about}))
 
 
-def judge(plan: Plan, samples: Samples, folder: FoldFolder) -> ProbabilityTable:
+def evaluate_fold(plan: TrainingPlan, samples: FoldDataset, folder: FoldDir) -> ProbabilityTable:
     """What the fold's best model, read from its file, says of held-out photos."""
-    network, _ = load_network(folder.model)
-    probabilities = answer(plan.trained, network_logits(network, samples, plan.preprocessing.normalising))
+    network, _ = load_model(folder.model)
+    probabilities = logits_to_probabilities(
+        plan.train_schema, predict_logits(network, samples, plan.preprocessing.normalization)
+    )
     names = tuple(plan.photos[place].name for place in samples.indices)
-    truth = plan.official.to_class(plan.truth()[samples.indices])
+    truth = plan.scored_schema.to_class_index(plan.targets()[samples.indices])
     return ProbabilityTable(names, probabilities, truth)
 
 
-def network_logits(
-    network: Network, samples: Samples, normalising: Normalising, batch_size: int = 64
+def predict_logits(
+    network: Network, samples: FoldDataset, normalising: Normalize, batch_size: int = 64
 ) -> dict[str, NDArray[np.float32]]:
     """Logits by head (photos, values) for stored frames, through the evaluation transform's own numbers."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.to(device).eval()
     collected: dict[str, list[NDArray[np.float32]]] = {head: [] for head in network.heads}
     with torch.inference_mode():
-        for batch in ValidationBatches(samples, batch_size):
-            photos = torch.from_numpy(normalising.normalise(batch["frames"].numpy())).to(device)
+        for batch in ValLoader(samples, batch_size):
+            photos = torch.from_numpy(normalising(batch["frames"].numpy())).to(device)
             for head, values in network(photos).items():
                 collected[head].append(values.float().cpu().numpy())
     return {head: np.concatenate(rows) for head, rows in collected.items()}

@@ -17,7 +17,7 @@ def none() -> Freezing:
     return lambda network, epoch: _set(network, True)
 
 
-def trunk(epochs: int = 1) -> Freezing:
+def freeze_backbone(epochs: int = 1) -> Freezing:
     """The head alone for the first epochs, then everything.
 
     Args:
@@ -28,12 +28,12 @@ def trunk(epochs: int = 1) -> Freezing:
 
     def freeze(network: Network, epoch: int) -> None:
         _set(network, True)
-        _set(network.trunk, epoch >= epochs)
+        _set(network.backbone, epoch >= epochs)
 
     return freeze
 
 
-def gradual(epochs: int = 1, stages: int = 4) -> Freezing:
+def gradual_unfreeze(epochs: int = 1, stages: int = 4) -> Freezing:
     """The head first, then the trunk from its end to its start, a stage every so many epochs.
 
     Args:
@@ -46,7 +46,7 @@ def gradual(epochs: int = 1, stages: int = 4) -> Freezing:
     def freeze(network: Network, epoch: int) -> None:
         _set(network, True)
         layers = [
-            module for module in network.trunk.modules() if next(module.parameters(recurse=False), None) is not None
+            module for module in network.backbone.modules() if next(module.parameters(recurse=False), None) is not None
         ]
         sizes = [sum(item.numel() for item in layer.parameters(recurse=False)) for layer in layers]
         frozen = sum(sizes) * max(1 - (epoch // epochs) / stages, 0.0)
@@ -64,8 +64,8 @@ def _set(module: nn.Module, moves: bool) -> None:
         parameter.requires_grad_(moves)
 
 
-FREEZINGS: dict[str, Callable[..., Freezing]] = {
+FREEZING: dict[str, Callable[..., Freezing]] = {
     "none": none,
-    "trunk": trunk,
-    "gradual": gradual,
+    "trunk": freeze_backbone,
+    "gradual": gradual_unfreeze,
 }

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from maskfit.files import replacing, write_csv, write_json
-from maskfit.modelfile import ModelFacts, write_model
-from maskfit.runfolder import FoldFolder
-from maskfit.training.task import MONITOR, Task
+from maskfit.files import atomic_write, write_csv, write_json
+from maskfit.modelfile import ModelMetadata, save_model
+from maskfit.runfolder import FoldDir
+from maskfit.training.task import MONITOR, ClassificationTask
 
 
-class Keeper(Callback):
+class CheckpointCallback(Callback):
     """Keeps a fold's folder up to date, each file whole at any moment.
 
     Args:
@@ -30,8 +30,8 @@ class Keeper(Callback):
 
     def __init__(
         self,
-        folder: FoldFolder,
-        facts: Callable[[dict[str, float]], ModelFacts],
+        folder: FoldDir,
+        facts: Callable[[dict[str, float]], ModelMetadata],
         photos: int,
         checkpoint_steps: int | None,
         keep: int,
@@ -62,7 +62,7 @@ class Keeper(Callback):
             self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Task)
+        assert isinstance(pl_module, ClassificationTask)
         if not trainer.is_global_zero:
             return
         scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -72,16 +72,16 @@ class Keeper(Callback):
         if epoch in ranked:
             self._keep(pl_module, epoch, ranked)
 
-    def _keep(self, task: Task, epoch: dict[str, float], ranked: list[dict[str, float]]) -> None:
+    def _keep(self, task: ClassificationTask, epoch: dict[str, float], ranked: list[dict[str, float]]) -> None:
         """Writes an epoch's model, moves the former best aside, and removes what is no longer among the best.
 
         Done again after a kill in between, all of it gives the same files: they are named after epochs, not ranks.
         """
         file = self.folder.model if epoch is ranked[0] else self._file(epoch)
         if epoch is ranked[0] and self.best and self.keep > 1 and not self._file(self.best[0]).exists():
-            with replacing(self._file(self.best[0])) as temporary:
+            with atomic_write(self._file(self.best[0])) as temporary:
                 shutil.copyfile(self.folder.model, temporary)
-        write_model(file, task.best_network.state_dict(), self.facts(epoch))
+        save_model(file, task.eval_network.state_dict(), self.facts(epoch))
         self.best = ranked
         kept = [self.folder.model, *(self._file(item) for item in ranked[1:])]
         rows = [
@@ -97,7 +97,7 @@ class Keeper(Callback):
         return self.folder.epoch(int(epoch["epoch"]))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Task)
+        assert isinstance(pl_module, ClassificationTask)
         seconds = time.perf_counter() - self.began
         losses = torch.stack(pl_module.losses[-len(trainer.train_dataloader) :]).float().cpu()  # type: ignore[arg-type]
         pl_module.history.append(
@@ -116,18 +116,20 @@ class Keeper(Callback):
             self._write(pl_module)
         self._save(trainer)
 
-    def _write(self, task: Task) -> None:
+    def _write(self, task: ClassificationTask) -> None:
         columns = list(task.history[0])
         write_csv(self.folder.metrics, columns, ([_short(row[name]) for name in columns] for row in task.history))
         losses = torch.stack(task.losses).float().cpu().tolist()
-        write_csv(self.folder.steps, ["step", "loss"], ([step, repr(loss)] for step, loss in enumerate(losses)))
+        write_csv(
+            self.folder.step_losses_csv, ["step", "loss"], ([step, repr(loss)] for step, loss in enumerate(losses))
+        )
 
     def _save(self, trainer: Trainer) -> None:
         if not trainer.is_global_zero:
             # Writes nothing, but all ranks take part: what is saved may be spread over them.
             trainer.save_checkpoint(self.folder.checkpoint)
             return
-        with replacing(self.folder.checkpoint) as temporary:
+        with atomic_write(self.folder.checkpoint) as temporary:
             trainer.save_checkpoint(temporary)
 
 

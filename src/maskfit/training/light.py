@@ -12,20 +12,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskfit.training.chance import draw
+from maskfit.training.chance import uniform
 from maskfit.training.ranges import Range, check_range
 
 GREY = (0.2989, 0.587, 0.114)
 """How much red, green and blue add to a grey (ITU-R 601, with torchvision's digits)."""
 
 
-def to_grey(photos: Tensor) -> Tensor:
+def rgb_to_grayscale(photos: Tensor) -> Tensor:
     """The grey of each pixel, (batch, 1, height, width)."""
     red, green, blue = (photos[:, channel : channel + 1] for channel in range(3))
     return (red * GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
 
 
-def change_brightness(photos: Tensor, factor: Tensor) -> Tensor:
+def adjust_brightness(photos: Tensor, factor: Tensor) -> Tensor:
     """Every pixel times its photo's factor.
 
     Args:
@@ -35,7 +35,7 @@ def change_brightness(photos: Tensor, factor: Tensor) -> Tensor:
     return photos.mul_(_wide(factor, photos)).clamp_(0, 255)
 
 
-def change_contrast(photos: Tensor, factor: Tensor) -> Tensor:
+def adjust_contrast(photos: Tensor, factor: Tensor) -> Tensor:
     """Every pixel's distance from its photo's mean grey times the factor; 0 is an even grey."""
     grey = torch.tensor(GREY).to(photos.device, non_blocking=True)
     mean = (photos.mean(dim=(2, 3)) * grey).sum(dim=1).view(-1, 1, 1, 1)
@@ -43,13 +43,13 @@ def change_contrast(photos: Tensor, factor: Tensor) -> Tensor:
     return photos.mul_(factor).add_((1 - factor) * mean).clamp_(0, 255)
 
 
-def change_saturation(photos: Tensor, factor: Tensor) -> Tensor:
+def adjust_saturation(photos: Tensor, factor: Tensor) -> Tensor:
     """Every pixel's distance from its own grey times the factor; 0 is a grey photo."""
-    grey, factor = to_grey(photos), _wide(factor, photos)
+    grey, factor = rgb_to_grayscale(photos), _wide(factor, photos)
     return photos.mul_(factor).add_(grey * (1 - factor)).clamp_(0, 255)
 
 
-def change_hue(photos: Tensor, turn: Tensor) -> Tensor:
+def adjust_hue(photos: Tensor, turn: Tensor) -> Tensor:
     """Every pixel's hue turned, its saturation and value kept.
 
     Args:
@@ -86,7 +86,7 @@ class Brightness:
         check_range("brightness", self.factors, 0, math.inf)
 
     def __call__(self, photos: Tensor) -> Tensor:
-        return change_brightness(photos, draw(len(photos), *self.factors))
+        return adjust_brightness(photos, uniform(len(photos), *self.factors))
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Contrast:
         check_range("contrast", self.factors, 0, math.inf)
 
     def __call__(self, photos: Tensor) -> Tensor:
-        return change_contrast(photos, draw(len(photos), *self.factors))
+        return adjust_contrast(photos, uniform(len(photos), *self.factors))
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Saturation:
         check_range("saturation", self.factors, 0, math.inf)
 
     def __call__(self, photos: Tensor) -> Tensor:
-        return change_saturation(photos, draw(len(photos), *self.factors))
+        return adjust_saturation(photos, uniform(len(photos), *self.factors))
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,6 @@ class Hue:
             raise ValueError(f"hue={self.most} must lie in 0 to 0.5")
 
     def __call__(self, photos: Tensor) -> Tensor:
-        turn = draw(len(photos), -self.most, self.most)
+        turn = uniform(len(photos), -self.most, self.most)
         # Of no turn at all the colours would be taken apart and put together again.
-        return change_hue(photos, turn) if self.most else photos
+        return adjust_hue(photos, turn) if self.most else photos

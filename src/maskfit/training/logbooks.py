@@ -29,7 +29,7 @@ def wandb(recipe: Recipe, folder: Path, title: str) -> Logger:
     )
 
 
-LOGBOOKS: dict[str, Callable[[Recipe, Path, str], Logger]] = {
+LOGGERS: dict[str, Callable[[Recipe, Path, str], Logger]] = {
     "tensorboard": tensorboard,
     "wandb": wandb,
 }

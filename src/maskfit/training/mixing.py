@@ -15,15 +15,15 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from maskfit.labels import JOINT, Scheme
-from maskfit.training.chance import draw
+from maskfit.labels import JOINT_HEAD, LabelSchema
+from maskfit.training.chance import uniform
 from maskfit.training.ranges import check_share
 
 Allowed = Mapping[str, Tensor]
 """By head (batch, values): what each photo's label leaves possible."""
 
 
-class Mixed(NamedTuple):
+class MixedBatch(NamedTuple):
     """A batch of mixed photos.
 
     Attributes:
@@ -33,14 +33,14 @@ class Mixed(NamedTuple):
     """
 
     photos: Tensor
-    partner: Tensor
-    share: Tensor
+    permutation: Tensor
+    lam: Tensor
 
 
 class Mixing(Protocol):
     """Mixes a batch, drawing from torch's global generator."""
 
-    def __call__(self, photos: Tensor, allowed: Allowed) -> Mixed | None:
+    def __call__(self, photos: Tensor, allowed: Allowed) -> MixedBatch | None:
         """Photos (batch, 3, height, width) and what their labels allow by head, mixed; None where nothing is mixed."""
         ...
 
@@ -51,7 +51,7 @@ Cut = Callable[[int, int, int], Tensor]
 """From batch, height and width which pixels stay a photo's own: (batch, 1, height or 1, width or 1) of bool."""
 
 
-def anyone(photos: Tensor, allowed: Allowed) -> Tensor:
+def random_partner(photos: Tensor, allowed: Allowed) -> Tensor:
     """Any other photo: each one gives to one and gets from another, so that no photo of a batch is seen twice."""
     order = torch.randperm(len(photos))
     partner = torch.empty_like(order)
@@ -59,7 +59,7 @@ def anyone(photos: Tensor, allowed: Allowed) -> Tensor:
     return partner.to(photos.device, non_blocking=True)
 
 
-def same_class(photos: Tensor, allowed: Allowed) -> Tensor:
+def same_class_partner(photos: Tensor, allowed: Allowed) -> Tensor:
     """Any other photo whose labels allow the same in every head; the photo itself where there is none."""
     same = torch.stack([(rows[:, None] == rows[None]).all(dim=2) for rows in allowed.values()]).all(dim=0)
     wishes = torch.rand(len(photos), len(photos)).to(photos.device, non_blocking=True)
@@ -68,7 +68,7 @@ def same_class(photos: Tensor, allowed: Allowed) -> Tensor:
     return torch.where(itself, 1.5, wishes + 2 * same).argmax(dim=1)
 
 
-class Oldest:
+class oldest_band_partner:
     """Any other photo that is certainly of the oldest band; where the batch holds none, any other photo at all.
 
     Args:
@@ -78,15 +78,15 @@ class Oldest:
         ValueError: None of its attributes has bands.
     """
 
-    def __init__(self, scheme: Scheme) -> None:
-        banded = [place for place, attribute in enumerate(scheme.attributes) if attribute.edges]
+    def __init__(self, scheme: LabelSchema) -> None:
+        banded = [place for place, attribute in enumerate(scheme.attributes) if attribute.bin_edges]
         if not banded:
             raise ValueError(f"it looks for the oldest, and none of {', '.join(scheme.names)} has bands of age")
         attribute = scheme.attributes[banded[0]]
         oldest = torch.zeros(len(attribute.values), dtype=torch.bool)
         oldest[-1] = True
-        every = torch.from_numpy(scheme.to_codes(range(scheme.classes)))
-        self.oldest = {attribute.name: oldest, JOINT: every[:, banded[0]] == len(attribute.values) - 1}
+        every = torch.from_numpy(scheme.to_attribute_indices(range(scheme.classes)))
+        self.oldest = {attribute.name: oldest, JOINT_HEAD: every[:, banded[0]] == len(attribute.values) - 1}
 
     def __call__(self, photos: Tensor, allowed: Allowed) -> Tensor:
         head = next(name for name in self.oldest if name in allowed)
@@ -98,7 +98,7 @@ class Oldest:
 
 
 @dataclass(frozen=True)
-class Pasting:
+class RegionMix:
     """Each photo keeps some of its pixels and gets the others from its partner, from the same places.
 
     Args:
@@ -108,26 +108,26 @@ class Pasting:
     """
 
     cut: Cut
-    partners: Partners = anyone
+    partners: Partners = random_partner
     chance: float = 0.5
 
     def __post_init__(self) -> None:
         check_share(chance=self.chance)
 
-    def __call__(self, photos: Tensor, allowed: Allowed) -> Mixed:
+    def __call__(self, photos: Tensor, allowed: Allowed) -> MixedBatch:
         count, _, height, width = photos.shape
         partner = self.partners(photos, allowed)
-        own = self.cut(count, height, width) | (draw(count) >= self.chance).view(-1, 1, 1, 1)
+        own = self.cut(count, height, width) | (uniform(count) >= self.chance).view(-1, 1, 1, 1)
         # Who is its own partner keeps everything.
         alone = partner == torch.arange(count, device=photos.device)
         own = own.to(photos.device, non_blocking=True) | alone.view(-1, 1, 1, 1)
         # A mask that is one pixel wide stands for every column alike, so its mean is that of all pixels.
         share = own.float().mean(dim=(1, 2, 3))
-        return Mixed(torch.where(own, photos, photos[partner]), partner, share)
+        return MixedBatch(torch.where(own, photos, photos[partner]), partner, share)
 
 
 @dataclass(frozen=True)
-class Blending:
+class AlphaMix:
     """Each pixel is the mean of the photo's and its partner's by one share for each photo, drawn from Beta(a, a).
 
     Args:
@@ -142,12 +142,12 @@ class Blending:
         _check_beta(alpha=self.alpha)
         check_share(chance=self.chance)
 
-    def __call__(self, photos: Tensor, allowed: Allowed) -> Mixed:
-        partner = anyone(photos, allowed)
-        share = torch.where(draw(len(photos)) < self.chance, _draw_beta(len(photos), self.alpha), 1.0)
+    def __call__(self, photos: Tensor, allowed: Allowed) -> MixedBatch:
+        partner = random_partner(photos, allowed)
+        share = torch.where(uniform(len(photos)) < self.chance, _draw_beta(len(photos), self.alpha), 1.0)
         share = share.to(photos.device, non_blocking=True)
         wide = share.view(-1, 1, 1, 1).to(photos.dtype)
-        return Mixed(photos * wide + photos[partner] * (1 - wide), partner, share)
+        return MixedBatch(photos * wide + photos[partner] * (1 - wide), partner, share)
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ class Box:
 
     def __call__(self, count: int, height: int, width: int) -> Tensor:
         side = (1 - _draw_beta(count, self.beta)).sqrt()
-        down = _span(draw(count, 0, height), (side * height).floor(), height)
-        across = _span(draw(count, 0, width), (side * width).floor(), width)
+        down = _span(uniform(count, 0, height), (side * height).floor(), height)
+        across = _span(uniform(count, 0, width), (side * width).floor(), width)
         return ~(down[:, None, :, None] & across[:, None, None, :])
 
 
@@ -171,14 +171,14 @@ class Strip:
 
     def __call__(self, count: int, height: int, width: int) -> Tensor:
         wide = ((1 - _draw_beta(count, self.beta)) * width).round()
-        middle = wide / 2 + draw(count) * (width - wide)
+        middle = wide / 2 + uniform(count) * (width - wide)
         return ~_span(middle, wide, width)[:, None, None, :]
 
 
 def halves(count: int, height: int, width: int) -> Tensor:
     """The left half or the right one, by chance; of an odd width the right half has one column more."""
     left = torch.arange(width) < width // 2
-    return (left == (draw(count) < 0.5)[:, None])[:, None, None, :]
+    return (left == (uniform(count) < 0.5)[:, None])[:, None, None, :]
 
 
 def _span(middle: Tensor, length: Tensor, side: int) -> Tensor:
@@ -198,48 +198,48 @@ def _check_beta(**values: float) -> None:
             raise ValueError(f"{name}={value} must lie in 0.01 to 100")
 
 
-def none(scheme: Scheme) -> Mixing:
+def none(scheme: LabelSchema) -> Mixing:
     """Every photo stays itself."""
     return lambda photos, allowed: None
 
 
-def mixup(scheme: Scheme, alpha: float = 0.2, chance: float = 1.0) -> Mixing:
+def mixup(scheme: LabelSchema, alpha: float = 0.2, chance: float = 1.0) -> Mixing:
     """Zhang et al. 2018: every pixel of two photos blended."""
-    return Blending(alpha, chance)
+    return AlphaMix(alpha, chance)
 
 
-def cutmix(scheme: Scheme, beta: float = 1.0, chance: float = 0.5) -> Mixing:
+def cutmix(scheme: LabelSchema, beta: float = 1.0, chance: float = 0.5) -> Mixing:
     """Yun et al. 2019, and seed s0 with a beta of 1: a box of another photo."""
     _check_beta(beta=beta)
-    return Pasting(Box(beta), chance=chance)
+    return RegionMix(Box(beta), chance=chance)
 
 
-def strip(scheme: Scheme, beta: float = 1.0, chance: float = 0.5) -> Mixing:
+def vertical_cutmix(scheme: LabelSchema, beta: float = 1.0, chance: float = 0.5) -> Mixing:
     """Seed s3: a strip of another photo from top to bottom, so that forehead, eyes and mask come from one face."""
     _check_beta(beta=beta)
-    return Pasting(Strip(beta), chance=chance)
+    return RegionMix(Strip(beta), chance=chance)
 
 
-def half_face(scheme: Scheme, chance: float = 0.5) -> Mixing:
+def half_face(scheme: LabelSchema, chance: float = 0.5) -> Mixing:
     """The left half of one face and the right half of another; a mask is half a mask, and so is its label."""
-    return Pasting(halves, chance=chance)
+    return RegionMix(halves, chance=chance)
 
 
-def half_face_same(scheme: Scheme, chance: float = 0.5) -> Mixing:
+def half_face_same(scheme: LabelSchema, chance: float = 0.5) -> Mixing:
     """Two halves of one class, so that the label stays whole; a photo alone of its class stays itself."""
-    return Pasting(halves, same_class, chance)
+    return RegionMix(halves, same_class_partner, chance)
 
 
-def half_face_old(scheme: Scheme, chance: float = 0.5) -> Mixing:
+def half_face_old(scheme: LabelSchema, chance: float = 0.5) -> Mixing:
     """The two best teams: the other half is of someone of the oldest band, the class with the fewest photos."""
-    return Pasting(halves, Oldest(scheme), chance)
+    return RegionMix(halves, oldest_band_partner(scheme), chance)
 
 
-MIXINGS: dict[str, Callable[..., Mixing]] = {
+BATCH_MIXING: dict[str, Callable[..., Mixing]] = {
     "none": none,
     "mixup": mixup,
     "cutmix": cutmix,
-    "strip": strip,
+    "strip": vertical_cutmix,
     "half_face": half_face,
     "half_face_same": half_face_same,
     "half_face_old": half_face_old,

@@ -70,7 +70,7 @@ def lion(network: nn.Module, lr: float = 1e-4, weight_decay: float = 0.0) -> Opt
     return Lion(parameter_groups(network, weight_decay), lr=lr)
 
 
-class SharpnessAware(Optimizer):
+class SAM(Optimizer):
     """SAM: steps with the gradient at the worst point nearby (Foret et al. 2021, arXiv:2010.01412).
 
     Each step computes the loss twice: where the weights are, and `rho` along the gradient from there.
@@ -128,10 +128,10 @@ class SharpnessAware(Optimizer):
 
 def sam(network: nn.Module, lr: float = 1e-3, rho: float = 0.05, weight_decay: float = 0.01) -> Optimizer:
     """SAM over AdamW; see `SharpnessAware`. Needs `trainer.accumulate=1` and full precision."""
-    return SharpnessAware(adamw(network, lr, weight_decay), rho)
+    return SAM(adamw(network, lr, weight_decay), rho)
 
 
-OPTIMISERS: dict[str, Callable[..., Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adam": adam,
     "adamw": adamw,
     "adamp": adamp,

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from maskfit.files import read_json
 from maskfit.models.network import Network
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunFolder
+from maskfit.runfolder import RunDir
 
 Kind = Literal["32", "bf16", "16"]
 
-LEAST = 5_000_000
+MIN_MULTIPLICATIONS = 5_000_000
 """Multiplications for a photo from which on bfloat16 is taken on a processor.
 
 Measured (docs/performance.md): all networks above train faster in it. Below, casting takes what multiplying spares.
@@ -37,11 +37,11 @@ class Precision:
     """
 
     kind: Kind
-    why: str
+    reason: str
 
     def __str__(self) -> str:
         name = {"32": "32 bits", "bf16": "bfloat16, mixed", "16": "float16, mixed"}[self.kind]
-        return f"precision: {name}: {self.why}"
+        return f"precision: {name}: {self.reason}"
 
 
 def choose_precision(recipe: Recipe, network: Network) -> Precision:
@@ -59,13 +59,13 @@ def choose_precision(recipe: Recipe, network: Network) -> Precision:
         return _on_gpu(recipe)
     if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
         return Precision("32", "16 bits were not tried on this kind of GPU")
-    return _on_processor(network, recipe.data.size)
+    return _on_processor(network, recipe.data.image_size)
 
 
 def _on_gpu(recipe: Recipe) -> Precision:
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return Precision("bf16", "this GPU multiplies bfloat16, which needs no scaling of the loss")
-    if recipe.optimiser.name == "sam":
+    if recipe.optimizer.name == "sam":
         return Precision("32", "SAM does not go with a scaled loss")
     return Precision("16", "this GPU multiplies float16, but no bfloat16")
 
@@ -73,8 +73,8 @@ def _on_gpu(recipe: Recipe) -> Precision:
 def _on_processor(network: Network, size: tuple[int, int]) -> Precision:
     if not multiplies_bf16():
         return Precision("32", "this processor does not multiply bfloat16")
-    work = multiplications(network, size)
-    if work < LEAST:
+    work = count_macs(network, size)
+    if work < MIN_MULTIPLICATIONS:
         return Precision("32", f"bfloat16 gains nothing for a network of {work / 1e6:.1f} million multiplications")
     return Precision("bf16", "this processor multiplies bfloat16")
 
@@ -98,7 +98,7 @@ def multiplies_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
-def multiplications(network: Network, size: tuple[int, int]) -> int:
+def count_macs(network: Network, size: tuple[int, int]) -> int:
     """How many multiplications one photo takes, over all convolutions and linear layers of a network.
 
     Args:
@@ -124,7 +124,7 @@ def multiplications(network: Network, size: tuple[int, int]) -> int:
     return counted[0]
 
 
-def kept_precision(folder: RunFolder) -> Precision:
+def load_precision(folder: RunDir) -> Precision:
     """The precision that a run began with.
 
     Raises:

@@ -7,11 +7,11 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from maskfit.training.screen import Screen, Standing
-from maskfit.training.task import MONITOR, Task
+from maskfit.training.screen import FoldProgress, ProgressReporter
+from maskfit.training.task import MONITOR, ClassificationTask
 
 
-class TrainingProgress(Callback):
+class ProgressCallback(Callback):
     """Tells the progress of one fold.
 
     Args:
@@ -20,7 +20,7 @@ class TrainingProgress(Callback):
         photos: Photos of one epoch.
     """
 
-    def __init__(self, screen: Screen, title: str, photos: int) -> None:
+    def __init__(self, screen: ProgressReporter, title: str, photos: int) -> None:
         self.screen = screen
         self.title = title
         self.photos = photos
@@ -40,11 +40,11 @@ class TrainingProgress(Callback):
         self._show(trainer, pl_module)
 
     def _show(self, trainer: Trainer, task: LightningModule) -> None:
-        assert isinstance(task, Task)
+        assert isinstance(task, ClassificationTask)
         seconds = time.perf_counter() - self.began
         total = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
         self.screen.show(
-            Standing(
+            FoldProgress(
                 self.title,
                 f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
                 task.batches_done,
@@ -56,7 +56,7 @@ class TrainingProgress(Callback):
         )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Task)
+        assert isinstance(pl_module, ClassificationTask)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         score = metrics[MONITOR]
         mark = " *" if score > self.best else ""

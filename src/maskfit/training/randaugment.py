@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from maskfit.training.chance import draw
-from maskfit.training.choices import Step, apply_to
-from maskfit.training.light import change_brightness, change_contrast, change_saturation
+from maskfit.training.chance import uniform
+from maskfit.training.choices import Step, apply_to_subset
+from maskfit.training.light import adjust_brightness, adjust_contrast, adjust_saturation
 from maskfit.training.windows import warp
 
 STRONGEST = 30
 """The highest strength."""
 
 
-def change_sharpness(photos: Tensor, factor: Tensor) -> Tensor:
+def adjust_sharpness(photos: Tensor, factor: Tensor) -> Tensor:
     """Every pixel's distance from the mean about it times its photo's factor; pixels at the edge stay.
 
     Args:
@@ -39,18 +39,18 @@ def change_sharpness(photos: Tensor, factor: Tensor) -> Tensor:
     return photos.clamp_(0, 255)
 
 
-def posterise(photos: Tensor, bits: int) -> Tensor:
+def posterize(photos: Tensor, bits: int) -> Tensor:
     """Levels with the lowest bits at zero, `bits` of eight kept."""
     step = 2 ** (8 - bits)
     return photos.round_().div_(step).floor_().mul_(step)
 
 
-def solarise(photos: Tensor, threshold: float) -> Tensor:
+def solarize(photos: Tensor, threshold: float) -> Tensor:
     """Pixels as bright as the threshold or brighter are turned into their negatives."""
     return torch.where(photos >= threshold, 255 - photos, photos)
 
 
-def stretch_contrast(photos: Tensor) -> Tensor:
+def autocontrast(photos: Tensor) -> Tensor:
     """Each channel's darkest pixel becomes 0, its brightest 255; an even channel stays."""
     low, high = photos.amin(dim=(2, 3), keepdim=True), photos.amax(dim=(2, 3), keepdim=True)
     # Less than a level is what resampling rounds, and no contrast.
@@ -59,7 +59,7 @@ def stretch_contrast(photos: Tensor) -> Tensor:
     return photos.sub_(torch.where(even, 0.0, low)).mul_(scale).clamp_(0, 255)
 
 
-def equalise(photos: Tensor) -> Tensor:
+def equalize(photos: Tensor) -> Tensor:
     """Each channel's levels spread so that all are about as frequent, with Pillow's rounding."""
     count, channels, height, width = photos.shape
     levels = photos.round().long().flatten(2)
@@ -76,10 +76,10 @@ def equalise(photos: Tensor) -> Tensor:
 GEOMETRY = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
 """Done together in one resampling step."""
 LIGHT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "brightness": change_brightness,
-    "colour": change_saturation,
-    "contrast": change_contrast,
-    "sharpness": change_sharpness,
+    "brightness": adjust_brightness,
+    "colour": adjust_saturation,
+    "contrast": adjust_contrast,
+    "sharpness": adjust_sharpness,
 }
 """Those with a factor for each photo."""
 LEVELS = ("posterise", "solarise", "stretch_contrast", "equalise")
@@ -107,7 +107,7 @@ class RandAugment:
     def __call__(self, photos: Tensor) -> Tensor:
         for _ in range(self.operations):
             chosen = torch.randint(len(OPERATIONS), (len(photos),))
-            sign = torch.where(draw(len(photos)) < 0.5, -1.0, 1.0)
+            sign = torch.where(uniform(len(photos)) < 0.5, -1.0, 1.0)
             photos = self.apply(photos, chosen, sign)
         return photos
 
@@ -123,15 +123,15 @@ class RandAugment:
         place = {name: number for number, name in enumerate(OPERATIONS)}
         moved = (chosen >= place[GEOMETRY[0]]) & (chosen <= place[GEOMETRY[-1]])
         kinds, sides = chosen[moved] - place[GEOMETRY[0]], sign[moved]
-        photos = apply_to(photos, moved, lambda some: _move(some, kinds, sides * strength))
+        photos = apply_to_subset(photos, moved, lambda some: _move(some, kinds, sides * strength))
         for name, change in LIGHT.items():
             own = chosen == place[name]
-            photos = apply_to(photos, own, _by(change, 1 + 0.9 * strength * sign[own]))
+            photos = apply_to_subset(photos, own, _by(change, 1 + 0.9 * strength * sign[own]))
         bits, threshold = 8 - round(4 * strength), 255 * (1 - strength)
-        photos = apply_to(photos, chosen == place["posterise"], lambda some: posterise(some, bits))
-        photos = apply_to(photos, chosen == place["solarise"], lambda some: solarise(some, threshold))
-        photos = apply_to(photos, chosen == place["stretch_contrast"], stretch_contrast)
-        return apply_to(photos, chosen == place["equalise"], equalise)
+        photos = apply_to_subset(photos, chosen == place["posterise"], lambda some: posterize(some, bits))
+        photos = apply_to_subset(photos, chosen == place["solarise"], lambda some: solarize(some, threshold))
+        photos = apply_to_subset(photos, chosen == place["stretch_contrast"], autocontrast)
+        return apply_to_subset(photos, chosen == place["equalise"], equalize)
 
 
 def _by(change: Callable[[Tensor, Tensor], Tensor], factor: Tensor) -> Step:

@@ -38,6 +38,6 @@ def check_range(name: str, values: Range, low: float, high: float, *, above: boo
         raise ValueError(f"{name}={values} must be two rising numbers {bounds}")
 
 
-def around(most: float) -> Range:
+def symmetric_range(most: float) -> Range:
     """Factors of 1 +- `most`."""
     return (1 - most, 1 + most)

@@ -27,7 +27,7 @@ PATIENCE = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """This process among those of one training.
 
     Attributes:
@@ -39,12 +39,12 @@ class Ranks:
     count: int = 1
 
     @property
-    def first(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Whether this one writes files and speaks."""
         return self.rank == 0
 
     @property
-    def own(self) -> tuple[int, ...]:
+    def rank_seed(self) -> tuple[int, ...]:
         """What chance depends on besides the step; nothing for the first, who draws what one alone would draw."""
         return (self.rank,) if self.rank else ()
 
@@ -64,18 +64,18 @@ class Ranks:
         dist.all_gather_object(found, item)
         return found
 
-    def align(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast_buffers(self, tensors: Iterable[Tensor]) -> None:
         """Gives all ranks the first one's numbers: BatchNorm's statistics, which each counts on its own photos."""
         if self.count > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, src=0)
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Waits until all ranks are here."""
         if self.count > 1:
             dist.barrier()
 
-    def once(self, action: Callable[[], Given]) -> Given:
+    def on_rank_zero(self, action: Callable[[], Given]) -> Given:
         """The first rank does it, the others wait and get what came out.
 
         Raises:
@@ -84,34 +84,34 @@ class Ranks:
         if self.count == 1:
             return action()
         told: list[Any] = [None, None]
-        if self.first:
+        if self.is_rank_zero:
             try:
                 told[0] = action()
             except MaskfitError as error:
                 told[1] = error
         dist.broadcast_object_list(told, src=0)
         if told[1] is not None:
-            raise told[1] if self.first else SystemExit(2)
+            raise told[1] if self.is_rank_zero else SystemExit(2)
         result: Given = told[0]
         return result
 
 
-ALONE = Ranks()
+ALONE = ProcessGroup()
 
 
-def current() -> Ranks:
+def get_process_group() -> ProcessGroup:
     """This process, as it was joined with others; alone where it was not."""
     if dist.is_available() and dist.is_initialized():
-        return Ranks(dist.get_rank(), dist.get_world_size())
+        return ProcessGroup(dist.get_rank(), dist.get_world_size())
     return ALONE
 
 
-def launched() -> Ranks | None:
+def detect_launcher() -> ProcessGroup | None:
     """What torchrun or Slurm started this process as; None where neither did."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        return Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+        return ProcessGroup(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     if "SLURM_PROCID" in os.environ and "SLURM_STEP_ID" in os.environ:
-        return Ranks(int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"]))
+        return ProcessGroup(int(os.environ["SLURM_PROCID"]), int(os.environ["SLURM_NTASKS"]))
     return None
 
 
@@ -122,7 +122,7 @@ def is_first() -> bool:
 
 
 @contextmanager
-def joined(ranks: Ranks) -> Iterator[Ranks]:
+def init_process_group(ranks: ProcessGroup) -> Iterator[ProcessGroup]:
     """Joins this process with the others of its training for the time of the block."""
     if "MASTER_ADDR" not in os.environ:
         # Slurm says who takes part; how to find each other, Lightning reads from that.

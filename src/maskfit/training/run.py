@@ -6,14 +6,14 @@ from rich.console import Console
 
 from maskfit.evaluation.scores import Scores
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunFolder
-from maskfit.training.at_once import train_at_once
-from maskfit.training.begun import begin_run
-from maskfit.training.screen import ConsoleScreen
-from maskfit.training.together import train_together
+from maskfit.runfolder import RunDir
+from maskfit.training.at_once import train_folds_in_parallel
+from maskfit.training.begun import prepare_run
+from maskfit.training.screen import ConsoleReporter
+from maskfit.training.together import train_multi_device
 
 
-def train(recipe: Recipe, *, resume: bool = False, console: Console | None = None) -> tuple[RunFolder, Scores]:
+def train(recipe: Recipe, *, resume: bool = False, console: Console | None = None) -> tuple[RunDir, Scores]:
     """Trains a recipe.
 
     Args:
@@ -29,13 +29,13 @@ def train(recipe: Recipe, *, resume: bool = False, console: Console | None = Non
         MaskfitError: Recipe, data or folder are not right; nothing is written then.
     """
     console = console or Console(quiet=True)
-    if recipe.trainer.devices * recipe.trainer.nodes > 1:
-        return train_together(recipe, resume=resume, console=console)
-    begun = begin_run(recipe, resume=resume, console=console)
-    screen = ConsoleScreen(console)
-    at_once = min(recipe.trainer.folds_at_once, len(begun.open_folds()))
+    if recipe.trainer.devices * recipe.trainer.num_nodes > 1:
+        return train_multi_device(recipe, resume=resume, console=console)
+    begun = prepare_run(recipe, resume=resume, console=console)
+    screen = ConsoleReporter(console)
+    at_once = min(recipe.trainer.parallel_folds, len(begun.unfinished_folds()))
     if at_once > 1:
-        train_at_once(begun.folder.path, begun.open_folds(), at_once, screen)
+        train_folds_in_parallel(begun.folder.path, begun.unfinished_folds(), at_once, screen)
     for number in begun.plan.fold_numbers():
         begun.train_fold(number, screen)
-    return begun.folder, begun.close()
+    return begun.folder, begun.finalize()

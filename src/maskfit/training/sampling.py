@@ -18,7 +18,7 @@ from maskfit.labels import UNKNOWN
 Places = NDArray[np.int64]
 
 
-class Sampling(Protocol):
+class Sampler(Protocol):
     """Draws the photos of one epoch."""
 
     def __len__(self) -> int:
@@ -30,7 +30,7 @@ class Sampling(Protocol):
         ...
 
 
-class Shuffle:
+class RandomSampler:
     """Every photo once, in random order.
 
     Args:
@@ -73,7 +73,7 @@ class _ByClass(ABC):
         return chance.permutation(np.concatenate([places, self.unknown]))
 
 
-class Weighted(_ByClass):
+class ClassWeightedSampler(_ByClass):
     """As many photos as there are, each drawn by a weight that its class gives it (seed s2).
 
     Drawn with replacement, as torch's WeightedRandomSampler does: some photos come several times, others wait for
@@ -116,7 +116,7 @@ class _Counted(_ByClass):
         )
 
 
-class Balanced(_Counted):
+class ClassBalancedSampler(_Counted):
     """As many photos as there are, every class as many of them; what does not divide goes to the largest classes.
 
     Args:
@@ -130,7 +130,7 @@ class Balanced(_Counted):
         self.counts[np.argsort(-self.sizes, kind="stable")[:rest]] += 1
 
 
-class Under(_Counted):
+class UnderSampler(_Counted):
     """Every class cut down to the smallest one's count, with other photos left out in each epoch (seed s2).
 
     Args:
@@ -145,7 +145,7 @@ class Under(_Counted):
         self.counts = np.minimum(self.sizes, round(ratio * int(self.sizes.min()))) if self.groups else self.sizes
 
 
-class Over(_Counted):
+class OverSampler(_Counted):
     """Every class brought up to the largest one's count by photos that come again; each comes once at least (seed s2).
 
     Args:
@@ -166,10 +166,10 @@ def _repeated(group: Places, count: int, chance: np.random.Generator) -> Places:
     return np.concatenate([np.tile(group, whole), chance.permutation(group)[:rest]])
 
 
-SAMPLINGS: dict[str, Callable[..., Sampling]] = {
-    "shuffle": Shuffle,
-    "weighted": Weighted,
-    "balanced": Balanced,
-    "under": Under,
-    "over": Over,
+SAMPLERS: dict[str, Callable[..., Sampler]] = {
+    "shuffle": RandomSampler,
+    "weighted": ClassWeightedSampler,
+    "balanced": ClassBalancedSampler,
+    "under": UnderSampler,
+    "over": OverSampler,
 }

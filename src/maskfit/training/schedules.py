@@ -11,7 +11,7 @@ Factor = Callable[[int], float]
 
 
 @dataclass(frozen=True)
-class Plateau:
+class ReduceOnPlateau:
     """Lowers the rate by `factor` when macro F1 has not risen for more than `patience` epochs.
 
     Args:
@@ -31,7 +31,7 @@ class Plateau:
             raise ValueError(f"factor={self.factor} must lie in (0, 1)")
 
 
-Schedule = Factor | Plateau
+LRScheduler = Factor | ReduceOnPlateau
 
 
 def constant(epochs: int, epoch_steps: int) -> Factor:
@@ -152,7 +152,7 @@ def _half_cosine(share: float, floor: float) -> float:
     return floor + (1 - floor) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
 
-SCHEDULES: dict[str, Callable[..., Schedule]] = {
+LR_SCHEDULERS: dict[str, Callable[..., LRScheduler]] = {
     "constant": constant,
     "cosine": cosine,
     "cosine_restarts": cosine_restarts,
@@ -160,5 +160,5 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "step": step,
     "triangular2": triangular2,
     "one_cycle": one_cycle,
-    "plateau": Plateau,
+    "plateau": ReduceOnPlateau,
 }

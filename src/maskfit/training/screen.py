@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 
 @dataclass(frozen=True)
-class Standing:
+class FoldProgress:
     """How far a fold is.
 
     Attributes:
@@ -30,20 +30,20 @@ class Standing:
     left: float
 
 
-class Screen(Protocol):
+class ProgressReporter(Protocol):
     """What a fold tells while it trains, wherever that is shown: here, or beyond a pipe."""
 
     def line(self, text: str) -> None:
         """Says something that stays."""
 
-    def show(self, standing: Standing) -> None:
+    def show(self, standing: FoldProgress) -> None:
         """Says how far a fold is; called at every step, so it must be cheap."""
 
     def end(self, title: str) -> None:
         """This fold no longer trains."""
 
 
-class ConsoleScreen:
+class ConsoleReporter:
     """Lines, and below them a bar for each fold under way.
 
     Args:
@@ -65,7 +65,7 @@ class ConsoleScreen:
     def line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False)
 
-    def show(self, standing: Standing) -> None:
+    def show(self, standing: FoldProgress) -> None:
         if not self.tasks:
             self.bar.start()
         if standing.title not in self.tasks:

@@ -9,29 +9,29 @@ from maskfit.losses.embedding import EMBEDDING_LOSSES
 from maskfit.losses.years import YEARS_LOSSES
 from maskfit.models.backbones import BACKBONES
 from maskfit.models.heads import HEADS
-from maskfit.parts import Slot
+from maskfit.parts import RegistryEntry
 from maskfit.training.augmentation import AUGMENTATIONS
-from maskfit.training.averaging import AVERAGES
-from maskfit.training.freezing import FREEZINGS
-from maskfit.training.mixing import MIXINGS
-from maskfit.training.optimisers import OPTIMISERS
-from maskfit.training.sampling import SAMPLINGS
-from maskfit.training.schedules import SCHEDULES
+from maskfit.training.averaging import WEIGHT_AVERAGING
+from maskfit.training.freezing import FREEZING
+from maskfit.training.mixing import BATCH_MIXING
+from maskfit.training.optimisers import OPTIMIZERS
+from maskfit.training.sampling import SAMPLERS
+from maskfit.training.schedules import LR_SCHEDULERS
 
-SLOTS: dict[str, Slot] = {
-    "data.crop": Slot(CROPS),
-    "data.background": Slot(BACKGROUNDS),
-    "model.backbone": Slot(BACKBONES, given=("weights",)),
-    "model.head": Slot(HEADS, given=("features", "sizes")),
-    "model.freeze": Slot(FREEZINGS),
-    "loss": Slot(LOSSES, given=("counts",)),
-    "heads.*.loss": Slot(LOSSES, given=("counts",)),
-    "embedding": Slot(EMBEDDING_LOSSES, given=("features", "classes")),
-    "years": Slot(YEARS_LOSSES),
-    "augmentation": Slot(AUGMENTATIONS, given=("size",)),
-    "mixing": Slot(MIXINGS, given=("scheme",)),
-    "sampling": Slot(SAMPLINGS, given=("classes",)),
-    "optimiser": Slot(OPTIMISERS, given=("network",)),
-    "schedule": Slot(SCHEDULES, given=("epochs", "epoch_steps")),
-    "average": Slot(AVERAGES, given=("network", "epochs", "epoch_steps")),
+RECIPE_REGISTRY: dict[str, RegistryEntry] = {
+    "data.crop": RegistryEntry(CROPS),
+    "data.background": RegistryEntry(BACKGROUNDS),
+    "model.backbone": RegistryEntry(BACKBONES, injected_arguments=("weights",)),
+    "model.head": RegistryEntry(HEADS, injected_arguments=("features", "sizes")),
+    "model.freeze": RegistryEntry(FREEZING),
+    "loss": RegistryEntry(LOSSES, injected_arguments=("counts",)),
+    "heads.*.loss": RegistryEntry(LOSSES, injected_arguments=("counts",)),
+    "embedding": RegistryEntry(EMBEDDING_LOSSES, injected_arguments=("features", "classes")),
+    "years": RegistryEntry(YEARS_LOSSES),
+    "augmentation": RegistryEntry(AUGMENTATIONS, injected_arguments=("size",)),
+    "mixing": RegistryEntry(BATCH_MIXING, injected_arguments=("scheme",)),
+    "sampling": RegistryEntry(SAMPLERS, injected_arguments=("classes",)),
+    "optimiser": RegistryEntry(OPTIMIZERS, injected_arguments=("network",)),
+    "schedule": RegistryEntry(LR_SCHEDULERS, injected_arguments=("epochs", "epoch_steps")),
+    "average": RegistryEntry(WEIGHT_AVERAGING, injected_arguments=("network", "epochs", "epoch_steps")),
 }

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
-def hasten_squeezing(network: nn.Module) -> nn.Module:
+def optimize_squeeze_excite(network: nn.Module) -> nn.Module:
     """Gives timm's `SqueezeExcite` layers (EfficientNet, MobileNetV3) their own way back, in place.
 
     They change their class and nothing else: weights keep their names, and results are the same to the bit.

@@ -9,12 +9,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from maskfit.errors import ModelFileError
-from maskfit.modelfile import read_facts
+from maskfit.modelfile import read_model_metadata
 from maskfit.models.network import Network
 
 
 @dataclass(frozen=True)
-class Started:
+class WarmStartReport:
     """What a network took from a model file.
 
     Attributes:
@@ -34,19 +34,19 @@ class Started:
         return "; ".join(lines)
 
 
-def start_from(network: Network, path: str | Path) -> Started:
+def load_matching_weights(network: Network, path: str | Path) -> WarmStartReport:
     """Gives a network those weights of a model file that fit it, by name and shape.
 
     Raises:
         ModelFileError: The file is no model of maskfit's, or holds less than half of the network's trunk.
     """
-    read_facts(path)
+    read_model_metadata(path)
     if Path(path).suffix != ".safetensors":
-        raise ModelFileError("this file holds no weights to train on", where=path, fix="name a .safetensors model")
+        raise ModelFileError("this file holds no weights to train on", location=path, hint="name a .safetensors model")
     try:
         weights = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"its weights cannot be read: {error}", where=path, fix="make the file anew") from None
+        raise ModelFileError(f"its weights cannot be read: {error}", location=path, hint="make the file anew") from None
     own = network.state_dict()
     fitting = {name: item for name, item in weights.items() if name in own and own[name].shape == item.shape}
     # Biases and counters fit by chance; a trunk in common is what starting from a model means.
@@ -54,11 +54,11 @@ def start_from(network: Network, path: str | Path) -> Started:
     if 2 * sum(item.numel() for name, item in fitting.items() if name.startswith("trunk.")) < trunk:
         raise ModelFileError(
             "less than half of this network's trunk is in it",
-            where=path,
-            fix="name the backbone that it was trained with as model.backbone, with the same options",
+            location=path,
+            hint="name the backbone that it was trained with as model.backbone, with the same options",
         )
     network.load_state_dict(fitting, strict=False)
-    return Started(
+    return WarmStartReport(
         tuple(fitting),
         tuple(name for name in own if name not in fitting),
         tuple(name for name in weights if name not in fitting),

@@ -13,27 +13,27 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from maskfit.data.transforms import LEAST_DEVIATION, Normalising
+from maskfit.data.transforms import MIN_STD, Normalize
 from maskfit.errors import RunError
 from maskfit.evaluation.scores import Scores, score
-from maskfit.labels import Codes, Scheme, answer
-from maskfit.losses.criterion import Criterion
+from maskfit.labels import IntArray, LabelSchema, logits_to_probabilities
+from maskfit.losses.criterion import MultiHeadLoss
 from maskfit.models.network import Network
 from maskfit.training.augmentation import Augmentation
 from maskfit.training.averaging import Average
 from maskfit.training.batches import Batch
-from maskfit.training.beside import Beside
-from maskfit.training.chance import set_chance
+from maskfit.training.beside import AuxiliaryLosses
+from maskfit.training.chance import seed_torch
 from maskfit.training.freezing import Freezing
 from maskfit.training.mixing import Mixing
-from maskfit.training.ranks import current
-from maskfit.training.schedules import Plateau, Schedule
+from maskfit.training.ranks import get_process_group
+from maskfit.training.schedules import LRScheduler, ReduceOnPlateau
 
 MONITOR = "valid_macro_f1"
 """What decides which epoch is best: macro F1 of the whole validation set (see `headline`)."""
 
 
-def headline(scores: Scores) -> float:
+def primary_score(scores: Scores) -> float:
     """Macro F1 over the classes; where no photo's whole class is known, the mean of the attributes' macro F1."""
     if scores.macro_f1 is not None:
         return scores.macro_f1
@@ -41,7 +41,7 @@ def headline(scores: Scores) -> float:
     return float(np.mean(attributes)) if attributes else 0.0
 
 
-class Judged(NamedTuple):
+class ValidationOutputs(NamedTuple):
     """Answers of the validation set, or of a rank's part of it.
 
     Attributes:
@@ -55,14 +55,14 @@ class Judged(NamedTuple):
     loss: float
 
 
-def _joined(parts: Sequence[Judged]) -> Judged:
+def _joined(parts: Sequence[ValidationOutputs]) -> ValidationOutputs:
     """All ranks' answers together; one with fewer photos than there are ranks may have none."""
     some = [part for part in parts if len(part.indices)]
     logits = {head: np.concatenate([part.logits[head] for part in some]) for head in some[0].logits}
-    return Judged(logits, np.concatenate([part.indices for part in some]), sum(part.loss for part in some))
+    return ValidationOutputs(logits, np.concatenate([part.indices for part in some]), sum(part.loss for part in some))
 
 
-class Task(LightningModule):
+class ClassificationTask(LightningModule):
     """Trains a network on batches of stored frames.
 
     Args:
@@ -88,19 +88,19 @@ class Task(LightningModule):
     def __init__(
         self,
         network: Network,
-        criterion: Criterion,
+        criterion: MultiHeadLoss,
         augmentation: Augmentation,
         mixing: Mixing,
-        normalising: Normalising,
+        normalising: Normalize,
         optimiser: Callable[[nn.Module], Optimizer],
-        schedule: Schedule,
+        schedule: LRScheduler,
         freezing: Freezing,
         *,
-        scheme: Scheme,
-        truth: Codes,
+        scheme: LabelSchema,
+        truth: IntArray,
         chance: tuple[int | str, ...],
         average: Average | None = None,
-        beside: Beside | None = None,
+        beside: AuxiliaryLosses | None = None,
         epochs_before: int = 0,
     ) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class Task(LightningModule):
         scale, shift = normalising.scale_and_shift()
         self.register_buffer("scale", torch.from_numpy(scale).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("shift", torch.from_numpy(shift).view(1, 3, 1, 1), persistent=False)
-        self.ranks = current()
+        self.ranks = get_process_group()
         self.batches_done = 0
         self.thawed_for = -1
         self.steps_averaged = 0
@@ -130,13 +130,15 @@ class Task(LightningModule):
         self.history: list[dict[str, float]] = []
 
     @property
-    def best_network(self) -> Network:
+    def eval_network(self) -> Network:
         """The network that is judged and kept: the moving average where there is one."""
         return self.network if self.average is None else cast(Network, self.average.averaged)
 
     def configure_optimizers(self) -> Any:
-        optimiser = self.make_optimiser(self.network if self.beside is None else self.beside.learning(self.network))
-        if isinstance(self.schedule, Plateau):
+        optimiser = self.make_optimiser(
+            self.network if self.beside is None else self.beside.trainable_modules(self.network)
+        )
+        if isinstance(self.schedule, ReduceOnPlateau):
             plateau = ReduceLROnPlateau(optimiser, "max", self.schedule.factor, self.schedule.patience)
             return {"optimizer": optimiser, "lr_scheduler": {"scheduler": plateau, "monitor": MONITOR}}
         return {
@@ -147,7 +149,7 @@ class Task(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # Counted from where training stands, so that an optimiser which looks twice draws the same both times.
         number = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
-        set_chance(*self.chance, "step", number, *self.ranks.own)
+        seed_torch(*self.chance, "step", number, *self.ranks.rank_seed)
         if self.thawed_for != self.current_epoch:
             self.thawed_for = self.current_epoch
             self.freezing(self.network, self.current_epoch)
@@ -173,12 +175,12 @@ class Task(LightningModule):
             self.average.update(self.network, step=self.steps_averaged)
 
     def on_validation_epoch_start(self) -> None:
-        self.ranks.align(self.network.buffers())
+        self.ranks.broadcast_buffers(self.network.buffers())
         if self.average is not None:
-            self.ranks.align(self.best_network.buffers())
+            self.ranks.broadcast_buffers(self.eval_network.buffers())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        logits = self.best_network(self._normalised(_planes(batch["frames"])))
+        logits = self.eval_network(self._normalised(_planes(batch["frames"])))
         loss = self.criterion(logits, batch["allowed"])["loss"]
         self.judged.append(({head: values.float() for head, values in logits.items()}, batch["indices"], loss))
 
@@ -189,21 +191,23 @@ class Task(LightningModule):
         if not all(np.isfinite(values).all() for values in logits.values()):
             raise RunError(
                 f"the network answers with no numbers any more, in epoch {self.trainer.current_epoch + 1}",
-                fix="lower optimiser.lr, or set trainer.clip=1.0",
+                hint="lower optimiser.lr, or set trainer.clip=1.0",
             )
-        scores = score(self.scheme.official(), self.truth[indices], probabilities=answer(self.scheme, logits))
-        row = {"valid_loss": judged.loss / len(indices), MONITOR: headline(scores)}
+        scores = score(
+            self.scheme.scored_schema(), self.truth[indices], probabilities=logits_to_probabilities(self.scheme, logits)
+        )
+        row = {"valid_loss": judged.loss / len(indices), MONITOR: primary_score(scores)}
         if scores.accuracy is not None:
             row["valid_accuracy"] = scores.accuracy
         row |= {f"valid_{name}_f1": item.macro_f1 for name, item in scores.per_attribute.items()}
         self.log_dict(row, on_epoch=True, logger=False, batch_size=len(indices))
 
-    def _collected(self) -> Judged:
+    def _collected(self) -> ValidationOutputs:
         """What this process judged of the validation set, brought over once."""
         heads = self.judged[0][0] if self.judged else ()
         sizes = np.array([len(indices) for _, indices, _ in self.judged])
         losses = [loss for _, _, loss in self.judged]
-        return Judged(
+        return ValidationOutputs(
             {head: torch.cat([item[0][head] for item in self.judged]).cpu().numpy() for head in heads},
             torch.cat([item[1] for item in self.judged]).cpu().numpy() if heads else np.empty(0, dtype=np.int64),
             float(torch.stack(losses).float().cpu().numpy().astype(np.float64) @ sizes) if heads else 0.0,
@@ -212,7 +216,7 @@ class Task(LightningModule):
     def _normalised(self, photos: Tensor) -> Tensor:
         if self.normalising.mode == "photo":
             variance, mean = torch.var_mean(photos, dim=(2, 3), correction=0, keepdim=True)
-            normalised = (photos - mean) / variance.sqrt().clamp(min=LEAST_DEVIATION)
+            normalised = (photos - mean) / variance.sqrt().clamp(min=MIN_STD)
         else:
             normalised = photos * self.scale + self.shift
         # Resampling leaves the channels first; the network's convolutions want them last.

@@ -16,21 +16,21 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from maskfit.allocation import keep_memory
+from maskfit.allocation import configure_malloc
 from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.evaluation.scores import Scores
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunFolder
-from maskfit.training.at_once import PipedScreen
-from maskfit.training.begun import begin_run, reopen_run
-from maskfit.training.ranks import Ranks, joined, launched
-from maskfit.training.screen import ConsoleScreen, Screen, Standing
+from maskfit.runfolder import RunDir
+from maskfit.training.at_once import PipeReporter
+from maskfit.training.begun import load_run, prepare_run
+from maskfit.training.ranks import ProcessGroup, detect_launcher, init_process_group
+from maskfit.training.screen import ConsoleReporter, FoldProgress, ProgressReporter
 
 PAUSE = 1.0
 """Seconds that the other ranks get to say what went wrong, once one has ended."""
 
 
-def train_together(recipe: Recipe, *, resume: bool = False, console: Console) -> tuple[RunFolder, Scores]:
+def train_multi_device(recipe: Recipe, *, resume: bool = False, console: Console) -> tuple[RunDir, Scores]:
     """Trains a recipe over `trainer.devices` x `trainer.nodes` processes; the arguments are those of `train`.
 
     Started by torchrun or Slurm, this process is one of them; otherwise one for each device is started here.
@@ -41,45 +41,47 @@ def train_together(recipe: Recipe, *, resume: bool = False, console: Console) ->
         MaskfitError: As `train`.
     """
     settings = recipe.trainer
-    wanted = settings.devices * settings.nodes
+    wanted = settings.devices * settings.num_nodes
     if settings.batch_size < 2 * wanted:
         raise RecipeError(
             f"batches of {settings.batch_size} photos cannot be shared by {wanted} devices: each needs two at least",
-            where="trainer.batch_size", fix=f"set trainer.batch_size={2 * wanted} or more; it is that of all together",
-        )  # fmt: skip
-    ranks = launched()
-    if ranks is None and settings.nodes > 1:
+            location="trainer.batch_size",
+            hint=f"set trainer.batch_size={2 * wanted} or more; it is that of all together",
+        )
+    ranks = detect_launcher()
+    if ranks is None and settings.num_nodes > 1:
         raise RunError(
-            f"{settings.nodes} nodes are wanted, and this is one process on one of them",
-            where="trainer.nodes", fix="start the same command on every node with torchrun or srun; see docs/scale.md",
-        )  # fmt: skip
+            f"{settings.num_nodes} nodes are wanted, and this is one process on one of them",
+            location="trainer.nodes",
+            hint="start the same command on every node with torchrun or srun; see docs/scale.md",
+        )
     if ranks is None:
-        begun = begin_run(recipe, resume=resume, console=console)
-        if begun.open_folds():
-            _spawn(begun.folder.path, begun.open_folds(), settings.devices, ConsoleScreen(console))
-        return begun.folder, begun.close()
+        begun = prepare_run(recipe, resume=resume, console=console)
+        if begun.unfinished_folds():
+            _spawn(begun.folder.path, begun.unfinished_folds(), settings.devices, ConsoleReporter(console))
+        return begun.folder, begun.finalize()
     if ranks.count != wanted:
         raise RecipeError(
             f"{ranks.count} processes were started, where trainer.devices x trainer.nodes is {wanted}",
-            fix="start one process for each device, or set trainer.devices and trainer.nodes",
+            hint="start one process for each device, or set trainer.devices and trainer.nodes",
         )
-    with joined(ranks):
+    with init_process_group(ranks):
         return _take_part(recipe, ranks, resume, console)
 
 
-def _take_part(recipe: Recipe, ranks: Ranks, resume: bool, console: Console) -> tuple[RunFolder, Scores]:
+def _take_part(recipe: Recipe, ranks: ProcessGroup, resume: bool, console: Console) -> tuple[RunDir, Scores]:
     """What each of the processes does that torchrun or Slurm started."""
-    said = console if ranks.first else Console(quiet=True)
-    path = ranks.once(lambda: begin_run(recipe, resume=resume, console=said).folder.path)
+    said = console if ranks.is_rank_zero else Console(quiet=True)
+    path = ranks.on_rank_zero(lambda: prepare_run(recipe, resume=resume, console=said).folder.path)
     # The store is whole now, or, where a machine has one of its own, filled by the first process there to lock it.
-    begun = reopen_run(path)
-    folds = ranks.once(begun.open_folds)
+    begun = load_run(path)
+    folds = ranks.on_rank_zero(begun.unfinished_folds)
     for number in folds:
-        begun.train_fold(number, ConsoleScreen(said))
-    return begun.folder, ranks.once(begun.close)
+        begun.train_fold(number, ConsoleReporter(said))
+    return begun.folder, ranks.on_rank_zero(begun.finalize)
 
 
-def _spawn(folder: Path, folds: Sequence[int], count: int, screen: Screen) -> None:
+def _spawn(folder: Path, folds: Sequence[int], count: int, screen: ProgressReporter) -> None:
     """Trains folds of a begun run, one after another, each by so many processes on this machine.
 
     Raises:
@@ -93,7 +95,7 @@ def _spawn(folder: Path, folds: Sequence[int], count: int, screen: Screen) -> No
     try:
         for rank in range(count):
             ours, theirs = context.Pipe(duplex=False)
-            facts = (str(folder), tuple(folds), Ranks(rank, count), port, threads, theirs)
+            facts = (str(folder), tuple(folds), ProcessGroup(rank, count), port, threads, theirs)
             process: BaseProcess = context.Process(target=_train_rank, args=facts, name=f"rank {rank}")
             process.start()
             theirs.close()
@@ -107,7 +109,7 @@ def _spawn(folder: Path, folds: Sequence[int], count: int, screen: Screen) -> No
             process.join()
 
 
-def _listen(pipes: dict[Connection, BaseProcess], screen: Screen) -> None:
+def _listen(pipes: dict[Connection, BaseProcess], screen: ProgressReporter) -> None:
     titles: set[str] = set()
     while pipes:
         for ready in wait(list(pipes)):
@@ -119,7 +121,7 @@ def _listen(pipes: dict[Connection, BaseProcess], screen: Screen) -> None:
                 continue
             if isinstance(told, MaskfitError):
                 raise told
-            if isinstance(told, Standing):
+            if isinstance(told, FoldProgress):
                 titles.add(told.title)
                 screen.show(told)
             else:
@@ -146,23 +148,28 @@ def _refuse_failed(pipes: dict[Connection, BaseProcess], process: BaseProcess) -
                 raise told
     raise RunError(
         f"the process of {process.name} ended with {process.exitcode}; the others were stopped",
-        fix="what it said stands above; 'maskfit train ... --resume' goes on from the last checkpoint",
+        hint="what it said stands above; 'maskfit train ... --resume' goes on from the last checkpoint",
     )
 
 
-def _train_rank(folder: str, folds: Sequence[int], ranks: Ranks, port: int, threads: int, pipe: Connection) -> None:
+def _train_rank(
+    folder: str, folds: Sequence[int], ranks: ProcessGroup, port: int, threads: int, pipe: Connection
+) -> None:
     """What each of the processes does that are started here."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches whoever started it
-    keep_memory()
+    configure_malloc()
     torch.set_num_threads(threads)
     os.environ |= {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(ranks.rank), "NODE_RANK": "0",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "LOCAL_RANK": str(ranks.rank),
+        "NODE_RANK": "0",
         "LOCAL_WORLD_SIZE": str(ranks.count),
-    }  # fmt: skip
-    screen = PipedScreen(pipe) if ranks.first else ConsoleScreen(Console(quiet=True))
+    }
+    screen = PipeReporter(pipe) if ranks.is_rank_zero else ConsoleReporter(Console(quiet=True))
     try:
-        with joined(ranks):
-            begun = reopen_run(folder)
+        with init_process_group(ranks):
+            begun = load_run(folder)
             for number in folds:
                 begun.train_fold(number, screen)
     except MaskfitError as error:

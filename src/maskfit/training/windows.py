@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from maskfit.training.chance import draw
-from maskfit.training.choices import apply_to
+from maskfit.training.chance import uniform
+from maskfit.training.choices import apply_to_subset
 from maskfit.training.ranges import Range, check_range, check_share
 
 
 @dataclass(frozen=True)
-class Window:
+class RandomAffineCrop:
     """Random crop, move, zoom, flip and turn.
 
     Args:
@@ -48,22 +48,22 @@ class Window:
     def __call__(self, photos: Tensor) -> Tensor:
         """Photos (batch, 3, height, width; float32) of the stored size as new ones of the network's size."""
         count = len(photos)
-        area = draw(count, *self.area)
-        stretch = draw(count, math.log(self.ratio[0]), math.log(self.ratio[1])).exp().sqrt()
+        area = uniform(count, *self.area)
+        stretch = uniform(count, math.log(self.ratio[0]), math.log(self.ratio[1])).exp().sqrt()
         # Shares of the photo's width and height; a stretched crop must still lie inside.
         wide = (area.sqrt() * stretch).clamp(max=1)
         high = (area.sqrt() / stretch).clamp(max=1)
         # In half widths and half heights from the middle, as affine_grid counts.
-        across = (1 - wide) * draw(count, -1, 1) + 2 * draw(count, -self.shift, self.shift)
-        down = (1 - high) * draw(count, -1, 1) + 2 * draw(count, -self.shift, self.shift)
-        zoom = draw(count, *self.zoom)
+        across = (1 - wide) * uniform(count, -1, 1) + 2 * uniform(count, -self.shift, self.shift)
+        down = (1 - high) * uniform(count, -1, 1) + 2 * uniform(count, -self.shift, self.shift)
+        zoom = uniform(count, *self.zoom)
         wide, high = wide / zoom, high / zoom
-        flipped = draw(count) < self.flip
+        flipped = uniform(count) < self.flip
         mirrored = torch.where(flipped, -1.0, 1.0)
-        angle = draw(count, -self.turn, self.turn) * (math.pi / 180)
+        angle = uniform(count, -self.turn, self.turn) * (math.pi / 180)
         if self._is_whole and photos.shape[2:] == torch.Size(self.size):
             # To the pixel, and without looking for each one where it comes from.
-            return apply_to(photos.clone(), flipped, lambda some: some.flip(3))
+            return apply_to_subset(photos.clone(), flipped, lambda some: some.flip(3))
         # A turn must know the photo's aspect to stay a turn.
         aspect = photos.shape[3] / photos.shape[2]
         rows = [

@@ -36,10 +36,19 @@ def ask(app: Any, messages: Sequence[Message], *, headers: dict[str, str], path:
     """One POST; returns when the application does."""
     caller = Caller(messages)
     scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
-        "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "client": None, "server": None,
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "client": None,
+        "server": None,
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-    }  # fmt: skip
+    }
     asyncio.run(app(scope, caller.receive, caller.send))
     start = next((item for item in caller.sent if item["type"] == "http.response.start"), {"status": 0})
     return Answer(start["status"], b"".join(item.get("body", b"") for item in caller.sent))

@@ -15,12 +15,12 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from maskfit.apps.service.routes import build_app
-from maskfit.apps.service.service import Service
-from maskfit.apps.service.settings import Limits, Settings
-from maskfit.data.transforms import Framing, Preprocessing
+from maskfit.apps.service.service import InferenceService
+from maskfit.apps.service.settings import Limits, ServiceSettings
+from maskfit.data.transforms import CropResize, Preprocessing
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import ModelFacts
-from maskfit.parts import Part
+from maskfit.modelfile import ModelMetadata
+from maskfit.parts import ComponentSpec
 
 SCHEME = SCHEMES["mask-gender-age"]
 PATIENCE = 20
@@ -31,10 +31,14 @@ def make_onnx(path: Path, **changes: Any) -> Path:
     """A network that answers by the mean colours of a frame, without torch."""
     onnx = pytest.importorskip("onnx")
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
-    facts = ModelFacts(
-        scheme=SCHEME, preprocessing=Preprocessing(framing=Framing(size=(16, 16), crop=Part.of("centre"))),
-        backbone=Part.of("small"), head=Part.of("attributes"), heads=SCHEME.names, **changes,
-    )  # fmt: skip
+    facts = ModelMetadata(
+        label_schema=SCHEME,
+        preprocessing=Preprocessing(framing=CropResize(size=(16, 16), crop=ComponentSpec.create("centre"))),
+        backbone=ComponentSpec.create("small"),
+        head=ComponentSpec.create("attributes"),
+        heads=SCHEME.names,
+        **changes,
+    )
     chance = np.random.default_rng(0)
     nodes = [
         helper.make_node("GlobalAveragePool", ["photos"], ["means"]),
@@ -49,8 +53,9 @@ def make_onnx(path: Path, **changes: Any) -> Path:
     photos = helper.make_tensor_value_info("photos", floats, ["batch", 3, 16, 16])
     program = helper.make_model(
         helper.make_graph(nodes, "means", [photos], outputs, weights),
-        opset_imports=[helper.make_opsetid("", 17)], ir_version=8,
-    )  # fmt: skip
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
     for key, value in facts.to_metadata().items():
         program.metadata_props.add(key=key, value=value)
     path.write_bytes(program.SerializeToString())
@@ -67,7 +72,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Gate:
     """Stands before a service's network; what it saw, it counts."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: InferenceService) -> None:
         self.engine: Any = service.predictor.members[0].engine
         self.plain = self.engine.logits
         self.open = threading.Event()
@@ -87,7 +92,7 @@ class Gate:
 class Served:
     """A running service and who asks it."""
 
-    def __init__(self, client: TestClient, service: Service) -> None:
+    def __init__(self, client: TestClient, service: InferenceService) -> None:
         self.client = client
         self.service = service
         self.gate = Gate(service)
@@ -100,31 +105,31 @@ class Served:
 @pytest.fixture(scope="session")
 def common(model: Path) -> Iterator[TestClient]:
     """A client of a service for portraits that tests share which change nothing in it."""
-    with TestClient(build_app(Service(Settings(models=(str(model),), faces=False)))) as client:
+    with TestClient(build_app(InferenceService(ServiceSettings(models=(str(model),), faces=False)))) as client:
         yield client
 
 
 @pytest.fixture
-def settle(model: Path) -> Callable[..., Settings]:
+def settle(model: Path) -> Callable[..., ServiceSettings]:
     """Makes settings; words of `Limits` go there."""
 
-    def make(**words: Any) -> Settings:
+    def make(**words: Any) -> ServiceSettings:
         limits = {name: words.pop(name) for name in list(words) if name in Limits.model_fields}
-        return Settings(models=(str(model),), limits=Limits(**limits), **words)
+        return ServiceSettings(models=(str(model),), limits=Limits(**limits), **words)
 
     return make
 
 
 @pytest.fixture
 def serve(
-    painted: Any, settle: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+    painted: Any, settle: Callable[..., ServiceSettings], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Served]]:
     """Starts services in this process."""
     monkeypatch.delenv("MASKFIT_TOKEN", raising=False)
     with ExitStack() as stack:
 
         def start(**words: Any) -> Served:
-            service = Service(settle(**words))
+            service = InferenceService(settle(**words))
             client = stack.enter_context(TestClient(build_app(service)))
             served = Served(client, service)
             stack.callback(served.gate.open.set)

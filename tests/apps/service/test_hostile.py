@@ -18,13 +18,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from maskfit.apps.service.problems import RefusalError
-from maskfit.apps.service.schemas import build_answers
+from maskfit.apps.service.problems import HTTPProblem
+from maskfit.apps.service.schemas import build_response_model
 from maskfit.apps.service.settings import Limits
-from maskfit.apps.service.uploads import FormIntake, JsonIntake
+from maskfit.apps.service.uploads import JsonBodyParser, MultipartParser
 from maskfit.attributes import Attribute
 from maskfit.errors import ModelFileError
-from maskfit.labels import Scheme
+from maskfit.labels import LabelSchema
 
 from .asking import as_form, ask, body
 
@@ -147,9 +147,16 @@ def test_a_hostile_form_is_refused(common, kind):
 
 @pytest.mark.parametrize(
     ("kind", "status"),
-    [("text/plain", 415), ("", 415), ("application/x-www-form-urlencoded", 415), ("image/png", 415),
-     ("multipart/form-data", 422), ("multipart/form-data; boundary=" + "e" * 1000, 422), ("multipart/mixed", 415)],
-)  # fmt: skip
+    [
+        ("text/plain", 415),
+        ("", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("image/png", 415),
+        ("multipart/form-data", 422),
+        ("multipart/form-data; boundary=" + "e" * 1000, 422),
+        ("multipart/mixed", 415),
+    ],
+)
 def test_other_kinds_of_bodies_are_refused(common, kind, status):
     answer = common.post("/v1/predict", content=b"x", headers={"content-type": kind})
     assert answer.status_code == status
@@ -179,12 +186,12 @@ def test_other_kinds_of_bodies_are_refused(common, kind, status):
 )
 def test_no_bytes_break_the_reading_of_a_body(chunks):
     statuses = set()
-    for intake in (FormIntake(b"edge", Limits()), JsonIntake(Limits())):
+    for intake in (MultipartParser(b"edge", Limits()), JsonBodyParser(Limits())):
         try:
             for chunk in chunks:
                 intake.feed(chunk)
             intake.finish()
-        except RefusalError as error:
+        except HTTPProblem as error:
             statuses.add(error.status)
     assert statuses <= {422}
 
@@ -291,7 +298,7 @@ def test_openapi_says_what_can_come(common):
 
 def test_attributes_may_be_called_as_they_like_but_not_as_what_a_face_has(painted):
     odd = Attribute(name="model_x y", values=("<1", "a b"))
-    answers = build_answers(Scheme(attributes=(odd,)))
+    answers = build_response_model(LabelSchema(attributes=(odd,)))
     said = {
         "answer": "not sure",
         "value": "<1",
@@ -303,4 +310,4 @@ def test_attributes_may_be_called_as_they_like_but_not_as_what_a_face_has(painte
     photo = {"name": None, "width": 1, "height": 1, "found": 0, "faces": [face]}
     assert answers.model_validate({"photos": [photo]}).model_dump(by_alias=True) == {"photos": [photo]}
     with pytest.raises(ModelFileError, match="'box'"):
-        build_answers(Scheme(attributes=(Attribute(name="box", values=("a", "b")),)))
+        build_response_model(LabelSchema(attributes=(Attribute(name="box", values=("a", "b")),)))

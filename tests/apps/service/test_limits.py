@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from maskfit.apps.service.routes import build_app
-from maskfit.apps.service.service import Service
-from maskfit.apps.service.settings import Limits, Settings
+from maskfit.apps.service.service import InferenceService
+from maskfit.apps.service.settings import Limits, ServiceSettings
 from maskfit.errors import DataError
 
 from .asking import as_form, ask, body
@@ -36,24 +36,24 @@ def refused(answer, status):
 
 def test_a_full_queue_refuses_and_says_when_to_come_back(serve, photo, wait_until):
     served = serve(queue=2)
-    served.gate.open.clear()
+    served.gate.pending_count.clear()
     with ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(served.send, photo(seed, LARGE)) for seed in range(2)]
-        wait_until(lambda: served.service.batcher.open == 2)
+        wait_until(lambda: served.service.batcher.pending_count == 2)
         answer = served.send(photo(3, LARGE))
         assert "2 photos are waiting" in refused(answer, 429)
         assert answer.headers["retry-after"] == "1"
-        served.gate.open.set()
+        served.gate.pending_count.set()
         assert [item.result().status_code for item in asked] == [200, 200]
     assert served.send(photo(3, LARGE)).status_code == 200
-    assert (served.service.batcher.open, count(served, "maskfit_queue_photos")) == (0, 0)
+    assert (served.service.batcher.pending_count, count(served, "maskfit_queue_photos")) == (0, 0)
     assert count(served, "maskfit_rejections_total", reason="queue") == 1
 
 
 def test_a_request_with_more_photos_than_the_queue_is_refused_whole(serve, photo):
     served = serve(queue=2)
     refused(served.send(*[photo(0)] * 3), 429)
-    assert served.service.batcher.open == 0
+    assert served.service.batcher.pending_count == 0
 
 
 @pytest.mark.parametrize("declared", [True, False])
@@ -97,12 +97,12 @@ def test_too_many_photos_are_refused_in_both_ways(serve, photo):
 
 def test_an_answer_that_takes_too_long_is_given_up(serve, photo):
     served = serve(seconds=0.3)
-    served.gate.open.clear()
+    served.gate.pending_count.clear()
     answer = served.send(photo(0, LARGE))
     assert "the answer took more than 0.3 s" in refused(answer, 503)
     assert answer.headers["retry-after"] == "1"
-    assert served.service.batcher.open == 0
-    served.gate.open.set()
+    assert served.service.batcher.pending_count == 0
+    served.gate.pending_count.set()
 
 
 def test_a_body_that_does_not_come_is_given_up(serve):
@@ -114,7 +114,7 @@ def test_a_body_that_does_not_come_is_given_up(serve):
 
 def test_nobody_works_for_a_caller_who_left(serve, photo, wait_until):
     served = serve()
-    served.gate.open.clear()
+    served.gate.pending_count.clear()
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(served.send, photo(0, LARGE))
         wait_until(lambda: served.gate.batches == [1])
@@ -122,8 +122,8 @@ def test_nobody_works_for_a_caller_who_left(serve, photo, wait_until):
         messages = [*body(content), {"type": "http.disconnect"}]
         left = pool.submit(ask, served.client.app, messages, headers=headers)
         assert left.result().status in (0, 499)
-        assert served.service.batcher.open == 1
-        served.gate.open.set()
+        assert served.service.batcher.pending_count == 1
+        served.gate.pending_count.set()
         assert first.result().status_code == 200
     assert served.send(photo(3, LARGE)).status_code == 200
     assert sum(served.gate.batches) == 2
@@ -135,14 +135,14 @@ def test_a_caller_who_leaves_while_sending_leaves_nothing_behind(serve):
     content, headers = as_form(b"x" * 100)
     answer = ask(served.client.app, [*body(content[:50], end=False), {"type": "http.disconnect"}], headers=headers)
     assert answer.status in (0, 499)
-    assert (served.service.held.bytes, served.service.batcher.open) == (0, 0)
+    assert (served.service.held.bytes, served.service.batcher.pending_count) == (0, 0)
 
 
 @pytest.fixture(scope="module")
 def guarded(model):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MASKFIT_TOKEN", TOKEN)
-        with TestClient(build_app(Service(Settings(models=(str(model),), faces=False)))) as client:
+        with TestClient(build_app(InferenceService(ServiceSettings(models=(str(model),), faces=False)))) as client:
             yield client
 
 
@@ -184,12 +184,12 @@ def test_the_tokens_file_goes_before_the_environment(settle, tmp_path, monkeypat
 
 def test_stopping_answers_for_what_was_taken_on(serve, photo):
     served = serve()
-    served.gate.open.clear()
+    served.gate.pending_count.clear()
     batcher = served.service.batcher
     answers = batcher.submit([photo(seed, LARGE) for seed in range(5)], True)
     stop = threading.Thread(target=batcher.stop)
     stop.start()
-    served.gate.open.set()
+    served.gate.pending_count.set()
     stop.join(20)
     assert all(answer.result(0).found == 1 for answer in answers)
     assert not batcher.alive
@@ -197,7 +197,7 @@ def test_stopping_answers_for_what_was_taken_on(serve, photo):
 
 
 def test_ready_is_said_while_it_is(serve, photo, settle):
-    assert not Service(settle()).ready
+    assert not InferenceService(settle()).ready
     served = serve()
     assert served.client.get("/readyz").json() == {"status": "ready"}
     served.service.stopping = True
@@ -207,6 +207,6 @@ def test_ready_is_said_while_it_is(serve, photo, settle):
 
 
 def test_settings_survive_the_environment():
-    settings = Settings(models=("a", "b"), limits=Limits(photos=3), batch_wait=0.25, token_file="token.txt")
-    assert Settings.model_validate_json(settings.model_dump_json()) == settings
+    settings = ServiceSettings(models=("a", "b"), limits=Limits(photos=3), batch_wait=0.25, token_file="token.txt")
+    assert ServiceSettings.model_validate_json(settings.model_dump_json()) == settings
     assert settings.model_copy(update={"workers": 1000}).threads == 1

@@ -11,9 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from maskfit.apps.service.routes import build_app
-from maskfit.apps.service.service import Service
+from maskfit.apps.service.service import InferenceService
 from maskfit.data.decoding import decode
-from maskfit.inference.faces import FaceReader
+from maskfit.inference.faces import FacePredictor
 from maskfit.inference.predictor import Predictor
 
 SMALL, LARGE = (5, 15, 35, 50), (50, 12, 110, 90)
@@ -35,18 +35,20 @@ def test_each_photo_has_its_answer_in_order_and_a_bad_one_spoils_no_other(serve,
     assert [item["name"] for item in (first, bad, bare, last)] == [f"photo{place}.png" for place in range(4)]
     assert (first["width"], first["height"], first["found"]) == (120, 100, 2)
     assert [face["box"] for face in first["faces"]] == [list(map(float, LARGE)), list(map(float, SMALL))]
-    assert bad == {"name": "photo1.png", "error": {"message": "this is a text file, not a photo",
-                                                   "next": "save it as JPEG or PNG"}}  # fmt: skip
+    assert bad == {
+        "name": "photo1.png",
+        "error": {"message": "this is a text file, not a photo", "next": "save it as JPEG or PNG"},
+    }
     assert (bare["found"], bare["faces"]) == (0, [])
     assert last["found"] == 1
 
 
 def test_answers_are_those_of_a_reader_alone(serve, photo, model):
     contents = [photo(seed, SMALL, LARGE) for seed in range(3)]
-    reader = FaceReader(Predictor.load(model))
+    reader = FacePredictor(Predictor.load(model))
     photos = serve().send(*contents).json()["photos"]
     for content, found in zip(contents, photos, strict=True):
-        alone = json.loads(json.dumps(reader.read(decode(content)).to_dict()))
+        alone = json.loads(json.dumps(reader.predict(decode(content)).to_dict()))
         for face, own in zip(found["faces"], alone["faces"], strict=True):
             assert face["box"] == own["box"]
             for name in ("mask", "gender", "age"):
@@ -82,11 +84,11 @@ def test_many_callers_share_batches_and_get_their_own_answers(serve, photo, wait
     alone = [served.send(content).json()["photos"][0]["faces"] for content in contents]
     assert len({face["mask"]["probability"] for (face,) in alone}) > 1
     served.gate.batches.clear()
-    served.gate.open.clear()
+    served.gate.pending_count.clear()
     with ThreadPoolExecutor(16) as pool:
         asked = [pool.submit(served.send, content) for content in contents]
-        wait_until(lambda: served.service.batcher.open == 16 and not served.service.batcher._looking)
-        served.gate.open.set()
+        wait_until(lambda: served.service.batcher.pending_count == 16 and not served.service.batcher._looking)
+        served.gate.pending_count.set()
         together = [item.result().json()["photos"][0]["faces"] for item in asked]
     for own, other in zip(alone, together, strict=True):
         assert own[0]["mask"]["value"] == other[0]["mask"]["value"]
@@ -98,11 +100,11 @@ def test_many_callers_share_batches_and_get_their_own_answers(serve, photo, wait
 
 def test_a_batch_is_no_larger_than_it_may_be(serve, photo, wait_until):
     served = serve(batch_size=3)
-    served.gate.open.clear()
+    served.gate.pending_count.clear()
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(served.send, photo(seed, LARGE)) for seed in range(8)]
-        wait_until(lambda: served.service.batcher.open == 8 and not served.service.batcher._looking)
-        served.gate.open.set()
+        wait_until(lambda: served.service.batcher.pending_count == 8 and not served.service.batcher._looking)
+        served.gate.pending_count.set()
         assert all(item.result().status_code == 200 for item in asked)
     assert max(served.gate.batches) == 3
 
@@ -119,7 +121,7 @@ class Watched(queue.SimpleQueue):
 
 
 def test_a_lone_caller_waits_for_nobody(settle, photo, painted):
-    batcher = Service(settle(batch_wait=1.0)).batcher
+    batcher = InferenceService(settle(batch_wait=1.0)).batcher
     batcher._seen = seen = Watched()
     batcher.start()
     for seed in range(3):
@@ -138,7 +140,7 @@ def test_no_more_faces_than_wanted(serve, photo):
 
 def test_a_service_for_portraits_needs_no_detector(settle, photo, monkeypatch):
     monkeypatch.setattr("maskfit.data.face_crop.open_finder", lambda *_: pytest.fail("a detector was opened"))
-    with TestClient(build_app(Service(settle().model_copy(update={"faces": False})))) as client:
+    with TestClient(build_app(InferenceService(settle().model_copy(update={"faces": False})))) as client:
         answer = client.post("/v1/predict", files={"files": ("a.png", photo(0, LARGE))})
         assert answer.json()["photos"][0]["faces"][0]["box"] is None
         refused = client.post("/v1/predict?faces=true", files={"files": ("a.png", photo(0))})

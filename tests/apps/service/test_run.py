@@ -40,8 +40,11 @@ class Process:
         environment = {name: text for name, text in os.environ.items() if not name.startswith("MASKFIT_")}
         self.process = subprocess.Popen(
             [sys.executable, "-c", COMMAND, "serve", *map(str, words), "--portraits", "--port", str(self.port)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
         self.wait_until_ready()
 
     def ask(self, verb: str, path: str, body: bytes | None = None, headers: Any = None) -> tuple[int, bytes]:

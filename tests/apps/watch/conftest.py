@@ -14,15 +14,15 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 import maskfit.cli
-from maskfit.apps.watch.video import writing_video
+from maskfit.apps.watch.video import open_video_writer
 from maskfit.calibration import Calibration
-from maskfit.data.transforms import Framing, Normalising, Preprocessing
-from maskfit.inference.faces import FaceReader
+from maskfit.data.transforms import CropResize, Normalize, Preprocessing
+from maskfit.inference.faces import FacePredictor
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import ModelFacts
-from maskfit.parts import Part
-from maskfit.synthesis.drawn.film import Film, Looks, Walk
+from maskfit.modelfile import ModelMetadata
+from maskfit.parts import ComponentSpec
+from maskfit.synthesis.drawn.film import PersonSprites, SyntheticVideo, Walk
 
 GREYS = {"wear": 245, "incorrect": 128, "not_wear": 10}
 """How bright the patch on a face is, by the state of the mask."""
@@ -31,7 +31,7 @@ RATE = 12.5
 SIZE = (320, 240)
 
 
-def painted_looks(colour: tuple[int, int, int], width: int = 40, height: int = 56) -> Looks:
+def painted_looks(colour: tuple[int, int, int], width: int = 40, height: int = 56) -> PersonSprites:
     """A rectangle as the detector `painted` finds it, with a patch of grey in its middle."""
     pictures = {}
     for state, grey in GREYS.items():
@@ -39,26 +39,29 @@ def painted_looks(colour: tuple[int, int, int], width: int = 40, height: int = 5
         inner = (width // 5, height // 5, width - width // 5, height - height // 5)
         picture.paste((grey, grey, grey, 255), inner)
         pictures[state] = picture
-    return Looks(pictures, (0, 0, width, height))
+    return PersonSprites(pictures, (0, 0, width, height))
 
 
 @pytest.fixture(scope="session")
-def film() -> Film:
+def film() -> SyntheticVideo:
     """One walks through and takes the mask off; one comes later, puts it right, and is there to the end."""
     background = Image.fromarray(np.random.default_rng(0).integers(90, 140, SIZE[::-1], dtype=np.uint8)).convert("RGB")
     walks = (
         Walk(painted_looks((255, 0, 0)), ((0.4, 40, 60), (4.4, 260, 60)), ((0, "wear"), (2.4, "not_wear"))),
-        Walk(painted_looks((0, 255, 0)), ((1.2, 270, 170), (3.2, 60, 170), (6, 60, 170)),
-             ((0, "incorrect"), (3.6, "wear"))),
-    )  # fmt: skip
-    return Film(background, walks, 6.0, RATE)
+        Walk(
+            painted_looks((0, 255, 0)),
+            ((1.2, 270, 170), (3.2, 60, 170), (6, 60, 170)),
+            ((0, "incorrect"), (3.6, "wear")),
+        ),
+    )
+    return SyntheticVideo(background, walks, 6.0, RATE)
 
 
 @pytest.fixture(scope="session")
-def video(film: Film, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(film: SyntheticVideo, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The film as a file."""
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    with writing_video(path, SIZE, RATE) as out:
+    with open_video_writer(path, SIZE, RATE) as out:
         for time, pixels in film.frames():
             out.write(time, pixels)
     return path
@@ -66,21 +69,27 @@ def video(film: Film, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def grey_model(path: Path, unsure_below: dict[str, float] | None = None) -> Path:
     """A network that answers by the brightness of the middle of a face, and takes everybody for a woman."""
-    facts = ModelFacts(
-        scheme=SCHEMES["mask-gender"],
+    facts = ModelMetadata(
+        label_schema=SCHEMES["mask-gender"],
         preprocessing=Preprocessing(
-            framing=Framing(size=(16, 16), crop=Part.of("face", left=-0.3, right=-0.3, top=-0.3, bottom=-0.3)),
-            normalising=Normalising(mean=(0, 0, 0), std=(1, 1, 1)),
+            framing=CropResize(
+                size=(16, 16), crop=ComponentSpec.create("face", left=-0.3, right=-0.3, top=-0.3, bottom=-0.3)
+            ),
+            normalization=Normalize(mean=(0, 0, 0), std=(1, 1, 1)),
         ),
-        backbone=Part.of("small"),
-        head=Part.of("attributes"),
+        backbone=ComponentSpec.create("small"),
+        head=ComponentSpec.create("attributes"),
         heads=("mask", "gender"),
-        calibration=Calibration(unsure_below=unsure_below or {}),
+        calibration=Calibration(abstain_below=unsure_below or {}),
     )
     levels = np.array(list(GREYS.values()), dtype=np.float32) / 255
     # -(brightness - level)², less what all have in common, is linear: the nearest level wins.
-    weights = {"mask_w": 60 * levels[None], "mask_b": -30 * levels**2, "gender_w": np.zeros((1, 2), np.float32),
-               "gender_b": np.array([0, 3], np.float32)}  # fmt: skip
+    weights = {
+        "mask_w": 60 * levels[None],
+        "mask_b": -30 * levels**2,
+        "gender_w": np.zeros((1, 2), np.float32),
+        "gender_b": np.array([0, 3], np.float32),
+    }
     graph = helper.make_graph(
         [
             helper.make_node("ReduceMean", ["photos"], ["planes"], axes=[2, 3], keepdims=0),
@@ -90,10 +99,12 @@ def grey_model(path: Path, unsure_below: dict[str, float] | None = None) -> Path
         ],
         "grey",
         [helper.make_tensor_value_info("photos", TensorProto.FLOAT, ["batch", 3, 16, 16])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
-         for name, size in facts.scheme.sizes.items()],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
+            for name, size in facts.label_schema.sizes.items()
+        ],
         [numpy_helper.from_array(np.asarray(values, np.float32), name) for name, values in weights.items()],
-    )  # fmt: skip
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     helper.set_model_props(model, facts.to_metadata())
     onnx.checker.check_model(model)
@@ -107,8 +118,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def reader(model: Path, painted) -> FaceReader:
-    return FaceReader(Predictor.load(model, threads=1), whole=False)
+def reader(model: Path, painted) -> FacePredictor:
+    return FacePredictor(Predictor.load(model, threads=1), whole=False)
 
 
 class Said(NamedTuple):

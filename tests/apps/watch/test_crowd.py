@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from maskfit.apps.watch.crowd import Crowd, Event, Patience
-from maskfit.apps.watch.drawing import blur, draw, find_marks
-from maskfit.apps.watch.events import Counts, Rows, Telling
-from maskfit.data.boxes import Cut
+from maskfit.apps.watch.crowd import Event, EventDetector, EventThresholds
+from maskfit.apps.watch.drawing import blur, draw, visible_boxes
+from maskfit.apps.watch.events import DurableCsvWriter, EventFormatter, MinuteCounter
+from maskfit.data.boxes import CropBox
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError
 from maskfit.files import read_csv
 from maskfit.inference.colours import UNSURE, VALUES
-from maskfit.inference.faces import FaceAnswer
-from maskfit.labels import SCHEMES, Scheme
+from maskfit.inference.faces import FacePrediction
+from maskfit.labels import SCHEMES, LabelSchema
 
 SCHEME = SCHEMES["mask-gender"]
 STATES = ("wear", "incorrect", "not_wear")
@@ -24,32 +24,34 @@ STEP = 0.1
 BOX = (50.0, 50.0, 90.0, 100.0)
 
 
-def answer(state: str | None, box=BOX, sure: float = 0.96) -> FaceAnswer:
+def answer(state: str | None, box=BOX, sure: float = 0.96) -> FacePrediction:
     """A face that is so, or of which nothing is known."""
     shares = np.full(3, 1 / 3) if state is None else np.full(3, (1 - sure) / 2)
     if state is not None:
         shares[STATES.index(state)] = sure
-    rows = SCHEME.join({"mask": shares[None], "gender": np.array([[0.2, 0.8]])})
-    return FaceAnswer((), rows[0], Face(box, 0.9), Cut(box))
+    rows = SCHEME.joint_probabilities({"mask": shares[None], "gender": np.array([[0.2, 0.8]])})
+    return FacePrediction((), rows[0], Face(box, 0.9), CropBox(box))
 
 
-def live(crowd: Crowd, states: list[str | None], start: int = 0) -> list[Event]:
+def live(crowd: EventDetector, states: list[str | None], start: int = 0) -> list[Event]:
     """Somebody who is so in each frame; "-" where he is not seen."""
     events = []
     for place, state in enumerate(states, start):
-        events += crowd.see(place, place * STEP, [] if state == "-" else [answer(state)])
+        events += crowd.update(place, place * STEP, [] if state == "-" else [answer(state)])
     return events
 
 
-def crowd(**changes: float) -> Crowd:
-    return Crowd(SCHEME, {}, Patience(**{"smooth": 0.2, "hold": 0.5, "gone": 1.0, **changes}))
+def crowd(**changes: float) -> EventDetector:
+    return EventDetector(SCHEME, {}, EventThresholds(**{"smooth": 0.2, "hold": 0.5, "gone": 1.0, **changes}))
 
 
 def test_somebody_appears_changes_and_leaves():
     events = live(crowd(), ["wear"] * 20 + ["not_wear"] * 20 + ["-"] * 15)
     assert [(event.event, event.state, event.previous) for event in events] == [
-        ("appeared", "wear", None), ("changed", "not_wear", "wear"), ("left", "not_wear", None),
-    ]  # fmt: skip
+        ("appeared", "wear", None),
+        ("changed", "not_wear", "wear"),
+        ("left", "not_wear", None),
+    ]
     appeared, changed, left = events
     assert (appeared.since, appeared.time) == (0.0, pytest.approx(0.5))
     assert 2.0 <= changed.since <= 2.3
@@ -68,10 +70,11 @@ def test_a_single_wrong_frame_or_a_short_spell_is_no_event():
 def test_of_whom_nothing_is_sure_it_is_said_that_he_is_there():
     events = live(crowd(), [None] * 30 + ["incorrect"] * 20)
     assert [(event.event, event.state, event.previous) for event in events] == [
-        ("appeared", None, None), ("changed", "incorrect", None),
-    ]  # fmt: skip
+        ("appeared", None, None),
+        ("changed", "incorrect", None),
+    ]
     assert events[0].time == pytest.approx(2.0)
-    assert not events[0].said[0].sure
+    assert not events[0].said[0].is_confident
 
 
 def test_who_leaves_before_anything_is_sure_appeared_all_the_same():
@@ -80,14 +83,14 @@ def test_who_leaves_before_anything_is_sure_appeared_all_the_same():
 
 
 def test_the_model_may_ask_for_more_sureness_than_the_user():
-    watched = Crowd(SCHEME, {"mask": 0.97}, Patience(smooth=0.2))
+    watched = EventDetector(SCHEME, {"mask": 0.97}, EventThresholds(smoothing_seconds=0.2))
     assert [event.state for event in live(watched, ["wear"] * 30)] == [None]
 
 
 def test_who_is_there_at_the_end_is_told():
     watched = crowd()
     live(watched, ["wear"] * 20)
-    assert [(event.event, event.state) for event in watched.end()] == [("ended", "wear")]
+    assert [(event.event, event.state) for event in watched.flush()] == [("ended", "wear")]
 
 
 def test_what_is_believed_is_shown_while_a_frame_says_something_else():
@@ -95,30 +98,33 @@ def test_what_is_believed_is_shown_while_a_frame_says_something_else():
     live(watched, ["wear"] * 20 + ["not_wear"] * 3)
     (person,) = watched.people
     assert person.said[0].value == "not_wear"
-    said = watched.believed(person)[0]
-    assert (said.value, said.word, said.sure) == ("wear", "worn", True)
-    assert said.probability == person.said[0].shares["wear"] < 0.5
-    (mark,) = find_marks(watched, 2.2, (160, 200))
+    said = watched.current_states(person)[0]
+    assert (said.value, said.word, said.is_confident) == ("wear", "worn", True)
+    assert said.probability == person.said[0].probabilities["wear"] < 0.5
+    (mark,) = visible_boxes(watched, 2.2, (160, 200))
     assert (mark.colour, mark.number, mark.words, mark.sure) == (VALUES[0], 1, "worn?", True)
     assert mark.box == pytest.approx((50 / 200, 50 / 160, 90 / 200, 100 / 160))
 
 
 def test_a_scheme_without_a_mask_is_followed_by_its_first_attribute():
-    watched = Crowd(SCHEMES["gender-age"], {}, Patience(smooth=0.2))
-    rows = SCHEMES["gender-age"].join({"gender": np.array([[0.9, 0.1]]), "age": np.array([[0.1, 0.8, 0.1]])})
+    watched = EventDetector(SCHEMES["gender-age"], {}, EventThresholds(smoothing_seconds=0.2))
+    rows = SCHEMES["gender-age"].joint_probabilities(
+        {"gender": np.array([[0.9, 0.1]]), "age": np.array([[0.1, 0.8, 0.1]])}
+    )
     events = [
-        event for place in range(10)
-        for event in watched.see(place, place * STEP, [FaceAnswer((), rows[0], Face(BOX, 0.9), Cut(BOX))])
-    ]  # fmt: skip
+        event
+        for place in range(10)
+        for event in watched.update(place, place * STEP, [FacePrediction((), rows[0], Face(BOX, 0.9), CropBox(BOX))])
+    ]
     assert [event.state for event in events] == ["male"]
-    fields = Telling(watched.scheme).fields(events[0])
+    fields = EventFormatter(watched.scheme).fields(events[0])
     assert (fields["gender"], fields["age"]) == ("male", "30-59")
 
 
 @pytest.mark.parametrize("wrong", [{"hold": -1}, {"gone": 1e9}, {"sure": 1.5}, {"hits": 0}, {"smooth": float("nan")}])
 def test_patience_out_of_range_is_refused(wrong):
     with pytest.raises(DataError):
-        Patience(**wrong)
+        EventThresholds(**wrong)
 
 
 # Telling
@@ -131,7 +137,7 @@ def an_event(**changes: object) -> Event:
 
 def test_a_row_has_its_columns_in_order():
     for began in (None, datetime(2026, 5, 1, 8, 30, tzinfo=UTC)):
-        telling = Telling(SCHEME, began)
+        telling = EventFormatter(SCHEME, began)
         fields = telling.fields(an_event(event="changed", previous="incorrect", state="wear"))
         assert tuple(fields) == telling.columns
         assert (fields["mask"], fields["previous"], fields["gender"]) == ("wear", "incorrect", "female")
@@ -141,18 +147,23 @@ def test_a_row_has_its_columns_in_order():
 
 def test_a_line_for_people():
     event = an_event(time=83.26)
-    assert Telling(SCHEME).sentence(event) == "01:23.3  person 1 appeared: worn 96%, female 80%"
-    assert Telling(SCHEME, datetime(2026, 5, 1, 8, 30, tzinfo=UTC)).sentence(event).startswith("08:31:23  person 1")
+    assert EventFormatter(SCHEME).sentence(event) == "01:23.3  person 1 appeared: worn 96%, female 80%"
+    assert (
+        EventFormatter(SCHEME, datetime(2026, 5, 1, 8, 30, tzinfo=UTC)).sentence(event).startswith("08:31:23  person 1")
+    )
 
 
 def test_counts_add_up_and_pass_over_no_minute():
-    watched, counts, rows = crowd(gone=0.5), Counts(Telling(SCHEME)), []
+    watched, counts, rows = crowd(gone=0.5), MinuteCounter(EventFormatter(SCHEME)), []
     # There in the first minute, changing; nobody in the second; another, of whom nothing is known, in the third.
-    script = {**dict.fromkeys(range(20), "wear"), **dict.fromkeys(range(20, 40), "not_wear"),
-              **dict.fromkeys(range(1250, 1280), None)}  # fmt: skip
+    script = {
+        **dict.fromkeys(range(20), "wear"),
+        **dict.fromkeys(range(20, 40), "not_wear"),
+        **dict.fromkeys(range(1250, 1280), None),
+    }
     for place in range(1300):
         faces = [answer(script[place])] if place in script else []
-        rows += counts.see(place * STEP, watched, watched.see(place, place * STEP, faces))
+        rows += counts.see(place * STEP, watched, watched.update(place, place * STEP, faces))
     rows += counts.end()
     assert counts.columns == ("minute", "people", *STATES, "not_sure", "changes")
     assert rows == [[0, 1, 0, 0, 1, 0, 1], [1, 0, 0, 0, 0, 0, 0], [2, 1, 0, 0, 0, 1, 0]]
@@ -160,7 +171,7 @@ def test_counts_add_up_and_pass_over_no_minute():
 
 def test_rows_are_on_the_disk_at_once(tmp_path):
     path = tmp_path / "new" / "rows.csv"
-    with Rows(path, ("a", "b")) as rows:
+    with DurableCsvWriter(path, ("a", "b")) as rows:
         assert read_csv(path, ("a", "b")) == []
         rows.write([[1, "x, y"]])
         assert read_csv(path, ("a",)) == [{"a": "1", "b": "x, y"}]
@@ -184,9 +195,9 @@ def test_a_box_is_drawn_in_the_colour_of_the_state_and_grey_until_there_is_one()
 def test_who_is_unseen_for_long_or_went_on_beyond_the_edge_is_not_drawn():
     watched = crowd()
     live(watched, ["wear"] * 20)
-    assert len(find_marks(watched, 2.1, (160, 200))) == 1
-    assert find_marks(watched, 2.5, (160, 200)) == []
-    assert find_marks(watched, 2.1, (160, 40)) == []
+    assert len(visible_boxes(watched, 2.1, (160, 200))) == 1
+    assert visible_boxes(watched, 2.5, (160, 200)) == []
+    assert visible_boxes(watched, 2.1, (160, 40)) == []
 
 
 def test_a_blurred_face_is_a_few_flat_squares_and_the_rest_is_as_it_was():
@@ -199,6 +210,6 @@ def test_a_blurred_face_is_a_few_flat_squares_and_the_rest_is_as_it_was():
 
 def test_schemes_of_the_house_can_all_be_told():
     for scheme in SCHEMES.values():
-        assert isinstance(scheme, Scheme)
-        columns = Telling(scheme).columns
+        assert isinstance(scheme, LabelSchema)
+        columns = EventFormatter(scheme).columns
         assert len(set(columns)) == len(columns)

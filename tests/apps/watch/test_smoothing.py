@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskfit.apps.watch.smoothing import LEAST, Holding, Smoothing
+from maskfit.apps.watch.smoothing import LEAST, Debouncer, ExponentialSmoother
 
 SURE, OTHER = np.array([0.98, 0.01, 0.01]), np.array([0.01, 0.01, 0.98])
 
@@ -28,7 +28,7 @@ def slow(times: list[float], rows: list[np.ndarray], seconds: float) -> np.ndarr
     st.floats(0.1, 2),
 )
 def test_it_is_what_a_slow_loop_gives(steps, seconds):
-    smoothing, times, rows = Smoothing(seconds), [], []
+    smoothing, times, rows = ExponentialSmoother(seconds), [], []
     for step, values in steps:
         times.append((times[-1] if times else 0.0) + step)
         rows.append((np.array(values) + 1e-6) / (sum(values) + 3e-6))
@@ -39,13 +39,13 @@ def test_it_is_what_a_slow_loop_gives(steps, seconds):
 
 
 def test_without_seconds_each_frame_stands_for_itself():
-    smoothing = Smoothing(0.0)
+    smoothing = ExponentialSmoother(0.0)
     smoothing.add(0.0, {"mask": SURE})
     assert smoothing.add(0.1, {"mask": OTHER})["mask"] == pytest.approx(OTHER)
 
 
 def test_one_frame_that_is_sure_of_itself_outweighs_no_second_of_others():
-    smoothing = Smoothing(0.5)
+    smoothing = ExponentialSmoother(0.5)
     for place in range(25):
         smoothing.add(place / 25, {"mask": SURE})
     assert smoothing.add(1.0, {"mask": np.array([0, 0, 1.0])})["mask"].argmax() == 0
@@ -54,7 +54,7 @@ def test_one_frame_that_is_sure_of_itself_outweighs_no_second_of_others():
 def change_seen(rate: float, kept: float, seed: int = 0) -> float:
     """When a change at 2.0 s is believed, of frames of which only a share is there."""
     chance = np.random.default_rng(seed)
-    smoothing, holding = Smoothing(0.5), Holding(0.5)
+    smoothing, holding = ExponentialSmoother(0.5), Debouncer(0.5)
     for place in range(int(5 * rate)):
         time = place / rate
         if chance.random() > kept:
@@ -75,14 +75,14 @@ def test_dropped_frames_do_little_harm():
 
 
 def test_a_state_must_hold_without_a_break():
-    holding = Holding(0.5)
+    holding = Debouncer(0.5)
     seen = [(0.0, "a"), (0.4, "a"), (0.5, "a"), (0.6, "b"), (0.9, "b"), (1.0, None), (1.1, "b"), (1.5, "b"), (1.6, "b")]
     assert [holding.see(time, state) for time, state in seen] == [False, False, True, *[False] * 5, True]
     assert (holding.state, holding.since) == ("b", 1.1)
 
 
 def test_back_to_the_old_state_begins_anew():
-    holding = Holding(0.3)
+    holding = Debouncer(0.3)
     for time, state in [(0.0, "a"), (0.3, "a"), (0.4, "b"), (0.6, "a"), (0.7, "b"), (0.9, "b")]:
         assert holding.see(time, state) == (time == 0.3)
     assert holding.see(1.0, "b")
@@ -90,6 +90,6 @@ def test_back_to_the_old_state_begins_anew():
 
 
 def test_what_need_not_hold_is_believed_at_once():
-    holding = Holding(0.0)
+    holding = Debouncer(0.0)
     assert [holding.see(0.0, "a"), holding.see(0.1, "b"), holding.see(0.2, None)] == [True, True, False]
     assert holding.state == "b"

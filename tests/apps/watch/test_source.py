@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from maskfit.apps.watch import live
-from maskfit.apps.watch.live import Newest, Reconnecting, at_its_own_speed
-from maskfit.apps.watch.source import Address, Frame, Pace, Video, parse_source
-from maskfit.apps.watch.video import writing_video
+from maskfit.apps.watch.live import LatestFrameReader, ReconnectingSource, realtime_frames
+from maskfit.apps.watch.source import Frame, FrameSampling, SourceAddress, VideoCapture, parse_source
+from maskfit.apps.watch.video import open_video_writer
 from maskfit.errors import DataError
 
 TIMES = [0.0, 0.04, 0.08, 0.2, 0.5, 0.52, 0.6, 1.0]
@@ -32,14 +32,14 @@ def picture(number: int, width: int = 64, height: int = 48) -> np.ndarray:
 
 
 def write(path: Path, times: list[float] = TIMES, size: tuple[int, int] = (64, 48)) -> Path:
-    with writing_video(path, size, 25) as out:
+    with open_video_writer(path, size, 25) as out:
         for number, at in enumerate(times):
             out.write(at, picture(number, *size))
     return path
 
 
-def read(path: Path) -> tuple[list[Frame], Video]:
-    video = Video(parse_source(str(path)))
+def read(path: Path) -> tuple[list[Frame], VideoCapture]:
+    video = VideoCapture(parse_source(str(path)))
     frames = list(video.read())
     video.close()
     return frames, video
@@ -62,7 +62,7 @@ def test_an_odd_row_and_column_are_left_out(tmp_path):
 
 
 def test_a_frame_of_another_size_is_brought_to_the_first(tmp_path):
-    with writing_video(tmp_path / "a.mp4", (64, 48), 25) as out:
+    with open_video_writer(tmp_path / "a.mp4", (64, 48), 25) as out:
         out.write(0.0, picture(0))
         out.write(0.1, picture(0, 128, 96))
     frames, _ = read(tmp_path / "a.mp4")
@@ -71,7 +71,7 @@ def test_a_frame_of_another_size_is_brought_to_the_first(tmp_path):
 
 def test_a_video_keeps_what_there_is_when_the_work_on_it_fails(tmp_path):
     def work() -> None:
-        with writing_video(tmp_path / "a.mp4", (64, 48), 25) as out:
+        with open_video_writer(tmp_path / "a.mp4", (64, 48), 25) as out:
             out.write(0.0, picture(0))
             out.write(0.5, picture(1))
             raise ZeroDivisionError
@@ -124,7 +124,7 @@ def test_what_is_no_video_is_told(tmp_path, name, content, said):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(DataError, match=said):
-        Video(parse_source(str(path)))
+        VideoCapture(parse_source(str(path)))
 
 
 def test_a_folder_is_no_video(tmp_path):
@@ -143,7 +143,7 @@ def test_of_a_video_that_breaks_off_what_there_is_is_read_and_the_rest_told(tmp_
 
 def test_damage_in_the_middle_is_passed_over(tmp_path):
     path, chance = tmp_path / "a.mp4", np.random.default_rng(0)
-    with writing_video(path, (64, 48), 25) as out:
+    with open_video_writer(path, (64, 48), 25) as out:
         for number in range(100):
             out.write(number / 25, chance.integers(0, 256, (48, 64, 3), dtype=np.uint8))
     data = bytearray(path.read_bytes())
@@ -160,7 +160,7 @@ def test_damage_in_the_middle_is_passed_over(tmp_path):
 def test_words_are_files_addresses_or_cameras(tmp_path):
     path = write(tmp_path / "0.mp4")
     assert parse_source(str(path)).kind == "file"
-    assert parse_source("0") == Address("camera", "0", "camera 0")
+    assert parse_source("0") == SourceAddress("camera", "0", "camera 0")
     secret = parse_source("rtsp://me:s3cret@camera.local:8554/hall?token=t0ken")
     assert secret.kind == "stream"
     assert secret.shown == "rtsp://camera.local:8554/hall"
@@ -173,7 +173,7 @@ def test_words_are_files_addresses_or_cameras(tmp_path):
 
 def test_an_error_tells_no_password():
     with pytest.raises(DataError, match="the stream cannot be opened: Connection refused") as told:
-        Video(parse_source("rtsp://me:s3cret@127.0.0.1:9/hall?token=t0ken"))
+        VideoCapture(parse_source("rtsp://me:s3cret@127.0.0.1:9/hall?token=t0ken"))
     assert "s3cret" not in str(told.value)
     assert "t0ken" not in str(told.value)
 
@@ -181,7 +181,7 @@ def test_an_error_tells_no_password():
 @pytest.mark.skipif(Path("/dev/video99").exists(), reason="there is a camera")
 def test_a_camera_that_is_not_there_is_told():
     with pytest.raises(DataError, match="camera cannot be opened"):
-        Video(parse_source("99"))
+        VideoCapture(parse_source("99"))
 
 
 def frames_at(times: list[float]) -> list[Frame]:
@@ -191,15 +191,15 @@ def frames_at(times: list[float]) -> list[Frame]:
 @pytest.mark.parametrize(
     ("pace", "kept"),
     [
-        (Pace(), list(range(12))),
-        (Pace(every=5), [0, 5, 10]),
-        (Pace(fps=10), [0, 3, 5, 8, 10]),
-        (Pace(fps=1000), list(range(12))),
-        (Pace(every=2, fps=10), [0, 4, 6, 8, 10]),
+        (FrameSampling(), list(range(12))),
+        (FrameSampling(every=5), [0, 5, 10]),
+        (FrameSampling(fps=10), [0, 3, 5, 8, 10]),
+        (FrameSampling(fps=1000), list(range(12))),
+        (FrameSampling(every=2, fps=10), [0, 4, 6, 8, 10]),
     ],
 )
 def test_the_pace_leaves_out_frames(pace, kept):
-    assert [frame.number for frame in pace.thin(frames_at([number * 0.04 for number in range(12)]))] == kept
+    assert [frame.number for frame in pace.subsample(frames_at([number * 0.04 for number in range(12)]))] == kept
 
 
 # Live
@@ -207,8 +207,8 @@ def test_the_pace_leaves_out_frames(pace, kept):
 
 def test_only_the_newest_frame_is_kept_and_the_others_are_counted():
     taken, stop = [], threading.Event()
-    source = at_its_own_speed(iter(frames_at([number / 100 for number in range(40)])), stop)
-    newest = Newest(source, stop)
+    source = realtime_frames(iter(frames_at([number / 100 for number in range(40)])), stop)
+    newest = LatestFrameReader(source, stop)
     for frame in newest:
         taken.append(frame.number)
         time.sleep(0.035)
@@ -224,7 +224,7 @@ def test_what_goes_wrong_in_the_reading_thread_is_raised_where_frames_are_taken(
         raise DataError("gone")
 
     with pytest.raises(DataError, match="gone"):
-        for _ in Newest(source(), threading.Event()):
+        for _ in LatestFrameReader(source(), threading.Event()):
             pass
 
 
@@ -237,7 +237,7 @@ def test_who_waits_for_a_camera_can_be_stopped():
 
     threading.Timer(0.1, stop.set).start()
     began = time.monotonic()
-    assert [frame.number for frame in Newest(source(), stop)] == [0]
+    assert [frame.number for frame in LatestFrameReader(source(), stop)] == [0]
     assert time.monotonic() - began < 3
 
 
@@ -282,9 +282,9 @@ def camera() -> Iterator[str]:
 def test_a_stream_that_breaks_off_is_opened_again_and_goes_on(camera, monkeypatch):
     monkeypatch.setattr(live, "FIRST_PAUSE", 0.05)
     said: list[str] = []
-    video = Video(parse_source(camera))
+    video = VideoCapture(parse_source(camera))
     assert video.live
-    stream = Reconnecting(video, threading.Event(), said.append, 20)
+    stream = ReconnectingSource(video, threading.Event(), said.append, 20)
     frames = []
     for frame in stream.read():
         frames.append(frame)
@@ -303,9 +303,9 @@ def test_a_stream_that_breaks_off_is_opened_again_and_goes_on(camera, monkeypatc
 def test_a_stream_that_does_not_come_back_is_an_error(camera, monkeypatch):
     monkeypatch.setattr(live, "FIRST_PAUSE", 0.05)
 
-    def closed(address: Address) -> Video:
+    def closed(address: SourceAddress) -> VideoCapture:
         raise DataError("closed")
 
-    stream = Reconnecting(Video(parse_source(camera)), threading.Event(), lambda line: None, 0.2, closed)
+    stream = ReconnectingSource(VideoCapture(parse_source(camera)), threading.Event(), lambda line: None, 0.2, closed)
     with pytest.raises(DataError, match=r"broke off \(.*\) and was not back within 0.2 s"):
         list(stream.read())

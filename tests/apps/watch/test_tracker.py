@@ -110,10 +110,12 @@ def test_the_speed_is_an_average_in_time():
     for step in (0.02, 0.04, 0.1):
         track = Track(box(0), 0.0, 0.0)
         for place in range(1, 30):
-            track.see(place * step, box(100 * place * step, 100 - 50 * place * step))
+            track.update(place * step, box(100 * place * step, 100 - 50 * place * step))
         assert track.speed == pytest.approx((100, -50))
-        assert track.at(29 * step + 0.2) == pytest.approx(box(100 * (29 * step + 0.2), 100 - 50 * (29 * step + 0.2)))
-        assert track.at(1e9) == track.at(29 * step + 0.5)
+        assert track.predict(29 * step + 0.2) == pytest.approx(
+            box(100 * (29 * step + 0.2), 100 - 50 * (29 * step + 0.2))
+        )
+        assert track.predict(1e9) == track.predict(29 * step + 0.5)
 
 
 def slow_cost(one: tuple[float, ...], other: tuple[float, ...], unseen: float) -> float:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskfit.apps.watch.events import Telling
-from maskfit.apps.watch.run import Listeners, Wishes, watch
-from maskfit.apps.watch.source import Pace, Video, parse_source
+from maskfit.apps.watch.events import EventFormatter
+from maskfit.apps.watch.run import VideoCallbacks, VideoOptions, process_video
+from maskfit.apps.watch.source import FrameSampling, VideoCapture, parse_source
 from maskfit.cli.watch import _writer
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError
@@ -25,8 +25,21 @@ from .conftest import RATE, SIZE, grey_model
 LATE = 0.75
 """Seconds after which a change is seen at the latest: smoothed over half a second, and held for as long."""
 
-COLUMNS = ["time", "frame", "person", "event", "mask", "previous", "probability", "gender", "since",
-           "left", "upper", "right", "lower"]  # fmt: skip
+COLUMNS = [
+    "time",
+    "frame",
+    "person",
+    "event",
+    "mask",
+    "previous",
+    "probability",
+    "gender",
+    "since",
+    "left",
+    "upper",
+    "right",
+    "lower",
+]
 
 
 def told(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
@@ -78,7 +91,7 @@ def test_boxes_are_where_the_faces_are(command, film, video, model, painted, tmp
 
 def test_the_video_shows_boxes_at_the_frames_own_times(command, film, video, model, painted, tmp_path):
     assert command(video, "--model", model, "--video", "marked.mp4").code == 0
-    frames = list(Video(parse_source(str(tmp_path / "marked.mp4"))).read())
+    frames = list(VideoCapture(parse_source(str(tmp_path / "marked.mp4"))).read())
     assert [frame.time for frame in frames] == pytest.approx(film.times, abs=0.002)
     # A side of the first face's box is in the colour of its state, blue for worn.
     place = int(2.0 * RATE)
@@ -92,7 +105,7 @@ def test_the_video_shows_boxes_at_the_frames_own_times(command, film, video, mod
 def test_blur_leaves_no_face(command, film, video, model, painted, tmp_path):
     assert command(video, "--model", model, "--video", "marked.mp4", "--blur").code == 0
     place = int(3.0 * RATE)
-    frames = list(Video(parse_source(str(tmp_path / "marked.mp4"))).read())
+    frames = list(VideoCapture(parse_source(str(tmp_path / "marked.mp4"))).read())
     for number, (left, upper, right, lower) in film.boxes(film.times[place]).items():
         inner = (slice(round(upper) + 4, round(lower) - 4), slice(round(left) + 4, round(right) - 4))
         plain, hidden = film.frame(film.times[place])[inner], frames[place].pixels[inner]
@@ -123,7 +136,7 @@ def test_at_its_own_speed_frames_that_come_too_fast_are_dropped(video, reader, m
     look = reader.look
     monkeypatch.setattr(reader, "look", lambda pixels: (sleep(0.2), look(pixels))[1])
     began = monotonic()
-    summary = watch(parse_source(str(video)), reader, Wishes(realtime=True, seconds=1.5))
+    summary = process_video(parse_source(str(video)), reader, VideoOptions(realtime=True, seconds=1.5))
     assert 1.2 < monotonic() - began < 6
     assert summary.dropped > 5
     assert 17 <= summary.frames + summary.dropped <= 25
@@ -131,7 +144,7 @@ def test_at_its_own_speed_frames_that_come_too_fast_are_dropped(video, reader, m
 
 
 def test_only_so_many_seconds(video, reader):
-    summary = watch(parse_source(str(video)), reader, Wishes(seconds=2.0))
+    summary = process_video(parse_source(str(video)), reader, VideoOptions(seconds=2.0))
     assert (summary.frames, summary.events, summary.people) == (25, 4, 2)
 
 
@@ -155,21 +168,21 @@ def test_ctrl_c_leaves_whole_files(command, video, model, painted, tmp_path, mon
     rows = read_csv(tmp_path / "e.csv", COLUMNS)
     assert {row["event"] for row in rows} == {"appeared", "ended"}
     assert read_csv(tmp_path / "c.csv", ["people"])[0]["people"] == "2"
-    seen = list(Video(parse_source(str(tmp_path / "v.mp4"))).read())
+    seen = list(VideoCapture(parse_source(str(tmp_path / "v.mp4"))).read())
     assert 25 <= len(seen) <= 31
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["c.csv", "e.csv", "v.mp4"]
 
 
 def test_a_camera_that_is_lost_for_good_leaves_whole_files(video, reader, tmp_path, monkeypatch):
     """A live source: the film, told to be one, that breaks off and is not found again."""
-    monkeypatch.setattr(Video, "live", property(lambda self: True))
-    wishes = Wishes(tmp_path / "e.csv", tmp_path / "c.csv", tmp_path / "v.mp4", reconnect=0)
+    monkeypatch.setattr(VideoCapture, "live", property(lambda self: True))
+    wishes = VideoOptions(tmp_path / "e.csv", tmp_path / "c.csv", tmp_path / "v.mp4", reconnect=0)
     with pytest.raises(DataError, match="not back within 0 s"):
-        watch(parse_source(str(video)), reader, wishes)
+        process_video(parse_source(str(video)), reader, wishes)
     rows = read_csv(tmp_path / "e.csv", ["clock"])
     assert all("T" in row["clock"] for row in rows)
     assert list(read_csv(tmp_path / "c.csv", ["clock"])[0])[:2] == ["minute", "clock"]
-    assert list(Video(parse_source(str(tmp_path / "v.mp4"))).read())
+    assert list(VideoCapture(parse_source(str(tmp_path / "v.mp4"))).read())
 
 
 def test_the_threshold_in_a_model_file_counts(command, video, painted, tmp_path):
@@ -180,10 +193,10 @@ def test_the_threshold_in_a_model_file_counts(command, video, painted, tmp_path)
 
 
 def test_a_video_that_breaks_off_is_watched_and_told(command, model, painted, film, tmp_path):
-    from maskfit.apps.watch.video import writing_video
+    from maskfit.apps.watch.video import open_video_writer
 
     path = tmp_path / "a.mkv"
-    with writing_video(path, SIZE, RATE) as out:
+    with open_video_writer(path, SIZE, RATE) as out:
         for time, pixels in film.frames():
             out.write(time, pixels)
     data = path.read_bytes()
@@ -247,11 +260,13 @@ def test_lines_reach_a_pipe_while_a_bar_stands_on_the_terminal(monkeypatch, caps
 
 def test_listeners_are_told_everything(video, reader):
     events, steps = [], []
-    listeners = Listeners(
+    listeners = VideoCallbacks(
         tell=lambda event, telling: events.append(telling.sentence(event)),
         progress=lambda done, total: steps.append((done, total)),
     )
-    summary = watch(parse_source(str(video)), reader, Wishes(pace=Pace(every=3)), listeners=listeners)
+    summary = process_video(
+        parse_source(str(video)), reader, VideoOptions(pace=FrameSampling(every=3)), listeners=listeners
+    )
     assert len(events) == summary.events
     assert steps[-1] == (73, 75)
-    assert Telling(reader.predictor.scheme).columns[4] == "mask"
+    assert EventFormatter(reader.predictor.scheme).columns[4] == "mask"

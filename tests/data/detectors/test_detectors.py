@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskfit.data.detectors import DETECTORS, Finder, check_detector, open_finder, settle_weights
+from maskfit.data.detectors import DETECTORS, CachedDetector, check_detector, load_detector, pin_detector_weights
 from maskfit.data.detectors import ultra_light as ultra_light_module
 from maskfit.data.detectors import yunet as yunet_module
-from maskfit.data.detectors.face import suppressed
+from maskfit.data.detectors.face import nms
 from maskfit.data.detectors.ultra_light import UltraLight
 from maskfit.data.detectors.yunet import STRIDES, YuNet
-from maskfit.data.weights import Weights
+from maskfit.data.weights import WeightsFile
 from maskfit.errors import DataError, MissingExtraError, RecipeError
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 WITH_FILE = [name for name, detector in DETECTORS.items() if getattr(detector, "published", None)]
 NEEDS_FACES = pytest.mark.skipif(
@@ -49,7 +49,7 @@ def test_a_file_that_is_no_network_is_refused(tmp_path, name, content):
     path.write_bytes(content)
     with pytest.raises(DataError, match="no ONNX network") as caught:
         DETECTORS[name](path)
-    assert caught.value.where == str(path)
+    assert caught.value.location == str(path)
 
 
 @pytest.mark.parametrize("name", WITH_FILE)
@@ -73,11 +73,11 @@ def test_options_out_of_range_are_refused_before_anything_is_opened(name, score)
 
 def test_an_unknown_detector_or_option_is_told_with_the_nearest():
     with pytest.raises(RecipeError, match="did you mean 'yunet'"):
-        check_detector(Part.of("yunett"))
+        check_detector(ComponentSpec.create("yunett"))
     with pytest.raises(RecipeError, match="did you mean 'side'"):
-        check_detector(Part.of("yunet", sides=640))
+        check_detector(ComponentSpec.create("yunet", sides=640))
     with pytest.raises(RecipeError, match="no option 'weights'"):
-        check_detector(Part.of("yunet", weights="a.onnx"))
+        check_detector(ComponentSpec.create("yunet", weights="a.onnx"))
 
 
 # Which weights
@@ -87,22 +87,22 @@ def test_weights_are_settled_by_content(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     path = tmp_path / "mine.onnx"
     path.write_bytes(b"mine")
-    part = Part.of("yunet")
-    kept = settle_weights(part, str(path), None)
+    part = ComponentSpec.create("yunet")
+    kept = pin_detector_weights(part, str(path), None)
     assert kept is not None
     assert (kept.name, kept.url) == ("mine.onnx", "")
-    assert settle_weights(part, None, None) == YuNet.published
-    assert settle_weights(part, "x.onnx", YuNet.published.sha256) == YuNet.published
-    assert settle_weights(part, "/some/where/x.onnx", "f" * 64) == Weights("x.onnx", "f" * 64)
-    assert settle_weights(Part.of("mtcnn"), None, None) is None
+    assert pin_detector_weights(part, None, None) == YuNet.published
+    assert pin_detector_weights(part, "x.onnx", YuNet.published.sha256) == YuNet.published
+    assert pin_detector_weights(part, "/some/where/x.onnx", "f" * 64) == WeightsFile("x.onnx", "f" * 64)
+    assert pin_detector_weights(ComponentSpec.create("mtcnn"), None, None) is None
     with pytest.raises(RecipeError, match="brings its own weights"):
-        settle_weights(Part.of("mtcnn"), str(path), None)
+        pin_detector_weights(ComponentSpec.create("mtcnn"), str(path), None)
 
 
 def test_a_finder_looks_once_at_each_photo_and_is_shared(painted, paint):
-    finder = open_finder(Part.of("yunet"), None)
-    assert open_finder(Part.of("yunet"), None) is finder
-    assert open_finder(Part.of("yunet", score=0.6), None) is not finder
+    finder = load_detector(ComponentSpec.create("yunet"), None)
+    assert load_detector(ComponentSpec.create("yunet"), None) is finder
+    assert load_detector(ComponentSpec.create("yunet", score=0.6), None) is not finder
     photos = [paint(60, 40, (5, 6, 20, 30)), paint(40, 60, (5, 6, 20, 30))]
     for photo in [*photos, *[photo.copy() for photo in photos]]:
         assert finder.find(photo)[0].box == (5, 6, 20, 30)
@@ -114,7 +114,7 @@ def test_a_finder_looks_once_at_each_photo_and_is_shared(painted, paint):
 
 def test_a_finder_forgets_the_oldest(painted, paint, monkeypatch):
     monkeypatch.setattr("maskfit.data.detectors.REMEMBERED", 2)
-    finder = Finder(painted())
+    finder = CachedDetector(painted())
     for seed in (0, 1, 2, 2, 0):
         finder.find(paint(9, 9, seed=seed))
     assert len(painted.looks) == 4
@@ -140,7 +140,7 @@ def test_of_two_boxes_that_overlap_the_less_sure_one_goes(rows):
             clear &= shared <= 0.3 * union
         if clear:
             kept.append(place)
-    assert suppressed(boxes, scores, 0.3) == kept
+    assert nms(boxes, scores, 0.3) == kept
 
 
 # YuNet's answers
@@ -214,8 +214,9 @@ def test_yunets_second_look_is_read_through_its_border(yunet):
     detector, _ = yunet(lambda look, height, width: [(32, 5, 4, 0.9, box, [0] * 10)] if look == 2 else [])
     (found,) = detector.detect([np.zeros((320, 320, 3), np.uint8)])
     # 320 with two borders of 80 is shown at 320 / 480: a canvas of (160, 128) is the photo's ((160 - 53) * 1.5, ...).
-    assert found[0].box == pytest.approx(((64 - 53) * 320 / 213, (96 - 53) * 320 / 213, (192 - 53) * 320 / 213,
-                                          (224 - 53) * 320 / 213))  # fmt: skip
+    assert found[0].box == pytest.approx(
+        ((64 - 53) * 320 / 213, (96 - 53) * 320 / 213, (192 - 53) * 320 / 213, (224 - 53) * 320 / 213)
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -262,15 +263,15 @@ def mtcnn():
     import torch
 
     torch.set_num_threads(1)
-    return open_finder(Part.of("mtcnn"), None).detector
+    return load_detector(ComponentSpec.create("mtcnn"), None).detector
 
 
 @pytest.fixture(scope="module")
 def drawings():
-    from maskfit.synthesis.drawn import draw_person, draw_photo
+    from maskfit.synthesis.drawn import render_photo, sample_person
 
-    people = [draw_person(0, number, gender=gender, age=30) for number, gender in ((1, "male"), (3, "female"))]
-    return [draw_photo(person, name) for person in people for name in ("normal", "mask1")]
+    people = [sample_person(0, number, gender=gender, age=30) for number, gender in ((1, "male"), (3, "female"))]
+    return [render_photo(person, name) for person in people for name in ("normal", "mask1")]
 
 
 @NEEDS_FACES

@@ -7,16 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import PurePosixPath
 
-from maskfit.apps.review.session import STATUSES, Review, Status, code_of
+from maskfit.apps.review.session import STATUSES, ReviewState, Status, scored_index
 from maskfit.data.photo import Photo
-from maskfit.evaluation.suspects import Suspect
+from maskfit.evaluation.suspects import LabelIssue
 from maskfit.labels import UNKNOWN, Attribute
 
 WORDS: dict[Status, str] = {
-    "open": "undecided", "right": "right", "mended": "new label", "wrong": "marked wrong", "unsure": "unsure",
-}  # fmt: skip
+    "open": "undecided",
+    "right": "right",
+    "mended": "new label",
+    "wrong": "marked wrong",
+    "unsure": "unsure",
+}
 
-LIKELY = 0.5
+LIKELY_ISSUE_SCORE = 0.5
 """From this score on a label is more likely wrong than not."""
 
 MOST = 7
@@ -72,22 +76,22 @@ _COLOURS = {"right": "#1f9d57", "mended": "#4fbf86", "wrong": "#e0483e", "unsure
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:^&@/])")
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """A text for the label of a button, where Streamlit reads Markdown: nothing in it means anything but itself."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
-def stem(photo: Photo) -> str:
+def short_name(photo: Photo) -> str:
     """What the page calls a photo: its file's name without the ending."""
     return PurePosixPath(photo.name).stem
 
 
-def heading(review: Review, person: str, place: str) -> str:
+def heading(review: ReviewState, person: str, place: str) -> str:
     """Who is looked at, and what was said of that person."""
-    return f'<div class="mf"><h1>{escape(person)} {chip(review.status(person))}</h1>{escape(place)}</div>'
+    return f'<div class="mf"><h1>{escape(person)} {status_badge(review.status(person))}</h1>{escape(place)}</div>'
 
 
-def chip(status: Status) -> str:
+def status_badge(status: Status) -> str:
     """A status as a small coloured word."""
     return f'<span class="mf-chip mf-{status}">{escape(WORDS[status])}</span>'
 
@@ -107,7 +111,7 @@ def progress(counts: Mapping[Status, int]) -> str:
     )
 
 
-def reasons(review: Review, person: str, suspects: Sequence[Suspect]) -> str:
+def issue_reasons(review: ReviewState, person: str, suspects: Sequence[LabelIssue]) -> str:
     """Why the person is suspected, and where labels of one person differ."""
     lines = []
     for item in suspects:
@@ -126,18 +130,20 @@ def reasons(review: Review, person: str, suspects: Sequence[Suspect]) -> str:
     return f'<div class="mf">{"".join(lines)}</div>'
 
 
-def card(review: Review, photo: Photo, view: Mapping[str, Sequence[float]], suspects: Iterable[Suspect]) -> str:
+def card(review: ReviewState, photo: Photo, view: Mapping[str, Sequence[float]], suspects: Iterable[LabelIssue]) -> str:
     """A photo's labels beside what models make of it, attribute by attribute."""
     suspected: dict[str, str] = {}
     for item in suspects:
         if not item.photos or photo.name in item.photos:
             suspected.setdefault(item.attribute, _kind(item))
     verdict = review.verdict(photo.person, photo.name)
-    said = [chip(verdict)] if verdict else []
+    said = [status_badge(verdict)] if verdict else []
     if review.left_out(photo):
         said.append('<span class="mf-chip mf-wrong">left out</span>')
-    rows = [_attribute(review, photo, item, view.get(item.name), suspected.get(item.name, ""))
-            for item in review.scheme.attributes]  # fmt: skip
+    rows = [
+        _attribute(review, photo, item, view.get(item.name), suspected.get(item.name, ""))
+        for item in review.scheme.attributes
+    ]
     return f'<div class="mf">{"".join(rows)}<div class="mf-said-of">{" ".join(said)}</div></div>'
 
 
@@ -148,7 +154,7 @@ LEGEND = """<div class="mf mf-legend"><div class="mf-value mf-said"><span>the la
 <div class="mf-value mf-said mf-new"><span>new label</span></div></div>"""
 
 
-def lost(why: str) -> str:
+def unreadable_placeholder(why: str) -> str:
     """In place of a photo that cannot be read."""
     return f'<div class="mf mf-lost">{escape(why)}</div>'
 
@@ -158,15 +164,17 @@ def note(text: str, kind: str = "calm") -> str:
     return f'<div class="mf"><div class="mf-why mf-{kind}">{escape(text)}</div></div>'
 
 
-def _attribute(review: Review, photo: Photo, attribute: Attribute, view: Sequence[float] | None, suspected: str) -> str:
+def _attribute(
+    review: ReviewState, photo: Photo, attribute: Attribute, view: Sequence[float] | None, suspected: str
+) -> str:
     """The label of one attribute, marked among the values with what models give each of them."""
     old, new = photo.labels.get(attribute.name), review.labels(photo).get(attribute.name)
     changed = attribute.name in review.changes(photo)
-    official = attribute.official()
-    code = code_of(attribute, new)
+    official = attribute.scored_attribute()
+    code = scored_index(attribute, new)
     number = f"{new:g}" if isinstance(new, float) else ""
     if changed:
-        was = f"{old:g}" if isinstance(old, float) else official.word(code_of(attribute, old))
+        was = f"{old:g}" if isinstance(old, float) else official.display_name(scored_index(attribute, old))
         number = f'<span class="mf-was">{escape(was)}</span> {number}'
     lines = [f'<div class="mf-attr"><span>{escape(attribute.name)}</span><span>{number}</span></div>']
     for value in _shown(code, view, len(official.values)):
@@ -174,7 +182,7 @@ def _attribute(review: Review, photo: Photo, attribute: Attribute, view: Sequenc
         bar = "" if view is None else f'<u style="width:{100 * view[value]:.1f}%"></u>'
         share = "" if view is None else f"{100 * view[value]:.0f}%"
         lines.append(
-            f'<div class="mf-value{kind}">{bar}<span>{escape(official.word(value))}</span><span>{share}</span></div>'
+            f'<div class="mf-value{kind}">{bar}<span>{escape(official.display_name(value))}</span><span>{share}</span></div>'
         )
     if code == UNKNOWN:
         lines.append('<div class="mf-value mf-none"><span>no label</span></div>')
@@ -191,9 +199,9 @@ def _shown(code: int, view: Sequence[float] | None, size: int) -> list[int]:
     return sorted({*likely, *([] if code == UNKNOWN else [code])})
 
 
-def _kind(item: Suspect) -> str:
+def _kind(item: LabelIssue) -> str:
     """How a suspicion looks: alarming from `LIKELY` on."""
-    return "suspect" if item.score >= LIKELY else "doubt"
+    return "suspect" if item.score >= LIKELY_ISSUE_SCORE else "doubt"
 
 
 def _stem(name: str) -> str:

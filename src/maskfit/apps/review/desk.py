@@ -12,17 +12,17 @@ from io import BytesIO
 from pathlib import Path
 from typing import Literal, get_args
 
-from maskfit.apps.review.cards import LIKELY
+from maskfit.apps.review.cards import LIKELY_ISSUE_SCORE
 from maskfit.apps.review.export import export
-from maskfit.apps.review.journal import Journal
-from maskfit.apps.review.material import Material
-from maskfit.apps.review.session import Act, Review
-from maskfit.apps.serving import Seat, new_key
+from maskfit.apps.review.journal import AuditLog
+from maskfit.apps.review.material import ReviewData
+from maskfit.apps.review.session import ReviewAction, ReviewState
+from maskfit.apps.serving import ProcessState, generate_access_token
 from maskfit.data.corrections import Correction
-from maskfit.data.decoding import open_small
+from maskfit.data.decoding import open_downscaled
 from maskfit.data.photo import Photo
 from maskfit.errors import DataError
-from maskfit.evaluation.suspects import Suspect
+from maskfit.evaluation.suspects import LabelIssue
 
 Filter = Literal["suspects", "all", "open", "wrong", "unsure", "mended"]
 FILTERS: tuple[Filter, ...] = get_args(Filter)
@@ -38,7 +38,7 @@ HASTE = 0.25
 """Seconds; less is a key that was pressed twice, and its second verdict would be about photos that nobody saw."""
 
 
-class Desk:
+class ReviewController:
     """One review that is open.
 
     Args:
@@ -52,21 +52,23 @@ class Desk:
         DataError: The log is in use or does not fit.
     """
 
-    def __init__(self, material: Material, log: Path, out: Path, *, force: bool = False, haste: float = HASTE) -> None:
-        self.review: Review = material.review
+    def __init__(
+        self, material: ReviewData, log: Path, out: Path, *, force: bool = False, haste: float = HASTE
+    ) -> None:
+        self.review: ReviewState = material.review
         self.views = material.views
-        self.all_suspects: Sequence[Suspect] = material.suspects
-        self.suspects: dict[str, list[Suspect]] = {}
+        self.all_suspects: Sequence[LabelIssue] = material.suspects
+        self.suspects: dict[str, list[LabelIssue]] = {}
         for item in material.suspects:
             self.suspects.setdefault(item.person, []).append(item)
         self.order = list(dict.fromkeys([*self.suspects, *self.review.of]))
         self.place = {person: place for place, person in enumerate(self.order)}
         self.out = out
         self.haste = haste
-        self.key = new_key()
+        self.key = generate_access_token()
         self._may_replace = force
         self._lock = threading.RLock()
-        self._journal = Journal(log, self.review, material.root)
+        self._journal = AuditLog(log, self.review, material.root)
         self.remarks = [*material.remarks, *self._journal.read.remarks]
         self.resumed = self._journal.read.acts
         self._last = self._journal.read.place
@@ -81,11 +83,11 @@ class Desk:
         """Where to begin: at the person who was looked at last, else at the first one who is open."""
         if self._last:
             return self._last
-        walk = [person for person in self.order if self.passes(person, filter_)]
+        walk = [person for person in self.order if self.matches_filter(person, filter_)]
         opened = (person for person in walk if self.review.status(person) == "open")
         return next(opened, walk[0] if walk else self.order[0])
 
-    def passes(self, person: str, filter_: Filter) -> bool:
+    def matches_filter(self, person: str, filter_: Filter) -> bool:
         """Whether a filter lets a person through."""
         if filter_ == "all":
             return True
@@ -93,43 +95,49 @@ class Desk:
             return person in self.suspects
         return self.review.status(person) == filter_
 
-    def beside(self, person: str, filter_: Filter, step: int) -> str | None:
+    def next_person(self, person: str, filter_: Filter, step: int) -> str | None:
         """The next person in the order whom the filter lets through (`step` 1), or the one before (-1)."""
         place = self.place[person] + step
         while 0 <= place < len(self.order):
-            if self.passes(self.order[place], filter_):
+            if self.matches_filter(self.order[place], filter_):
                 return self.order[place]
             place += step
         return None
 
-    def sizes(self) -> dict[Filter, int]:
+    def filter_counts(self) -> dict[Filter, int]:
         """How many each filter lets through."""
         counts = self.review.count()
-        return {"suspects": len(self.suspects), "all": len(self.order), "open": counts["open"],
-                "wrong": counts["wrong"], "unsure": counts["unsure"], "mended": counts["mended"]}  # fmt: skip
+        return {
+            "suspects": len(self.suspects),
+            "all": len(self.order),
+            "open": counts["open"],
+            "wrong": counts["wrong"],
+            "unsure": counts["unsure"],
+            "mended": counts["mended"],
+        }
 
-    def among(self, filter_: Filter) -> list[str]:
+    def filtered_persons(self, filter_: Filter) -> list[str]:
         """Everybody whom the filter lets through, in order."""
-        return [person for person in self.order if self.passes(person, filter_)]
+        return [person for person in self.order if self.matches_filter(person, filter_)]
 
-    def do(self, act: Act) -> None:
+    def apply(self, act: ReviewAction) -> None:
         """Decides something and saves it."""
         with self._lock:
-            self._journal.do(act)
+            self._journal.append(act)
 
-    def undo(self) -> Act | None:
+    def undo(self) -> ReviewAction | None:
         """Takes back whatever was decided last, in whichever window."""
         with self._lock:
             return self._journal.undo()
 
-    def look(self, person: str) -> None:
+    def record_view(self, person: str) -> None:
         """Notes who is looked at."""
         with self._lock:
             if person != self._last:
-                self._journal.look(person)
+                self._journal.record_view(person)
                 self._last = person
 
-    def proposal(self, person: str) -> Act | None:
+    def proposal(self, person: str) -> ReviewAction | None:
         """What models propose for a person, as one decision; None where that is nothing.
 
         Of several suspicions, those count that are more likely right than not; where none is, the likeliest.
@@ -138,21 +146,21 @@ class Desk:
             item for item in self.suspects.get(person, ()) if item.photos or item.attribute in self.review.personal
         ]
         labels: list[tuple[str, str, str]] = []
-        for item in [item for item in found if item.score >= LIKELY] or found[:1]:
+        for item in [item for item in found if item.score >= LIKELY_ISSUE_SCORE] or found[:1]:
             if item.photos:
                 labels += (
                     (photo, item.attribute, value) for photo, value in zip(item.photos, item.proposed, strict=True)
                 )
             else:
                 labels.append(("", item.attribute, ", ".join(item.proposed)))
-        return Act(person, labels=tuple(labels)) if labels else None
+        return ReviewAction(person, labels=tuple(labels)) if labels else None
 
     @property
-    def must_ask(self) -> bool:
+    def needs_overwrite_confirmation(self) -> bool:
         """Whether writing corrections would replace a file that this review did not write."""
         return self.out.exists() and not self._may_replace
 
-    def write(self) -> list[Correction]:
+    def export_corrections(self) -> list[Correction]:
         """Writes the corrections; from then on the file is this review's own.
 
         Raises:
@@ -162,7 +170,7 @@ class Desk:
             try:
                 rows = export(self.out, self.review, self.all_suspects)
             except OSError as error:
-                raise DataError(f"this cannot be written: {error.strerror}", where=self.out) from error
+                raise DataError(f"this cannot be written: {error.strerror}", location=self.out) from error
             self._may_replace = True
             return rows
 
@@ -177,13 +185,15 @@ def _picture(photo: Photo) -> bytes:
     Raises:
         PhotoError: It cannot be read.
     """
-    image, _ = open_small(photo.path, LEAST, name=photo.name)
+    image, _ = open_downscaled(photo.path, LEAST, name=photo.name)
     image.thumbnail((MOST, MOST))
     stream = BytesIO()
     image.save(stream, "JPEG", quality=90, exif=b"", icc_profile=None)
     return stream.getvalue()
 
 
-_SEAT: Seat[Desk] = Seat("no review is open", fix="start the page with maskfit review PHOTOS|RUN")
-seat, seated = _SEAT.take, _SEAT.taken
+_SEAT: ProcessState[ReviewController] = ProcessState(
+    "no review is open", fix="start the page with maskfit review PHOTOS|RUN"
+)
+seat, seated = _SEAT.set, _SEAT.get
 """Say which desk the page of this process serves, and ask for it."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from maskfit.apps.review.session import Review
+from maskfit.apps.review.session import ReviewState
 from maskfit.data.corrections import USE, Correction, write_corrections
 from maskfit.data.photo import Photo
-from maskfit.errors import DataError, several
-from maskfit.evaluation.suspects import Suspect
+from maskfit.errors import DataError, format_list
+from maskfit.evaluation.suspects import LabelIssue
 
 CERTAIN, LIKELY = "certain", "likely"
 
 
-def corrections_of(review: Review, suspects: Sequence[Suspect] = ()) -> list[Correction]:
+def corrections_of(review: ReviewState, suspects: Sequence[LabelIssue] = ()) -> list[Correction]:
     """A row for each new label, one for a whole person where all of the person's photos get the same.
 
     Persons stand in the order of the set. A photo that is left out has no other row. The tier is `likely` where the
@@ -46,20 +46,20 @@ def corrections_of(review: Review, suspects: Sequence[Suspect] = ()) -> list[Cor
                 rows.append(Correction(person, name, attribute, _text(new[photo.name]), tier, reason))
     if nameless:
         raise DataError(
-            f"no name tells these photos from others of their person:\n{several(list(dict.fromkeys(nameless)))}",
-            fix="give them names of their own in a copy of the set",
+            f"no name tells these photos from others of their person:\n{format_list(list(dict.fromkeys(nameless)))}",
+            hint="give them names of their own in a copy of the set",
         )
     return rows
 
 
-def export(path: Path, review: Review, suspects: Sequence[Suspect] = ()) -> list[Correction]:
+def export(path: Path, review: ReviewState, suspects: Sequence[LabelIssue] = ()) -> list[Correction]:
     """Writes `corrections_of` to a file, whole or not at all, and returns the rows."""
     rows = corrections_of(review, suspects)
     write_corrections(path, rows)
     return rows
 
 
-def _new(review: Review, photos: Sequence[Photo], attribute: str) -> Mapping[str, str | float]:
+def _new(review: ReviewState, photos: Sequence[Photo], attribute: str) -> Mapping[str, str | float]:
     """The photos that get a new value for an attribute; of those left out, only that they are."""
     return {
         photo.name: review.changes(photo)[attribute]

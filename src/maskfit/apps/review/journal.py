@@ -17,14 +17,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from maskfit.apps.review.session import Act, Review
-from maskfit.errors import DataError, MaskfitError, several
+from maskfit.apps.review.session import ReviewAction, ReviewState
+from maskfit.errors import DataError, MaskfitError, format_list
 
 FORMAT = 1
 
 
 @dataclass
-class Read:
+class LogReplay:
     """What a log held.
 
     Attributes:
@@ -40,7 +40,7 @@ class Read:
     remarks: tuple[str, ...] = ()
 
 
-class Journal:
+class AuditLog:
     """A log that is open for writing, by one process at a time.
 
     Args:
@@ -54,7 +54,7 @@ class Journal:
     """
 
     def __init__(
-        self, path: Path, review: Review, root: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, path: Path, review: ReviewState, root: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self.path = path
         self._review = review
@@ -65,11 +65,12 @@ class Journal:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise DataError(
-                "another review writes this log", where=path,
-                fix="use the page that is open, close it, or name another log with --log FILE",
-            ) from None  # fmt: skip
+                "another review writes this log",
+                location=path,
+                hint="use the page that is open, close it, or name another log with --log FILE",
+            ) from None
         try:
-            self.read = replay(path, review)
+            self.read = replay_log(path, review)
             # Without a buffer, which would keep what could not be written and write it later.
             self._stream = path.open("ab", buffering=0)
             # Half a line is half an act, which the page never said was saved.
@@ -80,9 +81,9 @@ class Journal:
             self._lock.release()
             raise
 
-    def do(self, act: Act) -> None:
+    def append(self, act: ReviewAction) -> None:
         """Does an act to the review and writes it down; where that fails, nothing is done."""
-        self._review.do(act)
+        self._review.apply(act)
         line: dict[str, Any] = {"do": "mark" if act.verdict else "label", "person": act.person}
         if act.verdict:
             line |= {"photo": act.photo, "verdict": act.verdict}
@@ -94,14 +95,14 @@ class Journal:
             self._review.undo()
             raise
 
-    def undo(self) -> Act | None:
+    def undo(self) -> ReviewAction | None:
         """Takes the last act back and writes that down; None where there is none."""
         if not self._review.acts:
             return None
         self._write({"do": "undo", "person": self._review.acts[-1].person})
         return self._review.undo()
 
-    def look(self, person: str) -> None:
+    def record_view(self, person: str) -> None:
         """Notes who is looked at, to resume there."""
         self._write({"do": "look", "person": person})
 
@@ -120,10 +121,12 @@ class Journal:
             os.fsync(self._stream.fileno())
         except OSError as error:
             self._stream.truncate(before)
-            raise DataError(f"the log cannot be written: {error.strerror}", where=self.path, fix="make room") from error
+            raise DataError(
+                f"the log cannot be written: {error.strerror}", location=self.path, hint="make room"
+            ) from error
 
 
-def replay(path: Path, review: Review) -> Read:
+def replay_log(path: Path, review: ReviewState) -> LogReplay:
     """Does to a review what a log says; a missing or empty log says nothing.
 
     A last line that was cut off, by a crash or a full disk, is left out and said.
@@ -132,15 +135,15 @@ def replay(path: Path, review: Review) -> Read:
         DataError: It is no such log, or it is about other photos or labels.
     """
     if not path.exists():
-        return Read()
+        return LogReplay()
     if not path.is_file():
-        raise DataError("this is no file that a log could be", where=path, fix="name another with --log FILE")
+        raise DataError("this is no file that a log could be", location=path, hint="name another with --log FILE")
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"the log cannot be read: {error.strerror}", where=path, fix="check the path") from None
+        raise DataError(f"the log cannot be read: {error.strerror}", location=path, hint="check the path") from None
     whole = content.rfind(b"\n") + 1
-    read = Read(whole=whole)
+    read = LogReplay(whole=whole)
     if whole < len(content):
         read.remarks = (f"{path}: the last line was cut off, so the last key before that is not in it",)
     misfits: list[str] = []
@@ -148,17 +151,17 @@ def replay(path: Path, review: Review) -> Read:
         line = _parse(path, number, text)
         if number == 1:
             if line.get("format") != FORMAT:
-                raise DataError("this is no log of a review", where=path, fix="name another with --log FILE")
+                raise DataError("this is no log of a review", location=path, hint="name another with --log FILE")
             continue
         try:
             _follow(line, review, read)
         except (MaskfitError, KeyError, TypeError, ValueError) as error:
-            misfits.append(f"line {number}: {error.what if isinstance(error, MaskfitError) else 'it is not whole'}")
+            misfits.append(f"line {number}: {error.message if isinstance(error, MaskfitError) else 'it is not whole'}")
     if misfits:
         raise DataError(
-            f"{len(misfits)} lines are not about these photos and their labels:\n{several(misfits, shown=5)}",
-            where=path,
-            fix="name the photos that this review was of, or another log with --log FILE",
+            f"{len(misfits)} lines are not about these photos and their labels:\n{format_list(misfits, shown=5)}",
+            location=path,
+            hint="name the photos that this review was of, or another log with --log FILE",
         )
     read.acts = len(review.acts)
     return read
@@ -170,11 +173,11 @@ def _parse(path: Path, number: int, text: bytes) -> dict[str, Any]:
     except ValueError:
         line = None
     if not isinstance(line, dict):
-        raise DataError(f"line {number} is no line of a review", where=path, fix="name another with --log FILE")
+        raise DataError(f"line {number} is no line of a review", location=path, hint="name another with --log FILE")
     return line
 
 
-def _follow(line: dict[str, Any], review: Review, read: Read) -> None:
+def _follow(line: dict[str, Any], review: ReviewState, read: LogReplay) -> None:
     """Does one line; raises whatever comes of a line that does not fit."""
     person = line["person"]
     if person not in review.of:
@@ -189,8 +192,10 @@ def _follow(line: dict[str, Any], review: Review, read: Read) -> None:
         if line["of"] != review.fingerprint(person):
             raise DataError(f"the labels of {person} are other ones now")
         if line["do"] == "mark":
-            review.do(Act(person, line["photo"], line["verdict"]))
+            review.apply(ReviewAction(person, line["photo"], line["verdict"]))
         else:
-            review.do(Act(person, labels=tuple((photo, name, value) for photo, name, value in line["labels"])))
+            review.apply(
+                ReviewAction(person, labels=tuple((photo, name, value) for photo, name, value in line["labels"]))
+            )
     else:
         raise DataError(f"'{line['do']}' is nothing that a review does")

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.apps.review.session import Review, code_of
+from maskfit.apps.review.session import ReviewState, scored_index
 from maskfit.cookbook import read_recipe
 from maskfit.data.corrections import read_corrected
-from maskfit.errors import DataError, several
-from maskfit.evaluation.suspects import Suspect, temper
+from maskfit.errors import DataError, format_list
+from maskfit.evaluation.suspects import LabelIssue, fit_and_apply_temperature
 from maskfit.files import read_csv
-from maskfit.inference.sources import open_tables
-from maskfit.inference.suspects import suspects_of
-from maskfit.labels import UNKNOWN, Scheme, as_number
-from maskfit.runfolder import RunFolder, is_run
+from maskfit.inference.sources import load_aligned_tables
+from maskfit.inference.suspects import label_issues_of
+from maskfit.labels import UNKNOWN, LabelSchema, as_number
+from maskfit.runfolder import RunDir, is_run_dir
 
 Views = Mapping[str, Mapping[str, Sequence[float]]]
 """A photo's name to an attribute to the probability of each official value."""
 
 
 @dataclass
-class Material:
+class ReviewData:
     """What is reviewed, before anything is decided.
 
     Attributes:
@@ -36,15 +36,15 @@ class Material:
     """
 
     root: str
-    review: Review
-    suspects: list[Suspect] = field(default_factory=list)
+    review: ReviewState
+    suspects: list[LabelIssue] = field(default_factory=list)
     views: Views = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
 
-def gather(
-    source: Path, scheme: Scheme, probabilities: Sequence[Path] = (), suspects: Path | None = None
-) -> Material:  # fmt: skip
+def load_review_data(
+    source: Path, scheme: LabelSchema, probabilities: Sequence[Path] = (), suspects: Path | None = None
+) -> ReviewData:
     """Reads what is to be reviewed.
 
     Args:
@@ -58,25 +58,25 @@ def gather(
         DataError: Something cannot be read, or fits nothing here.
         RunError: A run has no out-of-fold table.
     """
-    of_run = is_run(source)
+    of_run = is_run_dir(source)
     root, remarks = str(source), list[str]()
     if of_run:
-        data = read_recipe(RunFolder(source).recipe).data
-        if data.root is None:
+        data = read_recipe(RunDir(source).recipe).data
+        if data.path is None:
             fix = "maskfit review PHOTOS --probabilities RUN"
-            raise DataError("this run's recipe names no photos", where=source, fix=fix)
-        root, scheme = str(data.root), data.scheme
-        photos, remarks = read_corrected(root, scheme, data.corrections, data.known_errors)
+            raise DataError("this run's recipe names no photos", location=source, hint=fix)
+        root, scheme = str(data.path), data.label_schema
+        photos, remarks = read_corrected(root, scheme, data.label_corrections, data.known_label_errors)
         probabilities = probabilities or [source]
     else:
         photos, _ = read_corrected(source, scheme)
-    material = Material(root, Review(photos, scheme), remarks=remarks)
+    material = ReviewData(root, ReviewState(photos, scheme), remarks=remarks)
     if probabilities:
         material.views = _views(material.review, probabilities)
     if suspects is not None:
-        material.suspects = read_suspects(suspects, material.review)
+        material.suspects = read_label_issues(suspects, material.review)
     elif probabilities:
-        material.suspects, said = suspects_of(probabilities, None if of_run else source)
+        material.suspects, said = label_issues_of(probabilities, None if of_run else source)
         remarks += said
     here = [item for item in material.suspects if item.person in material.review.of]
     if len(here) < len(material.suspects):
@@ -85,7 +85,7 @@ def gather(
     return material
 
 
-def read_suspects(path: Path, review: Review) -> list[Suspect]:
+def read_label_issues(path: Path, review: ReviewState) -> list[LabelIssue]:
     """The rows of a file of suspects, in its order. Which photos they are about it need not say.
 
     Raises:
@@ -101,35 +101,37 @@ def read_suspects(path: Path, review: Review) -> list[Suspect]:
         photos = tuple(filter(None, row.get("photos", "").split("|")))
         label, proposed = tuple(row["label"].split(", ")), tuple(row["proposed"].split(", "))
         found.append(
-            Suspect(row["person"], photos, row["attribute"], label, proposed, score or 0.0, row.get("reason", ""))
+            LabelIssue(row["person"], photos, row["attribute"], label, proposed, score or 0.0, row.get("reason", ""))
         )
     if problems:
-        raise DataError(several(problems), where=path, fix="write it anew with maskfit suspects RUN --out FILE")
+        raise DataError(format_list(problems), location=path, hint="write it anew with maskfit suspects RUN --out FILE")
     return found
 
 
-def _views(review: Review, probabilities: Sequence[Path]) -> Views:
+def _views(review: ReviewState, probabilities: Sequence[Path]) -> Views:
     """What models make of photos by their mean, as sure as they are right where labels tell how right they are."""
-    official = review.scheme.official()
-    tables = open_tables(probabilities)
+    official = review.scheme.scored_schema()
+    tables = load_aligned_tables(probabilities)
     if [item.values for item in tables.scheme.attributes] != [item.values for item in official.attributes]:
         raise DataError(
             f"its classes are of {' x '.join(tables.scheme.names)}, the labels of {' x '.join(official.names)}",
-            where=probabilities[0],
-            fix="name what the classes are with --scheme, or another table",
+            location=probabilities[0],
+            hint="name what the classes are with --scheme, or another table",
         )
     places = {name: place for place, name in enumerate(tables.photos)}
     photos = [photo for photo in review.photos if photo.name in places]
     if not photos:
-        raise DataError("the table has none of these photos", where=probabilities[0], fix="name the photos it is of")
+        raise DataError(
+            "the table has none of these photos", location=probabilities[0], hint="name the photos it is of"
+        )
     rows = tables.members.mean(axis=0)[[places[photo.name] for photo in photos]]
     views: dict[str, dict[str, list[float]]] = {photo.name: {} for photo in photos}
     for attribute in review.scheme.attributes:
         share = official.marginals(rows)[attribute.name]
-        codes = np.array([code_of(attribute, photo.labels.get(attribute.name)) for photo in photos])
+        codes = np.array([scored_index(attribute, photo.labels.get(attribute.name)) for photo in photos])
         if (codes != UNKNOWN).any():
             # One number fits all: what the known labels say of it holds for the others as well.
-            share = temper(share, codes)
+            share = fit_and_apply_temperature(share, codes)
         for photo, row in zip(photos, share.tolist(), strict=True):
             views[photo.name][attribute.name] = row
     return views

@@ -8,9 +8,9 @@ import streamlit as st
 
 from maskfit.apps.review import cards
 from maskfit.apps.review.desk import FILTERS, seated
-from maskfit.apps.review.session import IN, OUT, Act, code_of
-from maskfit.apps.review.window import FILTER_WORDS, Window
-from maskfit.apps.serving import NOT_ADMITTED, admits
+from maskfit.apps.review.session import IN, OUT, ReviewAction, scored_index
+from maskfit.apps.review.window import FILTER_WORDS, ReviewViewModel
+from maskfit.apps.serving import NOT_ADMITTED, check_access_token
 from maskfit.data.corrections import USE
 from maskfit.errors import PhotoError
 from maskfit.labels import Attribute
@@ -48,21 +48,21 @@ def main() -> None:
     st.set_page_config(page_title="maskfit review", layout="wide")
     st.html(cards.ALONE)
     desk = seated()
-    if not admits(desk.key):
+    if not check_access_token(desk.key):
         st.html(cards.STYLE + cards.note(NOT_ADMITTED))
         st.stop()
-    show()
+    render()
 
 
-def show() -> None:
+def render() -> None:
     """Shows the person who is looked at; whoever calls this has asked for the key."""
     st.html(cards.STYLE)
     desk = seated()
     # One plain object, made once: what keys do must not ask Streamlit for anything, see `Window`.
     if "window" not in st.session_state:
-        st.session_state.window = Window(desk)
-    window: Window = st.session_state.window
-    desk.look(window.person)
+        st.session_state.window = ReviewViewModel(desk)
+    window: ReviewViewModel = st.session_state.window
+    desk.record_view(window.person)
     _show_head(window)
     _show_photos(window)
     _show_keys(window)
@@ -71,12 +71,12 @@ def show() -> None:
     window.show()
 
 
-def _show_head(window: Window) -> None:
+def _show_head(window: ReviewViewModel) -> None:
     """Who, how far, among whom, and why."""
     desk = window.desk
     who, far = st.columns(2, vertical_alignment="center")
-    sizes = desk.sizes()
-    walk = desk.among(window.filter)
+    sizes = desk.filter_counts()
+    walk = desk.filtered_persons(window.filter)
     place = f"{walk.index(window.person) + 1} of {len(walk)}" if window.person in walk else f"not among the {len(walk)}"
     who.html(cards.heading(desk.review, window.person, f"{place} · {FILTER_WORDS[window.filter]}"))
     far.html(cards.progress(desk.review.count()))
@@ -84,15 +84,18 @@ def _show_head(window: Window) -> None:
     with st.container(horizontal=True, gap="xsmall", key="walk"):
         for name in FILTERS:
             st.button(
-                f"{FILTER_WORDS[name]} {sizes[name]}", key=f"walk-{name}", on_click=window.enter, args=(name,),
+                f"{FILTER_WORDS[name]} {sizes[name]}",
+                key=f"walk-{name}",
+                on_click=window.set_filter,
+                args=(name,),
                 type="primary" if name == window.filter else "tertiary",
-            )  # fmt: skip
+            )
         if st.button("look up", key="jump", shortcut="L", type="tertiary"):
             _show_look_up(window)
-    st.html(cards.reasons(desk.review, window.person, desk.suspects.get(window.person, ())))
+    st.html(cards.issue_reasons(desk.review, window.person, desk.suspects.get(window.person, ())))
 
 
-def _show_photos(window: Window) -> None:
+def _show_photos(window: ReviewViewModel) -> None:
     """Every photo of the person with its labels and what models make of it."""
     desk = window.desk
     at, photos = desk.place[window.person], desk.review.of[window.person]
@@ -106,16 +109,20 @@ def _show_photos(window: Window) -> None:
                 try:
                     st.image(desk.picture(photo), width="stretch")
                 except PhotoError as error:
-                    st.html(cards.lost(error.what))
+                    st.html(cards.unreadable_placeholder(error.message))
                 st.button(
-                    cards.plain(cards.stem(photo)), key=f"choose-{place}@{at}", on_click=window.choose, args=(photo,),
-                    shortcut=PHOTO_KEYS[place] if place < len(PHOTO_KEYS) else None, width="stretch",
+                    cards.escape_markdown(cards.short_name(photo)),
+                    key=f"choose-{place}@{at}",
+                    on_click=window.select_photo,
+                    args=(photo,),
+                    shortcut=PHOTO_KEYS[place] if place < len(PHOTO_KEYS) else None,
+                    width="stretch",
                     type="primary" if chosen else "secondary",
-                )  # fmt: skip
+                )
                 st.html(cards.card(desk.review, photo, desk.views.get(photo.name, {}), suspects))
 
 
-def _show_keys(window: Window) -> None:
+def _show_keys(window: ReviewViewModel) -> None:
     """Verdicts and ways."""
     desk = window.desk
     # The place in a button's key: a press on a page that is out of date must not decide of another person.
@@ -125,16 +132,24 @@ def _show_keys(window: Window) -> None:
         for label, key, verdict in (("right", "Y", "right"), ("wrong", "W", "wrong"), ("unsure", "U", "unsure")):
             given = desk.review.verdict(window.person, window.photo) == verdict
             st.button(
-                label, key=f"{verdict}@{at}", shortcut=key, on_click=window.mark, args=(verdict, window.person),
+                label,
+                key=f"{verdict}@{at}",
+                shortcut=key,
+                on_click=window.mark,
+                args=(verdict, window.person),
                 type="primary" if given else "secondary",
-            )  # fmt: skip
+            )
         st.button(
-            cards.plain(_say(proposal)), key=f"proposal@{at}", shortcut="M", on_click=window.propose,
-            args=(window.person,), disabled=proposal is None,
-        )  # fmt: skip
+            cards.escape_markdown(_say(proposal)),
+            key=f"proposal@{at}",
+            shortcut="M",
+            on_click=window.accept_prediction,
+            args=(window.person,),
+            disabled=proposal is None,
+        )
         st.space("stretch")
-        st.button("previous", key=f"previous@{at}", shortcut="P", on_click=window.step, args=(-1,))
-        st.button("next", key=f"next@{at}", shortcut="N", on_click=window.step, args=(1,))
+        st.button("previous", key=f"previous@{at}", shortcut="P", on_click=window.advance, args=(-1,))
+        st.button("next", key=f"next@{at}", shortcut="N", on_click=window.advance, args=(1,))
         seen = len(desk.review.acts)
         st.button("undo", key=f"undo@{at}", shortcut="Z", on_click=window.undo, args=(seen,), disabled=not seen)
         st.button("write corrections", key=f"write@{at}", shortcut="E", on_click=window.write, args=(False,))
@@ -144,58 +159,79 @@ def _show_keys(window: Window) -> None:
         st.html(cards.note(window.told))
 
 
-def _show_new_labels(window: Window) -> None:
+def _show_new_labels(window: ReviewViewModel) -> None:
     """A button for each value that can be given, the first nine with their digits."""
     desk = window.desk
     at, photos = desk.place[window.person], window.scope
-    about = f"new label for {cards.stem(photos[0])} alone" if window.photo else "new label for all photos of the person"
+    about = (
+        f"new label for {cards.short_name(photos[0])} alone"
+        if window.photo
+        else "new label for all photos of the person"
+    )
     digits = iter("123456789")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.html(f'<div class="mf"><b>{escape(about)}</b></div>', width="content")
         if window.photo:
-            st.button("whole person", key=f"whole@{at}", shortcut="Q", on_click=window.choose, args=(None,))
+            st.button("whole person", key=f"whole@{at}", shortcut="Q", on_click=window.select_photo, args=(None,))
         for attribute in desk.review.scheme.attributes:
-            official = attribute.official()
+            official = attribute.scored_attribute()
             # What differs from photo to photo is hardly ever the same for all seven: choose a photo for that.
             fits = len(photos) == 1 or attribute.name in desk.review.personal
             for code, value in enumerate(official.values):
                 given = all(
-                    code_of(attribute, desk.review.labels(photo).get(attribute.name)) == code for photo in photos
+                    scored_index(attribute, desk.review.labels(photo).get(attribute.name)) == code for photo in photos
                 )
                 st.button(
-                    cards.plain(official.word(code)), key=f"{attribute.name}-{code}@{at}", shortcut=next(digits, None),
-                    on_click=window.relabel, args=(attribute.name, value, window.person), disabled=not fits,
+                    cards.escape_markdown(official.display_name(code)),
+                    key=f"{attribute.name}-{code}@{at}",
+                    shortcut=next(digits, None),
+                    on_click=window.relabel,
+                    args=(attribute.name, value, window.person),
+                    disabled=not fits,
                     type="primary" if given and fits else "secondary",
-                )  # fmt: skip
-            if attribute.edges and fits:
+                )
+            if attribute.bin_edges and fits:
                 _show_number(window, attribute)
         out = all(desk.review.left_out(photo) for photo in photos)
         st.button(
-            "leave out", key=f"use@{at}", shortcut="X", on_click=window.relabel,
-            args=(USE, IN if out else OUT, window.person), type="primary" if out else "secondary",
-        )  # fmt: skip
+            "leave out",
+            key=f"use@{at}",
+            shortcut="X",
+            on_click=window.relabel,
+            args=(USE, IN if out else OUT, window.person),
+            type="primary" if out else "secondary",
+        )
 
 
-def _show_number(window: Window, attribute: Attribute) -> None:
+def _show_number(window: ReviewViewModel, attribute: Attribute) -> None:
     """A field for the number behind a band."""
-    desk, (low, high) = window.desk, attribute.span or (None, None)
+    desk, (low, high) = window.desk, attribute.valid_range or (None, None)
     # The key changes with every decision, so that the field lets the keyboard go.
     key = f"number-{attribute.name}@{desk.place[window.person]}-{len(desk.review.acts)}"
     st.number_input(
-        f"{attribute.name} as a number", low, high, value=None, step=1.0, format="%g", key=key, width=130,
-        placeholder=cards.plain(f"{attribute.name} …"), label_visibility="collapsed", on_change=_number,
+        f"{attribute.name} as a number",
+        low,
+        high,
+        value=None,
+        step=1.0,
+        format="%g",
+        key=key,
+        width=130,
+        placeholder=cards.escape_markdown(f"{attribute.name} …"),
+        label_visibility="collapsed",
+        on_change=_number,
         args=(window, attribute.name, window.person, key),
-    )  # fmt: skip
+    )
 
 
-def _show_foot(window: Window) -> None:
+def _show_foot(window: ReviewViewModel) -> None:
     """What there is to say of the files, and the file for whoever sits elsewhere."""
     desk = window.desk
     if window.asked:
         st.html(cards.note(f"{desk.out} exists, and this review did not write it.", "apart"))
         with st.container(horizontal=True):
             st.button("replace it", key="replace", on_click=window.write, args=(True,), type="primary")
-            st.button("leave it", key="leave", on_click=window.leave)
+            st.button("leave it", key="leave", on_click=window.cancel_export)
     if desk.views:
         st.html(cards.LEGEND)
     for remark in desk.remarks:
@@ -203,12 +239,12 @@ def _show_foot(window: Window) -> None:
 
 
 @st.dialog("Go to a person")
-def _show_look_up(window: Window) -> None:
+def _show_look_up(window: ReviewViewModel) -> None:
     # In a window of its own, since a list to type into keeps the keyboard for as long as it is there.
     persons = window.desk.order
     person = st.selectbox("person", persons, index=None, placeholder="type a part of the name", key="looked-up")
     if person is not None:
-        window.go(person)
+        window.select_person(person)
         st.rerun()
 
 
@@ -217,7 +253,7 @@ def _show_help() -> None:
     st.markdown(KEYS)
 
 
-def _say(proposal: Act | None) -> str:
+def _say(proposal: ReviewAction | None) -> str:
     """What the button of the models' proposal says."""
     if proposal is None:
         return "as models say"
@@ -225,7 +261,7 @@ def _say(proposal: Act | None) -> str:
     return f"as models say: {', '.join(dict.fromkeys(said))}"
 
 
-def _number(window: Window, attribute: str, person: str, key: str) -> None:
+def _number(window: ReviewViewModel, attribute: str, person: str, key: str) -> None:
     value = st.session_state[key]
     if value is not None:
         window.relabel(attribute, f"{value:g}", person)

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from maskfit.data.corrections import USE
-from maskfit.data.photo import Photo, PhotoSet, read_label
-from maskfit.errors import DataError, LabelError, nearest
-from maskfit.labels import UNKNOWN, Attribute, Scheme
+from maskfit.data.photo import Photo, PhotoDataset, read_label
+from maskfit.errors import DataError, LabelError, did_you_mean
+from maskfit.labels import UNKNOWN, Attribute, LabelSchema
 
 Verdict = Literal["right", "wrong", "unsure"]
 Status = Literal["open", "right", "mended", "wrong", "unsure"]
@@ -32,7 +32,7 @@ PERSONAL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class ReviewAction:
     """One decision: a verdict on labels as they stand, or a new label.
 
     Attributes:
@@ -48,12 +48,12 @@ class Act:
     labels: tuple[tuple[str, str, str], ...] = ()
 
     @classmethod
-    def mark(cls, verdict: Verdict, person: str, photo: str = "") -> Act:
+    def verdict_action(cls, verdict: Verdict, person: str, photo: str = "") -> ReviewAction:
         """A verdict on a person's labels, or on one photo's."""
         return cls(person, photo, verdict)
 
     @classmethod
-    def label(cls, attribute: str, value: str, person: str, photo: str = "") -> Act:
+    def relabel_action(cls, attribute: str, value: str, person: str, photo: str = "") -> ReviewAction:
         """A new label for all photos of a person, or for one."""
         return cls(person, photo, labels=((photo, attribute, value),))
 
@@ -66,7 +66,7 @@ class _Person:
     changes: dict[str, dict[str, str | float]] = field(default_factory=dict)
 
 
-class Review:
+class ReviewState:
     """The state of a review of one set of photos.
 
     Args:
@@ -77,19 +77,19 @@ class Review:
         DataError: There is no photo.
     """
 
-    def __init__(self, photos: PhotoSet, scheme: Scheme) -> None:
+    def __init__(self, photos: PhotoDataset, scheme: LabelSchema) -> None:
         if not len(photos):
-            raise DataError("there is no photo to review", where=photos.root, fix="name a folder with photos")
+            raise DataError("there is no photo to review", location=photos.root, hint="name a folder with photos")
         self.photos = photos
         self.scheme = scheme
         self.of: dict[str, tuple[Photo, ...]] = {}
         for photo in photos:
             self.of[photo.person] = (*self.of.get(photo.person, ()), photo)
-        self.acts: list[Act] = []
+        self.acts: list[ReviewAction] = []
         self.personal = frozenset(item.name for item in scheme.attributes if self._is_personal(item))
         self._persons: dict[str, _Person] = {}
 
-    def do(self, act: Act) -> None:
+    def apply(self, act: ReviewAction) -> None:
         """Adds a decision.
 
         Raises:
@@ -100,7 +100,7 @@ class Review:
         self.acts.append(act)
         self._take(act)
 
-    def undo(self) -> Act | None:
+    def undo(self) -> ReviewAction | None:
         """Takes the last decision back and returns it; None where there is none."""
         if not self.acts:
             return None
@@ -161,34 +161,36 @@ class Review:
                 continue
             said: dict[str, list[str]] = {}
             for photo in self.of[person]:
-                code = code_of(attribute, self.labels(photo).get(attribute.name))
+                code = scored_index(attribute, self.labels(photo).get(attribute.name))
                 if code != UNKNOWN and not self.left_out(photo):
-                    said.setdefault(attribute.official().word(code), []).append(photo.name)
+                    said.setdefault(attribute.scored_attribute().display_name(code), []).append(photo.name)
             if len(said) > 1:
                 found[attribute.name] = said
         return found
 
     def fingerprint(self, person: str) -> str:
         """Eight hexadecimal digits of a person's photos and labels as they were before the review."""
-        facts = [[photo.name, sorted((name, str(value)) for name, value in photo.labels.items())]
-                 for photo in self.of[person]]  # fmt: skip
+        facts = [
+            [photo.name, sorted((name, str(value)) for name, value in photo.labels.items())]
+            for photo in self.of[person]
+        ]
         return hashlib.blake2b(json.dumps(facts).encode(), digest_size=4).hexdigest()
 
     def _is_personal(self, attribute: Attribute) -> bool:
         """Whether labels hardly ever differ within a person; where every person has one photo, all are personal."""
         known = [
-            [code_of(attribute, photo.labels.get(attribute.name)) for photo in items] for items in self.of.values()
+            [scored_index(attribute, photo.labels.get(attribute.name)) for photo in items] for items in self.of.values()
         ]
         several = [set(codes) - {UNKNOWN} for codes in known if len(codes) > 1]
         return sum(len(codes) <= 1 for codes in several) >= PERSONAL * len(several)
 
-    def _check(self, act: Act) -> None:
+    def _check(self, act: ReviewAction) -> None:
         if act.person not in self.of:
-            raise DataError(f"there is no person '{act.person}'; {nearest(act.person, self.of)}")
+            raise DataError(f"there is no person '{act.person}'; {did_you_mean(act.person, self.of)}")
         names = {photo.name for photo in self.of[act.person]}
         for photo in (act.photo, *(photo for photo, _, _ in act.labels)):
             if photo and photo not in names:
-                raise DataError(f"{act.person} has no photo '{photo}'; {nearest(photo, names)}")
+                raise DataError(f"{act.person} has no photo '{photo}'; {did_you_mean(photo, names)}")
         if bool(act.verdict) == bool(act.labels) or act.verdict not in ("", *VERDICTS):
             raise DataError(f"'{act.verdict}' is no verdict; say {', '.join(VERDICTS)}, or give a label")
         for _, attribute, value in act.labels:
@@ -200,7 +202,7 @@ class Review:
             else:
                 read_label(self.scheme[attribute], value)
 
-    def _take(self, act: Act) -> None:
+    def _take(self, act: ReviewAction) -> None:
         """Follows an act; a verdict of right answers those on single photos, a new label those that it touches."""
         person = self._persons.setdefault(act.person, _Person())
         if act.verdict:
@@ -225,17 +227,19 @@ class Review:
             kind, old = self.scheme[attribute], photo.labels.get(attribute)
             new = read_label(kind, value)
             # A band says less than the years in it, so it changes nothing; other years in the same band do.
-            same = new == old or (isinstance(new, str) and UNKNOWN != code_of(kind, new) == code_of(kind, old))
+            same = new == old or (
+                isinstance(new, str) and UNKNOWN != scored_index(kind, new) == scored_index(kind, old)
+            )
         if same:
             changes.pop(attribute, None)
         else:
             changes[attribute] = new
 
 
-def code_of(attribute: Attribute, value: str | float | None) -> int:
+def scored_index(attribute: Attribute, value: str | float | None) -> int:
     """The official code of a label: that of a fine value is its coarse one's."""
     code = attribute.encode(value)
     if code != UNKNOWN:
-        return int(attribute.folding()[code])
+        return int(attribute.to_scored_index()[code])
     # A coarse value's own name, where several fine ones share it.
-    return attribute.official().encode(value) if attribute.coarse else UNKNOWN
+    return attribute.scored_attribute().encode(value) if attribute.parent_of else UNKNOWN

@@ -9,18 +9,22 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from maskfit.apps.review.desk import Desk, Filter
-from maskfit.apps.review.session import Act, Verdict
+from maskfit.apps.review.desk import Filter, ReviewController
+from maskfit.apps.review.session import ReviewAction, Verdict
 from maskfit.data.photo import Photo
 from maskfit.errors import MaskfitError
 
 FILTER_WORDS: dict[Filter, str] = {
-    "suspects": "suspects", "all": "everybody", "open": "undecided", "wrong": "marked wrong", "unsure": "unsure",
+    "suspects": "suspects",
+    "all": "everybody",
+    "open": "undecided",
+    "wrong": "marked wrong",
+    "unsure": "unsure",
     "mended": "new label",
-}  # fmt: skip
+}
 
 
-class Window:
+class ReviewViewModel:
     """A walk through the persons of a desk.
 
     Attributes:
@@ -31,7 +35,7 @@ class Window:
         asked: Whether the reviewer is asked if a file may be replaced.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: ReviewController) -> None:
         self.desk = desk
         self.filter: Filter = "suspects" if desk.suspects else "all"
         self.person = desk.first(self.filter)
@@ -48,30 +52,30 @@ class Window:
         if self._shown != self.person:
             self._shown, self._since = self.person, time.monotonic()
 
-    def go(self, person: str) -> None:
+    def select_person(self, person: str) -> None:
         """Looks at somebody."""
         self.person, self.photo, self.told, self.asked, self._shown = person, "", "", False, ""
 
-    def step(self, step: int) -> None:
+    def advance(self, step: int) -> None:
         """Looks at the next of those who are walked through, or at the previous one."""
-        found = self.desk.beside(self.person, self.filter, step)
+        found = self.desk.next_person(self.person, self.filter, step)
         if found is not None:
-            self.go(found)
+            self.select_person(found)
             return
         way, opened = "after" if step > 0 else "before", self.desk.review.count()["open"]
         self.told = f"Nobody {way} this one among: {FILTER_WORDS[self.filter]}. {opened} persons are undecided."
 
-    def enter(self, name: Filter) -> None:
+    def set_filter(self, name: Filter) -> None:
         """Walks among others, from the first of them on where the person is none."""
-        among = self.desk.among(name)
+        among = self.desk.filtered_persons(name)
         if not among:
             self.told = f"Nobody is among: {FILTER_WORDS[name]}."
             return
         self.filter, self.told = name, ""
         if self.person not in among:
-            self.go(among[0])
+            self.select_person(among[0])
 
-    def choose(self, photo: Photo | None) -> None:
+    def select_photo(self, photo: Photo | None) -> None:
         """Makes keys be about a photo; None, or the photo that is chosen already, about the whole person."""
         if photo is None or photo.person == self.person:
             self.photo = "" if photo is None or photo.name == self.photo else photo.name
@@ -88,19 +92,19 @@ class Window:
         if not self.photo and (self._shown != person or time.monotonic() - self._since < self.desk.haste):
             self.told = "That key came before this person could be seen, so it does not count."
             return
-        if not self._decide(Act.mark(verdict, person, self.photo)):
+        if not self._decide(ReviewAction.verdict_action(verdict, person, self.photo)):
             return
         if self.photo:
             self.photo = ""
         else:
-            self.step(1)
+            self.advance(1)
 
     def relabel(self, attribute: str, value: str, person: str) -> None:
         """Gives the person, or the photo that is chosen, a new label."""
         if person == self.person:
-            self._decide(Act.label(attribute, value, person, self.photo))
+            self._decide(ReviewAction.relabel_action(attribute, value, person, self.photo))
 
-    def propose(self, person: str) -> None:
+    def accept_prediction(self, person: str) -> None:
         """Takes what the models propose."""
         proposal = self.desk.proposal(person)
         if person == self.person and proposal is not None:
@@ -117,17 +121,17 @@ class Window:
             self.told = str(error)
             return
         if act is not None:
-            self.go(act.person)
+            self.select_person(act.person)
             what = act.verdict or ", ".join(f"{name} {value}" for _, name, value in act.labels)
             self.told = f"Taken back: {what}."
 
     def write(self, replace: bool) -> None:
         """Writes the corrections; asks first where that would replace a file that is not this review's."""
-        self.asked = self.desk.must_ask and not replace
+        self.asked = self.desk.needs_overwrite_confirmation and not replace
         if self.asked:
             return
         try:
-            rows = self.desk.write()
+            rows = self.desk.export_corrections()
         except MaskfitError as error:
             self.told = str(error)
             return
@@ -136,15 +140,15 @@ class Window:
         if wrong:
             self.told += f" {wrong} persons are marked wrong and have no new label yet."
 
-    def leave(self) -> None:
+    def cancel_export(self) -> None:
         """Replaces nothing."""
         self.asked = False
 
-    def _decide(self, act: Act) -> bool:
+    def _decide(self, act: ReviewAction) -> bool:
         """Whether the decision was taken and saved."""
         self.told = ""
         try:
-            self.desk.do(act)
+            self.desk.apply(act)
         except MaskfitError as error:
             self.told = str(error)
             return False

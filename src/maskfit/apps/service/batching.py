@@ -17,11 +17,11 @@ from threading import Lock, Thread
 import numpy as np
 
 from maskfit.apps.service.metrics import Metrics
-from maskfit.apps.service.problems import RefusalError
-from maskfit.apps.service.settings import Settings
+from maskfit.apps.service.problems import HTTPProblem
+from maskfit.apps.service.settings import ServiceSettings
 from maskfit.data.decoding import decode
 from maskfit.errors import PhotoError
-from maskfit.inference.faces import FaceReader, Looked, Reading
+from maskfit.inference.faces import DetectedFaces, FacePredictor, PhotoPrediction
 
 WARM_UP_SIDE = 256
 """Pixels of the grey photo that is answered before anybody's."""
@@ -33,10 +33,10 @@ class _Job:
 
     content: bytes
     faces: bool
-    answer: Future[Reading] = field(default_factory=Future)
+    answer: Future[PhotoPrediction] = field(default_factory=Future)
 
 
-class Batcher:
+class DynamicBatcher:
     """Answers for photos of many callers.
 
     Args:
@@ -45,12 +45,12 @@ class Batcher:
         metrics: Where it counts.
     """
 
-    def __init__(self, readers: Mapping[bool, FaceReader], settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, readers: Mapping[bool, FacePredictor], settings: ServiceSettings, metrics: Metrics) -> None:
         self.settings = settings
         self.metrics = metrics
         self._readers = dict(readers)
         self._pool = ThreadPoolExecutor(settings.threads, "look")
-        self._seen: queue.SimpleQueue[tuple[_Job, Looked] | None] = queue.SimpleQueue()
+        self._seen: queue.SimpleQueue[tuple[_Job, DetectedFaces] | None] = queue.SimpleQueue()
         self._networks = Thread(target=self._run, name="networks", daemon=True)
         self._lock = Lock()
         self._open = 0
@@ -62,7 +62,7 @@ class Batcher:
         return self._networks.is_alive()
 
     @property
-    def open(self) -> int:
+    def pending_count(self) -> int:
         """Photos that were taken on and are not yet answered."""
         return self._open
 
@@ -70,10 +70,10 @@ class Batcher:
         """Answers for a grey photo, so that what would fail fails now and the first caller waits no longer."""
         grey = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 128, np.uint8)
         for reader in self._readers.values():
-            reader.answer([reader.look(grey)])
+            reader.predict_batch([reader.preprocess(grey)])
         self._networks.start()
 
-    def submit(self, photos: Sequence[bytes], faces: bool) -> list[Future[Reading]]:
+    def submit(self, photos: Sequence[bytes], faces: bool) -> list[Future[PhotoPrediction]]:
         """Takes on all of these photos, or none.
 
         Args:
@@ -89,7 +89,7 @@ class Batcher:
         most = self.settings.limits.queue
         with self._lock:
             if self._open + len(photos) > most:
-                raise RefusalError(429, f"{self._open} photos are waiting, and {most} may", "queue")
+                raise HTTPProblem(429, f"{self._open} photos are waiting, and {most} may", "queue")
             self._open += len(photos)
             self._looking += len(photos)
         self.metrics.queue.inc(len(photos))
@@ -106,7 +106,7 @@ class Batcher:
         if self.alive:
             self._networks.join()
 
-    def _close(self, job: _Job, answer: Future[Reading]) -> None:
+    def _close(self, job: _Job, answer: Future[PhotoPrediction]) -> None:
         """Called once for each photo, when it has its answer or nobody waits for one any more."""
         job.content = b""
         if answer.cancelled():
@@ -122,11 +122,11 @@ class Batcher:
 
     def _look(self, job: _Job) -> None:
         limits = self.settings.limits
-        found: Looked | Exception | None = None
+        found: DetectedFaces | Exception | None = None
         try:
             if not job.answer.cancelled():
                 pixels = decode(job.content, max_pixels=limits.photo_pixels, max_bytes=limits.photo_bytes)
-                found = self._readers[job.faces].look(pixels)
+                found = self._readers[job.faces].preprocess(pixels)
         except Exception as error:
             # Whatever it is, somebody waits for it.
             found = error
@@ -142,7 +142,7 @@ class Batcher:
         while (first := self._seen.get()) is not None:
             self._answer(self._gather(first))
 
-    def _gather(self, first: tuple[_Job, Looked]) -> list[tuple[_Job, Looked]]:
+    def _gather(self, first: tuple[_Job, DetectedFaces]) -> list[tuple[_Job, DetectedFaces]]:
         """What passes the networks together: as many faces as fit, of the photos seen by now or very soon."""
         batch, faces = [first], len(first[1].sights)
         until = time.monotonic() + self.settings.batch_wait
@@ -160,12 +160,12 @@ class Batcher:
             faces += len(more[1].sights)
         return batch
 
-    def _answer(self, batch: Sequence[tuple[_Job, Looked]]) -> None:
+    def _answer(self, batch: Sequence[tuple[_Job, DetectedFaces]]) -> None:
         wanted = [(job, looked) for job, looked in batch if not job.answer.cancelled()]
         faces = sum(len(looked.sights) for _, looked in wanted)
         began = time.perf_counter()
         try:
-            readings = self._readers[False].answer([looked for _, looked in wanted])
+            readings = self._readers[False].predict_batch([looked for _, looked in wanted])
         except Exception as error:
             for job, _ in wanted:
                 self._settle(job, error)
@@ -177,7 +177,7 @@ class Batcher:
         for (job, _), reading in zip(wanted, readings, strict=True):
             self._settle(job, reading)
 
-    def _settle(self, job: _Job, answer: Reading | Exception) -> None:
+    def _settle(self, job: _Job, answer: PhotoPrediction | Exception) -> None:
         """Gives a photo's answer to whoever still waits for it."""
         if not job.answer.set_running_or_notify_cancel():
             return

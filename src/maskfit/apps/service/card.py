@@ -7,17 +7,17 @@ import math
 from pydantic import Field
 
 from maskfit import __version__
-from maskfit.apps.service.schemas import Exact, Probability
+from maskfit.apps.service.schemas import Probability, StrictModel
 from maskfit.apps.service.settings import Limits
 from maskfit.calibration import Calibration
-from maskfit.card import Card
+from maskfit.card import ModelCard
 from maskfit.data.transforms import Preprocessing
 from maskfit.inference.members import Member
 from maskfit.inference.predictor import Predictor
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 
-class AttributeCard(Exact):
+class AttributeInfo(StrictModel):
     """One thing that is read from a face."""
 
     name: str
@@ -26,51 +26,56 @@ class AttributeCard(Exact):
     unsure_below: Probability = Field(description="The probability below which the answer is 'not sure'.")
 
 
-class MemberCard(Exact):
+class ModelInfo(StrictModel):
     """One of the networks that answer together."""
 
     about: str
     maskfit: str = Field(description="The version that wrote the file.")
-    backbone: Part
+    backbone: ComponentSpec
     preprocessing: Preprocessing
     calibration: Calibration
     scores: dict[str, float | None] = Field(description="Measured on photos of persons held out.")
-    card: Card = Field(description="What it was trained and judged on.")
+    card: ModelCard = Field(description="What it was trained and judged on.")
 
 
-class ServiceCard(Exact):
+class ServiceInfo(StrictModel):
     """What is served."""
 
     maskfit: str = Field(description="The version that answers.")
-    attributes: list[AttributeCard]
+    attributes: list[AttributeInfo]
     vote: str
     views: str
     detector: str | None = Field(description="What looks for faces; null where nothing does.")
-    members: list[MemberCard]
+    members: list[ModelInfo]
     limits: Limits
 
 
-def describe(predictor: Predictor, detector: str | None, views: str, limits: Limits) -> ServiceCard:
+def describe(predictor: Predictor, detector: str | None, views: str, limits: Limits) -> ServiceInfo:
     """The card of what a predictor answers."""
     attributes = [
-        AttributeCard(
+        AttributeInfo(
             name=attribute.name,
             values=list(attribute.values),
-            words=[attribute.word(code) for code in range(len(attribute.values))],
-            unsure_below=predictor.unsure_below[attribute.name],
+            words=[attribute.display_name(code) for code in range(len(attribute.values))],
+            unsure_below=predictor.abstain_below[attribute.name],
         )
         for attribute in predictor.scheme.attributes
     ]
-    return ServiceCard(
-        maskfit=__version__, attributes=attributes, vote=predictor.vote, views=views, detector=detector,
-        members=[_describe(member) for member in predictor.members], limits=limits,
-    )  # fmt: skip
+    return ServiceInfo(
+        maskfit=__version__,
+        attributes=attributes,
+        vote=predictor.vote,
+        views=views,
+        detector=detector,
+        members=[_describe(member) for member in predictor.members],
+        limits=limits,
+    )
 
 
-def _describe(member: Member) -> MemberCard:
+def _describe(member: Member) -> ModelInfo:
     facts = member.engine.facts
-    return MemberCard(
-        about=facts.about,
+    return ModelInfo(
+        about=facts.description,
         maskfit=facts.maskfit,
         backbone=facts.backbone,
         preprocessing=facts.preprocessing,

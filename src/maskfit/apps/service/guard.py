@@ -23,7 +23,7 @@ UNKNOWN = "other"
 METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE")
 
 
-class Guard:
+class RequestMiddleware:
     """ASGI middleware.
 
     Args:

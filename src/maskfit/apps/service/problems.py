@@ -30,7 +30,7 @@ RETRIED = (429, 503)
 RETRY_SECONDS = 1
 
 
-class Problem(BaseModel):
+class ProblemDetails(BaseModel):
     """Why a request was refused (RFC 9457)."""
 
     model_config = ConfigDict(extra="forbid")
@@ -41,7 +41,7 @@ class Problem(BaseModel):
     detail: str = Field(description="What is wrong with this request.")
 
 
-class RefusalError(Exception):
+class HTTPProblem(Exception):
     """A request that is refused.
 
     Args:
@@ -64,11 +64,11 @@ def to_response(status: int, detail: str, headers: Mapping[str, str] | None = No
     given = dict(headers or {})
     if status in RETRIED:
         given.setdefault("Retry-After", str(RETRY_SECONDS))
-    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    problem = ProblemDetails(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return JSONResponse(problem.model_dump(), status, given, MEDIA_TYPE)
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def openapi_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What OpenAPI says of these statuses."""
     said: dict[int | str, dict[str, Any]] = {}
     for status in statuses:

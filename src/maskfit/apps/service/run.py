@@ -14,8 +14,8 @@ from fastapi import FastAPI
 
 from maskfit.apps.service.metrics import SHARED
 from maskfit.apps.service.routes import build_app
-from maskfit.apps.service.service import Service
-from maskfit.apps.service.settings import VARIABLE, Settings
+from maskfit.apps.service.service import InferenceService
+from maskfit.apps.service.settings import VARIABLE, ServiceSettings
 
 MOST_CONNECTIONS = 1000
 """Of one worker; more are answered with 503."""
@@ -38,7 +38,9 @@ LOGGING: dict[str, Any] = {
 """To standard error, and without uvicorn's log of requests, which has addresses and whole paths."""
 
 
-def serve(settings: Settings, host: str, port: int, opened: Callable[[Service], object] = lambda service: None) -> None:
+def serve(
+    settings: ServiceSettings, host: str, port: int, opened: Callable[[InferenceService], object] = lambda service: None
+) -> None:
     """Serves until the process gets SIGTERM or SIGINT; what was begun by then is answered, within `stop_seconds`.
 
     Args:
@@ -51,13 +53,20 @@ def serve(settings: Settings, host: str, port: int, opened: Callable[[Service], 
         MaskfitError: As `Service`.
     """
     # Also where workers load their own: so that what is wrong is said here, once, and weights are fetched once.
-    service = Service(settings)
+    service = InferenceService(settings)
     opened(service)
     options: dict[str, Any] = {
-        "host": host, "port": port, "log_config": LOGGING, "access_log": False, "server_header": False,
-        "proxy_headers": False, "lifespan": "on", "ws": "none", "limit_concurrency": MOST_CONNECTIONS,
+        "host": host,
+        "port": port,
+        "log_config": LOGGING,
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "lifespan": "on",
+        "ws": "none",
+        "limit_concurrency": MOST_CONNECTIONS,
         "timeout_graceful_shutdown": settings.stop_seconds,
-    }  # fmt: skip
+    }
     # uvicorn ends gracefully and then sends itself the signal once more, so that the exit code would say it was killed.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     if settings.workers == 1:
@@ -66,22 +75,25 @@ def serve(settings: Settings, host: str, port: int, opened: Callable[[Service], 
     del service
     with _told(settings):
         uvicorn.run(
-            f"{__name__}:from_environment", factory=True, workers=settings.workers,
-            timeout_worker_healthcheck=WORKER_SECONDS, **options,
-        )  # fmt: skip
+            f"{__name__}:from_environment",
+            factory=True,
+            workers=settings.workers,
+            timeout_worker_healthcheck=WORKER_SECONDS,
+            **options,
+        )
 
 
-def from_environment() -> FastAPI:
+def worker_app() -> FastAPI:
     """The application of a worker process.
 
     Raises:
         MaskfitError: As `Service`.
     """
-    return build_app(Service(Settings.model_validate_json(os.environ[VARIABLE])))
+    return build_app(InferenceService(ServiceSettings.model_validate_json(os.environ[VARIABLE])))
 
 
 @contextmanager
-def _told(settings: Settings) -> Iterator[None]:
+def _told(settings: ServiceSettings) -> Iterator[None]:
     """What workers read from their environment: the settings, and where they put their numbers together."""
     with tempfile.TemporaryDirectory(prefix="maskfit-metrics-") as folder:
         told = {VARIABLE: settings.model_dump_json(), SHARED: folder}

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from maskfit.attributes import Attribute
 from maskfit.errors import ModelFileError
 from maskfit.inference.saying import NOT_SURE
-from maskfit.labels import Scheme
+from maskfit.labels import LabelSchema
 
 Probability = Annotated[float, Field(ge=0, le=1.000001, description="0 to 1.")]
 Pixels = Annotated[int, Field(ge=1)]
@@ -22,27 +22,27 @@ OWN = ("box", "score")
 """What a face has besides attributes."""
 
 
-class Exact(BaseModel):
+class StrictModel(BaseModel):
     """Nothing besides what is listed."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=False)
 
 
-class Reason(Exact):
+class ErrorDetail(StrictModel):
     """Why a photo was not answered for."""
 
     message: str = Field(description="What is wrong with it.")
     next: str | None = Field(description="What to do.")
 
 
-class PhotoRefused(Exact):
+class PhotoFailure(StrictModel):
     """A photo that could not be read; the others were."""
 
     name: str | None = Field(description="As it was sent.")
-    error: Reason
+    error: ErrorDetail
 
 
-def build_answers(scheme: Scheme) -> type[BaseModel]:
+def build_response_model(scheme: LabelSchema) -> type[BaseModel]:
     """The model of a whole answer about photos, for one scheme.
 
     Raises:
@@ -50,7 +50,7 @@ def build_answers(scheme: Scheme) -> type[BaseModel]:
     """
     taken = [name for name in scheme.names if name in OWN]
     if taken:
-        raise ModelFileError(f"an attribute called '{taken[0]}' cannot be served", fix="serve a model of other names")
+        raise ModelFileError(f"an attribute called '{taken[0]}' cannot be served", hint="serve a model of other names")
     fields: dict[str, Any] = {
         "box": (Box | None, Field(description="Where the face is; null where the whole photo was taken.")),
         "score": (Probability | None, Field(description="How sure the detector is that this is a face.")),
@@ -58,10 +58,10 @@ def build_answers(scheme: Scheme) -> type[BaseModel]:
     # Under names of their own, since an attribute may be called as no Python name may.
     for place, attribute in enumerate(scheme.attributes):
         fields[f"attribute_{place}"] = (_build_said(attribute), Field(alias=attribute.name))
-    face = create_model("FaceAnswer", __base__=Exact, __doc__="A face, or a whole photo.", **fields)
+    face = create_model("FaceAnswer", __base__=StrictModel, __doc__="A face, or a whole photo.", **fields)
     photo = create_model(
         "PhotoAnswer",
-        __base__=Exact,
+        __base__=StrictModel,
         __doc__="A photo that was answered for.",
         name=(str | None, Field(description="As it was sent.")),
         width=(Pixels, Field(description="Of the upright photo.")),
@@ -71,9 +71,9 @@ def build_answers(scheme: Scheme) -> type[BaseModel]:
     )
     return create_model(
         "Answers",
-        __base__=Exact,
+        __base__=StrictModel,
         __doc__="An answer for each photo.",
-        photos=(list[photo | PhotoRefused], Field(min_length=1, description="In the order in which they came.")),  # type: ignore[valid-type]
+        photos=(list[photo | PhotoFailure], Field(min_length=1, description="In the order in which they came.")),  # type: ignore[valid-type]
     )
 
 
@@ -82,7 +82,7 @@ def _build_said(attribute: Attribute) -> type[BaseModel]:
     answers: Any = Literal[(*attribute.values, NOT_SURE)]
     return create_model(
         f"{''.join(part for part in attribute.name.title() if part.isalnum())}Said",
-        __base__=Exact,
+        __base__=StrictModel,
         __doc__=f"What is said of {attribute.name}.",
         answer=(answers, Field(description=f"What to act on: the value, or '{NOT_SURE}'.")),
         value=(values, Field(description="The most probable value.")),

@@ -8,17 +8,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from maskfit.apps.service.batching import Batcher
-from maskfit.apps.service.card import ServiceCard, describe
+from maskfit.apps.service.batching import DynamicBatcher
+from maskfit.apps.service.card import ServiceInfo, describe
 from maskfit.apps.service.metrics import Metrics
-from maskfit.apps.service.settings import Settings
-from maskfit.apps.service.uploads import Held
-from maskfit.inference.faces import FaceReader
+from maskfit.apps.service.settings import ServiceSettings
+from maskfit.apps.service.uploads import BodyMemoryBudget
+from maskfit.inference.faces import FacePredictor
 from maskfit.inference.predictor import Predictor
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 
 
-class Service:
+class InferenceService:
     """Models that answer, and everything that routes need.
 
     Args:
@@ -33,30 +33,35 @@ class Service:
         MaskfitError: As `Predictor.load`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.held = Held(settings.limits.held_bytes)
+        self.held = BodyMemoryBudget(settings.limits.max_total_body_bytes)
         self.stopping = False
         self._token = settings.token()
         self.predictor = Predictor.load(
-            *settings.models, views=settings.views, vote=settings.vote, batch_size=settings.batch_size,
-            threads=settings.threads, top=settings.top, engine=settings.engine,
-        )  # fmt: skip
-        readers = {False: FaceReader(self.predictor, find=False)}
+            *settings.models,
+            views=settings.views,
+            vote=settings.vote,
+            batch_size=settings.batch_size,
+            threads=settings.threads,
+            top=settings.top,
+            engine=settings.engine,
+        )
+        readers = {False: FacePredictor(self.predictor, find=False)}
         if settings.faces:
             # A photo without a face has no answer for a face; who wants the whole photo says so.
-            readers[True] = FaceReader(self.predictor, whole=False, most=settings.limits.faces)
-        self.batcher = Batcher(readers, settings, self.metrics)
+            readers[True] = FacePredictor(self.predictor, whole=False, most=settings.limits.faces)
+        self.batcher = DynamicBatcher(readers, settings, self.metrics)
         finder = readers[settings.faces].detector
-        self._detector = Part.model_validate(finder.detector).name if finder else None
+        self._detector = ComponentSpec.model_validate(finder.detector).name if finder else None
 
     @property
-    def guarded(self) -> bool:
+    def requires_token(self) -> bool:
         """Whether callers must show a token."""
         return self._token is not None
 
-    def lets_in(self, token: str | None) -> bool:
+    def check_token(self, token: str | None) -> bool:
         """Whether a caller who shows this token may ask; takes the same time whatever is wrong with it."""
         if self._token is None:
             return True
@@ -67,13 +72,13 @@ class Service:
         """Whether photos are answered for: models are warm, and nobody told the process to end."""
         return self.batcher.alive and not self.stopping
 
-    def describe(self) -> ServiceCard:
+    def describe(self) -> ServiceInfo:
         """What is served."""
         return describe(self.predictor, self._detector, self.settings.views, self.settings.limits)
 
 
 @contextmanager
-def noticing_the_end(notice: Callable[[], None]) -> Iterator[None]:
+def on_shutdown_signal(notice: Callable[[], None]) -> Iterator[None]:
     """Calls `notice` when the process is told to end, before the server's own handler does what it does then.
 
     Signals come to a process's main thread; in another, nothing is noticed.

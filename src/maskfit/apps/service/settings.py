@@ -47,12 +47,12 @@ class Limits(BaseModel):
     seconds: Annotated[float, Field(gt=0)] = 30.0
 
     @property
-    def held_bytes(self) -> int:
+    def max_total_body_bytes(self) -> int:
         """Of all requests' bodies that are in memory at one time."""
         return 8 * self.body_bytes
 
 
-class Settings(BaseModel):
+class ServiceSettings(BaseModel):
     """What a service is started with; nothing in it is secret.
 
     Attributes:
@@ -104,8 +104,8 @@ class Settings(BaseModel):
         if len(text) < LEAST_TOKEN or not re.fullmatch(r"[A-Za-z0-9\-._~+/]+=*", text):
             raise DataError(
                 f"a token has {LEAST_TOKEN} characters or more, of A-Z a-z 0-9 - . _ ~ + /",
-                where=where,
-                fix="make one with: openssl rand -hex 32",
+                location=where,
+                hint="make one with: openssl rand -hex 32",
             )
         return text
 
@@ -115,4 +115,6 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no plain text"
-        raise DataError(f"the token cannot be read: {reason}", where=path, fix="check path and permissions") from None
+        raise DataError(
+            f"the token cannot be read: {reason}", location=path, hint="check path and permissions"
+        ) from None

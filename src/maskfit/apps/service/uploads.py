@@ -15,7 +15,7 @@ from python_multipart.multipart import Field as FormField
 from python_multipart.multipart import File, FormParser, parse_options_header
 from starlette.requests import Request
 
-from maskfit.apps.service.problems import RefusalError
+from maskfit.apps.service.problems import HTTPProblem
 from maskfit.apps.service.settings import Limits
 
 FORM, JSON = "multipart/form-data", "application/json"
@@ -65,7 +65,7 @@ Base64 = Annotated[
 ]
 
 
-class PhotoSent(BaseModel):
+class PhotoPayload(BaseModel):
     """A photo in JSON."""
 
     model_config = ConfigDict(extra="forbid")
@@ -76,15 +76,15 @@ class PhotoSent(BaseModel):
     data: Base64
 
 
-class PhotosSent(BaseModel):
+class PhotosPayload(BaseModel):
     """Photos in JSON."""
 
     model_config = ConfigDict(extra="forbid")
 
-    photos: list[PhotoSent] = Field(min_length=1)
+    photos: list[PhotoPayload] = Field(min_length=1)
 
 
-class Held:
+class BodyMemoryBudget:
     """How many bytes of bodies are in memory, of all requests together.
 
     Args:
@@ -96,35 +96,35 @@ class Held:
         self.bytes = 0
 
     @contextmanager
-    def claim(self) -> Iterator[Claim]:
+    def claim(self) -> Iterator[MemoryReservation]:
         """For one request; what it took is free again when it ends."""
-        claim = Claim(self)
+        claim = MemoryReservation(self)
         try:
             yield claim
         finally:
             self.bytes -= claim.bytes
 
 
-class Claim:
+class MemoryReservation:
     """What one request holds."""
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, held: BodyMemoryBudget) -> None:
         self.held = held
         self.bytes = 0
 
-    def take(self, count: int) -> None:
+    def reserve(self, count: int) -> None:
         """Counts bytes that came in.
 
         Raises:
             RefusalError: All requests together would hold too many.
         """
         if self.held.bytes + count > self.held.most:
-            raise RefusalError(429, "too many photos are being sent at once", "memory")
+            raise HTTPProblem(429, "too many photos are being sent at once", "memory")
         self.held.bytes += count
         self.bytes += count
 
 
-class Intake(Protocol):
+class BodyParser(Protocol):
     """Takes a body in piece by piece."""
 
     def feed(self, chunk: bytes) -> None: ...
@@ -132,7 +132,7 @@ class Intake(Protocol):
     def finish(self) -> list[Upload]: ...
 
 
-class FormIntake:
+class MultipartParser:
     """A body of multipart/form-data.
 
     Args:
@@ -178,7 +178,7 @@ class FormIntake:
         if file.field_name != FILES.encode():
             raise _malformed(f"the form has a part that is not called '{FILES}'")
         if len(self.uploads) >= self.limits.photos:
-            raise too_many(self.limits)
+            raise too_many_photos(self.limits)
         name = (file.file_name or b"").decode("utf-8", "replace")[:LONGEST_NAME]
         file.file_object.seek(0)
         self.uploads.append(Upload(name, file.file_object.read()))
@@ -191,7 +191,7 @@ class FormIntake:
         self.ended = True
 
 
-class JsonIntake:
+class JsonBodyParser:
     """A body of JSON; see `PhotosSent`."""
 
     def __init__(self, limits: Limits) -> None:
@@ -211,15 +211,15 @@ class JsonIntake:
         if sum(map(self.body.count, (b"{", b"[", b","))) > MOST_MARKS * self.limits.photos:
             raise _malformed("the body has more brackets and commas than photos need")
         try:
-            sent = PhotosSent.model_validate_json(self.body)
+            sent = PhotosPayload.model_validate_json(self.body)
         except ValidationError as error:
-            raise _malformed(explain(error.errors(include_input=False, include_url=False))) from None
+            raise _malformed(format_validation_errors(error.errors(include_input=False, include_url=False))) from None
         if len(sent.photos) > self.limits.photos:
-            raise too_many(self.limits)
+            raise too_many_photos(self.limits)
         return [Upload(photo.name, photo.data) for photo in sent.photos]
 
 
-async def read_uploads(request: Request, limits: Limits, claim: Claim) -> list[Upload]:
+async def read_uploads(request: Request, limits: Limits, claim: MemoryReservation) -> list[Upload]:
     """The photos of a request.
 
     Raises:
@@ -236,19 +236,19 @@ async def read_uploads(request: Request, limits: Limits, claim: Claim) -> list[U
         count += len(chunk)
         if count > limits.body_bytes:
             raise _too_large(limits)
-        claim.take(len(chunk))
+        claim.reserve(len(chunk))
         intake.feed(chunk)
     # Megabytes of base64 take long enough to keep other callers waiting.
     return await asyncio.to_thread(intake.finish)
 
 
-def _open_intake(request: Request, limits: Limits) -> Intake:
+def _open_intake(request: Request, limits: Limits) -> BodyParser:
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind == FORM.encode():
-        return FormIntake(options.get(b"boundary"), limits)
+        return MultipartParser(options.get(b"boundary"), limits)
     if kind == JSON.encode():
-        return JsonIntake(limits)
-    raise RefusalError(415, f"the body must be {FORM} or {JSON}", "type", {"Accept": f"{FORM}, {JSON}"})
+        return JsonBodyParser(limits)
+    raise HTTPProblem(415, f"the body must be {FORM} or {JSON}", "type", {"Accept": f"{FORM}, {JSON}"})
 
 
 def describe_body(limits: Limits) -> dict[str, Any]:
@@ -263,7 +263,7 @@ def describe_body(limits: Limits) -> dict[str, Any]:
             JSON: {
                 "schema": {
                     **shape,
-                    "properties": {"photos": {**photos, "items": PhotoSent.model_json_schema()}},
+                    "properties": {"photos": {**photos, "items": PhotoPayload.model_json_schema()}},
                     "required": ["photos"],
                 }
             },
@@ -271,7 +271,7 @@ def describe_body(limits: Limits) -> dict[str, Any]:
     }
 
 
-def explain(errors: Any) -> str:
+def format_validation_errors(errors: Any) -> str:
     """The first three mistakes as "place: what"; nothing of what was sent."""
     lines = []
     for item in list(errors)[:3]:
@@ -281,17 +281,17 @@ def explain(errors: Any) -> str:
     return "; ".join(lines)
 
 
-def too_many(limits: Limits) -> RefusalError:
+def too_many_photos(limits: Limits) -> HTTPProblem:
     """For more photos than one request may have."""
-    return RefusalError(422, f"a request has at most {limits.photos} photos", "photos")
+    return HTTPProblem(422, f"a request has at most {limits.photos} photos", "photos")
 
 
-def _too_large(limits: Limits) -> RefusalError:
-    return RefusalError(413, f"the body has more than {limits.body_bytes:,} bytes", "bytes")
+def _too_large(limits: Limits) -> HTTPProblem:
+    return HTTPProblem(413, f"the body has more than {limits.body_bytes:,} bytes", "bytes")
 
 
-def _malformed(what: str) -> RefusalError:
-    return RefusalError(422, what, "malformed")
+def _malformed(what: str) -> HTTPProblem:
+    return HTTPProblem(422, what, "malformed")
 
 
 @contextmanager

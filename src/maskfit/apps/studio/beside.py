@@ -7,18 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskfit.apps.review.desk import Desk, seat
-from maskfit.apps.review.material import gather
+from maskfit.apps.review.desk import ReviewController, seat
+from maskfit.apps.review.material import load_review_data
 from maskfit.cookbook import read_recipe
 from maskfit.errors import DataError
-from maskfit.labels import SCHEMES, Scheme
-from maskfit.runfolder import RunFolder, is_run
+from maskfit.labels import SCHEMES, LabelSchema
+from maskfit.runfolder import RunDir, is_run_dir
 
-Progress = Callable[[str, int, int], None]
+ExplorationProgress = Callable[[str, int, int], None]
 
 
 @dataclass
-class Beside:
+class TabContent:
     """Where the other pages take what they show. It is read when a page is first opened, and then kept.
 
     Args:
@@ -31,20 +31,20 @@ class Beside:
 
     run: Path | None = None
     photos: Path | None = None
-    scheme: Scheme = field(default_factory=lambda: SCHEMES["mask-gender-age"])
+    scheme: LabelSchema = field(default_factory=lambda: SCHEMES["mask-gender-age"])
     log: Path = Path("review.jsonl")
     corrections: Path = Path("corrections.csv")
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        self._desk: Desk | None = None
+        self._desk: ReviewController | None = None
         self._explored = ""
         self._reviewed = self.photos or self.run
-        if self.run is not None and not is_run(self.run):
-            raise DataError("this folder is no run: it holds no recipe.yaml", where=self.run, fix="name a run")
+        if self.run is not None and not is_run_dir(self.run):
+            raise DataError("this folder is no run: it holds no recipe.yaml", location=self.run, hint="name a run")
         if self.run is not None and self.photos is None:
-            data = read_recipe(RunFolder(self.run).recipe).data
-            self.photos, self.scheme = Path(data.root) if data.root else None, data.scheme
+            data = read_recipe(RunDir(self.run).recipe).data
+            self.photos, self.scheme = Path(data.path) if data.path else None, data.label_schema
 
     @property
     def has_photos(self) -> bool:
@@ -54,10 +54,10 @@ class Beside:
     @property
     def report(self) -> Path | None:
         """The run's report, a page of HTML; None where there is none."""
-        path = None if self.run is None else RunFolder(self.run).report
+        path = None if self.run is None else RunDir(self.run).report
         return path if path is not None and path.is_file() else None
 
-    def open_review(self) -> Desk:
+    def open_review(self) -> ReviewController:
         """The review, opened by whoever looks at it first; its log is made then, and not before.
 
         Raises:
@@ -66,18 +66,18 @@ class Beside:
         with self._lock:
             if self._desk is None:
                 if self._reviewed is None or not self.has_photos:
-                    raise DataError("there is nothing to review", fix="start the page with --photos ROOT or --run RUN")
-                material = gather(self._reviewed, self.scheme)
-                self._desk = Desk(material, self.log, self.corrections)
+                    raise DataError("there is nothing to review", hint="start the page with --photos ROOT or --run RUN")
+                material = load_review_data(self._reviewed, self.scheme)
+                self._desk = ReviewController(material, self.log, self.corrections)
                 seat(self._desk)
             return self._desk
 
     @property
-    def explored(self) -> str:
+    def exploration_page(self) -> str:
         """The page of the photos, where somebody had them looked at; else empty."""
         return self._explored
 
-    def explore(self, progress: Progress | None = None) -> str:
+    def explore(self, progress: ExplorationProgress | None = None) -> str:
         """Looks at every photo, once for all visitors, and gives the page of HTML.
 
         Raises:
@@ -89,7 +89,9 @@ class Beside:
         with self._lock:
             if not self._explored:
                 if self.photos is None:
-                    raise DataError("there is nothing to explore", fix="start the page with --photos ROOT or --run RUN")
+                    raise DataError(
+                        "there is nothing to explore", hint="start the page with --photos ROOT or --run RUN"
+                    )
                 self._explored = render_page(explore(self.photos, self.scheme, progress=progress))
             return self._explored
 

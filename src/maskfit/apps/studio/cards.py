@@ -9,14 +9,14 @@ from importlib.resources import files
 
 from PIL import Image
 
-from maskfit.apps.studio.reading import Result, to_jpeg
+from maskfit.apps.studio.reading import PhotoResult, to_jpeg
 from maskfit.data.decoding import Pixels
 from maskfit.data.detectors import Face
-from maskfit.inference.colours import Colour, colour_of
-from maskfit.inference.drawing import colour_for, words_for
-from maskfit.inference.faces import FaceAnswer
-from maskfit.inference.saying import NOT_SURE, Said
-from maskfit.labels import Scheme
+from maskfit.inference.colours import LabelColor, colour_of
+from maskfit.inference.drawing import colour_for, label_text
+from maskfit.inference.faces import FacePrediction
+from maskfit.inference.saying import NOT_SURE, AttributePrediction
+from maskfit.labels import LabelSchema
 
 MOST = 7
 """Values of an attribute that a card shows, the likeliest first, where there are more."""
@@ -57,20 +57,20 @@ PRIVACY = (
 )
 
 
-def summary(scheme: Scheme, counts: Mapping[str, int], photos: int, found: int) -> str:
+def summary(scheme: LabelSchema, counts: Mapping[str, int], photos: int, found: int) -> str:
     """How many faces have each answer for the first attribute."""
     first = scheme.attributes[0]
     chips = []
     for code, value in enumerate(first.values):
         if counts.get(value):
-            chips.append(_chip(f"<b>{counts[value]}</b> {escape(first.word(code))}", colour_of(code, True)))
+            chips.append(_chip(f"<b>{counts[value]}</b> {escape(first.display_name(code))}", colour_of(code, True)))
     if counts.get(NOT_SURE):
         chips.append(_chip(f"<b>{counts[NOT_SURE]}</b> {NOT_SURE}", colour_of(0, False)))
     total = f"<b>{found}</b> {_many(found, 'face')} on <b>{photos}</b> {_many(photos, 'photo')}"
     return f'<div class="ms ms-summary"><span class="ms-total">{total}</span>{"".join(chips)}</div>'
 
 
-def photo_heading(name: str, result: Result) -> str:
+def photo_heading(name: str, result: PhotoResult) -> str:
     """A photo's name and size, and how many faces are on it."""
     reading = result.reading
     if reading is None:
@@ -88,8 +88,11 @@ def note(text: str, more: str = "", kind: str = "calm") -> str:
 
 
 def cards(
-    scheme: Scheme, result: Result, said: Sequence[Sequence[Said]], unsure_below: Mapping[str, float]
-) -> str:  # fmt: skip
+    scheme: LabelSchema,
+    result: PhotoResult,
+    said: Sequence[Sequence[AttributePrediction]],
+    unsure_below: Mapping[str, float],
+) -> str:
     """A card for each face."""
     each = zip(result.answers, said, result.frames, strict=True)
     own = [
@@ -101,17 +104,23 @@ def cards(
 
 
 def _card(
-    scheme: Scheme, number: int, answer: FaceAnswer, said: Sequence[Said], frame: Pixels,
+    scheme: LabelSchema,
+    number: int,
+    answer: FacePrediction,
+    said: Sequence[AttributePrediction],
+    frame: Pixels,
     unsure_below: Mapping[str, float],
-) -> str:  # fmt: skip
+) -> str:
     colour = colour_for(scheme, said)
     where = "the whole photo" if answer.face is None else _size(answer.face)
-    parts = [_attribute(scheme, item, unsure_below.get(item.attribute, 0.0), coloured=place == 0)
-             for place, item in enumerate(said)]  # fmt: skip
+    parts = [
+        _attribute(scheme, item, unsure_below.get(item.attribute, 0.0), coloured=place == 0)
+        for place, item in enumerate(said)
+    ]
     return (
         f'<article class="ms-card" style="--own:{colour.css};--own-ink:{colour.css_ink}">'
         f'<header><img src="{_thumbnail(frame)}" alt=""><div><span class="ms-number">{number}</span>'
-        f"<strong>{escape(words_for(said[0]))}</strong><small>{escape(where)}</small></div></header>"
+        f"<strong>{escape(label_text(said[0]))}</strong><small>{escape(where)}</small></div></header>"
         f"{''.join(parts)}</article>"
     )
 
@@ -121,21 +130,21 @@ def _size(face: Face) -> str:
     return f"{right - left:.0f} × {lower - upper:.0f} pixels, detector {face.score:.0%}"
 
 
-def _attribute(scheme: Scheme, said: Said, least: float, *, coloured: bool) -> str:
+def _attribute(scheme: LabelSchema, said: AttributePrediction, least: float, *, coloured: bool) -> str:
     """One answer, and a bar of every value's probability; a line on the bars stands where "not sure" ends."""
     attribute = scheme[said.attribute]
     best = attribute.values.index(said.value)
-    word = escape(said.word) if said.sure else f"<i>{NOT_SURE}</i>"
+    word = escape(said.word) if said.is_confident else f"<i>{NOT_SURE}</i>"
     codes: Sequence[int] = range(len(attribute.values))
     if len(codes) > MOST:
-        codes = sorted(codes, key=lambda code: -said.shares[attribute.values[code]])[:MOST]
+        codes = sorted(codes, key=lambda code: -said.probabilities[attribute.values[code]])[:MOST]
     tick = f'<s style="left:{100 * least:.1f}%"></s>' if least > 0 else ""
     rows = []
     for code in codes:
-        share = said.shares[attribute.values[code]]
+        share = said.probabilities[attribute.values[code]]
         ground = f";background:{colour_of(code, True).css}" if coloured else ""
         rows.append(
-            f'<li class="{"ms-best" if code == best else ""}"><span>{escape(attribute.word(code))}</span>'
+            f'<li class="{"ms-best" if code == best else ""}"><span>{escape(attribute.display_name(code))}</span>'
             f'<div><u style="width:{100 * share:.1f}%{ground}"></u>{tick}</div><em>{escape(_percent(share))}</em></li>'
         )
     return f"<section><h4><span>{escape(said.attribute)}</span><b>{word}</b></h4><ul>{''.join(rows)}</ul></section>"
@@ -146,7 +155,7 @@ def _percent(share: float) -> str:
     return "<1%" if share < 0.005 else ">99%" if share >= 0.995 else f"{share:.0%}"
 
 
-def _chip(markup: str, colour: Colour) -> str:
+def _chip(markup: str, colour: LabelColor) -> str:
     return f'<span class="ms-chip" style="background:{colour.css};color:{colour.css_ink}">{markup}</span>'
 
 

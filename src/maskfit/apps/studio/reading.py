@@ -12,13 +12,13 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from maskfit.apps.studio.studio import Settings, Studio
+from maskfit.apps.studio.studio import AppState, PredictionSettings
 from maskfit.data.decoding import Pixels, decode
 from maskfit.errors import MaskfitError
-from maskfit.inference.drawing import Mark, draw_marks
-from maskfit.inference.faces import FaceAnswer, Reading
-from maskfit.inference.saying import Said, say
-from maskfit.labels import Scheme
+from maskfit.inference.drawing import FaceAnnotation, draw_annotations
+from maskfit.inference.faces import FacePrediction, PhotoPrediction
+from maskfit.inference.saying import AttributePrediction, decide
+from maskfit.labels import LabelSchema
 
 MOST_PHOTOS = 40
 """Photos that are shown at a time."""
@@ -37,7 +37,7 @@ KEPT = 3 * MOST_PHOTOS
 
 
 @dataclass(frozen=True, eq=False)
-class Item:
+class UploadedPhoto:
     """A photo as it was brought.
 
     Attributes:
@@ -54,7 +54,7 @@ class Item:
         return hashlib.blake2b(self.content, digest_size=16).hexdigest()
 
 
-def named_apart(items: Sequence[Item]) -> list[Item]:
+def deduplicate_names(items: Sequence[UploadedPhoto]) -> list[UploadedPhoto]:
     """The same photos, no two of one name."""
     seen: Counter[str] = Counter()
     named = []
@@ -66,7 +66,7 @@ def named_apart(items: Sequence[Item]) -> list[Item]:
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class PhotoResult:
     """What came of a photo.
 
     Attributes:
@@ -79,40 +79,42 @@ class Result:
     """
 
     key: str
-    reading: Reading | None = None
+    reading: PhotoPrediction | None = None
     preview: bytes = b""
     frames: tuple[tuple[Pixels, ...], ...] = ()
     problem: str = ""
     fix: str = ""
 
     @property
-    def answers(self) -> tuple[FaceAnswer, ...]:
+    def answers(self) -> tuple[FacePrediction, ...]:
         """One for each face, the largest first, or one for the whole photo."""
         return self.reading.faces if self.reading else ()
 
 
-Spoken = tuple[tuple[Said, ...], ...]
+Spoken = tuple[tuple[AttributePrediction, ...], ...]
 """Of each answer, what is said of each attribute."""
 
 
-def say_again(scheme: Scheme, answers: Sequence[FaceAnswer], unsure_below: Mapping[str, float]) -> Spoken:
+def reapply_thresholds(
+    scheme: LabelSchema, answers: Sequence[FacePrediction], unsure_below: Mapping[str, float]
+) -> Spoken:
     """Answers under other thresholds; nothing is read anew for that."""
     if not answers:
         return ()
-    return tuple(say(scheme, np.stack([answer.probabilities for answer in answers]), unsure_below))
+    return tuple(decide(scheme, np.stack([answer.probabilities for answer in answers]), unsure_below))
 
 
-def read(studio: Studio, item: Item, settings: Settings) -> Result:
+def predict_photo(studio: AppState, item: UploadedPhoto, settings: PredictionSettings) -> PhotoResult:
     """Reads a photo; what is wrong with it becomes a part of the result."""
     reader = studio.reader(settings)
     try:
         pixels = decode(item.content, name=item.name, max_pixels=MOST_PIXELS, max_bytes=MOST_MEGABYTES * 2**20)
-        looked = reader.look(pixels)
-        (reading,) = reader.answer([looked])
+        looked = reader.preprocess(pixels)
+        (reading,) = reader.predict_batch([looked])
     except MaskfitError as error:
-        return Result(item.key, problem=error.what, fix=error.fix or "")
-    frames = tuple(tuple(views[0] for views in sight.seen) for sight in looked.sights)
-    return Result(item.key, reading, _preview(pixels), frames)
+        return PhotoResult(item.key, problem=error.message, fix=error.hint or "")
+    frames = tuple(tuple(views[0] for views in sight.tta_views) for sight in looked.sights)
+    return PhotoResult(item.key, reading, _preview(pixels), frames)
 
 
 def _preview(pixels: Pixels) -> bytes:
@@ -128,15 +130,15 @@ def to_jpeg(image: Image.Image, quality: int = 90) -> bytes:
     return stream.getvalue()
 
 
-def _picture(result: Result, marks: tuple[Mark, ...]) -> bytes:
+def _picture(result: PhotoResult, marks: tuple[FaceAnnotation, ...]) -> bytes:
     """A photo with its faces marked, as JPEG."""
     if not marks:
         return result.preview
     with Image.open(BytesIO(result.preview), formats=("JPEG",)) as image:
-        return to_jpeg(draw_marks(image, marks))
+        return to_jpeg(draw_annotations(image, marks))
 
 
-class Visit:
+class Session:
     """What one visitor's page remembers while it is open.
 
     Args:
@@ -147,26 +149,26 @@ class Visit:
         picture: Gives a result's photo with marks on it; asked for again, the same one.
     """
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: AppState) -> None:
         self.studio = studio
         self.whole: set[str] = set()
         self.picture = lru_cache(maxsize=KEPT)(_picture)
-        self._kept: OrderedDict[tuple[str, Settings], Result] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, PredictionSettings], PhotoResult] = OrderedDict()
 
-    def knows(self, item: Item, settings: Settings) -> bool:
+    def is_cached(self, item: UploadedPhoto, settings: PredictionSettings) -> bool:
         """Whether a photo was read with these settings already."""
         return (item.key, self._own(item, settings)) in self._kept
 
-    def read(self, item: Item, settings: Settings) -> Result:
+    def read(self, item: UploadedPhoto, settings: PredictionSettings) -> PhotoResult:
         """What comes of a photo, from memory where it was read before."""
         settings = self._own(item, settings)
         key = (item.key, settings)
         if key not in self._kept:
-            self._kept[key] = read(self.studio, item, settings)
+            self._kept[key] = predict_photo(self.studio, item, settings)
         self._kept.move_to_end(key)
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return self._kept[key]
 
-    def _own(self, item: Item, settings: Settings) -> Settings:
+    def _own(self, item: UploadedPhoto, settings: PredictionSettings) -> PredictionSettings:
         return replace(settings, find=False) if item.key in self.whole else settings

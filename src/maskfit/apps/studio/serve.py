@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from maskfit.apps.serving import serve_page
+from maskfit.apps.serving import run_streamlit
 from maskfit.apps.studio.reading import MOST_MEGABYTES
-from maskfit.apps.studio.studio import Studio, seat
+from maskfit.apps.studio.studio import AppState, seat
 
 ENTRY = Path(__file__).parent / "pages" / "entry.py"
 
 
-def serve(studio: Studio, host: str, port: int, opened: Callable[[], object] = lambda: None) -> None:
+def serve(studio: AppState, host: str, port: int, opened: Callable[[], object] = lambda: None) -> None:
     """Serves a studio; see `serving.serve_page`."""
     seat(studio)
     try:
-        serve_page(ENTRY, host, port, opened, server_maxUploadSize=MOST_MEGABYTES)
+        run_streamlit(ENTRY, host, port, opened, server_maxUploadSize=MOST_MEGABYTES)
     finally:
         seat(None)
         studio.close()

@@ -9,16 +9,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskfit.apps.serving import Seat, new_key
-from maskfit.apps.studio.beside import Beside
+from maskfit.apps.serving import ProcessState, generate_access_token
+from maskfit.apps.studio.beside import TabContent
 from maskfit.data.decoding import Pixels
 from maskfit.data.face_crop import FaceCrop
 from maskfit.errors import DataError, ModelFileError
-from maskfit.inference.faces import FaceReader
-from maskfit.inference.members import Member, join_members, open_members
+from maskfit.inference.faces import FacePredictor
+from maskfit.inference.members import Member, check_compatible, open_members
 from maskfit.inference.predictor import Predictor
-from maskfit.labels import Floats
-from maskfit.runfolder import RunFolder, is_run
+from maskfit.labels import FloatArray
+from maskfit.runfolder import RunDir, is_run_dir
 
 if TYPE_CHECKING:
     from maskfit.models.network import Network
@@ -37,7 +37,7 @@ ADVICE = (
 
 
 @dataclass(frozen=True)
-class Settings:
+class PredictionSettings:
     """How a visitor wants photos to be read.
 
     Attributes:
@@ -53,7 +53,7 @@ class Settings:
     detector: str = AS_TRAINED
 
 
-class Studio:
+class AppState:
     """Readers of faces for every setting, and heat maps; may be asked by many threads at once.
 
     Args:
@@ -64,21 +64,21 @@ class Studio:
         ModelFileError: The models cannot answer together.
     """
 
-    def __init__(self, models: Mapping[str, Sequence[Member]], beside: Beside | None = None) -> None:
+    def __init__(self, models: Mapping[str, Sequence[Member]], beside: TabContent | None = None) -> None:
         self.models = {word: tuple(members) for word, members in models.items()}
         if models:
-            join_members([member for members in self.models.values() for member in members])
-        self.beside = beside or Beside()
-        self.key = new_key()
+            check_compatible([member for members in self.models.values() for member in members])
+        self.beside = beside or TabContent()
+        self.key = generate_access_token()
         self.predictor = lru_cache(maxsize=16)(self._open_predictor)
         self.reader = lru_cache(maxsize=16)(self._open_reader)
         self._network = lru_cache(maxsize=4)(_load)
         self._looking = threading.Lock()
 
     @property
-    def usual(self) -> Settings:
+    def default_settings(self) -> PredictionSettings:
         """All models, faces looked for as in training."""
-        return Settings(tuple(self.models))
+        return PredictionSettings(tuple(self.models))
 
     def _open_predictor(self, models: tuple[str, ...], vote: str) -> Predictor:
         """The models of these words together; `predictor` gives the same one again.
@@ -88,7 +88,7 @@ class Studio:
         """
         return Predictor([member for word in models for member in self.models[word]], vote=vote)
 
-    def _open_reader(self, settings: Settings) -> FaceReader:
+    def _open_reader(self, settings: PredictionSettings) -> FacePredictor:
         """The reader for these settings; `reader` gives the same one again.
 
         Raises:
@@ -98,11 +98,11 @@ class Studio:
         """
         predictor = self.predictor(settings.models, settings.vote)
         detector = FaceCrop(settings.detector) if settings.find and settings.detector else None
-        return FaceReader(predictor, detector=detector, find=settings.find, whole=not settings.find)
+        return FacePredictor(predictor, detector=detector, find=settings.find, whole=not settings.find)
 
-    def heat(
-        self, settings: Settings, frames: Sequence[Pixels], attribute: str, code: int
-    ) -> tuple[Pixels, Floats, str]:  # fmt: skip
+    def grad_cam(
+        self, settings: PredictionSettings, frames: Sequence[Pixels], attribute: str, code: int
+    ) -> tuple[Pixels, FloatArray, str]:
         """Where a model saw what speaks for a value: of several the first that can be asked.
 
         Args:
@@ -126,15 +126,15 @@ class Studio:
         if asked is None:
             raise DataError(
                 "these models are made to run and keep no gradients, which a heat map is made of",
-                fix="start the page with the .safetensors model that they were exported from",
+                hint="start the page with the .safetensors model that they were exported from",
             )
         facts = asked.engine.facts
         frame = frames[predictor.framings.index(facts.preprocessing.framing)]
-        head, logits = logits_for(facts.scheme, facts.heads, attribute, code)
+        head, logits = logits_for(facts.label_schema, facts.heads, attribute, code)
         # A network of its own: its layers are listened to, which must not meet what others ask the engine's.
         with self._looking:
             network = self._network(asked.name)
-            (heat,) = grad_cam(network, facts.preprocessing.normalising.normalise(frame[None]), head, logits)
+            (heat,) = grad_cam(network, facts.preprocessing.normalization(frame[None]), head, logits)
         return frame, heat, asked.name
 
     def close(self) -> None:
@@ -147,12 +147,12 @@ def _has_gradients(member: Member, attribute: str) -> bool:
 
 
 def _load(path: str) -> Network:
-    from maskfit.modelfile import load_network
+    from maskfit.modelfile import load_model
 
-    return load_network(path)[0]
+    return load_model(path)[0]
 
 
-def open_studio(words: Sequence[str], beside: Beside | None = None, *, engine: str = "auto") -> Studio:
+def load_app_state(words: Sequence[str], beside: TabContent | None = None, *, engine: str = "auto") -> AppState:
     """Opens the models that words stand for; `engine` as for `engines.open_engine`.
 
     Raises:
@@ -163,20 +163,18 @@ def open_studio(words: Sequence[str], beside: Beside | None = None, *, engine: s
         DataError: A detector that a model crops with is not here and cannot be fetched.
     """
     once = dict.fromkeys(words)
-    studio = Studio({word: open_members([word], engine=engine) for word in once}, beside)
+    studio = AppState({word: open_members([word], engine=engine) for word in once}, beside)
     if studio.models:
         # Asked now: a model whose crop needs a detector that is not here could not look at a single photo.
-        studio.predictor(studio.usual.models, studio.usual.vote)
+        studio.predictor(studio.default_settings.models, studio.default_settings.vote)
     return studio
 
 
 def find_runs(folder: Path = RUNS) -> list[Path]:
     """The runs in a folder that have a model."""
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
-    runs = [path for path in entries if is_run(path)]
-    return [
-        path for path in runs if any(RunFolder(path).fold(number).done for number in RunFolder(path).fold_numbers())
-    ]
+    runs = [path for path in entries if is_run_dir(path)]
+    return [path for path in runs if any(RunDir(path).fold(number).done for number in RunDir(path).fold_numbers())]
 
 
 def find_only_run(folder: Path = RUNS) -> str:
@@ -192,13 +190,13 @@ def find_only_run(folder: Path = RUNS) -> str:
             if folder == RUNS
             else f"no run in {folder} has a model"
         )
-        raise ModelFileError(what, fix="; or ".join(("maskfit app MODEL_OR_RUN", *ADVICE)))
+        raise ModelFileError(what, hint="; or ".join(("maskfit app MODEL_OR_RUN", *ADVICE)))
     if len(done) > 1:
         shown = ", ".join(map(str, done[:6])) + (f" and {len(done) - 6} more" if len(done) > 6 else "")
-        raise ModelFileError(f"no model was named, and there are several: {shown}", fix=f"maskfit app {done[-1]}")
+        raise ModelFileError(f"no model was named, and there are several: {shown}", hint=f"maskfit app {done[-1]}")
     return str(done[0])
 
 
-_SEAT: Seat[Studio] = Seat("no studio is open", fix="start the page with maskfit app MODEL_OR_RUN")
-seat, seated = _SEAT.take, _SEAT.taken
+_SEAT: ProcessState[AppState] = ProcessState("no studio is open", fix="start the page with maskfit app MODEL_OR_RUN")
+seat, seated = _SEAT.set, _SEAT.get
 """Say which studio the page of this process serves, and ask for it."""

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from maskfit.apps.studio.reading import Result, Spoken
+from maskfit.apps.studio.reading import PhotoResult, Spoken
 from maskfit.inference.saying import NOT_SURE
-from maskfit.labels import Scheme
+from maskfit.labels import LabelSchema
 
 NO_FACE = "no face found"
 
@@ -19,17 +19,17 @@ class Row(NamedTuple):
     """A photo with what came of it and what is said of it."""
 
     name: str
-    result: Result
+    result: PhotoResult
     said: Spoken
 
 
-def header(scheme: Scheme) -> list[str]:
+def header(scheme: LabelSchema) -> list[str]:
     """The columns: the answer, which may be "not sure", the best guess, and its probability, for each attribute."""
     own = [f"{name}{ending}" for name in scheme.names for ending in ("", "_guess", "_probability")]
     return ["photo", "face", "left", "upper", "right", "lower", "score", *own, "problem"]
 
 
-def to_csv(scheme: Scheme, rows: Sequence[Row]) -> bytes:
+def to_csv(scheme: LabelSchema, rows: Sequence[Row]) -> bytes:
     """A row for each face, boxes in pixels of the upright photo; a photo without a face has one that says why."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -44,7 +44,7 @@ def to_csv(scheme: Scheme, rows: Sequence[Row]) -> bytes:
             cells = [
                 cell
                 for item in spoken
-                for cell in (item.value if item.sure else NOT_SURE, item.value, f"{item.probability:.4f}")
+                for cell in (item.value if item.is_confident else NOT_SURE, item.value, f"{item.probability:.4f}")
             ]
             writer.writerow([name, number, *place, *cells, ""])
     return stream.getvalue().encode()
@@ -53,4 +53,4 @@ def to_csv(scheme: Scheme, rows: Sequence[Row]) -> bytes:
 def count(rows: Sequence[Row]) -> Counter[str]:
     """How many faces have each answer for the first attribute, by value; `NOT_SURE` where that is the answer."""
     first = (spoken[0] for row in rows for spoken in row.said)
-    return Counter(item.value if item.sure else NOT_SURE for item in first)
+    return Counter(item.value if item.is_confident else NOT_SURE for item in first)

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from maskfit.apps.watch.smoothing import Holding, Smoothing
+from maskfit.apps.watch.smoothing import Debouncer, ExponentialSmoother
 from maskfit.apps.watch.tracker import Track, Tracker
 from maskfit.data.boxes import Box
 from maskfit.errors import DataError
-from maskfit.inference.faces import FaceAnswer
-from maskfit.inference.saying import Said, say
-from maskfit.labels import MASK, Scheme
+from maskfit.inference.faces import FacePrediction
+from maskfit.inference.saying import AttributePrediction, decide
+from maskfit.labels import MASK, LabelSchema
 
-Happening = Literal["appeared", "changed", "left", "ended"]
+EventType = Literal["appeared", "changed", "left", "ended"]
 
 EVEN = 0.5
 """A probability below which something else, all together, is likelier."""
@@ -24,7 +24,7 @@ UNDECIDED = 4
 
 
 @dataclass(frozen=True)
-class Patience:
+class EventThresholds:
     """How long things take before they are believed.
 
     Attributes:
@@ -38,11 +38,11 @@ class Patience:
         DataError: One is out of range.
     """
 
-    hold: float = 0.5
-    smooth: float = 0.5
-    gone: float = 1.0
+    min_state_seconds: float = 0.5
+    smoothing_seconds: float = 0.5
+    max_unseen_seconds: float = 1.0
     hits: int = 3
-    sure: float = 0.6
+    min_confidence: float = 0.6
 
     def __post_init__(self) -> None:
         for name, most in (("hold", 60.0), ("smooth", 60.0), ("gone", 3600.0), ("sure", 1.0)):
@@ -72,15 +72,15 @@ class Event:
     since: float
     frame: int
     person: int
-    event: Happening
+    event: EventType
     state: str | None
     previous: str | None
-    said: tuple[Said, ...]
+    said: tuple[AttributePrediction, ...]
     box: Box
 
 
 @dataclass(eq=False)
-class Person:
+class TrackedPerson:
     """Somebody in the picture.
 
     Attributes:
@@ -92,13 +92,13 @@ class Person:
     """
 
     track: Track
-    smoothing: Smoothing
-    holding: Holding
-    said: tuple[Said, ...] = field(default=())
+    smoothing: ExponentialSmoother
+    holding: Debouncer
+    said: tuple[AttributePrediction, ...] = field(default=())
     announced: bool = False
 
 
-class Crowd:
+class EventDetector:
     """Takes in what is answered for the faces of each frame, and gives what happened.
 
     Args:
@@ -110,21 +110,24 @@ class Crowd:
         state: The attribute whose changes are events: the mask where there is one, else the first.
     """
 
-    def __init__(self, scheme: Scheme, unsure_below: Mapping[str, float], patience: Patience) -> None:
+    def __init__(self, scheme: LabelSchema, unsure_below: Mapping[str, float], patience: EventThresholds) -> None:
         self.scheme = scheme
-        self.state = state_of(scheme)
+        self.state = state_attribute(scheme)
         self.patience = patience
-        self.tracker = Tracker(patience.hits, patience.gone)
-        self._unsure_below = {**unsure_below, self.state: max(unsure_below.get(self.state, 0.0), patience.sure)}
-        self._people: dict[Track, Person] = {}
+        self.tracker = Tracker(patience.hits, patience.max_unseen_seconds)
+        self._unsure_below = {
+            **unsure_below,
+            self.state: max(unsure_below.get(self.state, 0.0), patience.min_confidence),
+        }
+        self._people: dict[Track, TrackedPerson] = {}
         self._last = (0.0, 0)
 
     @property
-    def people(self) -> list[Person]:
+    def people(self) -> list[TrackedPerson]:
         """Everybody who counts, those unseen at the moment included."""
         return [person for track, person in self._people.items() if track.number]
 
-    def see(self, frame: int, time: float, answers: Sequence[FaceAnswer]) -> list[Event]:
+    def update(self, frame: int, time: float, answers: Sequence[FacePrediction]) -> list[Event]:
         """Takes in a frame; answers without a face are passed over."""
         self._last = (time, frame)
         faces = [answer for answer in answers if answer.box is not None]
@@ -134,68 +137,75 @@ class Crowd:
         self._people = {track: person for track, person in self._people.items() if track in known}
         for track, answer in zip(tracks, faces, strict=True):
             person = self._people.setdefault(
-                track, Person(track, Smoothing(self.patience.smooth), Holding(self.patience.hold))
+                track,
+                TrackedPerson(
+                    track,
+                    ExponentialSmoother(self.patience.smoothing_seconds),
+                    Debouncer(self.patience.min_state_seconds),
+                ),
             )
             events += self._answered(person, time, frame, answer)
         return events
 
-    def end(self) -> list[Event]:
+    def flush(self) -> list[Event]:
         """What there is to say of those who are still there."""
         return [event for person in self.people for event in self._goodbye(person, "ended")]
 
-    def believed(self, person: Person) -> tuple[Said, ...]:
+    def current_states(self, person: TrackedPerson) -> tuple[AttributePrediction, ...]:
         """The answers for people to see: of the state what is believed, even while a frame says something else."""
         value = person.holding.state
         attribute = self.scheme[self.state]
 
-        def settled(said: Said) -> Said:
+        def settled(said: AttributePrediction) -> AttributePrediction:
             if said.attribute != self.state:
                 return said
             if value is None:
-                return replace(said, sure=False)
-            word = attribute.word(attribute.values.index(value))
-            return replace(said, value=value, word=word, probability=said.shares[value], sure=True)
+                return replace(said, is_confident=False)
+            word = attribute.display_name(attribute.values.index(value))
+            return replace(said, value=value, word=word, probability=said.probabilities[value], is_confident=True)
 
         return tuple(map(settled, person.said))
 
-    def _answered(self, person: Person, time: float, frame: int, answer: FaceAnswer) -> Iterator[Event]:
+    def _answered(self, person: TrackedPerson, time: float, frame: int, answer: FacePrediction) -> Iterator[Event]:
         marginals = self.scheme.marginals(answer.probabilities[None])
         smooth = person.smoothing.add(time, {name: shares[0] for name, shares in marginals.items()})
-        (person.said,) = say(
-            self.scheme, self.scheme.join({name: shares[None] for name, shares in smooth.items()}), self._unsure_below
+        (person.said,) = decide(
+            self.scheme,
+            self.scheme.joint_probabilities({name: shares[None] for name, shares in smooth.items()}),
+            self._unsure_below,
         )
         previous = person.holding.state
         said = next(said for said in person.said if said.attribute == self.state)
-        changed = person.holding.see(time, said.value if said.sure else None)
+        changed = person.holding.see(time, said.value if said.is_confident else None)
         if not person.track.number:
             return
         first = person.track.first
         if not person.announced:
-            if person.holding.state or time - first >= UNDECIDED * self.patience.hold:
+            if person.holding.state or time - first >= UNDECIDED * self.patience.min_state_seconds:
                 person.announced = True
                 yield self._event(person, "appeared", first, frame, time)
         elif changed:
             yield self._event(person, "changed", person.holding.since, frame, time, previous)
 
-    def _goodbye(self, person: Person, what: Happening) -> Iterator[Event]:
+    def _goodbye(self, person: TrackedPerson, what: EventType) -> Iterator[Event]:
         time, frame = self._last
         if not person.announced:
             yield self._event(person, "appeared", person.track.first, frame, time)
         yield self._event(person, what, person.track.last, frame, time)
 
     def _event(
-        self, person: Person, what: Happening, since: float, frame: int, time: float, previous: str | None = None
+        self, person: TrackedPerson, what: EventType, since: float, frame: int, time: float, previous: str | None = None
     ) -> Event:
         track = person.track
         state = person.holding.state
-        return Event(time, since, frame, track.number, what, state, previous, self.believed(person), track.box)
+        return Event(time, since, frame, track.number, what, state, previous, self.current_states(person), track.box)
 
 
-def told(said: Said) -> str:
+def format_state(said: AttributePrediction) -> str:
     """An answer in words, with a "?" where something else is likelier, as when a state is about to change."""
-    return f"{said.word}?" if said.sure and said.probability < EVEN else str(said)
+    return f"{said.word}?" if said.is_confident and said.probability < EVEN else str(said)
 
 
-def state_of(scheme: Scheme) -> str:
+def state_attribute(scheme: LabelSchema) -> str:
     """The attribute whose changes are events."""
     return MASK.name if MASK.name in scheme.names else scheme.names[0]

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image
 
-from maskfit.apps.watch.crowd import Crowd, told
-from maskfit.data.boxes import Box, clipped
+from maskfit.apps.watch.crowd import EventDetector, format_state
+from maskfit.data.boxes import Box, clip_box
 from maskfit.data.decoding import Pixels
 from maskfit.inference.colours import colour_of
-from maskfit.inference.drawing import Mark, draw_marks
+from maskfit.inference.drawing import FaceAnnotation, draw_annotations
 
 TILES = 6
 """Squares across a face that is blurred: each is one colour, so that nothing of a face can be got back."""
@@ -23,12 +23,14 @@ SHOWN_UNSEEN = 0.3
 """Seconds for which a box is still drawn where somebody is expected, so that it does not flicker."""
 
 
-def draw(pixels: Pixels, crowd: Crowd, time: float) -> Pixels:
+def draw(pixels: Pixels, crowd: EventDetector, time: float) -> Pixels:
     """A copy of a frame (height, width, 3) with everybody marked who is to be seen at that time."""
-    return np.asarray(draw_marks(Image.fromarray(pixels), find_marks(crowd, time, pixels.shape[:2])), dtype=np.uint8)
+    return np.asarray(
+        draw_annotations(Image.fromarray(pixels), visible_boxes(crowd, time, pixels.shape[:2])), dtype=np.uint8
+    )
 
 
-def find_marks(crowd: Crowd, time: float, size: tuple[int, ...]) -> list[Mark]:
+def visible_boxes(crowd: EventDetector, time: float, size: tuple[int, ...]) -> list[FaceAnnotation]:
     """Everybody who is to be seen now, where he is or is expected, on a frame of (height, width)."""
     height, width = size
     values = crowd.scheme[crowd.state].values
@@ -36,14 +38,14 @@ def find_marks(crowd: Crowd, time: float, size: tuple[int, ...]) -> list[Mark]:
     for person in crowd.people:
         if time - person.track.last > SHOWN_UNSEEN:
             continue
-        left, upper, right, lower = person.track.at(time)
+        left, upper, right, lower = person.track.predict(time)
         if right <= 0 or lower <= 0 or left >= width or upper >= height:
             continue  # gone on beyond the edge
         # Of more words than these the tags of neighbours would hide each other.
-        state = next(own for own in crowd.believed(person) if own.attribute == crowd.state)
+        state = next(own for own in crowd.current_states(person) if own.attribute == crowd.state)
         box = (left / width, upper / height, right / width, lower / height)
-        colour = colour_of(values.index(state.value), state.sure)
-        marks.append(Mark(box, person.track.number, told(state), colour, state.sure))
+        colour = colour_of(values.index(state.value), state.is_confident)
+        marks.append(FaceAnnotation(box, person.track.number, format_state(state), colour, state.is_confident))
     return marks
 
 
@@ -53,7 +55,7 @@ def blur(pixels: Pixels, boxes: Iterable[Box]) -> Pixels:
     for left, upper, right, lower in boxes:
         across, down = (right - left) * ROUND, (lower - upper) * ROUND
         wide = (left - across, upper - down, right + across, lower + down)
-        part = [round(edge) for edge in clipped(wide, image.width, image.height)]
+        part = [round(edge) for edge in clip_box(wide, image.width, image.height)]
         size = (part[2] - part[0], part[3] - part[1])
         if min(size) < 1:
             continue

@@ -9,17 +9,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from maskfit.apps.watch.crowd import Crowd, Event, state_of, told
+from maskfit.apps.watch.crowd import Event, EventDetector, format_state, state_attribute
 from maskfit.inference.saying import NOT_SURE
-from maskfit.labels import Scheme
+from maskfit.labels import LabelSchema
 
-MINUTE = 60.0
+SECONDS_PER_ROW = 60.0
 
 UNSURE = "not_sure"
 """The column of people of whom nothing is believed."""
 
 
-class Rows:
+class DurableCsvWriter:
     """A CSV that is on the disk row by row, so that nothing is lost when power or program fails.
 
     Args:
@@ -38,7 +38,7 @@ class Rows:
         self._writer.writerows(rows)
         self._stream.flush()
 
-    def __enter__(self) -> Rows:
+    def __enter__(self) -> DurableCsvWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -46,7 +46,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Telling:
+class EventFormatter:
     """How events are told.
 
     Attributes:
@@ -54,24 +54,36 @@ class Telling:
         began: When a live source began; rows then say what time it was.
     """
 
-    scheme: Scheme
+    scheme: LabelSchema
     began: datetime | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of what `fields` gives, in order."""
-        state = state_of(self.scheme)
+        state = state_attribute(self.scheme)
         others = (name for name in self.scheme.names if name != state)
         return (
-            "time", *(("clock",) if self.began else ()), "frame", "person", "event", state, "previous", "probability",
-            *others, "since", "left", "upper", "right", "lower",
-        )  # fmt: skip
+            "time",
+            *(("clock",) if self.began else ()),
+            "frame",
+            "person",
+            "event",
+            state,
+            "previous",
+            "probability",
+            *others,
+            "since",
+            "left",
+            "upper",
+            "right",
+            "lower",
+        )
 
     def fields(self, event: Event) -> dict[str, object]:
         """An event by its columns; boxes are in pixels of the upright frame, times in seconds since the beginning."""
-        state = state_of(self.scheme)
+        state = state_attribute(self.scheme)
         said = {said.attribute: said for said in event.said}
-        others = {name: own.value if own.sure else NOT_SURE for name, own in said.items() if name != state}
+        others = {name: own.value if own.is_confident else NOT_SURE for name, own in said.items() if name != state}
         edges = dict(zip(("left", "upper", "right", "lower"), (round(edge, 1) for edge in event.box), strict=True))
         return {
             "time": round(event.time, 3),
@@ -89,10 +101,10 @@ class Telling:
 
     def sentence(self, event: Event) -> str:
         """An event as a line for people."""
-        minutes, seconds = divmod(event.time, MINUTE)
+        minutes, seconds = divmod(event.time, SECONDS_PER_ROW)
         when = self.clock(event.time)[11:19] if self.began else f"{int(minutes):02d}:{seconds:04.1f}"
         what = {"ended": "was there to the end"}.get(event.event, event.event)
-        return f"{when}  person {event.person} {what}: {', '.join(map(told, event.said))}"
+        return f"{when}  person {event.person} {what}: {', '.join(map(format_state, event.said))}"
 
     def clock(self, time: float) -> str:
         """What time it was, with its zone."""
@@ -101,16 +113,16 @@ class Telling:
         return (self.began + timedelta(seconds=time)).isoformat(timespec="milliseconds")
 
 
-class Counts:
+class MinuteCounter:
     """People by the minute: each one who was seen counts once, under what was last believed of him in that minute.
 
     Args:
         telling: How things are told.
     """
 
-    def __init__(self, telling: Telling) -> None:
+    def __init__(self, telling: EventFormatter) -> None:
         self._telling = telling
-        self._state = telling.scheme[state_of(telling.scheme)]
+        self._state = telling.scheme[state_attribute(telling.scheme)]
         self._minute = 0
         self._seen: dict[int, str] = {}
         self._changes = 0
@@ -121,10 +133,10 @@ class Counts:
         clock = ("clock",) if self._telling.began else ()
         return ("minute", *clock, "people", *self._state.values, UNSURE, "changes")
 
-    def see(self, time: float, crowd: Crowd, events: Sequence[Event]) -> list[list[Any]]:
+    def see(self, time: float, crowd: EventDetector, events: Sequence[Event]) -> list[list[Any]]:
         """Takes in a frame, and gives the rows of all minutes that are over, empty ones included."""
         rows = []
-        while time >= (self._minute + 1) * MINUTE:
+        while time >= (self._minute + 1) * SECONDS_PER_ROW:
             rows += self.end()
             self._minute += 1
             self._seen, self._changes = {}, 0
@@ -136,7 +148,7 @@ class Counts:
 
     def end(self) -> list[list[Any]]:
         """The row of the minute that is going on."""
-        clock = [self._telling.clock(self._minute * MINUTE)] if self._telling.began else []
+        clock = [self._telling.clock(self._minute * SECONDS_PER_ROW)] if self._telling.began else []
         states = list(self._seen.values())
         counts = [states.count(name) for name in (*self._state.values, UNSURE)]
         return [[self._minute, *clock, len(states), *counts, self._changes]]

@@ -7,22 +7,22 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import datetime
 
-from maskfit.apps.watch.source import LEAST_STEP, Address, Frame, Video
+from maskfit.apps.watch.source import LEAST_STEP, Frame, SourceAddress, VideoCapture
 from maskfit.errors import DataError
 
-Say = Callable[[str], None]
+Logger = Callable[[str], None]
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds before a stream is tried again; each time twice as long as the last, up to the second."""
 
-ADRIFT = 2.0
+MAX_CLOCK_DRIFT_SECONDS = 2.0
 """Seconds by which a stream's own clock may differ from when its frames come, before it is set anew."""
 
-POLL = 0.2
+POLL_SECONDS = 0.2
 """Seconds after which somebody who waits looks whether it is over."""
 
 
-class Newest:
+class LatestFrameReader:
     """Reads frames in a thread of its own, and keeps only the newest until it is taken.
 
     Args:
@@ -48,7 +48,7 @@ class Newest:
         while True:
             with self._change:
                 while self._newest is None and not self._ended and not self._stop.is_set():
-                    self._change.wait(POLL)
+                    self._change.wait(POLL_SECONDS)
                 frame, self._newest = self._newest, None
                 if frame is None and self._error is not None:
                     raise self._error
@@ -76,10 +76,10 @@ class Newest:
 
     def join(self) -> None:
         """Waits for the thread, but not for a network that says nothing."""
-        self._thread.join(timeout=5 * POLL)
+        self._thread.join(timeout=5 * POLL_SECONDS)
 
 
-def at_its_own_speed(frames: Iterable[Frame], stop: threading.Event) -> Iterator[Frame]:
+def realtime_frames(frames: Iterable[Frame], stop: threading.Event) -> Iterator[Frame]:
     """The frames of a file as a camera would have given them: each at its time."""
     began = None
     for frame in frames:
@@ -89,7 +89,7 @@ def at_its_own_speed(frames: Iterable[Frame], stop: threading.Event) -> Iterator
         yield frame
 
 
-class Reconnecting:
+class ReconnectingSource:
     """The frames of a live source, over all its interruptions; numbers and times go on.
 
     Args:
@@ -105,12 +105,16 @@ class Reconnecting:
     """
 
     def __init__(
-        self, video: Video, stop: threading.Event, say: Say, patience: float,
-        open_again: Callable[[Address], Video] = Video,
-    ) -> None:  # fmt: skip
+        self,
+        video: VideoCapture,
+        stop: threading.Event,
+        say: Logger,
+        patience: float,
+        open_again: Callable[[SourceAddress], VideoCapture] = VideoCapture,
+    ) -> None:
         self.interruptions = 0
         self.damaged = 0
-        self._video: Video | None = video
+        self._video: VideoCapture | None = video
         self._address = video.address
         self._stop = stop
         self._say = say
@@ -135,14 +139,14 @@ class Reconnecting:
             except av.error.FFmpegError as error:
                 reason = error.strerror or reason
             except DataError as error:
-                reason = error.what
+                reason = error.message
             finally:
                 self.damaged += self._video.damaged
                 self._video.close()
             self._video = None if self._stop.is_set() else self._wait(reason)
             clock.set_anew()
 
-    def _wait(self, reason: str) -> Video | None:
+    def _wait(self, reason: str) -> VideoCapture | None:
         """The source once more; None where it is over.
 
         Raises:
@@ -163,8 +167,8 @@ class Reconnecting:
             return video
         raise DataError(
             f"it broke off ({reason}) and was not back within {self._patience:g} s",
-            where=self._address.shown,
-            fix="check it; --reconnect SECONDS tries for longer",
+            location=self._address.shown,
+            hint="check it; --reconnect SECONDS tries for longer",
         )
 
 
@@ -183,7 +187,7 @@ class _Clock:
     def time(self, own: float) -> float:
         """Seconds since the beginning, of a frame with this time of its own that has just come."""
         now = time.monotonic() - self._began
-        if self._offset is None or abs(own + self._offset - now) > ADRIFT:
+        if self._offset is None or abs(own + self._offset - now) > MAX_CLOCK_DRIFT_SECONDS:
             self._offset = now - own
         self._last = max(own + self._offset, self._last + LEAST_STEP)
         return self._last

@@ -13,15 +13,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from maskfit.apps.watch.crowd import Crowd, Event, Patience
+from maskfit.apps.watch.crowd import Event, EventDetector, EventThresholds
 from maskfit.apps.watch.drawing import blur, draw
-from maskfit.apps.watch.events import Counts, Rows, Telling
-from maskfit.apps.watch.live import Newest, Reconnecting, Say, at_its_own_speed
-from maskfit.apps.watch.source import Address, Frame, Pace, Video
-from maskfit.apps.watch.video import VideoFile, check_video, writing_video
-from maskfit.inference.faces import FaceReader, Looked
+from maskfit.apps.watch.events import DurableCsvWriter, EventFormatter, MinuteCounter
+from maskfit.apps.watch.live import LatestFrameReader, Logger, ReconnectingSource, realtime_frames
+from maskfit.apps.watch.source import Frame, FrameSampling, SourceAddress, VideoCapture
+from maskfit.apps.watch.video import VideoWriter, check_video, open_video_writer
+from maskfit.inference.faces import DetectedFaces, FacePredictor
 
-AHEAD = 2
+PREFETCH_FRAMES = 2
 """Frames of a file in which faces are looked for while those before are answered for and drawn."""
 
 RECONNECT = 300.0
@@ -29,7 +29,7 @@ RECONNECT = 300.0
 
 
 @dataclass(frozen=True)
-class Wishes:
+class VideoOptions:
     """What is to be made of a source.
 
     Attributes:
@@ -48,8 +48,8 @@ class Wishes:
     counts: Path | None = None
     video: Path | None = None
     blur: bool = False
-    patience: Patience = field(default_factory=Patience)
-    pace: Pace = field(default_factory=Pace)
+    patience: EventThresholds = field(default_factory=EventThresholds)
+    pace: FrameSampling = field(default_factory=FrameSampling)
     realtime: bool = False
     seconds: float | None = None
     reconnect: float = RECONNECT
@@ -75,14 +75,14 @@ class Summary:
 
     frames: int = 0
     seconds: float = 0.0
-    watched: float = 0.0
+    processed_frames: float = 0.0
     dropped: int = 0
     damaged: int = 0
     interruptions: int = 0
     people: int = 0
     events: int = 0
     changes: int = 0
-    broke_off: str = ""
+    disconnected: str = ""
     stopped: bool = False
 
     @property
@@ -92,12 +92,16 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        rounded = {"seconds": round(self.seconds, 3), "watched": round(self.watched, 3), "fps": round(self.fps, 2)}
+        rounded = {
+            "seconds": round(self.seconds, 3),
+            "watched": round(self.processed_frames, 3),
+            "fps": round(self.fps, 2),
+        }
         return {**vars(self), **rounded}
 
 
 @dataclass
-class Listeners:
+class VideoCallbacks:
     """Whom a watch talks to.
 
     Attributes:
@@ -106,15 +110,19 @@ class Listeners:
         progress: Called with (frames of the source done, frames it has or None).
     """
 
-    tell: Callable[[Event, Telling], None] = lambda event, telling: None
-    say: Say = lambda line: None
+    tell: Callable[[Event, EventFormatter], None] = lambda event, telling: None
+    say: Logger = lambda line: None
     progress: Callable[[int, int | None], None] = lambda done, total: None
 
 
-def watch(
-    address: Address, reader: FaceReader, wishes: Wishes, *, stop: threading.Event | None = None,
-    listeners: Listeners | None = None,
-) -> Summary:  # fmt: skip
+def process_video(
+    address: SourceAddress,
+    reader: FacePredictor,
+    wishes: VideoOptions,
+    *,
+    stop: threading.Event | None = None,
+    listeners: VideoCallbacks | None = None,
+) -> Summary:
     """Watches a source. Nothing is written before its first frame is there; no frame is kept.
 
     Args:
@@ -132,9 +140,9 @@ def watch(
     if wishes.video:
         check_video(wishes.video)
     stop = stop or threading.Event()
-    listeners = listeners or Listeners()
+    listeners = listeners or VideoCallbacks()
     began = time.perf_counter()
-    video = Video(address)
+    video = VideoCapture(address)
     feed = _Feed(video, wishes, stop, listeners.say)
     share = min(wishes.seconds / video.seconds, 1.0) if wishes.seconds and video.seconds else 1.0
     total = round(video.frames * share) if video.frames else None
@@ -157,31 +165,33 @@ def watch(
     summary = desk.summary
     summary.seconds = time.perf_counter() - began
     summary.dropped, summary.damaged, summary.interruptions = feed.dropped, feed.damaged, feed.interruptions
-    summary.broke_off = video.broke_off
+    summary.disconnected = video.broke_off
     return summary
 
 
 class _Feed:
     """The frames that are wanted of a source, however it is read."""
 
-    def __init__(self, video: Video, wishes: Wishes, stop: threading.Event, say: Say) -> None:
+    def __init__(self, video: VideoCapture, wishes: VideoOptions, stop: threading.Event, say: Logger) -> None:
         self._video = video
         self._wishes = wishes
         # The user's, so that who waits for a camera wakes at once; set in the end in any case, for the reading thread.
         self._over = stop
-        self._stream = Reconnecting(video, self._over, say, wishes.reconnect) if video.live else None
-        self._newest: Newest | None = None
+        self._stream = ReconnectingSource(video, self._over, say, wishes.reconnect) if video.live else None
+        self._newest: LatestFrameReader | None = None
 
-    def look(self, reader: FaceReader) -> Generator[tuple[Frame, Looked]]:
+    def look(self, reader: FacePredictor) -> Generator[tuple[Frame, DetectedFaces]]:
         """Each frame, with the faces on it."""
         source = self._stream.read() if self._stream else self._video.read()
-        frames: Iterable[Frame] = self._wishes.pace.thin(source)
+        frames: Iterable[Frame] = self._wishes.pace.subsample(source)
         if self._wishes.realtime and not self._stream:
-            frames = at_its_own_speed(frames, self._over)
+            frames = realtime_frames(frames, self._over)
         if self._stream or self._wishes.realtime:
-            frames = self._newest = Newest(frames, self._over)
+            frames = self._newest = LatestFrameReader(frames, self._over)
         # What waits for nobody is not looked at ahead either: that would only make it late.
-        with closing(_ahead(frames, lambda frame: reader.look(frame.pixels), 0 if self._newest else AHEAD)) as looked:
+        with closing(
+            _ahead(frames, lambda frame: reader.preprocess(frame.pixels), 0 if self._newest else PREFETCH_FRAMES)
+        ) as looked:
             yield from looked
 
     def close(self) -> None:
@@ -208,27 +218,27 @@ class _Feed:
 class _Desk:
     """Takes frames in, and writes what came of them."""
 
-    reader: FaceReader
-    wishes: Wishes
-    listeners: Listeners
+    reader: FacePredictor
+    wishes: VideoOptions
+    listeners: VideoCallbacks
     files: ExitStack
     rate: float | None
     summary: Summary = field(default_factory=Summary)
 
     def __post_init__(self) -> None:
         scheme = self.reader.predictor.scheme
-        self.crowd = Crowd(scheme, self.reader.predictor.unsure_below, self.wishes.patience)
-        self.telling = Telling(scheme)
-        self.counts = Counts(self.telling)
-        self.rows: Rows | None = None
-        self.minutes: Rows | None = None
-        self.video: VideoFile | None = None
+        self.crowd = EventDetector(scheme, self.reader.predictor.abstain_below, self.wishes.patience)
+        self.telling = EventFormatter(scheme)
+        self.counts = MinuteCounter(self.telling)
+        self.rows: DurableCsvWriter | None = None
+        self.minutes: DurableCsvWriter | None = None
+        self.video: VideoWriter | None = None
 
-    def take(self, frame: Frame, looked: Looked) -> None:
-        (reading,) = self.reader.answer([looked])
+    def take(self, frame: Frame, looked: DetectedFaces) -> None:
+        (reading,) = self.reader.predict_batch([looked])
         if not self.summary.frames:
             self._begin(frame)
-        events = self.crowd.see(frame.number, frame.time, reading.faces)
+        events = self.crowd.update(frame.number, frame.time, reading.faces)
         self._tell(events)
         minutes = self.counts.see(frame.time, self.crowd, events)
         if self.minutes and minutes:
@@ -236,28 +246,28 @@ class _Desk:
         if self.video:
             self.video.write(frame.time, self._drawn(frame, looked))
         self.summary.frames += 1
-        self.summary.watched = frame.time
+        self.summary.processed_frames = frame.time
 
     def _begin(self, frame: Frame) -> None:
         """Opens what is to be written, now that there is something."""
         # The first frame looked at need not be the first that came.
         began = frame.clock and frame.clock - timedelta(seconds=frame.time)
-        self.telling = Telling(self.telling.scheme, began)
-        self.counts = Counts(self.telling)
+        self.telling = EventFormatter(self.telling.scheme, began)
+        self.counts = MinuteCounter(self.telling)
         if self.wishes.events:
-            self.rows = self.files.enter_context(Rows(self.wishes.events, self.telling.columns))
+            self.rows = self.files.enter_context(DurableCsvWriter(self.wishes.events, self.telling.columns))
         if self.wishes.counts:
-            self.minutes = self.files.enter_context(Rows(self.wishes.counts, self.counts.columns))
+            self.minutes = self.files.enter_context(DurableCsvWriter(self.wishes.counts, self.counts.columns))
         if self.wishes.video:
             height, width = frame.pixels.shape[:2]
             rate = self.wishes.pace.fps or (self.rate or 25) / self.wishes.pace.every
-            self.video = self.files.enter_context(writing_video(self.wishes.video, (width, height), rate))
+            self.video = self.files.enter_context(open_video_writer(self.wishes.video, (width, height), rate))
 
-    def _drawn(self, frame: Frame, looked: Looked) -> Any:
+    def _drawn(self, frame: Frame, looked: DetectedFaces) -> Any:
         pixels = frame.pixels
         if self.wishes.blur:
             # Where somebody is expected as well: a face that the detector misses for a moment must not flash up.
-            expected = [track.at(frame.time) for track in self.crowd.tracker.tracks]
+            expected = [track.predict(frame.time) for track in self.crowd.tracker.tracks]
             pixels = blur(pixels, [*(face.box for face in looked.faces), *expected])
         return draw(pixels, self.crowd, frame.time)
 
@@ -272,15 +282,17 @@ class _Desk:
 
     def end(self) -> None:
         if self.summary.frames:
-            self._tell(self.crowd.end())
+            self._tell(self.crowd.flush())
             if self.minutes:
                 self.minutes.write(self.counts.end())
 
 
-def _ahead(frames: Iterable[Frame], look: Callable[[Frame], Looked], most: int) -> Generator[tuple[Frame, Looked]]:
+def _ahead(
+    frames: Iterable[Frame], look: Callable[[Frame], DetectedFaces], most: int
+) -> Generator[tuple[Frame, DetectedFaces]]:
     """Each frame with what is seen on it, found out in another thread, up to so many frames ahead."""
     pool = ThreadPoolExecutor(1)
-    waiting: deque[tuple[Frame, Future[Looked]]] = deque()
+    waiting: deque[tuple[Frame, Future[DetectedFaces]]] = deque()
     try:
         for frame in frames:
             waiting.append((frame, pool.submit(look, frame)))

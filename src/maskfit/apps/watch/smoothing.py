@@ -10,14 +10,14 @@ from math import exp, inf
 
 import numpy as np
 
-from maskfit.labels import Floats
+from maskfit.labels import FloatArray
 
 LEAST = 1e-3
 """A probability counts at least this much. Without it one frame that is sure of itself, with a hand before the face,
 would outweigh a second of others."""
 
 
-class Smoothing:
+class ExponentialSmoother:
     """The mean of log-probabilities, in which a frame counts by how long ago it was.
 
     Its weight falls to 1/e within `seconds`. A mean and not a sum: neighbouring frames err alike, so that many of them
@@ -29,11 +29,11 @@ class Smoothing:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._sums: dict[str, Floats] = {}
+        self._sums: dict[str, FloatArray] = {}
         self._weight = 0.0
         self._time = -inf
 
-    def add(self, time: float, shares: Mapping[str, Floats]) -> dict[str, Floats]:
+    def add(self, time: float, shares: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Takes in what one frame says, and gives what all of them say.
 
         Args:
@@ -52,7 +52,7 @@ class Smoothing:
         return smooth
 
 
-class Holding:
+class Debouncer:
     """A state that changes only to what holds.
 
     Args:

@@ -45,7 +45,7 @@ LEAST_STEP = 1e-3
 
 
 @dataclass(frozen=True)
-class Address:
+class SourceAddress:
     """What is to be watched.
 
     Attributes:
@@ -85,7 +85,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Pace:
+class FrameSampling:
     """Which frames are wanted.
 
     Attributes:
@@ -96,7 +96,7 @@ class Pace:
     every: int = 1
     fps: float | None = None
 
-    def thin(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+    def subsample(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """The frames that are wanted."""
         due = 0.0
         for frame in frames:
@@ -110,14 +110,14 @@ class Pace:
             yield frame
 
 
-def parse_source(word: str) -> Address:
+def parse_source(word: str) -> SourceAddress:
     """What a word of the user's means: a number is a camera, `scheme://` an address, all else a file.
 
     Raises:
         DataError: There is no such file, it cannot be a video, or the scheme is none of `NETWORKS`.
     """
     if re.fullmatch(r"\d{1,3}", word):
-        return Address("camera", word, f"camera {int(word)}")
+        return SourceAddress("camera", word, f"camera {int(word)}")
     if "://" in word:
         return _parse_address(word)
     path = Path(word)
@@ -126,34 +126,36 @@ def parse_source(word: str) -> Address:
     except OSError as error:
         raise DataError(
             f"this cannot be opened: {error.strerror}",
-            where=path,
-            fix="name a video file, an address or a camera's number",
+            location=path,
+            hint="name a video file, an address or a camera's number",
         ) from None
     if stat.S_ISCHR(status.st_mode):
-        return Address("camera", str(path), str(path))
+        return SourceAddress("camera", str(path), str(path))
     if stat.S_ISDIR(status.st_mode):
-        raise DataError("this is a folder", where=path, fix="name a video in it; photos are read by 'maskfit predict'")
+        raise DataError(
+            "this is a folder", location=path, hint="name a video in it; photos are read by 'maskfit predict'"
+        )
     if not stat.S_ISREG(status.st_mode):
-        raise DataError("this is neither a file nor a camera", where=path, fix="name a video file")
+        raise DataError("this is neither a file nor a camera", location=path, hint="name a video file")
     if not status.st_size:
-        raise DataError("this file is empty", where=path, fix="copy it once more")
-    return Address("file", str(path.absolute()), str(path))
+        raise DataError("this file is empty", location=path, hint="copy it once more")
+    return SourceAddress("file", str(path.absolute()), str(path))
 
 
-def _parse_address(word: str) -> Address:
+def _parse_address(word: str) -> SourceAddress:
     try:
         parts = urlsplit(word)
         host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
     except ValueError as error:
-        raise DataError(f"this is no address: {error}", fix="write it like rtsp://camera.local:554/stream") from None
+        raise DataError(f"this is no address: {error}", hint="write it like rtsp://camera.local:554/stream") from None
     if parts.scheme.lower() not in NETWORKS:
         raise DataError(
-            f"addresses that begin with {parts.scheme}:// are not opened", fix=f"known: {', '.join(NETWORKS)}"
+            f"addresses that begin with {parts.scheme}:// are not opened", hint=f"known: {', '.join(NETWORKS)}"
         )
-    return Address("stream", word, f"{parts.scheme.lower()}://{host}{parts.path}")
+    return SourceAddress("stream", word, f"{parts.scheme.lower()}://{host}{parts.path}")
 
 
-class Video:
+class VideoCapture:
     """An opened source.
 
     Args:
@@ -171,7 +173,7 @@ class Video:
         MissingExtraError: PyAV is not installed.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: SourceAddress) -> None:
         self.address = address
         self._container = _open(address)
         try:
@@ -210,7 +212,7 @@ class Video:
             number += 1
         if not number:
             raise DataError(
-                "not a single frame of this video can be read", where=self.address.shown, fix="restore the file"
+                "not a single frame of this video can be read", location=self.address.shown, hint="restore the file"
             )
         if self.seconds and last + SHORT + 1 / (self.rate or 25) < self.seconds:
             self.broke_off = f"it says that it is {self.seconds:.1f} s long, but ends after {last:.1f} s"
@@ -239,7 +241,7 @@ class Video:
         self._container.close()
 
 
-def _open(address: Address) -> InputContainer:
+def _open(address: SourceAddress) -> InputContainer:
     try:
         import av
     except ImportError:
@@ -262,8 +264,8 @@ def _open(address: Address) -> InputContainer:
     fix = {"file": "play it elsewhere to see whether it is whole", "stream": "check address, network and password"}
     raise DataError(
         f"{what.get(address.kind, 'the camera cannot be opened')}: {reason}",
-        where=address.shown,
-        fix=fix.get(address.kind, "check its number, its cable, and that no other program has it"),
+        location=address.shown,
+        hint=fix.get(address.kind, "check its number, its cable, and that no other program has it"),
     )
 
 
@@ -284,23 +286,25 @@ def _windows_camera(number: int) -> str:
     names = [device.name for device in av.enumerate_input_devices("dshow") if "video" in device.media_types]
     if number >= len(names):
         raise DataError(
-            f"there is no camera {number}", fix=f"there are {len(names)}, counted from 0: {', '.join(names) or 'none'}"
+            f"there is no camera {number}", hint=f"there are {len(names)}, counted from 0: {', '.join(names) or 'none'}"
         )
     return f"video={names[number]}"
 
 
-def _find_video(container: InputContainer, address: Address) -> Any:
+def _find_video(container: InputContainer, address: SourceAddress) -> Any:
     import av
 
     covers = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & covers]
     if not streams:
-        raise DataError("there is no video in it, only sound or data", where=address.shown, fix="name a video")
+        raise DataError("there is no video in it, only sound or data", location=address.shown, hint="name a video")
     if address.kind == "file" and (container.format.name == "image2" or container.format.name.endswith("_pipe")):
-        raise DataError("this is a photo, not a video", where=address.shown, fix="photos are read by 'maskfit predict'")
+        raise DataError(
+            "this is a photo, not a video", location=address.shown, hint="photos are read by 'maskfit predict'"
+        )
     width, height = streams[0].codec_context.width, streams[0].codec_context.height
     if width * height > MAX_PIXELS:
         raise DataError(
-            f"frames of {width} x {height} pixels are too large", where=address.shown, fix="make a smaller copy"
+            f"frames of {width} x {height} pixels are too large", location=address.shown, hint="make a smaller copy"
         )
     return streams[0]

@@ -14,31 +14,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.boxes import Box
-from maskfit.labels import Floats
+from maskfit.labels import FloatArray
 
 LEAST_OVERLAP = 0.1
 """Of the union of a box and where it was expected; below, their distance decides."""
 
-REACH, REACH_GROWS, LONGEST_REACH = 0.6, 1.0, 1.6
+MAX_CENTER_DISTANCE, REACH_GROWS, LONGEST_REACH = 0.6, 1.0, 1.6
 """How far from where it was expected a box may be, in sides of a face: at once, more each second unseen, at most."""
 
 MOST_GROWTH = 2.0
 """A face is not twice as large, or half, from one frame to the next."""
 
-STEADY = 0.3
+VELOCITY_TIME_CONSTANT = 0.3
 """Seconds over which a speed is averaged."""
 
-FLICKER = 0.3
+TENTATIVE_PENALTY = 0.3
 """How much better than one who counts one who does not count yet must fit to get a box: a flicker beside a face is not
 to take it, and one who just came in and passes before another is not to be taken for him."""
 
-GLIMPSE = 0.3
+TENTATIVE_MAX_AGE = 0.3
 """Seconds unseen after which what was hardly seen is forgotten."""
 
 LONGEST_GUESS = 0.5
 """Seconds for which somebody unseen is taken to go on as before; then he stands still where he would be."""
 
-STANDSTILL = 10
+RESET_AFTER_GAP = 10
 """Without a frame for so many times as long as somebody may be gone, nobody is known any more."""
 
 
@@ -63,19 +63,19 @@ class Track:
     misses: int = 0
     speed: tuple[float, float] = (0.0, 0.0)
 
-    def at(self, time: float) -> Box:
+    def predict(self, time: float) -> Box:
         """Where he is expected."""
         ahead = min(time - self.last, LONGEST_GUESS)
         right, down = self.speed[0] * ahead, self.speed[1] * ahead
         left, upper, other, lower = self.box
         return (left + right, upper + down, other + right, lower + down)
 
-    def see(self, time: float, box: Box) -> None:
+    def update(self, time: float, box: Box) -> None:
         """Takes in where he is now."""
         passed = max(time - self.last, 1e-3)
         self.hits += 1
         # The first steps count fully: an average of one is better than an average that begins at standing still.
-        share = max(1 / (self.hits - 1), 1 - exp(-passed / STEADY))
+        share = max(1 / (self.hits - 1), 1 - exp(-passed / VELOCITY_TIME_CONSTANT))
         moved = [(new - old) / passed for new, old in zip(_middle(box), _middle(self.box), strict=True)]
         self.speed = (
             self.speed[0] + share * (moved[0] - self.speed[0]),
@@ -128,7 +128,7 @@ class Tracker:
             track = Track(box, time, time)
             self.tracks.append(track)
         else:
-            track.see(time, box)
+            track.update(time, box)
         if not track.number and track.hits >= self.hits:
             self._count += 1
             track.number = self._count
@@ -136,12 +136,12 @@ class Tracker:
 
     def _forget(self, time: float) -> list[Track]:
         """Takes out who has left."""
-        stood_still = self._time is not None and time - self._time > STANDSTILL * self.gone
+        stood_still = self._time is not None and time - self._time > RESET_AFTER_GAP * self.gone
         over = [
             track
             for track in self.tracks
             if stood_still
-            or (track.misses and time - track.last > (self.gone if track.number else min(GLIMPSE, self.gone)))
+            or (track.misses and time - track.last > (self.gone if track.number else min(TENTATIVE_MAX_AGE, self.gone)))
         ]
         self.tracks = [track for track in self.tracks if track not in over]
         return [track for track in over if track.number]
@@ -155,10 +155,10 @@ def _match(tracks: Sequence[Track], boxes: Sequence[Box], time: float) -> list[t
     """
     if not tracks or not boxes:
         return []
-    expected = np.array([track.at(time) for track in tracks], dtype=np.float64)
+    expected = np.array([track.predict(time) for track in tracks], dtype=np.float64)
     unseen = np.array([time - track.last for track in tracks])
     costs = _costs(expected, np.array(boxes, dtype=np.float64), unseen)
-    costs += np.array([0.0 if track.number else FLICKER for track in tracks])[:, None]
+    costs += np.array([0.0 if track.number else TENTATIVE_PENALTY for track in tracks])[:, None]
     order = np.argsort(costs, axis=None, kind="stable")
     pairs: list[tuple[int, int]] = []
     free_tracks, free_boxes = set(range(len(tracks))), set(range(len(boxes)))
@@ -173,7 +173,7 @@ def _match(tracks: Sequence[Track], boxes: Sequence[Box], time: float) -> list[t
     return pairs
 
 
-def _costs(expected: Floats, boxes: Floats, unseen: Floats) -> Floats:
+def _costs(expected: FloatArray, boxes: FloatArray, unseen: FloatArray) -> FloatArray:
     """How ill each box (boxes, 4) fits each expected one (tracks, 4): (tracks, boxes), infinite where out of reach."""
     one, other = expected[:, None], boxes[None]
     shared = np.prod(
@@ -184,12 +184,12 @@ def _costs(expected: Floats, boxes: Floats, unseen: Floats) -> Floats:
     apart = np.linalg.norm((one[..., :2] + one[..., 2:] - other[..., :2] - other[..., 2:]) / 2, axis=-1)
     distance = apart / (areas * others) ** 0.25
     growth = np.abs(np.log(areas / others)) / 2
-    reach = np.minimum(REACH + REACH_GROWS * unseen, LONGEST_REACH)[:, None]
+    reach = np.minimum(MAX_CENTER_DISTANCE + REACH_GROWS * unseen, LONGEST_REACH)[:, None]
     possible = ((overlap >= LEAST_OVERLAP) | (distance <= reach)) & (growth <= np.log(MOST_GROWTH))
     return np.asarray(np.where(possible, distance + (1 - overlap) + growth, np.inf))
 
 
-def _areas(boxes: NDArray[np.float64]) -> Floats:
+def _areas(boxes: NDArray[np.float64]) -> FloatArray:
     return np.asarray(np.maximum(np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1), 1e-6))
 
 

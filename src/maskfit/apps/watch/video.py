@@ -13,7 +13,7 @@ from PIL import Image
 
 from maskfit.data.decoding import Pixels
 from maskfit.errors import DataError, MissingExtraError
-from maskfit.files import replacing
+from maskfit.files import atomic_write
 
 if TYPE_CHECKING:
     from av import VideoStream
@@ -36,10 +36,10 @@ def check_video(path: Path) -> None:
         DataError: It does not end as a video's does.
     """
     if path.suffix.lower() not in FORMATS:
-        raise DataError("this is no name of a video", where=path, fix=f"let it end in {', '.join(FORMATS)}")
+        raise DataError("this is no name of a video", location=path, hint=f"let it end in {', '.join(FORMATS)}")
 
 
-class VideoFile:
+class VideoWriter:
     """Writes frames.
 
     Args:
@@ -81,7 +81,7 @@ class VideoFile:
 
 
 @contextmanager
-def writing_video(path: Path, size: tuple[int, int], rate: float) -> Iterator[VideoFile]:
+def open_video_writer(path: Path, size: tuple[int, int], rate: float) -> Iterator[VideoWriter]:
     """A video that takes its name once it is whole, also where the work on it was broken off by an error.
 
     Raises:
@@ -95,8 +95,8 @@ def writing_video(path: Path, size: tuple[int, int], rate: float) -> Iterator[Vi
         raise MissingExtraError("'maskfit watch'", "watch") from None
     failed: BaseException | None = None
     kind = FORMATS[path.suffix.lower()]
-    with replacing(path) as temporary, av.open(str(temporary), "w", format=kind) as container:
-        video = VideoFile(container, size, rate)
+    with atomic_write(path) as temporary, av.open(str(temporary), "w", format=kind) as container:
+        video = VideoWriter(container, size, rate)
         try:
             yield video
         except BaseException as error:  # what was seen until then is kept, and the error goes on

@@ -13,16 +13,16 @@ from typing import Protocol
 
 from maskfit.data.backgrounds.grabcut import GrabCut
 from maskfit.data.backgrounds.salient import Salient
-from maskfit.data.boxes import Cut
+from maskfit.data.boxes import CropBox
 from maskfit.data.decoding import Pixels
 
-__all__ = ["BACKGROUNDS", "Background", "GrabCut", "Salient", "Untouched"]
+__all__ = ["BACKGROUNDS", "Background", "GrabCut", "KeepBackground", "Salient"]
 
 
 class Background(Protocol):
     """Replaces what is not the subject. One that needs weights or an extra is a `settling.Settling` too."""
 
-    def erase(self, photo: Pixels, cut: Cut) -> Pixels:
+    def remove_background(self, photo: Pixels, cut: CropBox) -> Pixels:
         """The photo, (height, width, 3) uint8, with a flat colour in the place of its background.
 
         Where no subject can be told from its background, the photo as it is. May be called from many threads at once.
@@ -35,15 +35,15 @@ class Background(Protocol):
 
 
 @dataclass(frozen=True)
-class Untouched:
+class KeepBackground:
     """The photo as it is."""
 
-    def erase(self, photo: Pixels, cut: Cut) -> Pixels:
+    def remove_background(self, photo: Pixels, cut: CropBox) -> Pixels:
         return photo
 
 
 BACKGROUNDS: dict[str, Callable[..., Background]] = {
-    "none": Untouched,
+    "none": KeepBackground,
     "grabcut": GrabCut,
     "saliency": Salient,
 }

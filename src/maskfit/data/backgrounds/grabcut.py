@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from maskfit.data.boxes import Box, Cut
+from maskfit.data.boxes import Box, CropBox
 from maskfit.data.decoding import Pixels
-from maskfit.data.erasing import GREY, Region, Shares, check_colour, laid_flat
-from maskfit.data.opencv import Mask, open_cv, region_at
+from maskfit.data.erasing import GREY, Region, Shares, check_colour, fill_background
+from maskfit.data.opencv import Mask, import_cv2, region_at
 
 AROUND = 0.5
 """How much of what lies round the crop is looked at, on each side, in its longer sides."""
@@ -69,10 +69,10 @@ class GrabCut:
         Raises:
             MissingExtraError: It is not.
         """
-        open_cv("the background 'grabcut'")
+        import_cv2("the background 'grabcut'")
         return {}
 
-    def erase(self, photo: Pixels, cut: Cut) -> Pixels:
+    def remove_background(self, photo: Pixels, cut: CropBox) -> Pixels:
         region = _surroundings(cut.box, photo.shape[1], photo.shape[0])
         left, upper, right, lower = region
         wide, high = right - left, lower - upper
@@ -85,12 +85,12 @@ class GrabCut:
         box = cut.box
         inside = ((box[0] - left) * across, (box[1] - upper) * down, (box[2] - left) * across, (box[3] - upper) * down)
         shares = self._shares(np.asarray(small), inside)
-        return photo if shares is None else laid_flat(photo, shares, self.colour, region)
+        return photo if shares is None else fill_background(photo, shares, self.colour, region)
 
     def _shares(self, pixels: Pixels, box: Box) -> Shares | None:
         """Where the subject is, (height, width); None where nothing can be told."""
-        cv2 = open_cv("the background 'grabcut'")
-        kinds = guessed(pixels.shape[0], pixels.shape[1], box)
+        cv2 = import_cv2("the background 'grabcut'")
+        kinds = initial_mask(pixels.shape[0], pixels.shape[1], box)
         rows, columns = np.nonzero(kinds == cv2.GC_FGD)
         if not len(rows) or not (kinds == cv2.GC_PR_BGD).any():
             return None
@@ -118,7 +118,7 @@ def _surroundings(box: Box, width: int, height: int) -> Region:
     return first_column, first_row, max(last_column, first_column + 1), max(last_row, first_row + 1)
 
 
-def guessed(height: int, width: int, box: Box) -> Shares:
+def initial_mask(height: int, width: int, box: Box) -> Shares:
     """What GrabCut starts from, (height, width): OpenCV's GC_BGD 0, GC_FGD 1, GC_PR_BGD 2, GC_PR_FGD 3.
 
     Args:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from maskfit.data.boxes import Cut
+from maskfit.data.boxes import CropBox
 from maskfit.data.decoding import Pixels
-from maskfit.data.erasing import GREY, check_colour, laid_flat
-from maskfit.data.saliency import Looking
+from maskfit.data.erasing import GREY, check_colour, fill_background
+from maskfit.data.saliency import SaliencyBased
 
 
 @dataclass(frozen=True)
-class Salient(Looking):
+class Salient(SaliencyBased):
     """Keeps what a saliency network takes for the subject, of the whole photo.
 
     Args:
@@ -28,6 +28,6 @@ class Salient(Looking):
         super().__post_init__()
         check_colour(self.colour)
 
-    def erase(self, photo: Pixels, cut: Cut) -> Pixels:
-        shares = self.shares(photo)
-        return photo if shares is None else laid_flat(photo, shares, self.colour)
+    def remove_background(self, photo: Pixels, cut: CropBox) -> Pixels:
+        shares = self.saliency_map(photo)
+        return photo if shares is None else fill_background(photo, shares, self.colour)

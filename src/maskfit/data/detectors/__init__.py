@@ -19,11 +19,20 @@ from maskfit.data.detectors.face import Detector, Face, Pixels
 from maskfit.data.detectors.mtcnn import Mtcnn
 from maskfit.data.detectors.ultra_light import UltraLight
 from maskfit.data.detectors.yunet import YuNet
-from maskfit.data.weights import Weights, find, keep, lies_here
+from maskfit.data.weights import WeightsFile, add_to_cache, find, is_available
 from maskfit.errors import RecipeError
-from maskfit.parts import Part, build, find_problems
+from maskfit.parts import ComponentSpec, instantiate, validate_spec
 
-__all__ = ["DETECTORS", "Detector", "Face", "Finder", "check_detector", "find_here", "open_finder", "settle_weights"]
+__all__ = [
+    "DETECTORS",
+    "CachedDetector",
+    "Detector",
+    "Face",
+    "check_detector",
+    "find_local_detector",
+    "load_detector",
+    "pin_detector_weights",
+]
 
 DETECTORS: dict[str, Callable[..., Detector]] = {
     "yunet": YuNet,
@@ -31,11 +40,11 @@ DETECTORS: dict[str, Callable[..., Detector]] = {
     "mtcnn": Mtcnn,
 }
 
-REMEMBERED = 65_536
+CACHED_DETECTORS = 65_536
 """Photos of which a finder remembers the faces."""
 
 
-class Finder:
+class CachedDetector:
     """A detector that looks at no photo twice, so that each is looked at once however many framings ask for it."""
 
     def __init__(self, detector: Detector) -> None:
@@ -53,35 +62,35 @@ class Finder:
         (faces,) = self.detector.detect([photo])
         with self._lock:
             self._known[key] = tuple(faces)
-            if len(self._known) > REMEMBERED:
+            if len(self._known) > CACHED_DETECTORS:
                 self._known.popitem(last=False)
         return tuple(faces)
 
 
-def find_here() -> str | None:
+def find_local_detector() -> str | None:
     """The first of `DETECTORS` that this machine can open without a network: its weights lie here, or its extra brings
     them; None where there is none. Nothing is imported or read for it.
     """
     for name, kind in DETECTORS.items():
-        published: Weights | None = getattr(kind, "published", None)
+        published: WeightsFile | None = getattr(kind, "published", None)
         brought: str | None = getattr(kind, "brought_by", None)
-        if lies_here(published) if published else brought and importlib.util.find_spec(brought):
+        if is_available(published) if published else brought and importlib.util.find_spec(brought):
             return name
     return None
 
 
-def check_detector(part: Part) -> None:
+def check_detector(part: ComponentSpec) -> None:
     """Looks at a detector's name and options without opening it.
 
     Raises:
         RecipeError: One is unknown or refused.
     """
-    problems = find_problems(DETECTORS, part, given=("weights",))
+    problems = validate_spec(DETECTORS, part, given=("weights",))
     if problems:
         raise RecipeError("; ".join(problems))
 
 
-def settle_weights(part: Part, path: str | None, sha256: str | None) -> Weights | None:
+def pin_detector_weights(part: ComponentSpec, path: str | None, sha256: str | None) -> WeightsFile | None:
     """Which weights a detector is to have, by their content; None where it brings its own.
 
     Args:
@@ -96,14 +105,14 @@ def settle_weights(part: Part, path: str | None, sha256: str | None) -> Weights 
     published = getattr(DETECTORS[part.name], "published", None)
     if published is None:
         if path or sha256:
-            raise RecipeError(f"the detector '{part.name}' brings its own weights", fix="leave 'weights' out")
+            raise RecipeError(f"the detector '{part.name}' brings its own weights", hint="leave 'weights' out")
         return None
     if sha256 is None:
-        return published if path is None else keep(Path(path))
-    return published if sha256 == published.sha256 else Weights(Path(path or published.name).name, sha256)
+        return published if path is None else add_to_cache(Path(path))
+    return published if sha256 == published.sha256 else WeightsFile(Path(path or published.name).name, sha256)
 
 
-def open_finder(part: Part, weights: Weights | None) -> Finder:
+def load_detector(part: ComponentSpec, weights: WeightsFile | None) -> CachedDetector:
     """The detector with these weights; asked for again, the same one.
 
     Raises:
@@ -120,6 +129,6 @@ _OPENING = threading.Lock()
 
 
 @lru_cache(maxsize=8)
-def _open(text: str, weights: Weights | None) -> Finder:
+def _open(text: str, weights: WeightsFile | None) -> CachedDetector:
     given = {} if weights is None else {"weights": find(weights)}
-    return Finder(build(DETECTORS, Part.model_validate_json(text), **given))
+    return CachedDetector(instantiate(DETECTORS, ComponentSpec.model_validate_json(text), **given))

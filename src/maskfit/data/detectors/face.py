@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.boxes import Box
-from maskfit.data.weights import Weights
+from maskfit.data.weights import WeightsFile
 
 Pixels = NDArray[np.uint8]
 Point = tuple[float, float]
@@ -37,7 +37,7 @@ class Detector(Protocol):
         published: The weights that it takes where nobody names others; None where it brings its own.
     """
 
-    published: ClassVar[Weights | None]
+    published: ClassVar[WeightsFile | None]
 
     def detect(self, photos: Sequence[Pixels]) -> list[list[Face]]:
         """The faces on each photo, the surest first; may be called from many threads at once.
@@ -50,7 +50,7 @@ class Detector(Protocol):
         ...
 
 
-def suppressed(boxes: NDArray[np.float64], scores: NDArray[np.float64], overlap: float) -> list[int]:
+def nms(boxes: NDArray[np.float64], scores: NDArray[np.float64], overlap: float) -> list[int]:
     """Which boxes stay when of any two that overlap the less sure one goes, the surest first.
 
     Args:

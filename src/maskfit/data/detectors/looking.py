@@ -14,7 +14,7 @@ from maskfit.data.networks import open_session, run_session
 from maskfit.errors import DataError
 
 
-class Laid(NamedTuple):
+class LetterboxedImage(NamedTuple):
     """A photo as a detector looks at it.
 
     Attributes:
@@ -27,12 +27,12 @@ class Laid(NamedTuple):
     scale: NDArray[np.float64]
     border: int
 
-    def back(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    def to_original(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points (..., 2) of the canvas in pixels of the photo."""
         return np.asarray((points - self.border) / self.scale)
 
 
-def lay(photo: Pixels, size: tuple[int, int], canvas: tuple[int, int], border: int = 0) -> Laid:
+def letterbox(photo: Pixels, size: tuple[int, int], canvas: tuple[int, int], border: int = 0) -> LetterboxedImage:
     """Shrinks or enlarges a photo and lays it on black.
 
     Args:
@@ -45,7 +45,7 @@ def lay(photo: Pixels, size: tuple[int, int], canvas: tuple[int, int], border: i
     small = Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR)
     black = np.zeros((*canvas, 3), dtype=np.float32)
     black[border : border + height, border : border + width] = np.asarray(small)
-    return Laid(black, np.array([width / photo.shape[1], height / photo.shape[0]]), border)
+    return LetterboxedImage(black, np.array([width / photo.shape[1], height / photo.shape[0]]), border)
 
 
 def open_network(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
@@ -64,8 +64,8 @@ def open_network(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) 
     if has != (list(inputs), sorted(outputs)):
         raise DataError(
             f"this network is another detector's: it gives {', '.join(has[1])}, not {', '.join(sorted(outputs))}",
-            where=path,
-            fix="name the weights of the detector, or the detector of the weights",
+            location=path,
+            hint="name the weights of the detector, or the detector of the weights",
         )
     return session
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from maskfit.data.detectors.face import Face, Pixels
 from maskfit.data.detectors.looking import check_options
-from maskfit.data.weights import Weights
+from maskfit.data.weights import WeightsFile
 from maskfit.errors import DataError, MissingExtraError
 
 LONGEST = 4
@@ -27,7 +27,7 @@ class Mtcnn:
         score: How sure a face must be, between 0 and 1.
     """
 
-    published: ClassVar[Weights | None] = None
+    published: ClassVar[WeightsFile | None] = None
     brought_by: ClassVar[str] = "facenet_pytorch"
 
     def __init__(self, side: int = 1024, least: int = 40, score: float = 0.7) -> None:
@@ -45,7 +45,7 @@ class Mtcnn:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise DataError(
                 f"the weights of facenet-pytorch cannot be read: {reason:.300}",
-                fix="pip install --force-reinstall --no-deps facenet-pytorch==2.5.3",
+                hint="pip install --force-reinstall --no-deps facenet-pytorch==2.5.3",
             ) from None
         self._lock = threading.Lock()
 

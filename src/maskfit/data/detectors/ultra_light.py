@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from maskfit.data.detectors.face import Face, Pixels, suppressed
-from maskfit.data.detectors.looking import check_options, lay, open_network, run_network
-from maskfit.data.weights import Weights
+from maskfit.data.detectors.face import Face, Pixels, nms
+from maskfit.data.detectors.looking import check_options, letterbox, open_network, run_network
+from maskfit.data.weights import WeightsFile
 
 HEIGHT, WIDTH = 480, 640
 """What the network looks at, and nothing else."""
@@ -29,7 +29,7 @@ class UltraLight:
         score: How sure a face must be, between 0 and 1.
     """
 
-    published: ClassVar[Weights | None] = Weights(
+    published: ClassVar[WeightsFile | None] = WeightsFile(
         "RFB-640-masked_face-v2.onnx",
         "27ca3e5985f722e91efea7993f625716de627303c4bafb40bb26f456286beca8",
         "https://raw.githubusercontent.com/Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB/"
@@ -49,12 +49,12 @@ class UltraLight:
         height, width = photo.shape[:2]
         scale = min(HEIGHT / height, WIDTH / width)
         size = max(round(height * scale), 1), max(round(width * scale), 1)
-        laid = lay(photo, size, (HEIGHT, WIDTH))
+        laid = letterbox(photo, size, (HEIGHT, WIDTH))
         blob = np.ascontiguousarray(((laid.canvas - np.float32(127)) / np.float32(128)).transpose(2, 0, 1)[None])
         answers = run_network(self._network, blob, self._path)
         # Nothing, a bare face, a masked one.
         score = answers["scores"][0, :, 1:].max(axis=1).astype(np.float64)
         sure = np.flatnonzero(score >= self.score)
         corners = answers["boxes"][0, sure].astype(np.float64).reshape(-1, 2, 2) * (WIDTH, HEIGHT)
-        boxes, score = laid.back(corners).reshape(-1, 4), score[sure]
-        return [Face(tuple(boxes[place].tolist()), float(score[place])) for place in suppressed(boxes, score, OVERLAP)]
+        boxes, score = laid.to_original(corners).reshape(-1, 4), score[sure]
+        return [Face(tuple(boxes[place].tolist()), float(score[place])) for place in nms(boxes, score, OVERLAP)]

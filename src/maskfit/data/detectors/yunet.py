@@ -13,9 +13,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.detectors.face import Face, Pixels, suppressed
-from maskfit.data.detectors.looking import Laid, check_options, lay, open_network, run_network
-from maskfit.data.weights import Weights
+from maskfit.data.detectors.face import Face, Pixels, nms
+from maskfit.data.detectors.looking import LetterboxedImage, check_options, letterbox, open_network, run_network
+from maskfit.data.weights import WeightsFile
 
 STRIDES = (8, 16, 32)
 """Pixels between the points at which the network's three outputs look for faces."""
@@ -39,7 +39,7 @@ class YuNet:
         score: How sure a face must be, between 0 and 1.
     """
 
-    published: ClassVar[Weights | None] = Weights(
+    published: ClassVar[WeightsFile | None] = WeightsFile(
         "yunet_n_dynamic.onnx",
         "104ee26c71d5c270ce79a6b3dced91c91013260d29a6bf18f9296c5b8c4c2b12",
         "https://raw.githubusercontent.com/ShiqiYu/libfacedetection.train/dca340aa082c71081a68d17db8e58b33a58a914b/"
@@ -69,12 +69,12 @@ class YuNet:
         size = max(round(height * scale), 1), max(round(width * scale), 1)
         edge = round(border * longer * scale)
         canvas = [-(-(side + 2 * edge) // STRIDES[-1]) * STRIDES[-1] for side in size]
-        laid = lay(photo, size, (canvas[0], canvas[1]), edge)
+        laid = letterbox(photo, size, (canvas[0], canvas[1]), edge)
         # The network was trained on blue, green, red in 0 to 255.
         blob = np.ascontiguousarray(laid.canvas[..., ::-1].transpose(2, 0, 1)[None])
         return self._read(run_network(self._network, blob, self._path), laid)
 
-    def _read(self, answers: dict[str, NDArray[np.float32]], laid: Laid) -> list[Face]:
+    def _read(self, answers: dict[str, NDArray[np.float32]], laid: LetterboxedImage) -> list[Face]:
         boxes, scores, points = [], [], []
         for stride in STRIDES:
             columns = laid.canvas.shape[1] // stride
@@ -88,8 +88,12 @@ class YuNet:
             boxes.append(np.stack([middle - half, middle + half], axis=1))
             points.append((marks + grid[:, None]) * stride)
             scores.append(score[places])
-        corners, marks, score = laid.back(np.concatenate(boxes)), laid.back(np.concatenate(points)), np.hstack(scores)
-        kept = suppressed(corners.reshape(-1, 4), score, OVERLAP)
+        corners, marks, score = (
+            laid.to_original(np.concatenate(boxes)),
+            laid.to_original(np.concatenate(points)),
+            np.hstack(scores),
+        )
+        kept = nms(corners.reshape(-1, 4), score, OVERLAP)
         return [
             Face(
                 tuple(corners[place].ravel().tolist()),

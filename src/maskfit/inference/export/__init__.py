@@ -13,13 +13,13 @@ from tempfile import TemporaryDirectory
 from maskfit.data.photo import Photo
 from maskfit.errors import DataError, MaskfitError, ModelFileError
 from maskfit.inference.engines import Engine, TorchEngine, open_engine
-from maskfit.inference.export.halving import halve
+from maskfit.inference.export.halving import convert_weights_to_fp16
 from maskfit.inference.export.onnx_file import Shrink, write_onnx
 from maskfit.inference.export.openvino_file import write_openvino
-from maskfit.inference.export.parity import Parity, Progress, compare, noise, read_frames, rounding
-from maskfit.inference.export.quantising import quantise
+from maskfit.inference.export.parity import Parity, Progress, compare, f32_rounding_error, random_inputs, read_frames
+from maskfit.inference.export.quantising import quantize_static
 from maskfit.inference.export.weights_file import write_weights
-from maskfit.modelfile import ModelFacts, read_facts
+from maskfit.modelfile import ModelMetadata, read_model_metadata
 
 SAME = 1e-4
 """A probability may differ by this much where the numbers are as fine as the network's own; no answer hangs on it."""
@@ -36,7 +36,7 @@ Write = Callable[[Path, Path, Shrink | None], None]
 
 
 @dataclass(frozen=True)
-class Format:
+class ExportFormat:
     """A format to export to.
 
     Attributes:
@@ -58,16 +58,16 @@ class Format:
         return (out, *(out.with_suffix(ending) for ending in self.beside))
 
 
-EXPORTS: dict[str, Format] = {
-    "onnx": Format(".onnx", write_onnx, ("onnx",)),
-    "openvino": Format(".xml", write_openvino, ("openvino", "openvino:precision=bf16"), beside=(".bin",)),
-    "torch": Format(".safetensors", write_weights, ("torch",), shrinks=False),
+EXPORTS: dict[str, ExportFormat] = {
+    "onnx": ExportFormat(".onnx", write_onnx, ("onnx",)),
+    "openvino": ExportFormat(".xml", write_openvino, ("openvino", "openvino:precision=bf16"), beside=(".bin",)),
+    "torch": ExportFormat(".safetensors", write_weights, ("torch",), shrinks=False),
 }
 """What `--to` can name."""
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """What was written, and how far it is from the model it came from.
 
     Attributes:
@@ -94,7 +94,7 @@ def export_model(
     calibrate: Sequence[Photo] | None = None,
     photos: Sequence[Photo] | None = None,
     progress: Progress | None = None,
-) -> Exported:
+) -> ExportResult:
     """Writes a `.safetensors` model in a format of `EXPORTS`. It is tried against torch before it takes its place.
 
     Args:
@@ -117,15 +117,17 @@ def export_model(
     form = EXPORTS[to]
     if out.suffix != form.ending:
         raise ModelFileError(
-            f"a model for {to} ends in {form.ending}, not in '{out.suffix}'", where=out, fix=f"--out model{form.ending}"
+            f"a model for {to} ends in {form.ending}, not in '{out.suffix}'",
+            location=out,
+            hint=f"--out model{form.ending}",
         )
     _refuse_bits(form, to, half, calibrate is not None)
-    shrink, most = (halve, HALF) if half else (None, SAME)
+    shrink, most = (convert_weights_to_fp16, HALF) if half else (None, SAME)
     engines = form.engines
     if calibrate is not None:
         calibrate, photos = _share_out(calibrate, photos)
-        shrink, most, engines = partial(quantise, photos=calibrate), math.inf, form.engines[:1]
-    facts = read_facts(model)
+        shrink, most, engines = partial(quantize_static, photos=calibrate), math.inf, form.engines[:1]
+    facts = read_model_metadata(model)
     with _drafted(form, out) as draft:
         form.write(model, draft, shrink)
         model_itself = TorchEngine(model)
@@ -133,25 +135,27 @@ def export_model(
         parity, compared_on = _compare(facts, opened, photos, progress)
         finest = parity[0].difference
         # Asked the other way round, a difference that is no number would pass.
-        if not finest < most and not (photos is None and finest < ROUNDING * rounding(model_itself, noise(facts))):
+        if not finest < most and not (
+            photos is None and finest < ROUNDING * f32_rounding_error(model_itself, random_inputs(facts))
+        ):
             raise MaskfitError(
-                f"the exported network's probabilities differ by {finest:.2g}", where=out, fix="report this as a fault"
+                f"the exported network's probabilities differ by {finest:.2g}", location=out, hint="report this as a fault"
             )
     files = form.files(out)
-    return Exported(files, sum(path.stat().st_size for path in files), engines, parity, compared_on)
+    return ExportResult(files, sum(path.stat().st_size for path in files), engines, parity, compared_on)
 
 
-def _refuse_bits(form: Format, to: str, half: bool, int8: bool) -> None:
+def _refuse_bits(form: ExportFormat, to: str, half: bool, int8: bool) -> None:
     """Stops where a format is to be had in bits that it has not.
 
     Raises:
         DataError: It is.
     """
     if half and int8:
-        raise DataError("a file's weights have sixteen bits or eight", fix="leave out --half or --int8")
+        raise DataError("a file's weights have sixteen bits or eight", hint="leave out --half or --int8")
     if (half or int8) and not form.shrinks:
         known = " or ".join(name for name, other in EXPORTS.items() if other.shrinks)
-        raise DataError(f"{to} knows no {'half' if half else 'int8'}", fix=f"--to {known}, or all of its bits")
+        raise DataError(f"{to} knows no {'half' if half else 'int8'}", hint=f"--to {known}, or all of its bits")
 
 
 def _share_out(calibrate: Sequence[Photo], photos: Sequence[Photo] | None) -> tuple[Sequence[Photo], Sequence[Photo]]:
@@ -164,13 +168,13 @@ def _share_out(calibrate: Sequence[Photo], photos: Sequence[Photo] | None) -> tu
         calibrate, photos = calibrate[::2], calibrate[1::2]
     if not calibrate or not photos:
         raise DataError(
-            "there are too few photos to set the ranges by", fix="a hundred that look like those to come do"
+            "there are too few photos to set the ranges by", hint="a hundred that look like those to come do"
         )
     return calibrate, photos
 
 
 @contextmanager
-def _drafted(form: Format, out: Path) -> Iterator[Path]:
+def _drafted(form: ExportFormat, out: Path) -> Iterator[Path]:
     """Gives a path in a folder of its own beside `out`; on leaving without an error its files take their places."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
@@ -182,11 +186,11 @@ def _drafted(form: Format, out: Path) -> Iterator[Path]:
 
 
 def _compare(
-    facts: ModelFacts, engines: Sequence[Engine], photos: Sequence[Photo] | None, progress: Progress | None
+    facts: ModelMetadata, engines: Sequence[Engine], photos: Sequence[Photo] | None, progress: Progress | None
 ) -> tuple[tuple[Parity, ...], str]:
     """How far engines are from the first, and on what."""
     if photos is None:
-        frames = noise(facts)
+        frames = random_inputs(facts)
         return compare(engines, [frames]), f"{len(frames)} frames of noise"
     parity = compare(engines, read_frames(facts.preprocessing.framing, photos, progress))
     return parity, f"{parity[0].photos:,} photos"

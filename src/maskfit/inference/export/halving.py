@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from maskfit.modelfile import ModelFacts
+from maskfit.modelfile import ModelMetadata
 
 WIDE = 2
 """Sides from which on weights are halved: those of convolutions and linear layers. What has fewer is small, and may be
@@ -24,7 +24,7 @@ LEAST = 2.0**-14
 """Below this sixteen bits lose precision; weights whose largest is smaller stay as they are."""
 
 
-def halve(program: Any, facts: ModelFacts) -> Any:
+def convert_weights_to_fp16(program: Any, facts: ModelMetadata) -> Any:
     """An ONNX program whose weights are kept in sixteen bits.
 
     Weights that sixteen bits cannot hold, some of them above `MOST` or all of them below `LEAST`, stay as they are.

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maskfit.data.transforms import LEAST_DEVIATION
+from maskfit.data.transforms import MIN_STD
 from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference.engines import FRAMES, PROBABILITIES
-from maskfit.modelfile import ModelFacts, load_network
+from maskfit.modelfile import ModelMetadata, load_model
 
 if TYPE_CHECKING:
     from maskfit.models.network import Network
-    from maskfit.models.served import Served
+    from maskfit.models.served import ExportModule
 
-Shrink = Callable[[Any, ModelFacts], Any]
+Shrink = Callable[[Any, ModelMetadata], Any]
 """Makes an ONNX program (`onnx.ModelProto`) smaller: `halving.halve`, or `quantising.quantise` with photos."""
 
 
@@ -35,7 +35,7 @@ def write_onnx(model: Path, out: Path, shrink: Shrink | None = None) -> None:
     out.write_bytes(program.SerializeToString())
 
 
-def to_onnx(model: Path, shrink: Shrink | None = None) -> tuple[Any, ModelFacts]:
+def to_onnx(model: Path, shrink: Shrink | None = None) -> tuple[Any, ModelMetadata]:
     """A model as an ONNX program (`onnx.ModelProto`) without metadata, made smaller if wanted, and its facts.
 
     Raises:
@@ -49,11 +49,11 @@ def to_onnx(model: Path, shrink: Shrink | None = None) -> tuple[Any, ModelFacts]
         import torch
     except ImportError:
         raise MissingExtraError("'maskfit export'", "train") from None
-    network, facts = load_network(model)
+    network, facts = load_model(model)
     taken = {FRAMES, PROBABILITIES} & set(facts.heads)
     if taken:
         raise ModelFileError(
-            f"an attribute called '{taken.pop()}' cannot be exported: an input or output has that name", where=model
+            f"an attribute called '{taken.pop()}' cannot be exported: an input or output has that name", location=model
         )
     served = _serve(network, facts)
     program = torch.onnx.export(
@@ -67,7 +67,7 @@ def to_onnx(model: Path, shrink: Shrink | None = None) -> tuple[Any, ModelFacts]
         verbose=False,
     )
     if program is None:
-        raise MaskfitError("torch gave no ONNX program", where=model, fix="try another version of torch")
+        raise MaskfitError("torch gave no ONNX program", location=model, hint="try another version of torch")
     proto = program.model_proto if shrink is None else shrink(program.model_proto, facts)
     _forget(proto)
     onnx.checker.check_model(proto)
@@ -82,13 +82,15 @@ def _forget(program: Any) -> None:
         noted.doc_string = ""
 
 
-def _serve(network: Network, facts: ModelFacts) -> Served:
-    from maskfit.models.served import ByDataset, ByPhoto, Served
+def _serve(network: Network, facts: ModelMetadata) -> ExportModule:
+    from maskfit.models.served import DatasetNormalize, ExportModule, InstanceNormalize
 
-    normalising = facts.preprocessing.normalising
+    normalising = facts.preprocessing.normalization
     scale, shift = (np.asarray(numbers).tolist() for numbers in normalising.scale_and_shift())
-    inside = ByPhoto(LEAST_DEVIATION) if normalising.mode == "photo" else ByDataset(scale, shift)
+    inside = InstanceNormalize(MIN_STD) if normalising.mode == "photo" else DatasetNormalize(scale, shift)
     folding: Mapping[str, list[int]] = {
-        attribute.name: attribute.folding().tolist() for attribute in facts.scheme.attributes if attribute.coarse
+        attribute.name: attribute.to_scored_index().tolist()
+        for attribute in facts.label_schema.attributes
+        if attribute.parent_of
     }
-    return Served(network, inside, facts.scheme.sizes, folding, facts.calibration.temperatures).eval()
+    return ExportModule(network, inside, facts.label_schema.sizes, folding, facts.calibration.temperatures).eval()

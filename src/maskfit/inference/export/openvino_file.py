@@ -28,7 +28,7 @@ def write_openvino(model: Path, out: Path, shrink: Shrink | None = None) -> None
         # Not convert_model(), which writes down the paths of this machine.
         network = openvino.Core().read_model(program.SerializeToString())
     except RuntimeError as error:
-        raise ModelFileError(f"OpenVINO cannot read its network: {error!s:.300}", where=model) from None
+        raise ModelFileError(f"OpenVINO cannot read its network: {error!s:.300}", location=model) from None
     for key, text in facts.to_metadata().items():
         # In ASCII, since there are characters that XML cannot hold.
         network.set_rt_info(json.dumps(json.loads(text)), key)

@@ -10,11 +10,11 @@ import numpy as np
 
 from maskfit.data.decoding import decode
 from maskfit.data.photo import Photo
-from maskfit.data.transforms import Frames, Framing
+from maskfit.data.transforms import CropResize, Frames
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.engines import Engine, TorchEngine
-from maskfit.labels import answer
-from maskfit.modelfile import ModelFacts
+from maskfit.labels import logits_to_probabilities
+from maskfit.modelfile import ModelMetadata
 
 Progress = Callable[[int, int], None]
 
@@ -52,27 +52,34 @@ def compare(engines: Sequence[Engine], batches: Iterable[Frames]) -> tuple[Parit
     photos, difference, changed = 0, np.zeros(len(engines) - 1), np.zeros(len(engines) - 1, dtype=np.int64)
     for frames in batches:
         for part in (frames[:1], frames[1:]) if photos == 0 and len(frames) > 1 else (frames,):
-            first, *others = (answer(engine.facts.scheme, engine.logits(part)) for engine in engines)
+            first, *others = (
+                logits_to_probabilities(engine.facts.label_schema, engine.logits(part)) for engine in engines
+            )
             # Not fmax or max(): a difference that is no number must stay.
             difference = np.maximum(difference, [np.abs(other - first).max() for other in others])
             changed += [int((other.argmax(1) != first.argmax(1)).sum()) for other in others]
             photos += len(part)
     if not photos:
-        raise DataError("there is no photo to compare on that can be read", fix="check the folder")
+        raise DataError("there is no photo to compare on that can be read", hint="check the folder")
     return tuple(Parity(photos, float(most), int(count)) for most, count in zip(difference, changed, strict=True))
 
 
-def rounding(engine: TorchEngine, frames: Frames) -> float:
+def f32_rounding_error(engine: TorchEngine, frames: Frames) -> float:
     """The largest difference that 32 bits make to the engine's own probabilities of these frames, 0 to 1.
 
     On noise, which no network was trained on, logits can be in the hundreds, and their last bits worth a ten-thousandth
     of a probability. Another program that rounds in another order is as far off, and no worse for it.
     """
-    scheme = engine.facts.scheme
-    return float(np.abs(answer(scheme, engine.logits(frames)) - answer(scheme, engine.finest(frames))).max())
+    scheme = engine.facts.label_schema
+    return float(
+        np.abs(
+            logits_to_probabilities(scheme, engine.logits(frames))
+            - logits_to_probabilities(scheme, engine.logits_f64(frames))
+        ).max()
+    )
 
 
-def noise(facts: ModelFacts, count: int = 4) -> Frames:
+def random_inputs(facts: ModelMetadata, count: int = 4) -> Frames:
     """Frames of noise from dark to bright, (count, height, width, 3)."""
     height, width = facts.preprocessing.framing.size
     drawn = np.random.default_rng(0).integers(0, 256, (count, height, width, 3))
@@ -80,17 +87,17 @@ def noise(facts: ModelFacts, count: int = 4) -> Frames:
     return np.asarray((drawn * bright).astype(np.uint8))
 
 
-def read_frames(framing: Framing, photos: Sequence[Photo], progress: Progress | None = None) -> Iterator[Frames]:
+def read_frames(framing: CropResize, photos: Sequence[Photo], progress: Progress | None = None) -> Iterator[Frames]:
     """Photos as a network sees them, in batches (batch, height, width, 3); those that cannot be read are left out.
 
     Raises:
         DataError: The weights of a detector that the framing crops with are not here.
     """
-    framing.settled()
+    framing.pinned()
 
     def read(photo: Photo) -> Frames | None:
         try:
-            return framing.frame(decode(photo.path))
+            return framing(decode(photo.path))
         except PhotoError:
             return None
 

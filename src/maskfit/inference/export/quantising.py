@@ -18,7 +18,7 @@ from maskfit.data.photo import Photo
 from maskfit.errors import DataError
 from maskfit.inference.engines import FRAMES
 from maskfit.inference.export.parity import read_frames
-from maskfit.modelfile import ModelFacts
+from maskfit.modelfile import ModelMetadata
 from maskfit.onnx_runtime import import_onnxruntime
 
 MOST_PHOTOS = 256
@@ -30,7 +30,7 @@ their errors to all others: a MobileNetV2 (52 convolutions) changed four times a
 """
 
 
-def quantise(program: Any, facts: ModelFacts, photos: Sequence[Photo]) -> Any:
+def quantize_static(program: Any, facts: ModelMetadata, photos: Sequence[Photo]) -> Any:
     """An ONNX program whose convolutions compute in eight bits, the first ones excepted (`KEPT`), and the heads.
 
     Weights use all eight bits: with seven, which old processors without VNNI would ask for, a MobileNetV2 changed twice
@@ -53,7 +53,7 @@ def quantise(program: Any, facts: ModelFacts, photos: Sequence[Photo]) -> Any:
     frames = read_frames(facts.preprocessing.framing, taken)
     opening = next(frames, None)
     if opening is None:
-        raise DataError("there is no photo to set ranges by that can be read", fix="check the folder of --calibrate")
+        raise DataError("there is no photo to set ranges by that can be read", hint="check the folder of --calibrate")
     batches = ({FRAMES: batch} for batch in chain([opening], frames))
     # Shapes and folded layers are torch's work already; without this mark the quantiser would ask for them.
     program.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from maskfit.inference.export.onnx_file import Shrink
-from maskfit.modelfile import load_network, write_model
+from maskfit.modelfile import load_model, save_model
 
 
 def write_weights(model: Path, out: Path, shrink: Shrink | None = None) -> None:
@@ -20,6 +20,6 @@ def write_weights(model: Path, out: Path, shrink: Shrink | None = None) -> None:
         ModelFileError: `model` is no such model.
         MissingExtraError: torch is not installed.
     """
-    network, facts = load_network(model)
+    network, facts = load_model(model)
     network.years = None
-    write_model(out, network.state_dict(), facts.model_copy(update={"years": False}))
+    save_model(out, network.state_dict(), facts.model_copy(update={"years": False}))

@@ -10,20 +10,20 @@ They stand in for real faces in tests, demos and benchmarks, and need no downloa
 Everything follows from whole numbers: the same seed, person number and photo name give the same picture.
 """
 
-from maskfit.synthesis.drawn.people import write_evaluation, write_people
-from maskfit.synthesis.drawn.person import Person, draw_person
-from maskfit.synthesis.drawn.portrait import Drawing, DrawnLandmarks, draw_photo
+from maskfit.synthesis.drawn.people import write_eval_set, write_train_set
+from maskfit.synthesis.drawn.person import Person, sample_person
+from maskfit.synthesis.drawn.portrait import DrawnLandmarks, RenderedPhoto, render_photo
 from maskfit.synthesis.drawn.scene import PHOTO_NAMES
 from maskfit.synthesis.drawn.sheet import contact_sheet
 
 __all__ = [
     "PHOTO_NAMES",
-    "Drawing",
     "DrawnLandmarks",
     "Person",
+    "RenderedPhoto",
     "contact_sheet",
-    "draw_person",
-    "draw_photo",
-    "write_evaluation",
-    "write_people",
+    "render_photo",
+    "sample_person",
+    "write_eval_set",
+    "write_train_set",
 ]

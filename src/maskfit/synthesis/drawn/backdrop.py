@@ -6,7 +6,7 @@ import numpy as np
 
 from maskfit.synthesis.drawn.canvas import Airbrush
 from maskfit.synthesis.drawn.curves import Points, ellipse, spline
-from maskfit.synthesis.drawn.easel import Easel
+from maskfit.synthesis.drawn.easel import DrawingContext
 from maskfit.synthesis.drawn.palette import Colour, dimmed, mixed, turned
 
 
@@ -14,7 +14,7 @@ def _rectangle(left: float, top: float, right: float, bottom: float) -> Points:
     return np.array([(left, top), (right, top), (right, bottom), (left, bottom)])
 
 
-def draw_backdrop(easel: Easel) -> None:
+def draw_backdrop(easel: DrawingContext) -> None:
     """Fills the canvas with the scene's backdrop, softly, as if out of focus."""
     wall, other = easel.scene.walls
     width, height = easel.canvas.size
@@ -24,8 +24,14 @@ def draw_backdrop(easel: Easel) -> None:
         brush.slope(height * 0.1, height, mixed(wall, other, 0.8) if kind == "gradient" else dimmed(wall, 0.86), 0.95)
     if kind in ("plain", "gradient"):
         bright = 0.3 + 0.25 * abs(easel.scene.light)
-        brush.glow(width * (0.5 + 0.35 * easel.scene.light), height * 0.32, width * 0.85, height * 0.65,
-                   dimmed(wall, 1.45), bright)  # fmt: skip
+        brush.glow(
+            width * (0.5 + 0.35 * easel.scene.light),
+            height * 0.32,
+            width * 0.85,
+            height * 0.65,
+            dimmed(wall, 1.45),
+            bright,
+        )
     draw = {"room": _paint_room, "bokeh": _paint_dusk, "outdoors": _paint_park}.get(kind)
     if draw is not None:
         draw(brush, easel, width, height, wall, other)
@@ -34,7 +40,7 @@ def draw_backdrop(easel: Easel) -> None:
         _draw_lights(easel, width, height, other)
 
 
-def _paint_room(brush: Airbrush, easel: Easel, width: int, height: int, wall: Colour, other: Colour) -> None:
+def _paint_room(brush: Airbrush, easel: DrawingContext, width: int, height: int, wall: Colour, other: Colour) -> None:
     rng, soft = easel.rng, width * 0.004
     dark = dimmed(wall, 0.72)
     left_first = bool(rng.random() < 0.5)
@@ -60,8 +66,7 @@ def _paint_room(brush: Airbrush, easel: Easel, width: int, height: int, wall: Co
                 brush.blob(_rectangle(at(x), top, at(x + wide), height * (level + 0.17)), book, 0.9, soft)
                 x += wide + 0.003
             start, stop = sorted((at(-0.01), at(0.26)))
-            brush.blob(_rectangle(start, height * (level + 0.17), stop,
-                                  height * (level + 0.19)), dark, 1.0, soft)  # fmt: skip
+            brush.blob(_rectangle(start, height * (level + 0.17), stop, height * (level + 0.19)), dark, 1.0, soft)
     if rng.random() < 0.6:  # a picture on the wall
         brush.blob(_rectangle(at(0.76), height * 0.10, at(0.95), height * 0.27), (248, 246, 240), 1.0, soft)
         brush.blob(
@@ -82,18 +87,26 @@ def _paint_plant(brush: Airbrush, x: float, y: float, width: int, rng: np.random
         tip = (x + np.cos(angle) * length, y + np.sin(angle) * length)
         middle = ((x + tip[0]) / 2, (y + tip[1]) / 2)
         off = width * 0.028
-        leaf = spline([(x, y), (middle[0] - off * np.sin(angle), middle[1] + off * np.cos(angle)), tip,
-                       (middle[0] + off * np.sin(angle), middle[1] - off * np.cos(angle))], 5, closed=True)  # fmt: skip
+        leaf = spline(
+            [
+                (x, y),
+                (middle[0] - off * np.sin(angle), middle[1] + off * np.cos(angle)),
+                tip,
+                (middle[0] + off * np.sin(angle), middle[1] - off * np.cos(angle)),
+            ],
+            5,
+            closed=True,
+        )
         brush.blob(leaf, turned((96, 142, 104), value=float(rng.uniform(0.75, 1.15))), 0.95, width * 0.004)
 
 
-def _paint_dusk(brush: Airbrush, easel: Easel, width: int, height: int, wall: Colour, other: Colour) -> None:
+def _paint_dusk(brush: Airbrush, easel: DrawingContext, width: int, height: int, wall: Colour, other: Colour) -> None:
     deep = dimmed(turned(wall, saturation=1.6), 0.62)
     brush.slope(height, -height * 0.3, deep, 0.95)
     brush.glow(width * (0.5 + 0.3 * easel.scene.light), height * 0.5, width * 0.8, height * 0.5, other, 0.25)
 
 
-def _draw_lights(easel: Easel, width: int, height: int, other: Colour) -> None:
+def _draw_lights(easel: DrawingContext, width: int, height: int, other: Colour) -> None:
     rng = easel.rng
     for _ in range(16):
         x, y, size = rng.uniform(0, width), rng.uniform(0, height * 0.8), width * rng.uniform(0.03, 0.09)
@@ -103,7 +116,7 @@ def _draw_lights(easel: Easel, width: int, height: int, other: Colour) -> None:
         easel.canvas.fill(ellipse(x, y, size * 0.9, size * 0.9), colour, strength * 0.5)
 
 
-def _paint_park(brush: Airbrush, easel: Easel, width: int, height: int, wall: Colour, other: Colour) -> None:
+def _paint_park(brush: Airbrush, easel: DrawingContext, width: int, height: int, wall: Colour, other: Colour) -> None:
     rng = easel.rng
     brush.slope(-2, -1, (190, 216, 234), 1.0)
     brush.slope(height * 0.2, height * 0.7, (236, 238, 232), 0.8)

@@ -14,7 +14,7 @@ BANDS = ((YOUNGEST, 29), (30, 59), (60, OLDEST))
 _CENSUS = 1_000_003
 
 
-def draw_census(seed: int, persons: int) -> list[tuple[str, int]]:
+def sample_demographics(seed: int, persons: int) -> list[tuple[str, int]]:
     """Gives gender and age of every person in a set, in the order of their numbers.
 
     The shares of genders and of bands are exact to rounding, and from six persons on every gender has every band.
@@ -28,7 +28,7 @@ def draw_census(seed: int, persons: int) -> list[tuple[str, int]]:
     """
     if persons < 1 or seed < 0:
         raise DataError(
-            f"a set cannot have {persons} persons and seed {seed}", fix="give at least 1 person and a seed from 0"
+            f"a set cannot have {persons} persons and seed {seed}", hint="give at least 1 person and a seed from 0"
         )
     rng = np.random.default_rng(np.random.SeedSequence([seed, _CENSUS, LABEL_STREAM]))
     cells = [
@@ -36,7 +36,7 @@ def draw_census(seed: int, persons: int) -> list[tuple[str, int]]:
         for band, counts in enumerate(_counts(persons))
         for gender, count in zip(GENDERS, counts, strict=True)
         for _ in range(count)
-    ]  # fmt: skip
+    ]
     order = rng.permutation(persons)
     ages = rng.random(persons)
     people = []

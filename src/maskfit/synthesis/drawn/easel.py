@@ -33,7 +33,7 @@ class Tones:
         self.lip = mixed(tinted(skin, (0.90, 0.66, 0.66)), (184, 72, 78), 0.30)
 
 
-class Easel:
+class DrawingContext:
     """One person before one scene with a canvas: what every drawing function is handed.
 
     Head coordinates: one unit is half a face's width, x to the right of the picture, y down, the eyes at y = 0.
@@ -61,7 +61,7 @@ class Easel:
         self._sin_pitch = math.sin(scene.pitch)
         self._sin_roll, self._cos_roll = math.sin(scene.roll), math.cos(scene.roll)
 
-    def px(self, length: float) -> float:
+    def to_pixels(self, length: float) -> float:
         """Gives a length in head units as canvas pixels."""
         return length * self.unit
 
@@ -82,7 +82,7 @@ class Easel:
         turned[:, 1] = self._y + self.unit * (0.45 + x * self._sin_roll + y * self._cos_roll)
         return turned
 
-    def spot(self, x: float, y: float, depth: float | None = None) -> tuple[float, float]:
+    def to_pixel(self, x: float, y: float, depth: float | None = None) -> tuple[float, float]:
         """Gives the canvas pixel of one point on the head."""
         # The same as `face`, without the cost of arrays for a single point.
         if depth is None:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from maskfit.synthesis.drawn.curves import Points, ellipse, moved, ribbon, spline, tapered
-from maskfit.synthesis.drawn.easel import Easel
+from maskfit.synthesis.drawn.easel import DrawingContext
 from maskfit.synthesis.drawn.palette import Colour, dimmed, luminance, mixed
 
 MOUTH_LEVEL = 0.93
 _WHITE: Colour = (250, 248, 244)
 
 
-def mouth_corners(easel: Easel) -> tuple[tuple[float, float], tuple[float, float]]:
+def mouth_corners(easel: DrawingContext) -> tuple[tuple[float, float], tuple[float, float]]:
     """Gives the corners of the mouth in head units, left on the picture first."""
     lift = 0.105 * (easel.scene.smile - 0.22) - 0.02 * easel.person.years.sag
     width = easel.person.face.mouth_width * (0.92 + 0.16 * easel.scene.smile)
     return (-width, MOUTH_LEVEL - lift), (width, MOUTH_LEVEL - lift)
 
 
-def _lids(easel: Easel, side: int) -> tuple[Points, Points]:
+def _lids(easel: DrawingContext, side: int) -> tuple[Points, Points]:
     """Upper and lower lid from the inner to the outer corner, in head units."""
     face, scene, years = easel.person.face, easel.scene, easel.person.years
     half, middle = face.eye_size, face.eye_apart
@@ -30,16 +30,26 @@ def _lids(easel: Easel, side: int) -> tuple[Points, Points]:
     droop = 0.045 * years.sag
     tilt = face.eye_tilt
     up, down = opening * 1.12, opening * (0.80 - squint)
-    upper = [(-half, 0.035), (-0.62 * half, -up * 0.68), (-0.05 * half, -up), (0.55 * half, -up * 0.80 + droop * 0.5),
-             (half, -0.01 - tilt + droop)]  # fmt: skip
-    lower = [(-half, 0.035), (-0.5 * half, down * 0.72), (0.1 * half, down), (0.62 * half, down * 0.68 - tilt * 0.4),
-             (half, -0.01 - tilt + droop)]  # fmt: skip
+    upper = [
+        (-half, 0.035),
+        (-0.62 * half, -up * 0.68),
+        (-0.05 * half, -up),
+        (0.55 * half, -up * 0.80 + droop * 0.5),
+        (half, -0.01 - tilt + droop),
+    ]
+    lower = [
+        (-half, 0.035),
+        (-0.5 * half, down * 0.72),
+        (0.1 * half, down),
+        (0.62 * half, down * 0.68 - tilt * 0.4),
+        (half, -0.01 - tilt + droop),
+    ]
     shift = np.array((middle, 0.0))
     flip = np.array((side, 1.0))
     return (spline(upper) + shift) * flip, (spline(lower) + shift) * flip
 
 
-def draw_eyes(easel: Easel) -> None:
+def draw_eyes(easel: DrawingContext) -> None:
     """Draws both eyes with lids, lashes and make-up."""
     for side in (-1, 1):
         upper, lower = _lids(easel, side)
@@ -50,7 +60,7 @@ def draw_eyes(easel: Easel) -> None:
         _draw_lashes(easel, side, top, bottom)
 
 
-def _draw_lid(easel: Easel, upper: Points) -> None:
+def _draw_lid(easel: DrawingContext, upper: Points) -> None:
     face, worn, tones = easel.person.face, easel.person.adornment, easel.tones
     crease = 0.035 + 0.055 * face.lid_fold
     fold = upper.copy()
@@ -63,16 +73,16 @@ def _draw_lid(easel: Easel, upper: Points) -> None:
     else:
         easel.canvas.fill(lid, tones.shade, 0.35)
     if face.lid_fold > 0.25:
-        easel.canvas.fill(tapered(easel.face(fold), easel.px(0.026), 0.2, 0.2), tones.line, 0.60)
+        easel.canvas.fill(tapered(easel.face(fold), easel.to_pixels(0.026), 0.2, 0.2), tones.line, 0.60)
 
 
-def _draw_eyeball(easel: Easel, side: int, top: Points, bottom: Points) -> None:
+def _draw_eyeball(easel: DrawingContext, side: int, top: Points, bottom: Points) -> None:
     person, scene = easel.person, easel.scene
     opening = np.concatenate([top, bottom[::-1]])
     aged = mixed(_WHITE, (238, 226, 208), person.years.sag)
-    radius = easel.px(person.face.eye_size * 0.60)
+    radius = easel.to_pixels(person.face.eye_size * 0.60)
     reach = person.face.eye_size
-    x, y = easel.spot(
+    x, y = easel.to_pixel(
         side * person.face.eye_apart + 0.30 * reach * scene.gaze[0], -0.026 + 0.14 * reach * scene.gaze[1]
     )
     iris = person.face.iris
@@ -83,45 +93,46 @@ def _draw_eyeball(easel: Easel, side: int, top: Points, bottom: Points) -> None:
         eye.fill(ellipse(x, y + radius * 0.30, radius * 0.56, radius * 0.46), mixed(iris, (255, 220, 170), 0.30))
         eye.fill(ellipse(x, y, radius * 0.46, radius * 0.46), (20, 16, 18))
         # The upper lid's shadow on the eyeball gives it its roundness.
-        eye.fill(ribbon(moved(top, 0, easel.px(0.012)), easel.px(0.055)), (60, 44, 50), 0.30)
+        eye.fill(ribbon(moved(top, 0, easel.to_pixels(0.012)), easel.to_pixels(0.055)), (60, 44, 50), 0.30)
         glint = 0.34 * (1 if scene.light > 0 else -1)
         eye.fill(ellipse(x + glint * radius, y - 0.36 * radius, radius * 0.23, radius * 0.23), (255, 255, 255))
         eye.fill(ellipse(x - glint * radius, y + 0.40 * radius, radius * 0.11, radius * 0.11), (255, 255, 255), 0.6)
         inner = top[0]
-        eye.fill(ellipse(inner[0], inner[1], easel.px(0.035), easel.px(0.03)), (222, 150, 140), 0.8)
+        eye.fill(ellipse(inner[0], inner[1], easel.to_pixels(0.035), easel.to_pixels(0.03)), (222, 150, 140), 0.8)
 
 
-def _draw_lashes(easel: Easel, side: int, top: Points, bottom: Points) -> None:
+def _draw_lashes(easel: DrawingContext, side: int, top: Points, bottom: Points) -> None:
     worn, tones = easel.person.adornment, easel.tones
     ink = mixed(mixed(tones.line, (36, 26, 28), 0.75), (24, 18, 22), worn.lashes)
     count = len(top)
-    width = easel.px(0.030 + 0.032 * worn.lashes) * np.interp(np.linspace(0, 1, count), (0, 0.35, 0.85, 1),
-                                                             (0.35, 0.9, 1.1, 0.5))  # fmt: skip
+    width = easel.to_pixels(0.030 + 0.032 * worn.lashes) * np.interp(
+        np.linspace(0, 1, count), (0, 0.35, 0.85, 1), (0.35, 0.9, 1.1, 0.5)
+    )
     if easel.scene.eye_open < 0.2:
         top = bottom
     easel.canvas.fill(ribbon(top, width), ink)
-    easel.canvas.fill(tapered(bottom[3:], easel.px(0.020), 0.1, 0.4), mixed(ink, tones.line, 0.5), 0.6)
+    easel.canvas.fill(tapered(bottom[3:], easel.to_pixels(0.020), 0.1, 0.4), mixed(ink, tones.line, 0.5), 0.6)
     if worn.lashes > 0.05:
         corner = (top[-1] - top[0]) / max(1e-6, float(np.hypot(*(top[-1] - top[0]))))
         out = np.array((-corner[1], corner[0])) * (-side)
         out = out if out[1] < 0 else -out
         for where, lean in ((-1, 1.0), (-7, 0.72), (-13, 0.45)):
             start = top[where]
-            length = easel.px((0.045 + 0.05 * worn.lashes) * (1 if where == -1 else 0.85))
+            length = easel.to_pixels((0.045 + 0.05 * worn.lashes) * (1 if where == -1 else 0.85))
             tip = start + (corner * lean + out * (0.75 + 0.2 * (1 - lean))) * length
             bend = (start + tip) / 2 + (corner * 0.18 - out * 0.10) * length
             flick = spline([start, bend, tip], 5)
-            easel.canvas.fill(ribbon(flick, np.linspace(easel.px(0.028), 0, len(flick))), ink, 0.95)
+            easel.canvas.fill(ribbon(flick, np.linspace(easel.to_pixels(0.028), 0, len(flick))), ink, 0.95)
 
 
-def brow_colour(easel: Easel) -> Colour:
+def brow_colour(easel: DrawingContext) -> Colour:
     """Gives the brows' colour: darker than light hair, greying later than the hair."""
     hair = easel.person.hair_colour
     dark = mixed(hair, (58, 42, 38), 0.45 if luminance(hair) > 0.3 else 0.15)
     return mixed(dark, (176, 172, 170), 0.7 * max(0.0, easel.person.years.grey - 0.35))
 
 
-def draw_brows(easel: Easel) -> None:
+def draw_brows(easel: DrawingContext) -> None:
     """Draws both brows."""
     face, scene = easel.person.face, easel.scene
     colour = brow_colour(easel)
@@ -129,23 +140,33 @@ def draw_brows(easel: Easel) -> None:
     thin = 1 - 0.25 * easel.person.years.sag
     for side in (-1, 1):
         inner, outer = face.eye_apart - face.eye_size * 0.92, face.eye_apart + face.eye_size * 1.12
-        middle = [(inner, height + 0.012), (inner + 0.11, height - face.brow_arch * 0.45),
-                  (outer - 0.16, height - face.brow_arch * 0.85),
-                  (outer, height + 0.06 - face.eye_tilt * 0.2)]  # fmt: skip
+        middle = [
+            (inner, height + 0.012),
+            (inner + 0.11, height - face.brow_arch * 0.45),
+            (outer - 0.16, height - face.brow_arch * 0.85),
+            (outer, height + 0.06 - face.eye_tilt * 0.2),
+        ]
         path = easel.face(spline(middle) * (side, 1))
         share = np.linspace(0, 1, len(path))
-        width = easel.px(face.brow_weight * thin) * np.interp(share, (0, 0.12, 0.55, 1), (0.55, 1.0, 0.9, 0.12))
+        width = easel.to_pixels(face.brow_weight * thin) * np.interp(share, (0, 0.12, 0.55, 1), (0.55, 1.0, 0.9, 0.12))
         easel.canvas.fill(ribbon(path, width), colour, 0.86)
 
 
-def draw_nose(easel: Easel) -> None:
+def draw_nose(easel: DrawingContext) -> None:
     """Draws the nose: a shaded flank, the wings, the nostrils and a light on the tip."""
     face, tones, scene = easel.person.face, easel.tones, easel.scene
     wide, low = face.nose_width, face.nose_length
     dark = -1.0 if scene.light > 0 else 1.0
-    flank = [(dark * 0.075, -0.06), (dark * 0.07, 0.2), (dark * 0.10, low - 0.2), (dark * (wide + 0.0), low - 0.05),
-             (dark * 0.09, low - 0.02), (dark * 0.02, low - 0.25), (dark * 0.03, 0.1)]  # fmt: skip
-    easel.canvas.shadow(easel.face(spline(flank, closed=True)), tones.shade, 0.75, easel.px(0.035))
+    flank = [
+        (dark * 0.075, -0.06),
+        (dark * 0.07, 0.2),
+        (dark * 0.10, low - 0.2),
+        (dark * (wide + 0.0), low - 0.05),
+        (dark * 0.09, low - 0.02),
+        (dark * 0.02, low - 0.25),
+        (dark * 0.03, 0.1),
+    ]
+    easel.canvas.shadow(easel.face(spline(flank, closed=True)), tones.shade, 0.75, easel.to_pixels(0.035))
     under = [
         (-wide * 0.9, low),
         (0, low + 0.055),
@@ -153,23 +174,38 @@ def draw_nose(easel: Easel) -> None:
         (wide * 0.6, low + 0.08),
         (-wide * 0.6, low + 0.08),
     ]
-    easel.canvas.shadow(easel.face(spline(under, closed=True)), tones.shade, 0.85, easel.px(0.03))
+    easel.canvas.shadow(easel.face(spline(under, closed=True)), tones.shade, 0.85, easel.to_pixels(0.03))
     for side in (-1, 1):
-        hole = easel.face(spline([(side * 0.055, low + 0.012), (side * wide * 0.55, low - 0.018),
-                                  (side * wide * 0.72, low + 0.012), (side * wide * 0.4, low + 0.03)], 5,
-                                 closed=True))  # fmt: skip
+        hole = easel.face(
+            spline(
+                [
+                    (side * 0.055, low + 0.012),
+                    (side * wide * 0.55, low - 0.018),
+                    (side * wide * 0.72, low + 0.012),
+                    (side * wide * 0.4, low + 0.03),
+                ],
+                5,
+                closed=True,
+            )
+        )
         easel.canvas.fill(hole, tones.line, 0.85)
-        wing = spline([(side * wide * 0.82, low - 0.155), (side * wide * 1.03, low - 0.075), (side * wide * 0.98, low),
-                       (side * wide * 0.70, low + 0.022)])  # fmt: skip
-        easel.canvas.fill(tapered(easel.face(wing), easel.px(0.028), 0.1, 0.3), tones.line, 0.70)
-    x, y = easel.spot(-dark * 0.02, low - 0.13)
-    tip = ellipse(x, y, easel.px(0.075), easel.px(0.06))
-    easel.canvas.shadow(tip, tones.light, 0.75, easel.px(0.03))
-    bridge = ribbon(easel.face(spline([(-dark * 0.015, 0.06), (-dark * 0.02, low - 0.28)])), easel.px(0.05))
-    easel.canvas.shadow(bridge, tones.light, 0.55, easel.px(0.025))
+        wing = spline(
+            [
+                (side * wide * 0.82, low - 0.155),
+                (side * wide * 1.03, low - 0.075),
+                (side * wide * 0.98, low),
+                (side * wide * 0.70, low + 0.022),
+            ]
+        )
+        easel.canvas.fill(tapered(easel.face(wing), easel.to_pixels(0.028), 0.1, 0.3), tones.line, 0.70)
+    x, y = easel.to_pixel(-dark * 0.02, low - 0.13)
+    tip = ellipse(x, y, easel.to_pixels(0.075), easel.to_pixels(0.06))
+    easel.canvas.shadow(tip, tones.light, 0.75, easel.to_pixels(0.03))
+    bridge = ribbon(easel.face(spline([(-dark * 0.015, 0.06), (-dark * 0.02, low - 0.28)])), easel.to_pixels(0.05))
+    easel.canvas.shadow(bridge, tones.light, 0.55, easel.to_pixels(0.025))
 
 
-def draw_mouth(easel: Easel) -> None:
+def draw_mouth(easel: DrawingContext) -> None:
     """Draws the lips, with teeth where the mouth is open."""
     face, scene, tones, worn = easel.person.face, easel.scene, easel.tones, easel.person.adornment
     (left, level), (right, _) = mouth_corners(easel)
@@ -184,46 +220,79 @@ def draw_mouth(easel: Easel) -> None:
         (right * 0.5, middle + 0.004),
         (right, level),
     ]
-    floor = [(left, level), (left * 0.55, middle + gap * 0.85), (0, middle + 0.012 + gap * 1.15),
-             (right * 0.55, middle + gap * 0.85), (right, level)]  # fmt: skip
-    crown = [(left, level), (left * 0.55, middle - up * 0.72), (left * 0.2, middle - up * 1.1), (0, middle - up * 0.82),
-             (right * 0.2, middle - up * 1.1), (right * 0.55, middle - up * 0.72), (right, level)]  # fmt: skip
-    base = [(left, level), (left * 0.6, middle + gap * 0.9 + low * 0.72), (0, middle + gap * 1.1 + low),
-            (right * 0.6, middle + gap * 0.9 + low * 0.72), (right, level)]  # fmt: skip
+    floor = [
+        (left, level),
+        (left * 0.55, middle + gap * 0.85),
+        (0, middle + 0.012 + gap * 1.15),
+        (right * 0.55, middle + gap * 0.85),
+        (right, level),
+    ]
+    crown = [
+        (left, level),
+        (left * 0.55, middle - up * 0.72),
+        (left * 0.2, middle - up * 1.1),
+        (0, middle - up * 0.82),
+        (right * 0.2, middle - up * 1.1),
+        (right * 0.55, middle - up * 0.72),
+        (right, level),
+    ]
+    base = [
+        (left, level),
+        (left * 0.6, middle + gap * 0.9 + low * 0.72),
+        (0, middle + gap * 1.1 + low),
+        (right * 0.6, middle + gap * 0.9 + low * 0.72),
+        (right, level),
+    ]
     colour = mixed(tones.lip, worn.lip_colour, 0.85 * worn.lipstick)
-    shadow = [(-0.16, middle + gap + low + 0.035), (0, middle + gap + low + 0.055), (0.16, middle + gap + low + 0.035),
-              (0.12, middle + gap + low + 0.085), (-0.12, middle + gap + low + 0.085)]  # fmt: skip
-    easel.canvas.shadow(easel.face(spline(shadow, closed=True)), tones.shade, 0.8, easel.px(0.03))
+    shadow = [
+        (-0.16, middle + gap + low + 0.035),
+        (0, middle + gap + low + 0.055),
+        (0.16, middle + gap + low + 0.035),
+        (0.12, middle + gap + low + 0.085),
+        (-0.12, middle + gap + low + 0.085),
+    ]
+    easel.canvas.shadow(easel.face(spline(shadow, closed=True)), tones.shade, 0.8, easel.to_pixels(0.03))
     seam_path, floor_path = easel.face(spline(seam)), easel.face(spline(floor))
     easel.canvas.fill(np.concatenate([easel.face(spline(crown)), seam_path[::-1]]), mixed(colour, tones.deep, 0.22))
     easel.canvas.fill(np.concatenate([floor_path, easel.face(spline(base))[::-1]]), colour)
     if gap > 0.015:
         _draw_teeth(easel, np.concatenate([seam_path, floor_path[::-1]]), seam_path)
-    easel.canvas.fill(tapered(seam_path, easel.px(0.026), 0.5, 0.5), mixed(tones.line, (70, 24, 28), 0.4), 0.9)
-    x, y = easel.spot(0.06 * scene.light, middle + gap * 1.1 + low * 0.45)
-    easel.canvas.fill(ellipse(x, y, easel.px(0.09), easel.px(low * 0.16)), (255, 236, 230), 0.28 + 0.2 * worn.lipstick)
+    easel.canvas.fill(tapered(seam_path, easel.to_pixels(0.026), 0.5, 0.5), mixed(tones.line, (70, 24, 28), 0.4), 0.9)
+    x, y = easel.to_pixel(0.06 * scene.light, middle + gap * 1.1 + low * 0.45)
+    easel.canvas.fill(
+        ellipse(x, y, easel.to_pixels(0.09), easel.to_pixels(low * 0.16)), (255, 236, 230), 0.28 + 0.2 * worn.lipstick
+    )
     for corner in ((left, level), (right, level)):
-        x, y = easel.spot(*corner)
-        easel.canvas.fill(ellipse(x, y, easel.px(0.018), easel.px(0.015), count=10), tones.line, 0.7)
+        x, y = easel.to_pixel(*corner)
+        easel.canvas.fill(ellipse(x, y, easel.to_pixels(0.018), easel.to_pixels(0.015), count=10), tones.line, 0.7)
 
 
-def _draw_teeth(easel: Easel, opening: Points, seam: Points) -> None:
+def _draw_teeth(easel: DrawingContext, opening: Points, seam: Points) -> None:
     with easel.canvas.inside(opening) as mouth:
         mouth.fill(opening, (112, 42, 46))
-        mouth.fill(ribbon(moved(seam, 0, easel.px(0.03)), easel.px(0.10)), (250, 246, 240))
+        mouth.fill(ribbon(moved(seam, 0, easel.to_pixels(0.03)), easel.to_pixels(0.10)), (250, 246, 240))
 
 
-def draw_glasses(easel: Easel) -> None:
+def draw_glasses(easel: DrawingContext) -> None:
     """Draws the glasses, temples and all."""
     worn, face = easel.person.adornment, easel.person.face
     if not worn.glasses:
         return
-    colour, unit = worn.glasses_colour, easel.px(1)
-    rx, ry, power = {"round": (0.295, 0.275, 2.0), "square": (0.315, 0.235, 3.6), "browline": (0.31, 0.245, 3.0),
-                     "cat eye": (0.315, 0.235, 2.5)}[worn.glasses]  # fmt: skip
+    colour, unit = worn.glasses_colour, easel.to_pixels(1)
+    rx, ry, power = {
+        "round": (0.295, 0.275, 2.0),
+        "square": (0.315, 0.235, 3.6),
+        "browline": (0.31, 0.245, 3.0),
+        "cat eye": (0.315, 0.235, 2.5),
+    }[worn.glasses]
     angle = np.linspace(0, 2 * np.pi, 41)
-    rim = np.stack([np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** (2 / power) * rx,
-                    np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** (2 / power) * ry], axis=1)  # fmt: skip
+    rim = np.stack(
+        [
+            np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** (2 / power) * rx,
+            np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** (2 / power) * ry,
+        ],
+        axis=1,
+    )
     if worn.glasses == "cat eye":
         rim[:, 1] -= 0.10 * np.clip(rim[:, 0] / rx, 0, 1) ** 2 * (rim[:, 1] < 0.08)
     for side in (-1, 1):
@@ -235,8 +304,8 @@ def draw_glasses(easel: Easel) -> None:
         shine = np.array([(-0.16, 0.02), (-0.02, -0.16), (0.05, -0.16), (-0.14, 0.10)])
         shine = moved(shine, side * face.eye_apart, 0.03)
         easel.canvas.fill(easel.face(shine, 0.93), (255, 255, 255), 0.14)
-        hinge = easel.spot(side * (face.eye_apart + rx), -0.05, 0.90)
-        ear = easel.spot(side * 1.0, -0.06, 0.0)
+        hinge = easel.to_pixel(side * (face.eye_apart + rx), -0.05, 0.90)
+        ear = easel.to_pixel(side * 1.0, -0.06, 0.0)
         easel.canvas.fill(ribbon(np.array([hinge, ear]), 0.036 * unit), colour)
     bridge = spline([(-(face.eye_apart - rx) - 0.01, 0.0), (0, -0.055), ((face.eye_apart - rx) + 0.01, 0.0)])
     easel.canvas.fill(ribbon(easel.face(bridge, 0.95), 0.034 * unit), colour)

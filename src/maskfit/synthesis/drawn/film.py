@@ -21,11 +21,11 @@ from PIL import Image
 from maskfit.errors import DataError
 from maskfit.synthesis.drawn import backdrop, head
 from maskfit.synthesis.drawn.canvas import SUPERSAMPLING
-from maskfit.synthesis.drawn.census import draw_census
-from maskfit.synthesis.drawn.easel import Easel
-from maskfit.synthesis.drawn.person import Person, draw_person
+from maskfit.synthesis.drawn.census import sample_demographics
+from maskfit.synthesis.drawn.easel import DrawingContext
+from maskfit.synthesis.drawn.person import Person, sample_person
 from maskfit.synthesis.drawn.portrait import Rectangle, draw_figure
-from maskfit.synthesis.drawn.scene import Scene, draw_scene
+from maskfit.synthesis.drawn.scene import Scene, sample_scene
 
 Pixels = NDArray[np.uint8]
 
@@ -44,7 +44,7 @@ FILM_STREAM = 7
 
 
 @dataclass(frozen=True)
-class Looks:
+class PersonSprites:
     """Somebody cut out, in every state.
 
     Args:
@@ -66,7 +66,7 @@ class Walk:
         states: (seconds, state), the first at his beginning.
     """
 
-    looks: Looks
+    looks: PersonSprites
     way: tuple[tuple[float, float, float], ...]
     states: tuple[tuple[float, str], ...]
 
@@ -85,7 +85,7 @@ class Walk:
 
 
 @dataclass(frozen=True)
-class Turn:
+class GroundTruthEvent:
     """Something that happens in a film.
 
     Args:
@@ -102,7 +102,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Film:
+class SyntheticVideo:
     """A film.
 
     Args:
@@ -150,25 +150,27 @@ class Film:
         return boxes
 
     @cached_property
-    def turns(self) -> tuple[Turn, ...]:
+    def turns(self) -> tuple[GroundTruthEvent, ...]:
         """Everything that happens, in order."""
         there: dict[int, str] = {}
         turns = []
         for time in self.times:
             boxes = self.boxes(time)
-            turns += [Turn(time, place, "left", there.pop(place)) for place in sorted(set(there) - set(boxes))]
+            turns += [
+                GroundTruthEvent(time, place, "left", there.pop(place)) for place in sorted(set(there) - set(boxes))
+            ]
             for place in boxes:
                 state = self.walks[place].state(time)
                 if there.get(place) != state:
-                    turns.append(Turn(time, place, "changed" if place in there else "appeared", state))
+                    turns.append(GroundTruthEvent(time, place, "changed" if place in there else "appeared", state))
                 there[place] = state
-        turns += [Turn(self.times[-1], place, "ended", state) for place, state in there.items()]
+        turns += [GroundTruthEvent(self.times[-1], place, "ended", state) for place, state in there.items()]
         return tuple(turns)
 
 
 def draw_film(
     seed: int, people: int = 3, *, seconds: float = 12.0, size: tuple[int, int] = (640, 480), rate: float = 25.0
-) -> Film:
+) -> SyntheticVideo:
     """Draws a film: people come in from the sides, stand, change how they wear their masks, and some leave.
 
     Args:
@@ -185,24 +187,24 @@ def draw_film(
         raise DataError(
             f"a film of {people} people, {seconds:g} s, {size[0]} x {size[1]} pixels and {rate:g} frames a second "
             "cannot be drawn",
-            fix=f"1 to {MOST_PEOPLE} people, 4 s or more, 96 pixels or more, a seed from 0 on",
+            hint=f"1 to {MOST_PEOPLE} people, 4 s or more, 96 pixels or more, a seed from 0 on",
         )
     rng = np.random.default_rng([seed, FILM_STREAM])
     persons = [
-        draw_person(seed, number, gender=gender, age=age)
-        for number, (gender, age) in enumerate(draw_census(seed, max(people, 6))[:people], start=1)
+        sample_person(seed, number, gender=gender, age=age)
+        for number, (gender, age) in enumerate(sample_demographics(seed, max(people, 6))[:people], start=1)
     ]
     heights = np.sort(rng.uniform(0.62, 0.8, people)) * size[1]
     walks = [
         _draw_walk(rng, draw_looks(person, round(height)), place, people, seconds, size)
         for place, (person, height) in enumerate(zip(persons, heights, strict=True))
     ]
-    return Film(_draw_background(persons[0], size), tuple(walks), seconds, rate)
+    return SyntheticVideo(_draw_background(persons[0], size), tuple(walks), seconds, rate)
 
 
-def draw_looks(person: Person, height: int) -> Looks:
+def draw_looks(person: Person, height: int) -> PersonSprites:
     """Somebody from head to chest, cut out, so high in pixels; only the mask differs between the states."""
-    scene = draw_scene(person, "normal")
+    scene = sample_scene(person, "normal")
     # Upright and looking ahead, so that what happens to the face is what happens to the mask.
     scene = replace(
         scene, yaw=scene.yaw / 3, pitch=0.0, roll=scene.roll / 3, shift=(0.0, 0.0), scale=1.0, mouth_open=0.0
@@ -210,11 +212,11 @@ def draw_looks(person: Person, height: int) -> Looks:
     size = (round(height * 3 / 4), height)
     pictures = {}
     for state, photo in PHOTOS.items():
-        mask = draw_scene(person, photo).mask
+        mask = sample_scene(person, photo).mask
         pictures[state] = _cut_out(person, replace(scene, mask=mask), size)
-    rim = head.outline_pixels(Easel(person, scene, size)) / SUPERSAMPLING
+    rim = head.outline_pixels(DrawingContext(person, scene, size)) / SUPERSAMPLING
     (left, upper), (right, lower) = rim.min(axis=0).tolist(), rim.max(axis=0).tolist()
-    return Looks(pictures, (left, upper, right, lower))
+    return PersonSprites(pictures, (left, upper, right, lower))
 
 
 def _cut_out(person: Person, scene: Scene, size: tuple[int, int]) -> Image.Image:
@@ -224,7 +226,7 @@ def _cut_out(person: Person, scene: Scene, size: tuple[int, int]) -> Image.Image
     """
     drawn = []
     for ground in ((0, 0, 0), (255, 255, 255)):
-        easel = Easel(person, scene, size)
+        easel = DrawingContext(person, scene, size)
         easel.canvas.image.paste(ground, (0, 0, *easel.canvas.size))
         draw_figure(easel)
         drawn.append(np.asarray(easel.canvas.finished(), dtype=np.float64))
@@ -236,13 +238,13 @@ def _cut_out(person: Person, scene: Scene, size: tuple[int, int]) -> Image.Image
 
 
 def _draw_background(person: Person, size: tuple[int, int]) -> Image.Image:
-    easel = Easel(person, replace(draw_scene(person, "normal"), backdrop="room"), size)
+    easel = DrawingContext(person, replace(sample_scene(person, "normal"), backdrop="room"), size)
     backdrop.draw_backdrop(easel)
     return easel.canvas.finished()
 
 
 def _draw_walk(
-    rng: np.random.Generator, looks: Looks, place: int, people: int, seconds: float, size: tuple[int, int]
+    rng: np.random.Generator, looks: PersonSprites, place: int, people: int, seconds: float, size: tuple[int, int]
 ) -> Walk:
     """In from a side, to a place of his own, and for every second one out again on the other side."""
     picture = looks.pictures["wear"]

@@ -16,14 +16,14 @@ from maskfit.synthesis.drawn.curves import (
     spline,
     tapered,
 )
-from maskfit.synthesis.drawn.easel import Easel
+from maskfit.synthesis.drawn.easel import DrawingContext
 from maskfit.synthesis.drawn.hairstyles import STYLES, HairStyle
 from maskfit.synthesis.drawn.palette import Colour, dimmed, luminance, mixed, turned
 
 _STRANDS = 26
 
 
-def _style(easel: Easel) -> HairStyle:
+def _style(easel: DrawingContext) -> HairStyle:
     return STYLES[easel.person.hair]
 
 
@@ -36,7 +36,7 @@ def _depths(colour: Colour) -> Colour:
     return dimmed(turned(colour, saturation=1.1), 0.68)
 
 
-def _hair_rng(easel: Easel) -> np.random.Generator:
+def _hair_rng(easel: DrawingContext) -> np.random.Generator:
     # Locks stay where they are from photo to photo.
     return np.random.default_rng([easel.person.seed, easel.person.number, 7])
 
@@ -50,7 +50,7 @@ def _textured(style: HairStyle, path: Points) -> Points:
     return path
 
 
-def draw_back(easel: Easel) -> None:
+def draw_back(easel: DrawingContext) -> None:
     """Draws the hair that falls behind the neck and shoulders, and what is tied up."""
     style, colour = _style(easel), easel.person.hair_colour
     dark = mixed(colour, _depths(colour), 0.75)
@@ -59,20 +59,28 @@ def draw_back(easel: Easel) -> None:
     if style.back is None:
         return
     side, end, spread = 0.98 + style.side, style.back, style.spread
-    half = [(0.0, -1.0), (side * 0.8, -0.8), (side, 0.0), (side + spread * 0.5, 0.9), (side + spread, end * 0.75),
-            (side + spread * 0.8, end - 0.08), (0.62, end + 0.05), (0.0, end)]  # fmt: skip
+    half = [
+        (0.0, -1.0),
+        (side * 0.8, -0.8),
+        (side, 0.0),
+        (side + spread * 0.5, 0.9),
+        (side + spread, end * 0.75),
+        (side + spread * 0.8, end - 0.08),
+        (0.62, end + 0.05),
+        (0.0, end),
+    ]
     right = spline(half)
     if style.texture == "wavy":
         right[:, 0] += 0.05 * np.sin(right[:, 1] * 6.0) * (right[:, 1] > 0.2)
     rim = np.concatenate([right[::-1] * (-1, 1), right])
     rim = _textured(style, rim)
     brush = easel.canvas.airbrush(dark)
-    x, y = easel.spot(0, 1.1, 0)
-    brush.glow(x, y, easel.px(1.0), easel.px(1.2), _depths(dark), 0.9)
+    x, y = easel.to_pixel(0, 1.1, 0)
+    brush.glow(x, y, easel.to_pixels(1.0), easel.to_pixels(1.2), _depths(dark), 0.9)
     easel.canvas.paint([easel.face(rim, -0.25)], brush)
 
 
-def _draw_tied(easel: Easel, style: HairStyle, colour: Colour) -> None:
+def _draw_tied(easel: DrawingContext, style: HairStyle, colour: Colour) -> None:
     brush = easel.canvas.airbrush(mixed(colour, _depths(colour), 0.35))
     if style.tied == "braids":
         for side in (-1, 1):
@@ -83,26 +91,44 @@ def _draw_tied(easel: Easel, style: HairStyle, colour: Colour) -> None:
         return
     side = 1 if easel.person.hair_side > 0 else -1
     if style.tied == "ponytail":
-        tail = spline([(side * 0.35, -1.2), (side * 1.05, -1.05), (side * 1.32, -0.2), (side * 1.28, 0.8),
-                       (side * 1.10, 1.55), (side * 0.95, 0.9), (side * 0.8, 0.0)], closed=True)  # fmt: skip
-        brush.glow(*easel.spot(side * 1.22, -0.3, -0.3), easel.px(0.25), easel.px(0.7), shine(colour), 0.6)
+        tail = spline(
+            [
+                (side * 0.35, -1.2),
+                (side * 1.05, -1.05),
+                (side * 1.32, -0.2),
+                (side * 1.28, 0.8),
+                (side * 1.10, 1.55),
+                (side * 0.95, 0.9),
+                (side * 0.8, 0.0),
+            ],
+            closed=True,
+        )
+        brush.glow(
+            *easel.to_pixel(side * 1.22, -0.3, -0.3), easel.to_pixels(0.25), easel.to_pixels(0.7), shine(colour), 0.6
+        )
         easel.canvas.paint([easel.face(tail, -0.35)], brush)
         return
     x, y, size = (0.05 * side, -1.62, 0.40) if style.tied == "top bun" else (side * 0.78, 0.72, 0.36)
     ball = easel.face(_textured(style, ellipse(x, y, size, size * 0.86)), -0.3)
-    brush.glow(*easel.spot(x - 0.08, y - 0.12, -0.3), easel.px(0.26), easel.px(0.18), shine(colour), 0.7)
+    brush.glow(
+        *easel.to_pixel(x - 0.08, y - 0.12, -0.3), easel.to_pixels(0.26), easel.to_pixels(0.18), shine(colour), 0.7
+    )
     easel.canvas.paint([ball], brush)
     for turn in (0.55, 0.8):
         curl = ellipse(x, y + 0.03, size * turn, size * turn * 0.8)[12:26]
-        easel.canvas.fill(tapered(easel.face(curl, -0.3), easel.px(0.03)), _depths(colour), 0.5)
+        easel.canvas.fill(tapered(easel.face(curl, -0.3), easel.to_pixels(0.03)), _depths(colour), 0.5)
 
 
-def _outer_rim(easel: Easel, style: HairStyle) -> Points:
+def _outer_rim(easel: DrawingContext, style: HairStyle) -> Points:
     """The outside of the hair over the head, from the left end over the crown to the right end, in head units."""
     top, side, fall = style.top, style.side, style.fall
     lean = 0.10 * easel.person.hair_side if style.front in ("swept", "tousled") else 0.0
-    right = [(0.48 + 0.3 * side + lean, -1.34 - top * 0.80), (0.84 + 0.7 * side, -1.02 - top * 0.42),
-             (0.985 + side, -0.45 - top * 0.10), (1.0 + side, min(0.0, fall))]  # fmt: skip
+    right = [
+        (0.48 + 0.3 * side + lean, -1.34 - top * 0.80),
+        (0.84 + 0.7 * side, -1.02 - top * 0.42),
+        (0.985 + side, -0.45 - top * 0.10),
+        (1.0 + side, min(0.0, fall)),
+    ]
     if fall > 0.45:
         width = 1.0 + side + 0.4 * style.spread
         right += [(width, fall * 0.5), (width - 0.02, fall * 0.82), (width - 0.16, fall)]
@@ -117,7 +143,7 @@ def _outer_rim(easel: Easel, style: HairStyle) -> Points:
     return path
 
 
-def _inner_rim(easel: Easel, style: HairStyle) -> Points:
+def _inner_rim(easel: DrawingContext, style: HairStyle) -> Points:
     """The hair's rim over forehead and temples, from the left end to the right end, in head units."""
     years, part, fall = easel.person.years, easel.person.hair_side, style.fall
     back, end = years.receding, style.fall
@@ -130,8 +156,13 @@ def _inner_rim(easel: Easel, style: HairStyle) -> Points:
     left = right * (-1, 1)
     corner = (0.60 - 0.08 * back, -0.80 - 0.34 * back)
     if style.front == "up":
-        over = [(-corner[0], corner[1]), (-0.32, -0.95 - 0.14 * back), (0.0, -0.97 - 0.12 * back),
-                (0.32, -0.95 - 0.14 * back), corner]  # fmt: skip
+        over = [
+            (-corner[0], corner[1]),
+            (-0.32, -0.95 - 0.14 * back),
+            (0.0, -0.97 - 0.12 * back),
+            (0.32, -0.95 - 0.14 * back),
+            corner,
+        ]
     elif style.front == "bangs":
         lift = 0.18 * back
         over = [
@@ -142,11 +173,21 @@ def _inner_rim(easel: Easel, style: HairStyle) -> Points:
             (0.60, -0.44 - lift),
         ]
     elif style.front == "tousled":
-        over = [(-0.62, -0.66 - 0.3 * back), (-0.34, -0.60 - 0.3 * back), (-0.05, -0.74 - 0.3 * back),
-                (0.26, -0.58 - 0.3 * back), (0.60, -0.68 - 0.3 * back)]  # fmt: skip
+        over = [
+            (-0.62, -0.66 - 0.3 * back),
+            (-0.34, -0.60 - 0.3 * back),
+            (-0.05, -0.74 - 0.3 * back),
+            (0.26, -0.58 - 0.3 * back),
+            (0.60, -0.68 - 0.3 * back),
+        ]
     elif style.front == "swept":
-        over = [(-0.72, -0.52 - 0.35 * back), (-0.42, -0.72 - 0.25 * back), (0.0, -0.90 - 0.1 * back),
-                (0.38, -1.02 - 0.05 * back), (0.68, -0.78 - 0.25 * back)]  # fmt: skip
+        over = [
+            (-0.72, -0.52 - 0.35 * back),
+            (-0.42, -0.72 - 0.25 * back),
+            (0.0, -0.90 - 0.1 * back),
+            (0.38, -1.02 - 0.05 * back),
+            (0.68, -0.78 - 0.25 * back),
+        ]
         over = over if sign > 0 else [(-x, y) for x, y in reversed(over)]
     else:
         middle = 0.55 * part
@@ -161,7 +202,7 @@ def _inner_rim(easel: Easel, style: HairStyle) -> Points:
     return spline(np.concatenate([left, over, right[::-1]]))
 
 
-def draw_front(easel: Easel) -> None:
+def draw_front(easel: DrawingContext) -> None:
     """Draws the hair over the head, as much of it as the years have left."""
     style, person = _style(easel), easel.person
     outer = _outer_rim(easel, style)
@@ -178,7 +219,7 @@ def draw_front(easel: Easel) -> None:
     inside = easel.face(inner)
     shape = np.concatenate([outside, inside[::-1]])
     if not style.close:  # what hair throws on the forehead
-        easel.canvas.shadow(moved(shape, 0, easel.px(0.06)), easel.tones.deep, 0.38, easel.px(0.05))
+        easel.canvas.shadow(moved(shape, 0, easel.to_pixels(0.06)), easel.tones.deep, 0.38, easel.to_pixels(0.05))
     if style.close:
         easel.canvas.paint([shape], brush, alpha=0.78)
         return
@@ -186,7 +227,7 @@ def draw_front(easel: Easel) -> None:
     _draw_strands(easel, style, outer, inner, shape)
 
 
-def _jagged(easel: Easel, inner: Points) -> Points:
+def _jagged(easel: DrawingContext, inner: Points) -> Points:
     rng = _hair_rng(easel)
     middle = np.abs(inner[:, 0]) < 0.74
     teeth = np.zeros(len(inner))
@@ -196,32 +237,39 @@ def _jagged(easel: Easel, inner: Points) -> Points:
     return inner + np.stack([np.zeros(len(inner)), teeth * middle * high], axis=1)
 
 
-def _combed(easel: Easel, style: HairStyle, colour: Colour) -> Airbrush:
+def _combed(easel: DrawingContext, style: HairStyle, colour: Colour) -> Airbrush:
     brush = easel.canvas.airbrush(colour)
     light = easel.scene.light
     for side in (-1, 1):
-        x, y = easel.spot(side * (1.0 + style.side), -0.1, 0)
+        x, y = easel.to_pixel(side * (1.0 + style.side), -0.1, 0)
         dark = 0.85 if side * light < 0 else 0.55
-        brush.glow(x, y, easel.px(0.42), easel.px(1.3), _depths(colour), dark)
+        brush.glow(x, y, easel.to_pixels(0.42), easel.to_pixels(1.3), _depths(colour), dark)
         if style.fall > 0.6:
-            x, y = easel.spot(side * 0.86, style.fall * 0.6, 0)
-            brush.glow(x, y, easel.px(0.34), easel.px(0.8), _depths(colour), 0.45)
-    x, y = easel.spot(0.45 * light, -1.22 - 0.45 * style.top, 0.3)
+            x, y = easel.to_pixel(side * 0.86, style.fall * 0.6, 0)
+            brush.glow(x, y, easel.to_pixels(0.34), easel.to_pixels(0.8), _depths(colour), 0.45)
+    x, y = easel.to_pixel(0.45 * light, -1.22 - 0.45 * style.top, 0.3)
     gleam = 0.85 if style.texture != "coily" else 0.45
-    brush.glow(x, y, easel.px(0.62), easel.px(0.26), shine(colour), gleam)
+    brush.glow(x, y, easel.to_pixels(0.62), easel.to_pixels(0.26), shine(colour), gleam)
     if style.fall > 0.6:
         for side in (-1, 1):
-            x, y = easel.spot(side * (0.95 + style.side * 0.6), 0.35, 0)
-            brush.glow(x, y, easel.px(0.2), easel.px(0.45), shine(colour), 0.5)
+            x, y = easel.to_pixel(side * (0.95 + style.side * 0.6), 0.35, 0)
+            brush.glow(x, y, easel.to_pixels(0.2), easel.to_pixels(0.45), shine(colour), 0.5)
     grey = easel.person.years.grey
     if grey > 0.1:  # temples turn first
         for side in (-1, 1):
-            x, y = easel.spot(side * 0.94, -0.2, 0)
-            brush.glow(x, y, easel.px(0.30), easel.px(0.5), mixed(colour, (206, 204, 202), 0.55), min(0.85, 1.6 * grey))
+            x, y = easel.to_pixel(side * 0.94, -0.2, 0)
+            brush.glow(
+                x,
+                y,
+                easel.to_pixels(0.30),
+                easel.to_pixels(0.5),
+                mixed(colour, (206, 204, 202), 0.55),
+                min(0.85, 1.6 * grey),
+            )
     return brush
 
 
-def _draw_strands(easel: Easel, style: HairStyle, outer: Points, inner: Points, shape: Points) -> None:
+def _draw_strands(easel: DrawingContext, style: HairStyle, outer: Points, inner: Points, shape: Points) -> None:
     if style.texture in ("curly", "coily"):
         _draw_curls(easel, style, outer, inner, shape)
         return
@@ -244,10 +292,10 @@ def _draw_strands(easel: Easel, style: HairStyle, outer: Points, inner: Points, 
                 path = spline([inner[index], (inner[index] + outer[goal]) / 2 + (0, -0.05), outer[goal]])
                 path = path[int(len(path) * rng.uniform(0, 0.3)) : int(len(path) * rng.uniform(0.6, 1.0))]
             if len(path) > 3:
-                lock.fill(tapered(easel.face(path, 0.2), easel.px(rng.uniform(0.014, 0.034))), tone, 0.42)
+                lock.fill(tapered(easel.face(path, 0.2), easel.to_pixels(rng.uniform(0.014, 0.034))), tone, 0.42)
 
 
-def _draw_curls(easel: Easel, style: HairStyle, outer: Points, inner: Points, shape: Points) -> None:
+def _draw_curls(easel: DrawingContext, style: HairStyle, outer: Points, inner: Points, shape: Points) -> None:
     colour, rng = easel.person.hair_colour, _hair_rng(easel)
     size = 0.10 if style.texture == "curly" else 0.06
     with easel.canvas.inside(shape) as lock:
@@ -258,23 +306,33 @@ def _draw_curls(easel: Easel, style: HairStyle, outer: Points, inner: Points, sh
             curl = ellipse(float(x), float(y), size, size * 0.8, turn=turn)[: int(rng.integers(10, 18))]
             tone = shine(colour) if rng.random() < 0.4 else _depths(colour)
             tone = (222, 220, 218) if rng.random() < 0.5 * easel.person.years.grey else tone
-            lock.fill(ribbon(easel.face(curl, 0.1), easel.px(0.026)), tone, 0.45)
+            lock.fill(ribbon(easel.face(curl, 0.1), easel.to_pixels(0.026)), tone, 0.45)
 
 
-def _draw_ring(easel: Easel, style: HairStyle) -> None:
+def _draw_ring(easel: DrawingContext, style: HairStyle) -> None:
     """What is left when the crown is bare: hair at the sides, a gleam above."""
     colour = easel.person.hair_colour
     brush = _combed(easel, style, colour)
-    x, y = easel.spot(0.25 * easel.scene.light, -1.12, 0.4)
-    gleam = ellipse(x, y, easel.px(0.30), easel.px(0.13))
-    easel.canvas.shadow(gleam, easel.tones.light, 0.8, easel.px(0.08))
+    x, y = easel.to_pixel(0.25 * easel.scene.light, -1.12, 0.4)
+    gleam = ellipse(x, y, easel.to_pixels(0.30), easel.to_pixels(0.13))
+    easel.canvas.shadow(gleam, easel.tones.light, 0.8, easel.to_pixels(0.08))
     for side in (-1, 1):
         puff = style.side * 0.6
-        tuft = spline([(0.90, 0.12), (0.875, -0.12), (0.82, -0.40), (0.80, -0.66), (0.88 + puff, -0.72),
-                       (0.985 + puff, -0.5),
-                       (1.02 + puff, -0.2), (0.97, 0.08)], closed=True) * (side, 1)  # fmt: skip
+        tuft = spline(
+            [
+                (0.90, 0.12),
+                (0.875, -0.12),
+                (0.82, -0.40),
+                (0.80, -0.66),
+                (0.88 + puff, -0.72),
+                (0.985 + puff, -0.5),
+                (1.02 + puff, -0.2),
+                (0.97, 0.08),
+            ],
+            closed=True,
+        ) * (side, 1)
         easel.canvas.paint([easel.face(_rough(tuft, easel), 0.08)], brush)
 
 
-def _rough(path: Points, easel: Easel) -> Points:
+def _rough(path: Points, easel: DrawingContext) -> Points:
     return path + _hair_rng(easel).normal(0, 0.008, path.shape)

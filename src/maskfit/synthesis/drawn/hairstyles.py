@@ -76,18 +76,42 @@ STYLES: dict[str, HairStyle] = {
 
 # Weight up to 24, from 35 to 55, and from 64 years; in between the weights glide: style tells age only roughly.
 _FEMALE: dict[str, tuple[float, float, float]] = {
-    "long straight": (9, 3.5, 0.3), "long waves": (8, 5, 0.4), "long bangs": (11, 1, 0.1), "swept long": (5, 5, 1),
-    "long curls": (4, 3, 0.7), "lob": (4, 9, 2.5), "bob": (2, 9, 6), "bob bangs": (5, 4, 2.5), "pixie": (1.5, 4, 6),
-    "ponytail": (8, 3.5, 0.7), "swept ponytail": (4, 4, 1.5), "bun": (7, 2.5, 1.5), "low bun": (1.5, 5, 5),
-    "braids": (6, 0.4, 0.2), "perm": (0.05, 1.5, 15), "set waves": (0.1, 3, 11), "afro": (1.5, 1.2, 1),
-    "crop": (0.3, 0.7, 2), "textured crop": (0.7, 0.7, 1), "short curls": (0.8, 1.5, 3),
-}  # fmt: skip
+    "long straight": (9, 3.5, 0.3),
+    "long waves": (8, 5, 0.4),
+    "long bangs": (11, 1, 0.1),
+    "swept long": (5, 5, 1),
+    "long curls": (4, 3, 0.7),
+    "lob": (4, 9, 2.5),
+    "bob": (2, 9, 6),
+    "bob bangs": (5, 4, 2.5),
+    "pixie": (1.5, 4, 6),
+    "ponytail": (8, 3.5, 0.7),
+    "swept ponytail": (4, 4, 1.5),
+    "bun": (7, 2.5, 1.5),
+    "low bun": (1.5, 5, 5),
+    "braids": (6, 0.4, 0.2),
+    "perm": (0.05, 1.5, 15),
+    "set waves": (0.1, 3, 11),
+    "afro": (1.5, 1.2, 1),
+    "crop": (0.3, 0.7, 2),
+    "textured crop": (0.7, 0.7, 1),
+    "short curls": (0.8, 1.5, 3),
+}
 _MALE: dict[str, tuple[float, float, float]] = {
-    "buzz": (3, 5, 4), "crop": (3, 10, 9), "textured crop": (10, 3, 0.6), "side part": (3, 11, 10),
-    "quiff": (6, 5, 1.5), "two block": (12, 1, 0.1), "middle part": (8, 1, 0.2), "short curls": (4, 3, 1.5),
-    "coils": (2, 2, 2), "afro": (0.8, 0.5, 0.3), "long loose": (1.6, 1.4, 0.6), "bun": (0.9, 0.6, 0.2),
+    "buzz": (3, 5, 4),
+    "crop": (3, 10, 9),
+    "textured crop": (10, 3, 0.6),
+    "side part": (3, 11, 10),
+    "quiff": (6, 5, 1.5),
+    "two block": (12, 1, 0.1),
+    "middle part": (8, 1, 0.2),
+    "short curls": (4, 3, 1.5),
+    "coils": (2, 2, 2),
+    "afro": (0.8, 0.5, 0.3),
+    "long loose": (1.6, 1.4, 0.6),
+    "bun": (0.9, 0.6, 0.2),
     "ponytail": (0.3, 0.4, 0.4),
-}  # fmt: skip
+}
 _DARK_SKIN_TEXTURES = {"coily": 7.0, "curly": 1.8, "wavy": 0.6, "straight": 0.45}
 _LIGHT_SKIN_TEXTURES = {"coily": 0.08, "curly": 0.8, "wavy": 1.0, "straight": 1.0}
 

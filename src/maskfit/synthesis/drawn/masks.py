@@ -6,7 +6,7 @@ import numpy as np
 
 from maskfit.synthesis.drawn.canvas import Airbrush, Canvas
 from maskfit.synthesis.drawn.curves import Points, between, ellipse, mirrored, moved, resampled, ribbon, spline, tapered
-from maskfit.synthesis.drawn.easel import Easel
+from maskfit.synthesis.drawn.easel import DrawingContext
 from maskfit.synthesis.drawn.palette import Colour, dimmed, luminance, mixed, turned
 from maskfit.synthesis.drawn.scene import MaskLook
 
@@ -37,7 +37,7 @@ _SLIPS = {"wear": (0.0, 0.0, 0.0, 0.0), "under nose": (0.545, 0.22, 0.12, 0.10),
 class Sheet:
     """A mask as a sheet between an upper and a lower rim, both from left to right in head units."""
 
-    def __init__(self, easel: Easel, look: MaskLook) -> None:
+    def __init__(self, easel: DrawingContext, look: MaskLook) -> None:
         upper_half, lower_half = _RIMS[look.kind]
         slip = _SLIPS[look.worn]
         drop = easel.person.face.length - 1.45
@@ -70,7 +70,7 @@ class Sheet:
         """Gives the canvas pixel at shares of the way across and down."""
         index = min(_COUNT - 1, max(0, round(across * (_COUNT - 1))))
         x, y = self.upper[index] + (self.lower[index] - self.upper[index]) * down
-        return self._easel.spot(float(x), float(y))
+        return self._easel.to_pixel(float(x), float(y))
 
     def outline(self) -> Points:
         """Gives the mask's outline in canvas pixels."""
@@ -83,7 +83,7 @@ def _shade(look: MaskLook, strength: float = 1.0) -> Colour:
     return mixed(look.colour, dimmed(turned(look.colour, saturation=1.25), 0.66), strength)
 
 
-def draw_mask(easel: Easel) -> Points | None:
+def draw_mask(easel: DrawingContext) -> Points | None:
     """Draws the mask, if one is worn, and gives its outline in canvas pixels.
 
     A mask that dangles from an ear is drawn by `draw_dangling`, since it hangs before the hair.
@@ -94,7 +94,7 @@ def draw_mask(easel: Easel) -> Points | None:
     sheet = Sheet(easel, look)
     outline = sheet.outline()
     canvas = easel.canvas
-    canvas.shadow(moved(outline, 0, easel.px(0.05)), easel.tones.deep, 0.45, easel.px(0.06))
+    canvas.shadow(moved(outline, 0, easel.to_pixels(0.05)), easel.tones.deep, 0.45, easel.to_pixels(0.06))
     _draw_loops(easel, look, sheet)
     brush = canvas.airbrush(look.colour)
     _shade_sheet(easel, look, sheet, brush)
@@ -108,36 +108,40 @@ def draw_mask(easel: Easel) -> Points | None:
         )
         _draw_creases(easel, look, sheet, fabric)
     rim = np.concatenate([outline, outline[:1]])
-    canvas.fill(ribbon(rim, easel.px(0.014)), _shade(look, 1.0), 0.55)
+    canvas.fill(ribbon(rim, easel.to_pixels(0.014)), _shade(look, 1.0), 0.55)
     return outline
 
 
-def _shade_sheet(easel: Easel, look: MaskLook, sheet: Sheet, brush: Airbrush) -> None:
+def _shade_sheet(easel: DrawingContext, look: MaskLook, sheet: Sheet, brush: Airbrush) -> None:
     light, shade = easel.scene.light, _shade(look)
     bright = dimmed(look.colour, 1.35 if luminance(look.colour) > 0.3 else 1.16)
     down = 0.42 if look.worn == "wear" else 0.3
     dark_end = 0.04 if light > 0 else 0.96
-    brush.glow(*sheet.point(dark_end, 0.5), easel.px(0.62), easel.px(0.9), shade, 0.55 + 0.35 * abs(light))
-    brush.glow(*sheet.point(1 - dark_end, 0.5), easel.px(0.30), easel.px(0.7), shade, 0.55)
-    brush.glow(*sheet.point(0.5, 1.06), easel.px(0.75), easel.px(0.36), shade, 0.85)
+    brush.glow(
+        *sheet.point(dark_end, 0.5), easel.to_pixels(0.62), easel.to_pixels(0.9), shade, 0.55 + 0.35 * abs(light)
+    )
+    brush.glow(*sheet.point(1 - dark_end, 0.5), easel.to_pixels(0.30), easel.to_pixels(0.7), shade, 0.55)
+    brush.glow(*sheet.point(0.5, 1.06), easel.to_pixels(0.75), easel.to_pixels(0.36), shade, 0.85)
     lit = 0.5 + 0.09 * light
-    brush.glow(*sheet.point(lit, down), easel.px(0.30), easel.px(0.36), bright, 0.95)
+    brush.glow(*sheet.point(lit, down), easel.to_pixels(0.30), easel.to_pixels(0.36), bright, 0.95)
     if look.worn == "wear":  # the flanks of the nose under the fabric
         for side in (-1, 1):
-            brush.glow(*sheet.point(0.5 + 0.13 * side, 0.17), easel.px(0.16), easel.px(0.24), shade, 0.5)
+            brush.glow(*sheet.point(0.5 + 0.13 * side, 0.17), easel.to_pixels(0.16), easel.to_pixels(0.24), shade, 0.5)
 
 
-def _shade_over_pattern(easel: Easel, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
+def _shade_over_pattern(easel: DrawingContext, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
     dark_end = 0.0 if easel.scene.light > 0 else 1.0
     for end, size in ((dark_end, 0.42), (1 - dark_end, 0.24)):
         x, y = sheet.point(end, 0.5)
-        fabric.shadow(ellipse(x, y, easel.px(size), easel.px(0.7)), (40, 36, 48), 0.34, easel.px(0.14))
+        fabric.shadow(
+            ellipse(x, y, easel.to_pixels(size), easel.to_pixels(0.7)), (40, 36, 48), 0.34, easel.to_pixels(0.14)
+        )
     x, y = sheet.point(0.5, 1.05)
-    fabric.shadow(ellipse(x, y, easel.px(0.5), easel.px(0.22)), (40, 36, 48), 0.34, easel.px(0.12))
+    fabric.shadow(ellipse(x, y, easel.to_pixels(0.5), easel.to_pixels(0.22)), (40, 36, 48), 0.34, easel.to_pixels(0.12))
 
 
-def _draw_loops(easel: Easel, look: MaskLook, sheet: Sheet) -> None:
-    width = easel.px(0.030 if look.kind != "cup" else 0.050)
+def _draw_loops(easel: DrawingContext, look: MaskLook, sheet: Sheet) -> None:
+    width = easel.to_pixels(0.030 if look.kind != "cup" else 0.050)
     colour = look.accent if look.kind != "cup" else mixed(look.accent, (226, 200, 120), 0.5)
     for side, index in ((-1, 0), (1, _COUNT - 1)):
         top, low = sheet.upper[index], sheet.lower[index]
@@ -155,47 +159,53 @@ def _draw_loops(easel: Easel, look: MaskLook, sheet: Sheet) -> None:
             curve = spline(path)
             depth = np.linspace(float(easel.depth(curve[:1])[0]), -0.05, len(curve))
             pixels = easel.face(curve, depth)
-            easel.canvas.fill(ribbon(moved(pixels, 0, easel.px(0.018)), width), easel.tones.deep, 0.30)
+            easel.canvas.fill(ribbon(moved(pixels, 0, easel.to_pixels(0.018)), width), easel.tones.deep, 0.30)
             easel.canvas.fill(ribbon(pixels, width), colour)
             easel.canvas.fill(ribbon(moved(pixels, 0, width * 0.3), width * 0.35), dimmed(colour, 0.8), 0.6)
 
 
-def _draw_pleats(easel: Easel, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
+def _draw_pleats(easel: DrawingContext, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
     shade = _shade(look)
     squeezed = look.worn == "chin"
     for share in (0.36, 0.55, 0.74) if not squeezed else (0.28, 0.5, 0.74):
         path = sheet.row(share + 0.03 * (look.variety - 0.5))
-        fabric.shadow(ribbon(moved(path, 0, easel.px(0.035)), easel.px(0.07)), shade, 0.55, easel.px(0.022))
-        fabric.fill(tapered(path, easel.px(0.026), 0.6, 0.6), shade, 0.9)
-        fabric.fill(tapered(path - (0, easel.px(0.022)), easel.px(0.02), 0.5, 0.5), dimmed(look.colour, 1.4), 0.55)
+        fabric.shadow(
+            ribbon(moved(path, 0, easel.to_pixels(0.035)), easel.to_pixels(0.07)), shade, 0.55, easel.to_pixels(0.022)
+        )
+        fabric.fill(tapered(path, easel.to_pixels(0.026), 0.6, 0.6), shade, 0.9)
+        fabric.fill(
+            tapered(path - (0, easel.to_pixels(0.022)), easel.to_pixels(0.02), 0.5, 0.5), dimmed(look.colour, 1.4), 0.55
+        )
     hem = sheet.row(0.09)
-    fabric.fill(ribbon(hem, easel.px(0.014)), shade, 0.6)
-    fabric.fill(ribbon(sheet.row(0.94), easel.px(0.014)), shade, 0.6)
+    fabric.fill(ribbon(hem, easel.to_pixels(0.014)), shade, 0.6)
+    fabric.fill(ribbon(sheet.row(0.94), easel.to_pixels(0.014)), shade, 0.6)
     wire = sheet.row(0.045, 15, 34)
-    fabric.fill(ribbon(wire, easel.px(0.045)), dimmed(look.colour, 1.3), 0.7)
+    fabric.fill(ribbon(wire, easel.to_pixels(0.045)), dimmed(look.colour, 1.3), 0.7)
     for end in (0.045, 0.955):
-        fabric.fill(ribbon(sheet.column(end), easel.px(0.012)), shade, 0.6)
+        fabric.fill(ribbon(sheet.column(end), easel.to_pixels(0.012)), shade, 0.6)
 
 
-def _draw_seam(easel: Easel, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
+def _draw_seam(easel: DrawingContext, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
     shade = _shade(look)
     dark_first = easel.scene.light > 0
     half = np.concatenate([sheet.row(0.0, 0, 25), sheet.column(0.5), sheet.row(1.0, 0, 25)[::-1]])
     other = np.concatenate([sheet.row(0.0, 24), sheet.row(1.0, 24)[::-1], sheet.column(0.5)[::-1]])
     fabric.fill(half if dark_first else other, shade, 0.35)
     seam = sheet.column(0.5)
-    fabric.fill(ribbon(seam, easel.px(0.030)), shade, 0.85)
+    fabric.fill(ribbon(seam, easel.to_pixels(0.030)), shade, 0.85)
     fabric.fill(
-        ribbon(seam - (easel.px(0.022) * (-1 if dark_first else 1), 0), easel.px(0.016)), dimmed(look.colour, 1.4), 0.8
+        ribbon(seam - (easel.to_pixels(0.022) * (-1 if dark_first else 1), 0), easel.to_pixels(0.016)),
+        dimmed(look.colour, 1.4),
+        0.8,
     )
     for share in (0.055, 0.945):
         for dash in range(3, 46, 2):
-            fabric.fill(ribbon(sheet.row(share, dash, dash + 2), easel.px(0.013)), shade, 0.9)
+            fabric.fill(ribbon(sheet.row(share, dash, dash + 2), easel.to_pixels(0.013)), shade, 0.9)
     for end, lean in ((0.10, -1), (0.90, 1)):
-        fabric.fill(ribbon(sheet.column(end), easel.px(0.016)), shade, 0.7)
-        fabric.fill(tapered(_fold(sheet, end, lean), easel.px(0.03)), shade, 0.5)
+        fabric.fill(ribbon(sheet.column(end), easel.to_pixels(0.016)), shade, 0.7)
+        fabric.fill(tapered(_fold(sheet, end, lean), easel.to_pixels(0.03)), shade, 0.5)
     if look.variety > 0.5:
-        fabric.fill(ribbon(sheet.row(0.09, 17, 32), easel.px(0.05)), mixed(shade, (190, 194, 198), 0.6), 0.85)
+        fabric.fill(ribbon(sheet.row(0.09, 17, 32), easel.to_pixels(0.05)), mixed(shade, (190, 194, 198), 0.6), 0.85)
 
 
 def _fold(sheet: Sheet, end: float, lean: int) -> Points:
@@ -204,8 +214,8 @@ def _fold(sheet: Sheet, end: float, lean: int) -> Points:
     )
 
 
-def _draw_cup(easel: Easel, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
-    shade, unit = _shade(look), easel.px(1)
+def _draw_cup(easel: DrawingContext, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
+    shade, unit = _shade(look), easel.to_pixels(1)
     x, y = sheet.point(0.5, 0.52)
     for size, alpha in ((0.56, 0.35), (0.50, 0.25)):
         ring = ellipse(x, y, size * unit, size * unit * 1.02, count=40)
@@ -224,30 +234,35 @@ def _draw_cup(easel: Easel, look: MaskLook, sheet: Sheet, fabric: Canvas) -> Non
             fabric.fill(ribbon(bar, 0.02 * unit), dimmed(grey, 1.3))
 
 
-def _draw_stitches(easel: Easel, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
+def _draw_stitches(easel: DrawingContext, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
     shade = _shade(look)
     thread = shade if luminance(look.colour) > 0.3 else dimmed(look.colour, 1.3)
     for share in (0.06, 0.94):
         for dash in range(1, 47, 2):
-            fabric.fill(ribbon(sheet.row(share, dash, dash + 2), easel.px(0.015)), thread, 0.75)
+            fabric.fill(ribbon(sheet.row(share, dash, dash + 2), easel.to_pixels(0.015)), thread, 0.75)
     if look.variety > 0.4 or look.worn == "chin":
-        fabric.fill(ribbon(sheet.column(0.5), easel.px(0.020)), shade, 0.75)
+        fabric.fill(ribbon(sheet.column(0.5), easel.to_pixels(0.020)), shade, 0.75)
     else:
         for share in (0.34, 0.62):
-            fabric.shadow(ribbon(sheet.row(share), easel.px(0.06)), shade, 0.7, easel.px(0.02))
+            fabric.shadow(ribbon(sheet.row(share), easel.to_pixels(0.06)), shade, 0.7, easel.to_pixels(0.02))
 
 
-def _draw_creases(easel: Easel, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
+def _draw_creases(easel: DrawingContext, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
     shade = _shade(look)
     for end, lean in ((0.0, 1), (1.0, -1)):
         for down, reach, bend in ((0.14, 0.17, 0.10), (0.82, 0.15, -0.10)):
-            path = spline([sheet.point(end, down), sheet.point(end + lean * reach * 0.5, down + bend * 0.7),
-                           sheet.point(end + lean * reach, down + bend)])  # fmt: skip
-            fabric.fill(tapered(path, easel.px(0.026)), shade, 0.55)
+            path = spline(
+                [
+                    sheet.point(end, down),
+                    sheet.point(end + lean * reach * 0.5, down + bend * 0.7),
+                    sheet.point(end + lean * reach, down + bend),
+                ]
+            )
+            fabric.fill(tapered(path, easel.to_pixels(0.026)), shade, 0.55)
 
 
-def _draw_pattern(easel: Easel, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
-    unit, ink = easel.px(1), look.ink
+def _draw_pattern(easel: DrawingContext, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
+    unit, ink = easel.to_pixels(1), look.ink
     if look.pattern == "dots":
         size = 0.030 + 0.03 * look.variety
         columns = 15 if look.variety < 0.5 else 11
@@ -270,8 +285,8 @@ def _draw_pattern(easel: Easel, look: MaskLook, sheet: Sheet, fabric: Canvas) ->
         _draw_flowers(easel, look, sheet, fabric)
 
 
-def _draw_flowers(easel: Easel, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
-    unit = easel.px(1)
+def _draw_flowers(easel: DrawingContext, look: MaskLook, sheet: Sheet, fabric: Canvas) -> None:
+    unit = easel.to_pixels(1)
     heart: Colour = (238, 196, 84) if look.ink[2] > 150 else (250, 240, 220)
     for line in range(4):
         for step in range(6):
@@ -284,18 +299,27 @@ def _draw_flowers(easel: Easel, look: MaskLook, sheet: Sheet, fabric: Canvas) ->
             fabric.fill(ellipse(x, y, 0.032 * unit, 0.032 * unit, count=10), heart)
 
 
-def draw_dangling(easel: Easel) -> Points | None:
+def draw_dangling(easel: DrawingContext) -> Points | None:
     """Draws a mask that hangs from one ear and gives its outline in canvas pixels, or None where none does."""
     look = easel.scene.mask
     if look is None or look.worn != "dangle":
         return None
-    side, unit, canvas = look.side, easel.px(1), easel.canvas
+    side, unit, canvas = look.side, easel.to_pixels(1), easel.canvas
     sway = 0.06 * (look.variety - 0.5)
-    corners = np.array([(0.86, 0.64), (1.10, 0.58), (1.36, 0.66), (1.42 + sway, 1.1), (1.38 + sway, 1.62),
-                        (1.10 + sway, 1.70),
-                        (0.86 + sway, 1.58), (0.82 + sway, 1.1)])  # fmt: skip
+    corners = np.array(
+        [
+            (0.86, 0.64),
+            (1.10, 0.58),
+            (1.36, 0.66),
+            (1.42 + sway, 1.1),
+            (1.38 + sway, 1.62),
+            (1.10 + sway, 1.70),
+            (0.86 + sway, 1.58),
+            (0.82 + sway, 1.1),
+        ]
+    )
     shape = easel.face(spline(corners, closed=True) * (side, 1), 0.05)
-    canvas.shadow(moved(shape, -0.03 * unit, 0.04 * unit), (30, 22, 26), 0.4, easel.px(0.07))
+    canvas.shadow(moved(shape, -0.03 * unit, 0.04 * unit), (30, 22, 26), 0.4, easel.to_pixels(0.07))
     for x in (0.90, 1.32):
         strap = spline([(x, 0.66), (0.5 * x + 0.52, 0.32), (1.04, 0.02)]) * (side, 1)
         canvas.fill(ribbon(easel.face(strap, 0.0), 0.03 * unit), look.accent)
@@ -303,8 +327,8 @@ def draw_dangling(easel: Easel) -> Points | None:
         strap = spline([(x + sway, 1.60), (0.5 * x + 0.56 + sway, 2.02), (1.12 + sway, 2.1)]) * (side, 1)
         canvas.fill(ribbon(easel.face(strap, 0.0), 0.028 * unit), look.accent)
     brush = canvas.airbrush(look.colour)
-    brush.glow(*easel.spot(side * 0.9, 1.2, 0.05), 0.35 * unit, 0.7 * unit, _shade(look), 0.8)
-    brush.glow(*easel.spot(side * 1.24, 0.95, 0.05), 0.25 * unit, 0.35 * unit, dimmed(look.colour, 1.35), 0.8)
+    brush.glow(*easel.to_pixel(side * 0.9, 1.2, 0.05), 0.35 * unit, 0.7 * unit, _shade(look), 0.8)
+    brush.glow(*easel.to_pixel(side * 1.24, 0.95, 0.05), 0.25 * unit, 0.35 * unit, dimmed(look.colour, 1.35), 0.8)
     canvas.paint([shape], brush)
     with canvas.inside(shape) as fabric:
         for x in (0.98, 1.12, 1.26):

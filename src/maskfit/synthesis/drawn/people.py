@@ -15,27 +15,50 @@ import numpy as np
 
 from maskfit.errors import DataError
 from maskfit.labels import SCHEMES
-from maskfit.synthesis.crew import crew
-from maskfit.synthesis.drawn.census import draw_census
-from maskfit.synthesis.drawn.person import draw_person
-from maskfit.synthesis.drawn.portrait import SIZE, SMALLEST, Drawing, draw_photo
+from maskfit.synthesis.crew import parallel_map
+from maskfit.synthesis.drawn.census import sample_demographics
+from maskfit.synthesis.drawn.person import sample_person
+from maskfit.synthesis.drawn.portrait import SIZE, SMALLEST, RenderedPhoto, render_photo
 from maskfit.synthesis.drawn.scene import PHOTO_NAMES
 
 Progress = Callable[[int, int], None]
 _Job = tuple[int, str, int]
 _Rows = list[list[str]]
 LANDMARK_COLUMNS = (
-    "path", "left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y", "nose_x", "nose_y",
-    "mouth_left_x", "mouth_left_y", "mouth_right_x", "mouth_right_y", "chin_x", "chin_y",
-    "face_left", "face_top", "face_right", "face_bottom", "mask_left", "mask_top", "mask_right", "mask_bottom",
-)  # fmt: skip
+    "path",
+    "left_eye_x",
+    "left_eye_y",
+    "right_eye_x",
+    "right_eye_y",
+    "nose_x",
+    "nose_y",
+    "mouth_left_x",
+    "mouth_left_y",
+    "mouth_right_x",
+    "mouth_right_y",
+    "chin_x",
+    "chin_y",
+    "face_left",
+    "face_top",
+    "face_right",
+    "face_bottom",
+    "mask_left",
+    "mask_top",
+    "mask_right",
+    "mask_bottom",
+)
 _RACE = "Drawn"
 
 
-def write_people(
-    out: Path, persons: int, *, seed: int = 0, size: tuple[int, int] = SIZE, workers: int | None = None,
+def write_train_set(
+    out: Path,
+    persons: int,
+    *,
+    seed: int = 0,
+    size: tuple[int, int] = SIZE,
+    workers: int | None = None,
     progress: Progress | None = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Writes a training set: `out/images/000001_female_Drawn_45/mask1.jpg` and six more photos a person.
 
     `out/landmarks.csv` holds a row per photo: the path relative to `out`, then pixels; the mask's box is empty
@@ -57,9 +80,9 @@ def write_people(
         DataError: `out` exists and is not an empty folder, or there is no such seed, size or number of persons.
         MaskfitError: The drawing processes could not start.
     """
-    jobs = [(number, gender, age) for number, (gender, age) in enumerate(draw_census(seed, persons), start=1)]
+    jobs = [(number, gender, age) for number, (gender, age) in enumerate(sample_demographics(seed, persons), start=1)]
     _check_size(size)
-    with _arriving(out) as folder, crew(len(jobs), workers) as each:
+    with _arriving(out) as folder, parallel_map(len(jobs), workers) as each:
         images = folder / "images"
         images.mkdir(parents=True)
         rows: list[list[str]] = []
@@ -71,10 +94,15 @@ def write_people(
     return Path(out) / "images"
 
 
-def write_evaluation(
-    out: Path, persons: int, *, seed: int = 1, size: tuple[int, int] = SIZE, workers: int | None = None,
+def write_eval_set(
+    out: Path,
+    persons: int,
+    *,
+    seed: int = 1,
+    size: tuple[int, int] = SIZE,
+    workers: int | None = None,
     progress: Progress | None = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Writes an evaluation set: photos under names that tell nothing, in an order that tells nothing.
 
     `out/images/<40 hex digits>.jpg`, `out/info.csv` (`ImageID,ans` with 0 for every answer), `out/truth.csv` (the same
@@ -96,9 +124,9 @@ def write_evaluation(
         DataError: `out` exists and is not an empty folder, or there is no such seed, size or number of persons.
         MaskfitError: The drawing processes could not start.
     """
-    jobs = [(number, gender, age) for number, (gender, age) in enumerate(draw_census(seed, persons), start=1)]
+    jobs = [(number, gender, age) for number, (gender, age) in enumerate(sample_demographics(seed, persons), start=1)]
     _check_size(size)
-    with _arriving(out) as folder, crew(len(jobs), workers) as each:
+    with _arriving(out) as folder, parallel_map(len(jobs), workers) as each:
         images = folder / "images"
         images.mkdir(parents=True)
         rows: list[list[str]] = []
@@ -122,7 +150,7 @@ def write_evaluation(
 def _check_size(size: tuple[int, int]) -> None:
     if min(size) < SMALLEST:
         raise DataError(
-            f"a drawn photo cannot be {size[0]} x {size[1]} pixels", fix=f"give at least {SMALLEST} each way"
+            f"a drawn photo cannot be {size[0]} x {size[1]} pixels", hint=f"give at least {SMALLEST} each way"
         )
 
 
@@ -136,7 +164,7 @@ def _arriving(out: Path) -> Iterator[Path]:
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(
-            "drawn photos are only written into a new or empty folder", where=out, fix="name another folder"
+            "drawn photos are only written into a new or empty folder", location=out, hint="name another folder"
         )
     folder = out.parent / f".{out.name}.{secrets.token_hex(4)}.part"
     try:
@@ -150,7 +178,7 @@ def _arriving(out: Path) -> Iterator[Path]:
 
 def _write_person(images: Path, seed: int, size: tuple[int, int], job: _Job) -> _Rows:
     number, gender, age = job
-    person = draw_person(seed, number, gender=gender, age=age)
+    person = sample_person(seed, number, gender=gender, age=age)
     folder = images / f"{number:06d}_{gender}_{_RACE}_{age}"
     folder.mkdir()
     # The real set has some people whose photos all end in .png or .jpeg; a reader must not trip over them.
@@ -158,7 +186,7 @@ def _write_person(images: Path, seed: int, size: tuple[int, int], job: _Job) -> 
     ending = ".png" if kind < 0.02 else ".jpeg" if kind < 0.05 else ".jpg"
     rows = []
     for name in PHOTO_NAMES:
-        drawing = draw_photo(person, name, size=size)
+        drawing = render_photo(person, name, size=size)
         path = folder / f"{name}{ending}"
         _save(drawing, path)
         rows.append(_row(drawing, path.relative_to(images.parent)))
@@ -167,27 +195,27 @@ def _write_person(images: Path, seed: int, size: tuple[int, int], job: _Job) -> 
 
 def _write_unnamed(images: Path, seed: int, size: tuple[int, int], job: _Job) -> _Rows:
     number, gender, age = job
-    person = draw_person(seed, number, gender=gender, age=age)
+    person = sample_person(seed, number, gender=gender, age=age)
     scheme = SCHEMES["mask-gender-age"]
     rows = []
     for name in PHOTO_NAMES:
-        drawing = draw_photo(person, name, size=size)
+        drawing = render_photo(person, name, size=size)
         path = images / f"{hashlib.sha1(f'{seed} {number} {name}'.encode(), usedforsecurity=False).hexdigest()}.jpg"
         _save(drawing, path)
         codes = scheme.encode({"mask": drawing.mask, "gender": gender, "age": age})
-        answer = int(scheme.to_class([codes])[0])
+        answer = int(scheme.to_class_index([codes])[0])
         rows.append([str(answer), *_row(drawing, path.relative_to(images.parent))])
     return rows
 
 
-def _save(drawing: Drawing, path: Path) -> None:
+def _save(drawing: RenderedPhoto, path: Path) -> None:
     if path.suffix == ".png":
         drawing.image.save(path, compress_level=3)
     else:
         drawing.image.save(path, format="JPEG", quality=drawing.quality)
 
 
-def _row(drawing: Drawing, path: Path) -> list[str]:
+def _row(drawing: RenderedPhoto, path: Path) -> list[str]:
     marks = drawing.landmarks
     points = (marks.left_eye, marks.right_eye, marks.nose, marks.mouth_left, marks.mouth_right, marks.chin)
     numbers = [value for point in points for value in point] + list(marks.face)

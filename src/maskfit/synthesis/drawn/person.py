@@ -23,7 +23,7 @@ _BLOOM = ((23, 28, 32, 37), (1, 0.9, 0.15, 0))
 
 
 @dataclass(frozen=True)
-class Face:
+class FaceShape:
     """The shape of head and features; lengths in head units (half a face width), shares around 0 or 1."""
 
     jaw: float
@@ -49,7 +49,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Years:
+class AgingTraits:
     """What the years have left behind, each 0 (nothing) to 1 (much), each with its own chance; ``bloom`` is youth's."""
 
     forehead: float
@@ -113,12 +113,12 @@ class Person:
     hair: str
     hair_colour: Colour
     hair_side: float
-    face: Face
-    years: Years
+    face: FaceShape
+    years: AgingTraits
     adornment: Adornment
 
 
-def draw_person(seed: int, number: int, *, gender: str | None = None, age: int | None = None) -> Person:
+def sample_person(seed: int, number: int, *, gender: str | None = None, age: int | None = None) -> Person:
     """Draws the fixed traits of one person.
 
     The same arguments give the same person, whoever else is drawn. Naming the gender or age changes only what follows
@@ -153,22 +153,31 @@ def draw_person(seed: int, number: int, *, gender: str | None = None, age: int |
     colour = hairstyles.greyed(natural if dyed is None else dyed, years.grey * (0.22 if dyed else 1.0))
     side = float(hair_rng.choice((-1, 1)) * hair_rng.uniform(0.25, 0.6))
     return Person(
-        seed=seed, number=number, gender=gender, age=age, skin=skin, tone=tone, hair=style, hair_colour=colour,
-        hair_side=side, face=_draw_face(face_rng, gender, age, tone), years=years,
+        seed=seed,
+        number=number,
+        gender=gender,
+        age=age,
+        skin=skin,
+        tone=tone,
+        hair=style,
+        hair_colour=colour,
+        hair_side=side,
+        face=_draw_face(face_rng, gender, age, tone),
+        years=years,
         adornment=_draw_adornment(worn_rng, gender, age, skin, tone, hairstyles.STYLES[style].top),
-    )  # fmt: skip
+    )
 
 
 def _check(seed: int, number: int, gender: str | None, age: int | None) -> None:
     if seed < 0 or number < 0:
-        raise DataError(f"seed {seed} and person number {number} must be 0 or more", fix="give whole numbers from 0")
+        raise DataError(f"seed {seed} and person number {number} must be 0 or more", hint="give whole numbers from 0")
     if gender is not None and gender not in GENDERS:
-        raise DataError(f"there is no gender {gender!r} among the drawn people", fix="give 'male' or 'female'")
+        raise DataError(f"there is no gender {gender!r} among the drawn people", hint="give 'male' or 'female'")
     if age is not None and not YOUNGEST <= age <= OLDEST:
-        raise DataError(f"drawn people are {YOUNGEST} to {OLDEST} years old, not {age}", fix="give an age in between")
+        raise DataError(f"drawn people are {YOUNGEST} to {OLDEST} years old, not {age}", hint="give an age in between")
 
 
-def _draw_face(rng: np.random.Generator, gender: str, age: int, tone: float) -> Face:
+def _draw_face(rng: np.random.Generator, gender: str, age: int, tone: float) -> FaceShape:
     # One hidden number moves all bony cues together, as in people; the genders overlap in it.
     manly = float(np.clip(rng.normal(0.80 if gender == "male" else 0.17, 0.14), -0.15, 1.2))
 
@@ -178,22 +187,31 @@ def _draw_face(rng: np.random.Generator, gender: str, age: int, tone: float) -> 
     iris_names = list(IRIS)
     light = np.clip((0.45 - tone) / 0.3, 0, 1)
     weights = np.array([6, 4, 1.6 * light + 0.1, 1.0 * light, 1.7 * light, 0.9 * light])
-    return Face(
-        jaw=near(0.66 + 0.16 * manly, 0.035), chin=near(0.24 + 0.14 * manly, 0.025),
-        length=near(1.40 + 0.09 * manly, 0.045), cheek=near(0.965 - 0.02 * manly, 0.02),
-        neck=near(0.46 + 0.17 * manly, 0.025), eye_size=near(0.222 - 0.022 * manly, 0.011),
-        eye_open=near(0.61 - 0.10 * manly, 0.04) - 0.0012 * max(0, age - 35), eye_tilt=near(0.05 - 0.03 * manly, 0.05),
-        eye_apart=near(0.425, 0.018), lid_fold=float(rng.uniform(0, 1)),
+    return FaceShape(
+        jaw=near(0.66 + 0.16 * manly, 0.035),
+        chin=near(0.24 + 0.14 * manly, 0.025),
+        length=near(1.40 + 0.09 * manly, 0.045),
+        cheek=near(0.965 - 0.02 * manly, 0.02),
+        neck=near(0.46 + 0.17 * manly, 0.025),
+        eye_size=near(0.222 - 0.022 * manly, 0.011),
+        eye_open=near(0.61 - 0.10 * manly, 0.04) - 0.0012 * max(0, age - 35),
+        eye_tilt=near(0.05 - 0.03 * manly, 0.05),
+        eye_apart=near(0.425, 0.018),
+        lid_fold=float(rng.uniform(0, 1)),
         iris=IRIS[iris_names[int(rng.choice(len(iris_names), p=weights / weights.sum()))]],
-        brow_weight=near(0.060 + 0.062 * manly, 0.012), brow_arch=near(0.085 - 0.055 * manly, 0.02),
-        brow_height=near(0.345 - 0.055 * manly, 0.022), nose_width=near(0.205 + 0.05 * manly + 0.04 * tone, 0.02),
-        nose_length=near(0.60 + 0.03 * manly, 0.025), mouth_width=near(0.37 + 0.035 * manly, 0.03),
+        brow_weight=near(0.060 + 0.062 * manly, 0.012),
+        brow_arch=near(0.085 - 0.055 * manly, 0.02),
+        brow_height=near(0.345 - 0.055 * manly, 0.022),
+        nose_width=near(0.205 + 0.05 * manly + 0.04 * tone, 0.02),
+        nose_length=near(0.60 + 0.03 * manly, 0.025),
+        mouth_width=near(0.37 + 0.035 * manly, 0.03),
         lip_upper=near(0.078 - 0.022 * manly + 0.02 * tone, 0.013),
-        lip_lower=near(0.112 - 0.026 * manly + 0.02 * tone, 0.014), ear_size=near(1.0 + 0.06 * manly, 0.07),
-    )  # fmt: skip
+        lip_lower=near(0.112 - 0.026 * manly + 0.02 * tone, 0.014),
+        ear_size=near(1.0 + 0.06 * manly, 0.07),
+    )
 
 
-def _draw_years(rng: np.random.Generator, gender: str, age: int) -> Years:
+def _draw_years(rng: np.random.Generator, gender: str, age: int) -> AgingTraits:
     # Some people look younger or older than they are, and no two signs of age keep the same pace.
     looks = age + float(np.clip(rng.normal(0, 1.6), -4, 4))
 
@@ -202,12 +220,20 @@ def _draw_years(rng: np.random.Generator, gender: str, age: int) -> Years:
 
     gene = float(rng.random()) if gender == "male" else 0.18 * float(rng.random())
     receding = by(((24, 56, 66), (0, 0.7, 1)), 3) * gene * 1.35
-    return Years(
-        forehead=by(_LINES, 2.5), eyes=by(_LINES, 2.5), folds=by(_LINES, 2.5), bags=by(_LINES, 2.5), sag=by(_SAG, 2.5),
-        spots=by(((48, 72), (0, 1)), 4), grey=by(_GREY, 3), beard_grey=by(((33, 52, 61), (0, 0.5, 1)), 3),
-        receding=min(receding, 1.0), bald=float(np.clip((receding - 0.72) / 0.22, 0, 1)),
-        thin_lips=by(((34, 70), (0, 1)), 3), bloom=by(_BLOOM, 1.5),
-    )  # fmt: skip
+    return AgingTraits(
+        forehead=by(_LINES, 2.5),
+        eyes=by(_LINES, 2.5),
+        folds=by(_LINES, 2.5),
+        bags=by(_LINES, 2.5),
+        sag=by(_SAG, 2.5),
+        spots=by(((48, 72), (0, 1)), 4),
+        grey=by(_GREY, 3),
+        beard_grey=by(((33, 52, 61), (0, 0.5, 1)), 3),
+        receding=min(receding, 1.0),
+        bald=float(np.clip((receding - 0.72) / 0.22, 0, 1)),
+        thin_lips=by(((34, 70), (0, 1)), 3),
+        bloom=by(_BLOOM, 1.5),
+    )
 
 
 def _draw_adornment(
@@ -235,8 +261,17 @@ def _draw_adornment(
     if hair_top > 0.27 and headwear not in ("headscarf", "headband", "turban"):
         headwear = ""  # no cap sits on a head of tall hair
     return Adornment(
-        glasses=glasses, glasses_colour=frame, earrings=earrings, lashes=0.35 + 0.65 * made_up if female else 0.0,
-        lipstick=made_up if rng.random() < 0.6 else 0.25 * made_up, lip_colour=lip_colour,
-        eyeshadow=made_up * float(rng.random() < 0.45), freckles=freckles, moles=moles,
-        beard="" if female else beard, beard_density=density, headwear=headwear, headwear_colour=pick(rng, CLOTH),
-    )  # fmt: skip
+        glasses=glasses,
+        glasses_colour=frame,
+        earrings=earrings,
+        lashes=0.35 + 0.65 * made_up if female else 0.0,
+        lipstick=made_up if rng.random() < 0.6 else 0.25 * made_up,
+        lip_colour=lip_colour,
+        eyeshadow=made_up * float(rng.random() < 0.45),
+        freckles=freckles,
+        moles=moles,
+        beard="" if female else beard,
+        beard_density=density,
+        headwear=headwear,
+        headwear_colour=pick(rng, CLOTH),
+    )

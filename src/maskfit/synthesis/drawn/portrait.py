@@ -11,9 +11,9 @@ from maskfit.errors import DataError
 from maskfit.synthesis.drawn import backdrop, beard, clothes, features, hair, head, masks
 from maskfit.synthesis.drawn.canvas import SUPERSAMPLING
 from maskfit.synthesis.drawn.curves import Points
-from maskfit.synthesis.drawn.easel import Easel
+from maskfit.synthesis.drawn.easel import DrawingContext
 from maskfit.synthesis.drawn.person import Person
-from maskfit.synthesis.drawn.scene import MaskLook, Scene, draw_scene
+from maskfit.synthesis.drawn.scene import MaskLook, Scene, sample_scene
 from maskfit.synthesis.landmarks import Landmarks, Point
 
 SIZE = (384, 512)
@@ -45,7 +45,7 @@ class DrawnLandmarks(Landmarks):
 
 
 @dataclass(frozen=True)
-class Drawing:
+class RenderedPhoto:
     """A drawn photo and the truth about it.
 
     Args:
@@ -63,7 +63,7 @@ class Drawing:
     quality: int
 
 
-def draw_photo(person: Person, name: str, *, size: tuple[int, int] = SIZE) -> Drawing:
+def render_photo(person: Person, name: str, *, size: tuple[int, int] = SIZE) -> RenderedPhoto:
     """Draws one photo of a person.
 
     The same person and name give the same pixels, whatever else has been drawn.
@@ -78,23 +78,23 @@ def draw_photo(person: Person, name: str, *, size: tuple[int, int] = SIZE) -> Dr
     """
     if min(size) < SMALLEST:
         raise DataError(
-            f"a drawn photo cannot be {size[0]} x {size[1]} pixels", fix=f"give at least {SMALLEST} each way"
+            f"a drawn photo cannot be {size[0]} x {size[1]} pixels", hint=f"give at least {SMALLEST} each way"
         )
-    scene = draw_scene(person, name)
-    easel = Easel(person, scene, size)
+    scene = sample_scene(person, name)
+    easel = DrawingContext(person, scene, size)
     outline = _draw_layers(easel)
     image = _through_camera(easel.canvas.finished(), scene)
     state = {"mask": "wear", "inco": "incorrect", "norm": "not_wear"}[name[:4]]
-    return Drawing(image, _landmarks(easel, outline), state, _style_of(scene.mask), scene.quality)
+    return RenderedPhoto(image, _landmarks(easel, outline), state, _style_of(scene.mask), scene.quality)
 
 
-def _draw_layers(easel: Easel) -> Points | None:
+def _draw_layers(easel: DrawingContext) -> Points | None:
     """Draws from back to front and gives the mask's outline in canvas pixels."""
     backdrop.draw_backdrop(easel)
     return draw_figure(easel)
 
 
-def draw_figure(easel: Easel) -> Points | None:
+def draw_figure(easel: DrawingContext) -> Points | None:
     """Draws the person over what is on the canvas, and gives the mask's outline in canvas pixels."""
     hidden = easel.person.adornment.headwear in ("headscarf", "turban")
     if not hidden:
@@ -153,11 +153,11 @@ def _style_of(look: MaskLook | None) -> str:
     return kind if look.worn == "wear" else f"{kind}, {look.worn}"
 
 
-def _landmarks(easel: Easel, outline: Points | None) -> DrawnLandmarks:
+def _landmarks(easel: DrawingContext, outline: Points | None) -> DrawnLandmarks:
     person, face = easel.person, easel.person.face
 
     def spot(x: float, y: float, depth: float | None = None) -> Point:
-        left, top = easel.spot(x, y, depth)
+        left, top = easel.to_pixel(x, y, depth)
         return round(left / SUPERSAMPLING, 2), round(top / SUPERSAMPLING, 2)
 
     corners = features.mouth_corners(easel)
@@ -167,8 +167,12 @@ def _landmarks(easel: Easel, outline: Points | None) -> DrawnLandmarks:
     if outline is not None:
         polygon = tuple((round(float(x), 2), round(float(y), 2)) for x, y in outline / SUPERSAMPLING)
     return DrawnLandmarks(
-        left_eye=spot(-face.eye_apart, 0.0), right_eye=spot(face.eye_apart, 0.0),
-        nose=spot(0.0, person.face.nose_length - 0.10), mouth_left=spot(*corners[0]), mouth_right=spot(*corners[1]),
-        chin=spot(0.0, face.length, 0.55), face=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
+        left_eye=spot(-face.eye_apart, 0.0),
+        right_eye=spot(face.eye_apart, 0.0),
+        nose=spot(0.0, person.face.nose_length - 0.10),
+        mouth_left=spot(*corners[0]),
+        mouth_right=spot(*corners[1]),
+        chin=spot(0.0, face.length, 0.55),
+        face=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
         mask=polygon,
-    )  # fmt: skip
+    )

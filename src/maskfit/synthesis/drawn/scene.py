@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskfit.errors import DataError, nearest
+from maskfit.errors import DataError, did_you_mean
 from maskfit.synthesis.drawn.palette import CLOTH, WALLS, Colour, mixed, pick
 from maskfit.synthesis.drawn.person import PHOTO_STREAM, Person
 
@@ -14,8 +14,13 @@ MASK_NAMES = ("mask1", "mask2", "mask3", "mask4", "mask5")
 PHOTO_NAMES = (*MASK_NAMES, "incorrect_mask", "normal")
 
 _SURGICAL: tuple[Colour, ...] = (
-    (164, 206, 226), (240, 242, 244), (240, 196, 206), (178, 216, 196), (50, 52, 58), (196, 190, 222),
-)  # fmt: skip
+    (164, 206, 226),
+    (240, 242, 244),
+    (240, 196, 206),
+    (178, 216, 196),
+    (50, 52, 58),
+    (196, 190, 222),
+)
 _PLAIN: tuple[Colour, ...] = ((238, 240, 240), (246, 246, 244), (52, 52, 58), (214, 206, 196), (176, 186, 196))
 _PATTERN_INKS: tuple[Colour, ...] = ((250, 248, 244), (38, 44, 60), (226, 170, 84), (206, 88, 92))
 
@@ -106,7 +111,7 @@ class Scene:
     texture_seed: int
 
 
-def draw_scene(person: Person, name: str) -> Scene:
+def sample_scene(person: Person, name: str) -> Scene:
     """Draws the setting of one of a person's photos.
 
     Args:
@@ -117,7 +122,7 @@ def draw_scene(person: Person, name: str) -> Scene:
         DataError: There is no photo of that name.
     """
     if name not in PHOTO_NAMES:
-        raise DataError(f"drawn people have no photo {name!r}", fix=nearest(name, PHOTO_NAMES))
+        raise DataError(f"drawn people have no photo {name!r}", hint=did_you_mean(name, PHOTO_NAMES))
     entropy = [person.seed, person.number, PHOTO_STREAM, PHOTO_NAMES.index(name)]
     streams = np.random.SeedSequence(entropy).spawn(4)
     pose, look, setting, mask_rng = (np.random.default_rng(stream) for stream in streams)
@@ -130,19 +135,31 @@ def draw_scene(person: Person, name: str) -> Scene:
     clothes, cloth = _draw_clothes(dress, person.gender, person.age)
     shut = look.random() < 0.035
     return Scene(
-        yaw=_normal(pose, 0.12, 0.28), pitch=_normal(pose, 0.07, 0.15), roll=_normal(pose, 0.045, 0.12),
+        yaw=_normal(pose, 0.12, 0.28),
+        pitch=_normal(pose, 0.07, 0.15),
+        roll=_normal(pose, 0.045, 0.12),
         scale=float(np.clip(pose.normal(1.0, 0.055), 0.86, 1.12)),
-        shift=(_normal(pose, 0.022, 0.06), _normal(pose, 0.022, 0.05)), light=float(look.uniform(-1, 1)),
-        contrast=float(look.uniform(0.65, 1.25)), exposure=float(np.clip(look.normal(0.99, 0.07), 0.78, 1.10)),
-        warmth=_normal(look, 0.4, 1.0), smile=float(look.beta(2.2, 1.5)),
+        shift=(_normal(pose, 0.022, 0.06), _normal(pose, 0.022, 0.05)),
+        light=float(look.uniform(-1, 1)),
+        contrast=float(look.uniform(0.65, 1.25)),
+        exposure=float(np.clip(look.normal(0.99, 0.07), 0.78, 1.10)),
+        warmth=_normal(look, 0.4, 1.0),
+        smile=float(look.beta(2.2, 1.5)),
         mouth_open=float(look.uniform(0.25, 0.8)) if look.random() < 0.22 else 0.0,
         eye_open=0.0 if shut else float(np.clip(look.normal(0.97, 0.08), 0.75, 1.1)),
-        gaze=(_normal(look, 0.22, 0.7), _normal(look, 0.12, 0.35)), brow_lift=_normal(look, 0.018, 0.05),
-        backdrop=backdrop, walls=walls, clothes=clothes, cloth=cloth, scarf=bool(setting.random() < 0.08),
-        mask=_draw_mask(mask_rng, name, person), noise=int(look.integers(1, 5)),
-        blur=float(max(0.0, look.normal(0.0008, 0.0010))), quality=int(look.integers(80, 96)),
+        gaze=(_normal(look, 0.22, 0.7), _normal(look, 0.12, 0.35)),
+        brow_lift=_normal(look, 0.018, 0.05),
+        backdrop=backdrop,
+        walls=walls,
+        clothes=clothes,
+        cloth=cloth,
+        scarf=bool(setting.random() < 0.08),
+        mask=_draw_mask(mask_rng, name, person),
+        noise=int(look.integers(1, 5)),
+        blur=float(max(0.0, look.normal(0.0008, 0.0010))),
+        quality=int(look.integers(80, 96)),
         texture_seed=int(setting.integers(2**31)),
-    )  # fmt: skip
+    )
 
 
 def _normal(rng: np.random.Generator, spread: float, limit: float) -> float:
@@ -184,7 +201,14 @@ def _draw_mask(rng: np.random.Generator, name: str, person: Person) -> MaskLook 
         ink = _PATTERN_INKS[0] if sum(colour) < 400 else _PATTERN_INKS[1]
     accent = (246, 246, 244) if rng.random() < 0.8 else (60, 60, 66)
     return MaskLook(
-        kind=kind, worn=worn, colour=colour, pattern=pattern, ink=ink, accent=colour if kind == "cloth" else accent,
-        height=_normal(rng, 0.025, 0.05), tilt=_normal(rng, 0.025, 0.06), side=int(rng.choice((-1, 1))),
+        kind=kind,
+        worn=worn,
+        colour=colour,
+        pattern=pattern,
+        ink=ink,
+        accent=colour if kind == "cloth" else accent,
+        height=_normal(rng, 0.025, 0.05),
+        tilt=_normal(rng, 0.025, 0.06),
+        side=int(rng.choice((-1, 1))),
         variety=float(rng.random()),
-    )  # fmt: skip
+    )

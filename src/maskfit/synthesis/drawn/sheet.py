@@ -7,16 +7,24 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from maskfit.errors import DataError
-from maskfit.synthesis.drawn.census import draw_census
-from maskfit.synthesis.drawn.person import Person, draw_person
-from maskfit.synthesis.drawn.portrait import draw_photo
+from maskfit.synthesis.drawn.census import sample_demographics
+from maskfit.synthesis.drawn.person import Person, sample_person
+from maskfit.synthesis.drawn.portrait import render_photo
 from maskfit.synthesis.drawn.scene import PHOTO_NAMES
 
 
 def contact_sheet(
-    seed: int, rows: int, *, people: Sequence[Person] | None = None, names: Sequence[str] = PHOTO_NAMES,
-    columns: int = 1, width: int = 140, gap: int = 6, radius: int = 8, paper: tuple[int, int, int] = (255, 255, 255),
-) -> Image.Image:  # fmt: skip
+    seed: int,
+    rows: int,
+    *,
+    people: Sequence[Person] | None = None,
+    names: Sequence[str] = PHOTO_NAMES,
+    columns: int = 1,
+    width: int = 140,
+    gap: int = 6,
+    radius: int = 8,
+    paper: tuple[int, int, int] = (255, 255, 255),
+) -> Image.Image:
     """Draws a sheet of photos, a person after the other.
 
     Args:
@@ -34,10 +42,10 @@ def contact_sheet(
         DataError: Fewer than one row or column, or no photo names.
     """
     if rows < 1 or columns < 1 or not names:
-        raise DataError("a contact sheet needs a row, a column and a photo name", fix="give at least 1 of each")
+        raise DataError("a contact sheet needs a row, a column and a photo name", hint="give at least 1 of each")
     if people is None:
-        census = draw_census(seed, rows * columns)
-        people = [draw_person(seed, number, gender=who, age=age) for number, (who, age) in enumerate(census, start=1)]
+        census = sample_demographics(seed, rows * columns)
+        people = [sample_person(seed, number, gender=who, age=age) for number, (who, age) in enumerate(census, start=1)]
     tall, across = round(width * 4 / 3), columns * len(names)
     sheet = Image.new("RGB", (gap + across * (width + gap), gap + rows * (tall + gap)), paper)
     corners = Image.new("L", (width * 4, tall * 4), 0)
@@ -46,7 +54,7 @@ def contact_sheet(
     for index, person in enumerate(people[: rows * columns]):
         for offset, name in enumerate(names):
             # Drawn at twice the size: fine lines survive shrinking better than they survive being drawn small.
-            photo = draw_photo(person, name, size=(width * 2, tall * 2)).image.reduce(2)
+            photo = render_photo(person, name, size=(width * 2, tall * 2)).image.reduce(2)
             place = (index % columns) * len(names) + offset
             sheet.paste(photo, (gap + place * (width + gap), gap + (index // columns) * (tall + gap)), corners)
     return sheet

@@ -14,8 +14,8 @@ from torch import nn
 from maskfit.data.manifest import PERSONS_COLUMN
 from maskfit.data.transforms import Frames
 from maskfit.errors import DataError
-from maskfit.files import replacing, write_csv
-from maskfit.labels import Codes, Scheme
+from maskfit.files import atomic_write, write_csv
+from maskfit.labels import IntArray, LabelSchema
 from maskfit.synthesis.gan.generator_file import GanFacts
 from maskfit.synthesis.gan.material import Progress
 
@@ -26,7 +26,7 @@ AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SamplingResult:
     """What was drawn.
 
     Attributes:
@@ -58,25 +58,27 @@ def choose_classes(word: str, before: Mapping[int, int], upto: int | None) -> di
         try:
             chosen = sorted({int(item) for item in word.split(",")})
         except ValueError:
-            raise DataError(f"'{word}' are no classes", fix="write thin, all, or numbers as in 2,5,8") from None
+            raise DataError(f"'{word}' are no classes", hint="write thin, all, or numbers as in 2,5,8") from None
         strange = [number for number in chosen if number not in before]
         if strange:
-            raise DataError(f"there is no class {strange[0]}", fix=f"the classes are 0 to {len(before) - 1}")
+            raise DataError(f"there is no class {strange[0]}", hint=f"the classes are 0 to {len(before) - 1}")
     wanted = {number: max(0, (upto or round(average)) - before[number]) for number in chosen}
     wanted = {number: count for number, count in wanted.items() if count}
     if not wanted:
-        raise DataError("no class would get a face", fix="ask for more by --upto, or for other classes")
+        raise DataError("no class would get a face", hint="ask for more by --upto, or for other classes")
     return wanted
 
 
 def draw_class(generator: nn.Module, facts: GanFacts, number: int, count: int, seed: int) -> Frames:
     """Faces of a class, (count, size, size, 3); the first ones are the same whatever the count."""
-    codes = np.repeat(facts.scheme.to_codes([number]), count, axis=0)
+    codes = np.repeat(facts.label_schema.to_attribute_indices([number]), count, axis=0)
     noise = np.random.default_rng([seed, number]).standard_normal((count, facts.latent))
     return draw_faces(generator, noise, codes)
 
 
-def draw_faces(generator: nn.Module, noise: np.ndarray[tuple[int, ...], np.dtype[np.float64]], codes: Codes) -> Frames:
+def draw_faces(
+    generator: nn.Module, noise: np.ndarray[tuple[int, ...], np.dtype[np.float64]], codes: IntArray
+) -> Frames:
     """Faces from noise (faces, latent) and codes (faces, attributes), by a generator in evaluation mode."""
     device = next(generator.parameters()).device
     faces = []
@@ -97,7 +99,7 @@ def write_faces(
     *,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Drawn:
+) -> SamplingResult:
     """Writes faces as PNG, who was learned from, and last the manifest, so that where it is, everything is.
 
     The manifest says of each face that everybody the generator learned from is on it: training leaves it out wherever
@@ -116,15 +118,15 @@ def write_faces(
     total = sum(wanted.values())
     write_csv(out / PERSONS, ["person"], [[person] for person in facts.persons])
     for number, count in wanted.items():
-        words = _words(facts.scheme, number)
+        words = _words(facts.label_schema, number)
         for name, face in _named(out, facts, number, draw_class(generator, facts, number, count, seed)):
-            with replacing(out / name) as temporary:
+            with atomic_write(out / name) as temporary:
                 Image.fromarray(face).save(temporary, "PNG")
             rows.append([name, PERSONS, *words])
             if progress:
                 progress(len(rows), total)
-    manifest = write_csv(out / MANIFEST, ["path", PERSONS_COLUMN, *facts.scheme.names], rows)
-    return Drawn(manifest, dict(before), dict(wanted))
+    manifest = write_csv(out / MANIFEST, ["path", PERSONS_COLUMN, *facts.label_schema.names], rows)
+    return SamplingResult(manifest, dict(before), dict(wanted))
 
 
 def _named(out: Path, facts: GanFacts, number: int, faces: Frames) -> Iterator[tuple[str, Frames]]:
@@ -132,6 +134,6 @@ def _named(out: Path, facts: GanFacts, number: int, faces: Frames) -> Iterator[t
         yield f"faces-{facts.steps:06d}/{number:02d}-{place:05d}.png", face
 
 
-def _words(scheme: Scheme, number: int) -> list[str]:
-    codes = scheme.to_codes([number])[0]
+def _words(scheme: LabelSchema, number: int) -> list[str]:
+    codes = scheme.to_attribute_indices([number])[0]
     return [attribute.values[code] for attribute, code in zip(scheme.attributes, codes, strict=True)]

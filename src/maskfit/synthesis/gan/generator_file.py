@@ -19,10 +19,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from maskfit import __version__
-from maskfit.data.transforms import Framing
+from maskfit.data.transforms import CropResize
 from maskfit.errors import ModelFileError, RecipeError
-from maskfit.files import replacing
-from maskfit.labels import Scheme
+from maskfit.files import atomic_write
+from maskfit.labels import LabelSchema
 from maskfit.metadata import read_metadata
 from maskfit.synthesis.gan.networks import SIZES, Generator
 
@@ -51,8 +51,8 @@ class GanFacts(BaseModel):
 
     format: Literal[1] = 1
     maskfit: str = __version__
-    scheme: Scheme
-    framing: Framing
+    label_schema: LabelSchema
+    framing: CropResize
     width: Annotated[int, Field(ge=1, le=512)] = 32
     latent: Annotated[int, Field(ge=1, le=1024)] = 128
     batch: Annotated[int, Field(ge=2, le=4096)] = 32
@@ -75,14 +75,14 @@ class GanFacts(BaseModel):
 
     def network(self) -> Generator:
         """A generator of these sizes, its weights new."""
-        return Generator(self.size, self.width, self.latent, self.scheme.shape)
+        return Generator(self.size, self.width, self.latent, self.label_schema.shape)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: GanFacts) -> Path:
     """Writes tensors by name with the facts beside them."""
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(facts.model_dump(mode="json"), ensure_ascii=False)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(save(copies, {KEY: text}))
     return path
 
@@ -96,15 +96,15 @@ def read_gan_facts(path: Path) -> GanFacts:
     text = read_metadata(path).get(KEY)
     if text is None:
         raise ModelFileError(
-            "this is no generator of faces", where=path, fix="name a gan.safetensors that 'maskfit data gan' wrote"
+            "this is no generator of faces", location=path, hint="name a gan.safetensors that 'maskfit data gan' wrote"
         )
     try:
         return GanFacts.model_validate_json(text)
     except (ValidationError, RecipeError, RecursionError) as error:
         raise ModelFileError(
             f"its metadata are damaged or from a newer maskfit than {__version__}: {error!s:.300}",
-            where=path,
-            fix="pip install --upgrade maskfit, or train it anew",
+            location=path,
+            hint="pip install --upgrade maskfit, or train it anew",
         ) from None
 
 
@@ -122,16 +122,16 @@ def read_tensors(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if odd:
         raise ModelFileError(
             f"{len(odd)} of its weights do not fit what it says of itself, such as {odd[0]:.100}",
-            where=path,
-            fix="the file is damaged; train it anew",
+            location=path,
+            hint="the file is damaged; train it anew",
         )
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"its weights cannot be read: {error}", where=path, fix="train it anew") from None
+        raise ModelFileError(f"its weights cannot be read: {error}", location=path, hint="train it anew") from None
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
-        raise ModelFileError(f"its weights are not numbers: {broken[0]}", where=path, fix="train it anew")
+        raise ModelFileError(f"its weights are not numbers: {broken[0]}", location=path, hint="train it anew")
     return tensors
 
 

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from maskfit.data.folds import read_folds
-from maskfit.data.photo import PhotoSet
-from maskfit.data.store import open_store
+from maskfit.data.photo import PhotoDataset
+from maskfit.data.store import open_image_cache
 from maskfit.data.transforms import Frames
 from maskfit.errors import ModelFileError
-from maskfit.labels import Codes, Floats, Scheme, answer
-from maskfit.modelfile import load_network
-from maskfit.runfolder import RunFolder, is_run
+from maskfit.labels import FloatArray, IntArray, LabelSchema, logits_to_probabilities
+from maskfit.modelfile import load_model
+from maskfit.runfolder import RunDir, is_run_dir
 
 AT_ONCE = 64
 """Pictures that the network sees at a time."""
@@ -27,7 +27,7 @@ Tell = Callable[[int], None]
 """Called with how many more pictures were looked at."""
 
 
-class Seen(NamedTuple):
+class JudgeOutput(NamedTuple):
     """What a judge made of some pictures.
 
     Attributes:
@@ -35,11 +35,11 @@ class Seen(NamedTuple):
         answers: (pictures, attributes), official codes.
     """
 
-    features: Floats
-    answers: Codes
+    features: FloatArray
+    answers: IntArray
 
 
-class Judge:
+class JudgeClassifier:
     """A model that looks at photos and faces, both through its own evaluation transform.
 
     Args:
@@ -50,16 +50,16 @@ class Judge:
         ModelFileError: The file is no such model, or answers for something else.
     """
 
-    def __init__(self, path: Path, scheme: Scheme) -> None:
+    def __init__(self, path: Path, scheme: LabelSchema) -> None:
         self.path = path
         self.scheme = scheme
-        network, self.facts = load_network(path)
-        if _question(self.facts.scheme.official()) != _question(scheme):
+        network, self.facts = load_model(path)
+        if _question(self.facts.label_schema.scored_schema()) != _question(scheme):
             raise ModelFileError(
-                f"this model answers for {' x '.join(self.facts.scheme.names)}, the faces are made for "
+                f"this model answers for {' x '.join(self.facts.label_schema.names)}, the faces are made for "
                 f"{' x '.join(scheme.names)}, of the same values or others",
-                where=path,
-                fix="name a model of the same scheme",
+                location=path,
+                hint="name a model of the same scheme",
             )
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
@@ -71,39 +71,43 @@ class Judge:
             DataError: The run's file of folds is damaged.
         """
         folder = self.path.resolve().parent
-        number, run = folder.name.removeprefix("fold"), RunFolder(folder.parent)
-        if not (number.isdecimal() and is_run(run.path) and run.folds.is_file()):
+        number, run = folder.name.removeprefix("fold"), RunDir(folder.parent)
+        if not (number.isdecimal() and is_run_dir(run.path) and run.folds.is_file()):
             return None
-        return {person for person, fold in read_folds(run.folds).of.items() if fold != int(number)}
+        return {person for person, fold in read_folds(run.folds).fold_of_person.items() if fold != int(number)}
 
-    def see_photos(self, photos: PhotoSet, store: Path | None, tell: Tell) -> Seen:
+    def see_photos(self, photos: PhotoDataset, store: Path | None, tell: Tell) -> JudgeOutput:
         """Looks at photos on disk.
 
         Raises:
             DataError: Some cannot be read.
         """
-        stored = open_store(photos.photos, self.facts.preprocessing.framing, folder=store)
-        return self._see(stored.take, len(photos), tell)
+        stored = open_image_cache(photos.photos, self.facts.preprocessing.framing, folder=store)
+        return self._see(stored.gather, len(photos), tell)
 
-    def see_faces(self, faces: Frames, tell: Tell) -> Seen:
+    def see_faces(self, faces: Frames, tell: Tell) -> JudgeOutput:
         """Looks at faces (faces, side, side, 3) as at photos of this size."""
-        frame = self.facts.preprocessing.framing.frame
+        frame = self.facts.preprocessing.framing.__call__
         with ThreadPoolExecutor() as pool:
             return self._see(lambda places: np.stack(list(pool.map(frame, faces[places]))), len(faces), tell)
 
-    def _see(self, frames: Callable[[NDArray[np.int64]], Frames], count: int, tell: Tell) -> Seen:
+    def _see(self, frames: Callable[[NDArray[np.int64]], Frames], count: int, tell: Tell) -> JudgeOutput:
         features, answers = [], []
         for start in range(0, count, AT_ONCE):
             some = frames(np.arange(start, min(start + AT_ONCE, count)))
-            photos = torch.from_numpy(self.facts.preprocessing.normalising.normalise(some)).to(self.device)
+            photos = torch.from_numpy(self.facts.preprocessing.normalization(some)).to(self.device)
             with torch.inference_mode():
                 found = self.network.forward_features(photos)
                 logits = {head: rows.float().cpu().numpy() for head, rows in self.network.forward_head(found).items()}
             features.append(found.double().cpu().numpy())
-            answers.append(self.scheme.to_codes(answer(self.facts.scheme, logits).argmax(axis=1)))
+            answers.append(
+                self.scheme.to_attribute_indices(
+                    logits_to_probabilities(self.facts.label_schema, logits).argmax(axis=1)
+                )
+            )
             tell(len(some))
-        return Seen(np.concatenate(features), np.concatenate(answers))
+        return JudgeOutput(np.concatenate(features), np.concatenate(answers))
 
 
-def _question(scheme: Scheme) -> list[tuple[str, tuple[str, ...]]]:
+def _question(scheme: LabelSchema) -> list[tuple[str, tuple[str, ...]]]:
     return [(attribute.name, attribute.values) for attribute in scheme.attributes]

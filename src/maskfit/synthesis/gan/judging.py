@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import nn
 
-from maskfit.data.photo import BOTH, PhotoSet
-from maskfit.data.store import open_store
+from maskfit.data.photo import BOTH, PhotoDataset
+from maskfit.data.store import open_image_cache
 from maskfit.data.transforms import Frames
 from maskfit.errors import DataError
-from maskfit.labels import UNKNOWN, Codes
+from maskfit.labels import UNKNOWN, IntArray
 from maskfit.synthesis.gan.drawing import draw_class, draw_faces
 from maskfit.synthesis.gan.frechet import Features, frechet_distance
 from maskfit.synthesis.gan.generator_file import GanFacts
-from maskfit.synthesis.gan.judge import Judge
-from maskfit.synthesis.gan.material import Material, Progress
+from maskfit.synthesis.gan.judge import JudgeClassifier
+from maskfit.synthesis.gan.material import GanDataset, Progress
 
 EACH = 50
 """Faces of each class that the judge is asked about."""
@@ -61,7 +61,7 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class GanEvaluation:
     """What a judge said.
 
     Attributes:
@@ -89,15 +89,15 @@ class Judgement:
 
 
 def judge_faces(
-    judge: Judge,
+    judge: JudgeClassifier,
     generator: nn.Module,
     facts: GanFacts,
-    material: Material,
+    material: GanDataset,
     *,
     seed: int = 0,
     store: Path | None = None,
     progress: Progress | None = None,
-) -> Judgement:
+) -> GanEvaluation:
     """Asks a judge about faces drawn for this, `EACH` of every class that was learned, beside real photos.
 
     Args:
@@ -112,7 +112,7 @@ def judge_faces(
     Raises:
         DataError: There are too few photos of strangers, or the judge was trained on some of them.
     """
-    unknown = refuse_known(judge, material.others)
+    unknown = check_judge_independence(judge, material.others)
     first, second = _halves(material.others, seed)
     classes = [number for number, count in material.count_classes().items() if count]
     tell = _counting(len(material.learned) + len(material.others) + EACH * len(classes) + 4 * len(second), progress)
@@ -120,15 +120,17 @@ def judge_faces(
     made = judge.see_faces(np.concatenate([draw_class(generator, facts, item, EACH, seed) for item in classes]), tell)
     beside = {
         name: judge.see_faces(faces, tell).features
-        for name, faces in _draw_beside(generator, facts, material.others.take(second), seed, store).items()
+        for name, faces in _draw_beside(generator, facts, material.others.select(second), seed, store).items()
     }
     beside["real"] = others.features[second]
     near = {"made": nearest(made.features, learned.features), "small": nearest(beside["small"], learned.features)}
-    asked = (np.repeat(facts.scheme.to_codes(classes), EACH, axis=0), *(photos.codes(facts.scheme) for photos in (
-        material.others, material.learned)))  # fmt: skip
-    return Judgement(
+    asked = (
+        np.repeat(facts.label_schema.to_attribute_indices(classes), EACH, axis=0),
+        *(photos.codes(facts.label_schema) for photos in (material.others, material.learned)),
+    )
+    return GanEvaluation(
         judge=judge.path.name,
-        about=judge.facts.about,
+        about=judge.facts.description,
         strangers=len(material.others),
         unknown_to_judge=unknown,
         compared=len(second),
@@ -139,7 +141,7 @@ def judge_faces(
     )
 
 
-def refuse_known(judge: Judge, strangers: PhotoSet) -> bool | None:
+def check_judge_independence(judge: JudgeClassifier, strangers: PhotoDataset) -> bool | None:
     """Whether the judge is known not to have been trained on these persons; None where nobody can tell.
 
     Raises:
@@ -149,7 +151,7 @@ def refuse_known(judge: Judge, strangers: PhotoSet) -> bool | None:
         raise DataError(
             f"{len(strangers)} photos of {len(strangers.persons)} persons whom the generator does not know are too few "
             "to judge it by",
-            fix="hold some persons out: --folds FILE --fold K, and as judge the model of the same fold",
+            hint="hold some persons out: --folds FILE --fold K, and as judge the model of the same fold",
         )
     known = judge.trained_on()
     if known is None:
@@ -158,13 +160,13 @@ def refuse_known(judge: Judge, strangers: PhotoSet) -> bool | None:
     if both:
         raise DataError(
             f"this judge was trained on {len(both)} of the persons it is to be asked about, such as {both[0]}",
-            where=judge.path,
-            fix="name the model of the fold in which they were held out",
+            location=judge.path,
+            hint="name the model of the fold in which they were held out",
         )
     return True
 
 
-def _halves(photos: PhotoSet, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _halves(photos: PhotoDataset, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Places of two halves of the photos, no person in both, and as many in one as in the other."""
     persons = np.array([photo.person for photo in photos])
     order = np.random.default_rng([seed, 2]).permutation(np.unique(persons))
@@ -175,15 +177,17 @@ def _halves(photos: PhotoSet, seed: int) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def _draw_beside(
-    generator: nn.Module, facts: GanFacts, photos: PhotoSet, seed: int, store: Path | None
+    generator: nn.Module, facts: GanFacts, photos: PhotoDataset, seed: int, store: Path | None
 ) -> dict[str, Frames]:
     """Photos as the generator would have seen them, faces made with their labels, and what is worse than any."""
-    small = open_store(photos.photos, facts.framing, folder=store).take(np.arange(len(photos)))
+    small = open_image_cache(photos.photos, facts.framing, folder=store).gather(np.arange(len(photos)))
     chance = np.random.default_rng([seed, 3])
     blur = ImageFilter.GaussianBlur(BLUR * facts.size)
     return {
         "small": small,
-        "made": draw_faces(generator, chance.standard_normal((len(photos), facts.latent)), photos.codes(facts.scheme)),
+        "made": draw_faces(
+            generator, chance.standard_normal((len(photos), facts.latent)), photos.codes(facts.label_schema)
+        ),
         "blurred": np.stack([np.asarray(Image.fromarray(face).filter(blur)) for face in small]),
         "noise": chance.integers(0, 256, small.shape, dtype=np.uint8),
     }
@@ -196,12 +200,12 @@ def nearest(features: Features, learned: Features) -> NDArray[np.float64]:
 
 
 def _agreements(
-    facts: GanFacts, classes: list[int], said: list[Codes], asked: tuple[Codes, ...]
+    facts: GanFacts, classes: list[int], said: list[IntArray], asked: tuple[IntArray, ...]
 ) -> tuple[Agreement, ...]:
     """Of each kind of picture what was said and what was asked, compared whole, by attribute and by class."""
-    scheme = facts.scheme
+    scheme = facts.label_schema
 
-    def compare(words: str, columns: list[int], own: Codes | None = None) -> Agreement:
+    def compare(words: str, columns: list[int], own: IntArray | None = None) -> Agreement:
         shares = []
         for told, truth in zip(said, asked, strict=True):
             known = (truth[:, columns] != UNKNOWN).all(axis=1)
@@ -215,7 +219,7 @@ def _agreements(
     return (
         compare("whole class", every),
         *(compare(name, [place]) for place, name in enumerate(scheme.names)),
-        *(compare(scheme.describe(number), every, scheme.to_codes([number])[0]) for number in classes),
+        *(compare(scheme.describe(number), every, scheme.to_attribute_indices([number])[0]) for number in classes),
     )
 
 

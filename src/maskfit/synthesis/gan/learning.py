@@ -13,9 +13,9 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from maskfit.data.store import StoredFrames
+from maskfit.data.store import CachedImages
 from maskfit.errors import RunError
-from maskfit.labels import Codes
+from maskfit.labels import IntArray
 from maskfit.synthesis.gan.augmentation import change
 from maskfit.synthesis.gan.generator_file import GanFacts, read_tensors, write_tensors
 from maskfit.synthesis.gan.networks import Discriminator
@@ -54,7 +54,7 @@ class Losses(NamedTuple):
     made: float
 
 
-class Learning:
+class GanTrainer:
     """Generator and discriminator at some step.
 
     Args:
@@ -67,16 +67,16 @@ class Learning:
         sound: Whether the last one's losses were numbers.
     """
 
-    def __init__(self, facts: GanFacts, frames: StoredFrames, codes: Codes) -> None:
+    def __init__(self, facts: GanFacts, frames: CachedImages, codes: IntArray) -> None:
         self.facts = facts
         self.frames = frames
         self.codes = torch.from_numpy(codes)
-        self.chances = torch.from_numpy(_chances(facts.scheme.to_class(codes)))
+        self.chances = torch.from_numpy(_chances(facts.label_schema.to_class_index(codes)))
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng():
             torch.manual_seed(facts.seed)
             generator = facts.network()
-            discriminator = Discriminator(facts.size, facts.width, facts.scheme.shape)
+            discriminator = Discriminator(facts.size, facts.width, facts.label_schema.shape)
         self.generator = generator.to(self.device).to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(self.device).to(memory_format=torch.channels_last)
         self.average = ModelEmaV3(self.generator, decay=DECAY, use_warmup=True)
@@ -113,14 +113,14 @@ class Learning:
         if not self.sound:
             raise RunError(
                 f"step {self.done}: the losses are no longer numbers",
-                fix="take another seed or a larger batch; --resume goes on from the last checkpoint",
+                hint="take another seed or a larger batch; --resume goes on from the last checkpoint",
             )
         return losses
 
     def _draw_photos(self, chance: torch.Generator) -> tuple[Tensor, Tensor]:
         """Photos (batch, 3, size, size) in -1 to 1, half of them mirrored, and their codes."""
         places = torch.multinomial(self.chances, self.facts.batch, replacement=True, generator=chance)
-        faces = torch.from_numpy(self.frames.take(places.numpy())).permute(0, 3, 1, 2)
+        faces = torch.from_numpy(self.frames.gather(places.numpy())).permute(0, 3, 1, 2)
         mirrored = torch.rand(len(faces), 1, 1, 1, generator=chance) < 0.5
         faces = torch.where(mirrored, faces.flip(3), faces).to(self.device)
         return faces.float().div_(127.5).sub_(1), self.codes[places].to(self.device)
@@ -129,7 +129,7 @@ class Learning:
         return torch.randn(count, self.facts.latent, generator=chance).to(self.device)
 
     @property
-    def drawing(self) -> nn.Module:
+    def ema_generator(self) -> nn.Module:
         """The averaged generator."""
         network: nn.Module = self.average.module
         return network
@@ -137,7 +137,7 @@ class Learning:
     def write(self, checkpoint: Path, generator: Path) -> None:
         """Writes everything that going on needs, and the averaged generator by itself."""
         facts = self.facts.model_copy(update={"steps": self.done})
-        write_tensors(generator, self.drawing.state_dict(), facts)
+        write_tensors(generator, self.ema_generator.state_dict(), facts)
         write_tensors(checkpoint, dict(self._state()), facts)
 
     def read(self, checkpoint: Path, steps: int) -> None:
@@ -159,7 +159,7 @@ class Learning:
 
     def _state(self) -> Iterator[tuple[str, Tensor]]:
         """Every tensor that a step changes, by name."""
-        networks = {"generator": self.generator, "discriminator": self.discriminator, "average": self.drawing}
+        networks = {"generator": self.generator, "discriminator": self.discriminator, "average": self.ema_generator}
         for name, network in networks.items():
             yield from ((f"{name}.{key}", tensor) for key, tensor in network.state_dict().items())
         for name, optimiser in zip(("generator", "discriminator"), self.optimisers, strict=True):
@@ -167,7 +167,7 @@ class Learning:
                 yield from ((f"{name}.adam.{place}.{key}", tensor) for key, tensor in held.items())
 
 
-def _chances(classes: Codes) -> NDArray[np.float64]:
+def _chances(classes: IntArray) -> NDArray[np.float64]:
     """How likely each photo is drawn; photos of unknown class are a class of their own."""
     _, places, counts = np.unique(classes, return_inverse=True, return_counts=True)
     weights = counts[places] ** -POWER

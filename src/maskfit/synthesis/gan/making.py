@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskfit.data.store import open_store
-from maskfit.labels import Scheme
-from maskfit.parts import Part
-from maskfit.synthesis.gan.drawing import Drawn, choose_classes, write_faces
+from maskfit.data.store import open_image_cache
+from maskfit.labels import LabelSchema
+from maskfit.parts import ComponentSpec
+from maskfit.synthesis.gan.drawing import SamplingResult, choose_classes, write_faces
 from maskfit.synthesis.gan.generator_file import GanFacts, load_generator, read_gan_facts
-from maskfit.synthesis.gan.judge import Judge
-from maskfit.synthesis.gan.judging import Judgement, judge_faces, refuse_known
-from maskfit.synthesis.gan.material import Material, Progress, gather_fold, gather_persons
+from maskfit.synthesis.gan.judge import JudgeClassifier
+from maskfit.synthesis.gan.judging import GanEvaluation, check_judge_independence, judge_faces
+from maskfit.synthesis.gan.material import GanDataset, Progress, gather_fold, gather_persons
 from maskfit.synthesis.gan.outcome import write_outcome
 from maskfit.synthesis.gan.training import check_place, make_facts, train_gan
 
@@ -24,7 +24,7 @@ Bars = Callable[[str, str], AbstractContextManager[Progress]]
 
 
 @dataclass(frozen=True)
-class Learn:
+class GanTrainOptions:
     """How a generator is to be trained.
 
     Attributes:
@@ -39,8 +39,8 @@ class Learn:
         resume: Whether to go on with what was begun in the folder.
     """
 
-    scheme: Scheme
-    crop: Part
+    scheme: LabelSchema
+    crop: ComponentSpec
     folds: Path | None = None
     fold: int = 0
     size: int = 64
@@ -52,7 +52,7 @@ class Learn:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GanResult:
     """What came out.
 
     Attributes:
@@ -63,8 +63,8 @@ class Outcome:
     """
 
     facts: GanFacts
-    drawn: Drawn
-    judgement: Judgement | None
+    drawn: SamplingResult
+    judgement: GanEvaluation | None
     told: dict[str, Any]
 
 
@@ -76,7 +76,7 @@ def _no_bar(title: str, unit: str) -> Iterator[Progress]:
 def make_faces(
     source: Path,
     out: Path,
-    generator: Learn | Path,
+    generator: GanTrainOptions | Path,
     *,
     classes: str = "thin",
     upto: int | None = None,
@@ -84,7 +84,7 @@ def make_faces(
     seed: int = 0,
     store: Path | None = None,
     bars: Bars = _no_bar,
-) -> Outcome:
+) -> GanResult:
     """Makes faces for some classes of a set.
 
     Args:
@@ -106,11 +106,11 @@ def make_faces(
     """
     material = _gather(source, out, generator)
     wanted = choose_classes(classes, material.count_classes(), upto)
-    asked = Judge(judge, material.scheme) if judge else None
+    asked = JudgeClassifier(judge, material.scheme) if judge else None
     if asked:
         # Before the hours of training, not after them.
-        refuse_known(asked, material.others)
-    if isinstance(generator, Learn):
+        check_judge_independence(asked, material.others)
+    if isinstance(generator, GanTrainOptions):
         generator = _train(material, out, generator, seed, store, bars)
     network, facts = load_generator(generator)
     with bars("drawing", "faces") as advance:
@@ -120,24 +120,29 @@ def make_faces(
         with bars("judging", "pictures") as advance:
             judgement = judge_faces(asked, network, facts, material, seed=seed, store=store, progress=advance)
     told = write_outcome(out, network, facts, material, drawn, judgement, seed=seed, store=store)
-    return Outcome(facts, drawn, judgement, told)
+    return GanResult(facts, drawn, judgement, told)
 
 
-def _gather(source: Path, out: Path, generator: Learn | Path) -> Material:
-    check_place(source, out, resume=isinstance(generator, Learn) and generator.resume)
-    if isinstance(generator, Learn):
+def _gather(source: Path, out: Path, generator: GanTrainOptions | Path) -> GanDataset:
+    check_place(source, out, resume=isinstance(generator, GanTrainOptions) and generator.resume)
+    if isinstance(generator, GanTrainOptions):
         return gather_fold(source, generator.scheme, generator.folds, generator.fold)
     facts = read_gan_facts(generator)
-    return gather_persons(source, facts.scheme, facts.persons)
+    return gather_persons(source, facts.label_schema, facts.persons)
 
 
-def _train(material: Material, out: Path, learn: Learn, seed: int, store: Path | None, bars: Bars) -> Path:
+def _train(material: GanDataset, out: Path, learn: GanTrainOptions, seed: int, store: Path | None, bars: Bars) -> Path:
     facts = make_facts(material, learn.crop, learn.size, width=learn.width, batch=learn.batch, seed=seed)
     # One bar after the other: two at once would write over each other.
     with bars("decoding", "photos") as advance:
-        frames = open_store(material.learned.photos, facts.framing, folder=store, progress=advance)
+        frames = open_image_cache(material.learned.photos, facts.framing, folder=store, progress=advance)
     with bars("training", "steps") as advance:
         return train_gan(
-            facts, frames, material.learned.codes(facts.scheme), out, steps=learn.steps, minutes=learn.minutes,
+            facts,
+            frames,
+            material.learned.codes(facts.label_schema),
+            out,
+            steps=learn.steps,
+            minutes=learn.minutes,
             progress=advance,
-        )  # fmt: skip
+        )

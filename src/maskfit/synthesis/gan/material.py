@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from maskfit.data.folds import read_folds
-from maskfit.data.photo import BOTH, Photo, PhotoSet
+from maskfit.data.photo import BOTH, Photo, PhotoDataset
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError
-from maskfit.labels import UNKNOWN, Scheme
+from maskfit.labels import UNKNOWN, LabelSchema
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Material:
+class GanDataset:
     """The photos of a source, parted by who is on them.
 
     Attributes:
@@ -29,9 +29,9 @@ class Material:
     """
 
     source: Path
-    scheme: Scheme
-    learned: PhotoSet
-    others: PhotoSet
+    scheme: LabelSchema
+    learned: PhotoDataset
+    others: PhotoDataset
 
     @property
     def persons(self) -> tuple[str, ...]:
@@ -40,12 +40,12 @@ class Material:
 
     def count_classes(self) -> dict[int, int]:
         """How many photos of each class are learned from, of those whose class is known."""
-        classes = self.scheme.to_class(self.learned.codes(self.scheme))
+        classes = self.scheme.to_class_index(self.learned.codes(self.scheme))
         numbers = np.bincount(classes[classes != UNKNOWN], minlength=self.scheme.classes)
         return {number: int(count) for number, count in enumerate(numbers)}
 
 
-def gather_fold(source: Path, scheme: Scheme, folds: Path | None, fold: int) -> Material:
+def gather_fold(source: Path, scheme: LabelSchema, folds: Path | None, fold: int) -> GanDataset:
     """Parts a source as a training on a fold does; without folds everybody is learned from.
 
     Args:
@@ -59,12 +59,12 @@ def gather_fold(source: Path, scheme: Scheme, folds: Path | None, fold: int) -> 
     """
     photos = read_photos(source, scheme)
     if folds is None:
-        return Material(source, scheme, photos, photos.take([]))
+        return GanDataset(source, scheme, photos, photos.select([]))
     train, valid = read_folds(folds).split(photos, fold)
-    return Material(source, scheme, photos.take(train), photos.take(valid))
+    return GanDataset(source, scheme, photos.select(train), photos.select(valid))
 
 
-def gather_persons(source: Path, scheme: Scheme, persons: Collection[str]) -> Material:
+def gather_persons(source: Path, scheme: LabelSchema, persons: Collection[str]) -> GanDataset:
     """Parts a source by whom a generator learned from.
 
     Raises:
@@ -76,12 +76,12 @@ def gather_persons(source: Path, scheme: Scheme, persons: Collection[str]) -> Ma
     def places(*, learned: bool) -> list[int]:
         return [place for place, photo in enumerate(photos) if _is_known(photo, known) == learned]
 
-    material = Material(source, scheme, photos.take(places(learned=True)), photos.take(places(learned=False)))
+    material = GanDataset(source, scheme, photos.select(places(learned=True)), photos.select(places(learned=False)))
     if not len(material.learned):
         raise DataError(
             "nobody of whom the generator learned is on these photos",
-            where=source,
-            fix="give the photos it learned from",
+            location=source,
+            hint="give the photos it learned from",
         )
     return material
 

@@ -26,7 +26,7 @@ def channels_of(size: int, width: int) -> list[int]:
     return [width * min(2**place, MOST_TIMES) for place in reversed(range(doublings))]
 
 
-class AttributeTables(nn.Module):
+class AttributeEmbedding(nn.Module):
     """A vector for each value of each attribute; those of a face are added up.
 
     Args:
@@ -58,7 +58,7 @@ class ConditionalNorm(nn.Module):
     def __init__(self, channels: int, sizes: Sequence[int]) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=False)
-        self.tables = AttributeTables(sizes, 2 * channels)
+        self.tables = AttributeEmbedding(sizes, 2 * channels)
 
     def forward(self, maps: Tensor, codes: Tensor) -> Tensor:
         scale, shift = self.tables(codes)[:, :, None, None].chunk(2, dim=1)
@@ -112,7 +112,7 @@ class Discriminator(nn.Module):
             layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*layers)
         self.real = spectral_norm(nn.Linear(channels[-1], 1))
-        self.fitting = AttributeTables(sizes, channels[-1], normed=True)
+        self.fitting = AttributeEmbedding(sizes, channels[-1], normed=True)
 
     def forward(self, faces: Tensor, codes: Tensor) -> Tensor:
         """Faces (batch, 3, size, size) in -1 to 1 and their codes (batch, attributes) to (batch,), above 0 for real."""

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from maskfit.data.store import open_store
+from maskfit.data.store import open_image_cache
 from maskfit.files import write_json
-from maskfit.synthesis.gan.drawing import Drawn, draw_class
+from maskfit.synthesis.gan.drawing import SamplingResult, draw_class
 from maskfit.synthesis.gan.generator_file import GanFacts
-from maskfit.synthesis.gan.judging import Judgement
-from maskfit.synthesis.gan.material import Material
+from maskfit.synthesis.gan.judging import GanEvaluation
+from maskfit.synthesis.gan.material import GanDataset
 from maskfit.synthesis.gan.sheet import write_sheet
 
 OUTCOME, BESIDE = "gan.json", "real-and-made.png"
@@ -23,7 +23,7 @@ REAL, MADE = 4, 12
 """Faces of each class on the sheet."""
 
 
-def tell_outcome(facts: GanFacts, drawn: Drawn, judgement: Judgement | None) -> dict[str, Any]:
+def result_to_dict(facts: GanFacts, drawn: SamplingResult, judgement: GanEvaluation | None) -> dict[str, Any]:
     """The outcome as JSON has it."""
     return {
         "manifest": str(drawn.manifest),
@@ -35,7 +35,7 @@ def tell_outcome(facts: GanFacts, drawn: Drawn, judgement: Judgement | None) -> 
         "classes": [
             {
                 "class": number,
-                "words": facts.scheme.describe(number),
+                "words": facts.label_schema.describe(number),
                 "photos": count,
                 "made": drawn.made.get(number, 0),
             }
@@ -49,9 +49,9 @@ def write_outcome(
     out: Path,
     generator: nn.Module,
     facts: GanFacts,
-    material: Material,
-    drawn: Drawn,
-    judgement: Judgement | None,
+    material: GanDataset,
+    drawn: SamplingResult,
+    judgement: GanEvaluation | None,
     *,
     seed: int = 0,
     store: Path | None = None,
@@ -64,15 +64,15 @@ def write_outcome(
         seed: As for the faces.
         store: The folder for decoded photos; in the user's cache where left out.
     """
-    classes = material.scheme.to_class(material.learned.codes(material.scheme))
+    classes = material.scheme.to_class_index(material.learned.codes(material.scheme))
     rows = []
     for number, count in drawn.before.items():
         places = np.flatnonzero(classes == number)
         # Spread over the set: neighbours are the same person.
         some = places[np.linspace(0, len(places) - 1, min(REAL, len(places))).astype(int)]
-        photos = material.learned.take(some)
-        real = open_store(photos.photos, facts.framing, folder=store).take(np.arange(len(photos)))
-        words = f"{facts.scheme.describe(number)}\n{count} photos, {drawn.made.get(number, 0)} faces"
+        photos = material.learned.select(some)
+        real = open_image_cache(photos.photos, facts.framing, folder=store).gather(np.arange(len(photos)))
+        words = f"{facts.label_schema.describe(number)}\n{count} photos, {drawn.made.get(number, 0)} faces"
         rows.append(
             (
                 words + _agreed(facts, judgement, number),
@@ -82,15 +82,15 @@ def write_outcome(
         )
     title = f"left: photos it learned from; right: made after {facts.steps:,} steps, none picked out"
     write_sheet(out / BESIDE, title, rows)
-    outcome = tell_outcome(facts, drawn, judgement)
+    outcome = result_to_dict(facts, drawn, judgement)
     write_json(out / OUTCOME, outcome)
     return outcome
 
 
-def _agreed(facts: GanFacts, judgement: Judgement | None, number: int) -> str:
+def _agreed(facts: GanFacts, judgement: GanEvaluation | None, number: int) -> str:
     found = judgement.agreement if judgement else ()
     shares = next(
-        ((item.made[0], item.strangers[0]) for item in found if item.words == facts.scheme.describe(number)), ()
+        ((item.made[0], item.strangers[0]) for item in found if item.words == facts.label_schema.describe(number)), ()
     )
     said = ["-" if share is None else f"{share:.0%}" for share in shares]
     return f"\njudge agrees: {said[0]} of made,\n{said[1]} of real strangers" if said else ""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from maskfit.files import replacing
+from maskfit.files import atomic_write
 
 Row = tuple[str, Sequence[NDArray[np.uint8]], Sequence[NDArray[np.uint8]]]
 """What is said of a class, its real faces and its made ones; all faces of one size."""
@@ -44,5 +44,5 @@ def write_sheet(path: Path, title: str, rows: Sequence[Row]) -> None:
             for number, face in enumerate(faces):
                 image = Image.fromarray(face).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
                 sheet.paste(image, (WORDS + offset + number * step, top))
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         sheet.save(temporary, "PNG")

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.store import StoredFrames
-from maskfit.data.transforms import Framing
+from maskfit.data.store import CachedImages
+from maskfit.data.transforms import CropResize
 from maskfit.errors import DataError
 from maskfit.files import read_csv, write_csv
-from maskfit.labels import Codes
-from maskfit.parts import Part
+from maskfit.labels import IntArray
+from maskfit.parts import ComponentSpec
 from maskfit.synthesis.gan.drawing import draw_faces
 from maskfit.synthesis.gan.generator_file import GanFacts, read_gan_facts
-from maskfit.synthesis.gan.learning import Learning, Losses
-from maskfit.synthesis.gan.material import Material, Progress
+from maskfit.synthesis.gan.learning import GanTrainer, Losses
+from maskfit.synthesis.gan.material import GanDataset, Progress
 from maskfit.synthesis.gan.networks import SIZES
 from maskfit.synthesis.gan.sheet import Row, write_sheet
 
@@ -47,15 +47,17 @@ def check_place(source: Path, out: Path, *, resume: bool) -> None:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not resume:
-            raise DataError("this folder is not empty", where=out, fix="name a new one, or go on with it by --resume")
+            raise DataError(
+                "this folder is not empty", location=out, hint="name a new one, or go on with it by --resume"
+            )
         if not (out / CHECKPOINT).is_file():
-            raise DataError("nothing to go on with: no GAN was begun here", where=out, fix="name a new folder")
+            raise DataError("nothing to go on with: no GAN was begun here", location=out, hint="name a new folder")
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
         what = "this folder lies among the photos, and would be read as one of them"
-        raise DataError(what, where=out, fix="name one elsewhere")
+        raise DataError(what, location=out, hint="name one elsewhere")
 
 
-def make_facts(material: Material, crop: Part, size: int, *, width: int, batch: int, seed: int) -> GanFacts:
+def make_facts(material: GanDataset, crop: ComponentSpec, size: int, *, width: int, batch: int, seed: int) -> GanFacts:
     """What a GAN that learns from this material says of itself before its first step.
 
     Raises:
@@ -65,10 +67,10 @@ def make_facts(material: Material, crop: Part, size: int, *, width: int, batch: 
     """
     if size not in SIZES:
         known = ", ".join(map(str, SIZES))
-        raise DataError(f"faces of {size} pixels are none of {known}", fix="take one of these sizes")
+        raise DataError(f"faces of {size} pixels are none of {known}", hint="take one of these sizes")
     return GanFacts(
-        scheme=material.scheme,
-        framing=Framing(crop=crop, size=(size, size)).settled(),
+        label_schema=material.scheme,
+        framing=CropResize(crop=crop, size=(size, size)).pinned(),
         width=width,
         batch=batch,
         seed=seed,
@@ -79,8 +81,8 @@ def make_facts(material: Material, crop: Part, size: int, *, width: int, batch: 
 
 def train_gan(
     facts: GanFacts,
-    frames: StoredFrames,
-    codes: Codes,
+    frames: CachedImages,
+    codes: IntArray,
     out: Path,
     *,
     steps: int,
@@ -105,7 +107,7 @@ def train_gan(
         DataError: What was begun in the folder is something else.
         RunError: The losses are no longer numbers; the folder keeps what was learned before.
     """
-    learning = Learning(facts, frames, codes)
+    learning = GanTrainer(facts, frames, codes)
     begun = (out / CHECKPOINT).is_file()
     rows = _resume(learning, out) if begun else []
     if not begun:
@@ -158,7 +160,7 @@ class _Clock:
         return max(done, steps if math.isinf(self.most) else min(steps, self.first + round(speed * self.most)))
 
 
-def _resume(learning: Learning, out: Path) -> list[list[object]]:
+def _resume(learning: GanTrainer, out: Path) -> list[list[object]]:
     """Takes up the last checkpoint; gives the rows of losses up to it."""
     found, asked = read_gan_facts(out / CHECKPOINT), learning.facts
     differing = [
@@ -169,8 +171,8 @@ def _resume(learning: Learning, out: Path) -> list[list[object]]:
     if differing:
         raise DataError(
             f"what was begun here differs in: {', '.join(differing)}",
-            where=out / CHECKPOINT,
-            fix="give what was given then, or name a new folder",
+            location=out / CHECKPOINT,
+            hint="give what was given then, or name a new folder",
         )
     learning.read(out / CHECKPOINT, found.steps)
     if not (out / LOSSES).is_file():
@@ -179,20 +181,20 @@ def _resume(learning: Learning, out: Path) -> list[list[object]]:
     return [[row[name] for name in COLUMNS] for row in kept]
 
 
-def _keep(learning: Learning, rows: list[list[object]], out: Path) -> None:
+def _keep(learning: GanTrainer, rows: list[list[object]], out: Path) -> None:
     """Writes what the folder holds; the checkpoint last, so that the rest is never behind it."""
     write_csv(out / LOSSES, COLUMNS, rows)
     draw_sheet(learning, out / SHEET)
     learning.write(out / CHECKPOINT, out / GENERATOR)
 
 
-def draw_sheet(learning: Learning, path: Path) -> None:
+def draw_sheet(learning: GanTrainer, path: Path) -> None:
     """A row for each class, a column for each noise."""
-    scheme, latent = learning.facts.scheme, learning.facts.latent
+    scheme, latent = learning.facts.label_schema, learning.facts.latent
     noise = np.random.default_rng([learning.facts.seed, 1]).standard_normal((ON_SHEET, latent))
-    network = learning.drawing.eval()
+    network = learning.ema_generator.eval()
     rows: list[Row] = []
     for number in range(scheme.classes):
-        faces = draw_faces(network, noise, np.repeat(scheme.to_codes([number]), ON_SHEET, axis=0))
+        faces = draw_faces(network, noise, np.repeat(scheme.to_attribute_indices([number]), ON_SHEET, axis=0))
         rows.append((scheme.describe(number), [], list(faces)))
     write_sheet(path, f"after {learning.done:,} steps", rows)

@@ -12,28 +12,28 @@ other faces.
 """
 
 from maskfit.synthesis.landmarks import Landmarks
-from maskfit.synthesis.masks.choosing import BareFace, Chosen, choose_faces
-from maskfit.synthesis.masks.finding import open_detector
-from maskfit.synthesis.masks.kinds import KINDS, WAYS
+from maskfit.synthesis.masks.choosing import BareFace, FaceSelection, choose_faces
+from maskfit.synthesis.masks.finding import landmark_detector
+from maskfit.synthesis.masks.kinds import MASK_TYPES, WEARING_STYLES
 from maskfit.synthesis.masks.landmarks import read_landmarks
-from maskfit.synthesis.masks.people import Made, write_masked
-from maskfit.synthesis.masks.putting import Face, Masked
-from maskfit.synthesis.masks.wearing import Wearing, draw_wearing, draw_wearings
+from maskfit.synthesis.masks.people import MaskDatasetResult, write_masked
+from maskfit.synthesis.masks.putting import MaskedPhoto, PreparedFace
+from maskfit.synthesis.masks.wearing import MaskInstance, draw_wearings, sample_mask
 
 __all__ = [
-    "KINDS",
-    "WAYS",
+    "MASK_TYPES",
+    "WEARING_STYLES",
     "BareFace",
-    "Chosen",
-    "Face",
+    "FaceSelection",
     "Landmarks",
-    "Made",
-    "Masked",
-    "Wearing",
+    "MaskDatasetResult",
+    "MaskInstance",
+    "MaskedPhoto",
+    "PreparedFace",
     "choose_faces",
-    "draw_wearing",
     "draw_wearings",
-    "open_detector",
+    "landmark_detector",
     "read_landmarks",
+    "sample_mask",
     "write_masked",
 ]

@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from maskfit.data.decoding import open_upright
+from maskfit.data.decoding import open_rgb
 from maskfit.data.layout import FOLDER
 from maskfit.data.manifest import PATH_COLUMNS
-from maskfit.data.photo import Photo, PhotoSet
+from maskfit.data.photo import Photo, PhotoDataset
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, PhotoError
 from maskfit.files import read_csv
@@ -48,7 +48,7 @@ class BareFace:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class FaceSelection:
     """The faces that get masks.
 
     Attributes:
@@ -65,9 +65,13 @@ class Chosen:
 
 
 def choose_faces(
-    source: Path, find: Finder | dict[str, Landmarks], *, persons: int | None = None, seed: int = 0,
+    source: Path,
+    find: Finder | dict[str, Landmarks],
+    *,
+    persons: int | None = None,
+    seed: int = 0,
     progress: Progress | None = None,
-) -> Chosen:  # fmt: skip
+) -> FaceSelection:
     """Looks for faces until there are enough.
 
     Args:
@@ -101,15 +105,15 @@ def choose_faces(
         reason = next(iter(set_aside.values()), "there are no bare faces")
         raise DataError(
             f"no face can be used; of {len(photos)} photos, the first that cannot: {reason}",
-            where=source,
-            fix="give bare faces of which gender and age in years are known, eyes at least 8 pixels apart",
+            location=source,
+            hint="give bare faces of which gender and age in years are known, eyes at least 8 pixels apart",
         )
     faces = tuple(found[place] for place in sorted(found))
-    return Chosen(Path(source), faces, dict(sorted(set_aside.items())), others)
+    return FaceSelection(Path(source), faces, dict(sorted(set_aside.items())), others)
 
 
 def _find_candidates(
-    photos: PhotoSet, races: dict[str, str], set_aside: dict[str, str]
+    photos: PhotoDataset, races: dict[str, str], set_aside: dict[str, str]
 ) -> tuple[list[tuple[Photo, str]], int]:
     """One bare photo of each person with the name of the folder it is to get, and how many more there are."""
     found: list[tuple[Photo, str]] = []
@@ -151,9 +155,9 @@ def _look(
 
     def look(photo: Photo) -> Landmarks | str:
         try:
-            pixels = np.array(open_upright(photo.path))
+            pixels = np.array(open_rgb(photo.path))
         except (PhotoError, OSError) as error:
-            return error.what if isinstance(error, PhotoError) else str(error)
+            return error.message if isinstance(error, PhotoError) else str(error)
         marks = find.get(os.path.abspath(photo.path)) if isinstance(find, dict) else find(pixels)
         return "no face is found on it" if marks is None else marks.fault or marks
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from maskfit.synthesis.drawn.palette import Colour, luminance, mixed, turned
-from maskfit.synthesis.masks.kinds import KINDS
+from maskfit.synthesis.masks.kinds import MASK_TYPES
 from maskfit.synthesis.masks.patterns import draw_pattern, draw_print
-from maskfit.synthesis.masks.wearing import Wearing
+from maskfit.synthesis.masks.wearing import MaskInstance
 
 Array = NDArray[np.float64]
 
@@ -20,7 +20,7 @@ METAL: Colour = (182, 186, 192)
 
 
 @dataclass
-class Cloth:
+class FabricTexture:
     """A flat sheet of fabric, row by row from the upper rim.
 
     Attributes:
@@ -58,26 +58,26 @@ class Cloth:
         self.shade *= 1 - depth * np.exp(-((distance / width) ** 2))
 
 
-def weave(wearing: Wearing, rows: int, columns: int) -> Cloth:
+def render_fabric(wearing: MaskInstance, rows: int, columns: int) -> FabricTexture:
     """The flat fabric of a mask, of rows x columns samples."""
     across, down = np.linspace(-1, 1, columns)[None, :], np.linspace(0, 1, rows)[:, None]
     colour = np.tile(np.array(wearing.colour) / 255, (rows, columns, 1))
-    cloth = Cloth(across, down, colour, np.zeros((rows, columns)), np.ones((rows, columns)))
+    cloth = FabricTexture(across, down, colour, np.zeros((rows, columns)), np.ones((rows, columns)))
     chance = np.random.default_rng(wearing.seed)
     if wearing.pattern:
         cloth.ink(wearing.ink, 0.95 * draw_pattern(wearing.pattern, chance, rows, columns))
-    FABRICS[KINDS[wearing.kind].fabric](cloth, wearing, chance)
+    FABRICS[MASK_TYPES[wearing.kind].fabric](cloth, wearing, chance)
     return cloth
 
 
-def _clouds(chance: np.random.Generator, cloth: Cloth, knots: tuple[int, int]) -> Array:
+def _clouds(chance: np.random.Generator, cloth: FabricTexture, knots: tuple[int, int]) -> Array:
     """Smooth noise about 0 with a deviation of about 1: random values on a few knots, blown up."""
     small = Image.fromarray(chance.normal(0, 1, knots).astype(np.float32))
     rows, columns = cloth.size
     return np.asarray(small.resize((columns, rows), Image.Resampling.BICUBIC), dtype=np.float64)
 
 
-def _crease(cloth: Cloth, chance: np.random.Generator, count: int, height: float) -> None:
+def _crease(cloth: FabricTexture, chance: np.random.Generator, count: int, height: float) -> None:
     """Creases that run from the sides inwards, where loops pull, and a few across the middle."""
     for _ in range(count):
         side = chance.choice((-1, 1))
@@ -89,7 +89,7 @@ def _crease(cloth: Cloth, chance: np.random.Generator, count: int, height: float
         cloth.height += height * chance.choice((-1, 1)) * fade * np.exp(-(((cloth.down - line) / width) ** 2))
 
 
-def _hem(cloth: Cloth, width: float, depth: float) -> None:
+def _hem(cloth: FabricTexture, width: float, depth: float) -> None:
     """Rims that are folded over and sewn."""
     for edge in (cloth.down, 1 - cloth.down):
         cloth.groove(edge - width, depth, 0.010)
@@ -98,14 +98,14 @@ def _hem(cloth: Cloth, width: float, depth: float) -> None:
         cloth.groove(edge - 1.4 * width, 0.8 * depth, 0.014)
 
 
-def _wire(cloth: Cloth, chance: np.random.Generator) -> None:
+def _wire(cloth: FabricTexture, chance: np.random.Generator) -> None:
     """The bendable wire over the bridge of the nose, under the fabric."""
     band = np.exp(-(((cloth.down - 0.055) / 0.022) ** 2)) / (1 + np.exp((np.abs(cloth.across) - 0.34) / 0.012))
     cloth.height += 0.012 * band
     cloth.shade *= 1 + 0.05 * chance.uniform(0.4, 1.0) * band
 
 
-def _pleated(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None:
+def _pleated(cloth: FabricTexture, wearing: MaskInstance, chance: np.random.Generator) -> None:
     squeezed = wearing.way in ("on the chin", "below the chin")
     for place in (0.33, 0.51, 0.69):
         bow = chance.normal(0, 0.015) + 0.045 * (0.5 - place) * 2
@@ -119,7 +119,7 @@ def _pleated(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> Non
     _pale_lining(cloth, wearing)
 
 
-def _closed_pleats(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None:
+def _closed_pleats(cloth: FabricTexture, wearing: MaskInstance, chance: np.random.Generator) -> None:
     for place in (0.30, 0.44, 0.58):
         line = place + chance.normal(0, 0.008) + chance.normal(0, 0.01) * cloth.across
         cloth.fold(line, chance.uniform(0.12, 0.22), 0.014)
@@ -130,7 +130,7 @@ def _closed_pleats(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) 
     _pale_lining(cloth, wearing)
 
 
-def _pale_lining(cloth: Cloth, wearing: Wearing) -> None:
+def _pale_lining(cloth: FabricTexture, wearing: MaskInstance) -> None:
     """A surgical mask's white binding shows at its rims."""
     if luminance(wearing.colour) > 0.35:
         pale = mixed(wearing.colour, (240, 242, 244), 0.6)
@@ -138,7 +138,7 @@ def _pale_lining(cloth: Cloth, wearing: Wearing) -> None:
             cloth.ink(pale, 0.6 / (1 + np.exp((edge - 0.03) / 0.005)))
 
 
-def _welded(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None:
+def _welded(cloth: FabricTexture, wearing: MaskInstance, chance: np.random.Generator) -> None:
     cloth.groove(cloth.across, 0.14, 0.014)
     for rim in (0.045, 0.955):
         dashes = 0.5 + 0.5 * np.sin(cloth.across * 110)
@@ -158,7 +158,7 @@ def _welded(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None
         _valve(cloth, wearing, chance, 0.42 * chance.choice((-1, 1)), 0.56)
 
 
-def _moulded(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None:
+def _moulded(cloth: FabricTexture, wearing: MaskInstance, chance: np.random.Generator) -> None:
     around = np.hypot(cloth.across * 0.9, (cloth.down - 0.52) * 1.9)
     for ring in (0.62, 0.86):
         cloth.groove(around - ring, 0.10, 0.020)
@@ -176,7 +176,7 @@ def _moulded(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> Non
         cloth.ink((92, 98, 112), draw_print(chance, *cloth.size))
 
 
-def _valve(cloth: Cloth, wearing: Wearing, chance: np.random.Generator, x: float, y: float) -> None:
+def _valve(cloth: FabricTexture, wearing: MaskInstance, chance: np.random.Generator, x: float, y: float) -> None:
     """A round or square outlet of plastic, with slots."""
     power = 2 if chance.random() < 0.6 else 5
     size = chance.uniform(0.13, 0.18)
@@ -192,7 +192,7 @@ def _valve(cloth: Cloth, wearing: Wearing, chance: np.random.Generator, x: float
     cloth.groove(far - 1.05, 0.22, 0.10)
 
 
-def _sewn(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None:
+def _sewn(cloth: FabricTexture, wearing: MaskInstance, chance: np.random.Generator) -> None:
     if chance.random() < 0.6:
         cloth.groove(cloth.across, 0.20, 0.014)
         cloth.height += 0.012 * np.exp(-(((np.abs(cloth.across) - 0.035) / 0.03) ** 2))
@@ -208,7 +208,7 @@ def _sewn(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None:
     cloth.shade *= 1 + 0.025 * chance.normal(0, 1, cloth.height.shape)
 
 
-def _foam(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None:
+def _foam(cloth: FabricTexture, wearing: MaskInstance, chance: np.random.Generator) -> None:
     cloth.groove(cloth.across, 0.25, 0.012)
     cloth.height += 0.010 * np.exp(-((cloth.across / 0.05) ** 2))
     for edge in (cloth.down, 1 - cloth.down):
@@ -223,7 +223,7 @@ def _foam(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None:
         cloth.ink(turned(wearing.colour, value=2.2), 0.12 * np.clip(_clouds(chance, cloth, (3, 4)), 0, 1))
 
 
-def _tube(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None:
+def _tube(cloth: FabricTexture, wearing: MaskInstance, chance: np.random.Generator) -> None:
     # Cloth that is gathered about a neck falls into long folds, nearly level.
     for _ in range(int(chance.integers(5, 9))):
         place, bow = chance.uniform(0.12, 0.98), chance.normal(0, 0.05)
@@ -234,8 +234,13 @@ def _tube(cloth: Cloth, wearing: Wearing, chance: np.random.Generator) -> None:
     cloth.shade *= 1 + 0.02 * chance.normal(0, 1, cloth.height.shape)
 
 
-FABRICS: dict[str, Callable[[Cloth, Wearing, np.random.Generator], None]] = {
-    "pleated": _pleated, "closed pleats": _closed_pleats, "welded": _welded, "moulded": _moulded, "sewn": _sewn,
-    "foam": _foam, "tube": _tube,
-}  # fmt: skip
+FABRICS: dict[str, Callable[[FabricTexture, MaskInstance, np.random.Generator], None]] = {
+    "pleated": _pleated,
+    "closed pleats": _closed_pleats,
+    "welded": _welded,
+    "moulded": _moulded,
+    "sewn": _sewn,
+    "foam": _foam,
+    "tube": _tube,
+}
 """How each fabric is worked into a sheet of its plain colour."""

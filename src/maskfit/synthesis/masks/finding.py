@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskfit.data.detectors import DETECTORS, check_detector, open_finder, settle_weights
+from maskfit.data.detectors import DETECTORS, check_detector, load_detector, pin_detector_weights
 from maskfit.data.detectors.face import Pixels
 from maskfit.errors import DataError
-from maskfit.parts import Part
+from maskfit.parts import ComponentSpec
 from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.landmarks import Finder, from_five
 
@@ -15,7 +15,7 @@ KNOWING = ("yunet", "mtcnn")
 """Detectors that find eyes, nose and mouth, not only boxes."""
 
 
-def open_detector(name: str, weights: str | None = None) -> Finder:
+def landmark_detector(name: str, weights: str | None = None) -> Finder:
     """A detector as a finder of landmarks: those of the largest face on a photo.
 
     Args:
@@ -27,11 +27,11 @@ def open_detector(name: str, weights: str | None = None) -> Finder:
         MissingExtraError: It needs an extra.
         RecipeError: There is no such detector.
     """
-    part = Part.of(name)
+    part = ComponentSpec.create(name)
     if name in DETECTORS and name not in KNOWING:
-        raise DataError(f"the detector '{name}' finds no eyes and mouths", fix=f"take {' or '.join(KNOWING)}")
+        raise DataError(f"the detector '{name}' finds no eyes and mouths", hint=f"take {' or '.join(KNOWING)}")
     check_detector(part)
-    detector = open_finder(part, settle_weights(part, weights, None))
+    detector = load_detector(part, pin_detector_weights(part, weights, None))
 
     def find(photo: Pixels) -> Landmarks | None:
         faces = [face for face in detector.find(photo) if face.landmarks is not None]

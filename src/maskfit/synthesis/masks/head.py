@@ -17,9 +17,15 @@ from maskfit.synthesis.landmarks import Landmarks
 Array = NDArray[np.float64]
 
 FEATURES = np.array(
-    [(-0.50, 0.00, 0.00), (0.50, 0.00, 0.00), (0.00, 0.60, 0.52), (-0.40, 1.14, 0.16), (0.40, 1.14, 0.16),
-     (0.00, 1.80, 0.20)]
-)  # fmt: skip
+    [
+        (-0.50, 0.00, 0.00),
+        (0.50, 0.00, 0.00),
+        (0.00, 0.60, 0.52),
+        (-0.40, 1.14, 0.16),
+        (0.40, 1.14, 0.16),
+        (0.00, 1.80, 0.20),
+    ]
+)
 """Eyes, tip of the nose, corners of the mouth and chin of the mean head."""
 
 EAR = np.array((1.12, 0.22, -1.22))
@@ -45,7 +51,7 @@ def surface_depth(x: Array, y: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Pose:
+class HeadPose:
     """How the mean head lies on a photo.
 
     Attributes:
@@ -90,7 +96,7 @@ class Pose:
         return self.place(np.stack([x, y, surface_depth(x, y)], axis=-1))
 
 
-def fit_pose(landmarks: Landmarks) -> Pose:
+def fit_pose(landmarks: Landmarks) -> HeadPose:
     """Turns the mean head so that its features come near the photo's; what remains is bent away.
 
     The fit weighs the features' distances against how far faces usually turn and how much they differ in length: five
@@ -114,7 +120,7 @@ def fit_pose(landmarks: Landmarks) -> Pose:
         state = state - np.linalg.solve(slopes.T @ slopes + 1e-3 * np.eye(4), slopes.T @ error)
         state[:2] = np.clip(state[:2], (-1.25, -0.6), (1.25, 0.6))
     flat, unit, origin = _project(model, state, seen)
-    return Pose(_rotation(state), unit, float(state[3]), origin, flat, seen - flat, float(state[0]))
+    return HeadPose(_rotation(state), unit, float(state[3]), origin, flat, seen - flat, float(state[0]))
 
 
 def _rotation(state: Array) -> Array:

@@ -41,73 +41,137 @@ class MaskKind:
 
 
 _SURGICAL = (
-    ((168, 208, 230), 26), ((122, 184, 226), 14), ((92, 160, 216), 5), ((196, 222, 236), 10), (WHITE, 20),
-    ((164, 214, 204), 8), ((92, 182, 170), 4), ((196, 224, 212), 3), ((240, 200, 210), 4), (BLACK, 7),
-    ((200, 194, 224), 2), ((78, 104, 150), 3),
-)  # fmt: skip
+    ((168, 208, 230), 26),
+    ((122, 184, 226), 14),
+    ((92, 160, 216), 5),
+    ((196, 222, 236), 10),
+    (WHITE, 20),
+    ((164, 214, 204), 8),
+    ((92, 182, 170), 4),
+    ((196, 224, 212), 3),
+    ((240, 200, 210), 4),
+    (BLACK, 7),
+    ((200, 194, 224), 2),
+    ((78, 104, 150), 3),
+)
 _RESPIRATOR = ((WHITE, 78), ((222, 224, 222), 8), (BLACK, 6), ((186, 206, 226), 5), ((204, 196, 178), 3))
 _CLOTH = (
-    (BLACK, 24), ((52, 66, 96), 11), (WHITE, 12), ((128, 130, 136), 9), ((206, 190, 168), 6), ((158, 52, 58), 5),
-    ((212, 40, 56), 4), ((74, 108, 92), 4), ((38, 140, 84), 3), ((196, 128, 140), 5), ((104, 88, 130), 4),
-    ((222, 172, 66), 3), ((226, 108, 48), 2), ((96, 132, 172), 4), ((40, 92, 176), 3), ((222, 214, 202), 4),
-)  # fmt: skip
+    (BLACK, 24),
+    ((52, 66, 96), 11),
+    (WHITE, 12),
+    ((128, 130, 136), 9),
+    ((206, 190, 168), 6),
+    ((158, 52, 58), 5),
+    ((212, 40, 56), 4),
+    ((74, 108, 92), 4),
+    ((38, 140, 84), 3),
+    ((196, 128, 140), 5),
+    ((104, 88, 130), 4),
+    ((222, 172, 66), 3),
+    ((226, 108, 48), 2),
+    ((96, 132, 172), 4),
+    ((40, 92, 176), 3),
+    ((222, 214, 202), 4),
+)
 _PRINTED = (
-    (WHITE, 18), ((46, 58, 88), 18), (BLACK, 14), ((214, 150, 150), 10), ((228, 196, 132), 8), ((120, 164, 190), 10),
-    ((168, 62, 62), 8), ((92, 124, 96), 7), ((236, 222, 206), 7),
-)  # fmt: skip
+    (WHITE, 18),
+    ((46, 58, 88), 18),
+    (BLACK, 14),
+    ((214, 150, 150), 10),
+    ((228, 196, 132), 8),
+    ((120, 164, 190), 10),
+    ((168, 62, 62), 8),
+    ((92, 124, 96), 7),
+    ((236, 222, 206), 7),
+)
 
-KINDS: dict[str, MaskKind] = {
+MASK_TYPES: dict[str, MaskKind] = {
     "surgical": MaskKind(  # its pleats drawn open from nose to chin
         upper=((0.0, 0.22), (0.13, 0.26), (0.34, 0.41), (0.66, 0.50), (0.99, 0.53)),
         lower=((0.0, 1.90), (0.28, 1.86), (0.56, 1.68), (0.80, 1.40), (0.95, 1.12)),
-        shape="tent", fabric="pleated", colours=_SURGICAL, patterns=("",), straps="loops", share=38,
+        shape="tent",
+        fabric="pleated",
+        colours=_SURGICAL,
+        patterns=("",),
+        straps="loops",
+        share=38,
     ),
     "surgical-flat": MaskKind(  # its pleats still closed: a band across nose and mouth
         upper=((0.0, 0.30), (0.14, 0.33), (0.36, 0.45), (0.68, 0.53), (0.98, 0.56)),
         lower=((0.0, 1.68), (0.28, 1.66), (0.56, 1.54), (0.80, 1.36), (0.97, 1.20)),
-        shape="flat", fabric="closed pleats", colours=_SURGICAL, patterns=("",), straps="loops", share=10,
+        shape="flat",
+        fabric="closed pleats",
+        colours=_SURGICAL,
+        patterns=("",),
+        straps="loops",
+        share=10,
     ),
     "kn95": MaskKind(  # folded along the middle, with a beak
         upper=((0.0, 0.16), (0.12, 0.22), (0.34, 0.40), (0.68, 0.58), (0.98, 0.68)),
         lower=((0.0, 1.92), (0.22, 1.84), (0.50, 1.60), (0.78, 1.28), (0.96, 1.00)),
-        shape="beak", fabric="welded", colours=_RESPIRATOR, patterns=("",), straps="loops", share=15,
+        shape="beak",
+        fabric="welded",
+        colours=_RESPIRATOR,
+        patterns=("",),
+        straps="loops",
+        share=15,
     ),
     "n95": MaskKind(  # a stiff cup
         upper=((0.0, 0.18), (0.14, 0.22), (0.40, 0.40), (0.68, 0.62), (0.84, 0.86)),
         lower=((0.0, 1.86), (0.30, 1.81), (0.58, 1.60), (0.77, 1.31), (0.85, 1.06)),
-        shape="cup", fabric="moulded", colours=((WHITE, 80), ((222, 214, 196), 12), ((176, 206, 196), 8)),
-        patterns=("",), straps="bands", share=7,
+        shape="cup",
+        fabric="moulded",
+        colours=((WHITE, 80), ((222, 214, 196), 12), ((176, 206, 196), 8)),
+        patterns=("",),
+        straps="bands",
+        share=7,
     ),
     "cloth": MaskKind(
         upper=((0.0, 0.18), (0.13, 0.23), (0.36, 0.41), (0.68, 0.50), (0.98, 0.52)),
         lower=((0.0, 1.90), (0.26, 1.84), (0.54, 1.64), (0.80, 1.32), (0.95, 1.02)),
-        shape="seam", fabric="sewn", colours=_CLOTH, patterns=("",), straps="loops", share=12,
+        shape="seam",
+        fabric="sewn",
+        colours=_CLOTH,
+        patterns=("",),
+        straps="loops",
+        share=12,
     ),
     "printed": MaskKind(  # cloth with a pattern
         upper=((0.0, 0.19), (0.14, 0.24), (0.36, 0.41), (0.68, 0.49), (0.98, 0.51)),
         lower=((0.0, 1.90), (0.28, 1.85), (0.56, 1.66), (0.80, 1.36), (0.96, 1.06)),
-        shape="seam", fabric="sewn", colours=_PRINTED,
-        patterns=("dots", "stripes", "checks", "flowers", "leaves", "blotches", "badge"), straps="loops", share=8,
+        shape="seam",
+        fabric="sewn",
+        colours=_PRINTED,
+        patterns=("dots", "stripes", "checks", "flowers", "leaves", "blotches", "badge"),
+        straps="loops",
+        share=8,
     ),
     "sport": MaskKind(  # stretchy foam that clings, cut out for the ears
         upper=((0.0, 0.16), (0.12, 0.21), (0.34, 0.40), (0.68, 0.52), (1.02, 0.40)),
         lower=((0.0, 1.86), (0.22, 1.80), (0.50, 1.60), (0.80, 1.18), (1.02, 0.80)),
-        shape="cling", fabric="foam", colours=((BLACK, 66), ((84, 88, 94), 16), ((52, 62, 88), 8), (WHITE, 5),
-                                               ((190, 190, 192), 5)), patterns=("", "", "badge"), straps="loops",
+        shape="cling",
+        fabric="foam",
+        colours=((BLACK, 66), ((84, 88, 94), 16), ((52, 62, 88), 8), (WHITE, 5), ((190, 190, 192), 5)),
+        patterns=("", "", "badge"),
+        straps="loops",
         share=10,
     ),
     "gaiter": MaskKind(  # a tube of cloth about face and neck, or a scarf drawn up
         upper=((0.0, 0.20), (0.13, 0.25), (0.36, 0.42), (0.70, 0.52), (1.06, 0.52)),
         lower=((0.0, 2.52), (0.30, 2.50), (0.60, 2.36), (0.86, 2.06), (1.04, 1.72)),
-        shape="cling", fabric="tube", colours=_CLOTH, patterns=("", "", "blotches", "flowers", "stripes", "dots"),
-        straps="none", share=5,
+        shape="cling",
+        fabric="tube",
+        colours=_CLOTH,
+        patterns=("", "", "blotches", "flowers", "stripes", "dots"),
+        straps="none",
+        share=5,
     ),
-}  # fmt: skip
+}
 """Every kind of mask by its name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class WearingStyle:
     """A way to wear a mask, as what it does to the rims; lengths in head units, down is positive.
 
     Attributes:
@@ -135,44 +199,51 @@ class Way:
     hangs: bool = False
 
 
-WAYS: dict[str, Way] = {
-    "close": Way("wear", upper=(0.03, 0.02), lower=(0.02, 0.0), drift=0.05),
-    "high": Way("wear", upper=(-0.05, -0.03), lower=(-0.04, 0.0)),
-    "low": Way("wear", upper=(0.18, 0.07), lower=(0.08, 0.05)),
-    "tilted": Way("wear", upper=(0.07, 0.04), lower=(0.03, 0.02), tilt=0.15),
-    "small": Way("wear", upper=(0.11, 0.05), lower=(-0.10, -0.07), width=0.88),
-    "half the nose": Way("incorrect", "half", upper=(0.45, 0.14), lower=(0.09, 0.07), tilt=0.08, drift=0.06),
-    "under the nose": Way("incorrect", "none", upper=(0.64, 0.17), lower=(0.10, 0.10), tilt=0.10, drift=0.09),
-    "over the mouth": Way(
+WEARING_STYLES: dict[str, WearingStyle] = {
+    "close": WearingStyle("wear", upper=(0.03, 0.02), lower=(0.02, 0.0), drift=0.05),
+    "high": WearingStyle("wear", upper=(-0.05, -0.03), lower=(-0.04, 0.0)),
+    "low": WearingStyle("wear", upper=(0.18, 0.07), lower=(0.08, 0.05)),
+    "tilted": WearingStyle("wear", upper=(0.07, 0.04), lower=(0.03, 0.02), tilt=0.15),
+    "small": WearingStyle("wear", upper=(0.11, 0.05), lower=(-0.10, -0.07), width=0.88),
+    "half the nose": WearingStyle("incorrect", "half", upper=(0.45, 0.14), lower=(0.09, 0.07), tilt=0.08, drift=0.06),
+    "under the nose": WearingStyle("incorrect", "none", upper=(0.64, 0.17), lower=(0.10, 0.10), tilt=0.10, drift=0.09),
+    "over the mouth": WearingStyle(
         "incorrect", "none", upper=(0.75, 0.30), lower=(0.12, 0.10), tilt=0.12, width=0.94, drift=0.10
     ),
-    "pulled aside": Way(
+    "pulled aside": WearingStyle(
         "incorrect", "none", upper=(0.80, 0.36), lower=(0.20, 0.20), tilt=0.60, drift=0.12, aside=0.40, straps=True
     ),
-    "on the chin": Way("incorrect", "none", upper=(1.22, 0.44), lower=(0.20, 0.22), tilt=0.14, width=0.88, drift=0.14),
-    "below the chin": Way(
+    "on the chin": WearingStyle(
+        "incorrect", "none", upper=(1.22, 0.44), lower=(0.20, 0.22), tilt=0.14, width=0.88, drift=0.14
+    ),
+    "below the chin": WearingStyle(
         "incorrect", "none", upper=(1.58, 0.72), lower=(0.48, 0.42), tilt=0.12, width=0.82, drift=0.10, straps=True
     ),
-    "dangling": Way("incorrect", "none", straps=True, hangs=True),
-    "round the neck": Way(
+    "dangling": WearingStyle("incorrect", "none", straps=True, hangs=True),
+    "round the neck": WearingStyle(
         "not_wear", "none", upper=(1.72, 0.96), lower=(0.62, 0.70), tilt=0.10, width=0.95, drift=0.16
     ),
 }
 """Every way by its name. All of the nose is covered in all that are "wear", and in none of the others."""
 
-SCARF = "round the neck"
+SCARF_TYPES = "round the neck"
 """A gaiter there is a scarf, and its wearer's face bare."""
 
-WORN = tuple(name for name, way in WAYS.items() if way.state == "wear")
+WORN = tuple(name for name, way in WEARING_STYLES.items() if way.state == "wear")
 WRONG = {
-    "half the nose": 16, "under the nose": 28, "over the mouth": 14, "pulled aside": 6, "on the chin": 24,
-    "below the chin": 7, "dangling": 5,
-}  # fmt: skip
+    "half the nose": 16,
+    "under the nose": 28,
+    "over the mouth": 14,
+    "pulled aside": 6,
+    "on the chin": 24,
+    "below the chin": 7,
+    "dangling": 5,
+}
 """The wrong ways, and how many of a hundred masks worn wrongly are worn so."""
 
 
 def can_wear(kind: str, way: str) -> bool:
     """Whether a mask of that kind can be worn that way: only what has no straps is a scarf, and it hangs by none."""
-    if KINDS[kind].straps == "none":
-        return not WAYS[way].straps
-    return way != SCARF
+    if MASK_TYPES[kind].straps == "none":
+        return not WEARING_STYLES[way].straps
+    return way != SCARF_TYPES

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from maskfit.errors import DataError, several
+from maskfit.errors import DataError, format_list
 from maskfit.files import read_csv
 from maskfit.synthesis.landmarks import Landmarks
 
@@ -50,5 +50,7 @@ def read_landmarks(path: Path) -> dict[str, Landmarks]:
             continue
         found[os.path.abspath(path.parent / row["path"])] = replace(from_five(values), chin=chin)
     if problems:
-        raise DataError(f"landmarks that are no numbers:\n{several(problems)}", where=path, fix="mend these rows")
+        raise DataError(
+            f"landmarks that are no numbers:\n{format_list(problems)}", location=path, hint="mend these rows"
+        )
     return found

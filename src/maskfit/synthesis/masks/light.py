@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from maskfit.synthesis.masks.head import Pose
+from maskfit.synthesis.masks.head import HeadPose
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -25,7 +25,7 @@ _SKIN_LUMINANCE = 0.60
 
 
 @dataclass(frozen=True)
-class Light:
+class Photometry:
     """How a photo was lit and taken.
 
     Attributes:
@@ -47,7 +47,7 @@ class Light:
     grain: float
 
 
-def measure_light(pixels: Pixels, pose: Pose) -> Light:
+def measure_light(pixels: Pixels, pose: HeadPose) -> Photometry:
     """Reads the light from the skin under the eyes and from the whole photo, the blur and the grain from the face."""
     places, colours = _skin_samples(pixels, pose)
     luminance = colours @ _WEIGHTS
@@ -63,10 +63,10 @@ def measure_light(pixels: Pixels, pose: Pose) -> Light:
     cast = cast / float(cast @ _WEIGHTS)
     slope = _fit_slope(places, np.log(np.maximum(luminance, 0.02)))
     face = _crop_face(pixels, pose)
-    return Light(float(np.clip(level, 0.30, 1.12)), cast, slope, skin, greyness, find_blur(face), find_grain(face))
+    return Photometry(float(np.clip(level, 0.30, 1.12)), cast, slope, skin, greyness, find_blur(face), find_grain(face))
 
 
-def _skin_samples(pixels: Pixels, pose: Pose) -> tuple[Array, Array]:
+def _skin_samples(pixels: Pixels, pose: HeadPose) -> tuple[Array, Array]:
     """Places in head coordinates that likely show skin, and the photo's colours there, 0 to 1."""
     x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(-0.7, 0.7, 29), np.linspace(0.22, 1.5, 27)))
     mouth = (x / 0.52) ** 2 + ((y - 1.14) / 0.24) ** 2 < 1
@@ -92,7 +92,7 @@ def _fit_slope(places: Array, values: Array) -> tuple[float, float]:
     return float(np.clip(fit[1], -0.55, 0.55)), float(np.clip(fit[2], -0.30, 0.18))
 
 
-def _crop_face(pixels: Pixels, pose: Pose) -> Array:
+def _crop_face(pixels: Pixels, pose: HeadPose) -> Array:
     """Luminance of the square about eyes, nose and mouth, where every face has edges and skin."""
     x, y = pose.place(np.array((0.0, 0.5, 0.2)))
     reach = 1.1 * pose.unit

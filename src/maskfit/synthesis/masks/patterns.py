@@ -136,7 +136,12 @@ def _badge(pen: Pen, chance: np.random.Generator) -> None:
 
 
 PATTERNS: dict[str, Callable[[Pen, np.random.Generator], None]] = {
-    "dots": _dots, "stripes": _stripes, "checks": _checks, "flowers": _flowers, "leaves": _leaves,
-    "blotches": _blotches, "badge": _badge,
-}  # fmt: skip
+    "dots": _dots,
+    "stripes": _stripes,
+    "checks": _checks,
+    "flowers": _flowers,
+    "leaves": _leaves,
+    "blotches": _blotches,
+    "badge": _badge,
+}
 """Every pattern by its name; each draws white ink on a black sheet of WIDTH x HEIGHT."""

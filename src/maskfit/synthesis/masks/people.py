@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskfit.data.decoding import open_upright
+from maskfit.data.decoding import open_rgb
 from maskfit.errors import DataError, PhotoError
-from maskfit.files import read_csv, read_json, replacing, write_csv, write_json
-from maskfit.synthesis.crew import crew
+from maskfit.files import atomic_write, read_csv, read_json, write_csv, write_json
+from maskfit.synthesis.crew import parallel_map
 from maskfit.synthesis.landmarks import Landmarks
-from maskfit.synthesis.masks.choosing import BareFace, Chosen
-from maskfit.synthesis.masks.kinds import SCARF, WAYS
-from maskfit.synthesis.masks.putting import Face, Masked
-from maskfit.synthesis.masks.wearing import MOST_WORN, Wearing, chance_of, draw_wearing, draw_wearings
+from maskfit.synthesis.masks.choosing import BareFace, FaceSelection
+from maskfit.synthesis.masks.kinds import SCARF_TYPES, WEARING_STYLES
+from maskfit.synthesis.masks.putting import MaskedPhoto, PreparedFace
+from maskfit.synthesis.masks.wearing import MOST_WORN, MaskInstance, draw_wearings, rng_for, sample_mask
 
 Progress = Callable[[int, int], None]
 
@@ -52,7 +52,7 @@ _Rows = list[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
-class Made:
+class MaskDatasetResult:
     """What was made.
 
     Attributes:
@@ -78,9 +78,17 @@ class _Job(NamedTuple):
 
 
 def write_masked(
-    chosen: Chosen, out: Path, *, seed: int = 0, worn: int = MOST_WORN, wrongly: int = 1, scarf: bool = False,
-    resume: bool = False, workers: int | None = None, progress: Progress | None = None,
-) -> Made:  # fmt: skip
+    chosen: FaceSelection,
+    out: Path,
+    *,
+    seed: int = 0,
+    worn: int = MOST_WORN,
+    wrongly: int = 1,
+    scarf: bool = False,
+    resume: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> MaskDatasetResult:
     """Writes seven photos of each face: five masks worn well, one worn wrongly, and the bare face.
 
     With other numbers of masks, or a scarf, the set is read by its manifest, `masks.csv`: the competition's layout has
@@ -115,7 +123,7 @@ def write_masked(
     set_aside = dict(chosen.set_aside)
     done = len(known)
     # A line a mask, as they come: what was made must be known when the rest is made another day.
-    with crew(len(jobs), workers) as each, (out / LIST).open("a", encoding="utf-8", newline="") as stream:
+    with parallel_map(len(jobs), workers) as each, (out / LIST).open("a", encoding="utf-8", newline="") as stream:
         for job, made in zip(jobs, each(_write_person, jobs), strict=True):
             if isinstance(made, str):
                 set_aside[job.face.name] = made
@@ -130,7 +138,7 @@ def write_masked(
     write_csv(out / LIST, COLUMNS, rows)
     write_csv(out / SET_ASIDE, ("path", "reason"), sorted(set_aside.items()))
     kinds, ways = (_count(rows, COLUMNS.index(name)) for name in ("kind", "way"))
-    return Made(out / IMAGES, len(known), kinds, ways, dict(sorted(set_aside.items())))
+    return MaskDatasetResult(out / IMAGES, len(known), kinds, ways, dict(sorted(set_aside.items())))
 
 
 def check_place(source: Path, out: Path, *, resume: bool = False) -> None:
@@ -141,15 +149,17 @@ def check_place(source: Path, out: Path, *, resume: bool = False) -> None:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not resume:
-            raise DataError("this folder is not empty", where=out, fix="name a new one, or go on with it by --resume")
+            raise DataError(
+                "this folder is not empty", location=out, hint="name a new one, or go on with it by --resume"
+            )
         if not (out / SETTINGS).is_file():
-            raise DataError("nothing to go on with: no masks were put on here", where=out, fix="name a new folder")
+            raise DataError("nothing to go on with: no masks were put on here", location=out, hint="name a new folder")
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
         what = "this folder lies among the photos, and would be read as one of them"
-        raise DataError(what, where=out, fix="name one elsewhere")
+        raise DataError(what, location=out, hint="name one elsewhere")
 
 
-def _begin(chosen: Chosen, out: Path, numbers: dict[str, Any]) -> dict[str, _Rows]:
+def _begin(chosen: FaceSelection, out: Path, numbers: dict[str, Any]) -> dict[str, _Rows]:
     """Writes down what is asked for, or compares it with what was; gives the rows of the persons who are done."""
     faces = [face.folder for face in chosen.faces]
     asked = {**numbers, "source": str(chosen.source.resolve()), "faces": faces}
@@ -161,7 +171,7 @@ def _begin(chosen: Chosen, out: Path, numbers: dict[str, Any]) -> dict[str, _Row
         return {}
     if read_json(path) != asked:
         what = "what was begun here is another set: its seed, photos or numbers of persons or masks differ"
-        raise DataError(what, where=path, fix="give what was given then, or name a new folder")
+        raise DataError(what, location=path, hint="give what was given then, or name a new folder")
     known: dict[str, _Rows] = {}
     for row in read_csv(out / LIST, COLUMNS) if (out / LIST).is_file() else []:
         if row["bottom"]:
@@ -182,11 +192,11 @@ def _count(rows: Sequence[Sequence[str]], column: int) -> dict[str, int]:
 def _write_person(job: _Job) -> _Rows | str:
     """The rows of one person's photos, whose folder is there then; or why there is none."""
     try:
-        photo = open_upright(job.face.path)
+        photo = open_rgb(job.face.path)
     except (PhotoError, OSError) as error:
-        return error.what if isinstance(error, PhotoError) else str(error)
-    face = Face(np.array(photo), job.face.landmarks)
-    masked = put_all(face, job.seed, job.face.name, **job.numbers)
+        return error.message if isinstance(error, PhotoError) else str(error)
+    face = PreparedFace(np.array(photo), job.face.landmarks)
+    masked = render_all_masks(face, job.seed, job.face.name, **job.numbers)
     for stem, (wearing, made) in masked.items():
         if fault := find_fault(made, wearing, job.face.landmarks):
             return f"{stem}: {fault}"
@@ -197,7 +207,7 @@ def _write_person(job: _Job) -> _Rows | str:
         part.chmod(job.images.stat().st_mode & 0o777)
         for stem, pixels in [*((stem, made.pixels) for stem, (_, made) in masked.items()), (BARE, face.pixels)]:
             # The bare face is coded anew as well, or its lack of a second coding would give it away.
-            with replacing(part / f"{stem}.jpg") as path:
+            with atomic_write(part / f"{stem}.jpg") as path:
                 Image.fromarray(pixels).save(path, "JPEG", quality=quality)
         if folder.is_dir():
             shutil.rmtree(folder)  # from a run that was cut before it could list it
@@ -212,32 +222,32 @@ def _write_person(job: _Job) -> _Rows | str:
     ]
 
 
-def put_all(
-    face: Face, seed: int, name: str, *, worn: int = MOST_WORN, wrongly: int = 1, scarf: bool = False
-) -> dict[str, tuple[Wearing, Masked]]:
+def render_all_masks(
+    face: PreparedFace, seed: int, name: str, *, worn: int = MOST_WORN, wrongly: int = 1, scarf: bool = False
+) -> dict[str, tuple[MaskInstance, MaskedPhoto]]:
     """The masked photos of a face by their stems, as `draw_wearings` names them, without a scarf that hardly shows."""
     made = {
-        stem: _put(face, wearing, chance_of(seed, name, f"no room to dangle {stem}"))
+        stem: _put(face, wearing, rng_for(seed, name, f"no room to dangle {stem}"))
         for stem, wearing in draw_wearings(seed, name, worn=worn, wrongly=wrongly, scarf=scarf).items()
     }
-    return {stem: pair for stem, pair in made.items() if pair[0].way != SCARF or pair[1].visible > LEAST_SCARF}
+    return {stem: pair for stem, pair in made.items() if pair[0].way != SCARF_TYPES or pair[1].visible > LEAST_SCARF}
 
 
-def _put(face: Face, wearing: Wearing, chance: np.random.Generator) -> tuple[Wearing, Masked]:
+def _put(face: PreparedFace, wearing: MaskInstance, chance: np.random.Generator) -> tuple[MaskInstance, MaskedPhoto]:
     """The face with a mask on; one that cannot dangle from its ear hangs on the other one, or else on the chin."""
-    masked = face.put(wearing)
+    masked = face.apply_mask(wearing)
     if wearing.way == "dangling":
         for instead in (
             replace(wearing, side=-wearing.side),
-            draw_wearing(wearing.kind, "on the chin", chance),
+            sample_mask(wearing.kind, "on the chin", chance),
         ):
             if masked.visible >= LEAST_VISIBLE and not find_fault(masked, wearing, face.landmarks):
                 break
-            wearing, masked = instead, face.put(instead)
+            wearing, masked = instead, face.apply_mask(instead)
     return wearing, masked
 
 
-def find_fault(masked: Masked, wearing: Wearing, landmarks: Landmarks) -> str:
+def find_fault(masked: MaskedPhoto, wearing: MaskInstance, landmarks: Landmarks) -> str:
     """What is wrong with how a mask came to lie; "" where as much of the nose is covered as its way says."""
     tip, bridge = landmarks.points[2], landmarks.points[:2].mean(0)
     height, width = masked.mask.shape
@@ -246,7 +256,7 @@ def find_fault(masked: Masked, wearing: Wearing, landmarks: Landmarks) -> str:
     if masked.box == (0, 0, 0, 0):
         return "the mask would not lie on the photo"
     lower_bridge = bridge + LOWER_BRIDGE * (tip - bridge)
-    nose = WAYS[wearing.way].nose
+    nose = WEARING_STYLES[wearing.way].nose
     if nose == "half":
         if _covers(masked, lower_bridge):
             return "the mask would cover all of the nose"
@@ -257,7 +267,7 @@ def find_fault(masked: Masked, wearing: Wearing, landmarks: Landmarks) -> str:
     return "the mask would cover the nose" if _covers(masked, tip) else ""
 
 
-def _covers(masked: Masked, point: NDArray[np.float64]) -> bool:
+def _covers(masked: MaskedPhoto, point: NDArray[np.float64]) -> bool:
     """Whether the mask lies on a point; one below or beside the photo counts as the nearest on it."""
     height, width = masked.mask.shape
     x, y = np.clip(point.astype(int), 0, (width - 1, height - 1))

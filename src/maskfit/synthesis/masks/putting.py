@@ -10,12 +10,12 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from maskfit.synthesis.drawn.curves import ribbon
 from maskfit.synthesis.landmarks import Landmarks
-from maskfit.synthesis.masks.fabric import Cloth, weave
+from maskfit.synthesis.masks.fabric import FabricTexture, render_fabric
 from maskfit.synthesis.masks.head import Array, fit_pose
-from maskfit.synthesis.masks.kinds import KINDS
-from maskfit.synthesis.masks.light import Light, Pixels, measure_light
-from maskfit.synthesis.masks.surface import Sheet, make_sheet, refine
-from maskfit.synthesis.masks.wearing import Wearing
+from maskfit.synthesis.masks.kinds import MASK_TYPES
+from maskfit.synthesis.masks.light import Photometry, Pixels, measure_light
+from maskfit.synthesis.masks.surface import MaskMesh, make_sheet, refine
+from maskfit.synthesis.masks.wearing import MaskInstance
 
 _FINER = 4
 """How much larger outlines are drawn than they are shown."""
@@ -34,7 +34,7 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Masked:
+class MaskedPhoto:
     """A photo with a mask on it.
 
     Attributes:
@@ -52,7 +52,7 @@ class Masked:
     visible: float
 
 
-class Face:
+class PreparedFace:
     """A bare photo, made ready to have masks put on: pose and light are found once.
 
     Args:
@@ -66,7 +66,7 @@ class Face:
         self.pose = fit_pose(landmarks)
         self.light = measure_light(pixels, self.pose)
 
-    def put(self, wearing: Wearing) -> Masked:
+    def apply_mask(self, wearing: MaskInstance) -> MaskedPhoto:
         """The photo with this mask on it; the same arguments give the same pixels."""
         sheet = make_sheet(wearing, self.pose)
         straps = tuple(self.pose.place(line) for line in sheet.straps)
@@ -74,12 +74,12 @@ class Face:
         result, touched = self.pixels.copy(), np.zeros(self.pixels.shape[:2], dtype=bool)
         mask = np.zeros(touched.shape)
         if right <= left or bottom <= top:
-            return Masked(result, mask, touched, (0, 0, 0, 0), 0.0)
+            return MaskedPhoto(result, mask, touched, (0, 0, 0, 0), 0.0)
         window = (slice(top, bottom), slice(left, right))
         sheet, straps = sheet.moved(-left, -top), tuple(line - (left, top) for line in straps)
         alpha, visible = _silhouette(sheet, right - left, bottom - top)
         result[window], touched[window], mask[window] = self._draw(wearing, sheet, straps, alpha, result[window])
-        return Masked(result, mask, touched, _box_of(mask), visible)
+        return MaskedPhoto(result, mask, touched, _box_of(mask), visible)
 
     def _window(self, shapes: list[Array]) -> Box:
         """The part of the photo that the mask, its straps and its shadow can reach."""
@@ -89,7 +89,7 @@ class Face:
         return max(int(low[0]), 0), max(int(low[1]), 0), min(int(high[0]), width), min(int(high[1]), height)
 
     def _draw(
-        self, wearing: Wearing, sheet: Sheet, straps: tuple[Array, ...], alpha: Array, pixels: Pixels
+        self, wearing: MaskInstance, sheet: MaskMesh, straps: tuple[Array, ...], alpha: Array, pixels: Pixels
     ) -> tuple[Pixels, NDArray[np.bool_], Array]:
         """The pixels of a window with the mask on them, which of them changed, and what the mask covers."""
         shadow = _shadow_of(alpha, self.pose.unit)
@@ -111,23 +111,23 @@ class Face:
         drawn = np.clip(np.rint(photo * 255), 0, 255).astype(np.uint8)
         return np.where(touched[..., None], drawn, pixels), touched, cover
 
-    def _cloth_layer(self, wearing: Wearing, sheet: Sheet, alpha: Array) -> Array:
+    def _cloth_layer(self, wearing: MaskInstance, sheet: MaskMesh, alpha: Array) -> Array:
         """Colours of the mask, of the photo's shape; anything where it does not lie."""
         height, width = alpha.shape
         span = np.ptp(sheet.pixels.reshape(-1, 2), axis=0).max()
         columns = int(np.clip(round(2.4 * span), 160, _MOST_SAMPLES))
         rows = round(columns * 0.86)
-        cloth = weave(wearing, rows, columns)
+        cloth = render_fabric(wearing, rows, columns)
         colour = cloth.colour * (_shading(sheet, cloth, self.light) * cloth.shade)[..., None]
         colour = _expose(colour * wearing.light, self.light)
         spots = refine(sheet.pixels, rows, columns).reshape(-1, 2)
         front = refine(sheet.normals[..., 2:], rows, columns).ravel() > 0
         return _splat(spots[front], colour.reshape(-1, 3)[front], width, height)
 
-    def _strap_cover(self, wearing: Wearing, sheet: Sheet, straps: tuple[Array, ...], pixels: Pixels) -> Array:
+    def _strap_cover(self, wearing: MaskInstance, sheet: MaskMesh, straps: tuple[Array, ...], pixels: Pixels) -> Array:
         """How much of each pixel of a window the straps cover: not behind the head, and not where hair hides them."""
         height, width = pixels.shape[:2]
-        broad = max(0.9, _STRAP_WIDTHS[KINDS[wearing.kind].straps] * self.pose.unit)
+        broad = max(0.9, _STRAP_WIDTHS[MASK_TYPES[wearing.kind].straps] * self.pose.unit)
         canvas = Image.new("L", (width * _FINER, height * _FINER), 0)
         pen = ImageDraw.Draw(canvas)
         for line, spots in zip(sheet.straps, straps, strict=True):
@@ -159,7 +159,7 @@ class Face:
         return np.clip(colour, 0, 1), cover
 
 
-def _silhouette(sheet: Sheet, width: int, height: int) -> tuple[Array, float]:
+def _silhouette(sheet: MaskMesh, width: int, height: int) -> tuple[Array, float]:
     """How much of each pixel the sheet covers, and the share of the sheet's own area that lies on the photo."""
     corners = sheet.pixels
     left, top = np.floor(corners.reshape(-1, 2).min(0)).astype(int) - 1
@@ -180,7 +180,7 @@ def _silhouette(sheet: Sheet, width: int, height: int) -> tuple[Array, float]:
     return alpha, float(alpha.sum() / max(float(whole.sum()), 1e-9))
 
 
-def _shading(sheet: Sheet, cloth: Cloth, light: Light) -> Array:
+def _shading(sheet: MaskMesh, cloth: FabricTexture, light: Photometry) -> Array:
     """Factor on the cloth's colour by how it faces the light, of the cloth's shape."""
     rows, columns = cloth.height.shape
     normals = refine(sheet.normals, rows, columns)
@@ -199,7 +199,7 @@ def _shading(sheet: Sheet, cloth: Cloth, light: Light) -> Array:
     return shading
 
 
-def _expose(colour: Array, light: Light) -> Array:
+def _expose(colour: Array, light: Photometry) -> Array:
     """Colours under the photo's light, highlights rolled off as cameras do, without colour on a photo that has none."""
     lit = colour * light.level * light.cast
     lit = np.where(lit > 0.82, 0.82 + 0.18 * np.tanh((lit - 0.82) / 0.18), lit)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.synthesis.drawn.curves import mirrored, resampled, spline
-from maskfit.synthesis.masks.head import EAR, Array, Pose, surface_depth
-from maskfit.synthesis.masks.kinds import KINDS, WAYS, Half
-from maskfit.synthesis.masks.wearing import Wearing
+from maskfit.synthesis.masks.head import EAR, Array, HeadPose, surface_depth
+from maskfit.synthesis.masks.kinds import MASK_TYPES, WEARING_STYLES, Half
+from maskfit.synthesis.masks.wearing import MaskInstance
 
 ACROSS, DOWN = 49, 33
 """Knots of the sheet from left to right and from the upper to the lower rim."""
@@ -22,7 +22,7 @@ _GAP = 0.045
 
 
 @dataclass(frozen=True)
-class Sheet:
+class MaskMesh:
     """A mask's sheet on a photo, arrays of shape (DOWN, ACROSS, ...).
 
     Attributes:
@@ -44,23 +44,23 @@ class Sheet:
         cells = (inner[1:, 1:] + inner[:-1, 1:] + inner[1:, :-1] + inner[:-1, :-1]) / 4
         return np.asarray(cells > 0.02)
 
-    def moved(self, right: float, down: float) -> Sheet:
+    def moved(self, right: float, down: float) -> MaskMesh:
         """The same sheet elsewhere on the photo."""
         return replace(self, pixels=self.pixels + np.array((right, down)))
 
 
-def make_sheet(wearing: Wearing, pose: Pose) -> Sheet:
+def make_sheet(wearing: MaskInstance, pose: HeadPose) -> MaskMesh:
     """Bends a mask to the mean head and turns it as the photo's head is turned."""
-    way = WAYS[wearing.way]
+    way = WEARING_STYLES[wearing.way]
     head = _hang(wearing) if way.hangs else _wear(wearing)
     turned = pose.turn(head)
     normals = np.cross(np.gradient(turned, axis=1), np.gradient(turned, axis=0))
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    return Sheet(head, pose.to_pixels(turned), normals / np.maximum(length, 1e-9), _straps(wearing, head))
+    return MaskMesh(head, pose.to_pixels(turned), normals / np.maximum(length, 1e-9), _straps(wearing, head))
 
 
-def _wear(wearing: Wearing) -> Array:
-    kind, way = KINDS[wearing.kind], WAYS[wearing.way]
+def _wear(wearing: MaskInstance) -> Array:
+    kind, way = MASK_TYPES[wearing.kind], WEARING_STYLES[wearing.way]
     upper = _rim(kind.upper, way.upper, wearing)
     lower = _rim(kind.lower, way.lower, wearing)
     down = np.linspace(0, 1, DOWN)[:, None, None]
@@ -73,12 +73,12 @@ def _wear(wearing: Wearing) -> Array:
     return np.stack([x, y, depth], axis=-1)
 
 
-def _rim(half: Half, slip: tuple[float, float], wearing: Wearing) -> Array:
+def _rim(half: Half, slip: tuple[float, float], wearing: MaskInstance) -> Array:
     path = spline(mirrored(half))
     reach = np.abs(path[:, 0]).max()
     share = np.abs(path[:, 0]) / reach
     path[:, 1] += wearing.height + slip[0] + (slip[1] - slip[0]) * share**1.3
-    path[:, 0] *= wearing.scale * WAYS[wearing.way].width
+    path[:, 0] *= wearing.scale * WEARING_STYLES[wearing.way].width
     path[:, 1] += wearing.tilt * path[:, 0]
     path[:, 0] += wearing.aside * (1 - share**2)
     return resampled(path, ACROSS)
@@ -123,12 +123,17 @@ def _cling(across: Array, down: Array, slip: float) -> Array:
 
 
 SHAPES: dict[str, Callable[[Array, Array, float], Array]] = {
-    "tent": _tent, "flat": _flat, "beak": _beak, "cup": _cup, "seam": _seam, "cling": _cling,
-}  # fmt: skip
+    "tent": _tent,
+    "flat": _flat,
+    "beak": _beak,
+    "cup": _cup,
+    "seam": _seam,
+    "cling": _cling,
+}
 """How far each shape stands off the head: of shares across (-1 to 1) and down (0 to 1), and how far it has slipped."""
 
 
-def _hang(wearing: Wearing) -> Array:
+def _hang(wearing: MaskInstance) -> Array:
     """A mask that hangs from an ear: its long side downwards, seen half from the side."""
     chance = np.random.default_rng(wearing.seed)
     sway, open_ = chance.uniform(-0.10, 0.10), chance.uniform(0.30, 0.46)
@@ -143,8 +148,8 @@ def _hang(wearing: Wearing) -> Array:
     return grid if wearing.side < 0 else grid[::-1]
 
 
-def _straps(wearing: Wearing, head: Array) -> tuple[Array, ...]:
-    kind, way = KINDS[wearing.kind], WAYS[wearing.way]
+def _straps(wearing: MaskInstance, head: Array) -> tuple[Array, ...]:
+    kind, way = MASK_TYPES[wearing.kind], WEARING_STYLES[wearing.way]
     if kind.straps == "none":
         return ()
     if way.hangs:
@@ -200,6 +205,7 @@ def spread(fine: int, coarse: int) -> Array:
 
 def refine(grid: Array, rows: int, columns: int) -> Array:
     """A grid of shape (DOWN, ACROSS, channels) with as many rows and columns as are asked for."""
-    finer: Array = np.einsum("rd,dac,ka->rkc", spread(rows, grid.shape[0]), grid, spread(columns, grid.shape[1]),
-                             optimize=True)  # fmt: skip
+    finer: Array = np.einsum(
+        "rd,dac,ka->rkc", spread(rows, grid.shape[0]), grid, spread(columns, grid.shape[1]), optimize=True
+    )
     return finer

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskfit.errors import DataError, nearest
+from maskfit.errors import DataError, did_you_mean
 from maskfit.synthesis.drawn.palette import Colour, dimmed, luminance, mixed, turned
-from maskfit.synthesis.masks.kinds import BLACK, KINDS, SCARF, WAYS, WHITE, WORN, WRONG, can_wear
+from maskfit.synthesis.masks.kinds import BLACK, MASK_TYPES, SCARF_TYPES, WEARING_STYLES, WHITE, WORN, WRONG, can_wear
 
 MOST_WORN = len(WORN)
 WRONG_PHOTO = "incorrect_mask"
@@ -35,7 +35,7 @@ _DYED = ("sewn", "foam", "tube")
 
 
 @dataclass(frozen=True, slots=True)
-class Wearing:
+class MaskInstance:
     """One mask and how it is worn.
 
     Args:
@@ -69,21 +69,21 @@ class Wearing:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise DataError(f"there is no mask '{self.kind}'; {nearest(self.kind, KINDS)}")
-        if self.way not in WAYS:
-            raise DataError(f"no mask is worn '{self.way}'; {nearest(self.way, WAYS)}")
+        if self.kind not in MASK_TYPES:
+            raise DataError(f"there is no mask '{self.kind}'; {did_you_mean(self.kind, MASK_TYPES)}")
+        if self.way not in WEARING_STYLES:
+            raise DataError(f"no mask is worn '{self.way}'; {did_you_mean(self.way, WEARING_STYLES)}")
         if not can_wear(self.kind, self.way):
-            held = "has straps" if KINDS[self.kind].straps != "none" else "has no straps"
+            held = "has straps" if MASK_TYPES[self.kind].straps != "none" else "has no straps"
             raise DataError(f"a {self.kind} {held}, and so cannot be worn '{self.way}'")
 
     @property
     def state(self) -> str:
         """The value of the mask attribute: "wear", "incorrect", or "not_wear" for a scarf."""
-        return WAYS[self.way].state
+        return WEARING_STYLES[self.way].state
 
 
-def chance_of(seed: int, name: str, purpose: str) -> np.random.Generator:
+def rng_for(seed: int, name: str, purpose: str) -> np.random.Generator:
     """A generator that follows from its arguments alone, whatever else was drawn and in whichever process."""
     digest = hashlib.blake2b(f"{seed}\0{name}\0{purpose}".encode("utf-8", "surrogateescape"), digest_size=16).digest()
     return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
@@ -91,7 +91,7 @@ def chance_of(seed: int, name: str, purpose: str) -> np.random.Generator:
 
 def draw_wearings(
     seed: int, name: str, *, worn: int = MOST_WORN, wrongly: int = 1, scarf: bool = False
-) -> dict[str, Wearing]:
+) -> dict[str, MaskInstance]:
     """What a person wears: by default five masks worn well, in five ways and of at least four kinds, and one wrongly.
 
     Whatever the counts, the first photos are the same.
@@ -111,10 +111,10 @@ def draw_wearings(
     """
     for count, most, what in ((worn, MOST_WORN, "well"), (wrongly, len(WRONG), "wrongly")):
         if not 1 <= count <= most:
-            raise DataError(f"{count} masks a person cannot be worn {what}", fix=f"give 1 to {most}")
-    chance = chance_of(seed, name, "choice")
+            raise DataError(f"{count} masks a person cannot be worn {what}", hint=f"give 1 to {most}")
+    chance = rng_for(seed, name, "choice")
     ways = [str(way) for way in chance.permutation(WORN)]
-    names, shares = list(KINDS), np.array([kind.share for kind in KINDS.values()], dtype=float)
+    names, shares = list(MASK_TYPES), np.array([kind.share for kind in MASK_TYPES.values()], dtype=float)
     kinds = [str(kind) for kind in chance.choice(names, size=4, replace=False, p=shares / shares.sum())]
     kinds.insert(int(chance.integers(5)), str(chance.choice(names, p=shares / shares.sum())))
     chosen = {f"mask{number}": pair for number, pair in enumerate(zip(kinds, ways, strict=True), start=1)}
@@ -126,24 +126,25 @@ def draw_wearings(
         kind = str(chance.choice(names, p=able / able.sum()))
         chosen[WRONG_PHOTO + (str(number) if number > 1 else "")] = kind, way
     if scarf:
-        chosen[SCARF_PHOTO] = "gaiter", SCARF
-    return {photo: draw_wearing(*pair, chance_of(seed, name, photo)) for photo, pair in chosen.items()}
+        chosen[SCARF_PHOTO] = "gaiter", SCARF_TYPES
+    return {photo: sample_mask(*pair, rng_for(seed, name, photo)) for photo, pair in chosen.items()}
 
 
-def draw_wearing(kind: str, way: str, chance: np.random.Generator) -> Wearing:
+def sample_mask(kind: str, way: str, chance: np.random.Generator) -> MaskInstance:
     """One mask of a kind worn in a way, its colour and small differences left to chance.
 
     Raises:
         DataError: There is no such kind or way, or the one cannot be worn the other.
     """
-    if kind not in KINDS or way not in WAYS or not can_wear(kind, way):
-        Wearing(kind, way, WHITE, "", WHITE, WHITE)  # says what is wrong
-    made = KINDS[kind]
+    if kind not in MASK_TYPES or way not in WEARING_STYLES or not can_wear(kind, way):
+        MaskInstance(kind, way, WHITE, "", WHITE, WHITE)  # says what is wrong
+    made = MASK_TYPES[kind]
     shares = np.array([share for _, share in made.colours], dtype=float)
     base = made.colours[int(chance.choice(len(shares), p=shares / shares.sum()))][0]
     hue, most = (0.07, 1.4) if made.fabric in _DYED else (0.012, 1.15)
-    colour = turned(base, hue=chance.normal(0, hue), saturation=chance.uniform(0.75, most),
-                    value=chance.uniform(0.93, 1.03))  # fmt: skip
+    colour = turned(
+        base, hue=chance.normal(0, hue), saturation=chance.uniform(0.75, most), value=chance.uniform(0.93, 1.03)
+    )
     inks = [ink for ink in _INKS if abs(luminance(ink) - luminance(colour)) > 0.2]
     ink = inks[int(chance.integers(len(inks)))]
     if made.fabric in ("foam", "tube") or (made.fabric == "sewn" and chance.random() < 0.7):
@@ -152,11 +153,19 @@ def draw_wearing(kind: str, way: str, chance: np.random.Generator) -> Wearing:
         strap = (226, 196, 96)
     else:
         strap = mixed(WHITE, BLACK, 0.95) if luminance(colour) < 0.25 and chance.random() < 0.8 else WHITE
-    tilt, drift, aside = WAYS[way].tilt, WAYS[way].drift, WAYS[way].aside
-    return Wearing(
-        kind=kind, way=way, colour=colour, pattern=str(chance.choice(made.patterns)), ink=ink, strap=strap,
+    tilt, drift, aside = WEARING_STYLES[way].tilt, WEARING_STYLES[way].drift, WEARING_STYLES[way].aside
+    return MaskInstance(
+        kind=kind,
+        way=way,
+        colour=colour,
+        pattern=str(chance.choice(made.patterns)),
+        ink=ink,
+        strap=strap,
         height=float(np.clip(chance.normal(0, drift / 2), -drift, drift)),
-        scale=float(np.clip(chance.normal(1.0, 0.035), 0.92, 1.08)), tilt=float(chance.uniform(-tilt, tilt)),
-        aside=float(np.clip(chance.normal(0, aside / 2), -aside, aside)), side=int(chance.choice((-1, 1))),
-        light=float(np.clip(chance.normal(1.02, 0.12), 0.75, 1.32)), seed=int(chance.integers(2**31)),
-    )  # fmt: skip
+        scale=float(np.clip(chance.normal(1.0, 0.035), 0.92, 1.08)),
+        tilt=float(chance.uniform(-tilt, tilt)),
+        aside=float(np.clip(chance.normal(0, aside / 2), -aside, aside)),
+        side=int(chance.choice((-1, 1))),
+        light=float(np.clip(chance.normal(1.02, 0.12), 0.75, 1.32)),
+        seed=int(chance.integers(2**31)),
+    )

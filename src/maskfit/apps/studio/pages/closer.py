@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import streamlit as st
 from PIL import Image
 
-from maskfit.apps.review.cards import plain
+from maskfit.apps.review.cards import escape_markdown
 from maskfit.apps.studio import cards
 from maskfit.apps.studio.reading import to_jpeg
-from maskfit.apps.studio.studio import Settings, Studio
+from maskfit.apps.studio.studio import AppState, PredictionSettings
 from maskfit.apps.studio.table import Row
 from maskfit.data.decoding import Pixels
 from maskfit.errors import MaskfitError
-from maskfit.inference.saying import Said
+from maskfit.inference.saying import AttributePrediction
 from maskfit.inspection.gradcam import overlay
-from maskfit.labels import Scheme
+from maskfit.labels import LabelSchema
 
 SIDE = 480
 """Pixels of the longer side of a frame as it is shown."""
@@ -26,14 +26,18 @@ WIDTH = 760
 
 
 @st.fragment
-def show_closer(studio: Studio, row: Row, place: int, settings: Settings, scheme: Scheme) -> None:
+def render_explanation(
+    studio: AppState, row: Row, place: int, settings: PredictionSettings, scheme: LabelSchema
+) -> None:
     """Offers the faces of a photo, and shows the one that is chosen."""
     numbers = list(range(1, len(row.said) + 1))
     key = f"{place}-{row.result.key}"
     number = st.pills(
-        "Look closer at face" if len(numbers) > 1 else "Look closer", numbers, key=f"closer-{key}",
+        "Look closer at face" if len(numbers) > 1 else "Look closer",
+        numbers,
+        key=f"closer-{key}",
         format_func=lambda number: str(number) if len(numbers) > 1 else "What the model saw",
-    )  # fmt: skip
+    )
     if number is None:
         return
     said, frames = row.said[number - 1], row.result.frames[number - 1]
@@ -47,7 +51,7 @@ def show_closer(studio: Studio, row: Row, place: int, settings: Settings, scheme
                 _show_heat(studio, settings, frames, *wanted)
 
 
-def _choose_value(scheme: Scheme, said: Sequence[Said], key: str) -> tuple[str, int] | None:
+def _choose_value(scheme: LabelSchema, said: Sequence[AttributePrediction], key: str) -> tuple[str, int] | None:
     """The attribute and value of it for which is asked where the model looked; None while none is."""
     which, what = st.columns(2, gap="small")
     name = which.pills("Where it looked for", scheme.names, key=f"heat-{key}")
@@ -56,24 +60,27 @@ def _choose_value(scheme: Scheme, said: Sequence[Said], key: str) -> tuple[str, 
     attribute = scheme[name]
     answer = attribute.values.index(next(item.value for item in said if item.attribute == name))
     code = what.selectbox(
-        "What speaks for", range(len(attribute.values)), answer, key=f"value-{key}-{name}",
-        format_func=lambda code: f"{attribute.word(code)}{' (the answer)' if code == answer else ''}",
-    )  # fmt: skip
+        "What speaks for",
+        range(len(attribute.values)),
+        answer,
+        key=f"value-{key}-{name}",
+        format_func=lambda code: f"{attribute.display_name(code)}{' (the answer)' if code == answer else ''}",
+    )
     return name, code
 
 
-def _show_heat(studio: Studio, settings: Settings, frames: Sequence[Pixels], name: str, code: int) -> None:
+def _show_heat(studio: AppState, settings: PredictionSettings, frames: Sequence[Pixels], name: str, code: int) -> None:
     """The heat map of a value, or why there is none."""
     try:
         with st.spinner("looking"):
-            frame, heat, model = studio.heat(settings, frames, name, code)
+            frame, heat, model = studio.grad_cam(settings, frames, name, code)
     except MaskfitError as error:
-        st.html(cards.note(error.what, error.fix or ""))
+        st.html(cards.note(error.message, error.hint or ""))
         return
     if not heat.any():
         st.html(cards.note("Nothing here speaks for that value."))
         return
-    st.image(_shown(overlay(frame, heat)), caption=f"Grad-CAM of {plain(model)}", width="stretch")
+    st.image(_shown(overlay(frame, heat)), caption=f"Grad-CAM of {escape_markdown(model)}", width="stretch")
 
 
 def _shown(frame: Pixels) -> bytes:

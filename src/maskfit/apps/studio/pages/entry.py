@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from maskfit.apps.serving import NOT_ADMITTED, admits
+from maskfit.apps.serving import NOT_ADMITTED, check_access_token
 from maskfit.apps.studio import cards
 from maskfit.apps.studio.icon import draw_icon
 from maskfit.apps.studio.studio import seated
@@ -18,7 +18,7 @@ def main() -> None:
     """Runs a page for whoever has the key."""
     st.set_page_config(page_title="maskfit", page_icon=draw_icon(), layout="wide")
     studio = seated()
-    if not admits(studio.key):
+    if not check_access_token(studio.key):
         st.html(cards.style())
         st.html(cards.note(NOT_ADMITTED, kind="bad"))
         st.stop()

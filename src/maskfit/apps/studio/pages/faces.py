@@ -8,25 +8,25 @@ from dataclasses import replace
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from maskfit.apps.review.cards import plain
+from maskfit.apps.review.cards import escape_markdown
 from maskfit.apps.studio import cards
-from maskfit.apps.studio.pages.closer import show_closer
+from maskfit.apps.studio.pages.closer import render_explanation
 from maskfit.apps.studio.pages.settings import choose_settings, choose_thresholds
 from maskfit.apps.studio.reading import (
     MOST_MEGABYTES,
     MOST_PHOTOS,
-    Item,
-    Result,
-    Visit,
-    named_apart,
-    say_again,
+    PhotoResult,
+    Session,
+    UploadedPhoto,
+    deduplicate_names,
+    reapply_thresholds,
 )
 from maskfit.apps.studio.samples import sample_items
-from maskfit.apps.studio.studio import ADVICE, Settings, Studio, seated
+from maskfit.apps.studio.studio import ADVICE, AppState, PredictionSettings, seated
 from maskfit.apps.studio.table import Row, count, to_csv
 from maskfit.errors import MaskfitError
-from maskfit.inference.drawing import mark_faces
-from maskfit.labels import Scheme
+from maskfit.inference.drawing import annotate_faces
+from maskfit.labels import LabelSchema
 
 ENDINGS = ["jpg", "jpeg", "png", "webp", "bmp", "heic", "heif"]
 BESIDE = 2
@@ -44,25 +44,25 @@ def main() -> None:
         st.html(cards.note("There is no model to answer with.", "To get one: " + "; ".join(ADVICE) + "."))
         st.stop()
     if "visit" not in st.session_state:
-        st.session_state.visit = Visit(studio)
-    visit: Visit = st.session_state.visit
+        st.session_state.visit = Session(studio)
+    visit: Session = st.session_state.visit
     settings = choose_settings(studio)
     try:
         predictor = studio.predictor(settings.models, settings.vote)
     except MaskfitError as error:
         # Some of the models answer for parts that make nothing together; all of them do.
-        st.html(cards.note(error.what, error.fix or "", "bad"))
-        settings = replace(settings, models=studio.usual.models)
+        st.html(cards.note(error.message, error.hint or "", "bad"))
+        settings = replace(settings, models=studio.default_settings.models)
         predictor = studio.predictor(settings.models, settings.vote)
     scheme = predictor.scheme
-    thresholds = choose_thresholds(scheme, predictor.unsure_below)
+    thresholds = choose_thresholds(scheme, predictor.abstain_below)
     st.html(cards.heading(_said_of(studio, settings, scheme)))
     items = _bring_photos()
     try:
         studio.reader(settings)
     except MaskfitError as error:
         # After everything that is asked: Streamlit forgets the photos of an uploader that is once not shown.
-        st.html(cards.note(error.what, error.fix or "", "bad"))
+        st.html(cards.note(error.message, error.hint or "", "bad"))
         return
     if not items:
         st.html(cards.welcome(f"Up to {MOST_PHOTOS} at a time, {MOST_MEGABYTES} MB each."))
@@ -70,20 +70,20 @@ def main() -> None:
     _show_all(visit, items, settings, scheme, thresholds)
 
 
-def _said_of(studio: Studio, settings: Settings, scheme: Scheme) -> list[str]:
+def _said_of(studio: AppState, settings: PredictionSettings, scheme: LabelSchema) -> list[str]:
     """What answers: models, how many, and what about."""
     count_ = sum(len(studio.models[word]) for word in settings.models)
     many = [f"{count_} models vote"] if count_ > 1 else []
     return [", ".join(settings.models), *many, ", ".join(scheme.names)]
 
 
-def _bring_photos() -> list[Item]:
+def _bring_photos() -> list[UploadedPhoto]:
     """The photos that are there now, from wherever they come."""
     uploaded = st.file_uploader(
         "Photos", ENDINGS, accept_multiple_files=True, key="uploads", label_visibility="collapsed"
-    )  # fmt: skip
+    )
     ways = st.pills("Other photos", [CAMERA, DRAWN], selection_mode="multi", key="ways", label_visibility="collapsed")
-    items = [Item(file.name, file.getvalue()) for file in uploaded[:MOST_PHOTOS]]
+    items = [UploadedPhoto(file.name, file.getvalue()) for file in uploaded[:MOST_PHOTOS]]
     if len(uploaded) > MOST_PHOTOS:
         left = len(uploaded) - MOST_PHOTOS
         said = f"{MOST_PHOTOS} are shown at a time: remove some above."
@@ -91,26 +91,30 @@ def _bring_photos() -> list[Item]:
     if CAMERA in ways:
         taken = st.camera_input("Camera", key="camera", label_visibility="collapsed")
         if taken is not None:
-            items.append(Item("camera.jpg", taken.getvalue()))
+            items.append(UploadedPhoto("camera.jpg", taken.getvalue()))
     if DRAWN in ways:
         with st.spinner("drawing faces"):
             items += sample_items()
-    return named_apart(items)
+    return deduplicate_names(items)
 
 
 def _show_all(
-    visit: Visit, items: Sequence[Item], settings: Settings, scheme: Scheme, thresholds: dict[str, float]
-) -> None:  # fmt: skip
+    visit: Session,
+    items: Sequence[UploadedPhoto],
+    settings: PredictionSettings,
+    scheme: LabelSchema,
+    thresholds: dict[str, float],
+) -> None:
     """The sum first, then each photo as soon as it is read."""
     with st.container(horizontal=True, vertical_alignment="center"):
         top, download = st.empty(), st.empty()
-    bar = None if all(visit.knows(item, settings) for item in items) else st.progress(0.0, "reading photos")
+    bar = None if all(visit.is_cached(item, settings) for item in items) else st.progress(0.0, "reading photos")
     rows = []
     for place, item in enumerate(items):
         if bar is not None:
-            bar.progress(place / len(items), f"reading {place + 1} of {len(items)}: {plain(item.name)}")
+            bar.progress(place / len(items), f"reading {place + 1} of {len(items)}: {escape_markdown(item.name)}")
         result = visit.read(item, settings)
-        said = say_again(scheme, result.answers, thresholds)
+        said = reapply_thresholds(scheme, result.answers, thresholds)
         rows.append(Row(item.name, result, said))
         _show_photo(visit, rows[-1], place, settings, scheme, thresholds)
     if bar is not None:
@@ -118,14 +122,24 @@ def _show_all(
     found = sum(len(row.said) for row in rows)
     top.html(cards.summary(scheme, count(rows), len(rows), found))
     download.download_button(
-        "Download CSV", to_csv(scheme, rows), "faces.csv", "text/csv", key="csv", icon=":material/download:",
+        "Download CSV",
+        to_csv(scheme, rows),
+        "faces.csv",
+        "text/csv",
+        key="csv",
+        icon=":material/download:",
         on_click="ignore",
-    )  # fmt: skip
+    )
 
 
 def _show_photo(
-    visit: Visit, row: Row, place: int, settings: Settings, scheme: Scheme, thresholds: dict[str, float]
-) -> None:  # fmt: skip
+    visit: Session,
+    row: Row,
+    place: int,
+    settings: PredictionSettings,
+    scheme: LabelSchema,
+    thresholds: dict[str, float],
+) -> None:
     result = row.result
     st.html(cards.photo_heading(row.name, result))
     if result.reading is None:
@@ -133,7 +147,7 @@ def _show_photo(
         return
     picture, answers = _places(result)
     with picture.container(key=f"picture-{place}"):
-        st.image(visit.picture(result, mark_faces(scheme, result.reading, row.said)), width="stretch")
+        st.image(visit.picture(result, annotate_faces(scheme, result.reading, row.said)), width="stretch")
     with answers:
         if not row.said:
             st.html(cards.note("No face was found on this photo.", "It can be read as one portrait all the same."))
@@ -142,10 +156,10 @@ def _show_photo(
                 st.rerun()
             return
         st.html(cards.cards(scheme, result, row.said, thresholds))
-        show_closer(visit.studio, row, place, settings, scheme)
+        render_explanation(visit.studio, row, place, settings, scheme)
 
 
-def _places(result: Result) -> Sequence[DeltaGenerator]:
+def _places(result: PhotoResult) -> Sequence[DeltaGenerator]:
     """Where the picture and its answers stand: side by side, or below each other where there are many faces."""
     assert result.reading is not None
     if len(result.answers) > BESIDE:

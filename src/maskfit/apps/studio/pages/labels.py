@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from maskfit.apps.review.page import show
+from maskfit.apps.review.page import render
 from maskfit.apps.studio import cards
 from maskfit.apps.studio.studio import seated
 from maskfit.errors import MaskfitError
@@ -17,11 +17,11 @@ def main() -> None:
             seated().beside.open_review()
     except MaskfitError as error:
         st.html(cards.style())
-        st.html(cards.note(error.what, error.fix or "", "bad"))
+        st.html(cards.note(error.message, error.hint or "", "bad"))
         st.stop()
     # The review by itself has no header above it.
     st.html("<style>.stMainBlockContainer { padding-top: 3.6rem !important; }</style>")
-    show()
+    render()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from maskfit.apps.studio import cards
-from maskfit.apps.studio.pages.sheet import show_sheet
+from maskfit.apps.studio.pages.sheet import render_html_page
 from maskfit.apps.studio.studio import seated
 from maskfit.errors import MaskfitError
 
@@ -14,7 +14,7 @@ def main() -> None:
     """Shows the page, or the button that makes it."""
     st.html(cards.style())
     beside = seated().beside
-    if not beside.explored:
+    if not beside.exploration_page:
         said = "Every photo is decoded once, small: counts, ages, mean faces, oddities, leaks."
         st.html(cards.note(f"The photos in {beside.photos} were not looked at yet.", said))
         if not st.button("Look at all photos", key="explore", type="primary"):
@@ -28,10 +28,10 @@ def main() -> None:
             beside.explore(advance)
         except MaskfitError as error:
             bar.empty()
-            st.html(cards.note(error.what, error.fix or "", "bad"))
+            st.html(cards.note(error.message, error.hint or "", "bad"))
             st.stop()
         st.rerun()
-    show_sheet(beside.explored, "photos", "photos.html")
+    render_html_page(beside.exploration_page, "photos", "photos.html")
 
 
 if __name__ == "__main__":

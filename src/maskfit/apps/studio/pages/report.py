@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from maskfit.apps.studio import cards
-from maskfit.apps.studio.pages.sheet import show_sheet
+from maskfit.apps.studio.pages.sheet import render_html_page
 from maskfit.apps.studio.studio import seated
 
 
@@ -14,7 +14,7 @@ def main() -> None:
     st.html(cards.style())
     report = seated().beside.report
     if report is not None:
-        show_sheet(report.read_text(encoding="utf-8"), "report", report.name)
+        render_html_page(report.read_text(encoding="utf-8"), "report", report.name)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from maskfit.apps.studio.studio import AS_TRAINED, Settings, Studio
+from maskfit.apps.studio.studio import AS_TRAINED, AppState, PredictionSettings
 from maskfit.data.detectors import DETECTORS
 from maskfit.inference.voting import VOTES
-from maskfit.labels import Scheme
+from maskfit.labels import LabelSchema
 
 FACES, WHOLE = "every face", "the whole photo"
 
 
-def choose_settings(studio: Studio) -> Settings:
+def choose_settings(studio: AppState) -> PredictionSettings:
     """What the side bar says of reading."""
     words = list(studio.models)
     with st.sidebar:
@@ -27,19 +27,24 @@ def choose_settings(studio: Studio) -> Settings:
             votes = [name for name in VOTES if name != "weighted"]
             vote = st.selectbox("Vote", votes, key="vote", help="How the answers of several models become one.")
         about = st.segmented_control(
-            "Look at", [FACES, WHOLE], default=FACES, key="about",
+            "Look at",
+            [FACES, WHOLE],
+            default=FACES,
+            key="about",
             help="A photo that shows one head and little else can be read as it is, as in training.",
-        )  # fmt: skip
+        )
         detector = AS_TRAINED
         if about != WHOLE:
             detector = st.selectbox(
-                "Detector of faces", [AS_TRAINED, *DETECTORS], key="detector",
+                "Detector of faces",
+                [AS_TRAINED, *DETECTORS],
+                key="detector",
                 format_func=lambda name: "as trained" if name == AS_TRAINED else name.replace("_", " "),
-            )  # fmt: skip
-    return Settings(tuple(chosen), vote, about != WHOLE, detector)
+            )
+    return PredictionSettings(tuple(chosen), vote, about != WHOLE, detector)
 
 
-def choose_thresholds(scheme: Scheme, usual: Mapping[str, float]) -> dict[str, float]:
+def choose_thresholds(scheme: LabelSchema, usual: Mapping[str, float]) -> dict[str, float]:
     """By attribute, the probability below which an answer is "not sure"."""
     with st.sidebar:
         st.subheader("Not sure below", help="An answer that is less probable is shown as 'not sure'.")

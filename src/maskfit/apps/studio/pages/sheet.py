@@ -9,11 +9,17 @@ HEIGHT = 900
 """Pixels, where the browser does not know the style that makes it as high as the window."""
 
 
-def show_sheet(page: str, name: str, file: str) -> None:
+def render_html_page(page: str, name: str, file: str) -> None:
     """Shows a page; it holds all that it shows and forbids itself scripts."""
     st.download_button(
-        "Download this page", page.encode(), file, "text/html", key=f"download-{name}", on_click="ignore",
-        icon=":material/download:", type="tertiary",
-    )  # fmt: skip
+        "Download this page",
+        page.encode(),
+        file,
+        "text/html",
+        key=f"download-{name}",
+        on_click="ignore",
+        icon=":material/download:",
+        type="tertiary",
+    )
     with st.container(key=f"sheet-{name}"):
         html(page, height=HEIGHT, scrolling=True)
