@@ -28,7 +28,7 @@ def seeds_way(models: list[str], photos: list[str], views: int, frames: str) -> 
     from torch.utils.data import DataLoader, Dataset
     from torchvision import transforms
 
-    from maskfit.modelfile import load_model
+    from maskfit.model_file import load_model
 
     class Photos(Dataset):
         def __init__(self, mirrored: bool, size: tuple[int, int]) -> None:
@@ -63,7 +63,7 @@ def timms_way(models: list[str], photos: list[str], views: int, frames: str) -> 
     import torch
     from timm.data import ImageDataset, create_loader
 
-    from maskfit.modelfile import load_model
+    from maskfit.model_file import load_model
 
     network, facts = load_model(Path(models[0]))
     network = network.to(memory_format=torch.channels_last)

@@ -73,7 +73,7 @@ def build_store(paths: list[Path]) -> None:
 def read_epoch(paths: list[Path]) -> Callable[[], None]:
     import torch
 
-    from maskfit.allocation import configure_malloc
+    from maskfit.memory_allocator import configure_malloc
     from maskfit.data.photo import Photo
     from maskfit.data.store import open_image_cache
     from maskfit.data.transforms import CropResize
@@ -161,7 +161,7 @@ def _augmenting(paths: list[Path], work: Callable[[Any], None]) -> Callable[[], 
     """An epoch of flips and colour jitter, on a GPU where there is one."""
     import torch
 
-    from maskfit.allocation import configure_malloc
+    from maskfit.memory_allocator import configure_malloc
 
     configure_malloc()
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -26,8 +26,8 @@ from maskfit.data.decoding import decode
 from maskfit.data.lists import find_images
 from maskfit.data.transforms import CropResize, Preprocessing
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import ModelMetadata, read_model_metadata, save_model
-from maskfit.parts import ComponentSpec
+from maskfit.model_file import ModelMetadata, read_model_metadata, save_model
+from maskfit.registry import ComponentSpec
 
 SLOW = ("seeds", "timm")
 AUTO, F32 = "maskfit", "maskfit in f32"

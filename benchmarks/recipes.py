@@ -22,8 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from maskfit.cookbook import recipe_names
-from maskfit.files import read_json, write_text
-from maskfit.runfolder import RunDir, is_run_dir
+from maskfit.file_io import read_json, write_text
+from maskfit.run_dir import RunDir, is_run_dir
 
 BACKBONE = "{name: mobilenetv2_100, pad_type: same}"
 """The published weights of this network come from TensorFlow, which pads like this."""

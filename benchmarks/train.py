@@ -379,7 +379,7 @@ def main() -> None:
     given = arguments()
     if given.contender:
         if given.contender in TUNED:
-            from maskfit.allocation import configure_malloc
+            from maskfit.memory_allocator import configure_malloc
 
             configure_malloc()
         CONTENDERS[given.contender](given, Turns())

@@ -36,9 +36,9 @@ def write_film(path: Path) -> Path:
 def write_random_model(path: Path) -> Path:
     from maskfit.data.transforms import CropResize, Preprocessing
     from maskfit.labels import SCHEMES
-    from maskfit.modelfile import ModelMetadata, save_model
+    from maskfit.model_file import ModelMetadata, save_model
     from maskfit.models.network import build_network
-    from maskfit.parts import ComponentSpec
+    from maskfit.registry import ComponentSpec
 
     scheme = SCHEMES["mask-gender-age"]
     facts = ModelMetadata(

@@ -38,8 +38,8 @@ from maskfit.evaluation.tables import read_table
 from maskfit.inspection.looking import collect_all_image_stats
 from maskfit.inspection.twins import find_near_duplicates
 from maskfit.labels import SCHEMES, UNKNOWN
-from maskfit.modelfile import read_model_metadata, update_model_metadata
-from maskfit.runfolder import RunDir
+from maskfit.model_file import read_model_metadata, update_model_metadata
+from maskfit.run_dir import RunDir
 
 MOST_YEARS_APART = 5
 """Copies of one file whose ages differ by more say nothing of an age."""

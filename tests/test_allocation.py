@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from maskfit import allocation
+from maskfit import memory_allocator as allocation
 from maskfit.cli.allocation import setup_allocator
 
 FAULTS = """
 import json, resource, sys
-from maskfit.allocation import keep_memory
+from maskfit.memory_allocator import keep_memory
 kept = keep_memory()
 counts = []
 for _ in range(6):

@@ -23,9 +23,9 @@ from maskfit.inference.export import export_model
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.submission import write_submission
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import ModelMetadata, save_model
+from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 pytestmark = pytest.mark.slow
 

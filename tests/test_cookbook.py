@@ -17,7 +17,7 @@ import maskfit
 from maskfit.cookbook import parse_value, read_recipe, read_recipe_text, recipe_names, recipe_to_yaml
 from maskfit.errors import RecipeError
 from maskfit.labels import SCHEMES
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 from maskfit.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.training.slots import RECIPE_REGISTRY
 

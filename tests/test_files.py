@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maskfit.errors import DataError, MaskfitError
-from maskfit.files import atomic_write, read_csv, read_json, write_csv, write_json, write_text
+from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json, write_text
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

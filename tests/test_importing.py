@@ -121,7 +121,7 @@ def test_the_age_weights_are_of_the_ages_that_are_trained(tmp_path):
 
 def test_every_part_is_in_our_tables():
     from maskfit.importing import LOSSES, OPTIMIZER_OPTIONS, OPTIMIZERS, SCHEDULES
-    from maskfit.parts import ComponentSpec, validate_spec
+    from maskfit.registry import ComponentSpec, validate_spec
     from maskfit.training.slots import RECIPE_REGISTRY
 
     for name in OPTIMIZERS.values():

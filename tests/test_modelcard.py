@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from maskfit.calibration import Calibration
-from maskfit.card import ModelCard, Score
+from maskfit.model_card import ModelCard, Score
 from maskfit.data.transforms import Preprocessing
 from maskfit.errors import ModelFileError
 from maskfit.labels import SCHEMES
-from maskfit.modelcard import LIMITS, render_model_card
-from maskfit.modelfile import ModelMetadata, read_model_metadata, save_model, update_model_metadata
-from maskfit.parts import ComponentSpec
+from maskfit.model_card_markdown import LIMITS, render_model_card
+from maskfit.model_file import ModelMetadata, read_model_metadata, save_model, update_model_metadata
+from maskfit.registry import ComponentSpec
 
 FACTS = ModelMetadata(
     label_schema=SCHEMES["mask-gender-age"],

@@ -25,7 +25,7 @@ from maskfit.ages import AgeLabelRule
 from maskfit.data.transforms import CropResize, Normalize, Preprocessing
 from maskfit.errors import ModelFileError
 from maskfit.labels import JOINT_HEAD, SCHEMES
-from maskfit.modelfile import (
+from maskfit.model_file import (
     MAX_METADATA_BYTES,
     METADATA_KEY,
     ModelMetadata,
@@ -34,7 +34,7 @@ from maskfit.modelfile import (
     save_model,
 )
 from maskfit.models.network import Network, build_network
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 FULL = SCHEMES["mask-gender-age"]
 
@@ -179,7 +179,7 @@ def test_a_write_that_fails_leaves_the_old_model(tmp_path, weights):
 def test_facts_need_no_torch_and_weights_say_that_they_do(written):
     script = (
         "import sys; sys.modules['torch'] = None\n"
-        "from maskfit.modelfile import read_facts, load_network\n"
+        "from maskfit.model_file import read_facts, load_network\n"
         f"print(read_facts({str(written)!r}).heads)\n"
         f"try: load_network({str(written)!r})\n"
         "except Exception as error: print(type(error).__name__, error)"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from maskfit.onnx_properties import read_metadata_props
+from maskfit.onnx_metadata import read_metadata_props
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=300).filter(lambda text: "location" not in text)
 

@@ -16,7 +16,7 @@ CI = ("CI", "GITHUB_ACTIONS", "TF_BUILD", "BUILD_ID", "BUILD_NUMBER", "ORT_RUNNI
 OPEN = """
 import sys
 from pathlib import Path
-from maskfit.metadata import open_onnx
+from maskfit.model_metadata import open_onnx
 open_onnx(Path(sys.argv[1]))
 """
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from maskfit.errors import DataError, MissingExtraError, RecipeError, did_you_mean, format_list
-from maskfit.parts import ComponentSpec, instantiate, validate_spec
+from maskfit.registry import ComponentSpec, instantiate, validate_spec
 
 
 def make(size: int, width: int = 2, *, depth: float = 1.0) -> tuple[int, int, float]:

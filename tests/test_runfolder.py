@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maskfit.errors import RunError
-from maskfit.runfolder import FoldDir, RunDir
+from maskfit.run_dir import FoldDir, RunDir
 
 
 def make_fold(path: Path, names: list[str] | None, *, done: bool = True) -> FoldDir:

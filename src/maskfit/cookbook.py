@@ -18,7 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from maskfit.errors import RecipeError, did_you_mean, format_list
-from maskfit.parts import ComponentSpec, RegistryEntry, validate_spec
+from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
 from maskfit.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 
 RECIPE_SUFFIXES = (".yaml", ".yml", ".json")

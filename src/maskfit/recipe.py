@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from maskfit.ages import AgeLabelRule
 from maskfit.errors import did_you_mean
 from maskfit.labels import SCHEMES, Attribute, LabelSchema
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 
 def _to_size(value: Any) -> Any:

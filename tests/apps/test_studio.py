@@ -21,8 +21,8 @@ from maskfit.errors import DataError, ModelFileError
 from maskfit.inference import colours
 from maskfit.inference.drawing import colour_for
 from maskfit.labels import SCHEMES
-from maskfit.parts import ComponentSpec
-from maskfit.runfolder import RunDir
+from maskfit.registry import ComponentSpec
+from maskfit.run_dir import RunDir
 
 from ..inference.conftest import make_model
 

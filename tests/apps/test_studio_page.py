@@ -20,7 +20,7 @@ from maskfit.apps.studio.serve import ENTRY
 from maskfit.apps.studio.studio import AppState, load_app_state, seat
 from maskfit.apps.studio.table import to_csv
 from maskfit.labels import SCHEMES
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 from ..inference.conftest import make_model
 

@@ -55,9 +55,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from maskfit.data.transforms import CropResize, Preprocessing
     from maskfit.labels import SCHEMES
-    from maskfit.modelfile import ModelMetadata, save_model
+    from maskfit.model_file import ModelMetadata, save_model
     from maskfit.models.network import build_network
-    from maskfit.parts import ComponentSpec
+    from maskfit.registry import ComponentSpec
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -15,7 +15,7 @@ from maskfit.cli.export import To
 from maskfit.errors import MaskfitError
 from maskfit.inference.bench import BenchmarkResult, Throughput
 from maskfit.inference.export import EXPORTS
-from maskfit.modelfile import read_model_metadata
+from maskfit.model_file import read_model_metadata
 
 
 def test_an_exported_run_answers_as_the_run(command, run_folder, evaluation, monkeypatch):

@@ -11,9 +11,9 @@ from PIL import Image
 
 from maskfit.data.transforms import CropResize, Preprocessing
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import ModelMetadata, save_model
+from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 pytest.importorskip("pytorch_grad_cam")
 

@@ -16,7 +16,7 @@ from maskfit.evaluation.tables import read_table
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.saying import format_prediction
 from maskfit.inference.submission import read_submission
-from maskfit.modelfile import read_model_metadata, update_model_metadata
+from maskfit.model_file import read_model_metadata, update_model_metadata
 
 ORDER = ["b.jpg", "3.jpg", "7.jpg", "e.jpg", "0.jpg", "9.jpg"]
 

@@ -13,7 +13,7 @@ from maskfit.data.photos import read_photos
 from maskfit.evaluation.metrics import macro_f1
 from maskfit.evaluation.tables import ProbabilityTable, read_table
 from maskfit.labels import SCHEMES
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 
 SCHEME = SCHEMES["mask-gender-age"]
 

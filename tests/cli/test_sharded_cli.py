@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.files import read_csv
+from maskfit.file_io import read_csv
 
 
 def test_a_folder_is_answered_in_shards(command, model, evaluation):

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import maskfit.training.run
-from maskfit.allocation import DISABLED_VARIABLE
+from maskfit.memory_allocator import DISABLED_VARIABLE
 from maskfit.cli.console import TRAIN_MODULES
 from maskfit.cli.environment import MODEL_DIR, TRAIN
 from maskfit.evaluation.scores import score
 from maskfit.labels import SCHEMES
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 
 FULL = SCHEMES["mask-gender-age"]
 

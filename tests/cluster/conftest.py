@@ -32,9 +32,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from maskfit.data.transforms import CropResize, Preprocessing
     from maskfit.labels import SCHEMES
-    from maskfit.modelfile import ModelMetadata, save_model
+    from maskfit.model_file import ModelMetadata, save_model
     from maskfit.models.network import build_network
-    from maskfit.parts import ComponentSpec
+    from maskfit.registry import ComponentSpec
 
     torch.manual_seed(0)
     scheme = SCHEMES["mask-gender-age"]

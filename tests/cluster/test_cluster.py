@@ -17,7 +17,7 @@ import pytest
 from maskfit import __version__
 from maskfit.cluster.joining import WorkerContext, ray_session, set_auth_token
 from maskfit.errors import MaskfitError, MissingExtraError, RunError
-from maskfit.files import read_csv
+from maskfit.file_io import read_csv
 from maskfit.inference.shards import ShardDir, ShardPlan, pending, predict_locally, start_or_resume, summarise
 
 
@@ -253,7 +253,7 @@ def test_a_cluster_at_an_address_is_shown_the_token_that_is_there(
 
 @pytest.mark.slow
 def test_a_sweep_on_the_cluster_goes_to_its_end(cluster: None, faces: Path, tmp_path: Path) -> None:
-    from maskfit.parts import ComponentSpec
+    from maskfit.registry import ComponentSpec
     from maskfit.sweep.remote import RayExecutor
     from maskfit.sweep.run import SweepSettings, tune
 

@@ -21,7 +21,7 @@ from maskfit.data.settling import pin_component
 from maskfit.data.store import open_image_cache
 from maskfit.data.transforms import CropResize, Preprocessing, unsharp_mask
 from maskfit.errors import MissingExtraError, RecipeError
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 from maskfit.synthesis.drawn import render_photo, sample_person
 from maskfit.training.slots import RECIPE_REGISTRY
 

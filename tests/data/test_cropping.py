@@ -17,7 +17,7 @@ from maskfit.data.photos import read_photos
 from maskfit.data.transforms import CropResize
 from maskfit.errors import DataError, PhotoError
 from maskfit.labels import SCHEMES
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 SCHEME = SCHEMES["mask-gender-age"]
 FACE = ComponentSpec.create("face", left=0.0, right=0.0, top=0.0, bottom=0.0)

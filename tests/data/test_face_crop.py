@@ -17,8 +17,8 @@ from maskfit.data.store import open_image_cache
 from maskfit.data.transforms import CropResize
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import ModelMetadata
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.model_file import ModelMetadata
+from maskfit.registry import ComponentSpec, instantiate
 
 TIGHT = {"left": 0, "right": 0, "top": 0, "bottom": 0}
 

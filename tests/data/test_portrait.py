@@ -9,7 +9,7 @@ from maskfit.data.crops import CROPS
 from maskfit.data.detectors import Face
 from maskfit.data.portrait import ASPECT, HIGH, WIDE, crop_single_face
 from maskfit.data.transforms import CropResize
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 
 
 @pytest.fixture(autouse=True)

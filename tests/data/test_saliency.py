@@ -16,7 +16,7 @@ from maskfit.data.salient_crop import SalientCrop
 from maskfit.data.settling import check_pinned, pin_component
 from maskfit.data.weights import SALIENCY
 from maskfit.errors import DataError, RecipeError
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 
 @pytest.fixture(autouse=True)

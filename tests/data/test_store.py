@@ -22,7 +22,7 @@ from maskfit.data.rows import ImageCacheFiles
 from maskfit.data.store import default_folder, open_image_cache, open_image_caches
 from maskfit.data.transforms import CropResize
 from maskfit.errors import DataError
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 FRAMING = CropResize(size=(8, 10))
 ROW = 8 * 10 * 3

@@ -18,7 +18,7 @@ from maskfit.data.photo import Photo
 from maskfit.data.store import open_image_cache
 from maskfit.data.transforms import CropResize, Normalize, Preprocessing, apply_all
 from maskfit.errors import RecipeError
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 from maskfit.training.task import ClassificationTask, _planes
 
 

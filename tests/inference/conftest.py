@@ -15,9 +15,9 @@ from PIL import Image
 from maskfit.ages import AgeLabelRule
 from maskfit.data.transforms import CropResize, Normalize, Preprocessing
 from maskfit.labels import JOINT_HEAD, SCHEMES
-from maskfit.modelfile import ModelMetadata, save_model
+from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 FULL = SCHEMES["mask-gender-age"]
 DECADES = AgeLabelRule(by_decade=True).scheme(FULL)

@@ -21,7 +21,7 @@ from maskfit.inference.choosing import (
     select_num_workers,
 )
 from maskfit.inference.predictor import Predictor
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 BF16, F32 = ComponentSpec.create("openvino", precision="checked"), ComponentSpec.create("openvino", precision="f32")
 QUIET = lambda line: None  # noqa: E731

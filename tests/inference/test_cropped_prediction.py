@@ -16,9 +16,9 @@ from maskfit.data.transforms import CropResize, Preprocessing
 from maskfit.errors import DataError
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES, logits_to_probabilities
-from maskfit.modelfile import ModelMetadata, load_model, save_model
+from maskfit.model_file import ModelMetadata, load_model, save_model
 from maskfit.models.network import build_network
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 
 def model_with(path: Path, crop: ComponentSpec) -> Path:

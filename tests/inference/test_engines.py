@@ -18,7 +18,7 @@ from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference.engines import OnnxEngine, OpenvinoEngine, TorchEngine, open_engine
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES, softmax
-from maskfit.modelfile import ModelMetadata, load_model, read_model_metadata
+from maskfit.model_file import ModelMetadata, load_model, read_model_metadata
 
 
 def framed(facts: ModelMetadata, photos: list[Path]) -> np.ndarray:

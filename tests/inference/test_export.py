@@ -23,7 +23,7 @@ from maskfit.inference.export.halving import convert_weights_to_fp16
 from maskfit.inference.export.parity import compare, f32_rounding_error, random_inputs, read_frames
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import logits_to_probabilities
-from maskfit.modelfile import load_model, read_model_metadata, save_model
+from maskfit.model_file import load_model, read_model_metadata, save_model
 from maskfit.models.network import AgeRegressor
 
 SERVING = Path(__file__).parents[2] / "docs" / "serving.md"
@@ -313,7 +313,7 @@ def test_the_script_without_maskfit_answers_the_same(exported, photos, tmp_path,
 def test_the_weights_load_into_plain_timm(make, tmp_path, monkeypatch, capsys):
     from maskfit.labels import SCHEMES
     from maskfit.models.network import build_network
-    from maskfit.parts import ComponentSpec
+    from maskfit.registry import ComponentSpec
 
     facts = read_model_metadata(make(tmp_path / "m.safetensors")).model_copy(
         update={"backbone": ComponentSpec.create("mobilenetv3_small_050", pad_type="same")}

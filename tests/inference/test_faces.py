@@ -13,7 +13,7 @@ from maskfit.data.detectors import Face
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.faces import FacePredictor
 from maskfit.inference.predictor import Predictor
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 from .conftest import make_model
 

@@ -13,7 +13,7 @@ from maskfit.errors import ModelFileError
 from maskfit.inference import inthebox
 from maskfit.inference.inthebox import NAME, bundled_model_path
 from maskfit.inference.predictor import Predictor
-from maskfit.modelfile import read_model_metadata
+from maskfit.model_file import read_model_metadata
 
 MOST_BYTES = 8_000_000
 

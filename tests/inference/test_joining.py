@@ -13,9 +13,9 @@ from maskfit.inference.joining import compose_members
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.voting import VOTES, combine
 from maskfit.labels import SCHEMES, Attribute, LabelSchema
-from maskfit.modelfile import ModelMetadata, save_model
+from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 FULL = SCHEMES["mask-gender-age"]
 

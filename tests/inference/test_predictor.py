@@ -18,7 +18,7 @@ from maskfit.inference.members import Member, open_members
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.voting import combine
 from maskfit.labels import JOINT_HEAD
-from maskfit.modelfile import load_model
+from maskfit.model_file import load_model
 
 BANDS = {"<20": 0, "20-29": 0, "30-39": 1, "40-49": 1, "50-59": 1, ">=60": 2, "<30": 0, "30-59": 1}
 """Every age value as its official band."""

@@ -18,7 +18,7 @@ from maskfit.errors import DataError, PhotoError, RecipeError
 from maskfit.inference.faces import FacePredictor, PhotoPrediction
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.reading import BATCH, open_face_predictor, predict_photos
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 from .conftest import make_model
 

@@ -14,11 +14,11 @@ from maskfit.data.decoding import decode
 from maskfit.data.photo import Photo
 from maskfit.data.transforms import CropResize
 from maskfit.errors import DataError
-from maskfit.files import write_json
+from maskfit.file_io import write_json
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.views import VIEWS, build_tta
-from maskfit.modelfile import read_model_metadata
-from maskfit.parts import ComponentSpec
+from maskfit.model_file import read_model_metadata
+from maskfit.registry import ComponentSpec
 
 
 def frame(seed: int = 0, height: int = 40, width: int = 30) -> np.ndarray:

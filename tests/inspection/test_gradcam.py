@@ -16,7 +16,7 @@ from maskfit.inspection.gradcam import find_maps, grad_cam, logits_for, overlay
 from maskfit.labels import JOINT_HEAD, SCHEMES, logits_to_probabilities
 from maskfit.models.backbones import Backbone
 from maskfit.models.network import Network, build_network
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 SCHEME = SCHEMES["mask-gender-age"]
 DECADES = AgeLabelRule(by_decade=True).scheme(SCHEME)

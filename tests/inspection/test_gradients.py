@@ -17,7 +17,7 @@ from maskfit.inspection.depth_chart import depth_chart
 from maskfit.inspection.gradients import check_gradients, summarize_gradients, target_mask
 from maskfit.labels import SCHEMES
 from maskfit.models.network import build_network
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 SIZES = SCHEMES["mask-gender-age"].sizes
 

@@ -13,7 +13,7 @@ import torch
 from maskfit.errors import RecipeError
 from maskfit.losses.embedding import EMBEDDING_LOSSES
 from maskfit.losses.years import YEARS_LOSSES
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 
 CLASSES = [0, 0, 1, 1, 1, 2, 2, -1]
 NAMES = [name for name in EMBEDDING_LOSSES if name != "none"]

@@ -16,7 +16,7 @@ from maskfit.losses import LOSSES
 from maskfit.losses.class_weights import CLASS_WEIGHTS, class_weights
 from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
 from maskfit.losses.cross_entropy import CrossEntropy
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 
 SIZES = (2, 3, 18)
 COUNTS = (2745, 2050, 415, 3660, 4085, 545, 549, 410, 83, 732, 817, 109, 549, 410, 83, 732, 817, 109)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from maskfit.errors import RecipeError
 from maskfit.losses import LOSSES
 from maskfit.losses.class_weights import class_weights
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 
 COUNTS = (2745, 2050, 415, 3660, 4085, 545, 549, 410, 83, 732, 817, 109, 549, 410, 83, 732, 817, 109)
 Row, Fits = list[float], list[bool]

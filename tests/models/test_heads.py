@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from maskfit.data.transforms import CropResize, Preprocessing
 from maskfit.errors import RecipeError
 from maskfit.labels import JOINT_HEAD, SCHEMES, logits_to_probabilities, softmax
-from maskfit.modelfile import ModelMetadata, load_model, save_model
+from maskfit.model_file import ModelMetadata, load_model, save_model
 from maskfit.models.attention import SelfAttention
 from maskfit.models.heads import HEADS
 from maskfit.models.network import build_network
 from maskfit.models.ordinal import CumulativeLink
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 
 SCHEME = SCHEMES["mask-gender-age"]
 SIZES = SCHEME.sizes

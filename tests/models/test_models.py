@@ -13,7 +13,7 @@ from maskfit.models.backbones import BACKBONES, OWN, REFUSED, build_backbone
 from maskfit.models.heads import HEADS
 from maskfit.models.network import build_network
 from maskfit.models.small import SmallCNN
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 SCHEME = SCHEMES["mask-gender-age"]
 SMALL = ComponentSpec.create("small", width=4)

@@ -12,7 +12,7 @@ from maskfit.data.transforms import MIN_STD, Normalize
 from maskfit.labels import JOINT_HEAD, SCHEMES, logits_to_probabilities
 from maskfit.models.network import build_network
 from maskfit.models.served import DatasetNormalize, ExportModule, InstanceNormalize
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 FULL = SCHEMES["mask-gender-age"]
 SCHEMES_TRIED = {"bands": FULL, "decades": AgeLabelRule(by_decade=True).scheme(FULL), "mask": SCHEMES["mask"]}

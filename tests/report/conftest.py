@@ -12,9 +12,9 @@ from PIL import Image
 from maskfit.data.folds import PersonSplits
 from maskfit.data.photos import read_photos
 from maskfit.evaluation.tables import ProbabilityTable, concat_tables
-from maskfit.files import write_csv, write_json
+from maskfit.file_io import write_csv, write_json
 from maskfit.labels import SCHEMES, IntArray, LabelSchema
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 
 FULL = SCHEMES["mask-gender-age"]
 STEMS = ("incorrect_mask", "mask1", "mask2", "mask3", "mask4", "mask5", "normal")

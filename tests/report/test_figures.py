@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, RunError
 from maskfit.evaluation.tables import ProbabilityTable, read_table
-from maskfit.files import read_csv, write_csv
+from maskfit.file_io import read_csv, write_csv
 from maskfit.labels import JOINT_HEAD, SCHEMES, UNKNOWN
 from maskfit.report import words
 from maskfit.report.figures import describe
 from maskfit.report.material import load_run_data
 from maskfit.report.pages import compute_statistics
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 
 FULL = SCHEMES["mask-gender-age"]
 

@@ -11,10 +11,10 @@ from maskfit.data.photos import read_photos
 from maskfit.errors import DataError
 from maskfit.evaluation.metrics import macro_f1
 from maskfit.evaluation.tables import ProbabilityTable, read_table
-from maskfit.files import write_csv
+from maskfit.file_io import write_csv
 from maskfit.labels import JOINT_HEAD, SCHEMES
 from maskfit.report.pages import compute_statistics, write_report
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 
 FULL = SCHEMES["mask-gender-age"]
 EVIL = "<script>alert(1)</script>"

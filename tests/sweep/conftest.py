@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from maskfit.cookbook import read_recipe, recipe_to_yaml
-from maskfit.files import write_text
-from maskfit.parts import ComponentSpec
+from maskfit.file_io import write_text
+from maskfit.registry import ComponentSpec
 from maskfit.recipe import Recipe
 from maskfit.sweep.folder import SweepDir
 from maskfit.sweep.jobs import EpochReport, Event, Outcome, TrialFinished, TrialJob

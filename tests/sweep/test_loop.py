@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maskfit.errors import DataError, RunError
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 from maskfit.recipe import Recipe
 from maskfit.sweep.folder import SweepDir
 from maskfit.sweep.jobs import Outcome

@@ -20,7 +20,7 @@ from maskfit.data.photos import read_photos
 from maskfit.data.store import open_image_cache
 from maskfit.errors import DataError, ModelFileError, RunError
 from maskfit.labels import SCHEMES, UNKNOWN
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 from maskfit.synthesis.drawn import write_train_set
 from maskfit.synthesis.gan import augmentation, sheet
 from maskfit.synthesis.gan.drawing import choose_classes, draw_class, draw_faces, write_faces

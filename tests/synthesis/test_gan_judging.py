@@ -18,9 +18,9 @@ from maskfit.data.transforms import CropResize, Preprocessing
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES, LabelSchema
-from maskfit.modelfile import ModelMetadata, save_model
+from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 from maskfit.synthesis.drawn import write_train_set
 from maskfit.synthesis.gan import judging, sheet
 from maskfit.synthesis.gan.frechet import frechet_distance

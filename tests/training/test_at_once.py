@@ -15,7 +15,7 @@ import pytest
 
 from maskfit.errors import RunError
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 from maskfit.training import at_once
 from maskfit.training.at_once import PipeReporter, train_folds_in_parallel
 from maskfit.training.begun import load_run, prepare_run

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from maskfit.errors import RecipeError
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.augmentation import AUGMENTATIONS, Augmentation
 from maskfit.training.chance import derive_generator, derive_seed, seed_torch, uniform
 from maskfit.training.task import ClassificationTask

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.averaging import WEIGHT_AVERAGING, Average
 
 STEPS, EPOCHS = 4, 6

@@ -10,7 +10,7 @@ from torch import nn
 from maskfit.data.store import CachedImages
 from maskfit.errors import RecipeError
 from maskfit.labels import JOINT_HEAD, SCHEMES
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.batches import FoldDataset, TrainLoader, ValLoader
 from maskfit.training.optimisers import OPTIMIZERS
 from maskfit.training.sampling import SAMPLERS

@@ -15,9 +15,9 @@ from maskfit.inference.export import export_model
 from maskfit.inference.predictor import Predictor
 from maskfit.losses import LOSSES
 from maskfit.losses.ldam import LDAM
-from maskfit.modelfile import load_model, read_model_metadata
+from maskfit.model_file import load_model, read_model_metadata
 from maskfit.models.network import Network, build_network
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 from maskfit.recipe import Recipe
 from maskfit.training.assembly import build_auxiliary_losses
 from maskfit.training.beside import AuxiliaryLosses

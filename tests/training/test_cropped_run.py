@@ -9,7 +9,7 @@ from PIL import Image
 from rich.console import Console
 
 from maskfit.cookbook import read_recipe
-from maskfit.modelfile import read_model_metadata
+from maskfit.model_file import read_model_metadata
 from maskfit.training.run import train
 from maskfit.training.slots import RECIPE_REGISTRY
 

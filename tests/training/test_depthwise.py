@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
-from maskfit.modelfile import load_model
+from maskfit.model_file import load_model
 from maskfit.recipe import Recipe
 from maskfit.training.depthwise import Depthwise, DepthwiseSame, optimize_depthwise_bf16
 from maskfit.training.precision import multiplies_bf16

@@ -12,7 +12,7 @@ from timm.models.vision_transformer import Block
 from torch import nn
 
 from maskfit.errors import RecipeError
-from maskfit.modelfile import load_model
+from maskfit.model_file import load_model
 from maskfit.recipe import Recipe
 from maskfit.training import economy
 from maskfit.training.run import train

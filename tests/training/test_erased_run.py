@@ -12,8 +12,8 @@ from maskfit.data.store import open_image_cache
 from maskfit.evaluation.tables import read_table
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import METADATA_KEY, read_model_metadata
-from maskfit.parts import ComponentSpec
+from maskfit.model_file import METADATA_KEY, read_model_metadata
+from maskfit.registry import ComponentSpec
 from maskfit.training.run import train
 
 

@@ -7,7 +7,7 @@ import torch
 
 from maskfit.errors import RecipeError
 from maskfit.models.network import Network, build_network
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.freezing import FREEZING
 
 

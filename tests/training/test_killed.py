@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 
 
 def start(faces: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:

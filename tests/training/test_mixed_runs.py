@@ -13,7 +13,7 @@ from maskfit.errors import RecipeError
 from maskfit.evaluation.tables import read_table
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import read_model_metadata
+from maskfit.model_file import read_model_metadata
 from maskfit.recipe import Recipe
 from maskfit.training.run import train
 

@@ -11,7 +11,7 @@ from maskfit.errors import RecipeError
 from maskfit.labels import JOINT_HEAD, SCHEMES, UNKNOWN, LabelSchema
 from maskfit.losses import LOSSES
 from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.chance import seed_torch
 from maskfit.training.mixing import BATCH_MIXING, MixedBatch, Mixing
 

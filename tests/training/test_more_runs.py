@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from maskfit.errors import ModelFileError, RecipeError
 from maskfit.evaluation.tables import read_table
-from maskfit.files import read_json
-from maskfit.modelfile import load_model, read_model_metadata
+from maskfit.file_io import read_json
+from maskfit.model_file import load_model, read_model_metadata
 from maskfit.recipe import Recipe
 from maskfit.training.plan import make_plan
 from maskfit.training.run import train

@@ -20,7 +20,7 @@ from maskfit.labels import SCHEMES
 from maskfit.losses import LOSSES
 from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
 from maskfit.models.network import build_network
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training import batches
 from maskfit.training.augmentation import AUGMENTATIONS
 from maskfit.training.batches import FoldDataset

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from maskfit.files import read_json, write_json
+from maskfit.file_io import read_json, write_json
 from maskfit.models.network import build_network
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 from maskfit.recipe import Recipe
 from maskfit.training import assembly, precision
 from maskfit.training.begun import load_run, prepare_run

@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 from maskfit.data.decoding import decode
 from maskfit.errors import DataError, RecipeError, RunError
 from maskfit.evaluation.tables import read_table
-from maskfit.files import read_csv, read_json
+from maskfit.file_io import read_csv, read_json
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import JOINT_HEAD, SCHEMES
-from maskfit.modelfile import load_model, read_model_metadata
+from maskfit.model_file import load_model, read_model_metadata
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 from maskfit.training.assembly import make_criterion
 from maskfit.training.fold import fold_data
 from maskfit.training.plan import make_plan

@@ -9,7 +9,7 @@ import pytest
 
 from maskfit.errors import RecipeError
 from maskfit.labels import UNKNOWN
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.chance import derive_generator
 from maskfit.training.plan import make_plan
 from maskfit.training.sampling import SAMPLERS, Sampler

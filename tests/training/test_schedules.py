@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from maskfit.errors import RecipeError
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.schedules import LR_SCHEDULERS, ReduceOnPlateau
 
 EPOCHS, STEPS = 12, 10

@@ -19,7 +19,7 @@ from maskfit.errors import RecipeError, RunError
 from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
 from maskfit.losses.cross_entropy import CrossEntropy
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 from maskfit.training.batches import FoldDataset, TrainLoader, ValLoader
 from maskfit.training.ranks import ALONE, ProcessGroup
 from maskfit.training.run import train

@@ -15,10 +15,10 @@ from maskfit.data.lists import read_list
 from maskfit.errors import DataError
 from maskfit.evaluation.pictures import PredictedPhoto, prediction_grid
 from maskfit.evaluation.scores import Scores, score
-from maskfit.files import atomic_write
+from maskfit.file_io import atomic_write
 from maskfit.inference.predictor import Predictions, Predictor
 from maskfit.inference.submission import read_submission, write_submission
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 from maskfit.synthesis.drawn import write_eval_set, write_train_set
 from maskfit.training.run import train
 from maskfit.training.slots import RECIPE_REGISTRY

@@ -1,8 +1,8 @@
-"""How verbs that run networks have their memory allocated; see `maskfit.allocation`."""
+"""How verbs that run networks have their memory allocated; see `maskfit.memory_allocator`."""
 
 from __future__ import annotations
 
-from maskfit.allocation import DISABLED_VARIABLE, configure_malloc
+from maskfit.memory_allocator import DISABLED_VARIABLE, configure_malloc
 
 
 def setup_allocator() -> str | None:

@@ -41,7 +41,7 @@ def calibrate(
     """
     wanted = {"accuracy": _shares(accuracy), "keep": _shares(keep), "below": _shares(below)}
     from maskfit.inference.recalibrate import recalibrate
-    from maskfit.runfolder import RunDir, is_run_dir
+    from maskfit.run_dir import RunDir, is_run_dir
 
     if not is_run_dir(run):
         raise DataError("this is no run", location=run, hint="name the folder that maskfit train wrote")

@@ -9,7 +9,7 @@ import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json
 from maskfit.cli.models import LEFT_OUT, resolve_models
-from maskfit.files import write_text
+from maskfit.file_io import write_text
 
 
 def card(
@@ -35,8 +35,8 @@ def card(
     """
     check_overwrite(file, force)
     from maskfit.inference.members import find_models
-    from maskfit.modelcard import render_model_card
-    from maskfit.modelfile import read_model_metadata
+    from maskfit.model_card_markdown import render_model_card
+    from maskfit.model_file import read_model_metadata
 
     facts = read_model_metadata(find_models(resolve_models([model] if model else []))[0])
     if file:

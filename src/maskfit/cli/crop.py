@@ -13,7 +13,7 @@ from maskfit.labels import SCHEMES
 
 if TYPE_CHECKING:
     from maskfit.data.cropping import CropSummary
-    from maskfit.parts import ComponentSpec
+    from maskfit.registry import ComponentSpec
 
 SHOWN = 20
 """Photos that are named in a remark; the lists name all."""
@@ -107,7 +107,7 @@ def _part(
 ) -> ComponentSpec:
     """The crop, with the short options laid over it."""
     from maskfit.cookbook import parse_component
-    from maskfit.parts import ComponentSpec
+    from maskfit.registry import ComponentSpec
 
     part = parse_component(word)
     options: dict[str, Any] = {}

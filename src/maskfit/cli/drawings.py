@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from maskfit.cli.console import check_overwrite
 from maskfit.errors import DataError
-from maskfit.files import atomic_write
+from maskfit.file_io import atomic_write
 
 if TYPE_CHECKING:
     from maskfit.data.photo import Photo

@@ -132,7 +132,7 @@ def _open_wanted(tables: AlignedTables, sources: Sequence[Path], apply: Sequence
         DataError: They are not one for each member, one is a run, or the members have nothing to learn from.
     """
     from maskfit.inference.sources import load_aligned_tables
-    from maskfit.runfolder import is_run_dir
+    from maskfit.run_dir import is_run_dir
 
     if not apply:
         return tables if tables.truth is None else None

@@ -62,7 +62,7 @@ def inspect(
     from maskfit.inference.members import find_models
     from maskfit.inspection.inside import inspect_model, write_layers
     from maskfit.inspection.inside_page import write_inspection_page
-    from maskfit.modelfile import read_model_metadata
+    from maskfit.model_file import read_model_metadata
 
     path = find_models([model])[0]
     photos = _spread(_read(images, read_model_metadata(path).label_schema))

@@ -10,7 +10,7 @@ import typer
 
 from maskfit.cli.console import out
 from maskfit.errors import DataError
-from maskfit.files import write_text
+from maskfit.file_io import write_text
 
 README = """# {name}
 

@@ -10,7 +10,7 @@ import typer
 
 from maskfit.cli.console import TRAIN_MODULES, check_overwrite, err, out, print_table
 from maskfit.errors import RecipeError
-from maskfit.files import write_text
+from maskfit.file_io import write_text
 
 
 def recipes(

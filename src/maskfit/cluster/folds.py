@@ -9,13 +9,13 @@ from typing import Any
 
 from rich.console import Console
 
-from maskfit.allocation import configure_malloc
+from maskfit.memory_allocator import configure_malloc
 from maskfit.cluster.desk import FoldFinished, QueueReporter, open_desk
 from maskfit.cluster.joining import ResourceShare, WorkerContext, allocate_resources
 from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.evaluation.scores import Scores
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 from maskfit.training.screen import ConsoleReporter, FoldProgress, ProgressReporter
 
 MAX_RETRIES = 3

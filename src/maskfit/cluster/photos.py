@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from maskfit.allocation import configure_malloc
+from maskfit.memory_allocator import configure_malloc
 from maskfit.cluster.joining import WorkerContext, allocate_resources, node_resources
 from maskfit.errors import MaskfitError, RunError
 from maskfit.inference.lanes import limit_cpus

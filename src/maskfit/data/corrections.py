@@ -23,7 +23,7 @@ from maskfit.data.photo import Photo, PhotoDataset, read_label
 from maskfit.data.photos import read_photos
 from maskfit.data.problems import SHOWN
 from maskfit.errors import DataError, LabelError, did_you_mean, format_list
-from maskfit.files import read_csv, write_csv
+from maskfit.file_io import read_csv, write_csv
 from maskfit.labels import LabelSchema
 
 COLUMNS = ("person", "photo", "attribute", "value", "tier", "reason")

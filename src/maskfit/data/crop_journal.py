@@ -11,7 +11,7 @@ from typing import Any
 from maskfit.data.boxes import Box, CropBox
 from maskfit.data.detectors.face import Face
 from maskfit.errors import DataError
-from maskfit.files import write_text
+from maskfit.file_io import write_text
 
 
 @dataclass(frozen=True)

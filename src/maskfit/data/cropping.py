@@ -33,9 +33,9 @@ from maskfit.data.photo import Photo
 from maskfit.data.settling import pin_component
 from maskfit.data.transforms import CropResize
 from maskfit.errors import DataError, MaskfitError, PhotoError, format_list
-from maskfit.files import atomic_write, write_csv
+from maskfit.file_io import atomic_write, write_csv
 from maskfit.labels import LabelSchema
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 
 FACES, SHEET, UNREADABLE, MANIFEST, JOURNAL = "faces.csv", "faces.jpg", "unreadable.csv", "manifest.csv", "crop.jsonl"
 FORMAT = 1

@@ -16,7 +16,7 @@ from maskfit.data.decoding import MAX_BYTES
 from maskfit.data.lists import ID_COLUMN, ImageFolder, read_list
 from maskfit.data.photo import is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, MissingExtraError, PhotoError, format_list
-from maskfit.files import iter_csv
+from maskfit.file_io import iter_csv
 
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp", "abfs": "adlfs"}
 """What fsspec needs for a protocol beside itself."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from maskfit.data.boxes import SAMPLE_STEP, Box, CropBox, clip_box, fit_to_aspect
 from maskfit.data.detectors import CachedDetector, Face, check_detector, load_detector, pin_detector_weights
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 Choice = Literal["largest", "central", "surest"]
 Share = Literal["face", "photo"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from maskfit.data.photo import Photo, PhotoDataset
 from maskfit.data.problems import SHOWN
 from maskfit.errors import DataError, format_list
-from maskfit.files import read_csv, write_csv
+from maskfit.file_io import read_csv, write_csv
 from maskfit.labels import LabelSchema
 
 TRAIN_ONLY = -1

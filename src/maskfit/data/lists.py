@@ -16,7 +16,7 @@ from typing import overload
 from maskfit.data.photo import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.data.problems import SHOWN
 from maskfit.errors import DataError, format_list
-from maskfit.files import iter_csv
+from maskfit.file_io import iter_csv
 
 ID_COLUMN = "ImageID"
 

@@ -25,7 +25,7 @@ from maskfit.data.layout import FOLDER
 from maskfit.data.photo import BOTH, Photo, PhotoDataset, read_band, read_label
 from maskfit.data.problems import DataProblem, raise_if_fatal
 from maskfit.errors import DataError, LabelError
-from maskfit.files import read_csv
+from maskfit.file_io import read_csv
 from maskfit.labels import UNKNOWN, Attribute, LabelSchema
 
 PATH_COLUMNS = (

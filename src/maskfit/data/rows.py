@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from maskfit.data.photo import Photo
 from maskfit.data.transforms import CropResize, Frames
 from maskfit.errors import DataError
-from maskfit.files import write_text
+from maskfit.file_io import write_text
 
 KEYS, FRAMES, FACTS, LOCK, USED = "keys.txt", "frames.bin", "framing.json", "lock", "used"
 """The files of a store; the last one's time is when it was last opened."""

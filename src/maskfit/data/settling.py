@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 
 @runtime_checkable

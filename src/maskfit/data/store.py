@@ -27,7 +27,7 @@ from maskfit.data.photo import Photo
 from maskfit.data.rows import GUESSES, ImageCacheFiles, Say, disk_full_error
 from maskfit.data.transforms import CropResize, Frames, apply_all
 from maskfit.errors import DataError, PhotoError, format_list
-from maskfit.files import cache_folder
+from maskfit.file_io import cache_folder
 
 FORMAT = 1
 """Goes into every store's name: a change of decoding or resampling must not read old pixels."""

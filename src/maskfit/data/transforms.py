@@ -23,7 +23,7 @@ from maskfit.data.detectors import Face
 from maskfit.data.face_crop import FaceCrop
 from maskfit.data.portrait import crop_single_face
 from maskfit.data.settling import pin_component
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 
 Frames = NDArray[np.uint8]
 """Photos as the store keeps them: (photos, height, width, 3)."""

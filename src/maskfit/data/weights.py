@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maskfit.errors import DataError
-from maskfit.files import atomic_write, cache_folder
+from maskfit.file_io import atomic_write, cache_folder
 
 SECONDS = 30
 """How long to wait for a network that does not answer."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.errors import DataError, format_list
-from maskfit.files import read_csv, write_csv
+from maskfit.file_io import read_csv, write_csv
 from maskfit.labels import UNKNOWN, FloatArray, IntArray
 
 Array = TypeVar("Array", bound=NDArray[Any])

@@ -21,13 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from maskfit.allocation import configure_malloc
+from maskfit.memory_allocator import configure_malloc
 from maskfit.errors import MaskfitError
 from maskfit.inference.choosing import MIN_IMAGES_FOR_THROUGHPUT_MODE, select_engine
 from maskfit.inference.engines import ENGINES, open_engine
 from maskfit.inference.export.parity import random_inputs
 from maskfit.inference.predictor import Predictor
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 BATCHES = (1, 8, 32)
 """A photo at the door, what caches like, a folder."""

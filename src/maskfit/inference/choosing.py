@@ -22,11 +22,11 @@ from filelock import FileLock
 from maskfit.cookbook import parse_component
 from maskfit.data.transforms import CropResize
 from maskfit.errors import MaskfitError
-from maskfit.files import cache_folder
+from maskfit.file_io import cache_folder
 from maskfit.inference.lanes import available_cpus
-from maskfit.metadata import validate_model_file
-from maskfit.modelfile import read_model_metadata
-from maskfit.parts import ComponentSpec
+from maskfit.model_metadata import validate_model_file
+from maskfit.model_file import read_model_metadata
+from maskfit.registry import ComponentSpec
 
 MIN_IMAGES_FOR_THROUGHPUT_MODE = 256
 """Times that a photo is looked at, from which on it pays to begin more slowly and go on faster; estimated."""

@@ -28,9 +28,9 @@ from maskfit.inference.network_input import (
     run_in_chunks,
 )
 from maskfit.inference.openvino_engine import OpenvinoEngine, import_openvino
-from maskfit.metadata import open_onnx
-from maskfit.modelfile import ModelMetadata, load_model, parse_model_metadata, read_model_metadata
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.model_metadata import open_onnx
+from maskfit.model_file import ModelMetadata, load_model, parse_model_metadata, read_model_metadata
+from maskfit.registry import ComponentSpec, instantiate
 
 __all__ = [
     "BATCH_AXIS",

@@ -19,7 +19,7 @@ from maskfit.errors import DataError, MaskfitError, MissingExtraError, RecipeErr
 from maskfit.evaluation.bootstrap import Interval, resample
 from maskfit.evaluation.scores import Scores, score
 from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.files import write_csv, write_json
+from maskfit.file_io import write_csv, write_json
 from maskfit.inference.learned import (
     EnsembleFitter,
     FittedEnsemble,
@@ -36,7 +36,7 @@ from maskfit.inference.stacking import StackingFitter
 from maskfit.inference.submission import write_submission
 from maskfit.inference.voting import Members
 from maskfit.labels import UNKNOWN, FloatArray, IntArray, LabelSchema
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 
 BEST = "best single"
 """What the best member, chosen nested, is called in a comparison."""

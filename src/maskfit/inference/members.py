@@ -18,9 +18,9 @@ from maskfit.inference.choosing import (
 from maskfit.inference.engines import Engine, open_engine
 from maskfit.inference.joining import MemberComposition, compose_members, schema_signature
 from maskfit.labels import SCHEMES, LabelSchema
-from maskfit.modelfile import read_model_metadata
-from maskfit.parts import ComponentSpec
-from maskfit.runfolder import FoldDir, RunDir, is_run_dir
+from maskfit.model_file import read_model_metadata
+from maskfit.registry import ComponentSpec
+from maskfit.run_dir import FoldDir, RunDir, is_run_dir
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maskfit.data.transforms import Frames
 from maskfit.errors import ModelFileError
-from maskfit.modelfile import ModelMetadata
+from maskfit.model_file import ModelMetadata
 
 FRAMES = "frames"
 """The input of an exported network: uint8 (batch, height, width, 3), normalised inside."""

@@ -31,7 +31,7 @@ from maskfit.inference.network_input import (
     run_in_chunks,
     static_shape,
 )
-from maskfit.modelfile import read_model_metadata
+from maskfit.model_file import read_model_metadata
 
 _FIRST = Lock()
 _TELEMETRY, _CONVERTER = "openvino_telemetry", "openvino.tools.ovc"

@@ -26,7 +26,7 @@ from maskfit.inference.sights import ModelInput, Named, Source, check_unique_nam
 from maskfit.inference.views import build_tta
 from maskfit.inference.voting import VOTES
 from maskfit.labels import FloatArray
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 __all__ = ["BatchPredictions", "ModelInput", "Predictions", "Predictor", "Source", "load_image"]
 

@@ -13,8 +13,8 @@ from maskfit.evaluation.calibration import AbstentionThreshold
 from maskfit.evaluation.tables import concat_tables, read_table
 from maskfit.inference.sources import load_aligned_tables
 from maskfit.labels import JOINT_HEAD
-from maskfit.modelfile import read_model_metadata, update_model_metadata
-from maskfit.runfolder import RunDir
+from maskfit.model_file import read_model_metadata, update_model_metadata
+from maskfit.run_dir import RunDir
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from typing import Any
 from maskfit.data.elsewhere import ImageRoot
 from maskfit.data.photo import Photo
 from maskfit.errors import DataError, RunError, did_you_mean
-from maskfit.files import atomic_write, read_csv, read_json, write_csv, write_json
+from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
 from maskfit.inference.answers import BatchPredictions
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.sights import RemotePhoto, Source

@@ -17,9 +17,9 @@ from maskfit.data.folds import read_folds
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, MaskfitError, RunError, format_list
 from maskfit.evaluation.tables import ProbabilityTable, read_table
-from maskfit.files import read_csv
+from maskfit.file_io import read_csv
 from maskfit.labels import SCHEMES, UNKNOWN, FloatArray, IntArray, LabelSchema
-from maskfit.runfolder import RunDir, is_run_dir
+from maskfit.run_dir import RunDir, is_run_dir
 
 SHOWN = 8
 """How many photos a message about differing tables names."""

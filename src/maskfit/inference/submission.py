@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from maskfit.errors import DataError, format_list
-from maskfit.files import read_csv, write_csv
+from maskfit.file_io import read_csv, write_csv
 from maskfit.labels import SCHEMES, IntArray
 
 PHOTO = "ImageID"

@@ -17,10 +17,10 @@ from maskfit.data.photo import PhotoDataset
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, MaskfitError
 from maskfit.evaluation.suspects import NOISE, LabelIssue, find_label_issues
-from maskfit.files import write_csv
+from maskfit.file_io import write_csv
 from maskfit.inference.sources import AlignedTables, load_aligned_tables
 from maskfit.labels import UNKNOWN, FloatArray, LabelSchema
-from maskfit.runfolder import RunDir, is_run_dir
+from maskfit.run_dir import RunDir, is_run_dir
 
 COLUMNS = ("person", "attribute", "label", "proposed", "score", "reason")
 

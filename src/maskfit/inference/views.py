@@ -20,7 +20,7 @@ from maskfit.cookbook import parse_component
 from maskfit.data.crops import Box
 from maskfit.data.decoding import Pixels
 from maskfit.errors import DataError, RecipeError, did_you_mean
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 
 TRIES = 10
 """How often a random crop is drawn until one fits into the frame, as torchvision's `RandomResizedCrop` has it."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from maskfit.data.lists import ImageFolder
 from maskfit.data.photo import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, format_list
-from maskfit.metadata import READERS
-from maskfit.runfolder import FoldDir, is_run_dir
+from maskfit.model_metadata import READERS
+from maskfit.run_dir import FoldDir, is_run_dir
 
 MODELS = frozenset({*READERS, ".pt", ".pt2", ".pth", ".ckpt", ".pkl", ".bin", ".h5", ".tflite"})
 """Endings of models: those that can be opened, and others, of which opening one says why not."""

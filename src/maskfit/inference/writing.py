@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from maskfit.evaluation.tables import probability_header, probability_rows
-from maskfit.files import atomic_write
+from maskfit.file_io import atomic_write
 from maskfit.inference.answers import BatchPredictions
 from maskfit.inference.submission import ANSWER, PHOTO
 from maskfit.labels import LabelSchema

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskfit.errors import MaskfitError, MissingExtraError
-from maskfit.files import atomic_write, write_text
+from maskfit.file_io import atomic_write, write_text
 
 if TYPE_CHECKING:
     from maskfit.models.network import Network

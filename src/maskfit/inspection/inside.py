@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from maskfit.data.decoding import decode
 from maskfit.data.photo import Photo
 from maskfit.errors import DataError, MaskfitError, PhotoError
-from maskfit.files import write_csv
+from maskfit.file_io import write_csv
 from maskfit.inspection.gradcam import grad_cam, logits_for, overlay
 from maskfit.inspection.gradients import LayerGradient, check_gradients, target_mask
 from maskfit.inspection.graphs import backward_graph, draw_graph_file, module_graph
 from maskfit.labels import JOINT_HEAD, FloatArray, LabelSchema, logits_to_probabilities
-from maskfit.modelfile import ModelMetadata, load_model
+from maskfit.model_file import ModelMetadata, load_model
 
 if TYPE_CHECKING:
     from maskfit.models.network import Network

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from maskfit.evaluation.page import page, section, table
-from maskfit.files import write_text
+from maskfit.file_io import write_text
 from maskfit.inspection.depth_chart import depth_chart
 from maskfit.inspection.gradients import LayerGradient, summarize_gradients
 from maskfit.inspection.inside import GradCamResult, ModelInspection

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from maskfit.data.layout import STEMS
 from maskfit.data.problems import DataProblem
 from maskfit.evaluation.page import card, page, section
-from maskfit.files import write_text
+from maskfit.file_io import write_text
 from maskfit.inspection.counts import classes_section, files_section, format_bytes, light_section, people_section
 from maskfit.inspection.explore import ExplorationResult
 from maskfit.inspection.figures import count_classes, find_imbalance

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from maskfit.errors import ModelFileError
 from maskfit.models.seed_nets import CustomDark, ThreeConv
 from maskfit.models.small import SmallCNN
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 
 NONE, HUB = "none", "hub"
 """The words that `weights` may hold besides a path."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from maskfit.models.backbones import NONE, Backbone, build_backbone
 from maskfit.models.heads import HEADS
 from maskfit.models.linear_heads import Logits
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 
 
 class AgeRegressor(nn.Module):

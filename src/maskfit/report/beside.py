@@ -11,7 +11,7 @@ import numpy as np
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.charts import COLOURS, Line, line_chart, score_bar
 from maskfit.evaluation.page import page, section, table
-from maskfit.files import write_text
+from maskfit.file_io import write_text
 from maskfit.labels import JOINT_HEAD
 from maskfit.report import words
 from maskfit.report.answers import WHISKER, lead_paragraph, number, table_row

@@ -18,12 +18,12 @@ from maskfit.data.photo import Photo, PhotoDataset
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, MaskfitError, RunError
 from maskfit.evaluation.tables import ProbabilityTable, concat_tables, read_table
-from maskfit.files import read_json
+from maskfit.file_io import read_json
 from maskfit.labels import UNKNOWN, FloatArray, IntArray, LabelSchema, as_number
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 from maskfit.recipe import Recipe
 from maskfit.report.columns import read_columns
-from maskfit.runfolder import RunDir, is_run_dir
+from maskfit.run_dir import RunDir, is_run_dir
 
 History = Sequence[Mapping[str, float]]
 """What a fold logged: a mapping for each epoch, with `epoch` and names such as `train_loss` and `valid_macro_f1`."""

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from maskfit.evaluation.page import page, section
-from maskfit.files import write_text
+from maskfit.file_io import write_text
 from maskfit.labels import JOINT_HEAD, LabelSchema
 from maskfit.report import words
 from maskfit.report.answers import (

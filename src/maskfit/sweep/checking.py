@@ -7,7 +7,7 @@ from typing import Any
 
 from maskfit.cookbook import read_recipe
 from maskfit.errors import RecipeError, format_list
-from maskfit.parts import RegistryEntry
+from maskfit.registry import RegistryEntry
 from maskfit.recipe import Recipe
 from maskfit.sweep.space import Space, to_overrides
 

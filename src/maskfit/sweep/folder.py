@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from maskfit.files import read_json
+from maskfit.file_io import read_json
 
 Tell = Callable[[int, float], bool]
 """Told (step, macro F1 so far) after each epoch; gives whether to stop."""
@@ -106,7 +106,7 @@ def _train(job: TrialJob, tell: Tell, log: TextIO, began: float) -> Outcome:
     from rich.console import Console
 
     from maskfit.recipe import Recipe
-    from maskfit.runfolder import is_run_dir
+    from maskfit.run_dir import is_run_dir
     from maskfit.training.begun import prepare_run
     from maskfit.training.screen import ConsoleReporter
     from maskfit.training.task import primary_score

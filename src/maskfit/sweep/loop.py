@@ -9,7 +9,7 @@ from rich.console import Console
 
 from maskfit.cookbook import read_recipe
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 from maskfit.sweep.folder import SweepDir
 from maskfit.sweep.jobs import EpochReport, Outcome, TrialFinished, TrialJob
 from maskfit.sweep.places import TrialExecutor

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
-from maskfit.allocation import configure_malloc
+from maskfit.memory_allocator import configure_malloc
 from maskfit.sweep.jobs import EpochReport, Event, Outcome, TrialFinished, TrialJob, run_trial
 
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from maskfit.allocation import configure_malloc
+from maskfit.memory_allocator import configure_malloc
 from maskfit.cluster.desk import open_desk
 from maskfit.cluster.joining import WorkerContext, allocate_resources, node_resources
 from maskfit.errors import MaskfitError

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from maskfit.cookbook import read_recipe, recipe_to_yaml
 from maskfit.errors import MaskfitError, RecipeError, RunError
-from maskfit.files import write_text
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.file_io import write_text
+from maskfit.registry import ComponentSpec, instantiate
 from maskfit.recipe import Recipe
 from maskfit.sweep.checking import max_epochs, validate_space
 from maskfit.sweep.folder import SweepDir

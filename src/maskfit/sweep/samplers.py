@@ -13,7 +13,7 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 
 
 def tpe(seed: int, parallel: bool, startup: int = 10, together: bool = False) -> BaseSampler:

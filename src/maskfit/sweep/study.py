@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from maskfit.errors import DataError, RunError
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 from maskfit.sweep.jobs import Outcome
 from maskfit.sweep.samplers import make_sampler
 from maskfit.sweep.space import Space

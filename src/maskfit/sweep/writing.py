@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maskfit.cookbook import recipe_to_yaml
 from maskfit.errors import RunError, format_list
-from maskfit.files import write_csv, write_text
+from maskfit.file_io import write_csv, write_text
 from maskfit.recipe import Recipe
 from maskfit.sweep.folder import SweepDir
 from maskfit.sweep.loop import trial_recipe

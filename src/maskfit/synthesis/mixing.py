@@ -21,7 +21,7 @@ from maskfit.data.decoding import open_rgb
 from maskfit.data.photo import BOTH, Photo, PhotoDataset
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, PhotoError
-from maskfit.files import atomic_write, write_csv
+from maskfit.file_io import atomic_write, write_csv
 from maskfit.labels import UNKNOWN, LabelSchema
 
 MANIFEST = "manifest.csv"

@@ -23,9 +23,9 @@ from maskfit.losses import LOSSES
 from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
 from maskfit.losses.embedding import EMBEDDING_LOSSES
 from maskfit.losses.years import YEARS_LOSSES
-from maskfit.modelfile import ModelMetadata
+from maskfit.model_file import ModelMetadata
 from maskfit.models.network import Network
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.registry import ComponentSpec, instantiate
 from maskfit.recipe import HeadConfig, Recipe
 from maskfit.training.augmentation import AUGMENTATIONS
 from maskfit.training.averaging import WEIGHT_AVERAGING, Average

@@ -17,7 +17,7 @@ from types import FrameType
 
 import torch
 
-from maskfit.allocation import configure_malloc
+from maskfit.memory_allocator import configure_malloc
 from maskfit.errors import MaskfitError, RunError
 from maskfit.training.begun import load_run
 from maskfit.training.screen import FoldProgress, ProgressReporter

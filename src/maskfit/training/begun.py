@@ -32,10 +32,10 @@ from maskfit.data.transforms import CropResize
 from maskfit.errors import RunError
 from maskfit.evaluation.scores import Scores, score
 from maskfit.evaluation.tables import concat_tables, read_table
-from maskfit.files import read_json, write_json, write_text
+from maskfit.file_io import read_json, write_json, write_text
 from maskfit.recipe import Recipe
 from maskfit.report.pages import compute_statistics, write_report
-from maskfit.runfolder import RunDir, is_run_dir
+from maskfit.run_dir import RunDir, is_run_dir
 from maskfit.training.closing import calibrate_run, write_model_cards
 from maskfit.training.fold import fold_data, train_fold
 from maskfit.training.plan import TrainingPlan, make_plan

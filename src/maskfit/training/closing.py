@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from maskfit.calibration import Calibration
-from maskfit.card import ModelCard, Score
+from maskfit.model_card import ModelCard, Score
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.calibrating import fit_calibration
 from maskfit.evaluation.scores import Scores
 from maskfit.evaluation.tables import ProbabilityTable
 from maskfit.labels import JOINT_HEAD, UNKNOWN
-from maskfit.modelfile import read_model_metadata, update_model_metadata
-from maskfit.runfolder import FoldDir
+from maskfit.model_file import read_model_metadata, update_model_metadata
+from maskfit.run_dir import FoldDir
 from maskfit.training.plan import TrainingPlan
 
 NUM_WORST_CLASSES = 5

@@ -19,11 +19,11 @@ from maskfit.data.store import CachedImages
 from maskfit.data.transforms import Normalize
 from maskfit.evaluation.scores import score
 from maskfit.evaluation.tables import ProbabilityTable
-from maskfit.files import write_json
+from maskfit.file_io import write_json
 from maskfit.labels import logits_to_probabilities
-from maskfit.modelfile import load_model, save_model
+from maskfit.model_file import load_model, save_model
 from maskfit.models.network import Network
-from maskfit.runfolder import FoldDir
+from maskfit.run_dir import FoldDir
 from maskfit.training.assembly import (
     Chance,
     build_full_data_task,

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from maskfit.files import atomic_write, write_csv, write_json
-from maskfit.modelfile import ModelMetadata, save_model
-from maskfit.runfolder import FoldDir
+from maskfit.file_io import atomic_write, write_csv, write_json
+from maskfit.model_file import ModelMetadata, save_model
+from maskfit.run_dir import FoldDir
 from maskfit.training.task import MONITOR, ClassificationTask
 
 

@@ -13,10 +13,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from maskfit.files import read_json
+from maskfit.file_io import read_json
 from maskfit.models.network import Network
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 
 Kind = Literal["32", "bf16", "16"]
 

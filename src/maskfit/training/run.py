@@ -6,7 +6,7 @@ from rich.console import Console
 
 from maskfit.evaluation.scores import Scores
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 from maskfit.training.at_once import train_folds_in_parallel
 from maskfit.training.begun import prepare_run
 from maskfit.training.screen import ConsoleReporter

@@ -9,7 +9,7 @@ from maskfit.losses.embedding import EMBEDDING_LOSSES
 from maskfit.losses.years import YEARS_LOSSES
 from maskfit.models.backbones import BACKBONES
 from maskfit.models.heads import HEADS
-from maskfit.parts import RegistryEntry
+from maskfit.registry import RegistryEntry
 from maskfit.training.augmentation import AUGMENTATIONS
 from maskfit.training.averaging import WEIGHT_AVERAGING
 from maskfit.training.freezing import FREEZING

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from maskfit.errors import ModelFileError
-from maskfit.modelfile import read_model_metadata
+from maskfit.model_file import read_model_metadata
 from maskfit.models.network import Network
 
 

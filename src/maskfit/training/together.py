@@ -16,11 +16,11 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from maskfit.allocation import configure_malloc
+from maskfit.memory_allocator import configure_malloc
 from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.evaluation.scores import Scores
 from maskfit.recipe import Recipe
-from maskfit.runfolder import RunDir
+from maskfit.run_dir import RunDir
 from maskfit.training.at_once import PipeReporter
 from maskfit.training.begun import load_run, prepare_run
 from maskfit.training.ranks import ProcessGroup, detect_launcher, init_process_group

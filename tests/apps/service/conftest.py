@@ -19,8 +19,8 @@ from maskfit.apps.service.service import InferenceService
 from maskfit.apps.service.settings import Limits, ServiceSettings
 from maskfit.data.transforms import CropResize, Preprocessing
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import ModelMetadata
-from maskfit.parts import ComponentSpec
+from maskfit.model_file import ModelMetadata
+from maskfit.registry import ComponentSpec
 
 SCHEME = SCHEMES["mask-gender-age"]
 PATIENCE = 20

@@ -20,8 +20,8 @@ from maskfit.data.transforms import CropResize, Normalize, Preprocessing
 from maskfit.inference.faces import FacePredictor
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES
-from maskfit.modelfile import ModelMetadata
-from maskfit.parts import ComponentSpec
+from maskfit.model_file import ModelMetadata
+from maskfit.registry import ComponentSpec
 from maskfit.synthesis.drawn.film import PersonSprites, SyntheticVideo, Walk
 
 GREYS = {"wear": 245, "incorrect": 128, "not_wear": 10}

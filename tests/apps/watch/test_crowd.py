@@ -13,7 +13,7 @@ from maskfit.apps.watch.events import DurableCsvWriter, EventFormatter, MinuteCo
 from maskfit.data.boxes import CropBox
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError
-from maskfit.files import read_csv
+from maskfit.file_io import read_csv
 from maskfit.inference.colours import UNSURE, VALUES
 from maskfit.inference.faces import FacePrediction
 from maskfit.labels import SCHEMES, LabelSchema

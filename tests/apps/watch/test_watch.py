@@ -17,7 +17,7 @@ from maskfit.apps.watch.source import FrameSampling, VideoCapture, parse_source
 from maskfit.cli.watch import _writer
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError
-from maskfit.files import read_csv
+from maskfit.file_io import read_csv
 from maskfit.inference.colours import VALUES
 
 from .conftest import RATE, SIZE, grey_model

@@ -22,7 +22,7 @@ from maskfit.data.detectors.ultra_light import UltraLight
 from maskfit.data.detectors.yunet import STRIDES, YuNet
 from maskfit.data.weights import WeightsFile
 from maskfit.errors import DataError, MissingExtraError, RecipeError
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 WITH_FILE = [name for name, detector in DETECTORS.items() if getattr(detector, "published", None)]
 NEEDS_FACES = pytest.mark.skipif(

@@ -13,11 +13,11 @@ from maskfit.cookbook import read_recipe
 from maskfit.data.corrections import read_corrected
 from maskfit.errors import DataError, format_list
 from maskfit.evaluation.suspects import LabelIssue, fit_and_apply_temperature
-from maskfit.files import read_csv
+from maskfit.file_io import read_csv
 from maskfit.inference.sources import load_aligned_tables
 from maskfit.inference.suspects import label_issues_of
 from maskfit.labels import UNKNOWN, LabelSchema, as_number
-from maskfit.runfolder import RunDir, is_run_dir
+from maskfit.run_dir import RunDir, is_run_dir
 
 Views = Mapping[str, Mapping[str, Sequence[float]]]
 """A photo's name to an attribute to the probability of each official value."""

@@ -10,11 +10,11 @@ from maskfit import __version__
 from maskfit.apps.service.schemas import Probability, StrictModel
 from maskfit.apps.service.settings import Limits
 from maskfit.calibration import Calibration
-from maskfit.card import ModelCard
+from maskfit.model_card import ModelCard
 from maskfit.data.transforms import Preprocessing
 from maskfit.inference.members import Member
 from maskfit.inference.predictor import Predictor
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 
 class AttributeInfo(StrictModel):

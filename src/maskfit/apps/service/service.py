@@ -15,7 +15,7 @@ from maskfit.apps.service.settings import ServiceSettings
 from maskfit.apps.service.uploads import BodyMemoryBudget
 from maskfit.inference.faces import FacePredictor
 from maskfit.inference.predictor import Predictor
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 
 
 class InferenceService:

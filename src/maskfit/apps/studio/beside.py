@@ -12,7 +12,7 @@ from maskfit.apps.review.material import load_review_data
 from maskfit.cookbook import read_recipe
 from maskfit.errors import DataError
 from maskfit.labels import SCHEMES, LabelSchema
-from maskfit.runfolder import RunDir, is_run_dir
+from maskfit.run_dir import RunDir, is_run_dir
 
 ExplorationProgress = Callable[[str, int, int], None]
 

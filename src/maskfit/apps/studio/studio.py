@@ -18,7 +18,7 @@ from maskfit.inference.faces import FacePredictor
 from maskfit.inference.members import Member, check_compatible, open_members
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import FloatArray
-from maskfit.runfolder import RunDir, is_run_dir
+from maskfit.run_dir import RunDir, is_run_dir
 
 if TYPE_CHECKING:
     from maskfit.models.network import Network
@@ -147,7 +147,7 @@ def _has_gradients(member: Member, attribute: str) -> bool:
 
 
 def _load(path: str) -> Network:
-    from maskfit.modelfile import load_model
+    from maskfit.model_file import load_model
 
     return load_model(path)[0]
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from maskfit.data.decoding import Pixels
 from maskfit.errors import DataError, MissingExtraError
-from maskfit.files import atomic_write
+from maskfit.file_io import atomic_write
 
 if TYPE_CHECKING:
     from av import VideoStream

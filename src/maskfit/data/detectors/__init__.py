@@ -21,7 +21,7 @@ from maskfit.data.detectors.ultra_light import UltraLight
 from maskfit.data.detectors.yunet import YuNet
 from maskfit.data.weights import WeightsFile, add_to_cache, find, is_available
 from maskfit.errors import RecipeError
-from maskfit.parts import ComponentSpec, instantiate, validate_spec
+from maskfit.registry import ComponentSpec, instantiate, validate_spec
 
 __all__ = [
     "DETECTORS",

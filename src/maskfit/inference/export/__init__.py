@@ -19,7 +19,7 @@ from maskfit.inference.export.openvino_file import write_openvino
 from maskfit.inference.export.parity import Parity, Progress, compare, f32_rounding_error, random_inputs, read_frames
 from maskfit.inference.export.quantising import quantize_static
 from maskfit.inference.export.weights_file import write_weights
-from maskfit.modelfile import ModelMetadata, read_model_metadata
+from maskfit.model_file import ModelMetadata, read_model_metadata
 
 SAME = 1e-4
 """A probability may differ by this much where the numbers are as fine as the network's own; no answer hangs on it."""

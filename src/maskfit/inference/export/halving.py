@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from maskfit.modelfile import ModelMetadata
+from maskfit.model_file import ModelMetadata
 
 WIDE = 2
 """Sides from which on weights are halved: those of convolutions and linear layers. What has fewer is small, and may be

@@ -11,7 +11,7 @@ import numpy as np
 from maskfit.data.transforms import MIN_STD
 from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference.engines import FRAMES, PROBABILITIES
-from maskfit.modelfile import ModelMetadata, load_model
+from maskfit.model_file import ModelMetadata, load_model
 
 if TYPE_CHECKING:
     from maskfit.models.network import Network

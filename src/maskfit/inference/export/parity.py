@@ -14,7 +14,7 @@ from maskfit.data.transforms import CropResize, Frames
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.engines import Engine, TorchEngine
 from maskfit.labels import logits_to_probabilities
-from maskfit.modelfile import ModelMetadata
+from maskfit.model_file import ModelMetadata
 
 Progress = Callable[[int, int], None]
 

@@ -18,7 +18,7 @@ from maskfit.data.photo import Photo
 from maskfit.errors import DataError
 from maskfit.inference.engines import FRAMES
 from maskfit.inference.export.parity import read_frames
-from maskfit.modelfile import ModelMetadata
+from maskfit.model_file import ModelMetadata
 from maskfit.onnx_runtime import import_onnxruntime
 
 MOST_PHOTOS = 256

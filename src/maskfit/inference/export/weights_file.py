@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from maskfit.inference.export.onnx_file import Shrink
-from maskfit.modelfile import load_model, save_model
+from maskfit.model_file import load_model, save_model
 
 
 def write_weights(model: Path, out: Path, shrink: Shrink | None = None) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from maskfit.data.manifest import PERSONS_COLUMN
 from maskfit.data.transforms import Frames
 from maskfit.errors import DataError
-from maskfit.files import atomic_write, write_csv
+from maskfit.file_io import atomic_write, write_csv
 from maskfit.labels import IntArray, LabelSchema
 from maskfit.synthesis.gan.generator_file import GanFacts
 from maskfit.synthesis.gan.material import Progress

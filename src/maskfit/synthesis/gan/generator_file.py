@@ -21,9 +21,9 @@ from torch import Tensor
 from maskfit import __version__
 from maskfit.data.transforms import CropResize
 from maskfit.errors import ModelFileError, RecipeError
-from maskfit.files import atomic_write
+from maskfit.file_io import atomic_write
 from maskfit.labels import LabelSchema
-from maskfit.metadata import read_metadata
+from maskfit.model_metadata import read_metadata
 from maskfit.synthesis.gan.networks import SIZES, Generator
 
 KEY = "maskfit-gan"

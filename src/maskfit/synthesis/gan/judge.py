@@ -17,8 +17,8 @@ from maskfit.data.store import open_image_cache
 from maskfit.data.transforms import Frames
 from maskfit.errors import ModelFileError
 from maskfit.labels import FloatArray, IntArray, LabelSchema, logits_to_probabilities
-from maskfit.modelfile import load_model
-from maskfit.runfolder import RunDir, is_run_dir
+from maskfit.model_file import load_model
+from maskfit.run_dir import RunDir, is_run_dir
 
 AT_ONCE = 64
 """Pictures that the network sees at a time."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from maskfit.data.store import open_image_cache
 from maskfit.labels import LabelSchema
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 from maskfit.synthesis.gan.drawing import SamplingResult, choose_classes, write_faces
 from maskfit.synthesis.gan.generator_file import GanFacts, load_generator, read_gan_facts
 from maskfit.synthesis.gan.judge import JudgeClassifier

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from maskfit.data.store import open_image_cache
-from maskfit.files import write_json
+from maskfit.file_io import write_json
 from maskfit.synthesis.gan.drawing import SamplingResult, draw_class
 from maskfit.synthesis.gan.generator_file import GanFacts
 from maskfit.synthesis.gan.judging import GanEvaluation

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from maskfit.files import atomic_write
+from maskfit.file_io import atomic_write
 
 Row = tuple[str, Sequence[NDArray[np.uint8]], Sequence[NDArray[np.uint8]]]
 """What is said of a class, its real faces and its made ones; all faces of one size."""

@@ -18,9 +18,9 @@ import numpy as np
 from maskfit.data.store import CachedImages
 from maskfit.data.transforms import CropResize
 from maskfit.errors import DataError
-from maskfit.files import read_csv, write_csv
+from maskfit.file_io import read_csv, write_csv
 from maskfit.labels import IntArray
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 from maskfit.synthesis.gan.drawing import draw_faces
 from maskfit.synthesis.gan.generator_file import GanFacts, read_gan_facts
 from maskfit.synthesis.gan.learning import GanTrainer, Losses

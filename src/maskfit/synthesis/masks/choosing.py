@@ -16,7 +16,7 @@ from maskfit.data.manifest import PATH_COLUMNS
 from maskfit.data.photo import Photo, PhotoDataset
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, PhotoError
-from maskfit.files import read_csv
+from maskfit.file_io import read_csv
 from maskfit.labels import SCHEMES
 from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.landmarks import Finder

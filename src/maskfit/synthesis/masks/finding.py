@@ -7,7 +7,7 @@ import numpy as np
 from maskfit.data.detectors import DETECTORS, check_detector, load_detector, pin_detector_weights
 from maskfit.data.detectors.face import Pixels
 from maskfit.errors import DataError
-from maskfit.parts import ComponentSpec
+from maskfit.registry import ComponentSpec
 from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.landmarks import Finder, from_five
 

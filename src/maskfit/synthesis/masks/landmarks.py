@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maskfit.errors import DataError, format_list
-from maskfit.files import read_csv
+from maskfit.file_io import read_csv
 from maskfit.synthesis.landmarks import Landmarks
 
 Finder = Callable[[NDArray[np.uint8]], "Landmarks | None"]

@@ -16,7 +16,7 @@ from PIL import Image
 
 from maskfit.data.decoding import open_rgb
 from maskfit.errors import DataError, PhotoError
-from maskfit.files import atomic_write, read_csv, read_json, write_csv, write_json
+from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
 from maskfit.synthesis.crew import parallel_map
 from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.choosing import BareFace, FaceSelection

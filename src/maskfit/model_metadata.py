@@ -10,7 +10,7 @@ from typing import Any
 from xml.parsers import expat
 
 from maskfit.errors import ModelFileError
-from maskfit.onnx_properties import read_metadata_props
+from maskfit.onnx_metadata import read_metadata_props
 from maskfit.onnx_runtime import import_onnxruntime
 
 METADATA_KEY = "maskfit"

@@ -24,16 +24,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from maskfit import __version__
 from maskfit.calibration import Calibration
-from maskfit.card import ModelCard
+from maskfit.model_card import ModelCard
 from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
 from maskfit.data.settling import check_pinned
 from maskfit.data.transforms import Preprocessing
 from maskfit.errors import MissingExtraError, ModelFileError, RecipeError
-from maskfit.files import atomic_write
+from maskfit.file_io import atomic_write
 from maskfit.labels import JOINT_HEAD, LabelSchema
-from maskfit.metadata import METADATA_KEY, read_metadata
-from maskfit.parts import ComponentSpec, instantiate
+from maskfit.model_metadata import METADATA_KEY, read_metadata
+from maskfit.registry import ComponentSpec, instantiate
 
 if TYPE_CHECKING:
     from torch import Tensor

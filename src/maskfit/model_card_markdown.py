@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from maskfit.card import Score
+from maskfit.model_card import Score
 from maskfit.labels import Attribute
-from maskfit.modelfile import ModelMetadata
+from maskfit.model_file import ModelMetadata
 
 LIMITS = (
     "Gender and age are guesses about appearance. They say nothing of who a person is, and must decide nothing about "

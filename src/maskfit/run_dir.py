@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskfit.errors import MaskfitError, RunError
-from maskfit.files import read_json
+from maskfit.file_io import read_json
 
 _MEND = "restore the file, or train this fold anew"
 
