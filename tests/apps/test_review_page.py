@@ -18,7 +18,7 @@ from maskfit.apps.review.desk import ReviewController, seat, seated
 from maskfit.apps.review.material import load_review_data, read_label_issues
 from maskfit.apps.review.serve import PAGE
 from maskfit.apps.review.session import ReviewAction, ReviewState
-from maskfit.apps.serving import build_url
+from maskfit.apps.streamlit_server import build_url
 from maskfit.data.corrections import read_corrected
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError

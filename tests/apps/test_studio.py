@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.apps.serving import build_url, generate_access_token
+from maskfit.apps.streamlit_server import build_url, generate_access_token
 from maskfit.apps.studio import cards, reading
 from maskfit.apps.studio.beside import TabContent
 from maskfit.apps.studio.reading import Session, UploadedPhoto, deduplicate_names, reapply_thresholds, to_jpeg

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maskfit.apps.serving import LOOPBACK
+from maskfit.apps.streamlit_server import LOOPBACK
 from maskfit.cli.console import err, out
 
 HERE = LOOPBACK[0]

@@ -94,7 +94,7 @@ def review(
         return
     from maskfit.apps.review.desk import ReviewController
     from maskfit.apps.review.serve import serve
-    from maskfit.apps.serving import build_url, check_port_free
+    from maskfit.apps.streamlit_server import build_url, check_port_free
 
     check_port_free(host, port)
     desk = ReviewController(material, log, target, force=force)

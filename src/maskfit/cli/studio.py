@@ -75,7 +75,7 @@ def app(
         raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")
     require_extra("app", "app", "streamlit")
     check_overwrite(corrections, force=True)
-    from maskfit.apps.serving import build_url, check_port_free
+    from maskfit.apps.streamlit_server import build_url, check_port_free
     from maskfit.apps.studio.beside import TabContent
     from maskfit.apps.studio.serve import serve
     from maskfit.apps.studio.studio import load_app_state

@@ -17,7 +17,7 @@ from maskfit.apps.review.export import export
 from maskfit.apps.review.journal import AuditLog
 from maskfit.apps.review.material import ReviewData
 from maskfit.apps.review.session import ReviewAction, ReviewState
-from maskfit.apps.serving import ProcessState, generate_access_token
+from maskfit.apps.streamlit_server import ProcessState, generate_access_token
 from maskfit.data.corrections import Correction
 from maskfit.data.decoding import open_downscaled
 from maskfit.data.photo import Photo

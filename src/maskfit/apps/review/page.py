@@ -10,7 +10,7 @@ from maskfit.apps.review import cards
 from maskfit.apps.review.desk import FILTERS, seated
 from maskfit.apps.review.session import IN, OUT, ReviewAction, scored_index
 from maskfit.apps.review.window import FILTER_WORDS, ReviewViewModel
-from maskfit.apps.serving import NOT_ADMITTED, check_access_token
+from maskfit.apps.streamlit_server import NOT_ADMITTED, check_access_token
 from maskfit.data.corrections import USE
 from maskfit.errors import PhotoError
 from maskfit.labels import Attribute

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from maskfit.apps.review.desk import ReviewController, seat
-from maskfit.apps.serving import run_streamlit
+from maskfit.apps.streamlit_server import run_streamlit
 
 PAGE = Path(__file__).with_name("page.py")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from maskfit.apps.serving import run_streamlit
+from maskfit.apps.streamlit_server import run_streamlit
 from maskfit.apps.studio.reading import MOST_MEGABYTES
 from maskfit.apps.studio.studio import AppState, seat
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskfit.apps.serving import ProcessState, generate_access_token
+from maskfit.apps.streamlit_server import ProcessState, generate_access_token
 from maskfit.apps.studio.beside import TabContent
 from maskfit.data.decoding import Pixels
 from maskfit.data.face_crop import FaceCrop

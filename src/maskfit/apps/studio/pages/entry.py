@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from maskfit.apps.serving import NOT_ADMITTED, check_access_token
+from maskfit.apps.streamlit_server import NOT_ADMITTED, check_access_token
 from maskfit.apps.studio import cards
 from maskfit.apps.studio.icon import draw_icon
 from maskfit.apps.studio.studio import seated
