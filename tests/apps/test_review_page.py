@@ -13,11 +13,11 @@ pytest.importorskip("streamlit", reason="the page needs the extra 'review'")
 
 from streamlit.testing.v1 import AppTest
 
-from maskfit.apps.review import cards
-from maskfit.apps.review.desk import ReviewController, seat, seated
-from maskfit.apps.review.material import load_review_data, read_label_issues
+from maskfit.apps.review import html as cards
+from maskfit.apps.review.controller import ReviewController, seat, seated
+from maskfit.apps.review.review_data import load_review_data, read_label_issues
 from maskfit.apps.review.serve import PAGE
-from maskfit.apps.review.session import ReviewAction, ReviewState
+from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.apps.streamlit_server import build_url
 from maskfit.data.corrections import read_corrected
 from maskfit.data.photos import read_photos

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskfit.apps.review.export import corrections_of, export
-from maskfit.apps.review.journal import AuditLog, replay_log
-from maskfit.apps.review.session import VERDICTS, ReviewAction, ReviewState
+from maskfit.apps.review.export_corrections import corrections_of, export
+from maskfit.apps.review.audit_log import AuditLog, replay_log
+from maskfit.apps.review.state import VERDICTS, ReviewAction, ReviewState
 from maskfit.data.corrections import apply_corrections, read_corrections
 from maskfit.data.photo import Photo, PhotoDataset
 from maskfit.errors import DataError, MaskfitError
@@ -340,7 +340,7 @@ def test_an_act_whose_line_cannot_be_written_is_taken_back(log, monkeypatch):
     def fail(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("maskfit.apps.review.journal.os.fsync", fail)
+    monkeypatch.setattr("maskfit.apps.review.audit_log.os.fsync", fail)
     with pytest.raises(DataError, match="No space left"):
         journal.append(ReviewAction.verdict_action("wrong", PEOPLE[2]))
     with pytest.raises(DataError, match="No space left"):

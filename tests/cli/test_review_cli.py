@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.apps.review.journal import AuditLog
-from maskfit.apps.review.session import ReviewAction, ReviewState
+from maskfit.apps.review.audit_log import AuditLog
+from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.data.corrections import read_corrected
 from maskfit.data.photos import read_photos
 from maskfit.labels import SCHEMES

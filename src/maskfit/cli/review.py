@@ -15,9 +15,9 @@ from maskfit.labels import SCHEMES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from maskfit.apps.review.desk import ReviewController
-    from maskfit.apps.review.material import ReviewData
-    from maskfit.apps.review.session import Status
+    from maskfit.apps.review.controller import ReviewController
+    from maskfit.apps.review.review_data import ReviewData
+    from maskfit.apps.review.state import Status
 
 Source = Annotated[
     Path,
@@ -80,7 +80,7 @@ def review(
 
         maskfit train champion data.root=photos data.corrections=corrections.csv
     """
-    from maskfit.apps.review.material import load_review_data
+    from maskfit.apps.review.review_data import load_review_data
 
     if scheme not in SCHEMES:
         raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")
@@ -92,7 +92,7 @@ def review(
     if export is not None:
         _export(material, log, export)
         return
-    from maskfit.apps.review.desk import ReviewController
+    from maskfit.apps.review.controller import ReviewController
     from maskfit.apps.review.serve import serve
     from maskfit.apps.streamlit_server import build_url, check_port_free
 
@@ -109,8 +109,8 @@ def review(
 
 def _export(material: ReviewData, log: Path, path: Path) -> None:
     """Writes what a log decided."""
-    from maskfit.apps.review.export import export
-    from maskfit.apps.review.journal import replay_log
+    from maskfit.apps.review.export_corrections import export
+    from maskfit.apps.review.audit_log import replay_log
 
     if not log.is_file():
         raise DataError("there is no such log", location=log, hint="name the log of a review with --log FILE")
@@ -138,6 +138,6 @@ def _part(desk: ReviewController) -> None:
 
 def _counts(counts: Mapping[Status, int]) -> str:
     """Where persons stand, in words."""
-    from maskfit.apps.review.cards import WORDS
+    from maskfit.apps.review.html import WORDS
 
     return ", ".join(f"{count} {WORDS[status]}" for status, count in counts.items() if count)

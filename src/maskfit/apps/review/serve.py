@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from maskfit.apps.review.desk import ReviewController, seat
+from maskfit.apps.review.controller import ReviewController, seat
 from maskfit.apps.streamlit_server import run_streamlit
 
 PAGE = Path(__file__).with_name("page.py")

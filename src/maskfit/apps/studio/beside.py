@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskfit.apps.review.desk import ReviewController, seat
-from maskfit.apps.review.material import load_review_data
+from maskfit.apps.review.controller import ReviewController, seat
+from maskfit.apps.review.review_data import load_review_data
 from maskfit.cookbook import read_recipe
 from maskfit.errors import DataError
 from maskfit.labels import SCHEMES, LabelSchema

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 from PIL import Image
 
-from maskfit.apps.review.cards import escape_markdown
+from maskfit.apps.review.html import escape_markdown
 from maskfit.apps.studio import cards
 from maskfit.apps.studio.reading import to_jpeg
 from maskfit.apps.studio.studio import AppState, PredictionSettings

@@ -8,7 +8,7 @@ from dataclasses import replace
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from maskfit.apps.review.cards import escape_markdown
+from maskfit.apps.review.html import escape_markdown
 from maskfit.apps.studio import cards
 from maskfit.apps.studio.pages.closer import render_explanation
 from maskfit.apps.studio.pages.settings import choose_settings, choose_thresholds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from maskfit.apps.review.page import render
+from maskfit.apps.review.streamlit_page import render
 from maskfit.apps.studio import cards
 from maskfit.apps.studio.studio import seated
 from maskfit.errors import MaskfitError

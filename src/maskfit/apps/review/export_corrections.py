@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from maskfit.apps.review.session import ReviewState
+from maskfit.apps.review.state import ReviewState
 from maskfit.data.corrections import USE, Correction, write_corrections
 from maskfit.data.photo import Photo
 from maskfit.errors import DataError, format_list

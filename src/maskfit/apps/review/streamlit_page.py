@@ -6,10 +6,10 @@ from html import escape
 
 import streamlit as st
 
-from maskfit.apps.review import cards
-from maskfit.apps.review.desk import FILTERS, seated
-from maskfit.apps.review.session import IN, OUT, ReviewAction, scored_index
-from maskfit.apps.review.window import FILTER_WORDS, ReviewViewModel
+from maskfit.apps.review import html as cards
+from maskfit.apps.review.controller import FILTERS, seated
+from maskfit.apps.review.state import IN, OUT, ReviewAction, scored_index
+from maskfit.apps.review.view_model import FILTER_WORDS, ReviewViewModel
 from maskfit.apps.streamlit_server import NOT_ADMITTED, check_access_token
 from maskfit.data.corrections import USE
 from maskfit.errors import PhotoError

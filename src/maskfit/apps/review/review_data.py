@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.apps.review.session import ReviewState, scored_index
+from maskfit.apps.review.state import ReviewState, scored_index
 from maskfit.cookbook import read_recipe
 from maskfit.data.corrections import read_corrected
 from maskfit.errors import DataError, format_list

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from maskfit.apps.review.desk import Filter, ReviewController
-from maskfit.apps.review.session import ReviewAction, Verdict
+from maskfit.apps.review.controller import Filter, ReviewController
+from maskfit.apps.review.state import ReviewAction, Verdict
 from maskfit.data.photo import Photo
 from maskfit.errors import MaskfitError
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from maskfit.apps.review.session import ReviewAction, ReviewState
+from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.errors import DataError, MaskfitError, format_list
 
 FORMAT = 1

@@ -12,11 +12,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Literal, get_args
 
-from maskfit.apps.review.cards import LIKELY_ISSUE_SCORE
-from maskfit.apps.review.export import export
-from maskfit.apps.review.journal import AuditLog
-from maskfit.apps.review.material import ReviewData
-from maskfit.apps.review.session import ReviewAction, ReviewState
+from maskfit.apps.review.html import LIKELY_ISSUE_SCORE
+from maskfit.apps.review.export_corrections import export
+from maskfit.apps.review.audit_log import AuditLog
+from maskfit.apps.review.review_data import ReviewData
+from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.apps.streamlit_server import ProcessState, generate_access_token
 from maskfit.data.corrections import Correction
 from maskfit.data.decoding import open_downscaled

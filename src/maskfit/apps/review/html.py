@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import PurePosixPath
 
-from maskfit.apps.review.session import STATUSES, ReviewState, Status, scored_index
+from maskfit.apps.review.state import STATUSES, ReviewState, Status, scored_index
 from maskfit.data.photo import Photo
 from maskfit.evaluation.suspects import LabelIssue
 from maskfit.labels import UNKNOWN, Attribute
