@@ -36,7 +36,7 @@ def test_what_cannot_be_served_is_said_before_it_listens(command):
 
 def test_its_words_reach_the_service(command, monkeypatch, tmp_path):
     told = []
-    monkeypatch.setattr("maskfit.apps.service.run.serve", lambda *words: told.append(words))
+    monkeypatch.setattr("maskfit.apps.service.server.serve", lambda *words: told.append(words))
     command(
         "serve", "a.onnx", "b.onnx", "--port", 18999, "--max-photo", 2, "--batch-wait", 7, "--portraits", "--workers", 3
     )
@@ -52,7 +52,7 @@ def test_its_words_reach_the_service(command, monkeypatch, tmp_path):
 
 def test_without_a_model_the_one_in_the_box_is_served(command, box, monkeypatch):
     told = []
-    monkeypatch.setattr("maskfit.apps.service.run.serve", lambda *words: told.append(words))
+    monkeypatch.setattr("maskfit.apps.service.server.serve", lambda *words: told.append(words))
     said = command("serve", "--port", 18999)
     assert told[0][0].models == (str(box),)
     assert "no model was named" in said.err

@@ -106,7 +106,7 @@ def serve(
     if not all(model.endswith((".onnx", ".xml")) for model in models):
         # torch gains from it as in training; the other engines keep their memory by themselves.
         setup_allocator()
-    from maskfit.apps.service.run import serve as run
+    from maskfit.apps.service.server import serve as run
     from maskfit.apps.service.settings import Limits, ServiceSettings
 
     check_port_free(host, port)

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from maskfit.apps.service.problems import HTTPProblem
+from maskfit.apps.service.problem_details import HTTPProblem
 from maskfit.apps.service.schemas import build_response_model
 from maskfit.apps.service.settings import Limits
 from maskfit.apps.service.uploads import JsonBodyParser, MultipartParser

@@ -18,9 +18,9 @@ from starlette.requests import ClientDisconnect
 
 from maskfit import __version__
 from maskfit.apps.service import metrics
-from maskfit.apps.service.card import ServiceInfo
-from maskfit.apps.service.guard import GONE, RequestMiddleware
-from maskfit.apps.service.problems import HTTPProblem, ProblemDetails, openapi_responses, to_response
+from maskfit.apps.service.model_info import ServiceInfo
+from maskfit.apps.service.middleware import GONE, RequestMiddleware
+from maskfit.apps.service.problem_details import HTTPProblem, ProblemDetails, openapi_responses, to_response
 from maskfit.apps.service.schemas import StrictModel, build_response_model
 from maskfit.apps.service.service import InferenceService, on_shutdown_signal
 from maskfit.apps.service.uploads import Upload, describe_body, format_validation_errors, read_uploads

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from maskfit.apps.service.batching import DynamicBatcher
-from maskfit.apps.service.card import ServiceInfo, describe
+from maskfit.apps.service.dynamic_batching import DynamicBatcher
+from maskfit.apps.service.model_info import ServiceInfo, describe
 from maskfit.apps.service.metrics import Metrics
 from maskfit.apps.service.settings import ServiceSettings
 from maskfit.apps.service.uploads import BodyMemoryBudget

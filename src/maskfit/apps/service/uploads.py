@@ -15,7 +15,7 @@ from python_multipart.multipart import Field as FormField
 from python_multipart.multipart import File, FormParser, parse_options_header
 from starlette.requests import Request
 
-from maskfit.apps.service.problems import HTTPProblem
+from maskfit.apps.service.problem_details import HTTPProblem
 from maskfit.apps.service.settings import Limits
 
 FORM, JSON = "multipart/form-data", "application/json"

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from maskfit.apps.service.metrics import Metrics
-from maskfit.apps.service.problems import to_response
+from maskfit.apps.service.problem_details import to_response
 
 LOG = logging.getLogger("maskfit.service")
 

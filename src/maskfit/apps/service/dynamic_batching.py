@@ -17,7 +17,7 @@ from threading import Lock, Thread
 import numpy as np
 
 from maskfit.apps.service.metrics import Metrics
-from maskfit.apps.service.problems import HTTPProblem
+from maskfit.apps.service.problem_details import HTTPProblem
 from maskfit.apps.service.settings import ServiceSettings
 from maskfit.data.decoding import decode
 from maskfit.errors import PhotoError
