@@ -22,9 +22,9 @@ from maskfit.cli.models import LEFT_OUT, resolve_models
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
-    from maskfit.apps.watch.crowd import Event
-    from maskfit.apps.watch.events import EventFormatter
-    from maskfit.apps.watch.run import Summary
+    from maskfit.apps.video.event_detector import Event
+    from maskfit.apps.video.event_writer import EventFormatter
+    from maskfit.apps.video.pipeline import Summary
     from maskfit.inference.faces import FacePredictor
     from maskfit.inference.predictor import Predictor
 
@@ -124,10 +124,10 @@ def watch(
         raise DataError("--blur is about the faces in --video, which is not asked for", hint="add --video out.mp4")
     _refuse([path for path in (target, counts, video) if path], force)
     require_extra("watch", "watch", "av")
-    from maskfit.apps.watch.crowd import EventThresholds
-    from maskfit.apps.watch.run import VideoCallbacks, VideoOptions
-    from maskfit.apps.watch.run import process_video as look
-    from maskfit.apps.watch.source import FrameSampling, parse_source
+    from maskfit.apps.video.event_detector import EventThresholds
+    from maskfit.apps.video.pipeline import VideoCallbacks, VideoOptions
+    from maskfit.apps.video.pipeline import process_video as look
+    from maskfit.apps.video.capture import FrameSampling, parse_source
     from maskfit.inference.predictor import Predictor
 
     address = parse_source(source)

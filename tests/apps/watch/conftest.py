@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 import maskfit.cli
-from maskfit.apps.watch.video import open_video_writer
+from maskfit.apps.video.video_writer import open_video_writer
 from maskfit.calibration import Calibration
 from maskfit.data.transforms import CropResize, Normalize, Preprocessing
 from maskfit.inference.faces import FacePredictor

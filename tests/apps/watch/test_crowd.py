@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from maskfit.apps.watch.crowd import Event, EventDetector, EventThresholds
-from maskfit.apps.watch.drawing import blur, draw, visible_boxes
-from maskfit.apps.watch.events import DurableCsvWriter, EventFormatter, MinuteCounter
+from maskfit.apps.video.event_detector import Event, EventDetector, EventThresholds
+from maskfit.apps.video.frame_annotation import blur, draw, visible_boxes
+from maskfit.apps.video.event_writer import DurableCsvWriter, EventFormatter, MinuteCounter
 from maskfit.data.boxes import CropBox
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError

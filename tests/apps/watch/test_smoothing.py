@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskfit.apps.watch.smoothing import LEAST, Debouncer, ExponentialSmoother
+from maskfit.apps.video.temporal_smoothing import LEAST, Debouncer, ExponentialSmoother
 
 SURE, OTHER = np.array([0.98, 0.01, 0.01]), np.array([0.01, 0.01, 0.98])
 

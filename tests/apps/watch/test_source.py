@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.apps.watch import live
-from maskfit.apps.watch.live import LatestFrameReader, ReconnectingSource, realtime_frames
-from maskfit.apps.watch.source import Frame, FrameSampling, SourceAddress, VideoCapture, parse_source
-from maskfit.apps.watch.video import open_video_writer
+from maskfit.apps.video import live_capture as live
+from maskfit.apps.video.live_capture import LatestFrameReader, ReconnectingSource, realtime_frames
+from maskfit.apps.video.capture import Frame, FrameSampling, SourceAddress, VideoCapture, parse_source
+from maskfit.apps.video.video_writer import open_video_writer
 from maskfit.errors import DataError
 
 TIMES = [0.0, 0.04, 0.08, 0.2, 0.5, 0.52, 0.6, 1.0]

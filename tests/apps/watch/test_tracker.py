@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskfit.apps.watch.tracker import Track, Tracker, _costs
+from maskfit.apps.video.tracker import Track, Tracker, _costs
 
 STEP = 0.04
 

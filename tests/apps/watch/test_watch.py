@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskfit.apps.watch.events import EventFormatter
-from maskfit.apps.watch.run import VideoCallbacks, VideoOptions, process_video
-from maskfit.apps.watch.source import FrameSampling, VideoCapture, parse_source
+from maskfit.apps.video.event_writer import EventFormatter
+from maskfit.apps.video.pipeline import VideoCallbacks, VideoOptions, process_video
+from maskfit.apps.video.capture import FrameSampling, VideoCapture, parse_source
 from maskfit.cli.watch import _writer
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError
@@ -193,7 +193,7 @@ def test_the_threshold_in_a_model_file_counts(command, video, painted, tmp_path)
 
 
 def test_a_video_that_breaks_off_is_watched_and_told(command, model, painted, film, tmp_path):
-    from maskfit.apps.watch.video import open_video_writer
+    from maskfit.apps.video.video_writer import open_video_writer
 
     path = tmp_path / "a.mkv"
     with open_video_writer(path, SIZE, RATE) as out:

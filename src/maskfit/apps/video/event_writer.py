@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from maskfit.apps.watch.crowd import Event, EventDetector, format_state, state_attribute
+from maskfit.apps.video.event_detector import Event, EventDetector, format_state, state_attribute
 from maskfit.inference.saying import NOT_SURE
 from maskfit.labels import LabelSchema
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from maskfit.apps.watch.smoothing import Debouncer, ExponentialSmoother
-from maskfit.apps.watch.tracker import Track, Tracker
+from maskfit.apps.video.temporal_smoothing import Debouncer, ExponentialSmoother
+from maskfit.apps.video.tracker import Track, Tracker
 from maskfit.data.boxes import Box
 from maskfit.errors import DataError
 from maskfit.inference.faces import FacePrediction

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import datetime
 
-from maskfit.apps.watch.source import LEAST_STEP, Frame, SourceAddress, VideoCapture
+from maskfit.apps.video.capture import LEAST_STEP, Frame, SourceAddress, VideoCapture
 from maskfit.errors import DataError
 
 Logger = Callable[[str], None]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image
 
-from maskfit.apps.watch.crowd import EventDetector, format_state
+from maskfit.apps.video.event_detector import EventDetector, format_state
 from maskfit.data.boxes import Box, clip_box
 from maskfit.data.decoding import Pixels
 from maskfit.inference.colours import colour_of
