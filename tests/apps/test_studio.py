@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 
 from maskfit.apps.streamlit_server import build_url, generate_access_token
-from maskfit.apps.studio import cards, reading
-from maskfit.apps.studio.beside import TabContent
-from maskfit.apps.studio.reading import Session, UploadedPhoto, deduplicate_names, reapply_thresholds, to_jpeg
-from maskfit.apps.studio.samples import GROUP, sample_items
-from maskfit.apps.studio.studio import AppState, PredictionSettings, find_only_run, load_app_state, seat, seated
-from maskfit.apps.studio.table import Row, count, to_csv
+from maskfit.apps.webapp import html as cards
+from maskfit.apps.webapp import session as reading
+from maskfit.apps.webapp.tab_content import TabContent
+from maskfit.apps.webapp.session import Session, UploadedPhoto, deduplicate_names, reapply_thresholds, to_jpeg
+from maskfit.apps.webapp.samples import GROUP, sample_items
+from maskfit.apps.webapp.app_state import AppState, PredictionSettings, find_only_run, load_app_state, seat, seated
+from maskfit.apps.webapp.csv_export import Row, count, to_csv
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference import colours
 from maskfit.inference.drawing import colour_for

@@ -14,11 +14,12 @@ pytest.importorskip("streamlit", reason="the page needs the extra 'app'")
 
 from streamlit.testing.v1 import AppTest
 
-from maskfit.apps.studio import reading, table
-from maskfit.apps.studio.beside import TabContent
-from maskfit.apps.studio.serve import ENTRY
-from maskfit.apps.studio.studio import AppState, load_app_state, seat
-from maskfit.apps.studio.table import to_csv
+from maskfit.apps.webapp import csv_export as table
+from maskfit.apps.webapp import session as reading
+from maskfit.apps.webapp.tab_content import TabContent
+from maskfit.apps.webapp.serve import ENTRY
+from maskfit.apps.webapp.app_state import AppState, load_app_state, seat
+from maskfit.apps.webapp.csv_export import to_csv
 from maskfit.labels import SCHEMES
 from maskfit.registry import ComponentSpec
 

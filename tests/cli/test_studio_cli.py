@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import maskfit.apps.studio.serve
-from maskfit.apps.studio.studio import AppState
+import maskfit.apps.webapp.serve
+from maskfit.apps.webapp.app_state import AppState
 from maskfit.data.face_crop import FaceCrop
 from maskfit.errors import DataError
 
@@ -19,7 +19,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[AppState]:
     """The studios that would have been served."""
     pytest.importorskip("streamlit")
     studios: list[AppState] = []
-    monkeypatch.setattr(maskfit.apps.studio.serve, "serve", lambda studio, *words: studios.append(studio))
+    monkeypatch.setattr(maskfit.apps.webapp.serve, "serve", lambda studio, *words: studios.append(studio))
     return studios
 
 

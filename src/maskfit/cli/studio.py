@@ -17,7 +17,7 @@ from maskfit.errors import DataError, MaskfitError, ModelFileError, did_you_mean
 from maskfit.labels import SCHEMES
 
 if TYPE_CHECKING:
-    from maskfit.apps.studio.studio import AppState
+    from maskfit.apps.webapp.app_state import AppState
 
 Models = Annotated[
     list[str] | None,
@@ -76,9 +76,9 @@ def app(
     require_extra("app", "app", "streamlit")
     check_overwrite(corrections, force=True)
     from maskfit.apps.streamlit_server import build_url, check_port_free
-    from maskfit.apps.studio.beside import TabContent
-    from maskfit.apps.studio.serve import serve
-    from maskfit.apps.studio.studio import load_app_state
+    from maskfit.apps.webapp.tab_content import TabContent
+    from maskfit.apps.webapp.serve import serve
+    from maskfit.apps.webapp.app_state import load_app_state
 
     check_port_free(host, port)
     beside = TabContent(run, photos, SCHEMES[scheme], log, corrections)
@@ -97,7 +97,7 @@ def _words(run: Path | None, photos: Path | None) -> list[str]:
     Raises:
         ModelFileError: There are several runs, and nothing else was asked for.
     """
-    from maskfit.apps.studio.studio import find_only_run, find_runs
+    from maskfit.apps.webapp.app_state import find_only_run, find_runs
 
     if run is not None:
         return [str(run)]

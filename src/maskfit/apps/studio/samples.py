@@ -6,7 +6,7 @@ from functools import cache
 
 from PIL import Image
 
-from maskfit.apps.studio.reading import UploadedPhoto, to_jpeg
+from maskfit.apps.webapp.session import UploadedPhoto, to_jpeg
 from maskfit.synthesis.drawn import render_photo, sample_person
 
 GROUP = (

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from maskfit.apps.streamlit_server import run_streamlit
-from maskfit.apps.studio.reading import MOST_MEGABYTES
-from maskfit.apps.studio.studio import AppState, seat
+from maskfit.apps.webapp.session import MOST_MEGABYTES
+from maskfit.apps.webapp.app_state import AppState, seat
 
 ENTRY = Path(__file__).parent / "pages" / "entry.py"
 

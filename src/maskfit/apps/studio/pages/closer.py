@@ -8,10 +8,10 @@ import streamlit as st
 from PIL import Image
 
 from maskfit.apps.review.html import escape_markdown
-from maskfit.apps.studio import cards
-from maskfit.apps.studio.reading import to_jpeg
-from maskfit.apps.studio.studio import AppState, PredictionSettings
-from maskfit.apps.studio.table import Row
+from maskfit.apps.webapp import html as cards
+from maskfit.apps.webapp.session import to_jpeg
+from maskfit.apps.webapp.app_state import AppState, PredictionSettings
+from maskfit.apps.webapp.csv_export import Row
 from maskfit.data.decoding import Pixels
 from maskfit.errors import MaskfitError
 from maskfit.inference.saying import AttributePrediction

@@ -7,9 +7,9 @@ from pathlib import Path
 import streamlit as st
 
 from maskfit.apps.streamlit_server import NOT_ADMITTED, check_access_token
-from maskfit.apps.studio import cards
-from maskfit.apps.studio.icon import draw_icon
-from maskfit.apps.studio.studio import seated
+from maskfit.apps.webapp import html as cards
+from maskfit.apps.webapp.icon import draw_icon
+from maskfit.apps.webapp.app_state import seated
 
 HERE = Path(__file__).parent
 

@@ -9,10 +9,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from maskfit.apps.review.html import escape_markdown
-from maskfit.apps.studio import cards
-from maskfit.apps.studio.pages.closer import render_explanation
-from maskfit.apps.studio.pages.settings import choose_settings, choose_thresholds
-from maskfit.apps.studio.reading import (
+from maskfit.apps.webapp import html as cards
+from maskfit.apps.webapp.pages.closer import render_explanation
+from maskfit.apps.webapp.pages.settings import choose_settings, choose_thresholds
+from maskfit.apps.webapp.session import (
     MOST_MEGABYTES,
     MOST_PHOTOS,
     PhotoResult,
@@ -21,9 +21,9 @@ from maskfit.apps.studio.reading import (
     deduplicate_names,
     reapply_thresholds,
 )
-from maskfit.apps.studio.samples import sample_items
-from maskfit.apps.studio.studio import ADVICE, AppState, PredictionSettings, seated
-from maskfit.apps.studio.table import Row, count, to_csv
+from maskfit.apps.webapp.samples import sample_items
+from maskfit.apps.webapp.app_state import ADVICE, AppState, PredictionSettings, seated
+from maskfit.apps.webapp.csv_export import Row, count, to_csv
 from maskfit.errors import MaskfitError
 from maskfit.inference.drawing import annotate_faces
 from maskfit.labels import LabelSchema

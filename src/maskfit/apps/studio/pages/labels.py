@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from maskfit.apps.review.streamlit_page import render
-from maskfit.apps.studio import cards
-from maskfit.apps.studio.studio import seated
+from maskfit.apps.webapp import html as cards
+from maskfit.apps.webapp.app_state import seated
 from maskfit.errors import MaskfitError
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from maskfit.apps.studio import cards
-from maskfit.apps.studio.pages.sheet import render_html_page
-from maskfit.apps.studio.studio import seated
+from maskfit.apps.webapp import html as cards
+from maskfit.apps.webapp.pages.sheet import render_html_page
+from maskfit.apps.webapp.app_state import seated
 
 
 def main() -> None:

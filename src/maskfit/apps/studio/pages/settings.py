@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from maskfit.apps.studio.studio import AS_TRAINED, AppState, PredictionSettings
+from maskfit.apps.webapp.app_state import AS_TRAINED, AppState, PredictionSettings
 from maskfit.data.detectors import DETECTORS
 from maskfit.inference.voting import VOTES
 from maskfit.labels import LabelSchema

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from PIL import Image
 
-from maskfit.apps.studio.reading import PhotoResult, to_jpeg
+from maskfit.apps.webapp.session import PhotoResult, to_jpeg
 from maskfit.data.decoding import Pixels
 from maskfit.data.detectors import Face
 from maskfit.inference.colours import LabelColor, colour_of
@@ -27,7 +27,7 @@ THUMBNAIL = 112
 
 def style() -> str:
     """The page's CSS."""
-    return f"<style>{files('maskfit.apps.studio').joinpath('studio.css').read_text(encoding='utf-8')}</style>"
+    return f"<style>{files('maskfit.apps.webapp').joinpath('studio.css').read_text(encoding='utf-8')}</style>"
 
 
 def heading(words: Sequence[str]) -> str:

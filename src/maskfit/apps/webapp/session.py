@@ -12,7 +12,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from maskfit.apps.studio.studio import AppState, PredictionSettings
+from maskfit.apps.webapp.app_state import AppState, PredictionSettings
 from maskfit.data.decoding import Pixels, decode
 from maskfit.errors import MaskfitError
 from maskfit.inference.drawing import FaceAnnotation, draw_annotations

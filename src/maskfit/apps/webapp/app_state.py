@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskfit.apps.streamlit_server import ProcessState, generate_access_token
-from maskfit.apps.studio.beside import TabContent
+from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.data.decoding import Pixels
 from maskfit.data.face_crop import FaceCrop
 from maskfit.errors import DataError, ModelFileError

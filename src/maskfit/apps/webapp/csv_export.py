@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from maskfit.apps.studio.reading import PhotoResult, Spoken
+from maskfit.apps.webapp.session import PhotoResult, Spoken
 from maskfit.inference.saying import NOT_SURE
 from maskfit.labels import LabelSchema
 
