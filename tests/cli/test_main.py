@@ -14,7 +14,7 @@ from rich.console import Console
 
 import maskfit.cli
 from maskfit.cli import console
-from maskfit.cli.environment import load_environment
+from maskfit.cli.defaults import load_environment
 
 VERBS = [(name,) for named in maskfit.cli.VERBS.values() for name in named if name != "data"] + [
     ("data", name) for named in maskfit.cli.DATA_VERBS.values() for name in named

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from maskfit.calibration import Calibration
-from maskfit.cli.environment import EVAL, MODEL, OUTPUT
+from maskfit.cli.defaults import EVAL, MODEL, OUTPUT
 from maskfit.evaluation.tables import read_table
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.saying import format_prediction

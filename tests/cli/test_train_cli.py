@@ -13,7 +13,7 @@ import pytest
 import maskfit.training.run
 from maskfit.memory_allocator import DISABLED_VARIABLE
 from maskfit.cli.console import TRAIN_MODULES
-from maskfit.cli.environment import MODEL_DIR, TRAIN
+from maskfit.cli.defaults import MODEL_DIR, TRAIN
 from maskfit.evaluation.scores import score
 from maskfit.labels import SCHEMES
 from maskfit.recipe import Recipe

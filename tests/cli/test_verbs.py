@@ -14,7 +14,7 @@ import pytest
 import typer
 
 import maskfit.cli
-from maskfit.cli.verbs import LazyCommand, LazyGroup, load_command, make_lazy_app
+from maskfit.cli.lazy_commands import LazyCommand, LazyGroup, load_command, make_lazy_app
 
 NOT_FOR_HELP = (
     "numpy",
@@ -72,7 +72,7 @@ def test_help_imports_nothing_heavy(words, tmp_path, monkeypatch):
     heavy, ours = json.loads(said.splitlines()[-1])
     if words[:1] == ["data"] and "pydantic" in heavy:
         heavy.remove("pydantic")  # Typer takes it where it is installed, once anything is called.
-    allowed = ["maskfit.cli", "maskfit.cli.environment", "maskfit.cli.verbs", "maskfit.errors"]
+    allowed = ["maskfit.cli", "maskfit.cli.defaults", "maskfit.cli.lazy_commands", "maskfit.errors"]
     assert (heavy, ours) == ([], allowed)
 
 

@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from maskfit import __version__
-from maskfit.cli.environment import load_environment
-from maskfit.cli.verbs import LazyCommand, make_lazy_app
+from maskfit.cli.defaults import load_environment
+from maskfit.cli.lazy_commands import LazyCommand, make_lazy_app
 from maskfit.errors import MaskfitError
 
 STOPPED = 130
@@ -110,7 +110,7 @@ VERBS = {
             "Answer for photos: for every face on those that are named, or a row for each photo of a list or folder.",
         ),
         "app": LazyCommand(
-            "maskfit.cli.studio:app",
+            "maskfit.cli.app:app",
             "Open a page on which photos are uploaded or taken, and every face on them is boxed and answered for.",
         ),
         "serve": LazyCommand(

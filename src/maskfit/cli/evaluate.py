@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from maskfit.cli.console import out, print_json, print_table
-from maskfit.cli.environment import OUTPUT, TRUTH
+from maskfit.cli.defaults import OUTPUT, TRUTH
 from maskfit.errors import DataError, did_you_mean, format_list
 from maskfit.labels import SCHEMES, LabelSchema
 

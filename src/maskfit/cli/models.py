@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from maskfit.cli.console import err
-from maskfit.cli.environment import MODEL
+from maskfit.cli.defaults import MODEL
 
 LEFT_OUT = "left out, the one that comes with maskfit"
 """For the help of a verb that takes models."""

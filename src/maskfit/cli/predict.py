@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskfit.cli.allocation import setup_allocator
-from maskfit.cli.answers import OutputPaths, PredictionSummary, buffered_stdout, print_predictions, stream_json
-from maskfit.cli.asking import (
+from maskfit.cli.prediction_output import OutputPaths, PredictionSummary, buffered_stdout, print_predictions, stream_json
+from maskfit.cli.predict_options import (
     AttributesFile,
     BatchSize,
     Cores,
@@ -34,10 +34,10 @@ from maskfit.cli.asking import (
     VoteWord,
 )
 from maskfit.cli.console import err, progress
-from maskfit.cli.drawings import AnnotatedImageWriter
-from maskfit.cli.environment import EVAL, OUTPUT
+from maskfit.cli.annotated_images import AnnotatedImageWriter
+from maskfit.cli.defaults import EVAL, OUTPUT
 from maskfit.cli.models import resolve_models
-from maskfit.cli.reading import (
+from maskfit.cli.predict_faces import (
     DetectorWord,
     Draw,
     FacesWord,
@@ -45,7 +45,7 @@ from maskfit.cli.reading import (
     print_face_predictions,
     resolve_arguments,
 )
-from maskfit.cli.sharded import Shards, check_shard_options, predict_sharded
+from maskfit.cli.predict_shards import Shards, check_shard_options, predict_sharded
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:

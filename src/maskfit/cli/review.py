@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.address import HERE, PORT, Host, Open, Port, print_url
+from maskfit.cli.server_options import HERE, PORT, Host, Open, Port, print_url
 from maskfit.cli.console import check_overwrite, err, require_extra
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels import SCHEMES

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.apps.streamlit_server import LOOPBACK, check_port_free
-from maskfit.cli.address import HERE, Host, Port
+from maskfit.cli.server_options import HERE, Host, Port
 from maskfit.cli.allocation import setup_allocator
 from maskfit.cli.console import err, out, require_extra
 from maskfit.cli.models import LEFT_OUT, resolve_models

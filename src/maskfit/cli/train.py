@@ -10,7 +10,7 @@ import typer
 
 from maskfit.cli.allocation import setup_allocator
 from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_table, require_extra
-from maskfit.cli.environment import MODEL_DIR, TRAIN
+from maskfit.cli.defaults import MODEL_DIR, TRAIN
 
 
 def train(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.allocation import setup_allocator
-from maskfit.cli.asking import EngineWord, Top
+from maskfit.cli.predict_options import EngineWord, Top
 from maskfit.cli.console import check_overwrite, err, progress, require_extra
 from maskfit.cli.crop import Detector, Weights
 from maskfit.cli.models import LEFT_OUT, resolve_models

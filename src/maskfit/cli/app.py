@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.address import HERE, PORT, Host, Open, Port, print_url
+from maskfit.cli.server_options import HERE, PORT, Host, Open, Port, print_url
 from maskfit.cli.allocation import setup_allocator
 from maskfit.cli.console import check_overwrite, err, require_extra
-from maskfit.cli.environment import MODEL
+from maskfit.cli.defaults import MODEL
 from maskfit.cli.models import resolve_models
 from maskfit.errors import DataError, MaskfitError, ModelFileError, did_you_mean
 from maskfit.labels import SCHEMES

@@ -15,7 +15,7 @@ from maskfit.cli.console import err, out, print_json, progress
 from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 
 if TYPE_CHECKING:
-    from maskfit.cli.drawings import AnnotatedImageWriter
+    from maskfit.cli.annotated_images import AnnotatedImageWriter
     from maskfit.inference.faces import FacePrediction, FacePredictor, PhotoPrediction
     from maskfit.inference.predictor import Predictor
     from maskfit.inference.words import NamedPhotos, ResolvedInputs
