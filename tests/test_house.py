@@ -251,7 +251,7 @@ RULES: dict[Callable[[House], list[str]], list[dict[str, str]]] = {
         {"data/a.py": "def f():\n    from maskfit.models import network"},
         {"inference/a.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import maskfit.training.run"},
         {"training/a.py": "from maskfit import cli", "cli/__init__.py": ""},
-        {"apps/a.py": "import maskfit.cli.data"},
+        {"apps/a.py": "import maskfit.cli.data.dataset"},
         {"attic/a.py": ""},
     ],
     circles: [

@@ -140,47 +140,47 @@ VERBS = {
 DATA_VERBS = {
     "Look": {
         "check": LazyCommand(
-            "maskfit.cli.data:check",
+            "maskfit.cli.data.dataset:check",
             "List everything that is wrong with a set of photos, before a training finds it.",
         ),
         "explore": LazyCommand(
-            "maskfit.cli.explore:explore",
+            "maskfit.cli.data.dataset.explore:explore",
             "Look at a set of photos before anything is trained on it: counts, ages, mean faces, oddities, leaks.",
         ),
     },
     "Keep": {
         "stores": LazyCommand(
-            "maskfit.cli.stores:stores",
+            "maskfit.cli.data.dataset.cache:stores",
             "List the stores of decoded photos with size and last use, and remove those that nothing uses.",
         ),
     },
     "Divide and cut": {
         "split": LazyCommand(
-            "maskfit.cli.data:split",
+            "maskfit.cli.data.dataset:split",
             "Deal the persons of a set to folds and write the split down.",
         ),
         "crop": LazyCommand(
-            "maskfit.cli.crop:crop",
+            "maskfit.cli.data.crop:crop",
             "Write cropped copies of photos in the same folders, and list every face on them.",
         ),
     },
     "Make": {
         "draw": LazyCommand(
-            "maskfit.cli.data:draw",
+            "maskfit.cli.data.dataset:draw",
             "Draw faces of people who do not exist, in the competition's layout, to try everything without any "
             "download.",
         ),
         "mask": LazyCommand(
-            "maskfit.cli.masking:mask",
+            "maskfit.cli.data.dataset.mask:mask",
             "Put masks on bare faces: five worn well, one worn wrongly, and the bare face, in the competition's "
             "layout.",
         ),
         "mix": LazyCommand(
-            "maskfit.cli.data:mix",
+            "maskfit.cli.data.dataset:mix",
             "Fill up the thin classes with blends of two of their photos, to train on them with data.extra.",
         ),
         "gan": LazyCommand(
-            "maskfit.cli.gan:gan",
+            "maskfit.cli.data.gan:gan",
             "Train a small GAN on a set and make faces for its thin classes, to train on with data.extra.",
         ),
     },

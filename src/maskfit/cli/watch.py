@@ -17,7 +17,7 @@ import typer
 from maskfit.cli.allocation import setup_allocator
 from maskfit.cli.predict_options import EngineWord, Top
 from maskfit.cli.console import check_overwrite, err, progress, require_extra
-from maskfit.cli.crop import Detector, Weights
+from maskfit.cli.data.crop import Detector, Weights
 from maskfit.cli.models import LEFT_OUT, resolve_models
 from maskfit.errors import DataError
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, progress
-from maskfit.cli.data import SchemeName, Source, find_scheme
+from maskfit.cli.data.dataset import SchemeName, Source, find_scheme
 from maskfit.errors import DataError
 
 
