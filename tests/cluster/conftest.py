@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.cluster.joining import HERE, ray_session
+from maskfit.cluster.ray_session import HERE, ray_session
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from maskfit import __version__
-from maskfit.cluster.joining import WorkerContext, ray_session, set_auth_token
+from maskfit.cluster.ray_session import WorkerContext, ray_session, set_auth_token
 from maskfit.errors import MaskfitError, MissingExtraError, RunError
 from maskfit.file_io import read_csv
 from maskfit.inference.shards import ShardDir, ShardPlan, pending, predict_locally, start_or_resume, summarise
@@ -51,7 +51,7 @@ def test_a_worker_is_killed_at_work_and_no_photo_is_lost_or_twice(
 ) -> None:
     import torch
 
-    from maskfit.cluster.photos import predict_shards_on_ray
+    from maskfit.cluster.predict_shards import predict_shards_on_ray
 
     broken = faces / "broken.jpg"
     broken.write_bytes(b"no photo")
@@ -144,7 +144,7 @@ def test_the_command_answers_over_a_cluster_that_was_started_before(
 
 @pytest.mark.slow
 def test_what_a_worker_cannot_do_is_told(cluster: None, faces: Path, model: Path, tmp_path: Path) -> None:
-    from maskfit.cluster.photos import predict_shards_on_ray
+    from maskfit.cluster.predict_shards import predict_shards_on_ray
 
     folder = ShardDir(tmp_path / "ray")
     plan = start_or_resume(
@@ -158,7 +158,7 @@ def test_what_a_worker_cannot_do_is_told(cluster: None, faces: Path, model: Path
 def test_folds_on_the_cluster_are_those_of_one_process(cluster: None, faces: Path, tmp_path: Path) -> None:
     import torch
 
-    from maskfit.cluster.folds import train_on_ray
+    from maskfit.cluster.train_folds import train_on_ray
     from maskfit.cookbook import read_recipe
     from maskfit.training.run import train
     from maskfit.training.slots import RECIPE_REGISTRY

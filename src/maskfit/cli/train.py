@@ -52,8 +52,8 @@ def train(
     if ray is None:
         folder, scores = train_recipe(resolved, resume=resume, console=err)
     else:
-        from maskfit.cluster.folds import train_on_ray
-        from maskfit.cluster.joining import ray_session
+        from maskfit.cluster.train_folds import train_on_ray
+        from maskfit.cluster.ray_session import ray_session
 
         with ray_session(ray, "'maskfit train --ray'"):
             folder, scores = train_on_ray(resolved, resume=resume, console=err)

@@ -137,7 +137,7 @@ def _placed(ray: str | None, jobs: int, cores: int) -> Iterator[TrialExecutor]:
 
         yield LocalExecutor(jobs, devices=torch.cuda.device_count())
         return
-    from maskfit.cluster.joining import ray_session
+    from maskfit.cluster.ray_session import ray_session
     from maskfit.sweep.remote import RayExecutor
 
     with ray_session(ray, "'maskfit tune --ray'"):

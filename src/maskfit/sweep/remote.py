@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from maskfit.memory_allocator import configure_malloc
-from maskfit.cluster.desk import open_desk
-from maskfit.cluster.joining import WorkerContext, allocate_resources, node_resources
+from maskfit.cluster.message_queue import open_desk
+from maskfit.cluster.ray_session import WorkerContext, allocate_resources, node_resources
 from maskfit.errors import MaskfitError
 from maskfit.sweep.jobs import EpochReport, Event, Outcome, TrialFinished, TrialJob, run_trial
 

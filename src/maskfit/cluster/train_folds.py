@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 
 from maskfit.memory_allocator import configure_malloc
-from maskfit.cluster.desk import FoldFinished, QueueReporter, open_desk
-from maskfit.cluster.joining import ResourceShare, WorkerContext, allocate_resources
+from maskfit.cluster.message_queue import FoldFinished, QueueReporter, open_desk
+from maskfit.cluster.ray_session import ResourceShare, WorkerContext, allocate_resources
 from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.evaluation.scores import Scores
 from maskfit.recipe import Recipe

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from maskfit.memory_allocator import configure_malloc
-from maskfit.cluster.joining import WorkerContext, allocate_resources, node_resources
+from maskfit.cluster.ray_session import WorkerContext, allocate_resources, node_resources
 from maskfit.errors import MaskfitError, RunError
 from maskfit.inference.lanes import limit_cpus
 from maskfit.inference.predictor import Predictor
