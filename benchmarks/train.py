@@ -88,7 +88,7 @@ def recipe_words(given: argparse.Namespace) -> list[str]:
 
 
 def run_maskfit(given: argparse.Namespace, turns: Turns) -> None:
-    from maskfit.cookbook import read_recipe
+    from maskfit.config.loader import read_recipe
     from maskfit.training.begun import prepare_run
     from maskfit.training.screen import FoldProgress
     from maskfit.training.slots import RECIPE_REGISTRY
@@ -119,7 +119,7 @@ def run_network(given: argparse.Namespace, turns: Turns, kind: str | None = None
     """The network alone: prepared as `maskfit` prepares it, or plain in the precision that is named."""
     import torch
 
-    from maskfit.cookbook import read_recipe
+    from maskfit.config.loader import read_recipe
     from maskfit.training.begun import prepare_run
     from maskfit.training.economy import prepare_network
     from maskfit.training.optimisers import adamw

@@ -14,11 +14,11 @@ import yaml
 from pydantic import BaseModel
 
 import maskfit
-from maskfit.cookbook import parse_value, read_recipe, read_recipe_text, recipe_names, recipe_to_yaml
+from maskfit.config.loader import parse_value, read_recipe, read_recipe_text, recipe_names, recipe_to_yaml
 from maskfit.errors import RecipeError
 from maskfit.labels import SCHEMES
 from maskfit.registry import ComponentSpec
-from maskfit.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
+from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.training.slots import RECIPE_REGISTRY
 
 
@@ -87,7 +87,7 @@ def test_every_default_part_exists():
 
 
 def read_recipe_of(values: dict[str, Any]) -> Recipe:
-    from maskfit.cookbook import _validated
+    from maskfit.config.loader import _validated
 
     return _validated(Recipe.model_validate(values).model_dump(mode="json"), RECIPE_REGISTRY, where="test")
 
@@ -105,7 +105,7 @@ def read_attributes() -> set[tuple[str, str]]:
     root = Path(maskfit.__file__).parent
     found = set()
     for path in root.rglob("*.py"):
-        if path.name in ("recipe.py", "cookbook.py"):
+        if path.name in ("config/recipe.py", "config/loader.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):

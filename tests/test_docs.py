@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.cookbook import recipe_names
+from maskfit.config.loader import recipe_names
 from maskfit.training.slots import RECIPE_REGISTRY
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -247,7 +247,7 @@ def _is_unsafe(call: ast.Call, safe_loaders: set[str]) -> bool:
 RULES: dict[Callable[[House], list[str]], list[dict[str, str]]] = {
     floor_breaches: [
         {"labels.py": "from maskfit.registry import Part"},
-        {"data/a.py": "from maskfit.recipe import Recipe"},
+        {"data/a.py": "from maskfit.config.recipe import Recipe"},
         {"data/a.py": "def f():\n    from maskfit.models import network"},
         {"inference/a.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import maskfit.training.run"},
         {"training/a.py": "from maskfit import cli", "cli/__init__.py": ""},
@@ -315,12 +315,12 @@ def test_a_broken_house_is_noticed(tmp_path, rule, files):
 
 def test_what_is_allowed_is_let_through(tmp_path):
     """The rules do not mistake a network's `eval()`, a compiled pattern, or a safe loader for the real thing."""
-    (tmp_path / "cookbook.py").write_text(
-        "from maskfit.recipe import Recipe\nfrom maskfit.errors import RecipeError\nfrom maskfit import __version__\n"
+    (tmp_path / "config/loader.py").write_text(
+        "from maskfit.config.recipe import Recipe\nfrom maskfit.errors import RecipeError\nfrom maskfit import __version__\n"
         "class _L(yaml.SafeLoader): pass\nyaml.load(text, Loader=_L)\nnetwork.eval()\nre.compile('a')\n"
         "torch.load(path, weights_only=True)\nos.execve(a, b, c)\n"
     )
-    (tmp_path / "recipe.py").write_text("")
+    (tmp_path / "config/recipe.py").write_text("")
     house = House(tmp_path)
     assert [line for rule in RULES for line in rule(house)] == []
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from maskfit.cookbook import read_recipe
+from maskfit.config.loader import read_recipe
 from maskfit.errors import RecipeError
-from maskfit.importing import import_config
+from maskfit.config.pytorch_template import import_config
 
 EXAMPLE = """{
     "name": "Mask_Base",                    // training session name
@@ -120,7 +120,7 @@ def test_the_age_weights_are_of_the_ages_that_are_trained(tmp_path):
 
 
 def test_every_part_is_in_our_tables():
-    from maskfit.importing import LOSSES, OPTIMIZER_OPTIONS, OPTIMIZERS, SCHEDULES
+    from maskfit.config.pytorch_template import LOSSES, OPTIMIZER_OPTIONS, OPTIMIZERS, SCHEDULES
     from maskfit.registry import ComponentSpec, validate_spec
     from maskfit.training.slots import RECIPE_REGISTRY
 

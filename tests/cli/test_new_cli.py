@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.cookbook import read_recipe, recipe_names
+from maskfit.config.loader import read_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from maskfit.cookbook import read_recipe, read_recipe_text, recipe_names
+from maskfit.config.loader import read_recipe, read_recipe_text, recipe_names
 
 
 def test_recipes_are_listed(command):

@@ -16,7 +16,7 @@ from maskfit.cli.console import TRAIN_MODULES
 from maskfit.cli.defaults import MODEL_DIR, TRAIN
 from maskfit.evaluation.scores import score
 from maskfit.labels import SCHEMES
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 
 FULL = SCHEMES["mask-gender-age"]

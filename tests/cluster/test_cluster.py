@@ -159,7 +159,7 @@ def test_folds_on_the_cluster_are_those_of_one_process(cluster: None, faces: Pat
     import torch
 
     from maskfit.cluster.train_folds import train_on_ray
-    from maskfit.cookbook import read_recipe
+    from maskfit.config.loader import read_recipe
     from maskfit.training.run import train
     from maskfit.training.slots import RECIPE_REGISTRY
 

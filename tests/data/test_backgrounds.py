@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.cookbook import read_recipe
+from maskfit.config.loader import read_recipe
 from maskfit.data.backgrounds import BACKGROUNDS, GrabCut, Salient
 from maskfit.data.backgrounds.grabcut import initial_mask
 from maskfit.data.boxes import CropBox

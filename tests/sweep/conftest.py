@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from maskfit.cookbook import read_recipe, recipe_to_yaml
+from maskfit.config.loader import read_recipe, recipe_to_yaml
 from maskfit.file_io import write_text
 from maskfit.registry import ComponentSpec
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.sweep.folder import SweepDir
 from maskfit.sweep.jobs import EpochReport, Event, Outcome, TrialFinished, TrialJob
 from maskfit.sweep.loop import TrialScheduler

@@ -9,7 +9,7 @@ import pytest
 
 from maskfit.errors import DataError, RunError
 from maskfit.registry import ComponentSpec
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.sweep.folder import SweepDir
 from maskfit.sweep.jobs import Outcome
 from maskfit.sweep.samplers import PRUNERS

@@ -9,7 +9,7 @@ import optuna
 import pytest
 import yaml
 
-from maskfit.cookbook import read_recipe
+from maskfit.config.loader import read_recipe
 from maskfit.errors import RecipeError
 from maskfit.sweep.checking import FIXED, max_epochs, validate_space
 from maskfit.sweep.space import Choice, Range, Space, read_space, to_overrides

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from maskfit.cookbook import read_recipe
+from maskfit.config.loader import read_recipe
 from maskfit.data.folds import make_person_splits
 from maskfit.data.photo import BOTH
 from maskfit.data.photos import read_photos

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.cookbook import read_recipe
+from maskfit.config.loader import read_recipe
 from maskfit.data.photo import BOTH
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from maskfit.cookbook import read_recipe
-from maskfit.recipe import Recipe
+from maskfit.config.loader import read_recipe
+from maskfit.config.recipe import Recipe
 from maskfit.training.slots import RECIPE_REGISTRY
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from maskfit.errors import RunError
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 from maskfit.training import at_once
 from maskfit.training.at_once import PipeReporter, train_folds_in_parallel

@@ -18,7 +18,7 @@ from maskfit.losses.ldam import LDAM
 from maskfit.model_file import load_model, read_model_metadata
 from maskfit.models.network import Network, build_network
 from maskfit.registry import ComponentSpec
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.training.assembly import build_auxiliary_losses
 from maskfit.training.beside import AuxiliaryLosses
 from maskfit.training.mixing import MixedBatch

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from rich.console import Console
 
-from maskfit.cookbook import read_recipe
+from maskfit.config.loader import read_recipe
 from maskfit.model_file import read_model_metadata
 from maskfit.training.run import train
 from maskfit.training.slots import RECIPE_REGISTRY

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from maskfit.model_file import load_model
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.training.depthwise import Depthwise, DepthwiseSame, optimize_depthwise_bf16
 from maskfit.training.precision import multiplies_bf16
 from maskfit.training.run import train

@@ -13,7 +13,7 @@ from torch import nn
 
 from maskfit.errors import RecipeError
 from maskfit.model_file import load_model
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.training import economy
 from maskfit.training.run import train
 

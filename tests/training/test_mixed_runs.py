@@ -14,7 +14,7 @@ from maskfit.evaluation.tables import read_table
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES
 from maskfit.model_file import read_model_metadata
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.training.run import train
 
 Make = Callable[..., Recipe]

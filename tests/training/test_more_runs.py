@@ -13,7 +13,7 @@ from maskfit.errors import ModelFileError, RecipeError
 from maskfit.evaluation.tables import read_table
 from maskfit.file_io import read_json
 from maskfit.model_file import load_model, read_model_metadata
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.training.plan import make_plan
 from maskfit.training.run import train
 from maskfit.training.starting import load_matching_weights

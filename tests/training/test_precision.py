@@ -11,7 +11,7 @@ from torch import nn
 from maskfit.file_io import read_json, write_json
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.training import assembly, precision
 from maskfit.training.begun import load_run, prepare_run
 from maskfit.training.precision import Precision, choose_precision, count_macs

@@ -17,7 +17,7 @@ from maskfit.file_io import read_csv, read_json
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import JOINT_HEAD, SCHEMES
 from maskfit.model_file import load_model, read_model_metadata
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 from maskfit.training.assembly import make_criterion
 from maskfit.training.fold import fold_data

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from maskfit.cookbook import recipe_to_yaml
+from maskfit.config.loader import recipe_to_yaml
 from maskfit.data.store import CachedImages
 from maskfit.errors import RecipeError, RunError
 from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
 from maskfit.losses.cross_entropy import CrossEntropy
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 from maskfit.training.batches import FoldDataset, TrainLoader, ValLoader
 from maskfit.training.ranks import ALONE, ProcessGroup
@@ -101,7 +101,7 @@ def files(folder: RunDir) -> set[str]:
 @pytest.fixture(scope="module")
 def alone_and_together(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """The same recipe by one process, and by two that are started for it."""
-    from maskfit.cookbook import read_recipe
+    from maskfit.config.loader import read_recipe
     from maskfit.training.slots import RECIPE_REGISTRY
 
     place = tmp_path_factory.mktemp("together")

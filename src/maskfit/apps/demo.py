@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from maskfit.cookbook import read_recipe
+from maskfit.config.loader import read_recipe
 from maskfit.data.decoding import decode
 from maskfit.data.lists import read_list
 from maskfit.errors import DataError

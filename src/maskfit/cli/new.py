@@ -53,7 +53,7 @@ def new(
 
         maskfit new quick --recipe fast
     """
-    from maskfit.cookbook import read_recipe_text
+    from maskfit.config.loader import read_recipe_text
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError("this folder is not empty", location=folder, hint="name a new folder")

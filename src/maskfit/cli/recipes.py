@@ -31,7 +31,7 @@ def recipes(
 
         maskfit recipes --import config.json --out mine.yaml
     """
-    from maskfit.cookbook import read_recipe, read_recipe_text, recipe_names
+    from maskfit.config.loader import read_recipe, read_recipe_text, recipe_names
 
     if import_ is not None or file is not None:
         _import(name, import_, file, force)
@@ -46,7 +46,7 @@ def recipes(
 
 def _import(name: str | None, config: Path | None, file: Path | None, force: bool) -> None:
     """Writes or prints the recipe, and says what of the config it cannot hold."""
-    from maskfit.importing import import_config
+    from maskfit.config.pytorch_template import import_config
 
     if config is None or name is not None:
         raise RecipeError("--out is where an imported recipe goes", hint="maskfit recipes --import CONFIG --out FILE")
@@ -82,7 +82,7 @@ def check(
 
         maskfit check baseline trainer.epochs=12 loss.smoothing=0.1
     """
-    from maskfit.cookbook import read_recipe, recipe_to_yaml
+    from maskfit.config.loader import read_recipe, recipe_to_yaml
 
     slots = None
     if all(importlib.util.find_spec(module) for module in TRAIN_MODULES):

@@ -43,7 +43,7 @@ def train(
     said = setup_allocator()
     if said:
         err.print(said)
-    from maskfit.cookbook import read_recipe
+    from maskfit.config.loader import read_recipe
     from maskfit.training.ranks import is_first
     from maskfit.training.run import train as train_recipe
     from maskfit.training.slots import RECIPE_REGISTRY

@@ -87,7 +87,7 @@ def tune(
     require_extra("tune", "tune", "optuna")
     setup_allocator()
     from maskfit.cli.train import from_environment
-    from maskfit.cookbook import parse_component
+    from maskfit.config.loader import parse_component
     from maskfit.sweep.run import SweepSettings
     from maskfit.sweep.run import tune as sweep
 

@@ -14,7 +14,7 @@ from maskfit.cluster.message_queue import FoldFinished, QueueReporter, open_desk
 from maskfit.cluster.ray_session import ResourceShare, WorkerContext, allocate_resources
 from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.evaluation.scores import Scores
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 from maskfit.training.screen import ConsoleReporter, FoldProgress, ProgressReporter
 

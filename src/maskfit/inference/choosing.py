@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from maskfit.cookbook import parse_component
+from maskfit.config.loader import parse_component
 from maskfit.data.transforms import CropResize
 from maskfit.errors import MaskfitError
 from maskfit.file_io import cache_folder

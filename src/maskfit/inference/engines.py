@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.cookbook import parse_component
+from maskfit.config.loader import parse_component
 from maskfit.data.transforms import Frames
 from maskfit.errors import ModelFileError, RecipeError, did_you_mean
 from maskfit.inference.network_input import (

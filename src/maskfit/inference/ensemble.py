@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from maskfit.cookbook import parse_component
+from maskfit.config.loader import parse_component
 from maskfit.errors import DataError, MaskfitError, MissingExtraError, RecipeError, did_you_mean
 from maskfit.evaluation.bootstrap import Interval, resample
 from maskfit.evaluation.scores import Scores, score

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from typing import Literal
 
-from maskfit.cookbook import parse_component
+from maskfit.config.loader import parse_component
 from maskfit.data.detectors import find_local_detector
 from maskfit.data.face_crop import FaceCrop
 from maskfit.data.photo import Photo

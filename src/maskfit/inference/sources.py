@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from maskfit.cookbook import read_recipe
+from maskfit.config.loader import read_recipe
 from maskfit.data.folds import read_folds
 from maskfit.data.photos import read_photos
 from maskfit.errors import DataError, MaskfitError, RunError, format_list

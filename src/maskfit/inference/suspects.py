@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from maskfit.cookbook import read_recipe
+from maskfit.config.loader import read_recipe
 from maskfit.data.corrections import Correction, read_corrected, write_corrections
 from maskfit.data.photo import PhotoDataset
 from maskfit.data.photos import read_photos

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from maskfit.cookbook import parse_component
+from maskfit.config.loader import parse_component
 from maskfit.data.crops import Box
 from maskfit.data.decoding import Pixels
 from maskfit.errors import DataError, RecipeError, did_you_mean

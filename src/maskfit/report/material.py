@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.cookbook import read_recipe
+from maskfit.config.loader import read_recipe
 from maskfit.data.corrections import read_corrected
 from maskfit.data.folds import read_folds
 from maskfit.data.photo import Photo, PhotoDataset
@@ -21,7 +21,7 @@ from maskfit.evaluation.tables import ProbabilityTable, concat_tables, read_tabl
 from maskfit.file_io import read_json
 from maskfit.labels import UNKNOWN, FloatArray, IntArray, LabelSchema, as_number
 from maskfit.registry import ComponentSpec
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.report.columns import read_columns
 from maskfit.run_dir import RunDir, is_run_dir
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from maskfit.cookbook import read_recipe
+from maskfit.config.loader import read_recipe
 from maskfit.errors import RecipeError, format_list
 from maskfit.registry import RegistryEntry
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.sweep.space import Space, to_overrides
 
 _JUDGED = "trials are compared, so all of them must be judged on the same photos of the same persons"

@@ -105,7 +105,7 @@ def run_trial(job: TrialJob, tell: Tell, log: TextIO, threads: int | None = None
 def _train(job: TrialJob, tell: Tell, log: TextIO, began: float) -> Outcome:
     from rich.console import Console
 
-    from maskfit.recipe import Recipe
+    from maskfit.config.recipe import Recipe
     from maskfit.run_dir import is_run_dir
     from maskfit.training.begun import prepare_run
     from maskfit.training.screen import ConsoleReporter

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from maskfit.cookbook import read_recipe
-from maskfit.recipe import Recipe
+from maskfit.config.loader import read_recipe
+from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 from maskfit.sweep.folder import SweepDir
 from maskfit.sweep.jobs import EpochReport, Outcome, TrialFinished, TrialJob

@@ -12,11 +12,11 @@ from filelock import FileLock, Timeout
 from optuna.pruners import BasePruner
 from rich.console import Console
 
-from maskfit.cookbook import read_recipe, recipe_to_yaml
+from maskfit.config.loader import read_recipe, recipe_to_yaml
 from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.file_io import write_text
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.sweep.checking import max_epochs, validate_space
 from maskfit.sweep.folder import SweepDir
 from maskfit.sweep.loop import TrialScheduler

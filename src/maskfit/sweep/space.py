@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from maskfit.cookbook import parse_value
+from maskfit.config.loader import parse_value
 from maskfit.errors import RecipeError, format_list
 
 Scalar = str | int | float | bool | None

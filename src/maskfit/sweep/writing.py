@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from maskfit.cookbook import recipe_to_yaml
+from maskfit.config.loader import recipe_to_yaml
 from maskfit.errors import RunError, format_list
 from maskfit.file_io import write_csv, write_text
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.sweep.folder import SweepDir
 from maskfit.sweep.loop import trial_recipe
 from maskfit.sweep.page import render_page

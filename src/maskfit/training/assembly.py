@@ -26,7 +26,7 @@ from maskfit.losses.years import YEARS_LOSSES
 from maskfit.model_file import ModelMetadata
 from maskfit.models.network import Network
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.recipe import HeadConfig, Recipe
+from maskfit.config.recipe import HeadConfig, Recipe
 from maskfit.training.augmentation import AUGMENTATIONS
 from maskfit.training.averaging import WEIGHT_AVERAGING, Average
 from maskfit.training.batches import FoldDataset, TrainLoader, ValLoader

@@ -25,7 +25,7 @@ import torch
 from rich.console import Console
 
 from maskfit import __version__
-from maskfit.cookbook import read_recipe, recipe_to_yaml
+from maskfit.config.loader import read_recipe, recipe_to_yaml
 from maskfit.data.folds import read_folds
 from maskfit.data.store import CachedImages, open_image_caches
 from maskfit.data.transforms import CropResize
@@ -33,7 +33,7 @@ from maskfit.errors import RunError
 from maskfit.evaluation.scores import Scores, score
 from maskfit.evaluation.tables import concat_tables, read_table
 from maskfit.file_io import read_json, write_json, write_text
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.report.pages import compute_statistics, write_report
 from maskfit.run_dir import RunDir, is_run_dir
 from maskfit.training.closing import calibrate_run, write_model_cards

@@ -10,7 +10,7 @@ from torch import nn
 
 from maskfit.errors import RecipeError
 from maskfit.models.network import Network
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.training.depthwise import optimize_depthwise_bf16
 from maskfit.training.precision import Kind
 from maskfit.training.squeezing import optimize_squeeze_excite

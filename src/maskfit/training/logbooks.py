@@ -9,7 +9,7 @@ from pathlib import Path
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from maskfit.errors import MissingExtraError
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 
 
 def tensorboard(recipe: Recipe, folder: Path, title: str) -> Logger:

@@ -18,7 +18,7 @@ from maskfit.data.transforms import CropResize, Normalize, Preprocessing
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels import IntArray, LabelSchema, as_number
 from maskfit.models.network import Network, build_network
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.training.economy import validate_network_options
 
 

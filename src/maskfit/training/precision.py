@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from maskfit.file_io import read_json
 from maskfit.models.network import Network
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 
 Kind = Literal["32", "bf16", "16"]

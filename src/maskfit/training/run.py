@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from maskfit.evaluation.scores import Scores
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 from maskfit.training.at_once import train_folds_in_parallel
 from maskfit.training.begun import prepare_run

@@ -19,7 +19,7 @@ from rich.console import Console
 from maskfit.memory_allocator import configure_malloc
 from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.evaluation.scores import Scores
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 from maskfit.training.at_once import PipeReporter
 from maskfit.training.begun import load_run, prepare_run

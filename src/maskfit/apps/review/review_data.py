@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from maskfit.apps.review.state import ReviewState, scored_index
-from maskfit.cookbook import read_recipe
+from maskfit.config.loader import read_recipe
 from maskfit.data.corrections import read_corrected
 from maskfit.errors import DataError, format_list
 from maskfit.evaluation.suspects import LabelIssue, fit_and_apply_temperature

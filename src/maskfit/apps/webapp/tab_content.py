@@ -9,7 +9,7 @@ from pathlib import Path
 
 from maskfit.apps.review.controller import ReviewController, seat
 from maskfit.apps.review.review_data import load_review_data
-from maskfit.cookbook import read_recipe
+from maskfit.config.loader import read_recipe
 from maskfit.errors import DataError
 from maskfit.labels import SCHEMES, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir

@@ -79,7 +79,7 @@ def crop(
 
     `maskfit data crop train/images --out erased --crop whole --background grabcut`
     """
-    from maskfit.cookbook import parse_component
+    from maskfit.config.loader import parse_component
     from maskfit.data.cropping import write_crops
 
     if scheme not in SCHEMES:
@@ -106,7 +106,7 @@ def _part(
     word: str, detector: str | None, weights: Path | None, margin: str | None, choose: str | None, align: bool
 ) -> ComponentSpec:
     """The crop, with the short options laid over it."""
-    from maskfit.cookbook import parse_component
+    from maskfit.config.loader import parse_component
     from maskfit.registry import ComponentSpec
 
     part = parse_component(word)

@@ -83,7 +83,7 @@ def gan(
     """
     require_extra("data gan", "train", *TRAIN_MODULES)
     setup_allocator()
-    from maskfit.cookbook import parse_component, read_recipe
+    from maskfit.config.loader import parse_component, read_recipe
     from maskfit.synthesis.gan.making import GanTrainOptions, make_faces
 
     if scheme not in SCHEMES:

@@ -1,6 +1,6 @@
 """A recipe is one experiment, as frozen types; every key that a recipe can hold stands here with its meaning.
 
-`cookbook.py` reads recipes from YAML and writes them. What a part's name means, the tables say that hold the parts.
+`config/loader.py` reads recipes from YAML and writes them. What a part's name means, the tables say that hold the parts.
 """
 
 from __future__ import annotations

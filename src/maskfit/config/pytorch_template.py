@@ -17,7 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from maskfit.errors import RecipeError, format_list
-from maskfit.recipe import Recipe
+from maskfit.config.recipe import Recipe
 
 HEADS = ("mask", "gender", "age")
 """What the entries of `loss_name` are about, in the seed's order."""

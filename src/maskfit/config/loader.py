@@ -1,6 +1,6 @@
 """The cookbook: finds recipes, reads them from YAML or JSON, lays overrides over them, and writes them out.
 
-Reading lays mappings over each other, later over earlier: the defaults of `recipe.py`, the recipe that `base:` names
+Reading lays mappings over each other, later over earlier: the defaults of `config/recipe.py`, the recipe that `base:` names
 (and its base), the file, the `key=value` words. Where a part stands, a name replaces the whole part, a bare option is
 laid over the part that stands there: `loss=focal` is another loss, `loss.smoothing=0.1` the same with another option.
 """
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from maskfit.errors import RecipeError, did_you_mean, format_list
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
-from maskfit.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
+from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 
 RECIPE_SUFFIXES = (".yaml", ".yml", ".json")
 """How the name of a recipe file ends; anything else is the name of a recipe that ships."""
