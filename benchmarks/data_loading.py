@@ -40,7 +40,7 @@ def decode_pillow(paths: list[Path]) -> None:
 
 
 def decode_maskfit(paths: list[Path]) -> None:
-    from maskfit.data.decoding import decode
+    from maskfit.data.image_decoding import decode
 
     for path in paths:
         decode(path)
@@ -62,9 +62,9 @@ def decode_torchvision(paths: list[Path]) -> None:
 
 
 def build_store(paths: list[Path]) -> None:
-    from maskfit.data.photo import Photo
+    from maskfit.data.photo_dataset import Photo
     from maskfit.data.store import open_image_cache
-    from maskfit.data.transforms import CropResize
+    from maskfit.data.preprocessing import CropResize
 
     with tempfile.TemporaryDirectory() as folder:
         open_image_cache([Photo(path, str(path), "") for path in paths], CropResize(size=SIZE), folder=Path(folder))
@@ -74,9 +74,9 @@ def read_epoch(paths: list[Path]) -> Callable[[], None]:
     import torch
 
     from maskfit.memory_allocator import configure_malloc
-    from maskfit.data.photo import Photo
+    from maskfit.data.photo_dataset import Photo
     from maskfit.data.store import open_image_cache
-    from maskfit.data.transforms import CropResize
+    from maskfit.data.preprocessing import CropResize
     from maskfit.training.augmentation import AUGMENTATIONS
 
     configure_malloc()
@@ -193,7 +193,7 @@ timed by that: what it did before is not part of the comparison."""
 
 def serve(part: str, name: str, folder: Path, most: int) -> None:
     """The process of one contender: warms up and says so by a line; then for each line in a round, its seconds out."""
-    from maskfit.data.lists import find_images
+    from maskfit.data.image_lists import find_images
 
     work, cores = PARTS[part][name]
     if cores:

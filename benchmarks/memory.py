@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from maskfit.data.lists import find_images
+from maskfit.data.image_lists import find_images
 from maskfit.synthesis.drawn import write_train_set
 from predict import make_model
 

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.decoding import decode
-from maskfit.data.lists import find_images
-from maskfit.data.transforms import CropResize, Preprocessing
+from maskfit.data.image_decoding import decode
+from maskfit.data.image_lists import find_images
+from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.labels import SCHEMES
 from maskfit.model_file import ModelMetadata, read_model_metadata, save_model
 from maskfit.registry import ComponentSpec

@@ -34,7 +34,7 @@ def write_film(path: Path) -> Path:
 
 
 def write_random_model(path: Path) -> Path:
-    from maskfit.data.transforms import CropResize, Preprocessing
+    from maskfit.data.preprocessing import CropResize, Preprocessing
     from maskfit.labels import SCHEMES
     from maskfit.model_file import ModelMetadata, save_model
     from maskfit.models.network import build_network

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.folds import read_folds
-from maskfit.data.photo import Photo
-from maskfit.data.photos import read_photos
+from maskfit.data.splits import read_folds
+from maskfit.data.photo_dataset import Photo
+from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.metrics import accuracy, f1_per_class, macro_f1
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES, UNKNOWN

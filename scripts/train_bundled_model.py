@@ -31,8 +31,8 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
-from maskfit.data.photo import PhotoDataset
-from maskfit.data.photos import read_photos
+from maskfit.data.photo_dataset import PhotoDataset
+from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.calibrating import fit_calibration
 from maskfit.evaluation.tables import read_table
 from maskfit.inspection.looking import collect_all_image_stats

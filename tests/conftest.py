@@ -17,7 +17,7 @@ import pytest
 
 from maskfit.data import detectors, saliency
 from maskfit.data.detectors.face import Face, Pixels
-from maskfit.data.weights import SALIENCY, WeightsFile
+from maskfit.data.pretrained_weights import SALIENCY, WeightsFile
 
 FACE_COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 """A rectangle of each is a face, the first the surest."""

@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from maskfit.data.transforms import CropResize, Preprocessing
+from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.evaluation.tables import read_table
 from maskfit.inference.export import export_model
 from maskfit.inference.predictor import Predictor

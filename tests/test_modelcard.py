@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from maskfit.calibration import Calibration
 from maskfit.model_card import ModelCard, Score
-from maskfit.data.transforms import Preprocessing
+from maskfit.data.preprocessing import Preprocessing
 from maskfit.errors import ModelFileError
 from maskfit.labels import SCHEMES
 from maskfit.model_card_markdown import LIMITS, render_model_card

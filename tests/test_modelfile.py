@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 import maskfit.models.network
 from maskfit.ages import AgeLabelRule
-from maskfit.data.transforms import CropResize, Normalize, Preprocessing
+from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
 from maskfit.errors import ModelFileError
 from maskfit.labels import JOINT_HEAD, SCHEMES
 from maskfit.model_file import (

@@ -27,8 +27,8 @@ from maskfit.calibration import Calibration
 from maskfit.model_card import ModelCard
 from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
-from maskfit.data.settling import check_pinned
-from maskfit.data.transforms import Preprocessing
+from maskfit.data.weight_pinning import check_pinned
+from maskfit.data.preprocessing import Preprocessing
 from maskfit.errors import MissingExtraError, ModelFileError, RecipeError
 from maskfit.file_io import atomic_write
 from maskfit.labels import JOINT_HEAD, LabelSchema

@@ -19,8 +19,8 @@ from maskfit.apps.review.review_data import load_review_data, read_label_issues
 from maskfit.apps.review.serve import PAGE
 from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.apps.streamlit_server import build_url
-from maskfit.data.corrections import read_corrected
-from maskfit.data.photos import read_photos
+from maskfit.data.label_corrections import read_corrected
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.evaluation.tables import ProbabilityTable
 from maskfit.labels import SCHEMES

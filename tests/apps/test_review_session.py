@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from maskfit.apps.review.export_corrections import corrections_of, export
 from maskfit.apps.review.audit_log import AuditLog, replay_log
 from maskfit.apps.review.state import VERDICTS, ReviewAction, ReviewState
-from maskfit.data.corrections import apply_corrections, read_corrections
-from maskfit.data.photo import Photo, PhotoDataset
+from maskfit.data.label_corrections import apply_corrections, read_corrections
+from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError, MaskfitError
 from maskfit.evaluation.suspects import LabelIssue
 from maskfit.labels import SCHEMES, Attribute, LabelSchema

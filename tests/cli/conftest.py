@@ -53,7 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of random weights."""
     import torch
 
-    from maskfit.data.transforms import CropResize, Preprocessing
+    from maskfit.data.preprocessing import CropResize, Preprocessing
     from maskfit.labels import SCHEMES
     from maskfit.model_file import ModelMetadata, save_model
     from maskfit.models.network import build_network

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from maskfit.data.folds import make_person_splits
-from maskfit.data.photos import read_photos
+from maskfit.data.splits import make_person_splits
+from maskfit.data.read_dataset import read_photos
 from maskfit.labels import SCHEMES
 from maskfit.synthesis.drawn import write_train_set
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from maskfit.data.transforms import CropResize, Preprocessing
+from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.labels import SCHEMES
 from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network

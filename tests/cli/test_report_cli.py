@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskfit.data.folds import PersonSplits
-from maskfit.data.photos import read_photos
+from maskfit.data.splits import PersonSplits
+from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.metrics import macro_f1
 from maskfit.evaluation.tables import ProbabilityTable, read_table
 from maskfit.labels import SCHEMES

@@ -16,8 +16,8 @@ import pytest
 
 from maskfit.apps.review.audit_log import AuditLog
 from maskfit.apps.review.state import ReviewAction, ReviewState
-from maskfit.data.corrections import read_corrected
-from maskfit.data.photos import read_photos
+from maskfit.data.label_corrections import read_corrected
+from maskfit.data.read_dataset import read_photos
 from maskfit.labels import SCHEMES
 
 SCHEME = SCHEMES["mask-gender-age"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskfit.data.corrections import read_corrected
-from maskfit.data.photos import read_photos
+from maskfit.data.label_corrections import read_corrected
+from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.tables import ProbabilityTable
 from maskfit.labels import SCHEMES
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.data.photo import Photo, PhotoDataset
+from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.labels import SCHEMES, LabelSchema
 
 STEMS = ("mask1", "mask2", "mask3", "mask4", "mask5", "incorrect_mask", "normal")

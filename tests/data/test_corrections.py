@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maskfit.ages import AgeLabelRule
-from maskfit.data.corrections import (
+from maskfit.data.label_corrections import (
     Correction,
     apply_corrections,
     known_ambiguous,
@@ -173,7 +173,7 @@ def test_the_known_errors_fit_any_part_of_the_competition(remember, scheme):
 
 
 def test_nothing_on_the_disk_changes(tmp_path, write_person, scheme):
-    from maskfit.data.photos import read_photos
+    from maskfit.data.read_dataset import read_photos
 
     write_person(tmp_path, FIRST)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.data import cropping
-from maskfit.data.cropping import COLUMNS, write_crops
-from maskfit.data.decoding import decode
-from maskfit.data.photos import read_photos
-from maskfit.data.transforms import CropResize
+from maskfit.data import crop_dataset as cropping
+from maskfit.data.crop_dataset import COLUMNS, write_crops
+from maskfit.data.image_decoding import decode
+from maskfit.data.read_dataset import read_photos
+from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError, PhotoError
 from maskfit.labels import SCHEMES
 from maskfit.registry import ComponentSpec

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from maskfit.data.decoding import content_hash, decode, open_rgb, sniff_format
+from maskfit.data.image_decoding import content_hash, decode, open_rgb, sniff_format
 from maskfit.errors import PhotoError
 
 HEIF = find_spec("pillow_heif") is not None

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import maskfit.data.elsewhere
-from maskfit.data.elsewhere import ImageRoot, is_url, read_image_names
+import maskfit.data.remote_files
+from maskfit.data.remote_files import ImageRoot, is_url, read_image_names
 from maskfit.errors import DataError, MissingExtraError, PhotoError
 
 NAMES = ["b/2.jpg", "b/10.png", "a.jpeg", "b/c/3.JPG"]
@@ -76,7 +76,7 @@ def test_a_photo_that_is_gone_or_too_large_is_that_photos_error(memory: str, mon
     root = ImageRoot(memory)
     with pytest.raises(PhotoError, match="cannot be fetched"):
         root.reader("absent.jpg")()
-    monkeypatch.setattr(maskfit.data.elsewhere, "MAX_BYTES", 5)
+    monkeypatch.setattr(maskfit.data.remote_files, "MAX_BYTES", 5)
     with pytest.raises(PhotoError, match="larger than"):
         root.reader("a.jpeg")()
 

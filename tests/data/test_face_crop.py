@@ -10,11 +10,11 @@ from maskfit.data import detectors
 from maskfit.data.boxes import SAMPLE_STEP, CropBox
 from maskfit.data.crops import CROPS, CenterCrop
 from maskfit.data.face_crop import FaceCrop, level1_06
-from maskfit.data.photo import Photo
+from maskfit.data.photo_dataset import Photo
 from maskfit.data.pixel_crop import VarianceCrop
-from maskfit.data.settling import pin_component
+from maskfit.data.weight_pinning import pin_component
 from maskfit.data.store import open_image_cache
-from maskfit.data.transforms import CropResize
+from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels import SCHEMES
 from maskfit.model_file import ModelMetadata

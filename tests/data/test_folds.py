@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskfit.data.folds import (
+from maskfit.data.splits import (
     TRAIN_ONLY,
     PersonSplits,
     check_no_overlap,
@@ -20,7 +20,7 @@ from maskfit.data.folds import (
     make_person_splits,
     read_folds,
 )
-from maskfit.data.photo import Photo, PhotoDataset
+from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError
 from maskfit.labels import SCHEMES
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.data.lists import ImageFolder, find_images, read_list
+from maskfit.data.image_lists import ImageFolder, find_images, read_list
 from maskfit.errors import DataError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from maskfit.ages import AgeLabelRule
-from maskfit.data.photos import read_photos, scan_photos
+from maskfit.data.read_dataset import read_photos, scan_photos
 from maskfit.errors import DataError
 from maskfit.labels import SCHEMES, Attribute, LabelSchema
 

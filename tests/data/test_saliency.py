@@ -13,8 +13,8 @@ from maskfit.data import saliency
 from maskfit.data.backgrounds import Salient
 from maskfit.data.saliency import IMAGENET, NETS, SaliencyBased, SaliencyInputSpec, SaliencyNetwork
 from maskfit.data.salient_crop import SalientCrop
-from maskfit.data.settling import check_pinned, pin_component
-from maskfit.data.weights import SALIENCY
+from maskfit.data.weight_pinning import check_pinned, pin_component
+from maskfit.data.pretrained_weights import SALIENCY
 from maskfit.errors import DataError, RecipeError
 from maskfit.registry import ComponentSpec
 

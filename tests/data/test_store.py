@@ -16,11 +16,11 @@ import pytest
 import torch
 from filelock import FileLock
 
-from maskfit.data.decoding import decode
-from maskfit.data.photo import Photo
+from maskfit.data.image_decoding import decode
+from maskfit.data.photo_dataset import Photo
 from maskfit.data.rows import ImageCacheFiles
 from maskfit.data.store import default_folder, open_image_cache, open_image_caches
-from maskfit.data.transforms import CropResize
+from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
 from maskfit.registry import ComponentSpec
 
@@ -310,9 +310,9 @@ def test_two_processes_at_once_make_one_store(tmp_path, photos):
     code = """
 import sys
 from pathlib import Path
-from maskfit.data.photo import Photo
+from maskfit.data.photo_dataset import Photo
 from maskfit.data.store import open_store
-from maskfit.data.transforms import Framing
+from maskfit.data.preprocessing import Framing
 paths = [Path(path) for path in sys.argv[2:]]
 photos = [Photo(path, path.name, path.stem) for path in paths]
 stored = open_store(photos, Framing(size=(8, 10)), folder=Path(sys.argv[1]))

@@ -15,11 +15,11 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from maskfit.cli import data_app
-from maskfit.data.decoding import decode
-from maskfit.data.photo import Photo
+from maskfit.data.image_decoding import decode
+from maskfit.data.photo_dataset import Photo
 from maskfit.data.store import open_image_cache
 from maskfit.data.stores import DAY, CacheInfo, find_stores, least_recently_used, read_size, remove_store
-from maskfit.data.transforms import CropResize
+from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
 
 

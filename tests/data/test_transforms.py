@@ -13,10 +13,10 @@ from PIL import Image
 from pydantic import ValidationError
 
 from maskfit.data.crops import CROPS, CenterCrop, FullImage
-from maskfit.data.decoding import decode
-from maskfit.data.photo import Photo
+from maskfit.data.image_decoding import decode
+from maskfit.data.photo_dataset import Photo
 from maskfit.data.store import open_image_cache
-from maskfit.data.transforms import CropResize, Normalize, Preprocessing, apply_all
+from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing, apply_all
 from maskfit.errors import RecipeError
 from maskfit.registry import ComponentSpec
 from maskfit.training.task import ClassificationTask, _planes

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.data import weights as module
-from maskfit.data.weights import DETECTORS, SALIENCY, WeightsFile, add_to_cache, find
+from maskfit.data import pretrained_weights as module
+from maskfit.data.pretrained_weights import DETECTORS, SALIENCY, WeightsFile, add_to_cache, find
 from maskfit.errors import DataError
 
 FOLDER = DETECTORS.variable

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from maskfit.ages import AgeLabelRule
-from maskfit.data.transforms import CropResize, Normalize, Preprocessing
+from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
 from maskfit.labels import JOINT_HEAD, SCHEMES
 from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network

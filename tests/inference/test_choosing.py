@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import maskfit.inference.choosing as choosing
-from maskfit.data.transforms import CropResize
+from maskfit.data.preprocessing import CropResize
 from maskfit.errors import ModelFileError
 from maskfit.inference.choosing import (
     MIN_IMAGES_FOR_THROUGHPUT_MODE,

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from maskfit.data.photo import Photo
+from maskfit.data.photo_dataset import Photo
 from maskfit.data.store import open_image_cache
-from maskfit.data.transforms import CropResize, Preprocessing
+from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.errors import DataError
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES, logits_to_probabilities

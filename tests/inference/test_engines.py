@@ -13,7 +13,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from maskfit.data.decoding import decode
+from maskfit.data.image_decoding import decode
 from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference.engines import OnnxEngine, OpenvinoEngine, TorchEngine, open_engine
 from maskfit.inference.predictor import Predictor

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors import safe_open
 
 import maskfit
-from maskfit.data.lists import find_images
+from maskfit.data.image_lists import find_images
 from maskfit.errors import DataError, MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference import export
 from maskfit.inference.engines import TorchEngine, open_engine

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskfit.data.transforms import CropResize, Preprocessing
+from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.errors import ModelFileError
 from maskfit.inference.joining import compose_members
 from maskfit.inference.predictor import Predictor

@@ -11,8 +11,8 @@ import torch
 from PIL import Image, ImageOps
 
 import maskfit.inference.sights
-from maskfit.data.decoding import decode
-from maskfit.data.photo import Photo
+from maskfit.data.image_decoding import decode
+from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.members import Member, open_members
 from maskfit.inference.predictor import Predictor

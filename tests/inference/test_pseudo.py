@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskfit.data.photos import read_photos
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.evaluation.tables import ProbabilityTable
 from maskfit.inference.pseudo import read_persons, select_pseudo_labels, write_pseudo

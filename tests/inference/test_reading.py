@@ -12,8 +12,8 @@ from PIL import Image
 
 from maskfit.data import detectors
 from maskfit.data.detectors import find_local_detector
-from maskfit.data.photo import Photo
-from maskfit.data.weights import DETECTORS as SHELF
+from maskfit.data.photo_dataset import Photo
+from maskfit.data.pretrained_weights import DETECTORS as SHELF
 from maskfit.errors import DataError, PhotoError, RecipeError
 from maskfit.inference.faces import FacePredictor, PhotoPrediction
 from maskfit.inference.predictor import Predictor
@@ -39,7 +39,7 @@ def no_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(SHELF.variable, raising=False)
-    monkeypatch.setattr("maskfit.data.weights._fetched", lambda weights: pytest.fail("something was fetched"))
+    monkeypatch.setattr("maskfit.data.pretrained_weights._fetched", lambda weights: pytest.fail("something was fetched"))
 
 
 def test_a_detector_is_here_where_its_weights_or_its_package_are(no_detector, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.data.lists import find_images
+from maskfit.data.image_lists import find_images
 from maskfit.errors import DataError, RunError
 from maskfit.evaluation.tables import read_table
 from maskfit.file_io import read_csv

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 import maskfit.inference.sights
-from maskfit.data.decoding import decode
-from maskfit.data.photo import Photo
-from maskfit.data.transforms import CropResize
+from maskfit.data.image_decoding import decode
+from maskfit.data.photo_dataset import Photo
+from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
 from maskfit.file_io import write_json
 from maskfit.inference.predictor import Predictor

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.data.check import validate_dataset
-from maskfit.data.decoding import decode, open_downscaled
-from maskfit.data.photo import Photo, PhotoDataset
+from maskfit.data.validation import validate_dataset
+from maskfit.data.image_decoding import decode, open_downscaled
+from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError
 from maskfit.inspection.explore import explore
 from maskfit.inspection.faces import MeanFaces, choose_sheets, open_picture

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageEnhance
 
-from maskfit.data.photo import Photo
+from maskfit.data.photo_dataset import Photo
 from maskfit.inspection.explore import explore
 from maskfit.inspection.figures import to_json
 from maskfit.inspection.pages import key_findings, write_page

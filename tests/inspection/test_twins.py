@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from maskfit.data.photos import read_photos
+from maskfit.data.read_dataset import read_photos
 from maskfit.inspection.looking import collect_all_image_stats
 from maskfit.inspection.twins import (
     MAX_HASH_DISTANCE,

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from maskfit.data.transforms import CropResize, Preprocessing
+from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.errors import RecipeError
 from maskfit.labels import JOINT_HEAD, SCHEMES, logits_to_probabilities, softmax
 from maskfit.model_file import ModelMetadata, load_model, save_model

@@ -8,7 +8,7 @@ import torch
 
 from maskfit.ages import AgeLabelRule
 from maskfit.calibration import Calibration
-from maskfit.data.transforms import MIN_STD, Normalize
+from maskfit.data.preprocessing import MIN_STD, Normalize
 from maskfit.labels import JOINT_HEAD, SCHEMES, logits_to_probabilities
 from maskfit.models.network import build_network
 from maskfit.models.served import DatasetNormalize, ExportModule, InstanceNormalize

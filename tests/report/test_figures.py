@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskfit.data.photos import read_photos
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, RunError
 from maskfit.evaluation.tables import ProbabilityTable, read_table
 from maskfit.file_io import read_csv, write_csv

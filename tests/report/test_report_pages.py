@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from maskfit.data.photos import read_photos
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.evaluation.metrics import macro_f1
 from maskfit.evaluation.tables import ProbabilityTable, read_table

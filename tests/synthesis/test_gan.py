@@ -14,9 +14,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from maskfit.config.loader import read_recipe
-from maskfit.data.folds import make_person_splits
-from maskfit.data.photo import BOTH
-from maskfit.data.photos import read_photos
+from maskfit.data.splits import make_person_splits
+from maskfit.data.photo_dataset import BOTH
+from maskfit.data.read_dataset import read_photos
 from maskfit.data.store import open_image_cache
 from maskfit.errors import DataError, ModelFileError, RunError
 from maskfit.labels import SCHEMES, UNKNOWN

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from maskfit.data.folds import make_person_splits
-from maskfit.data.photos import read_photos
+from maskfit.data.splits import make_person_splits
+from maskfit.data.read_dataset import read_photos
 from maskfit.data.store import open_image_cache
-from maskfit.data.transforms import CropResize, Preprocessing
+from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES, LabelSchema

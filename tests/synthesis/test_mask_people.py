@@ -17,7 +17,7 @@ from PIL import Image
 
 from maskfit.cli.data.dataset import mask as masking
 from maskfit.data.detectors import DETECTORS, Face
-from maskfit.data.photos import read_photos
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels import SCHEMES
 from maskfit.synthesis.drawn import render_photo, sample_person, write_train_set

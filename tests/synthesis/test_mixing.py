@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from maskfit.config.loader import read_recipe
-from maskfit.data.photo import BOTH
-from maskfit.data.photos import read_photos
+from maskfit.data.photo_dataset import BOTH
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.labels import SCHEMES
 from maskfit.synthesis.mixing import OversampleResult, _draw_pairs, blend_photos, write_oversampled

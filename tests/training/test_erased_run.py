@@ -7,7 +7,7 @@ from io import StringIO
 import numpy as np
 from rich.console import Console
 
-from maskfit.data.photos import read_photos
+from maskfit.data.read_dataset import read_photos
 from maskfit.data.store import open_image_cache
 from maskfit.evaluation.tables import read_table
 from maskfit.inference.predictor import Predictor

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskfit.data.photos import read_photos
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import RecipeError
 from maskfit.evaluation.tables import read_table
 from maskfit.inference.predictor import Predictor

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from maskfit.data.transforms import Normalize
+from maskfit.data.preprocessing import Normalize
 from maskfit.labels import SCHEMES
 from maskfit.losses import LOSSES
 from maskfit.losses.criterion import HeadLoss, MultiHeadLoss

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from maskfit.data.decoding import decode
+from maskfit.data.image_decoding import decode
 from maskfit.errors import DataError, RecipeError, RunError
 from maskfit.evaluation.tables import read_table
 from maskfit.file_io import read_csv, read_json

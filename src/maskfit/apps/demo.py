@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from maskfit.config.loader import read_recipe
-from maskfit.data.decoding import decode
-from maskfit.data.lists import read_list
+from maskfit.data.image_decoding import decode
+from maskfit.data.image_lists import read_list
 from maskfit.errors import DataError
 from maskfit.evaluation.pictures import PredictedPhoto, prediction_grid
 from maskfit.evaluation.scores import Scores, score

@@ -12,7 +12,7 @@ from maskfit.errors import DataError
 from maskfit.file_io import atomic_write
 
 if TYPE_CHECKING:
-    from maskfit.data.photo import Photo
+    from maskfit.data.photo_dataset import Photo
     from maskfit.inference.faces import PhotoPrediction
     from maskfit.inference.words import NamedPhotos
     from maskfit.labels import LabelSchema

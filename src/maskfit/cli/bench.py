@@ -46,7 +46,7 @@ def bench(
 
     `maskfit bench runs/first --engine torch --engine torch:precision=bf16 --json`
     """
-    from maskfit.data.lists import find_images
+    from maskfit.data.image_lists import find_images
     from maskfit.inference.bench import describe_machine, find_engines, time_model
     from maskfit.inference.members import find_models
 

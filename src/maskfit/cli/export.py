@@ -75,7 +75,7 @@ def export(
         require_extra("export", "train", "onnx", "onnxscript")
     if to is To.openvino:
         require_extra("export --to openvino", "openvino", "openvino")
-    from maskfit.data.lists import find_images
+    from maskfit.data.image_lists import find_images
     from maskfit.inference.export import EXPORTS, export_model
 
     for written in EXPORTS[to].files(file):

@@ -20,7 +20,7 @@ from maskfit.cli.console import (
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
-    from maskfit.data.photo import Photo
+    from maskfit.data.photo_dataset import Photo
     from maskfit.inspection.inside import ModelInspection
 
 
@@ -80,8 +80,8 @@ def inspect(
 
 def _read(images: Path, scheme: object) -> list[Photo]:
     """Photos with their labels where the folder is a set, or as they lie there."""
-    from maskfit.data.lists import find_images
-    from maskfit.data.photos import read_photos
+    from maskfit.data.image_lists import find_images
+    from maskfit.data.read_dataset import read_photos
     from maskfit.labels import LabelSchema
 
     assert isinstance(scheme, LabelSchema)

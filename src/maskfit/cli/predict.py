@@ -49,7 +49,7 @@ from maskfit.cli.predict_shards import Shards, check_shard_options, predict_shar
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
-    from maskfit.data.lists import ImageFolder, ListedImages
+    from maskfit.data.image_lists import ImageFolder, ListedImages
     from maskfit.inference.answers import BatchPredictions
     from maskfit.inference.predictor import Predictor
     from maskfit.inference.shards import ShardPlan
@@ -227,6 +227,6 @@ def _photos_wanted(images: Path | None, list_: Path | None) -> tuple[Path, Path 
 
 
 def _read(images: Path, list_: Path | None) -> ListedImages | ImageFolder:
-    from maskfit.data.lists import ImageFolder, read_list
+    from maskfit.data.image_lists import ImageFolder, read_list
 
     return ImageFolder(images) if list_ is None else read_list(list_, images)

@@ -68,7 +68,7 @@ def resolve_arguments(
     Raises:
         DataError: An option is for the other way; or as `inference.words.sort_words`.
     """
-    from maskfit.data.photo import is_photo_name
+    from maskfit.data.photo_dataset import is_photo_name
     from maskfit.inference.words import ResolvedInputs, resolve_inputs
 
     named = words or ()

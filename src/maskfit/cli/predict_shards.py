@@ -29,7 +29,7 @@ def check_shard_options(images: str | None, *, ray: str | None, resume: bool) ->
     Raises:
         DataError: It was.
     """
-    from maskfit.data.elsewhere import is_url
+    from maskfit.data.remote_files import is_url
 
     wanted = [name for name, given in (("--ray", ray is not None), ("--resume", resume)) if given]
     if images is not None and is_url(images):
@@ -52,7 +52,7 @@ def predict_sharded(
         resume: Go on with the shards that are there.
         json: Print what there is as JSON.
     """
-    from maskfit.data.elsewhere import read_image_names
+    from maskfit.data.remote_files import read_image_names
     from maskfit.inference.shards import ShardDir, pending, start_or_resume, summarise
 
     result = ShardDir(folder)

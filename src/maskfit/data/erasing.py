@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskfit.data.decoding import Pixels
+from maskfit.data.image_decoding import Pixels
 
 Shares = NDArray[np.uint8]
 """How much of each pixel is the subject, (height, width), 0 to 255; of any resolution."""

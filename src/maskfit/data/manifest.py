@@ -21,9 +21,9 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from maskfit.data.layout import FOLDER
-from maskfit.data.photo import BOTH, Photo, PhotoDataset, read_band, read_label
-from maskfit.data.problems import DataProblem, raise_if_fatal
+from maskfit.data.competition_layout import FOLDER
+from maskfit.data.photo_dataset import BOTH, Photo, PhotoDataset, read_band, read_label
+from maskfit.data.data_problems import DataProblem, raise_if_fatal
 from maskfit.errors import DataError, LabelError
 from maskfit.file_io import read_csv
 from maskfit.labels import UNKNOWN, Attribute, LabelSchema

@@ -22,8 +22,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from maskfit.data.photo import Photo
-from maskfit.data.transforms import CropResize, Frames
+from maskfit.data.photo_dataset import Photo
+from maskfit.data.preprocessing import CropResize, Frames
 from maskfit.errors import DataError
 from maskfit.file_io import write_text
 

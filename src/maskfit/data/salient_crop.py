@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.boxes import CropBox, fit_to_aspect
-from maskfit.data.opencv import import_cv2, largest_box
+from maskfit.data.mask_regions import import_cv2, largest_box
 from maskfit.data.saliency import SaliencyBased
 
 HALF = 128

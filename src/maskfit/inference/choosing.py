@@ -20,7 +20,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from maskfit.config.loader import parse_component
-from maskfit.data.transforms import CropResize
+from maskfit.data.preprocessing import CropResize
 from maskfit.errors import MaskfitError
 from maskfit.file_io import cache_folder
 from maskfit.inference.lanes import available_cpus

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.config.loader import parse_component
-from maskfit.data.transforms import Frames
+from maskfit.data.preprocessing import Frames
 from maskfit.errors import ModelFileError, RecipeError, did_you_mean
 from maskfit.inference.network_input import (
     BATCH_AXIS,

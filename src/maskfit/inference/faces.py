@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskfit.data.boxes import Box, CropBox
-from maskfit.data.decoding import Pixels
+from maskfit.data.image_decoding import Pixels
 from maskfit.data.detectors import Face
 from maskfit.data.face_crop import FaceCrop
 from maskfit.errors import DataError

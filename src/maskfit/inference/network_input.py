@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.transforms import Frames
+from maskfit.data.preprocessing import Frames
 from maskfit.errors import ModelFileError
 from maskfit.model_file import ModelMetadata
 

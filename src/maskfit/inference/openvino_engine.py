@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from maskfit.data.transforms import Frames
+from maskfit.data.preprocessing import Frames
 from maskfit.errors import MissingExtraError, ModelFileError
 from maskfit.inference.network_input import (
     SAID,

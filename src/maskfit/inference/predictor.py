@@ -9,10 +9,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from maskfit.data.decoding import Pixels
+from maskfit.data.image_decoding import Pixels
 from maskfit.data.detectors import Face
-from maskfit.data.problems import SHOWN
-from maskfit.data.transforms import CropResize
+from maskfit.data.data_problems import SHOWN
+from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 from maskfit.evaluation.tables import ProbabilityTable
 from maskfit.inference.answers import BatchPredictions, Predictions

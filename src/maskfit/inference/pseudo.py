@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.problems import SHOWN
+from maskfit.data.data_problems import SHOWN
 from maskfit.errors import DataError, format_list
 from maskfit.evaluation.tables import ProbabilityTable
 from maskfit.file_io import read_csv, write_csv

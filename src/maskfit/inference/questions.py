@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maskfit.data.transforms import CropResize, Frames
+from maskfit.data.preprocessing import CropResize, Frames
 from maskfit.inference import doubt
 from maskfit.inference.joining import MemberComposition
 from maskfit.inference.members import Member

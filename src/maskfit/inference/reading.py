@@ -9,7 +9,7 @@ from typing import Literal
 from maskfit.config.loader import parse_component
 from maskfit.data.detectors import find_local_detector
 from maskfit.data.face_crop import FaceCrop
-from maskfit.data.photo import Photo
+from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.choosing import Logger
 from maskfit.inference.faces import MIN_FACE_SIDE, DetectedFaces, FacePredictor, PhotoPrediction

@@ -20,8 +20,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from maskfit.data.elsewhere import ImageRoot
-from maskfit.data.photo import Photo
+from maskfit.data.remote_files import ImageRoot
+from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, RunError, did_you_mean
 from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
 from maskfit.inference.answers import BatchPredictions

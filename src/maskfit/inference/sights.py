@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.boxes import CropBox
-from maskfit.data.decoding import Pixels, decode
-from maskfit.data.photo import Photo
+from maskfit.data.image_decoding import Pixels, decode
+from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError, format_list
 
 

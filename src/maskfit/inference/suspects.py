@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from maskfit.config.loader import read_recipe
-from maskfit.data.corrections import Correction, read_corrected, write_corrections
-from maskfit.data.photo import PhotoDataset
-from maskfit.data.photos import read_photos
+from maskfit.data.label_corrections import Correction, read_corrected, write_corrections
+from maskfit.data.photo_dataset import PhotoDataset
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, MaskfitError
 from maskfit.evaluation.suspects import NOISE, LabelIssue, find_label_issues
 from maskfit.file_io import write_csv

@@ -18,7 +18,7 @@ from PIL import Image
 
 from maskfit.config.loader import parse_component
 from maskfit.data.crops import Box
-from maskfit.data.decoding import Pixels
+from maskfit.data.image_decoding import Pixels
 from maskfit.errors import DataError, RecipeError, did_you_mean
 from maskfit.registry import ComponentSpec, instantiate
 

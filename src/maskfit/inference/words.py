@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskfit.data.lists import ImageFolder
-from maskfit.data.photo import Photo, is_hidden_or_system_file, is_photo_name
+from maskfit.data.image_lists import ImageFolder
+from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, format_list
 from maskfit.model_metadata import READERS
 from maskfit.run_dir import FoldDir, is_run_dir

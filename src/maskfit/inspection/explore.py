@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.check import ValidationReport, find_problems
-from maskfit.data.decoding import Pixels
-from maskfit.data.photo import PhotoDataset
-from maskfit.data.photos import scan_photos
-from maskfit.data.problems import DataProblem, raise_if_fatal
+from maskfit.data.validation import ValidationReport, find_problems
+from maskfit.data.image_decoding import Pixels
+from maskfit.data.photo_dataset import PhotoDataset
+from maskfit.data.read_dataset import scan_photos
+from maskfit.data.data_problems import DataProblem, raise_if_fatal
 from maskfit.errors import DataError
 from maskfit.inspection.faces import MOST_ON_SHEET, MeanFaces, choose_sheets, image_strip
 from maskfit.inspection.looking import ImageStats, collect_all_image_stats

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskfit.data.decoding import Pixels, open_downscaled
-from maskfit.data.photo import Photo, PhotoDataset
+from maskfit.data.image_decoding import Pixels, open_downscaled
+from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.labels import UNKNOWN, IntArray, LabelSchema
 
 MOST_CLASSES = 80

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.decoding import decode
-from maskfit.data.photo import Photo
+from maskfit.data.image_decoding import decode
+from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, MaskfitError, PhotoError
 from maskfit.file_io import write_csv
 from maskfit.inspection.gradcam import grad_cam, logits_for, overlay

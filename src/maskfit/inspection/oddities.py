@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskfit.data.check import SMALL
+from maskfit.data.validation import SMALL
 from maskfit.inspection.looking import ImageStats
 from maskfit.inspection.twins import FLAT
 

@@ -9,8 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from maskfit.data.layout import STEMS
-from maskfit.data.problems import DataProblem
+from maskfit.data.competition_layout import STEMS
+from maskfit.data.data_problems import DataProblem
 from maskfit.evaluation.page import card, page, section
 from maskfit.file_io import write_text
 from maskfit.inspection.counts import classes_section, files_section, format_bytes, light_section, people_section

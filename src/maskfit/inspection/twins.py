@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskfit.data.check import Progress
-from maskfit.data.decoding import open_downscaled
-from maskfit.data.photo import Photo, PhotoDataset
+from maskfit.data.validation import Progress
+from maskfit.data.image_decoding import open_downscaled
+from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.inspection.hashes import NearPairs, find_near
 from maskfit.inspection.looking import ImageStats
 

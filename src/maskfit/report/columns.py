@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from maskfit.data.layout import FOLDER
+from maskfit.data.competition_layout import FOLDER
 from maskfit.data.manifest import read_rows
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels import UNKNOWN, IntArray, LabelSchema, as_number

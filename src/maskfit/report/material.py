@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.config.loader import read_recipe
-from maskfit.data.corrections import read_corrected
-from maskfit.data.folds import read_folds
-from maskfit.data.photo import Photo, PhotoDataset
-from maskfit.data.photos import read_photos
+from maskfit.data.label_corrections import read_corrected
+from maskfit.data.splits import read_folds
+from maskfit.data.photo_dataset import Photo, PhotoDataset
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, MaskfitError, RunError
 from maskfit.evaluation.tables import ProbabilityTable, concat_tables, read_table
 from maskfit.file_io import read_json

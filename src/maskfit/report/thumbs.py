@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.decoding import open_downscaled
+from maskfit.data.image_decoding import open_downscaled
 from maskfit.errors import PhotoError
 from maskfit.labels import UNKNOWN
 from maskfit.report.material import RunData

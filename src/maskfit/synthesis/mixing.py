@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from maskfit.data.decoding import open_rgb
-from maskfit.data.photo import BOTH, Photo, PhotoDataset
-from maskfit.data.photos import read_photos
+from maskfit.data.image_decoding import open_rgb
+from maskfit.data.photo_dataset import BOTH, Photo, PhotoDataset
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, PhotoError
 from maskfit.file_io import atomic_write, write_csv
 from maskfit.labels import UNKNOWN, LabelSchema

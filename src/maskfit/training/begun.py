@@ -26,9 +26,9 @@ from rich.console import Console
 
 from maskfit import __version__
 from maskfit.config.loader import read_recipe, recipe_to_yaml
-from maskfit.data.folds import read_folds
+from maskfit.data.splits import read_folds
 from maskfit.data.store import CachedImages, open_image_caches
-from maskfit.data.transforms import CropResize
+from maskfit.data.preprocessing import CropResize
 from maskfit.errors import RunError
 from maskfit.evaluation.scores import Scores, score
 from maskfit.evaluation.tables import concat_tables, read_table

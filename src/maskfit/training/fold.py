@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from timm.layers.norm_act import convert_sync_batchnorm
 
 from maskfit.data.store import CachedImages
-from maskfit.data.transforms import Normalize
+from maskfit.data.preprocessing import Normalize
 from maskfit.evaluation.scores import score
 from maskfit.evaluation.tables import ProbabilityTable
 from maskfit.file_io import write_json

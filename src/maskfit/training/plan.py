@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from maskfit.data.corrections import read_corrected
-from maskfit.data.folds import TRAIN_ONLY, PersonSplits, make_person_splits, read_folds
-from maskfit.data.photo import BOTH, PhotoDataset
-from maskfit.data.photos import read_photos
-from maskfit.data.transforms import CropResize, Normalize, Preprocessing
+from maskfit.data.label_corrections import read_corrected
+from maskfit.data.splits import TRAIN_ONLY, PersonSplits, make_person_splits, read_folds
+from maskfit.data.photo_dataset import BOTH, PhotoDataset
+from maskfit.data.read_dataset import read_photos
+from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels import IntArray, LabelSchema, as_number
 from maskfit.models.network import Network, build_network

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from maskfit.data.transforms import MIN_STD, Normalize
+from maskfit.data.preprocessing import MIN_STD, Normalize
 from maskfit.errors import RunError
 from maskfit.evaluation.scores import Scores, score
 from maskfit.labels import IntArray, LabelSchema, logits_to_probabilities

@@ -17,7 +17,7 @@ from PIL import Image
 from maskfit.apps.service.routes import build_app
 from maskfit.apps.service.service import InferenceService
 from maskfit.apps.service.settings import Limits, ServiceSettings
-from maskfit.data.transforms import CropResize, Preprocessing
+from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.labels import SCHEMES
 from maskfit.model_file import ModelMetadata
 from maskfit.registry import ComponentSpec

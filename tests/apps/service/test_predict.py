@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 
 from maskfit.apps.service.routes import build_app
 from maskfit.apps.service.service import InferenceService
-from maskfit.data.decoding import decode
+from maskfit.data.image_decoding import decode
 from maskfit.inference.faces import FacePredictor
 from maskfit.inference.predictor import Predictor
 

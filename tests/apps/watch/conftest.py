@@ -16,7 +16,7 @@ from PIL import Image
 import maskfit.cli
 from maskfit.apps.video.video_writer import open_video_writer
 from maskfit.calibration import Calibration
-from maskfit.data.transforms import CropResize, Normalize, Preprocessing
+from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
 from maskfit.inference.faces import FacePredictor
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES

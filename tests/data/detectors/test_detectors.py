@@ -20,7 +20,7 @@ from maskfit.data.detectors import yunet as yunet_module
 from maskfit.data.detectors.face import nms
 from maskfit.data.detectors.ultra_light import UltraLight
 from maskfit.data.detectors.yunet import STRIDES, YuNet
-from maskfit.data.weights import WeightsFile
+from maskfit.data.pretrained_weights import WeightsFile
 from maskfit.errors import DataError, MissingExtraError, RecipeError
 from maskfit.registry import ComponentSpec
 

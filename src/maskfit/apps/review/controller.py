@@ -18,9 +18,9 @@ from maskfit.apps.review.audit_log import AuditLog
 from maskfit.apps.review.review_data import ReviewData
 from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.apps.streamlit_server import ProcessState, generate_access_token
-from maskfit.data.corrections import Correction
-from maskfit.data.decoding import open_downscaled
-from maskfit.data.photo import Photo
+from maskfit.data.label_corrections import Correction
+from maskfit.data.image_decoding import open_downscaled
+from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError
 from maskfit.evaluation.suspects import LabelIssue
 

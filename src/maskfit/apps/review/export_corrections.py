@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from maskfit.apps.review.state import ReviewState
-from maskfit.data.corrections import USE, Correction, write_corrections
-from maskfit.data.photo import Photo
+from maskfit.data.label_corrections import USE, Correction, write_corrections
+from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, format_list
 from maskfit.evaluation.suspects import LabelIssue
 

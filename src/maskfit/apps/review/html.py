@@ -8,7 +8,7 @@ from html import escape
 from pathlib import PurePosixPath
 
 from maskfit.apps.review.state import STATUSES, ReviewState, Status, scored_index
-from maskfit.data.photo import Photo
+from maskfit.data.photo_dataset import Photo
 from maskfit.evaluation.suspects import LabelIssue
 from maskfit.labels import UNKNOWN, Attribute
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskfit.apps.review.state import ReviewState, scored_index
 from maskfit.config.loader import read_recipe
-from maskfit.data.corrections import read_corrected
+from maskfit.data.label_corrections import read_corrected
 from maskfit.errors import DataError, format_list
 from maskfit.evaluation.suspects import LabelIssue, fit_and_apply_temperature
 from maskfit.file_io import read_csv

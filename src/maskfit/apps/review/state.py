@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from maskfit.data.corrections import USE
-from maskfit.data.photo import Photo, PhotoDataset, read_label
+from maskfit.data.label_corrections import USE
+from maskfit.data.photo_dataset import Photo, PhotoDataset, read_label
 from maskfit.errors import DataError, LabelError, did_you_mean
 from maskfit.labels import UNKNOWN, Attribute, LabelSchema
 

@@ -11,7 +11,7 @@ from maskfit.apps.review.controller import FILTERS, seated
 from maskfit.apps.review.state import IN, OUT, ReviewAction, scored_index
 from maskfit.apps.review.view_model import FILTER_WORDS, ReviewViewModel
 from maskfit.apps.streamlit_server import NOT_ADMITTED, check_access_token
-from maskfit.data.corrections import USE
+from maskfit.data.label_corrections import USE
 from maskfit.errors import PhotoError
 from maskfit.labels import Attribute
 

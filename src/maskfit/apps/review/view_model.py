@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from maskfit.apps.review.controller import Filter, ReviewController
 from maskfit.apps.review.state import ReviewAction, Verdict
-from maskfit.data.photo import Photo
+from maskfit.data.photo_dataset import Photo
 from maskfit.errors import MaskfitError
 
 FILTER_WORDS: dict[Filter, str] = {

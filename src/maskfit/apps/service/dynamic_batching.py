@@ -19,7 +19,7 @@ import numpy as np
 from maskfit.apps.service.metrics import Metrics
 from maskfit.apps.service.problem_details import HTTPProblem
 from maskfit.apps.service.settings import ServiceSettings
-from maskfit.data.decoding import decode
+from maskfit.data.image_decoding import decode
 from maskfit.errors import PhotoError
 from maskfit.inference.faces import DetectedFaces, FacePredictor, PhotoPrediction
 

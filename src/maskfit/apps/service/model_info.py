@@ -11,7 +11,7 @@ from maskfit.apps.service.schemas import Probability, StrictModel
 from maskfit.apps.service.settings import Limits
 from maskfit.calibration import Calibration
 from maskfit.model_card import ModelCard
-from maskfit.data.transforms import Preprocessing
+from maskfit.data.preprocessing import Preprocessing
 from maskfit.inference.members import Member
 from maskfit.inference.predictor import Predictor
 from maskfit.registry import ComponentSpec

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from maskfit.data.decoding import MAX_PIXELS, Pixels
+from maskfit.data.image_decoding import MAX_PIXELS, Pixels
 from maskfit.errors import DataError, MissingExtraError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from maskfit.apps.video.event_detector import EventDetector, format_state
 from maskfit.data.boxes import Box, clip_box
-from maskfit.data.decoding import Pixels
+from maskfit.data.image_decoding import Pixels
 from maskfit.inference.colours import colour_of
 from maskfit.inference.drawing import FaceAnnotation, draw_annotations
 

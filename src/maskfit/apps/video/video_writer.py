@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from PIL import Image
 
-from maskfit.data.decoding import Pixels
+from maskfit.data.image_decoding import Pixels
 from maskfit.errors import DataError, MissingExtraError
 from maskfit.file_io import atomic_write
 

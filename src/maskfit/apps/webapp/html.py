@@ -10,7 +10,7 @@ from importlib.resources import files
 from PIL import Image
 
 from maskfit.apps.webapp.session import PhotoResult, to_jpeg
-from maskfit.data.decoding import Pixels
+from maskfit.data.image_decoding import Pixels
 from maskfit.data.detectors import Face
 from maskfit.inference.colours import LabelColor, colour_of
 from maskfit.inference.drawing import colour_for, label_text

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from maskfit.apps.webapp.app_state import AppState, PredictionSettings
-from maskfit.data.decoding import Pixels, decode
+from maskfit.data.image_decoding import Pixels, decode
 from maskfit.errors import MaskfitError
 from maskfit.inference.drawing import FaceAnnotation, draw_annotations
 from maskfit.inference.faces import FacePrediction, PhotoPrediction

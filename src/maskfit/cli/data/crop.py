@@ -12,7 +12,7 @@ from maskfit.errors import DataError, did_you_mean
 from maskfit.labels import SCHEMES
 
 if TYPE_CHECKING:
-    from maskfit.data.cropping import CropSummary
+    from maskfit.data.crop_dataset import CropSummary
     from maskfit.registry import ComponentSpec
 
 SHOWN = 20
@@ -80,7 +80,7 @@ def crop(
     `maskfit data crop train/images --out erased --crop whole --background grabcut`
     """
     from maskfit.config.loader import parse_component
-    from maskfit.data.cropping import write_crops
+    from maskfit.data.crop_dataset import write_crops
 
     if scheme not in SCHEMES:
         raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")

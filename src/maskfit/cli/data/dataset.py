@@ -15,10 +15,10 @@ from maskfit.errors import DataError, did_you_mean
 from maskfit.labels import SCHEMES, LabelSchema
 
 if TYPE_CHECKING:
-    from maskfit.data.check import ValidationReport
-    from maskfit.data.folds import PersonSplits
-    from maskfit.data.photo import PhotoDataset
-    from maskfit.data.problems import DataProblem
+    from maskfit.data.validation import ValidationReport
+    from maskfit.data.splits import PersonSplits
+    from maskfit.data.photo_dataset import PhotoDataset
+    from maskfit.data.data_problems import DataProblem
 
 MOST_COLUMNS = 12
 """Above this many folds the table of strata would be too wide to read."""
@@ -58,7 +58,7 @@ def check(
 
     `maskfit data check train/images --json > problems.json`
     """
-    from maskfit.data.check import validate_dataset
+    from maskfit.data.validation import validate_dataset
 
     labels = find_scheme(scheme)
     with progress("checking") as advance:
@@ -106,8 +106,8 @@ def split(
 
     `maskfit data split train/images --folds 1 --holdout 0.2 --seed 7 --out holdout.csv`
     """
-    from maskfit.data.folds import make_person_splits
-    from maskfit.data.photos import read_photos
+    from maskfit.data.splits import make_person_splits
+    from maskfit.data.read_dataset import read_photos
 
     labels = find_scheme(scheme)
     # Looked at first: a split is what makes runs comparable, and reading a large set takes a while.
@@ -221,7 +221,7 @@ def _print_summary(checked: ValidationReport, scheme: LabelSchema, classes: list
 
 def _print_folds(folds: PersonSplits, photos: PhotoDataset, scheme: LabelSchema) -> None:
     """Persons and photos of each fold, and how many persons of each stratum it has."""
-    from maskfit.data.folds import TRAIN_ONLY, describe_stratum, find_strata
+    from maskfit.data.splits import TRAIN_ONLY, describe_stratum, find_strata
 
     strata = find_strata(photos, scheme)
     images = Counter(folds.fold_of_person[photo.person] for photo in photos)

@@ -14,7 +14,7 @@ from typing import Protocol
 from maskfit.data.backgrounds.grabcut import GrabCut
 from maskfit.data.backgrounds.salient import Salient
 from maskfit.data.boxes import CropBox
-from maskfit.data.decoding import Pixels
+from maskfit.data.image_decoding import Pixels
 
 __all__ = ["BACKGROUNDS", "Background", "GrabCut", "KeepBackground", "Salient"]
 

@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from maskfit.data.boxes import Box, CropBox
-from maskfit.data.decoding import Pixels
+from maskfit.data.image_decoding import Pixels
 from maskfit.data.erasing import GREY, Region, Shares, check_colour, fill_background
-from maskfit.data.opencv import Mask, import_cv2, region_at
+from maskfit.data.mask_regions import Mask, import_cv2, region_at
 
 AROUND = 0.5
 """How much of what lies round the crop is looked at, on each side, in its longer sides."""

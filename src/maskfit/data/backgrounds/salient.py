@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from maskfit.data.boxes import CropBox
-from maskfit.data.decoding import Pixels
+from maskfit.data.image_decoding import Pixels
 from maskfit.data.erasing import GREY, check_colour, fill_background
 from maskfit.data.saliency import SaliencyBased
 

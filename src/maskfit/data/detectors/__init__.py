@@ -19,7 +19,7 @@ from maskfit.data.detectors.face import Detector, Face, Pixels
 from maskfit.data.detectors.mtcnn import Mtcnn
 from maskfit.data.detectors.ultra_light import UltraLight
 from maskfit.data.detectors.yunet import YuNet
-from maskfit.data.weights import WeightsFile, add_to_cache, find, is_available
+from maskfit.data.pretrained_weights import WeightsFile, add_to_cache, find, is_available
 from maskfit.errors import RecipeError
 from maskfit.registry import ComponentSpec, instantiate, validate_spec
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.boxes import Box
-from maskfit.data.weights import WeightsFile
+from maskfit.data.pretrained_weights import WeightsFile
 
 Pixels = NDArray[np.uint8]
 Point = tuple[float, float]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from maskfit.data.detectors.face import Pixels
-from maskfit.data.networks import open_session, run_session
+from maskfit.data.onnx_session import open_session, run_session
 from maskfit.errors import DataError
 
 

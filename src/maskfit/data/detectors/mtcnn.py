@@ -11,7 +11,7 @@ from PIL import Image
 
 from maskfit.data.detectors.face import Face, Pixels
 from maskfit.data.detectors.looking import check_options
-from maskfit.data.weights import WeightsFile
+from maskfit.data.pretrained_weights import WeightsFile
 from maskfit.errors import DataError, MissingExtraError
 
 LONGEST = 4

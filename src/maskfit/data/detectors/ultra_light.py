@@ -13,7 +13,7 @@ import numpy as np
 
 from maskfit.data.detectors.face import Face, Pixels, nms
 from maskfit.data.detectors.looking import check_options, letterbox, open_network, run_network
-from maskfit.data.weights import WeightsFile
+from maskfit.data.pretrained_weights import WeightsFile
 
 HEIGHT, WIDTH = 480, 640
 """What the network looks at, and nothing else."""

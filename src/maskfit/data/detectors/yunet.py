@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from maskfit.data.detectors.face import Face, Pixels, nms
 from maskfit.data.detectors.looking import LetterboxedImage, check_options, letterbox, open_network, run_network
-from maskfit.data.weights import WeightsFile
+from maskfit.data.pretrained_weights import WeightsFile
 
 STRIDES = (8, 16, 32)
 """Pixels between the points at which the network's three outputs look for faces."""

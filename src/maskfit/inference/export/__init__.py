@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from maskfit.data.photo import Photo
+from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, MaskfitError, ModelFileError
 from maskfit.inference.engines import Engine, TorchEngine, open_engine
 from maskfit.inference.export.halving import convert_weights_to_fp16

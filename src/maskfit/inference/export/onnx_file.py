@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from maskfit.data.transforms import MIN_STD
+from maskfit.data.preprocessing import MIN_STD
 from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference.engines import FRAMES, PROBABILITIES
 from maskfit.model_file import ModelMetadata, load_model

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskfit.data.decoding import decode
-from maskfit.data.photo import Photo
-from maskfit.data.transforms import CropResize, Frames
+from maskfit.data.image_decoding import decode
+from maskfit.data.photo_dataset import Photo
+from maskfit.data.preprocessing import CropResize, Frames
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.engines import Engine, TorchEngine
 from maskfit.labels import logits_to_probabilities

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
-from maskfit.data.photo import Photo
+from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError
 from maskfit.inference.engines import FRAMES
 from maskfit.inference.export.parity import read_frames

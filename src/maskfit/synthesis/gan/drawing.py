@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from maskfit.data.manifest import PERSONS_COLUMN
-from maskfit.data.transforms import Frames
+from maskfit.data.preprocessing import Frames
 from maskfit.errors import DataError
 from maskfit.file_io import atomic_write, write_csv
 from maskfit.labels import IntArray, LabelSchema

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from maskfit import __version__
-from maskfit.data.transforms import CropResize
+from maskfit.data.preprocessing import CropResize
 from maskfit.errors import ModelFileError, RecipeError
 from maskfit.file_io import atomic_write
 from maskfit.labels import LabelSchema

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import nn
 
-from maskfit.data.photo import BOTH, PhotoDataset
+from maskfit.data.photo_dataset import BOTH, PhotoDataset
 from maskfit.data.store import open_image_cache
-from maskfit.data.transforms import Frames
+from maskfit.data.preprocessing import Frames
 from maskfit.errors import DataError
 from maskfit.labels import UNKNOWN, IntArray
 from maskfit.synthesis.gan.drawing import draw_class, draw_faces

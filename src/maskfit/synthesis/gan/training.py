@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from maskfit.data.store import CachedImages
-from maskfit.data.transforms import CropResize
+from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels import IntArray

@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from maskfit.data.decoding import open_rgb
-from maskfit.data.layout import FOLDER
+from maskfit.data.image_decoding import open_rgb
+from maskfit.data.competition_layout import FOLDER
 from maskfit.data.manifest import PATH_COLUMNS
-from maskfit.data.photo import Photo, PhotoDataset
-from maskfit.data.photos import read_photos
+from maskfit.data.photo_dataset import Photo, PhotoDataset
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, PhotoError
 from maskfit.file_io import read_csv
 from maskfit.labels import SCHEMES

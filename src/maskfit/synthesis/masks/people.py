@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskfit.data.decoding import open_rgb
+from maskfit.data.image_decoding import open_rgb
 from maskfit.errors import DataError, PhotoError
 from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
 from maskfit.synthesis.crew import parallel_map

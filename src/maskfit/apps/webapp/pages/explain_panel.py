@@ -12,7 +12,7 @@ from maskfit.apps.webapp import html as cards
 from maskfit.apps.webapp.session import to_jpeg
 from maskfit.apps.webapp.app_state import AppState, PredictionSettings
 from maskfit.apps.webapp.csv_export import Row
-from maskfit.data.decoding import Pixels
+from maskfit.data.image_decoding import Pixels
 from maskfit.errors import MaskfitError
 from maskfit.inference.saying import AttributePrediction
 from maskfit.inspection.gradcam import overlay

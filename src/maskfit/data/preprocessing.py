@@ -22,7 +22,7 @@ from maskfit.data.crops import CROPS, Crop
 from maskfit.data.detectors import Face
 from maskfit.data.face_crop import FaceCrop
 from maskfit.data.portrait import crop_single_face
-from maskfit.data.settling import pin_component
+from maskfit.data.weight_pinning import pin_component
 from maskfit.registry import ComponentSpec, instantiate
 
 Frames = NDArray[np.uint8]

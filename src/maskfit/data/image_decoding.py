@@ -22,7 +22,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from maskfit.data.jpeg import decode_simple_jpeg
+from maskfit.data.fast_jpeg import decode_simple_jpeg
 from maskfit.errors import PhotoError
 
 Pixels = NDArray[np.uint8]

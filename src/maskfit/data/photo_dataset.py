@@ -1,4 +1,4 @@
-"""A photo, what is known of it, and a set of photos. `maskfit.data.photos` reads sets from disk."""
+"""A photo, what is known of it, and a set of photos. `maskfit.data.read_dataset` reads sets from disk."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from maskfit.data.decoding import MAX_BYTES
-from maskfit.data.lists import ID_COLUMN, ImageFolder, read_list
-from maskfit.data.photo import is_hidden_or_system_file, is_photo_name
+from maskfit.data.image_decoding import MAX_BYTES
+from maskfit.data.image_lists import ID_COLUMN, ImageFolder, read_list
+from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, MissingExtraError, PhotoError, format_list
 from maskfit.file_io import iter_csv
 
