@@ -14,7 +14,7 @@ from maskfit.data.backgrounds.grabcut import initial_mask
 from maskfit.data.boxes import CropBox
 from maskfit.data.crops import CROPS
 from maskfit.data.image_decoding import decode
-from maskfit.data.erasing import GREY, fill_background
+from maskfit.data.backgrounds.fill import GREY, fill_background
 from maskfit.data.mask_regions import largest_box, region_at
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.weight_pinning import pin_component

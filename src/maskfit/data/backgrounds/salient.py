@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from maskfit.data.boxes import CropBox
 from maskfit.data.image_decoding import Pixels
-from maskfit.data.erasing import GREY, check_colour, fill_background
+from maskfit.data.backgrounds.fill import GREY, check_colour, fill_background
 from maskfit.data.saliency import SaliencyBased
 
 
