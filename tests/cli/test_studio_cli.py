@@ -10,7 +10,7 @@ import pytest
 
 import maskfit.apps.webapp.serve
 from maskfit.apps.webapp.app_state import AppState
-from maskfit.data.face_crop import FaceCrop
+from maskfit.data.crops.face import FaceCrop
 from maskfit.errors import DataError
 
 

@@ -9,9 +9,9 @@ from PIL import Image
 from maskfit.data import detectors
 from maskfit.data.boxes import SAMPLE_STEP, CropBox
 from maskfit.data.crops import CROPS, CenterCrop
-from maskfit.data.face_crop import FaceCrop, level1_06
+from maskfit.data.crops.face import FaceCrop, level1_06
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.pixel_crop import VarianceCrop
+from maskfit.data.crops.pixel_variance import VarianceCrop
 from maskfit.data.weight_pinning import pin_component
 from maskfit.data.store import open_image_cache
 from maskfit.data.preprocessing import CropResize

@@ -166,7 +166,7 @@ def _refuse(paths: list[Path], force: bool) -> None:
 
 def _open(predictor: Predictor, detector: str | None, weights: Path | None) -> FacePredictor:
     from maskfit.config.loader import parse_component
-    from maskfit.data.face_crop import FaceCrop
+    from maskfit.data.crops.face import FaceCrop
     from maskfit.inference.faces import FacePredictor
 
     finder = None

@@ -25,7 +25,7 @@ from maskfit.data.boxes import CropBox, crop_rotated
 from maskfit.data.crop_log import CropRecord, open_journal, to_line
 from maskfit.data.crops import CROPS, Crop
 from maskfit.data.image_decoding import Pixels, content_hash, decode
-from maskfit.data.face_crop import FaceCrop
+from maskfit.data.crops.face import FaceCrop
 from maskfit.data.detection_sheet import DetectionRow, detection_sheet
 from maskfit.data.image_lists import find_images
 from maskfit.data.manifest import read_manifest

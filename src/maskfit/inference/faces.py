@@ -15,7 +15,7 @@ import numpy as np
 from maskfit.data.boxes import Box, CropBox
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.detectors import Face
-from maskfit.data.face_crop import FaceCrop
+from maskfit.data.crops.face import FaceCrop
 from maskfit.errors import DataError
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.saying import AttributePrediction, decide

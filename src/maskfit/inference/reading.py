@@ -8,7 +8,7 @@ from typing import Literal
 
 from maskfit.config.loader import parse_component
 from maskfit.data.detectors import find_local_detector
-from maskfit.data.face_crop import FaceCrop
+from maskfit.data.crops.face import FaceCrop
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.choosing import Logger

@@ -139,7 +139,7 @@ def test_no_more_faces_than_wanted(serve, photo):
 
 
 def test_a_service_for_portraits_needs_no_detector(settle, photo, monkeypatch):
-    monkeypatch.setattr("maskfit.data.face_crop.open_finder", lambda *_: pytest.fail("a detector was opened"))
+    monkeypatch.setattr("maskfit.data.crops.face.open_finder", lambda *_: pytest.fail("a detector was opened"))
     with TestClient(build_app(InferenceService(settle().model_copy(update={"faces": False})))) as client:
         answer = client.post("/v1/predict", files={"files": ("a.png", photo(0, LARGE))})
         assert answer.json()["photos"][0]["faces"][0]["box"] is None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from maskfit.apps.streamlit_server import ProcessState, generate_access_token
 from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.data.image_decoding import Pixels
-from maskfit.data.face_crop import FaceCrop
+from maskfit.data.crops.face import FaceCrop
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.faces import FacePredictor
 from maskfit.inference.members import Member, check_compatible, open_members

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.boxes import Box, CropBox
-from maskfit.data.face_crop import FaceCrop, level1_06
-from maskfit.data.pixel_crop import VarianceCrop
-from maskfit.data.salient_crop import SalientCrop
+from maskfit.data.crops.face import FaceCrop, level1_06
+from maskfit.data.crops.pixel_variance import VarianceCrop
+from maskfit.data.crops.saliency import SalientCrop
 
 __all__ = ["CROPS", "Box", "CenterCrop", "Crop", "CropBox", "FaceCrop", "FullImage", "SalientCrop", "VarianceCrop"]
 

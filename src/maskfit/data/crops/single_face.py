@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maskfit.data.boxes import Box, CropBox
 from maskfit.data.detectors import Face
-from maskfit.data.face_crop import FaceCrop
+from maskfit.data.crops.face import FaceCrop
 
 WIDE, HIGH = 0.53, 0.51
 """What of a portrait's width and height a face takes; so it is, on average, on photos in the competition's layout."""
