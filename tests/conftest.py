@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from maskfit.data import detectors, saliency
-from maskfit.data.detectors.face import Face, Pixels
+from maskfit.data.detectors.interface import Face, Pixels
 from maskfit.data.pretrained_weights import SALIENCY, WeightsFile
 
 FACE_COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maskfit.data.boxes import Box, CropBox
-from maskfit.data.detectors.face import Face
+from maskfit.data.detectors.interface import Face
 from maskfit.errors import DataError
 from maskfit.file_io import write_text
 

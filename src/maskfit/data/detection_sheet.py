@@ -9,7 +9,7 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw, ImageFont
 
 from maskfit.data.boxes import CropBox
-from maskfit.data.detectors.face import Face
+from maskfit.data.detectors.interface import Face
 
 PAPER, CARD, INK, SOFT = (244, 246, 247), (255, 255, 255), (27, 33, 38), (96, 108, 118)
 TAKEN, OTHER, CROP, GUESS = (0, 178, 137), (150, 160, 168), (255, 255, 255), (255, 140, 66)

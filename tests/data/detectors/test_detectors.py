@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from maskfit.data.detectors import DETECTORS, CachedDetector, check_detector, load_detector, pin_detector_weights
 from maskfit.data.detectors import ultra_light as ultra_light_module
 from maskfit.data.detectors import yunet as yunet_module
-from maskfit.data.detectors.face import nms
+from maskfit.data.detectors.interface import nms
 from maskfit.data.detectors.ultra_light import UltraLight
 from maskfit.data.detectors.yunet import STRIDES, YuNet
 from maskfit.data.pretrained_weights import WeightsFile

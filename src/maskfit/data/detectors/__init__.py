@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.detectors.face import Detector, Face, Pixels
+from maskfit.data.detectors.interface import Detector, Face, Pixels
 from maskfit.data.detectors.mtcnn import Mtcnn
 from maskfit.data.detectors.ultra_light import UltraLight
 from maskfit.data.detectors.yunet import YuNet

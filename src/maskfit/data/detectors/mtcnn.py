@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from maskfit.data.detectors.face import Face, Pixels
-from maskfit.data.detectors.looking import check_options
+from maskfit.data.detectors.interface import Face, Pixels
+from maskfit.data.detectors.letterbox import check_options
 from maskfit.data.pretrained_weights import WeightsFile
 from maskfit.errors import DataError, MissingExtraError
 

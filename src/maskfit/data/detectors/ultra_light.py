@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from maskfit.data.detectors.face import Face, Pixels, nms
-from maskfit.data.detectors.looking import check_options, letterbox, open_network, run_network
+from maskfit.data.detectors.interface import Face, Pixels, nms
+from maskfit.data.detectors.letterbox import check_options, letterbox, open_network, run_network
 from maskfit.data.pretrained_weights import WeightsFile
 
 HEIGHT, WIDTH = 480, 640

@@ -13,8 +13,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.detectors.face import Face, Pixels, nms
-from maskfit.data.detectors.looking import LetterboxedImage, check_options, letterbox, open_network, run_network
+from maskfit.data.detectors.interface import Face, Pixels, nms
+from maskfit.data.detectors.letterbox import LetterboxedImage, check_options, letterbox, open_network, run_network
 from maskfit.data.pretrained_weights import WeightsFile
 
 STRIDES = (8, 16, 32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from maskfit.data.detectors import DETECTORS, check_detector, load_detector, pin_detector_weights
-from maskfit.data.detectors.face import Pixels
+from maskfit.data.detectors.interface import Pixels
 from maskfit.errors import DataError
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.landmarks import Landmarks

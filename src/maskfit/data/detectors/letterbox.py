@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskfit.data.detectors.face import Pixels
+from maskfit.data.detectors.interface import Pixels
 from maskfit.data.onnx_session import open_session, run_session
 from maskfit.errors import DataError
 
