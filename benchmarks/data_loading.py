@@ -63,7 +63,7 @@ def decode_torchvision(paths: list[Path]) -> None:
 
 def build_store(paths: list[Path]) -> None:
     from maskfit.data.photo_dataset import Photo
-    from maskfit.data.store import open_image_cache
+    from maskfit.data.image_cache.cache import open_image_cache
     from maskfit.data.preprocessing import CropResize
 
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +75,7 @@ def read_epoch(paths: list[Path]) -> Callable[[], None]:
 
     from maskfit.memory_allocator import configure_malloc
     from maskfit.data.photo_dataset import Photo
-    from maskfit.data.store import open_image_cache
+    from maskfit.data.image_cache.cache import open_image_cache
     from maskfit.data.preprocessing import CropResize
     from maskfit.training.augmentation import AUGMENTATIONS
 

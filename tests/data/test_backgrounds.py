@@ -18,7 +18,7 @@ from maskfit.data.backgrounds.fill import GREY, fill_background
 from maskfit.data.mask_regions import largest_box, region_at
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.weight_pinning import pin_component
-from maskfit.data.store import open_image_cache
+from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.preprocessing import CropResize, Preprocessing, unsharp_mask
 from maskfit.errors import MissingExtraError, RecipeError
 from maskfit.registry import ComponentSpec, instantiate

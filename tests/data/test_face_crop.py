@@ -13,7 +13,7 @@ from maskfit.data.crops.face import FaceCrop, level1_06
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.crops.pixel_variance import VarianceCrop
 from maskfit.data.weight_pinning import pin_component
-from maskfit.data.store import open_image_cache
+from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels import SCHEMES

@@ -18,8 +18,8 @@ from filelock import FileLock
 
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.rows import ImageCacheFiles
-from maskfit.data.store import default_folder, open_image_cache, open_image_caches
+from maskfit.data.image_cache.files import ImageCacheFiles
+from maskfit.data.image_cache.cache import default_folder, open_image_cache, open_image_caches
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
 from maskfit.registry import ComponentSpec
@@ -56,7 +56,7 @@ def test_frames_come_in_the_sets_order_and_are_decoded_once(tmp_path, photos, mo
     # Other photos in another order; only the new ones are decoded.
     decoded = []
     monkeypatch.setattr(
-        "maskfit.data.store.decode", lambda content, name: decoded.append(Path(name).name) or decode(content)
+        "maskfit.data.image_cache.cache.decode", lambda content, name: decoded.append(Path(name).name) or decode(content)
     )
     turned = [photos[3], photos[1], photos[2], photos[0]]
     check(open_image_cache(turned, FRAMING, folder=folder), turned)
@@ -116,7 +116,7 @@ def test_keys_cut_at_any_byte_lose_only_their_own_rows(tmp_path, photos, cut, mo
     os.truncate(store_of(folder) / "keys.txt", cut)
     decoded = []
     monkeypatch.setattr(
-        "maskfit.data.store.decode", lambda content, name: decoded.append(Path(name).name) or decode(content)
+        "maskfit.data.image_cache.cache.decode", lambda content, name: decoded.append(Path(name).name) or decode(content)
     )
     check(open_image_cache(photos, FRAMING, folder=folder), photos)
     assert len(decoded) == 4 - cut // KEY
@@ -175,14 +175,14 @@ def test_unreadable_photos_are_all_named_and_the_good_ones_are_kept(tmp_path, ph
         assert [line.split(":")[0].removeprefix("- ") for line in lines] == bad
         assert "empty" in lines[0]
         assert "no such photo" in lines[4]
-    monkeypatch.setattr("maskfit.data.store.decode", lambda *_, **__: pytest.fail("decoded a second time"))
+    monkeypatch.setattr("maskfit.data.image_cache.cache.decode", lambda *_, **__: pytest.fail("decoded a second time"))
     stored = open_image_cache(photos, FRAMING, folder=folder)
     monkeypatch.undo()
     check(stored, photos)
 
 
 def test_more_photos_than_one_batch_are_counted_to_the_end(tmp_path, photos, monkeypatch):
-    monkeypatch.setattr("maskfit.data.store.AT_ONCE", 3)
+    monkeypatch.setattr("maskfit.data.image_cache.cache.AT_ONCE", 3)
     seen = []
     stored = open_image_cache(
         photos, FRAMING, folder=tmp_path / "stores", progress=lambda done, total: seen.append((done, total))
@@ -193,7 +193,7 @@ def test_more_photos_than_one_batch_are_counted_to_the_end(tmp_path, photos, mon
 
 def test_an_interruption_between_batches_keeps_the_first(tmp_path, photos, monkeypatch):
     folder = tmp_path / "stores"
-    monkeypatch.setattr("maskfit.data.store.AT_ONCE", 2)
+    monkeypatch.setattr("maskfit.data.image_cache.cache.AT_ONCE", 2)
 
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
@@ -223,7 +223,7 @@ def test_only_one_process_at_a_time_appends(tmp_path, photos, monkeypatch):
     open_image_cache(photos[:1], FRAMING, folder=folder)
     decoded = []
     monkeypatch.setattr(
-        "maskfit.data.store.decode", lambda content, name: decoded.append(Path(name).name) or decode(content)
+        "maskfit.data.image_cache.cache.decode", lambda content, name: decoded.append(Path(name).name) or decode(content)
     )
     with ThreadPoolExecutor(1) as pool:
         with FileLock(store_of(folder) / "lock"):
@@ -264,18 +264,18 @@ def test_every_file_is_read_once(tmp_path, photos, monkeypatch):
 def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path, photos, monkeypatch):
     folder = tmp_path / "stores"
     usage = type(shutil.disk_usage(tmp_path))
-    monkeypatch.setattr("maskfit.data.store.shutil.disk_usage", lambda path: usage(ROW, 0, 4 * ROW - 1))
+    monkeypatch.setattr("maskfit.data.image_cache.cache.shutil.disk_usage", lambda path: usage(ROW, 0, 4 * ROW - 1))
     with pytest.raises(DataError, match="are free") as caught:
         open_image_cache(photos, FRAMING, folder=folder)
     assert "maskfit data stores" in caught.value.hint
     assert (store_of(folder) / "frames.bin").stat().st_size == 0
-    monkeypatch.setattr("maskfit.data.store.shutil.disk_usage", lambda path: usage(ROW, 0, 4 * ROW))
+    monkeypatch.setattr("maskfit.data.image_cache.cache.shutil.disk_usage", lambda path: usage(ROW, 0, 4 * ROW))
     check(open_image_cache(photos, FRAMING, folder=folder), photos)
 
 
 def test_a_disk_that_fills_up_loses_no_row(tmp_path, photos, monkeypatch):
     folder = tmp_path / "stores"
-    monkeypatch.setattr("maskfit.data.store.AT_ONCE", 2)
+    monkeypatch.setattr("maskfit.data.image_cache.cache.AT_ONCE", 2)
     plain, calls = ImageCacheFiles._open, []
 
     class Full:
@@ -311,7 +311,7 @@ def test_two_processes_at_once_make_one_store(tmp_path, photos):
 import sys
 from pathlib import Path
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.store import open_store
+from maskfit.data.image_cache.cache import open_store
 from maskfit.data.preprocessing import Framing
 paths = [Path(path) for path in sys.argv[2:]]
 photos = [Photo(path, path.name, path.stem) for path in paths]
@@ -341,9 +341,9 @@ def test_several_framings_are_filled_in_one_pass(tmp_path, photos, monkeypatch):
     folder, read = tmp_path / "stores", []
     open_image_cache(photos[:1], SMALL, folder=folder)
     monkeypatch.setattr(
-        "maskfit.data.store.decode", lambda content, name: read.append(Path(name).name) or decode(content)
+        "maskfit.data.image_cache.cache.decode", lambda content, name: read.append(Path(name).name) or decode(content)
     )
-    monkeypatch.setattr("maskfit.data.store.AT_ONCE", 3)
+    monkeypatch.setattr("maskfit.data.image_cache.cache.AT_ONCE", 3)
     seen: list[tuple[int, int]] = []
     large, small = open_image_caches(
         photos, [(FRAMING, None), (SMALL, [0, 2])], folder=folder, progress=lambda *now: seen.append(now)
@@ -392,7 +392,7 @@ def test_what_is_removed_before_it_is_held_is_decoded_again(tmp_path, photos, mo
     """The first batch was found in the store; then the store went, and the second batch made it anew."""
     folder = tmp_path / "stores"
     open_image_cache(photos[:2], FRAMING, folder=folder)
-    monkeypatch.setattr("maskfit.data.store.AT_ONCE", 2)
+    monkeypatch.setattr("maskfit.data.image_cache.cache.AT_ONCE", 2)
     hold = ImageCacheFiles.lock
 
     def late(rows: ImageCacheFiles) -> None:

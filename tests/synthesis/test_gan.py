@@ -17,7 +17,7 @@ from maskfit.config.loader import read_recipe
 from maskfit.data.splits import make_person_splits
 from maskfit.data.photo_dataset import BOTH
 from maskfit.data.read_dataset import read_photos
-from maskfit.data.store import open_image_cache
+from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.errors import DataError, ModelFileError, RunError
 from maskfit.labels import SCHEMES, UNKNOWN
 from maskfit.registry import ComponentSpec

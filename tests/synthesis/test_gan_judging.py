@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from maskfit.data.splits import make_person_splits
 from maskfit.data.read_dataset import read_photos
-from maskfit.data.store import open_image_cache
+from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.predictor import Predictor

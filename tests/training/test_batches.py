@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from maskfit.data.store import CachedImages
+from maskfit.data.image_cache.cache import CachedImages
 from maskfit.errors import RecipeError
 from maskfit.labels import JOINT_HEAD, SCHEMES
 from maskfit.registry import ComponentSpec, instantiate

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskfit.data.store import CachedImages
+from maskfit.data.image_cache.cache import CachedImages
 from maskfit.errors import DataError, RecipeError
 from maskfit.inference.export import export_model
 from maskfit.inference.predictor import Predictor

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from maskfit.data.read_dataset import read_photos
-from maskfit.data.store import open_image_cache
+from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.evaluation.tables import read_table
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES

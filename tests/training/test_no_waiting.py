@@ -117,7 +117,7 @@ def test_one_who_waits_is_noticed() -> None:
 
 
 def test_for_a_gpu_every_tensor_of_a_batch_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    from maskfit.data.store import CachedImages
+    from maskfit.data.image_cache.cache import CachedImages
 
     pinned: list[torch.Tensor] = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self)

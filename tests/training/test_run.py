@@ -275,7 +275,7 @@ def test_dropped_ages_are_not_trained_on_but_judged(tiny: Make) -> None:
 def test_class_weights_are_counted_on_the_training_photos_of_the_fold(tiny: Make) -> None:
     plan = make_plan(tiny("loss.class_weights=inverse", "folds=2"))
     frames = np.zeros((len(plan.photos), 1, 1, 3), dtype=np.uint8)
-    from maskfit.data.store import CachedImages
+    from maskfit.data.image_cache.cache import CachedImages
 
     stored = CachedImages(np.arange(len(plan.photos)), frames)
     data = fold_data(plan, 0, stored, stored)

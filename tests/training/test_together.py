@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from maskfit.config.loader import recipe_to_yaml
-from maskfit.data.store import CachedImages
+from maskfit.data.image_cache.cache import CachedImages
 from maskfit.errors import RecipeError, RunError
 from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
 from maskfit.losses.cross_entropy import CrossEntropy

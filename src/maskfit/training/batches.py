@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from maskfit.data.store import CachedImages
+from maskfit.data.image_cache.cache import CachedImages
 from maskfit.training.chance import derive_generator
 from maskfit.training.ranks import ALONE, ProcessGroup
 from maskfit.training.sampling import Sampler

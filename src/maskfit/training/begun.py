@@ -27,7 +27,7 @@ from rich.console import Console
 from maskfit import __version__
 from maskfit.config.loader import read_recipe, recipe_to_yaml
 from maskfit.data.splits import read_folds
-from maskfit.data.store import CachedImages, open_image_caches
+from maskfit.data.image_cache.cache import CachedImages, open_image_caches
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import RunError
 from maskfit.evaluation.scores import Scores, score

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from numpy.typing import NDArray
 from timm.layers.norm_act import convert_sync_batchnorm
 
-from maskfit.data.store import CachedImages
+from maskfit.data.image_cache.cache import CachedImages
 from maskfit.data.preprocessing import Normalize
 from maskfit.evaluation.scores import score
 from maskfit.evaluation.tables import ProbabilityTable

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from maskfit.data.splits import read_folds
 from maskfit.data.photo_dataset import PhotoDataset
-from maskfit.data.store import open_image_cache
+from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.preprocessing import Frames
 from maskfit.errors import ModelFileError
 from maskfit.labels import FloatArray, IntArray, LabelSchema, logits_to_probabilities

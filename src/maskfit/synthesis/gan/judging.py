@@ -20,7 +20,7 @@ from PIL import Image, ImageFilter
 from torch import nn
 
 from maskfit.data.photo_dataset import BOTH, PhotoDataset
-from maskfit.data.store import open_image_cache
+from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.preprocessing import Frames
 from maskfit.errors import DataError
 from maskfit.labels import UNKNOWN, IntArray

@@ -13,7 +13,7 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from maskfit.data.store import CachedImages
+from maskfit.data.image_cache.cache import CachedImages
 from maskfit.errors import RunError
 from maskfit.labels import IntArray
 from maskfit.synthesis.gan.augmentation import change

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskfit.data.store import open_image_cache
+from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.labels import LabelSchema
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.gan.drawing import SamplingResult, choose_classes, write_faces

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from maskfit.data.store import open_image_cache
+from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.file_io import write_json
 from maskfit.synthesis.gan.drawing import SamplingResult, draw_class
 from maskfit.synthesis.gan.generator_file import GanFacts

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.store import CachedImages
+from maskfit.data.image_cache.cache import CachedImages
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
 from maskfit.file_io import read_csv, write_csv

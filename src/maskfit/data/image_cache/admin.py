@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from maskfit.data.rows import FACTS, FRAMES, GUESSES, KEYS, LOCK, USED
+from maskfit.data.image_cache.files import FACTS, FRAMES, GUESSES, KEYS, LOCK, USED
 from maskfit.errors import DataError
 
 DAY = 86_400
