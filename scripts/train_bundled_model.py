@@ -33,8 +33,8 @@ from pathlib import Path
 
 from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.read_dataset import read_photos
-from maskfit.evaluation.calibrating import fit_calibration
-from maskfit.evaluation.tables import read_table
+from maskfit.evaluation.fit_calibration import fit_calibration
+from maskfit.evaluation.probability_table import read_table
 from maskfit.inspection.looking import collect_all_image_stats
 from maskfit.inspection.twins import find_near_duplicates
 from maskfit.labels import SCHEMES, UNKNOWN

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from maskfit.data.preprocessing import CropResize, Preprocessing
-from maskfit.evaluation.tables import read_table
+from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.export import export_model
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.submission import write_submission

@@ -3,7 +3,7 @@
 A network that was trained until it knows its photos by heart says 0.99 where it is right nine times of ten. Dividing
 its logits by one number, the temperature, mends that and changes no answer (Guo et al. 2017, "On Calibration of Modern
 Neural Networks"). What is divided here are the logarithms of the official probabilities, of which the logits are only
-shifted copies wherever values are not folded. How the numbers are fitted stands in `evaluation/calibration.py`.
+shifted copies wherever values are not folded. How the numbers are fitted stands in `evaluation/temperature_scaling.py`.
 """
 
 from __future__ import annotations

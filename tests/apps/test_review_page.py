@@ -22,7 +22,7 @@ from maskfit.apps.streamlit_server import build_url
 from maskfit.data.label_corrections import read_corrected
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
-from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.labels import SCHEMES
 from maskfit.synthesis.drawn import write_train_set
 
@@ -237,7 +237,7 @@ def test_names_are_shown_and_never_obeyed(people):
     hostile = type(photos)(photos.root, (type(photo)(photo.path, f"{bad}.jpg", bad, photo.labels),))
     review = ReviewState(hostile, SCHEME)
     review.apply(ReviewAction.verdict_action("wrong", bad, f"{bad}.jpg"))
-    from maskfit.evaluation.suspects import LabelIssue
+    from maskfit.evaluation.label_issues import LabelIssue
 
     suspect = LabelIssue(bad, (), "gender", ("male",), ("female",), 0.9, bad)
     for html in (

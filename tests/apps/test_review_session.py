@@ -16,7 +16,7 @@ from maskfit.apps.review.state import VERDICTS, ReviewAction, ReviewState
 from maskfit.data.label_corrections import apply_corrections, read_corrections
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError, MaskfitError
-from maskfit.evaluation.suspects import LabelIssue
+from maskfit.evaluation.label_issues import LabelIssue
 from maskfit.labels import SCHEMES, Attribute, LabelSchema
 
 SCHEME = SCHEMES["mask-gender-age"]

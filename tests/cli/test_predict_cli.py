@@ -12,7 +12,7 @@ import pytest
 
 from maskfit.calibration import Calibration
 from maskfit.cli.defaults import EVAL, MODEL, OUTPUT
-from maskfit.evaluation.tables import read_table
+from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.saying import format_prediction
 from maskfit.inference.submission import read_submission

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maskfit.data.read_dataset import read_photos
-from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.labels import SCHEMES
 
 SCHEME = SCHEMES["mask-gender-age"]

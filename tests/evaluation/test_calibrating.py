@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from maskfit.errors import DataError, LabelError
-from maskfit.evaluation.calibrating import COLDEST, DEFAULT_ABSTAIN_BELOW, fit_calibration
-from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.evaluation.fit_calibration import COLDEST, DEFAULT_ABSTAIN_BELOW, fit_calibration
+from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.labels import JOINT_HEAD, SCHEMES, UNKNOWN
 
 FULL = SCHEMES["mask-gender-age"]

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from maskfit.calibration import Calibration, apply_temperatures
 from maskfit.errors import DataError, LabelError
 from maskfit.evaluation.bootstrap import interval, proportion_interval
-from maskfit.evaluation.calibration import (
+from maskfit.evaluation.temperature_scaling import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     calibrate,
@@ -24,8 +24,8 @@ from maskfit.evaluation.calibration import (
     grouped_splits,
 )
 from maskfit.evaluation.metrics import reliability
-from maskfit.evaluation.sureness import equal_mass_bins, lowest_threshold, risk_coverage
-from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.evaluation.selective_prediction import equal_mass_bins, lowest_threshold, risk_coverage
+from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.labels import JOINT_HEAD, SCHEMES, UNKNOWN
 
 FULL = SCHEMES["mask-gender-age"]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from maskfit.errors import DataError
-from maskfit.evaluation.pictures import PLAIN, RIGHT, WRONG, PredictedPhoto, prediction_grid
+from maskfit.evaluation.prediction_grid import PLAIN, RIGHT, WRONG, PredictedPhoto, prediction_grid
 
 GREY = np.full((512, 384, 3), 128, np.uint8)
 

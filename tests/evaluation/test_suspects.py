@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskfit.errors import DataError
-from maskfit.evaluation.suspects import LEAST, find_label_issues, fit_and_apply_temperature, label_likelihood
+from maskfit.evaluation.label_issues import LEAST, find_label_issues, fit_and_apply_temperature, label_likelihood
 from maskfit.labels import SCHEMES, UNKNOWN
 
 SCHEME = SCHEMES["mask-gender-age"]

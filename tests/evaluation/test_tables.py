@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maskfit.errors import DataError
-from maskfit.evaluation.tables import ProbabilityTable, check_probabilities, concat_tables, read_table
+from maskfit.evaluation.probability_table import ProbabilityTable, check_probabilities, concat_tables, read_table
 
 
 def make(names: str, seed: int = 0, truth: bool = True) -> ProbabilityTable:

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 
 from maskfit.errors import DataError, MissingExtraError, RunError
 from maskfit.evaluation.bootstrap import interval
-from maskfit.evaluation.tables import ProbabilityTable, read_table
+from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.inference.ensemble import (
     ENSEMBLES,
     compare,

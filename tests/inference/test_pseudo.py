@@ -10,7 +10,7 @@ import pytest
 
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
-from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.pseudo import read_persons, select_pseudo_labels, write_pseudo
 from maskfit.labels import SCHEMES
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from maskfit.data.image_lists import find_images
 from maskfit.errors import DataError, RunError
-from maskfit.evaluation.tables import read_table
+from maskfit.evaluation.probability_table import read_table
 from maskfit.file_io import read_csv
 from maskfit.inference.predictor import Predictions, Predictor
 from maskfit.inference.shards import (

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from maskfit.evaluation.tables import ProbabilityTable, read_table
+from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.inference.answers import BatchPredictions
 from maskfit.inference.submission import read_submission
 from maskfit.inference.writing import WRITERS, open_prediction_writers

@@ -11,7 +11,7 @@ from PIL import Image
 
 from maskfit.data.splits import PersonSplits
 from maskfit.data.read_dataset import read_photos
-from maskfit.evaluation.tables import ProbabilityTable, concat_tables
+from maskfit.evaluation.probability_table import ProbabilityTable, concat_tables
 from maskfit.file_io import write_csv, write_json
 from maskfit.labels import SCHEMES, IntArray, LabelSchema
 from maskfit.run_dir import RunDir

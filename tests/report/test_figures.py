@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, RunError
-from maskfit.evaluation.tables import ProbabilityTable, read_table
+from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels import JOINT_HEAD, SCHEMES, UNKNOWN
 from maskfit.report import words

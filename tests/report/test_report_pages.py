@@ -10,7 +10,7 @@ import pytest
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.evaluation.metrics import macro_f1
-from maskfit.evaluation.tables import ProbabilityTable, read_table
+from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import write_csv
 from maskfit.labels import JOINT_HEAD, SCHEMES
 from maskfit.report.pages import compute_statistics, write_report

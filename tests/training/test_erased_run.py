@@ -9,7 +9,7 @@ from rich.console import Console
 
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.image_cache.cache import open_image_cache
-from maskfit.evaluation.tables import read_table
+from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES
 from maskfit.model_file import METADATA_KEY, read_model_metadata

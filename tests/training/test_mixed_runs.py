@@ -10,7 +10,7 @@ import pytest
 
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import RecipeError
-from maskfit.evaluation.tables import read_table
+from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES
 from maskfit.model_file import read_model_metadata

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from maskfit.errors import ModelFileError, RecipeError
-from maskfit.evaluation.tables import read_table
+from maskfit.evaluation.probability_table import read_table
 from maskfit.file_io import read_json
 from maskfit.model_file import load_model, read_model_metadata
 from maskfit.config.recipe import Recipe

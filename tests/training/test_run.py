@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from maskfit.data.image_decoding import decode
 from maskfit.errors import DataError, RecipeError, RunError
-from maskfit.evaluation.tables import read_table
+from maskfit.evaluation.probability_table import read_table
 from maskfit.file_io import read_csv, read_json
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import JOINT_HEAD, SCHEMES

@@ -13,7 +13,7 @@ from maskfit.config.loader import read_recipe
 from maskfit.data.image_decoding import decode
 from maskfit.data.image_lists import read_list
 from maskfit.errors import DataError
-from maskfit.evaluation.pictures import PredictedPhoto, prediction_grid
+from maskfit.evaluation.prediction_grid import PredictedPhoto, prediction_grid
 from maskfit.evaluation.scores import Scores, score
 from maskfit.file_io import atomic_write
 from maskfit.inference.predictor import Predictions, Predictor

@@ -49,7 +49,7 @@ def pseudo(
 
         maskfit train baseline data.root=train/images data.extra=pseudo.csv
     """
-    from maskfit.evaluation.tables import read_table
+    from maskfit.evaluation.probability_table import read_table
     from maskfit.inference.pseudo import read_persons, select_pseudo_labels, write_pseudo
 
     if scheme not in SCHEMES:

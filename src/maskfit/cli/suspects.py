@@ -10,7 +10,7 @@ import typer
 from maskfit.cli.console import check_overwrite, err, print_json, print_table
 
 if TYPE_CHECKING:
-    from maskfit.evaluation.suspects import LabelIssue
+    from maskfit.evaluation.label_issues import LabelIssue
 
 SHOWN = 20
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from maskfit.errors import DataError
 from maskfit.evaluation.bootstrap import Interval, resample
 from maskfit.evaluation.metrics import Absent, ClassCounts, confusion, count_by_class, log_loss, reliability
-from maskfit.evaluation.tables import check_probabilities
+from maskfit.evaluation.probability_table import check_probabilities
 from maskfit.labels import JOINT_HEAD, IntArray, LabelSchema
 
 

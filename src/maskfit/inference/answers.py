@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.saying import AttributePrediction, decide
 from maskfit.labels import FloatArray, IntArray, LabelSchema
 

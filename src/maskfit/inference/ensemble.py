@@ -18,7 +18,7 @@ from maskfit.config.loader import parse_component
 from maskfit.errors import DataError, MaskfitError, MissingExtraError, RecipeError, did_you_mean
 from maskfit.evaluation.bootstrap import Interval, resample
 from maskfit.evaluation.scores import Scores, score
-from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.file_io import write_csv, write_json
 from maskfit.inference.learned import (
     EnsembleFitter,

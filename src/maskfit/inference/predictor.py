@@ -14,7 +14,7 @@ from maskfit.data.detectors import Face
 from maskfit.data.data_problems import SHOWN
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
-from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.answers import BatchPredictions, Predictions
 from maskfit.inference.choosing import Logger
 from maskfit.inference.course import PendingBatch, PrecisionCascade

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from maskfit.data.data_problems import SHOWN
 from maskfit.errors import DataError, format_list
-from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels import MASK, FloatArray, IntArray, LabelSchema
 

@@ -16,7 +16,7 @@ from maskfit.config.loader import read_recipe
 from maskfit.data.splits import read_folds
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, MaskfitError, RunError, format_list
-from maskfit.evaluation.tables import ProbabilityTable, read_table
+from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import read_csv
 from maskfit.labels import SCHEMES, UNKNOWN, FloatArray, IntArray, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir

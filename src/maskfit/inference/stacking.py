@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.errors import DataError, MissingExtraError
-from maskfit.evaluation.tables import check_probabilities
+from maskfit.evaluation.probability_table import check_probabilities
 from maskfit.inference.voting import Members
 from maskfit.labels import FloatArray, IntArray, LabelSchema, softmax
 

@@ -16,7 +16,7 @@ from maskfit.data.label_corrections import Correction, read_corrected, write_cor
 from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, MaskfitError
-from maskfit.evaluation.suspects import NOISE, LabelIssue, find_label_issues
+from maskfit.evaluation.label_issues import NOISE, LabelIssue, find_label_issues
 from maskfit.file_io import write_csv
 from maskfit.inference.sources import AlignedTables, load_aligned_tables
 from maskfit.labels import UNKNOWN, FloatArray, LabelSchema

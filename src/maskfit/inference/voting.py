@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.errors import DataError, did_you_mean
-from maskfit.evaluation.tables import check_probabilities
+from maskfit.evaluation.probability_table import check_probabilities
 from maskfit.labels import FloatArray, LabelSchema, softmax
 
 Members = Sequence[NDArray[np.floating]]

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from maskfit.evaluation.tables import probability_header, probability_rows
+from maskfit.evaluation.probability_table import probability_header, probability_rows
 from maskfit.file_io import atomic_write
 from maskfit.inference.answers import BatchPredictions
 from maskfit.inference.submission import ANSWER, PHOTO

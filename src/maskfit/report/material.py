@@ -17,7 +17,7 @@ from maskfit.data.splits import read_folds
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, MaskfitError, RunError
-from maskfit.evaluation.tables import ProbabilityTable, concat_tables, read_table
+from maskfit.evaluation.probability_table import ProbabilityTable, concat_tables, read_table
 from maskfit.file_io import read_json
 from maskfit.labels import UNKNOWN, FloatArray, IntArray, LabelSchema, as_number
 from maskfit.registry import ComponentSpec

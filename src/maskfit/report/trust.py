@@ -10,7 +10,7 @@ import numpy as np
 
 from maskfit.evaluation.charts import COLOURS, Line, age_chart, line_chart, reliability_chart
 from maskfit.evaluation.page import section, table
-from maskfit.evaluation.sureness import RiskCoverage
+from maskfit.evaluation.selective_prediction import RiskCoverage
 from maskfit.labels import JOINT_HEAD
 from maskfit.report import words
 from maskfit.report.answers import lead_paragraph, number, table_row

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from maskfit.evaluation.bootstrap import Interval
-from maskfit.evaluation.calibration import TemperatureFit
+from maskfit.evaluation.temperature_scaling import TemperatureFit
 from maskfit.labels import JOINT_HEAD
 from maskfit.report.figures import NEAR, WANTED, AgeErrors, RunStatistics, SliceStatistics
 

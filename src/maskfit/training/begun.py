@@ -31,7 +31,7 @@ from maskfit.data.image_cache.cache import CachedImages, open_image_caches
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import RunError
 from maskfit.evaluation.scores import Scores, score
-from maskfit.evaluation.tables import concat_tables, read_table
+from maskfit.evaluation.probability_table import concat_tables, read_table
 from maskfit.file_io import read_json, write_json, write_text
 from maskfit.config.recipe import Recipe
 from maskfit.report.pages import compute_statistics, write_report

@@ -10,9 +10,9 @@ import numpy as np
 from maskfit.calibration import Calibration
 from maskfit.model_card import ModelCard, Score
 from maskfit.evaluation.bootstrap import Interval
-from maskfit.evaluation.calibrating import fit_calibration
+from maskfit.evaluation.fit_calibration import fit_calibration
 from maskfit.evaluation.scores import Scores
-from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.labels import JOINT_HEAD, UNKNOWN
 from maskfit.model_file import read_model_metadata, update_model_metadata
 from maskfit.run_dir import FoldDir

@@ -18,7 +18,7 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from maskfit.data.image_cache.cache import CachedImages
 from maskfit.data.preprocessing import Normalize
 from maskfit.evaluation.scores import score
-from maskfit.evaluation.tables import ProbabilityTable
+from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.file_io import write_json
 from maskfit.labels import logits_to_probabilities
 from maskfit.model_file import load_model, save_model

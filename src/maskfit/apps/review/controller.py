@@ -22,7 +22,7 @@ from maskfit.data.label_corrections import Correction
 from maskfit.data.image_decoding import open_downscaled
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError
-from maskfit.evaluation.suspects import LabelIssue
+from maskfit.evaluation.label_issues import LabelIssue
 
 Filter = Literal["suspects", "all", "open", "wrong", "unsure", "mended"]
 FILTERS: tuple[Filter, ...] = get_args(Filter)

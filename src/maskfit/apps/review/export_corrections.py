@@ -9,7 +9,7 @@ from maskfit.apps.review.state import ReviewState
 from maskfit.data.label_corrections import USE, Correction, write_corrections
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, format_list
-from maskfit.evaluation.suspects import LabelIssue
+from maskfit.evaluation.label_issues import LabelIssue
 
 CERTAIN, LIKELY = "certain", "likely"
 

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from maskfit.apps.review.state import STATUSES, ReviewState, Status, scored_index
 from maskfit.data.photo_dataset import Photo
-from maskfit.evaluation.suspects import LabelIssue
+from maskfit.evaluation.label_issues import LabelIssue
 from maskfit.labels import UNKNOWN, Attribute
 
 WORDS: dict[Status, str] = {

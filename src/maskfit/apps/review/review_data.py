@@ -12,7 +12,7 @@ from maskfit.apps.review.state import ReviewState, scored_index
 from maskfit.config.loader import read_recipe
 from maskfit.data.label_corrections import read_corrected
 from maskfit.errors import DataError, format_list
-from maskfit.evaluation.suspects import LabelIssue, fit_and_apply_temperature
+from maskfit.evaluation.label_issues import LabelIssue, fit_and_apply_temperature
 from maskfit.file_io import read_csv
 from maskfit.inference.sources import load_aligned_tables
 from maskfit.inference.suspects import label_issues_of
