@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from maskfit.errors import MaskfitError
-from maskfit.inspection import graphs
-from maskfit.inspection.depth_chart import depth_chart
-from maskfit.inspection.gradients import check_gradients, summarize_gradients, target_mask
+from maskfit.explain import model_graph as graphs
+from maskfit.explain.gradient_chart import depth_chart
+from maskfit.explain.gradient_check import check_gradients, summarize_gradients, target_mask
 from maskfit.labels import SCHEMES
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
@@ -179,6 +179,6 @@ def test_with_graphviz_there_is_a_picture(tmp_path) -> None:
 
 
 def test_importing_the_room_takes_no_torch() -> None:
-    code = "import sys, maskfit.inspection.gradients, maskfit.inspection.graphs; print('torch' in sys.modules)"
+    code = "import sys, maskfit.explain.gradient_check, maskfit.explain.model_graph; print('torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "False"

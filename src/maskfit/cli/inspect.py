@@ -21,7 +21,7 @@ from maskfit.errors import DataError
 
 if TYPE_CHECKING:
     from maskfit.data.photo_dataset import Photo
-    from maskfit.inspection.inside import ModelInspection
+    from maskfit.explain.inspect_model import ModelInspection
 
 
 def inspect(
@@ -60,8 +60,8 @@ def inspect(
     for path in (file, layers, *drawn, *(path.with_suffix(".gv") for path in drawn)):
         check_overwrite(path, force)
     from maskfit.inference.members import find_models
-    from maskfit.inspection.inside import inspect_model, write_layers
-    from maskfit.inspection.inside_page import write_inspection_page
+    from maskfit.explain.inspect_model import inspect_model, write_layers
+    from maskfit.explain.page import write_inspection_page
     from maskfit.model_file import read_model_metadata
 
     path = find_models([model])[0]
@@ -96,13 +96,13 @@ def _read(images: Path, scheme: object) -> list[Photo]:
 
 def _spread(photos: list[Photo]) -> list[Photo]:
     """Photos from all over a set, rather than seven of its first person, with some to spare."""
-    from maskfit.inspection.inside import BATCH
+    from maskfit.explain.inspect_model import BATCH
 
     return photos[:: max(len(photos) // (2 * BATCH), 1)]
 
 
 def _tell(inside: ModelInspection, json: bool) -> None:
-    from maskfit.inspection.gradients import summarize_gradients
+    from maskfit.explain.gradient_check import summarize_gradients
 
     if json:
         number = {layer.name: layer for layer in inside.layers}

@@ -118,7 +118,7 @@ class AppState:
             MissingExtraError: The library for this is not installed.
             DataError: No model can be asked, or it has no maps to look into.
         """
-        from maskfit.inspection.gradcam import grad_cam, logits_for, refuse_without_library
+        from maskfit.explain.gradcam import grad_cam, logits_for, refuse_without_library
 
         refuse_without_library()
         predictor = self.predictor(settings.models, settings.vote)

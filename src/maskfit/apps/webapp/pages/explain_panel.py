@@ -15,7 +15,7 @@ from maskfit.apps.webapp.csv_export import Row
 from maskfit.data.image_decoding import Pixels
 from maskfit.errors import MaskfitError
 from maskfit.inference.saying import AttributePrediction
-from maskfit.inspection.gradcam import overlay
+from maskfit.explain.gradcam import overlay
 from maskfit.labels import LabelSchema
 
 SIDE = 480

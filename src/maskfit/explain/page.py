@@ -14,9 +14,9 @@ from PIL import Image
 
 from maskfit.evaluation.page import page, section, table
 from maskfit.file_io import write_text
-from maskfit.inspection.depth_chart import depth_chart
-from maskfit.inspection.gradients import LayerGradient, summarize_gradients
-from maskfit.inspection.inside import GradCamResult, ModelInspection
+from maskfit.explain.gradient_chart import depth_chart
+from maskfit.explain.gradient_check import LayerGradient, summarize_gradients
+from maskfit.explain.inspect_model import GradCamResult, ModelInspection
 
 STYLE = """
 .looks { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); gap: 1rem; }

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from maskfit.inspection.gradients import WORDS, LayerGradient
+from maskfit.explain.gradient_check import WORDS, LayerGradient
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 960, 300, 56, 34
 """Of the picture in pixels, and what the axes take of it."""
