@@ -35,8 +35,8 @@ from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.fit_calibration import fit_calibration
 from maskfit.evaluation.probability_table import read_table
-from maskfit.inspection.looking import collect_all_image_stats
-from maskfit.inspection.twins import find_near_duplicates
+from maskfit.exploration.image_stats import collect_all_image_stats
+from maskfit.exploration.near_duplicates import find_near_duplicates
 from maskfit.labels import SCHEMES, UNKNOWN
 from maskfit.model_file import read_model_metadata, update_model_metadata
 from maskfit.run_dir import RunDir

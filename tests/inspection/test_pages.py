@@ -12,10 +12,10 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from maskfit.data.photo_dataset import Photo
-from maskfit.inspection.explore import explore
-from maskfit.inspection.figures import to_json
-from maskfit.inspection.pages import key_findings, write_page
-from maskfit.inspection.shown import say_name
+from maskfit.exploration.explore import explore
+from maskfit.exploration.statistics import to_json
+from maskfit.exploration.page import key_findings, write_page
+from maskfit.exploration.image_sections import say_name
 from maskfit.labels import SCHEMES, Attribute, LabelSchema
 
 EVIL = "<script>alert(1)<"

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from maskfit.data.read_dataset import read_photos
-from maskfit.inspection.looking import collect_all_image_stats
-from maskfit.inspection.twins import (
+from maskfit.exploration.image_stats import collect_all_image_stats
+from maskfit.exploration.near_duplicates import (
     MAX_HASH_DISTANCE,
     MIN_EDGE_SIMILARITY,
     NearDuplicates,

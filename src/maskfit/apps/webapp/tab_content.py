@@ -83,8 +83,8 @@ class TabContent:
         Raises:
             MaskfitError: There is nothing to look at.
         """
-        from maskfit.inspection.explore import explore
-        from maskfit.inspection.pages import render_page
+        from maskfit.exploration.explore import explore
+        from maskfit.exploration.page import render_page
 
         with self._lock:
             if not self._explored:

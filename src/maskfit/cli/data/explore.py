@@ -38,9 +38,9 @@ def explore(
 
     `maskfit data explore train/images --json > figures.json`
     """
-    from maskfit.inspection.explore import explore as look
-    from maskfit.inspection.figures import to_json
-    from maskfit.inspection.pages import key_findings, write_page
+    from maskfit.exploration.explore import explore as look
+    from maskfit.exploration.statistics import to_json
+    from maskfit.exploration.page import key_findings, write_page
 
     labels = find_scheme(scheme)
     if target is None and not json:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from maskfit.data.validation import SMALL
-from maskfit.inspection.looking import ImageStats
-from maskfit.inspection.twins import FLAT
+from maskfit.exploration.image_stats import ImageStats
+from maskfit.exploration.near_duplicates import FLAT
 
 DARK, BRIGHT = 40.0, 215.0
 """Mean luma below and above which hardly a face can be seen; of 4,200 portraits, four in a thousand are beyond."""

@@ -13,11 +13,11 @@ from maskfit.data.competition_layout import STEMS
 from maskfit.data.data_problems import DataProblem
 from maskfit.evaluation.page import card, page, section
 from maskfit.file_io import write_text
-from maskfit.inspection.counts import classes_section, files_section, format_bytes, light_section, people_section
-from maskfit.inspection.explore import ExplorationResult
-from maskfit.inspection.figures import count_classes, find_imbalance
-from maskfit.inspection.oddities import KINDS
-from maskfit.inspection.shown import copies_section, means_section, oddities_section, sheets_section
+from maskfit.exploration.count_sections import classes_section, files_section, format_bytes, light_section, people_section
+from maskfit.exploration.explore import ExplorationResult
+from maskfit.exploration.statistics import count_classes, find_imbalance
+from maskfit.exploration.outliers import KINDS
+from maskfit.exploration.image_sections import copies_section, means_section, oddities_section, sheets_section
 
 MOST_PROBLEMS = 60
 """How many problems of a kind are listed; `maskfit data check` lists all."""
@@ -59,7 +59,7 @@ def render_page(findings: ExplorationResult) -> str:
         _problems(findings),
         sheets,
     ]
-    own = files("maskfit.inspection").joinpath("explore.css").read_text(encoding="utf-8")
+    own = files("maskfit.exploration").joinpath("explore.css").read_text(encoding="utf-8")
     photos = findings.photos
     size = format_bytes(sum(look.bytes for look in findings.image_stats))
     subtitle = f"{len(photos):,} photos · {len(photos.persons):,} persons · {size}"

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from maskfit.evaluation.page import section
-from maskfit.inspection.explore import ExplorationResult
-from maskfit.inspection.faces import MOST_CLASSES, open_pictures
-from maskfit.inspection.oddities import KINDS
-from maskfit.inspection.twins import MIN_EDGE_SIMILARITY
+from maskfit.exploration.explore import ExplorationResult
+from maskfit.exploration.mean_faces import MOST_CLASSES, open_pictures
+from maskfit.exploration.outliers import KINDS
+from maskfit.exploration.near_duplicates import MIN_EDGE_SIMILARITY
 from maskfit.labels import UNKNOWN, LabelSchema
 
 MOST_TWINS, MOST_GROUPS, MOST_ODD = 24, 12, 24

@@ -14,7 +14,7 @@ from maskfit.data.validation import ImageInfo, Progress, unreadable
 from maskfit.data.image_decoding import Pixels, content_hash, open_downscaled, read_bytes, sniff_format
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import PhotoError
-from maskfit.inspection.hashes import SIDE, hash_grey
+from maskfit.exploration.perceptual_hash import SIDE, hash_grey
 
 THUMBNAIL = (96, 128)
 """Width and height of the small picture of a photo: 3:4, as the competition's photos are; others are cropped to it."""

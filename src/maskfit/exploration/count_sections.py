@@ -12,11 +12,11 @@ import numpy as np
 
 from maskfit.evaluation.charts import stacked_chart
 from maskfit.evaluation.page import section, table
-from maskfit.inspection.explore import ExplorationResult
-from maskfit.inspection.faces import MOST_CLASSES
-from maskfit.inspection.figures import Count, count_classes, count_files, count_values, count_years, measure
-from maskfit.inspection.oddities import BRIGHT, DARK
-from maskfit.inspection.twins import FLAT
+from maskfit.exploration.explore import ExplorationResult
+from maskfit.exploration.mean_faces import MOST_CLASSES
+from maskfit.exploration.statistics import Count, count_classes, count_files, count_values, count_years, measure
+from maskfit.exploration.outliers import BRIGHT, DARK
+from maskfit.exploration.near_duplicates import FLAT
 from maskfit.labels import Attribute, LabelSchema
 
 MOST_ROWS = 8

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from maskfit.inspection.explore import ExplorationResult
+from maskfit.exploration.explore import ExplorationResult
 from maskfit.labels import UNKNOWN, Attribute, FloatArray, IntArray
 
 STEADY = 0.9

@@ -21,8 +21,8 @@ from PIL import Image
 from maskfit.data.validation import Progress
 from maskfit.data.image_decoding import open_downscaled
 from maskfit.data.photo_dataset import Photo, PhotoDataset
-from maskfit.inspection.hashes import NearPairs, find_near
-from maskfit.inspection.looking import ImageStats
+from maskfit.exploration.perceptual_hash import NearPairs, find_near
+from maskfit.exploration.image_stats import ImageStats
 
 MAX_HASH_DISTANCE = 10
 """Bits of the hash that may differ. Photos of one person with other masks put on differ by about 12."""
