@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 import pytest
 
-from maskfit.evaluation.charts import (
+from maskfit.html.svg_charts import (
     Line,
     age_chart,
     confusion_table,

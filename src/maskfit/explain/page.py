@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskfit.evaluation.page import page, section, table
+from maskfit.html.page import page, section, table
 from maskfit.file_io import write_text
 from maskfit.explain.gradient_chart import depth_chart
 from maskfit.explain.gradient_check import LayerGradient, summarize_gradients

@@ -10,8 +10,8 @@ from itertools import product
 
 import numpy as np
 
-from maskfit.evaluation.charts import stacked_chart
-from maskfit.evaluation.page import section, table
+from maskfit.html.svg_charts import stacked_chart
+from maskfit.html.page import section, table
 from maskfit.exploration.explore import ExplorationResult
 from maskfit.exploration.mean_faces import MOST_CLASSES
 from maskfit.exploration.statistics import Count, count_classes, count_files, count_values, count_years, measure

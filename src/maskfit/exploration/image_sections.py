@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from maskfit.evaluation.page import section
+from maskfit.html.page import section
 from maskfit.exploration.explore import ExplorationResult
 from maskfit.exploration.mean_faces import MOST_CLASSES, open_pictures
 from maskfit.exploration.outliers import KINDS

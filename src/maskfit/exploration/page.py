@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from maskfit.data.competition_layout import STEMS
 from maskfit.data.data_problems import DataProblem
-from maskfit.evaluation.page import card, page, section
+from maskfit.html.page import card, page, section
 from maskfit.file_io import write_text
 from maskfit.exploration.count_sections import classes_section, files_section, format_bytes, light_section, people_section
 from maskfit.exploration.explore import ExplorationResult

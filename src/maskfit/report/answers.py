@@ -8,8 +8,8 @@ from html import escape
 import numpy as np
 
 from maskfit.evaluation.bootstrap import Interval
-from maskfit.evaluation.charts import confusion_table, score_bar
-from maskfit.evaluation.page import card, section, table
+from maskfit.html.svg_charts import confusion_table, score_bar
+from maskfit.html.page import card, section, table
 from maskfit.evaluation.scores import ClassScore, Scores
 from maskfit.labels import JOINT_HEAD, IntArray, LabelSchema
 from maskfit.report import words

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from maskfit.evaluation.bootstrap import Interval
-from maskfit.evaluation.charts import COLOURS, Line, line_chart, score_bar
-from maskfit.evaluation.page import page, section, table
+from maskfit.html.svg_charts import COLOURS, Line, line_chart, score_bar
+from maskfit.html.page import page, section, table
 from maskfit.file_io import write_text
 from maskfit.labels import JOINT_HEAD
 from maskfit.report import words

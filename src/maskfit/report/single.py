@@ -7,7 +7,7 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from maskfit.evaluation.page import page, section
+from maskfit.html.page import page, section
 from maskfit.file_io import write_text
 from maskfit.labels import JOINT_HEAD, LabelSchema
 from maskfit.report import words

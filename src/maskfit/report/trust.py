@@ -8,8 +8,8 @@ from html import escape
 
 import numpy as np
 
-from maskfit.evaluation.charts import COLOURS, Line, age_chart, line_chart, reliability_chart
-from maskfit.evaluation.page import section, table
+from maskfit.html.svg_charts import COLOURS, Line, age_chart, line_chart, reliability_chart
+from maskfit.html.page import section, table
 from maskfit.evaluation.selective_prediction import RiskCoverage
 from maskfit.labels import JOINT_HEAD
 from maskfit.report import words

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from maskfit.evaluation.axes import PlotArea, draw_axes, draw_svg, find_ticks
-from maskfit.evaluation.charts import Line, line_chart
+from maskfit.html.svg_axes import PlotArea, draw_axes, draw_svg, find_ticks
+from maskfit.html.svg_charts import Line, line_chart
 from maskfit.sweep.space import Dimension, Range
 from maskfit.sweep.study import TrialRecord, format_value
 
