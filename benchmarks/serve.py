@@ -76,7 +76,7 @@ def _as_form(path: Path) -> tuple[bytes, dict[str, str]]:
 
 def loop(photos: list[Path], model: Path, seconds: float) -> dict[str, float]:
     """One photo after the other in this process, as a program without a service would."""
-    from maskfit.inference.faces import FacePredictor
+    from maskfit.inference.face_predictor import FacePredictor
     from maskfit.inference.predictor import Predictor
 
     reader = FacePredictor(Predictor.load(model), whole=False)

@@ -18,7 +18,7 @@ from pathlib import Path
 from maskfit.apps.video.pipeline import VideoOptions, process_video
 from maskfit.apps.video.capture import VideoCapture, parse_source
 from maskfit.apps.video.video_writer import open_video_writer
-from maskfit.inference.faces import FacePredictor
+from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
 from maskfit.synthesis.drawn.film import draw_film
 

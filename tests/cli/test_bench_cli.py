@@ -7,8 +7,8 @@ import json
 import pytest
 
 from maskfit.cli.bench import _recommend
-from maskfit.inference import bench
-from maskfit.inference.bench import BenchmarkResult, Throughput, describe_machine, find_engines, time_model
+from maskfit.inference import benchmark as bench
+from maskfit.inference.benchmark import BenchmarkResult, Throughput, describe_machine, find_engines, time_model
 
 
 @pytest.fixture

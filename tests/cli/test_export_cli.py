@@ -13,7 +13,7 @@ import pytest
 
 from maskfit.cli.export import To
 from maskfit.errors import MaskfitError
-from maskfit.inference.bench import BenchmarkResult, Throughput
+from maskfit.inference.benchmark import BenchmarkResult, Throughput
 from maskfit.inference.export import EXPORTS
 from maskfit.model_file import read_model_metadata
 
@@ -52,7 +52,7 @@ def test_what_was_measured_is_told_to_scripts(command, model, monkeypatch):
             for batch, rate in zip(batches, (100.0, 400.0), strict=True)
         ], ""
 
-    monkeypatch.setattr("maskfit.inference.bench.time_model", time_model)
+    monkeypatch.setattr("maskfit.inference.benchmark.time_model", time_model)
     said = command("export", model, "--to", "torch", "--out", "w.safetensors", "--json")
     assert said.code == 0
     told = json.loads(said.out)
@@ -70,7 +70,7 @@ def test_an_engine_that_cannot_be_timed_says_how_to_do_without(command, model, m
     def time_model(path, engine, batches, *, seconds):
         raise MaskfitError("the engine 'torch' could not be timed: no reason")
 
-    monkeypatch.setattr("maskfit.inference.bench.time_model", time_model)
+    monkeypatch.setattr("maskfit.inference.benchmark.time_model", time_model)
     said = command("export", model, "--to", "torch", "--out", "w.safetensors")
     assert said.code == 2
     assert "no reason" in said.err

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.inference.faces import FacePredictor
+from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
 
 SMALL, LARGE = (10, 20, 50, 70), (80, 10, 180, 130)

@@ -18,7 +18,7 @@ from maskfit import __version__
 from maskfit.cluster.ray_session import WorkerContext, ray_session, set_auth_token
 from maskfit.errors import MaskfitError, MissingExtraError, RunError
 from maskfit.file_io import read_csv
-from maskfit.inference.shards import ShardDir, ShardPlan, pending, predict_locally, start_or_resume, summarise
+from maskfit.inference.sharded_prediction import ShardDir, ShardPlan, pending, predict_locally, start_or_resume, summarise
 
 
 def rows(folder: ShardDir) -> dict[str, dict[str, str]]:

@@ -11,7 +11,7 @@ from PIL import Image
 from maskfit.calibration import Calibration
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError, PhotoError
-from maskfit.inference.faces import FacePredictor
+from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
 from maskfit.registry import ComponentSpec
 

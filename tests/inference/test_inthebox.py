@@ -10,8 +10,8 @@ import pytest
 
 import maskfit
 from maskfit.errors import ModelFileError
-from maskfit.inference import inthebox
-from maskfit.inference.inthebox import NAME, bundled_model_path
+from maskfit.inference import bundled_model as inthebox
+from maskfit.inference.bundled_model import NAME, bundled_model_path
 from maskfit.inference.predictor import Predictor
 from maskfit.model_file import read_model_metadata
 

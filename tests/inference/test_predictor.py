@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-import maskfit.inference.sights
+import maskfit.inference.model_inputs
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, ModelFileError
@@ -111,7 +111,7 @@ def test_each_photo_is_decoded_once(models, photos, monkeypatch):
             decoded.append(path)
         return decode(path)
 
-    monkeypatch.setattr(maskfit.inference.sights, "decode", count)
+    monkeypatch.setattr(maskfit.inference.model_inputs, "decode", count)
     names = ["attributes", "sibling", "joint", "decades", "cropped"]
     Predictor.load(*(models[name] for name in names), views="flip", batch_size=4).predict(photos)
     assert sorted(decoded) == sorted(photos)
@@ -261,7 +261,7 @@ def test_what_stops_a_prediction_stops_the_decoding(models, photos, monkeypatch)
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(maskfit.inference.sights, "decode", slow)
+    monkeypatch.setattr(maskfit.inference.model_inputs, "decode", slow)
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt) as caught:
         Predictor.load(models["attributes"], batch_size=2).predict(

@@ -15,7 +15,7 @@ from maskfit.data.detectors import find_local_detector
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.pretrained_weights import DETECTORS as SHELF
 from maskfit.errors import DataError, PhotoError, RecipeError
-from maskfit.inference.faces import FacePredictor, PhotoPrediction
+from maskfit.inference.face_predictor import FacePredictor, PhotoPrediction
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.reading import BATCH, open_face_predictor, predict_photos
 from maskfit.registry import ComponentSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskfit.inference.saying import NOT_SURE, decide, format_prediction
+from maskfit.inference.decisions import NOT_SURE, decide, format_prediction
 from maskfit.labels import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]

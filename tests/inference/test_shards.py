@@ -16,7 +16,7 @@ from maskfit.errors import DataError, RunError
 from maskfit.evaluation.probability_table import read_table
 from maskfit.file_io import read_csv
 from maskfit.inference.predictor import Predictions, Predictor
-from maskfit.inference.shards import (
+from maskfit.inference.sharded_prediction import (
     ShardDir,
     ShardPlan,
     pending,

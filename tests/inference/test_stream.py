@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from maskfit.errors import DataError
-from maskfit.inference import doubt, lanes
-from maskfit.inference.lanes import PREFETCH_BATCHES, batched, run_batches_in_parallel
+from maskfit.inference import doubt
+from maskfit.inference import parallel_batches as lanes
+from maskfit.inference.parallel_batches import PREFETCH_BATCHES, batched, run_batches_in_parallel
 from maskfit.inference.members import Member, open_members
 from maskfit.inference.predictor import Predictor
 

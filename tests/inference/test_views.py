@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import maskfit.inference.sights
+import maskfit.inference.model_inputs
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
 from maskfit.file_io import write_json
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.views import VIEWS, build_tta
+from maskfit.inference.tta import VIEWS, build_tta
 from maskfit.model_file import read_model_metadata
 from maskfit.registry import ComponentSpec
 
@@ -167,7 +167,7 @@ def test_five_folds_with_two_checkpoints_and_two_views_decode_each_photo_once(
             decoded.append(path)
         return decode(path)
 
-    monkeypatch.setattr(maskfit.inference.sights, "decode", count)
+    monkeypatch.setattr(maskfit.inference.model_inputs, "decode", count)
     predictor = Predictor.load(run, views="flip", top=2, batch_size=len(photos))
     for member in predictor.members:
         real = member.engine.logits

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from maskfit.errors import DataError
-from maskfit.inference.words import resolve_inputs
+from maskfit.inference.input_resolution import resolve_inputs
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from maskfit.file_io import atomic_write
 
 if TYPE_CHECKING:
     from maskfit.data.photo_dataset import Photo
-    from maskfit.inference.faces import PhotoPrediction
-    from maskfit.inference.words import NamedPhotos
+    from maskfit.inference.face_predictor import PhotoPrediction
+    from maskfit.inference.input_resolution import NamedPhotos
     from maskfit.labels import LabelSchema
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
@@ -56,8 +56,8 @@ class AnnotatedImageWriter:
         """
         from PIL import Image
 
-        from maskfit.inference.drawing import annotate_faces, draw_annotations
-        from maskfit.inference.sights import load_image
+        from maskfit.inference.annotation import annotate_faces, draw_annotations
+        from maskfit.inference.model_inputs import load_image
 
         path = self._place(photo) if self.folder else self.target
         if path.exists() and path.samefile(photo.path):

@@ -12,7 +12,7 @@ from maskfit.cli.models import LEFT_OUT, resolve_models
 from maskfit.errors import DataError, MaskfitError
 
 if TYPE_CHECKING:
-    from maskfit.inference.bench import BenchmarkResult, Throughput
+    from maskfit.inference.benchmark import BenchmarkResult, Throughput
 
 MOST_IN_BATCH = 4096
 
@@ -47,7 +47,7 @@ def bench(
     `maskfit bench runs/first --engine torch --engine torch:precision=bf16 --json`
     """
     from maskfit.data.image_lists import find_images
-    from maskfit.inference.bench import describe_machine, find_engines, time_model
+    from maskfit.inference.benchmark import describe_machine, find_engines, time_model
     from maskfit.inference.members import find_models
 
     batches = _batches(batch)

@@ -133,7 +133,7 @@ def _rows(model: Path, done: ExportResult, timing: bool) -> list[dict[str, Any]]
 
 def _rates(path: Path, engine: str) -> dict[int, float]:
     """Photos a second by batch size, a photo at the door and a folder of them, from frames to logits."""
-    from maskfit.inference.bench import time_model
+    from maskfit.inference.benchmark import time_model
 
     try:
         timed, _ = time_model(path, engine, (1, 32), seconds=1.0)

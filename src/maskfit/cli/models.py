@@ -22,7 +22,7 @@ def resolve_models(named: Sequence[str] | None) -> list[str]:
         return list(named)
     if os.environ.get(MODEL):
         return [os.environ[MODEL]]
-    from maskfit.inference.inthebox import bundled_model_path
+    from maskfit.inference.bundled_model import bundled_model_path
 
     box = bundled_model_path()
     err.print("no model was named: the one that comes with maskfit answers; 'maskfit card' says how well")

@@ -50,9 +50,9 @@ from maskfit.errors import DataError
 
 if TYPE_CHECKING:
     from maskfit.data.image_lists import ImageFolder, ListedImages
-    from maskfit.inference.answers import BatchPredictions
+    from maskfit.inference.prediction import BatchPredictions
     from maskfit.inference.predictor import Predictor
-    from maskfit.inference.shards import ShardPlan
+    from maskfit.inference.sharded_prediction import ShardPlan
 
 
 def predict(
@@ -119,7 +119,7 @@ def predict(
 
 def _plan(models: Sequence[str], images: str | None, list_: Path | None, **options: Any) -> ShardPlan:
     """What is answered in shards."""
-    from maskfit.inference.shards import ShardPlan
+    from maskfit.inference.sharded_prediction import ShardPlan
 
     setup_allocator()
     return ShardPlan(images or str(_photos_wanted(None, list_)[0]), tuple(resolve_models(models)), **options)
@@ -157,7 +157,7 @@ def answer_all(
             written or printed.
         json: Print the answers as JSON.
     """
-    from maskfit.inference.writing import open_prediction_writers
+    from maskfit.inference.prediction_writers import open_prediction_writers
 
     written = files.named()
     remarks = PredictionSummary(every=json)

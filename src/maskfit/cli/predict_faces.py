@@ -16,9 +16,9 @@ from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 
 if TYPE_CHECKING:
     from maskfit.cli.annotated_images import AnnotatedImageWriter
-    from maskfit.inference.faces import FacePrediction, FacePredictor, PhotoPrediction
+    from maskfit.inference.face_predictor import FacePrediction, FacePredictor, PhotoPrediction
     from maskfit.inference.predictor import Predictor
-    from maskfit.inference.words import NamedPhotos, ResolvedInputs
+    from maskfit.inference.input_resolution import NamedPhotos, ResolvedInputs
 
 PANEL = "Photos that are named"
 """Of the help."""
@@ -69,7 +69,7 @@ def resolve_arguments(
         DataError: An option is for the other way; or as `inference.words.sort_words`.
     """
     from maskfit.data.photo_dataset import is_photo_name
-    from maskfit.inference.words import ResolvedInputs, resolve_inputs
+    from maskfit.inference.input_resolution import ResolvedInputs, resolve_inputs
 
     named = words or ()
     twice = [word for word in named if rows and is_photo_name(word)]

@@ -13,7 +13,7 @@ from maskfit.cli.console import err, out, print_json, progress
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
-    from maskfit.inference.shards import ShardDir, ShardDone, ShardPlan
+    from maskfit.inference.sharded_prediction import ShardDir, ShardDone, ShardPlan
 
 Shards = Annotated[
     Path | None,
@@ -53,7 +53,7 @@ def predict_sharded(
         json: Print what there is as JSON.
     """
     from maskfit.data.remote_files import read_image_names
-    from maskfit.inference.shards import ShardDir, pending, start_or_resume, summarise
+    from maskfit.inference.sharded_prediction import ShardDir, pending, start_or_resume, summarise
 
     result = ShardDir(folder)
     names = None if list_ is None else read_image_names(list_, plan.root)
@@ -87,7 +87,7 @@ def _answered(
     if not shards:
         return
     if ray is None:
-        from maskfit.inference.shards import predict_locally
+        from maskfit.inference.sharded_prediction import predict_locally
 
         yield from predict_locally(result, plan, shards, plan.predictor())
         return

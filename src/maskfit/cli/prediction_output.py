@@ -16,7 +16,7 @@ from maskfit.cli.console import check_overwrite, err
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
-    from maskfit.inference.answers import BatchPredictions
+    from maskfit.inference.prediction import BatchPredictions
 
 GUESSES_SHOWN = 10
 """Photos without a face that are named; --json names all."""
@@ -113,7 +113,7 @@ def buffered_stdout(hold: bool) -> Iterator[TextIO]:
 
 def print_predictions(answers: BatchPredictions, stream: TextIO) -> None:
     """A line for each photo."""
-    from maskfit.inference.saying import format_prediction
+    from maskfit.inference.decisions import format_prediction
 
     for name, said in zip(answers.names, answers.decide(), strict=True):
         stream.write(f"{name}: {format_prediction(said)}\n")

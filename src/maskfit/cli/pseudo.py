@@ -12,7 +12,7 @@ from maskfit.errors import DataError, did_you_mean
 from maskfit.labels import SCHEMES, LabelSchema
 
 if TYPE_CHECKING:
-    from maskfit.inference.pseudo import PseudoLabels
+    from maskfit.inference.pseudo_labels import PseudoLabels
 
 
 def pseudo(
@@ -50,7 +50,7 @@ def pseudo(
         maskfit train baseline data.root=train/images data.extra=pseudo.csv
     """
     from maskfit.evaluation.probability_table import read_table
-    from maskfit.inference.pseudo import read_persons, select_pseudo_labels, write_pseudo
+    from maskfit.inference.pseudo_labels import read_persons, select_pseudo_labels, write_pseudo
 
     if scheme not in SCHEMES:
         raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")

@@ -58,7 +58,7 @@ def suspects(
 
         maskfit train champion data.root=ROOT data.corrections=guessed.csv
     """
-    from maskfit.inference.suspects import label_issues_of, propose_corrections, write_suspects
+    from maskfit.inference.label_issues import label_issues_of, propose_corrections, write_suspects
 
     check_overwrite(target, force)
     check_overwrite(corrections, force)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from maskfit.apps.video.event_detector import Event
     from maskfit.apps.video.event_writer import EventFormatter
     from maskfit.apps.video.pipeline import Summary
-    from maskfit.inference.faces import FacePredictor
+    from maskfit.inference.face_predictor import FacePredictor
     from maskfit.inference.predictor import Predictor
 
 STOPPED = 130
@@ -167,7 +167,7 @@ def _refuse(paths: list[Path], force: bool) -> None:
 def _open(predictor: Predictor, detector: str | None, weights: Path | None) -> FacePredictor:
     from maskfit.config.loader import parse_component
     from maskfit.data.crops.face import FaceCrop
-    from maskfit.inference.faces import FacePredictor
+    from maskfit.inference.face_predictor import FacePredictor
 
     finder = None
     if detector or weights:

@@ -23,7 +23,7 @@ from maskfit.config.loader import parse_component
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import MaskfitError
 from maskfit.file_io import cache_folder
-from maskfit.inference.lanes import available_cpus
+from maskfit.inference.parallel_batches import available_cpus
 from maskfit.model_metadata import validate_model_file
 from maskfit.model_file import read_model_metadata
 from maskfit.registry import ComponentSpec

@@ -12,9 +12,9 @@ from threading import Lock
 from typing import TypeVar
 
 from maskfit.inference import doubt
-from maskfit.inference.lanes import batched
-from maskfit.inference.questions import EnsembleRunner, MemberAndVoteProbabilities, Noted
-from maskfit.inference.sights import ModelInput
+from maskfit.inference.parallel_batches import batched
+from maskfit.inference.ensemble_runner import EnsembleRunner, MemberAndVoteProbabilities, Noted
+from maskfit.inference.model_inputs import ModelInput
 
 Item = TypeVar("Item")
 

@@ -15,15 +15,15 @@ from maskfit.data.data_problems import SHOWN
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.inference.answers import BatchPredictions, Predictions
+from maskfit.inference.prediction import BatchPredictions, Predictions
 from maskfit.inference.choosing import Logger
 from maskfit.inference.course import PendingBatch, PrecisionCascade
-from maskfit.inference.inthebox import bundled_model_path
-from maskfit.inference.lanes import run_batches_in_parallel
+from maskfit.inference.bundled_model import bundled_model_path
+from maskfit.inference.parallel_batches import run_batches_in_parallel
 from maskfit.inference.members import Member, check_compatible, open_members_for
-from maskfit.inference.questions import EnsembleRunner, MemberAndVoteProbabilities
-from maskfit.inference.sights import ModelInput, Named, Source, check_unique_names, load_image, name_of
-from maskfit.inference.views import build_tta
+from maskfit.inference.ensemble_runner import EnsembleRunner, MemberAndVoteProbabilities
+from maskfit.inference.model_inputs import ModelInput, Named, Source, check_unique_names, load_image, name_of
+from maskfit.inference.tta import build_tta
 from maskfit.inference.voting import VOTES
 from maskfit.labels import FloatArray
 from maskfit.registry import ComponentSpec

@@ -12,10 +12,10 @@ from maskfit.data.crops.face import FaceCrop
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.choosing import Logger
-from maskfit.inference.faces import MIN_FACE_SIDE, DetectedFaces, FacePredictor, PhotoPrediction
-from maskfit.inference.lanes import batched, run_batches_in_parallel
+from maskfit.inference.face_predictor import MIN_FACE_SIDE, DetectedFaces, FacePredictor, PhotoPrediction
+from maskfit.inference.parallel_batches import batched, run_batches_in_parallel
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.sights import load_image
+from maskfit.inference.model_inputs import load_image
 
 Faces = Literal["auto", "find", "whole"]
 """Which faces are looked for: every one where a detector is on this machine, or else none; every one; none. Where none

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from maskfit.apps.service.routes import build_app
 from maskfit.apps.service.service import InferenceService
 from maskfit.data.image_decoding import decode
-from maskfit.inference.faces import FacePredictor
+from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
 
 SMALL, LARGE = (5, 15, 35, 50), (50, 12, 110, 90)

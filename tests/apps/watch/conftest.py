@@ -17,7 +17,7 @@ import maskfit.cli
 from maskfit.apps.video.video_writer import open_video_writer
 from maskfit.calibration import Calibration
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
-from maskfit.inference.faces import FacePredictor
+from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import SCHEMES
 from maskfit.model_file import ModelMetadata

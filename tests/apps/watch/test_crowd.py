@@ -15,7 +15,7 @@ from maskfit.data.detectors import Face
 from maskfit.errors import DataError
 from maskfit.file_io import read_csv
 from maskfit.inference.colours import UNSURE, VALUES
-from maskfit.inference.faces import FacePrediction
+from maskfit.inference.face_predictor import FacePrediction
 from maskfit.labels import SCHEMES, LabelSchema
 
 SCHEME = SCHEMES["mask-gender"]

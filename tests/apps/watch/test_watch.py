@@ -240,7 +240,7 @@ def test_wrong_words_are_told_and_nothing_is_written(command, video, model, pain
 
 
 def test_without_a_model_the_one_in_the_box_watches(command, video, model, painted, monkeypatch):
-    monkeypatch.setattr("maskfit.inference.inthebox.find_box", lambda: model)
+    monkeypatch.setattr("maskfit.inference.bundled_model.find_box", lambda: model)
     said = command(video, "--seconds", 1)
     assert said.code == 0, said.err
     assert "no model was named" in said.err

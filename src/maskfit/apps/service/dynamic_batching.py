@@ -21,7 +21,7 @@ from maskfit.apps.service.problem_details import HTTPProblem
 from maskfit.apps.service.settings import ServiceSettings
 from maskfit.data.image_decoding import decode
 from maskfit.errors import PhotoError
-from maskfit.inference.faces import DetectedFaces, FacePredictor, PhotoPrediction
+from maskfit.inference.face_predictor import DetectedFaces, FacePredictor, PhotoPrediction
 
 WARM_UP_SIDE = 256
 """Pixels of the grey photo that is answered before anybody's."""

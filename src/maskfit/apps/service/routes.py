@@ -25,7 +25,7 @@ from maskfit.apps.service.schemas import StrictModel, build_response_model
 from maskfit.apps.service.service import InferenceService, on_shutdown_signal
 from maskfit.apps.service.uploads import Upload, describe_body, format_validation_errors, read_uploads
 from maskfit.errors import PhotoError
-from maskfit.inference.faces import PhotoPrediction
+from maskfit.inference.face_predictor import PhotoPrediction
 
 ABOUT = """Every face on a photo, with what the models say of it. Photos are in memory until they are answered for, \
 and nowhere else."""

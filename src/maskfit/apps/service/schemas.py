@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from maskfit.attributes import Attribute
 from maskfit.errors import ModelFileError
-from maskfit.inference.saying import NOT_SURE
+from maskfit.inference.decisions import NOT_SURE
 from maskfit.labels import LabelSchema
 
 Probability = Annotated[float, Field(ge=0, le=1.000001, description="0 to 1.")]

@@ -13,7 +13,7 @@ from maskfit.apps.service.model_info import ServiceInfo, describe
 from maskfit.apps.service.metrics import Metrics
 from maskfit.apps.service.settings import ServiceSettings
 from maskfit.apps.service.uploads import BodyMemoryBudget
-from maskfit.inference.faces import FacePredictor
+from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
 from maskfit.registry import ComponentSpec
 

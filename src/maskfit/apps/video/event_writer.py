@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from maskfit.apps.video.event_detector import Event, EventDetector, format_state, state_attribute
-from maskfit.inference.saying import NOT_SURE
+from maskfit.inference.decisions import NOT_SURE
 from maskfit.labels import LabelSchema
 
 SECONDS_PER_ROW = 60.0

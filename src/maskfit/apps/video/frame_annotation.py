@@ -11,7 +11,7 @@ from maskfit.apps.video.event_detector import EventDetector, format_state
 from maskfit.data.boxes import Box, clip_box
 from maskfit.data.image_decoding import Pixels
 from maskfit.inference.colours import colour_of
-from maskfit.inference.drawing import FaceAnnotation, draw_annotations
+from maskfit.inference.annotation import FaceAnnotation, draw_annotations
 
 TILES = 6
 """Squares across a face that is blurred: each is one colour, so that nothing of a face can be got back."""

@@ -19,7 +19,7 @@ from maskfit.apps.video.event_writer import DurableCsvWriter, EventFormatter, Mi
 from maskfit.apps.video.live_capture import LatestFrameReader, Logger, ReconnectingSource, realtime_frames
 from maskfit.apps.video.capture import Frame, FrameSampling, SourceAddress, VideoCapture
 from maskfit.apps.video.video_writer import VideoWriter, check_video, open_video_writer
-from maskfit.inference.faces import DetectedFaces, FacePredictor
+from maskfit.inference.face_predictor import DetectedFaces, FacePredictor
 
 PREFETCH_FRAMES = 2
 """Frames of a file in which faces are looked for while those before are answered for and drawn."""

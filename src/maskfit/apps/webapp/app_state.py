@@ -14,7 +14,7 @@ from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.crops.face import FaceCrop
 from maskfit.errors import DataError, ModelFileError
-from maskfit.inference.faces import FacePredictor
+from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.members import Member, check_compatible, open_members
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import FloatArray

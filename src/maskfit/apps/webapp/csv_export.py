@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from maskfit.apps.webapp.session import PhotoResult, Spoken
-from maskfit.inference.saying import NOT_SURE
+from maskfit.inference.decisions import NOT_SURE
 from maskfit.labels import LabelSchema
 
 NO_FACE = "no face found"

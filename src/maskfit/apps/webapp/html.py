@@ -13,9 +13,9 @@ from maskfit.apps.webapp.session import PhotoResult, to_jpeg
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.detectors import Face
 from maskfit.inference.colours import LabelColor, colour_of
-from maskfit.inference.drawing import colour_for, label_text
-from maskfit.inference.faces import FacePrediction
-from maskfit.inference.saying import NOT_SURE, AttributePrediction
+from maskfit.inference.annotation import colour_for, label_text
+from maskfit.inference.face_predictor import FacePrediction
+from maskfit.inference.decisions import NOT_SURE, AttributePrediction
 from maskfit.labels import LabelSchema
 
 MOST = 7

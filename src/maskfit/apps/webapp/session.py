@@ -15,9 +15,9 @@ from PIL import Image
 from maskfit.apps.webapp.app_state import AppState, PredictionSettings
 from maskfit.data.image_decoding import Pixels, decode
 from maskfit.errors import MaskfitError
-from maskfit.inference.drawing import FaceAnnotation, draw_annotations
-from maskfit.inference.faces import FacePrediction, PhotoPrediction
-from maskfit.inference.saying import AttributePrediction, decide
+from maskfit.inference.annotation import FaceAnnotation, draw_annotations
+from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
+from maskfit.inference.decisions import AttributePrediction, decide
 from maskfit.labels import LabelSchema
 
 MOST_PHOTOS = 40

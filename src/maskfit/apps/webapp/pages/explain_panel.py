@@ -14,7 +14,7 @@ from maskfit.apps.webapp.app_state import AppState, PredictionSettings
 from maskfit.apps.webapp.csv_export import Row
 from maskfit.data.image_decoding import Pixels
 from maskfit.errors import MaskfitError
-from maskfit.inference.saying import AttributePrediction
+from maskfit.inference.decisions import AttributePrediction
 from maskfit.explain.gradcam import overlay
 from maskfit.labels import LabelSchema
 

@@ -25,7 +25,7 @@ from maskfit.apps.webapp.samples import sample_items
 from maskfit.apps.webapp.app_state import ADVICE, AppState, PredictionSettings, seated
 from maskfit.apps.webapp.csv_export import Row, count, to_csv
 from maskfit.errors import MaskfitError
-from maskfit.inference.drawing import annotate_faces
+from maskfit.inference.annotation import annotate_faces
 from maskfit.labels import LabelSchema
 
 ENDINGS = ["jpg", "jpeg", "png", "webp", "bmp", "heic", "heif"]

@@ -16,7 +16,7 @@ from typing import TextIO
 
 from maskfit.evaluation.probability_table import probability_header, probability_rows
 from maskfit.file_io import atomic_write
-from maskfit.inference.answers import BatchPredictions
+from maskfit.inference.prediction import BatchPredictions
 from maskfit.inference.submission import ANSWER, PHOTO
 from maskfit.labels import LabelSchema
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from maskfit.errors import MissingExtraError
-from maskfit.inference.answers import BatchPredictions
+from maskfit.inference.prediction import BatchPredictions
 from maskfit.labels import LabelSchema
 
 

@@ -10,7 +10,7 @@ from maskfit.data.preprocessing import CropResize, Frames
 from maskfit.inference import doubt
 from maskfit.inference.joining import MemberComposition
 from maskfit.inference.members import Member
-from maskfit.inference.sights import ModelInput
+from maskfit.inference.model_inputs import ModelInput
 from maskfit.labels import FloatArray, logits_to_probabilities
 
 MemberAndVoteProbabilities = tuple[dict[str, FloatArray], FloatArray]

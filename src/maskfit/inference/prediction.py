@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.inference.saying import AttributePrediction, decide
+from maskfit.inference.decisions import AttributePrediction, decide
 from maskfit.labels import FloatArray, IntArray, LabelSchema
 
 

@@ -18,8 +18,8 @@ from maskfit.data.detectors import Face
 from maskfit.data.crops.face import FaceCrop
 from maskfit.errors import DataError
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.saying import AttributePrediction, decide
-from maskfit.inference.sights import ModelInput, Source, load_image
+from maskfit.inference.decisions import AttributePrediction, decide
+from maskfit.inference.model_inputs import ModelInput, Source, load_image
 from maskfit.labels import FloatArray
 
 MAX_FACES = 100

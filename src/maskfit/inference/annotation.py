@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from maskfit.data.boxes import Box
 from maskfit.inference.colours import LabelColor, Rgb, colour_of
-from maskfit.inference.faces import PhotoPrediction
-from maskfit.inference.saying import NOT_SURE, AttributePrediction
+from maskfit.inference.face_predictor import PhotoPrediction
+from maskfit.inference.decisions import NOT_SURE, AttributePrediction
 from maskfit.labels import LabelSchema
 
 SMALLER = 0.75
