@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from maskfit.inference import doubt
+from maskfit.inference.engines import precision_check as doubt
 from maskfit.inference.course import PrecisionCascade
-from maskfit.inference.doubt import NUM_PROBE_IMAGES
+from maskfit.inference.engines.precision_check import NUM_PROBE_IMAGES
 from maskfit.labels import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]

@@ -17,7 +17,7 @@ import maskfit
 from maskfit.data.image_lists import find_images
 from maskfit.errors import DataError, MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference import export
-from maskfit.inference.engines import TorchEngine, open_engine
+from maskfit.inference.engines.engine import TorchEngine, open_engine
 from maskfit.inference.export import EXPORTS, ExportFormat, export_model
 from maskfit.inference.export.halving import convert_weights_to_fp16
 from maskfit.inference.export.parity import compare, f32_rounding_error, random_inputs, read_frames

@@ -23,8 +23,8 @@ from typing import Any, Self
 
 from maskfit.memory_allocator import configure_malloc
 from maskfit.errors import MaskfitError
-from maskfit.inference.choosing import MIN_IMAGES_FOR_THROUGHPUT_MODE, select_engine
-from maskfit.inference.engines import ENGINES, open_engine
+from maskfit.inference.engines.engine.selection import MIN_IMAGES_FOR_THROUGHPUT_MODE, select_engine
+from maskfit.inference.engines.engine import ENGINES, open_engine
 from maskfit.inference.export.parity import random_inputs
 from maskfit.inference.predictor import Predictor
 from maskfit.registry import ComponentSpec

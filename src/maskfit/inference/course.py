@@ -11,7 +11,7 @@ from itertools import islice
 from threading import Lock
 from typing import TypeVar
 
-from maskfit.inference import doubt
+from maskfit.inference.engines import precision_check as doubt
 from maskfit.inference.parallel_batches import batched
 from maskfit.inference.ensemble_runner import EnsembleRunner, MemberAndVoteProbabilities, Noted
 from maskfit.inference.model_inputs import ModelInput

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from maskfit.data.preprocessing import CropResize, Frames
-from maskfit.inference import doubt
+from maskfit.inference.engines import precision_check as doubt
 from maskfit.inference.joining import MemberComposition
 from maskfit.inference.members import Member
 from maskfit.inference.model_inputs import ModelInput

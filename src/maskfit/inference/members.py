@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskfit.errors import ModelFileError
-from maskfit.inference.choosing import (
+from maskfit.inference.engines.engine.selection import (
     Logger,
     configure_engine,
     select_batch_size,
@@ -15,7 +15,7 @@ from maskfit.inference.choosing import (
     select_num_streams,
     select_num_workers,
 )
-from maskfit.inference.engines import Engine, open_engine
+from maskfit.inference.engines.engine import Engine, open_engine
 from maskfit.inference.joining import MemberComposition, compose_members, schema_signature
 from maskfit.labels import SCHEMES, LabelSchema
 from maskfit.model_file import read_model_metadata

@@ -16,7 +16,7 @@ from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.prediction import BatchPredictions, Predictions
-from maskfit.inference.choosing import Logger
+from maskfit.inference.engines.engine.selection import Logger
 from maskfit.inference.course import PendingBatch, PrecisionCascade
 from maskfit.inference.bundled_model import bundled_model_path
 from maskfit.inference.parallel_batches import run_batches_in_parallel

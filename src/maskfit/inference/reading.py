@@ -11,7 +11,7 @@ from maskfit.data.detectors import find_local_detector
 from maskfit.data.crops.face import FaceCrop
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError
-from maskfit.inference.choosing import Logger
+from maskfit.inference.engines.engine.selection import Logger
 from maskfit.inference.face_predictor import MIN_FACE_SIDE, DetectedFaces, FacePredictor, PhotoPrediction
 from maskfit.inference.parallel_batches import batched, run_batches_in_parallel
 from maskfit.inference.predictor import Predictor

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, MaskfitError, ModelFileError
-from maskfit.inference.engines import Engine, TorchEngine, open_engine
+from maskfit.inference.engines.engine import Engine, TorchEngine, open_engine
 from maskfit.inference.export.halving import convert_weights_to_fp16
 from maskfit.inference.export.onnx_file import Shrink, write_onnx
 from maskfit.inference.export.openvino_file import write_openvino

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskfit.data.preprocessing import MIN_STD
 from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
-from maskfit.inference.engines import FRAMES, PROBABILITIES
+from maskfit.inference.engines.engine import FRAMES, PROBABILITIES
 from maskfit.model_file import ModelMetadata, load_model
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from maskfit.errors import ModelFileError
-from maskfit.inference.engines import import_openvino
+from maskfit.inference.engines.engine import import_openvino
 from maskfit.inference.export.onnx_file import Shrink, to_onnx
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError
-from maskfit.inference.engines import FRAMES
+from maskfit.inference.engines.engine import FRAMES
 from maskfit.inference.export.parity import read_frames
 from maskfit.model_file import ModelMetadata
 from maskfit.onnx_runtime import import_onnxruntime

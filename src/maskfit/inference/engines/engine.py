@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from maskfit.config.loader import parse_component
 from maskfit.data.preprocessing import Frames
 from maskfit.errors import ModelFileError, RecipeError, did_you_mean
-from maskfit.inference.network_input import (
+from maskfit.inference.engines.engine.engine_io import (
     BATCH_AXIS,
     FRAMES,
     PROBABILITIES,
@@ -27,7 +27,7 @@ from maskfit.inference.network_input import (
     reject_chunk_option,
     run_in_chunks,
 )
-from maskfit.inference.openvino_engine import OpenvinoEngine, import_openvino
+from maskfit.inference.engines.engine.openvino import OpenvinoEngine, import_openvino
 from maskfit.model_metadata import open_onnx
 from maskfit.model_file import ModelMetadata, load_model, parse_model_metadata, read_model_metadata
 from maskfit.registry import ComponentSpec, instantiate

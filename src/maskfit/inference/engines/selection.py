@@ -155,7 +155,7 @@ def _on_processor(path: Path) -> ComponentSpec:
 
 
 def _has_bf16() -> bool:
-    from maskfit.inference.openvino_engine import import_openvino
+    from maskfit.inference.engines.engine.openvino import import_openvino
 
     return "BF16" in import_openvino("the engine 'openvino'").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from maskfit.data.preprocessing import Frames
 from maskfit.errors import MissingExtraError, ModelFileError
-from maskfit.inference.network_input import (
+from maskfit.inference.engines.engine.engine_io import (
     SAID,
     Logits,
     Precision,
