@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score
 from maskfit.errors import DataError, MissingExtraError, RunError
 from maskfit.evaluation.bootstrap import interval
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
-from maskfit.inference.ensemble import (
+from maskfit.inference.ensemble.comparison import (
     ENSEMBLES,
     compare,
     describe_weights,
@@ -23,11 +23,11 @@ from maskfit.inference.ensemble import (
     write_answers,
     write_comparison,
 )
-from maskfit.inference.learned import GreedySelection, SingleBest, assign_nested_folds, nested_cv_predict
-from maskfit.inference.sources import load_aligned_tables
-from maskfit.inference.stacking import StackingFitter
+from maskfit.inference.ensemble.learned_weights import GreedySelection, SingleBest, assign_nested_folds, nested_cv_predict
+from maskfit.inference.ensemble.inputs import load_aligned_tables
+from maskfit.inference.ensemble.stacking import StackingFitter
 from maskfit.inference.submission import read_submission
-from maskfit.inference.voting import combine
+from maskfit.inference.ensemble.voting import combine
 from maskfit.labels import SCHEMES, UNKNOWN, softmax
 
 FULL = SCHEMES["mask-gender-age"]

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from maskfit.errors import DataError, MissingExtraError
-from maskfit.inference.learned import (
+from maskfit.inference.ensemble.learned_weights import (
     GreedySelection,
     ScoreWeighted,
     SingleBest,
@@ -19,7 +19,7 @@ from maskfit.inference.learned import (
     member_scores,
     nested_cv_predict,
 )
-from maskfit.inference.stacking import FLOOR, StackingFitter
+from maskfit.inference.ensemble.stacking import FLOOR, StackingFitter
 from maskfit.labels import SCHEMES, UNKNOWN, softmax
 
 FULL = SCHEMES["mask-gender-age"]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskfit.errors import DataError
-from maskfit.inference.voting import VOTES, combine, combine_all
+from maskfit.inference.ensemble.voting import VOTES, combine, combine_all
 from maskfit.labels import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]

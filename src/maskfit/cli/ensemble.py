@@ -14,9 +14,9 @@ from maskfit.labels import SCHEMES, LabelSchema
 
 if TYPE_CHECKING:
     from maskfit.evaluation.bootstrap import Interval
-    from maskfit.inference.ensemble import EvaluatedMember
-    from maskfit.inference.learned import EnsembleFitter
-    from maskfit.inference.sources import AlignedTables
+    from maskfit.inference.ensemble.comparison import EvaluatedMember
+    from maskfit.inference.ensemble.learned_weights import EnsembleFitter
+    from maskfit.inference.ensemble.inputs import AlignedTables
 
 Sources = Annotated[
     list[Path],
@@ -89,8 +89,8 @@ def ensemble(
 
         maskfit ensemble p0.csv p3.csv --vote weighted --weights 1,0.625 --out votes
     """
-    from maskfit.inference.ensemble import describe_weights, fit_votes, parse_votes, predict_with, write_answers
-    from maskfit.inference.sources import load_aligned_tables
+    from maskfit.inference.ensemble.comparison import describe_weights, fit_votes, parse_votes, predict_with, write_answers
+    from maskfit.inference.ensemble.inputs import load_aligned_tables
 
     tables = load_aligned_tables(sources, _find_scheme(scheme))
     votes, remarks = parse_votes(vote, weights=_numbers(weights), truth=tables.truth is not None)
@@ -131,7 +131,7 @@ def _open_wanted(tables: AlignedTables, sources: Sequence[Path], apply: Sequence
     Raises:
         DataError: They are not one for each member, one is a run, or the members have nothing to learn from.
     """
-    from maskfit.inference.sources import load_aligned_tables
+    from maskfit.inference.ensemble.inputs import load_aligned_tables
     from maskfit.run_dir import is_run_dir
 
     if not apply:
@@ -179,7 +179,7 @@ def _compare(
     json: bool,
 ) -> list[Path]:
     """Judges everything, prints the comparison, and writes it."""
-    from maskfit.inference.ensemble import compare, write_comparison
+    from maskfit.inference.ensemble.comparison import compare, write_comparison
 
     with progress("judging", unit="votes") as advance:
         judged = compare(tables, votes, **settings, progress=advance)

@@ -8,7 +8,7 @@ import numpy as np
 
 from maskfit.data.preprocessing import CropResize, Frames
 from maskfit.inference.engines import precision_check as doubt
-from maskfit.inference.joining import MemberComposition
+from maskfit.inference.ensemble.member_composition import MemberComposition
 from maskfit.inference.members import Member
 from maskfit.inference.model_inputs import ModelInput
 from maskfit.labels import FloatArray, logits_to_probabilities

@@ -16,7 +16,7 @@ from maskfit.inference.engines.engine.selection import (
     select_num_workers,
 )
 from maskfit.inference.engines.engine import Engine, open_engine
-from maskfit.inference.joining import MemberComposition, compose_members, schema_signature
+from maskfit.inference.ensemble.member_composition import MemberComposition, compose_members, schema_signature
 from maskfit.labels import SCHEMES, LabelSchema
 from maskfit.model_file import read_model_metadata
 from maskfit.registry import ComponentSpec

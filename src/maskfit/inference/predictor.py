@@ -24,7 +24,7 @@ from maskfit.inference.members import Member, check_compatible, open_members_for
 from maskfit.inference.ensemble_runner import EnsembleRunner, MemberAndVoteProbabilities
 from maskfit.inference.model_inputs import ModelInput, Named, Source, check_unique_names, load_image, name_of
 from maskfit.inference.tta import build_tta
-from maskfit.inference.voting import VOTES
+from maskfit.inference.ensemble.voting import VOTES
 from maskfit.labels import FloatArray
 from maskfit.registry import ComponentSpec
 

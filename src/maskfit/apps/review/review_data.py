@@ -14,7 +14,7 @@ from maskfit.data.label_corrections import read_corrected
 from maskfit.errors import DataError, format_list
 from maskfit.evaluation.label_issues import LabelIssue, fit_and_apply_temperature
 from maskfit.file_io import read_csv
-from maskfit.inference.sources import load_aligned_tables
+from maskfit.inference.ensemble.inputs import load_aligned_tables
 from maskfit.inference.label_issues import label_issues_of
 from maskfit.labels import UNKNOWN, LabelSchema, as_number
 from maskfit.run_dir import RunDir, is_run_dir

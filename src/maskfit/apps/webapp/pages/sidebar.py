@@ -8,7 +8,7 @@ import streamlit as st
 
 from maskfit.apps.webapp.app_state import AS_TRAINED, AppState, PredictionSettings
 from maskfit.data.detectors import DETECTORS
-from maskfit.inference.voting import VOTES
+from maskfit.inference.ensemble.voting import VOTES
 from maskfit.labels import LabelSchema
 
 FACES, WHOLE = "every face", "the whole photo"

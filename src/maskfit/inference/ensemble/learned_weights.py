@@ -19,7 +19,7 @@ from maskfit.data.splits import make_person_splits
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError
 from maskfit.evaluation.metrics import ClassCounts
-from maskfit.inference.voting import Members, combine
+from maskfit.inference.ensemble.voting import Members, combine
 from maskfit.labels import UNKNOWN, FloatArray, IntArray, LabelSchema
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from maskfit.errors import DataError, MissingExtraError
 from maskfit.evaluation.probability_table import check_probabilities
-from maskfit.inference.voting import Members
+from maskfit.inference.ensemble.voting import Members
 from maskfit.labels import FloatArray, IntArray, LabelSchema, softmax
 
 FLOOR = 1e-6

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskfit.inference.voting import Members, combine
+from maskfit.inference.ensemble.voting import Members, combine
 from maskfit.labels import SCHEMES, FloatArray, LabelSchema
 
 Question = tuple[tuple[str, tuple[str, ...]], ...]

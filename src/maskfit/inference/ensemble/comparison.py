@@ -20,7 +20,7 @@ from maskfit.evaluation.bootstrap import Interval, resample
 from maskfit.evaluation.scores import Scores, score
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.file_io import write_csv, write_json
-from maskfit.inference.learned import (
+from maskfit.inference.ensemble.learned_weights import (
     EnsembleFitter,
     FittedEnsemble,
     GreedySelection,
@@ -31,10 +31,10 @@ from maskfit.inference.learned import (
     fit_known,
     nested_cv_predict,
 )
-from maskfit.inference.sources import AlignedTables
-from maskfit.inference.stacking import StackingFitter
+from maskfit.inference.ensemble.inputs import AlignedTables
+from maskfit.inference.ensemble.stacking import StackingFitter
 from maskfit.inference.submission import write_submission
-from maskfit.inference.voting import Members
+from maskfit.inference.ensemble.voting import Members
 from maskfit.labels import UNKNOWN, FloatArray, IntArray, LabelSchema
 from maskfit.registry import ComponentSpec, instantiate
 
