@@ -39,7 +39,7 @@ def make_model(path: Path, seed: int, size: int = 224, backbone: str = "efficien
     """A network of random weights, its heads scaled so that photos get different answers; with its ONNX beside it."""
     import torch
 
-    from maskfit.inference.export.onnx_file import write_onnx
+    from maskfit.inference.export.onnx_export import write_onnx
     from maskfit.models.network import build_network
 
     scheme = SCHEMES["mask-gender-age"]

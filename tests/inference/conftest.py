@@ -80,7 +80,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory, models: dict[str, Path]) -> dict[str, Path]:
     """ONNX twins of two models; torch's exporter takes seconds for each."""
-    from maskfit.inference.export.onnx_file import write_onnx
+    from maskfit.inference.export.onnx_export import write_onnx
 
     folder = tmp_path_factory.mktemp("exported")
     paths = {name: folder / f"{name}.onnx" for name in ("attributes", "joint-decades")}

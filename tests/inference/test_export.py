@@ -19,7 +19,7 @@ from maskfit.errors import DataError, MaskfitError, MissingExtraError, ModelFile
 from maskfit.inference import export
 from maskfit.inference.engines.engine import TorchEngine, open_engine
 from maskfit.inference.export import EXPORTS, ExportFormat, export_model
-from maskfit.inference.export.halving import convert_weights_to_fp16
+from maskfit.inference.export.fp16_weights import convert_weights_to_fp16
 from maskfit.inference.export.parity import compare, f32_rounding_error, random_inputs, read_frames
 from maskfit.inference.predictor import Predictor
 from maskfit.labels import logits_to_probabilities

@@ -13,11 +13,11 @@ from tempfile import TemporaryDirectory
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, MaskfitError, ModelFileError
 from maskfit.inference.engines.engine import Engine, TorchEngine, open_engine
-from maskfit.inference.export.halving import convert_weights_to_fp16
-from maskfit.inference.export.onnx_file import Shrink, write_onnx
-from maskfit.inference.export.openvino_file import write_openvino
+from maskfit.inference.export.fp16_weights import convert_weights_to_fp16
+from maskfit.inference.export.onnx_export import Shrink, write_onnx
+from maskfit.inference.export.other_formats import write_openvino
 from maskfit.inference.export.parity import Parity, Progress, compare, f32_rounding_error, random_inputs, read_frames
-from maskfit.inference.export.quantising import quantize_static
+from maskfit.inference.export.quantization import quantize_static
 from maskfit.inference.export.weights_file import write_weights
 from maskfit.model_file import ModelMetadata, read_model_metadata
 

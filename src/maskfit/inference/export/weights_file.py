@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from maskfit.inference.export.onnx_file import Shrink
+from maskfit.inference.export.onnx_export import Shrink
 from maskfit.model_file import load_model, save_model
 
 

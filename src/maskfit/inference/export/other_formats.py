@@ -11,7 +11,7 @@ from pathlib import Path
 
 from maskfit.errors import ModelFileError
 from maskfit.inference.engines.engine import import_openvino
-from maskfit.inference.export.onnx_file import Shrink, to_onnx
+from maskfit.inference.export.onnx_export import Shrink, to_onnx
 
 
 def write_openvino(model: Path, out: Path, shrink: Shrink | None = None) -> None:
