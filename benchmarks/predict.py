@@ -25,7 +25,7 @@ import numpy as np
 from maskfit.data.image_decoding import decode
 from maskfit.data.image_lists import find_images
 from maskfit.data.preprocessing import CropResize, Preprocessing
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.model_file import ModelMetadata, read_model_metadata, save_model
 from maskfit.registry import ComponentSpec
 

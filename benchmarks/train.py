@@ -343,7 +343,7 @@ def compare(given: argparse.Namespace, names: list[str], words: list[str]) -> No
 def sort_by_class(given: argparse.Namespace) -> None:
     """Links to the photos in a folder for each class, as other programs want them."""
     from maskfit.data.read_dataset import read_photos
-    from maskfit.labels import SCHEMES
+    from maskfit.labels.schema import SCHEMES
 
     photos = read_photos(str(given.photos), SCHEMES[given.scheme])
     classes = SCHEMES[given.scheme].to_class_index(photos.codes(SCHEMES[given.scheme]))

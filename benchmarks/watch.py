@@ -35,7 +35,7 @@ def write_film(path: Path) -> Path:
 
 def write_random_model(path: Path) -> Path:
     from maskfit.data.preprocessing import CropResize, Preprocessing
-    from maskfit.labels import SCHEMES
+    from maskfit.labels.schema import SCHEMES
     from maskfit.model_file import ModelMetadata, save_model
     from maskfit.models.network import build_network
     from maskfit.registry import ComponentSpec

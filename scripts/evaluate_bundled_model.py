@@ -18,7 +18,7 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.metrics import accuracy, f1_per_class, macro_f1
 from maskfit.inference.predictor import Predictor
-from maskfit.labels import SCHEMES, UNKNOWN
+from maskfit.labels.schema import SCHEMES, UNKNOWN
 
 SCHEME = SCHEMES["mask-gender-age"]
 

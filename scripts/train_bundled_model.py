@@ -37,7 +37,7 @@ from maskfit.evaluation.fit_calibration import fit_calibration
 from maskfit.evaluation.probability_table import read_table
 from maskfit.exploration.image_stats import collect_all_image_stats
 from maskfit.exploration.near_duplicates import find_near_duplicates
-from maskfit.labels import SCHEMES, UNKNOWN
+from maskfit.labels.schema import SCHEMES, UNKNOWN
 from maskfit.model_file import read_model_metadata, update_model_metadata
 from maskfit.run_dir import RunDir
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from maskfit.ages import AgeLabelRule
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.errors import LabelError
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 OFFICIAL = SCHEMES["mask-gender-age"]
 

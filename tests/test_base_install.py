@@ -22,7 +22,7 @@ from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.export import export_model
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.submission import write_submission
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec

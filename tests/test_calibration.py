@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from maskfit.calibration import Calibration, apply_temperatures
-from maskfit.labels import JOINT_HEAD, SCHEMES
+from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 import maskfit
 from maskfit.config.loader import parse_value, read_recipe, read_recipe_text, recipe_names, recipe_to_yaml
 from maskfit.errors import RecipeError
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.registry import ComponentSpec
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.training.slots import RECIPE_REGISTRY
@@ -114,7 +114,7 @@ def read_attributes() -> set[tuple[str, str]]:
                     owner.attr if isinstance(owner, ast.Attribute) else owner.id if isinstance(owner, ast.Name) else ""
                 )
                 found.add((name, node.attr))
-                if path.name == "ages.py" and name == "self":
+                if path.name == "labels/age_rule.py" and name == "self":
                     found.add(("age", node.attr))
     return found
 

@@ -246,7 +246,7 @@ def _is_unsafe(call: ast.Call, safe_loaders: set[str]) -> bool:
 
 RULES: dict[Callable[[House], list[str]], list[dict[str, str]]] = {
     floor_breaches: [
-        {"labels.py": "from maskfit.registry import Part"},
+        {"labels/schema.py": "from maskfit.registry import Part"},
         {"data/a.py": "from maskfit.config.recipe import Recipe"},
         {"data/a.py": "def f():\n    from maskfit.models import network"},
         {"inference/a.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import maskfit.training.run"},

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from maskfit.labels import JOINT_HEAD, FloatArray, LabelSchema, softmax
+from maskfit.labels.schema import JOINT_HEAD, FloatArray, LabelSchema, softmax
 
 Temperature = Annotated[float, Field(ge=0.05, le=20)]
 Share = Annotated[float, Field(ge=0, le=1)]

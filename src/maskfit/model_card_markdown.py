@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from maskfit.model_card import Score
-from maskfit.labels import Attribute
+from maskfit.labels.schema import Attribute
 from maskfit.model_file import ModelMetadata
 
 LIMITS = (

@@ -31,7 +31,7 @@ from maskfit.data.weight_pinning import check_pinned
 from maskfit.data.preprocessing import Preprocessing
 from maskfit.errors import MissingExtraError, ModelFileError, RecipeError
 from maskfit.file_io import atomic_write
-from maskfit.labels import JOINT_HEAD, LabelSchema
+from maskfit.labels.schema import JOINT_HEAD, LabelSchema
 from maskfit.model_metadata import METADATA_KEY, read_metadata
 from maskfit.registry import ComponentSpec, instantiate
 

@@ -23,7 +23,7 @@ from maskfit.data.label_corrections import read_corrected
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.synthesis.drawn import write_train_set
 
 SCHEME = SCHEMES["mask-gender-age"]

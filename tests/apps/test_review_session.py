@@ -17,7 +17,7 @@ from maskfit.data.label_corrections import apply_corrections, read_corrections
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError, MaskfitError
 from maskfit.evaluation.label_issues import LabelIssue
-from maskfit.labels import SCHEMES, Attribute, LabelSchema
+from maskfit.labels.schema import SCHEMES, Attribute, LabelSchema
 
 SCHEME = SCHEMES["mask-gender-age"]
 STEMS = ("incorrect_mask", "mask1", "mask2", "normal")

@@ -21,7 +21,7 @@ from maskfit.apps.webapp.csv_export import Row, count, to_csv
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference import colours
 from maskfit.inference.annotation import colour_for
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.registry import ComponentSpec
 from maskfit.run_dir import RunDir
 

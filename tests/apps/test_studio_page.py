@@ -20,7 +20,7 @@ from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.apps.webapp.serve import ENTRY
 from maskfit.apps.webapp.app_state import AppState, load_app_state, seat
 from maskfit.apps.webapp.csv_export import to_csv
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.registry import ComponentSpec
 
 from ..inference.conftest import make_model
@@ -199,7 +199,7 @@ def test_review_explore_and_report_stand_beside(tmp_path, open_page, model):
     (run_folder / "report.html").write_text("<p>told by the run</p>")
     beside = TabContent(run_folder, photos, log=tmp_path / "log.jsonl", corrections=tmp_path / "c.csv")
     page = open_page(load_app_state([model], beside))
-    run(page.switch_page("labels.py"))
+    run(page.switch_page("labels/schema.py"))
     assert "0 of 2 persons decided" in text(page)
     run(page.switch_page("photos.py"))
     page.button(key="explore").click()
@@ -213,7 +213,7 @@ def test_review_explore_and_report_stand_beside(tmp_path, open_page, model):
 def test_what_cannot_be_reviewed_is_said(tmp_path, open_page, model):
     beside = TabContent(photos=tmp_path / "nowhere", log=tmp_path / "log.jsonl")
     page = open_page(load_app_state([model], beside))
-    run(page.switch_page("labels.py"))
+    run(page.switch_page("labels/schema.py"))
     assert BAD in text(page)
     assert "nowhere" in text(page) or "no such" in text(page)
     run(page.switch_page("photos.py"))

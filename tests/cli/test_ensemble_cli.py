@@ -11,7 +11,7 @@ import pytest
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.inference.submission import read_submission
 from maskfit.inference.ensemble.voting import combine
-from maskfit.labels import softmax
+from maskfit.labels.schema import softmax
 
 NAMES = tuple(f"{person:06d}_male_Asian_{30 + person}/mask{photo}.jpg" for person in range(20) for photo in range(1, 6))
 TRUTH = np.array([person % 6 for person in range(20) for _ in range(5)])

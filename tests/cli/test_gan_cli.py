@@ -10,7 +10,7 @@ from PIL import Image
 
 from maskfit.data.splits import make_person_splits
 from maskfit.data.read_dataset import read_photos
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.synthesis.drawn import write_train_set
 
 SCHEME = SCHEMES["mask-gender-age"]

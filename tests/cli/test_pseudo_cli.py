@@ -9,7 +9,7 @@ import pytest
 
 from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 SCHEME = SCHEMES["mask-gender-age"]
 

@@ -12,7 +12,7 @@ from maskfit.data.splits import PersonSplits
 from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.metrics import macro_f1
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.run_dir import RunDir
 
 SCHEME = SCHEMES["mask-gender-age"]

@@ -18,7 +18,7 @@ from maskfit.apps.review.audit_log import AuditLog
 from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.data.label_corrections import read_corrected
 from maskfit.data.read_dataset import read_photos
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 SCHEME = SCHEMES["mask-gender-age"]
 

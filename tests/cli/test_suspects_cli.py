@@ -12,7 +12,7 @@ import pytest
 from maskfit.data.label_corrections import read_corrected
 from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 SCHEME = SCHEMES["mask-gender-age"]
 

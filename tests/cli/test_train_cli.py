@@ -15,7 +15,7 @@ from maskfit.memory_allocator import DISABLED_VARIABLE
 from maskfit.cli.console import TRAIN_MODULES
 from maskfit.cli.defaults import MODEL_DIR, TRAIN
 from maskfit.evaluation.scores import score
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 

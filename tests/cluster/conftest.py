@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from maskfit.data.preprocessing import CropResize, Preprocessing
-    from maskfit.labels import SCHEMES
+    from maskfit.labels.schema import SCHEMES
     from maskfit.model_file import ModelMetadata, save_model
     from maskfit.models.network import build_network
     from maskfit.registry import ComponentSpec

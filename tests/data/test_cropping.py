@@ -16,7 +16,7 @@ from maskfit.data.image_decoding import decode
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError, PhotoError
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.registry import ComponentSpec
 
 SCHEME = SCHEMES["mask-gender-age"]

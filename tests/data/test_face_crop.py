@@ -16,7 +16,7 @@ from maskfit.data.weight_pinning import pin_component
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError, RecipeError
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.model_file import ModelMetadata
 from maskfit.registry import ComponentSpec, instantiate
 

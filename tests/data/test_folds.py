@@ -22,7 +22,7 @@ from maskfit.data.splits import (
 )
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 SCHEME = SCHEMES["mask-gender-age"]
 SEVEN = ("wear",) * 5 + ("incorrect", "not_wear")

@@ -9,7 +9,7 @@ import pytest
 
 from maskfit.data.read_dataset import read_photos, scan_photos
 from maskfit.errors import DataError
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 REAL = Path(os.environ.get("MASKFIT_REAL_PHOTOS", "nowhere")) / "masked-faces/train"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.ages import AgeLabelRule
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.data.read_dataset import read_photos, scan_photos
 from maskfit.errors import DataError
-from maskfit.labels import SCHEMES, Attribute, LabelSchema
+from maskfit.labels.schema import SCHEMES, Attribute, LabelSchema
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from maskfit.errors import DataError, LabelError
 from maskfit.evaluation.fit_calibration import COLDEST, DEFAULT_ABSTAIN_BELOW, fit_calibration
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.labels import JOINT_HEAD, SCHEMES, UNKNOWN
+from maskfit.labels.schema import JOINT_HEAD, SCHEMES, UNKNOWN
 
 FULL = SCHEMES["mask-gender-age"]
 

@@ -26,7 +26,7 @@ from maskfit.evaluation.temperature_scaling import (
 from maskfit.evaluation.metrics import reliability
 from maskfit.evaluation.selective_prediction import equal_mass_bins, lowest_threshold, risk_coverage
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.labels import JOINT_HEAD, SCHEMES, UNKNOWN
+from maskfit.labels.schema import JOINT_HEAD, SCHEMES, UNKNOWN
 
 FULL = SCHEMES["mask-gender-age"]
 MASK = SCHEMES["mask"]

@@ -23,7 +23,7 @@ from maskfit.evaluation.metrics import (
     reliability,
 )
 from maskfit.evaluation.scores import score
-from maskfit.labels import SCHEMES, UNKNOWN
+from maskfit.labels.schema import SCHEMES, UNKNOWN
 
 FULL = SCHEMES["mask-gender-age"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from maskfit.errors import DataError
 from maskfit.evaluation.label_issues import LEAST, find_label_issues, fit_and_apply_temperature, label_likelihood
-from maskfit.labels import SCHEMES, UNKNOWN
+from maskfit.labels.schema import SCHEMES, UNKNOWN
 
 SCHEME = SCHEMES["mask-gender-age"]
 AGE = SCHEME["age"]

@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from maskfit.ages import AgeLabelRule
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
-from maskfit.labels import JOINT_HEAD, SCHEMES
+from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec

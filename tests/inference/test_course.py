@@ -11,7 +11,7 @@ import pytest
 from maskfit.inference.engines import precision_check as doubt
 from maskfit.inference.course import PrecisionCascade
 from maskfit.inference.engines.precision_check import NUM_PROBE_IMAGES
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]
 

@@ -15,7 +15,7 @@ from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.errors import DataError
 from maskfit.inference.predictor import Predictor
-from maskfit.labels import SCHEMES, logits_to_probabilities
+from maskfit.labels.schema import SCHEMES, logits_to_probabilities
 from maskfit.model_file import ModelMetadata, load_model, save_model
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from maskfit.inference.engines.precision_check import DEVIATIONS, LowPrecisionError, estimate_low_precision_error
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]
 

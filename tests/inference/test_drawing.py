@@ -12,7 +12,7 @@ from maskfit.inference import colours
 from maskfit.inference.annotation import FaceAnnotation, annotate_faces, draw_annotations
 from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
 from maskfit.inference.decisions import decide
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 GREY = Image.new("RGB", (400, 300), (128, 128, 128))
 

@@ -17,7 +17,7 @@ from maskfit.data.image_decoding import decode
 from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference.engines.engine import OnnxEngine, OpenvinoEngine, TorchEngine, open_engine
 from maskfit.inference.predictor import Predictor
-from maskfit.labels import SCHEMES, softmax
+from maskfit.labels.schema import SCHEMES, softmax
 from maskfit.model_file import ModelMetadata, load_model, read_model_metadata
 
 

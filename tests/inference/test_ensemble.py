@@ -28,7 +28,7 @@ from maskfit.inference.ensemble.inputs import load_aligned_tables
 from maskfit.inference.ensemble.stacking import StackingFitter
 from maskfit.inference.submission import read_submission
 from maskfit.inference.ensemble.voting import combine
-from maskfit.labels import SCHEMES, UNKNOWN, softmax
+from maskfit.labels.schema import SCHEMES, UNKNOWN, softmax
 
 FULL = SCHEMES["mask-gender-age"]
 STEMS = ["mask1", "mask2", "mask3", "mask4", "mask5", "incorrect_mask", "normal"]

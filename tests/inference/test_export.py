@@ -22,7 +22,7 @@ from maskfit.inference.export import EXPORTS, ExportFormat, export_model
 from maskfit.inference.export.fp16_weights import convert_weights_to_fp16
 from maskfit.inference.export.parity import compare, f32_rounding_error, random_inputs, read_frames
 from maskfit.inference.predictor import Predictor
-from maskfit.labels import logits_to_probabilities
+from maskfit.labels.schema import logits_to_probabilities
 from maskfit.model_file import load_model, read_model_metadata, save_model
 from maskfit.models.network import AgeRegressor
 
@@ -278,7 +278,7 @@ def test_other_endings_and_other_models_are_refused(make, models, exported, tmp_
 
 
 def _called(name):
-    from maskfit.labels import SCHEMES, LabelSchema
+    from maskfit.labels.schema import SCHEMES, LabelSchema
 
     return LabelSchema(attributes=(SCHEMES["mask"].attributes[0].model_copy(update={"name": name}),))
 
@@ -311,7 +311,7 @@ def test_the_script_without_maskfit_answers_the_same(exported, photos, tmp_path,
 
 
 def test_the_weights_load_into_plain_timm(make, tmp_path, monkeypatch, capsys):
-    from maskfit.labels import SCHEMES
+    from maskfit.labels.schema import SCHEMES
     from maskfit.models.network import build_network
     from maskfit.registry import ComponentSpec
 

@@ -12,7 +12,7 @@ from maskfit.errors import ModelFileError
 from maskfit.inference.ensemble.member_composition import compose_members
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.ensemble.voting import VOTES, combine
-from maskfit.labels import SCHEMES, Attribute, LabelSchema
+from maskfit.labels.schema import SCHEMES, Attribute, LabelSchema
 from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec

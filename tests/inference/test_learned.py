@@ -20,7 +20,7 @@ from maskfit.inference.ensemble.learned_weights import (
     nested_cv_predict,
 )
 from maskfit.inference.ensemble.stacking import FLOOR, StackingFitter
-from maskfit.labels import SCHEMES, UNKNOWN, softmax
+from maskfit.labels.schema import SCHEMES, UNKNOWN, softmax
 
 FULL = SCHEMES["mask-gender-age"]
 GENDER = SCHEMES["gender"]

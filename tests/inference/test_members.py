@@ -8,7 +8,7 @@ import pytest
 
 from maskfit.errors import ModelFileError, RunError
 from maskfit.inference.members import Member, check_compatible, find_models, open_members
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 
 def test_a_file_stands_for_itself(models):

@@ -17,7 +17,7 @@ from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.members import Member, open_members
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.ensemble.voting import combine
-from maskfit.labels import JOINT_HEAD
+from maskfit.labels.schema import JOINT_HEAD
 from maskfit.model_file import load_model
 
 BANDS = {"<20": 0, "20-29": 0, "30-39": 1, "40-49": 1, "50-59": 1, ">=60": 2, "<30": 0, "30-59": 1}

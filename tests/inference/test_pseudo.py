@@ -12,7 +12,7 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.pseudo_labels import read_persons, select_pseudo_labels, write_pseudo
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 SCHEME = SCHEMES["mask-gender-age"]
 

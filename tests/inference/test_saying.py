@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maskfit.inference.decisions import NOT_SURE, decide, format_prediction
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]
 

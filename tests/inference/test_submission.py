@@ -7,7 +7,7 @@ import pytest
 
 from maskfit.errors import DataError
 from maskfit.inference.submission import read_submission, write_submission
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from maskfit.errors import DataError
 from maskfit.inference.ensemble.voting import VOTES, combine, combine_all
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]
 

@@ -11,7 +11,7 @@ from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.inference.prediction import BatchPredictions
 from maskfit.inference.submission import read_submission
 from maskfit.inference.prediction_writers import WRITERS, open_prediction_writers
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]
 

@@ -19,7 +19,7 @@ from maskfit.exploration.mean_faces import MeanFaces, choose_sheets, open_pictur
 from maskfit.exploration.statistics import count_classes, count_files, count_values, count_years, find_imbalance, to_json
 from maskfit.exploration.image_stats import collect_image_stats
 from maskfit.exploration.near_duplicates import edge_features
-from maskfit.labels import SCHEMES, UNKNOWN
+from maskfit.labels.schema import SCHEMES, UNKNOWN
 
 
 @pytest.fixture(scope="module")

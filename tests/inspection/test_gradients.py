@@ -15,7 +15,7 @@ from maskfit.errors import MaskfitError
 from maskfit.explain import model_graph as graphs
 from maskfit.explain.gradient_chart import depth_chart
 from maskfit.explain.gradient_check import check_gradients, summarize_gradients, target_mask
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
 

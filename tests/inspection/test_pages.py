@@ -16,7 +16,7 @@ from maskfit.exploration.explore import explore
 from maskfit.exploration.statistics import to_json
 from maskfit.exploration.page import key_findings, write_page
 from maskfit.exploration.image_sections import say_name
-from maskfit.labels import SCHEMES, Attribute, LabelSchema
+from maskfit.labels.schema import SCHEMES, Attribute, LabelSchema
 
 EVIL = "<script>alert(1)<"
 

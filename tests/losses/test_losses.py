@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from maskfit.errors import RecipeError
-from maskfit.labels import JOINT_HEAD, SCHEMES
+from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 from maskfit.losses import LOSSES
 from maskfit.losses.class_weights import CLASS_WEIGHTS, class_weights
 from maskfit.losses.criterion import HeadLoss, MultiHeadLoss

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.errors import RecipeError
-from maskfit.labels import JOINT_HEAD, SCHEMES, logits_to_probabilities, softmax
+from maskfit.labels.schema import JOINT_HEAD, SCHEMES, logits_to_probabilities, softmax
 from maskfit.model_file import ModelMetadata, load_model, save_model
 from maskfit.models.attention import SelfAttention
 from maskfit.models.heads import HEADS

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from maskfit.errors import ModelFileError, RecipeError
-from maskfit.labels import JOINT_HEAD, SCHEMES
+from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 from maskfit.models.backbones import BACKBONES, OWN, REFUSED, build_backbone
 from maskfit.models.heads import HEADS
 from maskfit.models.network import build_network

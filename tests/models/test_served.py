@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from maskfit.ages import AgeLabelRule
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.calibration import Calibration
 from maskfit.data.preprocessing import MIN_STD, Normalize
-from maskfit.labels import JOINT_HEAD, SCHEMES, logits_to_probabilities
+from maskfit.labels.schema import JOINT_HEAD, SCHEMES, logits_to_probabilities
 from maskfit.models.network import build_network
 from maskfit.models.served import DatasetNormalize, ExportModule, InstanceNormalize
 from maskfit.registry import ComponentSpec

@@ -13,7 +13,7 @@ from maskfit.data.splits import PersonSplits
 from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.probability_table import ProbabilityTable, concat_tables
 from maskfit.file_io import write_csv, write_json
-from maskfit.labels import SCHEMES, IntArray, LabelSchema
+from maskfit.labels.schema import SCHEMES, IntArray, LabelSchema
 from maskfit.run_dir import RunDir
 
 FULL = SCHEMES["mask-gender-age"]

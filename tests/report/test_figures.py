@@ -13,7 +13,7 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, RunError
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import read_csv, write_csv
-from maskfit.labels import JOINT_HEAD, SCHEMES, UNKNOWN
+from maskfit.labels.schema import JOINT_HEAD, SCHEMES, UNKNOWN
 from maskfit.report import words
 from maskfit.report.figures import describe
 from maskfit.report.material import load_run_data

@@ -12,7 +12,7 @@ from maskfit.errors import DataError
 from maskfit.evaluation.metrics import macro_f1
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import write_csv
-from maskfit.labels import JOINT_HEAD, SCHEMES
+from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 from maskfit.report.pages import compute_statistics, write_report
 from maskfit.run_dir import RunDir
 

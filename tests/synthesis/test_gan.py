@@ -19,7 +19,7 @@ from maskfit.data.photo_dataset import BOTH
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.errors import DataError, ModelFileError, RunError
-from maskfit.labels import SCHEMES, UNKNOWN
+from maskfit.labels.schema import SCHEMES, UNKNOWN
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.drawn import write_train_set
 from maskfit.synthesis.gan import augmentation, sheet

@@ -19,7 +19,7 @@ from maskfit.cli.data.dataset import mask as masking
 from maskfit.data.detectors import DETECTORS, Face
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, RecipeError
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.synthesis.drawn import render_photo, sample_person, write_train_set
 from maskfit.synthesis.masks import (
     BareFace,

@@ -9,7 +9,7 @@ from torch import nn
 
 from maskfit.data.image_cache.cache import CachedImages
 from maskfit.errors import RecipeError
-from maskfit.labels import JOINT_HEAD, SCHEMES
+from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.batches import FoldDataset, TrainLoader, ValLoader
 from maskfit.training.optimisers import OPTIMIZERS

@@ -11,7 +11,7 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.predictor import Predictor
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.model_file import METADATA_KEY, read_model_metadata
 from maskfit.registry import ComponentSpec
 from maskfit.training.run import train

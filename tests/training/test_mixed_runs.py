@@ -12,7 +12,7 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.errors import RecipeError
 from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.predictor import Predictor
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.model_file import read_model_metadata
 from maskfit.config.recipe import Recipe
 from maskfit.training.run import train

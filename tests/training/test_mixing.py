@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from maskfit.ages import AgeLabelRule
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.errors import RecipeError
-from maskfit.labels import JOINT_HEAD, SCHEMES, UNKNOWN, LabelSchema
+from maskfit.labels.schema import JOINT_HEAD, SCHEMES, UNKNOWN, LabelSchema
 from maskfit.losses import LOSSES
 from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
 from maskfit.registry import ComponentSpec, instantiate

@@ -16,7 +16,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from maskfit.data.preprocessing import Normalize
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.losses import LOSSES
 from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
 from maskfit.models.network import build_network

@@ -15,7 +15,7 @@ from maskfit.errors import DataError, RecipeError, RunError
 from maskfit.evaluation.probability_table import read_table
 from maskfit.file_io import read_csv, read_json
 from maskfit.inference.predictor import Predictor
-from maskfit.labels import JOINT_HEAD, SCHEMES
+from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 from maskfit.model_file import load_model, read_model_metadata
 from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
@@ -295,7 +295,7 @@ def test_no_validation_photo_passes_the_augmentation(tiny: Make) -> None:
     network, facts = load_model(folder.fold(0).model)
     plan = make_plan(recipe)
     photo = next(item for item in plan.photos if item.name == table.names[0])
-    from maskfit.labels import logits_to_probabilities
+    from maskfit.labels.schema import logits_to_probabilities
 
     with torch.inference_mode():
         logits = network(torch.from_numpy(facts.preprocessing(decode(photo.path))))

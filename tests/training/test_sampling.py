@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maskfit.errors import RecipeError
-from maskfit.labels import UNKNOWN
+from maskfit.labels.schema import UNKNOWN
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.chance import derive_generator
 from maskfit.training.plan import make_plan

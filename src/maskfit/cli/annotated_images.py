@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from maskfit.data.photo_dataset import Photo
     from maskfit.inference.face_predictor import PhotoPrediction
     from maskfit.inference.input_resolution import NamedPhotos
-    from maskfit.labels import LabelSchema
+    from maskfit.labels.schema import LabelSchema
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 """What they are written as, by their ending."""

@@ -14,7 +14,7 @@ from maskfit.cli.console import check_overwrite, err, require_extra
 from maskfit.cli.defaults import MODEL
 from maskfit.cli.models import resolve_models
 from maskfit.errors import DataError, MaskfitError, ModelFileError, did_you_mean
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 if TYPE_CHECKING:
     from maskfit.apps.webapp.app_state import AppState

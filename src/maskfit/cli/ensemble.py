@@ -10,7 +10,7 @@ import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, progress
 from maskfit.errors import DataError, did_you_mean
-from maskfit.labels import SCHEMES, LabelSchema
+from maskfit.labels.schema import SCHEMES, LabelSchema
 
 if TYPE_CHECKING:
     from maskfit.evaluation.bootstrap import Interval

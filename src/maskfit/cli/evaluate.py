@@ -11,7 +11,7 @@ import typer
 from maskfit.cli.console import out, print_json, print_table
 from maskfit.cli.defaults import OUTPUT, TRUTH
 from maskfit.errors import DataError, did_you_mean, format_list
-from maskfit.labels import SCHEMES, LabelSchema
+from maskfit.labels.schema import SCHEMES, LabelSchema
 
 if TYPE_CHECKING:
     from maskfit.evaluation.scores import Scores

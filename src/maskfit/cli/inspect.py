@@ -82,7 +82,7 @@ def _read(images: Path, scheme: object) -> list[Photo]:
     """Photos with their labels where the folder is a set, or as they lie there."""
     from maskfit.data.image_lists import find_images
     from maskfit.data.read_dataset import read_photos
-    from maskfit.labels import LabelSchema
+    from maskfit.labels.schema import LabelSchema
 
     assert isinstance(scheme, LabelSchema)
     try:

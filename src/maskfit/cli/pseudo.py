@@ -9,7 +9,7 @@ import typer
 
 from maskfit.cli.console import check_overwrite, err, print_table
 from maskfit.errors import DataError, did_you_mean
-from maskfit.labels import SCHEMES, LabelSchema
+from maskfit.labels.schema import SCHEMES, LabelSchema
 
 if TYPE_CHECKING:
     from maskfit.inference.pseudo_labels import PseudoLabels

@@ -10,7 +10,7 @@ import typer
 from maskfit.cli.server_options import HERE, PORT, Host, Open, Port, print_url
 from maskfit.cli.console import check_overwrite, err, require_extra
 from maskfit.errors import DataError, did_you_mean
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,7 +13,7 @@ from pathlib import Path
 from maskfit.data.photo_dataset import Photo, PhotoDataset, is_hidden_or_system_file, is_photo_name, read_label
 from maskfit.data.data_problems import DataProblem, raise_if_fatal
 from maskfit.errors import LabelError
-from maskfit.labels import AGE, GENDER, MASK, Attribute, LabelSchema
+from maskfit.labels.schema import AGE, GENDER, MASK, Attribute, LabelSchema
 
 FOLDER = re.compile(r"(?P<id>[^_\s]+)_(?P<gender>[A-Za-z]+)_(?P<race>[^_]+)_(?P<age>\d+(\.\d+)?)")
 STEMS = {**{f"mask{number}": "wear" for number in range(1, 6)}, "incorrect_mask": "incorrect", "normal": "not_wear"}

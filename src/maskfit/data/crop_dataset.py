@@ -34,7 +34,7 @@ from maskfit.data.weight_pinning import pin_component
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError, MaskfitError, PhotoError, format_list
 from maskfit.file_io import atomic_write, write_csv
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 from maskfit.registry import ComponentSpec, instantiate
 
 FACES, SHEET, UNREADABLE, MANIFEST, JOURNAL = "faces.csv", "faces.jpg", "unreadable.csv", "manifest.csv", "crop.jsonl"

@@ -24,7 +24,7 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.data.data_problems import SHOWN
 from maskfit.errors import DataError, LabelError, did_you_mean, format_list
 from maskfit.file_io import read_csv, write_csv
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 COLUMNS = ("person", "photo", "attribute", "value", "tier", "reason")
 USE = "use"

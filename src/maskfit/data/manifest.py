@@ -26,7 +26,7 @@ from maskfit.data.photo_dataset import BOTH, Photo, PhotoDataset, read_band, rea
 from maskfit.data.data_problems import DataProblem, raise_if_fatal
 from maskfit.errors import DataError, LabelError
 from maskfit.file_io import read_csv
-from maskfit.labels import UNKNOWN, Attribute, LabelSchema
+from maskfit.labels.schema import UNKNOWN, Attribute, LabelSchema
 
 PATH_COLUMNS = (
     "path",

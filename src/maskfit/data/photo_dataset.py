@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from maskfit.errors import LabelError
-from maskfit.labels import UNKNOWN, Attribute, IntArray, LabelSchema, as_number
+from maskfit.labels.schema import UNKNOWN, Attribute, IntArray, LabelSchema, as_number
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".heic"})
 """File name endings of photos, in lower case. What a file really is, its content says: see `decoding`."""

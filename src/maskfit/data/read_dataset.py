@@ -8,7 +8,7 @@ from maskfit.data.competition_layout import scan_layout
 from maskfit.data.manifest import scan_manifest
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.data_problems import DataProblem, raise_if_fatal
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 __all__ = ["Photo", "PhotoDataset", "read_photos", "scan_photos"]
 

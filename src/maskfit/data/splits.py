@@ -18,7 +18,7 @@ from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.data_problems import SHOWN
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 TRAIN_ONLY = -1
 """The fold of a person who is trained on in every fold and never validated on."""

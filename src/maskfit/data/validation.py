@@ -14,7 +14,7 @@ from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import scan_photos
 from maskfit.data.data_problems import DataProblem
 from maskfit.errors import PhotoError
-from maskfit.labels import UNKNOWN, LabelSchema
+from maskfit.labels.schema import UNKNOWN, LabelSchema
 
 Progress = Callable[[int, int], None]
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from maskfit.errors import DataError
 from maskfit.evaluation.metrics import METRICS, ClassCounts, Metric, class_counts, count_by_class
-from maskfit.labels import FloatArray
+from maskfit.labels.schema import FloatArray
 
 
 @dataclass(frozen=True)

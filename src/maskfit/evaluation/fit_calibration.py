@@ -11,7 +11,7 @@ from maskfit.calibration import Calibration
 from maskfit.errors import DataError, did_you_mean
 from maskfit.evaluation.temperature_scaling import AbstentionThreshold, fit_temperatures, fit_thresholds
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.labels import JOINT_HEAD, UNKNOWN, IntArray, LabelSchema
+from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, IntArray, LabelSchema
 
 DEFAULT_ABSTAIN_BELOW = 0.6
 """A calibrated answer of which less than this is likely right is "not sure" where nobody says otherwise."""

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.errors import DataError
-from maskfit.labels import UNKNOWN, Attribute, FloatArray, IntArray, LabelSchema
+from maskfit.labels.schema import UNKNOWN, Attribute, FloatArray, IntArray, LabelSchema
 
 NOISE = 0.03
 """How many labels are taken to be wrong before anything is seen."""

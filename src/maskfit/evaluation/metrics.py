@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maskfit.errors import DataError, LabelError
-from maskfit.labels import UNKNOWN, FloatArray, IntArray
+from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray
 
 Absent = Literal["skip", "zero"]
 """What a class with neither truth nor answers does to macro F1: it is left out of the mean, or it counts as 0."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
-from maskfit.labels import UNKNOWN, FloatArray, IntArray
+from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray
 
 Array = TypeVar("Array", bound=NDArray[Any])
 

@@ -17,7 +17,7 @@ from maskfit.errors import DataError
 from maskfit.evaluation.bootstrap import Interval, resample
 from maskfit.evaluation.metrics import Absent, ClassCounts, confusion, count_by_class, log_loss, reliability
 from maskfit.evaluation.probability_table import check_probabilities
-from maskfit.labels import JOINT_HEAD, IntArray, LabelSchema
+from maskfit.labels.schema import JOINT_HEAD, IntArray, LabelSchema
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maskfit.evaluation.metrics import ReliabilityCurve
-from maskfit.labels import FloatArray
+from maskfit.labels.schema import FloatArray
 
 BINS = 15
 """How many bins a calibration error is measured in."""

@@ -21,7 +21,7 @@ from maskfit.evaluation.bootstrap import Interval, proportion_interval
 from maskfit.evaluation.metrics import ReliabilityCurve
 from maskfit.evaluation.selective_prediction import equal_mass_bins, lowest_threshold
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.labels import JOINT_HEAD, UNKNOWN, FloatArray, IntArray, LabelSchema, softmax
+from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray, IntArray, LabelSchema, softmax
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 """Between these a temperature is looked for."""

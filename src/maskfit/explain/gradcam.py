@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.errors import DataError, MissingExtraError
-from maskfit.labels import JOINT_HEAD, FloatArray, LabelSchema
+from maskfit.labels.schema import JOINT_HEAD, FloatArray, LabelSchema
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

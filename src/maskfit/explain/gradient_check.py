@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.labels import UNKNOWN, IntArray
+from maskfit.labels.schema import UNKNOWN, IntArray
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -17,7 +17,7 @@ from maskfit.exploration.mean_faces import MOST_CLASSES
 from maskfit.exploration.statistics import Count, count_classes, count_files, count_values, count_years, measure
 from maskfit.exploration.outliers import BRIGHT, DARK
 from maskfit.exploration.near_duplicates import FLAT
-from maskfit.labels import Attribute, LabelSchema
+from maskfit.labels.schema import Attribute, LabelSchema
 
 MOST_ROWS = 8
 """Rows of a small table; what is rarer is added up in the last one."""

@@ -20,7 +20,7 @@ from maskfit.exploration.mean_faces import MOST_ON_SHEET, MeanFaces, choose_shee
 from maskfit.exploration.image_stats import ImageStats, collect_all_image_stats
 from maskfit.exploration.outliers import find_outliers
 from maskfit.exploration.near_duplicates import NearDuplicates, find_identical, find_near_duplicates
-from maskfit.labels import UNKNOWN, IntArray, LabelSchema
+from maskfit.labels.schema import UNKNOWN, IntArray, LabelSchema
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, done, in all)."""

@@ -11,7 +11,7 @@ from maskfit.exploration.explore import ExplorationResult
 from maskfit.exploration.mean_faces import MOST_CLASSES, open_pictures
 from maskfit.exploration.outliers import KINDS
 from maskfit.exploration.near_duplicates import MIN_EDGE_SIMILARITY
-from maskfit.labels import UNKNOWN, LabelSchema
+from maskfit.labels.schema import UNKNOWN, LabelSchema
 
 MOST_TWINS, MOST_GROUPS, MOST_ODD = 24, 12, 24
 """How many pairs of persons, groups of identical files, and photos of each kind of oddity are shown."""

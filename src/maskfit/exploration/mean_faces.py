@@ -11,7 +11,7 @@ from PIL import Image
 
 from maskfit.data.image_decoding import Pixels, open_downscaled
 from maskfit.data.photo_dataset import Photo, PhotoDataset
-from maskfit.labels import UNKNOWN, IntArray, LabelSchema
+from maskfit.labels.schema import UNKNOWN, IntArray, LabelSchema
 
 MOST_CLASSES = 80
 """The most classes that get a mean face and a contact sheet of their own."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from maskfit.exploration.explore import ExplorationResult
-from maskfit.labels import UNKNOWN, Attribute, FloatArray, IntArray
+from maskfit.labels.schema import UNKNOWN, Attribute, FloatArray, IntArray
 
 STEADY = 0.9
 """An attribute that has one value in all photos of this share of the persons is the person's: gender, not mask."""

@@ -15,7 +15,7 @@ import numpy as np
 from maskfit.html.svg_axes import BOTTOM, HEIGHT, TOP, PlotArea, draw_axes, draw_bar, draw_svg, find_ticks
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.metrics import ReliabilityCurve
-from maskfit.labels import IntArray
+from maskfit.labels.schema import IntArray
 
 COLOURS = 8
 """How many line colours the style sheet has, `--line0` and up; more lines use them again."""

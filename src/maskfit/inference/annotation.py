@@ -13,7 +13,7 @@ from maskfit.data.boxes import Box
 from maskfit.inference.colours import LabelColor, Rgb, colour_of
 from maskfit.inference.face_predictor import PhotoPrediction
 from maskfit.inference.decisions import NOT_SURE, AttributePrediction
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 SMALLER = 0.75
 """How large tags of several lines are written, where those of one line have 1."""

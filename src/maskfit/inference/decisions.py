@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.labels import Attribute, LabelSchema
+from maskfit.labels.schema import Attribute, LabelSchema
 
 NOT_SURE = "not sure"
 

@@ -11,7 +11,7 @@ from maskfit.inference.engines import precision_check as doubt
 from maskfit.inference.ensemble.member_composition import MemberComposition
 from maskfit.inference.members import Member
 from maskfit.inference.model_inputs import ModelInput
-from maskfit.labels import FloatArray, logits_to_probabilities
+from maskfit.labels.schema import FloatArray, logits_to_probabilities
 
 MemberAndVoteProbabilities = tuple[dict[str, FloatArray], FloatArray]
 """Probabilities (photos, classes) of each member, by its name, and their vote."""

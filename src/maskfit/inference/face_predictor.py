@@ -20,7 +20,7 @@ from maskfit.errors import DataError
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.decisions import AttributePrediction, decide
 from maskfit.inference.model_inputs import ModelInput, Source, load_image
-from maskfit.labels import FloatArray
+from maskfit.labels.schema import FloatArray
 
 MAX_FACES = 100
 """Faces of one photo that are answered for, the largest first."""

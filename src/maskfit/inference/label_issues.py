@@ -19,7 +19,7 @@ from maskfit.errors import DataError, MaskfitError
 from maskfit.evaluation.label_issues import NOISE, LabelIssue, find_label_issues
 from maskfit.file_io import write_csv
 from maskfit.inference.ensemble.inputs import AlignedTables, load_aligned_tables
-from maskfit.labels import UNKNOWN, FloatArray, LabelSchema
+from maskfit.labels.schema import UNKNOWN, FloatArray, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir
 
 COLUMNS = ("person", "attribute", "label", "proposed", "score", "reason")

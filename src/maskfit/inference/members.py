@@ -17,7 +17,7 @@ from maskfit.inference.engines.engine.selection import (
 )
 from maskfit.inference.engines.engine import Engine, open_engine
 from maskfit.inference.ensemble.member_composition import MemberComposition, compose_members, schema_signature
-from maskfit.labels import SCHEMES, LabelSchema
+from maskfit.labels.schema import SCHEMES, LabelSchema
 from maskfit.model_file import read_model_metadata
 from maskfit.registry import ComponentSpec
 from maskfit.run_dir import FoldDir, RunDir, is_run_dir

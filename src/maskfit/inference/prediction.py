@@ -11,7 +11,7 @@ import numpy as np
 
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.decisions import AttributePrediction, decide
-from maskfit.labels import FloatArray, IntArray, LabelSchema
+from maskfit.labels.schema import FloatArray, IntArray, LabelSchema
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from maskfit.evaluation.probability_table import probability_header, probability
 from maskfit.file_io import atomic_write
 from maskfit.inference.prediction import BatchPredictions
 from maskfit.inference.submission import ANSWER, PHOTO
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 Add = Callable[[BatchPredictions], None]
 """Takes the next batch of answers."""

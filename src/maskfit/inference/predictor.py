@@ -25,7 +25,7 @@ from maskfit.inference.ensemble_runner import EnsembleRunner, MemberAndVoteProba
 from maskfit.inference.model_inputs import ModelInput, Named, Source, check_unique_names, load_image, name_of
 from maskfit.inference.tta import build_tta
 from maskfit.inference.ensemble.voting import VOTES
-from maskfit.labels import FloatArray
+from maskfit.labels.schema import FloatArray
 from maskfit.registry import ComponentSpec
 
 __all__ = ["BatchPredictions", "ModelInput", "Predictions", "Predictor", "Source", "load_image"]

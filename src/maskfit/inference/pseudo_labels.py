@@ -18,7 +18,7 @@ from maskfit.data.data_problems import SHOWN
 from maskfit.errors import DataError, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.file_io import read_csv, write_csv
-from maskfit.labels import MASK, FloatArray, IntArray, LabelSchema
+from maskfit.labels.schema import MASK, FloatArray, IntArray, LabelSchema
 
 NAME_COLUMNS = ("ImageID", "path")
 """Either may name the photo in a list of persons."""

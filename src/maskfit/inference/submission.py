@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
-from maskfit.labels import SCHEMES, IntArray
+from maskfit.labels.schema import SCHEMES, IntArray
 
 PHOTO = "ImageID"
 """The column of the photo's name, as in the competition's info.csv."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from maskfit.errors import MissingExtraError
 from maskfit.inference.prediction import BatchPredictions
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 
 class TableFormat(NamedTuple):

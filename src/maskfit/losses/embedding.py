@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from maskfit.labels import UNKNOWN
+from maskfit.labels.schema import UNKNOWN
 
 
 class EmbeddingLoss(nn.Module):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from maskfit.labels import JOINT_HEAD
+from maskfit.labels.schema import JOINT_HEAD
 from maskfit.models.linear_heads import Logits, MultiHead, SingleHead
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from maskfit.labels import JOINT_HEAD
+from maskfit.labels.schema import JOINT_HEAD
 
 Logits = dict[str, Tensor]
 """A head's answers: attribute, or `labels.JOINT`, to (batch, values or classes)."""

@@ -11,7 +11,7 @@ from maskfit.evaluation.bootstrap import Interval
 from maskfit.html.svg_charts import confusion_table, score_bar
 from maskfit.html.page import card, section, table
 from maskfit.evaluation.scores import ClassScore, Scores
-from maskfit.labels import JOINT_HEAD, IntArray, LabelSchema
+from maskfit.labels.schema import JOINT_HEAD, IntArray, LabelSchema
 from maskfit.report import words
 from maskfit.report.figures import RunStatistics
 from maskfit.report.thumbs import most_confident_errors, thumbnail

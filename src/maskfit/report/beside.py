@@ -12,7 +12,7 @@ from maskfit.evaluation.bootstrap import Interval
 from maskfit.html.svg_charts import COLOURS, Line, line_chart, score_bar
 from maskfit.html.page import page, section, table
 from maskfit.file_io import write_text
-from maskfit.labels import JOINT_HEAD
+from maskfit.labels.schema import JOINT_HEAD
 from maskfit.report import words
 from maskfit.report.answers import WHISKER, lead_paragraph, number, table_row
 from maskfit.report.comparison import Comparison, RunDifference

@@ -11,7 +11,7 @@ import numpy as np
 from maskfit.data.competition_layout import FOLDER
 from maskfit.data.manifest import read_rows
 from maskfit.errors import DataError, did_you_mean
-from maskfit.labels import UNKNOWN, IntArray, LabelSchema, as_number
+from maskfit.labels.schema import UNKNOWN, IntArray, LabelSchema, as_number
 
 MOST_VALUES = 16
 """How many values of a column are told apart: of a number as ranges, of a name the most frequent."""

@@ -12,7 +12,7 @@ from maskfit.calibration import MIN_PROBABILITY
 from maskfit.errors import DataError
 from maskfit.evaluation.bootstrap import Interval, proportion_interval, resample
 from maskfit.evaluation.metrics import ClassCounts, macro_f1
-from maskfit.labels import JOINT_HEAD, UNKNOWN, IntArray
+from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, IntArray
 from maskfit.report.figures import RunStatistics, describe, right_answers
 from maskfit.report.material import RunData
 

@@ -15,7 +15,7 @@ from maskfit.evaluation.bootstrap import Interval, proportion_interval
 from maskfit.evaluation.temperature_scaling import AbstentionThreshold, TemperatureFit, calibrate, fit_thresholds
 from maskfit.evaluation.scores import Scores, confusions, score
 from maskfit.evaluation.selective_prediction import RiskCoverage, risk_coverage
-from maskfit.labels import JOINT_HEAD, UNKNOWN, FloatArray, IntArray
+from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray, IntArray
 from maskfit.report.material import RunData
 
 NEAR = 3

@@ -19,7 +19,7 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, MaskfitError, RunError
 from maskfit.evaluation.probability_table import ProbabilityTable, concat_tables, read_table
 from maskfit.file_io import read_json
-from maskfit.labels import UNKNOWN, FloatArray, IntArray, LabelSchema, as_number
+from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray, LabelSchema, as_number
 from maskfit.registry import ComponentSpec
 from maskfit.config.recipe import Recipe
 from maskfit.report.columns import read_columns

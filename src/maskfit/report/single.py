@@ -9,7 +9,7 @@ from pathlib import Path
 
 from maskfit.html.page import page, section
 from maskfit.file_io import write_text
-from maskfit.labels import JOINT_HEAD, LabelSchema
+from maskfit.labels.schema import JOINT_HEAD, LabelSchema
 from maskfit.report import words
 from maskfit.report.answers import (
     attributes_section,

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskfit.data.image_decoding import open_downscaled
 from maskfit.errors import PhotoError
-from maskfit.labels import UNKNOWN
+from maskfit.labels.schema import UNKNOWN
 from maskfit.report.material import RunData
 
 SIZE = (144, 192)

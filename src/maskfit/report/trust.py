@@ -11,7 +11,7 @@ import numpy as np
 from maskfit.html.svg_charts import COLOURS, Line, age_chart, line_chart, reliability_chart
 from maskfit.html.page import section, table
 from maskfit.evaluation.selective_prediction import RiskCoverage
-from maskfit.labels import JOINT_HEAD
+from maskfit.labels.schema import JOINT_HEAD
 from maskfit.report import words
 from maskfit.report.answers import lead_paragraph, number, table_row
 from maskfit.report.figures import NEAR, WANTED, RunStatistics

@@ -9,7 +9,7 @@ import numpy as np
 
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.temperature_scaling import TemperatureFit
-from maskfit.labels import JOINT_HEAD
+from maskfit.labels.schema import JOINT_HEAD
 from maskfit.report.figures import NEAR, WANTED, AgeErrors, RunStatistics, SliceStatistics
 
 HONEST = 0.02

@@ -22,7 +22,7 @@ from maskfit.data.photo_dataset import BOTH, Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, PhotoError
 from maskfit.file_io import atomic_write, write_csv
-from maskfit.labels import UNKNOWN, LabelSchema
+from maskfit.labels.schema import UNKNOWN, LabelSchema
 
 MANIFEST = "manifest.csv"
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from maskfit.labels import IntArray
+from maskfit.labels.schema import IntArray
 from maskfit.losses.embedding import EmbeddingLoss
 from maskfit.losses.years import AgeRegressionLoss
 from maskfit.models.network import Network

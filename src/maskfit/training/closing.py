@@ -13,7 +13,7 @@ from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.fit_calibration import fit_calibration
 from maskfit.evaluation.scores import Scores
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.labels import JOINT_HEAD, UNKNOWN
+from maskfit.labels.schema import JOINT_HEAD, UNKNOWN
 from maskfit.model_file import read_model_metadata, update_model_metadata
 from maskfit.run_dir import FoldDir
 from maskfit.training.plan import TrainingPlan

@@ -20,7 +20,7 @@ from maskfit.data.preprocessing import Normalize
 from maskfit.evaluation.scores import score
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.file_io import write_json
-from maskfit.labels import logits_to_probabilities
+from maskfit.labels.schema import logits_to_probabilities
 from maskfit.model_file import load_model, save_model
 from maskfit.models.network import Network
 from maskfit.run_dir import FoldDir

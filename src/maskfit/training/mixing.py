@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from maskfit.labels import JOINT_HEAD, LabelSchema
+from maskfit.labels.schema import JOINT_HEAD, LabelSchema
 from maskfit.training.chance import uniform
 from maskfit.training.ranges import check_share
 

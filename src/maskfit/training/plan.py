@@ -16,7 +16,7 @@ from maskfit.data.photo_dataset import BOTH, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
 from maskfit.errors import DataError, RecipeError
-from maskfit.labels import IntArray, LabelSchema, as_number
+from maskfit.labels.schema import IntArray, LabelSchema, as_number
 from maskfit.models.network import Network, build_network
 from maskfit.config.recipe import Recipe
 from maskfit.training.economy import validate_network_options

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.labels import UNKNOWN
+from maskfit.labels.schema import UNKNOWN
 
 Places = NDArray[np.int64]
 

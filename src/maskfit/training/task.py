@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from maskfit.data.preprocessing import MIN_STD, Normalize
 from maskfit.errors import RunError
 from maskfit.evaluation.scores import Scores, score
-from maskfit.labels import IntArray, LabelSchema, logits_to_probabilities
+from maskfit.labels.schema import IntArray, LabelSchema, logits_to_probabilities
 from maskfit.losses.criterion import MultiHeadLoss
 from maskfit.models.network import Network
 from maskfit.training.augmentation import Augmentation

@@ -18,7 +18,7 @@ from maskfit.apps.service.routes import build_app
 from maskfit.apps.service.service import InferenceService
 from maskfit.apps.service.settings import Limits, ServiceSettings
 from maskfit.data.preprocessing import CropResize, Preprocessing
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.model_file import ModelMetadata
 from maskfit.registry import ComponentSpec
 

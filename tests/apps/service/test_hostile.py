@@ -22,9 +22,9 @@ from maskfit.apps.service.problem_details import HTTPProblem
 from maskfit.apps.service.schemas import build_response_model
 from maskfit.apps.service.settings import Limits
 from maskfit.apps.service.uploads import JsonBodyParser, MultipartParser
-from maskfit.attributes import Attribute
+from maskfit.labels.schema.attribute import Attribute
 from maskfit.errors import ModelFileError
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 from .asking import as_form, ask, body
 

@@ -19,7 +19,7 @@ from maskfit.calibration import Calibration
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.model_file import ModelMetadata
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.drawn.film import PersonSprites, SyntheticVideo, Walk

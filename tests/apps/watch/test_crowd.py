@@ -16,7 +16,7 @@ from maskfit.errors import DataError
 from maskfit.file_io import read_csv
 from maskfit.inference.colours import UNSURE, VALUES
 from maskfit.inference.face_predictor import FacePrediction
-from maskfit.labels import SCHEMES, LabelSchema
+from maskfit.labels.schema import SCHEMES, LabelSchema
 
 SCHEME = SCHEMES["mask-gender"]
 STATES = ("wear", "incorrect", "not_wear")

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from maskfit.apps.review.state import STATUSES, ReviewState, Status, scored_index
 from maskfit.data.photo_dataset import Photo
 from maskfit.evaluation.label_issues import LabelIssue
-from maskfit.labels import UNKNOWN, Attribute
+from maskfit.labels.schema import UNKNOWN, Attribute
 
 WORDS: dict[Status, str] = {
     "open": "undecided",

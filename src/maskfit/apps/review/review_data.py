@@ -16,7 +16,7 @@ from maskfit.evaluation.label_issues import LabelIssue, fit_and_apply_temperatur
 from maskfit.file_io import read_csv
 from maskfit.inference.ensemble.inputs import load_aligned_tables
 from maskfit.inference.label_issues import label_issues_of
-from maskfit.labels import UNKNOWN, LabelSchema, as_number
+from maskfit.labels.schema import UNKNOWN, LabelSchema, as_number
 from maskfit.run_dir import RunDir, is_run_dir
 
 Views = Mapping[str, Mapping[str, Sequence[float]]]

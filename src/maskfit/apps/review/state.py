@@ -18,7 +18,7 @@ from typing import Literal, get_args
 from maskfit.data.label_corrections import USE
 from maskfit.data.photo_dataset import Photo, PhotoDataset, read_label
 from maskfit.errors import DataError, LabelError, did_you_mean
-from maskfit.labels import UNKNOWN, Attribute, LabelSchema
+from maskfit.labels.schema import UNKNOWN, Attribute, LabelSchema
 
 Verdict = Literal["right", "wrong", "unsure"]
 Status = Literal["open", "right", "mended", "wrong", "unsure"]

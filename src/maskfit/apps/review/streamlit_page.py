@@ -13,7 +13,7 @@ from maskfit.apps.review.view_model import FILTER_WORDS, ReviewViewModel
 from maskfit.apps.streamlit_server import NOT_ADMITTED, check_access_token
 from maskfit.data.label_corrections import USE
 from maskfit.errors import PhotoError
-from maskfit.labels import Attribute
+from maskfit.labels.schema import Attribute
 
 PHOTO_KEYS = "ASDFGHJ"
 """The keys that choose a photo, in the order of the photos."""

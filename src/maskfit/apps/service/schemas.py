@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from maskfit.attributes import Attribute
+from maskfit.labels.schema.attribute import Attribute
 from maskfit.errors import ModelFileError
 from maskfit.inference.decisions import NOT_SURE
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 Probability = Annotated[float, Field(ge=0, le=1.000001, description="0 to 1.")]
 Pixels = Annotated[int, Field(ge=1)]

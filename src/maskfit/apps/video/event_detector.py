@@ -12,7 +12,7 @@ from maskfit.data.boxes import Box
 from maskfit.errors import DataError
 from maskfit.inference.face_predictor import FacePrediction
 from maskfit.inference.decisions import AttributePrediction, decide
-from maskfit.labels import MASK, LabelSchema
+from maskfit.labels.schema import MASK, LabelSchema
 
 EventType = Literal["appeared", "changed", "left", "ended"]
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from maskfit.apps.video.event_detector import Event, EventDetector, format_state, state_attribute
 from maskfit.inference.decisions import NOT_SURE
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 SECONDS_PER_ROW = 60.0
 

@@ -10,7 +10,7 @@ from math import exp, inf
 
 import numpy as np
 
-from maskfit.labels import FloatArray
+from maskfit.labels.schema import FloatArray
 
 LEAST = 1e-3
 """A probability counts at least this much. Without it one frame that is sure of itself, with a hand before the face,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.boxes import Box
-from maskfit.labels import FloatArray
+from maskfit.labels.schema import FloatArray
 
 LEAST_OVERLAP = 0.1
 """Of the union of a box and where it was expected; below, their distance decides."""

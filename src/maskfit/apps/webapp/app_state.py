@@ -17,7 +17,7 @@ from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.members import Member, check_compatible, open_members
 from maskfit.inference.predictor import Predictor
-from maskfit.labels import FloatArray
+from maskfit.labels.schema import FloatArray
 from maskfit.run_dir import RunDir, is_run_dir
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from maskfit.apps.webapp.session import PhotoResult, Spoken
 from maskfit.inference.decisions import NOT_SURE
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 NO_FACE = "no face found"
 

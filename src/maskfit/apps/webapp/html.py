@@ -16,7 +16,7 @@ from maskfit.inference.colours import LabelColor, colour_of
 from maskfit.inference.annotation import colour_for, label_text
 from maskfit.inference.face_predictor import FacePrediction
 from maskfit.inference.decisions import NOT_SURE, AttributePrediction
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 MOST = 7
 """Values of an attribute that a card shows, the likeliest first, where there are more."""

@@ -18,7 +18,7 @@ from maskfit.errors import MaskfitError
 from maskfit.inference.annotation import FaceAnnotation, draw_annotations
 from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
 from maskfit.inference.decisions import AttributePrediction, decide
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 MOST_PHOTOS = 40
 """Photos that are shown at a time."""

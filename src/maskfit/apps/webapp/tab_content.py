@@ -11,7 +11,7 @@ from maskfit.apps.review.controller import ReviewController, seat
 from maskfit.apps.review.review_data import load_review_data
 from maskfit.config.loader import read_recipe
 from maskfit.errors import DataError
-from maskfit.labels import SCHEMES, LabelSchema
+from maskfit.labels.schema import SCHEMES, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir
 
 ExplorationProgress = Callable[[str, int, int], None]

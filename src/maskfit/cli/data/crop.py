@@ -9,7 +9,7 @@ import typer
 
 from maskfit.cli.console import err, out, print_json, progress
 from maskfit.errors import DataError, did_you_mean
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 if TYPE_CHECKING:
     from maskfit.data.crop_dataset import CropSummary

@@ -12,7 +12,7 @@ import typer
 
 from maskfit.cli.console import err, out, print_json, print_table, progress
 from maskfit.errors import DataError, did_you_mean
-from maskfit.labels import SCHEMES, LabelSchema
+from maskfit.labels.schema import SCHEMES, LabelSchema
 
 if TYPE_CHECKING:
     from maskfit.data.validation import ValidationReport

@@ -10,7 +10,7 @@ import typer
 from maskfit.cli.allocation import setup_allocator
 from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, progress, require_extra
 from maskfit.errors import DataError, did_you_mean
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 
 if TYPE_CHECKING:
     from maskfit.synthesis.gan.judging import GanEvaluation

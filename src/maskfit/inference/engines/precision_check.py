@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.labels import FloatArray, LabelSchema
+from maskfit.labels.schema import FloatArray, LabelSchema
 
 NUM_PROBE_IMAGES = 16
 """Photos that are asked both ways."""

@@ -35,7 +35,7 @@ from maskfit.inference.ensemble.inputs import AlignedTables
 from maskfit.inference.ensemble.stacking import StackingFitter
 from maskfit.inference.submission import write_submission
 from maskfit.inference.ensemble.voting import Members
-from maskfit.labels import UNKNOWN, FloatArray, IntArray, LabelSchema
+from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray, LabelSchema
 from maskfit.registry import ComponentSpec, instantiate
 
 BEST = "best single"

@@ -18,7 +18,7 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, MaskfitError, RunError, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import read_csv
-from maskfit.labels import SCHEMES, UNKNOWN, FloatArray, IntArray, LabelSchema
+from maskfit.labels.schema import SCHEMES, UNKNOWN, FloatArray, IntArray, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir
 
 SHOWN = 8

@@ -20,7 +20,7 @@ from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError
 from maskfit.evaluation.metrics import ClassCounts
 from maskfit.inference.ensemble.voting import Members, combine
-from maskfit.labels import UNKNOWN, FloatArray, IntArray, LabelSchema
+from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray, LabelSchema
 
 
 class FittedEnsemble(Protocol):

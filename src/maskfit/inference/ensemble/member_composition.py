@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskfit.inference.ensemble.voting import Members, combine
-from maskfit.labels import SCHEMES, FloatArray, LabelSchema
+from maskfit.labels.schema import SCHEMES, FloatArray, LabelSchema
 
 Question = tuple[tuple[str, tuple[str, ...]], ...]
 """Attributes with their values: what two schemes share that differ in words and bands alone."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from maskfit.errors import DataError, MissingExtraError
 from maskfit.evaluation.probability_table import check_probabilities
 from maskfit.inference.ensemble.voting import Members
-from maskfit.labels import FloatArray, IntArray, LabelSchema, softmax
+from maskfit.labels.schema import FloatArray, IntArray, LabelSchema, softmax
 
 FLOOR = 1e-6
 """The least probability that stacking sees; below it a logarithm says how sure a member is, and little else."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from maskfit.errors import DataError, did_you_mean
 from maskfit.evaluation.probability_table import check_probabilities
-from maskfit.labels import FloatArray, LabelSchema, softmax
+from maskfit.labels.schema import FloatArray, LabelSchema, softmax
 
 Members = Sequence[NDArray[np.floating]]
 """Probabilities (photos, classes) of each member, the photos in the same order."""

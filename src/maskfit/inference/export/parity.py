@@ -13,7 +13,7 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize, Frames
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.engines.engine import Engine, TorchEngine
-from maskfit.labels import logits_to_probabilities
+from maskfit.labels.schema import logits_to_probabilities
 from maskfit.model_file import ModelMetadata
 
 Progress = Callable[[int, int], None]

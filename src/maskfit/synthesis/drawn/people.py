@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from maskfit.errors import DataError
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.synthesis.crew import parallel_map
 from maskfit.synthesis.drawn.census import sample_demographics
 from maskfit.synthesis.drawn.person import sample_person

@@ -15,7 +15,7 @@ from maskfit.data.manifest import PERSONS_COLUMN
 from maskfit.data.preprocessing import Frames
 from maskfit.errors import DataError
 from maskfit.file_io import atomic_write, write_csv
-from maskfit.labels import IntArray, LabelSchema
+from maskfit.labels.schema import IntArray, LabelSchema
 from maskfit.synthesis.gan.generator_file import GanFacts
 from maskfit.synthesis.gan.material import Progress
 

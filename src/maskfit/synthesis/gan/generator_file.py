@@ -22,7 +22,7 @@ from maskfit import __version__
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import ModelFileError, RecipeError
 from maskfit.file_io import atomic_write
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 from maskfit.model_metadata import read_metadata
 from maskfit.synthesis.gan.networks import SIZES, Generator
 

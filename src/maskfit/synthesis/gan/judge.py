@@ -16,7 +16,7 @@ from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.preprocessing import Frames
 from maskfit.errors import ModelFileError
-from maskfit.labels import FloatArray, IntArray, LabelSchema, logits_to_probabilities
+from maskfit.labels.schema import FloatArray, IntArray, LabelSchema, logits_to_probabilities
 from maskfit.model_file import load_model
 from maskfit.run_dir import RunDir, is_run_dir
 

@@ -23,7 +23,7 @@ from maskfit.data.photo_dataset import BOTH, PhotoDataset
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.preprocessing import Frames
 from maskfit.errors import DataError
-from maskfit.labels import UNKNOWN, IntArray
+from maskfit.labels.schema import UNKNOWN, IntArray
 from maskfit.synthesis.gan.drawing import draw_class, draw_faces
 from maskfit.synthesis.gan.frechet import Features, frechet_distance
 from maskfit.synthesis.gan.generator_file import GanFacts

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maskfit.data.image_cache.cache import open_image_cache
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.gan.drawing import SamplingResult, choose_classes, write_faces
 from maskfit.synthesis.gan.generator_file import GanFacts, load_generator, read_gan_facts

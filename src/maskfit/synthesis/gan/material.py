@@ -12,7 +12,7 @@ from maskfit.data.splits import read_folds
 from maskfit.data.photo_dataset import BOTH, Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
-from maskfit.labels import UNKNOWN, LabelSchema
+from maskfit.labels.schema import UNKNOWN, LabelSchema
 
 Progress = Callable[[int, int], None]
 

@@ -19,7 +19,7 @@ from maskfit.data.image_cache.cache import CachedImages
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
 from maskfit.file_io import read_csv, write_csv
-from maskfit.labels import IntArray
+from maskfit.labels.schema import IntArray
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.gan.drawing import draw_faces
 from maskfit.synthesis.gan.generator_file import GanFacts, read_gan_facts

@@ -17,7 +17,7 @@ from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, PhotoError
 from maskfit.file_io import read_csv
-from maskfit.labels import SCHEMES
+from maskfit.labels.schema import SCHEMES
 from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.landmarks import Finder
 

@@ -16,7 +16,7 @@ from maskfit.data.image_decoding import Pixels
 from maskfit.errors import MaskfitError
 from maskfit.inference.decisions import AttributePrediction
 from maskfit.explain.gradcam import overlay
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 SIDE = 480
 """Pixels of the longer side of a frame as it is shown."""

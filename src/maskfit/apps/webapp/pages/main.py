@@ -26,7 +26,7 @@ def main() -> None:
     # Without icons: the page's own would be fetched from Google for the browser's tab.
     pages = [st.Page(HERE / "faces.py", title="Faces", default=True)]
     if beside.has_photos:
-        pages.append(st.Page(HERE / "labels.py", title="Review", url_path="review"))
+        pages.append(st.Page(HERE / "labels/schema.py", title="Review", url_path="review"))
         pages.append(st.Page(HERE / "photos.py", title="Explore", url_path="explore"))
     if beside.report:
         pages.append(st.Page(HERE / "report.py", title="Report", url_path="report"))

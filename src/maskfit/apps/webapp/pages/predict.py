@@ -26,7 +26,7 @@ from maskfit.apps.webapp.app_state import ADVICE, AppState, PredictionSettings, 
 from maskfit.apps.webapp.csv_export import Row, count, to_csv
 from maskfit.errors import MaskfitError
 from maskfit.inference.annotation import annotate_faces
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 ENDINGS = ["jpg", "jpeg", "png", "webp", "bmp", "heic", "heif"]
 BESIDE = 2

@@ -9,7 +9,7 @@ import streamlit as st
 from maskfit.apps.webapp.app_state import AS_TRAINED, AppState, PredictionSettings
 from maskfit.data.detectors import DETECTORS
 from maskfit.inference.ensemble.voting import VOTES
-from maskfit.labels import LabelSchema
+from maskfit.labels.schema import LabelSchema
 
 FACES, WHOLE = "every face", "the whole photo"
 

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from maskfit.errors import LabelError
-from maskfit.labels import Attribute, LabelSchema, as_number
+from maskfit.labels.schema import Attribute, LabelSchema, as_number
 
 
 class AgeLabelRule(BaseModel):
