@@ -100,7 +100,7 @@ def test_what_is_learned_beside_changes_the_trunk(tiny: Make, tmp_path: Path) ->
 
 
 def test_centres_of_classes_are_learned_too() -> None:
-    from maskfit.losses.embedding import arcface
+    from maskfit.losses.metric_learning import arcface
 
     net = network(years=False)
     beside = AuxiliaryLosses(arcface(net.backbone.features, 3), None, np.array([0, 1, 2, -1]), np.full(4, np.nan))

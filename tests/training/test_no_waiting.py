@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from maskfit.data.preprocessing import Normalize
 from maskfit.labels.schema import SCHEMES
 from maskfit.losses import LOSSES
-from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
+from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training import batches

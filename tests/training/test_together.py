@@ -16,7 +16,7 @@ import torch
 from maskfit.config.loader import recipe_to_yaml
 from maskfit.data.image_cache.cache import CachedImages
 from maskfit.errors import RecipeError, RunError
-from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
+from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.losses.cross_entropy import CrossEntropy
 from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir

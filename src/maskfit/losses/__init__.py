@@ -14,14 +14,14 @@ from collections.abc import Callable
 
 from torch import nn
 
-from maskfit.losses.binary import BinaryCrossEntropy
+from maskfit.losses.binary_cross_entropy import BinaryCrossEntropy
 from maskfit.losses.cross_entropy import CrossEntropy
 from maskfit.losses.focal import Focal
 from maskfit.losses.ldam import LDAM
-from maskfit.losses.macro_f1 import CrossEntropyF1, SoftMacroF1Loss
-from maskfit.losses.neighbours import OrdinalLabelSmoothing
-from maskfit.losses.squares import Brier, SmoothL1
-from maskfit.losses.symmetric import SymmetricCrossEntropy
+from maskfit.losses.soft_macro_f1 import CrossEntropyF1, SoftMacroF1Loss
+from maskfit.losses.ordinal_smoothing import OrdinalLabelSmoothing
+from maskfit.losses.brier import Brier, SmoothL1
+from maskfit.losses.symmetric_cross_entropy import SymmetricCrossEntropy
 
 LOSSES: dict[str, Callable[..., nn.Module]] = {
     "cross_entropy": CrossEntropy,

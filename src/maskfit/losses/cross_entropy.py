@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskfit.losses.photo_loss import PerSampleLoss, check_fraction, log_allowed_probability
+from maskfit.losses.per_sample_loss import PerSampleLoss, check_fraction, log_allowed_probability
 
 
 class CrossEntropy(PerSampleLoss):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from maskfit.losses.photo_loss import PerSampleLoss, check_fraction, log_allowed_probability
+from maskfit.losses.per_sample_loss import PerSampleLoss, check_fraction, log_allowed_probability
 
 LEAST = 1e-12
 """The least doubt that is raised to a power: at 0 the slope of a power below 1 is infinite."""

@@ -20,9 +20,9 @@ from torch.optim import Optimizer
 
 from maskfit.errors import RecipeError
 from maskfit.losses import LOSSES
-from maskfit.losses.criterion import HeadLoss, MultiHeadLoss
-from maskfit.losses.embedding import EMBEDDING_LOSSES
-from maskfit.losses.years import YEARS_LOSSES
+from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
+from maskfit.losses.metric_learning import EMBEDDING_LOSSES
+from maskfit.losses.age_regression import YEARS_LOSSES
 from maskfit.model_file import ModelMetadata
 from maskfit.models.network import Network
 from maskfit.registry import ComponentSpec, instantiate

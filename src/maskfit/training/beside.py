@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from maskfit.labels.schema import IntArray
-from maskfit.losses.embedding import EmbeddingLoss
-from maskfit.losses.years import AgeRegressionLoss
+from maskfit.losses.metric_learning import EmbeddingLoss
+from maskfit.losses.age_regression import AgeRegressionLoss
 from maskfit.models.network import Network
 from maskfit.training.mixing import MixedBatch
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
 from maskfit.losses import LOSSES
-from maskfit.losses.embedding import EMBEDDING_LOSSES
-from maskfit.losses.years import YEARS_LOSSES
+from maskfit.losses.metric_learning import EMBEDDING_LOSSES
+from maskfit.losses.age_regression import YEARS_LOSSES
 from maskfit.models.backbones import BACKBONES
 from maskfit.models.heads import HEADS
 from maskfit.registry import RegistryEntry

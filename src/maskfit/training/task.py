@@ -17,7 +17,7 @@ from maskfit.data.preprocessing import MIN_STD, Normalize
 from maskfit.errors import RunError
 from maskfit.evaluation.scores import Scores, score
 from maskfit.labels.schema import IntArray, LabelSchema, logits_to_probabilities
-from maskfit.losses.criterion import MultiHeadLoss
+from maskfit.losses.multi_head_loss import MultiHeadLoss
 from maskfit.models.network import Network
 from maskfit.training.augmentation import Augmentation
 from maskfit.training.averaging import Average

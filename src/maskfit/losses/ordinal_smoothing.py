@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from maskfit.losses.photo_loss import PerSampleLoss
+from maskfit.losses.per_sample_loss import PerSampleLoss
 
 
 class OrdinalLabelSmoothing(PerSampleLoss):

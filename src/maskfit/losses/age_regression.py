@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from maskfit.losses.criterion import MixedTargets
+from maskfit.losses.multi_head_loss import MixedTargets
 
 
 class AgeRegressionLoss(nn.Module):

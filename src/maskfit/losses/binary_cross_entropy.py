@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from maskfit.losses.photo_loss import PerSampleLoss
+from maskfit.losses.per_sample_loss import PerSampleLoss
 
 SMALL = 1e-4
 """Below it (1 - e^-u) / u is computed by its series, since the difference has no digits left."""
