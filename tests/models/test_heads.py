@@ -15,10 +15,10 @@ from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.errors import RecipeError
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES, logits_to_probabilities, softmax
 from maskfit.model_file import ModelMetadata, load_model, save_model
-from maskfit.models.attention import SelfAttention
+from maskfit.models.attention_heads import SelfAttention
 from maskfit.models.heads import HEADS
 from maskfit.models.network import build_network
-from maskfit.models.ordinal import CumulativeLink
+from maskfit.models.ordinal_head import CumulativeLink
 from maskfit.registry import ComponentSpec, instantiate
 
 SCHEME = SCHEMES["mask-gender-age"]

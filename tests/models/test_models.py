@@ -12,7 +12,7 @@ from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 from maskfit.models.backbones import BACKBONES, OWN, REFUSED, build_backbone
 from maskfit.models.heads import HEADS
 from maskfit.models.network import build_network
-from maskfit.models.small import SmallCNN
+from maskfit.models.small_cnn import SmallCNN
 from maskfit.registry import ComponentSpec
 
 SCHEME = SCHEMES["mask-gender-age"]

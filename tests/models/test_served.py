@@ -11,7 +11,7 @@ from maskfit.calibration import Calibration
 from maskfit.data.preprocessing import MIN_STD, Normalize
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES, logits_to_probabilities
 from maskfit.models.network import build_network
-from maskfit.models.served import DatasetNormalize, ExportModule, InstanceNormalize
+from maskfit.models.export_module import DatasetNormalize, ExportModule, InstanceNormalize
 from maskfit.registry import ComponentSpec
 
 FULL = SCHEMES["mask-gender-age"]

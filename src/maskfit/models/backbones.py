@@ -14,8 +14,8 @@ from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from maskfit.errors import ModelFileError
-from maskfit.models.seed_nets import CustomDark, ThreeConv
-from maskfit.models.small import SmallCNN
+from maskfit.models.reference_cnns import CustomDark, ThreeConv
+from maskfit.models.small_cnn import SmallCNN
 from maskfit.registry import ComponentSpec, instantiate
 
 NONE, HUB = "none", "hub"

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from torch import nn
 
-from maskfit.models.attention import MultiClassTHANet, MultiLabelTHANet, THANet
-from maskfit.models.deep_heads import HiddenHead, MlpHead, VanillaHead
+from maskfit.models.attention_heads import MultiClassTHANet, MultiLabelTHANet, THANet
+from maskfit.models.mlp_heads import HiddenHead, MlpHead, VanillaHead
 from maskfit.models.linear_heads import MultiHead, MultiSampleDropoutHead, SingleHead
-from maskfit.models.ordinal import OrdinalHead
+from maskfit.models.ordinal_head import OrdinalHead
 
 HEADS: dict[str, Callable[..., nn.Module]] = {
     "attributes": MultiHead,

@@ -15,7 +15,7 @@ from maskfit.model_file import ModelMetadata, load_model
 
 if TYPE_CHECKING:
     from maskfit.models.network import Network
-    from maskfit.models.served import ExportModule
+    from maskfit.models.export_module import ExportModule
 
 Shrink = Callable[[Any, ModelMetadata], Any]
 """Makes an ONNX program (`onnx.ModelProto`) smaller: `halving.halve`, or `quantising.quantise` with photos."""
@@ -83,7 +83,7 @@ def _forget(program: Any) -> None:
 
 
 def _serve(network: Network, facts: ModelMetadata) -> ExportModule:
-    from maskfit.models.served import DatasetNormalize, ExportModule, InstanceNormalize
+    from maskfit.models.export_module import DatasetNormalize, ExportModule, InstanceNormalize
 
     normalising = facts.preprocessing.normalization
     scale, shift = (np.asarray(numbers).tolist() for numbers in normalising.scale_and_shift())
