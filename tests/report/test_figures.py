@@ -14,10 +14,10 @@ from maskfit.errors import DataError, RunError
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES, UNKNOWN
-from maskfit.report import words
-from maskfit.report.figures import describe
-from maskfit.report.material import load_run_data
-from maskfit.report.pages import compute_statistics
+from maskfit.report import summary_text as words
+from maskfit.report.run_statistics import describe
+from maskfit.report.run_data import load_run_data
+from maskfit.report.build_report import compute_statistics
 from maskfit.run_dir import RunDir
 
 FULL = SCHEMES["mask-gender-age"]

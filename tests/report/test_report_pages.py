@@ -13,7 +13,7 @@ from maskfit.evaluation.metrics import macro_f1
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import write_csv
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES
-from maskfit.report.pages import compute_statistics, write_report
+from maskfit.report.build_report import compute_statistics, write_report
 from maskfit.run_dir import RunDir
 
 FULL = SCHEMES["mask-gender-age"]

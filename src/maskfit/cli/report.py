@@ -52,7 +52,7 @@ def report(
 
     `maskfit report runs/first --json > figures.json`
     """
-    from maskfit.report.pages import compute_statistics, write_report
+    from maskfit.report.build_report import compute_statistics, write_report
 
     if target is None and not json:
         raise DataError("nothing is asked for", hint="name a page with --out, or add --json")

@@ -34,7 +34,7 @@ from maskfit.evaluation.scores import Scores, score
 from maskfit.evaluation.probability_table import concat_tables, read_table
 from maskfit.file_io import read_json, write_json, write_text
 from maskfit.config.recipe import Recipe
-from maskfit.report.pages import compute_statistics, write_report
+from maskfit.report.build_report import compute_statistics, write_report
 from maskfit.run_dir import RunDir, is_run_dir
 from maskfit.training.closing import calibrate_run, write_model_cards
 from maskfit.training.fold import fold_data, train_fold

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskfit.report.beside import write_comparison_page
-from maskfit.report.comparison import Comparison, compare
-from maskfit.report.figures import RunStatistics, describe
-from maskfit.report.material import load_run_data
-from maskfit.report.single import write_page
+from maskfit.report.comparison_page import write_comparison_page
+from maskfit.report.run_comparison import Comparison, compare
+from maskfit.report.run_statistics import RunStatistics, describe
+from maskfit.report.run_data import load_run_data
+from maskfit.report.run_page import write_page
 
 
 def compute_statistics(

@@ -10,8 +10,8 @@ from pathlib import Path
 from maskfit.html.page import page, section
 from maskfit.file_io import write_text
 from maskfit.labels.schema import JOINT_HEAD, LabelSchema
-from maskfit.report import words
-from maskfit.report.answers import (
+from maskfit.report import summary_text as words
+from maskfit.report.prediction_sections import (
     attributes_section,
     cards_section,
     classes_section,
@@ -20,8 +20,8 @@ from maskfit.report.answers import (
     slices_section,
     worst_section,
 )
-from maskfit.report.figures import RunStatistics
-from maskfit.report.trust import (
+from maskfit.report.run_statistics import RunStatistics
+from maskfit.report.calibration_sections import (
     ages_section,
     calibration_section,
     curves_section,

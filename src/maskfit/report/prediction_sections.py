@@ -12,9 +12,9 @@ from maskfit.html.svg_charts import confusion_table, score_bar
 from maskfit.html.page import card, section, table
 from maskfit.evaluation.scores import ClassScore, Scores
 from maskfit.labels.schema import JOINT_HEAD, IntArray, LabelSchema
-from maskfit.report import words
-from maskfit.report.figures import RunStatistics
-from maskfit.report.thumbs import most_confident_errors, thumbnail
+from maskfit.report import summary_text as words
+from maskfit.report.run_statistics import RunStatistics
+from maskfit.report.thumbnails import most_confident_errors, thumbnail
 
 MOST = 80
 """The most classes whose confusion is drawn in full; beyond, the list of mistakes says more."""

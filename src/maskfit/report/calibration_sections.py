@@ -12,10 +12,10 @@ from maskfit.html.svg_charts import COLOURS, Line, age_chart, line_chart, reliab
 from maskfit.html.page import section, table
 from maskfit.evaluation.selective_prediction import RiskCoverage
 from maskfit.labels.schema import JOINT_HEAD
-from maskfit.report import words
-from maskfit.report.answers import lead_paragraph, number, table_row
-from maskfit.report.figures import NEAR, WANTED, RunStatistics
-from maskfit.report.material import History
+from maskfit.report import summary_text as words
+from maskfit.report.prediction_sections import lead_paragraph, number, table_row
+from maskfit.report.run_statistics import NEAR, WANTED, RunStatistics
+from maskfit.report.run_data import History
 
 POINTS = 40
 """How many points a curve of doubt has."""

@@ -11,7 +11,7 @@ import numpy as np
 from maskfit.data.image_decoding import open_downscaled
 from maskfit.errors import PhotoError
 from maskfit.labels.schema import UNKNOWN
-from maskfit.report.material import RunData
+from maskfit.report.run_data import RunData
 
 SIZE = (144, 192)
 """Width and height that a picture at most has, in pixels."""

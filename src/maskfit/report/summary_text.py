@@ -10,7 +10,7 @@ import numpy as np
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.temperature_scaling import TemperatureFit
 from maskfit.labels.schema import JOINT_HEAD
-from maskfit.report.figures import NEAR, WANTED, AgeErrors, RunStatistics, SliceStatistics
+from maskfit.report.run_statistics import NEAR, WANTED, AgeErrors, RunStatistics, SliceStatistics
 
 HONEST = 0.02
 """Up to this calibration error probabilities are said to mean what they say."""

@@ -16,7 +16,7 @@ from maskfit.evaluation.temperature_scaling import AbstentionThreshold, Temperat
 from maskfit.evaluation.scores import Scores, confusions, score
 from maskfit.evaluation.selective_prediction import RiskCoverage, risk_coverage
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray, IntArray
-from maskfit.report.material import RunData
+from maskfit.report.run_data import RunData
 
 NEAR = 3
 """How many years on each side of a border count as next to it: 27 to 32 and 57 to 62."""

@@ -22,7 +22,7 @@ from maskfit.file_io import read_json
 from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray, LabelSchema, as_number
 from maskfit.registry import ComponentSpec
 from maskfit.config.recipe import Recipe
-from maskfit.report.columns import read_columns
+from maskfit.report.slice_columns import read_columns
 from maskfit.run_dir import RunDir, is_run_dir
 
 History = Sequence[Mapping[str, float]]
