@@ -254,8 +254,8 @@ def test_a_cluster_at_an_address_is_shown_the_token_that_is_there(
 @pytest.mark.slow
 def test_a_sweep_on_the_cluster_goes_to_its_end(cluster: None, faces: Path, tmp_path: Path) -> None:
     from maskfit.registry import ComponentSpec
-    from maskfit.sweep.remote import RayExecutor
-    from maskfit.sweep.run import SweepSettings, tune
+    from maskfit.sweep.ray_executor import RayExecutor
+    from maskfit.sweep.tune import SweepSettings, tune
 
     space = tmp_path / "space.yaml"
     space.write_text("optimiser.lr: {low: 1e-4, high: 1e-2, log: true}\naugmentation: [light, none]\n")

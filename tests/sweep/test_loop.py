@@ -10,10 +10,10 @@ import pytest
 from maskfit.errors import DataError, RunError
 from maskfit.registry import ComponentSpec
 from maskfit.config.recipe import Recipe
-from maskfit.sweep.folder import SweepDir
-from maskfit.sweep.jobs import Outcome
+from maskfit.sweep.sweep_dir import SweepDir
+from maskfit.sweep.trial_worker import Outcome
 from maskfit.sweep.samplers import PRUNERS
-from maskfit.sweep.space import read_space
+from maskfit.sweep.search_space import read_space
 from maskfit.sweep.study import Study, open_study
 
 from .conftest import Formula, Killed

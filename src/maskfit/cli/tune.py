@@ -13,7 +13,7 @@ from maskfit.cli.allocation import setup_allocator
 from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_table, require_extra
 
 if TYPE_CHECKING:
-    from maskfit.sweep.places import TrialExecutor
+    from maskfit.sweep.executors import TrialExecutor
     from maskfit.sweep.results import SweepResults
 
 SHOWN = 10
@@ -88,8 +88,8 @@ def tune(
     setup_allocator()
     from maskfit.cli.train import from_environment
     from maskfit.config.loader import parse_component
-    from maskfit.sweep.run import SweepSettings
-    from maskfit.sweep.run import tune as sweep
+    from maskfit.sweep.tune import SweepSettings
+    from maskfit.sweep.tune import tune as sweep
 
     settings = SweepSettings(trials, parse_component(sampler), parse_component(pruner), seed, keep)
     with _placed(ray, jobs, cores) as placement:
@@ -133,12 +133,12 @@ def _placed(ray: str | None, jobs: int, cores: int) -> Iterator[TrialExecutor]:
     if ray is None:
         import torch
 
-        from maskfit.sweep.places import LocalExecutor
+        from maskfit.sweep.executors import LocalExecutor
 
         yield LocalExecutor(jobs, devices=torch.cuda.device_count())
         return
     from maskfit.cluster.ray_session import ray_session
-    from maskfit.sweep.remote import RayExecutor
+    from maskfit.sweep.ray_executor import RayExecutor
 
     with ray_session(ray, "'maskfit tune --ray'"):
         yield RayExecutor(cores)

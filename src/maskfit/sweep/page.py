@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from maskfit.html.page import card, page, section, table
-from maskfit.sweep.pictures import curves_chart, history_chart, importance_chart, slice_chart
+from maskfit.sweep.charts import curves_chart, history_chart, importance_chart, slice_chart
 from maskfit.sweep.results import SweepResults
 from maskfit.sweep.study import format_value
 

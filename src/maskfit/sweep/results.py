@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from maskfit.sweep.folder import SweepDir
-from maskfit.sweep.space import Dimension
+from maskfit.sweep.sweep_dir import SweepDir
+from maskfit.sweep.search_space import Dimension
 from maskfit.sweep.study import TrialRecord
 
 

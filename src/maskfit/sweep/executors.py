@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from maskfit.memory_allocator import configure_malloc
-from maskfit.sweep.jobs import EpochReport, Event, Outcome, TrialFinished, TrialJob, run_trial
+from maskfit.sweep.trial_worker import EpochReport, Event, Outcome, TrialFinished, TrialJob, run_trial
 
 
 class TrialExecutor(Protocol):

@@ -6,8 +6,8 @@ from maskfit.config.loader import recipe_to_yaml
 from maskfit.errors import RunError, format_list
 from maskfit.file_io import write_csv, write_text
 from maskfit.config.recipe import Recipe
-from maskfit.sweep.folder import SweepDir
-from maskfit.sweep.loop import trial_recipe
+from maskfit.sweep.sweep_dir import SweepDir
+from maskfit.sweep.scheduler import trial_recipe
 from maskfit.sweep.page import render_page
 from maskfit.sweep.results import SweepResults
 from maskfit.sweep.study import Study, TrialRecord

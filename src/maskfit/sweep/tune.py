@@ -17,15 +17,15 @@ from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.file_io import write_text
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.config.recipe import Recipe
-from maskfit.sweep.checking import max_epochs, validate_space
-from maskfit.sweep.folder import SweepDir
-from maskfit.sweep.loop import TrialScheduler
-from maskfit.sweep.places import LocalExecutor, TrialExecutor
+from maskfit.sweep.validate_space import max_epochs, validate_space
+from maskfit.sweep.sweep_dir import SweepDir
+from maskfit.sweep.scheduler import TrialScheduler
+from maskfit.sweep.executors import LocalExecutor, TrialExecutor
 from maskfit.sweep.results import SweepResults
 from maskfit.sweep.samplers import PRUNERS, make_sampler
-from maskfit.sweep.space import Space, read_space
+from maskfit.sweep.search_space import Space, read_space
 from maskfit.sweep.study import Study, open_study
-from maskfit.sweep.writing import write_results
+from maskfit.sweep.result_files import write_results
 from maskfit.training.plan import make_plan
 from maskfit.training.slots import RECIPE_REGISTRY
 

@@ -8,7 +8,7 @@ from html import escape
 
 from maskfit.html.svg_axes import PlotArea, draw_axes, draw_svg, find_ticks
 from maskfit.html.svg_charts import Line, line_chart
-from maskfit.sweep.space import Dimension, Range
+from maskfit.sweep.search_space import Dimension, Range
 from maskfit.sweep.study import TrialRecord, format_value
 
 MOST_LABEL = 14

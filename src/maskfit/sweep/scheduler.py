@@ -10,10 +10,10 @@ from rich.console import Console
 from maskfit.config.loader import read_recipe
 from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
-from maskfit.sweep.folder import SweepDir
-from maskfit.sweep.jobs import EpochReport, Outcome, TrialFinished, TrialJob
-from maskfit.sweep.places import TrialExecutor
-from maskfit.sweep.space import to_overrides
+from maskfit.sweep.sweep_dir import SweepDir
+from maskfit.sweep.trial_worker import EpochReport, Outcome, TrialFinished, TrialJob
+from maskfit.sweep.executors import TrialExecutor
+from maskfit.sweep.search_space import to_overrides
 from maskfit.sweep.study import Study, TrialRecord, values_of
 from maskfit.training.slots import RECIPE_REGISTRY
 

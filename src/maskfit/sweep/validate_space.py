@@ -9,7 +9,7 @@ from maskfit.config.loader import read_recipe
 from maskfit.errors import RecipeError, format_list
 from maskfit.registry import RegistryEntry
 from maskfit.config.recipe import Recipe
-from maskfit.sweep.space import Space, to_overrides
+from maskfit.sweep.search_space import Space, to_overrides
 
 _JUDGED = "trials are compared, so all of them must be judged on the same photos of the same persons"
 _SAME = "it changes nothing that could be better or worse"

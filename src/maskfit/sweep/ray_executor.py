@@ -10,7 +10,7 @@ from maskfit.memory_allocator import configure_malloc
 from maskfit.cluster.message_queue import open_desk
 from maskfit.cluster.ray_session import WorkerContext, allocate_resources, node_resources
 from maskfit.errors import MaskfitError
-from maskfit.sweep.jobs import EpochReport, Event, Outcome, TrialFinished, TrialJob, run_trial
+from maskfit.sweep.trial_worker import EpochReport, Event, Outcome, TrialFinished, TrialJob, run_trial
 
 PAUSE = 0.1
 """Seconds between two looks at what is new."""
