@@ -15,7 +15,7 @@ from maskfit.data.photo_dataset import BOTH
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.labels.schema import SCHEMES
-from maskfit.synthesis.mixing import OversampleResult, _draw_pairs, blend_photos, write_oversampled
+from maskfit.synthesis.offline_mixup import OversampleResult, _draw_pairs, blend_photos, write_oversampled
 from maskfit.training.plan import make_plan
 
 SCHEME = SCHEMES["mask-gender-age"]

@@ -160,7 +160,7 @@ def mix(
 
     `maskfit train baseline data.root=train/images data.extra=blends/manifest.csv`
     """
-    from maskfit.synthesis.mixing import write_oversampled
+    from maskfit.synthesis.offline_mixup import write_oversampled
 
     labels = find_scheme(scheme)
     with progress("blending") as advance:

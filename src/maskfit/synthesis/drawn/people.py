@@ -15,7 +15,7 @@ import numpy as np
 
 from maskfit.errors import DataError
 from maskfit.labels.schema import SCHEMES
-from maskfit.synthesis.crew import parallel_map
+from maskfit.synthesis.process_pool import parallel_map
 from maskfit.synthesis.drawn.census import sample_demographics
 from maskfit.synthesis.drawn.person import sample_person
 from maskfit.synthesis.drawn.portrait import SIZE, SMALLEST, RenderedPhoto, render_photo

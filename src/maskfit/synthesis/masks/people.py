@@ -17,7 +17,7 @@ from PIL import Image
 from maskfit.data.image_decoding import open_rgb
 from maskfit.errors import DataError, PhotoError
 from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
-from maskfit.synthesis.crew import parallel_map
+from maskfit.synthesis.process_pool import parallel_map
 from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.choosing import BareFace, FaceSelection
 from maskfit.synthesis.masks.kinds import SCARF_TYPES, WEARING_STYLES
