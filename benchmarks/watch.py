@@ -20,7 +20,7 @@ from maskfit.apps.video.capture import VideoCapture, parse_source
 from maskfit.apps.video.video_writer import open_video_writer
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
-from maskfit.synthesis.drawn.film import draw_film
+from maskfit.synthesis.drawn.synthetic_video import draw_film
 
 SECONDS = 8.0
 

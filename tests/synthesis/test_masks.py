@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 
 from maskfit.errors import DataError
 from maskfit.synthesis.drawn import render_photo, sample_person
-from maskfit.synthesis.drawn.palette import luminance
+from maskfit.synthesis.drawn.colors import luminance
 from maskfit.synthesis.masks import MASK_TYPES, WEARING_STYLES, Landmarks, PreparedFace, draw_wearings, sample_mask
 from maskfit.synthesis.masks.fabric import FABRICS, render_fabric
 from maskfit.synthesis.masks.head import FEATURES, fit_pose

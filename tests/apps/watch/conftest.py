@@ -22,7 +22,7 @@ from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import SCHEMES
 from maskfit.model_file import ModelMetadata
 from maskfit.registry import ComponentSpec
-from maskfit.synthesis.drawn.film import PersonSprites, SyntheticVideo, Walk
+from maskfit.synthesis.drawn.synthetic_video import PersonSprites, SyntheticVideo, Walk
 
 GREYS = {"wear": 245, "incorrect": 128, "not_wear": 10}
 """How bright the patch on a face is, by the state of the mask."""

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from maskfit.synthesis.drawn.curves import Points
-from maskfit.synthesis.drawn.palette import Colour, whole
+from maskfit.synthesis.drawn.colors import Colour, whole
 
 SUPERSAMPLING = 2
 _AIRBRUSH_DIVISOR = 8

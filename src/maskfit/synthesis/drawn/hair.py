@@ -16,9 +16,9 @@ from maskfit.synthesis.drawn.curves import (
     spline,
     tapered,
 )
-from maskfit.synthesis.drawn.easel import DrawingContext
+from maskfit.synthesis.drawn.drawing_context import DrawingContext
 from maskfit.synthesis.drawn.hairstyles import STYLES, HairStyle
-from maskfit.synthesis.drawn.palette import Colour, dimmed, luminance, mixed, turned
+from maskfit.synthesis.drawn.colors import Colour, dimmed, luminance, mixed, turned
 
 _STRANDS = 26
 

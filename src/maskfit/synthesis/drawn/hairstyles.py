@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskfit.synthesis.drawn.palette import DYED, GREY, HAIR, WHITE_HAIR, Colour, mixed, turned
+from maskfit.synthesis.drawn.colors import DYED, GREY, HAIR, WHITE_HAIR, Colour, mixed, turned
 
 
 @dataclass(frozen=True)

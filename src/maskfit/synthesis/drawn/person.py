@@ -8,7 +8,7 @@ import numpy as np
 
 from maskfit.errors import DataError
 from maskfit.synthesis.drawn import hairstyles
-from maskfit.synthesis.drawn.palette import CLOTH, IRIS, Colour, mixed, pick, skin_colour
+from maskfit.synthesis.drawn.colors import CLOTH, IRIS, Colour, mixed, pick, skin_colour
 
 GENDERS = ("male", "female")
 YOUNGEST, OLDEST = 18, 75

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskfit.errors import DataError, did_you_mean
-from maskfit.synthesis.drawn.palette import CLOTH, WALLS, Colour, mixed, pick
+from maskfit.synthesis.drawn.colors import CLOTH, WALLS, Colour, mixed, pick
 from maskfit.synthesis.drawn.person import PHOTO_STREAM, Person
 
 MASK_NAMES = ("mask1", "mask2", "mask3", "mask4", "mask5")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskfit.synthesis.drawn.palette import Colour, luminance, mixed, turned
+from maskfit.synthesis.drawn.colors import Colour, luminance, mixed, turned
 from maskfit.synthesis.masks.kinds import MASK_TYPES
 from maskfit.synthesis.masks.patterns import draw_pattern, draw_print
 from maskfit.synthesis.masks.wearing import MaskInstance

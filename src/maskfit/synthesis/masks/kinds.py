@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maskfit.synthesis.drawn.palette import Colour
+from maskfit.synthesis.drawn.colors import Colour
 
 Half = tuple[tuple[float, float], ...]
 

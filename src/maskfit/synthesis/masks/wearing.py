@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskfit.errors import DataError, did_you_mean
-from maskfit.synthesis.drawn.palette import Colour, dimmed, luminance, mixed, turned
+from maskfit.synthesis.drawn.colors import Colour, dimmed, luminance, mixed, turned
 from maskfit.synthesis.masks.kinds import BLACK, MASK_TYPES, SCARF_TYPES, WEARING_STYLES, WHITE, WORN, WRONG, can_wear
 
 MOST_WORN = len(WORN)

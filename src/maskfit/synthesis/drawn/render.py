@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
 from maskfit.errors import DataError
-from maskfit.synthesis.drawn import backdrop, beard, clothes, features, hair, head, masks
+from maskfit.synthesis.drawn import beard, clothes, features, hair, head, masks
+from maskfit.synthesis.drawn import background as backdrop
 from maskfit.synthesis.drawn.canvas import SUPERSAMPLING
 from maskfit.synthesis.drawn.curves import Points
-from maskfit.synthesis.drawn.easel import DrawingContext
+from maskfit.synthesis.drawn.drawing_context import DrawingContext
 from maskfit.synthesis.drawn.person import Person
 from maskfit.synthesis.drawn.scene import MaskLook, Scene, sample_scene
 from maskfit.synthesis.landmarks import Landmarks, Point

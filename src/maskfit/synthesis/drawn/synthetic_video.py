@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from maskfit.errors import DataError
-from maskfit.synthesis.drawn import backdrop, head
+from maskfit.synthesis.drawn import head
+from maskfit.synthesis.drawn import background as backdrop
 from maskfit.synthesis.drawn.canvas import SUPERSAMPLING
-from maskfit.synthesis.drawn.census import sample_demographics
-from maskfit.synthesis.drawn.easel import DrawingContext
+from maskfit.synthesis.drawn.demographics import sample_demographics
+from maskfit.synthesis.drawn.drawing_context import DrawingContext
 from maskfit.synthesis.drawn.person import Person, sample_person
-from maskfit.synthesis.drawn.portrait import Rectangle, draw_figure
+from maskfit.synthesis.drawn.render import Rectangle, draw_figure
 from maskfit.synthesis.drawn.scene import Scene, sample_scene
 
 Pixels = NDArray[np.uint8]

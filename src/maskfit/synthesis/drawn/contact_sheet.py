@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from maskfit.errors import DataError
-from maskfit.synthesis.drawn.census import sample_demographics
+from maskfit.synthesis.drawn.demographics import sample_demographics
 from maskfit.synthesis.drawn.person import Person, sample_person
-from maskfit.synthesis.drawn.portrait import render_photo
+from maskfit.synthesis.drawn.render import render_photo
 from maskfit.synthesis.drawn.scene import PHOTO_NAMES
 
 
