@@ -22,12 +22,13 @@ from maskfit.errors import DataError, ModelFileError, RunError
 from maskfit.labels.schema import SCHEMES, UNKNOWN
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.drawn import write_train_set
-from maskfit.synthesis.gan import augmentation, sheet
-from maskfit.synthesis.gan.drawing import choose_classes, draw_class, draw_faces, write_faces
-from maskfit.synthesis.gan.frechet import frechet_distance
-from maskfit.synthesis.gan.generator_file import KEY, GanFacts, load_generator
-from maskfit.synthesis.gan.learning import GanTrainer
-from maskfit.synthesis.gan.making import GanTrainOptions, make_faces
+from maskfit.synthesis.gan import sample_grid as sheet
+from maskfit.synthesis.gan import diff_augment as augmentation
+from maskfit.synthesis.gan.sampling import choose_classes, draw_class, draw_faces, write_faces
+from maskfit.synthesis.gan.frechet_distance import frechet_distance
+from maskfit.synthesis.gan.checkpoint import KEY, GanFacts, load_generator
+from maskfit.synthesis.gan.trainer import GanTrainer
+from maskfit.synthesis.gan.pipeline import GanTrainOptions, make_faces
 from maskfit.synthesis.gan.networks import SIZES, Discriminator, Generator
 from maskfit.training.plan import make_plan
 
@@ -96,7 +97,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_made_faces_come_nearer_to_the_photos(root, made, monkeypatch):
     """In coarse colours, and by the discriminator's losses: it tells made from real at first."""
-    monkeypatch.setattr("maskfit.synthesis.gan.learning.RATES", (2e-3, 4e-3))
+    monkeypatch.setattr("maskfit.synthesis.gan.trainer.RATES", (2e-3, 4e-3))
     photos = read_photos(root, SCHEME)
     frames = open_image_cache(photos.photos, made.facts.framing, folder=root.parent / "stores")
     learning = GanTrainer(made.facts.model_copy(update={"width": 8}), frames, photos.codes(SCHEME))
@@ -212,7 +213,7 @@ def test_losses_that_are_no_numbers_stop_it_and_are_not_kept(make, made, tmp_pat
     make(tmp_path / "gan", steps=5)
     before = content(tmp_path / "gan")
     monkeypatch.setattr(augmentation, "HOLE", 0.0)
-    monkeypatch.setattr("maskfit.synthesis.gan.learning.change", lambda faces, chance: faces * float("nan"))
+    monkeypatch.setattr("maskfit.synthesis.gan.trainer.change", lambda faces, chance: faces * float("nan"))
     with pytest.raises(RunError, match="no longer numbers"):
         make(tmp_path / "gan", steps=30, resume=True)
     assert content(tmp_path / "gan") == before

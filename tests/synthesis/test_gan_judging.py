@@ -22,12 +22,13 @@ from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.drawn import write_train_set
-from maskfit.synthesis.gan import judging, sheet
-from maskfit.synthesis.gan.frechet import frechet_distance
-from maskfit.synthesis.gan.generator_file import GanFacts
-from maskfit.synthesis.gan.judge import JudgeClassifier
-from maskfit.synthesis.gan.judging import judge_faces, nearest
-from maskfit.synthesis.gan.material import GanDataset, gather_fold
+from maskfit.synthesis.gan import sample_grid as sheet
+from maskfit.synthesis.gan import evaluation as judging
+from maskfit.synthesis.gan.frechet_distance import frechet_distance
+from maskfit.synthesis.gan.checkpoint import GanFacts
+from maskfit.synthesis.gan.classifier import JudgeClassifier
+from maskfit.synthesis.gan.evaluation import judge_faces, nearest
+from maskfit.synthesis.gan.dataset import GanDataset, gather_fold
 
 SCHEME = SCHEMES["mask-gender-age"]
 

@@ -13,8 +13,8 @@ from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import SCHEMES
 
 if TYPE_CHECKING:
-    from maskfit.synthesis.gan.judging import GanEvaluation
-    from maskfit.synthesis.gan.making import GanResult
+    from maskfit.synthesis.gan.evaluation import GanEvaluation
+    from maskfit.synthesis.gan.pipeline import GanResult
 
 Source = Annotated[
     Path, typer.Argument(metavar="ROOT|CSV", help="A folder of person folders, or a CSV manifest.", show_default=False)
@@ -84,7 +84,7 @@ def gan(
     require_extra("data gan", "train", *TRAIN_MODULES)
     setup_allocator()
     from maskfit.config.loader import parse_component, read_recipe
-    from maskfit.synthesis.gan.making import GanTrainOptions, make_faces
+    from maskfit.synthesis.gan.pipeline import GanTrainOptions, make_faces
 
     if scheme not in SCHEMES:
         raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")

@@ -11,13 +11,13 @@ from typing import Any
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.labels.schema import LabelSchema
 from maskfit.registry import ComponentSpec
-from maskfit.synthesis.gan.drawing import SamplingResult, choose_classes, write_faces
-from maskfit.synthesis.gan.generator_file import GanFacts, load_generator, read_gan_facts
-from maskfit.synthesis.gan.judge import JudgeClassifier
-from maskfit.synthesis.gan.judging import GanEvaluation, check_judge_independence, judge_faces
-from maskfit.synthesis.gan.material import GanDataset, Progress, gather_fold, gather_persons
-from maskfit.synthesis.gan.outcome import write_outcome
-from maskfit.synthesis.gan.training import check_place, make_facts, train_gan
+from maskfit.synthesis.gan.sampling import SamplingResult, choose_classes, write_faces
+from maskfit.synthesis.gan.checkpoint import GanFacts, load_generator, read_gan_facts
+from maskfit.synthesis.gan.classifier import JudgeClassifier
+from maskfit.synthesis.gan.evaluation import GanEvaluation, check_judge_independence, judge_faces
+from maskfit.synthesis.gan.dataset import GanDataset, Progress, gather_fold, gather_persons
+from maskfit.synthesis.gan.results import write_outcome
+from maskfit.synthesis.gan.train import check_place, make_facts, train_gan
 
 Bars = Callable[[str, str], AbstractContextManager[Progress]]
 """Gives a bar for something to do, by its title and what is counted."""

@@ -16,8 +16,8 @@ from maskfit.data.preprocessing import Frames
 from maskfit.errors import DataError
 from maskfit.file_io import atomic_write, write_csv
 from maskfit.labels.schema import IntArray, LabelSchema
-from maskfit.synthesis.gan.generator_file import GanFacts
-from maskfit.synthesis.gan.material import Progress
+from maskfit.synthesis.gan.checkpoint import GanFacts
+from maskfit.synthesis.gan.dataset import Progress
 
 MANIFEST, PERSONS = "manifest.csv", "persons.csv"
 
