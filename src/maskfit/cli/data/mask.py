@@ -11,7 +11,7 @@ import typer
 from maskfit.cli.console import err, out, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from maskfit.synthesis.masks.people import MaskDatasetResult
+    from maskfit.synthesis.masks.write_dataset import MaskDatasetResult
 
 Faces = Annotated[
     Path,
@@ -81,10 +81,10 @@ def mask(
 
     `maskfit data mask drawn --out masked --landmarks drawn/landmarks.csv`
     """
-    from maskfit.synthesis.masks.choosing import choose_faces
+    from maskfit.synthesis.masks.face_selection import choose_faces
     from maskfit.synthesis.masks.finding import landmark_detector
-    from maskfit.synthesis.masks.landmarks import read_landmarks
-    from maskfit.synthesis.masks.people import check_place, write_masked
+    from maskfit.synthesis.masks.landmark_sources import read_landmarks
+    from maskfit.synthesis.masks.write_dataset import check_place, write_masked
 
     check_place(source, target, resume=resume)
     find = read_landmarks(landmarks) if landmarks else landmark_detector(detector, str(weights) if weights else None)
@@ -109,7 +109,7 @@ def mask(
 
 
 def _print_made(made: MaskDatasetResult, others: int, target: Path) -> None:
-    from maskfit.synthesis.masks.people import LIST, SET_ASIDE
+    from maskfit.synthesis.masks.write_dataset import LIST, SET_ASIDE
 
     print_table("Masks", ["kind", "photos"], list(made.kinds.items()))
     out.print()

@@ -12,13 +12,13 @@ other faces.
 """
 
 from maskfit.synthesis.landmarks import Landmarks
-from maskfit.synthesis.masks.choosing import BareFace, FaceSelection, choose_faces
+from maskfit.synthesis.masks.face_selection import BareFace, FaceSelection, choose_faces
 from maskfit.synthesis.masks.finding import landmark_detector
-from maskfit.synthesis.masks.kinds import MASK_TYPES, WEARING_STYLES
-from maskfit.synthesis.masks.landmarks import read_landmarks
-from maskfit.synthesis.masks.people import MaskDatasetResult, write_masked
-from maskfit.synthesis.masks.putting import MaskedPhoto, PreparedFace
-from maskfit.synthesis.masks.wearing import MaskInstance, draw_wearings, sample_mask
+from maskfit.synthesis.masks.mask_types import MASK_TYPES, WEARING_STYLES
+from maskfit.synthesis.masks.landmark_sources import read_landmarks
+from maskfit.synthesis.masks.write_dataset import MaskDatasetResult, write_masked
+from maskfit.synthesis.masks.compositing import MaskedPhoto, PreparedFace
+from maskfit.synthesis.masks.mask_sampling import MaskInstance, draw_wearings, sample_mask
 
 __all__ = [
     "MASK_TYPES",

@@ -9,7 +9,7 @@ from maskfit.data.detectors.interface import Pixels
 from maskfit.errors import DataError
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.landmarks import Landmarks
-from maskfit.synthesis.masks.landmarks import Finder, from_five
+from maskfit.synthesis.masks.landmark_sources import Finder, from_five
 
 KNOWING = ("yunet", "mtcnn")
 """Detectors that find eyes, nose and mouth, not only boxes."""

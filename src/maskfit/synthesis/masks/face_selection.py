@@ -19,7 +19,7 @@ from maskfit.errors import DataError, PhotoError
 from maskfit.file_io import read_csv
 from maskfit.labels.schema import SCHEMES
 from maskfit.synthesis.landmarks import Landmarks
-from maskfit.synthesis.masks.landmarks import Finder
+from maskfit.synthesis.masks.landmark_sources import Finder
 
 Progress = Callable[[int, int], None]
 

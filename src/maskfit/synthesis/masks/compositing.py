@@ -10,12 +10,12 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from maskfit.synthesis.drawn.curves import ribbon
 from maskfit.synthesis.landmarks import Landmarks
-from maskfit.synthesis.masks.fabric import FabricTexture, render_fabric
-from maskfit.synthesis.masks.head import Array, fit_pose
-from maskfit.synthesis.masks.kinds import MASK_TYPES
-from maskfit.synthesis.masks.light import Photometry, Pixels, measure_light
-from maskfit.synthesis.masks.surface import MaskMesh, make_sheet, refine
-from maskfit.synthesis.masks.wearing import MaskInstance
+from maskfit.synthesis.masks.texture import FabricTexture, render_fabric
+from maskfit.synthesis.masks.head_pose import Array, fit_pose
+from maskfit.synthesis.masks.mask_types import MASK_TYPES
+from maskfit.synthesis.masks.photometry import Photometry, Pixels, measure_light
+from maskfit.synthesis.masks.mask_mesh import MaskMesh, make_sheet, refine
+from maskfit.synthesis.masks.mask_sampling import MaskInstance
 
 _FINER = 4
 """How much larger outlines are drawn than they are shown."""

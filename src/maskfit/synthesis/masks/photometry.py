@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from maskfit.synthesis.masks.head import HeadPose
+from maskfit.synthesis.masks.head_pose import HeadPose
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
