@@ -89,9 +89,9 @@ def recipe_words(given: argparse.Namespace) -> list[str]:
 
 def run_maskfit(given: argparse.Namespace, turns: Turns) -> None:
     from maskfit.config.loader import read_recipe
-    from maskfit.training.begun import prepare_run
-    from maskfit.training.screen import FoldProgress
-    from maskfit.training.slots import RECIPE_REGISTRY
+    from maskfit.training.run_session import prepare_run
+    from maskfit.training.progress_reporting import FoldProgress
+    from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
     class Clock:
         """A screen, which is told of every step."""
@@ -120,10 +120,10 @@ def run_network(given: argparse.Namespace, turns: Turns, kind: str | None = None
     import torch
 
     from maskfit.config.loader import read_recipe
-    from maskfit.training.begun import prepare_run
-    from maskfit.training.economy import prepare_network
+    from maskfit.training.run_session import prepare_run
+    from maskfit.training.network_setup import prepare_network
     from maskfit.training.optimisers import adamw
-    from maskfit.training.slots import RECIPE_REGISTRY
+    from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
     words = [word for word in recipe_words(given) if not word.startswith("run=")]
     begun = prepare_run(

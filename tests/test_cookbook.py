@@ -19,7 +19,7 @@ from maskfit.errors import RecipeError
 from maskfit.labels.schema import SCHEMES
 from maskfit.registry import ComponentSpec
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
-from maskfit.training.slots import RECIPE_REGISTRY
+from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 
 @pytest.fixture

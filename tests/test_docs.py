@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maskfit.config.loader import recipe_names
-from maskfit.training.slots import RECIPE_REGISTRY
+from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 DOCS = Path(__file__).parent.parent / "docs"
 README = DOCS.parent / "README.md"

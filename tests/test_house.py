@@ -249,7 +249,7 @@ RULES: dict[Callable[[House], list[str]], list[dict[str, str]]] = {
         {"labels/schema.py": "from maskfit.registry import Part"},
         {"data/a.py": "from maskfit.config.recipe import Recipe"},
         {"data/a.py": "def f():\n    from maskfit.models import network"},
-        {"inference/a.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import maskfit.training.run"},
+        {"inference/a.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import maskfit.training.train"},
         {"training/a.py": "from maskfit import cli", "cli/__init__.py": ""},
         {"apps/a.py": "import maskfit.cli.data.dataset"},
         {"attic/a.py": ""},
@@ -361,4 +361,4 @@ def test_the_base_install_has_no_torch():
     assert surprising == {}
     # The blocker blocks: without torch there are no networks.
     assert "maskfit.models.network" in failed
-    assert "maskfit.training.run" in failed
+    assert "maskfit.training.train" in failed

@@ -122,7 +122,7 @@ def test_the_age_weights_are_of_the_ages_that_are_trained(tmp_path):
 def test_every_part_is_in_our_tables():
     from maskfit.config.pytorch_template import LOSSES, OPTIMIZER_OPTIONS, OPTIMIZERS, SCHEDULES
     from maskfit.registry import ComponentSpec, validate_spec
-    from maskfit.training.slots import RECIPE_REGISTRY
+    from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
     for name in OPTIMIZERS.values():
         part = ComponentSpec(name=name, options=dict.fromkeys(OPTIMIZER_OPTIONS[name], 0))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import maskfit.training.run
+import maskfit.training.train
 from maskfit.memory_allocator import DISABLED_VARIABLE
 from maskfit.cli.console import TRAIN_MODULES
 from maskfit.cli.defaults import MODEL_DIR, TRAIN
@@ -35,7 +35,7 @@ def trained(monkeypatch) -> list[tuple[Recipe, bool]]:
             FULL, FULL.to_attribute_indices(np.arange(18)), answers=answers
         )
 
-    monkeypatch.setattr(maskfit.training.run, "train", train)
+    monkeypatch.setattr(maskfit.training.train, "train", train)
     return asked
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from maskfit.config.loader import read_recipe
-from maskfit.training.slots import RECIPE_REGISTRY
+from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 SPACE = "optimiser.lr: {low: 1.0e-4, high: 1.0e-2, log: true}\naugmentation: [light, none]\n"
 

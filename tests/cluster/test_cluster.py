@@ -160,8 +160,8 @@ def test_folds_on_the_cluster_are_those_of_one_process(cluster: None, faces: Pat
 
     from maskfit.cluster.train_folds import train_on_ray
     from maskfit.config.loader import read_recipe
-    from maskfit.training.run import train
-    from maskfit.training.slots import RECIPE_REGISTRY
+    from maskfit.training.train import train
+    from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
     words = [
         f"data.root={faces}",

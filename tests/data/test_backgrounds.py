@@ -23,7 +23,7 @@ from maskfit.data.preprocessing import CropResize, Preprocessing, unsharp_mask
 from maskfit.errors import MissingExtraError, RecipeError
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.synthesis.drawn import render_photo, sample_person
-from maskfit.training.slots import RECIPE_REGISTRY
+from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 ERASING = [name for name in BACKGROUNDS if name != "none"]
 BLUE = [0, 0, 255]

@@ -20,7 +20,7 @@ from maskfit.sweep.scheduler import TrialScheduler
 from maskfit.sweep.samplers import PRUNERS
 from maskfit.sweep.search_space import Space, read_space
 from maskfit.sweep.study import Study, open_study
-from maskfit.training.slots import RECIPE_REGISTRY
+from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 
 class Killed(Exception):  # noqa: N818 - nothing is wrong

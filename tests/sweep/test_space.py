@@ -13,7 +13,7 @@ from maskfit.config.loader import read_recipe
 from maskfit.errors import RecipeError
 from maskfit.sweep.validate_space import FIXED, max_epochs, validate_space
 from maskfit.sweep.search_space import Choice, Range, Space, read_space, to_overrides
-from maskfit.training.slots import RECIPE_REGISTRY
+from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 
 def space_of(path: Path, text: str) -> Space:

@@ -10,7 +10,7 @@ import torch
 
 from maskfit.config.loader import read_recipe
 from maskfit.config.recipe import Recipe
-from maskfit.training.slots import RECIPE_REGISTRY
+from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 
 @pytest.fixture(scope="session", autouse=True)

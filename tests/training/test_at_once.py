@@ -18,9 +18,9 @@ from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 from maskfit.training import at_once
 from maskfit.training.at_once import PipeReporter, train_folds_in_parallel
-from maskfit.training.begun import load_run, prepare_run
-from maskfit.training.run import train
-from maskfit.training.screen import FoldProgress
+from maskfit.training.run_session import load_run, prepare_run
+from maskfit.training.train import train
+from maskfit.training.progress_reporting import FoldProgress
 
 Make = Callable[..., Recipe]
 
@@ -46,7 +46,7 @@ class Remembered:
 @pytest.fixture
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Saves a process the seconds in which it imports torch: they fork from one that has, and has done nothing else."""
-    multiprocessing.set_forkserver_preload(["maskfit.training.begun"])
+    multiprocessing.set_forkserver_preload(["maskfit.training.run_session"])
     monkeypatch.setattr(at_once, "get_context", lambda name: multiprocessing.get_context("forkserver"))
 
 
@@ -55,7 +55,7 @@ def test_folds_side_by_side_give_what_they_give_one_after_another(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screen = Remembered()
-    monkeypatch.setattr("maskfit.training.run.ConsoleScreen", lambda console: screen)
+    monkeypatch.setattr("maskfit.training.train.ConsoleScreen", lambda console: screen)
     one, _ = train(tiny(f"run={tmp_path / 'one'}", "folds=2"))
     told = sorted(screen.lines)
     screen.lines.clear(), screen.standings.clear(), screen.ended.clear()

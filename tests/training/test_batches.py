@@ -11,9 +11,9 @@ from maskfit.data.image_cache.cache import CachedImages
 from maskfit.errors import RecipeError
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.batches import FoldDataset, TrainLoader, ValLoader
+from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
 from maskfit.training.optimisers import OPTIMIZERS
-from maskfit.training.sampling import SAMPLERS
+from maskfit.training.samplers import SAMPLERS
 from maskfit.training.schedules import LR_SCHEDULERS
 
 SCHEME = SCHEMES["mask-gender-age"]

@@ -19,11 +19,11 @@ from maskfit.model_file import load_model, read_model_metadata
 from maskfit.models.network import Network, build_network
 from maskfit.registry import ComponentSpec
 from maskfit.config.recipe import Recipe
-from maskfit.training.assembly import build_auxiliary_losses
-from maskfit.training.beside import AuxiliaryLosses
+from maskfit.training.builders import build_auxiliary_losses
+from maskfit.training.auxiliary_losses import AuxiliaryLosses
 from maskfit.training.mixing import MixedBatch
 from maskfit.training.plan import make_plan
-from maskfit.training.run import train
+from maskfit.training.train import train
 from maskfit.training.task import ClassificationTask
 
 Make = Callable[..., Recipe]
@@ -162,8 +162,8 @@ def test_losses_hear_of_every_epoch_and_the_last_epochs_are_past_the_end(
 @pytest.mark.parametrize("loss", [name for name in LOSSES if name != "cross_entropy"])
 @pytest.mark.parametrize("head", ["joint", "ordinal", "multi_class_thanet"])
 def test_every_loss_goes_with_every_kind_of_head(tiny: Make, loss: str, head: str) -> None:
-    from maskfit.training.assembly import make_criterion
-    from maskfit.training.batches import FoldDataset
+    from maskfit.training.builders import make_criterion
+    from maskfit.training.data_loaders import FoldDataset
 
     plan = make_plan(tiny(f"loss={loss}", f"model.head={head}"))
     train_side, _ = plan.split(0)

@@ -19,7 +19,7 @@ from maskfit.model_file import load_model
 from maskfit.config.recipe import Recipe
 from maskfit.training.depthwise import Depthwise, DepthwiseSame, optimize_depthwise_bf16
 from maskfit.training.precision import multiplies_bf16
-from maskfit.training.run import train
+from maskfit.training.train import train
 
 LAYERS: dict[str, Callable[[], nn.Conv2d]] = {
     "strided": lambda: nn.Conv2d(16, 16, 3, stride=2, padding=1, groups=16, bias=False),

@@ -14,8 +14,8 @@ from torch import nn
 from maskfit.errors import RecipeError
 from maskfit.model_file import load_model
 from maskfit.config.recipe import Recipe
-from maskfit.training import economy
-from maskfit.training.run import train
+from maskfit.training import network_setup as economy
+from maskfit.training.train import train
 
 Make = Callable[..., Recipe]
 

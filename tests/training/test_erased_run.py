@@ -14,7 +14,7 @@ from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import SCHEMES
 from maskfit.model_file import METADATA_KEY, read_model_metadata
 from maskfit.registry import ComponentSpec
-from maskfit.training.run import train
+from maskfit.training.train import train
 
 
 def test_a_run_without_backgrounds_is_predicted_without_them(tmp_path, tiny, faces):

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as V
 
-from maskfit.training.chance import seed_torch
+from maskfit.training.seeding import seed_torch
 from maskfit.training.choices import OneOf, RandomOrder, apply_to_subset
 from maskfit.training.damage import Blur, CoarseDropout, Downscale, Jpeg, Noise, blur, downscale, jpeg_compress
 from maskfit.training.light import (

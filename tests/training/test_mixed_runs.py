@@ -15,7 +15,7 @@ from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import SCHEMES
 from maskfit.model_file import read_model_metadata
 from maskfit.config.recipe import Recipe
-from maskfit.training.run import train
+from maskfit.training.train import train
 
 Make = Callable[..., Recipe]
 

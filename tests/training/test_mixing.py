@@ -12,7 +12,7 @@ from maskfit.labels.schema import JOINT_HEAD, SCHEMES, UNKNOWN, LabelSchema
 from maskfit.losses import LOSSES
 from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.chance import seed_torch
+from maskfit.training.seeding import seed_torch
 from maskfit.training.mixing import BATCH_MIXING, MixedBatch, Mixing
 
 SCHEME = SCHEMES["mask-gender-age"]

@@ -15,8 +15,8 @@ from maskfit.file_io import read_json
 from maskfit.model_file import load_model, read_model_metadata
 from maskfit.config.recipe import Recipe
 from maskfit.training.plan import make_plan
-from maskfit.training.run import train
-from maskfit.training.starting import load_matching_weights
+from maskfit.training.train import train
+from maskfit.training.warm_start import load_matching_weights
 
 Make = Callable[..., Recipe]
 

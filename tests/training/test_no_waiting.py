@@ -21,9 +21,9 @@ from maskfit.losses import LOSSES
 from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training import batches
+from maskfit.training import data_loaders as batches
 from maskfit.training.augmentation import AUGMENTATIONS
-from maskfit.training.batches import FoldDataset
+from maskfit.training.data_loaders import FoldDataset
 from maskfit.training.freezing import FREEZING
 from maskfit.training.mixing import BATCH_MIXING
 from maskfit.training.task import ClassificationTask

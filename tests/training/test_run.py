@@ -19,10 +19,10 @@ from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 from maskfit.model_file import load_model, read_model_metadata
 from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
-from maskfit.training.assembly import make_criterion
-from maskfit.training.fold import fold_data
+from maskfit.training.builders import make_criterion
+from maskfit.training.train_fold import fold_data
 from maskfit.training.plan import make_plan
-from maskfit.training.run import train
+from maskfit.training.train import train
 from maskfit.training.task import ClassificationTask
 
 Make = Callable[..., Recipe]

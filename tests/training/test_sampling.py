@@ -10,9 +10,9 @@ import pytest
 from maskfit.errors import RecipeError
 from maskfit.labels.schema import UNKNOWN
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.chance import derive_generator
+from maskfit.training.seeding import derive_generator
 from maskfit.training.plan import make_plan
-from maskfit.training.sampling import SAMPLERS, Sampler
+from maskfit.training.samplers import SAMPLERS, Sampler
 
 NAMES = list(SAMPLERS)
 CLASSES = np.array([7] * 60 + [UNKNOWN] * 9 + [0] * 20 + [17] * 5 + [3] * 1)

@@ -20,10 +20,10 @@ from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.losses.cross_entropy import CrossEntropy
 from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
-from maskfit.training.batches import FoldDataset, TrainLoader, ValLoader
+from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
 from maskfit.training.ranks import ALONE, ProcessGroup
-from maskfit.training.run import train
-from maskfit.training.sampling import RandomSampler
+from maskfit.training.train import train
+from maskfit.training.samplers import RandomSampler
 
 TWO = (ProcessGroup(0, 2), ProcessGroup(1, 2))
 
@@ -102,7 +102,7 @@ def files(folder: RunDir) -> set[str]:
 def alone_and_together(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """The same recipe by one process, and by two that are started for it."""
     from maskfit.config.loader import read_recipe
-    from maskfit.training.slots import RECIPE_REGISTRY
+    from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
     place = tmp_path_factory.mktemp("together")
     words = [

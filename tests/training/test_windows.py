@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from maskfit.training.chance import seed_torch
+from maskfit.training.seeding import seed_torch
 from maskfit.training.windows import RandomAffineCrop
 
 

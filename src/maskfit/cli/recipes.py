@@ -86,7 +86,7 @@ def check(
 
     slots = None
     if all(importlib.util.find_spec(module) for module in TRAIN_MODULES):
-        from maskfit.training.slots import RECIPE_REGISTRY
+        from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
         slots = RECIPE_REGISTRY
     resolved = read_recipe(recipe, words or [], slots=slots)

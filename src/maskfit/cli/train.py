@@ -45,8 +45,8 @@ def train(
         err.print(said)
     from maskfit.config.loader import read_recipe
     from maskfit.training.ranks import is_first
-    from maskfit.training.run import train as train_recipe
-    from maskfit.training.slots import RECIPE_REGISTRY
+    from maskfit.training.train import train as train_recipe
+    from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
     resolved = read_recipe(recipe, [*from_environment(), *(words or [])], slots=RECIPE_REGISTRY)
     if ray is None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Hashable
 from typing import Any
 
-from maskfit.training.screen import FoldProgress
+from maskfit.training.progress_reporting import FoldProgress
 
 
 class MessageQueue:

@@ -16,7 +16,7 @@ from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.evaluation.scores import Scores
 from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
-from maskfit.training.screen import ConsoleReporter, FoldProgress, ProgressReporter
+from maskfit.training.progress_reporting import ConsoleReporter, FoldProgress, ProgressReporter
 
 MAX_RETRIES = 3
 """How often a fold whose process or machine died is begun again; it goes on from its last checkpoint."""
@@ -39,7 +39,7 @@ def train_on_ray(recipe: Recipe, *, resume: bool = False, console: Console | Non
     Raises:
         MaskfitError: As `train`; or a machine of the cluster does not see the files.
     """
-    from maskfit.training.begun import prepare_run
+    from maskfit.training.run_session import prepare_run
 
     if recipe.trainer.devices * recipe.trainer.num_nodes > 1:
         raise RecipeError(
@@ -115,7 +115,7 @@ def train_one(place: WorkerContext, folder: str, fold: int, cores: int, desk: An
     """One fold, in a process of the cluster; gives what went wrong, where the user can mend it."""
     import torch
 
-    from maskfit.training.begun import load_run
+    from maskfit.training.run_session import load_run
 
     configure_malloc()
     torch.set_num_threads(cores)

@@ -15,7 +15,7 @@ from maskfit.sweep.trial_worker import EpochReport, Outcome, TrialFinished, Tria
 from maskfit.sweep.executors import TrialExecutor
 from maskfit.sweep.search_space import to_overrides
 from maskfit.sweep.study import Study, TrialRecord, values_of
-from maskfit.training.slots import RECIPE_REGISTRY
+from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 MAX_ATTEMPTS = 2
 """How often a trial is tried before it has failed."""

@@ -107,8 +107,8 @@ def _train(job: TrialJob, tell: Tell, log: TextIO, began: float) -> Outcome:
 
     from maskfit.config.recipe import Recipe
     from maskfit.run_dir import is_run_dir
-    from maskfit.training.begun import prepare_run
-    from maskfit.training.screen import ConsoleReporter
+    from maskfit.training.run_session import prepare_run
+    from maskfit.training.progress_reporting import ConsoleReporter
     from maskfit.training.task import primary_score
     from maskfit.training.watching import TrainingStopped
 

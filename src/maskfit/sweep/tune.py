@@ -27,7 +27,7 @@ from maskfit.sweep.search_space import Space, read_space
 from maskfit.sweep.study import Study, open_study
 from maskfit.sweep.result_files import write_results
 from maskfit.training.plan import make_plan
-from maskfit.training.slots import RECIPE_REGISTRY
+from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 
 @dataclass(frozen=True)

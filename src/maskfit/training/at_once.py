@@ -19,8 +19,8 @@ import torch
 
 from maskfit.memory_allocator import configure_malloc
 from maskfit.errors import MaskfitError, RunError
-from maskfit.training.begun import load_run
-from maskfit.training.screen import FoldProgress, ProgressReporter
+from maskfit.training.run_session import load_run
+from maskfit.training.progress_reporting import FoldProgress, ProgressReporter
 
 PATIENCE = 5.0
 """Seconds that a process gets to end before it is killed."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskfit.training.chance import uniform
+from maskfit.training.seeding import uniform
 from maskfit.training.ranges import check_share
 
 Step = Callable[[Tensor], Tensor]

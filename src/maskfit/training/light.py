@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskfit.training.chance import uniform
+from maskfit.training.seeding import uniform
 from maskfit.training.ranges import Range, check_range
 
 GREY = (0.2989, 0.587, 0.114)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from maskfit.labels.schema import JOINT_HEAD, LabelSchema
-from maskfit.training.chance import uniform
+from maskfit.training.seeding import uniform
 from maskfit.training.ranges import check_share
 
 Allowed = Mapping[str, Tensor]

@@ -19,7 +19,7 @@ from maskfit.errors import DataError, RecipeError
 from maskfit.labels.schema import IntArray, LabelSchema, as_number
 from maskfit.models.network import Network, build_network
 from maskfit.config.recipe import Recipe
-from maskfit.training.economy import validate_network_options
+from maskfit.training.network_setup import validate_network_options
 
 
 @dataclass(frozen=True)

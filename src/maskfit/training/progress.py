@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from maskfit.training.screen import FoldProgress, ProgressReporter
+from maskfit.training.progress_reporting import FoldProgress, ProgressReporter
 from maskfit.training.task import MONITOR, ClassificationTask
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from maskfit.training.chance import uniform
+from maskfit.training.seeding import uniform
 from maskfit.training.choices import Step, apply_to_subset
 from maskfit.training.light import adjust_brightness, adjust_contrast, adjust_saturation
 from maskfit.training.windows import warp

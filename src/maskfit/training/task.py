@@ -21,9 +21,9 @@ from maskfit.losses.multi_head_loss import MultiHeadLoss
 from maskfit.models.network import Network
 from maskfit.training.augmentation import Augmentation
 from maskfit.training.averaging import Average
-from maskfit.training.batches import Batch
-from maskfit.training.beside import AuxiliaryLosses
-from maskfit.training.chance import seed_torch
+from maskfit.training.data_loaders import Batch
+from maskfit.training.auxiliary_losses import AuxiliaryLosses
+from maskfit.training.seeding import seed_torch
 from maskfit.training.freezing import Freezing
 from maskfit.training.mixing import Mixing
 from maskfit.training.ranks import get_process_group

@@ -22,9 +22,9 @@ from maskfit.evaluation.scores import Scores
 from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 from maskfit.training.at_once import PipeReporter
-from maskfit.training.begun import load_run, prepare_run
+from maskfit.training.run_session import load_run, prepare_run
 from maskfit.training.ranks import ProcessGroup, detect_launcher, init_process_group
-from maskfit.training.screen import ConsoleReporter, FoldProgress, ProgressReporter
+from maskfit.training.progress_reporting import ConsoleReporter, FoldProgress, ProgressReporter
 
 PAUSE = 1.0
 """Seconds that the other ranks get to say what went wrong, once one has ended."""

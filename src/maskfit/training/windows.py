@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from maskfit.training.chance import uniform
+from maskfit.training.seeding import uniform
 from maskfit.training.choices import apply_to_subset
 from maskfit.training.ranges import Range, check_range, check_share
 

@@ -36,11 +36,11 @@ from maskfit.file_io import read_json, write_json, write_text
 from maskfit.config.recipe import Recipe
 from maskfit.report.build_report import compute_statistics, write_report
 from maskfit.run_dir import RunDir, is_run_dir
-from maskfit.training.closing import calibrate_run, write_model_cards
-from maskfit.training.fold import fold_data, train_fold
+from maskfit.training.calibrate_run import calibrate_run, write_model_cards
+from maskfit.training.train_fold import fold_data, train_fold
 from maskfit.training.plan import TrainingPlan, make_plan
 from maskfit.training.precision import Precision, choose_precision, load_precision
-from maskfit.training.screen import ProgressReporter
+from maskfit.training.progress_reporting import ProgressReporter
 from maskfit.training.task import primary_score
 from maskfit.training.watching import EpochListener
 

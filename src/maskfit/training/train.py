@@ -8,8 +8,8 @@ from maskfit.evaluation.scores import Scores
 from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 from maskfit.training.at_once import train_folds_in_parallel
-from maskfit.training.begun import prepare_run
-from maskfit.training.screen import ConsoleReporter
+from maskfit.training.run_session import prepare_run
+from maskfit.training.progress_reporting import ConsoleReporter
 from maskfit.training.together import train_multi_device
 
 

@@ -29,16 +29,16 @@ from maskfit.registry import ComponentSpec, instantiate
 from maskfit.config.recipe import HeadConfig, Recipe
 from maskfit.training.augmentation import AUGMENTATIONS
 from maskfit.training.averaging import WEIGHT_AVERAGING, Average
-from maskfit.training.batches import FoldDataset, TrainLoader, ValLoader
-from maskfit.training.beside import AuxiliaryLosses
-from maskfit.training.chance import seed_torch
+from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
+from maskfit.training.auxiliary_losses import AuxiliaryLosses
+from maskfit.training.seeding import seed_torch
 from maskfit.training.freezing import FREEZING
 from maskfit.training.mixing import BATCH_MIXING
 from maskfit.training.optimisers import OPTIMIZERS
 from maskfit.training.plan import TrainingPlan
 from maskfit.training.precision import Kind
 from maskfit.training.ranks import get_process_group
-from maskfit.training.sampling import SAMPLERS, Sampler
+from maskfit.training.samplers import SAMPLERS, Sampler
 from maskfit.training.schedules import LR_SCHEDULERS, LRScheduler
 from maskfit.training.task import ClassificationTask
 

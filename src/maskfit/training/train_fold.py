@@ -24,7 +24,7 @@ from maskfit.labels.schema import logits_to_probabilities
 from maskfit.model_file import load_model, save_model
 from maskfit.models.network import Network
 from maskfit.run_dir import FoldDir
-from maskfit.training.assembly import (
+from maskfit.training.builders import (
     Chance,
     build_full_data_task,
     build_train_loader,
@@ -34,17 +34,17 @@ from maskfit.training.assembly import (
     model_facts,
     suppress_lightning_output,
 )
-from maskfit.training.batches import FoldDataset, ValLoader
-from maskfit.training.chance import seed_torch
-from maskfit.training.economy import prepare_network
-from maskfit.training.keeper import CheckpointCallback
-from maskfit.training.logbooks import LOGGERS
+from maskfit.training.data_loaders import FoldDataset, ValLoader
+from maskfit.training.seeding import seed_torch
+from maskfit.training.network_setup import prepare_network
+from maskfit.training.callbacks import CheckpointCallback
+from maskfit.training.loggers import LOGGERS
 from maskfit.training.plan import TrainingPlan
 from maskfit.training.precision import Kind
 from maskfit.training.progress import ProgressCallback
 from maskfit.training.ranks import get_process_group
-from maskfit.training.screen import ProgressReporter
-from maskfit.training.starting import load_matching_weights
+from maskfit.training.progress_reporting import ProgressReporter
+from maskfit.training.warm_start import load_matching_weights
 from maskfit.training.task import MONITOR, primary_score
 from maskfit.training.watching import EpochCallback, EpochListener
 

@@ -15,7 +15,7 @@ from maskfit.training.averaging import WEIGHT_AVERAGING
 from maskfit.training.freezing import FREEZING
 from maskfit.training.mixing import BATCH_MIXING
 from maskfit.training.optimisers import OPTIMIZERS
-from maskfit.training.sampling import SAMPLERS
+from maskfit.training.samplers import SAMPLERS
 from maskfit.training.schedules import LR_SCHEDULERS
 
 RECIPE_REGISTRY: dict[str, RegistryEntry] = {
