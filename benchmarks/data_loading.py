@@ -77,7 +77,7 @@ def read_epoch(paths: list[Path]) -> Callable[[], None]:
     from maskfit.data.photo_dataset import Photo
     from maskfit.data.image_cache.cache import open_image_cache
     from maskfit.data.preprocessing import CropResize
-    from maskfit.training.augmentation import AUGMENTATIONS
+    from maskfit.training.augment.augmentations import AUGMENTATIONS
 
     configure_malloc()
     torch.set_num_threads(2)
@@ -135,7 +135,7 @@ def usual_epoch(paths: list[Path]) -> None:
 
 
 def augment_ours(paths: list[Path]) -> Callable[[], None]:
-    from maskfit.training.augmentation import AUGMENTATIONS
+    from maskfit.training.augment.augmentations import AUGMENTATIONS
 
     augment = AUGMENTATIONS["jitter"](SIZE, 0.2, 0.2, 0.2, 0.0)
 

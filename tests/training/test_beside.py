@@ -21,7 +21,7 @@ from maskfit.registry import ComponentSpec
 from maskfit.config.recipe import Recipe
 from maskfit.training.builders import build_auxiliary_losses
 from maskfit.training.auxiliary_losses import AuxiliaryLosses
-from maskfit.training.mixing import MixedBatch
+from maskfit.training.augment.batch_mixing import MixedBatch
 from maskfit.training.plan import make_plan
 from maskfit.training.train import train
 from maskfit.training.task import ClassificationTask

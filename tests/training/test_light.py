@@ -13,9 +13,9 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as V
 
 from maskfit.training.seeding import seed_torch
-from maskfit.training.choices import OneOf, RandomOrder, apply_to_subset
-from maskfit.training.damage import Blur, CoarseDropout, Downscale, Jpeg, Noise, blur, downscale, jpeg_compress
-from maskfit.training.light import (
+from maskfit.training.augment.random_apply import OneOf, RandomOrder, apply_to_subset
+from maskfit.training.augment.degradations import Blur, CoarseDropout, Downscale, Jpeg, Noise, blur, downscale, jpeg_compress
+from maskfit.training.augment.color_jitter import (
     Brightness,
     Contrast,
     Hue,
@@ -25,7 +25,7 @@ from maskfit.training.light import (
     adjust_hue,
     adjust_saturation,
 )
-from maskfit.training.randaugment import (
+from maskfit.training.augment.randaugment import (
     GEOMETRY,
     OPERATIONS,
     RandAugment,

@@ -13,7 +13,7 @@ from maskfit.losses import LOSSES
 from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.seeding import seed_torch
-from maskfit.training.mixing import BATCH_MIXING, MixedBatch, Mixing
+from maskfit.training.augment.batch_mixing import BATCH_MIXING, MixedBatch, Mixing
 
 SCHEME = SCHEMES["mask-gender-age"]
 NAMES = [name for name in BATCH_MIXING if name != "none"]

@@ -22,10 +22,10 @@ from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training import data_loaders as batches
-from maskfit.training.augmentation import AUGMENTATIONS
+from maskfit.training.augment.augmentations import AUGMENTATIONS
 from maskfit.training.data_loaders import FoldDataset
 from maskfit.training.freezing import FREEZING
-from maskfit.training.mixing import BATCH_MIXING
+from maskfit.training.augment.batch_mixing import BATCH_MIXING
 from maskfit.training.task import ClassificationTask
 
 SCHEME = SCHEMES["mask-gender-age"]

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from maskfit.training.seeding import seed_torch
-from maskfit.training.windows import RandomAffineCrop
+from maskfit.training.augment.random_affine_crop import RandomAffineCrop
 
 
 def noise(count: int, height: int, width: int) -> torch.Tensor:

@@ -11,7 +11,7 @@ from maskfit.labels.schema import IntArray
 from maskfit.losses.metric_learning import EmbeddingLoss
 from maskfit.losses.age_regression import AgeRegressionLoss
 from maskfit.models.network import Network
-from maskfit.training.mixing import MixedBatch
+from maskfit.training.augment.batch_mixing import MixedBatch
 
 
 class AuxiliaryLosses(nn.Module):

@@ -27,13 +27,13 @@ from maskfit.model_file import ModelMetadata
 from maskfit.models.network import Network
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.config.recipe import HeadConfig, Recipe
-from maskfit.training.augmentation import AUGMENTATIONS
+from maskfit.training.augment.augmentations import AUGMENTATIONS
 from maskfit.training.averaging import WEIGHT_AVERAGING, Average
 from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
 from maskfit.training.auxiliary_losses import AuxiliaryLosses
 from maskfit.training.seeding import seed_torch
 from maskfit.training.freezing import FREEZING
-from maskfit.training.mixing import BATCH_MIXING
+from maskfit.training.augment.batch_mixing import BATCH_MIXING
 from maskfit.training.optimisers import OPTIMIZERS
 from maskfit.training.plan import TrainingPlan
 from maskfit.training.precision import Kind

@@ -10,10 +10,10 @@ from maskfit.losses.age_regression import YEARS_LOSSES
 from maskfit.models.backbones import BACKBONES
 from maskfit.models.heads import HEADS
 from maskfit.registry import RegistryEntry
-from maskfit.training.augmentation import AUGMENTATIONS
+from maskfit.training.augment.augmentations import AUGMENTATIONS
 from maskfit.training.averaging import WEIGHT_AVERAGING
 from maskfit.training.freezing import FREEZING
-from maskfit.training.mixing import BATCH_MIXING
+from maskfit.training.augment.batch_mixing import BATCH_MIXING
 from maskfit.training.optimisers import OPTIMIZERS
 from maskfit.training.samplers import SAMPLERS
 from maskfit.training.schedules import LR_SCHEDULERS

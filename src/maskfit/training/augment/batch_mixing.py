@@ -17,7 +17,7 @@ from torch import Tensor
 
 from maskfit.labels.schema import JOINT_HEAD, LabelSchema
 from maskfit.training.seeding import uniform
-from maskfit.training.ranges import check_share
+from maskfit.training.augment.parameter_checks import check_share
 
 Allowed = Mapping[str, Tensor]
 """By head (batch, values): what each photo's label leaves possible."""

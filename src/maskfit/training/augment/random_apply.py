@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from maskfit.training.seeding import uniform
-from maskfit.training.ranges import check_share
+from maskfit.training.augment.parameter_checks import check_share
 
 Step = Callable[[Tensor], Tensor]
 """Photos (batch, 3, height, width; float32 in 0 to 255) changed, each by its own draw; it may write into them."""
