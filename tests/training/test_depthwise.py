@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from maskfit.model_file import load_model
 from maskfit.config.recipe import Recipe
-from maskfit.training.depthwise import Depthwise, DepthwiseSame, optimize_depthwise_bf16
+from maskfit.training.kernels.depthwise_bf16 import Depthwise, DepthwiseSame, optimize_depthwise_bf16
 from maskfit.training.precision import multiplies_bf16
 from maskfit.training.train import train
 

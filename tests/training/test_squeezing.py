@@ -12,7 +12,7 @@ from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from maskfit.training.squeezing import Squeeze, optimize_squeeze_excite
+from maskfit.training.kernels.squeeze_excite import Squeeze, optimize_squeeze_excite
 
 
 def passes(layer: nn.Module, half: bool) -> list[Tensor]:
