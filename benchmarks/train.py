@@ -122,7 +122,7 @@ def run_network(given: argparse.Namespace, turns: Turns, kind: str | None = None
     from maskfit.config.loader import read_recipe
     from maskfit.training.run_session import prepare_run
     from maskfit.training.network_setup import prepare_network
-    from maskfit.training.optimisers import adamw
+    from maskfit.training.optim.optimizers import adamw
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
     words = [word for word in recipe_words(given) if not word.startswith("run=")]

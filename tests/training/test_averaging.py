@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.averaging import WEIGHT_AVERAGING, Average
+from maskfit.training.optim.weight_averaging import WEIGHT_AVERAGING, Average
 
 STEPS, EPOCHS = 4, 6
 

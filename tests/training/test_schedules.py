@@ -6,7 +6,7 @@ import pytest
 
 from maskfit.errors import RecipeError
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.schedules import LR_SCHEDULERS, ReduceOnPlateau
+from maskfit.training.optim.lr_schedules import LR_SCHEDULERS, ReduceOnPlateau
 
 EPOCHS, STEPS = 12, 10
 

@@ -28,18 +28,18 @@ from maskfit.models.network import Network
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.config.recipe import HeadConfig, Recipe
 from maskfit.training.augment.augmentations import AUGMENTATIONS
-from maskfit.training.averaging import WEIGHT_AVERAGING, Average
+from maskfit.training.optim.weight_averaging import WEIGHT_AVERAGING, Average
 from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
 from maskfit.training.auxiliary_losses import AuxiliaryLosses
 from maskfit.training.seeding import seed_torch
-from maskfit.training.freezing import FREEZING
+from maskfit.training.optim.freezing import FREEZING
 from maskfit.training.augment.batch_mixing import BATCH_MIXING
-from maskfit.training.optimisers import OPTIMIZERS
+from maskfit.training.optim.optimizers import OPTIMIZERS
 from maskfit.training.plan import TrainingPlan
 from maskfit.training.precision import Kind
 from maskfit.training.ranks import get_process_group
 from maskfit.training.samplers import SAMPLERS, Sampler
-from maskfit.training.schedules import LR_SCHEDULERS, LRScheduler
+from maskfit.training.optim.lr_schedules import LR_SCHEDULERS, LRScheduler
 from maskfit.training.task import ClassificationTask
 
 Chance = tuple[int | str, ...]

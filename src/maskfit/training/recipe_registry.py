@@ -11,12 +11,12 @@ from maskfit.models.backbones import BACKBONES
 from maskfit.models.heads import HEADS
 from maskfit.registry import RegistryEntry
 from maskfit.training.augment.augmentations import AUGMENTATIONS
-from maskfit.training.averaging import WEIGHT_AVERAGING
-from maskfit.training.freezing import FREEZING
+from maskfit.training.optim.weight_averaging import WEIGHT_AVERAGING
+from maskfit.training.optim.freezing import FREEZING
 from maskfit.training.augment.batch_mixing import BATCH_MIXING
-from maskfit.training.optimisers import OPTIMIZERS
+from maskfit.training.optim.optimizers import OPTIMIZERS
 from maskfit.training.samplers import SAMPLERS
-from maskfit.training.schedules import LR_SCHEDULERS
+from maskfit.training.optim.lr_schedules import LR_SCHEDULERS
 
 RECIPE_REGISTRY: dict[str, RegistryEntry] = {
     "data.crop": RegistryEntry(CROPS),
