@@ -21,7 +21,7 @@ from maskfit.losses.cross_entropy import CrossEntropy
 from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
-from maskfit.training.ranks import ALONE, ProcessGroup
+from maskfit.training.parallel.distributed import ALONE, ProcessGroup
 from maskfit.training.train import train
 from maskfit.training.samplers import RandomSampler
 

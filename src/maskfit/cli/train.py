@@ -44,7 +44,7 @@ def train(
     if said:
         err.print(said)
     from maskfit.config.loader import read_recipe
-    from maskfit.training.ranks import is_first
+    from maskfit.training.parallel.distributed import is_first
     from maskfit.training.train import train as train_recipe
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
 

@@ -37,7 +37,7 @@ from maskfit.training.augment.batch_mixing import BATCH_MIXING
 from maskfit.training.optim.optimizers import OPTIMIZERS
 from maskfit.training.plan import TrainingPlan
 from maskfit.training.precision import Kind
-from maskfit.training.ranks import get_process_group
+from maskfit.training.parallel.distributed import get_process_group
 from maskfit.training.samplers import SAMPLERS, Sampler
 from maskfit.training.optim.lr_schedules import LR_SCHEDULERS, LRScheduler
 from maskfit.training.task import ClassificationTask

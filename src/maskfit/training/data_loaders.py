@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from maskfit.data.image_cache.cache import CachedImages
 from maskfit.training.seeding import derive_generator
-from maskfit.training.ranks import ALONE, ProcessGroup
+from maskfit.training.parallel.distributed import ALONE, ProcessGroup
 from maskfit.training.samplers import Sampler
 
 PREFETCH_BATCHES = 2

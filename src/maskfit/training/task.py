@@ -26,7 +26,7 @@ from maskfit.training.auxiliary_losses import AuxiliaryLosses
 from maskfit.training.seeding import seed_torch
 from maskfit.training.optim.freezing import Freezing
 from maskfit.training.augment.batch_mixing import Mixing
-from maskfit.training.ranks import get_process_group
+from maskfit.training.parallel.distributed import get_process_group
 from maskfit.training.optim.lr_schedules import LRScheduler, ReduceOnPlateau
 
 MONITOR = "valid_macro_f1"

@@ -42,7 +42,7 @@ from maskfit.training.loggers import LOGGERS
 from maskfit.training.plan import TrainingPlan
 from maskfit.training.precision import Kind
 from maskfit.training.progress import ProgressCallback
-from maskfit.training.ranks import get_process_group
+from maskfit.training.parallel.distributed import get_process_group
 from maskfit.training.progress_reporting import ProgressReporter
 from maskfit.training.warm_start import load_matching_weights
 from maskfit.training.task import MONITOR, primary_score

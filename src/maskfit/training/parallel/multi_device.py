@@ -21,9 +21,9 @@ from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.evaluation.scores import Scores
 from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
-from maskfit.training.at_once import PipeReporter
+from maskfit.training.parallel.parallel_folds import PipeReporter
 from maskfit.training.run_session import load_run, prepare_run
-from maskfit.training.ranks import ProcessGroup, detect_launcher, init_process_group
+from maskfit.training.parallel.distributed import ProcessGroup, detect_launcher, init_process_group
 from maskfit.training.progress_reporting import ConsoleReporter, FoldProgress, ProgressReporter
 
 PAUSE = 1.0
