@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.errors import LabelError
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import SCHEMES
 
 OFFICIAL = SCHEMES["mask-gender-age"]

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from maskfit import memory_allocator as allocation
-from maskfit.cli.allocation import setup_allocator
+from maskfit.cli.defaults import setup_allocator
 
 FAULTS = """
 import json, resource, sys

@@ -35,9 +35,9 @@ SHIPPED = (
     "recipes/baseline.yaml",
     "recipes/fast.yaml",
     "data/known_errors.csv",
-    "evaluation/report.css",
+    "html/page.css",
     "py.typed",
-    "inspection/explore.css",
+    "exploration/explore.css",
     "report/run.css",
 )
 """What must be in the wheel besides Python."""

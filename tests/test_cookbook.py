@@ -15,10 +15,10 @@ from pydantic import BaseModel
 
 import maskfit
 from maskfit.config.loader import parse_value, read_recipe, read_recipe_text, recipe_names, recipe_to_yaml
+from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.errors import RecipeError
 from maskfit.labels.schema import SCHEMES
 from maskfit.registry import ComponentSpec
-from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 

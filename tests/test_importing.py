@@ -7,8 +7,8 @@ import json
 import pytest
 
 from maskfit.config.loader import read_recipe
-from maskfit.errors import RecipeError
 from maskfit.config.pytorch_template import import_config
+from maskfit.errors import RecipeError
 
 EXAMPLE = """{
     "name": "Mask_Base",                    // training session name

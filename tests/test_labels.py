@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.errors import LabelError
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import (
     JOINT_HEAD,
     RESERVED,

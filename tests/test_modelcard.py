@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from maskfit.calibration import Calibration
-from maskfit.model_card import ModelCard, Score
 from maskfit.data.preprocessing import Preprocessing
 from maskfit.errors import ModelFileError
 from maskfit.labels.schema import SCHEMES
+from maskfit.model_card import ModelCard, Score
 from maskfit.model_card_markdown import LIMITS, render_model_card
 from maskfit.model_file import ModelMetadata, read_model_metadata, save_model, update_model_metadata
 from maskfit.registry import ComponentSpec

@@ -21,9 +21,9 @@ from onnx import TensorProto, helper
 from safetensors.torch import load_file, save_file
 
 import maskfit.models.network
-from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
 from maskfit.errors import ModelFileError
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 from maskfit.model_file import (
     MAX_METADATA_BYTES,

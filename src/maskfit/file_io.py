@@ -139,4 +139,6 @@ def read_json(path: Path) -> Any:
         what = f"this cannot be read: {error.strerror}"
         raise MaskfitError(what, location=path, hint="check path and permissions") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise MaskfitError(f"this is no JSON: {error}", location=path, hint="restore the file or make it anew") from None
+        raise MaskfitError(
+            f"this is no JSON: {error}", location=path, hint="restore the file or make it anew"
+        ) from None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from maskfit.model_card import Score
 from maskfit.labels.schema import Attribute
+from maskfit.model_card import Score
 from maskfit.model_file import ModelMetadata
 
 LIMITS = (

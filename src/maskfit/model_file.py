@@ -24,14 +24,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from maskfit import __version__
 from maskfit.calibration import Calibration
-from maskfit.model_card import ModelCard
 from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
-from maskfit.data.weight_pinning import check_pinned
 from maskfit.data.preprocessing import Preprocessing
+from maskfit.data.weight_pinning import check_pinned
 from maskfit.errors import MissingExtraError, ModelFileError, RecipeError
 from maskfit.file_io import atomic_write
 from maskfit.labels.schema import JOINT_HEAD, LabelSchema
+from maskfit.model_card import ModelCard
 from maskfit.model_metadata import METADATA_KEY, read_metadata
 from maskfit.registry import ComponentSpec, instantiate
 

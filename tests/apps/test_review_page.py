@@ -14,9 +14,8 @@ pytest.importorskip("streamlit", reason="the page needs the extra 'review'")
 from streamlit.testing.v1 import AppTest
 
 from maskfit.apps.review import html as cards
-from maskfit.apps.review.controller import ReviewController, seat, seated
+from maskfit.apps.review.controller import PAGE, ReviewController, seat, seated
 from maskfit.apps.review.review_data import load_review_data, read_label_issues
-from maskfit.apps.review.serve import PAGE
 from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.apps.streamlit_server import build_url
 from maskfit.data.label_corrections import read_corrected

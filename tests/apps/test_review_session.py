@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskfit.apps.review.export_corrections import corrections_of, export
 from maskfit.apps.review.audit_log import AuditLog, replay_log
+from maskfit.apps.review.export_corrections import corrections_of, export
 from maskfit.apps.review.state import VERDICTS, ReviewAction, ReviewState
 from maskfit.data.label_corrections import apply_corrections, read_corrections
 from maskfit.data.photo_dataset import Photo, PhotoDataset

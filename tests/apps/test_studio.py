@@ -13,13 +13,20 @@ from PIL import Image
 from maskfit.apps.streamlit_server import build_url, generate_access_token
 from maskfit.apps.webapp import html as cards
 from maskfit.apps.webapp import session as reading
-from maskfit.apps.webapp.tab_content import TabContent
-from maskfit.apps.webapp.session import Session, UploadedPhoto, deduplicate_names, reapply_thresholds, to_jpeg
-from maskfit.apps.webapp.samples import GROUP, sample_items
 from maskfit.apps.webapp.app_state import AppState, PredictionSettings, find_only_run, load_app_state, seat, seated
 from maskfit.apps.webapp.csv_export import Row, count, to_csv
+from maskfit.apps.webapp.session import (
+    GROUP,
+    Session,
+    UploadedPhoto,
+    deduplicate_names,
+    reapply_thresholds,
+    sample_items,
+    to_jpeg,
+)
+from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.errors import DataError, ModelFileError
-from maskfit.inference import colours
+from maskfit.inference import annotation as colours
 from maskfit.inference.annotation import colour_for
 from maskfit.labels.schema import SCHEMES
 from maskfit.registry import ComponentSpec

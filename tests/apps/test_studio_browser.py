@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.apps.webapp.samples import sample_items
+from maskfit.apps.webapp.session import sample_items
 
 from ..inference.conftest import make_model
 

@@ -16,10 +16,9 @@ from streamlit.testing.v1 import AppTest
 
 from maskfit.apps.webapp import csv_export as table
 from maskfit.apps.webapp import session as reading
-from maskfit.apps.webapp.tab_content import TabContent
-from maskfit.apps.webapp.serve import ENTRY
-from maskfit.apps.webapp.app_state import AppState, load_app_state, seat
+from maskfit.apps.webapp.app_state import ENTRY, AppState, load_app_state, seat
 from maskfit.apps.webapp.csv_export import to_csv
+from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.labels.schema import SCHEMES
 from maskfit.registry import ComponentSpec
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
-from maskfit.inference.submission import read_submission
 from maskfit.inference.ensemble.voting import combine
+from maskfit.inference.submission import read_submission
 from maskfit.labels.schema import softmax
 
 NAMES = tuple(f"{person:06d}_male_Asian_{30 + person}/mask{photo}.jpg" for person in range(20) for photo in range(1, 6))

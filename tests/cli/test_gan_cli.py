@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from maskfit.data.splits import make_person_splits
 from maskfit.data.read_dataset import read_photos
+from maskfit.data.splits import make_person_splits
 from maskfit.labels.schema import SCHEMES
 from maskfit.synthesis.drawn import write_train_set
 

@@ -13,8 +13,8 @@ import pytest
 from maskfit.calibration import Calibration
 from maskfit.cli.defaults import EVAL, MODEL, OUTPUT
 from maskfit.evaluation.probability_table import read_table
-from maskfit.inference.predictor import Predictor
 from maskfit.inference.decisions import format_prediction
+from maskfit.inference.predictor import Predictor
 from maskfit.inference.submission import read_submission
 from maskfit.model_file import read_model_metadata, update_model_metadata
 

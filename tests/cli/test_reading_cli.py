@@ -24,7 +24,7 @@ def finds(painted, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without a detector."""
-    monkeypatch.setattr("maskfit.inference.reading.find_here", lambda: None)
+    monkeypatch.setattr("maskfit.inference.face_predictor.find_here", lambda: None)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskfit.data.splits import PersonSplits
 from maskfit.data.read_dataset import read_photos
+from maskfit.data.splits import PersonSplits
 from maskfit.evaluation.metrics import macro_f1
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.labels.schema import SCHEMES

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import maskfit.apps.webapp.serve
+import maskfit.apps.webapp.app_state
 from maskfit.apps.webapp.app_state import AppState
 from maskfit.data.crops.face import FaceCrop
 from maskfit.errors import DataError
@@ -19,7 +19,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[AppState]:
     """The studios that would have been served."""
     pytest.importorskip("streamlit")
     studios: list[AppState] = []
-    monkeypatch.setattr(maskfit.apps.webapp.serve, "serve", lambda studio, *words: studios.append(studio))
+    monkeypatch.setattr(maskfit.apps.webapp.app_state, "serve", lambda studio, *words: studios.append(studio))
     return studios
 
 

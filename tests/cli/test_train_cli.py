@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import maskfit.training.train
-from maskfit.memory_allocator import DISABLED_VARIABLE
 from maskfit.cli.console import TRAIN_MODULES
 from maskfit.cli.defaults import MODEL_DIR, TRAIN
+from maskfit.config.recipe import Recipe
 from maskfit.evaluation.scores import score
 from maskfit.labels.schema import SCHEMES
-from maskfit.config.recipe import Recipe
+from maskfit.memory_allocator import DISABLED_VARIABLE
 from maskfit.run_dir import RunDir
 
 FULL = SCHEMES["mask-gender-age"]
@@ -51,7 +51,7 @@ def test_words_are_laid_over_the_recipe(command, trained):
 
 def test_how_memory_is_allocated_is_said_once_and_can_be_switched_off(command, trained, monkeypatch):
     monkeypatch.delenv(DISABLED_VARIABLE, raising=False)
-    monkeypatch.setattr("maskfit.cli.allocation.keep_memory", lambda: os.environ.get(DISABLED_VARIABLE) != "system")
+    monkeypatch.setattr("maskfit.cli.defaults.keep_memory", lambda: os.environ.get(DISABLED_VARIABLE) != "system")
     assert command("train", "fast").err.count(DISABLED_VARIABLE) == 1
     monkeypatch.setenv(DISABLED_VARIABLE, "system")
     assert DISABLED_VARIABLE not in command("train", "fast").err

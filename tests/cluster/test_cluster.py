@@ -18,7 +18,14 @@ from maskfit import __version__
 from maskfit.cluster.ray_session import WorkerContext, ray_session, set_auth_token
 from maskfit.errors import MaskfitError, MissingExtraError, RunError
 from maskfit.file_io import read_csv
-from maskfit.inference.sharded_prediction import ShardDir, ShardPlan, pending, predict_locally, start_or_resume, summarise
+from maskfit.inference.sharded_prediction import (
+    ShardDir,
+    ShardPlan,
+    pending,
+    predict_locally,
+    start_or_resume,
+    summarise,
+)
 
 
 def rows(folder: ShardDir) -> dict[str, dict[str, str]]:
@@ -160,8 +167,8 @@ def test_folds_on_the_cluster_are_those_of_one_process(cluster: None, faces: Pat
 
     from maskfit.cluster.train_folds import train_on_ray
     from maskfit.config.loader import read_recipe
-    from maskfit.training.train import train
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
+    from maskfit.training.train import train
 
     words = [
         f"data.root={faces}",

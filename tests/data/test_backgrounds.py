@@ -10,16 +10,16 @@ from PIL import Image
 
 from maskfit.config.loader import read_recipe
 from maskfit.data.backgrounds import BACKGROUNDS, GrabCut, Salient
+from maskfit.data.backgrounds.fill import GREY, fill_background
 from maskfit.data.backgrounds.grabcut import initial_mask
 from maskfit.data.boxes import CropBox
 from maskfit.data.crops import CROPS
+from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.image_decoding import decode
-from maskfit.data.backgrounds.fill import GREY, fill_background
 from maskfit.data.mask_regions import largest_box, region_at
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.weight_pinning import pin_component
-from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.preprocessing import CropResize, Preprocessing, unsharp_mask
+from maskfit.data.weight_pinning import pin_component
 from maskfit.errors import MissingExtraError, RecipeError
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.synthesis.drawn import render_photo, sample_person

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from maskfit.data.validation import validate_dataset
 from maskfit.data.data_problems import DataProblem
+from maskfit.data.validation import validate_dataset
 
 
 @pytest.fixture

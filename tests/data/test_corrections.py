@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.data.label_corrections import (
     Correction,
     apply_corrections,
@@ -17,6 +16,7 @@ from maskfit.data.label_corrections import (
     write_corrections,
 )
 from maskfit.errors import DataError
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import SCHEMES
 
 FIRST, SUFFIXED = "001498_female_Asian_23", "001498-1_male_Asian_23"

@@ -13,8 +13,8 @@ from PIL import Image
 from maskfit.data import crop_dataset as cropping
 from maskfit.data.crop_dataset import COLUMNS, write_crops
 from maskfit.data.image_decoding import decode
-from maskfit.data.read_dataset import read_photos
 from maskfit.data.preprocessing import CropResize
+from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, PhotoError
 from maskfit.labels.schema import SCHEMES
 from maskfit.registry import ComponentSpec

@@ -10,11 +10,11 @@ from maskfit.data import detectors
 from maskfit.data.boxes import SAMPLE_STEP, CropBox
 from maskfit.data.crops import CROPS, CenterCrop
 from maskfit.data.crops.face import FaceCrop, level1_06
-from maskfit.data.photo_dataset import Photo
 from maskfit.data.crops.pixel_variance import VarianceCrop
-from maskfit.data.weight_pinning import pin_component
 from maskfit.data.image_cache.cache import open_image_cache
+from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize
+from maskfit.data.weight_pinning import pin_component
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels.schema import SCHEMES
 from maskfit.model_file import ModelMetadata

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.splits import (
     TRAIN_ONLY,
     PersonSplits,
@@ -20,7 +21,6 @@ from maskfit.data.splits import (
     make_person_splits,
     read_folds,
 )
-from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError
 from maskfit.labels.schema import SCHEMES
 

@@ -10,8 +10,8 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from maskfit.data import fast_jpeg as jpeg
-from maskfit.data.image_decoding import ORIENTATION, decode, open_rgb
 from maskfit.data.fast_jpeg import decode_simple_jpeg
+from maskfit.data.image_decoding import ORIENTATION, decode, open_rgb
 from maskfit.errors import PhotoError
 
 simplejpeg = pytest.importorskip("simplejpeg", reason="the extra 'fast' is not installed")

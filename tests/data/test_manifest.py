@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.data.read_dataset import read_photos, scan_photos
 from maskfit.errors import DataError
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import SCHEMES, Attribute, LabelSchema
 
 

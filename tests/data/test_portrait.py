@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from maskfit.data.crops import CROPS
-from maskfit.data.detectors import Face
 from maskfit.data.crops.single_face import ASPECT, HIGH, WIDE, crop_single_face
+from maskfit.data.detectors import Face
 from maskfit.data.preprocessing import CropResize
 from maskfit.registry import ComponentSpec, instantiate
 

@@ -11,10 +11,10 @@ from onnx import TensorProto, helper, save
 
 from maskfit.data import saliency
 from maskfit.data.backgrounds import Salient
-from maskfit.data.saliency import IMAGENET, NETS, SaliencyBased, SaliencyInputSpec, SaliencyNetwork
 from maskfit.data.crops.saliency import SalientCrop
-from maskfit.data.weight_pinning import check_pinned, pin_component
 from maskfit.data.pretrained_weights import SALIENCY
+from maskfit.data.saliency import IMAGENET, NETS, SaliencyBased, SaliencyInputSpec, SaliencyNetwork
+from maskfit.data.weight_pinning import check_pinned, pin_component
 from maskfit.errors import DataError, RecipeError
 from maskfit.registry import ComponentSpec
 

@@ -16,10 +16,10 @@ import pytest
 import torch
 from filelock import FileLock
 
+from maskfit.data.image_cache.cache import default_folder, open_image_cache, open_image_caches
+from maskfit.data.image_cache.files import ImageCacheFiles
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.image_cache.files import ImageCacheFiles
-from maskfit.data.image_cache.cache import default_folder, open_image_cache, open_image_caches
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
 from maskfit.registry import ComponentSpec
@@ -56,7 +56,8 @@ def test_frames_come_in_the_sets_order_and_are_decoded_once(tmp_path, photos, mo
     # Other photos in another order; only the new ones are decoded.
     decoded = []
     monkeypatch.setattr(
-        "maskfit.data.image_cache.cache.decode", lambda content, name: decoded.append(Path(name).name) or decode(content)
+        "maskfit.data.image_cache.cache.decode",
+        lambda content, name: decoded.append(Path(name).name) or decode(content),
     )
     turned = [photos[3], photos[1], photos[2], photos[0]]
     check(open_image_cache(turned, FRAMING, folder=folder), turned)
@@ -116,7 +117,8 @@ def test_keys_cut_at_any_byte_lose_only_their_own_rows(tmp_path, photos, cut, mo
     os.truncate(store_of(folder) / "keys.txt", cut)
     decoded = []
     monkeypatch.setattr(
-        "maskfit.data.image_cache.cache.decode", lambda content, name: decoded.append(Path(name).name) or decode(content)
+        "maskfit.data.image_cache.cache.decode",
+        lambda content, name: decoded.append(Path(name).name) or decode(content),
     )
     check(open_image_cache(photos, FRAMING, folder=folder), photos)
     assert len(decoded) == 4 - cut // KEY
@@ -223,7 +225,8 @@ def test_only_one_process_at_a_time_appends(tmp_path, photos, monkeypatch):
     open_image_cache(photos[:1], FRAMING, folder=folder)
     decoded = []
     monkeypatch.setattr(
-        "maskfit.data.image_cache.cache.decode", lambda content, name: decoded.append(Path(name).name) or decode(content)
+        "maskfit.data.image_cache.cache.decode",
+        lambda content, name: decoded.append(Path(name).name) or decode(content),
     )
     with ThreadPoolExecutor(1) as pool:
         with FileLock(store_of(folder) / "lock"):

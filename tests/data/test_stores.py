@@ -15,10 +15,10 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from maskfit.cli import data_app
+from maskfit.data.image_cache.admin import DAY, CacheInfo, find_stores, least_recently_used, read_size, remove_store
+from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.image_cache.cache import open_image_cache
-from maskfit.data.image_cache.admin import DAY, CacheInfo, find_stores, least_recently_used, read_size, remove_store
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
 

@@ -13,9 +13,9 @@ from PIL import Image
 from pydantic import ValidationError
 
 from maskfit.data.crops import CROPS, CenterCrop, FullImage
+from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing, apply_all
 from maskfit.errors import RecipeError
 from maskfit.registry import ComponentSpec

@@ -14,6 +14,9 @@ from hypothesis.extra.numpy import arrays
 from maskfit.calibration import Calibration, apply_temperatures
 from maskfit.errors import DataError, LabelError
 from maskfit.evaluation.bootstrap import interval, proportion_interval
+from maskfit.evaluation.metrics import reliability
+from maskfit.evaluation.probability_table import ProbabilityTable
+from maskfit.evaluation.selective_prediction import equal_mass_bins, lowest_threshold, risk_coverage
 from maskfit.evaluation.temperature_scaling import (
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
@@ -23,9 +26,6 @@ from maskfit.evaluation.temperature_scaling import (
     fit_thresholds,
     grouped_splits,
 )
-from maskfit.evaluation.metrics import reliability
-from maskfit.evaluation.selective_prediction import equal_mass_bins, lowest_threshold, risk_coverage
-from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES, UNKNOWN
 
 FULL = SCHEMES["mask-gender-age"]

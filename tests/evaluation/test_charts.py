@@ -8,6 +8,7 @@ from html import escape
 import numpy as np
 import pytest
 
+from maskfit.evaluation.metrics import ReliabilityCurve
 from maskfit.html.svg_charts import (
     Line,
     age_chart,
@@ -17,7 +18,6 @@ from maskfit.html.svg_charts import (
     score_bar,
     stacked_chart,
 )
-from maskfit.evaluation.metrics import ReliabilityCurve
 
 EVIL = "<script>alert('1')</script>\"&"
 

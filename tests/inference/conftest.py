@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-import maskfit.inference.engines.engine.selection as choosing
+import maskfit.inference.engines.selection as choosing
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import ModelFileError
-from maskfit.inference.engines.engine.selection import (
+from maskfit.inference.engines.selection import (
     MIN_IMAGES_FOR_THROUGHPUT_MODE,
     MIN_IMAGES_TO_CONVERT,
     EngineChoice,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from maskfit.inference.engines import precision_check as doubt
-from maskfit.inference.course import PrecisionCascade
 from maskfit.inference.engines.precision_check import NUM_PROBE_IMAGES
+from maskfit.inference.ensemble_runner import PrecisionCascade
 from maskfit.labels.schema import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]

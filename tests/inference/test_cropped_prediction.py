@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from maskfit.data.photo_dataset import Photo
 from maskfit.data.image_cache.cache import open_image_cache
+from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.errors import DataError
 from maskfit.inference.predictor import Predictor

@@ -8,10 +8,10 @@ from PIL import Image
 
 from maskfit.data.boxes import CropBox
 from maskfit.data.detectors import Face
-from maskfit.inference import colours
+from maskfit.inference import annotation as colours
 from maskfit.inference.annotation import FaceAnnotation, annotate_faces, draw_annotations
-from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
 from maskfit.inference.decisions import decide
+from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
 from maskfit.labels.schema import SCHEMES
 
 GREY = Image.new("RGB", (400, 300), (128, 128, 128))

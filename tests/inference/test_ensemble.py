@@ -23,11 +23,16 @@ from maskfit.inference.ensemble.comparison import (
     write_answers,
     write_comparison,
 )
-from maskfit.inference.ensemble.learned_weights import GreedySelection, SingleBest, assign_nested_folds, nested_cv_predict
 from maskfit.inference.ensemble.inputs import load_aligned_tables
+from maskfit.inference.ensemble.learned_weights import (
+    GreedySelection,
+    SingleBest,
+    assign_nested_folds,
+    nested_cv_predict,
+)
 from maskfit.inference.ensemble.stacking import StackingFitter
-from maskfit.inference.submission import read_submission
 from maskfit.inference.ensemble.voting import combine
+from maskfit.inference.submission import read_submission
 from maskfit.labels.schema import SCHEMES, UNKNOWN, softmax
 
 FULL = SCHEMES["mask-gender-age"]

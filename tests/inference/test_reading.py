@@ -15,9 +15,8 @@ from maskfit.data.detectors import find_local_detector
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.pretrained_weights import DETECTORS as SHELF
 from maskfit.errors import DataError, PhotoError, RecipeError
-from maskfit.inference.face_predictor import FacePredictor, PhotoPrediction
+from maskfit.inference.face_predictor import BATCH, FacePredictor, PhotoPrediction, open_face_predictor, predict_photos
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.reading import BATCH, open_face_predictor, predict_photos
 from maskfit.registry import ComponentSpec
 
 from .conftest import make_model
@@ -39,7 +38,9 @@ def no_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(SHELF.variable, raising=False)
-    monkeypatch.setattr("maskfit.data.pretrained_weights._fetched", lambda weights: pytest.fail("something was fetched"))
+    monkeypatch.setattr(
+        "maskfit.data.pretrained_weights._fetched", lambda weights: pytest.fail("something was fetched")
+    )
 
 
 def test_a_detector_is_here_where_its_weights_or_its_package_are(no_detector, tmp_path, monkeypatch):

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from maskfit.errors import DataError
-from maskfit.inference.engines import precision_check as doubt
 from maskfit.inference import parallel_batches as lanes
-from maskfit.inference.parallel_batches import PREFETCH_BATCHES, batched, run_batches_in_parallel
+from maskfit.inference.engines import precision_check as doubt
 from maskfit.inference.members import Member, open_members
+from maskfit.inference.parallel_batches import PREFETCH_BATCHES, batched, run_batches_in_parallel
 from maskfit.inference.predictor import Predictor
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.inference.prediction import BatchPredictions
-from maskfit.inference.submission import read_submission
 from maskfit.inference.prediction_writers import WRITERS, open_prediction_writers
+from maskfit.inference.submission import read_submission
 from maskfit.labels.schema import SCHEMES
 
 FULL = SCHEMES["mask-gender-age"]

@@ -10,15 +10,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.data.validation import validate_dataset
 from maskfit.data.image_decoding import decode, open_downscaled
 from maskfit.data.photo_dataset import Photo, PhotoDataset
+from maskfit.data.validation import validate_dataset
 from maskfit.errors import DataError
 from maskfit.exploration.explore import explore
-from maskfit.exploration.mean_faces import MeanFaces, choose_sheets, open_picture
-from maskfit.exploration.statistics import count_classes, count_files, count_values, count_years, find_imbalance, to_json
 from maskfit.exploration.image_stats import collect_image_stats
+from maskfit.exploration.mean_faces import MeanFaces, choose_sheets, open_picture
 from maskfit.exploration.near_duplicates import edge_features
+from maskfit.exploration.statistics import (
+    count_classes,
+    count_files,
+    count_values,
+    count_years,
+    find_imbalance,
+    to_json,
+)
 from maskfit.labels.schema import SCHEMES, UNKNOWN
 
 

@@ -9,10 +9,10 @@ from torch import nn
 
 pytest.importorskip("pytorch_grad_cam", reason="needs the extra 'inspect'")
 
-from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.errors import DataError, LabelError, MissingExtraError
 from maskfit.explain import gradcam
 from maskfit.explain.gradcam import find_maps, grad_cam, logits_for, overlay
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES, logits_to_probabilities
 from maskfit.models.backbones import Backbone
 from maskfit.models.network import Network, build_network

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 
-from maskfit.exploration.perceptual_hash import SIDE, distance, find_near, hash_grey, mirror
 from maskfit.exploration.near_duplicates import MAX_HASH_DISTANCE
+from maskfit.exploration.perceptual_hash import SIDE, distance, find_near, hash_grey, mirror
 
 HASHES = st.lists(st.integers(0, 2**64 - 1), min_size=0, max_size=12)
 

@@ -13,9 +13,9 @@ from PIL import Image, ImageEnhance
 
 from maskfit.data.photo_dataset import Photo
 from maskfit.exploration.explore import explore
-from maskfit.exploration.statistics import to_json
-from maskfit.exploration.page import key_findings, write_page
 from maskfit.exploration.image_sections import say_name
+from maskfit.exploration.page import key_findings, write_page
+from maskfit.exploration.statistics import to_json
 from maskfit.labels.schema import SCHEMES, Attribute, LabelSchema
 
 EVIL = "<script>alert(1)<"

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from maskfit.errors import RecipeError
-from maskfit.losses.metric_learning import EMBEDDING_LOSSES
 from maskfit.losses.age_regression import YEARS_LOSSES
+from maskfit.losses.metric_learning import EMBEDDING_LOSSES
 from maskfit.registry import ComponentSpec, instantiate
 
 CLASSES = [0, 0, 1, 1, 1, 2, 2, -1]

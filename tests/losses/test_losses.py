@@ -14,8 +14,8 @@ from maskfit.errors import RecipeError
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 from maskfit.losses import LOSSES
 from maskfit.losses.class_weights import CLASS_WEIGHTS, class_weights
-from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.losses.cross_entropy import CrossEntropy
+from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.registry import ComponentSpec, instantiate
 
 SIZES = (2, 3, 18)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.calibration import Calibration
 from maskfit.data.preprocessing import MIN_STD, Normalize
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES, logits_to_probabilities
-from maskfit.models.network import build_network
 from maskfit.models.export_module import DatasetNormalize, ExportModule, InstanceNormalize
+from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
 
 FULL = SCHEMES["mask-gender-age"]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.data.splits import PersonSplits
 from maskfit.data.read_dataset import read_photos
+from maskfit.data.splits import PersonSplits
 from maskfit.evaluation.probability_table import ProbabilityTable, concat_tables
 from maskfit.file_io import write_csv, write_json
 from maskfit.labels.schema import SCHEMES, IntArray, LabelSchema

@@ -15,9 +15,9 @@ from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES, UNKNOWN
 from maskfit.report import summary_text as words
-from maskfit.report.run_statistics import describe
-from maskfit.report.run_data import load_run_data
 from maskfit.report.build_report import compute_statistics
+from maskfit.report.run_data import load_run_data
+from maskfit.report.run_statistics import describe
 from maskfit.run_dir import RunDir
 
 FULL = SCHEMES["mask-gender-age"]

@@ -11,15 +11,15 @@ import pytest
 from rich.console import Console
 
 from maskfit.config.loader import read_recipe, recipe_to_yaml
+from maskfit.config.recipe import Recipe
 from maskfit.file_io import write_text
 from maskfit.registry import ComponentSpec
-from maskfit.config.recipe import Recipe
-from maskfit.sweep.sweep_dir import SweepDir
-from maskfit.sweep.trial_worker import EpochReport, Event, Outcome, TrialFinished, TrialJob
-from maskfit.sweep.scheduler import TrialScheduler
 from maskfit.sweep.samplers import PRUNERS
+from maskfit.sweep.scheduler import TrialScheduler
 from maskfit.sweep.search_space import Space, read_space
 from maskfit.sweep.study import Study, open_study
+from maskfit.sweep.sweep_dir import SweepDir
+from maskfit.sweep.trial_worker import EpochReport, Event, Outcome, TrialFinished, TrialJob
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from maskfit.config.recipe import Recipe
 from maskfit.errors import DataError, RunError
 from maskfit.registry import ComponentSpec
-from maskfit.config.recipe import Recipe
-from maskfit.sweep.sweep_dir import SweepDir
-from maskfit.sweep.trial_worker import Outcome
 from maskfit.sweep.samplers import PRUNERS
 from maskfit.sweep.search_space import read_space
 from maskfit.sweep.study import Study, open_study
+from maskfit.sweep.sweep_dir import SweepDir
+from maskfit.sweep.trial_worker import Outcome
 
 from .conftest import Formula, Killed
 

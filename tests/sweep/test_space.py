@@ -11,8 +11,8 @@ import yaml
 
 from maskfit.config.loader import read_recipe
 from maskfit.errors import RecipeError
-from maskfit.sweep.validate_space import FIXED, max_epochs, validate_space
 from maskfit.sweep.search_space import Choice, Range, Space, read_space, to_overrides
+from maskfit.sweep.validate_space import FIXED, max_epochs, validate_space
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 

@@ -19,14 +19,23 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from maskfit.errors import DataError, MaskfitError
-from maskfit.synthesis.drawn import PHOTO_NAMES, DrawnLandmarks, RenderedPhoto, contact_sheet, render_photo, sample_person, write_eval_set, write_train_set
-from maskfit.synthesis.drawn import write_dataset as people
+from maskfit.synthesis.drawn import (
+    PHOTO_NAMES,
+    DrawnLandmarks,
+    RenderedPhoto,
+    contact_sheet,
+    render_photo,
+    sample_person,
+    write_eval_set,
+    write_train_set,
+)
 from maskfit.synthesis.drawn import render as portrait
+from maskfit.synthesis.drawn import write_dataset as people
 from maskfit.synthesis.drawn.canvas import Canvas
-from maskfit.synthesis.drawn.demographics import sample_demographics
-from maskfit.synthesis.drawn.curves import ellipse, resampled, ribbon, spline
-from maskfit.synthesis.drawn.hairstyles import STYLES
 from maskfit.synthesis.drawn.colors import luminance
+from maskfit.synthesis.drawn.curves import ellipse, resampled, ribbon, spline
+from maskfit.synthesis.drawn.demographics import sample_demographics
+from maskfit.synthesis.drawn.hairstyles import STYLES
 from maskfit.synthesis.drawn.scene import sample_scene
 
 SMALL = (96, 128)

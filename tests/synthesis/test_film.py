@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from maskfit.errors import DataError
-from maskfit.synthesis.drawn.synthetic_video import PHOTOS, PersonSprites, SyntheticVideo, Walk, draw_film, draw_looks
 from maskfit.synthesis.drawn.person import sample_person
+from maskfit.synthesis.drawn.synthetic_video import PHOTOS, PersonSprites, SyntheticVideo, Walk, draw_film, draw_looks
 
 
 @pytest.fixture(scope="module")

@@ -14,22 +14,22 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from maskfit.config.loader import read_recipe
-from maskfit.data.splits import make_person_splits
+from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.photo_dataset import BOTH
 from maskfit.data.read_dataset import read_photos
-from maskfit.data.image_cache.cache import open_image_cache
+from maskfit.data.splits import make_person_splits
 from maskfit.errors import DataError, ModelFileError, RunError
 from maskfit.labels.schema import SCHEMES, UNKNOWN
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.drawn import write_train_set
-from maskfit.synthesis.gan import sample_grid as sheet
 from maskfit.synthesis.gan import diff_augment as augmentation
-from maskfit.synthesis.gan.sampling import choose_classes, draw_class, draw_faces, write_faces
-from maskfit.synthesis.gan.frechet_distance import frechet_distance
+from maskfit.synthesis.gan import sample_grid as sheet
 from maskfit.synthesis.gan.checkpoint import KEY, GanFacts, load_generator
-from maskfit.synthesis.gan.trainer import GanTrainer
-from maskfit.synthesis.gan.pipeline import GanTrainOptions, make_faces
+from maskfit.synthesis.gan.frechet_distance import frechet_distance
 from maskfit.synthesis.gan.networks import SIZES, Discriminator, Generator
+from maskfit.synthesis.gan.pipeline import GanTrainOptions, make_faces
+from maskfit.synthesis.gan.sampling import choose_classes, draw_class, draw_faces, write_faces
+from maskfit.synthesis.gan.trainer import GanTrainer
 from maskfit.training.plan import make_plan
 
 SCHEME = SCHEMES["mask-gender-age"]

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from maskfit.data.splits import make_person_splits
-from maskfit.data.read_dataset import read_photos
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.preprocessing import CropResize, Preprocessing
+from maskfit.data.read_dataset import read_photos
+from maskfit.data.splits import make_person_splits
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import SCHEMES, LabelSchema
@@ -22,13 +22,13 @@ from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.drawn import write_train_set
-from maskfit.synthesis.gan import sample_grid as sheet
 from maskfit.synthesis.gan import evaluation as judging
-from maskfit.synthesis.gan.frechet_distance import frechet_distance
+from maskfit.synthesis.gan import sample_grid as sheet
 from maskfit.synthesis.gan.checkpoint import GanFacts
 from maskfit.synthesis.gan.classifier import JudgeClassifier
-from maskfit.synthesis.gan.evaluation import judge_faces, nearest
 from maskfit.synthesis.gan.dataset import GanDataset, gather_fold
+from maskfit.synthesis.gan.evaluation import judge_faces, nearest
+from maskfit.synthesis.gan.frechet_distance import frechet_distance
 
 SCHEME = SCHEMES["mask-gender-age"]
 

@@ -21,9 +21,19 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels.schema import SCHEMES
 from maskfit.synthesis.drawn import render_photo, sample_person, write_train_set
-from maskfit.synthesis.masks import BareFace, FaceSelection, Landmarks, MaskedPhoto, choose_faces, draw_wearings, read_landmarks, sample_mask, write_masked
+from maskfit.synthesis.masks import (
+    BareFace,
+    FaceSelection,
+    Landmarks,
+    MaskedPhoto,
+    choose_faces,
+    draw_wearings,
+    read_landmarks,
+    sample_mask,
+    write_masked,
+)
 from maskfit.synthesis.masks import write_dataset as people
-from maskfit.synthesis.masks.finding import KNOWING, landmark_detector
+from maskfit.synthesis.masks.landmark_sources import KNOWING, landmark_detector
 from maskfit.synthesis.masks.mask_types import WORN, WRONG
 from maskfit.synthesis.masks.write_dataset import find_fault, find_quality, render_all_masks
 

@@ -14,14 +14,14 @@ from maskfit.errors import DataError
 from maskfit.synthesis.drawn import render_photo, sample_person
 from maskfit.synthesis.drawn.colors import luminance
 from maskfit.synthesis.masks import MASK_TYPES, WEARING_STYLES, Landmarks, PreparedFace, draw_wearings, sample_mask
-from maskfit.synthesis.masks.texture import FABRICS, render_fabric
 from maskfit.synthesis.masks.head_pose import FEATURES, fit_pose
-from maskfit.synthesis.masks.mask_types import SCARF_TYPES, WORN, WRONG, can_wear
 from maskfit.synthesis.masks.landmark_sources import from_five
-from maskfit.synthesis.masks.photometry import find_blur, find_grain, measure_light
-from maskfit.synthesis.masks.patterns import PATTERNS, draw_pattern
 from maskfit.synthesis.masks.mask_mesh import SHAPES, make_sheet
 from maskfit.synthesis.masks.mask_sampling import rng_for
+from maskfit.synthesis.masks.mask_types import SCARF_TYPES, WORN, WRONG, can_wear
+from maskfit.synthesis.masks.patterns import PATTERNS, draw_pattern
+from maskfit.synthesis.masks.photometry import find_blur, find_grain, measure_light
+from maskfit.synthesis.masks.texture import FABRICS, render_fabric
 
 SIZE = (192, 256)
 

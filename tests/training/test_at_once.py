@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.errors import RunError
 from maskfit.config.recipe import Recipe
+from maskfit.errors import RunError
 from maskfit.run_dir import RunDir
 from maskfit.training.parallel import parallel_folds as at_once
 from maskfit.training.parallel.parallel_folds import PipeReporter, train_folds_in_parallel
+from maskfit.training.progress_reporting import FoldProgress
 from maskfit.training.run_session import load_run, prepare_run
 from maskfit.training.train import train
-from maskfit.training.progress_reporting import FoldProgress
 
 Make = Callable[..., Recipe]
 

@@ -12,9 +12,9 @@ from maskfit.errors import RecipeError
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
+from maskfit.training.optim.lr_schedules import LR_SCHEDULERS
 from maskfit.training.optim.optimizers import OPTIMIZERS
 from maskfit.training.samplers import SAMPLERS
-from maskfit.training.optim.lr_schedules import LR_SCHEDULERS
 
 SCHEME = SCHEMES["mask-gender-age"]
 PHOTOS = 30

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from maskfit.config.recipe import Recipe
 from maskfit.data.image_cache.cache import CachedImages
 from maskfit.errors import DataError, RecipeError
 from maskfit.inference.export import export_model
@@ -18,13 +19,12 @@ from maskfit.losses.ldam import LDAM
 from maskfit.model_file import load_model, read_model_metadata
 from maskfit.models.network import Network, build_network
 from maskfit.registry import ComponentSpec
-from maskfit.config.recipe import Recipe
-from maskfit.training.builders import build_auxiliary_losses
-from maskfit.training.auxiliary_losses import AuxiliaryLosses
 from maskfit.training.augment.batch_mixing import MixedBatch
+from maskfit.training.auxiliary_losses import AuxiliaryLosses
+from maskfit.training.builders import build_auxiliary_losses
 from maskfit.training.plan import make_plan
-from maskfit.training.train import train
 from maskfit.training.task import ClassificationTask
+from maskfit.training.train import train
 
 Make = Callable[..., Recipe]
 

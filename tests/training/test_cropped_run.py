@@ -10,8 +10,8 @@ from rich.console import Console
 
 from maskfit.config.loader import read_recipe
 from maskfit.model_file import read_model_metadata
-from maskfit.training.train import train
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
+from maskfit.training.train import train
 
 
 def test_a_run_records_its_detector_by_content_and_counts_guesses(tmp_path, paint, painted):

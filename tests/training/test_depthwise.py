@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
-from maskfit.model_file import load_model
 from maskfit.config.recipe import Recipe
+from maskfit.model_file import load_model
 from maskfit.training.kernels.depthwise_bf16 import Depthwise, DepthwiseSame, optimize_depthwise_bf16
 from maskfit.training.precision import multiplies_bf16
 from maskfit.training.train import train

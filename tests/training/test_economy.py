@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from timm.models.vision_transformer import Block
 from torch import nn
 
+from maskfit.config.recipe import Recipe
 from maskfit.errors import RecipeError
 from maskfit.model_file import load_model
-from maskfit.config.recipe import Recipe
 from maskfit.training import network_setup as economy
 from maskfit.training.train import train
 

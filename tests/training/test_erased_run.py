@@ -7,8 +7,8 @@ from io import StringIO
 import numpy as np
 from rich.console import Console
 
-from maskfit.data.read_dataset import read_photos
 from maskfit.data.image_cache.cache import open_image_cache
+from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import SCHEMES

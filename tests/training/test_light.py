@@ -12,9 +12,6 @@ from PIL import Image, ImageOps
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as V
 
-from maskfit.training.seeding import seed_torch
-from maskfit.training.augment.random_apply import OneOf, RandomOrder, apply_to_subset
-from maskfit.training.augment.degradations import Blur, CoarseDropout, Downscale, Jpeg, Noise, blur, downscale, jpeg_compress
 from maskfit.training.augment.color_jitter import (
     Brightness,
     Contrast,
@@ -24,6 +21,16 @@ from maskfit.training.augment.color_jitter import (
     adjust_contrast,
     adjust_hue,
     adjust_saturation,
+)
+from maskfit.training.augment.degradations import (
+    Blur,
+    CoarseDropout,
+    Downscale,
+    Jpeg,
+    Noise,
+    blur,
+    downscale,
+    jpeg_compress,
 )
 from maskfit.training.augment.randaugment import (
     GEOMETRY,
@@ -35,6 +42,8 @@ from maskfit.training.augment.randaugment import (
     posterize,
     solarize,
 )
+from maskfit.training.augment.random_apply import OneOf, RandomOrder, apply_to_subset
+from maskfit.training.seeding import seed_torch
 
 
 @pytest.fixture

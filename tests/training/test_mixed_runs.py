@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskfit.config.recipe import Recipe
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import RecipeError
 from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import SCHEMES
 from maskfit.model_file import read_model_metadata
-from maskfit.config.recipe import Recipe
 from maskfit.training.train import train
 
 Make = Callable[..., Recipe]

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.errors import RecipeError
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES, UNKNOWN, LabelSchema
 from maskfit.losses import LOSSES
 from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.seeding import seed_torch
 from maskfit.training.augment.batch_mixing import BATCH_MIXING, MixedBatch, Mixing
+from maskfit.training.seeding import seed_torch
 
 SCHEME = SCHEMES["mask-gender-age"]
 NAMES = [name for name in BATCH_MIXING if name != "none"]

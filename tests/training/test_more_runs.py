@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from maskfit.config.recipe import Recipe
 from maskfit.errors import ModelFileError, RecipeError
 from maskfit.evaluation.probability_table import read_table
 from maskfit.file_io import read_json
 from maskfit.model_file import load_model, read_model_metadata
-from maskfit.config.recipe import Recipe
 from maskfit.training.plan import make_plan
 from maskfit.training.train import train
 from maskfit.training.warm_start import load_matching_weights

@@ -23,9 +23,9 @@ from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training import data_loaders as batches
 from maskfit.training.augment.augmentations import AUGMENTATIONS
+from maskfit.training.augment.batch_mixing import BATCH_MIXING
 from maskfit.training.data_loaders import FoldDataset
 from maskfit.training.optim.freezing import FREEZING
-from maskfit.training.augment.batch_mixing import BATCH_MIXING
 from maskfit.training.task import ClassificationTask
 
 SCHEME = SCHEMES["mask-gender-age"]

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from maskfit.config.recipe import Recipe
 from maskfit.file_io import read_json, write_json
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
-from maskfit.config.recipe import Recipe
-from maskfit.training import precision
 from maskfit.training import builders as assembly
-from maskfit.training.run_session import load_run, prepare_run
+from maskfit.training import precision
 from maskfit.training.precision import Precision, choose_precision, count_macs
+from maskfit.training.run_session import load_run, prepare_run
 from maskfit.training.train import train
 
 Make = Callable[..., Recipe]
@@ -106,9 +106,12 @@ def test_what_a_run_began_with_is_written_said_and_kept(tiny: Make, monkeypatch:
     seen: list[str] = []
     make = assembly.make_trainer
     monkeypatch.setattr(
-        "maskfit.training.train_fold.make_trainer", lambda plan, kind, *rest: [seen.append(kind), make(plan, kind, *rest)][1]
+        "maskfit.training.train_fold.make_trainer",
+        lambda plan, kind, *rest: [seen.append(kind), make(plan, kind, *rest)][1],
     )
-    monkeypatch.setattr("maskfit.training.run_session.choose_precision", lambda *_: Precision("bf16", "a test wants it"))
+    monkeypatch.setattr(
+        "maskfit.training.run_session.choose_precision", lambda *_: Precision("bf16", "a test wants it")
+    )
     recipe = tiny("trainer.epochs=1", "trainer.finish=1")
     begun = prepare_run(recipe)
     assert read_json(begun.folder.environment)["precision"] == {"kind": "bf16", "why": "a test wants it"}

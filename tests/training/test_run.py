@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from maskfit.config.recipe import Recipe
 from maskfit.data.image_decoding import decode
 from maskfit.errors import DataError, RecipeError, RunError
 from maskfit.evaluation.probability_table import read_table
@@ -17,13 +18,12 @@ from maskfit.file_io import read_csv, read_json
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES
 from maskfit.model_file import load_model, read_model_metadata
-from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 from maskfit.training.builders import make_criterion
-from maskfit.training.train_fold import fold_data
 from maskfit.training.plan import make_plan
-from maskfit.training.train import train
 from maskfit.training.task import ClassificationTask
+from maskfit.training.train import train
+from maskfit.training.train_fold import fold_data
 
 Make = Callable[..., Recipe]
 

@@ -10,9 +10,9 @@ import pytest
 from maskfit.errors import RecipeError
 from maskfit.labels.schema import UNKNOWN
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.seeding import derive_generator
 from maskfit.training.plan import make_plan
 from maskfit.training.samplers import SAMPLERS, Sampler
+from maskfit.training.seeding import derive_generator
 
 NAMES = list(SAMPLERS)
 CLASSES = np.array([7] * 60 + [UNKNOWN] * 9 + [0] * 20 + [17] * 5 + [3] * 1)

@@ -14,16 +14,16 @@ import pytest
 import torch
 
 from maskfit.config.loader import recipe_to_yaml
+from maskfit.config.recipe import Recipe
 from maskfit.data.image_cache.cache import CachedImages
 from maskfit.errors import RecipeError, RunError
-from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.losses.cross_entropy import CrossEntropy
-from maskfit.config.recipe import Recipe
+from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.run_dir import RunDir
 from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
 from maskfit.training.parallel.distributed import ALONE, ProcessGroup
-from maskfit.training.train import train
 from maskfit.training.samplers import RandomSampler
+from maskfit.training.train import train
 
 TWO = (ProcessGroup(0, 2), ProcessGroup(1, 2))
 

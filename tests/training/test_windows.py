@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from maskfit.training.seeding import seed_torch
 from maskfit.training.augment.random_affine_crop import RandomAffineCrop
+from maskfit.training.seeding import seed_torch
 
 
 def noise(count: int, height: int, width: int) -> torch.Tensor:

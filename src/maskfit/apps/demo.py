@@ -20,8 +20,8 @@ from maskfit.inference.predictor import Predictions, Predictor
 from maskfit.inference.submission import read_submission, write_submission
 from maskfit.run_dir import RunDir
 from maskfit.synthesis.drawn import write_eval_set, write_train_set
-from maskfit.training.train import train
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
+from maskfit.training.train import train
 
 NUM_TRAIN_PERSONS = 240
 """Persons to train on: enough for every class, few enough for a minute of training."""

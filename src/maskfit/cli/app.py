@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.server_options import HERE, PORT, Host, Open, Port, print_url
-from maskfit.cli.allocation import setup_allocator
 from maskfit.cli.console import check_overwrite, err, require_extra
-from maskfit.cli.defaults import MODEL
-from maskfit.cli.models import resolve_models
+from maskfit.cli.defaults import MODEL, resolve_models, setup_allocator
+from maskfit.cli.server_options import HERE, PORT, Host, Open, Port, print_url
 from maskfit.errors import DataError, MaskfitError, ModelFileError, did_you_mean
 from maskfit.labels.schema import SCHEMES
 
@@ -76,9 +74,8 @@ def app(
     require_extra("app", "app", "streamlit")
     check_overwrite(corrections, force=True)
     from maskfit.apps.streamlit_server import build_url, check_port_free
+    from maskfit.apps.webapp.app_state import load_app_state, serve
     from maskfit.apps.webapp.tab_content import TabContent
-    from maskfit.apps.webapp.serve import serve
-    from maskfit.apps.webapp.app_state import load_app_state
 
     check_port_free(host, port)
     beside = TabContent(run, photos, SCHEMES[scheme], log, corrections)

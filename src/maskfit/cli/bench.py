@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import err, out, print_json, print_table, progress
-from maskfit.cli.models import LEFT_OUT, resolve_models
+from maskfit.cli.defaults import LEFT_OUT, resolve_models
 from maskfit.errors import DataError, MaskfitError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json
-from maskfit.cli.models import LEFT_OUT, resolve_models
+from maskfit.cli.defaults import LEFT_OUT, resolve_models
 from maskfit.file_io import write_text
 
 

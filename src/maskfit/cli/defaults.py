@@ -6,8 +6,12 @@ A word on the command line wins over the environment, the environment over `.env
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
+
+from maskfit.cli.console import err
+from maskfit.memory_allocator import DISABLED_VARIABLE, configure_malloc
 
 TRAIN = "SM_CHANNEL_TRAIN"
 """The training photos: `data.root` of `maskfit train`."""
@@ -35,3 +39,33 @@ def load_environment() -> None:
     for name, value in dotenv_values(stream=StringIO(text)).items():
         if name.startswith("SM_") and value:
             os.environ.setdefault(name, value)
+
+
+def setup_allocator() -> str | None:
+    """Has this process keep the memory that it frees; says so in a line for the log, None where nothing was changed."""
+    return (
+        f"memory that is freed is kept for the next step ({DISABLED_VARIABLE}=system gives it back)"
+        if configure_malloc()
+        else None
+    )
+
+
+LEFT_OUT = "left out, the one that comes with maskfit"
+"""For the help of a verb that takes models."""
+
+
+def resolve_models(named: Sequence[str] | None) -> list[str]:
+    """The models that were named, or that of SM_CHANNEL_MODEL, or the one in the box, which is said.
+
+    Raises:
+        ModelFileError: None was named, and this install is without the one in the box.
+    """
+    if named:
+        return list(named)
+    if os.environ.get(MODEL):
+        return [os.environ[MODEL]]
+    from maskfit.inference.bundled_model import bundled_model_path
+
+    box = bundled_model_path()
+    err.print("no model was named: the one that comes with maskfit answers; 'maskfit card' says how well")
+    return [str(box)]

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from maskfit.cli.allocation import setup_allocator
 from maskfit.cli.console import TRAIN_MODULES, err, out, print_table, require_extra
+from maskfit.cli.defaults import setup_allocator
 
 
 def demo(

@@ -15,8 +15,8 @@ from maskfit.labels.schema import SCHEMES, LabelSchema
 if TYPE_CHECKING:
     from maskfit.evaluation.bootstrap import Interval
     from maskfit.inference.ensemble.comparison import EvaluatedMember
-    from maskfit.inference.ensemble.learned_weights import EnsembleFitter
     from maskfit.inference.ensemble.inputs import AlignedTables
+    from maskfit.inference.ensemble.learned_weights import EnsembleFitter
 
 Sources = Annotated[
     list[Path],
@@ -89,7 +89,13 @@ def ensemble(
 
         maskfit ensemble p0.csv p3.csv --vote weighted --weights 1,0.625 --out votes
     """
-    from maskfit.inference.ensemble.comparison import describe_weights, fit_votes, parse_votes, predict_with, write_answers
+    from maskfit.inference.ensemble.comparison import (
+        describe_weights,
+        fit_votes,
+        parse_votes,
+        predict_with,
+        write_answers,
+    )
     from maskfit.inference.ensemble.inputs import load_aligned_tables
 
     tables = load_aligned_tables(sources, _find_scheme(scheme))

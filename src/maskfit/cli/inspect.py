@@ -59,9 +59,9 @@ def inspect(
     drawn = [start.with_name(f"{start.name}-{name}") for name in ("modules.svg", "backward.svg")] if graphs else []
     for path in (file, layers, *drawn, *(path.with_suffix(".gv") for path in drawn)):
         check_overwrite(path, force)
-    from maskfit.inference.members import find_models
     from maskfit.explain.inspect_model import inspect_model, write_layers
     from maskfit.explain.page import write_inspection_page
+    from maskfit.inference.members import find_models
     from maskfit.model_file import read_model_metadata
 
     path = find_models([model])[0]

@@ -10,8 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskfit.cli.allocation import setup_allocator
-from maskfit.cli.prediction_output import OutputPaths, PredictionSummary, buffered_stdout, print_predictions, stream_json
+from maskfit.cli.annotated_images import AnnotatedImageWriter
+from maskfit.cli.console import err, progress
+from maskfit.cli.defaults import EVAL, OUTPUT, resolve_models, setup_allocator
+from maskfit.cli.predict_faces import (
+    DetectorWord,
+    Draw,
+    FacesWord,
+    load_face_predictor,
+    print_face_predictions,
+    resolve_arguments,
+)
 from maskfit.cli.predict_options import (
     AttributesFile,
     BatchSize,
@@ -33,19 +42,14 @@ from maskfit.cli.predict_options import (
     ViewsWord,
     VoteWord,
 )
-from maskfit.cli.console import err, progress
-from maskfit.cli.annotated_images import AnnotatedImageWriter
-from maskfit.cli.defaults import EVAL, OUTPUT
-from maskfit.cli.models import resolve_models
-from maskfit.cli.predict_faces import (
-    DetectorWord,
-    Draw,
-    FacesWord,
-    load_face_predictor,
-    print_face_predictions,
-    resolve_arguments,
-)
 from maskfit.cli.predict_shards import Shards, check_shard_options, predict_sharded
+from maskfit.cli.prediction_output import (
+    OutputPaths,
+    PredictionSummary,
+    buffered_stdout,
+    print_predictions,
+    stream_json,
+)
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:

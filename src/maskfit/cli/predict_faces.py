@@ -17,8 +17,8 @@ from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 if TYPE_CHECKING:
     from maskfit.cli.annotated_images import AnnotatedImageWriter
     from maskfit.inference.face_predictor import FacePrediction, FacePredictor, PhotoPrediction
-    from maskfit.inference.predictor import Predictor
     from maskfit.inference.input_resolution import NamedPhotos, ResolvedInputs
+    from maskfit.inference.predictor import Predictor
 
 PANEL = "Photos that are named"
 """Of the help."""
@@ -105,7 +105,7 @@ def load_face_predictor(predictor: Predictor, faces: str | None, detector: str |
     Raises:
         DataError: `faces` is no such word; else as `inference.reading.open_reader`.
     """
-    from maskfit.inference.reading import NO_DETECTOR, Faces, open_face_predictor
+    from maskfit.inference.face_predictor import NO_DETECTOR, Faces, open_face_predictor
 
     wanted = {word: word for word in get_args(Faces)}.get(faces or "auto")
     if wanted is None:
@@ -131,7 +131,7 @@ def print_face_predictions(
         PhotoError: The one photo that was named cannot be read.
         DataError: Of several photos none can be read; or a drawing would replace something.
     """
-    from maskfit.inference.reading import predict_photos
+    from maskfit.inference.face_predictor import predict_photos
 
     told = FaceResults()
     # Named before there is a bar: while one stands, Rich leads what is printed to standard error.

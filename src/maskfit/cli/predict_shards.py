@@ -91,8 +91,8 @@ def _answered(
 
         yield from predict_locally(result, plan, shards, plan.predictor())
         return
-    from maskfit.cluster.ray_session import ray_session
     from maskfit.cluster.predict_shards import predict_shards_on_ray
+    from maskfit.cluster.ray_session import ray_session
 
     with ray_session(ray, "'maskfit predict --ray'"):
         yield from predict_shards_on_ray(result, plan, shards, cores=cores)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.server_options import HERE, PORT, Host, Open, Port, print_url
 from maskfit.cli.console import check_overwrite, err, require_extra
+from maskfit.cli.server_options import HERE, PORT, Host, Open, Port, print_url
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import SCHEMES
 
@@ -92,8 +92,7 @@ def review(
     if export is not None:
         _export(material, log, export)
         return
-    from maskfit.apps.review.controller import ReviewController
-    from maskfit.apps.review.serve import serve
+    from maskfit.apps.review.controller import ReviewController, serve
     from maskfit.apps.streamlit_server import build_url, check_port_free
 
     check_port_free(host, port)
@@ -109,8 +108,8 @@ def review(
 
 def _export(material: ReviewData, log: Path, path: Path) -> None:
     """Writes what a log decided."""
-    from maskfit.apps.review.export_corrections import export
     from maskfit.apps.review.audit_log import replay_log
+    from maskfit.apps.review.export_corrections import export
 
     if not log.is_file():
         raise DataError("there is no such log", location=log, hint="name the log of a review with --log FILE")

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.apps.streamlit_server import LOOPBACK, check_port_free
-from maskfit.cli.server_options import HERE, Host, Port
-from maskfit.cli.allocation import setup_allocator
 from maskfit.cli.console import err, out, require_extra
-from maskfit.cli.models import LEFT_OUT, resolve_models
+from maskfit.cli.defaults import LEFT_OUT, resolve_models, setup_allocator
+from maskfit.cli.server_options import HERE, Host, Port
 
 if TYPE_CHECKING:
     from maskfit.apps.service.service import InferenceService

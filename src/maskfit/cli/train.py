@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from maskfit.cli.allocation import setup_allocator
 from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_table, require_extra
-from maskfit.cli.defaults import MODEL_DIR, TRAIN
+from maskfit.cli.defaults import MODEL_DIR, TRAIN, setup_allocator
 
 
 def train(
@@ -45,15 +44,15 @@ def train(
         err.print(said)
     from maskfit.config.loader import read_recipe
     from maskfit.training.parallel.distributed import is_first
-    from maskfit.training.train import train as train_recipe
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
+    from maskfit.training.train import train as train_recipe
 
     resolved = read_recipe(recipe, [*from_environment(), *(words or [])], slots=RECIPE_REGISTRY)
     if ray is None:
         folder, scores = train_recipe(resolved, resume=resume, console=err)
     else:
-        from maskfit.cluster.train_folds import train_on_ray
         from maskfit.cluster.ray_session import ray_session
+        from maskfit.cluster.train_folds import train_on_ray
 
         with ray_session(ray, "'maskfit train --ray'"):
             folder, scores = train_on_ray(resolved, resume=resume, console=err)

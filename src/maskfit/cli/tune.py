@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.allocation import setup_allocator
 from maskfit.cli.console import RAY_HELP, TRAIN_MODULES, err, out, print_json, print_table, require_extra
+from maskfit.cli.defaults import setup_allocator
 
 if TYPE_CHECKING:
     from maskfit.sweep.executors import TrialExecutor

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.allocation import setup_allocator
-from maskfit.cli.predict_options import EngineWord, Top
 from maskfit.cli.console import check_overwrite, err, progress, require_extra
 from maskfit.cli.data.crop import Detector, Weights
-from maskfit.cli.models import LEFT_OUT, resolve_models
+from maskfit.cli.defaults import LEFT_OUT, resolve_models, setup_allocator
+from maskfit.cli.predict_options import EngineWord, Top
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
@@ -124,10 +123,10 @@ def watch(
         raise DataError("--blur is about the faces in --video, which is not asked for", hint="add --video out.mp4")
     _refuse([path for path in (target, counts, video) if path], force)
     require_extra("watch", "watch", "av")
+    from maskfit.apps.video.capture import FrameSampling, parse_source
     from maskfit.apps.video.event_detector import EventThresholds
     from maskfit.apps.video.pipeline import VideoCallbacks, VideoOptions
     from maskfit.apps.video.pipeline import process_video as look
-    from maskfit.apps.video.capture import FrameSampling, parse_source
     from maskfit.inference.predictor import Predictor
 
     address = parse_source(source)

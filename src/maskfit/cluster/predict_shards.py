@@ -12,12 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from maskfit.memory_allocator import configure_malloc
 from maskfit.cluster.ray_session import WorkerContext, allocate_resources, node_resources
 from maskfit.errors import MaskfitError, RunError
 from maskfit.inference.parallel_batches import limit_cpus
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.sharded_prediction import ShardDir, ShardDone, ShardPlan, predict_shard
+from maskfit.memory_allocator import configure_malloc
 
 AHEAD = 2
 """Shards that a worker has before it, so that it never waits for the next."""

@@ -9,12 +9,12 @@ from typing import Any
 
 from rich.console import Console
 
-from maskfit.memory_allocator import configure_malloc
 from maskfit.cluster.message_queue import FoldFinished, QueueReporter, open_desk
 from maskfit.cluster.ray_session import ResourceShare, WorkerContext, allocate_resources
+from maskfit.config.recipe import Recipe
 from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.evaluation.scores import Scores
-from maskfit.config.recipe import Recipe
+from maskfit.memory_allocator import configure_malloc
 from maskfit.run_dir import RunDir
 from maskfit.training.progress_reporting import ConsoleReporter, FoldProgress, ProgressReporter
 

@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.errors import RecipeError, did_you_mean, format_list
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
-from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 
 RECIPE_SUFFIXES = (".yaml", ".yml", ".json")
 """How the name of a recipe file ends; anything else is the name of a recipe that ships."""

@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from maskfit.errors import RecipeError, format_list
 from maskfit.config.recipe import Recipe
+from maskfit.errors import RecipeError, format_list
 
 HEADS = ("mask", "gender", "age")
 """What the entries of `loss_name` are about, in the seed's order."""

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.errors import did_you_mean
+from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import SCHEMES, Attribute, LabelSchema
 from maskfit.registry import ComponentSpec
 

@@ -10,8 +10,8 @@ import os
 import re
 from pathlib import Path
 
-from maskfit.data.photo_dataset import Photo, PhotoDataset, is_hidden_or_system_file, is_photo_name, read_label
 from maskfit.data.data_problems import DataProblem, raise_if_fatal
+from maskfit.data.photo_dataset import Photo, PhotoDataset, is_hidden_or_system_file, is_photo_name, read_label
 from maskfit.errors import LabelError
 from maskfit.labels.schema import AGE, GENDER, MASK, Attribute, LabelSchema
 

@@ -24,14 +24,14 @@ from maskfit.data.backgrounds import BACKGROUNDS, Background
 from maskfit.data.boxes import CropBox, crop_rotated
 from maskfit.data.crop_log import CropRecord, open_journal, to_line
 from maskfit.data.crops import CROPS, Crop
-from maskfit.data.image_decoding import Pixels, content_hash, decode
 from maskfit.data.crops.face import FaceCrop
 from maskfit.data.detection_sheet import DetectionRow, detection_sheet
+from maskfit.data.image_decoding import Pixels, content_hash, decode
 from maskfit.data.image_lists import find_images
 from maskfit.data.manifest import read_manifest
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.weight_pinning import pin_component
 from maskfit.data.preprocessing import CropResize
+from maskfit.data.weight_pinning import pin_component
 from maskfit.errors import DataError, MaskfitError, PhotoError, format_list
 from maskfit.file_io import atomic_write, write_csv
 from maskfit.labels.schema import LabelSchema

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import overload
 
-from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.data.data_problems import SHOWN
+from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import iter_csv
 

@@ -19,9 +19,9 @@ from importlib.resources import as_file, files
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from maskfit.data.data_problems import SHOWN
 from maskfit.data.photo_dataset import Photo, PhotoDataset, read_label
 from maskfit.data.read_dataset import read_photos
-from maskfit.data.data_problems import SHOWN
 from maskfit.errors import DataError, LabelError, did_you_mean, format_list
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import LabelSchema

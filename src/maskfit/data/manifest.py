@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from maskfit.data.competition_layout import FOLDER
-from maskfit.data.photo_dataset import BOTH, Photo, PhotoDataset, read_band, read_label
 from maskfit.data.data_problems import DataProblem, raise_if_fatal
+from maskfit.data.photo_dataset import BOTH, Photo, PhotoDataset, read_band, read_label
 from maskfit.errors import DataError, LabelError
 from maskfit.file_io import read_csv
 from maskfit.labels.schema import UNKNOWN, Attribute, LabelSchema

@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 from maskfit.data.backgrounds import BACKGROUNDS, Background
 from maskfit.data.boxes import CropBox, crop_rotated
 from maskfit.data.crops import CROPS, Crop
-from maskfit.data.detectors import Face
 from maskfit.data.crops.face import FaceCrop
 from maskfit.data.crops.single_face import crop_single_face
+from maskfit.data.detectors import Face
 from maskfit.data.weight_pinning import pin_component
 from maskfit.registry import ComponentSpec, instantiate
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from maskfit.data.competition_layout import scan_layout
+from maskfit.data.data_problems import DataProblem, raise_if_fatal
 from maskfit.data.manifest import scan_manifest
 from maskfit.data.photo_dataset import Photo, PhotoDataset
-from maskfit.data.data_problems import DataProblem, raise_if_fatal
 from maskfit.labels.schema import LabelSchema
 
 __all__ = ["Photo", "PhotoDataset", "read_photos", "scan_photos"]

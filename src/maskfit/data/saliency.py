@@ -18,8 +18,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from maskfit.data.image_decoding import Pixels
 from maskfit.data.backgrounds.fill import Shares
+from maskfit.data.image_decoding import Pixels
 from maskfit.data.onnx_session import open_session, run_session
 from maskfit.data.pretrained_weights import SALIENCY, WeightsFile, add_to_cache, find
 from maskfit.errors import DataError, RecipeError, did_you_mean

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.data_problems import SHOWN
+from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import LabelSchema

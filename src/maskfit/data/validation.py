@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from maskfit.data.data_problems import DataProblem
 from maskfit.data.image_decoding import content_hash, open_rgb, read_bytes, sniff_format
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import scan_photos
-from maskfit.data.data_problems import DataProblem
 from maskfit.errors import PhotoError
 from maskfit.labels.schema import UNKNOWN, LabelSchema
 

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from maskfit.calibration import Calibration
 from maskfit.errors import DataError, did_you_mean
-from maskfit.evaluation.temperature_scaling import AbstentionThreshold, fit_temperatures, fit_thresholds
 from maskfit.evaluation.probability_table import ProbabilityTable
+from maskfit.evaluation.temperature_scaling import AbstentionThreshold, fit_temperatures, fit_thresholds
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, IntArray, LabelSchema
 
 DEFAULT_ABSTAIN_BELOW = 0.6

@@ -19,8 +19,8 @@ from maskfit.calibration import MIN_PROBABILITY, apply_temperatures
 from maskfit.errors import DataError
 from maskfit.evaluation.bootstrap import Interval, proportion_interval
 from maskfit.evaluation.metrics import ReliabilityCurve
-from maskfit.evaluation.selective_prediction import equal_mass_bins, lowest_threshold
 from maskfit.evaluation.probability_table import ProbabilityTable
+from maskfit.evaluation.selective_prediction import equal_mass_bins, lowest_threshold
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray, IntArray, LabelSchema, softmax
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, MaskfitError, PhotoError
-from maskfit.file_io import write_csv
 from maskfit.explain.gradcam import grad_cam, logits_for, overlay
 from maskfit.explain.gradient_check import LayerGradient, check_gradients, target_mask
 from maskfit.explain.model_graph import backward_graph, draw_graph_file, module_graph
+from maskfit.file_io import write_csv
 from maskfit.labels.schema import JOINT_HEAD, FloatArray, LabelSchema, logits_to_probabilities
 from maskfit.model_file import ModelMetadata, load_model
 

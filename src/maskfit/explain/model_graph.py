@@ -125,7 +125,9 @@ def draw_graph_file(source: str, out: Path) -> Path:
     try:
         drawn = subprocess.run([program, "-Tsvg", str(text)], capture_output=True, check=True, timeout=LONGEST).stdout
     except subprocess.TimeoutExpired:
-        raise MaskfitError(f"Graphviz took more than {LONGEST} s", location=text, hint="take a smaller --depth") from None
+        raise MaskfitError(
+            f"Graphviz took more than {LONGEST} s", location=text, hint="take a smaller --depth"
+        ) from None
     except subprocess.CalledProcessError as error:
         reason = error.stderr.decode(errors="replace").strip().splitlines()
         raise MaskfitError(

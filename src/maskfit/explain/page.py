@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskfit.html.page import page, section, table
-from maskfit.file_io import write_text
 from maskfit.explain.gradient_chart import depth_chart
 from maskfit.explain.gradient_check import LayerGradient, summarize_gradients
 from maskfit.explain.inspect_model import GradCamResult, ModelInspection
+from maskfit.file_io import write_text
+from maskfit.html.page import page, section, table
 
 STYLE = """
 .looks { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); gap: 1rem; }

@@ -10,13 +10,13 @@ from itertools import product
 
 import numpy as np
 
-from maskfit.html.svg_charts import stacked_chart
-from maskfit.html.page import section, table
 from maskfit.exploration.explore import ExplorationResult
 from maskfit.exploration.mean_faces import MOST_CLASSES
-from maskfit.exploration.statistics import Count, count_classes, count_files, count_values, count_years, measure
-from maskfit.exploration.outliers import BRIGHT, DARK
 from maskfit.exploration.near_duplicates import FLAT
+from maskfit.exploration.outliers import BRIGHT, DARK
+from maskfit.exploration.statistics import Count, count_classes, count_files, count_values, count_years, measure
+from maskfit.html.page import section, table
+from maskfit.html.svg_charts import stacked_chart
 from maskfit.labels.schema import Attribute, LabelSchema
 
 MOST_ROWS = 8

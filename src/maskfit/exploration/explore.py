@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.validation import ValidationReport, find_problems
+from maskfit.data.data_problems import DataProblem, raise_if_fatal
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.read_dataset import scan_photos
-from maskfit.data.data_problems import DataProblem, raise_if_fatal
+from maskfit.data.validation import ValidationReport, find_problems
 from maskfit.errors import DataError
-from maskfit.exploration.mean_faces import MOST_ON_SHEET, MeanFaces, choose_sheets, image_strip
 from maskfit.exploration.image_stats import ImageStats, collect_all_image_stats
-from maskfit.exploration.outliers import find_outliers
+from maskfit.exploration.mean_faces import MOST_ON_SHEET, MeanFaces, choose_sheets, image_strip
 from maskfit.exploration.near_duplicates import NearDuplicates, find_identical, find_near_duplicates
+from maskfit.exploration.outliers import find_outliers
 from maskfit.labels.schema import UNKNOWN, IntArray, LabelSchema
 
 Progress = Callable[[str, int, int], None]

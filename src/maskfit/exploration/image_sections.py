@@ -6,11 +6,11 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from maskfit.html.page import section
 from maskfit.exploration.explore import ExplorationResult
 from maskfit.exploration.mean_faces import MOST_CLASSES, open_pictures
-from maskfit.exploration.outliers import KINDS
 from maskfit.exploration.near_duplicates import MIN_EDGE_SIMILARITY
+from maskfit.exploration.outliers import KINDS
+from maskfit.html.page import section
 from maskfit.labels.schema import UNKNOWN, LabelSchema
 
 MOST_TWINS, MOST_GROUPS, MOST_ODD = 24, 12, 24

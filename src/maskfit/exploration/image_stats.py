@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from maskfit.data.validation import ImageInfo, Progress, unreadable
 from maskfit.data.image_decoding import Pixels, content_hash, open_downscaled, read_bytes, sniff_format
 from maskfit.data.photo_dataset import Photo, PhotoDataset
+from maskfit.data.validation import ImageInfo, Progress, unreadable
 from maskfit.errors import PhotoError
 from maskfit.exploration.perceptual_hash import SIDE, hash_grey
 

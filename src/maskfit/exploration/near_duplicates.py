@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from maskfit.data.validation import Progress
 from maskfit.data.image_decoding import open_downscaled
 from maskfit.data.photo_dataset import Photo, PhotoDataset
-from maskfit.exploration.perceptual_hash import NearPairs, find_near
+from maskfit.data.validation import Progress
 from maskfit.exploration.image_stats import ImageStats
+from maskfit.exploration.perceptual_hash import NearPairs, find_near
 
 MAX_HASH_DISTANCE = 10
 """Bits of the hash that may differ. Photos of one person with other masks put on differ by about 12."""

@@ -11,13 +11,19 @@ from typing import NamedTuple
 
 from maskfit.data.competition_layout import STEMS
 from maskfit.data.data_problems import DataProblem
-from maskfit.html.page import card, page, section
-from maskfit.file_io import write_text
-from maskfit.exploration.count_sections import classes_section, files_section, format_bytes, light_section, people_section
+from maskfit.exploration.count_sections import (
+    classes_section,
+    files_section,
+    format_bytes,
+    light_section,
+    people_section,
+)
 from maskfit.exploration.explore import ExplorationResult
-from maskfit.exploration.statistics import count_classes, find_imbalance
-from maskfit.exploration.outliers import KINDS
 from maskfit.exploration.image_sections import copies_section, means_section, oddities_section, sheets_section
+from maskfit.exploration.outliers import KINDS
+from maskfit.exploration.statistics import count_classes, find_imbalance
+from maskfit.file_io import write_text
+from maskfit.html.page import card, page, section
 
 MOST_PROBLEMS = 60
 """How many problems of a kind are listed; `maskfit data check` lists all."""

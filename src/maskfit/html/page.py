@@ -23,7 +23,7 @@ def page(title: str, subtitle: str, sections: Sequence[str], style: str = "") ->
         sections: Markup, one after the other; an empty text is left out.
         style: CSS of this page beside the CSS of all.
     """
-    common = files("maskfit.evaluation").joinpath("report.css").read_text(encoding="utf-8")
+    common = files("maskfit.html").joinpath("page.css").read_text(encoding="utf-8")
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     return f"""<!DOCTYPE html>
 <html lang="en">

@@ -12,9 +12,9 @@ from html import escape
 
 import numpy as np
 
-from maskfit.html.svg_axes import BOTTOM, HEIGHT, TOP, PlotArea, draw_axes, draw_bar, draw_svg, find_ticks
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.metrics import ReliabilityCurve
+from maskfit.html.svg_axes import BOTTOM, HEIGHT, TOP, PlotArea, draw_axes, draw_bar, draw_svg, find_ticks
 from maskfit.labels.schema import IntArray
 
 COLOURS = 8

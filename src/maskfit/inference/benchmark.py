@@ -21,12 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from maskfit.memory_allocator import configure_malloc
 from maskfit.errors import MaskfitError
-from maskfit.inference.engines.engine.selection import MIN_IMAGES_FOR_THROUGHPUT_MODE, select_engine
 from maskfit.inference.engines.engine import ENGINES, open_engine
+from maskfit.inference.engines.selection import MIN_IMAGES_FOR_THROUGHPUT_MODE, select_engine
 from maskfit.inference.export.parity import random_inputs
 from maskfit.inference.predictor import Predictor
+from maskfit.memory_allocator import configure_malloc
 from maskfit.registry import ComponentSpec
 
 BATCHES = (1, 8, 32)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskfit.errors import ModelFileError
-from maskfit.inference.engines.engine.selection import (
+from maskfit.inference.engines.engine import Engine, open_engine
+from maskfit.inference.engines.selection import (
     Logger,
     configure_engine,
     select_batch_size,
@@ -15,7 +16,6 @@ from maskfit.inference.engines.engine.selection import (
     select_num_streams,
     select_num_workers,
 )
-from maskfit.inference.engines.engine import Engine, open_engine
 from maskfit.inference.ensemble.member_composition import MemberComposition, compose_members, schema_signature
 from maskfit.labels.schema import SCHEMES, LabelSchema
 from maskfit.model_file import read_model_metadata

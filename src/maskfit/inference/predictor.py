@@ -9,22 +9,21 @@ from typing import Any, Self
 
 import numpy as np
 
-from maskfit.data.image_decoding import Pixels
-from maskfit.data.detectors import Face
 from maskfit.data.data_problems import SHOWN
+from maskfit.data.detectors import Face
+from maskfit.data.image_decoding import Pixels
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError, PhotoError, did_you_mean, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.inference.prediction import BatchPredictions, Predictions
-from maskfit.inference.engines.engine.selection import Logger
-from maskfit.inference.course import PendingBatch, PrecisionCascade
 from maskfit.inference.bundled_model import bundled_model_path
-from maskfit.inference.parallel_batches import run_batches_in_parallel
-from maskfit.inference.members import Member, check_compatible, open_members_for
-from maskfit.inference.ensemble_runner import EnsembleRunner, MemberAndVoteProbabilities
-from maskfit.inference.model_inputs import ModelInput, Named, Source, check_unique_names, load_image, name_of
-from maskfit.inference.tta import build_tta
+from maskfit.inference.engines.selection import Logger
 from maskfit.inference.ensemble.voting import VOTES
+from maskfit.inference.ensemble_runner import EnsembleRunner, MemberAndVoteProbabilities, PendingBatch, PrecisionCascade
+from maskfit.inference.members import Member, check_compatible, open_members_for
+from maskfit.inference.model_inputs import ModelInput, Named, Source, check_unique_names, load_image, name_of
+from maskfit.inference.parallel_batches import run_batches_in_parallel
+from maskfit.inference.prediction import BatchPredictions, Predictions
+from maskfit.inference.tta import build_tta
 from maskfit.labels.schema import FloatArray
 from maskfit.registry import ComponentSpec
 

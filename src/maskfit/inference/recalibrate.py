@@ -9,8 +9,8 @@ from pathlib import Path
 from maskfit.calibration import Calibration
 from maskfit.errors import RunError
 from maskfit.evaluation.fit_calibration import fit_calibration
-from maskfit.evaluation.temperature_scaling import AbstentionThreshold
 from maskfit.evaluation.probability_table import concat_tables, read_table
+from maskfit.evaluation.temperature_scaling import AbstentionThreshold
 from maskfit.inference.ensemble.inputs import load_aligned_tables
 from maskfit.labels.schema import JOINT_HEAD
 from maskfit.model_file import read_model_metadata, update_model_metadata

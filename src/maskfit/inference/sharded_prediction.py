@@ -20,13 +20,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from maskfit.data.remote_files import ImageRoot
 from maskfit.data.photo_dataset import Photo
+from maskfit.data.remote_files import ImageRoot
 from maskfit.errors import DataError, RunError, did_you_mean
 from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
+from maskfit.inference.model_inputs import RemotePhoto, Source
 from maskfit.inference.prediction import BatchPredictions
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.model_inputs import RemotePhoto, Source
 from maskfit.inference.table_formats import FORMATS
 
 NAME = "ImageID"

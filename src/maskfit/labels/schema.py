@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from maskfit.labels.schema.attribute import JOINT_HEAD, RESERVED, UNKNOWN, Attribute, as_number
 from maskfit.errors import LabelError, did_you_mean
+from maskfit.labels.attribute import JOINT_HEAD, RESERVED, UNKNOWN, Attribute, as_number
 
 __all__ = [
     "AGE",

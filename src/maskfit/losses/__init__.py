@@ -15,12 +15,12 @@ from collections.abc import Callable
 from torch import nn
 
 from maskfit.losses.binary_cross_entropy import BinaryCrossEntropy
+from maskfit.losses.brier import Brier, SmoothL1
 from maskfit.losses.cross_entropy import CrossEntropy
 from maskfit.losses.focal import Focal
 from maskfit.losses.ldam import LDAM
-from maskfit.losses.soft_macro_f1 import CrossEntropyF1, SoftMacroF1Loss
 from maskfit.losses.ordinal_smoothing import OrdinalLabelSmoothing
-from maskfit.losses.brier import Brier, SmoothL1
+from maskfit.losses.soft_macro_f1 import CrossEntropyF1, SoftMacroF1Loss
 from maskfit.losses.symmetric_cross_entropy import SymmetricCrossEntropy
 
 LOSSES: dict[str, Callable[..., nn.Module]] = {

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from torch import nn
 
 from maskfit.models.attention_heads import MultiClassTHANet, MultiLabelTHANet, THANet
-from maskfit.models.mlp_heads import HiddenHead, MlpHead, VanillaHead
 from maskfit.models.linear_heads import MultiHead, MultiSampleDropoutHead, SingleHead
+from maskfit.models.mlp_heads import HiddenHead, MlpHead, VanillaHead
 from maskfit.models.ordinal_head import OrdinalHead
 
 HEADS: dict[str, Callable[..., nn.Module]] = {

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from maskfit.report.comparison_page import write_comparison_page
 from maskfit.report.run_comparison import Comparison, compare
-from maskfit.report.run_statistics import RunStatistics, describe
 from maskfit.report.run_data import load_run_data
 from maskfit.report.run_page import write_page
+from maskfit.report.run_statistics import RunStatistics, describe
 
 
 def compute_statistics(

@@ -8,14 +8,14 @@ from html import escape
 
 import numpy as np
 
-from maskfit.html.svg_charts import COLOURS, Line, age_chart, line_chart, reliability_chart
-from maskfit.html.page import section, table
 from maskfit.evaluation.selective_prediction import RiskCoverage
+from maskfit.html.page import section, table
+from maskfit.html.svg_charts import COLOURS, Line, age_chart, line_chart, reliability_chart
 from maskfit.labels.schema import JOINT_HEAD
 from maskfit.report import summary_text as words
 from maskfit.report.prediction_sections import lead_paragraph, number, table_row
-from maskfit.report.run_statistics import NEAR, WANTED, RunStatistics
 from maskfit.report.run_data import History
+from maskfit.report.run_statistics import NEAR, WANTED, RunStatistics
 
 POINTS = 40
 """How many points a curve of doubt has."""

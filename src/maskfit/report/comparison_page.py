@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from maskfit.evaluation.bootstrap import Interval
-from maskfit.html.svg_charts import COLOURS, Line, line_chart, score_bar
-from maskfit.html.page import page, section, table
 from maskfit.file_io import write_text
+from maskfit.html.page import page, section, table
+from maskfit.html.svg_charts import COLOURS, Line, line_chart, score_bar
 from maskfit.labels.schema import JOINT_HEAD
 from maskfit.report import summary_text as words
+from maskfit.report.calibration_sections import fold_line
 from maskfit.report.prediction_sections import WHISKER, lead_paragraph, number, table_row
 from maskfit.report.run_comparison import Comparison, RunDifference
-from maskfit.report.run_statistics import RunStatistics
 from maskfit.report.run_page import style, summary_section
+from maskfit.report.run_statistics import RunStatistics
 from maskfit.report.thumbnails import thumbnail
-from maskfit.report.calibration_sections import fold_line
 
 SHOWN = 12
 """How many photos are shown that two runs disagree about."""

@@ -8,9 +8,9 @@ from html import escape
 import numpy as np
 
 from maskfit.evaluation.bootstrap import Interval
-from maskfit.html.svg_charts import confusion_table, score_bar
-from maskfit.html.page import card, section, table
 from maskfit.evaluation.scores import ClassScore, Scores
+from maskfit.html.page import card, section, table
+from maskfit.html.svg_charts import confusion_table, score_bar
 from maskfit.labels.schema import JOINT_HEAD, IntArray, LabelSchema
 from maskfit.report import summary_text as words
 from maskfit.report.run_statistics import RunStatistics

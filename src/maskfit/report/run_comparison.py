@@ -13,8 +13,8 @@ from maskfit.errors import DataError
 from maskfit.evaluation.bootstrap import Interval, proportion_interval, resample
 from maskfit.evaluation.metrics import ClassCounts, macro_f1
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, IntArray
-from maskfit.report.run_statistics import RunStatistics, describe, right_answers
 from maskfit.report.run_data import RunData
+from maskfit.report.run_statistics import RunStatistics, describe, right_answers
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.config.loader import read_recipe
+from maskfit.config.recipe import Recipe
 from maskfit.data.label_corrections import read_corrected
-from maskfit.data.splits import read_folds
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
+from maskfit.data.splits import read_folds
 from maskfit.errors import DataError, MaskfitError, RunError
 from maskfit.evaluation.probability_table import ProbabilityTable, concat_tables, read_table
 from maskfit.file_io import read_json
 from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray, LabelSchema, as_number
 from maskfit.registry import ComponentSpec
-from maskfit.config.recipe import Recipe
 from maskfit.report.slice_columns import read_columns
 from maskfit.run_dir import RunDir, is_run_dir
 

@@ -7,10 +7,17 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from maskfit.html.page import page, section
 from maskfit.file_io import write_text
+from maskfit.html.page import page, section
 from maskfit.labels.schema import JOINT_HEAD, LabelSchema
 from maskfit.report import summary_text as words
+from maskfit.report.calibration_sections import (
+    ages_section,
+    calibration_section,
+    curves_section,
+    facts_section,
+    selective_prediction_section,
+)
 from maskfit.report.prediction_sections import (
     attributes_section,
     cards_section,
@@ -21,13 +28,6 @@ from maskfit.report.prediction_sections import (
     worst_section,
 )
 from maskfit.report.run_statistics import RunStatistics
-from maskfit.report.calibration_sections import (
-    ages_section,
-    calibration_section,
-    curves_section,
-    facts_section,
-    selective_prediction_section,
-)
 
 HOW = (
     "Every combination of values is a class. "

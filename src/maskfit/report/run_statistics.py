@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from maskfit.calibration import apply_temperatures
 from maskfit.evaluation.bootstrap import Interval, proportion_interval
-from maskfit.evaluation.temperature_scaling import AbstentionThreshold, TemperatureFit, calibrate, fit_thresholds
 from maskfit.evaluation.scores import Scores, confusions, score
 from maskfit.evaluation.selective_prediction import RiskCoverage, risk_coverage
+from maskfit.evaluation.temperature_scaling import AbstentionThreshold, TemperatureFit, calibrate, fit_thresholds
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray, IntArray
 from maskfit.report.run_data import RunData
 

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from maskfit.memory_allocator import configure_malloc
 from maskfit.cluster.message_queue import open_desk
 from maskfit.cluster.ray_session import WorkerContext, allocate_resources, node_resources
 from maskfit.errors import MaskfitError
+from maskfit.memory_allocator import configure_malloc
 from maskfit.sweep.trial_worker import EpochReport, Event, Outcome, TrialFinished, TrialJob, run_trial
 
 PAUSE = 0.1

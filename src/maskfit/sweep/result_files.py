@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from maskfit.config.loader import recipe_to_yaml
+from maskfit.config.recipe import Recipe
 from maskfit.errors import RunError, format_list
 from maskfit.file_io import write_csv, write_text
-from maskfit.config.recipe import Recipe
-from maskfit.sweep.sweep_dir import SweepDir
-from maskfit.sweep.scheduler import trial_recipe
 from maskfit.sweep.page import render_page
 from maskfit.sweep.results import SweepResults
+from maskfit.sweep.scheduler import trial_recipe
 from maskfit.sweep.study import Study, TrialRecord
+from maskfit.sweep.sweep_dir import SweepDir
 
 
 def write_results(folder: SweepDir, study: Study, recipe: Recipe, *, photos: int, persons: int) -> SweepResults:

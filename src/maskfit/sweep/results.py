@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from maskfit.sweep.sweep_dir import SweepDir
 from maskfit.sweep.search_space import Dimension
 from maskfit.sweep.study import TrialRecord
+from maskfit.sweep.sweep_dir import SweepDir
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from rich.console import Console
 from maskfit.config.loader import read_recipe
 from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
-from maskfit.sweep.sweep_dir import SweepDir
-from maskfit.sweep.trial_worker import EpochReport, Outcome, TrialFinished, TrialJob
 from maskfit.sweep.executors import TrialExecutor
 from maskfit.sweep.search_space import to_overrides
 from maskfit.sweep.study import Study, TrialRecord, values_of
+from maskfit.sweep.sweep_dir import SweepDir
+from maskfit.sweep.trial_worker import EpochReport, Outcome, TrialFinished, TrialJob
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 MAX_ATTEMPTS = 2

@@ -16,9 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from maskfit.errors import DataError, RunError
 from maskfit.registry import ComponentSpec
-from maskfit.sweep.trial_worker import Outcome
 from maskfit.sweep.samplers import make_sampler
 from maskfit.sweep.search_space import Space
+from maskfit.sweep.trial_worker import Outcome
 
 IDENTITY = "maskfit"
 """The study's attribute that says what it is about."""

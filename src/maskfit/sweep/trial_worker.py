@@ -107,10 +107,10 @@ def _train(job: TrialJob, tell: Tell, log: TextIO, began: float) -> Outcome:
 
     from maskfit.config.recipe import Recipe
     from maskfit.run_dir import is_run_dir
-    from maskfit.training.run_session import prepare_run
+    from maskfit.training.callbacks import TrainingStopped
     from maskfit.training.progress_reporting import ConsoleReporter
+    from maskfit.training.run_session import prepare_run
     from maskfit.training.task import primary_score
-    from maskfit.training.watching import TrainingStopped
 
     recipe = Recipe.model_validate(job.recipe)
     console = Console(file=log, width=160, no_color=True)

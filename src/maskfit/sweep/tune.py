@@ -13,19 +13,19 @@ from optuna.pruners import BasePruner
 from rich.console import Console
 
 from maskfit.config.loader import read_recipe, recipe_to_yaml
+from maskfit.config.recipe import Recipe
 from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.file_io import write_text
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.config.recipe import Recipe
-from maskfit.sweep.validate_space import max_epochs, validate_space
-from maskfit.sweep.sweep_dir import SweepDir
-from maskfit.sweep.scheduler import TrialScheduler
 from maskfit.sweep.executors import LocalExecutor, TrialExecutor
+from maskfit.sweep.result_files import write_results
 from maskfit.sweep.results import SweepResults
 from maskfit.sweep.samplers import PRUNERS, make_sampler
+from maskfit.sweep.scheduler import TrialScheduler
 from maskfit.sweep.search_space import Space, read_space
 from maskfit.sweep.study import Study, open_study
-from maskfit.sweep.result_files import write_results
+from maskfit.sweep.sweep_dir import SweepDir
+from maskfit.sweep.validate_space import max_epochs, validate_space
 from maskfit.training.plan import make_plan
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 

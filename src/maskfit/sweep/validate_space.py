@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from maskfit.config.loader import read_recipe
+from maskfit.config.recipe import Recipe
 from maskfit.errors import RecipeError, format_list
 from maskfit.registry import RegistryEntry
-from maskfit.config.recipe import Recipe
 from maskfit.sweep.search_space import Space, to_overrides
 
 _JUDGED = "trials are compared, so all of them must be judged on the same photos of the same persons"

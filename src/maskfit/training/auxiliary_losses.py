@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from maskfit.labels.schema import IntArray
-from maskfit.losses.metric_learning import EmbeddingLoss
 from maskfit.losses.age_regression import AgeRegressionLoss
+from maskfit.losses.metric_learning import EmbeddingLoss
 from maskfit.models.network import Network
 from maskfit.training.augment.batch_mixing import MixedBatch
 

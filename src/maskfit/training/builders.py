@@ -18,28 +18,28 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.optim import Optimizer
 
+from maskfit.config.recipe import HeadConfig, Recipe
 from maskfit.errors import RecipeError
 from maskfit.losses import LOSSES
-from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
-from maskfit.losses.metric_learning import EMBEDDING_LOSSES
 from maskfit.losses.age_regression import YEARS_LOSSES
+from maskfit.losses.metric_learning import EMBEDDING_LOSSES
+from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.model_file import ModelMetadata
 from maskfit.models.network import Network
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.config.recipe import HeadConfig, Recipe
 from maskfit.training.augment.augmentations import AUGMENTATIONS
-from maskfit.training.optim.weight_averaging import WEIGHT_AVERAGING, Average
-from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
-from maskfit.training.auxiliary_losses import AuxiliaryLosses
-from maskfit.training.seeding import seed_torch
-from maskfit.training.optim.freezing import FREEZING
 from maskfit.training.augment.batch_mixing import BATCH_MIXING
+from maskfit.training.auxiliary_losses import AuxiliaryLosses
+from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
+from maskfit.training.optim.freezing import FREEZING
+from maskfit.training.optim.lr_schedules import LR_SCHEDULERS, LRScheduler
 from maskfit.training.optim.optimizers import OPTIMIZERS
+from maskfit.training.optim.weight_averaging import WEIGHT_AVERAGING, Average
+from maskfit.training.parallel.distributed import get_process_group
 from maskfit.training.plan import TrainingPlan
 from maskfit.training.precision import Kind
-from maskfit.training.parallel.distributed import get_process_group
 from maskfit.training.samplers import SAMPLERS, Sampler
-from maskfit.training.optim.lr_schedules import LR_SCHEDULERS, LRScheduler
+from maskfit.training.seeding import seed_torch
 from maskfit.training.task import ClassificationTask
 
 Chance = tuple[int | str, ...]

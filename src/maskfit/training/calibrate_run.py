@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from maskfit.calibration import Calibration
-from maskfit.model_card import ModelCard, Score
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.fit_calibration import fit_calibration
-from maskfit.evaluation.scores import Scores
 from maskfit.evaluation.probability_table import ProbabilityTable
+from maskfit.evaluation.scores import Scores
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN
+from maskfit.model_card import ModelCard, Score
 from maskfit.model_file import read_model_metadata, update_model_metadata
 from maskfit.run_dir import FoldDir
 from maskfit.training.plan import TrainingPlan

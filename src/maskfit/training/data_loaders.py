@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from maskfit.data.image_cache.cache import CachedImages
-from maskfit.training.seeding import derive_generator
 from maskfit.training.parallel.distributed import ALONE, ProcessGroup
 from maskfit.training.samplers import Sampler
+from maskfit.training.seeding import derive_generator
 
 PREFETCH_BATCHES = 2
 """Batches that are read before they are wanted."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
-from maskfit.errors import MissingExtraError
 from maskfit.config.recipe import Recipe
+from maskfit.errors import MissingExtraError
 
 
 def tensorboard(recipe: Recipe, folder: Path, title: str) -> Logger:

@@ -8,12 +8,12 @@ import shutil
 import torch
 from torch import nn
 
+from maskfit.config.recipe import Recipe
 from maskfit.errors import RecipeError
 from maskfit.models.network import Network
-from maskfit.config.recipe import Recipe
 from maskfit.training.kernels.depthwise_bf16 import optimize_depthwise_bf16
-from maskfit.training.precision import Kind
 from maskfit.training.kernels.squeeze_excite import optimize_squeeze_excite
+from maskfit.training.precision import Kind
 
 
 def prepare_network(network: Network, recipe: Recipe, kind: Kind) -> Network:

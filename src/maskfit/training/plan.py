@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from maskfit.config.recipe import Recipe
 from maskfit.data.label_corrections import read_corrected
-from maskfit.data.splits import TRAIN_ONLY, PersonSplits, make_person_splits, read_folds
 from maskfit.data.photo_dataset import BOTH, PhotoDataset
-from maskfit.data.read_dataset import read_photos
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
+from maskfit.data.read_dataset import read_photos
+from maskfit.data.splits import TRAIN_ONLY, PersonSplits, make_person_splits, read_folds
 from maskfit.errors import DataError, RecipeError
 from maskfit.labels.schema import IntArray, LabelSchema, as_number
 from maskfit.models.network import Network, build_network
-from maskfit.config.recipe import Recipe
 from maskfit.training.network_setup import validate_network_options
 
 

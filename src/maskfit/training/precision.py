@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from maskfit.config.recipe import Recipe
 from maskfit.file_io import read_json
 from maskfit.models.network import Network
-from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 
 Kind = Literal["32", "bf16", "16"]

@@ -5,18 +5,18 @@ from __future__ import annotations
 from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
 from maskfit.losses import LOSSES
-from maskfit.losses.metric_learning import EMBEDDING_LOSSES
 from maskfit.losses.age_regression import YEARS_LOSSES
+from maskfit.losses.metric_learning import EMBEDDING_LOSSES
 from maskfit.models.backbones import BACKBONES
 from maskfit.models.heads import HEADS
 from maskfit.registry import RegistryEntry
 from maskfit.training.augment.augmentations import AUGMENTATIONS
-from maskfit.training.optim.weight_averaging import WEIGHT_AVERAGING
-from maskfit.training.optim.freezing import FREEZING
 from maskfit.training.augment.batch_mixing import BATCH_MIXING
-from maskfit.training.optim.optimizers import OPTIMIZERS
-from maskfit.training.samplers import SAMPLERS
+from maskfit.training.optim.freezing import FREEZING
 from maskfit.training.optim.lr_schedules import LR_SCHEDULERS
+from maskfit.training.optim.optimizers import OPTIMIZERS
+from maskfit.training.optim.weight_averaging import WEIGHT_AVERAGING
+from maskfit.training.samplers import SAMPLERS
 
 RECIPE_REGISTRY: dict[str, RegistryEntry] = {
     "data.crop": RegistryEntry(CROPS),

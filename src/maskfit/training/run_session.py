@@ -26,23 +26,23 @@ from rich.console import Console
 
 from maskfit import __version__
 from maskfit.config.loader import read_recipe, recipe_to_yaml
-from maskfit.data.splits import read_folds
+from maskfit.config.recipe import Recipe
 from maskfit.data.image_cache.cache import CachedImages, open_image_caches
 from maskfit.data.preprocessing import CropResize
+from maskfit.data.splits import read_folds
 from maskfit.errors import RunError
-from maskfit.evaluation.scores import Scores, score
 from maskfit.evaluation.probability_table import concat_tables, read_table
+from maskfit.evaluation.scores import Scores, score
 from maskfit.file_io import read_json, write_json, write_text
-from maskfit.config.recipe import Recipe
 from maskfit.report.build_report import compute_statistics, write_report
 from maskfit.run_dir import RunDir, is_run_dir
 from maskfit.training.calibrate_run import calibrate_run, write_model_cards
-from maskfit.training.train_fold import fold_data, train_fold
+from maskfit.training.callbacks import EpochListener
 from maskfit.training.plan import TrainingPlan, make_plan
 from maskfit.training.precision import Precision, choose_precision, load_precision
 from maskfit.training.progress_reporting import ProgressReporter
 from maskfit.training.task import primary_score
-from maskfit.training.watching import EpochListener
+from maskfit.training.train_fold import fold_data, train_fold
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ from maskfit.labels.schema import IntArray, LabelSchema, logits_to_probabilities
 from maskfit.losses.multi_head_loss import MultiHeadLoss
 from maskfit.models.network import Network
 from maskfit.training.augment.augmentations import Augmentation
-from maskfit.training.optim.weight_averaging import Average
-from maskfit.training.data_loaders import Batch
-from maskfit.training.auxiliary_losses import AuxiliaryLosses
-from maskfit.training.seeding import seed_torch
-from maskfit.training.optim.freezing import Freezing
 from maskfit.training.augment.batch_mixing import Mixing
-from maskfit.training.parallel.distributed import get_process_group
+from maskfit.training.auxiliary_losses import AuxiliaryLosses
+from maskfit.training.data_loaders import Batch
+from maskfit.training.optim.freezing import Freezing
 from maskfit.training.optim.lr_schedules import LRScheduler, ReduceOnPlateau
+from maskfit.training.optim.weight_averaging import Average
+from maskfit.training.parallel.distributed import get_process_group
+from maskfit.training.seeding import seed_torch
 
 MONITOR = "valid_macro_f1"
 """What decides which epoch is best: macro F1 of the whole validation set (see `headline`)."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from maskfit.evaluation.scores import Scores
 from maskfit.config.recipe import Recipe
+from maskfit.evaluation.scores import Scores
 from maskfit.run_dir import RunDir
-from maskfit.training.parallel.parallel_folds import train_folds_in_parallel
-from maskfit.training.run_session import prepare_run
-from maskfit.training.progress_reporting import ConsoleReporter
 from maskfit.training.parallel.multi_device import train_multi_device
+from maskfit.training.parallel.parallel_folds import train_folds_in_parallel
+from maskfit.training.progress_reporting import ConsoleReporter
+from maskfit.training.run_session import prepare_run
 
 
 def train(recipe: Recipe, *, resume: bool = False, console: Console | None = None) -> tuple[RunDir, Scores]:

@@ -17,8 +17,8 @@ from timm.layers.norm_act import convert_sync_batchnorm
 
 from maskfit.data.image_cache.cache import CachedImages
 from maskfit.data.preprocessing import Normalize
-from maskfit.evaluation.scores import score
 from maskfit.evaluation.probability_table import ProbabilityTable
+from maskfit.evaluation.scores import score
 from maskfit.file_io import write_json
 from maskfit.labels.schema import logits_to_probabilities
 from maskfit.model_file import load_model, save_model
@@ -34,19 +34,17 @@ from maskfit.training.builders import (
     model_facts,
     suppress_lightning_output,
 )
+from maskfit.training.callbacks import CheckpointCallback, EpochCallback, EpochListener, ProgressCallback
 from maskfit.training.data_loaders import FoldDataset, ValLoader
-from maskfit.training.seeding import seed_torch
-from maskfit.training.network_setup import prepare_network
-from maskfit.training.callbacks import CheckpointCallback
 from maskfit.training.loggers import LOGGERS
+from maskfit.training.network_setup import prepare_network
+from maskfit.training.parallel.distributed import get_process_group
 from maskfit.training.plan import TrainingPlan
 from maskfit.training.precision import Kind
-from maskfit.training.progress import ProgressCallback
-from maskfit.training.parallel.distributed import get_process_group
 from maskfit.training.progress_reporting import ProgressReporter
-from maskfit.training.warm_start import load_matching_weights
+from maskfit.training.seeding import seed_torch
 from maskfit.training.task import MONITOR, primary_score
-from maskfit.training.watching import EpochCallback, EpochListener
+from maskfit.training.warm_start import load_matching_weights
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from maskfit.apps.service.problem_details import HTTPProblem
+from maskfit.apps.service.problem_details import HTTPProblemError
 from maskfit.apps.service.schemas import build_response_model
 from maskfit.apps.service.settings import Limits
 from maskfit.apps.service.uploads import JsonBodyParser, MultipartParser
-from maskfit.labels.schema.attribute import Attribute
 from maskfit.errors import ModelFileError
+from maskfit.labels.attribute import Attribute
 from maskfit.labels.schema import LabelSchema
 
 from .asking import as_form, ask, body
@@ -191,7 +191,7 @@ def test_no_bytes_break_the_reading_of_a_body(chunks):
             for chunk in chunks:
                 intake.feed(chunk)
             intake.finish()
-        except HTTPProblem as error:
+        except HTTPProblemError as error:
             statuses.add(error.status)
     assert statuses <= {422}
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from maskfit.apps.video.event_detector import Event, EventDetector, EventThresholds
-from maskfit.apps.video.frame_annotation import blur, draw, visible_boxes
 from maskfit.apps.video.event_writer import DurableCsvWriter, EventFormatter, MinuteCounter
+from maskfit.apps.video.frame_annotation import blur, draw, visible_boxes
 from maskfit.data.boxes import CropBox
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError
 from maskfit.file_io import read_csv
-from maskfit.inference.colours import UNSURE, VALUES
+from maskfit.inference.annotation import UNSURE, VALUES
 from maskfit.inference.face_predictor import FacePrediction
 from maskfit.labels.schema import SCHEMES, LabelSchema
 

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from maskfit.apps.video import live_capture as live
-from maskfit.apps.video.live_capture import LatestFrameReader, ReconnectingSource, realtime_frames
 from maskfit.apps.video.capture import Frame, FrameSampling, SourceAddress, VideoCapture, parse_source
+from maskfit.apps.video.live_capture import LatestFrameReader, ReconnectingSource, realtime_frames
 from maskfit.apps.video.video_writer import open_video_writer
 from maskfit.errors import DataError
 

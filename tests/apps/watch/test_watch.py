@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maskfit.apps.video.capture import FrameSampling, VideoCapture, parse_source
 from maskfit.apps.video.event_writer import EventFormatter
 from maskfit.apps.video.pipeline import VideoCallbacks, VideoOptions, process_video
-from maskfit.apps.video.capture import FrameSampling, VideoCapture, parse_source
 from maskfit.cli.watch import _writer
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError
 from maskfit.file_io import read_csv
-from maskfit.inference.colours import VALUES
+from maskfit.inference.annotation import VALUES
 
 from .conftest import RATE, SIZE, grey_model
 

@@ -6,20 +6,20 @@ One desk serves every window of the page, one act at a time, so that two people 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Literal, get_args
 
-from maskfit.apps.review.html import LIKELY_ISSUE_SCORE
-from maskfit.apps.review.export_corrections import export
 from maskfit.apps.review.audit_log import AuditLog
+from maskfit.apps.review.export_corrections import export
+from maskfit.apps.review.html import LIKELY_ISSUE_SCORE
 from maskfit.apps.review.review_data import ReviewData
 from maskfit.apps.review.state import ReviewAction, ReviewState
-from maskfit.apps.streamlit_server import ProcessState, generate_access_token
-from maskfit.data.label_corrections import Correction
+from maskfit.apps.streamlit_server import ProcessState, generate_access_token, run_streamlit
 from maskfit.data.image_decoding import open_downscaled
+from maskfit.data.label_corrections import Correction
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError
 from maskfit.evaluation.label_issues import LabelIssue
@@ -197,3 +197,15 @@ _SEAT: ProcessState[ReviewController] = ProcessState(
 )
 seat, seated = _SEAT.set, _SEAT.get
 """Say which desk the page of this process serves, and ask for it."""
+
+
+PAGE = Path(__file__).with_name("page.py")
+
+
+def serve(desk: ReviewController, host: str, port: int, opened: Callable[[], object] = lambda: None) -> None:
+    """Serves a desk's page; see `serving.serve_page`."""
+    seat(desk)
+    try:
+        run_streamlit(PAGE, host, port, opened)
+    finally:
+        seat(None)

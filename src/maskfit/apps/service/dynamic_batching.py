@@ -17,7 +17,7 @@ from threading import Lock, Thread
 import numpy as np
 
 from maskfit.apps.service.metrics import Metrics
-from maskfit.apps.service.problem_details import HTTPProblem
+from maskfit.apps.service.problem_details import HTTPProblemError
 from maskfit.apps.service.settings import ServiceSettings
 from maskfit.data.image_decoding import decode
 from maskfit.errors import PhotoError
@@ -89,7 +89,7 @@ class DynamicBatcher:
         most = self.settings.limits.queue
         with self._lock:
             if self._open + len(photos) > most:
-                raise HTTPProblem(429, f"{self._open} photos are waiting, and {most} may", "queue")
+                raise HTTPProblemError(429, f"{self._open} photos are waiting, and {most} may", "queue")
             self._open += len(photos)
             self._looking += len(photos)
         self.metrics.queue.inc(len(photos))

@@ -41,7 +41,7 @@ class ProblemDetails(BaseModel):
     detail: str = Field(description="What is wrong with this request.")
 
 
-class HTTPProblem(Exception):
+class HTTPProblemError(Exception):
     """A request that is refused.
 
     Args:

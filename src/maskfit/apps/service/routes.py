@@ -18,9 +18,9 @@ from starlette.requests import ClientDisconnect
 
 from maskfit import __version__
 from maskfit.apps.service import metrics
-from maskfit.apps.service.model_info import ServiceInfo
 from maskfit.apps.service.middleware import GONE, RequestMiddleware
-from maskfit.apps.service.problem_details import HTTPProblem, ProblemDetails, openapi_responses, to_response
+from maskfit.apps.service.model_info import ServiceInfo
+from maskfit.apps.service.problem_details import HTTPProblemError, ProblemDetails, openapi_responses, to_response
 from maskfit.apps.service.schemas import StrictModel, build_response_model
 from maskfit.apps.service.service import InferenceService, on_shutdown_signal
 from maskfit.apps.service.uploads import Upload, describe_body, format_validation_errors, read_uploads
@@ -110,8 +110,8 @@ def build_app(service: InferenceService) -> FastAPI:
 def _add_refusals(app: FastAPI, service: InferenceService) -> None:
     """Makes every refusal a problem."""
 
-    @app.exception_handler(HTTPProblem)
-    async def refuse(request: Request, error: HTTPProblem) -> Response:
+    @app.exception_handler(HTTPProblemError)
+    async def refuse(request: Request, error: HTTPProblemError) -> Response:
         service.metrics.rejections.labels(error.reason).inc()
         return to_response(error.status, error.detail, error.headers)
 
@@ -134,7 +134,7 @@ def _guards(service: InferenceService) -> list[Any]:
 
     async def ask(given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]) -> None:
         if not service.check_token(given.credentials if given else None):
-            raise HTTPProblem(401, "this service wants a token", "token", {"WWW-Authenticate": "Bearer"})
+            raise HTTPProblemError(401, "this service wants a token", "token", {"WWW-Authenticate": "Bearer"})
 
     return [Depends(ask)] if service.requires_token else []
 
@@ -149,7 +149,7 @@ def _add_probes(app: FastAPI, service: InferenceService) -> None:
     @app.get("/readyz", summary="Whether photos are answered for", tags=["probes"], responses=openapi_responses(503))
     async def readyz() -> HealthStatus:
         if not service.ready:
-            raise HTTPProblem(503, "the service is starting or stopping", "stopping")
+            raise HTTPProblemError(503, "the service is starting or stopping", "stopping")
         return HealthStatus(status="ready")
 
     @app.get(
@@ -188,7 +188,7 @@ def _add_answers(app: FastAPI, service: InferenceService) -> None:
         request: Request, faces: bool = Depends(parse_faces_query if service.settings.faces else no_query)
     ) -> dict[str, Any]:
         if service.stopping:
-            raise HTTPProblem(503, "the service is stopping", "stopping")
+            raise HTTPProblemError(503, "the service is stopping", "stopping")
         uploads: list[Upload] = []
         with service.held.claim() as claim:
             try:
@@ -199,7 +199,7 @@ def _add_answers(app: FastAPI, service: InferenceService) -> None:
             except TimeoutError:
                 status, what = (503, "the answer took") if uploads else (408, "the body took")
                 seconds = service.settings.limits.seconds
-                raise HTTPProblem(status, f"{what} more than {seconds:g} s", "time") from None
+                raise HTTPProblemError(status, f"{what} more than {seconds:g} s", "time") from None
         return {"photos": [_say(upload, answer) for upload, answer in zip(uploads, answers, strict=True)]}
 
 

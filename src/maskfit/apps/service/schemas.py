@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from maskfit.labels.schema.attribute import Attribute
 from maskfit.errors import ModelFileError
 from maskfit.inference.decisions import NOT_SURE
+from maskfit.labels.attribute import Attribute
 from maskfit.labels.schema import LabelSchema
 
 Probability = Annotated[float, Field(ge=0, le=1.000001, description="0 to 1.")]

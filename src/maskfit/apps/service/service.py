@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from maskfit.apps.service.dynamic_batching import DynamicBatcher
-from maskfit.apps.service.model_info import ServiceInfo, describe
 from maskfit.apps.service.metrics import Metrics
+from maskfit.apps.service.model_info import ServiceInfo, describe
 from maskfit.apps.service.settings import ServiceSettings
 from maskfit.apps.service.uploads import BodyMemoryBudget
 from maskfit.inference.face_predictor import FacePredictor

@@ -15,7 +15,7 @@ from python_multipart.multipart import Field as FormField
 from python_multipart.multipart import File, FormParser, parse_options_header
 from starlette.requests import Request
 
-from maskfit.apps.service.problem_details import HTTPProblem
+from maskfit.apps.service.problem_details import HTTPProblemError
 from maskfit.apps.service.settings import Limits
 
 FORM, JSON = "multipart/form-data", "application/json"
@@ -119,7 +119,7 @@ class MemoryReservation:
             RefusalError: All requests together would hold too many.
         """
         if self.held.bytes + count > self.held.most:
-            raise HTTPProblem(429, "too many photos are being sent at once", "memory")
+            raise HTTPProblemError(429, "too many photos are being sent at once", "memory")
         self.held.bytes += count
         self.bytes += count
 
@@ -248,7 +248,7 @@ def _open_intake(request: Request, limits: Limits) -> BodyParser:
         return MultipartParser(options.get(b"boundary"), limits)
     if kind == JSON.encode():
         return JsonBodyParser(limits)
-    raise HTTPProblem(415, f"the body must be {FORM} or {JSON}", "type", {"Accept": f"{FORM}, {JSON}"})
+    raise HTTPProblemError(415, f"the body must be {FORM} or {JSON}", "type", {"Accept": f"{FORM}, {JSON}"})
 
 
 def describe_body(limits: Limits) -> dict[str, Any]:
@@ -281,17 +281,17 @@ def format_validation_errors(errors: Any) -> str:
     return "; ".join(lines)
 
 
-def too_many_photos(limits: Limits) -> HTTPProblem:
+def too_many_photos(limits: Limits) -> HTTPProblemError:
     """For more photos than one request may have."""
-    return HTTPProblem(422, f"a request has at most {limits.photos} photos", "photos")
+    return HTTPProblemError(422, f"a request has at most {limits.photos} photos", "photos")
 
 
-def _too_large(limits: Limits) -> HTTPProblem:
-    return HTTPProblem(413, f"the body has more than {limits.body_bytes:,} bytes", "bytes")
+def _too_large(limits: Limits) -> HTTPProblemError:
+    return HTTPProblemError(413, f"the body has more than {limits.body_bytes:,} bytes", "bytes")
 
 
-def _malformed(what: str) -> HTTPProblem:
-    return HTTPProblem(422, what, "malformed")
+def _malformed(what: str) -> HTTPProblemError:
+    return HTTPProblemError(422, what, "malformed")
 
 
 @contextmanager

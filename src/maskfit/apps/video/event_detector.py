@@ -10,8 +10,8 @@ from maskfit.apps.video.temporal_smoothing import Debouncer, ExponentialSmoother
 from maskfit.apps.video.tracker import Track, Tracker
 from maskfit.data.boxes import Box
 from maskfit.errors import DataError
-from maskfit.inference.face_predictor import FacePrediction
 from maskfit.inference.decisions import AttributePrediction, decide
+from maskfit.inference.face_predictor import FacePrediction
 from maskfit.labels.schema import MASK, LabelSchema
 
 EventType = Literal["appeared", "changed", "left", "ended"]

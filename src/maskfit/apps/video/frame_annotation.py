@@ -10,8 +10,7 @@ from PIL import Image
 from maskfit.apps.video.event_detector import EventDetector, format_state
 from maskfit.data.boxes import Box, clip_box
 from maskfit.data.image_decoding import Pixels
-from maskfit.inference.colours import colour_of
-from maskfit.inference.annotation import FaceAnnotation, draw_annotations
+from maskfit.inference.annotation import FaceAnnotation, colour_of, draw_annotations
 
 TILES = 6
 """Squares across a face that is blurred: each is one colour, so that nothing of a face can be got back."""

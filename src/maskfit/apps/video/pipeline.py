@@ -13,11 +13,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from maskfit.apps.video.event_detector import Event, EventDetector, EventThresholds
-from maskfit.apps.video.frame_annotation import blur, draw
-from maskfit.apps.video.event_writer import DurableCsvWriter, EventFormatter, MinuteCounter
-from maskfit.apps.video.live_capture import LatestFrameReader, Logger, ReconnectingSource, realtime_frames
 from maskfit.apps.video.capture import Frame, FrameSampling, SourceAddress, VideoCapture
+from maskfit.apps.video.event_detector import Event, EventDetector, EventThresholds
+from maskfit.apps.video.event_writer import DurableCsvWriter, EventFormatter, MinuteCounter
+from maskfit.apps.video.frame_annotation import blur, draw
+from maskfit.apps.video.live_capture import LatestFrameReader, Logger, ReconnectingSource, realtime_frames
 from maskfit.apps.video.video_writer import VideoWriter, check_video, open_video_writer
 from maskfit.inference.face_predictor import DetectedFaces, FacePredictor
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskfit.apps.streamlit_server import ProcessState, generate_access_token
+from maskfit.apps.streamlit_server import ProcessState, generate_access_token, run_streamlit
+from maskfit.apps.webapp.session import MOST_MEGABYTES
 from maskfit.apps.webapp.tab_content import TabContent
-from maskfit.data.image_decoding import Pixels
 from maskfit.data.crops.face import FaceCrop
+from maskfit.data.image_decoding import Pixels
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.members import Member, check_compatible, open_members
@@ -200,3 +201,16 @@ def find_only_run(folder: Path = RUNS) -> str:
 _SEAT: ProcessState[AppState] = ProcessState("no studio is open", fix="start the page with maskfit app MODEL_OR_RUN")
 seat, seated = _SEAT.set, _SEAT.get
 """Say which studio the page of this process serves, and ask for it."""
+
+
+ENTRY = Path(__file__).parent / "pages" / "entry.py"
+
+
+def serve(studio: AppState, host: str, port: int, opened: Callable[[], object] = lambda: None) -> None:
+    """Serves a studio; see `serving.serve_page`."""
+    seat(studio)
+    try:
+        run_streamlit(ENTRY, host, port, opened, server_maxUploadSize=MOST_MEGABYTES)
+    finally:
+        seat(None)
+        studio.close()

@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from maskfit.apps.webapp.session import PhotoResult, to_jpeg
-from maskfit.data.image_decoding import Pixels
 from maskfit.data.detectors import Face
-from maskfit.inference.colours import LabelColor, colour_of
-from maskfit.inference.annotation import colour_for, label_text
-from maskfit.inference.face_predictor import FacePrediction
+from maskfit.data.image_decoding import Pixels
+from maskfit.inference.annotation import VALUES, LabelColor, colour_for, colour_of, label_text
 from maskfit.inference.decisions import NOT_SURE, AttributePrediction
+from maskfit.inference.face_predictor import FacePrediction
 from maskfit.labels.schema import LabelSchema
 
 MOST = 7
@@ -27,7 +26,7 @@ THUMBNAIL = 112
 
 def style() -> str:
     """The page's CSS."""
-    return f"<style>{files('maskfit.apps.webapp').joinpath('studio.css').read_text(encoding='utf-8')}</style>"
+    return f"<style>{files('maskfit.apps.webapp').joinpath('webapp.css').read_text(encoding='utf-8')}</style>"
 
 
 def heading(words: Sequence[str]) -> str:
@@ -167,3 +166,17 @@ def _thumbnail(frame: Pixels) -> str:
 
 def _many(count: int, one: str) -> str:
     return one if count == 1 else f"{one}s"
+
+
+LIGHT = (255, 255, 255)
+
+
+def draw_icon(side: int = 64) -> Image.Image:
+    """A face in its box, for the browser's tab."""
+    icon = Image.new("RGBA", (side, side))
+    draw = ImageDraw.Draw(icon)
+    blue = VALUES[0].ground
+    draw.rounded_rectangle((2, 2, side - 3, side - 3), side / 5, outline=blue, width=side // 9)
+    draw.ellipse((side * 0.28, side * 0.24, side * 0.72, side * 0.78), fill=blue)
+    draw.rectangle((side * 0.28, side * 0.52, side * 0.72, side * 0.66), fill=LIGHT)
+    return icon

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from io import BytesIO
 
 import numpy as np
@@ -16,9 +16,10 @@ from maskfit.apps.webapp.app_state import AppState, PredictionSettings
 from maskfit.data.image_decoding import Pixels, decode
 from maskfit.errors import MaskfitError
 from maskfit.inference.annotation import FaceAnnotation, draw_annotations
-from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
 from maskfit.inference.decisions import AttributePrediction, decide
+from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
 from maskfit.labels.schema import LabelSchema
+from maskfit.synthesis.drawn import render_photo, sample_person
 
 MOST_PHOTOS = 40
 """Photos that are shown at a time."""
@@ -172,3 +173,30 @@ class Session:
 
     def _own(self, item: UploadedPhoto, settings: PredictionSettings) -> PredictionSettings:
         return replace(settings, find=False) if item.key in self.whole else settings
+
+
+GROUP = (
+    (15, "male", 34, "mask1"),
+    (11, "female", 63, "incorrect_mask"),
+    (20, "female", 24, "normal"),
+    (15, "female", 45, "mask3"),
+    (20, "male", 70, "normal"),
+    (19, "male", 21, "incorrect_mask"),
+)
+"""Seed, gender, age and photo of each drawn person: every mask state, gender and age band is among them."""
+
+COLUMNS, CELL = 3, (360, 480)
+
+
+@cache
+def sample_items() -> tuple[UploadedPhoto, ...]:
+    """A group of six, and the second of them alone; drawn when somebody first asks."""
+    photos = [
+        render_photo(sample_person(seed, number, gender=gender, age=age), name, size=CELL).image
+        for number, (seed, gender, age, name) in enumerate(GROUP, start=1)
+    ]
+    width, height = CELL
+    group = Image.new("RGB", (COLUMNS * width, -(-len(photos) // COLUMNS) * height))
+    for place, photo in enumerate(photos):
+        group.paste(photo, (place % COLUMNS * width, place // COLUMNS * height))
+    return UploadedPhoto("drawn group.jpg", to_jpeg(group)), UploadedPhoto("drawn portrait.jpg", to_jpeg(photos[1]))

@@ -37,8 +37,8 @@ def stores(
 
     `maskfit data stores --prune 30 --yes`
     """
-    from maskfit.data.image_cache.cache import default_folder
     from maskfit.data.image_cache.admin import find_stores, least_recently_used, read_size, remove_store
+    from maskfit.data.image_cache.cache import default_folder
 
     limit = None if keep_under is None else read_size(keep_under)
     place = folder or default_folder()

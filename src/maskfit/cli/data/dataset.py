@@ -15,10 +15,10 @@ from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import SCHEMES, LabelSchema
 
 if TYPE_CHECKING:
-    from maskfit.data.validation import ValidationReport
-    from maskfit.data.splits import PersonSplits
-    from maskfit.data.photo_dataset import PhotoDataset
     from maskfit.data.data_problems import DataProblem
+    from maskfit.data.photo_dataset import PhotoDataset
+    from maskfit.data.splits import PersonSplits
+    from maskfit.data.validation import ValidationReport
 
 MOST_COLUMNS = 12
 """Above this many folds the table of strata would be too wide to read."""
@@ -106,8 +106,8 @@ def split(
 
     `maskfit data split train/images --folds 1 --holdout 0.2 --seed 7 --out holdout.csv`
     """
-    from maskfit.data.splits import make_person_splits
     from maskfit.data.read_dataset import read_photos
+    from maskfit.data.splits import make_person_splits
 
     labels = find_scheme(scheme)
     # Looked at first: a split is what makes runs comparable, and reading a large set takes a while.

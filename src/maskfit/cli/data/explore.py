@@ -39,8 +39,8 @@ def explore(
     `maskfit data explore train/images --json > figures.json`
     """
     from maskfit.exploration.explore import explore as look
-    from maskfit.exploration.statistics import to_json
     from maskfit.exploration.page import key_findings, write_page
+    from maskfit.exploration.statistics import to_json
 
     labels = find_scheme(scheme)
     if target is None and not json:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.cli.allocation import setup_allocator
 from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, progress, require_extra
+from maskfit.cli.defaults import setup_allocator
 from maskfit.errors import DataError, did_you_mean
 from maskfit.labels.schema import SCHEMES
 

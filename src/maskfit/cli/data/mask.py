@@ -82,8 +82,7 @@ def mask(
     `maskfit data mask drawn --out masked --landmarks drawn/landmarks.csv`
     """
     from maskfit.synthesis.masks.face_selection import choose_faces
-    from maskfit.synthesis.masks.finding import landmark_detector
-    from maskfit.synthesis.masks.landmark_sources import read_landmarks
+    from maskfit.synthesis.masks.landmark_sources import landmark_detector, read_landmarks
     from maskfit.synthesis.masks.write_dataset import check_place, write_masked
 
     check_place(source, target, resume=resume)

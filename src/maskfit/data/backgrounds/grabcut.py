@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from maskfit.data.backgrounds.fill import GREY, Region, Shares, check_colour, fill_background
 from maskfit.data.boxes import Box, CropBox
 from maskfit.data.image_decoding import Pixels
-from maskfit.data.backgrounds.fill import GREY, Region, Shares, check_colour, fill_background
 from maskfit.data.mask_regions import Mask, import_cv2, region_at
 
 AROUND = 0.5

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from maskfit.data.backgrounds.fill import GREY, check_colour, fill_background
 from maskfit.data.boxes import CropBox
 from maskfit.data.image_decoding import Pixels
-from maskfit.data.backgrounds.fill import GREY, check_colour, fill_background
 from maskfit.data.saliency import SaliencyBased
 
 

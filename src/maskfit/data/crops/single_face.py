@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.boxes import Box, CropBox
-from maskfit.data.detectors import Face
 from maskfit.data.crops.face import FaceCrop
+from maskfit.data.detectors import Face
 
 WIDE, HIGH = 0.53, 0.51
 """What of a portrait's width and height a face takes; so it is, on average, on photos in the competition's layout."""

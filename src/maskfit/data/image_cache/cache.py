@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from maskfit.data.image_cache.files import GUESSES, ImageCacheFiles, Say, disk_full_error
 from maskfit.data.image_decoding import content_hash, decode, read_bytes
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.image_cache.files import GUESSES, ImageCacheFiles, Say, disk_full_error
 from maskfit.data.preprocessing import CropResize, Frames, apply_all
 from maskfit.errors import DataError, PhotoError, format_list
 from maskfit.file_io import cache_folder

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from maskfit.config.loader import parse_component
 from maskfit.data.preprocessing import Frames
 from maskfit.errors import ModelFileError, RecipeError, did_you_mean
-from maskfit.inference.engines.engine.engine_io import (
+from maskfit.inference.engines.engine_io import (
     BATCH_AXIS,
     FRAMES,
     PROBABILITIES,
@@ -27,9 +27,9 @@ from maskfit.inference.engines.engine.engine_io import (
     reject_chunk_option,
     run_in_chunks,
 )
-from maskfit.inference.engines.engine.openvino import OpenvinoEngine, import_openvino
-from maskfit.model_metadata import open_onnx
+from maskfit.inference.engines.openvino import OpenvinoEngine, import_openvino
 from maskfit.model_file import ModelMetadata, load_model, parse_model_metadata, read_model_metadata
+from maskfit.model_metadata import open_onnx
 from maskfit.registry import ComponentSpec, instantiate
 
 __all__ = [

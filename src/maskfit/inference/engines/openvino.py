@@ -18,7 +18,7 @@ import numpy as np
 
 from maskfit.data.preprocessing import Frames
 from maskfit.errors import MissingExtraError, ModelFileError
-from maskfit.inference.engines.engine.engine_io import (
+from maskfit.inference.engines.engine_io import (
     SAID,
     Logits,
     Precision,

@@ -24,8 +24,8 @@ from maskfit.data.preprocessing import CropResize
 from maskfit.errors import MaskfitError
 from maskfit.file_io import cache_folder
 from maskfit.inference.parallel_batches import available_cpus
-from maskfit.model_metadata import validate_model_file
 from maskfit.model_file import read_model_metadata
+from maskfit.model_metadata import validate_model_file
 from maskfit.registry import ComponentSpec
 
 MIN_IMAGES_FOR_THROUGHPUT_MODE = 256
@@ -155,7 +155,7 @@ def _on_processor(path: Path) -> ComponentSpec:
 
 
 def _has_bf16() -> bool:
-    from maskfit.inference.engines.engine.openvino import import_openvino
+    from maskfit.inference.engines.openvino import import_openvino
 
     return "BF16" in import_openvino("the engine 'openvino'").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 

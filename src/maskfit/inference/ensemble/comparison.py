@@ -17,9 +17,10 @@ import numpy as np
 from maskfit.config.loader import parse_component
 from maskfit.errors import DataError, MaskfitError, MissingExtraError, RecipeError, did_you_mean
 from maskfit.evaluation.bootstrap import Interval, resample
-from maskfit.evaluation.scores import Scores, score
 from maskfit.evaluation.probability_table import ProbabilityTable
+from maskfit.evaluation.scores import Scores, score
 from maskfit.file_io import write_csv, write_json
+from maskfit.inference.ensemble.inputs import AlignedTables
 from maskfit.inference.ensemble.learned_weights import (
     EnsembleFitter,
     FittedEnsemble,
@@ -31,10 +32,9 @@ from maskfit.inference.ensemble.learned_weights import (
     fit_known,
     nested_cv_predict,
 )
-from maskfit.inference.ensemble.inputs import AlignedTables
 from maskfit.inference.ensemble.stacking import StackingFitter
+from maskfit.inference.ensemble.voting import Members, combine
 from maskfit.inference.submission import write_submission
-from maskfit.inference.ensemble.voting import Members
 from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray, LabelSchema
 from maskfit.registry import ComponentSpec, instantiate
 

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from maskfit.config.loader import read_recipe
-from maskfit.data.splits import read_folds
 from maskfit.data.read_dataset import read_photos
+from maskfit.data.splits import read_folds
 from maskfit.errors import DataError, MaskfitError, RunError, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import read_csv

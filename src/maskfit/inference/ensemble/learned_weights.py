@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.splits import make_person_splits
 from maskfit.data.photo_dataset import Photo, PhotoDataset
+from maskfit.data.splits import make_person_splits
 from maskfit.errors import DataError
 from maskfit.evaluation.metrics import ClassCounts
 from maskfit.inference.ensemble.voting import Members, combine

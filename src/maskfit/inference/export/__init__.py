@@ -15,10 +15,9 @@ from maskfit.errors import DataError, MaskfitError, ModelFileError
 from maskfit.inference.engines.engine import Engine, TorchEngine, open_engine
 from maskfit.inference.export.fp16_weights import convert_weights_to_fp16
 from maskfit.inference.export.onnx_export import Shrink, write_onnx
-from maskfit.inference.export.other_formats import write_openvino
+from maskfit.inference.export.other_formats import write_openvino, write_weights
 from maskfit.inference.export.parity import Parity, Progress, compare, f32_rounding_error, random_inputs, read_frames
 from maskfit.inference.export.quantization import quantize_static
-from maskfit.inference.export.weights_file import write_weights
 from maskfit.model_file import ModelMetadata, read_model_metadata
 
 SAME = 1e-4
@@ -139,7 +138,9 @@ def export_model(
             photos is None and finest < ROUNDING * f32_rounding_error(model_itself, random_inputs(facts))
         ):
             raise MaskfitError(
-                f"the exported network's probabilities differ by {finest:.2g}", location=out, hint="report this as a fault"
+                f"the exported network's probabilities differ by {finest:.2g}",
+                location=out,
+                hint="report this as a fault",
             )
     files = form.files(out)
     return ExportResult(files, sum(path.stat().st_size for path in files), engines, parity, compared_on)

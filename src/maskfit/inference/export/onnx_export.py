@@ -14,8 +14,8 @@ from maskfit.inference.engines.engine import FRAMES, PROBABILITIES
 from maskfit.model_file import ModelMetadata, load_model
 
 if TYPE_CHECKING:
-    from maskfit.models.network import Network
     from maskfit.models.export_module import ExportModule
+    from maskfit.models.network import Network
 
 Shrink = Callable[[Any, ModelMetadata], Any]
 """Makes an ONNX program (`onnx.ModelProto`) smaller: `halving.halve`, or `quantising.quantise` with photos."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from maskfit.errors import ModelFileError
 from maskfit.inference.engines.engine import import_openvino
 from maskfit.inference.export.onnx_export import Shrink, to_onnx
+from maskfit.model_file import load_model, save_model
 
 
 def write_openvino(model: Path, out: Path, shrink: Shrink | None = None) -> None:
@@ -33,3 +34,15 @@ def write_openvino(model: Path, out: Path, shrink: Shrink | None = None) -> None
         # In ASCII, since there are characters that XML cannot hold.
         network.set_rt_info(json.dumps(json.loads(text)), key)
     openvino.serialize(network, out, out.with_suffix(".bin"))
+
+
+def write_weights(model: Path, out: Path, shrink: Shrink | None = None) -> None:
+    """Writes a model's weights without its layer of years, if it has one; `shrink` is for formats that are ONNX's.
+
+    Raises:
+        ModelFileError: `model` is no such model.
+        MissingExtraError: torch is not installed.
+    """
+    network, facts = load_model(model)
+    network.years = None
+    save_model(out, network.state_dict(), facts.model_copy(update={"years": False}))

@@ -10,11 +10,11 @@ They stand in for real faces in tests, demos and benchmarks, and need no downloa
 Everything follows from whole numbers: the same seed, person number and photo name give the same picture.
 """
 
-from maskfit.synthesis.drawn.write_dataset import write_eval_set, write_train_set
+from maskfit.synthesis.drawn.contact_sheet import contact_sheet
 from maskfit.synthesis.drawn.person import Person, sample_person
 from maskfit.synthesis.drawn.render import DrawnLandmarks, RenderedPhoto, render_photo
 from maskfit.synthesis.drawn.scene import PHOTO_NAMES
-from maskfit.synthesis.drawn.contact_sheet import contact_sheet
+from maskfit.synthesis.drawn.write_dataset import write_eval_set, write_train_set
 
 __all__ = [
     "PHOTO_NAMES",

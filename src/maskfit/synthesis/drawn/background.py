@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from maskfit.synthesis.drawn.canvas import Airbrush
+from maskfit.synthesis.drawn.colors import Colour, dimmed, mixed, turned
 from maskfit.synthesis.drawn.curves import Points, ellipse, spline
 from maskfit.synthesis.drawn.drawing_context import DrawingContext
-from maskfit.synthesis.drawn.colors import Colour, dimmed, mixed, turned
 
 
 def _rectangle(left: float, top: float, right: float, bottom: float) -> Points:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from maskfit.synthesis.drawn.colors import Colour, dimmed, mixed
 from maskfit.synthesis.drawn.curves import Points, ellipse, mirrored, spline, tapered
 from maskfit.synthesis.drawn.drawing_context import DrawingContext
 from maskfit.synthesis.drawn.features import MOUTH_LEVEL
 from maskfit.synthesis.drawn.hair import shine
 from maskfit.synthesis.drawn.head import outline_pixels
-from maskfit.synthesis.drawn.colors import Colour, dimmed, mixed
 
 
 def beard_colour(easel: DrawingContext) -> Colour:

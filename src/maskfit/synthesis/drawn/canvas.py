@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from maskfit.synthesis.drawn.curves import Points
 from maskfit.synthesis.drawn.colors import Colour, whole
+from maskfit.synthesis.drawn.curves import Points
 
 SUPERSAMPLING = 2
 _AIRBRUSH_DIVISOR = 8

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from maskfit.synthesis.drawn.canvas import Airbrush
+from maskfit.synthesis.drawn.colors import Colour, dimmed, luminance, mixed
 from maskfit.synthesis.drawn.curves import Points, ellipse, mirrored, moved, ribbon, spline, tapered
 from maskfit.synthesis.drawn.drawing_context import DrawingContext
 from maskfit.synthesis.drawn.hairstyles import STYLES
-from maskfit.synthesis.drawn.colors import Colour, dimmed, luminance, mixed
 
 _FLOOR = 4.6
 

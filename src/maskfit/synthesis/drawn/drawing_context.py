@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from maskfit.synthesis.drawn.canvas import SUPERSAMPLING, Canvas
-from maskfit.synthesis.drawn.curves import Points, PointsLike, as_points
 from maskfit.synthesis.drawn.colors import Colour, luminance, mixed, tinted
+from maskfit.synthesis.drawn.curves import Points, PointsLike, as_points
 from maskfit.synthesis.drawn.person import Person
 from maskfit.synthesis.drawn.scene import Scene
 

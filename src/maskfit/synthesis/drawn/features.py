@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from maskfit.synthesis.drawn.colors import Colour, dimmed, luminance, mixed
 from maskfit.synthesis.drawn.curves import Points, ellipse, moved, ribbon, spline, tapered
 from maskfit.synthesis.drawn.drawing_context import DrawingContext
-from maskfit.synthesis.drawn.colors import Colour, dimmed, luminance, mixed
 
 MOUTH_LEVEL = 0.93
 _WHITE: Colour = (250, 248, 244)

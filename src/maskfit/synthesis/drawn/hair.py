@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from maskfit.synthesis.drawn.canvas import Airbrush
+from maskfit.synthesis.drawn.colors import Colour, dimmed, luminance, mixed, turned
 from maskfit.synthesis.drawn.curves import (
     Points,
     between,
@@ -18,7 +19,6 @@ from maskfit.synthesis.drawn.curves import (
 )
 from maskfit.synthesis.drawn.drawing_context import DrawingContext
 from maskfit.synthesis.drawn.hairstyles import STYLES, HairStyle
-from maskfit.synthesis.drawn.colors import Colour, dimmed, luminance, mixed, turned
 
 _STRANDS = 26
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from maskfit.synthesis.drawn.canvas import Airbrush
+from maskfit.synthesis.drawn.colors import mixed
 from maskfit.synthesis.drawn.curves import Points, ellipse, mirrored, spline, tapered
 from maskfit.synthesis.drawn.drawing_context import DrawingContext
-from maskfit.synthesis.drawn.colors import mixed
 
 
 def outline(easel: DrawingContext) -> Points:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from maskfit.synthesis.drawn.canvas import Airbrush, Canvas
+from maskfit.synthesis.drawn.colors import Colour, dimmed, luminance, mixed, turned
 from maskfit.synthesis.drawn.curves import Points, between, ellipse, mirrored, moved, resampled, ribbon, spline, tapered
 from maskfit.synthesis.drawn.drawing_context import DrawingContext
-from maskfit.synthesis.drawn.colors import Colour, dimmed, luminance, mixed, turned
 from maskfit.synthesis.drawn.scene import MaskLook
 
 _COUNT = 49

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
 from maskfit.errors import DataError
-from maskfit.synthesis.drawn import beard, clothes, features, hair, head, masks
 from maskfit.synthesis.drawn import background as backdrop
+from maskfit.synthesis.drawn import beard, clothes, features, hair, head, masks
 from maskfit.synthesis.drawn.canvas import SUPERSAMPLING
 from maskfit.synthesis.drawn.curves import Points
 from maskfit.synthesis.drawn.drawing_context import DrawingContext

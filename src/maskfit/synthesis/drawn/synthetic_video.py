@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from maskfit.errors import DataError
-from maskfit.synthesis.drawn import head
 from maskfit.synthesis.drawn import background as backdrop
+from maskfit.synthesis.drawn import head
 from maskfit.synthesis.drawn.canvas import SUPERSAMPLING
 from maskfit.synthesis.drawn.demographics import sample_demographics
 from maskfit.synthesis.drawn.drawing_context import DrawingContext

@@ -15,11 +15,11 @@ import numpy as np
 
 from maskfit.errors import DataError
 from maskfit.labels.schema import SCHEMES
-from maskfit.synthesis.process_pool import parallel_map
 from maskfit.synthesis.drawn.demographics import sample_demographics
 from maskfit.synthesis.drawn.person import sample_person
 from maskfit.synthesis.drawn.render import SIZE, SMALLEST, RenderedPhoto, render_photo
 from maskfit.synthesis.drawn.scene import PHOTO_NAMES
+from maskfit.synthesis.process_pool import parallel_map
 
 Progress = Callable[[int, int], None]
 _Job = tuple[int, str, int]

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from maskfit.data.splits import read_folds
-from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.image_cache.cache import open_image_cache
+from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.preprocessing import Frames
+from maskfit.data.splits import read_folds
 from maskfit.errors import ModelFileError
 from maskfit.labels.schema import FloatArray, IntArray, LabelSchema, logits_to_probabilities
 from maskfit.model_file import load_model

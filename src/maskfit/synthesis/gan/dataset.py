@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.splits import read_folds
 from maskfit.data.photo_dataset import BOTH, Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
+from maskfit.data.splits import read_folds
 from maskfit.errors import DataError
 from maskfit.labels.schema import UNKNOWN, LabelSchema
 

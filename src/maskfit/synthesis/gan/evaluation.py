@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import nn
 
-from maskfit.data.photo_dataset import BOTH, PhotoDataset
 from maskfit.data.image_cache.cache import open_image_cache
+from maskfit.data.photo_dataset import BOTH, PhotoDataset
 from maskfit.data.preprocessing import Frames
 from maskfit.errors import DataError
 from maskfit.labels.schema import UNKNOWN, IntArray
-from maskfit.synthesis.gan.sampling import draw_class, draw_faces
-from maskfit.synthesis.gan.frechet_distance import Features, frechet_distance
 from maskfit.synthesis.gan.checkpoint import GanFacts
 from maskfit.synthesis.gan.classifier import JudgeClassifier
 from maskfit.synthesis.gan.dataset import GanDataset, Progress
+from maskfit.synthesis.gan.frechet_distance import Features, frechet_distance
+from maskfit.synthesis.gan.sampling import draw_class, draw_faces
 
 EACH = 50
 """Faces of each class that the judge is asked about."""

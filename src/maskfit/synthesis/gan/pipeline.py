@@ -11,12 +11,12 @@ from typing import Any
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.labels.schema import LabelSchema
 from maskfit.registry import ComponentSpec
-from maskfit.synthesis.gan.sampling import SamplingResult, choose_classes, write_faces
 from maskfit.synthesis.gan.checkpoint import GanFacts, load_generator, read_gan_facts
 from maskfit.synthesis.gan.classifier import JudgeClassifier
-from maskfit.synthesis.gan.evaluation import GanEvaluation, check_judge_independence, judge_faces
 from maskfit.synthesis.gan.dataset import GanDataset, Progress, gather_fold, gather_persons
+from maskfit.synthesis.gan.evaluation import GanEvaluation, check_judge_independence, judge_faces
 from maskfit.synthesis.gan.results import write_outcome
+from maskfit.synthesis.gan.sampling import SamplingResult, choose_classes, write_faces
 from maskfit.synthesis.gan.train import check_place, make_facts, train_gan
 
 Bars = Callable[[str, str], AbstractContextManager[Progress]]

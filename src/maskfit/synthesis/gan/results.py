@@ -11,11 +11,11 @@ from torch import nn
 
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.file_io import write_json
-from maskfit.synthesis.gan.sampling import SamplingResult, draw_class
 from maskfit.synthesis.gan.checkpoint import GanFacts
-from maskfit.synthesis.gan.evaluation import GanEvaluation
 from maskfit.synthesis.gan.dataset import GanDataset
+from maskfit.synthesis.gan.evaluation import GanEvaluation
 from maskfit.synthesis.gan.sample_grid import write_sheet
+from maskfit.synthesis.gan.sampling import SamplingResult, draw_class
 
 OUTCOME, BESIDE = "gan.json", "real-and-made.png"
 

@@ -21,12 +21,12 @@ from maskfit.errors import DataError
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import IntArray
 from maskfit.registry import ComponentSpec
-from maskfit.synthesis.gan.sampling import draw_faces
 from maskfit.synthesis.gan.checkpoint import GanFacts, read_gan_facts
-from maskfit.synthesis.gan.trainer import GanTrainer, Losses
 from maskfit.synthesis.gan.dataset import GanDataset, Progress
 from maskfit.synthesis.gan.networks import SIZES
 from maskfit.synthesis.gan.sample_grid import Row, write_sheet
+from maskfit.synthesis.gan.sampling import draw_faces
+from maskfit.synthesis.gan.trainer import GanTrainer, Losses
 
 CHECKPOINT, GENERATOR, LOSSES, SHEET = "last.safetensors", "gan.safetensors", "losses.csv", "sheet.png"
 

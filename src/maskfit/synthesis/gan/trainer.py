@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from maskfit.data.image_cache.cache import CachedImages
 from maskfit.errors import RunError
 from maskfit.labels.schema import IntArray
-from maskfit.synthesis.gan.diff_augment import change
 from maskfit.synthesis.gan.checkpoint import GanFacts, read_tensors, write_tensors
+from maskfit.synthesis.gan.diff_augment import change
 from maskfit.synthesis.gan.networks import Discriminator
 
 RATES = (2e-4, 4e-4)

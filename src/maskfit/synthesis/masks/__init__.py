@@ -12,13 +12,12 @@ other faces.
 """
 
 from maskfit.synthesis.landmarks import Landmarks
-from maskfit.synthesis.masks.face_selection import BareFace, FaceSelection, choose_faces
-from maskfit.synthesis.masks.finding import landmark_detector
-from maskfit.synthesis.masks.mask_types import MASK_TYPES, WEARING_STYLES
-from maskfit.synthesis.masks.landmark_sources import read_landmarks
-from maskfit.synthesis.masks.write_dataset import MaskDatasetResult, write_masked
 from maskfit.synthesis.masks.compositing import MaskedPhoto, PreparedFace
+from maskfit.synthesis.masks.face_selection import BareFace, FaceSelection, choose_faces
+from maskfit.synthesis.masks.landmark_sources import landmark_detector, read_landmarks
 from maskfit.synthesis.masks.mask_sampling import MaskInstance, draw_wearings, sample_mask
+from maskfit.synthesis.masks.mask_types import MASK_TYPES, WEARING_STYLES
+from maskfit.synthesis.masks.write_dataset import MaskDatasetResult, write_masked
 
 __all__ = [
     "MASK_TYPES",

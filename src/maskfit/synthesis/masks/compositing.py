@@ -10,12 +10,12 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from maskfit.synthesis.drawn.curves import ribbon
 from maskfit.synthesis.landmarks import Landmarks
-from maskfit.synthesis.masks.texture import FabricTexture, render_fabric
 from maskfit.synthesis.masks.head_pose import Array, fit_pose
-from maskfit.synthesis.masks.mask_types import MASK_TYPES
-from maskfit.synthesis.masks.photometry import Photometry, Pixels, measure_light
 from maskfit.synthesis.masks.mask_mesh import MaskMesh, make_sheet, refine
 from maskfit.synthesis.masks.mask_sampling import MaskInstance
+from maskfit.synthesis.masks.mask_types import MASK_TYPES
+from maskfit.synthesis.masks.photometry import Photometry, Pixels, measure_light
+from maskfit.synthesis.masks.texture import FabricTexture, render_fabric
 
 _FINER = 4
 """How much larger outlines are drawn than they are shown."""

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from maskfit.data.image_decoding import open_rgb
 from maskfit.data.competition_layout import FOLDER
+from maskfit.data.image_decoding import open_rgb
 from maskfit.data.manifest import PATH_COLUMNS
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos

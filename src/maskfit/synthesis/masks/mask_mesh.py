@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from maskfit.synthesis.drawn.curves import mirrored, resampled, spline
 from maskfit.synthesis.masks.head_pose import EAR, Array, HeadPose, surface_depth
-from maskfit.synthesis.masks.mask_types import MASK_TYPES, WEARING_STYLES, Half
 from maskfit.synthesis.masks.mask_sampling import MaskInstance
+from maskfit.synthesis.masks.mask_types import MASK_TYPES, WEARING_STYLES, Half
 
 ACROSS, DOWN = 49, 33
 """Knots of the sheet from left to right and from the upper to the lower rim."""

@@ -9,7 +9,16 @@ import numpy as np
 
 from maskfit.errors import DataError, did_you_mean
 from maskfit.synthesis.drawn.colors import Colour, dimmed, luminance, mixed, turned
-from maskfit.synthesis.masks.mask_types import BLACK, MASK_TYPES, SCARF_TYPES, WEARING_STYLES, WHITE, WORN, WRONG, can_wear
+from maskfit.synthesis.masks.mask_types import (
+    BLACK,
+    MASK_TYPES,
+    SCARF_TYPES,
+    WEARING_STYLES,
+    WHITE,
+    WORN,
+    WRONG,
+    can_wear,
+)
 
 MOST_WORN = len(WORN)
 WRONG_PHOTO = "incorrect_mask"

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from maskfit.synthesis.drawn.colors import Colour, luminance, mixed, turned
+from maskfit.synthesis.masks.mask_sampling import MaskInstance
 from maskfit.synthesis.masks.mask_types import MASK_TYPES
 from maskfit.synthesis.masks.patterns import draw_pattern, draw_print
-from maskfit.synthesis.masks.mask_sampling import MaskInstance
 
 Array = NDArray[np.float64]
 

@@ -17,12 +17,12 @@ from PIL import Image
 from maskfit.data.image_decoding import open_rgb
 from maskfit.errors import DataError, PhotoError
 from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
-from maskfit.synthesis.process_pool import parallel_map
 from maskfit.synthesis.landmarks import Landmarks
-from maskfit.synthesis.masks.face_selection import BareFace, FaceSelection
-from maskfit.synthesis.masks.mask_types import SCARF_TYPES, WEARING_STYLES
 from maskfit.synthesis.masks.compositing import MaskedPhoto, PreparedFace
+from maskfit.synthesis.masks.face_selection import BareFace, FaceSelection
 from maskfit.synthesis.masks.mask_sampling import MOST_WORN, MaskInstance, draw_wearings, rng_for, sample_mask
+from maskfit.synthesis.masks.mask_types import SCARF_TYPES, WEARING_STYLES
+from maskfit.synthesis.process_pool import parallel_map
 
 Progress = Callable[[int, int], None]
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskfit.training.augment.random_apply import OneOf, RandomOrder, Step
-from maskfit.training.augment.degradations import Blur, CoarseDropout, Downscale, Jpeg, Noise
 from maskfit.training.augment.color_jitter import Brightness, Contrast, Hue, Saturation
-from maskfit.training.augment.randaugment import RandAugment
+from maskfit.training.augment.degradations import Blur, CoarseDropout, Downscale, Jpeg, Noise
 from maskfit.training.augment.parameter_checks import Range, check_share, symmetric_range
+from maskfit.training.augment.randaugment import RandAugment
 from maskfit.training.augment.random_affine_crop import RandomAffineCrop
+from maskfit.training.augment.random_apply import OneOf, RandomOrder, Step
 
 Size = tuple[int, int]
 

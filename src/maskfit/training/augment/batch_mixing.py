@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from maskfit.labels.schema import JOINT_HEAD, LabelSchema
-from maskfit.training.seeding import uniform
 from maskfit.training.augment.parameter_checks import check_share
+from maskfit.training.seeding import uniform
 
 Allowed = Mapping[str, Tensor]
 """By head (batch, values): what each photo's label leaves possible."""
@@ -68,7 +68,7 @@ def same_class_partner(photos: Tensor, allowed: Allowed) -> Tensor:
     return torch.where(itself, 1.5, wishes + 2 * same).argmax(dim=1)
 
 
-class oldest_band_partner:
+class OldestBandPartner:
     """Any other photo that is certainly of the oldest band; where the batch holds none, any other photo at all.
 
     Args:
@@ -232,7 +232,7 @@ def half_face_same(scheme: LabelSchema, chance: float = 0.5) -> Mixing:
 
 def half_face_old(scheme: LabelSchema, chance: float = 0.5) -> Mixing:
     """The two best teams: the other half is of someone of the oldest band, the class with the fewest photos."""
-    return RegionMix(halves, oldest_band_partner(scheme), chance)
+    return RegionMix(halves, OldestBandPartner(scheme), chance)
 
 
 BATCH_MIXING: dict[str, Callable[..., Mixing]] = {

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskfit.training.seeding import uniform
 from maskfit.training.augment.parameter_checks import Range, check_range
+from maskfit.training.seeding import uniform
 
 GREY = (0.2989, 0.587, 0.114)
 """How much red, green and blue add to a grey (ITU-R 601, with torchvision's digits)."""

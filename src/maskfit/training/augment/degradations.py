@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from maskfit.training.seeding import uniform
-from maskfit.training.augment.random_apply import apply_to_subset
 from maskfit.training.augment.parameter_checks import Range, check_range
+from maskfit.training.augment.random_apply import apply_to_subset
+from maskfit.training.seeding import uniform
 
 
 @dataclass(frozen=True)

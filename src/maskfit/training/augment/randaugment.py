@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from maskfit.training.seeding import uniform
-from maskfit.training.augment.random_apply import Step, apply_to_subset
 from maskfit.training.augment.color_jitter import adjust_brightness, adjust_contrast, adjust_saturation
 from maskfit.training.augment.random_affine_crop import warp
+from maskfit.training.augment.random_apply import Step, apply_to_subset
+from maskfit.training.seeding import uniform
 
 STRONGEST = 30
 """The highest strength."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskfit.training.seeding import uniform
 from maskfit.training.augment.parameter_checks import check_share
+from maskfit.training.seeding import uniform
 
 Step = Callable[[Tensor], Tensor]
 """Photos (batch, 3, height, width; float32 in 0 to 255) changed, each by its own draw; it may write into them."""

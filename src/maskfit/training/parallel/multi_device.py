@@ -16,15 +16,15 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from maskfit.memory_allocator import configure_malloc
+from maskfit.config.recipe import Recipe
 from maskfit.errors import MaskfitError, RecipeError, RunError
 from maskfit.evaluation.scores import Scores
-from maskfit.config.recipe import Recipe
+from maskfit.memory_allocator import configure_malloc
 from maskfit.run_dir import RunDir
-from maskfit.training.parallel.parallel_folds import PipeReporter
-from maskfit.training.run_session import load_run, prepare_run
 from maskfit.training.parallel.distributed import ProcessGroup, detect_launcher, init_process_group
+from maskfit.training.parallel.parallel_folds import PipeReporter
 from maskfit.training.progress_reporting import ConsoleReporter, FoldProgress, ProgressReporter
+from maskfit.training.run_session import load_run, prepare_run
 
 PAUSE = 1.0
 """Seconds that the other ranks get to say what went wrong, once one has ended."""

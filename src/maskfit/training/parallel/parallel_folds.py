@@ -17,10 +17,10 @@ from types import FrameType
 
 import torch
 
-from maskfit.memory_allocator import configure_malloc
 from maskfit.errors import MaskfitError, RunError
-from maskfit.training.run_session import load_run
+from maskfit.memory_allocator import configure_malloc
 from maskfit.training.progress_reporting import FoldProgress, ProgressReporter
+from maskfit.training.run_session import load_run
 
 PATIENCE = 5.0
 """Seconds that a process gets to end before it is killed."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from maskfit.apps.webapp import html as cards
-from maskfit.apps.webapp.pages.sheet import render_html_page
 from maskfit.apps.webapp.app_state import seated
+from maskfit.apps.webapp.pages.report import render_html_page
 from maskfit.errors import MaskfitError
 
 

@@ -9,13 +9,13 @@ from PIL import Image
 
 from maskfit.apps.review.html import escape_markdown
 from maskfit.apps.webapp import html as cards
-from maskfit.apps.webapp.session import to_jpeg
 from maskfit.apps.webapp.app_state import AppState, PredictionSettings
 from maskfit.apps.webapp.csv_export import Row
+from maskfit.apps.webapp.session import to_jpeg
 from maskfit.data.image_decoding import Pixels
 from maskfit.errors import MaskfitError
-from maskfit.inference.decisions import AttributePrediction
 from maskfit.explain.gradcam import overlay
+from maskfit.inference.decisions import AttributePrediction
 from maskfit.labels.schema import LabelSchema
 
 SIDE = 480

@@ -8,8 +8,8 @@ import streamlit as st
 
 from maskfit.apps.streamlit_server import NOT_ADMITTED, check_access_token
 from maskfit.apps.webapp import html as cards
-from maskfit.apps.webapp.icon import draw_icon
 from maskfit.apps.webapp.app_state import seated
+from maskfit.apps.webapp.html import draw_icon
 
 HERE = Path(__file__).parent
 

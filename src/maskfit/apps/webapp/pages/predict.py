@@ -10,8 +10,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from maskfit.apps.review.html import escape_markdown
 from maskfit.apps.webapp import html as cards
-from maskfit.apps.webapp.pages.closer import render_explanation
-from maskfit.apps.webapp.pages.settings import choose_settings, choose_thresholds
+from maskfit.apps.webapp.app_state import ADVICE, AppState, PredictionSettings, seated
+from maskfit.apps.webapp.csv_export import Row, count, to_csv
+from maskfit.apps.webapp.pages.explain_panel import render_explanation
+from maskfit.apps.webapp.pages.sidebar import choose_settings, choose_thresholds
 from maskfit.apps.webapp.session import (
     MOST_MEGABYTES,
     MOST_PHOTOS,
@@ -20,10 +22,8 @@ from maskfit.apps.webapp.session import (
     UploadedPhoto,
     deduplicate_names,
     reapply_thresholds,
+    sample_items,
 )
-from maskfit.apps.webapp.samples import sample_items
-from maskfit.apps.webapp.app_state import ADVICE, AppState, PredictionSettings, seated
-from maskfit.apps.webapp.csv_export import Row, count, to_csv
 from maskfit.errors import MaskfitError
 from maskfit.inference.annotation import annotate_faces
 from maskfit.labels.schema import LabelSchema
