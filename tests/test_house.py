@@ -20,15 +20,15 @@ SOURCE = Path(__file__).parents[1] / "src" / "maskfit"
 
 FLOORS = (
     {"errors"},
-    {"attributes", "onnx_properties", "onnx_runtime"},
-    {"labels", "files", "metadata", "allocation"},
-    {"parts", "ages", "calibration", "card"},
-    {"recipe", "cookbook", "importing"},
-    {"data", "models", "losses", "evaluation"},
-    {"modelfile", "runfolder"},
+    {"file_io", "memory_allocator", "onnx_metadata", "onnx_runtime"},
+    {"labels", "model_metadata"},
+    {"calibration", "model_card", "registry"},
+    {"config"},
+    {"data", "evaluation", "losses", "models"},
+    {"html", "model_file", "run_dir"},
     {"report"},
-    {"modelcard"},
-    {"training", "inference", "synthesis", "inspection"},
+    {"model_card_markdown"},
+    {"explain", "exploration", "inference", "synthesis", "training"},
     {"cluster"},
     {"sweep"},
     {"apps"},
@@ -36,15 +36,12 @@ FLOORS = (
 )
 """Rooms, from the cellar up. A room imports from the floors below it, and from no other room of its own floor."""
 
-NEIGHBOURS = {("cookbook", "recipe"), ("importing", "recipe")}
-"""Who may import from a room of the same floor."""
-
-NOT_BELOW = {(room, page) for room in ("data", "models", "losses", "evaluation") for page in ("recipe", "cookbook")}
+NOT_BELOW = {(room, "config") for room in ("data", "models", "losses", "evaluation")}
 """Who may not import from a room although it lies lower: these take plain arguments."""
 
 NO_ROOM = {"utils", "util", "helpers", "helper", "common", "core", "base", "misc"}
 
-MOST_LINES, MOST_FUNCTION_LINES = 350, 60
+MOST_LINES, MOST_FUNCTION_LINES = 500, 60
 
 MAY_NEED_TORCH = (
     "models",
@@ -53,8 +50,8 @@ MAY_NEED_TORCH = (
     "sweep",
     "synthesis.gan",
     "apps.demo",
-    "apps.review.page",
-    "apps.studio.pages",
+    "apps.review.streamlit_page",
+    "apps.webapp.pages",
     "apps.service",
 )
 """Rooms, or modules, that need not import in the base install; `apps.demo` trains, Optuna leads the sweeps,
@@ -146,7 +143,7 @@ def floor_breaches(house: House) -> list[str]:
         for other in map(room_of, house.imports(module)):
             if other in ("", room):
                 continue
-            lower = floor[other] < floor[room] or (room, other) in NEIGHBOURS
+            lower = floor[other] < floor[room]
             if not lower or (room, other) in NOT_BELOW:
                 breaches.append(f"{module} imports from {other}")
     return breaches
@@ -205,7 +202,9 @@ def too_long(house: House) -> list[str]:
     for name, tree in house.modules.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                lines = (node.end_lineno or 0) - node.lineno + 1
+                # The signature and the docstring document; they are not what has to fit on a screen.
+                body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+                lines = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
                 if lines > MOST_FUNCTION_LINES:
                     found.append(f"{name}.{node.name}: {lines} lines")
     return found
@@ -274,8 +273,8 @@ RULES: dict[Callable[[House], list[str]], list[dict[str, str]]] = {
         {"data/a.py": "import_onnxruntime()\nimport onnxruntime as ort"},
     ],
     too_long: [
-        {"a.py": "x = 1\n" * 351},
-        {"a.py": "class A:\n    def f(self):\n" + "        x = 1\n" * 60},
+        {"a.py": "x = 1\n" * 501},
+        {"a.py": "class A:\n    def f(self):\n" + "        x = 1\n" * 61},
     ],
     runs_what_a_file_says: [
         {"a.py": "import pickle"},
@@ -315,6 +314,7 @@ def test_a_broken_house_is_noticed(tmp_path, rule, files):
 
 def test_what_is_allowed_is_let_through(tmp_path):
     """The rules do not mistake a network's `eval()`, a compiled pattern, or a safe loader for the real thing."""
+    (tmp_path / "config").mkdir()
     (tmp_path / "config/loader.py").write_text(
         "from maskfit.config.recipe import Recipe\nfrom maskfit.errors import RecipeError\nfrom maskfit import __version__\n"
         "class _L(yaml.SafeLoader): pass\nyaml.load(text, Loader=_L)\nnetwork.eval()\nre.compile('a')\n"

@@ -13,7 +13,7 @@ pytest.importorskip("streamlit", reason="the page needs the extra 'review'")
 
 from streamlit.testing.v1 import AppTest
 
-from maskfit.apps.review import html as cards
+from maskfit.apps.review import html
 from maskfit.apps.review.controller import PAGE, ReviewController, seat, seated
 from maskfit.apps.review.review_data import load_review_data, read_label_issues
 from maskfit.apps.review.state import ReviewAction, ReviewState
@@ -239,16 +239,16 @@ def test_names_are_shown_and_never_obeyed(people):
     from maskfit.evaluation.label_issues import LabelIssue
 
     suspect = LabelIssue(bad, (), "gender", ("male",), ("female",), 0.9, bad)
-    for html in (
-        cards.heading(review, bad, bad),
-        cards.issue_reasons(review, bad, [suspect]),
-        cards.note(bad),
-        cards.unreadable_placeholder(bad),
-        cards.card(review, hostile[0], {"gender": [0.4, 0.6]}, [suspect]),
+    for page in (
+        html.heading(review, bad, bad),
+        html.issue_reasons(review, bad, [suspect]),
+        html.note(bad),
+        html.unreadable_placeholder(bad),
+        html.card(review, hostile[0], {"gender": [0.4, 0.6]}, [suspect]),
     ):
-        assert "<img" not in html
-    assert "![" not in cards.escape_markdown(bad)
-    assert cards.escape_markdown(":red[x] $y$\n# z") == r"\:red\[x\] \$y\$ \# z"
+        assert "<img" not in page
+    assert "![" not in page.escape_markdown(bad)
+    assert html.escape_markdown(":red[x] $y$\n# z") == r"\:red\[x\] \$y\$ \# z"
 
 
 def test_a_photo_that_cannot_be_read_is_said(people, tmp_path):

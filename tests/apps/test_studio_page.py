@@ -14,8 +14,7 @@ pytest.importorskip("streamlit", reason="the page needs the extra 'app'")
 
 from streamlit.testing.v1 import AppTest
 
-from maskfit.apps.webapp import csv_export as table
-from maskfit.apps.webapp import session as reading
+from maskfit.apps.webapp import csv_export, session
 from maskfit.apps.webapp.app_state import ENTRY, AppState, load_app_state, seat
 from maskfit.apps.webapp.csv_export import to_csv
 from maskfit.apps.webapp.tab_content import TabContent
@@ -75,7 +74,7 @@ def upload(page: AppTest, **photos: bytes) -> AppTest:
 
 def test_faces_are_answered_for_and_what_is_no_photo_says_so(open_page, paint, monkeypatch):
     tables: list[bytes] = []
-    monkeypatch.setattr(table, "to_csv", lambda scheme, rows: tables.append(to_csv(scheme, rows)) or tables[-1])
+    monkeypatch.setattr(csv_export, "to_csv", lambda scheme, rows: tables.append(to_csv(scheme, rows)) or tables[-1])
     page = open_page()
     assert "Bring photos" in text(page)
     assert not page.get("download_button")
@@ -162,7 +161,7 @@ def test_models_of_parts_that_make_nothing_together_are_taken_with_the_others(tm
 
 
 def test_too_many_photos_are_left_out_and_said(open_page, paint, monkeypatch):
-    monkeypatch.setattr(reading, "MOST_PHOTOS", 1)
+    monkeypatch.setattr(session, "MOST_PHOTOS", 1)
     page = upload(open_page(), a=png(paint(50, 60)), b=png(paint(60, 50)))
     assert "1 photo was left out" in text(page)
     assert len(page.image) == 1

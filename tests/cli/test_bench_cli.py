@@ -7,7 +7,7 @@ import json
 import pytest
 
 from maskfit.cli.bench import _recommend
-from maskfit.inference import benchmark as bench
+from maskfit.inference import benchmark
 from maskfit.inference.benchmark import BenchmarkResult, Throughput, describe_machine, find_engines, time_model
 
 
@@ -19,14 +19,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...], i
     def time_here(path, engine, batches, photos):
         asked.append((engine, tuple(batches), len(photos)))
         if engine == "broken":
-            raise bench.MaskfitError("the engine 'broken' could not be timed")
+            raise benchmark.MaskfitError("the engine 'broken' could not be timed")
         speed = 100.0 if engine.startswith("torch") else 10.0
         files = Throughput.of([speed / 2]) if photos else None
         return [
             BenchmarkResult(engine, size, Throughput.of([speed * size, speed * size + 1]), files) for size in batches
         ], "said"
 
-    monkeypatch.setattr(bench, "time_model", time_here)
+    monkeypatch.setattr(benchmark, "time_model", time_here)
     return asked
 
 
@@ -42,16 +42,16 @@ def test_a_real_engine_is_timed_in_its_own_process(model, evaluation, monkeypatc
 
 
 def test_an_engine_that_cannot_run_says_why(model):
-    with pytest.raises(bench.MaskfitError, match=r"'onnx' could not be timed: .*ModelFileError"):
+    with pytest.raises(benchmark.MaskfitError, match=r"'onnx' could not be timed: .*ModelFileError"):
         time_model(model, "onnx", [1])
 
 
 def test_rounds_go_on_for_as_long_as_was_said(monkeypatch):
     # Began; then the time gone by from the third round on, and each round's start and end: 0.1, 0.2, 0.9, 0.1 s.
     ticks = iter([0.0, 0.0, 0.1, 0.1, 0.3, 0.3, 1.2, 1.2, 1.2, 1.3, 1.3])
-    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(ticks))
     done = []
-    rates = list(bench._rates(2, lambda: done.append(1), seconds=1.25))
+    rates = list(benchmark._rates(2, lambda: done.append(1), seconds=1.25))
     assert rates == pytest.approx([20, 10, 2 / 0.9, 20])
     assert len(done) == 5
     rate = Throughput.of(rates)
@@ -61,14 +61,14 @@ def test_rounds_go_on_for_as_long_as_was_said(monkeypatch):
 def test_engines_that_fit_the_file(model, tmp_path, monkeypatch):
     assert find_engines(model)[0] == "torch"
     assert not [word for word in find_engines(model) if word.startswith(("onnx", "openvino"))]
-    monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(bench, "select_engine", lambda *_: Choice(model))
+    monkeypatch.setattr(benchmark.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(benchmark, "select_engine", lambda *_: Choice(model))
     assert find_engines(model) == []
 
 
 class Choice:
     def __init__(self, path) -> None:
-        self.path, self.engine = path, bench.ComponentSpec.create("auto")
+        self.path, self.engine = path, benchmark.ComponentSpec.create("auto")
 
 
 def test_the_table_and_the_recommendation(command, model, evaluation, quick):

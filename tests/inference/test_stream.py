@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 
 from maskfit.errors import DataError
-from maskfit.inference import parallel_batches as lanes
-from maskfit.inference.engines import precision_check as doubt
+from maskfit.inference import parallel_batches
+from maskfit.inference.engines import precision_check
 from maskfit.inference.members import Member, open_members
 from maskfit.inference.parallel_batches import PREFETCH_BATCHES, batched, run_batches_in_parallel
 from maskfit.inference.predictor import Predictor
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
-def test_batches_in_order_are_the_whole_prediction(models, photos, lanes):
+def test_batches_in_order_are_the_whole_prediction(models, photos, parallel_batches):
     members = open_members([models["attributes"], models["joint"]])
     expected = Predictor(members, views="flip").predict(photos)
-    predictor = Predictor(members, views="flip", batch_size=2, lanes=lanes)
+    predictor = Predictor(members, views="flip", batch_size=2, lanes=parallel_batches)
     with closing(predictor.stream(iter(photos))) as stream:
         parts = list(stream)
     assert [len(part) for part in parts] == [2, 2, 2, 2, 2, 1]
@@ -96,21 +96,21 @@ class Noisy:
 
 
 @pytest.mark.parametrize(("size", "lanes"), [(0.02, 2), (100.0, 1)])
-def test_close_answers_of_fewer_bits_are_asked_again(models, size, lanes):
+def test_close_answers_of_fewer_bits_are_asked_again(models, size, parallel_batches):
     """Photos of noise, ten times as many as are asked both ways: no answer differs, or all are asked for exactly."""
     (member,) = open_members([models["attributes"]])
     chance = np.random.default_rng(0)
     pixels = [chance.integers(0, 256, (40, 30, 3), dtype=np.uint8) for _ in range(160)]
     expected = Predictor([member]).predict(pixels).table
     noisy = Noisy(member.engine, size)
-    predictor = Predictor([Member("noisy", noisy)], batch_size=8, lanes=lanes)
+    predictor = Predictor([Member("noisy", noisy)], batch_size=8, lanes=parallel_batches)
     found = predictor.predict(pixels).table
     assert (found.classes == expected.classes).all()
     # Where most answers turn, fewer bits are of no use, and are not asked after the first photos.
-    assert noisy.asked == (doubt.NUM_PROBE_IMAGES if size > 1 else 160)
+    assert noisy.asked == (precision_check.NUM_PROBE_IMAGES if size > 1 else 160)
     if size < 1:
         assert np.abs(found.probabilities - expected.probabilities).max() > 1e-4
-    again = Predictor([Member("noisy", noisy)], batch_size=8, lanes=lanes).predict(pixels).table
+    again = Predictor([Member("noisy", noisy)], batch_size=8, lanes=parallel_batches).predict(pixels).table
     assert (again.probabilities == found.probabilities).all()
 
 
@@ -152,9 +152,9 @@ def test_openvino_in_lanes_checked_answers_as_f32(exported, photos):
 
 
 def test_a_process_keeps_to_the_cores_that_it_was_left(monkeypatch):
-    monkeypatch.setattr(lanes, "_kept_to", [])
-    here = lanes.available_cpus()
-    lanes.limit_cpus(1)
-    assert lanes.available_cpus() == 1
-    lanes.limit_cpus(here + 5)
-    assert lanes.available_cpus() == here
+    monkeypatch.setattr(parallel_batches, "_kept_to", [])
+    here = parallel_batches.available_cpus()
+    parallel_batches.limit_cpus(1)
+    assert parallel_batches.available_cpus() == 1
+    parallel_batches.limit_cpus(here + 5)
+    assert parallel_batches.available_cpus() == here

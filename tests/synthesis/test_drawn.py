@@ -24,13 +24,13 @@ from maskfit.synthesis.drawn import (
     DrawnLandmarks,
     RenderedPhoto,
     contact_sheet,
+    render,
     render_photo,
     sample_person,
+    write_dataset,
     write_eval_set,
     write_train_set,
 )
-from maskfit.synthesis.drawn import render as portrait
-from maskfit.synthesis.drawn import write_dataset as people
 from maskfit.synthesis.drawn.canvas import Canvas
 from maskfit.synthesis.drawn.colors import luminance
 from maskfit.synthesis.drawn.curves import ellipse, resampled, ribbon, spline
@@ -93,7 +93,7 @@ def test_another_process_draws_the_same():
         "print(*[hashlib.sha256(draw_photo(draw_person(9, 5), n, size=(96, 128)).image.tobytes()).hexdigest()"
         " for n in ('mask1', 'incorrect_mask')])"
     )
-    source = Path(people.__file__).parents[3]
+    source = Path(write_dataset.__file__).parents[3]
     other = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -250,7 +250,7 @@ def test_a_mask_changes_the_pixels_that_it_covers_and_only_those(monkeypatch):
             pixels = []
             for look in (scene.mask, None):
                 setting = replace(scene, mask=look)
-                monkeypatch.setattr(portrait, "sample_scene", lambda *_, setting=setting: setting)
+                monkeypatch.setattr(render, "sample_scene", lambda *_, setting=setting: setting)
                 drawing = render_photo(person, name, size=SMALL)
                 pixels.append([patch(drawing, drawing.landmarks.nose), patch(drawing, mouth(drawing.landmarks))])
             if scene.mask.worn in change:
@@ -417,7 +417,7 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        env={"PYTHONPATH": str(Path(people.__file__).parents[3]), "SYSTEMROOT": "C:\\Windows"},
+        env={"PYTHONPATH": str(Path(write_dataset.__file__).parents[3]), "SYSTEMROOT": "C:\\Windows"},
     )
     assert done.returncode != 0
     assert "__main__" in done.stderr.splitlines()[-1]

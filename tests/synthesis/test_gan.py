@@ -22,8 +22,7 @@ from maskfit.errors import DataError, ModelFileError, RunError
 from maskfit.labels.schema import SCHEMES, UNKNOWN
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.drawn import write_train_set
-from maskfit.synthesis.gan import diff_augment as augmentation
-from maskfit.synthesis.gan import sample_grid as sheet
+from maskfit.synthesis.gan import diff_augment, sample_grid
 from maskfit.synthesis.gan.checkpoint import KEY, GanFacts, load_generator
 from maskfit.synthesis.gan.frechet_distance import frechet_distance
 from maskfit.synthesis.gan.networks import SIZES, Discriminator, Generator
@@ -39,12 +38,12 @@ PERSONS = 9
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
     """One thread, since small nets lose by sharing, and small sheets."""
-    threads, side = torch.get_num_threads(), sheet.SIDE
+    threads, side = torch.get_num_threads(), sample_grid.SIDE
     torch.set_num_threads(1)
-    sheet.SIDE = 8
+    sample_grid.SIDE = 8
     yield
     torch.set_num_threads(threads)
-    sheet.SIDE = side
+    sample_grid.SIDE = side
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +211,7 @@ def test_what_was_begun_otherwise_is_not_gone_on_with(make, made, tmp_path, root
 def test_losses_that_are_no_numbers_stop_it_and_are_not_kept(make, made, tmp_path, monkeypatch):
     make(tmp_path / "gan", steps=5)
     before = content(tmp_path / "gan")
-    monkeypatch.setattr(augmentation, "HOLE", 0.0)
+    monkeypatch.setattr(diff_augment, "HOLE", 0.0)
     monkeypatch.setattr("maskfit.synthesis.gan.trainer.change", lambda faces, chance: faces * float("nan"))
     with pytest.raises(RunError, match="no longer numbers"):
         make(tmp_path / "gan", steps=30, resume=True)
@@ -224,7 +223,7 @@ def test_losses_that_are_no_numbers_stop_it_and_are_not_kept(make, made, tmp_pat
 
 def test_changed_faces_are_moved_and_cut_as_a_slow_loop_does_it():
     faces = torch.rand(5, 3, 16, 16)
-    moved = augmentation._move(faces, torch.Generator().manual_seed(1))
+    moved = diff_augment._move(faces, torch.Generator().manual_seed(1))
     down, across = torch.randint(0, 5, (2, 5, 1), generator=torch.Generator().manual_seed(1))
     for place in range(5):
         for row in range(16):
@@ -233,7 +232,7 @@ def test_changed_faces_are_moved_and_cut_as_a_slow_loop_does_it():
                 inside = 0 <= y < 16 and 0 <= x < 16
                 want = faces[place, :, y, x] if inside else torch.zeros(3)
                 assert torch.equal(moved[place, :, row, column], want)
-    cut = augmentation._cut(torch.ones(200, 3, 16, 16), torch.Generator().manual_seed(2))
+    cut = diff_augment._cut(torch.ones(200, 3, 16, 16), torch.Generator().manual_seed(2))
     holes = (cut == 0).flatten(1).sum(dim=1) / 3
     assert holes.max() == 64
     assert holes.min() >= 16
@@ -242,7 +241,7 @@ def test_changed_faces_are_moved_and_cut_as_a_slow_loop_does_it():
 def test_gradients_pass_and_what_goes_in_stays():
     faces = torch.rand(4, 3, 16, 16, requires_grad=True)
     before = faces.detach().clone()
-    augmentation.change(faces, torch.Generator().manual_seed(0)).sum().backward()
+    diff_augment.change(faces, torch.Generator().manual_seed(0)).sum().backward()
     assert torch.equal(faces.detach(), before)
     assert faces.grad is not None
     assert (faces.grad.flatten(1).abs().sum(dim=1) > 0).all()

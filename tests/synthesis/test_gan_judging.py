@@ -22,8 +22,7 @@ from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.drawn import write_train_set
-from maskfit.synthesis.gan import evaluation as judging
-from maskfit.synthesis.gan import sample_grid as sheet
+from maskfit.synthesis.gan import evaluation, sample_grid
 from maskfit.synthesis.gan.checkpoint import GanFacts
 from maskfit.synthesis.gan.classifier import JudgeClassifier
 from maskfit.synthesis.gan.dataset import GanDataset, gather_fold
@@ -35,12 +34,12 @@ SCHEME = SCHEMES["mask-gender-age"]
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
-    threads, side, each = torch.get_num_threads(), sheet.SIDE, judging.EACH
+    threads, side, each = torch.get_num_threads(), sample_grid.SIDE, evaluation.EACH
     torch.set_num_threads(1)
-    sheet.SIDE, judging.EACH = 8, 6
+    sample_grid.SIDE, evaluation.EACH = 8, 6
     yield
     torch.set_num_threads(threads)
-    sheet.SIDE, judging.EACH = side, each
+    sample_grid.SIDE, evaluation.EACH = side, each
 
 
 @pytest.fixture(scope="module")

@@ -30,9 +30,9 @@ from maskfit.synthesis.masks import (
     draw_wearings,
     read_landmarks,
     sample_mask,
+    write_dataset,
     write_masked,
 )
-from maskfit.synthesis.masks import write_dataset as people
 from maskfit.synthesis.masks.landmark_sources import KNOWING, landmark_detector
 from maskfit.synthesis.masks.mask_types import WORN, WRONG
 from maskfit.synthesis.masks.write_dataset import find_fault, find_quality, render_all_masks
@@ -296,7 +296,7 @@ def test_a_cut_run_goes_on_and_gives_what_an_uncut_one_gives(faces, marks, tmp_p
     chosen = choose_faces(faces, marks)
     write_masked(chosen, tmp_path / "whole", workers=1)
     worked = []
-    write = people._write_person
+    write = write_dataset._write_person
 
     def cut(job):
         if len(worked) == 2:
@@ -304,7 +304,7 @@ def test_a_cut_run_goes_on_and_gives_what_an_uncut_one_gives(faces, marks, tmp_p
         worked.append(job.face.folder)
         return write(job)
 
-    monkeypatch.setattr(people, "_write_person", cut)
+    monkeypatch.setattr(write_dataset, "_write_person", cut)
     with pytest.raises(KeyboardInterrupt):
         write_masked(chosen, tmp_path / "cut", workers=1)
     assert worked == ["000001_female_Unknown_24", "000002_male_Unknown_41"]
@@ -313,7 +313,7 @@ def test_a_cut_run_goes_on_and_gives_what_an_uncut_one_gives(faces, marks, tmp_p
         stream.write("images/000003_female_Unknown_63/mask1.jpg,clo")
     with pytest.raises(DataError, match="not empty"):
         write_masked(chosen, tmp_path / "cut", workers=1)
-    monkeypatch.setattr(people, "_write_person", lambda job: worked.append(job.face.folder) or write(job))
+    monkeypatch.setattr(write_dataset, "_write_person", lambda job: worked.append(job.face.folder) or write(job))
     write_masked(chosen, tmp_path / "cut", workers=1, resume=True)
     assert worked[2:] == ["000003_female_Unknown_63", "000004_male_Unknown_33"]
     assert content(tmp_path / "cut") == content(tmp_path / "whole")

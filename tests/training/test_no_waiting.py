@@ -21,7 +21,7 @@ from maskfit.losses import LOSSES
 from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training import data_loaders as batches
+from maskfit.training import data_loaders
 from maskfit.training.augment.augmentations import AUGMENTATIONS
 from maskfit.training.augment.batch_mixing import BATCH_MIXING
 from maskfit.training.data_loaders import FoldDataset
@@ -143,7 +143,7 @@ def test_batches_are_read_ahead_in_their_order_and_an_error_comes_in_its_place(m
     coming = samples.batches((np.array([number]) for number in range(9)), pinned=False)
     for number in range(3):
         assert next(coming)["indices"].tolist() == [number]
-        assert len(read) <= number + 1 + batches.PREFETCH_BATCHES
+        assert len(read) <= number + 1 + data_loaders.PREFETCH_BATCHES
     with pytest.raises(OSError, match="disk"):
         next(coming)
     assert read == sorted(read)

@@ -12,8 +12,7 @@ from maskfit.config.recipe import Recipe
 from maskfit.file_io import read_json, write_json
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
-from maskfit.training import builders as assembly
-from maskfit.training import precision
+from maskfit.training import builders, precision
 from maskfit.training.precision import Precision, choose_precision, count_macs
 from maskfit.training.run_session import load_run, prepare_run
 from maskfit.training.train import train
@@ -104,7 +103,7 @@ def test_on_a_gpu(tiny: Make, monkeypatch: pytest.MonkeyPatch, bf16: bool, words
 
 def test_what_a_run_began_with_is_written_said_and_kept(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    make = assembly.make_trainer
+    make = builders.make_trainer
     monkeypatch.setattr(
         "maskfit.training.train_fold.make_trainer",
         lambda plan, kind, *rest: [seen.append(kind), make(plan, kind, *rest)][1],

@@ -21,21 +21,9 @@ def _to_size(value: Any) -> Any:
     return (value, value) if isinstance(value, int) else value
 
 
-def _to_folds(value: Any) -> Any:
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-    if not whole and not (isinstance(value, str) and value):
-        raise ValueError(f"should be 1 or more folds, or the path of a split file, not {value!r:.60}")
-    return value
-
-
 def _to_several(value: Any) -> Any:
     """One word of the command line is a list of one: `fold=0`, `data.corrections=mine.csv`."""
     return (value,) if isinstance(value, int | str) else value
-
-
-def _to_precision(value: Any) -> Any:
-    # YAML reads `precision: 16` as a number.
-    return str(value) if value in (16, 32) else value
 
 
 def _refuse_twice(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -64,29 +52,30 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class FrozenConfig(BaseModel):
-    """A frozen mapping that refuses keys it does not know."""
+    """Immutable configuration section that rejects unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(FrozenConfig):
-    """Which photos, how they are labelled, and how they are framed.
+    """Dataset, labels and preprocessing.
 
     Attributes:
-        root: A folder in the competition's layout, or a CSV manifest.
-        scheme: What to read from a photo: a name of `labels.SCHEMES`, or attributes written out.
-        age: How ages become training labels.
-        extra: Manifests of photos to train on besides, never judged: pseudo-labels, made photos. One of a person who is
-            held out is left out with the person; `a|b` as a person stands for both.
-        corrections: CSV files laid over the labels, in order.
-        known_errors: Lay the competition's publicly known errors over the labels, up to this tier.
-        crop: How a face is cut from a photo, alike in training, validation and prediction.
-        background: What becomes of what is not the subject, likewise alike everywhere, and kept in the store.
-        sharpen: How much edges are sharpened after shrinking, 0 to 5.
-        size: What the network sees.
-        normalise: By the means and deviations that the trunk was trained with, or by each `photo`'s own (seed s0).
-        train_scale: How much larger than `size` the stored photos are from which augmentation takes its crops.
-        store: The folder for decoded photos; in the user's cache where left out.
+        path: Dataset folder in the competition's layout, or a CSV manifest.
+        label_schema: What to read from a photo: a name in `labels.schema.SCHEMES`, or attributes written out.
+        age_labels: How ages become training labels.
+        extra_train: Manifests of train-only photos (pseudo-labels, synthetic photos), never validated on. A photo of a
+            held-out person is left out with that person; `a|b` as a person stands for both.
+        label_corrections: CSV files laid over the labels, in order.
+        known_label_errors: Applies the competition's publicly known label errors, up to this confidence tier.
+        crop: Crop of the face, the same in training, validation and prediction.
+        background_removal: Background removal, the same everywhere, and part of the cached image.
+        unsharp_mask: Amount of sharpening after resizing, in [0, 5].
+        image_size: (height, width) of the network input in pixels; one number for a square.
+        normalization: `pretrained` uses the backbone's mean and std, `per_image` each image's own (boostup).
+        train_resize_scale: How much larger than `image_size` the cached training images are, in [1, 4]; augmentation
+            crops from them.
+        cache_dir: Folder of the image cache; the user's cache folder by default.
     """
 
     path: str | None = None
@@ -95,11 +84,11 @@ class DataConfig(FrozenConfig):
     extra_train: Annotated[tuple[str, ...], BeforeValidator(_to_several)] = ()
     label_corrections: Annotated[tuple[str, ...], BeforeValidator(_to_several)] = ()
     known_label_errors: Literal["none", "certain", "likely"] = "none"
-    crop: ComponentSpec = ComponentSpec.create("centre")
+    crop: ComponentSpec = ComponentSpec.create("center")
     background_removal: ComponentSpec = ComponentSpec.create("none")
     unsharp_mask: Annotated[float, Field(ge=0, le=5)] = 0.0
     image_size: Size = (224, 224)
-    normalization: Literal["dataset", "photo"] = "dataset"
+    normalization: Literal["pretrained", "per_image"] = "pretrained"
     train_resize_scale: Annotated[float, Field(ge=1, le=4)] = 1.0
     cache_dir: str | None = None
 
@@ -108,26 +97,27 @@ class ModelConfig(FrozenConfig):
     """The network.
 
     Attributes:
-        backbone: One of maskfit's small nets or any timm model, with its options.
-        weights: `none` to start at random, `hub` for timm's published weights, or a local weight file.
-        head: What stands on the trunk.
-        start: A maskfit model to start from, of this scheme or another: what fits is taken, what does not is said.
-        freeze: Which weights move in which epoch.
+        backbone: One of maskfit's small CNNs, or any timm model with its options.
+        pretrained: `none` for random weights, `timm` for timm's published weights, or a local weight file.
+        head: Classification head on the backbone features.
+        init_from: maskfit model to fine-tune from, with this label schema or another; layers that fit are loaded, the
+            others are listed.
+        freeze: Which weights are trained in which epoch.
     """
 
     backbone: ComponentSpec = ComponentSpec.create("small")
     pretrained: str = "none"
-    head: ComponentSpec = ComponentSpec.create("attributes")
+    head: ComponentSpec = ComponentSpec.create("multi_head")
     init_from: str | None = None
     freeze: ComponentSpec = ComponentSpec.create("none")
 
 
 class HeadConfig(FrozenConfig):
-    """What one head has of its own.
+    """Settings of one head.
 
     Attributes:
-        share: Its weight in the sum of the heads' losses; only the ratio to the other heads' counts.
-        loss: Its loss, where that is not the recipe's.
+        loss_weight: Weight in the sum of the heads' losses, >= 0; only ratios matter.
+        loss: Loss of this head; the recipe's `loss` by default.
     """
 
     loss_weight: Annotated[float, Field(ge=0)] = 1.0
@@ -135,34 +125,33 @@ class HeadConfig(FrozenConfig):
 
 
 class TrainerConfig(FrozenConfig):
-    """The loop.
+    """The training loop.
 
     Attributes:
-        epochs: Passes over the training photos.
-        batch_size: Photos a step.
-        accumulate: Steps whose gradients are added up before the weights move.
-        precision: `auto` takes what is fast and steady for this network on this device; see `training.precision`.
-        clip: The largest norm of the gradient; no clipping where left out.
-        patience: Epochs without a better macro F1 after which to stop; none where left out.
-        seed: All chance follows from it.
-        device: `auto` takes the first GPU where there is one.
-        devices: How many GPUs, or processes on a CPU, share each batch on one machine; `batch_size` stays that of all.
-        nodes: Over how many machines, of so many devices each; torchrun or Slurm starts the command on them.
-        checkpointing: Compute the trunk's stages a second time on the way back instead of keeping what they gave: less
-            memory, about a third more time.
-        compile: Compile the trunk, which takes up to a minute before the first step of a fold.
-        folds_at_once: How many folds train side by side, each in a process of its own; for a GPU with room.
-        checkpoint_steps: Save for resuming every so many steps also within an epoch.
-        top: How many of the best epochs' models to keep.
-        finish: Epochs to go on with, after judging, on the held-out photos too, at `finish_lr`; its model is `final`.
-        finish_lr: The constant factor on the optimiser's rate meanwhile.
-        loggers: Where to log besides the run's own CSV.
+        epochs: Number of epochs, >= 1.
+        batch_size: Photos per step over all devices, >= 1.
+        accumulate_grad_batches: Steps whose gradients are summed before an optimizer step, >= 1.
+        precision: `auto` chooses for this network and device (`training/precision.py`); otherwise as in Lightning.
+        gradient_clip_val: Maximum gradient norm; no clipping by default.
+        early_stopping_patience: Epochs without a better macro F1 before training stops; off by default.
+        seed: Seed of every random draw, 0 to 2**31 - 1.
+        device: `auto` takes the first GPU if there is one.
+        devices: Number of GPUs, or CPU processes, on one machine that share each batch.
+        num_nodes: Number of machines with `devices` each; torchrun or Slurm starts the command on them.
+        gradient_checkpointing: Recompute the backbone's stages in the backward pass: less memory, about a third slower.
+        compile: Compile the backbone, which takes up to a minute before the first step of a fold.
+        parallel_folds: Number of folds trained at the same time, each in its own process.
+        save_every_n_steps: Also save a checkpoint every n steps within an epoch.
+        save_top_k: Number of best epochs whose models are kept.
+        full_data_epochs: Further epochs on all photos after evaluation; the result is `full_data.safetensors`.
+        full_data_lr_factor: Constant factor on the learning rate in these epochs, in (0, 1].
+        loggers: Loggers besides the run's own CSV files.
     """
 
     epochs: Count = 10
     batch_size: Count = 32
     accumulate_grad_batches: Count = 1
-    precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(_to_precision)] = "auto"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     gradient_clip_val: Annotated[float, Field(gt=0)] | None = None
     early_stopping_patience: Count | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
@@ -179,13 +168,31 @@ class TrainerConfig(FrozenConfig):
     loggers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_to_several)] = ()
 
 
-class ModelCardConfig(FrozenConfig):
-    """What the model card says in the recipe's words; what can be counted it says by itself.
+class CVConfig(FrozenConfig):
+    """Cross-validation: who is held out.
 
     Attributes:
-        material: Where the photos are from.
-        licence: Under which the model may be used.
-        use: What it is for, and what it must not be used for.
+        num_folds: Number of folds, >= 1; 1 holds out one part of the persons.
+        val_fraction: Fraction of the persons held out where `num_folds` is 1, in (0, 0.5].
+        split_file: CSV with a fold for each person, in place of a split made here.
+        train_folds: Folds to train, counted from 0; all where empty.
+    """
+
+    num_folds: Count = 1
+    val_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    split_file: str | None = None
+    train_folds: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_to_several), AfterValidator(_refuse_twice)
+    ] = ()
+
+
+class ModelCardConfig(FrozenConfig):
+    """Text for the model card; figures are filled in by training.
+
+    Attributes:
+        training_data: Where the photos come from.
+        license: License of the model.
+        intended_use: What the model is for, and what it must not be used for.
     """
 
     training_data: str = ""
@@ -197,23 +204,21 @@ class Recipe(FrozenConfig):
     """One experiment.
 
     Attributes:
-        name: What runs and reports call it.
-        about: One sentence for people.
+        name: Name in runs and reports: 1 to 64 letters, digits, dots, dashes or underscores.
+        description: One sentence for people.
         data, model, trainer: The sections above.
-        loss: The loss of every head that has none of its own under `heads`.
-        heads: What single heads have of their own, by attribute, or `joint` for a joint head.
-        embedding: A metric-learning loss on the trunk's features, beside the heads' losses.
-        years: A loss on the age in years, beside the heads' losses, from a layer on the trunk's features.
-        augmentation: What each training photo goes through.
-        mixing: How two training photos become one.
-        sampling: Which training photos an epoch sees.
-        optimiser, schedule: How the weights move.
-        average: An average of the weights, judged and kept in their place.
-        folds: How many folds, 1 for a hold-out, or the path of a split file.
-        holdout: The share of persons held out where `folds` is 1.
-        fold: Which folds to train; all where empty.
-        card: What models say of themselves in words.
-        run: The run's folder; under `runs/` where left out.
+        loss: Loss of every head that has none of its own under `heads`.
+        heads: Settings of single heads, by attribute, or `joint` for a single-head network.
+        metric_loss: Metric-learning loss on the backbone features, added to the heads' losses.
+        age_regression: Regression loss on the age in years from an extra layer on the backbone features.
+        augmentation: Augmentation of training images.
+        batch_mixing: Mixing of two training images into one (mixup, CutMix).
+        sampler: Which training photos an epoch contains, and how often.
+        optimizer, lr_scheduler: Optimizer and learning-rate schedule.
+        weight_averaging: Averaged weights (EMA, SWA) that are validated and saved in place of the raw ones.
+        cv: How persons are split into folds, and which folds to train.
+        card: Text for the model card.
+        output_dir: Run folder; under `runs/` by default.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "recipe"
@@ -226,54 +231,51 @@ class Recipe(FrozenConfig):
     age_regression: ComponentSpec = ComponentSpec.create("none")
     augmentation: ComponentSpec = ComponentSpec.create("light")
     batch_mixing: ComponentSpec = ComponentSpec.create("none")
-    sampler: ComponentSpec = ComponentSpec.create("shuffle")
+    sampler: ComponentSpec = ComponentSpec.create("random")
     optimizer: ComponentSpec = ComponentSpec.create("adamw")
     lr_scheduler: ComponentSpec = ComponentSpec.create("cosine")
     weight_averaging: ComponentSpec = ComponentSpec.create("none")
     trainer: TrainerConfig = TrainerConfig()
-    folds: Annotated[int | str, BeforeValidator(_to_folds)] = 1
-    holdout: Annotated[float, Field(gt=0, le=0.5)] = 0.1
-    fold: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_to_several), AfterValidator(_refuse_twice)
-    ] = ()
+    cv: CVConfig = CVConfig()
     card: ModelCardConfig = ModelCardConfig()
     output_dir: str | None = None
 
 
 COMPONENT_KEYS = (
     "data.crop",
-    "data.background",
+    "data.background_removal",
     "model.backbone",
     "model.head",
     "model.freeze",
     "loss",
     "heads.*.loss",
-    "embedding",
-    "years",
+    "metric_loss",
+    "age_regression",
     "augmentation",
-    "mixing",
-    "sampling",
-    "optimiser",
-    "schedule",
-    "average",
+    "batch_mixing",
+    "sampler",
+    "optimizer",
+    "lr_scheduler",
+    "weight_averaging",
 )
-"""Where parts stand in a recipe."""
+"""Recipe keys whose value is a component."""
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "": Recipe,
     "data": DataConfig,
-    "data.age": AgeLabelRule,
-    "data.scheme": LabelSchema,
-    "data.scheme.attributes.*": Attribute,
+    "data.age_labels": AgeLabelRule,
+    "data.label_schema": LabelSchema,
+    "data.label_schema.attributes.*": Attribute,
     "model": ModelConfig,
     "heads.*": HeadConfig,
     "trainer": TrainerConfig,
+    "cv": CVConfig,
     "card": ModelCardConfig,
 }
-"""Which keys may stand where, for the message about a key that may not."""
+"""The model of each section, for messages about unknown keys."""
 
 
 def key_pattern(key: str) -> str:
-    """A key as it stands in `PART_KEYS` and `SECTIONS`: any head's name and any place in a list is `*`."""
+    """Returns a key as it stands in `COMPONENT_KEYS` and `SECTIONS`: a head's name and a list index become `*`."""
     first, *rest = ["*" if word.isdigit() else word for word in key.split(".")]
     return ".".join([first, "*", *rest[1:]]) if first == "heads" and rest else ".".join([first, *rest])

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from maskfit.errors import MissingExtraError
 
+ForegroundMap = NDArray[np.uint8]
+"""How much of each pixel is the subject, (height, width), 0 to 255; of any resolution."""
 Mask = NDArray[np.bool_]
 """(height, width)."""
 

@@ -18,8 +18,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from maskfit.data.backgrounds.fill import Shares
 from maskfit.data.image_decoding import Pixels
+from maskfit.data.mask_regions import ForegroundMap
 from maskfit.data.onnx_session import open_session, run_session
 from maskfit.data.pretrained_weights import SALIENCY, WeightsFile, add_to_cache, find
 from maskfit.errors import DataError, RecipeError, did_you_mean
@@ -129,7 +129,7 @@ class SaliencyBased:
         open_network(self.net, weights)
         return {"weights": weights.name, "sha256": weights.sha256}
 
-    def saliency_map(self, photo: Pixels) -> Shares | None:
+    def saliency_map(self, photo: Pixels) -> ForegroundMap | None:
         """How much of each pixel is the salient object, at the network's resolution; None where it sees none."""
         return self._network.predict(photo)
 
@@ -175,12 +175,12 @@ class SaliencyNetwork:
         if len(shape) != 4 or shape[1] not in (3, "3", None) or inputs[0].type != "tensor(float)":
             raise self._refused(f"its input is {', '.join(f'{item.type} {item.shape}' for item in inputs)}")
         self._size = tuple(side if isinstance(side, int) else reading.side for side in shape[2:])
-        self._known: OrderedDict[bytes, Shares | None] = OrderedDict()
+        self._known: OrderedDict[bytes, ForegroundMap | None] = OrderedDict()
         self._lock = threading.Lock()
         # A network of another kind is refused here, and not at the first photo.
         self._map(np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 64, 3)))
 
-    def predict(self, photo: Pixels) -> Shares | None:
+    def predict(self, photo: Pixels) -> ForegroundMap | None:
         """As `Looking.shares`."""
         content = np.ascontiguousarray(photo).data.cast("B")
         key = hashlib.blake2b(content, digest_size=16, salt=b"%d %d" % photo.shape[:2]).digest()

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from maskfit.data.preprocessing import CropResize, Frames
-from maskfit.inference.engines import precision_check as doubt
+from maskfit.inference.engines import precision_check
 from maskfit.inference.ensemble.member_composition import MemberComposition
 from maskfit.inference.members import Member
 from maskfit.inference.model_inputs import ModelInput
@@ -77,15 +77,18 @@ class EnsembleRunner:
         shares = self.predict_f32(sights)
         return shares, (self.predict_low_precision(sights)[1], shares[1])
 
-    def estimate_error(self, noted: Sequence[Noted]) -> doubt.LowPrecisionError | None:
+    def estimate_error(self, noted: Sequence[Noted]) -> precision_check.LowPrecisionError | None:
         """Which answers of fewer bits are trusted, as what was noted tells."""
         if not noted:
             return None
         fast, exact = (np.concatenate(tables) for tables in zip(*noted, strict=True))
-        return doubt.estimate_low_precision_error(self.joining.scheme, fast, exact)
+        return precision_check.estimate_low_precision_error(self.joining.scheme, fast, exact)
 
     def recompute_close(
-        self, sights: Sequence[ModelInput], said: MemberAndVoteProbabilities, trust: doubt.LowPrecisionError | None
+        self,
+        sights: Sequence[ModelInput],
+        said: MemberAndVoteProbabilities,
+        trust: precision_check.LowPrecisionError | None,
     ) -> MemberAndVoteProbabilities:
         """What `fast` said; where the vote is close, and for all without trust, what the exact networks say."""
         if trust is None:
@@ -146,7 +149,7 @@ class PrecisionCascade:
     def __init__(self, questions: EnsembleRunner) -> None:
         self._questions = questions
         self._noted: list[Noted] = []
-        self._trust: doubt.LowPrecisionError | None = None
+        self._trust: precision_check.LowPrecisionError | None = None
         self._known = False
         self._learning = Lock()
         self._beginning = Lock()
@@ -156,7 +159,9 @@ class PrecisionCascade:
         rest = iter(items)
         if self._questions.has_low_precision:
             # Every lane has a part of them.
-            for batch in batched(islice(rest, doubt.NUM_PROBE_IMAGES), min(size, -(-doubt.NUM_PROBE_IMAGES // lanes))):
+            for batch in batched(
+                islice(rest, precision_check.NUM_PROBE_IMAGES), min(size, -(-precision_check.NUM_PROBE_IMAGES // lanes))
+            ):
                 yield [(True, item) for item in batch]
         for batch in batched(rest, size):
             yield [(False, item) for item in batch]
@@ -171,7 +176,7 @@ class PrecisionCascade:
             shares, noted = self._questions.predict_both(sights)
             with self._learning:
                 self._noted.append(noted)
-                if sum(len(exact) for _, exact in self._noted) >= doubt.NUM_PROBE_IMAGES:
+                if sum(len(exact) for _, exact in self._noted) >= precision_check.NUM_PROBE_IMAGES:
                     self._learn()
             return PendingBatch(shares)
         if self._known and self._trust is None:

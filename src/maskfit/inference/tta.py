@@ -138,7 +138,7 @@ VIEWS: dict[str, Callable[..., TestTimeAugmentation]] = {
     "original": NoTTA,
     "flip": FlipTTA,
     "crops": RandomCropTTA,
-    "five": FiveCropTTA,
+    "five_crop": FiveCropTTA,
 }
 """What `--views` can name."""
 

@@ -85,7 +85,7 @@ class AgeLabelRule(BaseModel):
                 raise LabelError(f"old_from={self.old_from_age:g} must lie above {edges[-2]:g}, the edge before it")
             edges[-1] = self.old_from_age
         if self.width is None:
-            return attribute.model_copy(update={"edges": tuple(edges)})
+            return attribute.model_copy(update={"bin_edges": tuple(edges)})
         fine = sorted({*edges, *(float(year) for year in range(20, math.ceil(edges[-1]), self.width))})
         inner = [f"{low:g}-{high - 1:g}" for low, high in pairwise(fine)]
         starts = [-math.inf, *fine]

@@ -63,7 +63,7 @@ class Attribute(BaseModel):
         folded = [value.casefold() for value in self.values]
         if len(set(folded)) < len(folded):
             raise ValueError(f"attribute '{self.name}' names a value twice")
-        for field in ("words", "coarse"):
+        for field in ("words", "parent_of"):
             if len(getattr(self, field)) not in (0, len(self.values)):
                 raise ValueError(f"attribute '{self.name}' needs one entry in '{field}' for each value, or none")
         if self.bin_edges and (
@@ -71,7 +71,7 @@ class Attribute(BaseModel):
         ):
             raise ValueError(f"attribute '{self.name}' needs {len(self.values) - 1} rising edges for its values")
         if self.valid_range and self.valid_range[0] > self.valid_range[1]:
-            raise ValueError(f"attribute '{self.name}' has a span that ends before it begins")
+            raise ValueError(f"attribute '{self.name}' has a valid_range that ends before it begins")
         runs = [name for name, before in zip(self.parent_of, ("", *self.parent_of), strict=False) if name != before]
         if len(set(runs)) < len(runs):
             raise ValueError(f"attribute '{self.name}': values with the same coarse value must stand side by side")

@@ -26,12 +26,12 @@ from maskfit.losses.symmetric_cross_entropy import SymmetricCrossEntropy
 LOSSES: dict[str, Callable[..., nn.Module]] = {
     "cross_entropy": CrossEntropy,
     "focal": Focal,
-    "macro_f1": SoftMacroF1Loss,
+    "soft_macro_f1": SoftMacroF1Loss,
     "ce_f1": CrossEntropyF1,
     "ldam": LDAM,
-    "symmetric": SymmetricCrossEntropy,
-    "neighbours": OrdinalLabelSmoothing,
-    "binary": BinaryCrossEntropy,
+    "symmetric_cross_entropy": SymmetricCrossEntropy,
+    "ordinal_smoothing": OrdinalLabelSmoothing,
+    "bce": BinaryCrossEntropy,
     "brier": Brier,
     "smooth_l1": SmoothL1,
 }

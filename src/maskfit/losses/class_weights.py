@@ -33,7 +33,7 @@ def effective_number(counts: Tensor) -> Tensor:
 CLASS_WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": equal,
     "inverse": inverse,
-    "complement": one_minus_frequency,
+    "one_minus_frequency": one_minus_frequency,
     "effective": effective_number,
 }
 

@@ -17,10 +17,10 @@ from maskfit.models.mlp_heads import HiddenHead, MlpHead, VanillaHead
 from maskfit.models.ordinal_head import OrdinalHead
 
 HEADS: dict[str, Callable[..., nn.Module]] = {
-    "attributes": MultiHead,
-    "joint": SingleHead,
-    "hidden": HiddenHead,
-    "vanilla": VanillaHead,
+    "multi_head": MultiHead,
+    "single_head": SingleHead,
+    "mlp_1": HiddenHead,
+    "bn_dropout_linear": VanillaHead,
     "multi_sample": MultiSampleDropoutHead,
     "mlp": MlpHead,
     "ordinal": OrdinalHead,

@@ -12,7 +12,7 @@ from maskfit.evaluation.selective_prediction import RiskCoverage
 from maskfit.html.page import section, table
 from maskfit.html.svg_charts import COLOURS, Line, age_chart, line_chart, reliability_chart
 from maskfit.labels.schema import JOINT_HEAD
-from maskfit.report import summary_text as words
+from maskfit.report import summary_text
 from maskfit.report.prediction_sections import lead_paragraph, number, table_row
 from maskfit.report.run_data import History
 from maskfit.report.run_statistics import NEAR, WANTED, RunStatistics
@@ -33,7 +33,9 @@ def ages_section(figures: RunStatistics) -> str:
     how = f"The share of photos at each age whose {found.attribute} was answered wrong. {said}"
     body = f"<figure>{age_chart(found.rows, found.edges, NEAR)}</figure>"
     title = f"Mistakes by {found.attribute}"
-    return section(title, lead_paragraph(words.ages(found), how), f'<div class="one">{body}</div>', anchor="ages")
+    return section(
+        title, lead_paragraph(summary_text.ages(found), how), f'<div class="one">{body}</div>', anchor="ages"
+    )
 
 
 def calibration_section(figures: RunStatistics) -> str:
@@ -51,12 +53,12 @@ def calibration_section(figures: RunStatistics) -> str:
     rows = []
     for name in names:
         item = found[name]
-        gain = f"{item.gain.value:.3f} ({words.format_interval(item.gain)})"
+        gain = f"{item.gain.value:.3f} ({summary_text.format_interval(item.gain)})"
         before, after = item.before, item.after
         figures_of = (before.error, after.error, before.log_loss.value, after.log_loss.value)
         rows.append(table_row(told[name], [], [f"{item.temperature:.2f}", *map(number, figures_of), gain]))
     header = ["", "temperature", "error before", "after", "log loss before", "after", "log loss less (95%)"]
-    said = " ".join(words.calibration(found[name], told[name]) for name in names)
+    said = " ".join(summary_text.calibration(found[name], told[name]) for name in names)
     how = (
         "On the dotted line a probability means what it says; below it the run is too sure. Dots are equally many "
         "photos. Afterwards every probability p is p^(1/T), with one temperature T fitted to other persons than those "
@@ -88,7 +90,7 @@ def selective_prediction_section(figures: RunStatistics) -> str:
         right = (
             "–"
             if item.accuracy is None or item.probability >= 1
-            else f"{item.accuracy.value:.3f} ({words.format_interval(item.accuracy)})"
+            else f"{item.accuracy.value:.3f} ({summary_text.format_interval(item.accuracy)})"
         )
         numbers = [
             below,
@@ -101,10 +103,12 @@ def selective_prediction_section(figures: RunStatistics) -> str:
     header = ["", "not sure below", "right of all", "stay answered", "right of those (95%)", "mean risk"]
     how = (
         f"The curves: wrong answers of 100, when only the surest are given. The table: the lowest probability from "
-        f"which on {words.as_percent_text(WANTED)} answers are right, and what it does to persons it was not fitted to."
+        f"which on {summary_text.as_percent_text(WANTED)} answers are right, and what it does to persons it was not fitted to."
     )
     body = f'<ul class="legend">{keys}</ul><div class="one"><figure>{chart}</figure></div>{table(header, rows, 1)}'
-    return section("Rather say “not sure”?", lead_paragraph(" ".join(words.doubt(figures)), how), body, anchor="doubt")
+    return section(
+        "Rather say “not sure”?", lead_paragraph(" ".join(summary_text.doubt(figures)), how), body, anchor="doubt"
+    )
 
 
 def _falling(curve: RiskCoverage) -> tuple[tuple[float, float], ...]:
@@ -134,7 +138,7 @@ def curves_section(figures: RunStatistics) -> str:
     keys += ["<li><i></i>persons held out</li>", '<li><i class="dash"></i>persons trained on</li>']
     body = f'<ul class="legend">{"".join(keys)}</ul><div class="pair">{"".join(charts)}</div>'
     how = "Each line is a fold; a ring marks its best epoch, which is the one that is kept."
-    return section("How it learned", lead_paragraph(words.curves(figures), how), body, anchor="curves")
+    return section("How it learned", lead_paragraph(summary_text.curves(figures), how), body, anchor="curves")
 
 
 def fold_line(colour: int, fold: int, history: History, name: str) -> Line:

@@ -13,7 +13,7 @@ from maskfit.file_io import write_text
 from maskfit.html.page import page, section, table
 from maskfit.html.svg_charts import COLOURS, Line, line_chart, score_bar
 from maskfit.labels.schema import JOINT_HEAD
-from maskfit.report import summary_text as words
+from maskfit.report import summary_text
 from maskfit.report.calibration_sections import fold_line
 from maskfit.report.prediction_sections import WHISKER, lead_paragraph, number, table_row
 from maskfit.report.run_comparison import Comparison, RunDifference
@@ -44,7 +44,7 @@ def write_comparison_page(path: Path, found: Comparison) -> Path:
         _settings(found),
     ]
     persons = len(set(material.persons.tolist()))
-    names = words.join_with_and([f"“{name}”" for name in found.names])
+    names = summary_text.join_with_and([f"“{name}”" for name in found.names])
     subtitle = f"{len(material.table):,} photos of {persons:,} persons that all of them judged · {names}"
     return write_text(path, page(f"{len(found.runs)} runs beside each other", subtitle, sections, style()))
 
@@ -69,7 +69,7 @@ def _points(found: Comparison) -> list[tuple[str, str]]:
 
 
 def _verdict(name: str, first: str, what: str, apart: Interval) -> str:
-    size = f"{abs(apart.value):.3f} in {what} ({words.format_interval(apart)})"
+    size = f"{abs(apart.value):.3f} in {what} ({summary_text.format_interval(apart)})"
     if apart.low > 0:
         return f"{name} is better than {first} by {size}: more than chance."
     if apart.high < 0:
@@ -195,7 +195,7 @@ def _agreement(found: Comparison) -> str:
             what = "the class" if attribute == JOINT_HEAD else attribute
             rows.append(table_row(what, [], [f"{count:,} <small>{count / total:.0%}</small>" for count in counts]))
             if attribute == JOINT_HEAD:
-                share = words.as_percent_text((item.first + item.other) / total)
+                share = summary_text.as_percent_text((item.first + item.other) / total)
                 said.append(f"{name} and {first} differ in who is right for {share} photos.")
         header = ["", "both right", f"only {first}", f"only {name}", "both wrong"]
         parts.append(f'<div class="told">{table(header, rows, 1)}</div>')

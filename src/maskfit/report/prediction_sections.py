@@ -12,7 +12,7 @@ from maskfit.evaluation.scores import ClassScore, Scores
 from maskfit.html.page import card, section, table
 from maskfit.html.svg_charts import confusion_table, score_bar
 from maskfit.labels.schema import JOINT_HEAD, IntArray, LabelSchema
-from maskfit.report import summary_text as words
+from maskfit.report import summary_text
 from maskfit.report.run_statistics import RunStatistics
 from maskfit.report.thumbnails import most_confident_errors, thumbnail
 
@@ -47,7 +47,7 @@ def cards_section(figures: RunStatistics) -> str:
     if around is not None:
         spot = f'<u style="left:{100 * around.value:.1f}%"></u>'
         reach = f'<i style="left:{100 * around.low:.1f}%;width:{100 * (around.high - around.low):.1f}%"></i>'
-        below = f'<div class="scale">{reach}{spot}</div><p>{words.format_interval(around)} with other persons</p>'
+        below = f'<div class="scale">{reach}{spot}</div><p>{summary_text.format_interval(around)} with other persons</p>'
     cards = [f'<div class="card first"><h2>Macro F1</h2><b>{number(head.macro_f1)}</b>{below}</div>']
     if len(figures.material.scheme.names) > 1:
         cards.append(card("all right", _percent(figures, JOINT_HEAD), f"of {head.known:,} photos"))
@@ -92,14 +92,16 @@ def attributes_section(figures: RunStatistics) -> str:
     """What each attribute's values are taken for."""
     scheme = figures.material.scheme
     tables = [
-        f"<figure><figcaption>{escape(attribute.name)} <span>{escape(words.confusion(figures, attribute.name))}</span>"
+        f"<figure><figcaption>{escape(attribute.name)} <span>{escape(summary_text.confusion(figures, attribute.name))}</span>"
         f"</figcaption>{confusion_table(figures.confusions[attribute.name], _values(scheme, attribute.name))}</figure>"
         for attribute in scheme.attributes
         if attribute.name in figures.shares
     ]
     how = "Rows are the truth, columns the answers. Green is right, orange wrong; deeper is a larger share of the row."
     body = f'<div class="trio">{"".join(tables)}</div>'
-    return section("Each attribute", lead_paragraph(words.attributes(figures), how), body, "long", anchor="attributes")
+    return section(
+        "Each attribute", lead_paragraph(summary_text.attributes(figures), how), body, "long", anchor="attributes"
+    )
 
 
 def _values(scheme: LabelSchema, name: str) -> list[str]:
@@ -127,7 +129,7 @@ def classes_section(figures: RunStatistics) -> str:
         f"between the two. {WHISKER}"
     )
     body = f'<div class="slim">{table(header, rows, len(header))}</div>'
-    return section("Classes", lead_paragraph(words.weakest(figures), how), body, "long", anchor="classes")
+    return section("Classes", lead_paragraph(summary_text.weakest(figures), how), body, "long", anchor="classes")
 
 
 def _class_row(place: int, told: Sequence[str], item: ClassScore, most: int, line: bool) -> str:
@@ -164,7 +166,7 @@ def confusion_section(figures: RunStatistics) -> str:
     one = _one_off(scheme, matrix)
     said = f"{wrong:,} of {total:,} photos are in the wrong class"
     said += (
-        f"; in {words.as_tenths_text(one / wrong)} of them only one of {len(scheme.names)} attributes is wrong."
+        f"; in {summary_text.as_tenths_text(one / wrong)} of them only one of {len(scheme.names)} attributes is wrong."
         if wrong
         else "."
     )
@@ -202,7 +204,7 @@ def slices_section(figures: RunStatistics) -> str:
         what = "all right" if main == JOINT_HEAD else f"{main} right"
         header = [column, what, "photos", "persons", *(name for name in scheme.names if name != main)]
         parts.append(f"<h3>By {escape(column)}</h3>{table(header, rows, 2)}")
-        said.append(words.slices(column, dict(found), main))
+        said.append(summary_text.slices(column, dict(found), main))
     how = f"The share of photos that are read right. {WHISKER}"
     return (
         section(

@@ -10,7 +10,7 @@ from pathlib import Path
 from maskfit.file_io import write_text
 from maskfit.html.page import page, section
 from maskfit.labels.schema import JOINT_HEAD, LabelSchema
-from maskfit.report import summary_text as words
+from maskfit.report import summary_text
 from maskfit.report.calibration_sections import (
     ages_section,
     calibration_section,
@@ -64,13 +64,13 @@ def write_page(path: Path, figures: RunStatistics) -> Path:
 
 def summary_points(figures: RunStatistics) -> list[tuple[str, str]]:
     """What the page says, in a few sentences: plain text, and where on the page it is shown."""
-    found = [(words.headline(figures), "classes"), (words.attributes(figures), "attributes")]
+    found = [(summary_text.headline(figures), "classes"), (summary_text.attributes(figures), "attributes")]
     if figures.ages is not None:
-        found.append((words.ages(figures.ages), "ages"))
-    found.append((words.score_interval_text(figures), "classes"))
-    found.append((words.weakest(figures), "classes"))
+        found.append((summary_text.ages(figures.ages), "ages"))
+    found.append((summary_text.score_interval_text(figures), "classes"))
+    found.append((summary_text.weakest(figures), "classes"))
     if JOINT_HEAD in figures.calibration:
-        found.append((words.calibration(figures.calibration[JOINT_HEAD], "the class"), "calibration"))
+        found.append((summary_text.calibration(figures.calibration[JOINT_HEAD], "the class"), "calibration"))
     return [(said, anchor) for said, anchor in found if said]
 
 
@@ -80,7 +80,7 @@ def summary_section(said: Sequence[tuple[str, str]], scheme: LabelSchema) -> str
     values = (
         f"{item.name} ({', '.join(map(item.display_name, range(len(item.values))))})" for item in scheme.attributes
     )
-    task = f"The task: say of each photo its {words.join_with_and(list(values))}."
+    task = f"The task: say of each photo its {summary_text.join_with_and(list(values))}."
     body = f'<ul class="short">{items}</ul><p class="how">{escape(f"{task} {HOW}")}</p>'
     return section("In short", "", body, anchor="short")
 

@@ -53,7 +53,7 @@ def _best_text(folder: SweepDir, study: Study, results: SweepResults) -> str:
     """The best trial's recipe, and where it is from, as a recipe file."""
     number = int(results.best.facts.get("same_as", results.best.number))
     values = study.values(number)
-    recipe = trial_recipe(folder, values, number).model_copy(update={"run": None})
+    recipe = trial_recipe(folder, values, number).model_copy(update={"output_dir": None})
     lines = [
         f"# The best of {results.count('done')} trials: trial {results.best.number}, "
         f"macro F1 {results.best.score or 0.0:.4f} on the held-out persons.",

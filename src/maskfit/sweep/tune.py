@@ -122,7 +122,7 @@ def _open_study(
         write_text(folder.recipe, recipe_to_yaml(recipe))
         # Last, as everywhere: a folder is a sweep once it holds a space.
         write_text(folder.space, space.text)
-    whole = recipe.model_copy(update={"run": None}).model_dump(mode="json")
+    whole = recipe.model_copy(update={"output_dir": None}).model_dump(mode="json")
     identity = {"recipe": whole, "space": space.text}
     try:
         address = storage or f"sqlite:///{folder.study}"

@@ -199,22 +199,22 @@ def _without_folders(recipe: Recipe) -> Recipe:
     """The recipe with the bare names of its files: a model that is given away must not tell how a disk is laid out."""
     data = recipe.data
     files = {
-        "root": data.path and Path(data.path).name,
-        "store": None,
-        "extra": tuple(Path(path).name for path in data.extra_train),
-        "corrections": tuple(Path(path).name for path in data.label_corrections),
+        "path": data.path and Path(data.path).name,
+        "cache_dir": None,
+        "extra_train": tuple(Path(path).name for path in data.extra_train),
+        "label_corrections": tuple(Path(path).name for path in data.label_corrections),
     }
     model = {
-        "weights": Path(recipe.model.pretrained).name,
-        "start": recipe.model.init_from and Path(recipe.model.init_from).name,
+        "pretrained": Path(recipe.model.pretrained).name,
+        "init_from": recipe.model.init_from and Path(recipe.model.init_from).name,
     }
-    folds = Path(recipe.folds).name if isinstance(recipe.folds, str) else recipe.folds
+    split_file = recipe.cv.split_file and Path(recipe.cv.split_file).name
     return recipe.model_copy(
         update={
             "data": data.model_copy(update=files),
             "model": recipe.model.model_copy(update=model),
-            "folds": folds,
-            "run": None,
+            "cv": recipe.cv.model_copy(update={"split_file": split_file}),
+            "output_dir": None,
         }
     )
 

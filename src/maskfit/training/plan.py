@@ -101,10 +101,10 @@ class TrainingPlan:
     def fold_numbers(self) -> tuple[int, ...]:
         """The folds to train."""
         every = tuple(range(self.folds.count))
-        strange = [fold for fold in self.recipe.fold if fold not in every]
+        strange = [fold for fold in self.recipe.cv.train_folds if fold not in every]
         if strange:
             raise RecipeError(f"fold={strange[0]}: the folds are 0 to {self.folds.count - 1}", hint="count from 0")
-        return self.recipe.fold or every
+        return self.recipe.cv.train_folds or every
 
     def network(self, weights: str = "none") -> Network:
         """A new network as the recipe says."""
@@ -165,10 +165,14 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
 
 
 def _folds(recipe: Recipe, photos: PhotoDataset) -> PersonSplits:
-    if isinstance(recipe.folds, str):
-        return read_folds(Path(recipe.folds))
+    if recipe.cv.split_file is not None:
+        return read_folds(Path(recipe.cv.split_file))
     return make_person_splits(
-        photos, recipe.data.label_schema, recipe.folds, seed=recipe.trainer.seed, holdout=recipe.holdout
+        photos,
+        recipe.data.label_schema,
+        recipe.cv.num_folds,
+        seed=recipe.trainer.seed,
+        holdout=recipe.cv.val_fraction,
     )
 
 

@@ -163,7 +163,7 @@ def load_run(folder: str | Path) -> TrainingRun:
     path = Path(folder)
     if not is_run_dir(path):
         raise RunError("there is no run here", location=path, hint="name the run's folder")
-    return prepare_run(read_recipe(RunDir(path).recipe).model_copy(update={"run": str(path)}), resume=True)
+    return prepare_run(read_recipe(RunDir(path).recipe).model_copy(update={"output_dir": str(path)}), resume=True)
 
 
 def _made(plan: TrainingPlan) -> RunDir:
@@ -213,13 +213,15 @@ def _resumed(plan: TrainingPlan) -> RunDir:
     return folder
 
 
-FREE = ("run", "fold", "trainer.folds_at_once")
+FREE = ("output_dir", "cv.train_folds", "trainer.parallel_folds")
 """Where a run lies, which of its folds are trained now, and how many at once, does not change what it is."""
 
 
 def _what_it_is(recipe: Recipe) -> Recipe:
-    trainer = recipe.trainer.model_copy(update={"folds_at_once": 1})
-    return recipe.model_copy(update={"run": None, "fold": (), "trainer": trainer})
+    trainer = recipe.trainer.model_copy(update={"parallel_folds": 1})
+    return recipe.model_copy(
+        update={"output_dir": None, "cv": recipe.cv.model_copy(update={"train_folds": ()}), "trainer": trainer}
+    )
 
 
 def _differences(before: Any, after: Any, key: str = "") -> list[str]:

@@ -167,9 +167,9 @@ def _repeated(group: Places, count: int, chance: np.random.Generator) -> Places:
 
 
 SAMPLERS: dict[str, Callable[..., Sampler]] = {
-    "shuffle": RandomSampler,
+    "random": RandomSampler,
     "weighted": ClassWeightedSampler,
-    "balanced": ClassBalancedSampler,
-    "under": UnderSampler,
-    "over": OverSampler,
+    "class_balanced": ClassBalancedSampler,
+    "undersample": UnderSampler,
+    "oversample": OverSampler,
 }

@@ -198,7 +198,7 @@ def train_on_full_data(
     about = f"{facts.description}; then {epochs} epochs on all photos, so its scores are those of the model before them"
     if not get_process_group().is_rank_zero:
         return
-    save_model(folder.final, task.network.state_dict(), facts.model_copy(update={"about": about}))
+    save_model(folder.final, task.network.state_dict(), facts.model_copy(update={"description": about}))
 
 
 def evaluate_fold(plan: TrainingPlan, samples: FoldDataset, folder: FoldDir) -> ProbabilityTable:

@@ -6,7 +6,7 @@ from html import escape
 
 import streamlit as st
 
-from maskfit.apps.review import html as cards
+from maskfit.apps.review import html
 from maskfit.apps.review.controller import FILTERS, seated
 from maskfit.apps.review.state import IN, OUT, ReviewAction, scored_index
 from maskfit.apps.review.view_model import FILTER_WORDS, ReviewViewModel
@@ -46,17 +46,17 @@ Every key is saved at once. Streamlit keeps `R` and `C` for itself. While the cu
 def main() -> None:
     """The page by itself."""
     st.set_page_config(page_title="maskfit review", layout="wide")
-    st.html(cards.ALONE)
+    st.html(html.ALONE)
     desk = seated()
     if not check_access_token(desk.key):
-        st.html(cards.STYLE + cards.note(NOT_ADMITTED))
+        st.html(html.STYLE + html.note(NOT_ADMITTED))
         st.stop()
     render()
 
 
 def render() -> None:
     """Shows the person who is looked at; whoever calls this has asked for the key."""
-    st.html(cards.STYLE)
+    st.html(html.STYLE)
     desk = seated()
     # One plain object, made once: what keys do must not ask Streamlit for anything, see `Window`.
     if "window" not in st.session_state:
@@ -78,8 +78,8 @@ def _show_head(window: ReviewViewModel) -> None:
     sizes = desk.filter_counts()
     walk = desk.filtered_persons(window.filter)
     place = f"{walk.index(window.person) + 1} of {len(walk)}" if window.person in walk else f"not among the {len(walk)}"
-    who.html(cards.heading(desk.review, window.person, f"{place} · {FILTER_WORDS[window.filter]}"))
-    far.html(cards.progress(desk.review.count()))
+    who.html(html.heading(desk.review, window.person, f"{place} · {FILTER_WORDS[window.filter]}"))
+    far.html(html.progress(desk.review.count()))
     # Buttons and no list to drop down, which would keep the keyboard.
     with st.container(horizontal=True, gap="xsmall", key="walk"):
         for name in FILTERS:
@@ -92,7 +92,7 @@ def _show_head(window: ReviewViewModel) -> None:
             )
         if st.button("look up", key="jump", shortcut="L", type="tertiary"):
             _show_look_up(window)
-    st.html(cards.issue_reasons(desk.review, window.person, desk.suspects.get(window.person, ())))
+    st.html(html.issue_reasons(desk.review, window.person, desk.suspects.get(window.person, ())))
 
 
 def _show_photos(window: ReviewViewModel) -> None:
@@ -109,9 +109,9 @@ def _show_photos(window: ReviewViewModel) -> None:
                 try:
                     st.image(desk.picture(photo), width="stretch")
                 except PhotoError as error:
-                    st.html(cards.unreadable_placeholder(error.message))
+                    st.html(html.unreadable_placeholder(error.message))
                 st.button(
-                    cards.escape_markdown(cards.short_name(photo)),
+                    html.escape_markdown(html.short_name(photo)),
                     key=f"choose-{place}@{at}",
                     on_click=window.select_photo,
                     args=(photo,),
@@ -119,7 +119,7 @@ def _show_photos(window: ReviewViewModel) -> None:
                     width="stretch",
                     type="primary" if chosen else "secondary",
                 )
-                st.html(cards.card(desk.review, photo, desk.views.get(photo.name, {}), suspects))
+                st.html(html.card(desk.review, photo, desk.views.get(photo.name, {}), suspects))
 
 
 def _show_keys(window: ReviewViewModel) -> None:
@@ -140,7 +140,7 @@ def _show_keys(window: ReviewViewModel) -> None:
                 type="primary" if given else "secondary",
             )
         st.button(
-            cards.escape_markdown(_say(proposal)),
+            html.escape_markdown(_say(proposal)),
             key=f"proposal@{at}",
             shortcut="M",
             on_click=window.accept_prediction,
@@ -156,7 +156,7 @@ def _show_keys(window: ReviewViewModel) -> None:
         if st.button("keys", key=f"keys@{at}", shortcut="K"):
             _show_help()
     if window.told:
-        st.html(cards.note(window.told))
+        st.html(html.note(window.told))
 
 
 def _show_new_labels(window: ReviewViewModel) -> None:
@@ -164,7 +164,7 @@ def _show_new_labels(window: ReviewViewModel) -> None:
     desk = window.desk
     at, photos = desk.place[window.person], window.scope
     about = (
-        f"new label for {cards.short_name(photos[0])} alone"
+        f"new label for {html.short_name(photos[0])} alone"
         if window.photo
         else "new label for all photos of the person"
     )
@@ -182,7 +182,7 @@ def _show_new_labels(window: ReviewViewModel) -> None:
                     scored_index(attribute, desk.review.labels(photo).get(attribute.name)) == code for photo in photos
                 )
                 st.button(
-                    cards.escape_markdown(official.display_name(code)),
+                    html.escape_markdown(official.display_name(code)),
                     key=f"{attribute.name}-{code}@{at}",
                     shortcut=next(digits, None),
                     on_click=window.relabel,
@@ -217,7 +217,7 @@ def _show_number(window: ReviewViewModel, attribute: Attribute) -> None:
         format="%g",
         key=key,
         width=130,
-        placeholder=cards.escape_markdown(f"{attribute.name} …"),
+        placeholder=html.escape_markdown(f"{attribute.name} …"),
         label_visibility="collapsed",
         on_change=_number,
         args=(window, attribute.name, window.person, key),
@@ -228,14 +228,14 @@ def _show_foot(window: ReviewViewModel) -> None:
     """What there is to say of the files, and the file for whoever sits elsewhere."""
     desk = window.desk
     if window.asked:
-        st.html(cards.note(f"{desk.out} exists, and this review did not write it.", "apart"))
+        st.html(html.note(f"{desk.out} exists, and this review did not write it.", "apart"))
         with st.container(horizontal=True):
             st.button("replace it", key="replace", on_click=window.write, args=(True,), type="primary")
             st.button("leave it", key="leave", on_click=window.cancel_export)
     if desk.views:
-        st.html(cards.LEGEND)
+        st.html(html.LEGEND)
     for remark in desk.remarks:
-        st.html(cards.note(remark))
+        st.html(html.note(remark))
 
 
 @st.dialog("Go to a person")

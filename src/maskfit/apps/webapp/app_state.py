@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskfit.apps.streamlit_server import ProcessState, generate_access_token, run_streamlit
-from maskfit.apps.webapp.session import MOST_MEGABYTES
 from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.data.crops.face import FaceCrop
 from maskfit.data.image_decoding import Pixels
@@ -23,6 +22,9 @@ from maskfit.run_dir import RunDir, is_run_dir
 
 if TYPE_CHECKING:
     from maskfit.models.network import Network
+
+MOST_MEGABYTES = 25
+"""The largest file that the browser may send."""
 
 AS_TRAINED = ""
 """The detector that the models were trained with, or else the usual one."""

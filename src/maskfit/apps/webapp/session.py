@@ -12,7 +12,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from maskfit.apps.webapp.app_state import AppState, PredictionSettings
+from maskfit.apps.webapp.app_state import MOST_MEGABYTES, AppState, PredictionSettings
 from maskfit.data.image_decoding import Pixels, decode
 from maskfit.errors import MaskfitError
 from maskfit.inference.annotation import FaceAnnotation, draw_annotations
@@ -24,8 +24,6 @@ from maskfit.synthesis.drawn import render_photo, sample_person
 MOST_PHOTOS = 40
 """Photos that are shown at a time."""
 
-MOST_MEGABYTES = 25
-"""The largest file that the browser may send."""
 
 MOST_PIXELS = 50_000_000
 """Width x height that is still decoded: what a good telephone takes."""

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from maskfit.data.image_decoding import Pixels
-
-Shares = NDArray[np.uint8]
-"""How much of each pixel is the subject, (height, width), 0 to 255; of any resolution."""
+from maskfit.data.mask_regions import ForegroundMap
 
 Region = tuple[int, int, int, int]
 """Left, upper, right, lower in whole pixels of the photo."""
@@ -30,7 +27,7 @@ def check_colour(colour: Sequence[int]) -> None:
         raise ValueError(f"colour={list(colour)} must be red, green, blue, each in 0 to 255")
 
 
-def fill_background(photo: Pixels, shares: Shares, colour: Sequence[int], region: Region | None = None) -> Pixels:
+def fill_background(photo: Pixels, shares: ForegroundMap, colour: Sequence[int], region: Region | None = None) -> Pixels:
     """The photo with a colour where the subject is not; at the subject's edge both are mixed.
 
     Args:

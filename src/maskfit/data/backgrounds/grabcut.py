@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from maskfit.data.backgrounds.fill import GREY, Region, Shares, check_colour, fill_background
+from maskfit.data.backgrounds.fill import GREY, Region, check_colour, fill_background
 from maskfit.data.boxes import Box, CropBox
 from maskfit.data.image_decoding import Pixels
-from maskfit.data.mask_regions import Mask, import_cv2, region_at
+from maskfit.data.mask_regions import ForegroundMap, Mask, import_cv2, region_at
 
 AROUND = 0.5
 """How much of what lies round the crop is looked at, on each side, in its longer sides."""
@@ -87,7 +87,7 @@ class GrabCut:
         shares = self._shares(np.asarray(small), inside)
         return photo if shares is None else fill_background(photo, shares, self.colour, region)
 
-    def _shares(self, pixels: Pixels, box: Box) -> Shares | None:
+    def _shares(self, pixels: Pixels, box: Box) -> ForegroundMap | None:
         """Where the subject is, (height, width); None where nothing can be told."""
         cv2 = import_cv2("the background 'grabcut'")
         kinds = initial_mask(pixels.shape[0], pixels.shape[1], box)
@@ -118,7 +118,7 @@ def _surroundings(box: Box, width: int, height: int) -> Region:
     return first_column, first_row, max(last_column, first_column + 1), max(last_row, first_row + 1)
 
 
-def initial_mask(height: int, width: int, box: Box) -> Shares:
+def initial_mask(height: int, width: int, box: Box) -> ForegroundMap:
     """What GrabCut starts from, (height, width): OpenCV's GC_BGD 0, GC_FGD 1, GC_PR_BGD 2, GC_PR_FGD 3.
 
     Args:

@@ -82,10 +82,10 @@ class CenterCrop:
 
 
 CROPS: dict[str, Callable[..., Crop]] = {
-    "centre": CenterCrop,
-    "whole": FullImage,
+    "center": CenterCrop,
+    "resize": FullImage,
     "face": FaceCrop,
     "level1_06": level1_06,
-    "pixels": VarianceCrop,
-    "salient": SalientCrop,
+    "variance": VarianceCrop,
+    "saliency": SalientCrop,
 }

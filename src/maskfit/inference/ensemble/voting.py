@@ -65,8 +65,8 @@ VOTES: dict[str, Vote] = {
     "arithmetic": arithmetic,
     "geometric": geometric,
     "weighted": arithmetic,
-    "hard": hard,
-    "hard_attribute": hard_attribute,
+    "majority": hard,
+    "majority_per_attribute": hard_attribute,
 }
 """Votes by name. `weighted` is the arithmetic mean with weights, which it must be given; `arithmetic` takes none."""
 

@@ -45,4 +45,4 @@ def write_weights(model: Path, out: Path, shrink: Shrink | None = None) -> None:
     """
     network, facts = load_model(model)
     network.years = None
-    save_model(out, network.state_dict(), facts.model_copy(update={"years": False}))
+    save_model(out, network.state_dict(), facts.model_copy(update={"age_regression": False}))

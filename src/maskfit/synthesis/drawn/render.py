@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageFilter
 
 from maskfit.errors import DataError
-from maskfit.synthesis.drawn import background as backdrop
-from maskfit.synthesis.drawn import beard, clothes, features, hair, head, masks
+from maskfit.synthesis.drawn import background, beard, clothes, features, hair, head, masks
 from maskfit.synthesis.drawn.canvas import SUPERSAMPLING
 from maskfit.synthesis.drawn.curves import Points
 from maskfit.synthesis.drawn.drawing_context import DrawingContext
@@ -91,7 +90,7 @@ def render_photo(person: Person, name: str, *, size: tuple[int, int] = SIZE) -> 
 
 def _draw_layers(easel: DrawingContext) -> Points | None:
     """Draws from back to front and gives the mask's outline in canvas pixels."""
-    backdrop.draw_backdrop(easel)
+    background.draw_backdrop(easel)
     return draw_figure(easel)
 
 

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from maskfit.errors import DataError
-from maskfit.synthesis.drawn import background as backdrop
-from maskfit.synthesis.drawn import head
+from maskfit.synthesis.drawn import background, head
 from maskfit.synthesis.drawn.canvas import SUPERSAMPLING
 from maskfit.synthesis.drawn.demographics import sample_demographics
 from maskfit.synthesis.drawn.drawing_context import DrawingContext
@@ -240,7 +239,7 @@ def _cut_out(person: Person, scene: Scene, size: tuple[int, int]) -> Image.Image
 
 def _draw_background(person: Person, size: tuple[int, int]) -> Image.Image:
     easel = DrawingContext(person, replace(sample_scene(person, "normal"), backdrop="room"), size)
-    backdrop.draw_backdrop(easel)
+    background.draw_backdrop(easel)
     return easel.canvas.finished()
 
 

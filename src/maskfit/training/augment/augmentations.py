@@ -83,7 +83,7 @@ def rand_augment(
     return Augmentation(RandomAffineCrop(size, area, ratio, flip=0.0), (RandAugment(operations, magnitude),))
 
 
-def jitter(
+def color_jitter(
     size: Size,
     brightness: float = 0.5,
     contrast: float = 0.5,
@@ -118,7 +118,7 @@ def one_of_color(
     return Augmentation(RandomAffineCrop(size, flip=flip), (OneOf(light),))
 
 
-def shift_scale(
+def shift_scale_rotate(
     size: Size,
     shift: float = 0.1,
     scale: float = 0.1,
@@ -150,7 +150,7 @@ def shift_scale(
     )
 
 
-def complex_(
+def crop_color_blur(
     size: Size,
     area: Range = (0.7, 1.0),
     turn: float = 10.0,
@@ -281,15 +281,13 @@ def unconstrained(
 AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
     "none": none,
     "flip": flip,
-    "base": random_resized_crop,
-    "random": rand_augment,
-    "tta": rand_augment,
-    "facecrop": rand_augment,
-    "jitter": jitter,
-    "one_of": one_of_color,
-    "shift_scale": shift_scale,
-    "complex": complex_,
+    "random_resized_crop": random_resized_crop,
+    "rand_augment": rand_augment,
+    "color_jitter": color_jitter,
+    "one_of_color": one_of_color,
+    "shift_scale_rotate": shift_scale_rotate,
+    "crop_color_blur": crop_color_blur,
     "light": light,
     "strong": strong,
-    "wild": unconstrained,
+    "unconstrained": unconstrained,
 }

@@ -239,7 +239,7 @@ BATCH_MIXING: dict[str, Callable[..., Mixing]] = {
     "none": none,
     "mixup": mixup,
     "cutmix": cutmix,
-    "strip": vertical_cutmix,
+    "vertical_cutmix": vertical_cutmix,
     "half_face": half_face,
     "half_face_same": half_face_same,
     "half_face_old": half_face_old,

@@ -66,6 +66,6 @@ def _set(module: nn.Module, moves: bool) -> None:
 
 FREEZING: dict[str, Callable[..., Freezing]] = {
     "none": none,
-    "trunk": freeze_backbone,
-    "gradual": gradual_unfreeze,
+    "backbone": freeze_backbone,
+    "gradual_unfreeze": gradual_unfreeze,
 }

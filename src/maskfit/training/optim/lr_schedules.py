@@ -160,5 +160,5 @@ LR_SCHEDULERS: dict[str, Callable[..., LRScheduler]] = {
     "step": step,
     "triangular2": triangular2,
     "one_cycle": one_cycle,
-    "plateau": ReduceOnPlateau,
+    "reduce_on_plateau": ReduceOnPlateau,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from maskfit.apps.webapp import html as cards
+from maskfit.apps.webapp import html
 from maskfit.apps.webapp.app_state import seated
 from maskfit.apps.webapp.pages.report import render_html_page
 from maskfit.errors import MaskfitError
@@ -12,11 +12,11 @@ from maskfit.errors import MaskfitError
 
 def main() -> None:
     """Shows the page, or the button that makes it."""
-    st.html(cards.style())
+    st.html(html.style())
     beside = seated().beside
     if not beside.exploration_page:
         said = "Every photo is decoded once, small: counts, ages, mean faces, oddities, leaks."
-        st.html(cards.note(f"The photos in {beside.photos} were not looked at yet.", said))
+        st.html(html.note(f"The photos in {beside.photos} were not looked at yet.", said))
         if not st.button("Look at all photos", key="explore", type="primary"):
             st.stop()
         bar = st.progress(0.0, "looking")
@@ -28,7 +28,7 @@ def main() -> None:
             beside.explore(advance)
         except MaskfitError as error:
             bar.empty()
-            st.html(cards.note(error.message, error.hint or "", "bad"))
+            st.html(html.note(error.message, error.hint or "", "bad"))
             st.stop()
         st.rerun()
     render_html_page(beside.exploration_page, "photos", "photos.html")

@@ -8,7 +8,7 @@ import streamlit as st
 from PIL import Image
 
 from maskfit.apps.review.html import escape_markdown
-from maskfit.apps.webapp import html as cards
+from maskfit.apps.webapp import html
 from maskfit.apps.webapp.app_state import AppState, PredictionSettings
 from maskfit.apps.webapp.csv_export import Row
 from maskfit.apps.webapp.session import to_jpeg
@@ -75,10 +75,10 @@ def _show_heat(studio: AppState, settings: PredictionSettings, frames: Sequence[
         with st.spinner("looking"):
             frame, heat, model = studio.grad_cam(settings, frames, name, code)
     except MaskfitError as error:
-        st.html(cards.note(error.message, error.hint or ""))
+        st.html(html.note(error.message, error.hint or ""))
         return
     if not heat.any():
-        st.html(cards.note("Nothing here speaks for that value."))
+        st.html(html.note("Nothing here speaks for that value."))
         return
     st.image(_shown(overlay(frame, heat)), caption=f"Grad-CAM of {escape_markdown(model)}", width="stretch")
 

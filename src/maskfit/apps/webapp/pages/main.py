@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from maskfit.apps.streamlit_server import NOT_ADMITTED, check_access_token
-from maskfit.apps.webapp import html as cards
+from maskfit.apps.webapp import html
 from maskfit.apps.webapp.app_state import seated
 from maskfit.apps.webapp.html import draw_icon
 
@@ -19,8 +19,8 @@ def main() -> None:
     st.set_page_config(page_title="maskfit", page_icon=draw_icon(), layout="wide")
     studio = seated()
     if not check_access_token(studio.key):
-        st.html(cards.style())
-        st.html(cards.note(NOT_ADMITTED, kind="bad"))
+        st.html(html.style())
+        st.html(html.note(NOT_ADMITTED, kind="bad"))
         st.stop()
     beside = studio.beside
     # Without icons: the page's own would be fetched from Google for the browser's tab.

@@ -9,13 +9,12 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from maskfit.apps.review.html import escape_markdown
-from maskfit.apps.webapp import html as cards
-from maskfit.apps.webapp.app_state import ADVICE, AppState, PredictionSettings, seated
+from maskfit.apps.webapp import html
+from maskfit.apps.webapp.app_state import ADVICE, MOST_MEGABYTES, AppState, PredictionSettings, seated
 from maskfit.apps.webapp.csv_export import Row, count, to_csv
 from maskfit.apps.webapp.pages.explain_panel import render_explanation
 from maskfit.apps.webapp.pages.sidebar import choose_settings, choose_thresholds
 from maskfit.apps.webapp.session import (
-    MOST_MEGABYTES,
     MOST_PHOTOS,
     PhotoResult,
     Session,
@@ -37,11 +36,11 @@ CAMERA, DRAWN = "Take a photo", "Try drawn faces"
 
 def main() -> None:
     """Shows the page."""
-    st.html(cards.style())
+    st.html(html.style())
     studio = seated()
     if not studio.models:
-        st.html(cards.heading(["no model"]))
-        st.html(cards.note("There is no model to answer with.", "To get one: " + "; ".join(ADVICE) + "."))
+        st.html(html.heading(["no model"]))
+        st.html(html.note("There is no model to answer with.", "To get one: " + "; ".join(ADVICE) + "."))
         st.stop()
     if "visit" not in st.session_state:
         st.session_state.visit = Session(studio)
@@ -51,21 +50,21 @@ def main() -> None:
         predictor = studio.predictor(settings.models, settings.vote)
     except MaskfitError as error:
         # Some of the models answer for parts that make nothing together; all of them do.
-        st.html(cards.note(error.message, error.hint or "", "bad"))
+        st.html(html.note(error.message, error.hint or "", "bad"))
         settings = replace(settings, models=studio.default_settings.models)
         predictor = studio.predictor(settings.models, settings.vote)
     scheme = predictor.scheme
     thresholds = choose_thresholds(scheme, predictor.abstain_below)
-    st.html(cards.heading(_said_of(studio, settings, scheme)))
+    st.html(html.heading(_said_of(studio, settings, scheme)))
     items = _bring_photos()
     try:
         studio.reader(settings)
     except MaskfitError as error:
         # After everything that is asked: Streamlit forgets the photos of an uploader that is once not shown.
-        st.html(cards.note(error.message, error.hint or "", "bad"))
+        st.html(html.note(error.message, error.hint or "", "bad"))
         return
     if not items:
-        st.html(cards.welcome(f"Up to {MOST_PHOTOS} at a time, {MOST_MEGABYTES} MB each."))
+        st.html(html.welcome(f"Up to {MOST_PHOTOS} at a time, {MOST_MEGABYTES} MB each."))
         return
     _show_all(visit, items, settings, scheme, thresholds)
 
@@ -87,7 +86,7 @@ def _bring_photos() -> list[UploadedPhoto]:
     if len(uploaded) > MOST_PHOTOS:
         left = len(uploaded) - MOST_PHOTOS
         said = f"{MOST_PHOTOS} are shown at a time: remove some above."
-        st.html(cards.note(f"{left} {'photo was' if left == 1 else 'photos were'} left out", said))
+        st.html(html.note(f"{left} {'photo was' if left == 1 else 'photos were'} left out", said))
     if CAMERA in ways:
         taken = st.camera_input("Camera", key="camera", label_visibility="collapsed")
         if taken is not None:
@@ -120,7 +119,7 @@ def _show_all(
     if bar is not None:
         bar.empty()
     found = sum(len(row.said) for row in rows)
-    top.html(cards.summary(scheme, count(rows), len(rows), found))
+    top.html(html.summary(scheme, count(rows), len(rows), found))
     download.download_button(
         "Download CSV",
         to_csv(scheme, rows),
@@ -141,21 +140,21 @@ def _show_photo(
     thresholds: dict[str, float],
 ) -> None:
     result = row.result
-    st.html(cards.photo_heading(row.name, result))
+    st.html(html.photo_heading(row.name, result))
     if result.reading is None:
-        st.html(cards.note(result.problem, result.fix, "bad"))
+        st.html(html.note(result.problem, result.fix, "bad"))
         return
     picture, answers = _places(result)
     with picture.container(key=f"picture-{place}"):
         st.image(visit.picture(result, annotate_faces(scheme, result.reading, row.said)), width="stretch")
     with answers:
         if not row.said:
-            st.html(cards.note("No face was found on this photo.", "It can be read as one portrait all the same."))
+            st.html(html.note("No face was found on this photo.", "It can be read as one portrait all the same."))
             if st.button("Read the whole photo", key=f"whole-{place}-{result.key}"):
                 visit.whole.add(result.key)
                 st.rerun()
             return
-        st.html(cards.cards(scheme, result, row.said, thresholds))
+        st.html(html.cards(scheme, result, row.said, thresholds))
         render_explanation(visit.studio, row, place, settings, scheme)
 
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import streamlit as st
-from streamlit.components.v1 import html
+from streamlit.components.v1 import html as embed_html
 
-from maskfit.apps.webapp import html as cards
+from maskfit.apps.webapp import html
 from maskfit.apps.webapp.app_state import seated
 
 
 def main() -> None:
     """Shows the page."""
-    st.html(cards.style())
+    st.html(html.style())
     report = seated().beside.report
     if report is not None:
         render_html_page(report.read_text(encoding="utf-8"), "report", report.name)
-
-
-if __name__ == "__main__":
-    main()
 
 
 HEIGHT = 900
@@ -38,4 +34,8 @@ def render_html_page(page: str, name: str, file: str) -> None:
         type="tertiary",
     )
     with st.container(key=f"sheet-{name}"):
-        html(page, height=HEIGHT, scrolling=True)
+        embed_html(page, height=HEIGHT, scrolling=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from maskfit.apps.review.streamlit_page import render
-from maskfit.apps.webapp import html as cards
+from maskfit.apps.webapp import html
 from maskfit.apps.webapp.app_state import seated
 from maskfit.errors import MaskfitError
 
@@ -16,8 +16,8 @@ def main() -> None:
         with st.spinner("reading labels"):
             seated().beside.open_review()
     except MaskfitError as error:
-        st.html(cards.style())
-        st.html(cards.note(error.message, error.hint or "", "bad"))
+        st.html(html.style())
+        st.html(html.note(error.message, error.hint or "", "bad"))
         st.stop()
     # The review by itself has no header above it.
     st.html("<style>.stMainBlockContainer { padding-top: 3.6rem !important; }</style>")

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from maskfit.apps.streamlit_server import build_url, generate_access_token
-from maskfit.apps.webapp import html as cards
-from maskfit.apps.webapp import session as reading
+from maskfit.apps.webapp import html, session
 from maskfit.apps.webapp.app_state import AppState, PredictionSettings, find_only_run, load_app_state, seat, seated
 from maskfit.apps.webapp.csv_export import Row, count, to_csv
 from maskfit.apps.webapp.session import (
@@ -26,7 +25,7 @@ from maskfit.apps.webapp.session import (
 )
 from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.errors import DataError, ModelFileError
-from maskfit.inference import annotation as colours
+from maskfit.inference import annotation
 from maskfit.inference.annotation import colour_for
 from maskfit.labels.schema import SCHEMES
 from maskfit.registry import ComponentSpec
@@ -96,7 +95,7 @@ def test_a_photo_is_read_once_and_again_for_other_settings(studio, two, painted)
 
 
 def test_what_a_visit_keeps_is_bounded(studio, paint, monkeypatch):
-    monkeypatch.setattr(reading, "KEPT", 2)
+    monkeypatch.setattr(session, "KEPT", 2)
     visit = Session(studio)
     items = [png("a.png", paint(20, 30, seed=seed)) for seed in range(3)]
     for item in items:
@@ -124,9 +123,9 @@ def test_what_is_no_photo_says_so(studio, content, said):
 
 
 def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(studio, two, monkeypatch):
-    monkeypatch.setattr(reading, "MOST_PIXELS", 100)
+    monkeypatch.setattr(session, "MOST_PIXELS", 100)
     assert "more than the 100" in Session(studio).read(two, studio.default_settings).problem
-    monkeypatch.setattr(reading, "MOST_MEGABYTES", 0)
+    monkeypatch.setattr(session, "MOST_MEGABYTES", 0)
     assert "bytes" in Session(studio).read(two, studio.default_settings).problem
 
 
@@ -257,30 +256,30 @@ def test_a_portrait_has_no_box_in_the_table(studio, two):
 
 def test_cards_show_every_value_and_what_is_not_sure(studio, two):
     own = row(studio, two, mask=1.0)
-    html = cards.cards(SCHEME, own.result, own.said, {"mask": 1.0})
-    assert html.count("<article") == 2
+    page = html.cards(SCHEME, own.result, own.said, {"mask": 1.0})
+    assert page.count("<article") == 2
     for word in ("worn", "worn wrongly", "not worn", "male", "female", "&lt;30", "30-59", "&gt;=60"):
-        assert html.count(f"<span>{word}</span>") == 2
-    assert html.count("<i>not sure</i>") == 2
-    assert "left:100.0%" in html  # where "not sure" ends
-    assert colour_for(SCHEME, own.said[0]) == colours.UNSURE
+        assert page.count(f"<span>{word}</span>") == 2
+    assert page.count("<i>not sure</i>") == 2
+    assert "left:100.0%" in page  # where "not sure" ends
+    assert colour_for(SCHEME, own.said[0]) == annotation.UNSURE
 
 
 def test_names_are_shown_and_never_obeyed(studio, two):
     bad = '<img src=x onerror="alert(1)">'
     own = row(studio, two)
-    for html in (
-        cards.heading([bad]),
-        cards.note(bad, bad),
-        cards.photo_heading(bad, own.result),
-        cards.welcome(bad),
+    for page in (
+        html.heading([bad]),
+        html.note(bad, bad),
+        html.photo_heading(bad, own.result),
+        html.welcome(bad),
     ):
-        assert "<img" not in html
-        assert "&lt;img" in html
+        assert "<img" not in page
+        assert "&lt;img" in page
 
 
 def test_no_probability_is_shown_as_certain():
-    shown = [cards._percent(share) for share in (0, 0.001, 0.004, 0.5, 0.994, 0.999, 1)]
+    shown = [html._percent(share) for share in (0, 0.001, 0.004, 0.5, 0.994, 0.999, 1)]
     assert shown == ["<1%", "<1%", "<1%", "50%", "99%", ">99%", ">99%"]
 
 

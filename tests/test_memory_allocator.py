@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from maskfit import memory_allocator as allocation
+from maskfit import memory_allocator
 from maskfit.cli.defaults import setup_allocator
 
 FAULTS = """
@@ -26,7 +26,7 @@ print(json.dumps([kept, counts]))
 """
 
 
-@pytest.mark.skipif(allocation.platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
+@pytest.mark.skipif(memory_allocator.platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
 def test_a_block_that_is_kept_is_faulted_in_once_and_one_that_is_not_each_time() -> None:
     def count(**more: str) -> tuple[bool, list[int]]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")} | more
@@ -47,11 +47,11 @@ def test_a_block_that_is_kept_is_faulted_in_once_and_one_that_is_not_each_time()
 
 @pytest.mark.parametrize("why", ["off", "another system"])
 def test_it_is_left_alone(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
-    monkeypatch.setattr(allocation.ctypes, "CDLL", lambda name: pytest.fail("it was told"))
+    monkeypatch.setattr(memory_allocator.ctypes, "CDLL", lambda name: pytest.fail("it was told"))
     if why == "off":
-        monkeypatch.setenv(allocation.DISABLED_VARIABLE, "system")
+        monkeypatch.setenv(memory_allocator.DISABLED_VARIABLE, "system")
     else:
-        monkeypatch.setattr(allocation.platform, "libc_ver", lambda: ("", ""))
+        monkeypatch.setattr(memory_allocator.platform, "libc_ver", lambda: ("", ""))
     assert setup_allocator() is None
 
 
@@ -63,9 +63,9 @@ def test_what_was_done_is_told_with_how_to_switch_it_off(monkeypatch: pytest.Mon
             told.append((name, value))
             return 1
 
-    monkeypatch.delenv(allocation.DISABLED_VARIABLE, raising=False)
-    monkeypatch.setattr(allocation.platform, "libc_ver", lambda: ("glibc", "2.36"))
-    monkeypatch.setattr(allocation.ctypes, "CDLL", lambda name: Glibc())
+    monkeypatch.delenv(memory_allocator.DISABLED_VARIABLE, raising=False)
+    monkeypatch.setattr(memory_allocator.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(memory_allocator.ctypes, "CDLL", lambda name: Glibc())
     said = setup_allocator()
     assert said is not None
     assert "MASKFIT_ALLOCATION=system" in said

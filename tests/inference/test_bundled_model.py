@@ -10,7 +10,7 @@ import pytest
 
 import maskfit
 from maskfit.errors import ModelFileError
-from maskfit.inference import bundled_model as inthebox
+from maskfit.inference import bundled_model
 from maskfit.inference.bundled_model import NAME, bundled_model_path
 from maskfit.inference.predictor import Predictor
 from maskfit.model_file import read_model_metadata
@@ -21,7 +21,7 @@ MOST_BYTES = 8_000_000
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package without a box; gives the place of the model in it."""
-    monkeypatch.setattr(inthebox.resources, "files", lambda name: tmp_path)
+    monkeypatch.setattr(bundled_model.resources, "files", lambda name: tmp_path)
     return tmp_path / "weights" / NAME
 
 

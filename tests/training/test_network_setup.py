@@ -14,7 +14,7 @@ from torch import nn
 from maskfit.config.recipe import Recipe
 from maskfit.errors import RecipeError
 from maskfit.model_file import load_model
-from maskfit.training import network_setup as economy
+from maskfit.training import network_setup
 from maskfit.training.train import train
 
 Make = Callable[..., Recipe]
@@ -95,7 +95,7 @@ def test_compiled_in_earnest_it_learns_nearly_the_same(tiny: Make, tmp_path: Pat
 
 def test_without_a_compiler_it_is_refused(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(economy.shutil, "which", lambda name: None)
+    monkeypatch.setattr(network_setup.shutil, "which", lambda name: None)
     with pytest.raises(RecipeError, match="C\\+\\+") as raised:
         train(tiny("trainer.compile=true"))
     assert "g++" in str(raised.value)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from maskfit.inference.engines import precision_check as doubt
+from maskfit.inference.engines import precision_check
 from maskfit.inference.engines.precision_check import NUM_PROBE_IMAGES
 from maskfit.inference.ensemble_runner import PrecisionCascade
 from maskfit.labels.schema import SCHEMES
@@ -46,7 +46,9 @@ class Answers:
 
     def measured(self, noted):
         return (
-            doubt.estimate_low_precision_error(FULL, *map(np.concatenate, zip(*noted, strict=True))) if noted else None
+            precision_check.estimate_low_precision_error(FULL, *map(np.concatenate, zip(*noted, strict=True)))
+            if noted
+            else None
         )
 
     def settled(self, photos, said, trust):

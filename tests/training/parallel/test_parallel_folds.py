@@ -16,7 +16,7 @@ import pytest
 from maskfit.config.recipe import Recipe
 from maskfit.errors import RunError
 from maskfit.run_dir import RunDir
-from maskfit.training.parallel import parallel_folds as at_once
+from maskfit.training.parallel import parallel_folds
 from maskfit.training.parallel.parallel_folds import PipeReporter, train_folds_in_parallel
 from maskfit.training.progress_reporting import FoldProgress
 from maskfit.training.run_session import load_run, prepare_run
@@ -47,7 +47,7 @@ class Remembered:
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Saves a process the seconds in which it imports torch: they fork from one that has, and has done nothing else."""
     multiprocessing.set_forkserver_preload(["maskfit.training.run_session"])
-    monkeypatch.setattr(at_once, "get_context", lambda name: multiprocessing.get_context("forkserver"))
+    monkeypatch.setattr(parallel_folds, "get_context", lambda name: multiprocessing.get_context("forkserver"))
 
 
 @pytest.mark.usefixtures("forked")
@@ -100,14 +100,14 @@ def test_a_process_that_dies_is_an_error_and_no_fold_is_taken_for_done(
     tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = prepare_run(tiny("folds=2", "trainer.epochs=1"))
-    begin = at_once._begin
+    begin = parallel_folds._begin
 
     def and_kill(*words: object) -> object:
         pipe, fold = begin(*words)  # type: ignore[arg-type]
         fold.process.kill()
         return pipe, fold
 
-    monkeypatch.setattr(at_once, "_begin", and_kill)
+    monkeypatch.setattr(parallel_folds, "_begin", and_kill)
     with pytest.raises(RunError, match="process of fold 0 ended with -9"):
         train_folds_in_parallel(begun.folder.path, (0, 1), 1, Remembered())
     assert begun.unfinished_folds() == (0, 1)

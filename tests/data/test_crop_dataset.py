@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.data import crop_dataset as cropping
+from maskfit.data import crop_dataset
 from maskfit.data.crop_dataset import COLUMNS, write_crops
 from maskfit.data.image_decoding import decode
 from maskfit.data.preprocessing import CropResize
@@ -123,8 +123,8 @@ def test_a_command_that_was_stopped_goes_on(root, tmp_path, monkeypatch):
         return decode(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cropping, "BATCH_SIZE", 1)
-        patch.setattr(cropping, "decode", stop)
+        patch.setattr(crop_dataset, "BATCH_SIZE", 1)
+        patch.setattr(crop_dataset, "decode", stop)
         with pytest.raises(KeyboardInterrupt):
             crop(root, tmp_path / "out")
     journal = tmp_path / "out" / "crop.jsonl"
@@ -221,6 +221,6 @@ def test_a_photo_that_vanishes_while_it_is_looked_at_is_told(root, tmp_path, mon
         raise PhotoError("there is no such photo", location=path)
 
     crop(root, tmp_path / "out")
-    monkeypatch.setattr(cropping, "decode", gone)
+    monkeypatch.setattr(crop_dataset, "decode", gone)
     with pytest.raises(DataError, match="vanished"):
         crop(root, tmp_path / "out")

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from maskfit.errors import MaskfitError
-from maskfit.explain import model_graph as graphs
+from maskfit.explain import model_graph
 from maskfit.explain.gradient_chart import depth_chart
 from maskfit.explain.gradient_check import check_gradients, summarize_gradients, target_mask
 from maskfit.labels.schema import SCHEMES
@@ -150,7 +150,7 @@ def test_the_picture_has_a_mark_for_each_layer() -> None:
 
 def test_the_backward_graph_names_every_weight() -> None:
     network = make_network()
-    text = graphs.backward_graph(network, (32, 24))
+    text = model_graph.backward_graph(network, (32, 24))
     for name, _ in network.named_parameters():
         assert f'"{name}\\n' in text
     assert all(f'"head {head}"' in text for head in SIZES)
@@ -158,24 +158,24 @@ def test_the_backward_graph_names_every_weight() -> None:
 
 def test_the_graph_of_modules_shows_heads_and_shapes() -> None:
     pytest.importorskip("torchview")
-    text = graphs.module_graph(make_network(), (32, 24), depth=2)
+    text = model_graph.module_graph(make_network(), (32, 24), depth=2)
     assert text.startswith("strict digraph")
     assert "(1, 3, 32, 24)" in text
 
 
 def test_without_graphviz_the_text_is_written_and_the_remedy_said(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(graphs.shutil, "which", lambda name: None)
+    monkeypatch.setattr(model_graph.shutil, "which", lambda name: None)
     with pytest.raises(MaskfitError, match="install Graphviz"):
-        graphs.draw_graph_file("digraph a { b -> c; }", tmp_path / "a.svg")
+        model_graph.draw_graph_file("digraph a { b -> c; }", tmp_path / "a.svg")
     assert (tmp_path / "a.gv").read_text() == "digraph a { b -> c; }"
 
 
-@pytest.mark.skipif(not graphs.can_draw(), reason="Graphviz is not installed")
+@pytest.mark.skipif(not model_graph.can_draw(), reason="Graphviz is not installed")
 def test_with_graphviz_there_is_a_picture(tmp_path) -> None:
-    path = graphs.draw_graph_file("digraph a { b -> c; }", tmp_path / "a.svg")
+    path = model_graph.draw_graph_file("digraph a { b -> c; }", tmp_path / "a.svg")
     assert "<svg" in path.read_text()
     with pytest.raises(MaskfitError, match="cannot draw"):
-        graphs.draw_graph_file("no graph at all {", tmp_path / "b.svg")
+        model_graph.draw_graph_file("no graph at all {", tmp_path / "b.svg")
 
 
 def test_importing_the_room_takes_no_torch() -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from maskfit.data import fast_jpeg as jpeg
+from maskfit.data import fast_jpeg
 from maskfit.data.fast_jpeg import decode_simple_jpeg
 from maskfit.data.image_decoding import ORIENTATION, decode, open_rgb
 from maskfit.errors import PhotoError
@@ -151,7 +151,7 @@ def test_what_stands_behind_the_end_does_no_harm():
 def test_without_the_extra_pillow_decodes(monkeypatch):
     content = saved(picture((33, 31)), **turned(5))
     fast = decode(content)
-    monkeypatch.setattr(jpeg, "_decoder", lambda: None)
+    monkeypatch.setattr(fast_jpeg, "_decoder", lambda: None)
     assert np.array_equal(decode(content), fast)
     assert fast.flags.writeable
     assert fast.flags.c_contiguous

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.apps.video import live_capture as live
+from maskfit.apps.video import live_capture
 from maskfit.apps.video.capture import Frame, FrameSampling, SourceAddress, VideoCapture, parse_source
 from maskfit.apps.video.live_capture import LatestFrameReader, ReconnectingSource, realtime_frames
 from maskfit.apps.video.video_writer import open_video_writer
@@ -280,7 +280,7 @@ def camera() -> Iterator[str]:
 
 
 def test_a_stream_that_breaks_off_is_opened_again_and_goes_on(camera, monkeypatch):
-    monkeypatch.setattr(live, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(live_capture, "FIRST_PAUSE", 0.05)
     said: list[str] = []
     video = VideoCapture(parse_source(camera))
     assert video.live
@@ -301,7 +301,7 @@ def test_a_stream_that_breaks_off_is_opened_again_and_goes_on(camera, monkeypatc
 
 
 def test_a_stream_that_does_not_come_back_is_an_error(camera, monkeypatch):
-    monkeypatch.setattr(live, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(live_capture, "FIRST_PAUSE", 0.05)
 
     def closed(address: SourceAddress) -> VideoCapture:
         raise DataError("closed")

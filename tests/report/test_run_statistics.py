@@ -14,7 +14,7 @@ from maskfit.errors import DataError, RunError
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import JOINT_HEAD, SCHEMES, UNKNOWN
-from maskfit.report import summary_text as words
+from maskfit.report import summary_text
 from maskfit.report.build_report import compute_statistics
 from maskfit.report.run_data import load_run_data
 from maskfit.report.run_statistics import describe
@@ -165,12 +165,12 @@ def test_one_fold_and_one_attribute_are_enough(make_run):
 
 @given(st.floats(0, 1))
 def test_shares_in_words_are_never_all_or_none_unless_they_are(share):
-    said = words.as_percent_text(share)
+    said = summary_text.as_percent_text(share)
     assert (said == "all") == (share == 1)
     assert (said == "none") == (share == 0)
     if said.endswith(" of 100"):
         assert abs(int(said.split()[0]) - 100 * share) <= 0.5
-    assert words.as_percent_text(0.995) == "995 of 1,000"
+    assert summary_text.as_percent_text(0.995) == "995 of 1,000"
 
 
 def test_columns_of_many_values_are_gathered(make_run, people, tmp_path):
