@@ -51,7 +51,7 @@ def seeds_way(models: list[str], photos: list[str], views: int, frames: str) -> 
     for network, facts in networks:
         for mirrored in range(views):
             rows = []
-            loader = DataLoader(Photos(bool(mirrored), facts.preprocessing.framing.size), BATCH, num_workers=2)
+            loader = DataLoader(Photos(bool(mirrored), facts.preprocessing.crop_resize.size), BATCH, num_workers=2)
             with torch.no_grad():
                 rows = [joined(facts, network(batch)) for batch in loader]
             total = total + torch.cat(rows)
@@ -71,7 +71,7 @@ def timms_way(models: list[str], photos: list[str], views: int, frames: str) -> 
     began = time.perf_counter()
     loader = create_loader(
         dataset,
-        (3, *facts.preprocessing.framing.size),
+        (3, *facts.preprocessing.crop_resize.size),
         BATCH,
         use_prefetcher=False,
         num_workers=2,

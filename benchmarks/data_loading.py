@@ -85,7 +85,7 @@ def read_epoch(paths: list[Path]) -> Callable[[], None]:
         stored = open_image_cache(
             [Photo(path, str(path), "") for path in paths], CropResize(size=SIZE), folder=Path(folder)
         )
-    augment = AUGMENTATIONS["jitter"](SIZE, 0.2, 0.2, 0.2, 0.0)
+    augment = AUGMENTATIONS["color_jitter"](SIZE, 0.2, 0.2, 0.2, 0.0)
 
     def epoch() -> None:
         order = np.random.default_rng(0).permutation(len(paths))
@@ -137,7 +137,7 @@ def usual_epoch(paths: list[Path]) -> None:
 def augment_ours(paths: list[Path]) -> Callable[[], None]:
     from maskfit.training.augment.augmentations import AUGMENTATIONS
 
-    augment = AUGMENTATIONS["jitter"](SIZE, 0.2, 0.2, 0.2, 0.0)
+    augment = AUGMENTATIONS["color_jitter"](SIZE, 0.2, 0.2, 0.2, 0.0)
 
     def work(frames: Any) -> None:
         augment(frames)

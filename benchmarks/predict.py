@@ -43,12 +43,12 @@ def make_model(path: Path, seed: int, size: int = 224, backbone: str = "efficien
     from maskfit.models.network import build_network
 
     scheme = SCHEMES["mask-gender-age"]
-    preprocessing = Preprocessing(framing=CropResize(size=(size, size)))
+    preprocessing = Preprocessing(crop_resize=CropResize(size=(size, size)))
     facts = ModelMetadata(
         label_schema=scheme,
         preprocessing=preprocessing,
         backbone=ComponentSpec.create(backbone),
-        head=ComponentSpec.create("attributes"),
+        head=ComponentSpec.create("multi_head"),
         heads=scheme.names,
     )
     torch.manual_seed(seed)
@@ -119,7 +119,7 @@ def compare(models: list[Path], images: Path, given: argparse.Namespace, views: 
     """Runs all contenders in turn, prints a table."""
     paths = [photo.path for photo in find_images(images)]
     frames = folder / "frames.npy"
-    write_frames(paths, read_model_metadata(models[0]).preprocessing.framing.size, frames)
+    write_frames(paths, read_model_metadata(models[0]).preprocessing.crop_resize.size, frames)
     words = ["--views", "flip"] if views == 2 else []
     onnx = [model.with_suffix(".onnx") for model in models]
     log: Path = given.log or folder / "log.jsonl"

@@ -32,13 +32,13 @@ BACKBONE = "{name: mobilenetv2_100, pad_type: same}"
 def words_of(given: argparse.Namespace) -> list[str]:
     """What every recipe gets."""
     return [
-        f"data.root={given.data}",
+        f"data.path={given.data}",
         f"model.backbone={BACKBONE}",
-        f"model.weights={given.weights}",
-        f"data.size={given.size}",
+        f"model.pretrained={given.weights}",
+        f"data.image_size={given.size}",
         f"trainer.epochs={given.epochs}",
-        f"folds={given.folds}",
-        "trainer.finish=0",
+        f"cv.num_folds={given.folds}",
+        "trainer.full_data_epochs=0",
     ]
 
 
@@ -54,7 +54,7 @@ def run_one(command: list[str], log: Path, given: argparse.Namespace) -> None:
 
 def train(name: str, run: Path, given: argparse.Namespace) -> None:
     """Trains one recipe, or goes on with it."""
-    command = [sys.executable, "-m", "maskfit", "train", name, *words_of(given), f"run={run}"]
+    command = [sys.executable, "-m", "maskfit", "train", name, *words_of(given), f"output_dir={run}"]
     run_one([*command, "--resume"] if is_run_dir(run) else command, given.out / f"{name}.log", given)
 
 

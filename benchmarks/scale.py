@@ -61,7 +61,12 @@ def make(scratch: Path, photos: int) -> None:
     run = scratch / "model"
     if not (run / "scores.json").exists():
         maskfit(
-            "train", "fast", f"data.root={drawn / 'images'}", f"run={run}", "trainer.epochs=1", "trainer.device=cpu"
+            "train",
+            "fast",
+            f"data.path={drawn / 'images'}",
+            f"output_dir={run}",
+            "trainer.epochs=1",
+            "trainer.device=cpu",
         )
     if not (scratch / "model.onnx").exists():
         maskfit("export", run / "fold0" / "best.safetensors", "--out", scratch / "model.onnx")
@@ -83,12 +88,12 @@ def train_rate(scratch: Path, name: str, words: Sequence[str], **environment: st
     maskfit(
         "train",
         "fast",
-        f"data.root={scratch / 'drawn' / 'images'}",
-        f"run={run}",
+        f"data.path={scratch / 'drawn' / 'images'}",
+        f"output_dir={run}",
         "trainer.epochs=4",
         "trainer.batch_size=64",
         "trainer.device=cpu",
-        "data.size=96",
+        "data.image_size=96",
         *words,
         **environment,
     )

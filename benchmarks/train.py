@@ -69,18 +69,18 @@ class Turns:
 
 def recipe_words(given: argparse.Namespace) -> list[str]:
     return [
-        f"data.root={given.photos}",
-        f"data.store={given.scratch}/stores",
-        f"data.scheme={given.scheme}",
-        f"run={given.scratch}/run",
-        "data.crop=centre",
-        f"data.size={given.size}",
+        f"data.path={given.photos}",
+        f"data.cache_dir={given.scratch}/stores",
+        f"data.label_schema={given.scheme}",
+        f"output_dir={given.scratch}/run",
+        "data.crop=center",
+        f"data.image_size={given.size}",
         f"model.backbone={given.backbone}",
-        "model.weights=none",
+        "model.pretrained=none",
         "augmentation=light",
-        "mixing=none",
-        "optimiser=adamw",
-        f"optimiser.lr={LR}",
+        "batch_mixing=none",
+        "optimizer=adamw",
+        f"optimizer.lr={LR}",
         f"trainer.batch_size={given.batch}",
         "trainer.epochs=1000",
         f"trainer.precision={given.precision}",
@@ -125,9 +125,9 @@ def run_network(given: argparse.Namespace, turns: Turns, kind: str | None = None
     from maskfit.training.optim.optimizers import adamw
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
-    words = [word for word in recipe_words(given) if not word.startswith("run=")]
+    words = [word for word in recipe_words(given) if not word.startswith("output_dir=")]
     begun = prepare_run(
-        read_recipe("baseline", [*words, f"run={given.scratch}/{given.contender}"], slots=RECIPE_REGISTRY)
+        read_recipe("baseline", [*words, f"output_dir={given.scratch}/{given.contender}"], slots=RECIPE_REGISTRY)
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = begun.plan.network().to(device, memory_format=torch.channels_last).train()

@@ -43,9 +43,9 @@ def write_random_model(path: Path) -> Path:
     scheme = SCHEMES["mask-gender-age"]
     facts = ModelMetadata(
         label_schema=scheme,
-        preprocessing=Preprocessing(framing=CropResize(size=(96, 96), crop=ComponentSpec.create("face"))),
+        preprocessing=Preprocessing(crop_resize=CropResize(size=(96, 96), crop=ComponentSpec.create("face"))),
         backbone=ComponentSpec.create("small"),
-        head=ComponentSpec.create("attributes"),
+        head=ComponentSpec.create("multi_head"),
         heads=scheme.names,
     )
     return save_model(path, build_network(facts.backbone, facts.head, scheme.sizes).state_dict(), facts)

@@ -47,7 +47,13 @@ MOST_YEARS_APART = 5
 TIMES = {"wear": 4, "incorrect": 12, "not_wear": 4}
 """How often a photo of a real mask counts: there are few, and masks worn wrongly in earnest are the fewest."""
 
-NEAR = ("data.size=144", "trainer.epochs=1", "optimiser.lr=5e-4", "schedule.warmup=0.05", "average.decay=0.99")
+NEAR = (
+    "data.image_size=144",
+    "trainer.epochs=1",
+    "optimizer.lr=5e-4",
+    "lr_scheduler.warmup=0.05",
+    "weight_averaging.decay=0.99",
+)
 """The last epoch shows faces larger: it costs nearly twice as much as another."""
 
 EARNEST = "masks in earnest"
@@ -181,7 +187,7 @@ def train(run: Path, *words: object) -> None:
     if (run / "scores.json").is_file():
         return
     resume = ("--resume",) if (run / "recipe.yaml").is_file() else ()
-    maskfit("train", "in-the-box", f"run={run}", *words, *resume)
+    maskfit("train", "in-the-box", f"output_dir={run}", *words, *resume)
 
 
 def main() -> None:
@@ -206,12 +212,12 @@ def main() -> None:
         list_photos(given.portraits, bare, given.mask_photos, photos)
         for turn, path in enumerate(extra):
             list_extra(bare, masked, given.portraits, cuts, turn, path)
-    data = [f"data.root={photos}", f"model.weights={given.weights}"]
+    data = [f"data.path={photos}", f"model.pretrained={given.weights}"]
     if given.corrections:
-        data.append(f"data.corrections=[{','.join(map(str, given.corrections))}]")
-    train(work / "far", *data, f"data.extra={extra[0]}")
-    data.append(f"folds={work / 'far' / 'folds.csv'}")
-    train(work / "near", *data, f"data.extra={extra[1]}", f"model.start={best(work / 'far')}", *NEAR)
+        data.append(f"data.label_corrections=[{','.join(map(str, given.corrections))}]")
+    train(work / "far", *data, f"data.extra_train={extra[0]}")
+    data.append(f"cv.num_folds={work / 'far' / 'folds.csv'}")
+    train(work / "near", *data, f"data.extra_train={extra[1]}", f"model.init_from={best(work / 'far')}", *NEAR)
     calibrate(RunDir(work / "near"), photos)
     maskfit("export", best(work / "near"), "--to", "onnx", "--half", "--out", given.out or work / "in-the-box.onnx")
 

@@ -135,9 +135,9 @@ def test_an_exported_model_answers_as_torch_does(scripts, photos, tmp_path):
     scheme = SCHEMES["mask-gender-age"]
     facts = ModelMetadata(
         label_schema=scheme,
-        preprocessing=Preprocessing(framing=CropResize(size=(48, 32))),
+        preprocessing=Preprocessing(crop_resize=CropResize(size=(48, 32))),
         backbone=ComponentSpec.create("small", width=4),
-        head=ComponentSpec.create("attributes"),
+        head=ComponentSpec.create("multi_head"),
         heads=scheme.names,
     )
     network = build_network(facts.backbone, facts.head, scheme.sizes)
@@ -189,7 +189,7 @@ def test_the_other_verbs_of_the_base_work(scripts, tmp_path):
     assert "Usage" in run(scripts, "--help").stdout
 
 
-@pytest.mark.parametrize("words", [("train", "fast", "data.root=x"), ("export", "m.safetensors", "--out", "m.onnx")])
+@pytest.mark.parametrize("words", [("train", "fast", "data.path=x"), ("export", "m.safetensors", "--out", "m.onnx")])
 def test_what_needs_the_extra_says_so(scripts, words):
     said = run(scripts, *words, code=2).stderr
     assert f"'maskfit {words[0]}' needs the extra 'train'" in said

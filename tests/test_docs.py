@@ -22,7 +22,7 @@ def test_the_example_of_a_part_runs(tmp_path: Path, capsys: pytest.CaptureFixtur
     text = (DOCS / "extend.md").read_text(encoding="utf-8")
     code = text.split("<!-- example: tests/test_docs.py runs this -->\n```python\n")[1].split("```")[0]
     code = code.replace("PHOTOS", str(photos)).replace("RUN", str(tmp_path / "run"))
-    small = ['"data.size=24"', '"model.backbone.width=4"', f'"data.store={tmp_path}"', '"trainer.device=cpu"']
+    small = ['"data.image_size=24"', '"model.backbone.width=4"', f'"data.cache_dir={tmp_path}"', '"trainer.device=cpu"']
     code = code.replace('"trainer.epochs=1",', f'"trainer.epochs=1", {", ".join(small)},')
     try:
         exec(compile(code, "docs/extend.md", "exec"), {"__name__": "example"})

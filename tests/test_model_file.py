@@ -43,9 +43,9 @@ def make_facts(**changes: Any) -> ModelMetadata:
     scheme = changes.pop("scheme", FULL)
     given = {
         "scheme": scheme,
-        "preprocessing": Preprocessing(framing=CropResize(size=(40, 32))),
+        "preprocessing": Preprocessing(crop_resize=CropResize(size=(40, 32))),
         "backbone": ComponentSpec.create("small", width=4),
-        "head": ComponentSpec.create("attributes"),
+        "head": ComponentSpec.create("multi_head"),
         "heads": scheme.names,
     }
     return ModelMetadata(**{**given, **changes})
@@ -100,12 +100,12 @@ def changed(path: str, value: Any) -> str:
 
 FACTS = {
     "attributes": make_facts(),
-    "joint": make_facts(head=ComponentSpec.create("joint", dropout=0.3), heads=(JOINT_HEAD,)),
+    "joint": make_facts(head=ComponentSpec.create("single_head", dropout=0.3), heads=(JOINT_HEAD,)),
     "decades": make_facts(scheme=AgeLabelRule(by_decade=True, old_from_age=57.5).scheme(FULL)),
     "all filled": make_facts(
         preprocessing=Preprocessing(
-            framing=CropResize(
-                crop=ComponentSpec.create("centre", scale=0.8, shift=-0.1), size=(8, 4096), filter="bicubic"
+            crop_resize=CropResize(
+                crop=ComponentSpec.create("center", scale=0.8, shift=-0.1), size=(8, 4096), filter="bicubic"
             ),
             normalization=Normalize(mean=(0.1, 0.2, 0.3), std=(1, 2, 1e-3)),
         ),
@@ -157,7 +157,7 @@ def test_weights_that_share_memory_are_written(tmp_path, weights):
 def test_timm_networks_come_back(tmp_path, backbone):
     """Each is drafted without memory before it is built, which a network may resist."""
     facts = make_facts(
-        backbone=ComponentSpec.create(backbone), preprocessing=Preprocessing(framing=CropResize(size=(160, 160)))
+        backbone=ComponentSpec.create(backbone), preprocessing=Preprocessing(crop_resize=CropResize(size=(160, 160)))
     )
     network = make_network(facts)
     loaded, _ = load_model(save_model(tmp_path / "a.safetensors", network.state_dict(), facts))

@@ -40,7 +40,7 @@ def test_without_an_index_only_the_best_counts_whatever_else_lies_there(tmp_path
     assert fold.top_k_models() == [fold.model]
     with pytest.raises(RunError, match="keeps one model, not 2") as caught:
         fold.top_k_models(2)
-    assert "trainer.top=2" in str(caught.value)
+    assert "trainer.save_top_k=2" in str(caught.value)
 
 
 def test_fewer_than_wanted_is_an_error_that_says_how_many_there_are(tmp_path):

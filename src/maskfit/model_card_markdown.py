@@ -37,7 +37,7 @@ def _reads(facts: ModelMetadata) -> Iterator[str]:
     yield ""
     for attribute in facts.label_schema.scored_schema().attributes:
         yield f"- **{attribute.name}**: {', '.join(map(attribute.display_name, range(len(attribute.values))))}"
-    framing = facts.preprocessing.framing
+    framing = facts.preprocessing.crop_resize
     yield ""
     yield (
         f"From what the crop `{framing.crop.name}` shows of a photo, at {framing.size[1]} x {framing.size[0]} pixels, "

@@ -14,6 +14,7 @@ import json
 import shutil
 import struct
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from maskfit import __version__
 from maskfit.calibration import Calibration
+from maskfit.config.aliases import upgrade_model_metadata, upgrade_weight_names
 from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
 from maskfit.data.preprocessing import Preprocessing
@@ -92,8 +94,8 @@ class ModelMetadata(BaseModel):
         ):
             raise ValueError(f"an option of backbone or head is larger than {MAX_OPTION_VALUE:,}")
         # Built, not only looked up: a share out of range should be known now, not at the first photo.
-        check_pinned(instantiate(CROPS, self.preprocessing.framing.crop))
-        check_pinned(instantiate(BACKGROUNDS, self.preprocessing.framing.background_removal))
+        check_pinned(instantiate(CROPS, self.preprocessing.crop_resize.crop))
+        check_pinned(instantiate(BACKGROUNDS, self.preprocessing.crop_resize.background_removal))
         with np.errstate(all="ignore"):
             numbers = np.array(self.preprocessing.normalization.scale_and_shift())
         if not np.isfinite(numbers).all():
@@ -141,21 +143,36 @@ def parse_model_metadata(metadata: Mapping[str, str] | None, path: Path) -> Mode
         raise ModelFileError(
             "this file was not made by maskfit: its metadata say nothing of labels and preprocessing",
             location=path,
-            hint="start weights go into model.weights=PATH of 'maskfit train'; a model comes out of it",
+            hint="start weights go into model.pretrained=PATH of 'maskfit train'; a model comes out of it",
         )
     if len(text) > MAX_METADATA_BYTES:
         raise ModelFileError(
             f"{len(text):,} bytes of metadata are too many", location=path, hint="do not trust this file"
         )
     try:
-        return ModelMetadata.model_validate_json(text)
-    except (ValidationError, RecipeError, RecursionError) as error:
+        return ModelMetadata.model_validate(_upgraded(json.loads(text), path))
+    except (ValidationError, RecipeError, RecursionError, json.JSONDecodeError) as error:
         reason = _first_lines(error) if isinstance(error, ValidationError) else str(error)
         raise ModelFileError(
             f"its metadata are damaged or from a newer maskfit than {__version__}: {reason:.500}",
             location=path,
             hint="pip install --upgrade maskfit, or make the file anew",
         ) from None
+
+
+def _upgraded(values: Any, path: Path) -> Any:
+    """The metadata under today's names; one warning for a file that an earlier maskfit wrote."""
+    if not isinstance(values, dict):
+        return values
+    old: list[str] = []
+    upgraded = upgrade_model_metadata(values, old.append)
+    if old:
+        warnings.warn(
+            f"{path} was written by an earlier maskfit: {len(old)} old names are read as today's ({old[0]}, ...)",
+            FutureWarning,
+            stacklevel=4,
+        )
+    return upgraded
 
 
 def _first_lines(error: ValidationError) -> str:
@@ -227,7 +244,7 @@ def load_model(path: str | Path) -> tuple[Network, ModelMetadata]:
     from maskfit.models.network import build_network
 
     try:
-        weights = load_file(path)
+        weights = upgrade_weight_names(load_file(path))
         # Parts from a file may ask for any size. On the meta device they cost nothing, and the file's own weights say
         # whether that size is real before any memory is taken.
         with torch.device("meta"), _at_most(len(weights) + SPARE_TENSORS):

@@ -10,7 +10,7 @@ RUN/
   fold0/
     best.safetensors  the model of the best epoch
     models.json       which models are kept, the best first; beside it the next best as epoch007.safetensors
-    final.safetensors with trainer.finish: the model after the last epochs on all photos
+    final.safetensors with trainer.full_data_epochs: the model after the last epochs on all photos
     last.ckpt         for resuming only
     metrics.csv       a row for each epoch
     steps.csv         a row for each step
@@ -91,7 +91,7 @@ class FoldDir:
             raise RunError(
                 f"this fold keeps {kept}, not {count}",
                 location=self.path,
-                hint=f"take --top {len(models)}, or train with trainer.top={max(count, 1)}",
+                hint=f"take --top {len(models)}, or train with trainer.save_top_k={max(count, 1)}",
             )
         absent = [path.name for path in models[:count] if not path.is_file()]
         if absent and self.models_index.is_file():
@@ -160,7 +160,9 @@ class RunDir:
         models = [path for fold in done for path in fold.top_k_models(top)]
         if not models:
             raise RunError(
-                "no fold of this run is done", location=self.path, hint="maskfit train RECIPE run=THIS --resume ends it"
+                "no fold of this run is done",
+                location=self.path,
+                hint="maskfit train RECIPE output_dir=THIS --resume ends it",
             )
         return models
 

@@ -73,7 +73,7 @@ def test_photos_are_uploaded_answered_for_and_downloaded(address, photos, tmp_pa
         stranger.get_by_text("lacks its key").wait_for(timeout=60_000)
         assert stranger.locator("input[type=file]").count() == 0
         browser.close()
-    with (tmp_path / "faces.csv").pending_count(encoding="utf-8") as stream:
+    with (tmp_path / "faces.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["photo"] for row in rows] == ["drawn.jpg", "bad.jpg"]
     assert rows[0]["mask"] in ("wear", "incorrect", "not_wear")

@@ -64,9 +64,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scheme = SCHEMES["mask-gender-age"]
     facts = ModelMetadata(
         label_schema=scheme,
-        preprocessing=Preprocessing(framing=CropResize(size=(32, 24))),
+        preprocessing=Preprocessing(crop_resize=CropResize(size=(32, 24))),
         backbone=ComponentSpec.create("small", width=4),
-        head=ComponentSpec.create("attributes"),
+        head=ComponentSpec.create("multi_head"),
         heads=scheme.names,
     )
     network = build_network(facts.backbone, facts.head, scheme.sizes)

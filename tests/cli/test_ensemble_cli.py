@@ -128,14 +128,14 @@ def test_a_second_run_writes_the_same_files(command, members, wanted):
 def test_nothing_is_replaced_without_force(command, members):
     Path("votes").mkdir()
     Path("votes/out-of-fold-hard.csv").write_text("mine")
-    said = command("ensemble", *members, "--out", "votes", "--vote", "hard")
+    said = command("ensemble", *members, "--out", "votes", "--vote", "majority")
     assert said.code == 2
     assert "this file exists already" in said.err
     assert files_of("votes") == {"out-of-fold-hard.csv"}
     assert Path("votes/out-of-fold-hard.csv").read_text() == "mine"
     # Another vote's file is in nobody's way.
     assert command("ensemble", *members, "--out", "votes", "--vote", "geometric").code == 0
-    assert command("ensemble", *members, "--out", "votes", "--vote", "hard", "--force").code == 0
+    assert command("ensemble", *members, "--out", "votes", "--vote", "majority", "--force").code == 0
     assert Path("votes/out-of-fold-hard.csv").read_text() != "mine"
 
 

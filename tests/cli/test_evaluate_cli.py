@@ -59,7 +59,7 @@ def test_json_holds_the_servers_form_and_all_scores(files):
 def test_the_table_says_the_classes_in_words(files):
     result = run(*files)
     assert result.exit_code == 0
-    assert f"{f1_score(ANSWERS_TRUE, ANSWERS, average='macro'):.4f}" in result.stdout
+    assert f"{f1_score(ANSWERS_TRUE, ANSWERS, weight_averaging='macro'):.4f}" in result.stdout
     assert re.search(r"10\s+worn wrongly\s+female\s+30-59", result.stdout)
     assert "180 photos" in result.stdout
 

@@ -75,4 +75,4 @@ def test_help_has_examples(command):
     said = command("data", "gan", "--help")
     assert said.code == 0
     assert "maskfit data gan" in said.out
-    assert "data.extra" in said.out
+    assert "data.extra_train" in said.out

@@ -24,9 +24,9 @@ def model(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     facts = ModelMetadata(
         label_schema=scheme,
-        preprocessing=Preprocessing(framing=CropResize(size=(32, 24))),
+        preprocessing=Preprocessing(crop_resize=CropResize(size=(32, 24))),
         backbone=ComponentSpec.create("small", width=4),
-        head=ComponentSpec.create("attributes"),
+        head=ComponentSpec.create("multi_head"),
         heads=scheme.names,
     )
     network = build_network(facts.backbone, facts.head, scheme.sizes)

@@ -18,7 +18,7 @@ def test_a_project_starts_from_a_recipe_with_its_own_name_and_photos(command, na
     assert {path.name for path in Path("my masks!").iterdir()} == {"recipe.yaml", "README.md", ".gitignore"}
     assert "my masks!/photos" in said.out
     made = read_recipe("my masks!/recipe.yaml")
-    words = ["data.root=photos", "name=my-masks-", f"about=Started from {name}."]
+    words = ["data.path=photos", "name=my-masks-", f"description=Started from {name}."]
     assert made.model_copy(update={"name": "x"}) == read_recipe(name, words).model_copy(update={"name": "x"})
     assert made.name == "my-masks"
     assert command("check", "my masks!/recipe.yaml").code == 0

@@ -289,7 +289,7 @@ def test_the_best_models_of_each_fold_answer_together(command, run_folder, evalu
     assert "this fold keeps one model, not 2" in said.err
     index = [{"file": f"{name}.safetensors", "epoch": 1, "score": 0.5} for name in ("best", "epoch002")]
     (fold / "models.json").write_text(json.dumps(index))
-    assert json.loads(command(*words, "--top", 2, "--views", "five:scale=0.8").out)["answers"]
+    assert json.loads(command(*words, "--top", 2, "--views", "five_crop:scale=0.8").out)["answers"]
     assert "take --top 2" in command(*words, "--top", 3).err
 
 

@@ -43,10 +43,20 @@ def test_a_right_recipe_is_written_out_whole(command, tmp_path):
 
 
 def test_all_mistakes_of_a_recipe_are_told_at_once(command):
-    said = command("check", "baseline", "trainer.epoch=12", "loss=focl", "optimiser.lrr=1", "data.size=[a]", "[x]=1")
+    said = command(
+        "check", "baseline", "trainer.epoch=12", "loss=focl", "optimizer.lrr=1", "data.image_size=[a]", "[x]=1"
+    )
     assert said.code == 2
     assert said.out == ""
-    for line in ("trainer.epoch", "'epochs'", "loss: 'focl' is unknown", "optimiser", "'lrr'", "data.size", "[x]"):
+    for line in (
+        "trainer.epoch",
+        "'epochs'",
+        "loss: 'focl' is unknown",
+        "optimiser",
+        "'lrr'",
+        "data.image_size",
+        "[x]",
+    ):
         assert line in said.err
 
 

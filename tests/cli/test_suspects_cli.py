@@ -52,7 +52,7 @@ def test_a_wrong_label_comes_first_and_its_correction_fits(command, table, peopl
     words = ("suspects", path, "--data", people, "--out", target, "--corrections", proposed)
     said = command(*words, "--above", "0.2")
     assert said.code == 0, said.err
-    with target.pending_count(newline="") as stream:
+    with target.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["person", "attribute", "label", "proposed", "score", "reason"]
     assert (rows[0]["person"], rows[0]["attribute"]) == (first, "gender")

@@ -40,7 +40,7 @@ def trained(monkeypatch) -> list[tuple[Recipe, bool]]:
 
 
 def test_words_are_laid_over_the_recipe(command, trained):
-    said = command("train", "fast", "data.root=photos", "trainer.epochs=3", "--resume")
+    said = command("train", "fast", "data.path=photos", "trainer.epochs=3", "--resume")
     assert said.code == 0
     recipe, resume = trained[0]
     assert (recipe.name, recipe.data.root, recipe.trainer.epochs, resume) == ("fast", "photos", 3, True)
@@ -70,7 +70,7 @@ def test_the_environment_gives_the_folders_as_they_are(command, trained, folder)
     os.environ[MODEL_DIR] = f"{folder}/out"
     assert command("train", "fast").code == 0
     assert (trained[0][0].data.root, trained[0][0].run) == (folder, f"{folder}/out")
-    assert command("train", "fast", "data.root=other").code == 0
+    assert command("train", "fast", "data.path=other").code == 0
     assert (trained[1][0].data.root, trained[1][0].run) == ("other", f"{folder}/out")
 
 

@@ -12,7 +12,7 @@ import pytest
 from maskfit.config.loader import read_recipe
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
-SPACE = "optimiser.lr: {low: 1.0e-4, high: 1.0e-2, log: true}\naugmentation: [light, none]\n"
+SPACE = "optimizer.lr: {low: 1.0e-4, high: 1.0e-2, log: true}\naugmentation: [light, none]\n"
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +25,13 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def words(faces: Path) -> list[str]:
     return [
         "fast",
-        f"data.root={faces}",
-        "data.store=stores",
-        "data.size=24",
+        f"data.path={faces}",
+        "data.cache_dir=stores",
+        "data.image_size=24",
         "model.backbone.width=4",
         "trainer.epochs=1",
         "trainer.device=cpu",
-        "holdout=0.4",
+        "cv.val_fraction=0.4",
         "--space",
         "space.yaml",
     ]
@@ -60,7 +60,7 @@ def test_a_sweep_writes_its_table_its_page_and_its_best_recipe(command, parsed, 
     assert [row["trial"] for row in rows] == ["0", "1"]
     best = max(rows, key=lambda row: float(row["macro_f1"]))
     recipe = read_recipe("sweep/best.yaml", slots=RECIPE_REGISTRY)
-    assert recipe.optimizer.options["lr"] == pytest.approx(float(best["optimiser.lr"]))
+    assert recipe.optimizer.options["lr"] == pytest.approx(float(best["optimizer.lr"]))
     assert recipe.augmentation.name == best["augmentation"]
     assert recipe.output_dir is None
     page = parsed(Path("sweep/report.html").read_text())
@@ -75,7 +75,7 @@ def test_a_sweep_writes_its_table_its_page_and_its_best_recipe(command, parsed, 
 
 
 def test_mistakes_end_before_the_first_trial(command, faces):
-    Path("space.yaml").write_text("optimiser.lrr: {low: 0.1, high: 0.2}\ntrainer.epochs: {low: 0, high: 3}\n")
+    Path("space.yaml").write_text("optimizer.lrr: {low: 0.1, high: 0.2}\ntrainer.epochs: {low: 0, high: 3}\n")
     said = command("tune", *words(faces), "--out", "sweep")
     assert said.code == 2
     assert "did you mean 'lr'" in said.err

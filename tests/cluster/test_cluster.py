@@ -171,21 +171,21 @@ def test_folds_on_the_cluster_are_those_of_one_process(cluster: None, faces: Pat
     from maskfit.training.train import train
 
     words = [
-        f"data.root={faces}",
-        f"data.store={tmp_path / 'stores'}",
-        "data.size=24",
+        f"data.path={faces}",
+        f"data.cache_dir={tmp_path / 'stores'}",
+        "data.image_size=24",
         "model.backbone.width=4",
         "trainer.epochs=1",
         "trainer.device=cpu",
-        "folds=2",
+        "cv.num_folds=2",
     ]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        here, scores = train(read_recipe("fast", [*words, f"run={tmp_path / 'here'}"], slots=RECIPE_REGISTRY))
+        here, scores = train(read_recipe("fast", [*words, f"output_dir={tmp_path / 'here'}"], slots=RECIPE_REGISTRY))
     finally:
         torch.set_num_threads(threads)
-    there, others = train_on_ray(read_recipe("fast", [*words, f"run={tmp_path / 'ray'}"], slots=RECIPE_REGISTRY))
+    there, others = train_on_ray(read_recipe("fast", [*words, f"output_dir={tmp_path / 'ray'}"], slots=RECIPE_REGISTRY))
     assert others == scores
     assert there.probabilities.read_bytes() == here.probabilities.read_bytes()
     for fold in (0, 1):
@@ -204,7 +204,10 @@ def test_a_machine_that_sees_other_files_or_has_another_version_says_so(
 
 
 def test_a_word_of_the_recipe_is_no_address() -> None:
-    with pytest.raises(MaskfitError, match="'folds=5' is no address"), ray_session("folds=5", "'maskfit train --ray'"):
+    with (
+        pytest.raises(MaskfitError, match="'cv.num_folds=5' is no address"),
+        ray_session("cv.num_folds=5", "'maskfit train --ray'"),
+    ):
         pass
 
 
@@ -265,15 +268,15 @@ def test_a_sweep_on_the_cluster_goes_to_its_end(cluster: None, faces: Path, tmp_
     from maskfit.sweep.tune import SweepSettings, tune
 
     space = tmp_path / "space.yaml"
-    space.write_text("optimiser.lr: {low: 1e-4, high: 1e-2, log: true}\naugmentation: [light, none]\n")
+    space.write_text("optimizer.lr: {low: 1e-4, high: 1e-2, log: true}\naugmentation: [light, none]\n")
     words = [
-        f"data.root={faces}",
-        f"data.store={tmp_path / 'stores'}",
-        "data.size=24",
+        f"data.path={faces}",
+        f"data.cache_dir={tmp_path / 'stores'}",
+        "data.image_size=24",
         "model.backbone.width=4",
         "trainer.epochs=2",
         "trainer.device=cpu",
-        "holdout=0.4",
+        "cv.val_fraction=0.4",
     ]
     settings = SweepSettings(4, pruner=ComponentSpec.create("median", startup=2))
     results = tune("fast", space, settings, words=words, out=tmp_path / "sweep", placement=RayExecutor())

@@ -119,7 +119,7 @@ def read_attributes() -> set[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("section", [key for key in SECTIONS if not key.startswith("data.scheme")])
+@pytest.mark.parametrize("section", [key for key in SECTIONS if not key.startswith("data.label_schema")])
 def test_every_key_is_read_somewhere(section):
     """A documented option that nothing reads was one of the seeds' mistakes."""
     reads = read_attributes()
@@ -139,7 +139,9 @@ def test_every_key_is_documented():
 
 
 def test_words_lie_over_the_file():
-    recipe = read_recipe("fast", ["trainer.epochs=3", "trainer.clip=", "data.size=[96, 64]", "name=mine"])
+    recipe = read_recipe(
+        "fast", ["trainer.epochs=3", "trainer.gradient_clip_val=", "data.image_size=[96, 64]", "name=mine"]
+    )
     assert (recipe.trainer.epochs, recipe.trainer.gradient_clip_val, recipe.data.image_size, recipe.name) == (
         3,
         None,
@@ -148,17 +150,17 @@ def test_words_lie_over_the_file():
     )
     assert recipe.trainer.batch_size == read_recipe("fast").trainer.batch_size
     # The later word wins.
-    assert read_recipe("fast", ["fold=1", "fold=[0, 2]"]).fold == (0, 2)
+    assert read_recipe("fast", ["cv.train_folds=1", "cv.train_folds=[0, 2]"]).fold == (0, 2)
 
 
 def test_a_name_replaces_a_part_and_an_option_is_laid_over_it():
     fast = read_recipe("fast")
     assert fast.optimizer.options["weight_decay"] == 0.02
-    assert read_recipe("fast", ["optimiser.lr=0.5"]).optimizer == ComponentSpec.create(
+    assert read_recipe("fast", ["optimizer.lr=0.5"]).optimizer == ComponentSpec.create(
         "adamw", lr=0.5, weight_decay=0.02
     )
     # A name, in whatever form, is another part with none of the old options.
-    for word in ("optimiser=sgd", "optimiser.name=sgd", "optimiser={name: sgd}"):
+    for word in ("optimizer=sgd", "optimizer.name=sgd", "optimizer={name: sgd}"):
         assert read_recipe("fast", [word]).optimizer == ComponentSpec.create("sgd")
     # A default that no file mentions is a part to lay options over too.
     assert read_recipe("fast", ["loss.smoothing=0.1"]).loss == ComponentSpec.create("cross_entropy", smoothing=0.1)
@@ -175,13 +177,15 @@ def test_an_option_without_a_part_to_lie_over_says_so():
 
 
 def test_lists_of_one_and_numbers_that_are_names():
-    recipe = read_recipe("fast", ["fold=0", "data.corrections=mine.csv", "trainer.precision=16", "folds=5"])
+    recipe = read_recipe(
+        "fast", ["cv.train_folds=0", "data.label_corrections=mine.csv", "trainer.precision=16-mixed", "cv.num_folds=5"]
+    )
     assert recipe.fold == (0,)
     assert recipe.data.label_corrections == ("mine.csv",)
     assert recipe.trainer.precision == "16"
     assert recipe.folds == 5
-    assert read_recipe("fast", ["folds=folds.csv", "data.size=64"]).data.image_size == (64, 64)
-    assert read_recipe("fast", ["folds=folds.csv"]).folds == "folds.csv"
+    assert read_recipe("fast", ["cv.split_file=folds.csv", "data.image_size=64"]).data.image_size == (64, 64)
+    assert read_recipe("fast", ["cv.split_file=folds.csv"]).folds == "folds.csv"
 
 
 @pytest.mark.parametrize("word", ["trainer.epochs", "=3", ".epochs=3", "trainer..epochs=3", ""])
@@ -209,17 +213,17 @@ def test_every_mistake_at_once_with_the_nearest_names(write):
         "heads: {maks: {share: -1}}\n"
         "loss: cross_entropi\naugmentaton: light\n",
     )
-    lines = problems_of("optimiser.lrr=1", source=path)
+    lines = problems_of("optimizer.lrr=1", source=path)
     for wanted in [
         "trainer.epocs: there is no such key; did you mean 'epochs'",
         "trainer.batch_size: should be 1 or more, not 0",
         "trainer.precision: should be 'auto', '32', 'bf16' or '16', not 8",
-        "data.size: should be 8 or more, not 4",
-        "data.scheme: 'mask-gender-aeg' is no scheme; did you mean 'mask-gender-age'",
-        "data.known_errors: should be 'none', 'certain' or 'likely', not 'sure'",
+        "data.image_size: should be 8 or more, not 4",
+        "data.label_schema: 'mask-gender-aeg' is no scheme; did you mean 'mask-gender-age'",
+        "data.known_label_errors: should be 'none', 'certain' or 'likely', not 'sure'",
         "model.backbone: 'resnet43' is unknown; did you mean",
         "model.head: 'attributes' has no option 'dropot'; did you mean 'dropout'",
-        "heads.maks.share: should be 0 or more, not -1",
+        "heads.maks.loss_weight: should be 0 or more, not -1",
         "loss: 'cross_entropi' is unknown; did you mean 'cross_entropy'",
         "augmentaton: there is no such key; did you mean 'augmentation'",
         "optimiser: 'adamw' has no option 'lrr'; did you mean 'lr'",
@@ -231,39 +235,42 @@ def test_every_mistake_at_once_with_the_nearest_names(write):
 @pytest.mark.parametrize(
     ("word", "line"),
     [
-        ("folds=0", "folds: should be 1 or more folds, or the path of a split file, not 0"),
-        ("folds=[1]", "folds: should be 1 or more folds, or the path of a split file, not [1]"),
-        ("folds=true", "folds: should be 1 or more folds, or the path of a split file, not True"),
-        ("folds=2.5", "folds: should be 1 or more folds, or the path of a split file, not 2.5"),
-        ("folds=''", "folds: should be 1 or more folds, or the path of a split file, not ''"),
-        ("fold=[0, 0]", "fold: a fold stands twice"),
-        ("fold=-1", "fold: should be 0 or more, not -1"),
-        ("data.size=[4, 4]", "data.size: should be 8 or more, not 4"),
-        ("data.size=[224]", "data.size: should be one number, or two for height and width, not [224]"),
-        ("data.size=[1, 2, 3]", "data.size: should be one number, or two for height and width, not [1, 2, 3]"),
+        ("cv.num_folds=0", "folds: should be 1 or more folds, or the path of a split file, not 0"),
+        ("cv.num_folds=[1]", "folds: should be 1 or more folds, or the path of a split file, not [1]"),
+        ("cv.num_folds=true", "folds: should be 1 or more folds, or the path of a split file, not True"),
+        ("cv.num_folds=2.5", "folds: should be 1 or more folds, or the path of a split file, not 2.5"),
+        ("cv.num_folds=''", "folds: should be 1 or more folds, or the path of a split file, not ''"),
+        ("cv.train_folds=[0, 0]", "fold: a fold stands twice"),
+        ("cv.train_folds=-1", "fold: should be 0 or more, not -1"),
+        ("data.image_size=[4, 4]", "data.image_size: should be 8 or more, not 4"),
+        ("data.image_size=[224]", "data.image_size: should be one number, or two for height and width, not [224]"),
+        (
+            "data.image_size=[1, 2, 3]",
+            "data.image_size: should be one number, or two for height and width, not [1, 2, 3]",
+        ),
         ("trainer=", "trainer: should be a mapping of keys to values, not nothing"),
         ("trainer.epochs=1.5", "trainer.epochs: should be a whole number, not 1.5"),
         ("trainer.epochs=many", "trainer.epochs: should be a whole number, not 'many'"),
-        ("trainer.clip=.inf", "trainer.clip: should be a finite number, not inf"),
-        ("data.train_scale=0.5", "data.train_scale: should be 1 or more, not 0.5"),
+        ("trainer.gradient_clip_val=.inf", "trainer.gradient_clip_val: should be a finite number, not inf"),
+        ("data.train_resize_scale=0.5", "data.train_resize_scale: should be 1 or more, not 0.5"),
         ("trainer.seed=-1", "trainer.seed: should be 0 or more, not -1"),
-        ("holdout=0.6", "holdout: should be 0.5 or less, not 0.6"),
-        ("data.age.old_from=0", "data.age.old_from: should be above 0, not 0"),
-        ("data.age.old_from=130", "data.age.old_from: should be 120 or less, not 130"),
+        ("cv.val_fraction=0.6", "holdout: should be 0.5 or less, not 0.6"),
+        ("data.age_labels.old_from_age=0", "data.age_labels.old_from_age: should be above 0, not 0"),
+        ("data.age_labels.old_from_age=130", "data.age_labels.old_from_age: should be 120 or less, not 130"),
         (
-            "data.age.drop=[[29, 27]]",
-            "data.age.drop: a range goes from the younger to the older year, not from 29 to 27",
+            "data.age_labels.exclude=[[29, 27]]",
+            "data.age_labels.exclude: a range goes from the younger to the older year, not from 29 to 27",
         ),
-        ("data.age.decades=maybe", "data.age.decades: should be true or false, not 'maybe'"),
-        ("data.scheme={attributes: []}", "data.scheme.attributes: should have 1 or more in it, not []"),
+        ("data.age_labels.by_decade=maybe", "data.age_labels.by_decade: should be true or false, not 'maybe'"),
+        ("data.label_schema={attributes: []}", "data.label_schema.attributes: should have 1 or more in it, not []"),
         (
             "name=a/b",
             "name: should be 1 to 64 letters, digits, dots, dashes or underscores, no dot or dash first, not 'a/b'",
         ),
-        ("about=5", "about: should be text, not 5"),
+        ("description=5", "about: should be text, not 5"),
         ("loss=3", "loss: should be a mapping of keys to values, not 3"),
         ("loss={name: cross_entropy, 1: 2}", "loss.options: should be text, not 1"),
-        ("heads.maks.share=1", "heads.maks: there is no such head; did you mean 'mask'?"),
+        ("heads.maks.loss_weight=1", "heads.maks: there is no such head; did you mean 'mask'?"),
     ],
 )
 def test_a_mistake_is_one_plain_line(word, line):
@@ -271,11 +278,11 @@ def test_a_mistake_is_one_plain_line(word, line):
 
 
 def test_a_mistake_in_a_scheme_written_out_names_its_keys():
-    word = "data.scheme={attributes: [{name: a, value: [x, y]}, {name: loss, values: [x, y]}]}"
+    word = "data.label_schema={attributes: [{name: a, value: [x, y]}, {name: loss, values: [x, y]}]}"
     assert problems_of(word) == [
-        "data.scheme.attributes.0.values: this key is missing",
-        "data.scheme.attributes.0.value: there is no such key; did you mean 'values' or 'aliases'?",
-        "data.scheme.attributes: an attribute cannot be called 'loss': that means something else already",
+        "data.label_schema.attributes.0.values: this key is missing",
+        "data.label_schema.attributes.0.value: there is no such key; did you mean 'values' or 'aliases'?",
+        "data.label_schema.attributes: an attribute cannot be called 'loss': that means something else already",
     ]
 
 
@@ -288,7 +295,7 @@ def test_a_joint_head_may_have_its_own_loss():
 
 def test_keys_become_patterns():
     assert key_pattern("heads.mask.loss") == "heads.*.loss"
-    assert key_pattern("data.scheme.attributes.3") == "data.scheme.attributes.*"
+    assert key_pattern("data.label_schema.attributes.3") == "data.label_schema.attributes.*"
     assert key_pattern("heads") == "heads"
 
 
@@ -412,7 +419,7 @@ def test_the_dump_says_every_default(write):
 
 
 def test_numbers_in_a_recipe_are_finite():
-    for key in ("trainer.clip", "data.train_scale", "holdout"):
+    for key in ("trainer.gradient_clip_val", "data.train_resize_scale", "holdout"):
         for value in (".nan", ".inf"):
             assert len(problems_of(f"{key}={value}")) == 1
     assert math.isfinite(read_recipe("fast").holdout)

@@ -203,7 +203,7 @@ def test_slashes_in_texts_are_no_comments(tmp_path):
         ("{}", "a mapping of keys"),
         ({"trainer": {"epochs": 0}}, "trainer.epochs"),
         ({"trainer": {"epochs": "many"}}, "trainer.epochs"),
-        ({"data_loader": {"args": {"input_size": 2}}}, "data.size"),
+        ({"data_loader": {"args": {"input_size": 2}}}, "data.image_size"),
         ({"loss_name": [["focal", [1, 1, 1], 1]]}, "an entry for each of mask, gender, age"),
         ({"loss_name": [["focal", 1, 1]] * 3}, "another kind"),
         ({"loss_name": [1, 2, 3]}, "another kind"),

@@ -63,7 +63,7 @@ def test_every_background_gives_a_photo_of_the_same_size(name, size, kind):
         photo = subject(*size)[0]
     before = photo.copy()
     for box in ((0, 0, size[1], size[0]), (size[1] - 1, 0, size[1], 1), (-40, -50, size[1] + 9, size[0] + 9)):
-        seen = instantiate(BACKGROUNDS, ComponentSpec.create(name)).erase(
+        seen = instantiate(BACKGROUNDS, ComponentSpec.create(name)).remove_background(
             photo, CropBox(tuple(map(float, box)), angle=10)
         )
         assert (seen.shape, seen.dtype) == (photo.shape, np.uint8)
@@ -75,10 +75,10 @@ def test_the_same_photo_gives_the_same_pixels(name):
     from concurrent.futures import ThreadPoolExecutor
 
     photo = np.asarray(render_photo(sample_person(0, 1), "mask1", size=(96, 128)).image)
-    first = instantiate(BACKGROUNDS, ComponentSpec.create(name)).erase(photo, whole(photo))
+    first = instantiate(BACKGROUNDS, ComponentSpec.create(name)).remove_background(photo, whole(photo))
     with ThreadPoolExecutor(4) as pool:
         others = pool.map(
-            lambda _: instantiate(BACKGROUNDS, ComponentSpec.create(name)).erase(photo, whole(photo)), range(4)
+            lambda _: instantiate(BACKGROUNDS, ComponentSpec.create(name)).remove_background(photo, whole(photo)), range(4)
         )
     assert all((other == first).all() for other in others)
 
@@ -86,7 +86,7 @@ def test_the_same_photo_gives_the_same_pixels(name):
 @pytest.mark.parametrize("name", ERASING)
 def test_the_subject_stays_and_the_rest_gets_the_colour(name):
     photo, head = subject()
-    seen = instantiate(BACKGROUNDS, ComponentSpec.create(name, colour=BLUE)).erase(photo, whole(photo))
+    seen = instantiate(BACKGROUNDS, ComponentSpec.create(name, colour=BLUE)).remove_background(photo, whole(photo))
     flat = (seen == BLUE).all(axis=2)
     inside = _shrunk(head, 4)
     # A network is never wholly sure.
@@ -133,7 +133,7 @@ def test_wrong_options_are_refused(name, options, said):
 
 @pytest.mark.parametrize("name", ERASING)
 @pytest.mark.parametrize(
-    "crop", [ComponentSpec.create("centre"), ComponentSpec.create("face", align=True), ComponentSpec.create("salient")]
+    "crop", [ComponentSpec.create("center"), ComponentSpec.create("face", align=True), ComponentSpec.create("saliency")]
 )
 def test_validation_training_and_prediction_see_the_same_pixels(tmp_path, name, crop):
     framing = CropResize(crop=crop, size=(48, 40), background_removal=ComponentSpec.create(name), unsharp_mask=0.7)
@@ -148,7 +148,7 @@ def test_validation_training_and_prediction_see_the_same_pixels(tmp_path, name, 
     recorded = CropResize.model_validate_json(framing.pinned().model_dump_json())
     for place, path in enumerate(paths):
         frame = stored.gather([place])[0]
-        np.testing.assert_array_equal(frame, Preprocessing(framing=recorded).framing(decode(path)))
+        np.testing.assert_array_equal(frame, Preprocessing(crop_resize=recorded).crop_resize(decode(path)))
         assert (frame != CropResize(**dict(plain))(decode(path))).any()
 
 
@@ -182,14 +182,16 @@ def test_larger_frames_are_erased_along_the_same_edge():
 
 def test_a_recipe_names_it():
     recipe = read_recipe(
-        "baseline", ["data.background=grabcut", "data.background.side=64", "data.sharpen=1"], slots=RECIPE_REGISTRY
+        "baseline",
+        ["data.background_removal=grabcut", "data.background_removal.side=64", "data.unsharp_mask=1"],
+        slots=RECIPE_REGISTRY,
     )
     assert recipe.data.background_removal == ComponentSpec.create("grabcut", side=64)
     assert recipe.data.unsharp_mask == 1
     with pytest.raises(RecipeError, match="background"):
-        read_recipe("baseline", ["data.background=grabbut"], slots=RECIPE_REGISTRY)
+        read_recipe("baseline", ["data.background_removal=grabbut"], slots=RECIPE_REGISTRY)
     with pytest.raises(RecipeError, match="sharpen"):
-        read_recipe("baseline", ["data.sharpen=-1"], slots=RECIPE_REGISTRY)
+        read_recipe("baseline", ["data.unsharp_mask=-1"], slots=RECIPE_REGISTRY)
 
 
 # GrabCut
@@ -200,7 +202,7 @@ def test_a_drawn_face_is_never_eaten():
     for number in range(4):
         for name in ("mask1", "normal"):
             photo = np.asarray(render_photo(sample_person(3, number), name, size=(192, 256)).image)
-            seen = GrabCut().erase(photo, CropBox((0.0, 32.0, 192.0, 224.0)))
+            seen = GrabCut().remove_background(photo, CropBox((0.0, 32.0, 192.0, 224.0)))
             np.testing.assert_array_equal(seen[110:170, 75:117], photo[110:170, 75:117])
             assert (seen[:20, :10] == GREY).all() or (seen[:20, -10:] == GREY).all()
 
@@ -220,7 +222,7 @@ def test_a_face_in_a_group_is_told_by_its_surroundings_alone():
     photo, _ = subject(120, 90)
     group = np.concatenate([photo, np.random.default_rng(5).integers(0, 256, (120, 400, 3), dtype=np.uint8)], axis=1)
     cut = CropBox((10.0, 15.0, 80.0, 105.0))
-    seen = GrabCut(colour=BLUE).erase(group, cut)
+    seen = GrabCut(colour=BLUE).remove_background(group, cut)
     assert (seen[60, 45] == group[60, 45]).all()
     assert (seen[:, 150:] == BLUE).all()
 
@@ -228,14 +230,14 @@ def test_a_face_in_a_group_is_told_by_its_surroundings_alone():
 def test_without_opencv_it_says_which_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     photo, _ = subject()
-    for background in (GrabCut(), CROPS["salient"]()):
+    for background in (GrabCut(), CROPS["saliency"]()):
         with pytest.raises(MissingExtraError, match="needs the extra 'background'"):
             background.settled()
     with pytest.raises(MissingExtraError):
-        GrabCut().erase(photo, whole(photo))
+        GrabCut().remove_background(photo, whole(photo))
     # A network needs none.
     assert Salient().settled()["weights"] == "bright.onnx"
-    assert (Salient().erase(photo, whole(photo)) == GREY).all(axis=2).any()
+    assert (Salient().remove_background(photo, whole(photo)) == GREY).all(axis=2).any()
 
 
 def test_regions():

@@ -130,7 +130,7 @@ def test_a_command_that_was_stopped_goes_on(root, tmp_path, monkeypatch):
     journal = tmp_path / "out" / "crop.jsonl"
     assert len(journal.read_text().splitlines()) == 2
     # What was being written when it was stopped is torn.
-    with journal.pending_count("a") as stream:
+    with journal.open("a") as stream:
         stream.write('{"photo": "000001_male_Asian_30/nor')
     assert crop(root, tmp_path / "out").before == 1
     assert contents(tmp_path / "out") == whole
@@ -168,7 +168,7 @@ def test_a_manifest_is_written_for_the_copies_of_one(root, tmp_path):
 
 
 def test_crops_without_a_detector_can_be_looked_at_too(root, tmp_path):
-    made = crop(root, tmp_path / "out", ComponentSpec.create("centre", scale=0.5))
+    made = crop(root, tmp_path / "out", ComponentSpec.create("center", scale=0.5))
     assert decode(tmp_path / "out" / "000001_male_Asian_30" / "mask1.png").shape == (30, 20, 3)
     assert rows_of(made.faces)[0]["fallback"] == "0"
     assert not made.guessed
@@ -181,7 +181,7 @@ def test_nothing_that_lies_there_is_written_over(root, tmp_path, what):
         out.mkdir()
         (out / "letter.txt").write_text("dear")
     if what == "words":
-        crop(root, out, ComponentSpec.create("whole"))
+        crop(root, out, ComponentSpec.create("resize"))
     before = contents(root), contents(out) if out.exists() else {}
     with pytest.raises(DataError) as caught:
         crop(root, out)

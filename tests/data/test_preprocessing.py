@@ -65,7 +65,7 @@ def test_a_photos_own_mean_and_deviation():
     frames = noise(3, 7, 5, 3)
     frames[1] = frames[1] // 4 + 100
     frames[2] = (10, 200, 0)
-    planes = Normalize(mode="photo")(frames)
+    planes = Normalize(mode="per_image")(frames)
     assert planes.shape == (3, 3, 7, 5)
     assert planes.dtype == np.float32
     assert planes.flags.c_contiguous
@@ -80,7 +80,7 @@ def test_a_photos_own_mean_and_deviation():
 
 @pytest.mark.parametrize("size", [(6, 4), (96, 64), (224, 224)])
 def test_training_normalises_each_photo_to_the_same_numbers(size):
-    normalising = Normalize(mode="photo")
+    normalising = Normalize(mode="per_image")
     frames = noise(4, *size, 3)
     frames[1] = frames[1] // 16 + 230
     frames[2] = 130
@@ -90,7 +90,7 @@ def test_training_normalises_each_photo_to_the_same_numbers(size):
 
 def test_a_model_file_from_before_the_choice_is_normalised_as_it_was():
     old = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
-    assert Normalize.model_validate(old) == Normalize(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), mode="dataset")
+    assert Normalize.model_validate(old) == Normalize(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), mode="pretrained")
     with pytest.raises(ValidationError):
         Normalize(mode="batch")
 
@@ -113,12 +113,12 @@ def test_height_and_width_are_never_exchanged():
     photo = np.zeros((512, 384, 3), np.uint8)
     photo[:, :192] = 255
     photo[:100, :, 2] = 77
-    frame = CropResize(crop=ComponentSpec.create("whole"), size=(96, 64))(photo)
+    frame = CropResize(crop=ComponentSpec.create("resize"), size=(96, 64))(photo)
     assert frame.shape == (96, 64, 3)
     assert (frame[40:, :31] == 255).all()
     assert (frame[40:, 33:] == 0).all()
     assert (frame[:17, :, 2] == 77).all()
-    assert Preprocessing(framing=CropResize(size=(96, 64)))(photo).shape == (1, 3, 96, 64)
+    assert Preprocessing(crop_resize=CropResize(size=(96, 64)))(photo).shape == (1, 3, 96, 64)
 
 
 def test_framing_resamples_the_crop_and_nothing_else():
@@ -128,7 +128,7 @@ def test_framing_resamples_the_crop_and_nothing_else():
     # At the upper and lower edge the filter sees the photo's own pixels beyond the crop.
     np.testing.assert_array_equal(CropResize(size=(96, 96))(photo)[1:-1], np.asarray(wanted)[1:-1])
     same = noise(20, 30, 3)
-    np.testing.assert_array_equal(CropResize(crop=ComponentSpec.create("whole"), size=(20, 30))(same), same)
+    np.testing.assert_array_equal(CropResize(crop=ComponentSpec.create("resize"), size=(20, 30))(same), same)
 
 
 def test_filters_differ_and_shrinking_does_not_alias():
@@ -144,14 +144,14 @@ def test_filters_differ_and_shrinking_does_not_alias():
 
 
 def test_scaling_keeps_the_framing_but_for_its_size():
-    framing = CropResize(crop=ComponentSpec.create("centre", scale=0.5), size=(100, 60), filter="bicubic")
+    framing = CropResize(crop=ComponentSpec.create("center", scale=0.5), size=(100, 60), filter="bicubic")
     assert framing.scaled(1.25) == framing.model_copy(update={"size": (125, 75)})
     assert framing.scaled(1) == framing
 
 
 def test_what_is_written_reads_back_and_unknown_crops_are_refused():
-    framing = CropResize(crop=ComponentSpec.create("centre", shift=0.1), size=(96, 64))
-    whole = Preprocessing(framing=framing, normalization=Normalize(mode="photo"))
+    framing = CropResize(crop=ComponentSpec.create("center", shift=0.1), size=(96, 64))
+    whole = Preprocessing(crop_resize=framing, normalization=Normalize(mode="per_image"))
     assert Preprocessing.model_validate_json(whole.model_dump_json()) == whole
     with pytest.raises(RecipeError, match="did you mean 'centre'"):
         CropResize(crop=ComponentSpec.create("center"))(noise(9, 9, 3))
@@ -228,7 +228,7 @@ def test_validation_training_and_prediction_see_the_same_pixels(tmp_path, write_
     paths = [write_photo(tmp_path / name, seed=seed) for seed, name in enumerate(["a.png", "b.jpg"])]
     photos = [Photo(path, path.name, path.name) for path in paths]
     stored = open_image_cache(photos, framing, folder=tmp_path / "stores")
-    preprocessing = Preprocessing(framing=framing)
+    preprocessing = Preprocessing(crop_resize=framing)
     for place, path in enumerate(paths):
         frame = framing(decode(path))
         np.testing.assert_array_equal(stored.gather([place])[0], frame)
@@ -239,14 +239,14 @@ def test_validation_training_and_prediction_see_the_same_pixels(tmp_path, write_
 def test_several_framings_at_once_are_those_one_by_one(monkeypatch):
     """What sees the same is looked at once, whatever its size, filter and sharpening."""
     photo, looks = noise(60, 40, 3), []
-    plain = CropResize(size=(20, 10), crop=ComponentSpec.create("centre", scale=0.7))
+    plain = CropResize(size=(20, 10), crop=ComponentSpec.create("center", scale=0.7))
     framings = [
         plain,
         plain.scaled(1.5),
         plain.model_copy(update={"filter": "box"}),
         plain.model_copy(update={"sharpen": 1.0}),
         plain.model_copy(update={"size": (20, 12)}),
-        CropResize(size=(20, 10), crop=ComponentSpec.create("whole")),
+        CropResize(size=(20, 10), crop=ComponentSpec.create("resize")),
     ]
     alone = [(framing(photo), framing.find_crop(photo)) for framing in framings]
     cut = CropResize.find_crop

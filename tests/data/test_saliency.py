@@ -79,7 +79,7 @@ def test_where_nothing_is_salient_the_photo_stays_whole(bright, level):
     assert SaliencyBased().saliency_map(photo) is None
     cut = SalientCrop().box(photo, 80 / 60)
     assert (cut.box, cut.fallback) == ((0, 0, 80, 60), True)
-    assert Salient().erase(photo, cut) is photo
+    assert Salient().remove_background(photo, cut) is photo
 
 
 def test_a_crop_and_a_background_share_a_look(bright, monkeypatch):
@@ -89,7 +89,7 @@ def test_a_crop_and_a_background_share_a_look(bright, monkeypatch):
     photo = dark((48, 32, 96, 96))
     SaliencyBased().saliency_map(photo)
     before = len(looks)
-    Salient().erase(photo, SalientCrop().box(photo, 1.0))
+    Salient().remove_background(photo, SalientCrop().box(photo, 1.0))
     assert len(looks) == before
     SaliencyBased().saliency_map(photo[1:])
     assert len(looks) == before + 1

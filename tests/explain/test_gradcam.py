@@ -131,7 +131,7 @@ def test_heat_lies_where_the_evidence_is_and_nowhere_for_the_opposite():
 )
 def test_every_kind_of_trunk_has_maps(name, options, grid):
     network = build_network(
-        ComponentSpec.create(name, **options), ComponentSpec.create("attributes"), SCHEME.sizes
+        ComponentSpec.create(name, **options), ComponentSpec.create("multi_head"), SCHEME.sizes
     ).eval()
     batch = photos(2, 64, 64)
     layer, reshape = find_maps(network, torch.from_numpy(batch[:1]))

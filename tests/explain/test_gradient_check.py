@@ -24,7 +24,7 @@ SIZES = SCHEMES["mask-gender-age"].sizes
 
 def make_network() -> nn.Module:
     torch.manual_seed(0)
-    return build_network(ComponentSpec.create("small", width=4), ComponentSpec.create("attributes"), SIZES).eval()
+    return build_network(ComponentSpec.create("small", width=4), ComponentSpec.create("multi_head"), SIZES).eval()
 
 
 def batch(count: int = 6) -> tuple[np.ndarray, dict[str, np.ndarray]]:

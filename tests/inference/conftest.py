@@ -40,7 +40,7 @@ def make_model(
     facts = ModelMetadata(
         label_schema=scheme,
         preprocessing=Preprocessing(
-            framing=CropResize(size=size, crop=changes.pop("crop", ComponentSpec.create("centre"))),
+            crop_resize=CropResize(size=size, crop=changes.pop("crop", ComponentSpec.create("center"))),
             normalization=changes.pop("normalising", Normalize(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))),
         ),
         backbone=ComponentSpec.create("small", width=4),
@@ -71,7 +71,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "joint": {"head": "joint", "seed": 2, "size": (40, 40)},
         "decades": {"scheme": DECADES, "seed": 3, "size": (24, 40)},
         "joint-decades": {"scheme": DECADES, "head": "joint", "seed": 4, "normalising": Normalize()},
-        "cropped": {"seed": 5, "crop": ComponentSpec.create("centre", scale=0.7, shift=0.1)},
+        "cropped": {"seed": 5, "crop": ComponentSpec.create("center", scale=0.7, shift=0.1)},
         "mask": {"scheme": SCHEMES["mask"], "seed": 6},
     }
     return {name: make_model(folder / f"{name}.safetensors", **changes) for name, changes in kinds.items()}

@@ -45,7 +45,7 @@ def test_the_one_that_ships_is_small_and_says_what_it_is():
     facts = read_model_metadata(path)
     assert facts.label_schema.scored_schema().names == ("mask", "gender", "age")
     # Users' photos are framed by nobody, and a detector is not in the base install.
-    assert facts.preprocessing.framing.finds_faces is None
+    assert facts.preprocessing.crop_resize.finds_faces is None
     assert set(facts.calibration.temperatures) in ({"mask", "gender", "age"}, {"joint"})
     assert set(facts.calibration.abstain_below) == {"mask", "gender", "age"}
     assert facts.calibration.persons > 0

@@ -27,9 +27,9 @@ def model_with(path: Path, crop: ComponentSpec) -> Path:
     scheme = SCHEMES["mask"]
     facts = ModelMetadata(
         label_schema=scheme,
-        preprocessing=Preprocessing(framing=CropResize(crop=crop, size=(32, 24))),
+        preprocessing=Preprocessing(crop_resize=CropResize(crop=crop, size=(32, 24))),
         backbone=ComponentSpec.create("small", width=4),
-        head=ComponentSpec.create("attributes"),
+        head=ComponentSpec.create("multi_head"),
         heads=scheme.names,
     )
     network = build_network(facts.backbone, facts.head, scheme.sizes).eval()
@@ -56,7 +56,9 @@ def test_prediction_sees_what_the_store_gives_training(tmp_path, photos, options
     assert prediction.guessed == (str(tmp_path / "none.png"),)
     network, facts = load_model(model)
     stored = open_image_cache(
-        [Photo(path, path.name, path.name) for path in photos], facts.preprocessing.framing, folder=tmp_path / "stores"
+        [Photo(path, path.name, path.name) for path in photos],
+        facts.preprocessing.crop_resize,
+        folder=tmp_path / "stores",
     )
     assert stored.fallback_crops == ("none.png",)
     planes = facts.preprocessing.normalization(stored.gather(range(3)))

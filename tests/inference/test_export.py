@@ -137,7 +137,7 @@ def test_photos_that_set_ranges_are_not_those_that_are_compared_on(models, tmp_p
 def test_probabilities_come_out_beside_the_logits(exported, photos, name):
     session = onnxruntime.InferenceSession(exported[name])
     facts = read_model_metadata(exported[name])
-    frames = np.concatenate(list(read_frames(facts.preprocessing.framing, find_images(photos[0].parent))))
+    frames = np.concatenate(list(read_frames(facts.preprocessing.crop_resize, find_images(photos[0].parent))))
     found = session.run(["probabilities"], {"frames": frames})[0]
     logits = dict(zip(facts.heads, session.run(list(facts.heads), {"frames": frames}), strict=True))
     assert found.shape == (len(photos), 18)
@@ -241,7 +241,7 @@ def test_what_was_compared_is_counted_right(models):
 
 def test_photos_that_cannot_be_read_are_left_out(models, tmp_path, photos):
     (tmp_path / "a.jpg").write_text("no photo")
-    framing = read_model_metadata(models["mask"]).preprocessing.framing
+    framing = read_model_metadata(models["mask"]).preprocessing.crop_resize
     (tmp_path / "b.png").write_bytes(photos[0].read_bytes())
     assert [batch.shape for batch in read_frames(framing, find_images(tmp_path))] == [(1, 32, 24, 3)]
     with pytest.raises(DataError, match="no photo to compare on"):
@@ -251,7 +251,7 @@ def test_photos_that_cannot_be_read_are_left_out(models, tmp_path, photos):
 def test_the_noise_is_of_every_brightness(models):
     facts = read_model_metadata(models["decades"])
     means = random_inputs(facts, 4).mean(axis=(1, 2, 3))
-    assert random_inputs(facts, 4).shape == (4, *facts.preprocessing.framing.size, 3)
+    assert random_inputs(facts, 4).shape == (4, *facts.preprocessing.crop_resize.size, 3)
     assert (np.diff(means) > 20).all()
 
 

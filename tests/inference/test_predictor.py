@@ -28,8 +28,8 @@ def by_hand(path: Path, model: Path, *, mirrored: bool = False) -> np.ndarray:
     """The 18 probabilities of one photo, one model and one view, without anything of the predictor's."""
     network, facts = load_model(model)
     pixels = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-    height, width = facts.preprocessing.framing.size
-    options = facts.preprocessing.framing.crop.options
+    height, width = facts.preprocessing.crop_resize.size
+    options = facts.preprocessing.crop_resize.crop.options
     wide = min(pixels.width, pixels.height * width / height) * options.get("scale", 1)
     high = wide * height / width
     left, upper = (pixels.width - wide) / 2, (pixels.height - high) / 2 + options.get("shift", 0) * pixels.height

@@ -117,8 +117,8 @@ def test_close_answers_of_fewer_bits_are_asked_again(models, size, parallel_batc
 def test_votes_that_jump_are_asked_for_exactly(models, photos):
     members = open_members([models["attributes"], models["sibling"]])
     noisy = [Member(member.name, Noisy(member.engine, 0.1)) for member in members]
-    expected = Predictor(members, vote="hard").predict(photos).table
-    found = Predictor(noisy, vote="hard").predict(photos).table
+    expected = Predictor(members, vote="majority").predict(photos).table
+    found = Predictor(noisy, vote="majority").predict(photos).table
     assert (found.probabilities == expected.probabilities).all()
     assert [member.engine.asked for member in noisy] == [0, 0]
 

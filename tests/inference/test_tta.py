@@ -122,7 +122,7 @@ def test_what_is_wrong_with_views_is_said(word, said):
 
 def test_the_answer_is_the_mean_over_the_views(models, photos):
     """Each view is given to the network by hand, as a photo that already has the frame's size."""
-    size = read_model_metadata(models["attributes"]).preprocessing.framing.size
+    size = read_model_metadata(models["attributes"]).preprocessing.crop_resize.size
     views = build_tta("crops:n=3,seed=7")
     predictor = Predictor.load(models["attributes"])
     framing = CropResize(size=size)

@@ -39,7 +39,7 @@ def draw(classes: int, batch: int = 12, seed: int = 0) -> tuple[torch.Tensor, to
     return logits, torch.tensor(allowed)
 
 
-OF_THE_BATCH = ("macro_f1", "ce_f1")
+OF_THE_BATCH = ("soft_macro_f1", "ce_f1")
 """Losses that are a property of the whole batch, at least in part."""
 
 contract = pytest.mark.parametrize(("name", "classes"), [(name, classes) for name in LOSSES for classes in SIZES])
@@ -229,7 +229,7 @@ def test_weights_are_what_their_names_say():
     }
     assert ratio["none"] == [1, 1, 1]
     assert ratio["inverse"] == pytest.approx([1, 10, 100])
-    assert ratio["complement"] == pytest.approx([1, (101 / 111) / (11 / 111), (110 / 111) / (11 / 111)])
+    assert ratio["one_minus_frequency"] == pytest.approx([1, (101 / 111) / (11 / 111), (110 / 111) / (11 / 111)])
     effective = [(1 - 0.9999) / (1 - 0.9999**count) for count in (100, 10, 1)]
     assert ratio["effective"] == pytest.approx([value / effective[0] for value in effective])
 

@@ -111,9 +111,9 @@ def neighbours(row: Row, fits: Fits, spread: float = 0.5) -> float:
 LOOPS = {
     "focal": focal,
     "ldam": ldam,
-    "symmetric": symmetric,
-    "neighbours": neighbours,
-    "binary": binary,
+    "symmetric_cross_entropy": symmetric,
+    "ordinal_smoothing": neighbours,
+    "bce": binary,
     "brier": brier,
     "smooth_l1": smooth_l1,
 }
@@ -124,12 +124,12 @@ CASES = [
     ("focal", {"gamma": 3, "smoothing": 0.2}),
     ("ldam", {}),
     ("ldam", {"margin": 1.0, "scale": 3.0}),
-    ("symmetric", {}),
-    ("symmetric", {"alpha": 1, "beta": 0.2, "floor": -9}),
-    ("neighbours", {}),
-    ("neighbours", {"spread": 1.0}),
-    ("neighbours", {"spread": 5}),
-    ("binary", {}),
+    ("symmetric_cross_entropy", {}),
+    ("symmetric_cross_entropy", {"alpha": 1, "beta": 0.2, "floor": -9}),
+    ("ordinal_smoothing", {}),
+    ("ordinal_smoothing", {"spread": 1.0}),
+    ("ordinal_smoothing", {"spread": 5}),
+    ("bce", {}),
     ("brier", {}),
     ("smooth_l1", {}),
     ("smooth_l1", {"beta": 0.1}),
@@ -173,7 +173,7 @@ def slow_f1(logits: torch.Tensor, allowed: torch.Tensor, weights: Row) -> float:
 def test_macro_f1_equals_its_loop_for_any_number_of_classes(classes, kind):
     logits, allowed = draw(classes, batch=30)
     weights = class_weights(kind, torch.tensor(COUNTS[:classes])).tolist()
-    found = make("macro_f1", classes, class_weights=kind)(logits, allowed)
+    found = make("soft_macro_f1", classes, class_weights=kind)(logits, allowed)
     wanted = slow_f1(logits, allowed, weights)
     np.testing.assert_allclose(found, [wanted] * 29 + [0.0], rtol=1e-5)
     both = make("ce_f1", classes, class_weights=kind, share=0.3)(logits, allowed)
@@ -187,13 +187,13 @@ def test_macro_f1_of_sure_answers_is_the_score_itself():
     truth, answers = random.integers(0, 18, 200), random.integers(0, 18, 200)
     answers[:120] = truth[:120]
     logits = 100 * F.one_hot(torch.tensor(answers), 18).float()
-    found = make("macro_f1", 18)(logits, F.one_hot(torch.tensor(truth), 18).bool())
+    found = make("soft_macro_f1", 18)(logits, F.one_hot(torch.tensor(truth), 18).bool())
     assert found[0].item() == pytest.approx(1 - sklearn.f1_score(truth, answers, average="macro"), abs=1e-5)
 
 
 def test_macro_f1_is_of_the_batch_and_says_nothing_of_what_is_not_there():
     allowed = F.one_hot(torch.tensor([0, 0, 1]), 18).bool()
-    loss = make("macro_f1", 18)
+    loss = make("soft_macro_f1", 18)
     assert loss(100 * allowed.float(), allowed).max() < 1e-5
     logits = torch.zeros(3, 18, requires_grad=True)
     loss(logits, allowed).mean().backward()
@@ -209,7 +209,7 @@ def test_binary_and_smooth_l1_are_torchs_for_ordinary_labels():
     logits, _ = draw(18)
     target = F.one_hot(torch.arange(12) % 18, 18)
     binary = F.binary_cross_entropy_with_logits(logits, target.float(), reduction="none").mean(dim=1)
-    torch.testing.assert_close(make("binary", 18)(logits, target.bool()), binary)
+    torch.testing.assert_close(make("bce", 18)(logits, target.bool()), binary)
     shares = torch.softmax(logits, dim=1)
     huber = F.smooth_l1_loss(shares, target.float(), reduction="none", beta=0.2).sum(dim=1)
     torch.testing.assert_close(make("smooth_l1", 18, beta=0.2)(logits, target.bool()), huber)
@@ -269,16 +269,16 @@ def test_symmetric_pulls_less_at_a_wrong_label():
     logits = torch.tensor([[9.0, 0.0, 0.0]])
     wrong = torch.tensor([[False, True, False]])
     pulls = {}
-    for name in ("cross_entropy", "symmetric"):
+    for name in ("cross_entropy", "symmetric_cross_entropy"):
         free = logits.clone().requires_grad_()
         make(name, 3)(free, wrong).sum().backward()
         pulls[name] = free.grad.norm().item()
-    assert pulls["symmetric"] < 0.2 * pulls["cross_entropy"]
+    assert pulls["symmetric_cross_entropy"] < 0.2 * pulls["cross_entropy"]
 
 
 def test_binary_of_several_allowed_classes_is_exact_far_below_zero():
     logits = torch.tensor([[-200.0, -200.0, 0.0]], requires_grad=True)
-    loss = make("binary", 3)(logits, torch.tensor([[True, True, False]]))
+    loss = make("bce", 3)(logits, torch.tensor([[True, True, False]]))
     assert loss.item() == pytest.approx((200 - math.log(2) + math.log(2)) / 3, rel=1e-5)
     loss.sum().backward()
     torch.testing.assert_close(logits.grad[0] * 3, torch.tensor([-0.5, -0.5, 0.5]))
@@ -293,9 +293,9 @@ def test_binary_of_several_allowed_classes_is_exact_far_below_zero():
         ("ldam", {"scale": -1}),
         ("ldam", {"deferred": 1, "class_weights": "inverse"}),
         ("ldam", {"deferred": 0.8}),
-        ("symmetric", {"alpha": 0, "beta": 0}),
-        ("symmetric", {"beta": -1}),
-        ("symmetric", {"floor": 0}),
+        ("symmetric_cross_entropy", {"alpha": 0, "beta": 0}),
+        ("symmetric_cross_entropy", {"beta": -1}),
+        ("symmetric_cross_entropy", {"floor": 0}),
         ("smooth_l1", {"beta": 0}),
         ("ce_f1", {"share": 1.1}),
         ("ce_f1", {"smoothing": -1}),
@@ -309,7 +309,7 @@ def test_options_out_of_range_are_refused(name, options):
 
 def test_a_neighbour_costs_less_than_a_stranger():
     logits = 4 * torch.eye(6)
-    costs = make("neighbours", 6)(logits, torch.eye(6, dtype=torch.bool)[2].expand(6, 6))
+    costs = make("ordinal_smoothing", 6)(logits, torch.eye(6, dtype=torch.bool)[2].expand(6, 6))
     assert costs.argsort().tolist()[0] == 2
     assert costs[1] < costs[0]
     assert costs[3] < costs[4] < costs[5]
@@ -318,4 +318,4 @@ def test_a_neighbour_costs_less_than_a_stranger():
 def test_a_spread_must_be_one():
     for spread in (0, -1, math.inf, math.nan):
         with pytest.raises(RecipeError, match="spread"):
-            make("neighbours", 3, spread=spread)
+            make("ordinal_smoothing", 3, spread=spread)

@@ -22,7 +22,7 @@ TEMPERATURES = {"none": {}, "one": {"mask": 2.5}, "joint": {JOINT_HEAD: 0.4}}
 @pytest.mark.parametrize("mode", ["dataset", "photo"])
 @pytest.mark.parametrize("temperatures", TEMPERATURES.values(), ids=TEMPERATURES)
 @pytest.mark.parametrize("scheme", SCHEMES_TRIED.values(), ids=SCHEMES_TRIED)
-@pytest.mark.parametrize("head", ["attributes", "joint"])
+@pytest.mark.parametrize("head", ["multi_head", "joint"])
 def test_frames_become_the_probabilities_that_are_answered(head, scheme, temperatures, mode):
     if JOINT_HEAD in temperatures and head != "joint":
         pytest.skip("separate heads have a temperature each")

@@ -24,14 +24,14 @@ from maskfit.registry import ComponentSpec, instantiate
 SCHEME = SCHEMES["mask-gender-age"]
 SIZES = SCHEME.sizes
 CHOICES = [(name, {}) for name in HEADS] + [
-    ("hidden", {"joint": False}),
-    ("vanilla", {"joint": False}),
+    ("mlp_1", {"joint": False}),
+    ("bn_dropout_linear", {"joint": False}),
     ("multi_sample", {"joint": True}),
     ("mlp", {"widths": [7]}),
     ("mlp", {"widths": []}),
     ("ordinal", {"ordered": ["mask", "age"]}),
 ]
-WITH_START = ["attributes", "joint", "hidden", "vanilla", "multi_sample", "mlp", "ordinal"]
+WITH_START = ["multi_head", "joint", "mlp_1", "bn_dropout_linear", "multi_sample", "mlp", "ordinal"]
 every_head = pytest.mark.parametrize(("name", "options"), CHOICES, ids=str)
 
 
@@ -104,7 +104,7 @@ def test_a_head_survives_a_model_file(name, options, tmp_path):
     network = build_network(ComponentSpec.create("small", width=4), part, SIZES).eval()
     facts = ModelMetadata(
         label_schema=SCHEME,
-        preprocessing=Preprocessing(framing=CropResize(size=(24, 24))),
+        preprocessing=Preprocessing(crop_resize=CropResize(size=(24, 24))),
         backbone=ComponentSpec.create("small", width=4),
         head=part,
         heads=network.heads,
@@ -125,7 +125,7 @@ def test_a_head_goes_into_an_exported_file(name, options, tmp_path):
     network = build_network(ComponentSpec.create("small", width=4), part, SIZES).eval()
     facts = ModelMetadata(
         label_schema=SCHEME,
-        preprocessing=Preprocessing(framing=CropResize(size=(24, 24))),
+        preprocessing=Preprocessing(crop_resize=CropResize(size=(24, 24))),
         backbone=ComponentSpec.create("small", width=4),
         head=part,
         heads=network.heads,
@@ -163,8 +163,8 @@ def test_a_head_may_answer_for_any_name():
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("hidden", {"width": 0}),
-        ("vanilla", {"width": -1}),
+        ("mlp_1", {"width": 0}),
+        ("bn_dropout_linear", {"width": -1}),
         ("mlp", {"widths": [5, 0]}),
         ("multi_sample", {"samples": 0}),
         ("ordinal", {"ordered": ["gender"]}),
@@ -205,12 +205,12 @@ def test_the_seeds_heads_have_their_layers():
     def shapes(name: str, **options: object) -> list[tuple[int, ...]]:
         return [tuple(item.weight.shape) for item in make(name, **options).modules() if isinstance(item, nn.Linear)]
 
-    assert shapes("hidden") == [(512, 32), (18, 512)]
-    assert shapes("vanilla") == [(1000, 32), (18, 1000)]
+    assert shapes("mlp_1") == [(512, 32), (18, 512)]
+    assert shapes("bn_dropout_linear") == [(1000, 32), (18, 1000)]
     assert shapes("mlp") == [(500, 32), (100, 500), (3, 100), (500, 32), (100, 500), (2, 100), (500, 32), (100, 500), (3, 100)]  # fmt: skip  # noqa: E501
     assert shapes("thanet") == [(3, 32), (2, 32), (3, 32), (18, 32)]
-    assert [type(item).__name__ for item in make("vanilla").body] == ["Linear", "BatchNorm1d", "Dropout", "ReLU"]
-    assert [item.p for item in make("hidden").modules() if isinstance(item, nn.Dropout)] == [0.7]
+    assert [type(item).__name__ for item in make("bn_dropout_linear").body] == ["Linear", "BatchNorm1d", "Dropout", "ReLU"]
+    assert [item.p for item in make("mlp_1").modules() if isinstance(item, nn.Dropout)] == [0.7]
 
 
 def test_multi_sample_is_the_mean_of_its_samples_logits():

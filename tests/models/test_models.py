@@ -129,7 +129,7 @@ def test_a_net_of_its_own_takes_any_size(backbone, size):
 def test_a_net_of_its_own_learns_from_nothing(backbone):
     """s0's custom net did not: it ended at 2.5 %. Here four kinds of picture, told apart by stripes and by colour."""
     torch.manual_seed(0)
-    network = build_network(backbone, ComponentSpec.create("attributes"), {"a": 4})
+    network = build_network(backbone, ComponentSpec.create("multi_head"), {"a": 4})
     truth = torch.arange(16) % 4
     photos = 0.3 * torch.randn(16, 3, 24, 24)
     photos[truth % 2 == 1, :, ::2] += 1.5
@@ -178,7 +178,7 @@ def test_wrong_options_of_its_own_nets_are_refused(name, wrong):
 def test_its_own_nets_have_no_published_weights(backbone):
     with pytest.raises(ModelFileError, match="no published weights") as caught:
         build_backbone(backbone, "hub")
-    assert "model.weights=none" in str(caught.value)
+    assert "model.pretrained=none" in str(caught.value)
 
 
 # Names, options and weights
@@ -212,8 +212,8 @@ def test_weights_that_the_hub_does_not_give_name_the_ways_out(monkeypatch):
     monkeypatch.setattr(timm, "create_model", unreachable)
     with pytest.raises(ModelFileError, match="resnet34 cannot be had: the hub cannot be reached\n") as caught:
         build_backbone(ComponentSpec.create("resnet34"), "hub")
-    assert "model.weights=PATH" in str(caught.value)
-    assert "model.weights=none" in str(caught.value)
+    assert "model.pretrained=PATH" in str(caught.value)
+    assert "model.pretrained=none" in str(caught.value)
 
 
 @pytest.fixture(scope="module")

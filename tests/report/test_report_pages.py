@@ -174,7 +174,7 @@ def test_other_labels_are_told_and_other_photos_left_out(make_run, people, tmp_p
     assert found.truths[0][0] == pytest.approx(found.runs[0].scores.macro_f1)
     assert found.truths[0] != found.truths[1]
     assert "different labels for up to 7 photos" in text
-    assert "data.root" in text
+    assert "data.path" in text
 
 
 def test_runs_that_cannot_be_compared_are_refused(make_run):

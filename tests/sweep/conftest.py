@@ -80,7 +80,7 @@ class Formula:
 
 
 SPACE = """
-optimiser.lr: {low: 1.0e-4, high: 3.0e-2, log: true}
+optimizer.lr: {low: 1.0e-4, high: 3.0e-2, log: true}
 trainer.batch_size: {low: 8, high: 32, step: 8}
 loss: [cross_entropy, {name: focal, gamma: {low: 0.5, high: 4.0}}]
 """

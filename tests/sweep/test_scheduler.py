@@ -116,7 +116,7 @@ def test_each_trial_has_its_own_run_and_its_own_values(sweeping: Sweeping) -> No
     recipes = [Recipe.model_validate(job.recipe) for job in formula.jobs]
     assert [Path(str(recipe.output_dir)).name for recipe in recipes] == ["0000", "0001", "0002"]
     for recipe, item in zip(recipes, study.tried(), strict=True):
-        assert recipe.optimizer.options["lr"] == item.params["optimiser.lr"]
+        assert recipe.optimizer.options["lr"] == item.params["optimizer.lr"]
         assert recipe.trainer.batch_size == item.params["trainer.batch_size"]
         assert recipe.loss.name == item.params["loss"]
         # What is not varied is the recipe's.

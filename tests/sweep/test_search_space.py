@@ -36,20 +36,20 @@ def test_whole_numbers_stay_whole_and_all_of_it_can_be_drawn(tmp_path: Path, spa
         values = space.draw(study.ask())
         assert values["trainer.batch_size"] in (8, 16, 24, 32)
         assert isinstance(values["trainer.batch_size"], int)
-        assert 1e-4 <= values["optimiser.lr"] <= 3e-2
+        assert 1e-4 <= values["optimizer.lr"] <= 3e-2
         recipe = read_recipe("fast", to_overrides(values), slots=RECIPE_REGISTRY)
-        assert recipe.optimizer.options["lr"] == values["optimiser.lr"]
+        assert recipe.optimizer.options["lr"] == values["optimizer.lr"]
         if recipe.loss.name == "focal":
             assert 0.5 <= recipe.loss.options["gamma"] <= 4.0
         else:
             assert recipe.loss.options == {}
-    assert set(space.names()) == {"optimiser.lr", "trainer.batch_size", "loss", "loss.focal.gamma"}
+    assert set(space.names()) == {"optimizer.lr", "trainer.batch_size", "loss", "loss.focal.gamma"}
 
 
 def test_a_part_is_laid_down_before_its_options(tmp_path: Path) -> None:
-    space = space_of(tmp_path, "optimiser.lr: {low: 0.001, high: 0.1}\noptimiser: [adamw, {name: sgd, momentum: 0.5}]")
-    assert list(space.dimensions) == ["optimiser", "optimiser.lr"]
-    recipe = read_recipe("fast", to_overrides({"optimiser": {"name": "sgd", "momentum": 0.5}, "optimiser.lr": 0.02}))
+    space = space_of(tmp_path, "optimizer.lr: {low: 0.001, high: 0.1}\noptimiser: [adamw, {name: sgd, momentum: 0.5}]")
+    assert list(space.dimensions) == ["optimiser", "optimizer.lr"]
+    recipe = read_recipe("fast", to_overrides({"optimiser": {"name": "sgd", "momentum": 0.5}, "optimizer.lr": 0.02}))
     assert recipe.optimizer.options == {"momentum": 0.5, "lr": 0.02}
     validate_space(space, "fast", (), RECIPE_REGISTRY)
 
@@ -86,12 +86,12 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         space_of(tmp_path, "a: 3\nb: [1]\nc: {low: 2, high: 1}")
     assert len(caught.value.message.splitlines()) == 3
     text = """
-    optimiser.lrr: {low: 0.1, high: 0.2}
+    optimizer.lrr: {low: 0.1, high: 0.2}
     trainer.batch_size: {low: 0, high: 64}
     trainer.epochs: [1, 2.5]
     loss: [cross_entropy, {name: focal, gama: {low: 1, high: 2}}, focl]
     trainer.seed: [0, 1]
-    data.root: [a, b]
+    data.path: [a, b]
     """
     told = mistakes(tmp_path, text)
     for said in (
@@ -101,7 +101,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         "'focal' has no option 'gama'",
         "'focl' is unknown",
         "no space may hold 'trainer.seed'",
-        "no space may hold 'data.root'",
+        "no space may hold 'data.path'",
     ):
         assert said in told
 
@@ -109,7 +109,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 def test_an_option_must_fit_every_part_that_may_be_chosen_below_it(tmp_path: Path) -> None:
     told = mistakes(tmp_path, "optimiser: [adamw, sgd]\noptimiser.momentum: {low: 0.1, high: 0.9}")
     assert "'adamw' has no option 'momentum'" in told
-    validate_space(space_of(tmp_path, "optimiser.momentum: [0.1, 0.9]"), "fast", ["optimiser=sgd"], RECIPE_REGISTRY)
+    validate_space(space_of(tmp_path, "optimizer.momentum: [0.1, 0.9]"), "fast", ["optimizer=sgd"], RECIPE_REGISTRY)
 
 
 def test_what_may_not_be_varied_are_keys_of_the_recipe() -> None:
@@ -132,4 +132,4 @@ def test_the_points_of_a_space_are_counted(tmp_path: Path, space: Space) -> None
 def test_the_longest_trial_is_known(tmp_path: Path) -> None:
     recipe = read_recipe("fast", ["trainer.epochs=4"])
     assert max_epochs(space_of(tmp_path, "trainer.epochs: {low: 3, high: 9}"), recipe) == 9
-    assert max_epochs(space_of(tmp_path, "trainer.clip: [1.0, 2.0]"), recipe) == 4
+    assert max_epochs(space_of(tmp_path, "trainer.gradient_clip_val: [1.0, 2.0]"), recipe) == 4

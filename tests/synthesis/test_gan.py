@@ -66,7 +66,7 @@ def make(root: Path, folds: Path) -> Callable[..., Any]:
         return make_faces(
             root,
             out,
-            GanTrainOptions(SCHEME, ComponentSpec.create("centre"), **given),
+            GanTrainOptions(SCHEME, ComponentSpec.create("center"), **given),
             store=root.parent / "stores",
             **own,
         )
@@ -295,7 +295,7 @@ def test_no_fold_trains_on_faces_that_know_a_person_it_holds_out(make, made, roo
     """Of two GANs, each made for a fold, a training uses in each fold the faces made for it, and no others."""
     second = make(tmp_path / "second", fold=1)
     extra = f"[{made.drawn.manifest},{second.drawn.manifest}]"
-    plan = make_plan(read_recipe("fast", [f"data.root={root}", f"data.extra={extra}", f"folds={folds}"]))
+    plan = make_plan(read_recipe("fast", [f"data.path={root}", f"data.extra_train={extra}", f"cv.split_file={folds}"]))
     for fold in range(3):
         train, valid = plan.split(fold)
         held_out = {plan.photos[int(place)].person for place in valid}
@@ -314,7 +314,9 @@ def test_no_fold_trains_on_faces_that_know_a_person_it_holds_out(make, made, roo
 def test_a_gan_that_knows_everybody_is_used_in_no_fold(make, root, folds, tmp_path):
     made = make(tmp_path / "gan", folds=None, steps=1)
     assert len(made.facts.persons) == PERSONS
-    plan = make_plan(read_recipe("fast", [f"data.root={root}", f"data.extra={made.drawn.manifest}", f"folds={folds}"]))
+    plan = make_plan(
+        read_recipe("fast", [f"data.path={root}", f"data.extra_train={made.drawn.manifest}", f"cv.split_file={folds}"])
+    )
     assert all(plan.split(fold)[0].max() < plan.num_scored_photos for fold in range(3))
 
 

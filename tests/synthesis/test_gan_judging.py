@@ -67,9 +67,9 @@ def write_judge(path: Path, scheme: LabelSchema = SCHEME) -> Path:
     torch.manual_seed(0)
     facts = ModelMetadata(
         label_schema=scheme,
-        preprocessing=Preprocessing(framing=CropResize(size=(32, 32))),
+        preprocessing=Preprocessing(crop_resize=CropResize(size=(32, 32))),
         backbone=ComponentSpec.create("small", width=4),
-        head=ComponentSpec.create("attributes"),
+        head=ComponentSpec.create("multi_head"),
         heads=scheme.names,
     )
     return save_model(path, build_network(facts.backbone, facts.head, scheme.sizes).state_dict(), facts)

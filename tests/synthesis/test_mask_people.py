@@ -309,7 +309,7 @@ def test_a_cut_run_goes_on_and_gives_what_an_uncut_one_gives(faces, marks, tmp_p
         write_masked(chosen, tmp_path / "cut", workers=1)
     assert worked == ["000001_female_Unknown_24", "000002_male_Unknown_41"]
     # As if the power had gone in the middle of a line, and one folder had been lost since.
-    with (tmp_path / "cut" / "masks.csv").pending_count("a") as stream:
+    with (tmp_path / "cut" / "masks.csv").open("a") as stream:
         stream.write("images/000003_female_Unknown_63/mask1.jpg,clo")
     with pytest.raises(DataError, match="not empty"):
         write_masked(chosen, tmp_path / "cut", workers=1)

@@ -147,7 +147,7 @@ def test_a_place_that_is_taken_or_among_the_photos_is_refused(root, tmp_path):
 
 def test_training_leaves_a_blend_out_where_one_of_the_two_is_held_out(root, tmp_path):
     made = write_oversampled(root, SCHEME, tmp_path / "blends", 30)
-    plan = make_plan(read_recipe("fast", [f"data.root={root}", f"data.extra={made.manifest}", "folds=2"]))
+    plan = make_plan(read_recipe("fast", [f"data.path={root}", f"data.extra_train={made.manifest}", "cv.num_folds=2"]))
     for fold in range(2):
         train, valid = plan.split(fold)
         held_out = {plan.photos[int(place)].person for place in valid}

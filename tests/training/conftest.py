@@ -33,10 +33,10 @@ def tiny(faces: Path, tmp_path: Path) -> Callable[..., Recipe]:
 
     def make(*words: str) -> Recipe:
         defaults = [
-            f"data.root={faces}",
-            f"data.store={tmp_path / 'stores'}",
-            f"run={tmp_path / 'run'}",
-            "data.size=24",
+            f"data.path={faces}",
+            f"data.cache_dir={tmp_path / 'stores'}",
+            f"output_dir={tmp_path / 'run'}",
+            "data.image_size=24",
             "model.backbone.width=4",
             "trainer.epochs=2",
             "trainer.batch_size=16",

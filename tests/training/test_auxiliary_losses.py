@@ -28,18 +28,18 @@ from maskfit.training.train import train
 
 Make = Callable[..., Recipe]
 
-BOTH = ["embedding={name: arcface, share: 0.05}", "years=mse"]
+BOTH = ["metric_loss={name: arcface, share: 0.05}", "age_regression=mse"]
 
 
 def network(years: bool = True) -> Network:
     torch.manual_seed(0)
     return build_network(
-        ComponentSpec.create("small", width=4), ComponentSpec.create("attributes"), {"mask": 3, "age": 3}, years=years
+        ComponentSpec.create("small", width=4), ComponentSpec.create("multi_head"), {"mask": 3, "age": 3}, years=years
     )
 
 
 def test_years_are_the_numbers_of_the_labels(tiny: Make) -> None:
-    plan = make_plan(tiny("years=mse"))
+    plan = make_plan(tiny("age_regression=mse"))
     years = plan.ages()
     assert len(years) == len(plan.photos) == 84
     for photo, number in zip(plan.photos, years, strict=True):
@@ -55,26 +55,28 @@ def test_they_are_none_where_a_recipe_names_none(tiny: Make) -> None:
 
 def test_a_years_loss_needs_years(tiny: Make, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="needs an attribute with bands"):
-        make_plan(tiny("years=mse", "data.scheme=mask"))
+        make_plan(tiny("age_regression=mse", "data.label_schema=mask"))
     plan = make_plan(tiny())
     rows = ["path,person,mask,gender,age"]
     bands = {"<30": 0, "30-59": 0, ">=60": 0}
     for number, photo in enumerate(plan.photos):
         rows.append(f"{photo.path},{photo.person},wear,male,{list(bands)[number % 3]}")
     (tmp_path / "bands.csv").write_text("\n".join(rows) + "\n")
-    words = [f"data.root={tmp_path / 'bands.csv'}", "years=smooth_l1"]
+    words = [f"data.path={tmp_path / 'bands.csv'}", "age_regression=smooth_l1"]
     with pytest.raises(DataError, match="as a number"):
         make_plan(tiny(*words))
 
 
-@pytest.mark.parametrize("word", ["embedding=tripel", "years.colour=1", "embedding={name: supcon, margin: 1}"])
+@pytest.mark.parametrize(
+    "word", ["metric_loss=tripel", "age_regression.colour=1", "metric_loss={name: supcon, margin: 1}"]
+)
 def test_unknown_names_and_options_are_found_before_training(tiny: Make, word: str) -> None:
     with pytest.raises(RecipeError):
         tiny(word)
 
 
 def test_a_run_with_both_keeps_its_years_and_answers_as_its_file_does(tiny: Make, tmp_path: Path) -> None:
-    folder, _ = train(tiny(*BOTH, "trainer.finish=1"))
+    folder, _ = train(tiny(*BOTH, "trainer.full_data_epochs=1"))
     facts = read_model_metadata(folder.fold(0).model)
     assert facts.age_regression
     loaded, _ = load_model(folder.fold(0).model)
@@ -93,8 +95,13 @@ def test_a_run_with_both_keeps_its_years_and_answers_as_its_file_does(tiny: Make
 
 def test_what_is_learned_beside_changes_the_trunk(tiny: Make, tmp_path: Path) -> None:
     losses = {}
-    for name, words in {"plain": [], "years": ["years=mse"], "embedding": ["embedding=supcon"], "both": BOTH}.items():
-        folder, _ = train(tiny(*words, f"run={tmp_path / name}", "trainer.epochs=1", "average=none"))
+    for name, words in {
+        "plain": [],
+        "years": ["age_regression=mse"],
+        "embedding": ["metric_loss=supcon"],
+        "both": BOTH,
+    }.items():
+        folder, _ = train(tiny(*words, f"output_dir={tmp_path / name}", "trainer.epochs=1", "weight_averaging=none"))
         losses[name] = folder.fold(0).step_losses_csv.read_text()
     assert len(set(losses.values())) == 4
 
@@ -131,9 +138,9 @@ def test_a_mixed_photo_is_of_the_class_of_which_it_has_more() -> None:
 
 
 def test_a_run_with_centres_resumes_as_if_uncut(tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = [*BOTH, "trainer.checkpoint_steps=2", "trainer.epochs=2"]
-    whole, _ = train(tiny(*settings, f"run={tmp_path / 'whole'}"))
-    cut = tiny(*settings, f"run={tmp_path / 'cut'}")
+    settings = [*BOTH, "trainer.save_every_n_steps=2", "trainer.epochs=2"]
+    whole, _ = train(tiny(*settings, f"output_dir={tmp_path / 'whole'}"))
+    cut = tiny(*settings, f"output_dir={tmp_path / 'cut'}")
     step = ClassificationTask.training_step
 
     def dies(self: ClassificationTask, batch: dict[str, object], batch_idx: int) -> torch.Tensor:
@@ -154,7 +161,13 @@ def test_losses_hear_of_every_epoch_and_the_last_epochs_are_past_the_end(
 ) -> None:
     told = []
     monkeypatch.setattr(LDAM, "begin_epoch", lambda self, epoch, epochs: told.append((epoch, epochs)))
-    train(tiny("loss={name: ldam, class_weights: effective, deferred: 0.5}", "trainer.epochs=3", "trainer.finish=2"))
+    train(
+        tiny(
+            "loss={name: ldam, class_weights: effective, deferred: 0.5}",
+            "trainer.epochs=3",
+            "trainer.full_data_epochs=2",
+        )
+    )
     each = [item for place, item in enumerate(told) if place % 3 == 0]
     assert each == [(0, 3), (1, 3), (2, 3), (3, 3), (4, 3)]
 

@@ -25,23 +25,23 @@ def test_a_run_records_its_detector_by_content_and_counts_guesses(tmp_path, pain
     (tmp_path / "mine.onnx").write_bytes(b"weights")
     crop = f"{{name: face, detector: painted_by_file, weights: {tmp_path / 'mine.onnx'}}}"
     words = [
-        f"data.root={tmp_path / 'photos'}",
-        f"data.store={tmp_path / 'stores'}",
+        f"data.path={tmp_path / 'photos'}",
+        f"data.cache_dir={tmp_path / 'stores'}",
         f"data.crop={crop}",
-        "data.size=16",
-        "data.train_scale=1.5",
+        "data.image_size=16",
+        "data.train_resize_scale=1.5",
         "model.backbone.width=4",
         "trainer.epochs=1",
         "trainer.device=cpu",
-        "holdout=0.3",
-        f"run={tmp_path / 'run'}",
+        "cv.val_fraction=0.3",
+        f"output_dir={tmp_path / 'run'}",
     ]
     said = StringIO()
     folder, _ = train(read_recipe("fast", words, slots=RECIPE_REGISTRY), console=Console(file=said, width=1000))
     assert "no face found in 1 of 24 photos: the crop's fallback was taken; they are listed in " in said.getvalue()
     listed = said.getvalue().split("they are listed in ")[1].split("\n")[0]
     assert "000000_male_Asian_20/mask1.png" in Path(listed).read_text()
-    recorded = read_model_metadata(folder.fold(0).model).preprocessing.framing.crop
+    recorded = read_model_metadata(folder.fold(0).model).preprocessing.crop_resize.crop
     assert recorded.options["weights"] == "mine.onnx"
     assert len(recorded.options["sha256"]) == 64
     # Two framings, one look.

@@ -47,7 +47,7 @@ def flat(batches: list[list[int]]) -> list[int]:
 
 
 def training(frames, count=11, size=4, chance=(0, "fold", 0), done=0) -> TrainLoader:
-    sampling = instantiate(SAMPLERS, ComponentSpec.create("shuffle"), classes=np.zeros(count, np.int64))
+    sampling = instantiate(SAMPLERS, ComponentSpec.create("random"), classes=np.zeros(count, np.int64))
     return TrainLoader(samples_of(frames, count), sampling, size, chance, lambda: done)
 
 

@@ -18,11 +18,15 @@ from maskfit.training.train import train
 
 
 def test_a_run_without_backgrounds_is_predicted_without_them(tmp_path, tiny, faces):
-    words = ["data.background={name: grabcut, side: 48}", "data.sharpen=0.5", "data.train_scale=1.5"]
-    folder, _ = train(tiny(*words, "trainer.epochs=1", "holdout=0.2"), console=Console(file=StringIO()))
+    words = [
+        "data.background_removal={name: grabcut, side: 48}",
+        "data.unsharp_mask=0.5",
+        "data.train_resize_scale=1.5",
+    ]
+    folder, _ = train(tiny(*words, "trainer.epochs=1", "cv.val_fraction=0.2"), console=Console(file=StringIO()))
     model = folder.fold(0).model
     facts = read_model_metadata(model)
-    framing = facts.preprocessing.framing
+    framing = facts.preprocessing.crop_resize
     assert framing.background_removal == ComponentSpec.create("grabcut", side=48)
     assert framing.unsharp_mask == 0.5
     # Validation's answers, tempered as the model file says, are a new prediction's.
@@ -44,9 +48,9 @@ def test_a_run_without_backgrounds_is_predicted_without_them(tmp_path, tiny, fac
 
 def test_a_model_without_any_is_written_as_before(tiny):
     """So a model file from before there were backgrounds, which says nothing of them, is the same file."""
-    folder, _ = train(tiny("trainer.epochs=1", "holdout=0.2"), console=Console(file=StringIO()))
+    folder, _ = train(tiny("trainer.epochs=1", "cv.val_fraction=0.2"), console=Console(file=StringIO()))
     facts = read_model_metadata(folder.fold(0).model)
-    framing = facts.preprocessing.framing
+    framing = facts.preprocessing.crop_resize
     assert list(framing.model_dump(mode="json")) == ["crop", "size", "filter"]
     text = facts.to_metadata()[METADATA_KEY].partition('"recipe"')[0]
     assert "background" not in text

@@ -19,14 +19,14 @@ from maskfit.run_dir import RunDir
 
 def start(faces: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:
     words = [
-        f"run={folder}",
-        f"data.root={faces}",
-        f"data.store={folder.parent / 'stores'}",
-        "folds=2",
-        "data.size=32",
+        f"output_dir={folder}",
+        f"data.path={faces}",
+        f"data.cache_dir={folder.parent / 'stores'}",
+        "cv.num_folds=2",
+        "data.image_size=32",
         "model.backbone.width=8",
         "trainer.epochs=6",
-        "trainer.checkpoint_steps=2",
+        "trainer.save_every_n_steps=2",
         "trainer.device=cpu",
         *more,
     ]

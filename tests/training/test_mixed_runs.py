@@ -22,7 +22,9 @@ Make = Callable[..., Recipe]
 
 def test_a_photos_own_normalising_is_that_of_prediction_too(tiny: Make, faces: Path) -> None:
     """Normalisation that differs from training was one of the seeds' mistakes: what was judged is what is predicted."""
-    folder, _ = train(tiny("data.normalise=photo", "trainer.epochs=1", "augmentation=strong", "data.train_scale=1.3"))
+    folder, _ = train(
+        tiny("data.normalization=per_image", "trainer.epochs=1", "augmentation=strong", "data.train_resize_scale=1.3")
+    )
     assert read_model_metadata(folder.fold(0).model).preprocessing.normalization.mode == "photo"
     judged = read_table(folder.probabilities)
     photos = [photo for photo in read_photos(faces, SCHEMES["mask-gender-age"]) if photo.name in judged.names]
@@ -32,7 +34,12 @@ def test_a_photos_own_normalising_is_that_of_prediction_too(tiny: Make, faces: P
 
 @pytest.mark.parametrize("head", ["attributes", "joint"])
 def test_halves_of_the_old_in_balanced_epochs(tiny: Make, head: str) -> None:
-    words = ("mixing={name: half_face_old, chance: 0.8}", "sampling=balanced", f"model.head={head}", "trainer.epochs=1")
+    words = (
+        "batch_mixing={name: half_face_old, chance: 0.8}",
+        "sampler=class_balanced",
+        f"model.head={head}",
+        "trainer.epochs=1",
+    )
     first, scores = train(tiny(*words))
     assert 0 <= scores.accuracy <= 1
     assert read_model_metadata(first.fold(0).model).recipe["mixing"] == {"name": "half_face_old", "chance": 0.8}
@@ -40,4 +47,4 @@ def test_halves_of_the_old_in_balanced_epochs(tiny: Make, head: str) -> None:
 
 def test_a_mixing_that_does_not_fit_the_labels_is_the_recipes_mistake(tiny: Make) -> None:
     with pytest.raises(RecipeError, match="half_face_old"):
-        train(tiny("mixing=half_face_old", "data.scheme=mask-gender"))
+        train(tiny("batch_mixing=half_face_old", "data.label_schema=mask-gender"))

@@ -22,7 +22,7 @@ Make = Callable[..., Recipe]
 
 
 def test_the_best_epochs_are_kept_in_order(tiny: Make) -> None:
-    folder, _ = train(tiny("trainer.epochs=5", "trainer.top=3", "average=none"))
+    folder, _ = train(tiny("trainer.epochs=5", "trainer.save_top_k=3", "weight_averaging=none"))
     fold = folder.fold(0)
     index = read_json(fold.models_index)
     rows = [line.split(",") for line in fold.metrics.read_text().splitlines()]
@@ -36,8 +36,8 @@ def test_the_best_epochs_are_kept_in_order(tiny: Make) -> None:
 
 
 def test_the_last_epochs_see_everyone_and_leave_the_judged_model_alone(tiny: Make, tmp_path: Path) -> None:
-    plain, _ = train(tiny(f"run={tmp_path / 'plain'}"))
-    finished, _ = train(tiny(f"run={tmp_path / 'finished'}", "trainer.finish=2"))
+    plain, _ = train(tiny(f"output_dir={tmp_path / 'plain'}"))
+    finished, _ = train(tiny(f"output_dir={tmp_path / 'finished'}", "trainer.full_data_epochs=2"))
     fold = finished.fold(0)
     judged, final = load_file(fold.model), load_file(fold.final)
     assert all(torch.equal(judged[name], item) for name, item in load_file(plain.fold(0).model).items())
@@ -59,7 +59,7 @@ def test_extra_photos_are_trained_on_never_judged_and_never_leak(tiny: Make, fac
     extra = [
         manifest(tmp_path / f"{number}.csv", [f"{photo},{person},wear,male,30"]) for number, person in enumerate(people)
     ]
-    plan = make_plan(tiny("folds=3", f"data.extra=[{', '.join(map(str, extra))}]"))
+    plan = make_plan(tiny("cv.num_folds=3", f"data.extra_train=[{', '.join(map(str, extra))}]"))
     assert plan.num_scored_photos == 84
     assert len(plan.photos) == 87
     for fold in range(3):
@@ -68,13 +68,15 @@ def test_extra_photos_are_trained_on_never_judged_and_never_leak(tiny: Make, fac
         used = {plan.photos[int(place)].person for place in train_side if place >= 84}
         assert all(place < 84 for place in valid_side)
         assert used == {person for person in people if not held_out & set(person.split("|"))}
-    folder, scores = train(tiny("folds=2", "trainer.epochs=1", f"data.extra={extra[0]}"))
+    folder, scores = train(tiny("cv.num_folds=2", "trainer.epochs=1", f"data.extra_train={extra[0]}"))
     assert scores.photos == len(read_table(folder.probabilities)) == 84
 
 
 def test_a_model_of_another_scheme_gives_its_trunk(tiny: Make, tmp_path: Path) -> None:
-    first, _ = train(tiny(f"run={tmp_path / 'first'}", "trainer.epochs=1"))
-    recipe = tiny(f"run={tmp_path / 'second'}", "data.scheme=gender", f"model.start={first.fold(0).model}")
+    first, _ = train(tiny(f"output_dir={tmp_path / 'first'}", "trainer.epochs=1"))
+    recipe = tiny(
+        f"output_dir={tmp_path / 'second'}", "data.label_schema=gender", f"model.init_from={first.fold(0).model}"
+    )
     network = make_plan(recipe).network()
     started = load_matching_weights(network, first.fold(0).model)
     trunk = load_file(first.fold(0).model)
@@ -86,13 +88,13 @@ def test_a_model_of_another_scheme_gives_its_trunk(tiny: Make, tmp_path: Path) -
 
 
 def test_a_model_of_another_network_is_no_start(tiny: Make, tmp_path: Path) -> None:
-    first, _ = train(tiny(f"run={tmp_path / 'first'}", "trainer.epochs=1"))
+    first, _ = train(tiny(f"output_dir={tmp_path / 'first'}", "trainer.epochs=1"))
     with pytest.raises(ModelFileError, match="less than half"):
         load_matching_weights(make_plan(tiny("model.backbone.width=6")).network(), first.fold(0).model)
 
 
 def test_every_optimiser_trains_a_run(tiny: Make) -> None:
-    folder, scores = train(tiny("optimiser=sam", "model.freeze={name: trunk, epochs: 1}", "schedule=one_cycle"))
+    folder, scores = train(tiny("optimizer=sam", "model.freeze={name: backbone, epochs: 1}", "lr_scheduler=one_cycle"))
     assert scores.photos > 0
     steps = folder.fold(0).step_losses_csv.read_text().splitlines()
     # SAM looks at each batch twice, and each step is still counted once.
@@ -101,7 +103,7 @@ def test_every_optimiser_trains_a_run(tiny: Make) -> None:
 
 def test_sam_with_accumulated_gradients_is_refused(tiny: Make) -> None:
     with pytest.raises(RecipeError, match="SAM"):
-        train(tiny("optimiser=sam", "trainer.accumulate=2"))
+        train(tiny("optimizer=sam", "trainer.accumulate_grad_batches=2"))
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb"])

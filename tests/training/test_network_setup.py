@@ -43,7 +43,13 @@ def test_checkpointing_computes_stages_twice_and_learns_the_same(
 
         with monkeypatch.context() as patch:
             patch.setattr(Block, "forward", counted)
-            train(tiny(*words, f"run={tmp_path / str(checkpointing)}", f"trainer.checkpointing={checkpointing}"))
+            train(
+                tiny(
+                    *words,
+                    f"output_dir={tmp_path / str(checkpointing)}",
+                    f"trainer.gradient_checkpointing={checkpointing}",
+                )
+            )
     assert passes[True] > passes[False]
     kept, spared = ((tmp_path / str(on) / "fold0" / "steps.csv").read_text() for on in (False, True))
     assert kept == spared
@@ -51,10 +57,10 @@ def test_checkpointing_computes_stages_twice_and_learns_the_same(
 
 @pytest.mark.parametrize("backbone", ["small", "three_conv", "vgg11"])
 def test_a_network_without_stages_is_refused_before_anything_is_written(tiny: Make, backbone: str) -> None:
-    recipe = tiny(f"model.backbone={backbone}", "trainer.checkpointing=true")
+    recipe = tiny(f"model.backbone={backbone}", "trainer.gradient_checkpointing=true")
     with pytest.raises(RecipeError, match="second time") as raised:
         train(recipe)
-    assert raised.value.location == "trainer.checkpointing"
+    assert raised.value.location == "trainer.gradient_checkpointing"
     assert not Path(str(recipe.output_dir)).exists()
 
 
@@ -70,10 +76,10 @@ def test_a_compiled_network_learns_the_same_and_its_weights_keep_their_names(
         real(self, backend="eager", **options)
 
     monkeypatch.setattr(nn.Module, "compile", by_half)
-    words = ["trainer.epochs=1", "average=ema", "trainer.finish=1"]
-    plain, _ = train(tiny(*words, f"run={tmp_path / 'plain'}"))
+    words = ["trainer.epochs=1", "weight_averaging=ema", "trainer.full_data_epochs=1"]
+    plain, _ = train(tiny(*words, f"output_dir={tmp_path / 'plain'}"))
     assert compiled == []
-    other, _ = train(tiny(*words, f"run={tmp_path / 'compiled'}", "trainer.compile=true"))
+    other, _ = train(tiny(*words, f"output_dir={tmp_path / 'compiled'}", "trainer.compile=true"))
     assert len(compiled) == 2
     assert other.fold(0).step_losses_csv.read_text() == plain.fold(0).step_losses_csv.read_text()
     for file in ("best.safetensors", "final.safetensors"):
@@ -83,10 +89,10 @@ def test_a_compiled_network_learns_the_same_and_its_weights_keep_their_names(
 
 @pytest.mark.slow
 def test_compiled_in_earnest_it_learns_nearly_the_same(tiny: Make, tmp_path: Path) -> None:
-    words = ["trainer.epochs=1", "average=none"]
+    words = ["trainer.epochs=1", "weight_averaging=none"]
     losses = []
     for on in ("false", "true"):
-        folder, _ = train(tiny(*words, f"run={tmp_path / on}", f"trainer.compile={on}"))
+        folder, _ = train(tiny(*words, f"output_dir={tmp_path / on}", f"trainer.compile={on}"))
         losses.append(
             [float(line.split(",")[1]) for line in folder.fold(0).step_losses_csv.read_text().splitlines()[1:]]
         )

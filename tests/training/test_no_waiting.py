@@ -62,7 +62,7 @@ def watched() -> Iterator[None]:
 def step(augmentation: str = "light", mixing: str = "none", loss: str = "cross_entropy") -> None:
     with torch.device("meta"):
         network = build_network(
-            ComponentSpec.create("small", width=4), ComponentSpec.create("attributes"), SCHEME.sizes
+            ComponentSpec.create("small", width=4), ComponentSpec.create("multi_head"), SCHEME.sizes
         )
     losses = {
         name: HeadLoss(instantiate(LOSSES, ComponentSpec.create(loss), counts=torch.ones(size)), 1.0)

@@ -29,7 +29,7 @@ def bf16_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def draft(backbone: str) -> nn.Module:
     with torch.device("meta"):
-        return build_network(ComponentSpec.create(backbone), ComponentSpec.create("joint"), SIZES)
+        return build_network(ComponentSpec.create(backbone), ComponentSpec.create("single_head"), SIZES)
 
 
 def test_multiplications_are_what_each_written_number_is_the_sum_of() -> None:
@@ -58,14 +58,14 @@ def test_multiplications_are_what_each_written_number_is_the_sum_of() -> None:
 )
 def test_a_processor_that_multiplies_bfloat16_does(tiny: Make, backbone: str, size: int, kind: str) -> None:
     """But for networks so small that casting takes longer."""
-    chosen = choose_precision(tiny(f"data.size={size}"), draft(backbone))
+    chosen = choose_precision(tiny(f"data.image_size={size}"), draft(backbone))
     assert chosen.kind == kind
     assert chosen.reason
 
 
 def test_a_processor_without_bfloat16_keeps_32_bits(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "multiplies_bf16", lambda: False)
-    assert choose_precision(tiny("data.size=224"), draft("vit_small_patch16_224")).kind == "32"
+    assert choose_precision(tiny("data.image_size=224"), draft("vit_small_patch16_224")).kind == "32"
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,14 @@ def test_a_limit_on_onednns_instructions_counts(
 
 
 @pytest.mark.parametrize(
-    ("bf16", "words", "kind"), [(True, [], "bf16"), (False, [], "16"), (False, ["optimiser=sam"], "32")]
+    ("bf16", "words", "kind"), [(True, [], "bf16"), (False, [], "16"), (False, ["optimizer=sam"], "32")]
 )
 def test_on_a_gpu(tiny: Make, monkeypatch: pytest.MonkeyPatch, bf16: bool, words: list[str], kind: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16 or including_emulation)
     recipe = tiny("trainer.device=auto", *words)
     assert choose_precision(recipe, draft("small")).kind == kind
-    assert choose_precision(tiny("trainer.device=auto", "trainer.precision=32"), draft("small")).kind == "32"
+    assert choose_precision(tiny("trainer.device=auto", "trainer.precision=32-true"), draft("small")).kind == "32"
 
 
 def test_what_a_run_began_with_is_written_said_and_kept(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_what_a_run_began_with_is_written_said_and_kept(tiny: Make, monkeypatch:
     monkeypatch.setattr(
         "maskfit.training.run_session.choose_precision", lambda *_: Precision("bf16", "a test wants it")
     )
-    recipe = tiny("trainer.epochs=1", "trainer.finish=1")
+    recipe = tiny("trainer.epochs=1", "trainer.full_data_epochs=1")
     begun = prepare_run(recipe)
     assert read_json(begun.folder.environment)["precision"] == {"kind": "bf16", "why": "a test wants it"}
     assert "bfloat16" in str(begun.precision)

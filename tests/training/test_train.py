@@ -37,7 +37,7 @@ def files_of(folder: Path) -> set[str]:
 
 
 def test_a_run_is_exactly_these_files(tiny: Make) -> None:
-    folder, scores = train(tiny("folds=2"))
+    folder, scores = train(tiny("cv.num_folds=2"))
     assert files_of(folder.path) == RUN_FILES | {f"fold{fold}/{name}" for fold in (0, 1) for name in FOLD_FILES}
     written = read_json(folder.scores)
     assert written["macro_f1"] == scores.macro_f1
@@ -45,7 +45,7 @@ def test_a_run_is_exactly_these_files(tiny: Make) -> None:
 
 
 def test_out_of_fold_has_every_photo_once_judged_by_a_fold_that_never_saw_the_person(tiny: Make) -> None:
-    recipe = tiny("folds=3", "trainer.epochs=1")
+    recipe = tiny("cv.num_folds=3", "trainer.epochs=1")
     folder, _ = train(recipe)
     plan = make_plan(recipe)
     table = read_table(folder.probabilities)
@@ -60,7 +60,7 @@ def test_out_of_fold_has_every_photo_once_judged_by_a_fold_that_never_saw_the_pe
 
 def test_held_out_probabilities_are_what_prediction_says_of_the_files(tiny: Make) -> None:
     """The crop, the size, the normalisation and the weights of validation are those of prediction."""
-    recipe = tiny("data.crop={name: centre, scale: 0.8}", "data.size=[32, 24]")
+    recipe = tiny("data.crop={name: center, scale: 0.8}", "data.image_size=[32, 24]")
     folder, _ = train(recipe)
     table = read_table(folder.probabilities)
     photos = [photo for photo in make_plan(recipe).photos if photo.name in set(table.names)]
@@ -73,7 +73,7 @@ def test_models_leave_a_run_calibrated_on_all_folds_with_a_card_that_counts(tiny
     photos = make_plan(tiny()).photos
     rows = [f"{photo.path},{photo.person},{','.join(map(str, photo.labels.values()))},2" for photo in photos]
     (tmp_path / "twice.csv").write_text("\n".join([f"path,person,{','.join(photos[0].labels)},times", *rows]))
-    recipe = tiny("folds=2", "trainer.epochs=1", "card.licence=MIT", f"data.root={tmp_path / 'twice.csv'}")
+    recipe = tiny("cv.num_folds=2", "trainer.epochs=1", "card.license=MIT", f"data.path={tmp_path / 'twice.csv'}")
     folder, scores = train(recipe)
     plan = make_plan(recipe)
     whole = read_table(folder.probabilities)
@@ -95,7 +95,7 @@ def test_models_leave_a_run_calibrated_on_all_folds_with_a_card_that_counts(tiny
 
 
 def test_the_best_epoch_is_kept_and_its_file_says_its_score(tiny: Make) -> None:
-    folder, scores = train(tiny("trainer.epochs=4", "average=none"))
+    folder, scores = train(tiny("trainer.epochs=4", "weight_averaging=none"))
     rows = [line.split(",") for line in folder.fold(0).metrics.read_text().splitlines()]
     column = rows[0].index("valid_macro_f1")
     best = max(float(row[column]) for row in rows[1:])
@@ -122,9 +122,14 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
 
 
 KILLED_RECIPES = (
-    ["trainer.checkpoint_steps=2"],
-    ["trainer.accumulate=2", "trainer.patience=9"],
-    ["trainer.top=2", "average={name: swa, start: 0.3}", "schedule=plateau", "optimiser=madgrad"],
+    ["trainer.save_every_n_steps=2"],
+    ["trainer.accumulate_grad_batches=2", "trainer.early_stopping_patience=9"],
+    [
+        "trainer.save_top_k=2",
+        "weight_averaging={name: swa, start: 0.3}",
+        "lr_scheduler=reduce_on_plateau",
+        "optimizer=madgrad",
+    ],
 )
 # Every place with the recipe that saves within epochs; of the others one within an epoch and one past it, others slow.
 KILLED = [
@@ -139,8 +144,8 @@ def test_a_killed_run_resumed_is_the_uncut_run(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int, words: list[str]
 ) -> None:
     settings = ["trainer.epochs=3", "model.head.dropout=0.3", *words]
-    whole, _ = train(tiny(f"run={tmp_path / 'whole'}", *settings))
-    cut = tiny(f"run={tmp_path / 'cut'}", *settings)
+    whole, _ = train(tiny(f"output_dir={tmp_path / 'whole'}", *settings))
+    cut = tiny(f"output_dir={tmp_path / 'cut'}", *settings)
     with monkeypatch.context() as patch:
         kill_at(patch, killed_at)
         with pytest.raises(Killed):
@@ -154,7 +159,7 @@ def test_a_killed_run_resumed_is_the_uncut_run(
 
 
 def test_a_resumed_run_leaves_finished_folds_alone(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = tiny("folds=2", "trainer.epochs=1")
+    recipe = tiny("cv.num_folds=2", "trainer.epochs=1")
     folder, scores = train(recipe)
     before = folder.fold(0).model.stat().st_mtime_ns
     folder.fold(1).scores.unlink()
@@ -168,7 +173,7 @@ def test_a_resumed_run_leaves_finished_folds_alone(tiny: Make, monkeypatch: pyte
 
 def test_two_runs_with_one_seed_are_equal_and_with_another_differ(tiny: Make, tmp_path: Path) -> None:
     first, second, other = (
-        train(tiny(f"run={tmp_path / name}", f"trainer.seed={seed}", "trainer.epochs=1"))[0]
+        train(tiny(f"output_dir={tmp_path / name}", f"trainer.seed={seed}", "trainer.epochs=1"))[0]
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert first.fold(0).step_losses_csv.read_text() == second.fold(0).step_losses_csv.read_text()
@@ -184,7 +189,7 @@ def test_each_fold_starts_from_its_own_weights(tiny: Make, monkeypatch: pytest.M
         begin(self)
 
     monkeypatch.setattr(ClassificationTask, "on_fit_start", remember)
-    folder, _ = train(tiny("folds=2", "trainer.epochs=1"))
+    folder, _ = train(tiny("cv.num_folds=2", "trainer.epochs=1"))
     assert not torch.equal(starts[0], starts[1])
     # Nothing that fold 0 learned is in what fold 1 began with.
     network, _ = load_model(folder.fold(0).model)
@@ -201,9 +206,9 @@ def test_a_folder_with_something_in_it_is_not_written_to(tiny: Make, tmp_path: P
 
 
 def test_resuming_with_another_recipe_is_refused_and_says_what_differs(tiny: Make) -> None:
-    train(tiny("trainer.epochs=1", "optimiser.lr=0.01"))
+    train(tiny("trainer.epochs=1", "optimizer.lr=0.01"))
     with pytest.raises(RunError, match=r"optimiser\.lr was 0\.01, is 0\.1"):
-        train(tiny("trainer.epochs=1", "optimiser.lr=0.1"), resume=True)
+        train(tiny("trainer.epochs=1", "optimizer.lr=0.1"), resume=True)
 
 
 def test_resuming_what_is_no_run_is_refused(tiny: Make) -> None:
@@ -212,19 +217,19 @@ def test_resuming_what_is_no_run_is_refused(tiny: Make) -> None:
 
 
 def test_only_the_named_folds_are_trained(tiny: Make) -> None:
-    folder, scores = train(tiny("folds=3", "fold=[2]", "trainer.epochs=1"))
+    folder, scores = train(tiny("cv.num_folds=3", "cv.train_folds=[2]", "trainer.epochs=1"))
     assert folder.fold_numbers() == [2]
     assert scores.photos == len(read_table(folder.fold(2).probabilities))
-    with pytest.raises(RecipeError, match="fold=7"):
-        train(tiny("folds=3", "fold=[7]", f"run={folder.path}-other"))
+    with pytest.raises(RecipeError, match="cv.train_folds=7"):
+        train(tiny("cv.num_folds=3", "cv.train_folds=[7]", f"output_dir={folder.path}-other"))
 
 
 def test_a_split_file_is_kept_to(tiny: Make, tmp_path: Path) -> None:
-    plan = make_plan(tiny("folds=2"))
+    plan = make_plan(tiny("cv.num_folds=2"))
     turned = {person: 1 - fold for person, fold in plan.folds.fold_of_person.items()}
     path = tmp_path / "folds.csv"
     path.write_text("person,fold\n" + "".join(f"{person},{fold}\n" for person, fold in turned.items()))
-    assert dict(make_plan(tiny(f"folds={path}")).folds.fold_of_person) == turned
+    assert dict(make_plan(tiny(f"cv.split_file={path}")).folds.fold_of_person) == turned
 
 
 @pytest.mark.parametrize("head", ["attributes", "joint"])
@@ -240,7 +245,7 @@ def test_photos_with_part_of_the_labels_train_the_heads_they_can(
             rows.append(f"{photo},{folder.name},{known}")
     manifest = tmp_path / "photos.csv"
     manifest.write_text("\n".join(rows) + "\n")
-    recipe = tiny(f"data.root={manifest}", f"model.head={head}", "folds=2")
+    recipe = tiny(f"data.path={manifest}", f"model.head={head}", "cv.num_folds=2")
     folder, scores = train(recipe)
     assert scores.photos == 84
     assert 0 < scores.known < 84
@@ -254,11 +259,11 @@ def test_a_set_that_never_says_an_attribute_is_refused_with_the_remedy(tiny: Mak
     photos = sorted(faces.rglob("*.*"))
     manifest.write_text("path,mask\n" + "".join(f"{photo},wear\n" for photo in photos))
     with pytest.raises(DataError, match="gender or age"):
-        train(tiny(f"data.root={manifest}"))
+        train(tiny(f"data.path={manifest}"))
 
 
 def test_decades_are_trained_on_and_the_official_bands_answered(tiny: Make) -> None:
-    folder, scores = train(tiny("data.age={decades: true, old_from: 58}", "trainer.epochs=1"))
+    folder, scores = train(tiny("data.age_labels={decades: true, old_from: 58}", "trainer.epochs=1"))
     facts = read_model_metadata(folder.fold(0).model)
     assert facts.label_schema.sizes["age"] == 6
     assert facts.label_schema["age"].bin_edges[-1] == 58
@@ -266,14 +271,14 @@ def test_decades_are_trained_on_and_the_official_bands_answered(tiny: Make) -> N
 
 
 def test_dropped_ages_are_not_trained_on_but_judged(tiny: Make) -> None:
-    plan = make_plan(tiny("data.age={drop: [[18, 40]]}", "folds=2"))
+    plan = make_plan(tiny("data.age_labels={drop: [[18, 40]]}", "cv.num_folds=2"))
     train_side, valid_side = plan.split(0)
     assert all(plan.photos[int(place)].labels["age"] > 40 for place in train_side)
     assert any(plan.photos[int(place)].labels["age"] <= 40 for place in valid_side)
 
 
 def test_class_weights_are_counted_on_the_training_photos_of_the_fold(tiny: Make) -> None:
-    plan = make_plan(tiny("loss.class_weights=inverse", "folds=2"))
+    plan = make_plan(tiny("loss.class_weights=inverse", "cv.num_folds=2"))
     frames = np.zeros((len(plan.photos), 1, 1, 3), dtype=np.uint8)
     from maskfit.data.image_cache.cache import CachedImages
 
@@ -289,7 +294,7 @@ def test_class_weights_are_counted_on_the_training_photos_of_the_fold(tiny: Make
 
 def test_no_validation_photo_passes_the_augmentation(tiny: Make) -> None:
     """Held-out photos are judged as the evaluation transform gives them, whatever training does to its own."""
-    recipe = tiny("augmentation={name: light, brightness: 0.5}", "trainer.epochs=1", "data.train_scale=1.5")
+    recipe = tiny("augmentation={name: light, brightness: 0.5}", "trainer.epochs=1", "data.train_resize_scale=1.5")
     folder, _ = train(recipe)
     table = read_table(folder.fold(0).probabilities)
     network, facts = load_model(folder.fold(0).model)
@@ -310,15 +315,19 @@ def test_a_model_does_not_tell_where_the_photos_lay(tiny: Make, tmp_path: Path) 
 
 
 def test_joint_head_answers_with_one_class_number(tiny: Make) -> None:
-    folder, scores = train(tiny("model.head=joint", "trainer.epochs=1"))
+    folder, scores = train(tiny("model.head=single_head", "trainer.epochs=1"))
     assert read_model_metadata(folder.fold(0).model).heads == (JOINT_HEAD,)
     assert scores.macro_f1 is not None
 
 
 def test_answers_that_are_no_numbers_stop_with_the_remedy(tiny: Make) -> None:
     with pytest.raises(RunError, match=r"no numbers") as raised:
-        train(tiny("optimiser.lr=1e30", "trainer.clip=null", "average=none", "schedule=constant"))
-    assert "optimiser.lr" in str(raised.value)
+        train(
+            tiny(
+                "optimizer.lr=1e30", "trainer.gradient_clip_val=null", "weight_averaging=none", "lr_scheduler=constant"
+            )
+        )
+    assert "optimizer.lr" in str(raised.value)
 
 
 def test_run_folder_without_a_finished_fold_has_no_models(tmp_path: Path) -> None:

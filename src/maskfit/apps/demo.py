@@ -25,7 +25,7 @@ from maskfit.training.train import train
 
 NUM_TRAIN_PERSONS = 240
 """Persons to train on: enough for every class, few enough for a minute of training."""
-SETTINGS = ("holdout=0.2", "trainer.epochs=12", "data.crop={name: centre, scale: 0.75, shift: -0.05}")
+SETTINGS = ("cv.val_fraction=0.2", "trainer.epochs=12", "data.crop={name: center, scale: 0.75, shift: -0.05}")
 """What of the recipe `fast` fits drawn portraits, in which the face is smaller than in the competition's photos."""
 NUM_EVAL_PERSONS = 40
 """Other persons to predict."""
@@ -81,7 +81,7 @@ def run_demo(
     photos = write_train_set(out / "train", persons, seed=0)
     listed = write_eval_set(out / "eval", strangers, seed=1)
     console.print("2. training a small net from nothing, a fifth of the persons held out")
-    places = [f"data.root={photos}", f"run={out / 'run'}", f"data.store={out / 'stores'}"]
+    places = [f"data.path={photos}", f"output_dir={out / 'run'}", f"data.cache_dir={out / 'stores'}"]
     run, held_out = train(read_recipe("fast", [*places, *SETTINGS, *words], slots=RECIPE_REGISTRY), console=console)
     console.print("3. predicting the evaluation list")
     prediction = Predictor.load(run.path, views="flip").predict(read_list(listed, listed.parent / "images"))

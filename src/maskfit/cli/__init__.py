@@ -79,7 +79,7 @@ VERBS = {
         ),
         "pseudo": LazyCommand(
             "maskfit.cli.pseudo:pseudo",
-            "Make labels of what a model is sure of, to train on them with data.extra.",
+            "Make labels of what a model is sure of, to train on them with data.extra_train.",
         ),
         "calibrate": LazyCommand(
             "maskfit.cli.calibrate:calibrate",
@@ -92,7 +92,7 @@ VERBS = {
     },
     "Photos and labels": {
         "data": LazyCommand(
-            "maskfit.cli:data_app",
+            "maskfit.cli:data_group",
             "Sets of photos: check, explore, split, crop, put masks on, mix, draw, make.",
         ),
         "suspects": LazyCommand(
@@ -144,13 +144,13 @@ DATA_VERBS = {
             "List everything that is wrong with a set of photos, before a training finds it.",
         ),
         "explore": LazyCommand(
-            "maskfit.cli.data.dataset.explore:explore",
+            "maskfit.cli.data.explore:explore",
             "Look at a set of photos before anything is trained on it: counts, ages, mean faces, oddities, leaks.",
         ),
     },
     "Keep": {
         "stores": LazyCommand(
-            "maskfit.cli.data.dataset.cache:stores",
+            "maskfit.cli.data.cache:stores",
             "List the stores of decoded photos with size and last use, and remove those that nothing uses.",
         ),
     },
@@ -171,28 +171,28 @@ DATA_VERBS = {
             "download.",
         ),
         "mask": LazyCommand(
-            "maskfit.cli.data.dataset.mask:mask",
+            "maskfit.cli.data.mask:mask",
             "Put masks on bare faces: five worn well, one worn wrongly, and the bare face, in the competition's "
             "layout.",
         ),
         "mix": LazyCommand(
             "maskfit.cli.data.dataset:mix",
-            "Fill up the thin classes with blends of two of their photos, to train on them with data.extra.",
+            "Fill up the thin classes with blends of two of their photos, to train on them with data.extra_train.",
         ),
         "gan": LazyCommand(
             "maskfit.cli.data.gan:gan",
-            "Train a small GAN on a set and make faces for its thin classes, to train on with data.extra.",
+            "Train a small GAN on a set and make faces for its thin classes, to train on with data.extra_train.",
         ),
     },
 }
 """The verbs of `maskfit data`."""
 
-app = make_lazy_app(
+root_group = make_lazy_app(
     VERBS,
     "Read mask, gender and age from face photos: train, judge, combine and use classifiers.",
     name="maskfit",
 )
-data_app = make_lazy_app(DATA_VERBS, VERBS["Photos and labels"]["data"].help, name="data", add_completion=False)
+data_group = make_lazy_app(DATA_VERBS, VERBS["Photos and labels"]["data"].help, name="data", add_completion=False)
 
 
 def _print_version(wanted: bool) -> None:
@@ -201,7 +201,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@root_group.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
@@ -232,7 +232,7 @@ def _run() -> int | str | None:
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        root_group()
     except MaskfitError as error:
         _tell(error)
         return 2

@@ -14,7 +14,7 @@ from maskfit.cli.console import err
 from maskfit.memory_allocator import DISABLED_VARIABLE, configure_malloc
 
 TRAIN = "SM_CHANNEL_TRAIN"
-"""The training photos: `data.root` of `maskfit train`."""
+"""The training photos: `data.path` of `maskfit train`."""
 MODEL_DIR = "SM_MODEL_DIR"
 """Where training writes: `run` of `maskfit train`."""
 EVAL = "SM_CHANNEL_EVAL"

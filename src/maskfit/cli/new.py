@@ -15,15 +15,15 @@ from maskfit.file_io import write_text
 README = """# {name}
 
 Photos lie in `photos`, in folders such as `000001_female_Asian_45` with `mask1.jpg` to `mask5.jpg`,
-`incorrect_mask.jpg` and `normal.jpg`; or `data.root` in `recipe.yaml` names a CSV with the columns
+`incorrect_mask.jpg` and `normal.jpg`; or `data.path` in `recipe.yaml` names a CSV with the columns
 `path,person,mask,gender,age`.
 
 ```bash
 maskfit data check photos                  # every problem of the data
 maskfit check recipe.yaml                  # every mistake of the recipe, before anything is trained
-maskfit train recipe.yaml run=runs/first   # split by person, train, judge; report.html in runs/first
-maskfit train recipe.yaml run=runs/first --resume                      # where it was cut off
-maskfit train recipe.yaml run=runs/second data.size=256 loss.smoothing=0.1   # another try
+maskfit train recipe.yaml output_dir=runs/first   # split by person, train, judge; report.html in runs/first
+maskfit train recipe.yaml output_dir=runs/first --resume                      # where it was cut off
+maskfit train recipe.yaml output_dir=runs/second data.image_size=256 loss.smoothing=0.1   # another try
 
 maskfit predict runs/first --images eval/images --list eval/info.csv --out submission.csv --views flip
 maskfit ensemble runs/first runs/second --out votes                    # is it worth combining them?

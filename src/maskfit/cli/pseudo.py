@@ -34,7 +34,7 @@ def pseudo(
     ] = "mask-gender-age",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Make labels of what a model is sure of, to train on them with data.extra.
+    """Make labels of what a model is sure of, to train on them with data.extra_train.
 
     Without --persons every photo stands for itself. With it, all photos of a person bear the gender and the age that
     their mean probability says.
@@ -47,7 +47,7 @@ def pseudo(
 
         maskfit pseudo table.csv --images eval/images --persons persons.csv --agree --out pseudo.csv
 
-        maskfit train baseline data.root=train/images data.extra=pseudo.csv
+        maskfit train baseline data.path=train/images data.extra_train=pseudo.csv
     """
     from maskfit.evaluation.probability_table import read_table
     from maskfit.inference.pseudo_labels import read_persons, select_pseudo_labels, write_pseudo
@@ -71,4 +71,4 @@ def _tell(made: PseudoLabels, scheme: LabelSchema, target: Path, agree: bool) ->
         f", {made.disagreeing} are of persons whose photos disagree" if agree else ""
     )
     err.print(f"wrote {target}: {len(made.names)} photos; {left}")
-    err.print(f"next: maskfit train RECIPE data.root=ROOT data.extra={target}")
+    err.print(f"next: maskfit train RECIPE data.path=ROOT data.extra_train={target}")

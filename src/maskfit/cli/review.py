@@ -78,7 +78,7 @@ def review(
 
         maskfit review photos --export corrections.csv --log mine.jsonl
 
-        maskfit train champion data.root=photos data.corrections=corrections.csv
+        maskfit train champion data.path=photos data.label_corrections=corrections.csv
     """
     from maskfit.apps.review.review_data import load_review_data
 

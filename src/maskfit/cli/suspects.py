@@ -34,7 +34,7 @@ def suspects(
     ] = 0.03,
     corrections: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write the proposals as corrections, for data.corrections=FILE."),
+        typer.Option(metavar="FILE", help="Also write the proposals as corrections, for data.label_corrections=FILE."),
     ] = None,
     above: Annotated[
         float, typer.Option(metavar="SCORE", min=0, max=1, help="With --corrections: from which score on.")
@@ -56,7 +56,7 @@ def suspects(
 
         maskfit review runs/champion
 
-        maskfit train champion data.root=ROOT data.corrections=guessed.csv
+        maskfit train champion data.path=ROOT data.label_corrections=guessed.csv
     """
     from maskfit.inference.label_issues import label_issues_of, propose_corrections, write_suspects
 

@@ -18,25 +18,25 @@ def train(
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the recipe to set.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in run=DIR where it was cut off.")
+        bool, typer.Option("--resume", help="Go on with the run in output_dir=DIR where it was cut off.")
     ] = False,
     ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help=RAY_HELP)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Train a recipe: split by person, train every fold, judge it on the persons it never saw.
 
-    Writes a run folder: the models, the held-out probabilities, scores, report.html. `data.root` and `run` may also
+    Writes a run folder: the models, the held-out probabilities, scores, report.html. `data.path` and `run` may also
     come from SM_CHANNEL_TRAIN and SM_MODEL_DIR.
 
     Examples:
 
-        maskfit train fast data.root=photos
+        maskfit train fast data.path=photos
 
-        maskfit train baseline data.root=photos folds=5 run=runs/first trainer.epochs=12
+        maskfit train baseline data.path=photos cv.num_folds=5 output_dir=runs/first trainer.epochs=12
 
-        maskfit train baseline data.root=photos folds=5 run=runs/first trainer.epochs=12 --resume
+        maskfit train baseline data.path=photos cv.num_folds=5 output_dir=runs/first trainer.epochs=12 --resume
 
-        maskfit train baseline data.root=photos folds=5 --ray auto
+        maskfit train baseline data.path=photos cv.num_folds=5 --ray auto
     """
     require_extra("train", "train", *TRAIN_MODULES)
     said = setup_allocator()
@@ -70,6 +70,6 @@ def train(
 
 def from_environment() -> list[str]:
     """The platform's variables as words, before the user's own."""
-    found = (("data.root", os.environ.get(TRAIN)), ("run", os.environ.get(MODEL_DIR)))
+    found = (("data.path", os.environ.get(TRAIN)), ("run", os.environ.get(MODEL_DIR)))
     # In quotes: a folder's name may be a number, or hold what YAML reads otherwise.
     return [f"{key}={json_text.dumps(value)}" for key, value in found if value]

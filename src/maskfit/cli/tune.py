@@ -71,17 +71,17 @@ def tune(
     Trials that fall behind are given up early, failed ones are tried once more and told with their reason. Killed and
     resumed, a sweep goes on where it was, to the epoch. Writes trials.csv, report.html, and best.yaml, a recipe.
 
-    What may stand in space.yaml: docs/scale.md; a line is `optimiser.lr: {low: 1e-5, high: 1e-2, log: true}`.
+    What may stand in space.yaml: docs/scale.md; a line is `optimizer.lr: {low: 1e-5, high: 1e-2, log: true}`.
 
     Examples:
 
-        maskfit tune fast data.root=photos --space space.yaml --trials 40
+        maskfit tune fast data.path=photos --space space.yaml --trials 40
 
-        maskfit tune fast data.root=photos --space space.yaml --trials 80 --out sweeps/fast --resume
+        maskfit tune fast data.path=photos --space space.yaml --trials 80 --out sweeps/fast --resume
 
-        maskfit tune fast data.root=photos --space space.yaml --trials 200 --ray head-node:6379 --cores 4
+        maskfit tune fast data.path=photos --space space.yaml --trials 200 --ray head-node:6379 --cores 4
 
-        maskfit train sweeps/fast/best.yaml folds=5
+        maskfit train sweeps/fast/best.yaml cv.num_folds=5
     """
     require_extra("tune", "train", *TRAIN_MODULES)
     require_extra("tune", "tune", "optuna")

@@ -45,7 +45,7 @@ def train_on_ray(recipe: Recipe, *, resume: bool = False, console: Console | Non
         raise RecipeError(
             "a fold on a cluster trains on one device",
             location="trainer.devices",
-            hint="set trainer.devices=1 trainer.nodes=1, or train over many devices without --ray",
+            hint="set trainer.devices=1 trainer.num_nodes=1, or train over many devices without --ray",
         )
     console = console or Console(quiet=True)
     begun = prepare_run(recipe, resume=resume, console=console)

@@ -103,6 +103,12 @@ COMPONENTS: dict[str, dict[str, str]] = {
 }
 """Registry -> old component name -> new one. `heads.*.loss` uses the names of `loss`."""
 
+OPTIONS: dict[str, dict[str, dict[str, str]]] = {
+    "data.crop": {"face": {"choose": "face_selection", "of": "scale_relative_to", "squeeze": "ignore_aspect"}},
+    "ensemble": {"greedy": {"bags": "num_bags", "part": "bag_fraction"}, "stack": {"strength": "C"}},
+}
+"""Registry -> component -> old option -> new one."""
+
 MODEL_METADATA: dict[str, str] = {
     "about": "description",
     "scheme": "label_schema",
@@ -161,6 +167,7 @@ def upgrade_recipe(values: Mapping[str, Any], warn: Warn) -> dict[str, Any]:
         if registry not in ("class_weights", "tta", "vote"):
             _rename_components(upgraded, registry, names, warn)
     _rename_components(upgraded, "heads.*.loss", COMPONENTS["loss"], warn)
+    _rename_option_keys(upgraded, "data.crop", OPTIONS["data.crop"], warn)
     for key in ("loss", "heads.*.loss"):
         _rename_option(upgraded, key, "class_weights", COMPONENTS["class_weights"], warn)
     return upgraded
@@ -180,6 +187,7 @@ def upgrade_model_metadata(values: Mapping[str, Any], warn: Warn) -> dict[str, A
     _replace_values(upgraded, MODEL_METADATA_VALUES, warn)
     for key, registry in MODEL_METADATA_COMPONENTS.items():
         _rename_components(upgraded, key, COMPONENTS[registry], warn)
+        _rename_option_keys(upgraded, key, OPTIONS.get(registry, {}), warn)
     if isinstance(upgraded.get("recipe"), Mapping):
         upgraded["recipe"] = upgrade_recipe(upgraded["recipe"], warn)
     return upgraded
@@ -289,6 +297,20 @@ def _rename_components(values: dict[str, Any], key: str, names: Mapping[str, str
         elif isinstance(value, dict) and value.get("name") in names:
             warn(f"{key}={value['name']} is now {key}={names[value['name']]}")
             value["name"] = names[value["name"]]
+
+
+def _rename_option_keys(
+    values: dict[str, Any], key: str, components: Mapping[str, Mapping[str, str]], warn: Warn
+) -> None:
+    for place in _places(values, key.split(".")):
+        if not isinstance(place, dict):
+            continue
+        names = components.get(str(place.get("name")), {})
+        # Components are written flat, `{name: face, of: eyes}`, or with their options apart.
+        for options in (place, place.get("options")):
+            for old in [name for name in names if isinstance(options, dict) and name in options]:
+                options[names[old]] = options.pop(old)
+                warn(f"{key}.{old} is now {key}.{names[old]}")
 
 
 def _rename_option(values: dict[str, Any], key: str, option: str, names: Mapping[str, str], warn: Warn) -> None:

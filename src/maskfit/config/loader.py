@@ -1,6 +1,6 @@
 """The cookbook: finds recipes, reads them from YAML or JSON, lays overrides over them, and writes them out.
 
-Reading lays mappings over each other, later over earlier: the defaults of `config/recipe.py`, the recipe that `base:` names
+Reading lays mappings over each other, later over earlier: the defaults of `config/recipe.py`, the recipe that `extends:` names
 (and its base), the file, the `key=value` words. Where a part stands, a name replaces the whole part, a bare option is
 laid over the part that stands there: `loss=focal` is another loss, `loss.smoothing=0.1` the same with another option.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from maskfit.config.aliases import upgrade_recipe
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.errors import RecipeError, did_you_mean, format_list
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
@@ -68,8 +70,12 @@ def read_recipe(
     """
     values = _laid_over(_defaults(), _with_bases(source))
     for word in overrides:
-        values = _laid_over(values, _read_override(word))
+        values = _laid_over(values, upgrade_recipe(_read_override(word), _warn_old_name))
     return _validated(values, slots, where=source)
+
+
+def _warn_old_name(line: str) -> None:
+    warnings.warn(f"recipe: {line}", FutureWarning, stacklevel=3)
 
 
 def _defaults() -> dict[str, Any]:
@@ -194,13 +200,13 @@ def _with_bases(source: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any
     # The whole path, since a circle over several folders names each file in ever new ways.
     name = str(Path(source).resolve()) if Path(source).suffix in RECIPE_SUFFIXES else str(source)
     if name in seen:
-        raise RecipeError(f"recipes name each other as base: {' -> '.join((*seen, name))}", hint="take one base out")
-    values = _parse(read_recipe_text(source), where=str(source))
-    base = values.pop("base", None)
+        raise RecipeError(f"recipes extend each other: {' -> '.join((*seen, name))}", hint="remove one extends line")
+    values = upgrade_recipe(_parse(read_recipe_text(source), where=str(source)), _warn_old_name)
+    base = values.pop("extends", None)
     if base is None:
         return values
     if not isinstance(base, str):
-        raise RecipeError(f"base: name a recipe or a file, not {base!r:.60}", location=str(source))
+        raise RecipeError(f"extends: name a recipe or a file, not {base!r:.60}", location=str(source))
     # A file is looked for beside the recipe that names it, wherever the command is run.
     below = _with_bases(Path(source).parent / base if Path(base).suffix in RECIPE_SUFFIXES else base, (*seen, name))
     return dict(_laid_over(below, values))

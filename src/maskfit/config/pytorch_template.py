@@ -56,18 +56,18 @@ LOGGERS = {"trainer.tensorboard": "tensorboard", "wandb": "wandb"}
 
 NO_COUNTERPART = {
     "n_gpu": "a run trains on one device, see trainer.device",
-    "data_loader.type": "there is one way to load photos, and data.root says which",
+    "data_loader.type": "there is one way to load photos, and data.path says which",
     "data_loader.args.stage": "training and prediction are two commands, train and predict",
     "data_loader.args.num_workers": "photos are decoded once, by as many threads as there are cores",
-    "data_loader.args.shuffle": "training photos are always shuffled, see sampling; held-out ones never are",
-    "data_loader.args.validation_split": "write it as holdout=0.1, a share of the persons",
+    "data_loader.args.shuffle": "training photos are always shuffled, see sampler; held-out ones never are",
+    "data_loader.args.validation_split": "write it as cv.val_fraction=0.1, a share of the persons",
     "loss": "each head has its own loss, from loss_name",
     "trainer.monitor": "the best epoch is always that of the best macro F1 on the held-out persons",
     "lr_scheduler.args.T_max": "the cosine ends with the last epoch",
-    "lr_scheduler.args.eta_min": "the cosine has a floor, a factor on the rate: schedule.floor",
+    "lr_scheduler.args.eta_min": "the cosine has a floor, a factor on the rate: lr_scheduler.floor",
     "metrics": "every run tells accuracy, macro F1 and more, over the whole set",
-    "trainer.save_dir": "a run is one folder: run=DIR",
-    "trainer.save_period": "every epoch can be resumed from; trainer.top says how many models are kept",
+    "trainer.save_dir": "a run is one folder: output_dir=DIR",
+    "trainer.save_period": "every epoch can be resumed from; trainer.save_top_k says how many models are kept",
     "trainer.verbosity": "progress is shown on a terminal and nowhere else",
     "visualize": "the report has its pictures",
     "submit_dir": "maskfit predict writes where --out says",
@@ -165,7 +165,7 @@ def _flat(config: Mapping[str, Any], lead: str = "") -> Config:
 def _read_name(config: Config, made: ImportedConfig) -> None:
     name = str(config.pop("name", "imported"))
     made.set("name", (re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip("._-") or "imported")[:64])
-    made.set("about", "Read from a config.json of the pytorch-template kind.")
+    made.set("description", "Read from a config.json of the pytorch-template kind.")
     if made.values["name"] != name:
         made.add_warning(
             "name", f"a recipe's name has letters, digits, dots, dashes and underscores: {made.values['name']}"
@@ -178,9 +178,9 @@ def _read_network(config: Config, made: ImportedConfig) -> None:
     if backbone is not None:
         made.set("model.backbone", str(backbone))
     if "arch.args.pretrained" in config:
-        made.set("model.weights", "hub" if config.pop("arch.args.pretrained") else "none")
+        made.set("model.pretrained", "timm" if config.pop("arch.args.pretrained") else "none")
     if kind is not None:
-        made.set("model.head", "attributes")
+        made.set("model.head", "multi_head")
     if kind not in (None, "TimmModelMulti"):
         made.add_warning(
             "arch.type", f"'{kind}' is not known here; a head for each attribute is taken, look at model.head"
@@ -188,7 +188,7 @@ def _read_network(config: Config, made: ImportedConfig) -> None:
 
 
 def _read_data(config: Config, made: ImportedConfig) -> None:
-    for key, ours in (("input_size", "data.size"), ("batch_size", "trainer.batch_size")):
+    for key, ours in (("input_size", "data.image_size"), ("batch_size", "trainer.batch_size")):
         if f"data_loader.args.{key}" in config:
             made.set(ours, config.pop(f"data_loader.args.{key}"))
 
@@ -204,13 +204,13 @@ def _read_losses(config: Config, made: ImportedConfig) -> None:
     if not isinstance(entries, list) or len(entries) != len(HEADS):
         raise ValueError(f"loss_name has an entry for each of {', '.join(HEADS)}, not {entries!r:.60}")
     for head, (loss, weights, share) in zip(HEADS, entries, strict=True):
-        made.set(f"heads.{head}.share", share)
+        made.set(f"heads.{head}.loss_weight", share)
         name = _known_loss(loss)
         if name is None:
             made.add_warning(f"loss_name of {head}", f"there is no loss '{loss}' here; cross_entropy is taken")
         made.set(f"heads.{head}.loss", {"name": name or "cross_entropy", "class_weights": [float(w) for w in weights]})
         if head == "age" and len(weights) == DECADES:
-            made.set("data.age.decades", True)
+            made.set("data.age_labels.by_decade", True)
 
 
 def _known_loss(name: Any) -> str | None:
@@ -225,7 +225,7 @@ def _read_optimiser(config: Config, made: ImportedConfig) -> None:
         made.add_warning("optimizer.type", f"'{kind}' is not known here; known: {', '.join(OPTIMIZERS)}")
         return
     part = {"name": OPTIMIZERS[kind]}
-    made.set("optimiser", part | _options(config, "optimizer.args.", OPTIMIZER_OPTIONS[OPTIMIZERS[kind]]))
+    made.set("optimizer", part | _options(config, "optimizer.args.", OPTIMIZER_OPTIONS[OPTIMIZERS[kind]]))
 
 
 def _options(config: Config, lead: str, names: Sequence[str]) -> dict[str, Any]:
@@ -243,14 +243,14 @@ def _read_schedule(config: Config, made: ImportedConfig) -> None:
     found = _options(config, "lr_scheduler.args.", tuple(names))
     # torch's cosine falls from the first step on; the one here would rise for an epoch.
     options = {names[key]: value for key, value in found.items()} | ({"warmup": 0} if name == "cosine" else {})
-    made.set("schedule", {"name": name, **options})
+    made.set("lr_scheduler", {"name": name, **options})
 
 
 def _read_loop(config: Config, made: ImportedConfig) -> None:
     if "trainer.epochs" in config:
         made.set("trainer.epochs", config.pop("trainer.epochs"))
     if patience := config.pop("trainer.early_stop", 0):
-        made.set("trainer.patience", patience)
+        made.set("trainer.early_stopping_patience", patience)
     if config.get("n_gpu") in (0, 1) and config.pop("n_gpu") == 0:
         made.set("trainer.device", "cpu")
     loggers = [name for key, name in LOGGERS.items() if config.pop(key, False)]

@@ -22,7 +22,7 @@ def _to_size(value: Any) -> Any:
 
 
 def _to_several(value: Any) -> Any:
-    """One word of the command line is a list of one: `fold=0`, `data.corrections=mine.csv`."""
+    """One word of the command line is a list of one: `cv.train_folds=0`, `data.label_corrections=mine.csv`."""
     return (value,) if isinstance(value, int | str) else value
 
 

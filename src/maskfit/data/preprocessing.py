@@ -52,7 +52,7 @@ class CropResize(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    crop: ComponentSpec = ComponentSpec.create("centre")
+    crop: ComponentSpec = ComponentSpec.create("center")
     size: tuple[Pixels, Pixels] = (224, 224)
     filter: Filter = "bilinear"
     background_removal: ComponentSpec = ComponentSpec.create("none")
@@ -162,7 +162,7 @@ def apply_all(photo: NDArray[np.uint8], framings: Sequence[CropResize]) -> list[
     return framed
 
 
-_LEFT_OUT = (("background", "none"), ("sharpen", 0.0))
+_LEFT_OUT = (("background_removal", "none"), ("unsharp_mask", 0.0))
 
 BLUR = 1 / 224
 """Of a frame's shorter side, the deviation of the blur that sharpening undoes. A share, so that the larger frames that
@@ -193,7 +193,7 @@ class Normalize(BaseModel):
     Attributes:
         mean: Of red, green and blue, in 0 to 1.
         std: The same, above 0.
-        mode: `dataset` takes `mean` and `std`; `photo` takes those of each photo's own channels in their place, of all
+        mode: `pretrained` takes `mean` and `std`; `per_image` takes those of each photo's own channels in their place, of all
             its pixels, `std` at least `LEAST_DEVIATION` (seed s0).
     """
 
@@ -206,7 +206,7 @@ class Normalize(BaseModel):
         0.225,
     )
     # Model files from before there was a choice say nothing of it.
-    mode: Literal["dataset", "photo"] = "dataset"
+    mode: Literal["pretrained", "per_image"] = "pretrained"
 
     def scale_and_shift(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The mode `dataset` as one multiplication and one addition: pixel * scale + shift, three numbers each.
@@ -218,7 +218,7 @@ class Normalize(BaseModel):
 
     def __call__(self, frames: Frames) -> NDArray[np.float32]:
         """Frames (photos, height, width, 3) as network input (photos, 3, height, width)."""
-        if self.mode == "photo":
+        if self.mode == "per_image":
             planes = np.empty((len(frames), 3, *frames.shape[1:3]), dtype=np.float32)
             for frame, plane in zip(frames, planes, strict=True):
                 _normalise_by_itself(frame, plane)
@@ -243,9 +243,9 @@ class Preprocessing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    framing: CropResize = CropResize()
+    crop_resize: CropResize = CropResize()
     normalization: Normalize = Normalize()
 
     def __call__(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
         """One decoded photo (height, width, 3) as network input (1, 3, height, width)."""
-        return self.normalization(self.framing(photo)[None])
+        return self.normalization(self.crop_resize(photo)[None])

@@ -38,7 +38,7 @@ WORDS: dict[Verdict, str] = {
     "zero": "zero: everything behind it is switched off, as by dead ReLUs or saturated values",
     "vanishing": "vanishing: it learns next to nothing beside the others; look for missing normalisation, saturating "
     "activations, or a start far from useful",
-    "exploding": "exploding: clip gradients (trainer.clip), lower the learning rate, look for missing normalisation",
+    "exploding": "exploding: clip gradients (trainer.gradient_clip_val), lower the learning rate, look for missing normalisation",
 }
 """What each verdict means, and where to look."""
 

@@ -125,7 +125,7 @@ def _frames(
     seen, frames, unreadable = [], [], {}
     for place, photo in enumerate(photos, start=1):
         try:
-            frames.append(facts.preprocessing.framing(decode(photo.path)))
+            frames.append(facts.preprocessing.crop_resize(decode(photo.path)))
             seen.append(photo)
         except PhotoError as error:
             unreadable[photo.name] = error.message
@@ -145,7 +145,7 @@ def _logits(network: Network, planes: NDArray[np.float32]) -> dict[str, NDArray[
 
 def _graphs(network: Network, facts: ModelMetadata, start: Path, depth: int) -> dict[str, Path | str]:
     """Both graphs; one that cannot be drawn says why and stops nothing."""
-    size = facts.preprocessing.framing.size
+    size = facts.preprocessing.crop_resize.size
     made: dict[str, Path | str] = {}
     makers: dict[str, Callable[[], str]] = {
         "modules": lambda: module_graph(network, size, depth),

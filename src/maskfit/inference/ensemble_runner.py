@@ -113,7 +113,7 @@ class EnsembleRunner:
         """One member's probabilities for a batch, given by framing and view: the mean over the views."""
         facts = member.engine.facts
         engine = self._exact[member.name] if exact else member.engine
-        views = stacks[self.framings.index(facts.preprocessing.framing)]
+        views = stacks[self.framings.index(facts.preprocessing.crop_resize)]
         seen = [logits_to_probabilities(facts.label_schema, engine.logits(frames)) for frames in views]
         return facts.calibration.apply_temperature(member.official, np.mean(seen, axis=0))
 

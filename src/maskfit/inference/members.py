@@ -122,7 +122,7 @@ def open_members_for(
     choices = [select_engine(path, engine, looks, say) for path in paths]
     streams = select_num_streams(choices, looks)
     if batch is None:
-        framings = [read_model_metadata(choice.path).preprocessing.framing for choice in choices]
+        framings = [read_model_metadata(choice.path).preprocessing.crop_resize for choice in choices]
         batch = select_batch_size(framings, any(choice.gpu for choice in choices))
     members = [
         Member(str(path), open_engine(choice.path, threads, configure_engine(choice, batch, looks), streams))

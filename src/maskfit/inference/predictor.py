@@ -78,7 +78,7 @@ class Predictor:
         self.batch_size = batch_size
         self.num_workers = lanes
         self.scheme = self.joining.scheme
-        self._framings = list(dict.fromkeys(member.engine.facts.preprocessing.framing for member in self.members))
+        self._framings = list(dict.fromkeys(member.engine.facts.preprocessing.crop_resize for member in self.members))
         for framing in self._framings:
             # Asked now: without its detector a member could not look at a single photo.
             framing.pinned()

@@ -1,6 +1,6 @@
 """Pseudo-labels (the two best teams): what a model is sure of, as labels to train on.
 
-A table of probabilities becomes a manifest for `data.extra`, of the photos that are sure enough. Where it is known who
+A table of probabilities becomes a manifest for `data.extra_train`, of the photos that are sure enough. Where it is known who
 is on them, gender and age are a matter of the person: all photos of one say together what they are.
 """
 

@@ -34,7 +34,7 @@ class AgeLabelRule(BaseModel):
     by_decade: bool = False
     bin_width: Annotated[int, Field(ge=2, le=30)] | None = None
 
-    @field_validator("drop")
+    @field_validator("exclude")
     @classmethod
     def _rising(cls, ranges: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
         for low, high in ranges:

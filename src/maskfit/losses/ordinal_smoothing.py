@@ -13,7 +13,7 @@ from maskfit.losses.per_sample_loss import PerSampleLoss
 class OrdinalLabelSmoothing(PerSampleLoss):
     """Cross-entropy with a target that is spread over the values beside the right one, by a normal distribution.
 
-    Label distribution learning for ages (Gao et al. 2017, arXiv:1611.01731) on bands: best with `data.age.step`, whose
+    Label distribution learning for ages (Gao et al. 2017, arXiv:1611.01731) on bands: best with `data.age_labels.bin_width`, whose
     bands of a few years fold back to the official ones. Only for attributes whose values have an order. Of a photo with
     several allowed classes, the target is spread from what the network itself makes of those.
 

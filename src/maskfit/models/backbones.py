@@ -18,7 +18,7 @@ from maskfit.models.reference_cnns import CustomDark, ThreeConv
 from maskfit.models.small_cnn import SmallCNN
 from maskfit.registry import ComponentSpec, instantiate
 
-NONE, HUB = "none", "hub"
+NONE, TIMM = "none", "timm"
 """The words that `weights` may hold besides a path."""
 
 REFUSED = {
@@ -104,7 +104,9 @@ def custom_dark_trunk(*, weights: str, width: int = 16, blocks: Sequence[int] = 
 def _own_trunk(name: str, body: SmallCNN | ThreeConv | CustomDark, weights: str) -> Backbone:
     if weights != NONE:
         raise ModelFileError(
-            f"the net '{name}' has no published weights", location=f"model.weights={weights}", hint="model.weights=none"
+            f"the net '{name}' has no published weights",
+            location=f"model.pretrained={weights}",
+            hint="model.pretrained=none",
         )
     return Backbone(body, body.num_features, body.mean, body.std, "bilinear")
 
@@ -124,18 +126,20 @@ def timm_trunk(name: str, *, weights: str, **options: Any) -> Backbone:
     """
     refused = sorted(REFUSED & set(options))
     if refused:
-        raise ValueError(f"option {refused[0]} is not a recipe's to set; weights come from model.weights")
-    if weights not in (NONE, HUB) and not Path(weights).is_file():
-        raise ModelFileError("there is no such weight file", location=weights, hint="model.weights=none, hub or a path")
+        raise ValueError(f"option {refused[0]} is not a recipe's to set; weights come from model.pretrained")
+    if weights not in (NONE, TIMM) and not Path(weights).is_file():
+        raise ModelFileError(
+            "there is no such weight file", location=weights, hint="model.pretrained=none, hub or a path"
+        )
     try:
-        body = timm.create_model(name, pretrained=weights == HUB, num_classes=0, **options)
+        body = timm.create_model(name, pretrained=weights == TIMM, num_classes=0, **options)
     except TypeError as error:
         raise ValueError(f"timm refuses an option: {error}") from error
     except Exception as error:
-        if weights == HUB:
+        if weights == TIMM:
             raise _hub_error(name, error) from error
         raise ValueError(f"timm cannot build it: {error}") from error
-    if weights not in (NONE, HUB):
+    if weights not in (NONE, TIMM):
         _load_weights(body, name, weights)
     # Some bodies end in a layer that is wider than `num_features`: MobileNetV3, VGG, GhostNet.
     features = getattr(body, "head_hidden_size", None) or body.num_features
@@ -148,9 +152,9 @@ def _hub_error(name: str, error: Exception) -> ModelFileError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return ModelFileError(
         f"the published weights of {name} cannot be had: {reason:.200}",
-        location="model.weights=hub",
-        hint="connect to the hub, or name a local weight file with model.weights=PATH, or start at random with "
-        "model.weights=none",
+        location="model.pretrained=timm",
+        hint="connect to the hub, or name a local weight file with model.pretrained=PATH, or start at random with "
+        "model.pretrained=none",
     )
 
 

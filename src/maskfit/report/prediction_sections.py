@@ -47,7 +47,9 @@ def cards_section(figures: RunStatistics) -> str:
     if around is not None:
         spot = f'<u style="left:{100 * around.value:.1f}%"></u>'
         reach = f'<i style="left:{100 * around.low:.1f}%;width:{100 * (around.high - around.low):.1f}%"></i>'
-        below = f'<div class="scale">{reach}{spot}</div><p>{summary_text.format_interval(around)} with other persons</p>'
+        below = (
+            f'<div class="scale">{reach}{spot}</div><p>{summary_text.format_interval(around)} with other persons</p>'
+        )
     cards = [f'<div class="card first"><h2>Macro F1</h2><b>{number(head.macro_f1)}</b>{below}</div>']
     if len(figures.material.scheme.names) > 1:
         cards.append(card("all right", _percent(figures, JOINT_HEAD), f"of {head.known:,} photos"))

@@ -145,7 +145,7 @@ def _open(path: str | Path) -> RunDir:
     if not is_run_dir(folder.path):
         raise RunError("this is no run: it holds no recipe.yaml", location=path, hint="name the folder of a run")
     if not folder.probabilities.is_file():
-        fix = "maskfit train RECIPE run=THIS --resume ends it"
+        fix = "maskfit train RECIPE output_dir=THIS --resume ends it"
         raise RunError("this run has no out-of-fold table, since it did not come to its end", location=path, hint=fix)
     return folder
 
@@ -284,7 +284,7 @@ def _settings(values: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """Keys with dots and their values; where a run lies and which folds it trained are no settings."""
     if isinstance(values, dict) and values:
         for name, value in values.items():
-            if f"{key}{name}" not in ("run", "fold", "about", "data.store"):
+            if f"{key}{name}" not in ("run", "fold", "about", "data.cache_dir"):
                 yield from _settings(value, f"{key}{name}.")
     else:
         listed = values if isinstance(values, list) else [] if values in (None, {}) else [values]

@@ -1,7 +1,7 @@
 """The space of a sweep: which keys of a recipe are tried with which values, as YAML says it.
 
 ```yaml
-optimiser.lr: {low: 1e-5, high: 1e-2, log: true}   # a range of numbers
+optimizer.lr: {low: 1e-5, high: 1e-2, log: true}   # a range of numbers
 trainer.batch_size: {low: 16, high: 64, step: 16}  # whole numbers, since all of these are
 augmentation: [light, none]                        # choices
 loss:                                              # choices of parts, some with options that are searched themselves
@@ -166,10 +166,10 @@ def read_space(path: Path) -> Space:
         raise RecipeError(
             "a space is a mapping of keys of a recipe to ranges or choices",
             location=path,
-            hint="write it like optimiser.lr: {low: 1e-5, high: 1e-2, log: true}",
+            hint="write it like optimizer.lr: {low: 1e-5, high: 1e-2, log: true}",
         )
     problems: list[str] = []
-    # Short keys first: `optimiser` chooses the part over which `optimiser.lr` is laid.
+    # Short keys first: `optimiser` chooses the part over which `optimizer.lr` is laid.
     keys = sorted(map(str, values), key=lambda key: key.count("."))
     by_key = {str(key): value for key, value in values.items()}
     found = {key: _dimension(key, by_key[key], problems) for key in keys}

@@ -85,7 +85,7 @@ def tune(
         raise RecipeError(
             "a trial trains on one device",
             location="trainer.devices",
-            hint="set trainer.devices=1 trainer.nodes=1; many trials use many devices",
+            hint="set trainer.devices=1 trainer.num_nodes=1; many trials use many devices",
         )
     space = read_space(space_path)
     validate_space(space, source, words, RECIPE_REGISTRY, where=str(space_path))

@@ -16,7 +16,16 @@ _SAME = "it changes nothing that could be better or worse"
 
 FIXED: dict[str, str] = {
     **dict.fromkeys(
-        ("data.root", "data.scheme", "data.corrections", "data.known_errors", "folds", "fold", "holdout"), _JUDGED
+        (
+            "data.path",
+            "data.label_schema",
+            "data.label_corrections",
+            "data.known_label_errors",
+            "folds",
+            "fold",
+            "holdout",
+        ),
+        _JUDGED,
     ),
     "trainer.seed": "the split follows from it, and the best of many seeds is luck",
     **dict.fromkeys(
@@ -25,12 +34,12 @@ FIXED: dict[str, str] = {
             "about",
             "card",
             "run",
-            "data.store",
+            "data.cache_dir",
             "trainer.loggers",
-            "trainer.top",
-            "trainer.folds_at_once",
+            "trainer.save_top_k",
+            "trainer.parallel_folds",
             "trainer.devices",
-            "trainer.nodes",
+            "trainer.num_nodes",
         ),
         _SAME,
     ),

@@ -1,6 +1,6 @@
 """Offline oversampling (seed s1): new photos for the thin classes, each the blend of two of one class.
 
-What comes out is a folder of photos and a manifest for `data.extra`. A blend is of two persons, and its person says so,
+What comes out is a folder of photos and a manifest for `data.extra_train`. A blend is of two persons, and its person says so,
 `a|b`: training leaves it out wherever one of the two is held out.
 """
 

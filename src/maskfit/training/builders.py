@@ -228,10 +228,10 @@ def make_trainer(
         RecipeError: Optimiser and trainer do not go together.
     """
     settings = plan.recipe.trainer
-    if plan.recipe.optimizer.name == "sam" and (settings.accumulate_grad_batches > 1 or kind == "16"):
+    if plan.recipe.optimizer.name == "sam" and (settings.accumulate_grad_batches > 1 or kind == "16-mixed"):
         raise RecipeError(
             "SAM looks twice at each batch: it goes neither with accumulated gradients nor with 16-bit scaling",
-            hint="set trainer.accumulate=1 and trainer.precision=32 or bf16, or another optimiser",
+            hint="set trainer.accumulate_grad_batches=1 and trainer.precision=32-true or bf16, or another optimiser",
         )
     with suppress_lightning_output():
         return Trainer(
@@ -240,7 +240,7 @@ def make_trainer(
             devices=settings.devices if get_process_group().count > 1 else 1,
             num_nodes=settings.num_nodes if get_process_group().count > 1 else 1,
             strategy=_strategy() if get_process_group().count > 1 else "auto",
-            precision={"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[kind],  # type: ignore[arg-type]
+            precision=kind,
             max_epochs=epochs,
             accumulate_grad_batches=settings.accumulate_grad_batches,
             gradient_clip_val=settings.gradient_clip_val,

@@ -29,7 +29,7 @@ def prepare_network(network: Network, recipe: Recipe, kind: Kind) -> Network:
     # Channels last before anything copies it: convolutions on a processor run up to five times as fast so.
     network = network.to(memory_format=torch.channels_last)
     optimize_squeeze_excite(network)
-    if kind == "bf16":
+    if kind == "bf16-mixed":
         optimize_depthwise_bf16(network)
     if recipe.trainer.gradient_checkpointing:
         _checkpoint(network.backbone.body)
@@ -55,8 +55,8 @@ def validate_network_options(recipe: Recipe, draft: Network) -> None:
         except (AttributeError, AssertionError, NotImplementedError):
             raise RecipeError(
                 f"'{recipe.model.backbone.name}' cannot compute its stages a second time to save memory",
-                location="trainer.checkpointing",
-                hint="trainer.checkpointing=false with a smaller trainer.batch_size and trainer.accumulate, or another "
+                location="trainer.gradient_checkpointing",
+                hint="trainer.gradient_checkpointing=false with a smaller trainer.batch_size and trainer.accumulate_grad_batches, or another "
                 "backbone",
             ) from None
     # For a GPU torch brings its own compiler along.

@@ -85,7 +85,7 @@ class TrainingPlan:
         rule = self.recipe.data.age_labels
         keep = [not any(rule.drops(self.photos[place].labels.get(name)) for name in banded) for place in train]
         if not any(keep):
-            raise DataError("the age rule drops every training photo", hint="look at data.age.drop")
+            raise DataError("the age rule drops every training photo", hint="look at data.age_labels.exclude")
         train = train[keep]
         return np.repeat(train, [self.photos[place].repeat for place in train]), valid
 
@@ -103,7 +103,9 @@ class TrainingPlan:
         every = tuple(range(self.folds.count))
         strange = [fold for fold in self.recipe.cv.train_folds if fold not in every]
         if strange:
-            raise RecipeError(f"fold={strange[0]}: the folds are 0 to {self.folds.count - 1}", hint="count from 0")
+            raise RecipeError(
+                f"cv.train_folds={strange[0]}: the folds are 0 to {self.folds.count - 1}", hint="count from 0"
+            )
         return self.recipe.cv.train_folds or every
 
     def network(self, weights: str = "none") -> Network:
@@ -125,7 +127,7 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
     """
     if recipe.data.path is None:
         raise RecipeError(
-            "the recipe names no photos", location="data.root", hint="add data.root=DIR or data.root=PHOTOS.csv"
+            "the recipe names no photos", location="data.path", hint="add data.path=DIR or data.path=PHOTOS.csv"
         )
     official = recipe.data.label_schema
     data = recipe.data
@@ -150,7 +152,7 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
         train_schema=trained,
         folds=_folds(recipe, photos),
         preprocessing=Preprocessing(
-            framing=CropResize(
+            crop_resize=CropResize(
                 crop=data.crop,
                 size=data.image_size,
                 filter=draft.backbone.filter,
@@ -184,13 +186,13 @@ def _refuse_yearless(recipe: Recipe, photos: PhotoDataset) -> None:
         raise RecipeError(
             "a loss of years needs an attribute with bands, and this scheme has none",
             location="years",
-            hint="years=none",
+            hint="age_regression=none",
         )
     if all(as_number(photo.labels.get(banded[0], "")) is None for photo in photos):
         raise DataError(
             f"no photo says its {banded[0]} as a number, so no years could be learned",
             location=recipe.data.path,
-            hint="years=none, or a manifest with numbers",
+            hint="age_regression=none, or a manifest with numbers",
         )
 
 
@@ -201,5 +203,5 @@ def _refuse_unlabelled(photos: PhotoDataset, scheme: LabelSchema, root: Path) ->
         raise DataError(
             f"no photo says its {' or '.join(unlabelled)}, so nothing could learn it",
             location=root,
-            hint="add the column, or name a smaller scheme such as data.scheme=mask",
+            hint="add the column, or name a smaller scheme such as data.label_schema=mask",
         )

@@ -18,7 +18,7 @@ from maskfit.file_io import read_json
 from maskfit.models.network import Network
 from maskfit.run_dir import RunDir
 
-Kind = Literal["32", "bf16", "16"]
+Kind = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 MIN_MULTIPLICATIONS = 5_000_000
 """Multiplications for a photo from which on bfloat16 is taken on a processor.
@@ -40,7 +40,7 @@ class Precision:
     reason: str
 
     def __str__(self) -> str:
-        name = {"32": "32 bits", "bf16": "bfloat16, mixed", "16": "float16, mixed"}[self.kind]
+        name = {"32-true": "32 bits", "bf16-mixed": "bfloat16, mixed", "16-mixed": "float16, mixed"}[self.kind]
         return f"precision: {name}: {self.reason}"
 
 
@@ -58,25 +58,25 @@ def choose_precision(recipe: Recipe, network: Network) -> Precision:
     if device in ("auto", "cuda") and torch.cuda.is_available():
         return _on_gpu(recipe)
     if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
-        return Precision("32", "16 bits were not tried on this kind of GPU")
+        return Precision("32-true", "16 bits were not tried on this kind of GPU")
     return _on_processor(network, recipe.data.image_size)
 
 
 def _on_gpu(recipe: Recipe) -> Precision:
     if torch.cuda.is_bf16_supported(including_emulation=False):
-        return Precision("bf16", "this GPU multiplies bfloat16, which needs no scaling of the loss")
+        return Precision("bf16-mixed", "this GPU multiplies bfloat16, which needs no scaling of the loss")
     if recipe.optimizer.name == "sam":
-        return Precision("32", "SAM does not go with a scaled loss")
-    return Precision("16", "this GPU multiplies float16, but no bfloat16")
+        return Precision("32-true", "SAM does not go with a scaled loss")
+    return Precision("16-mixed", "this GPU multiplies float16, but no bfloat16")
 
 
 def _on_processor(network: Network, size: tuple[int, int]) -> Precision:
     if not multiplies_bf16():
-        return Precision("32", "this processor does not multiply bfloat16")
+        return Precision("32-true", "this processor does not multiply bfloat16")
     work = count_macs(network, size)
     if work < MIN_MULTIPLICATIONS:
-        return Precision("32", f"bfloat16 gains nothing for a network of {work / 1e6:.1f} million multiplications")
-    return Precision("bf16", "this processor multiplies bfloat16")
+        return Precision("32-true", f"bfloat16 gains nothing for a network of {work / 1e6:.1f} million multiplications")
+    return Precision("bf16-mixed", "this processor multiplies bfloat16")
 
 
 WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
@@ -133,5 +133,7 @@ def load_precision(folder: RunDir) -> Precision:
     kept = read_json(folder.environment).get("precision")
     if kept is None:
         # Before it was kept, this is what `auto` meant.
-        return Precision("16" if torch.cuda.is_available() else "32", "the run was begun by an earlier maskfit")
+        return Precision(
+            "16-mixed" if torch.cuda.is_available() else "32-true", "the run was begun by an earlier maskfit"
+        )
     return Precision(kept["kind"], kept["why"])

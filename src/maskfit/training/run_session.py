@@ -174,7 +174,7 @@ def _made(plan: TrainingPlan) -> RunDir:
         raise RunError(
             "this folder is not empty",
             location=folder.path,
-            hint="add --resume to go on with the run in it, or name another folder with run=DIR",
+            hint="add --resume to go on with the run in it, or name another folder with output_dir=DIR",
         )
     plan.folds.write(folder.folds)
     # The meta device gives a network's shapes without its weights' memory.
@@ -196,7 +196,9 @@ def _new_name(name: str) -> Path:
 def _resumed(plan: TrainingPlan) -> RunDir:
     if not plan.recipe.output_dir or not is_run_dir(Path(plan.recipe.output_dir)):
         where = plan.recipe.output_dir or Path("runs")
-        raise RunError("there is no run to resume here", location=where, hint="name the run's folder with run=DIR")
+        raise RunError(
+            "there is no run to resume here", location=where, hint="name the run's folder with output_dir=DIR"
+        )
     folder = RunDir(Path(plan.recipe.output_dir))
     begun = read_recipe(folder.recipe)
     if _what_it_is(begun) != _what_it_is(plan.recipe):
@@ -239,7 +241,7 @@ def _differences(before: Any, after: Any, key: str = "") -> list[str]:
 def _open_stores(plan: TrainingPlan, console: Console) -> tuple[CachedImages, CachedImages]:
     """The photos at the size that augmentation crops from, and those held out through the evaluation transform."""
     recipe = plan.recipe
-    framing = plan.preprocessing.framing
+    framing = plan.preprocessing.crop_resize
     larger = framing.scaled(recipe.data.train_resize_scale)
     wanted: list[tuple[CropResize, Collection[int] | None]] = [(larger, None)]
     if larger != framing:

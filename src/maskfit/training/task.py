@@ -191,7 +191,7 @@ class ClassificationTask(LightningModule):
         if not all(np.isfinite(values).all() for values in logits.values()):
             raise RunError(
                 f"the network answers with no numbers any more, in epoch {self.trainer.current_epoch + 1}",
-                hint="lower optimiser.lr, or set trainer.clip=1.0",
+                hint="lower optimizer.lr, or set trainer.gradient_clip_val=1.0",
             )
         scores = score(
             self.scheme.scored_schema(), self.truth[indices], probabilities=logits_to_probabilities(self.scheme, logits)
@@ -214,7 +214,7 @@ class ClassificationTask(LightningModule):
         )
 
     def _normalised(self, photos: Tensor) -> Tensor:
-        if self.normalising.mode == "photo":
+        if self.normalising.mode == "per_image":
             variance, mean = torch.var_mean(photos, dim=(2, 3), correction=0, keepdim=True)
             normalised = (photos - mean) / variance.sqrt().clamp(min=MIN_STD)
         else:

@@ -33,9 +33,9 @@ def make_onnx(path: Path, **changes: Any) -> Path:
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     facts = ModelMetadata(
         label_schema=SCHEME,
-        preprocessing=Preprocessing(framing=CropResize(size=(16, 16), crop=ComponentSpec.create("centre"))),
+        preprocessing=Preprocessing(crop_resize=CropResize(size=(16, 16), crop=ComponentSpec.create("center"))),
         backbone=ComponentSpec.create("small"),
-        head=ComponentSpec.create("attributes"),
+        head=ComponentSpec.create("multi_head"),
         heads=SCHEME.names,
         **changes,
     )

@@ -84,11 +84,11 @@ def test_many_callers_share_batches_and_get_their_own_answers(serve, photo, wait
     alone = [served.send(content).json()["photos"][0]["faces"] for content in contents]
     assert len({face["mask"]["probability"] for (face,) in alone}) > 1
     served.gate.batches.clear()
-    served.gate.pending_count.clear()
+    served.gate.open.clear()
     with ThreadPoolExecutor(16) as pool:
         asked = [pool.submit(served.send, content) for content in contents]
         wait_until(lambda: served.service.batcher.pending_count == 16 and not served.service.batcher._looking)
-        served.gate.pending_count.set()
+        served.gate.open.set()
         together = [item.result().json()["photos"][0]["faces"] for item in asked]
     for own, other in zip(alone, together, strict=True):
         assert own[0]["mask"]["value"] == other[0]["mask"]["value"]
@@ -100,11 +100,11 @@ def test_many_callers_share_batches_and_get_their_own_answers(serve, photo, wait
 
 def test_a_batch_is_no_larger_than_it_may_be(serve, photo, wait_until):
     served = serve(batch_size=3)
-    served.gate.pending_count.clear()
+    served.gate.open.clear()
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(served.send, photo(seed, LARGE)) for seed in range(8)]
         wait_until(lambda: served.service.batcher.pending_count == 8 and not served.service.batcher._looking)
-        served.gate.pending_count.set()
+        served.gate.open.set()
         assert all(item.result().status_code == 200 for item in asked)
     assert max(served.gate.batches) == 3
 

@@ -72,13 +72,13 @@ def grey_model(path: Path, unsure_below: dict[str, float] | None = None) -> Path
     facts = ModelMetadata(
         label_schema=SCHEMES["mask-gender"],
         preprocessing=Preprocessing(
-            framing=CropResize(
+            crop_resize=CropResize(
                 size=(16, 16), crop=ComponentSpec.create("face", left=-0.3, right=-0.3, top=-0.3, bottom=-0.3)
             ),
             normalization=Normalize(mean=(0, 0, 0), std=(1, 1, 1)),
         ),
         backbone=ComponentSpec.create("small"),
-        head=ComponentSpec.create("attributes"),
+        head=ComponentSpec.create("multi_head"),
         heads=("mask", "gender"),
         calibration=Calibration(abstain_below=unsure_below or {}),
     )

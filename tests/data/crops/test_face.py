@@ -188,8 +188,8 @@ def test_where_nothing_is_busy_the_pixel_crop_takes_the_middle():
         ("face", {"left": -0.5}, "left=-0.5"),
         ("face", {"top": 99}, "top=99"),
         ("face", {"bottom": float("nan")}, "bottom=nan"),
-        ("face", {"choose": "nicest"}, "choose='nicest' must be one of largest, central, surest"),
-        ("face", {"of": "nose"}, "of='nose'"),
+        ("face", {"face_selection": "nicest"}, "face_selection='nicest' must be one of largest, central, surest"),
+        ("face", {"scale_relative_to": "nose"}, "scale_relative_to='nose'"),
         ("face", {"align": "yes"}, "align='yes'"),
         ("face", {"fallback": [0, 0, 1]}, "fallback"),
         ("face", {"fallback": [0.5, 0, 0.4, 1]}, "left < right"),
@@ -217,7 +217,7 @@ def facts(framing: CropResize) -> ModelMetadata:
         label_schema=scheme,
         preprocessing={"framing": framing},
         backbone=ComponentSpec.create("small"),
-        head=ComponentSpec.create("attributes"),
+        head=ComponentSpec.create("multi_head"),
         heads=scheme.names,
     )
 
@@ -242,7 +242,7 @@ def test_a_model_file_says_weights_by_content_and_no_place(tmp_path, paint):
     wanted = framing(photo)
     path.unlink()
     detectors._open.cache_clear()
-    again = ModelMetadata.model_validate_json(text).preprocessing.framing
+    again = ModelMetadata.model_validate_json(text).preprocessing.crop_resize
     assert again == settled
     np.testing.assert_array_equal(again(photo), wanted)
 
@@ -270,13 +270,13 @@ def test_model_files_from_before_there_were_detectors_load_as_they_were():
     framing = CropResize.model_validate(old)
     assert framing.pinned() == framing
     assert framing.model_dump(mode="json") == old
-    assert facts(framing).preprocessing.framing == framing
+    assert facts(framing).preprocessing.crop_resize == framing
 
 
 def test_crops_without_weights_are_settled_as_they_stand():
     for part in (
-        ComponentSpec.create("whole"),
-        ComponentSpec.create("pixels", tail=0.1),
+        ComponentSpec.create("resize"),
+        ComponentSpec.create("variance", tail=0.1),
         ComponentSpec.create("face", align=True),
         ComponentSpec.create("level1_06"),
     ):

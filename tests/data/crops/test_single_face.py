@@ -24,14 +24,14 @@ def test_every_crop_frames_a_face_wherever_it_is(name, box, size):
     photo = np.zeros((*size, 3), dtype=np.uint8)
     framing = CropResize(crop=ComponentSpec.create(name), size=(24, 16))
     cut = framing.find_face_crop(photo, Face(box, 0.9))
-    assert not cut.fallback or name in ("pixels", "salient")
+    assert not cut.fallback or name in ("variance", "saliency")
     assert framing(photo, cut).shape == (24, 16, 3)
 
 
 def test_a_face_crop_takes_the_face_it_is_told_to(paint):
     photo = paint(200, 300, (20, 20, 60, 80), (100, 40, 220, 190))
     framing = CropResize(
-        crop=ComponentSpec.create("face", left=0, right=0, top=0, bottom=0, squeeze=True), size=(32, 32)
+        crop=ComponentSpec.create("face", left=0, right=0, top=0, bottom=0, ignore_aspect=True), size=(32, 32)
     )
     assert framing.find_crop(photo).box == (100, 40, 220, 190)
     assert framing.find_face_crop(photo, Face((20, 20, 60, 80), 0.9)).box == (20, 20, 60, 80)
@@ -43,7 +43,7 @@ def test_any_other_crop_gets_a_portrait_in_which_the_face_is_as_large_as_in_the_
     x, y = 1700.0, 900.0
     face = Face((x - wide / 2, y - high / 2, x + wide / 2, y + high / 2), 0.9)
     left, upper, right, lower = crop_single_face(
-        instantiate(CROPS, ComponentSpec.create("whole")), photo, face, 1.0
+        instantiate(CROPS, ComponentSpec.create("resize")), photo, face, 1.0
     ).box
     assert (right - left, lower - upper) == (pytest.approx(384, abs=2), pytest.approx(512, abs=2))
     assert ((left + right) / 2, (upper + lower) / 2) == (pytest.approx(x, abs=1), pytest.approx(y, abs=1))
@@ -53,7 +53,7 @@ def test_any_other_crop_gets_a_portrait_in_which_the_face_is_as_large_as_in_the_
 def test_a_portrait_keeps_to_the_photo():
     photo = np.zeros((100, 80, 3), dtype=np.uint8)
     left, upper, right, lower = crop_single_face(
-        instantiate(CROPS, ComponentSpec.create("whole")), photo, Face((-10, -10, 40, 40), 0.9), 1.0
+        instantiate(CROPS, ComponentSpec.create("resize")), photo, Face((-10, -10, 40, 40), 0.9), 1.0
     ).box
     assert (left, upper) == (0, 0)
     assert right <= 80

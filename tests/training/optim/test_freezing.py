@@ -14,7 +14,7 @@ from maskfit.training.optim.freezing import FREEZING
 @pytest.fixture
 def network() -> Network:
     return build_network(
-        ComponentSpec.create("small", width=4), ComponentSpec.create("attributes"), {"mask": 3, "age": 3}
+        ComponentSpec.create("small", width=4), ComponentSpec.create("multi_head"), {"mask": 3, "age": 3}
     )
 
 
@@ -34,7 +34,7 @@ def test_the_head_always_moves_and_in_the_end_everything_does(name: str, network
 
 
 def test_the_trunk_waits_as_long_as_it_is_told(network: Network) -> None:
-    freeze = instantiate(FREEZING, ComponentSpec.create("trunk", epochs=2))
+    freeze = instantiate(FREEZING, ComponentSpec.create("backbone", epochs=2))
     shares = []
     for epoch in range(4):
         freeze(network, epoch)
@@ -43,7 +43,7 @@ def test_the_trunk_waits_as_long_as_it_is_told(network: Network) -> None:
 
 
 def test_gradual_thaws_from_the_end(network: Network) -> None:
-    freeze = instantiate(FREEZING, ComponentSpec.create("gradual", epochs=1, stages=3))
+    freeze = instantiate(FREEZING, ComponentSpec.create("gradual_unfreeze", epochs=1, stages=3))
     shares = []
     for epoch in range(4):
         freeze(network, epoch)
@@ -57,11 +57,11 @@ def test_gradual_thaws_from_the_end(network: Network) -> None:
 
 
 def test_frozen_weights_get_no_gradient(network: Network) -> None:
-    instantiate(FREEZING, ComponentSpec.create("trunk"))(network, 0)
+    instantiate(FREEZING, ComponentSpec.create("backbone"))(network, 0)
     sum(item.sum() for item in network(torch.rand(2, 3, 32, 32)).values()).backward()
     assert all(item.grad is None for item in network.backbone.parameters())
 
 
 def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(RecipeError, match="epochs=0"):
-        instantiate(FREEZING, ComponentSpec.create("trunk", epochs=0))
+        instantiate(FREEZING, ComponentSpec.create("backbone", epochs=0))

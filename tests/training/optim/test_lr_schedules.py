@@ -81,5 +81,5 @@ def test_options_out_of_range_are_refused(name: str, options: dict[str, float]) 
 
 def test_plateau_keeps_its_options() -> None:
     assert instantiate(
-        LR_SCHEDULERS, ComponentSpec.create("plateau", patience=5), epochs=1, epoch_steps=1
+        LR_SCHEDULERS, ComponentSpec.create("reduce_on_plateau", patience=5), epochs=1, epoch_steps=1
     ) == ReduceOnPlateau(1, 1, patience=5)

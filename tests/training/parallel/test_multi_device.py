@@ -30,11 +30,11 @@ TWO = (ProcessGroup(0, 2), ProcessGroup(1, 2))
 PLAIN = (
     # No BatchNorm, whose statistics each process counts on its own photos, and nothing drawn that ranks draw apart.
     "model.backbone={name: vit_tiny_patch16_224, img_size: 24, patch_size: 8, embed_dim: 16, depth: 1, num_heads: 2}",
-    "model.head={name: attributes, dropout: 0.0}",
+    "model.head={name: multi_head, dropout: 0.0}",
     "augmentation=none",
-    "data.train_scale=1.0",
-    "holdout=0.25",
-    "trainer.precision=32",
+    "data.train_resize_scale=1.0",
+    "cv.val_fraction=0.25",
+    "trainer.precision=32-true",
 )
 
 
@@ -106,16 +106,16 @@ def alone_and_together(faces: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
     place = tmp_path_factory.mktemp("together")
     words = [
-        f"data.root={faces}",
-        f"data.store={place / 'stores'}",
-        "data.size=24",
+        f"data.path={faces}",
+        f"data.cache_dir={place / 'stores'}",
+        "data.image_size=24",
         "trainer.epochs=2",
         "trainer.batch_size=16",
         "trainer.device=cpu",
         *PLAIN,
     ]
     made = {
-        name: train(read_recipe("fast", [*words, f"run={place / name}", *more], slots=RECIPE_REGISTRY))
+        name: train(read_recipe("fast", [*words, f"output_dir={place / name}", *more], slots=RECIPE_REGISTRY))
         for name, more in (("alone", []), ("two", ["trainer.devices=2"]))
     }
     return SimpleNamespace(alone=made["alone"], two=made["two"], words=words, place=place)
@@ -134,7 +134,7 @@ def test_two_processes_lose_what_one_loses(alone_and_together: SimpleNamespace) 
 def test_the_validation_of_the_ranks_is_that_of_the_whole_set(alone_and_together: SimpleNamespace) -> None:
     rows = []
     for folder, _ in (alone_and_together.alone, alone_and_together.two):
-        with folder.fold(0).metrics.pending_count() as stream:
+        with folder.fold(0).metrics.open() as stream:
             rows.append(list(csv.DictReader(stream)))
     for one, both in zip(*rows, strict=True):
         assert float(both["valid_loss"]) == pytest.approx(float(one["valid_loss"]), abs=1e-4)
@@ -148,7 +148,7 @@ def test_batches_must_hold_two_photos_for_each_device(tiny: Callable[..., Recipe
 
 def test_many_machines_are_started_by_who_can_reach_them(tiny: Callable[..., Recipe]) -> None:
     with pytest.raises(RunError, match="2 nodes are wanted"):
-        train(tiny("trainer.nodes=2"))
+        train(tiny("trainer.num_nodes=2"))
 
 
 def test_synchronised_norms_are_saved_as_the_plain_ones_are() -> None:
@@ -168,7 +168,7 @@ def test_synchronised_norms_are_saved_as_the_plain_ones_are() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--resume"]])
 def test_torchrun_starts_the_same_command(alone_and_together: SimpleNamespace, tmp_path: Path, more: list[str]) -> None:
-    words = [*alone_and_together.words, f"run={tmp_path / 'run'}", "trainer.devices=2", "folds=2"]
+    words = [*alone_and_together.words, f"output_dir={tmp_path / 'run'}", "trainer.devices=2", "cv.num_folds=2"]
     command = [
         sys.executable,
         "-m",
@@ -205,10 +205,10 @@ def test_killed_in_the_middle_two_processes_go_on_to_the_same_end(
     def start(name: str, *more: str) -> subprocess.Popen[bytes]:
         words = [
             *alone_and_together.words,
-            f"run={tmp_path / name}",
+            f"output_dir={tmp_path / name}",
             "trainer.devices=2",
             "trainer.epochs=8",
-            "trainer.checkpoint_steps=2",
+            "trainer.save_every_n_steps=2",
         ]
         command = [sys.executable, "-m", "maskfit", "train", "fast", *words, *more]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -226,6 +226,6 @@ def test_killed_in_the_middle_two_processes_go_on_to_the_same_end(
 
 
 def test_a_recipe_keeps_how_many_devices_it_is_for(tiny: Callable[..., Recipe]) -> None:
-    text = recipe_to_yaml(tiny("trainer.devices=2", "trainer.nodes=3"))
+    text = recipe_to_yaml(tiny("trainer.devices=2", "trainer.num_nodes=3"))
     assert "devices: 2" in text
     assert "nodes: 3" in text

@@ -56,10 +56,10 @@ def test_folds_side_by_side_give_what_they_give_one_after_another(
 ) -> None:
     screen = Remembered()
     monkeypatch.setattr("maskfit.training.train.ConsoleScreen", lambda console: screen)
-    one, _ = train(tiny(f"run={tmp_path / 'one'}", "folds=2"))
+    one, _ = train(tiny(f"output_dir={tmp_path / 'one'}", "cv.num_folds=2"))
     told = sorted(screen.lines)
     screen.lines.clear(), screen.standings.clear(), screen.ended.clear()
-    two, _ = train(tiny(f"run={tmp_path / 'two'}", "folds=2", "trainer.folds_at_once=2"))
+    two, _ = train(tiny(f"output_dir={tmp_path / 'two'}", "cv.num_folds=2", "trainer.parallel_folds=2"))
     for fold in (0, 1):
         assert two.fold(fold).step_losses_csv.read_text() == one.fold(fold).step_losses_csv.read_text()
     assert two.probabilities.read_text() == one.probabilities.read_text()
@@ -72,7 +72,7 @@ def test_folds_side_by_side_give_what_they_give_one_after_another(
 
 
 def test_a_fold_trained_alone_closes_with_the_others(tiny: Make) -> None:
-    begun = prepare_run(tiny("folds=2", "trainer.epochs=1"))
+    begun = prepare_run(tiny("cv.num_folds=2", "trainer.epochs=1"))
     load_run(begun.folder.path).train_fold(1, Remembered())
     assert begun.unfinished_folds() == (0,)
     with pytest.raises(RunError, match="fold 0 of this run is not done"):
@@ -88,18 +88,18 @@ def test_what_is_no_run_is_not_reopened(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("forked")
 def test_the_first_fold_that_fails_stops_all_and_says_why(tiny: Make) -> None:
-    wild = ["optimiser.lr=1e30", "trainer.clip=null", "average=none", "schedule=constant"]
-    begun = prepare_run(tiny("folds=2", *wild))
+    wild = ["optimizer.lr=1e30", "trainer.gradient_clip_val=null", "weight_averaging=none", "lr_scheduler=constant"]
+    begun = prepare_run(tiny("cv.num_folds=2", *wild))
     with pytest.raises(RunError, match="no numbers") as raised:
         train_folds_in_parallel(begun.folder.path, (0, 1), 2, Remembered())
-    assert "optimiser.lr" in str(raised.value)
+    assert "optimizer.lr" in str(raised.value)
     assert multiprocessing.active_children() == []
 
 
 def test_a_process_that_dies_is_an_error_and_no_fold_is_taken_for_done(
     tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = prepare_run(tiny("folds=2", "trainer.epochs=1"))
+    begun = prepare_run(tiny("cv.num_folds=2", "trainer.epochs=1"))
     begin = parallel_folds._begin
 
     def and_kill(*words: object) -> object:
@@ -126,15 +126,15 @@ def test_nobody_trains_on_for_a_process_that_is_gone() -> None:
 @pytest.mark.slow
 def test_ctrl_c_stops_all_folds_and_leaves_them_to_be_resumed(faces: Path, tmp_path: Path) -> None:
     words = [
-        f"run={tmp_path / 'run'}",
-        f"data.root={faces}",
-        f"data.store={tmp_path}",
-        "folds=2",
-        "data.size=32",
+        f"output_dir={tmp_path / 'run'}",
+        f"data.path={faces}",
+        f"data.cache_dir={tmp_path}",
+        "cv.num_folds=2",
+        "data.image_size=32",
         "model.backbone.width=8",
         "trainer.epochs=500",
         "trainer.device=cpu",
-        "trainer.folds_at_once=2",
+        "trainer.parallel_folds=2",
     ]
     command = [sys.executable, "-m", "maskfit", "train", "fast", *words]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)

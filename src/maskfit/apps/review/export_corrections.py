@@ -1,4 +1,4 @@
-"""A review's new labels as corrections, in the form that `data.corrections=` takes."""
+"""A review's new labels as corrections, in the form that `data.label_corrections=` takes."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ RUNS = Path("runs")
 
 ADVICE = (
     "maskfit demo --out demo trains one on drawn faces in three minutes: maskfit app demo/run",
-    "maskfit train champion data.root=PHOTOS run=runs/first trains one on your photos",
+    "maskfit train champion data.path=PHOTOS output_dir=runs/first trains one on your photos",
 )
 """How to come by a model."""
 
@@ -132,7 +132,7 @@ class AppState:
                 hint="start the page with the .safetensors model that they were exported from",
             )
         facts = asked.engine.facts
-        frame = frames[predictor.framings.index(facts.preprocessing.framing)]
+        frame = frames[predictor.framings.index(facts.preprocessing.crop_resize)]
         head, logits = logits_for(facts.label_schema, facts.heads, attribute, code)
         # A network of its own: its layers are listened to, which must not meet what others ask the engine's.
         with self._looking:

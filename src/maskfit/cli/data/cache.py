@@ -14,7 +14,8 @@ from maskfit.errors import DataError
 
 def stores(
     folder: Annotated[
-        Path | None, typer.Option("--folder", metavar="DIR", help="Where stores lie, if a recipe's data.store says so.")
+        Path | None,
+        typer.Option("--folder", metavar="DIR", help="Where stores lie, if a recipe's data.cache_dir says so."),
     ] = None,
     prune: Annotated[
         float | None, typer.Option("--prune", metavar="DAYS", min=0, help="Remove what nothing used for so many days.")

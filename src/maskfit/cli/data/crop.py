@@ -42,7 +42,8 @@ Size = Annotated[
     str | None, typer.Option(metavar="N|HxW", help="Pixels of each copy: 224, or 280x210 (height x width).")
 ]
 Background = Annotated[
-    str, typer.Option("--background", metavar="NAME", help="Any of data.background: grabcut, saliency:net=silueta.")
+    str,
+    typer.Option("--background", metavar="NAME", help="Any of data.background_removal: grabcut, saliency:net=silueta."),
 ]
 SchemeName = Annotated[
     str, typer.Option("--scheme", metavar="NAME", help=f"What a CSV's columns are: {', '.join(SCHEMES)}.")

@@ -149,7 +149,7 @@ def mix(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other pairs.")] = 0,
     scheme: SchemeName = "mask-gender-age",
 ) -> None:
-    """Fill up the thin classes with blends of two of their photos, to train on them with data.extra.
+    """Fill up the thin classes with blends of two of their photos, to train on them with data.extra_train.
 
     A pair is of one class and two persons, and none comes twice. Where one of the two is held out, training leaves the
     blend out.
@@ -158,7 +158,7 @@ def mix(
 
     `maskfit data mix train/images --count 1000 --out blends`
 
-    `maskfit train baseline data.root=train/images data.extra=blends/manifest.csv`
+    `maskfit train baseline data.path=train/images data.extra_train=blends/manifest.csv`
     """
     from maskfit.synthesis.offline_mixup import write_oversampled
 

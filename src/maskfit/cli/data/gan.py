@@ -66,7 +66,7 @@ def gan(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun in --out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Train a small GAN on a set and make faces for its thin classes, to train on with data.extra.
+    """Train a small GAN on a set and make faces for its thin classes, to train on with data.extra_train.
 
     Training leaves the faces out wherever one of the persons that the GAN learned from is held out. So they are made
     for one fold, by --folds and --fold. With --judge a model says how good they are.
@@ -79,7 +79,7 @@ def gan(
 
     `maskfit data gan train/images --weights gan0/gan.safetensors --out more --classes 2,8 --upto 500 --seed 1`
 
-    `maskfit train champion data.root=train/images folds=folds.csv fold=0 data.extra=gan0/manifest.csv`
+    `maskfit train champion data.path=train/images cv.split_file=folds.csv cv.train_folds=0 data.extra_train=gan0/manifest.csv`
     """
     require_extra("data gan", "train", *TRAIN_MODULES)
     setup_allocator()

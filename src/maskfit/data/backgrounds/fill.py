@@ -27,7 +27,9 @@ def check_colour(colour: Sequence[int]) -> None:
         raise ValueError(f"colour={list(colour)} must be red, green, blue, each in 0 to 255")
 
 
-def fill_background(photo: Pixels, shares: ForegroundMap, colour: Sequence[int], region: Region | None = None) -> Pixels:
+def fill_background(
+    photo: Pixels, shares: ForegroundMap, colour: Sequence[int], region: Region | None = None
+) -> Pixels:
     """The photo with a colour where the subject is not; at the subject's edge both are mixed.
 
     Args:

@@ -67,10 +67,10 @@ class FaceCrop:
             if not -0.4 <= getattr(self, name) <= MOST_MARGIN:
                 raise ValueError(f"{name}={getattr(self, name)} must lie in -0.4 to {MOST_MARGIN:g}")
         for name, known in (
-            ("of", get_args(Share)),
-            ("choose", get_args(Choice)),
+            ("scale_relative_to", get_args(Share)),
+            ("face_selection", get_args(Choice)),
             ("align", (True, False)),
-            ("squeeze", (True, False)),
+            ("ignore_aspect", (True, False)),
         ):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(map(str, known))}")

@@ -183,7 +183,9 @@ class ImageCacheFiles:
 def disk_full_error(store: Path, what: str) -> DataError:
     """Says that a store has no room."""
     return DataError(
-        what, location=store, hint="maskfit data stores lists what can be removed; data.store=DIR takes another disk"
+        what,
+        location=store,
+        hint="maskfit data stores lists what can be removed; data.cache_dir=DIR takes another disk",
     )
 
 

@@ -179,7 +179,7 @@ class TorchEngine:
     def _fed(self, frames: Frames) -> Any:
         """Normalised photos (batch, 3, height, width) on the device, where pixels go as they are: a quarter as much."""
         torch = self._torch
-        if self.facts.preprocessing.normalization.mode == "photo":
+        if self.facts.preprocessing.normalization.mode == "per_image":
             return torch.from_numpy(prepare_input(BATCH_AXIS, frames, self.facts)).to(
                 self.device, memory_format=torch.channels_last
             )

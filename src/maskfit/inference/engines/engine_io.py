@@ -41,7 +41,7 @@ def find_input(inputs: Values, outputs: Values, facts: ModelMetadata, path: Path
     Raises:
         ModelFileError: The network is neither.
     """
-    height, width = facts.preprocessing.framing.size
+    height, width = facts.preprocessing.crop_resize.size
     heads: dict[str, tuple[str, Sequence[object]]] = {
         head: ("float", (None, own)) for head, own in facts.head_sizes.items()
     }

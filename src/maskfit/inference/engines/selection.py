@@ -133,7 +133,8 @@ def configure_engine(choice: EngineChoice, batch: int, looks: int) -> ComponentS
     if part.name not in ("onnx", "openvino") or "at_once" in part.options or looks < MIN_IMAGES_FOR_THROUGHPUT_MODE:
         return part
     most = _fitting(
-        read_model_metadata(choice.path).preprocessing.framing, INFER_BATCH.get(part.options.get("precision", "f32"), 4)
+        read_model_metadata(choice.path).preprocessing.crop_resize,
+        INFER_BATCH.get(part.options.get("precision", "f32"), 4),
     )
     # A part of the batch, so that none has to be filled up.
     at_once = max((size for size in range(1, min(most, batch) + 1) if batch % size == 0), default=1)
@@ -185,7 +186,7 @@ def _converted(path: Path, looks: int, say: Logger) -> Path | None:
     if importlib.util.find_spec("openvino") is None:
         return None
     facts = read_model_metadata(path)
-    height, width = facts.preprocessing.framing.size
+    height, width = facts.preprocessing.crop_resize.size
     digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
     made = cache_folder("networks") / f"{digest}-{EXPORT_VERSION}.onnx"
     if made.is_file():

@@ -85,20 +85,20 @@ def weighted(weights: Sequence[float] | None = None) -> EnsembleFitter:
 
 def majority_vote(weights: Sequence[float] | None = None) -> EnsembleFitter:
     """One voice for each member."""
-    return FixedVote("hard", weights)
+    return FixedVote("majority", weights)
 
 
 def hard_attribute(weights: Sequence[float] | None = None) -> EnsembleFitter:
     """One voice for each member on each attribute."""
-    return FixedVote("hard_attribute", weights)
+    return FixedVote("majority_per_attribute", weights)
 
 
 ENSEMBLES: dict[str, Callable[..., EnsembleFitter]] = {
     "arithmetic": arithmetic,
     "geometric": geometric,
     "weighted": weighted,
-    "hard": majority_vote,
-    "hard_attribute": hard_attribute,
+    "majority": majority_vote,
+    "majority_per_attribute": hard_attribute,
     "greedy": GreedySelection,
     "stack": StackingFitter,
 }
@@ -111,7 +111,7 @@ def parse_votes(
     """The votes that words stand for, by name.
 
     Args:
-        words: Names of `ENSEMBLES`, with options as in `greedy:bags=5`; `all` is every one that is possible.
+        words: Names of `ENSEMBLES`, with options as in `greedy:num_bags=5`; `all` is every one that is possible.
         weights: For `weighted`.
         truth: Whether a truth is known, without which nothing can be learned.
 

@@ -121,7 +121,7 @@ def read_source(path: str | Path) -> EnsembleMember:
         raise RunError(
             "this run has no out-of-fold table, since it did not come to its end",
             location=path,
-            hint="maskfit train RECIPE run=THIS --resume ends it",
+            hint="maskfit train RECIPE output_dir=THIS --resume ends it",
         )
     scheme = read_recipe(folder.recipe).data.label_schema.scored_schema()
     return EnsembleMember(path, read_table(folder.probabilities, scheme.classes), scheme)

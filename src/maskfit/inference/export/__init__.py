@@ -193,5 +193,5 @@ def _compare(
     if photos is None:
         frames = random_inputs(facts)
         return compare(engines, [frames]), f"{len(frames)} frames of noise"
-    parity = compare(engines, read_frames(facts.preprocessing.framing, photos, progress))
+    parity = compare(engines, read_frames(facts.preprocessing.crop_resize, photos, progress))
     return parity, f"{parity[0].photos:,} photos"

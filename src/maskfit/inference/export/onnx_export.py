@@ -59,7 +59,7 @@ def to_onnx(model: Path, shrink: Shrink | None = None) -> tuple[Any, ModelMetada
     program = torch.onnx.export(
         served,
         # Two: of one, a batch of any size would be taken for a batch of one.
-        (torch.zeros((2, *facts.preprocessing.framing.size, 3), dtype=torch.uint8),),
+        (torch.zeros((2, *facts.preprocessing.crop_resize.size, 3), dtype=torch.uint8),),
         input_names=[FRAMES],
         output_names=[*facts.heads, PROBABILITIES],
         dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=65536)},),
@@ -87,7 +87,7 @@ def _serve(network: Network, facts: ModelMetadata) -> ExportModule:
 
     normalising = facts.preprocessing.normalization
     scale, shift = (np.asarray(numbers).tolist() for numbers in normalising.scale_and_shift())
-    inside = InstanceNormalize(MIN_STD) if normalising.mode == "photo" else DatasetNormalize(scale, shift)
+    inside = InstanceNormalize(MIN_STD) if normalising.mode == "per_image" else DatasetNormalize(scale, shift)
     folding: Mapping[str, list[int]] = {
         attribute.name: attribute.to_scored_index().tolist()
         for attribute in facts.label_schema.attributes

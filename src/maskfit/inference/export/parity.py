@@ -81,7 +81,7 @@ def f32_rounding_error(engine: TorchEngine, frames: Frames) -> float:
 
 def random_inputs(facts: ModelMetadata, count: int = 4) -> Frames:
     """Frames of noise from dark to bright, (count, height, width, 3)."""
-    height, width = facts.preprocessing.framing.size
+    height, width = facts.preprocessing.crop_resize.size
     drawn = np.random.default_rng(0).integers(0, 256, (count, height, width, 3))
     bright = np.linspace(0.2, 1, count)[:, None, None, None]
     return np.asarray((drawn * bright).astype(np.uint8))

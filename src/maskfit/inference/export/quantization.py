@@ -50,7 +50,7 @@ def quantize_static(program: Any, facts: ModelMetadata, photos: Sequence[Photo])
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     taken = photos[:: -(-len(photos) // MOST_PHOTOS)]
-    frames = read_frames(facts.preprocessing.framing, taken)
+    frames = read_frames(facts.preprocessing.crop_resize, taken)
     opening = next(frames, None)
     if opening is None:
         raise DataError("there is no photo to set ranges by that can be read", hint="check the folder of --calibrate")

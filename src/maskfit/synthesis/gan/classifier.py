@@ -82,12 +82,12 @@ class JudgeClassifier:
         Raises:
             DataError: Some cannot be read.
         """
-        stored = open_image_cache(photos.photos, self.facts.preprocessing.framing, folder=store)
+        stored = open_image_cache(photos.photos, self.facts.preprocessing.crop_resize, folder=store)
         return self._see(stored.gather, len(photos), tell)
 
     def see_faces(self, faces: Frames, tell: Tell) -> JudgeOutput:
         """Looks at faces (faces, side, side, 3) as at photos of this size."""
-        frame = self.facts.preprocessing.framing.__call__
+        frame = self.facts.preprocessing.crop_resize.__call__
         with ThreadPoolExecutor() as pool:
             return self._see(lambda places: np.stack(list(pool.map(frame, faces[places]))), len(faces), tell)
 

@@ -30,7 +30,7 @@ class SamplingResult:
     """What was drawn.
 
     Attributes:
-        manifest: The CSV that lists it, for `data.extra`.
+        manifest: The CSV that lists it, for `data.extra_train`.
         before: How many photos of each class were learned from.
         made: How many faces each class got.
     """

@@ -5,7 +5,7 @@ The named pipelines stand here; what they are made of stands in `windows` (crop,
 comes here: it reads the evaluation transform's own pixels, and so has the crop, size and numbers of prediction.
 
 A seed's centre crop after a resize (s2: 256, then 224) is its recipe's `data.crop` (centre, scale 224/256), the same in
-training and prediction; what it takes random crops from (s1: 384 for 224) is the recipe's `data.train_scale`.
+training and prediction; what it takes random crops from (s1: 384 for 224) is the recipe's `data.train_resize_scale`.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class SAM(Optimizer):
 
 
 def sam(network: nn.Module, lr: float = 1e-3, rho: float = 0.05, weight_decay: float = 0.01) -> Optimizer:
-    """SAM over AdamW; see `SharpnessAware`. Needs `trainer.accumulate=1` and full precision."""
+    """SAM over AdamW; see `SharpnessAware`. Needs `trainer.accumulate_grad_batches=1` and full precision."""
     return SAM(adamw(network, lr, weight_decay), rho)
 
 

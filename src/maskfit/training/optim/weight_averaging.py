@@ -50,7 +50,7 @@ class ExponentialMovingAverage(Average):
 class StochasticWeightAveraging(Average):
     """SWA: the plain mean of the weights at the end of each epoch of the last part (arXiv:1803.05407; seed s0).
 
-    Goes with a rate that does not fall to nothing: `schedule=constant` or `triangular2`.
+    Goes with a rate that does not fall to nothing: `lr_scheduler=constant` or `triangular2`.
 
     Args:
         network: What is averaged.

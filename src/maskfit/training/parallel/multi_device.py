@@ -31,7 +31,7 @@ PAUSE = 1.0
 
 
 def train_multi_device(recipe: Recipe, *, resume: bool = False, console: Console) -> tuple[RunDir, Scores]:
-    """Trains a recipe over `trainer.devices` x `trainer.nodes` processes; the arguments are those of `train`.
+    """Trains a recipe over `trainer.devices` x `trainer.num_nodes` processes; the arguments are those of `train`.
 
     Started by torchrun or Slurm, this process is one of them; otherwise one for each device is started here.
 
@@ -52,7 +52,7 @@ def train_multi_device(recipe: Recipe, *, resume: bool = False, console: Console
     if ranks is None and settings.num_nodes > 1:
         raise RunError(
             f"{settings.num_nodes} nodes are wanted, and this is one process on one of them",
-            location="trainer.nodes",
+            location="trainer.num_nodes",
             hint="start the same command on every node with torchrun or srun; see docs/scale.md",
         )
     if ranks is None:
@@ -62,8 +62,8 @@ def train_multi_device(recipe: Recipe, *, resume: bool = False, console: Console
         return begun.folder, begun.finalize()
     if ranks.count != wanted:
         raise RecipeError(
-            f"{ranks.count} processes were started, where trainer.devices x trainer.nodes is {wanted}",
-            hint="start one process for each device, or set trainer.devices and trainer.nodes",
+            f"{ranks.count} processes were started, where trainer.devices x trainer.num_nodes is {wanted}",
+            hint="start one process for each device, or set trainer.devices and trainer.num_nodes",
         )
     with init_process_group(ranks):
         return _take_part(recipe, ranks, resume, console)
