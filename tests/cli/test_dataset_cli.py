@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from maskfit.cli import data_app
+from maskfit.cli import data_group
 from maskfit.errors import DataError
 
 STEMS = ("mask1", "mask2", "mask3", "mask4", "mask5", "incorrect_mask", "normal")
@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def run(*words: object):
-    return CliRunner().invoke(data_app, [str(word) for word in words])
+    return CliRunner().invoke(data_group, [str(word) for word in words])
 
 
 def test_check_says_that_nothing_is_wrong(root):

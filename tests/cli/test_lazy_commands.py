@@ -82,7 +82,7 @@ def test_a_verb_imports_no_other(tmp_path):
         "try:\n    maskfit.cli.main()\nexcept SystemExit:\n    pass\n"
         "print(json.dumps(sorted(name for name in sys.modules if name.startswith('maskfit.cli.'))))"
     )
-    verbs = {load_command(verb.place).__module__ for verb in VERBS.values() if verb.place != "maskfit.cli:data_app"}
+    verbs = {load_command(verb.place).__module__ for verb in VERBS.values() if verb.place != "maskfit.cli:data_group"}
     assert verbs & set(json.loads(said.splitlines()[-1])) == {"maskfit.cli.evaluate"}
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.cli.data.dataset import mask as masking
+from maskfit.cli.data import mask as masking
 from maskfit.data.detectors import DETECTORS, Face
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, RecipeError

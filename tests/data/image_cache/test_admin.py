@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 from typer.testing import CliRunner
 
-from maskfit.cli import data_app
+from maskfit.cli import data_group
 from maskfit.data.image_cache.admin import DAY, CacheInfo, find_stores, least_recently_used, read_size, remove_store
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.image_decoding import decode
@@ -148,7 +148,7 @@ def test_what_is_no_size_is_refused(word):
 
 
 def command(*words: object):
-    return CliRunner().invoke(data_app, ["stores", *map(str, words)])
+    return CliRunner().invoke(data_group, ["stores", *map(str, words)])
 
 
 def test_the_verb_lists(folder):
