@@ -85,7 +85,7 @@ class CropResize(BaseModel):
         """
         parts = {
             "crop": pin_component(self.crop, self._crop),
-            "background": pin_component(self.background_removal, self._background),
+            "background_removal": pin_component(self.background_removal, self._background),
         }
         # Built anew: a copy would keep the crop that was built before.
         return type(self)(**{**dict(self), **parts})
