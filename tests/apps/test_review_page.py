@@ -247,7 +247,7 @@ def test_names_are_shown_and_never_obeyed(people):
         html.card(review, hostile[0], {"gender": [0.4, 0.6]}, [suspect]),
     ):
         assert "<img" not in page
-    assert "![" not in page.escape_markdown(bad)
+    assert "![" not in html.escape_markdown(bad)
     assert html.escape_markdown(":red[x] $y$\n# z") == r"\:red\[x\] \$y\$ \# z"
 
 

@@ -197,9 +197,9 @@ def test_review_explore_and_report_stand_beside(tmp_path, open_page, model):
     (run_folder / "report.html").write_text("<p>told by the run</p>")
     beside = TabContent(run_folder, photos, log=tmp_path / "log.jsonl", corrections=tmp_path / "c.csv")
     page = open_page(load_app_state([model], beside))
-    run(page.switch_page("labels/schema.py"))
+    run(page.switch_page("review.py"))
     assert "0 of 2 persons decided" in text(page)
-    run(page.switch_page("photos.py"))
+    run(page.switch_page("dataset.py"))
     page.button(key="explore").click()
     run(page)
     assert "What stands out" in page.get("iframe")[0].proto.srcdoc
@@ -211,9 +211,9 @@ def test_review_explore_and_report_stand_beside(tmp_path, open_page, model):
 def test_what_cannot_be_reviewed_is_said(tmp_path, open_page, model):
     beside = TabContent(photos=tmp_path / "nowhere", log=tmp_path / "log.jsonl")
     page = open_page(load_app_state([model], beside))
-    run(page.switch_page("labels/schema.py"))
+    run(page.switch_page("review.py"))
     assert BAD in text(page)
     assert "nowhere" in text(page) or "no such" in text(page)
-    run(page.switch_page("photos.py"))
+    run(page.switch_page("dataset.py"))
     page.button(key="explore").click()
     assert BAD in text(run(page))

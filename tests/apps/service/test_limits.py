@@ -36,14 +36,14 @@ def refused(answer, status):
 
 def test_a_full_queue_refuses_and_says_when_to_come_back(serve, photo, wait_until):
     served = serve(queue=2)
-    served.gate.pending_count.clear()
+    served.gate.open.clear()
     with ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(served.send, photo(seed, LARGE)) for seed in range(2)]
         wait_until(lambda: served.service.batcher.pending_count == 2)
         answer = served.send(photo(3, LARGE))
         assert "2 photos are waiting" in refused(answer, 429)
         assert answer.headers["retry-after"] == "1"
-        served.gate.pending_count.set()
+        served.gate.open.set()
         assert [item.result().status_code for item in asked] == [200, 200]
     assert served.send(photo(3, LARGE)).status_code == 200
     assert (served.service.batcher.pending_count, count(served, "maskfit_queue_photos")) == (0, 0)
@@ -71,7 +71,7 @@ def test_a_body_with_too_many_bytes_is_refused_said_or_unsaid(serve, declared):
 def test_bodies_of_all_requests_together_are_bounded(serve, photo):
     served = serve()
     with served.service.held.claim() as claim:
-        claim.take(served.service.held.most - 100)
+        claim.reserve(served.service.held.most - 100)
         assert "at once" in refused(served.send(photo(0)), 429)
     assert served.send(photo(0)).status_code == 200
     assert served.service.held.bytes == 0
@@ -97,12 +97,12 @@ def test_too_many_photos_are_refused_in_both_ways(serve, photo):
 
 def test_an_answer_that_takes_too_long_is_given_up(serve, photo):
     served = serve(seconds=0.3)
-    served.gate.pending_count.clear()
+    served.gate.open.clear()
     answer = served.send(photo(0, LARGE))
     assert "the answer took more than 0.3 s" in refused(answer, 503)
     assert answer.headers["retry-after"] == "1"
     assert served.service.batcher.pending_count == 0
-    served.gate.pending_count.set()
+    served.gate.open.set()
 
 
 def test_a_body_that_does_not_come_is_given_up(serve):
@@ -114,7 +114,7 @@ def test_a_body_that_does_not_come_is_given_up(serve):
 
 def test_nobody_works_for_a_caller_who_left(serve, photo, wait_until):
     served = serve()
-    served.gate.pending_count.clear()
+    served.gate.open.clear()
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(served.send, photo(0, LARGE))
         wait_until(lambda: served.gate.batches == [1])
@@ -123,7 +123,7 @@ def test_nobody_works_for_a_caller_who_left(serve, photo, wait_until):
         left = pool.submit(ask, served.client.app, messages, headers=headers)
         assert left.result().status in (0, 499)
         assert served.service.batcher.pending_count == 1
-        served.gate.pending_count.set()
+        served.gate.open.set()
         assert first.result().status_code == 200
     assert served.send(photo(3, LARGE)).status_code == 200
     assert sum(served.gate.batches) == 2
@@ -184,12 +184,12 @@ def test_the_tokens_file_goes_before_the_environment(settle, tmp_path, monkeypat
 
 def test_stopping_answers_for_what_was_taken_on(serve, photo):
     served = serve()
-    served.gate.pending_count.clear()
+    served.gate.open.clear()
     batcher = served.service.batcher
     answers = batcher.submit([photo(seed, LARGE) for seed in range(5)], True)
     stop = threading.Thread(target=batcher.stop)
     stop.start()
-    served.gate.pending_count.set()
+    served.gate.open.set()
     stop.join(20)
     assert all(answer.result(0).found == 1 for answer in answers)
     assert not batcher.alive

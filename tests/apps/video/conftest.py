@@ -132,12 +132,12 @@ class Said(NamedTuple):
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Said]:
-    """Runs `maskfit watch WORDS...` in a folder of its own; a traceback is a failure."""
+    """Runs `maskfit video WORDS...` in a folder of its own; a traceback is a failure."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SM_CHANNEL_MODEL", raising=False)
 
     def run(*words: object) -> Said:
-        monkeypatch.setattr(sys, "argv", ["maskfit", "watch", *map(str, words)])
+        monkeypatch.setattr(sys, "argv", ["maskfit", "video", *map(str, words)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as left:
             maskfit.cli.main()

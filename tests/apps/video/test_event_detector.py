@@ -42,7 +42,7 @@ def live(crowd: EventDetector, states: list[str | None], start: int = 0) -> list
 
 
 def crowd(**changes: float) -> EventDetector:
-    return EventDetector(SCHEME, {}, EventThresholds(**{"smooth": 0.2, "hold": 0.5, "gone": 1.0, **changes}))
+    return EventDetector(SCHEME, {}, EventThresholds(**{"smoothing_seconds": 0.2, "min_state_seconds": 0.5, "max_unseen_seconds": 1.0, **changes}))
 
 
 def test_somebody_appears_changes_and_leaves():
@@ -121,7 +121,13 @@ def test_a_scheme_without_a_mask_is_followed_by_its_first_attribute():
     assert (fields["gender"], fields["age"]) == ("male", "30-59")
 
 
-@pytest.mark.parametrize("wrong", [{"hold": -1}, {"gone": 1e9}, {"sure": 1.5}, {"hits": 0}, {"smooth": float("nan")}])
+@pytest.mark.parametrize("wrong", [
+        {"min_state_seconds": -1},
+        {"max_unseen_seconds": 1e9},
+        {"min_confidence": 1.5},
+        {"hits": 0},
+        {"smoothing_seconds": float("nan")},
+    ])
 def test_patience_out_of_range_is_refused(wrong):
     with pytest.raises(DataError):
         EventThresholds(**wrong)
@@ -154,7 +160,7 @@ def test_a_line_for_people():
 
 
 def test_counts_add_up_and_pass_over_no_minute():
-    watched, counts, rows = crowd(gone=0.5), MinuteCounter(EventFormatter(SCHEME)), []
+    watched, counts, rows = crowd(max_unseen_seconds=0.5), MinuteCounter(EventFormatter(SCHEME)), []
     # There in the first minute, changing; nobody in the second; another, of whom nothing is known, in the third.
     script = {
         **dict.fromkeys(range(20), "wear"),

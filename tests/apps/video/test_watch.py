@@ -1,4 +1,4 @@
-"""`maskfit watch` as a user types it, on a film whose every event is known."""
+"""`maskfit video` as a user types it, on a film whose every event is known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from maskfit.apps.video.capture import FrameSampling, VideoCapture, parse_source
 from maskfit.apps.video.event_writer import EventFormatter
 from maskfit.apps.video.pipeline import VideoCallbacks, VideoOptions, process_video
-from maskfit.cli.watch import _writer
+from maskfit.cli.video import _writer
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError
 from maskfit.file_io import read_csv
@@ -133,8 +133,8 @@ def test_fewer_frames_give_the_same_events(command, video, model, painted, film,
 def test_at_its_own_speed_frames_that_come_too_fast_are_dropped(video, reader, monkeypatch):
     from time import monotonic, sleep
 
-    look = reader.look
-    monkeypatch.setattr(reader, "look", lambda pixels: (sleep(0.2), look(pixels))[1])
+    look = reader.preprocess
+    monkeypatch.setattr(reader, "preprocess", lambda pixels: (sleep(0.2), look(pixels))[1])
     began = monotonic()
     summary = process_video(parse_source(str(video)), reader, VideoOptions(realtime=True, seconds=1.5))
     assert 1.2 < monotonic() - began < 6

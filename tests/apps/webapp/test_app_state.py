@@ -31,7 +31,7 @@ from maskfit.labels.schema import SCHEMES
 from maskfit.registry import ComponentSpec
 from maskfit.run_dir import RunDir
 
-from ..inference.conftest import make_model
+from ...inference.conftest import make_model
 
 SCHEME = SCHEMES["mask-gender-age"]
 SMALL, LARGE = (10, 20, 50, 70), (80, 10, 180, 130)
@@ -71,7 +71,7 @@ def row(studio: AppState, item: UploadedPhoto, settings: PredictionSettings | No
 def test_a_photo_is_read_as_the_reader_reads_it(studio, two, paint):
     result = Session(studio).read(two, studio.default_settings)
     assert [answer.box for answer in result.answers] == [LARGE, SMALL]
-    expected = studio.reader(studio.default_settings).read(paint(160, 220, SMALL, LARGE))
+    expected = studio.reader(studio.default_settings).predict(paint(160, 220, SMALL, LARGE))
     for answer, own in zip(result.answers, expected.faces, strict=True):
         np.testing.assert_array_equal(answer.probabilities, own.probabilities)
     framing = studio.reader(studio.default_settings).predictor.framings[0]
@@ -334,7 +334,7 @@ def test_a_run_brings_its_report_and_its_photos(tmp_path):
     with pytest.raises(DataError, match="no run"):
         TabContent(run=run.path)
     run.path.mkdir()
-    run.recipe.write_text(f"data: {{root: {tmp_path / 'photos'}, scheme: mask}}\n")
+    run.recipe.write_text(f"data: {{path: {tmp_path / 'photos'}, label_schema: mask}}\n")
     run.report.write_text("<p>told</p>")
     beside = TabContent(run=run.path)
     assert (beside.photos, beside.scheme.names, beside.report) == (tmp_path / "photos", ("mask",), run.report)

@@ -199,7 +199,7 @@ seat, seated = _SEAT.set, _SEAT.get
 """Say which desk the page of this process serves, and ask for it."""
 
 
-PAGE = Path(__file__).with_name("page.py")
+PAGE = Path(__file__).with_name("streamlit_page.py")
 
 
 def serve(desk: ReviewController, host: str, port: int, opened: Callable[[], object] = lambda: None) -> None:

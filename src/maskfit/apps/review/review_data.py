@@ -52,7 +52,7 @@ def load_review_data(
             out-of-fold probabilities where none are named.
         scheme: What a folder's or manifest's labels are about; a run knows that itself.
         probabilities: Runs and tables of out-of-fold probabilities of these photos.
-        suspects: A file of suspects as `maskfit suspects` writes it; left out, they follow from the probabilities.
+        suspects: A file of suspects as `maskfit label-issues` writes it; left out, they follow from the probabilities.
 
     Raises:
         DataError: Something cannot be read, or fits nothing here.
@@ -104,7 +104,7 @@ def read_label_issues(path: Path, review: ReviewState) -> list[LabelIssue]:
             LabelIssue(row["person"], photos, row["attribute"], label, proposed, score or 0.0, row.get("reason", ""))
         )
     if problems:
-        raise DataError(format_list(problems), location=path, hint="write it anew with maskfit suspects RUN --out FILE")
+        raise DataError(format_list(problems), location=path, hint="write it anew with maskfit label-issues RUN --out FILE")
     return found
 
 
@@ -116,7 +116,7 @@ def _views(review: ReviewState, probabilities: Sequence[Path]) -> Views:
         raise DataError(
             f"its classes are of {' x '.join(tables.scheme.names)}, the labels of {' x '.join(official.names)}",
             location=probabilities[0],
-            hint="name what the classes are with --scheme, or another table",
+            hint="name what the classes are with --schema, or another table",
         )
     places = {name: place for place, name in enumerate(tables.photos)}
     photos = [photo for photo in review.photos if photo.name in places]

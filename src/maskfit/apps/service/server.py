@@ -75,7 +75,7 @@ def serve(
     del service
     with _told(settings):
         uvicorn.run(
-            f"{__name__}:from_environment",
+            f"{__name__}:worker_app",
             factory=True,
             workers=settings.workers,
             timeout_worker_healthcheck=WORKER_SECONDS,

@@ -245,7 +245,7 @@ def _open(address: SourceAddress) -> InputContainer:
     try:
         import av
     except ImportError:
-        raise MissingExtraError("'maskfit watch'", "watch") from None
+        raise MissingExtraError("'maskfit video'", "watch") from None
     try:
         if address.kind == "file":
             return av.open(address.word, options={"protocol_whitelist": "file"})

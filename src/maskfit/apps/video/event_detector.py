@@ -45,7 +45,12 @@ class EventThresholds:
     min_confidence: float = 0.6
 
     def __post_init__(self) -> None:
-        for name, most in (("hold", 60.0), ("smooth", 60.0), ("gone", 3600.0), ("sure", 1.0)):
+        for name, most in (
+            ("min_state_seconds", 60.0),
+            ("smoothing_seconds", 60.0),
+            ("max_unseen_seconds", 3600.0),
+            ("min_confidence", 1.0),
+        ):
             if not 0 <= getattr(self, name) <= most:
                 raise DataError(f"{name}={getattr(self, name)} must lie in 0 to {most:g}")
         if self.hits < 1:

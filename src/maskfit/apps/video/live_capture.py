@@ -144,7 +144,7 @@ class ReconnectingSource:
                 self.damaged += self._video.damaged
                 self._video.close()
             self._video = None if self._stop.is_set() else self._wait(reason)
-            clock.set_anew()
+            clock.reset()
 
     def _wait(self, reason: str) -> VideoCapture | None:
         """The source once more; None where it is over.
@@ -180,7 +180,7 @@ class _Clock:
         self._offset: float | None = None
         self._last = -LEAST_STEP
 
-    def set_anew(self) -> None:
+    def reset(self) -> None:
         """The source begins to count from 0 again."""
         self._offset = None
 

@@ -92,7 +92,7 @@ def open_video_writer(path: Path, size: tuple[int, int], rate: float) -> Iterato
     try:
         import av
     except ImportError:
-        raise MissingExtraError("'maskfit watch'", "watch") from None
+        raise MissingExtraError("'maskfit video'", "watch") from None
     failed: BaseException | None = None
     kind = FORMATS[path.suffix.lower()]
     with atomic_write(path) as temporary, av.open(str(temporary), "w", format=kind) as container:

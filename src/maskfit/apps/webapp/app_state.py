@@ -205,7 +205,7 @@ seat, seated = _SEAT.set, _SEAT.get
 """Say which studio the page of this process serves, and ask for it."""
 
 
-ENTRY = Path(__file__).parent / "pages" / "entry.py"
+ENTRY = Path(__file__).parent / "pages" / "main.py"
 
 
 def serve(studio: AppState, host: str, port: int, opened: Callable[[], object] = lambda: None) -> None:

@@ -24,10 +24,10 @@ def main() -> None:
         st.stop()
     beside = studio.beside
     # Without icons: the page's own would be fetched from Google for the browser's tab.
-    pages = [st.Page(HERE / "faces.py", title="Faces", default=True)]
+    pages = [st.Page(HERE / "predict.py", title="Faces", default=True)]
     if beside.has_photos:
-        pages.append(st.Page(HERE / "labels/schema.py", title="Review", url_path="review"))
-        pages.append(st.Page(HERE / "photos.py", title="Explore", url_path="explore"))
+        pages.append(st.Page(HERE / "review.py", title="Review", url_path="review"))
+        pages.append(st.Page(HERE / "dataset.py", title="Explore", url_path="explore"))
     if beside.report:
         pages.append(st.Page(HERE / "report.py", title="Report", url_path="report"))
     st.navigation(pages, position="top" if len(pages) > 1 else "hidden").run()
