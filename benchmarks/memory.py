@@ -66,7 +66,7 @@ def main() -> None:
         found = []
         for count in (given.few, given.many):
             images = link_photos(drawn, folder / f"photos{count}", count)
-            words = ["--list", str(images.with_suffix(".csv"))] if given.listed else []
+            words = ["--image-list", str(images.with_suffix(".csv"))] if given.listed else []
             mib, seconds = peak(model, images, folder, *words)
             found.append(mib)
             print(f"{count:>9,} photos: {mib:7.1f} MiB at most, {seconds:.1f} s", flush=True)

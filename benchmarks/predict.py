@@ -25,7 +25,7 @@ import numpy as np
 from maskfit.data.image_decoding import decode
 from maskfit.data.image_lists import find_images
 from maskfit.data.preprocessing import CropResize, Preprocessing
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import ModelMetadata, read_model_metadata, save_model
 from maskfit.registry import ComponentSpec
 
@@ -42,7 +42,7 @@ def make_model(path: Path, seed: int, size: int = 224, backbone: str = "efficien
     from maskfit.inference.export.onnx_export import write_onnx
     from maskfit.models.network import build_network
 
-    scheme = SCHEMES["mask-gender-age"]
+    scheme = LABEL_SCHEMAS["mask-gender-age"]
     preprocessing = Preprocessing(crop_resize=CropResize(size=(size, size)))
     facts = ModelMetadata(
         label_schema=scheme,
@@ -120,7 +120,7 @@ def compare(models: list[Path], images: Path, given: argparse.Namespace, views: 
     paths = [photo.path for photo in find_images(images)]
     frames = folder / "frames.npy"
     write_frames(paths, read_model_metadata(models[0]).preprocessing.crop_resize.size, frames)
-    words = ["--views", "flip"] if views == 2 else []
+    words = ["--tta", "flip"] if views == 2 else []
     onnx = [model.with_suffix(".onnx") for model in models]
     log: Path = given.log or folder / "log.jsonl"
     for number in range(given.rounds):

@@ -3,7 +3,7 @@
     uv run python benchmarks/recipes.py --data TRAIN --weights mobilenetv2_100.safetensors --out runs/recipes
     uv run python benchmarks/recipes.py ... --only baseline cv-08          # some of them
     uv run python benchmarks/recipes.py ... --jobs 2                       # two at a time, a core each
-    uv run python benchmarks/recipes.py ... --list eval/info.csv           # and their submissions
+    uv run python benchmarks/recipes.py ... --image-list eval/info.csv           # and their submissions
     uv run python benchmarks/recipes.py ... --table docs/results.md        # the table of what is there
 
 Each recipe keeps everything of its own but what is named here: backbone, start weights, size, epochs, folds; and no
@@ -61,9 +61,9 @@ def train(name: str, run: Path, given: argparse.Namespace) -> None:
 def predict(name: str, run: Path, given: argparse.Namespace) -> None:
     """Writes a recipe's answers for the evaluation list, its folds averaged."""
     images = given.list.parent / "images"
-    command = [sys.executable, "-m", "maskfit", "predict", str(run), "--images", str(images), "--list", str(given.list)]
+    command = [sys.executable, "-m", "maskfit", "predict", str(run), "--images", str(images), "--image-list", str(given.list)]
     outputs = ["--out", str(given.submissions / f"{name}.csv"), "--probabilities", str(run / "evaluation.csv")]
-    run_one([*command, *outputs, "--views", "flip", "--force"], given.out / f"{name}.log", given)
+    run_one([*command, *outputs, "--tta", "flip", "--force"], given.out / f"{name}.log", given)
 
 
 def work(name: str, given: argparse.Namespace) -> None:
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=1, help="so many recipes at a time, each on one core")
-    parser.add_argument("--list", type=Path, help="an evaluation list; photos lie in images/ beside it")
+    parser.add_argument("--image-list", type=Path, help="an evaluation list; photos lie in images/ beside it")
     parser.add_argument("--submissions", type=Path, default=Path("benchmarks/submissions"))
     parser.add_argument("--table", type=Path, help="write the table into this file, between its two marks")
     given = parser.parse_args()

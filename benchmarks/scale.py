@@ -51,7 +51,7 @@ def make(scratch: Path, photos: int) -> None:
     """Draws people, gives their photos so many names, and trains and exports a model."""
     drawn = scratch / "drawn"
     if not drawn.exists():
-        maskfit("data", "draw", drawn, "--persons", PERSONS)
+        maskfit("data", "synthesize", drawn, "--persons", PERSONS)
     files = sorted(drawn.rglob("*.jpg"))
     for number in range(photos):
         target = scratch / f"photos-{photos}" / f"{number // 1000:04d}" / f"{number:07d}.jpg"

@@ -343,10 +343,10 @@ def compare(given: argparse.Namespace, names: list[str], words: list[str]) -> No
 def sort_by_class(given: argparse.Namespace) -> None:
     """Links to the photos in a folder for each class, as other programs want them."""
     from maskfit.data.read_dataset import read_photos
-    from maskfit.labels.schema import SCHEMES
+    from maskfit.labels.schema import LABEL_SCHEMAS
 
-    photos = read_photos(str(given.photos), SCHEMES[given.scheme])
-    classes = SCHEMES[given.scheme].to_class_index(photos.codes(SCHEMES[given.scheme]))
+    photos = read_photos(str(given.photos), LABEL_SCHEMAS[given.scheme])
+    classes = LABEL_SCHEMAS[given.scheme].to_class_index(photos.codes(LABEL_SCHEMAS[given.scheme]))
     for number, (photo, label) in enumerate(zip(photos, classes, strict=True)):
         link = given.classes / f"{max(int(label), 0):02d}" / f"{number:06d}{photo.path.suffix}"
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -356,7 +356,7 @@ def sort_by_class(given: argparse.Namespace) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, help="in the competition's layout, or a CSV; else drawn faces")
-    parser.add_argument("--scheme", default="mask-gender-age", help="what the set's labels say")
+    parser.add_argument("--schema", default="mask-gender-age", help="what the set's labels say")
     parser.add_argument("--backbone", default="efficientnet_b0")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=32)

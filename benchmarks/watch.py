@@ -35,12 +35,12 @@ def write_film(path: Path) -> Path:
 
 def write_random_model(path: Path) -> Path:
     from maskfit.data.preprocessing import CropResize, Preprocessing
-    from maskfit.labels.schema import SCHEMES
+    from maskfit.labels.schema import LABEL_SCHEMAS
     from maskfit.model_file import ModelMetadata, save_model
     from maskfit.models.network import build_network
     from maskfit.registry import ComponentSpec
 
-    scheme = SCHEMES["mask-gender-age"]
+    scheme = LABEL_SCHEMAS["mask-gender-age"]
     facts = ModelMetadata(
         label_schema=scheme,
         preprocessing=Preprocessing(crop_resize=CropResize(size=(96, 96), crop=ComponentSpec.create("face"))),
@@ -75,7 +75,7 @@ def compare(video: Path, model: Path, rounds: int, folder: Path) -> None:
     def whole(out: Path | None) -> int:
         # Anew each time, since its finder remembers frames that it has seen.
         reader.detector._finder._known.clear()  # type: ignore[union-attr]
-        return process_video(address, reader, VideoOptions(video=out)).frames
+        return process_video(address, reader, VideoOptions(video_path=out)).num_frames
 
     contenders = {
         "reading alone": lambda: read(False),

@@ -1,4 +1,4 @@
-"""`maskfit bench`: figures for every engine that runs the file, and one recommendation."""
+"""`maskfit benchmark`: figures for every engine that runs the file, and one recommendation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from maskfit.cli.bench import _recommend
+from maskfit.cli.benchmark import _recommend
 from maskfit.inference import benchmark
 from maskfit.inference.benchmark import BenchmarkResult, Throughput, describe_machine, find_engines, time_model
 
@@ -88,14 +88,14 @@ def test_the_table_and_the_recommendation(command, model, evaluation, quick):
     )
     assert said.code == 0
     assert quick == [("torch", (1, 4), 6), ("onnx", (1, 4), 6), ("broken", (1, 4), 6)]
-    assert "from files" in said.out
-    assert "fastest: --engine torch --batch-size 1, 50 photos a second from files to answers, 10.0 times" in said.out
-    assert describe_machine() in said.out
+    assert "from files" in said.corrections_path
+    assert "fastest: --engine torch --batch-size 1, 50 photos a second from files to answers, 10.0 times" in said.corrections_path
+    assert describe_machine() in said.corrections_path
     assert "broken" in said.err
 
 
 def test_json_holds_every_figure(command, model, quick):
-    said = json.loads(command("bench", model, "--engine", "torch", "--json").out)
+    said = json.loads(command("benchmark", model, "--engine", "torch", "--json").corrections_path)
     assert [row["batch"] for row in said["timed"]] == [1, 8, 32]
     assert said["timed"][0]["network"] == {"median": 100.5, "low": 100.0, "high": 101.0}
     assert said["timed"][0]["files"] is None
@@ -104,13 +104,13 @@ def test_json_holds_every_figure(command, model, quick):
 
 @pytest.mark.parametrize("batch", ["0", "", "1,,2", "-1", "x", "5000", "1.5"])
 def test_batches_that_cannot_be(command, model, batch):
-    said = command("bench", model, f"--batch={batch}")
+    said = command("benchmark", model, f"--batch={batch}")
     assert said.code == 2
     assert "batches are numbers" in said.err
 
 
 def test_nothing_timed_is_an_error(command, model, quick):
-    said = command("bench", model, "--engine", "broken")
+    said = command("benchmark", model, "--engine", "broken")
     assert said.code == 2
     assert "no engine could be timed" in said.err
 

@@ -71,7 +71,7 @@ def test_check_counts_known_labels_where_some_are_missing(root, tmp_path):
     path = tmp_path / "photos.csv"
     path.write_text("path,mask\nimages/000000_female_Asian_20/mask1.png,wear\n")
     assert "labels known: mask 1, gender 0, age 0" in run("check", path).stdout
-    assert "1 of 3 classes" in run("check", path, "--scheme", "mask").stdout
+    assert "1 of 3 classes" in run("check", path, "--schema", "mask").stdout
 
 
 def test_split_writes_folds_and_says_how_they_came_out(root, tmp_path):
@@ -89,10 +89,7 @@ def test_split_holds_out_a_share(root, tmp_path):
     result = run("split", root, "--folds", 1, "--holdout", 0.5, "--out", tmp_path / "folds.csv")
     assert result.exit_code == 0
     assert "always trained" in result.stdout
-    assert (
-        sorted(row["fold"] for row in csv.DictReader((tmp_path / "folds.csv").open()))
-        == ["-1"] * 3 + ["0"] * 3
-    )
+    assert sorted(row["fold"] for row in csv.DictReader((tmp_path / "folds.csv").open())) == ["-1"] * 3 + ["0"] * 3
 
 
 def test_split_overwrites_only_when_told_to(root, tmp_path):
@@ -137,7 +134,7 @@ def test_every_verb_has_examples(verb):
 
 
 def test_the_real_command_says_what_to_do_without_a_traceback(root, tmp_path):
-    words = [sys.executable, "-m", "maskfit", "data", "split", root, "--folds", "3", "--scheme", "masks"]
+    words = [sys.executable, "-m", "maskfit", "data", "split", root, "--folds", "3", "--schema", "masks"]
     result = subprocess.run([*words, "--out", tmp_path / "f.csv"], capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert "scheme 'masks' is unknown; did you mean 'mask'" in result.stderr

@@ -58,10 +58,10 @@ def test_runs_are_compared(command, members):
     said = command("ensemble", *members, "--out", "votes")
     assert said.code == 0
     assert files_of("votes") == COMPARED | {f"out-of-fold-{name}.csv" for name in VOTES}
-    assert "100 held-out photos of 20 persons" in said.out
+    assert "100 held-out photos of 20 persons" in said.corrections_path
     told = json.loads(Path("votes/comparison.json").read_text())
     for item in told["judged"]:
-        assert f"{item['macro_f1']:.4f}" in said.out
+        assert f"{item['macro_f1']:.4f}" in said.corrections_path
     assert [item["name"] for item in told["judged"]] == [*map(str, members), "best single", *VOTES]
     assert told["settings"] == {"folds": 5, "seed": 0}
     assert said.err.count("wrote votes/") == 9
@@ -75,11 +75,11 @@ def test_runs_are_compared_and_other_photos_answered_in_the_order_of_the_list(co
         wanted[0],
         "--apply",
         wanted[1],
-        "--vote",
+        "--combine",
         "greedy",
-        "--vote",
+        "--combine",
         "hard-attribute",
-        "--vote",
+        "--combine",
         "weighted",
         "--weights",
         "1,0.625",
@@ -106,13 +106,13 @@ def test_tables_without_truth_are_answered_by_the_votes_that_learn_nothing(comma
     plain = ["arithmetic", "geometric", "hard", "hard_attribute"]
     assert files_of("votes") == {f"{kind}-{name}.csv" for kind in ("probabilities", "submission") for name in plain}
     assert "left out: the vote 'greedy' is fitted to a truth" in said.err
-    assert command("ensemble", *wanted, "--out", "v2", "--vote", "weighted", "--weights", "3,1").code == 0
+    assert command("ensemble", *wanted, "--out", "v2", "--combine", "weighted", "--weights", "3,1").code == 0
     assert files_of("v2") == {"probabilities-weighted.csv", "submission-weighted.csv"}
 
 
 def test_json_is_json_and_nothing_else(command, members):
-    said = command("ensemble", *members, "--out", "votes", "--vote", "greedy", "--json")
-    told = json.loads(said.out)
+    said = command("ensemble", *members, "--out", "votes", "--combine", "greedy", "--json")
+    told = json.loads(said.corrections_path)
     assert set(told["weights"]["greedy"]) == {str(member) for member in members}
     assert told["judged"][-1]["name"] == "greedy"
     assert told["judged"][-1]["kind"] == "learned"
@@ -128,14 +128,14 @@ def test_a_second_run_writes_the_same_files(command, members, wanted):
 def test_nothing_is_replaced_without_force(command, members):
     Path("votes").mkdir()
     Path("votes/out-of-fold-hard.csv").write_text("mine")
-    said = command("ensemble", *members, "--out", "votes", "--vote", "majority")
+    said = command("ensemble", *members, "--out", "votes", "--combine", "majority")
     assert said.code == 2
     assert "this file exists already" in said.err
     assert files_of("votes") == {"out-of-fold-hard.csv"}
     assert Path("votes/out-of-fold-hard.csv").read_text() == "mine"
     # Another vote's file is in nobody's way.
-    assert command("ensemble", *members, "--out", "votes", "--vote", "geometric").code == 0
-    assert command("ensemble", *members, "--out", "votes", "--vote", "majority", "--force").code == 0
+    assert command("ensemble", *members, "--out", "votes", "--combine", "geometric").code == 0
+    assert command("ensemble", *members, "--out", "votes", "--combine", "majority", "--force").code == 0
     assert Path("votes/out-of-fold-hard.csv").read_text() != "mine"
 
 
@@ -144,15 +144,15 @@ def test_what_cannot_be_is_told_before_anything_is_written(command, members, wan
     Path("file").write_text("")
     for words, said in (
         ([members[0], other], "x/mask1.jpg"),
-        ([*members, "--vote", "gredy"], "did you mean 'greedy'?"),
+        ([*members, "--combine", "gredy"], "did you mean 'greedy'?"),
         ([*members, "--apply", wanted[0]], "2 members, but 1 tables to apply"),
         ([*members, "--apply", wanted[0], "--apply", members[1]], "this is a run, not its probabilities"),
         ([*wanted, "--apply", wanted[0], "--apply", wanted[1]], "none of these holds a truth"),
         ([*members, "--weights", "a,b"], "is no list of weights"),
         ([*members, "--weights", "1,2,3"], "2 members, but weights"),
-        ([*wanted, "--vote", "stack"], "is fitted to a truth"),
-        ([*wanted, "--scheme", "maks"], "did you mean 'mask'"),
-        ([*wanted, "--scheme", "mask"], "has 3"),
+        ([*wanted, "--combine", "stack"], "is fitted to a truth"),
+        ([*wanted, "--schema", "maks"], "did you mean 'mask'"),
+        ([*wanted, "--schema", "mask"], "has 3"),
         ([tmp_path / "absent.csv"], "there is no such file"),
     ):
         result = command("ensemble", *words, "--out", "votes")

@@ -118,12 +118,12 @@ def test_what_is_not_named_is_asked_for(words, message):
 
 def test_other_schemes(tmp_path):
     truth = write_submission(tmp_path / "truth.csv", ["a", "b"], [0, 2])
-    told = json.loads(run(truth, truth, "--scheme", "mask", "--json").stdout)
+    told = json.loads(run(truth, truth, "--schema", "mask", "--json").stdout)
     assert list(told["scores"]["per_attribute"]) == ["mask"]
     assert len(told["scores"]["per_class"]) == 3
-    assert "did you mean 'mask'" in str(run(truth, truth, "--scheme", "mas").exception)
+    assert "did you mean 'mask'" in str(run(truth, truth, "--schema", "mas").exception)
     assert "ans 9 is not in 0 to 2" in str(
-        run(truth, write_submission(tmp_path / "b.csv", ["a", "b"], [0, 9]), "--scheme", "mask").exception
+        run(truth, write_submission(tmp_path / "b.csv", ["a", "b"], [0, 9]), "--schema", "mask").exception
     )
 
 

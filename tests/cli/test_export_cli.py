@@ -20,19 +20,19 @@ from maskfit.model_file import read_model_metadata
 
 def test_an_exported_run_answers_as_the_run(command, run_folder, evaluation, monkeypatch):
     said = command(
-        "export", run_folder, "--to", "onnx", "--out", "[m].onnx", "--images", evaluation / "images", "--no-timing"
+        "export", run_folder, "--format", "onnx", "--out", "[m].onnx", "--images", evaluation / "images", "--no-timing"
     )
     assert said.code == 0
-    assert said.out.startswith("compared with torch on 6 photos\n")
-    assert re.search(r"^onnx +0\.1 +\d\.\de-\d\d +0 \(0\.00%\) *$", said.out, re.MULTILINE)
+    assert said.corrections_path.startswith("compared with torch on 6 photos\n")
+    assert re.search(r"^onnx +0\.1 +\d\.\de-\d\d +0 \(0\.00%\) *$", said.corrections_path, re.MULTILINE)
     assert "wrote [m].onnx" in said.err
     assert read_model_metadata("[m].onnx") == read_model_metadata(run_folder / "fold0" / "best.safetensors")
     words = ("--images", evaluation / "images", "--json")
-    torch_rows = json.loads(command("predict", run_folder, *words).out)["answers"]
+    torch_rows = json.loads(command("predict", run_folder, *words).corrections_path)["answers"]
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "torch", None)
         for engine in ("auto", "openvino"):
-            rows = json.loads(command("predict", "[m].onnx", *words, "--engine", engine).out)["answers"]
+            rows = json.loads(command("predict", "[m].onnx", *words, "--engine", engine).corrections_path)["answers"]
             assert [row["class"] for row in rows] == [row["class"] for row in torch_rows]
             assert [row["probability"] for row in rows] == pytest.approx(
                 [row["probability"] for row in torch_rows], abs=1e-4
@@ -53,17 +53,17 @@ def test_what_was_measured_is_told_to_scripts(command, model, monkeypatch):
         ], ""
 
     monkeypatch.setattr("maskfit.inference.benchmark.time_model", time_model)
-    said = command("export", model, "--to", "torch", "--out", "w.safetensors", "--json")
+    said = command("export", model, "--format", "torch", "--out", "w.safetensors", "--json")
     assert said.code == 0
-    told = json.loads(said.out)
+    told = json.loads(said.corrections_path)
     assert told["files"] == ["w.safetensors"]
     reference, row = told["engines"]
     assert reference["engine"] == row["engine"] == "torch"
     assert row["difference"] < 1e-6
     assert row["photos_per_second"] == {"1": 100.0, "32": 400.0}
     assert timed == [(str(model), "torch"), ("w.safetensors", "torch")]
-    said = command("export", model, "--to", "torch", "--out", "v.safetensors")
-    assert re.search(r"^torch +0\.1 +- +- +100 +400 *$", said.out, re.MULTILINE)
+    said = command("export", model, "--format", "torch", "--out", "v.safetensors")
+    assert re.search(r"^torch +0\.1 +- +- +100 +400 *$", said.corrections_path, re.MULTILINE)
 
 
 def test_an_engine_that_cannot_be_timed_says_how_to_do_without(command, model, monkeypatch):
@@ -71,7 +71,7 @@ def test_an_engine_that_cannot_be_timed_says_how_to_do_without(command, model, m
         raise MaskfitError("the engine 'torch' could not be timed: no reason")
 
     monkeypatch.setattr("maskfit.inference.benchmark.time_model", time_model)
-    said = command("export", model, "--to", "torch", "--out", "w.safetensors")
+    said = command("export", model, "--format", "torch", "--out", "w.safetensors")
     assert said.code == 2
     assert "no reason" in said.err
     assert "--no-timing" in said.err
@@ -83,7 +83,7 @@ def test_the_formats_are_those_of_the_table():
 
 def test_what_is_written_beside_is_not_overwritten_either(command, model):
     Path("m.bin").write_text("mine")
-    said = command("export", model, "--to", "openvino", "--out", "m.xml")
+    said = command("export", model, "--format", "openvino", "--out", "m.xml")
     assert said.code == 2
     assert "m.bin" in said.err
     assert Path("m.bin").read_text() == "mine"
@@ -123,7 +123,7 @@ def test_mistakes_end_with_2_and_say_what(command, model, evaluation, words, mes
 def test_what_is_not_installed_is_named(command, model, monkeypatch, missing):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else real(name, *rest))
-    said = command("export", model, "--out", "m.xml", "--to", "openvino")
+    said = command("export", model, "--out", "m.xml", "--format", "openvino")
     assert said.code == 2
     extra = "openvino" if missing == "openvino" else "train"
     assert f"needs the extra '{extra}'" in said.err

@@ -10,11 +10,11 @@ from PIL import Image
 
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import make_person_splits
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.synthesis.drawn import write_train_set
 
-SCHEME = SCHEMES["mask-gender-age"]
-SMALL = ("--size", 16, "--width", 4, "--batch", 8, "--crop", "centre:scale=0.9", "--upto", 6)
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SMALL = ("--size", 16, "--width", 4, "--batch", 8, "--crop", "centre:scale=0.9", "--target-count", 6)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +32,8 @@ def test_faces_are_made_judged_and_gone_on_with(command, root, folds, model, mon
     words = ("data", "gan", root, "--folds", folds, "--fold", 1, "--out", "gan", *SMALL)
     said = command(*words, "--steps", 3, "--judge", model)
     assert said.code == 0, said.err
-    assert "made faces" in said.out
-    assert "Fréchet distance from" in said.out
+    assert "made faces" in said.corrections_path
+    assert "Fréchet distance from" in said.corrections_path
     assert "it lies in no run" in said.err
     made = read_photos(Path("gan/manifest.csv"), SCHEME)
     assert len(made) > 10
@@ -41,11 +41,21 @@ def test_faces_are_made_judged_and_gone_on_with(command, root, folds, model, mon
     assert json.loads(Path("gan/gan.json").read_text())["judgement"]["strangers"] >= 20
     before = {path: path.read_bytes() for path in root.rglob("*.jpg")}
     assert "not empty" in command(*words, "--steps", 3).err
-    told = json.loads(command(*words, "--steps", 5, "--resume", "--json").out)
+    told = json.loads(command(*words, "--steps", 5, "--resume", "--json").corrections_path)
     assert (told["steps"], told["judgement"]) == (5, None)
     assert sum(row["made"] for row in told["classes"]) == len(read_photos(Path(told["manifest"]), SCHEME))
     again = command(
-        "data", "gan", root, "--weights", "gan/gan.safetensors", "--out", "more", "--classes", "8,5", "--upto", 20
+        "data",
+        "gan",
+        root,
+        "--weights",
+        "gan/gan.safetensors",
+        "--out",
+        "more",
+        "--classes",
+        "8,5",
+        "--target-count",
+        20,
     )
     assert again.code == 0, again.err
     assert {photo.name[13:15] for photo in read_photos(Path("more/manifest.csv"), SCHEME)} == {"05", "08"}
@@ -58,7 +68,7 @@ def test_faces_are_made_judged_and_gone_on_with(command, root, folds, model, mon
         (("--size", 65), "none of 16, 32"),
         (("--crop", "middle"), "'middle' is unknown"),
         (("--classes", "thick"), "are no classes"),
-        (("--scheme", "masks"), "did you mean 'mask'"),
+        (("--schema", "masks"), "did you mean 'mask'"),
         (("--folds", "none.csv"), "no such file"),
         (("--weights", "none.safetensors"), "no such"),
         (("--judge", "none.safetensors"), "no such model"),
@@ -74,5 +84,5 @@ def test_what_cannot_be_is_said_before_anything_is_made(command, root, words, wh
 def test_help_has_examples(command):
     said = command("data", "gan", "--help")
     assert said.code == 0
-    assert "maskfit data gan" in said.out
-    assert "data.extra_train" in said.out
+    assert "maskfit data gan" in said.corrections_path
+    assert "data.extra_train" in said.corrections_path

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from maskfit.data.preprocessing import CropResize, Preprocessing
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
@@ -20,7 +20,7 @@ pytest.importorskip("pytorch_grad_cam")
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    scheme = SCHEMES["mask-gender-age"]
+    scheme = LABEL_SCHEMAS["mask-gender-age"]
     torch.manual_seed(0)
     facts = ModelMetadata(
         label_schema=scheme,
@@ -65,7 +65,7 @@ def test_graphs_and_json(command, model, photos, tmp_path) -> None:
     page = tmp_path / "look.html"
     result = command("inspect", str(model), "--images", str(photos), "--out", str(page), "--faces", "0", "--json")
     assert result.code == 0, result.err
-    said = json.loads(result.out)
+    said = json.loads(result.corrections_path)
     assert set(said["graphs"]) == {"modules", "backward"}
     assert {layer["verdict"] for layer in said["layers"]} == {"fine"}
     assert (tmp_path / "look-modules.gv").is_file()

@@ -38,12 +38,12 @@ def every(verbs: LazyGroup, *group: str) -> Iterator[tuple[tuple[str, ...], Lazy
             yield (*group, name), verb
 
 
-VERBS = {**dict(every(maskfit.cli.VERBS)), **dict(every(maskfit.cli.DATA_VERBS, "data"))}
+COMMAND_TABLE = {**dict(every(maskfit.cli.COMMAND_TABLE)), **dict(every(maskfit.cli.DATA_COMMANDS_TABLE, "data"))}
 
 
-@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+@pytest.mark.parametrize("words", COMMAND_TABLE, ids=" ".join)
 def test_the_table_says_what_the_verb_says(words):
-    verb = VERBS[words]
+    verb = COMMAND_TABLE[words]
     found = load_command(verb.place)
     if isinstance(found, typer.Typer):
         assert found.info.help == verb.help
@@ -82,7 +82,9 @@ def test_a_verb_imports_no_other(tmp_path):
         "try:\n    maskfit.cli.main()\nexcept SystemExit:\n    pass\n"
         "print(json.dumps(sorted(name for name in sys.modules if name.startswith('maskfit.cli.'))))"
     )
-    verbs = {load_command(verb.place).__module__ for verb in VERBS.values() if verb.place != "maskfit.cli:data_group"}
+    verbs = {
+        load_command(verb.place).__module__ for verb in COMMAND_TABLE.values() if verb.place != "maskfit.cli:data_group"
+    }
     assert verbs & set(json.loads(said.splitlines()[-1])) == {"maskfit.cli.evaluate"}
 
 
@@ -99,18 +101,18 @@ def complete(*words: str) -> set[str]:
 
 def test_the_shell_completes_verbs_and_their_options():
     assert complete("pre") == {"predict"}
-    assert complete("") == {words[0] for words in VERBS}
-    assert complete("data", "") == {words[1] for words in VERBS if len(words) == 2}
-    assert complete("evaluate", "--sch") == {"--scheme"}
+    assert complete("") == {words[0] for words in COMMAND_TABLE}
+    assert complete("data", "") == {words[1] for words in COMMAND_TABLE if len(words) == 2}
+    assert complete("evaluate", "--sch") == {"--schema"}
     assert complete("data", "split", "--fol") == {"--folds"}
 
 
 def test_help_lists_verbs_under_headings_in_order(command):
-    said = command("--help").out
+    said = command("--help").corrections_path
     listed = re.findall(r"^  ([a-z]+) ", said, re.MULTILINE)
     headings = re.findall(r"^([A-Z][a-z ]+):$", said, re.MULTILINE)
-    assert listed == [words[0] for words in VERBS if len(words) == 1]
-    assert headings == ["Options", *maskfit.cli.VERBS]
+    assert listed == [words[0] for words in COMMAND_TABLE if len(words) == 1]
+    assert headings == ["Options", *maskfit.cli.COMMAND_TABLE]
 
 
 def test_a_typing_mistake_is_met_with_the_verb_that_was_meant(command):
@@ -125,6 +127,6 @@ def test_a_verb_is_imported_when_it_is_called(monkeypatch, capsys):
     with pytest.raises(SystemExit) as left:
         app(["--help"])
     assert left.value.code == 0
-    assert "Is not there." in capsys.readouterr().out
+    assert "Is not there." in capsys.readouterr().corrections_path
     with pytest.raises(AttributeError):
         app(["json"])

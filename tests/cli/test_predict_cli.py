@@ -30,7 +30,7 @@ def expected(model, evaluation):
 def test_a_folder_is_answered_in_words(command, model, evaluation, expected):
     said = command("predict", model, "--images", evaluation / "images")
     assert said.code == 0
-    lines = said.out.splitlines()
+    lines = said.corrections_path.splitlines()
     assert [line.split(":")[0] for line in lines] == sorted(ORDER)
     names = [name.rpartition("/")[2] for name in expected.table.names]
     words = {name: format_prediction(said) for name, said in zip(names, expected.say(), strict=True)}
@@ -44,17 +44,17 @@ def test_a_list_keeps_its_order_in_every_file(command, model, evaluation, expect
         model,
         "--images",
         evaluation / "images",
-        "--list",
+        "--image-list",
         evaluation / "info.csv",
         "--out",
         "s.csv",
         "--probabilities",
         "new/p.csv",
-        "--attributes",
+        "--attributes-csv",
         "a.csv",
     )
     assert said.code == 0
-    assert said.out == ""
+    assert said.corrections_path == ""
     assert read_submission("s.csv") == dict(zip(ORDER, expected.table.classes.tolist(), strict=True))
     assert list(read_submission("s.csv")) == ORDER
     table = read_table("new/p.csv", 18)
@@ -72,7 +72,7 @@ def test_a_list_keeps_its_order_in_every_file(command, model, evaluation, expect
 def test_json_is_json_and_nothing_else(command, model, evaluation, expected):
     (evaluation / "images" / "bad.jpg").write_text("no photo")
     said = command("predict", model, "--images", evaluation / "images", "--json", "--out", "s.csv")
-    told = json.loads(said.out)
+    told = json.loads(said.corrections_path)
     assert [row["photo"] for row in told["answers"]] == sorted(ORDER)
     by_name = {row["photo"]: row for row in told["answers"]}
     for (name, words, share), number in zip(expected, expected.table.classes, strict=True):
@@ -86,10 +86,10 @@ def test_json_is_json_and_nothing_else(command, model, evaluation, expected):
 def test_runs_models_views_and_votes(command, model, run_folder, evaluation):
     words = ("--images", evaluation / "images", "--json", "--batch-size", 4)
     other = shutil.copy(model, "other.safetensors")
-    said = command("predict", run_folder, other, *words, "--views", "flip", "--vote", "geometric")
+    said = command("predict", run_folder, other, *words, "--tta", "flip", "--combine", "geometric")
     predictor = Predictor.load(run_folder, other, views="flip", vote="geometric")
     expected = predictor.predict([evaluation / "images" / name for name in sorted(ORDER)])
-    found = [row["probability"] for row in json.loads(said.out)["answers"]]
+    found = [row["probability"] for row in json.loads(said.corrections_path)["answers"]]
     assert found == pytest.approx(list(expected.table.confidence), abs=1e-6)
 
 
@@ -97,7 +97,7 @@ def test_what_cannot_be_read_is_an_error_in_a_list_and_set_aside_in_a_folder(com
     (evaluation / "images" / "7.jpg").write_bytes(b"")
     (evaluation / "images" / "0.jpg").write_text("no photo")
     said = command(
-        "predict", model, "--images", evaluation / "images", "--list", evaluation / "info.csv", "--out", "s.csv"
+        "predict", model, "--images", evaluation / "images", "--image-list", evaluation / "info.csv", "--out", "s.csv"
     )
     assert said.code == 2
     assert "2 photos cannot be read" in said.err
@@ -106,7 +106,7 @@ def test_what_cannot_be_read_is_an_error_in_a_list_and_set_aside_in_a_folder(com
     assert not (evaluation / "s.csv").exists()
     said = command("predict", model, "--images", evaluation / "images")
     assert said.code == 0
-    assert len(said.out.splitlines()) == 4
+    assert len(said.corrections_path.splitlines()) == 4
     assert "set aside, 2 that cannot be read" in said.err
 
 
@@ -118,10 +118,10 @@ def test_names_are_shown_as_they_are(command, model, evaluation):
     shutil.copy(images / "0.jpg", images / good)
     (images / bad).write_bytes(b"")
     said = command("predict", model, "--images", images)
-    assert f"\n{good}: " in said.out
+    assert f"\n{good}: " in said.corrections_path
     assert f"  {bad}: the file is empty\n" in said.err
     (evaluation / "list.csv").write_text(f"ImageID\n{bad}\n")
-    said = command("predict", model, "--images", images, "--list", evaluation / "list.csv", "--out", "[x].csv")
+    said = command("predict", model, "--images", images, "--image-list", evaluation / "list.csv", "--out", "[x].csv")
     assert f"- {bad}: the file is empty\n" in said.err
     said = command("predict", model, "--images", images, "--out", f"[/] :dog: {'z' * 100}.csv", "--force")
     assert f"wrote [/] :dog: {'z' * 100}.csv: 7 rows" in said.err
@@ -129,7 +129,7 @@ def test_names_are_shown_as_they_are(command, model, evaluation):
     assert f"at: [/no] :dog: {'z' * 100}.onnx\n" in said.err
 
 
-@pytest.mark.parametrize("option", ["--out", "--probabilities", "--attributes"])
+@pytest.mark.parametrize("option", ["--out", "--probabilities", "--attributes-csv"])
 def test_nothing_is_replaced_without_force(command, model, evaluation, tmp_path, option):
     path = tmp_path / "mine.csv"
     path.write_text("mine")
@@ -192,7 +192,7 @@ def test_empty_variables_are_none(command, model, evaluation, monkeypatch):
         monkeypatch.setenv(name, "")
     said = command("predict", model, "--images", evaluation / "images")
     assert said.code == 0
-    assert len(said.out.splitlines()) == 6
+    assert len(said.corrections_path.splitlines()) == 6
     assert "no photos were named" in command("predict", model).err
 
 
@@ -200,15 +200,15 @@ def test_the_platforms_folder_may_hold_photos_alone(command, model, evaluation, 
     (evaluation / "info.csv").unlink()
     for folder in (evaluation, evaluation / "images"):
         monkeypatch.setenv(EVAL, str(folder))
-        assert len(command("predict", model).out.splitlines()) == 6
+        assert len(command("predict", model).corrections_path.splitlines()) == 6
 
 
 def test_a_list_alone_finds_its_photos(command, model, evaluation):
-    said = command("predict", model, "--list", evaluation / "info.csv")
-    assert [line.split(":")[0] for line in said.out.splitlines()] == ORDER
+    said = command("predict", model, "--image-list", evaluation / "info.csv")
+    assert [line.split(":")[0] for line in said.corrections_path.splitlines()] == ORDER
     shutil.copy(evaluation / "info.csv", evaluation / "images" / "info.csv")
-    said = command("predict", model, "--list", evaluation / "images" / "info.csv")
-    assert [line.split(":")[0] for line in said.out.splitlines()] == ORDER
+    said = command("predict", model, "--image-list", evaluation / "images" / "info.csv")
+    assert [line.split(":")[0] for line in said.corrections_path.splitlines()] == ORDER
 
 
 @pytest.mark.parametrize(
@@ -221,11 +221,11 @@ def test_a_list_alone_finds_its_photos(command, model, evaluation):
         ("last.ckpt --images IMAGES", "ends in .safetensors, .onnx or .xml"),
         ("MODEL --images absent", "there is no such folder"),
         ("MODEL --images EMPTY", "there is no photo in this folder"),
-        ("MODEL --images IMAGES --list absent.csv", "there is no such file"),
-        ("MODEL --images IMAGES --list LIST", "3 rows cannot be used"),
-        ("MODEL --images IMAGES --views flop", "did you mean 'flip'"),
-        ("MODEL --images IMAGES --vote mean", "there is no vote 'mean'"),
-        ("MODEL --images IMAGES --vote weighted", "there is no vote 'weighted'"),
+        ("MODEL --images IMAGES --image-list absent.csv", "there is no such file"),
+        ("MODEL --images IMAGES --image-list LIST", "3 rows cannot be used"),
+        ("MODEL --images IMAGES --tta flop", "did you mean 'flip'"),
+        ("MODEL --images IMAGES --combine mean", "there is no vote 'mean'"),
+        ("MODEL --images IMAGES --combine weighted", "there is no vote 'weighted'"),
         ("MODEL --images IMAGES --batch-size 0", "neither auto nor in 1 to 4096"),
         ("MODEL --images IMAGES --nonsense", "No such option"),
         ("MODEL --images IMAGES --out MODEL/s.csv", "nothing can be written into"),
@@ -248,7 +248,7 @@ def test_mistakes_end_with_2_and_say_what(command, model, evaluation, tmp_path, 
     said = command("predict", *words.split())
     assert said.code == 2
     assert message in said.err
-    assert said.out == ""
+    assert said.corrections_path == ""
 
 
 def test_weights_need_torch_and_say_so(command, model, evaluation, monkeypatch):
@@ -261,7 +261,14 @@ def test_weights_need_torch_and_say_so(command, model, evaluation, monkeypatch):
 
 def test_json_lines_hold_everything_that_is_said(command, model, evaluation, expected):
     said = command(
-        "predict", model, "--images", evaluation / "images", "--list", evaluation / "info.csv", "--jsonl", "a.jsonl"
+        "predict",
+        model,
+        "--images",
+        evaluation / "images",
+        "--image-list",
+        evaluation / "info.csv",
+        "--jsonl",
+        "a.jsonl",
     )
     assert said.code == 0
     assert "wrote a.jsonl: 6 rows" in said.err
@@ -284,22 +291,22 @@ def test_the_best_models_of_each_fold_answer_together(command, run_folder, evalu
     fold = run_folder / "fold0"
     shutil.copy(fold / "best.safetensors", fold / "epoch002.safetensors")
     words = ("predict", run_folder, "--images", evaluation / "images", "--json")
-    said = command(*words, "--top", 2)
+    said = command(*words, "--top-k", 2)
     assert said.code == 2
     assert "this fold keeps one model, not 2" in said.err
     index = [{"file": f"{name}.safetensors", "epoch": 1, "score": 0.5} for name in ("best", "epoch002")]
     (fold / "models.json").write_text(json.dumps(index))
-    assert json.loads(command(*words, "--top", 2, "--views", "five_crop:scale=0.8").out)["answers"]
-    assert "take --top 2" in command(*words, "--top", 3).err
+    assert json.loads(command(*words, "--top-k", 2, "--tta", "five_crop:scale=0.8").corrections_path)["answers"]
+    assert "take --top-k 2" in command(*words, "--top-k", 3).err
 
 
 def test_seeded_views_give_the_same_file_again(command, model, evaluation):
-    words = ("predict", model, "--images", evaluation / "images", "--views", "crops:n=3,seed=4")
+    words = ("predict", model, "--images", evaluation / "images", "--tta", "crops:n=3,seed=4")
     for name in ("a.csv", "b.csv"):
         assert command(*words, "--probabilities", name).code == 0
     assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes()
     command(
-        "predict", model, "--images", evaluation / "images", "--views", "crops:n=3,seed=5", "--probabilities", "c.csv"
+        "predict", model, "--images", evaluation / "images", "--tta", "crops:n=3,seed=5", "--probabilities", "c.csv"
     )
     assert Path("c.csv").read_bytes() != Path("a.csv").read_bytes()
     assert "did you mean 'crops'" in command(*words[:-1], "crop:n=3").err
@@ -313,9 +320,9 @@ def test_what_a_model_is_not_sure_of_is_said_so(command, model, evaluation, tmp_
     lines = tmp_path / "lines.jsonl"
     said = command("predict", unsure, "--images", evaluation / "images", "--jsonl", lines, "--json")
     assert said.code == 0
-    for row in json.loads(said.out)["answers"]:
+    for row in json.loads(said.corrections_path)["answers"]:
         assert row["attributes"]["age"]["answer"] == "not sure"
         assert row["attributes"]["mask"]["sure"]
     for line in lines.read_text().splitlines():
         assert not json.loads(line)["attributes"]["age"]["sure"]
-    assert "not sure (" in command("predict", unsure, "--images", evaluation / "images").out
+    assert "not sure (" in command("predict", unsure, "--images", evaluation / "images").corrections_path

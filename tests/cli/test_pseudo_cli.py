@@ -1,4 +1,4 @@
-"""`maskfit pseudo` as a user types it."""
+"""`maskfit pseudo-label` as a user types it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 
 
 @pytest.fixture
@@ -26,15 +26,15 @@ def table(evaluation: Path, tmp_path: Path) -> Path:
 
 def test_a_table_becomes_a_manifest(command, table, evaluation, tmp_path):
     target = tmp_path / "pseudo.csv"
-    said = command("pseudo", table, "--images", evaluation / "images", "--out", target)
+    said = command("pseudo-label", table, "--images", evaluation / "images", "--out", target)
     assert said.code == 0, said.err
-    assert next(line.split()[-1] for line in said.out.splitlines() if "worn, female, >=60" in line) == "3"
+    assert next(line.split()[-1] for line in said.corrections_path.splitlines() if "worn, female, >=60" in line) == "3"
     assert "3 photos; 3 are not sure enough" in said.err
     photos = read_photos(target, SCHEME)
     assert SCHEME.to_class_index(photos.codes(SCHEME)).tolist() == [5, 5, 5]
-    again = command("pseudo", table, "--images", evaluation / "images", "--out", target)
+    again = command("pseudo-label", table, "--images", evaluation / "images", "--out", target)
     assert (again.code, "exists already" in again.err) == (2, True)
-    assert command("pseudo", table, "--images", evaluation / "images", "--out", target, "--force").code == 0
+    assert command("pseudo-label", table, "--images", evaluation / "images", "--out", target, "--force").code == 0
 
 
 def test_persons_and_what_is_wrong_with_words(command, table, evaluation, tmp_path):
@@ -49,8 +49,8 @@ def test_persons_and_what_is_wrong_with_words(command, table, evaluation, tmp_pa
     for more, why in (
         (("--agree",), "add --persons"),
         (("--threshold", "2"), "threshold"),
-        (("--scheme", "masks"), "did you mean"),
-        (("--scheme", "mask"), "18 classes instead of 3"),
+        (("--schema", "masks"), "did you mean"),
+        (("--schema", "mask"), "18 classes instead of 3"),
         (("--threshold", "0.99"), "surest"),
     ):
         said = command(*words, "--force", *more)

@@ -12,10 +12,10 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import PersonSplits
 from maskfit.evaluation.metrics import macro_f1
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.run_dir import RunDir
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 
 
 @pytest.fixture
@@ -39,16 +39,16 @@ def run(tmp_path: Path) -> Path:
 def test_a_page_is_written_once_and_figures_are_printed(command, run):
     said = command("report", run, "--out", "page.html")
     assert said.code == 0, said.err
-    assert said.out.startswith("written: page.html (0.")
+    assert said.corrections_path.startswith("written: page.html (0.")
     text = Path("page.html").read_text(encoding="utf-8")
     assert "24 photos of 8 persons" in text
     said = command("report", run, "--out", "page.html")
     assert (said.code, "add --force" in said.err) == (2, True)
     assert command("report", run, "--out", "page.html", "--force").code == 0
     said = command("report", run, "--json", "--by", "race")
-    figures = json.loads(said.out)
-    found = read_table(RunDir(run).probabilities)
-    assert figures["scores"]["macro_f1"] == pytest.approx(macro_f1(found.truth, found.classes, 18))
+    figures = json.loads(said.corrections_path)
+    found = read_table(RunDir(run).oof_probabilities)
+    assert figures["scores"]["macro_f1"] == pytest.approx(macro_f1(found.truth, found.predictions, 18))
     assert figures["slices"]["race"]["Asian"]["photos"] == 24
     assert f"{figures['scores']['macro_f1']:.3f}" in text
 

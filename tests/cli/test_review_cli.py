@@ -18,9 +18,9 @@ from maskfit.apps.review.audit_log import AuditLog
 from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.data.label_corrections import read_corrected
 from maskfit.data.read_dataset import read_photos
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_what_is_wrong_is_said_before_a_page_opens(command, people, log, tmp_pat
         csv.write_text("person,photo\n")
         for words, why in (
             ((tmp_path / "none",), "there is no such folder"),
-            ((people, "--scheme", "beard"), "scheme 'beard' is unknown"),
+            ((people, "--schema", "beard"), "scheme 'beard' is unknown"),
             ((people, "--port", port), f"port {port} cannot be used"),
             ((people, "--log", log), "another review writes this log"),
             ((people, "--export", csv, "--force", "--log", tmp_path / "no.jsonl"), "no such log"),

@@ -1,4 +1,4 @@
-"""`maskfit suspects` as a user types it."""
+"""`maskfit label-issues` as a user types it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from maskfit.data.label_corrections import read_corrected
 from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 
 
 STEMS = ("incorrect_mask", "mask1", "mask2", "mask3", "mask4", "mask5", "normal")
@@ -50,19 +50,19 @@ def test_a_wrong_label_comes_first_and_its_correction_fits(command, table, peopl
     path, first = table
     target, proposed = tmp_path / "suspects.csv", tmp_path / "corrections.csv"
     words = ("suspects", path, "--data", people, "--out", target, "--corrections", proposed)
-    said = command(*words, "--above", "0.2")
+    said = command(*words, "--min-score", "0.2")
     assert said.code == 0, said.err
     with target.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["person", "attribute", "label", "proposed", "score", "reason"]
     assert (rows[0]["person"], rows[0]["attribute"]) == (first, "gender")
-    assert first in said.out
+    assert first in said.corrections_path
     before, after = read_photos(people, SCHEME), read_corrected(people, SCHEME, [proposed])[0]
     changed = {a.person for a, b in zip(before, after, strict=True) if a.labels["gender"] != b.labels["gender"]}
     assert changed == {first}
     again = command(*words)
     assert (again.code, "exists already" in again.err) == (2, True)
-    plain = json.loads(command("suspects", path, "--json").out)
+    plain = json.loads(command("label-issues", path, "--json").corrections_path)
     assert (plain[0]["person"], plain[0]["photos"]) == (first, [])
 
 
@@ -78,5 +78,5 @@ def test_what_cannot_be_judged_is_said(command, table, people, tmp_path):
         ((tmp_path / "none",), "none"),
         ((blind, "--data", people), "are not there"),
     ):
-        said = command("suspects", *words)
+        said = command("label-issues", *words)
         assert (said.code, why in said.err) == (2, True), said.err

@@ -15,11 +15,11 @@ from maskfit.cli.console import TRAIN_MODULES
 from maskfit.cli.defaults import MODEL_DIR, TRAIN
 from maskfit.config.recipe import Recipe
 from maskfit.evaluation.scores import score
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.memory_allocator import DISABLED_VARIABLE
 from maskfit.run_dir import RunDir
 
-FULL = SCHEMES["mask-gender-age"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 
 @pytest.fixture
@@ -43,10 +43,10 @@ def test_words_are_laid_over_the_recipe(command, trained):
     said = command("train", "fast", "data.path=photos", "trainer.epochs=3", "--resume")
     assert said.code == 0
     recipe, resume = trained[0]
-    assert (recipe.name, recipe.data.root, recipe.trainer.epochs, resume) == ("fast", "photos", 3, True)
-    assert "18 held-out photos" in said.out
-    assert "all classes" in said.out
-    assert f"report: runs/[x] {'y' * 100}/report.html\n" in said.out
+    assert (recipe.name, recipe.data.path, recipe.trainer.epochs, resume) == ("fast", "photos", 3, True)
+    assert "18 held-out photos" in said.corrections_path
+    assert "all classes" in said.corrections_path
+    assert f"report: runs/[x] {'y' * 100}/report.html\n" in said.corrections_path
 
 
 def test_how_memory_is_allocated_is_said_once_and_can_be_switched_off(command, trained, monkeypatch):
@@ -58,7 +58,7 @@ def test_how_memory_is_allocated_is_said_once_and_can_be_switched_off(command, t
 
 
 def test_json_is_json_and_nothing_else(command, trained):
-    told = json.loads(command("train", "fast", "--json").out)
+    told = json.loads(command("train", "fast", "--json").corrections_path)
     assert told["run"].startswith("runs/[x]")
     assert told["accuracy"] == pytest.approx(17 / 18)
     assert trained[0][1] is False
@@ -69,16 +69,16 @@ def test_the_environment_gives_the_folders_as_they_are(command, trained, folder)
     os.environ[TRAIN] = folder
     os.environ[MODEL_DIR] = f"{folder}/out"
     assert command("train", "fast").code == 0
-    assert (trained[0][0].data.root, trained[0][0].run) == (folder, f"{folder}/out")
+    assert (trained[0][0].data.path, trained[0][0].output_dir) == (folder, f"{folder}/out")
     assert command("train", "fast", "data.path=other").code == 0
-    assert (trained[1][0].data.root, trained[1][0].run) == ("other", f"{folder}/out")
+    assert (trained[1][0].data.path, trained[1][0].output_dir) == ("other", f"{folder}/out")
 
 
 def test_the_env_file_counts_too(command, trained):
     Path(".env").write_text("SM_CHANNEL_TRAIN=/from/file\n")
     assert command("train", "fast").code == 0
-    assert trained[0][0].data.root == "/from/file"
-    assert trained[0][0].run is None
+    assert trained[0][0].data.path == "/from/file"
+    assert trained[0][0].output_dir is None
 
 
 def test_mistakes_in_the_recipe_end_with_2(command, trained):

@@ -17,6 +17,7 @@ import typer
 from maskfit import __version__
 from maskfit.cli.defaults import load_environment
 from maskfit.cli.lazy_commands import LazyCommand, make_lazy_app
+from maskfit.cli.legacy_names import COMMANDS, DATA_COMMANDS
 from maskfit.errors import MaskfitError
 
 STOPPED = 130
@@ -37,7 +38,7 @@ OF_THE_USER = frozenset(
 )
 """What the system refuses for a reason that the user can mend."""
 
-VERBS = {
+COMMAND_TABLE = {
     "Begin": {
         "demo": LazyCommand(
             "maskfit.cli.demo:demo",
@@ -77,8 +78,8 @@ VERBS = {
             "maskfit.cli.ensemble:ensemble",
             "Combine members by votes: compare the votes on held-out photos, and answer new ones. No photo is opened.",
         ),
-        "pseudo": LazyCommand(
-            "maskfit.cli.pseudo:pseudo",
+        "pseudo-label": LazyCommand(
+            "maskfit.cli.pseudo_label:pseudo_label",
             "Make labels of what a model is sure of, to train on them with data.extra_train.",
         ),
         "calibrate": LazyCommand(
@@ -95,8 +96,8 @@ VERBS = {
             "maskfit.cli:data_group",
             "Sets of photos: check, explore, split, crop, put masks on, mix, draw, make.",
         ),
-        "suspects": LazyCommand(
-            "maskfit.cli.suspects:suspects",
+        "label-issues": LazyCommand(
+            "maskfit.cli.label_issues:label_issues",
             "Rank labels by how likely they are to be wrong.",
         ),
         "review": LazyCommand(
@@ -117,27 +118,27 @@ VERBS = {
             "maskfit.cli.serve:serve",
             "Serve models over HTTP: POST photos to /v1/predict, get every face's answer as JSON.",
         ),
-        "watch": LazyCommand(
-            "maskfit.cli.watch:watch",
+        "video": LazyCommand(
+            "maskfit.cli.video:video",
             "Follow the people in a video or before a camera, and tell who appears, leaves or changes the mask.",
         ),
         "export": LazyCommand(
             "maskfit.cli.export:export",
             "Export a model to ONNX or OpenVINO, which run without torch, or to its bare weights.",
         ),
-        "bench": LazyCommand(
-            "maskfit.cli.bench:bench",
+        "benchmark": LazyCommand(
+            "maskfit.cli.benchmark:benchmark",
             "Time a model on this machine: photos a second by engine and batch size, and which is the fastest.",
         ),
-        "card": LazyCommand(
-            "maskfit.cli.card:card",
+        "model-card": LazyCommand(
+            "maskfit.cli.model_card:model_card",
             "Show a model's card: what it reads, what it learnt from, its scores, how sure it is, its limits.",
         ),
     },
 }
 """Every verb by its name: where its function stands, and the first line of that function's docstring."""
 
-DATA_VERBS = {
+DATA_COMMANDS_TABLE = {
     "Look": {
         "check": LazyCommand(
             "maskfit.cli.data.dataset:check",
@@ -149,8 +150,8 @@ DATA_VERBS = {
         ),
     },
     "Keep": {
-        "stores": LazyCommand(
-            "maskfit.cli.data.cache:stores",
+        "cache": LazyCommand(
+            "maskfit.cli.data.cache:cache",
             "List the stores of decoded photos with size and last use, and remove those that nothing uses.",
         ),
     },
@@ -165,18 +166,18 @@ DATA_VERBS = {
         ),
     },
     "Make": {
-        "draw": LazyCommand(
-            "maskfit.cli.data.dataset:draw",
+        "synthesize": LazyCommand(
+            "maskfit.cli.data.dataset:synthesize",
             "Draw faces of people who do not exist, in the competition's layout, to try everything without any "
             "download.",
         ),
-        "mask": LazyCommand(
-            "maskfit.cli.data.mask:mask",
+        "add-masks": LazyCommand(
+            "maskfit.cli.data.add_masks:add_masks",
             "Put masks on bare faces: five worn well, one worn wrongly, and the bare face, in the competition's "
             "layout.",
         ),
-        "mix": LazyCommand(
-            "maskfit.cli.data.dataset:mix",
+        "oversample": LazyCommand(
+            "maskfit.cli.data.dataset:oversample",
             "Fill up the thin classes with blends of two of their photos, to train on them with data.extra_train.",
         ),
         "gan": LazyCommand(
@@ -188,11 +189,18 @@ DATA_VERBS = {
 """The verbs of `maskfit data`."""
 
 root_group = make_lazy_app(
-    VERBS,
+    COMMAND_TABLE,
     "Read mask, gender and age from face photos: train, judge, combine and use classifiers.",
     name="maskfit",
+    old_names=COMMANDS,
 )
-data_group = make_lazy_app(DATA_VERBS, VERBS["Photos and labels"]["data"].help, name="data", add_completion=False)
+data_group = make_lazy_app(
+    DATA_COMMANDS_TABLE,
+    COMMAND_TABLE["Photos and labels"]["data"].help,
+    old_names=DATA_COMMANDS,
+    name="data",
+    add_completion=False,
+)
 
 
 def _print_version(wanted: bool) -> None:

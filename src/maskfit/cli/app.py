@@ -12,7 +12,7 @@ from maskfit.cli.console import check_overwrite, err, require_extra
 from maskfit.cli.defaults import MODEL, resolve_models, setup_allocator
 from maskfit.cli.server_options import HERE, PORT, Host, Open, Port, print_url
 from maskfit.errors import DataError, MaskfitError, ModelFileError, did_you_mean
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
 if TYPE_CHECKING:
     from maskfit.apps.webapp.app_state import AppState
@@ -32,7 +32,7 @@ Run = Annotated[
 ]
 Photos = Annotated[Path | None, typer.Option(metavar="ROOT|CSV", help="Review and explore these photos.")]
 SchemeName = Annotated[
-    str, typer.Option("--scheme", metavar="NAME", help=f"What the labels of --photos are about: {', '.join(SCHEMES)}.")
+    str, typer.Option("--schema", metavar="NAME", help=f"What the labels of --photos are about: {', '.join(LABEL_SCHEMAS)}.")
 ]
 EngineWord = Annotated[str, typer.Option(help="What runs the models: auto, torch, onnx, openvino.")]
 Log = Annotated[Path, typer.Option(metavar="FILE", help="The audit log of the review.")]
@@ -69,8 +69,8 @@ def app(
 
         maskfit app runs/first runs/second --photos photos
     """
-    if scheme not in SCHEMES:
-        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")
+    if scheme not in LABEL_SCHEMAS:
+        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
     require_extra("app", "app", "streamlit")
     check_overwrite(corrections, force=True)
     from maskfit.apps.streamlit_server import build_url, check_port_free
@@ -78,12 +78,12 @@ def app(
     from maskfit.apps.webapp.tab_content import TabContent
 
     check_port_free(host, port)
-    beside = TabContent(run, photos, SCHEMES[scheme], log, corrections)
+    beside = TabContent(run, photos, LABEL_SCHEMAS[scheme], log, corrections)
     words = models or _words(run, photos)
     if not all(word.endswith(".onnx") for word in words):
         setup_allocator()
     studio = load_app_state(words, beside, engine=engine)
-    address = build_url(host, port, studio.key)
+    address = build_url(host, port, studio.access_token)
     _greet(studio, address, host, port)
     serve(studio, host, port, lambda: typer.launch(address) if open_ else None)
 
@@ -115,7 +115,7 @@ def _greet(studio: AppState, address: str, host: str, port: int) -> None:
         err.print(f"{word}: {many} of {', '.join(members[0].official.names)}")
     try:
         if studio.models:
-            studio.reader(studio.default_settings)
+            studio.face_predictor(studio.default_settings)
     except MaskfitError as error:
         err.print(f"only whole photos can be read, for faces cannot be looked for: {error}", style="yellow")
     closing = (

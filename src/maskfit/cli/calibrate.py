@@ -19,11 +19,12 @@ def calibrate(
         typer.Option(metavar="NAME=SHARE", help="So many of the sure answers are to be right: mask=0.99."),
     ] = None,
     keep: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=SHARE", help="So many photos are to stay answered: age=0.8.")
+        list[str] | None,
+        typer.Option("--coverage", metavar="NAME=SHARE", help="So many photos are to stay answered: age=0.8."),
     ] = None,
     below: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=SHARE", help='The probability itself below which it is "not sure".'),
+        typer.Option("--threshold", metavar="NAME=SHARE", help='The probability itself below which it is "not sure".'),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what was fitted as JSON.")] = False,
 ) -> None:
@@ -35,9 +36,9 @@ def calibrate(
 
     Examples:
 
-        maskfit calibrate runs/first --accuracy mask=0.99 --keep age=0.8
+        maskfit calibrate runs/first --accuracy mask=0.99 --coverage age=0.8
 
-        maskfit calibrate runs/first --below gender=0.7
+        maskfit calibrate runs/first --threshold gender=0.7
     """
     wanted = {"accuracy": _shares(accuracy), "keep": _shares(keep), "below": _shares(below)}
     from maskfit.inference.recalibrate import recalibrate
@@ -66,7 +67,7 @@ def calibrate(
         right = "none of them" if item.accuracy is None else f"{item.accuracy.value:.1%} of them right"
         out.print(
             f"{name}: on other persons {item.coverage.value:.1%} of photos stay answered, {right}; "
-            f"when all are, {item.whole.value:.1%} are right",
+            f"when all are, {item.overall_accuracy.value:.1%} are right",
             soft_wrap=True,
         )
     err.print(f"written into {len(found.models)} models; export anew what was exported of them")

@@ -18,7 +18,7 @@ TRAIN = "SM_CHANNEL_TRAIN"
 MODEL_DIR = "SM_MODEL_DIR"
 """Where training writes: `run` of `maskfit train`."""
 EVAL = "SM_CHANNEL_EVAL"
-"""A folder with `info.csv` and `images`: `--list` and `--images` of `maskfit predict`."""
+"""A folder with `info.csv` and `images`: `--image-list` and `--images` of `maskfit predict`."""
 MODEL = "SM_CHANNEL_MODEL"
 """The model file or run folder of `maskfit predict`."""
 OUTPUT = "SM_OUTPUT_DATA_DIR"
@@ -67,5 +67,5 @@ def resolve_models(named: Sequence[str] | None) -> list[str]:
     from maskfit.inference.bundled_model import bundled_model_path
 
     box = bundled_model_path()
-    err.print("no model was named: the one that comes with maskfit answers; 'maskfit card' says how well")
+    err.print("no model was named: the one that comes with maskfit answers; 'maskfit model-card' says how well")
     return [str(box)]

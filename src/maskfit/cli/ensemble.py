@@ -10,7 +10,7 @@ import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, print_table, progress
 from maskfit.errors import DataError, did_you_mean
-from maskfit.labels.schema import SCHEMES, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 
 if TYPE_CHECKING:
     from maskfit.evaluation.bootstrap import Interval
@@ -30,8 +30,9 @@ Sources = Annotated[
 Vote = Annotated[
     list[str],
     typer.Option(
-        help="arithmetic, geometric, weighted, hard, hard_attribute, greedy, stack, or all; with options as in "
-        "greedy:bags=5 or stack:strength=0.01. May be given several times."
+        "--combine",
+        help="arithmetic, geometric, weighted, majority, majority_per_attribute, greedy, stack, or all; with options as "
+        "in greedy:num_bags=5 or stack:C=0.01. May be given several times.",
     ),
 ]
 Apply = Annotated[
@@ -53,7 +54,7 @@ WeightsWord = Annotated[
 Folds = Annotated[int, typer.Option(min=2, help="Into how many folds persons are dealt to judge what learns.")]
 SchemeName = Annotated[
     str | None,
-    typer.Option("--scheme", metavar="NAME", help=f"What is answered, where no run says it: {', '.join(SCHEMES)}."),
+    typer.Option("--schema", metavar="NAME", help=f"What is answered, where no run says it: {', '.join(LABEL_SCHEMAS)}."),
 ]
 
 
@@ -81,13 +82,13 @@ def ensemble(
 
         maskfit ensemble runs/b0 runs/b3 --out votes
 
-        maskfit predict runs/b0 --list info.csv --probabilities p0.csv
+        maskfit predict runs/b0 --image-list info.csv --probabilities p0.csv
 
-        maskfit predict runs/b3 --list info.csv --probabilities p3.csv
+        maskfit predict runs/b3 --image-list info.csv --probabilities p3.csv
 
-        maskfit ensemble runs/b0 runs/b3 --apply p0.csv --apply p3.csv --vote greedy --vote stack --out votes
+        maskfit ensemble runs/b0 runs/b3 --apply p0.csv --apply p3.csv --combine greedy --combine stack --out votes
 
-        maskfit ensemble p0.csv p3.csv --vote weighted --weights 1,0.625 --out votes
+        maskfit ensemble p0.csv p3.csv --combine weighted --weights 1,0.625 --out votes
     """
     from maskfit.inference.ensemble.comparison import (
         describe_weights,
@@ -116,9 +117,9 @@ def ensemble(
 
 
 def _find_scheme(name: str | None) -> LabelSchema | None:
-    if name is not None and name not in SCHEMES:
-        raise DataError(f"scheme '{name}' is unknown; {did_you_mean(name, SCHEMES)}")
-    return SCHEMES[name] if name else None
+    if name is not None and name not in LABEL_SCHEMAS:
+        raise DataError(f"scheme '{name}' is unknown; {did_you_mean(name, LABEL_SCHEMAS)}")
+    return LABEL_SCHEMAS[name] if name else None
 
 
 def _numbers(text: str | None) -> list[float] | None:
@@ -158,7 +159,7 @@ def _open_wanted(tables: AlignedTables, sources: Sequence[Path], apply: Sequence
             raise DataError(
                 "this is a run, not its probabilities of the photos to answer",
                 location=path,
-                hint=f"maskfit predict {path} --list info.csv --probabilities FILE",
+                hint=f"maskfit predict {path} --image-list info.csv --probabilities FILE",
             )
     return load_aligned_tables(apply, tables.scheme)
 

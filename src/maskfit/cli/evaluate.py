@@ -11,7 +11,7 @@ import typer
 from maskfit.cli.console import out, print_json, print_table
 from maskfit.cli.defaults import OUTPUT, TRUTH
 from maskfit.errors import DataError, did_you_mean, format_list
-from maskfit.labels.schema import SCHEMES, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 
 if TYPE_CHECKING:
     from maskfit.evaluation.scores import Scores
@@ -32,7 +32,7 @@ def evaluate(
         bool, typer.Option("--json", help="Print JSON: accuracy and f1 as the competition's server, and all scores.")
     ] = False,
     scheme: Annotated[
-        str, typer.Option("--scheme", metavar="NAME", help=f"What the classes stand for: {', '.join(SCHEMES)}.")
+        str, typer.Option("--schema", metavar="NAME", help=f"What the classes stand for: {', '.join(LABEL_SCHEMAS)}.")
     ] = "mask-gender-age",
 ) -> None:
     """Score a submission: accuracy, macro F1, each class and each attribute.
@@ -52,12 +52,12 @@ def evaluate(
     from maskfit.evaluation.scores import score
     from maskfit.inference.submission import read_submission
 
-    if scheme not in SCHEMES:
-        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")
-    labels = SCHEMES[scheme]
+    if scheme not in LABEL_SCHEMAS:
+        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
+    labels = LABEL_SCHEMAS[scheme]
     truth_path, submission_path = _find_files(files or [])
-    truth = read_submission(truth_path, labels.classes)
-    answers = _matched(truth, read_submission(submission_path, labels.classes), truth_path, submission_path)
+    truth = read_submission(truth_path, labels.num_classes)
+    answers = _matched(truth, read_submission(submission_path, labels.num_classes), truth_path, submission_path)
     codes = labels.to_attribute_indices(list(truth.values()))
     scores = score(labels, codes, answers=np.array(answers, dtype=np.int64))
     if json:
@@ -147,7 +147,7 @@ def _print(scores: Scores, labels: LabelSchema, truth: Path, submission: Path) -
         [[name, item.macro_f1, item.accuracy] for name, item in scores.per_attribute.items()],
     )
     out.print()
-    codes = labels.to_attribute_indices(range(labels.classes)).tolist()
+    codes = labels.to_attribute_indices(range(labels.num_classes)).tolist()
     words = [
         [attribute.display_name(code) for attribute, code in zip(labels.attributes, row, strict=True)] for row in codes
     ]
@@ -155,7 +155,7 @@ def _print(scores: Scores, labels: LabelSchema, truth: Path, submission: Path) -
         "Classes",
         ["class", *labels.names, "F1", "precision", "recall", "photos", "answered"],
         [
-            [number, *words[number], item.f1, item.precision, item.recall, item.support, item.answered]
+            [number, *words[number], item.f1, item.precision, item.recall, item.support, item.predicted]
             for number, item in enumerate(scores.per_class)
         ],
     )

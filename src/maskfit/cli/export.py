@@ -39,7 +39,7 @@ Images = Annotated[
 def export(
     model: Annotated[Path, typer.Argument(help="A .safetensors model, or a run folder with one fold.")],
     file: Annotated[Path, typer.Option("--out", help="The file to write: .onnx, .xml for OpenVINO, .safetensors.")],
-    to: Annotated[To, typer.Option(help="The format.")] = To.onnx,
+    to: Annotated[To, typer.Option("--format", help="The format.")] = To.onnx,
     half: Annotated[bool, typer.Option("--half", help="Keep weights in sixteen bits: half the size.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Compute in eight bits; needs --calibrate.")] = False,
     calibrate: Calibrate = None,
@@ -55,13 +55,13 @@ def export(
 
     Examples:
 
-        maskfit export runs/baseline/fold0/best.safetensors --to onnx --out model.onnx
+        maskfit export runs/baseline/fold0/best.safetensors --format onnx --out model.onnx
 
-        maskfit export runs/baseline --to onnx --half --images photos --out half.onnx
+        maskfit export runs/baseline --format onnx --half --images photos --out half.onnx
 
-        maskfit export runs/baseline --to onnx --int8 --calibrate photos --out small.onnx
+        maskfit export runs/baseline --format onnx --int8 --calibrate photos --out small.onnx
 
-        maskfit export runs/baseline --to openvino --images photos --out model.xml
+        maskfit export runs/baseline --format openvino --images photos --out model.xml
 
         maskfit predict model.onnx --images photos
     """
@@ -74,7 +74,7 @@ def export(
     if to is not To.torch:
         require_extra("export", "train", "onnx", "onnxscript")
     if to is To.openvino:
-        require_extra("export --to openvino", "openvino", "openvino")
+        require_extra("export --format openvino", "openvino", "openvino")
     from maskfit.data.image_lists import find_images
     from maskfit.inference.export import EXPORTS, export_model
 

@@ -1,7 +1,8 @@
-"""Verbs that are imported when they are called: to list them all costs no more than reading a table."""
+"""Command groups that import a command only when it runs, so that listing them costs no more than reading a table."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
@@ -9,15 +10,17 @@ from typing import Any, ClassVar, NamedTuple
 import typer
 from typer.core import TyperGroup
 
+from maskfit.cli.legacy_names import upgrade_arguments
+
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
 class LazyCommand(NamedTuple):
-    """What is known of a verb without importing it.
+    """A command that has not been imported yet.
 
     Attributes:
-        place: `module:name` of its function, or of a `typer.Typer` of more verbs.
-        help: The first line of its docstring; a test holds them together.
+        place: `module:name` of its function, or of a `typer.Typer` with subcommands.
+        help: The first line of the function's docstring; a test holds them together.
     """
 
     place: str
@@ -25,24 +28,31 @@ class LazyCommand(NamedTuple):
 
 
 LazyGroup = Mapping[str, Mapping[str, LazyCommand]]
-"""Every verb by name, under the heading that help gives it."""
+"""Commands by name, below the heading that help shows them under."""
 
 
-def make_lazy_app(verbs: LazyGroup, help: str, **options: Any) -> typer.Typer:
-    """A command of verbs, or a group of them, that imports a verb when it is called, or asked for its options.
+def make_lazy_app(
+    commands: LazyGroup, help: str, *, old_names: Mapping[str, str] | None = None, **options: Any
+) -> typer.Typer:
+    """Builds a command group that imports a command when it is run or asked for its help.
 
     Args:
-        verbs: The verbs, in the order in which help lists them.
-        help: What it is about, in one line.
-        options: More of what `typer.Typer` takes.
+        commands: The commands in the order of the help.
+        help: What the group is about, in one line.
+        old_names: Earlier names of commands, each with the new one.
+        options: Further arguments of `typer.Typer`.
+
+    Returns:
+        The group.
     """
 
     class Group(_Group):
         places: ClassVar[Mapping[str, str]] = {
-            name: verb.place for named in verbs.values() for name, verb in named.items()
+            name: command.place for named in commands.values() for name, command in named.items()
         }
+        renamed: ClassVar[Mapping[str, str]] = old_names or {}
 
-    app = typer.Typer(
+    group = typer.Typer(
         cls=Group,
         help=help,
         rich_markup_mode="markdown",
@@ -50,37 +60,54 @@ def make_lazy_app(verbs: LazyGroup, help: str, **options: Any) -> typer.Typer:
         context_settings=CONTEXT_SETTINGS,
         **options,
     )
-    for heading, named in verbs.items():
-        for name, verb in named.items():
-            app.command(name, help=verb.help, rich_help_panel=heading)(_nothing)
-    return app
+    for heading, named in commands.items():
+        for name, command in named.items():
+            group.command(name, help=command.help, rich_help_panel=heading)(_placeholder)
+    return group
 
 
 def load_command(place: str) -> Callable[..., None] | typer.Typer:
-    """The function, or the group of verbs, that stands at `module:name`."""
+    """Imports the function or command group at `module:name`.
+
+    Args:
+        place: `module:name`.
+
+    Returns:
+        What stands there.
+    """
     module, _, name = place.partition(":")
     found: Callable[..., None] | typer.Typer = getattr(import_module(module), name)
     return found
 
 
-def _nothing() -> None:
-    """Stands for a verb until it is called."""
+def _placeholder() -> None:
+    """Stands for a command until it is run."""
+
+
+def _warn(line: str) -> None:
+    # Not through rich, which takes longer to import than most commands take to fail.
+    print(f"note: {line}", file=sys.stderr)
 
 
 class _Group(TyperGroup):
-    """Lists stand-ins, which know a name and a line of help; the one that is named gives its place to the verb."""
+    """Lists placeholders with a name and one line of help, and imports the command that is run."""
 
     places: ClassVar[Mapping[str, str]]
+    renamed: ClassVar[Mapping[str, str]]
 
     # Typer's classes of contexts and formatters moved between its versions: hence Any.
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """The words for the verb; without any, help."""
+        """Shows the help where no command is given."""
         return super().parse_args(ctx, args if args or ctx.resilient_parsing else ["--help"])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """The verb that the words begin with; also asked by the shell's completion."""
+        """Finds the command that the arguments begin with; shell completion calls it too."""
+        if args and args[0] in self.renamed:
+            new = self.renamed[args[0]]
+            _warn(f"'{ctx.command_path} {args[0]}' is now '{ctx.command_path} {new}'")
+            args = [new, *args[1:]]
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command and self._load(str(name)), rest
+        return name, command and self._load(str(name)), upgrade_arguments(str(name), rest, _warn)
 
     def _load(self, name: str) -> Any:
         found = load_command(self.places[name])
@@ -93,17 +120,17 @@ class _Group(TyperGroup):
         return command
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Plain text: what Typer draws its boxes with takes longer to import than all else that lists verbs."""
+        """Prints plain text: importing what Typer draws its boxes with takes longer than everything else here."""
         self.format_usage(ctx, formatter)
         self.format_help_text(ctx, formatter)
         self.format_options(ctx, formatter)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The verbs, below their headings."""
+        """Prints the commands below their headings."""
         headings: dict[str, list[tuple[str, str]]] = {}
         widest = max(map(len, self.commands))
         for name, command in self.commands.items():
-            heading = str(getattr(command, "rich_help_panel", None) or "Verbs")
+            heading = str(getattr(command, "rich_help_panel", None) or "Commands")
             headings.setdefault(heading, []).append((name.ljust(widest), command.help or ""))
         for heading, rows in headings.items():
             with formatter.section(heading):

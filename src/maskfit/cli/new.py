@@ -25,7 +25,7 @@ maskfit train recipe.yaml output_dir=runs/first   # split by person, train, judg
 maskfit train recipe.yaml output_dir=runs/first --resume                      # where it was cut off
 maskfit train recipe.yaml output_dir=runs/second data.image_size=256 loss.smoothing=0.1   # another try
 
-maskfit predict runs/first --images eval/images --list eval/info.csv --out submission.csv --views flip
+maskfit predict runs/first --images eval/images --image-list eval/info.csv --out submission.csv --tta flip
 maskfit ensemble runs/first runs/second --out votes                    # is it worth combining them?
 maskfit evaluate truth.csv submission.csv                              # where the truth is known
 ```
@@ -69,7 +69,7 @@ def _own(text: str, name: str, origin: str) -> str:
     """A recipe that ships as one's own: another head, name and photos; all else, comments too, as it is."""
     # The comments at its top are about the recipe that ships.
     body = re.sub(r"\A(#[^\n]*\n|\s*\n)+", "", text)
-    body = re.sub(r"^(name|about):[^\n]*\n", "", body, flags=re.MULTILINE)
+    body = re.sub(r"^(name|description):[^\n]*\n", "", body, flags=re.MULTILINE)
     root = "  root: photos   # a folder of person folders, or a CSV\n"
     if re.search(r"^data:[ ]*\n", body, flags=re.MULTILINE):
         body = re.sub(r"^data:[ ]*\n", f"data:\n{root}", body, count=1, flags=re.MULTILINE)
@@ -81,4 +81,4 @@ def _own(text: str, name: str, origin: str) -> str:
         "#\n#   maskfit train recipe.yaml\n#\n"
         "# Any key can be set there too: maskfit train recipe.yaml trainer.epochs=12\n"
     )
-    return f"{head}name: {name}\nabout: Started from {origin}.\n{body}"
+    return f"{head}name: {name}\ndescription: Started from {origin}.\n{body}"

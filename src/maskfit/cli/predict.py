@@ -87,16 +87,16 @@ def predict(
     """Answer for photos: for every face on those that are named, or a row for each photo of a list or folder.
 
     Of several models the mean answers. A detector is fetched where --detector names it or a model was trained with it,
-    and else not. With --list the rows keep its order, and a photo that cannot be read is an error; without it such
+    and else not. With --image-list the rows keep its order, and a photo that cannot be read is an error; without it such
     photos are set aside and named. SM_CHANNEL_MODEL, SM_CHANNEL_EVAL and SM_OUTPUT_DATA_DIR stand for what is not said.
 
     Examples:
 
         maskfit predict photo.jpg --draw out.jpg
 
-        maskfit predict holiday 'party/*.jpg' runs/baseline --top 2 --views flip --json
+        maskfit predict holiday 'party/*.jpg' runs/baseline --top-k 2 --tta flip --json
 
-        maskfit predict runs/baseline --images eval/images --list eval/info.csv --out submission.csv
+        maskfit predict runs/baseline --images eval/images --image-list eval/info.csv --out submission.csv
 
         maskfit predict model.onnx --images s3://bucket/photos --shards answers --format parquet --ray auto
     """
@@ -105,7 +105,7 @@ def predict(
     words = resolve_arguments(
         models,
         rows=bool(images or list_ or shards),
-        for_rows={"--out": out_, "--probabilities": probabilities, "--attributes": attributes, "--jsonl": jsonl},
+        for_rows={"--out": out_, "--probabilities": probabilities, "--attributes-csv": attributes, "--jsonl": jsonl},
         for_faces={"--faces": faces, "--detector": detector, "--draw": draw},
     )
     asked: dict[str, Any] = {"views": views, "vote": vote, "batch_size": batch_size, "top": top, "engine": engine}
@@ -225,7 +225,7 @@ def _photos_wanted(images: Path | None, list_: Path | None) -> tuple[Path, Path 
     if images is None and list_ is not None:
         images = list_.parent / "images" if (list_.parent / "images").is_dir() else list_.parent
     if images is None:
-        fix = "maskfit predict photo.jpg, or for a submission --images DIR --list info.csv"
+        fix = "maskfit predict photo.jpg, or for a submission --images DIR --image-list info.csv"
         raise DataError("no photos were named", hint=fix)
     return images, list_
 

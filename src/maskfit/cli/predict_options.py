@@ -22,7 +22,7 @@ def _batch_size(word: str | int) -> int:
 
 
 Jsonl = Annotated[Path | None, typer.Option("--jsonl", help="Write a JSON object a line here, with everything said.")]
-Top = Annotated[int, typer.Option("--top", metavar="K", min=1, help="How many of each fold's best models answer.")]
+Top = Annotated[int, typer.Option("--top-k", metavar="K", min=1, help="How many of each fold's best models answer.")]
 EngineWord = Annotated[
     str,
     typer.Option(
@@ -43,9 +43,9 @@ BatchSize = Annotated[
 ViewsWord = Annotated[
     str,
     typer.Option(
-        "--views",
+        "--tta",
         help="How each photo is seen: original; flip, for it and its mirror; crops:n=4,seed=0 for random parts; "
-        "five:scale=0.9 for corners and centre.",
+        "five_crop:scale=0.9 for corners and center.",
     ),
 ]
 Named = Annotated[
@@ -61,12 +61,17 @@ Images = Annotated[
     str | None, typer.Option(metavar="DIR", help="The folder of photos; with --shards also s3://, gs://, https://.")
 ]
 List = Annotated[
-    Path | None, typer.Option("--list", help="A CSV with the column ImageID: which photos, and in which order.")
+    Path | None, typer.Option("--image-list", help="A CSV with the column ImageID: which photos, and in which order.")
 ]
 Submission = Annotated[Path | None, typer.Option("--out", help="Write the submission, ImageID,ans, here.")]
 Probabilities = Annotated[Path | None, typer.Option(help="Write the probability of every class here.")]
-AttributesFile = Annotated[Path | None, typer.Option(help="Write each attribute in words here.")]
-VoteWord = Annotated[str, typer.Option(help="How members are combined: arithmetic, geometric, hard, hard_attribute.")]
+AttributesFile = Annotated[Path | None, typer.Option("--attributes-csv", help="Write each attribute in words here.")]
+VoteWord = Annotated[
+    str,
+    typer.Option(
+        "--combine", help="How members are combined: arithmetic, geometric, majority, majority_per_attribute."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")]
 Format = Annotated[str, typer.Option("--format", help="With --shards: csv or parquet.")]

@@ -53,7 +53,7 @@ def _import(name: str | None, config: Path | None, file: Path | None, force: boo
     check_overwrite(file, force)
     made = import_config(config)
     text = made.to_yaml(config.name)
-    for remark in made.remarks:
+    for remark in made.warnings:
         err.print(f"no counterpart: {remark}")
     if file is None:
         _show(text)

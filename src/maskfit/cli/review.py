@@ -10,7 +10,7 @@ import typer
 from maskfit.cli.console import check_overwrite, err, require_extra
 from maskfit.cli.server_options import HERE, PORT, Host, Open, Port, print_url
 from maskfit.errors import DataError, did_you_mean
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,10 +33,10 @@ Probabilities = Annotated[
 ]
 Suspects = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Suspects in this order, as 'maskfit suspects --out FILE' wrote them."),
+    typer.Option("--label-issues", metavar="FILE", help="Label issues in this order, as 'maskfit label-issues --out FILE' wrote them."),
 ]
 SchemeName = Annotated[
-    str, typer.Option("--scheme", metavar="NAME", help=f"What a ROOT's labels are about: {', '.join(SCHEMES)}.")
+    str, typer.Option("--schema", metavar="NAME", help=f"What a ROOT's labels are about: {', '.join(LABEL_SCHEMAS)}.")
 ]
 Log = Annotated[
     Path, typer.Option(metavar="FILE", help="The audit log: every key is in it, and a review resumes from it.")
@@ -82,13 +82,13 @@ def review(
     """
     from maskfit.apps.review.review_data import load_review_data
 
-    if scheme not in SCHEMES:
-        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")
+    if scheme not in LABEL_SCHEMAS:
+        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
     if export is None:
         require_extra("review", "review", "streamlit")
     check_overwrite(export, force)
     check_overwrite(target, force=True)
-    material = load_review_data(source, SCHEMES[scheme], probabilities or (), suspects)
+    material = load_review_data(source, LABEL_SCHEMAS[scheme], probabilities or (), suspects)
     if export is not None:
         _export(material, log, export)
         return
@@ -98,7 +98,7 @@ def review(
     check_port_free(host, port)
     desk = ReviewController(material, log, target, force=force)
     try:
-        address = build_url(host, port, desk.key)
+        address = build_url(host, port, desk.access_token)
         _greet(desk, address, host, port)
         serve(desk, host, port, lambda: typer.launch(address) if open_ else None)
         _part(desk)
@@ -109,34 +109,34 @@ def review(
 def _export(material: ReviewData, log: Path, path: Path) -> None:
     """Writes what a log decided."""
     from maskfit.apps.review.audit_log import replay_log
-    from maskfit.apps.review.export_corrections import export
+    from maskfit.apps.review.export_corrections import export_corrections
 
     if not log.is_file():
         raise DataError("there is no such log", location=log, hint="name the log of a review with --log FILE")
-    for remark in [*material.remarks, *replay_log(log, material.review).remarks]:
+    for remark in [*material.warnings, *replay_log(log, material.review).warnings]:
         err.print(remark)
-    rows = export(path, material.review, material.suspects)
-    err.print(f"wrote {path}: {len(rows)} corrections; {_counts(material.review.count())}")
+    rows = export_corrections(path, material.review, material.label_issues)
+    err.print(f"wrote {path}: {len(rows)} corrections; {_counts(material.review.status_counts())}")
 
 
 def _greet(desk: ReviewController, address: str, host: str, port: int) -> None:
-    for remark in desk.remarks:
+    for remark in desk.warnings:
         err.print(remark)
-    persons, suspected = len(desk.review.of), len(desk.suspects)
+    persons, suspected = len(desk.review.photos_by_person), len(desk.issues_by_person)
     err.print(f"{persons} persons, {len(desk.review.photos)} photos; {suspected} persons with labels that look wrong")
-    if desk.resumed:
-        err.print(f"{desk.log}: goes on after {desk.resumed} decisions; {_counts(desk.review.count())}")
+    if desk.num_resumed_actions:
+        err.print(f"{desk.log_path}: goes on after {desk.num_resumed_actions} decisions; {_counts(desk.review.status_counts())}")
     closing = ("then open the address there. Ctrl-C ends the page; every key is saved.",)
     print_url(address, host, port, "sees the photos", closing)
 
 
 def _part(desk: ReviewController) -> None:
-    err.print(f"{_counts(desk.review.count())}; all of it is in {desk.log}")
-    err.print(f"maskfit review ... --log {desk.log} goes on, with --export FILE it writes the corrections")
+    err.print(f"{_counts(desk.review.status_counts())}; all of it is in {desk.log_path}")
+    err.print(f"maskfit review ... --log {desk.log_path} goes on, with --export FILE it writes the corrections")
 
 
 def _counts(counts: Mapping[Status, int]) -> str:
     """Where persons stand, in words."""
-    from maskfit.apps.review.html import WORDS
+    from maskfit.apps.review.html import STATUS_TEXT
 
-    return ", ".join(f"{count} {WORDS[status]}" for status, count in counts.items() if count)
+    return ", ".join(f"{count} {STATUS_TEXT[status]}" for status, count in counts.items() if count)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskfit.apps.streamlit_server import LOOPBACK, check_port_free
+from maskfit.apps.streamlit_server import LOOPBACK_HOSTS, check_port_free
 from maskfit.cli.console import err, out, require_extra
 from maskfit.cli.defaults import LEFT_OUT, resolve_models, setup_allocator
 from maskfit.cli.server_options import HERE, Host, Port
@@ -57,9 +57,14 @@ Seconds = Annotated[float, typer.Option("--max-seconds", min=0.1, help="Seconds 
 StopSeconds = Annotated[
     int, typer.Option(min=1, help="Seconds that what was begun may still take after SIGTERM or Ctrl-C.")
 ]
-Top = Annotated[int, typer.Option(metavar="K", min=1, help="How many of each fold's best models answer.")]
-Views = Annotated[str, typer.Option(help="How each face is seen, as for 'maskfit predict'.")]
-Vote = Annotated[str, typer.Option(help="How members are combined: arithmetic, geometric, hard, hard_attribute.")]
+Top = Annotated[int, typer.Option("--top-k", metavar="K", min=1, help="How many of each fold's best models answer.")]
+Views = Annotated[str, typer.Option("--tta", help="How each face is seen, as for 'maskfit predict'.")]
+Vote = Annotated[
+    str,
+    typer.Option(
+        "--combine", help="How members are combined: arithmetic, geometric, majority, majority_per_attribute."
+    ),
+]
 Engine = Annotated[str, typer.Option(help="What runs the networks: auto, torch, onnx, openvino:precision=bf16.")]
 
 
@@ -137,7 +142,7 @@ def serve(
 
 def _greet(service: InferenceService, host: str, port: int) -> None:
     """Says what is served and where, and who can reach it."""
-    if host not in LOOPBACK and not service.requires_token:
+    if host not in LOOPBACK_HOSTS and not service.requires_token:
         err.print(f"whoever reaches {host} can use this service; --token-file asks callers for a token", style="yellow")
     members, own = len(service.predictor.members), service.settings
     count = "1 model" if members == 1 else f"{members} models"

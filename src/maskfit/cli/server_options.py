@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from maskfit.apps.streamlit_server import LOOPBACK
+from maskfit.apps.streamlit_server import LOOPBACK_HOSTS
 from maskfit.cli.console import err, out
 
-HERE = LOOPBACK[0]
+HERE = LOOPBACK_HOSTS[0]
 PORT = 8501
 
 Host = Annotated[str, typer.Option(help="The address to listen at; only this machine reaches 127.0.0.1.")]
@@ -28,10 +28,10 @@ def print_url(address: str, host: str, port: int, warning: str, closing: Sequenc
         warning: What whoever reaches another host than this machine's own can do.
         closing: What else the user should know, a line each.
     """
-    if host not in LOOPBACK:
+    if host not in LOOPBACK_HOSTS:
         err.print(f"whoever reaches {host} and knows the address {warning}", style="yellow")
     out.print(address, soft_wrap=True)
-    there = "localhost" if host in LOOPBACK else host
+    there = "localhost" if host in LOOPBACK_HOSTS else host
     err.print(f"from another machine: ssh -L {port}:{there}:{port} USER@THIS_MACHINE")
     for line in closing:
         err.print(line)

@@ -70,6 +70,6 @@ def train(
 
 def from_environment() -> list[str]:
     """The platform's variables as words, before the user's own."""
-    found = (("data.path", os.environ.get(TRAIN)), ("run", os.environ.get(MODEL_DIR)))
+    found = (("data.path", os.environ.get(TRAIN)), ("output_dir", os.environ.get(MODEL_DIR)))
     # In quotes: a folder's name may be a number, or hold what YAML reads otherwise.
     return [f"{key}={json_text.dumps(value)}" for key, value in found if value]

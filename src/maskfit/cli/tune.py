@@ -41,7 +41,7 @@ Storage = Annotated[
     str | None, typer.Option(metavar="URL", help="A database for the study, such as sqlite:///tune.db; else in --out.")
 ]
 StudyName = Annotated[str | None, typer.Option("--study", help="The study's name in it; the recipe's where left out.")]
-Keep = Annotated[int, typer.Option(min=1, help="Of how many of the best trials models are kept.")]
+Keep = Annotated[int, typer.Option("--keep-models", min=1, help="Of how many of the best trials models are kept.")]
 Ray = Annotated[str | None, typer.Option("--ray", metavar="ADDRESS", help=RAY_HELP)]
 Cores = Annotated[int, typer.Option(min=1, help="With --ray: cores of a trial.")]
 

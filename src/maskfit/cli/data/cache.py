@@ -1,4 +1,4 @@
-"""`maskfit data stores`: what decoded photos take on disk, and taking some of it away."""
+"""`maskfit data cache`: what decoded photos take on disk, and taking some of it away."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from maskfit.cli.console import err, out, print_json, print_table
 from maskfit.errors import DataError
 
 
-def stores(
+def cache(
     folder: Annotated[
         Path | None,
         typer.Option("--folder", metavar="DIR", help="Where stores lie, if a recipe's data.cache_dir says so."),
@@ -32,11 +32,11 @@ def stores(
 
     **Examples**
 
-    `maskfit data stores`
+    `maskfit data cache`
 
-    `maskfit data stores --keep-under 10GB`
+    `maskfit data cache --keep-under 10GB`
 
-    `maskfit data stores --prune 30 --yes`
+    `maskfit data cache --prune 30 --yes`
     """
     from maskfit.data.image_cache.admin import find_stores, least_recently_used, read_size, remove_store
     from maskfit.data.image_cache.cache import default_folder

@@ -9,7 +9,7 @@ import typer
 
 from maskfit.cli.console import err, out, print_json, progress
 from maskfit.errors import DataError, did_you_mean
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
 if TYPE_CHECKING:
     from maskfit.data.crop_dataset import CropSummary
@@ -46,7 +46,7 @@ Background = Annotated[
     typer.Option("--background", metavar="NAME", help="Any of data.background_removal: grabcut, saliency:net=silueta."),
 ]
 SchemeName = Annotated[
-    str, typer.Option("--scheme", metavar="NAME", help=f"What a CSV's columns are: {', '.join(SCHEMES)}.")
+    str, typer.Option("--schema", metavar="NAME", help=f"What a CSV's columns are: {', '.join(LABEL_SCHEMAS)}.")
 ]
 
 
@@ -83,8 +83,8 @@ def crop(
     from maskfit.config.loader import parse_component
     from maskfit.data.crop_dataset import write_crops
 
-    if scheme not in SCHEMES:
-        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")
+    if scheme not in LABEL_SCHEMAS:
+        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
     part = _part(word, detector, weights, margin, choose, align)
     pixels = None if size is None else _size(size)
     with progress("cropping") as advance:
@@ -93,8 +93,8 @@ def crop(
             target,
             part,
             size=pixels,
-            scheme=SCHEMES[scheme],
-            background=parse_component(background),
+            scheme=LABEL_SCHEMAS[scheme],
+            background_removal=parse_component(background),
             progress=advance,
         )
     if json:

@@ -12,7 +12,7 @@ import typer
 
 from maskfit.cli.console import err, out, print_json, print_table, progress
 from maskfit.errors import DataError, did_you_mean
-from maskfit.labels.schema import SCHEMES, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 
 if TYPE_CHECKING:
     from maskfit.data.data_problems import DataProblem
@@ -36,7 +36,7 @@ Source = Annotated[
     ),
 ]
 SchemeName = Annotated[
-    str, typer.Option("--scheme", metavar="NAME", help=f"What is read from a photo: {', '.join(SCHEMES)}.")
+    str, typer.Option("--schema", metavar="NAME", help=f"What is read from a photo: {', '.join(LABEL_SCHEMAS)}.")
 ]
 
 
@@ -54,7 +54,7 @@ def check(
 
     `maskfit data check train/images`
 
-    `maskfit data check photos.csv --scheme mask`
+    `maskfit data check photos.csv --schema mask`
 
     `maskfit data check train/images --json > problems.json`
     """
@@ -120,7 +120,7 @@ def split(
     out.print(f"written: {target}", markup=False, soft_wrap=True)
 
 
-def draw(
+def synthesize(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="A folder that is new or empty.")],
     persons: Annotated[int, typer.Option("--persons", metavar="N", min=1, help="How many persons, of seven photos.")],
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other people.")] = 0,
@@ -129,9 +129,9 @@ def draw(
 
     **Examples**
 
-    `maskfit data draw drawn --persons 100`
+    `maskfit data synthesize drawn --persons 100`
 
-    `maskfit data draw drawn --persons 20 --seed 3`
+    `maskfit data synthesize drawn --persons 20 --seed 3`
     """
     from maskfit.synthesis.drawn import write_train_set
 
@@ -140,7 +140,7 @@ def draw(
     out.print(f"written: {persons} persons to {images}", markup=False, soft_wrap=True)
 
 
-def mix(
+def oversample(
     source: Source,
     target: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is new or empty.")],
     count: Annotated[
@@ -156,7 +156,7 @@ def mix(
 
     **Examples**
 
-    `maskfit data mix train/images --count 1000 --out blends`
+    `maskfit data oversample train/images --count 1000 --out blends`
 
     `maskfit train baseline data.path=train/images data.extra_train=blends/manifest.csv`
     """
@@ -177,14 +177,14 @@ def mix(
 
 
 def find_scheme(name: str) -> LabelSchema:
-    """The scheme that `--scheme` names.
+    """The scheme that `--schema` names.
 
     Raises:
         DataError: There is none of this name.
     """
-    if name not in SCHEMES:
-        raise DataError(f"scheme '{name}' is unknown; {did_you_mean(name, SCHEMES)}")
-    return SCHEMES[name]
+    if name not in LABEL_SCHEMAS:
+        raise DataError(f"scheme '{name}' is unknown; {did_you_mean(name, LABEL_SCHEMAS)}")
+    return LABEL_SCHEMAS[name]
 
 
 def _print_problems(problems: list[DataProblem]) -> None:

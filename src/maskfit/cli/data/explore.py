@@ -34,7 +34,7 @@ def explore(
 
     `maskfit data explore train/images --out photos.html`
 
-    `maskfit data explore photos.csv --scheme mask --limit 60 --out photos.html`
+    `maskfit data explore photos.csv --schema mask --limit 60 --out photos.html`
 
     `maskfit data explore train/images --json > figures.json`
     """

@@ -10,7 +10,7 @@ import typer
 from maskfit.cli.console import TRAIN_MODULES, err, out, print_json, print_table, progress, require_extra
 from maskfit.cli.defaults import setup_allocator
 from maskfit.errors import DataError, did_you_mean
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
 if TYPE_CHECKING:
     from maskfit.synthesis.gan.evaluation import GanEvaluation
@@ -28,7 +28,9 @@ Which = Annotated[
 ]
 Upto = Annotated[
     int | None,
-    typer.Option(metavar="N", min=1, help="Photos such a class is to have with its faces; else the average."),
+    typer.Option(
+        "--target-count", metavar="N", min=1, help="Photos such a class is to have with its faces; else the average."
+    ),
 ]
 CropWord = Annotated[
     str | None,
@@ -42,7 +44,7 @@ JudgeFile = Annotated[
     Path | None, typer.Option(metavar="MODEL", help="A model that never saw the persons held out here says how good.")
 ]
 SchemeName = Annotated[
-    str, typer.Option("--scheme", metavar="NAME", help=f"What the faces are made for: {', '.join(SCHEMES)}.")
+    str, typer.Option("--schema", metavar="NAME", help=f"What the faces are made for: {', '.join(LABEL_SCHEMAS)}.")
 ]
 
 
@@ -77,7 +79,7 @@ def gan(
 
     `maskfit data gan train/images --folds folds.csv --fold 0 --out gan0 --resume --minutes 60`
 
-    `maskfit data gan train/images --weights gan0/gan.safetensors --out more --classes 2,8 --upto 500 --seed 1`
+    `maskfit data gan train/images --weights gan0/gan.safetensors --out more --classes 2,8 --target-count 500 --seed 1`
 
     `maskfit train champion data.path=train/images cv.split_file=folds.csv cv.train_folds=0 data.extra_train=gan0/manifest.csv`
     """
@@ -86,10 +88,10 @@ def gan(
     from maskfit.config.loader import parse_component, read_recipe
     from maskfit.synthesis.gan.pipeline import GanTrainOptions, make_faces
 
-    if scheme not in SCHEMES:
-        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")
+    if scheme not in LABEL_SCHEMAS:
+        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
     cut = parse_component(crop) if crop else read_recipe("champion", []).data.crop
-    learn = GanTrainOptions(SCHEMES[scheme], cut, folds, fold, size, width, batch, steps, minutes, resume)
+    learn = GanTrainOptions(LABEL_SCHEMAS[scheme], cut, folds, fold, size, width, batch, steps, minutes, resume)
     made = make_faces(
         source, target, weights or learn, classes=classes, upto=upto, judge=judge, seed=seed, bars=progress
     )

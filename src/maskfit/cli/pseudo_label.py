@@ -1,4 +1,4 @@
-"""`maskfit pseudo`: what a model is sure of, as labels to train on."""
+"""`maskfit pseudo-label`: what a model is sure of, as labels to train on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import typer
 
 from maskfit.cli.console import check_overwrite, err, print_table
 from maskfit.errors import DataError, did_you_mean
-from maskfit.labels.schema import SCHEMES, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 
 if TYPE_CHECKING:
     from maskfit.inference.pseudo_labels import PseudoLabels
 
 
-def pseudo(
+def pseudo_label(
     table: Annotated[
         Path, typer.Argument(metavar="TABLE.csv", help="Probabilities, from maskfit predict --probabilities.")
     ],
@@ -30,7 +30,7 @@ def pseudo(
         bool, typer.Option("--agree", help="With --persons: leave out persons whose photos disagree by themselves.")
     ] = False,
     scheme: Annotated[
-        str, typer.Option("--scheme", metavar="NAME", help=f"What the table is about: {', '.join(SCHEMES)}.")
+        str, typer.Option("--schema", metavar="NAME", help=f"What the table is about: {', '.join(LABEL_SCHEMAS)}.")
     ] = "mask-gender-age",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
@@ -43,29 +43,29 @@ def pseudo(
 
         maskfit predict runs/baseline --images eval/images --probabilities table.csv
 
-        maskfit pseudo table.csv --images eval/images --threshold 0.95 --out pseudo.csv
+        maskfit pseudo-label table.csv --images eval/images --threshold 0.95 --out pseudo.csv
 
-        maskfit pseudo table.csv --images eval/images --persons persons.csv --agree --out pseudo.csv
+        maskfit pseudo-label table.csv --images eval/images --persons persons.csv --agree --out pseudo.csv
 
         maskfit train baseline data.path=train/images data.extra_train=pseudo.csv
     """
     from maskfit.evaluation.probability_table import read_table
     from maskfit.inference.pseudo_labels import read_persons, select_pseudo_labels, write_pseudo
 
-    if scheme not in SCHEMES:
-        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, SCHEMES)}")
+    if scheme not in LABEL_SCHEMAS:
+        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
     if agree and persons is None:
         raise DataError("--agree is about persons, and none are known", hint="add --persons CSV")
     check_overwrite(target, force)
-    labels = SCHEMES[scheme]
+    labels = LABEL_SCHEMAS[scheme]
     people = None if persons is None else read_persons(persons)
-    made = select_pseudo_labels(read_table(table, labels.classes), labels, threshold, persons=people, agree=agree)
+    made = select_pseudo_labels(read_table(table, labels.num_classes), labels, threshold, persons=people, agree=agree)
     write_pseudo(target, made, labels, images)
     _tell(made, labels, target, agree)
 
 
 def _tell(made: PseudoLabels, scheme: LabelSchema, target: Path, agree: bool) -> None:
-    rows = [(scheme.describe(number), int((made.classes == number).sum())) for number in range(scheme.classes)]
+    rows = [(scheme.describe(number), int((made.classes == number).sum())) for number in range(scheme.num_classes)]
     print_table("pseudo-labels", ["class", "photos"], rows)
     left = f"{made.unsure} are not sure enough" + (
         f", {made.disagreeing} are of persons whose photos disagree" if agree else ""

@@ -1,4 +1,4 @@
-"""`maskfit card`: what a model file says of itself, for people."""
+"""`maskfit model-card`: what a model file says of itself, for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from maskfit.cli.defaults import LEFT_OUT, resolve_models
 from maskfit.file_io import write_text
 
 
-def card(
+def model_card(
     model: Annotated[
         str | None,
         typer.Argument(metavar="MODEL_OR_RUN", help=f"A model file, or a run (its first fold); {LEFT_OUT}."),
@@ -27,11 +27,11 @@ def card(
 
     Examples:
 
-        maskfit card
+        maskfit model-card
 
-        maskfit card model.onnx
+        maskfit model-card model.onnx
 
-        maskfit card runs/first --out model-card.md
+        maskfit model-card runs/first --out model-card.md
     """
     check_overwrite(file, force)
     from maskfit.inference.members import find_models

@@ -1,4 +1,4 @@
-"""`maskfit suspects`: labels that look wrong, by what models say that never saw their photos."""
+"""`maskfit label-issues`: labels that look wrong, by what models say that never saw their photos."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SHOWN = 20
 
 
-def suspects(
+def label_issues(
     sources: Annotated[
         list[Path],
         typer.Argument(
@@ -37,7 +37,8 @@ def suspects(
         typer.Option(metavar="FILE", help="Also write the proposals as corrections, for data.label_corrections=FILE."),
     ] = None,
     above: Annotated[
-        float, typer.Option(metavar="SCORE", min=0, max=1, help="With --corrections: from which score on.")
+        float,
+        typer.Option("--min-score", metavar="SCORE", min=0, max=1, help="With --corrections: from which score on."),
     ] = 0.5,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print all suspects as JSON.")] = False,
@@ -50,9 +51,9 @@ def suspects(
 
     Examples:
 
-        maskfit suspects runs/champion --out suspects.csv
+        maskfit label-issues runs/champion --out suspects.csv
 
-        maskfit suspects runs/champion runs/baseline --out suspects.csv --corrections guessed.csv --above 0.8
+        maskfit label-issues runs/champion runs/baseline --out suspects.csv --corrections guessed.csv --min-score 0.8
 
         maskfit review runs/champion
 

@@ -1,4 +1,4 @@
-"""`maskfit watch`: people in a video, a stream or before a camera, followed and answered for."""
+"""`maskfit video`: people in a video, a stream or before a camera, followed and answered for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from maskfit.errors import DataError
 if TYPE_CHECKING:
     from maskfit.apps.video.event_detector import Event
     from maskfit.apps.video.event_writer import EventFormatter
-    from maskfit.apps.video.pipeline import Summary
+    from maskfit.apps.video.pipeline import VideoSummary
     from maskfit.inference.face_predictor import FacePredictor
     from maskfit.inference.predictor import Predictor
 
@@ -71,18 +71,30 @@ Reconnect = Annotated[
 ]
 
 Hold = Annotated[
-    float, typer.Option(min=0, max=60, help="Seconds for which a new state must hold.", rich_help_panel=BELIEF)
+    float,
+    typer.Option(
+        "--min-state-seconds", min=0, max=60, help="Seconds for which a new state must hold.", rich_help_panel=BELIEF
+    ),
 ]
 Smooth = Annotated[
-    float, typer.Option(min=0, max=60, help="Seconds over which answers are averaged.", rich_help_panel=BELIEF)
+    float,
+    typer.Option(
+        "--smoothing-seconds", min=0, max=60, help="Seconds over which answers are averaged.", rich_help_panel=BELIEF
+    ),
 ]
 Gone = Annotated[
-    float, typer.Option(min=0, max=3600, help="Seconds unseen until one has left.", rich_help_panel=BELIEF)
+    float,
+    typer.Option(
+        "--max-unseen-seconds", min=0, max=3600, help="Seconds unseen until one has left.", rich_help_panel=BELIEF
+    ),
 ]
-Sure = Annotated[float, typer.Option(min=0, max=1, help="Probability that a state needs.", rich_help_panel=BELIEF)]
+Sure = Annotated[
+    float,
+    typer.Option("--min-confidence", min=0, max=1, help="Probability that a state needs.", rich_help_panel=BELIEF),
+]
 
 
-def watch(
+def video(
     source: Source,
     model: Models = None,
     target: Events = None,
@@ -113,11 +125,11 @@ def watch(
 
     **Examples**
 
-    `maskfit watch entrance.mp4 --model model.onnx --out events.csv --video marked.mp4 --blur`
+    `maskfit video entrance.mp4 --model model.onnx --out events.csv --video marked.mp4 --blur`
 
-    `maskfit watch rtsp://camera.local/stream --model model.onnx --counts counts.csv --fps 5`
+    `maskfit video rtsp://camera.local/stream --model model.onnx --counts counts.csv --fps 5`
 
-    `maskfit watch 0 --model runs/first --json | jq 'select(.mask == "not_wear")'`
+    `maskfit video 0 --model runs/first --json | jq 'select(.mask == "not_wear")'`
     """
     if blur and video is None:
         raise DataError("--blur is about the faces in --video, which is not asked for", hint="add --video out.mp4")
@@ -146,7 +158,7 @@ def watch(
         reconnect,
     )
     write = _writer()
-    with _stopping() as stop, progress(f"watching {address.shown}", "frames") as advance:
+    with _stopping() as stop, progress(f"watching {address.display_name}", "frames") as advance:
         listeners = VideoCallbacks(_teller(write, json), err.print, advance)
         summary = look(address, reader, wishes, stop=stop, listeners=listeners)
     if json:
@@ -191,7 +203,7 @@ def _writer() -> Callable[[str], None]:
 
 def _teller(write: Callable[[str], None], json: bool) -> Callable[[Event, EventFormatter], None]:
     def tell(event: Event, telling: EventFormatter) -> None:
-        write(dumps(telling.fields(event), ensure_ascii=False) if json else telling.sentence(event))
+        write(dumps(telling.to_row(event), ensure_ascii=False) if json else telling.to_text(event))
 
     return tell
 
@@ -217,18 +229,18 @@ def _stopping() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _conclude(summary: Summary, written: list[Path]) -> None:
-    people = "1 person" if summary.people == 1 else f"{summary.people:,} people"
-    changes = "1 change" if summary.changes == 1 else f"{summary.changes:,} changes"
-    line = f"{summary.frames:,} frames of {summary.processed_frames:,.1f} s, {summary.fps:,.1f} a second; {people}, {changes}"
-    if summary.dropped:
-        line += f"; {summary.dropped:,} frames dropped, as they came faster"
-    if summary.interruptions:
-        line += f"; interruptions: {summary.interruptions:,}"
+def _conclude(summary: VideoSummary, written: list[Path]) -> None:
+    people = "1 person" if summary.num_persons == 1 else f"{summary.num_persons:,} people"
+    changes = "1 change" if summary.num_changes == 1 else f"{summary.num_changes:,} changes"
+    line = f"{summary.num_frames:,} frames of {summary.source_seconds:,.1f} s, {summary.fps:,.1f} a second; {people}, {changes}"
+    if summary.num_dropped:
+        line += f"; {summary.num_dropped:,} frames dropped, as they came faster"
+    if summary.num_interruptions:
+        line += f"; interruptions: {summary.num_interruptions:,}"
     err.print(line)
-    if summary.damaged:
-        err.print(f"{summary.damaged:,} parts of it are damaged and were passed over", style="yellow")
-    if summary.disconnected:
-        err.print(f"the video breaks off: {summary.disconnected}; what could be read was watched", style="yellow")
+    if summary.num_damaged:
+        err.print(f"{summary.num_damaged:,} parts of it are damaged and were passed over", style="yellow")
+    if summary.truncation:
+        err.print(f"the video breaks off: {summary.truncation}; what could be read was watched", style="yellow")
     for path in written:
         err.print(f"written: {path}")

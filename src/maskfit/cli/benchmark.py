@@ -1,4 +1,4 @@
-"""`maskfit bench`: how fast a model answers on this machine, and with what it answers fastest."""
+"""`maskfit benchmark`: how fast a model answers on this machine, and with what it answers fastest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EngineWords = Annotated[
 ]
 
 
-def bench(
+def benchmark(
     model: Annotated[
         str | None,
         typer.Argument(metavar="MODEL_OR_RUN", help=f"A model file, or a run (its first fold); {LEFT_OUT}."),
@@ -40,11 +40,11 @@ def bench(
 
     **Examples**
 
-    `maskfit bench model.onnx`
+    `maskfit benchmark model.onnx`
 
-    `maskfit bench model.onnx --photos photos --batch 1,16,64`
+    `maskfit benchmark model.onnx --photos photos --batch 1,16,64`
 
-    `maskfit bench runs/first --engine torch --engine torch:precision=bf16 --json`
+    `maskfit benchmark runs/first --engine torch --engine torch:precision=bf16 --json`
     """
     from maskfit.data.image_lists import find_images
     from maskfit.inference.benchmark import describe_machine, find_engines, time_model
@@ -74,7 +74,7 @@ def bench(
     for line in failed.values():
         err.print(line, style="yellow")
     if path.suffix == ".safetensors":
-        err.print(f"exported it may be faster: maskfit export {path} --out model.onnx; maskfit bench model.onnx")
+        err.print(f"exported it may be faster: maskfit export {path} --out model.onnx; maskfit benchmark model.onnx")
 
 
 def _show(path: Path, rows: list[BenchmarkResult], machine: str, said: str) -> None:

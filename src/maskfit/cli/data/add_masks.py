@@ -1,4 +1,4 @@
-"""`maskfit data mask`."""
+"""`maskfit data add-masks`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ Faces = Annotated[
 Persons = Annotated[
     int | None, typer.Option("--persons", metavar="N", min=1, help="How many faces; all where left out.")
 ]
-Worn = Annotated[int, typer.Option("--worn", metavar="N", min=1, max=5, help="Masks worn well for each face.")]
+Worn = Annotated[int, typer.Option("--n-correct", metavar="N", min=1, max=5, help="Masks worn well for each face.")]
 Wrongly = Annotated[
     int,
-    typer.Option("--wrongly", metavar="N", min=1, max=7, help="Masks worn wrongly for each face, each in another way."),
+    typer.Option(
+        "--n-incorrect", metavar="N", min=1, max=7, help="Masks worn wrongly for each face, each in another way."
+    ),
 ]
 Scarf = Annotated[bool, typer.Option("--scarf", help="The bare face once more, with a scarf about the neck.")]
 DetectorName = Annotated[
@@ -50,7 +52,7 @@ SHOWN = 10
 """Photos set aside that are named on the screen; the file names all."""
 
 
-def mask(
+def add_masks(
     source: Faces,
     target: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is new or empty.")],
     persons: Persons = None,
@@ -73,13 +75,13 @@ def mask(
 
     **Examples**
 
-    `maskfit data mask faces.csv --out masked`
+    `maskfit data add-masks faces.csv --out masked`
 
-    `maskfit data mask faces.csv --out masked --persons 500 --seed 3`
+    `maskfit data add-masks faces.csv --out masked --persons 500 --seed 3`
 
-    `maskfit data mask faces.csv --out masked --worn 2 --wrongly 3 --scarf`
+    `maskfit data add-masks faces.csv --out masked --n-correct 2 --n-incorrect 3 --scarf`
 
-    `maskfit data mask drawn --out masked --landmarks drawn/landmarks.csv`
+    `maskfit data add-masks drawn --out masked --landmarks drawn/landmarks.csv`
     """
     from maskfit.synthesis.masks.face_selection import choose_faces
     from maskfit.synthesis.masks.landmark_sources import landmark_detector, read_landmarks
