@@ -14,7 +14,7 @@ pytest.importorskip("streamlit", reason="the page needs the extra 'review'")
 from streamlit.testing.v1 import AppTest
 
 from maskfit.apps.review import html
-from maskfit.apps.review.controller import PAGE, ReviewController, seat, seated
+from maskfit.apps.review.controller import PAGE_SCRIPT, ReviewController, set_controller, get_controller
 from maskfit.apps.review.review_data import load_review_data, read_label_issues
 from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.apps.streamlit_server import build_url
@@ -22,10 +22,10 @@ from maskfit.data.label_corrections import read_corrected
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.synthesis.drawn import write_train_set
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +63,17 @@ def open_desk(people: Path, table: Path, tmp_path: Path) -> Iterator[Callable[[]
                 load_review_data(people, SCHEME, [table]), tmp_path / "log.jsonl", tmp_path / "c.csv", haste=0
             )
         )
-        seat(opened[-1])
+        set_controller(opened[-1])
         return opened[-1]
 
     yield open_
     opened[-1].close()
-    seat(None)
+    set_controller(None)
 
 
 def page_of(desk: ReviewController) -> AppTest:
-    page = AppTest.from_file(str(PAGE), default_timeout=60)
-    page.query_params["key"] = desk.key
+    page = AppTest.from_file(str(PAGE_SCRIPT), default_timeout=60)
+    page.query_params["key"] = desk.access_token
     page.run()
     assert not page.exception
     return page
@@ -87,7 +87,7 @@ def press(page: AppTest, desk: ReviewController, name: str) -> None:
 
 
 def shown(page: AppTest, desk: ReviewController) -> int:
-    return desk.place[page.session_state.window.person]
+    return desk.person_index[page.session_state.window.person]
 
 
 def text(page: AppTest) -> str:
@@ -167,7 +167,7 @@ def test_a_review_resumes_where_it_stopped(open_desk):
     press(page, desk, "next")
     place, told = page.session_state.window.person, desk.review.count()
     desk = open_desk()
-    assert (desk.resumed, desk.review.count()) == (1, told)
+    assert (desk.num_resumed_actions, desk.review.count()) == (1, told)
     page = page_of(desk)
     assert page.session_state.window.person == place
     press(page, desk, "walk-wrong")
@@ -193,7 +193,7 @@ def test_two_windows_see_one_state(open_desk):
 
 def test_a_second_press_at_once_does_not_count(open_desk):
     desk = open_desk()
-    desk.haste = 60
+    desk.min_view_seconds = 60
     page = page_of(desk)
     press(page, desk, "right")
     assert desk.review.count()["right"] == 0
@@ -218,14 +218,14 @@ def test_a_file_of_somebody_elses_is_not_replaced_unasked(open_desk, tmp_path):
 
 def test_without_the_key_nothing_is_shown(open_desk):
     desk = open_desk()
-    page = AppTest.from_file(str(PAGE), default_timeout=60).run()
+    page = AppTest.from_file(str(PAGE_SCRIPT), default_timeout=60).run()
     assert not page.button
     assert "lacks its key" in text(page)
-    assert desk.order[0] not in text(page)
+    assert desk.persons[0] not in text(page)
     assert desk.key in build_url("127.0.0.1", 8501, desk.key)
-    seat(None)
+    set_controller(None)
     with pytest.raises(DataError, match="no review is open"):
-        seated()
+        get_controller()
 
 
 def test_names_are_shown_and_never_obeyed(people):
@@ -256,12 +256,12 @@ def test_a_photo_that_cannot_be_read_is_said(people, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff nothing")
     manifest.write_text("path,person,gender\nbad.jpg,p,male\n")
     desk = ReviewController(load_review_data(manifest, SCHEME), tmp_path / "log.jsonl", tmp_path / "c.csv", haste=0)
-    seat(desk)
+    set_controller(desk)
     try:
         assert "damaged" in text(page_of(desk))
     finally:
         desk.close()
-        seat(None)
+        set_controller(None)
 
 
 def test_the_page_gets_pixels_and_nothing_else_of_a_photo(open_desk):
@@ -274,7 +274,7 @@ def test_the_page_gets_pixels_and_nothing_else_of_a_photo(open_desk):
 
 def test_a_file_of_suspects_gives_the_order(people, tmp_path):
     review = ReviewState(read_photos(people, SCHEME), SCHEME)
-    last, first = list(review.of)[-1], next(iter(review.of))
+    last, first = list(review.photos_by_person)[-1], next(iter(review.photos_by_person))
     path = tmp_path / "suspects.csv"
     path.write_text(
         "person,attribute,label,proposed,score,reason\n"
@@ -282,9 +282,9 @@ def test_a_file_of_suspects_gives_the_order(people, tmp_path):
     )
     material = load_review_data(people, SCHEME, suspects=path)
     desk = ReviewController(material, tmp_path / "log.jsonl", tmp_path / "c.csv")
-    assert desk.order[:2] == [last, first]
-    assert desk.proposal(last) is None  # the file does not say which photos
-    assert desk.proposal(first) == ReviewAction.relabel_action("gender", "female", first)
+    assert desk.persons[:2] == [last, first]
+    assert desk.suggested_action(last) is None  # the file does not say which photos
+    assert desk.suggested_action(first) == ReviewAction.relabel_action("gender", "female", first)
     desk.close()
     path.write_text("person,attribute,label,proposed,score\na,beard,x,y,often\n")
     with pytest.raises(DataError, match=r"often(.|\n)*beard"):

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskfit.apps.review.audit_log import AuditLog, replay_log
-from maskfit.apps.review.export_corrections import corrections_of, export
+from maskfit.apps.review.export_corrections import corrections_from_review, export_corrections
 from maskfit.apps.review.state import VERDICTS, ReviewAction, ReviewState
 from maskfit.data.label_corrections import apply_corrections, read_corrections
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError, MaskfitError
 from maskfit.evaluation.label_issues import LabelIssue
-from maskfit.labels.schema import SCHEMES, Attribute, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, Attribute, LabelSchema
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 STEMS = ("incorrect_mask", "mask1", "mask2", "normal")
 HOSTILE = "7_<b>&\"'`_x, y\n=1"
 
@@ -44,14 +44,14 @@ PEOPLE = PHOTOS.persons
 def snapshot(review: ReviewState) -> dict[str, object]:
     """Everything that can be asked of a review."""
     return {
-        "labels": [(review.labels(photo), review.left_out(photo)) for photo in review.photos],
+        "labels": [(review.labels(photo), review.is_excluded(photo)) for photo in review.photos],
         "verdicts": [
-            (review.verdict(person), *(review.verdict(person, photo.name) for photo in review.of[person]))
-            for person in review.of
+            (review.verdict(person), *(review.verdict(person, photo.name) for photo in review.photos_by_person[person]))
+            for person in review.photos_by_person
         ],
-        "status": [review.status(person) for person in review.of],
-        "count": review.count(),
-        "apart": [review.disagreements(person) for person in review.of],
+        "status": [review.status(person) for person in review.photos_by_person],
+        "count": review.status_counts(),
+        "apart": [review.disagreements(person) for person in review.photos_by_person],
     }
 
 
@@ -106,9 +106,9 @@ def test_reading_the_log_again_gives_the_same_state(tmp_path_factory, done):
     again = ReviewState(PHOTOS, SCHEME)
     read = replay_log(log, again)
     assert snapshot(again) == snapshot(review)
-    assert (read.remarks, read.acts) == ((), len(review.acts))
+    assert (read.warnings, read.num_actions) == ((), len(review.actions))
     looks = [item for item in done if item in PEOPLE]
-    assert read.place == (looks[-1] if looks else "")
+    assert read.last_person == (looks[-1] if looks else "")
 
 
 @settings(max_examples=50, deadline=None)
@@ -118,10 +118,10 @@ def test_the_export_laid_over_the_set_gives_exactly_what_was_decided(tmp_path_fa
     for act in done:
         review.apply(act)
     path = tmp_path_factory.mktemp("out") / "corrections.csv"
-    rows = export(path, review)
+    rows = export_corrections(path, review)
     # CSV readers strip cells and turn no line ends, so even the hostile name comes back.
     result = apply_corrections(PHOTOS, read_corrections(path), SCHEME)
-    kept = [photo for photo in PHOTOS if not review.left_out(photo)]
+    kept = [photo for photo in PHOTOS if not review.is_excluded(photo)]
     assert [(photo.name, dict(photo.labels)) for photo in result.photos] == [
         (photo.name, review.labels(photo)) for photo in kept
     ]
@@ -137,7 +137,7 @@ def test_a_label_for_everybody_is_one_row_and_says_why():
     review.apply(ReviewAction.verdict_action("unsure", second))
     rows = [
         (row.person, row.photo, row.attribute, row.value, row.tier, row.reason)
-        for row in corrections_of(review, [suspect])
+        for row in corrections_from_review(review, [suspect])
     ]
     assert rows == [
         (first, "", "gender", "female", "certain", "was male; models: 7 of 7 photos read female"),
@@ -149,11 +149,11 @@ def test_what_changes_nothing_is_no_correction():
     review = ReviewState(PHOTOS, SCHEME)
     first = PEOPLE[0]
     review.apply(ReviewAction.relabel_action("age", "<30", first))  # 28 is under 30
-    assert corrections_of(review) == []
+    assert corrections_from_review(review) == []
     review.apply(ReviewAction.relabel_action("age", "29", first))
-    assert [row.value for row in corrections_of(review)] == ["29"]
+    assert [row.value for row in corrections_from_review(review)] == ["29"]
     review.apply(ReviewAction.relabel_action("age", "28", first))
-    assert (corrections_of(review), review.status(first)) == ([], "open")
+    assert (corrections_from_review(review), review.status(first)) == ([], "open")
 
 
 def test_statuses_follow_what_was_said_last():
@@ -175,12 +175,12 @@ def test_statuses_follow_what_was_said_last():
         assert review.status(first) == "open"
         review.apply(ReviewAction.verdict_action("right", first, name))
     assert review.status(first) == "right"
-    assert review.count() == {"open": 3, "right": 1, "mended": 0, "wrong": 0, "unsure": 0}
+    assert review.status_counts() == {"open": 3, "right": 1, "mended": 0, "wrong": 0, "unsure": 0}
 
 
 def test_labels_that_should_be_one_and_are_not_are_found():
     review = ReviewState(PHOTOS, SCHEME)
-    assert review.personal == {"gender", "age"}
+    assert review.person_level_attributes == {"gender", "age"}
     review.apply(ReviewAction.relabel_action("gender", "female", PEOPLE[0], "0/normal.jpg"))
     apart = {"gender": {"male": ["0/incorrect_mask.jpg", "0/mask1.jpg", "0/mask2.jpg"], "female": ["0/normal.jpg"]}}
     assert review.disagreements(PEOPLE[0]) == apart
@@ -206,7 +206,7 @@ def test_a_decision_that_means_nothing_is_refused(act, why):
     review = ReviewState(PHOTOS, SCHEME)
     with pytest.raises(MaskfitError, match=why):
         review.apply(act)
-    assert (review.acts, review.count()["open"]) == ([], 4)
+    assert (review.actions, review.status_counts()["open"]) == ([], 4)
 
 
 def test_coarse_values_are_given_and_compared_as_what_they_count_as(tmp_path):
@@ -216,8 +216,8 @@ def test_coarse_values_are_given_and_compared_as_what_they_count_as(tmp_path):
     review = ReviewState(photos, scheme)
     review.apply(ReviewAction.relabel_action("age", "old", "p"))  # 44 is old
     review.apply(ReviewAction.relabel_action("age", "old", "q"))
-    assert [(row.person, row.value) for row in corrections_of(review)] == [("q", "old")]
-    export(tmp_path / "c.csv", review)
+    assert [(row.person, row.value) for row in corrections_from_review(review)] == [("q", "old")]
+    export_corrections(tmp_path / "c.csv", review)
     assert apply_corrections(photos, read_corrections(tmp_path / "c.csv"), scheme).changed == 1
 
 
@@ -225,16 +225,16 @@ def test_photos_that_no_name_tells_apart_are_named():
     photos = PhotoDataset(
         Path(), tuple(Photo(Path(name), name, "p", {"gender": "male"}) for name in ("1.jpg", "b/1.jpg"))
     )
-    review = ReviewState(photos, SCHEMES["gender"])
+    review = ReviewState(photos, LABEL_SCHEMAS["gender"])
     review.apply(ReviewAction.relabel_action("gender", "female", "p", "b/1.jpg"))
-    assert [row.photo for row in corrections_of(review)] == ["b/1.jpg"]
+    assert [row.photo for row in corrections_from_review(review)] == ["b/1.jpg"]
     review.apply(ReviewAction.relabel_action("gender", "female", "p"))
-    assert [row.photo for row in corrections_of(review)] == [""]
+    assert [row.photo for row in corrections_from_review(review)] == [""]
     review.undo()
     review.undo()
     review.apply(ReviewAction.relabel_action("gender", "female", "p", "1.jpg"))
     with pytest.raises(DataError, match=r"1\.jpg"):
-        corrections_of(review)
+        corrections_from_review(review)
 
 
 def test_a_set_without_photos_is_refused():
@@ -276,12 +276,12 @@ def test_a_line_that_was_cut_off_is_left_out_and_said(log, cut):
     log.write_bytes(whole[:-cut])
     review = ReviewState(PHOTOS, SCHEME)
     journal = AuditLog(log, review, "here")
-    assert "cut off" in journal.read.remarks[0]
+    assert "cut off" in journal.replay.warnings[0]
     assert review.status(PEOPLE[1]) == "mended"  # its undoing was cut off
     journal.append(ReviewAction.verdict_action("wrong", PEOPLE[2]))
     journal.close()
     again = ReviewState(PHOTOS, SCHEME)
-    assert replay_log(log, again).remarks == ()
+    assert replay_log(log, again).warnings == ()
     assert snapshot(again) == snapshot(review)
 
 
@@ -289,7 +289,7 @@ def test_two_reviews_cannot_write_one_log(log):
     journal = AuditLog(log, ReviewState(PHOTOS, SCHEME), "here")
     with pytest.raises(DataError, match="another review"):
         AuditLog(log, ReviewState(PHOTOS, SCHEME), "here")
-    assert replay_log(log, ReviewState(PHOTOS, SCHEME)).acts == 1  # to read is free
+    assert replay_log(log, ReviewState(PHOTOS, SCHEME)).num_actions == 1  # to read is free
     journal.close()
     AuditLog(log, ReviewState(PHOTOS, SCHEME), "here").close()
 
@@ -299,7 +299,7 @@ def test_a_log_about_other_labels_is_refused(log):
     with pytest.raises(DataError, match="the labels of 000000_male_Asian_28 are other ones"):
         AuditLog(log, ReviewState(other, SCHEME), "here")
     more = ReviewState(PhotoDataset(Path(), (*PHOTOS, Photo(Path("x"), "x.jpg", "new"))), SCHEME)
-    assert replay_log(log, more).acts == 1  # a set that grew is the same set
+    assert replay_log(log, more).num_actions == 1  # a set that grew is the same set
     gone = ReviewState(PhotoDataset(Path(), tuple(photo for photo in PHOTOS if photo.person != PEOPLE[0])), SCHEME)
     with pytest.raises(DataError, match="no person '000000_male_Asian_28'"):
         replay_log(log, gone)

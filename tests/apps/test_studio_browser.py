@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.apps.webapp.session import sample_items
+from maskfit.apps.webapp.session import sample_photos
 
 from ..inference.conftest import make_model
 
@@ -48,7 +48,7 @@ def address(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[str]:
-    (tmp_path / "drawn.jpg").write_bytes(sample_items()[1].content)
+    (tmp_path / "drawn.jpg").write_bytes(sample_photos()[1].content)
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff nothing")
     return [str(tmp_path / "drawn.jpg"), str(tmp_path / "bad.jpg")]
 

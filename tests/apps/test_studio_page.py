@@ -15,10 +15,10 @@ pytest.importorskip("streamlit", reason="the page needs the extra 'app'")
 from streamlit.testing.v1 import AppTest
 
 from maskfit.apps.webapp import csv_export, session
-from maskfit.apps.webapp.app_state import ENTRY, AppState, load_app_state, seat
+from maskfit.apps.webapp.app_state import MAIN_SCRIPT, AppState, load_app_state, set_app_state
 from maskfit.apps.webapp.csv_export import to_csv
 from maskfit.apps.webapp.tab_content import TabContent
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.registry import ComponentSpec
 
 from ..inference.conftest import make_model
@@ -40,13 +40,13 @@ def open_page(model, painted) -> Iterator[Callable[..., AppTest]]:
 
     def open_(studio: AppState | None = None) -> AppTest:
         studio = studio or load_app_state([model])
-        seat(studio)
-        page = AppTest.from_file(str(ENTRY), default_timeout=120)
-        page.query_params["key"] = studio.key
+        set_app_state(studio)
+        page = AppTest.from_file(str(MAIN_SCRIPT), default_timeout=120)
+        page.query_params["key"] = studio.access_token
         return run(page)
 
     yield open_
-    seat(None)
+    set_app_state(None)
 
 
 def run(page: AppTest) -> AppTest:
@@ -148,7 +148,7 @@ def test_models_are_chosen_and_vote(tmp_path, open_page, paint):
 
 def test_models_of_parts_that_make_nothing_together_are_taken_with_the_others(tmp_path, open_page):
     paths = [
-        str(make_model(tmp_path / f"{name}.safetensors", scheme=SCHEMES[name])) for name in ("mask", "gender", "age")
+        str(make_model(tmp_path / f"{name}.safetensors", scheme=LABEL_SCHEMAS[name])) for name in ("mask", "gender", "age")
     ]
     page = open_page(load_app_state(paths))
     assert "mask, gender, age" in text(page)
@@ -161,7 +161,7 @@ def test_models_of_parts_that_make_nothing_together_are_taken_with_the_others(tm
 
 
 def test_too_many_photos_are_left_out_and_said(open_page, paint, monkeypatch):
-    monkeypatch.setattr(session, "MOST_PHOTOS", 1)
+    monkeypatch.setattr(session, "MAX_PHOTOS", 1)
     page = upload(open_page(), a=png(paint(50, 60)), b=png(paint(60, 50)))
     assert "1 photo was left out" in text(page)
     assert len(page.image) == 1
@@ -169,7 +169,7 @@ def test_too_many_photos_are_left_out_and_said(open_page, paint, monkeypatch):
 
 def test_without_the_key_nothing_is_shown(open_page):
     page = open_page()
-    stranger = AppTest.from_file(str(ENTRY), default_timeout=60)
+    stranger = AppTest.from_file(str(MAIN_SCRIPT), default_timeout=60)
     for key in (None, "wrong"):
         if key:
             stranger.query_params["key"] = key
@@ -195,7 +195,7 @@ def test_review_explore_and_report_stand_beside(tmp_path, open_page, model):
     run_folder.mkdir()
     (run_folder / "recipe.yaml").write_text("name: made\n")
     (run_folder / "report.html").write_text("<p>told by the run</p>")
-    beside = TabContent(run_folder, photos, log=tmp_path / "log.jsonl", corrections=tmp_path / "c.csv")
+    beside = TabContent(run_folder, photos, log_path=tmp_path / "log.jsonl", corrections_path=tmp_path / "c.csv")
     page = open_page(load_app_state([model], beside))
     run(page.switch_page("review.py"))
     assert "0 of 2 persons decided" in text(page)
@@ -209,7 +209,7 @@ def test_review_explore_and_report_stand_beside(tmp_path, open_page, model):
 
 
 def test_what_cannot_be_reviewed_is_said(tmp_path, open_page, model):
-    beside = TabContent(photos=tmp_path / "nowhere", log=tmp_path / "log.jsonl")
+    beside = TabContent(photos=tmp_path / "nowhere", log_path=tmp_path / "log.jsonl")
     page = open_page(load_app_state([model], beside))
     run(page.switch_page("review.py"))
     assert BAD in text(page)

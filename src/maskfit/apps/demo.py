@@ -25,16 +25,16 @@ from maskfit.training.train import train
 
 NUM_TRAIN_PERSONS = 240
 """Persons to train on: enough for every class, few enough for a minute of training."""
-SETTINGS = ("cv.val_fraction=0.2", "trainer.epochs=12", "data.crop={name: center, scale: 0.75, shift: -0.05}")
+RECIPE_OVERRIDES = ("cv.val_fraction=0.2", "trainer.epochs=12", "data.crop={name: center, scale: 0.75, shift: -0.05}")
 """What of the recipe `fast` fits drawn portraits, in which the face is smaller than in the competition's photos."""
 NUM_EVAL_PERSONS = 40
 """Other persons to predict."""
-SHOWN = 24
+MAX_GRID_PHOTOS = 24
 """Faces on the sheet of answers."""
 
 
 @dataclass(frozen=True)
-class Demo:
+class DemoResult:
     """What the demo leaves behind.
 
     Attributes:
@@ -61,7 +61,7 @@ def run_demo(
     persons: int = NUM_TRAIN_PERSONS,
     strangers: int = NUM_EVAL_PERSONS,
     words: Sequence[str] = (),
-) -> Demo:
+) -> DemoResult:
     """Draws two sets of faces, trains, judges, predicts, and pictures the answers.
 
     Args:
@@ -82,22 +82,22 @@ def run_demo(
     listed = write_eval_set(out / "eval", strangers, seed=1)
     console.print("2. training a small net from nothing, a fifth of the persons held out")
     places = [f"data.path={photos}", f"output_dir={out / 'run'}", f"data.cache_dir={out / 'stores'}"]
-    run, held_out = train(read_recipe("fast", [*places, *SETTINGS, *words], slots=RECIPE_REGISTRY), console=console)
+    run, held_out = train(read_recipe("fast", [*places, *RECIPE_OVERRIDES, *words], slots=RECIPE_REGISTRY), console=console)
     console.print("3. predicting the evaluation list")
     prediction = Predictor.load(run.path, views="flip").predict(read_list(listed, listed.parent / "images"))
-    submission = write_submission(out / "submission.csv", prediction.table.names, prediction.table.classes)
+    submission = write_submission(out / "submission.csv", prediction.table.names, prediction.table.predictions)
     truth = read_submission(listed.parent / "truth.csv")
     codes = prediction.scheme.to_attribute_indices([truth[name] for name in prediction.table.names])
     scores = score(prediction.scheme, codes, probabilities=prediction.table.probabilities)
     sheet = _picture(out / "answers.png", prediction, truth, listed.parent / "images")
-    return Demo(run, held_out, scores, submission, sheet, time.perf_counter() - began)
+    return DemoResult(run, held_out, scores, submission, sheet, time.perf_counter() - began)
 
 
 def _picture(path: Path, prediction: Predictions, truth: dict[str, int], images: Path) -> Path:
     """Faces with their answers, as many from the start of the list as the sheet holds."""
     shown = [
         PredictedPhoto(decode(images / name), words, prediction.scheme.describe(truth[name]), share)
-        for name, words, share in list(prediction)[:SHOWN]
+        for name, words, share in list(prediction)[:MAX_GRID_PHOTOS]
     ]
     with atomic_write(path) as temporary:
         prediction_grid(shown, columns=6).save(temporary, "PNG", optimize=True)

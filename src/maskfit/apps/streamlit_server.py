@@ -16,10 +16,10 @@ from maskfit.errors import DataError
 
 T = TypeVar("T")
 
-BLUE = "#3b82c4"
+PRIMARY_COLOR = "#3b82c4"
 """The colour of what is chosen; Streamlit's own is red, which here means wrong."""
 
-OPTIONS: Mapping[str, object] = {
+STREAMLIT_OPTIONS: Mapping[str, object] = {
     # Fast reruns start a second thread while the first still works: two keys at once would see the same person.
     "runner.fastReruns": "false",
     "runner.magicEnabled": "false",
@@ -33,13 +33,13 @@ OPTIONS: Mapping[str, object] = {
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "logger.level": "error",
-    "theme.light.primaryColor": BLUE,
-    "theme.dark.primaryColor": BLUE,
+    "theme.light.primaryColor": PRIMARY_COLOR,
+    "theme.dark.primaryColor": PRIMARY_COLOR,
 }
 """How Streamlit runs: it reports nothing anywhere, asks for no email address and watches no files."""
 
-HEARD_EVERYWHERE = ("0.0.0.0", "::")
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+WILDCARD_HOSTS = ("0.0.0.0", "::")
+LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
 def generate_access_token() -> str:
@@ -65,7 +65,7 @@ def check_port_free(host: str, port: int) -> None:
 
 def build_url(host: str, port: int, key: str) -> str:
     """What to open in a browser on this machine."""
-    own = host in (*LOOPBACK, *HEARD_EVERYWHERE)
+    own = host in (*LOOPBACK_HOSTS, *WILDCARD_HOSTS)
     shown = "localhost" if own else f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}/?key={quote(key)}"
 
@@ -85,7 +85,7 @@ def check_access_token(key: str) -> bool:
     return False
 
 
-NOT_ADMITTED = "This address lacks its key, or is of an earlier start: open the one that the command printed."
+WRONG_TOKEN_MESSAGE = "This address lacks its key, or is of an earlier start: open the one that the command printed."
 
 
 def run_streamlit(
@@ -105,7 +105,7 @@ def run_streamlit(
     from streamlit.web.cli import main
 
     more = {name.replace("_", ".", 1): value for name, value in options.items()}
-    words = [f"--{name}={value}" for name, value in {**OPTIONS, **more}.items()]
+    words = [f"--{name}={value}" for name, value in {**STREAMLIT_OPTIONS, **more}.items()]
     words += [f"--server.address={host}", f"--server.port={port}"]
     before = list(sys.path), list(sys.argv)
     opened()

@@ -18,11 +18,11 @@ from maskfit.apps.service.routes import build_app
 from maskfit.apps.service.service import InferenceService
 from maskfit.apps.service.settings import Limits, ServiceSettings
 from maskfit.data.preprocessing import CropResize, Preprocessing
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import ModelMetadata
 from maskfit.registry import ComponentSpec
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 PATIENCE = 20
 """Seconds that a test waits for what should happen at once."""
 

@@ -70,7 +70,7 @@ def test_a_body_with_too_many_bytes_is_refused_said_or_unsaid(serve, declared):
 
 def test_bodies_of_all_requests_together_are_bounded(serve, photo):
     served = serve()
-    with served.service.held.claim() as claim:
+    with served.service.held.reservation() as claim:
         claim.reserve(served.service.held.most - 100)
         assert "at once" in refused(served.send(photo(0)), 429)
     assert served.send(photo(0)).status_code == 200
@@ -192,12 +192,12 @@ def test_stopping_answers_for_what_was_taken_on(serve, photo):
     served.gate.open.set()
     stop.join(20)
     assert all(answer.result(0).found == 1 for answer in answers)
-    assert not batcher.alive
+    assert not batcher.is_running
     refused(served.client.get("/readyz"), 503)
 
 
 def test_ready_is_said_while_it_is(serve, photo, settle):
-    assert not InferenceService(settle()).ready
+    assert not InferenceService(settle()).is_ready
     served = serve()
     assert served.client.get("/readyz").json() == {"status": "ready"}
     served.service.stopping = True

@@ -122,7 +122,7 @@ class Watched(queue.SimpleQueue):
 
 def test_a_lone_caller_waits_for_nobody(settle, photo, painted):
     batcher = InferenceService(settle(batch_wait=1.0)).batcher
-    batcher._seen = seen = Watched()
+    batcher._detected = seen = Watched()
     batcher.start()
     for seed in range(3):
         assert batcher.submit([photo(seed, LARGE)], True)[0].result(20).found == 1

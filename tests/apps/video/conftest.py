@@ -19,7 +19,7 @@ from maskfit.calibration import Calibration
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import ModelMetadata
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.drawn.synthetic_video import PersonSprites, SyntheticVideo, Walk
@@ -70,7 +70,7 @@ def video(film: SyntheticVideo, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def grey_model(path: Path, unsure_below: dict[str, float] | None = None) -> Path:
     """A network that answers by the brightness of the middle of a face, and takes everybody for a woman."""
     facts = ModelMetadata(
-        label_schema=SCHEMES["mask-gender"],
+        label_schema=LABEL_SCHEMAS["mask-gender"],
         preprocessing=Preprocessing(
             crop_resize=CropResize(
                 size=(16, 16), crop=ComponentSpec.create("face", left=-0.3, right=-0.3, top=-0.3, bottom=-0.3)

@@ -49,11 +49,11 @@ def read(path: Path) -> tuple[list[Frame], VideoCapture]:
 def test_frames_come_back_with_their_own_times(tmp_path, ending):
     frames, video = read(write(tmp_path / f"a{ending}"))
     assert [frame.time for frame in frames] == pytest.approx(TIMES, abs=2e-3)
-    assert [frame.number for frame in frames] == list(range(len(TIMES)))
+    assert [frame.index for frame in frames] == list(range(len(TIMES)))
     for frame in frames:
-        assert np.abs(frame.pixels.astype(int) - picture(frame.number))[20:, 30:].max() < 6
-    assert not video.live
-    assert (video.broke_off, video.damaged) == ("", 0)
+        assert np.abs(frame.pixels.astype(int) - picture(frame.index))[20:, 30:].max() < 6
+    assert not video.is_live
+    assert (video.truncation, video.num_damaged) == ("", 0)
 
 
 def test_an_odd_row_and_column_are_left_out(tmp_path):
@@ -138,7 +138,7 @@ def test_of_a_video_that_breaks_off_what_there_is_is_read_and_the_rest_told(tmp_
     path.write_bytes(whole[: len(whole) * 6 // 10])
     frames, video = read(path)
     assert 20 < len(frames) < 190
-    assert "8.0 s long, but ends after" in video.broke_off
+    assert "8.0 s long, but ends after" in video.truncation
 
 
 def test_damage_in_the_middle_is_passed_over(tmp_path):
@@ -153,7 +153,7 @@ def test_damage_in_the_middle_is_passed_over(tmp_path):
     frames, video = read(path)
     assert 50 < len(frames) < 100
     assert frames[-1].time == pytest.approx(99 / 25, abs=0.01)
-    assert video.damaged > 0
+    assert video.num_damaged > 0
     assert all(one.time < other.time for one, other in pairwise(frames))
 
 
@@ -163,7 +163,7 @@ def test_words_are_files_addresses_or_cameras(tmp_path):
     assert parse_source("0") == SourceAddress("camera", "0", "camera 0")
     secret = parse_source("rtsp://me:s3cret@camera.local:8554/hall?token=t0ken")
     assert secret.kind == "stream"
-    assert secret.shown == "rtsp://camera.local:8554/hall"
+    assert secret.display_name == "rtsp://camera.local:8554/hall"
     for word in ("file:///etc/passwd", "concat://a", "subfile://x", "gopher://x"):
         with pytest.raises(DataError, match="are not opened"):
             parse_source(word)
@@ -193,9 +193,9 @@ def frames_at(times: list[float]) -> list[Frame]:
     [
         (FrameSampling(), list(range(12))),
         (FrameSampling(every=5), [0, 5, 10]),
-        (FrameSampling(fps=10), [0, 3, 5, 8, 10]),
-        (FrameSampling(fps=1000), list(range(12))),
-        (FrameSampling(every=2, fps=10), [0, 4, 6, 8, 10]),
+        (FrameSampling(max_fps=10), [0, 3, 5, 8, 10]),
+        (FrameSampling(max_fps=1000), list(range(12))),
+        (FrameSampling(every=2, max_fps=10), [0, 4, 6, 8, 10]),
     ],
 )
 def test_the_pace_leaves_out_frames(pace, kept):
@@ -210,11 +210,11 @@ def test_only_the_newest_frame_is_kept_and_the_others_are_counted():
     source = realtime_frames(iter(frames_at([number / 100 for number in range(40)])), stop)
     newest = LatestFrameReader(source, stop)
     for frame in newest:
-        taken.append(frame.number)
+        taken.append(frame.index)
         time.sleep(0.035)
     assert taken == sorted(set(taken))
-    assert len(taken) + newest.dropped == 40
-    assert newest.dropped > 10
+    assert len(taken) + newest.num_dropped == 40
+    assert newest.num_dropped > 10
     assert taken[-1] == 39
 
 
@@ -237,7 +237,7 @@ def test_who_waits_for_a_camera_can_be_stopped():
 
     threading.Timer(0.1, stop.set).start()
     began = time.monotonic()
-    assert [frame.number for frame in LatestFrameReader(source(), stop)] == [0]
+    assert [frame.index for frame in LatestFrameReader(source(), stop)] == [0]
     assert time.monotonic() - began < 3
 
 
@@ -280,20 +280,20 @@ def camera() -> Iterator[str]:
 
 
 def test_a_stream_that_breaks_off_is_opened_again_and_goes_on(camera, monkeypatch):
-    monkeypatch.setattr(live_capture, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(live_capture, "FIRST_RETRY_SECONDS", 0.05)
     said: list[str] = []
     video = VideoCapture(parse_source(camera))
-    assert video.live
+    assert video.is_live
     stream = ReconnectingSource(video, threading.Event(), said.append, 20)
     frames = []
     for frame in stream.read():
         frames.append(frame)
         if len(frames) == 70:
             break
-    assert [frame.number for frame in frames] == list(range(70))
+    assert [frame.index for frame in frames] == list(range(70))
     assert all(one.time < other.time for one, other in pairwise(frames))
-    assert all(frame.clock is not None for frame in frames)
-    assert stream.interruptions == 2
+    assert all(frame.captured_at is not None for frame in frames)
+    assert stream.num_interruptions == 2
     assert len(said) == 4
     assert "hall.ts broke off: " in said[0]
     assert "; trying again for up to 20 s" in said[0]
@@ -301,7 +301,7 @@ def test_a_stream_that_breaks_off_is_opened_again_and_goes_on(camera, monkeypatc
 
 
 def test_a_stream_that_does_not_come_back_is_an_error(camera, monkeypatch):
-    monkeypatch.setattr(live_capture, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(live_capture, "FIRST_RETRY_SECONDS", 0.05)
 
     def closed(address: SourceAddress) -> VideoCapture:
         raise DataError("closed")

@@ -16,9 +16,9 @@ from maskfit.errors import DataError
 from maskfit.file_io import read_csv
 from maskfit.inference.annotation import UNSURE, VALUES
 from maskfit.inference.face_predictor import FacePrediction
-from maskfit.labels.schema import SCHEMES, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 
-SCHEME = SCHEMES["mask-gender"]
+SCHEME = LABEL_SCHEMAS["mask-gender"]
 STATES = ("wear", "incorrect", "not_wear")
 STEP = 0.1
 BOX = (50.0, 50.0, 90.0, 100.0)
@@ -58,7 +58,7 @@ def test_somebody_appears_changes_and_leaves():
     assert changed.time == pytest.approx(changed.since + 0.5)
     assert (left.since, left.frame) == (pytest.approx(3.9), 50)
     assert {event.person for event in events} == {1}
-    assert left.said[1].value == "female"
+    assert left.predictions[1].value == "female"
 
 
 def test_a_single_wrong_frame_or_a_short_spell_is_no_event():
@@ -74,7 +74,7 @@ def test_of_whom_nothing_is_sure_it_is_said_that_he_is_there():
         ("changed", "incorrect", None),
     ]
     assert events[0].time == pytest.approx(2.0)
-    assert not events[0].said[0].is_confident
+    assert not events[0].predictions[0].is_confident
 
 
 def test_who_leaves_before_anything_is_sure_appeared_all_the_same():
@@ -96,19 +96,19 @@ def test_who_is_there_at_the_end_is_told():
 def test_what_is_believed_is_shown_while_a_frame_says_something_else():
     watched = crowd()
     live(watched, ["wear"] * 20 + ["not_wear"] * 3)
-    (person,) = watched.people
-    assert person.said[0].value == "not_wear"
+    (person,) = watched.persons
+    assert person.predictions[0].value == "not_wear"
     said = watched.current_states(person)[0]
     assert (said.value, said.word, said.is_confident) == ("wear", "worn", True)
-    assert said.probability == person.said[0].probabilities["wear"] < 0.5
+    assert said.probability == person.predictions[0].probabilities["wear"] < 0.5
     (mark,) = visible_boxes(watched, 2.2, (160, 200))
     assert (mark.colour, mark.number, mark.words, mark.sure) == (VALUES[0], 1, "worn?", True)
     assert mark.box == pytest.approx((50 / 200, 50 / 160, 90 / 200, 100 / 160))
 
 
 def test_a_scheme_without_a_mask_is_followed_by_its_first_attribute():
-    watched = EventDetector(SCHEMES["gender-age"], {}, EventThresholds(smoothing_seconds=0.2))
-    rows = SCHEMES["gender-age"].joint_probabilities(
+    watched = EventDetector(LABEL_SCHEMAS["gender-age"], {}, EventThresholds(smoothing_seconds=0.2))
+    rows = LABEL_SCHEMAS["gender-age"].joint_probabilities(
         {"gender": np.array([[0.9, 0.1]]), "age": np.array([[0.1, 0.8, 0.1]])}
     )
     events = [
@@ -117,7 +117,7 @@ def test_a_scheme_without_a_mask_is_followed_by_its_first_attribute():
         for event in watched.update(place, place * STEP, [FacePrediction((), rows[0], Face(BOX, 0.9), CropBox(BOX))])
     ]
     assert [event.state for event in events] == ["male"]
-    fields = EventFormatter(watched.scheme).fields(events[0])
+    fields = EventFormatter(watched.schema).to_row(events[0])
     assert (fields["gender"], fields["age"]) == ("male", "30-59")
 
 
@@ -144,7 +144,7 @@ def an_event(**changes: object) -> Event:
 def test_a_row_has_its_columns_in_order():
     for began in (None, datetime(2026, 5, 1, 8, 30, tzinfo=UTC)):
         telling = EventFormatter(SCHEME, began)
-        fields = telling.fields(an_event(event="changed", previous="incorrect", state="wear"))
+        fields = telling.to_row(an_event(event="changed", previous="incorrect", state="wear"))
         assert tuple(fields) == telling.columns
         assert (fields["mask"], fields["previous"], fields["gender"]) == ("wear", "incorrect", "female")
         assert (fields["left"], fields["lower"]) == (50.0, 100.0)
@@ -153,9 +153,9 @@ def test_a_row_has_its_columns_in_order():
 
 def test_a_line_for_people():
     event = an_event(time=83.26)
-    assert EventFormatter(SCHEME).sentence(event) == "01:23.3  person 1 appeared: worn 96%, female 80%"
+    assert EventFormatter(SCHEME).to_text(event) == "01:23.3  person 1 appeared: worn 96%, female 80%"
     assert (
-        EventFormatter(SCHEME, datetime(2026, 5, 1, 8, 30, tzinfo=UTC)).sentence(event).startswith("08:31:23  person 1")
+        EventFormatter(SCHEME, datetime(2026, 5, 1, 8, 30, tzinfo=UTC)).to_text(event).startswith("08:31:23  person 1")
     )
 
 
@@ -169,8 +169,8 @@ def test_counts_add_up_and_pass_over_no_minute():
     }
     for place in range(1300):
         faces = [answer(script[place])] if place in script else []
-        rows += counts.see(place * STEP, watched, watched.update(place, place * STEP, faces))
-    rows += counts.end()
+        rows += counts.update(place * STEP, watched, watched.update(place, place * STEP, faces))
+    rows += counts.flush()
     assert counts.columns == ("minute", "people", *STATES, "not_sure", "changes")
     assert rows == [[0, 1, 0, 0, 1, 0, 1], [1, 0, 0, 0, 0, 0, 0], [2, 1, 0, 0, 0, 1, 0]]
 
@@ -215,7 +215,7 @@ def test_a_blurred_face_is_a_few_flat_squares_and_the_rest_is_as_it_was():
 
 
 def test_schemes_of_the_house_can_all_be_told():
-    for scheme in SCHEMES.values():
+    for scheme in LABEL_SCHEMAS.values():
         assert isinstance(scheme, LabelSchema)
         columns = EventFormatter(scheme).columns
         assert len(set(columns)) == len(columns)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskfit.apps.video.temporal_smoothing import LEAST, Debouncer, ExponentialSmoother
+from maskfit.apps.video.temporal_smoothing import MIN_PROBABILITY, Debouncer, ExponentialSmoother
 
 SURE, OTHER = np.array([0.98, 0.01, 0.01]), np.array([0.01, 0.01, 0.98])
 
@@ -15,7 +15,7 @@ SURE, OTHER = np.array([0.98, 0.01, 0.01]), np.array([0.01, 0.01, 0.98])
 def slow(times: list[float], rows: list[np.ndarray], seconds: float) -> np.ndarray:
     """The weighted mean of all log-probabilities at the last time, written out."""
     weights = [np.exp(-(times[-1] - time) / seconds) for time in times]
-    total = sum(weight * np.log(np.maximum(row, LEAST)) for weight, row in zip(weights, rows, strict=True))
+    total = sum(weight * np.log(np.maximum(row, MIN_PROBABILITY)) for weight, row in zip(weights, rows, strict=True))
     mean = np.exp(total / sum(weights))
     return mean / mean.sum()
 
@@ -32,7 +32,7 @@ def test_it_is_what_a_slow_loop_gives(steps, seconds):
     for step, values in steps:
         times.append((times[-1] if times else 0.0) + step)
         rows.append((np.array(values) + 1e-6) / (sum(values) + 3e-6))
-        given_ = smoothing.add(times[-1], {"mask": rows[-1], "gender": rows[-1][::-1]})
+        given_ = smoothing.update(times[-1], {"mask": rows[-1], "gender": rows[-1][::-1]})
     assert given_["mask"] == pytest.approx(slow(times, rows, seconds), abs=1e-9)
     assert given_["gender"] == pytest.approx(given_["mask"][::-1], abs=1e-9)
     assert given_["mask"].sum() == pytest.approx(1)
@@ -40,15 +40,15 @@ def test_it_is_what_a_slow_loop_gives(steps, seconds):
 
 def test_without_seconds_each_frame_stands_for_itself():
     smoothing = ExponentialSmoother(0.0)
-    smoothing.add(0.0, {"mask": SURE})
-    assert smoothing.add(0.1, {"mask": OTHER})["mask"] == pytest.approx(OTHER)
+    smoothing.update(0.0, {"mask": SURE})
+    assert smoothing.update(0.1, {"mask": OTHER})["mask"] == pytest.approx(OTHER)
 
 
 def test_one_frame_that_is_sure_of_itself_outweighs_no_second_of_others():
     smoothing = ExponentialSmoother(0.5)
     for place in range(25):
-        smoothing.add(place / 25, {"mask": SURE})
-    assert smoothing.add(1.0, {"mask": np.array([0, 0, 1.0])})["mask"].argmax() == 0
+        smoothing.update(place / 25, {"mask": SURE})
+    assert smoothing.update(1.0, {"mask": np.array([0, 0, 1.0])})["mask"].argmax() == 0
 
 
 def change_seen(rate: float, kept: float, seed: int = 0) -> float:
@@ -59,8 +59,8 @@ def change_seen(rate: float, kept: float, seed: int = 0) -> float:
         time = place / rate
         if chance.random() > kept:
             continue
-        shares = smoothing.add(time, {"mask": SURE if time < 2 else OTHER})["mask"]
-        changed = holding.see(time, str(shares.argmax()) if shares.max() > 0.6 else None)
+        shares = smoothing.update(time, {"mask": SURE if time < 2 else OTHER})["mask"]
+        changed = holding.update(time, str(shares.argmax()) if shares.max() > 0.6 else None)
         if changed and holding.state == "2":
             return time
     raise AssertionError("never")
@@ -77,19 +77,19 @@ def test_dropped_frames_do_little_harm():
 def test_a_state_must_hold_without_a_break():
     holding = Debouncer(0.5)
     seen = [(0.0, "a"), (0.4, "a"), (0.5, "a"), (0.6, "b"), (0.9, "b"), (1.0, None), (1.1, "b"), (1.5, "b"), (1.6, "b")]
-    assert [holding.see(time, state) for time, state in seen] == [False, False, True, *[False] * 5, True]
+    assert [holding.update(time, state) for time, state in seen] == [False, False, True, *[False] * 5, True]
     assert (holding.state, holding.since) == ("b", 1.1)
 
 
 def test_back_to_the_old_state_begins_anew():
     holding = Debouncer(0.3)
     for time, state in [(0.0, "a"), (0.3, "a"), (0.4, "b"), (0.6, "a"), (0.7, "b"), (0.9, "b")]:
-        assert holding.see(time, state) == (time == 0.3)
-    assert holding.see(1.0, "b")
+        assert holding.update(time, state) == (time == 0.3)
+    assert holding.update(1.0, "b")
     assert holding.since == 0.7
 
 
 def test_what_need_not_hold_is_believed_at_once():
     holding = Debouncer(0.0)
-    assert [holding.see(0.0, "a"), holding.see(0.1, "b"), holding.see(0.2, None)] == [True, True, False]
+    assert [holding.update(0.0, "a"), holding.update(0.1, "b"), holding.update(0.2, None)] == [True, True, False]
     assert holding.state == "b"

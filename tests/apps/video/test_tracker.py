@@ -20,7 +20,7 @@ def box(x: float, y: float = 100, side: float = 40) -> tuple[float, float, float
 
 def follow(tracker: Tracker, frames: list[list[tuple[float, ...]]], step: float = STEP) -> list[list[int]]:
     """The numbers that the boxes of each frame get."""
-    return [[track.number for track in tracker.update(place * step, boxes)[0]] for place, boxes in enumerate(frames)]
+    return [[track.track_id for track in tracker.update(place * step, boxes)[0]] for place, boxes in enumerate(frames)]
 
 
 def test_somebody_counts_when_seen_often_enough_and_keeps_his_number():
@@ -67,8 +67,8 @@ def test_who_leaves_is_told_once_after_as_long_as_asked_for():
         _, ended = tracker.update(place * STEP, [box(50)] if place < 10 else [])
         told += [(place, track) for track in ended]
     ((place, track),) = told
-    assert track.last == pytest.approx(9 * STEP)
-    assert 0.5 < place * STEP - track.last <= 0.5 + 2 * STEP
+    assert track.last_seen == pytest.approx(9 * STEP)
+    assert 0.5 < place * STEP - track.last_seen <= 0.5 + 2 * STEP
     assert tracker.tracks == []
 
 
@@ -86,8 +86,8 @@ def test_after_a_long_standstill_nobody_is_known():
     tracker = Tracker(hits=1, gone=1.0)
     tracker.update(0.0, [box(50)])
     seen, ended = tracker.update(60.0, [box(50)])
-    assert [track.number for track in ended] == [1]
-    assert [track.number for track in seen] == [2]
+    assert [track.track_id for track in ended] == [1]
+    assert [track.track_id for track in seen] == [2]
 
 
 def test_one_who_counts_is_matched_before_a_flicker_beside_him():
@@ -95,7 +95,7 @@ def test_one_who_counts_is_matched_before_a_flicker_beside_him():
     follow(tracker, [[box(50)]] * 5)
     tracker.update(5 * STEP, [box(50), box(75)])
     seen, _ = tracker.update(6 * STEP, [box(62)])
-    assert [track.number for track in seen] == [1]
+    assert [track.track_id for track in seen] == [1]
 
 
 def test_one_who_just_came_in_and_hides_another_is_not_taken_for_him():
@@ -111,7 +111,7 @@ def test_the_speed_is_an_average_in_time():
         track = Track(box(0), 0.0, 0.0)
         for place in range(1, 30):
             track.update(place * step, box(100 * place * step, 100 - 50 * place * step))
-        assert track.speed == pytest.approx((100, -50))
+        assert track.velocity == pytest.approx((100, -50))
         assert track.predict(29 * step + 0.2) == pytest.approx(
             box(100 * (29 * step + 0.2), 100 - 50 * (29 * step + 0.2))
         )
@@ -153,11 +153,11 @@ def test_no_two_boxes_of_a_frame_share_a_track_and_no_number_comes_back(frames, 
         seen, ended = tracker.update(time, boxes)
         assert len({id(track) for track in seen}) == len(boxes)
         assert [track.box for track in seen] == boxes
-        over |= {track.number for track in ended}
-        numbers = [track.number for track in tracker.tracks if track.number]
+        over |= {track.track_id for track in ended}
+        numbers = [track.track_id for track in tracker.tracks if track.track_id]
         assert len(set(numbers)) == len(numbers)
         assert not set(numbers) & over
-        assert all(0 <= track.last <= time for track in tracker.tracks)
+        assert all(0 <= track.last_seen <= time for track in tracker.tracks)
         fresh = [number for number in sorted(numbers) if number > most]
         assert fresh == list(range(most + 1, most + 1 + len(fresh)))
         most = max([most, *numbers])

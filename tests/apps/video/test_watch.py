@@ -74,7 +74,7 @@ def test_the_events_of_a_film_are_those_that_happened(command, film, video, mode
     assert counts == [
         {"minute": "0", "people": "2", "wear": "1", "incorrect": "0", "not_wear": "1", "not_sure": "0", "changes": "2"}
     ]
-    assert "person 1 changed: not worn 9" in said.out
+    assert "person 1 changed: not worn 9" in said.corrections_path
     assert f"{len(film.times)} frames of 5.9 s" in said.err
     assert "2 people, 2 changes" in said.err
     assert f"written: {Path('events.csv')}" in said.err
@@ -114,7 +114,7 @@ def test_blur_leaves_no_face(command, film, video, model, painted, tmp_path):
 
 def test_json_lines_and_a_summary(command, video, model, painted, film):
     said = command(video, "--model", model, "--json")
-    lines = [json.loads(line) for line in said.out.splitlines()]
+    lines = [json.loads(line) for line in said.corrections_path.splitlines()]
     assert sorted((str(line["person"]), line["event"], line["mask"]) for line in lines[:-1]) == sorted(truth(film))
     assert lines[-1]["event"] == "summary"
     assert (lines[-1]["frames"], lines[-1]["people"], lines[-1]["changes"]) == (75, 2, 2)
@@ -124,7 +124,7 @@ def test_json_lines_and_a_summary(command, video, model, painted, film):
 @pytest.mark.parametrize("words", [("--every", "2"), ("--fps", "5")])
 def test_fewer_frames_give_the_same_events(command, video, model, painted, film, words):
     said = command(video, "--model", model, "--json", *words)
-    lines = [json.loads(line) for line in said.out.splitlines()]
+    lines = [json.loads(line) for line in said.corrections_path.splitlines()]
     assert lines[-1]["frames"] in (30, 31, 38)
     found = by_person([(str(line["person"]), line["event"], line["mask"]) for line in lines[:-1]])
     assert found == by_person(truth(film))
@@ -136,16 +136,16 @@ def test_at_its_own_speed_frames_that_come_too_fast_are_dropped(video, reader, m
     look = reader.preprocess
     monkeypatch.setattr(reader, "preprocess", lambda pixels: (sleep(0.2), look(pixels))[1])
     began = monotonic()
-    summary = process_video(parse_source(str(video)), reader, VideoOptions(realtime=True, seconds=1.5))
+    summary = process_video(parse_source(str(video)), reader, VideoOptions(realtime=True, max_seconds=1.5))
     assert 1.2 < monotonic() - began < 6
-    assert summary.dropped > 5
-    assert 17 <= summary.frames + summary.dropped <= 25
+    assert summary.num_dropped > 5
+    assert 17 <= summary.num_frames + summary.num_dropped <= 25
     assert not summary.stopped
 
 
 def test_only_so_many_seconds(video, reader):
-    summary = process_video(parse_source(str(video)), reader, VideoOptions(seconds=2.0))
-    assert (summary.frames, summary.events, summary.people) == (25, 4, 2)
+    summary = process_video(parse_source(str(video)), reader, VideoOptions(max_seconds=2.0))
+    assert (summary.num_frames, summary.num_events, summary.num_persons) == (25, 4, 2)
 
 
 def test_ctrl_c_leaves_whole_files(command, video, model, painted, tmp_path, monkeypatch):
@@ -175,8 +175,8 @@ def test_ctrl_c_leaves_whole_files(command, video, model, painted, tmp_path, mon
 
 def test_a_camera_that_is_lost_for_good_leaves_whole_files(video, reader, tmp_path, monkeypatch):
     """A live source: the film, told to be one, that breaks off and is not found again."""
-    monkeypatch.setattr(VideoCapture, "live", property(lambda self: True))
-    wishes = VideoOptions(tmp_path / "e.csv", tmp_path / "c.csv", tmp_path / "v.mp4", reconnect=0)
+    monkeypatch.setattr(VideoCapture, "is_live", property(lambda self: True))
+    wishes = VideoOptions(tmp_path / "e.csv", tmp_path / "c.csv", tmp_path / "v.mp4", reconnect_seconds=0)
     with pytest.raises(DataError, match="not back within 0 s"):
         process_video(parse_source(str(video)), reader, wishes)
     rows = read_csv(tmp_path / "e.csv", ["clock"])
@@ -187,7 +187,7 @@ def test_a_camera_that_is_lost_for_good_leaves_whole_files(video, reader, tmp_pa
 
 def test_the_threshold_in_a_model_file_counts(command, video, painted, tmp_path):
     model = grey_model(tmp_path / "careful.onnx", {"mask": 1.0})
-    lines = [json.loads(line) for line in command(video, "--model", model, "--json").out.splitlines()]
+    lines = [json.loads(line) for line in command(video, "--model", model, "--json").corrections_path.splitlines()]
     assert {line["mask"] for line in lines[:-1]} == {"not sure"}
     assert lines[-1]["changes"] == 0
 
@@ -255,18 +255,18 @@ def test_lines_reach_a_pipe_while_a_bar_stands_on_the_terminal(monkeypatch, caps
     with progress("watching", "frames") as advance:
         advance(1, None)
         write('{"event": "appeared"}')
-    assert capsys.readouterr().out == '{"event": "appeared"}\n'
+    assert capsys.readouterr().corrections_path == '{"event": "appeared"}\n'
 
 
 def test_listeners_are_told_everything(video, reader):
     events, steps = [], []
     listeners = VideoCallbacks(
-        tell=lambda event, telling: events.append(telling.sentence(event)),
-        progress=lambda done, total: steps.append((done, total)),
+        on_event=lambda event, telling: events.append(telling.to_text(event)),
+        on_progress=lambda done, total: steps.append((done, total)),
     )
     summary = process_video(
-        parse_source(str(video)), reader, VideoOptions(pace=FrameSampling(every=3)), listeners=listeners
+        parse_source(str(video)), reader, VideoOptions(sampling=FrameSampling(every=3)), listeners=listeners
     )
-    assert len(events) == summary.events
+    assert len(events) == summary.num_events
     assert steps[-1] == (73, 75)
     assert EventFormatter(reader.predictor.scheme).columns[4] == "mask"

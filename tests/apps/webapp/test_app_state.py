@@ -12,28 +12,28 @@ from PIL import Image
 
 from maskfit.apps.streamlit_server import build_url, generate_access_token
 from maskfit.apps.webapp import html, session
-from maskfit.apps.webapp.app_state import AppState, PredictionSettings, find_only_run, load_app_state, seat, seated
-from maskfit.apps.webapp.csv_export import Row, count, to_csv
+from maskfit.apps.webapp.app_state import AppState, PredictionSettings, find_only_run, load_app_state, set_app_state, get_app_state
+from maskfit.apps.webapp.csv_export import Row, count_values, to_csv
 from maskfit.apps.webapp.session import (
-    GROUP,
+    SAMPLE_PERSONS,
     Session,
     UploadedPhoto,
     deduplicate_names,
     reapply_thresholds,
-    sample_items,
+    sample_photos,
     to_jpeg,
 )
 from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference import annotation
 from maskfit.inference.annotation import colour_for
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.registry import ComponentSpec
 from maskfit.run_dir import RunDir
 
 from ...inference.conftest import make_model
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 SMALL, LARGE = (10, 20, 50, 70), (80, 10, 180, 130)
 
 
@@ -61,54 +61,54 @@ def png(name: str, pixels: np.ndarray) -> UploadedPhoto:
 
 
 def row(studio: AppState, item: UploadedPhoto, settings: PredictionSettings | None = None, **unsure: float) -> Row:
-    result = Session(studio).read(item, settings or studio.default_settings)
-    return Row(item.name, result, reapply_thresholds(SCHEME, result.answers, unsure))
+    result = Session(studio).predict(item, settings or studio.default_settings)
+    return Row(item.name, result, reapply_thresholds(SCHEME, result.faces, unsure))
 
 
 # Reading
 
 
 def test_a_photo_is_read_as_the_reader_reads_it(studio, two, paint):
-    result = Session(studio).read(two, studio.default_settings)
-    assert [answer.box for answer in result.answers] == [LARGE, SMALL]
+    result = Session(studio).predict(two, studio.default_settings)
+    assert [answer.box for answer in result.faces] == [LARGE, SMALL]
     expected = studio.reader(studio.default_settings).predict(paint(160, 220, SMALL, LARGE))
-    for answer, own in zip(result.answers, expected.faces, strict=True):
+    for answer, own in zip(result.faces, expected.faces, strict=True):
         np.testing.assert_array_equal(answer.probabilities, own.probabilities)
     framing = studio.reader(studio.default_settings).predictor.framings[0]
     photo = paint(160, 220, SMALL, LARGE)
-    np.testing.assert_array_equal(result.frames[1][0], framing.frame(photo, result.answers[1].cut))
+    np.testing.assert_array_equal(result.frames[1][0], framing.frame(photo, result.faces[1].cut))
     with Image.open(io.BytesIO(result.preview)) as preview:
         assert (preview.format, preview.size) == ("JPEG", (220, 160))
 
 
 def test_a_photo_is_read_once_and_again_for_other_settings(studio, two, painted):
     visit = Session(studio)
-    first = visit.read(two, studio.default_settings)
+    first = visit.predict(two, studio.default_settings)
     looks = len(painted.looks)
     assert visit.is_cached(two, studio.default_settings)
-    assert visit.read(UploadedPhoto("another name.png", two.content), studio.default_settings) is first
-    whole = PredictionSettings(studio.default_settings.models, find=False)
+    assert visit.predict(UploadedPhoto("another name.png", two.content), studio.default_settings) is first
+    whole = PredictionSettings(studio.default_settings.models, find_faces=False)
     assert not visit.is_cached(two, whole)
-    assert [answer.face for answer in visit.read(two, whole).answers] == [None]
-    assert len(painted.looks) == looks or visit.read(two, whole) is visit.read(two, whole)
+    assert [answer.face for answer in visit.predict(two, whole).faces] == [None]
+    assert len(painted.looks) == looks or visit.predict(two, whole) is visit.predict(two, whole)
     assert not Session(studio).is_cached(two, studio.default_settings)  # nothing of one visit is in another
 
 
 def test_what_a_visit_keeps_is_bounded(studio, paint, monkeypatch):
-    monkeypatch.setattr(session, "KEPT", 2)
+    monkeypatch.setattr(session, "MAX_CACHED_RESULTS", 2)
     visit = Session(studio)
     items = [png("a.png", paint(20, 30, seed=seed)) for seed in range(3)]
     for item in items:
-        visit.read(item, studio.default_settings)
+        visit.predict(item, studio.default_settings)
     assert [visit.is_cached(item, studio.default_settings) for item in items] == [False, True, True]
 
 
 def test_a_photo_without_a_face_has_no_answer_until_it_is_asked_for(studio, paint):
     item, visit = png("empty.png", paint(60, 50)), Session(studio)
-    result = visit.read(item, studio.default_settings)
-    assert (result.problem, result.answers) == ("", ())
-    visit.whole.add(item.key)
-    assert len(visit.read(item, studio.default_settings).answers) == 1
+    result = visit.predict(item, studio.default_settings)
+    assert (result.error, result.faces) == ("", ())
+    visit.whole_photo_hashes.add(item.content_hash)
+    assert len(visit.predict(item, studio.default_settings).faces) == 1
 
 
 @pytest.mark.parametrize(
@@ -116,17 +116,17 @@ def test_a_photo_without_a_face_has_no_answer_until_it_is_asked_for(studio, pain
     [(b"", "empty"), (b"hello", "not a photo"), (b"\xff\xd8\xff\xe0 nothing", "damaged"), (b"GIF89a...", "GIF")],
 )
 def test_what_is_no_photo_says_so(studio, content, said):
-    result = Session(studio).read(UploadedPhoto("x.jpg", content), studio.default_settings)
-    assert said in result.problem
-    assert result.fix
-    assert result.reading is None
+    result = Session(studio).predict(UploadedPhoto("x.jpg", content), studio.default_settings)
+    assert said in result.error
+    assert result.hint
+    assert result.prediction is None
 
 
 def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(studio, two, monkeypatch):
-    monkeypatch.setattr(session, "MOST_PIXELS", 100)
-    assert "more than the 100" in Session(studio).read(two, studio.default_settings).problem
-    monkeypatch.setattr(session, "MOST_MEGABYTES", 0)
-    assert "bytes" in Session(studio).read(two, studio.default_settings).problem
+    monkeypatch.setattr(session, "MAX_PIXELS", 100)
+    assert "more than the 100" in Session(studio).predict(two, studio.default_settings).error
+    monkeypatch.setattr(session, "MAX_UPLOAD_MB", 0)
+    assert "bytes" in Session(studio).predict(two, studio.default_settings).error
 
 
 def test_photos_of_one_name_are_told_apart():
@@ -136,10 +136,10 @@ def test_photos_of_one_name_are_told_apart():
 
 
 def test_thresholds_change_what_is_said_and_no_answer(studio, two):
-    result = Session(studio).read(two, studio.default_settings)
+    result = Session(studio).predict(two, studio.default_settings)
     sure, unsure = (
-        reapply_thresholds(SCHEME, result.answers, {}),
-        reapply_thresholds(SCHEME, result.answers, {"gender": 1.0}),
+        reapply_thresholds(SCHEME, result.faces, {}),
+        reapply_thresholds(SCHEME, result.faces, {"gender": 1.0}),
     )
     assert all(said.is_confident for own in sure for said in own)
     assert [[said.is_confident for said in own] for own in unsure] == [[True, False, True]] * 2
@@ -157,14 +157,14 @@ def test_models_are_opened_once_and_chosen_from(tmp_path, painted, two):
     ]
     studio = load_app_state(paths)
     assert studio.default_settings.models == tuple(paths)
-    readers = [studio.reader(PredictionSettings((path,))) for path in paths]
-    assert studio.reader(PredictionSettings((paths[0],))) is readers[0]
-    assert readers[0].predictor.members[0].engine is studio.reader(studio.default_settings).predictor.members[0].engine
+    readers = [studio.face_predictor(PredictionSettings((path,))) for path in paths]
+    assert studio.face_predictor(PredictionSettings((paths[0],))) is readers[0]
+    assert readers[0].predictor.members[0].engine is studio.face_predictor(studio.default_settings).predictor.members[0].engine
     each = [reader.predictor.forward([reader.preprocess(pixels(two)).sights[0]])[0] for reader in readers]
-    both = Session(studio).read(two, studio.default_settings).answers[0].probabilities
+    both = Session(studio).predict(two, studio.default_settings).faces[0].probabilities
     np.testing.assert_allclose(both, np.mean(each, axis=0), atol=1e-5)
     with pytest.raises(ModelFileError, match="no model"):
-        studio.reader(PredictionSettings(()))
+        studio.face_predictor(PredictionSettings(()))
 
 
 def pixels(item: UploadedPhoto) -> np.ndarray:
@@ -173,7 +173,7 @@ def pixels(item: UploadedPhoto) -> np.ndarray:
 
 
 def test_models_that_cannot_answer_together_are_refused(tmp_path, model, painted):
-    other = make_model(tmp_path / "mask.safetensors", scheme=SCHEMES["mask"])
+    other = make_model(tmp_path / "mask.safetensors", scheme=LABEL_SCHEMAS["mask"])
     with pytest.raises(ModelFileError, match="answers for"):
         load_app_state([str(model), str(other)])
 
@@ -195,17 +195,17 @@ def test_the_only_run_is_found(tmp_path):
 
 def test_only_a_started_page_has_a_studio(studio):
     with pytest.raises(DataError, match="no studio"):
-        seated()
-    seat(studio)
+        get_app_state()
+    set_app_state(studio)
     try:
-        assert seated() is studio
+        assert get_app_state() is studio
     finally:
-        seat(None)
+        set_app_state(None)
 
 
 def test_where_a_model_looked(studio, two):
     pytest.importorskip("pytorch_grad_cam")
-    result = Session(studio).read(two, studio.default_settings)
+    result = Session(studio).predict(two, studio.default_settings)
     frame, heat, model = studio.grad_cam(studio.default_settings, result.frames[0], "gender", 1)
     np.testing.assert_array_equal(frame, result.frames[0][0])
     assert heat.shape == frame.shape[:2]
@@ -237,7 +237,7 @@ def test_the_table_has_a_row_for_every_face_and_for_what_has_none(studio, two, p
         ("empty, really.png", ""),
         ("bad.jpg", ""),
     ]
-    first, said = found[0], rows[0].said[0]
+    first, said = found[0], rows[0].predictions[0]
     assert [float(first[edge]) for edge in ("left", "upper", "right", "lower")] == list(map(float, LARGE))
     assert (first["mask"], first["mask_guess"]) == (said[0].value, said[0].value)
     assert (first["gender"], first["gender_guess"]) == ("not sure", said[1].value)
@@ -245,24 +245,24 @@ def test_the_table_has_a_row_for_every_face_and_for_what_has_none(studio, two, p
     assert [line["problem"] for line in found[:2]] == ["", ""]
     assert found[2]["problem"] == "no face found"
     assert "not a photo" in found[3]["problem"]
-    assert sum(count(rows).values()) == 2
+    assert sum(count_values(rows).values()) == 2
 
 
 def test_a_portrait_has_no_box_in_the_table(studio, two):
-    whole = row(studio, two, PredictionSettings(studio.default_settings.models, find=False))
+    whole = row(studio, two, PredictionSettings(studio.default_settings.models, find_faces=False))
     (line,) = csv.DictReader(io.StringIO(to_csv(SCHEME, [whole]).decode()))
     assert (line["face"], line["left"], line["score"], line["problem"]) == ("1", "", "", "")
 
 
 def test_cards_show_every_value_and_what_is_not_sure(studio, two):
     own = row(studio, two, mask=1.0)
-    page = html.cards(SCHEME, own.result, own.said, {"mask": 1.0})
+    page = html.cards(SCHEME, own.result, own.predictions, {"mask": 1.0})
     assert page.count("<article") == 2
     for word in ("worn", "worn wrongly", "not worn", "male", "female", "&lt;30", "30-59", "&gt;=60"):
         assert page.count(f"<span>{word}</span>") == 2
     assert page.count("<i>not sure</i>") == 2
     assert "left:100.0%" in page  # where "not sure" ends
-    assert colour_for(SCHEME, own.said[0]) == annotation.UNSURE
+    assert colour_for(SCHEME, own.predictions[0]) == annotation.UNSURE
 
 
 def test_names_are_shown_and_never_obeyed(studio, two):
@@ -284,16 +284,16 @@ def test_no_probability_is_shown_as_certain():
 
 
 def test_drawn_faces_are_there_to_try():
-    group, portrait = sample_items()
+    group, portrait = sample_photos()
     with Image.open(io.BytesIO(group.content)) as image:
         assert image.size == (1080, 960)
-    states = [{"mask": "wear", "inco": "incorrect", "norm": "not_wear"}[name[:4]] for *_, name in GROUP]
+    states = [{"mask": "wear", "inco": "incorrect", "norm": "not_wear"}[name[:4]] for *_, name in SAMPLE_PERSONS]
     codes = SCHEME.encode_batch(
         {"mask": state, "gender": gender, "age": float(age)}
-        for state, (_, gender, age, _) in zip(states, GROUP, strict=True)
+        for state, (_, gender, age, _) in zip(states, SAMPLE_PERSONS, strict=True)
     )
     assert [len(set(column)) for column in codes.T] == [3, 2, 3]
-    assert sample_items()[1] is portrait  # drawn once
+    assert sample_photos()[1] is portrait  # drawn once
 
 
 def test_a_picture_says_nothing_of_itself():
@@ -312,7 +312,7 @@ def test_what_stands_beside_is_opened_when_it_is_looked_at(tmp_path):
     from maskfit.synthesis.drawn import write_train_set
 
     photos = write_train_set(tmp_path / "drawn", 2, size=(48, 64), workers=1)
-    beside = TabContent(photos=photos, log=tmp_path / "log.jsonl", corrections=tmp_path / "c.csv")
+    beside = TabContent(photos=photos, log_path=tmp_path / "log.jsonl", corrections_path=tmp_path / "c.csv")
     assert beside.has_photos
     assert beside.report is None
     assert not (tmp_path / "log.jsonl").exists()
@@ -337,7 +337,7 @@ def test_a_run_brings_its_report_and_its_photos(tmp_path):
     run.recipe.write_text(f"data: {{path: {tmp_path / 'photos'}, label_schema: mask}}\n")
     run.report.write_text("<p>told</p>")
     beside = TabContent(run=run.path)
-    assert (beside.photos, beside.scheme.names, beside.report) == (tmp_path / "photos", ("mask",), run.report)
+    assert (beside.photos, beside.schema.names, beside.report) == (tmp_path / "photos", ("mask",), run.report)
     assert not TabContent().has_photos
     with pytest.raises(DataError, match="nothing to review"):
         TabContent().open_review()

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.errors import DataError, MaskfitError, format_list
 
-FORMAT = 1
+FORMAT_VERSION = 1
 
 
 @dataclass
@@ -34,10 +34,10 @@ class LogReplay:
         remarks: What the user should know.
     """
 
-    place: str = ""
-    acts: int = 0
-    whole: int = 0
-    remarks: tuple[str, ...] = ()
+    last_person: str = ""
+    num_actions: int = 0
+    valid_bytes: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 class AuditLog:
@@ -70,13 +70,13 @@ class AuditLog:
                 hint="use the page that is open, close it, or name another log with --log FILE",
             ) from None
         try:
-            self.read = replay_log(path, review)
+            self.replay = replay_log(path, review)
             # Without a buffer, which would keep what could not be written and write it later.
             self._stream = path.open("ab", buffering=0)
             # Half a line is half an act, which the page never said was saved.
-            self._stream.truncate(self.read.whole)
-            if not self.read.whole:
-                self._write({"format": FORMAT, "photos": root, "count": len(review.photos)})
+            self._stream.truncate(self.replay.valid_bytes)
+            if not self.replay.valid_bytes:
+                self._write({"format": FORMAT_VERSION, "photos": root, "count": len(review.photos)})
         except BaseException:
             self._lock.release()
             raise
@@ -97,9 +97,9 @@ class AuditLog:
 
     def undo(self) -> ReviewAction | None:
         """Takes the last act back and writes that down; None where there is none."""
-        if not self._review.acts:
+        if not self._review.actions:
             return None
-        self._write({"do": "undo", "person": self._review.acts[-1].person})
+        self._write({"do": "undo", "person": self._review.actions[-1].person})
         return self._review.undo()
 
     def record_view(self, person: str) -> None:
@@ -143,14 +143,14 @@ def replay_log(path: Path, review: ReviewState) -> LogReplay:
     except OSError as error:
         raise DataError(f"the log cannot be read: {error.strerror}", location=path, hint="check the path") from None
     whole = content.rfind(b"\n") + 1
-    read = LogReplay(whole=whole)
+    read = LogReplay(valid_bytes=whole)
     if whole < len(content):
-        read.remarks = (f"{path}: the last line was cut off, so the last key before that is not in it",)
+        read.warnings = (f"{path}: the last line was cut off, so the last key before that is not in it",)
     misfits: list[str] = []
     for number, text in enumerate(content[:whole].splitlines(), start=1):
         line = _parse(path, number, text)
         if number == 1:
-            if line.get("format") != FORMAT:
+            if line.get("format") != FORMAT_VERSION:
                 raise DataError("this is no log of a review", location=path, hint="name another with --log FILE")
             continue
         try:
@@ -163,7 +163,7 @@ def replay_log(path: Path, review: ReviewState) -> LogReplay:
             location=path,
             hint="name the photos that this review was of, or another log with --log FILE",
         )
-    read.acts = len(review.acts)
+    read.num_actions = len(review.actions)
     return read
 
 
@@ -180,10 +180,10 @@ def _parse(path: Path, number: int, text: bytes) -> dict[str, Any]:
 def _follow(line: dict[str, Any], review: ReviewState, read: LogReplay) -> None:
     """Does one line; raises whatever comes of a line that does not fit."""
     person = line["person"]
-    if person not in review.of:
+    if person not in review.photos_by_person:
         raise DataError(f"there is no person '{person}'")
     if line["do"] == "look":
-        read.place = person
+        read.last_person = person
     elif line["do"] == "undo":
         act = review.undo()
         if act is None or act.person != person:

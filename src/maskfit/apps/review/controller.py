@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from maskfit.apps.review.audit_log import AuditLog
-from maskfit.apps.review.export_corrections import export
+from maskfit.apps.review.export_corrections import export_corrections
 from maskfit.apps.review.html import LIKELY_ISSUE_SCORE
 from maskfit.apps.review.review_data import ReviewData
 from maskfit.apps.review.state import ReviewAction, ReviewState
@@ -27,14 +27,14 @@ from maskfit.evaluation.label_issues import LabelIssue
 Filter = Literal["suspects", "all", "open", "wrong", "unsure", "mended"]
 FILTERS: tuple[Filter, ...] = get_args(Filter)
 
-LEAST = (600, 800)
+MIN_PHOTO_SIZE = (600, 800)
 """Width and height that a photo has at least when the page gets it, where the file has them."""
 
-MOST = 1200
+MAX_PHOTO_SIDE = 1200
 """The longer side that a photo has at most when the page gets it."""
 
 
-HASTE = 0.25
+MIN_VIEW_SECONDS = 0.25
 """Seconds; less is a key that was pressed twice, and its second verdict would be about photos that nobody saw."""
 
 
@@ -53,63 +53,63 @@ class ReviewController:
     """
 
     def __init__(
-        self, material: ReviewData, log: Path, out: Path, *, force: bool = False, haste: float = HASTE
+        self, material: ReviewData, log: Path, out: Path, *, force: bool = False, haste: float = MIN_VIEW_SECONDS
     ) -> None:
         self.review: ReviewState = material.review
-        self.views = material.views
-        self.all_suspects: Sequence[LabelIssue] = material.suspects
-        self.suspects: dict[str, list[LabelIssue]] = {}
-        for item in material.suspects:
-            self.suspects.setdefault(item.person, []).append(item)
-        self.order = list(dict.fromkeys([*self.suspects, *self.review.of]))
-        self.place = {person: place for place, person in enumerate(self.order)}
-        self.out = out
-        self.haste = haste
-        self.key = generate_access_token()
+        self.predictions = material.predictions
+        self.label_issues: Sequence[LabelIssue] = material.label_issues
+        self.issues_by_person: dict[str, list[LabelIssue]] = {}
+        for item in material.label_issues:
+            self.issues_by_person.setdefault(item.person, []).append(item)
+        self.persons = list(dict.fromkeys([*self.issues_by_person, *self.review.photos_by_person]))
+        self.person_index = {person: place for place, person in enumerate(self.persons)}
+        self.corrections_path = out
+        self.min_view_seconds = haste
+        self.access_token = generate_access_token()
         self._may_replace = force
         self._lock = threading.RLock()
         self._journal = AuditLog(log, self.review, material.root)
-        self.remarks = [*material.remarks, *self._journal.read.remarks]
-        self.resumed = self._journal.read.acts
-        self._last = self._journal.read.place
-        self.picture = lru_cache(maxsize=512)(_picture)
+        self.warnings = [*material.warnings, *self._journal.replay.warnings]
+        self.num_resumed_actions = self._journal.replay.num_actions
+        self._last = self._journal.replay.last_person
+        self.photo_jpeg = lru_cache(maxsize=512)(_picture)
 
     @property
-    def log(self) -> Path:
+    def log_path(self) -> Path:
         """The audit log."""
         return self._journal.path
 
-    def first(self, filter_: Filter) -> str:
+    def first_person(self, filter_: Filter) -> str:
         """Where to begin: at the person who was looked at last, else at the first one who is open."""
         if self._last:
             return self._last
-        walk = [person for person in self.order if self.matches_filter(person, filter_)]
+        walk = [person for person in self.persons if self.matches_filter(person, filter_)]
         opened = (person for person in walk if self.review.status(person) == "open")
-        return next(opened, walk[0] if walk else self.order[0])
+        return next(opened, walk[0] if walk else self.persons[0])
 
     def matches_filter(self, person: str, filter_: Filter) -> bool:
         """Whether a filter lets a person through."""
         if filter_ == "all":
             return True
         if filter_ == "suspects":
-            return person in self.suspects
+            return person in self.issues_by_person
         return self.review.status(person) == filter_
 
     def next_person(self, person: str, filter_: Filter, step: int) -> str | None:
         """The next person in the order whom the filter lets through (`step` 1), or the one before (-1)."""
-        place = self.place[person] + step
-        while 0 <= place < len(self.order):
-            if self.matches_filter(self.order[place], filter_):
-                return self.order[place]
+        place = self.person_index[person] + step
+        while 0 <= place < len(self.persons):
+            if self.matches_filter(self.persons[place], filter_):
+                return self.persons[place]
             place += step
         return None
 
     def filter_counts(self) -> dict[Filter, int]:
         """How many each filter lets through."""
-        counts = self.review.count()
+        counts = self.review.status_counts()
         return {
-            "suspects": len(self.suspects),
-            "all": len(self.order),
+            "suspects": len(self.issues_by_person),
+            "all": len(self.persons),
             "open": counts["open"],
             "wrong": counts["wrong"],
             "unsure": counts["unsure"],
@@ -118,7 +118,7 @@ class ReviewController:
 
     def filtered_persons(self, filter_: Filter) -> list[str]:
         """Everybody whom the filter lets through, in order."""
-        return [person for person in self.order if self.matches_filter(person, filter_)]
+        return [person for person in self.persons if self.matches_filter(person, filter_)]
 
     def apply(self, act: ReviewAction) -> None:
         """Decides something and saves it."""
@@ -137,13 +137,13 @@ class ReviewController:
                 self._journal.record_view(person)
                 self._last = person
 
-    def proposal(self, person: str) -> ReviewAction | None:
+    def suggested_action(self, person: str) -> ReviewAction | None:
         """What models propose for a person, as one decision; None where that is nothing.
 
         Of several suspicions, those count that are more likely right than not; where none is, the likeliest.
         """
         found = [
-            item for item in self.suspects.get(person, ()) if item.photos or item.attribute in self.review.personal
+            item for item in self.issues_by_person.get(person, ()) if item.photos or item.attribute in self.review.person_level_attributes
         ]
         labels: list[tuple[str, str, str]] = []
         for item in [item for item in found if item.score >= LIKELY_ISSUE_SCORE] or found[:1]:
@@ -158,7 +158,7 @@ class ReviewController:
     @property
     def needs_overwrite_confirmation(self) -> bool:
         """Whether writing corrections would replace a file that this review did not write."""
-        return self.out.exists() and not self._may_replace
+        return self.corrections_path.exists() and not self._may_replace
 
     def export_corrections(self) -> list[Correction]:
         """Writes the corrections; from then on the file is this review's own.
@@ -168,9 +168,9 @@ class ReviewController:
         """
         with self._lock:
             try:
-                rows = export(self.out, self.review, self.all_suspects)
+                rows = export_corrections(self.corrections_path, self.review, self.label_issues)
             except OSError as error:
-                raise DataError(f"this cannot be written: {error.strerror}", location=self.out) from error
+                raise DataError(f"this cannot be written: {error.strerror}", location=self.corrections_path) from error
             self._may_replace = True
             return rows
 
@@ -185,8 +185,8 @@ def _picture(photo: Photo) -> bytes:
     Raises:
         PhotoError: It cannot be read.
     """
-    image, _ = open_downscaled(photo.path, LEAST, name=photo.name)
-    image.thumbnail((MOST, MOST))
+    image, _ = open_downscaled(photo.path, MIN_PHOTO_SIZE, name=photo.name)
+    image.thumbnail((MAX_PHOTO_SIDE, MAX_PHOTO_SIDE))
     stream = BytesIO()
     image.save(stream, "JPEG", quality=90, exif=b"", icc_profile=None)
     return stream.getvalue()
@@ -195,17 +195,17 @@ def _picture(photo: Photo) -> bytes:
 _SEAT: ProcessState[ReviewController] = ProcessState(
     "no review is open", fix="start the page with maskfit review PHOTOS|RUN"
 )
-seat, seated = _SEAT.set, _SEAT.get
+set_controller, get_controller = _SEAT.set, _SEAT.get
 """Say which desk the page of this process serves, and ask for it."""
 
 
-PAGE = Path(__file__).with_name("streamlit_page.py")
+PAGE_SCRIPT = Path(__file__).with_name("streamlit_page.py")
 
 
 def serve(desk: ReviewController, host: str, port: int, opened: Callable[[], object] = lambda: None) -> None:
     """Serves a desk's page; see `serving.serve_page`."""
-    seat(desk)
+    set_controller(desk)
     try:
-        run_streamlit(PAGE, host, port, opened)
+        run_streamlit(PAGE_SCRIPT, host, port, opened)
     finally:
-        seat(None)
+        set_controller(None)

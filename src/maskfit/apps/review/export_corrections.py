@@ -14,7 +14,7 @@ from maskfit.evaluation.label_issues import LabelIssue
 CERTAIN, LIKELY = "certain", "likely"
 
 
-def corrections_of(review: ReviewState, suspects: Sequence[LabelIssue] = ()) -> list[Correction]:
+def corrections_from_review(review: ReviewState, suspects: Sequence[LabelIssue] = ()) -> list[Correction]:
     """A row for each new label, one for a whole person where all of the person's photos get the same.
 
     Persons stand in the order of the set. A photo that is left out has no other row. The tier is `likely` where the
@@ -27,9 +27,9 @@ def corrections_of(review: ReviewState, suspects: Sequence[LabelIssue] = ()) -> 
     why = {(item.person, item.attribute): item.reason for item in suspects}
     rows: list[Correction] = []
     nameless: list[str] = []
-    for person, photos in review.of.items():
+    for person, photos in review.photos_by_person.items():
         tier = LIKELY if review.status(person) == "unsure" else CERTAIN
-        for attribute in (USE, *review.scheme.names):
+        for attribute in (USE, *review.schema.names):
             new = _new(review, photos, attribute)
             touched = [photo for photo in photos if photo.name in new]
             suspicion = why.get((person, attribute))
@@ -52,9 +52,9 @@ def corrections_of(review: ReviewState, suspects: Sequence[LabelIssue] = ()) -> 
     return rows
 
 
-def export(path: Path, review: ReviewState, suspects: Sequence[LabelIssue] = ()) -> list[Correction]:
+def export_corrections(path: Path, review: ReviewState, suspects: Sequence[LabelIssue] = ()) -> list[Correction]:
     """Writes `corrections_of` to a file, whole or not at all, and returns the rows."""
-    rows = corrections_of(review, suspects)
+    rows = corrections_from_review(review, suspects)
     write_corrections(path, rows)
     return rows
 
@@ -64,7 +64,7 @@ def _new(review: ReviewState, photos: Sequence[Photo], attribute: str) -> Mappin
     return {
         photo.name: review.changes(photo)[attribute]
         for photo in photos
-        if attribute in review.changes(photo) and (attribute == USE or not review.left_out(photo))
+        if attribute in review.changes(photo) and (attribute == USE or not review.is_excluded(photo))
     }
 
 

@@ -12,7 +12,7 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.evaluation.label_issues import LabelIssue
 from maskfit.labels.schema import UNKNOWN, Attribute
 
-WORDS: dict[Status, str] = {
+STATUS_TEXT: dict[Status, str] = {
     "open": "undecided",
     "right": "right",
     "mended": "new label",
@@ -23,7 +23,7 @@ WORDS: dict[Status, str] = {
 LIKELY_ISSUE_SCORE = 0.5
 """From this score on a label is more likely wrong than not."""
 
-MOST = 7
+MAX_VALUES = 7
 """Values of an attribute that a card shows; of more, the label's and the likeliest."""
 
 STYLE = """<style>
@@ -93,7 +93,7 @@ def heading(review: ReviewState, person: str, place: str) -> str:
 
 def status_badge(status: Status) -> str:
     """A status as a small coloured word."""
-    return f'<span class="mf-chip mf-{status}">{escape(WORDS[status])}</span>'
+    return f'<span class="mf-chip mf-{status}">{escape(STATUS_TEXT[status])}</span>'
 
 
 def progress(counts: Mapping[Status, int]) -> str:
@@ -103,7 +103,7 @@ def progress(counts: Mapping[Status, int]) -> str:
     bars = "".join(
         f'<i style="width:{100 * counts[name] / total:.3f}%;background:{_COLOURS[name]}"></i>' for name in parts
     )
-    said = ", ".join(f"{counts[name]} {WORDS[name]}" for name in parts if counts[name]) or "nobody yet"
+    said = ", ".join(f"{counts[name]} {STATUS_TEXT[name]}" for name in parts if counts[name]) or "nobody yet"
     done = total - counts["open"]
     return (
         f'<div class="mf"><div class="mf-bar">{bars}</div>'
@@ -138,11 +138,11 @@ def card(review: ReviewState, photo: Photo, view: Mapping[str, Sequence[float]],
             suspected.setdefault(item.attribute, _kind(item))
     verdict = review.verdict(photo.person, photo.name)
     said = [status_badge(verdict)] if verdict else []
-    if review.left_out(photo):
+    if review.is_excluded(photo):
         said.append('<span class="mf-chip mf-wrong">left out</span>')
     rows = [
         _attribute(review, photo, item, view.get(item.name), suspected.get(item.name, ""))
-        for item in review.scheme.attributes
+        for item in review.schema.attributes
     ]
     return f'<div class="mf">{"".join(rows)}<div class="mf-said-of">{" ".join(said)}</div></div>'
 
@@ -193,9 +193,9 @@ def _shown(code: int, view: Sequence[float] | None, size: int) -> list[int]:
     """Which values of an attribute a card shows, in their order."""
     if view is None:
         return [] if code == UNKNOWN else [code]
-    if size <= MOST:
+    if size <= MAX_VALUES:
         return list(range(size))
-    likely = sorted(range(size), key=lambda value: -view[value])[:MOST]
+    likely = sorted(range(size), key=lambda value: -view[value])[:MAX_VALUES]
     return sorted({*likely, *([] if code == UNKNOWN else [code])})
 
 

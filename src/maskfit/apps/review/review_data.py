@@ -19,7 +19,7 @@ from maskfit.inference.label_issues import label_issues_of
 from maskfit.labels.schema import UNKNOWN, LabelSchema, as_number
 from maskfit.run_dir import RunDir, is_run_dir
 
-Views = Mapping[str, Mapping[str, Sequence[float]]]
+PhotoPredictions = Mapping[str, Mapping[str, Sequence[float]]]
 """A photo's name to an attribute to the probability of each official value."""
 
 
@@ -37,9 +37,9 @@ class ReviewData:
 
     root: str
     review: ReviewState
-    suspects: list[LabelIssue] = field(default_factory=list)
-    views: Views = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
+    label_issues: list[LabelIssue] = field(default_factory=list)
+    predictions: PhotoPredictions = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 def load_review_data(
@@ -70,18 +70,18 @@ def load_review_data(
         probabilities = probabilities or [source]
     else:
         photos, _ = read_corrected(source, scheme)
-    material = ReviewData(root, ReviewState(photos, scheme), remarks=remarks)
+    material = ReviewData(root, ReviewState(photos, scheme), warnings=remarks)
     if probabilities:
-        material.views = _views(material.review, probabilities)
+        material.predictions = _views(material.review, probabilities)
     if suspects is not None:
-        material.suspects = read_label_issues(suspects, material.review)
+        material.label_issues = read_label_issues(suspects, material.review)
     elif probabilities:
-        material.suspects, said = label_issues_of(probabilities, None if of_run else source)
+        material.label_issues, said = label_issues_of(probabilities, None if of_run else source)
         remarks += said
-    here = [item for item in material.suspects if item.person in material.review.of]
-    if len(here) < len(material.suspects):
-        remarks.append(f"{len(material.suspects) - len(here)} suspects are about persons who are not here")
-    material.suspects = here
+    here = [item for item in material.label_issues if item.person in material.review.photos_by_person]
+    if len(here) < len(material.label_issues):
+        remarks.append(f"{len(material.label_issues) - len(here)} suspects are about persons who are not here")
+    material.label_issues = here
     return material
 
 
@@ -96,8 +96,8 @@ def read_label_issues(path: Path, review: ReviewState) -> list[LabelIssue]:
         score = as_number(row["score"])
         if score is None:
             problems.append(f"row {number}: score '{row['score']}' is no number")
-        if row["attribute"] not in review.scheme.names:
-            problems.append(f"row {number}: '{row['attribute']}' is not one of {', '.join(review.scheme.names)}")
+        if row["attribute"] not in review.schema.names:
+            problems.append(f"row {number}: '{row['attribute']}' is not one of {', '.join(review.schema.names)}")
         photos = tuple(filter(None, row.get("photos", "").split("|")))
         label, proposed = tuple(row["label"].split(", ")), tuple(row["proposed"].split(", "))
         found.append(
@@ -108,9 +108,9 @@ def read_label_issues(path: Path, review: ReviewState) -> list[LabelIssue]:
     return found
 
 
-def _views(review: ReviewState, probabilities: Sequence[Path]) -> Views:
+def _views(review: ReviewState, probabilities: Sequence[Path]) -> PhotoPredictions:
     """What models make of photos by their mean, as sure as they are right where labels tell how right they are."""
-    official = review.scheme.scored_schema()
+    official = review.schema.scored_schema()
     tables = load_aligned_tables(probabilities)
     if [item.values for item in tables.scheme.attributes] != [item.values for item in official.attributes]:
         raise DataError(
@@ -126,7 +126,7 @@ def _views(review: ReviewState, probabilities: Sequence[Path]) -> Views:
         )
     rows = tables.members.mean(axis=0)[[places[photo.name] for photo in photos]]
     views: dict[str, dict[str, list[float]]] = {photo.name: {} for photo in photos}
-    for attribute in review.scheme.attributes:
+    for attribute in review.schema.attributes:
         share = official.marginals(rows)[attribute.name]
         codes = np.array([scored_index(attribute, photo.labels.get(attribute.name)) for photo in photos])
         if (codes != UNKNOWN).any():

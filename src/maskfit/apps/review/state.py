@@ -24,10 +24,10 @@ Verdict = Literal["right", "wrong", "unsure"]
 Status = Literal["open", "right", "mended", "wrong", "unsure"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 STATUSES: tuple[Status, ...] = get_args(Status)
-OUT, IN = "no", "yes"
+EXCLUDE, INCLUDE = "no", "yes"
 """Values of `use`: the photo is left out, or taken in again."""
 
-PERSONAL = 0.95
+PERSON_LEVEL_MIN_FRACTION = 0.95
 """From this share of persons with one label on, an attribute belongs to persons and not to photos."""
 
 
@@ -81,12 +81,12 @@ class ReviewState:
         if not len(photos):
             raise DataError("there is no photo to review", location=photos.root, hint="name a folder with photos")
         self.photos = photos
-        self.scheme = scheme
-        self.of: dict[str, tuple[Photo, ...]] = {}
+        self.schema = scheme
+        self.photos_by_person: dict[str, tuple[Photo, ...]] = {}
         for photo in photos:
-            self.of[photo.person] = (*self.of.get(photo.person, ()), photo)
-        self.acts: list[ReviewAction] = []
-        self.personal = frozenset(item.name for item in scheme.attributes if self._is_personal(item))
+            self.photos_by_person[photo.person] = (*self.photos_by_person.get(photo.person, ()), photo)
+        self.actions: list[ReviewAction] = []
+        self.person_level_attributes = frozenset(item.name for item in scheme.attributes if self._is_personal(item))
         self._persons: dict[str, _Person] = {}
 
     def apply(self, act: ReviewAction) -> None:
@@ -97,16 +97,16 @@ class ReviewState:
             LabelError: Its attribute or value does not exist.
         """
         self._check(act)
-        self.acts.append(act)
+        self.actions.append(act)
         self._take(act)
 
     def undo(self) -> ReviewAction | None:
         """Takes the last decision back and returns it; None where there is none."""
-        if not self.acts:
+        if not self.actions:
             return None
-        last = self.acts.pop()
+        last = self.actions.pop()
         self._persons.pop(last.person, None)
-        for act in self.acts:
+        for act in self.actions:
             if act.person == last.person:
                 self._take(act)
         return last
@@ -125,9 +125,9 @@ class ReviewState:
         """The labels of a photo as they now stand."""
         return {**photo.labels, **{name: value for name, value in self.changes(photo).items() if name != USE}}
 
-    def left_out(self, photo: Photo) -> bool:
+    def is_excluded(self, photo: Photo) -> bool:
         """Whether the photo is to be left out."""
-        return self.changes(photo).get(USE) == OUT
+        return self.changes(photo).get(USE) == EXCLUDE
 
     def status(self, person: str) -> Status:
         """Where a person stands: what is most in need of a second look comes first."""
@@ -141,13 +141,13 @@ class ReviewState:
             return "wrong"
         if any(known.changes.values()):
             return "mended"
-        names = {photo.name for photo in self.of[person]}
+        names = {photo.name for photo in self.photos_by_person[person]}
         return "right" if "" in known.verdicts or names <= set(known.verdicts) else "open"
 
-    def count(self) -> dict[Status, int]:
+    def status_counts(self) -> dict[Status, int]:
         """How many persons stand where."""
         found = Counter(self.status(person) for person in self._persons)
-        found["open"] = len(self.of) - sum(count for status, count in found.items() if status != "open")
+        found["open"] = len(self.photos_by_person) - sum(count for status, count in found.items() if status != "open")
         return {status: found[status] for status in STATUSES}
 
     def disagreements(self, person: str) -> dict[str, dict[str, list[str]]]:
@@ -156,13 +156,13 @@ class ReviewState:
         Photos that are left out, and labels that nobody knows, do not count.
         """
         found: dict[str, dict[str, list[str]]] = {}
-        for attribute in self.scheme.attributes:
-            if attribute.name not in self.personal:
+        for attribute in self.schema.attributes:
+            if attribute.name not in self.person_level_attributes:
                 continue
             said: dict[str, list[str]] = {}
-            for photo in self.of[person]:
+            for photo in self.photos_by_person[person]:
                 code = scored_index(attribute, self.labels(photo).get(attribute.name))
-                if code != UNKNOWN and not self.left_out(photo):
+                if code != UNKNOWN and not self.is_excluded(photo):
                     said.setdefault(attribute.scored_attribute().display_name(code), []).append(photo.name)
             if len(said) > 1:
                 found[attribute.name] = said
@@ -172,22 +172,22 @@ class ReviewState:
         """Eight hexadecimal digits of a person's photos and labels as they were before the review."""
         facts = [
             [photo.name, sorted((name, str(value)) for name, value in photo.labels.items())]
-            for photo in self.of[person]
+            for photo in self.photos_by_person[person]
         ]
         return hashlib.blake2b(json.dumps(facts).encode(), digest_size=4).hexdigest()
 
     def _is_personal(self, attribute: Attribute) -> bool:
         """Whether labels hardly ever differ within a person; where every person has one photo, all are personal."""
         known = [
-            [scored_index(attribute, photo.labels.get(attribute.name)) for photo in items] for items in self.of.values()
+            [scored_index(attribute, photo.labels.get(attribute.name)) for photo in items] for items in self.photos_by_person.values()
         ]
         several = [set(codes) - {UNKNOWN} for codes in known if len(codes) > 1]
-        return sum(len(codes) <= 1 for codes in several) >= PERSONAL * len(several)
+        return sum(len(codes) <= 1 for codes in several) >= PERSON_LEVEL_MIN_FRACTION * len(several)
 
     def _check(self, act: ReviewAction) -> None:
-        if act.person not in self.of:
-            raise DataError(f"there is no person '{act.person}'; {did_you_mean(act.person, self.of)}")
-        names = {photo.name for photo in self.of[act.person]}
+        if act.person not in self.photos_by_person:
+            raise DataError(f"there is no person '{act.person}'; {did_you_mean(act.person, self.photos_by_person)}")
+        names = {photo.name for photo in self.photos_by_person[act.person]}
         for photo in (act.photo, *(photo for photo, _, _ in act.labels)):
             if photo and photo not in names:
                 raise DataError(f"{act.person} has no photo '{photo}'; {did_you_mean(photo, names)}")
@@ -195,12 +195,12 @@ class ReviewState:
             raise DataError(f"'{act.verdict}' is no verdict; say {', '.join(VERDICTS)}, or give a label")
         for _, attribute, value in act.labels:
             if attribute == USE:
-                if value not in (IN, OUT):
-                    raise LabelError(f"'{value}' is no value of {USE}; say {IN} or {OUT}")
+                if value not in (INCLUDE, EXCLUDE):
+                    raise LabelError(f"'{value}' is no value of {USE}; say {INCLUDE} or {EXCLUDE}")
             elif not value:
                 raise LabelError(f"the new value of {attribute} is empty")
             else:
-                read_label(self.scheme[attribute], value)
+                read_label(self.schema[attribute], value)
 
     def _take(self, act: ReviewAction) -> None:
         """Follows an act; a verdict of right answers those on single photos, a new label those that it touches."""
@@ -212,7 +212,7 @@ class ReviewState:
             return
         person.verdicts.pop("", None)
         for name, attribute, value in act.labels:
-            for photo in self.of[act.person]:
+            for photo in self.photos_by_person[act.person]:
                 if name in ("", photo.name):
                     person.verdicts.pop(photo.name, None)
                     self._change(person, photo, attribute, value)
@@ -222,9 +222,9 @@ class ReviewState:
         changes = person.changes.setdefault(photo.name, {})
         if attribute == USE:
             new: str | float = value
-            same = value == IN
+            same = value == INCLUDE
         else:
-            kind, old = self.scheme[attribute], photo.labels.get(attribute)
+            kind, old = self.schema[attribute], photo.labels.get(attribute)
             new = read_label(kind, value)
             # A band says less than the years in it, so it changes nothing; other years in the same band do.
             same = new == old or (

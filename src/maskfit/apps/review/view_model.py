@@ -14,7 +14,7 @@ from maskfit.apps.review.state import ReviewAction, Verdict
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import MaskfitError
 
-FILTER_WORDS: dict[Filter, str] = {
+FILTER_TEXT: dict[Filter, str] = {
     "suspects": "suspects",
     "all": "everybody",
     "open": "undecided",
@@ -36,42 +36,42 @@ class ReviewViewModel:
     """
 
     def __init__(self, desk: ReviewController) -> None:
-        self.desk = desk
-        self.filter: Filter = "suspects" if desk.suspects else "all"
-        self.person = desk.first(self.filter)
-        self.photo, self.told, self.asked = "", "", False
+        self.controller = desk
+        self.filter: Filter = "suspects" if desk.issues_by_person else "all"
+        self.person = desk.first_person(self.filter)
+        self.photo, self.message, self.confirm_overwrite = "", "", False
         self._shown, self._since = "", 0.0
 
     @property
-    def scope(self) -> Sequence[Photo]:
+    def selected_photos(self) -> Sequence[Photo]:
         """The photos that the next decision is about."""
-        return [photo for photo in self.desk.review.of[self.person] if self.photo in ("", photo.name)]
+        return [photo for photo in self.controller.review.photos_by_person[self.person] if self.photo in ("", photo.name)]
 
-    def show(self) -> None:
+    def mark_displayed(self) -> None:
         """Notes that the person is on the screen now."""
         if self._shown != self.person:
             self._shown, self._since = self.person, time.monotonic()
 
     def select_person(self, person: str) -> None:
         """Looks at somebody."""
-        self.person, self.photo, self.told, self.asked, self._shown = person, "", "", False, ""
+        self.person, self.photo, self.message, self.confirm_overwrite, self._shown = person, "", "", False, ""
 
     def advance(self, step: int) -> None:
         """Looks at the next of those who are walked through, or at the previous one."""
-        found = self.desk.next_person(self.person, self.filter, step)
+        found = self.controller.next_person(self.person, self.filter, step)
         if found is not None:
             self.select_person(found)
             return
-        way, opened = "after" if step > 0 else "before", self.desk.review.count()["open"]
-        self.told = f"Nobody {way} this one among: {FILTER_WORDS[self.filter]}. {opened} persons are undecided."
+        way, opened = "after" if step > 0 else "before", self.controller.review.status_counts()["open"]
+        self.message = f"Nobody {way} this one among: {FILTER_TEXT[self.filter]}. {opened} persons are undecided."
 
     def set_filter(self, name: Filter) -> None:
         """Walks among others, from the first of them on where the person is none."""
-        among = self.desk.filtered_persons(name)
+        among = self.controller.filtered_persons(name)
         if not among:
-            self.told = f"Nobody is among: {FILTER_WORDS[name]}."
+            self.message = f"Nobody is among: {FILTER_TEXT[name]}."
             return
-        self.filter, self.told = name, ""
+        self.filter, self.message = name, ""
         if self.person not in among:
             self.select_person(among[0])
 
@@ -89,8 +89,8 @@ class ReviewViewModel:
         """
         if person != self.person:
             return
-        if not self.photo and (self._shown != person or time.monotonic() - self._since < self.desk.haste):
-            self.told = "That key came before this person could be seen, so it does not count."
+        if not self.photo and (self._shown != person or time.monotonic() - self._since < self.controller.min_view_seconds):
+            self.message = "That key came before this person could be seen, so it does not count."
             return
         if not self._decide(ReviewAction.verdict_action(verdict, person, self.photo)):
             return
@@ -106,50 +106,50 @@ class ReviewViewModel:
 
     def accept_prediction(self, person: str) -> None:
         """Takes what the models propose."""
-        proposal = self.desk.proposal(person)
+        proposal = self.controller.suggested_action(person)
         if person == self.person and proposal is not None:
             self._decide(proposal)
 
     def undo(self, seen: int) -> None:
         """Takes the last of the `seen` decisions back and shows whom it was about."""
-        if seen != len(self.desk.review.acts):
-            self.told = "Something was decided since this page was drawn: press Z again to take that back."
+        if seen != len(self.controller.review.actions):
+            self.message = "Something was decided since this page was drawn: press Z again to take that back."
             return
         try:
-            act = self.desk.undo()
+            act = self.controller.undo()
         except MaskfitError as error:
-            self.told = str(error)
+            self.message = str(error)
             return
         if act is not None:
             self.select_person(act.person)
             what = act.verdict or ", ".join(f"{name} {value}" for _, name, value in act.labels)
-            self.told = f"Taken back: {what}."
+            self.message = f"Taken back: {what}."
 
-    def write(self, replace: bool) -> None:
+    def export(self, replace: bool) -> None:
         """Writes the corrections; asks first where that would replace a file that is not this review's."""
-        self.asked = self.desk.needs_overwrite_confirmation and not replace
-        if self.asked:
+        self.confirm_overwrite = self.controller.needs_overwrite_confirmation and not replace
+        if self.confirm_overwrite:
             return
         try:
-            rows = self.desk.export_corrections()
+            rows = self.controller.export_corrections()
         except MaskfitError as error:
-            self.told = str(error)
+            self.message = str(error)
             return
-        self.told = f"Wrote {self.desk.out}: {len(rows)} corrections."
-        wrong = self.desk.review.count()["wrong"]
+        self.message = f"Wrote {self.controller.corrections_path}: {len(rows)} corrections."
+        wrong = self.controller.review.status_counts()["wrong"]
         if wrong:
-            self.told += f" {wrong} persons are marked wrong and have no new label yet."
+            self.message += f" {wrong} persons are marked wrong and have no new label yet."
 
     def cancel_export(self) -> None:
         """Replaces nothing."""
-        self.asked = False
+        self.confirm_overwrite = False
 
     def _decide(self, act: ReviewAction) -> bool:
         """Whether the decision was taken and saved."""
-        self.told = ""
+        self.message = ""
         try:
-            self.desk.apply(act)
+            self.controller.apply(act)
         except MaskfitError as error:
-            self.told = str(error)
+            self.message = str(error)
             return False
         return True

@@ -50,14 +50,14 @@ class DynamicBatcher:
         self.metrics = metrics
         self._readers = dict(readers)
         self._pool = ThreadPoolExecutor(settings.threads, "look")
-        self._seen: queue.SimpleQueue[tuple[_Job, DetectedFaces] | None] = queue.SimpleQueue()
+        self._detected: queue.SimpleQueue[tuple[_Job, DetectedFaces] | None] = queue.SimpleQueue()
         self._networks = Thread(target=self._run, name="networks", daemon=True)
         self._lock = Lock()
         self._open = 0
-        self._looking = 0
+        self._num_detecting = 0
 
     @property
-    def alive(self) -> bool:
+    def is_running(self) -> bool:
         """Whether it has been started, and answers."""
         return self._networks.is_alive()
 
@@ -91,8 +91,8 @@ class DynamicBatcher:
             if self._open + len(photos) > most:
                 raise HTTPProblemError(429, f"{self._open} photos are waiting, and {most} may", "queue")
             self._open += len(photos)
-            self._looking += len(photos)
-        self.metrics.queue.inc(len(photos))
+            self._num_detecting += len(photos)
+        self.metrics.queue_size.inc(len(photos))
         jobs = [_Job(content, faces) for content in photos]
         for job in jobs:
             job.answer.add_done_callback(partial(self._close, job))
@@ -102,8 +102,8 @@ class DynamicBatcher:
     def stop(self) -> None:
         """Answers for what was taken on, and ends."""
         self._pool.shutdown()
-        self._seen.put(None)
-        if self.alive:
+        self._detected.put(None)
+        if self.is_running:
             self._networks.join()
 
     def _close(self, job: _Job, answer: Future[PhotoPrediction]) -> None:
@@ -118,7 +118,7 @@ class DynamicBatcher:
         self.metrics.photos.labels(outcome).inc()
         with self._lock:
             self._open -= 1
-        self.metrics.queue.dec()
+        self.metrics.queue_size.dec()
 
     def _look(self, job: _Job) -> None:
         limits = self.settings.limits
@@ -132,14 +132,14 @@ class DynamicBatcher:
             found = error
         # Before it is handed on: the networks would else wait for the photo that they have.
         with self._lock:
-            self._looking -= 1
+            self._num_detecting -= 1
         if isinstance(found, Exception):
             self._settle(job, found)
         elif found is not None:
-            self._seen.put((job, found))
+            self._detected.put((job, found))
 
     def _run(self) -> None:
-        while (first := self._seen.get()) is not None:
+        while (first := self._detected.get()) is not None:
             self._answer(self._gather(first))
 
     def _gather(self, first: tuple[_Job, DetectedFaces]) -> list[tuple[_Job, DetectedFaces]]:
@@ -149,12 +149,12 @@ class DynamicBatcher:
         while faces < self.settings.batch_size:
             left = until - time.monotonic()
             try:
-                more = self._seen.get(timeout=left) if left > 0 and self._looking else self._seen.get_nowait()
+                more = self._detected.get(timeout=left) if left > 0 and self._num_detecting else self._detected.get_nowait()
             except queue.Empty:
                 break
             if more is None:
                 # The end: left for whoever asks next.
-                self._seen.put(None)
+                self._detected.put(None)
                 break
             batch.append(more)
             faces += len(more[1].sights)
@@ -171,8 +171,8 @@ class DynamicBatcher:
                 self._settle(job, error)
             return
         if faces:
-            self.metrics.batches.observe(faces)
-            self.metrics.network_seconds.observe(time.perf_counter() - began)
+            self.metrics.batch_faces.observe(faces)
+            self.metrics.batch_seconds.observe(time.perf_counter() - began)
             self.metrics.faces.inc(faces)
         for (job, _), reading in zip(wanted, readings, strict=True):
             self._settle(job, reading)

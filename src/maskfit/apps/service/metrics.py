@@ -14,13 +14,13 @@ from prometheus_client import (
     multiprocess,
 )
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
+MULTIPROC_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """The environment's name for a folder in which workers keep their numbers, so that each can tell those of all."""
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 
-SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
-SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+BATCH_SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
@@ -42,25 +42,25 @@ class Metrics:
         self.requests = Counter(
             "maskfit_requests", "Requests by path, method and status.", ["path", "method", "status"], registry=own
         )
-        self.seconds = Histogram(
-            "maskfit_request_seconds", "From a request to its answer.", ["path"], buckets=SECONDS, registry=own
+        self.request_seconds = Histogram(
+            "maskfit_request_seconds", "From a request to its answer.", ["path"], buckets=LATENCY_BUCKETS, registry=own
         )
         self.photos = Counter("maskfit_photos", "Photos by what became of them.", ["outcome"], registry=own)
         self.faces = Counter("maskfit_faces", "Faces that were answered for, whole photos too.", registry=own)
-        self.queue = Gauge(
+        self.queue_size = Gauge(
             "maskfit_queue_photos", "Photos taken on and not yet answered.", multiprocess_mode="livesum", registry=own
         )
-        self.batches = Histogram(
-            "maskfit_batch_faces", "Faces that passed the networks together.", buckets=SIZES, registry=own
+        self.batch_faces = Histogram(
+            "maskfit_batch_faces", "Faces that passed the networks together.", buckets=BATCH_SIZE_BUCKETS, registry=own
         )
-        self.network_seconds = Histogram(
-            "maskfit_batch_seconds", "That the networks took for a batch.", buckets=SECONDS, registry=own
+        self.batch_seconds = Histogram(
+            "maskfit_batch_seconds", "That the networks took for a batch.", buckets=LATENCY_BUCKETS, registry=own
         )
         self.rejections = Counter("maskfit_rejections", "Refused requests by reason.", ["reason"], registry=own)
 
     def render(self) -> bytes:
         """Everything in Prometheus's text format: of all workers, where there are several."""
-        folder = os.environ.get(SHARED)
+        folder = os.environ.get(MULTIPROC_DIR_VARIABLE)
         if not folder:
             return generate_latest(self.registry)
         together = CollectorRegistry()

@@ -14,10 +14,10 @@ from maskfit.apps.service.problem_details import to_response
 
 LOG = logging.getLogger("maskfit.service")
 
-GONE = 499
+STATUS_CLIENT_CLOSED_REQUEST = 499
 """What is logged where the caller went away before the answer, as nginx has it."""
 
-UNKNOWN = "other"
+OTHER = "other"
 """What a path that is no route's is called: it may hold anything."""
 
 METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE")
@@ -42,7 +42,7 @@ class RequestMiddleware:
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
-        status = GONE
+        status = STATUS_CLIENT_CLOSED_REQUEST
 
         async def watch(message: Message) -> None:
             nonlocal status
@@ -55,15 +55,15 @@ class RequestMiddleware:
         except Exception as error:
             # Without the error's own words: they may quote a photo's name or a path.
             LOG.error("a fault: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
-            if status == GONE:
+            if status == STATUS_CLIENT_CLOSED_REQUEST:
                 await to_response(500, "the service failed; its log says where")(scope, receive, watch)
         finally:
             self._count(scope, status, time.perf_counter() - began)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        path = scope["path"] if scope["path"] in self.paths else UNKNOWN
-        method = scope["method"] if scope["method"] in METHODS else UNKNOWN
+        path = scope["path"] if scope["path"] in self.paths else OTHER
+        method = scope["method"] if scope["method"] in METHODS else OTHER
         self.metrics.requests.labels(path, method, status).inc()
-        self.metrics.seconds.labels(path).observe(seconds)
+        self.metrics.request_seconds.labels(path).observe(seconds)
         # Neither the address of the caller nor anything that was sent.
         LOG.info("%s %s %d %.3f s", method, path, status, seconds)

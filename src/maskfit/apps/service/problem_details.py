@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 MEDIA_TYPE = "application/problem+json"
 
-MEANINGS = {
+STATUS_DESCRIPTIONS = {
     401: "No token, or a wrong one.",
     408: "The body did not arrive in time.",
     413: "The body has more bytes than are read.",
@@ -24,10 +24,10 @@ MEANINGS = {
 }
 """What each status means here."""
 
-RETRIED = (429, 503)
+RETRY_STATUSES = (429, 503)
 """Statuses that come with Retry-After."""
 
-RETRY_SECONDS = 1
+RETRY_AFTER_SECONDS = 1
 
 
 class ProblemDetails(BaseModel):
@@ -62,8 +62,8 @@ class HTTPProblemError(Exception):
 def to_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A problem as a response."""
     given = dict(headers or {})
-    if status in RETRIED:
-        given.setdefault("Retry-After", str(RETRY_SECONDS))
+    if status in RETRY_STATUSES:
+        given.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
     problem = ProblemDetails(title=HTTPStatus(status).phrase, status=status, detail=detail)
     return JSONResponse(problem.model_dump(), status, given, MEDIA_TYPE)
 
@@ -73,10 +73,10 @@ def openapi_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     said: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         said[status] = {
-            "description": MEANINGS[status],
+            "description": STATUS_DESCRIPTIONS[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        if status in RETRIED:
+        if status in RETRY_STATUSES:
             said[status]["headers"] = {
                 "Retry-After": {"description": "Seconds.", "required": True, "schema": {"type": "integer"}}
             }

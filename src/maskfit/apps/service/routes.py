@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from maskfit import __version__
 from maskfit.apps.service import metrics
-from maskfit.apps.service.middleware import GONE, RequestMiddleware
+from maskfit.apps.service.middleware import STATUS_CLIENT_CLOSED_REQUEST, RequestMiddleware
 from maskfit.apps.service.model_info import ServiceInfo
 from maskfit.apps.service.problem_details import HTTPProblemError, ProblemDetails, openapi_responses, to_response
 from maskfit.apps.service.schemas import StrictModel, build_response_model
@@ -27,10 +27,10 @@ from maskfit.apps.service.uploads import Upload, describe_body, format_validatio
 from maskfit.errors import PhotoError
 from maskfit.inference.face_predictor import PhotoPrediction
 
-ABOUT = """Every face on a photo, with what the models say of it. Photos are in memory until they are answered for, \
+DESCRIPTION = """Every face on a photo, with what the models say of it. Photos are in memory until they are answered for, \
 and nowhere else."""
 
-OPENAPI = "/openapi.json"
+OPENAPI_PATH = "/openapi.json"
 
 BEARER = HTTPBearer(auto_error=False, description="The token that the service was started with.")
 
@@ -88,9 +88,9 @@ def build_app(service: InferenceService) -> FastAPI:
     app = FastAPI(
         title="maskfit",
         version=__version__,
-        description=ABOUT,
+        description=DESCRIPTION,
         lifespan=lifespan,
-        openapi_url=OPENAPI,
+        openapi_url=OPENAPI_PATH,
         # Their pages load scripts from elsewhere.
         docs_url=None,
         redoc_url=None,
@@ -103,7 +103,7 @@ def build_app(service: InferenceService) -> FastAPI:
     _add_answers(app, service)
     schema = _describe(app)
     app.openapi = lambda: schema  # type: ignore[method-assign]
-    app.add_middleware(RequestMiddleware, metrics=service.metrics, paths={*schema["paths"], OPENAPI})
+    app.add_middleware(RequestMiddleware, metrics=service.metrics, paths={*schema["paths"], OPENAPI_PATH})
     return app
 
 
@@ -126,7 +126,7 @@ def _add_refusals(app: FastAPI, service: InferenceService) -> None:
 
     @app.exception_handler(ClientDisconnect)
     async def leave(request: Request, error: ClientDisconnect) -> Response:
-        return Response(status_code=GONE)
+        return Response(status_code=STATUS_CLIENT_CLOSED_REQUEST)
 
 
 def _guards(service: InferenceService) -> list[Any]:
@@ -148,7 +148,7 @@ def _add_probes(app: FastAPI, service: InferenceService) -> None:
 
     @app.get("/readyz", summary="Whether photos are answered for", tags=["probes"], responses=openapi_responses(503))
     async def readyz() -> HealthStatus:
-        if not service.ready:
+        if not service.is_ready:
             raise HTTPProblemError(503, "the service is starting or stopping", "stopping")
         return HealthStatus(status="ready")
 
@@ -190,7 +190,7 @@ def _add_answers(app: FastAPI, service: InferenceService) -> None:
         if service.stopping:
             raise HTTPProblemError(503, "the service is stopping", "stopping")
         uploads: list[Upload] = []
-        with service.held.claim() as claim:
+        with service.body_memory.reservation() as claim:
             try:
                 async with asyncio.timeout(service.settings.limits.seconds):
                     uploads = await read_uploads(request, service.settings.limits, claim)

@@ -18,7 +18,7 @@ Box = Annotated[
     Field(min_length=4, max_length=4, description="Left, upper, right, lower in pixels of the upright photo."),
 ]
 
-OWN = ("box", "score")
+RESERVED_NAMES = ("box", "score")
 """What a face has besides attributes."""
 
 
@@ -48,7 +48,7 @@ def build_response_model(scheme: LabelSchema) -> type[BaseModel]:
     Raises:
         ModelFileError: An attribute has a name that a face's other fields bear.
     """
-    taken = [name for name in scheme.names if name in OWN]
+    taken = [name for name in scheme.names if name in RESERVED_NAMES]
     if taken:
         raise ModelFileError(f"an attribute called '{taken[0]}' cannot be served", hint="serve a model of other names")
     fields: dict[str, Any] = {

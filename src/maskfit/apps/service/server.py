@@ -12,18 +12,18 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from maskfit.apps.service.metrics import SHARED
+from maskfit.apps.service.metrics import MULTIPROC_DIR_VARIABLE
 from maskfit.apps.service.routes import build_app
 from maskfit.apps.service.service import InferenceService
-from maskfit.apps.service.settings import VARIABLE, ServiceSettings
+from maskfit.apps.service.settings import SETTINGS_VARIABLE, ServiceSettings
 
-MOST_CONNECTIONS = 1000
+MAX_CONNECTIONS = 1000
 """Of one worker; more are answered with 503."""
 
-WORKER_SECONDS = 30
+WORKER_HEALTHCHECK_SECONDS = 30
 """How long a worker may be silent before it is taken for dead; on a busy machine it takes seconds to begin."""
 
-LOGGING: dict[str, Any] = {
+LOG_CONFIG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
@@ -58,13 +58,13 @@ def serve(
     options: dict[str, Any] = {
         "host": host,
         "port": port,
-        "log_config": LOGGING,
+        "log_config": LOG_CONFIG,
         "access_log": False,
         "server_header": False,
         "proxy_headers": False,
         "lifespan": "on",
         "ws": "none",
-        "limit_concurrency": MOST_CONNECTIONS,
+        "limit_concurrency": MAX_CONNECTIONS,
         "timeout_graceful_shutdown": settings.stop_seconds,
     }
     # uvicorn ends gracefully and then sends itself the signal once more, so that the exit code would say it was killed.
@@ -78,7 +78,7 @@ def serve(
             f"{__name__}:worker_app",
             factory=True,
             workers=settings.workers,
-            timeout_worker_healthcheck=WORKER_SECONDS,
+            timeout_worker_healthcheck=WORKER_HEALTHCHECK_SECONDS,
             **options,
         )
 
@@ -89,14 +89,14 @@ def worker_app() -> FastAPI:
     Raises:
         MaskfitError: As `Service`.
     """
-    return build_app(InferenceService(ServiceSettings.model_validate_json(os.environ[VARIABLE])))
+    return build_app(InferenceService(ServiceSettings.model_validate_json(os.environ[SETTINGS_VARIABLE])))
 
 
 @contextmanager
 def _told(settings: ServiceSettings) -> Iterator[None]:
     """What workers read from their environment: the settings, and where they put their numbers together."""
     with tempfile.TemporaryDirectory(prefix="maskfit-metrics-") as folder:
-        told = {VARIABLE: settings.model_dump_json(), SHARED: folder}
+        told = {SETTINGS_VARIABLE: settings.model_dump_json(), MULTIPROC_DIR_VARIABLE: folder}
         os.environ.update(told)
         try:
             yield

@@ -36,7 +36,7 @@ class InferenceService:
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.held = BodyMemoryBudget(settings.limits.max_total_body_bytes)
+        self.body_memory = BodyMemoryBudget(settings.limits.max_total_body_bytes)
         self.stopping = False
         self._token = settings.token()
         self.predictor = Predictor.load(
@@ -68,9 +68,9 @@ class InferenceService:
         return hmac.compare_digest((token or "").encode("utf-8", "replace"), self._token.encode())
 
     @property
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether photos are answered for: models are warm, and nobody told the process to end."""
-        return self.batcher.alive and not self.stopping
+        return self.batcher.is_running and not self.stopping
 
     def describe(self) -> ServiceInfo:
         """What is served."""

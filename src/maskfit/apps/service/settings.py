@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from maskfit.errors import DataError
 
-VARIABLE = "MASKFIT_SERVICE"
+SETTINGS_VARIABLE = "MASKFIT_SERVICE"
 """The environment's name for the settings as JSON, by which worker processes get them."""
 
-TOKEN = "MASKFIT_TOKEN"
+TOKEN_VARIABLE = "MASKFIT_TOKEN"
 """The environment's name for the token that callers must show."""
 
-LEAST_TOKEN = 16
+MIN_TOKEN_LENGTH = 16
 """Characters of a token; a shorter one can be guessed."""
 
 Count = Annotated[int, Field(ge=1)]
@@ -95,15 +95,15 @@ class ServiceSettings(BaseModel):
             DataError: The file cannot be read, or the token cannot be sent in a header or is short.
         """
         if self.token_file is None:
-            text, where = os.environ.get(TOKEN, ""), f"the environment's {TOKEN}"
+            text, where = os.environ.get(TOKEN_VARIABLE, ""), f"the environment's {TOKEN_VARIABLE}"
             if not text:
                 return None
         else:
             text, where = _read(self.token_file), str(self.token_file)
         # RFC 6750, section 2.1: what may follow "Bearer".
-        if len(text) < LEAST_TOKEN or not re.fullmatch(r"[A-Za-z0-9\-._~+/]+=*", text):
+        if len(text) < MIN_TOKEN_LENGTH or not re.fullmatch(r"[A-Za-z0-9\-._~+/]+=*", text):
             raise DataError(
-                f"a token has {LEAST_TOKEN} characters or more, of A-Z a-z 0-9 - . _ ~ + /",
+                f"a token has {MIN_TOKEN_LENGTH} characters or more, of A-Z a-z 0-9 - . _ ~ + /",
                 location=where,
                 hint="make one with: openssl rand -hex 32",
             )

@@ -20,12 +20,12 @@ from maskfit.apps.service.settings import Limits
 
 FORM, JSON = "multipart/form-data", "application/json"
 
-FILES = "files"
+FILES_FIELD = "files"
 """What the photos' parts of a form are called."""
 
-LONGEST_NAME = 255
+MAX_NAME_LENGTH = 255
 
-MOST_MARKS = 1000
+MAX_JSON_SEPARATORS_PER_PHOTO = 1000
 """Brackets and commas of a JSON body for each photo that it may have; base64 has none. To read a body of nothing else
 would take a multiple of its own memory."""
 
@@ -70,7 +70,7 @@ class PhotoPayload(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, Field(max_length=LONGEST_NAME)] | None = Field(
+    name: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = Field(
         None, description="Comes back with the answer; otherwise not used, and not logged."
     )
     data: Base64
@@ -92,25 +92,25 @@ class BodyMemoryBudget:
     """
 
     def __init__(self, most: int) -> None:
-        self.most = most
-        self.bytes = 0
+        self.max_bytes = most
+        self.reserved_bytes = 0
 
     @contextmanager
-    def claim(self) -> Iterator[MemoryReservation]:
+    def reservation(self) -> Iterator[MemoryReservation]:
         """For one request; what it took is free again when it ends."""
         claim = MemoryReservation(self)
         try:
             yield claim
         finally:
-            self.bytes -= claim.bytes
+            self.reserved_bytes -= claim.reserved_bytes
 
 
 class MemoryReservation:
     """What one request holds."""
 
     def __init__(self, held: BodyMemoryBudget) -> None:
-        self.held = held
-        self.bytes = 0
+        self.budget = held
+        self.reserved_bytes = 0
 
     def reserve(self, count: int) -> None:
         """Counts bytes that came in.
@@ -118,10 +118,10 @@ class MemoryReservation:
         Raises:
             RefusalError: All requests together would hold too many.
         """
-        if self.held.bytes + count > self.held.most:
+        if self.budget.reserved_bytes + count > self.budget.max_bytes:
             raise HTTPProblemError(429, "too many photos are being sent at once", "memory")
-        self.held.bytes += count
-        self.bytes += count
+        self.budget.reserved_bytes += count
+        self.reserved_bytes += count
 
 
 class BodyParser(Protocol):
@@ -171,21 +171,21 @@ class MultipartParser:
         if not self.ended:
             raise _malformed("the form breaks off")
         if not self.uploads:
-            raise _malformed(f"the form has no part '{FILES}'")
+            raise _malformed(f"the form has no part '{FILES_FIELD}'")
         return self.uploads
 
     def _take_file(self, file: File) -> None:
-        if file.field_name != FILES.encode():
-            raise _malformed(f"the form has a part that is not called '{FILES}'")
+        if file.field_name != FILES_FIELD.encode():
+            raise _malformed(f"the form has a part that is not called '{FILES_FIELD}'")
         if len(self.uploads) >= self.limits.photos:
             raise too_many_photos(self.limits)
-        name = (file.file_name or b"").decode("utf-8", "replace")[:LONGEST_NAME]
+        name = (file.file_name or b"").decode("utf-8", "replace")[:MAX_NAME_LENGTH]
         file.file_object.seek(0)
         self.uploads.append(Upload(name, file.file_object.read()))
         file.close()
 
     def _take_field(self, part: FormField) -> None:
-        raise _malformed(f"the form has a part without a file name; with curl it is -F {FILES}=@photo.jpg")
+        raise _malformed(f"the form has a part without a file name; with curl it is -F {FILES_FIELD}=@photo.jpg")
 
     def _end(self) -> None:
         self.ended = True
@@ -208,7 +208,7 @@ class JsonBodyParser:
         Raises:
             RefusalError: It is no JSON, or not of that shape, or has too many photos.
         """
-        if sum(map(self.body.count, (b"{", b"[", b","))) > MOST_MARKS * self.limits.photos:
+        if sum(map(self.body.count, (b"{", b"[", b","))) > MAX_JSON_SEPARATORS_PER_PHOTO * self.limits.photos:
             raise _malformed("the body has more brackets and commas than photos need")
         try:
             sent = PhotosPayload.model_validate_json(self.body)
@@ -259,7 +259,7 @@ def describe_body(limits: Limits) -> dict[str, Any]:
     return {
         "required": True,
         "content": {
-            FORM: {"schema": {**shape, "properties": {FILES: {**photos, "items": file}}, "required": [FILES]}},
+            FORM: {"schema": {**shape, "properties": {FILES_FIELD: {**photos, "items": file}}, "required": [FILES_FIELD]}},
             JSON: {
                 "schema": {
                     **shape,

@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
 
-Kind = Literal["file", "stream", "camera"]
+SourceKind = Literal["file", "stream", "camera"]
 
-NETWORKS = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "srt", "udp", "tcp")
+NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "srt", "udp", "tcp")
 """Schemes of addresses that are opened."""
 
-INNER = "rtp,srtp,tls,crypto,httpproxy,data"
+INNER_PROTOCOLS = "rtp,srtp,tls,crypto,httpproxy,data"
 """What streams may use beneath. Never `file`: a play list from elsewhere must not name files of this machine."""
 
-WAIT = 10.0
+TIMEOUT_SECONDS = 10.0
 """Seconds without a byte after which a stream or camera counts as broken off."""
 
-SHORT = 1.0
+DURATION_TOLERANCE_SECONDS = 1.0
 """Seconds by which a video may end before what its header says; a sound track may be that much longer."""
 
-LEAST_STEP = 1e-3
+MIN_FRAME_STEP_SECONDS = 1e-3
 """Seconds between two frames at least: times that stand still or run back are damaged."""
 
 
@@ -54,9 +54,9 @@ class SourceAddress:
         shown: For people and files, without password and query.
     """
 
-    kind: Kind
-    word: str
-    shown: str
+    kind: SourceKind
+    url: str
+    display_name: str
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,17 @@ class Frame:
         clock: When it came, of a live source.
     """
 
-    number: int
+    index: int
     time: float
-    picture: VideoFrame
-    clock: datetime | None = None
+    video_frame: VideoFrame
+    captured_at: datetime | None = None
 
     @cached_property
     def pixels(self) -> Pixels:
         """Upright RGB, (height, width, 3), uint8."""
-        pixels = self.picture.to_ndarray(format="rgb24")
+        pixels = self.video_frame.to_ndarray(format="rgb24")
         # Telephones write their frames lying, and beside them how far to turn back, against the clock.
-        turns = round(self.picture.rotation / 90) % 4
+        turns = round(self.video_frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else np.asarray(pixels, dtype=np.uint8)
 
 
@@ -94,19 +94,19 @@ class FrameSampling:
     """
 
     every: int = 1
-    fps: float | None = None
+    max_fps: float | None = None
 
     def subsample(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """The frames that are wanted."""
         due = 0.0
         for frame in frames:
-            if frame.number % self.every:
+            if frame.index % self.every:
                 continue
-            if self.fps:
+            if self.max_fps:
                 # A hundredth of a step early is in time: the times of a file are rounded.
-                if frame.time < due - 0.01 / self.fps:
+                if frame.time < due - 0.01 / self.max_fps:
                     continue
-                due = max(due + 1 / self.fps, frame.time)
+                due = max(due + 1 / self.max_fps, frame.time)
             yield frame
 
 
@@ -148,9 +148,9 @@ def _parse_address(word: str) -> SourceAddress:
         host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
     except ValueError as error:
         raise DataError(f"this is no address: {error}", hint="write it like rtsp://camera.local:554/stream") from None
-    if parts.scheme.lower() not in NETWORKS:
+    if parts.scheme.lower() not in NETWORK_SCHEMES:
         raise DataError(
-            f"addresses that begin with {parts.scheme}:// are not opened", hint=f"known: {', '.join(NETWORKS)}"
+            f"addresses that begin with {parts.scheme}:// are not opened", hint=f"known: {', '.join(NETWORK_SCHEMES)}"
         )
     return SourceAddress("stream", word, f"{parts.scheme.lower()}://{host}{parts.path}")
 
@@ -183,18 +183,18 @@ class VideoCapture:
             raise
         duration = self._container.duration
         # A camera says 0 or nothing, a stream nothing.
-        self.seconds = duration / 1e6 if duration and duration > 0 and address.kind != "camera" else None
-        self.rate = float(self._stream.average_rate or self._stream.guessed_rate or 0) or None
-        self.frames = self._stream.frames or (round(self.seconds * self.rate) if self.seconds and self.rate else None)
+        self.duration = duration / 1e6 if duration and duration > 0 and address.kind != "camera" else None
+        self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0) or None
+        self.num_frames = self._stream.frames or (round(self.duration * self.fps) if self.duration and self.fps else None)
         # Frames in several threads come late by as many frames, which only what waits can afford.
-        self._stream.thread_type = "SLICE" if self.live else "AUTO"
-        self.damaged = 0
-        self.broke_off = ""
+        self._stream.thread_type = "SLICE" if self.is_live else "AUTO"
+        self.num_damaged = 0
+        self.truncation = ""
 
     @property
-    def live(self) -> bool:
+    def is_live(self) -> bool:
         """Whether frames come by themselves, and are lost when nobody takes them."""
-        return self.seconds is None and self.address.kind != "file"
+        return self.duration is None and self.address.kind != "file"
 
     def read(self) -> Iterator[Frame]:
         """Every frame; parts that cannot be decoded are counted and passed over.
@@ -206,16 +206,16 @@ class VideoCapture:
         for picture in self._pictures():
             if start is None:
                 start = picture.time or 0.0
-            time = last + 1 / (self.rate or 25) if picture.time is None else picture.time - start
-            last = max(time, last + LEAST_STEP) if number else 0.0
+            time = last + 1 / (self.fps or 25) if picture.time is None else picture.time - start
+            last = max(time, last + MIN_FRAME_STEP_SECONDS) if number else 0.0
             yield Frame(number, last, picture)
             number += 1
         if not number:
             raise DataError(
-                "not a single frame of this video can be read", location=self.address.shown, hint="restore the file"
+                "not a single frame of this video can be read", location=self.address.display_name, hint="restore the file"
             )
-        if self.seconds and last + SHORT + 1 / (self.rate or 25) < self.seconds:
-            self.broke_off = f"it says that it is {self.seconds:.1f} s long, but ends after {last:.1f} s"
+        if self.duration and last + DURATION_TOLERANCE_SECONDS + 1 / (self.fps or 25) < self.duration:
+            self.truncation = f"it says that it is {self.duration:.1f} s long, but ends after {last:.1f} s"
 
     def _pictures(self) -> Iterator[VideoFrame]:
         import av
@@ -227,14 +227,14 @@ class VideoCapture:
             except (StopIteration, av.error.EOFError):
                 return
             except av.error.FFmpegError as error:
-                if self.live:
+                if self.is_live:
                     raise
-                self.broke_off = f"it cannot be read to its end: {error.strerror}"
+                self.truncation = f"it cannot be read to its end: {error.strerror}"
                 return
             try:
                 yield from packet.decode()
             except av.error.InvalidDataError:
-                self.damaged += 1
+                self.num_damaged += 1
 
     def close(self) -> None:
         """Gives file, connection or camera free."""
@@ -248,15 +248,15 @@ def _open(address: SourceAddress) -> InputContainer:
         raise MissingExtraError("'maskfit video'", "watch") from None
     try:
         if address.kind == "file":
-            return av.open(address.word, options={"protocol_whitelist": "file"})
+            return av.open(address.url, options={"protocol_whitelist": "file"})
         if address.kind == "stream":
             # Over UDP, the default of RTSP, lost packets smear the picture.
-            options = {"protocol_whitelist": ",".join((*NETWORKS, INNER)), "rtsp_transport": "tcp"}
-            return av.open(address.word, options=options, timeout=(WAIT, WAIT))
-        name, device = _camera(address.word)
-        return av.open(device, format=name, timeout=(WAIT, WAIT))
+            options = {"protocol_whitelist": ",".join((*NETWORK_SCHEMES, INNER_PROTOCOLS)), "rtsp_transport": "tcp"}
+            return av.open(address.url, options=options, timeout=(TIMEOUT_SECONDS, TIMEOUT_SECONDS))
+        name, device = _camera(address.url)
+        return av.open(device, format=name, timeout=(TIMEOUT_SECONDS, TIMEOUT_SECONDS))
     except av.error.ExitError:
-        reason = f"it does not answer within {WAIT:g} s"
+        reason = f"it does not answer within {TIMEOUT_SECONDS:g} s"
     except (av.error.FFmpegError, ValueError, OSError) as error:
         # Never the error as a whole: it holds the address, and that may hold a password.
         reason = getattr(error, "strerror", None) or type(error).__name__
@@ -264,7 +264,7 @@ def _open(address: SourceAddress) -> InputContainer:
     fix = {"file": "play it elsewhere to see whether it is whole", "stream": "check address, network and password"}
     raise DataError(
         f"{what.get(address.kind, 'the camera cannot be opened')}: {reason}",
-        location=address.shown,
+        location=address.display_name,
         hint=fix.get(address.kind, "check its number, its cable, and that no other program has it"),
     )
 
@@ -297,14 +297,14 @@ def _find_video(container: InputContainer, address: SourceAddress) -> Any:
     covers = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & covers]
     if not streams:
-        raise DataError("there is no video in it, only sound or data", location=address.shown, hint="name a video")
+        raise DataError("there is no video in it, only sound or data", location=address.display_name, hint="name a video")
     if address.kind == "file" and (container.format.name == "image2" or container.format.name.endswith("_pipe")):
         raise DataError(
-            "this is a photo, not a video", location=address.shown, hint="photos are read by 'maskfit predict'"
+            "this is a photo, not a video", location=address.display_name, hint="photos are read by 'maskfit predict'"
         )
     width, height = streams[0].codec_context.width, streams[0].codec_context.height
     if width * height > MAX_PIXELS:
         raise DataError(
-            f"frames of {width} x {height} pixels are too large", location=address.shown, hint="make a smaller copy"
+            f"frames of {width} x {height} pixels are too large", location=address.display_name, hint="make a smaller copy"
         )
     return streams[0]

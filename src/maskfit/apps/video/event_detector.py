@@ -16,10 +16,10 @@ from maskfit.labels.schema import MASK, LabelSchema
 
 EventType = Literal["appeared", "changed", "left", "ended"]
 
-EVEN = 0.5
+LIKELY_FROM = 0.5
 """A probability below which something else, all together, is likelier."""
 
-UNDECIDED = 4
+UNDECIDED_FACTOR = 4
 """So many times as long as a state must hold, somebody may be there before it is said that nobody is sure of him."""
 
 
@@ -41,7 +41,7 @@ class EventThresholds:
     min_state_seconds: float = 0.5
     smoothing_seconds: float = 0.5
     max_unseen_seconds: float = 1.0
-    hits: int = 3
+    min_hits: int = 3
     min_confidence: float = 0.6
 
     def __post_init__(self) -> None:
@@ -53,8 +53,8 @@ class EventThresholds:
         ):
             if not 0 <= getattr(self, name) <= most:
                 raise DataError(f"{name}={getattr(self, name)} must lie in 0 to {most:g}")
-        if self.hits < 1:
-            raise DataError(f"hits={self.hits} must be 1 or more")
+        if self.min_hits < 1:
+            raise DataError(f"hits={self.min_hits} must be 1 or more")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Event:
     event: EventType
     state: str | None
     previous: str | None
-    said: tuple[AttributePrediction, ...]
+    predictions: tuple[AttributePrediction, ...]
     box: Box
 
 
@@ -97,9 +97,9 @@ class TrackedPerson:
     """
 
     track: Track
-    smoothing: ExponentialSmoother
-    holding: Debouncer
-    said: tuple[AttributePrediction, ...] = field(default=())
+    smoother: ExponentialSmoother
+    debouncer: Debouncer
+    predictions: tuple[AttributePrediction, ...] = field(default=())
     announced: bool = False
 
 
@@ -116,21 +116,21 @@ class EventDetector:
     """
 
     def __init__(self, scheme: LabelSchema, unsure_below: Mapping[str, float], patience: EventThresholds) -> None:
-        self.scheme = scheme
-        self.state = state_attribute(scheme)
-        self.patience = patience
-        self.tracker = Tracker(patience.hits, patience.max_unseen_seconds)
+        self.schema = scheme
+        self.state_attribute = find_state_attribute(scheme)
+        self.thresholds = patience
+        self.tracker = Tracker(patience.min_hits, patience.max_unseen_seconds)
         self._unsure_below = {
             **unsure_below,
-            self.state: max(unsure_below.get(self.state, 0.0), patience.min_confidence),
+            self.state_attribute: max(unsure_below.get(self.state_attribute, 0.0), patience.min_confidence),
         }
         self._people: dict[Track, TrackedPerson] = {}
         self._last = (0.0, 0)
 
     @property
-    def people(self) -> list[TrackedPerson]:
+    def persons(self) -> list[TrackedPerson]:
         """Everybody who counts, those unseen at the moment included."""
-        return [person for track, person in self._people.items() if track.number]
+        return [person for track, person in self._people.items() if track.track_id]
 
     def update(self, frame: int, time: float, answers: Sequence[FacePrediction]) -> list[Event]:
         """Takes in a frame; answers without a face are passed over."""
@@ -145,8 +145,8 @@ class EventDetector:
                 track,
                 TrackedPerson(
                     track,
-                    ExponentialSmoother(self.patience.smoothing_seconds),
-                    Debouncer(self.patience.min_state_seconds),
+                    ExponentialSmoother(self.thresholds.smoothing_seconds),
+                    Debouncer(self.thresholds.min_state_seconds),
                 ),
             )
             events += self._answered(person, time, frame, answer)
@@ -154,63 +154,63 @@ class EventDetector:
 
     def flush(self) -> list[Event]:
         """What there is to say of those who are still there."""
-        return [event for person in self.people for event in self._goodbye(person, "ended")]
+        return [event for person in self.persons for event in self._goodbye(person, "ended")]
 
     def current_states(self, person: TrackedPerson) -> tuple[AttributePrediction, ...]:
         """The answers for people to see: of the state what is believed, even while a frame says something else."""
-        value = person.holding.state
-        attribute = self.scheme[self.state]
+        value = person.debouncer.state
+        attribute = self.schema[self.state_attribute]
 
         def settled(said: AttributePrediction) -> AttributePrediction:
-            if said.attribute != self.state:
+            if said.attribute != self.state_attribute:
                 return said
             if value is None:
                 return replace(said, is_confident=False)
             word = attribute.display_name(attribute.values.index(value))
             return replace(said, value=value, word=word, probability=said.probabilities[value], is_confident=True)
 
-        return tuple(map(settled, person.said))
+        return tuple(map(settled, person.predictions))
 
     def _answered(self, person: TrackedPerson, time: float, frame: int, answer: FacePrediction) -> Iterator[Event]:
-        marginals = self.scheme.marginals(answer.probabilities[None])
-        smooth = person.smoothing.add(time, {name: shares[0] for name, shares in marginals.items()})
-        (person.said,) = decide(
-            self.scheme,
-            self.scheme.joint_probabilities({name: shares[None] for name, shares in smooth.items()}),
+        marginals = self.schema.marginals(answer.probabilities[None])
+        smooth = person.smoother.update(time, {name: shares[0] for name, shares in marginals.items()})
+        (person.predictions,) = decide(
+            self.schema,
+            self.schema.joint_probabilities({name: shares[None] for name, shares in smooth.items()}),
             self._unsure_below,
         )
-        previous = person.holding.state
-        said = next(said for said in person.said if said.attribute == self.state)
-        changed = person.holding.see(time, said.value if said.is_confident else None)
-        if not person.track.number:
+        previous = person.debouncer.state
+        said = next(said for said in person.predictions if said.attribute == self.state_attribute)
+        changed = person.debouncer.update(time, said.value if said.is_confident else None)
+        if not person.track.track_id:
             return
-        first = person.track.first
+        first = person.track.first_seen
         if not person.announced:
-            if person.holding.state or time - first >= UNDECIDED * self.patience.min_state_seconds:
+            if person.debouncer.state or time - first >= UNDECIDED_FACTOR * self.thresholds.min_state_seconds:
                 person.announced = True
                 yield self._event(person, "appeared", first, frame, time)
         elif changed:
-            yield self._event(person, "changed", person.holding.since, frame, time, previous)
+            yield self._event(person, "changed", person.debouncer.since, frame, time, previous)
 
     def _goodbye(self, person: TrackedPerson, what: EventType) -> Iterator[Event]:
         time, frame = self._last
         if not person.announced:
-            yield self._event(person, "appeared", person.track.first, frame, time)
-        yield self._event(person, what, person.track.last, frame, time)
+            yield self._event(person, "appeared", person.track.first_seen, frame, time)
+        yield self._event(person, what, person.track.last_seen, frame, time)
 
     def _event(
         self, person: TrackedPerson, what: EventType, since: float, frame: int, time: float, previous: str | None = None
     ) -> Event:
         track = person.track
-        state = person.holding.state
-        return Event(time, since, frame, track.number, what, state, previous, self.current_states(person), track.box)
+        state = person.debouncer.state
+        return Event(time, since, frame, track.track_id, what, state, previous, self.current_states(person), track.box)
 
 
 def format_state(said: AttributePrediction) -> str:
     """An answer in words, with a "?" where something else is likelier, as when a state is about to change."""
-    return f"{said.word}?" if said.is_confident and said.probability < EVEN else str(said)
+    return f"{said.word}?" if said.is_confident and said.probability < LIKELY_FROM else str(said)
 
 
-def state_attribute(scheme: LabelSchema) -> str:
+def find_state_attribute(scheme: LabelSchema) -> str:
     """The attribute whose changes are events."""
     return MASK.name if MASK.name in scheme.names else scheme.names[0]

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from maskfit.apps.video.event_detector import Event, EventDetector, format_state, state_attribute
+from maskfit.apps.video.event_detector import Event, EventDetector, format_state, find_state_attribute
 from maskfit.inference.decisions import NOT_SURE
 from maskfit.labels.schema import LabelSchema
 
-SECONDS_PER_ROW = 60.0
+SECONDS_PER_MINUTE = 60.0
 
-UNSURE = "not_sure"
+UNSURE_COLUMN = "not_sure"
 """The column of people of whom nothing is believed."""
 
 
@@ -54,17 +54,17 @@ class EventFormatter:
         began: When a live source began; rows then say what time it was.
     """
 
-    scheme: LabelSchema
-    began: datetime | None = None
+    schema: LabelSchema
+    started_at: datetime | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of what `fields` gives, in order."""
-        state = state_attribute(self.scheme)
-        others = (name for name in self.scheme.names if name != state)
+        state = find_state_attribute(self.schema)
+        others = (name for name in self.schema.names if name != state)
         return (
             "time",
-            *(("clock",) if self.began else ()),
+            *(("clock",) if self.started_at else ()),
             "frame",
             "person",
             "event",
@@ -79,15 +79,15 @@ class EventFormatter:
             "lower",
         )
 
-    def fields(self, event: Event) -> dict[str, object]:
+    def to_row(self, event: Event) -> dict[str, object]:
         """An event by its columns; boxes are in pixels of the upright frame, times in seconds since the beginning."""
-        state = state_attribute(self.scheme)
-        said = {said.attribute: said for said in event.said}
+        state = find_state_attribute(self.schema)
+        said = {said.attribute: said for said in event.predictions}
         others = {name: own.value if own.is_confident else NOT_SURE for name, own in said.items() if name != state}
         edges = dict(zip(("left", "upper", "right", "lower"), (round(edge, 1) for edge in event.box), strict=True))
         return {
             "time": round(event.time, 3),
-            **({"clock": self.clock(event.time)} if self.began else {}),
+            **({"clock": self.clock(event.time)} if self.started_at else {}),
             "frame": event.frame,
             "person": event.person,
             "event": event.event,
@@ -99,18 +99,18 @@ class EventFormatter:
             **edges,
         }
 
-    def sentence(self, event: Event) -> str:
+    def to_text(self, event: Event) -> str:
         """An event as a line for people."""
-        minutes, seconds = divmod(event.time, SECONDS_PER_ROW)
-        when = self.clock(event.time)[11:19] if self.began else f"{int(minutes):02d}:{seconds:04.1f}"
+        minutes, seconds = divmod(event.time, SECONDS_PER_MINUTE)
+        when = self.clock(event.time)[11:19] if self.started_at else f"{int(minutes):02d}:{seconds:04.1f}"
         what = {"ended": "was there to the end"}.get(event.event, event.event)
-        return f"{when}  person {event.person} {what}: {', '.join(map(format_state, event.said))}"
+        return f"{when}  person {event.person} {what}: {', '.join(map(format_state, event.predictions))}"
 
     def clock(self, time: float) -> str:
         """What time it was, with its zone."""
-        if self.began is None:
+        if self.started_at is None:
             return ""
-        return (self.began + timedelta(seconds=time)).isoformat(timespec="milliseconds")
+        return (self.started_at + timedelta(seconds=time)).isoformat(timespec="milliseconds")
 
 
 class MinuteCounter:
@@ -122,7 +122,7 @@ class MinuteCounter:
 
     def __init__(self, telling: EventFormatter) -> None:
         self._telling = telling
-        self._state = telling.scheme[state_attribute(telling.scheme)]
+        self._state = telling.schema[find_state_attribute(telling.schema)]
         self._minute = 0
         self._seen: dict[int, str] = {}
         self._changes = 0
@@ -130,25 +130,25 @@ class MinuteCounter:
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of a row's cells."""
-        clock = ("clock",) if self._telling.began else ()
-        return ("minute", *clock, "people", *self._state.values, UNSURE, "changes")
+        clock = ("clock",) if self._telling.started_at else ()
+        return ("minute", *clock, "people", *self._state.values, UNSURE_COLUMN, "changes")
 
-    def see(self, time: float, crowd: EventDetector, events: Sequence[Event]) -> list[list[Any]]:
+    def update(self, time: float, crowd: EventDetector, events: Sequence[Event]) -> list[list[Any]]:
         """Takes in a frame, and gives the rows of all minutes that are over, empty ones included."""
         rows = []
-        while time >= (self._minute + 1) * SECONDS_PER_ROW:
-            rows += self.end()
+        while time >= (self._minute + 1) * SECONDS_PER_MINUTE:
+            rows += self.flush()
             self._minute += 1
             self._seen, self._changes = {}, 0
-        for person in crowd.people:
-            if person.track.last == time:
-                self._seen[person.track.number] = person.holding.state or UNSURE
+        for person in crowd.persons:
+            if person.track.last_seen == time:
+                self._seen[person.track.track_id] = person.debouncer.state or UNSURE_COLUMN
         self._changes += sum(event.event == "changed" and event.previous is not None for event in events)
         return rows
 
-    def end(self) -> list[list[Any]]:
+    def flush(self) -> list[list[Any]]:
         """The row of the minute that is going on."""
-        clock = [self._telling.clock(self._minute * SECONDS_PER_ROW)] if self._telling.began else []
+        clock = [self._telling.clock(self._minute * SECONDS_PER_MINUTE)] if self._telling.started_at else []
         states = list(self._seen.values())
-        counts = [states.count(name) for name in (*self._state.values, UNSURE)]
+        counts = [states.count(name) for name in (*self._state.values, UNSURE_COLUMN)]
         return [[self._minute, *clock, len(states), *counts, self._changes]]

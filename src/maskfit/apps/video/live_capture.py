@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import datetime
 
-from maskfit.apps.video.capture import LEAST_STEP, Frame, SourceAddress, VideoCapture
+from maskfit.apps.video.capture import MIN_FRAME_STEP_SECONDS, Frame, SourceAddress, VideoCapture
 from maskfit.errors import DataError
 
 Logger = Callable[[str], None]
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 1.0, 30.0
 """Seconds before a stream is tried again; each time twice as long as the last, up to the second."""
 
 MAX_CLOCK_DRIFT_SECONDS = 2.0
@@ -34,7 +34,7 @@ class LatestFrameReader:
     """
 
     def __init__(self, frames: Iterable[Frame], stop: threading.Event) -> None:
-        self.dropped = 0
+        self.num_dropped = 0
         self._frames = frames
         self._stop = stop
         self._newest: Frame | None = None
@@ -60,7 +60,7 @@ class LatestFrameReader:
         try:
             for frame in self._frames:
                 with self._change:
-                    self.dropped += self._newest is not None
+                    self.num_dropped += self._newest is not None
                     self._newest = frame
                     self._change.notify()
                 if self._stop.is_set():
@@ -112,8 +112,8 @@ class ReconnectingSource:
         patience: float,
         open_again: Callable[[SourceAddress], VideoCapture] = VideoCapture,
     ) -> None:
-        self.interruptions = 0
-        self.damaged = 0
+        self.num_interruptions = 0
+        self.num_damaged = 0
         self._video: VideoCapture | None = video
         self._address = video.address
         self._stop = stop
@@ -134,14 +134,14 @@ class ReconnectingSource:
             reason = "it ended"
             try:
                 for frame in self._video.read():
-                    yield Frame(number, clock.time(frame.time), frame.picture, datetime.now().astimezone())
+                    yield Frame(number, clock.time(frame.time), frame.video_frame, datetime.now().astimezone())
                     number += 1
             except av.error.FFmpegError as error:
                 reason = error.strerror or reason
             except DataError as error:
                 reason = error.message
             finally:
-                self.damaged += self._video.damaged
+                self.num_damaged += self._video.num_damaged
                 self._video.close()
             self._video = None if self._stop.is_set() else self._wait(reason)
             clock.reset()
@@ -152,22 +152,22 @@ class ReconnectingSource:
         Raises:
             DataError: It was not back in time.
         """
-        lost, pause = time.monotonic(), FIRST_PAUSE
-        self.interruptions += 1
-        self._say(f"{self._address.shown} broke off: {reason}; trying again for up to {self._patience:g} s")
+        lost, pause = time.monotonic(), FIRST_RETRY_SECONDS
+        self.num_interruptions += 1
+        self._say(f"{self._address.display_name} broke off: {reason}; trying again for up to {self._patience:g} s")
         while time.monotonic() + pause <= lost + self._patience:
             if self._stop.wait(pause):
                 return None
             try:
                 video = self._open(self._address)
             except DataError:
-                pause = min(2 * pause, LONGEST_PAUSE)
+                pause = min(2 * pause, MAX_RETRY_SECONDS)
                 continue
-            self._say(f"{self._address.shown} is back after {time.monotonic() - lost:.0f} s")
+            self._say(f"{self._address.display_name} is back after {time.monotonic() - lost:.0f} s")
             return video
         raise DataError(
             f"it broke off ({reason}) and was not back within {self._patience:g} s",
-            location=self._address.shown,
+            location=self._address.display_name,
             hint="check it; --reconnect SECONDS tries for longer",
         )
 
@@ -178,7 +178,7 @@ class _Clock:
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._offset: float | None = None
-        self._last = -LEAST_STEP
+        self._last = -MIN_FRAME_STEP_SECONDS
 
     def reset(self) -> None:
         """The source begins to count from 0 again."""
@@ -189,5 +189,5 @@ class _Clock:
         now = time.monotonic() - self._began
         if self._offset is None or abs(own + self._offset - now) > MAX_CLOCK_DRIFT_SECONDS:
             self._offset = now - own
-        self._last = max(own + self._offset, self._last + LEAST_STEP)
+        self._last = max(own + self._offset, self._last + MIN_FRAME_STEP_SECONDS)
         return self._last

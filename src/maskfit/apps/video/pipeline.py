@@ -18,13 +18,13 @@ from maskfit.apps.video.event_detector import Event, EventDetector, EventThresho
 from maskfit.apps.video.event_writer import DurableCsvWriter, EventFormatter, MinuteCounter
 from maskfit.apps.video.frame_annotation import blur, draw
 from maskfit.apps.video.live_capture import LatestFrameReader, Logger, ReconnectingSource, realtime_frames
-from maskfit.apps.video.video_writer import VideoWriter, check_video, open_video_writer
+from maskfit.apps.video.video_writer import VideoWriter, check_video_path, open_video_writer
 from maskfit.inference.face_predictor import DetectedFaces, FacePredictor
 
 PREFETCH_FRAMES = 2
 """Frames of a file in which faces are looked for while those before are answered for and drawn."""
 
-RECONNECT = 300.0
+RECONNECT_SECONDS = 300.0
 """Seconds for which a stream that broke off is tried again, where nobody says otherwise."""
 
 
@@ -44,19 +44,19 @@ class VideoOptions:
         reconnect: Seconds for which a stream that broke off is tried again.
     """
 
-    events: Path | None = None
-    counts: Path | None = None
-    video: Path | None = None
+    events_path: Path | None = None
+    counts_path: Path | None = None
+    video_path: Path | None = None
     blur: bool = False
-    patience: EventThresholds = field(default_factory=EventThresholds)
-    pace: FrameSampling = field(default_factory=FrameSampling)
+    thresholds: EventThresholds = field(default_factory=EventThresholds)
+    sampling: FrameSampling = field(default_factory=FrameSampling)
     realtime: bool = False
-    seconds: float | None = None
-    reconnect: float = RECONNECT
+    max_seconds: float | None = None
+    reconnect_seconds: float = RECONNECT_SECONDS
 
 
 @dataclass
-class Summary:
+class VideoSummary:
     """What came of it.
 
     Attributes:
@@ -73,28 +73,28 @@ class Summary:
         stopped: Whether the user ended it.
     """
 
-    frames: int = 0
+    num_frames: int = 0
     seconds: float = 0.0
-    processed_frames: float = 0.0
-    dropped: int = 0
-    damaged: int = 0
-    interruptions: int = 0
-    people: int = 0
-    events: int = 0
-    changes: int = 0
-    disconnected: str = ""
+    source_seconds: float = 0.0
+    num_dropped: int = 0
+    num_damaged: int = 0
+    num_interruptions: int = 0
+    num_persons: int = 0
+    num_events: int = 0
+    num_changes: int = 0
+    truncation: str = ""
     stopped: bool = False
 
     @property
     def fps(self) -> float:
         """Frames a second that were looked at."""
-        return self.frames / self.seconds if self.seconds else 0.0
+        return self.num_frames / self.seconds if self.seconds else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         rounded = {
             "seconds": round(self.seconds, 3),
-            "watched": round(self.processed_frames, 3),
+            "watched": round(self.source_seconds, 3),
             "fps": round(self.fps, 2),
         }
         return {**vars(self), **rounded}
@@ -110,9 +110,9 @@ class VideoCallbacks:
         progress: Called with (frames of the source done, frames it has or None).
     """
 
-    tell: Callable[[Event, EventFormatter], None] = lambda event, telling: None
-    say: Logger = lambda line: None
-    progress: Callable[[int, int | None], None] = lambda done, total: None
+    on_event: Callable[[Event, EventFormatter], None] = lambda event, telling: None
+    on_message: Logger = lambda line: None
+    on_progress: Callable[[int, int | None], None] = lambda done, total: None
 
 
 def process_video(
@@ -122,7 +122,7 @@ def process_video(
     *,
     stop: threading.Event | None = None,
     listeners: VideoCallbacks | None = None,
-) -> Summary:
+) -> VideoSummary:
     """Watches a source. Nothing is written before its first frame is there; no frame is kept.
 
     Args:
@@ -137,24 +137,24 @@ def process_video(
             until then is whole.
         MissingExtraError: PyAV is not installed.
     """
-    if wishes.video:
-        check_video(wishes.video)
+    if wishes.video_path:
+        check_video_path(wishes.video_path)
     stop = stop or threading.Event()
     listeners = listeners or VideoCallbacks()
     began = time.perf_counter()
     video = VideoCapture(address)
-    feed = _Feed(video, wishes, stop, listeners.say)
-    share = min(wishes.seconds / video.seconds, 1.0) if wishes.seconds and video.seconds else 1.0
-    total = round(video.frames * share) if video.frames else None
+    feed = _Feed(video, wishes, stop, listeners.on_message)
+    share = min(wishes.max_seconds / video.duration, 1.0) if wishes.max_seconds and video.duration else 1.0
+    total = round(video.num_frames * share) if video.num_frames else None
     with ExitStack() as files:
-        desk = _Desk(reader, wishes, listeners, files, video.rate)
+        desk = _Desk(reader, wishes, listeners, files, video.fps)
         try:
             with closing(feed.look(reader)) as frames:
                 for frame, looked in frames:
-                    if wishes.seconds is not None and frame.time >= wishes.seconds:
+                    if wishes.max_seconds is not None and frame.time >= wishes.max_seconds:
                         break
                     desk.take(frame, looked)
-                    listeners.progress(frame.number + 1, total)
+                    listeners.on_progress(frame.index + 1, total)
                     if stop.is_set():
                         break
         finally:
@@ -164,8 +164,8 @@ def process_video(
             desk.end()
     summary = desk.summary
     summary.seconds = time.perf_counter() - began
-    summary.dropped, summary.damaged, summary.interruptions = feed.dropped, feed.damaged, feed.interruptions
-    summary.disconnected = video.broke_off
+    summary.num_dropped, summary.num_damaged, summary.num_interruptions = feed.dropped, feed.damaged, feed.interruptions
+    summary.truncation = video.truncation
     return summary
 
 
@@ -177,13 +177,13 @@ class _Feed:
         self._wishes = wishes
         # The user's, so that who waits for a camera wakes at once; set in the end in any case, for the reading thread.
         self._over = stop
-        self._stream = ReconnectingSource(video, self._over, say, wishes.reconnect) if video.live else None
+        self._stream = ReconnectingSource(video, self._over, say, wishes.reconnect_seconds) if video.is_live else None
         self._newest: LatestFrameReader | None = None
 
     def look(self, reader: FacePredictor) -> Generator[tuple[Frame, DetectedFaces]]:
         """Each frame, with the faces on it."""
         source = self._stream.read() if self._stream else self._video.read()
-        frames: Iterable[Frame] = self._wishes.pace.subsample(source)
+        frames: Iterable[Frame] = self._wishes.sampling.subsample(source)
         if self._wishes.realtime and not self._stream:
             frames = realtime_frames(frames, self._over)
         if self._stream or self._wishes.realtime:
@@ -203,15 +203,15 @@ class _Feed:
 
     @property
     def dropped(self) -> int:
-        return self._newest.dropped if self._newest else 0
+        return self._newest.num_dropped if self._newest else 0
 
     @property
     def damaged(self) -> int:
-        return self._stream.damaged if self._stream else self._video.damaged
+        return self._stream.num_damaged if self._stream else self._video.num_damaged
 
     @property
     def interruptions(self) -> int:
-        return self._stream.interruptions if self._stream else 0
+        return self._stream.num_interruptions if self._stream else 0
 
 
 @dataclass
@@ -223,11 +223,11 @@ class _Desk:
     listeners: VideoCallbacks
     files: ExitStack
     rate: float | None
-    summary: Summary = field(default_factory=Summary)
+    summary: VideoSummary = field(default_factory=VideoSummary)
 
     def __post_init__(self) -> None:
         scheme = self.reader.predictor.scheme
-        self.crowd = EventDetector(scheme, self.reader.predictor.abstain_below, self.wishes.patience)
+        self.crowd = EventDetector(scheme, self.reader.predictor.abstain_below, self.wishes.thresholds)
         self.telling = EventFormatter(scheme)
         self.counts = MinuteCounter(self.telling)
         self.rows: DurableCsvWriter | None = None
@@ -236,32 +236,32 @@ class _Desk:
 
     def take(self, frame: Frame, looked: DetectedFaces) -> None:
         (reading,) = self.reader.predict_batch([looked])
-        if not self.summary.frames:
+        if not self.summary.num_frames:
             self._begin(frame)
-        events = self.crowd.update(frame.number, frame.time, reading.faces)
+        events = self.crowd.update(frame.index, frame.time, reading.faces)
         self._tell(events)
-        minutes = self.counts.see(frame.time, self.crowd, events)
+        minutes = self.counts.update(frame.time, self.crowd, events)
         if self.minutes and minutes:
             self.minutes.write(minutes)
         if self.video:
             self.video.write(frame.time, self._drawn(frame, looked))
-        self.summary.frames += 1
-        self.summary.processed_frames = frame.time
+        self.summary.num_frames += 1
+        self.summary.source_seconds = frame.time
 
     def _begin(self, frame: Frame) -> None:
         """Opens what is to be written, now that there is something."""
         # The first frame looked at need not be the first that came.
-        began = frame.clock and frame.clock - timedelta(seconds=frame.time)
-        self.telling = EventFormatter(self.telling.scheme, began)
+        began = frame.captured_at and frame.captured_at - timedelta(seconds=frame.time)
+        self.telling = EventFormatter(self.telling.schema, began)
         self.counts = MinuteCounter(self.telling)
-        if self.wishes.events:
-            self.rows = self.files.enter_context(DurableCsvWriter(self.wishes.events, self.telling.columns))
-        if self.wishes.counts:
-            self.minutes = self.files.enter_context(DurableCsvWriter(self.wishes.counts, self.counts.columns))
-        if self.wishes.video:
+        if self.wishes.events_path:
+            self.rows = self.files.enter_context(DurableCsvWriter(self.wishes.events_path, self.telling.columns))
+        if self.wishes.counts_path:
+            self.minutes = self.files.enter_context(DurableCsvWriter(self.wishes.counts_path, self.counts.columns))
+        if self.wishes.video_path:
             height, width = frame.pixels.shape[:2]
-            rate = self.wishes.pace.fps or (self.rate or 25) / self.wishes.pace.every
-            self.video = self.files.enter_context(open_video_writer(self.wishes.video, (width, height), rate))
+            rate = self.wishes.sampling.max_fps or (self.rate or 25) / self.wishes.sampling.every
+            self.video = self.files.enter_context(open_video_writer(self.wishes.video_path, (width, height), rate))
 
     def _drawn(self, frame: Frame, looked: DetectedFaces) -> Any:
         pixels = frame.pixels
@@ -273,18 +273,18 @@ class _Desk:
 
     def _tell(self, events: list[Event]) -> None:
         for event in events:
-            self.listeners.tell(event, self.telling)
+            self.listeners.on_event(event, self.telling)
         if self.rows and events:
-            self.rows.write([list(self.telling.fields(event).values()) for event in events])
-        self.summary.events += len(events)
-        self.summary.people += sum(event.event == "appeared" for event in events)
-        self.summary.changes += sum(event.event == "changed" and event.previous is not None for event in events)
+            self.rows.write([list(self.telling.to_row(event).values()) for event in events])
+        self.summary.num_events += len(events)
+        self.summary.num_persons += sum(event.event == "appeared" for event in events)
+        self.summary.num_changes += sum(event.event == "changed" and event.previous is not None for event in events)
 
     def end(self) -> None:
-        if self.summary.frames:
+        if self.summary.num_frames:
             self._tell(self.crowd.flush())
             if self.minutes:
-                self.minutes.write(self.counts.end())
+                self.minutes.write(self.counts.flush())
 
 
 def _ahead(

@@ -12,7 +12,7 @@ import numpy as np
 
 from maskfit.labels.schema import FloatArray
 
-LEAST = 1e-3
+MIN_PROBABILITY = 1e-3
 """A probability counts at least this much. Without it one frame that is sure of itself, with a hand before the face,
 would outweigh a second of others."""
 
@@ -33,7 +33,7 @@ class ExponentialSmoother:
         self._weight = 0.0
         self._time = -inf
 
-    def add(self, time: float, shares: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    def update(self, time: float, shares: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """Takes in what one frame says, and gives what all of them say.
 
         Args:
@@ -45,7 +45,7 @@ class ExponentialSmoother:
         self._weight = self._weight * kept + 1
         smooth = {}
         for name, own in shares.items():
-            logarithms = np.log(np.maximum(own, LEAST))
+            logarithms = np.log(np.maximum(own, MIN_PROBABILITY))
             self._sums[name] = self._sums[name] * kept + logarithms if name in self._sums else logarithms
             mean = np.exp(self._sums[name] / self._weight)
             smooth[name] = mean / mean.sum()
@@ -70,7 +70,7 @@ class Debouncer:
         self._next: str | None = None
         self._from = -inf
 
-    def see(self, time: float, state: str | None) -> bool:
+    def update(self, time: float, state: str | None) -> bool:
         """Takes in what is seen now, None where that is not sure; gives whether another state is believed from now."""
         if state is None or state == self.state:
             self._next = None

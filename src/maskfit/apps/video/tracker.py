@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from maskfit.data.boxes import Box
 from maskfit.labels.schema import FloatArray
 
-LEAST_OVERLAP = 0.1
+MIN_IOU = 0.1
 """Of the union of a box and where it was expected; below, their distance decides."""
 
-MAX_CENTER_DISTANCE, REACH_GROWS, LONGEST_REACH = 0.6, 1.0, 1.6
+MAX_CENTER_DISTANCE, CENTER_DISTANCE_GROWTH, CENTER_DISTANCE_LIMIT = 0.6, 1.0, 1.6
 """How far from where it was expected a box may be, in sides of a face: at once, more each second unseen, at most."""
 
-MOST_GROWTH = 2.0
+MAX_SIZE_RATIO = 2.0
 """A face is not twice as large, or half, from one frame to the next."""
 
 VELOCITY_TIME_CONSTANT = 0.3
@@ -35,7 +35,7 @@ to take it, and one who just came in and passes before another is not to be take
 TENTATIVE_MAX_AGE = 0.3
 """Seconds unseen after which what was hardly seen is forgotten."""
 
-LONGEST_GUESS = 0.5
+MAX_EXTRAPOLATION_SECONDS = 0.5
 """Seconds for which somebody unseen is taken to go on as before; then he stands still where he would be."""
 
 RESET_AFTER_GAP = 10
@@ -56,32 +56,32 @@ class Track:
     """
 
     box: Box
-    first: float
-    last: float
-    number: int = 0
+    first_seen: float
+    last_seen: float
+    track_id: int = 0
     hits: int = 1
     misses: int = 0
-    speed: tuple[float, float] = (0.0, 0.0)
+    velocity: tuple[float, float] = (0.0, 0.0)
 
     def predict(self, time: float) -> Box:
         """Where he is expected."""
-        ahead = min(time - self.last, LONGEST_GUESS)
-        right, down = self.speed[0] * ahead, self.speed[1] * ahead
+        ahead = min(time - self.last_seen, MAX_EXTRAPOLATION_SECONDS)
+        right, down = self.velocity[0] * ahead, self.velocity[1] * ahead
         left, upper, other, lower = self.box
         return (left + right, upper + down, other + right, lower + down)
 
     def update(self, time: float, box: Box) -> None:
         """Takes in where he is now."""
-        passed = max(time - self.last, 1e-3)
+        passed = max(time - self.last_seen, 1e-3)
         self.hits += 1
         # The first steps count fully: an average of one is better than an average that begins at standing still.
         share = max(1 / (self.hits - 1), 1 - exp(-passed / VELOCITY_TIME_CONSTANT))
         moved = [(new - old) / passed for new, old in zip(_middle(box), _middle(self.box), strict=True)]
-        self.speed = (
-            self.speed[0] + share * (moved[0] - self.speed[0]),
-            self.speed[1] + share * (moved[1] - self.speed[1]),
+        self.velocity = (
+            self.velocity[0] + share * (moved[0] - self.velocity[0]),
+            self.velocity[1] + share * (moved[1] - self.velocity[1]),
         )
-        self.box, self.last, self.misses = box, time, 0
+        self.box, self.last_seen, self.misses = box, time, 0
 
 
 class Tracker:
@@ -96,8 +96,8 @@ class Tracker:
     """
 
     def __init__(self, hits: int = 3, gone: float = 1.0) -> None:
-        self.hits = hits
-        self.gone = gone
+        self.min_hits = hits
+        self.max_unseen_seconds = gone
         self.tracks: list[Track] = []
         self._count = 0
         self._time: float | None = None
@@ -129,22 +129,22 @@ class Tracker:
             self.tracks.append(track)
         else:
             track.update(time, box)
-        if not track.number and track.hits >= self.hits:
+        if not track.track_id and track.hits >= self.min_hits:
             self._count += 1
-            track.number = self._count
+            track.track_id = self._count
         return track
 
     def _forget(self, time: float) -> list[Track]:
         """Takes out who has left."""
-        stood_still = self._time is not None and time - self._time > RESET_AFTER_GAP * self.gone
+        stood_still = self._time is not None and time - self._time > RESET_AFTER_GAP * self.max_unseen_seconds
         over = [
             track
             for track in self.tracks
             if stood_still
-            or (track.misses and time - track.last > (self.gone if track.number else min(TENTATIVE_MAX_AGE, self.gone)))
+            or (track.misses and time - track.last_seen > (self.max_unseen_seconds if track.track_id else min(TENTATIVE_MAX_AGE, self.max_unseen_seconds)))
         ]
         self.tracks = [track for track in self.tracks if track not in over]
-        return [track for track in over if track.number]
+        return [track for track in over if track.track_id]
 
 
 def _match(tracks: Sequence[Track], boxes: Sequence[Box], time: float) -> list[tuple[int, int]]:
@@ -156,9 +156,9 @@ def _match(tracks: Sequence[Track], boxes: Sequence[Box], time: float) -> list[t
     if not tracks or not boxes:
         return []
     expected = np.array([track.predict(time) for track in tracks], dtype=np.float64)
-    unseen = np.array([time - track.last for track in tracks])
+    unseen = np.array([time - track.last_seen for track in tracks])
     costs = _costs(expected, np.array(boxes, dtype=np.float64), unseen)
-    costs += np.array([0.0 if track.number else TENTATIVE_PENALTY for track in tracks])[:, None]
+    costs += np.array([0.0 if track.track_id else TENTATIVE_PENALTY for track in tracks])[:, None]
     order = np.argsort(costs, axis=None, kind="stable")
     pairs: list[tuple[int, int]] = []
     free_tracks, free_boxes = set(range(len(tracks))), set(range(len(boxes)))
@@ -184,8 +184,8 @@ def _costs(expected: FloatArray, boxes: FloatArray, unseen: FloatArray) -> Float
     apart = np.linalg.norm((one[..., :2] + one[..., 2:] - other[..., :2] - other[..., 2:]) / 2, axis=-1)
     distance = apart / (areas * others) ** 0.25
     growth = np.abs(np.log(areas / others)) / 2
-    reach = np.minimum(MAX_CENTER_DISTANCE + REACH_GROWS * unseen, LONGEST_REACH)[:, None]
-    possible = ((overlap >= LEAST_OVERLAP) | (distance <= reach)) & (growth <= np.log(MOST_GROWTH))
+    reach = np.minimum(MAX_CENTER_DISTANCE + CENTER_DISTANCE_GROWTH * unseen, CENTER_DISTANCE_LIMIT)[:, None]
+    possible = ((overlap >= MIN_IOU) | (distance <= reach)) & (growth <= np.log(MAX_SIZE_RATIO))
     return np.asarray(np.where(possible, distance + (1 - overlap) + growth, np.inf))
 
 

@@ -25,11 +25,11 @@ FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
 CODECS = ("libx264", "libopenh264", "mpeg4")
 """The first that this FFmpeg has is taken; browsers play the first two."""
 
-TICKS = 90_000
+TIME_BASE_HZ = 90_000
 """Of a second, as transport streams count; whole for all usual rates."""
 
 
-def check_video(path: Path) -> None:
+def check_video_path(path: Path) -> None:
     """Looks at a file's name.
 
     Raises:
@@ -60,7 +60,7 @@ class VideoWriter:
         self._stream = cast("VideoStream", container.add_stream(codec, rate=steps, options=options))
         self._stream.width, self._stream.height = self.size
         self._stream.pix_fmt = "yuv420p"
-        self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, TICKS)
+        self._stream.time_base = self._stream.codec_context.time_base = Fraction(1, TIME_BASE_HZ)
         self._last = -1
 
     def write(self, time: float, pixels: Pixels) -> None:
@@ -71,8 +71,8 @@ class VideoWriter:
         if pixels.shape[0] - height not in (0, 1) or pixels.shape[1] - width not in (0, 1):
             pixels = np.asarray(Image.fromarray(pixels).resize(self.size, Image.Resampling.BILINEAR))
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels[:height, :width]), format="rgb24")
-        self._last = max(round(time * TICKS), self._last + 1)
-        frame.pts, frame.time_base = self._last, Fraction(1, TICKS)
+        self._last = max(round(time * TIME_BASE_HZ), self._last + 1)
+        frame.pts, frame.time_base = self._last, Fraction(1, TIME_BASE_HZ)
         self._container.mux(self._stream.encode(frame))
 
     def finish(self) -> None:
@@ -88,7 +88,7 @@ def open_video_writer(path: Path, size: tuple[int, int], rate: float) -> Iterato
         DataError: The name is no video's.
         MissingExtraError: PyAV is not installed.
     """
-    check_video(path)
+    check_video_path(path)
     try:
         import av
     except ImportError:

@@ -23,16 +23,16 @@ from maskfit.run_dir import RunDir, is_run_dir
 if TYPE_CHECKING:
     from maskfit.models.network import Network
 
-MOST_MEGABYTES = 25
+MAX_UPLOAD_MB = 25
 """The largest file that the browser may send."""
 
 AS_TRAINED = ""
 """The detector that the models were trained with, or else the usual one."""
 
-RUNS = Path("runs")
+RUNS_DIR = Path("runs")
 """Where models are looked for when none is named."""
 
-ADVICE = (
+MODEL_HINTS = (
     "maskfit demo --out demo trains one on drawn faces in three minutes: maskfit app demo/run",
     "maskfit train champion data.path=PHOTOS output_dir=runs/first trains one on your photos",
 )
@@ -52,7 +52,7 @@ class PredictionSettings:
 
     models: tuple[str, ...]
     vote: str = "arithmetic"
-    find: bool = True
+    find_faces: bool = True
     detector: str = AS_TRAINED
 
 
@@ -71,10 +71,10 @@ class AppState:
         self.models = {word: tuple(members) for word, members in models.items()}
         if models:
             check_compatible([member for members in self.models.values() for member in members])
-        self.beside = beside or TabContent()
-        self.key = generate_access_token()
+        self.tabs = beside or TabContent()
+        self.access_token = generate_access_token()
         self.predictor = lru_cache(maxsize=16)(self._open_predictor)
-        self.reader = lru_cache(maxsize=16)(self._open_reader)
+        self.face_predictor = lru_cache(maxsize=16)(self._open_reader)
         self._network = lru_cache(maxsize=4)(_load)
         self._looking = threading.Lock()
 
@@ -100,8 +100,8 @@ class AppState:
             MissingExtraError: The detector needs an extra.
         """
         predictor = self.predictor(settings.models, settings.vote)
-        detector = FaceCrop(settings.detector) if settings.find and settings.detector else None
-        return FacePredictor(predictor, detector=detector, find=settings.find, whole=not settings.find)
+        detector = FaceCrop(settings.detector) if settings.find_faces and settings.detector else None
+        return FacePredictor(predictor, detector=detector, find=settings.find_faces, whole=not settings.find_faces)
 
     def grad_cam(
         self, settings: PredictionSettings, frames: Sequence[Pixels], attribute: str, code: int
@@ -142,7 +142,7 @@ class AppState:
 
     def close(self) -> None:
         """Lets other processes have the log of a review."""
-        self.beside.close()
+        self.tabs.close()
 
 
 def _has_gradients(member: Member, attribute: str) -> bool:
@@ -173,14 +173,14 @@ def load_app_state(words: Sequence[str], beside: TabContent | None = None, *, en
     return studio
 
 
-def find_runs(folder: Path = RUNS) -> list[Path]:
+def find_runs(folder: Path = RUNS_DIR) -> list[Path]:
     """The runs in a folder that have a model."""
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
     runs = [path for path in entries if is_run_dir(path)]
     return [path for path in runs if any(RunDir(path).fold(number).done for number in RunDir(path).fold_numbers())]
 
 
-def find_only_run(folder: Path = RUNS) -> str:
+def find_only_run(folder: Path = RUNS_DIR) -> str:
     """The one run in a folder that has a model.
 
     Raises:
@@ -190,10 +190,10 @@ def find_only_run(folder: Path = RUNS) -> str:
     if not done:
         what = (
             "no model was named, and there is none under ./runs"
-            if folder == RUNS
+            if folder == RUNS_DIR
             else f"no run in {folder} has a model"
         )
-        raise ModelFileError(what, hint="; or ".join(("maskfit app MODEL_OR_RUN", *ADVICE)))
+        raise ModelFileError(what, hint="; or ".join(("maskfit app MODEL_OR_RUN", *MODEL_HINTS)))
     if len(done) > 1:
         shown = ", ".join(map(str, done[:6])) + (f" and {len(done) - 6} more" if len(done) > 6 else "")
         raise ModelFileError(f"no model was named, and there are several: {shown}", hint=f"maskfit app {done[-1]}")
@@ -201,18 +201,18 @@ def find_only_run(folder: Path = RUNS) -> str:
 
 
 _SEAT: ProcessState[AppState] = ProcessState("no studio is open", fix="start the page with maskfit app MODEL_OR_RUN")
-seat, seated = _SEAT.set, _SEAT.get
+set_app_state, get_app_state = _SEAT.set, _SEAT.get
 """Say which studio the page of this process serves, and ask for it."""
 
 
-ENTRY = Path(__file__).parent / "pages" / "main.py"
+MAIN_SCRIPT = Path(__file__).parent / "pages" / "main.py"
 
 
 def serve(studio: AppState, host: str, port: int, opened: Callable[[], object] = lambda: None) -> None:
     """Serves a studio; see `serving.serve_page`."""
-    seat(studio)
+    set_app_state(studio)
     try:
-        run_streamlit(ENTRY, host, port, opened, server_maxUploadSize=MOST_MEGABYTES)
+        run_streamlit(MAIN_SCRIPT, host, port, opened, server_maxUploadSize=MAX_UPLOAD_MB)
     finally:
-        seat(None)
+        set_app_state(None)
         studio.close()

@@ -17,10 +17,10 @@ from maskfit.inference.decisions import NOT_SURE, AttributePrediction
 from maskfit.inference.face_predictor import FacePrediction
 from maskfit.labels.schema import LabelSchema
 
-MOST = 7
+MAX_VALUES = 7
 """Values of an attribute that a card shows, the likeliest first, where there are more."""
 
-THUMBNAIL = 112
+THUMBNAIL_SIDE = 112
 """Pixels across of a face on its card, twice what the page shows, for fine screens."""
 
 
@@ -71,7 +71,7 @@ def summary(scheme: LabelSchema, counts: Mapping[str, int], photos: int, found: 
 
 def photo_heading(name: str, result: PhotoResult) -> str:
     """A photo's name and size, and how many faces are on it."""
-    reading = result.reading
+    reading = result.prediction
     if reading is None:
         return f'<div class="ms ms-photo"><h2>{escape(name)}</h2></div>'
     portrait = reading.faces and not reading.found
@@ -93,7 +93,7 @@ def cards(
     unsure_below: Mapping[str, float],
 ) -> str:
     """A card for each face."""
-    each = zip(result.answers, said, result.frames, strict=True)
+    each = zip(result.faces, said, result.frames, strict=True)
     own = [
         _card(scheme, number, answer, spoken, frames[0], unsure_below)
         for number, (answer, spoken, frames) in enumerate(each, start=1)
@@ -135,8 +135,8 @@ def _attribute(scheme: LabelSchema, said: AttributePrediction, least: float, *, 
     best = attribute.values.index(said.value)
     word = escape(said.word) if said.is_confident else f"<i>{NOT_SURE}</i>"
     codes: Sequence[int] = range(len(attribute.values))
-    if len(codes) > MOST:
-        codes = sorted(codes, key=lambda code: -said.probabilities[attribute.values[code]])[:MOST]
+    if len(codes) > MAX_VALUES:
+        codes = sorted(codes, key=lambda code: -said.probabilities[attribute.values[code]])[:MAX_VALUES]
     tick = f'<s style="left:{100 * least:.1f}%"></s>' if least > 0 else ""
     rows = []
     for code in codes:
@@ -160,7 +160,7 @@ def _chip(markup: str, colour: LabelColor) -> str:
 
 def _thumbnail(frame: Pixels) -> str:
     image = Image.fromarray(frame)
-    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     return f"data:image/jpeg;base64,{b64encode(to_jpeg(image, 85)).decode()}"
 
 

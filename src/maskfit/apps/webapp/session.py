@@ -12,7 +12,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from maskfit.apps.webapp.app_state import MOST_MEGABYTES, AppState, PredictionSettings
+from maskfit.apps.webapp.app_state import MAX_UPLOAD_MB, AppState, PredictionSettings
 from maskfit.data.image_decoding import Pixels, decode
 from maskfit.errors import MaskfitError
 from maskfit.inference.annotation import FaceAnnotation, draw_annotations
@@ -21,17 +21,17 @@ from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
 from maskfit.labels.schema import LabelSchema
 from maskfit.synthesis.drawn import render_photo, sample_person
 
-MOST_PHOTOS = 40
+MAX_PHOTOS = 40
 """Photos that are shown at a time."""
 
 
-MOST_PIXELS = 50_000_000
+MAX_PIXELS = 50_000_000
 """Width x height that is still decoded: what a good telephone takes."""
 
-SHOWN_SIDE = 1400
+PREVIEW_SIDE = 1400
 """The longer side in pixels of a photo as it is shown."""
 
-KEPT = 3 * MOST_PHOTOS
+MAX_CACHED_RESULTS = 3 * MAX_PHOTOS
 """Results that a visit keeps, so that a setting that is tried and taken back costs nothing."""
 
 
@@ -48,7 +48,7 @@ class UploadedPhoto:
     content: bytes
 
     @cached_property
-    def key(self) -> str:
+    def content_hash(self) -> str:
         """Stands for the content."""
         return hashlib.blake2b(self.content, digest_size=16).hexdigest()
 
@@ -77,26 +77,26 @@ class PhotoResult:
         fix: What to do about that.
     """
 
-    key: str
-    reading: PhotoPrediction | None = None
+    content_hash: str
+    prediction: PhotoPrediction | None = None
     preview: bytes = b""
     frames: tuple[tuple[Pixels, ...], ...] = ()
-    problem: str = ""
-    fix: str = ""
+    error: str = ""
+    hint: str = ""
 
     @property
-    def answers(self) -> tuple[FacePrediction, ...]:
+    def faces(self) -> tuple[FacePrediction, ...]:
         """One for each face, the largest first, or one for the whole photo."""
-        return self.reading.faces if self.reading else ()
+        return self.prediction.faces if self.prediction else ()
 
 
-Spoken = tuple[tuple[AttributePrediction, ...], ...]
+FacePredictions = tuple[tuple[AttributePrediction, ...], ...]
 """Of each answer, what is said of each attribute."""
 
 
 def reapply_thresholds(
     scheme: LabelSchema, answers: Sequence[FacePrediction], unsure_below: Mapping[str, float]
-) -> Spoken:
+) -> FacePredictions:
     """Answers under other thresholds; nothing is read anew for that."""
     if not answers:
         return ()
@@ -105,20 +105,20 @@ def reapply_thresholds(
 
 def predict_photo(studio: AppState, item: UploadedPhoto, settings: PredictionSettings) -> PhotoResult:
     """Reads a photo; what is wrong with it becomes a part of the result."""
-    reader = studio.reader(settings)
+    reader = studio.face_predictor(settings)
     try:
-        pixels = decode(item.content, name=item.name, max_pixels=MOST_PIXELS, max_bytes=MOST_MEGABYTES * 2**20)
+        pixels = decode(item.content, name=item.name, max_pixels=MAX_PIXELS, max_bytes=MAX_UPLOAD_MB * 2**20)
         looked = reader.preprocess(pixels)
         (reading,) = reader.predict_batch([looked])
     except MaskfitError as error:
-        return PhotoResult(item.key, problem=error.message, fix=error.hint or "")
+        return PhotoResult(item.content_hash, error=error.message, hint=error.hint or "")
     frames = tuple(tuple(views[0] for views in sight.tta_views) for sight in looked.sights)
-    return PhotoResult(item.key, reading, _preview(pixels), frames)
+    return PhotoResult(item.content_hash, reading, _preview(pixels), frames)
 
 
 def _preview(pixels: Pixels) -> bytes:
     image = Image.fromarray(pixels)
-    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.LANCZOS)
+    image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.LANCZOS)
     return to_jpeg(image)
 
 
@@ -149,31 +149,31 @@ class Session:
     """
 
     def __init__(self, studio: AppState) -> None:
-        self.studio = studio
-        self.whole: set[str] = set()
-        self.picture = lru_cache(maxsize=KEPT)(_picture)
+        self.app_state = studio
+        self.whole_photo_hashes: set[str] = set()
+        self.annotated_jpeg = lru_cache(maxsize=MAX_CACHED_RESULTS)(_picture)
         self._kept: OrderedDict[tuple[str, PredictionSettings], PhotoResult] = OrderedDict()
 
     def is_cached(self, item: UploadedPhoto, settings: PredictionSettings) -> bool:
         """Whether a photo was read with these settings already."""
-        return (item.key, self._own(item, settings)) in self._kept
+        return (item.content_hash, self._own(item, settings)) in self._kept
 
-    def read(self, item: UploadedPhoto, settings: PredictionSettings) -> PhotoResult:
+    def predict(self, item: UploadedPhoto, settings: PredictionSettings) -> PhotoResult:
         """What comes of a photo, from memory where it was read before."""
         settings = self._own(item, settings)
-        key = (item.key, settings)
+        key = (item.content_hash, settings)
         if key not in self._kept:
-            self._kept[key] = predict_photo(self.studio, item, settings)
+            self._kept[key] = predict_photo(self.app_state, item, settings)
         self._kept.move_to_end(key)
-        while len(self._kept) > KEPT:
+        while len(self._kept) > MAX_CACHED_RESULTS:
             self._kept.popitem(last=False)
         return self._kept[key]
 
     def _own(self, item: UploadedPhoto, settings: PredictionSettings) -> PredictionSettings:
-        return replace(settings, find=False) if item.key in self.whole else settings
+        return replace(settings, find_faces=False) if item.content_hash in self.whole_photo_hashes else settings
 
 
-GROUP = (
+SAMPLE_PERSONS = (
     (15, "male", 34, "mask1"),
     (11, "female", 63, "incorrect_mask"),
     (20, "female", 24, "normal"),
@@ -183,18 +183,18 @@ GROUP = (
 )
 """Seed, gender, age and photo of each drawn person: every mask state, gender and age band is among them."""
 
-COLUMNS, CELL = 3, (360, 480)
+SAMPLE_COLUMNS, SAMPLE_CELL_SIZE = 3, (360, 480)
 
 
 @cache
-def sample_items() -> tuple[UploadedPhoto, ...]:
+def sample_photos() -> tuple[UploadedPhoto, ...]:
     """A group of six, and the second of them alone; drawn when somebody first asks."""
     photos = [
-        render_photo(sample_person(seed, number, gender=gender, age=age), name, size=CELL).image
-        for number, (seed, gender, age, name) in enumerate(GROUP, start=1)
+        render_photo(sample_person(seed, number, gender=gender, age=age), name, size=SAMPLE_CELL_SIZE).image
+        for number, (seed, gender, age, name) in enumerate(SAMPLE_PERSONS, start=1)
     ]
-    width, height = CELL
-    group = Image.new("RGB", (COLUMNS * width, -(-len(photos) // COLUMNS) * height))
+    width, height = SAMPLE_CELL_SIZE
+    group = Image.new("RGB", (SAMPLE_COLUMNS * width, -(-len(photos) // SAMPLE_COLUMNS) * height))
     for place, photo in enumerate(photos):
-        group.paste(photo, (place % COLUMNS * width, place // COLUMNS * height))
+        group.paste(photo, (place % SAMPLE_COLUMNS * width, place // SAMPLE_COLUMNS * height))
     return UploadedPhoto("drawn group.jpg", to_jpeg(group)), UploadedPhoto("drawn portrait.jpg", to_jpeg(photos[1]))

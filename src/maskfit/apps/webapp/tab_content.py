@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maskfit.apps.review.controller import ReviewController, seat
+from maskfit.apps.review.controller import ReviewController, set_controller
 from maskfit.apps.review.review_data import load_review_data
 from maskfit.config.loader import read_recipe
 from maskfit.errors import DataError
-from maskfit.labels.schema import SCHEMES, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir
 
 ExplorationProgress = Callable[[str, int, int], None]
@@ -31,9 +31,9 @@ class TabContent:
 
     run: Path | None = None
     photos: Path | None = None
-    scheme: LabelSchema = field(default_factory=lambda: SCHEMES["mask-gender-age"])
-    log: Path = Path("review.jsonl")
-    corrections: Path = Path("corrections.csv")
+    schema: LabelSchema = field(default_factory=lambda: LABEL_SCHEMAS["mask-gender-age"])
+    log_path: Path = Path("review.jsonl")
+    corrections_path: Path = Path("corrections.csv")
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
@@ -44,7 +44,7 @@ class TabContent:
             raise DataError("this folder is no run: it holds no recipe.yaml", location=self.run, hint="name a run")
         if self.run is not None and self.photos is None:
             data = read_recipe(RunDir(self.run).recipe).data
-            self.photos, self.scheme = Path(data.path) if data.path else None, data.label_schema
+            self.photos, self.schema = Path(data.path) if data.path else None, data.label_schema
 
     @property
     def has_photos(self) -> bool:
@@ -67,9 +67,9 @@ class TabContent:
             if self._desk is None:
                 if self._reviewed is None or not self.has_photos:
                     raise DataError("there is nothing to review", hint="start the page with --photos ROOT or --run RUN")
-                material = load_review_data(self._reviewed, self.scheme)
-                self._desk = ReviewController(material, self.log, self.corrections)
-                seat(self._desk)
+                material = load_review_data(self._reviewed, self.schema)
+                self._desk = ReviewController(material, self.log_path, self.corrections_path)
+                set_controller(self._desk)
             return self._desk
 
     @property
@@ -92,7 +92,7 @@ class TabContent:
                     raise DataError(
                         "there is nothing to explore", hint="start the page with --photos ROOT or --run RUN"
                     )
-                self._explored = render_page(explore(self.photos, self.scheme, progress=progress))
+                self._explored = render_page(explore(self.photos, self.schema, progress=progress))
             return self._explored
 
     def close(self) -> None:
@@ -101,4 +101,4 @@ class TabContent:
             if self._desk is not None:
                 self._desk.close()
                 self._desk = None
-                seat(None)
+                set_controller(None)

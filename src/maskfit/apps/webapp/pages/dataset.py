@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from maskfit.apps.webapp import html
-from maskfit.apps.webapp.app_state import seated
+from maskfit.apps.webapp.app_state import get_app_state
 from maskfit.apps.webapp.pages.report import render_html_page
 from maskfit.errors import MaskfitError
 
@@ -13,7 +13,7 @@ from maskfit.errors import MaskfitError
 def main() -> None:
     """Shows the page, or the button that makes it."""
     st.html(html.style())
-    beside = seated().beside
+    beside = get_app_state().tabs
     if not beside.exploration_page:
         said = "Every photo is decoded once, small: counts, ages, mean faces, oddities, leaks."
         st.html(html.note(f"The photos in {beside.photos} were not looked at yet.", said))

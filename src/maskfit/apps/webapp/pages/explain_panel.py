@@ -30,8 +30,8 @@ def render_explanation(
     studio: AppState, row: Row, place: int, settings: PredictionSettings, scheme: LabelSchema
 ) -> None:
     """Offers the faces of a photo, and shows the one that is chosen."""
-    numbers = list(range(1, len(row.said) + 1))
-    key = f"{place}-{row.result.key}"
+    numbers = list(range(1, len(row.predictions) + 1))
+    key = f"{place}-{row.result.content_hash}"
     number = st.pills(
         "Look closer at face" if len(numbers) > 1 else "Look closer",
         numbers,
@@ -40,7 +40,7 @@ def render_explanation(
     )
     if number is None:
         return
-    said, frames = row.said[number - 1], row.result.frames[number - 1]
+    said, frames = row.predictions[number - 1], row.result.frames[number - 1]
     with st.container(width=WIDTH):
         wanted = _choose_value(scheme, said, f"{key}-{number}")
         saw, looked = st.columns(2, gap="small")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from maskfit.apps.streamlit_server import NOT_ADMITTED, check_access_token
+from maskfit.apps.streamlit_server import WRONG_TOKEN_MESSAGE, check_access_token
 from maskfit.apps.webapp import html
-from maskfit.apps.webapp.app_state import seated
+from maskfit.apps.webapp.app_state import get_app_state
 from maskfit.apps.webapp.html import draw_icon
 
 HERE = Path(__file__).parent
@@ -17,12 +17,12 @@ HERE = Path(__file__).parent
 def main() -> None:
     """Runs a page for whoever has the key."""
     st.set_page_config(page_title="maskfit", page_icon=draw_icon(), layout="wide")
-    studio = seated()
-    if not check_access_token(studio.key):
+    studio = get_app_state()
+    if not check_access_token(studio.access_token):
         st.html(html.style())
-        st.html(html.note(NOT_ADMITTED, kind="bad"))
+        st.html(html.note(WRONG_TOKEN_MESSAGE, kind="bad"))
         st.stop()
-    beside = studio.beside
+    beside = studio.tabs
     # Without icons: the page's own would be fetched from Google for the browser's tab.
     pages = [st.Page(HERE / "predict.py", title="Faces", default=True)]
     if beside.has_photos:

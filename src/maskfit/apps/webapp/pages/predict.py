@@ -10,18 +10,18 @@ from streamlit.delta_generator import DeltaGenerator
 
 from maskfit.apps.review.html import escape_markdown
 from maskfit.apps.webapp import html
-from maskfit.apps.webapp.app_state import ADVICE, MOST_MEGABYTES, AppState, PredictionSettings, seated
-from maskfit.apps.webapp.csv_export import Row, count, to_csv
+from maskfit.apps.webapp.app_state import MODEL_HINTS, MAX_UPLOAD_MB, AppState, PredictionSettings, get_app_state
+from maskfit.apps.webapp.csv_export import Row, count_values, to_csv
 from maskfit.apps.webapp.pages.explain_panel import render_explanation
 from maskfit.apps.webapp.pages.sidebar import choose_settings, choose_thresholds
 from maskfit.apps.webapp.session import (
-    MOST_PHOTOS,
+    MAX_PHOTOS,
     PhotoResult,
     Session,
     UploadedPhoto,
     deduplicate_names,
     reapply_thresholds,
-    sample_items,
+    sample_photos,
 )
 from maskfit.errors import MaskfitError
 from maskfit.inference.annotation import annotate_faces
@@ -37,10 +37,10 @@ CAMERA, DRAWN = "Take a photo", "Try drawn faces"
 def main() -> None:
     """Shows the page."""
     st.html(html.style())
-    studio = seated()
+    studio = get_app_state()
     if not studio.models:
         st.html(html.heading(["no model"]))
-        st.html(html.note("There is no model to answer with.", "To get one: " + "; ".join(ADVICE) + "."))
+        st.html(html.note("There is no model to answer with.", "To get one: " + "; ".join(MODEL_HINTS) + "."))
         st.stop()
     if "visit" not in st.session_state:
         st.session_state.visit = Session(studio)
@@ -58,13 +58,13 @@ def main() -> None:
     st.html(html.heading(_said_of(studio, settings, scheme)))
     items = _bring_photos()
     try:
-        studio.reader(settings)
+        studio.face_predictor(settings)
     except MaskfitError as error:
         # After everything that is asked: Streamlit forgets the photos of an uploader that is once not shown.
         st.html(html.note(error.message, error.hint or "", "bad"))
         return
     if not items:
-        st.html(html.welcome(f"Up to {MOST_PHOTOS} at a time, {MOST_MEGABYTES} MB each."))
+        st.html(html.welcome(f"Up to {MAX_PHOTOS} at a time, {MAX_UPLOAD_MB} MB each."))
         return
     _show_all(visit, items, settings, scheme, thresholds)
 
@@ -82,10 +82,10 @@ def _bring_photos() -> list[UploadedPhoto]:
         "Photos", ENDINGS, accept_multiple_files=True, key="uploads", label_visibility="collapsed"
     )
     ways = st.pills("Other photos", [CAMERA, DRAWN], selection_mode="multi", key="ways", label_visibility="collapsed")
-    items = [UploadedPhoto(file.name, file.getvalue()) for file in uploaded[:MOST_PHOTOS]]
-    if len(uploaded) > MOST_PHOTOS:
-        left = len(uploaded) - MOST_PHOTOS
-        said = f"{MOST_PHOTOS} are shown at a time: remove some above."
+    items = [UploadedPhoto(file.name, file.getvalue()) for file in uploaded[:MAX_PHOTOS]]
+    if len(uploaded) > MAX_PHOTOS:
+        left = len(uploaded) - MAX_PHOTOS
+        said = f"{MAX_PHOTOS} are shown at a time: remove some above."
         st.html(html.note(f"{left} {'photo was' if left == 1 else 'photos were'} left out", said))
     if CAMERA in ways:
         taken = st.camera_input("Camera", key="camera", label_visibility="collapsed")
@@ -93,7 +93,7 @@ def _bring_photos() -> list[UploadedPhoto]:
             items.append(UploadedPhoto("camera.jpg", taken.getvalue()))
     if DRAWN in ways:
         with st.spinner("drawing faces"):
-            items += sample_items()
+            items += sample_photos()
     return deduplicate_names(items)
 
 
@@ -112,14 +112,14 @@ def _show_all(
     for place, item in enumerate(items):
         if bar is not None:
             bar.progress(place / len(items), f"reading {place + 1} of {len(items)}: {escape_markdown(item.name)}")
-        result = visit.read(item, settings)
-        said = reapply_thresholds(scheme, result.answers, thresholds)
+        result = visit.predict(item, settings)
+        said = reapply_thresholds(scheme, result.faces, thresholds)
         rows.append(Row(item.name, result, said))
         _show_photo(visit, rows[-1], place, settings, scheme, thresholds)
     if bar is not None:
         bar.empty()
-    found = sum(len(row.said) for row in rows)
-    top.html(html.summary(scheme, count(rows), len(rows), found))
+    found = sum(len(row.predictions) for row in rows)
+    top.html(html.summary(scheme, count_values(rows), len(rows), found))
     download.download_button(
         "Download CSV",
         to_csv(scheme, rows),
@@ -141,29 +141,29 @@ def _show_photo(
 ) -> None:
     result = row.result
     st.html(html.photo_heading(row.name, result))
-    if result.reading is None:
-        st.html(html.note(result.problem, result.fix, "bad"))
+    if result.prediction is None:
+        st.html(html.note(result.error, result.hint, "bad"))
         return
     picture, answers = _places(result)
     with picture.container(key=f"picture-{place}"):
-        st.image(visit.picture(result, annotate_faces(scheme, result.reading, row.said)), width="stretch")
+        st.image(visit.annotated_jpeg(result, annotate_faces(scheme, result.prediction, row.predictions)), width="stretch")
     with answers:
-        if not row.said:
+        if not row.predictions:
             st.html(html.note("No face was found on this photo.", "It can be read as one portrait all the same."))
-            if st.button("Read the whole photo", key=f"whole-{place}-{result.key}"):
-                visit.whole.add(result.key)
+            if st.button("Read the whole photo", key=f"whole-{place}-{result.content_hash}"):
+                visit.whole_photo_hashes.add(result.content_hash)
                 st.rerun()
             return
-        st.html(html.cards(scheme, result, row.said, thresholds))
-        render_explanation(visit.studio, row, place, settings, scheme)
+        st.html(html.cards(scheme, result, row.predictions, thresholds))
+        render_explanation(visit.app_state, row, place, settings, scheme)
 
 
 def _places(result: PhotoResult) -> Sequence[DeltaGenerator]:
     """Where the picture and its answers stand: side by side, or below each other where there are many faces."""
-    assert result.reading is not None
-    if len(result.answers) > BESIDE:
+    assert result.prediction is not None
+    if len(result.faces) > BESIDE:
         return st.container(), st.container()
-    upright = result.reading.width < result.reading.height
+    upright = result.prediction.width < result.prediction.height
     return st.columns([2, 3] if upright else [3, 2], gap="medium")
 
 

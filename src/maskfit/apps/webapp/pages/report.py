@@ -6,13 +6,13 @@ import streamlit as st
 from streamlit.components.v1 import html as embed_html
 
 from maskfit.apps.webapp import html
-from maskfit.apps.webapp.app_state import seated
+from maskfit.apps.webapp.app_state import get_app_state
 
 
 def main() -> None:
     """Shows the page."""
     st.html(html.style())
-    report = seated().beside.report
+    report = get_app_state().tabs.report
     if report is not None:
         render_html_page(report.read_text(encoding="utf-8"), "report", report.name)
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from maskfit.apps.review.streamlit_page import render
 from maskfit.apps.webapp import html
-from maskfit.apps.webapp.app_state import seated
+from maskfit.apps.webapp.app_state import get_app_state
 from maskfit.errors import MaskfitError
 
 
@@ -14,7 +14,7 @@ def main() -> None:
     """Shows the page."""
     try:
         with st.spinner("reading labels"):
-            seated().beside.open_review()
+            get_app_state().tabs.open_review()
     except MaskfitError as error:
         st.html(html.style())
         st.html(html.note(error.message, error.hint or "", "bad"))
