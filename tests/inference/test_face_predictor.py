@@ -39,7 +39,7 @@ def test_every_face_is_found_the_largest_first(predictor, photo):
 def test_a_face_is_answered_as_a_photo_of_it_alone(predictor, photo, paint):
     reading = FacePredictor(predictor).predict(photo)
     for answer, box in zip(reading.faces, (LARGE, SMALL), strict=True):
-        sight = predictor.see(photo, Face(box, 1.0))
+        sight = predictor.preprocess(photo, Face(box, 1.0))
         np.testing.assert_allclose(answer.probabilities, predictor.answer([sight])[0], atol=1e-6)
     # The largest is what the model's own crop takes, so the plain way must say the same.
     np.testing.assert_allclose(
