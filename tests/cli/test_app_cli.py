@@ -35,7 +35,7 @@ def test_the_address_is_printed_with_its_key(command, model, served, port, paint
     said = command("app", model, "--port", port)
     assert said.code == 0, said.err
     (studio,) = served
-    assert said.corrections_path.strip() == f"http://localhost:{port}/?key={studio.key}"
+    assert said.out.strip() == f"http://localhost:{port}/?key={studio.key}"
     assert f"ssh -L {port}:localhost:{port}" in said.err
     assert f"{model}: a model of mask, gender, age" in said.err
     assert not studio.beside.has_photos

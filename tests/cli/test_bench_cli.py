@@ -88,14 +88,14 @@ def test_the_table_and_the_recommendation(command, model, evaluation, quick):
     )
     assert said.code == 0
     assert quick == [("torch", (1, 4), 6), ("onnx", (1, 4), 6), ("broken", (1, 4), 6)]
-    assert "from files" in said.corrections_path
-    assert "fastest: --engine torch --batch-size 1, 50 photos a second from files to answers, 10.0 times" in said.corrections_path
-    assert describe_machine() in said.corrections_path
+    assert "from files" in said.out
+    assert "fastest: --engine torch --batch-size 1, 50 photos a second from files to answers, 10.0 times" in said.out
+    assert describe_machine() in said.out
     assert "broken" in said.err
 
 
 def test_json_holds_every_figure(command, model, quick):
-    said = json.loads(command("benchmark", model, "--engine", "torch", "--json").corrections_path)
+    said = json.loads(command("benchmark", model, "--engine", "torch", "--json").out)
     assert [row["batch"] for row in said["timed"]] == [1, 8, 32]
     assert said["timed"][0]["network"] == {"median": 100.5, "low": 100.0, "high": 101.0}
     assert said["timed"][0]["files"] is None

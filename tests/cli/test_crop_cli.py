@@ -22,18 +22,18 @@ def photos(tmp_path: Path, paint, painted) -> Path:
 def test_what_was_done_is_said(command, photos, tmp_path):
     said = command("data", "crop", photos, "--out", tmp_path / "out")
     assert said.code == 0
-    assert "2 photos cropped; 2 faces; 1 photos with several, all listed" in said.corrections_path
-    assert f"list: {tmp_path / 'out' / 'faces.csv'}" in said.corrections_path
+    assert "2 photos cropped; 2 faces; 1 photos with several, all listed" in said.out
+    assert f"list: {tmp_path / 'out' / 'faces.csv'}" in said.out
     whole = command("data", "crop", photos, "--out", tmp_path / "whole", "--crop", "whole")
-    assert whole.corrections_path.startswith("2 photos cropped\n")  # of faces that nobody looked for nothing is said
+    assert whole.out.startswith("2 photos cropped\n")  # of faces that nobody looked for nothing is said
     assert "nothing found in 1 of 2 photos, the fallback was taken: someone/none.png" in said.err
     assert "someone/bad.jpg: this is a text file, not a photo" in said.err
-    assert "2 were done before" in command("data", "crop", photos, "--out", tmp_path / "out").corrections_path
+    assert "2 were done before" in command("data", "crop", photos, "--out", tmp_path / "out").out
 
 
 def test_json(command, photos, tmp_path):
     said = command("data", "crop", photos, "--out", tmp_path / "out", "--json")
-    told = json.loads(said.corrections_path)
+    told = json.loads(said.out)
     assert (told["photos"], told["faces"], told["guessed"]) == (2, 2, ["someone/none.png"])
     assert told["several"] == ["someone/a.png"]
     assert list(told["unreadable"]) == ["someone/bad.jpg"]

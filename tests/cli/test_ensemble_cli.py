@@ -58,10 +58,10 @@ def test_runs_are_compared(command, members):
     said = command("ensemble", *members, "--out", "votes")
     assert said.code == 0
     assert files_of("votes") == COMPARED | {f"out-of-fold-{name}.csv" for name in VOTES}
-    assert "100 held-out photos of 20 persons" in said.corrections_path
+    assert "100 held-out photos of 20 persons" in said.out
     told = json.loads(Path("votes/comparison.json").read_text())
     for item in told["judged"]:
-        assert f"{item['macro_f1']:.4f}" in said.corrections_path
+        assert f"{item['macro_f1']:.4f}" in said.out
     assert [item["name"] for item in told["judged"]] == [*map(str, members), "best single", *VOTES]
     assert told["settings"] == {"folds": 5, "seed": 0}
     assert said.err.count("wrote votes/") == 9
@@ -112,7 +112,7 @@ def test_tables_without_truth_are_answered_by_the_votes_that_learn_nothing(comma
 
 def test_json_is_json_and_nothing_else(command, members):
     said = command("ensemble", *members, "--out", "votes", "--combine", "greedy", "--json")
-    told = json.loads(said.corrections_path)
+    told = json.loads(said.out)
     assert set(told["weights"]["greedy"]) == {str(member) for member in members}
     assert told["judged"][-1]["name"] == "greedy"
     assert told["judged"][-1]["kind"] == "learned"

@@ -24,9 +24,9 @@ def test_a_page_is_written_and_what_stands_out_is_said(command, root):
     (root / "000001_male_Asian_20" / "mask1.jpg").write_bytes(b"")
     said = command("data", "explore", root, "--out", "page.html")
     assert said.code == 0, said.err
-    assert "fatal: 1 file cannot be read" in said.corrections_path
-    assert "warning: 1 person lacks some of the 7 photos" in said.corrections_path
-    assert "written: page.html" in said.corrections_path
+    assert "fatal: 1 file cannot be read" in said.out
+    assert "warning: 1 person lacks some of the 7 photos" in said.out
+    assert "written: page.html" in said.out
     assert Path("page.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
@@ -43,11 +43,11 @@ def test_a_page_that_is_there_stays_without_force(command, root):
 def test_figures_go_to_scripts(command, root):
     said = command("data", "explore", root, "--json")
     assert said.code == 0, said.err
-    told = json.loads(said.corrections_path)
+    told = json.loads(said.out)
     assert (told["photos"], told["classes"]["worn, male, <30"]) == (4, {"photos": 2, "persons": 1})
     assert list(Path().iterdir()) == []
     both = command("data", "explore", root, "--json", "--out", "page.html", "--schema", "mask")
-    assert set(json.loads(both.corrections_path)["classes"]) == {"worn", "worn wrongly", "not worn"}
+    assert set(json.loads(both.out)["classes"]) == {"worn", "worn wrongly", "not worn"}
     assert Path("page.html").is_file()
 
 
@@ -80,4 +80,4 @@ def test_what_cannot_be_is_said_with_exit_code_2(command, root, words, answer):
 
 
 def test_help_has_examples(command):
-    assert "maskfit data explore train/images --out photos.html" in command("data", "explore", "--help").corrections_path
+    assert "maskfit data explore train/images --out photos.html" in command("data", "explore", "--help").out

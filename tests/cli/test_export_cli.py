@@ -23,16 +23,16 @@ def test_an_exported_run_answers_as_the_run(command, run_folder, evaluation, mon
         "export", run_folder, "--format", "onnx", "--out", "[m].onnx", "--images", evaluation / "images", "--no-timing"
     )
     assert said.code == 0
-    assert said.corrections_path.startswith("compared with torch on 6 photos\n")
-    assert re.search(r"^onnx +0\.1 +\d\.\de-\d\d +0 \(0\.00%\) *$", said.corrections_path, re.MULTILINE)
+    assert said.out.startswith("compared with torch on 6 photos\n")
+    assert re.search(r"^onnx +0\.1 +\d\.\de-\d\d +0 \(0\.00%\) *$", said.out, re.MULTILINE)
     assert "wrote [m].onnx" in said.err
     assert read_model_metadata("[m].onnx") == read_model_metadata(run_folder / "fold0" / "best.safetensors")
     words = ("--images", evaluation / "images", "--json")
-    torch_rows = json.loads(command("predict", run_folder, *words).corrections_path)["answers"]
+    torch_rows = json.loads(command("predict", run_folder, *words).out)["answers"]
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "torch", None)
         for engine in ("auto", "openvino"):
-            rows = json.loads(command("predict", "[m].onnx", *words, "--engine", engine).corrections_path)["answers"]
+            rows = json.loads(command("predict", "[m].onnx", *words, "--engine", engine).out)["answers"]
             assert [row["class"] for row in rows] == [row["class"] for row in torch_rows]
             assert [row["probability"] for row in rows] == pytest.approx(
                 [row["probability"] for row in torch_rows], abs=1e-4
@@ -55,7 +55,7 @@ def test_what_was_measured_is_told_to_scripts(command, model, monkeypatch):
     monkeypatch.setattr("maskfit.inference.benchmark.time_model", time_model)
     said = command("export", model, "--format", "torch", "--out", "w.safetensors", "--json")
     assert said.code == 0
-    told = json.loads(said.corrections_path)
+    told = json.loads(said.out)
     assert told["files"] == ["w.safetensors"]
     reference, row = told["engines"]
     assert reference["engine"] == row["engine"] == "torch"
@@ -63,7 +63,7 @@ def test_what_was_measured_is_told_to_scripts(command, model, monkeypatch):
     assert row["photos_per_second"] == {"1": 100.0, "32": 400.0}
     assert timed == [(str(model), "torch"), ("w.safetensors", "torch")]
     said = command("export", model, "--format", "torch", "--out", "v.safetensors")
-    assert re.search(r"^torch +0\.1 +- +- +100 +400 *$", said.corrections_path, re.MULTILINE)
+    assert re.search(r"^torch +0\.1 +- +- +100 +400 *$", said.out, re.MULTILINE)
 
 
 def test_an_engine_that_cannot_be_timed_says_how_to_do_without(command, model, monkeypatch):

@@ -32,8 +32,8 @@ def test_faces_are_made_judged_and_gone_on_with(command, root, folds, model, mon
     words = ("data", "gan", root, "--folds", folds, "--fold", 1, "--out", "gan", *SMALL)
     said = command(*words, "--steps", 3, "--judge", model)
     assert said.code == 0, said.err
-    assert "made faces" in said.corrections_path
-    assert "Fréchet distance from" in said.corrections_path
+    assert "made faces" in said.out
+    assert "Fréchet distance from" in said.out
     assert "it lies in no run" in said.err
     made = read_photos(Path("gan/manifest.csv"), SCHEME)
     assert len(made) > 10
@@ -41,7 +41,7 @@ def test_faces_are_made_judged_and_gone_on_with(command, root, folds, model, mon
     assert json.loads(Path("gan/gan.json").read_text())["judgement"]["strangers"] >= 20
     before = {path: path.read_bytes() for path in root.rglob("*.jpg")}
     assert "not empty" in command(*words, "--steps", 3).err
-    told = json.loads(command(*words, "--steps", 5, "--resume", "--json").corrections_path)
+    told = json.loads(command(*words, "--steps", 5, "--resume", "--json").out)
     assert (told["steps"], told["judgement"]) == (5, None)
     assert sum(row["made"] for row in told["classes"]) == len(read_photos(Path(told["manifest"]), SCHEME))
     again = command(
@@ -84,5 +84,5 @@ def test_what_cannot_be_is_said_before_anything_is_made(command, root, words, wh
 def test_help_has_examples(command):
     said = command("data", "gan", "--help")
     assert said.code == 0
-    assert "maskfit data gan" in said.corrections_path
-    assert "data.extra_train" in said.corrections_path
+    assert "maskfit data gan" in said.out
+    assert "data.extra_train" in said.out

@@ -65,7 +65,7 @@ def test_graphs_and_json(command, model, photos, tmp_path) -> None:
     page = tmp_path / "look.html"
     result = command("inspect", str(model), "--images", str(photos), "--out", str(page), "--faces", "0", "--json")
     assert result.code == 0, result.err
-    said = json.loads(result.corrections_path)
+    said = json.loads(result.out)
     assert set(said["graphs"]) == {"modules", "backward"}
     assert {layer["verdict"] for layer in said["layers"]} == {"fine"}
     assert (tmp_path / "look-modules.gv").is_file()

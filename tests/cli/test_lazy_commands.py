@@ -108,7 +108,7 @@ def test_the_shell_completes_verbs_and_their_options():
 
 
 def test_help_lists_verbs_under_headings_in_order(command):
-    said = command("--help").corrections_path
+    said = command("--help").out
     listed = re.findall(r"^  ([a-z]+) ", said, re.MULTILINE)
     headings = re.findall(r"^([A-Z][a-z ]+):$", said, re.MULTILINE)
     assert listed == [words[0] for words in COMMAND_TABLE if len(words) == 1]
@@ -127,6 +127,6 @@ def test_a_verb_is_imported_when_it_is_called(monkeypatch, capsys):
     with pytest.raises(SystemExit) as left:
         app(["--help"])
     assert left.value.code == 0
-    assert "Is not there." in capsys.readouterr().corrections_path
+    assert "Is not there." in capsys.readouterr().out
     with pytest.raises(AttributeError):
         app(["json"])

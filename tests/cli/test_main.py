@@ -25,20 +25,20 @@ COMMAND_TABLE = [(name,) for named in maskfit.cli.COMMAND_TABLE.values() for nam
 def test_help_shows_examples_of_the_verb_itself(command, verb):
     said = command(*verb, "--help")
     assert said.code == 0
-    _, _, examples = said.corrections_path.partition("Examples")
+    _, _, examples = said.out.partition("Examples")
     assert f"maskfit {' '.join(verb)}" in examples
-    assert command(*verb, "-h").corrections_path == said.corrections_path
+    assert command(*verb, "-h").out == said.out
 
 
 def test_no_words_show_the_verbs(command):
     said = command("--help")
     assert said.code == 0
-    assert all(f" {verb[0]} " in said.corrections_path for verb in COMMAND_TABLE)
-    assert "Usage" in command().corrections_path + command().err
+    assert all(f" {verb[0]} " in said.out for verb in COMMAND_TABLE)
+    assert "Usage" in command().out + command().err
 
 
 def test_the_version(command):
-    assert command("--version").corrections_path == f"maskfit {maskfit.__version__}\n"
+    assert command("--version").out == f"maskfit {maskfit.__version__}\n"
 
 
 def test_an_unknown_verb_ends_with_2(command):
@@ -63,7 +63,7 @@ def test_a_narrow_table_loses_no_word_of_its_title_and_cells(monkeypatch, capsys
     monkeypatch.setattr(console, "out", Console(highlight=False, markup=False, emoji=False))
     title = "fitted on 4,200 photos [a] of 600 persons"
     console.print_table(title, ["head", "of"], [["trunk.blocks.0.conv_first", 1], ["trunk.blocks.0.conv_second", 2]])
-    first, *rest = capsys.readouterr().corrections_path.splitlines()
+    first, *rest = capsys.readouterr().out.splitlines()
     assert first == title
     assert "…" not in "".join(rest)
     assert all(len(line) <= 24 for line in rest)

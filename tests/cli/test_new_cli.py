@@ -16,7 +16,7 @@ def test_a_project_starts_from_a_recipe_with_its_own_name_and_photos(command, na
     said = command("new", "my masks!", "--recipe", name)
     assert said.code == 0
     assert {path.name for path in Path("my masks!").iterdir()} == {"recipe.yaml", "README.md", ".gitignore"}
-    assert "my masks!/photos" in said.corrections_path
+    assert "my masks!/photos" in said.out
     made = read_recipe("my masks!/recipe.yaml")
     words = ["data.path=photos", "name=my-masks-", f"description=Started from {name}."]
     assert made.model_copy(update={"name": "x"}) == read_recipe(name, words).model_copy(update={"name": "x"})
@@ -40,7 +40,7 @@ def test_every_command_of_the_read_me_is_one(command):
         verb = words[:2] if words[0] == "data" else words[:1]
         help_ = command(*verb, "--help")
         assert help_.code == 0
-        assert all(word in help_.corrections_path for word in words if word.startswith("--"))
+        assert all(word in help_.out for word in words if word.startswith("--"))
     recipe_words = next(line for line in lines if "second" in line).split()[2:]
     assert read_recipe("masks/recipe.yaml", recipe_words).output_dir == "runs/second"
 
@@ -65,11 +65,11 @@ def test_a_config_becomes_a_recipe_and_says_what_it_cannot_hold(command):
     said = command("recipes", "--import", "config.json")
     assert said.code == 0
     assert said.err.startswith("no counterpart: trainer.verbosity: ")
-    Path("piped.yaml").write_text(said.corrections_path)
+    Path("piped.yaml").write_text(said.out)
     written = command("recipes", "--import", "config.json", "--out", "mine.yaml")
-    assert written.corrections_path == ""
+    assert written.out == ""
     assert "wrote mine.yaml" in written.err
-    assert Path("mine.yaml").read_text() == said.corrections_path
+    assert Path("mine.yaml").read_text() == said.out
     recipe = read_recipe("mine.yaml")
     assert (recipe.name, recipe.trainer.epochs) == ("Mask_Base", 3)
     assert command("recipes", "--import", "config.json", "--out", "mine.yaml").code == 2

@@ -30,7 +30,7 @@ def expected(model, evaluation):
 def test_a_folder_is_answered_in_words(command, model, evaluation, expected):
     said = command("predict", model, "--images", evaluation / "images")
     assert said.code == 0
-    lines = said.corrections_path.splitlines()
+    lines = said.out.splitlines()
     assert [line.split(":")[0] for line in lines] == sorted(ORDER)
     names = [name.rpartition("/")[2] for name in expected.table.names]
     words = {name: format_prediction(said) for name, said in zip(names, expected.say(), strict=True)}
@@ -54,8 +54,8 @@ def test_a_list_keeps_its_order_in_every_file(command, model, evaluation, expect
         "a.csv",
     )
     assert said.code == 0
-    assert said.corrections_path == ""
-    assert read_submission("s.csv") == dict(zip(ORDER, expected.table.classes.tolist(), strict=True))
+    assert said.out == ""
+    assert read_submission("s.csv") == dict(zip(ORDER, expected.table.predictions.tolist(), strict=True))
     assert list(read_submission("s.csv")) == ORDER
     table = read_table("new/p.csv", 18)
     assert table.names == tuple(ORDER)
@@ -72,10 +72,10 @@ def test_a_list_keeps_its_order_in_every_file(command, model, evaluation, expect
 def test_json_is_json_and_nothing_else(command, model, evaluation, expected):
     (evaluation / "images" / "bad.jpg").write_text("no photo")
     said = command("predict", model, "--images", evaluation / "images", "--json", "--out", "s.csv")
-    told = json.loads(said.corrections_path)
+    told = json.loads(said.out)
     assert [row["photo"] for row in told["answers"]] == sorted(ORDER)
     by_name = {row["photo"]: row for row in told["answers"]}
-    for (name, words, share), number in zip(expected, expected.table.classes, strict=True):
+    for (name, words, share), number in zip(expected, expected.table.predictions, strict=True):
         row = by_name[name.rpartition("/")[2]]
         assert (row["answer"], row["class"]) == (words, number)
         assert row["probability"] == pytest.approx(share, abs=1e-6)
@@ -89,7 +89,7 @@ def test_runs_models_views_and_votes(command, model, run_folder, evaluation):
     said = command("predict", run_folder, other, *words, "--tta", "flip", "--combine", "geometric")
     predictor = Predictor.load(run_folder, other, views="flip", vote="geometric")
     expected = predictor.predict([evaluation / "images" / name for name in sorted(ORDER)])
-    found = [row["probability"] for row in json.loads(said.corrections_path)["answers"]]
+    found = [row["probability"] for row in json.loads(said.out)["answers"]]
     assert found == pytest.approx(list(expected.table.confidence), abs=1e-6)
 
 
@@ -106,7 +106,7 @@ def test_what_cannot_be_read_is_an_error_in_a_list_and_set_aside_in_a_folder(com
     assert not (evaluation / "s.csv").exists()
     said = command("predict", model, "--images", evaluation / "images")
     assert said.code == 0
-    assert len(said.corrections_path.splitlines()) == 4
+    assert len(said.out.splitlines()) == 4
     assert "set aside, 2 that cannot be read" in said.err
 
 
@@ -118,7 +118,7 @@ def test_names_are_shown_as_they_are(command, model, evaluation):
     shutil.copy(images / "0.jpg", images / good)
     (images / bad).write_bytes(b"")
     said = command("predict", model, "--images", images)
-    assert f"\n{good}: " in said.corrections_path
+    assert f"\n{good}: " in said.out
     assert f"  {bad}: the file is empty\n" in said.err
     (evaluation / "list.csv").write_text(f"ImageID\n{bad}\n")
     said = command("predict", model, "--images", images, "--image-list", evaluation / "list.csv", "--out", "[x].csv")
@@ -192,7 +192,7 @@ def test_empty_variables_are_none(command, model, evaluation, monkeypatch):
         monkeypatch.setenv(name, "")
     said = command("predict", model, "--images", evaluation / "images")
     assert said.code == 0
-    assert len(said.corrections_path.splitlines()) == 6
+    assert len(said.out.splitlines()) == 6
     assert "no photos were named" in command("predict", model).err
 
 
@@ -200,15 +200,15 @@ def test_the_platforms_folder_may_hold_photos_alone(command, model, evaluation, 
     (evaluation / "info.csv").unlink()
     for folder in (evaluation, evaluation / "images"):
         monkeypatch.setenv(EVAL, str(folder))
-        assert len(command("predict", model).corrections_path.splitlines()) == 6
+        assert len(command("predict", model).out.splitlines()) == 6
 
 
 def test_a_list_alone_finds_its_photos(command, model, evaluation):
     said = command("predict", model, "--image-list", evaluation / "info.csv")
-    assert [line.split(":")[0] for line in said.corrections_path.splitlines()] == ORDER
+    assert [line.split(":")[0] for line in said.out.splitlines()] == ORDER
     shutil.copy(evaluation / "info.csv", evaluation / "images" / "info.csv")
     said = command("predict", model, "--image-list", evaluation / "images" / "info.csv")
-    assert [line.split(":")[0] for line in said.corrections_path.splitlines()] == ORDER
+    assert [line.split(":")[0] for line in said.out.splitlines()] == ORDER
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_mistakes_end_with_2_and_say_what(command, model, evaluation, tmp_path, 
     said = command("predict", *words.split())
     assert said.code == 2
     assert message in said.err
-    assert said.corrections_path == ""
+    assert said.out == ""
 
 
 def test_weights_need_torch_and_say_so(command, model, evaluation, monkeypatch):
@@ -296,7 +296,7 @@ def test_the_best_models_of_each_fold_answer_together(command, run_folder, evalu
     assert "this fold keeps one model, not 2" in said.err
     index = [{"file": f"{name}.safetensors", "epoch": 1, "score": 0.5} for name in ("best", "epoch002")]
     (fold / "models.json").write_text(json.dumps(index))
-    assert json.loads(command(*words, "--top-k", 2, "--tta", "five_crop:scale=0.8").corrections_path)["answers"]
+    assert json.loads(command(*words, "--top-k", 2, "--tta", "five_crop:scale=0.8").out)["answers"]
     assert "take --top-k 2" in command(*words, "--top-k", 3).err
 
 
@@ -320,9 +320,9 @@ def test_what_a_model_is_not_sure_of_is_said_so(command, model, evaluation, tmp_
     lines = tmp_path / "lines.jsonl"
     said = command("predict", unsure, "--images", evaluation / "images", "--jsonl", lines, "--json")
     assert said.code == 0
-    for row in json.loads(said.corrections_path)["answers"]:
+    for row in json.loads(said.out)["answers"]:
         assert row["attributes"]["age"]["answer"] == "not sure"
         assert row["attributes"]["mask"]["sure"]
     for line in lines.read_text().splitlines():
         assert not json.loads(line)["attributes"]["age"]["sure"]
-    assert "not sure (" in command("predict", unsure, "--images", evaluation / "images").corrections_path
+    assert "not sure (" in command("predict", unsure, "--images", evaluation / "images").out

@@ -37,7 +37,7 @@ def photo(paint, command) -> str:
 def test_every_face_has_a_line(command, box, finds, photo):
     said = command("predict", photo)
     assert said.code == 0, said.err
-    first, second = said.corrections_path.splitlines()
+    first, second = said.out.splitlines()
     reading = FacePredictor(Predictor.load(box)).predict(photo)
     words = [", ".join(one.in_full for one in answer.said) for answer in reading.faces]
     assert first == f"two.png: face 1 of 2 (left 80, top 10, 100 x 120): {words[0]}"
@@ -51,43 +51,43 @@ def test_every_face_has_a_line(command, box, finds, photo):
 def test_a_model_that_is_named_answers_before_that_of_the_environment(command, model, photo, blind, monkeypatch):
     said = command("predict", model, photo)
     assert said.code == 0, said.err
-    assert said.corrections_path.startswith("two.png: mask ")
+    assert said.out.startswith("two.png: mask ")
     assert "no model was named" not in said.err
     monkeypatch.setenv("SM_CHANNEL_MODEL", str(model))
     again = command("predict", photo)
-    assert (again.code, again.corrections_path, again.err) == (0, said.corrections_path, said.err)
+    assert (again.code, again.out, again.err) == (0, said.out, said.err)
 
 
 def test_without_a_detector_it_is_said_once_how_to_get_one(command, box, photo, blind, evaluation):
     said = command("predict", photo, evaluation / "images")
     assert said.code == 0, said.err
-    assert len(said.corrections_path.splitlines()) == 7
+    assert len(said.out.splitlines()) == 7
     assert said.err.count("no face detector is here, so each photo is taken as one face") == 1
     assert "pip install 'maskfit[faces]'" in said.err
     assert "--detector yunet" in said.err
     quiet = command("predict", photo, "--faces", "whole")
     assert "no face detector" not in quiet.err
-    assert quiet.corrections_path == said.corrections_path.splitlines()[0] + "\n"
+    assert quiet.out == said.out.splitlines()[0] + "\n"
 
 
 def test_a_photo_without_a_face_is_taken_whole_and_that_is_said(command, box, finds, paint):
     Image.fromarray(paint(60, 50)).save("none.png")
     said = command("predict", "none.png")
-    assert said.corrections_path.startswith("none.png: no face found, the whole photo: mask ")
+    assert said.out.startswith("none.png: no face found, the whole photo: mask ")
 
 
 def test_lines_reach_a_pipe_while_a_bar_stands_on_the_terminal(command, box, blind, photo, monkeypatch):
     from maskfit.cli.console import err
 
     monkeypatch.setattr(err, "_force_terminal", True)
-    assert command("predict", photo).corrections_path.startswith("two.png: mask ")
+    assert command("predict", photo).out.startswith("two.png: mask ")
 
 
 def test_json_has_boxes_and_nothing_else_is_printed(command, box, finds, photo):
     Path("bad.jpg").write_text("no photo")
     said = command("predict", photo, "bad.jpg", "--json", "--draw", "drawn")
     assert said.code == 0, said.err
-    told = json.loads(said.corrections_path)
+    told = json.loads(said.out)
     assert told["detector"] == "yunet"
     (one,) = told["photos"]
     assert (one["photo"], one["width"], one["height"], one["found"], one["drawn"]) == (
@@ -146,13 +146,13 @@ def test_one_bad_photo_is_an_error_and_of_many_it_is_set_aside(command, box, bli
     }.items():
         Path(name).write_bytes(content)
         said = command("predict", name)
-        assert (said.code, said.corrections_path) == (2, "")
+        assert (said.code, said.out) == (2, "")
         assert name in said.err
     Image.new("RGB", (1, 1)).save("dot.png")
     assert "1 x 1 pixels show no face" in command("predict", "dot.png").err
     said = command("predict", "empty.jpg", photo, "dot.png")
     assert said.code == 0
-    assert len(said.corrections_path.splitlines()) == 1
+    assert len(said.out.splitlines()) == 1
     assert "set aside, 2 that cannot be read" in said.err
     assert "  dot.png: 1 x 1 pixels show no face" in said.err
     said = command("predict", "empty.jpg", "text.jpg")
@@ -189,7 +189,7 @@ def test_mistakes_end_with_2_and_say_what(command, box, blind, model, paint, eva
     said = command("predict", *words.split())
     assert said.code == 2
     assert message in said.err
-    assert said.corrections_path == ""
+    assert said.out == ""
     assert list(Path().iterdir()) == []
 
 
@@ -205,4 +205,4 @@ def test_a_list_is_answered_by_the_box_where_no_model_is_named(command, box, mod
 def test_its_card_is_that_of_the_box_where_no_model_is_named(command, box, model):
     said = command("model-card")
     assert said.code == 0, said.err
-    assert said.corrections_path == command("model-card", model).corrections_path
+    assert said.out == command("model-card", model).out

@@ -15,7 +15,7 @@ def test_a_folder_is_answered_in_shards(command, model, evaluation):
     (images / "broken.jpg").write_bytes(b"no photo")
     said = command("predict", model, "--images", images, "--shards", "out", "--shard-size", "4")
     assert said.code == 0, said.err
-    assert "6 photos answered in 2 shards: out/answers" in said.corrections_path
+    assert "6 photos answered in 2 shards: out/answers" in said.out
     assert "1 photos cannot be read" in said.err
     found = [row["ImageID"] for path in sorted(Path("out/answers").iterdir()) for row in read_csv(path, ["ImageID"])]
     assert found == sorted(path.name for path in images.iterdir() if path.name != "broken.jpg")
@@ -23,7 +23,7 @@ def test_a_folder_is_answered_in_shards(command, model, evaluation):
     assert (again.code, "add --resume" in again.err) == (2, True)
     Path("out/answers/000001.csv").unlink()
     told = json.loads(
-        command("predict", model, "--images", images, "--shards", "out", "--shard-size", "4", "--resume", "--json").corrections_path
+        command("predict", model, "--images", images, "--shards", "out", "--shard-size", "4", "--resume", "--json").out
     )
     assert (told["answered"], told["unreadable"]) == (6, 1)
     assert Path("out/answers/000001.csv").exists()

@@ -28,7 +28,7 @@ def test_a_table_becomes_a_manifest(command, table, evaluation, tmp_path):
     target = tmp_path / "pseudo.csv"
     said = command("pseudo-label", table, "--images", evaluation / "images", "--out", target)
     assert said.code == 0, said.err
-    assert next(line.split()[-1] for line in said.corrections_path.splitlines() if "worn, female, >=60" in line) == "3"
+    assert next(line.split()[-1] for line in said.out.splitlines() if "worn, female, >=60" in line) == "3"
     assert "3 photos; 3 are not sure enough" in said.err
     photos = read_photos(target, SCHEME)
     assert SCHEME.to_class_index(photos.codes(SCHEME)).tolist() == [5, 5, 5]

@@ -13,16 +13,16 @@ def test_recipes_are_listed(command):
     said = command("recipes")
     assert said.code == 0
     for name in recipe_names():
-        assert f"\n{name} " in said.corrections_path
-        assert read_recipe(name).description.split()[0] in said.corrections_path
+        assert f"\n{name} " in said.out
+        assert read_recipe(name).description.split()[0] in said.out
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_recipe_is_shown_as_its_file(command, tmp_path, name):
     said = command("recipes", name)
     assert said.code == 0
-    assert said.corrections_path == read_recipe_text(name)
-    (tmp_path / "mine.yaml").write_text(said.corrections_path)
+    assert said.out == read_recipe_text(name)
+    (tmp_path / "mine.yaml").write_text(said.out)
     assert read_recipe(tmp_path / "mine.yaml") == read_recipe(name)
 
 
@@ -36,7 +36,7 @@ def test_a_right_recipe_is_written_out_whole(command, tmp_path):
     said = command("check", "baseline", "trainer.epochs=12", "loss.smoothing=0.1", "name=a")
     assert said.code == 0
     assert said.err == "recipe 'a' is right\n"
-    (tmp_path / "whole.yaml").write_text(said.corrections_path)
+    (tmp_path / "whole.yaml").write_text(said.out)
     assert read_recipe(tmp_path / "whole.yaml") == read_recipe(
         "baseline", ["trainer.epochs=12", "loss.smoothing=0.1", "name=a"]
     )
@@ -47,7 +47,7 @@ def test_all_mistakes_of_a_recipe_are_told_at_once(command):
         "check", "baseline", "trainer.epoch=12", "loss=focl", "optimizer.lrr=1", "data.image_size=[a]", "[x]=1"
     )
     assert said.code == 2
-    assert said.corrections_path == ""
+    assert said.out == ""
     for line in (
         "trainer.epoch",
         "'epochs'",

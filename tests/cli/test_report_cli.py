@@ -39,14 +39,14 @@ def run(tmp_path: Path) -> Path:
 def test_a_page_is_written_once_and_figures_are_printed(command, run):
     said = command("report", run, "--out", "page.html")
     assert said.code == 0, said.err
-    assert said.corrections_path.startswith("written: page.html (0.")
+    assert said.out.startswith("written: page.html (0.")
     text = Path("page.html").read_text(encoding="utf-8")
     assert "24 photos of 8 persons" in text
     said = command("report", run, "--out", "page.html")
     assert (said.code, "add --force" in said.err) == (2, True)
     assert command("report", run, "--out", "page.html", "--force").code == 0
     said = command("report", run, "--json", "--by", "race")
-    figures = json.loads(said.corrections_path)
+    figures = json.loads(said.out)
     found = read_table(RunDir(run).oof_probabilities)
     assert figures["scores"]["macro_f1"] == pytest.approx(macro_f1(found.truth, found.predictions, 18))
     assert figures["slices"]["race"]["Asian"]["photos"] == 24

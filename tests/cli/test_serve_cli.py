@@ -25,7 +25,7 @@ def test_without_its_extra_it_says_what_to_install(command, monkeypatch):
 
 def test_what_cannot_be_served_is_said_before_it_listens(command):
     said = command("serve", "nowhere.onnx", "--port", 18999)
-    assert (said.code, said.corrections_path) == (2, "")
+    assert (said.code, said.out) == (2, "")
     assert "there is no such model" in said.err
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -78,4 +78,4 @@ def test_who_lets_everybody_in_is_warned(capsys, host, guarded, warned):
     _greet(SimpleNamespace(guarded=guarded, predictor=predictor, settings=settings), host, 8000)
     told = capsys.readouterr()
     assert ("whoever reaches" in told.err) is warned
-    assert told.corrections_path == f"http://{host}:8000/v1/predict\n"
+    assert told.out == f"http://{host}:8000/v1/predict\n"

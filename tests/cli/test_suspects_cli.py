@@ -56,13 +56,13 @@ def test_a_wrong_label_comes_first_and_its_correction_fits(command, table, peopl
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["person", "attribute", "label", "proposed", "score", "reason"]
     assert (rows[0]["person"], rows[0]["attribute"]) == (first, "gender")
-    assert first in said.corrections_path
+    assert first in said.out
     before, after = read_photos(people, SCHEME), read_corrected(people, SCHEME, [proposed])[0]
     changed = {a.person for a, b in zip(before, after, strict=True) if a.labels["gender"] != b.labels["gender"]}
     assert changed == {first}
     again = command(*words)
     assert (again.code, "exists already" in again.err) == (2, True)
-    plain = json.loads(command("label-issues", path, "--json").corrections_path)
+    plain = json.loads(command("label-issues", path, "--json").out)
     assert (plain[0]["person"], plain[0]["photos"]) == (first, [])
 
 

@@ -44,9 +44,9 @@ def test_words_are_laid_over_the_recipe(command, trained):
     assert said.code == 0
     recipe, resume = trained[0]
     assert (recipe.name, recipe.data.path, recipe.trainer.epochs, resume) == ("fast", "photos", 3, True)
-    assert "18 held-out photos" in said.corrections_path
-    assert "all classes" in said.corrections_path
-    assert f"report: runs/[x] {'y' * 100}/report.html\n" in said.corrections_path
+    assert "18 held-out photos" in said.out
+    assert "all classes" in said.out
+    assert f"report: runs/[x] {'y' * 100}/report.html\n" in said.out
 
 
 def test_how_memory_is_allocated_is_said_once_and_can_be_switched_off(command, trained, monkeypatch):
@@ -58,7 +58,7 @@ def test_how_memory_is_allocated_is_said_once_and_can_be_switched_off(command, t
 
 
 def test_json_is_json_and_nothing_else(command, trained):
-    told = json.loads(command("train", "fast", "--json").corrections_path)
+    told = json.loads(command("train", "fast", "--json").out)
     assert told["run"].startswith("runs/[x]")
     assert told["accuracy"] == pytest.approx(17 / 18)
     assert trained[0][1] is False

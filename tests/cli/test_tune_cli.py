@@ -41,9 +41,9 @@ def test_a_sweep_writes_its_table_its_page_and_its_best_recipe(command, parsed, 
     Path("space.yaml").write_text(SPACE)
     said = command("tune", *words(faces), "--trials", "2", "--out", "sweep")
     assert said.code == 0, said.err
-    assert "2 trials: 2 done, 0 pruned, 0 failed" in said.corrections_path
-    assert "its score is optimistic" in said.corrections_path
-    assert "held-out photos of 3 persons" in said.corrections_path
+    assert "2 trials: 2 done, 0 pruned, 0 failed" in said.out
+    assert "its score is optimistic" in said.out
+    assert "held-out photos of 3 persons" in said.out
     assert {path.name for path in Path("sweep").iterdir()} == {
         "recipe.yaml",
         "space.yaml",
@@ -69,7 +69,7 @@ def test_a_sweep_writes_its_table_its_page_and_its_best_recipe(command, parsed, 
     again = command("tune", *words(faces), "--trials", "2", "--out", "sweep")
     assert again.code == 2
     assert "add --resume" in again.err
-    told = json.loads(command("tune", *words(faces), "--trials", "2", "--out", "sweep", "--resume", "--json").corrections_path)
+    told = json.loads(command("tune", *words(faces), "--trials", "2", "--out", "sweep", "--resume", "--json").out)
     assert [item["number"] for item in told["trials"]] == [0, 1]
     assert told["best"]["score"] == pytest.approx(float(best["macro_f1"]), abs=1e-6)
 

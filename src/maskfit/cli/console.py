@@ -86,7 +86,7 @@ def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int | 
         task = bar.add_task(title, total=None, rate="")
 
         def advance(done: int, total: int | None) -> None:
-            speed = bar.tasks[0].finished_speed or bar.tasks[0].velocity
+            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
             bar.update(task, completed=done, total=total, rate=f"{speed:,.0f}/s" if speed else "")
 
         yield advance

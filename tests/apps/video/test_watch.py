@@ -74,7 +74,7 @@ def test_the_events_of_a_film_are_those_that_happened(command, film, video, mode
     assert counts == [
         {"minute": "0", "people": "2", "wear": "1", "incorrect": "0", "not_wear": "1", "not_sure": "0", "changes": "2"}
     ]
-    assert "person 1 changed: not worn 9" in said.corrections_path
+    assert "person 1 changed: not worn 9" in said.out
     assert f"{len(film.times)} frames of 5.9 s" in said.err
     assert "2 people, 2 changes" in said.err
     assert f"written: {Path('events.csv')}" in said.err
@@ -114,7 +114,7 @@ def test_blur_leaves_no_face(command, film, video, model, painted, tmp_path):
 
 def test_json_lines_and_a_summary(command, video, model, painted, film):
     said = command(video, "--model", model, "--json")
-    lines = [json.loads(line) for line in said.corrections_path.splitlines()]
+    lines = [json.loads(line) for line in said.out.splitlines()]
     assert sorted((str(line["person"]), line["event"], line["mask"]) for line in lines[:-1]) == sorted(truth(film))
     assert lines[-1]["event"] == "summary"
     assert (lines[-1]["frames"], lines[-1]["people"], lines[-1]["changes"]) == (75, 2, 2)
@@ -124,7 +124,7 @@ def test_json_lines_and_a_summary(command, video, model, painted, film):
 @pytest.mark.parametrize("words", [("--every", "2"), ("--fps", "5")])
 def test_fewer_frames_give_the_same_events(command, video, model, painted, film, words):
     said = command(video, "--model", model, "--json", *words)
-    lines = [json.loads(line) for line in said.corrections_path.splitlines()]
+    lines = [json.loads(line) for line in said.out.splitlines()]
     assert lines[-1]["frames"] in (30, 31, 38)
     found = by_person([(str(line["person"]), line["event"], line["mask"]) for line in lines[:-1]])
     assert found == by_person(truth(film))
@@ -187,7 +187,7 @@ def test_a_camera_that_is_lost_for_good_leaves_whole_files(video, reader, tmp_pa
 
 def test_the_threshold_in_a_model_file_counts(command, video, painted, tmp_path):
     model = grey_model(tmp_path / "careful.onnx", {"mask": 1.0})
-    lines = [json.loads(line) for line in command(video, "--model", model, "--json").corrections_path.splitlines()]
+    lines = [json.loads(line) for line in command(video, "--model", model, "--json").out.splitlines()]
     assert {line["mask"] for line in lines[:-1]} == {"not sure"}
     assert lines[-1]["changes"] == 0
 
@@ -255,7 +255,7 @@ def test_lines_reach_a_pipe_while_a_bar_stands_on_the_terminal(monkeypatch, caps
     with progress("watching", "frames") as advance:
         advance(1, None)
         write('{"event": "appeared"}')
-    assert capsys.readouterr().corrections_path == '{"event": "appeared"}\n'
+    assert capsys.readouterr().out == '{"event": "appeared"}\n'
 
 
 def test_listeners_are_told_everything(video, reader):
