@@ -8,7 +8,7 @@ What it is given: portraits in the competition's layout; CSVs of bare faces (`pa
 the mask is known (`path,mask`); MobileNetV2's ImageNet weights. What it does:
 
 1. gather: one list of bare faces, identical files once; where copies disagree by more than five years, none of them.
-2. masks: on each bare face one mask worn and one worn wrongly (`maskfit data mask`).
+2. masks: on each bare face one mask worn and one worn wrongly (`maskfit data add-masks`).
 3. cuts: the portraits' faces cut out, so that a face is seen near as well as far (`maskfit data crop`).
 4. lists: `photos.csv`, the real photos, judged on persons held out; `extra0.csv` and `extra1.csv`, what was made of
    them, never judged. Each face is masked once in either: worn well in one, wrongly in the other.
@@ -33,11 +33,11 @@ from pathlib import Path
 
 from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.read_dataset import read_photos
-from maskfit.evaluation.fit_calibration import fit_calibration
+from maskfit.evaluation.calibration import fit_calibration
 from maskfit.evaluation.probability_table import read_table
 from maskfit.exploration.image_stats import collect_all_image_stats
 from maskfit.exploration.near_duplicates import find_near_duplicates
-from maskfit.labels.schema import SCHEMES, UNKNOWN
+from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN
 from maskfit.model_file import read_model_metadata, update_model_metadata
 from maskfit.run_dir import RunDir
 
@@ -71,7 +71,7 @@ def gather(lists: Sequence[Path], out: Path) -> None:
     """Writes the bare faces, `path,gender,age`, identical files once."""
     copies: dict[bytes, list[tuple[Path, str, float]]] = defaultdict(list)
     for path in lists:
-        for photo in read_photos(path, SCHEMES["gender-age"]):
+        for photo in read_photos(path, LABEL_SCHEMAS["gender-age"]):
             found = (photo.path.resolve(), str(photo.labels["gender"]), float(photo.labels["age"]))
             copies[blake2b(photo.path.read_bytes()).digest()].append(found)
     rows = []
@@ -88,10 +88,10 @@ def list_photos(portraits: Path, bare: Path, mask_photos: Path, out: Path) -> No
     """Writes the real photos: portraits, bare faces, and masks in earnest."""
     rows: list[Row] = [
         {"path": photo.path.resolve(), "person": photo.person, **photo.labels, "source": "portraits"}
-        for photo in read_photos(portraits, SCHEMES["mask-gender-age"])
+        for photo in read_photos(portraits, LABEL_SCHEMAS["mask-gender-age"])
     ]
     rows += [{**row, "person": row["path"], "mask": "not_wear"} for row in read(bare)]
-    masks = read_photos(mask_photos, SCHEMES["mask"])
+    masks = read_photos(mask_photos, LABEL_SCHEMAS["mask"])
     seen = {row["file"]: row["mask"] for row in read(REVIEWED)}
     for photo, person in zip(masks, name_persons(masks), strict=True):
         mask = seen.get(photo.path.name, str(photo.labels["mask"]))
@@ -115,7 +115,7 @@ def list_extra(bare: Path, masked: Path, portraits: Path, cuts: Path, turn: int,
 
     Args:
         bare: The faces, whose paths are their persons in the list of real photos.
-        masked: What `maskfit data mask` made of them.
+        masked: What `maskfit data add-masks` made of them.
         portraits: The portraits.
         cuts: Their copies.
         turn: 0 or 1: which half of the faces wears its mask wrongly.
@@ -131,7 +131,7 @@ def list_extra(bare: Path, masked: Path, portraits: Path, cuts: Path, turn: int,
         person = sources[number - 1]
         known = {name: row[name] for name in ("mask", "gender", "age")}
         rows.append({"path": (masked / row["path"]).resolve(), "person": person, **known, "source": "masks put on"})
-    for photo in read_photos(portraits, SCHEMES["mask-gender-age"]):
+    for photo in read_photos(portraits, LABEL_SCHEMAS["mask-gender-age"]):
         copy = cuts / photo.name
         if copy.is_file():
             rows.append({"path": copy.resolve(), "person": photo.person, **photo.labels, "source": "portraits cut"})
@@ -143,7 +143,7 @@ def calibrate(run: RunDir, photos: Path) -> None:
 
     The mask's by masks in earnest alone: of masks that were put on, the network is surer than it may be of others.
     """
-    scheme = SCHEMES["mask-gender-age"]
+    scheme = LABEL_SCHEMAS["mask-gender-age"]
     table = read_table(run.fold(0).probabilities)
     known = {photo.name: photo for photo in read_photos(photos, scheme)}
     earnest = {photo.name for photo, row in zip(known.values(), read(photos), strict=True) if row["source"] == EARNEST}
@@ -206,7 +206,7 @@ def main() -> None:
     photos, extra = work / "photos.csv", [work / f"extra{turn}.csv" for turn in (0, 1)]
     if not bare.is_file():
         gather(given.faces, bare)
-    maskfit("data", "mask", bare, "--out", masked, "--worn", 1, "--wrongly", 1, *(["--resume"] * masked.exists()))
+    maskfit("data", "mask", bare, "--out", masked, "--n-correct", 1, "--n-incorrect", 1, *(["--resume"] * masked.exists()))
     maskfit("data", "crop", given.portraits, "--out", cuts, "--margin", 0.25, "--size", 224)
     if not photos.is_file():
         list_photos(given.portraits, bare, given.mask_photos, photos)
@@ -219,7 +219,7 @@ def main() -> None:
     data.append(f"cv.num_folds={work / 'far' / 'folds.csv'}")
     train(work / "near", *data, f"data.extra_train={extra[1]}", f"model.init_from={best(work / 'far')}", *NEAR)
     calibrate(RunDir(work / "near"), photos)
-    maskfit("export", best(work / "near"), "--to", "onnx", "--half", "--out", given.out or work / "in-the-box.onnx")
+    maskfit("export", best(work / "near"), "--format", "onnx", "--half", "--out", given.out or work / "in-the-box.onnx")
 
 
 if __name__ == "__main__":

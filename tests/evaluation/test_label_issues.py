@@ -8,10 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskfit.errors import DataError
-from maskfit.evaluation.label_issues import LEAST, find_label_issues, fit_and_apply_temperature, label_likelihood
-from maskfit.labels.schema import SCHEMES, UNKNOWN
+from maskfit.evaluation.label_issues import (
+    MIN_PROBABILITY,
+    find_label_issues,
+    fit_and_apply_temperature,
+    label_likelihood,
+)
+from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 AGE = SCHEME["age"]
 FILES = ("incorrect_mask.jpg", "mask1.jpg", "mask2.jpg", "mask3.jpg", "mask4.jpg", "mask5.jpg", "normal.jpg")
 MASKS = np.array([1, 0, 0, 0, 0, 0, 2])
@@ -137,7 +142,7 @@ def test_the_order_of_photos_does_not_matter(random):
     town.gender[3] ^= 1
     band = np.digitize(town.years, AGE.bin_edges)
     truth = 6 * town.mask + np.repeat(3 * town.gender + band, 7)
-    rows = np.eye(18)[6 * town.mask + 3 * np.repeat(town.female > 0.5, 7) + np.repeat(band, 7)] + LEAST
+    rows = np.eye(18)[6 * town.mask + 3 * np.repeat(town.female > 0.5, 7) + np.repeat(band, 7)] + MIN_PROBABILITY
     rows /= rows.sum(axis=1, keepdims=True)
     order = list(range(len(truth)))
     one = find_label_issues(town.names, town.persons, rows, truth, SCHEME)

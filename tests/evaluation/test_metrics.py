@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from sklearn import metrics as sklearn
 
 from maskfit.errors import DataError, LabelError
-from maskfit.evaluation.bootstrap import Interval, interval, resample
+from maskfit.evaluation.bootstrap import Interval, bootstrap_counts, bootstrap_interval
 from maskfit.evaluation.metrics import (
     accuracy,
-    confusion,
+    confusion_matrix,
     count_by_class,
     f1_per_class,
     log_loss,
@@ -23,9 +23,9 @@ from maskfit.evaluation.metrics import (
     reliability,
 )
 from maskfit.evaluation.scores import score
-from maskfit.labels.schema import SCHEMES, UNKNOWN
+from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN
 
-FULL = SCHEMES["mask-gender-age"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 answered = st.integers(2, 18).flatmap(
     lambda classes: st.tuples(
@@ -51,7 +51,7 @@ def test_every_metric_is_that_of_scikit_learn_on_the_known_photos(drawn):
             macro_f1(truth, answers, classes)
         return
     t, a, every = truth[known], answers[known], np.arange(classes)
-    assert confusion(truth, answers, classes).tolist() == sklearn.confusion_matrix(t, a, labels=every).tolist()
+    assert confusion_matrix(truth, answers, classes).tolist() == sklearn.confusion_matrix(t, a, labels=every).tolist()
     assert accuracy(truth, answers, classes) == pytest.approx(sklearn.accuracy_score(t, a))
     each = sklearn.f1_score(t, a, labels=every, average=None, zero_division=0)
     np.testing.assert_allclose(f1_per_class(truth, answers, classes), each)
@@ -72,8 +72,8 @@ def test_macro_f1_is_over_the_whole_set_and_not_the_mean_of_batches():
     assert ours == pytest.approx(sklearn.f1_score(truth, answers, average="macro"))
     assert abs(ours - np.mean(batches)) > 0.05
     # Joining the batches' counts is the right way to go batch by batch.
-    joined = sum(confusion(truth[i : i + 32], answers[i : i + 32], 18) for i in range(0, 640, 32))
-    assert (joined == confusion(truth, answers, 18)).all()
+    joined = sum(confusion_matrix(truth[i : i + 32], answers[i : i + 32], 18) for i in range(0, 640, 32))
+    assert (joined == confusion_matrix(truth, answers, 18)).all()
 
 
 def test_an_absent_class_is_left_out_or_counts_as_zero():
@@ -95,7 +95,7 @@ def test_an_absent_class_is_left_out_or_counts_as_zero():
 )
 def test_what_does_not_fit_is_refused(truth, answers, error, message):
     with pytest.raises(error, match=message):
-        confusion(truth, answers, 18)
+        confusion_matrix(truth, answers, 18)
 
 
 def test_log_loss_is_that_of_scikit_learn_and_survives_a_zero():
@@ -134,26 +134,26 @@ def test_the_interval_is_that_of_a_slow_bootstrap_over_persons():
         rows = np.concatenate([np.flatnonzero(persons == name) for name in random.choice(names, 40)])
         drawn.append(sklearn.f1_score(truth[rows], answers[rows], average="macro"))
     low, high = np.quantile(drawn, [0.025, 0.975])
-    ours = interval("macro_f1", truth, answers, persons, classes=3)
+    ours = bootstrap_interval("macro_f1", truth, answers, persons, classes=3)
     assert ours.value == pytest.approx(sklearn.f1_score(truth, answers, average="macro"))
     assert ours.low == pytest.approx(low, abs=0.03)
     assert ours.high == pytest.approx(high, abs=0.03)
     # Photos of one person stand or fall together, so drawing photos would promise too much.
-    photos = interval("macro_f1", truth, answers, np.arange(280), classes=3)
+    photos = bootstrap_interval("macro_f1", truth, answers, np.arange(280), classes=3)
     assert ours.high - ours.low > 1.8 * (photos.high - photos.low)
 
 
 def test_the_interval_is_repeatable_and_takes_a_metric_of_ones_own():
     truth, answers, persons = np.arange(60) % 3, np.arange(60) % 5 % 3, np.arange(60) // 4
-    first = interval("accuracy", truth, answers, persons, classes=3, draws=50, seed=1)
-    assert first == interval("accuracy", truth, answers, persons, classes=3, draws=50, seed=1)
-    assert first != interval("accuracy", truth, answers, persons, classes=3, draws=50, seed=2)
-    own = interval(lambda counts: counts.recall()[..., 0], truth, answers, persons, classes=3, draws=50)
+    first = bootstrap_interval("accuracy", truth, answers, persons, classes=3, draws=50, seed=1)
+    assert first == bootstrap_interval("accuracy", truth, answers, persons, classes=3, draws=50, seed=1)
+    assert first != bootstrap_interval("accuracy", truth, answers, persons, classes=3, draws=50, seed=2)
+    own = bootstrap_interval(lambda counts: counts.recall()[..., 0], truth, answers, persons, classes=3, draws=50)
     assert own.low <= own.value <= own.high
-    assert resample(truth, answers, persons, classes=3, draws=7).support.shape == (7, 3)
+    assert bootstrap_counts(truth, answers, persons, classes=3, draws=7).support.shape == (7, 3)
     with pytest.raises(DataError, match="60 photos, but 3 persons"):
         count_by_class(truth, answers, 3, [1, 2, 3])
-    assert Interval.around(0.5, np.array([np.nan])) == Interval(0.5, 0.5, 0.5)
+    assert Interval.from_draws(0.5, np.array([np.nan])) == Interval(0.5, 0.5, 0.5)
 
 
 def test_scores_of_a_set_hold_every_number():

@@ -7,7 +7,13 @@ import pytest
 from PIL import Image
 
 from maskfit.errors import DataError
-from maskfit.evaluation.prediction_grid import PLAIN, RIGHT, WRONG, PredictedPhoto, prediction_grid
+from maskfit.evaluation.prediction_grid import (
+    CORRECT_COLOR,
+    UNKNOWN_COLOR,
+    WRONG_COLOR,
+    PredictedPhoto,
+    prediction_grid,
+)
 
 GREY = np.full((512, 384, 3), 128, np.uint8)
 
@@ -27,16 +33,16 @@ def test_photos_stand_row_by_row(count, columns, shape):
 
 
 def test_right_wrong_and_unknown_are_told_apart():
-    for truth, colour in (("worn, male, <30", RIGHT), ("worn, male, >=60", WRONG), (None, PLAIN)):
+    for truth, colour in (("worn, male, <30", CORRECT_COLOR), ("worn, male, >=60", WRONG_COLOR), (None, UNKNOWN_COLOR)):
         found = colours(prediction_grid([PredictedPhoto(GREY, "worn, male, <30", truth, 0.9)]))
         assert colour in found
-        assert {RIGHT, WRONG, PLAIN} & found == {colour}
+        assert {CORRECT_COLOR, WRONG_COLOR, UNKNOWN_COLOR} & found == {colour}
 
 
 def test_the_bar_is_as_long_as_the_answer_is_sure():
     def length(share: float) -> int:
         pixels = np.asarray(prediction_grid([(GREY, "worn", None, share)]))
-        return int((pixels == PLAIN).all(axis=2).sum(axis=1).max())
+        return int((pixels == UNKNOWN_COLOR).all(axis=2).sum(axis=1).max())
 
     assert length(0.0) == 0
     assert length(0.5) == pytest.approx(length(1.0) / 2, abs=3)

@@ -21,7 +21,7 @@ def test_a_table_comes_back_from_its_file(tmp_path, truth):
     back = read_table(table.write(tmp_path / "new" / "table.csv"), classes=18)
     assert back.names == table.names
     np.testing.assert_allclose(back.probabilities, table.probabilities, atol=1e-7)
-    assert (back.classes == table.classes).all()
+    assert (back.predictions == table.predictions).all()
     assert (back.truth is None) if not truth else (back.truth == table.truth).all()
     first = (tmp_path / "new" / "table.csv").read_text().splitlines()[0].split(",")
     assert first[:2] == ["ImageID", "p0"]
@@ -43,7 +43,7 @@ def test_rows_are_matched_by_name_whatever_their_order():
 
 
 def test_the_lowest_of_equal_classes_is_the_answer():
-    assert ProbabilityTable(("a",), np.array([[0.2, 0.4, 0.4]])).classes.tolist() == [1]
+    assert ProbabilityTable(("a",), np.array([[0.2, 0.4, 0.4]])).predictions.tolist() == [1]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class Interval:
         return {"value": self.value, "low": self.low, "high": self.high, "level": self.level}
 
     @classmethod
-    def around(cls, value: float, drawn: FloatArray, level: float = 0.95) -> Interval:
+    def from_draws(cls, value: float, drawn: FloatArray, level: float = 0.95) -> Interval:
         """The percentile interval of what was drawn, shape (draws,); NaN, where nothing could be said, is left out."""
         tail = (1 - level) / 2
         said = drawn[~np.isnan(drawn)]
@@ -35,7 +35,7 @@ class Interval:
         return cls(float(value), float(low), float(high), level)
 
 
-def interval(
+def bootstrap_interval(
     metric: str | Metric,
     truth: ArrayLike,
     answers: ArrayLike,
@@ -64,11 +64,11 @@ def interval(
     """
     measure = METRICS[metric] if isinstance(metric, str) else metric
     whole = measure(class_counts(truth, answers, classes))
-    drawn = resample(truth, answers, persons, classes=classes, draws=draws, seed=seed)
-    return Interval.around(float(whole), measure(drawn), level)
+    drawn = bootstrap_counts(truth, answers, persons, classes=classes, draws=draws, seed=seed)
+    return Interval.from_draws(float(whole), measure(drawn), level)
 
 
-def resample(
+def bootstrap_counts(
     truth: ArrayLike, answers: ArrayLike, persons: ArrayLike, *, classes: int, draws: int = 1000, seed: int = 0
 ) -> ClassCounts:
     """The counts (draws, classes) of sets of as many persons, drawn with replacement.
@@ -113,7 +113,7 @@ def proportion_interval(
     sums = np.stack([np.bincount(place, weights=each, minlength=len(unique)) for each in (parts, wholes)], axis=1)
     drawn = np.concatenate([times @ sums for times in _drawn(len(unique), draws, seed)])
     some = drawn[:, 1] > 0
-    return Interval.around(float(parts.sum() / wholes.sum()), drawn[some, 0] / drawn[some, 1], level)
+    return Interval.from_draws(float(parts.sum() / wholes.sum()), drawn[some, 0] / drawn[some, 1], level)
 
 
 def _drawn(count: int, draws: int, seed: int) -> Iterator[FloatArray]:

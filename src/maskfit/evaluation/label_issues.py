@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 from maskfit.errors import DataError
 from maskfit.labels.schema import UNKNOWN, Attribute, FloatArray, IntArray, LabelSchema
 
-NOISE = 0.03
+DEFAULT_NOISE_RATE = 0.03
 """How many labels are taken to be wrong before anything is seen."""
 
-LEAST = 1e-12
+MIN_PROBABILITY = 1e-12
 """The least probability that anything has: no model is surer than that."""
 
-BLURS = (0.0, *np.geomspace(1, 40, 24))
+BLUR_CANDIDATES = (0.0, *np.geomspace(1, 40, 24))
 """Years of blur that are tried; 0 knows edges exactly."""
 
 
@@ -71,7 +71,7 @@ def find_label_issues(
     truth: IntArray,
     scheme: LabelSchema,
     years: FloatArray | None = None,
-    noise: float = NOISE,
+    noise: float = DEFAULT_NOISE_RATE,
 ) -> list[LabelIssue]:
     """Every label that is more than `noise` likely to be wrong, the likeliest first.
 
@@ -124,7 +124,7 @@ def fit_and_apply_temperature(probabilities: FloatArray, codes: IntArray) -> Flo
         probabilities: (items, values).
         codes: (items,) the labels.
     """
-    logs = np.log(np.clip(probabilities, LEAST, None))
+    logs = np.log(np.clip(probabilities, MIN_PROBABILITY, None))
     rows = np.arange(len(codes))
 
     def cost(heat: float) -> float:
@@ -253,7 +253,7 @@ class _Room:
         believed = found / np.clip(prior, 1 / len(codes), None)
         blur = 0.0
         if years is not None:
-            blur = _lowest(lambda width: self._surprise(believed, codes, years, width), np.array(BLURS))
+            blur = _lowest(lambda width: self._surprise(believed, codes, years, width), np.array(BLUR_CANDIDATES))
         right = (believed * label_likelihood(self.attribute, codes, years, blur)).sum(axis=1)
         return np.asarray(self.noise / (self.noise + (1 - self.noise) * right))
 
@@ -269,7 +269,9 @@ class _Room:
             one, two = self.codes[first], self.codes[second]
             if one == two:
                 continue
-            odds = found[first, two] * found[second, one] / max(found[first, one] * found[second, two], LEAST**2)
+            odds = (
+                found[first, two] * found[second, one] / max(found[first, one] * found[second, two], MIN_PROBABILITY**2)
+            )
             score = float(self.noise * odds / (self.noise * odds + 1 - self.noise))
             if best is None or score > best[0]:
                 best = (score, (first, second))

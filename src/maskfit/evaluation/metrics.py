@@ -68,7 +68,7 @@ METRICS: dict[str, Metric] = {"macro_f1": ClassCounts.macro_f1, "accuracy": Clas
 """Metrics by name, for intervals."""
 
 
-def confusion(truth: ArrayLike, answers: ArrayLike, classes: int) -> IntArray:
+def confusion_matrix(truth: ArrayLike, answers: ArrayLike, classes: int) -> IntArray:
     """How often each truth was given each answer, shape (classes, classes): rows are the truth, columns the answers.
 
     Args:

@@ -13,10 +13,10 @@ from maskfit.errors import DataError
 
 PAPER, CARD, TRACK = (244, 246, 247), (255, 255, 255), (229, 233, 236)
 INK, SOFT = (27, 33, 38), (96, 108, 118)
-PLAIN, RIGHT, WRONG = (74, 99, 201), (11, 138, 108), (207, 62, 40)
+UNKNOWN_COLOR, CORRECT_COLOR, WRONG_COLOR = (74, 99, 201), (11, 138, 108), (207, 62, 40)
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Box = tuple[int, int, int, int]
 
 
@@ -31,7 +31,7 @@ class PredictedPhoto(NamedTuple):
     """
 
     photo: Image.Image | NDArray[np.uint8]
-    answer: str
+    prediction: str
     truth: str | None
     confidence: float
 
@@ -73,10 +73,10 @@ def _cell(item: PredictedPhoto, width: int) -> Image.Image:
     card = Image.new("RGB", (width, tall + 7 * line // 2 + 2 * pad), CARD)
     card.paste(ImageOps.fit(photo.convert("RGB"), (width, tall), Image.Resampling.LANCZOS))
     draw = ImageDraw.Draw(card)
-    right = None if item.truth is None else item.truth == item.answer
-    colour = PLAIN if right is None else RIGHT if right else WRONG
+    right = None if item.truth is None else item.truth == item.prediction
+    colour = UNKNOWN_COLOR if right is None else CORRECT_COLOR if right else WRONG_COLOR
     top = tall + pad
-    _text(draw, (pad, top), item.answer, size, INK, width - 2 * pad)
+    _text(draw, (pad, top), item.prediction, size, INK, width - 2 * pad)
     _bar(draw, (pad, top + line, width - pad, top + 2 * line), item.confidence, size, colour)
     if item.truth is not None:
         said = "right" if right else f"is {item.truth}"
@@ -85,7 +85,7 @@ def _cell(item: PredictedPhoto, width: int) -> Image.Image:
     return card
 
 
-def _bar(draw: ImageDraw.ImageDraw, box: Box, share: float, size: int, colour: Colour) -> None:
+def _bar(draw: ImageDraw.ImageDraw, box: Box, share: float, size: int, colour: Color) -> None:
     """A bar of a probability, its number at the right."""
     left, top, right, bottom = box
     font = _font(round(size * 0.9))
@@ -99,7 +99,7 @@ def _bar(draw: ImageDraw.ImageDraw, box: Box, share: float, size: int, colour: C
     draw.text((right, middle), said, SOFT, font, anchor="rm")
 
 
-def _badge(draw: ImageDraw.ImageDraw, box: Box, right: bool, colour: Colour) -> None:
+def _badge(draw: ImageDraw.ImageDraw, box: Box, right: bool, colour: Color) -> None:
     """A tick or a cross in a disc: told apart by shape too, for those who do not see green from red."""
     left, top, _, bottom = box
     side = bottom - top
@@ -113,7 +113,7 @@ def _badge(draw: ImageDraw.ImageDraw, box: Box, right: bool, colour: Colour) -> 
         draw.line(points, CARD, max(2, side // 8), joint="curve")
 
 
-def _text(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, colour: Colour, room: int) -> None:
+def _text(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, colour: Color, room: int) -> None:
     """One line, set smaller and at last cut short where it does not fit into `room` pixels."""
     font = _font(size)
     while size > 9 and font.getlength(text) > room:

@@ -22,7 +22,7 @@ from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray
 
 Array = TypeVar("Array", bound=NDArray[Any])
 
-TOLERANCE = 1e-4
+SUM_TOLERANCE = 1e-4
 """How far a row of probabilities may sum from 1: what single precision and eight written digits leave."""
 
 
@@ -64,7 +64,7 @@ class ProbabilityTable:
         return len(self.names)
 
     @property
-    def classes(self) -> IntArray:
+    def predictions(self) -> IntArray:
         """The answers, shape (photos,): the most probable class, of equal ones the lowest."""
         return np.asarray(self.probabilities.argmax(axis=1))
 
@@ -194,7 +194,7 @@ def check_probabilities(values: NDArray[np.floating], what: str) -> FloatArray:
     checks = (
         (~np.isfinite(rows).all(axis=1), "is not finite"),
         ((rows < 0).any(axis=1), "has a negative value"),
-        (~(np.abs(sums - 1) <= TOLERANCE), "does not sum to 1"),
+        (~(np.abs(sums - 1) <= SUM_TOLERANCE), "does not sum to 1"),
     )
     for bad, problem in checks:
         if bad.any():

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from maskfit.errors import DataError
-from maskfit.evaluation.bootstrap import Interval, resample
-from maskfit.evaluation.metrics import Absent, ClassCounts, confusion, count_by_class, log_loss, reliability
+from maskfit.evaluation.bootstrap import Interval, bootstrap_counts
+from maskfit.evaluation.metrics import Absent, ClassCounts, confusion_matrix, count_by_class, log_loss, reliability
 from maskfit.evaluation.probability_table import check_probabilities
 from maskfit.labels.schema import JOINT_HEAD, IntArray, LabelSchema
 
@@ -39,7 +39,7 @@ class ClassScore:
     recall: float
     f1: float
     support: int
-    answered: int
+    predicted: int
     interval: Interval | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class ClassScore:
             "recall": self.recall,
             "f1": self.f1,
             "support": self.support,
-            "answered": self.answered,
+            "answered": self.predicted,
             "interval": None if self.interval is None else self.interval.to_dict(),
         }
 
@@ -163,12 +163,12 @@ def score(
         for column, name in enumerate(scheme.names)
     }
     per_attribute = {name: item for name, item in attributes.items() if item is not None}
-    counts = count_by_class(classes, answers, scheme.classes)
+    counts = count_by_class(classes, answers, scheme.num_classes)
     known = int(counts.support.sum())
     if not known:
         return Scores(len(truth), 0, per_attribute=per_attribute)
-    drawn = drawing.draw(classes, answers, scheme.classes)
-    names = [scheme.describe(number) for number in range(scheme.classes)]
+    drawn = drawing.draw(classes, answers, scheme.num_classes)
+    names = [scheme.describe(number) for number in range(scheme.num_classes)]
     return Scores(
         photos=len(truth),
         known=known,
@@ -182,7 +182,7 @@ def score(
     )
 
 
-def confusions(scheme: LabelSchema, truth: IntArray, answers: ArrayLike) -> dict[str, IntArray]:
+def confusion_matrices(scheme: LabelSchema, truth: IntArray, answers: ArrayLike) -> dict[str, IntArray]:
     """How often each truth was given each answer, rows the truth: `JOINT` for the classes, and each attribute.
 
     Args:
@@ -196,9 +196,9 @@ def confusions(scheme: LabelSchema, truth: IntArray, answers: ArrayLike) -> dict
     """
     answers = np.asarray(answers)
     codes = scheme.to_attribute_indices(answers)
-    tables = {JOINT_HEAD: confusion(scheme.to_class_index(truth), answers, scheme.classes)}
+    tables = {JOINT_HEAD: confusion_matrix(scheme.to_class_index(truth), answers, scheme.num_classes)}
     for column, (name, size) in enumerate(scheme.sizes.items()):
-        tables[name] = confusion(truth[:, column], codes[:, column], size)
+        tables[name] = confusion_matrix(truth[:, column], codes[:, column], size)
     return tables
 
 
@@ -215,7 +215,7 @@ class _Drawing:
         """Counts (draws, classes), or None."""
         if self.persons is None:
             return None
-        return resample(truth, answers, self.persons, classes=classes, draws=self.draws, seed=self.seed)
+        return bootstrap_counts(truth, answers, self.persons, classes=classes, draws=self.draws, seed=self.seed)
 
 
 def _answers(
@@ -225,8 +225,8 @@ def _answers(
     rows = None if probabilities is None else check_probabilities(probabilities, "the probabilities")
     if answers is None and rows is None:
         raise DataError("there is nothing to score", hint="give answers or probabilities")
-    if rows is not None and rows.shape[1] != scheme.classes:
-        raise DataError(f"probabilities of {rows.shape[1]} classes do not fit a scheme of {scheme.classes}")
+    if rows is not None and rows.shape[1] != scheme.num_classes:
+        raise DataError(f"probabilities of {rows.shape[1]} classes do not fit a scheme of {scheme.num_classes}")
     if answers is None and rows is not None:
         answers = rows.argmax(axis=1)
     given = np.asarray(answers)
@@ -260,8 +260,8 @@ def _intervals(counts: ClassCounts, drawn: ClassCounts | None, absent: Absent) -
     if drawn is None:
         return {}
     return {
-        "macro_f1": Interval.around(float(counts.macro_f1(absent)), drawn.macro_f1(absent)),
-        "accuracy": Interval.around(float(counts.accuracy()), drawn.accuracy()),
+        "macro_f1": Interval.from_draws(float(counts.macro_f1(absent)), drawn.macro_f1(absent)),
+        "accuracy": Interval.from_draws(float(counts.accuracy()), drawn.accuracy()),
     }
 
 
@@ -272,7 +272,7 @@ def _per_class(names: Sequence[str], counts: ClassCounts, drawn: ClassCounts | N
         # In a draw without a class, nothing can be said of its F1; a 0 there would pull the interval down.
         f1 = np.where(drawn.present(), drawn.f1(), np.nan)
         ranges = [
-            Interval.around(float(value), f1[:, number]) if present else None
+            Interval.from_draws(float(value), f1[:, number]) if present else None
             for number, (value, present) in enumerate(zip(counts.f1(), counts.present(), strict=True))
         ]
     return tuple(

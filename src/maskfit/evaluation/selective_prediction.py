@@ -1,4 +1,4 @@
-"""What the probabilities of answers are worth: arithmetic on how sure each answer was and whether it was right."""
+"""Reliability bins and risk-coverage curves from the confidence and correctness of predictions."""
 
 from __future__ import annotations
 
@@ -10,39 +10,43 @@ from numpy.typing import ArrayLike, NDArray
 from maskfit.evaluation.metrics import ReliabilityCurve
 from maskfit.labels.schema import FloatArray
 
-BINS = 15
-"""How many bins a calibration error is measured in."""
+NUM_BINS = 15
+"""Default number of bins of the expected calibration error."""
 
 MIN_COVERAGE = 0.05
-"""The least share of answers that a threshold for accuracy may leave: what the surest few are like is mostly chance."""
+"""Smallest coverage of a threshold that is fitted to a target accuracy: the accuracy of fewer predictions is mostly
+noise."""
 
 
-def equal_mass_bins(confidence: ArrayLike, right: ArrayLike, bins: int = BINS) -> ReliabilityCurve:
-    """Photos sorted into bins of equally many by the probability of their answer.
+def equal_mass_bins(confidence: ArrayLike, correct: ArrayLike, bins: int = NUM_BINS) -> ReliabilityCurve:
+    """Bins photos by confidence into bins of equally many photos.
 
-    Bins of equal width leave most of them nearly empty where a model is sure of almost all, and the error is then
-    measured in one or two. Equal probabilities stay together, so that the photos' order does not matter.
+    Bins of equal width are nearly empty except for one or two where a model is confident of almost all predictions.
+    Photos of equal confidence share a bin, so that the result does not depend on the order of the photos.
 
     Args:
-        confidence: (photos,) the answers' probabilities; at least one.
-        right: (photos,) which are right.
-        bins: How many; fewer come out where many probabilities are equal.
+        confidence: Probability of each prediction, shape (photos,), not empty.
+        correct: Whether each prediction is correct, shape (photos,).
+        bins: Number of bins, >= 1; fewer result where many confidences are equal.
+
+    Returns:
+        The bins in ascending order of confidence, none of them empty.
     """
-    confidence, right = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=np.float64)
-    rising = np.sort(confidence)
-    starts = np.unique(rising[np.linspace(0, len(rising), bins, endpoint=False).astype(np.int64)])
-    place = np.searchsorted(starts, confidence, side="right") - 1
-    photos = np.bincount(place, minlength=len(starts))
-    return ReliabilityCurve(photos, *(np.bincount(place, weights=each) / photos for each in (confidence, right)))
+    confidence, correct = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=np.float64)
+    ascending = np.sort(confidence)
+    starts = np.unique(ascending[np.linspace(0, len(ascending), bins, endpoint=False).astype(np.int64)])
+    index = np.searchsorted(starts, confidence, side="right") - 1
+    photos = np.bincount(index, minlength=len(starts))
+    return ReliabilityCurve(photos, *(np.bincount(index, weights=each) / photos for each in (confidence, correct)))
 
 
 class RiskCoverage(NamedTuple):
-    """Selective answering: who answers fewer photos errs less (Geifman & El-Yaniv 2017, arXiv:1705.08500).
+    """Risk-coverage curve of selective prediction (Geifman & El-Yaniv 2017, arXiv:1705.08500).
 
     Attributes:
-        threshold: The distinct probabilities of answers, falling.
-        coverage: The share of photos whose answer is at least as sure, rising to 1.
-        risk: The share of wrong answers among them.
+        threshold: Distinct confidences in descending order.
+        coverage: Fraction of photos with at least this confidence, ascending to 1.
+        risk: Error rate of their predictions.
     """
 
     threshold: FloatArray
@@ -50,48 +54,51 @@ class RiskCoverage(NamedTuple):
     risk: FloatArray
 
     def area(self) -> float:
-        """The mean risk over all coverages (AURC): the smaller, the better doubt finds the wrong answers."""
+        """Returns the area under the curve (AURC): the lower, the better confidence separates errors."""
         return float((self.risk * np.diff(self.coverage, prepend=0.0)).sum())
 
 
-def risk_coverage(confidence: ArrayLike, right: ArrayLike) -> RiskCoverage:
-    """The curve of a set; photos of equal confidence are kept or given up together.
+def risk_coverage(confidence: ArrayLike, correct: ArrayLike) -> RiskCoverage:
+    """Computes the risk-coverage curve; photos of equal confidence are kept or dropped together.
 
     Args:
-        confidence: (photos,) the answers' probabilities; at least one.
-        right: (photos,) which are right.
+        confidence: Probability of each prediction, shape (photos,), not empty.
+        correct: Whether each prediction is correct, shape (photos,).
+
+    Returns:
+        The curve, with one point per distinct confidence.
     """
-    confidence, right = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=bool)
+    confidence, correct = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
     order = np.argsort(-confidence, kind="stable")
-    falling = confidence[order]
-    last = np.append(falling[1:] != falling[:-1], True)
-    kept = np.arange(1, len(falling) + 1)[last]
-    wrong = np.cumsum(~right[order])[last]
-    return RiskCoverage(falling[last], kept / len(falling), wrong / kept)
+    descending = confidence[order]
+    last = np.append(descending[1:] != descending[:-1], True)
+    kept = np.arange(1, len(descending) + 1)[last]
+    errors = np.cumsum(~correct[order])[last]
+    return RiskCoverage(descending[last], kept / len(descending), errors / kept)
 
 
 def lowest_threshold(
-    confidence: FloatArray, right: NDArray[np.bool_], *, accuracy: float = 0.95, keep: float | None = None
+    confidence: FloatArray, correct: NDArray[np.bool_], *, accuracy: float = 0.95, coverage: float | None = None
 ) -> float:
-    """The lowest probability from which on answers are as accurate as wanted, or as many as wanted stay.
+    """Returns the lowest confidence threshold that reaches a target accuracy, or a target coverage.
 
-    A threshold for accuracy leaves `LEAST_KEPT` of the answers or more.
+    A threshold for a target accuracy keeps at least `MIN_COVERAGE` of the predictions.
 
     Args:
-        confidence: (photos,) the answers' probabilities; at least one.
-        right: (photos,) which are right.
-        accuracy: The wanted share of right ones; not looked at where `keep` is given.
-        keep: The wanted share of photos.
+        confidence: Probability of each prediction, shape (photos,), not empty.
+        correct: Whether each prediction is correct, shape (photos,).
+        accuracy: Target accuracy of the predictions that are kept; ignored where `coverage` is given.
+        coverage: Target fraction of predictions that are kept.
 
     Returns:
-        A probability that occurs; 0 where every answer may stay, 1 where no threshold reaches what is wanted.
+        One of the confidences; 0 where all predictions may be kept, 1 where no threshold reaches the target.
     """
-    curve = risk_coverage(confidence, right)
-    # Shares of counts; a billionth is less than one photo of any set and more than their rounding.
-    enough = curve.coverage >= (MIN_COVERAGE if keep is None else keep) - 1e-9
-    fits = np.flatnonzero(enough if keep is not None else enough & (1 - curve.risk >= accuracy - 1e-9))
-    if not len(fits):
+    curve = risk_coverage(confidence, correct)
+    # 1e-9 is less than one photo of any set and more than the rounding error of these fractions.
+    covered = curve.coverage >= (MIN_COVERAGE if coverage is None else coverage) - 1e-9
+    reached = np.flatnonzero(covered if coverage is not None else covered & (1 - curve.risk >= accuracy - 1e-9))
+    if not len(reached):
         return 1.0
-    # The most coverage that is as accurate; with `keep` the least that is enough.
-    place = fits[0] if keep is not None else fits[-1]
-    return 0.0 if place == len(curve.coverage) - 1 else float(curve.threshold[place])
+    # The highest coverage that is accurate enough; for a target coverage the lowest that reaches it.
+    point = reached[0] if coverage is not None else reached[-1]
+    return 0.0 if point == len(curve.coverage) - 1 else float(curve.threshold[point])

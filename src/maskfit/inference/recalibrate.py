@@ -8,9 +8,8 @@ from pathlib import Path
 
 from maskfit.calibration import Calibration
 from maskfit.errors import RunError
-from maskfit.evaluation.fit_calibration import fit_calibration
+from maskfit.evaluation.calibration import AbstentionThreshold, fit_calibration
 from maskfit.evaluation.probability_table import concat_tables, read_table
-from maskfit.evaluation.temperature_scaling import AbstentionThreshold
 from maskfit.inference.ensemble.inputs import load_aligned_tables
 from maskfit.labels.schema import JOINT_HEAD
 from maskfit.model_file import read_model_metadata, update_model_metadata
@@ -55,7 +54,7 @@ def recalibrate(
     done = [run.fold(number) for number in run.fold_numbers() if run.fold(number).done]
     facts = read_model_metadata(run.models()[0])
     official = facts.label_schema.scored_schema()
-    table = concat_tables([read_table(fold.probabilities, official.classes) for fold in done])
+    table = concat_tables([read_table(fold.probabilities, official.num_classes) for fold in done])
     if table.truth is None:
         raise RunError("this run's tables say nothing of the truth", location=run.path, hint="train it anew")
     calibration, thresholds = fit_calibration(
@@ -64,14 +63,14 @@ def recalibrate(
         _persons(run, table.names),
         joint=facts.heads == (JOINT_HEAD,),
         accuracy=accuracy,
-        keep=keep,
+        coverage=keep,
         below=below,
     )
     models = tuple(path for fold in done for path in sorted(fold.path.glob("*.safetensors")))
     for path in models:
         own = read_model_metadata(path)
         update_model_metadata(path, own.model_copy(update={"calibration": calibration}))
-    replace(table, probabilities=calibration.apply_temperature(official, table.probabilities)).write(run.probabilities)
+    replace(table, probabilities=calibration.apply_temperature(official, table.probabilities)).write(run.oof_probabilities)
     return Recalibrated(calibration, thresholds, models)
 
 

@@ -94,7 +94,7 @@ def selective_prediction_section(figures: RunStatistics) -> str:
         )
         numbers = [
             below,
-            number(item.whole.value),
+            number(item.overall_accuracy.value),
             f"{item.coverage.value:.0%}",
             right,
             number(figures.doubts[name].area()),

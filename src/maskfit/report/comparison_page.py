@@ -149,7 +149,7 @@ def _classes(found: Comparison) -> str:
         return ""
     largest = max([0.02, *(abs(item.value) for against in found.against for item in against.per_class if item)])
     rows = []
-    for place in range(scheme.classes):
+    for place in range(scheme.num_classes):
         cells = [f'<td class="plain">{first[place].f1:.3f}</td>' if first[place].support else '<td class="none">–</td>']
         for figures, against in zip(found.runs[1:], found.against, strict=True):
             cells.append(_class_cell(figures.scores.per_class[place].f1, against.per_class[place], largest))
@@ -226,7 +226,7 @@ def _photo(found: Comparison, figures: RunStatistics, name: str, place: int) -> 
     truth = int(first.scheme.to_class_index(first.truth[[place]])[0])
     told = []
     for run, material in ((found.names[0], first), (name, figures.material)):
-        answer = int(material.table.classes[place])
+        answer = int(material.table.predictions[place])
         kind = "" if answer == truth else ' class="said"'
         said = f"{first.scheme.describe(answer)} {material.table.confidence[place]:.0%}"
         told.append(f"{escape(run)}: <b{kind}>{escape(said)}</b>")

@@ -119,7 +119,7 @@ def classes_section(figures: RunStatistics) -> str:
     most = max(item.support for item in per_class)
     rows, before = [], None
     for place, (item, codes) in enumerate(
-        zip(per_class, scheme.to_attribute_indices(range(scheme.classes)).tolist(), strict=True)
+        zip(per_class, scheme.to_attribute_indices(range(scheme.num_classes)).tolist(), strict=True)
     ):
         told = [attribute.display_name(code) for attribute, code in zip(scheme.attributes, codes, strict=True)]
         group = codes[0] if len(codes) > 1 else None
@@ -138,7 +138,7 @@ def _class_row(place: int, told: Sequence[str], item: ClassScore, most: int, lin
     cells = "".join(f"<td>{escape(word)}</td>" for word in told)
     share = item.support / max(most, 1)
     photos = f'<span class="meter"><b>{item.support:,}</b><i><u style="width:{100 * share:.1f}%"></u></i></span>'
-    absent = not item.support and not item.answered
+    absent = not item.support and not item.predicted
     scores = (
         "<td>–</td><td>–</td><td>–</td>"
         if absent
@@ -157,11 +157,11 @@ def confusion_section(figures: RunStatistics) -> str:
     scheme, matrix = figures.material.scheme, figures.confusions[JOINT_HEAD]
     if len(scheme.names) < 2 or not matrix.sum():
         return ""
-    names = [scheme.describe(place) for place in range(scheme.classes)]
+    names = [scheme.describe(place) for place in range(scheme.num_classes)]
     parts = [mistakes_table(matrix, names)]
-    if scheme.classes <= MOST:
+    if scheme.num_classes <= MOST:
         first = scheme.attributes[0]
-        run = scheme.classes // len(first.values)
+        run = scheme.num_classes // len(first.values)
         groups = [(first.display_name(code), run) for code in range(len(first.values))]
         parts.append(confusion_table(matrix, names, groups))
     wrong, total = int(matrix.sum() - np.trace(matrix)), int(matrix.sum())
@@ -178,7 +178,7 @@ def confusion_section(figures: RunStatistics) -> str:
 
 def _one_off(scheme: LabelSchema, matrix: IntArray) -> int:
     """In how many photos one attribute alone is wrong."""
-    codes = scheme.to_attribute_indices(range(scheme.classes))
+    codes = scheme.to_attribute_indices(range(scheme.num_classes))
     apart = (codes[:, None, :] != codes[None, :, :]).sum(axis=2)
     return int(matrix[apart == 1].sum())
 
@@ -232,7 +232,7 @@ def _slice_row(
 def worst_section(figures: RunStatistics, picture: Callable[..., str] = thumbnail) -> str:
     """The surest wrong answers as pictures, with both labels. Often it is the label that is wrong."""
     material = figures.material
-    truth, answers = material.scheme.to_class_index(material.truth), material.table.classes
+    truth, answers = material.scheme.to_class_index(material.truth), material.table.predictions
     shown = []
     for place, others in most_confident_errors(material, WORST):
         source = picture(material.files[place])
@@ -245,7 +245,7 @@ def worst_section(figures: RunStatistics, picture: Callable[..., str] = thumbnai
     if not shown:
         return ""
     said = f"The {len(shown)} mistakes that the run was surest of, one of each person."
-    how = "Look before you believe the label: some of these labels are wrong. maskfit suspects RUN ranks such labels."
+    how = "Look before you believe the label: some of these labels are wrong. maskfit label-issues RUN ranks such labels."
     return section(
         "Worst mistakes",
         lead_paragraph(said, how),

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskfit.calibration import MIN_PROBABILITY
 from maskfit.errors import DataError
-from maskfit.evaluation.bootstrap import Interval, proportion_interval, resample
+from maskfit.evaluation.bootstrap import Interval, bootstrap_counts, proportion_interval
 from maskfit.evaluation.metrics import ClassCounts, macro_f1
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, IntArray
 from maskfit.report.run_data import RunData
@@ -162,7 +162,7 @@ def _by_each_truth(runs: Sequence[RunStatistics], truths: Sequence[IntArray]) ->
     scheme = runs[0].material.scheme
     classes = [scheme.to_class_index(codes) for codes in truths]
     return tuple(
-        tuple(macro_f1(truth, figures.material.table.classes, scheme.classes) for figures in runs)
+        tuple(macro_f1(truth, figures.material.table.predictions, scheme.num_classes) for figures in runs)
         for truth in classes
         if (truth != UNKNOWN).any()
     )
@@ -171,9 +171,9 @@ def _by_each_truth(runs: Sequence[RunStatistics], truths: Sequence[IntArray]) ->
 def _against(first: RunStatistics, other: RunStatistics, draws: int) -> RunDifference:
     one, two = first.material, other.material
     scheme, persons = one.scheme, one.persons
-    answers = [material.table.classes for material in (one, two)]
+    answers = [material.table.predictions for material in (one, two)]
     codes = [scheme.to_attribute_indices(own) for own in answers]
-    asked = {JOINT_HEAD: (scheme.to_class_index(one.truth), answers[0], answers[1], scheme.classes)}
+    asked = {JOINT_HEAD: (scheme.to_class_index(one.truth), answers[0], answers[1], scheme.num_classes)}
     for place, (name, size) in enumerate(scheme.sizes.items()):
         asked[name] = (one.truth[:, place], codes[0][:, place], codes[1][:, place], size)
     f1, right, agreement = {}, {}, {}
@@ -183,9 +183,9 @@ def _against(first: RunStatistics, other: RunStatistics, draws: int) -> RunDiffe
         if not known.any():
             continue
         # The same seed and persons: every draw is of the same persons for both, so that differences are of pairs.
-        drawn = [resample(truth, own, persons, classes=size, draws=draws) for own in (before, after)]
+        drawn = [bootstrap_counts(truth, own, persons, classes=size, draws=draws) for own in (before, after)]
         values = [macro_f1(truth, own, size) for own in (before, after)]
-        f1[name] = Interval.around(values[1] - values[0], drawn[1].macro_f1() - drawn[0].macro_f1())
+        f1[name] = Interval.from_draws(values[1] - values[0], drawn[1].macro_f1() - drawn[0].macro_f1())
         hits = [(own == truth)[known] for own in (before, after)]
         right[name] = proportion_interval(
             hits[1].astype(np.float64) - hits[0], np.ones(len(hits[0])), persons[known], draws
@@ -206,8 +206,8 @@ def _per_class(first: RunStatistics, other: RunStatistics, drawn: Sequence[Class
     for place, (one, two) in enumerate(zip(first.scores.per_class, other.scores.per_class, strict=True)):
         seen = drawn[0].present()[:, place] & drawn[1].present()[:, place]
         apart = np.where(seen, drawn[1].f1()[:, place] - drawn[0].f1()[:, place], np.nan)
-        present = bool(one.support or one.answered or two.answered)
-        found.append(Interval.around(two.f1 - one.f1, apart) if present else None)
+        present = bool(one.support or one.predicted or two.predicted)
+        found.append(Interval.from_draws(two.f1 - one.f1, apart) if present else None)
     return tuple(found)
 
 

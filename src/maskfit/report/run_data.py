@@ -103,7 +103,7 @@ def load_run_data(path: str | Path, *, data: str | Path | None = None, by: Seque
     folder = _open(path)
     recipe = read_recipe(folder.recipe)
     scheme = recipe.data.label_schema.scored_schema()
-    table = read_table(folder.probabilities, scheme.classes)
+    table = read_table(folder.oof_probabilities, scheme.num_classes)
     remarks: list[str] = []
     photos = _photos(recipe, scheme, data, remarks)
     found = _matched(table.names, photos, data, remarks)
@@ -144,7 +144,7 @@ def _open(path: str | Path) -> RunDir:
     folder = RunDir(Path(path))
     if not is_run_dir(folder.path):
         raise RunError("this is no run: it holds no recipe.yaml", location=path, hint="name the folder of a run")
-    if not folder.probabilities.is_file():
+    if not folder.oof_probabilities.is_file():
         fix = "maskfit train RECIPE output_dir=THIS --resume ends it"
         raise RunError("this run has no out-of-fold table, since it did not come to its end", location=path, hint=fix)
     return folder
@@ -198,7 +198,7 @@ def _manifest(recipe: Recipe, data: str | Path | None) -> Path | None:
 
 def _fold_of_persons(folder: RunDir) -> Mapping[str, int]:
     try:
-        return read_folds(folder.folds).fold_of_person
+        return read_folds(folder.splits).fold_of_person
     except DataError:
         return {}
 

@@ -57,7 +57,7 @@ def write_page(path: Path, figures: RunStatistics) -> Path:
     ]
     persons = len(set(material.persons.tolist()))
     folds = f" · {len(figures.per_fold)} folds" if figures.per_fold else ""
-    what = f"{material.scheme.classes} classes: {' × '.join(material.scheme.names)}"
+    what = f"{material.scheme.num_classes} classes: {' × '.join(material.scheme.names)}"
     subtitle = f"{len(material.table):,} photos of {persons:,} persons · {what}{folds}"
     return write_text(path, page(material.about, subtitle, sections, style()))
 

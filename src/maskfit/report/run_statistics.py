@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from maskfit.calibration import apply_temperatures
 from maskfit.evaluation.bootstrap import Interval, proportion_interval
-from maskfit.evaluation.scores import Scores, confusions, score
+from maskfit.evaluation.calibration import AbstentionThreshold, TemperatureFit, evaluate_calibration, fit_thresholds
+from maskfit.evaluation.scores import Scores, confusion_matrices, score
 from maskfit.evaluation.selective_prediction import RiskCoverage, risk_coverage
-from maskfit.evaluation.temperature_scaling import AbstentionThreshold, TemperatureFit, calibrate, fit_thresholds
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray, IntArray
 from maskfit.report.run_data import RunData
 
@@ -172,8 +172,8 @@ def describe(material: RunData, *, draws: int = 1000) -> RunStatistics:
         scores=score(scheme, truth, probabilities=table.probabilities, persons=persons, draws=draws),
         per_fold=_per_fold(material),
         shares=_shares(material, draws),
-        confusions=confusions(scheme, truth, table.classes),
-        calibration=calibrate(material.raw, scheme, persons, truth, draws=draws),
+        confusions=confusion_matrices(scheme, truth, table.predictions),
+        calibration=evaluate_calibration(material.raw, scheme, persons, truth, draws=draws),
         thresholds=fit_thresholds(material.raw, scheme, persons, truth, accuracy=WANTED, draws=draws),
         ages=_ages(material),
         slices={column: _slices(material, values, draws) for column, values in material.columns.items()},
@@ -183,7 +183,7 @@ def describe(material: RunData, *, draws: int = 1000) -> RunStatistics:
 def right_answers(material: RunData) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     """(photos,) which answers are right, and of which photos that is known: of the class (`JOINT`), each attribute."""
     scheme, truth = material.scheme, material.truth
-    answers = scheme.to_attribute_indices(material.table.classes)
+    answers = scheme.to_attribute_indices(material.table.predictions)
     whole = (truth != UNKNOWN).all(axis=1)
     found = {JOINT_HEAD: ((answers == truth).all(axis=1), whole)}
     for place, name in enumerate(scheme.names):

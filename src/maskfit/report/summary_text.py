@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from maskfit.evaluation.bootstrap import Interval
-from maskfit.evaluation.temperature_scaling import TemperatureFit
+from maskfit.evaluation.calibration import TemperatureFit
 from maskfit.labels.schema import JOINT_HEAD
 from maskfit.report.run_statistics import NEAR, WANTED, AgeErrors, RunStatistics, SliceStatistics
 
@@ -139,14 +139,14 @@ def doubt(figures: RunStatistics) -> list[str]:
     for name, found in figures.thresholds.items():
         wanted = as_percent_text(WANTED)
         if found.probability == 0:
-            said.append(f"{name.capitalize()}: all answers may stand, {as_percent_text(found.whole.value)} are right.")
+            said.append(f"{name.capitalize()}: all answers may stand, {as_percent_text(found.overall_accuracy.value)} are right.")
         elif found.accuracy is None or found.probability >= 1:
             said.append(f"{name.capitalize()}: no answer is sure enough for {wanted} to be right.")
         else:
             kept, right = as_percent_text(found.coverage.value), as_percent_text(found.accuracy.value)
             said.append(
                 f"{name.capitalize()}: with answers below {found.probability:.0%} held back, {kept} photos stay "
-                f"answered, {right} of these rightly; before, {as_percent_text(found.whole.value)} were right."
+                f"answered, {right} of these rightly; before, {as_percent_text(found.overall_accuracy.value)} were right."
             )
     return said
 

@@ -37,7 +37,7 @@ def most_confident_errors(material: RunData, most: int) -> list[tuple[int, int]]
     Returns:
         (place of the photo, how many other photos of the person are answered wrong), the surest first.
     """
-    truth, answers = material.scheme.to_class_index(material.truth), material.table.classes
+    truth, answers = material.scheme.to_class_index(material.truth), material.table.predictions
     wrong = np.flatnonzero((truth != UNKNOWN) & (truth != answers))
     seen: dict[str, list[int]] = {}
     for place in wrong[np.argsort(-material.table.confidence[wrong], kind="stable")].tolist():

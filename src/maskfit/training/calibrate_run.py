@@ -9,7 +9,7 @@ import numpy as np
 
 from maskfit.calibration import Calibration
 from maskfit.evaluation.bootstrap import Interval
-from maskfit.evaluation.fit_calibration import fit_calibration
+from maskfit.evaluation.calibration import fit_calibration
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.evaluation.scores import Scores
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN

@@ -13,23 +13,26 @@ from hypothesis.extra.numpy import arrays
 
 from maskfit.calibration import Calibration, apply_temperatures
 from maskfit.errors import DataError, LabelError
-from maskfit.evaluation.bootstrap import interval, proportion_interval
-from maskfit.evaluation.metrics import reliability
-from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.evaluation.selective_prediction import equal_mass_bins, lowest_threshold, risk_coverage
-from maskfit.evaluation.temperature_scaling import (
+from maskfit.evaluation.bootstrap import bootstrap_interval, proportion_interval
+from maskfit.evaluation.calibration import (
+    DEFAULT_ABSTAIN_BELOW,
     MAX_TEMPERATURE,
+    MIN_SAVED_TEMPERATURE,
     MIN_TEMPERATURE,
-    calibrate,
+    evaluate_calibration,
+    fit_calibration,
     fit_temperature,
     fit_temperatures,
     fit_thresholds,
     grouped_splits,
 )
-from maskfit.labels.schema import JOINT_HEAD, SCHEMES, UNKNOWN
+from maskfit.evaluation.metrics import reliability
+from maskfit.evaluation.probability_table import ProbabilityTable
+from maskfit.evaluation.selective_prediction import equal_mass_bins
+from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS, UNKNOWN
 
-FULL = SCHEMES["mask-gender-age"]
-MASK = SCHEMES["mask"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
+MASK = LABEL_SCHEMAS["mask"]
 
 
 def made(photos: int, heat: float, seed: int = 0, values: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -125,24 +128,24 @@ def test_each_attribute_has_its_own_temperature_and_partial_labels_count():
 
 def test_a_table_without_truth_or_of_another_shape_is_refused():
     table, codes = full_table(10, (1.0, 1.0, 1.0))
-    with pytest.raises(DataError, match="no photo has a known truth"):
+    with pytest.raises(DataError, match="no photo has a known label"):
         fit_temperatures(table, FULL)
-    with pytest.raises(DataError, match=r"truth of shape \(9, 3\)"):
+    with pytest.raises(DataError, match=r"truth has shape \(9, 3\), expected"):
         fit_temperatures(table, FULL, codes[:9])
-    with pytest.raises(DataError, match="18 classes does not fit a scheme of 3"):
+    with pytest.raises(DataError, match="the table has 18 classes, the label schema 3"):
         fit_temperatures(table, MASK, codes[:, :1])
     with pytest.raises(LabelError, match="no attribute 'ag'"):
         fit_temperatures(table, FULL, codes, heads=["ag"])
     with pytest.raises(DataError, match="10 photos, but 9 persons"):
-        calibrate(table, FULL, np.arange(9), codes)
-    for wanted in ({"accuracy": 0.0}, {"accuracy": 1.2}, {"keep": 0.0}, {"keep": 1.5}):
-        with pytest.raises(DataError, match="is not above 0 and at most 1"):
+        evaluate_calibration(table, FULL, np.arange(9), codes)
+    for wanted in ({"accuracy": 0.0}, {"accuracy": 1.2}, {"coverage": 0.0}, {"coverage": 1.5}):
+        with pytest.raises(DataError, match=r"must be in \(0, 1\]"):
             fit_thresholds(table, FULL, np.arange(10), codes, **wanted)
 
 
 def test_what_is_too_sure_is_better_afterwards_and_what_was_right_stays():
     table, codes = full_table(4000, (1.0, 3.0, 1.0))
-    found = calibrate(table, FULL, np.arange(4000) // 4, codes, draws=100)
+    found = evaluate_calibration(table, FULL, np.arange(4000) // 4, codes, draws=100)
     assert list(found) == [JOINT_HEAD, *FULL.names]
     gender = found["gender"]
     assert gender.after.error < 0.3 * gender.before.error
@@ -161,7 +164,7 @@ def test_after_is_judged_on_persons_that_the_temperature_never_saw():
     rows, codes = made(40, 1.0)
     persons = np.repeat(np.arange(4), 10)
     table = ProbabilityTable(tuple(map(str, range(40))), rows)
-    found = calibrate(table, MASK, persons, codes[:, None], parts=4, draws=20)["mask"]
+    found = evaluate_calibration(table, MASK, persons, codes[:, None], parts=4, draws=20)["mask"]
     expected = np.empty(40)
     for person in range(4):
         own = persons == person
@@ -178,9 +181,9 @@ def test_one_person_alone_or_a_label_nobody_has_is_left_out():
     table, codes = full_table(6, (1.0, 1.0, 1.0))
     codes[:, 2] = UNKNOWN
     codes[1:, 1] = UNKNOWN
-    assert list(calibrate(table, FULL, list("aabbcc"), codes, draws=10)) == ["mask"]
+    assert list(evaluate_calibration(table, FULL, list("aabbcc"), codes, draws=10)) == ["mask"]
     assert list(fit_thresholds(table, FULL, list("aabbcc"), codes, draws=10)) == ["mask"]
-    assert calibrate(table, FULL, ["a"] * 6, codes, draws=10) == {}
+    assert evaluate_calibration(table, FULL, ["a"] * 6, codes, draws=10) == {}
     assert fit_thresholds(table, FULL, ["a"] * 6, codes, draws=10) == {}
 
 
@@ -196,69 +199,20 @@ def test_thresholds_keep_what_is_wanted_on_other_persons():
         assert 0.95 <= right[sure].mean() < 0.9505
         assert threshold.accuracy.low <= 0.95 <= threshold.accuracy.high
         assert threshold.coverage.value == pytest.approx(sure.mean(), abs=0.02)
-        assert threshold.whole.value == pytest.approx(right.mean())
-        assert threshold.whole.value < threshold.accuracy.value
-    for threshold in fit_thresholds(table, FULL, persons, codes, keep=0.6, draws=100).values():
+        assert threshold.overall_accuracy.value == pytest.approx(right.mean())
+        assert threshold.overall_accuracy.value < threshold.accuracy.value
+    for threshold in fit_thresholds(table, FULL, persons, codes, coverage=0.6, draws=100).values():
         assert threshold.coverage.value == pytest.approx(0.6, abs=0.02)
     joint = fit_thresholds(table, FULL, persons, codes, temperatures={JOINT_HEAD: 2.0}, draws=20)
     assert joint["age"].probability != found["age"].probability
     Calibration(temperatures=heats, abstain_below={name: item.probability for name, item in found.items()})
 
 
-def test_a_threshold_that_nothing_reaches_is_one_and_a_needless_one_is_zero():
-    sure = np.array([0.9, 0.8, 0.7, 0.6])
-    assert lowest_threshold(sure, np.zeros(4, bool), accuracy=0.5) == 1.0
-    assert lowest_threshold(sure, np.ones(4, bool), accuracy=1.0) == 0.0
-    assert lowest_threshold(sure, np.array([True, True, False, True]), accuracy=0.75) == 0.0
-    assert lowest_threshold(sure, np.array([True, True, False, False]), accuracy=0.9) == 0.8
-    assert lowest_threshold(sure, np.array([True, True, False, False]), keep=0.75) == 0.7
-    # Equal answers are kept or given up together.
-    assert lowest_threshold(np.array([0.9, 0.9, 0.5]), np.array([True, False, True]), accuracy=0.9) == 1.0
-
-
-@settings(max_examples=80, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from([0.2, 0.4, 0.5, 0.7, 0.9]), st.booleans()), min_size=1, max_size=30))
-def test_risk_and_coverage_by_counting(answers):
-    confidence, right = np.array([a for a, _ in answers]), np.array([b for _, b in answers])
-    curve = risk_coverage(confidence, right)
-    assert curve.threshold.tolist() == sorted(set(confidence.tolist()), reverse=True)
-    for threshold, coverage, risk in zip(*curve, strict=True):
-        kept = confidence >= threshold
-        assert coverage == pytest.approx(kept.mean())
-        assert risk == pytest.approx(1 - right[kept].mean())
-    assert curve.coverage[-1] == 1
-    assert curve.area() == pytest.approx(
-        sum(r * (c - b) for c, b, r in zip(curve.coverage, [0, *curve.coverage[:-1]], curve.risk, strict=True))
-    )
-
-
-@settings(max_examples=80, deadline=None)
-@given(st.lists(st.tuples(st.floats(0.1, 1), st.booleans()), min_size=1, max_size=60), st.integers(1, 20), st.randoms())
-def test_bins_of_equal_mass_hold_every_photo_once_in_any_order(answers, bins, random):
-    confidence, right = np.array([a for a, _ in answers]), np.array([b for _, b in answers])
-    found = equal_mass_bins(confidence, right, bins)
-    assert found.photos.sum() == len(answers)
-    assert (found.photos > 0).all()
-    assert (np.diff(found.confidence) > 0).all()
-    assert (found.photos * found.accuracy).sum() == pytest.approx(right.sum())
-    if len(set(confidence.tolist())) == len(answers):
-        assert np.ptp(found.photos) <= 1
-    order = list(range(len(answers)))
-    random.shuffle(order)
-    assert equal_mass_bins(confidence[order], right[order], bins).error() == pytest.approx(found.error())
-
-
-def test_the_error_of_equal_mass_by_hand():
-    found = equal_mass_bins([0.5, 0.6, 0.9, 1.0], [True, False, True, True], bins=2)
-    assert found.photos.tolist() == [2, 2]
-    assert found.error() == pytest.approx(0.5 * abs(0.55 - 0.5) + 0.5 * abs(0.95 - 1.0))
-
-
 def test_a_share_has_the_interval_that_accuracy_has():
     random = np.random.default_rng(0)
     truth, answers, persons = random.integers(0, 3, 200), random.integers(0, 3, 200), np.arange(200) // 7
     found = proportion_interval(truth == answers, np.ones(200), persons, draws=300, seed=3)
-    expected = interval("accuracy", truth, answers, persons, classes=3, draws=300, seed=3)
+    expected = bootstrap_interval("accuracy", truth, answers, persons, classes=3, draws=300, seed=3)
     assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
     with pytest.raises(DataError, match="nothing to count"):
         proportion_interval([0.0], [0.0], ["a"])
@@ -281,3 +235,82 @@ def test_bins_of_equal_mass_and_of_equal_width_agree_where_nothing_is_crowded():
     rows, codes = made(20_000, 2.0)
     wide, even = reliability(codes, rows, bins=15), equal_mass_bins(rows.max(axis=1), rows.argmax(axis=1) == codes)
     assert wide.error() == pytest.approx(even.error(), rel=0.1)
+
+
+def make_calibrated(sure: float, count: int = 400, seed: int = 0) -> tuple[ProbabilityTable, np.ndarray]:
+    """Answers that are right as often as they say, then sharpened by `sure`; two photos of each person."""
+    chance = np.random.default_rng(seed)
+    heads, columns = {}, []
+    for name, size in FULL.sizes.items():
+        rows = chance.dirichlet(np.ones(size), count)
+        columns.append([chance.choice(size, p=row) for row in rows])
+        sharp = rows**sure
+        heads[name] = sharp / sharp.sum(1, keepdims=True)
+    truth = FULL.to_class_index(np.array(columns).T)
+    names = tuple(f"p{place // 2}/{place % 2}.jpg" for place in range(count))
+    return ProbabilityTable(names, FULL.joint_probabilities(heads), truth), np.array(
+        [name.split("/")[0] for name in names]
+    )
+
+
+def test_temperatures_undo_what_sharpened_the_answers() -> None:
+    table, persons = make_calibrated(2.5, 3000)
+    calibration, thresholds = fit_calibration(table, FULL, persons)
+    assert set(calibration.temperatures) == set(FULL.names)
+    assert all(2.0 < heat < 3.1 for heat in calibration.temperatures.values())
+    assert calibration.abstain_below == dict.fromkeys(FULL.names, DEFAULT_ABSTAIN_BELOW)
+    assert (calibration.photos, calibration.persons, thresholds) == (3000, 1500, {})
+
+
+def test_a_joint_head_has_one() -> None:
+    table, persons = make_calibrated(1.0)
+    calibration, _ = fit_calibration(table, FULL, persons, joint=True)
+    assert list(calibration.temperatures) == [JOINT_HEAD]
+
+
+def test_a_set_without_mistakes_does_not_make_the_model_infinitely_sure() -> None:
+    rows = np.full((900, 18), 0.02)
+    rows[np.arange(900), np.arange(900) % 18] = 0.66
+    table = ProbabilityTable(tuple(map(str, range(900))), rows, np.arange(900) % 18)
+    calibration, _ = fit_calibration(table, FULL, list(table.names), joint=True)
+    assert calibration.temperatures == {JOINT_HEAD: MIN_SAVED_TEMPERATURE}
+
+
+def test_a_wanted_accuracy_is_met_and_said_of_other_persons() -> None:
+    table, persons = make_calibrated(1.0, 4000)
+    calibration, thresholds = fit_calibration(
+        table, FULL, persons, accuracy={"mask": 0.9}, coverage={"age": 0.5}, below={"gender": 0.7}
+    )
+    tempered = FULL.marginals(calibration.apply_temperature(FULL, table.probabilities))
+    codes = FULL.to_attribute_indices(table.truth)
+    sure = tempered["mask"].max(1) >= calibration.abstain_below["mask"]
+    assert (tempered["mask"].argmax(1) == codes[:, 0])[sure].mean() >= 0.9
+    assert 0.85 < thresholds["mask"].accuracy.value < 0.95
+    assert 0.45 < thresholds["age"].coverage.value < 0.55
+    assert calibration.abstain_below["gender"] == 0.7
+    assert set(thresholds) == {"mask", "age"}
+
+
+def test_labels_that_are_known_in_part_count_for_what_they_say() -> None:
+    table, persons = make_calibrated(2.0)
+    codes = FULL.to_attribute_indices(table.truth)
+    codes[:, 2] = UNKNOWN
+    calibration, _ = fit_calibration(table, FULL, persons, codes)
+    assert calibration.temperatures["age"] == 1.0
+    assert calibration.temperatures["mask"] > 1.5
+    with pytest.raises(DataError, match="'age' is labeled for fewer than two"):
+        fit_calibration(table, FULL, persons, codes, accuracy={"age": 0.9})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"accuracy": {"mask": 0.9}, "coverage": {"mask": 0.9}}, "named twice"),
+        ({"below": {"mask": 1.2}}, r"must be in \[0, 1\]"),
+        ({"coverage": {"masks": 0.9}}, "no attribute 'masks'"),
+    ],
+)
+def test_what_cannot_be_is_refused(words, said) -> None:
+    table, persons = make_calibrated(1.0)
+    with pytest.raises((DataError, LabelError), match=said):
+        fit_calibration(table, FULL, persons, **words)
