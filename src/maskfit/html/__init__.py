@@ -1,0 +1,1 @@
+"""Building blocks of the HTML pages: auto-escaped templates, the page layout, and charts as inline SVG."""

@@ -78,7 +78,7 @@ def curves_chart(trials: Sequence[TrialRecord], best: int) -> str:
         Line(
             f"trial {item.number}",
             tuple((float(step + 1), value) for step, value in item.steps),
-            colour=0 if item.number == best else 2,
+            color=0 if item.number == best else 2,
             dashed=item.state != "done",
             marker="max" if item.number == best else "",
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
+from markupsafe import Markup
+
 from maskfit.html.page import card, page, section, table
 from maskfit.sweep.charts import curves_chart, history_chart, importance_chart, slice_chart
 from maskfit.sweep.results import SweepResults
@@ -44,13 +46,13 @@ def _cards(results: SweepResults) -> str:
         ),
         card("hours", f"{seconds / 3600:.2f}", "of all trials together"),
     ]
-    return f'<div class="cards">{"".join(cards)}</div>'
+    return Markup(f'<div class="cards">{"".join(cards)}</div>')
 
 
 def _best(results: SweepResults) -> str:
     words = "\n".join(f"{name}: {format_value(value)}" for name, value in results.best.params.items())
     lead = f"{escape(results.reliability_note)} The whole recipe is in <code>{escape(results.folder.best.name)}</code>."
-    return section("The best trial", lead, f"<pre>{escape(words)}</pre>")
+    return section("The best trial", Markup(lead), Markup(f"<pre>{escape(words)}</pre>"))
 
 
 def _history(results: SweepResults) -> str:
@@ -62,7 +64,7 @@ def _history(results: SweepResults) -> str:
         f"given up</span></figcaption>{history}</figure>"
         f"<figure><figcaption>From epoch to epoch <span>dashed: given up</span></figcaption>{curves}</figure></div>"
     )
-    return section("How it went", "", body)
+    return section("How it went", "", Markup(body))
 
 
 def _importances(results: SweepResults) -> str:
@@ -70,12 +72,12 @@ def _importances(results: SweepResults) -> str:
     if not ranked:
         return ""
     left_out = [name for name in results.dimensions if name not in results.importances]
-    rest = f" Left out, since not every trial drew it: {escape(', '.join(left_out))}." if left_out else ""
+    rest = f" Left out, since not every trial drew it: {', '.join(left_out)}." if left_out else ""
     remark = (
         "The share of the scores' variance among trials that came to their end which each value accounts for (fANOVA). "
         f"With few trials it is a hint, no more.{rest}"
     )
-    return section("What mattered", remark, importance_chart(ranked))
+    return section("What mattered", remark, Markup(importance_chart(ranked)))
 
 
 def _slices(results: SweepResults) -> str:
@@ -85,7 +87,7 @@ def _slices(results: SweepResults) -> str:
         if chart:
             figures.append(f"<figure><figcaption>{escape(name)}</figcaption>{chart}</figure>")
     remark = "Each circle is a trial; the ring is the best one, open circles were given up and scored where they stood."
-    return section("Value by value", remark, f'<div class="pair">{"".join(figures)}</div>', "long")
+    return section("Value by value", remark, Markup(f'<div class="pair">{"".join(figures)}</div>'), "long")
 
 
 def _trials(results: SweepResults) -> str:
@@ -104,4 +106,9 @@ def _trials(results: SweepResults) -> str:
             f"<td>{escape(note)}</td></tr>"
         )
     header = ["trial", "state", *results.dimensions, "macro F1", "epochs", "seconds", ""]
-    return section("Every trial", "The best first.", table(header, rows, 2 + len(results.dimensions)), "long")
+    return section(
+        "Every trial",
+        "The best first.",
+        table(header, [Markup(row) for row in rows], 2 + len(results.dimensions)),
+        "long",
+    )
