@@ -14,13 +14,13 @@ from PIL import Image
 
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
 from maskfit.labels.age_rule import AgeLabelRule
-from maskfit.labels.schema import JOINT_HEAD, SCHEMES
+from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS
 from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
 
-FULL = SCHEMES["mask-gender-age"]
-DECADES = AgeLabelRule(by_decade=True).scheme(FULL)
+FULL = LABEL_SCHEMAS["mask-gender-age"]
+DECADES = AgeLabelRule(by_decade=True).training_schema(FULL)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,7 +72,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "decades": {"scheme": DECADES, "seed": 3, "size": (24, 40)},
         "joint-decades": {"scheme": DECADES, "head": "joint", "seed": 4, "normalising": Normalize()},
         "cropped": {"seed": 5, "crop": ComponentSpec.create("center", scale=0.7, shift=0.1)},
-        "mask": {"scheme": SCHEMES["mask"], "seed": 6},
+        "mask": {"scheme": LABEL_SCHEMAS["mask"], "seed": 6},
     }
     return {name: make_model(folder / f"{name}.safetensors", **changes) for name, changes in kinds.items()}
 

@@ -12,7 +12,7 @@ from maskfit.inference import annotation
 from maskfit.inference.annotation import FaceAnnotation, annotate_faces, draw_annotations
 from maskfit.inference.decisions import decide
 from maskfit.inference.face_predictor import FacePrediction, PhotoPrediction
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
 GREY = Image.new("RGB", (400, 300), (128, 128, 128))
 
@@ -122,7 +122,7 @@ def test_one_face_that_fills_the_photo_is_told_in_its_own_box():
     assert not own[10:200, 10:390].any()
 
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 
 
 def reading(*faces: Face | None) -> PhotoPrediction:

@@ -15,7 +15,7 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize, Preprocessing
 from maskfit.errors import DataError
 from maskfit.inference.predictor import Predictor
-from maskfit.labels.schema import SCHEMES, logits_to_probabilities
+from maskfit.labels.schema import LABEL_SCHEMAS, logits_to_probabilities
 from maskfit.model_file import ModelMetadata, load_model, save_model
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
@@ -24,7 +24,7 @@ from maskfit.registry import ComponentSpec
 def model_with(path: Path, crop: ComponentSpec) -> Path:
     """A network of random weights."""
     torch.manual_seed(0)
-    scheme = SCHEMES["mask"]
+    scheme = LABEL_SCHEMAS["mask"]
     facts = ModelMetadata(
         label_schema=scheme,
         preprocessing=Preprocessing(crop_resize=CropResize(crop=crop, size=(32, 24))),

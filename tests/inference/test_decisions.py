@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from maskfit.inference.decisions import NOT_SURE, decide, format_prediction
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
-FULL = SCHEMES["mask-gender-age"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 
 def row(mask: list[float], gender: list[float], age: list[float]) -> np.ndarray:
@@ -39,7 +39,7 @@ def test_below_its_threshold_an_answer_is_not_sure_and_the_guess_is_still_said()
 
 
 def test_a_probability_at_the_threshold_is_sure():
-    (said,) = decide(SCHEMES["gender"], np.array([[0.5, 0.5]]), {"gender": 0.5})
+    (said,) = decide(LABEL_SCHEMAS["gender"], np.array([[0.5, 0.5]]), {"gender": 0.5})
     assert said[0].is_confident
 
 

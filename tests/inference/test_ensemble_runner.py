@@ -11,9 +11,9 @@ import pytest
 from maskfit.inference.engines import precision_check
 from maskfit.inference.engines.precision_check import NUM_PROBE_IMAGES
 from maskfit.inference.ensemble_runner import PrecisionCascade
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
-FULL = SCHEMES["mask-gender-age"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 
 class Answers:

@@ -278,9 +278,9 @@ def test_other_endings_and_other_models_are_refused(make, models, exported, tmp_
 
 
 def _called(name):
-    from maskfit.labels.schema import SCHEMES, LabelSchema
+    from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 
-    return LabelSchema(attributes=(SCHEMES["mask"].attributes[0].model_copy(update={"name": name}),))
+    return LabelSchema(attributes=(LABEL_SCHEMAS["mask"].attributes[0].model_copy(update={"name": name}),))
 
 
 @pytest.mark.parametrize("module", ["onnx", "onnxscript", "torch"])
@@ -304,14 +304,14 @@ def test_the_script_without_maskfit_answers_the_same(exported, photos, tmp_path,
         Image.open(photo).convert("RGB").save("door.png", exif=Image.open(photo).getexif())
         exec(compile(code.replace("door.jpg", "door.png"), "docs/serving.md", "exec"), {})
         _, _, share = next(iter(Predictor.load("model.onnx").predict([photo])))
-        number = int(Predictor.load("model.onnx").predict([photo]).table.classes[0])
+        number = int(Predictor.load("model.onnx").predict([photo]).table.predictions[0])
         said = capsys.readouterr().out.split()
         assert int(said[0]) == number
         assert float(said[1]) == pytest.approx(share, abs=0.01)
 
 
 def test_the_weights_load_into_plain_timm(make, tmp_path, monkeypatch, capsys):
-    from maskfit.labels.schema import SCHEMES
+    from maskfit.labels.schema import LABEL_SCHEMAS
     from maskfit.models.network import build_network
     from maskfit.registry import ComponentSpec
 
@@ -319,7 +319,7 @@ def test_the_weights_load_into_plain_timm(make, tmp_path, monkeypatch, capsys):
         update={"backbone": ComponentSpec.create("mobilenetv3_small_050", pad_type="same")}
     )
     torch.manual_seed(0)
-    network = build_network(facts.backbone, facts.head, SCHEMES["mask-gender-age"].sizes).eval()
+    network = build_network(facts.backbone, facts.head, LABEL_SCHEMAS["mask-gender-age"].sizes).eval()
     model = save_model(tmp_path / "m.safetensors", network.state_dict(), facts)
     export_model(model, tmp_path / "weights.safetensors", "torch")
     monkeypatch.chdir(tmp_path)

@@ -80,7 +80,7 @@ def test_words_mix_in_any_order_and_each_photo_comes_once(here):
         ("*/*.md", "of the 1 that this matches, none ends like a photo"),
         ("project", "holds no photo, and is no run"),
         ("mixed", "is a run, and holds photos"),
-        ("list.csv", "--list list.csv --images DIR"),
+        ("list.csv", "--image-list list.csv --images DIR"),
     ],
 )
 def test_what_is_neither_or_both_is_refused(here, word, what):

@@ -8,7 +8,7 @@ import pytest
 
 from maskfit.errors import ModelFileError, RunError
 from maskfit.inference.members import Member, check_compatible, find_models, open_members
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
 
 def test_a_file_stands_for_itself(models):
@@ -80,7 +80,7 @@ def test_a_copy_is_a_model_of_its_own(tmp_path, models):
 def test_members_bear_their_paths_and_say_what_they_answer(models):
     first, second = open_members([models["joint"], models["decades"]])
     assert (first.name, second.name) == (str(models["joint"]), str(models["decades"]))
-    assert first.official == SCHEMES["mask-gender-age"]
+    assert first.official == LABEL_SCHEMAS["mask-gender-age"]
     assert second.official.sizes == first.official.sizes
     assert second.engine.facts.label_schema.sizes["age"] == 6
 

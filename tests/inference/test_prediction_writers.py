@@ -11,9 +11,9 @@ from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.inference.prediction import BatchPredictions
 from maskfit.inference.prediction_writers import WRITERS, open_prediction_writers
 from maskfit.inference.submission import read_submission
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
-FULL = SCHEMES["mask-gender-age"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 
 def batches(count: int, size: int) -> list[BatchPredictions]:

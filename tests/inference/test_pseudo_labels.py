@@ -12,9 +12,9 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.inference.pseudo_labels import read_persons, select_pseudo_labels, write_pseudo
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 
 
 def row(mask: tuple[float, ...], gender: tuple[float, ...], age: tuple[float, ...]) -> np.ndarray:
@@ -94,8 +94,8 @@ def test_the_mean_is_that_of_a_slow_loop():
 
 @pytest.mark.parametrize("name", ["gender-age", "mask-gender", "mask", "age"])
 def test_other_schemes(name):
-    scheme = SCHEMES[name]
-    probabilities = np.random.default_rng(2).dirichlet(np.full(scheme.classes, 0.3), size=6)
+    scheme = LABEL_SCHEMAS[name]
+    probabilities = np.random.default_rng(2).dirichlet(np.full(scheme.num_classes, 0.3), size=6)
     table = ProbabilityTable(tuple(map(str, range(6))), probabilities)
     made = select_pseudo_labels(table, scheme, 0.01, persons=dict.fromkeys(map(str, range(6)), "one"))
     codes = scheme.to_attribute_indices(made.classes)
@@ -113,7 +113,7 @@ def test_what_cannot_be_is_refused():
         with pytest.raises(DataError, match="threshold"):
             select_pseudo_labels(table, SCHEME, threshold)
     with pytest.raises(DataError, match="18 classes, the scheme 3"):
-        select_pseudo_labels(table, SCHEMES["mask"], 0.9)
+        select_pseudo_labels(table, LABEL_SCHEMAS["mask"], 0.9)
     with pytest.raises(DataError, match="none of the table's photos"):
         select_pseudo_labels(table, SCHEME, 0.1, persons={"other.jpg": "anna"})
 

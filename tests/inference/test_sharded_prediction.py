@@ -70,7 +70,7 @@ def check(folder: ShardDir, whole: Predictions) -> None:
     """Each photo has one row, in order, and it says what the predictor says."""
     found = rows(folder)
     assert [row["ImageID"] for row in found] == list(whole.table.names)
-    assert [int(row["ans"]) for row in found] == whole.table.classes.tolist()
+    assert [int(row["ans"]) for row in found] == whole.table.predictions.tolist()
     parts = [
         read_table(path) for path in sorted((folder.path / "answers").iterdir()) if path.read_text().count("\n") > 1
     ]
@@ -151,7 +151,7 @@ def test_parquet_holds_the_same(tmp_path: Path, plan: ShardPlan, whole: Predicti
     run(folder, replace(plan, format="parquet"))
     table = parquet.read_table(folder.path / "answers").to_pydict()
     assert table["ImageID"] == list(whole.table.names)
-    assert table["ans"] == whole.table.classes.tolist()
+    assert table["ans"] == whole.table.predictions.tolist()
     shares = np.array([table[f"p{number}"] for number in range(18)]).T
     assert np.allclose(shares, whole.table.probabilities, atol=1e-6)
     assert {type(value) for value in table["mask_sure"]} == {bool}
@@ -184,4 +184,4 @@ def test_photos_elsewhere_are_answered_as_here(tmp_path: Path, plan: ShardPlan, 
     folder = ShardDir(tmp_path / "out")
     run(folder, replace(plan, root=f"file://{root}"))
     found = {row["ImageID"]: int(row["ans"]) for row in rows(folder)}
-    assert found == dict(zip(whole.table.names, whole.table.classes.tolist(), strict=True))
+    assert found == dict(zip(whole.table.names, whole.table.predictions.tolist(), strict=True))

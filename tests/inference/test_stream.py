@@ -76,7 +76,7 @@ def test_one_batch_of_names_and_bytes(models, photos):
     assert answers.names == tuple(name for name, _ in given)
     assert np.abs(answers.probabilities - expected.probabilities).max() < 1e-6
     assert list(answers.unreadable) == ["broken"]
-    assert [record["class"] for record in answers.records()] == expected.classes.tolist()
+    assert [record["class"] for record in answers.records()] == expected.predictions.tolist()
 
 
 class Noisy:
@@ -105,7 +105,7 @@ def test_close_answers_of_fewer_bits_are_asked_again(models, size, parallel_batc
     noisy = Noisy(member.engine, size)
     predictor = Predictor([Member("noisy", noisy)], batch_size=8, lanes=parallel_batches)
     found = predictor.predict(pixels).table
-    assert (found.classes == expected.classes).all()
+    assert (found.predictions == expected.predictions).all()
     # Where most answers turn, fewer bits are of no use, and are not asked after the first photos.
     assert noisy.asked == (precision_check.NUM_PROBE_IMAGES if size > 1 else 160)
     if size < 1:
@@ -146,7 +146,7 @@ def test_openvino_in_lanes_checked_answers_as_f32(exported, photos):
     predictor = Predictor.load(path, engine="openvino:precision=checked", photos=300, batch_size=None)
     assert (predictor.batch_size, predictor.num_workers >= 1) == (64, True)
     found = predictor.predict(pixels).table
-    assert (found.classes != expected.classes).sum() <= 1
+    assert (found.predictions != expected.predictions).sum() <= 1
     assert Path(predictor.members[0].name) == path
     assert predictor.engines == ("OpenVINO, bf16, close answers again in f32",)
 

@@ -7,9 +7,9 @@ import pytest
 
 from maskfit.errors import DataError
 from maskfit.inference.submission import read_submission, write_submission
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
-FULL = SCHEMES["mask-gender-age"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 
 def test_a_submission_keeps_the_order_it_was_given(tmp_path):

@@ -1,4 +1,4 @@
-"""How fast a model answers on this machine, by engine and batch size: `maskfit bench`, and what `maskfit export` tells.
+"""How fast a model answers on this machine, by engine and batch size: `maskfit benchmark`, and what `maskfit export` tells.
 
 Each engine runs in a process of its own, since thread pools of several would fight; `python -m maskfit.inference.benchmark`
 is that process. The network alone takes frames of noise that lie in memory; from files to answers goes through the

@@ -61,8 +61,8 @@ class EnsembleRunner:
 
     def empty(self) -> MemberAndVoteProbabilities:
         """What is said of no photos."""
-        each = {member.name: np.empty((0, member.official.classes)) for member in self.members}
-        return each, np.empty((0, self.joining.scheme.classes))
+        each = {member.name: np.empty((0, member.official.num_classes)) for member in self.members}
+        return each, np.empty((0, self.joining.scheme.num_classes))
 
     def predict_f32(self, sights: Sequence[ModelInput]) -> MemberAndVoteProbabilities:
         """What the exact networks say."""

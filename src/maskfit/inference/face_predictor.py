@@ -175,7 +175,7 @@ class FacePredictor:
         sights = [sight for photo in looked for sight in photo.sights]
         size = self.predictor.batch_size
         parts = [self.predictor.forward(sights[start : start + size]) for start in range(0, len(sights), size)]
-        rows = np.concatenate(parts) if parts else np.empty((0, self.predictor.scheme.classes))
+        rows = np.concatenate(parts) if parts else np.empty((0, self.predictor.scheme.num_classes))
         said = decide(self.predictor.scheme, rows, self.predictor.abstain_below)
         readings, start = [], 0
         for photo in looked:

@@ -15,10 +15,10 @@ from pathlib import Path
 from maskfit.data.image_lists import ImageFolder
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, format_list
-from maskfit.model_metadata import READERS
+from maskfit.model_metadata import METADATA_READERS
 from maskfit.run_dir import FoldDir, is_run_dir
 
-MODELS = frozenset({*READERS, ".pt", ".pt2", ".pth", ".ckpt", ".pkl", ".bin", ".h5", ".tflite"})
+MODELS = frozenset({*METADATA_READERS, ".pt", ".pt2", ".pth", ".ckpt", ".pkl", ".bin", ".h5", ".tflite"})
 """Endings of models: those that can be opened, and others, of which opening one says why not."""
 
 LISTS = frozenset({".csv", ".tsv", ".xlsx", ".txt"})
@@ -132,7 +132,7 @@ def _find_photos(word: str) -> list[Photo | ImageFolder]:
     if path.is_dir():
         return [_open_folder(path)]
     if path.suffix.lower() in LISTS and path.exists():
-        raise DataError("this is a list, no photo", location=word, hint=f"--list {word} --images DIR")
+        raise DataError("this is a list, no photo", location=word, hint=f"--image-list {word} --images DIR")
     if path.exists():
         return [Photo(path, word, word)]
     if glob.has_magic(word):

@@ -16,7 +16,7 @@ from maskfit.data.label_corrections import Correction, read_corrected, write_cor
 from maskfit.data.photo_dataset import PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, MaskfitError
-from maskfit.evaluation.label_issues import NOISE, LabelIssue, find_label_issues
+from maskfit.evaluation.label_issues import DEFAULT_NOISE_RATE, LabelIssue, find_label_issues
 from maskfit.file_io import write_csv
 from maskfit.inference.ensemble.inputs import AlignedTables, load_aligned_tables
 from maskfit.labels.schema import UNKNOWN, FloatArray, LabelSchema
@@ -26,7 +26,7 @@ COLUMNS = ("person", "attribute", "label", "proposed", "score", "reason")
 
 
 def label_issues_of(
-    paths: Sequence[str | Path], data: str | Path | None = None, noise: float = NOISE
+    paths: Sequence[str | Path], data: str | Path | None = None, noise: float = DEFAULT_NOISE_RATE
 ) -> tuple[list[LabelIssue], list[str]]:
     """The suspects by the mean of several runs or tables, the likeliest first, and what the user should know.
 

@@ -17,7 +17,7 @@ from maskfit.inference.engines.selection import (
     select_num_workers,
 )
 from maskfit.inference.ensemble.member_composition import MemberComposition, compose_members, schema_signature
-from maskfit.labels.schema import SCHEMES, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.model_file import read_model_metadata
 from maskfit.registry import ComponentSpec
 from maskfit.run_dir import FoldDir, RunDir, is_run_dir
@@ -152,7 +152,7 @@ def check_compatible(members: Sequence[Member]) -> MemberComposition:
         raise ModelFileError(
             f"this model answers for {_said(other.official)}, {first.name} for {_said(first.official)}",
             location=other.name,
-            hint=f"name models of one scheme, or of parts that together make one of {', '.join(SCHEMES)}",
+            hint=f"name models of one scheme, or of parts that together make one of {', '.join(LABEL_SCHEMAS)}",
         )
     return joining
 

@@ -113,5 +113,5 @@ class Predictions:
 
     def __iter__(self) -> Iterator[tuple[str, str, float]]:
         """Name, answer in words, and its probability, photo by photo."""
-        for name, number, share in zip(self.table.names, self.table.classes, self.table.confidence, strict=True):
+        for name, number, share in zip(self.table.names, self.table.predictions, self.table.confidence, strict=True):
             yield name, self.scheme.describe(int(number)), float(share)

@@ -34,7 +34,7 @@ def add_submission(stream: TextIO, scheme: LabelSchema) -> Add:
 def add_probabilities(stream: TextIO, scheme: LabelSchema) -> Add:
     """`ImageID,p0,...,pN`, as `evaluation.tables` reads it."""
     rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow(probability_header(scheme.classes))
+    rows.writerow(probability_header(scheme.num_classes))
     return lambda answers: rows.writerows(probability_rows(answers.names, answers.probabilities))
 
 

@@ -100,8 +100,8 @@ def select_pseudo_labels(
 def _refuse_others(table: ProbabilityTable, scheme: LabelSchema, persons: Mapping[str, str] | None) -> None:
     """Stops where the table is of other classes than the scheme, or of other photos than the list of persons."""
     classes = table.probabilities.shape[1]
-    if classes != scheme.classes:
-        raise DataError(f"the table has {classes} classes, the scheme {scheme.classes}", hint="name its --scheme")
+    if classes != scheme.num_classes:
+        raise DataError(f"the table has {classes} classes, the scheme {scheme.num_classes}", hint="name its --schema")
     if persons is not None and not persons.keys() & set(table.names):
         raise DataError(
             f"the list of persons names none of the table's photos, such as {table.names[0]}",

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
-from maskfit.labels.schema import SCHEMES, IntArray
+from maskfit.labels.schema import LABEL_SCHEMAS, IntArray
 
 PHOTO = "ImageID"
 """The column of the photo's name, as in the competition's info.csv."""
@@ -35,7 +35,7 @@ def write_submission(path: Path, names: Sequence[str], classes: ArrayLike) -> Pa
     return write_csv(path, [PHOTO, ANSWER], zip(names, numbers.tolist(), strict=True))
 
 
-def read_submission(path: Path, classes: int = SCHEMES["mask-gender-age"].classes) -> dict[str, int]:
+def read_submission(path: Path, classes: int = LABEL_SCHEMAS["mask-gender-age"].num_classes) -> dict[str, int]:
     """Reads `ImageID,ans` into photo name to class number, in the order of the rows.
 
     Args:

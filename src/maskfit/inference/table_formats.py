@@ -30,7 +30,7 @@ class TableFormat(NamedTuple):
 def columns(scheme: LabelSchema) -> list[str]:
     """`ImageID`, the class number `ans`, its `probability`; each attribute in words, and `NAME_sure`; `p0` to `pN`."""
     named = [column for name in scheme.names for column in (name, f"{name}_sure")]
-    return ["ImageID", "ans", "probability", *named, *(f"p{number}" for number in range(scheme.classes))]
+    return ["ImageID", "ans", "probability", *named, *(f"p{number}" for number in range(scheme.num_classes))]
 
 
 def to_rows(scheme: LabelSchema, part: BatchPredictions) -> Iterator[list[Any]]:

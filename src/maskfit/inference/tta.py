@@ -140,7 +140,7 @@ VIEWS: dict[str, Callable[..., TestTimeAugmentation]] = {
     "crops": RandomCropTTA,
     "five_crop": FiveCropTTA,
 }
-"""What `--views` can name."""
+"""What `--tta` can name."""
 
 
 def build_tta(views: str | ComponentSpec) -> TestTimeAugmentation:

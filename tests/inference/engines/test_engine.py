@@ -17,7 +17,7 @@ from maskfit.data.image_decoding import decode
 from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference.engines.engine import OnnxEngine, OpenvinoEngine, TorchEngine, open_engine
 from maskfit.inference.predictor import Predictor
-from maskfit.labels.schema import SCHEMES, softmax
+from maskfit.labels.schema import LABEL_SCHEMAS, softmax
 from maskfit.model_file import ModelMetadata, load_model, read_model_metadata
 
 
@@ -213,13 +213,13 @@ def test_a_bad_name_is_said_before_torch_is_missed(tmp_path, monkeypatch):
 
 
 MASK = ModelMetadata(
-    label_schema=SCHEMES["mask"],
+    label_schema=LABEL_SCHEMAS["mask"],
     backbone="small",
     head="attributes",
     heads=("mask",),
     preprocessing={"framing": {"size": (16, 8)}},
 )
-TWO = MASK.model_copy(update={"scheme": SCHEMES["mask-gender"], "heads": ("mask", "gender")})
+TWO = MASK.model_copy(update={"scheme": LABEL_SCHEMAS["mask-gender"], "heads": ("mask", "gender")})
 
 
 def make_onnx(

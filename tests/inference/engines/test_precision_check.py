@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from maskfit.inference.engines.precision_check import DEVIATIONS, LowPrecisionError, estimate_low_precision_error
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
-FULL = SCHEMES["mask-gender-age"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 
 def rows(count: int, seed: int = 0) -> np.ndarray:
@@ -106,7 +106,7 @@ def test_the_same_answers_are_trusted_all():
 
 
 def test_one_attribute_alone_and_probabilities_of_nothing():
-    scheme = SCHEMES["mask"]
+    scheme = LABEL_SCHEMAS["mask"]
     sure = np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.2, 0.1, 0.7]])
     trust = estimate_low_precision_error(scheme, sure, sure)
     assert trust is not None

@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from maskfit.errors import DataError, MissingExtraError, RunError
-from maskfit.evaluation.bootstrap import interval
+from maskfit.evaluation.bootstrap import bootstrap_interval
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.inference.ensemble.comparison import (
     ENSEMBLES,
@@ -33,9 +33,9 @@ from maskfit.inference.ensemble.learned_weights import (
 from maskfit.inference.ensemble.stacking import StackingFitter
 from maskfit.inference.ensemble.voting import combine
 from maskfit.inference.submission import read_submission
-from maskfit.labels.schema import SCHEMES, UNKNOWN, softmax
+from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, softmax
 
-FULL = SCHEMES["mask-gender-age"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
 STEMS = ["mask1", "mask2", "mask3", "mask4", "mask5", "incorrect_mask", "normal"]
 PERSONS = [f"{number:06d}_female_Asian_{20 + number}" for number in range(30)]
 NAMES = tuple(f"{person}/{stem}.jpg" for person in PERSONS for stem in STEMS)
@@ -190,7 +190,7 @@ def test_what_is_no_member_is_refused(runs, tmp_path):
     ):
         with pytest.raises(kind, match=said):
             load_aligned_tables(sources)
-    assert load_aligned_tables([masks], SCHEMES["mask"]).scheme == SCHEMES["mask"]
+    assert load_aligned_tables([masks], LABEL_SCHEMAS["mask"]).scheme == LABEL_SCHEMAS["mask"]
 
 
 def test_votes_are_chosen_by_words():
@@ -245,10 +245,10 @@ def test_a_comparison_says_what_each_vote_is_worth(runs):
     single = nested_cv_predict(SingleBest(), tables.members, TRUTH, FULL, folds)
     assert np.array_equal(by_name["best single"].table.probabilities, single)
     for item in judged:
-        expected = f1_score(TRUTH, item.table.classes, average="macro", zero_division=0)
+        expected = f1_score(TRUTH, item.table.predictions, average="macro", zero_division=0)
         # Classes with neither truth nor answers are left out on both sides.
         assert item.scores.macro_f1 == pytest.approx(expected)
-        around = interval("macro_f1", TRUTH, item.table.classes, tables.persons, classes=18, draws=200)
+        around = bootstrap_interval("macro_f1", TRUTH, item.table.predictions, tables.persons, classes=18, draws=200)
         assert item.scores.intervals["macro_f1"] == around
         if item.gain:
             assert item.gain.value == pytest.approx(item.scores.macro_f1 - by_name["best single"].scores.macro_f1)
@@ -295,7 +295,7 @@ def test_answers_come_from_fits_on_all_held_out_photos(runs, tmp_path):
         predict_with(fitted, load_aligned_tables(paths[:2]))
     write_answers(tmp_path / "out", answers)
     assert read_submission(tmp_path / "out" / "submission-hard_attribute.csv") == dict(
-        zip(wanted.photos, answers["hard_attribute"].classes.tolist(), strict=True)
+        zip(wanted.photos, answers["hard_attribute"].predictions.tolist(), strict=True)
     )
     back = read_table(tmp_path / "out" / "probabilities-stack.csv", 18)
     assert np.abs(back.probabilities - answers["stack"].probabilities).max() < 1e-7

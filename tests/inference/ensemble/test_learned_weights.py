@@ -20,10 +20,10 @@ from maskfit.inference.ensemble.learned_weights import (
     nested_cv_predict,
 )
 from maskfit.inference.ensemble.stacking import FLOOR, StackingFitter
-from maskfit.labels.schema import SCHEMES, UNKNOWN, softmax
+from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, softmax
 
-FULL = SCHEMES["mask-gender-age"]
-GENDER = SCHEMES["gender"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
+GENDER = LABEL_SCHEMAS["gender"]
 
 
 def draw(seed: int, qualities: list[float], persons: int = 40) -> tuple[np.ndarray, np.ndarray, list[str]]:

@@ -12,12 +12,12 @@ from maskfit.errors import ModelFileError
 from maskfit.inference.ensemble.member_composition import compose_members
 from maskfit.inference.ensemble.voting import VOTES, combine
 from maskfit.inference.predictor import Predictor
-from maskfit.labels.schema import SCHEMES, Attribute, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, Attribute, LabelSchema
 from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
 
-FULL = SCHEMES["mask-gender-age"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 
 def write_part(path: Path, scheme: LabelSchema, seed: int = 0, size: int = 24) -> Path:
@@ -42,7 +42,7 @@ def write_part(path: Path, scheme: LabelSchema, seed: int = 0, size: int = 24) -
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("parts")
-    schemes = {name: SCHEMES[name] for name in ("mask", "gender", "age", "gender-age", "mask-gender")}
+    schemes = {name: LABEL_SCHEMAS[name] for name in ("mask", "gender", "age", "gender-age", "mask-gender")}
     schemes["age-gender"] = LabelSchema(attributes=(FULL["age"], FULL["gender"]))
     return {
         name: write_part(folder / f"{name}.safetensors", scheme, seed, 24 + 8 * (seed % 2))
@@ -71,7 +71,7 @@ def slow_product(tables: dict[str, np.ndarray]) -> np.ndarray:
 @pytest.mark.parametrize("order", [("mask", "gender", "age"), ("age", "mask", "gender"), ("gender", "age", "mask")])
 def test_three_attributes_are_multiplied_in_the_schemes_order(order):
     tables = {name: random(FULL.sizes[name], seed) for seed, name in enumerate(FULL.names)}
-    joining = compose_members([SCHEMES[name] for name in order])
+    joining = compose_members([LABEL_SCHEMAS[name] for name in order])
     assert joining is not None
     assert joining.scheme == FULL
     np.testing.assert_allclose(joining.vote("arithmetic", [tables[name] for name in order]), slow_product(tables))
@@ -80,7 +80,7 @@ def test_three_attributes_are_multiplied_in_the_schemes_order(order):
 def test_a_part_may_have_several_attributes_in_any_order():
     turned = LabelSchema(attributes=(FULL["age"], FULL["gender"]))
     table, mask = random(6, 0), random(3, 1)
-    joining = compose_members([turned, SCHEMES["mask"]])
+    joining = compose_members([turned, LABEL_SCHEMAS["mask"]])
     assert joining is not None
     assert joining.scheme.names == FULL.names
     found = joining.vote("arithmetic", [table, mask])
@@ -92,13 +92,13 @@ def test_a_part_may_have_several_attributes_in_any_order():
 @pytest.mark.parametrize("name", [name for name in VOTES if name != "weighted"])
 def test_members_of_one_part_vote_before_they_are_joined(name):
     first, second, gender, age = random(3, 0), random(3, 1), random(2, 2), random(3, 3)
-    joining = compose_members([SCHEMES[item] for item in ("mask", "gender", "mask", "age")])
+    joining = compose_members([LABEL_SCHEMAS[item] for item in ("mask", "gender", "mask", "age")])
     assert joining is not None
     assert joining.groups == ((0, 2), (1,), (3,))
     tables = {
-        "mask": combine(name, [first, second], scheme=SCHEMES["mask"]),
-        "gender": combine(name, [gender], scheme=SCHEMES["gender"]),
-        "age": combine(name, [age], scheme=SCHEMES["age"]),
+        "mask": combine(name, [first, second], scheme=LABEL_SCHEMAS["mask"]),
+        "gender": combine(name, [gender], scheme=LABEL_SCHEMAS["gender"]),
+        "age": combine(name, [age], scheme=LABEL_SCHEMAS["age"]),
     }
     np.testing.assert_allclose(joining.vote(name, [first, gender, second, age]), slow_product(tables))
 
@@ -125,7 +125,7 @@ GLASSES = Attribute(name="mask", values=("with", "without", "other"))
     ],
 )
 def test_what_is_no_scheme_together_is_not_joined(schemes):
-    assert compose_members([SCHEMES[item] if isinstance(item, str) else item for item in schemes]) is None
+    assert compose_members([LABEL_SCHEMAS[item] if isinstance(item, str) else item for item in schemes]) is None
 
 
 # On photos

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from maskfit.errors import DataError
 from maskfit.inference.ensemble.voting import VOTES, combine, combine_all
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
-FULL = SCHEMES["mask-gender-age"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 
 def draw(seed: int, members: int, photos: int = 12) -> list[np.ndarray]:
@@ -143,7 +143,7 @@ def test_what_does_not_fit_is_refused():
         ("above 0", "weighted", members, {"weights": [0, 0]}),
         ("above 0", "weighted", members, {"weights": [1, -1]}),
         ("needs the scheme", "hard_attribute", members, {}),
-        ("needs the scheme", "hard_attribute", members, {"scheme": SCHEMES["mask"]}),
+        ("needs the scheme", "hard_attribute", members, {"scheme": LABEL_SCHEMAS["mask"]}),
     ):
         with pytest.raises(DataError, match=message):
             combine(name, given_members, **options)

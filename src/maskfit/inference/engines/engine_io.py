@@ -45,7 +45,7 @@ def find_input(inputs: Values, outputs: Values, facts: ModelMetadata, path: Path
     heads: dict[str, tuple[str, Sequence[object]]] = {
         head: ("float", (None, own)) for head, own in facts.head_sizes.items()
     }
-    answers = {PROBABILITIES: ("float", (None, facts.label_schema.scored_schema().classes))}
+    answers = {PROBABILITIES: ("float", (None, facts.label_schema.scored_schema().num_classes))}
     wanted = _describe({FRAMES: ("uint8", (None, height, width, 3))}, {**heads, **answers})
     older = _describe({BATCH_AXIS: ("float", (None, 3, height, width))}, heads)
     found = _describe(inputs, outputs)

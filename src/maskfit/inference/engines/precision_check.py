@@ -63,7 +63,7 @@ class LowPrecisionError:
         for name, values in self.scheme.marginals(corrected).items():
             if values.shape[1] > 1:
                 found |= _gap(values, *_best_two(values)) < DEVIATIONS * self.deviations[name]
-        if self.scheme.classes > 1:
+        if self.scheme.num_classes > 1:
             # Attributes of which the two best classes have different values: their errors add up as squares do.
             best, second = _best_two(corrected)
             differ = self.scheme.to_attribute_indices(best) != self.scheme.to_attribute_indices(second)

@@ -22,7 +22,7 @@ from filelock import FileLock
 from maskfit.config.loader import parse_component
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import MaskfitError
-from maskfit.file_io import cache_folder
+from maskfit.file_io import user_cache_dir
 from maskfit.inference.parallel_batches import available_cpus
 from maskfit.model_file import read_model_metadata
 from maskfit.model_metadata import validate_model_file
@@ -188,7 +188,7 @@ def _converted(path: Path, looks: int, say: Logger) -> Path | None:
     facts = read_model_metadata(path)
     height, width = facts.preprocessing.crop_resize.size
     digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    made = cache_folder("networks") / f"{digest}-{EXPORT_VERSION}.onnx"
+    made = user_cache_dir("networks") / f"{digest}-{EXPORT_VERSION}.onnx"
     if made.is_file():
         return made
     exporter = all(importlib.util.find_spec(name) for name in ("torch", "timm", "onnx", "onnxscript"))

@@ -16,7 +16,7 @@ import numpy as np
 
 from maskfit.config.loader import parse_component
 from maskfit.errors import DataError, MaskfitError, MissingExtraError, RecipeError, did_you_mean
-from maskfit.evaluation.bootstrap import Interval, resample
+from maskfit.evaluation.bootstrap import Interval, bootstrap_counts
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.evaluation.scores import Scores, score
 from maskfit.file_io import write_csv, write_json
@@ -102,7 +102,7 @@ ENSEMBLES: dict[str, Callable[..., EnsembleFitter]] = {
     "greedy": GreedySelection,
     "stack": StackingFitter,
 }
-"""What `maskfit ensemble --vote` can name, besides `all`."""
+"""What `maskfit ensemble --combine` can name, besides `all`."""
 
 
 def parse_votes(
@@ -129,7 +129,7 @@ def parse_votes(
         raise DataError("a vote is named twice", hint="name each once")
     if weights is not None:
         if not every and "weighted" not in named:
-            raise DataError("--weights are for the vote 'weighted'", hint="add --vote weighted")
+            raise DataError("--weights are for the vote 'weighted'", hint="add --combine weighted")
         named["weighted"] = ComponentSpec.create("weighted", weights=list(weights))
     votes: dict[str, EnsembleFitter] = {}
     remarks = []
@@ -258,13 +258,13 @@ def _judge(
     scores = score(tables.scheme, codes, probabilities=probabilities, persons=persons, draws=draws, seed=seed)
     gain = None
     if kind in ("vote", "learned"):
-        drawing = {"classes": tables.scheme.classes, "draws": draws, "seed": seed}
+        drawing = {"classes": tables.scheme.num_classes, "draws": draws, "seed": seed}
         # The same seed draws the same persons for both, so what is luck for one is luck for the other.
         ours, theirs = (
-            resample(truth, table.argmax(axis=1), persons, **drawing).macro_f1() for table in (probabilities, reference)
+            bootstrap_counts(truth, table.argmax(axis=1), persons, **drawing).macro_f1() for table in (probabilities, reference)
         )
         single = score(tables.scheme, codes, probabilities=reference).macro_f1 or 0.0
-        gain = Interval.around((scores.macro_f1 or 0.0) - single, ours - theirs)
+        gain = Interval.from_draws((scores.macro_f1 or 0.0) - single, ours - theirs)
     return EvaluatedMember(name, kind, ProbabilityTable(tables.photos, probabilities, truth), scores, gain)
 
 
@@ -330,7 +330,7 @@ def write_answers(folder: Path, answers: Mapping[str, ProbabilityTable]) -> list
     written = []
     for name, table in answers.items():
         written.append(table.write(folder / f"probabilities-{name}.csv"))
-        written.append(write_submission(folder / f"submission-{name}.csv", table.names, table.classes))
+        written.append(write_submission(folder / f"submission-{name}.csv", table.names, table.predictions))
     return written
 
 

@@ -18,7 +18,7 @@ from maskfit.data.splits import read_folds
 from maskfit.errors import DataError, MaskfitError, RunError, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import read_csv
-from maskfit.labels.schema import SCHEMES, UNKNOWN, FloatArray, IntArray, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, FloatArray, IntArray, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir
 
 SHOWN = 8
@@ -117,14 +117,14 @@ def read_source(path: str | Path) -> EnsembleMember:
             raise DataError("this folder is no run: it holds no recipe.yaml", location=path, hint="name a run or a CSV")
         return EnsembleMember(path, read_table(path))
     folder = RunDir(path)
-    if not folder.probabilities.is_file():
+    if not folder.oof_probabilities.is_file():
         raise RunError(
             "this run has no out-of-fold table, since it did not come to its end",
             location=path,
             hint="maskfit train RECIPE output_dir=THIS --resume ends it",
         )
     scheme = read_recipe(folder.recipe).data.label_schema.scored_schema()
-    return EnsembleMember(path, read_table(folder.probabilities, scheme.classes), scheme)
+    return EnsembleMember(path, read_table(folder.oof_probabilities, scheme.num_classes), scheme)
 
 
 def _scheme(sources: Sequence[EnsembleMember], given: LabelSchema | None) -> LabelSchema:
@@ -134,7 +134,7 @@ def _scheme(sources: Sequence[EnsembleMember], given: LabelSchema | None) -> Lab
         DataError: Two members are about different things, or one about others than given.
     """
     said = [(source, source.scheme) for source in sources if source.scheme is not None]
-    scheme = given or (said[0][1] if said else SCHEMES["mask-gender-age"])
+    scheme = given or (said[0][1] if said else LABEL_SCHEMAS["mask-gender-age"])
     for source, own in said:
         if _question(own) != _question(scheme):
             raise DataError(
@@ -144,11 +144,11 @@ def _scheme(sources: Sequence[EnsembleMember], given: LabelSchema | None) -> Lab
             )
     for source in sources:
         found = source.table.probabilities.shape[1]
-        if found != scheme.classes:
+        if found != scheme.num_classes:
             raise DataError(
-                f"a table of {found} classes, where {' x '.join(scheme.names)} has {scheme.classes}",
+                f"a table of {found} classes, where {' x '.join(scheme.names)} has {scheme.num_classes}",
                 location=source.path,
-                hint="combine members of one scheme, and name it with --scheme where no run says it",
+                hint="combine members of one scheme, and name it with --schema where no run says it",
             )
     return scheme
 
@@ -216,7 +216,7 @@ def _persons_of_run(source: EnsembleMember, photos: Sequence[str]) -> tuple[str,
         except MaskfitError:
             known = {}
     try:
-        listed = set(read_folds(folder.folds).fold_of_person)
+        listed = set(read_folds(folder.splits).fold_of_person)
     except DataError:
         listed = set()
     for photo in photos:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskfit.inference.ensemble.voting import Members, combine
-from maskfit.labels.schema import SCHEMES, FloatArray, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, FloatArray, LabelSchema
 
 Question = tuple[tuple[str, tuple[str, ...]], ...]
 """Attributes with their values: what two schemes share that differ in words and bands alone."""
@@ -54,7 +54,7 @@ class MemberComposition:
             turned = cube.transpose(0, *(1 + part.names.index(name) for name in own))
             sides = [part.sizes.get(name, 1) for name in self.scheme.names]
             joint = joint * turned.reshape(len(joint), *sides)
-        return joint.reshape(len(joint), self.scheme.classes)
+        return joint.reshape(len(joint), self.scheme.num_classes)
 
 
 def schema_signature(scheme: LabelSchema) -> Question:
@@ -80,7 +80,7 @@ def compose_members(schemes: Sequence[LabelSchema]) -> MemberComposition | None:
         return MemberComposition(parts[0], parts, groups)
     attributes = [attribute for part in parts for attribute in part.attributes]
     wanted = sorted(item for part in parts for item in schema_signature(part))
-    for scheme in SCHEMES.values():
+    for scheme in LABEL_SCHEMAS.values():
         if sorted(schema_signature(scheme)) == wanted:
             ordered = sorted(attributes, key=lambda attribute: scheme.names.index(attribute.name))
             return MemberComposition(LabelSchema(attributes=tuple(ordered)), parts, groups)

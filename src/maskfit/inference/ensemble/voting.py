@@ -54,7 +54,7 @@ def hard_attribute(members: FloatArray, shares: FloatArray, scheme: LabelSchema 
     Raises:
         DataError: No scheme is given, or it does not fit the classes.
     """
-    if scheme is None or scheme.classes != members.shape[2]:
+    if scheme is None or scheme.num_classes != members.shape[2]:
         raise DataError("a vote on each attribute needs the scheme of these classes", hint="give the scheme")
     each = [scheme.marginals(member) for member in members]
     heads = {name: hard(np.stack([member[name] for member in each]), shares) for name in scheme.names}

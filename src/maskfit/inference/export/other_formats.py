@@ -23,7 +23,7 @@ def write_openvino(model: Path, out: Path, shrink: Shrink | None = None) -> None
         DataError: There is nothing to shrink it by.
         MissingExtraError: The exporter or OpenVINO is not installed.
     """
-    openvino = import_openvino("'maskfit export --to openvino'")
+    openvino = import_openvino("'maskfit export --format openvino'")
     program, facts = to_onnx(model, shrink)
     try:
         # Not convert_model(), which writes down the paths of this machine.
