@@ -18,8 +18,8 @@ from maskfit.inference.submission import read_submission
 def test_the_demo_ends_with_a_model_its_scores_a_sheet_of_faces_and_a_submission(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     told = io.StringIO()
-    words = ["trainer.epochs=1", "data.image_size=24", "model.backbone.width=4", "trainer.device=cpu"]
-    done = run_demo(tmp_path / "demo", Console(file=told), persons=8, strangers=6, words=words)
+    overrides = ["trainer.epochs=1", "data.image_size=24", "model.backbone.width=4", "trainer.device=cpu"]
+    done = run_demo(tmp_path / "demo", Console(file=told), num_train_persons=8, num_eval_persons=6, overrides=overrides)
     assert done.run.fold(0).model.is_file()
     assert done.run.report.is_file()
     assert list(read_submission(done.submission)) == list(read_submission(tmp_path / "demo" / "eval" / "info.csv"))

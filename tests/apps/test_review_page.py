@@ -37,7 +37,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def table(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What good models say; of the last person they say the other gender, of the first that two masks are swapped."""
     photos = read_photos(people, SCHEME)
-    truth = SCHEME.to_class_index(photos.codes(SCHEME))
+    truth = SCHEME.to_class_index(photos.attribute_indices(SCHEME))
     seen = truth.copy()
     for place, photo in enumerate(photos):
         if photo.person == photos.persons[-1]:

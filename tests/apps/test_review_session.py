@@ -218,7 +218,7 @@ def test_coarse_values_are_given_and_compared_as_what_they_count_as(tmp_path):
     review.apply(ReviewAction.relabel_action("age", "old", "q"))
     assert [(row.person, row.value) for row in corrections_from_review(review)] == [("q", "old")]
     export_corrections(tmp_path / "c.csv", review)
-    assert apply_corrections(photos, read_corrections(tmp_path / "c.csv"), scheme).changed == 1
+    assert apply_corrections(photos, read_corrections(tmp_path / "c.csv"), scheme).relabeled == 1
 
 
 def test_photos_that_no_name_tells_apart_are_named():

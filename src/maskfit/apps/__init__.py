@@ -1,1 +1,1 @@
-"""What people see and use: whole stories told with the rooms below."""
+"""Applications built on the rest of the package: demo, label review, web app, HTTP service and video analysis."""

@@ -1,4 +1,4 @@
-"""The demo: the main job from start to end, on faces that are drawn on the spot."""
+"""End-to-end demo: generates synthetic faces, trains, evaluates, predicts and draws the predictions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from maskfit.config.loader import read_recipe
 from maskfit.data.image_decoding import decode
-from maskfit.data.image_lists import read_list
+from maskfit.data.image_lists import read_image_list
 from maskfit.errors import DataError
 from maskfit.evaluation.prediction_grid import PredictedPhoto, prediction_grid
 from maskfit.evaluation.scores import Scores, score
@@ -24,26 +24,33 @@ from maskfit.training.recipe_registry import RECIPE_REGISTRY
 from maskfit.training.train import train
 
 NUM_TRAIN_PERSONS = 240
-"""Persons to train on: enough for every class, few enough for a minute of training."""
-RECIPE_OVERRIDES = ("cv.val_fraction=0.2", "trainer.epochs=12", "data.crop={name: center, scale: 0.75, shift: -0.05}")
-"""What of the recipe `fast` fits drawn portraits, in which the face is smaller than in the competition's photos."""
+"""Persons in the training set: enough for every class, few enough for a minute of training."""
+
+RECIPE_OVERRIDES = (
+    "cv.val_fraction=0.2",
+    "trainer.epochs=12",
+    "data.crop={name: center, scale: 0.75, shift: -0.05}",
+)
+"""Overrides that adapt the recipe `fast` to synthetic portraits, whose faces are smaller than the competition's."""
+
 NUM_EVAL_PERSONS = 40
-"""Other persons to predict."""
+"""Persons in the evaluation set; none of them is in the training set."""
+
 MAX_GRID_PHOTOS = 24
-"""Faces on the sheet of answers."""
+"""Photos in the picture of the predictions."""
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo leaves behind.
+    """Files and scores that the demo produced.
 
     Attributes:
-        run: The run folder, with its report.
-        held_out: Scores on persons of the training set that were held out.
-        strangers: Scores on the evaluation set, whose truth the drawing knows.
-        submission: The answers for the evaluation list.
-        sheet: A picture of some of them.
-        seconds: How long all of it took.
+        run: The run directory, which contains the report.
+        held_out: Scores on the persons of the training set that were held out.
+        eval_images: Scores on the evaluation set, whose ground truth is known because it is synthetic.
+        submission: The CSV of predictions for the evaluation list.
+        prediction_grid: A picture of the first photos with their predictions.
+        seconds: Total wall-clock time.
     """
 
     run: RunDir
@@ -58,47 +65,53 @@ def run_demo(
     out: Path,
     console: Console,
     *,
-    persons: int = NUM_TRAIN_PERSONS,
-    strangers: int = NUM_EVAL_PERSONS,
-    words: Sequence[str] = (),
+    num_train_persons: int = NUM_TRAIN_PERSONS,
+    num_eval_persons: int = NUM_EVAL_PERSONS,
+    overrides: Sequence[str] = (),
 ) -> DemoResult:
-    """Draws two sets of faces, trains, judges, predicts, and pictures the answers.
+    """Generates two sets of synthetic faces, trains on one, and evaluates and predicts the other.
 
     Args:
-        out: A new or empty folder; everything goes into it.
-        console: Where the story is told.
-        persons: How many to train on.
-        strangers: How many others to predict.
-        words: Keys of the recipe to set, as on the command line.
+        out: A new or empty folder for everything that the demo writes.
+        console: Where progress is printed.
+        num_train_persons: Persons to train on.
+        num_eval_persons: Other persons to predict.
+        overrides: Further recipe keys, as `key=value` on the command line.
+
+    Returns:
+        The run directory, scores and files.
 
     Raises:
-        DataError: `out` holds something.
+        DataError: `out` is not an empty folder.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError("this folder is not empty", location=out, hint="name another with --out DIR, or remove it")
     began = time.perf_counter()
-    console.print(f"1. drawing {persons} persons to learn from and {strangers} others to be tested on")
-    photos = write_train_set(out / "train", persons, seed=0)
-    listed = write_eval_set(out / "eval", strangers, seed=1)
-    console.print("2. training a small net from nothing, a fifth of the persons held out")
-    places = [f"data.path={photos}", f"output_dir={out / 'run'}", f"data.cache_dir={out / 'stores'}"]
-    run, held_out = train(read_recipe("fast", [*places, *RECIPE_OVERRIDES, *words], slots=RECIPE_REGISTRY), console=console)
+    console.print(f"1. drawing {num_train_persons} persons for training and {num_eval_persons} others for evaluation")
+    photos = write_train_set(out / "train", num_train_persons, seed=0)
+    eval_list = write_eval_set(out / "eval", num_eval_persons, seed=1)
+    console.print("2. training a small network from scratch, with a fifth of the persons held out")
+    paths = [f"data.path={photos}", f"output_dir={out / 'run'}", f"data.cache_dir={out / 'stores'}"]
+    recipe = read_recipe("fast", [*paths, *RECIPE_OVERRIDES, *overrides], slots=RECIPE_REGISTRY)
+    run, held_out = train(recipe, console=console)
     console.print("3. predicting the evaluation list")
-    prediction = Predictor.load(run.path, views="flip").predict(read_list(listed, listed.parent / "images"))
-    submission = write_submission(out / "submission.csv", prediction.table.names, prediction.table.predictions)
-    truth = read_submission(listed.parent / "truth.csv")
-    codes = prediction.scheme.to_attribute_indices([truth[name] for name in prediction.table.names])
-    scores = score(prediction.scheme, codes, probabilities=prediction.table.probabilities)
-    sheet = _picture(out / "answers.png", prediction, truth, listed.parent / "images")
-    return DemoResult(run, held_out, scores, submission, sheet, time.perf_counter() - began)
+    images = eval_list.parent / "images"
+    predictions = Predictor.load(run.path, views="flip").predict(read_image_list(eval_list, images))
+    table = predictions.table
+    submission = write_submission(out / "submission.csv", table.names, table.predictions)
+    truth = read_submission(eval_list.parent / "truth.csv")
+    indices = predictions.scheme.to_attribute_indices([truth[name] for name in table.names])
+    scores = score(predictions.scheme, indices, probabilities=table.probabilities)
+    grid = _write_prediction_grid(out / "answers.png", predictions, truth, images)
+    return DemoResult(run, held_out, scores, submission, grid, time.perf_counter() - began)
 
 
-def _picture(path: Path, prediction: Predictions, truth: dict[str, int], images: Path) -> Path:
-    """Faces with their answers, as many from the start of the list as the sheet holds."""
-    shown = [
-        PredictedPhoto(decode(images / name), words, prediction.scheme.describe(truth[name]), share)
-        for name, words, share in list(prediction)[:MAX_GRID_PHOTOS]
+def _write_prediction_grid(path: Path, predictions: Predictions, truth: dict[str, int], images: Path) -> Path:
+    """Draws the first `MAX_GRID_PHOTOS` photos with their predictions."""
+    photos = [
+        PredictedPhoto(decode(images / name), text, predictions.scheme.describe(truth[name]), probability)
+        for name, text, probability in list(predictions)[:MAX_GRID_PHOTOS]
     ]
     with atomic_write(path) as temporary:
-        prediction_grid(shown, columns=6).save(temporary, "PNG", optimize=True)
+        prediction_grid(photos, columns=6).save(temporary, "PNG", optimize=True)
     return path

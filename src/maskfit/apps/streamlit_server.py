@@ -1,4 +1,4 @@
-"""What every page in the browser needs: an address with a key, a port that is free, and Streamlit run from here."""
+"""Serves Streamlit pages from this process: access token, free port, server options and process-wide state."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from maskfit.errors import DataError
 T = TypeVar("T")
 
 PRIMARY_COLOR = "#3b82c4"
-"""The colour of what is chosen; Streamlit's own is red, which here means wrong."""
+"""Color of selected widgets; Streamlit's default is red, which on these pages means wrong."""
 
 STREAMLIT_OPTIONS: Mapping[str, object] = {
-    # Fast reruns start a second thread while the first still works: two keys at once would see the same person.
+    # Fast reruns start a second thread while the first still runs: two quick keys would act on the same person.
     "runner.fastReruns": "false",
     "runner.magicEnabled": "false",
     "server.headless": "true",
@@ -36,22 +36,38 @@ STREAMLIT_OPTIONS: Mapping[str, object] = {
     "theme.light.primaryColor": PRIMARY_COLOR,
     "theme.dark.primaryColor": PRIMARY_COLOR,
 }
-"""How Streamlit runs: it reports nothing anywhere, asks for no email address and watches no files."""
+"""Options of every page: no telemetry, no prompt for an email address, no file watcher."""
 
 WILDCARD_HOSTS = ("0.0.0.0", "::")
+"""Hosts that listen on every network interface."""
+
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
+"""Hosts that only this machine reaches."""
+
+WRONG_TOKEN_MESSAGE = "This address lacks its key, or is of an earlier start: open the one that the command printed."
+"""Text of the page for visitors without the access token."""
 
 
 def generate_access_token() -> str:
-    """A key for an address: who does not know it sees nothing, for other users of a machine reach its ports as well."""
+    """Returns a random access token for a page's URL.
+
+    Other users of a shared machine reach its local ports too, so a page shows nothing without the token.
+
+    Returns:
+        16 characters, safe in URLs.
+    """
     return secrets.token_urlsafe(12)
 
 
 def check_port_free(host: str, port: int) -> None:
-    """Stops where a page could not be served.
+    """Checks that a server can listen on a host and port.
+
+    Args:
+        host: A host name or address of this machine.
+        port: The TCP port.
 
     Raises:
-        DataError: The host is not this machine's, or the port is taken or not to be had.
+        DataError: The host is not an address of this machine, or the port is in use or not permitted.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -59,85 +75,107 @@ def check_port_free(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        fix = "name another with --port, or end what uses it; --host is an address of this machine"
-        raise DataError(f"port {port} cannot be used: {error.strerror}", location=host, hint=fix) from None
+        hint = "choose another port with --port, or stop the program that uses it; --host must be an address of this machine"
+        raise DataError(f"port {port} cannot be used: {error.strerror}", location=host, hint=hint) from None
 
 
-def build_url(host: str, port: int, key: str) -> str:
-    """What to open in a browser on this machine."""
-    own = host in (*LOOPBACK_HOSTS, *WILDCARD_HOSTS)
-    shown = "localhost" if own else f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}/?key={quote(key)}"
+def build_url(host: str, port: int, access_token: str) -> str:
+    """Returns the URL of a page for a browser on this machine.
+
+    Args:
+        host: The host that the server listens on; loopback and wildcard hosts become `localhost`.
+        port: The TCP port.
+        access_token: Becomes the query parameter `key`.
+
+    Returns:
+        The URL.
+    """
+    is_local = host in (*LOOPBACK_HOSTS, *WILDCARD_HOSTS)
+    name = "localhost" if is_local else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}/?key={quote(access_token)}"
 
 
-def check_access_token(key: str) -> bool:
-    """Whether the session that Streamlit runs now was opened with the key; from then on it stays in its address."""
+def check_access_token(access_token: str) -> bool:
+    """Returns whether the current Streamlit session was opened with the access token.
+
+    A session that was admitted stays admitted, and its URL keeps the token.
+
+    Args:
+        access_token: The token of the page.
+
+    Returns:
+        True where the query parameter `key` of the session's first request equals the token.
+    """
     import streamlit as st
 
     if not st.session_state.get("admitted", False):
-        given = st.query_params.get("key", "")
-        st.session_state["admitted"] = secrets.compare_digest(given.encode(), key.encode())
+        sent = st.query_params.get("key", "")
+        st.session_state["admitted"] = secrets.compare_digest(sent.encode(), access_token.encode())
     if st.session_state["admitted"]:
-        # Streamlit drops it where one page leads to another, and a page that is loaded anew is a new session.
-        if st.query_params.get("key") != key:
-            st.query_params["key"] = key
+        # Streamlit drops the parameter when it changes pages, and a reloaded page is a new session.
+        if st.query_params.get("key") != access_token:
+            st.query_params["key"] = access_token
         return True
     return False
 
 
-WRONG_TOKEN_MESSAGE = "This address lacks its key, or is of an earlier start: open the one that the command printed."
-
-
 def run_streamlit(
-    page: Path, host: str, port: int, opened: Callable[[], object] = lambda: None, **options: object
+    page: Path, host: str, port: int, on_start: Callable[[], object] = lambda: None, **options: object
 ) -> None:
-    """Serves a Streamlit page from this process; returns when it gets SIGINT or SIGTERM.
+    """Serves a Streamlit page from this process until it receives SIGINT or SIGTERM.
 
-    Streamlit's own greeting, which names addresses without their key, is not printed.
+    Streamlit's own greeting is suppressed: it prints URLs without the access token.
 
     Args:
         page: The script that Streamlit runs for each visitor.
-        host: The address to listen at.
-        port: The port.
-        opened: Called just before the server starts.
-        options: Of Streamlit beside `OPTIONS`, with `_` for the dot: `server_maxUploadSize=20`.
+        host: The address to listen on.
+        port: The TCP port.
+        on_start: Called just before the server starts.
+        **options: Streamlit options besides `STREAMLIT_OPTIONS`, with `_` for the dot: `server_maxUploadSize=20`.
     """
     from streamlit.web.cli import main
 
-    more = {name.replace("_", ".", 1): value for name, value in options.items()}
-    words = [f"--{name}={value}" for name, value in {**STREAMLIT_OPTIONS, **more}.items()]
-    words += [f"--server.address={host}", f"--server.port={port}"]
-    before = list(sys.path), list(sys.argv)
-    opened()
+    extra = {name.replace("_", ".", 1): value for name, value in options.items()}
+    arguments = [f"--{name}={value}" for name, value in {**STREAMLIT_OPTIONS, **extra}.items()]
+    arguments += [f"--server.address={host}", f"--server.port={port}"]
+    path_and_argv = list(sys.path), list(sys.argv)
+    on_start()
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-            main.main(["run", str(page), *words], standalone_mode=False)
+            main.main(["run", str(page), *arguments], standalone_mode=False)
     finally:
-        sys.path[:], sys.argv[:] = before
+        sys.path[:], sys.argv[:] = path_and_argv
 
 
 class ProcessState(Generic[T]):
-    """What the page of this process serves: Streamlit runs a script for every visitor anew, and passes it nothing.
+    """Holds the object that this process serves; Streamlit reruns its scripts without arguments, so they read it here.
 
     Args:
-        empty: What is said where the page was started by hand.
-        fix: How it is started.
+        missing_message: The error where nothing was set, as when the page was started by hand.
+        hint: How to start the page.
     """
 
-    def __init__(self, empty: str, fix: str) -> None:
-        self._empty, self._fix = empty, fix
-        self._taken: list[T] = []
+    def __init__(self, missing_message: str, hint: str) -> None:
+        self._missing_message, self._hint = missing_message, hint
+        self._values: list[T] = []
 
-    def set(self, one: T | None) -> None:
-        """Says what is served; None for nothing."""
-        self._taken[:] = [] if one is None else [one]
+    def set(self, value: T | None) -> None:
+        """Sets the object.
+
+        Args:
+            value: The object to serve; None for nothing.
+        """
+        self._values[:] = [] if value is None else [value]
 
     def get(self) -> T:
-        """What is served.
+        """Returns the object.
+
+        Returns:
+            What `set` was last given.
 
         Raises:
-            DataError: Nothing is.
+            DataError: Nothing was set.
         """
-        if not self._taken:
-            raise DataError(self._empty, hint=self._fix)
-        return self._taken[0]
+        if not self._values:
+            raise DataError(self._missing_message, hint=self._hint)
+        return self._values[0]

@@ -1,1 +1,1 @@
-"""The review of labels: people look at photos, say which labels are wrong, and give the right ones."""
+"""Label review in the browser: per-person review of labels, with an audit log and an export of corrections."""

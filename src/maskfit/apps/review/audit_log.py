@@ -1,7 +1,7 @@
-"""The audit log: every key of a review as a line of JSON, appended and on the disk before the page goes on.
+"""Audit log of a label review: every action is one line of JSON, written to disk before the page continues.
 
-The state of a review is what follows from reading the log again, so closing the page, a crash or a cut connection loses
-nothing that a key was pressed for. To undo appends a line as well; nothing is ever erased.
+Replaying the log restores the state of the review, so closing the page, a crash or a lost connection loses no decision.
+Undo appends a line too; nothing is ever erased.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from maskfit.apps.review.state import ReviewAction, ReviewState
 from maskfit.errors import DataError, MaskfitError, format_list
 
 FORMAT_VERSION = 1
+"""Version in the first line of every log."""
 
 
 @dataclass
 class LogReplay:
-    """What a log held.
+    """Result of replaying a log.
 
     Attributes:
-        place: The person who was looked at last; "" where nobody was.
-        acts: How many decisions stand.
-        whole: How many bytes of it are whole lines.
-        remarks: What the user should know.
+        last_person: The person who was shown last; "" where nobody was.
+        num_actions: How many actions are in effect, undone ones not counted.
+        valid_bytes: Length of the complete lines of the file.
+        warnings: Messages for the user.
     """
 
     last_person: str = ""
@@ -41,16 +42,20 @@ class LogReplay:
 
 
 class AuditLog:
-    """A log that is open for writing, by one process at a time.
+    """Audit log that is open for writing by one process at a time.
 
     Args:
-        path: The log; made where it is missing, with its folder.
-        review: A review on which nothing is decided yet; what the log holds is done to it.
-        root: Where the photos are, for people who read the log.
-        now: The time, for tests.
+        path: The log file; created with its folder where it does not exist.
+        review: A review without actions; the actions of the log are applied to it.
+        root: The location of the photos, recorded in the first line for people who read the log.
+        now: Returns the current time; replaced in tests.
+
+    Attributes:
+        path: The log file.
+        replay: What the file contained.
 
     Raises:
-        DataError: Another process has it open, it is no such log, or it is about other photos or labels.
+        DataError: Another process has the log open, the file is not a log, or it is about other photos or labels.
     """
 
     def __init__(
@@ -65,15 +70,15 @@ class AuditLog:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise DataError(
-                "another review writes this log",
+                "another review is writing this log",
                 location=path,
                 hint="use the page that is open, close it, or name another log with --log FILE",
             ) from None
         try:
             self.replay = replay_log(path, review)
-            # Without a buffer, which would keep what could not be written and write it later.
+            # Unbuffered: a buffer would keep a line that could not be written and write it later.
             self._stream = path.open("ab", buffering=0)
-            # Half a line is half an act, which the page never said was saved.
+            # An incomplete last line is an action that the page never reported as saved.
             self._stream.truncate(self.replay.valid_bytes)
             if not self.replay.valid_bytes:
                 self._write({"format": FORMAT_VERSION, "photos": root, "count": len(review.photos)})
@@ -81,33 +86,55 @@ class AuditLog:
             self._lock.release()
             raise
 
-    def append(self, act: ReviewAction) -> None:
-        """Does an act to the review and writes it down; where that fails, nothing is done."""
-        self._review.apply(act)
-        line: dict[str, Any] = {"do": "mark" if act.verdict else "label", "person": act.person}
-        if act.verdict:
-            line |= {"photo": act.photo, "verdict": act.verdict}
+    def append(self, action: ReviewAction) -> None:
+        """Applies an action to the review and appends it to the log; where either fails, neither is done.
+
+        Args:
+            action: A verdict or new labels.
+
+        Raises:
+            DataError: The action is invalid, or the log cannot be written.
+            LabelError: An attribute or value does not exist.
+        """
+        self._review.apply(action)
+        line: dict[str, Any] = {"do": "mark" if action.verdict else "label", "person": action.person}
+        if action.verdict:
+            line |= {"photo": action.photo, "verdict": action.verdict}
         else:
-            line["labels"] = [list(item) for item in act.labels]
+            line["labels"] = [list(item) for item in action.labels]
         try:
-            self._write({**line, "of": self._review.fingerprint(act.person)})
+            self._write({**line, "of": self._review.fingerprint(action.person)})
         except BaseException:
             self._review.undo()
             raise
 
     def undo(self) -> ReviewAction | None:
-        """Takes the last act back and writes that down; None where there is none."""
+        """Undoes the last action and appends that to the log.
+
+        Returns:
+            The action that was undone; None where there is none.
+
+        Raises:
+            DataError: The log cannot be written.
+        """
         if not self._review.actions:
             return None
         self._write({"do": "undo", "person": self._review.actions[-1].person})
         return self._review.undo()
 
     def record_view(self, person: str) -> None:
-        """Notes who is looked at, to resume there."""
+        """Appends which person is shown, so that the review resumes there.
+
+        Args:
+            person: The person.
+
+        Raises:
+            DataError: The log cannot be written.
+        """
         self._write({"do": "look", "person": person})
 
     def close(self) -> None:
-        """Lets other processes have the log."""
+        """Closes the file and releases its lock."""
         self._stream.close()
         self._lock.release()
 
@@ -122,49 +149,57 @@ class AuditLog:
         except OSError as error:
             self._stream.truncate(before)
             raise DataError(
-                f"the log cannot be written: {error.strerror}", location=self.path, hint="make room"
+                f"the log cannot be written: {error.strerror}", location=self.path, hint="free disk space"
             ) from error
 
 
 def replay_log(path: Path, review: ReviewState) -> LogReplay:
-    """Does to a review what a log says; a missing or empty log says nothing.
+    """Applies the actions of a log to a review.
 
-    A last line that was cut off, by a crash or a full disk, is left out and said.
+    An incomplete last line, as a crash or a full disk leaves it, is ignored with a warning.
+
+    Args:
+        path: The log file; a missing or empty file has no actions.
+        review: A review without actions.
+
+    Returns:
+        What the log contained.
 
     Raises:
-        DataError: It is no such log, or it is about other photos or labels.
+        DataError: The file is not a log, or it is about other photos or labels.
     """
     if not path.exists():
         return LogReplay()
     if not path.is_file():
-        raise DataError("this is no file that a log could be", location=path, hint="name another with --log FILE")
+        raise DataError("the log is not a regular file", location=path, hint="name another with --log FILE")
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"the log cannot be read: {error.strerror}", location=path, hint="check the path") from None
-    whole = content.rfind(b"\n") + 1
-    read = LogReplay(valid_bytes=whole)
-    if whole < len(content):
-        read.warnings = (f"{path}: the last line was cut off, so the last key before that is not in it",)
-    misfits: list[str] = []
-    for number, text in enumerate(content[:whole].splitlines(), start=1):
+    valid_bytes = content.rfind(b"\n") + 1
+    replay = LogReplay(valid_bytes=valid_bytes)
+    if valid_bytes < len(content):
+        replay.warnings = (f"{path}: the last line is incomplete and was ignored; its decision was not saved",)
+    mismatches: list[str] = []
+    for number, text in enumerate(content[:valid_bytes].splitlines(), start=1):
         line = _parse(path, number, text)
         if number == 1:
             if line.get("format") != FORMAT_VERSION:
-                raise DataError("this is no log of a review", location=path, hint="name another with --log FILE")
+                raise DataError("this is not a review log", location=path, hint="name another with --log FILE")
             continue
         try:
-            _follow(line, review, read)
+            _replay_line(line, review, replay)
         except (MaskfitError, KeyError, TypeError, ValueError) as error:
-            misfits.append(f"line {number}: {error.message if isinstance(error, MaskfitError) else 'it is not whole'}")
-    if misfits:
+            reason = error.message if isinstance(error, MaskfitError) else "it is malformed"
+            mismatches.append(f"line {number}: {reason}")
+    if mismatches:
         raise DataError(
-            f"{len(misfits)} lines are not about these photos and their labels:\n{format_list(misfits, shown=5)}",
+            f"{len(mismatches)} lines do not match these photos and their labels:\n{format_list(mismatches, shown=5)}",
             location=path,
-            hint="name the photos that this review was of, or another log with --log FILE",
+            hint="name the photos that this review was about, or another log with --log FILE",
         )
-    read.num_actions = len(review.actions)
-    return read
+    replay.num_actions = len(review.actions)
+    return replay
 
 
 def _parse(path: Path, number: int, text: bytes) -> dict[str, Any]:
@@ -173,29 +208,35 @@ def _parse(path: Path, number: int, text: bytes) -> dict[str, Any]:
     except ValueError:
         line = None
     if not isinstance(line, dict):
-        raise DataError(f"line {number} is no line of a review", location=path, hint="name another with --log FILE")
+        raise DataError(
+            f"line {number} is not a line of a review log", location=path, hint="name another with --log FILE"
+        )
     return line
 
 
-def _follow(line: dict[str, Any], review: ReviewState, read: LogReplay) -> None:
-    """Does one line; raises whatever comes of a line that does not fit."""
+def _replay_line(line: dict[str, Any], review: ReviewState, replay: LogReplay) -> None:
+    """Applies one line.
+
+    Raises:
+        MaskfitError: The line does not match the photos.
+        KeyError, TypeError, ValueError: The line is malformed.
+    """
     person = line["person"]
     if person not in review.photos_by_person:
         raise DataError(f"there is no person '{person}'")
     if line["do"] == "look":
-        read.last_person = person
+        replay.last_person = person
     elif line["do"] == "undo":
-        act = review.undo()
-        if act is None or act.person != person:
-            raise DataError("it takes back what was never done")
+        action = review.undo()
+        if action is None or action.person != person:
+            raise DataError("it undoes an action that is not in the log")
     elif line["do"] in ("mark", "label"):
         if line["of"] != review.fingerprint(person):
-            raise DataError(f"the labels of {person} are other ones now")
+            raise DataError(f"the labels of {person} have changed since")
         if line["do"] == "mark":
             review.apply(ReviewAction(person, line["photo"], line["verdict"]))
         else:
-            review.apply(
-                ReviewAction(person, labels=tuple((photo, name, value) for photo, name, value in line["labels"]))
-            )
+            labels = tuple((photo, attribute, value) for photo, attribute, value in line["labels"])
+            review.apply(ReviewAction(person, labels=labels))
     else:
-        raise DataError(f"'{line['do']}' is nothing that a review does")
+        raise DataError(f"'{line['do']}' is not an action of a review")

@@ -143,7 +143,9 @@ class ReviewController:
         Of several suspicions, those count that are more likely right than not; where none is, the likeliest.
         """
         found = [
-            item for item in self.issues_by_person.get(person, ()) if item.photos or item.attribute in self.review.person_level_attributes
+            item
+            for item in self.issues_by_person.get(person, ())
+            if item.photos or item.attribute in self.review.person_level_attributes
         ]
         labels: list[tuple[str, str, str]] = []
         for item in [item for item in found if item.score >= LIKELY_ISSUE_SCORE] or found[:1]:

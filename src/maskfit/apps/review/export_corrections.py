@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from maskfit.apps.review.state import ReviewState
-from maskfit.data.label_corrections import USE, Correction, write_corrections
+from maskfit.data.label_corrections import USE_ATTRIBUTE, Correction, write_corrections
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, format_list
 from maskfit.evaluation.label_issues import LabelIssue
@@ -29,7 +29,7 @@ def corrections_from_review(review: ReviewState, suspects: Sequence[LabelIssue] 
     nameless: list[str] = []
     for person, photos in review.photos_by_person.items():
         tier = LIKELY if review.status(person) == "unsure" else CERTAIN
-        for attribute in (USE, *review.schema.names):
+        for attribute in (USE_ATTRIBUTE, *review.schema.names):
             new = _new(review, photos, attribute)
             touched = [photo for photo in photos if photo.name in new]
             suspicion = why.get((person, attribute))
@@ -64,7 +64,7 @@ def _new(review: ReviewState, photos: Sequence[Photo], attribute: str) -> Mappin
     return {
         photo.name: review.changes(photo)[attribute]
         for photo in photos
-        if attribute in review.changes(photo) and (attribute == USE or not review.is_excluded(photo))
+        if attribute in review.changes(photo) and (attribute == USE_ATTRIBUTE or not review.is_excluded(photo))
     }
 
 
@@ -91,5 +91,5 @@ def _text(value: str | float) -> str:
 def _reason(photos: Sequence[Photo], attribute: str, suspicion: str | None) -> str:
     """What stood there before, and what models made of it."""
     olds = dict.fromkeys(_text(photo.labels.get(attribute, "unknown")) for photo in photos)
-    said = "left out in review" if attribute == USE else f"was {', '.join(olds)}"
+    said = "left out in review" if attribute == USE_ATTRIBUTE else f"was {', '.join(olds)}"
     return f"{said}; models: {suspicion}" if suspicion else said

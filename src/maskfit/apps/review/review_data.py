@@ -104,7 +104,9 @@ def read_label_issues(path: Path, review: ReviewState) -> list[LabelIssue]:
             LabelIssue(row["person"], photos, row["attribute"], label, proposed, score or 0.0, row.get("reason", ""))
         )
     if problems:
-        raise DataError(format_list(problems), location=path, hint="write it anew with maskfit label-issues RUN --out FILE")
+        raise DataError(
+            format_list(problems), location=path, hint="write it anew with maskfit label-issues RUN --out FILE"
+        )
     return found
 
 

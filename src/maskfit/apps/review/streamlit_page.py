@@ -8,10 +8,10 @@ import streamlit as st
 
 from maskfit.apps.review import html
 from maskfit.apps.review.controller import FILTERS, get_controller
-from maskfit.apps.review.state import INCLUDE, EXCLUDE, ReviewAction, scored_index
+from maskfit.apps.review.state import EXCLUDE, INCLUDE, ReviewAction, scored_index
 from maskfit.apps.review.view_model import FILTER_TEXT, ReviewViewModel
 from maskfit.apps.streamlit_server import WRONG_TOKEN_MESSAGE, check_access_token
-from maskfit.data.label_corrections import USE
+from maskfit.data.label_corrections import USE_ATTRIBUTE
 from maskfit.errors import PhotoError
 from maskfit.labels.schema import Attribute
 
@@ -198,7 +198,7 @@ def _show_new_labels(window: ReviewViewModel) -> None:
             key=f"use@{at}",
             shortcut="X",
             on_click=window.relabel,
-            args=(USE, INCLUDE if out else EXCLUDE, window.person),
+            args=(USE_ATTRIBUTE, INCLUDE if out else EXCLUDE, window.person),
             type="primary" if out else "secondary",
         )
 

@@ -45,7 +45,9 @@ class ReviewViewModel:
     @property
     def selected_photos(self) -> Sequence[Photo]:
         """The photos that the next decision is about."""
-        return [photo for photo in self.controller.review.photos_by_person[self.person] if self.photo in ("", photo.name)]
+        return [
+            photo for photo in self.controller.review.photos_by_person[self.person] if self.photo in ("", photo.name)
+        ]
 
     def mark_displayed(self) -> None:
         """Notes that the person is on the screen now."""
@@ -89,7 +91,9 @@ class ReviewViewModel:
         """
         if person != self.person:
             return
-        if not self.photo and (self._shown != person or time.monotonic() - self._since < self.controller.min_view_seconds):
+        if not self.photo and (
+            self._shown != person or time.monotonic() - self._since < self.controller.min_view_seconds
+        ):
             self.message = "That key came before this person could be seen, so it does not count."
             return
         if not self._decide(ReviewAction.verdict_action(verdict, person, self.photo)):

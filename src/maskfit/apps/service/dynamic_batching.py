@@ -149,7 +149,11 @@ class DynamicBatcher:
         while faces < self.settings.batch_size:
             left = until - time.monotonic()
             try:
-                more = self._detected.get(timeout=left) if left > 0 and self._num_detecting else self._detected.get_nowait()
+                more = (
+                    self._detected.get(timeout=left)
+                    if left > 0 and self._num_detecting
+                    else self._detected.get_nowait()
+                )
             except queue.Empty:
                 break
             if more is None:

@@ -259,7 +259,9 @@ def describe_body(limits: Limits) -> dict[str, Any]:
     return {
         "required": True,
         "content": {
-            FORM: {"schema": {**shape, "properties": {FILES_FIELD: {**photos, "items": file}}, "required": [FILES_FIELD]}},
+            FORM: {
+                "schema": {**shape, "properties": {FILES_FIELD: {**photos, "items": file}}, "required": [FILES_FIELD]}
+            },
             JSON: {
                 "schema": {
                     **shape,

@@ -185,7 +185,9 @@ class VideoCapture:
         # A camera says 0 or nothing, a stream nothing.
         self.duration = duration / 1e6 if duration and duration > 0 and address.kind != "camera" else None
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0) or None
-        self.num_frames = self._stream.frames or (round(self.duration * self.fps) if self.duration and self.fps else None)
+        self.num_frames = self._stream.frames or (
+            round(self.duration * self.fps) if self.duration and self.fps else None
+        )
         # Frames in several threads come late by as many frames, which only what waits can afford.
         self._stream.thread_type = "SLICE" if self.is_live else "AUTO"
         self.num_damaged = 0
@@ -212,7 +214,9 @@ class VideoCapture:
             number += 1
         if not number:
             raise DataError(
-                "not a single frame of this video can be read", location=self.address.display_name, hint="restore the file"
+                "not a single frame of this video can be read",
+                location=self.address.display_name,
+                hint="restore the file",
             )
         if self.duration and last + DURATION_TOLERANCE_SECONDS + 1 / (self.fps or 25) < self.duration:
             self.truncation = f"it says that it is {self.duration:.1f} s long, but ends after {last:.1f} s"
@@ -297,7 +301,9 @@ def _find_video(container: InputContainer, address: SourceAddress) -> Any:
     covers = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & covers]
     if not streams:
-        raise DataError("there is no video in it, only sound or data", location=address.display_name, hint="name a video")
+        raise DataError(
+            "there is no video in it, only sound or data", location=address.display_name, hint="name a video"
+        )
     if address.kind == "file" and (container.format.name == "image2" or container.format.name.endswith("_pipe")):
         raise DataError(
             "this is a photo, not a video", location=address.display_name, hint="photos are read by 'maskfit predict'"
@@ -305,6 +311,8 @@ def _find_video(container: InputContainer, address: SourceAddress) -> Any:
     width, height = streams[0].codec_context.width, streams[0].codec_context.height
     if width * height > MAX_PIXELS:
         raise DataError(
-            f"frames of {width} x {height} pixels are too large", location=address.display_name, hint="make a smaller copy"
+            f"frames of {width} x {height} pixels are too large",
+            location=address.display_name,
+            hint="make a smaller copy",
         )
     return streams[0]

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
-from maskfit.apps.video.event_detector import Event, EventDetector, format_state, find_state_attribute
+from maskfit.apps.video.event_detector import Event, EventDetector, find_state_attribute, format_state
 from maskfit.inference.decisions import NOT_SURE
 from maskfit.labels.schema import LabelSchema
 

@@ -141,7 +141,11 @@ class Tracker:
             track
             for track in self.tracks
             if stood_still
-            or (track.misses and time - track.last_seen > (self.max_unseen_seconds if track.track_id else min(TENTATIVE_MAX_AGE, self.max_unseen_seconds)))
+            or (
+                track.misses
+                and time - track.last_seen
+                > (self.max_unseen_seconds if track.track_id else min(TENTATIVE_MAX_AGE, self.max_unseen_seconds))
+            )
         ]
         self.tracks = [track for track in self.tracks if track not in over]
         return [track for track in over if track.track_id]

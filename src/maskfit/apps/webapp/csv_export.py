@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from maskfit.apps.webapp.session import PhotoResult, FacePredictions
+from maskfit.apps.webapp.session import FacePredictions, PhotoResult
 from maskfit.inference.decisions import NOT_SURE
 from maskfit.labels.schema import LabelSchema
 

@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from maskfit.apps.review.html import escape_markdown
 from maskfit.apps.webapp import html
-from maskfit.apps.webapp.app_state import MODEL_HINTS, MAX_UPLOAD_MB, AppState, PredictionSettings, get_app_state
+from maskfit.apps.webapp.app_state import MAX_UPLOAD_MB, MODEL_HINTS, AppState, PredictionSettings, get_app_state
 from maskfit.apps.webapp.csv_export import Row, count_values, to_csv
 from maskfit.apps.webapp.pages.explain_panel import render_explanation
 from maskfit.apps.webapp.pages.sidebar import choose_settings, choose_thresholds
@@ -146,7 +146,9 @@ def _show_photo(
         return
     picture, answers = _places(result)
     with picture.container(key=f"picture-{place}"):
-        st.image(visit.annotated_jpeg(result, annotate_faces(scheme, result.prediction, row.predictions)), width="stretch")
+        st.image(
+            visit.annotated_jpeg(result, annotate_faces(scheme, result.prediction, row.predictions)), width="stretch"
+        )
     with answers:
         if not row.predictions:
             st.html(html.note("No face was found on this photo.", "It can be read as one portrait all the same."))
