@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from maskfit.data.photo_dataset import Photo, PhotoDataset
-from maskfit.labels.schema import SCHEMES, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 
 STEMS = ("mask1", "mask2", "mask3", "mask4", "mask5", "incorrect_mask", "normal")
 MASKS = dict.fromkeys(STEMS[:5], "wear") | {"incorrect_mask": "incorrect", "normal": "not_wear"}
@@ -19,7 +19,7 @@ MASKS = dict.fromkeys(STEMS[:5], "wear") | {"incorrect_mask": "incorrect", "norm
 
 @pytest.fixture
 def scheme() -> LabelSchema:
-    return SCHEMES["mask-gender-age"]
+    return LABEL_SCHEMAS["mask-gender-age"]
 
 
 @pytest.fixture

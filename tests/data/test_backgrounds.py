@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from maskfit.config.loader import read_recipe
-from maskfit.data.backgrounds import BACKGROUNDS, GrabCut, Salient
-from maskfit.data.backgrounds.fill import GREY, fill_background
+from maskfit.data.backgrounds import BACKGROUNDS, GrabCut, SaliencyBackground
+from maskfit.data.backgrounds.fill import IMAGENET_MEAN_COLOR, fill_background
 from maskfit.data.backgrounds.grabcut import initial_mask
 from maskfit.data.boxes import CropBox
 from maskfit.data.crops import CROPS
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.image_decoding import decode
-from maskfit.data.mask_regions import largest_box, region_at
+from maskfit.data.mask_regions import largest_region_box, connected_region
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize, Preprocessing, unsharp_mask
 from maskfit.data.weight_pinning import pin_component
@@ -204,7 +204,7 @@ def test_a_drawn_face_is_never_eaten():
             photo = np.asarray(render_photo(sample_person(3, number), name, size=(192, 256)).image)
             seen = GrabCut().remove_background(photo, CropBox((0.0, 32.0, 192.0, 224.0)))
             np.testing.assert_array_equal(seen[110:170, 75:117], photo[110:170, 75:117])
-            assert (seen[:20, :10] == GREY).all() or (seen[:20, -10:] == GREY).all()
+            assert (seen[:20, :10] == IMAGENET_MEAN_COLOR).all() or (seen[:20, -10:] == IMAGENET_MEAN_COLOR).all()
 
 
 def test_what_it_starts_from():
@@ -232,12 +232,12 @@ def test_without_opencv_it_says_which_extra(monkeypatch):
     photo, _ = subject()
     for background in (GrabCut(), CROPS["saliency"]()):
         with pytest.raises(MissingExtraError, match="needs the extra 'background'"):
-            background.settled()
+            background.pinned()
     with pytest.raises(MissingExtraError):
         GrabCut().remove_background(photo, whole(photo))
     # A network needs none.
-    assert Salient().settled()["weights"] == "bright.onnx"
-    assert (Salient().remove_background(photo, whole(photo)) == GREY).all(axis=2).any()
+    assert SaliencyBackground().pinned()["weights"] == "bright.onnx"
+    assert (SaliencyBackground().remove_background(photo, whole(photo)) == IMAGENET_MEAN_COLOR).all(axis=2).any()
 
 
 def test_regions():
@@ -249,10 +249,10 @@ def test_regions():
     mask[7, 8:12] = True
     filled = mask.copy()
     filled[3, 3], filled[7] = True, False
-    np.testing.assert_array_equal(region_at(cv2, mask, 1, 1), filled)
-    assert not region_at(cv2, mask, 0, 0).any()
-    assert largest_box(cv2, mask) == (1, 1, 6, 6)
-    assert largest_box(cv2, np.zeros((4, 4), dtype=bool)) is None
+    np.testing.assert_array_equal(connected_region(cv2, mask, 1, 1), filled)
+    assert not connected_region(cv2, mask, 0, 0).any()
+    assert largest_region_box(cv2, mask) == (1, 1, 6, 6)
+    assert largest_region_box(cv2, np.zeros((4, 4), dtype=bool)) is None
 
 
 def test_the_colour_is_mixed_by_shares():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from maskfit.data.boxes import SAMPLE_STEP, CropBox, clip_box, crop_rotated, fit_to_aspect
+from maskfit.data.boxes import ROUNDING_STEP, CropBox, clip_box, crop_rotated, fit_to_aspect
 
 BILINEAR = Image.Resampling.BILINEAR
 edges = st.floats(-5000, 5000)
@@ -31,8 +31,8 @@ def test_a_fitted_box_lies_inside_and_has_the_aspect_as_far_as_pixels_allow(corn
     assert min(right - left, lower - upper) >= 1
     wide = min(max(size[0], size[1] * aspect), width, height * aspect)
     if min(wide, wide / aspect) >= 1:
-        assert abs((right - left) - wide) <= 2 * SAMPLE_STEP
-        assert abs((lower - upper) - wide / aspect) <= 2 * SAMPLE_STEP
+        assert abs((right - left) - wide) <= 2 * ROUNDING_STEP
+        assert abs((lower - upper) - wide / aspect) <= 2 * ROUNDING_STEP
 
 
 def test_a_box_is_widened_about_its_middle_moved_inside_and_shrunk_where_it_does_not_fit():

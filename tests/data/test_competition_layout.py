@@ -9,7 +9,7 @@ import pytest
 
 from maskfit.data.read_dataset import read_photos, scan_photos
 from maskfit.errors import DataError
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
 REAL = Path(os.environ.get("MASKFIT_REAL_PHOTOS", "nowhere")) / "masked-faces/train"
 
@@ -21,13 +21,13 @@ def test_seven_photos_become_seven_labels(tmp_path, write_person, scheme):
     assert photos[0].path.is_file()
     assert photos[0].labels == {"mask": "incorrect", "gender": "female", "age": 45.0}
     assert isinstance(photos[0].labels["age"], float)
-    assert sorted(scheme.to_class_index(photos.codes(scheme)).tolist()) == [4] * 5 + [10, 16]
+    assert sorted(scheme.to_class_index(photos.attribute_indices(scheme)).tolist()) == [4] * 5 + [10, 16]
 
 
 @pytest.mark.parametrize(("age", "band"), [(29, 0), (30, 1), (59, 1), (60, 2)])
 def test_bands_begin_at_30_and_60(tmp_path, write_photo, scheme, age, band):
     write_photo(tmp_path / f"000001_male_Asian_{age}" / "mask1.jpg")
-    assert read_photos(tmp_path, scheme).codes(scheme)[0, 2] == band
+    assert read_photos(tmp_path, scheme).attribute_indices(scheme)[0, 2] == band
 
 
 def test_the_whole_folder_name_is_the_person(tmp_path, write_person, scheme):
@@ -129,8 +129,8 @@ def test_links_do_not_lead_in_circles(tmp_path, write_person, scheme):
 
 def test_another_scheme_keeps_the_other_labels(tmp_path, write_person):
     write_person(tmp_path, "000001_male_Asian_20")
-    photos = read_photos(tmp_path, SCHEMES["gender"])
-    assert photos.codes(SCHEMES["gender"]).tolist() == [[0]] * 7
+    photos = read_photos(tmp_path, LABEL_SCHEMAS["gender"])
+    assert photos.attribute_indices(LABEL_SCHEMAS["gender"]).tolist() == [[0]] * 7
     assert photos[0].labels["age"] == 20.0
 
 
@@ -139,4 +139,4 @@ def test_the_real_set_is_read_with_all_its_quirks(scheme):
     photos = read_photos(REAL, scheme)
     assert (len(photos), len(photos.persons)) == (4200, 600)
     assert len({photo.path.suffix for photo in photos}) == 3
-    assert scheme.to_class_index(photos.codes(scheme)).min() >= 0
+    assert scheme.to_class_index(photos.attribute_indices(scheme)).min() >= 0

@@ -16,10 +16,10 @@ from maskfit.data.image_decoding import decode
 from maskfit.data.preprocessing import CropResize
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, PhotoError
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.registry import ComponentSpec
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 FACE = ComponentSpec.create("face", left=0.0, right=0.0, top=0.0, bottom=0.0)
 
 
@@ -108,8 +108,8 @@ def test_with_a_size_the_copies_are_what_a_network_sees(root, tmp_path):
 
 def test_an_aligned_copy_without_a_size_is_as_large_as_its_box(root, tmp_path):
     made = crop(root, tmp_path / "out", ComponentSpec.create("face", align=True, left=0, right=0, top=0, bottom=0))
-    assert made.looked[0].cut.angle != 0
-    assert decode(tmp_path / "out" / made.looked[0].file).shape == (30, 20, 3)
+    assert made.records[0].cut.angle != 0
+    assert decode(tmp_path / "out" / made.records[0].file).shape == (30, 20, 3)
 
 
 def test_a_command_that_was_stopped_goes_on(root, tmp_path, monkeypatch):
@@ -143,7 +143,7 @@ def test_done_photos_are_left_alone_and_changed_ones_done_anew(root, tmp_path, p
     looks = len(painted.looks)
     again = crop(root, tmp_path / "out")
     assert again.before == 3
-    assert again.looked == first.looked
+    assert again.records == first.records
     assert contents(tmp_path / "out") == before
     assert len(painted.looks) == looks
     Image.fromarray(paint(60, 40, (1, 2, 11, 12))).save(root / "000001_male_Asian_30" / "normal.png")

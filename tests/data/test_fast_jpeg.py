@@ -11,7 +11,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from maskfit.data import fast_jpeg
 from maskfit.data.fast_jpeg import decode_simple_jpeg
-from maskfit.data.image_decoding import ORIENTATION, decode, open_rgb
+from maskfit.data.image_decoding import EXIF_ORIENTATION, decode, open_rgb
 from maskfit.errors import PhotoError
 
 simplejpeg = pytest.importorskip("simplejpeg", reason="the extra 'fast' is not installed")
@@ -61,7 +61,7 @@ def same(one: np.ndarray | str, other: np.ndarray | str) -> bool:
 
 def turned(number: int) -> dict[str, object]:
     exif = Image.Exif()
-    exif[ORIENTATION] = number
+    exif[EXIF_ORIENTATION] = number
     return {"exif": exif}
 
 

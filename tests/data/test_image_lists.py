@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.data.image_lists import ImageFolder, find_images, read_list
+from maskfit.data.image_lists import ImageFolder, find_images, read_image_list
 from maskfit.errors import DataError
 
 
@@ -31,14 +31,14 @@ def listing(tmp_path: Path) -> Callable[[str], tuple[Path, Path]]:
 
 @pytest.mark.parametrize("text", ["ImageID,ans\nc.jpg,0\na.jpg,\nb.png,0\n", "ImageID\nc.jpg\na.jpg\nb.png\n"])
 def test_the_order_of_the_rows_is_kept(listing, text):
-    photos = read_list(*listing(text))
+    photos = read_image_list(*listing(text))
     assert [photo.name for photo in photos] == ["c.jpg", "a.jpg", "b.png"]
     assert all(photo.path.is_file() and not photo.labels for photo in photos)
 
 
 def test_every_missing_photo_is_named_and_none_is_skipped(listing):
     with pytest.raises(DataError) as caught:
-        read_list(*listing("ImageID,ans\nx.jpg,0\na.jpg,0\ny.jpg,0\n"))
+        read_image_list(*listing("ImageID,ans\nx.jpg,0\na.jpg,0\ny.jpg,0\n"))
     assert "row 2: x.jpg" in str(caught.value)
     assert "row 4: y.jpg" in str(caught.value)
     assert "a.jpg" not in str(caught.value)
@@ -46,13 +46,13 @@ def test_every_missing_photo_is_named_and_none_is_skipped(listing):
 
 def test_a_row_twice_is_an_error(listing):
     with pytest.raises(DataError, match=r"row 4: a\.jpg stands in row 2 already"):
-        read_list(*listing("ImageID,ans\na.jpg,0\nb.png,0\na.jpg,0\n"))
+        read_image_list(*listing("ImageID,ans\na.jpg,0\nb.png,0\na.jpg,0\n"))
 
 
 @pytest.mark.parametrize("name", ["../secret.jpg", "x/../../secret.jpg", "/etc/passwd", "..\\secret.jpg", "C:\\a.jpg"])
 def test_no_row_leads_out_of_the_folder(listing, name):
     with pytest.raises(DataError, match="leads out of the folder"):
-        read_list(*listing(f"ImageID\n{name}\n"))
+        read_image_list(*listing(f"ImageID\n{name}\n"))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_no_row_leads_out_of_the_folder(listing, name):
 )
 def test_a_file_that_is_no_list_is_an_error(listing, text, match):
     with pytest.raises(DataError, match=match):
-        read_list(*listing(text))
+        read_image_list(*listing(text))
 
 
 def test_a_folder_is_searched_to_its_depth(tmp_path):
@@ -85,7 +85,7 @@ def test_a_folder_is_gone_through_in_the_order_of_its_names(tmp_path):
 
 
 def test_a_list_makes_photos_as_they_are_asked_for(listing):
-    photos = read_list(*listing("ImageID\nc.jpg\na.jpg\nb.png\n"))
+    photos = read_image_list(*listing("ImageID\nc.jpg\na.jpg\nb.png\n"))
     assert (len(photos), photos[-1].name, [photo.name for photo in photos[:2]]) == (3, "b.png", ["c.jpg", "a.jpg"])
 
 
@@ -104,6 +104,6 @@ REAL = Path(os.environ.get("MASKFIT_REAL_PHOTOS", "nowhere")) / "masked-faces/ev
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs real photos; MASKFIT_REAL_PHOTOS names their folder")
 def test_the_real_list():
-    photos = read_list(REAL / "info.csv", REAL / "images")
+    photos = read_image_list(REAL / "info.csv", REAL / "images")
     rows = (REAL / "info.csv").read_text().split()[1:]
     assert [photo.name for photo in photos] == [row.split(",")[0] for row in rows]

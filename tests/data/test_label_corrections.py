@@ -17,7 +17,7 @@ from maskfit.data.label_corrections import (
 )
 from maskfit.errors import DataError
 from maskfit.labels.age_rule import AgeLabelRule
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
 FIRST, SUFFIXED = "001498_female_Asian_23", "001498-1_male_Asian_23"
 
@@ -29,7 +29,7 @@ def correct(person: str, attribute: str, value: str, photo: str = "", row: int =
 def test_a_whole_person_is_corrected_and_the_old_set_stays(remember, scheme):
     photos = remember(FIRST, "000002_male_Asian_30")
     result = apply_corrections(photos, [correct(FIRST, "gender", "male")], scheme)
-    assert (result.changed, result.left_out, len(result.photos)) == (7, 0, 14)
+    assert (result.relabeled, result.excluded, len(result.photos)) == (7, 0, 14)
     assert {photo.labels["gender"] for photo in result.photos} == {"male"}
     assert {photo.labels["gender"] for photo in photos if photo.person == FIRST} == {"female"}
     assert [photo.name for photo in result.photos] == [photo.name for photo in photos]
@@ -41,7 +41,7 @@ def test_a_prefix_is_matched_whole(remember, scheme):
     photos = remember(FIRST, SUFFIXED)
     result = apply_corrections(photos, [correct("001498", "gender", "male")], scheme)
     assert {photo.person: photo.labels["age"] for photo in result.photos}[FIRST] == 23.0
-    assert result.changed == 7
+    assert result.relabeled == 7
     result = apply_corrections(photos, [correct("001498-1", "gender", "female")], scheme)
     genders = {photo.person: photo.labels["gender"] for photo in result.photos}
     assert genders == {FIRST: "female", SUFFIXED: "female"}
@@ -66,7 +66,7 @@ def test_a_swap_is_two_rows(remember, scheme):
     result = apply_corrections(photos, swap, scheme)
     masks = {photo.path.stem: photo.labels["mask"] for photo in result.photos}
     assert (masks["incorrect_mask"], masks["normal"], masks["mask1"]) == ("not_wear", "incorrect", "wear")
-    assert result.changed == 2
+    assert result.relabeled == 2
 
 
 def test_use_no_leaves_photos_out(remember, scheme):
@@ -74,7 +74,7 @@ def test_use_no_leaves_photos_out(remember, scheme):
     result = apply_corrections(
         photos, [correct("001498", "use", "no"), correct("001498-1", "use", "no", "mask3")], scheme
     )
-    assert (result.left_out, len(result.photos), result.changed) == (8, 6, 0)
+    assert (result.excluded, len(result.photos), result.relabeled) == (8, 6, 0)
     with pytest.raises(DataError, match="no value of use"):
         apply_corrections(photos, [correct("001498", "use", "maybe")], scheme)
 
@@ -84,14 +84,14 @@ def test_years_and_bands_are_values_of_age(remember, scheme):
     years = apply_corrections(photos, [correct("001498", "age", "60")], scheme)
     assert years.photos[0].labels["age"] == 60.0
     band = apply_corrections(photos, [correct("001498", "age", ">=60")], scheme)
-    assert band.photos.codes(scheme)[:, 2].tolist() == [2] * 7
-    decades = AgeLabelRule(by_decade=True).scheme(scheme)
+    assert band.photos.attribute_indices(scheme)[:, 2].tolist() == [2] * 7
+    decades = AgeLabelRule(by_decade=True).training_schema(scheme)
     kept = apply_corrections(photos, [correct("001498", "age", "<30")], decades)
-    assert kept.photos.codes(decades)[0, 2] == -1
+    assert kept.photos.attribute_indices(decades)[0, 2] == -1
 
 
 def test_a_label_that_was_right_already_is_no_change(remember, scheme):
-    assert apply_corrections(remember(FIRST), [correct("001498", "gender", "f")], scheme).changed == 0
+    assert apply_corrections(remember(FIRST), [correct("001498", "gender", "f")], scheme).relabeled == 0
 
 
 def test_every_bad_row_is_in_one_error(remember, scheme):
@@ -117,13 +117,13 @@ def test_every_bad_row_is_in_one_error(remember, scheme):
 
 def test_the_same_thing_said_twice_is_no_contradiction(remember, scheme):
     twice = [correct("001498", "gender", "male"), correct(FIRST, "gender", "m", "mask1")]
-    assert apply_corrections(remember(FIRST), twice, scheme).changed == 7
+    assert apply_corrections(remember(FIRST), twice, scheme).relabeled == 7
 
 
 def test_rows_for_others_are_passed_over_where_not_strict(remember):
     rows = [correct("009999", "mask", "wear"), correct("001498", "gender", "male")]
-    result = apply_corrections(remember(FIRST), rows, SCHEMES["mask"], strict=False)
-    assert (result.changed, result.unmatched) == (0, tuple(rows))
+    result = apply_corrections(remember(FIRST), rows, LABEL_SCHEMAS["mask"], strict=False)
+    assert (result.relabeled, result.unmatched) == (0, tuple(rows))
 
 
 def test_a_file_goes_out_and_comes_back(tmp_path):
@@ -169,7 +169,7 @@ def test_the_known_errors_fit_any_part_of_the_competition(remember, scheme):
     assert labels["000020_female_Asian_50/incorrect_mask.jpg"]["mask"] == "not_wear"
     assert labels[f"{SUFFIXED}/mask1.jpg"]["gender"] == "female"
     assert labels["004348_male_Asian_59/mask1.jpg"]["age"] == 60.0
-    assert (result.changed, result.left_out) == (2 + 7 + 7, 7)
+    assert (result.relabeled, result.excluded) == (2 + 7 + 7, 7)
 
 
 def test_nothing_on_the_disk_changes(tmp_path, write_person, scheme):

@@ -11,7 +11,7 @@ import pytest
 from maskfit.data.read_dataset import read_photos, scan_photos
 from maskfit.errors import DataError
 from maskfit.labels.age_rule import AgeLabelRule
-from maskfit.labels.schema import SCHEMES, Attribute, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, Attribute, LabelSchema
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_full_and_partial_rows(manifest, scheme):
         "path,person,mask,gender,age\na.jpg,anna,wear,female,45\nb.jpg,,incorrect,,\nc.jpg,,,m,>=60\nd.jpg\n"
     )
     photos = read_photos(path, scheme)
-    assert photos.codes(scheme).tolist() == [[0, 1, 1], [1, -1, -1], [-1, 0, 2], [-1, -1, -1]]
+    assert photos.attribute_indices(scheme).tolist() == [[0, 1, 1], [1, -1, -1], [-1, 0, 2], [-1, -1, -1]]
     assert [photo.person for photo in photos] == ["anna", "b.jpg", "c.jpg", "d.jpg"]
     assert photos[0].labels == {"mask": "wear", "gender": "female", "age": 45.0}
     assert photos[2].labels == {"gender": "male", "age": ">=60"}
@@ -67,7 +67,7 @@ def test_ages_are_years_and_bands_have_a_column_of_their_own(manifest, scheme):
 def test_a_class_number_gives_all_attributes(manifest, scheme, column):
     path = manifest(f"path,{column}\na.jpg,0\nb.jpg,10\nc.jpg,17.0\nd.jpg,\n")
     photos = read_photos(path, scheme)
-    assert scheme.to_class_index(photos.codes(scheme)).tolist() == [0, 10, 17, -1]
+    assert scheme.to_class_index(photos.attribute_indices(scheme)).tolist() == [0, 10, 17, -1]
 
 
 @pytest.mark.parametrize("cell", ["18", "-1", "1.5", "x", "nan"])
@@ -85,10 +85,10 @@ def test_cells_that_disagree_are_refused_and_years_win_where_they_agree(manifest
 
 
 def test_a_class_number_is_official_where_decades_are_trained_on(manifest, scheme):
-    decades = AgeLabelRule(by_decade=True).scheme(scheme)
+    decades = AgeLabelRule(by_decade=True).training_schema(scheme)
     path = manifest("path,age,class\na.jpg,45,4\nb.jpg,40-49,4\nc.jpg,,4\n")
     photos = read_photos(path, decades)
-    assert photos.codes(decades)[:, 2].tolist() == [3, 3, -1]
+    assert photos.attribute_indices(decades)[:, 2].tolist() == [3, 3, -1]
     assert photos[2].labels["age"] == "30-59"
 
 
@@ -96,7 +96,7 @@ def test_any_scheme_has_its_own_columns(manifest):
     glasses = LabelSchema(attributes=(Attribute(name="Glasses", values=("none", "clear", "dark")),))
     path = manifest("path,glasses,mask\na.jpg,dark,nonsense\nb.jpg,1,\n")
     photos, problems = scan_photos(path, glasses)
-    assert photos.codes(glasses).tolist() == [[2], [1]]
+    assert photos.attribute_indices(glasses).tolist() == [[2], [1]]
     assert [(problem.severity, "mask" in problem.message) for problem in problems] == [("note", True)]
 
 
@@ -158,8 +158,8 @@ REAL = Path(os.environ.get("MASKFIT_REAL_PHOTOS", "nowhere")) / "mask-photos/pho
 
 @pytest.mark.skipif(not REAL.is_file(), reason="needs real photos; MASKFIT_REAL_PHOTOS names their folder")
 def test_a_real_manifest_with_masks_only():
-    scheme = SCHEMES["mask-gender-age"]
-    assert read_photos(REAL, scheme).codes(scheme)[:, 1:].max() == -1
+    scheme = LABEL_SCHEMAS["mask-gender-age"]
+    assert read_photos(REAL, scheme).attribute_indices(scheme)[:, 1:].max() == -1
 
 
 def test_a_list_of_persons_stands_for_everybody_on_it(manifest, scheme, tmp_path):

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from maskfit.data import pretrained_weights as module
-from maskfit.data.pretrained_weights import DETECTORS, SALIENCY, WeightsFile, add_to_cache, find
+from maskfit.data.pretrained_weights import DETECTOR_CACHE, SALIENCY_CACHE, WeightsFile, add_to_cache, find_weights
 from maskfit.errors import DataError
 
-FOLDER = DETECTORS.variable
+FOLDER = DETECTOR_CACHE.env_var
 CONTENT = b"weights of a detector"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -52,10 +52,10 @@ def server() -> Iterator[tuple[str, list[str]]]:
 def test_weights_are_fetched_once(server, cache):
     address, asked = server
     wanted = WeightsFile("net.onnx", SHA256, f"{address}/good")
-    path = find(wanted)
+    path = find_weights(wanted)
     assert path.parent == cache
     assert path.read_bytes() == CONTENT
-    assert find(wanted) == path
+    assert find_weights(wanted) == path
     assert asked == ["/good"]
     assert [item.name for item in cache.iterdir()] == [f"{SHA256[:16]}-net.onnx"]
 
@@ -64,14 +64,14 @@ def test_a_folder_of_the_users_comes_first(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "net.onnx").write_bytes(CONTENT)
     monkeypatch.setenv(FOLDER, str(tmp_path / "mine"))
-    assert find(WeightsFile("net.onnx", SHA256, "http://127.0.0.1:9/nobody")) == tmp_path / "mine" / "net.onnx"
+    assert find_weights(WeightsFile("net.onnx", SHA256, "http://127.0.0.1:9/nobody")) == tmp_path / "mine" / "net.onnx"
 
 
 @pytest.mark.parametrize("path", ["/other", "/missing"])
 def test_what_is_not_the_weights_is_not_kept(server, cache, path):
     address, _ = server
     with pytest.raises(DataError) as caught:
-        find(WeightsFile("net.onnx", SHA256, address + path))
+        find_weights(WeightsFile("net.onnx", SHA256, address + path))
     assert ("what came is not net.onnx" if path == "/other" else "could not be fetched") in caught.value.message
     assert caught.value.location == address + path
     assert FOLDER in str(caught.value.hint)
@@ -81,7 +81,7 @@ def test_what_is_not_the_weights_is_not_kept(server, cache, path):
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/net.onnx", "http://no.such.place.invalid/n", "nonsense"])
 def test_without_a_network_the_error_says_what_to_do(address):
     with pytest.raises(DataError) as caught:
-        find(WeightsFile("net.onnx", SHA256, address))
+        find_weights(WeightsFile("net.onnx", SHA256, address))
     assert "net.onnx could not be fetched" in caught.value.message
     assert f"fetch {address} elsewhere" in str(caught.value.hint)
     assert f"set {FOLDER} to that folder" in str(caught.value.hint)
@@ -89,7 +89,7 @@ def test_without_a_network_the_error_says_what_to_do(address):
 
 def test_weights_that_nobody_publishes_and_that_are_not_here():
     with pytest.raises(DataError, match="not on this machine") as caught:
-        find(WeightsFile("mine.onnx", SHA256))
+        find_weights(WeightsFile("mine.onnx", SHA256))
     assert SHA256 in caught.value.message
     assert "from where the model was trained" in str(caught.value.hint)
 
@@ -103,7 +103,7 @@ def test_a_file_with_another_content_is_refused(tmp_path, monkeypatch, cache, pl
     if place == "folder":
         monkeypatch.setenv(FOLDER, str(tmp_path))
     with pytest.raises(DataError, match="damaged or others") as caught:
-        find(wanted)
+        find_weights(wanted)
     assert caught.value.location == str(path)
 
 
@@ -113,7 +113,7 @@ def test_a_local_file_is_kept_and_found_by_its_content(tmp_path):
     kept = add_to_cache(path)
     assert kept == WeightsFile("mine.onnx", SHA256)
     path.unlink()
-    assert find(kept).read_bytes() == CONTENT
+    assert find_weights(kept).read_bytes() == CONTENT
 
 
 def test_two_files_of_one_name_are_kept_apart(tmp_path):
@@ -122,8 +122,8 @@ def test_two_files_of_one_name_are_kept_apart(tmp_path):
     first = add_to_cache(path)
     path.write_bytes(b"trained anew")
     second = add_to_cache(path)
-    assert find(first).read_bytes() == CONTENT
-    assert find(second).read_bytes() == b"trained anew"
+    assert find_weights(first).read_bytes() == CONTENT
+    assert find_weights(second).read_bytes() == b"trained anew"
 
 
 def test_files_that_cannot_be_weights(tmp_path):
@@ -133,14 +133,14 @@ def test_files_that_cannot_be_weights(tmp_path):
         add_to_cache(tmp_path)
     (tmp_path / "large.onnx").write_bytes(bytes(101))
     with pytest.raises(DataError, match="a detector have at most 100 bytes"):
-        add_to_cache(tmp_path / "large.onnx", DETECTORS._replace(most_bytes=100))
+        add_to_cache(tmp_path / "large.onnx", DETECTOR_CACHE._replace(max_bytes=100))
 
 
 def test_an_answer_without_end_is_not_read_to_its_end(server, cache):
     address, _ = server
-    small = DETECTORS._replace(most_bytes=len(CONTENT) - 1)
+    small = DETECTOR_CACHE._replace(max_bytes=len(CONTENT) - 1)
     with pytest.raises(DataError, match="at most 20 bytes"):
-        find(WeightsFile("net.onnx", SHA256, f"{address}/good", small))
+        find_weights(WeightsFile("net.onnx", SHA256, f"{address}/good", small))
     assert not cache.exists() or not list(cache.iterdir())
 
 
@@ -148,14 +148,14 @@ def test_kinds_of_weights_do_not_share_a_shelf(tmp_path, monkeypatch):
     (tmp_path / "net.onnx").write_bytes(CONTENT)
     monkeypatch.setenv(FOLDER, str(tmp_path))
     with pytest.raises(DataError, match="not on this machine") as caught:
-        find(WeightsFile("net.onnx", SHA256, shelf=SALIENCY))
-    assert SALIENCY.variable in str(caught.value.hint)
-    monkeypatch.setenv(SALIENCY.variable, str(tmp_path))
-    assert find(WeightsFile("net.onnx", SHA256, shelf=SALIENCY)) == tmp_path / "net.onnx"
+        find_weights(WeightsFile("net.onnx", SHA256, cache=SALIENCY_CACHE))
+    assert SALIENCY_CACHE.env_var in str(caught.value.hint)
+    monkeypatch.setenv(SALIENCY_CACHE.env_var, str(tmp_path))
+    assert find_weights(WeightsFile("net.onnx", SHA256, cache=SALIENCY_CACHE)) == tmp_path / "net.onnx"
 
 
 def test_a_name_in_a_model_file_leads_nowhere_else(cache):
     """A model file says the name; it must not be a way out of the cache."""
     with pytest.raises(DataError, match="not on this machine"):
-        find(WeightsFile("../../../etc/passwd", SHA256))
+        find_weights(WeightsFile("../../../etc/passwd", SHA256))
     assert module._kept(WeightsFile("../../../etc/passwd", SHA256)).parent == cache

@@ -38,7 +38,7 @@ def memory(folder: Path) -> Iterator[str]:
         if path.is_file():
             system.pipe_file(f"/photos/{path.relative_to(folder)}", path.read_bytes())
     yield "memory://photos"
-    system.store.clear()
+    system.folder.clear()
 
 
 @pytest.fixture

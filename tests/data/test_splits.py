@@ -17,14 +17,14 @@ from maskfit.data.splits import (
     PersonSplits,
     check_no_overlap,
     describe_stratum,
-    find_strata,
+    person_strata,
     make_person_splits,
-    read_folds,
+    read_splits,
 )
 from maskfit.errors import DataError
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 SEVEN = ("wear",) * 5 + ("incorrect", "not_wear")
 
 
@@ -45,7 +45,7 @@ people = st.lists(
     min_size=2,
     max_size=40,
     unique_by=lambda item: item[0],
-).map(lambda rows: make_set([(f"p{number}", gender, float(age), count) for number, gender, age, count in rows]))
+).memory_map(lambda rows: make_set([(f"p{number}", gender, float(age), count) for number, gender, age, count in rows]))
 
 
 @settings(max_examples=60, deadline=None)
@@ -83,7 +83,7 @@ def test_folds_are_as_even_as_whole_persons_allow(photos, seed, count):
     if count > len(photos.persons):
         return
     folds = make_person_splits(photos, SCHEME, count, seed=seed)
-    strata = find_strata(photos, SCHEME)
+    strata = person_strata(photos, SCHEME)
     weights = Counter(photo.person for photo in photos)
     for stratum in set(strata.values()):
         mine = [person for person in strata if strata[person] == stratum]
@@ -98,7 +98,7 @@ def test_strata_and_folds_of_a_whole_competition_differ_by_one_person_at_most():
     persons = [(f"{i:06d}", maker.choice(["male", "female"]), float(maker.randint(18, 60)), 7) for i in range(500)]
     photos = make_set(persons)
     folds = make_person_splits(photos, SCHEME, 5, seed=0)
-    strata = find_strata(photos, SCHEME)
+    strata = person_strata(photos, SCHEME)
     assert len(set(strata.values())) == 6
     counts = Counter((strata[person], fold) for person, fold in folds.fold_of_person.items())
     for stratum in set(strata.values()):
@@ -110,7 +110,7 @@ def test_strata_and_folds_of_a_whole_competition_differ_by_one_person_at_most():
 def test_one_heavy_person_is_balanced_by_many_light_ones():
     photos = make_set([("p0", "male", 20.0, 9), *((f"p{i}", "male", 20.0, 1) for i in range(1, 10))])
     for seed in range(5):
-        folds = make_person_splits(photos, SCHEMES["gender-age"], 2, seed=seed)
+        folds = make_person_splits(photos, LABEL_SCHEMAS["gender-age"], 2, seed=seed)
         assert Counter(folds.fold_of_person[photo.person] for photo in photos) == {0: 9, 1: 9}
 
 
@@ -154,10 +154,10 @@ def test_suffixed_and_doubled_ids_are_persons_of_their_own(remember):
 
 
 def test_the_stratum_is_what_a_persons_photos_agree_on(remember):
-    strata = find_strata(remember("000001_female_Asian_45"), SCHEME)
+    strata = person_strata(remember("000001_female_Asian_45"), SCHEME)
     assert describe_stratum(strata["000001_female_Asian_45"], SCHEME) == "female, 30-59"
     alone = PhotoDataset(Path(), (Photo(Path(), "a.jpg", "a.jpg", {"mask": "wear"}),))
-    assert describe_stratum(find_strata(alone, SCHEME)["a.jpg"], SCHEME) == "worn, unknown, unknown"
+    assert describe_stratum(person_strata(alone, SCHEME)["a.jpg"], SCHEME) == "worn, unknown, unknown"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_file_of_folds_goes_out_and_comes_back(tmp_path):
     photos = make_set([(f"p{i}", "male", 20.0, 7) for i in range(9)])
     for count in (1, 3):
         folds = make_person_splits(photos, SCHEME, count, seed=0)
-        back = read_folds(folds.write(tmp_path / "folds.csv"))
+        back = read_splits(folds.write(tmp_path / "folds.csv"))
         assert back == folds
         assert back.split(photos, 0)[1].tolist() == folds.split(photos, 0)[1].tolist()
 
@@ -204,7 +204,7 @@ def test_a_file_of_folds_goes_out_and_comes_back(tmp_path):
 def test_a_bad_file_of_folds_is_refused(tmp_path, rows, match):
     (tmp_path / "folds.csv").write_text("person,fold\n" + rows)
     with pytest.raises(DataError, match=match):
-        read_folds(tmp_path / "folds.csv")
+        read_splits(tmp_path / "folds.csv")
 
 
 def test_a_split_needs_a_fold_for_each_person_and_photos_on_both_sides():

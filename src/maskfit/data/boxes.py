@@ -12,11 +12,11 @@ from PIL import Image
 Box = tuple[float, float, float, float]
 """Left, upper, right, lower in pixels of the photo; left and upper are inside, right and lower just outside."""
 
-SAMPLE_STEP = 0.25
+ROUNDING_STEP = 0.25
 """Pixels to which found boxes are rounded, so that the last bits of a network's numbers, in which machines differ,
 reach no pixel."""
 
-MOST_SAMPLES = 8
+MAX_SAMPLES = 8
 """A turned box is sampled at most this often for each pixel and direction; beyond, only huge photos would gain."""
 
 
@@ -67,8 +67,8 @@ def clip_box(box: Box, width: float, height: float) -> Box:
 
 
 def _span(low: float, high: float, most: float) -> tuple[float, float]:
-    low = min(max(round(low / SAMPLE_STEP) * SAMPLE_STEP, 0.0), most - 1)
-    return low, min(max(round(high / SAMPLE_STEP) * SAMPLE_STEP, low + 1), most)
+    low = min(max(round(low / ROUNDING_STEP) * ROUNDING_STEP, 0.0), most - 1)
+    return low, min(max(round(high / ROUNDING_STEP) * ROUNDING_STEP, low + 1), most)
 
 
 def crop_rotated(
@@ -87,7 +87,7 @@ def crop_rotated(
     """
     left, upper, right, lower = cut.box
     height, width = size
-    often = min(max(ceil((right - left) / width), ceil((lower - upper) / height), 1), MOST_SAMPLES)
+    often = min(max(ceil((right - left) / width), ceil((lower - upper) / height), 1), MAX_SAMPLES)
     across, down = (right - left) / (width * often), (lower - upper) / (height * often)
     turn = radians(cut.angle)
     # Columns of a turn: where a step to the right and a step down in the result lead in the photo.

@@ -15,7 +15,7 @@ from maskfit.data.photo_dataset import Photo, PhotoDataset, is_hidden_or_system_
 from maskfit.errors import LabelError
 from maskfit.labels.schema import AGE, GENDER, MASK, Attribute, LabelSchema
 
-FOLDER = re.compile(r"(?P<id>[^_\s]+)_(?P<gender>[A-Za-z]+)_(?P<race>[^_]+)_(?P<age>\d+(\.\d+)?)")
+FOLDER_REGEX = re.compile(r"(?P<id>[^_\s]+)_(?P<gender>[A-Za-z]+)_(?P<race>[^_]+)_(?P<age>\d+(\.\d+)?)")
 STEMS = {**{f"mask{number}": "wear" for number in range(1, 6)}, "incorrect_mask": "incorrect", "normal": "not_wear"}
 """What each of a person's seven photos shows; names in upper case are read as well."""
 
@@ -76,7 +76,7 @@ def scan_layout(root: Path, scheme: LabelSchema) -> tuple[PhotoDataset, list[Dat
 
 def find_person_dirs(root: Path) -> Path:
     """`root`, or the folder `images` in it where the root itself holds no person folder."""
-    if any(FOLDER.fullmatch(entry.name) and entry.is_dir() for entry in _sorted_entries(root)):
+    if any(FOLDER_REGEX.fullmatch(entry.name) and entry.is_dir() for entry in _sorted_entries(root)):
         return root
     images = root / "images"
     return images if images.is_dir() else root
@@ -92,7 +92,7 @@ def _read_folder_name(
 ) -> dict[str, str | float] | None:
     """Gender and age from a folder's name; None, and a problem noted, where it does not fit."""
     fix = f"rename it to the pattern {FOLDER_PATTERN}"
-    match = FOLDER.fullmatch(name)
+    match = FOLDER_REGEX.fullmatch(name)
     if match is None:
         problems.append(DataProblem("fatal", "folder name", name, f"expected {FOLDER_PATTERN}", fix))
         return None

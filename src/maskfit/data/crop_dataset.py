@@ -22,7 +22,7 @@ from PIL import Image
 
 from maskfit.data.backgrounds import BACKGROUNDS, Background
 from maskfit.data.boxes import CropBox, crop_rotated
-from maskfit.data.crop_log import CropRecord, open_journal, to_line
+from maskfit.data.crop_log import CropRecord, open_crop_log, to_line
 from maskfit.data.crops import CROPS, Crop
 from maskfit.data.crops.face import FaceCrop
 from maskfit.data.detection_sheet import DetectionRow, detection_sheet
@@ -37,13 +37,13 @@ from maskfit.file_io import atomic_write, write_csv
 from maskfit.labels.schema import LabelSchema
 from maskfit.registry import ComponentSpec, instantiate
 
-FACES, SHEET, UNREADABLE, MANIFEST, JOURNAL = "faces.csv", "faces.jpg", "unreadable.csv", "manifest.csv", "crop.jsonl"
-FORMAT = 1
+FACES_FILE, SHEET_FILE, UNREADABLE_FILE, MANIFEST_FILE, LOG_FILE = "faces.csv", "faces.jpg", "unreadable.csv", "manifest.csv", "crop.jsonl"
+FORMAT_VERSION = 1
 BATCH_SIZE = 32
 """Photos in memory at a time, and what an interruption can lose."""
-SHOWN, SHOWN_GUESSES = 18, 6
+SHEET_PHOTOS, SHEET_FALLBACKS = 18, 6
 """Photos on the sheet, and how many of them may be such as have no face."""
-SAVED: dict[str, dict[str, Any]] = {
+SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".png": {"format": "PNG"},
@@ -51,7 +51,7 @@ SAVED: dict[str, dict[str, Any]] = {
     ".bmp": {"format": "BMP"},
 }
 """How a copy is written, by the ending of its name; what is not here becomes a .jpg."""
-LANDMARKS = tuple(
+LANDMARK_COLUMNS = tuple(
     f"{name}_{axis}" for name in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right") for axis in "xy"
 )
 COLUMNS = (
@@ -66,7 +66,7 @@ COLUMNS = (
     "upper",
     "right",
     "lower",
-    *LANDMARKS,
+    *LANDMARK_COLUMNS,
     "crop_left",
     "crop_upper",
     "crop_right",
@@ -92,17 +92,17 @@ class CropSummary:
         manifest: The manifest of the copies, where the source is one.
     """
 
-    looked: tuple[CropRecord, ...]
-    before: int
+    records: tuple[CropRecord, ...]
+    num_resumed: int
     unreadable: dict[str, str] = field(default_factory=dict)
-    faces: Path = Path(FACES)
+    faces: Path = Path(FACES_FILE)
     sheet: Path | None = None
     manifest: Path | None = None
 
     @property
-    def guessed(self) -> tuple[str, ...]:
+    def fallback_crops(self) -> tuple[str, ...]:
         """Photos on which nothing was found."""
-        return tuple(item.photo for item in self.looked if item.cut.fallback)
+        return tuple(item.photo for item in self.records if item.crop_box.fallback)
 
 
 def write_crops(
@@ -137,7 +137,7 @@ def write_crops(
     photos = _read(source, out, scheme)
     cutter = DatasetCropper(crop, size, background)
     files = _file_names(photos)
-    done = open_journal(out / JOURNAL, cutter.facts(source))
+    done = open_crop_log(out / LOG_FILE, cutter.settings(source))
 
     def work(photo: Photo) -> CropRecord | str:
         try:
@@ -152,7 +152,7 @@ def write_crops(
 
     looked: dict[str, CropRecord] = {}
     unreadable: dict[str, str] = {}
-    with ThreadPoolExecutor() as pool, (out / JOURNAL).open("a", encoding="utf-8") as journal:
+    with ThreadPoolExecutor() as pool, (out / LOG_FILE).open("a", encoding="utf-8") as journal:
         for start in range(0, len(photos), BATCH_SIZE):
             some = photos[start : start + BATCH_SIZE]
             for photo, item in zip(some, pool.map(work, some), strict=True):
@@ -201,10 +201,10 @@ class DatasetCropper:
         # Without a size there is no aspect to widen a box to: the margins are taken as they are asked for.
         self._crop = replace(built, ignore_aspect=True) if isinstance(built, FaceCrop) and size is None else built
 
-    def facts(self, source: Path) -> dict[str, Any]:
+    def settings(self, source: Path) -> dict[str, Any]:
         """What another call must share to go on with this one's work."""
         crop, background = self.crop.model_dump(mode="json"), self.background.model_dump(mode="json")
-        facts = {"format": FORMAT, "source": str(source.resolve()), "crop": crop, "size": self.size and [*self.size]}
+        facts = {"format": FORMAT_VERSION, "source": str(source.resolve()), "crop": crop, "size": self.size and [*self.size]}
         # What was begun before there were backgrounds can be gone on with.
         return facts if self.background == NO_BACKGROUND else facts | {"background": background}
 
@@ -212,24 +212,24 @@ class DatasetCropper:
         """Writes the copy of a photo and gives the draft with what was found."""
         height, width = self.size or photo.shape[:2]
         crop = self._crop
-        faces = crop.faces(photo) if isinstance(crop, FaceCrop) else ()
+        faces = crop.detect_faces(photo) if isinstance(crop, FaceCrop) else ()
         found = (
-            crop.cut(faces, photo, width / height) if isinstance(crop, FaceCrop) else crop.box(photo, width / height)
+            crop.box_from_faces(faces, photo, width / height) if isinstance(crop, FaceCrop) else crop.box(photo, width / height)
         )
         cut = found if isinstance(found, CropBox) else CropBox(found)
         path = out / draft.file
         with atomic_write(path) as temporary:
-            Image.fromarray(cut_pixels(self.erase(photo, cut), cut, self.size)).save(
-                temporary, **SAVED[path.suffix.lower()]
+            Image.fromarray(extract_crop(self.remove_background(photo, cut), cut, self.size)).save(
+                temporary, **SAVE_OPTIONS[path.suffix.lower()]
             )
-        return replace(draft, cut=cut, faces=faces)
+        return replace(draft, crop_box=cut, faces=faces)
 
-    def erase(self, photo: Pixels, cut: CropBox) -> Pixels:
+    def remove_background(self, photo: Pixels, cut: CropBox) -> Pixels:
         """The photo without its background, where that is asked for."""
         return self._background.remove_background(photo, cut)
 
 
-def cut_pixels(photo: Pixels, cut: CropBox, size: tuple[int, int] | None) -> Pixels:
+def extract_crop(photo: Pixels, cut: CropBox, size: tuple[int, int] | None) -> Pixels:
     """The pixels of a cut: at a size, or, without one, as they are."""
     left, upper, right, lower = cut.box
     if size is not None:
@@ -252,11 +252,11 @@ def _file_names(photos: Sequence[Photo]) -> dict[str, str]:
         DataError: Two copies would bear one name, or one that a list needs.
     """
     files: dict[str, str] = {}
-    owners: dict[str, str] = {name.casefold(): "the lists" for name in (FACES, SHEET, UNREADABLE, MANIFEST, JOURNAL)}
+    owners: dict[str, str] = {name.casefold(): "the lists" for name in (FACES_FILE, SHEET_FILE, UNREADABLE_FILE, MANIFEST_FILE, LOG_FILE)}
     for photo in photos:
         parts = [part for part in PurePosixPath(photo.name).parts if part not in ("..", "/", ".")]
         path = PurePosixPath(*(part.replace(":", "_") for part in parts))
-        file = str(path if path.suffix.lower() in SAVED else path.with_suffix(".jpg"))
+        file = str(path if path.suffix.lower() in SAVE_OPTIONS else path.with_suffix(".jpg"))
         if file.casefold() in owners:
             raise DataError(
                 f"the copies of {photo.name} and {owners[file.casefold()]} would both be called {file}",
@@ -278,10 +278,10 @@ def _summed_up(
 ) -> CropSummary:
     """The lists and the sheet."""
     items = tuple(looked[photo.name] for photo in photos if photo.name in looked)
-    faces = write_csv(out / FACES, COLUMNS, (row for item in items for row in _rows(item)))
-    (out / UNREADABLE).unlink(missing_ok=True)
+    faces = write_csv(out / FACES_FILE, COLUMNS, (row for item in items for row in _rows(item)))
+    (out / UNREADABLE_FILE).unlink(missing_ok=True)
     if unreadable:
-        write_csv(out / UNREADABLE, ("path", "reason"), unreadable.items())
+        write_csv(out / UNREADABLE_FILE, ("path", "reason"), unreadable.items())
     manifest = None
     if scheme is not None:
         rows = [
@@ -289,9 +289,9 @@ def _summed_up(
             for photo in photos
             if photo.name in looked
         ]
-        manifest = write_csv(out / MANIFEST, ("path", "person", *scheme.names), rows)
+        manifest = write_csv(out / MANIFEST_FILE, ("path", "person", *scheme.names), rows)
     paths = {photo.name: photo.path for photo in photos}
-    sheet = out / SHEET
+    sheet = out / SHEET_FILE
     with atomic_write(sheet) as temporary:
         cards = [_shown(item, paths[item.photo], cutter) for item in _examples(items)]
         detection_sheet(cards).save(temporary, "JPEG", quality=90)
@@ -303,21 +303,21 @@ def _cell(value: str | float) -> str:
 
 
 def _rows(item: CropRecord) -> Iterator[list[object]]:
-    crop = [f"{edge:g}" for edge in (*item.cut.box, item.cut.angle)]
+    crop = [f"{edge:g}" for edge in (*item.crop_box.box, item.crop_box.angle)]
     start: list[object] = [item.photo, item.file, len(item.faces)]
     if not item.faces:
-        yield [*start, 0, 0, int(item.cut.fallback), *[""] * (5 + len(LANDMARKS)), *crop]
+        yield [*start, 0, 0, int(item.crop_box.fallback), *[""] * (5 + len(LANDMARK_COLUMNS)), *crop]
     for number, face in enumerate(item.faces, start=1):
-        marks = [f"{value:.1f}" for point in face.landmarks or () for value in point] or [""] * len(LANDMARKS)
+        marks = [f"{value:.1f}" for point in face.landmarks or () for value in point] or [""] * len(LANDMARK_COLUMNS)
         box = [f"{edge:.1f}" for edge in face.box]
-        yield [*start, number, int(number == 1), int(item.cut.fallback), f"{face.score:.4f}", *box, *marks, *crop]
+        yield [*start, number, int(number == 1), int(item.crop_box.fallback), f"{face.score:.4f}", *box, *marks, *crop]
 
 
 def _examples(items: Sequence[CropRecord]) -> list[CropRecord]:
     """Some photos without a face, and others at even distances."""
-    guesses = [item for item in items if item.cut.fallback][:SHOWN_GUESSES]
-    others = [item for item in items if not item.cut.fallback]
-    room = min(SHOWN - len(guesses), len(others))
+    guesses = [item for item in items if item.crop_box.fallback][:SHEET_FALLBACKS]
+    others = [item for item in items if not item.crop_box.fallback]
+    room = min(SHEET_PHOTOS - len(guesses), len(others))
     return guesses + [others[place * len(others) // room] for place in range(room)]
 
 
@@ -328,5 +328,5 @@ def _shown(item: CropRecord, path: Path, cutter: DatasetCropper) -> DetectionRow
         raise DataError(
             f"a photo vanished while it was looked at: {error.message}", location=path, hint="run it again"
         ) from error
-    crop = cut_pixels(cutter.erase(pixels, item.cut), item.cut, None)
-    return DetectionRow(item.photo, Image.fromarray(pixels), Image.fromarray(crop), item.cut, item.faces)
+    crop = extract_crop(cutter.remove_background(pixels, item.crop_box), item.crop_box, None)
+    return DetectionRow(item.photo, Image.fromarray(pixels), Image.fromarray(crop), item.crop_box, item.faces)

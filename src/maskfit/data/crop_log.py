@@ -29,11 +29,11 @@ class CropRecord:
     photo: str
     key: str
     file: str
-    cut: CropBox
+    crop_box: CropBox
     faces: tuple[Face, ...]
 
 
-def open_journal(journal: Path, facts: dict[str, Any]) -> dict[str, CropRecord]:
+def open_crop_log(journal: Path, facts: dict[str, Any]) -> dict[str, CropRecord]:
     """What is done already, by the photo's name.
 
     Raises:
@@ -64,7 +64,7 @@ def open_journal(journal: Path, facts: dict[str, Any]) -> dict[str, CropRecord]:
 
 def to_line(item: CropRecord) -> str:
     faces = [{"box": face.box, "score": face.score, "landmarks": face.landmarks} for face in item.faces]
-    cut = {"box": item.cut.box, "angle": item.cut.angle, "fallback": item.cut.fallback}
+    cut = {"box": item.crop_box.box, "angle": item.crop_box.angle, "fallback": item.crop_box.fallback}
     return json.dumps({"photo": item.photo, "key": item.key, "file": item.file, "cut": cut, "faces": faces}) + "\n"
 
 

@@ -11,7 +11,7 @@ from maskfit.errors import DataError, format_list
 
 Severity = Literal["fatal", "warning", "note"]
 
-SHOWN = 200
+MAX_LISTED = 200
 """How many problems an error lists; past these they are counted. `maskfit data check` lists all."""
 
 
@@ -49,7 +49,7 @@ def raise_if_fatal(problems: Sequence[DataProblem], source: Path) -> None:
         where = source if only.location in ("", str(source)) else f"{source}: {only.location}"
         raise DataError(only.message, location=where, hint=only.hint)
     fixes = list(dict.fromkeys(problem.hint for problem in fatal))
-    listed = format_list([f"{problem.location}: {problem.message}" for problem in fatal], shown=SHOWN)
+    listed = format_list([f"{problem.location}: {problem.message}" for problem in fatal], shown=MAX_LISTED)
     raise DataError(
         f"{len(fatal)} problems:\n{listed}",
         location=source,

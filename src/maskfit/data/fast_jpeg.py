@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.JpegImagePlugin import JpegImageFile
 
-PLAIN = ("L", "RGB")
+SIMPLE_MODES = ("L", "RGB")
 """Modes that go this way: CMYK does not, whose inversion and conversion are Pillow's own."""
 
 _END = b"\xff\xd9"
@@ -33,7 +33,7 @@ def decode_simple_jpeg(content: bytes, image: JpegImageFile) -> NDArray[np.uint8
         RGB of shape (height, width, 3), writable and in one piece.
     """
     # Without its end a file may be cut off in a way that nothing warns of.
-    if image.mode not in PLAIN or _END not in content[-64:]:
+    if image.mode not in SIMPLE_MODES or _END not in content[-64:]:
         return None
     decoder = _decoder()
     if decoder is None:

@@ -33,10 +33,10 @@ MAX_PIXELS = 89_478_485
 MAX_BYTES = 256 * 2**20
 """The largest file that is read at all."""
 
-ORIENTATION = 0x0112
+EXIF_ORIENTATION = 0x0112
 """The EXIF tag that says how the camera was held."""
 
-SIDEWAYS = 5
+FIRST_SIDEWAYS = 5
 """From this orientation on width and height change places."""
 
 WHITE = (255, 255, 255, 255)
@@ -163,10 +163,10 @@ def _load(image: Image.Image, label: str, least: tuple[int, int] | None) -> tupl
     try:
         if least is not None and isinstance(image, JpegImageFile):
             # Without a mode Pillow keeps the photo's own, so that grey and CMYK take the same way as undrafted.
-            image.draft(None, least[::-1] if _read_orientation(image) >= SIDEWAYS else least)
+            image.draft(None, least[::-1] if _read_orientation(image) >= FIRST_SIDEWAYS else least)
         image.load()
         # Only now, for a PNG's EXIF may stand behind its pixels, and to look for it is to decode them.
-        size = (height, width) if _read_orientation(image) >= SIDEWAYS else (width, height)
+        size = (height, width) if _read_orientation(image) >= FIRST_SIDEWAYS else (width, height)
         return _turn_upright(_to_rgb(image)), size
     except MemoryError:
         raise
@@ -315,6 +315,6 @@ def _turn_upright(image: Image.Image) -> Image.Image:
 def _read_orientation(image: Any) -> int:
     """The EXIF orientation; 1, which is upright, where there is none or it cannot be read."""
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
+        return int(image.getexif().get(EXIF_ORIENTATION, 1))
     except Exception:  # A damaged EXIF block is no reason to refuse good pixels.
         return 1

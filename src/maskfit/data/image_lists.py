@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import overload
 
-from maskfit.data.data_problems import SHOWN
+from maskfit.data.data_problems import MAX_LISTED
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import iter_csv
@@ -30,7 +30,7 @@ class ListedImages(Sequence[Photo]):
         names: The photos' names, in order.
     """
 
-    images: Path
+    folder: Path
     names: Sequence[str]
 
     def __len__(self) -> int:
@@ -42,9 +42,9 @@ class ListedImages(Sequence[Photo]):
     def __getitem__(self, place: slice) -> ListedImages: ...
     def __getitem__(self, place: int | slice) -> Photo | ListedImages:
         if isinstance(place, slice):
-            return ListedImages(self.images, self.names[place])
+            return ListedImages(self.folder, self.names[place])
         name = self.names[place]
-        return Photo(self.images / name, name, name)
+        return Photo(self.folder / name, name, name)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _names_in(folder: Path, above: str) -> Iterator[str]:
             yield above + name
 
 
-def read_list(path: Path, images: Path) -> ListedImages:
+def read_image_list(path: Path, images: Path) -> ListedImages:
     """The photos of an evaluation list, one for each row and in the order of the rows.
 
     Args:
@@ -135,7 +135,7 @@ def read_list(path: Path, images: Path) -> ListedImages:
     if problems:
         count = "a row" if len(problems) == 1 else f"{len(problems)} rows"
         raise DataError(
-            f"{count} cannot be used:\n{format_list(problems, shown=SHOWN)}",
+            f"{count} cannot be used:\n{format_list(problems, shown=MAX_LISTED)}",
             location=path,
             hint=f"complete {images}, or mend the list; rows are never skipped",
         )

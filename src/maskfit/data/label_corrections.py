@@ -19,7 +19,7 @@ from importlib.resources import as_file, files
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from maskfit.data.data_problems import SHOWN
+from maskfit.data.data_problems import MAX_LISTED
 from maskfit.data.photo_dataset import Photo, PhotoDataset, read_label
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, LabelError, did_you_mean, format_list
@@ -27,7 +27,7 @@ from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import LabelSchema
 
 COLUMNS = ("person", "photo", "attribute", "value", "tier", "reason")
-USE = "use"
+USE_ATTRIBUTE = "use"
 """In place of an attribute: whether the photo is used at all. Its only value is `no`."""
 
 TIERS = ("certain", "likely", "disputed")
@@ -62,8 +62,8 @@ class CorrectedDataset:
     """
 
     photos: PhotoDataset
-    changed: int
-    left_out: int
+    relabeled: int
+    excluded: int
     unmatched: tuple[Correction, ...]
 
 
@@ -81,7 +81,7 @@ def read_corrections(path: Path) -> list[Correction]:
         if not getattr(item, name)
     ]
     if problems:
-        raise DataError(format_list(problems, shown=SHOWN), location=path, hint="complete the rows, or delete them")
+        raise DataError(format_list(problems, shown=MAX_LISTED), location=path, hint="complete the rows, or delete them")
     return corrections
 
 
@@ -146,7 +146,7 @@ def apply_corrections(
             if before != value:
                 problems.append(f"{item}: contradicts {other}")
     if problems:
-        raise DataError(format_list(list(dict.fromkeys(problems)), shown=SHOWN), hint="mend these corrections")
+        raise DataError(format_list(list(dict.fromkeys(problems)), shown=MAX_LISTED), hint="mend these corrections")
     return _carry_out(photos, plan, unmatched)
 
 
@@ -176,7 +176,7 @@ def read_corrected(
     for rows, strict, name in layers:
         result = apply_corrections(photos, rows, scheme, strict=strict)
         photos = result.photos
-        remarks.append(f"{name}: {result.changed} photos relabelled, {result.left_out} left out")
+        remarks.append(f"{name}: {result.relabeled} photos relabelled, {result.excluded} left out")
     return photos, remarks
 
 
@@ -219,13 +219,13 @@ def _is_photo(photo: Photo, wanted: str) -> bool:
 
 
 def _read_value(item: Correction, scheme: LabelSchema) -> str | float:
-    if item.attribute == USE:
+    if item.attribute == USE_ATTRIBUTE:
         if item.value != "no":
-            raise LabelError(f"'{item.value}' is no value of {USE}; write no, or delete the row")
+            raise LabelError(f"'{item.value}' is no value of {USE_ATTRIBUTE}; write no, or delete the row")
         return item.value
     if item.attribute not in scheme.names:
         raise _UnmatchedError(
-            f"there is no attribute '{item.attribute}'; {did_you_mean(item.attribute, (*scheme.names, USE))}"
+            f"there is no attribute '{item.attribute}'; {did_you_mean(item.attribute, (*scheme.names, USE_ATTRIBUTE))}"
         )
     if not item.value:
         raise LabelError("the value is empty")
@@ -239,7 +239,7 @@ def _carry_out(
     changed = 0
     for place, photo in enumerate(photos):
         labels = {name: value for name, (value, _) in plan.get(place, {}).items()}
-        if labels.pop(USE, None) == "no":
+        if labels.pop(USE_ATTRIBUTE, None) == "no":
             continue
         changes = {name: value for name, value in labels.items() if photo.labels.get(name) != value}
         changed += bool(changes)

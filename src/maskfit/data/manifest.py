@@ -21,9 +21,9 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from maskfit.data.competition_layout import FOLDER
+from maskfit.data.competition_layout import FOLDER_REGEX
 from maskfit.data.data_problems import DataProblem, raise_if_fatal
-from maskfit.data.photo_dataset import BOTH, Photo, PhotoDataset, read_band, read_label
+from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset, read_band, read_label
 from maskfit.errors import DataError, LabelError
 from maskfit.file_io import read_csv
 from maskfit.labels.schema import UNKNOWN, Attribute, LabelSchema
@@ -47,13 +47,13 @@ PERSON_COLUMNS = ("person", "person_id")
 PERSONS_COLUMN = "persons"
 """Names, in place of a person, a CSV whose column `person` lists everybody that a made photo was learned from."""
 
-TIMES_COLUMN = "times"
+REPEAT_COLUMN = "times"
 """How often a photo counts in training, so that few photos of the right kind weigh as much as many of another."""
 
-MOST_TIMES = 100
+MAX_REPEAT = 100
 
 CLASS_COLUMNS = ("class", "ans", "label")
-BAND_ENDINGS = ("_band", "band", "_group", "group")
+BAND_SUFFIXES = ("_band", "band", "_group", "group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def _find_columns(header: list[str], scheme: LabelSchema) -> tuple[_Columns | No
     bands = {
         attribute.name: given[attribute.name.casefold() + ending]
         for attribute in scheme.attributes
-        for ending in BAND_ENDINGS
+        for ending in BAND_SUFFIXES
         if attribute.bin_edges and attribute.name.casefold() + ending in given
     }
     taken = {path, *labels.values(), *bands.values()}
@@ -162,7 +162,7 @@ def _find_columns(header: list[str], scheme: LabelSchema) -> tuple[_Columns | No
     number = next((given[name] for name in CLASS_COLUMNS if name in given and given[name] not in taken), "")
     person = next((given[name] for name in PERSON_COLUMNS if name in given and given[name] not in taken), "")
     persons = given.get(PERSONS_COLUMN, "")
-    times = given.get(TIMES_COLUMN, "")
+    times = given.get(REPEAT_COLUMN, "")
     unread = [name for name in header if name not in {*taken, number, person, persons, times}]
     notes = []
     if unread:
@@ -196,7 +196,7 @@ class _Everybody:
                 mistakes.append((f"the list of persons {cell} has an empty row, or none", "restore the file"))
                 return ""
             # One text for all rows that name the list, however many persons it has.
-            self.known[cell] = BOTH.join(names)
+            self.known[cell] = PERSON_SEPARATOR.join(names)
         return self.known[cell]
 
 
@@ -219,8 +219,8 @@ def _find_file(cell: str, root: Path, mistakes: list[tuple[str, str]]) -> Path |
 
 def _read_times(cell: str, mistakes: list[tuple[str, str]]) -> int:
     """How often a photo counts; 1, and a mistake noted, where the cell is no such number."""
-    if cell and not (cell.isdecimal() and 1 <= int(cell) <= MOST_TIMES):
-        mistakes.append((f"times is '{cell}'", f"a photo counts 1 to {MOST_TIMES} times; empty is once"))
+    if cell and not (cell.isdecimal() and 1 <= int(cell) <= MAX_REPEAT):
+        mistakes.append((f"times is '{cell}'", f"a photo counts 1 to {MAX_REPEAT} times; empty is once"))
         return 1
     return int(cell or 1)
 
@@ -260,8 +260,8 @@ def _read_class(text: str, scheme: LabelSchema) -> dict[str, str | float]:
         number = float(text)
     except ValueError:
         number = -0.5
-    if not number.is_integer() or not 0 <= number < scheme.classes:
-        raise LabelError(f"'{text}' is no class number 0 to {scheme.classes - 1}")
+    if not number.is_integer() or not 0 <= number < scheme.num_classes:
+        raise LabelError(f"'{text}' is no class number 0 to {scheme.num_classes - 1}")
     codes = scheme.to_attribute_indices([int(number)])[0]
     return {item.name: item.values[code] for item, code in zip(scheme.attributes, codes, strict=True)}
 
@@ -286,5 +286,5 @@ def _make_photo(file: Path, cell: str, root: Path, person: str, labels: dict[str
     if not person:
         # Without this, the seven photos of one person would count as seven people and leak across a split.
         folder = file.parent.name
-        person = folder if FOLDER.fullmatch(folder) else name
+        person = folder if FOLDER_REGEX.fullmatch(folder) else name
     return Photo(file, name, person, labels)

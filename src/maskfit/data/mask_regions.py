@@ -31,7 +31,7 @@ def import_cv2(asking: str) -> Any:
         raise MissingExtraError(asking, "background") from None
 
 
-def region_at(cv2: Any, mask: Mask, row: int, column: int) -> Mask:
+def connected_region(cv2: Any, mask: Mask, row: int, column: int) -> Mask:
     """The connected region of a mask that holds a pixel, its holes filled; nothing where the pixel is not in the mask.
 
     Pixels are connected by their sides.
@@ -45,7 +45,7 @@ def region_at(cv2: Any, mask: Mask, row: int, column: int) -> Mask:
     return np.asarray(around[1:-1, 1:-1] != around[0, 0])
 
 
-def largest_box(cv2: Any, mask: Mask) -> tuple[int, int, int, int] | None:
+def largest_region_box(cv2: Any, mask: Mask) -> tuple[int, int, int, int] | None:
     """Left, upper, right, lower of the largest connected region of a mask; None where the mask is empty."""
     count, _, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count < 2:

@@ -9,13 +9,13 @@ from pathlib import Path
 from maskfit.errors import LabelError
 from maskfit.labels.schema import UNKNOWN, Attribute, IntArray, LabelSchema, as_number
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".heic"})
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".heic"})
 """File name endings of photos, in lower case. What a file really is, its content says: see `decoding`."""
 
-BOTH = "|"
+PERSON_SEPARATOR = "|"
 """Stands between the persons of a photo that was made of several."""
 
-LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir"})
+SYSTEM_FILES = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir"})
 """Names, in lower case, that operating systems and file servers leave behind without a leading dot."""
 
 
@@ -70,7 +70,7 @@ class PhotoDataset:
         """Every person once, in the order of their first photo."""
         return tuple(dict.fromkeys(photo.person for photo in self.photos))
 
-    def codes(self, scheme: LabelSchema) -> IntArray:
+    def attribute_indices(self, scheme: LabelSchema) -> IntArray:
         """Codes of all photos, int64 of shape (photos, attributes); `UNKNOWN` where a label is not known.
 
         Raises:
@@ -120,9 +120,9 @@ def read_band(attribute: Attribute, text: str) -> str:
 
 def is_hidden_or_system_file(name: str) -> bool:
     """Whether a file or folder name is hidden (`._mask1.jpg`, `.DS_Store`) or left by a system (`Thumbs.db`)."""
-    return name.startswith(".") or name.casefold() in LITTER
+    return name.startswith(".") or name.casefold() in SYSTEM_FILES
 
 
 def is_photo_name(name: str) -> bool:
     """Whether a file name ends like a photo's; upper and lower case are the same."""
-    return Path(name).suffix.lower() in SUFFIXES
+    return Path(name).suffix.lower() in PHOTO_SUFFIXES

@@ -25,18 +25,18 @@ from maskfit.data.detectors import Face
 from maskfit.data.weight_pinning import pin_component
 from maskfit.registry import ComponentSpec, instantiate
 
-Frames = NDArray[np.uint8]
+ImageBatch = NDArray[np.uint8]
 """Photos as the store keeps them: (photos, height, width, 3)."""
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC, "box": Image.Resampling.BOX}
 """Filters for shrinking; Pillow widens each with the scale, so none of them aliases."""
 
-POINTS = FILTERS | {"box": Image.Resampling.NEAREST}
+ROTATED_FILTERS = FILTERS | {"box": Image.Resampling.NEAREST}
 """How a single point of a turned box is read; the mean over the points of a pixel does the rest of the filter."""
 
-Filter = Literal["bilinear", "bicubic", "box"]
-Pixels = Annotated[int, Field(ge=8, le=4096)]
-Channel = tuple[float, float, float]
+FilterName = Literal["bilinear", "bicubic", "box"]
+SideLength = Annotated[int, Field(ge=8, le=4096)]
+ChannelTriple = tuple[float, float, float]
 
 
 class CropResize(BaseModel):
@@ -53,8 +53,8 @@ class CropResize(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     crop: ComponentSpec = ComponentSpec.create("center")
-    size: tuple[Pixels, Pixels] = (224, 224)
-    filter: Filter = "bilinear"
+    size: tuple[SideLength, SideLength] = (224, 224)
+    filter: FilterName = "bilinear"
     background_removal: ComponentSpec = ComponentSpec.create("none")
     unsharp_mask: Annotated[float, Field(ge=0, le=5)] = 0.0
 
@@ -102,7 +102,7 @@ class CropResize(BaseModel):
         return crop_single_face(self._crop, photo, face, width / height)
 
     @property
-    def finds_faces(self) -> FaceCrop | None:
+    def face_crop(self) -> FaceCrop | None:
         """The crop, where it is one that looks for faces."""
         return self._crop if isinstance(self._crop, FaceCrop) else None
 
@@ -114,16 +114,16 @@ class CropResize(BaseModel):
             cut: What `cut` said of it, where that is known already.
         """
         cut = cut or self.find_crop(photo)
-        return self.crop_and_resize(self.erase(photo, cut), cut)
+        return self.crop_and_resize(self.remove_background(photo, cut), cut)
 
-    def erase(self, photo: NDArray[np.uint8], cut: CropBox) -> NDArray[np.uint8]:
+    def remove_background(self, photo: NDArray[np.uint8], cut: CropBox) -> NDArray[np.uint8]:
         """A photo with its background erased, where this framing does so: the first step of `frame`."""
         return self._background.remove_background(photo, cut)
 
     def crop_and_resize(self, photo: NDArray[np.uint8], cut: CropBox) -> NDArray[np.uint8]:
         """What `erase` gave, cut and shrunk: the second step of `frame`."""
         if cut.angle:
-            return unsharp_mask(crop_rotated(photo, cut, self.size, POINTS[self.filter]), self.unsharp_mask)
+            return unsharp_mask(crop_rotated(photo, cut, self.size, ROTATED_FILTERS[self.filter]), self.unsharp_mask)
         height, width = self.size
         image = Image.fromarray(photo).resize((width, height), FILTERS[self.filter], box=cut.box)
         return unsharp_mask(np.asarray(image, dtype=np.uint8), self.unsharp_mask)
@@ -155,7 +155,7 @@ def apply_all(photo: NDArray[np.uint8], framings: Sequence[CropResize]) -> list[
         same = next((one for one in seen if framing.is_equivalent(one[0])), None)
         if same is None:
             cut = framing.find_crop(photo)
-            same = (framing, cut, framing.erase(photo, cut))
+            same = (framing, cut, framing.remove_background(photo, cut))
             seen.append(same)
         _, cut, erased = same
         framed.append((framing.crop_and_resize(erased, cut), cut))
@@ -164,7 +164,7 @@ def apply_all(photo: NDArray[np.uint8], framings: Sequence[CropResize]) -> list[
 
 _LEFT_OUT = (("background_removal", "none"), ("unsharp_mask", 0.0))
 
-BLUR = 1 / 224
+UNSHARP_SIGMA = 1 / 224
 """Of a frame's shorter side, the deviation of the blur that sharpening undoes. A share, so that the larger frames that
 augmentation crops from are sharpened alike."""
 
@@ -178,7 +178,7 @@ def unsharp_mask(frame: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
     """
     if not amount:
         return frame
-    radius = BLUR * min(frame.shape[:2])
+    radius = UNSHARP_SIGMA * min(frame.shape[:2])
     mask = ImageFilter.UnsharpMask(radius, percent=round(100 * amount), threshold=0)
     return np.asarray(Image.fromarray(frame).filter(mask), dtype=np.uint8)
 
@@ -199,7 +199,7 @@ class Normalize(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    mean: Channel = (0.485, 0.456, 0.406)
+    mean: ChannelTriple = (0.485, 0.456, 0.406)
     std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (
         0.229,
         0.224,
@@ -216,7 +216,7 @@ class Normalize(BaseModel):
         std = np.array(self.std)
         return (1 / (255 * std)).astype(np.float32), (-np.array(self.mean) / std).astype(np.float32)
 
-    def __call__(self, frames: Frames) -> NDArray[np.float32]:
+    def __call__(self, frames: ImageBatch) -> NDArray[np.float32]:
         """Frames (photos, height, width, 3) as network input (photos, 3, height, width)."""
         if self.mode == "per_image":
             planes = np.empty((len(frames), 3, *frames.shape[1:3]), dtype=np.float32)

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maskfit.errors import DataError
-from maskfit.file_io import atomic_write, cache_folder
+from maskfit.file_io import atomic_write, user_cache_dir
 
-SECONDS = 30
+TIMEOUT_SECONDS = 30
 """How long to wait for a network that does not answer."""
 
 
-CHUNK = 2**20
+CHUNK_BYTES = 2**20
 """Bytes fetched at a time."""
 
 
@@ -35,14 +35,14 @@ class WeightsCache(NamedTuple):
         most_bytes: The largest weights that are read or fetched.
     """
 
-    owner: str
-    variable: str
-    cache: str
-    most_bytes: int
+    description: str
+    env_var: str
+    folder: str
+    max_bytes: int
 
 
-DETECTORS = WeightsCache("a detector", "MASKFIT_DETECTORS", "detectors", 64 * 2**20)
-SALIENCY = WeightsCache("a saliency network", "MASKFIT_SALIENCY", "saliency", 1024 * 2**20)
+DETECTOR_CACHE = WeightsCache("a detector", "MASKFIT_DETECTORS", "detectors", 64 * 2**20)
+SALIENCY_CACHE = WeightsCache("a saliency network", "MASKFIT_SALIENCY", "saliency", 1024 * 2**20)
 
 
 class WeightsFile(NamedTuple):
@@ -58,10 +58,10 @@ class WeightsFile(NamedTuple):
     name: str
     sha256: str
     url: str = ""
-    shelf: WeightsCache = DETECTORS
+    cache: WeightsCache = DETECTOR_CACHE
 
 
-def checksum(path: Path, shelf: WeightsCache = DETECTORS) -> str:
+def checksum(path: Path, shelf: WeightsCache = DETECTOR_CACHE) -> str:
     """The SHA-256 of a file of weights.
 
     Raises:
@@ -70,8 +70,8 @@ def checksum(path: Path, shelf: WeightsCache = DETECTORS) -> str:
     try:
         if not path.is_file():
             raise DataError("there are no such weights", location=path, hint="check the path")
-        if path.stat().st_size > shelf.most_bytes:
-            what = f"weights of {shelf.owner} have at most {shelf.most_bytes:,} bytes"
+        if path.stat().st_size > shelf.max_bytes:
+            what = f"weights of {shelf.description} have at most {shelf.max_bytes:,} bytes"
             raise DataError(what, location=path, hint="name its .onnx file")
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -80,13 +80,13 @@ def checksum(path: Path, shelf: WeightsCache = DETECTORS) -> str:
         raise DataError(what, location=path, hint="check path and permissions") from None
 
 
-def add_to_cache(path: Path, shelf: WeightsCache = DETECTORS) -> WeightsFile:
+def add_to_cache(path: Path, shelf: WeightsCache = DETECTOR_CACHE) -> WeightsFile:
     """Copies a file of weights into the cache, where a model that was trained with them finds them.
 
     Raises:
         DataError: There is no such file.
     """
-    weights = WeightsFile(path.name, checksum(path, shelf), shelf=shelf)
+    weights = WeightsFile(path.name, checksum(path, shelf), cache=shelf)
     kept = _kept(weights)
     if not kept.is_file():
         with atomic_write(kept) as temporary:
@@ -94,7 +94,7 @@ def add_to_cache(path: Path, shelf: WeightsCache = DETECTORS) -> WeightsFile:
     return weights
 
 
-def find(weights: WeightsFile) -> Path:
+def find_weights(weights: WeightsFile) -> Path:
     """Where weights lie on this machine; fetches them where they are nowhere and their address is known.
 
     Raises:
@@ -102,7 +102,7 @@ def find(weights: WeightsFile) -> Path:
     """
     for path in _places(weights):
         if path.is_file():
-            found = checksum(path, weights.shelf)
+            found = checksum(path, weights.cache)
             if found != weights.sha256:
                 raise DataError(
                     f"these weights are damaged or others: their SHA-256 is {found}, not {weights.sha256}",
@@ -123,7 +123,7 @@ def is_available(weights: WeightsFile) -> bool:
 
 
 def _places(weights: WeightsFile) -> Iterator[Path]:
-    folder = os.environ.get(weights.shelf.variable)
+    folder = os.environ.get(weights.cache.env_var)
     if folder:
         yield Path(folder) / Path(weights.name).name
     yield _kept(weights)
@@ -131,12 +131,12 @@ def _places(weights: WeightsFile) -> Iterator[Path]:
 
 def _kept(weights: WeightsFile) -> Path:
     """In the cache the checksum is part of the name: other weights may bear the same."""
-    return cache_folder(weights.shelf.cache) / f"{weights.sha256[:16]}-{Path(weights.name).name}"
+    return user_cache_dir(weights.cache.folder) / f"{weights.sha256[:16]}-{Path(weights.name).name}"
 
 
 def _by_hand(weights: WeightsFile) -> str:
     source = f"fetch {weights.url} elsewhere, " if weights.url else "copy them from where the model was trained, "
-    return f"{source}put the file as {weights.name} into a folder, and set {weights.shelf.variable} to that folder"
+    return f"{source}put the file as {weights.name} into a folder, and set {weights.cache.env_var} to that folder"
 
 
 def _fetched(weights: WeightsFile) -> Path:
@@ -166,11 +166,11 @@ def _fetch(weights: WeightsFile, path: Path) -> str:
         ValueError: It is too much.
     """
     digest, count = hashlib.sha256(), 0
-    with urllib.request.urlopen(weights.url, timeout=SECONDS) as answer, path.open("wb") as file:
-        while count <= weights.shelf.most_bytes and (chunk := answer.read(CHUNK)):
+    with urllib.request.urlopen(weights.url, timeout=TIMEOUT_SECONDS) as answer, path.open("wb") as file:
+        while count <= weights.cache.max_bytes and (chunk := answer.read(CHUNK_BYTES)):
             digest.update(chunk)
             file.write(chunk)
             count += len(chunk)
-    if count > weights.shelf.most_bytes:
-        raise ValueError(f"{weights.shelf.owner}'s weights have at most {weights.shelf.most_bytes:,} bytes")
+    if count > weights.cache.max_bytes:
+        raise ValueError(f"{weights.cache.description}'s weights have at most {weights.cache.max_bytes:,} bytes")
     return digest.hexdigest()

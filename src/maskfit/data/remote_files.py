@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from maskfit.data.image_decoding import MAX_BYTES
-from maskfit.data.image_lists import ID_COLUMN, ImageFolder, read_list
+from maskfit.data.image_lists import ID_COLUMN, ImageFolder, read_image_list
 from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, MissingExtraError, PhotoError, format_list
 from maskfit.file_io import iter_csv
 
-PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp", "abfs": "adlfs"}
+PROTOCOL_PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp", "abfs": "adlfs"}
 """What fsspec needs for a protocol beside itself."""
 
 
@@ -55,7 +55,7 @@ class ImageRoot:
         try:
             system, path = fsspec.core.url_to_fs(self.root)
         except ImportError:
-            package = PACKAGES.get(protocol, f"fsspec's package for {protocol}")
+            package = PROTOCOL_PACKAGES.get(protocol, f"fsspec's package for {protocol}")
             raise DataError(
                 f"{protocol}:// needs the package {package}", location=self.root, hint=f"pip install {package}"
             ) from None
@@ -78,7 +78,7 @@ class ImageRoot:
             yield name
         if not found:
             raise DataError(
-                "there is no photo below this address", location=self.root, hint="check it, or give a --list"
+                "there is no photo below this address", location=self.root, hint="check it, or give a --image-list"
             )
 
     def _walk(self) -> Iterator[str]:
@@ -127,7 +127,7 @@ def read_image_names(path: Path, root: str) -> Sequence[str]:
         DataError: It is no such CSV, or a row cannot be used; one error names all of them.
     """
     if not is_url(root):
-        return read_list(path, Path(root)).names
+        return read_image_list(path, Path(root)).names
     rows = [row[ID_COLUMN] for row in iter_csv(path, (ID_COLUMN,))]
     twice = [name for name, count in Counter(rows).items() if count > 1]
     strange = [name for name in rows if not name or name.startswith("/") or ".." in name.split("/")]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.data_problems import SHOWN
+from maskfit.data.data_problems import MAX_LISTED
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
@@ -40,14 +40,14 @@ class PersonSplits:
     """
 
     fold_of_person: Mapping[str, int]
-    count: int
+    num_folds: int
 
     def __post_init__(self) -> None:
         numbers = set(self.fold_of_person.values()) - {TRAIN_ONLY}
-        if numbers != set(range(self.count)) or not numbers:
+        if numbers != set(range(self.num_folds)) or not numbers:
             said = ", ".join(map(str, sorted(numbers))) or "none"
             raise DataError(
-                f"fold numbers must be 0 to {max(self.count, 1) - 1} without a gap, or {TRAIN_ONLY}; there are: {said}",
+                f"fold numbers must be 0 to {max(self.num_folds, 1) - 1} without a gap, or {TRAIN_ONLY}; there are: {said}",
                 hint="number the folds anew, or make them with maskfit data split",
             )
 
@@ -57,8 +57,8 @@ class PersonSplits:
         Raises:
             DataError: There is no such fold, a person has none, a side is empty, or a person is on both.
         """
-        if not 0 <= fold < self.count:
-            raise DataError(f"there is no fold {fold}", hint=f"use 0 to {self.count - 1}")
+        if not 0 <= fold < self.num_folds:
+            raise DataError(f"there is no fold {fold}", hint=f"use 0 to {self.num_folds - 1}")
         persons = [photo.person for photo in photos]
         strangers = [f"{person} has no fold" for person in dict.fromkeys(persons) if person not in self.fold_of_person]
         if strangers:
@@ -78,7 +78,7 @@ class PersonSplits:
         return write_csv(path, ("person", "fold"), sorted(self.fold_of_person.items()))
 
 
-def read_folds(path: Path) -> PersonSplits:
+def read_splits(path: Path) -> PersonSplits:
     """Reads what `Folds.write` wrote, or anyone else's `person,fold`.
 
     Raises:
@@ -100,7 +100,7 @@ def read_folds(path: Path) -> PersonSplits:
         elif of.setdefault(person, fold) != fold:
             problems.append(f"row {number}: {person} is in fold {of[person]} already and would leak into {fold}")
     if problems:
-        raise DataError(format_list(problems, shown=SHOWN), location=path, hint="mend the rows, or make the file anew")
+        raise DataError(format_list(problems, shown=MAX_LISTED), location=path, hint="mend the rows, or make the file anew")
     try:
         return PersonSplits(of, max(of.values(), default=TRAIN_ONLY) + 1)
     except DataError as error:
@@ -124,7 +124,7 @@ def check_no_overlap(persons: Sequence[str], train: Iterable[int], valid: Iterab
         raise DataError(f"the split leaks persons:\n{listed}", hint="split over persons: maskfit data split")
 
 
-def find_strata(photos: Iterable[Photo], scheme: LabelSchema) -> dict[str, Stratum]:
+def person_strata(photos: Iterable[Photo], scheme: LabelSchema) -> dict[str, Stratum]:
     """Each person's stratum: for each attribute the code that all photos agree on, or `MIXED`."""
     strata: dict[str, Stratum] = {}
     for photo in photos:
@@ -178,7 +178,7 @@ def make_person_splits(
     # Sorted before they are shuffled, so that the order in which photos were read has no say.
     order = [sorted(weights)[index] for index in generator.permutation(len(weights))]
     groups: dict[Stratum, list[str]] = {}
-    strata = find_strata(photos, scheme)
+    strata = person_strata(photos, scheme)
     for person in order:
         groups.setdefault(strata[person], []).append(person)
     if count == 1:

@@ -18,13 +18,13 @@ from maskfit.labels.schema import UNKNOWN, LabelSchema
 
 Progress = Callable[[int, int], None]
 
-SMALL = 64
+MIN_SIDE = 64
 """A side shorter than this many pixels holds too little of a face."""
 
 TYPICAL_SIZE_FRACTION = 0.8
 """From this share of photos on, one size is the usual one and others are worth a look."""
 
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WebP", ".bmp": "BMP", ".heic": "HEIC"}
+EXPECTED_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WebP", ".bmp": "BMP", ".heic": "HEIC"}
 """What a file name's ending promises."""
 
 _SEVERITIES = ("fatal", "warning", "note")
@@ -38,19 +38,19 @@ class ValidationReport:
     problems: tuple[DataProblem, ...]
 
     @property
-    def fatal(self) -> int:
+    def num_fatal(self) -> int:
         """How many problems keep the set from being used."""
         return sum(problem.severity == "fatal" for problem in self.problems)
 
     def count_known(self, scheme: LabelSchema) -> dict[str, int]:
         """How many photos have a label, for each attribute."""
-        counts = (self.photos.codes(scheme) != UNKNOWN).sum(axis=0).tolist()
+        counts = (self.photos.attribute_indices(scheme) != UNKNOWN).sum(axis=0).tolist()
         return dict(zip(scheme.names, counts, strict=True))
 
     def count_classes(self, scheme: LabelSchema) -> list[int]:
         """How many photos each class has; a photo that lacks a label has none."""
-        counts = Counter(scheme.to_class_index(self.photos.codes(scheme)).tolist())
-        return [counts[number] for number in range(scheme.classes)]
+        counts = Counter(scheme.to_class_index(self.photos.attribute_indices(scheme)).tolist())
+        return [counts[number] for number in range(scheme.num_classes)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class ImageInfo:
         error: Why it cannot be read.
     """
 
-    key: str = ""
+    content_hash: str = ""
     format: str = ""
     size: tuple[int, int] = (0, 0)
     error: DataProblem | None = None
@@ -130,11 +130,11 @@ def _look_into(photo: Photo) -> ImageInfo:
         content = read_bytes(photo.path)
         image = open_rgb(content, name=photo.name)
     except PhotoError as error:
-        return ImageInfo(error=unreadable(photo, error))
+        return ImageInfo(error=unreadable_problem(photo, error))
     return ImageInfo(content_hash(content), sniff_format(content), image.size)
 
 
-def unreadable(photo: Photo, error: PhotoError) -> DataProblem:
+def unreadable_problem(photo: Photo, error: PhotoError) -> DataProblem:
     """The finding that a photo's file cannot be read."""
     return DataProblem("fatal", "unreadable", photo.name, error.message, error.hint or "replace the file")
 
@@ -143,7 +143,7 @@ def _find_identical(readable: Iterable[tuple[Photo, ImageInfo]], scheme: LabelSc
     """One warning for each file that is there more than once, byte for byte."""
     groups: dict[str, list[Photo]] = {}
     for photo, fact in readable:
-        groups.setdefault(fact.key, []).append(photo)
+        groups.setdefault(fact.content_hash, []).append(photo)
     problems: list[DataProblem] = []
     for photos in groups.values():
         if len(photos) < 2:
@@ -175,7 +175,7 @@ def _find_disagreements(photos: list[Photo], scheme: LabelSchema) -> list[str]:
 def _find_misnamed(readable: Iterable[tuple[Photo, ImageInfo]]) -> list[DataProblem]:
     problems = []
     for photo, fact in readable:
-        promised = FORMATS.get(photo.path.suffix.lower())
+        promised = EXPECTED_FORMATS.get(photo.path.suffix.lower())
         if promised != fact.format:
             what = f"the name ends in {photo.path.suffix or 'nothing'}, the content is {fact.format}"
             problems.append(
@@ -190,11 +190,11 @@ def _find_small(readable: Iterable[tuple[Photo, ImageInfo]]) -> list[DataProblem
             "warning",
             "small photo",
             photo.name,
-            f"{fact.size[0]} x {fact.size[1]} pixels; a side has fewer than {SMALL}",
+            f"{fact.size[0]} x {fact.size[1]} pixels; a side has fewer than {MIN_SIDE}",
             "replace it by the original, or leave it out",
         )
         for photo, fact in readable
-        if min(fact.size) < SMALL
+        if min(fact.size) < MIN_SIDE
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from maskfit.data import detectors
-from maskfit.data.boxes import SAMPLE_STEP, CropBox
+from maskfit.data.boxes import ROUNDING_STEP, CropBox
 from maskfit.data.crops import CROPS, CenterCrop
 from maskfit.data.crops.face import FaceCrop, level1_06
 from maskfit.data.crops.pixel_variance import VarianceCrop
@@ -16,7 +16,7 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize
 from maskfit.data.weight_pinning import pin_component
 from maskfit.errors import DataError, RecipeError
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import ModelMetadata
 from maskfit.registry import ComponentSpec, instantiate
 
@@ -83,9 +83,9 @@ def test_which_face_is_chosen(paint):
     photo = paint(300, 300, (0, 0, 20, 20), (200, 200, 280, 280), (140, 130, 170, 160))
     boxes = {way: FaceCrop(**TIGHT, face_selection=way).box(photo, 1.0).box for way in ("largest", "central", "surest")}
     assert boxes == {"largest": (200, 200, 280, 280), "central": (140, 130, 170, 160), "surest": (0, 0, 20, 20)}
-    assert [face.score for face in FaceCrop(face_selection="central").faces(photo)] == pytest.approx([0.7, 0.8, 0.9])
+    assert [face.score for face in FaceCrop(face_selection="central").detect_faces(photo)] == pytest.approx([0.7, 0.8, 0.9])
     unsure = FaceCrop(detector={"name": "yunet", "score": 0.75}, face_selection="central")
-    assert len(unsure.faces(photo)) == 2
+    assert len(unsure.detect_faces(photo)) == 2
 
 
 def test_without_a_face_the_fallback_is_taken_and_said(paint):
@@ -118,7 +118,7 @@ def test_boxes_do_not_hang_on_last_bits(paint, monkeypatch, painted):
     monkeypatch.setattr(painted, "_look", shaky)
     detectors._open.cache_clear()
     assert FaceCrop().box(photo, 1.0) == wanted
-    assert all(edge % SAMPLE_STEP == 0 for edge in wanted.box)
+    assert all(edge % ROUNDING_STEP == 0 for edge in wanted.box)
 
 
 # Aligned
@@ -127,7 +127,7 @@ def test_boxes_do_not_hang_on_last_bits(paint, monkeypatch, painted):
 def test_an_aligned_crop_is_turned_until_the_eyes_are_level(paint):
     photo = paint(300, 300, (100, 100, 200, 220), eyes=((125, 140), (175, 160)))
     cut = FaceCrop(align=True).box(photo, 1.0)
-    assert cut.angle == pytest.approx(np.degrees(np.arctan2(20, 50)), abs=SAMPLE_STEP)
+    assert cut.angle == pytest.approx(np.degrees(np.arctan2(20, 50)), abs=ROUNDING_STEP)
     frame = CropResize(crop=ComponentSpec.create("face", align=True), size=(180, 180))(photo).astype(int)
     eyes = [np.nonzero((np.abs(frame - colour) < 60).all(axis=2)) for colour in ((255, 255, 0), (0, 255, 255))]
     rows, columns = ([side[axis].mean() for side in eyes] for axis in (0, 1))
@@ -145,8 +145,8 @@ def test_an_aligned_crop_holds_what_the_upright_one_holds(paint):
     left, upper, right, lower = cut.box
     assert (right - left, lower - upper) == (160, 120)
     # The middle lies 20 to the face's right, which is now down to the right.
-    assert (left + right) / 2 == pytest.approx(150 + 20 * np.cos(np.pi / 4), abs=SAMPLE_STEP)
-    assert (upper + lower) / 2 == pytest.approx(160 + 20 * np.sin(np.pi / 4), abs=SAMPLE_STEP)
+    assert (left + right) / 2 == pytest.approx(150 + 20 * np.cos(np.pi / 4), abs=ROUNDING_STEP)
+    assert (upper + lower) / 2 == pytest.approx(160 + 20 * np.sin(np.pi / 4), abs=ROUNDING_STEP)
     wide = FaceCrop(align=True).box(photo, 0.5).box
     assert (wide[2] - wide[0]) / (wide[3] - wide[1]) == pytest.approx(0.5, abs=0.01)
 
@@ -212,7 +212,7 @@ def test_wrong_options_are_refused(name, options, said):
 
 
 def facts(framing: CropResize) -> ModelMetadata:
-    scheme = SCHEMES["mask"]
+    scheme = LABEL_SCHEMAS["mask"]
     return ModelMetadata(
         label_schema=scheme,
         preprocessing={"framing": framing},
@@ -302,16 +302,16 @@ def test_the_store_looks_once_at_each_photo_and_lists_guesses(tmp_path, paint, p
     open_image_cache(photos, framing.scaled(1.5), folder=tmp_path / "stores")
     assert len(painted.looks) == 4
     assert first.fallback_crops == ("0, odd.png", "2, odd.png")
-    assert first.guesses is not None
-    listed = first.guesses.read_text()
+    assert first.fallback_file is not None
+    listed = first.fallback_file.read_text()
     assert [f"{seed}, odd.png" in listed for seed in range(4)] == [True, False, True, False]
     # Opened again, nothing is looked at, and the guesses are known still; of other photos only theirs.
     again = open_image_cache(photos[1:], framing, folder=tmp_path / "stores")
     assert again.fallback_crops == ("2, odd.png",)
-    assert open_image_cache(photos[1:2], framing, folder=tmp_path / "stores").guesses is None
+    assert open_image_cache(photos[1:2], framing, folder=tmp_path / "stores").fallback_file is None
     assert len(painted.looks) == 4
     # A list that was cut off in its last line is written on behind it.
-    first.guesses.write_text(listed[: listed.index("\n") - 3])
+    first.fallback_file.write_text(listed[: listed.index("\n") - 3])
     more = [*photos, write(tmp_path / "9.png", paint(60, 40, seed=9))]
     assert "9.png" in open_image_cache(more, framing, folder=tmp_path / "stores").fallback_crops
 

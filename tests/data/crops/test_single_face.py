@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maskfit.data.crops import CROPS
-from maskfit.data.crops.single_face import ASPECT, HIGH, WIDE, crop_single_face
+from maskfit.data.crops.single_face import PORTRAIT_ASPECT, FACE_HEIGHT, FACE_WIDTH, crop_single_face
 from maskfit.data.detectors import Face
 from maskfit.data.preprocessing import CropResize
 from maskfit.registry import ComponentSpec, instantiate
@@ -39,7 +39,7 @@ def test_a_face_crop_takes_the_face_it_is_told_to(paint):
 
 def test_any_other_crop_gets_a_portrait_in_which_the_face_is_as_large_as_in_the_competition():
     photo = np.zeros((2000, 3000, 3), dtype=np.uint8)
-    wide, high = WIDE * 384, HIGH * 512
+    wide, high = FACE_WIDTH * 384, FACE_HEIGHT * 512
     x, y = 1700.0, 900.0
     face = Face((x - wide / 2, y - high / 2, x + wide / 2, y + high / 2), 0.9)
     left, upper, right, lower = crop_single_face(
@@ -47,7 +47,7 @@ def test_any_other_crop_gets_a_portrait_in_which_the_face_is_as_large_as_in_the_
     ).box
     assert (right - left, lower - upper) == (pytest.approx(384, abs=2), pytest.approx(512, abs=2))
     assert ((left + right) / 2, (upper + lower) / 2) == (pytest.approx(x, abs=1), pytest.approx(y, abs=1))
-    assert pytest.approx(384 / 512) == ASPECT
+    assert pytest.approx(384 / 512) == PORTRAIT_ASPECT
 
 
 def test_a_portrait_keeps_to_the_photo():

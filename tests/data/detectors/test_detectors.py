@@ -105,10 +105,10 @@ def test_a_finder_looks_once_at_each_photo_and_is_shared(painted, paint):
     assert load_detector(ComponentSpec.create("yunet", score=0.6), None) is not finder
     photos = [paint(60, 40, (5, 6, 20, 30)), paint(40, 60, (5, 6, 20, 30))]
     for photo in [*photos, *[photo.copy() for photo in photos]]:
-        assert finder.find(photo)[0].box == (5, 6, 20, 30)
+        assert finder.detect_one(photo)[0].box == (5, 6, 20, 30)
     # Turned sideways the bytes are the same and the photo is not.
     blank = np.zeros((4, 6, 3), np.uint8)
-    assert finder.find(blank) == finder.find(blank.reshape(6, 4, 3)) == ()
+    assert finder.detect_one(blank) == finder.detect_one(blank.reshape(6, 4, 3)) == ()
     assert painted.looks == [(60, 40, 3), (40, 60, 3), (4, 6, 3), (6, 4, 3)]
 
 
@@ -116,7 +116,7 @@ def test_a_finder_forgets_the_oldest(painted, paint, monkeypatch):
     monkeypatch.setattr("maskfit.data.detectors.REMEMBERED", 2)
     finder = CachedDetector(painted())
     for seed in (0, 1, 2, 2, 0):
-        finder.find(paint(9, 9, seed=seed))
+        finder.detect_one(paint(9, 9, seed=seed))
     assert len(painted.looks) == 4
 
 

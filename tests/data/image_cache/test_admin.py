@@ -1,4 +1,4 @@
-"""Stores are listed, chosen by their last use, and removed whole; `maskfit data stores` does it."""
+"""Stores are listed, chosen by their last use, and removed whole; `maskfit data cache` does it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from maskfit.cli import data_group
-from maskfit.data.image_cache.admin import DAY, CacheInfo, find_stores, least_recently_used, read_size, remove_store
+from maskfit.data.image_cache.admin import SECONDS_PER_DAY, CacheInfo, list_caches, least_recently_used, parse_size, remove_cache
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
@@ -31,30 +31,30 @@ def folder(tmp_path, write_photo) -> Path:
     place = tmp_path / "stores"
     for side, days in ((8, 40), (16, 10)):
         open_image_cache(photos, CropResize(size=(side, side)), folder=place)
-        for store in find_stores(place):
-            if store.size == (side, side):
-                os.utime(store.path / "used", (time.time() - days * DAY,) * 2)
+        for store in list_caches(place):
+            if store.image_size == (side, side):
+                os.utime(store.path / "used", (time.time() - days * SECONDS_PER_DAY,) * 2)
     (place / "notes").mkdir()
     (place / "notes" / "mine.txt").write_text("keep")
     return place
 
 
 def test_stores_are_listed_with_what_they_hold(folder):
-    young, old = find_stores(folder)
-    assert (young.size, old.size, young.photos, young.crop) == ((16, 16), (8, 8), 3, "centre")
-    assert young.bytes > 3 * 16 * 16 * 3
-    assert find_stores(folder / "absent") == []
+    young, old = list_caches(folder)
+    assert (young.image_size, old.image_size, young.photos, young.crop) == ((16, 16), (8, 8), 3, "centre")
+    assert young.size_bytes > 3 * 16 * 16 * 3
+    assert list_caches(folder / "absent") == []
 
 
 def test_opening_a_store_is_using_it(folder, tmp_path):
     photo = tmp_path / "photos" / "a.png"
     open_image_cache([Photo(photo, "a.png", "a")], CropResize(size=(8, 8)), folder=folder)
-    assert time.time() - find_stores(folder)[0].used < 60
-    assert find_stores(folder)[0].size == (8, 8)
+    assert time.time() - list_caches(folder)[0].last_used < 60
+    assert list_caches(folder)[0].image_size == (8, 8)
 
 
 def made(name: str, size: int, days: float) -> CacheInfo:
-    return CacheInfo(Path(name), 1, (8, 8), "centre", size, 1e9 - days * DAY)
+    return CacheInfo(Path(name), 1, (8, 8), "centre", size, 1e9 - days * SECONDS_PER_DAY)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_the_longest_unused_go_first(days, keep_under, chosen):
 
 
 def test_a_removed_store_is_gone_and_can_be_built_again(folder, tmp_path):
-    old = find_stores(folder)[1]
-    remove_store(old)
+    old = list_caches(folder)[1]
+    remove_cache(old)
     assert not old.path.exists()
     photo = tmp_path / "photos" / "a.png"
     assert len(open_image_cache([Photo(photo, "a.png", "a")], CropResize(size=(8, 8)), folder=folder)) == 1
@@ -90,17 +90,17 @@ def test_a_readers_pixels_stay_while_its_store_is_removed(folder, tmp_path):
     photos = [Photo(tmp_path / "photos" / "a.png", "a.png", "a")]
     stored = open_image_cache(photos, CropResize(size=(8, 8)), folder=folder)
     before = stored.gather([0])
-    remove_store(find_stores(folder)[0])
+    remove_cache(list_caches(folder)[0])
     assert (stored.gather([0]) == before).all()
 
 
 def test_what_is_filled_or_not_ours_stays(folder):
-    old = find_stores(folder)[1]
+    old = list_caches(folder)[1]
     (old.path / "mine.txt").write_text("keep")
     with FileLock(old.path / "lock"), pytest.raises(DataError, match="a process appends"):
-        remove_store(old)
+        remove_cache(old)
     assert (old.path / "frames.bin").stat().st_size == 3 * 8 * 8 * 3
-    remove_store(old)
+    remove_cache(old)
     assert [path.name for path in old.path.iterdir()] == ["mine.txt"]
 
 
@@ -123,9 +123,9 @@ def test_stores_are_opened_while_they_are_removed(tmp_path, write_photo):
     def remove_again() -> int:
         times = 0
         while time.monotonic() < ends:
-            for store in find_stores(folder):
+            for store in list_caches(folder):
                 with suppress(DataError):
-                    remove_store(store)
+                    remove_cache(store)
                     times += 1
         return times
 
@@ -138,13 +138,13 @@ def test_stores_are_opened_while_they_are_removed(tmp_path, write_photo):
 
 @pytest.mark.parametrize(("word", "size"), [("10GB", 10**10), ("500 mb", 5 * 10**8), ("1.5GiB", 3 * 2**29), ("7", 7)])
 def test_sizes_are_read(word, size):
-    assert read_size(word) == size
+    assert parse_size(word) == size
 
 
 @pytest.mark.parametrize("word", ["", "GB", "-1GB", "10 PB", "nan", "1e9", "٣GB"])
 def test_what_is_no_size_is_refused(word):
     with pytest.raises(DataError, match="no size"):
-        read_size(word)
+        parse_size(word)
 
 
 def command(*words: object):
@@ -163,13 +163,13 @@ def test_the_verb_removes_only_when_told_so(folder):
     refused = command("--folder", folder, "--prune", 30)
     assert isinstance(refused.exception, DataError)
     assert "--yes" in str(refused.exception)
-    assert len(find_stores(folder)) == 2
+    assert len(list_caches(folder)) == 2
     said = json.loads(command("--folder", folder, "--prune", 30, "--yes", "--json").stdout)
     assert [store["size"] for store in said["stores"]] == [[16, 16]]
     assert [store["size"] for store in said["removed"]] == [[8, 8]]
-    assert [store.size for store in find_stores(folder)] == [(16, 16)]
+    assert [store.image_size for store in list_caches(folder)] == [(16, 16)]
     command("--folder", folder, "--keep-under", "1MB", "--yes")
-    assert len(find_stores(folder)) == 1
+    assert len(list_caches(folder)) == 1
     command("--folder", folder, "--keep-under", "0", "--yes")
-    assert find_stores(folder) == []
+    assert list_caches(folder) == []
     assert (folder / "notes" / "mine.txt").exists()

@@ -16,7 +16,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from maskfit.data.image_cache.cache import default_folder, open_image_cache, open_image_caches
+from maskfit.data.image_cache.cache import default_cache_dir, open_image_cache, open_image_caches
 from maskfit.data.image_cache.files import ImageCacheFiles
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
@@ -270,7 +270,7 @@ def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path, photos
     monkeypatch.setattr("maskfit.data.image_cache.cache.shutil.disk_usage", lambda path: usage(ROW, 0, 4 * ROW - 1))
     with pytest.raises(DataError, match="are free") as caught:
         open_image_cache(photos, FRAMING, folder=folder)
-    assert "maskfit data stores" in caught.value.hint
+    assert "maskfit data cache" in caught.value.hint
     assert (store_of(folder) / "frames.bin").stat().st_size == 0
     monkeypatch.setattr("maskfit.data.image_cache.cache.shutil.disk_usage", lambda path: usage(ROW, 0, 4 * ROW))
     check(open_image_cache(photos, FRAMING, folder=folder), photos)
@@ -399,7 +399,7 @@ def test_what_is_removed_before_it_is_held_is_decoded_again(tmp_path, photos, mo
     hold = ImageCacheFiles.lock
 
     def late(rows: ImageCacheFiles) -> None:
-        shutil.rmtree(rows.store)
+        shutil.rmtree(rows.folder)
         hold(rows)
 
     monkeypatch.setattr(ImageCacheFiles, "lock", late)
@@ -412,13 +412,13 @@ def test_rows_stay_those_of_the_pixels_they_were_read_with(tmp_path, photos):
     folder = tmp_path / "stores"
     open_image_cache(photos, FRAMING, folder=folder)
     with ImageCacheFiles(store_of(folder), FRAMING) as rows:
-        known, before = list(rows.known), rows.map().copy()
-        shutil.rmtree(rows.store)
+        known, before = list(rows.row_of_key), rows.memory_map().copy()
+        shutil.rmtree(rows.folder)
         open_image_cache(photos[::-1], FRAMING, folder=folder)
-        np.testing.assert_array_equal(rows.map(), before)
+        np.testing.assert_array_equal(rows.memory_map(), before)
     with ImageCacheFiles(store_of(folder), FRAMING) as rows:
-        assert list(rows.known) == known[::-1]
-        np.testing.assert_array_equal(rows.map(), before[::-1])
+        assert list(rows.row_of_key) == known[::-1]
+        np.testing.assert_array_equal(rows.memory_map(), before[::-1])
 
 
 def test_a_removal_that_was_cut_off_leaves_readers_their_pixels(tmp_path, photos):
@@ -442,7 +442,7 @@ def test_a_store_that_cannot_be_written_to_is_read(tmp_path, photos, monkeypatch
 
 def test_the_default_folder_is_in_the_users_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_folder() == tmp_path / "maskfit" / "stores"
+    assert default_cache_dir() == tmp_path / "maskfit" / "stores"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert default_folder() == tmp_path / "home" / ".cache" / "maskfit" / "stores"
+    assert default_cache_dir() == tmp_path / "home" / ".cache" / "maskfit" / "stores"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from maskfit.data.backgrounds.grabcut import GrabCut
-from maskfit.data.backgrounds.salient import Salient
+from maskfit.data.backgrounds.salient import SaliencyBackground
 from maskfit.data.boxes import CropBox
 from maskfit.data.image_decoding import Pixels
 
-__all__ = ["BACKGROUNDS", "Background", "GrabCut", "KeepBackground", "Salient"]
+__all__ = ["BACKGROUNDS", "Background", "GrabCut", "KeepBackground", "SaliencyBackground"]
 
 
 class Background(Protocol):
@@ -45,5 +45,5 @@ class KeepBackground:
 BACKGROUNDS: dict[str, Callable[..., Background]] = {
     "none": KeepBackground,
     "grabcut": GrabCut,
-    "saliency": Salient,
+    "saliency": SaliencyBackground,
 }

@@ -13,11 +13,11 @@ from maskfit.data.mask_regions import ForegroundMap
 Region = tuple[int, int, int, int]
 """Left, upper, right, lower in whole pixels of the photo."""
 
-GREY = (124, 116, 104)
+IMAGENET_MEAN_COLOR = (124, 116, 104)
 """ImageNet's mean colour, which is nothing to a network trained on it."""
 
 
-def check_colour(colour: Sequence[int]) -> None:
+def validate_color(colour: Sequence[int]) -> None:
     """Refuses what is no colour.
 
     Raises:

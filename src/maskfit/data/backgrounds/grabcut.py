@@ -16,29 +16,29 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from maskfit.data.backgrounds.fill import GREY, Region, check_colour, fill_background
+from maskfit.data.backgrounds.fill import IMAGENET_MEAN_COLOR, Region, validate_color, fill_background
 from maskfit.data.boxes import Box, CropBox
 from maskfit.data.image_decoding import Pixels
-from maskfit.data.mask_regions import ForegroundMap, Mask, import_cv2, region_at
+from maskfit.data.mask_regions import ForegroundMap, Mask, import_cv2, connected_region
 
-AROUND = 0.5
+CONTEXT = 0.5
 """How much of what lies round the crop is looked at, on each side, in its longer sides."""
 
-LEAST = 8
+MIN_SIDE = 8
 """Pixels; a photo or region with a shorter side has no background worth speaking of."""
 
-FACE = (0.50, 0.78, -0.03)
+SURE_FOREGROUND = (0.50, 0.78, -0.03)
 """The ellipse that is the subject for certain: width and height in those of the crop, and how far below its middle.
 It is the inside of a face with the roots of its hair, whose colour must be known to keep it, both under `centre` on the
 competition's photos and under `face` with its margins."""
 
-HEAD = (0.85, 1.10, -0.05)
+PROBABLE_FOREGROUND = (0.85, 1.10, -0.05)
 """The ellipse that is rather the subject: the head with its hair."""
 
-OPEN = (1.25, 1.45, 0.0)
+POSSIBLE_FOREGROUND = (1.25, 1.45, 0.0)
 """The ellipse outside of which, above the face's middle, nothing is the subject."""
 
-BODY, WIDENING = 0.22, 0.35
+BODY_HALF_WIDTH, BODY_WIDENING = 0.22, 0.35
 """Below the face's middle half the width of what is rather the subject, in the crop's, and how it widens downwards."""
 
 
@@ -54,16 +54,16 @@ class GrabCut:
 
     side: int = 128
     iterations: int = 3
-    colour: Sequence[int] = GREY
+    colour: Sequence[int] = IMAGENET_MEAN_COLOR
 
     def __post_init__(self) -> None:
         if not 32 <= self.side <= 1024:
             raise ValueError(f"side={self.side} must lie in 32 to 1024")
         if not 1 <= self.iterations <= 20:
             raise ValueError(f"iterations={self.iterations} must lie in 1 to 20")
-        check_colour(self.colour)
+        validate_color(self.colour)
 
-    def settled(self) -> dict[str, Any]:
+    def pinned(self) -> dict[str, Any]:
         """Nothing to say, but that the extra is here.
 
         Raises:
@@ -78,7 +78,7 @@ class GrabCut:
         wide, high = right - left, lower - upper
         scale = min(self.side / max(wide, high), 1.0)
         size = max(round(wide * scale), 1), max(round(high * scale), 1)
-        if min(size) < LEAST:
+        if min(size) < MIN_SIDE:
             return photo
         small = Image.fromarray(photo).resize(size, Image.Resampling.BOX, box=region)
         across, down = size[0] / wide, size[1] / high
@@ -103,14 +103,14 @@ class GrabCut:
             return None
         kept = (kinds == cv2.GC_FGD) | (kinds == cv2.GC_PR_FGD)
         middle = len(rows) // 2
-        subject = region_at(cv2, kept, int(rows[middle]), int(columns[middle]))
+        subject = connected_region(cv2, kept, int(rows[middle]), int(columns[middle]))
         return subject.astype(np.uint8) * np.uint8(255)
 
 
 def _surroundings(box: Box, width: int, height: int) -> Region:
     """The crop with what lies round it, inside the photo."""
     left, upper, right, lower = box
-    more = AROUND * max(right - left, lower - upper)
+    more = CONTEXT * max(right - left, lower - upper)
     # A turned box may lie beyond the photo's edge; a pixel stays all the same.
     first_column = min(max(floor(left - more), 0), width - 1)
     first_row = min(max(floor(upper - more), 0), height - 1)
@@ -134,7 +134,7 @@ def initial_mask(height: int, width: int, box: Box) -> ForegroundMap:
         return np.asarray((2 * x / across) ** 2 + (2 * (y - lower) / down) ** 2 < 1)
 
     kinds = np.full((height, width), 2, dtype=np.uint8)
-    kinds[ellipse(*HEAD) | ((y > 0) & (np.abs(x) < BODY + WIDENING * y * high / wide))] = 3
-    kinds[~ellipse(*OPEN) & (y < 0)] = 0
-    kinds[ellipse(*FACE)] = 1
+    kinds[ellipse(*PROBABLE_FOREGROUND) | ((y > 0) & (np.abs(x) < BODY_HALF_WIDTH + BODY_WIDENING * y * high / wide))] = 3
+    kinds[~ellipse(*POSSIBLE_FOREGROUND) & (y < 0)] = 0
+    kinds[ellipse(*SURE_FOREGROUND)] = 1
     return kinds

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from maskfit.data.backgrounds.fill import GREY, check_colour, fill_background
+from maskfit.data.backgrounds.fill import IMAGENET_MEAN_COLOR, validate_color, fill_background
 from maskfit.data.boxes import CropBox
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.saliency import SaliencyBased
 
 
 @dataclass(frozen=True)
-class Salient(SaliencyBased):
+class SaliencyBackground(SaliencyBased):
     """Keeps what a saliency network takes for the subject, of the whole photo.
 
     Args:
@@ -22,11 +22,11 @@ class Salient(SaliencyBased):
         colour: What the background becomes.
     """
 
-    colour: Sequence[int] = GREY
+    colour: Sequence[int] = IMAGENET_MEAN_COLOR
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_colour(self.colour)
+        validate_color(self.colour)
 
     def remove_background(self, photo: Pixels, cut: CropBox) -> Pixels:
         shares = self.saliency_map(photo)

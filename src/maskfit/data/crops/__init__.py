@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from maskfit.data.boxes import Box, CropBox
 from maskfit.data.crops.face import FaceCrop, level1_06
 from maskfit.data.crops.pixel_variance import VarianceCrop
-from maskfit.data.crops.saliency import SalientCrop
+from maskfit.data.crops.saliency import SaliencyCrop
 
-__all__ = ["CROPS", "Box", "CenterCrop", "Crop", "CropBox", "FaceCrop", "FullImage", "SalientCrop", "VarianceCrop"]
+__all__ = ["CROPS", "Box", "CenterCrop", "Crop", "CropBox", "FaceCrop", "FullImage", "SaliencyCrop", "VarianceCrop"]
 
 
 class Crop(Protocol):
@@ -87,5 +87,5 @@ CROPS: dict[str, Callable[..., Crop]] = {
     "face": FaceCrop,
     "level1_06": level1_06,
     "variance": VarianceCrop,
-    "saliency": SalientCrop,
+    "saliency": SaliencyCrop,
 }

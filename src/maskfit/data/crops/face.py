@@ -11,20 +11,20 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.boxes import SAMPLE_STEP, Box, CropBox, clip_box, fit_to_aspect
+from maskfit.data.boxes import ROUNDING_STEP, Box, CropBox, clip_box, fit_to_aspect
 from maskfit.data.detectors import CachedDetector, Face, check_detector, load_detector, pin_detector_weights
 from maskfit.registry import ComponentSpec
 
-Choice = Literal["largest", "central", "surest"]
-Share = Literal["face", "photo"]
+FaceSelection = Literal["largest", "central", "surest"]
+MarginReference = Literal["face", "photo"]
 
-MOST_MARGIN = 5.0
+MAX_MARGIN = 5.0
 """Widths of a face; more than that is no crop of a face."""
 
-MOST_TURN = 45.0
+MAX_ROTATION = 45.0
 """Degrees; eyes that lie steeper than this are rather found wrongly."""
 
-WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+FULL_IMAGE: Box = (0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,19 @@ class FaceCrop:
     right: float = 0.25
     top: float = 0.25
     bottom: float = 0.25
-    scale_relative_to: Share = "face"
-    face_selection: Choice = "largest"
+    scale_relative_to: MarginReference = "face"
+    face_selection: FaceSelection = "largest"
     align: bool = False
     ignore_aspect: bool = False
-    fallback: Sequence[float] = field(default=WHOLE)
+    fallback: Sequence[float] = field(default=FULL_IMAGE)
 
     def __post_init__(self) -> None:
         for name in ("left", "right", "top", "bottom"):
-            if not -0.4 <= getattr(self, name) <= MOST_MARGIN:
-                raise ValueError(f"{name}={getattr(self, name)} must lie in -0.4 to {MOST_MARGIN:g}")
+            if not -0.4 <= getattr(self, name) <= MAX_MARGIN:
+                raise ValueError(f"{name}={getattr(self, name)} must lie in -0.4 to {MAX_MARGIN:g}")
         for name, known in (
-            ("scale_relative_to", get_args(Share)),
-            ("face_selection", get_args(Choice)),
+            ("scale_relative_to", get_args(MarginReference)),
+            ("face_selection", get_args(FaceSelection)),
             ("align", (True, False)),
             ("ignore_aspect", (True, False)),
         ):
@@ -89,7 +89,7 @@ class FaceCrop:
     def _finder(self) -> CachedDetector:
         return load_detector(self._part, pin_detector_weights(self._part, self.weights, self.sha256))
 
-    def settled(self) -> dict[str, Any]:
+    def pinned(self) -> dict[str, Any]:
         """The options that say by content which weights are meant, and no place on this machine.
 
         Raises:
@@ -101,7 +101,7 @@ class FaceCrop:
         load_detector(self._part, weights)
         return {} if weights is None else {"weights": weights.name, "sha256": weights.sha256}
 
-    def faces(self, photo: NDArray[np.uint8]) -> tuple[Face, ...]:
+    def detect_faces(self, photo: NDArray[np.uint8]) -> tuple[Face, ...]:
         """Every face on a photo, the one that is taken first."""
         height, width = photo.shape[:2]
         ways = {
@@ -109,12 +109,12 @@ class FaceCrop:
             "central": lambda face: _distance(face.box, width, height),
             "surest": lambda face: -face.score,
         }
-        return tuple(sorted(self._finder.find(photo), key=ways[self.face_selection]))
+        return tuple(sorted(self._finder.detect_one(photo), key=ways[self.face_selection]))
 
     def box(self, photo: NDArray[np.uint8], aspect: float) -> CropBox:
-        return self.cut(self.faces(photo), photo, aspect)
+        return self.box_from_faces(self.detect_faces(photo), photo, aspect)
 
-    def cut(self, faces: Sequence[Face], photo: NDArray[np.uint8], aspect: float) -> CropBox:
+    def box_from_faces(self, faces: Sequence[Face], photo: NDArray[np.uint8], aspect: float) -> CropBox:
         """What is cut from a photo on which these faces were found.
 
         Args:
@@ -189,7 +189,7 @@ def _angle(face: Face) -> float:
         return 0.0
     (x, y), (other_x, other_y) = face.landmarks[:2]
     angle = degrees(atan2(other_y - y, other_x - x))
-    return round(angle / SAMPLE_STEP) * SAMPLE_STEP if abs(angle) <= MOST_TURN else 0.0
+    return round(angle / ROUNDING_STEP) * ROUNDING_STEP if abs(angle) <= MAX_ROTATION else 0.0
 
 
 def _turned(box: Box, face: Box, angle: float, aspect: float | None) -> Box:
@@ -202,5 +202,5 @@ def _turned(box: Box, face: Box, angle: float, aspect: float | None) -> Box:
     across, down, turn = (left + right) / 2 - x, (upper + lower) / 2 - y, radians(angle)
     x, y = x + cos(turn) * across - sin(turn) * down, y + sin(turn) * across + cos(turn) * down
     edges = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
-    low_x, low_y, high_x, high_y = (round(edge / SAMPLE_STEP) * SAMPLE_STEP for edge in edges)
+    low_x, low_y, high_x, high_y = (round(edge / ROUNDING_STEP) * ROUNDING_STEP for edge in edges)
     return (low_x, low_y, max(high_x, low_x + 1), max(high_y, low_y + 1))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from maskfit.data.boxes import CropBox, fit_to_aspect
 
-LOOKED_AT = 96
+ANALYSIS_SIDE = 96
 """The longer side in pixels at which a photo is looked at."""
 
 
@@ -39,7 +39,7 @@ class VarianceCrop:
 
     def box(self, photo: NDArray[np.uint8], aspect: float) -> CropBox:
         height, width = photo.shape[:2]
-        scale = min(LOOKED_AT / max(height, width), 1.0)
+        scale = min(ANALYSIS_SIDE / max(height, width), 1.0)
         size = max(round(width * scale), 1), max(round(height * scale), 1)
         grey = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX).convert("L"), dtype=np.int64)
         # Steps to the next pixel; whole numbers, so that every machine counts alike.

@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.boxes import CropBox, fit_to_aspect
-from maskfit.data.mask_regions import import_cv2, largest_box
+from maskfit.data.mask_regions import import_cv2, largest_region_box
 from maskfit.data.saliency import SaliencyBased
 
-HALF = 128
+MASK_LEVEL = 128
 """The share of a pixel, of 255, from which on it belongs to the object."""
 
 
 @dataclass(frozen=True)
-class SalientCrop(SaliencyBased):
+class SaliencyCrop(SaliencyBased):
     """The box of the largest region that a saliency network takes for the subject, widened to the network's aspect.
 
     Without one the whole photo, as a guess.
@@ -36,7 +36,7 @@ class SalientCrop(SaliencyBased):
         if not 0 <= self.margin <= 1:
             raise ValueError(f"margin={self.margin} must lie in 0 to 1")
 
-    def settled(self) -> dict[str, Any]:
+    def pinned(self) -> dict[str, Any]:
         """As `Looking.settled`.
 
         Raises:
@@ -44,12 +44,12 @@ class SalientCrop(SaliencyBased):
             MissingExtraError: OpenCV is missing.
         """
         import_cv2("the crop 'salient'")
-        return super().settled()
+        return super().pinned()
 
     def box(self, photo: NDArray[np.uint8], aspect: float) -> CropBox:
         height, width = photo.shape[:2]
         shares = self.saliency_map(photo)
-        found = None if shares is None else largest_box(import_cv2("the crop 'salient'"), shares >= HALF)
+        found = None if shares is None else largest_region_box(import_cv2("the crop 'salient'"), shares >= MASK_LEVEL)
         if shares is None or found is None:
             return CropBox(fit_to_aspect((0, 0, width, height), aspect, width, height), fallback=True)
         across, down = width / shares.shape[1], height / shares.shape[0]

@@ -19,7 +19,7 @@ from maskfit.data.detectors.interface import Detector, Face, Pixels
 from maskfit.data.detectors.mtcnn import Mtcnn
 from maskfit.data.detectors.ultra_light import UltraLight
 from maskfit.data.detectors.yunet import YuNet
-from maskfit.data.pretrained_weights import WeightsFile, add_to_cache, find, is_available
+from maskfit.data.pretrained_weights import WeightsFile, add_to_cache, find_weights, is_available
 from maskfit.errors import RecipeError
 from maskfit.registry import ComponentSpec, instantiate, validate_spec
 
@@ -40,7 +40,7 @@ DETECTORS: dict[str, Callable[..., Detector]] = {
     "mtcnn": Mtcnn,
 }
 
-CACHED_DETECTORS = 65_536
+MAX_CACHED_PHOTOS = 65_536
 """Photos of which a finder remembers the faces."""
 
 
@@ -52,7 +52,7 @@ class CachedDetector:
         self._known: OrderedDict[bytes, tuple[Face, ...]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def find(self, photo: Pixels) -> tuple[Face, ...]:
+    def detect_one(self, photo: Pixels) -> tuple[Face, ...]:
         """The faces on a photo (height, width, 3), the surest first."""
         content = np.ascontiguousarray(photo).data.cast("B")
         key = hashlib.blake2b(content, digest_size=16, salt=b"%d %d" % photo.shape[:2]).digest()
@@ -62,7 +62,7 @@ class CachedDetector:
         (faces,) = self.detector.detect([photo])
         with self._lock:
             self._known[key] = tuple(faces)
-            if len(self._known) > CACHED_DETECTORS:
+            if len(self._known) > MAX_CACHED_PHOTOS:
                 self._known.popitem(last=False)
         return tuple(faces)
 
@@ -130,5 +130,5 @@ _OPENING = threading.Lock()
 
 @lru_cache(maxsize=8)
 def _open(text: str, weights: WeightsFile | None) -> CachedDetector:
-    given = {} if weights is None else {"weights": find(weights)}
+    given = {} if weights is None else {"weights": find_weights(weights)}
     return CachedDetector(instantiate(DETECTORS, ComponentSpec.model_validate_json(text), **given))

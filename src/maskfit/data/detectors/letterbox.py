@@ -79,7 +79,7 @@ def run_network(session: Any, blob: NDArray[np.float32], path: Path) -> dict[str
     return run_session(session, blob, path, "this detector", fix="name the detector's own weights")
 
 
-def check_options(score: float, **least: int) -> None:
+def validate_options(score: float, **least: int) -> None:
     """Refuses a score outside of 0 to 1, and whole numbers below 32 or above 4096.
 
     Raises:

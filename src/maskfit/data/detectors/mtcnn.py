@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from maskfit.data.detectors.interface import Face, Pixels
-from maskfit.data.detectors.letterbox import check_options
+from maskfit.data.detectors.letterbox import validate_options
 from maskfit.data.pretrained_weights import WeightsFile
 from maskfit.errors import DataError, MissingExtraError
 
-LONGEST = 4
+MAX_ENLARGEMENT = 4
 """How many times longer than `side` a photo may become where its shorter side must be enlarged."""
 
 
@@ -31,7 +31,7 @@ class Mtcnn:
     brought_by: ClassVar[str] = "facenet_pytorch"
 
     def __init__(self, side: int = 1024, least: int = 40, score: float = 0.7) -> None:
-        check_options(score, side=side, least=least)
+        validate_options(score, side=side, least=least)
         try:
             from facenet_pytorch import MTCNN
         except ImportError:
@@ -56,7 +56,7 @@ class Mtcnn:
         height, width = photo.shape[:2]
         # A photo smaller than the smallest face is an error to the package, not a photo without a face.
         scale = max(min(self.side / max(height, width), 1.0), 2 * self.least / min(height, width))
-        if max(height, width) * scale > LONGEST * self.side:
+        if max(height, width) * scale > MAX_ENLARGEMENT * self.side:
             return []
         size = round(width * scale), round(height * scale)
         image = Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR)

@@ -12,13 +12,13 @@ from typing import ClassVar
 import numpy as np
 
 from maskfit.data.detectors.interface import Face, Pixels, nms
-from maskfit.data.detectors.letterbox import check_options, letterbox, open_network, run_network
+from maskfit.data.detectors.letterbox import validate_options, letterbox, open_network, run_network
 from maskfit.data.pretrained_weights import WeightsFile
 
 HEIGHT, WIDTH = 480, 640
 """What the network looks at, and nothing else."""
 
-OVERLAP = 0.3
+IOU_THRESHOLD = 0.3
 
 
 class UltraLight:
@@ -37,7 +37,7 @@ class UltraLight:
     )
 
     def __init__(self, weights: Path, score: float = 0.5) -> None:
-        check_options(score)
+        validate_options(score)
         self.score = score
         self._path = weights
         self._network = open_network(weights, ("input",), ("scores", "boxes"))
@@ -57,4 +57,4 @@ class UltraLight:
         sure = np.flatnonzero(score >= self.score)
         corners = answers["boxes"][0, sure].astype(np.float64).reshape(-1, 2, 2) * (WIDTH, HEIGHT)
         boxes, score = laid.to_original(corners).reshape(-1, 4), score[sure]
-        return [Face(tuple(boxes[place].tolist()), float(score[place])) for place in nms(boxes, score, OVERLAP)]
+        return [Face(tuple(boxes[place].tolist()), float(score[place])) for place in nms(boxes, score, IOU_THRESHOLD)]

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.detectors.interface import Face, Pixels, nms
-from maskfit.data.detectors.letterbox import LetterboxedImage, check_options, letterbox, open_network, run_network
+from maskfit.data.detectors.letterbox import LetterboxedImage, validate_options, letterbox, open_network, run_network
 from maskfit.data.pretrained_weights import WeightsFile
 
 STRIDES = (8, 16, 32)
 """Pixels between the points at which the network's three outputs look for faces."""
 
-KINDS = ("cls", "obj", "bbox", "kps")
-OVERLAP = 0.3
-BORDER = 0.25
+OUTPUT_KINDS = ("cls", "obj", "bbox", "kps")
+IOU_THRESHOLD = 0.3
+RETRY_BORDER = 0.25
 """Of the longer side, how much black a photo gets round it at the second look."""
 
 
@@ -47,17 +47,17 @@ class YuNet:
     )
 
     def __init__(self, weights: Path, side: int = 320, score: float = 0.5) -> None:
-        check_options(score, side=side)
+        validate_options(score, side=side)
         self.side = side
         self.score = score
         self._path = weights
-        outputs = tuple(f"{kind}_{stride}" for kind in KINDS for stride in STRIDES)
+        outputs = tuple(f"{kind}_{stride}" for kind in OUTPUT_KINDS for stride in STRIDES)
         self._network = open_network(weights, ("input",), outputs)
 
     def detect(self, photos: Sequence[Pixels]) -> list[list[Face]]:
         # One after the other: in batches the last bits of a box would hang on the photos beside it, and a processor
         # gains nothing from them.
-        return [self._look(photo, 0.0) or self._look(photo, BORDER) for photo in photos]
+        return [self._look(photo, 0.0) or self._look(photo, RETRY_BORDER) for photo in photos]
 
     def _look(self, photo: Pixels, border: float) -> list[Face]:
         height, width = photo.shape[:2]
@@ -93,7 +93,7 @@ class YuNet:
             laid.to_original(np.concatenate(points)),
             np.hstack(scores),
         )
-        kept = nms(corners.reshape(-1, 4), score, OVERLAP)
+        kept = nms(corners.reshape(-1, 4), score, IOU_THRESHOLD)
         return [
             Face(
                 tuple(corners[place].ravel().tolist()),

@@ -18,10 +18,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from maskfit.data.image_cache.files import FACTS, FRAMES, GUESSES, KEYS, LOCK, USED
+from maskfit.data.image_cache.files import METADATA_FILE, PIXELS_FILE, FALLBACKS_FILE, KEYS_FILE, LOCK_FILE, LAST_USED_FILE
 from maskfit.errors import DataError
 
-DAY = 86_400
+SECONDS_PER_DAY = 86_400
 UNITS = {
     "": 1,
     "B": 1,
@@ -51,25 +51,25 @@ class CacheInfo:
 
     path: Path
     photos: int
-    size: tuple[int, int] | None
+    image_size: tuple[int, int] | None
     crop: str
-    bytes: int
-    used: float
+    size_bytes: int
+    last_used: float
 
     def to_dict(self) -> dict[str, Any]:
         """The same for JSON."""
-        used = datetime.fromtimestamp(self.used, UTC).isoformat(timespec="seconds")
+        used = datetime.fromtimestamp(self.last_used, UTC).isoformat(timespec="seconds")
         return {
             "path": str(self.path),
             "photos": self.photos,
-            "size": self.size,
+            "size": self.image_size,
             "crop": self.crop,
-            "bytes": self.bytes,
+            "bytes": self.size_bytes,
             "used": used,
         }
 
 
-def find_stores(folder: Path) -> list[CacheInfo]:
+def list_caches(folder: Path) -> list[CacheInfo]:
     """Every store in a folder, the one that was used last first; other folders beside them are passed over."""
     if not folder.is_dir():
         return []
@@ -77,9 +77,9 @@ def find_stores(folder: Path) -> list[CacheInfo]:
     for path in folder.iterdir():
         # One may be removed by another process meanwhile.
         with suppress(FileNotFoundError):
-            if all((path / name).is_file() for name in (FACTS, FRAMES, KEYS)):
+            if all((path / name).is_file() for name in (METADATA_FILE, PIXELS_FILE, KEYS_FILE)):
                 found.append(_read(path))
-    return sorted(found, key=lambda store: -store.used)
+    return sorted(found, key=lambda store: -store.last_used)
 
 
 def least_recently_used(
@@ -93,30 +93,30 @@ def least_recently_used(
         days: Those that nothing used for so many days.
         keep_under: Bytes; then so many more that the rest takes no more.
     """
-    oldest = sorted(stores, key=lambda store: store.used)
-    chosen = [store for store in oldest if days is not None and now - store.used >= days * DAY]
+    oldest = sorted(stores, key=lambda store: store.last_used)
+    chosen = [store for store in oldest if days is not None and now - store.last_used >= days * SECONDS_PER_DAY]
     kept = [store for store in oldest if store not in chosen]
-    while keep_under is not None and sum(store.bytes for store in kept) > keep_under:
+    while keep_under is not None and sum(store.size_bytes for store in kept) > keep_under:
         chosen.append(kept.pop(0))
     return chosen
 
 
-def remove_store(store: CacheInfo) -> None:
+def remove_cache(store: CacheInfo) -> None:
     """Deletes the files of a store, and its folder if nothing else is in it.
 
     Raises:
         DataError: A process appends to it, or the system refuses.
     """
-    lock = FileLock(store.path / LOCK)
+    lock = FileLock(store.path / LOCK_FILE)
     try:
         with lock.acquire(timeout=0):
             # Keys first: should the rest be refused, no row counts any more.
-            for name in (KEYS, FRAMES, GUESSES, USED, FACTS):
+            for name in (KEYS_FILE, PIXELS_FILE, FALLBACKS_FILE, LAST_USED_FILE, METADATA_FILE):
                 (store.path / name).unlink(missing_ok=True)
             # While it is held: who waits for it finds it gone and takes a new one, where a moment later it could be
             # somebody's. Windows keeps files that are open, and filelock deletes it there at the end.
             with suppress(PermissionError):
-                (store.path / LOCK).unlink(missing_ok=True)
+                (store.path / LOCK_FILE).unlink(missing_ok=True)
         # Others' files stay, and so does a store that was begun anew meanwhile.
         with suppress(OSError):
             store.path.rmdir()
@@ -127,7 +127,7 @@ def remove_store(store: CacheInfo) -> None:
         raise DataError(what, location=store.path, hint="stop what reads it, or delete the folder") from None
 
 
-def read_size(word: str) -> int:
+def parse_size(word: str) -> int:
     """Bytes from words such as 10GB, 500 MB, 1.5GiB.
 
     Raises:
@@ -141,16 +141,16 @@ def read_size(word: str) -> int:
 
 def _read(path: Path) -> CacheInfo:
     try:
-        facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
+        facts = json.loads((path / METADATA_FILE).read_text(encoding="utf-8"))
         height, width = facts["size"]
         crop = facts["crop"]
         size, crop = (int(height), int(width)), str(crop["name"] if isinstance(crop, dict) else crop)
     except (OSError, ValueError, KeyError, TypeError):
         size, crop = None, "?"
-    used = path / USED
+    used = path / LAST_USED_FILE
     # Stores from before this was noted were used when they were last written, at least.
-    time = (used if used.exists() else path / KEYS).stat().st_mtime
-    photos = (path / KEYS).read_bytes().count(b"\n")
+    time = (used if used.exists() else path / KEYS_FILE).stat().st_mtime
+    photos = (path / KEYS_FILE).read_bytes().count(b"\n")
     return CacheInfo(path, photos, size, crop, sum(_sizes(path)), time)
 
 

@@ -22,14 +22,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.image_cache.files import GUESSES, ImageCacheFiles, Say, disk_full_error
+from maskfit.data.image_cache.files import FALLBACKS_FILE, ImageCacheFiles, Log, disk_full_error
 from maskfit.data.image_decoding import content_hash, decode, read_bytes
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.preprocessing import CropResize, Frames, apply_all
+from maskfit.data.preprocessing import CropResize, ImageBatch, apply_all
 from maskfit.errors import DataError, PhotoError, format_list
-from maskfit.file_io import cache_folder
+from maskfit.file_io import user_cache_dir
 
-FORMAT = 1
+FORMAT_VERSION = 1
 """Goes into every store's name: a change of decoding or resampling must not read old pixels."""
 
 BATCH_SIZE = 64
@@ -40,7 +40,7 @@ Progress = Callable[[int, int], None]
 _Framed = tuple[NDArray[np.uint8], bool]
 """A frame, and whether its crop is a guess."""
 
-MISSING = -1
+NOT_REQUESTED = -1
 """The row of a photo that was not wanted."""
 
 
@@ -56,28 +56,28 @@ class CachedImages:
     """
 
     rows: NDArray[np.int64]
-    pixels: Frames
+    pixels: ImageBatch
     fallback_crops: tuple[str, ...] = ()
-    guesses: Path | None = None
+    fallback_file: Path | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def gather(self, indices: NDArray[np.int64] | Sequence[int]) -> Frames:
+    def gather(self, indices: NDArray[np.int64] | Sequence[int]) -> ImageBatch:
         """Copies the photos with these places in the set: (indices, height, width, 3).
 
         Raises:
             IndexError: One of them was not wanted when the store was opened.
         """
         rows = self.rows[np.asarray(indices, dtype=np.int64)]
-        if len(rows) and rows.min() == MISSING:
+        if len(rows) and rows.min() == NOT_REQUESTED:
             raise IndexError("photos are taken that were not wanted when the store was opened")
         return self.pixels[rows]
 
 
-def default_folder() -> Path:
+def default_cache_dir() -> Path:
     """Where stores lie unless a recipe says otherwise: in the user's cache, never beside the photos."""
-    return cache_folder("stores")
+    return user_cache_dir("stores")
 
 
 def open_image_cache(
@@ -86,7 +86,7 @@ def open_image_cache(
     *,
     folder: Path | None = None,
     progress: Progress | None = None,
-    say: Say | None = None,
+    say: Log | None = None,
 ) -> CachedImages:
     """Gives the framed photos of a set; what the store does not hold yet is decoded now, on all cores.
 
@@ -101,7 +101,7 @@ def open_image_caches(
     *,
     folder: Path | None = None,
     progress: Progress | None = None,
-    say: Say | None = None,
+    say: Log | None = None,
 ) -> list[CachedImages]:
     """Gives the photos of a set through several framings, each photo read and decoded once for all that lack it.
 
@@ -127,7 +127,7 @@ def open_image_caches(
     with ExitStack() as opened:
         stores = [
             _Wanted(
-                opened.enter_context(ImageCacheFiles((folder or default_folder()) / _name(framing), framing, say)), some
+                opened.enter_context(ImageCacheFiles((folder or default_cache_dir()) / _name(framing), framing, say)), some
             )
             for framing, some in zip(framings, places, strict=True)
         ]
@@ -150,7 +150,7 @@ def open_image_caches(
 
 
 def _name(framing: CropResize) -> str:
-    facts = f"{FORMAT} {framing.model_dump_json()}"
+    facts = f"{FORMAT_VERSION} {framing.model_dump_json()}"
     height, width = framing.size
     return f"{framing.crop.name}-{height}x{width}-{hashlib.blake2b(facts.encode(), digest_size=6).hexdigest()}"
 
@@ -164,13 +164,13 @@ class _Wanted:
 
 
 def _found(photos: Sequence[Photo], keys: Mapping[int, str], one: _Wanted) -> CachedImages:
-    rows = np.full(len(photos), MISSING, dtype=np.int64)
+    rows = np.full(len(photos), NOT_REQUESTED, dtype=np.int64)
     for place in one.places:
-        rows[place] = one.rows.known[keys[place]]
+        rows[place] = one.rows.row_of_key[keys[place]]
     one.rows.touch()
     guesses = one.rows.fallback_keys()
     guessed = tuple(photos[place].name for place in sorted(one.places) if keys[place] in guesses)
-    return CachedImages(rows, one.rows.map(), guessed, one.rows.store / GUESSES if guessed else None)
+    return CachedImages(rows, one.rows.memory_map(), guessed, one.rows.folder / FALLBACKS_FILE if guessed else None)
 
 
 class _Filling:
@@ -190,7 +190,7 @@ class _Filling:
     def lacking(self) -> bool:
         """Whether photos that were found in a store are in it no more."""
         return any(
-            place in one.places and place not in self.unreadable and key not in one.rows.known
+            place in one.places and place not in self.unreadable and key not in one.rows.row_of_key
             for one in self.stores
             for place, key in self.keys.items()
         )
@@ -229,7 +229,7 @@ class _Filling:
         for place, key in self._keys_of(batch):
             for one in self.stores:
                 lacks = fresh.get(key, [])
-                if place in one.places and key not in one.rows.known and one.rows not in lacks:
+                if place in one.places and key not in one.rows.row_of_key and one.rows not in lacks:
                     fresh[key] = [*lacks, one.rows]
         return fresh
 
@@ -240,10 +240,10 @@ class _Filling:
             DataError: The disk has no room for so many photos.
         """
         more = 0
-        for one in sorted(self.stores, key=lambda one: one.rows.store):
+        for one in sorted(self.stores, key=lambda one: one.rows.folder):
             one.rows.lock()
-            more += max(len(one.places) - len(one.rows.known), 0) * one.rows.row_bytes
-        store = self.stores[0].rows.store
+            more += max(len(one.places) - len(one.rows.row_of_key), 0) * one.rows.row_bytes
+        store = self.stores[0].rows.folder
         free = shutil.disk_usage(store).free
         if more > free:
             raise disk_full_error(
@@ -260,7 +260,7 @@ class _Filling:
 
         def framed(key: str) -> list[_Framed] | str:
             place, content = contents[key]
-            return _frame(self.photos[place], content, [rows.framing for rows in fresh[key]])
+            return _frame(self.photos[place], content, [rows.crop_resize for rows in fresh[key]])
 
         seen = dict(zip(fresh, pool.map(framed, fresh), strict=True))
         for rows in (one.rows for one in self.stores):

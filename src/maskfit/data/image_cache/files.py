@@ -23,17 +23,17 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.preprocessing import CropResize, Frames
+from maskfit.data.preprocessing import CropResize, ImageBatch
 from maskfit.errors import DataError
 from maskfit.file_io import write_text
 
-KEYS, FRAMES, FACTS, LOCK, USED = "keys.txt", "frames.bin", "framing.json", "lock", "used"
+KEYS_FILE, PIXELS_FILE, METADATA_FILE, LOCK_FILE, LAST_USED_FILE = "keys.txt", "frames.bin", "framing.json", "lock", "used"
 """The files of a store; the last one's time is when it was last opened."""
 
-GUESSES = "guessed.txt"
+FALLBACKS_FILE = "guessed.txt"
 """Photos on which the crop found nothing: key and path."""
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 class ImageCacheFiles:
@@ -45,13 +45,13 @@ class ImageCacheFiles:
         known: The row of each key.
     """
 
-    def __init__(self, store: Path, framing: CropResize, say: Say | None = None) -> None:
-        self.store, self.framing = store, framing
+    def __init__(self, store: Path, framing: CropResize, say: Log | None = None) -> None:
+        self.folder, self.crop_resize = store, framing
         self._say = say
         self._open_files = ExitStack()
         self._frames: BinaryIO | None = None
         self._keys: BinaryIO | None = None
-        self.known: dict[str, int] = self._read()
+        self.row_of_key: dict[str, int] = self._read()
 
     def __enter__(self) -> Self:
         return self
@@ -67,17 +67,17 @@ class ImageCacheFiles:
     @property
     def row_bytes(self) -> int:
         """What a row takes."""
-        height, width = self.framing.size
+        height, width = self.crop_resize.size
         return height * width * 3
 
     def lock(self) -> None:
         """Keeps others from appending and removing, from now on, and reads anew what they did before."""
         self._lock()
         self._make()
-        self.known = self._read()
+        self.row_of_key = self._read()
         # What an interrupted writer left behind the last whole row is written over.
-        self._frames = self._open(FRAMES, len(self.known) * self.row_bytes)
-        self._keys = self._open(KEYS, sum(len(key) + 1 for key in self.known))
+        self._frames = self._open(PIXELS_FILE, len(self.row_of_key) * self.row_bytes)
+        self._keys = self._open(KEYS_FILE, sum(len(key) + 1 for key in self.row_of_key))
 
     def append(self, frames: Mapping[str, NDArray[np.uint8]], guessed: Sequence[tuple[str, Photo]]) -> None:
         """Writes rows.
@@ -92,7 +92,7 @@ class ImageCacheFiles:
         assert self._frames is not None and self._keys is not None, "hold() comes first"  # noqa: PT018
         try:
             # First the guesses: none may be missing of a row that is there, and one too many does no harm.
-            _write_guesses(self.store / GUESSES, guessed)
+            _write_guesses(self.folder / FALLBACKS_FILE, guessed)
             self._frames.write(b"".join(frame.tobytes() for frame in frames.values()))
             self._frames.flush()
             self._keys.write("".join(f"{key}\n" for key in frames).encode("ascii"))
@@ -100,20 +100,20 @@ class ImageCacheFiles:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise disk_full_error(self.store, "the disk is full") from None
-        self.known |= {key: len(self.known) + place for place, key in enumerate(frames)}
+            raise disk_full_error(self.folder, "the disk is full") from None
+        self.row_of_key |= {key: len(self.row_of_key) + place for place, key in enumerate(frames)}
 
-    def map(self) -> Frames:
+    def memory_map(self) -> ImageBatch:
         """The pixels, (rows, height, width, 3), behind a memory map that stays whatever becomes of the store."""
-        if not self.known:
-            return np.empty((0, *self.framing.size, 3), dtype=np.uint8)
+        if not self.row_of_key:
+            return np.empty((0, *self.crop_resize.size, 3), dtype=np.uint8)
         assert self._pixels is not None, "rows that are known lie in a file"
-        return np.memmap(self._pixels, dtype=np.uint8, mode="r", shape=(len(self.known), *self.framing.size, 3))
+        return np.memmap(self._pixels, dtype=np.uint8, mode="r", shape=(len(self.row_of_key), *self.crop_resize.size, 3))
 
     def fallback_keys(self) -> set[str]:
         """Keys of the photos on which the crop found nothing."""
         try:
-            text = (self.store / GUESSES).read_text(encoding="ascii", errors="replace")
+            text = (self.folder / FALLBACKS_FILE).read_text(encoding="ascii", errors="replace")
         except FileNotFoundError:
             return set()
         return {line.partition(" ")[0] for line in text.split("\n")}
@@ -121,19 +121,19 @@ class ImageCacheFiles:
     def touch(self) -> None:
         """Writes down that the store was opened now, where it can be written to."""
         with suppress(OSError):
-            if (self.store / KEYS).exists():
-                (self.store / USED).touch()
+            if (self.folder / KEYS_FILE).exists():
+                (self.folder / LAST_USED_FILE).touch()
 
     def _lock(self) -> None:
-        lock = FileLock(self.store / LOCK)
+        lock = FileLock(self.folder / LOCK_FILE)
         wait = 0.0
         while not lock.is_locked:
             # The folder goes with a store that is removed, also while this one waits for that to end.
             try:
-                self.store.mkdir(parents=True, exist_ok=True)
+                self.folder.mkdir(parents=True, exist_ok=True)
             except FileExistsError:
                 # It was there and is gone again; what is no folder stays in the way.
-                if self.store.exists() and not self.store.is_dir():
+                if self.folder.exists() and not self.folder.is_dir():
                     raise
                 continue
             try:
@@ -141,31 +141,31 @@ class ImageCacheFiles:
             except Timeout:
                 wait = -1
                 if self._say:
-                    self._say(f"another process fills the store {self.store}; waiting until it is done")
+                    self._say(f"another process fills the store {self.folder}; waiting until it is done")
             except FileNotFoundError:
                 continue
         self._open_files.callback(lock.release)
 
     def _make(self) -> None:
         """Makes the files of a new store, or of one whose removal was cut off; keys come last, as they go first."""
-        if not (self.store / KEYS).exists():
+        if not (self.folder / KEYS_FILE).exists():
             # Not emptied: who has these pixels open keeps them.
-            (self.store / FRAMES).unlink(missing_ok=True)
-            write_text(self.store / FACTS, self.framing.model_dump_json(indent=2) + "\n")
-            (self.store / FRAMES).touch()
-            (self.store / KEYS).touch()
-        elif not (self.store / FRAMES).exists():
-            (self.store / FRAMES).touch()
+            (self.folder / PIXELS_FILE).unlink(missing_ok=True)
+            write_text(self.folder / METADATA_FILE, self.crop_resize.model_dump_json(indent=2) + "\n")
+            (self.folder / PIXELS_FILE).touch()
+            (self.folder / KEYS_FILE).touch()
+        elif not (self.folder / PIXELS_FILE).exists():
+            (self.folder / PIXELS_FILE).touch()
 
     def _read(self) -> dict[str, int]:
         """Key to row for every row that is there whole; opens the pixels that these rows are of."""
         while True:
             self._pixels: BinaryIO | None = None
             try:
-                pixels = self._open_files.enter_context((self.store / FRAMES).open("rb"))
+                pixels = self._open_files.enter_context((self.folder / PIXELS_FILE).open("rb"))
                 # Keys first: another may append meanwhile, and no key counts before its pixels.
-                lines = (self.store / KEYS).read_text(encoding="ascii", errors="replace").split("\n")[:-1]
-                now = (self.store / FRAMES).stat()
+                lines = (self.folder / KEYS_FILE).read_text(encoding="ascii", errors="replace").split("\n")[:-1]
+                now = (self.folder / PIXELS_FILE).stat()
             except FileNotFoundError:
                 return {}
             opened = os.fstat(pixels.fileno())
@@ -174,7 +174,7 @@ class ImageCacheFiles:
                 return {key: row for row, key in enumerate(lines[: opened.st_size // self.row_bytes])}
 
     def _open(self, name: str, length: int) -> BinaryIO:
-        stream = self._open_files.enter_context((self.store / name).open("r+b"))
+        stream = self._open_files.enter_context((self.folder / name).open("r+b"))
         stream.seek(length)
         stream.truncate()
         return stream
@@ -185,7 +185,7 @@ def disk_full_error(store: Path, what: str) -> DataError:
     return DataError(
         what,
         location=store,
-        hint="maskfit data stores lists what can be removed; data.cache_dir=DIR takes another disk",
+        hint="maskfit data cache lists what can be removed; data.cache_dir=DIR takes another disk",
     )
 
 
