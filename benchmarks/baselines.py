@@ -100,7 +100,7 @@ class Listed:
 def joined(facts: Any, logits: Any) -> Any:
     """The product of the heads' probabilities, (batch, classes)."""
     together: Any = None
-    for name in facts.scheme.names:
+    for name in facts.label_schema.names:
         shares = logits[name].softmax(1)
         together = shares if together is None else (together[:, :, None] * shares[:, None, :]).flatten(1)
     return together

@@ -1,7 +1,7 @@
 """Judges a model on the persons that `in_the_box.py` held out: each attribute, by where the photos are from.
 
-python scripts/judge_the_box.py box/in-the-box.onnx --work box
-python scripts/judge_the_box.py box/near/fold0/best.safetensors --work box --views flip
+python scripts/evaluate_bundled_model.py box/bundled.onnx --work box
+python scripts/evaluate_bundled_model.py box/near/fold0/best.safetensors --work box --tta flip
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.splits import read_folds
+from maskfit.data.splits import read_splits
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.metrics import accuracy, f1_per_class, macro_f1
 from maskfit.inference.predictor import Predictor
-from maskfit.labels.schema import SCHEMES, UNKNOWN
+from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 
 
 def held_out(work: Path) -> dict[str, list[Photo]]:
     """The photos of the persons held out, by source: the real ones, and what was made of them."""
-    folds = read_folds(work / "far" / "folds.csv").fold_of_person
+    folds = read_splits(work / "far" / "folds.csv").fold_of_person
     sets: dict[str, list[Photo]] = defaultdict(list)
     for name in ("photos.csv", "extra1.csv"):
         with (work / name).open(encoding="utf-8", newline="") as stream:
@@ -63,15 +63,15 @@ def judge(predictor: Predictor, photos: list[Photo]) -> None:
     classes = SCHEME.to_class_index(truth)
     if (classes != UNKNOWN).any():
         answers = probabilities.argmax(axis=1)
-        right = accuracy(classes, answers, SCHEME.classes)
-        print(f"  18 classes: accuracy {right:.3f}, macro F1 {macro_f1(classes, answers, SCHEME.classes):.3f}")
+        right = accuracy(classes, answers, SCHEME.num_classes)
+        print(f"  18 classes: accuracy {right:.3f}, macro F1 {macro_f1(classes, answers, SCHEME.num_classes):.3f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--work", type=Path, default=Path("box"))
-    parser.add_argument("--views", default="original")
+    parser.add_argument("--tta", default="original")
     parser.add_argument("--most", type=int, help="of each set no more than so many photos, for a first look")
     given = parser.parse_args()
     predictor = Predictor.load(given.model, views=given.views)

@@ -22,7 +22,7 @@ from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.export import export_model
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.submission import write_submission
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
@@ -132,7 +132,7 @@ def test_torch_is_absent(scripts):
 
 def test_an_exported_model_answers_as_torch_does(scripts, photos, tmp_path):
     torch.manual_seed(0)
-    scheme = SCHEMES["mask-gender-age"]
+    scheme = LABEL_SCHEMAS["mask-gender-age"]
     facts = ModelMetadata(
         label_schema=scheme,
         preprocessing=Preprocessing(crop_resize=CropResize(size=(48, 32))),
@@ -159,7 +159,7 @@ def test_an_exported_model_answers_as_torch_does(scripts, photos, tmp_path):
 
 def test_the_first_answer_needs_nothing_but_the_install(scripts, tmp_path):
     """No model, no detector, no network: a photo and the command."""
-    run(scripts, "data", "draw", tmp_path / "drawn", "--persons", 1)
+    run(scripts, "data", "synthesize", tmp_path / "drawn", "--persons", 1)
     photo = next((tmp_path / "drawn").rglob("mask1.jpg"))
     began = time.perf_counter()
     said = run(scripts, "predict", photo, "--draw", tmp_path / "boxes.png")
@@ -197,5 +197,5 @@ def test_what_needs_the_extra_says_so(scripts, words):
 
 
 def test_drawn_faces_need_no_extra(scripts, tmp_path):
-    run(scripts, "data", "draw", tmp_path / "drawn", "--persons", 1)
+    run(scripts, "data", "synthesize", tmp_path / "drawn", "--persons", 1)
     assert len(list((tmp_path / "drawn").rglob("*.jpg"))) == 7

@@ -11,14 +11,14 @@ from safetensors.torch import load_file
 from maskfit.calibration import Calibration
 from maskfit.data.preprocessing import Preprocessing
 from maskfit.errors import ModelFileError
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_card import ModelCard, Score
 from maskfit.model_card_markdown import LIMITS, render_model_card
 from maskfit.model_file import ModelMetadata, read_model_metadata, save_model, update_model_metadata
 from maskfit.registry import ComponentSpec
 
 FACTS = ModelMetadata(
-    label_schema=SCHEMES["mask-gender-age"],
+    label_schema=LABEL_SCHEMAS["mask-gender-age"],
     preprocessing=Preprocessing(),
     backbone=ComponentSpec.create("small"),
     head=ComponentSpec.create("multi_head"),

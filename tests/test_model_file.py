@@ -24,7 +24,7 @@ import maskfit.models.network
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
 from maskfit.errors import ModelFileError
 from maskfit.labels.age_rule import AgeLabelRule
-from maskfit.labels.schema import JOINT_HEAD, SCHEMES
+from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS
 from maskfit.model_file import (
     MAX_METADATA_BYTES,
     METADATA_KEY,
@@ -36,7 +36,7 @@ from maskfit.model_file import (
 from maskfit.models.network import Network, build_network
 from maskfit.registry import ComponentSpec
 
-FULL = SCHEMES["mask-gender-age"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 
 def make_facts(**changes: Any) -> ModelMetadata:
@@ -101,7 +101,7 @@ def changed(path: str, value: Any) -> str:
 FACTS = {
     "attributes": make_facts(),
     "joint": make_facts(head=ComponentSpec.create("single_head", dropout=0.3), heads=(JOINT_HEAD,)),
-    "decades": make_facts(scheme=AgeLabelRule(by_decade=True, old_from_age=57.5).scheme(FULL)),
+    "decades": make_facts(scheme=AgeLabelRule(by_decade=True, old_from_age=57.5).training_schema(FULL)),
     "all filled": make_facts(
         preprocessing=Preprocessing(
             crop_resize=CropResize(
@@ -363,7 +363,7 @@ def test_networks_that_do_not_fit_are_refused_before_they_take_memory(forged, mo
 
 
 def test_a_head_that_answers_for_something_else_is_refused(tmp_path):
-    facts = make_facts(scheme=SCHEMES["mask"])
+    facts = make_facts(scheme=LABEL_SCHEMAS["mask"])
     weights = make_network(facts).state_dict()
     path = save_model(tmp_path / "a.safetensors", weights, facts.model_copy(update={"heads": (JOINT_HEAD,)}))
     assert read_model_metadata(path).heads == (JOINT_HEAD,)

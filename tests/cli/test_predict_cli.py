@@ -33,7 +33,7 @@ def test_a_folder_is_answered_in_words(command, model, evaluation, expected):
     lines = said.out.splitlines()
     assert [line.split(":")[0] for line in lines] == sorted(ORDER)
     names = [name.rpartition("/")[2] for name in expected.table.names]
-    words = {name: format_prediction(said) for name, said in zip(names, expected.say(), strict=True)}
+    words = {name: format_prediction(said) for name, said in zip(names, expected.decide(), strict=True)}
     assert {line.split(": ")[0]: line.split(": ")[1] for line in lines} == words
     assert said.err == "engine: torch on cpu, f32; batches of 64\n"
 
@@ -274,13 +274,13 @@ def test_json_lines_hold_everything_that_is_said(command, model, evaluation, exp
     assert "wrote a.jsonl: 6 rows" in said.err
     rows = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
     assert [row["photo"] for row in rows] == ORDER
-    marginals = expected.scheme.marginals(expected.table.probabilities)
+    marginals = expected.schema.marginals(expected.table.probabilities)
     for place, (row, (_, words, share)) in enumerate(zip(rows, expected, strict=True)):
         assert (row["class"], row["answer"]) == (int(expected.table.classes[place]), words)
         assert row["probability"] == pytest.approx(share, abs=1e-6)
         assert row["probabilities"] == pytest.approx(expected.table.probabilities[place].tolist(), abs=1e-6)
-        codes = expected.scheme.to_attribute_indices([row["class"]])[0]
-        for attribute, code in zip(expected.scheme.attributes, codes, strict=True):
+        codes = expected.schema.to_attribute_indices([row["class"]])[0]
+        for attribute, code in zip(expected.schema.attributes, codes, strict=True):
             own = row["attributes"][attribute.name]
             assert own["value"] == attribute.values[code]
             assert list(own["probabilities"]) == list(attribute.values)

@@ -31,13 +31,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from maskfit.data.preprocessing import CropResize, Preprocessing
-    from maskfit.labels.schema import SCHEMES
+    from maskfit.labels.schema import LABEL_SCHEMAS
     from maskfit.model_file import ModelMetadata, save_model
     from maskfit.models.network import build_network
     from maskfit.registry import ComponentSpec
 
     torch.manual_seed(0)
-    scheme = SCHEMES["mask-gender-age"]
+    scheme = LABEL_SCHEMAS["mask-gender-age"]
     facts = ModelMetadata(
         label_schema=scheme,
         preprocessing=Preprocessing(crop_resize=CropResize(size=(32, 24))),

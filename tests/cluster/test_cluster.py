@@ -24,7 +24,7 @@ from maskfit.inference.sharded_prediction import (
     pending,
     predict_locally,
     start_or_resume,
-    summarise,
+    write_summary,
 )
 
 
@@ -79,9 +79,9 @@ def test_a_worker_is_killed_at_work_and_no_photo_is_lost_or_twice(
             os.kill(killed[0], signal.SIGKILL)
     broken.unlink()
     assert killed
-    assert sorted(item.number for item in done) == list(range(there.shards))
+    assert sorted(item.number for item in done) == list(range(there.num_shards))
     assert rows(theirs) == rows(ours)
-    assert summarise(theirs, there)["unreadable"] == 1
+    assert write_summary(theirs, there)["unreadable"] == 1
     assert pending(theirs, there) == []
 
 
@@ -187,9 +187,9 @@ def test_folds_on_the_cluster_are_those_of_one_process(cluster: None, faces: Pat
         torch.set_num_threads(threads)
     there, others = train_on_ray(read_recipe("fast", [*words, f"output_dir={tmp_path / 'ray'}"], slots=RECIPE_REGISTRY))
     assert others == scores
-    assert there.probabilities.read_bytes() == here.probabilities.read_bytes()
+    assert there.oof_probabilities.read_bytes() == here.oof_probabilities.read_bytes()
     for fold in (0, 1):
-        assert there.fold(fold).step_losses_csv.read_bytes() == here.fold(fold).step_losses_csv.read_bytes()
+        assert there.fold(fold).train_loss.read_bytes() == here.fold(fold).train_loss.read_bytes()
 
 
 def test_a_machine_that_sees_other_files_or_has_another_version_says_so(

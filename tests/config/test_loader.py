@@ -14,10 +14,10 @@ import yaml
 from pydantic import BaseModel
 
 import maskfit
-from maskfit.config.loader import parse_value, read_recipe, read_recipe_text, recipe_names, recipe_to_yaml
+from maskfit.config.loader import parse_yaml_value, read_recipe, read_recipe_text, recipe_names, recipe_to_yaml
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.errors import RecipeError
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.registry import ComponentSpec
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
@@ -150,7 +150,7 @@ def test_words_lie_over_the_file():
     )
     assert recipe.trainer.batch_size == read_recipe("fast").trainer.batch_size
     # The later word wins.
-    assert read_recipe("fast", ["cv.train_folds=1", "cv.train_folds=[0, 2]"]).fold == (0, 2)
+    assert read_recipe("fast", ["cv.train_folds=1", "cv.train_folds=[0, 2]"]).cv.train_folds == (0, 2)
 
 
 def test_a_name_replaces_a_part_and_an_option_is_laid_over_it():
@@ -180,12 +180,12 @@ def test_lists_of_one_and_numbers_that_are_names():
     recipe = read_recipe(
         "fast", ["cv.train_folds=0", "data.label_corrections=mine.csv", "trainer.precision=16-mixed", "cv.num_folds=5"]
     )
-    assert recipe.fold == (0,)
+    assert recipe.cv.train_folds == (0,)
     assert recipe.data.label_corrections == ("mine.csv",)
-    assert recipe.trainer.precision == "16"
-    assert recipe.folds == 5
+    assert recipe.trainer.precision == "16-mixed"
+    assert recipe.cv.num_folds == 5
     assert read_recipe("fast", ["cv.split_file=folds.csv", "data.image_size=64"]).data.image_size == (64, 64)
-    assert read_recipe("fast", ["cv.split_file=folds.csv"]).folds == "folds.csv"
+    assert read_recipe("fast", ["cv.split_file=folds.csv"]).cv.split_file == "folds.csv"
 
 
 @pytest.mark.parametrize("word", ["trainer.epochs", "=3", ".epochs=3", "trainer..epochs=3", ""])
@@ -365,13 +365,13 @@ def test_an_empty_file_and_one_with_a_byte_order_mark(write):
 
 @pytest.mark.parametrize("text", ["1e-4", "1E-4", "+1e-4", "1.0e-4", "1.e-4", ".1e-3", "0.0001"])
 def test_floats_as_people_write_them(text):
-    assert parse_value(text) == pytest.approx(1e-4, rel=1e-12)
-    assert isinstance(parse_value(text), float)
+    assert parse_yaml_value(text) == pytest.approx(1e-4, rel=1e-12)
+    assert isinstance(parse_yaml_value(text), float)
 
 
 def test_yaml_that_only_looks_like_a_float_or_is_a_merge():
-    assert [parse_value(text) for text in ("1e", "e4", "'1e4'", "3", "a1e4")] == ["1e", "e4", "1e4", 3, "a1e4"]
-    assert parse_value("a: &a {q: 1, r: 1}\nb: {<<: *a, r: 2}") == {"a": {"q": 1, "r": 1}, "b": {"q": 1, "r": 2}}
+    assert [parse_yaml_value(text) for text in ("1e", "e4", "'1e4'", "3", "a1e4")] == ["1e", "e4", "1e4", 3, "a1e4"]
+    assert parse_yaml_value("a: &a {q: 1, r: 1}\nb: {<<: *a, r: 2}") == {"a": {"q": 1, "r": 1}, "b": {"q": 1, "r": 2}}
 
 
 def test_text_that_looks_like_a_number_survives_a_file(write):
@@ -387,7 +387,7 @@ def test_a_recipe_made_in_python_survives_a_file(write):
     recipe = Recipe(
         augmentation=ComponentSpec.create("light", area=(0.5, 1.0)),
         heads={"mask": {"share": 2, "loss": ComponentSpec.create("cross_entropy", class_weights=(1.0, 2.0, 3.0))}},
-        data={"scheme": SCHEMES["mask-gender"], "size": (96, 64), "age": {"drop": ((27, 29),)}},
+        data={"scheme": LABEL_SCHEMAS["mask-gender"], "size": (96, 64), "age": {"drop": ((27, 29),)}},
         optimizer=ComponentSpec.create("adamw", lr=1e-5, betas=(0.9, 0.99)),
     )
     assert read_recipe(write("a.yaml", recipe_to_yaml(recipe)), slots=RECIPE_REGISTRY) == recipe

@@ -13,13 +13,13 @@ from maskfit.errors import DataError, LabelError, MissingExtraError
 from maskfit.explain import gradcam
 from maskfit.explain.gradcam import find_maps, grad_cam, logits_for, overlay
 from maskfit.labels.age_rule import AgeLabelRule
-from maskfit.labels.schema import JOINT_HEAD, SCHEMES, logits_to_probabilities
+from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS, logits_to_probabilities
 from maskfit.models.backbones import Backbone
 from maskfit.models.network import Network, build_network
 from maskfit.registry import ComponentSpec
 
-SCHEME = SCHEMES["mask-gender-age"]
-DECADES = AgeLabelRule(by_decade=True).scheme(SCHEME)
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+DECADES = AgeLabelRule(by_decade=True).training_schema(SCHEME)
 
 
 @pytest.fixture(autouse=True)
@@ -173,8 +173,8 @@ def test_what_is_not_there_is_refused(head, logits):
 def test_the_logits_for_a_value_are_those_that_raise_it(scheme, joint):
     """Found without the function: raise one logit after the other and see which value gains."""
     heads = (JOINT_HEAD,) if joint else scheme.names
-    widths = {JOINT_HEAD: scheme.classes} if joint else scheme.sizes
-    official = scheme.official()
+    widths = {JOINT_HEAD: scheme.num_classes} if joint else scheme.sizes
+    official = scheme.scored_schema()
     for attribute in official.attributes:
         for code in range(len(attribute.values)):
             head, logits = logits_for(scheme, heads, attribute.name, code)

@@ -15,11 +15,11 @@ from maskfit.errors import MaskfitError
 from maskfit.explain import model_graph
 from maskfit.explain.gradient_chart import depth_chart
 from maskfit.explain.gradient_check import check_gradients, summarize_gradients, target_mask
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
 
-SIZES = SCHEMES["mask-gender-age"].sizes
+SIZES = LABEL_SCHEMAS["mask-gender-age"].sizes
 
 
 def make_network() -> nn.Module:

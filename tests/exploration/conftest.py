@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from maskfit.labels.schema import SCHEMES, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.synthesis.drawn import render_photo, sample_person, write_train_set
 
 
@@ -27,7 +27,7 @@ def people(drawn: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def scheme() -> LabelSchema:
-    return SCHEMES["mask-gender-age"]
+    return LABEL_SCHEMAS["mask-gender-age"]
 
 
 @pytest.fixture(scope="session")

@@ -26,12 +26,12 @@ from maskfit.exploration.statistics import (
     find_imbalance,
     to_json,
 )
-from maskfit.labels.schema import SCHEMES, UNKNOWN
+from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN
 
 
 @pytest.fixture(scope="module")
 def findings(drawn):
-    return explore(drawn, SCHEMES["mask-gender-age"], limit=5)
+    return explore(drawn, LABEL_SCHEMAS["mask-gender-age"], limit=5)
 
 
 def test_counts_are_those_of_the_labels(findings):

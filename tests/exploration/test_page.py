@@ -16,14 +16,14 @@ from maskfit.exploration.explore import explore
 from maskfit.exploration.image_sections import say_name
 from maskfit.exploration.page import key_findings, write_page
 from maskfit.exploration.statistics import to_json
-from maskfit.labels.schema import SCHEMES, Attribute, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, Attribute, LabelSchema
 
 EVIL = "<script>alert(1)<"
 
 
 @pytest.fixture
 def make(tmp_path: Path, parsed: Any) -> Callable[..., tuple[str, Any]]:
-    def write(source: Path, scheme: LabelSchema = SCHEMES["mask-gender-age"], **options) -> tuple[str, Any]:
+    def write(source: Path, scheme: LabelSchema = LABEL_SCHEMAS["mask-gender-age"], **options) -> tuple[str, Any]:
         text = write_page(tmp_path / "page.html", explore(source, scheme, **options)).read_text(encoding="utf-8")
         return text, parsed(text)
 
@@ -43,7 +43,7 @@ def spoilt(people: Path) -> Path:
 
 def test_the_page_is_well_formed_and_loads_nothing(make, spoilt):
     text, page = make(spoilt)
-    assert {"script", "link", "iframe", "object", "form"}.isdisjoint(tag for tag, _ in page.tags)
+    assert {"script", "link", "iframe", "object", "form"}.isdisjoint(tag for tag, _ in page.tag_candidates)
     assert "http:" not in text
     assert "https:" not in text
     assert "@import" not in text
@@ -63,7 +63,7 @@ def test_every_picture_has_words_and_every_link_a_target(make, spoilt):
     assert cells
     assert all(attrs["aria-label"] for attrs in cells)
     assert all(attrs["aria-label"] for attrs in page.named("svg"))
-    places = {attrs.get("id") for _, attrs in page.tags}
+    places = {attrs.get("id") for _, attrs in page.tag_candidates}
     assert {link["href"][1:] for link in page.named("a")} <= places
     assert {label["for"] for label in page.named("label")} <= places
 
@@ -111,15 +111,15 @@ def test_hostile_names_are_text(make, tmp_path, drawn):
     (tmp_path / "list.csv").write_text("path,a<b,person\n" + "\n".join(rows) + f"\n{EVIL}/none.jpg,0,x\n")
     scheme = LabelSchema(
         attributes=(
-            Attribute(name="a<b", values=("<i>x", "y&z"), words=("<b onclick=1>", EVIL)),
-            SCHEMES["gender"].attributes[0],
+            Attribute(name="a<b", values=("<i>x", "y&z"), display_names=("<b onclick=1>", EVIL)),
+            LABEL_SCHEMAS["gender"].attributes[0],
         )
     )
     text, page = make(tmp_path / "list.csv", scheme)
     assert "<script" not in text
     assert "<b onclick" not in text
     assert "<img src=x" not in text
-    assert not any("onerror" in attrs or "onclick" in attrs for _, attrs in page.tags)
+    assert not any("onerror" in attrs or "onclick" in attrs for _, attrs in page.tag_candidates)
     assert EVIL in page.text
     assert '"><img src=x onerror=1>0.jpg' in page.text
     # The layout's folder names too: they are problems, and problems are listed.
@@ -134,22 +134,22 @@ def test_hostile_names_are_text(make, tmp_path, drawn):
 def test_a_name_may_break_and_stays_itself(parsed):
     page = parsed(say_name("000001_<b>_x/mask1.jpg"))
     assert page.text == "000001_<b>_x/mask1.jpg"
-    assert [tag for tag, _ in page.tags] == ["wbr"] * 3
+    assert [tag for tag, _ in page.tag_candidates] == ["wbr"] * 3
 
 
-@pytest.mark.parametrize("name", SCHEMES)
+@pytest.mark.parametrize("name", LABEL_SCHEMAS)
 def test_every_scheme_has_a_page(make, drawn, name):
-    _, page = make(drawn, SCHEMES[name], limit=2)
-    assert f"{SCHEMES[name].classes} of {SCHEMES[name].classes}" in page.text
+    _, page = make(drawn, LABEL_SCHEMAS[name], limit=2)
+    assert f"{LABEL_SCHEMAS[name].num_classes} of {LABEL_SCHEMAS[name].num_classes}" in page.text
     assert (
-        len([attrs for attrs in page.named("div") if "sheet " in (attrs.get("class") or "")]) == SCHEMES[name].classes
+        len([attrs for attrs in page.named("div") if "sheet " in (attrs.get("class") or "")]) == LABEL_SCHEMAS[name].num_classes
     )
 
 
 def test_empty_classes_are_named(make, drawn, tmp_path):
     folder = next(path for path in sorted(drawn.iterdir()) if "_female_" in path.name)
     (tmp_path / "one.csv").write_text(f"path,mask,gender\n{folder}/normal.jpg,not_wear,female\n")
-    _, page = make(tmp_path / "one.csv", SCHEMES["mask-gender"])
+    _, page = make(tmp_path / "one.csv", LABEL_SCHEMAS["mask-gender"])
     assert (
         "worn, male; worn, female; worn wrongly, male; worn wrongly, female; not worn, male have no photo" in page.text
     )
@@ -164,7 +164,7 @@ def test_the_chooser_names_only_sheets_that_are_there(make, drawn):
 
 
 def test_page_and_json_tell_the_same(drawn, make):
-    findings = explore(drawn, SCHEMES["mask-gender-age"])
+    findings = explore(drawn, LABEL_SCHEMAS["mask-gender-age"])
     told = json.loads(json.dumps(to_json(findings), allow_nan=False))
     _, page = make(drawn)
     assert sum(item["photos"] for item in told["classes"].values()) == told["photos"] == 42

@@ -19,10 +19,10 @@ GREY = Image.new("RGB", (400, 300), (128, 128, 128))
 
 def test_a_box_lies_where_the_face_is_in_the_colour_of_its_answer():
     drawn = np.asarray(
-        draw_annotations(GREY, [FaceAnnotation((0.25, 0.5, 0.5, 0.75), 1, "worn", annotation.VALUES[0])])
+        draw_annotations(GREY, [FaceAnnotation((0.25, 0.5, 0.5, 0.75), 1, "worn", annotation.VALUE_COLORS[0])])
     )
     assert tuple(np.asarray(GREY)[0, 0]) == (128, 128, 128)  # the photo itself is as it was
-    own = (drawn == annotation.VALUES[0].ground).all(axis=2)
+    own = (drawn == annotation.VALUE_COLORS[0].background).all(axis=2)
     assert own[180, 99:102].any()
     assert own[180, 198:201].any()
     assert own[223:226, 150].any()
@@ -36,7 +36,7 @@ def test_a_box_lies_where_the_face_is_in_the_colour_of_its_answer():
 @pytest.mark.parametrize("size", [(400, 300), (20, 900), (1, 1)])
 def test_boxes_at_and_beyond_the_edge_are_drawn(box, sure, size):
     image = Image.new("RGB", size, (128, 128, 128))
-    drawn = draw_annotations(image, [FaceAnnotation(box, 12, "worn wrongly", annotation.VALUES[1], sure)])
+    drawn = draw_annotations(image, [FaceAnnotation(box, 12, "worn wrongly", annotation.VALUE_COLORS[1], sure)])
     assert drawn.size == size
     assert np.asarray(drawn).std() > 0 or size == (1, 1)
 
@@ -46,19 +46,19 @@ def test_words_give_way_where_faces_are_close():
 
     def inked(many: int) -> int:
         marks = [
-            FaceAnnotation((k / many, 0.4, (k + 0.9) / many, 0.6), k + 1, "worn wrongly", annotation.VALUES[1])
+            FaceAnnotation((k / many, 0.4, (k + 0.9) / many, 0.6), k + 1, "worn wrongly", annotation.VALUE_COLORS[1])
             for k in range(many)
         ]
         drawn = np.asarray(draw_annotations(Image.new("RGB", (700, 500), (128, 128, 128)), marks))
-        return int((drawn == annotation.VALUES[1].ground).all(axis=2).sum())
+        return int((drawn == annotation.VALUE_COLORS[1].background).all(axis=2).sum())
 
     assert inked(20) < 20 * inked(1) / 2
 
 
 def test_who_is_not_sure_is_dashed():
-    marks = [FaceAnnotation((0.1, 0.3, 0.9, 0.9), 1, "x", annotation.UNSURE, sure) for sure in (True, False)]
+    marks = [FaceAnnotation((0.1, 0.3, 0.9, 0.9), 1, "x", annotation.ABSTAIN_COLOR, sure) for sure in (True, False)]
     full, dashed = (
-        (np.asarray(draw_annotations(GREY, [mark])) == annotation.UNSURE.ground).all(axis=2) for mark in marks
+        (np.asarray(draw_annotations(GREY, [mark])) == annotation.ABSTAIN_COLOR.background).all(axis=2) for mark in marks
     )
     assert full[268:273].sum() > 1.5 * dashed[268:273].sum() > 0
 
@@ -76,15 +76,15 @@ MACHADO = {
 @pytest.mark.parametrize("eyes", MACHADO)
 def test_answers_are_told_apart_by_eyes_of_every_kind(eyes):
     """CIELAB distances of the three mask states and "not sure"; from about 2.3 on a difference is seen."""
-    shown = [*(colour.ground for colour in annotation.VALUES[:3]), annotation.UNSURE.ground]
+    shown = [*(colour.background for colour in annotation.VALUE_COLORS[:3]), annotation.ABSTAIN_COLOR.background]
     labs = np.array([lab(np.array(MACHADO[eyes]) @ linear(np.array(rgb) / 255)) for rgb in shown])
     distances = np.linalg.norm(labs[:, None] - labs[None], axis=2)[np.triu_indices(4, 1)]
     assert distances.min() > (20 if eyes != "none" else 2.3)
 
 
 def test_words_are_read_on_their_colour():
-    for colour in (*annotation.VALUES, annotation.UNSURE):
-        light, dark = sorted((luminance(colour.ground), luminance(colour.ink)), reverse=True)
+    for colour in (*annotation.VALUE_COLORS, annotation.ABSTAIN_COLOR):
+        light, dark = sorted((luminance(colour.background), luminance(colour.text)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5  # WCAG 2, AA
 
 
@@ -108,16 +108,16 @@ def test_lines_give_way_before_words_and_words_before_numbers():
     boxes = {"all": (0.1, 0.5, 0.2, 0.9), "words": (0.1, 0.12, 0.2, 0.95)}
     inked = {}
     for room, box in boxes.items():
-        drawn = np.asarray(draw_annotations(GREY, [FaceAnnotation(box, 1, "worn", annotation.VALUES[0], more=more)]))
-        tag = (drawn[: int(box[1] * 300) - 3] == annotation.VALUES[0].ground).all(axis=2)
+        drawn = np.asarray(draw_annotations(GREY, [FaceAnnotation(box, 1, "worn", annotation.VALUE_COLORS[0], extra_lines=more)]))
+        tag = (drawn[: int(box[1] * 300) - 3] == annotation.VALUE_COLORS[0].background).all(axis=2)
         inked[room] = int(tag.sum())
     assert inked["all"] > 2 * inked["words"] > 0
 
 
 def test_one_face_that_fills_the_photo_is_told_in_its_own_box():
-    marks = [FaceAnnotation((0, 0, 1, 1), 0, "mask worn 97%", annotation.VALUES[0], more=("gender female 88%",))]
+    marks = [FaceAnnotation((0, 0, 1, 1), 0, "mask worn 97%", annotation.VALUE_COLORS[0], extra_lines=("gender female 88%",))]
     drawn = np.asarray(draw_annotations(GREY, marks))
-    own = (drawn == annotation.VALUES[0].ground).all(axis=2)
+    own = (drawn == annotation.VALUE_COLORS[0].background).all(axis=2)
     assert own[250:290, 10:120].mean() > 0.3
     assert not own[10:200, 10:390].any()
 
@@ -138,14 +138,14 @@ def reading(*faces: Face | None) -> PhotoPrediction:
 def test_faces_are_marked_in_shares_of_the_photo_with_what_is_said_of_them():
     two = reading(Face((20, 10, 60, 90), 0.9), Face((100, 20, 120, 40), 0.9))
     short = annotate_faces(SCHEME, two)
-    assert [(mark.box, mark.number, mark.words, mark.more) for mark in short] == [
+    assert [(mark.box, mark.number, mark.label, mark.extra_lines) for mark in short] == [
         ((0.1, 0.1, 0.3, 0.9), 1, "worn", ()),
         ((0.5, 0.2, 0.6, 0.4), 2, "worn", ()),
     ]
     first = annotate_faces(SCHEME, two, full=True)[0]
-    assert (first.number, first.words) == (1, "mask worn 76%")
-    assert first.more == ("gender female 82%", "age not sure")
-    assert first.colour == annotation.VALUES[0]
+    assert (first.number, first.label) == (1, "mask worn 76%")
+    assert first.extra_lines == ("gender female 82%", "age not sure")
+    assert first.color == annotation.VALUE_COLORS[0]
 
 
 def test_a_whole_photo_is_marked_only_in_full():

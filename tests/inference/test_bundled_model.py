@@ -11,7 +11,7 @@ import pytest
 import maskfit
 from maskfit.errors import ModelFileError
 from maskfit.inference import bundled_model
-from maskfit.inference.bundled_model import NAME, bundled_model_path
+from maskfit.inference.bundled_model import BUNDLED_MODEL_NAME, bundled_model_path
 from maskfit.inference.predictor import Predictor
 from maskfit.model_file import read_model_metadata
 
@@ -22,7 +22,7 @@ MOST_BYTES = 8_000_000
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package without a box; gives the place of the model in it."""
     monkeypatch.setattr(bundled_model.resources, "files", lambda name: tmp_path)
-    return tmp_path / "weights" / NAME
+    return tmp_path / "weights" / BUNDLED_MODEL_NAME
 
 
 def test_it_is_found_in_the_package(package, exported, photos):
@@ -45,7 +45,7 @@ def test_the_one_that_ships_is_small_and_says_what_it_is():
     facts = read_model_metadata(path)
     assert facts.label_schema.scored_schema().names == ("mask", "gender", "age")
     # Users' photos are framed by nobody, and a detector is not in the base install.
-    assert facts.preprocessing.crop_resize.finds_faces is None
+    assert facts.preprocessing.crop_resize.face_crop is None
     assert set(facts.calibration.temperatures) in ({"mask", "gender", "age"}, {"joint"})
     assert set(facts.calibration.abstain_below) == {"mask", "gender", "age"}
     assert facts.calibration.persons > 0

@@ -53,7 +53,7 @@ def test_prediction_sees_what_the_store_gives_training(tmp_path, photos, options
     model = model_with(tmp_path / "m.safetensors", ComponentSpec.create("face", **options))
     predictor = Predictor.load(model, batch_size=2)
     prediction = predictor.predict(photos)
-    assert prediction.guessed == (str(tmp_path / "none.png"),)
+    assert prediction.fallback_crops == (str(tmp_path / "none.png"),)
     network, facts = load_model(model)
     stored = open_image_cache(
         [Photo(path, path.name, path.name) for path in photos],

@@ -18,7 +18,7 @@ def row(mask: list[float], gender: list[float], age: list[float]) -> np.ndarray:
 def test_each_attribute_is_answered_by_its_own_probabilities():
     (said,) = decide(FULL, row([0.1, 0.8, 0.1], [0.45, 0.55], [0.2, 0.3, 0.5]))
     assert [item.value for item in said] == ["incorrect", "female", ">=60"]
-    assert [item.word for item in said] == ["worn wrongly", "female", ">=60"]
+    assert [item.display_name for item in said] == ["worn wrongly", "female", ">=60"]
     assert [item.probability for item in said] == pytest.approx([0.8, 0.55, 0.5])
     assert all(item.is_confident for item in said)
     assert format_prediction(said) == "worn wrongly 80%, female 55%, >=60 50%"

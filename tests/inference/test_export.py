@@ -27,7 +27,7 @@ from maskfit.model_file import load_model, read_model_metadata, save_model
 from maskfit.models.network import AgeRegressor
 
 SERVING = Path(__file__).parents[2] / "docs" / "serving.md"
-SHRINKING = [name for name, form in EXPORTS.items() if form.shrinks]
+SHRINKING = [name for name, form in EXPORTS.items() if form.supports_compression]
 
 
 @pytest.fixture
@@ -38,13 +38,13 @@ def few(photos):
 
 @pytest.mark.parametrize("to", EXPORTS)
 def test_every_format_answers_as_the_model_it_came_from(models, tmp_path, quick, photos, to):
-    out = tmp_path / "new" / f"model{EXPORTS[to].ending}"
+    out = tmp_path / "new" / f"model{EXPORTS[to].suffix}"
     done = export_model(models["attributes"], out, to)
     assert sorted(out.parent.iterdir()) == sorted(done.files) == sorted(EXPORTS[to].files(out))
     assert done.bytes == sum(path.stat().st_size for path in done.files)
     assert done.compared_on == "4 frames of noise"
-    assert done.parity[0].difference < 1e-4
-    assert (done.parity[0].changed, done.parity[0].photos) == (0, 4)
+    assert done.parity[0].max_difference < 1e-4
+    assert (done.parity[0].num_changed, done.parity[0].num_images) == (0, 4)
     assert len(done.parity) == len(done.engines)
     assert read_model_metadata(out) == read_model_metadata(models["attributes"])
     # In batches of 3 and a rest of 2, so that a batch is seen to be of any size.
@@ -56,24 +56,24 @@ def test_every_format_answers_as_the_model_it_came_from(models, tmp_path, quick,
 
 @pytest.mark.parametrize("to", SHRINKING)
 def test_eight_bits_answer_nearly_as_the_model(models, tmp_path, quick, few, to):
-    out = tmp_path / f"model{EXPORTS[to].ending}"
+    out = tmp_path / f"model{EXPORTS[to].suffix}"
     done = export_model(models["attributes"], out, to, calibrate=few, photos=few)
     assert done.engines == EXPORTS[to].engines[:1]
     assert done.compared_on == "11 photos"
     # Some distance, or nothing was made coarser; little, or the ranges are wrong.
-    assert 1e-4 < done.parity[0].difference < 0.15
-    assert done.parity[0].changed <= 1
+    assert 1e-4 < done.parity[0].max_difference < 0.15
+    assert done.parity[0].num_changed <= 1
     assert read_model_metadata(out) == read_model_metadata(models["attributes"])
 
 
 @pytest.mark.parametrize("to", SHRINKING)
 def test_half_the_bits_answer_nearly_as_the_model(models, tmp_path, quick, few, to):
-    whole = export_model(models["attributes"], tmp_path / f"whole{EXPORTS[to].ending}", to)
-    done = export_model(models["attributes"], tmp_path / f"half{EXPORTS[to].ending}", to, half=True, photos=few)
+    whole = export_model(models["attributes"], tmp_path / f"whole{EXPORTS[to].suffix}", to)
+    done = export_model(models["attributes"], tmp_path / f"half{EXPORTS[to].suffix}", to, half=True, photos=few)
     assert done.engines == EXPORTS[to].engines
     # Some distance, or nothing was halved; little, or a weight is another.
-    assert 1e-6 < done.parity[0].difference < 0.02
-    assert done.parity[0].changed == 0
+    assert 1e-6 < done.parity[0].max_difference < 0.02
+    assert done.parity[0].num_changed == 0
     program = torch.onnx.export().model_proto  # what `quick` gives again
     halved = sum(int(np.prod(item.dims)) for item in program.graph.initializer if len(item.dims) >= 2)
     assert halved > 10_000
@@ -164,12 +164,12 @@ def test_openvino_keeps_every_character_and_no_path(make, tmp_path, quick):
 
 def test_weights_alone_are_without_the_layer_of_years(models, tmp_path, photos):
     network, facts = load_model(models["attributes"])
-    network.years = AgeRegressor(network.backbone.features)
-    aged = save_model(tmp_path / "m.safetensors", network.state_dict(), facts.model_copy(update={"years": True}))
+    network.age_regressor = AgeRegressor(network.backbone.features)
+    aged = save_model(tmp_path / "m.safetensors", network.state_dict(), facts.model_copy(update={"age_regression": True}))
     export_model(aged, tmp_path / "a.safetensors", "torch")
     assert read_model_metadata(tmp_path / "a.safetensors") == facts
     with safe_open(tmp_path / "a.safetensors", "np") as file:
-        assert not [name for name in file.keys() if name.startswith("years")]  # noqa: SIM118 (no mapping)
+        assert not [name for name in file.keys() if name.startswith("age_regressor")]  # noqa: SIM118 (no mapping)
 
 
 def test_what_answers_otherwise_takes_no_place(models, tmp_path, quick):
@@ -199,10 +199,10 @@ def test_what_answers_nan_takes_no_place(models, tmp_path, few, monkeypatch, bit
 
 def test_on_noise_a_file_may_be_as_far_off_as_the_models_own_rounding(models, tmp_path, few, quick, monkeypatch):
     """A trained EfficientNet-B0 was refused for 2.3e-4 on noise, where torch itself rounds by 1.3e-4."""
-    monkeypatch.setattr(export, "SAME", -1.0)
+    monkeypatch.setattr(export, "PARITY_TOLERANCE", -1.0)
     monkeypatch.setattr(export, "f32_rounding_error", lambda engine, frames: 1e-3)
     done = export_model(models["attributes"], tmp_path / "a.onnx")
-    assert 0 <= done.parity[0].difference < 4e-3
+    assert 0 <= done.parity[0].max_difference < 4e-3
     monkeypatch.setattr(export, "f32_rounding_error", lambda engine, frames: 0.0)
     with pytest.raises(MaskfitError, match="probabilities differ by"):
         export_model(models["attributes"], tmp_path / "b.onnx")
@@ -229,14 +229,14 @@ def test_rounding_grows_with_the_logits(models, tmp_path):
 def test_what_was_compared_is_counted_right(models):
     """By hand, on two networks that answer differently."""
     one, other = open_engine(models["attributes"]), open_engine(models["sibling"])
-    frames = random_inputs(one.facts, 9)
+    frames = random_inputs(one.metadata, 9)
     ours, theirs = (
-        logits_to_probabilities(engine.facts.label_schema, engine.logits(frames)) for engine in (one, other)
+        logits_to_probabilities(engine.metadata.label_schema, engine.logits(frames)) for engine in (one, other)
     )
     (found,) = compare([one, other], [frames[:5], frames[5:]])
-    assert found.photos == 9
-    assert found.difference == pytest.approx(np.abs(ours - theirs).max(), abs=1e-5)
-    assert found.changed == (ours.argmax(1) != theirs.argmax(1)).sum() > 0
+    assert found.num_images == 9
+    assert found.max_difference == pytest.approx(np.abs(ours - theirs).max(), abs=1e-5)
+    assert found.num_changed == (ours.argmax(1) != theirs.argmax(1)).sum() > 0
 
 
 def test_photos_that_cannot_be_read_are_left_out(models, tmp_path, photos):
@@ -257,12 +257,12 @@ def test_the_noise_is_of_every_brightness(models):
 
 def test_other_endings_and_other_models_are_refused(make, models, exported, tmp_path, few):
     for to, form in EXPORTS.items():
-        with pytest.raises(ModelFileError, match=rf"ends in \{form.ending}"):
+        with pytest.raises(ModelFileError, match=rf"ends in \{form.suffix}"):
             export_model(models["mask"], tmp_path / "a.pb", to)
         with pytest.raises(ModelFileError, match="not weights to load"):
-            export_model(exported["attributes"], tmp_path / f"a{form.ending}", to)
+            export_model(exported["attributes"], tmp_path / f"a{form.suffix}", to)
         with pytest.raises(ModelFileError, match="no such model"):
-            export_model(tmp_path / "absent.safetensors", tmp_path / f"a{form.ending}", to)
+            export_model(tmp_path / "absent.safetensors", tmp_path / f"a{form.suffix}", to)
     with pytest.raises(DataError, match="torch knows no int8"):
         export_model(models["mask"], tmp_path / "a.safetensors", "torch", calibrate=few)
     with pytest.raises(DataError, match="torch knows no half"):

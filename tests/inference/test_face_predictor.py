@@ -32,7 +32,7 @@ def predictor(tmp_path: Path, painted) -> Predictor:
 
 def test_every_face_is_found_the_largest_first(predictor, photo):
     reading = FacePredictor(predictor).predict(photo)
-    assert (reading.width, reading.height, reading.found) == (220, 160, 2)
+    assert (reading.width, reading.height, reading.num_faces) == (220, 160, 2)
     assert [answer.box for answer in reading.faces] == [LARGE, SMALL]
 
 
@@ -51,7 +51,7 @@ def test_a_photo_without_a_face_is_taken_whole_unless_that_is_not_wanted(predict
     empty = paint(90, 120)
     reading = FacePredictor(predictor).predict(empty)
     (answer,) = reading.faces
-    assert (reading.found, answer.box) == (0, None)
+    assert (reading.num_faces, answer.box) == (0, None)
     np.testing.assert_allclose(answer.probabilities, predictor.predict([empty]).table.probabilities[0], atol=1e-6)
     assert FacePredictor(predictor, whole=False).predict(empty).faces == ()
 
@@ -83,7 +83,7 @@ def test_faces_of_many_photos_share_batches_and_keep_their_places(predictor, pho
 
 def test_tiny_faces_and_more_than_wanted_are_passed_over(predictor, paint):
     photo = paint(160, 220, (2, 2, 10, 12), SMALL, LARGE)
-    assert FacePredictor(predictor).predict(photo).found == 2
+    assert FacePredictor(predictor).predict(photo).num_faces == 2
     assert [answer.box for answer in FacePredictor(predictor, most=1).predict(photo).faces] == [LARGE]
     with pytest.raises(DataError, match="take 1 or more"):
         FacePredictor(predictor, most=0)

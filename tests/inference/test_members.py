@@ -80,9 +80,9 @@ def test_a_copy_is_a_model_of_its_own(tmp_path, models):
 def test_members_bear_their_paths_and_say_what_they_answer(models):
     first, second = open_members([models["joint"], models["decades"]])
     assert (first.name, second.name) == (str(models["joint"]), str(models["decades"]))
-    assert first.official == LABEL_SCHEMAS["mask-gender-age"]
-    assert second.official.sizes == first.official.sizes
-    assert second.engine.facts.label_schema.sizes["age"] == 6
+    assert first.scored_schema == LABEL_SCHEMAS["mask-gender-age"]
+    assert second.scored_schema.sizes == first.scored_schema.sizes
+    assert second.engine.metadata.label_schema.sizes["age"] == 6
 
 
 def test_members_of_different_schemes_are_refused(models):

@@ -85,7 +85,7 @@ def test_members_and_views_are_the_mean_of_the_slow_loop(models, photos):
 def test_the_vote_is_over_the_members_probabilities(models, photos, name):
     predictor = Predictor.load(models["attributes"], models["sibling"], models["joint"], vote=name)
     prediction = predictor.predict(photos)
-    expected = combine(name, list(prediction.members.values()), scheme=predictor.scheme)
+    expected = combine(name, list(prediction.members.values()), scheme=predictor.schema)
     assert np.array_equal(prediction.table.probabilities, expected)
 
 
@@ -165,7 +165,7 @@ def test_a_prediction_reads_as_words(models, photos):
     rows = list(prediction)
     assert [name for name, _, _ in rows] == [str(path) for path in photos]
     for (_, words, share), row in zip(rows, prediction.table.probabilities, strict=True):
-        assert words == prediction.scheme.describe(int(row.argmax()))
+        assert words == prediction.schema.describe(int(row.argmax()))
         assert share == row.max()
 
 

@@ -11,7 +11,7 @@ import pytest
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
 from maskfit.evaluation.probability_table import ProbabilityTable
-from maskfit.inference.pseudo_labels import read_persons, select_pseudo_labels, write_pseudo
+from maskfit.inference.pseudo_labels import read_persons, select_pseudo_labels, write_pseudo_labels
 from maskfit.labels.schema import LABEL_SCHEMAS
 
 SCHEME = LABEL_SCHEMAS["mask-gender-age"]
@@ -37,7 +37,7 @@ def test_what_is_sure_enough_is_taken_with_its_class():
     assert made.names == ("0.jpg", "2.jpg")
     assert made.classes.tolist() == [3, 17]
     assert made.confidence == pytest.approx(table.confidence[[0, 2]])
-    assert (made.unsure, made.disagreeing, made.persons) == (1, 0, ("", ""))
+    assert (made.num_below_threshold, made.num_disagreeing, made.persons) == (1, 0, ("", ""))
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.6, 0.9, 0.99])
@@ -47,7 +47,7 @@ def test_the_threshold_is_reached_and_nothing_above_it_is_lost(threshold):
     made = select_pseudo_labels(table, SCHEME, threshold)
     assert made.names == tuple(str(place) for place in range(300) if probabilities[place].max() >= threshold)
     assert made.classes.tolist() == [int(probabilities[int(name)].argmax()) for name in made.names]
-    assert made.unsure == 300 - len(made.names)
+    assert made.num_below_threshold == 300 - len(made.names)
 
 
 def test_gender_and_age_are_the_persons_and_the_mask_the_photos():
@@ -61,7 +61,7 @@ def test_gender_and_age_are_the_persons_and_the_mask_the_photos():
     wanted = 0.98 * 0.99 * (0.99 + 0.99 + 0.45) / 3
     assert made.confidence == pytest.approx([wanted] * 3)
     # The fourth is somebody else, and not sure.
-    assert made.unsure == 1
+    assert made.num_below_threshold == 1
 
 
 def test_agree_leaves_out_persons_whose_photos_disagree():
@@ -71,7 +71,7 @@ def test_agree_leaves_out_persons_whose_photos_disagree():
     made = select_pseudo_labels(table_of(*rows), SCHEME, 0.6, persons=persons, agree=True)
     # Masks may differ: they are the photo's.
     assert made.names == ("2.jpg", "3.jpg")
-    assert (made.disagreeing, made.unsure) == (2, 0)
+    assert (made.num_disagreeing, made.num_below_threshold) == (2, 0)
     with pytest.raises(DataError, match="2 are of persons whose photos disagree"):
         select_pseudo_labels(table_of(*rows[:2]), SCHEME, 0.6, persons=persons, agree=True)
 
@@ -139,14 +139,14 @@ def test_the_manifest_is_one_that_training_reads(tmp_path: Path):
         (images / f"{place}.jpg").touch()
     table = table_of(row(WORN, WOMAN, YOUNG), row(WORN, WOMAN, UNDECIDED), row(BARE, WOMAN, OLD))
     made = select_pseudo_labels(table, SCHEME, 0.95, persons={"0.jpg": "anna"})
-    path = write_pseudo(tmp_path / "made" / "pseudo.csv", made, SCHEME, images)
+    path = write_pseudo_labels(tmp_path / "made" / "pseudo.csv", made, SCHEME, images)
     rows = list(csv.DictReader(path.open()))
     assert [item["path"] for item in rows] == ["../eval/images/0.jpg", "../eval/images/2.jpg"]
     assert list(rows[0]) == ["path", "person", "mask", "gender", "age_band"]
     photos = read_photos(path, SCHEME)
-    assert SCHEME.to_class_index(photos.codes(SCHEME)).tolist() == [3, 17]
+    assert SCHEME.to_class_index(photos.attribute_indices(SCHEME)).tolist() == [3, 17]
     assert photos[0].person == "anna"
     (images / "2.jpg").unlink()
     with pytest.raises(DataError, match=r"2\.jpg"):
-        write_pseudo(tmp_path / "again.csv", made, SCHEME, images)
+        write_pseudo_labels(tmp_path / "again.csv", made, SCHEME, images)
     assert not (tmp_path / "again.csv").exists()

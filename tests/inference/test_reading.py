@@ -13,9 +13,9 @@ from PIL import Image
 from maskfit.data import detectors
 from maskfit.data.detectors import find_local_detector
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.pretrained_weights import DETECTORS as SHELF
+from maskfit.data.pretrained_weights import DETECTOR_CACHE as SHELF
 from maskfit.errors import DataError, PhotoError, RecipeError
-from maskfit.inference.face_predictor import BATCH, FacePredictor, PhotoPrediction, open_face_predictor, predict_photos
+from maskfit.inference.face_predictor import BATCH_SIZE, FacePredictor, PhotoPrediction, open_face_predictor, predict_photos
 from maskfit.inference.predictor import Predictor
 from maskfit.registry import ComponentSpec
 
@@ -37,7 +37,7 @@ def no_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         importlib.util, "find_spec", lambda name, *rest: None if "facenet" in name else real(name, *rest)
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv(SHELF.variable, raising=False)
+    monkeypatch.delenv(SHELF.env_var, raising=False)
     monkeypatch.setattr(
         "maskfit.data.pretrained_weights._fetched", lambda weights: pytest.fail("something was fetched")
     )
@@ -47,7 +47,7 @@ def test_a_detector_is_here_where_its_weights_or_its_package_are(no_detector, tm
     assert find_local_detector() is None
     monkeypatch.setattr(detectors.DETECTORS["mtcnn"], "brought_by", "numpy")
     assert find_local_detector() == "mtcnn"
-    monkeypatch.setenv(SHELF.variable, str(tmp_path))
+    monkeypatch.setenv(SHELF.env_var, str(tmp_path))
     (tmp_path / "yunet_n_dynamic.onnx").write_bytes(b"")
     assert find_local_detector() == "yunet"
 
@@ -56,7 +56,7 @@ def test_without_a_detector_each_photo_is_one_face_and_nothing_is_fetched(no_det
     reader = open_face_predictor(predictor)
     assert reader.detector is None
     reading = reader.predict(photos[0])
-    assert (reading.found, len(reading.faces)) == (0, 1)
+    assert (reading.num_faces, len(reading.faces)) == (0, 1)
     expected = predictor.predict(photos[:1]).table.probabilities[0]
     np.testing.assert_allclose(reading.faces[0].probabilities, expected, atol=1e-6)
     with pytest.raises(DataError, match=r"no face detector(.|\n)*--detector yunet"):
@@ -68,7 +68,7 @@ def test_the_detector_that_is_here_is_taken(painted, paint, predictor, monkeypat
     photo = paint(160, 220, SMALL, LARGE)
     for faces in ("auto", "find"):
         assert [answer.box for answer in open_face_predictor(predictor, faces).predict(photo).faces] == [LARGE, SMALL]
-    assert open_face_predictor(predictor, "whole").predict(photo).found == 0
+    assert open_face_predictor(predictor, "whole").predict(photo).num_faces == 0
     assert open_face_predictor(predictor, detector="mtcnn:score=0.4").detector.detector == {
         "name": "mtcnn",
         "score": 0.4,
@@ -89,7 +89,7 @@ def test_a_detector_that_takes_seconds_to_open_is_told_with_a_faster_one(painted
 
 def test_a_model_with_a_detector_of_its_own_brings_it(painted, paint, tmp_path):
     own = Predictor.load(make_model(tmp_path / "m.safetensors", crop=ComponentSpec.create("face", top=0.1)))
-    assert open_face_predictor(own).predict(paint(160, 220, SMALL, LARGE)).found == 2
+    assert open_face_predictor(own).predict(paint(160, 220, SMALL, LARGE)).num_faces == 2
 
 
 def test_words_that_do_not_fit_are_refused(predictor, painted):
@@ -106,7 +106,7 @@ def test_many_photos_come_in_order_and_what_cannot_be_read_says_why(predictor, p
     Image.new("RGB", (400, 11)).save(tmp_path / "strip.png")
     bad = [tmp_path / name for name in ("empty.jpg", "text.jpg", "cut.png", "dot.png", "strip.png", "absent.jpg")]
     mixed = [path for pair in zip(photos, [*bad, *photos[: len(photos) - len(bad)]], strict=True) for path in pair]
-    assert len(mixed) > 2 * BATCH
+    assert len(mixed) > 2 * BATCH_SIZE
     named = [Photo(path, f"{place}", "") for place, path in enumerate(mixed)]
     with closing(predict_photos(FacePredictor(predictor, find=False), iter(named))) as readings:
         found = list(readings)

@@ -23,7 +23,7 @@ from maskfit.inference.sharded_prediction import (
     predict_locally,
     predict_shard,
     start_or_resume,
-    summarise,
+    write_summary,
 )
 
 GOOD, BROKEN = 21, ("a/broken.jpg", "z.png")
@@ -44,7 +44,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def plan(root: Path, models: dict[str, Path]) -> ShardPlan:
     return ShardPlan(
-        str(root), (str(models["attributes"]), str(models["sibling"])), size=5, views="flip", engine="torch"
+        str(root), (str(models["attributes"]), str(models["sibling"])), size=5, tta="flip", engine="torch"
     )
 
 
@@ -58,7 +58,7 @@ def whole(root: Path, models: dict[str, Path]) -> Predictions:
 def run(folder: ShardDir, plan: ShardPlan, *, resume: bool = False) -> ShardPlan:
     counted = start_or_resume(folder, plan, None, resume=resume)
     list(predict_locally(folder, counted, pending(folder, counted), counted.predictor()))
-    summarise(folder, counted)
+    write_summary(folder, counted)
     return counted
 
 
@@ -83,11 +83,11 @@ def check(folder: ShardDir, whole: Predictions) -> None:
 def test_the_shards_say_what_the_predictor_says(tmp_path: Path, plan: ShardPlan, whole: Predictions) -> None:
     folder = ShardDir(tmp_path / "out")
     counted = run(folder, plan)
-    assert (counted.photos, counted.shards) == (GOOD + 2, 5)
+    assert (counted.num_images, counted.num_shards) == (GOOD + 2, 5)
     check(folder, whole)
     summary = json.loads(folder.summary.read_text())
     assert (summary["photos"], summary["answered"], summary["unreadable"]) == (GOOD + 2, GOOD, 2)
-    said = whole.say()[0]
+    said = whole.decide()[0]
     first = rows(folder)[0]
     assert [first[item.attribute] for item in said] == [item.value for item in said]
     assert [first[f"{item.attribute}_sure"] for item in said] == [str(item.is_confident) for item in said]
@@ -101,7 +101,7 @@ def test_cut_off_anywhere_and_resumed_no_photo_is_lost_or_twice(
     counted = start_or_resume(folder, plan, None, resume=False)
     chance = random.Random(seed)
     predictor = counted.predictor()
-    for number in chance.sample(range(counted.shards), chance.randint(0, counted.shards - 1)):
+    for number in chance.sample(range(counted.num_shards), chance.randint(0, counted.num_shards - 1)):
         predict_shard(folder, counted, predictor, number)
     # What a kill leaves: a list of unreadable photos without answers, and half of a file under another name.
     left = pending(folder, counted)[0]
@@ -118,10 +118,10 @@ def test_cut_off_anywhere_and_resumed_no_photo_is_lost_or_twice(
 def test_a_shard_that_is_done_is_not_looked_at_again(tmp_path: Path, plan: ShardPlan) -> None:
     folder = ShardDir(tmp_path / "out")
     counted = run(folder, plan)
-    before = folder.answers(1, "csv").stat().st_mtime_ns
+    before = folder.predictions(1, "csv").stat().st_mtime_ns
     done = predict_shard(folder, counted, None, 1)  # type: ignore[arg-type] - the models are not asked
-    assert done.answered + done.unreadable == 5
-    assert folder.answers(1, "csv").stat().st_mtime_ns == before
+    assert done.num_predicted + done.num_unreadable == 5
+    assert folder.predictions(1, "csv").stat().st_mtime_ns == before
 
 
 def test_photos_that_come_meanwhile_are_not_taken_in(tmp_path: Path, plan: ShardPlan, root: Path) -> None:
@@ -132,7 +132,7 @@ def test_photos_that_come_meanwhile_are_not_taken_in(tmp_path: Path, plan: Shard
     folder = ShardDir(tmp_path / "out")
     counted = start_or_resume(folder, replace(plan, root=str(own)), None, resume=False)
     shutil.copy(own / "00.png", own / "000.png")
-    assert start_or_resume(folder, replace(plan, root=str(own)), None, resume=True).photos == counted.photos
+    assert start_or_resume(folder, replace(plan, root=str(own)), None, resume=True).num_images == counted.num_images
 
 
 def test_a_kill_while_listing_lists_anew(tmp_path: Path, plan: ShardPlan, whole: Predictions) -> None:
@@ -165,8 +165,8 @@ def test_a_shard_of_nothing_but_broken_photos_is_no_error_of_the_others(
     names = [*BROKEN, "00.png", "03.png"]
     counted = start_or_resume(folder, plan, names, resume=False)
     done = list(predict_locally(folder, counted, [0, 1], counted.predictor()))
-    assert [(item.answered, item.unreadable) for item in done] == [(0, 2), (2, 0)]
-    assert folder.answers(0, "csv").read_text().count("\n") == 1
+    assert [(item.num_predicted, item.num_unreadable) for item in done] == [(0, 2), (2, 0)]
+    assert folder.predictions(0, "csv").read_text().count("\n") == 1
 
 
 def test_other_words_do_not_go_on_with_it(tmp_path: Path, plan: ShardPlan) -> None:
@@ -175,7 +175,7 @@ def test_other_words_do_not_go_on_with_it(tmp_path: Path, plan: ShardPlan) -> No
     with pytest.raises(RunError, match="not empty"):
         start_or_resume(folder, plan, None, resume=False)
     with pytest.raises(RunError, match="views was flip, is original"):
-        start_or_resume(folder, replace(plan, views="original"), None, resume=True)
+        start_or_resume(folder, replace(plan, tta="original"), None, resume=True)
     with pytest.raises(DataError, match="no format 'parket'; did you mean 'parquet'"):
         start_or_resume(folder, replace(plan, format="parket"), None, resume=True)
 

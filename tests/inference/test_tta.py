@@ -16,7 +16,7 @@ from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
 from maskfit.file_io import write_json
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.tta import VIEWS, build_tta
+from maskfit.inference.tta import TTA_METHODS, build_tta
 from maskfit.model_file import read_model_metadata
 from maskfit.registry import ComponentSpec
 
@@ -25,7 +25,7 @@ def frame(seed: int = 0, height: int = 40, width: int = 30) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("word", [*VIEWS, "crops:n=3,flip=true", "five:flip=true", "five:scale=1"])
+@pytest.mark.parametrize("word", [*TTA_METHODS, "crops:n=3,flip=true", "five:flip=true", "five:scale=1"])
 def test_views_are_as_many_as_they_say_and_of_the_photos_size(word):
     views = build_tta(word)
     photo = frame()
@@ -188,5 +188,5 @@ def test_five_folds_with_two_checkpoints_and_two_views_decode_each_photo_once(
 
 def test_images_of_one_colour_have_views_too():
     photo = np.asarray(Image.new("RGB", (8, 8), (9, 9, 9)))
-    for name in VIEWS:
+    for name in TTA_METHODS:
         assert all((view == 9).all() for view in build_tta(name)(photo))

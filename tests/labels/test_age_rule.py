@@ -10,22 +10,22 @@ from pydantic import ValidationError
 
 from maskfit.errors import LabelError
 from maskfit.labels.age_rule import AgeLabelRule
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 
-OFFICIAL = SCHEMES["mask-gender-age"]
+OFFICIAL = LABEL_SCHEMAS["mask-gender-age"]
 
 
 @pytest.mark.parametrize("first", [57, 58, 59, 60])
 def test_the_oldest_band_begins_where_the_rule_says(first):
-    age = AgeLabelRule(old_from_age=first).scheme(OFFICIAL)["age"]
+    age = AgeLabelRule(old_from_age=first).training_schema(OFFICIAL)["age"]
     assert [age.encode(years) for years in (29, 30, first - 1, first, 60)] == [0, 1, 1, 2, 2]
     # The official attribute is another object, and where it was.
     assert [OFFICIAL["age"].encode(years) for years in (57, 59, 60)] == [1, 1, 2]
 
 
 def test_without_a_rule_the_scheme_is_the_official_one():
-    assert AgeLabelRule().scheme(OFFICIAL) is OFFICIAL
-    assert AgeLabelRule(exclude=((27, 29),)).scheme(OFFICIAL) is OFFICIAL
+    assert AgeLabelRule().training_schema(OFFICIAL) is OFFICIAL
+    assert AgeLabelRule(exclude=((27, 29),)).training_schema(OFFICIAL) is OFFICIAL
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_without_a_rule_the_scheme_is_the_official_one():
     ],
 )
 def test_ranges_drop_with_both_ends(years, left_out):
-    assert AgeLabelRule(exclude=((27, 29), (57, 59))).drops(years) is left_out
+    assert AgeLabelRule(exclude=((27, 29), (57, 59))).excludes(years) is left_out
 
 
 @pytest.mark.parametrize("low_high", [(29, 27), (float("nan"), 29)])
@@ -56,15 +56,15 @@ def test_a_range_that_could_drop_nobody_is_refused(low_high):
 
 
 def test_decades_are_the_bands_of_seed_s4():
-    age = AgeLabelRule(by_decade=True).scheme(OFFICIAL)["age"]
+    age = AgeLabelRule(by_decade=True).training_schema(OFFICIAL)["age"]
     assert age.values == ("<20", "20-29", "30-39", "40-49", "50-59", ">=60")
     assert age.parent_of == ("<30", "<30", "30-59", "30-59", "30-59", ">=60")
     assert [age.encode(years) for years in (19, 20, 29, 30, 39, 40, 49, 50, 59, 60)] == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5]
 
 
 def test_narrow_bands_are_cut_at_every_step_and_at_the_official_edges():
-    assert AgeLabelRule(bin_width=10).scheme(OFFICIAL) == AgeLabelRule(by_decade=True, bin_width=10).scheme(OFFICIAL)
-    age = AgeLabelRule(bin_width=8).scheme(OFFICIAL)["age"]
+    assert AgeLabelRule(bin_width=10).training_schema(OFFICIAL) == AgeLabelRule(by_decade=True, bin_width=10).training_schema(OFFICIAL)
+    age = AgeLabelRule(bin_width=8).training_schema(OFFICIAL)["age"]
     assert age.values == ("<20", "20-27", "28-29", "30-35", "36-43", "44-51", "52-59", ">=60")
     assert age.parent_of == ("<30",) * 3 + ("30-59",) * 4 + (">=60",)
 
@@ -75,9 +75,9 @@ def test_narrow_bands_are_cut_at_every_step_and_at_the_official_edges():
 )
 def test_a_certain_answer_in_narrow_bands_folds_to_the_band_of_its_rule(years, old_from, step):
     rule = AgeLabelRule(bin_width=step, old_from_age=old_from)
-    trained = rule.scheme(OFFICIAL)
+    trained = rule.training_schema(OFFICIAL)
     codes = trained.encode_batch([{"mask": "incorrect", "gender": "female", "age": years}])
-    certain = np.zeros((1, trained.classes))
+    certain = np.zeros((1, trained.num_classes))
     certain[0, trained.to_class_index(codes)[0]] = 1
     band = 0 if years < 30 else 1 if years < (old_from or 60) else 2
     folded = trained.to_scored_probabilities(certain)
@@ -89,7 +89,7 @@ def test_a_certain_answer_in_narrow_bands_folds_to_the_band_of_its_rule(years, o
 
 def test_scores_stay_on_the_official_rule():
     """A 58-year-old trained as old is still 30-59 in the truth."""
-    trained = AgeLabelRule(old_from_age=58).scheme(OFFICIAL)
+    trained = AgeLabelRule(old_from_age=58).training_schema(OFFICIAL)
     label = [{"mask": "wear", "gender": "male", "age": 58.0}]
     assert trained.encode_batch(label).tolist() == [[0, 0, 2]]
     assert OFFICIAL.encode_batch(label).tolist() == [[0, 0, 1]]
@@ -98,9 +98,9 @@ def test_scores_stay_on_the_official_rule():
 def test_rules_that_cannot_hold_are_refused():
     for rule in (AgeLabelRule(old_from_age=58), AgeLabelRule(by_decade=True)):
         with pytest.raises(LabelError, match="bands"):
-            rule.scheme(SCHEMES["mask-gender"])
+            rule.training_schema(LABEL_SCHEMAS["mask-gender"])
     with pytest.raises(LabelError, match="above 30"):
-        AgeLabelRule(old_from_age=30).scheme(OFFICIAL)
+        AgeLabelRule(old_from_age=30).training_schema(OFFICIAL)
     for wrong in ({"decades": True, "step": 5}, {"step": 1}):
         with pytest.raises(ValidationError):
             AgeLabelRule(**wrong)

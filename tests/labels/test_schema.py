@@ -14,8 +14,8 @@ from maskfit.errors import LabelError
 from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import (
     JOINT_HEAD,
-    RESERVED,
-    SCHEMES,
+    RESERVED_NAMES,
+    LABEL_SCHEMAS,
     UNKNOWN,
     Attribute,
     LabelSchema,
@@ -24,7 +24,7 @@ from maskfit.labels.schema import (
     softmax,
 )
 
-COMPETITION = SCHEMES["mask-gender-age"]
+COMPETITION = LABEL_SCHEMAS["mask-gender-age"]
 
 
 @st.composite
@@ -55,7 +55,7 @@ def labelled(draw: st.DrawFn) -> tuple[LabelSchema, np.ndarray]:
 
 
 def draw_probabilities(scheme: LabelSchema, photos: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).dirichlet(np.full(scheme.classes, 0.3), size=photos)
+    return np.random.default_rng(seed).dirichlet(np.full(scheme.num_classes, 0.3), size=photos)
 
 
 def test_competition_class_is_six_mask_three_gender_age():
@@ -67,7 +67,7 @@ def test_competition_class_is_six_mask_three_gender_age():
                 codes = COMPETITION.encode({"mask": mask_name, "gender": gender_name, "age": age_name})
                 assert COMPETITION.to_class_index([codes]).tolist() == [6 * mask + 3 * gender + age]
                 seen.append(6 * mask + 3 * gender + age)
-    assert seen == list(range(18)) == list(range(COMPETITION.classes))
+    assert seen == list(range(18)) == list(range(COMPETITION.num_classes))
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,12 @@ def test_labels_leave_possible_what_their_codes_do(case):
 
 
 def test_a_band_leaves_the_narrow_bands_in_it_possible():
-    trained = AgeLabelRule(bin_width=10).scheme(COMPETITION)
+    trained = AgeLabelRule(bin_width=10).training_schema(COMPETITION)
     labels = [{"age": "30-59"}, {"age": 45.0}, {"age": ">=60"}, {}, {"age": ""}]
     rows = trained.allowed_mask_from_labels(labels, "age").astype(int).tolist()
     assert rows == [[0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 1], [1] * 6, [1] * 6]
     assert trained.allowed_mask_from_labels([{"age": "30-59", "mask": "wear", "gender": "male"}], JOINT_HEAD).sum() == 3
-    assert trained.allowed_mask_from_labels([], JOINT_HEAD).shape == (0, trained.classes)
+    assert trained.allowed_mask_from_labels([], JOINT_HEAD).shape == (0, trained.num_classes)
     with pytest.raises(LabelError, match="no value of age"):
         trained.allowed_mask_from_labels([{"age": "old"}], "age")
 
@@ -168,7 +168,7 @@ def test_join_and_marginals_undo_each_other(scheme, photos, seed):
 @given(schemes(), st.integers(0, 4), st.integers(0, 2**32 - 1))
 def test_folding_adds_up_the_classes_that_count_as_one(scheme, photos, seed):
     probabilities = draw_probabilities(scheme, photos, seed)
-    official = scheme.official()
+    official = scheme.scored_schema()
     folded = scheme.fold(probabilities)
     assert folded.shape == (photos, official.classes)
     wanted = np.zeros_like(folded)
@@ -184,7 +184,7 @@ def test_folding_adds_up_the_classes_that_count_as_one(scheme, photos, seed):
 
 
 def test_answer_turns_logits_into_probabilities_before_anything_is_joined():
-    scheme = SCHEMES["mask-gender"]
+    scheme = LABEL_SCHEMAS["mask-gender"]
     logits = {"mask": np.array([[3.0, 1.0, -2.0]]), "gender": np.array([[0.5, 0.1]])}
     wanted = np.outer(np.exp([3, 1, -2]) / np.exp([3, 1, -2]).sum(), np.exp([0.5, 0.1]) / np.exp([0.5, 0.1]).sum())
     np.testing.assert_allclose(logits_to_probabilities(scheme, logits)[0], wanted.reshape(-1))
@@ -246,7 +246,7 @@ def test_words_for_people():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        *(({"name": name}, "cannot be called") for name in RESERVED),
+        *(({"name": name}, "cannot be called") for name in RESERVED_NAMES),
         ({"values": ("x", "X", "y")}, "names a value twice"),
         ({"values": ("x", " x ", "y")}, "names a value twice"),
         ({"values": ("x",)}, "at least 2 items"),

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from maskfit.errors import RecipeError
-from maskfit.labels.schema import JOINT_HEAD, SCHEMES
+from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS
 from maskfit.losses import LOSSES
 from maskfit.losses.class_weights import CLASS_WEIGHTS, class_weights
 from maskfit.losses.cross_entropy import CrossEntropy
@@ -136,8 +136,8 @@ def test_class_weights_are_honoured(name, classes):
 
 @contract
 def test_no_loss_takes_options_that_it_does_not_know(name, classes):
-    with pytest.raises(RecipeError, match="has no option 'colour'"):
-        make(name, classes, colour=1)
+    with pytest.raises(RecipeError, match="has no option 'color'"):
+        make(name, classes, color=1)
     with pytest.raises(RecipeError, match="class_weights"):
         make(name, classes, class_weights=[1.0] * (classes + 1))
 
@@ -183,7 +183,7 @@ def test_cross_entropy_is_torchs_for_ordinary_labels(classes, smoothing):
 
 def test_a_partial_label_has_the_likelihood_of_what_is_known():
     """A photo with only a mask state, under a joint head: the mask's marginal probability."""
-    scheme = SCHEMES["mask-gender-age"]
+    scheme = LABEL_SCHEMAS["mask-gender-age"]
     logits, _ = draw(18, batch=3)
     allowed = scheme.allowed_mask_from_indices(
         scheme.encode_batch([{"mask": "incorrect"}, {"age": 61}, {}]), JOINT_HEAD
@@ -262,23 +262,23 @@ def test_the_criterion_is_the_weighted_mean_of_means_over_what_is_known():
     torch.testing.assert_close(found["loss"], 0.75 * mask + 0.25 * gender)
 
 
-class Share(NamedTuple):
-    """Stands for a mixed batch."""
+class Mixed(NamedTuple):
+    """Stands in for a MixedBatch."""
 
-    partner: torch.Tensor
-    share: torch.Tensor
+    permutation: torch.Tensor
+    lam: torch.Tensor
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_mixed_photo_has_both_labels_by_their_shares(name):
     logits, allowed = draw(3)
-    pair = Share(torch.tensor([*range(1, 12), 0]), torch.linspace(0, 1, 12))
+    mixed = Mixed(torch.tensor([*range(1, 12), 0]), torch.linspace(0, 1, 12))
     loss = make(name, 3)
-    found = MultiHeadLoss({"a": HeadLoss(loss, 1.0)})({"a": logits}, {"a": allowed}, pair)["loss"]
-    own, other = loss(logits, allowed).tolist(), loss(logits, allowed[pair.partner]).tolist()
+    found = MultiHeadLoss({"a": HeadLoss(loss, 1.0)})({"a": logits}, {"a": allowed}, mixed)["loss"]
+    own, other = loss(logits, allowed).tolist(), loss(logits, allowed[mixed.permutation]).tolist()
     known = [0.0 if all(row) else 1.0 for row in allowed.tolist()]
     total = count = 0.0
-    for row, (partner, share) in enumerate(zip(pair.partner.tolist(), pair.share.tolist(), strict=True)):
+    for row, (partner, share) in enumerate(zip(mixed.permutation.tolist(), mixed.lam.tolist(), strict=True)):
         total += share * own[row] + (1 - share) * other[row]
         count += share * known[row] + (1 - share) * known[partner]
     assert found.item() == pytest.approx(total / count, rel=1e-5)
@@ -314,5 +314,5 @@ def test_shares_count_by_their_ratio_and_one_must_be_above_zero():
         for factor in (1, 100)
     )
     torch.testing.assert_close(small, large)
-    with pytest.raises(ValueError, match="above 0"):
+    with pytest.raises(ValueError, match="weight > 0"):
         MultiHeadLoss({"a": HeadLoss(loss, 0.0)})

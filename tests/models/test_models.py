@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import save_file
 
 from maskfit.errors import ModelFileError, RecipeError
-from maskfit.labels.schema import JOINT_HEAD, SCHEMES
-from maskfit.models.backbones import BACKBONES, OWN, REFUSED, build_backbone
+from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS
+from maskfit.models.backbones import BACKBONES, OWN_BACKBONES, REFUSED_OPTIONS, build_backbone
 from maskfit.models.heads import HEADS
 from maskfit.models.network import build_network
 from maskfit.models.small_cnn import SmallCNN
 from maskfit.registry import ComponentSpec
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 SMALL = ComponentSpec.create("small", width=4)
 # A residual net, a transformer, and one whose last layer is wider than timm's `num_features`.
 TRUNKS = [
@@ -42,7 +42,7 @@ def test_a_network_gives_logits_by_head(backbone, head):
     # Heads are joined by their names in the scheme's order, or there is one for all classes.
     assert tuple(logits) == network.heads
     assert network.heads in (SCHEME.names, (JOINT_HEAD,))
-    widths = {JOINT_HEAD: SCHEME.classes} | SCHEME.sizes
+    widths = {JOINT_HEAD: SCHEME.num_classes} | SCHEME.sizes
     assert {name: tuple(values.shape) for name, values in logits.items()} == {
         name: (4, widths[name]) for name in network.heads
     }
@@ -60,7 +60,7 @@ def test_a_network_gives_logits_by_head(backbone, head):
 
 
 def test_every_net_of_its_own_is_tried():
-    assert {part.name for part in OWN_NETS} == set(OWN)
+    assert {part.name for part in OWN_NETS} == set(OWN_BACKBONES)
 
 
 @pytest.mark.parametrize("backbone", [*TRUNKS, *OWN_NETS[1:]], ids=lambda part: part.name)
@@ -71,7 +71,7 @@ def test_a_trunk_says_what_its_photos_need(backbone):
     assert all(0 <= mean <= 1 for mean in trunk.mean)
     assert all(0 < std <= 1 for std in trunk.std)
     assert trunk.filter in ("bilinear", "bicubic")
-    if backbone.name not in OWN:
+    if backbone.name not in OWN_BACKBONES:
         config = timm.create_model(backbone.name).default_cfg
         assert (trunk.mean, trunk.std) == (tuple(config["mean"]), tuple(config["std"]))
 
@@ -127,7 +127,7 @@ def test_a_net_of_its_own_takes_any_size(backbone, size):
 
 @pytest.mark.parametrize("backbone", OWN_NETS, ids=lambda part: part.name)
 def test_a_net_of_its_own_learns_from_nothing(backbone):
-    """s0's custom net did not: it ended at 2.5 %. Here four kinds of picture, told apart by stripes and by colour."""
+    """s0's custom net did not: it ended at 2.5 %. Here four kinds of picture, told apart by stripes and by color."""
     torch.manual_seed(0)
     network = build_network(backbone, ComponentSpec.create("multi_head"), {"a": 4})
     truth = torch.arange(16) % 4
@@ -177,7 +177,7 @@ def test_wrong_options_of_its_own_nets_are_refused(name, wrong):
 @pytest.mark.parametrize("backbone", OWN_NETS, ids=lambda part: part.name)
 def test_its_own_nets_have_no_published_weights(backbone):
     with pytest.raises(ModelFileError, match="no published weights") as caught:
-        build_backbone(backbone, "hub")
+        build_backbone(backbone, "timm")
     assert "model.pretrained=none" in str(caught.value)
 
 
@@ -187,11 +187,11 @@ def test_its_own_nets_have_no_published_weights(backbone):
 def test_an_unknown_name_says_the_nearest():
     with pytest.raises(RecipeError, match=r"did you mean.*'resnet34'"):
         build_backbone(ComponentSpec.create("resnet43"))
-    with pytest.raises(RecipeError, match="did you mean 'attributes'"):
-        build_network(SMALL, ComponentSpec.create("attribute"), SCHEME.sizes)
+    with pytest.raises(RecipeError, match="multi_head"):
+        build_network(SMALL, ComponentSpec.create("attribute_heads"), SCHEME.sizes)
 
 
-@pytest.mark.parametrize("option", sorted(REFUSED))
+@pytest.mark.parametrize("option", sorted(REFUSED_OPTIONS))
 def test_options_by_which_a_file_could_reach_disk_or_network_are_refused(option, monkeypatch):
     monkeypatch.setattr(timm, "create_model", lambda *args, **options: pytest.fail("timm was asked"))
     with pytest.raises(RecipeError, match=option):
@@ -200,8 +200,8 @@ def test_options_by_which_a_file_could_reach_disk_or_network_are_refused(option,
 
 def test_options_reach_timm_and_unknown_ones_are_named():
     assert build_backbone(ComponentSpec.create("test_resnet", drop_path_rate=0.1)).features
-    with pytest.raises(RecipeError, match="colour"):
-        build_backbone(ComponentSpec.create("test_resnet", colour=1))
+    with pytest.raises(RecipeError, match="color"):
+        build_backbone(ComponentSpec.create("test_resnet", color=1))
 
 
 def test_weights_that_the_hub_does_not_give_name_the_ways_out(monkeypatch):
@@ -210,8 +210,8 @@ def test_weights_that_the_hub_does_not_give_name_the_ways_out(monkeypatch):
         raise OSError("the hub cannot be reached\nand more")
 
     monkeypatch.setattr(timm, "create_model", unreachable)
-    with pytest.raises(ModelFileError, match="resnet34 cannot be had: the hub cannot be reached\n") as caught:
-        build_backbone(ComponentSpec.create("resnet34"), "hub")
+    with pytest.raises(ModelFileError, match="resnet34 are not available: the hub cannot be reached\n") as caught:
+        build_backbone(ComponentSpec.create("resnet34"), "timm")
     assert "model.pretrained=PATH" in str(caught.value)
     assert "model.pretrained=none" in str(caught.value)
 

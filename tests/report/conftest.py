@@ -13,10 +13,10 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import PersonSplits
 from maskfit.evaluation.probability_table import ProbabilityTable, concat_tables
 from maskfit.file_io import write_csv, write_json
-from maskfit.labels.schema import SCHEMES, IntArray, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, IntArray, LabelSchema
 from maskfit.run_dir import RunDir
 
-FULL = SCHEMES["mask-gender-age"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
 STEMS = ("incorrect_mask", "mask1", "mask2", "mask3", "mask4", "mask5", "normal")
 
 
@@ -39,8 +39,8 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answers(truth: IntArray, scheme: LabelSchema, skill: float, seed: int, sharp: float = 1.0) -> np.ndarray:
     """Probabilities of a model that is right about `skill` of the time, the wrong ones being sure as well."""
     random = np.random.default_rng(seed)
-    classes = np.where(random.random(len(truth)) < skill, truth, random.integers(0, scheme.classes, len(truth)))
-    logits = random.normal(size=(len(truth), scheme.classes)) + 4 * np.eye(scheme.classes)[classes]
+    classes = np.where(random.random(len(truth)) < skill, truth, random.integers(0, scheme.num_classes, len(truth)))
+    logits = random.normal(size=(len(truth), scheme.num_classes)) + 4 * np.eye(scheme.num_classes)[classes]
     shares = np.exp(sharp * logits)
     return shares / shares.sum(axis=1, keepdims=True)
 
@@ -64,8 +64,8 @@ def make_run(people: Path, tmp_path: Path) -> Callable[..., Path]:
         folder = RunDir(tmp_path / name)
         photos = read_photos(root, scheme)
         fold_of = {person: number % folds for number, person in enumerate(photos.persons)}
-        truth = scheme.to_class_index(photos.codes(scheme))
-        likely = photos.codes(scheme).clip(0)
+        truth = scheme.to_class_index(photos.attribute_indices(scheme))
+        likely = photos.attribute_indices(scheme).clip(0)
         rows = answers(scheme.to_class_index(likely), scheme, skill, seed, sharp)
         tables = []
         for fold in range(folds):
@@ -77,8 +77,8 @@ def make_run(people: Path, tmp_path: Path) -> Callable[..., Path]:
             tables[-1].write(place.probabilities)
             history = [(epoch, 2 / (epoch + 1), 2.2 / (epoch + 1), 0.5 + 0.1 * epoch) for epoch in range(3)]
             write_csv(place.metrics, ("epoch", "train_loss", "valid_loss", "valid_macro_f1"), history)
-        concat_tables(tables).write(folder.probabilities)
-        PersonSplits(fold_of, folds).write(folder.folds)
+        concat_tables(tables).write(folder.oof_probabilities)
+        PersonSplits(fold_of, folds).write(folder.splits)
         write_json(folder.scores, {"seconds": 720})
         write_json(folder.environment, {"device": "cpu", "maskfit": "0.1.0", "began": "2026-01-01T00:00:00+0000"})
         folder.recipe.write_text(f"name: made\nabout: '{about}'\ndata:\n  root: '{root}'\n  scheme: {key}\n")

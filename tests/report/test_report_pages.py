@@ -12,11 +12,11 @@ from maskfit.errors import DataError
 from maskfit.evaluation.metrics import macro_f1
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import write_csv
-from maskfit.labels.schema import JOINT_HEAD, SCHEMES
+from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS
 from maskfit.report.build_report import compute_statistics, write_report
 from maskfit.run_dir import RunDir
 
-FULL = SCHEMES["mask-gender-age"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
 EVIL = "<script>alert(1)</script>"
 
 
@@ -27,17 +27,17 @@ def write(tmp_path, runs, **options):
 
 def assert_alone(text, page):
     """Nothing is loaded, nothing runs, every link stays on the page, and no number is missing."""
-    assert {"script", "link", "iframe", "object", "form"}.isdisjoint(tag for tag, _ in page.tags)
+    assert {"script", "link", "iframe", "object", "form"}.isdisjoint(tag for tag, _ in page.tag_candidates)
     for word in ("http:", "https:", "@import", "url("):
         assert word not in text
-    assert all(attrs["src"].startswith("data:image/jpeg;base64,") for tag, attrs in page.tags if tag == "img")
-    anchors = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
-    assert {attrs["href"].removeprefix("#") for tag, attrs in page.tags if tag == "a"} <= anchors
+    assert all(attrs["src"].startswith("data:image/jpeg;base64,") for tag, attrs in page.tag_candidates if tag == "img")
+    anchors = {attrs["id"] for _, attrs in page.tag_candidates if "id" in attrs}
+    assert {attrs["href"].removeprefix("#") for tag, attrs in page.tag_candidates if tag == "a"} <= anchors
     assert not re.search(r"\bnan\b|\binf\b|None", page.text)
     assert not re.search(r'="[^"]*\b(nan|inf)\b', text)
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
-    assert any("default-src 'none'" in (attrs.get("content") or "") for _, attrs in page.tags)
+    assert any("default-src 'none'" in (attrs.get("content") or "") for _, attrs in page.tag_candidates)
 
 
 def test_the_page_holds_the_figures(make_run, tmp_path, parsed):
@@ -52,12 +52,12 @@ def test_the_page_holds_the_figures(make_run, tmp_path, parsed):
         "140 photos of 20 persons",
         f"{figures.shares[JOINT_HEAD].photos.value:.1%}",
         f"{figures.shares['age'].photos.value:.1%}",
-        *(f"{item.f1:.3f}" for item in figures.scores.per_class if item.support or item.answered),
+        *(f"{item.f1:.3f}" for item in figures.scores.per_class if item.support or item.predicted),
         *(f"{item.macro_f1:.3f}" for item in figures.per_fold.values()),
         f"{calibration.temperature:.2f}",
         f"{calibration.before.error:.3f}",
         f"{calibration.after.error:.3f}",
-        f"{figures.thresholds['gender'].whole.value:.3f}",
+        f"{figures.thresholds['gender'].overall_accuracy.value:.3f}",
         "tried by hand",
         "12 min",
         "3 folds",
@@ -70,8 +70,8 @@ def test_the_page_holds_the_figures(make_run, tmp_path, parsed):
         assert f"{years:g} years: {wrong:,} of {photos:,} wrong" in titles
     # One picture of each person with a mistake, all of them readable.
     wrong = compute_statistics([tmp_path / "run"], draws=5).material
-    bad = (FULL.to_attribute_indices(wrong.table.classes) != wrong.truth).any(axis=1)
-    assert sum(tag == "img" for tag, _ in page.tags) == min(24, len(set(wrong.persons[bad].tolist())))
+    bad = (FULL.to_attribute_indices(wrong.table.predictions) != wrong.truth).any(axis=1)
+    assert sum(tag == "img" for tag, _ in page.tag_candidates) == min(24, len(set(wrong.persons[bad].tolist())))
 
 
 def test_the_rows_of_the_confusion_are_those_of_the_figures(make_run, tmp_path):
@@ -105,7 +105,7 @@ def test_hostile_names_are_text(people, make_run, tmp_path, parsed):
 
 
 def test_missing_things_leave_their_sections_out_and_nothing_empty(make_run, tmp_path, parsed):
-    run = make_run(scheme=SCHEMES["mask"], key="mask", folds=1)
+    run = make_run(scheme=LABEL_SCHEMAS["mask"], key="mask", folds=1)
     (run / "fold0" / "metrics.csv").unlink()
     (run / "environment.json").write_text("broken")
     (run / "scores.json").unlink()
@@ -123,10 +123,10 @@ def test_classes_without_photos_have_dashes(make_run, people, tmp_path, parsed):
     young = [photo for photo in read_photos(people, FULL) if photo.labels["age"] < 60]
     rows = [(photo.path, photo.person, *(photo.labels[name] for name in FULL.names)) for photo in young]
     run = RunDir(make_run(root=write_csv(tmp_path / "young.csv", ("path", "person", *FULL.names), rows)))
-    table = read_table(run.probabilities)
+    table = read_table(run.oof_probabilities)
     sure = np.full((len(table), 18), 0.001)
     sure[np.arange(len(table)), table.truth] = 1 - 0.017
-    ProbabilityTable(table.names, sure, table.truth).write(run.probabilities)
+    ProbabilityTable(table.names, sure, table.truth).write(run.oof_probabilities)
     figures, text = write(tmp_path, [run.path])
     assert_alone(text, parsed(text))
     assert figures.scores.macro_f1 == 1
@@ -141,12 +141,12 @@ def test_runs_are_compared_by_pairs(make_run, tmp_path, parsed):
     assert_alone(text, page)
     tables = [read_table(run / "probabilities.csv") for run in (first, second)]
     truth = tables[0].truth
-    scores = [macro_f1(truth, table.reindex(tables[0].names).classes, 18) for table in tables]
+    scores = [macro_f1(truth, table.reindex(tables[0].names).predictions, 18) for table in tables]
     apart = found.against[0].macro_f1[JOINT_HEAD]
     assert apart.value == pytest.approx(scores[1] - scores[0])
     assert apart.low > 0
     assert f"second is better than first by {apart.value:.3f} in macro F1" in page.text
-    right = [table.reindex(tables[0].names).classes == truth for table in tables]
+    right = [table.reindex(tables[0].names).predictions == truth for table in tables]
     agreement = found.against[0].agreement[JOINT_HEAD]
     assert (agreement.both, agreement.first) == ((right[0] & right[1]).sum(), (right[0] & ~right[1]).sum())
     assert sum(agreement.to_dict().values()) == 140
@@ -182,4 +182,4 @@ def test_runs_that_cannot_be_compared_are_refused(make_run):
     with pytest.raises(DataError, match="named twice"):
         compute_statistics([run, run])
     with pytest.raises(DataError, match="its answers are about mask"):
-        compute_statistics([run, make_run("two", scheme=SCHEMES["mask"], key="mask")])
+        compute_statistics([run, make_run("two", scheme=LABEL_SCHEMAS["mask"], key="mask")])

@@ -13,14 +13,14 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, RunError
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import read_csv, write_csv
-from maskfit.labels.schema import JOINT_HEAD, SCHEMES, UNKNOWN
+from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS, UNKNOWN
 from maskfit.report import summary_text
 from maskfit.report.build_report import compute_statistics
 from maskfit.report.run_data import load_run_data
 from maskfit.report.run_statistics import describe
 from maskfit.run_dir import RunDir
 
-FULL = SCHEMES["mask-gender-age"]
+FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 
 def test_shares_of_photos_and_persons_are_those_of_counting(make_run):
@@ -45,7 +45,7 @@ def test_shares_of_photos_and_persons_are_those_of_counting(make_run):
 def test_mistakes_by_age_are_those_of_counting(make_run):
     material = load_run_data(make_run())
     found = describe(material, draws=30).ages
-    wrong = FULL.to_attribute_indices(material.table.classes)[:, 2] != material.truth[:, 2]
+    wrong = FULL.to_attribute_indices(material.table.predictions)[:, 2] != material.truth[:, 2]
     ages = [int(person.rsplit("_", 1)[1]) for person in material.persons.tolist()]
     assert found.wrong == wrong.sum()
     assert found.photos == len(ages) == 140
@@ -62,7 +62,7 @@ def test_slices_are_parts_of_the_set(make_run):
     material = load_run_data(run, by=["race", "File", "gender"])
     figures = describe(material, draws=30)
     races = [person.split("_")[2] for person in material.persons.tolist()]
-    right = FULL.to_attribute_indices(material.table.classes) == material.truth
+    right = FULL.to_attribute_indices(material.table.predictions) == material.truth
     for race, part in figures.slices["race"].items():
         own = np.array([item == race for item in races])
         assert part.photos == own.sum()
@@ -129,10 +129,10 @@ def test_labels_that_the_user_names_are_the_truth(make_run, people, tmp_path):
 
 def test_a_run_whose_table_is_tempered_is_still_judged_before_and_after(make_run):
     run = RunDir(make_run(sharp=3.0, skill=0.6))
-    whole = read_table(run.probabilities)
+    whole = read_table(run.oof_probabilities)
     soft = whole.probabilities ** (1 / 3)
     soft /= soft.sum(axis=1, keepdims=True)
-    ProbabilityTable(whole.names, soft, whole.truth).write(run.probabilities)
+    ProbabilityTable(whole.names, soft, whole.truth).write(run.oof_probabilities)
     figures = describe(load_run_data(run.path), draws=30)
     assert figures.calibration[JOINT_HEAD].temperature > 2
     assert figures.calibration[JOINT_HEAD].after.error < 0.5 * figures.calibration[JOINT_HEAD].before.error
@@ -156,7 +156,7 @@ def test_a_run_without_any_label_is_refused(make_run, people, tmp_path):
 
 
 def test_one_fold_and_one_attribute_are_enough(make_run):
-    figures = compute_statistics([make_run(scheme=SCHEMES["mask"], key="mask", folds=1)], draws=30)
+    figures = compute_statistics([make_run(scheme=LABEL_SCHEMAS["mask"], key="mask", folds=1)], draws=30)
     assert figures.per_fold == {}
     assert figures.ages is None
     assert list(figures.shares) == [JOINT_HEAD, "mask"]

@@ -10,28 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from maskfit.synthesis.samples import write_train_set
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from maskfit.config.loader import read_recipe
 from maskfit.data.image_cache.cache import open_image_cache
-from maskfit.data.photo_dataset import BOTH
+from maskfit.data.photo_dataset import PERSON_SEPARATOR
 from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import make_person_splits
 from maskfit.errors import DataError, ModelFileError, RunError
-from maskfit.labels.schema import SCHEMES, UNKNOWN
+from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN
 from maskfit.registry import ComponentSpec
-from maskfit.synthesis.drawn import write_train_set
 from maskfit.synthesis.gan import diff_augment, sample_grid
-from maskfit.synthesis.gan.checkpoint import KEY, GanFacts, load_generator
+from maskfit.synthesis.gan.checkpoint import KEY, GanMetadata, load_generator
 from maskfit.synthesis.gan.frechet_distance import frechet_distance
 from maskfit.synthesis.gan.networks import SIZES, Discriminator, Generator
-from maskfit.synthesis.gan.pipeline import GanTrainOptions, make_faces
-from maskfit.synthesis.gan.sampling import choose_classes, draw_class, draw_faces, write_faces
+from maskfit.synthesis.gan.pipeline import GanTrainOptions, generate_faces
+from maskfit.synthesis.gan.sampling import sample_class, sample_faces, select_classes, write_faces
 from maskfit.synthesis.gan.trainer import GanTrainer
 from maskfit.training.plan import make_plan
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 PERSONS = 9
 
 
@@ -62,12 +62,16 @@ def make(root: Path, folds: Path) -> Callable[..., Any]:
 
     def run(out: Path, **words: Any) -> Any:
         given = {"folds": folds, "size": 16, "width": 4, "batch": 16, "steps": 30, **words}
-        own = {name: given.pop(name) for name in ("seed", "classes", "upto", "judge", "bars") if name in given}
-        return make_faces(
+        own = {
+            name: given.pop(name)
+            for name in ("seed", "classes", "target_count", "judge", "progress_bar")
+            if name in given
+        }
+        return generate_faces(
             root,
             out,
             GanTrainOptions(SCHEME, ComponentSpec.create("center"), **given),
-            store=root.parent / "stores",
+            cache_dir=root.parent / "stores",
             **own,
         )
 
@@ -81,7 +85,7 @@ def made(make: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def folder_of(made: Any) -> Path:
-    folder: Path = made.drawn.manifest.parent
+    folder: Path = made.samples.manifest.parent
     return folder
 
 
@@ -95,20 +99,23 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_made_faces_come_nearer_to_the_photos(root, made, monkeypatch):
-    """In coarse colours, and by the discriminator's losses: it tells made from real at first."""
-    monkeypatch.setattr("maskfit.synthesis.gan.trainer.RATES", (2e-3, 4e-3))
+    """In coarse colors, and by the discriminator's losses: it tells made from real at first."""
+    monkeypatch.setattr("maskfit.synthesis.gan.trainer.LEARNING_RATES", (2e-3, 4e-3))
     photos = read_photos(root, SCHEME)
-    frames = open_image_cache(photos.photos, made.facts.framing, folder=root.parent / "stores")
-    learning = GanTrainer(made.facts.model_copy(update={"width": 8}), frames, photos.codes(SCHEME))
-    noise = np.random.default_rng(0).standard_normal((len(photos), made.facts.latent))
+    frames = open_image_cache(photos.photos, made.metadata.framing, folder=root.parent / "stores")
+    trainer = GanTrainer(made.metadata.model_copy(update={"width": 8}), frames, photos.attribute_indices(SCHEME))
+    noise = np.random.default_rng(0).standard_normal((len(photos), made.metadata.latent))
 
     def measure() -> tuple[float, float]:
-        faces = draw_faces(learning.ema_generator, noise, photos.codes(SCHEME)), frames.gather(np.arange(len(photos)))
+        faces = (
+            sample_faces(trainer.ema_generator, noise, photos.attribute_indices(SCHEME)),
+            frames.gather(np.arange(len(photos))),
+        )
         coarse = [item.reshape(-1, 4, 4, 4, 4, 3).mean(axis=(2, 4)).reshape(-1, 48) / 255 for item in faces]
         return frechet_distance(*coarse), float(faces[0].std())
 
     before, flat = measure()
-    losses = [learning.step() for _ in range(80)]
+    losses = [trainer.step() for _ in range(80)]
     after, contrast = measure()
     assert after < 0.95 * before
     assert contrast > 1.5 * flat
@@ -143,8 +150,8 @@ def test_thin_classes_are_drawn_more_often_than_they_are(made, root):
         pass
 
     codes = np.repeat(SCHEME.to_attribute_indices([0, 5]), (400, 4), axis=0)
-    learning = GanTrainer(made.facts, Frames(), codes)
-    share = float(learning.chances[400:].sum())
+    trainer = GanTrainer(made.metadata, Frames(), codes)
+    share = float(trainer.sampling_probabilities[400:].sum())
     # By the root: 20 to 2.
     assert share == pytest.approx(2 / 22)
 
@@ -179,7 +186,7 @@ def test_going_on_is_exact_also_after_a_stop(make, made, tmp_path):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "cut", bars=Stopped)
+        make(tmp_path / "cut", progress_bar=Stopped)
     assert not (tmp_path / "cut" / "manifest.csv").exists()
     make(tmp_path / "cut", resume=True)
     whole = content(folder_of(made))
@@ -190,7 +197,7 @@ def test_going_on_is_exact_also_after_a_stop(make, made, tmp_path):
 
 def test_minutes_end_a_training(make, tmp_path):
     made = make(tmp_path / "gan", steps=10**6, minutes=0.005)
-    assert 1 <= made.facts.steps < 10**4
+    assert 1 <= made.metadata.steps < 10**4
     assert len(list((tmp_path / "gan").rglob("*.png"))) > 2
 
 
@@ -211,8 +218,8 @@ def test_what_was_begun_otherwise_is_not_gone_on_with(make, made, tmp_path, root
 def test_losses_that_are_no_numbers_stop_it_and_are_not_kept(make, made, tmp_path, monkeypatch):
     make(tmp_path / "gan", steps=5)
     before = content(tmp_path / "gan")
-    monkeypatch.setattr(diff_augment, "HOLE", 0.0)
-    monkeypatch.setattr("maskfit.synthesis.gan.trainer.change", lambda faces, chance: faces * float("nan"))
+    monkeypatch.setattr(diff_augment, "CUTOUT_RATIO", 0.0)
+    monkeypatch.setattr("maskfit.synthesis.gan.trainer.diff_augment", lambda faces, rng: faces * float("nan"))
     with pytest.raises(RunError, match="no longer numbers"):
         make(tmp_path / "gan", steps=30, resume=True)
     assert content(tmp_path / "gan") == before
@@ -223,7 +230,7 @@ def test_losses_that_are_no_numbers_stop_it_and_are_not_kept(make, made, tmp_pat
 
 def test_changed_faces_are_moved_and_cut_as_a_slow_loop_does_it():
     faces = torch.rand(5, 3, 16, 16)
-    moved = diff_augment._move(faces, torch.Generator().manual_seed(1))
+    moved = diff_augment._translate(faces, torch.Generator().manual_seed(1))
     down, across = torch.randint(0, 5, (2, 5, 1), generator=torch.Generator().manual_seed(1))
     for place in range(5):
         for row in range(16):
@@ -232,7 +239,7 @@ def test_changed_faces_are_moved_and_cut_as_a_slow_loop_does_it():
                 inside = 0 <= y < 16 and 0 <= x < 16
                 want = faces[place, :, y, x] if inside else torch.zeros(3)
                 assert torch.equal(moved[place, :, row, column], want)
-    cut = diff_augment._cut(torch.ones(200, 3, 16, 16), torch.Generator().manual_seed(2))
+    cut = diff_augment._cutout(torch.ones(200, 3, 16, 16), torch.Generator().manual_seed(2))
     holes = (cut == 0).flatten(1).sum(dim=1) / 3
     assert holes.max() == 64
     assert holes.min() >= 16
@@ -241,7 +248,7 @@ def test_changed_faces_are_moved_and_cut_as_a_slow_loop_does_it():
 def test_gradients_pass_and_what_goes_in_stays():
     faces = torch.rand(4, 3, 16, 16, requires_grad=True)
     before = faces.detach().clone()
-    diff_augment.change(faces, torch.Generator().manual_seed(0)).sum().backward()
+    diff_augment.diff_augment(faces, torch.Generator().manual_seed(0)).sum().backward()
     assert torch.equal(faces.detach(), before)
     assert faces.grad is not None
     assert (faces.grad.flatten(1).abs().sum(dim=1) > 0).all()
@@ -251,17 +258,19 @@ def test_gradients_pass_and_what_goes_in_stays():
 
 
 def test_faces_fill_up_the_thin_classes_and_are_drawn_again_from_the_file(make, made, root, tmp_path):
-    rows = read_photos(made.drawn.manifest, SCHEME)
-    classes = SCHEME.to_class_index(rows.codes(SCHEME))
-    average = round(sum(made.drawn.before.values()) / SCHEME.classes)
-    for number, count in made.drawn.before.items():
+    rows = read_photos(made.samples.manifest, SCHEME)
+    classes = SCHEME.to_class_index(rows.attribute_indices(SCHEME))
+    average = round(sum(made.samples.train_counts.values()) / SCHEME.num_classes)
+    for number, count in made.samples.train_counts.items():
         assert (classes == number).sum() == (max(0, average - count) if count < average else 0)
-    again = make_faces(root, tmp_path / "again", folder_of(made) / "gan.safetensors", store=root.parent / "stores")
-    assert again.facts == made.facts
+    again = generate_faces(
+        root, tmp_path / "again", folder_of(made) / "gan.safetensors", cache_dir=root.parent / "stores"
+    )
+    assert again.metadata == made.metadata
     for photo in rows:
         assert (tmp_path / "again" / photo.name).read_bytes() == photo.path.read_bytes()
-    generator, facts = load_generator(folder_of(made) / "gan.safetensors")
-    few, many = (draw_class(generator, facts, 5, count, 0) for count in (3, 70))
+    generator, metadata = load_generator(folder_of(made) / "gan.safetensors")
+    few, many = (sample_class(generator, metadata, 5, count, 0) for count in (3, 70))
     assert np.array_equal(few, many[:3])
     assert np.array_equal(few[0], np.asarray(Image.open(folder_of(made) / "faces-000030" / "05-00000.png")))
 
@@ -276,16 +285,16 @@ def test_faces_fill_up_the_thin_classes_and_are_drawn_again_from_the_file(make, 
         ("1,0,1", 8, {0: 1, 1: 7}),
     ],
 )
-def test_classes_are_chosen(word, upto, wanted):
-    assert choose_classes(word, {0: 7, 1: 1}, upto) == wanted
+def test_classes_are_chosen(word, target_count, wanted):
+    assert select_classes(word, {0: 7, 1: 1}, target_count) == wanted
 
 
 @pytest.mark.parametrize(
     ("word", "upto", "why"), [("thick", 9, "no classes"), ("2", 9, "no class 2"), ("all", 1, "no class would get")]
 )
-def test_classes_that_cannot_be_are_refused(word, upto, why):
+def test_classes_that_cannot_be_are_refused(word, target_count, why):
     with pytest.raises(DataError, match=why):
-        choose_classes(word, {0: 7, 1: 1}, upto)
+        select_classes(word, {0: 7, 1: 1}, target_count)
 
 
 # Who may not know them.
@@ -294,39 +303,41 @@ def test_classes_that_cannot_be_are_refused(word, upto, why):
 def test_no_fold_trains_on_faces_that_know_a_person_it_holds_out(make, made, root, folds, tmp_path):
     """Of two GANs, each made for a fold, a training uses in each fold the faces made for it, and no others."""
     second = make(tmp_path / "second", fold=1)
-    extra = f"[{made.drawn.manifest},{second.drawn.manifest}]"
+    extra = f"[{made.samples.manifest},{second.samples.manifest}]"
     plan = make_plan(read_recipe("fast", [f"data.path={root}", f"data.extra_train={extra}", f"cv.split_file={folds}"]))
     for fold in range(3):
         train, valid = plan.split(fold)
         held_out = {plan.photos[int(place)].person for place in valid}
         used = [plan.photos[int(place)] for place in train if place >= plan.num_scored_photos]
-        assert not any(held_out & set(photo.person.split(BOTH)) for photo in used)
+        assert not any(held_out & set(photo.person.split(PERSON_SEPARATOR)) for photo in used)
         right = {0: made, 1: second}.get(fold)
-        assert len(used) == (sum(right.drawn.made.values()) if right else 0)
+        assert len(used) == (sum(right.samples.generated.values()) if right else 0)
         if right:
             assert {photo.path.parents[1] for photo in used} == {folder_of(right)}
             assert (
-                set(used[0].person.split(BOTH))
+                set(used[0].person.split(PERSON_SEPARATOR))
                 == {photo.person for photo in plan.photos.photos[: plan.num_scored_photos]} - held_out
             )
 
 
 def test_a_gan_that_knows_everybody_is_used_in_no_fold(make, root, folds, tmp_path):
     made = make(tmp_path / "gan", folds=None, steps=1)
-    assert len(made.facts.persons) == PERSONS
+    assert len(made.metadata.persons) == PERSONS
     plan = make_plan(
-        read_recipe("fast", [f"data.path={root}", f"data.extra_train={made.drawn.manifest}", f"cv.split_file={folds}"])
+        read_recipe(
+            "fast", [f"data.path={root}", f"data.extra_train={made.samples.manifest}", f"cv.split_file={folds}"]
+        )
     )
     assert all(plan.split(fold)[0].max() < plan.num_scored_photos for fold in range(3))
 
 
 def test_faces_drawn_again_know_the_same_persons(made, root, tmp_path):
-    again = make_faces(root, tmp_path / "a", folder_of(made) / "gan.safetensors", upto=3, classes="all")
-    assert read_photos(again.drawn.manifest, SCHEME)[0].person == read_photos(made.drawn.manifest, SCHEME)[0].person
+    again = generate_faces(root, tmp_path / "a", folder_of(made) / "gan.safetensors", target_count=3, classes="all")
+    assert read_photos(again.samples.manifest, SCHEME)[0].person == read_photos(made.samples.manifest, SCHEME)[0].person
     strangers = write_train_set(tmp_path / "others", 1, seed=8, size=(36, 48), workers=1)
     (strangers / next(strangers.iterdir()).name).rename(strangers / "000777_female_Drawn_33")
     with pytest.raises(DataError, match="nobody of whom the generator learned"):
-        make_faces(strangers, tmp_path / "b", folder_of(made) / "gan.safetensors")
+        generate_faces(strangers, tmp_path / "b", folder_of(made) / "gan.safetensors")
 
 
 # What else may bear the ending of a generator.
@@ -339,9 +350,9 @@ def forged(made, tmp_path) -> Callable[..., Path]:
     tensors = load_file(path)
 
     def forge(change: dict[str, Any], *, text: str | None = None, **others: torch.Tensor) -> Path:
-        facts = {**made.facts.model_dump(mode="json"), **change}
+        metadata = {**made.metadata.model_dump(mode="json"), **change}
         forged = tmp_path / "forged.safetensors"
-        save_file({**tensors, **others}, forged, {KEY: json.dumps(facts) if text is None else text})
+        save_file({**tensors, **others}, forged, {KEY: json.dumps(metadata) if text is None else text})
         return forged
 
     return forge
@@ -355,7 +366,7 @@ def forged(made, tmp_path) -> Callable[..., Path]:
         ({"format": 2}, "damaged"),
         ({"code": "import os"}, "damaged"),
         ({"persons": []}, "damaged"),
-        ({"framing": {"crop": "centre", "size": [4096, 4096]}}, "none of 16, 32"),
+        ({"framing": {"crop": "center", "size": [4096, 4096]}}, "none of 16, 32"),
         ({"framing": {"crop": "os.system", "size": [128, 128]}}, "do not fit"),
         ({"scheme": {"attributes": [{"name": "a", "values": ["b", "c"]}]}}, "do not fit"),
     ],
@@ -395,13 +406,13 @@ def test_facts_of_a_checkpoint_are_not_those_of_a_generator(made):
 
 
 def test_an_interrupted_drawing_leaves_no_manifest(made, tmp_path):
-    generator, facts = load_generator(folder_of(made) / "gan.safetensors")
+    generator, metadata = load_generator(folder_of(made) / "gan.safetensors")
 
     def stop(done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_faces(generator, facts, tmp_path / "out", {5: 0}, {5: 4}, progress=stop)
+        write_faces(generator, metadata, tmp_path / "out", {5: 0}, {5: 4}, progress=stop)
     assert not (tmp_path / "out" / "manifest.csv").exists()
-    assert isinstance(facts, GanFacts)
+    assert isinstance(metadata, GanMetadata)

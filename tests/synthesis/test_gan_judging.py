@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from maskfit.synthesis.samples import write_train_set
 from torch import Tensor, nn
 
 from maskfit.data.image_cache.cache import open_image_cache
@@ -17,29 +18,28 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.data.splits import make_person_splits
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference.predictor import Predictor
-from maskfit.labels.schema import SCHEMES, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
-from maskfit.synthesis.drawn import write_train_set
 from maskfit.synthesis.gan import evaluation, sample_grid
-from maskfit.synthesis.gan.checkpoint import GanFacts
+from maskfit.synthesis.gan.checkpoint import GanMetadata
 from maskfit.synthesis.gan.classifier import JudgeClassifier
-from maskfit.synthesis.gan.dataset import GanDataset, gather_fold
-from maskfit.synthesis.gan.evaluation import judge_faces, nearest
+from maskfit.synthesis.gan.dataset import GanDataset, split_by_fold
+from maskfit.synthesis.gan.evaluation import evaluate_generator, nearest
 from maskfit.synthesis.gan.frechet_distance import frechet_distance
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick() -> Iterator[None]:
-    threads, side, each = torch.get_num_threads(), sample_grid.SIDE, evaluation.EACH
+    threads, side, each = torch.get_num_threads(), sample_grid.SIDE, evaluation.FACES_PER_CLASS
     torch.set_num_threads(1)
-    sample_grid.SIDE, evaluation.EACH = 8, 6
+    sample_grid.SIDE, evaluation.FACES_PER_CLASS = 8, 6
     yield
     torch.set_num_threads(threads)
-    sample_grid.SIDE, evaluation.EACH = side, each
+    sample_grid.SIDE, evaluation.FACES_PER_CLASS = side, each
 
 
 @pytest.fixture(scope="module")
@@ -53,26 +53,26 @@ def folds(root: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def material(root: Path, folds: Path) -> GanDataset:
-    return gather_fold(root, SCHEME, folds, 0)
+def dataset(root: Path, folds: Path) -> GanDataset:
+    return split_by_fold(root, SCHEME, folds, 0)
 
 
 @pytest.fixture(scope="module")
-def facts(material: GanDataset) -> GanFacts:
+def metadata(dataset: GanDataset) -> GanMetadata:
     framing = CropResize(size=(32, 32))
-    return GanFacts(label_schema=SCHEME, framing=framing, photos=len(material.learned), persons=material.persons)
+    return GanMetadata(label_schema=SCHEME, framing=framing, photos=len(dataset.train), persons=dataset.persons)
 
 
 def write_judge(path: Path, scheme: LabelSchema = SCHEME) -> Path:
     torch.manual_seed(0)
-    facts = ModelMetadata(
+    metadata = ModelMetadata(
         label_schema=scheme,
         preprocessing=Preprocessing(crop_resize=CropResize(size=(32, 32))),
         backbone=ComponentSpec.create("small", width=4),
         head=ComponentSpec.create("multi_head"),
         heads=scheme.names,
     )
-    return save_model(path, build_network(facts.backbone, facts.head, scheme.sizes).state_dict(), facts)
+    return save_model(path, build_network(metadata.backbone, metadata.head, scheme.sizes).state_dict(), metadata)
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +89,10 @@ def run(tmp_path_factory: pytest.TempPathFactory, folds: Path) -> Path:
 class Copier(nn.Module):
     """A generator that hands out learned photos, whatever it is asked for."""
 
-    def __init__(self, material: GanDataset, facts: GanFacts, store: Path) -> None:
+    def __init__(self, dataset: GanDataset, metadata: GanMetadata, cache_dir: Path) -> None:
         super().__init__()
-        frames = open_image_cache(material.learned.photos, facts.framing, folder=store).gather(
-            range(len(material.learned))
+        frames = open_image_cache(dataset.train.photos, metadata.framing, folder=cache_dir).gather(
+            range(len(dataset.train))
         )
         self.faces = nn.Parameter(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1)
 
@@ -107,8 +107,8 @@ def slow_root(matrix: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize(("rows", "features"), [((40, 30), 5), ((7, 9), 20), ((2, 50), 10)])
 def test_the_distance_is_that_of_the_slow_formula(rows, features):
-    chance = np.random.default_rng(0)
-    first, second = (chance.normal(size=(count, features)) @ chance.normal(size=(features, features)) for count in rows)
+    rng = np.random.default_rng(0)
+    first, second = (rng.normal(size=(count, features)) @ rng.normal(size=(features, features)) for count in rows)
     one, other = np.cov(first.T), np.cov(second.T)
     root = slow_root(one)
     slow = ((first.mean(0) - second.mean(0)) ** 2).sum() + np.trace(one + other - 2 * slow_root(root @ other @ root))
@@ -126,39 +126,39 @@ def test_the_distance_of_a_set_to_itself_is_nothing_and_to_a_moved_one_the_move(
 
 
 def test_the_nearest_is_that_of_a_slow_loop():
-    chance = np.random.default_rng(2)
-    some, many = chance.normal(size=(5, 4)), chance.normal(size=(11, 4))
+    rng = np.random.default_rng(2)
+    some, many = rng.normal(size=(5, 4)), rng.normal(size=(11, 4))
     slow = [min(np.linalg.norm(row - other) for other in many) for row in some]
     np.testing.assert_allclose(nearest(some, many), slow)
 
 
-def test_a_judge_says_of_photos_what_prediction_says_and_notices_copies(material, facts, run, root):
-    store = root.parent / "stores"
+def test_a_judge_says_of_photos_what_prediction_says_and_notices_copies(dataset, metadata, run, root):
+    cache_dir = root.parent / "stores"
     told: list[tuple[int, int]] = []
     path = run / "fold0" / "best.safetensors"
-    said = judge_faces(
+    said = evaluate_generator(
         JudgeClassifier(path, SCHEME),
-        Copier(material, facts, store),
-        facts,
-        material,
-        store=store,
+        Copier(dataset, metadata, cache_dir),
+        metadata,
+        dataset,
+        cache_dir=cache_dir,
         progress=lambda *pair: told.append(pair),
     )
     assert told[-1][0] == told[-1][1]
     assert said.unknown_to_judge is True
-    for kind, photos in (("strangers", material.others), ("learned", material.learned)):
+    for kind, photos in (("strangers", dataset.held_out), ("learned", dataset.train)):
         table = Predictor.load(path).predict(list(photos)).table
-        answers, truth = SCHEME.to_attribute_indices(table.classes), photos.codes(SCHEME)
+        predictions, truth = SCHEME.to_attribute_indices(table.predictions), photos.codes(SCHEME)
         whole, *attributes = (getattr(item, kind) for item in said.agreement[:4])
-        assert whole == (pytest.approx((answers == truth).all(axis=1).mean()), len(photos))
+        assert whole == (pytest.approx((predictions == truth).all(axis=1).mean()), len(photos))
         for place, share in enumerate(attributes):
-            assert share == (pytest.approx((answers == truth)[:, place].mean()), len(photos))
+            assert share == (pytest.approx((predictions == truth)[:, place].mean()), len(photos))
         by_class = {item.words: getattr(item, kind) for item in said.agreement[4:]}
-        for number in np.unique(SCHEME.to_class_index(material.learned.codes(SCHEME))):
+        for number in np.unique(SCHEME.to_class_index(dataset.train.codes(SCHEME))):
             own = SCHEME.to_class_index(truth) == number
-            right = float((table.classes[own] == number).mean()) if own.any() else None
+            right = float((table.predictions[own] == number).mean()) if own.any() else None
             assert by_class[SCHEME.describe(number)] == (right, own.sum())
-    classes = sum(count > 0 for count in material.count_classes().values())
+    classes = sum(count > 0 for count in dataset.count_classes().values())
     assert said.agreement[0].made[1] == 6 * classes
     assert said.frechet["real"] < said.frechet["noise"]
     # Faces are as large as what the judge sees: strangers lose nothing, and photos handed out are those photos.
@@ -167,20 +167,24 @@ def test_a_judge_says_of_photos_what_prediction_says_and_notices_copies(material
     assert said.nearest["made"] < 0.05 * said.nearest["small"]
 
 
-def test_a_judge_that_was_trained_on_the_strangers_is_refused(material, facts, run, tmp_path, root):
-    store = root.parent / "stores"
+def test_a_judge_that_was_trained_on_the_strangers_is_refused(dataset, metadata, run, tmp_path, root):
+    cache_dir = root.parent / "stores"
     with pytest.raises(DataError, match="was trained on"):
-        judge_faces(
-            JudgeClassifier(run / "fold1" / "best.safetensors", SCHEME), nn.Identity(), facts, material, store=store
+        evaluate_generator(
+            JudgeClassifier(run / "fold1" / "best.safetensors", SCHEME),
+            nn.Identity(),
+            metadata,
+            dataset,
+            cache_dir=cache_dir,
         )
     alone = JudgeClassifier(write_judge(tmp_path / "alone.safetensors"), SCHEME)
-    assert alone.trained_on() is None
-    everybody = GanDataset(material.source, SCHEME, material.learned, material.others.take(range(19)))
+    assert alone.training_persons() is None
+    everybody = GanDataset(dataset.source, SCHEME, dataset.train, dataset.held_out.take(range(19)))
     with pytest.raises(DataError, match="too few"):
-        judge_faces(alone, nn.Identity(), facts, everybody, store=store)
+        evaluate_generator(alone, nn.Identity(), metadata, everybody, cache_dir=cache_dir)
 
 
 def test_a_judge_of_something_else_is_refused(tmp_path):
-    other = write_judge(tmp_path / "mask.safetensors", SCHEMES["mask"])
+    other = write_judge(tmp_path / "mask.safetensors", LABEL_SCHEMAS["mask"])
     with pytest.raises(ModelFileError, match="answers for mask"):
         JudgeClassifier(other, SCHEME)

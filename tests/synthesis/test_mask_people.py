@@ -19,25 +19,25 @@ from maskfit.cli.data import mask as masking
 from maskfit.data.detectors import DETECTORS, Face
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, RecipeError
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.synthesis.drawn import render_photo, sample_person, write_train_set
 from maskfit.synthesis.masks import (
     BareFace,
     FaceSelection,
     Landmarks,
     MaskedPhoto,
-    choose_faces,
-    draw_wearings,
     read_landmarks,
     sample_mask,
+    sample_masks,
+    select_faces,
     write_dataset,
-    write_masked,
+    write_masked_dataset,
 )
-from maskfit.synthesis.masks.landmark_sources import KNOWING, landmark_detector
-from maskfit.synthesis.masks.mask_types import WORN, WRONG
-from maskfit.synthesis.masks.write_dataset import find_fault, find_quality, render_all_masks
+from maskfit.synthesis.masks.landmark_sources import LANDMARK_DETECTORS, landmark_detector
+from maskfit.synthesis.masks.mask_types import CORRECT_STYLES, INCORRECT_STYLES
+from maskfit.synthesis.masks.write_dataset import estimate_jpeg_quality, find_placement_error, render_all_masks
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 SIZE = (96, 128)
 PEOPLE = (("female", 24), ("male", 41), ("female", 63), ("male", 33))
 
@@ -82,8 +82,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def test_bare_faces_become_the_competitions_layout(faces, marks, tmp_path):
     before = content(tmp_path / "images")
     told: list[tuple[int, int]] = []
-    chosen = choose_faces(faces, marks)
-    made = write_masked(chosen, tmp_path / "out", workers=1, progress=lambda *pair: told.append(pair))
+    chosen = select_faces(faces, marks)
+    made = write_masked_dataset(chosen, tmp_path / "out", workers=1, progress=lambda *pair: told.append(pair))
     assert content(tmp_path / "images") == before
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     photos = read_photos(tmp_path / "out", SCHEME)
@@ -102,7 +102,7 @@ def test_bare_faces_become_the_competitions_layout(faces, marks, tmp_path):
 
 
 def test_the_list_says_which_mask_lies_where(faces, marks, tmp_path):
-    write_masked(choose_faces(faces, marks), tmp_path / "out", workers=1)
+    write_masked_dataset(select_faces(faces, marks), tmp_path / "out", workers=1)
     rows = rows_of(tmp_path / "out" / "masks.csv")
     assert list(rows[0]) == ["path", "person", "mask", "gender", "age", "kind", "way", "left", "top", "right", "bottom"]
     assert len(rows) == 28
@@ -120,7 +120,7 @@ def test_the_list_says_which_mask_lies_where(faces, marks, tmp_path):
 
 
 def test_the_list_is_a_manifest_of_the_same_photos_as_the_layout(faces, marks, tmp_path):
-    write_masked(choose_faces(faces, marks), tmp_path / "out", workers=1)
+    write_masked_dataset(select_faces(faces, marks), tmp_path / "out", workers=1)
     listed, laid = read_photos(tmp_path / "out" / "masks.csv", SCHEME), read_photos(tmp_path / "out", SCHEME)
     assert {(photo.path, photo.person): photo.labels for photo in listed} == {
         (photo.path, photo.person): photo.labels for photo in laid
@@ -128,53 +128,53 @@ def test_the_list_is_a_manifest_of_the_same_photos_as_the_layout(faces, marks, t
 
 
 def test_other_numbers_of_masks_are_read_by_the_list(faces, marks, tmp_path):
-    chosen = choose_faces(faces, marks, persons=2)
-    made = write_masked(chosen, tmp_path / "out", worn=2, wrongly=3, workers=1)
+    chosen = select_faces(faces, marks, persons=2)
+    made = write_masked_dataset(chosen, tmp_path / "out", num_correct=2, num_incorrect=3, workers=1)
     assert (sum(made.kinds.values()), sum(made.ways.values())) == (10, 10)
     photos = read_photos(tmp_path / "out" / "masks.csv", SCHEME)
     assert [photo.labels["mask"] for photo in photos] == [*["wear"] * 2, *["incorrect"] * 3, "not_wear"] * 2
     assert all(photo.path.is_file() for photo in photos)
-    again = write_masked(chosen, tmp_path / "out", worn=2, wrongly=3, workers=1, resume=True)
+    again = write_masked_dataset(chosen, tmp_path / "out", num_correct=2, num_incorrect=3, workers=1, resume=True)
     assert again == made
     with pytest.raises(DataError, match="numbers of persons or masks differ"):
-        write_masked(chosen, tmp_path / "out", worn=2, wrongly=2, workers=1, resume=True)
+        write_masked_dataset(chosen, tmp_path / "out", num_correct=2, num_incorrect=2, workers=1, resume=True)
     with pytest.raises(DataError, match="give 1 to"):
-        write_masked(chosen, tmp_path / "none", wrongly=99)
+        write_masked_dataset(chosen, tmp_path / "none", num_incorrect=99)
     assert not (tmp_path / "none").exists()
 
 
 def test_a_face_with_a_scarf_is_bare_and_one_without_a_neck_has_none(faces, marks, tmp_path):
     cut = Image.open(tmp_path / "images/2.jpg")
     cut.crop((0, 0, SIZE[0], int(marks[str(tmp_path / "images/2.jpg")].chin[1]))).save(tmp_path / "images/2.jpg")
-    chosen = choose_faces(faces, marks, persons=None)
-    write_masked(chosen, tmp_path / "out", worn=1, scarf=True, workers=1)
+    chosen = select_faces(faces, marks, persons=None)
+    write_masked_dataset(chosen, tmp_path / "out", num_correct=1, scarf=True, workers=1)
     rows = rows_of(tmp_path / "out" / "masks.csv")
     scarves = [row for row in rows if row["path"].endswith("normal2.jpg")]
     assert {(row["mask"], row["kind"], row["way"]) for row in scarves} == {("not_wear", "gaiter", "round the neck")}
     assert [row["person"][:6] for row in scarves] == ["000001", "000003", "000004"]
-    again = write_masked(chosen, tmp_path / "out", worn=1, scarf=True, workers=1, resume=True)
+    again = write_masked_dataset(chosen, tmp_path / "out", num_correct=1, scarf=True, workers=1, resume=True)
     assert again.persons == 4
     assert rows_of(tmp_path / "out" / "masks.csv") == rows
 
 
 def test_the_bare_photo_is_the_given_one(faces, marks, tmp_path):
-    write_masked(choose_faces(faces, marks), tmp_path / "out", workers=1)
+    write_masked_dataset(select_faces(faces, marks), tmp_path / "out", workers=1)
     kept = np.asarray(Image.open(tmp_path / "out/images/000002_male_Unknown_41/normal.jpg")).astype(int)
     given = np.asarray(Image.open(tmp_path / "images/2.jpg")).astype(int)
     assert np.abs(kept - given).mean() < 2
 
 
 def test_what_is_worn_hangs_on_neither_order_nor_number_nor_processes(faces, marks, tmp_path):
-    chosen = choose_faces(faces, marks)
-    write_masked(chosen, tmp_path / "one", workers=1)
-    write_masked(chosen, tmp_path / "two", workers=2)
+    chosen = select_faces(faces, marks)
+    write_masked_dataset(chosen, tmp_path / "one", workers=1)
+    write_masked_dataset(chosen, tmp_path / "two", workers=2)
     assert content(tmp_path / "one") == content(tmp_path / "two")
-    fewer = choose_faces(faces, marks, persons=2, seed=5)
+    fewer = select_faces(faces, marks, persons=2, seed=5)
     assert len(fewer.faces) == 2
-    write_masked(fewer, tmp_path / "fewer", workers=1)
+    write_masked_dataset(fewer, tmp_path / "fewer", workers=1)
     part = {name: item for name, item in content(tmp_path / "fewer").items() if name.startswith("images")}
     assert part.items() <= content(tmp_path / "one").items()
-    write_masked(chosen, tmp_path / "other", seed=1, workers=1)
+    write_masked_dataset(chosen, tmp_path / "other", seed=1, workers=1)
     other = content(tmp_path / "other")
     same = [name for name, item in content(tmp_path / "one").items() if other[name] == item]
     assert {Path(name).name for name in same} == {"normal.jpg", "set-aside.csv"}
@@ -184,8 +184,8 @@ def test_photos_that_cannot_be_used_are_set_aside_and_listed(faces, marks, tmp_p
     (tmp_path / "images/1.jpg").write_bytes((tmp_path / "images/1.jpg").read_bytes()[:300])
     del marks[str(tmp_path / "images/2.jpg")]
     faces.write_text(faces.read_text().replace("images/3.jpg,female,63", "images/3.jpg,female,"))
-    chosen = choose_faces(faces, marks)
-    made = write_masked(chosen, tmp_path / "out", workers=1)
+    chosen = select_faces(faces, marks)
+    made = write_masked_dataset(chosen, tmp_path / "out", workers=1)
     assert made.persons == 1
     assert [row["path"] for row in rows_of(tmp_path / "out" / "set-aside.csv")] == [
         "images/1.jpg",
@@ -201,7 +201,7 @@ def test_a_face_on_which_a_mask_does_not_lie_is_set_aside(faces, marks, tmp_path
     path = str(tmp_path / "images/1.jpg")
     left, right, nose, *mouth = (tuple(point) for point in marks[path].points[:5].tolist())
     aside = Landmarks(left, right, (-2.0, nose[1]), *mouth)
-    made = write_masked(choose_faces(faces, {**marks, path: aside}), tmp_path / "out", workers=1)
+    made = write_masked_dataset(select_faces(faces, {**marks, path: aside}), tmp_path / "out", workers=1)
     assert made.persons == 3
     assert made.set_aside == {"images/1.jpg": "mask1: the nose does not lie on the photo"}
     assert not list((tmp_path / "out" / "images").glob("000001*"))
@@ -213,9 +213,9 @@ def test_a_mask_that_lies_wrongly_is_noticed(marks):
     pixels = np.zeros((128, 96, 3), np.uint8)
 
     def fault(mask, way, box=(0, 0, 9, 9)):
-        return find_fault(MaskedPhoto(pixels, mask, mask > 0, box, 1.0), wearing(way), landmarks)
+        return find_placement_error(MaskedPhoto(pixels, mask, mask > 0, box, 1.0), instance(way), landmarks)
 
-    def wearing(way):
+    def instance(way):
         return sample_mask("cloth", way, np.random.default_rng(0))
 
     assert fault(over, "close") == fault(off, "on the chin") == ""
@@ -232,21 +232,21 @@ def test_a_mask_that_lies_wrongly_is_noticed(marks):
 
 def test_a_mask_that_would_dangle_before_the_nose_hangs_on_the_other_ear_or_on_the_chin(marks):
     landmarks = next(iter(marks.values()))
-    name = next(name for name in map(str, range(200)) if draw_wearings(0, name)["incorrect_mask"].way == "dangling")
-    side = draw_wearings(0, name)["incorrect_mask"].side
+    name = next(name for name in map(str, range(200)) if sample_masks(0, name)["incorrect_mask"].way == "dangling")
+    side = sample_masks(0, name)["incorrect_mask"].side
 
     def hung(free):
         """The face of somebody on whose sides `free` a mask can dangle, from -1 and 1."""
         tried = []
 
-        def put(wearing):
-            tried.append(wearing)
-            covers = wearing.way == "dangling" and wearing.side not in free
+        def put(instance):
+            tried.append(instance)
+            covers = instance.style == "dangling" and instance.side not in free
             mask = np.full((128, 96), float(covers))
             return MaskedPhoto(np.zeros((128, 96, 3), np.uint8), mask, mask > 0, (0, 0, 9, 9), 1.0)
 
-        wearing, _ = render_all_masks(SimpleNamespace(put=put, landmarks=landmarks), 0, name)["incorrect_mask"]
-        return wearing.way, wearing.side, len(tried) - 5
+        instance, _ = render_all_masks(SimpleNamespace(put=put, landmarks=landmarks), 0, name)["incorrect_mask"]
+        return instance.style, instance.side, len(tried) - 5
 
     assert hung((-1, 1)) == ("dangling", side, 1)
     assert hung((-side,)) == ("dangling", -side, 2)
@@ -260,7 +260,7 @@ def test_enough_faces_are_looked_for_where_some_are_of_no_use(faces, marks):
         seen.append(pixels.shape)
         return None if len(seen) == 1 else next(iter(marks.values()))
 
-    chosen = choose_faces(faces, find, persons=3)
+    chosen = select_faces(faces, find, persons=3)
     assert len(chosen.faces) == 3
     assert len(chosen.set_aside) == 1
     assert seen[0] == (128, 96, 3)
@@ -268,7 +268,7 @@ def test_enough_faces_are_looked_for_where_some_are_of_no_use(faces, marks):
 
 def test_no_usable_face_is_an_error(faces):
     with pytest.raises(DataError, match=r"no face can be used; of 4 photos.*no face is found"):
-        choose_faces(faces, {})
+        select_faces(faces, {})
 
 
 def test_a_person_gets_one_folder_and_keeps_the_race(drawn, faces, marks, tmp_path):
@@ -276,25 +276,25 @@ def test_a_person_gets_one_folder_and_keeps_the_race(drawn, faces, marks, tmp_pa
         "path,person,gender,age,Race\nimages/1.jpg,a,female,24,East_Asian\nimages/2.jpg,a,female,24,\n"
         "images/3.jpg,b,male,41,\n"
     )
-    chosen = choose_faces(faces, marks)
+    chosen = select_faces(faces, marks)
     assert [face.folder for face in chosen.faces] == ["000001_female_East-Asian_24", "000003_male_Unknown_41"]
     assert chosen.others == 1
 
 
 def test_a_layouts_bare_photos_are_taken_with_its_own_landmarks(tmp_path):
     write_train_set(tmp_path / "drawn", 2, size=SIZE, workers=1)
-    chosen = choose_faces(tmp_path / "drawn", read_landmarks(tmp_path / "drawn" / "landmarks.csv"))
+    chosen = select_faces(tmp_path / "drawn", read_landmarks(tmp_path / "drawn" / "landmarks.csv"))
     assert [face.path.stem for face in chosen.faces] == ["normal", "normal"]
     assert all("_Drawn_" in face.folder for face in chosen.faces)
-    made = write_masked(chosen, tmp_path / "out", workers=1)
+    made = write_masked_dataset(chosen, tmp_path / "out", workers=1)
     assert made.persons == 2
     with pytest.raises(DataError, match="lies among the photos"):
-        write_masked(chosen, tmp_path / "drawn" / "images" / "out", workers=1)
+        write_masked_dataset(chosen, tmp_path / "drawn" / "images" / "out", workers=1)
 
 
 def test_a_cut_run_goes_on_and_gives_what_an_uncut_one_gives(faces, marks, tmp_path, monkeypatch):
-    chosen = choose_faces(faces, marks)
-    write_masked(chosen, tmp_path / "whole", workers=1)
+    chosen = select_faces(faces, marks)
+    write_masked_dataset(chosen, tmp_path / "whole", workers=1)
     worked = []
     write = write_dataset._write_person
 
@@ -306,29 +306,29 @@ def test_a_cut_run_goes_on_and_gives_what_an_uncut_one_gives(faces, marks, tmp_p
 
     monkeypatch.setattr(write_dataset, "_write_person", cut)
     with pytest.raises(KeyboardInterrupt):
-        write_masked(chosen, tmp_path / "cut", workers=1)
+        write_masked_dataset(chosen, tmp_path / "cut", workers=1)
     assert worked == ["000001_female_Unknown_24", "000002_male_Unknown_41"]
     # As if the power had gone in the middle of a line, and one folder had been lost since.
     with (tmp_path / "cut" / "masks.csv").open("a") as stream:
         stream.write("images/000003_female_Unknown_63/mask1.jpg,clo")
     with pytest.raises(DataError, match="not empty"):
-        write_masked(chosen, tmp_path / "cut", workers=1)
+        write_masked_dataset(chosen, tmp_path / "cut", workers=1)
     monkeypatch.setattr(write_dataset, "_write_person", lambda job: worked.append(job.face.folder) or write(job))
-    write_masked(chosen, tmp_path / "cut", workers=1, resume=True)
+    write_masked_dataset(chosen, tmp_path / "cut", workers=1, resume=True)
     assert worked[2:] == ["000003_female_Unknown_63", "000004_male_Unknown_33"]
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
 
 
 def test_resuming_something_else_is_refused(faces, marks, tmp_path):
-    chosen = choose_faces(faces, marks)
-    write_masked(chosen, tmp_path / "out", workers=1)
+    chosen = select_faces(faces, marks)
+    write_masked_dataset(chosen, tmp_path / "out", workers=1)
     before = content(tmp_path / "out")
     with pytest.raises(DataError, match="its seed, photos or numbers of persons or masks differ"):
-        write_masked(chosen, tmp_path / "out", seed=1, resume=True, workers=1)
+        write_masked_dataset(chosen, tmp_path / "out", seed=1, resume=True, workers=1)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "precious.txt").write_text("x")
     with pytest.raises(DataError, match="nothing to go on with"):
-        write_masked(chosen, tmp_path / "mine", resume=True, workers=1)
+        write_masked_dataset(chosen, tmp_path / "mine", resume=True, workers=1)
     assert content(tmp_path / "out") == before
 
 
@@ -336,14 +336,14 @@ def test_resuming_something_else_is_refused(faces, marks, tmp_path):
 def test_the_quality_of_a_jpeg_is_kept(quality):
     stream = io.BytesIO()
     Image.new("RGB", (16, 16)).save(stream, "JPEG", quality=quality)
-    assert find_quality(Image.open(stream)) == pytest.approx(quality, abs=1)
-    assert find_quality(Image.new("RGB", (4, 4))) == 97
+    assert estimate_jpeg_quality(Image.open(stream)) == pytest.approx(quality, abs=1)
+    assert estimate_jpeg_quality(Image.new("RGB", (4, 4))) == 97
 
 
 def test_a_photo_that_is_gone_meanwhile_is_set_aside(faces, marks, tmp_path):
-    chosen = choose_faces(faces, marks)
+    chosen = select_faces(faces, marks)
     lost = BareFace(tmp_path / "gone.jpg", "gone.jpg", "000009_male_Unknown_20", next(iter(marks.values())))
-    made = write_masked(FaceSelection(faces, (*chosen.faces[:1], lost)), tmp_path / "out", workers=1)
+    made = write_masked_dataset(FaceSelection(faces, (*chosen.faces[:1], lost)), tmp_path / "out", workers=1)
     assert made.persons == 1
     assert made.set_aside == {"gone.jpg": "there is no such photo"}
 
@@ -365,7 +365,7 @@ def test_the_largest_face_is_taken(monkeypatch):
 
 
 def test_a_detector_without_landmarks_is_refused():
-    assert set(KNOWING) < set(DETECTORS)
+    assert set(LANDMARK_DETECTORS) < set(DETECTORS)
     with pytest.raises(DataError, match="finds no eyes"):
         landmark_detector("ultra_light")
     with pytest.raises(RecipeError, match="yunet"):
@@ -386,7 +386,7 @@ def test_rows_of_landmarks_that_are_no_numbers_are_told(tmp_path):
 
 def test_the_command_takes_as_many_masks_as_there_are_ways():
     most = [get_args(option)[1].max for option in (masking.Worn, masking.Wrongly)]
-    assert most == [len(WORN), len(WRONG)]
+    assert most == [len(CORRECT_STYLES), len(INCORRECT_STYLES)]
 
 
 def test_the_real_command_makes_a_set_and_refuses_to_overwrite_it(tmp_path):
@@ -395,7 +395,18 @@ def test_the_real_command_makes_a_set_and_refuses_to_overwrite_it(tmp_path):
         return subprocess.run(line, capture_output=True, text=True, check=False, cwd=tmp_path)
 
     write_train_set(tmp_path / "drawn", 1, size=SIZE, workers=1)
-    words = ("mask", "drawn", "--out", "masked", "--landmarks", "drawn/landmarks.csv", "--workers", 1, "--wrongly", 2)
+    words = (
+        "mask",
+        "drawn",
+        "--out",
+        "masked",
+        "--landmarks",
+        "drawn/landmarks.csv",
+        "--workers",
+        1,
+        "--n-incorrect",
+        2,
+    )
     made = run(*words, "--json")
     assert made.returncode == 0, made.stderr
     told = json.loads(made.stdout)

@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from maskfit.config.loader import read_recipe
-from maskfit.data.photo_dataset import BOTH
+from maskfit.data.photo_dataset import PERSON_SEPARATOR
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.synthesis.offline_mixup import OversampleResult, _draw_pairs, blend_photos, write_oversampled
 from maskfit.training.plan import make_plan
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 STEMS = ("mask1", "mask2", "mask3", "mask4", "mask5", "incorrect_mask", "normal")
 AGES = (20, 20, 22, 25, 45, 52, 60)
 
@@ -62,11 +62,11 @@ def test_classes_are_filled_up_and_the_photos_stay_untouched(root, tmp_path):
 def test_a_blend_is_of_its_class_and_of_both_persons(root, tmp_path):
     made = write_oversampled(root, SCHEME, tmp_path / "blends", 30)
     photos = read_photos(made.manifest, SCHEME)
-    classes = SCHEME.to_class_index(photos.codes(SCHEME))
+    classes = SCHEME.to_class_index(photos.attribute_indices(SCHEME))
     assert Counter(classes.tolist()) == {number: count for number, count in made.made.items() if count}
     ages = {f"00000{number}_female_Asian_{age}": float(age) for number, age in enumerate(AGES)}
     for photo, number in zip(photos, classes, strict=True):
-        one, other = photo.person.split(BOTH)
+        one, other = photo.person.split(PERSON_SEPARATOR)
         assert one != other
         both = {ages[one], ages[other]}
         # One age where both have it, else the band of both.
@@ -76,7 +76,7 @@ def test_a_blend_is_of_its_class_and_of_both_persons(root, tmp_path):
     for photo in read_photos(root, SCHEME):
         sources[photo.person].append(np.asarray(Image.open(photo.path)).astype(int)[0, 0])
     for photo in photos:
-        one, other = photo.person.split(BOTH)
+        one, other = photo.person.split(PERSON_SEPARATOR)
         blues = sources[one][0][2], sources[other][0][2]
         blue = pixels[photo.name][..., 2].mean()
         share = (blue - blues[1]) / (blues[0] - blues[1])
@@ -153,5 +153,5 @@ def test_training_leaves_a_blend_out_where_one_of_the_two_is_held_out(root, tmp_
         held_out = {plan.photos[int(place)].person for place in valid}
         used = [plan.photos[int(place)].person for place in train if place >= plan.num_scored_photos]
         assert used
-        assert not any(held_out & set(person.split(BOTH)) for person in used)
+        assert not any(held_out & set(person.split(PERSON_SEPARATOR)) for person in used)
         assert len(used) < sum(made.made.values())

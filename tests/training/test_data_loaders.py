@@ -9,14 +9,14 @@ from torch import nn
 
 from maskfit.data.image_cache.cache import CachedImages
 from maskfit.errors import RecipeError
-from maskfit.labels.schema import JOINT_HEAD, SCHEMES
+from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
 from maskfit.training.optim.lr_schedules import LR_SCHEDULERS
 from maskfit.training.optim.optimizers import OPTIMIZERS
 from maskfit.training.samplers import SAMPLERS
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 PHOTOS = 30
 
 

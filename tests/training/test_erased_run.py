@@ -11,7 +11,7 @@ from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.read_dataset import read_photos
 from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.predictor import Predictor
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import METADATA_KEY, read_model_metadata
 from maskfit.registry import ComponentSpec
 from maskfit.training.train import train
@@ -31,7 +31,7 @@ def test_a_run_without_backgrounds_is_predicted_without_them(tmp_path, tiny, fac
     assert framing.unsharp_mask == 0.5
     # Validation's answers, tempered as the model file says, are a new prediction's.
     judged = read_table(folder.fold(0).probabilities)
-    photos = {photo.name: photo for photo in read_photos(str(faces), SCHEMES["mask-gender-age"])}
+    photos = {photo.name: photo for photo in read_photos(str(faces), LABEL_SCHEMAS["mask-gender-age"])}
     predicted = Predictor.load(model).predict([photos[name] for name in judged.names])
     tempered = facts.calibration.apply_temperature(facts.label_schema.scored_schema(), judged.probabilities)
     np.testing.assert_allclose(predicted.table.probabilities, tempered, atol=1e-5)
@@ -55,4 +55,4 @@ def test_a_model_without_any_is_written_as_before(tiny):
     text = facts.to_metadata()[METADATA_KEY].partition('"recipe"')[0]
     assert "background" not in text
     assert "sharpen" not in text
-    assert Predictor.load(folder.fold(0).model).members[0].engine.facts == facts
+    assert Predictor.load(folder.fold(0).model).members[0].engine.metadata == facts

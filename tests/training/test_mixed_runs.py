@@ -13,7 +13,7 @@ from maskfit.data.read_dataset import read_photos
 from maskfit.errors import RecipeError
 from maskfit.evaluation.probability_table import read_table
 from maskfit.inference.predictor import Predictor
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import read_model_metadata
 from maskfit.training.train import train
 
@@ -26,8 +26,8 @@ def test_a_photos_own_normalising_is_that_of_prediction_too(tiny: Make, faces: P
         tiny("data.normalization=per_image", "trainer.epochs=1", "augmentation=strong", "data.train_resize_scale=1.3")
     )
     assert read_model_metadata(folder.fold(0).model).preprocessing.normalization.mode == "photo"
-    judged = read_table(folder.probabilities)
-    photos = [photo for photo in read_photos(faces, SCHEMES["mask-gender-age"]) if photo.name in judged.names]
+    judged = read_table(folder.oof_probabilities)
+    photos = [photo for photo in read_photos(faces, LABEL_SCHEMAS["mask-gender-age"]) if photo.name in judged.names]
     predicted = Predictor.load(folder.path).predict(photos).table.reindex(judged.names)
     np.testing.assert_allclose(predicted.probabilities, judged.probabilities, rtol=0, atol=1e-5)
 

@@ -16,7 +16,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from maskfit.data.preprocessing import Normalize
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.losses import LOSSES
 from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.models.network import build_network
@@ -28,7 +28,7 @@ from maskfit.training.data_loaders import FoldDataset
 from maskfit.training.optim.freezing import FREEZING
 from maskfit.training.task import ClassificationTask
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 BATCH, SIDE = 6, 32
 
 

@@ -16,7 +16,7 @@ from maskfit.errors import DataError, RecipeError, RunError
 from maskfit.evaluation.probability_table import read_table
 from maskfit.file_io import read_csv, read_json
 from maskfit.inference.predictor import Predictor
-from maskfit.labels.schema import JOINT_HEAD, SCHEMES
+from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS
 from maskfit.model_file import load_model, read_model_metadata
 from maskfit.run_dir import RunDir
 from maskfit.training.builders import make_criterion
@@ -48,7 +48,7 @@ def test_out_of_fold_has_every_photo_once_judged_by_a_fold_that_never_saw_the_pe
     recipe = tiny("cv.num_folds=3", "trainer.epochs=1")
     folder, _ = train(recipe)
     plan = make_plan(recipe)
-    table = read_table(folder.probabilities)
+    table = read_table(folder.oof_probabilities)
     assert sorted(table.names) == sorted(photo.name for photo in plan.photos)
     for fold in range(3):
         train_side, valid_side = plan.split(fold)
@@ -62,7 +62,7 @@ def test_held_out_probabilities_are_what_prediction_says_of_the_files(tiny: Make
     """The crop, the size, the normalisation and the weights of validation are those of prediction."""
     recipe = tiny("data.crop={name: center, scale: 0.8}", "data.image_size=[32, 24]")
     folder, _ = train(recipe)
-    table = read_table(folder.probabilities)
+    table = read_table(folder.oof_probabilities)
     photos = [photo for photo in make_plan(recipe).photos if photo.name in set(table.names)]
     predicted = Predictor.load(folder.path).predict(photos).table.reindex(table.names)
     np.testing.assert_allclose(predicted.probabilities, table.probabilities, atol=1e-5)
@@ -76,7 +76,7 @@ def test_models_leave_a_run_calibrated_on_all_folds_with_a_card_that_counts(tiny
     recipe = tiny("cv.num_folds=2", "trainer.epochs=1", "card.license=MIT", f"data.path={tmp_path / 'twice.csv'}")
     folder, scores = train(recipe)
     plan = make_plan(recipe)
-    whole = read_table(folder.probabilities)
+    whole = read_table(folder.oof_probabilities)
     for fold in (0, 1):
         facts = read_model_metadata(folder.fold(fold).model)
         raw = read_table(folder.fold(fold).probabilities)
@@ -152,10 +152,10 @@ def test_a_killed_run_resumed_is_the_uncut_run(
             train(cut)
     resumed, _ = train(cut, resume=True)
     # Every loss from first to last, to the last digit.
-    assert resumed.fold(0).step_losses_csv.read_text() == whole.fold(0).step_losses_csv.read_text()
+    assert resumed.fold(0).train_loss.read_text() == whole.fold(0).train_loss.read_text()
     ours, theirs = load_file(resumed.fold(0).model), load_file(whole.fold(0).model)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    assert resumed.probabilities.read_text() == whole.probabilities.read_text()
+    assert resumed.oof_probabilities.read_text() == whole.oof_probabilities.read_text()
 
 
 def test_a_resumed_run_leaves_finished_folds_alone(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,8 +176,8 @@ def test_two_runs_with_one_seed_are_equal_and_with_another_differ(tiny: Make, tm
         train(tiny(f"output_dir={tmp_path / name}", f"trainer.seed={seed}", "trainer.epochs=1"))[0]
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
-    assert first.fold(0).step_losses_csv.read_text() == second.fold(0).step_losses_csv.read_text()
-    assert first.fold(0).step_losses_csv.read_text() != other.fold(0).step_losses_csv.read_text()
+    assert first.fold(0).train_loss.read_text() == second.fold(0).train_loss.read_text()
+    assert first.fold(0).train_loss.read_text() != other.fold(0).train_loss.read_text()
 
 
 def test_each_fold_starts_from_its_own_weights(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +267,7 @@ def test_decades_are_trained_on_and_the_official_bands_answered(tiny: Make) -> N
     facts = read_model_metadata(folder.fold(0).model)
     assert facts.label_schema.sizes["age"] == 6
     assert facts.label_schema["age"].bin_edges[-1] == 58
-    assert len(scores.per_class) == SCHEMES["mask-gender-age"].classes
+    assert len(scores.per_class) == LABEL_SCHEMAS["mask-gender-age"].num_classes
 
 
 def test_dropped_ages_are_not_trained_on_but_judged(tiny: Make) -> None:
@@ -286,7 +286,7 @@ def test_class_weights_are_counted_on_the_training_photos_of_the_fold(tiny: Make
     data = fold_data(plan, 0, stored, stored)
     criterion = make_criterion(plan, data.train)
     weights = criterion.losses[criterion.names.index("mask")].weights
-    codes = plan.photos.codes(plan.train_schema)[data.train.indices, 0]
+    codes = plan.photos.attribute_indices(plan.train_schema)[data.train.indices, 0]
     counts = np.bincount(codes, minlength=3)
     expected = (1 / counts) / np.mean((1 / counts)[codes])
     np.testing.assert_allclose(weights, expected, rtol=1e-5)

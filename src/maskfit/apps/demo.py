@@ -100,8 +100,8 @@ def run_demo(
     table = predictions.table
     submission = write_submission(out / "submission.csv", table.names, table.predictions)
     truth = read_submission(eval_list.parent / "truth.csv")
-    indices = predictions.scheme.to_attribute_indices([truth[name] for name in table.names])
-    scores = score(predictions.scheme, indices, probabilities=table.probabilities)
+    indices = predictions.schema.to_attribute_indices([truth[name] for name in table.names])
+    scores = score(predictions.schema, indices, probabilities=table.probabilities)
     grid = _write_prediction_grid(out / "answers.png", predictions, truth, images)
     return DemoResult(run, held_out, scores, submission, grid, time.perf_counter() - began)
 
@@ -109,7 +109,7 @@ def run_demo(
 def _write_prediction_grid(path: Path, predictions: Predictions, truth: dict[str, int], images: Path) -> Path:
     """Draws the first `MAX_GRID_PHOTOS` photos with their predictions."""
     photos = [
-        PredictedPhoto(decode(images / name), text, predictions.scheme.describe(truth[name]), probability)
+        PredictedPhoto(decode(images / name), text, predictions.schema.describe(truth[name]), probability)
         for name, text, probability in list(predictions)[:MAX_GRID_PHOTOS]
     ]
     with atomic_write(path) as temporary:

@@ -112,7 +112,7 @@ def _words(run: Path | None, photos: Path | None) -> list[str]:
 def _greet(studio: AppState, address: str, host: str, port: int) -> None:
     for word, members in studio.models.items():
         many = f"{len(members)} models" if len(members) > 1 else "a model"
-        err.print(f"{word}: {many} of {', '.join(members[0].official.names)}")
+        err.print(f"{word}: {many} of {', '.join(members[0].scored_schema.names)}")
     try:
         if studio.models:
             studio.face_predictor(studio.default_settings)

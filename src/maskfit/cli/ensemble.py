@@ -95,7 +95,7 @@ def ensemble(
         fit_votes,
         parse_votes,
         predict_with,
-        write_answers,
+        write_predictions,
     )
     from maskfit.inference.ensemble.inputs import load_aligned_tables
 
@@ -103,7 +103,7 @@ def ensemble(
     votes, remarks = parse_votes(vote, weights=_numbers(weights), truth=tables.truth is not None)
     wanted = _open_wanted(tables, sources, apply or [])
     _refuse_files(folder, votes, scored=tables.truth is not None, answered=wanted is not None, force=force)
-    for remark in (*tables.remarks, *remarks):
+    for remark in (*tables.warnings, *remarks):
         err.print(remark)
     fitted = fit_votes(tables, votes)
     shares = describe_weights(fitted, tables.names)
@@ -111,7 +111,7 @@ def ensemble(
     if tables.truth is not None:
         written += _compare(tables, votes, shares, folder, {"folds": folds, "seed": seed}, json)
     if wanted is not None:
-        written += write_answers(folder, predict_with(fitted, wanted))
+        written += write_predictions(folder, predict_with(fitted, wanted))
     for path in written:
         err.print(f"wrote {path}")
 
@@ -161,7 +161,7 @@ def _open_wanted(tables: AlignedTables, sources: Sequence[Path], apply: Sequence
                 location=path,
                 hint=f"maskfit predict {path} --image-list info.csv --probabilities FILE",
             )
-    return load_aligned_tables(apply, tables.scheme)
+    return load_aligned_tables(apply, tables.schema)
 
 
 def _refuse_files(

@@ -121,9 +121,9 @@ def _rows(model: Path, done: ExportResult, timing: bool) -> list[dict[str, Any]]
                 "engine": engine,
                 "file": str(done.files[0]),
                 "bytes": done.bytes,
-                "difference": parity.difference,
-                "changed": parity.changed,
-                "photos": parity.photos,
+                "difference": parity.max_difference,
+                "changed": parity.num_changed,
+                "photos": parity.num_images,
             }
         )
     for row in rows if timing else []:

@@ -59,11 +59,11 @@ def label_issues(
 
         maskfit train champion data.path=ROOT data.label_corrections=guessed.csv
     """
-    from maskfit.inference.label_issues import label_issues_of, propose_corrections, write_suspects
+    from maskfit.inference.label_issues import rank_label_issues, propose_corrections, write_label_issues
 
     check_overwrite(target, force)
     check_overwrite(corrections, force)
-    found, remarks = label_issues_of(sources, data, noise)
+    found, remarks = rank_label_issues(sources, data, noise)
     for remark in remarks:
         err.print(remark)
     if json:
@@ -71,7 +71,7 @@ def label_issues(
     else:
         _show(found)
     if target is not None:
-        err.print(f"wrote {write_suspects(target, found)}: {len(found)} suspects, the worst first")
+        err.print(f"wrote {write_label_issues(target, found)}: {len(found)} suspects, the worst first")
     if corrections is not None:
         count = len(propose_corrections(corrections, found, above))
         err.print(f"wrote {corrections}: {count} rows from score {above:g} on; they are guesses, so look at them first")

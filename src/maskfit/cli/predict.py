@@ -175,7 +175,7 @@ def answer_all(
             sinks.append(stack.enter_context(stream_json(stream, rest)))
         elif not written:
             sinks.append(partial(print_predictions, stream=stream))
-        sinks.append(stack.enter_context(open_prediction_writers(written, predictor.scheme)))
+        sinks.append(stack.enter_context(open_prediction_writers(written, predictor.schema)))
         advance = None if quiet else stack.enter_context(progress(f"predicting with {len(predictor.members)} models"))
         done = 0
         for answers in stack.enter_context(closing(predictor.stream(photos, set_aside=not listed))):
@@ -231,6 +231,6 @@ def _photos_wanted(images: Path | None, list_: Path | None) -> tuple[Path, Path 
 
 
 def _read(images: Path, list_: Path | None) -> ListedImages | ImageFolder:
-    from maskfit.data.image_lists import ImageFolder, read_list
+    from maskfit.data.image_lists import ImageFolder, read_image_list
 
-    return ImageFolder(images) if list_ is None else read_list(list_, images)
+    return ImageFolder(images) if list_ is None else read_image_list(list_, images)

@@ -105,14 +105,14 @@ def load_face_predictor(predictor: Predictor, faces: str | None, detector: str |
     Raises:
         DataError: `faces` is no such word; else as `inference.reading.open_reader`.
     """
-    from maskfit.inference.face_predictor import NO_DETECTOR, Faces, open_face_predictor
+    from maskfit.inference.face_predictor import NO_DETECTOR_HINT, FaceMode, open_face_predictor
 
-    wanted = {word: word for word in get_args(Faces)}.get(faces or "auto")
+    wanted = {word: word for word in get_args(FaceMode)}.get(faces or "auto")
     if wanted is None:
-        raise DataError(f"--faces {faces} is unknown; {did_you_mean(str(faces), get_args(Faces))}", hint="--faces auto")
+        raise DataError(f"--faces {faces} is unknown; {did_you_mean(str(faces), get_args(FaceMode))}", hint="--faces auto")
     reader = open_face_predictor(predictor, wanted, detector, say=err.print)
     if reader.detector is None and wanted != "whole":
-        err.print(f"no face detector is here, so each photo is taken as one face; {NO_DETECTOR}")
+        err.print(f"no face detector is here, so each photo is taken as one face; {NO_DETECTOR_HINT}")
     return reader
 
 
@@ -142,7 +142,7 @@ def print_face_predictions(
                 told.unreadable[photo.name] = reading
             else:
                 told.read += 1
-                drawn = drawings and drawings.write(photo, reading, reader.predictor.scheme)
+                drawn = drawings and drawings.write(photo, reading, reader.predictor.schema)
                 if json:
                     told.records.append({"photo": photo.name, **reading.to_dict(), "drawn": drawn and str(drawn)})
                 else:
@@ -170,10 +170,10 @@ def format_faces(name: str, reading: PhotoPrediction, *, looked: bool) -> Iterat
         looked: Whether faces were looked for.
     """
     for number, answer in enumerate(reading.faces, start=1):
-        where = f" face {number} of {reading.found} ({_place(answer)})" if answer.face else ""
+        where = f" face {number} of {reading.num_faces} ({_place(answer)})" if answer.face else ""
         if looked and not answer.face:
             where = " no face found, the whole photo"
-        yield f"{name}:{where and where + ':'} {', '.join(said.in_full for said in answer.said)}"
+        yield f"{name}:{where and where + ':'} {', '.join(said.full_text for said in answer.attributes)}"
 
 
 def _place(answer: FacePrediction) -> str:

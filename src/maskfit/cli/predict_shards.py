@@ -13,7 +13,7 @@ from maskfit.cli.console import err, out, print_json, progress
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
-    from maskfit.inference.sharded_prediction import ShardDir, ShardDone, ShardPlan
+    from maskfit.inference.sharded_prediction import ShardDir, ShardResult, ShardPlan
 
 Shards = Annotated[
     Path | None,
@@ -53,23 +53,23 @@ def predict_sharded(
         json: Print what there is as JSON.
     """
     from maskfit.data.remote_files import read_image_names
-    from maskfit.inference.sharded_prediction import ShardDir, pending, start_or_resume, summarise
+    from maskfit.inference.sharded_prediction import ShardDir, pending, start_or_resume, write_summary
 
     result = ShardDir(folder)
     names = None if list_ is None else read_image_names(list_, plan.root)
     with err.status("listing photos"):
         plan = start_or_resume(result, plan, names, resume=resume)
     shards = pending(result, plan)
-    if resume and len(shards) < plan.shards:
-        err.print(f"{plan.shards - len(shards):,} of {plan.shards:,} shards are done already")
+    if resume and len(shards) < plan.num_shards:
+        err.print(f"{plan.num_shards - len(shards):,} of {plan.num_shards:,} shards are done already")
     began, done = time.perf_counter(), 0
-    with progress(f"predicting in {plan.shards:,} shards") as advance:
-        wanted = sum(min(plan.size, plan.photos - number * plan.size) for number in shards)
+    with progress(f"predicting in {plan.num_shards:,} shards") as advance:
+        wanted = sum(min(plan.size, plan.num_images - number * plan.size) for number in shards)
         for shard in _answered(result, plan, shards, ray, cores):
-            done += shard.answered + shard.unreadable
+            done += shard.num_predicted + shard.num_unreadable
             advance(done, wanted)
     seconds = time.perf_counter() - began
-    facts: dict[str, Any] = summarise(result, plan)
+    facts: dict[str, Any] = write_summary(result, plan)
     if not facts["answered"]:
         raise DataError("not one photo could be read", location=folder / "unreadable", hint="the reasons stand there")
     if json:
@@ -83,7 +83,7 @@ def predict_sharded(
 
 def _answered(
     result: ShardDir, plan: ShardPlan, shards: list[int], ray: str | None, cores: int | None
-) -> Iterator[ShardDone]:
+) -> Iterator[ShardResult]:
     if not shards:
         return
     if ray is None:

@@ -135,7 +135,7 @@ def stream_json(stream: TextIO, rest: Callable[[], dict[str, Any]]) -> Iterator[
         for name, number, share, said in each:
             record = {
                 "photo": name,
-                "answer": answers.scheme.describe(number),
+                "answer": answers.schema.describe(number),
                 "class": number,
                 "probability": share,
                 "attributes": {one.attribute: one.to_dict() for one in said},

@@ -50,7 +50,7 @@ def pseudo_label(
         maskfit train baseline data.path=train/images data.extra_train=pseudo.csv
     """
     from maskfit.evaluation.probability_table import read_table
-    from maskfit.inference.pseudo_labels import read_persons, select_pseudo_labels, write_pseudo
+    from maskfit.inference.pseudo_labels import read_persons, select_pseudo_labels, write_pseudo_labels
 
     if scheme not in LABEL_SCHEMAS:
         raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
@@ -60,15 +60,15 @@ def pseudo_label(
     labels = LABEL_SCHEMAS[scheme]
     people = None if persons is None else read_persons(persons)
     made = select_pseudo_labels(read_table(table, labels.num_classes), labels, threshold, persons=people, agree=agree)
-    write_pseudo(target, made, labels, images)
+    write_pseudo_labels(target, made, labels, images)
     _tell(made, labels, target, agree)
 
 
 def _tell(made: PseudoLabels, scheme: LabelSchema, target: Path, agree: bool) -> None:
     rows = [(scheme.describe(number), int((made.classes == number).sum())) for number in range(scheme.num_classes)]
     print_table("pseudo-labels", ["class", "photos"], rows)
-    left = f"{made.unsure} are not sure enough" + (
-        f", {made.disagreeing} are of persons whose photos disagree" if agree else ""
+    left = f"{made.num_below_threshold} are not sure enough" + (
+        f", {made.num_disagreeing} are of persons whose photos disagree" if agree else ""
     )
     err.print(f"wrote {target}: {len(made.names)} photos; {left}")
     err.print(f"next: maskfit train RECIPE data.path=ROOT data.extra_train={target}")

@@ -146,5 +146,5 @@ def _greet(service: InferenceService, host: str, port: int) -> None:
         err.print(f"whoever reaches {host} can use this service; --token-file asks callers for a token", style="yellow")
     members, own = len(service.predictor.members), service.settings
     count = "1 model" if members == 1 else f"{members} models"
-    err.print(f"serving {count} for {', '.join(service.predictor.scheme.names)}; {own.workers} x {own.threads} threads")
+    err.print(f"serving {count} for {', '.join(service.predictor.schema.names)}; {own.workers} x {own.threads} threads")
     out.print(f"http://{f'[{host}]' if ':' in host else host}:{port}/v1/predict", soft_wrap=True)

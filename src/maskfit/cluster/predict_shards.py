@@ -16,7 +16,7 @@ from maskfit.cluster.ray_session import WorkerContext, allocate_resources, node_
 from maskfit.errors import MaskfitError, RunError
 from maskfit.inference.parallel_batches import limit_cpus
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.sharded_prediction import ShardDir, ShardDone, ShardPlan, predict_shard
+from maskfit.inference.sharded_prediction import ShardDir, ShardResult, ShardPlan, predict_shard
 from maskfit.memory_allocator import configure_malloc
 
 AHEAD = 2
@@ -53,23 +53,23 @@ class PredictActor:
         done = [self._answer(int(number)) for number in batch["id"]]
         return {
             "number": [item.number for item, _ in done],
-            "answered": [item.answered for item, _ in done],
-            "unreadable": [item.unreadable for item, _ in done],
+            "answered": [item.num_predicted for item, _ in done],
+            "unreadable": [item.num_unreadable for item, _ in done],
             "error": [error for _, error in done],
         }
 
-    def _answer(self, number: int) -> tuple[ShardDone, str]:
+    def _answer(self, number: int) -> tuple[ShardResult, str]:
         if self.predictor is None:
-            return ShardDone(number, 0, 0), self.error
+            return ShardResult(number, 0, 0), self.error
         try:
             return predict_shard(self.folder, self.plan, self.predictor, number), ""
         except MaskfitError as error:
-            return ShardDone(number, 0, 0), str(error)
+            return ShardResult(number, 0, 0), str(error)
 
 
 def predict_shards_on_ray(
     folder: ShardDir, plan: ShardPlan, shards: Sequence[int], *, cores: int | None = None, device: str = "auto"
-) -> Iterator[ShardDone]:
+) -> Iterator[ShardResult]:
     """Answers for shards on the cluster that was joined; gives each when it is done, in any order.
 
     Args:
@@ -105,7 +105,7 @@ def predict_shards_on_ray(
     for row in answered.iter_rows():
         if row["error"]:
             raise RunError(row["error"], location=folder.path, hint="mend it, then go on with --resume")
-        yield ShardDone(int(row["number"]), int(row["answered"]), int(row["unreadable"]))
+        yield ShardResult(int(row["number"]), int(row["answered"]), int(row["unreadable"]))
 
 
 def _quieten() -> None:

@@ -15,12 +15,12 @@ from maskfit.inference.decisions import NOT_SURE, AttributePrediction
 from maskfit.inference.face_predictor import PhotoPrediction
 from maskfit.labels.schema import LabelSchema
 
-SMALLER = 0.75
+MULTILINE_SCALE = 0.75
 """How large tags of several lines are written, where those of one line have 1."""
 
-HALO: Rgb = (255, 255, 255)
+HALO_COLOR: Rgb = (255, 255, 255)
 
-INSIDE = 0.2
+MAX_TAG_COVERAGE = 0.2
 """Of a box's area, how much a tag in it may cover."""
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -42,17 +42,17 @@ class FaceAnnotation:
 
     box: Box
     number: int
-    words: str
-    colour: LabelColor
-    sure: bool = True
-    more: tuple[str, ...] = ()
+    label: str
+    color: LabelColor
+    is_confident: bool = True
+    extra_lines: tuple[str, ...] = ()
 
     @property
-    def tags(self) -> tuple[tuple[str, ...], ...]:
+    def tag_candidates(self) -> tuple[tuple[str, ...], ...]:
         """The lines that may stand on its tag, the most first."""
         number = str(self.number or "")
-        first = f"{number} {self.words}".strip()
-        return ((first, *self.more), (first,), (number or first,))
+        first = f"{number} {self.label}".strip()
+        return ((first, *self.extra_lines), (first,), (number or first,))
 
 
 def annotate_faces(
@@ -71,7 +71,7 @@ def annotate_faces(
         full: Whether every attribute is said, with its probability.
     """
     marks = []
-    spoken = [answer.said for answer in reading.faces] if said is None else said
+    spoken = [answer.attributes for answer in reading.faces] if said is None else said
     for number, (answer, own) in enumerate(zip(reading.faces, spoken, strict=True), start=1):
         if answer.box is None and not full:
             continue
@@ -79,22 +79,22 @@ def annotate_faces(
         box = (left / reading.width, upper / reading.height, right / reading.width, lower / reading.height)
         first, *more = [_briefly(one) for one in own] if full else [label_text(own[0])]
         called = 0 if full and len(reading.faces) == 1 else number
-        marks.append(FaceAnnotation(box, called, first, colour_for(scheme, own), own[0].is_confident, tuple(more)))
+        marks.append(FaceAnnotation(box, called, first, face_color(scheme, own), own[0].is_confident, tuple(more)))
     return tuple(marks)
 
 
 def label_text(said: AttributePrediction) -> str:
     """What stands beside the number of a box."""
-    return said.word if said.is_confident else NOT_SURE
+    return said.display_name if said.is_confident else NOT_SURE
 
 
-def colour_for(scheme: LabelSchema, said: Sequence[AttributePrediction]) -> LabelColor:
+def face_color(scheme: LabelSchema, said: Sequence[AttributePrediction]) -> LabelColor:
     """The colour of a face: that of its first attribute's answer."""
-    return colour_of(scheme.attributes[0].values.index(said[0].value), said[0].is_confident)
+    return value_color(scheme.attributes[0].values.index(said[0].value), said[0].is_confident)
 
 
 def _briefly(said: AttributePrediction) -> str:
-    return said.in_full if said.is_confident else f"{said.attribute} {NOT_SURE}"
+    return said.full_text if said.is_confident else f"{said.attribute} {NOT_SURE}"
 
 
 def draw_annotations(image: Image.Image, marks: Sequence[FaceAnnotation]) -> Image.Image:
@@ -131,11 +131,11 @@ def _frame(draw: ImageDraw.ImageDraw, box: PixelBox, mark: FaceAnnotation, line:
     radius = 2 * line
     left, upper, right, lower = box
     wider = (left - 1, upper - 1, right + 1, lower + 1)
-    if mark.sure:
-        draw.rounded_rectangle(wider, radius, outline=HALO, width=line + 2)
-        draw.rounded_rectangle(box, radius, outline=mark.colour.ground, width=line)
+    if mark.is_confident:
+        draw.rounded_rectangle(wider, radius, outline=HALO_COLOR, width=line + 2)
+        draw.rounded_rectangle(box, radius, outline=mark.color.background, width=line)
         return
-    draw.rounded_rectangle(box, radius, outline=HALO, width=line)
+    draw.rounded_rectangle(box, radius, outline=HALO_COLOR, width=line)
     dash = 4 * line
     for start, end, across in ((left, right, True), (upper, lower, False)):
         for edge in (upper, lower - line + 1) if across else (left, right - line + 1):
@@ -143,7 +143,7 @@ def _frame(draw: ImageDraw.ImageDraw, box: PixelBox, mark: FaceAnnotation, line:
             while place < end:
                 until = min(place + dash, end)
                 piece = (place, edge, until, edge + line - 1) if across else (edge, place, edge + line - 1, until)
-                draw.rectangle(piece, fill=mark.colour.ground)
+                draw.rectangle(piece, fill=mark.color.background)
                 place += 2 * dash
 
 
@@ -157,17 +157,17 @@ def _tag(
     taken: Sequence[PixelBox],
 ) -> PixelBox:
     """Number and words above the box, or below it where there is no room, or inside; gives what they cover."""
-    if mark.more:
-        size = max(round(size * SMALLER), 12)
+    if mark.extra_lines:
+        size = max(round(size * MULTILINE_SCALE), 12)
     font: Font = ImageFont.load_default(size)
     pad = max(3, size // 3)
     step = size + size // 5
-    for lines in mark.tags:
+    for lines in mark.tag_candidates:
         wide = max(font.getlength(text) for text in lines) + 2 * pad
         high = size + (len(lines) - 1) * step + pad
         lefts = [min(max(left, 0.0), max(photo[0] - wide - 1, 0.0)) for left in (box[0] - line / 2, box[2] - wide)]
         tops = [box[1] - high - 1, box[3] + 1]
-        if wide * high < INSIDE * (box[2] - box[0]) * (box[3] - box[1]):
+        if wide * high < MAX_TAG_COVERAGE * (box[2] - box[0]) * (box[3] - box[1]):
             tops.append(box[3] - high - 2 * line)
         for top, left in product(tops, lefts):
             place = (left, top, left + wide, top + high)
@@ -180,9 +180,9 @@ def _tag(
         # In the corner of its own box, where it hides the least of what others say.
         left, top = lefts[0], min(max(box[1], 0.0), max(photo[1] - high, 0.0))
         place = (left, top, left + wide, top + high)
-    draw.rounded_rectangle(place, pad, fill=mark.colour.ground, outline=HALO, width=max(1, line // 3))
+    draw.rounded_rectangle(place, pad, fill=mark.color.background, outline=HALO_COLOR, width=max(1, line // 3))
     for row, text in enumerate(lines):
-        draw.text((place[0] + pad, place[1] + (size + pad) / 2 + row * step), text, mark.colour.ink, font, anchor="lm")
+        draw.text((place[0] + pad, place[1] + (size + pad) / 2 + row * step), text, mark.color.text, font, anchor="lm")
     return place
 
 
@@ -196,21 +196,21 @@ Rgb = tuple[int, int, int]
 class LabelColor(NamedTuple):
     """A colour and what is written on it."""
 
-    ground: Rgb
-    ink: Rgb
+    background: Rgb
+    text: Rgb
 
     @property
     def css(self) -> str:
-        return f"rgb{self.ground}"
+        return f"rgb{self.background}"
 
     @property
-    def css_ink(self) -> str:
-        return f"rgb{self.ink}"
+    def css_text(self) -> str:
+        return f"rgb{self.text}"
 
 
 WHITE, BLACK = (255, 255, 255), (20, 20, 20)
 
-VALUES = (
+VALUE_COLORS = (
     LabelColor((0, 114, 178), WHITE),
     LabelColor((240, 180, 30), BLACK),
     LabelColor((190, 40, 70), WHITE),
@@ -220,10 +220,10 @@ VALUES = (
 )
 """Of the first attribute's values, by code: worn is blue, worn wrongly yellow, not worn red. More values begin anew."""
 
-UNSURE = LabelColor((110, 118, 128), WHITE)
+ABSTAIN_COLOR = LabelColor((110, 118, 128), WHITE)
 """Of an answer that is not sure enough to have a colour."""
 
 
-def colour_of(code: int, sure: bool) -> LabelColor:
+def value_color(code: int, sure: bool) -> LabelColor:
     """The colour of an answer."""
-    return VALUES[code % len(VALUES)] if sure else UNSURE
+    return VALUE_COLORS[code % len(VALUE_COLORS)] if sure else ABSTAIN_COLOR

@@ -29,16 +29,16 @@ from maskfit.inference.predictor import Predictor
 from maskfit.memory_allocator import configure_malloc
 from maskfit.registry import ComponentSpec
 
-BATCHES = (1, 8, 32)
+BATCH_SIZES = (1, 8, 32)
 """A photo at the door, what caches like, a folder."""
 
-MOST_PHOTOS = 512
+MAX_IMAGES = 512
 """Photos that are answered in one round; more say no more."""
 
-SECONDS, ROUNDS = 2.0, 3
+SECONDS, MIN_ROUNDS = 2.0, 3
 """How long each figure is tried, and how often at least."""
 
-MODULES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
+ENGINE_MODULES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 """What each engine imports."""
 
 
@@ -56,7 +56,7 @@ class Throughput:
     high: float
 
     @classmethod
-    def of(cls, rates: Sequence[float]) -> Self:
+    def from_rates(cls, rates: Sequence[float]) -> Self:
         """The middle and the ends."""
         return cls(statistics.median(rates), min(rates), max(rates))
 
@@ -97,7 +97,7 @@ def find_engines(path: Path) -> list[str]:
     found = [
         name
         for name, kind in ENGINES.items()
-        if path.suffix in kind.endings and importlib.util.find_spec(MODULES[name])  # type: ignore[attr-defined]
+        if path.suffix in kind.endings and importlib.util.find_spec(ENGINE_MODULES[name])  # type: ignore[attr-defined]
     ]
     # A conversion that lies in the cache is another file, and not what is asked about.
     word = _word(auto.engine) if auto.path == path and auto.engine.name != "auto" else ""
@@ -105,7 +105,7 @@ def find_engines(path: Path) -> list[str]:
 
 
 def time_model(
-    path: Path, engine: str, batches: Sequence[int] = BATCHES, photos: Sequence[Path] = (), seconds: float = SECONDS
+    path: Path, engine: str, batches: Sequence[int] = BATCH_SIZES, photos: Sequence[Path] = (), seconds: float = SECONDS
 ) -> tuple[list[BenchmarkResult], str]:
     """Times one engine in a process of its own.
 
@@ -127,7 +127,7 @@ def time_model(
         "engine": engine,
         "batches": list(batches),
         "seconds": seconds,
-        "photos": [str(photo.absolute()) for photo in photos[:MOST_PHOTOS]],
+        "photos": [str(photo.absolute()) for photo in photos[:MAX_IMAGES]],
     }
     # -P: the current folder does not come before the installed packages.
     command = [sys.executable, "-P", "-m", __name__]
@@ -140,7 +140,7 @@ def time_model(
     told = json.loads(done.stdout.splitlines()[-1])
     rows = [
         BenchmarkResult(
-            engine, row["batch"], Throughput.of(row["network"]), Throughput.of(row["files"]) if row["files"] else None
+            engine, row["batch"], Throughput.from_rates(row["network"]), Throughput.from_rates(row["files"]) if row["files"] else None
         )
         for row in told["rows"]
     ]
@@ -171,7 +171,7 @@ def _rates(photos: int, work: Callable[[], object], seconds: float) -> Iterator[
     """Photos a second of one round after the other; the first, which warms up, is not told."""
     work()
     began, rounds = time.perf_counter(), 0
-    while rounds < ROUNDS or time.perf_counter() - began < seconds:
+    while rounds < MIN_ROUNDS or time.perf_counter() - began < seconds:
         start = time.perf_counter()
         work()
         rounds += 1
@@ -199,7 +199,7 @@ def _time_network(path: Path, word: str, batches: Sequence[int], seconds: float)
     engine = open_engine(path, engine=word)
     rows = []
     for batch in batches:
-        frames = random_inputs(engine.facts, batch)
+        frames = random_inputs(engine.metadata, batch)
         rows.append({"batch": batch, "network": list(_rates(batch, partial(engine.logits, frames), seconds))})
     return rows, engine.description
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from maskfit.errors import ModelFileError
 
-NAME = "in-the-box.onnx"
+BUNDLED_MODEL_NAME = "bundled.onnx"
 """Its file, in `weights/` of the package."""
 
 
@@ -17,7 +17,7 @@ def bundled_model_path() -> Path:
     Raises:
         ModelFileError: This install is without it.
     """
-    place = resources.files("maskfit") / "weights" / NAME
+    place = resources.files("maskfit") / "weights" / BUNDLED_MODEL_NAME
     # Of a package in an archive there would be no file that ONNX Runtime could open.
     if not isinstance(place, Path) or not place.is_file():
         raise ModelFileError(

@@ -28,20 +28,20 @@ class AttributePrediction:
 
     attribute: str
     value: str
-    word: str
+    display_name: str
     probability: float
     is_confident: bool
     probabilities: dict[str, float]
 
     def __str__(self) -> str:
         return (
-            f"{self.word} {self.probability:.0%}"
+            f"{self.display_name} {self.probability:.0%}"
             if self.is_confident
-            else f"{NOT_SURE} ({self.word} {self.probability:.0%})"
+            else f"{NOT_SURE} ({self.display_name} {self.probability:.0%})"
         )
 
     @property
-    def in_full(self) -> str:
+    def full_text(self) -> str:
         """For people who do not know what was asked: "mask worn 97%", "age not sure (30-59 51%)"."""
         return f"{self.attribute} {self}"
 

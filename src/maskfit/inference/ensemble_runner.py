@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from maskfit.data.preprocessing import CropResize, Frames
+from maskfit.data.preprocessing import CropResize, ImageBatch
 from maskfit.inference.engines import precision_check
 from maskfit.inference.ensemble.member_composition import MemberComposition
 from maskfit.inference.members import Member
@@ -61,8 +61,8 @@ class EnsembleRunner:
 
     def empty(self) -> MemberAndVoteProbabilities:
         """What is said of no photos."""
-        each = {member.name: np.empty((0, member.official.num_classes)) for member in self.members}
-        return each, np.empty((0, self.joining.scheme.num_classes))
+        each = {member.name: np.empty((0, member.scored_schema.num_classes)) for member in self.members}
+        return each, np.empty((0, self.joining.schema.num_classes))
 
     def predict_f32(self, sights: Sequence[ModelInput]) -> MemberAndVoteProbabilities:
         """What the exact networks say."""
@@ -82,7 +82,7 @@ class EnsembleRunner:
         if not noted:
             return None
         fast, exact = (np.concatenate(tables) for tables in zip(*noted, strict=True))
-        return precision_check.estimate_low_precision_error(self.joining.scheme, fast, exact)
+        return precision_check.estimate_low_precision_error(self.joining.schema, fast, exact)
 
     def recompute_close(
         self,
@@ -109,16 +109,16 @@ class EnsembleRunner:
         each = {member.name: self._answer(member, stacks, exact) for member in self.members}
         return each, self.joining.vote(self.vote, list(each.values()))
 
-    def _answer(self, member: Member, stacks: Sequence[Sequence[Frames]], exact: bool) -> FloatArray:
+    def _answer(self, member: Member, stacks: Sequence[Sequence[ImageBatch]], exact: bool) -> FloatArray:
         """One member's probabilities for a batch, given by framing and view: the mean over the views."""
-        facts = member.engine.facts
+        facts = member.engine.metadata
         engine = self._exact[member.name] if exact else member.engine
         views = stacks[self.framings.index(facts.preprocessing.crop_resize)]
         seen = [logits_to_probabilities(facts.label_schema, engine.logits(frames)) for frames in views]
-        return facts.calibration.apply_temperature(member.official, np.mean(seen, axis=0))
+        return facts.calibration.apply_temperature(member.scored_schema, np.mean(seen, axis=0))
 
 
-def _stacked(photos: Sequence[Sequence[np.ndarray]]) -> list[Frames]:
+def _stacked(photos: Sequence[Sequence[np.ndarray]]) -> list[ImageBatch]:
     """Frames of a batch for each view, from the views of each photo."""
     return [np.stack(view) for view in zip(*photos, strict=True)]
 

@@ -23,7 +23,7 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.decisions import AttributePrediction, decide
 from maskfit.inference.engines.selection import Logger
-from maskfit.inference.model_inputs import ModelInput, Source, load_image
+from maskfit.inference.model_inputs import ModelInput, ImageSource, load_image
 from maskfit.inference.parallel_batches import batched, run_batches_in_parallel
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import FloatArray
@@ -48,7 +48,7 @@ class DetectedFaces:
     width: int
     height: int
     faces: tuple[Face, ...]
-    sights: tuple[ModelInput, ...]
+    inputs: tuple[ModelInput, ...]
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class FacePrediction:
         cut: What the first model saw of the photo.
     """
 
-    said: tuple[AttributePrediction, ...]
+    attributes: tuple[AttributePrediction, ...]
     probabilities: FloatArray
     face: Face | None
-    cut: CropBox
+    crop: CropBox
 
     @property
     def box(self) -> Box | None:
@@ -73,14 +73,14 @@ class FacePrediction:
         return self.face.box if self.face else None
 
     def __getitem__(self, attribute: str) -> AttributePrediction:
-        return next(said for said in self.said if said.attribute == attribute)
+        return next(said for said in self.attributes if said.attribute == attribute)
 
     def to_dict(self) -> dict[str, object]:
         """For JSON; boxes are left, upper, right, lower in pixels of the upright photo."""
         return {
             "box": None if self.face is None else [round(float(edge), 1) for edge in self.face.box],
             "score": None if self.face is None else float(self.face.score),
-            **{said.attribute: said.to_dict() for said in self.said},
+            **{said.attribute: said.to_dict() for said in self.attributes},
         }
 
 
@@ -99,7 +99,7 @@ class PhotoPrediction:
     faces: tuple[FacePrediction, ...]
 
     @property
-    def found(self) -> int:
+    def num_faces(self) -> int:
         """How many faces were found."""
         return sum(answer.face is not None for answer in self.faces)
 
@@ -108,7 +108,7 @@ class PhotoPrediction:
         return {
             "width": self.width,
             "height": self.height,
-            "found": self.found,
+            "found": self.num_faces,
             "faces": [answer.to_dict() for answer in self.faces],
         }
 
@@ -142,21 +142,21 @@ class FacePredictor:
         if most < 1:
             raise DataError(f"answers for {most} faces cannot be", hint="take 1 or more")
         self.predictor = predictor
-        self.whole = whole
-        self.most = most
-        self.least_side = least_side
-        own = [framing.finds_faces for framing in predictor.framings]
+        self.predict_whole_image = whole
+        self.max_faces = most
+        self.min_face_side = least_side
+        own = [framing.face_crop for framing in predictor.crop_resizes]
         self.detector = (detector or next(filter(None, own), None) or FaceCrop()) if find else None
         if self.detector is not None:
             # Asked now, and not by the first photo.
-            self.detector.settled()
+            self.detector.pinned()
 
-    def find(self, pixels: Pixels) -> tuple[Face, ...]:
+    def detect(self, pixels: Pixels) -> tuple[Face, ...]:
         """The faces on a photo (height, width, 3), the largest first."""
         if self.detector is None:
             return ()
-        faces = [face for face in self.detector.faces(pixels) if face.box[2] - face.box[0] >= self.least_side]
-        return tuple(sorted(faces, key=_area, reverse=True)[: self.most])
+        faces = [face for face in self.detector.detect_faces(pixels) if face.box[2] - face.box[0] >= self.min_face_side]
+        return tuple(sorted(faces, key=_area, reverse=True)[: self.max_faces])
 
     def preprocess(self, pixels: Pixels, faces: Sequence[Face] | None = None) -> DetectedFaces:
         """Everything about a photo but the answers; may be called from many threads at once.
@@ -166,30 +166,30 @@ class FacePredictor:
             faces: What is already known to be on it; left out, the detector is asked.
         """
         height, width = pixels.shape[:2]
-        found = self.find(pixels) if faces is None else tuple(faces)
-        wanted: Sequence[Face | None] = found or ((None,) if self.whole else ())
+        found = self.detect(pixels) if faces is None else tuple(faces)
+        wanted: Sequence[Face | None] = found or ((None,) if self.predict_whole_image else ())
         return DetectedFaces(width, height, found, tuple(self.predictor.preprocess(pixels, face) for face in wanted))
 
     def predict_batch(self, looked: Sequence[DetectedFaces]) -> list[PhotoPrediction]:
         """The answers for photos, whose faces share the networks' batches."""
-        sights = [sight for photo in looked for sight in photo.sights]
+        sights = [sight for photo in looked for sight in photo.inputs]
         size = self.predictor.batch_size
         parts = [self.predictor.forward(sights[start : start + size]) for start in range(0, len(sights), size)]
-        rows = np.concatenate(parts) if parts else np.empty((0, self.predictor.scheme.num_classes))
-        said = decide(self.predictor.scheme, rows, self.predictor.abstain_below)
+        rows = np.concatenate(parts) if parts else np.empty((0, self.predictor.schema.num_classes))
+        said = decide(self.predictor.schema, rows, self.predictor.abstain_below)
         readings, start = [], 0
         for photo in looked:
-            places = range(start, start + len(photo.sights))
+            places = range(start, start + len(photo.inputs))
             start = places.stop
             faces: Sequence[Face | None] = photo.faces or (None,) * len(places)
             answers = [
-                FacePrediction(said[place], rows[place], face, sight.cuts[0])
-                for place, face, sight in zip(places, faces, photo.sights, strict=True)
+                FacePrediction(said[place], rows[place], face, sight.crops[0])
+                for place, face, sight in zip(places, faces, photo.inputs, strict=True)
             ]
             readings.append(PhotoPrediction(photo.width, photo.height, tuple(answers)))
         return readings
 
-    def predict(self, photo: Source) -> PhotoPrediction:
+    def predict(self, photo: ImageSource) -> PhotoPrediction:
         """The answers for one photo.
 
         Raises:
@@ -203,22 +203,22 @@ def _area(face: Face) -> float:
     return (face.box[2] - face.box[0]) * (face.box[3] - face.box[1])
 
 
-Faces = Literal["auto", "find", "whole"]
+FaceMode = Literal["auto", "find", "whole"]
 """Which faces are looked for: every one where a detector is on this machine, or else none; every one; none. Where none
 is, a photo is taken as one face."""
 
-BATCH = 8
+BATCH_SIZE = 8
 """Photos that are answered for together: few, so that answers come soon and little is held of large photos."""
 
-NO_DETECTOR = "--detector yunet fetches one of 320 kB, pip install 'maskfit[faces]' brings one with torch"
+NO_DETECTOR_HINT = "--detector yunet fetches one of 320 kB, pip install 'maskfit[faces]' brings one with torch"
 """How to come by a detector."""
 
-SLOW = "faces are found by MTCNN, which takes seconds to open; --detector yunet fetches one that opens at once (320 kB)"
+SLOW_DETECTOR_MESSAGE = "faces are found by MTCNN, which takes seconds to open; --detector yunet fetches one that opens at once (320 kB)"
 """What is said where the only detector here is the one that imports torch."""
 
 
 def open_face_predictor(
-    predictor: Predictor, faces: Faces = "auto", detector: str | None = None, say: Logger = lambda line: None
+    predictor: Predictor, faces: FaceMode = "auto", detector: str | None = None, say: Logger = lambda line: None
 ) -> FacePredictor:
     """A reader of faces that fetches nothing from the network, unless a detector is named.
 
@@ -240,15 +240,15 @@ def open_face_predictor(
         return FacePredictor(predictor, detector=FaceCrop(parse_component(detector).model_dump(mode="json")))
     if faces == "whole":
         return FacePredictor(predictor, find=False)
-    if any(framing.finds_faces for framing in predictor.framings):
+    if any(framing.face_crop for framing in predictor.crop_resizes):
         return FacePredictor(predictor)
     here = find_local_detector()
     if here is not None:
         if here == "mtcnn":
-            say(SLOW)
+            say(SLOW_DETECTOR_MESSAGE)
         return FacePredictor(predictor, detector=FaceCrop(here))
     if faces == "find":
-        raise DataError("there is no face detector on this machine", hint=NO_DETECTOR)
+        raise DataError("there is no face detector on this machine", hint=NO_DETECTOR_HINT)
     return FacePredictor(predictor, find=False)
 
 
@@ -272,7 +272,7 @@ def predict_photos(
         readings = iter(reader.predict_batch([seen for _, seen in batch if isinstance(seen, DetectedFaces)]))
         return [(photo, seen if isinstance(seen, PhotoError) else next(readings)) for photo, seen in batch]
 
-    lanes = run_batches_in_parallel(batched(photos, BATCH), look, answer, lanes=reader.predictor.num_workers)
+    lanes = run_batches_in_parallel(batched(photos, BATCH_SIZE), look, answer, lanes=reader.predictor.num_workers)
     with closing(lanes) as batches:
         for batch in batches:
             yield from batch

@@ -18,10 +18,10 @@ from maskfit.errors import DataError, format_list
 from maskfit.model_metadata import METADATA_READERS
 from maskfit.run_dir import FoldDir, is_run_dir
 
-MODELS = frozenset({*METADATA_READERS, ".pt", ".pt2", ".pth", ".ckpt", ".pkl", ".bin", ".h5", ".tflite"})
+MODEL_SUFFIXES = frozenset({*METADATA_READERS, ".pt", ".pt2", ".pth", ".ckpt", ".pkl", ".bin", ".h5", ".tflite"})
 """Endings of models: those that can be opened, and others, of which opening one says why not."""
 
-LISTS = frozenset({".csv", ".tsv", ".xlsx", ".txt"})
+LIST_SUFFIXES = frozenset({".csv", ".tsv", ".xlsx", ".txt"})
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class NamedPhotos:
         places: Files, and folders.
     """
 
-    places: tuple[Photo | ImageFolder, ...]
+    paths: tuple[Photo | ImageFolder, ...]
 
     def __iter__(self) -> Iterator[Photo]:
         seen: set[str] = set()
-        for place in self.places:
+        for place in self.paths:
             if isinstance(place, Photo):
                 photos: Iterator[Photo] = iter((place,))
             else:
                 photos = (Photo(photo.path, str(photo.path), photo.person) for photo in place)
             for photo in photos:
                 # What one word names cannot come twice, and a folder may hold millions.
-                if len(self.places) > 1:
+                if len(self.paths) > 1:
                     path = os.path.realpath(photo.path)
                     if path in seen:
                         continue
@@ -52,12 +52,12 @@ class NamedPhotos:
 
     def __len__(self) -> int:
         """How many they are, a photo that is named twice counted twice."""
-        return sum(1 if isinstance(place, Photo) else len(place) for place in self.places)
+        return sum(1 if isinstance(place, Photo) else len(place) for place in self.paths)
 
     @property
     def single_file(self) -> Photo | None:
         """The photo, where one file alone was named."""
-        first = self.places[0] if len(self.places) == 1 else None
+        first = self.paths[0] if len(self.paths) == 1 else None
         return first if isinstance(first, Photo) else None
 
 
@@ -111,7 +111,7 @@ def _is_model(word: str) -> bool:
     """
     path = Path(word)
     if not path.is_dir():
-        return path.suffix.lower() in MODELS
+        return path.suffix.lower() in MODEL_SUFFIXES
     model = is_run_dir(path) or FoldDir(path).model.is_file()
     if model and _holds_photos(path):
         raise DataError(
@@ -131,7 +131,7 @@ def _find_photos(word: str) -> list[Photo | ImageFolder]:
     path = Path(word)
     if path.is_dir():
         return [_open_folder(path)]
-    if path.suffix.lower() in LISTS and path.exists():
+    if path.suffix.lower() in LIST_SUFFIXES and path.exists():
         raise DataError("this is a list, no photo", location=word, hint=f"--image-list {word} --images DIR")
     if path.exists():
         return [Photo(path, word, word)]

@@ -25,7 +25,7 @@ from maskfit.run_dir import RunDir, is_run_dir
 COLUMNS = ("person", "attribute", "label", "proposed", "score", "reason")
 
 
-def label_issues_of(
+def rank_label_issues(
     paths: Sequence[str | Path], data: str | Path | None = None, noise: float = DEFAULT_NOISE_RATE
 ) -> tuple[list[LabelIssue], list[str]]:
     """The suspects by the mean of several runs or tables, the likeliest first, and what the user should know.
@@ -40,8 +40,8 @@ def label_issues_of(
         DataError: A table cannot be read, nobody says who is on the photos, or no label is known.
     """
     tables = load_aligned_tables(paths)
-    remarks = list(tables.remarks)
-    photos = _photos(paths, tables.scheme, data, remarks)
+    remarks = list(tables.warnings)
+    photos = _photos(paths, tables.schema, data, remarks)
     if photos is not None:
         tables = _labelled(tables, photos, data is not None)
     if tables.truth is None:
@@ -50,10 +50,10 @@ def label_issues_of(
         raise DataError("nobody says who is on the photos", location=paths[0], hint="add --data ROOT")
     years = None if photos is None else _years(tables, photos)
     mean = tables.members.mean(axis=0)
-    return find_label_issues(tables.photos, tables.persons, mean, tables.truth, tables.scheme, years, noise), remarks
+    return find_label_issues(tables.photos, tables.persons, mean, tables.truth, tables.schema, years, noise), remarks
 
 
-def write_suspects(path: Path, suspects: Sequence[LabelIssue]) -> Path:
+def write_label_issues(path: Path, suspects: Sequence[LabelIssue]) -> Path:
     """Writes `person,attribute,label,proposed,score,reason`, the worst first."""
     rows = [
         (item.person, item.attribute, ", ".join(item.label), ", ".join(item.proposed), f"{item.score:.4f}", item.reason)
@@ -114,7 +114,7 @@ def _labelled(tables: AlignedTables, photos: PhotoDataset, trusted: bool) -> Ali
     persons = tuple(photo.person for photo in rows)
     if not trusted and tables.truth is not None:
         return replace(tables, persons=persons)
-    truth = tables.scheme.to_class_index(tables.scheme.encode_batch(photo.labels for photo in rows))
+    truth = tables.schema.to_class_index(tables.schema.encode_batch(photo.labels for photo in rows))
     if tables.truth is not None:
         truth = np.where(truth == UNKNOWN, tables.truth, truth)
     return replace(tables, persons=persons, truth=truth)
@@ -122,7 +122,7 @@ def _labelled(tables: AlignedTables, photos: PhotoDataset, trusted: bool) -> Ali
 
 def _years(tables: AlignedTables, photos: PhotoDataset) -> FloatArray | None:
     """(photos,) the number behind the banded attribute, NaN where there is none; None without such an attribute."""
-    banded = [attribute.name for attribute in tables.scheme.attributes if attribute.bin_edges]
+    banded = [attribute.name for attribute in tables.schema.attributes if attribute.bin_edges]
     if not banded:
         return None
     labels = {photo.name: photo.labels.get(banded[0]) for photo in photos}

@@ -36,9 +36,9 @@ class Member:
     engine: Engine
 
     @property
-    def official(self) -> LabelSchema:
+    def scored_schema(self) -> LabelSchema:
         """What its answers are about."""
-        return self.engine.facts.label_schema.scored_schema()
+        return self.engine.metadata.label_schema.scored_schema()
 
 
 def find_models(sources: Sequence[str | Path], top: int = 1) -> list[Path]:
@@ -101,8 +101,8 @@ class OpenedMembers:
     """
 
     members: list[Member]
-    lanes: int
-    batch: int
+    num_workers: int
+    batch_size: int
 
 
 def open_members_for(
@@ -144,13 +144,13 @@ def check_compatible(members: Sequence[Member]) -> MemberComposition:
     for place, member in enumerate(members[1:], start=1):
         if any(member.name == other.name for other in members[:place]):
             raise ModelFileError("this model is a member twice", location=member.name, hint="name each model once")
-    joining = compose_members([member.official for member in members])
+    joining = compose_members([member.scored_schema for member in members])
     if joining is None:
         other = next(
-            member for member in members if schema_signature(member.official) != schema_signature(first.official)
+            member for member in members if schema_signature(member.scored_schema) != schema_signature(first.scored_schema)
         )
         raise ModelFileError(
-            f"this model answers for {_said(other.official)}, {first.name} for {_said(first.official)}",
+            f"this model answers for {_said(other.scored_schema)}, {first.name} for {_said(first.scored_schema)}",
             location=other.name,
             hint=f"name models of one scheme, or of parts that together make one of {', '.join(LABEL_SCHEMAS)}",
         )

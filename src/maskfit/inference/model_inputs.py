@@ -28,9 +28,9 @@ class RemotePhoto(NamedTuple):
     read: Callable[[], bytes]
 
 
-Source = Photo | Path | str | bytes | NDArray[np.uint8] | RemotePhoto
+ImageSource = Photo | Path | str | bytes | NDArray[np.uint8] | RemotePhoto
 """A photo, its path, the bytes of its file, its pixels (height, width, 3), upright RGB, or how to fetch it."""
-Named = tuple[str, Source]
+NamedImage = tuple[str, ImageSource]
 """A photo with its name in every table."""
 
 
@@ -43,17 +43,17 @@ class ModelInput(NamedTuple):
     """
 
     tta_views: Sequence[Sequence[Pixels]]
-    cuts: tuple[CropBox, ...]
+    crops: tuple[CropBox, ...]
 
 
-def name_of(photo: Source, place: int) -> str:
+def image_name(photo: ImageSource, place: int) -> str:
     """What a photo is called: its own name, its path as it was given, or by its place where it has neither."""
     if isinstance(photo, Photo | RemotePhoto):
         return photo.name
     return f"photo {place}" if isinstance(photo, np.ndarray | bytes) else str(photo)
 
 
-def check_unique_names(photos: Sequence[Source]) -> None:
+def check_unique_names(photos: Sequence[ImageSource]) -> None:
     """Stops where two photos would bear one name in the tables.
 
     Raises:
@@ -61,13 +61,13 @@ def check_unique_names(photos: Sequence[Source]) -> None:
     """
     if not len(photos):
         raise DataError("there are no photos to look at", hint="check the folder or the list")
-    counts = Counter(name_of(photo, place) for place, photo in enumerate(photos))
+    counts = Counter(image_name(photo, place) for place, photo in enumerate(photos))
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise DataError(f"a photo is named twice:\n{format_list(twice)}", hint="name each photo once")
 
 
-def load_image(photo: Source) -> Pixels:
+def load_image(photo: ImageSource) -> Pixels:
     """A photo's pixels (height, width, 3), upright RGB.
 
     Raises:

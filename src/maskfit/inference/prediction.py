@@ -28,13 +28,13 @@ class BatchPredictions:
         unsure_below: By attribute, the probability below which an answer is "not sure".
     """
 
-    scheme: LabelSchema
+    schema: LabelSchema
     names: tuple[str, ...]
     probabilities: FloatArray
     members: dict[str, FloatArray]
     unreadable: dict[str, str] = field(default_factory=dict)
     fallback_crops: tuple[str, ...] = ()
-    unsure_below: dict[str, float] = field(default_factory=dict)
+    abstain_below: dict[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -56,7 +56,7 @@ class BatchPredictions:
 
     def decide(self) -> list[tuple[AttributePrediction, ...]]:
         """The answer for each attribute of each photo, which may be "not sure"."""
-        return decide(self.scheme, self.probabilities, self.unsure_below)
+        return decide(self.schema, self.probabilities, self.abstain_below)
 
     def records(self) -> Iterator[dict[str, Any]]:
         """All that is said of each photo, for JSON and for tables of other programs.
@@ -64,22 +64,22 @@ class BatchPredictions:
         A record holds `photo`; `class`, its number; `answer`, the same in words; `probability`; for each attribute its
         value, whether that is `sure`, and the probability of every value; and `probabilities`, one for each class.
         """
-        marginals = self.scheme.marginals(self.probabilities)
-        codes = self.scheme.to_attribute_indices(self.classes).tolist()
+        marginals = self.schema.marginals(self.probabilities)
+        codes = self.schema.to_attribute_indices(self.classes).tolist()
         rows = zip(self.names, self.classes.tolist(), codes, self.probabilities, strict=True)
         for place, (name, number, own, shares) in enumerate(rows):
             attributes = {}
-            for attribute, code in zip(self.scheme.attributes, own, strict=True):
+            for attribute, code in zip(self.schema.attributes, own, strict=True):
                 each = marginals[attribute.name][place].round(8).tolist()
                 attributes[attribute.name] = {
                     "value": attribute.values[code],
-                    "sure": each[code] >= self.unsure_below.get(attribute.name, 0.0),
+                    "sure": each[code] >= self.abstain_below.get(attribute.name, 0.0),
                     "probabilities": dict(zip(attribute.values, each, strict=True)),
                 }
             yield {
                 "photo": name,
                 "class": number,
-                "answer": self.scheme.describe(number),
+                "answer": self.schema.describe(number),
                 "probability": round(float(shares[number]), 8),
                 "attributes": attributes,
                 "probabilities": shares.round(8).tolist(),
@@ -100,18 +100,18 @@ class Predictions:
         unsure_below: By attribute, the probability below which an answer is "not sure".
     """
 
-    scheme: LabelSchema
+    schema: LabelSchema
     table: ProbabilityTable
     members: dict[str, FloatArray]
     unreadable: dict[str, str] = field(default_factory=dict)
-    guessed: tuple[str, ...] = ()
-    unsure_below: dict[str, float] = field(default_factory=dict)
+    fallback_crops: tuple[str, ...] = ()
+    abstain_below: dict[str, float] = field(default_factory=dict)
 
-    def say(self) -> list[tuple[AttributePrediction, ...]]:
+    def decide(self) -> list[tuple[AttributePrediction, ...]]:
         """The answer for each attribute of each photo, which may be "not sure"."""
-        return decide(self.scheme, self.table.probabilities, self.unsure_below)
+        return decide(self.schema, self.table.probabilities, self.abstain_below)
 
     def __iter__(self) -> Iterator[tuple[str, str, float]]:
         """Name, answer in words, and its probability, photo by photo."""
         for name, number, share in zip(self.table.names, self.table.predictions, self.table.confidence, strict=True):
-            yield name, self.scheme.describe(int(number)), float(share)
+            yield name, self.schema.describe(int(number)), float(share)

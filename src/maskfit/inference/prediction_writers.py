@@ -17,7 +17,7 @@ from typing import TextIO
 from maskfit.evaluation.probability_table import probability_header, probability_rows
 from maskfit.file_io import atomic_write
 from maskfit.inference.prediction import BatchPredictions
-from maskfit.inference.submission import ANSWER, PHOTO
+from maskfit.inference.submission import CLASS_COLUMN, ID_COLUMN
 from maskfit.labels.schema import LabelSchema
 
 Add = Callable[[BatchPredictions], None]
@@ -27,7 +27,7 @@ Add = Callable[[BatchPredictions], None]
 def add_submission(stream: TextIO, scheme: LabelSchema) -> Add:
     """`ImageID,ans`: a class number for each photo."""
     rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow([PHOTO, ANSWER])
+    rows.writerow([ID_COLUMN, CLASS_COLUMN])
     return lambda answers: rows.writerows(zip(answers.names, answers.classes.tolist(), strict=True))
 
 
@@ -41,7 +41,7 @@ def add_probabilities(stream: TextIO, scheme: LabelSchema) -> Add:
 def add_attributes(stream: TextIO, scheme: LabelSchema) -> Add:
     """`ImageID` and a column in words for each attribute, as a manifest reads it."""
     rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow([PHOTO, *scheme.names])
+    rows.writerow([ID_COLUMN, *scheme.names])
 
     def add(answers: BatchPredictions) -> None:
         for name, codes in zip(answers.names, scheme.to_attribute_indices(answers.classes).tolist(), strict=True):

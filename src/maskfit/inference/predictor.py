@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from maskfit.data.data_problems import SHOWN
+from maskfit.data.data_problems import MAX_LISTED
 from maskfit.data.detectors import Face
 from maskfit.data.image_decoding import Pixels
 from maskfit.data.preprocessing import CropResize
@@ -20,14 +20,14 @@ from maskfit.inference.engines.selection import Logger
 from maskfit.inference.ensemble.voting import VOTES
 from maskfit.inference.ensemble_runner import EnsembleRunner, MemberAndVoteProbabilities, PendingBatch, PrecisionCascade
 from maskfit.inference.members import Member, check_compatible, open_members_for
-from maskfit.inference.model_inputs import ModelInput, Named, Source, check_unique_names, load_image, name_of
+from maskfit.inference.model_inputs import ModelInput, NamedImage, ImageSource, check_unique_names, load_image, image_name
 from maskfit.inference.parallel_batches import run_batches_in_parallel
 from maskfit.inference.prediction import BatchPredictions, Predictions
 from maskfit.inference.tta import build_tta
 from maskfit.labels.schema import FloatArray
 from maskfit.registry import ComponentSpec
 
-__all__ = ["BatchPredictions", "ModelInput", "Predictions", "Predictor", "Source", "load_image"]
+__all__ = ["BatchPredictions", "ModelInput", "Predictions", "Predictor", "ImageSource", "load_image"]
 
 Progress = Callable[[int, int], None]
 Seen = tuple[str, ModelInput]
@@ -71,18 +71,18 @@ class Predictor:
             raise DataError(f"batches of {batch_size} photos cannot be", hint="take 1 or more")
         if lanes < 1:
             raise DataError(f"{lanes} batches at a time cannot be", hint="take 1 or more")
-        self.joining = check_compatible(members)
+        self.composition = check_compatible(members)
         self.members = list(members)
-        self.views = build_tta(views)
+        self.tta = build_tta(views)
         self.vote = vote
         self.batch_size = batch_size
         self.num_workers = lanes
-        self.scheme = self.joining.scheme
-        self._framings = list(dict.fromkeys(member.engine.facts.preprocessing.crop_resize for member in self.members))
+        self.schema = self.composition.schema
+        self._framings = list(dict.fromkeys(member.engine.metadata.preprocessing.crop_resize for member in self.members))
         for framing in self._framings:
             # Asked now: without its detector a member could not look at a single photo.
             framing.pinned()
-        self._asked = EnsembleRunner(self.members, self.joining, self._framings, vote)
+        self._asked = EnsembleRunner(self.members, self.composition, self._framings, vote)
         self._course = PrecisionCascade(self._asked)
 
     @classmethod
@@ -120,7 +120,7 @@ class Predictor:
         """
         looks = (photos or 0) * len(build_tta(views))
         opened = open_members_for(sources, threads, top, engine, looks, batch_size, say)
-        return cls(opened.members, views=views, vote=vote, batch_size=opened.batch, lanes=opened.lanes)
+        return cls(opened.members, views=views, vote=vote, batch_size=opened.batch_size, lanes=opened.num_workers)
 
     @classmethod
     def default(cls, **options: Any) -> Self:
@@ -132,7 +132,7 @@ class Predictor:
         return cls.load(bundled_model_path(), **options)
 
     def predict(
-        self, photos: Sequence[Source], *, set_aside: bool = False, progress: Progress | None = None
+        self, photos: Sequence[ImageSource], *, set_aside: bool = False, progress: Progress | None = None
     ) -> Predictions:
         """Answers for photos, in their order, and keeps all answers; `stream` gives them as they come.
 
@@ -158,9 +158,9 @@ class Predictor:
         table = ProbabilityTable(names, np.concatenate([part.probabilities for part in parts]))
         each = {member.name: np.concatenate([part.members[member.name] for part in parts]) for member in self.members}
         guessed = tuple(name for part in parts for name in part.fallback_crops)
-        return Predictions(self.scheme, table, each, unreadable, guessed, self.abstain_below)
+        return Predictions(self.schema, table, each, unreadable, guessed, self.abstain_below)
 
-    def stream(self, photos: Iterable[Source], *, set_aside: bool = False) -> Generator[BatchPredictions]:
+    def stream(self, photos: Iterable[ImageSource], *, set_aside: bool = False) -> Generator[BatchPredictions]:
         """Answers for any number of photos, batch by batch in their order, in memory that does not grow with them.
 
         Close the generator where it is not run to its end (`contextlib.closing`): until then threads are at work.
@@ -180,7 +180,7 @@ class Predictor:
         """
         if isinstance(photos, Sequence):
             check_unique_names(photos)
-        named = ((name_of(photo, place), photo) for place, photo in enumerate(photos))
+        named = ((image_name(photo, place), photo) for place, photo in enumerate(photos))
         unreadable: list[str] = []
         lost = rows = 0
         # Once a row is lost the answer is an error: go on only to name every photo that cannot be read.
@@ -189,12 +189,12 @@ class Predictor:
                 lost += len(answers.unreadable)
                 rows += len(answers)
                 lines = [f"{name}: {reason}" for name, reason in answers.unreadable.items()]
-                unreadable += lines[: SHOWN - len(unreadable)]
+                unreadable += lines[: MAX_LISTED - len(unreadable)]
                 yield answers
         if lost and (not set_aside or not rows):
             raise _unreadable_error(unreadable, lost)
 
-    def predict_batch(self, photos: Sequence[Named]) -> BatchPredictions:
+    def predict_batch(self, photos: Sequence[NamedImage]) -> BatchPredictions:
         """Answers for one batch of (name, photo); for programs that read and hand out photos by themselves.
 
         May be called from many threads at once. Photos that cannot be read are told in the answers, and no error.
@@ -204,7 +204,7 @@ class Predictor:
         return self._answers(batch, seen, self._course.predict_now([sight for _, sight in seen]))
 
     @property
-    def framings(self) -> tuple[CropResize, ...]:
+    def crop_resizes(self) -> tuple[CropResize, ...]:
         """The members' framings, each once."""
         return tuple(self._framings)
 
@@ -216,8 +216,8 @@ class Predictor:
     @property
     def abstain_below(self) -> dict[str, float]:
         """By attribute, the probability below which an answer is "not sure": of several members', the highest."""
-        given = [member.engine.facts.calibration.abstain_below for member in self.members]
-        return {name: max(own.get(name, 0.0) for own in given) for name in self.scheme.names}
+        given = [member.engine.metadata.calibration.abstain_below for member in self.members]
+        return {name: max(own.get(name, 0.0) for own in given) for name in self.schema.names}
 
     def preprocess(self, pixels: Pixels, face: Face | None = None) -> ModelInput:
         """A decoded photo, or one face on it, as the networks see it; may be called from many threads at once."""
@@ -226,18 +226,18 @@ class Predictor:
             for framing in self._framings
         )
         frames = [framing(pixels, cut) for framing, cut in zip(self._framings, cuts, strict=True)]
-        return ModelInput([self.views(frame) for frame in frames], cuts)
+        return ModelInput([self.tta(frame) for frame in frames], cuts)
 
     def forward(self, sights: Sequence[ModelInput]) -> FloatArray:
         """The vote on what was seen, (sights, classes), exact; as many as there are pass the networks at once."""
         return self._asked.predict_f32(sights)[1]
 
-    def _answer_all(self, named: Iterator[Named], blind: Callable[[], bool]) -> Generator[BatchPredictions]:
+    def _answer_all(self, named: Iterator[NamedImage], blind: Callable[[], bool]) -> Generator[BatchPredictions]:
         """Answers batch by batch; once `blind` says so, without asking the networks."""
         # One of its own, so that the same photos are always answered in the same way.
         course = PrecisionCascade(self._asked)
 
-        def read(item: tuple[bool, Named]) -> tuple[bool, Read]:
+        def read(item: tuple[bool, NamedImage]) -> tuple[bool, Read]:
             return item[0], self._read(item[1])
 
         def ask(items: Sequence[tuple[bool, Read]]) -> tuple[list[Read], list[Seen], PendingBatch]:
@@ -255,16 +255,16 @@ class Predictor:
         """The answers for what was read: what was said of those of a batch that were asked for."""
         each, together = shares
         return BatchPredictions(
-            self.scheme,
+            self.schema,
             tuple(name for name, _ in seen),
             together,
             each,
             {name: reason for name, reason in batch if isinstance(reason, str)},
-            tuple(name for name, sight in _seen(batch) if any(cut.fallback for cut in sight.cuts)),
+            tuple(name for name, sight in _seen(batch) if any(cut.fallback for cut in sight.crops)),
             self.abstain_below,
         )
 
-    def _read(self, item: Named) -> Read:
+    def _read(self, item: NamedImage) -> Read:
         name, photo = item
         try:
             return name, self.preprocess(load_image(photo))
@@ -282,5 +282,5 @@ def _unreadable_error(lines: Sequence[str], count: int) -> DataError:
     every = [*lines, *[""] * (count - len(lines))]
     photos = "a photo" if count == 1 else f"{count} photos"
     return DataError(
-        f"{photos} cannot be read:\n{format_list(every, shown=SHOWN)}", hint="mend these photos, or take them out"
+        f"{photos} cannot be read:\n{format_list(every, shown=MAX_LISTED)}", hint="mend these photos, or take them out"
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.data_problems import SHOWN
+from maskfit.data.data_problems import MAX_LISTED
 from maskfit.errors import DataError, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable
 from maskfit.file_io import read_csv, write_csv
@@ -41,8 +41,8 @@ class PseudoLabels:
     classes: IntArray
     confidence: FloatArray
     persons: tuple[str, ...]
-    unsure: int
-    disagreeing: int
+    num_below_threshold: int
+    num_disagreeing: int
 
 
 def select_pseudo_labels(
@@ -92,8 +92,8 @@ def select_pseudo_labels(
         classes=probabilities[taken].argmax(axis=1),
         confidence=probabilities[taken].max(axis=1),
         persons=tuple(known[place] for place in taken),
-        unsure=int((~sure).sum()),
-        disagreeing=int(torn.sum()),
+        num_below_threshold=int((~sure).sum()),
+        num_disagreeing=int(torn.sum()),
     )
 
 
@@ -148,7 +148,7 @@ def read_persons(path: Path) -> dict[str, str]:
     return persons
 
 
-def write_pseudo(path: Path, labels: PseudoLabels, scheme: LabelSchema, images: Path) -> Path:
+def write_pseudo_labels(path: Path, labels: PseudoLabels, scheme: LabelSchema, images: Path) -> Path:
     """Writes a manifest of the photos, their paths relative to its folder; an attribute with bands gets `NAME_band`.
 
     Raises:
@@ -157,7 +157,7 @@ def write_pseudo(path: Path, labels: PseudoLabels, scheme: LabelSchema, images: 
     missing = [name for name in labels.names if not os.path.isfile(images / name)]
     if missing:
         raise DataError(
-            f"{len(missing)} photos of the table are not there:\n{format_list(missing, shown=SHOWN)}",
+            f"{len(missing)} photos of the table are not there:\n{format_list(missing, shown=MAX_LISTED)}",
             location=images,
             hint="name the folder that was predicted with --images",
         )

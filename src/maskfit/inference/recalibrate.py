@@ -17,7 +17,7 @@ from maskfit.run_dir import RunDir
 
 
 @dataclass(frozen=True)
-class Recalibrated:
+class RecalibrationResult:
     """What a run's models now say.
 
     Attributes:
@@ -37,7 +37,7 @@ def recalibrate(
     accuracy: Mapping[str, float] | None = None,
     keep: Mapping[str, float] | None = None,
     below: Mapping[str, float] | None = None,
-) -> Recalibrated:
+) -> RecalibrationResult:
     """Fits a run's calibration to what its folds said of the persons they never saw, and writes it into its models.
 
     The folds' own tables, which hold what the networks said, stay as they are; the run's table is written anew. Photos
@@ -71,7 +71,7 @@ def recalibrate(
         own = read_model_metadata(path)
         update_model_metadata(path, own.model_copy(update={"calibration": calibration}))
     replace(table, probabilities=calibration.apply_temperature(official, table.probabilities)).write(run.oof_probabilities)
-    return Recalibrated(calibration, thresholds, models)
+    return RecalibrationResult(calibration, thresholds, models)
 
 
 def _persons(run: RunDir, photos: tuple[str, ...]) -> list[str]:

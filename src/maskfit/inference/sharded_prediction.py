@@ -24,12 +24,12 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.data.remote_files import ImageRoot
 from maskfit.errors import DataError, RunError, did_you_mean
 from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
-from maskfit.inference.model_inputs import RemotePhoto, Source
+from maskfit.inference.model_inputs import RemotePhoto, ImageSource
 from maskfit.inference.prediction import BatchPredictions
 from maskfit.inference.predictor import Predictor
 from maskfit.inference.table_formats import FORMATS
 
-NAME = "ImageID"
+ID_COLUMN = "ImageID"
 
 
 @dataclass(frozen=True)
@@ -50,28 +50,28 @@ class ShardPlan:
     models: tuple[str, ...]
     format: str = "csv"
     size: int = 2000
-    views: str = "original"
+    tta: str = "original"
     vote: str = "arithmetic"
     batch_size: int = 0
-    top: int = 1
+    top_k: int = 1
     engine: str = "auto"
-    photos: int = 0
+    num_images: int = 0
 
     @property
-    def shards(self) -> int:
+    def num_shards(self) -> int:
         """How many shards there are."""
-        return -(-self.photos // self.size)
+        return -(-self.num_images // self.size)
 
     def predictor(self, threads: int | None = None) -> Predictor:
         """The models, opened for as many photos; `threads` as for `Predictor.load`."""
         return Predictor.load(
             *self.models,
-            views=self.views,
+            views=self.tta,
             vote=self.vote,
             batch_size=self.batch_size or None,
-            top=self.top,
+            top=self.top_k,
             engine=self.engine,
-            photos=self.photos,
+            photos=self.num_images,
             threads=threads,
         )
 
@@ -94,7 +94,7 @@ class ShardDir:
         """The names of a shard's photos."""
         return self.path / "lists" / f"{shard:06d}.csv"
 
-    def answers(self, shard: int, ending: str) -> Path:
+    def predictions(self, shard: int, ending: str) -> Path:
         """What is answered for a shard; being there, the shard is done."""
         return self.path / "answers" / f"{shard:06d}.{ending}"
 
@@ -109,7 +109,7 @@ class ShardDir:
 
 
 @dataclass(frozen=True)
-class ShardDone:
+class ShardResult:
     """A shard that is done.
 
     Attributes:
@@ -118,8 +118,8 @@ class ShardDone:
     """
 
     number: int
-    answered: int
-    unreadable: int
+    num_predicted: int
+    num_unreadable: int
 
 
 def start_or_resume(folder: ShardDir, plan: ShardPlan, names: Iterable[str] | None, *, resume: bool) -> ShardPlan:
@@ -149,7 +149,7 @@ def start_or_resume(folder: ShardDir, plan: ShardPlan, names: Iterable[str] | No
     count = 0
     rest = iter(ImageRoot(plan.root).names() if names is None else names)
     while part := list(islice(rest, plan.size)):
-        write_csv(folder.list_(count // plan.size), [NAME], ([name] for name in part))
+        write_csv(folder.list_(count // plan.size), [ID_COLUMN], ([name] for name in part))
         count += len(part)
     if not count:
         raise DataError("there are no photos to look at", location=plan.root, hint="check the folder or the list")
@@ -176,22 +176,22 @@ def _resumed(folder: ShardDir, plan: ShardPlan) -> ShardPlan:
 
 def pending(folder: ShardDir, plan: ShardPlan) -> list[int]:
     """The shards that are not done."""
-    ending = FORMATS[plan.format].ending
-    return [number for number in range(plan.shards) if not folder.answers(number, ending).is_file()]
+    ending = FORMATS[plan.format].suffix
+    return [number for number in range(plan.num_shards) if not folder.predictions(number, ending).is_file()]
 
 
-def predict_shard(folder: ShardDir, plan: ShardPlan, predictor: Predictor, number: int) -> ShardDone:
+def predict_shard(folder: ShardDir, plan: ShardPlan, predictor: Predictor, number: int) -> ShardResult:
     """Answers for a shard's photos, and writes them, unless that was done already.
 
     Raises:
         MaskfitError: Its list is damaged.
     """
     form = FORMATS[plan.format]
-    target = folder.answers(number, form.ending)
+    target = folder.predictions(number, form.suffix)
     photos = list(_photos(ImageRoot(plan.root), folder.list_(number)))
     if target.is_file():
-        lost = len(read_csv(folder.unreadable(number), [NAME])) if folder.unreadable(number).is_file() else 0
-        return ShardDone(number, len(photos) - lost, lost)
+        lost = len(read_csv(folder.unreadable(number), [ID_COLUMN])) if folder.unreadable(number).is_file() else 0
+        return ShardResult(number, len(photos) - lost, lost)
     parts: list[BatchPredictions] = []
     with closing(predictor.stream(photos, set_aside=True)) as stream:
         try:
@@ -202,39 +202,39 @@ def predict_shard(folder: ShardDir, plan: ShardPlan, predictor: Predictor, numbe
                 raise
     unreadable = {name: reason for part in parts for name, reason in part.unreadable.items()}
     if unreadable:
-        write_csv(folder.unreadable(number), [NAME, "reason"], unreadable.items())
+        write_csv(folder.unreadable(number), [ID_COLUMN, "reason"], unreadable.items())
     else:
         # One may be there from an attempt that met a network which was down.
         folder.unreadable(number).unlink(missing_ok=True)
     with atomic_write(target) as temporary:
-        form.write(temporary, predictor.scheme, parts)
-    return ShardDone(number, sum(len(part) for part in parts), len(unreadable))
+        form.write(temporary, predictor.schema, parts)
+    return ShardResult(number, sum(len(part) for part in parts), len(unreadable))
 
 
-def _photos(root: ImageRoot, list_: Path) -> Iterator[Source]:
-    for row in read_csv(list_, [NAME]):
-        name = row[NAME]
+def _photos(root: ImageRoot, list_: Path) -> Iterator[ImageSource]:
+    for row in read_csv(list_, [ID_COLUMN]):
+        name = row[ID_COLUMN]
         path = root.path(name)
         yield RemotePhoto(name, root.reader(name)) if path is None else Photo(path, name, name)
 
 
 def predict_locally(
     folder: ShardDir, plan: ShardPlan, shards: Sequence[int], predictor: Predictor
-) -> Iterator[ShardDone]:
+) -> Iterator[ShardResult]:
     """Answers for shards one after another, on this machine; gives each when it is done."""
     for number in shards:
         yield predict_shard(folder, plan, predictor, number)
 
 
-def summarise(folder: ShardDir, plan: ShardPlan) -> dict[str, Any]:
+def write_summary(folder: ShardDir, plan: ShardPlan) -> dict[str, Any]:
     """Counts what there is, once every shard is done, and writes it down."""
-    lists = (folder.unreadable(number) for number in range(plan.shards))
-    lost = sum(len(read_csv(path, [NAME])) for path in lists if path.is_file())
+    lists = (folder.unreadable(number) for number in range(plan.num_shards))
+    lost = sum(len(read_csv(path, [ID_COLUMN])) for path in lists if path.is_file())
     facts = {
-        "photos": plan.photos,
-        "answered": plan.photos - lost,
+        "photos": plan.num_images,
+        "answered": plan.num_images - lost,
         "unreadable": lost,
-        "shards": plan.shards,
+        "shards": plan.num_shards,
         "answers": str(folder.path / "answers"),
     }
     write_json(folder.summary, facts)

@@ -13,10 +13,10 @@ from maskfit.errors import DataError, format_list
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import LABEL_SCHEMAS, IntArray
 
-PHOTO = "ImageID"
+ID_COLUMN = "ImageID"
 """The column of the photo's name, as in the competition's info.csv."""
 
-ANSWER = "ans"
+CLASS_COLUMN = "ans"
 """The column of the class number."""
 
 
@@ -32,7 +32,7 @@ def write_submission(path: Path, names: Sequence[str], classes: ArrayLike) -> Pa
         DataError: The lengths differ, a photo stands twice, or an answer is no class number.
     """
     numbers = _paired(names, classes)
-    return write_csv(path, [PHOTO, ANSWER], zip(names, numbers.tolist(), strict=True))
+    return write_csv(path, [ID_COLUMN, CLASS_COLUMN], zip(names, numbers.tolist(), strict=True))
 
 
 def read_submission(path: Path, classes: int = LABEL_SCHEMAS["mask-gender-age"].num_classes) -> dict[str, int]:
@@ -47,29 +47,29 @@ def read_submission(path: Path, classes: int = LABEL_SCHEMAS["mask-gender-age"].
             with their row numbers.
     """
     path = Path(path)
-    rows = read_csv(path, [PHOTO, ANSWER])
-    extra = [name for name in (rows[0] if rows else ()) if name not in (PHOTO, ANSWER)]
+    rows = read_csv(path, [ID_COLUMN, CLASS_COLUMN])
+    extra = [name for name in (rows[0] if rows else ()) if name not in (ID_COLUMN, CLASS_COLUMN)]
     if extra:
         raise DataError(
             f"column {', '.join(map(repr, extra))} does not belong into a submission",
             location=path,
-            hint=f"leave only the columns {PHOTO},{ANSWER}",
+            hint=f"leave only the columns {ID_COLUMN},{CLASS_COLUMN}",
         )
     answers: dict[str, int] = {}
     first: dict[str, int] = {}
     problems = []
     for place, row in enumerate(rows, start=2):
-        name, text = row[PHOTO], row[ANSWER]
+        name, text = row[ID_COLUMN], row[CLASS_COLUMN]
         if not name:
-            problems.append(f"row {place}: {PHOTO} is empty")
+            problems.append(f"row {place}: {ID_COLUMN} is empty")
         elif name in first:
             problems.append(f"row {place}: {name} already stands in row {first[name]}")
         first.setdefault(name, place)
         # int() would take "1_0", " 3" and digits of other scripts; a submission has plain digits.
         if not (text.isascii() and text.isdigit()):
-            problems.append(f"row {place}: {ANSWER} {text!r} is no whole number")
+            problems.append(f"row {place}: {CLASS_COLUMN} {text!r} is no whole number")
         elif int(text) >= classes:
-            problems.append(f"row {place}: {ANSWER} {text} is not in 0 to {classes - 1}")
+            problems.append(f"row {place}: {CLASS_COLUMN} {text} is not in 0 to {classes - 1}")
         else:
             answers[name] = int(text)
     if problems:

@@ -22,7 +22,7 @@ class TableFormat(NamedTuple):
         check: Stops where what it needs is not installed.
     """
 
-    ending: str
+    suffix: str
     write: Callable[[Path, LabelSchema, Sequence[BatchPredictions]], None]
     check: Callable[[], None]
 

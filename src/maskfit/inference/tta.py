@@ -22,7 +22,7 @@ from maskfit.data.image_decoding import Pixels
 from maskfit.errors import DataError, RecipeError, did_you_mean
 from maskfit.registry import ComponentSpec, instantiate
 
-TRIES = 10
+MAX_CROP_TRIES = 10
 """How often a random crop is drawn until one fits into the frame, as torchvision's `RandomResizedCrop` has it."""
 
 
@@ -96,7 +96,7 @@ class RandomCropTTA:
 
     def _draw(self, generator: np.random.Generator, height: int, width: int) -> Box:
         """A box as `RandomResizedCrop` draws it, in parts of pixels; the whole frame where none fits."""
-        for _ in range(TRIES):
+        for _ in range(MAX_CROP_TRIES):
             share = math.sqrt(generator.uniform(self.area[0], self.area[1]))
             stretch = math.exp(generator.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])) / 2)
             wide, high = share * stretch * width, share / stretch * height
@@ -134,7 +134,7 @@ class FiveCropTTA:
         return parts + [_mirrored(part) for part in parts if self.flip]
 
 
-VIEWS: dict[str, Callable[..., TestTimeAugmentation]] = {
+TTA_METHODS: dict[str, Callable[..., TestTimeAugmentation]] = {
     "original": NoTTA,
     "flip": FlipTTA,
     "crops": RandomCropTTA,
@@ -151,9 +151,9 @@ def build_tta(views: str | ComponentSpec) -> TestTimeAugmentation:
     """
     try:
         part = parse_component(views) if isinstance(views, str) else views
-        if part.name not in VIEWS:
-            raise DataError(f"there are no views '{part.name}'; {did_you_mean(part.name, VIEWS)}")
-        built: TestTimeAugmentation = instantiate(VIEWS, part)
+        if part.name not in TTA_METHODS:
+            raise DataError(f"there are no views '{part.name}'; {did_you_mean(part.name, TTA_METHODS)}")
+        built: TestTimeAugmentation = instantiate(TTA_METHODS, part)
     except RecipeError as error:
         raise DataError(f"views: {error.message}", hint=error.hint or "maskfit predict --help names them") from None
     return built

@@ -1,4 +1,4 @@
-"""From runs to a page: the one way in for the command and for training."""
+"""Computes the statistics of runs and writes their report; the entry point for the command line and for training."""
 
 from __future__ import annotations
 
@@ -15,22 +15,35 @@ from maskfit.report.run_statistics import RunStatistics, describe
 def compute_statistics(
     runs: Sequence[str | Path], *, data: str | Path | None = None, by: Sequence[str] = (), draws: int = 1000
 ) -> RunStatistics | Comparison:
-    """The figures of one run, or of several beside the first.
+    """Computes the statistics of one run, or compares several with the first.
 
     Args:
-        runs: Folders of runs.
-        data: The labelled photos, where they are not what the runs were trained on or lie elsewhere now.
-        by: Columns to slice by; left out, the scheme's own attributes.
-        draws: How many sets of persons are drawn for each interval.
+        runs: Run directories, one or more.
+        data: Labeled photos, where they differ from the training data of the runs or have moved.
+        by: Columns that define slices; default: the attributes of the label schema.
+        draws: Number of bootstrap samples of persons for each confidence interval.
+
+    Returns:
+        Statistics of the run, or for several runs their comparison.
 
     Raises:
-        RunError: One is no run, or did not come to its end.
-        DataError: Photos, columns or runs do not fit.
+        RunError: A directory is not a run, or the run is not complete.
+        DataError: Photos, columns or runs do not match.
     """
-    materials = [load_run_data(run, data=data, by=by) for run in runs]
-    return describe(materials[0], draws=draws) if len(materials) == 1 else compare(materials, draws=draws)
+    loaded = [load_run_data(run, data=data, by=by) for run in runs]
+    return describe(loaded[0], draws=draws) if len(loaded) == 1 else compare(loaded, draws=draws)
 
 
-def write_report(path: Path, figures: RunStatistics | Comparison) -> Path:
-    """Writes the page of what `judge` found; one that is there is replaced."""
-    return write_comparison_page(path, figures) if isinstance(figures, Comparison) else write_page(path, figures)
+def write_report(path: Path, statistics: RunStatistics | Comparison) -> Path:
+    """Writes the HTML page of what `compute_statistics` returned.
+
+    Args:
+        path: Where to write; an existing file is replaced.
+        statistics: Statistics of one run, or a comparison.
+
+    Returns:
+        `path`.
+    """
+    if isinstance(statistics, Comparison):
+        return write_comparison_page(path, statistics)
+    return write_page(path, statistics)

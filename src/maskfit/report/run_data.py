@@ -1,4 +1,7 @@
-"""What a report is made of: a run's folder and, where they can still be read, its photos. No photo is decoded here."""
+"""Loads what a report is computed from: a run directory and, where they can still be read, its photos.
+
+No photo is decoded here.
+"""
 
 from __future__ import annotations
 
@@ -26,39 +29,42 @@ from maskfit.report.slice_columns import read_columns
 from maskfit.run_dir import RunDir, is_run_dir
 
 History = Sequence[Mapping[str, float]]
-"""What a fold logged: a mapping for each epoch, with `epoch` and names such as `train_loss` and `valid_macro_f1`."""
+"""Metrics logged by a fold: one mapping per epoch, with `epoch` and names such as `train_loss`, `valid_macro_f1`."""
+
+NOT_SETTINGS = ("output_dir", "description", "cv.train_folds", "data.cache_dir")
+"""Recipe keys that say where a run lies or what it is called rather than how it was trained."""
 
 
 @dataclass(frozen=True, eq=False)
 class RunData:
-    """A run, photo by photo in the order of its out-of-fold table.
+    """A run, photo by photo in the order of its out-of-fold predictions.
 
     Attributes:
-        path: The run's folder.
-        name: What it is called beside others.
-        about: What its recipe says it is.
-        scheme: The official scheme.
-        table: Out-of-fold probabilities, as the run's models give them.
-        raw: The same before any temperature: what the folds' own tables hold, where they are there.
-        truth: (photos, attributes) codes.
-        persons: (photos,) who is on each.
-        years: (photos,) the number behind the first attribute with bands, NaN where only the band is known; None where
-            the scheme has no such attribute.
-        folds: (photos,) who judged each photo; `UNKNOWN` where nobody says.
-        files: (photos,) where each photo lies; None where that is not known.
-        columns: What `--by` named: (photos,) a value of each photo, "" where it has none.
-        histories: What each fold logged, by its number.
-        settings: Every key of the recipe with its value, as text.
-        facts: What was done: recipe, data, machine, time.
-        remarks: What the reader should know, a line each.
+        path: Run directory.
+        name: Name of the run in comparisons: the name of its directory.
+        title: Name and description of its recipe.
+        schema: Scored label schema.
+        table: Out-of-fold probabilities, calibrated as the models of the run return them.
+        uncalibrated: The same before temperature scaling: the tables of the folds; `table` where those are missing.
+        truth: (photos, attributes) true value codes.
+        persons: (photos,) person on each photo.
+        years: (photos,) number behind the first binned attribute, NaN where only the bin is known; None where the
+            schema has no binned attribute.
+        folds: (photos,) fold whose model predicted the photo; `UNKNOWN` where that is not recorded.
+        files: (photos,) path of each photo; None where it is not known.
+        columns: Slice columns by name: (photos,) values, "" for a photo without one.
+        histories: Logged metrics by fold.
+        settings: Every recipe key with its value as text.
+        metadata: Data, model, training settings, machine and time, as label and text.
+        warnings: What limits this report, one line each.
     """
 
     path: Path
     name: str
-    about: str
-    scheme: LabelSchema
+    title: str
+    schema: LabelSchema
     table: ProbabilityTable
-    raw: ProbabilityTable
+    uncalibrated: ProbabilityTable
     truth: IntArray
     persons: NDArray[np.str_]
     years: FloatArray | None
@@ -67,17 +73,30 @@ class RunData:
     columns: Mapping[str, tuple[str, ...]]
     histories: Mapping[int, History]
     settings: Mapping[str, str]
-    facts: Mapping[str, str]
-    remarks: tuple[str, ...]
+    metadata: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+    @property
+    def num_persons(self) -> int:
+        """Number of persons."""
+        return len(set(self.persons.tolist()))
 
     def select(self, rows: NDArray[np.int64], truth: IntArray) -> RunData:
-        """Some of the photos, in the order of `rows`, judged by another truth, (rows, attributes)."""
+        """Selects photos and replaces their labels.
+
+        Args:
+            rows: (selected,) indices of the photos, in the new order.
+            truth: (selected, attributes) labels to evaluate against.
+
+        Returns:
+            A new object.
+        """
         names = [self.table.names[row] for row in rows]
-        years = None if self.years is None else _years_of(self.scheme, self.years[rows], truth)
+        years = None if self.years is None else _consistent_years(self.schema, self.years[rows], truth)
         return replace(
             self,
             table=self.table.reindex(names),
-            raw=self.raw.reindex(names),
+            uncalibrated=self.uncalibrated.reindex(names),
             truth=truth,
             persons=self.persons[rows],
             years=years,
@@ -88,84 +107,94 @@ class RunData:
 
 
 def load_run_data(path: str | Path, *, data: str | Path | None = None, by: Sequence[str] = ()) -> RunData:
-    """Reads a run for its report.
+    """Loads a run for its report.
 
     Args:
-        path: The run's folder.
-        data: The labelled photos, where they are not what the run was trained on or lie elsewhere now; their labels
-            are the truth then. Left out, the run's own data with its corrections, as far as they can be read.
-        by: Columns to slice by; see `columns.read_columns`. Left out, the scheme's attributes.
+        path: Run directory.
+        data: Labeled photos, where they differ from the training data of the run or have moved; their labels are the
+            ground truth then. Default: the run's own data with its label corrections, as far as they can be read.
+        by: Columns that define slices; see `slice_columns.read_columns`. Default: the attributes of the schema.
+
+    Returns:
+        The run.
 
     Raises:
-        RunError: It is no run, or has no out-of-fold table.
-        DataError: `data` cannot be read or lacks photos, a column is not known, or no photo has a label.
+        RunError: The directory is not a run, or has no out-of-fold predictions.
+        DataError: `data` cannot be read or lacks photos, a column is unknown, or no photo has a label.
     """
     folder = _open(path)
     recipe = read_recipe(folder.recipe)
-    scheme = recipe.data.label_schema.scored_schema()
-    table = read_table(folder.oof_probabilities, scheme.num_classes)
-    remarks: list[str] = []
-    photos = _photos(recipe, scheme, data, remarks)
-    found = _matched(table.names, photos, data, remarks)
+    schema = recipe.data.label_schema.scored_schema()
+    table = read_table(folder.oof_probabilities, schema.num_classes)
+    warnings: list[str] = []
+    photos = _photos(recipe, schema, data, warnings)
+    matched = _matched(table.names, photos, data, warnings)
     folds = _fold_of_persons(folder)
     persons = np.array(
         [
             _person(name, folds) if photo is None else photo.person
-            for name, photo in zip(table.names, found, strict=True)
+            for name, photo in zip(table.names, matched, strict=True)
         ]
     )
-    labels = [{} if photo is None else photo.labels for photo in found]
-    truth = _truth(table, scheme, scheme.encode_batch(labels), trusted=data is not None)
+    labels = [{} if photo is None else photo.labels for photo in matched]
+    truth = _truth(table, schema, schema.encode_batch(labels), labels_first=data is not None)
     if (truth == UNKNOWN).all():
         raise DataError(
-            "no photo of this run has a label, so there is nothing to judge", location=path, hint="--data ROOT"
+            "no photo of this run has a label, so there is nothing to evaluate",
+            location=path,
+            hint="name labeled photos with --data ROOT",
         )
     return RunData(
         path=folder.path,
         name=folder.path.name or str(folder.path),
-        about=f"{recipe.name}: {recipe.description}" if recipe.description else recipe.name,
-        scheme=scheme,
+        title=f"{recipe.name}: {recipe.description}" if recipe.description else recipe.name,
+        schema=schema,
         table=table,
-        raw=_raw(folder, table),
+        uncalibrated=_uncalibrated(folder, table),
         truth=truth,
         persons=persons,
-        years=_years(scheme, labels, truth),
+        years=_years(schema, labels, truth),
         folds=np.array([folds.get(person, UNKNOWN) for person in persons.tolist()], dtype=np.int64),
-        files=tuple(None if photo is None else photo.path for photo in found),
-        columns=read_columns(by or scheme.names, table.names, persons.tolist(), scheme, truth, _manifest(recipe, data)),
+        files=tuple(None if photo is None else photo.path for photo in matched),
+        columns=read_columns(by or schema.names, table.names, persons.tolist(), schema, truth, _manifest(recipe, data)),
         histories=_histories(folder),
         settings=dict(_settings(recipe.model_dump(mode="json"))),
-        facts=_facts(folder, recipe, len(table), len(set(persons.tolist()))),
-        remarks=tuple(remarks),
+        metadata=_metadata(folder, recipe, len(table), len(set(persons.tolist()))),
+        warnings=tuple(warnings),
     )
 
 
 def _open(path: str | Path) -> RunDir:
     folder = RunDir(Path(path))
     if not is_run_dir(folder.path):
-        raise RunError("this is no run: it holds no recipe.yaml", location=path, hint="name the folder of a run")
+        raise RunError("this is not a run: it has no recipe.yaml", location=path, hint="name a run directory")
     if not folder.oof_probabilities.is_file():
-        fix = "maskfit train RECIPE output_dir=THIS --resume ends it"
-        raise RunError("this run has no out-of-fold table, since it did not come to its end", location=path, hint=fix)
+        raise RunError(
+            "this run has no out-of-fold predictions: its training is not complete",
+            location=path,
+            hint=f"complete it with maskfit train RECIPE output_dir={path} --resume",
+        )
     return folder
 
 
 def _matched(
-    names: Sequence[str], photos: PhotoDataset | None, data: str | Path | None, remarks: list[str]
+    names: Sequence[str], photos: PhotoDataset | None, data: str | Path | None, warnings: list[str]
 ) -> list[Photo | None]:
-    """The photo of each name; none at all where one is no longer there."""
+    """The photo of each name; None for all of them where one is no longer there."""
     known = {} if photos is None else {photo.name: photo for photo in photos}
     missing = [name for name in names if name not in known]
     if missing and data is not None:
-        raise DataError(f"{len(missing)} photos of the run are not there, such as {missing[0]}", location=data)
+        raise DataError(f"{len(missing)} photos of the run are missing, for example {missing[0]}", location=data)
     if missing and photos is not None:
-        remarks.append(f"{len(missing):,} photos are no longer where they were, so the table's own truth counts")
+        warnings.append(
+            f"{len(missing):,} photos are no longer at their path, so the labels stored with the run are used."
+        )
         known = {}
     return [known.get(name) for name in names]
 
 
-def _raw(folder: RunDir, table: ProbabilityTable) -> ProbabilityTable:
-    """The folds' own tables as one; the run's where they are not there or not of the same photos."""
+def _uncalibrated(folder: RunDir, table: ProbabilityTable) -> ProbabilityTable:
+    """The tables of the folds as one; the table of the run where they are missing or hold other photos."""
     paths = [folder.fold(number).probabilities for number in folder.fold_numbers()]
     try:
         tables = [read_table(path, table.probabilities.shape[1]) for path in paths if path.is_file()]
@@ -174,24 +203,26 @@ def _raw(folder: RunDir, table: ProbabilityTable) -> ProbabilityTable:
         return table
 
 
-def _photos(recipe: Recipe, scheme: LabelSchema, data: str | Path | None, remarks: list[str]) -> PhotoDataset | None:
-    """The labelled photos, as the user named them or as the run had them."""
+def _photos(recipe: Recipe, schema: LabelSchema, data: str | Path | None, warnings: list[str]) -> PhotoDataset | None:
+    """The labeled photos that the user named, or those of the run."""
     if data is not None:
-        return read_photos(data, scheme)
-    if recipe.data.path is None:
+        return read_photos(data, schema)
+    source = recipe.data
+    if source.path is None:
         return None
     try:
-        return read_corrected(recipe.data.path, scheme, recipe.data.label_corrections, recipe.data.known_label_errors)[
-            0
-        ]
+        return read_corrected(source.path, schema, source.label_corrections, source.known_label_errors)[0]
     except MaskfitError:
-        # A run may outlive its photos' place; its table still says most of what is to be told.
-        remarks.append("the photos can no longer be read, so there are no pictures and no years of age; --data ROOT")
+        # Photos may be moved after training; the run's own table is enough for most of the report.
+        warnings.append(
+            "The photos cannot be read at their path, so the report has no pictures and no errors by age. Name their "
+            "present path with --data ROOT."
+        )
         return None
 
 
 def _manifest(recipe: Recipe, data: str | Path | None) -> Path | None:
-    """The CSV that lists the photos, where one does."""
+    """The CSV that lists the photos, where there is one."""
     source = data or recipe.data.path
     return Path(source) if source is not None and Path(source).suffix.lower() == ".csv" else None
 
@@ -203,114 +234,111 @@ def _fold_of_persons(folder: RunDir) -> Mapping[str, int]:
         return {}
 
 
-def _person(name: str, listed: Mapping[str, int]) -> str:
-    """Who is on a photo by its name alone: its folder, where that or nothing is a person of the run."""
+def _person(name: str, persons: Mapping[str, int]) -> str:
+    """The person on a photo, from its name alone: its folder, unless only the name itself is a person of the run."""
     parent = PurePosixPath(name).parent.name
-    return name if not parent or (name in listed and parent not in listed) else parent
+    return name if not parent or (name in persons and parent not in persons) else parent
 
 
-def _truth(table: ProbabilityTable, scheme: LabelSchema, codes: IntArray, *, trusted: bool) -> IntArray:
-    """The table's truth is what the run was judged by; labels say the rest, and all where the user named them."""
+def _truth(table: ProbabilityTable, schema: LabelSchema, codes: IntArray, *, labels_first: bool) -> IntArray:
+    """Merges the truth stored in the table with the labels of the photos; `labels_first` decides which one wins."""
     if table.truth is None:
         return codes
-    own = scheme.to_attribute_indices(table.truth)
-    first, second = (codes, own) if trusted else (own, codes)
+    stored = schema.to_attribute_indices(table.truth)
+    first, second = (codes, stored) if labels_first else (stored, codes)
     return np.where(first == UNKNOWN, second, first)
 
 
-def _years(scheme: LabelSchema, labels: Sequence[Mapping[str, Any]], truth: IntArray) -> FloatArray | None:
-    """Numbers behind the banded attribute; one that says another band than the truth has been overruled."""
-    banded = [item.name for item in scheme.attributes if item.bin_edges]
-    if not banded:
+def _years(schema: LabelSchema, labels: Sequence[Mapping[str, Any]], truth: IntArray) -> FloatArray | None:
+    """Numbers behind the first binned attribute; a number outside of the true bin has been corrected and is NaN."""
+    binned = [item.name for item in schema.attributes if item.bin_edges]
+    if not binned:
         return None
-    numbers = [as_number(own.get(banded[0], "")) for own in labels]
-    return _years_of(scheme, np.array([np.nan if number is None else number for number in numbers]), truth)
+    numbers = [as_number(label.get(binned[0], "")) for label in labels]
+    return _consistent_years(schema, np.array([np.nan if number is None else number for number in numbers]), truth)
 
 
-def _years_of(scheme: LabelSchema, years: FloatArray, truth: IntArray) -> FloatArray:
-    place, attribute = next((place, item) for place, item in enumerate(scheme.attributes) if item.bin_edges)
-    return np.where(np.searchsorted(attribute.bin_edges, years, side="right") == truth[:, place], years, np.nan)
+def _consistent_years(schema: LabelSchema, years: FloatArray, truth: IntArray) -> FloatArray:
+    column, attribute = next((column, item) for column, item in enumerate(schema.attributes) if item.bin_edges)
+    return np.where(np.searchsorted(attribute.bin_edges, years, side="right") == truth[:, column], years, np.nan)
 
 
 def _histories(folder: RunDir) -> dict[int, History]:
-    """The rows of each fold's metrics.csv."""
-    found: dict[int, History] = {}
+    """The rows of metrics.csv by fold."""
+    histories: dict[int, History] = {}
     for number in folder.fold_numbers():
         path = folder.fold(number).metrics
         if path.is_file():
             with path.open(encoding="utf-8", newline="") as stream:
-                rows = [{name: _finite(cell) for name, cell in row.items() if name} for row in csv.DictReader(stream)]
-            found[number] = rows
-    return found
+                rows = [{name: _float(cell) for name, cell in row.items() if name} for row in csv.DictReader(stream)]
+            histories[number] = rows
+    return histories
 
 
-def _finite(cell: Any) -> float:
+def _float(cell: Any) -> float:
     number = as_number(cell) if isinstance(cell, str) else None
     return float("nan") if number is None else number
 
 
-def _facts(folder: RunDir, recipe: Recipe, photos: int, persons: int) -> dict[str, str]:
+def _metadata(folder: RunDir, recipe: Recipe, photos: int, persons: int) -> dict[str, str]:
     model, data, trainer = recipe.model, recipe.data, recipe.trainer
     height, width = data.image_size
-    # Enough to know the set by, and nothing of whose disk it lies on: pages are mailed.
+    # The last two parts identify the data set; the full path would reveal directories of the machine to every reader.
     root = "/".join(part for part in Path(data.path or "").parts[-2:] if part != "/")
-    facts = {
-        "photos": f"{photos:,} of {persons:,} persons were judged",
+    metadata = {
+        "photos": f"{photos:,} of {persons:,} persons were evaluated",
         "data": root,
-        "network": f"{_part(model.backbone)}, head {_part(model.head)}",
-        "start weights": Path(model.pretrained).name,
-        "face crop": _part(data.crop),
-        "photo size": f"{height} x {width}",
-        "loss": _part(recipe.loss),
-        "training": f"{trainer.epochs} epochs of batches of {trainer.batch_size}",
-        "augmentation": _part(recipe.augmentation),
-        "mixing": _part(recipe.batch_mixing),
-        "sampling": _part(recipe.sampler),
-        "optimiser": f"{_part(recipe.optimizer)}, {_part(recipe.lr_scheduler)}",
-        "corrections of labels": ", ".join(
-            [f"known errors: {data.known_label_errors}", *map(_file, data.label_corrections)]
+        "model": f"{_component(model.backbone)}, head {_component(model.head)}",
+        "pretrained weights": Path(model.pretrained).name,
+        "crop": _component(data.crop),
+        "image size": f"{height} x {width}",
+        "loss": _component(recipe.loss),
+        "training": f"{trainer.epochs} epochs, batch size {trainer.batch_size}",
+        "augmentation": _component(recipe.augmentation),
+        "batch mixing": _component(recipe.batch_mixing),
+        "sampler": _component(recipe.sampler),
+        "optimizer, learning rate schedule": f"{_component(recipe.optimizer)}, {_component(recipe.lr_scheduler)}",
+        "label corrections": ", ".join(
+            [f"known label errors: {data.known_label_errors}", *(Path(path).name for path in data.label_corrections)]
         ),
         "seed": str(trainer.seed),
     }
-    return {**facts, **_environment(folder)}
+    return {**metadata, **_environment(folder)}
 
 
-def _part(part: ComponentSpec) -> str:
-    options = ", ".join(f"{name}={value}" for name, value in part.options.items())
-    return f"{part.name} ({options})" if options else part.name
+def _component(spec: ComponentSpec) -> str:
+    options = ", ".join(f"{name}={value}" for name, value in spec.options.items())
+    return f"{spec.name} ({options})" if options else spec.name
 
 
 def _settings(values: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Keys with dots and their values; where a run lies and which folds it trained are no settings."""
+    """Dotted recipe keys and their values, without `NOT_SETTINGS`."""
     if isinstance(values, dict) and values:
         for name, value in values.items():
-            if f"{key}{name}" not in ("run", "fold", "about", "data.cache_dir"):
+            if f"{key}{name}" not in NOT_SETTINGS:
                 yield from _settings(value, f"{key}{name}.")
     else:
-        listed = values if isinstance(values, list) else [] if values in (None, {}) else [values]
-        yield key.removesuffix("."), ", ".join(_short(value) for value in listed) or "none"
+        items = values if isinstance(values, list) else [] if values in (None, {}) else [values]
+        yield key.removesuffix("."), ", ".join(_short(value) for value in items) or "none"
 
 
 def _environment(folder: RunDir) -> dict[str, str]:
-    """Machine and time, as far as they were written down."""
-    facts = {}
+    """Machine and time, as far as they were recorded."""
+    recorded = {}
     try:
         seconds = read_json(folder.scores)["seconds"]
-        facts["time"] = f"{seconds / 60:,.0f} min" if seconds >= 90 else f"{seconds:,.0f} s"
+        recorded["training time"] = f"{seconds / 60:,.0f} min" if seconds >= 90 else f"{seconds:,.0f} s"
     except (MaskfitError, KeyError, TypeError):
         pass
     try:
         environment = read_json(folder.environment)
-        facts |= {name: str(environment[name]) for name in ("device", "maskfit", "began")}
+        values = [str(environment[name]) for name in ("device", "maskfit", "began")]
+        recorded |= dict(zip(("device", "maskfit version", "started"), values, strict=True))
     except (MaskfitError, KeyError, TypeError):
         pass
-    return facts
+    return recorded
 
 
 def _short(value: Any) -> str:
-    """A value as text; of a path the last two parts, as everywhere on these pages."""
+    """A value as text; of a path only the last two parts."""
     return "/".join(Path(value).parts[-2:]) if isinstance(value, str) and "/" in value else str(value)
-
-
-def _file(path: Any) -> str:
-    return Path(str(path)).name

@@ -191,7 +191,7 @@ def test_stopping_answers_for_what_was_taken_on(serve, photo):
     stop.start()
     served.gate.open.set()
     stop.join(20)
-    assert all(answer.result(0).found == 1 for answer in answers)
+    assert all(answer.result(0).num_faces == 1 for answer in answers)
     assert not batcher.is_running
     refused(served.client.get("/readyz"), 503)
 

@@ -125,7 +125,7 @@ def test_a_lone_caller_waits_for_nobody(settle, photo, painted):
     batcher._detected = seen = Watched()
     batcher.start()
     for seed in range(3):
-        assert batcher.submit([photo(seed, LARGE)], True)[0].result(20).found == 1
+        assert batcher.submit([photo(seed, LARGE)], True)[0].result(20).num_faces == 1
     assert seen.waits == []
     for answer in batcher.submit([photo(seed, LARGE) for seed in range(20)], True):
         answer.result(20)

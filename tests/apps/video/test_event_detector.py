@@ -14,7 +14,7 @@ from maskfit.data.boxes import CropBox
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError
 from maskfit.file_io import read_csv
-from maskfit.inference.annotation import UNSURE, VALUES
+from maskfit.inference.annotation import ABSTAIN_COLOR, VALUE_COLORS
 from maskfit.inference.face_predictor import FacePrediction
 from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 
@@ -99,10 +99,10 @@ def test_what_is_believed_is_shown_while_a_frame_says_something_else():
     (person,) = watched.persons
     assert person.predictions[0].value == "not_wear"
     said = watched.current_states(person)[0]
-    assert (said.value, said.word, said.is_confident) == ("wear", "worn", True)
+    assert (said.value, said.display_name, said.is_confident) == ("wear", "worn", True)
     assert said.probability == person.predictions[0].probabilities["wear"] < 0.5
     (mark,) = visible_boxes(watched, 2.2, (160, 200))
-    assert (mark.colour, mark.number, mark.words, mark.sure) == (VALUES[0], 1, "worn?", True)
+    assert (mark.color, mark.number, mark.label, mark.is_confident) == (VALUE_COLORS[0], 1, "worn?", True)
     assert mark.box == pytest.approx((50 / 200, 50 / 160, 90 / 200, 100 / 160))
 
 
@@ -187,14 +187,14 @@ def test_rows_are_on_the_disk_at_once(tmp_path):
 
 
 def test_a_box_is_drawn_in_the_colour_of_the_state_and_grey_until_there_is_one():
-    for frames, colour in ((3, UNSURE), (20, VALUES[1])):
+    for frames, colour in ((3, ABSTAIN_COLOR), (20, VALUE_COLORS[1])):
         watched = crowd()
         live(watched, ["incorrect"] * frames)
         photo = np.full((160, 200, 3), 200, dtype=np.uint8)
         before = photo.copy()
         drawn = draw(photo, watched, (frames - 1) * STEP)
         assert (photo == before).all()
-        assert (drawn[60:95, 48:52] == colour.ground).all(-1).any(1).mean() > (0.9 if colour is not UNSURE else 0.4)
+        assert (drawn[60:95, 48:52] == colour.background).all(-1).any(1).mean() > (0.9 if colour is not ABSTAIN_COLOR else 0.4)
         assert tuple(drawn[75, 70]) == (200, 200, 200)
 
 

@@ -18,7 +18,7 @@ from maskfit.cli.video import _writer
 from maskfit.data.detectors import Face
 from maskfit.errors import DataError
 from maskfit.file_io import read_csv
-from maskfit.inference.annotation import VALUES
+from maskfit.inference.annotation import VALUE_COLORS
 
 from .conftest import RATE, SIZE, grey_model
 
@@ -48,7 +48,7 @@ def told(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
 
 def truth(film) -> list[tuple[str, str, str]]:
     """The same of the film, whose walks are numbered from 0 in the order of their coming."""
-    return [(str(turn.person + 1), turn.event, turn.state) for turn in film.turns]
+    return [(str(turn.person + 1), turn.event, turn.state) for turn in film.events]
 
 
 def by_person(rows: list[tuple[str, str, str]]) -> dict[str, list[tuple[str, str, str]]]:
@@ -61,7 +61,7 @@ def test_the_events_of_a_film_are_those_that_happened(command, film, video, mode
     rows = read_csv(tmp_path / "events.csv", COLUMNS)
     assert list(rows[0]) == COLUMNS
     assert by_person(told(rows)) == by_person(truth(film))
-    happened = {(str(turn.person + 1), turn.event, turn.state): turn.time for turn in film.turns}
+    happened = {(str(turn.person + 1), turn.event, turn.state): turn.time for turn in film.events}
     for row in rows:
         when = happened[row["person"], row["event"], row["mask"]]
         early = 1.5 / RATE if row["event"] == "left" else 0.01
@@ -98,7 +98,7 @@ def test_the_video_shows_boxes_at_the_frames_own_times(command, film, video, mod
     left, upper, right, lower = map(round, film.boxes(film.times[place])[0])
     pixels = frames[place].pixels.astype(int)
     rows = slice(upper + 15, lower - 5)
-    blue = np.abs(pixels[rows, left - 4 : right + 4] - VALUES[0].ground).sum(-1) < 120
+    blue = np.abs(pixels[rows, left - 4 : right + 4] - VALUE_COLORS[0].background).sum(-1) < 120
     assert blue.any(axis=1).mean() > 0.9
 
 
@@ -269,4 +269,4 @@ def test_listeners_are_told_everything(video, reader):
     )
     assert len(events) == summary.num_events
     assert steps[-1] == (73, 75)
-    assert EventFormatter(reader.predictor.scheme).columns[4] == "mask"
+    assert EventFormatter(reader.predictor.schema).columns[4] == "mask"

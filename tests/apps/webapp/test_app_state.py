@@ -26,7 +26,7 @@ from maskfit.apps.webapp.session import (
 from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference import annotation
-from maskfit.inference.annotation import colour_for
+from maskfit.inference.annotation import face_color
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.registry import ComponentSpec
 from maskfit.run_dir import RunDir
@@ -74,9 +74,9 @@ def test_a_photo_is_read_as_the_reader_reads_it(studio, two, paint):
     expected = studio.reader(studio.default_settings).predict(paint(160, 220, SMALL, LARGE))
     for answer, own in zip(result.faces, expected.faces, strict=True):
         np.testing.assert_array_equal(answer.probabilities, own.probabilities)
-    framing = studio.reader(studio.default_settings).predictor.framings[0]
+    framing = studio.reader(studio.default_settings).predictor.crop_resizes[0]
     photo = paint(160, 220, SMALL, LARGE)
-    np.testing.assert_array_equal(result.frames[1][0], framing.frame(photo, result.faces[1].cut))
+    np.testing.assert_array_equal(result.frames[1][0], framing.frame(photo, result.faces[1].crop))
     with Image.open(io.BytesIO(result.preview)) as preview:
         assert (preview.format, preview.size) == ("JPEG", (220, 160))
 
@@ -160,7 +160,7 @@ def test_models_are_opened_once_and_chosen_from(tmp_path, painted, two):
     readers = [studio.face_predictor(PredictionSettings((path,))) for path in paths]
     assert studio.face_predictor(PredictionSettings((paths[0],))) is readers[0]
     assert readers[0].predictor.members[0].engine is studio.face_predictor(studio.default_settings).predictor.members[0].engine
-    each = [reader.predictor.forward([reader.preprocess(pixels(two)).sights[0]])[0] for reader in readers]
+    each = [reader.predictor.forward([reader.preprocess(pixels(two)).inputs[0]])[0] for reader in readers]
     both = Session(studio).predict(two, studio.default_settings).faces[0].probabilities
     np.testing.assert_allclose(both, np.mean(each, axis=0), atol=1e-5)
     with pytest.raises(ModelFileError, match="no model"):
@@ -262,7 +262,7 @@ def test_cards_show_every_value_and_what_is_not_sure(studio, two):
         assert page.count(f"<span>{word}</span>") == 2
     assert page.count("<i>not sure</i>") == 2
     assert "left:100.0%" in page  # where "not sure" ends
-    assert colour_for(SCHEME, own.predictions[0]) == annotation.UNSURE
+    assert face_color(SCHEME, own.predictions[0]) == annotation.ABSTAIN_COLOR
 
 
 def test_names_are_shown_and_never_obeyed(studio, two):

@@ -29,11 +29,11 @@ def framed(facts: ModelMetadata, photos: list[Path]) -> np.ndarray:
 @pytest.mark.parametrize("name", ["attributes", "joint-decades"])
 def test_every_engine_agrees_with_torch_on_photos(models, exported, photos, name, kind):
     torch_engine, other = TorchEngine(models[name]), kind(exported[name])
-    assert other.facts == torch_engine.facts
-    batch = framed(torch_engine.facts, photos)
+    assert other.facts == torch_engine.metadata
+    batch = framed(torch_engine.metadata, photos)
     ours, theirs = torch_engine.logits(batch), other.logits(batch)
-    assert list(ours) == list(theirs) == list(torch_engine.facts.heads)
-    for head, width in torch_engine.facts.head_sizes.items():
+    assert list(ours) == list(theirs) == list(torch_engine.metadata.heads)
+    for head, width in torch_engine.metadata.head_sizes.items():
         assert ours[head].shape == theirs[head].shape == (len(photos), width)
         assert ours[head].dtype == theirs[head].dtype == np.float32
         assert np.abs(softmax(ours[head]) - softmax(theirs[head])).max() < 1e-4
@@ -93,7 +93,7 @@ def test_an_engine_may_be_named(models, exported, photos):
     engine = open_engine(exported["attributes"], engine="openvino:precision=bf16")
     assert isinstance(engine, OpenvinoEngine)
     half = open_engine(models["attributes"], engine="torch:precision=bf16")
-    batch = framed(engine.facts, photos)
+    batch = framed(engine.metadata, photos)
     exact = open_engine(models["attributes"]).logits(batch)
     # Coarser, and not by much.
     for head, values in half.logits(batch).items():
@@ -105,7 +105,7 @@ def test_an_engine_may_be_named(models, exported, photos):
 
 def test_a_checked_engine_has_an_exact_twin(models, exported, photos):
     exact = open_engine(models["attributes"])
-    batch = framed(exact.facts, photos)
+    batch = framed(exact.metadata, photos)
     expected = exact.logits(batch)["age"]
     for kind, files in (("torch", models), ("openvino", exported)):
         engine = open_engine(files["attributes"], engine=f"{kind}:precision=checked")
@@ -124,7 +124,7 @@ def test_a_batch_is_cut_and_filled_up_and_the_answers_stay(exported, photos, wor
     if word.startswith("openvino"):
         pytest.importorskip("openvino")
     whole = open_engine(exported["attributes"], engine="onnx")
-    batch = np.concatenate([framed(whole.facts, photos)] * 3)[:7]
+    batch = np.concatenate([framed(whole.metadata, photos)] * 3)[:7]
     expected = whole.logits(batch)
     for at_once in (1, 3, 7, 9):
         engine = open_engine(exported["attributes"], engine=word.format(at_once))
@@ -143,7 +143,7 @@ def test_no_photos_at_once_are_refused(exported):
 
 def test_what_does_not_fit_into_a_gpus_memory_is_halved(models, photos):
     engine = TorchEngine(models["attributes"])
-    batch = framed(engine.facts, photos)
+    batch = framed(engine.metadata, photos)
     expected = engine.logits(batch)
     network, room, asked = engine.network, 3, []
 

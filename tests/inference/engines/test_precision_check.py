@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from maskfit.inference.engines.precision_check import DEVIATIONS, LowPrecisionError, estimate_low_precision_error
+from maskfit.inference.engines.precision_check import MARGIN_STDS, LowPrecisionError, estimate_low_precision_error
 from maskfit.labels.schema import LABEL_SCHEMAS
 
 FULL = LABEL_SCHEMAS["mask-gender-age"]
@@ -34,14 +34,14 @@ def far_apart(row: np.ndarray, trust: LowPrecisionError) -> bool:
     cube = row.reshape(3, 2, 3)
     for name, values in zip(FULL.names, (cube.sum((1, 2)), cube.sum((0, 2)), cube.sum((0, 1))), strict=True):
         second, first = sorted(map(float, values))[-2:]
-        if math.log(first) - math.log(second) < DEVIATIONS * trust.deviations[name]:
+        if math.log(first) - math.log(second) < MARGIN_STDS * trust.log_ratio_std[name]:
             return False
     order = sorted(range(18), key=lambda number: -row[number])
     one, other = (np.unravel_index(number, (3, 2, 3)) for number in order[:2])
     spread = math.sqrt(
-        sum(trust.deviations[name] ** 2 for name, a, b in zip(FULL.names, one, other, strict=True) if a != b)
+        sum(trust.log_ratio_std[name] ** 2 for name, a, b in zip(FULL.names, one, other, strict=True) if a != b)
     )
-    return math.log(row[order[0]]) - math.log(row[order[1]]) >= DEVIATIONS * spread
+    return math.log(row[order[0]]) - math.log(row[order[1]]) >= MARGIN_STDS * spread
 
 
 def test_answers_are_close_by_any_attribute_or_by_the_class():
@@ -62,7 +62,7 @@ def test_each_attribute_has_its_own_deviation():
     assert trust is not None
     for name, own in zip(FULL.names, noise, strict=True):
         # The difference of two errors, measured on 32 photos.
-        assert 0.5 < trust.deviations[name] / (own * math.sqrt(2)) < 2
+        assert 0.5 < trust.log_ratio_std[name] / (own * math.sqrt(2)) < 2
     close = trust.needs_f32(trust.debias(fast))
     turned = fast.argmax(1) != exact.argmax(1)
     assert turned.any()
@@ -78,7 +78,7 @@ def test_what_fewer_bits_add_on_the_average_is_taken_away():
     assert np.abs(corrected.sum(1) - 1).max() < 1e-12
     assert np.abs(np.log(fast) - np.log(exact)).mean() > 0.1
     assert np.abs(np.log(corrected) - np.log(exact)).mean() < 0.01
-    assert max(trust.deviations.values()) < 0.01
+    assert max(trust.log_ratio_std.values()) < 0.01
 
 
 def test_joint_answers_that_fewer_bits_turned_are_close():

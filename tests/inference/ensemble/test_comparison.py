@@ -20,7 +20,7 @@ from maskfit.inference.ensemble.comparison import (
     fit_votes,
     parse_votes,
     predict_with,
-    write_answers,
+    write_predictions,
     write_comparison,
 )
 from maskfit.inference.ensemble.inputs import load_aligned_tables
@@ -86,7 +86,7 @@ def test_runs_are_matched_by_name_and_know_their_persons(runs):
     tables = load_aligned_tables(runs)
     assert tables.names == tuple(map(str, runs))
     assert tables.photos == NAMES
-    assert tables.scheme == FULL
+    assert tables.schema == FULL
     assert tables.persons == tuple(name.split("/")[0] for name in NAMES)
     assert np.array_equal(tables.truth, TRUTH)
     for number, quality in enumerate((3.0, 2.5, 1.0)):
@@ -127,12 +127,12 @@ def test_the_first_truth_counts_and_others_are_remarked(runs, tmp_path):
     path = ProbabilityTable(NAMES, rows(5, 2), other).write(tmp_path / "p.csv")
     tables = load_aligned_tables([runs[0], path])
     assert np.array_equal(tables.truth, TRUTH)
-    assert tables.remarks == (f"{path} has another truth for 4 photos; that of the first member counts",)
+    assert tables.warnings == (f"{path} has another truth for 4 photos; that of the first member counts",)
     partly = TRUTH.copy()
     partly[::2] = UNKNOWN
     path = ProbabilityTable(NAMES, rows(5, 2), partly).write(tmp_path / "q.csv")
     assert np.array_equal(load_aligned_tables([path, runs[0]]).truth, TRUTH)
-    assert load_aligned_tables([path, runs[0]]).remarks == ()
+    assert load_aligned_tables([path, runs[0]]).warnings == ()
 
 
 def test_persons_of_a_manifest_are_its_own(tmp_path):
@@ -190,7 +190,7 @@ def test_what_is_no_member_is_refused(runs, tmp_path):
     ):
         with pytest.raises(kind, match=said):
             load_aligned_tables(sources)
-    assert load_aligned_tables([masks], LABEL_SCHEMAS["mask"]).scheme == LABEL_SCHEMAS["mask"]
+    assert load_aligned_tables([masks], LABEL_SCHEMAS["mask"]).schema == LABEL_SCHEMAS["mask"]
 
 
 def test_votes_are_chosen_by_words():
@@ -293,7 +293,7 @@ def test_answers_come_from_fits_on_all_held_out_photos(runs, tmp_path):
     )
     with pytest.raises(DataError, match="members, but weights"):
         predict_with(fitted, load_aligned_tables(paths[:2]))
-    write_answers(tmp_path / "out", answers)
+    write_predictions(tmp_path / "out", answers)
     assert read_submission(tmp_path / "out" / "submission-hard_attribute.csv") == dict(
         zip(wanted.photos, answers["hard_attribute"].predictions.tolist(), strict=True)
     )

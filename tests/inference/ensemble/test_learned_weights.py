@@ -19,7 +19,7 @@ from maskfit.inference.ensemble.learned_weights import (
     member_scores,
     nested_cv_predict,
 )
-from maskfit.inference.ensemble.stacking import FLOOR, StackingFitter
+from maskfit.inference.ensemble.stacking import MIN_PROBABILITY, StackingFitter
 from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN, softmax
 
 FULL = LABEL_SCHEMAS["mask-gender-age"]
@@ -95,7 +95,7 @@ def test_stacking_is_where_its_penalised_loss_has_no_slope():
     members, truth, _ = draw(2, [2, 1.5], persons=30)
     strength = 0.05
     fitted = StackingFitter(C=strength).fit(members, truth, FULL)
-    features = np.array([[np.log(max(p, FLOOR)) for member in members for p in member[row]] for row in range(210)])
+    features = np.array([[np.log(max(p, MIN_PROBABILITY)) for member in members for p in member[row]] for row in range(210)])
     rows = fitted(list(members))
     seen = np.unique(truth)
     np.testing.assert_allclose(rows, softmax(features @ fitted.coefficients.T + fitted.intercepts))

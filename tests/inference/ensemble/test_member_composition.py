@@ -73,7 +73,7 @@ def test_three_attributes_are_multiplied_in_the_schemes_order(order):
     tables = {name: random(FULL.sizes[name], seed) for seed, name in enumerate(FULL.names)}
     joining = compose_members([LABEL_SCHEMAS[name] for name in order])
     assert joining is not None
-    assert joining.scheme == FULL
+    assert joining.schema == FULL
     np.testing.assert_allclose(joining.vote("arithmetic", [tables[name] for name in order]), slow_product(tables))
 
 
@@ -82,7 +82,7 @@ def test_a_part_may_have_several_attributes_in_any_order():
     table, mask = random(6, 0), random(3, 1)
     joining = compose_members([turned, LABEL_SCHEMAS["mask"]])
     assert joining is not None
-    assert joining.scheme.names == FULL.names
+    assert joining.schema.names == FULL.names
     found = joining.vote("arithmetic", [table, mask])
     for number, (a, b, c) in enumerate(FULL.to_attribute_indices(np.arange(18))):
         np.testing.assert_allclose(found[:, number], mask[:, a] * table[:, c * 2 + b])
@@ -134,7 +134,7 @@ def test_what_is_no_scheme_together_is_not_joined(schemes):
 def test_three_models_answer_as_their_product(parts, photos):
     names = ("age", "mask", "gender")
     predictor = Predictor.load(*(parts[name] for name in names))
-    assert predictor.scheme == FULL
+    assert predictor.schema == FULL
     found = predictor.predict(photos)
     each = {name: Predictor.load(parts[name]).predict(photos).table.probabilities for name in names}
     np.testing.assert_allclose(found.table.probabilities, slow_product(each), atol=1e-6)
@@ -147,7 +147,7 @@ def test_two_models_of_parts_answer_too(parts, photos):
     found = Predictor.load(parts["age-gender"], parts["mask"]).predict(photos[:3])
     pair = Predictor.load(parts["age-gender"]).predict(photos[:3])
     marginals = FULL.marginals(found.table.probabilities)
-    np.testing.assert_allclose(marginals["age"], pair.scheme.marginals(pair.table.probabilities)["age"], atol=1e-6)
+    np.testing.assert_allclose(marginals["age"], pair.schema.marginals(pair.table.probabilities)["age"], atol=1e-6)
 
 
 def test_models_that_make_no_scheme_are_told_what_would(parts):

@@ -8,14 +8,14 @@ import torch
 
 from maskfit.errors import RecipeError
 from maskfit.labels.age_rule import AgeLabelRule
-from maskfit.labels.schema import JOINT_HEAD, SCHEMES, UNKNOWN, LabelSchema
+from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS, UNKNOWN, LabelSchema
 from maskfit.losses import LOSSES
 from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.registry import ComponentSpec, instantiate
 from maskfit.training.augment.batch_mixing import BATCH_MIXING, MixedBatch, Mixing
 from maskfit.training.seeding import seed_torch
 
-SCHEME = SCHEMES["mask-gender-age"]
+SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 NAMES = [name for name in BATCH_MIXING if name != "none"]
 CUTS = [name for name in NAMES if name != "mixup"]
 
@@ -220,15 +220,15 @@ def test_photos_that_know_the_same_are_of_one_class():
     assert make("half_face_same")(torch.zeros(4, 3, 2, 2), allowed).permutation.tolist() == [2, 1, 0, 3]
 
 
-DECADES = AgeLabelRule(by_decade=True, old_from_age=58).scheme(SCHEME)
+DECADES = AgeLabelRule(by_decade=True, old_from_age=58).training_schema(SCHEME)
 
 
-@pytest.mark.parametrize("scheme", [SCHEME, DECADES, SCHEMES["age"]], ids=["three", "decades", "age"])
+@pytest.mark.parametrize("scheme", [SCHEME, DECADES, LABEL_SCHEMAS["age"]], ids=["three", "decades", "age"])
 @pytest.mark.parametrize("joint", [False, True])
 def test_the_old_are_looked_for(scheme, joint):
     """The oldest value of age, the last attribute: in both kinds of heads, and also where decades are trained."""
     ages = scheme.shape[-1]
-    classes = [place % scheme.classes for place in (ages - 1, 0, 1, 2 * ages - 1, ages - 2, 0)]
+    classes = [place % scheme.num_classes for place in (ages - 1, 0, 1, 2 * ages - 1, ages - 2, 0)]
     old = {place for place, number in enumerate(classes) if number % ages == ages - 1}
     assert 1 <= len(old) <= 2
     seen = set()
@@ -293,4 +293,4 @@ def test_a_beta_out_of_range_is_the_recipes_mistake(name, option, value):
 
 def test_who_has_no_age_has_no_old():
     with pytest.raises(RecipeError, match="has bands"):
-        make("half_face_old", SCHEMES["mask-gender"])
+        make("half_face_old", LABEL_SCHEMAS["mask-gender"])

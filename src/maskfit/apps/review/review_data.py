@@ -15,7 +15,7 @@ from maskfit.errors import DataError, format_list
 from maskfit.evaluation.label_issues import LabelIssue, fit_and_apply_temperature
 from maskfit.file_io import read_csv
 from maskfit.inference.ensemble.inputs import load_aligned_tables
-from maskfit.inference.label_issues import label_issues_of
+from maskfit.inference.label_issues import rank_label_issues
 from maskfit.labels.schema import UNKNOWN, LabelSchema, as_number
 from maskfit.run_dir import RunDir, is_run_dir
 
@@ -76,7 +76,7 @@ def load_review_data(
     if suspects is not None:
         material.label_issues = read_label_issues(suspects, material.review)
     elif probabilities:
-        material.label_issues, said = label_issues_of(probabilities, None if of_run else source)
+        material.label_issues, said = rank_label_issues(probabilities, None if of_run else source)
         remarks += said
     here = [item for item in material.label_issues if item.person in material.review.photos_by_person]
     if len(here) < len(material.label_issues):
@@ -114,9 +114,9 @@ def _views(review: ReviewState, probabilities: Sequence[Path]) -> PhotoPredictio
     """What models make of photos by their mean, as sure as they are right where labels tell how right they are."""
     official = review.schema.scored_schema()
     tables = load_aligned_tables(probabilities)
-    if [item.values for item in tables.scheme.attributes] != [item.values for item in official.attributes]:
+    if [item.values for item in tables.schema.attributes] != [item.values for item in official.attributes]:
         raise DataError(
-            f"its classes are of {' x '.join(tables.scheme.names)}, the labels of {' x '.join(official.names)}",
+            f"its classes are of {' x '.join(tables.schema.names)}, the labels of {' x '.join(official.names)}",
             location=probabilities[0],
             hint="name what the classes are with --schema, or another table",
         )

@@ -144,7 +144,7 @@ class DynamicBatcher:
 
     def _gather(self, first: tuple[_Job, DetectedFaces]) -> list[tuple[_Job, DetectedFaces]]:
         """What passes the networks together: as many faces as fit, of the photos seen by now or very soon."""
-        batch, faces = [first], len(first[1].sights)
+        batch, faces = [first], len(first[1].inputs)
         until = time.monotonic() + self.settings.batch_wait
         while faces < self.settings.batch_size:
             left = until - time.monotonic()
@@ -161,12 +161,12 @@ class DynamicBatcher:
                 self._detected.put(None)
                 break
             batch.append(more)
-            faces += len(more[1].sights)
+            faces += len(more[1].inputs)
         return batch
 
     def _answer(self, batch: Sequence[tuple[_Job, DetectedFaces]]) -> None:
         wanted = [(job, looked) for job, looked in batch if not job.answer.cancelled()]
-        faces = sum(len(looked.sights) for _, looked in wanted)
+        faces = sum(len(looked.inputs) for _, looked in wanted)
         began = time.perf_counter()
         try:
             readings = self._readers[False].predict_batch([looked for _, looked in wanted])

@@ -59,7 +59,7 @@ def describe(predictor: Predictor, detector: str | None, views: str, limits: Lim
             words=[attribute.display_name(code) for code in range(len(attribute.values))],
             unsure_below=predictor.abstain_below[attribute.name],
         )
-        for attribute in predictor.scheme.attributes
+        for attribute in predictor.schema.attributes
     ]
     return ServiceInfo(
         maskfit=__version__,
@@ -73,7 +73,7 @@ def describe(predictor: Predictor, detector: str | None, views: str, limits: Lim
 
 
 def _describe(member: Member) -> ModelInfo:
-    facts = member.engine.facts
+    facts = member.engine.metadata
     return ModelInfo(
         about=facts.description,
         maskfit=facts.maskfit,

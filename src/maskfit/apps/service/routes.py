@@ -180,7 +180,7 @@ def _add_answers(app: FastAPI, service: InferenceService) -> None:
         description="One photo or many, as a form or as JSON. Each gets an answer or an error of its own; the status "
         "is 200 also where none of them could be read.",
         dependencies=_guards(service),
-        response_model=build_response_model(service.predictor.scheme),
+        response_model=build_response_model(service.predictor.schema),
         responses=_refused(service, 408, 413, 415, 422, 429, 500, 503),
         openapi_extra={"requestBody": describe_body(service.settings.limits)},
     )

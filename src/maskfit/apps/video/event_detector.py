@@ -167,7 +167,7 @@ class EventDetector:
             if value is None:
                 return replace(said, is_confident=False)
             word = attribute.display_name(attribute.values.index(value))
-            return replace(said, value=value, word=word, probability=said.probabilities[value], is_confident=True)
+            return replace(said, value=value, display_name=word, probability=said.probabilities[value], is_confident=True)
 
         return tuple(map(settled, person.predictions))
 
@@ -208,7 +208,7 @@ class EventDetector:
 
 def format_state(said: AttributePrediction) -> str:
     """An answer in words, with a "?" where something else is likelier, as when a state is about to change."""
-    return f"{said.word}?" if said.is_confident and said.probability < LIKELY_FROM else str(said)
+    return f"{said.display_name}?" if said.is_confident and said.probability < LIKELY_FROM else str(said)
 
 
 def find_state_attribute(scheme: LabelSchema) -> str:

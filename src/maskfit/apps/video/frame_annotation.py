@@ -10,7 +10,7 @@ from PIL import Image
 from maskfit.apps.video.event_detector import EventDetector, format_state
 from maskfit.data.boxes import Box, clip_box
 from maskfit.data.image_decoding import Pixels
-from maskfit.inference.annotation import FaceAnnotation, colour_of, draw_annotations
+from maskfit.inference.annotation import FaceAnnotation, value_color, draw_annotations
 
 BLUR_TILES = 6
 """Squares across a face that is blurred: each is one colour, so that nothing of a face can be got back."""
@@ -43,7 +43,7 @@ def visible_boxes(crowd: EventDetector, time: float, size: tuple[int, ...]) -> l
         # Of more words than these the tags of neighbours would hide each other.
         state = next(own for own in crowd.current_states(person) if own.attribute == crowd.state_attribute)
         box = (left / width, upper / height, right / width, lower / height)
-        colour = colour_of(values.index(state.value), state.is_confident)
+        colour = value_color(values.index(state.value), state.is_confident)
         marks.append(FaceAnnotation(box, person.track.track_id, format_state(state), colour, state.is_confident))
     return marks
 

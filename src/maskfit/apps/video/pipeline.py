@@ -226,7 +226,7 @@ class _Desk:
     summary: VideoSummary = field(default_factory=VideoSummary)
 
     def __post_init__(self) -> None:
-        scheme = self.reader.predictor.scheme
+        scheme = self.reader.predictor.schema
         self.crowd = EventDetector(scheme, self.reader.predictor.abstain_below, self.wishes.thresholds)
         self.telling = EventFormatter(scheme)
         self.counts = MinuteCounter(self.telling)

@@ -131,8 +131,8 @@ class AppState:
                 "these models are made to run and keep no gradients, which a heat map is made of",
                 hint="start the page with the .safetensors model that they were exported from",
             )
-        facts = asked.engine.facts
-        frame = frames[predictor.framings.index(facts.preprocessing.crop_resize)]
+        facts = asked.engine.metadata
+        frame = frames[predictor.crop_resizes.index(facts.preprocessing.crop_resize)]
         head, logits = logits_for(facts.label_schema, facts.heads, attribute, code)
         # A network of its own: its layers are listened to, which must not meet what others ask the engine's.
         with self._looking:
@@ -146,7 +146,7 @@ class AppState:
 
 
 def _has_gradients(member: Member, attribute: str) -> bool:
-    return Path(member.name).suffix == ".safetensors" and attribute in member.official.names
+    return Path(member.name).suffix == ".safetensors" and attribute in member.scored_schema.names
 
 
 def _load(path: str) -> Network:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from maskfit.apps.webapp.session import PhotoResult, to_jpeg
 from maskfit.data.detectors import Face
 from maskfit.data.image_decoding import Pixels
-from maskfit.inference.annotation import VALUES, LabelColor, colour_for, colour_of, label_text
+from maskfit.inference.annotation import VALUE_COLORS, LabelColor, face_color, value_color, label_text
 from maskfit.inference.decisions import NOT_SURE, AttributePrediction
 from maskfit.inference.face_predictor import FacePrediction
 from maskfit.labels.schema import LabelSchema
@@ -62,9 +62,9 @@ def summary(scheme: LabelSchema, counts: Mapping[str, int], photos: int, found: 
     chips = []
     for code, value in enumerate(first.values):
         if counts.get(value):
-            chips.append(_chip(f"<b>{counts[value]}</b> {escape(first.display_name(code))}", colour_of(code, True)))
+            chips.append(_chip(f"<b>{counts[value]}</b> {escape(first.display_name(code))}", value_color(code, True)))
     if counts.get(NOT_SURE):
-        chips.append(_chip(f"<b>{counts[NOT_SURE]}</b> {NOT_SURE}", colour_of(0, False)))
+        chips.append(_chip(f"<b>{counts[NOT_SURE]}</b> {NOT_SURE}", value_color(0, False)))
     total = f"<b>{found}</b> {_many(found, 'face')} on <b>{photos}</b> {_many(photos, 'photo')}"
     return f'<div class="ms ms-summary"><span class="ms-total">{total}</span>{"".join(chips)}</div>'
 
@@ -74,8 +74,8 @@ def photo_heading(name: str, result: PhotoResult) -> str:
     reading = result.prediction
     if reading is None:
         return f'<div class="ms ms-photo"><h2>{escape(name)}</h2></div>'
-    portrait = reading.faces and not reading.found
-    said = "as one portrait" if portrait else f"{reading.found} {_many(reading.found, 'face')}"
+    portrait = reading.faces and not reading.num_faces
+    said = "as one portrait" if portrait else f"{reading.num_faces} {_many(reading.num_faces, 'face')}"
     size = f"{reading.width} × {reading.height}"
     return f'<div class="ms ms-photo"><h2>{escape(name)}</h2><span>{size} · {said}</span></div>'
 
@@ -110,14 +110,14 @@ def _card(
     frame: Pixels,
     unsure_below: Mapping[str, float],
 ) -> str:
-    colour = colour_for(scheme, said)
+    colour = face_color(scheme, said)
     where = "the whole photo" if answer.face is None else _size(answer.face)
     parts = [
         _attribute(scheme, item, unsure_below.get(item.attribute, 0.0), coloured=place == 0)
         for place, item in enumerate(said)
     ]
     return (
-        f'<article class="ms-card" style="--own:{colour.css};--own-ink:{colour.css_ink}">'
+        f'<article class="ms-card" style="--own:{colour.css};--own-ink:{colour.css_text}">'
         f'<header><img src="{_thumbnail(frame)}" alt=""><div><span class="ms-number">{number}</span>'
         f"<strong>{escape(label_text(said[0]))}</strong><small>{escape(where)}</small></div></header>"
         f"{''.join(parts)}</article>"
@@ -133,7 +133,7 @@ def _attribute(scheme: LabelSchema, said: AttributePrediction, least: float, *, 
     """One answer, and a bar of every value's probability; a line on the bars stands where "not sure" ends."""
     attribute = scheme[said.attribute]
     best = attribute.values.index(said.value)
-    word = escape(said.word) if said.is_confident else f"<i>{NOT_SURE}</i>"
+    word = escape(said.display_name) if said.is_confident else f"<i>{NOT_SURE}</i>"
     codes: Sequence[int] = range(len(attribute.values))
     if len(codes) > MAX_VALUES:
         codes = sorted(codes, key=lambda code: -said.probabilities[attribute.values[code]])[:MAX_VALUES]
@@ -141,7 +141,7 @@ def _attribute(scheme: LabelSchema, said: AttributePrediction, least: float, *, 
     rows = []
     for code in codes:
         share = said.probabilities[attribute.values[code]]
-        ground = f";background:{colour_of(code, True).css}" if coloured else ""
+        ground = f";background:{value_color(code, True).css}" if coloured else ""
         rows.append(
             f'<li class="{"ms-best" if code == best else ""}"><span>{escape(attribute.display_name(code))}</span>'
             f'<div><u style="width:{100 * share:.1f}%{ground}"></u>{tick}</div><em>{escape(_percent(share))}</em></li>'
@@ -155,7 +155,7 @@ def _percent(share: float) -> str:
 
 
 def _chip(markup: str, colour: LabelColor) -> str:
-    return f'<span class="ms-chip" style="background:{colour.css};color:{colour.css_ink}">{markup}</span>'
+    return f'<span class="ms-chip" style="background:{colour.css};color:{colour.css_text}">{markup}</span>'
 
 
 def _thumbnail(frame: Pixels) -> str:
@@ -175,7 +175,7 @@ def draw_icon(side: int = 64) -> Image.Image:
     """A face in its box, for the browser's tab."""
     icon = Image.new("RGBA", (side, side))
     draw = ImageDraw.Draw(icon)
-    blue = VALUES[0].ground
+    blue = VALUE_COLORS[0].background
     draw.rounded_rectangle((2, 2, side - 3, side - 3), side / 5, outline=blue, width=side // 9)
     draw.ellipse((side * 0.28, side * 0.24, side * 0.72, side * 0.78), fill=blue)
     draw.rectangle((side * 0.28, side * 0.52, side * 0.72, side * 0.66), fill=LIGHT)

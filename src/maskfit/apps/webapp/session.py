@@ -112,7 +112,7 @@ def predict_photo(studio: AppState, item: UploadedPhoto, settings: PredictionSet
         (reading,) = reader.predict_batch([looked])
     except MaskfitError as error:
         return PhotoResult(item.content_hash, error=error.message, hint=error.hint or "")
-    frames = tuple(tuple(views[0] for views in sight.tta_views) for sight in looked.sights)
+    frames = tuple(tuple(views[0] for views in sight.tta_views) for sight in looked.inputs)
     return PhotoResult(item.content_hash, reading, _preview(pixels), frames)
 
 

@@ -144,11 +144,11 @@ def _size(text: str) -> tuple[int, int]:
 
 def _facts(made: CropSummary) -> dict[str, Any]:
     return {
-        "photos": len(made.looked),
-        "done_before": made.before,
-        "faces": sum(len(item.faces) for item in made.looked),
-        "several": [item.photo for item in made.looked if len(item.faces) > 1],
-        "guessed": list(made.guessed),
+        "photos": len(made.records),
+        "done_before": made.num_resumed,
+        "faces": sum(len(item.faces) for item in made.records),
+        "several": [item.photo for item in made.records if len(item.faces) > 1],
+        "guessed": list(made.fallback_crops),
         "unreadable": made.unreadable,
         "list": str(made.faces),
         "sheet": str(made.sheet),
@@ -157,19 +157,19 @@ def _facts(made: CropSummary) -> dict[str, Any]:
 
 
 def _tell(made: CropSummary) -> None:
-    faces = sum(len(item.faces) for item in made.looked)
-    several = sum(len(item.faces) > 1 for item in made.looked)
-    line = f"{len(made.looked):,} photos cropped"
-    if faces or made.guessed:  # else the crop has no detector, and "0 faces" would say that it found none
+    faces = sum(len(item.faces) for item in made.records)
+    several = sum(len(item.faces) > 1 for item in made.records)
+    line = f"{len(made.records):,} photos cropped"
+    if faces or made.fallback_crops:  # else the crop has no detector, and "0 faces" would say that it found none
         line += f"; {faces:,} faces"
     if several:
         line += f"; {several:,} photos with several, all listed"
-    if made.before:
-        line += f"; {made.before:,} were done before"
+    if made.num_resumed:
+        line += f"; {made.num_resumed:,} were done before"
     out.print(line, soft_wrap=True)
-    if made.guessed:
-        named = ", ".join(made.guessed[:SHOWN]) + (", ..." if len(made.guessed) > SHOWN else "")
-        line = f"nothing found in {len(made.guessed):,} of {len(made.looked):,} photos, the fallback was taken: {named}"
+    if made.fallback_crops:
+        named = ", ".join(made.fallback_crops[:SHOWN]) + (", ..." if len(made.fallback_crops) > SHOWN else "")
+        line = f"nothing found in {len(made.fallback_crops):,} of {len(made.records):,} photos, the fallback was taken: {named}"
         err.print(line, style="yellow")
     if made.unreadable:
         err.print(f"set aside, {len(made.unreadable):,} photos that cannot be read:", style="yellow")

@@ -86,17 +86,17 @@ def gan(
     require_extra("data gan", "train", *TRAIN_MODULES)
     setup_allocator()
     from maskfit.config.loader import parse_component, read_recipe
-    from maskfit.synthesis.gan.pipeline import GanTrainOptions, make_faces
+    from maskfit.synthesis.gan.pipeline import GanTrainOptions, generate_faces
 
     if scheme not in LABEL_SCHEMAS:
         raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
     cut = parse_component(crop) if crop else read_recipe("champion", []).data.crop
     learn = GanTrainOptions(LABEL_SCHEMAS[scheme], cut, folds, fold, size, width, batch, steps, minutes, resume)
-    made = make_faces(
-        source, target, weights or learn, classes=classes, upto=upto, judge=judge, seed=seed, bars=progress
+    made = generate_faces(
+        source, target, weights or learn, classes=classes, target_count=upto, judge=judge, seed=seed, progress_bar=progress
     )
     if json:
-        print_json(made.told)
+        print_json(made.result_dict)
     else:
         _print_made(made, target)
     if folds is None and weights is None:
@@ -106,14 +106,14 @@ def gan(
 
 def _print_made(made: GanResult, target: Path) -> None:
     rows = [
-        (made.facts.label_schema.describe(number), made.drawn.before[number], count)
-        for number, count in made.drawn.made.items()
+        (made.metadata.label_schema.describe(number), made.samples.train_counts[number], count)
+        for number, count in made.samples.generated.items()
     ]
     print_table("Faces", ["class", "photos", "made"], rows)
     out.print()
-    if made.judgement:
-        _print_judgement(made.judgement)
-    out.print(f"written: {sum(made.drawn.made.values())} faces, listed in {made.drawn.manifest}", soft_wrap=True)
+    if made.evaluation:
+        _print_judgement(made.evaluation)
+    out.print(f"written: {sum(made.samples.generated.values())} faces, listed in {made.samples.manifest}", soft_wrap=True)
     out.print(f"to look at: {target / 'real-and-made.png'}", soft_wrap=True)
 
 

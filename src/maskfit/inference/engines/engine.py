@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.config.loader import parse_component
-from maskfit.data.preprocessing import Frames
+from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import ModelFileError, RecipeError, did_you_mean
 from maskfit.inference.engines.engine_io import (
     BATCH_AXIS,
     FRAMES,
     PROBABILITIES,
-    SAID,
+    PRECISION_TEXT,
     Logits,
     Precision,
     engine_error,
     find_input,
     prepare_input,
-    refuse_precision,
+    check_precision,
     reject_chunk_option,
     run_in_chunks,
 )
@@ -58,13 +58,13 @@ class Engine(Protocol):
         description: What it is, for people.
     """
 
-    facts: ModelMetadata
+    metadata: ModelMetadata
     description: str
 
     @property
     def f32_twin(self) -> Engine | None: ...
 
-    def logits(self, frames: Frames) -> Logits:
+    def logits(self, frames: ImageBatch) -> Logits:
         """Logits by head, (batch, values), of frames uint8 (batch, height, width, 3) as the facts' framing gives them.
 
         May be called from several threads at once.
@@ -89,7 +89,7 @@ class OnnxEngine:
         ValueError: `at_once` is below 1.
     """
 
-    endings: ClassVar[tuple[str, ...]] = (".onnx",)
+    suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
     description = "ONNX Runtime, f32"
     f32_twin = None
 
@@ -98,21 +98,21 @@ class OnnxEngine:
         self.path = path
         self.at_once = at_once
         self.session = open_onnx(path, threads or (1 if lanes > 1 else None))
-        self.facts = parse_model_metadata(self.session.get_modelmeta().custom_metadata_map, path)
+        self.metadata = parse_model_metadata(self.session.get_modelmeta().custom_metadata_map, path)
         inputs, outputs = (
             {item.name: (item.type.removeprefix("tensor(").removesuffix(")"), item.shape) for item in items}
             for items in (self.session.get_inputs(), self.session.get_outputs())
         )
-        self.input = find_input(inputs, outputs, self.facts, path)
+        self.input = find_input(inputs, outputs, self.metadata, path)
 
-    def logits(self, frames: Frames) -> Logits:
+    def logits(self, frames: ImageBatch) -> Logits:
         """Logits by head, (batch, values); see `Engine.logits`."""
         return run_in_chunks(frames, self.at_once, self._ask)
 
-    def _ask(self, frames: Frames) -> Logits:
-        heads = list(self.facts.heads)
+    def _ask(self, frames: ImageBatch) -> Logits:
+        heads = list(self.metadata.heads)
         try:
-            values = self.session.run(heads, {self.input: prepare_input(self.input, frames, self.facts)})
+            values = self.session.run(heads, {self.input: prepare_input(self.input, frames, self.metadata)})
         except Exception as error:  # ONNX Runtime's errors share no base class
             raise engine_error(error, self.path) from error
         return dict(zip(heads, values, strict=True))
@@ -133,12 +133,12 @@ class TorchEngine:
         ModelFileError: The file is no such model.
     """
 
-    endings: ClassVar[tuple[str, ...]] = (".safetensors",)
+    suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
 
     def __init__(self, path: Path, threads: int | None = None, precision: Precision = "f32", lanes: int = 1) -> None:
-        refuse_precision(precision)
+        check_precision(precision)
         # First of all, since it says more of a bad file than that torch is missing, and says that too.
-        network, self.facts = load_model(path)
+        network, self.metadata = load_model(path)
         import torch
 
         self._torch = torch
@@ -146,16 +146,16 @@ class TorchEngine:
         if threads or lanes > 1:
             torch.set_num_threads(threads or 1)
         self.half = precision in ("bf16", "checked")
-        self.description = f"torch on {self.device.type}, {SAID.get(precision, 'f32')}"
+        self.description = f"torch on {self.device.type}, {PRECISION_TEXT.get(precision, 'f32')}"
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
         self.f32_twin = self._unhalved() if precision == "checked" else None
 
     def _unhalved(self) -> TorchEngine:
         twin = copy(self)
-        twin.half, twin.description, twin.f32_twin = False, f"torch on {self.device.type}, {SAID['f32']}", None
+        twin.half, twin.description, twin.f32_twin = False, f"torch on {self.device.type}, {PRECISION_TEXT['f32']}", None
         return twin
 
-    def logits(self, frames: Frames) -> Logits:
+    def logits(self, frames: ImageBatch) -> Logits:
         """Logits by head, (batch, values); see `Engine.logits`. What a GPU has no memory for is halved."""
         torch = self._torch
         try:
@@ -169,23 +169,23 @@ class TorchEngine:
         parts = [self.logits(frames[:middle]), self.logits(frames[middle:])]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def logits_f64(self, frames: Frames) -> dict[str, NDArray[np.float64]]:
+    def logits_f64(self, frames: ImageBatch) -> dict[str, NDArray[np.float64]]:
         """Logits by head in 64 bits, (batch, values): what those in 32 bits are rounded from. Slow."""
         torch = self._torch
         with torch.inference_mode():
             values = deepcopy(self.network).double()(self._fed(frames).double())
         return {name: own.cpu().numpy() for name, own in values.items()}
 
-    def _fed(self, frames: Frames) -> Any:
+    def _fed(self, frames: ImageBatch) -> Any:
         """Normalised photos (batch, 3, height, width) on the device, where pixels go as they are: a quarter as much."""
         torch = self._torch
-        if self.facts.preprocessing.normalization.mode == "per_image":
-            return torch.from_numpy(prepare_input(BATCH_AXIS, frames, self.facts)).to(
+        if self.metadata.preprocessing.normalization.mode == "per_image":
+            return torch.from_numpy(prepare_input(BATCH_AXIS, frames, self.metadata)).to(
                 self.device, memory_format=torch.channels_last
             )
         scale, shift = (
             torch.from_numpy(numbers).to(self.device)[:, None, None]
-            for numbers in self.facts.preprocessing.normalization.scale_and_shift()
+            for numbers in self.metadata.preprocessing.normalization.scale_and_shift()
         )
         # (batch, height, width, 3) seen as (batch, 3, height, width) is channels_last already.
         pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(0, 3, 1, 2)

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.data.preprocessing import Frames
+from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import ModelFileError
 from maskfit.model_file import ModelMetadata
 
@@ -25,7 +25,7 @@ Precision = Literal["f32", "bf16", "auto", "checked"]
 """How finely an engine computes. `checked` is bf16 with an exact twin, of which close answers are asked again."""
 
 
-SAID = {"f32": "f32", "bf16": "bf16", "auto": "its own precision", "checked": "bf16, close answers again in f32"}
+PRECISION_TEXT = {"f32": "f32", "bf16": "bf16", "auto": "its own precision", "checked": "bf16, close answers again in f32"}
 """Precisions in words."""
 
 Values = Mapping[str, tuple[str, Sequence[object]]]
@@ -77,13 +77,13 @@ def static_shape(item: Any) -> list[object]:
     return [None if side.is_dynamic else side.get_length() for side in shape] if shape.rank.is_static else [None]
 
 
-def prepare_input(name: str, frames: Frames, facts: ModelMetadata) -> NDArray[Any]:
+def prepare_input(name: str, frames: ImageBatch, facts: ModelMetadata) -> NDArray[Any]:
     """What goes into the input of that name."""
     return frames if name == FRAMES else facts.preprocessing.normalization(frames)
 
 
 def run_in_chunks(
-    frames: Frames, at_once: int | None, ask: Callable[[Frames], Logits], *, filled: bool = False
+    frames: ImageBatch, at_once: int | None, ask: Callable[[ImageBatch], Logits], *, filled: bool = False
 ) -> Logits:
     """What a network says of a batch that it takes part by part; `filled` fills the last part up with black frames."""
     count = len(frames)
@@ -100,7 +100,7 @@ def reject_chunk_option(at_once: int | None) -> None:
         raise ValueError(f"at_once={at_once} must be 1 or more")
 
 
-def refuse_precision(precision: str) -> None:
+def check_precision(precision: str) -> None:
     if precision not in get_args(Precision):
         raise ValueError(f"precision={precision} must be one of {', '.join(get_args(Precision))}")
 

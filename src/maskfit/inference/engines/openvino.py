@@ -16,17 +16,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from maskfit.data.preprocessing import Frames
+from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import MissingExtraError, ModelFileError
 from maskfit.inference.engines.engine_io import (
-    SAID,
+    PRECISION_TEXT,
     Logits,
     Precision,
     engine_error,
     find_input,
     first_error_line,
     prepare_input,
-    refuse_precision,
+    check_precision,
     reject_chunk_option,
     run_in_chunks,
     static_shape,
@@ -56,7 +56,7 @@ class OpenvinoEngine:
         ValueError: There is no such precision, or `at_once` is below 1.
     """
 
-    endings: ClassVar[tuple[str, ...]] = (".xml", ".onnx")
+    suffixes: ClassVar[tuple[str, ...]] = (".xml", ".onnx")
 
     def __init__(
         self,
@@ -66,13 +66,13 @@ class OpenvinoEngine:
         lanes: int = 1,
         at_once: int | None = None,
     ) -> None:
-        refuse_precision(precision)
+        check_precision(precision)
         reject_chunk_option(at_once)
         self.path = path
         self.precision = precision
-        self.description = f"OpenVINO, {SAID[precision]}"
+        self.description = f"OpenVINO, {PRECISION_TEXT[precision]}"
         # Also where the file is ONNX's: ONNX Runtime refuses weights in files outside of the model's folder.
-        self.facts = read_model_metadata(path)
+        self.metadata = read_model_metadata(path)
         self._openvino = import_openvino("the engine 'openvino'")
         self._options: dict[str, Any] = {}
         if lanes > 1:
@@ -92,7 +92,7 @@ class OpenvinoEngine:
                 {item.get_any_name(): (item.element_type.to_string(), static_shape(item)) for item in items}
                 for items in (network.inputs, network.outputs)
             )
-            self.input = find_input(inputs, outputs, self.facts, path)
+            self.input = find_input(inputs, outputs, self.metadata, path)
             # Each on a core of its own: a network takes as long to compile as forty photos to answer.
             wanted: list[tuple[Precision, int | None]] = [(precision, at_once)]
             if precision == "checked":
@@ -118,11 +118,11 @@ class OpenvinoEngine:
     def _twin(self, compiled: Any, at_once: int | None) -> OpenvinoEngine:
         """This engine with its network in f32."""
         twin = copy(self)
-        twin.precision, twin.description, twin.f32_twin = "f32", f"OpenVINO, {SAID['f32']}", None
+        twin.precision, twin.description, twin.f32_twin = "f32", f"OpenVINO, {PRECISION_TEXT['f32']}", None
         twin.compiled, twin.at_once, twin._idle = compiled, at_once, SimpleQueue()
         return twin
 
-    def logits(self, frames: Frames) -> Logits:
+    def logits(self, frames: ImageBatch) -> Logits:
         """Logits by head, (batch, values); see `Engine.logits`."""
         try:
             # A request each: one that is running takes no second batch, and a service has several threads.
@@ -133,11 +133,11 @@ class OpenvinoEngine:
         self._idle.put(request)
         return logits
 
-    def _ask(self, request: Any, frames: Frames) -> Logits:
+    def _ask(self, request: Any, frames: ImageBatch) -> Logits:
         # Not `infer`: 1,400 photos in two lanes took 9.7 s this way, 10.5 s that way, in one run of each.
-        request.start_async({self.input: prepare_input(self.input, frames, self.facts)})
+        request.start_async({self.input: prepare_input(self.input, frames, self.metadata)})
         request.wait()
-        return {head: np.array(request.get_tensor(head).data, dtype=np.float32) for head in self.facts.heads}
+        return {head: np.array(request.get_tensor(head).data, dtype=np.float32) for head in self.metadata.heads}
 
     def _request(self) -> Any:
         try:

@@ -19,7 +19,7 @@ from maskfit.labels.schema import FloatArray, LabelSchema
 NUM_PROBE_IMAGES = 16
 """Photos that are asked both ways."""
 
-DEVIATIONS = 3.0
+MARGIN_STDS = 3.0
 """How many deviations of what fewer bits change a gap must have, to be trusted. A normal error would turn next to
 nothing at so many, but real ones have longer tails: see docs/performance.md."""
 
@@ -27,7 +27,7 @@ MAX_RECOMPUTED = 0.4
 """The share of close answers from which on it costs less to ask for all in f32 at once: where bf16 takes half of f32's
 time, as measured (docs/performance.md), that is nearly half of them."""
 
-MIN_PHOTOS = 1e-300
+MIN_PROBABILITY = 1e-300
 """A probability counts at least this much, so that its logarithm is a number; a larger one would hide changes."""
 
 
@@ -41,15 +41,15 @@ class LowPrecisionError:
         deviations: By attribute, how far the logarithm of the ratio of its two best values is off then.
     """
 
-    scheme: LabelSchema
-    shifts: Mapping[str, FloatArray]
-    deviations: Mapping[str, float]
+    schema: LabelSchema
+    log_bias: Mapping[str, FloatArray]
+    log_ratio_std: Mapping[str, float]
 
     def debias(self, fast: FloatArray) -> FloatArray:
         """Probabilities of fewer bits, (photos, classes), without what these add on the average."""
-        logs = _logs(fast).reshape(-1, *self.scheme.shape)
-        for axis, name in enumerate(self.scheme.names, start=1):
-            logs = logs + np.expand_dims(self.shifts[name], [own for own in range(logs.ndim) if own != axis])
+        logs = _logs(fast).reshape(-1, *self.schema.shape)
+        for axis, name in enumerate(self.schema.names, start=1):
+            logs = logs + np.expand_dims(self.log_bias[name], [own for own in range(logs.ndim) if own != axis])
         table = np.exp(logs - logs.max(axis=tuple(range(1, logs.ndim)), keepdims=True)).reshape(fast.shape)
         return np.asarray(table / table.sum(axis=1, keepdims=True))
 
@@ -60,15 +60,15 @@ class LowPrecisionError:
             corrected: (photos, classes), as `corrected` gives them.
         """
         found = np.zeros(len(corrected), dtype=bool)
-        for name, values in self.scheme.marginals(corrected).items():
+        for name, values in self.schema.marginals(corrected).items():
             if values.shape[1] > 1:
-                found |= _gap(values, *_best_two(values)) < DEVIATIONS * self.deviations[name]
-        if self.scheme.num_classes > 1:
+                found |= _gap(values, *_best_two(values)) < MARGIN_STDS * self.log_ratio_std[name]
+        if self.schema.num_classes > 1:
             # Attributes of which the two best classes have different values: their errors add up as squares do.
             best, second = _best_two(corrected)
-            differ = self.scheme.to_attribute_indices(best) != self.scheme.to_attribute_indices(second)
-            own = np.array([self.deviations[name] for name in self.scheme.names])
-            found |= _gap(corrected, best, second) < DEVIATIONS * np.sqrt(differ @ own**2)
+            differ = self.schema.to_attribute_indices(best) != self.schema.to_attribute_indices(second)
+            own = np.array([self.log_ratio_std[name] for name in self.schema.names])
+            found |= _gap(corrected, best, second) < MARGIN_STDS * np.sqrt(differ @ own**2)
         return found
 
 
@@ -99,7 +99,7 @@ def estimate_low_precision_error(scheme: LabelSchema, fast: FloatArray, exact: F
 
 
 def _logs(table: FloatArray) -> FloatArray:
-    return np.asarray(np.log(np.maximum(table, MIN_PHOTOS)))
+    return np.asarray(np.log(np.maximum(table, MIN_PROBABILITY)))
 
 
 def _best_two(table: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

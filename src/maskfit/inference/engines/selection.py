@@ -42,7 +42,7 @@ CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 256
 
 MAX_BATCH_SIZE = 1024
 
-INFER_BATCH = {"f32": 2}
+INFER_BATCH_SIZES = {"f32": 2}
 """Photos of `REFERENCE` pixels that a processor's network takes at once, by precision; 4 where none is given. What the
 early layers make of more no longer fits into a core's caches."""
 
@@ -134,7 +134,7 @@ def configure_engine(choice: EngineChoice, batch: int, looks: int) -> ComponentS
         return part
     most = _fitting(
         read_model_metadata(choice.path).preprocessing.crop_resize,
-        INFER_BATCH.get(part.options.get("precision", "f32"), 4),
+        INFER_BATCH_SIZES.get(part.options.get("precision", "f32"), 4),
     )
     # A part of the batch, so that none has to be filled up.
     at_once = max((size for size in range(1, min(most, batch) + 1) if batch % size == 0), default=1)

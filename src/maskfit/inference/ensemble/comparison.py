@@ -33,15 +33,15 @@ from maskfit.inference.ensemble.learned_weights import (
     nested_cv_predict,
 )
 from maskfit.inference.ensemble.stacking import StackingFitter
-from maskfit.inference.ensemble.voting import Members, combine
+from maskfit.inference.ensemble.voting import MemberProbabilities, combine
 from maskfit.inference.submission import write_submission
 from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray, LabelSchema
 from maskfit.registry import ComponentSpec, instantiate
 
-BEST = "best single"
+BEST_SINGLE = "best single"
 """What the best member, chosen nested, is called in a comparison."""
 
-EVERY = "all"
+ALL_VOTES = "all"
 """The word for every vote that is possible."""
 
 
@@ -54,7 +54,7 @@ class FixedVote:
         weights: One for each member, where the vote takes them.
     """
 
-    learns = False
+    uses_labels = False
 
     name: str
     weights: Sequence[float] | None = None
@@ -62,7 +62,7 @@ class FixedVote:
     def fit(self, members: FloatArray, truth: IntArray, scheme: LabelSchema) -> FittedEnsemble:
         """The vote itself."""
 
-        def predict(members: Members) -> FloatArray:
+        def predict(members: MemberProbabilities) -> FloatArray:
             return combine(self.name, members, weights=self.weights, scheme=scheme)
 
         return predict
@@ -83,12 +83,12 @@ def weighted(weights: Sequence[float] | None = None) -> EnsembleFitter:
     return ScoreWeighted() if weights is None else FixedVote("weighted", weights)
 
 
-def majority_vote(weights: Sequence[float] | None = None) -> EnsembleFitter:
+def majority(weights: Sequence[float] | None = None) -> EnsembleFitter:
     """One voice for each member."""
     return FixedVote("majority", weights)
 
 
-def hard_attribute(weights: Sequence[float] | None = None) -> EnsembleFitter:
+def majority_per_attribute(weights: Sequence[float] | None = None) -> EnsembleFitter:
     """One voice for each member on each attribute."""
     return FixedVote("majority_per_attribute", weights)
 
@@ -97,8 +97,8 @@ ENSEMBLES: dict[str, Callable[..., EnsembleFitter]] = {
     "arithmetic": arithmetic,
     "geometric": geometric,
     "weighted": weighted,
-    "majority": majority_vote,
-    "majority_per_attribute": hard_attribute,
+    "majority": majority,
+    "majority_per_attribute": majority_per_attribute,
     "greedy": GreedySelection,
     "stack": StackingFitter,
 }
@@ -123,9 +123,9 @@ def parse_votes(
         MissingExtraError: `stack` is named, and scikit-learn is not installed.
     """
     parts = [_part(word) for word in words]
-    every = any(part.name == EVERY for part in parts)
-    named = {part.name: part for part in parts if part.name != EVERY}
-    if len(named) < sum(part.name != EVERY for part in parts):
+    every = any(part.name == ALL_VOTES for part in parts)
+    named = {part.name: part for part in parts if part.name != ALL_VOTES}
+    if len(named) < sum(part.name != ALL_VOTES for part in parts):
         raise DataError("a vote is named twice", hint="name each once")
     if weights is not None:
         if not every and "weighted" not in named:
@@ -154,8 +154,8 @@ def _part(word: str | ComponentSpec) -> ComponentSpec:
     except RecipeError as error:
         raise DataError(f"vote: {error.message}", hint=error.hint) from None
     name = part.name.replace("-", "_")
-    if name not in (*ENSEMBLES, EVERY):
-        raise DataError(f"there is no vote '{part.name}'; {did_you_mean(name, [*ENSEMBLES, EVERY])}")
+    if name not in (*ENSEMBLES, ALL_VOTES):
+        raise DataError(f"there is no vote '{part.name}'; {did_you_mean(name, [*ENSEMBLES, ALL_VOTES])}")
     return ComponentSpec(name=name, options=part.options)
 
 
@@ -168,7 +168,7 @@ def _learner(part: ComponentSpec) -> EnsembleFitter:
 
 
 def _refuse_impossible(name: str, learner: EnsembleFitter, truth: bool) -> None:
-    if learner.learns and not truth:
+    if learner.uses_labels and not truth:
         raise DataError(
             f"the vote '{name}' is fitted to a truth, and no source holds one",
             hint="name run folders, whose out-of-fold tables hold the truth",
@@ -230,16 +230,16 @@ def compare(
             location=tables.names[0],
             hint="add a column person to this table, or name a run folder besides",
         )
-    nest = assign_nested_folds(tables.persons, truth, tables.scheme, count=folds, seed=seed)
+    nest = assign_nested_folds(tables.persons, truth, tables.schema, count=folds, seed=seed)
     rows = [(name, "member", table) for name, table in zip(tables.names, tables.members, strict=True)]
-    rows.append((BEST, "single", nested_cv_predict(SingleBest(), tables.members, truth, tables.scheme, nest)))
+    rows.append((BEST_SINGLE, "single", nested_cv_predict(SingleBest(), tables.members, truth, tables.schema, nest)))
     for done, (name, learner) in enumerate(votes.items()):
         if progress:
             progress(done, len(votes))
-        if learner.learns:
-            rows.append((name, "learned", nested_cv_predict(learner, tables.members, truth, tables.scheme, nest)))
+        if learner.uses_labels:
+            rows.append((name, "learned", nested_cv_predict(learner, tables.members, truth, tables.schema, nest)))
         else:
-            rows.append((name, "vote", learner.fit(tables.members, truth, tables.scheme)(list(tables.members))))
+            rows.append((name, "vote", learner.fit(tables.members, truth, tables.schema)(list(tables.members))))
     reference = next(probabilities for _, kind, probabilities in rows if kind == "single")
     return [_judge(tables, truth, row, reference, draws, seed) for row in rows]
 
@@ -254,16 +254,16 @@ def _judge(
 ) -> EvaluatedMember:
     name, kind, probabilities = row
     persons = np.array(tables.persons)
-    codes = tables.scheme.to_attribute_indices(truth)
-    scores = score(tables.scheme, codes, probabilities=probabilities, persons=persons, draws=draws, seed=seed)
+    codes = tables.schema.to_attribute_indices(truth)
+    scores = score(tables.schema, codes, probabilities=probabilities, persons=persons, draws=draws, seed=seed)
     gain = None
     if kind in ("vote", "learned"):
-        drawing = {"classes": tables.scheme.num_classes, "draws": draws, "seed": seed}
+        drawing = {"classes": tables.schema.num_classes, "draws": draws, "seed": seed}
         # The same seed draws the same persons for both, so what is luck for one is luck for the other.
         ours, theirs = (
             bootstrap_counts(truth, table.argmax(axis=1), persons, **drawing).macro_f1() for table in (probabilities, reference)
         )
-        single = score(tables.scheme, codes, probabilities=reference).macro_f1 or 0.0
+        single = score(tables.schema, codes, probabilities=reference).macro_f1 or 0.0
         gain = Interval.from_draws((scores.macro_f1 or 0.0) - single, ours - theirs)
     return EvaluatedMember(name, kind, ProbabilityTable(tables.photos, probabilities, truth), scores, gain)
 
@@ -272,8 +272,8 @@ def fit_votes(tables: AlignedTables, votes: Mapping[str, EnsembleFitter]) -> dic
     """Fits every vote on all photos with a truth, to answer for others."""
     if tables.truth is None:
         none = np.full(len(tables.photos), UNKNOWN)
-        return {name: learner.fit(tables.members, none, tables.scheme) for name, learner in votes.items()}
-    return {name: fit_known(learner, tables.members, tables.truth, tables.scheme) for name, learner in votes.items()}
+        return {name: learner.fit(tables.members, none, tables.schema) for name, learner in votes.items()}
+    return {name: fit_known(learner, tables.members, tables.truth, tables.schema) for name, learner in votes.items()}
 
 
 def predict_with(fitted: Mapping[str, FittedEnsemble], tables: AlignedTables) -> dict[str, ProbabilityTable]:
@@ -325,7 +325,7 @@ def write_comparison(
     ]
 
 
-def write_answers(folder: Path, answers: Mapping[str, ProbabilityTable]) -> list[Path]:
+def write_predictions(folder: Path, answers: Mapping[str, ProbabilityTable]) -> list[Path]:
     """Writes probabilities-VOTE.csv and submission-VOTE.csv for each vote."""
     written = []
     for name, table in answers.items():

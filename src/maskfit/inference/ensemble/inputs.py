@@ -14,7 +14,7 @@ import numpy as np
 
 from maskfit.config.loader import read_recipe
 from maskfit.data.read_dataset import read_photos
-from maskfit.data.splits import read_folds
+from maskfit.data.splits import read_splits
 from maskfit.errors import DataError, MaskfitError, RunError, format_list
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import read_csv
@@ -37,7 +37,7 @@ class EnsembleMember:
 
     path: Path
     table: ProbabilityTable
-    scheme: LabelSchema | None = None
+    schema: LabelSchema | None = None
 
     @property
     def name(self) -> str:
@@ -62,10 +62,10 @@ class AlignedTables:
     names: tuple[str, ...]
     photos: tuple[str, ...]
     members: FloatArray
-    scheme: LabelSchema
+    schema: LabelSchema
     truth: IntArray | None = None
     persons: tuple[str, ...] | None = None
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def load_aligned_tables(paths: Sequence[str | Path], scheme: LabelSchema | None = None) -> AlignedTables:
@@ -82,7 +82,7 @@ def load_aligned_tables(paths: Sequence[str | Path], scheme: LabelSchema | None 
     """
     if not paths:
         raise DataError("no member is named", hint="name run folders, or CSVs of probabilities")
-    sources = [read_source(path) for path in paths]
+    sources = [read_member(path) for path in paths]
     places = [source.path.resolve() for source in sources]
     twice = [source.name for place, source in enumerate(sources) if places[place] in places[:place]]
     if twice:
@@ -97,14 +97,14 @@ def load_aligned_tables(paths: Sequence[str | Path], scheme: LabelSchema | None 
         names=tuple(source.name for source in sources),
         photos=first.names,
         members=np.stack([table.probabilities for table in aligned]),
-        scheme=labels,
+        schema=labels,
         truth=truth,
         persons=None if truth is None else _persons(sources, first.names),
-        remarks=tuple(remarks),
+        warnings=tuple(remarks),
     )
 
 
-def read_source(path: str | Path) -> EnsembleMember:
+def read_member(path: str | Path) -> EnsembleMember:
     """The table that a word stands for.
 
     Raises:
@@ -133,7 +133,7 @@ def _scheme(sources: Sequence[EnsembleMember], given: LabelSchema | None) -> Lab
     Raises:
         DataError: Two members are about different things, or one about others than given.
     """
-    said = [(source, source.scheme) for source in sources if source.scheme is not None]
+    said = [(source, source.schema) for source in sources if source.schema is not None]
     scheme = given or (said[0][1] if said else LABEL_SCHEMAS["mask-gender-age"])
     for source, own in said:
         if _question(own) != _question(scheme):
@@ -216,7 +216,7 @@ def _persons_of_run(source: EnsembleMember, photos: Sequence[str]) -> tuple[str,
         except MaskfitError:
             known = {}
     try:
-        listed = set(read_folds(folder.splits).fold_of_person)
+        listed = set(read_splits(folder.splits).fold_of_person)
     except DataError:
         listed = set()
     for photo in photos:

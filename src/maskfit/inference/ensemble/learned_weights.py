@@ -19,14 +19,14 @@ from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.splits import make_person_splits
 from maskfit.errors import DataError
 from maskfit.evaluation.metrics import ClassCounts
-from maskfit.inference.ensemble.voting import Members, combine
+from maskfit.inference.ensemble.voting import MemberProbabilities, combine
 from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray, LabelSchema
 
 
 class FittedEnsemble(Protocol):
     """Combines the same members, in the same order, on any photos."""
 
-    def __call__(self, members: Members) -> FloatArray:
+    def __call__(self, members: MemberProbabilities) -> FloatArray:
         """Probabilities (photos, classes) of each member to those of all together, rows summing to 1."""
         ...
 
@@ -35,7 +35,7 @@ class EnsembleFitter(Protocol):
     """Fits a combination of members to out-of-fold tables."""
 
     @property
-    def learns(self) -> bool:
+    def uses_labels(self) -> bool:
         """Whether a fit looks at the truth, and so must be judged on other persons."""
         ...
 
@@ -60,7 +60,7 @@ class Weights:
 
     weights: tuple[float, ...]
 
-    def __call__(self, members: Members) -> FloatArray:
+    def __call__(self, members: MemberProbabilities) -> FloatArray:
         return combine("weighted", members, weights=self.weights)
 
 
@@ -68,7 +68,7 @@ class Weights:
 class SingleBest:
     """The single member with the best macro F1; of equal ones the first."""
 
-    learns = True
+    uses_labels = True
 
     def fit(self, members: FloatArray, truth: IntArray, scheme: LabelSchema) -> Weights:
         """All weight on one member."""
@@ -80,7 +80,7 @@ class SingleBest:
 class ScoreWeighted:
     """Each member by its own macro F1 on held-out photos (seed s1's weighted mean)."""
 
-    learns = True
+    uses_labels = True
 
     def fit(self, members: FloatArray, truth: IntArray, scheme: LabelSchema) -> Weights:
         """Weights in the ratio of the scores; equal ones where no member is ever right."""
@@ -104,7 +104,7 @@ class GreedySelection:
         seed: Says which parts.
     """
 
-    learns = True
+    uses_labels = True
 
     rounds: int = 50
     patience: int = 5
@@ -150,7 +150,7 @@ class GreedySelection:
         return np.bincount(chosen[:length], minlength=len(members)) / length
 
 
-def member_scores(members: Members, truth: IntArray) -> list[float]:
+def member_scores(members: MemberProbabilities, truth: IntArray) -> list[float]:
     """Each member's macro F1.
 
     Args:

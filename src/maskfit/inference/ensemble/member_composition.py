@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskfit.inference.ensemble.voting import Members, combine
+from maskfit.inference.ensemble.voting import MemberProbabilities, combine
 from maskfit.labels.schema import LABEL_SCHEMAS, FloatArray, LabelSchema
 
-Question = tuple[tuple[str, tuple[str, ...]], ...]
+SchemaSignature = tuple[tuple[str, tuple[str, ...]], ...]
 """Attributes with their values: what two schemes share that differ in words and bands alone."""
 
 
@@ -28,11 +28,11 @@ class MemberComposition:
         groups: The places of each part's members.
     """
 
-    scheme: LabelSchema
+    schema: LabelSchema
     parts: tuple[LabelSchema, ...]
     groups: tuple[tuple[int, ...], ...]
 
-    def vote(self, name: str, members: Members) -> FloatArray:
+    def vote(self, name: str, members: MemberProbabilities) -> FloatArray:
         """Probabilities (photos, classes) of the scheme from those of each member of its own.
 
         Args:
@@ -46,18 +46,18 @@ class MemberComposition:
             combine(name, [members[place] for place in places], scheme=part)
             for part, places in zip(self.parts, self.groups, strict=True)
         ]
-        joint = np.ones((len(votes[0]), *[1] * len(self.scheme.names)))
+        joint = np.ones((len(votes[0]), *[1] * len(self.schema.names)))
         for part, probabilities in zip(self.parts, votes, strict=True):
             cube = probabilities.reshape(len(joint), *part.shape)
             # Its axes in the scheme's order, and one of length 1 for each attribute of which it says nothing.
-            own = [name for name in self.scheme.names if name in part.names]
+            own = [name for name in self.schema.names if name in part.names]
             turned = cube.transpose(0, *(1 + part.names.index(name) for name in own))
-            sides = [part.sizes.get(name, 1) for name in self.scheme.names]
+            sides = [part.sizes.get(name, 1) for name in self.schema.names]
             joint = joint * turned.reshape(len(joint), *sides)
-        return joint.reshape(len(joint), self.scheme.num_classes)
+        return joint.reshape(len(joint), self.schema.num_classes)
 
 
-def schema_signature(scheme: LabelSchema) -> Question:
+def schema_signature(scheme: LabelSchema) -> SchemaSignature:
     """What a scheme asks."""
     return tuple((attribute.name, attribute.values) for attribute in scheme.attributes)
 
@@ -71,7 +71,7 @@ def compose_members(schemes: Sequence[LabelSchema]) -> MemberComposition | None:
     Args:
         schemes: What each member answers for, one at least.
     """
-    asked: dict[Question, list[int]] = {}
+    asked: dict[SchemaSignature, list[int]] = {}
     for place, scheme in enumerate(schemes):
         asked.setdefault(schema_signature(scheme), []).append(place)
     groups = tuple(tuple(places) for places in asked.values())

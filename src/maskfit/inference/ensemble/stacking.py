@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from maskfit.errors import DataError, MissingExtraError
 from maskfit.evaluation.probability_table import check_probabilities
-from maskfit.inference.ensemble.voting import Members
+from maskfit.inference.ensemble.voting import MemberProbabilities
 from maskfit.labels.schema import FloatArray, IntArray, LabelSchema, softmax
 
-FLOOR = 1e-6
+MIN_PROBABILITY = 1e-6
 """The least probability that stacking sees; below it a logarithm says how sure a member is, and little else."""
 
 
@@ -27,7 +27,7 @@ class StackingFitter:
         steps: How many steps the solver may make.
     """
 
-    learns = True
+    uses_labels = True
 
     C: float = 0.01
     steps: int = 1000
@@ -81,7 +81,7 @@ class StackedEnsemble:
     coefficients: FloatArray
     intercepts: FloatArray
 
-    def __call__(self, members: Members) -> FloatArray:
+    def __call__(self, members: MemberProbabilities) -> FloatArray:
         rows = [check_probabilities(member, f"member {number}") for number, member in enumerate(members)]
         features = _features(np.stack(rows))
         if features.shape[1] != self.coefficients.shape[1]:
@@ -94,5 +94,5 @@ class StackedEnsemble:
 
 def _features(members: NDArray[np.floating]) -> FloatArray:
     """The members' log-probabilities side by side, (photos, members * classes)."""
-    logs = np.log(np.maximum(members, FLOOR))
+    logs = np.log(np.maximum(members, MIN_PROBABILITY))
     return np.asarray(logs.transpose(1, 0, 2).reshape(members.shape[1], -1))

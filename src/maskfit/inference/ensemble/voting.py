@@ -15,13 +15,13 @@ from maskfit.errors import DataError, did_you_mean
 from maskfit.evaluation.probability_table import check_probabilities
 from maskfit.labels.schema import FloatArray, LabelSchema, softmax
 
-Members = Sequence[NDArray[np.floating]]
+MemberProbabilities = Sequence[NDArray[np.floating]]
 """Probabilities (photos, classes) of each member, the photos in the same order."""
 
 Vote = Callable[[FloatArray, FloatArray, LabelSchema | None], FloatArray]
 """From probabilities (members, photos, classes) and shares (members,) that sum to 1 to (photos, classes)."""
 
-FLOOR = 1e-12
+MIN_PROBABILITY = 1e-12
 """The least probability in a geometric mean: one member's 0 should count against a class, not forbid it."""
 
 
@@ -32,10 +32,10 @@ def arithmetic(members: FloatArray, shares: FloatArray, scheme: LabelSchema | No
 
 def geometric(members: FloatArray, shares: FloatArray, scheme: LabelSchema | None = None) -> FloatArray:
     """The mean of their logarithms, made to sum to 1 again; a class needs some support of every member."""
-    return softmax(np.tensordot(shares, np.log(np.maximum(members, FLOOR)), axes=1))
+    return softmax(np.tensordot(shares, np.log(np.maximum(members, MIN_PROBABILITY)), axes=1))
 
 
-def hard(members: FloatArray, shares: FloatArray, scheme: LabelSchema | None = None) -> FloatArray:
+def majority(members: FloatArray, shares: FloatArray, scheme: LabelSchema | None = None) -> FloatArray:
     """Each member gives its share to its most probable class; equal shares are told apart by the summed probability.
 
     The result is the shares of the votes with a trace of the mean mixed in, too little to turn a vote, so that the
@@ -48,7 +48,7 @@ def hard(members: FloatArray, shares: FloatArray, scheme: LabelSchema | None = N
     return (1 - trace) * arithmetic(ballots, shares) + trace * arithmetic(members, shares)
 
 
-def hard_attribute(members: FloatArray, shares: FloatArray, scheme: LabelSchema | None = None) -> FloatArray:
+def majority_per_attribute(members: FloatArray, shares: FloatArray, scheme: LabelSchema | None = None) -> FloatArray:
     """The hard vote for each attribute by itself, over what each member says of it; the attributes are then joined.
 
     Raises:
@@ -57,7 +57,7 @@ def hard_attribute(members: FloatArray, shares: FloatArray, scheme: LabelSchema 
     if scheme is None or scheme.num_classes != members.shape[2]:
         raise DataError("a vote on each attribute needs the scheme of these classes", hint="give the scheme")
     each = [scheme.marginals(member) for member in members]
-    heads = {name: hard(np.stack([member[name] for member in each]), shares) for name in scheme.names}
+    heads = {name: majority(np.stack([member[name] for member in each]), shares) for name in scheme.names}
     return scheme.joint_probabilities(heads)
 
 
@@ -65,14 +65,14 @@ VOTES: dict[str, Vote] = {
     "arithmetic": arithmetic,
     "geometric": geometric,
     "weighted": arithmetic,
-    "majority": hard,
-    "majority_per_attribute": hard_attribute,
+    "majority": majority,
+    "majority_per_attribute": majority_per_attribute,
 }
 """Votes by name. `weighted` is the arithmetic mean with weights, which it must be given; `arithmetic` takes none."""
 
 
 def combine(
-    name: str, members: Members, *, weights: Sequence[float] | None = None, scheme: LabelSchema | None = None
+    name: str, members: MemberProbabilities, *, weights: Sequence[float] | None = None, scheme: LabelSchema | None = None
 ) -> FloatArray:
     """Combines members by the vote of this name.
 
@@ -101,7 +101,7 @@ def combine(
 
 
 def combine_all(
-    members: Members, *, weights: Sequence[float] | None = None, scheme: LabelSchema | None = None
+    members: MemberProbabilities, *, weights: Sequence[float] | None = None, scheme: LabelSchema | None = None
 ) -> dict[str, FloatArray]:
     """Every vote that what is given allows, by name: `weighted` only with weights, `hard_attribute` with a scheme.
 
@@ -120,7 +120,7 @@ def combine_all(
     }
 
 
-def _stacked(members: Members) -> FloatArray:
+def _stacked(members: MemberProbabilities) -> FloatArray:
     """The members as (members, photos, classes), each checked to hold probabilities."""
     if not len(members):
         raise DataError("there is no member to vote", hint="give at least one table of probabilities")

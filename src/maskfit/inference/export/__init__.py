@@ -14,23 +14,23 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, MaskfitError, ModelFileError
 from maskfit.inference.engines.engine import Engine, TorchEngine, open_engine
 from maskfit.inference.export.fp16_weights import convert_weights_to_fp16
-from maskfit.inference.export.onnx_export import Shrink, write_onnx
+from maskfit.inference.export.onnx_export import Compress, write_onnx
 from maskfit.inference.export.other_formats import write_openvino, write_weights
 from maskfit.inference.export.parity import Parity, Progress, compare, f32_rounding_error, random_inputs, read_frames
 from maskfit.inference.export.quantization import quantize_static
 from maskfit.model_file import ModelMetadata, read_model_metadata
 
-SAME = 1e-4
+PARITY_TOLERANCE = 1e-4
 """A probability may differ by this much where the numbers are as fine as the network's own; no answer hangs on it."""
 
-ROUNDING = 4.0
+ROUNDING_FACTOR = 4.0
 """On noise a probability may also differ by so many times what 32 bits make of it: two programs that each round in
 their own order, and the few frames that were looked at."""
 
-HALF = 0.2
+FP16_TOLERANCE = 0.2
 """The same where weights have sixteen bits: answers on the edge between two move by some hundredths."""
 
-Write = Callable[[Path, Path, Shrink | None], None]
+Write = Callable[[Path, Path, Compress | None], None]
 """Writes a model as a file: `write(model, out, shrink)`, with what makes its numbers smaller if that is wanted."""
 
 
@@ -46,21 +46,21 @@ class ExportFormat:
         shrinks: Whether it can be had in sixteen bits or eight.
     """
 
-    ending: str
+    suffix: str
     write: Write
     engines: tuple[str, ...]
-    beside: tuple[str, ...] = ()
-    shrinks: bool = True
+    companion_suffixes: tuple[str, ...] = ()
+    supports_compression: bool = True
 
     def files(self, out: Path) -> tuple[Path, ...]:
         """Every file that it writes, `out` first."""
-        return (out, *(out.with_suffix(ending) for ending in self.beside))
+        return (out, *(out.with_suffix(ending) for ending in self.companion_suffixes))
 
 
 EXPORTS: dict[str, ExportFormat] = {
     "onnx": ExportFormat(".onnx", write_onnx, ("onnx",)),
-    "openvino": ExportFormat(".xml", write_openvino, ("openvino", "openvino:precision=bf16"), beside=(".bin",)),
-    "torch": ExportFormat(".safetensors", write_weights, ("torch",), shrinks=False),
+    "openvino": ExportFormat(".xml", write_openvino, ("openvino", "openvino:precision=bf16"), companion_suffixes=(".bin",)),
+    "torch": ExportFormat(".safetensors", write_weights, ("torch",), supports_compression=False),
 }
 """What `--to` can name."""
 
@@ -114,14 +114,14 @@ def export_model(
         MaskfitError: The exported network answers otherwise; an int8 network may.
     """
     form = EXPORTS[to]
-    if out.suffix != form.ending:
+    if out.suffix != form.suffix:
         raise ModelFileError(
-            f"a model for {to} ends in {form.ending}, not in '{out.suffix}'",
+            f"a model for {to} ends in {form.suffix}, not in '{out.suffix}'",
             location=out,
-            hint=f"--out model{form.ending}",
+            hint=f"--out model{form.suffix}",
         )
     _refuse_bits(form, to, half, calibrate is not None)
-    shrink, most = (convert_weights_to_fp16, HALF) if half else (None, SAME)
+    shrink, most = (convert_weights_to_fp16, FP16_TOLERANCE) if half else (None, PARITY_TOLERANCE)
     engines = form.engines
     if calibrate is not None:
         calibrate, photos = _share_out(calibrate, photos)
@@ -132,10 +132,10 @@ def export_model(
         model_itself = TorchEngine(model)
         opened = [model_itself, *(open_engine(draft, engine=word) for word in engines)]
         parity, compared_on = _compare(facts, opened, photos, progress)
-        finest = parity[0].difference
+        finest = parity[0].max_difference
         # Asked the other way round, a difference that is no number would pass.
         if not finest < most and not (
-            photos is None and finest < ROUNDING * f32_rounding_error(model_itself, random_inputs(facts))
+            photos is None and finest < ROUNDING_FACTOR * f32_rounding_error(model_itself, random_inputs(facts))
         ):
             raise MaskfitError(
                 f"the exported network's probabilities differ by {finest:.2g}",
@@ -154,8 +154,8 @@ def _refuse_bits(form: ExportFormat, to: str, half: bool, int8: bool) -> None:
     """
     if half and int8:
         raise DataError("a file's weights have sixteen bits or eight", hint="leave out --half or --int8")
-    if (half or int8) and not form.shrinks:
-        known = " or ".join(name for name, other in EXPORTS.items() if other.shrinks)
+    if (half or int8) and not form.supports_compression:
+        known = " or ".join(name for name, other in EXPORTS.items() if other.supports_compression)
         raise DataError(f"{to} knows no {'half' if half else 'int8'}", hint=f"--to {known}, or all of its bits")
 
 
@@ -194,4 +194,4 @@ def _compare(
         frames = random_inputs(facts)
         return compare(engines, [frames]), f"{len(frames)} frames of noise"
     parity = compare(engines, read_frames(facts.preprocessing.crop_resize, photos, progress))
-    return parity, f"{parity[0].photos:,} photos"
+    return parity, f"{parity[0].num_images:,} photos"

@@ -13,14 +13,14 @@ import numpy as np
 
 from maskfit.model_file import ModelMetadata
 
-WIDE = 2
+MIN_DIMS = 2
 """Sides from which on weights are halved: those of convolutions and linear layers. What has fewer is small, and may be
 finer than sixteen bits: biases, and the numbers that normalise a photo."""
 
-MOST = float(np.finfo(np.float16).max)
+MAX_FP16 = float(np.finfo(np.float16).max)
 """The largest number of sixteen bits, 65,504."""
 
-LEAST = 2.0**-14
+MIN_MAX_WEIGHT = 2.0**-14
 """Below this sixteen bits lose precision; weights whose largest is smaller stay as they are."""
 
 
@@ -37,11 +37,11 @@ def convert_weights_to_fp16(program: Any, facts: ModelMetadata) -> Any:
 
     widening = []
     for weights in program.graph.initializer:
-        if weights.data_type != TensorProto.FLOAT or len(weights.dims) < WIDE:
+        if weights.data_type != TensorProto.FLOAT or len(weights.dims) < MIN_DIMS:
             continue
         values = numpy_helper.to_array(weights)
         largest = float(np.abs(values).max(initial=0.0))
-        if not LEAST <= largest <= MOST:
+        if not MIN_MAX_WEIGHT <= largest <= MAX_FP16:
             continue
         name = weights.name
         weights.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from maskfit.models.export_module import ExportModule
     from maskfit.models.network import Network
 
-Shrink = Callable[[Any, ModelMetadata], Any]
+Compress = Callable[[Any, ModelMetadata], Any]
 """Makes an ONNX program (`onnx.ModelProto`) smaller: `halving.halve`, or `quantising.quantise` with photos."""
 
 
-def write_onnx(model: Path, out: Path, shrink: Shrink | None = None) -> None:
+def write_onnx(model: Path, out: Path, shrink: Compress | None = None) -> None:
     """Writes a model as ONNX, its numbers made smaller if wanted.
 
     Raises:
@@ -35,7 +35,7 @@ def write_onnx(model: Path, out: Path, shrink: Shrink | None = None) -> None:
     out.write_bytes(program.SerializeToString())
 
 
-def to_onnx(model: Path, shrink: Shrink | None = None) -> tuple[Any, ModelMetadata]:
+def to_onnx(model: Path, shrink: Compress | None = None) -> tuple[Any, ModelMetadata]:
     """A model as an ONNX program (`onnx.ModelProto`) without metadata, made smaller if wanted, and its facts.
 
     Raises:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from maskfit.errors import ModelFileError
 from maskfit.inference.engines.engine import import_openvino
-from maskfit.inference.export.onnx_export import Shrink, to_onnx
+from maskfit.inference.export.onnx_export import Compress, to_onnx
 from maskfit.model_file import load_model, save_model
 
 
-def write_openvino(model: Path, out: Path, shrink: Shrink | None = None) -> None:
+def write_openvino(model: Path, out: Path, shrink: Compress | None = None) -> None:
     """Writes a model as OpenVINO's `.xml`, its weights beside it as `.bin`.
 
     Raises:
@@ -36,7 +36,7 @@ def write_openvino(model: Path, out: Path, shrink: Shrink | None = None) -> None
     openvino.serialize(network, out, out.with_suffix(".bin"))
 
 
-def write_weights(model: Path, out: Path, shrink: Shrink | None = None) -> None:
+def write_weights(model: Path, out: Path, shrink: Compress | None = None) -> None:
     """Writes a model's weights without its layer of years, if it has one; `shrink` is for formats that are ONNX's.
 
     Raises:
@@ -44,5 +44,5 @@ def write_weights(model: Path, out: Path, shrink: Shrink | None = None) -> None:
         MissingExtraError: torch is not installed.
     """
     network, facts = load_model(model)
-    network.years = None
+    network.age_regressor = None
     save_model(out, network.state_dict(), facts.model_copy(update={"age_regression": False}))

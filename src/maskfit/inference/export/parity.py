@@ -10,7 +10,7 @@ import numpy as np
 
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.preprocessing import CropResize, Frames
+from maskfit.data.preprocessing import CropResize, ImageBatch
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.engines.engine import Engine, TorchEngine
 from maskfit.labels.schema import logits_to_probabilities
@@ -18,7 +18,7 @@ from maskfit.model_file import ModelMetadata
 
 Progress = Callable[[int, int], None]
 
-BATCH = 32
+BATCH_SIZE = 32
 """Photos that are compared at once."""
 
 
@@ -32,12 +32,12 @@ class Parity:
         changed: How many photos it answers with another class.
     """
 
-    photos: int
-    difference: float
-    changed: int
+    num_images: int
+    max_difference: float
+    num_changed: int
 
 
-def compare(engines: Sequence[Engine], batches: Iterable[Frames]) -> tuple[Parity, ...]:
+def compare(engines: Sequence[Engine], batches: Iterable[ImageBatch]) -> tuple[Parity, ...]:
     """How far each engine after the first is from the first, all of one scheme and framing.
 
     Args:
@@ -53,7 +53,7 @@ def compare(engines: Sequence[Engine], batches: Iterable[Frames]) -> tuple[Parit
     for frames in batches:
         for part in (frames[:1], frames[1:]) if photos == 0 and len(frames) > 1 else (frames,):
             first, *others = (
-                logits_to_probabilities(engine.facts.label_schema, engine.logits(part)) for engine in engines
+                logits_to_probabilities(engine.metadata.label_schema, engine.logits(part)) for engine in engines
             )
             # Not fmax or max(): a difference that is no number must stay.
             difference = np.maximum(difference, [np.abs(other - first).max() for other in others])
@@ -64,13 +64,13 @@ def compare(engines: Sequence[Engine], batches: Iterable[Frames]) -> tuple[Parit
     return tuple(Parity(photos, float(most), int(count)) for most, count in zip(difference, changed, strict=True))
 
 
-def f32_rounding_error(engine: TorchEngine, frames: Frames) -> float:
+def f32_rounding_error(engine: TorchEngine, frames: ImageBatch) -> float:
     """The largest difference that 32 bits make to the engine's own probabilities of these frames, 0 to 1.
 
     On noise, which no network was trained on, logits can be in the hundreds, and their last bits worth a ten-thousandth
     of a probability. Another program that rounds in another order is as far off, and no worse for it.
     """
-    scheme = engine.facts.label_schema
+    scheme = engine.metadata.label_schema
     return float(
         np.abs(
             logits_to_probabilities(scheme, engine.logits(frames))
@@ -79,7 +79,7 @@ def f32_rounding_error(engine: TorchEngine, frames: Frames) -> float:
     )
 
 
-def random_inputs(facts: ModelMetadata, count: int = 4) -> Frames:
+def random_inputs(facts: ModelMetadata, count: int = 4) -> ImageBatch:
     """Frames of noise from dark to bright, (count, height, width, 3)."""
     height, width = facts.preprocessing.crop_resize.size
     drawn = np.random.default_rng(0).integers(0, 256, (count, height, width, 3))
@@ -87,7 +87,7 @@ def random_inputs(facts: ModelMetadata, count: int = 4) -> Frames:
     return np.asarray((drawn * bright).astype(np.uint8))
 
 
-def read_frames(framing: CropResize, photos: Sequence[Photo], progress: Progress | None = None) -> Iterator[Frames]:
+def read_frames(framing: CropResize, photos: Sequence[Photo], progress: Progress | None = None) -> Iterator[ImageBatch]:
     """Photos as a network sees them, in batches (batch, height, width, 3); those that cannot be read are left out.
 
     Raises:
@@ -95,15 +95,15 @@ def read_frames(framing: CropResize, photos: Sequence[Photo], progress: Progress
     """
     framing.pinned()
 
-    def read(photo: Photo) -> Frames | None:
+    def read(photo: Photo) -> ImageBatch | None:
         try:
             return framing(decode(photo.path))
         except PhotoError:
             return None
 
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(photos), BATCH):
-            batch = photos[start : start + BATCH]
+        for start in range(0, len(photos), BATCH_SIZE):
+            batch = photos[start : start + BATCH_SIZE]
             frames = [frame for frame in pool.map(read, batch) if frame is not None]
             if frames:
                 yield np.stack(frames)

@@ -21,10 +21,10 @@ from maskfit.inference.export.parity import read_frames
 from maskfit.model_file import ModelMetadata
 from maskfit.onnx_runtime import import_onnxruntime
 
-MOST_PHOTOS = 256
+MAX_CALIBRATION_IMAGES = 256
 """Photos that set ranges; more change them little."""
 
-KEPT = 8
+KEEP_FLOAT_FRACTION = 8
 """The first convolution of so many keeps its bits, at least one. They are narrow, so that they cost few bytes, and hand
 their errors to all others: a MobileNetV2 (52 convolutions) changed four times as many answers where only one kept them.
 """
@@ -49,7 +49,7 @@ def quantize_static(program: Any, facts: ModelMetadata, photos: Sequence[Photo])
     import_onnxruntime()
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    taken = photos[:: -(-len(photos) // MOST_PHOTOS)]
+    taken = photos[:: -(-len(photos) // MAX_CALIBRATION_IMAGES)]
     frames = read_frames(facts.preprocessing.crop_resize, taken)
     opening = next(frames, None)
     if opening is None:
@@ -70,7 +70,7 @@ def quantize_static(program: Any, facts: ModelMetadata, photos: Sequence[Photo])
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[*convolutions[: max(1, len(convolutions) // KEPT)], *_after_pooling(program)],
+            nodes_to_exclude=[*convolutions[: max(1, len(convolutions) // KEEP_FLOAT_FRACTION)], *_after_pooling(program)],
             calibrate_method=CalibrationMethod.MinMax,
         )
         return onnx.load(out)

@@ -53,7 +53,7 @@ def main() -> None:
         st.html(html.note(error.message, error.hint or "", "bad"))
         settings = replace(settings, models=studio.default_settings.models)
         predictor = studio.predictor(settings.models, settings.vote)
-    scheme = predictor.scheme
+    scheme = predictor.schema
     thresholds = choose_thresholds(scheme, predictor.abstain_below)
     st.html(html.heading(_said_of(studio, settings, scheme)))
     items = _bring_photos()
