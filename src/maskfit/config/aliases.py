@@ -1,13 +1,17 @@
-"""Earlier names of recipe keys, components, model-file fields and weights, so that old files still open.
+"""Old names of recipe keys, components, options, model metadata keys and weights, so that old files still open.
 
-One table for each kind of name. A reader upgrades what it read with `upgrade_recipe` or `upgrade_model_metadata` and
-prints one warning line for each old name that it met; nothing else in maskfit knows the old names.
+One table for each kind of name; nothing else in maskfit knows the old names. A reader converts what it read with
+`upgrade_recipe`, `upgrade_component` or `upgrade_model_metadata`, and reports each old name once with `warn_once`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+from maskfit.errors import RecipeError
+from maskfit.registry import ComponentSpec
 
 RECIPE_KEYS: dict[str, str] = {
     "about": "description",
@@ -41,6 +45,7 @@ RECIPE_KEYS: dict[str, str] = {
     "data.label_schema.attributes.*.edges": "data.label_schema.attributes.*.bin_edges",
     "data.label_schema.attributes.*.span": "data.label_schema.attributes.*.valid_range",
     "data.label_schema.attributes.*.coarse": "data.label_schema.attributes.*.parent_of",
+    "data.label_schema.attributes.*.words": "data.label_schema.attributes.*.display_names",
     "data.sharpen": "data.unsharp_mask",
     "data.size": "data.image_size",
     "data.store": "data.cache_dir",
@@ -59,7 +64,10 @@ RECIPE_KEYS: dict[str, str] = {
     "trainer.patience": "trainer.early_stopping_patience",
     "trainer.top": "trainer.save_top_k",
 }
-"""Old key -> new key, dotted, `*` for any head or list position. Sections come before the keys inside them."""
+"""Old key -> new key, dotted; `*` is any head or list index. Keys inside a renamed section use its new name."""
+
+SPLIT_FILE_KEYS = {"folds": "cv.split_file"}
+"""Old key -> new key where the value is a path: `folds` was a number of folds or a split file."""
 
 RECIPE_VALUES: dict[str, dict[Any, Any]] = {
     "data.normalization": {"dataset": "pretrained", "photo": "per_image"},
@@ -81,8 +89,8 @@ COMPONENTS: dict[str, dict[str, str]] = {
         "wild": "unconstrained",
     },
     "batch_mixing": {"strip": "vertical_cutmix"},
-    "class_weights": {"complement": "one_minus_frequency"},
     "data.crop": {"centre": "center", "pixels": "variance", "salient": "saliency", "whole": "resize"},
+    "ensemble": {"hard": "majority", "hard_attribute": "majority_per_attribute"},
     "loss": {
         "binary": "bce",
         "macro_f1": "soft_macro_f1",
@@ -99,15 +107,34 @@ COMPONENTS: dict[str, dict[str, str]] = {
     },
     "sampler": {"balanced": "class_balanced", "over": "oversample", "shuffle": "random", "under": "undersample"},
     "tta": {"five": "five_crop"},
-    "vote": {"hard": "majority", "hard_attribute": "majority_per_attribute"},
 }
-"""Registry -> old component name -> new one. `heads.*.loss` uses the names of `loss`."""
+"""Registry -> old component name -> new component name. Registries are recipe keys, `tta` and `ensemble`."""
 
 OPTIONS: dict[str, dict[str, dict[str, str]]] = {
+    "age_regression": {"mse": {"share": "weight"}, "smooth_l1": {"share": "weight"}},
+    "data.background_removal": {"grabcut": {"colour": "color"}, "saliency": {"colour": "color"}},
     "data.crop": {"face": {"choose": "face_selection", "of": "scale_relative_to", "squeeze": "ignore_aspect"}},
+    "data.crop.detector": {"mtcnn": {"least": "min_face_size"}},
+    "loss": {"ce_f1": {"share": "f1_weight"}, "symmetric_cross_entropy": {"floor": "log_zero"}},
+    "metric_loss": {name: {"share": "weight"} for name in ("arcface", "multi_similarity", "supcon", "triplet")},
+    "model.head": {
+        name: {"start": "init"}
+        for name in ("bn_dropout_linear", "mlp", "mlp_1", "multi_head", "multi_sample", "ordinal", "single_head")
+    },
     "ensemble": {"greedy": {"bags": "num_bags", "part": "bag_fraction"}, "stack": {"strength": "C"}},
 }
-"""Registry -> component -> old option -> new one."""
+"""Registry -> component -> old option -> new option."""
+
+OPTION_VALUES: dict[str, dict[str, dict[str, str]]] = {
+    "loss": {"class_weights": {"complement": "one_minus_frequency"}},
+}
+"""Registry -> option of any component -> old value -> new value."""
+
+RECIPE_COMPONENTS: dict[str, str] = {
+    **{key: key for key in (*COMPONENTS, *OPTIONS) if key not in ("ensemble", "tta")},
+    "heads.*.loss": "loss",
+}
+"""Recipe key of a component -> its registry in the tables above."""
 
 MODEL_METADATA: dict[str, str] = {
     "about": "description",
@@ -116,6 +143,7 @@ MODEL_METADATA: dict[str, str] = {
     "label_schema.attributes.*.edges": "label_schema.attributes.*.bin_edges",
     "label_schema.attributes.*.span": "label_schema.attributes.*.valid_range",
     "label_schema.attributes.*.coarse": "label_schema.attributes.*.parent_of",
+    "label_schema.attributes.*.words": "label_schema.attributes.*.display_names",
     "preprocessing.framing": "preprocessing.crop_resize",
     "preprocessing.normalising": "preprocessing.normalization",
     "preprocessing.crop_resize.background": "preprocessing.crop_resize.background_removal",
@@ -133,101 +161,120 @@ MODEL_METADATA: dict[str, str] = {
 MODEL_METADATA_VALUES: dict[str, dict[Any, Any]] = {
     "preprocessing.normalization.mode": {"dataset": "pretrained", "photo": "per_image"},
 }
+"""New key -> old value -> new value in the metadata of a model file."""
 
 MODEL_METADATA_COMPONENTS: dict[str, str] = {
     "head": "model.head",
+    "preprocessing.crop_resize.background_removal": "data.background_removal",
     "preprocessing.crop_resize.crop": "data.crop",
+    "preprocessing.crop_resize.crop.detector": "data.crop.detector",
 }
-"""Key of a component in a model file -> its registry in `COMPONENTS`."""
+"""Metadata key of a component -> its registry in the tables above."""
 
-WEIGHT_PREFIXES: dict[str, str] = {"trunk.": "backbone."}
+WEIGHT_PREFIXES: dict[str, str] = {"trunk.": "backbone.", "years.": "age_regressor."}
 """Old prefix -> new prefix of the names of a model file's tensors."""
 
 Warn = Callable[[str], None]
+"""Receives one line for each old name."""
+
+_warned: set[str] = set()
+
+
+def warn_once(message: str) -> None:
+    """Issues a `FutureWarning`, once for each message in this process.
+
+    Args:
+        message: One line that names the old and the new name.
+    """
+    if message not in _warned:
+        _warned.add(message)
+        warnings.warn(message, FutureWarning, stacklevel=2)
 
 
 def upgrade_recipe(values: Mapping[str, Any], warn: Warn) -> dict[str, Any]:
-    """Returns a recipe's mapping with old keys, values and component names replaced by today's.
+    """Replaces old keys, values, component names and options of a recipe by the new ones.
 
     Args:
-        values: What YAML, JSON or `key=value` words gave; is not changed.
+        values: Nested mapping as read from YAML, JSON or a `key=value` override; is not modified.
         warn: Called with one line for each old name.
 
     Returns:
         A new mapping.
+
+    Raises:
+        RecipeError: A key or option is given under its old and its new name.
     """
-    upgraded = _rename_keys(values, RECIPE_KEYS, warn)
-    cv = upgraded.get("cv")
-    if isinstance(cv, dict) and isinstance(cv.get("num_folds"), str):
-        # `folds` was either a count or the path of a split file.
-        warn(f"cv.num_folds={cv['num_folds']} names a split file: write cv.split_file={cv['num_folds']}")
-        cv["split_file"] = cv.pop("num_folds")
+    upgraded: dict[str, Any] = _copy(values)
+    files = {key: new for key, new in SPLIT_FILE_KEYS.items() if isinstance(values.get(key), str)}
+    _rename_keys(upgraded, {**RECIPE_KEYS, **files}, warn)
     _replace_values(upgraded, RECIPE_VALUES, warn)
-    for registry, names in COMPONENTS.items():
-        if registry not in ("class_weights", "tta", "vote"):
-            _rename_components(upgraded, registry, names, warn)
-    _rename_components(upgraded, "heads.*.loss", COMPONENTS["loss"], warn)
-    _rename_option_keys(upgraded, "data.crop", OPTIONS["data.crop"], warn)
-    for key in ("loss", "heads.*.loss"):
-        _rename_option(upgraded, key, "class_weights", COMPONENTS["class_weights"], warn)
+    for key, registry in RECIPE_COMPONENTS.items():
+        _upgrade_components(upgraded, key, registry, warn)
     return upgraded
 
 
-def upgrade_model_metadata(values: Mapping[str, Any], warn: Warn) -> dict[str, Any]:
-    """Returns a model file's metadata with old keys and component names replaced by today's.
+def upgrade_component(registry: str, component: ComponentSpec, warn: Warn) -> ComponentSpec:
+    """Replaces the old name and old options of a component by the new ones.
 
     Args:
-        values: The decoded JSON; is not changed.
+        registry: Key of `COMPONENTS`.
+        component: A component, such as one parsed from a command-line argument.
         warn: Called with one line for each old name.
 
     Returns:
-        A new mapping. The recipe inside is upgraded too.
+        The component under its new names; the same object where nothing is old.
+
+    Raises:
+        RecipeError: An option is given under its old and its new name.
     """
-    upgraded = _rename_keys(values, MODEL_METADATA, warn)
+    found: list[str] = []
+    values = {"name": component.name, "options": dict(component.options)}
+    upgraded = _upgrade_component(values, registry, registry, found.append)
+    for line in found:
+        warn(line)
+    return ComponentSpec.model_validate(upgraded) if found else component
+
+
+def upgrade_model_metadata(values: Mapping[str, Any], warn: Warn) -> dict[str, Any]:
+    """Replaces old keys, values and component names of a model file's metadata by the new ones.
+
+    Args:
+        values: The decoded JSON; is not modified.
+        warn: Called with one line for each old name.
+
+    Returns:
+        A new mapping, in which the recipe is upgraded too.
+
+    Raises:
+        RecipeError: A key or option is given under its old and its new name.
+    """
+    upgraded: dict[str, Any] = _copy(values)
+    _rename_keys(upgraded, MODEL_METADATA, warn)
     _replace_values(upgraded, MODEL_METADATA_VALUES, warn)
     for key, registry in MODEL_METADATA_COMPONENTS.items():
-        _rename_components(upgraded, key, COMPONENTS[registry], warn)
-        _rename_option_keys(upgraded, key, OPTIONS.get(registry, {}), warn)
+        _upgrade_components(upgraded, key, registry, warn)
     if isinstance(upgraded.get("recipe"), Mapping):
         upgraded["recipe"] = upgrade_recipe(upgraded["recipe"], warn)
     return upgraded
 
 
-def upgrade_weight_names(names: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a model file's tensors under today's names.
+def upgrade_weight_names(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Replaces old prefixes in the names of a model file's tensors by the new ones.
 
     Args:
-        names: Tensors by name.
+        weights: Tensors by name.
 
     Returns:
-        The same tensors; those with an old prefix under the new one.
+        The same tensors by their new names; a tensor whose new name is taken keeps the old one.
     """
-    return {_with_new_prefix(name): value for name, value in names.items()}
-
-
-def current_name(registry: str, name: str, warn: Warn) -> str:
-    """Returns today's name of a component.
-
-    Args:
-        registry: A key of `COMPONENTS`.
-        name: A name, old or not.
-        warn: Called with one line where the name is old.
-
-    Returns:
-        The new name, or `name` itself.
-    """
-    new = COMPONENTS.get(registry, {}).get(name)
-    if new is None:
-        return name
-    warn(f"{registry}: '{name}' is now '{new}'")
-    return new
-
-
-def _with_new_prefix(name: str) -> str:
-    for old, new in WEIGHT_PREFIXES.items():
-        if name.startswith(old):
-            return new + name.removeprefix(old)
-    return name
+    upgraded = {}
+    for name, tensor in weights.items():
+        for old, new in WEIGHT_PREFIXES.items():
+            renamed = new + name.removeprefix(old)
+            if name.startswith(old) and renamed not in weights:
+                name = renamed
+        upgraded[name] = tensor
+    return upgraded
 
 
 def _copy(value: Any) -> Any:
@@ -236,86 +283,97 @@ def _copy(value: Any) -> Any:
     return [_copy(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _places(values: Any, keys: list[str]) -> list[Any]:
-    """Every container that the pattern `keys` leads to."""
-    places = [values]
-    for key in keys:
-        inner: list[Any] = []
-        for place in places:
-            if key == "*" and isinstance(place, dict):
-                inner += list(place.values())
-            elif key == "*" and isinstance(place, list):
-                inner += place
-            elif isinstance(place, dict) and key in place:
-                inner.append(place[key])
-        places = inner
-    return places
+def _find_mappings(values: Any, keys: list[str]) -> Iterator[dict[str, Any]]:
+    """Yields every mapping that the dotted pattern leads to."""
+    if not keys:
+        if isinstance(values, dict):
+            yield values
+        return
+    first, *rest = keys
+    if first == "*":
+        children = list(values.values()) if isinstance(values, dict) else values if isinstance(values, list) else []
+    else:
+        children = [values[first]] if isinstance(values, dict) and first in values else []
+    for child in children:
+        yield from _find_mappings(child, rest)
 
 
-def _rename_keys(values: Mapping[str, Any], table: Mapping[str, str], warn: Warn) -> dict[str, Any]:
-    upgraded: dict[str, Any] = _copy(values)
-    # A section is renamed before the keys inside it, which stand in the table under its new name.
+def _rename_keys(values: dict[str, Any], table: Mapping[str, str], warn: Warn) -> None:
+    # A section is renamed before the keys inside it, which the table lists under the section's new name.
     for old, new in sorted(table.items(), key=lambda item: item[0].count(".")):
-        *above, last = old.split(".")
-        for place in _places(upgraded, above):
-            if not isinstance(place, dict) or last not in place:
+        *section, last = old.split(".")
+        *new_section, name = new.split(".")
+        for mapping in list(_find_mappings(values, section)):
+            if last not in mapping:
                 continue
-            *section, name = new.split(".")
-            target = place if section == above else upgraded.setdefault(section[0], {})
-            if not isinstance(target, dict) or name in target:
-                # Both names given: the old one stays, to be refused as unknown.
-                continue
-            if target is place:
-                renamed = {name if key == last else key: item for key, item in place.items()}
-                place.clear()
-                place.update(renamed)
+            if new_section == section:
+                _rename(mapping, last, name, old, new)
             else:
-                target[name] = place.pop(last)
+                target = values.setdefault(new_section[0], {})
+                if not isinstance(target, dict) or name in target:
+                    raise _both_given(old, new)
+                target[name] = mapping.pop(last)
             warn(f"{old} is now {new}")
-    return upgraded
+
+
+def _rename(mapping: dict[str, Any], old: str, new: str, old_key: str, new_key: str) -> None:
+    """Renames one key of a mapping in place; the order of its keys stays."""
+    if new in mapping:
+        raise _both_given(old_key, new_key)
+    renamed = {new if key == old else key: item for key, item in mapping.items()}
+    mapping.clear()
+    mapping.update(renamed)
+
+
+def _both_given(old: str, new: str) -> RecipeError:
+    return RecipeError(f"{old} and {new} are both given, and {old} is the old name of {new}", hint=f"remove {old}")
 
 
 def _replace_values(values: dict[str, Any], table: Mapping[str, Mapping[Any, Any]], warn: Warn) -> None:
-    for key, known in table.items():
-        *above, last = key.split(".")
-        for place in _places(values, above):
-            value = place.get(last) if isinstance(place, dict) else None
-            if isinstance(value, str | int) and not isinstance(value, bool) and value in known:
-                place[last] = known[value]
-                warn(f"{key}={value} is now {key}={known[value]}")
+    for key, renamed in table.items():
+        *section, last = key.split(".")
+        for mapping in _find_mappings(values, section):
+            value = mapping.get(last)
+            # True equals 1 and would be found in a table with numbers.
+            if isinstance(value, str | int) and not isinstance(value, bool) and value in renamed:
+                mapping[last] = renamed[value]
+                warn(f"{key}={value} is now {key}={renamed[value]}")
 
 
-def _rename_components(values: dict[str, Any], key: str, names: Mapping[str, str], warn: Warn) -> None:
-    *above, last = key.split(".")
-    for place in _places(values, above):
-        if not isinstance(place, dict):
+def _upgrade_components(values: dict[str, Any], key: str, registry: str, warn: Warn) -> None:
+    *section, last = key.split(".")
+    for mapping in _find_mappings(values, section):
+        if last in mapping:
+            mapping[last] = _upgrade_component(mapping[last], key, registry, warn)
+
+
+def _upgrade_component(value: Any, key: str, registry: str, warn: Warn) -> Any:
+    """Returns a component, written as a name or a mapping, under its new names; a mapping is modified in place."""
+    names = COMPONENTS.get(registry, {})
+    if isinstance(value, str):
+        if value not in names:
+            return value
+        warn(f"{key}={value} is now {key}={names[value]}")
+        return names[value]
+    if not isinstance(value, dict):
+        return value
+    name = value.get("name")
+    if isinstance(name, str) and name in names:
+        warn(f"{key}={name} is now {key}={names[name]}")
+        name = value["name"] = names[name]
+    components = OPTIONS.get(registry, {})
+    if isinstance(name, str):
+        renamed = dict(components.get(name, {}))
+    else:
+        # Bare options, as in the override `data.crop.of=photo`, are applied to a component of another file.
+        renamed = {old: new for options in components.values() for old, new in options.items()}
+    # Components are written flat, `{name: face, align: true}`, or with their options apart.
+    for options in (value, value.get("options")):
+        if not isinstance(options, dict):
             continue
-        value = place.get(last)
-        if isinstance(value, str) and value in names:
-            place[last] = names[value]
-            warn(f"{key}={value} is now {key}={names[value]}")
-        elif isinstance(value, dict) and value.get("name") in names:
-            warn(f"{key}={value['name']} is now {key}={names[value['name']]}")
-            value["name"] = names[value["name"]]
-
-
-def _rename_option_keys(
-    values: dict[str, Any], key: str, components: Mapping[str, Mapping[str, str]], warn: Warn
-) -> None:
-    for place in _places(values, key.split(".")):
-        if not isinstance(place, dict):
-            continue
-        names = components.get(str(place.get("name")), {})
-        # Components are written flat, `{name: face, of: eyes}`, or with their options apart.
-        for options in (place, place.get("options")):
-            for old in [name for name in names if isinstance(options, dict) and name in options]:
-                options[names[old]] = options.pop(old)
-                warn(f"{key}.{old} is now {key}.{names[old]}")
-
-
-def _rename_option(values: dict[str, Any], key: str, option: str, names: Mapping[str, str], warn: Warn) -> None:
-    for place in _places(values, key.split(".")):
-        value = place.get(option) if isinstance(place, dict) else None
-        if isinstance(value, str) and value in names:
-            place[option] = names[value]
-            warn(f"{key}.{option}={value} is now {key}.{option}={names[value]}")
+        for old, new in renamed.items():
+            if old in options:
+                _rename(options, old, new, f"{key}.{old}", f"{key}.{new}")
+                warn(f"{key}.{old} is now {key}.{new}")
+        _replace_values(options, OPTION_VALUES.get(registry, {}), lambda line: warn(f"{key}.{line}"))
+    return value
