@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 
     from maskfit.models.network import Network
 
-FORMAT: Literal[1] = 1
+FORMAT_VERSION: Literal[1] = 1
 MAX_METADATA_BYTES = 4 * 2**20
 """Bytes of JSON that a file may carry; a real one has a few thousand."""
 MAX_OPTION_VALUE = 100_000
 """The largest number that an option of a part may be; a depth of a billion would fill the memory with plain lists."""
-SPARE_TENSORS = 64
+MAX_TEMPORARY_TENSORS = 64
 """Tensors that a network may make and drop again while it is built, such as the classifier it came with."""
 
 
@@ -71,7 +71,7 @@ class ModelMetadata(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = FORMAT_VERSION
     maskfit: str = __version__
     label_schema: LabelSchema
     preprocessing: Preprocessing
@@ -105,7 +105,7 @@ class ModelMetadata(BaseModel):
     @property
     def head_sizes(self) -> dict[str, int]:
         """How many logits each of the heads gives, by its name."""
-        return {JOINT_HEAD: self.label_schema.classes} if self.heads == (JOINT_HEAD,) else self.label_schema.sizes
+        return {JOINT_HEAD: self.label_schema.num_classes} if self.heads == (JOINT_HEAD,) else self.label_schema.sizes
 
     def to_metadata(self) -> dict[str, str]:
         """The facts as a weight file keeps them."""
@@ -247,12 +247,12 @@ def load_model(path: str | Path) -> tuple[Network, ModelMetadata]:
         weights = upgrade_weight_names(load_file(path))
         # Parts from a file may ask for any size. On the meta device they cost nothing, and the file's own weights say
         # whether that size is real before any memory is taken.
-        with torch.device("meta"), _at_most(len(weights) + SPARE_TENSORS):
-            draft = build_network(facts.backbone, facts.head, facts.label_schema.sizes, years=facts.age_regression)
+        with torch.device("meta"), _at_most(len(weights) + MAX_TEMPORARY_TENSORS):
+            draft = build_network(facts.backbone, facts.head, facts.label_schema.sizes, age_regression=facts.age_regression)
         _compare({name: tensor.shape for name, tensor in draft.state_dict().items()}, weights, Path(path))
         if draft.heads != facts.heads:
             raise RecipeError(f"its head answers for {draft.heads}, its facts say {facts.heads}")
-        network = build_network(facts.backbone, facts.head, facts.label_schema.sizes, years=facts.age_regression)
+        network = build_network(facts.backbone, facts.head, facts.label_schema.sizes, age_regression=facts.age_regression)
         network.load_state_dict(weights)
     except (SafetensorError, RecipeError, OSError, RuntimeError) as error:
         raise ModelFileError(

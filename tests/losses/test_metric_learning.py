@@ -11,17 +11,17 @@ import pytest
 import torch
 
 from maskfit.errors import RecipeError
-from maskfit.losses.age_regression import YEARS_LOSSES
-from maskfit.losses.metric_learning import EMBEDDING_LOSSES
+from maskfit.losses.age_regression import AGE_REGRESSION_LOSSES
+from maskfit.losses.metric_learning import METRIC_LOSSES
 from maskfit.registry import ComponentSpec, instantiate
 
 CLASSES = [0, 0, 1, 1, 1, 2, 2, -1]
-NAMES = [name for name in EMBEDDING_LOSSES if name != "none"]
+NAMES = [name for name in METRIC_LOSSES if name != "none"]
 
 
 def make(name: str, **options: object) -> torch.nn.Module:
     torch.manual_seed(0)
-    return instantiate(EMBEDDING_LOSSES, ComponentSpec.create(name, **options), features=5, classes=3)
+    return instantiate(METRIC_LOSSES, ComponentSpec.create(name, **options), features=5, classes=3)
 
 
 def draw() -> tuple[torch.Tensor, torch.Tensor]:
@@ -85,14 +85,14 @@ LOOPS = {"triplet": triplet, "supcon": supcon, "arcface": arcface, "multi_simila
 @pytest.mark.parametrize("name", NAMES)
 def test_it_equals_its_loop_by_its_share(name):
     features, classes = draw()
-    loss = make(name, share=0.25)
+    loss = make(name, weight=0.25)
     assert loss(features, classes).item() == pytest.approx(0.25 * LOOPS[name](features, loss), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_features_of_one_class_are_drawn_together(name):
     features, classes = draw()
-    loss = make(name, share=1.0)
+    loss = make(name, weight=1.0)
     centres = torch.eye(5)[[0, 0, 1, 1, 1, 2, 2, 3]]
     if name == "arcface":
         with torch.no_grad():
@@ -129,13 +129,13 @@ def test_half_precision_is_not_felt(name):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("triplet", {"share": 0}),
+        ("triplet", {"weight": 0}),
         ("triplet", {"margin": 0}),
         ("supcon", {"temperature": 0}),
         ("arcface", {"margin": 91}),
         ("arcface", {"scale": 0}),
         ("multi_similarity", {"alpha": 0}),
-        ("supcon", {"colour": 1}),
+        ("supcon", {"color": 1}),
         ("tripel", {}),
     ],
     ids=str,
@@ -148,15 +148,15 @@ def test_what_cannot_be_is_refused(name, options):
 # Years
 
 
-class Share(NamedTuple):
-    partner: torch.Tensor
-    share: torch.Tensor
+class Mixed(NamedTuple):
+    permutation: torch.Tensor
+    lam: torch.Tensor
 
 
 FOUND, YEARS = torch.tensor([30.0, 41.0, 60.5, 25.0]), torch.tensor([28.0, float("nan"), 60.0, 31.0])
 
 
-def slow_years(name: str, found: list[float], years: list[float], pair: Share | None) -> float:
+def slow_years(name: str, found: list[float], years: list[float], mixed: Mixed | None) -> float:
     def distance(a: float, b: float) -> float:
         d = abs(a - b)
         return d * d if name == "mse" else (d * d / 2 if d < 1 else d - 0.5)
@@ -165,8 +165,8 @@ def slow_years(name: str, found: list[float], years: list[float], pair: Share | 
     for row, value in enumerate(found):
         sides = (
             [(row, 1.0)]
-            if pair is None
-            else [(row, float(pair.share[row])), (int(pair.partner[row]), 1 - float(pair.share[row]))]
+            if mixed is None
+            else [(row, float(mixed.lam[row])), (int(mixed.permutation[row]), 1 - float(mixed.lam[row]))]
         )
         for place, share in sides:
             if not math.isnan(years[place]):
@@ -176,28 +176,28 @@ def slow_years(name: str, found: list[float], years: list[float], pair: Share | 
 
 
 @pytest.mark.parametrize("name", ["mse", "smooth_l1"])
-@pytest.mark.parametrize("pair", [None, Share(torch.tensor([3, 0, 1, 2]), torch.tensor([1.0, 0.25, 0.5, 0.75]))])
-def test_years_equal_their_loop_and_unknown_ones_count_nothing(name, pair):
+@pytest.mark.parametrize("mixed", [None, Mixed(torch.tensor([3, 0, 1, 2]), torch.tensor([1.0, 0.25, 0.5, 0.75]))])
+def test_years_equal_their_loop_and_unknown_ones_count_nothing(name, mixed):
     found = FOUND.clone().requires_grad_()
-    loss = instantiate(YEARS_LOSSES, ComponentSpec.create(name, share=0.5))(found, YEARS, pair)
-    assert loss.item() == pytest.approx(0.5 * slow_years(name, FOUND.tolist(), YEARS.tolist(), pair), rel=1e-5)
+    loss = instantiate(AGE_REGRESSION_LOSSES, ComponentSpec.create(name, weight=0.5))(found, YEARS, mixed)
+    assert loss.item() == pytest.approx(0.5 * slow_years(name, FOUND.tolist(), YEARS.tolist(), mixed), rel=1e-5)
     loss.backward()
     assert found.grad.isfinite().all()
-    assert (found.grad[1] == 0) == (pair is None)
+    assert (found.grad[1] == 0) == (mixed is None)
 
 
 @pytest.mark.parametrize("name", ["mse", "smooth_l1"])
 def test_a_batch_without_years_costs_nothing(name):
     found = FOUND.clone().requires_grad_()
-    loss = instantiate(YEARS_LOSSES, ComponentSpec.create(name))(found, torch.full((4,), float("nan")))
+    loss = instantiate(AGE_REGRESSION_LOSSES, ComponentSpec.create(name))(found, torch.full((4,), float("nan")))
     loss.backward()
     assert loss == 0
     assert (found.grad == 0).all()
 
 
 def test_the_shares_of_years_are_the_seeds_and_refused_at_zero():
-    assert instantiate(YEARS_LOSSES, ComponentSpec.create("mse")).share == 0.001
-    for part in (ComponentSpec.create("mse", share=0), ComponentSpec.create("smooth_l1", beta=0)):
-        with pytest.raises(RecipeError, match="above 0"):
-            instantiate(YEARS_LOSSES, part)
-    assert instantiate(YEARS_LOSSES, ComponentSpec.create("none")) is None
+    assert instantiate(AGE_REGRESSION_LOSSES, ComponentSpec.create("mse")).weight == 0.001
+    for part in (ComponentSpec.create("mse", weight=0), ComponentSpec.create("smooth_l1", beta=0)):
+        with pytest.raises(RecipeError, match="must be > 0"):
+            instantiate(AGE_REGRESSION_LOSSES, part)
+    assert instantiate(AGE_REGRESSION_LOSSES, ComponentSpec.create("none")) is None

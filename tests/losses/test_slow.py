@@ -67,9 +67,9 @@ def ldam(row: Row, fits: Fits, margin: float = 0.5, scale: float = 1) -> float:
     return -math.log(inside(softmax(moved), fits))
 
 
-def symmetric(row: Row, fits: Fits, alpha: float = 0.1, beta: float = 1, floor: float = -4) -> float:
+def symmetric(row: Row, fits: Fits, alpha: float = 0.1, beta: float = 1, log_zero: float = -4) -> float:
     shares = softmax(row)
-    reverse = -sum(share * (0 if fit else floor) for share, fit in zip(shares, fits, strict=True))
+    reverse = -sum(share * (0 if fit else log_zero) for share, fit in zip(shares, fits, strict=True))
     return -alpha * math.log(inside(shares, fits)) + beta * reverse
 
 
@@ -125,7 +125,7 @@ CASES = [
     ("ldam", {}),
     ("ldam", {"margin": 1.0, "scale": 3.0}),
     ("symmetric_cross_entropy", {}),
-    ("symmetric_cross_entropy", {"alpha": 1, "beta": 0.2, "floor": -9}),
+    ("symmetric_cross_entropy", {"alpha": 1, "beta": 0.2, "log_zero": -9}),
     ("ordinal_smoothing", {}),
     ("ordinal_smoothing", {"spread": 1.0}),
     ("ordinal_smoothing", {"spread": 5}),
@@ -176,7 +176,7 @@ def test_macro_f1_equals_its_loop_for_any_number_of_classes(classes, kind):
     found = make("soft_macro_f1", classes, class_weights=kind)(logits, allowed)
     wanted = slow_f1(logits, allowed, weights)
     np.testing.assert_allclose(found, [wanted] * 29 + [0.0], rtol=1e-5)
-    both = make("ce_f1", classes, class_weights=kind, share=0.3)(logits, allowed)
+    both = make("ce_f1", classes, class_weights=kind, f1_weight=0.3)(logits, allowed)
     plain = make("cross_entropy", classes, class_weights=kind)(logits, allowed)
     np.testing.assert_allclose(both[:-1], 0.7 * plain[:-1] + 0.3 * wanted, rtol=1e-5)
 
@@ -295,9 +295,9 @@ def test_binary_of_several_allowed_classes_is_exact_far_below_zero():
         ("ldam", {"deferred": 0.8}),
         ("symmetric_cross_entropy", {"alpha": 0, "beta": 0}),
         ("symmetric_cross_entropy", {"beta": -1}),
-        ("symmetric_cross_entropy", {"floor": 0}),
+        ("symmetric_cross_entropy", {"log_zero": 0}),
         ("smooth_l1", {"beta": 0}),
-        ("ce_f1", {"share": 1.1}),
+        ("ce_f1", {"f1_weight": 1.1}),
         ("ce_f1", {"smoothing": -1}),
     ],
     ids=str,

@@ -1,11 +1,11 @@
-"""Losses. A target is the set of classes that a photo's label allows.
+"""Losses whose target is the set of classes that a sample's label allows.
 
-One allowed class is an ordinary label. All classes allowed is an unknown label: its loss is zero and it is not counted.
-In between lie the photos of which some attributes are known and a joint head answers for all. Every loss takes logits
-(batch, classes) and allowed (batch, classes) and gives one number for each photo; reduction stands in one place,
-`criterion.Criterion`.
+One allowed class is an ordinary label. All classes allowed is an unknown label: its loss is zero and it is not counted
+in the mean. A sample of which only some attributes are known allows several classes of a joint head. Every loss takes
+logits (batch, classes) and a mask of allowed classes (batch, classes) and returns one value per sample;
+`multi_head_loss.MultiHeadLoss` is the only place that reduces them.
 
-Two kinds of loss stand beside the heads, on the trunk's features: `embedding` and `years`.
+Two kinds of auxiliary loss act on backbone features instead: `metric_learning` and `age_regression`.
 """
 
 from __future__ import annotations
@@ -35,3 +35,4 @@ LOSSES: dict[str, Callable[..., nn.Module]] = {
     "brier": Brier,
     "smooth_l1": SmoothL1,
 }
+"""Names of the recipe keys `loss` and `heads.*.loss`."""

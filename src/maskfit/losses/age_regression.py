@@ -1,6 +1,7 @@
-"""Losses of an age in years beside the classes (seed s2): a number says more of 31 and 59 than a band does.
+"""Regression losses on the age in years, as auxiliary losses beside the class losses (project nlp09, s2).
 
-The answer is not touched; what is learned of years goes into the trunk.
+The age in years separates 31 from 59, which lie in one age band. Predictions do not use the regressed age; the
+gradient only shapes the backbone.
 """
 
 from __future__ import annotations
@@ -15,72 +16,91 @@ from maskfit.losses.multi_head_loss import MixedTargets
 
 
 class AgeRegressionLoss(nn.Module):
-    """The mean distance between an age and what was found, over the photos of which the age is known.
+    """Mean distance between predicted and labeled age, over the samples whose age is known.
 
     Args:
-        distance: Of two tensors of years (batch,), one number for each photo.
-        share: What the mean is multiplied by before it is added to the heads' loss, above 0.
+        distance: Maps predicted and labeled ages in years, each (batch,), to a distance per sample, (batch,).
+        weight: Factor of the loss when it is added to the heads' loss, > 0.
+
+    Raises:
+        ValueError: `weight` is not positive and finite.
     """
 
-    def __init__(self, distance: Callable[[Tensor, Tensor], Tensor], share: float) -> None:
+    def __init__(self, distance: Callable[[Tensor, Tensor], Tensor], weight: float) -> None:
         super().__init__()
-        if not 0 < share < float("inf"):
-            raise ValueError(f"share={share} must be above 0")
+        if not 0 < weight < float("inf"):
+            raise ValueError(f"weight must be > 0, got {weight}")
         self.distance = distance
-        self.share = share
+        self.weight = weight
 
-    def forward(self, found: Tensor, years: Tensor, pair: MixedTargets | None = None) -> Tensor:
-        """Years found and years (batch,; NaN where not known) to one number.
+    def forward(self, predicted: Tensor, ages: Tensor, mixed: MixedTargets | None = None) -> Tensor:
+        """Computes the weighted mean distance of a batch.
 
         Args:
-            found: What the network says.
-            years: What the labels say.
-            pair: Where photos were mixed, with whom and by what share, as for `criterion.Criterion`.
+            predicted: Predicted ages in years, (batch,).
+            ages: Labeled ages in years, (batch,); NaN where not known.
+            mixed: Partner and weight of each image in a mixed batch, as for `multi_head_loss.MultiHeadLoss`; None where
+                nothing was mixed.
+
+        Returns:
+            A scalar; zero where no age is known.
         """
-        found = found.float()
-        own, known = self._measure(found, years)
-        if pair is not None:
-            share = pair.share.to(own.dtype)
-            other, partner_known = self._measure(found, years[pair.partner])
-            own, known = share * own + (1 - share) * other, share * known + (1 - share) * partner_known
-        return self.share * own.sum() / known.sum().clamp(min=1e-6)
+        predicted = predicted.float()
+        values, known = self._distances(predicted, ages)
+        if mixed is not None:
+            lam = mixed.lam.to(values.dtype)
+            other_values, other_known = self._distances(predicted, ages[mixed.permutation])
+            values, known = lam * values + (1 - lam) * other_values, lam * known + (1 - lam) * other_known
+        return self.weight * values.sum() / known.sum().clamp(min=1e-6)
 
-    def _measure(self, found: Tensor, years: Tensor) -> tuple[Tensor, Tensor]:
-        """Each photo's distance, 0 where the age is not known; and 1 where it is."""
-        known = ~years.isnan()
-        # Put in before the distance: behind it the gradient would be NaN already.
-        wanted = torch.where(known, years.float(), found.detach())
-        return self.distance(found, wanted) * known, known.float()
+    def _distances(self, predicted: Tensor, ages: Tensor) -> tuple[Tensor, Tensor]:
+        """Distance of each sample, 0 where the age is not known; and a mask, 1 where it is known."""
+        known = ~ages.isnan()
+        # NaN is replaced before the distance: masking afterwards would leave a NaN gradient.
+        target = torch.where(known, ages.float(), predicted.detach())
+        return self.distance(predicted, target) * known, known.float()
 
 
-def mse(share: float = 0.001) -> AgeRegressionLoss:
-    """Squared years; s2 found 0.001 of it better than all of it.
+def mse(weight: float = 0.001) -> AgeRegressionLoss:
+    """Builds a squared error in years; nlp09 (s2) found a weight of 0.001 better than 1.
 
     Args:
-        share: The loss's weight beside the heads'.
+        weight: Factor of the loss relative to the heads' loss, > 0.
+
+    Returns:
+        The loss.
     """
-    return AgeRegressionLoss(lambda found, years: (found - years).square(), share)
+    return AgeRegressionLoss(lambda predicted, ages: (predicted - ages).square(), weight)
 
 
-def smooth_l1(share: float = 0.02, beta: float = 1.0) -> AgeRegressionLoss:
-    """Years, squared below `beta`: one photo with a wrong age pulls no harder than any other.
+def smooth_l1(weight: float = 0.02, beta: float = 1.0) -> AgeRegressionLoss:
+    """Builds a smooth L1 (Huber) loss in years, which limits the gradient of samples with a wrong age label.
 
     Args:
-        share: The loss's weight beside the heads'.
-        beta: Years up to which the distance is a square, above 0.
+        weight: Factor of the loss relative to the heads' loss, > 0.
+        beta: Error in years below which the loss is quadratic, > 0.
+
+    Returns:
+        The loss.
+
+    Raises:
+        ValueError: An option is out of range.
     """
     if not beta > 0:
-        raise ValueError(f"beta={beta} must be above 0")
-    return AgeRegressionLoss(lambda found, years: F.smooth_l1_loss(found, years, reduction="none", beta=beta), share)
+        raise ValueError(f"beta must be > 0, got {beta}")
+    return AgeRegressionLoss(
+        lambda predicted, ages: F.smooth_l1_loss(predicted, ages, reduction="none", beta=beta), weight
+    )
 
 
 def none() -> None:
-    """Classes alone."""
+    """Builds no age regression loss."""
     return
 
 
-YEARS_LOSSES: dict[str, Callable[..., AgeRegressionLoss | None]] = {
+AGE_REGRESSION_LOSSES: dict[str, Callable[..., AgeRegressionLoss | None]] = {
     "none": none,
     "mse": mse,
     "smooth_l1": smooth_l1,
 }
+"""Names of the recipe key `age_regression`."""

@@ -1,4 +1,4 @@
-"""Weights against thin classes, from how many training photos each class has."""
+"""Class weights against class imbalance, computed from the number of training samples of each class."""
 
 from __future__ import annotations
 
@@ -11,22 +11,50 @@ from maskfit.errors import RecipeError, did_you_mean
 
 
 def equal(counts: Tensor) -> Tensor:
-    """Every class alike."""
+    """Returns the weight 1 for every class.
+
+    Args:
+        counts: (classes,) number of training samples of each class.
+
+    Returns:
+        Weights, (classes,), not yet scaled.
+    """
     return torch.ones_like(counts)
 
 
 def inverse(counts: Tensor) -> Tensor:
-    """1 / n: every class has the same sum."""
+    """Returns 1 / n, so that every class has the same total weight.
+
+    Args:
+        counts: (classes,) number of training samples of each class.
+
+    Returns:
+        Weights, (classes,), not yet scaled.
+    """
     return 1 / counts.clamp(min=1)
 
 
 def one_minus_frequency(counts: Tensor) -> Tensor:
-    """1 - n / N (seed s2): gentle, never above 1."""
+    """Returns 1 - n / N (project nlp09, s2): mild weights, never above 1.
+
+    Args:
+        counts: (classes,) number of training samples of each class.
+
+    Returns:
+        Weights, (classes,), not yet scaled.
+    """
     return 1 - counts / counts.sum().clamp(min=1)
 
 
 def effective_number(counts: Tensor) -> Tensor:
-    """(1 - b) / (1 - b^n) with b = 0.9999: the effective number of photos (Cui et al. 2019, arXiv:1901.05555)."""
+    """Returns (1 - b) / (1 - b^n) with b = 0.9999: the effective number of samples (Cui et al. 2019, arXiv:1901.05555).
+
+    Args:
+        counts: (classes,) number of training samples of each class.
+
+    Returns:
+        Weights, (classes,), not yet scaled.
+    """
     return (1 - 0.9999) / (1 - 0.9999 ** counts.clamp(min=1))
 
 
@@ -36,19 +64,23 @@ CLASS_WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
     "one_minus_frequency": one_minus_frequency,
     "effective": effective_number,
 }
+"""Names of the option `class_weights` of the losses."""
 
 
 def class_weights(kind: str | list[float], counts: Tensor) -> Tensor:
-    """The weight of each class, shape (classes,), scaled so that the mean over the training photos is 1.
+    """Computes the weight of each class, scaled so that the mean over the training samples is 1.
 
-    The scale keeps losses with different weights comparable, and the learning rate meaning the same.
+    The scaling keeps the size of the loss, and with it the meaning of the learning rate, independent of the weights.
 
     Args:
-        kind: A name of `CLASS_WEIGHTS`, or a number for each class.
-        counts: Training photos of each class.
+        kind: A name in `CLASS_WEIGHTS`, or one positive number per class.
+        counts: (classes,) number of training samples of each class.
+
+    Returns:
+        Weights, (classes,), float32.
 
     Raises:
-        RecipeError: The name is unknown, or there is not one positive number for each class.
+        RecipeError: The name is unknown, or `kind` is not one positive finite number per class.
     """
     counts = counts.to(torch.float64)
     if isinstance(kind, str):
@@ -58,7 +90,7 @@ def class_weights(kind: str | list[float], counts: Tensor) -> Tensor:
     else:
         weights = torch.tensor(kind, dtype=torch.float64)
         if weights.shape != counts.shape or not ((weights > 0) & weights.isfinite()).all():
-            raise RecipeError(f"class_weights: {len(counts)} positive numbers are wanted, not {kind}")
-    # A class without a photo has no say in the mean.
+            raise RecipeError(f"class_weights: expected {len(counts)} positive numbers, got {kind}")
+    # A class without samples does not count in the mean.
     mean = (weights * counts).sum() / counts.sum().clamp(min=1)
     return (weights / mean if mean > 0 else torch.ones_like(weights)).to(torch.float32)

@@ -1,4 +1,4 @@
-"""Cross-entropy, with class weights and label smoothing, for labels that may be known in part."""
+"""Cross-entropy with class weights and label smoothing, for labels that may be partly known."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from maskfit.losses.per_sample_loss import PerSampleLoss, check_fraction, log_al
 
 
 class CrossEntropy(PerSampleLoss):
-    """Minus the logarithm of the probability that the allowed classes have together.
+    """Negative log of the summed probability of the allowed classes.
 
-    With one allowed class it is torch's `cross_entropy`; with several, the likelihood of the part that is known.
+    With one allowed class it equals torch's `cross_entropy`; with several, it is the negative log-likelihood of the
+    known part of the label.
 
     Args:
-        counts: Training photos of each class, for the weights.
-        smoothing: Share of the target that is spread evenly over all classes, in [0, 1).
-        class_weights: As for `PhotoLoss`.
+        counts: (classes,) number of training samples of each class, for the class weights.
+        smoothing: Label smoothing: weight of the uniform distribution in the target, in [0, 1).
+        class_weights: As for `PerSampleLoss`.
+
+    Raises:
+        ValueError: An option is out of range.
     """
 
     def __init__(self, counts: Tensor, smoothing: float = 0.0, class_weights: str | list[float] = "none") -> None:
@@ -24,8 +28,9 @@ class CrossEntropy(PerSampleLoss):
         self.smoothing = check_fraction("smoothing", smoothing)
 
     def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
-        logs = torch.log_softmax(logits, dim=1)
-        loss = -log_allowed_probability(logs, allowed)
+        """Computes the unweighted loss of each sample; see `PerSampleLoss.per_sample_loss`."""
+        log_probs = torch.log_softmax(logits, dim=1)
+        loss = -log_allowed_probability(log_probs, allowed)
         if self.smoothing:
-            loss = (1 - self.smoothing) * loss - self.smoothing * logs.mean(dim=1)
+            loss = (1 - self.smoothing) * loss - self.smoothing * log_probs.mean(dim=1)
         return loss

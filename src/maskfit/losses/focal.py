@@ -1,4 +1,4 @@
-"""Focal loss: cross-entropy that cares less about what is answered well already."""
+"""Focal loss: cross-entropy that down-weights samples which are already classified well."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from torch import Tensor
 
 from maskfit.losses.per_sample_loss import PerSampleLoss, check_fraction, log_allowed_probability
 
-LEAST = 1e-12
-"""The least doubt that is raised to a power: at 0 the slope of a power below 1 is infinite."""
+MIN_COMPLEMENT = 1e-12
+"""Lower bound of 1 - p before the power: at 0 the derivative of a power below 1 is infinite."""
 
 
 class Focal(PerSampleLoss):
-    """(1 - p)^gamma times the cross-entropy -log p (Lin et al. 2017, arXiv:1708.02002; seeds s1, s2, s4).
+    """(1 - p)^gamma times the cross-entropy -log p (Lin et al. 2017, arXiv:1708.02002; used by s1, s2 and s4).
 
-    The factor is each photo's own. On the mean of a batch, as one of the seeds had it, every photo would get the same
-    factor, and the loss would be another learning rate and no more.
+    The factor is computed per sample. One of the source projects applied it to the mean loss of the batch, which gives
+    every sample the same factor and so only changes the learning rate.
 
     Args:
-        counts: Training photos of each class, for the weights.
-        gamma: How little a well-answered photo counts, 0 or more; 0 is cross-entropy.
-        smoothing: Share of the target that is spread evenly over all classes, each with its own factor, in [0, 1).
-        class_weights: As for `PhotoLoss`; seed s4 gives numbers.
+        counts: (classes,) number of training samples of each class, for the class weights.
+        gamma: Focusing exponent, >= 0; 0 is cross-entropy.
+        smoothing: Label smoothing in [0, 1); each class of the uniform part has its own focal factor.
+        class_weights: As for `PerSampleLoss`; cv-08 (s4) gives numbers.
+
+    Raises:
+        ValueError: An option is out of range.
     """
 
     def __init__(
@@ -33,18 +36,19 @@ class Focal(PerSampleLoss):
     ) -> None:
         super().__init__(counts, class_weights)
         if not 0 <= gamma < float("inf"):
-            raise ValueError(f"gamma={gamma} must be 0 or more")
+            raise ValueError(f"gamma must be >= 0, got {gamma}")
         self.gamma = gamma
         self.smoothing = check_fraction("smoothing", smoothing)
 
     def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
-        logs = torch.log_softmax(logits, dim=1)
-        loss = self._focused(log_allowed_probability(logs, allowed))
+        """Computes the unweighted loss of each sample; see `PerSampleLoss.per_sample_loss`."""
+        log_probs = torch.log_softmax(logits, dim=1)
+        loss = self._focal(log_allowed_probability(log_probs, allowed))
         if self.smoothing:
-            loss = (1 - self.smoothing) * loss + self.smoothing * self._focused(logs).mean(dim=1)
+            loss = (1 - self.smoothing) * loss + self.smoothing * self._focal(log_probs).mean(dim=1)
         return loss
 
-    def _focused(self, logs: Tensor) -> Tensor:
-        # 1 - p without loss of digits where p is nearly 1.
-        doubt = (-torch.expm1(logs)).clamp(min=LEAST)
-        return -(doubt**self.gamma) * logs
+    def _focal(self, log_probs: Tensor) -> Tensor:
+        # expm1 keeps the digits of 1 - p where p is nearly 1.
+        complement = (-torch.expm1(log_probs)).clamp(min=MIN_COMPLEMENT)
+        return -(complement**self.gamma) * log_probs

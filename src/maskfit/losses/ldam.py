@@ -1,4 +1,4 @@
-"""LDAM: thin classes must win by a wider margin."""
+"""Label-distribution-aware margin loss (LDAM): rare classes need a larger margin."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from maskfit.losses.per_sample_loss import PerSampleLoss, log_allowed_probabilit
 
 
 class LDAM(PerSampleLoss):
-    """Cross-entropy after a margin was taken from the right class's logit (Cao et al. 2019, arXiv:1906.07413; seed s2).
+    """Cross-entropy after subtracting a margin from the true class's logit (arXiv:1906.07413; project nlp09, s2).
 
-    The margin of a class goes with n^(-1/4), n being its training photos, so that the thinnest has the widest. Of a
-    photo with several allowed classes each loses its own.
+    The margin of a class is proportional to n^(-1/4), n being its number of training samples, so that the rarest class
+    has the largest one. For a sample with several allowed classes, each loses its own margin. Source: Cao et al. 2019.
 
     Args:
-        counts: Training photos of each class, for the margins and the weights.
-        margin: The widest margin, above 0.
-        scale: What logits are multiplied by. The paper's 30 belongs to its last layer, whose logits are cosines; those
-            of maskfit's heads have a scale of their own, and the probabilities of prediction are the logits' as is.
-        class_weights: As for `PhotoLoss`; the paper takes `effective`.
-        deferred: The share of the epochs that pass before the class weights count, in [0, 1) (the paper's deferred
-            re-weighting has 0.8). Needs class weights.
+        counts: (classes,) number of training samples of each class, for the margins and the class weights.
+        margin: Largest margin, > 0.
+        scale: Factor of the logits, > 0. The paper's 30 belongs to cosine logits; those of maskfit's heads are not
+            normalized, and prediction uses the logits unscaled.
+        class_weights: As for `PerSampleLoss`; the paper uses "effective".
+        deferred: Fraction of the epochs before the class weights apply, in [0, 1) (deferred re-weighting; the paper
+            uses 0.8). Needs class weights.
+
+    Raises:
+        ValueError: An option is out of range, or `deferred` is set without class weights.
     """
 
     margins: Tensor
@@ -36,27 +39,41 @@ class LDAM(PerSampleLoss):
     ) -> None:
         super().__init__(counts, class_weights)
         if margin <= 0 or scale <= 0:
-            raise ValueError(f"margin={margin} and scale={scale} must be above 0")
+            raise ValueError(f"margin and scale must be > 0, got margin={margin} and scale={scale}")
         if not 0 <= deferred < 1:
-            raise ValueError(f"deferred={deferred} must lie in [0, 1)")
+            raise ValueError(f"deferred must be in [0, 1), got {deferred}")
         if deferred and class_weights == "none":
-            raise ValueError(f"deferred={deferred} has no class_weights to defer; the paper takes effective")
-        # A class without a photo has the margin of one photo, not an infinite one.
+            raise ValueError(f"deferred={deferred} needs class_weights, such as class_weights=effective in the paper")
+        # A class without samples has the margin of one sample, not an infinite one.
         margins = counts.to(torch.float64).clamp(min=1) ** -0.25
         self.register_buffer("margins", (margin * margins / margins.max()).to(torch.float32), persistent=False)
         self.scale = scale
         self.deferred = deferred
-        self.weighted = deferred == 0
+        self.weights_active = deferred == 0
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Says which epoch of how many begins, counted from 0."""
-        self.weighted = epoch >= self.deferred * epochs
+        """Switches the class weights on once the deferred epochs have passed.
+
+        Args:
+            epoch: Epoch that begins, from 0.
+            epochs: Number of epochs of the training.
+        """
+        self.weights_active = epoch >= self.deferred * epochs
 
     def sample_weights(self, allowed: Tensor) -> Tensor:
-        if not self.weighted:
+        """Computes the weight of each sample; 1 during the deferred epochs.
+
+        Args:
+            allowed: (batch, classes), bool.
+
+        Returns:
+            Weights, (batch,), float32.
+        """
+        if not self.weights_active:
             return torch.ones_like(allowed[:, 0], dtype=torch.float32)
         return super().sample_weights(allowed)
 
     def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
-        handicapped = self.scale * (logits - self.margins * allowed)
-        return -log_allowed_probability(torch.log_softmax(handicapped, dim=1), allowed)
+        """Computes the unweighted loss of each sample; see `PerSampleLoss.per_sample_loss`."""
+        with_margin = self.scale * (logits - self.margins * allowed)
+        return -log_allowed_probability(torch.log_softmax(with_margin, dim=1), allowed)

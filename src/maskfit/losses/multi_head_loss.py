@@ -1,4 +1,4 @@
-"""The loss of a whole network: every head's own loss, reduced and added up in this one place."""
+"""Loss of a whole network: the weighted sum of the heads' losses, each averaged over the samples with a known label."""
 
 from __future__ import annotations
 
@@ -10,93 +10,116 @@ from torch import Tensor, nn
 
 
 class MixedTargets(Protocol):
-    """What mixing says of a batch; `training.mixing.Mixed` is one.
-
-    Attributes:
-        partner: (batch,) the place in the batch of the photo that was mixed in.
-        share: (batch,) how much of each photo is its own, in 0 to 1.
-    """
+    """Targets of a batch in which images were mixed; `training.augment.batch_mixing.MixedBatch` implements it."""
 
     @property
-    def partner(self) -> Tensor: ...
+    def permutation(self) -> Tensor:
+        """(batch,) index in the batch of the image that was mixed in."""
+        ...
 
     @property
-    def share(self) -> Tensor: ...
+    def lam(self) -> Tensor:
+        """(batch,) weight of each image's own label in 0 to 1; its partner's weight is `1 - lam`."""
+        ...
 
 
 @runtime_checkable
 class EpochDependent(Protocol):
-    """A loss that is not the same in every epoch."""
+    """Loss that changes over the epochs of a training."""
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Says which epoch of how many begins, counted from 0."""
+        """Sets the current epoch.
+
+        Args:
+            epoch: Epoch that begins, from 0.
+            epochs: Number of epochs of the training.
+        """
         ...
 
 
 class HeadLoss(NamedTuple):
-    """A head's loss, and its weight in the sum."""
+    """Loss of one head and its weight.
+
+    Attributes:
+        loss: Maps logits and allowed masks to per-sample losses, see `maskfit.losses`.
+        weight: Relative weight in the total loss, 0 or more.
+    """
 
     loss: nn.Module
     weight: float
 
 
 class MultiHeadLoss(nn.Module):
-    """The weighted mean of the heads' losses; each head's is the mean over the photos of which it knows anything.
+    """Weighted mean of the heads' losses; each head's loss is the mean over the samples whose label it knows.
 
     Args:
-        heads: By head its loss and share; only the ratio of the shares counts.
-        over: In training, what the mean over the photos is divided by, given how many of this batch are known; where
-            several processes share a batch, the mean of their counts, so that the mean of their losses is that of all.
+        heads: Head name to its loss and weight; only the ratios of the weights matter.
+        reduce_count: In training, maps the number of known samples in this batch to the divisor of the mean. Processes
+            that share a batch pass the mean over all ranks, so that averaged gradients are those of the whole batch.
+            Default: the local number.
 
     Raises:
-        ValueError: No share is above 0.
+        ValueError: No weight is > 0.
     """
 
-    def __init__(self, heads: Mapping[str, HeadLoss], over: Callable[[Tensor], Tensor] | None = None) -> None:
+    def __init__(self, heads: Mapping[str, HeadLoss], reduce_count: Callable[[Tensor], Tensor] | None = None) -> None:
         super().__init__()
-        self.over = over
+        self.reduce_count = reduce_count
         total = sum(head.weight for head in heads.values())
         if total <= 0:
-            raise ValueError("one head at least needs a share above 0")
+            raise ValueError("at least one head needs a loss_weight > 0")
         self.names = tuple(heads)
         self.losses = nn.ModuleList(head.loss for head in heads.values())
-        self.shares = tuple(head.weight / total for head in heads.values())
+        self.weights = tuple(head.weight / total for head in heads.values())
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
-        """Tells the losses that change over training which epoch of how many begins, counted from 0."""
+        """Passes the current epoch to the losses that depend on it.
+
+        Args:
+            epoch: Epoch that begins, from 0.
+            epochs: Number of epochs of the training.
+        """
         for loss in self.losses:
             if isinstance(loss, EpochDependent):
                 loss.begin_epoch(epoch, epochs)
 
     def forward(
-        self, logits: Mapping[str, Tensor], allowed: Mapping[str, Tensor], pair: MixedTargets | None = None
+        self, logits: Mapping[str, Tensor], allowed: Mapping[str, Tensor], mixed: MixedTargets | None = None
     ) -> dict[str, Tensor]:
-        """The mean loss by head, and their weighted sum as "loss".
+        """Computes the mean loss of each head and their weighted sum.
 
         Args:
-            logits: By head, (batch, values).
-            allowed: By head, (batch, values): the classes that each photo's label leaves possible.
-            pair: Where photos were mixed, with whom and by what share; a photo's loss is then the mean of the two
-                labels' losses by that share.
+            logits: Head name to logits, (batch, values).
+            allowed: Head name to the classes that each sample's label allows, (batch, values), bool.
+            mixed: Partner and weight of each image in a mixed batch: a sample's loss is then
+                `lam * loss(own label) + (1 - lam) * loss(partner's label)`. None where nothing was mixed.
+
+        Returns:
+            Head name to mean loss, and the total as "loss".
         """
         parts: dict[str, Tensor] = {}
         for name, loss in zip(self.names, self.losses, strict=True):
-            parts[name] = _mean(loss, logits[name], allowed[name], pair, self.over if self.training else None)
-        total = torch.stack([share * parts[name] for name, share in zip(self.names, self.shares, strict=True)]).sum()
+            reduce_count = self.reduce_count if self.training else None
+            parts[name] = _mean_loss(loss, logits[name], allowed[name], mixed, reduce_count)
+        total = torch.stack([weight * parts[name] for name, weight in zip(self.names, self.weights, strict=True)]).sum()
         return {"loss": total, **parts}
 
 
-def _mean(
-    loss: nn.Module, logits: Tensor, allowed: Tensor, pair: MixedTargets | None, over: Callable[[Tensor], Tensor] | None
+def _mean_loss(
+    loss: nn.Module,
+    logits: Tensor,
+    allowed: Tensor,
+    mixed: MixedTargets | None,
+    reduce_count: Callable[[Tensor], Tensor] | None,
 ) -> Tensor:
-    """A head's loss over the photos of which it knows anything; a mixed photo is known by the shares that are."""
+    """Mean of a head's loss over the samples with a known label; a mixed sample counts by its known labels' weight."""
     values = loss(logits, allowed)
     known = (~allowed.all(dim=1)).to(values.dtype)
-    if pair is not None:
-        share = pair.share.to(values.dtype)
-        values = share * values + (1 - share) * loss(logits, allowed[pair.partner])
-        known = share * known + (1 - share) * known[pair.partner]
-    # No photo of the batch may know this head; then its part is zero, not 0/0.
-    count = known.sum() if over is None else over(known.sum())
+    if mixed is not None:
+        lam = mixed.lam.to(values.dtype)
+        values = lam * values + (1 - lam) * loss(logits, allowed[mixed.permutation])
+        known = lam * known + (1 - lam) * known[mixed.permutation]
+    # A batch may hold no sample with a label for this head: its loss is then zero, not 0/0.
+    count = known.sum() if reduce_count is None else reduce_count(known.sum())
     mean: Tensor = values.sum() / count.clamp(min=1e-6)
     return mean

@@ -1,4 +1,4 @@
-"""Symmetric cross-entropy: for labels of which some are wrong."""
+"""Symmetric cross-entropy, for training on noisy labels."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from maskfit.losses.per_sample_loss import PerSampleLoss, log_allowed_probabilit
 
 
 class SymmetricCrossEntropy(PerSampleLoss):
-    """alpha CE + beta RCE (Wang et al. 2019, arXiv:1908.06112).
+    """alpha * CE + beta * RCE (Wang et al. 2019, arXiv:1908.06112).
 
-    The reverse cross-entropy takes the answer for the truth: -sum p log t, where log 0 is set to `floor`. So it is
-    linear in the probability of what the label does not allow, and a wrong label pulls no harder than that.
+    The reverse cross-entropy swaps prediction and target: -sum p log t, with log 0 set to `log_zero`. It is linear in
+    the probability that the label does not allow, so that the gradient of a wrong label is bounded.
 
     Args:
-        counts: Training photos of each class, for the weights.
-        alpha: The share of the cross-entropy, 0 or more.
-        beta: The share of the reverse, 0 or more.
-        floor: What stands for log 0, below 0.
-        class_weights: As for `PhotoLoss`.
+        counts: (classes,) number of training samples of each class, for the class weights.
+        alpha: Weight of the cross-entropy, >= 0.
+        beta: Weight of the reverse cross-entropy, >= 0.
+        log_zero: Value used for log 0, < 0.
+        class_weights: As for `PerSampleLoss`.
+
+    Raises:
+        ValueError: An option is out of range.
     """
 
     def __init__(
@@ -27,18 +30,19 @@ class SymmetricCrossEntropy(PerSampleLoss):
         counts: Tensor,
         alpha: float = 0.1,
         beta: float = 1.0,
-        floor: float = -4.0,
+        log_zero: float = -4.0,
         class_weights: str | list[float] = "none",
     ) -> None:
         super().__init__(counts, class_weights)
         if alpha < 0 or beta < 0 or not alpha + beta > 0:
-            raise ValueError(f"alpha={alpha} and beta={beta} must be 0 or more, and one of them above")
-        if not floor < 0:
-            raise ValueError(f"floor={floor} must be below 0")
-        self.alpha, self.beta, self.floor = alpha, beta, floor
+            raise ValueError(f"alpha and beta must be >= 0 and not both 0, got alpha={alpha} and beta={beta}")
+        if not log_zero < 0:
+            raise ValueError(f"log_zero must be < 0, got {log_zero}")
+        self.alpha, self.beta, self.log_zero = alpha, beta, log_zero
 
     def per_sample_loss(self, logits: Tensor, allowed: Tensor) -> Tensor:
-        logs = torch.log_softmax(logits, dim=1)
-        # Added up rather than taken from 1, which would lose the digits of a small remainder.
-        outside = logs.exp().masked_fill(allowed, 0.0).sum(dim=1)
-        return -self.alpha * log_allowed_probability(logs, allowed) - self.beta * self.floor * outside
+        """Computes the unweighted loss of each sample; see `PerSampleLoss.per_sample_loss`."""
+        log_probs = torch.log_softmax(logits, dim=1)
+        # Summed rather than subtracted from 1, which would lose the digits of a small remainder.
+        not_allowed = log_probs.exp().masked_fill(allowed, 0.0).sum(dim=1)
+        return -self.alpha * log_allowed_probability(log_probs, allowed) - self.beta * self.log_zero * not_allowed

@@ -1,1 +1,1 @@
-"""Networks, in plain torch: a trunk that turns photos into features, and a head that answers for each attribute."""
+"""Networks in plain PyTorch: a backbone that maps images to features, and a head that maps features to logits."""

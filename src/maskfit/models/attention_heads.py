@@ -1,7 +1,7 @@
-"""Heads in which the attributes look at each other (seed s1's THANets, with its two mistakes set right).
+"""Heads with self-attention among the attributes (the THANets of iloveslowfood, s1, with two errors corrected).
 
-s1 merged its attention heads without turning them back first, which mixed tokens and heads, and scaled by the width of
-all heads together in place of one's.
+iloveslowfood merged its attention heads without transposing them back, which mixed tokens and heads, and scaled by the
+total width instead of one head's width.
 """
 
 from __future__ import annotations
@@ -18,48 +18,53 @@ from maskfit.models.linear_heads import Logits, MultiHead, SingleHead
 
 
 class SelfAttention(nn.Module):
-    """Several heads of attention among tokens, scaled by the root of one head's width (Vaswani et al. 2017).
-
-    As in s1 no layer follows the merged heads.
+    """Multi-head scaled dot-product attention (Vaswani et al. 2017, arXiv:1706.03762) without an output projection.
 
     Args:
-        width: Numbers of a token.
-        heads: How many heads share them.
+        width: Width of a token, >= 1.
+        heads: Number of attention heads; must divide `width`.
 
     Raises:
-        ValueError: The heads cannot share the width equally.
+        ValueError: `heads` does not divide `width`, or one of them is below 1.
     """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         if heads < 1 or width < 1 or width % heads:
-            raise ValueError(f"heads={heads} cannot share width={width} equally")
+            raise ValueError(f"heads must divide width, got heads={heads} and width={width}")
         self.heads = heads
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (batch, tokens, width) as what each of them found at the others, of the same shape."""
-        query, key, value = (self._split(layer(tokens)) for layer in (self.query, self.key, self.value))
-        found: Tensor = F.scaled_dot_product_attention(query, key, value)
-        # Back to (batch, tokens, heads, width of one) before the heads are laid side by side.
-        return found.transpose(1, 2).flatten(2)
+        """Computes the attention output of each token.
 
-    def _split(self, tokens: Tensor) -> Tensor:
-        """(batch, tokens, width) as (batch, heads, tokens, width of one)."""
+        Args:
+            tokens: (batch, tokens, width).
+
+        Returns:
+            A tensor of the same shape.
+        """
+        query, key, value = (self._split_heads(layer(tokens)) for layer in (self.query, self.key, self.value))
+        attended: Tensor = F.scaled_dot_product_attention(query, key, value)
+        # Back to (batch, tokens, heads, head width) before the heads are concatenated.
+        return attended.transpose(1, 2).flatten(2)
+
+    def _split_heads(self, tokens: Tensor) -> Tensor:
+        """(batch, tokens, width) as (batch, heads, tokens, head width)."""
         return tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class AttributeTokens(nn.Module):
-    """A token for each attribute, which has looked at the others', and its logits: what both attention heads share.
+    """One token per attribute, self-attention among the tokens, and logits from each; the body of two THANets.
 
     Args:
-        features: How many numbers the trunk gives.
-        sizes: How many values each attribute has.
-        width: Numbers of a token.
-        heads: Heads of attention.
-        dropout: Share of features left out in training, after BatchNorm.
+        features: Number of backbone features.
+        sizes: Attribute name to number of values.
+        width: Width of a token.
+        heads: Number of attention heads; must divide `width`.
+        dropout: Dropout probability of the features, after BatchNorm.
     """
 
     def __init__(self, features: int, sizes: Mapping[str, int], width: int, heads: int, dropout: float) -> None:
@@ -70,22 +75,29 @@ class AttributeTokens(nn.Module):
         self.outputs = nn.ModuleList(nn.Linear(width, size) for size in sizes.values())
 
     def forward(self, features: Tensor) -> list[Tensor]:
-        """Features (batch, features) as logits of each attribute, in order."""
+        """Computes the logits of each attribute.
+
+        Args:
+            features: (batch, features).
+
+        Returns:
+            Logits of each attribute in order, each (batch, values).
+        """
         features = self.stem(features)
         tokens = torch.stack([layer(features) for layer in self.tokens], dim=1)
         tokens = tokens + self.attention(tokens)
-        return [layer(tokens[:, place]) for place, layer in enumerate(self.outputs)]
+        return [layer(tokens[:, index]) for index, layer in enumerate(self.outputs)]
 
 
 class MultiLabelTHANet(nn.Module):
-    """Attention among the attributes, an output for each (seed s1).
+    """Self-attention among the attributes with one output per attribute (iloveslowfood, s1).
 
     Args:
-        features: How many numbers the trunk gives.
-        sizes: How many values each attribute has.
-        width: Numbers of an attribute's token.
-        heads: Heads of attention, which share the width.
-        dropout: Share of features left out in training, after BatchNorm.
+        features: Number of backbone features.
+        sizes: Attribute name to number of values.
+        width: Width of an attribute's token.
+        heads: Number of attention heads; must divide `width`.
+        dropout: Dropout probability of the features, after BatchNorm.
     """
 
     def __init__(
@@ -96,18 +108,19 @@ class MultiLabelTHANet(nn.Module):
         self.body = AttributeTokens(features, sizes, width, heads, dropout)
 
     def forward(self, features: Tensor) -> Logits:
+        """Computes logits (batch, values) by attribute from features (batch, features)."""
         return dict(zip(self.names, self.body(features), strict=True))
 
 
 class MultiClassTHANet(nn.Module):
-    """Attention among the attributes, whose outputs a last layer joins into one for all classes (seed s1).
+    """Self-attention among the attributes, and a last layer that maps their logits to joint classes (s1).
 
     Args:
-        features: How many numbers the trunk gives.
-        sizes: How many values each attribute has.
-        width: Numbers of an attribute's token.
-        heads: Heads of attention, which share the width.
-        dropout: Share of features left out in training, after BatchNorm.
+        features: Number of backbone features.
+        sizes: Attribute name to number of values.
+        width: Width of an attribute's token.
+        heads: Number of attention heads; must divide `width`.
+        dropout: Dropout probability of the features, after BatchNorm.
     """
 
     def __init__(
@@ -119,19 +132,21 @@ class MultiClassTHANet(nn.Module):
         self.joint = nn.Sequential(nn.ReLU(), nn.Linear(sum(sizes.values()), math.prod(sizes.values())))
 
     def forward(self, features: Tensor) -> Logits:
+        """Computes joint logits (batch, classes) from features (batch, features)."""
         return {JOINT_HEAD: self.joint(torch.cat(self.body(features), dim=1))}
 
 
 class THANet(nn.Module):
-    """Parallel heads, one for each attribute and one for all classes, that answer together (seed s1's four).
+    """Parallel heads, one per attribute and one over the joint classes, whose logits are added (iloveslowfood, s1).
 
-    s1 gave the four out side by side. Here a class's logit is its own plus those of its values, so that all of them
-    learn from every label and are in the answer: the attributes say what is independent, the joint head what is not.
+    iloveslowfood returned the four outputs separately. Here a class's logit is the joint head's plus those of its
+    attribute values, so that all heads learn from every label and contribute to the prediction: the attribute heads
+    model the independent part, the joint head the interactions.
 
     Args:
-        features: How many numbers the trunk gives.
-        sizes: How many values each attribute has.
-        dropout: Share of features left out in training, for each head on its own.
+        features: Number of backbone features.
+        sizes: Attribute name to number of values.
+        dropout: Dropout probability of the features, drawn for each head separately.
     """
 
     def __init__(self, features: int, sizes: Mapping[str, int], dropout: float = 0.0) -> None:
@@ -141,7 +156,8 @@ class THANet(nn.Module):
         self.joint = SingleHead(features, sizes, dropout)
 
     def forward(self, features: Tensor) -> Logits:
-        # The class number counts the first attribute most, as `labels.Scheme` has it.
+        """Computes joint logits (batch, classes) from features (batch, features)."""
+        # The first attribute varies slowest in the class index, as in `labels.schema.LabelSchema`.
         sums: Tensor | None = None
         for values in self.attributes(features).values():
             sums = values if sums is None else (sums[:, :, None] + values[:, None, :]).flatten(1)

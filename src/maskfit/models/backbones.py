@@ -1,4 +1,4 @@
-"""Trunks: any timm model by its name, and maskfit's own small nets, with the numbers their photos are normalised by."""
+"""Backbones by name: every timm model and maskfit's own small networks, with the normalization of their inputs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from maskfit.models.small_cnn import SmallCNN
 from maskfit.registry import ComponentSpec, instantiate
 
 NONE, TIMM = "none", "timm"
-"""The words that `weights` may hold besides a path."""
+"""Values of `model.pretrained` that are no path: random initialization, and timm's published weights."""
 
-REFUSED = {
+REFUSED_OPTIONS = {
     "pretrained",
     "pretrained_cfg",
     "pretrained_cfg_overlay",
@@ -41,19 +41,29 @@ REFUSED = {
     "device",
     "dtype",
 }
-"""Options of timm that maskfit sets itself; a model file must not be able to."""
+"""Options of `timm.create_model` that a recipe or model file may not set.
+
+maskfit sets them itself, or they could reach the network or the disk."""
 
 Filter = Literal["bilinear", "bicubic"]
 
 
 class Backbone(nn.Module):
-    """Photos (batch, 3, height, width) to features (batch, `features`).
+    """Maps normalized images (batch, 3, height, width) to features (batch, `features`).
+
+    Args:
+        body: The network without a classifier.
+        features: Number of features per image.
+        mean: Mean of the input normalization by channel, in 0 to 1.
+        std: Standard deviation of the input normalization by channel, in 0 to 1.
+        filter: Resampling filter that the published weights were trained with.
 
     Attributes:
-        features: How many numbers describe a photo.
-        mean: By channel, in 0 to 1, what the trunk's photos are normalised with.
-        std: The same.
-        filter: The resampling filter its published weights were trained with.
+        body: As given.
+        features: As given.
+        mean: As given.
+        std: As given.
+        filter: As given.
     """
 
     def __init__(
@@ -69,150 +79,187 @@ class Backbone(nn.Module):
         self.features = features
         self.mean, self.std, self.filter = mean, std, filter
 
-    def forward(self, photos: Tensor) -> Tensor:
-        features: Tensor = self.body(photos)
+    def forward(self, images: Tensor) -> Tensor:
+        """Computes features (batch, `features`) from normalized images (batch, 3, height, width)."""
+        features: Tensor = self.body(images)
         return features
 
 
 def small_cnn(*, weights: str, width: int = 24, blocks: int = 1) -> Backbone:
-    """maskfit's own small net (see `small.SmallTrunk`), for training from nothing.
+    """Builds maskfit's own small CNN, see `small_cnn.SmallCNN`, for training from scratch.
+
+    Args:
+        weights: Must be "none".
+        width: Channels of the first stage, >= 1.
+        blocks: Residual blocks of each stage, >= 1.
+
+    Returns:
+        The backbone.
 
     Raises:
-        ModelFileError: Start weights were asked for; there are none.
+        ModelFileError: `weights` is not "none"; there are no published weights.
     """
-    return _own_trunk("small", SmallCNN(width, blocks), weights)
+    return _own_backbone("small", SmallCNN(width, blocks), weights)
 
 
-def three_conv_trunk(*, weights: str, dropout: float = 0.25) -> Backbone:
-    """The competition baseline's net of three convolutions (see `seed_nets.ThreeConv`).
+def three_conv(*, weights: str, dropout: float = 0.25) -> Backbone:
+    """Builds the competition baseline's CNN of three convolutions, see `reference_cnns.ThreeConv`.
+
+    Args:
+        weights: Must be "none".
+        dropout: Dropout probability after each pooling.
+
+    Returns:
+        The backbone.
 
     Raises:
-        ModelFileError: Start weights were asked for; there are none.
+        ModelFileError: `weights` is not "none"; there are no published weights.
     """
-    return _own_trunk("three_conv", ThreeConv(dropout), weights)
+    return _own_backbone("three_conv", ThreeConv(dropout), weights)
 
 
-def custom_dark_trunk(*, weights: str, width: int = 16, blocks: Sequence[int] = (1, 1, 2, 2, 1)) -> Backbone:
-    """A DarkNet-like net (see `seed_nets.CustomDark`; seed s0).
+def custom_dark(*, weights: str, width: int = 16, blocks: Sequence[int] = (1, 1, 2, 2, 1)) -> Backbone:
+    """Builds a DarkNet-like CNN, see `reference_cnns.CustomDark` (project boostup, s0).
+
+    Args:
+        weights: Must be "none".
+        width: Channels before the first stage, >= 2.
+        blocks: Residual blocks of each stage.
+
+    Returns:
+        The backbone.
 
     Raises:
-        ModelFileError: Start weights were asked for; there are none.
+        ModelFileError: `weights` is not "none"; there are no published weights.
     """
-    return _own_trunk("custom_dark", CustomDark(width, blocks), weights)
+    return _own_backbone("custom_dark", CustomDark(width, blocks), weights)
 
 
-def _own_trunk(name: str, body: SmallCNN | ThreeConv | CustomDark, weights: str) -> Backbone:
+def _own_backbone(name: str, body: SmallCNN | ThreeConv | CustomDark, weights: str) -> Backbone:
     if weights != NONE:
         raise ModelFileError(
-            f"the net '{name}' has no published weights",
+            f"the backbone '{name}' has no published weights",
             location=f"model.pretrained={weights}",
             hint="model.pretrained=none",
         )
     return Backbone(body, body.num_features, body.mean, body.std, "bilinear")
 
 
-def timm_trunk(name: str, *, weights: str, **options: Any) -> Backbone:
-    """A timm model without its classifier.
+def timm_backbone(name: str, *, weights: str, **options: Any) -> Backbone:
+    """Builds a timm model without its classifier.
 
     Args:
-        name: As in `timm.list_models()`.
-        weights: `none`, `hub`, or a weight file: .safetensors, or a state dict, read without code.
-        options: Passed to timm, such as `pad_type="same"` or `drop_path_rate=0.1`; those by which a
-            file could reach the network or the disk are refused.
+        name: A name in `timm.list_models()`.
+        weights: "none", "timm" for the published weights, or a weight file: .safetensors, or a PyTorch state dict,
+            which is loaded without executing code.
+        **options: Passed to `timm.create_model`, such as `pad_type="same"` or `drop_path_rate=0.1`. Those in
+            `REFUSED_OPTIONS` are refused.
+
+    Returns:
+        The backbone.
 
     Raises:
-        ModelFileError: The weights cannot be had or do not fit.
-        ValueError: timm refuses an option.
+        ModelFileError: The weights are not available or do not fit.
+        ValueError: An option is refused by maskfit or by timm.
     """
-    refused = sorted(REFUSED & set(options))
+    refused = sorted(REFUSED_OPTIONS & set(options))
     if refused:
-        raise ValueError(f"option {refused[0]} is not a recipe's to set; weights come from model.pretrained")
+        raise ValueError(f"the option {refused[0]} may not be set; weights are chosen by model.pretrained")
     if weights not in (NONE, TIMM) and not Path(weights).is_file():
         raise ModelFileError(
-            "there is no such weight file", location=weights, hint="model.pretrained=none, hub or a path"
+            "there is no such weight file", location=weights, hint="set model.pretrained to none, timm or a file"
         )
     try:
         body = timm.create_model(name, pretrained=weights == TIMM, num_classes=0, **options)
     except TypeError as error:
-        raise ValueError(f"timm refuses an option: {error}") from error
+        raise ValueError(f"timm refused an option: {error}") from error
     except Exception as error:
         if weights == TIMM:
-            raise _hub_error(name, error) from error
-        raise ValueError(f"timm cannot build it: {error}") from error
+            raise _download_error(name, error) from error
+        raise ValueError(f"timm could not build it: {error}") from error
     if weights not in (NONE, TIMM):
         _load_weights(body, name, weights)
-    # Some bodies end in a layer that is wider than `num_features`: MobileNetV3, VGG, GhostNet.
+    # Some networks end in a layer that is wider than `num_features`: MobileNetV3, VGG, GhostNet.
     features = getattr(body, "head_hidden_size", None) or body.num_features
     config: dict[str, Any] = resolve_model_data_config(body)  # type: ignore[no-untyped-call]
     kernel: Filter = config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bilinear"
     return Backbone(body, int(str(features)), tuple(config["mean"]), tuple(config["std"]), kernel)
 
 
-def _hub_error(name: str, error: Exception) -> ModelFileError:
+def _download_error(name: str, error: Exception) -> ModelFileError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return ModelFileError(
-        f"the published weights of {name} cannot be had: {reason:.200}",
+        f"the published weights of {name} are not available: {reason:.200}",
         location="model.pretrained=timm",
-        hint="connect to the hub, or name a local weight file with model.pretrained=PATH, or start at random with "
-        "model.pretrained=none",
+        hint="check the connection to the Hugging Face hub, or set model.pretrained=PATH to use a local weight file, "
+        "or model.pretrained=none to start from random weights",
     )
 
 
 def _load_weights(body: nn.Module, name: str, weights: str) -> None:
-    """Loads a weight file into a trunk. All must fit: timm's own loading passes over what does not.
+    """Loads a weight file into a backbone; unlike timm's own loading, all weights must fit.
 
     Raises:
-        ModelFileError: The file cannot be read, or lacks weights of the trunk, or holds others besides a classifier's.
+        ModelFileError: The file cannot be read, lacks weights of the backbone, or holds others than a classifier's.
     """
-    # A module of timm knows how to read its model's published formats, and how to resize position embeddings.
+    # timm modules convert the published formats of their models, and resize position embeddings.
     convert = getattr(sys.modules[type(body).__module__], "checkpoint_filter_fn", None)
     try:
-        found = load_state_dict(weights)
-        found = convert(found, body) if convert else found
-        result = body.load_state_dict(found, strict=False)
-    except Exception as error:  # Whatever a damaged or foreign file makes timm and torch raise.
+        state = load_state_dict(weights)
+        state = convert(state, body) if convert else state
+        result = body.load_state_dict(state, strict=False)
+    except Exception as error:  # Damaged or foreign files raise anything in timm and torch.
         reason = (str(error).strip() or type(error).__name__).splitlines()
-        # torch's first line only says that there are errors.
-        raise _misfit(name, weights, reason[min(1, len(reason) - 1)].strip()) from error
+        # torch's first line only announces that there are errors.
+        raise _mismatch_error(name, weights, reason[min(1, len(reason) - 1)].strip()) from error
     classifier: Any = getattr(body, "default_cfg", {}).get("classifier") or ()
-    tops = {item.split(".")[0] for item in ((classifier,) if isinstance(classifier, str) else classifier)}
+    classifiers = {item.split(".")[0] for item in ((classifier,) if isinstance(classifier, str) else classifier)}
     missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
-    strange = [key for key in result.unexpected_keys if key.split(".")[0] not in tops]
+    unexpected = [key for key in result.unexpected_keys if key.split(".")[0] not in classifiers]
     if missing:
-        raise _misfit(name, weights, f"{missing[0]} is not in the file" + _more(missing))
-    if strange:
-        raise _misfit(name, weights, f"the file also holds {strange[0]}" + _more(strange))
+        raise _mismatch_error(name, weights, f"{missing[0]} is not in the file" + _more(missing))
+    if unexpected:
+        raise _mismatch_error(name, weights, f"the file also holds {unexpected[0]}" + _more(unexpected))
 
 
 def _more(keys: list[str]) -> str:
     return f", and {len(keys) - 1} more" if len(keys) > 1 else ""
 
 
-def _misfit(name: str, weights: str, reason: str) -> ModelFileError:
+def _mismatch_error(name: str, weights: str, reason: str) -> ModelFileError:
     return ModelFileError(
         f"these weights do not fit {name}: {reason:.200}",
         location=weights,
-        hint="name the backbone that the file was made for, with its options, as model.backbone",
+        hint="set model.backbone to the backbone that the file was made for, with its options",
     )
 
 
-OWN: dict[str, Callable[..., Backbone]] = {
+OWN_BACKBONES: dict[str, Callable[..., Backbone]] = {
     "small": small_cnn,
-    "three_conv": three_conv_trunk,
-    "custom_dark": custom_dark_trunk,
+    "three_conv": three_conv,
+    "custom_dark": custom_dark,
 }
-"""maskfit's own trunks."""
+"""maskfit's own backbones by name."""
 
-BACKBONES: dict[str, Callable[..., Backbone]] = {name: partial(timm_trunk, name) for name in timm.list_models()} | OWN
-"""Every trunk by name."""
+BACKBONES: dict[str, Callable[..., Backbone]] = {
+    name: partial(timm_backbone, name) for name in timm.list_models()
+} | OWN_BACKBONES
+"""Names of the recipe key `model.backbone`."""
 
 
 def build_backbone(backbone: ComponentSpec, weights: str = NONE) -> Backbone:
-    """Builds a trunk from its part.
+    """Builds a backbone from its name and options.
+
+    Args:
+        backbone: A name in `BACKBONES` with its options.
+        weights: "none", "timm" or a weight file, see `timm_backbone`.
+
+    Returns:
+        The backbone.
 
     Raises:
-        RecipeError: The name or an option is unknown.
-        ModelFileError: The weights cannot be had or do not fit.
+        RecipeError: The name or an option is unknown or out of range.
+        ModelFileError: The weights are not available or do not fit.
     """
-    trunk: Backbone = instantiate(BACKBONES, backbone, weights=weights)
-    return trunk
+    built: Backbone = instantiate(BACKBONES, backbone, weights=weights)
+    return built

@@ -1,4 +1,4 @@
-"""A network as it is given away: frames in as they are, and beside the logits the probabilities that are answered."""
+"""A network for export: raw uint8 images in, logits and calibrated official probabilities out."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from maskfit.models.linear_heads import Logits
 from maskfit.models.network import Network
 
 MIN_PROBABILITY = 1e-12
-"""A probability counts at least this much, so that its logarithm is a number; as in `maskfit.calibration`."""
+"""Lower bound of a probability before its logarithm; the same as in `maskfit.calibration`."""
 
 
 class DatasetNormalize(nn.Module):
-    """Normalises by the same three numbers for every photo: pixel * scale + shift.
+    """Normalizes every image by the same numbers: pixel * scale + shift.
 
     Args:
-        scale: By channel.
-        shift: By channel.
+        scale: Factor of each channel.
+        shift: Offset of each channel.
     """
 
     scale: Tensor
@@ -31,99 +31,117 @@ class DatasetNormalize(nn.Module):
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32)[:, None, None])
         self.register_buffer("shift", torch.tensor(shift, dtype=torch.float32)[:, None, None])
 
-    def forward(self, planes: Tensor) -> Tensor:
-        return planes * self.scale + self.shift
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalizes images (batch, 3, height, width; float32 in 0 to 255)."""
+        return images * self.scale + self.shift
 
 
 class InstanceNormalize(nn.Module):
-    """Normalises each photo by its own channels' means and deviations.
+    """Normalizes each image by the mean and standard deviation of its own channels.
 
     Args:
-        least: Levels of 255 that a deviation counts at least.
+        min_std: Lower bound of the standard deviation, in levels of 255.
     """
 
-    def __init__(self, least: float) -> None:
+    def __init__(self, min_std: float) -> None:
         super().__init__()
-        self.least = least
+        self.min_std = min_std
 
-    def forward(self, planes: Tensor) -> Tensor:
-        centred = planes - planes.mean((2, 3), keepdim=True)
-        return centred / centred.square().mean((2, 3), keepdim=True).sqrt().clamp(min=self.least)
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalizes images (batch, 3, height, width; float32 in 0 to 255)."""
+        centered = images - images.mean((2, 3), keepdim=True)
+        return centered / centered.square().mean((2, 3), keepdim=True).sqrt().clamp(min=self.min_std)
 
 
 class ExportModule(nn.Module):
-    """Frames uint8 (batch, height, width, 3) to a tuple: each head's logits in order, then the probabilities.
+    """Maps uint8 images (batch, height, width, 3) to a tuple: each head's logits in order, then the probabilities.
 
-    What `labels.answer` and `Calibration.temper` do to logits in numpy is done inside, so that a program needs nothing
-    but the network to give an answer.
+    Computes inside the graph what `labels.schema.logits_to_probabilities` and `Calibration.apply_temperature` compute
+    in numpy, so that a program needs only the exported network to get predictions.
 
     Args:
         network: The network, in evaluation mode.
-        normalising: `ByDataset` or `ByPhoto`.
-        sizes: How many values each attribute has as trained, by name.
-        folding: By attribute, the official value of each trained one.
-        temperatures: By head, as `Calibration` has them.
+        normalization: `DatasetNormalize` or `InstanceNormalize`.
+        sizes: Attribute name to number of values in training.
+        to_scored_index: Attribute name to the index of the official value of each training value; only attributes for
+            which the two differ.
+        temperatures: Head name to temperature, as in `Calibration`.
     """
 
     def __init__(
         self,
         network: Network,
-        normalising: nn.Module,
+        normalization: nn.Module,
         sizes: Mapping[str, int],
-        folding: Mapping[str, Sequence[int]],
+        to_scored_index: Mapping[str, Sequence[int]],
         temperatures: Mapping[str, float],
     ) -> None:
         super().__init__()
         self.network = network
-        self.normalising = normalising
+        self.normalization = normalization
         self.sizes = dict(sizes)
-        self.folded = tuple(folding)
-        for name, codes in folding.items():
-            # By number, since a buffer's name cannot hold every attribute's, such as one with a dot.
-            matrix = nn.functional.one_hot(torch.tensor(codes)).float()
-            self.register_buffer(f"folding{self.folded.index(name)}", matrix)
+        self.merged_attributes = tuple(to_scored_index)
+        for name, indices in to_scored_index.items():
+            # Numbered, since a buffer's name cannot hold every attribute name, such as one with a dot.
+            matrix = nn.functional.one_hot(torch.tensor(indices)).float()
+            self.register_buffer(f"to_scored{self.merged_attributes.index(name)}", matrix)
         self.temperatures = dict(temperatures)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
-        # Contiguous: torch's exporter would write strides into the graph where a network flattens its last planes.
-        logits = self.network(self.normalising(frames.permute(0, 3, 1, 2).contiguous().float()))
+        """Computes logits and probabilities.
+
+        Args:
+            frames: Images, (batch, height, width, 3), uint8.
+
+        Returns:
+            The logits of each head in order, (batch, values), then official probabilities, (batch, official classes).
+        """
+        # Contiguous: torch's exporter would write strides into the graph where a network flattens its feature maps.
+        logits = self.network(self.normalization(frames.permute(0, 3, 1, 2).contiguous().float()))
         return (*(logits[name] for name in self.network.heads), self.probabilities(logits))
 
     def probabilities(self, logits: Logits) -> Tensor:
-        """Official probabilities (batch, official classes)."""
+        """Computes calibrated probabilities of the official classes.
+
+        Args:
+            logits: Head name to logits, (batch, values).
+
+        Returns:
+            Probabilities, (batch, official classes).
+        """
         if JOINT_HEAD not in logits:
-            return self._product(lambda name: self._folded(logits[name].softmax(1), 1, name))
+            return self._outer_product(lambda name: self._to_scored(logits[name].softmax(1), 1, name))
         cube = logits[JOINT_HEAD].softmax(1).reshape(-1, *self.sizes.values())
         for axis, name in enumerate(self.sizes, start=1):
-            cube = self._folded(cube, axis, name)
+            cube = self._to_scored(cube, axis, name)
         if JOINT_HEAD in self.temperatures:
-            return self._tempered(cube.flatten(1), JOINT_HEAD)
+            return self._apply_temperature(cube.flatten(1), JOINT_HEAD)
         if not self.temperatures:
             return cube.flatten(1)
-        return self._product(lambda name: self._marginal(cube, name))
+        return self._outer_product(lambda name: self._marginal(cube, name))
 
-    def _product(self, shares_of: Callable[[str], Tensor]) -> Tensor:
-        """The product over all attributes of (batch, values), each at its temperature."""
+    def _outer_product(self, attribute_probs: Callable[[str], Tensor]) -> Tensor:
+        """Joint probabilities as the product of each attribute's (batch, values), after its temperature."""
         joint: Tensor | None = None
         for name in self.sizes:
-            own = self._tempered(shares_of(name), name)
-            joint = own if joint is None else (joint[:, :, None] * own[:, None, :]).flatten(1)
+            probs = self._apply_temperature(attribute_probs(name), name)
+            joint = probs if joint is None else (joint[:, :, None] * probs[:, None, :]).flatten(1)
         assert joint is not None
         return joint
 
-    def _folded(self, shares: Tensor, axis: int, name: str) -> Tensor:
-        """Shares of the trained values of an attribute as those of its official ones."""
-        if name not in self.folded:
-            return shares
-        matrix: Tensor = self.get_buffer(f"folding{self.folded.index(name)}")
-        return (shares.movedim(axis, -1) @ matrix).movedim(-1, axis)
+    def _to_scored(self, probs: Tensor, axis: int, name: str) -> Tensor:
+        """Sums probabilities of an attribute's training values to those of its official values."""
+        if name not in self.merged_attributes:
+            return probs
+        matrix: Tensor = self.get_buffer(f"to_scored{self.merged_attributes.index(name)}")
+        return (probs.movedim(axis, -1) @ matrix).movedim(-1, axis)
 
     def _marginal(self, cube: Tensor, name: str) -> Tensor:
-        """What probabilities (batch, values of each attribute ...) say of one attribute alone."""
+        """Marginal probabilities of one attribute from joint ones (batch, values of each attribute ...)."""
         for axis, other in reversed(list(enumerate(self.sizes, start=1))):
             cube = cube if other == name else cube.sum(axis)
         return cube
 
-    def _tempered(self, shares: Tensor, name: str) -> Tensor:
+    def _apply_temperature(self, probs: Tensor, name: str) -> Tensor:
         temperature = self.temperatures.get(name)
-        return shares if temperature is None else (shares.clamp(min=MIN_PROBABILITY).log() / temperature).softmax(1)
+        return probs if temperature is None else (probs.clamp(min=MIN_PROBABILITY).log() / temperature).softmax(1)

@@ -1,4 +1,4 @@
-"""Heads of one linear layer, and what all heads share: names, sizes and how their layers start."""
+"""Heads of one linear layer, and what all heads share: output names, output sizes and weight initialization."""
 
 from __future__ import annotations
 
@@ -12,30 +12,39 @@ from torch import Tensor, nn
 from maskfit.labels.schema import JOINT_HEAD
 
 Logits = dict[str, Tensor]
-"""A head's answers: attribute, or `labels.JOINT`, to (batch, values or classes)."""
+"""Attribute name, or `JOINT_HEAD`, to logits (batch, values or classes)."""
 
-Start = Literal["default", "xavier"]
-"""How linear layers start: torch's own way (uniform, by the inputs), or Glorot's (uniform, by inputs and outputs)."""
+Init = Literal["default", "xavier"]
+"""Initialization of linear layers: torch's default (uniform by fan-in) or Xavier uniform (by fan-in and fan-out)."""
 
 
 def head_outputs(sizes: Mapping[str, int], joint: bool) -> dict[str, int]:
-    """The names of a head's outputs and how wide each is: one for all classes, or one for each attribute."""
+    """Returns the names and sizes of a head's outputs.
+
+    Args:
+        sizes: Attribute name to number of values.
+        joint: Whether one output covers all classes, instead of one per attribute.
+
+    Returns:
+        Output name to number of logits.
+    """
     return {JOINT_HEAD: math.prod(sizes.values())} if joint else dict(sizes)
 
 
-def init_weights(head: nn.Module, start: str) -> None:
-    """Gives a head's linear layers their first weights.
+def init_weights(head: nn.Module, init: str) -> None:
+    """Initializes the linear layers of a head in place.
 
     Args:
         head: The head.
-        start: `default` or `xavier` (Glorot and Bengio 2010; seed s2 tried it), with biases of 0.
+        init: "default" leaves torch's initialization; "xavier" sets Xavier uniform weights (Glorot and Bengio 2010,
+            tried by nlp09, s2) and zero biases.
 
     Raises:
-        ValueError: `start` is neither.
+        ValueError: `init` is neither.
     """
-    if start not in ("default", "xavier"):
-        raise ValueError(f"start='{start}' must be default or xavier")
-    if start == "default":
+    if init not in ("default", "xavier"):
+        raise ValueError(f"init must be default or xavier, got {init!r}")
+    if init == "default":
         return
     for layer in head.modules():
         if isinstance(layer, nn.Linear):
@@ -44,60 +53,65 @@ def init_weights(head: nn.Module, start: str) -> None:
 
 
 class MultiHead(nn.Module):
-    """One linear layer for each attribute on shared features (the three-way head of seeds s0 and s4).
+    """One linear layer per attribute on shared features (the three-way head of boostup, s0, and cv-08, s4).
 
     Args:
-        features: How many numbers the trunk gives.
-        sizes: How many values each attribute has.
-        dropout: Share of features left out in training, for each head on its own.
-        start: See `start_layers`.
+        features: Number of backbone features.
+        sizes: Attribute name to number of values.
+        dropout: Dropout probability of the features, drawn for each attribute separately.
+        init: Initialization, see `init_weights`.
     """
 
-    def __init__(self, features: int, sizes: Mapping[str, int], dropout: float = 0.0, start: Start = "default") -> None:
+    def __init__(self, features: int, sizes: Mapping[str, int], dropout: float = 0.0, init: Init = "default") -> None:
         super().__init__()
-        # A ModuleDict cannot hold every name (a dot, `keys`); a list beside the names can.
+        # Not a ModuleDict, whose keys cannot hold every attribute name (a dot, `keys`).
         self.names = tuple(sizes)
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Dropout(dropout), nn.Linear(features, size)) for size in sizes.values()
         )
-        init_weights(self, start)
+        init_weights(self, init)
 
     def forward(self, features: Tensor) -> Logits:
+        """Computes logits (batch, values) by attribute from features (batch, features)."""
         return {name: layer(features) for name, layer in zip(self.names, self.layers, strict=True)}
 
 
 class SingleHead(nn.Module):
-    """One linear layer for the class number of all attributes together.
+    """One linear layer over the joint classes of all attributes.
 
     Args:
-        features: How many numbers the trunk gives.
-        sizes: How many values each attribute has.
-        dropout: Share of features left out in training.
-        start: See `start_layers`.
+        features: Number of backbone features.
+        sizes: Attribute name to number of values.
+        dropout: Dropout probability of the features.
+        init: Initialization, see `init_weights`.
     """
 
-    def __init__(self, features: int, sizes: Mapping[str, int], dropout: float = 0.0, start: Start = "default") -> None:
+    def __init__(self, features: int, sizes: Mapping[str, int], dropout: float = 0.0, init: Init = "default") -> None:
         super().__init__()
         self.names = (JOINT_HEAD,)
         self.layer = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, math.prod(sizes.values())))
-        init_weights(self, start)
+        init_weights(self, init)
 
     def forward(self, features: Tensor) -> Logits:
+        """Computes joint logits (batch, classes) from features (batch, features)."""
         return {JOINT_HEAD: self.layer(features)}
 
 
 class MultiSampleDropoutHead(nn.Module):
-    """Linear layers whose logits are the mean over several dropouts (after Inoue 2019, arXiv:1905.09788; seed s2).
+    """Linear layers whose logits are averaged over several dropout masks (Inoue 2019, arXiv:1905.09788; nlp09, s2).
 
-    The paper takes the mean of the losses; the logits' is another way in use, and goes with any loss.
+    The paper averages the losses; averaging the logits is a common variant that works with any loss.
 
     Args:
-        features: How many numbers the trunk gives.
-        sizes: How many values each attribute has.
-        samples: How many dropouts, 1 or more.
-        dropout: Share of features that each of them leaves out in training.
-        joint: One output for all attributes together, in place of one for each.
-        start: See `start_layers`.
+        features: Number of backbone features.
+        sizes: Attribute name to number of values.
+        samples: Number of dropout masks, >= 1.
+        dropout: Dropout probability of each mask.
+        joint: Whether one output covers all classes, instead of one per attribute.
+        init: Initialization, see `init_weights`.
+
+    Raises:
+        ValueError: An option is out of range.
     """
 
     def __init__(
@@ -107,20 +121,21 @@ class MultiSampleDropoutHead(nn.Module):
         samples: int = 5,
         dropout: float = 0.5,
         joint: bool = False,
-        start: Start = "default",
+        init: Init = "default",
     ) -> None:
         super().__init__()
         if samples < 1:
-            raise ValueError(f"samples={samples} must be 1 or more")
-        wanted = head_outputs(sizes, joint)
-        self.names = tuple(wanted)
+            raise ValueError(f"samples must be >= 1, got {samples}")
+        outputs = head_outputs(sizes, joint)
+        self.names = tuple(outputs)
         self.samples = samples
         self.dropout = nn.Dropout(dropout)
-        self.layers = nn.ModuleList(nn.Linear(features, size) for size in wanted.values())
-        init_weights(self, start)
+        self.layers = nn.ModuleList(nn.Linear(features, size) for size in outputs.values())
+        init_weights(self, init)
 
     def forward(self, features: Tensor) -> Logits:
+        """Computes logits (batch, values) by output from features (batch, features)."""
         if self.training:
-            # A layer's answer to the mean is the mean of its answers, so the mean is taken first.
+            # A linear layer commutes with the mean, so the mean over the masks is taken first.
             features = torch.stack([self.dropout(features) for _ in range(self.samples)]).mean(dim=0)
         return {name: layer(features) for name, layer in zip(self.names, self.layers, strict=True)}

@@ -1,4 +1,4 @@
-"""Heads of more than one layer, as the seeds had them."""
+"""Heads of more than one layer, as the source projects had them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from maskfit.models.linear_heads import Logits, Start, head_outputs, init_weights
+from maskfit.models.linear_heads import Init, Logits, head_outputs, init_weights
 
 
-class HiddenHead(nn.Module):
-    """A hidden layer, ReLU and dropout before the last layer (seed s2: 512 and 0.7, which won it its best score).
+class OneHiddenLayerHead(nn.Module):
+    """A hidden layer, ReLU, dropout and a linear layer (nlp09, s2: width 512, dropout 0.7 gave its best score).
 
     Args:
-        features: How many numbers the trunk gives.
-        sizes: How many values each attribute has.
-        width: Numbers of the hidden layer.
-        dropout: Share of them left out in training.
-        joint: One output for all attributes together, as s2 had it; otherwise one for each, each with its own layer.
-        start: See `linear_heads.start_layers`.
+        features: Number of backbone features.
+        sizes: Attribute name to number of values.
+        width: Width of the hidden layer, >= 1.
+        dropout: Dropout probability of the hidden layer.
+        joint: Whether one output covers all classes, as in nlp09; otherwise each attribute has its own hidden layer.
+        init: Initialization, see `linear_heads.init_weights`.
+
+    Raises:
+        ValueError: An option is out of range.
     """
 
     def __init__(
@@ -28,34 +31,40 @@ class HiddenHead(nn.Module):
         width: int = 512,
         dropout: float = 0.7,
         joint: bool = True,
-        start: Start = "default",
+        init: Init = "default",
     ) -> None:
         super().__init__()
-        _refuse_widths([width])
-        wanted = head_outputs(sizes, joint)
-        self.names = tuple(wanted)
+        _check_width(width)
+        outputs = head_outputs(sizes, joint)
+        self.names = tuple(outputs)
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, size))
-            for size in wanted.values()
+            for size in outputs.values()
         )
-        init_weights(self, start)
+        init_weights(self, init)
 
     def forward(self, features: Tensor) -> Logits:
+        """Computes logits (batch, values) by output from features (batch, features)."""
         return {name: layer(features) for name, layer in zip(self.names, self.layers, strict=True)}
 
 
-class VanillaHead(nn.Module):
-    """A layer as wide as ImageNet has classes, BatchNorm, dropout, ReLU, a linear layer (seed s1's Vanilla networks).
+class BatchNormDropoutHead(nn.Module):
+    """Linear layer, BatchNorm, dropout, ReLU, linear layer (the "Vanilla" networks of iloveslowfood, s1).
 
-    s1 kept its trunk's own classifier for the first layer; maskfit's trunks come without, so here it starts anew.
+    iloveslowfood kept the backbone's own ImageNet classifier as the first layer; here it is initialized at random,
+    since backbones come without a classifier.
 
     Args:
-        features: How many numbers the trunk gives.
-        sizes: How many values each attribute has.
-        width: Numbers of the first layer.
-        dropout: Share of them left out in training.
-        joint: One output for all attributes together, as s1 had it; otherwise one for each, on the same numbers.
-        start: See `linear_heads.start_layers`.
+        features: Number of backbone features.
+        sizes: Attribute name to number of values.
+        width: Width of the first layer, >= 1; the default is ImageNet's number of classes.
+        dropout: Dropout probability of the first layer's outputs.
+        joint: Whether one output covers all classes, as in iloveslowfood; otherwise the attributes share the first
+            layer.
+        init: Initialization, see `linear_heads.init_weights`.
+
+    Raises:
+        ValueError: An option is out of range.
     """
 
     def __init__(
@@ -65,30 +74,34 @@ class VanillaHead(nn.Module):
         width: int = 1000,
         dropout: float = 0.5,
         joint: bool = True,
-        start: Start = "default",
+        init: Init = "default",
     ) -> None:
         super().__init__()
-        _refuse_widths([width])
-        wanted = head_outputs(sizes, joint)
-        self.names = tuple(wanted)
+        _check_width(width)
+        outputs = head_outputs(sizes, joint)
+        self.names = tuple(outputs)
         self.body = nn.Sequential(nn.Linear(features, width), nn.BatchNorm1d(width), nn.Dropout(dropout), nn.ReLU())
-        self.layers = nn.ModuleList(nn.Linear(width, size) for size in wanted.values())
-        init_weights(self, start)
+        self.layers = nn.ModuleList(nn.Linear(width, size) for size in outputs.values())
+        init_weights(self, init)
 
     def forward(self, features: Tensor) -> Logits:
+        """Computes logits (batch, values) by output from features (batch, features)."""
         hidden = self.body(features)
         return {name: layer(hidden) for name, layer in zip(self.names, self.layers, strict=True)}
 
 
 class MlpHead(nn.Module):
-    """For each attribute three linear layers with ReLU between them (seed s0: 500 and 100).
+    """A multi-layer perceptron with ReLU per attribute (boostup, s0: widths 500 and 100).
 
     Args:
-        features: How many numbers the trunk gives.
-        sizes: How many values each attribute has.
-        widths: Numbers of the hidden layers.
-        dropout: Share of each hidden layer left out in training.
-        start: See `linear_heads.start_layers`.
+        features: Number of backbone features.
+        sizes: Attribute name to number of values.
+        widths: Widths of the hidden layers, each >= 1.
+        dropout: Dropout probability of each hidden layer.
+        init: Initialization, see `linear_heads.init_weights`.
+
+    Raises:
+        ValueError: An option is out of range.
     """
 
     def __init__(
@@ -97,27 +110,29 @@ class MlpHead(nn.Module):
         sizes: Mapping[str, int],
         widths: Sequence[int] = (500, 100),
         dropout: float = 0.0,
-        start: Start = "default",
+        init: Init = "default",
     ) -> None:
         super().__init__()
-        _refuse_widths(widths)
+        for width in widths:
+            _check_width(width)
         self.names = tuple(sizes)
         self.layers = nn.ModuleList(_mlp(features, widths, size, dropout) for size in sizes.values())
-        init_weights(self, start)
+        init_weights(self, init)
 
     def forward(self, features: Tensor) -> Logits:
+        """Computes logits (batch, values) by attribute from features (batch, features)."""
         return {name: layer(features) for name, layer in zip(self.names, self.layers, strict=True)}
 
 
 def _mlp(features: int, widths: Sequence[int], size: int, dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
-    before = features
+    inputs = features
     for width in widths:
-        layers += [nn.Linear(before, width), nn.ReLU(), nn.Dropout(dropout)]
-        before = width
-    return nn.Sequential(*layers, nn.Linear(before, size))
+        layers += [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)]
+        inputs = width
+    return nn.Sequential(*layers, nn.Linear(inputs, size))
 
 
-def _refuse_widths(widths: Sequence[int]) -> None:
-    if any(width < 1 for width in widths):
-        raise ValueError(f"a layer of {min(widths)} numbers cannot be; take 1 or more")
+def _check_width(width: int) -> None:
+    if width < 1:
+        raise ValueError(f"the width of a hidden layer must be >= 1, got {width}")

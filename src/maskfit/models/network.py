@@ -1,4 +1,4 @@
-"""A whole network: a trunk with its head."""
+"""A whole network: backbone, head and, for training only, an age regressor."""
 
 from __future__ import annotations
 
@@ -13,79 +13,122 @@ from maskfit.registry import ComponentSpec, instantiate
 
 
 class AgeRegressor(nn.Module):
-    """An age in years, from a trunk's features (seed s2).
+    """Linear regression of the age in years from backbone features (project nlp09, s2).
 
-    The layer gives standardised years, so that its weights are of the size of the heads': 0 is `middle`, 1 is `spread`
-    years more.
+    The layer predicts standardized ages, (age - `mean`) / `std`, so that its weights are of the size of the heads'.
 
     Args:
-        features: How many numbers the trunk gives.
+        features: Number of backbone features.
     """
 
-    middle, spread = 40.0, 20.0
+    mean, std = 40.0, 20.0
 
     def __init__(self, features: int) -> None:
         super().__init__()
         self.layer = nn.Linear(features, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (batch, features) as years (batch,)."""
-        # In half precision years would be read to a thirty-second.
-        years: Tensor = self.middle + self.spread * self.layer(features)[:, 0].float()
-        return years
+        """Predicts the age of each image.
+
+        Args:
+            features: (batch, features).
+
+        Returns:
+            Ages in years, (batch,), float32.
+        """
+        # Converted before scaling: float16 resolves ages near 40 only to 1/32 year, bfloat16 to 1/4.
+        ages: Tensor = self.mean + self.std * self.layer(features)[:, 0].float()
+        return ages
 
 
 class Network(nn.Module):
-    """Photos (batch, 3, height, width), normalised, to logits by head.
+    """Maps normalized images (batch, 3, height, width) to logits by head.
+
+    Args:
+        backbone: Maps images to features, and holds their normalization.
+        head: Maps features to logits; its `names` are those of the outputs.
+        age_regressor: Predicts ages for an auxiliary loss in training; predictions do not use it. None without one.
 
     Attributes:
-        trunk: Gives the features, and says how its photos are normalised.
-        head: Gives the logits; its `names` are those of the outputs.
-        years: Gives years beside the logits, for a loss in training; it has no part in the answer. None without.
+        backbone: As given.
+        head: As given.
+        age_regressor: As given.
     """
 
-    def __init__(self, trunk: Backbone, head: nn.Module, years: AgeRegressor | None = None) -> None:
+    def __init__(self, backbone: Backbone, head: nn.Module, age_regressor: AgeRegressor | None = None) -> None:
         super().__init__()
-        self.backbone = trunk
+        self.backbone = backbone
         self.head = head
-        self.years = years
+        self.age_regressor = age_regressor
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """What the outputs are called, in order."""
+        """Names of the outputs, in order."""
         names: tuple[str, ...] = self.head.names  # type: ignore[assignment]
         return names
 
-    def forward(self, photos: Tensor) -> Logits:
-        return self.forward_head(self.forward_features(photos))
+    def forward(self, images: Tensor) -> Logits:
+        """Computes the logits of each image.
 
-    def forward_features(self, photos: Tensor) -> Tensor:
-        """Photos to the trunk's features (batch, features)."""
-        features: Tensor = self.backbone(photos)
+        Args:
+            images: (batch, 3, height, width), normalized.
+
+        Returns:
+            Head name to logits, (batch, values).
+        """
+        return self.forward_head(self.forward_features(images))
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Computes the backbone features of each image.
+
+        Args:
+            images: (batch, 3, height, width), normalized.
+
+        Returns:
+            Features, (batch, features).
+        """
+        features: Tensor = self.backbone(images)
         return features
 
     def forward_head(self, features: Tensor) -> Logits:
-        """The trunk's features to logits by head."""
+        """Computes logits from backbone features.
+
+        Args:
+            features: (batch, features).
+
+        Returns:
+            Head name to logits, (batch, values).
+        """
         logits: Logits = self.head(features)
         return logits
 
 
 def build_network(
-    backbone: ComponentSpec, head: ComponentSpec, sizes: Mapping[str, int], weights: str = NONE, years: bool = False
+    backbone: ComponentSpec,
+    head: ComponentSpec,
+    sizes: Mapping[str, int],
+    weights: str = NONE,
+    age_regression: bool = False,
 ) -> Network:
-    """Builds a network from its parts.
+    """Builds a network from its components.
 
     Args:
-        backbone: A name of `backbones.BACKBONES` with its options.
-        head: A name of `heads.HEADS` with its options.
-        sizes: How many values each attribute has.
-        weights: Where the trunk's weights come from; see `backbones.timm_trunk`.
-        years: With a layer for years beside the head.
+        backbone: A name in `backbones.BACKBONES` with its options.
+        head: A name in `heads.HEADS` with its options.
+        sizes: Attribute name to number of values.
+        weights: Initial weights of the backbone: "none", "timm" or a file, see `backbones.timm_backbone`.
+        age_regression: Whether to add an `AgeRegressor`.
+
+    Returns:
+        The network, in training mode.
 
     Raises:
-        RecipeError: A name or an option is unknown.
-        ModelFileError: The weights cannot be had or do not fit.
+        RecipeError: A name or an option is unknown or out of range.
+        ModelFileError: The weights are not available or do not fit.
     """
-    trunk = build_backbone(backbone, weights)
-    built = instantiate(HEADS, head, features=trunk.features, sizes=sizes)
-    return Network(trunk, built, AgeRegressor(trunk.features) if years else None)
+    built = build_backbone(backbone, weights)
+    return Network(
+        built,
+        instantiate(HEADS, head, features=built.features, sizes=sizes),
+        AgeRegressor(built.features) if age_regression else None,
+    )

@@ -1,4 +1,4 @@
-"""The small nets of the competition's baseline and of a seed, for training from nothing."""
+"""CNNs of the competition's baseline and of boostup (s0), for training from scratch."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 
 class ThreeConv(nn.Module):
-    """The competition's baseline: three convolutions, two halvings, the mean over the picture.
+    """The competition's baseline: three convolutions, two max poolings, global average pooling.
 
-    Its convolutions are padded here, so that it takes small pictures too.
+    Its convolutions are padded here, so that it takes small images too.
 
     Args:
-        dropout: Share of a halved picture's numbers left out in training.
+        dropout: Dropout probability after each max pooling.
     """
 
     mean = (0.548, 0.504, 0.479)
@@ -37,36 +37,41 @@ class ThreeConv(nn.Module):
             nn.Flatten(),
         )
 
-    def forward(self, photos: Tensor) -> Tensor:
-        """Photos (batch, 3, height, width) as features (batch, `num_features`)."""
-        features: Tensor = self.layers(photos)
+    def forward(self, images: Tensor) -> Tensor:
+        """Computes features (batch, `num_features`) from normalized images (batch, 3, height, width)."""
+        features: Tensor = self.layers(images)
         return features
 
 
 class DarkBlock(nn.Module):
-    """A 1x1 convolution to half the channels and a 3x3 back, beside the way straight on (arXiv:1804.02767)."""
+    """A 1x1 convolution to half the channels and a 3x3 back, with a shortcut (DarkNet-53, arXiv:1804.02767).
+
+    Args:
+        channels: Input and output channels, even.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(*_layer(channels, channels // 2, 1), *_layer(channels // 2, channels, 3))
+        self.body = nn.Sequential(*_conv_layers(channels, channels // 2, 1), *_conv_layers(channels // 2, channels, 3))
 
     def forward(self, maps: Tensor) -> Tensor:
-        found: Tensor = self.body(maps)
-        return maps + found
+        """Maps feature maps (batch, channels, height, width) to feature maps of the same shape."""
+        residual: Tensor = self.body(maps)
+        return maps + residual
 
 
 class CustomDark(nn.Module):
-    """A DarkNet-like net (seed s0's custom model, which was right on 2.5 % of the photos, made to learn).
+    """A DarkNet-like CNN (boostup's custom model, s0, which scored 2.5 % accuracy, corrected so that it trains).
 
-    Every convolution has its BatchNorm and every block its way straight on, and a stage has one or two blocks where
-    DarkNet-53 has up to eight. About 3.7 million weights at the defaults.
+    Every convolution has BatchNorm and every block a shortcut; a stage has one or two blocks where DarkNet-53 has up to
+    eight. About 3.7 million weights at the defaults.
 
     Args:
-        width: Channels before the first stage, 2 or more; each stage doubles them.
-        blocks: Residual blocks of each stage; each stage halves the picture.
+        width: Channels before the first stage, >= 2; each stage doubles them.
+        blocks: Residual blocks of each stage; each stage halves height and width.
 
     Raises:
-        ValueError: There is no stage, or a width or a count cannot be.
+        ValueError: There is no stage, or a width or a count is out of range.
     """
 
     mean = (0.5, 0.5, 0.5)
@@ -75,22 +80,24 @@ class CustomDark(nn.Module):
     def __init__(self, width: int = 16, blocks: Sequence[int] = (1, 1, 2, 2, 1)) -> None:
         super().__init__()
         if width < 2 or not blocks or any(count < 0 for count in blocks):
-            raise ValueError(f"width={width} must be 2 or more, and blocks={list(blocks)} one number for each stage")
-        layers = _layer(3, width, 3)
+            raise ValueError(
+                f"width must be >= 2 and blocks a list of counts >= 0, got width={width} and blocks={list(blocks)}"
+            )
+        layers = _conv_layers(3, width, 3)
         for count in blocks:
-            layers += _layer(width, 2 * width, 3, stride=2)
+            layers += _conv_layers(width, 2 * width, 3, stride=2)
             width *= 2
             layers += [DarkBlock(width) for _ in range(count)]
         self.layers = nn.Sequential(*layers)
         self.num_features = width
 
-    def forward(self, photos: Tensor) -> Tensor:
-        """Photos (batch, 3, height, width) as features (batch, `num_features`)."""
-        features: Tensor = self.layers(photos).mean(dim=(2, 3))
+    def forward(self, images: Tensor) -> Tensor:
+        """Computes features (batch, `num_features`) from normalized images (batch, 3, height, width)."""
+        features: Tensor = self.layers(images).mean(dim=(2, 3))
         return features
 
 
-def _layer(inputs: int, channels: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+def _conv_layers(inputs: int, channels: int, kernel: int, stride: int = 1) -> list[nn.Module]:
     return [
         nn.Conv2d(inputs, channels, kernel, stride, kernel // 2, bias=False),
         nn.BatchNorm2d(channels),

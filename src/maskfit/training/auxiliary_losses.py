@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from maskfit.labels.schema import IntArray
 from maskfit.losses.age_regression import AgeRegressionLoss
-from maskfit.losses.metric_learning import EmbeddingLoss
+from maskfit.losses.metric_learning import MetricLoss
 from maskfit.models.network import Network
 from maskfit.training.augment.batch_mixing import MixedBatch
 
@@ -29,7 +29,7 @@ class AuxiliaryLosses(nn.Module):
 
     def __init__(
         self,
-        embedding: EmbeddingLoss | None,
+        embedding: MetricLoss | None,
         years: AgeRegressionLoss | None,
         classes: IntArray,
         ages: NDArray[np.float64],

@@ -21,8 +21,8 @@ from torch.optim import Optimizer
 from maskfit.config.recipe import HeadConfig, Recipe
 from maskfit.errors import RecipeError
 from maskfit.losses import LOSSES
-from maskfit.losses.age_regression import YEARS_LOSSES
-from maskfit.losses.metric_learning import EMBEDDING_LOSSES
+from maskfit.losses.age_regression import AGE_REGRESSION_LOSSES
+from maskfit.losses.metric_learning import METRIC_LOSSES
 from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.model_file import ModelMetadata
 from maskfit.models.network import Network
@@ -159,7 +159,7 @@ def make_criterion(plan: TrainingPlan, train: FoldDataset) -> MultiHeadLoss:
             instantiate(LOSSES, own.loss or recipe.loss, counts=torch.from_numpy(counts)), own.loss_weight
         )
     ranks = get_process_group()
-    return MultiHeadLoss(losses, over=ranks.mean if ranks.count > 1 else None)
+    return MultiHeadLoss(losses, reduce_count=ranks.mean if ranks.count > 1 else None)
 
 
 def build_auxiliary_losses(
@@ -169,9 +169,9 @@ def build_auxiliary_losses(
     # The centres of classes are drawn here, and so that a resumed run would draw the same.
     seed_torch(*chance, "beside")
     on_features = instantiate(
-        EMBEDDING_LOSSES, embedding, features=network.backbone.features, classes=plan.scored_schema.classes
+        METRIC_LOSSES, embedding, features=network.backbone.features, classes=plan.scored_schema.num_classes
     )
-    on_years = instantiate(YEARS_LOSSES, plan.recipe.age_regression)
+    on_years = instantiate(AGE_REGRESSION_LOSSES, plan.recipe.age_regression)
     if on_features is None and on_years is None:
         return None
     classes = plan.scored_schema.to_class_index(plan.targets())
@@ -191,7 +191,7 @@ def model_facts(plan: TrainingPlan, fold: int, scores: dict[str, float]) -> Mode
         age_regression=plan.with_years,
         recipe=_without_folders(recipe).model_dump(mode="json"),
         scores=scores,
-        description=f"{recipe.name}, fold {fold} of {plan.folds.count}",
+        description=f"{recipe.name}, fold {fold} of {plan.folds.num_folds}",
     )
 
 

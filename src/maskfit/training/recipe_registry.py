@@ -5,8 +5,8 @@ from __future__ import annotations
 from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
 from maskfit.losses import LOSSES
-from maskfit.losses.age_regression import YEARS_LOSSES
-from maskfit.losses.metric_learning import EMBEDDING_LOSSES
+from maskfit.losses.age_regression import AGE_REGRESSION_LOSSES
+from maskfit.losses.metric_learning import METRIC_LOSSES
 from maskfit.models.backbones import BACKBONES
 from maskfit.models.heads import HEADS
 from maskfit.registry import RegistryEntry
@@ -26,8 +26,8 @@ RECIPE_REGISTRY: dict[str, RegistryEntry] = {
     "model.freeze": RegistryEntry(FREEZING),
     "loss": RegistryEntry(LOSSES, injected_arguments=("counts",)),
     "heads.*.loss": RegistryEntry(LOSSES, injected_arguments=("counts",)),
-    "metric_loss": RegistryEntry(EMBEDDING_LOSSES, injected_arguments=("features", "classes")),
-    "age_regression": RegistryEntry(YEARS_LOSSES),
+    "metric_loss": RegistryEntry(METRIC_LOSSES, injected_arguments=("features", "classes")),
+    "age_regression": RegistryEntry(AGE_REGRESSION_LOSSES),
     "augmentation": RegistryEntry(AUGMENTATIONS, injected_arguments=("size",)),
     "batch_mixing": RegistryEntry(BATCH_MIXING, injected_arguments=("scheme",)),
     "sampler": RegistryEntry(SAMPLERS, injected_arguments=("classes",)),
