@@ -20,13 +20,13 @@ from maskfit.apps.video.capture import VideoCapture, parse_source
 from maskfit.apps.video.video_writer import open_video_writer
 from maskfit.inference.face_predictor import FacePredictor
 from maskfit.inference.predictor import Predictor
-from maskfit.synthesis.drawn.synthetic_video import draw_film
+from maskfit.synthesis.drawn.synthetic_video import render_video
 
 SECONDS = 8.0
 
 
 def write_film(path: Path) -> Path:
-    film = draw_film(3, 3, seconds=SECONDS)
+    film = render_video(3, 3, seconds=SECONDS)
     with open_video_writer(path, film.background.size, film.rate) as out:
         for at, pixels in film.frames():
             out.write(at, pixels)

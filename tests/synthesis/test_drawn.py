@@ -89,8 +89,8 @@ def test_the_same_numbers_give_the_same_pixels_whoever_was_drawn_before():
 
 def test_another_process_draws_the_same():
     code = (
-        "import hashlib; from maskfit.synthesis.drawn import draw_person, draw_photo;"
-        "print(*[hashlib.sha256(draw_photo(draw_person(9, 5), n, size=(96, 128)).image.tobytes()).hexdigest()"
+        "import hashlib; from maskfit.synthesis.drawn import render_photo, sample_person;"
+        "print(*[hashlib.sha256(render_photo(sample_person(9, 5), n, size=(96, 128)).image.tobytes()).hexdigest()"
         " for n in ('mask1', 'incorrect_mask')])"
     )
     source = Path(write_dataset.__file__).parents[3]
@@ -132,9 +132,9 @@ def test_every_person_has_traits_in_range(seed, number, gender, age):
     person = sample_person(seed, number, gender=gender, age=age)
     assert (person.gender, person.age) == (gender, age)
     assert person.hair in STYLES
-    assert all(0 <= value <= 1 for value in vars(person.years).values())
-    assert all(-1 <= channel <= 256 for channel in (*person.skin, *person.hair_colour))
-    assert person.adornment.beard == "" or gender == "male"
+    assert all(0 <= value <= 1 for value in vars(person.aging).values())
+    assert all(-1 <= channel <= 256 for channel in (*person.skin, *person.hair_color))
+    assert person.accessories.beard == "" or gender == "male"
 
 
 @pytest.mark.parametrize("wrong", [{"age": 17}, {"age": 76}, {"gender": "other"}, {"number": -1}, {"seed": -1}])
@@ -146,7 +146,7 @@ def test_traits_that_do_not_exist_are_refused(wrong):
 
 def test_age_shows_more_with_the_years_and_not_in_step():
     def lines(age: int) -> np.ndarray:
-        people_of_age = [sample_person(3, number, gender="female", age=age).years for number in range(60)]
+        people_of_age = [sample_person(3, number, gender="female", age=age).aging for number in range(60)]
         return np.array([person.eyes + person.folds + person.forehead for person in people_of_age])
 
     at_28, at_32, at_45, at_70 = (lines(age) for age in (28, 32, 45, 70))
@@ -156,7 +156,7 @@ def test_age_shows_more_with_the_years_and_not_in_step():
 
 def test_hair_greys_on_the_whole():
     def lightness(age: int) -> float:
-        return float(np.mean([luminance(sample_person(2, n, gender="male", age=age).hair_colour) for n in range(50)]))
+        return float(np.mean([luminance(sample_person(2, n, gender="male", age=age).hair_color) for n in range(50)]))
 
     assert lightness(22) + 0.15 < lightness(72)
 
@@ -253,8 +253,8 @@ def test_a_mask_changes_the_pixels_that_it_covers_and_only_those(monkeypatch):
                 monkeypatch.setattr(render, "sample_scene", lambda *_, setting=setting: setting)
                 drawing = render_photo(person, name, size=SMALL)
                 pixels.append([patch(drawing, drawing.landmarks.nose), patch(drawing, mouth(drawing.landmarks))])
-            if scene.mask.worn in change:
-                change[scene.mask.worn].append(np.abs(np.subtract(*pixels)).mean(axis=1))
+            if scene.mask.wearing_style in change:
+                change[scene.mask.wearing_style].append(np.abs(np.subtract(*pixels)).mean(axis=1))
     typical = {worn: np.median(values, axis=0) for worn, values in change.items()}
     assert typical["wear"].min() > 20
     assert typical["under nose"][0] < 8 < 20 < typical["under nose"][1]
@@ -267,11 +267,11 @@ def test_a_mask_changes_the_pixels_that_it_covers_and_only_those(monkeypatch):
 @settings(max_examples=40, deadline=None)
 @given(persons=st.integers(6, 500), seed=st.integers(0, 10**6))
 def test_a_census_has_exact_shares_and_everyone_in_it(persons, seed):
-    census = sample_demographics(seed, persons)
-    cells = Counter((gender, (age >= 30) + (age >= 60)) for gender, age in census)
-    assert len(census) == persons
+    demographics = sample_demographics(seed, persons)
+    cells = Counter((gender, (age >= 30) + (age >= 60)) for gender, age in demographics)
+    assert len(demographics) == persons
     assert len(cells) == 6
-    assert all(18 <= age <= 75 for _, age in census)
+    assert all(18 <= age <= 75 for _, age in demographics)
     slack = 1.0 if persons >= 25 else 2.0  # few persons: each cell needs one first
     assert abs(sum(count for (gender, _), count in cells.items() if gender == "male") - 0.4 * persons) <= slack
     for band, share in enumerate((0.47, 0.45, 0.08)):
@@ -409,8 +409,8 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from pathlib import Path\n"
-        "from maskfit.synthesis.drawn import write_people\n"
-        f"write_people(Path({str(tmp_path / 'faces')!r}), 2, size=(96, 128), workers=2)\n"
+        "from maskfit.synthesis.drawn import write_train_set\n"
+        f"write_train_set(Path({str(tmp_path / 'faces')!r}), 2, size=(96, 128), workers=2)\n"
     )
     done = subprocess.run(
         [sys.executable, str(script)],

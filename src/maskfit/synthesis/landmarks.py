@@ -37,7 +37,7 @@ class Landmarks:
         return np.array([*five, self.chin] if self.chin is not None else five, dtype=np.float64)
 
     @property
-    def fault(self) -> str:
+    def invalid_reason(self) -> str:
         """What makes these no face's landmarks, such as a mouth above the eyes; "" where they can be one's."""
         left, right, nose, mouth_left, mouth_right = self.points[:5]
         if not np.isfinite(self.points).all():

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from maskfit.data.image_decoding import open_rgb
-from maskfit.data.photo_dataset import BOTH, Photo, PhotoDataset
+from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, PhotoError
 from maskfit.file_io import atomic_write, write_csv
@@ -26,13 +26,13 @@ from maskfit.labels.schema import UNKNOWN, LabelSchema
 
 MANIFEST = "manifest.csv"
 
-SHARES = (0.3, 0.7)
+LAM_RANGE = (0.3, 0.7)
 """Between which the first photo's share of every pixel is drawn: with less, the other photo would just come again."""
 
-QUALITY = 95
+JPEG_QUALITY = 95
 """Of the JPEGs that are written."""
 
-AT_ONCE = 32
+CHUNK_SIZE = 32
 """Photos in memory at a time."""
 
 Progress = Callable[[int, int], None]
@@ -62,11 +62,17 @@ class Pair(NamedTuple):
 
     first: int
     second: int
-    share: float
+    lam: float
 
 
 def write_oversampled(
-    source: Path, scheme: LabelSchema, out: Path, count: int, *, seed: int = 0, progress: Progress | None = None
+    source: Path,
+    label_schema: LabelSchema,
+    out: Path,
+    target_count: int,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> OversampleResult:
     """Brings every class up to `count` photos with blends of random pairs, none of which comes twice.
 
@@ -85,11 +91,11 @@ def write_oversampled(
     Raises:
         DataError: `out` holds something or lies within `source`, the source is wrong, or there is nothing to make.
     """
-    _refuse_place(source, out)
-    photos = read_photos(source, scheme)
-    classes = scheme.to_class_index(photos.codes(scheme))
+    _check_output_dir(source, out)
+    photos = read_photos(source, label_schema)
+    classes = label_schema.to_class_index(photos.attribute_indices(label_schema))
     sizes = {int(number): int((classes == number).sum()) for number in np.unique(classes[classes != UNKNOWN])}
-    thin = [number for number, size in sizes.items() if size < count]
+    thin = [number for number, size in sizes.items() if size < target_count]
     places = np.flatnonzero(np.isin(classes, thin))
     rows: list[list[object]] = []
     with ThreadPoolExecutor() as pool:
@@ -98,23 +104,25 @@ def write_oversampled(
         persons = np.unique([photo.person for photo in photos], return_inverse=True)[1]
         bad = np.array([photo.name in unreadable for photo in photos])
         groups = {number: np.flatnonzero((classes == number) & ~bad) for number in thin}
-        wanted = {number: min(count - sizes[number], _pairs_in(persons[group])) for number, group in groups.items()}
-        counter.total += sum(wanted.values())
+        num_blends = {
+            number: min(target_count - sizes[number], _pairs_in(persons[group])) for number, group in groups.items()
+        }
+        counter.total += sum(num_blends.values())
         for number, group in groups.items():
             drawn = _draw_pairs(group, persons[group], np.random.default_rng([seed, number]))
-            for place, (pair, image) in enumerate(_blends(photos, islice(drawn, wanted[number]), pool)):
+            for place, (pair, image) in enumerate(_blends(photos, islice(drawn, num_blends[number]), pool)):
                 name = f"{number:02d}-{place:05d}.jpg"
                 _write(out / name, image)
-                rows.append([name, *_facts(photos[pair.first], photos[pair.second], scheme)])
+                rows.append([name, *_blend_labels(photos[pair.first], photos[pair.second], label_schema)])
                 counter.step()
     if not rows:
         raise DataError(
-            f"there is nothing to blend: each class has {count} photos, or no two persons whose photos can be read",
+            f"there is nothing to blend: each class has {target_count} photos, or no two persons whose photos can be read",
             location=source,
             hint="ask for a larger count",
         )
-    manifest = write_csv(out / MANIFEST, ["path", "person", *scheme.names], rows)
-    return OversampleResult(manifest, sizes, wanted, unreadable, int((classes == UNKNOWN).sum()))
+    manifest = write_csv(out / MANIFEST, ["path", "person", *label_schema.names], rows)
+    return OversampleResult(manifest, sizes, num_blends, unreadable, int((classes == UNKNOWN).sum()))
 
 
 class _Counter:
@@ -131,7 +139,7 @@ class _Counter:
             self.progress(self.done, self.total)
 
 
-def _refuse_place(source: Path, out: Path) -> None:
+def _check_output_dir(source: Path, out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError("this folder is not empty", location=out, hint="name a new one")
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
@@ -155,8 +163,8 @@ def _find_unreadable(
         return ""
 
     found = {}
-    for start in range(0, len(places), AT_ONCE):
-        some = [photos[int(place)] for place in places[start : start + AT_ONCE]]
+    for start in range(0, len(places), CHUNK_SIZE):
+        some = [photos[int(place)] for place in places[start : start + CHUNK_SIZE]]
         for photo, why in zip(some, pool.map(reason, some), strict=True):
             counter.step()
             if why:
@@ -170,16 +178,16 @@ def _pairs_in(persons: NDArray[np.int64]) -> int:
     return int((len(persons) ** 2 - (each**2).sum()) // 2)
 
 
-def _draw_pairs(group: NDArray[np.int64], persons: NDArray[np.int64], chance: np.random.Generator) -> Iterator[Pair]:
+def _draw_pairs(group: NDArray[np.int64], persons: NDArray[np.int64], rng: np.random.Generator) -> Iterator[Pair]:
     """Every pair of two persons in random order, each once, as far as anybody asks."""
     seen: set[tuple[int, int]] = set()
     pairs = _pairs_in(persons)
     while len(seen) < pairs:
-        first, second = sorted(chance.integers(len(group), size=2).tolist())
-        share = float(chance.uniform(*SHARES))
+        first, second = sorted(rng.integers(len(group), size=2).tolist())
+        lam = float(rng.uniform(*LAM_RANGE))
         if persons[first] != persons[second] and (first, second) not in seen:
             seen.add((first, second))
-            yield Pair(int(group[first]), int(group[second]), share)
+            yield Pair(int(group[first]), int(group[second]), lam)
 
 
 def _blends(
@@ -189,30 +197,30 @@ def _blends(
 
     def blend(pair: Pair) -> Image.Image:
         first, second = (open_rgb(photos[place].path) for place in (pair.first, pair.second))
-        return blend_photos(first, second, pair.share)
+        return blend_photos(first, second, pair.lam)
 
-    while batch := list(islice(pairs, AT_ONCE)):
+    while batch := list(islice(pairs, CHUNK_SIZE)):
         yield from zip(batch, pool.map(blend, batch), strict=True)
 
 
-def blend_photos(first: Image.Image, second: Image.Image, share: float) -> Image.Image:
+def blend_photos(first: Image.Image, second: Image.Image, lam: float) -> Image.Image:
     """Each pixel `share` of the first and the rest of the second, which is cut and scaled to the first one's size."""
     if second.size != first.size:
         second = ImageOps.fit(second, first.size, Image.Resampling.BILINEAR)
-    return Image.blend(second, first, share)
+    return Image.blend(second, first, lam)
 
 
 def _write(path: Path, image: Image.Image) -> None:
     with atomic_write(path) as temporary:
-        image.save(temporary, "JPEG", quality=QUALITY, subsampling=0)
+        image.save(temporary, "JPEG", quality=JPEG_QUALITY, subsampling=0)
 
 
-def _facts(first: Photo, second: Photo, scheme: LabelSchema) -> Sequence[object]:
+def _blend_labels(first: Photo, second: Photo, label_schema: LabelSchema) -> Sequence[object]:
     """The person and the labels of a blend: what both say, or the value that both fall under."""
-    codes = scheme.encode(first.labels)
+    codes = label_schema.encode(first.labels)
     labels: list[object] = []
-    for attribute, code in zip(scheme.attributes, codes, strict=True):
-        said = {photo.labels[attribute.name] for photo in (first, second)}
-        number = next(iter(said)) if len(said) == 1 else None
+    for attribute, code in zip(label_schema.attributes, codes, strict=True):
+        values = {photo.labels[attribute.name] for photo in (first, second)}
+        number = next(iter(values)) if len(values) == 1 else None
         labels.append(f"{number:g}" if isinstance(number, float) else attribute.values[code])
-    return [f"{first.person}{BOTH}{second.person}", *labels]
+    return [f"{first.person}{PERSON_SEPARATOR}{second.person}", *labels]

@@ -83,21 +83,21 @@ def add_masks(
 
     `maskfit data add-masks drawn --out masked --landmarks drawn/landmarks.csv`
     """
-    from maskfit.synthesis.masks.face_selection import choose_faces
+    from maskfit.synthesis.masks.face_selection import select_faces
     from maskfit.synthesis.masks.landmark_sources import landmark_detector, read_landmarks
-    from maskfit.synthesis.masks.write_dataset import check_place, write_masked
+    from maskfit.synthesis.masks.write_dataset import check_output_dir, write_masked_dataset
 
-    check_place(source, target, resume=resume)
+    check_output_dir(source, target, resume=resume)
     find = read_landmarks(landmarks) if landmarks else landmark_detector(detector, str(weights) if weights else None)
     with progress("looking for faces", unit="faces") as advance:
-        chosen = choose_faces(source, find, persons=persons, seed=seed, progress=advance)
+        chosen = select_faces(source, find, persons=persons, seed=seed, progress=advance)
     with progress("putting on masks", unit="persons") as advance:
-        made = write_masked(
+        made = write_masked_dataset(
             chosen,
             target,
             seed=seed,
-            worn=worn,
-            wrongly=wrongly,
+            num_correct=worn,
+            num_incorrect=wrongly,
             scarf=scarf,
             resume=resume,
             workers=workers,
@@ -110,13 +110,13 @@ def add_masks(
 
 
 def _print_made(made: MaskDatasetResult, others: int, target: Path) -> None:
-    from maskfit.synthesis.masks.write_dataset import LIST, SET_ASIDE
+    from maskfit.synthesis.masks.write_dataset import MANIFEST, SET_ASIDE
 
     print_table("Masks", ["kind", "photos"], list(made.kinds.items()))
     out.print()
     print_table("Worn", ["way", "photos"], list(made.ways.items()))
     out.print()
-    out.print(f"written: {made.persons} persons to {made.images}, listed in {target / LIST}", soft_wrap=True)
+    out.print(f"written: {made.persons} persons to {made.images}, listed in {target / MANIFEST}", soft_wrap=True)
     if others:
         err.print(f"passed over, {others} further photos of the same persons", style="yellow")
     if made.set_aside:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskfit.synthesis.drawn.colors import Colour, dimmed, mixed
+from maskfit.synthesis.drawn.colors import Color, blend, scale_brightness
 from maskfit.synthesis.drawn.curves import Points, ellipse, mirrored, spline, tapered
 from maskfit.synthesis.drawn.drawing_context import DrawingContext
 from maskfit.synthesis.drawn.features import MOUTH_LEVEL
-from maskfit.synthesis.drawn.hair import shine
+from maskfit.synthesis.drawn.hair import highlight_color
 from maskfit.synthesis.drawn.head import outline_pixels
 
 
-def beard_colour(easel: DrawingContext) -> Colour:
-    """Gives the beard's colour, which greys before the hair."""
-    return mixed(dimmed(easel.person.hair_colour, 0.9), (206, 204, 202), 0.75 * easel.person.years.beard_grey)
+def beard_color(ctx: DrawingContext) -> Color:
+    """Gives the beard's color, which grays before the hair."""
+    return blend(scale_brightness(ctx.person.hair_color, 0.9), (206, 204, 202), 0.75 * ctx.person.aging.beard_gray)
 
 
-def _cheeks(easel: DrawingContext, reach: float) -> Points:
+def _cheeks(ctx: DrawingContext, reach: float) -> Points:
     """A beard over jaw and chin that hangs ``reach`` below the chin."""
-    face = easel.person.face
+    face = ctx.person.face
     rim = [
         (0.0, face.length + reach),
         (face.chin + 0.14, face.length - 0.06 + reach),
@@ -37,8 +37,8 @@ def _cheeks(easel: DrawingContext, reach: float) -> Points:
     return spline(mirrored(rim)[1:], closed=True)
 
 
-def _stubble(easel: DrawingContext) -> Points:
-    face = easel.person.face
+def _stubble(ctx: DrawingContext) -> Points:
+    face = ctx.person.face
     rim = [
         (0.0, face.length + 0.05),
         (face.chin + 0.2, face.length),
@@ -54,35 +54,35 @@ def _stubble(easel: DrawingContext) -> Points:
     return spline(mirrored(rim)[1:], closed=True)
 
 
-def draw_beard(easel: DrawingContext) -> None:
+def draw_beard(ctx: DrawingContext) -> None:
     """Draws stubble or beard; the mouth is drawn over it."""
-    kind = easel.person.adornment.beard
+    kind = ctx.person.accessories.beard
     if not kind:
         return
-    colour, density = beard_colour(easel), easel.person.adornment.beard_density
+    color, density = beard_color(ctx), ctx.person.accessories.beard_density
     if kind == "stubble":
-        with easel.canvas.inside(outline_pixels(easel)) as skin:
-            shade = mixed(easel.tones.skin, colour, 0.55)
-            skin.shadow(easel.face(_stubble(easel)), shade, 0.62 * density, easel.to_pixels(0.10))
+        with ctx.canvas.inside(outline_pixels(ctx)) as skin:
+            shade = blend(ctx.tones.skin, color, 0.55)
+            skin.shadow(ctx.face(_stubble(ctx)), shade, 0.62 * density, ctx.to_pixels(0.10))
         return
     if kind in ("short", "full"):
-        shapes = [_cheeks(easel, 0.20 if kind == "full" else 0.035)]
+        shapes = [_cheeks(ctx, 0.20 if kind == "full" else 0.035)]
     else:
-        shapes = [_goatee(easel)] if kind == "goatee" else _moustache(easel)
-    brush = easel.canvas.airbrush(colour)
-    x, y = easel.to_pixel(0, easel.person.face.length + 0.1, 0.5)
-    brush.glow(x, y, easel.to_pixels(0.5), easel.to_pixels(0.35), dimmed(colour, 0.72), 0.7)
-    x, y = easel.to_pixel(0.3 * easel.scene.light, 1.2, 0.6)
-    brush.glow(x, y, easel.to_pixels(0.35), easel.to_pixels(0.2), shine(colour), 0.5)
-    pixels = [easel.face(shape) for shape in shapes]
+        shapes = [_goatee(ctx)] if kind == "goatee" else _moustache(ctx)
+    brush = ctx.canvas.airbrush(color)
+    x, y = ctx.to_pixel(0, ctx.person.face.length + 0.1, 0.5)
+    brush.glow(x, y, ctx.to_pixels(0.5), ctx.to_pixels(0.35), scale_brightness(color, 0.72), 0.7)
+    x, y = ctx.to_pixel(0.3 * ctx.scene.light, 1.2, 0.6)
+    brush.glow(x, y, ctx.to_pixels(0.35), ctx.to_pixels(0.2), highlight_color(color), 0.5)
+    pixels = [ctx.face(shape) for shape in shapes]
     for shape in pixels:
-        easel.canvas.shadow(shape, colour, 0.6, easel.to_pixels(0.035))
-    easel.canvas.paint(pixels, brush, alpha=0.70 + 0.28 * density)
-    _draw_bristles(easel, pixels[0], colour)
+        ctx.canvas.shadow(shape, color, 0.6, ctx.to_pixels(0.035))
+    ctx.canvas.paint(pixels, brush, alpha=0.70 + 0.28 * density)
+    _draw_bristles(ctx, pixels[0], color)
 
 
-def _goatee(easel: DrawingContext) -> Points:
-    face, wide = easel.person.face, easel.person.face.mouth_width
+def _goatee(ctx: DrawingContext) -> Points:
+    face, wide = ctx.person.face, ctx.person.face.mouth_width
     rim = [
         (0.0, face.length + 0.05),
         (face.chin * 0.8, face.length),
@@ -95,8 +95,8 @@ def _goatee(easel: DrawingContext) -> Points:
     return spline(mirrored(rim)[1:], closed=True)
 
 
-def _moustache(easel: DrawingContext) -> list[Points]:
-    wide = easel.person.face.mouth_width
+def _moustache(ctx: DrawingContext) -> list[Points]:
+    wide = ctx.person.face.mouth_width
     half = [
         (0.0, MOUTH_LEVEL - 0.15),
         (0.16, MOUTH_LEVEL - 0.18),
@@ -109,22 +109,24 @@ def _moustache(easel: DrawingContext) -> list[Points]:
     return [spline(mirrored(half)[1:], closed=True)]
 
 
-def _draw_bristles(easel: DrawingContext, shape: Points, colour: Colour) -> None:
-    rng = np.random.default_rng([easel.person.seed, easel.person.number, 8])
-    with easel.canvas.inside(shape) as hair:
+def _draw_bristles(ctx: DrawingContext, shape: Points, color: Color) -> None:
+    rng = np.random.default_rng([ctx.person.seed, ctx.person.number, 8])
+    with ctx.canvas.inside(shape) as hair:
         for _ in range(34):
             x, y = float(rng.uniform(-0.8, 0.8)), float(rng.uniform(0.75, 1.55))
-            path = easel.face(spline([(x, y), (x * 0.96, y + 0.07), (x * 0.90, y + 0.13)], 4))
-            white = rng.random() < easel.person.years.beard_grey
-            tone = (226, 224, 220) if white else (dimmed(colour, 0.7) if rng.random() < 0.6 else shine(colour))
-            hair.fill(tapered(path, easel.to_pixels(0.022)), tone, 0.5)
+            path = ctx.face(spline([(x, y), (x * 0.96, y + 0.07), (x * 0.90, y + 0.13)], 4))
+            white = rng.random() < ctx.person.aging.beard_gray
+            tone = (
+                (226, 224, 220)
+                if white
+                else (scale_brightness(color, 0.7) if rng.random() < 0.6 else highlight_color(color))
+            )
+            hair.fill(tapered(path, ctx.to_pixels(0.022)), tone, 0.5)
 
 
-def draw_moustache_shadow(easel: DrawingContext) -> None:
+def draw_moustache_shadow(ctx: DrawingContext) -> None:
     """Draws the faint shade that shaving leaves on a man's lip and jaw."""
-    if easel.person.gender == "male" and not easel.person.adornment.beard:
-        x, y = easel.to_pixel(0, 1.05)
-        shade = mixed(easel.tones.skin, easel.person.hair_colour, 0.25)
-        easel.canvas.shadow(
-            ellipse(x, y, easel.to_pixels(0.55), easel.to_pixels(0.35)), shade, 0.22, easel.to_pixels(0.12)
-        )
+    if ctx.person.gender == "male" and not ctx.person.accessories.beard:
+        x, y = ctx.to_pixel(0, 1.05)
+        shade = blend(ctx.tones.skin, ctx.person.hair_color, 0.25)
+        ctx.canvas.shadow(ellipse(x, y, ctx.to_pixels(0.55), ctx.to_pixels(0.35)), shade, 0.22, ctx.to_pixels(0.12))

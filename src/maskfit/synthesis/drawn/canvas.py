@@ -1,6 +1,6 @@
-"""A picture drawn at twice its size: crisp shapes on top, airbrushed colour inside them.
+"""A picture drawn at twice its size: crisp shapes on top, airbrushed color inside them.
 
-Shapes are filled without antialiasing on a canvas that is larger than the picture and shrunk at the end. Soft colour
+Shapes are filled without antialiasing on a canvas that is larger than the picture and shrunk at the end. Soft color
 is painted on a small airbrush picture and blown up through the crisp outline, since blurring at full size is slow.
 """
 
@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from maskfit.synthesis.drawn.colors import Colour, whole
+from maskfit.synthesis.drawn.colors import Color, to_uint8
 from maskfit.synthesis.drawn.curves import Points
 
 SUPERSAMPLING = 2
@@ -55,21 +55,21 @@ def _blown_up(image: Image.Image, size: tuple[int, int], box: tuple[float, ...] 
 
 
 class Airbrush:
-    """A small picture of soft colour that covers the whole canvas; coordinates are those of the canvas."""
+    """A small picture of soft color that covers the whole canvas; coordinates are those of the canvas."""
 
-    def __init__(self, size: tuple[int, int], colour: Colour) -> None:
+    def __init__(self, size: tuple[int, int], color: Color) -> None:
         self.divisor = _AIRBRUSH_DIVISOR
-        self.image = Image.new("RGB", (-(-size[0] // self.divisor), -(-size[1] // self.divisor)), whole(colour))
+        self.image = Image.new("RGB", (-(-size[0] // self.divisor), -(-size[1] // self.divisor)), to_uint8(color))
 
-    def glow(self, x: float, y: float, rx: float, ry: float, colour: Colour, strength: float) -> None:
-        """Breathes a round cloud of colour; ``strength`` 0 to 1 is what the middle gets."""
+    def glow(self, x: float, y: float, rx: float, ry: float, color: Color, strength: float) -> None:
+        """Breathes a round cloud of color; ``strength`` 0 to 1 is what the middle gets."""
         rx, ry, x, y = (value / self.divisor for value in (rx, ry, x, y))
         width, height = max(2, round(2 * rx)), max(2, round(2 * ry))
         level = round(min(max(strength, 0.0), 1.0) * _STRENGTHS)
         disc = _soft_disc(level).resize((width, height), Image.Resampling.BILINEAR)
-        self.image.paste(whole(colour), (round(x - width / 2), round(y - height / 2)), disc)
+        self.image.paste(to_uint8(color), (round(x - width / 2), round(y - height / 2)), disc)
 
-    def blob(self, points: Points, colour: Colour, strength: float, blur: float) -> None:
+    def blob(self, points: Points, color: Color, strength: float, blur: float) -> None:
         """Breathes a shape with soft rims; ``blur`` is the radius in canvas pixels."""
         small = points / self.divisor
         radius = blur / self.divisor
@@ -78,14 +78,14 @@ class Airbrush:
             return
         shape = Image.new("L", (box[2] - box[0], box[3] - box[1]), 0)
         ImageDraw.Draw(shape).polygon(_flat(small - box[:2]), fill=round(255 * min(max(strength, 0.0), 1.0)))
-        self.image.paste(whole(colour), box[:2], shape.filter(ImageFilter.GaussianBlur(radius)))
+        self.image.paste(to_uint8(color), box[:2], shape.filter(ImageFilter.GaussianBlur(radius)))
 
-    def slope(self, top: float, bottom: float, colour: Colour, strength: float) -> None:
+    def gradient(self, top: float, bottom: float, color: Color, strength: float) -> None:
         """Tints everything from nothing at height ``top`` to ``strength`` at ``bottom`` (which may lie above)."""
         rows = (np.arange(self.image.height) + 0.5) * self.divisor
-        share = ((rows - top) / (bottom - top if bottom != top else 1e-6)).clip(0, 1) * strength
-        column = Image.fromarray((share[:, None] * 255).astype(np.uint8)).resize(self.image.size)
-        self.image.paste(whole(colour), (0, 0), column)
+        fraction = ((rows - top) / (bottom - top if bottom != top else 1e-6)).clip(0, 1) * strength
+        column = Image.fromarray((fraction[:, None] * 255).astype(np.uint8)).resize(self.image.size)
+        self.image.paste(to_uint8(color), (0, 0), column)
 
 
 class Canvas:
@@ -106,19 +106,19 @@ class Canvas:
         """Width and height of the canvas in canvas pixels."""
         return self.whole_size
 
-    def airbrush(self, colour: Colour) -> Airbrush:
-        """Gives a fresh airbrush filled with one colour."""
-        return Airbrush(self.whole_size, colour)
+    def airbrush(self, color: Color) -> Airbrush:
+        """Gives a fresh airbrush filled with one color."""
+        return Airbrush(self.whole_size, color)
 
-    def fill(self, points: Points, colour: Colour, alpha: float = 1.0) -> None:
+    def fill(self, points: Points, color: Color, alpha: float = 1.0) -> None:
         """Fills a shape; ``alpha`` 0 to 1."""
-        ink = (*whole(colour), round(255 * min(max(alpha, 0.0), 1.0)))
+        ink = (*to_uint8(color), round(255 * min(max(alpha, 0.0), 1.0)))
         self._draw.polygon(_flat(points - self.origin), fill=ink)
 
-    def fill_all(self, shapes: Sequence[Points], colour: Colour, alpha: float = 1.0) -> None:
-        """Fills several shapes with one colour."""
+    def fill_all(self, shapes: Sequence[Points], color: Color, alpha: float = 1.0) -> None:
+        """Fills several shapes with one color."""
         for shape in shapes:
-            self.fill(shape, colour, alpha)
+            self.fill(shape, color, alpha)
 
     def paint(self, shapes: Sequence[Points], brush: Airbrush, alpha: float = 1.0) -> None:
         """Fills the union of shapes with what an airbrush holds."""
@@ -139,7 +139,7 @@ class Canvas:
         """Fills the whole canvas with what an airbrush holds."""
         self.image.paste(_blown_up(brush.image, self.image.size))
 
-    def shadow(self, points: Points, colour: Colour, strength: float, blur: float) -> None:
+    def shadow(self, points: Points, color: Color, strength: float, blur: float) -> None:
         """Lays a soft-rimmed shape over what is already drawn; ``blur`` in canvas pixels."""
         small = (points - self.origin) / _SHADOW_DIVISOR
         radius = blur / _SHADOW_DIVISOR
@@ -151,8 +151,8 @@ class Canvas:
         ImageDraw.Draw(shape).polygon(_flat(small - box[:2]), fill=round(255 * min(max(strength, 0.0), 1.0)))
         shape = shape.filter(ImageFilter.GaussianBlur(radius))
         stencil = _blown_up(shape, (shape.width * _SHADOW_DIVISOR, shape.height * _SHADOW_DIVISOR))
-        # Pillow pastes a picture through a stencil in half the time that it takes for a plain colour.
-        tint = Image.new("RGB", stencil.size, whole(colour))
+        # Pillow pastes a picture through a stencil in half the time that it takes for a plain color.
+        tint = Image.new("RGB", stencil.size, to_uint8(color))
         self.image.paste(tint, (box[0] * _SHADOW_DIVISOR, box[1] * _SHADOW_DIVISOR), stencil)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Colours of people, cloth and rooms, and how to mix them."""
+"""Colors of people, cloth and rooms, and how to mix them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 # From very light to very dark; undertones are varied per person.
-_SKIN: tuple[Colour, ...] = (
+_SKIN: tuple[Color, ...] = (
     (250, 220, 198),
     (245, 209, 182),
     (239, 196, 164),
@@ -22,7 +22,7 @@ _SKIN: tuple[Colour, ...] = (
     (98, 62, 46),
     (76, 48, 38),
 )
-HAIR: dict[str, Colour] = {
+HAIR: dict[str, Color] = {
     "black": (36, 31, 34),
     "soft black": (50, 41, 42),
     "dark brown": (70, 48, 40),
@@ -33,18 +33,18 @@ HAIR: dict[str, Colour] = {
     "blond": (214, 174, 112),
     "red": (190, 92, 48),
 }
-DYED: tuple[Colour, ...] = ((196, 120, 140), (120, 96, 160), (92, 132, 168), (206, 190, 168), (150, 60, 72))
-GREY: Colour = (196, 194, 194)
-WHITE_HAIR: Colour = (232, 230, 226)
-IRIS: dict[str, Colour] = {
+DYED: tuple[Color, ...] = ((196, 120, 140), (120, 96, 160), (92, 132, 168), (206, 190, 168), (150, 60, 72))
+GRAY: Color = (196, 194, 194)
+WHITE_HAIR: Color = (232, 230, 226)
+IRIS: dict[str, Color] = {
     "dark brown": (62, 40, 32),
     "brown": (96, 62, 42),
     "hazel": (126, 96, 56),
     "green": (92, 122, 92),
     "blue": (86, 128, 164),
-    "grey": (120, 132, 142),
+    "gray": (120, 132, 142),
 }
-CLOTH: tuple[Colour, ...] = (
+CLOTH: tuple[Color, ...] = (
     (52, 72, 102),
     (232, 226, 214),
     (196, 84, 72),
@@ -60,7 +60,7 @@ CLOTH: tuple[Colour, ...] = (
     (176, 128, 92),
     (92, 110, 168),
 )
-WALLS: tuple[Colour, ...] = (
+WALLS: tuple[Color, ...] = (
     (222, 214, 204),
     (198, 212, 216),
     (232, 210, 196),
@@ -76,47 +76,47 @@ WALLS: tuple[Colour, ...] = (
 )
 
 
-def whole(colour: Colour) -> tuple[int, int, int]:
-    """Gives a colour as whole numbers 0 to 255."""
-    red, green, blue = int(colour[0] + 0.5), int(colour[1] + 0.5), int(colour[2] + 0.5)
+def to_uint8(color: Color) -> tuple[int, int, int]:
+    """Gives a color as whole numbers 0 to 255."""
+    red, green, blue = int(color[0] + 0.5), int(color[1] + 0.5), int(color[2] + 0.5)
     return min(255, max(0, red)), min(255, max(0, green)), min(255, max(0, blue))
 
 
-def mixed(first: Colour, second: Colour, share: float) -> Colour:
-    """Gives the colour ``share`` of the way from the first to the second."""
+def blend(first: Color, second: Color, fraction: float) -> Color:
+    """Gives the color ``share`` of the way from the first to the second."""
     return (
-        first[0] + (second[0] - first[0]) * share,
-        first[1] + (second[1] - first[1]) * share,
-        first[2] + (second[2] - first[2]) * share,
+        first[0] + (second[0] - first[0]) * fraction,
+        first[1] + (second[1] - first[1]) * fraction,
+        first[2] + (second[2] - first[2]) * fraction,
     )
 
 
-def dimmed(colour: Colour, factor: float) -> Colour:
-    """Gives a colour times a factor; above 1 it brightens towards white."""
+def scale_brightness(color: Color, factor: float) -> Color:
+    """Gives a color times a factor; above 1 it brightens towards white."""
     if factor <= 1:
-        return colour[0] * factor, colour[1] * factor, colour[2] * factor
-    return mixed(colour, (255, 255, 255), min(factor - 1, 1.0))
+        return color[0] * factor, color[1] * factor, color[2] * factor
+    return blend(color, (255, 255, 255), min(factor - 1, 1.0))
 
 
-def tinted(colour: Colour, factors: Sequence[float]) -> Colour:
-    """Gives a colour with each channel times its own factor."""
-    return colour[0] * factors[0], colour[1] * factors[1], colour[2] * factors[2]
+def scale_channels(color: Color, factors: Sequence[float]) -> Color:
+    """Gives a color with each channel times its own factor."""
+    return color[0] * factors[0], color[1] * factors[1], color[2] * factors[2]
 
 
-def luminance(colour: Colour) -> float:
-    """Gives how light a colour is, 0 to 1."""
-    return (0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]) / 255
+def luminance(color: Color) -> float:
+    """Gives how light a color is, 0 to 1."""
+    return (0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]) / 255
 
 
-def turned(colour: Colour, hue: float = 0.0, saturation: float = 1.0, value: float = 1.0) -> Colour:
-    """Gives a colour with its hue shifted (in turns) and its saturation and value multiplied."""
-    hsv = colorsys.rgb_to_hsv(*(min(max(channel, 0.0), 255.0) / 255 for channel in colour))
+def shift_hsv(color: Color, hue: float = 0.0, saturation: float = 1.0, value: float = 1.0) -> Color:
+    """Gives a color with its hue shifted (in turns) and its saturation and value multiplied."""
+    hsv = colorsys.rgb_to_hsv(*(min(max(channel, 0.0), 255.0) / 255 for channel in color))
     red, green, blue = colorsys.hsv_to_rgb((hsv[0] + hue) % 1, min(hsv[1] * saturation, 1), min(hsv[2] * value, 1))
     return red * 255, green * 255, blue * 255
 
 
-def skin_colour(tone: float, warmth: float = 0.0) -> Colour:
-    """Gives a skin colour.
+def skin_color(tone: float, warmth: float = 0.0) -> Color:
+    """Gives a skin color.
 
     Args:
         tone: 0 very light to 1 very dark.
@@ -124,11 +124,11 @@ def skin_colour(tone: float, warmth: float = 0.0) -> Colour:
     """
     where = min(max(tone, 0.0), 1.0) * (len(_SKIN) - 1)
     low = min(int(where), len(_SKIN) - 2)
-    plain = mixed(_SKIN[low], _SKIN[low + 1], where - low)
-    return tinted(plain, (1 + 0.004 * warmth, 1 + 0.012 * warmth, 1 - 0.045 * warmth))
+    plain = blend(_SKIN[low], _SKIN[low + 1], where - low)
+    return scale_channels(plain, (1 + 0.004 * warmth, 1 + 0.012 * warmth, 1 - 0.045 * warmth))
 
 
-def pick(rng: np.random.Generator, colours: Sequence[Colour]) -> Colour:
-    """Gives one of the colours, slightly varied."""
-    colour = colours[int(rng.integers(len(colours)))]
-    return turned(colour, hue=rng.normal(0, 0.012), saturation=rng.uniform(0.85, 1.1), value=rng.uniform(0.93, 1.04))
+def pick_color(rng: np.random.Generator, colors: Sequence[Color]) -> Color:
+    """Gives one of the colors, slightly varied."""
+    color = colors[int(rng.integers(len(colors)))]
+    return shift_hsv(color, hue=rng.normal(0, 0.012), saturation=rng.uniform(0.85, 1.1), value=rng.uniform(0.93, 1.04))

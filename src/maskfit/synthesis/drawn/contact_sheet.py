@@ -36,7 +36,7 @@ def contact_sheet(
         width: Width of a photo in pixels; its height is four thirds of that.
         gap: Pixels between photos and round the sheet.
         radius: Radius of the photos' rounded corners in pixels.
-        paper: Colour of the sheet.
+        paper: Color of the sheet.
 
     Raises:
         DataError: Fewer than one row or column, or no photo names.
@@ -44,8 +44,10 @@ def contact_sheet(
     if rows < 1 or columns < 1 or not names:
         raise DataError("a contact sheet needs a row, a column and a photo name", hint="give at least 1 of each")
     if people is None:
-        census = sample_demographics(seed, rows * columns)
-        people = [sample_person(seed, number, gender=who, age=age) for number, (who, age) in enumerate(census, start=1)]
+        demographics = sample_demographics(seed, rows * columns)
+        people = [
+            sample_person(seed, number, gender=who, age=age) for number, (who, age) in enumerate(demographics, start=1)
+        ]
     tall, across = round(width * 4 / 3), columns * len(names)
     sheet = Image.new("RGB", (gap + across * (width + gap), gap + rows * (tall + gap)), paper)
     corners = Image.new("L", (width * 4, tall * 4), 0)

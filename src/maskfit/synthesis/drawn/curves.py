@@ -25,7 +25,7 @@ def as_points(points: PointsLike) -> Points:
     return np.asarray(points, dtype=np.float64).reshape(-1, 2)
 
 
-def moved(points: Points, right: float, down: float) -> Points:
+def translated(points: Points, right: float, down: float) -> Points:
     """Gives points shifted to the right and down."""
     shifted: Points = points + np.array((right, down))
     return shifted
@@ -65,7 +65,7 @@ def ellipse(x: float, y: float, rx: float, ry: float, *, turn: float = 0.0, coun
     if turn:
         cos, sin = np.cos(turn), np.sin(turn)
         rim = rim @ np.array([[cos, sin], [-sin, cos]])
-    return moved(rim, x, y)
+    return translated(rim, x, y)
 
 
 def ribbon(path: PointsLike, width: float | npt.ArrayLike) -> Points:
@@ -104,9 +104,9 @@ def tapered(path: PointsLike, width: float, start: float = 0.0, end: float = 0.0
     return ribbon(line, width * _taper(len(line), start, end))
 
 
-def between(first: Points, second: Points, share: float) -> Points:
+def interpolated(first: Points, second: Points, fraction: float) -> Points:
     """Gives the path that lies ``share`` of the way from one path to another of the same length."""
-    return first + (second - first) * share
+    return first + (second - first) * fraction
 
 
 def resampled(path: PointsLike, count: int) -> Points:

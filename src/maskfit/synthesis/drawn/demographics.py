@@ -7,11 +7,11 @@ import numpy as np
 from maskfit.errors import DataError
 from maskfit.synthesis.drawn.person import GENDERS, LABEL_STREAM, OLDEST, YOUNGEST
 
-MALE_SHARE = 0.40
-BAND_SHARES = (0.47, 0.45, 0.08)
+MALE_FRACTION = 0.40
+BAND_FRACTIONS = (0.47, 0.45, 0.08)
 BANDS = ((YOUNGEST, 29), (30, 59), (60, OLDEST))
 # Keeps the shuffle of a set apart from the chance of its members, whose entropy has the same length.
-_CENSUS = 1_000_003
+_DEMOGRAPHICS_STREAM = 1_000_003
 
 
 def sample_demographics(seed: int, persons: int) -> list[tuple[str, int]]:
@@ -30,7 +30,7 @@ def sample_demographics(seed: int, persons: int) -> list[tuple[str, int]]:
         raise DataError(
             f"a set cannot have {persons} persons and seed {seed}", hint="give at least 1 person and a seed from 0"
         )
-    rng = np.random.default_rng(np.random.SeedSequence([seed, _CENSUS, LABEL_STREAM]))
+    rng = np.random.default_rng(np.random.SeedSequence([seed, _DEMOGRAPHICS_STREAM, LABEL_STREAM]))
     cells = [
         (gender, band)
         for band, counts in enumerate(_counts(persons))
@@ -49,24 +49,24 @@ def sample_demographics(seed: int, persons: int) -> list[tuple[str, int]]:
 
 def _counts(persons: int) -> list[tuple[int, int]]:
     """Gives men and women of each band."""
-    least = 2 if persons >= 6 else 0
-    bands = _apportioned(persons, BAND_SHARES, least)
-    men = max(round(persons * MALE_SHARE), 3 if least else 0)
-    room = [max(0, count - 1) if least else count for count in bands]
-    floor = 1 if least else 0
-    males = _apportioned(men, [count / persons for count in bands], floor, room)
+    minimum = 2 if persons >= 6 else 0
+    bands = _apportion(persons, BAND_FRACTIONS, minimum)
+    men = max(round(persons * MALE_FRACTION), 3 if minimum else 0)
+    room = [max(0, count - 1) if minimum else count for count in bands]
+    floor = 1 if minimum else 0
+    males = _apportion(men, [count / persons for count in bands], floor, room)
     return [(male, band - male) for male, band in zip(males, bands, strict=True)]
 
 
-def _apportioned(
-    total: int, shares: tuple[float, ...] | list[float], least: int, most: list[int] | None = None
+def _apportion(
+    total: int, fractions: tuple[float, ...] | list[float], minimum: int, maximums: list[int] | None = None
 ) -> list[int]:
     """Splits a total by shares, exact to rounding (largest remainders), each part within its bounds."""
-    wanted = [total * share for share in shares]
-    caps = [total] * len(wanted) if most is None else most
-    parts = [min(max(int(value), least), cap) for value, cap in zip(wanted, caps, strict=True)]
+    targets = [total * fraction for fraction in fractions]
+    caps = [total] * len(targets) if maximums is None else maximums
+    parts = [min(max(int(value), minimum), cap) for value, cap in zip(targets, caps, strict=True)]
     while sum(parts) != total:
         step = 1 if sum(parts) < total else -1
-        free = [index for index, part in enumerate(parts) if (part < caps[index] if step > 0 else part > least)]
-        parts[max(free, key=lambda index: step * (wanted[index] - parts[index]))] += step
+        free = [index for index, part in enumerate(parts) if (part < caps[index] if step > 0 else part > minimum)]
+        parts[max(free, key=lambda index: step * (targets[index] - parts[index]))] += step
     return parts

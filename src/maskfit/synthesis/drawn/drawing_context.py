@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from maskfit.synthesis.drawn.canvas import SUPERSAMPLING, Canvas
-from maskfit.synthesis.drawn.colors import Colour, luminance, mixed, tinted
+from maskfit.synthesis.drawn.colors import Color, blend, luminance, scale_channels
 from maskfit.synthesis.drawn.curves import Points, PointsLike, as_points
 from maskfit.synthesis.drawn.person import Person
 from maskfit.synthesis.drawn.scene import Scene
@@ -18,19 +18,19 @@ _EYE_LEVEL = 0.425
 
 
 class Tones:
-    """The colours that follow from a skin colour: its shades, its lines, its lips."""
+    """The colors that follow from a skin color: its shades, its lines, its lips."""
 
-    def __init__(self, skin: Colour, contrast: float) -> None:
+    def __init__(self, skin: Color, contrast: float) -> None:
         dark = 1 - luminance(skin)
         self.skin = skin
-        self.shade = mixed(
-            skin, tinted(skin, (0.82 - 0.04 * dark, 0.68 + 0.04 * dark, 0.66 + 0.06 * dark)), min(1.0, contrast)
+        self.shade = blend(
+            skin, scale_channels(skin, (0.82 - 0.04 * dark, 0.68 + 0.04 * dark, 0.66 + 0.06 * dark)), min(1.0, contrast)
         )
-        self.deep = tinted(skin, (0.66 - 0.1 * dark, 0.48, 0.46))
-        self.line = tinted(skin, (0.60 - 0.12 * dark, 0.42, 0.38))
-        self.light = mixed(skin, (255, 244, 230), 0.38 - 0.10 * dark)
-        self.blush = mixed(skin, (226, 92, 84), 0.34 - 0.12 * dark)
-        self.lip = mixed(tinted(skin, (0.90, 0.66, 0.66)), (184, 72, 78), 0.30)
+        self.deep = scale_channels(skin, (0.66 - 0.1 * dark, 0.48, 0.46))
+        self.line = scale_channels(skin, (0.60 - 0.12 * dark, 0.42, 0.38))
+        self.light = blend(skin, (255, 244, 230), 0.38 - 0.10 * dark)
+        self.blush = blend(skin, (226, 92, 84), 0.34 - 0.12 * dark)
+        self.lip = blend(scale_channels(skin, (0.90, 0.66, 0.66)), (184, 72, 78), 0.30)
 
 
 class DrawingContext:
@@ -77,10 +77,10 @@ class DrawingContext:
         out = self.depth(flat) if depth is None else depth
         x = flat[:, 0] * self._cos_yaw + out * self._sin_yaw
         y = flat[:, 1] + out * self._sin_pitch - 0.45  # leans about a point below the nose
-        turned = np.empty((len(flat), 2))
-        turned[:, 0] = self._x + self.unit * (x * self._cos_roll - y * self._sin_roll)
-        turned[:, 1] = self._y + self.unit * (0.45 + x * self._sin_roll + y * self._cos_roll)
-        return turned
+        rotated = np.empty((len(flat), 2))
+        rotated[:, 0] = self._x + self.unit * (x * self._cos_roll - y * self._sin_roll)
+        rotated[:, 1] = self._y + self.unit * (0.45 + x * self._sin_roll + y * self._cos_roll)
+        return rotated
 
     def to_pixel(self, x: float, y: float, depth: float | None = None) -> tuple[float, float]:
         """Gives the canvas pixel of one point on the head."""

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskfit.synthesis.drawn.colors import Colour, dimmed, luminance, mixed
-from maskfit.synthesis.drawn.curves import Points, ellipse, moved, ribbon, spline, tapered
+from maskfit.synthesis.drawn.colors import Color, blend, luminance, scale_brightness
+from maskfit.synthesis.drawn.curves import Points, ellipse, ribbon, spline, tapered, translated
 from maskfit.synthesis.drawn.drawing_context import DrawingContext
 
 MOUTH_LEVEL = 0.93
-_WHITE: Colour = (250, 248, 244)
+_WHITE: Color = (250, 248, 244)
 
 
-def mouth_corners(easel: DrawingContext) -> tuple[tuple[float, float], tuple[float, float]]:
+def mouth_corners(ctx: DrawingContext) -> tuple[tuple[float, float], tuple[float, float]]:
     """Gives the corners of the mouth in head units, left on the picture first."""
-    lift = 0.105 * (easel.scene.smile - 0.22) - 0.02 * easel.person.years.sag
-    width = easel.person.face.mouth_width * (0.92 + 0.16 * easel.scene.smile)
+    lift = 0.105 * (ctx.scene.smile - 0.22) - 0.02 * ctx.person.aging.sag
+    width = ctx.person.face.mouth_width * (0.92 + 0.16 * ctx.scene.smile)
     return (-width, MOUTH_LEVEL - lift), (width, MOUTH_LEVEL - lift)
 
 
-def _lids(easel: DrawingContext, side: int) -> tuple[Points, Points]:
+def _lids(ctx: DrawingContext, side: int) -> tuple[Points, Points]:
     """Upper and lower lid from the inner to the outer corner, in head units."""
-    face, scene, years = easel.person.face, easel.scene, easel.person.years
-    half, middle = face.eye_size, face.eye_apart
+    face, scene, aging = ctx.person.face, ctx.scene, ctx.person.aging
+    half, middle = face.eye_size, face.eye_spacing
     opening = half * face.eye_open * min(scene.eye_open, 1.25)
     if scene.eye_open < 0.2:
         opening = -0.02
     squint = 0.14 * scene.smile
-    droop = 0.045 * years.sag
+    droop = 0.045 * aging.sag
     tilt = face.eye_tilt
     up, down = opening * 1.12, opening * (0.80 - squint)
     upper = [
@@ -49,112 +49,112 @@ def _lids(easel: DrawingContext, side: int) -> tuple[Points, Points]:
     return (spline(upper) + shift) * flip, (spline(lower) + shift) * flip
 
 
-def draw_eyes(easel: DrawingContext) -> None:
+def draw_eyes(ctx: DrawingContext) -> None:
     """Draws both eyes with lids, lashes and make-up."""
     for side in (-1, 1):
-        upper, lower = _lids(easel, side)
-        top, bottom = easel.face(upper), easel.face(lower)
-        _draw_lid(easel, upper)
-        if easel.scene.eye_open >= 0.2:
-            _draw_eyeball(easel, side, top, bottom)
-        _draw_lashes(easel, side, top, bottom)
+        upper, lower = _lids(ctx, side)
+        top, bottom = ctx.face(upper), ctx.face(lower)
+        _draw_lid(ctx, upper)
+        if ctx.scene.eye_open >= 0.2:
+            _draw_eyeball(ctx, side, top, bottom)
+        _draw_lashes(ctx, side, top, bottom)
 
 
-def _draw_lid(easel: DrawingContext, upper: Points) -> None:
-    face, worn, tones = easel.person.face, easel.person.adornment, easel.tones
+def _draw_lid(ctx: DrawingContext, upper: Points) -> None:
+    face, wearing_style, tones = ctx.person.face, ctx.person.accessories, ctx.tones
     crease = 0.035 + 0.055 * face.lid_fold
     fold = upper.copy()
     rise = np.sin(np.linspace(0.15, np.pi * 0.96, len(upper))) * crease
     fold[:, 1] -= rise
-    lid = easel.face(np.concatenate([upper, fold[::-1]]))
-    if worn.eyeshadow:
-        shade = mixed(tones.deep, worn.lip_colour, 0.45)
-        easel.canvas.fill(lid, shade, 0.42 * worn.eyeshadow)
+    lid = ctx.face(np.concatenate([upper, fold[::-1]]))
+    if wearing_style.eyeshadow:
+        shade = blend(tones.deep, wearing_style.lip_color, 0.45)
+        ctx.canvas.fill(lid, shade, 0.42 * wearing_style.eyeshadow)
     else:
-        easel.canvas.fill(lid, tones.shade, 0.35)
+        ctx.canvas.fill(lid, tones.shade, 0.35)
     if face.lid_fold > 0.25:
-        easel.canvas.fill(tapered(easel.face(fold), easel.to_pixels(0.026), 0.2, 0.2), tones.line, 0.60)
+        ctx.canvas.fill(tapered(ctx.face(fold), ctx.to_pixels(0.026), 0.2, 0.2), tones.line, 0.60)
 
 
-def _draw_eyeball(easel: DrawingContext, side: int, top: Points, bottom: Points) -> None:
-    person, scene = easel.person, easel.scene
+def _draw_eyeball(ctx: DrawingContext, side: int, top: Points, bottom: Points) -> None:
+    person, scene = ctx.person, ctx.scene
     opening = np.concatenate([top, bottom[::-1]])
-    aged = mixed(_WHITE, (238, 226, 208), person.years.sag)
-    radius = easel.to_pixels(person.face.eye_size * 0.60)
+    aged = blend(_WHITE, (238, 226, 208), person.aging.sag)
+    radius = ctx.to_pixels(person.face.eye_size * 0.60)
     reach = person.face.eye_size
-    x, y = easel.to_pixel(
-        side * person.face.eye_apart + 0.30 * reach * scene.gaze[0], -0.026 + 0.14 * reach * scene.gaze[1]
+    x, y = ctx.to_pixel(
+        side * person.face.eye_spacing + 0.30 * reach * scene.gaze[0], -0.026 + 0.14 * reach * scene.gaze[1]
     )
     iris = person.face.iris
-    with easel.canvas.inside(opening) as eye:
+    with ctx.canvas.inside(opening) as eye:
         eye.fill(opening, aged)
-        eye.fill(ellipse(x, y, radius, radius), dimmed(iris, 0.62))
+        eye.fill(ellipse(x, y, radius, radius), scale_brightness(iris, 0.62))
         eye.fill(ellipse(x, y, radius * 0.84, radius * 0.84), iris)
-        eye.fill(ellipse(x, y + radius * 0.30, radius * 0.56, radius * 0.46), mixed(iris, (255, 220, 170), 0.30))
+        eye.fill(ellipse(x, y + radius * 0.30, radius * 0.56, radius * 0.46), blend(iris, (255, 220, 170), 0.30))
         eye.fill(ellipse(x, y, radius * 0.46, radius * 0.46), (20, 16, 18))
         # The upper lid's shadow on the eyeball gives it its roundness.
-        eye.fill(ribbon(moved(top, 0, easel.to_pixels(0.012)), easel.to_pixels(0.055)), (60, 44, 50), 0.30)
+        eye.fill(ribbon(translated(top, 0, ctx.to_pixels(0.012)), ctx.to_pixels(0.055)), (60, 44, 50), 0.30)
         glint = 0.34 * (1 if scene.light > 0 else -1)
         eye.fill(ellipse(x + glint * radius, y - 0.36 * radius, radius * 0.23, radius * 0.23), (255, 255, 255))
         eye.fill(ellipse(x - glint * radius, y + 0.40 * radius, radius * 0.11, radius * 0.11), (255, 255, 255), 0.6)
         inner = top[0]
-        eye.fill(ellipse(inner[0], inner[1], easel.to_pixels(0.035), easel.to_pixels(0.03)), (222, 150, 140), 0.8)
+        eye.fill(ellipse(inner[0], inner[1], ctx.to_pixels(0.035), ctx.to_pixels(0.03)), (222, 150, 140), 0.8)
 
 
-def _draw_lashes(easel: DrawingContext, side: int, top: Points, bottom: Points) -> None:
-    worn, tones = easel.person.adornment, easel.tones
-    ink = mixed(mixed(tones.line, (36, 26, 28), 0.75), (24, 18, 22), worn.lashes)
+def _draw_lashes(ctx: DrawingContext, side: int, top: Points, bottom: Points) -> None:
+    wearing_style, tones = ctx.person.accessories, ctx.tones
+    ink = blend(blend(tones.line, (36, 26, 28), 0.75), (24, 18, 22), wearing_style.lashes)
     count = len(top)
-    width = easel.to_pixels(0.030 + 0.032 * worn.lashes) * np.interp(
+    width = ctx.to_pixels(0.030 + 0.032 * wearing_style.lashes) * np.interp(
         np.linspace(0, 1, count), (0, 0.35, 0.85, 1), (0.35, 0.9, 1.1, 0.5)
     )
-    if easel.scene.eye_open < 0.2:
+    if ctx.scene.eye_open < 0.2:
         top = bottom
-    easel.canvas.fill(ribbon(top, width), ink)
-    easel.canvas.fill(tapered(bottom[3:], easel.to_pixels(0.020), 0.1, 0.4), mixed(ink, tones.line, 0.5), 0.6)
-    if worn.lashes > 0.05:
+    ctx.canvas.fill(ribbon(top, width), ink)
+    ctx.canvas.fill(tapered(bottom[3:], ctx.to_pixels(0.020), 0.1, 0.4), blend(ink, tones.line, 0.5), 0.6)
+    if wearing_style.lashes > 0.05:
         corner = (top[-1] - top[0]) / max(1e-6, float(np.hypot(*(top[-1] - top[0]))))
         out = np.array((-corner[1], corner[0])) * (-side)
         out = out if out[1] < 0 else -out
         for where, lean in ((-1, 1.0), (-7, 0.72), (-13, 0.45)):
             start = top[where]
-            length = easel.to_pixels((0.045 + 0.05 * worn.lashes) * (1 if where == -1 else 0.85))
+            length = ctx.to_pixels((0.045 + 0.05 * wearing_style.lashes) * (1 if where == -1 else 0.85))
             tip = start + (corner * lean + out * (0.75 + 0.2 * (1 - lean))) * length
             bend = (start + tip) / 2 + (corner * 0.18 - out * 0.10) * length
             flick = spline([start, bend, tip], 5)
-            easel.canvas.fill(ribbon(flick, np.linspace(easel.to_pixels(0.028), 0, len(flick))), ink, 0.95)
+            ctx.canvas.fill(ribbon(flick, np.linspace(ctx.to_pixels(0.028), 0, len(flick))), ink, 0.95)
 
 
-def brow_colour(easel: DrawingContext) -> Colour:
-    """Gives the brows' colour: darker than light hair, greying later than the hair."""
-    hair = easel.person.hair_colour
-    dark = mixed(hair, (58, 42, 38), 0.45 if luminance(hair) > 0.3 else 0.15)
-    return mixed(dark, (176, 172, 170), 0.7 * max(0.0, easel.person.years.grey - 0.35))
+def brow_color(ctx: DrawingContext) -> Color:
+    """Gives the brows' color: darker than light hair, graying later than the hair."""
+    hair = ctx.person.hair_color
+    dark = blend(hair, (58, 42, 38), 0.45 if luminance(hair) > 0.3 else 0.15)
+    return blend(dark, (176, 172, 170), 0.7 * max(0.0, ctx.person.aging.gray - 0.35))
 
 
-def draw_brows(easel: DrawingContext) -> None:
+def draw_brows(ctx: DrawingContext) -> None:
     """Draws both brows."""
-    face, scene = easel.person.face, easel.scene
-    colour = brow_colour(easel)
+    face, scene = ctx.person.face, ctx.scene
+    color = brow_color(ctx)
     height = -face.brow_height - scene.brow_lift
-    thin = 1 - 0.25 * easel.person.years.sag
+    thin = 1 - 0.25 * ctx.person.aging.sag
     for side in (-1, 1):
-        inner, outer = face.eye_apart - face.eye_size * 0.92, face.eye_apart + face.eye_size * 1.12
+        inner, outer = face.eye_spacing - face.eye_size * 0.92, face.eye_spacing + face.eye_size * 1.12
         middle = [
             (inner, height + 0.012),
             (inner + 0.11, height - face.brow_arch * 0.45),
             (outer - 0.16, height - face.brow_arch * 0.85),
             (outer, height + 0.06 - face.eye_tilt * 0.2),
         ]
-        path = easel.face(spline(middle) * (side, 1))
-        share = np.linspace(0, 1, len(path))
-        width = easel.to_pixels(face.brow_weight * thin) * np.interp(share, (0, 0.12, 0.55, 1), (0.55, 1.0, 0.9, 0.12))
-        easel.canvas.fill(ribbon(path, width), colour, 0.86)
+        path = ctx.face(spline(middle) * (side, 1))
+        fraction = np.linspace(0, 1, len(path))
+        width = ctx.to_pixels(face.brow_weight * thin) * np.interp(fraction, (0, 0.12, 0.55, 1), (0.55, 1.0, 0.9, 0.12))
+        ctx.canvas.fill(ribbon(path, width), color, 0.86)
 
 
-def draw_nose(easel: DrawingContext) -> None:
+def draw_nose(ctx: DrawingContext) -> None:
     """Draws the nose: a shaded flank, the wings, the nostrils and a light on the tip."""
-    face, tones, scene = easel.person.face, easel.tones, easel.scene
+    face, tones, scene = ctx.person.face, ctx.tones, ctx.scene
     wide, low = face.nose_width, face.nose_length
     dark = -1.0 if scene.light > 0 else 1.0
     flank = [
@@ -166,7 +166,7 @@ def draw_nose(easel: DrawingContext) -> None:
         (dark * 0.02, low - 0.25),
         (dark * 0.03, 0.1),
     ]
-    easel.canvas.shadow(easel.face(spline(flank, closed=True)), tones.shade, 0.75, easel.to_pixels(0.035))
+    ctx.canvas.shadow(ctx.face(spline(flank, closed=True)), tones.shade, 0.75, ctx.to_pixels(0.035))
     under = [
         (-wide * 0.9, low),
         (0, low + 0.055),
@@ -174,9 +174,9 @@ def draw_nose(easel: DrawingContext) -> None:
         (wide * 0.6, low + 0.08),
         (-wide * 0.6, low + 0.08),
     ]
-    easel.canvas.shadow(easel.face(spline(under, closed=True)), tones.shade, 0.85, easel.to_pixels(0.03))
+    ctx.canvas.shadow(ctx.face(spline(under, closed=True)), tones.shade, 0.85, ctx.to_pixels(0.03))
     for side in (-1, 1):
-        hole = easel.face(
+        hole = ctx.face(
             spline(
                 [
                     (side * 0.055, low + 0.012),
@@ -188,7 +188,7 @@ def draw_nose(easel: DrawingContext) -> None:
                 closed=True,
             )
         )
-        easel.canvas.fill(hole, tones.line, 0.85)
+        ctx.canvas.fill(hole, tones.line, 0.85)
         wing = spline(
             [
                 (side * wide * 0.82, low - 0.155),
@@ -197,19 +197,19 @@ def draw_nose(easel: DrawingContext) -> None:
                 (side * wide * 0.70, low + 0.022),
             ]
         )
-        easel.canvas.fill(tapered(easel.face(wing), easel.to_pixels(0.028), 0.1, 0.3), tones.line, 0.70)
-    x, y = easel.to_pixel(-dark * 0.02, low - 0.13)
-    tip = ellipse(x, y, easel.to_pixels(0.075), easel.to_pixels(0.06))
-    easel.canvas.shadow(tip, tones.light, 0.75, easel.to_pixels(0.03))
-    bridge = ribbon(easel.face(spline([(-dark * 0.015, 0.06), (-dark * 0.02, low - 0.28)])), easel.to_pixels(0.05))
-    easel.canvas.shadow(bridge, tones.light, 0.55, easel.to_pixels(0.025))
+        ctx.canvas.fill(tapered(ctx.face(wing), ctx.to_pixels(0.028), 0.1, 0.3), tones.line, 0.70)
+    x, y = ctx.to_pixel(-dark * 0.02, low - 0.13)
+    tip = ellipse(x, y, ctx.to_pixels(0.075), ctx.to_pixels(0.06))
+    ctx.canvas.shadow(tip, tones.light, 0.75, ctx.to_pixels(0.03))
+    bridge = ribbon(ctx.face(spline([(-dark * 0.015, 0.06), (-dark * 0.02, low - 0.28)])), ctx.to_pixels(0.05))
+    ctx.canvas.shadow(bridge, tones.light, 0.55, ctx.to_pixels(0.025))
 
 
-def draw_mouth(easel: DrawingContext) -> None:
+def draw_mouth(ctx: DrawingContext) -> None:
     """Draws the lips, with teeth where the mouth is open."""
-    face, scene, tones, worn = easel.person.face, easel.scene, easel.tones, easel.person.adornment
-    (left, level), (right, _) = mouth_corners(easel)
-    thin = 1 - 0.42 * easel.person.years.thin_lips
+    face, scene, tones, wearing_style = ctx.person.face, ctx.scene, ctx.tones, ctx.person.accessories
+    (left, level), (right, _) = mouth_corners(ctx)
+    thin = 1 - 0.42 * ctx.person.aging.thin_lips
     up, low = face.lip_upper * thin, face.lip_lower * thin
     gap = 0.15 * scene.mouth_open * (0.5 + scene.smile * 0.6)
     middle = MOUTH_LEVEL + 0.035 * scene.smile
@@ -243,7 +243,7 @@ def draw_mouth(easel: DrawingContext) -> None:
         (right * 0.6, middle + gap * 0.9 + low * 0.72),
         (right, level),
     ]
-    colour = mixed(tones.lip, worn.lip_colour, 0.85 * worn.lipstick)
+    color = blend(tones.lip, wearing_style.lip_color, 0.85 * wearing_style.lipstick)
     shadow = [
         (-0.16, middle + gap + low + 0.035),
         (0, middle + gap + low + 0.055),
@@ -251,40 +251,42 @@ def draw_mouth(easel: DrawingContext) -> None:
         (0.12, middle + gap + low + 0.085),
         (-0.12, middle + gap + low + 0.085),
     ]
-    easel.canvas.shadow(easel.face(spline(shadow, closed=True)), tones.shade, 0.8, easel.to_pixels(0.03))
-    seam_path, floor_path = easel.face(spline(seam)), easel.face(spline(floor))
-    easel.canvas.fill(np.concatenate([easel.face(spline(crown)), seam_path[::-1]]), mixed(colour, tones.deep, 0.22))
-    easel.canvas.fill(np.concatenate([floor_path, easel.face(spline(base))[::-1]]), colour)
+    ctx.canvas.shadow(ctx.face(spline(shadow, closed=True)), tones.shade, 0.8, ctx.to_pixels(0.03))
+    seam_path, floor_path = ctx.face(spline(seam)), ctx.face(spline(floor))
+    ctx.canvas.fill(np.concatenate([ctx.face(spline(crown)), seam_path[::-1]]), blend(color, tones.deep, 0.22))
+    ctx.canvas.fill(np.concatenate([floor_path, ctx.face(spline(base))[::-1]]), color)
     if gap > 0.015:
-        _draw_teeth(easel, np.concatenate([seam_path, floor_path[::-1]]), seam_path)
-    easel.canvas.fill(tapered(seam_path, easel.to_pixels(0.026), 0.5, 0.5), mixed(tones.line, (70, 24, 28), 0.4), 0.9)
-    x, y = easel.to_pixel(0.06 * scene.light, middle + gap * 1.1 + low * 0.45)
-    easel.canvas.fill(
-        ellipse(x, y, easel.to_pixels(0.09), easel.to_pixels(low * 0.16)), (255, 236, 230), 0.28 + 0.2 * worn.lipstick
+        _draw_teeth(ctx, np.concatenate([seam_path, floor_path[::-1]]), seam_path)
+    ctx.canvas.fill(tapered(seam_path, ctx.to_pixels(0.026), 0.5, 0.5), blend(tones.line, (70, 24, 28), 0.4), 0.9)
+    x, y = ctx.to_pixel(0.06 * scene.light, middle + gap * 1.1 + low * 0.45)
+    ctx.canvas.fill(
+        ellipse(x, y, ctx.to_pixels(0.09), ctx.to_pixels(low * 0.16)),
+        (255, 236, 230),
+        0.28 + 0.2 * wearing_style.lipstick,
     )
     for corner in ((left, level), (right, level)):
-        x, y = easel.to_pixel(*corner)
-        easel.canvas.fill(ellipse(x, y, easel.to_pixels(0.018), easel.to_pixels(0.015), count=10), tones.line, 0.7)
+        x, y = ctx.to_pixel(*corner)
+        ctx.canvas.fill(ellipse(x, y, ctx.to_pixels(0.018), ctx.to_pixels(0.015), count=10), tones.line, 0.7)
 
 
-def _draw_teeth(easel: DrawingContext, opening: Points, seam: Points) -> None:
-    with easel.canvas.inside(opening) as mouth:
+def _draw_teeth(ctx: DrawingContext, opening: Points, seam: Points) -> None:
+    with ctx.canvas.inside(opening) as mouth:
         mouth.fill(opening, (112, 42, 46))
-        mouth.fill(ribbon(moved(seam, 0, easel.to_pixels(0.03)), easel.to_pixels(0.10)), (250, 246, 240))
+        mouth.fill(ribbon(translated(seam, 0, ctx.to_pixels(0.03)), ctx.to_pixels(0.10)), (250, 246, 240))
 
 
-def draw_glasses(easel: DrawingContext) -> None:
+def draw_glasses(ctx: DrawingContext) -> None:
     """Draws the glasses, temples and all."""
-    worn, face = easel.person.adornment, easel.person.face
-    if not worn.glasses:
+    wearing_style, face = ctx.person.accessories, ctx.person.face
+    if not wearing_style.glasses:
         return
-    colour, unit = worn.glasses_colour, easel.to_pixels(1)
+    color, unit = wearing_style.glasses_color, ctx.to_pixels(1)
     rx, ry, power = {
         "round": (0.295, 0.275, 2.0),
         "square": (0.315, 0.235, 3.6),
         "browline": (0.31, 0.245, 3.0),
         "cat eye": (0.315, 0.235, 2.5),
-    }[worn.glasses]
+    }[wearing_style.glasses]
     angle = np.linspace(0, 2 * np.pi, 41)
     rim = np.stack(
         [
@@ -293,19 +295,19 @@ def draw_glasses(easel: DrawingContext) -> None:
         ],
         axis=1,
     )
-    if worn.glasses == "cat eye":
+    if wearing_style.glasses == "cat eye":
         rim[:, 1] -= 0.10 * np.clip(rim[:, 0] / rx, 0, 1) ** 2 * (rim[:, 1] < 0.08)
     for side in (-1, 1):
-        path = easel.face((moved(rim, face.eye_apart + 0.01, 0.03)) * (side, 1), 0.93)
-        easel.canvas.fill(path[:-1], (236, 244, 250), 0.13)
-        easel.canvas.fill(ribbon(path, 0.034 * unit), colour)
-        if worn.glasses == "browline":
-            easel.canvas.fill(ribbon(path[21:41], 0.065 * unit), colour)
-        shine = np.array([(-0.16, 0.02), (-0.02, -0.16), (0.05, -0.16), (-0.14, 0.10)])
-        shine = moved(shine, side * face.eye_apart, 0.03)
-        easel.canvas.fill(easel.face(shine, 0.93), (255, 255, 255), 0.14)
-        hinge = easel.to_pixel(side * (face.eye_apart + rx), -0.05, 0.90)
-        ear = easel.to_pixel(side * 1.0, -0.06, 0.0)
-        easel.canvas.fill(ribbon(np.array([hinge, ear]), 0.036 * unit), colour)
-    bridge = spline([(-(face.eye_apart - rx) - 0.01, 0.0), (0, -0.055), ((face.eye_apart - rx) + 0.01, 0.0)])
-    easel.canvas.fill(ribbon(easel.face(bridge, 0.95), 0.034 * unit), colour)
+        path = ctx.face((translated(rim, face.eye_spacing + 0.01, 0.03)) * (side, 1), 0.93)
+        ctx.canvas.fill(path[:-1], (236, 244, 250), 0.13)
+        ctx.canvas.fill(ribbon(path, 0.034 * unit), color)
+        if wearing_style.glasses == "browline":
+            ctx.canvas.fill(ribbon(path[21:41], 0.065 * unit), color)
+        highlight_color = np.array([(-0.16, 0.02), (-0.02, -0.16), (0.05, -0.16), (-0.14, 0.10)])
+        highlight_color = translated(highlight_color, side * face.eye_spacing, 0.03)
+        ctx.canvas.fill(ctx.face(highlight_color, 0.93), (255, 255, 255), 0.14)
+        hinge = ctx.to_pixel(side * (face.eye_spacing + rx), -0.05, 0.90)
+        ear = ctx.to_pixel(side * 1.0, -0.06, 0.0)
+        ctx.canvas.fill(ribbon(np.array([hinge, ear]), 0.036 * unit), color)
+    bridge = spline([(-(face.eye_spacing - rx) - 0.01, 0.0), (0, -0.055), ((face.eye_spacing - rx) + 0.01, 0.0)])
+    ctx.canvas.fill(ribbon(ctx.face(bridge, 0.95), 0.034 * unit), color)

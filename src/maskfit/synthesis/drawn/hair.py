@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from maskfit.synthesis.drawn.canvas import Airbrush
-from maskfit.synthesis.drawn.colors import Colour, dimmed, luminance, mixed, turned
+from maskfit.synthesis.drawn.colors import Color, blend, luminance, scale_brightness, shift_hsv
 from maskfit.synthesis.drawn.curves import (
     Points,
-    between,
     ellipse,
-    moved,
+    interpolated,
     resampled,
     ribbon,
     scalloped,
     spline,
     tapered,
+    translated,
 )
 from maskfit.synthesis.drawn.drawing_context import DrawingContext
 from maskfit.synthesis.drawn.hairstyles import STYLES, HairStyle
@@ -23,22 +23,22 @@ from maskfit.synthesis.drawn.hairstyles import STYLES, HairStyle
 _STRANDS = 26
 
 
-def _style(easel: DrawingContext) -> HairStyle:
-    return STYLES[easel.person.hair]
+def _style(ctx: DrawingContext) -> HairStyle:
+    return STYLES[ctx.person.hair]
 
 
-def shine(colour: Colour) -> Colour:
-    """Gives the colour of light on hair: dark hair shines cooler and less than fair hair."""
-    return mixed(turned(colour, saturation=0.85), (255, 240, 220), 0.20 if luminance(colour) < 0.3 else 0.30)
+def highlight_color(color: Color) -> Color:
+    """Gives the color of light on hair: dark hair shines cooler and less than fair hair."""
+    return blend(shift_hsv(color, saturation=0.85), (255, 240, 220), 0.20 if luminance(color) < 0.3 else 0.30)
 
 
-def _depths(colour: Colour) -> Colour:
-    return dimmed(turned(colour, saturation=1.1), 0.68)
+def _depths(color: Color) -> Color:
+    return scale_brightness(shift_hsv(color, saturation=1.1), 0.68)
 
 
-def _hair_rng(easel: DrawingContext) -> np.random.Generator:
+def _hair_rng(ctx: DrawingContext) -> np.random.Generator:
     # Locks stay where they are from photo to photo.
-    return np.random.default_rng([easel.person.seed, easel.person.number, 7])
+    return np.random.default_rng([ctx.person.seed, ctx.person.number, 7])
 
 
 def _textured(style: HairStyle, path: Points) -> Points:
@@ -50,12 +50,12 @@ def _textured(style: HairStyle, path: Points) -> Points:
     return path
 
 
-def draw_back(easel: DrawingContext) -> None:
+def draw_back(ctx: DrawingContext) -> None:
     """Draws the hair that falls behind the neck and shoulders, and what is tied up."""
-    style, colour = _style(easel), easel.person.hair_colour
-    dark = mixed(colour, _depths(colour), 0.75)
+    style, color = _style(ctx), ctx.person.hair_color
+    dark = blend(color, _depths(color), 0.75)
     if style.tied:
-        _draw_tied(easel, style, colour)
+        _draw_tied(ctx, style, color)
     if style.back is None:
         return
     side, end, spread = 0.98 + style.side, style.back, style.spread
@@ -74,22 +74,22 @@ def draw_back(easel: DrawingContext) -> None:
         right[:, 0] += 0.05 * np.sin(right[:, 1] * 6.0) * (right[:, 1] > 0.2)
     rim = np.concatenate([right[::-1] * (-1, 1), right])
     rim = _textured(style, rim)
-    brush = easel.canvas.airbrush(dark)
-    x, y = easel.to_pixel(0, 1.1, 0)
-    brush.glow(x, y, easel.to_pixels(1.0), easel.to_pixels(1.2), _depths(dark), 0.9)
-    easel.canvas.paint([easel.face(rim, -0.25)], brush)
+    brush = ctx.canvas.airbrush(dark)
+    x, y = ctx.to_pixel(0, 1.1, 0)
+    brush.glow(x, y, ctx.to_pixels(1.0), ctx.to_pixels(1.2), _depths(dark), 0.9)
+    ctx.canvas.paint([ctx.face(rim, -0.25)], brush)
 
 
-def _draw_tied(easel: DrawingContext, style: HairStyle, colour: Colour) -> None:
-    brush = easel.canvas.airbrush(mixed(colour, _depths(colour), 0.35))
+def _draw_tied(ctx: DrawingContext, style: HairStyle, color: Color) -> None:
+    brush = ctx.canvas.airbrush(blend(color, _depths(color), 0.35))
     if style.tied == "braids":
         for side in (-1, 1):
             for index in range(7):
                 x, y = side * (0.98 + 0.05 * np.sin(index * 0.7)), 0.62 + 0.24 * index
                 knot = ellipse(x, y, 0.155 - 0.008 * index, 0.15, turn=side * 0.5)
-                easel.canvas.fill(easel.face(knot, -0.1), mixed(colour, _depths(colour), 0.25 + 0.35 * (index % 2)))
+                ctx.canvas.fill(ctx.face(knot, -0.1), blend(color, _depths(color), 0.25 + 0.35 * (index % 2)))
         return
-    side = 1 if easel.person.hair_side > 0 else -1
+    side = 1 if ctx.person.hair_side > 0 else -1
     if style.tied == "ponytail":
         tail = spline(
             [
@@ -104,25 +104,25 @@ def _draw_tied(easel: DrawingContext, style: HairStyle, colour: Colour) -> None:
             closed=True,
         )
         brush.glow(
-            *easel.to_pixel(side * 1.22, -0.3, -0.3), easel.to_pixels(0.25), easel.to_pixels(0.7), shine(colour), 0.6
+            *ctx.to_pixel(side * 1.22, -0.3, -0.3), ctx.to_pixels(0.25), ctx.to_pixels(0.7), highlight_color(color), 0.6
         )
-        easel.canvas.paint([easel.face(tail, -0.35)], brush)
+        ctx.canvas.paint([ctx.face(tail, -0.35)], brush)
         return
     x, y, size = (0.05 * side, -1.62, 0.40) if style.tied == "top bun" else (side * 0.78, 0.72, 0.36)
-    ball = easel.face(_textured(style, ellipse(x, y, size, size * 0.86)), -0.3)
+    ball = ctx.face(_textured(style, ellipse(x, y, size, size * 0.86)), -0.3)
     brush.glow(
-        *easel.to_pixel(x - 0.08, y - 0.12, -0.3), easel.to_pixels(0.26), easel.to_pixels(0.18), shine(colour), 0.7
+        *ctx.to_pixel(x - 0.08, y - 0.12, -0.3), ctx.to_pixels(0.26), ctx.to_pixels(0.18), highlight_color(color), 0.7
     )
-    easel.canvas.paint([ball], brush)
+    ctx.canvas.paint([ball], brush)
     for turn in (0.55, 0.8):
         curl = ellipse(x, y + 0.03, size * turn, size * turn * 0.8)[12:26]
-        easel.canvas.fill(tapered(easel.face(curl, -0.3), easel.to_pixels(0.03)), _depths(colour), 0.5)
+        ctx.canvas.fill(tapered(ctx.face(curl, -0.3), ctx.to_pixels(0.03)), _depths(color), 0.5)
 
 
-def _outer_rim(easel: DrawingContext, style: HairStyle) -> Points:
+def _outer_rim(ctx: DrawingContext, style: HairStyle) -> Points:
     """The outside of the hair over the head, from the left end over the crown to the right end, in head units."""
     top, side, fall = style.top, style.side, style.fall
-    lean = 0.10 * easel.person.hair_side if style.front in ("swept", "tousled") else 0.0
+    lean = 0.10 * ctx.person.hair_side if style.front in ("swept", "tousled") else 0.0
     right = [
         (0.48 + 0.3 * side + lean, -1.34 - top * 0.80),
         (0.84 + 0.7 * side, -1.02 - top * 0.42),
@@ -143,10 +143,10 @@ def _outer_rim(easel: DrawingContext, style: HairStyle) -> Points:
     return path
 
 
-def _inner_rim(easel: DrawingContext, style: HairStyle) -> Points:
+def _inner_rim(ctx: DrawingContext, style: HairStyle) -> Points:
     """The hair's rim over forehead and temples, from the left end to the right end, in head units."""
-    years, part, fall = easel.person.years, easel.person.hair_side, style.fall
-    back, end = years.receding, style.fall
+    aging, part, fall = ctx.person.aging, ctx.person.hair_side, style.fall
+    back, end = aging.receding, style.fall
     sign = 1.0 if part > 0 else -1.0
     temple = [(0.90, end), (0.875, -0.12), (0.83, -0.46)]
     if fall > 0.45:
@@ -202,33 +202,33 @@ def _inner_rim(easel: DrawingContext, style: HairStyle) -> Points:
     return spline(np.concatenate([left, over, right[::-1]]))
 
 
-def draw_front(easel: DrawingContext) -> None:
+def draw_front(ctx: DrawingContext) -> None:
     """Draws the hair over the head, as much of it as the years have left."""
-    style, person = _style(easel), easel.person
-    outer = _outer_rim(easel, style)
-    inner = _inner_rim(easel, style)
+    style, person = _style(ctx), ctx.person
+    outer = _outer_rim(ctx, style)
+    inner = _inner_rim(ctx, style)
     outer, inner = resampled(outer, 97), resampled(inner, 97)
-    if person.years.bald > 0.45 and style.fall < 0.45:
-        _draw_ring(easel, style)
+    if person.aging.bald > 0.45 and style.fall < 0.45:
+        _draw_ring(ctx, style)
         return
     if style.front in ("bangs", "tousled"):
-        inner = _jagged(easel, inner)
-    colour = person.hair_colour
-    brush = _combed(easel, style, colour)
-    outside = easel.face(_textured(style, outer), 0.0)
-    inside = easel.face(inner)
+        inner = _jagged(ctx, inner)
+    color = person.hair_color
+    brush = _combed(ctx, style, color)
+    outside = ctx.face(_textured(style, outer), 0.0)
+    inside = ctx.face(inner)
     shape = np.concatenate([outside, inside[::-1]])
     if not style.close:  # what hair throws on the forehead
-        easel.canvas.shadow(moved(shape, 0, easel.to_pixels(0.06)), easel.tones.deep, 0.38, easel.to_pixels(0.05))
+        ctx.canvas.shadow(translated(shape, 0, ctx.to_pixels(0.06)), ctx.tones.deep, 0.38, ctx.to_pixels(0.05))
     if style.close:
-        easel.canvas.paint([shape], brush, alpha=0.78)
+        ctx.canvas.paint([shape], brush, alpha=0.78)
         return
-    easel.canvas.paint([shape], brush)
-    _draw_strands(easel, style, outer, inner, shape)
+    ctx.canvas.paint([shape], brush)
+    _draw_strands(ctx, style, outer, inner, shape)
 
 
-def _jagged(easel: DrawingContext, inner: Points) -> Points:
-    rng = _hair_rng(easel)
+def _jagged(ctx: DrawingContext, inner: Points) -> Points:
+    rng = _hair_rng(ctx)
     middle = np.abs(inner[:, 0]) < 0.74
     teeth = np.zeros(len(inner))
     teeth[::4] = rng.uniform(0.02, 0.09, len(teeth[::4]))
@@ -237,85 +237,85 @@ def _jagged(easel: DrawingContext, inner: Points) -> Points:
     return inner + np.stack([np.zeros(len(inner)), teeth * middle * high], axis=1)
 
 
-def _combed(easel: DrawingContext, style: HairStyle, colour: Colour) -> Airbrush:
-    brush = easel.canvas.airbrush(colour)
-    light = easel.scene.light
+def _combed(ctx: DrawingContext, style: HairStyle, color: Color) -> Airbrush:
+    brush = ctx.canvas.airbrush(color)
+    light = ctx.scene.light
     for side in (-1, 1):
-        x, y = easel.to_pixel(side * (1.0 + style.side), -0.1, 0)
+        x, y = ctx.to_pixel(side * (1.0 + style.side), -0.1, 0)
         dark = 0.85 if side * light < 0 else 0.55
-        brush.glow(x, y, easel.to_pixels(0.42), easel.to_pixels(1.3), _depths(colour), dark)
+        brush.glow(x, y, ctx.to_pixels(0.42), ctx.to_pixels(1.3), _depths(color), dark)
         if style.fall > 0.6:
-            x, y = easel.to_pixel(side * 0.86, style.fall * 0.6, 0)
-            brush.glow(x, y, easel.to_pixels(0.34), easel.to_pixels(0.8), _depths(colour), 0.45)
-    x, y = easel.to_pixel(0.45 * light, -1.22 - 0.45 * style.top, 0.3)
+            x, y = ctx.to_pixel(side * 0.86, style.fall * 0.6, 0)
+            brush.glow(x, y, ctx.to_pixels(0.34), ctx.to_pixels(0.8), _depths(color), 0.45)
+    x, y = ctx.to_pixel(0.45 * light, -1.22 - 0.45 * style.top, 0.3)
     gleam = 0.85 if style.texture != "coily" else 0.45
-    brush.glow(x, y, easel.to_pixels(0.62), easel.to_pixels(0.26), shine(colour), gleam)
+    brush.glow(x, y, ctx.to_pixels(0.62), ctx.to_pixels(0.26), highlight_color(color), gleam)
     if style.fall > 0.6:
         for side in (-1, 1):
-            x, y = easel.to_pixel(side * (0.95 + style.side * 0.6), 0.35, 0)
-            brush.glow(x, y, easel.to_pixels(0.2), easel.to_pixels(0.45), shine(colour), 0.5)
-    grey = easel.person.years.grey
-    if grey > 0.1:  # temples turn first
+            x, y = ctx.to_pixel(side * (0.95 + style.side * 0.6), 0.35, 0)
+            brush.glow(x, y, ctx.to_pixels(0.2), ctx.to_pixels(0.45), highlight_color(color), 0.5)
+    gray = ctx.person.aging.gray
+    if gray > 0.1:  # temples turn first
         for side in (-1, 1):
-            x, y = easel.to_pixel(side * 0.94, -0.2, 0)
+            x, y = ctx.to_pixel(side * 0.94, -0.2, 0)
             brush.glow(
                 x,
                 y,
-                easel.to_pixels(0.30),
-                easel.to_pixels(0.5),
-                mixed(colour, (206, 204, 202), 0.55),
-                min(0.85, 1.6 * grey),
+                ctx.to_pixels(0.30),
+                ctx.to_pixels(0.5),
+                blend(color, (206, 204, 202), 0.55),
+                min(0.85, 1.6 * gray),
             )
     return brush
 
 
-def _draw_strands(easel: DrawingContext, style: HairStyle, outer: Points, inner: Points, shape: Points) -> None:
+def _draw_strands(ctx: DrawingContext, style: HairStyle, outer: Points, inner: Points, shape: Points) -> None:
     if style.texture in ("curly", "coily"):
-        _draw_curls(easel, style, outer, inner, shape)
+        _draw_curls(ctx, style, outer, inner, shape)
         return
-    colour, rng = easel.person.hair_colour, _hair_rng(easel)
-    dark, light = _depths(colour), shine(colour)
-    silver = easel.person.years.grey
+    color, rng = ctx.person.hair_color, _hair_rng(ctx)
+    dark, light = _depths(color), highlight_color(color)
+    silver = ctx.person.aging.gray
     long = style.fall > 0.45 or style.front == "curtain"
-    with easel.canvas.inside(shape) as lock:
+    with ctx.canvas.inside(shape) as lock:
         for _ in range(_STRANDS if long else 20):
-            grey = rng.random() < 0.55 * silver
-            tone = (218, 216, 214) if grey else (dark if rng.random() < 0.6 else light)
-            share, start = rng.uniform(0.05, 0.95), int(rng.integers(2, 80))
+            gray = rng.random() < 0.55 * silver
+            tone = (218, 216, 214) if gray else (dark if rng.random() < 0.6 else light)
+            fraction, start = rng.uniform(0.05, 0.95), int(rng.integers(2, 80))
             stretch = int(rng.integers(10, 30))
             if long or rng.random() < 0.3:
-                path = between(outer, inner, share)[start : start + stretch]
+                path = interpolated(outer, inner, fraction)[start : start + stretch]
             else:
                 # Short hair is combed from the rim to the crown, not along the rim.
                 index = int(rng.integers(8, 89))
-                goal = min(96, max(0, index + int(rng.integers(4, 12) * np.sign(easel.person.hair_side))))
+                goal = min(96, max(0, index + int(rng.integers(4, 12) * np.sign(ctx.person.hair_side))))
                 path = spline([inner[index], (inner[index] + outer[goal]) / 2 + (0, -0.05), outer[goal]])
                 path = path[int(len(path) * rng.uniform(0, 0.3)) : int(len(path) * rng.uniform(0.6, 1.0))]
             if len(path) > 3:
-                lock.fill(tapered(easel.face(path, 0.2), easel.to_pixels(rng.uniform(0.014, 0.034))), tone, 0.42)
+                lock.fill(tapered(ctx.face(path, 0.2), ctx.to_pixels(rng.uniform(0.014, 0.034))), tone, 0.42)
 
 
-def _draw_curls(easel: DrawingContext, style: HairStyle, outer: Points, inner: Points, shape: Points) -> None:
-    colour, rng = easel.person.hair_colour, _hair_rng(easel)
+def _draw_curls(ctx: DrawingContext, style: HairStyle, outer: Points, inner: Points, shape: Points) -> None:
+    color, rng = ctx.person.hair_color, _hair_rng(ctx)
     size = 0.10 if style.texture == "curly" else 0.06
-    with easel.canvas.inside(shape) as lock:
+    with ctx.canvas.inside(shape) as lock:
         for _ in range(46):
             index = int(rng.integers(2, 95))
             x, y = outer[index] + (inner[index] - outer[index]) * rng.uniform(0.05, 0.9)
             turn = float(rng.uniform(0, 6.28))
             curl = ellipse(float(x), float(y), size, size * 0.8, turn=turn)[: int(rng.integers(10, 18))]
-            tone = shine(colour) if rng.random() < 0.4 else _depths(colour)
-            tone = (222, 220, 218) if rng.random() < 0.5 * easel.person.years.grey else tone
-            lock.fill(ribbon(easel.face(curl, 0.1), easel.to_pixels(0.026)), tone, 0.45)
+            tone = highlight_color(color) if rng.random() < 0.4 else _depths(color)
+            tone = (222, 220, 218) if rng.random() < 0.5 * ctx.person.aging.gray else tone
+            lock.fill(ribbon(ctx.face(curl, 0.1), ctx.to_pixels(0.026)), tone, 0.45)
 
 
-def _draw_ring(easel: DrawingContext, style: HairStyle) -> None:
+def _draw_ring(ctx: DrawingContext, style: HairStyle) -> None:
     """What is left when the crown is bare: hair at the sides, a gleam above."""
-    colour = easel.person.hair_colour
-    brush = _combed(easel, style, colour)
-    x, y = easel.to_pixel(0.25 * easel.scene.light, -1.12, 0.4)
-    gleam = ellipse(x, y, easel.to_pixels(0.30), easel.to_pixels(0.13))
-    easel.canvas.shadow(gleam, easel.tones.light, 0.8, easel.to_pixels(0.08))
+    color = ctx.person.hair_color
+    brush = _combed(ctx, style, color)
+    x, y = ctx.to_pixel(0.25 * ctx.scene.light, -1.12, 0.4)
+    gleam = ellipse(x, y, ctx.to_pixels(0.30), ctx.to_pixels(0.13))
+    ctx.canvas.shadow(gleam, ctx.tones.light, 0.8, ctx.to_pixels(0.08))
     for side in (-1, 1):
         puff = style.side * 0.6
         tuft = spline(
@@ -331,8 +331,8 @@ def _draw_ring(easel: DrawingContext, style: HairStyle) -> None:
             ],
             closed=True,
         ) * (side, 1)
-        easel.canvas.paint([easel.face(_rough(tuft, easel), 0.08)], brush)
+        ctx.canvas.paint([ctx.face(_rough(tuft, ctx), 0.08)], brush)
 
 
-def _rough(path: Points, easel: DrawingContext) -> Points:
-    return path + _hair_rng(easel).normal(0, 0.008, path.shape)
+def _rough(path: Points, ctx: DrawingContext) -> Points:
+    return path + _hair_rng(ctx).normal(0, 0.008, path.shape)

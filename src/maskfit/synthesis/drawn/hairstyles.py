@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskfit.synthesis.drawn.colors import DYED, GREY, HAIR, WHITE_HAIR, Colour, mixed, turned
+from maskfit.synthesis.drawn.colors import DYED, GRAY, HAIR, WHITE_HAIR, Color, blend, shift_hsv
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ _DARK_SKIN_TEXTURES = {"coily": 7.0, "curly": 1.8, "wavy": 0.6, "straight": 0.45
 _LIGHT_SKIN_TEXTURES = {"coily": 0.08, "curly": 0.8, "wavy": 1.0, "straight": 1.0}
 
 
-def draw_style(rng: np.random.Generator, gender: str, years: float, tone: float) -> str:
+def sample_hairstyle(rng: np.random.Generator, gender: str, age: float, tone: float) -> str:
     """Gives the name of a style that fits roughly; ``tone`` is the skin's, 0 light to 1 dark."""
     table = _FEMALE if gender == "female" else _MALE
     names = list(table)
-    weights = np.array([np.interp(years, (24, 35, 55, 64), (*table[name][:2], *table[name][1:])) for name in names])
+    weights = np.array([np.interp(age, (24, 35, 55, 64), (*table[name][:2], *table[name][1:])) for name in names])
     dark = float(np.clip((tone - 0.55) / 0.25, 0, 1))
     for index, name in enumerate(names):
         texture = STYLES[name].texture
@@ -128,29 +128,29 @@ def draw_style(rng: np.random.Generator, gender: str, years: float, tone: float)
     return names[int(rng.choice(len(names), p=weights / weights.sum()))]
 
 
-def draw_hair_colour(rng: np.random.Generator, tone: float) -> Colour:
-    """Gives the colour a person's hair has before it greys."""
+def sample_hair_color(rng: np.random.Generator, tone: float) -> Color:
+    """Gives the color a person's hair has before it grays."""
     names = list(HAIR)
     light = np.array([5, 5, 6, 5, 3, 1.5, 2.5, 2, 1.2])
     dark = np.array([9, 7, 3, 0.6, 0.2, 0.1, 0, 0, 0])
-    share = float(np.clip((tone - 0.3) / 0.3, 0, 1))
-    weights = light * (1 - share) + dark * share
-    colour = HAIR[names[int(rng.choice(len(names), p=weights / weights.sum()))]]
-    return turned(colour, saturation=rng.uniform(0.85, 1.15), value=rng.uniform(0.9, 1.12))
+    fraction = float(np.clip((tone - 0.3) / 0.3, 0, 1))
+    weights = light * (1 - fraction) + dark * fraction
+    color = HAIR[names[int(rng.choice(len(names), p=weights / weights.sum()))]]
+    return shift_hsv(color, saturation=rng.uniform(0.85, 1.15), value=rng.uniform(0.9, 1.12))
 
 
-def dyed_colour(rng: np.random.Generator, gender: str, years: float, natural: Colour) -> Colour | None:
-    """Gives the colour of dyed hair, or None for hair left as it is: fun in the young, brown to hide grey later."""
-    bright = np.interp(years, (18, 30, 45), (0.20, 0.07, 0.01)) * (1.0 if gender == "female" else 0.5)
-    hides = np.interp(years, (35, 48, 58, 66), (0.05, 0.42, 0.28, 0.10)) * (1.0 if gender == "female" else 0.25)
+def sample_dye_color(rng: np.random.Generator, gender: str, age: float, natural: Color) -> Color | None:
+    """Gives the color of dyed hair, or None for hair left as it is: fun in the young, brown to hide gray later."""
+    bright = np.interp(age, (18, 30, 45), (0.20, 0.07, 0.01)) * (1.0 if gender == "female" else 0.5)
+    hides = np.interp(age, (35, 48, 58, 66), (0.05, 0.42, 0.28, 0.10)) * (1.0 if gender == "female" else 0.25)
     roll = rng.random()
     tint = DYED[int(rng.integers(len(DYED)))]
     if roll < bright:
         return tint
-    return mixed(natural, HAIR["brown"], 0.35) if roll < bright + hides else None
+    return blend(natural, HAIR["brown"], 0.35) if roll < bright + hides else None
 
 
-def greyed(colour: Colour, grey: float) -> Colour:
-    """Gives hair colour with a share of grey, 0 none to 1 white."""
-    target = mixed(GREY, WHITE_HAIR, max(0.0, grey - 0.6) / 0.4)
-    return mixed(colour, target, grey**0.9)
+def blend_gray(color: Color, gray: float) -> Color:
+    """Gives hair color with a share of gray, 0 none to 1 white."""
+    target = blend(GRAY, WHITE_HAIR, max(0.0, gray - 0.6) / 0.4)
+    return blend(color, target, gray**0.9)

@@ -8,7 +8,7 @@ import numpy as np
 
 from maskfit.errors import DataError
 from maskfit.synthesis.drawn import hairstyles
-from maskfit.synthesis.drawn.colors import CLOTH, IRIS, Colour, mixed, pick, skin_colour
+from maskfit.synthesis.drawn.colors import CLOTH, IRIS, Color, blend, pick_color, skin_color
 
 GENDERS = ("male", "female")
 YOUNGEST, OLDEST = 18, 75
@@ -34,9 +34,9 @@ class FaceShape:
     eye_size: float
     eye_open: float
     eye_tilt: float
-    eye_apart: float
+    eye_spacing: float
     lid_fold: float
-    iris: Colour
+    iris: Color
     brow_weight: float
     brow_arch: float
     brow_height: float
@@ -58,8 +58,8 @@ class AgingTraits:
     bags: float
     sag: float
     spots: float
-    grey: float
-    beard_grey: float
+    gray: float
+    beard_gray: float
     receding: float
     bald: float
     thin_lips: float
@@ -67,22 +67,22 @@ class AgingTraits:
 
 
 @dataclass(frozen=True)
-class Adornment:
+class Accessories:
     """What is worn on every photo, and small marks of the skin; an empty name means none."""
 
     glasses: str
-    glasses_colour: Colour
+    glasses_color: Color
     earrings: str
     lashes: float
     lipstick: float
-    lip_colour: Colour
+    lip_color: Color
     eyeshadow: float
     freckles: float
     moles: tuple[tuple[float, float], ...]
     beard: str
     beard_density: float
     headwear: str
-    headwear_colour: Colour
+    headwear_color: Color
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ class Person:
         number: The person's number in the set, from 1.
         gender: "male" or "female".
         age: Whole years, 18 to 75.
-        skin: Skin colour, channels 0 to 255.
+        skin: Skin color, channels 0 to 255.
         tone: How dark the skin is, 0 to 1.
         hair: Name of the style in `hairstyles.STYLES`.
-        hair_colour: Colour with its grey.
+        hair_color: Color with its gray.
         hair_side: Side of the parting, -1 left to 1 right on the picture.
         face: The shape of head and features.
         years: What age shows.
@@ -108,14 +108,14 @@ class Person:
     number: int
     gender: str
     age: int
-    skin: Colour
+    skin: Color
     tone: float
     hair: str
-    hair_colour: Colour
+    hair_color: Color
     hair_side: float
     face: FaceShape
-    years: AgingTraits
-    adornment: Adornment
+    aging: AgingTraits
+    accessories: Accessories
 
 
 def sample_person(seed: int, number: int, *, gender: str | None = None, age: int | None = None) -> Person:
@@ -134,23 +134,23 @@ def sample_person(seed: int, number: int, *, gender: str | None = None, age: int
         DataError: A negative seed or number, an unknown gender, or an age outside 18 to 75.
     """
     _check(seed, number, gender, age)
-    chance = np.random.default_rng(np.random.SeedSequence([seed, number, LABEL_STREAM]))
-    by_chance = GENDERS[int(chance.random() >= 0.4)]
-    band = ((18, 29), (30, 59), (60, OLDEST))[int(np.searchsorted((0.47, 0.92), chance.random(), side="right"))]
-    years_by_chance = int(chance.integers(band[0], band[1] + 1))
-    gender = by_chance if gender is None else gender
-    age = years_by_chance if age is None else age
+    rng = np.random.default_rng(np.random.SeedSequence([seed, number, LABEL_STREAM]))
+    sampled_gender = GENDERS[int(rng.random() >= 0.4)]
+    band = ((18, 29), (30, 59), (60, OLDEST))[int(np.searchsorted((0.47, 0.92), rng.random(), side="right"))]
+    sampled_age = int(rng.integers(band[0], band[1] + 1))
+    gender = sampled_gender if gender is None else gender
+    age = sampled_age if age is None else age
     # A child stream per group: a trait added to one group leaves the other groups of every person as they were.
     groups = np.random.SeedSequence([seed, number, TRAIT_STREAM]).spawn(5)
-    skin_rng, face_rng, years_rng, hair_rng, worn_rng = (np.random.default_rng(group) for group in groups)
+    skin_rng, face_rng, aging_rng, hair_rng, accessories_rng = (np.random.default_rng(group) for group in groups)
     tone = float(skin_rng.beta(1.15, 1.6))
-    skin = skin_colour(tone, float(skin_rng.uniform(-1, 1)))
-    years = _draw_years(years_rng, gender, age)
-    natural = hairstyles.draw_hair_colour(hair_rng, tone)
-    style_years = age + float(hair_rng.normal(0, 3))
-    style = hairstyles.draw_style(hair_rng, gender, style_years, tone)
-    dyed = hairstyles.dyed_colour(hair_rng, gender, age, natural)
-    colour = hairstyles.greyed(natural if dyed is None else dyed, years.grey * (0.22 if dyed else 1.0))
+    skin = skin_color(tone, float(skin_rng.uniform(-1, 1)))
+    aging = _sample_aging(aging_rng, gender, age)
+    natural = hairstyles.sample_hair_color(hair_rng, tone)
+    style_age = age + float(hair_rng.normal(0, 3))
+    style = hairstyles.sample_hairstyle(hair_rng, gender, style_age, tone)
+    dyed = hairstyles.sample_dye_color(hair_rng, gender, age, natural)
+    color = hairstyles.blend_gray(natural if dyed is None else dyed, aging.gray * (0.22 if dyed else 1.0))
     side = float(hair_rng.choice((-1, 1)) * hair_rng.uniform(0.25, 0.6))
     return Person(
         seed=seed,
@@ -160,11 +160,11 @@ def sample_person(seed: int, number: int, *, gender: str | None = None, age: int
         skin=skin,
         tone=tone,
         hair=style,
-        hair_colour=colour,
+        hair_color=color,
         hair_side=side,
-        face=_draw_face(face_rng, gender, age, tone),
-        years=years,
-        adornment=_draw_adornment(worn_rng, gender, age, skin, tone, hairstyles.STYLES[style].top),
+        face=_sample_face(face_rng, gender, age, tone),
+        aging=aging,
+        accessories=_sample_accessories(accessories_rng, gender, age, skin, tone, hairstyles.STYLES[style].top),
     )
 
 
@@ -177,101 +177,101 @@ def _check(seed: int, number: int, gender: str | None, age: int | None) -> None:
         raise DataError(f"drawn people are {YOUNGEST} to {OLDEST} years old, not {age}", hint="give an age in between")
 
 
-def _draw_face(rng: np.random.Generator, gender: str, age: int, tone: float) -> FaceShape:
+def _sample_face(rng: np.random.Generator, gender: str, age: int, tone: float) -> FaceShape:
     # One hidden number moves all bony cues together, as in people; the genders overlap in it.
-    manly = float(np.clip(rng.normal(0.80 if gender == "male" else 0.17, 0.14), -0.15, 1.2))
+    masculinity = float(np.clip(rng.normal(0.80 if gender == "male" else 0.17, 0.14), -0.15, 1.2))
 
-    def near(middle: float, spread: float) -> float:
+    def vary(middle: float, spread: float) -> float:
         return float(middle + spread * np.clip(rng.normal(), -2, 2))
 
     iris_names = list(IRIS)
     light = np.clip((0.45 - tone) / 0.3, 0, 1)
     weights = np.array([6, 4, 1.6 * light + 0.1, 1.0 * light, 1.7 * light, 0.9 * light])
     return FaceShape(
-        jaw=near(0.66 + 0.16 * manly, 0.035),
-        chin=near(0.24 + 0.14 * manly, 0.025),
-        length=near(1.40 + 0.09 * manly, 0.045),
-        cheek=near(0.965 - 0.02 * manly, 0.02),
-        neck=near(0.46 + 0.17 * manly, 0.025),
-        eye_size=near(0.222 - 0.022 * manly, 0.011),
-        eye_open=near(0.61 - 0.10 * manly, 0.04) - 0.0012 * max(0, age - 35),
-        eye_tilt=near(0.05 - 0.03 * manly, 0.05),
-        eye_apart=near(0.425, 0.018),
+        jaw=vary(0.66 + 0.16 * masculinity, 0.035),
+        chin=vary(0.24 + 0.14 * masculinity, 0.025),
+        length=vary(1.40 + 0.09 * masculinity, 0.045),
+        cheek=vary(0.965 - 0.02 * masculinity, 0.02),
+        neck=vary(0.46 + 0.17 * masculinity, 0.025),
+        eye_size=vary(0.222 - 0.022 * masculinity, 0.011),
+        eye_open=vary(0.61 - 0.10 * masculinity, 0.04) - 0.0012 * max(0, age - 35),
+        eye_tilt=vary(0.05 - 0.03 * masculinity, 0.05),
+        eye_spacing=vary(0.425, 0.018),
         lid_fold=float(rng.uniform(0, 1)),
         iris=IRIS[iris_names[int(rng.choice(len(iris_names), p=weights / weights.sum()))]],
-        brow_weight=near(0.060 + 0.062 * manly, 0.012),
-        brow_arch=near(0.085 - 0.055 * manly, 0.02),
-        brow_height=near(0.345 - 0.055 * manly, 0.022),
-        nose_width=near(0.205 + 0.05 * manly + 0.04 * tone, 0.02),
-        nose_length=near(0.60 + 0.03 * manly, 0.025),
-        mouth_width=near(0.37 + 0.035 * manly, 0.03),
-        lip_upper=near(0.078 - 0.022 * manly + 0.02 * tone, 0.013),
-        lip_lower=near(0.112 - 0.026 * manly + 0.02 * tone, 0.014),
-        ear_size=near(1.0 + 0.06 * manly, 0.07),
+        brow_weight=vary(0.060 + 0.062 * masculinity, 0.012),
+        brow_arch=vary(0.085 - 0.055 * masculinity, 0.02),
+        brow_height=vary(0.345 - 0.055 * masculinity, 0.022),
+        nose_width=vary(0.205 + 0.05 * masculinity + 0.04 * tone, 0.02),
+        nose_length=vary(0.60 + 0.03 * masculinity, 0.025),
+        mouth_width=vary(0.37 + 0.035 * masculinity, 0.03),
+        lip_upper=vary(0.078 - 0.022 * masculinity + 0.02 * tone, 0.013),
+        lip_lower=vary(0.112 - 0.026 * masculinity + 0.02 * tone, 0.014),
+        ear_size=vary(1.0 + 0.06 * masculinity, 0.07),
     )
 
 
-def _draw_years(rng: np.random.Generator, gender: str, age: int) -> AgingTraits:
+def _sample_aging(rng: np.random.Generator, gender: str, age: int) -> AgingTraits:
     # Some people look younger or older than they are, and no two signs of age keep the same pace.
-    looks = age + float(np.clip(rng.normal(0, 1.6), -4, 4))
+    apparent_age = age + float(np.clip(rng.normal(0, 1.6), -4, 4))
 
-    def by(curve: tuple[tuple[float, ...], tuple[float, ...]], spread: float) -> float:
-        return float(np.interp(looks + spread * np.clip(rng.normal(), -2, 2), *curve))
+    def at_age(curve: tuple[tuple[float, ...], tuple[float, ...]], spread: float) -> float:
+        return float(np.interp(apparent_age + spread * np.clip(rng.normal(), -2, 2), *curve))
 
     gene = float(rng.random()) if gender == "male" else 0.18 * float(rng.random())
-    receding = by(((24, 56, 66), (0, 0.7, 1)), 3) * gene * 1.35
+    receding = at_age(((24, 56, 66), (0, 0.7, 1)), 3) * gene * 1.35
     return AgingTraits(
-        forehead=by(_LINES, 2.5),
-        eyes=by(_LINES, 2.5),
-        folds=by(_LINES, 2.5),
-        bags=by(_LINES, 2.5),
-        sag=by(_SAG, 2.5),
-        spots=by(((48, 72), (0, 1)), 4),
-        grey=by(_GREY, 3),
-        beard_grey=by(((33, 52, 61), (0, 0.5, 1)), 3),
+        forehead=at_age(_LINES, 2.5),
+        eyes=at_age(_LINES, 2.5),
+        folds=at_age(_LINES, 2.5),
+        bags=at_age(_LINES, 2.5),
+        sag=at_age(_SAG, 2.5),
+        spots=at_age(((48, 72), (0, 1)), 4),
+        gray=at_age(_GREY, 3),
+        beard_gray=at_age(((33, 52, 61), (0, 0.5, 1)), 3),
         receding=min(receding, 1.0),
         bald=float(np.clip((receding - 0.72) / 0.22, 0, 1)),
-        thin_lips=by(((34, 70), (0, 1)), 3),
-        bloom=by(_BLOOM, 1.5),
+        thin_lips=at_age(((34, 70), (0, 1)), 3),
+        bloom=at_age(_BLOOM, 1.5),
     )
 
 
-def _draw_adornment(
-    rng: np.random.Generator, gender: str, age: int, skin: Colour, tone: float, hair_top: float
-) -> Adornment:
+def _sample_accessories(
+    rng: np.random.Generator, gender: str, age: int, skin: Color, tone: float, hair_top: float
+) -> Accessories:
     female = gender == "female"
-    made_up = float(np.clip(rng.normal(0.62, 0.3), 0, 1)) * (1 - 0.006 * max(0, age - 40)) if female else 0.0
-    glasses_chance = float(np.interp(age, (18, 38, 55, 62), (0.13, 0.18, 0.36, 0.75)))
+    makeup = float(np.clip(rng.normal(0.62, 0.3), 0, 1)) * (1 - 0.006 * max(0, age - 40)) if female else 0.0
+    glasses_probability = float(np.interp(age, (18, 38, 55, 62), (0.13, 0.18, 0.36, 0.75)))
     shapes = ("round", "square", "cat eye") if female else ("round", "square", "browline")
-    glasses = shapes[int(rng.choice(3, p=(0.4, 0.4, 0.2)))] if rng.random() < glasses_chance else ""
-    frames: tuple[Colour, ...] = ((38, 36, 40), (92, 60, 42), (178, 148, 96), (110, 114, 122), (130, 50, 56))
+    glasses = shapes[int(rng.choice(3, p=(0.4, 0.4, 0.2)))] if rng.random() < glasses_probability else ""
+    frames: tuple[Color, ...] = ((38, 36, 40), (92, 60, 42), (178, 148, 96), (110, 114, 122), (130, 50, 56))
     frame = frames[int(rng.choice(5, p=(0.36, 0.22, 0.16, 0.2, 0.06)))]
     earring = ("stud", "hoop", "drop", "pearl")[int(rng.integers(4))]
     earrings = earring if rng.random() < (0.55 if female else 0.05) else ""
-    lip: tuple[Colour, ...] = ((190, 70, 80), (205, 98, 100), (168, 58, 72), (196, 112, 104), (214, 90, 110))
-    lip_colour = mixed(lip[int(rng.integers(len(lip)))], skin, 0.12 + 0.18 * tone)
+    lip: tuple[Color, ...] = ((190, 70, 80), (205, 98, 100), (168, 58, 72), (196, 112, 104), (214, 90, 110))
+    lip_color = blend(lip[int(rng.integers(len(lip)))], skin, 0.12 + 0.18 * tone)
     freckles = float(rng.uniform(0.3, 1)) if rng.random() < max(0.0, 0.28 - 0.8 * tone) else 0.0
     moles = tuple((float(rng.uniform(-0.75, 0.75)), float(rng.uniform(-0.8, 1.1))) for _ in range(rng.poisson(0.6)))
     beards = ("", "stubble", "short", "full", "goatee", "moustache")
-    chances = (0.44, 0.22, 0.12, 0.08, 0.07, 0.07) if age >= 27 else (0.62, 0.22, 0.06, 0.02, 0.06, 0.02)
-    beard = beards[int(rng.choice(6, p=chances))]
+    probabilities = (0.44, 0.22, 0.12, 0.08, 0.07, 0.07) if age >= 27 else (0.62, 0.22, 0.06, 0.02, 0.06, 0.02)
+    beard = beards[int(rng.choice(6, p=probabilities))]
     density = float(rng.uniform(0.55, 1.0))
     hats = ("headscarf", "headband", "beanie", "beret") if female else ("cap", "beanie", "turban", "flat cap")
     headwear = hats[int(rng.choice(4, p=(0.42, 0.24, 0.2, 0.14)))] if rng.random() < 0.10 else ""
     if hair_top > 0.27 and headwear not in ("headscarf", "headband", "turban"):
         headwear = ""  # no cap sits on a head of tall hair
-    return Adornment(
+    return Accessories(
         glasses=glasses,
-        glasses_colour=frame,
+        glasses_color=frame,
         earrings=earrings,
-        lashes=0.35 + 0.65 * made_up if female else 0.0,
-        lipstick=made_up if rng.random() < 0.6 else 0.25 * made_up,
-        lip_colour=lip_colour,
-        eyeshadow=made_up * float(rng.random() < 0.45),
+        lashes=0.35 + 0.65 * makeup if female else 0.0,
+        lipstick=makeup if rng.random() < 0.6 else 0.25 * makeup,
+        lip_color=lip_color,
+        eyeshadow=makeup * float(rng.random() < 0.45),
         freckles=freckles,
         moles=moles,
         beard="" if female else beard,
         beard_density=density,
         headwear=headwear,
-        headwear_colour=pick(rng, CLOTH),
+        headwear_color=pick_color(rng, CLOTH),
     )

@@ -13,11 +13,11 @@ from maskfit.synthesis.drawn.canvas import SUPERSAMPLING
 from maskfit.synthesis.drawn.curves import Points
 from maskfit.synthesis.drawn.drawing_context import DrawingContext
 from maskfit.synthesis.drawn.person import Person
-from maskfit.synthesis.drawn.scene import MaskLook, Scene, sample_scene
+from maskfit.synthesis.drawn.scene import MaskSpec, Scene, sample_scene
 from maskfit.synthesis.landmarks import Landmarks, Point
 
 SIZE = (384, 512)
-SMALLEST = 32
+MIN_SIZE = 32
 Rectangle = tuple[float, float, float, float]
 
 
@@ -76,54 +76,54 @@ def render_photo(person: Person, name: str, *, size: tuple[int, int] = SIZE) -> 
     Raises:
         DataError: There is no photo of that name, or the size is too small.
     """
-    if min(size) < SMALLEST:
+    if min(size) < MIN_SIZE:
         raise DataError(
-            f"a drawn photo cannot be {size[0]} x {size[1]} pixels", hint=f"give at least {SMALLEST} each way"
+            f"a drawn photo cannot be {size[0]} x {size[1]} pixels", hint=f"give at least {MIN_SIZE} each way"
         )
     scene = sample_scene(person, name)
-    easel = DrawingContext(person, scene, size)
-    outline = _draw_layers(easel)
-    image = _through_camera(easel.canvas.finished(), scene)
+    ctx = DrawingContext(person, scene, size)
+    outline = _draw_layers(ctx)
+    image = _apply_camera(ctx.canvas.finished(), scene)
     state = {"mask": "wear", "inco": "incorrect", "norm": "not_wear"}[name[:4]]
-    return RenderedPhoto(image, _landmarks(easel, outline), state, _style_of(scene.mask), scene.quality)
+    return RenderedPhoto(image, _landmarks(ctx, outline), state, _style_of(scene.mask), scene.quality)
 
 
-def _draw_layers(easel: DrawingContext) -> Points | None:
+def _draw_layers(ctx: DrawingContext) -> Points | None:
     """Draws from back to front and gives the mask's outline in canvas pixels."""
-    background.draw_backdrop(easel)
-    return draw_figure(easel)
+    background.draw_background(ctx)
+    return draw_figure(ctx)
 
 
-def draw_figure(easel: DrawingContext) -> Points | None:
+def draw_figure(ctx: DrawingContext) -> Points | None:
     """Draws the person over what is on the canvas, and gives the mask's outline in canvas pixels."""
-    hidden = easel.person.adornment.headwear in ("headscarf", "turban")
+    hidden = ctx.person.accessories.headwear in ("headscarf", "turban")
     if not hidden:
-        hair.draw_back(easel)
-    head.draw_neck(easel)
-    clothes.draw_clothes(easel)
-    clothes.draw_headscarf_drape(easel)
-    clothes.draw_scarf(easel)
-    if easel.person.adornment.headwear != "headscarf":
-        head.draw_ears(easel)
-    head.draw_skin(easel)
-    features.draw_nose(easel)
-    beard.draw_moustache_shadow(easel)
-    beard.draw_beard(easel)
-    features.draw_mouth(easel)
-    head.draw_lines(easel)
-    features.draw_eyes(easel)
-    features.draw_brows(easel)
-    outline = masks.draw_mask(easel)
+        hair.draw_back(ctx)
+    head.draw_neck(ctx)
+    clothes.draw_clothes(ctx)
+    clothes.draw_headscarf_drape(ctx)
+    clothes.draw_scarf(ctx)
+    if ctx.person.accessories.headwear != "headscarf":
+        head.draw_ears(ctx)
+    head.draw_skin(ctx)
+    features.draw_nose(ctx)
+    beard.draw_moustache_shadow(ctx)
+    beard.draw_beard(ctx)
+    features.draw_mouth(ctx)
+    head.draw_lines(ctx)
+    features.draw_eyes(ctx)
+    features.draw_brows(ctx)
+    outline = masks.draw_mask(ctx)
     if not hidden:
-        hair.draw_front(easel)
-        head.draw_earrings(easel)
-    clothes.draw_headwear(easel)
-    features.draw_glasses(easel)
-    dangling = masks.draw_dangling(easel)
+        hair.draw_front(ctx)
+        head.draw_earrings(ctx)
+    clothes.draw_headwear(ctx)
+    features.draw_glasses(ctx)
+    dangling = masks.draw_dangling(ctx)
     return outline if dangling is None else dangling
 
 
-def _through_camera(image: Image.Image, scene: Scene) -> Image.Image:
+def _apply_camera(image: Image.Image, scene: Scene) -> Image.Image:
     """Light from the side, exposure, warmth, blur and noise."""
     width, height = image.size
     ramp = np.linspace(0.0, 0.22 * abs(scene.light), width)
@@ -146,29 +146,29 @@ def _through_camera(image: Image.Image, scene: Scene) -> Image.Image:
     return ImageChops.add(image, Image.merge("RGB", (grain, grain, grain)), 1, -scene.noise)
 
 
-def _style_of(look: MaskLook | None) -> str:
-    if look is None:
+def _style_of(mask: MaskSpec | None) -> str:
+    if mask is None:
         return "bare"
-    kind = f"{look.kind} {look.pattern}".strip()
-    return kind if look.worn == "wear" else f"{kind}, {look.worn}"
+    kind = f"{mask.kind} {mask.pattern}".strip()
+    return kind if mask.wearing_style == "wear" else f"{kind}, {mask.wearing_style}"
 
 
-def _landmarks(easel: DrawingContext, outline: Points | None) -> DrawnLandmarks:
-    person, face = easel.person, easel.person.face
+def _landmarks(ctx: DrawingContext, outline: Points | None) -> DrawnLandmarks:
+    person, face = ctx.person, ctx.person.face
 
     def spot(x: float, y: float, depth: float | None = None) -> Point:
-        left, top = easel.to_pixel(x, y, depth)
+        left, top = ctx.to_pixel(x, y, depth)
         return round(left / SUPERSAMPLING, 2), round(top / SUPERSAMPLING, 2)
 
-    corners = features.mouth_corners(easel)
-    rim = head.outline_pixels(easel) / SUPERSAMPLING
+    corners = features.mouth_corners(ctx)
+    rim = head.outline_pixels(ctx) / SUPERSAMPLING
     low, high = rim.min(axis=0).round(2), rim.max(axis=0).round(2)
     polygon = None
     if outline is not None:
         polygon = tuple((round(float(x), 2), round(float(y), 2)) for x, y in outline / SUPERSAMPLING)
     return DrawnLandmarks(
-        left_eye=spot(-face.eye_apart, 0.0),
-        right_eye=spot(face.eye_apart, 0.0),
+        left_eye=spot(-face.eye_spacing, 0.0),
+        right_eye=spot(face.eye_spacing, 0.0),
         nose=spot(0.0, person.face.nose_length - 0.10),
         mouth_left=spot(*corners[0]),
         mouth_right=spot(*corners[1]),

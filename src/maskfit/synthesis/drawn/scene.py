@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskfit.errors import DataError, did_you_mean
-from maskfit.synthesis.drawn.colors import CLOTH, WALLS, Colour, mixed, pick
+from maskfit.synthesis.drawn.colors import CLOTH, WALLS, Color, blend, pick_color
 from maskfit.synthesis.drawn.person import PHOTO_STREAM, Person
 
 MASK_NAMES = ("mask1", "mask2", "mask3", "mask4", "mask5")
 PHOTO_NAMES = (*MASK_NAMES, "incorrect_mask", "normal")
 
-_SURGICAL: tuple[Colour, ...] = (
+_SURGICAL: tuple[Color, ...] = (
     (164, 206, 226),
     (240, 242, 244),
     (240, 196, 206),
@@ -21,21 +21,21 @@ _SURGICAL: tuple[Colour, ...] = (
     (50, 52, 58),
     (196, 190, 222),
 )
-_PLAIN: tuple[Colour, ...] = ((238, 240, 240), (246, 246, 244), (52, 52, 58), (214, 206, 196), (176, 186, 196))
-_PATTERN_INKS: tuple[Colour, ...] = ((250, 248, 244), (38, 44, 60), (226, 170, 84), (206, 88, 92))
+_PLAIN: tuple[Color, ...] = ((238, 240, 240), (246, 246, 244), (52, 52, 58), (214, 206, 196), (176, 186, 196))
+_PATTERN_INKS: tuple[Color, ...] = ((250, 248, 244), (38, 44, 60), (226, 170, 84), (206, 88, 92))
 
 
 @dataclass(frozen=True)
-class MaskLook:
+class MaskSpec:
     """A mask and how it is worn.
 
     Args:
         kind: "surgical", "kn95", "cup" or "cloth".
         worn: "wear", "under nose", "chin" or "dangle".
-        colour: Colour of the fabric.
+        color: Color of the fabric.
         pattern: "", "dots", "stripes", "checks" or "flowers".
-        ink: Colour of the pattern.
-        accent: Colour of the loops and straps.
+        ink: Color of the pattern.
+        accent: Color of the loops and straps.
         height: Shift of the upper rim in head units; higher up is negative.
         tilt: How much lower the right end sits than the left, in head units.
         side: Ear it hangs from when it dangles, -1 left or 1 right on the picture.
@@ -43,11 +43,11 @@ class MaskLook:
     """
 
     kind: str
-    worn: str
-    colour: Colour
+    wearing_style: str
+    color: Color
     pattern: str
-    ink: Colour
-    accent: Colour
+    ink: Color
+    accent: Color
     height: float
     tilt: float
     side: int
@@ -74,12 +74,12 @@ class Scene:
         gaze: Where the eyes look, right and down, -1 to 1.
         brow_lift: Shift of the brows in head units, up positive.
         backdrop: "plain", "gradient", "room", "bokeh", "outdoors".
-        walls: Two colours of the backdrop.
+        walls: Two colors of the backdrop.
         clothes: Name of the garment.
-        cloth: Two colours of the garment.
+        cloth: Two colors of the garment.
         scarf: Whether a scarf lies round the neck.
         mask: The mask, or None.
-        noise: Half range of the sensor's noise in grey levels.
+        noise: Half range of the sensor's noise in gray levels.
         blur: Radius of the lens's blur in shares of the picture's width.
         quality: JPEG quality.
         texture_seed: Seed of what is strewn by chance while drawing.
@@ -99,12 +99,12 @@ class Scene:
     eye_open: float
     gaze: tuple[float, float]
     brow_lift: float
-    backdrop: str
-    walls: tuple[Colour, Colour]
+    background: str
+    walls: tuple[Color, Color]
     clothes: str
-    cloth: tuple[Colour, Colour]
+    cloth: tuple[Color, Color]
     scarf: bool
-    mask: MaskLook | None
+    mask: MaskSpec | None
     noise: int
     blur: float
     quality: int
@@ -125,40 +125,42 @@ def sample_scene(person: Person, name: str) -> Scene:
         raise DataError(f"drawn people have no photo {name!r}", hint=did_you_mean(name, PHOTO_NAMES))
     entropy = [person.seed, person.number, PHOTO_STREAM, PHOTO_NAMES.index(name)]
     streams = np.random.SeedSequence(entropy).spawn(4)
-    pose, look, setting, mask_rng = (np.random.default_rng(stream) for stream in streams)
+    pose_rng, look_rng, setting_rng, mask_rng = (np.random.default_rng(stream) for stream in streams)
     # As in the photos this stands in for, most pictures of a person are taken in one place, in one set of clothes.
-    same = np.random.default_rng(np.random.SeedSequence([person.seed, person.number, PHOTO_STREAM, 99]))
-    place = same if setting.random() < 0.55 else setting
-    backdrop = ("plain", "gradient", "room", "bokeh", "outdoors")[int(place.choice(5, p=(0.3, 0.2, 0.22, 0.18, 0.1)))]
-    walls = (pick(place, WALLS), pick(place, WALLS))
-    dress = same if setting.random() < 0.7 else setting
-    clothes, cloth = _draw_clothes(dress, person.gender, person.age)
-    shut = look.random() < 0.035
+    person_rng = np.random.default_rng(np.random.SeedSequence([person.seed, person.number, PHOTO_STREAM, 99]))
+    place_rng = person_rng if setting_rng.random() < 0.55 else setting_rng
+    background = ("plain", "gradient", "room", "bokeh", "outdoors")[
+        int(place_rng.choice(5, p=(0.3, 0.2, 0.22, 0.18, 0.1)))
+    ]
+    walls = (pick_color(place_rng, WALLS), pick_color(place_rng, WALLS))
+    dress_rng = person_rng if setting_rng.random() < 0.7 else setting_rng
+    clothes, cloth = _sample_clothes(dress_rng, person.gender, person.age)
+    shut = look_rng.random() < 0.035
     return Scene(
-        yaw=_normal(pose, 0.12, 0.28),
-        pitch=_normal(pose, 0.07, 0.15),
-        roll=_normal(pose, 0.045, 0.12),
-        scale=float(np.clip(pose.normal(1.0, 0.055), 0.86, 1.12)),
-        shift=(_normal(pose, 0.022, 0.06), _normal(pose, 0.022, 0.05)),
-        light=float(look.uniform(-1, 1)),
-        contrast=float(look.uniform(0.65, 1.25)),
-        exposure=float(np.clip(look.normal(0.99, 0.07), 0.78, 1.10)),
-        warmth=_normal(look, 0.4, 1.0),
-        smile=float(look.beta(2.2, 1.5)),
-        mouth_open=float(look.uniform(0.25, 0.8)) if look.random() < 0.22 else 0.0,
-        eye_open=0.0 if shut else float(np.clip(look.normal(0.97, 0.08), 0.75, 1.1)),
-        gaze=(_normal(look, 0.22, 0.7), _normal(look, 0.12, 0.35)),
-        brow_lift=_normal(look, 0.018, 0.05),
-        backdrop=backdrop,
+        yaw=_normal(pose_rng, 0.12, 0.28),
+        pitch=_normal(pose_rng, 0.07, 0.15),
+        roll=_normal(pose_rng, 0.045, 0.12),
+        scale=float(np.clip(pose_rng.normal(1.0, 0.055), 0.86, 1.12)),
+        shift=(_normal(pose_rng, 0.022, 0.06), _normal(pose_rng, 0.022, 0.05)),
+        light=float(look_rng.uniform(-1, 1)),
+        contrast=float(look_rng.uniform(0.65, 1.25)),
+        exposure=float(np.clip(look_rng.normal(0.99, 0.07), 0.78, 1.10)),
+        warmth=_normal(look_rng, 0.4, 1.0),
+        smile=float(look_rng.beta(2.2, 1.5)),
+        mouth_open=float(look_rng.uniform(0.25, 0.8)) if look_rng.random() < 0.22 else 0.0,
+        eye_open=0.0 if shut else float(np.clip(look_rng.normal(0.97, 0.08), 0.75, 1.1)),
+        gaze=(_normal(look_rng, 0.22, 0.7), _normal(look_rng, 0.12, 0.35)),
+        brow_lift=_normal(look_rng, 0.018, 0.05),
+        background=background,
         walls=walls,
         clothes=clothes,
         cloth=cloth,
-        scarf=bool(setting.random() < 0.08),
-        mask=_draw_mask(mask_rng, name, person),
-        noise=int(look.integers(1, 5)),
-        blur=float(max(0.0, look.normal(0.0008, 0.0010))),
-        quality=int(look.integers(80, 96)),
-        texture_seed=int(setting.integers(2**31)),
+        scarf=bool(setting_rng.random() < 0.08),
+        mask=_sample_mask(mask_rng, name, person),
+        noise=int(look_rng.integers(1, 5)),
+        blur=float(max(0.0, look_rng.normal(0.0008, 0.0010))),
+        quality=int(look_rng.integers(80, 96)),
+        texture_seed=int(setting_rng.integers(2**31)),
     )
 
 
@@ -166,7 +168,7 @@ def _normal(rng: np.random.Generator, spread: float, limit: float) -> float:
     return float(np.clip(rng.normal(0, spread), -limit, limit))
 
 
-def _draw_clothes(rng: np.random.Generator, gender: str, age: int) -> tuple[str, tuple[Colour, Colour]]:
+def _sample_clothes(rng: np.random.Generator, gender: str, age: int) -> tuple[str, tuple[Color, Color]]:
     names = ("crew neck", "shirt", "hoodie", "turtleneck", "v neck", "jacket", "striped", "dotted")
     weights = np.array((20, 20, 12, 6, 10, 14, 10, 2) if gender == "male" else (20, 12, 9, 9, 20, 8, 9, 9), dtype=float)
     # The young wear more hoodies and stripes, the old more jackets and collars.
@@ -177,36 +179,36 @@ def _draw_clothes(rng: np.random.Generator, gender: str, age: int) -> tuple[str,
         + old * np.array((-0.4, 0.8, -0.9, 0.6, 0.2, 1.2, -0.6, 0.3))
     )
     kind = names[int(rng.choice(len(names), p=weights / weights.sum()))]
-    return kind, (pick(rng, CLOTH), pick(rng, CLOTH))
+    return kind, (pick_color(rng, CLOTH), pick_color(rng, CLOTH))
 
 
-def _draw_mask(rng: np.random.Generator, name: str, person: Person) -> MaskLook | None:
+def _sample_mask(rng: np.random.Generator, name: str, person: Person) -> MaskSpec | None:
     if name == "normal":
         return None
     kind = ("surgical", "kn95", "cup", "cloth")[int(rng.choice(4, p=(0.40, 0.22, 0.09, 0.29)))]
-    worn = "wear"
+    wearing_style = "wear"
     if name == "incorrect_mask":
-        worn = ("under nose", "chin", "dangle")[int(rng.choice(3, p=(0.56, 0.34, 0.10)))]
-        kind = "surgical" if worn == "dangle" or (worn == "chin" and kind == "cup") else kind
+        wearing_style = ("under nose", "chin", "dangle")[int(rng.choice(3, p=(0.56, 0.34, 0.10)))]
+        kind = "surgical" if wearing_style == "dangle" or (wearing_style == "chin" and kind == "cup") else kind
     pattern = ""
-    colours = _SURGICAL if kind == "surgical" else _PLAIN
+    colors = _SURGICAL if kind == "surgical" else _PLAIN
     if kind == "cloth":
-        colours = CLOTH
+        colors = CLOTH
         pattern = ("", "dots", "stripes", "checks", "flowers")[int(rng.choice(5, p=(0.34, 0.18, 0.16, 0.16, 0.16)))]
-    colour = pick(rng, colours)
+    color = pick_color(rng, colors)
     if kind == "cloth" and rng.random() < 0.12:
-        colour = mixed(person.skin, colour, 0.25)  # a skin-coloured mask: colour alone must not tell the state
+        color = blend(person.skin, color, 0.25)  # a skin-colored mask: color alone must not tell the state
     ink = _PATTERN_INKS[int(rng.integers(len(_PATTERN_INKS)))]
-    if abs(sum(ink) - sum(colour)) < 150:
-        ink = _PATTERN_INKS[0] if sum(colour) < 400 else _PATTERN_INKS[1]
+    if abs(sum(ink) - sum(color)) < 150:
+        ink = _PATTERN_INKS[0] if sum(color) < 400 else _PATTERN_INKS[1]
     accent = (246, 246, 244) if rng.random() < 0.8 else (60, 60, 66)
-    return MaskLook(
+    return MaskSpec(
         kind=kind,
-        worn=worn,
-        colour=colour,
+        wearing_style=wearing_style,
+        color=color,
         pattern=pattern,
         ink=ink,
-        accent=colour if kind == "cloth" else accent,
+        accent=color if kind == "cloth" else accent,
         height=_normal(rng, 0.025, 0.05),
         tilt=_normal(rng, 0.025, 0.06),
         side=int(rng.choice((-1, 1))),

@@ -1,6 +1,6 @@
 """Films of drawn people who walk through a scene and do something to their masks, with all truth about them known.
 
-What tests and the demonstration of `maskfit watch` look at::
+What tests and the demonstration of `maskfit video` look at::
 
     film = draw_film(0, people=3)
     for time, pixels in film.frames(): ...
@@ -32,14 +32,14 @@ Pixels = NDArray[np.uint8]
 PHOTOS = {"wear": "mask1", "incorrect": "incorrect_mask", "not_wear": "normal"}
 """The photo whose mask is worn in each state."""
 
-SEEN = 0.9
+MIN_VISIBLE = 0.9
 """Share of a face's box that must be in the picture for the face to be there."""
 
-STEP = 0.02
+BOB_HEIGHT = 0.02
 """How far a walker's head goes up and down, in heights of his picture."""
 
-MOST_PEOPLE = 5
-FILM_STREAM = 7
+MAX_PEOPLE = 5
+VIDEO_STREAM = 7
 """Keeps a film's chance apart from that of persons and photos."""
 
 
@@ -52,7 +52,7 @@ class PersonSprites:
         face: The box of the face on them: left, upper, right, lower.
     """
 
-    pictures: Mapping[str, Image.Image]
+    images: Mapping[str, Image.Image]
     face: Rectangle
 
 
@@ -66,16 +66,16 @@ class Walk:
         states: (seconds, state), the first at his beginning.
     """
 
-    looks: PersonSprites
-    way: tuple[tuple[float, float, float], ...]
+    sprites: PersonSprites
+    trajectory: tuple[tuple[float, float, float], ...]
     states: tuple[tuple[float, str], ...]
 
-    def corner(self, time: float) -> tuple[int, int] | None:
+    def top_left(self, time: float) -> tuple[int, int] | None:
         """Where the left upper corner of his picture is; None before and after his way."""
-        if not self.way[0][0] <= time <= self.way[-1][0]:
+        if not self.trajectory[0][0] <= time <= self.trajectory[-1][0]:
             return None
-        times, across, down = zip(*self.way, strict=True)
-        left, upper, right, lower = self.looks.face
+        times, across, down = zip(*self.trajectory, strict=True)
+        left, upper, right, lower = self.sprites.face
         x, y = float(np.interp(time, times, across)), float(np.interp(time, times, down))
         return round(x - (left + right) / 2), round(y - (upper + lower) / 2)
 
@@ -131,44 +131,44 @@ class SyntheticVideo:
         """The picture at a time, (height, width, 3)."""
         image = self.background.copy()
         for walk in self.walks:
-            corner = walk.corner(time)
-            if corner is not None:
-                picture = walk.looks.pictures[walk.state(time)]
-                image.paste(picture, corner, picture)
+            top_left = walk.top_left(time)
+            if top_left is not None:
+                picture = walk.sprites.images[walk.state(time)]
+                image.paste(picture, top_left, picture)
         return np.asarray(image, dtype=np.uint8)
 
     def boxes(self, time: float) -> dict[int, Rectangle]:
         """Of the faces that are in the picture, by the place of the walk; one behind another is there all the same."""
         boxes = {}
         for place, walk in enumerate(self.walks):
-            corner = walk.corner(time)
-            if corner is not None:
-                left, upper, right, lower = walk.looks.face
-                box = (left + corner[0], upper + corner[1], right + corner[0], lower + corner[1])
-                if _inside(box, self.background.size) >= SEEN:
+            top_left = walk.top_left(time)
+            if top_left is not None:
+                left, upper, right, lower = walk.sprites.face
+                box = (left + top_left[0], upper + top_left[1], right + top_left[0], lower + top_left[1])
+                if _visible_fraction(box, self.background.size) >= MIN_VISIBLE:
                     boxes[place] = box
         return boxes
 
     @cached_property
-    def turns(self) -> tuple[GroundTruthEvent, ...]:
+    def events(self) -> tuple[GroundTruthEvent, ...]:
         """Everything that happens, in order."""
         there: dict[int, str] = {}
-        turns = []
+        events = []
         for time in self.times:
             boxes = self.boxes(time)
-            turns += [
+            events += [
                 GroundTruthEvent(time, place, "left", there.pop(place)) for place in sorted(set(there) - set(boxes))
             ]
             for place in boxes:
                 state = self.walks[place].state(time)
                 if there.get(place) != state:
-                    turns.append(GroundTruthEvent(time, place, "changed" if place in there else "appeared", state))
+                    events.append(GroundTruthEvent(time, place, "changed" if place in there else "appeared", state))
                 there[place] = state
-        turns += [GroundTruthEvent(self.times[-1], place, "ended", state) for place, state in there.items()]
-        return tuple(turns)
+        events += [GroundTruthEvent(self.times[-1], place, "ended", state) for place, state in there.items()]
+        return tuple(events)
 
 
-def draw_film(
+def render_video(
     seed: int, people: int = 3, *, seconds: float = 12.0, size: tuple[int, int] = (640, 480), rate: float = 25.0
 ) -> SyntheticVideo:
     """Draws a film: people come in from the sides, stand, change how they wear their masks, and some leave.
@@ -183,26 +183,26 @@ def draw_film(
     Raises:
         DataError: One is out of range.
     """
-    if not 1 <= people <= MOST_PEOPLE or seconds < 4 or min(size) < 96 or rate <= 0 or seed < 0:
+    if not 1 <= people <= MAX_PEOPLE or seconds < 4 or min(size) < 96 or rate <= 0 or seed < 0:
         raise DataError(
             f"a film of {people} people, {seconds:g} s, {size[0]} x {size[1]} pixels and {rate:g} frames a second "
             "cannot be drawn",
-            hint=f"1 to {MOST_PEOPLE} people, 4 s or more, 96 pixels or more, a seed from 0 on",
+            hint=f"1 to {MAX_PEOPLE} people, 4 s or more, 96 pixels or more, a seed from 0 on",
         )
-    rng = np.random.default_rng([seed, FILM_STREAM])
+    rng = np.random.default_rng([seed, VIDEO_STREAM])
     persons = [
         sample_person(seed, number, gender=gender, age=age)
         for number, (gender, age) in enumerate(sample_demographics(seed, max(people, 6))[:people], start=1)
     ]
     heights = np.sort(rng.uniform(0.62, 0.8, people)) * size[1]
     walks = [
-        _draw_walk(rng, draw_looks(person, round(height)), place, people, seconds, size)
+        _sample_walk(rng, render_sprites(person, round(height)), place, people, seconds, size)
         for place, (person, height) in enumerate(zip(persons, heights, strict=True))
     ]
     return SyntheticVideo(_draw_background(persons[0], size), tuple(walks), seconds, rate)
 
 
-def draw_looks(person: Person, height: int) -> PersonSprites:
+def render_sprites(person: Person, height: int) -> PersonSprites:
     """Somebody from head to chest, cut out, so high in pixels; only the mask differs between the states."""
     scene = sample_scene(person, "normal")
     # Upright and looking ahead, so that what happens to the face is what happens to the mask.
@@ -210,13 +210,13 @@ def draw_looks(person: Person, height: int) -> PersonSprites:
         scene, yaw=scene.yaw / 3, pitch=0.0, roll=scene.roll / 3, shift=(0.0, 0.0), scale=1.0, mouth_open=0.0
     )
     size = (round(height * 3 / 4), height)
-    pictures = {}
+    images = {}
     for state, photo in PHOTOS.items():
         mask = sample_scene(person, photo).mask
-        pictures[state] = _cut_out(person, replace(scene, mask=mask), size)
+        images[state] = _cut_out(person, replace(scene, mask=mask), size)
     rim = head.outline_pixels(DrawingContext(person, scene, size)) / SUPERSAMPLING
     (left, upper), (right, lower) = rim.min(axis=0).tolist(), rim.max(axis=0).tolist()
-    return PersonSprites(pictures, (left, upper, right, lower))
+    return PersonSprites(images, (left, upper, right, lower))
 
 
 def _cut_out(person: Person, scene: Scene, size: tuple[int, int]) -> Image.Image:
@@ -226,35 +226,35 @@ def _cut_out(person: Person, scene: Scene, size: tuple[int, int]) -> Image.Image
     """
     drawn = []
     for ground in ((0, 0, 0), (255, 255, 255)):
-        easel = DrawingContext(person, scene, size)
-        easel.canvas.image.paste(ground, (0, 0, *easel.canvas.size))
-        draw_figure(easel)
-        drawn.append(np.asarray(easel.canvas.finished(), dtype=np.float64))
+        ctx = DrawingContext(person, scene, size)
+        ctx.canvas.image.paste(ground, (0, 0, *ctx.canvas.size))
+        draw_figure(ctx)
+        drawn.append(np.asarray(ctx.canvas.finished(), dtype=np.float64))
     black, white = drawn
-    through = ((white - black).mean(axis=2) / 255).clip(0, 1)
-    opaque = 1 - through
-    colour = np.where(opaque[..., None] > 0.02, black / np.maximum(opaque, 0.02)[..., None], 0)
-    return Image.fromarray(np.dstack([colour.clip(0, 255), opaque * 255]).round().astype(np.uint8), "RGBA")
+    transparency = ((white - black).mean(axis=2) / 255).clip(0, 1)
+    opacity = 1 - transparency
+    color = np.where(opacity[..., None] > 0.02, black / np.maximum(opacity, 0.02)[..., None], 0)
+    return Image.fromarray(np.dstack([color.clip(0, 255), opacity * 255]).round().astype(np.uint8), "RGBA")
 
 
 def _draw_background(person: Person, size: tuple[int, int]) -> Image.Image:
-    easel = DrawingContext(person, replace(sample_scene(person, "normal"), backdrop="room"), size)
-    background.draw_backdrop(easel)
-    return easel.canvas.finished()
+    ctx = DrawingContext(person, replace(sample_scene(person, "normal"), background="room"), size)
+    background.draw_background(ctx)
+    return ctx.canvas.finished()
 
 
-def _draw_walk(
-    rng: np.random.Generator, looks: PersonSprites, place: int, people: int, seconds: float, size: tuple[int, int]
+def _sample_walk(
+    rng: np.random.Generator, sprites: PersonSprites, place: int, people: int, seconds: float, size: tuple[int, int]
 ) -> Walk:
     """In from a side, to a place of his own, and for every second one out again on the other side."""
-    picture = looks.pictures["wear"]
+    picture = sprites.images["wear"]
     stand = size[0] * (place + 0.5) / people
     # From either side to a place on it or beyond, so that some pass before others.
     from_left = bool(place % 2)
     outside = (-picture.width / 2, size[0] + picture.width / 2)
     begins = seconds * (0.02 + 0.3 * place / people)
     arrives = begins + seconds * 0.2
-    high = size[1] - picture.height + (looks.face[1] + looks.face[3]) / 2 + STEP * picture.height
+    high = size[1] - picture.height + (sprites.face[1] + sprites.face[3]) / 2 + BOB_HEIGHT * picture.height
     points = [(begins, outside[not from_left], high), (arrives, stand, high)]
     leaves = place % 2 == 0 and people > 1
     until = seconds * 0.8 if leaves else seconds
@@ -267,23 +267,23 @@ def _draw_walk(
     states = [(0.0, first), (round(change, 2), second)]
     if back - change > seconds * 0.12:
         states.append((round(back, 2), third))
-    return Walk(looks, _stepping(points, STEP * picture.height), tuple(states))
+    return Walk(sprites, _bobbing_path(points, BOB_HEIGHT * picture.height), tuple(states))
 
 
-def _stepping(points: list[tuple[float, float, float]], high: float) -> tuple[tuple[float, float, float], ...]:
+def _bobbing_path(points: list[tuple[float, float, float]], high: float) -> tuple[tuple[float, float, float], ...]:
     """A way on which the head goes up and down while its bearer walks."""
-    way = []
+    trajectory = []
     for (start, x, y), (stop, other_x, other_y) in pairwise(points):
         count = max(round((stop - start) / 0.1), 1)
         walks = x != other_x
-        for share in np.linspace(0, 1, count, endpoint=False).tolist():
-            time = start + share * (stop - start)
+        for fraction in np.linspace(0, 1, count, endpoint=False).tolist():
+            time = start + fraction * (stop - start)
             bob = -high * abs(np.sin(2 * np.pi * (time - start) / 0.9)) if walks else 0.0
-            way.append((time, x + share * (other_x - x), y + share * (other_y - y) + float(bob)))
-    return (*way, points[-1])
+            trajectory.append((time, x + fraction * (other_x - x), y + fraction * (other_y - y) + float(bob)))
+    return (*trajectory, points[-1])
 
 
-def _inside(box: Rectangle, size: tuple[int, int]) -> float:
+def _visible_fraction(box: Rectangle, size: tuple[int, int]) -> float:
     """The share of a box that is in the picture."""
     left, upper, right, lower = box
     wide = max(min(right, size[0]) - max(left, 0), 0)

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from maskfit.errors import DataError
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.synthesis.drawn.demographics import sample_demographics
 from maskfit.synthesis.drawn.person import sample_person
-from maskfit.synthesis.drawn.render import SIZE, SMALLEST, RenderedPhoto, render_photo
+from maskfit.synthesis.drawn.render import MIN_SIZE, SIZE, RenderedPhoto, render_photo
 from maskfit.synthesis.drawn.scene import PHOTO_NAMES
 from maskfit.synthesis.process_pool import parallel_map
 
@@ -82,11 +82,11 @@ def write_train_set(
     """
     jobs = [(number, gender, age) for number, (gender, age) in enumerate(sample_demographics(seed, persons), start=1)]
     _check_size(size)
-    with _arriving(out) as folder, parallel_map(len(jobs), workers) as each:
+    with _staging_dir(out) as folder, parallel_map(len(jobs), workers) as map_jobs:
         images = folder / "images"
         images.mkdir(parents=True)
         rows: list[list[str]] = []
-        for done, part in enumerate(each(partial(_write_person, images, seed, size), jobs), start=1):
+        for done, part in enumerate(map_jobs(partial(_write_person, images, seed, size), jobs), start=1):
             rows.extend(part)
             if progress is not None:
                 progress(done, len(jobs))
@@ -126,11 +126,11 @@ def write_eval_set(
     """
     jobs = [(number, gender, age) for number, (gender, age) in enumerate(sample_demographics(seed, persons), start=1)]
     _check_size(size)
-    with _arriving(out) as folder, parallel_map(len(jobs), workers) as each:
+    with _staging_dir(out) as folder, parallel_map(len(jobs), workers) as map_jobs:
         images = folder / "images"
         images.mkdir(parents=True)
         rows: list[list[str]] = []
-        for done, part in enumerate(each(partial(_write_unnamed, images, seed, size), jobs), start=1):
+        for done, part in enumerate(map_jobs(partial(_write_anonymous, images, seed, size), jobs), start=1):
             rows.extend(part)
             if progress is not None:
                 progress(done, len(jobs))
@@ -148,14 +148,14 @@ def write_eval_set(
 
 
 def _check_size(size: tuple[int, int]) -> None:
-    if min(size) < SMALLEST:
+    if min(size) < MIN_SIZE:
         raise DataError(
-            f"a drawn photo cannot be {size[0]} x {size[1]} pixels", hint=f"give at least {SMALLEST} each way"
+            f"a drawn photo cannot be {size[0]} x {size[1]} pixels", hint=f"give at least {MIN_SIZE} each way"
         )
 
 
 @contextmanager
-def _arriving(out: Path) -> Iterator[Path]:
+def _staging_dir(out: Path) -> Iterator[Path]:
     """Gives the path of a folder to make beside `out`; left without an error it takes that name, else it goes away.
 
     It is not made here: the processes that fill it are entered after this and must stand before anything is written,
@@ -186,40 +186,47 @@ def _write_person(images: Path, seed: int, size: tuple[int, int], job: _Job) -> 
     ending = ".png" if kind < 0.02 else ".jpeg" if kind < 0.05 else ".jpg"
     rows = []
     for name in PHOTO_NAMES:
-        drawing = render_photo(person, name, size=size)
+        photo = render_photo(person, name, size=size)
         path = folder / f"{name}{ending}"
-        _save(drawing, path)
-        rows.append(_row(drawing, path.relative_to(images.parent)))
+        _save(photo, path)
+        rows.append(_row(photo, path.relative_to(images.parent)))
     return rows
 
 
-def _write_unnamed(images: Path, seed: int, size: tuple[int, int], job: _Job) -> _Rows:
+def _write_anonymous(images: Path, seed: int, size: tuple[int, int], job: _Job) -> _Rows:
     number, gender, age = job
     person = sample_person(seed, number, gender=gender, age=age)
-    scheme = SCHEMES["mask-gender-age"]
+    schema = LABEL_SCHEMAS["mask-gender-age"]
     rows = []
     for name in PHOTO_NAMES:
-        drawing = render_photo(person, name, size=size)
+        photo = render_photo(person, name, size=size)
         path = images / f"{hashlib.sha1(f'{seed} {number} {name}'.encode(), usedforsecurity=False).hexdigest()}.jpg"
-        _save(drawing, path)
-        codes = scheme.encode({"mask": drawing.mask, "gender": gender, "age": age})
-        answer = int(scheme.to_class_index([codes])[0])
-        rows.append([str(answer), *_row(drawing, path.relative_to(images.parent))])
+        _save(photo, path)
+        codes = schema.encode({"mask": photo.mask, "gender": gender, "age": age})
+        answer = int(schema.to_class_index([codes])[0])
+        rows.append([str(answer), *_row(photo, path.relative_to(images.parent))])
     return rows
 
 
-def _save(drawing: RenderedPhoto, path: Path) -> None:
+def _save(photo: RenderedPhoto, path: Path) -> None:
     if path.suffix == ".png":
-        drawing.image.save(path, compress_level=3)
+        photo.image.save(path, compress_level=3)
     else:
-        drawing.image.save(path, format="JPEG", quality=drawing.quality)
+        photo.image.save(path, format="JPEG", quality=photo.quality)
 
 
-def _row(drawing: RenderedPhoto, path: Path) -> list[str]:
-    marks = drawing.landmarks
-    points = (marks.left_eye, marks.right_eye, marks.nose, marks.mouth_left, marks.mouth_right, marks.chin)
-    numbers = [value for point in points for value in point] + list(marks.face)
-    box = ["", "", "", ""] if marks.mask_box is None else [f"{value:.2f}" for value in marks.mask_box]
+def _row(photo: RenderedPhoto, path: Path) -> list[str]:
+    landmarks = photo.landmarks
+    points = (
+        landmarks.left_eye,
+        landmarks.right_eye,
+        landmarks.nose,
+        landmarks.mouth_left,
+        landmarks.mouth_right,
+        landmarks.chin,
+    )
+    numbers = [value for point in points for value in point] + list(landmarks.face)
+    box = ["", "", "", ""] if landmarks.mask_box is None else [f"{value:.2f}" for value in landmarks.mask_box]
     return [path.as_posix(), *(f"{value:.2f}" for value in numbers), *box]
 
 

@@ -30,7 +30,7 @@ KEY = "maskfit-gan"
 """The metadata key that makes a weight file a generator of maskfit's."""
 
 
-class GanFacts(BaseModel):
+class GanMetadata(BaseModel):
     """What a generator says of itself.
 
     Attributes:
@@ -62,7 +62,7 @@ class GanFacts(BaseModel):
     persons: tuple[str, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _check(self) -> GanFacts:
+    def _check(self) -> GanMetadata:
         height, width = self.framing.size
         if height != width or height not in SIZES:
             raise ValueError(f"faces of {height} x {width} pixels are none of {', '.join(map(str, SIZES))}")
@@ -78,16 +78,16 @@ class GanFacts(BaseModel):
         return Generator(self.size, self.width, self.latent, self.label_schema.shape)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: GanFacts) -> Path:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: GanMetadata) -> Path:
     """Writes tensors by name with the facts beside them."""
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    text = json.dumps(facts.model_dump(mode="json"), ensure_ascii=False)
+    text = json.dumps(metadata.model_dump(mode="json"), ensure_ascii=False)
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(copies, {KEY: text}))
     return path
 
 
-def read_gan_facts(path: Path) -> GanFacts:
+def read_gan_metadata(path: Path) -> GanMetadata:
     """What a file of `write_tensors` says of itself.
 
     Raises:
@@ -99,7 +99,7 @@ def read_gan_facts(path: Path) -> GanFacts:
             "this is no generator of faces", location=path, hint="name a gan.safetensors that 'maskfit data gan' wrote"
         )
     try:
-        return GanFacts.model_validate_json(text)
+        return GanMetadata.model_validate_json(text)
     except (ValidationError, RecipeError, RecursionError) as error:
         raise ModelFileError(
             f"its metadata are damaged or from a newer maskfit than {__version__}: {error!s:.300}",
@@ -108,7 +108,7 @@ def read_gan_facts(path: Path) -> GanFacts:
         ) from None
 
 
-def read_tensors(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def read_tensors(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a file, which must be those that are wanted, of the same shapes, and numbers.
 
     Raises:
@@ -117,11 +117,11 @@ def read_tensors(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     with safe_open(path, framework="pt") as file:
         found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (it is no dict)
     # Compared before they are read: a file may hold anything, of any size.
-    shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
-    odd = [name for name in {**shapes, **found} if shapes.get(name) != found.get(name)]
-    if odd:
+    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
+    mismatched = [name for name in {**shapes, **found} if shapes.get(name) != found.get(name)]
+    if mismatched:
         raise ModelFileError(
-            f"{len(odd)} of its weights do not fit what it says of itself, such as {odd[0]:.100}",
+            f"{len(mismatched)} of its weights do not fit what it says of itself, such as {mismatched[0]:.100}",
             location=path,
             hint="the file is damaged; train it anew",
         )
@@ -129,23 +129,23 @@ def read_tensors(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"its weights cannot be read: {error}", location=path, hint="train it anew") from None
-    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-    if broken:
-        raise ModelFileError(f"its weights are not numbers: {broken[0]}", location=path, hint="train it anew")
+    non_finite = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if non_finite:
+        raise ModelFileError(f"its weights are not numbers: {non_finite[0]}", location=path, hint="train it anew")
     return tensors
 
 
-def load_generator(path: Path) -> tuple[Generator, GanFacts]:
+def load_generator(path: Path) -> tuple[Generator, GanMetadata]:
     """A generator in evaluation mode, and its facts.
 
     Raises:
         ModelFileError: The file is no generator, or its weights are not those that its facts ask for.
     """
-    facts = read_gan_facts(path)
+    metadata = read_gan_metadata(path)
     # On the meta device a network of any size costs nothing, and the file says whether that size is real.
     with torch.device("meta"):
-        draft = facts.network()
+        draft = metadata.network()
     tensors = read_tensors(path, draft.state_dict())
-    network = facts.network()
+    network = metadata.network()
     network.load_state_dict(tensors)
-    return network.eval(), facts
+    return network.eval(), metadata

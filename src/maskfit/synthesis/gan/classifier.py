@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.photo_dataset import PhotoDataset
-from maskfit.data.preprocessing import Frames
-from maskfit.data.splits import read_folds
+from maskfit.data.preprocessing import ImageBatch
+from maskfit.data.splits import read_splits
 from maskfit.errors import ModelFileError
 from maskfit.labels.schema import FloatArray, IntArray, LabelSchema, logits_to_probabilities
 from maskfit.model_file import load_model
 from maskfit.run_dir import RunDir, is_run_dir
 
-AT_ONCE = 64
+BATCH_SIZE = 64
 """Pictures that the network sees at a time."""
 
-Tell = Callable[[int], None]
+Advance = Callable[[int], None]
 """Called with how many more pictures were looked at."""
 
 
@@ -36,7 +36,7 @@ class JudgeOutput(NamedTuple):
     """
 
     features: FloatArray
-    answers: IntArray
+    predictions: IntArray
 
 
 class JudgeClassifier:
@@ -50,21 +50,21 @@ class JudgeClassifier:
         ModelFileError: The file is no such model, or answers for something else.
     """
 
-    def __init__(self, path: Path, scheme: LabelSchema) -> None:
+    def __init__(self, path: Path, label_schema: LabelSchema) -> None:
         self.path = path
-        self.scheme = scheme
-        network, self.facts = load_model(path)
-        if _question(self.facts.label_schema.scored_schema()) != _question(scheme):
+        self.label_schema = label_schema
+        network, self.metadata = load_model(path)
+        if _attributes_of(self.metadata.label_schema.scored_schema()) != _attributes_of(label_schema):
             raise ModelFileError(
-                f"this model answers for {' x '.join(self.facts.label_schema.names)}, the faces are made for "
-                f"{' x '.join(scheme.names)}, of the same values or others",
+                f"this model answers for {' x '.join(self.metadata.label_schema.names)}, the faces are made for "
+                f"{' x '.join(label_schema.names)}, of the same values or others",
                 location=path,
                 hint="name a model of the same scheme",
             )
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
 
-    def trained_on(self) -> set[str] | None:
+    def training_persons(self) -> set[str] | None:
         """Persons it was trained on, by the run in whose folder it lies; None where it lies in none.
 
         Raises:
@@ -72,42 +72,42 @@ class JudgeClassifier:
         """
         folder = self.path.resolve().parent
         number, run = folder.name.removeprefix("fold"), RunDir(folder.parent)
-        if not (number.isdecimal() and is_run_dir(run.path) and run.folds.is_file()):
+        if not (number.isdecimal() and is_run_dir(run.path) and run.splits.is_file()):
             return None
-        return {person for person, fold in read_folds(run.folds).fold_of_person.items() if fold != int(number)}
+        return {person for person, fold in read_splits(run.splits).fold_of_person.items() if fold != int(number)}
 
-    def see_photos(self, photos: PhotoDataset, store: Path | None, tell: Tell) -> JudgeOutput:
+    def predict_photos(self, photos: PhotoDataset, cache_dir: Path | None, advance: Advance) -> JudgeOutput:
         """Looks at photos on disk.
 
         Raises:
             DataError: Some cannot be read.
         """
-        stored = open_image_cache(photos.photos, self.facts.preprocessing.crop_resize, folder=store)
-        return self._see(stored.gather, len(photos), tell)
+        stored = open_image_cache(photos.photos, self.metadata.preprocessing.crop_resize, folder=cache_dir)
+        return self._see(stored.gather, len(photos), advance)
 
-    def see_faces(self, faces: Frames, tell: Tell) -> JudgeOutput:
+    def predict_images(self, faces: ImageBatch, advance: Advance) -> JudgeOutput:
         """Looks at faces (faces, side, side, 3) as at photos of this size."""
-        frame = self.facts.preprocessing.crop_resize.__call__
+        frame = self.metadata.preprocessing.crop_resize.__call__
         with ThreadPoolExecutor() as pool:
-            return self._see(lambda places: np.stack(list(pool.map(frame, faces[places]))), len(faces), tell)
+            return self._see(lambda places: np.stack(list(pool.map(frame, faces[places]))), len(faces), advance)
 
-    def _see(self, frames: Callable[[NDArray[np.int64]], Frames], count: int, tell: Tell) -> JudgeOutput:
-        features, answers = [], []
-        for start in range(0, count, AT_ONCE):
-            some = frames(np.arange(start, min(start + AT_ONCE, count)))
-            photos = torch.from_numpy(self.facts.preprocessing.normalization(some)).to(self.device)
+    def _see(self, frames: Callable[[NDArray[np.int64]], ImageBatch], count: int, advance: Advance) -> JudgeOutput:
+        features, predictions = [], []
+        for start in range(0, count, BATCH_SIZE):
+            some = frames(np.arange(start, min(start + BATCH_SIZE, count)))
+            photos = torch.from_numpy(self.metadata.preprocessing.normalization(some)).to(self.device)
             with torch.inference_mode():
                 found = self.network.forward_features(photos)
                 logits = {head: rows.float().cpu().numpy() for head, rows in self.network.forward_head(found).items()}
             features.append(found.double().cpu().numpy())
-            answers.append(
-                self.scheme.to_attribute_indices(
-                    logits_to_probabilities(self.facts.label_schema, logits).argmax(axis=1)
+            predictions.append(
+                self.label_schema.to_attribute_indices(
+                    logits_to_probabilities(self.metadata.label_schema, logits).argmax(axis=1)
                 )
             )
-            tell(len(some))
-        return JudgeOutput(np.concatenate(features), np.concatenate(answers))
+            advance(len(some))
+        return JudgeOutput(np.concatenate(features), np.concatenate(predictions))
 
 
-def _question(scheme: LabelSchema) -> list[tuple[str, tuple[str, ...]]]:
-    return [(attribute.name, attribute.values) for attribute in scheme.attributes]
+def _attributes_of(label_schema: LabelSchema) -> list[tuple[str, tuple[str, ...]]]:
+    return [(attribute.name, attribute.values) for attribute in label_schema.attributes]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.photo_dataset import BOTH, Photo, PhotoDataset
+from maskfit.data.photo_dataset import PERSON_SEPARATOR, Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
-from maskfit.data.splits import read_folds
+from maskfit.data.splits import read_splits
 from maskfit.errors import DataError
 from maskfit.labels.schema import UNKNOWN, LabelSchema
 
@@ -29,23 +29,23 @@ class GanDataset:
     """
 
     source: Path
-    scheme: LabelSchema
-    learned: PhotoDataset
-    others: PhotoDataset
+    label_schema: LabelSchema
+    train: PhotoDataset
+    held_out: PhotoDataset
 
     @property
     def persons(self) -> tuple[str, ...]:
         """Everybody learned from, sorted."""
-        return tuple(sorted({person for photo in self.learned for person in photo.person.split(BOTH)}))
+        return tuple(sorted({person for photo in self.train for person in photo.person.split(PERSON_SEPARATOR)}))
 
     def count_classes(self) -> dict[int, int]:
         """How many photos of each class are learned from, of those whose class is known."""
-        classes = self.scheme.to_class_index(self.learned.codes(self.scheme))
-        numbers = np.bincount(classes[classes != UNKNOWN], minlength=self.scheme.classes)
+        classes = self.label_schema.to_class_index(self.train.attribute_indices(self.label_schema))
+        numbers = np.bincount(classes[classes != UNKNOWN], minlength=self.label_schema.num_classes)
         return {number: int(count) for number, count in enumerate(numbers)}
 
 
-def gather_fold(source: Path, scheme: LabelSchema, folds: Path | None, fold: int) -> GanDataset:
+def split_by_fold(source: Path, label_schema: LabelSchema, folds: Path | None, fold: int) -> GanDataset:
     """Parts a source as a training on a fold does; without folds everybody is learned from.
 
     Args:
@@ -57,34 +57,34 @@ def gather_fold(source: Path, scheme: LabelSchema, folds: Path | None, fold: int
     Raises:
         DataError: Source or split file are wrong, a person has no fold, or there is no such fold.
     """
-    photos = read_photos(source, scheme)
+    photos = read_photos(source, label_schema)
     if folds is None:
-        return GanDataset(source, scheme, photos, photos.select([]))
-    train, valid = read_folds(folds).split(photos, fold)
-    return GanDataset(source, scheme, photos.select(train), photos.select(valid))
+        return GanDataset(source, label_schema, photos, photos.select([]))
+    train, valid = read_splits(folds).split(photos, fold)
+    return GanDataset(source, label_schema, photos.select(train), photos.select(valid))
 
 
-def gather_persons(source: Path, scheme: LabelSchema, persons: Collection[str]) -> GanDataset:
+def split_by_persons(source: Path, label_schema: LabelSchema, persons: Collection[str]) -> GanDataset:
     """Parts a source by whom a generator learned from.
 
     Raises:
         DataError: The source is wrong, or nobody of them is in it.
     """
-    photos = read_photos(source, scheme)
+    photos = read_photos(source, label_schema)
     known = set(persons)
 
-    def places(*, learned: bool) -> list[int]:
-        return [place for place, photo in enumerate(photos) if _is_known(photo, known) == learned]
+    def places(*, train: bool) -> list[int]:
+        return [place for place, photo in enumerate(photos) if _is_known(photo, known) == train]
 
-    material = GanDataset(source, scheme, photos.select(places(learned=True)), photos.select(places(learned=False)))
-    if not len(material.learned):
+    dataset = GanDataset(source, label_schema, photos.select(places(train=True)), photos.select(places(train=False)))
+    if not len(dataset.train):
         raise DataError(
             "nobody of whom the generator learned is on these photos",
             location=source,
             hint="give the photos it learned from",
         )
-    return material
+    return dataset
 
 
 def _is_known(photo: Photo, persons: set[str]) -> bool:
-    return not persons.isdisjoint(photo.person.split(BOTH))
+    return not persons.isdisjoint(photo.person.split(PERSON_SEPARATOR))

@@ -10,49 +10,49 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-MOVE = 1 / 8
+TRANSLATION_RATIO = 1 / 8
 """The most that a face is moved to each side, as a share of it; what comes in is black."""
 
-HOLE = 1 / 2
+CUTOUT_RATIO = 1 / 2
 """Side of the square that is cut out, as a share of the face's."""
 
 
-def change(faces: Tensor, chance: torch.Generator) -> Tensor:
-    """Faces (batch, 3, side, side) in -1 to 1, each with its own colours, place and hole; gradients pass.
+def diff_augment(faces: Tensor, rng: torch.Generator) -> Tensor:
+    """Faces (batch, 3, side, side) in -1 to 1, each with its own colors, place and hole; gradients pass.
 
     Args:
         faces: What to change; left as it is.
         chance: Draws on the host.
     """
-    return _cut(_move(_recolour(faces, chance), chance), chance)
+    return _cutout(_translate(_jitter_color(faces, rng), rng), rng)
 
 
-def _recolour(faces: Tensor, chance: torch.Generator) -> Tensor:
+def _jitter_color(faces: Tensor, rng: torch.Generator) -> Tensor:
     """Brightness, then saturation, then contrast, each changed by up to a half, saturation by all of it."""
-    light, colour, contrast = torch.rand(3, len(faces), 1, 1, 1, generator=chance).to(faces.device)
+    light, color, contrast = torch.rand(3, len(faces), 1, 1, 1, generator=rng).to(faces.device)
     faces = faces + (light - 0.5)
-    grey = faces.mean(dim=1, keepdim=True)
-    faces = grey + (faces - grey) * 2 * colour
+    gray = faces.mean(dim=1, keepdim=True)
+    faces = gray + (faces - gray) * 2 * color
     mean = faces.mean(dim=(1, 2, 3), keepdim=True)
     changed: Tensor = mean + (faces - mean) * (contrast + 0.5)
     return changed
 
 
-def _move(faces: Tensor, chance: torch.Generator) -> Tensor:
+def _translate(faces: Tensor, rng: torch.Generator) -> Tensor:
     count, _, side, _ = faces.shape
-    most = round(side * MOVE)
-    down, across = torch.randint(0, 2 * most + 1, (2, count, 1), generator=chance).to(faces.device)
+    max_shift = round(side * TRANSLATION_RATIO)
+    down, across = torch.randint(0, 2 * max_shift + 1, (2, count, 1), generator=rng).to(faces.device)
     steps = torch.arange(side, device=faces.device)
-    padded = F.pad(faces, (most,) * 4)
+    padded = F.pad(faces, (max_shift,) * 4)
     each = torch.arange(count, device=faces.device)[:, None, None]
     rows, columns = (down + steps)[:, :, None], (across + steps)[:, None, :]
     return padded.permute(0, 2, 3, 1)[each, rows, columns].permute(0, 3, 1, 2)
 
 
-def _cut(faces: Tensor, chance: torch.Generator) -> Tensor:
+def _cutout(faces: Tensor, rng: torch.Generator) -> Tensor:
     count, _, side, _ = faces.shape
-    hole = round(side * HOLE)
-    down, across = torch.randint(0, side + 1, (2, count, 1), generator=chance).to(faces.device) - hole // 2
+    hole = round(side * CUTOUT_RATIO)
+    down, across = torch.randint(0, side + 1, (2, count, 1), generator=rng).to(faces.device) - hole // 2
     steps = torch.arange(side, device=faces.device)
     inside = [(steps >= start) & (steps < start + hole) for start in (down, across)]
     outside = ~(inside[0][:, None, :, None] & inside[1][:, None, None, :])

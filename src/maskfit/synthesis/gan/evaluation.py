@@ -20,26 +20,26 @@ from PIL import Image, ImageFilter
 from torch import nn
 
 from maskfit.data.image_cache.cache import open_image_cache
-from maskfit.data.photo_dataset import BOTH, PhotoDataset
-from maskfit.data.preprocessing import Frames
+from maskfit.data.photo_dataset import PERSON_SEPARATOR, PhotoDataset
+from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import DataError
 from maskfit.labels.schema import UNKNOWN, IntArray
-from maskfit.synthesis.gan.checkpoint import GanFacts
+from maskfit.synthesis.gan.checkpoint import GanMetadata
 from maskfit.synthesis.gan.classifier import JudgeClassifier
 from maskfit.synthesis.gan.dataset import GanDataset, Progress
 from maskfit.synthesis.gan.frechet_distance import Features, frechet_distance
-from maskfit.synthesis.gan.sampling import draw_class, draw_faces
+from maskfit.synthesis.gan.sampling import sample_class, sample_faces
 
-EACH = 50
+FACES_PER_CLASS = 50
 """Faces of each class that the judge is asked about."""
 
-LEAST, LEAST_PERSONS = 20, 4
+MIN_PHOTOS, MIN_PERSONS = 20, 4
 """Photos and persons below which strangers are too few to say anything by; each half needs two photos."""
 
-BLUR = 1 / 16
+BLUR_RATIO = 1 / 16
 """Deviation of the blur of faces without any detail, as a share of their side."""
 
-COPY = 0.01
+COPY_QUANTILE = 0.01
 """Share of strangers that lie nearer to a learned photo than what is called a copy."""
 
 
@@ -88,14 +88,14 @@ class GanEvaluation:
     copies: float
 
 
-def judge_faces(
+def evaluate_generator(
     judge: JudgeClassifier,
     generator: nn.Module,
-    facts: GanFacts,
-    material: GanDataset,
+    metadata: GanMetadata,
+    dataset: GanDataset,
     *,
     seed: int = 0,
-    store: Path | None = None,
+    cache_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> GanEvaluation:
     """Asks a judge about faces drawn for this, `EACH` of every class that was learned, beside real photos.
@@ -112,32 +112,38 @@ def judge_faces(
     Raises:
         DataError: There are too few photos of strangers, or the judge was trained on some of them.
     """
-    unknown = check_judge_independence(judge, material.others)
-    first, second = _halves(material.others, seed)
-    classes = [number for number, count in material.count_classes().items() if count]
-    tell = _counting(len(material.learned) + len(material.others) + EACH * len(classes) + 4 * len(second), progress)
-    learned, others = (judge.see_photos(photos, store, tell) for photos in (material.learned, material.others))
-    made = judge.see_faces(np.concatenate([draw_class(generator, facts, item, EACH, seed) for item in classes]), tell)
-    beside = {
-        name: judge.see_faces(faces, tell).features
-        for name, faces in _draw_beside(generator, facts, material.others.select(second), seed, store).items()
+    unknown = check_judge_independence(judge, dataset.held_out)
+    first, second = _split_halves(dataset.held_out, seed)
+    classes = [number for number, count in dataset.count_classes().items() if count]
+    advance = _progress_counter(
+        len(dataset.train) + len(dataset.held_out) + FACES_PER_CLASS * len(classes) + 4 * len(second), progress
+    )
+    learned, others = (judge.predict_photos(photos, cache_dir, advance) for photos in (dataset.train, dataset.held_out))
+    made = judge.predict_images(
+        np.concatenate([sample_class(generator, metadata, item, FACES_PER_CLASS, seed) for item in classes]), advance
+    )
+    references = {
+        name: judge.predict_images(faces, advance).features
+        for name, faces in _reference_images(
+            generator, metadata, dataset.held_out.select(second), seed, cache_dir
+        ).items()
     }
-    beside["real"] = others.features[second]
-    near = {"made": nearest(made.features, learned.features), "small": nearest(beside["small"], learned.features)}
+    references["real"] = others.features[second]
+    near = {"made": nearest(made.features, learned.features), "small": nearest(references["small"], learned.features)}
     asked = (
-        np.repeat(facts.label_schema.to_attribute_indices(classes), EACH, axis=0),
-        *(photos.codes(facts.label_schema) for photos in (material.others, material.learned)),
+        np.repeat(metadata.label_schema.to_attribute_indices(classes), FACES_PER_CLASS, axis=0),
+        *(photos.attribute_indices(metadata.label_schema) for photos in (dataset.held_out, dataset.train)),
     )
     return GanEvaluation(
         judge=judge.path.name,
-        about=judge.facts.description,
-        strangers=len(material.others),
+        about=judge.metadata.description,
+        strangers=len(dataset.held_out),
         unknown_to_judge=unknown,
         compared=len(second),
-        frechet={name: frechet_distance(others.features[first], features) for name, features in beside.items()},
-        agreement=_agreements(facts, classes, [seen.answers for seen in (made, others, learned)], asked),
+        frechet={name: frechet_distance(others.features[first], features) for name, features in references.items()},
+        agreement=_compute_agreement(metadata, classes, [seen.predictions for seen in (made, others, learned)], asked),
         nearest={name: float(np.median(distances)) for name, distances in near.items()},
-        copies=float((near["made"] < np.quantile(near["small"], COPY)).mean()),
+        copies=float((near["made"] < np.quantile(near["small"], COPY_QUANTILE)).mean()),
     )
 
 
@@ -147,16 +153,16 @@ def check_judge_independence(judge: JudgeClassifier, strangers: PhotoDataset) ->
     Raises:
         DataError: There are too few of them, or it was trained on some.
     """
-    if len(strangers) < LEAST or len(strangers.persons) < LEAST_PERSONS:
+    if len(strangers) < MIN_PHOTOS or len(strangers.persons) < MIN_PERSONS:
         raise DataError(
             f"{len(strangers)} photos of {len(strangers.persons)} persons whom the generator does not know are too few "
             "to judge it by",
             hint="hold some persons out: --folds FILE --fold K, and as judge the model of the same fold",
         )
-    known = judge.trained_on()
+    known = judge.training_persons()
     if known is None:
         return None
-    both = sorted(known & {person for photo in strangers for person in photo.person.split(BOTH)})
+    both = sorted(known & {person for photo in strangers for person in photo.person.split(PERSON_SEPARATOR)})
     if both:
         raise DataError(
             f"this judge was trained on {len(both)} of the persons it is to be asked about, such as {both[0]}",
@@ -166,7 +172,7 @@ def check_judge_independence(judge: JudgeClassifier, strangers: PhotoDataset) ->
     return True
 
 
-def _halves(photos: PhotoDataset, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _split_halves(photos: PhotoDataset, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Places of two halves of the photos, no person in both, and as many in one as in the other."""
     persons = np.array([photo.person for photo in photos])
     order = np.random.default_rng([seed, 2]).permutation(np.unique(persons))
@@ -176,20 +182,22 @@ def _halves(photos: PhotoDataset, seed: int) -> tuple[NDArray[np.int64], NDArray
     return halves[0][:count], halves[1][:count]
 
 
-def _draw_beside(
-    generator: nn.Module, facts: GanFacts, photos: PhotoDataset, seed: int, store: Path | None
-) -> dict[str, Frames]:
+def _reference_images(
+    generator: nn.Module, metadata: GanMetadata, photos: PhotoDataset, seed: int, cache_dir: Path | None
+) -> dict[str, ImageBatch]:
     """Photos as the generator would have seen them, faces made with their labels, and what is worse than any."""
-    small = open_image_cache(photos.photos, facts.framing, folder=store).gather(np.arange(len(photos)))
-    chance = np.random.default_rng([seed, 3])
-    blur = ImageFilter.GaussianBlur(BLUR * facts.size)
+    small = open_image_cache(photos.photos, metadata.framing, folder=cache_dir).gather(np.arange(len(photos)))
+    rng = np.random.default_rng([seed, 3])
+    blur = ImageFilter.GaussianBlur(BLUR_RATIO * metadata.size)
     return {
         "small": small,
-        "made": draw_faces(
-            generator, chance.standard_normal((len(photos), facts.latent)), photos.codes(facts.label_schema)
+        "made": sample_faces(
+            generator,
+            rng.standard_normal((len(photos), metadata.latent)),
+            photos.attribute_indices(metadata.label_schema),
         ),
         "blurred": np.stack([np.asarray(Image.fromarray(face).filter(blur)) for face in small]),
-        "noise": chance.integers(0, 256, small.shape, dtype=np.uint8),
+        "noise": rng.integers(0, 256, small.shape, dtype=np.uint8),
     }
 
 
@@ -199,37 +207,40 @@ def nearest(features: Features, learned: Features) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(np.maximum(squares.min(axis=1), 0.0)))
 
 
-def _agreements(
-    facts: GanFacts, classes: list[int], said: list[IntArray], asked: tuple[IntArray, ...]
+def _compute_agreement(
+    metadata: GanMetadata, classes: list[int], predicted: list[IntArray], asked: tuple[IntArray, ...]
 ) -> tuple[Agreement, ...]:
     """Of each kind of picture what was said and what was asked, compared whole, by attribute and by class."""
-    scheme = facts.label_schema
+    label_schema = metadata.label_schema
 
     def compare(words: str, columns: list[int], own: IntArray | None = None) -> Agreement:
         shares = []
-        for told, truth in zip(said, asked, strict=True):
+        for result_dict, truth in zip(predicted, asked, strict=True):
             known = (truth[:, columns] != UNKNOWN).all(axis=1)
             if own is not None:
                 known &= (truth == own).all(axis=1)
-            right = (told == truth)[known][:, columns].all(axis=1)
+            right = (result_dict == truth)[known][:, columns].all(axis=1)
             shares.append((float(right.mean()) if len(right) else None, len(right)))
         return Agreement(words, *shares)
 
-    every = list(range(len(scheme.names)))
+    every = list(range(len(label_schema.names)))
     return (
         compare("whole class", every),
-        *(compare(name, [place]) for place, name in enumerate(scheme.names)),
-        *(compare(scheme.describe(number), every, scheme.to_attribute_indices([number])[0]) for number in classes),
+        *(compare(name, [place]) for place, name in enumerate(label_schema.names)),
+        *(
+            compare(label_schema.describe(number), every, label_schema.to_attribute_indices([number])[0])
+            for number in classes
+        ),
     )
 
 
-def _counting(total: int, progress: Progress | None) -> Callable[[int], None]:
+def _progress_counter(total: int, progress: Progress | None) -> Callable[[int], None]:
     done = 0
 
-    def tell(more: int) -> None:
+    def advance(more: int) -> None:
         nonlocal done
         done += more
         if progress:
             progress(done, total)
 
-    return tell
+    return advance

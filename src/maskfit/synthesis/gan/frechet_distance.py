@@ -15,7 +15,7 @@ Features = NDArray[np.floating]
 def frechet_distance(first: Features, second: Features) -> float:
     """The squared Fréchet distance of the normal distributions with the means and covariances of two sets.
 
-    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). With C = A'A for centred rows A, the trace of the root is the sum of
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). With C = A'A for centerd rows A, the trace of the root is the sum of
     the singular values of A1 A2', so no root of a matrix is taken, and few rows of many features are no trouble.
 
     Args:
@@ -37,8 +37,8 @@ def frechet_distance(first: Features, second: Features) -> float:
     return max(0.0, float(apart + (roots[0] ** 2).sum() + (roots[1] ** 2).sum() - 2 * common))
 
 
-def _root(centred: NDArray[np.float64]) -> NDArray[np.float64]:
+def _root(centered: NDArray[np.float64]) -> NDArray[np.float64]:
     """A with A'A the covariance, of as few rows as can be."""
-    rows, features = centred.shape
-    scaled = centred / np.sqrt(rows - 1)
+    rows, features = centered.shape
+    scaled = centered / np.sqrt(rows - 1)
     return np.asarray(np.linalg.qr(scaled, mode="r")) if rows > features else scaled

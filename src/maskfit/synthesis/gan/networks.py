@@ -16,14 +16,14 @@ from torch.nn.utils.parametrizations import spectral_norm
 SIZES: dict[int, tuple[int, int]] = {16: (4, 2), 32: (4, 3), 48: (6, 3), 64: (4, 4), 96: (6, 4), 128: (4, 5)}
 """Side of a face in pixels: side of the generator's first map, and how often it is doubled."""
 
-MOST_TIMES = 8
+MAX_CHANNEL_FACTOR = 8
 """How many times the channels of the largest map the smallest one has at most."""
 
 
-def channels_of(size: int, width: int) -> list[int]:
+def channel_counts(size: int, width: int) -> list[int]:
     """Channels of the maps from the smallest to the largest, which has `width`."""
     _, doublings = SIZES[size]
-    return [width * min(2**place, MOST_TIMES) for place in reversed(range(doublings))]
+    return [width * min(2**place, MAX_CHANNEL_FACTOR) for place in reversed(range(doublings))]
 
 
 class AttributeEmbedding(nn.Module):
@@ -35,14 +35,16 @@ class AttributeEmbedding(nn.Module):
         normed: Whether the tables are spectrally normed, as all of a discriminator is.
     """
 
-    def __init__(self, sizes: Sequence[int], width: int, *, normed: bool = False) -> None:
+    def __init__(self, sizes: Sequence[int], width: int, *, use_spectral_norm: bool = False) -> None:
         super().__init__()
         # One more row than there are values: what nobody wrote down has a vector too.
         tables = [nn.Embedding(size + 1, width) for size in sizes]
         for table in tables:
-            nn.init.zeros_(table.weight) if not normed else nn.init.orthogonal_(table.weight)
+            nn.init.zeros_(table.weight) if not use_spectral_norm else nn.init.orthogonal_(table.weight)
         self.rows = [size + 1 for size in sizes]
-        self.tables = nn.ModuleList(spectral_norm(table) for table in tables) if normed else nn.ModuleList(tables)
+        self.tables = (
+            nn.ModuleList(spectral_norm(table) for table in tables) if use_spectral_norm else nn.ModuleList(tables)
+        )
 
     def forward(self, codes: Tensor) -> Tensor:
         """Codes (batch, attributes; `UNKNOWN` where not known) to (batch, width)."""
@@ -79,7 +81,7 @@ class Generator(nn.Module):
     def __init__(self, size: int, width: int, latent: int, sizes: Sequence[int]) -> None:
         super().__init__()
         self.side = SIZES[size][0]
-        channels = channels_of(size, width)
+        channels = channel_counts(size, width)
         self.start = nn.Linear(latent, channels[0] * self.side**2, bias=False)
         self.norms = nn.ModuleList(ConditionalNorm(count, sizes) for count in channels)
         # A kernel of 4 at a stride of 2: one that the stride does not divide would leave a chequered pattern.
@@ -106,13 +108,13 @@ class Discriminator(nn.Module):
 
     def __init__(self, size: int, width: int, sizes: Sequence[int]) -> None:
         super().__init__()
-        channels = [3, *reversed(channels_of(size, width))]
+        channels = [3, *reversed(channel_counts(size, width))]
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
             layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(0.2, inplace=True)]
         self.layers = nn.Sequential(*layers)
         self.real = spectral_norm(nn.Linear(channels[-1], 1))
-        self.fitting = AttributeEmbedding(sizes, channels[-1], normed=True)
+        self.fitting = AttributeEmbedding(sizes, channels[-1], use_spectral_norm=True)
 
     def forward(self, faces: Tensor, codes: Tensor) -> Tensor:
         """Faces (batch, 3, size, size) in -1 to 1 and their codes (batch, attributes) to (batch,), above 0 for real."""

@@ -11,15 +11,15 @@ from typing import Any
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.labels.schema import LabelSchema
 from maskfit.registry import ComponentSpec
-from maskfit.synthesis.gan.checkpoint import GanFacts, load_generator, read_gan_facts
+from maskfit.synthesis.gan.checkpoint import GanMetadata, load_generator, read_gan_metadata
 from maskfit.synthesis.gan.classifier import JudgeClassifier
-from maskfit.synthesis.gan.dataset import GanDataset, Progress, gather_fold, gather_persons
-from maskfit.synthesis.gan.evaluation import GanEvaluation, check_judge_independence, judge_faces
-from maskfit.synthesis.gan.results import write_outcome
-from maskfit.synthesis.gan.sampling import SamplingResult, choose_classes, write_faces
-from maskfit.synthesis.gan.train import check_place, make_facts, train_gan
+from maskfit.synthesis.gan.dataset import GanDataset, Progress, split_by_fold, split_by_persons
+from maskfit.synthesis.gan.evaluation import GanEvaluation, check_judge_independence, evaluate_generator
+from maskfit.synthesis.gan.results import write_results
+from maskfit.synthesis.gan.sampling import SamplingResult, select_classes, write_faces
+from maskfit.synthesis.gan.train import build_metadata, check_output_dir, train_gan
 
-Bars = Callable[[str, str], AbstractContextManager[Progress]]
+ProgressBar = Callable[[str, str], AbstractContextManager[Progress]]
 """Gives a bar for something to do, by its title and what is counted."""
 
 
@@ -39,7 +39,7 @@ class GanTrainOptions:
         resume: Whether to go on with what was begun in the folder.
     """
 
-    scheme: LabelSchema
+    label_schema: LabelSchema
     crop: ComponentSpec
     folds: Path | None = None
     fold: int = 0
@@ -62,28 +62,28 @@ class GanResult:
         told: All of this as `gan.json` has it.
     """
 
-    facts: GanFacts
-    drawn: SamplingResult
-    judgement: GanEvaluation | None
-    told: dict[str, Any]
+    metadata: GanMetadata
+    samples: SamplingResult
+    evaluation: GanEvaluation | None
+    result_dict: dict[str, Any]
 
 
 @contextmanager
-def _no_bar(title: str, unit: str) -> Iterator[Progress]:
+def _no_progress(title: str, unit: str) -> Iterator[Progress]:
     yield lambda done, total: None
 
 
-def make_faces(
+def generate_faces(
     source: Path,
     out: Path,
     generator: GanTrainOptions | Path,
     *,
     classes: str = "thin",
-    upto: int | None = None,
+    target_count: int | None = None,
     judge: Path | None = None,
     seed: int = 0,
-    store: Path | None = None,
-    bars: Bars = _no_bar,
+    cache_dir: Path | None = None,
+    progress_bar: ProgressBar = _no_progress,
 ) -> GanResult:
     """Makes faces for some classes of a set.
 
@@ -104,45 +104,54 @@ def make_faces(
         RecipeError: The crop cannot be built.
         RunError: The losses are no longer numbers.
     """
-    material = _gather(source, out, generator)
-    wanted = choose_classes(classes, material.count_classes(), upto)
-    asked = JudgeClassifier(judge, material.scheme) if judge else None
+    dataset = _load_dataset(source, out, generator)
+    counts = select_classes(classes, dataset.count_classes(), target_count)
+    asked = JudgeClassifier(judge, dataset.label_schema) if judge else None
     if asked:
         # Before the hours of training, not after them.
-        check_judge_independence(asked, material.others)
+        check_judge_independence(asked, dataset.held_out)
     if isinstance(generator, GanTrainOptions):
-        generator = _train(material, out, generator, seed, store, bars)
-    network, facts = load_generator(generator)
-    with bars("drawing", "faces") as advance:
-        drawn = write_faces(network, facts, out, material.count_classes(), wanted, seed=seed, progress=advance)
-    judgement = None
+        generator = _train(dataset, out, generator, seed, cache_dir, progress_bar)
+    network, metadata = load_generator(generator)
+    with progress_bar("drawing", "faces") as advance:
+        samples = write_faces(network, metadata, out, dataset.count_classes(), counts, seed=seed, progress=advance)
+    evaluation = None
     if asked:
-        with bars("judging", "pictures") as advance:
-            judgement = judge_faces(asked, network, facts, material, seed=seed, store=store, progress=advance)
-    told = write_outcome(out, network, facts, material, drawn, judgement, seed=seed, store=store)
-    return GanResult(facts, drawn, judgement, told)
+        with progress_bar("judging", "pictures") as advance:
+            evaluation = evaluate_generator(
+                asked, network, metadata, dataset, seed=seed, cache_dir=cache_dir, progress=advance
+            )
+    result_dict = write_results(out, network, metadata, dataset, samples, evaluation, seed=seed, cache_dir=cache_dir)
+    return GanResult(metadata, samples, evaluation, result_dict)
 
 
-def _gather(source: Path, out: Path, generator: GanTrainOptions | Path) -> GanDataset:
-    check_place(source, out, resume=isinstance(generator, GanTrainOptions) and generator.resume)
+def _load_dataset(source: Path, out: Path, generator: GanTrainOptions | Path) -> GanDataset:
+    check_output_dir(source, out, resume=isinstance(generator, GanTrainOptions) and generator.resume)
     if isinstance(generator, GanTrainOptions):
-        return gather_fold(source, generator.scheme, generator.folds, generator.fold)
-    facts = read_gan_facts(generator)
-    return gather_persons(source, facts.label_schema, facts.persons)
+        return split_by_fold(source, generator.label_schema, generator.folds, generator.fold)
+    metadata = read_gan_metadata(generator)
+    return split_by_persons(source, metadata.label_schema, metadata.persons)
 
 
-def _train(material: GanDataset, out: Path, learn: GanTrainOptions, seed: int, store: Path | None, bars: Bars) -> Path:
-    facts = make_facts(material, learn.crop, learn.size, width=learn.width, batch=learn.batch, seed=seed)
+def _train(
+    dataset: GanDataset,
+    out: Path,
+    options: GanTrainOptions,
+    seed: int,
+    cache_dir: Path | None,
+    progress_bar: ProgressBar,
+) -> Path:
+    metadata = build_metadata(dataset, options.crop, options.size, width=options.width, batch=options.batch, seed=seed)
     # One bar after the other: two at once would write over each other.
-    with bars("decoding", "photos") as advance:
-        frames = open_image_cache(material.learned.photos, facts.framing, folder=store, progress=advance)
-    with bars("training", "steps") as advance:
+    with progress_bar("decoding", "photos") as advance:
+        frames = open_image_cache(dataset.train.photos, metadata.framing, folder=cache_dir, progress=advance)
+    with progress_bar("training", "steps") as advance:
         return train_gan(
-            facts,
+            metadata,
             frames,
-            material.learned.codes(facts.label_schema),
+            dataset.train.attribute_indices(metadata.label_schema),
             out,
-            steps=learn.steps,
-            minutes=learn.minutes,
+            steps=options.steps,
+            minutes=options.minutes,
             progress=advance,
         )

@@ -22,7 +22,7 @@ WORDS, LINE, GAP = 250, 16, 4
 """Pixels: width of the words, height of a line, between faces."""
 
 
-def write_sheet(path: Path, title: str, rows: Sequence[Row]) -> None:
+def write_sample_grid(path: Path, title: str, rows: Sequence[Row]) -> None:
     """Writes a sheet as PNG.
 
     Args:

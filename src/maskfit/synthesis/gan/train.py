@@ -21,11 +21,11 @@ from maskfit.errors import DataError
 from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import IntArray
 from maskfit.registry import ComponentSpec
-from maskfit.synthesis.gan.checkpoint import GanFacts, read_gan_facts
+from maskfit.synthesis.gan.checkpoint import GanMetadata, read_gan_metadata
 from maskfit.synthesis.gan.dataset import GanDataset, Progress
 from maskfit.synthesis.gan.networks import SIZES
-from maskfit.synthesis.gan.sample_grid import Row, write_sheet
-from maskfit.synthesis.gan.sampling import draw_faces
+from maskfit.synthesis.gan.sample_grid import Row, write_sample_grid
+from maskfit.synthesis.gan.sampling import sample_faces
 from maskfit.synthesis.gan.trainer import GanTrainer, Losses
 
 CHECKPOINT, GENERATOR, LOSSES, SHEET = "last.safetensors", "gan.safetensors", "losses.csv", "sheet.png"
@@ -39,7 +39,7 @@ ON_SHEET = 12
 COLUMNS = ("step", "seconds", *Losses._fields)
 
 
-def check_place(source: Path, out: Path, *, resume: bool) -> None:
+def check_output_dir(source: Path, out: Path, *, resume: bool) -> None:
     """Looks whether a GAN can be trained into a folder, before any work is done.
 
     Raises:
@@ -57,7 +57,9 @@ def check_place(source: Path, out: Path, *, resume: bool) -> None:
         raise DataError(what, location=out, hint="name one elsewhere")
 
 
-def make_facts(material: GanDataset, crop: ComponentSpec, size: int, *, width: int, batch: int, seed: int) -> GanFacts:
+def build_metadata(
+    dataset: GanDataset, crop: ComponentSpec, size: int, *, width: int, batch: int, seed: int
+) -> GanMetadata:
     """What a GAN that learns from this material says of itself before its first step.
 
     Raises:
@@ -68,19 +70,19 @@ def make_facts(material: GanDataset, crop: ComponentSpec, size: int, *, width: i
     if size not in SIZES:
         known = ", ".join(map(str, SIZES))
         raise DataError(f"faces of {size} pixels are none of {known}", hint="take one of these sizes")
-    return GanFacts(
-        label_schema=material.scheme,
+    return GanMetadata(
+        label_schema=dataset.label_schema,
         framing=CropResize(crop=crop, size=(size, size)).pinned(),
         width=width,
         batch=batch,
         seed=seed,
-        photos=len(material.learned),
-        persons=material.persons,
+        photos=len(dataset.train),
+        persons=dataset.persons,
     )
 
 
 def train_gan(
-    facts: GanFacts,
+    metadata: GanMetadata,
     frames: CachedImages,
     codes: IntArray,
     out: Path,
@@ -107,27 +109,27 @@ def train_gan(
         DataError: What was begun in the folder is something else.
         RunError: The losses are no longer numbers; the folder keeps what was learned before.
     """
-    learning = GanTrainer(facts, frames, codes)
+    trainer = GanTrainer(metadata, frames, codes)
     begun = (out / CHECKPOINT).is_file()
-    rows = _resume(learning, out) if begun else []
+    rows = _resume(trainer, out) if begun else []
     if not begun:
-        _keep(learning, rows, out)
-    clock = _Clock(float(str(rows[-1][1])) if rows else 0.0, learning.done, minutes)
-    kept = learning.done
+        _save(trainer, rows, out)
+    clock = _Clock(float(str(rows[-1][1])) if rows else 0.0, trainer.steps_done, minutes)
+    kept = trainer.steps_done
     try:
-        while learning.done < steps and not clock.over:
-            losses = learning.step()
-            if learning.done % LOG_EVERY == 0:
-                rows.append([learning.done, f"{clock.seconds:.1f}", *(f"{value:.4f}" for value in losses)])
+        while trainer.steps_done < steps and not clock.over:
+            losses = trainer.step()
+            if trainer.steps_done % LOG_EVERY == 0:
+                rows.append([trainer.steps_done, f"{clock.seconds:.1f}", *(f"{value:.4f}" for value in losses)])
             if progress:
-                progress(learning.done, clock.expect(learning.done, steps))
-            if learning.done % SAVE_EVERY == 0:
-                _keep(learning, rows, out)
-                kept = learning.done
+                progress(trainer.steps_done, clock.expect(trainer.steps_done, steps))
+            if trainer.steps_done % SAVE_EVERY == 0:
+                _save(trainer, rows, out)
+                kept = trainer.steps_done
     finally:
         # Also where the user stops it. What is no longer numbers is not kept.
-        if learning.done > kept and learning.sound:
-            _keep(learning, rows, out)
+        if trainer.steps_done > kept and trainer.is_finite:
+            _save(trainer, rows, out)
     return out / GENERATOR
 
 
@@ -143,7 +145,7 @@ class _Clock:
     def __init__(self, before: float, first: int, minutes: float | None) -> None:
         self.before = before
         self.first = first
-        self.most = math.inf if minutes is None else 60 * minutes
+        self.max_shift = math.inf if minutes is None else 60 * minutes
         self.began = time.perf_counter()
 
     @property
@@ -152,17 +154,19 @@ class _Clock:
 
     @property
     def over(self) -> bool:
-        return time.perf_counter() - self.began >= self.most
+        return time.perf_counter() - self.began >= self.max_shift
 
-    def expect(self, done: int, steps: int) -> int:
+    def expect(self, steps_done: int, steps: int) -> int:
         """How many steps there will be."""
-        speed = (done - self.first) / max(time.perf_counter() - self.began, 1e-9)
-        return max(done, steps if math.isinf(self.most) else min(steps, self.first + round(speed * self.most)))
+        speed = (steps_done - self.first) / max(time.perf_counter() - self.began, 1e-9)
+        return max(
+            steps_done, steps if math.isinf(self.max_shift) else min(steps, self.first + round(speed * self.max_shift))
+        )
 
 
-def _resume(learning: GanTrainer, out: Path) -> list[list[object]]:
+def _resume(trainer: GanTrainer, out: Path) -> list[list[object]]:
     """Takes up the last checkpoint; gives the rows of losses up to it."""
-    found, asked = read_gan_facts(out / CHECKPOINT), learning.facts
+    found, asked = read_gan_metadata(out / CHECKPOINT), trainer.metadata
     differing = [
         name
         for name in type(asked).model_fields
@@ -174,27 +178,27 @@ def _resume(learning: GanTrainer, out: Path) -> list[list[object]]:
             location=out / CHECKPOINT,
             hint="give what was given then, or name a new folder",
         )
-    learning.read(out / CHECKPOINT, found.steps)
+    trainer.read(out / CHECKPOINT, found.steps)
     if not (out / LOSSES).is_file():
         return []
     kept = [row for row in read_csv(out / LOSSES, COLUMNS) if int(row["step"]) <= found.steps]
     return [[row[name] for name in COLUMNS] for row in kept]
 
 
-def _keep(learning: GanTrainer, rows: list[list[object]], out: Path) -> None:
+def _save(trainer: GanTrainer, rows: list[list[object]], out: Path) -> None:
     """Writes what the folder holds; the checkpoint last, so that the rest is never behind it."""
     write_csv(out / LOSSES, COLUMNS, rows)
-    draw_sheet(learning, out / SHEET)
-    learning.write(out / CHECKPOINT, out / GENERATOR)
+    write_class_grid(trainer, out / SHEET)
+    trainer.write(out / CHECKPOINT, out / GENERATOR)
 
 
-def draw_sheet(learning: GanTrainer, path: Path) -> None:
+def write_class_grid(trainer: GanTrainer, path: Path) -> None:
     """A row for each class, a column for each noise."""
-    scheme, latent = learning.facts.label_schema, learning.facts.latent
-    noise = np.random.default_rng([learning.facts.seed, 1]).standard_normal((ON_SHEET, latent))
-    network = learning.ema_generator.eval()
+    label_schema, latent = trainer.metadata.label_schema, trainer.metadata.latent
+    noise = np.random.default_rng([trainer.metadata.seed, 1]).standard_normal((ON_SHEET, latent))
+    network = trainer.ema_generator.eval()
     rows: list[Row] = []
-    for number in range(scheme.classes):
-        faces = draw_faces(network, noise, np.repeat(scheme.to_attribute_indices([number]), ON_SHEET, axis=0))
-        rows.append((scheme.describe(number), [], list(faces)))
-    write_sheet(path, f"after {learning.done:,} steps", rows)
+    for number in range(label_schema.num_classes):
+        faces = sample_faces(network, noise, np.repeat(label_schema.to_attribute_indices([number]), ON_SHEET, axis=0))
+        rows.append((label_schema.describe(number), [], list(faces)))
+    write_sample_grid(path, f"after {trainer.steps_done:,} steps", rows)

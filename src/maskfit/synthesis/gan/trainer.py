@@ -16,24 +16,24 @@ from torch.nn import functional as F
 from maskfit.data.image_cache.cache import CachedImages
 from maskfit.errors import RunError
 from maskfit.labels.schema import IntArray
-from maskfit.synthesis.gan.checkpoint import GanFacts, read_tensors, write_tensors
-from maskfit.synthesis.gan.diff_augment import change
+from maskfit.synthesis.gan.checkpoint import GanMetadata, read_tensors, write_tensors
+from maskfit.synthesis.gan.diff_augment import diff_augment
 from maskfit.synthesis.gan.networks import Discriminator
 
-RATES = (2e-4, 4e-4)
+LEARNING_RATES = (2e-4, 4e-4)
 """Of the generator and of the discriminator, which learns faster (Heusel et al. 2017, arXiv:1706.08500)."""
 
-TABLES_RATE = 10
+EMBEDDING_LR_FACTOR = 10
 """How much faster what the generator adds for an attribute is learned: it begins at nothing, and at the layers' own
 rate faces of all classes stay alike for thousands of steps."""
 
 BETAS = (0.5, 0.99)
 """Of Adam; the first is DCGAN's."""
 
-DECAY = 0.999
+EMA_DECAY = 0.999
 """Of the moving average of the generator, which is what faces are drawn with; it warms up."""
 
-POWER = 0.5
+SAMPLING_POWER = 0.5
 """A photo is drawn by its class's count to the power of minus this: a class a hundredth as thick comes a tenth as
 often."""
 
@@ -67,24 +67,27 @@ class GanTrainer:
         sound: Whether the last one's losses were numbers.
     """
 
-    def __init__(self, facts: GanFacts, frames: CachedImages, codes: IntArray) -> None:
-        self.facts = facts
+    def __init__(self, metadata: GanMetadata, frames: CachedImages, codes: IntArray) -> None:
+        self.metadata = metadata
         self.frames = frames
         self.codes = torch.from_numpy(codes)
-        self.chances = torch.from_numpy(_chances(facts.label_schema.to_class_index(codes)))
+        self.sampling_probabilities = torch.from_numpy(
+            _sampling_probabilities(metadata.label_schema.to_class_index(codes))
+        )
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         with torch.random.fork_rng():
-            torch.manual_seed(facts.seed)
-            generator = facts.network()
-            discriminator = Discriminator(facts.size, facts.width, facts.label_schema.shape)
+            torch.manual_seed(metadata.seed)
+            generator = metadata.network()
+            discriminator = Discriminator(metadata.size, metadata.width, metadata.label_schema.shape)
         self.generator = generator.to(self.device).to(memory_format=torch.channels_last)
         self.discriminator = discriminator.to(self.device).to(memory_format=torch.channels_last)
-        self.average = ModelEmaV3(self.generator, decay=DECAY, use_warmup=True)
-        self.optimisers = [
-            _adam(network, rate) for network, rate in zip((self.generator, self.discriminator), RATES, strict=True)
+        self.ema = ModelEmaV3(self.generator, decay=EMA_DECAY, use_warmup=True)
+        self.optimizers = [
+            _build_adam(network, rate)
+            for network, rate in zip((self.generator, self.discriminator), LEARNING_RATES, strict=True)
         ]
-        self.done = 0
-        self.sound = True
+        self.steps_done = 0
+        self.is_finite = True
 
     def step(self) -> Losses:
         """One step of the discriminator, then one of the generator, on the same photos' attributes; hinge losses.
@@ -93,52 +96,55 @@ class GanTrainer:
             RunError: A loss is no number.
         """
         # A seed of numpy's, not step + seed: neighbouring steps of neighbouring seeds would draw the same.
-        seed = int(np.random.SeedSequence([self.facts.seed, self.done]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-        chance = torch.Generator().manual_seed(seed)
-        faces, codes = self._draw_photos(chance)
+        seed = int(
+            np.random.SeedSequence([self.metadata.seed, self.steps_done]).generate_state(1, np.uint64)[0]
+            >> np.uint64(1)
+        )
+        rng = torch.Generator().manual_seed(seed)
+        faces, codes = self._sample_batch(rng)
         count = len(faces)
         with torch.no_grad():
-            made = self.generator(self._noise(count, chance), codes)
-        scores = self.discriminator(change(torch.cat([faces, made]), chance), codes.repeat(2, 1))
+            made = self.generator(self._noise(count, rng), codes)
+        scores = self.discriminator(diff_augment(torch.cat([faces, made]), rng), codes.repeat(2, 1))
         real, fake = scores[:count], scores[count:]
         first = F.relu(1 - real).mean() + F.relu(1 + fake).mean()
-        _learn(self.optimisers[1], first)
-        made = self.generator(self._noise(count, chance), codes)
-        second = -self.discriminator(change(made, chance), codes).mean()
-        _learn(self.optimisers[0], second)
-        self.done += 1
-        self.average.update(self.generator, step=self.done)
+        _optimizer_step(self.optimizers[1], first)
+        made = self.generator(self._noise(count, rng), codes)
+        second = -self.discriminator(diff_augment(made, rng), codes).mean()
+        _optimizer_step(self.optimizers[0], second)
+        self.steps_done += 1
+        self.ema.update(self.generator, step=self.steps_done)
         losses = Losses(*torch.stack([first, second, real.mean(), fake.mean()]).tolist())
-        self.sound = bool(np.isfinite(losses).all())
-        if not self.sound:
+        self.is_finite = bool(np.isfinite(losses).all())
+        if not self.is_finite:
             raise RunError(
-                f"step {self.done}: the losses are no longer numbers",
+                f"step {self.steps_done}: the losses are no longer numbers",
                 hint="take another seed or a larger batch; --resume goes on from the last checkpoint",
             )
         return losses
 
-    def _draw_photos(self, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _sample_batch(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Photos (batch, 3, size, size) in -1 to 1, half of them mirrored, and their codes."""
-        places = torch.multinomial(self.chances, self.facts.batch, replacement=True, generator=chance)
+        places = torch.multinomial(self.sampling_probabilities, self.metadata.batch, replacement=True, generator=rng)
         faces = torch.from_numpy(self.frames.gather(places.numpy())).permute(0, 3, 1, 2)
-        mirrored = torch.rand(len(faces), 1, 1, 1, generator=chance) < 0.5
+        mirrored = torch.rand(len(faces), 1, 1, 1, generator=rng) < 0.5
         faces = torch.where(mirrored, faces.flip(3), faces).to(self.device)
         return faces.float().div_(127.5).sub_(1), self.codes[places].to(self.device)
 
-    def _noise(self, count: int, chance: torch.Generator) -> Tensor:
-        return torch.randn(count, self.facts.latent, generator=chance).to(self.device)
+    def _noise(self, count: int, rng: torch.Generator) -> Tensor:
+        return torch.randn(count, self.metadata.latent, generator=rng).to(self.device)
 
     @property
     def ema_generator(self) -> nn.Module:
         """The averaged generator."""
-        network: nn.Module = self.average.module
+        network: nn.Module = self.ema.module
         return network
 
     def write(self, checkpoint: Path, generator: Path) -> None:
         """Writes everything that going on needs, and the averaged generator by itself."""
-        facts = self.facts.model_copy(update={"steps": self.done})
-        write_tensors(generator, self.ema_generator.state_dict(), facts)
-        write_tensors(checkpoint, dict(self._state()), facts)
+        metadata = self.metadata.model_copy(update={"steps": self.steps_done})
+        write_tensors(generator, self.ema_generator.state_dict(), metadata)
+        write_tensors(checkpoint, dict(self._state()), metadata)
 
     def read(self, checkpoint: Path, steps: int) -> None:
         """Takes up where `write` left off.
@@ -148,51 +154,51 @@ class GanTrainer:
         """
         # Before the first step an optimiser has no state; one of nothing gives it the shapes that are wanted.
         if steps:
-            for optimiser in self.optimisers:
-                _fill(optimiser)
+            for optimizer in self.optimizers:
+                _init_state(optimizer)
         state = dict(self._state())
         tensors = read_tensors(checkpoint, state)
         with torch.no_grad():
             for name, tensor in state.items():
                 tensor.copy_(tensors[name])
-        self.done = steps
+        self.steps_done = steps
 
     def _state(self) -> Iterator[tuple[str, Tensor]]:
         """Every tensor that a step changes, by name."""
         networks = {"generator": self.generator, "discriminator": self.discriminator, "average": self.ema_generator}
         for name, network in networks.items():
             yield from ((f"{name}.{key}", tensor) for key, tensor in network.state_dict().items())
-        for name, optimiser in zip(("generator", "discriminator"), self.optimisers, strict=True):
-            for place, held in optimiser.state_dict()["state"].items():
+        for name, optimizer in zip(("generator", "discriminator"), self.optimizers, strict=True):
+            for place, held in optimizer.state_dict()["state"].items():
                 yield from ((f"{name}.adam.{place}.{key}", tensor) for key, tensor in held.items())
 
 
-def _chances(classes: IntArray) -> NDArray[np.float64]:
+def _sampling_probabilities(classes: IntArray) -> NDArray[np.float64]:
     """How likely each photo is drawn; photos of unknown class are a class of their own."""
     _, places, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    weights = counts[places] ** -POWER
+    weights = counts[places] ** -SAMPLING_POWER
     return np.asarray(weights / weights.sum())
 
 
-def _adam(network: nn.Module, rate: float) -> torch.optim.Adam:
+def _build_adam(network: nn.Module, rate: float) -> torch.optim.Adam:
     named = list(network.named_parameters())
     quick = [weights for name, weights in named if name.startswith("norms.")]
     groups: list[dict[str, Any]] = [
         {"params": [weights for name, weights in named if not name.startswith("norms.")]},
-        {"params": quick, "lr": rate * TABLES_RATE},
+        {"params": quick, "lr": rate * EMBEDDING_LR_FACTOR},
     ]
     return torch.optim.Adam([group for group in groups if group["params"]], rate, BETAS)
 
 
-def _learn(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimiser.zero_grad()
+def _optimizer_step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
-    optimiser.step()
+    optimizer.step()
 
 
-def _fill(optimiser: torch.optim.Optimizer) -> None:
-    for group in optimiser.param_groups:
+def _init_state(optimizer: torch.optim.Optimizer) -> None:
+    for group in optimizer.param_groups:
         for weights in group["params"]:
             weights.grad = torch.zeros_like(weights)
-    optimiser.step()
-    optimiser.zero_grad()
+    optimizer.step()
+    optimizer.zero_grad()

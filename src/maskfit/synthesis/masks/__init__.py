@@ -13,11 +13,11 @@ other faces.
 
 from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.compositing import MaskedPhoto, PreparedFace
-from maskfit.synthesis.masks.face_selection import BareFace, FaceSelection, choose_faces
+from maskfit.synthesis.masks.face_selection import BareFace, FaceSelection, select_faces
 from maskfit.synthesis.masks.landmark_sources import landmark_detector, read_landmarks
-from maskfit.synthesis.masks.mask_sampling import MaskInstance, draw_wearings, sample_mask
+from maskfit.synthesis.masks.mask_sampling import MaskInstance, sample_mask, sample_masks
 from maskfit.synthesis.masks.mask_types import MASK_TYPES, WEARING_STYLES
-from maskfit.synthesis.masks.write_dataset import MaskDatasetResult, write_masked
+from maskfit.synthesis.masks.write_dataset import MaskDatasetResult, write_masked_dataset
 
 __all__ = [
     "MASK_TYPES",
@@ -29,10 +29,10 @@ __all__ = [
     "MaskInstance",
     "MaskedPhoto",
     "PreparedFace",
-    "choose_faces",
-    "draw_wearings",
     "landmark_detector",
     "read_landmarks",
     "sample_mask",
-    "write_masked",
+    "sample_masks",
+    "select_faces",
+    "write_masked_dataset",
 ]

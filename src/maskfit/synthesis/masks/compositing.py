@@ -11,16 +11,16 @@ from PIL import Image, ImageDraw, ImageFilter
 from maskfit.synthesis.drawn.curves import ribbon
 from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.head_pose import Array, fit_pose
-from maskfit.synthesis.masks.mask_mesh import MaskMesh, make_sheet, refine
+from maskfit.synthesis.masks.mask_mesh import MaskMesh, build_mesh, upsample
 from maskfit.synthesis.masks.mask_sampling import MaskInstance
 from maskfit.synthesis.masks.mask_types import MASK_TYPES
-from maskfit.synthesis.masks.photometry import Photometry, Pixels, measure_light
+from maskfit.synthesis.masks.photometry import Photometry, Pixels, measure_photometry
 from maskfit.synthesis.masks.texture import FabricTexture, render_fabric
 
-_FINER = 4
+_OVERSAMPLING = 4
 """How much larger outlines are drawn than they are shown."""
 
-_MOST_SAMPLES = 1400
+_MAX_SAMPLES = 1400
 """Samples across a mask: beyond this the face is larger than any network will look at, and the cloth gets coarser."""
 
 _STRAP_WIDTHS = {"loops": 0.045, "bands": 0.065, "none": 0.0}
@@ -64,21 +64,21 @@ class PreparedFace:
         self.pixels = pixels
         self.landmarks = landmarks
         self.pose = fit_pose(landmarks)
-        self.light = measure_light(pixels, self.pose)
+        self.photometry = measure_photometry(pixels, self.pose)
 
-    def apply_mask(self, wearing: MaskInstance) -> MaskedPhoto:
+    def apply_mask(self, instance: MaskInstance) -> MaskedPhoto:
         """The photo with this mask on it; the same arguments give the same pixels."""
-        sheet = make_sheet(wearing, self.pose)
-        straps = tuple(self.pose.place(line) for line in sheet.straps)
-        left, top, right, bottom = self._window([sheet.pixels.reshape(-1, 2), *straps])
+        mesh = build_mesh(instance, self.pose)
+        straps = tuple(self.pose.project(line) for line in mesh.straps)
+        left, top, right, bottom = self._window([mesh.pixels.reshape(-1, 2), *straps])
         result, touched = self.pixels.copy(), np.zeros(self.pixels.shape[:2], dtype=bool)
         mask = np.zeros(touched.shape)
         if right <= left or bottom <= top:
             return MaskedPhoto(result, mask, touched, (0, 0, 0, 0), 0.0)
         window = (slice(top, bottom), slice(left, right))
-        sheet, straps = sheet.moved(-left, -top), tuple(line - (left, top) for line in straps)
-        alpha, visible = _silhouette(sheet, right - left, bottom - top)
-        result[window], touched[window], mask[window] = self._draw(wearing, sheet, straps, alpha, result[window])
+        mesh, straps = mesh.translated(-left, -top), tuple(line - (left, top) for line in straps)
+        alpha, visible = _silhouette(mesh, right - left, bottom - top)
+        result[window], touched[window], mask[window] = self._draw(instance, mesh, straps, alpha, result[window])
         return MaskedPhoto(result, mask, touched, _box_of(mask), visible)
 
     def _window(self, shapes: list[Array]) -> Box:
@@ -89,90 +89,90 @@ class PreparedFace:
         return max(int(low[0]), 0), max(int(low[1]), 0), min(int(high[0]), width), min(int(high[1]), height)
 
     def _draw(
-        self, wearing: MaskInstance, sheet: MaskMesh, straps: tuple[Array, ...], alpha: Array, pixels: Pixels
+        self, instance: MaskInstance, mesh: MaskMesh, straps: tuple[Array, ...], alpha: Array, pixels: Pixels
     ) -> tuple[Pixels, NDArray[np.bool_], Array]:
         """The pixels of a window with the mask on them, which of them changed, and what the mask covers."""
         shadow = _shadow_of(alpha, self.pose.unit)
         photo = pixels / 255.0 * (1 - _SHADOW * shadow[..., None] * np.array((0.85, 1.0, 1.05)))
         touched = shadow > 0
-        chance = np.random.default_rng([wearing.seed, 7])
-        strap = np.array(wearing.strap) / 255 * 0.92
+        rng = np.random.default_rng([instance.seed, 7])
+        strap = np.array(instance.strap) / 255 * 0.92
         layers = [
             (
-                np.broadcast_to(_expose(strap, self.light), pixels.shape),
-                self._strap_cover(wearing, sheet, straps, pixels),
+                np.broadcast_to(_expose(strap, self.photometry), pixels.shape),
+                self._strap_alpha(instance, mesh, straps, pixels),
             ),
-            (self._cloth_layer(wearing, sheet, alpha), alpha),
+            (self._render_fabric_layer(instance, mesh, alpha), alpha),
         ]
         for layer, outline in layers:
-            colour, cover = self._through_camera(layer, outline, chance)
-            photo = photo * (1 - cover[..., None]) + colour * cover[..., None]
+            color, cover = self._apply_camera(layer, outline, rng)
+            photo = photo * (1 - cover[..., None]) + color * cover[..., None]
             touched = touched | (cover > 0)
         drawn = np.clip(np.rint(photo * 255), 0, 255).astype(np.uint8)
         return np.where(touched[..., None], drawn, pixels), touched, cover
 
-    def _cloth_layer(self, wearing: MaskInstance, sheet: MaskMesh, alpha: Array) -> Array:
-        """Colours of the mask, of the photo's shape; anything where it does not lie."""
+    def _render_fabric_layer(self, instance: MaskInstance, mesh: MaskMesh, alpha: Array) -> Array:
+        """Colors of the mask, of the photo's shape; anything where it does not lie."""
         height, width = alpha.shape
-        span = np.ptp(sheet.pixels.reshape(-1, 2), axis=0).max()
-        columns = int(np.clip(round(2.4 * span), 160, _MOST_SAMPLES))
+        span = np.ptp(mesh.pixels.reshape(-1, 2), axis=0).max()
+        columns = int(np.clip(round(2.4 * span), 160, _MAX_SAMPLES))
         rows = round(columns * 0.86)
-        cloth = render_fabric(wearing, rows, columns)
-        colour = cloth.colour * (_shading(sheet, cloth, self.light) * cloth.shade)[..., None]
-        colour = _expose(colour * wearing.light, self.light)
-        spots = refine(sheet.pixels, rows, columns).reshape(-1, 2)
-        front = refine(sheet.normals[..., 2:], rows, columns).ravel() > 0
-        return _splat(spots[front], colour.reshape(-1, 3)[front], width, height)
+        cloth = render_fabric(instance, rows, columns)
+        color = cloth.color * (_shading(mesh, cloth, self.photometry) * cloth.shade)[..., None]
+        color = _expose(color * instance.brightness, self.photometry)
+        spots = upsample(mesh.pixels, rows, columns).reshape(-1, 2)
+        front = upsample(mesh.normals[..., 2:], rows, columns).ravel() > 0
+        return _splat(spots[front], color.reshape(-1, 3)[front], width, height)
 
-    def _strap_cover(self, wearing: MaskInstance, sheet: MaskMesh, straps: tuple[Array, ...], pixels: Pixels) -> Array:
+    def _strap_alpha(self, instance: MaskInstance, mesh: MaskMesh, straps: tuple[Array, ...], pixels: Pixels) -> Array:
         """How much of each pixel of a window the straps cover: not behind the head, and not where hair hides them."""
         height, width = pixels.shape[:2]
-        broad = max(0.9, _STRAP_WIDTHS[MASK_TYPES[wearing.kind].straps] * self.pose.unit)
-        canvas = Image.new("L", (width * _FINER, height * _FINER), 0)
+        broad = max(0.9, _STRAP_WIDTHS[MASK_TYPES[instance.kind].straps] * self.pose.unit)
+        canvas = Image.new("L", (width * _OVERSAMPLING, height * _OVERSAMPLING), 0)
         pen = ImageDraw.Draw(canvas)
-        for line, spots in zip(sheet.straps, straps, strict=True):
+        for line, spots in zip(mesh.straps, straps, strict=True):
             # The side of a head faces the camera as far as the way out from its axis does.
-            outward = self.pose.turn(np.stack([line[:, 0], 0 * line[:, 1], 0.9 + 0.55 * line[:, 2]], -1))[:, 2]
+            outward = self.pose.rotate(np.stack([line[:, 0], 0 * line[:, 1], 0.9 + 0.55 * line[:, 2]], -1))[:, 2]
             for first in range(len(line) - 1):
                 if outward[first : first + 2].min() > 0.02:
-                    stroke = ribbon(spots[first : first + 2] * _FINER, broad * _FINER)
+                    stroke = ribbon(spots[first : first + 2] * _OVERSAMPLING, broad * _OVERSAMPLING)
                     pen.polygon(stroke.ravel().tolist(), fill=255)
-        cover = np.asarray(canvas.reduce(_FINER), dtype=np.float64) / 255
+        cover = np.asarray(canvas.reduce(_OVERSAMPLING), dtype=np.float64) / 255
         soft = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(max(0.5, 0.03 * self.pose.unit)))
-        unlike = np.abs(np.asarray(soft) / 255 - self.light.skin).sum(-1)
+        unlike = np.abs(np.asarray(soft) / 255 - self.photometry.skin).sum(-1)
         seen: Array = cover * np.clip((0.85 - unlike) / 0.25, 0.0, 1.0)
         return seen
 
-    def _through_camera(self, colour: Array, cover: Array, chance: np.random.Generator) -> tuple[Array, Array]:
+    def _apply_camera(self, color: Array, cover: Array, rng: np.random.Generator) -> tuple[Array, Array]:
         """A layer as the photo's own camera would have seen it."""
         # Averaging over pixels has blurred what is drawn here by some 0.4 of them.
-        blur = float(np.sqrt(max(self.light.blur**2 - 0.4**2, 0.0)))
+        blur = float(np.sqrt(max(self.photometry.blur**2 - 0.4**2, 0.0)))
         if blur > 0.2:
             soft = _blurred(cover, blur)
-            parts = _blurred(colour * cover[..., None], blur)
-            colour = np.where(soft[..., None] > 1e-3, parts / np.maximum(soft[..., None], 1e-3), colour)
+            parts = _blurred(color * cover[..., None], blur)
+            color = np.where(soft[..., None] > 1e-3, parts / np.maximum(soft[..., None], 1e-3), color)
             cover = soft
-        if self.light.grain > 0.3:
-            noise = chance.normal(0, self.light.grain / 255, cover.shape)
-            coloured = chance.normal(0, 0.35 * self.light.grain / 255, colour.shape) * (1 - self.light.greyness)
-            colour = colour + noise[..., None] + coloured
-        return np.clip(colour, 0, 1), cover
+        if self.photometry.noise > 0.3:
+            grain_noise = rng.normal(0, self.photometry.noise / 255, cover.shape)
+            colored = rng.normal(0, 0.35 * self.photometry.noise / 255, color.shape) * (1 - self.photometry.grayness)
+            color = color + grain_noise[..., None] + colored
+        return np.clip(color, 0, 1), cover
 
 
-def _silhouette(sheet: MaskMesh, width: int, height: int) -> tuple[Array, float]:
+def _silhouette(mesh: MaskMesh, width: int, height: int) -> tuple[Array, float]:
     """How much of each pixel the sheet covers, and the share of the sheet's own area that lies on the photo."""
-    corners = sheet.pixels
+    corners = mesh.pixels
     left, top = np.floor(corners.reshape(-1, 2).min(0)).astype(int) - 1
     right, bottom = np.ceil(corners.reshape(-1, 2).max(0)).astype(int) + 2
-    canvas = Image.new("L", ((right - left) * _FINER, (bottom - top) * _FINER), 0)
+    canvas = Image.new("L", ((right - left) * _OVERSAMPLING, (bottom - top) * _OVERSAMPLING), 0)
     pen = ImageDraw.Draw(canvas)
     # Every second knot: an outline of 24 pieces is as smooth as the eye can tell.
-    scaled = (corners[::2, ::2] - (left, top)) * _FINER
-    faces = sheet.faces[::2, ::2] | sheet.faces[1::2, ::2] | sheet.faces[::2, 1::2] | sheet.faces[1::2, 1::2]
+    scaled = (corners[::2, ::2] - (left, top)) * _OVERSAMPLING
+    faces = mesh.faces[::2, ::2] | mesh.faces[1::2, ::2] | mesh.faces[::2, 1::2] | mesh.faces[1::2, 1::2]
     quads = np.stack([scaled[:-1, :-1], scaled[:-1, 1:], scaled[1:, 1:], scaled[1:, :-1]], axis=2)[faces]
     for quad in quads.reshape(-1, 8).tolist():
         pen.polygon(quad, fill=255)
-    whole = np.asarray(canvas.reduce(_FINER), dtype=np.float64) / 255
+    whole = np.asarray(canvas.reduce(_OVERSAMPLING), dtype=np.float64) / 255
     alpha = np.zeros((height, width))
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
     if x1 > x0 and y1 > y0:
@@ -180,12 +180,12 @@ def _silhouette(sheet: MaskMesh, width: int, height: int) -> tuple[Array, float]
     return alpha, float(alpha.sum() / max(float(whole.sum()), 1e-9))
 
 
-def _shading(sheet: MaskMesh, cloth: FabricTexture, light: Photometry) -> Array:
-    """Factor on the cloth's colour by how it faces the light, of the cloth's shape."""
+def _shading(mesh: MaskMesh, cloth: FabricTexture, photometry: Photometry) -> Array:
+    """Factor on the cloth's color by how it faces the light, of the cloth's shape."""
     rows, columns = cloth.height.shape
-    normals = refine(sheet.normals, rows, columns)
-    where = refine(sheet.head[..., :2], rows, columns)
-    sun = np.array((np.clip(1.6 * light.slope[0], -0.75, 0.75), -0.42, 0.85))
+    normals = upsample(mesh.normals, rows, columns)
+    where = upsample(mesh.head[..., :2], rows, columns)
+    sun = np.array((np.clip(1.6 * photometry.gradient[0], -0.75, 0.75), -0.42, 0.85))
     sun = sun / np.linalg.norm(sun)
     facing = 0.62 + 0.42 * np.clip(normals @ sun, 0, 1)
     # Slopes of the cloth's own relief; the sheet is about 2.2 head units wide and 1.7 high.
@@ -193,37 +193,41 @@ def _shading(sheet: MaskMesh, cloth: FabricTexture, light: Photometry) -> Array:
     lean = np.gradient(cloth.height, axis=1) * columns / 2.2
     relief = np.clip(0.55 * rise - 0.9 * sun[0] * lean, -0.30, 0.22)
     fall = np.exp(
-        np.clip(0.8 * light.slope[0] * where[..., 0] + 0.6 * light.slope[1] * (where[..., 1] - 0.9), -0.6, 0.35)
+        np.clip(
+            0.8 * photometry.gradient[0] * where[..., 0] + 0.6 * photometry.gradient[1] * (where[..., 1] - 0.9),
+            -0.6,
+            0.35,
+        )
     )
     shading: Array = facing * (1 + relief) * fall
     return shading
 
 
-def _expose(colour: Array, light: Photometry) -> Array:
-    """Colours under the photo's light, highlights rolled off as cameras do, without colour on a photo that has none."""
-    lit = colour * light.level * light.cast
+def _expose(color: Array, photometry: Photometry) -> Array:
+    """Colors under the photo's light, highlights rolled off as cameras do, without color on a photo that has none."""
+    lit = color * photometry.exposure * photometry.color_cast
     lit = np.where(lit > 0.82, 0.82 + 0.18 * np.tanh((lit - 0.82) / 0.18), lit)
     # Nothing on a photo is as black as ink on a screen: haze and the sensor's own floor.
-    lit = lit * 0.97 + 0.02 * light.level
-    grey = lit @ np.array((0.299, 0.587, 0.114))
-    exposed: Array = lit + (grey[..., None] - lit) * light.greyness
+    lit = lit * 0.97 + 0.02 * photometry.exposure
+    gray = lit @ np.array((0.299, 0.587, 0.114))
+    exposed: Array = lit + (gray[..., None] - lit) * photometry.grayness
     return exposed
 
 
-def _splat(spots: Array, colours: Array, width: int, height: int) -> Array:
+def _splat(spots: Array, colors: Array, width: int, height: int) -> Array:
     """Means of the samples that fall on each pixel; pixels that none falls on take their neighbours' mean."""
     columns, rows = np.floor(spots[:, 0]).astype(int), np.floor(spots[:, 1]).astype(int)
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     place = rows[inside] * width + columns[inside]
     count = np.bincount(place, minlength=width * height).reshape(height, width).astype(np.float64)
-    sums = [np.bincount(place, colours[inside, channel], width * height).reshape(height, width) for channel in range(3)]
+    sums = [np.bincount(place, colors[inside, channel], width * height).reshape(height, width) for channel in range(3)]
     layer = np.stack(sums, -1) / np.maximum(count, 1)[..., None]
     known = (count > 0).astype(np.float64)
     for radius in (1.5, 6.0):
-        share = _blurred(known, radius)[..., None]
-        fill = _blurred(layer * known[..., None], radius) / np.maximum(share, 1e-6)
+        weight = _blurred(known, radius)[..., None]
+        fill = _blurred(layer * known[..., None], radius) / np.maximum(weight, 1e-6)
         layer = np.where((known > 0)[..., None], layer, fill)
-        known = np.maximum(known, (share[..., 0] > 0.02).astype(np.float64))
+        known = np.maximum(known, (weight[..., 0] > 0.02).astype(np.float64))
     return layer
 
 

@@ -10,23 +10,23 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from maskfit.data.competition_layout import FOLDER
+from maskfit.data.competition_layout import FOLDER_REGEX
 from maskfit.data.image_decoding import open_rgb
 from maskfit.data.manifest import PATH_COLUMNS
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, PhotoError
 from maskfit.file_io import read_csv
-from maskfit.labels.schema import SCHEMES
+from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.synthesis.landmarks import Landmarks
-from maskfit.synthesis.masks.landmark_sources import Finder
+from maskfit.synthesis.masks.landmark_sources import LandmarkDetector
 
 Progress = Callable[[int, int], None]
 
 UNKNOWN_RACE = "Unknown"
 """What stands in a folder's name where nobody wrote it down."""
 
-AT_ONCE = 32
+CHUNK_SIZE = 32
 """Photos in memory at a time."""
 
 
@@ -64,9 +64,9 @@ class FaceSelection:
     others: int = 0
 
 
-def choose_faces(
+def select_faces(
     source: Path,
-    find: Finder | dict[str, Landmarks],
+    find: LandmarkDetector | dict[str, Landmarks],
     *,
     persons: int | None = None,
     seed: int = 0,
@@ -85,18 +85,18 @@ def choose_faces(
     Raises:
         DataError: The source is wrong, or no face in it can be used.
     """
-    photos = read_photos(source, SCHEMES["mask-gender-age"])
+    photos = read_photos(source, LABEL_SCHEMAS["mask-gender-age"])
     set_aside: dict[str, str] = {}
     candidates, others = _find_candidates(photos, _read_races(source), set_aside)
     order = np.random.default_rng(seed).permutation(len(candidates)) if persons else np.arange(len(candidates))
     wanted = len(candidates) if persons is None else min(persons, len(candidates))
     found: dict[int, BareFace] = {}
     jobs = [(int(place), *candidates[int(place)]) for place in order]
-    for place, photo, folder, marks in _look(jobs, find):
-        if isinstance(marks, str):
-            set_aside[photo.name] = marks
+    for place, photo, folder, landmarks in _look(jobs, find):
+        if isinstance(landmarks, str):
+            set_aside[photo.name] = landmarks
         else:
-            found[place] = BareFace(photo.path, photo.name, folder, marks)
+            found[place] = BareFace(photo.path, photo.name, folder, landmarks)
         if progress is not None:
             progress(len(found), wanted)
         if len(found) == wanted:
@@ -129,7 +129,7 @@ def _find_candidates(
             others += 1
         else:
             persons.add(photo.person)
-            match = FOLDER.fullmatch(photo.person)
+            match = FOLDER_REGEX.fullmatch(photo.person)
             race = match["race"] if match else races.get(photo.name, UNKNOWN_RACE)
             found.append((photo, f"{number:06d}_{gender}_{race}_{age:g}"))
     return found, others
@@ -149,7 +149,7 @@ def _read_races(source: Path) -> dict[str, str]:
 
 
 def _look(
-    jobs: Sequence[tuple[int, Photo, str]], find: Finder | dict[str, Landmarks]
+    jobs: Sequence[tuple[int, Photo, str]], find: LandmarkDetector | dict[str, Landmarks]
 ) -> Iterator[tuple[int, Photo, str, Landmarks | str]]:
     """The jobs in their order with the landmarks found, or why the photo cannot be used."""
 
@@ -158,11 +158,11 @@ def _look(
             pixels = np.array(open_rgb(photo.path))
         except (PhotoError, OSError) as error:
             return error.message if isinstance(error, PhotoError) else str(error)
-        marks = find.get(os.path.abspath(photo.path)) if isinstance(find, dict) else find(pixels)
-        return "no face is found on it" if marks is None else marks.fault or marks
+        landmarks = find.get(os.path.abspath(photo.path)) if isinstance(find, dict) else find(pixels)
+        return "no face is found on it" if landmarks is None else landmarks.invalid_reason or landmarks
 
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(jobs), AT_ONCE):
-            batch = jobs[start : start + AT_ONCE]
-            for job, marks in zip(batch, pool.map(look, [photo for _, photo, _ in batch]), strict=True):
-                yield (*job, marks)
+        for start in range(0, len(jobs), CHUNK_SIZE):
+            batch = jobs[start : start + CHUNK_SIZE]
+            for job, landmarks in zip(batch, pool.map(look, [photo for _, photo, _ in batch]), strict=True):
+                yield (*job, landmarks)

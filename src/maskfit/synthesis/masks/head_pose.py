@@ -68,32 +68,32 @@ class HeadPose:
     unit: float
     stretch: float
     origin: Array
-    knots: Array
-    pulls: Array
+    anchors: Array
+    offsets: Array
     yaw: float
 
-    def turn(self, points: Array) -> Array:
+    def rotate(self, points: Array) -> Array:
         """Camera coordinates of head points, (..., 3) to (..., 3): head units, z towards the viewer."""
-        turned: Array = (points * (1.0, self.stretch, 1.0)) @ self.rotation.T
-        return turned
+        rotated: Array = (points * (1.0, self.stretch, 1.0)) @ self.rotation.T
+        return rotated
 
-    def to_pixels(self, turned: Array) -> Array:
+    def to_pixels(self, rotated: Array) -> Array:
         """Pixels of camera coordinates, (..., 3) to (..., 2), bent so that features meet the photo's own."""
-        flat = turned[..., :2] * self.unit + self.origin
-        apart = flat[..., None, :] - self.knots
+        flat = rotated[..., :2] * self.unit + self.origin
+        apart = flat[..., None, :] - self.anchors
         weight = np.exp(-(apart**2).sum(-1) / (2 * (0.55 * self.unit) ** 2))
         # The 0.25 lets go of the features' pull where none is near: jaw and ears stay those of the mean head.
-        bend = (weight[..., None] * self.pulls).sum(-2) / (weight.sum(-1)[..., None] + 0.25)
+        bend = (weight[..., None] * self.offsets).sum(-2) / (weight.sum(-1)[..., None] + 0.25)
         pixels: Array = flat + bend
         return pixels
 
-    def place(self, points: Array) -> Array:
+    def project(self, points: Array) -> Array:
         """Pixels of head points, (..., 3) to (..., 2)."""
-        return self.to_pixels(self.turn(points))
+        return self.to_pixels(self.rotate(points))
 
-    def on_skin(self, x: Array, y: Array) -> Array:
+    def project_surface(self, x: Array, y: Array) -> Array:
         """Pixels of places on the head's surface."""
-        return self.place(np.stack([x, y, surface_depth(x, y)], axis=-1))
+        return self.project(np.stack([x, y, surface_depth(x, y)], axis=-1))
 
 
 def fit_pose(landmarks: Landmarks) -> HeadPose:

@@ -17,7 +17,7 @@ from maskfit.file_io import read_csv
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.landmarks import Landmarks
 
-Finder = Callable[[NDArray[np.uint8]], "Landmarks | None"]
+LandmarkDetector = Callable[[NDArray[np.uint8]], "Landmarks | None"]
 """Gives the landmarks of the largest face on an RGB photo of shape (height, width, 3), or None where there is none."""
 
 _COLUMNS = tuple(
@@ -25,14 +25,14 @@ _COLUMNS = tuple(
 )
 
 
-def from_five(points: ArrayLike) -> Landmarks:
+def from_five_points(points: ArrayLike) -> Landmarks:
     """Landmarks from ten numbers, x and y of each, in the order that MTCNN, YuNet and RetinaFace share."""
     five = [(float(x), float(y)) for x, y in np.asarray(points, dtype=np.float64).reshape(5, 2)]
     return Landmarks(*five)
 
 
 def read_landmarks(path: Path) -> dict[str, Landmarks]:
-    """Landmarks by the photo's path, from a CSV such as `maskfit data draw` writes.
+    """Landmarks by the photo's path, from a CSV such as `maskfit data synthesize` writes.
 
     Paths in it are relative to its folder, or absolute; those given back are absolute.
     Columns: `path`, `left_eye_x`, `left_eye_y`, the same of `right_eye`, `nose`, `mouth_left`, `mouth_right`, and
@@ -51,7 +51,7 @@ def read_landmarks(path: Path) -> dict[str, Landmarks]:
         except ValueError as error:
             problems.append(f"row {number}: {error}")
             continue
-        found[os.path.abspath(path.parent / row["path"])] = replace(from_five(values), chin=chin)
+        found[os.path.abspath(path.parent / row["path"])] = replace(from_five_points(values), chin=chin)
     if problems:
         raise DataError(
             f"landmarks that are no numbers:\n{format_list(problems)}", location=path, hint="mend these rows"
@@ -59,11 +59,11 @@ def read_landmarks(path: Path) -> dict[str, Landmarks]:
     return found
 
 
-KNOWING = ("yunet", "mtcnn")
+LANDMARK_DETECTORS = ("yunet", "mtcnn")
 """Detectors that find eyes, nose and mouth, not only boxes."""
 
 
-def landmark_detector(name: str, weights: str | None = None) -> Finder:
+def landmark_detector(name: str, weights: str | None = None) -> LandmarkDetector:
     """A detector as a finder of landmarks: those of the largest face on a photo.
 
     Args:
@@ -76,16 +76,18 @@ def landmark_detector(name: str, weights: str | None = None) -> Finder:
         RecipeError: There is no such detector.
     """
     part = ComponentSpec.create(name)
-    if name in DETECTORS and name not in KNOWING:
-        raise DataError(f"the detector '{name}' finds no eyes and mouths", hint=f"take {' or '.join(KNOWING)}")
+    if name in DETECTORS and name not in LANDMARK_DETECTORS:
+        raise DataError(
+            f"the detector '{name}' finds no eyes and mouths", hint=f"take {' or '.join(LANDMARK_DETECTORS)}"
+        )
     check_detector(part)
     detector = load_detector(part, pin_detector_weights(part, weights, None))
 
     def find(photo: Pixels) -> Landmarks | None:
-        faces = [face for face in detector.find(photo) if face.landmarks is not None]
+        faces = [face for face in detector.detect_one(photo) if face.landmarks is not None]
         if not faces:
             return None
         largest = max(faces, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
-        return from_five(np.array(largest.landmarks))
+        return from_five_points(np.array(largest.landmarks))
 
     return find

@@ -44,43 +44,43 @@ class MaskMesh:
         cells = (inner[1:, 1:] + inner[:-1, 1:] + inner[1:, :-1] + inner[:-1, :-1]) / 4
         return np.asarray(cells > 0.02)
 
-    def moved(self, right: float, down: float) -> MaskMesh:
+    def translated(self, right: float, down: float) -> MaskMesh:
         """The same sheet elsewhere on the photo."""
         return replace(self, pixels=self.pixels + np.array((right, down)))
 
 
-def make_sheet(wearing: MaskInstance, pose: HeadPose) -> MaskMesh:
+def build_mesh(instance: MaskInstance, pose: HeadPose) -> MaskMesh:
     """Bends a mask to the mean head and turns it as the photo's head is turned."""
-    way = WEARING_STYLES[wearing.way]
-    head = _hang(wearing) if way.hangs else _wear(wearing)
-    turned = pose.turn(head)
-    normals = np.cross(np.gradient(turned, axis=1), np.gradient(turned, axis=0))
+    style = WEARING_STYLES[instance.style]
+    head = _hang(instance) if style.hangs else _wear(instance)
+    rotated = pose.rotate(head)
+    normals = np.cross(np.gradient(rotated, axis=1), np.gradient(rotated, axis=0))
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    return MaskMesh(head, pose.to_pixels(turned), normals / np.maximum(length, 1e-9), _straps(wearing, head))
+    return MaskMesh(head, pose.to_pixels(rotated), normals / np.maximum(length, 1e-9), _straps(instance, head))
 
 
-def _wear(wearing: MaskInstance) -> Array:
-    kind, way = MASK_TYPES[wearing.kind], WEARING_STYLES[wearing.way]
-    upper = _rim(kind.upper, way.upper, wearing)
-    lower = _rim(kind.lower, way.lower, wearing)
+def _wear(instance: MaskInstance) -> Array:
+    kind, style = MASK_TYPES[instance.kind], WEARING_STYLES[instance.style]
+    upper = _rim(kind.upper, style.upper, instance)
+    lower = _rim(kind.lower, style.lower, instance)
     down = np.linspace(0, 1, DOWN)[:, None, None]
     flat = upper + (lower - upper) * down
     x, y = flat[..., 0], flat[..., 1]
     # The bulge belongs to the mask and moves with it; what it must clear is the nose, where it still covers that.
-    slip = way.upper[0] + wearing.height
+    slip = style.upper[0] + instance.shift_y
     across = np.linspace(-1, 1, ACROSS)[None, :] * np.ones((DOWN, 1))
     depth = surface_depth(x, y) + _GAP + SHAPES[kind.shape](across, down[..., 0] * np.ones((1, ACROSS)), slip)
     return np.stack([x, y, depth], axis=-1)
 
 
-def _rim(half: Half, slip: tuple[float, float], wearing: MaskInstance) -> Array:
+def _rim(half: Half, slip: tuple[float, float], instance: MaskInstance) -> Array:
     path = spline(mirrored(half))
     reach = np.abs(path[:, 0]).max()
-    share = np.abs(path[:, 0]) / reach
-    path[:, 1] += wearing.height + slip[0] + (slip[1] - slip[0]) * share**1.3
-    path[:, 0] *= wearing.scale * WEARING_STYLES[wearing.way].width
-    path[:, 1] += wearing.tilt * path[:, 0]
-    path[:, 0] += wearing.aside * (1 - share**2)
+    fraction = np.abs(path[:, 0]) / reach
+    path[:, 1] += instance.shift_y + slip[0] + (slip[1] - slip[0]) * fraction**1.3
+    path[:, 0] *= instance.scale * WEARING_STYLES[instance.style].width
+    path[:, 1] += instance.tilt * path[:, 0]
+    path[:, 0] += instance.shift_x * (1 - fraction**2)
     return resampled(path, ACROSS)
 
 
@@ -88,8 +88,8 @@ def _nose(down: Array, slip: float) -> Array:
     """How much of the nose and lips is under the sheet at each height: all, or little once it has slipped below."""
     high = np.interp(down, (0.0, 0.22, 0.50, 0.80, 1.0), (0.14, 0.40, 0.36, 0.16, 0.03))
     low = np.interp(down, (0.0, 0.3, 0.7, 1.0), (0.16, 0.20, 0.12, 0.03))
-    share = float(np.clip((slip - 0.1) / 0.5, 0, 1))
-    risen: Array = high + (low - high) * share
+    fraction = float(np.clip((slip - 0.1) / 0.5, 0, 1))
+    risen: Array = high + (low - high) * fraction
     return risen
 
 
@@ -133,10 +133,10 @@ SHAPES: dict[str, Callable[[Array, Array, float], Array]] = {
 """How far each shape stands off the head: of shares across (-1 to 1) and down (0 to 1), and how far it has slipped."""
 
 
-def _hang(wearing: MaskInstance) -> Array:
+def _hang(instance: MaskInstance) -> Array:
     """A mask that hangs from an ear: its long side downwards, seen half from the side."""
-    chance = np.random.default_rng(wearing.seed)
-    sway, open_ = chance.uniform(-0.10, 0.10), chance.uniform(0.30, 0.46)
+    rng = np.random.default_rng(instance.seed)
+    sway, open_ = rng.uniform(-0.10, 0.10), rng.uniform(0.30, 0.46)
     along = np.linspace(0, 1, ACROSS)[None, :]
     wide = np.linspace(-1, 1, DOWN)[:, None]
     hollow = np.sin(np.pi * along) ** 0.6
@@ -144,16 +144,16 @@ def _hang(wearing: MaskInstance) -> Array:
     y = 0.62 + 1.28 * along + 0.07 * wide * (1 - 2 * along) + 0 * x
     z = -0.95 + 0.10 * hollow * (1 - wide**2) + 0 * x
     # The sheet's first side must stay on the left of its second one, or its outside would face away.
-    grid = np.stack([wearing.side * x, y, z], axis=-1)
-    return grid if wearing.side < 0 else grid[::-1]
+    grid = np.stack([instance.side * x, y, z], axis=-1)
+    return grid if instance.side < 0 else grid[::-1]
 
 
-def _straps(wearing: MaskInstance, head: Array) -> tuple[Array, ...]:
-    kind, way = MASK_TYPES[wearing.kind], WEARING_STYLES[wearing.way]
+def _straps(instance: MaskInstance, head: Array) -> tuple[Array, ...]:
+    kind, style = MASK_TYPES[instance.kind], WEARING_STYLES[instance.style]
     if kind.straps == "none":
         return ()
-    if way.hangs:
-        ear = EAR * (wearing.side, 1, 1)
+    if style.hangs:
+        ear = EAR * (instance.side, 1, 1)
         ends = head[(3, -4), 0]
         tips = head[(3, -4), -1]
         sag = (tips[0] + tips[1]) / 2 + (0.04, 0.36, 0)
@@ -192,7 +192,7 @@ def _over_skin(first: Array, last: Array) -> Array:
 
 
 @lru_cache(maxsize=32)
-def spread(fine: int, coarse: int) -> Array:
+def interpolation_weights(fine: int, coarse: int) -> Array:
     """Weights of shape (fine, coarse) that interpolate between evenly spaced knots."""
     where = np.linspace(0, coarse - 1, fine)
     low = np.minimum(where.astype(int), coarse - 2)
@@ -203,9 +203,13 @@ def spread(fine: int, coarse: int) -> Array:
     return weights
 
 
-def refine(grid: Array, rows: int, columns: int) -> Array:
+def upsample(grid: Array, rows: int, columns: int) -> Array:
     """A grid of shape (DOWN, ACROSS, channels) with as many rows and columns as are asked for."""
     finer: Array = np.einsum(
-        "rd,dac,ka->rkc", spread(rows, grid.shape[0]), grid, spread(columns, grid.shape[1]), optimize=True
+        "rd,dac,ka->rkc",
+        interpolation_weights(rows, grid.shape[0]),
+        grid,
+        interpolation_weights(columns, grid.shape[1]),
+        optimize=True,
     )
     return finer

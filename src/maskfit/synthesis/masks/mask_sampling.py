@@ -8,23 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskfit.errors import DataError, did_you_mean
-from maskfit.synthesis.drawn.colors import Colour, dimmed, luminance, mixed, turned
+from maskfit.synthesis.drawn.colors import Color, blend, luminance, scale_brightness, shift_hsv
 from maskfit.synthesis.masks.mask_types import (
     BLACK,
+    CORRECT_STYLES,
+    INCORRECT_STYLES,
     MASK_TYPES,
-    SCARF_TYPES,
+    SCARF_STYLE,
     WEARING_STYLES,
     WHITE,
-    WORN,
-    WRONG,
     can_wear,
 )
 
-MOST_WORN = len(WORN)
-WRONG_PHOTO = "incorrect_mask"
-SCARF_PHOTO = "normal2"
+MAX_CORRECT = len(CORRECT_STYLES)
+INCORRECT_STEM = "incorrect_mask"
+SCARF_STEM = "normal2"
 
-_INKS: tuple[Colour, ...] = (
+_INKS: tuple[Color, ...] = (
     WHITE,
     (30, 36, 56),
     (226, 176, 92),
@@ -40,7 +40,7 @@ _INKS: tuple[Colour, ...] = (
 )
 
 _DYED = ("sewn", "foam", "tube")
-"""Fabrics that come in any colour."""
+"""Fabrics that come in any color."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class MaskInstance:
     Args:
         kind: A name in `KINDS`.
         way: A name in `WAYS`.
-        colour: Colour of the fabric under white light.
+        color: Color of the fabric under white light.
         pattern: Its pattern; "" for none.
-        ink: Colour of pattern and print.
-        strap: Colour of loops or bands.
+        ink: Color of pattern and print.
+        strap: Color of loops or bands.
         height: Further shift of the whole mask, in head units; down is positive.
         scale: Factor on its width.
         tilt: How much further down the right end lies than the left.
@@ -64,32 +64,32 @@ class MaskInstance:
     """
 
     kind: str
-    way: str
-    colour: Colour
+    style: str
+    color: Color
     pattern: str
-    ink: Colour
-    strap: Colour
-    height: float = 0.0
+    ink: Color
+    strap: Color
+    shift_y: float = 0.0
     scale: float = 1.0
     tilt: float = 0.0
-    aside: float = 0.0
+    shift_x: float = 0.0
     side: int = 1
-    light: float = 1.0
+    brightness: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in MASK_TYPES:
             raise DataError(f"there is no mask '{self.kind}'; {did_you_mean(self.kind, MASK_TYPES)}")
-        if self.way not in WEARING_STYLES:
-            raise DataError(f"no mask is worn '{self.way}'; {did_you_mean(self.way, WEARING_STYLES)}")
-        if not can_wear(self.kind, self.way):
+        if self.style not in WEARING_STYLES:
+            raise DataError(f"no mask is worn '{self.style}'; {did_you_mean(self.style, WEARING_STYLES)}")
+        if not can_wear(self.kind, self.style):
             held = "has straps" if MASK_TYPES[self.kind].straps != "none" else "has no straps"
-            raise DataError(f"a {self.kind} {held}, and so cannot be worn '{self.way}'")
+            raise DataError(f"a {self.kind} {held}, and so cannot be worn '{self.style}'")
 
     @property
     def state(self) -> str:
         """The value of the mask attribute: "wear", "incorrect", or "not_wear" for a scarf."""
-        return WEARING_STYLES[self.way].state
+        return WEARING_STYLES[self.style].state
 
 
 def rng_for(seed: int, name: str, purpose: str) -> np.random.Generator:
@@ -98,8 +98,8 @@ def rng_for(seed: int, name: str, purpose: str) -> np.random.Generator:
     return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
 
 
-def draw_wearings(
-    seed: int, name: str, *, worn: int = MOST_WORN, wrongly: int = 1, scarf: bool = False
+def sample_masks(
+    seed: int, name: str, *, num_correct: int = MAX_CORRECT, num_incorrect: int = 1, scarf: bool = False
 ) -> dict[str, MaskInstance]:
     """What a person wears: by default five masks worn well, in five ways and of at least four kinds, and one wrongly.
 
@@ -118,63 +118,61 @@ def draw_wearings(
     Raises:
         DataError: A count is out of its range.
     """
-    for count, most, what in ((worn, MOST_WORN, "well"), (wrongly, len(WRONG), "wrongly")):
+    for count, most, what in ((num_correct, MAX_CORRECT, "well"), (num_incorrect, len(INCORRECT_STYLES), "wrongly")):
         if not 1 <= count <= most:
             raise DataError(f"{count} masks a person cannot be worn {what}", hint=f"give 1 to {most}")
-    chance = rng_for(seed, name, "choice")
-    ways = [str(way) for way in chance.permutation(WORN)]
-    names, shares = list(MASK_TYPES), np.array([kind.share for kind in MASK_TYPES.values()], dtype=float)
-    kinds = [str(kind) for kind in chance.choice(names, size=4, replace=False, p=shares / shares.sum())]
-    kinds.insert(int(chance.integers(5)), str(chance.choice(names, p=shares / shares.sum())))
-    chosen = {f"mask{number}": pair for number, pair in enumerate(zip(kinds, ways, strict=True), start=1)}
-    chosen = dict(list(chosen.items())[:worn])
-    weights = np.array(list(WRONG.values()), dtype=float)
-    wrong = chance.choice(list(WRONG), size=len(WRONG), replace=False, p=weights / weights.sum())
-    for number, way in enumerate(map(str, wrong[:wrongly]), start=1):
-        able = shares * [can_wear(kind, way) for kind in names]
-        kind = str(chance.choice(names, p=able / able.sum()))
-        chosen[WRONG_PHOTO + (str(number) if number > 1 else "")] = kind, way
+    rng = rng_for(seed, name, "choice")
+    styles = [str(style) for style in rng.permutation(CORRECT_STYLES)]
+    names, frequencies = list(MASK_TYPES), np.array([kind.frequency for kind in MASK_TYPES.values()], dtype=float)
+    kinds = [str(kind) for kind in rng.choice(names, size=4, replace=False, p=frequencies / frequencies.sum())]
+    kinds.insert(int(rng.integers(5)), str(rng.choice(names, p=frequencies / frequencies.sum())))
+    chosen = {f"mask{number}": pair for number, pair in enumerate(zip(kinds, styles, strict=True), start=1)}
+    chosen = dict(list(chosen.items())[:num_correct])
+    weights = np.array(list(INCORRECT_STYLES.values()), dtype=float)
+    wrong = rng.choice(list(INCORRECT_STYLES), size=len(INCORRECT_STYLES), replace=False, p=weights / weights.sum())
+    for number, style in enumerate(map(str, wrong[:num_incorrect]), start=1):
+        able = frequencies * [can_wear(kind, style) for kind in names]
+        kind = str(rng.choice(names, p=able / able.sum()))
+        chosen[INCORRECT_STEM + (str(number) if number > 1 else "")] = kind, style
     if scarf:
-        chosen[SCARF_PHOTO] = "gaiter", SCARF_TYPES
+        chosen[SCARF_STEM] = "gaiter", SCARF_STYLE
     return {photo: sample_mask(*pair, rng_for(seed, name, photo)) for photo, pair in chosen.items()}
 
 
-def sample_mask(kind: str, way: str, chance: np.random.Generator) -> MaskInstance:
-    """One mask of a kind worn in a way, its colour and small differences left to chance.
+def sample_mask(kind: str, style: str, rng: np.random.Generator) -> MaskInstance:
+    """One mask of a kind worn in a way, its color and small differences left to chance.
 
     Raises:
         DataError: There is no such kind or way, or the one cannot be worn the other.
     """
-    if kind not in MASK_TYPES or way not in WEARING_STYLES or not can_wear(kind, way):
-        MaskInstance(kind, way, WHITE, "", WHITE, WHITE)  # says what is wrong
+    if kind not in MASK_TYPES or style not in WEARING_STYLES or not can_wear(kind, style):
+        MaskInstance(kind, style, WHITE, "", WHITE, WHITE)  # says what is wrong
     made = MASK_TYPES[kind]
-    shares = np.array([share for _, share in made.colours], dtype=float)
-    base = made.colours[int(chance.choice(len(shares), p=shares / shares.sum()))][0]
+    frequencies = np.array([frequency for _, frequency in made.colors], dtype=float)
+    base = made.colors[int(rng.choice(len(frequencies), p=frequencies / frequencies.sum()))][0]
     hue, most = (0.07, 1.4) if made.fabric in _DYED else (0.012, 1.15)
-    colour = turned(
-        base, hue=chance.normal(0, hue), saturation=chance.uniform(0.75, most), value=chance.uniform(0.93, 1.03)
-    )
-    inks = [ink for ink in _INKS if abs(luminance(ink) - luminance(colour)) > 0.2]
-    ink = inks[int(chance.integers(len(inks)))]
-    if made.fabric in ("foam", "tube") or (made.fabric == "sewn" and chance.random() < 0.7):
-        strap = dimmed(colour, 0.94)
-    elif made.straps == "bands" and chance.random() < 0.6:
+    color = shift_hsv(base, hue=rng.normal(0, hue), saturation=rng.uniform(0.75, most), value=rng.uniform(0.93, 1.03))
+    inks = [ink for ink in _INKS if abs(luminance(ink) - luminance(color)) > 0.2]
+    ink = inks[int(rng.integers(len(inks)))]
+    if made.fabric in ("foam", "tube") or (made.fabric == "sewn" and rng.random() < 0.7):
+        strap = scale_brightness(color, 0.94)
+    elif made.straps == "bands" and rng.random() < 0.6:
         strap = (226, 196, 96)
     else:
-        strap = mixed(WHITE, BLACK, 0.95) if luminance(colour) < 0.25 and chance.random() < 0.8 else WHITE
-    tilt, drift, aside = WEARING_STYLES[way].tilt, WEARING_STYLES[way].drift, WEARING_STYLES[way].aside
+        strap = blend(WHITE, BLACK, 0.95) if luminance(color) < 0.25 and rng.random() < 0.8 else WHITE
+    tilt, shift_y, shift_x = WEARING_STYLES[style].tilt, WEARING_STYLES[style].shift_y, WEARING_STYLES[style].shift_x
     return MaskInstance(
         kind=kind,
-        way=way,
-        colour=colour,
-        pattern=str(chance.choice(made.patterns)),
+        style=style,
+        color=color,
+        pattern=str(rng.choice(made.patterns)),
         ink=ink,
         strap=strap,
-        height=float(np.clip(chance.normal(0, drift / 2), -drift, drift)),
-        scale=float(np.clip(chance.normal(1.0, 0.035), 0.92, 1.08)),
-        tilt=float(chance.uniform(-tilt, tilt)),
-        aside=float(np.clip(chance.normal(0, aside / 2), -aside, aside)),
-        side=int(chance.choice((-1, 1))),
-        light=float(np.clip(chance.normal(1.02, 0.12), 0.75, 1.32)),
-        seed=int(chance.integers(2**31)),
+        shift_y=float(np.clip(rng.normal(0, shift_y / 2), -shift_y, shift_y)),
+        scale=float(np.clip(rng.normal(1.0, 0.035), 0.92, 1.08)),
+        tilt=float(rng.uniform(-tilt, tilt)),
+        shift_x=float(np.clip(rng.normal(0, shift_x / 2), -shift_x, shift_x)),
+        side=int(rng.choice((-1, 1))),
+        brightness=float(np.clip(rng.normal(1.02, 0.12), 0.75, 1.32)),
+        seed=int(rng.integers(2**31)),
     )

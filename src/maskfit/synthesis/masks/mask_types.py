@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maskfit.synthesis.drawn.colors import Colour
+from maskfit.synthesis.drawn.colors import Color
 
 Half = tuple[tuple[float, float], ...]
 
-WHITE: Colour = (236, 238, 238)
-BLACK: Colour = (34, 34, 38)
+WHITE: Color = (236, 238, 238)
+BLACK: Color = (34, 34, 38)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class MaskKind:
         lower: Right half of the lower rim, from under the chin to the side.
         shape: How it stands off the face, a name in `surface.SHAPES`.
         fabric: What it is made of, a name in `fabric.FABRICS`.
-        colours: What colours there are, and how many of each in a hundred.
+        colors: What colors there are, and how many of each in a hundred.
         patterns: Patterns of `patterns.PATTERNS` it may bear; "" is plain.
         straps: "loops" round the ears, "bands" round the head, or "none" where the cloth itself goes round.
         share: How many of a hundred masks are of this kind.
@@ -34,10 +34,10 @@ class MaskKind:
     lower: Half
     shape: str
     fabric: str
-    colours: tuple[tuple[Colour, int], ...]
+    colors: tuple[tuple[Color, int], ...]
     patterns: tuple[str, ...]
     straps: str
-    share: int
+    frequency: int
 
 
 _SURGICAL = (
@@ -91,80 +91,80 @@ MASK_TYPES: dict[str, MaskKind] = {
         lower=((0.0, 1.90), (0.28, 1.86), (0.56, 1.68), (0.80, 1.40), (0.95, 1.12)),
         shape="tent",
         fabric="pleated",
-        colours=_SURGICAL,
+        colors=_SURGICAL,
         patterns=("",),
         straps="loops",
-        share=38,
+        frequency=38,
     ),
     "surgical-flat": MaskKind(  # its pleats still closed: a band across nose and mouth
         upper=((0.0, 0.30), (0.14, 0.33), (0.36, 0.45), (0.68, 0.53), (0.98, 0.56)),
         lower=((0.0, 1.68), (0.28, 1.66), (0.56, 1.54), (0.80, 1.36), (0.97, 1.20)),
         shape="flat",
         fabric="closed pleats",
-        colours=_SURGICAL,
+        colors=_SURGICAL,
         patterns=("",),
         straps="loops",
-        share=10,
+        frequency=10,
     ),
     "kn95": MaskKind(  # folded along the middle, with a beak
         upper=((0.0, 0.16), (0.12, 0.22), (0.34, 0.40), (0.68, 0.58), (0.98, 0.68)),
         lower=((0.0, 1.92), (0.22, 1.84), (0.50, 1.60), (0.78, 1.28), (0.96, 1.00)),
         shape="beak",
         fabric="welded",
-        colours=_RESPIRATOR,
+        colors=_RESPIRATOR,
         patterns=("",),
         straps="loops",
-        share=15,
+        frequency=15,
     ),
     "n95": MaskKind(  # a stiff cup
         upper=((0.0, 0.18), (0.14, 0.22), (0.40, 0.40), (0.68, 0.62), (0.84, 0.86)),
         lower=((0.0, 1.86), (0.30, 1.81), (0.58, 1.60), (0.77, 1.31), (0.85, 1.06)),
         shape="cup",
-        fabric="moulded",
-        colours=((WHITE, 80), ((222, 214, 196), 12), ((176, 206, 196), 8)),
+        fabric="molded",
+        colors=((WHITE, 80), ((222, 214, 196), 12), ((176, 206, 196), 8)),
         patterns=("",),
         straps="bands",
-        share=7,
+        frequency=7,
     ),
     "cloth": MaskKind(
         upper=((0.0, 0.18), (0.13, 0.23), (0.36, 0.41), (0.68, 0.50), (0.98, 0.52)),
         lower=((0.0, 1.90), (0.26, 1.84), (0.54, 1.64), (0.80, 1.32), (0.95, 1.02)),
         shape="seam",
         fabric="sewn",
-        colours=_CLOTH,
+        colors=_CLOTH,
         patterns=("",),
         straps="loops",
-        share=12,
+        frequency=12,
     ),
     "printed": MaskKind(  # cloth with a pattern
         upper=((0.0, 0.19), (0.14, 0.24), (0.36, 0.41), (0.68, 0.49), (0.98, 0.51)),
         lower=((0.0, 1.90), (0.28, 1.85), (0.56, 1.66), (0.80, 1.36), (0.96, 1.06)),
         shape="seam",
         fabric="sewn",
-        colours=_PRINTED,
+        colors=_PRINTED,
         patterns=("dots", "stripes", "checks", "flowers", "leaves", "blotches", "badge"),
         straps="loops",
-        share=8,
+        frequency=8,
     ),
     "sport": MaskKind(  # stretchy foam that clings, cut out for the ears
         upper=((0.0, 0.16), (0.12, 0.21), (0.34, 0.40), (0.68, 0.52), (1.02, 0.40)),
         lower=((0.0, 1.86), (0.22, 1.80), (0.50, 1.60), (0.80, 1.18), (1.02, 0.80)),
         shape="cling",
         fabric="foam",
-        colours=((BLACK, 66), ((84, 88, 94), 16), ((52, 62, 88), 8), (WHITE, 5), ((190, 190, 192), 5)),
+        colors=((BLACK, 66), ((84, 88, 94), 16), ((52, 62, 88), 8), (WHITE, 5), ((190, 190, 192), 5)),
         patterns=("", "", "badge"),
         straps="loops",
-        share=10,
+        frequency=10,
     ),
     "gaiter": MaskKind(  # a tube of cloth about face and neck, or a scarf drawn up
         upper=((0.0, 0.20), (0.13, 0.25), (0.36, 0.42), (0.70, 0.52), (1.06, 0.52)),
         lower=((0.0, 2.52), (0.30, 2.50), (0.60, 2.36), (0.86, 2.06), (1.04, 1.72)),
         shape="cling",
         fabric="tube",
-        colours=_CLOTH,
+        colors=_CLOTH,
         patterns=("", "", "blotches", "flowers", "stripes", "dots"),
         straps="none",
-        share=5,
+        frequency=5,
     ),
 }
 """Every kind of mask by its name."""
@@ -193,44 +193,46 @@ class WearingStyle:
     lower: tuple[float, float] = (0.0, 0.0)
     tilt: float = 0.03
     width: float = 1.0
-    drift: float = 0.035
-    aside: float = 0.05
+    shift_y: float = 0.035
+    shift_x: float = 0.05
     straps: bool = False
     hangs: bool = False
 
 
 WEARING_STYLES: dict[str, WearingStyle] = {
-    "close": WearingStyle("wear", upper=(0.03, 0.02), lower=(0.02, 0.0), drift=0.05),
+    "close": WearingStyle("wear", upper=(0.03, 0.02), lower=(0.02, 0.0), shift_y=0.05),
     "high": WearingStyle("wear", upper=(-0.05, -0.03), lower=(-0.04, 0.0)),
     "low": WearingStyle("wear", upper=(0.18, 0.07), lower=(0.08, 0.05)),
     "tilted": WearingStyle("wear", upper=(0.07, 0.04), lower=(0.03, 0.02), tilt=0.15),
     "small": WearingStyle("wear", upper=(0.11, 0.05), lower=(-0.10, -0.07), width=0.88),
-    "half the nose": WearingStyle("incorrect", "half", upper=(0.45, 0.14), lower=(0.09, 0.07), tilt=0.08, drift=0.06),
-    "under the nose": WearingStyle("incorrect", "none", upper=(0.64, 0.17), lower=(0.10, 0.10), tilt=0.10, drift=0.09),
+    "half the nose": WearingStyle("incorrect", "half", upper=(0.45, 0.14), lower=(0.09, 0.07), tilt=0.08, shift_y=0.06),
+    "under the nose": WearingStyle(
+        "incorrect", "none", upper=(0.64, 0.17), lower=(0.10, 0.10), tilt=0.10, shift_y=0.09
+    ),
     "over the mouth": WearingStyle(
-        "incorrect", "none", upper=(0.75, 0.30), lower=(0.12, 0.10), tilt=0.12, width=0.94, drift=0.10
+        "incorrect", "none", upper=(0.75, 0.30), lower=(0.12, 0.10), tilt=0.12, width=0.94, shift_y=0.10
     ),
     "pulled aside": WearingStyle(
-        "incorrect", "none", upper=(0.80, 0.36), lower=(0.20, 0.20), tilt=0.60, drift=0.12, aside=0.40, straps=True
+        "incorrect", "none", upper=(0.80, 0.36), lower=(0.20, 0.20), tilt=0.60, shift_y=0.12, shift_x=0.40, straps=True
     ),
     "on the chin": WearingStyle(
-        "incorrect", "none", upper=(1.22, 0.44), lower=(0.20, 0.22), tilt=0.14, width=0.88, drift=0.14
+        "incorrect", "none", upper=(1.22, 0.44), lower=(0.20, 0.22), tilt=0.14, width=0.88, shift_y=0.14
     ),
     "below the chin": WearingStyle(
-        "incorrect", "none", upper=(1.58, 0.72), lower=(0.48, 0.42), tilt=0.12, width=0.82, drift=0.10, straps=True
+        "incorrect", "none", upper=(1.58, 0.72), lower=(0.48, 0.42), tilt=0.12, width=0.82, shift_y=0.10, straps=True
     ),
     "dangling": WearingStyle("incorrect", "none", straps=True, hangs=True),
     "round the neck": WearingStyle(
-        "not_wear", "none", upper=(1.72, 0.96), lower=(0.62, 0.70), tilt=0.10, width=0.95, drift=0.16
+        "not_wear", "none", upper=(1.72, 0.96), lower=(0.62, 0.70), tilt=0.10, width=0.95, shift_y=0.16
     ),
 }
 """Every way by its name. All of the nose is covered in all that are "wear", and in none of the others."""
 
-SCARF_TYPES = "round the neck"
+SCARF_STYLE = "round the neck"
 """A gaiter there is a scarf, and its wearer's face bare."""
 
-WORN = tuple(name for name, way in WEARING_STYLES.items() if way.state == "wear")
-WRONG = {
+CORRECT_STYLES = tuple(name for name, style in WEARING_STYLES.items() if style.state == "wear")
+INCORRECT_STYLES = {
     "half the nose": 16,
     "under the nose": 28,
     "over the mouth": 14,
@@ -242,8 +244,8 @@ WRONG = {
 """The wrong ways, and how many of a hundred masks worn wrongly are worn so."""
 
 
-def can_wear(kind: str, way: str) -> bool:
+def can_wear(kind: str, style: str) -> bool:
     """Whether a mask of that kind can be worn that way: only what has no straps is a scarf, and it hangs by none."""
     if MASK_TYPES[kind].straps == "none":
-        return not WEARING_STYLES[way].straps
-    return way != SCARF_TYPES
+        return not WEARING_STYLES[style].straps
+    return style != SCARF_STYLE

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from maskfit.synthesis.drawn.curves import ellipse, moved, spline
+from maskfit.synthesis.drawn.curves import ellipse, spline, translated
 
 Array = NDArray[np.float64]
 Pen = ImageDraw.ImageDraw
@@ -17,14 +17,14 @@ WIDTH, HEIGHT = 768, 640
 """Pixels of the flat sheet that patterns are drawn on; it is shrunk to what a photo needs."""
 
 
-def draw_pattern(name: str, chance: np.random.Generator, rows: int, columns: int) -> Array:
+def draw_pattern(name: str, rng: np.random.Generator, rows: int, columns: int) -> Array:
     """How much ink there is on each place of the sheet, 0 to 1, of shape (rows, columns)."""
     sheet = Image.new("L", (WIDTH, HEIGHT), 0)
-    PATTERNS[name](ImageDraw.Draw(sheet), chance)
+    PATTERNS[name](ImageDraw.Draw(sheet), rng)
     return _shrunk(sheet, rows, columns)
 
 
-def draw_print(chance: np.random.Generator, rows: int, columns: int) -> Array:
+def draw_print(rng: np.random.Generator, rows: int, columns: int) -> Array:
     """The small print of a respirator, such as its standard and number, as ink of shape (rows, columns)."""
     sheet = Image.new("L", (WIDTH, HEIGHT), 0)
     pen = ImageDraw.Draw(sheet)
@@ -32,12 +32,12 @@ def draw_print(chance: np.random.Generator, rows: int, columns: int) -> Array:
         ("KN95",),
         ("KN95", "GB2626-2019"),
         ("FFP2 NR", "CE 2163"),
-        ("N95", f"TC-84A-{chance.integers(1000, 9999)}"),
+        ("N95", f"TC-84A-{rng.integers(1000, 9999)}"),
     )
-    size = int(chance.integers(26, 44))
-    x = WIDTH * (chance.uniform(0.16, 0.24) if chance.random() < 0.5 else chance.uniform(0.60, 0.66))
-    y = HEIGHT * chance.uniform(0.40, 0.62)
-    for place, line in enumerate(lines[int(chance.integers(len(lines)))]):
+    size = int(rng.integers(26, 44))
+    x = WIDTH * (rng.uniform(0.16, 0.24) if rng.random() < 0.5 else rng.uniform(0.60, 0.66))
+    y = HEIGHT * rng.uniform(0.40, 0.62)
+    for place, line in enumerate(lines[int(rng.integers(len(lines)))]):
         font = ImageFont.load_default(size if place == 0 else size * 0.6)
         pen.text((x, y + place * size * 1.15), line, fill=200, font=font)
     return _shrunk(sheet, rows, columns)
@@ -51,36 +51,36 @@ def _fill(pen: Pen, points: Array, ink: int = 255) -> None:
     pen.polygon(points.ravel().tolist(), fill=ink)
 
 
-def _places(chance: np.random.Generator, step: float, loose: float) -> list[tuple[float, float]]:
+def _places(rng: np.random.Generator, step: float, loose: float) -> list[tuple[float, float]]:
     """Places in rows that are shifted against each other, each a little off."""
     found = []
     for row in range(-1, round(HEIGHT / step) + 2):
         for column in range(-1, round(WIDTH / step) + 2):
             x, y = (column + 0.5 * (row % 2)) * step, row * step * 0.87
-            found.append((x + chance.uniform(-loose, loose) * step, y + chance.uniform(-loose, loose) * step))
+            found.append((x + rng.uniform(-loose, loose) * step, y + rng.uniform(-loose, loose) * step))
     return found
 
 
-def _dots(pen: Pen, chance: np.random.Generator) -> None:
-    step = chance.uniform(44, 96)
-    radius = step * chance.uniform(0.16, 0.30)
-    for x, y in _places(chance, step, 0.0):
+def _dots(pen: Pen, rng: np.random.Generator) -> None:
+    step = rng.uniform(44, 96)
+    radius = step * rng.uniform(0.16, 0.30)
+    for x, y in _places(rng, step, 0.0):
         _fill(pen, ellipse(x, y, radius, radius))
 
 
-def _stripes(pen: Pen, chance: np.random.Generator) -> None:
-    step = chance.uniform(38, 110)
-    broad = step * chance.uniform(0.25, 0.55)
-    if chance.random() < 0.5:
-        for top in np.arange(chance.uniform(0, step), HEIGHT, step).tolist():
+def _stripes(pen: Pen, rng: np.random.Generator) -> None:
+    step = rng.uniform(38, 110)
+    broad = step * rng.uniform(0.25, 0.55)
+    if rng.random() < 0.5:
+        for top in np.arange(rng.uniform(0, step), HEIGHT, step).tolist():
             pen.rectangle((0, top, WIDTH, top + broad), fill=255)
     else:
-        for left in np.arange(chance.uniform(0, step), WIDTH, step).tolist():
+        for left in np.arange(rng.uniform(0, step), WIDTH, step).tolist():
             pen.rectangle((left, 0, left + broad, HEIGHT), fill=255)
 
 
-def _checks(pen: Pen, chance: np.random.Generator) -> None:
-    step = chance.uniform(52, 120)
+def _checks(pen: Pen, rng: np.random.Generator) -> None:
+    step = rng.uniform(52, 120)
     half = Image.new("L", (WIDTH, HEIGHT), 0)
     other = ImageDraw.Draw(half)
     for left in np.arange(0, WIDTH, step).tolist():
@@ -91,10 +91,10 @@ def _checks(pen: Pen, chance: np.random.Generator) -> None:
     pen.bitmap((0, 0), half.point([value * 125 // 255 for value in range(256)]), fill=255)
 
 
-def _flowers(pen: Pen, chance: np.random.Generator) -> None:
-    step = chance.uniform(90, 160)
-    for x, y in _places(chance, step, 0.16):
-        size, spin = step * chance.uniform(0.12, 0.20), chance.uniform(0, 6.3)
+def _flowers(pen: Pen, rng: np.random.Generator) -> None:
+    step = rng.uniform(90, 160)
+    for x, y in _places(rng, step, 0.16):
+        size, spin = step * rng.uniform(0.12, 0.20), rng.uniform(0, 6.3)
         for petal in range(5):
             angle = spin + petal * 2 * np.pi / 5
             _fill(
@@ -103,33 +103,33 @@ def _flowers(pen: Pen, chance: np.random.Generator) -> None:
         _fill(pen, ellipse(x, y, size * 0.45, size * 0.45), 60)
 
 
-def _leaves(pen: Pen, chance: np.random.Generator) -> None:
-    step = chance.uniform(80, 140)
-    for x, y in _places(chance, step, 0.2):
-        size, turn = step * chance.uniform(0.3, 0.5), chance.uniform(0, 3.2)
-        _fill(pen, ellipse(x, y, size, size * 0.26, turn=turn), int(chance.integers(150, 256)))
+def _leaves(pen: Pen, rng: np.random.Generator) -> None:
+    step = rng.uniform(80, 140)
+    for x, y in _places(rng, step, 0.2):
+        size, turn = step * rng.uniform(0.3, 0.5), rng.uniform(0, 3.2)
+        _fill(pen, ellipse(x, y, size, size * 0.26, turn=turn), int(rng.integers(150, 256)))
 
 
-def _blotches(pen: Pen, chance: np.random.Generator) -> None:
+def _blotches(pen: Pen, rng: np.random.Generator) -> None:
     for ink in (110, 190, 255):
         for _ in range(16):
-            rim = ellipse(0, 0, 1, 1, count=9) * chance.uniform(0.5, 1.5, (9, 1)) * chance.uniform(34, 80)
-            place = chance.uniform(0, WIDTH), chance.uniform(0, HEIGHT)
-            _fill(pen, moved(spline(rim * (1.5, 0.8), closed=True), *place), ink)
+            rim = ellipse(0, 0, 1, 1, count=9) * rng.uniform(0.5, 1.5, (9, 1)) * rng.uniform(34, 80)
+            place = rng.uniform(0, WIDTH), rng.uniform(0, HEIGHT)
+            _fill(pen, translated(spline(rim * (1.5, 0.8), closed=True), *place), ink)
 
 
-def _badge(pen: Pen, chance: np.random.Generator) -> None:
+def _badge(pen: Pen, rng: np.random.Generator) -> None:
     """One small sign at a side, as makers and clubs put them."""
-    x, y = WIDTH * chance.choice((0.28, 0.5, 0.72)), HEIGHT * chance.uniform(0.4, 0.6)
-    size = chance.uniform(24, 60)
-    kind = int(chance.integers(3))
+    x, y = WIDTH * rng.choice((0.28, 0.5, 0.72)), HEIGHT * rng.uniform(0.4, 0.6)
+    size = rng.uniform(24, 60)
+    kind = int(rng.integers(3))
     if kind == 0:
         _fill(pen, ellipse(x, y, size, size))
         _fill(pen, ellipse(x, y, size * 0.62, size * 0.62), 0)
     elif kind == 1:
         tips = ellipse(x, y, size, size, count=10) - (x, y)
         tips[1::2] *= 0.45
-        _fill(pen, moved(tips, x, y))
+        _fill(pen, translated(tips, x, y))
     else:
         for line in range(2):
             pen.rectangle((x - size, y + line * size * 0.6, x + size, y + line * size * 0.6 + size * 0.3), fill=255)

@@ -15,7 +15,7 @@ Pixels = NDArray[np.uint8]
 
 _WEIGHTS = np.array((0.299, 0.587, 0.114))
 _SKIN_CHROMA = np.array((1.26, 0.94, 0.80))
-"""Mean colour of skin of all tones under white light, over its luminance."""
+"""Mean color of skin of all tones under white light, over its luminance."""
 
 _OWN_BLUR = 0.8
 """Deviation that `find_blur` sees on edges without any blur."""
@@ -32,57 +32,65 @@ class Photometry:
         level: Brightness of a white thing on the face, about 1 in a well-exposed photo.
         cast: Factors on red, green and blue.
         slope: How the logarithm of brightness grows per head unit to the right and downwards.
-        skin: Mean colour of the skin, 0 to 1.
-        greyness: 1 for a photo without colours, 0 for one with.
+        skin: Mean color of the skin, 0 to 1.
+        greyness: 1 for a photo without colors, 0 for one with.
         blur: Deviation in pixels of the blur of its edges.
         grain: Deviation of the noise, 0 to 255.
     """
 
-    level: float
-    cast: Array
-    slope: tuple[float, float]
+    exposure: float
+    color_cast: Array
+    gradient: tuple[float, float]
     skin: Array
-    greyness: float
+    grayness: float
     blur: float
-    grain: float
+    noise: float
 
 
-def measure_light(pixels: Pixels, pose: HeadPose) -> Photometry:
+def measure_photometry(pixels: Pixels, pose: HeadPose) -> Photometry:
     """Reads the light from the skin under the eyes and from the whole photo, the blur and the grain from the face."""
-    places, colours = _skin_samples(pixels, pose)
-    luminance = colours @ _WEIGHTS
-    skin = np.median(colours, axis=0)
+    places, colors = _skin_samples(pixels, pose)
+    luminance = colors @ _WEIGHTS
+    skin = np.median(colors, axis=0)
     tone = float(skin @ _WEIGHTS)
     whole = pixels[:: max(1, pixels.shape[0] // 96), :: max(1, pixels.shape[1] // 96)].reshape(-1, 3) / 255.0
     bright = float(np.quantile(whole @ _WEIGHTS, 0.98))
     # A dim face may be dark skin or little light. The brightest things on the photo tell the two apart in part.
-    level = max(0.52 * tone / _SKIN_LUMINANCE + 0.48 * bright, min(0.95 * bright, 0.25 + 1.6 * tone))
+    exposure = max(0.52 * tone / _SKIN_LUMINANCE + 0.48 * bright, min(0.95 * bright, 0.25 + 1.6 * tone))
     chroma = float((whole.max(1) - whole.min(1)).mean() / max(float(whole.max(1).mean()), 1e-3))
-    greyness = float(np.clip((0.07 - chroma) / 0.05, 0, 1))
-    cast = (skin / max(tone, 1e-3) / _SKIN_CHROMA) ** 0.45
-    cast = cast / float(cast @ _WEIGHTS)
-    slope = _fit_slope(places, np.log(np.maximum(luminance, 0.02)))
+    grayness = float(np.clip((0.07 - chroma) / 0.05, 0, 1))
+    color_cast = (skin / max(tone, 1e-3) / _SKIN_CHROMA) ** 0.45
+    color_cast = color_cast / float(color_cast @ _WEIGHTS)
+    gradient = _fit_slope(places, np.log(np.maximum(luminance, 0.02)))
     face = _crop_face(pixels, pose)
-    return Photometry(float(np.clip(level, 0.30, 1.12)), cast, slope, skin, greyness, find_blur(face), find_grain(face))
+    return Photometry(
+        float(np.clip(exposure, 0.30, 1.12)),
+        color_cast,
+        gradient,
+        skin,
+        grayness,
+        estimate_blur(face),
+        estimate_noise(face),
+    )
 
 
 def _skin_samples(pixels: Pixels, pose: HeadPose) -> tuple[Array, Array]:
-    """Places in head coordinates that likely show skin, and the photo's colours there, 0 to 1."""
+    """Places in head coordinates that likely show skin, and the photo's colors there, 0 to 1."""
     x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(-0.7, 0.7, 29), np.linspace(0.22, 1.5, 27)))
     mouth = (x / 0.52) ** 2 + ((y - 1.14) / 0.24) ** 2 < 1
     x, y = x[~mouth], y[~mouth]
     smooth = np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(max(0.6, 0.04 * pose.unit))))
-    spots = np.rint(pose.on_skin(x, y)).astype(int)
+    spots = np.rint(pose.project_surface(x, y)).astype(int)
     height, width = pixels.shape[:2]
     inside = (spots[:, 0] >= 0) & (spots[:, 0] < width) & (spots[:, 1] >= 0) & (spots[:, 1] < height)
     if not inside.any():
         return np.zeros((1, 2)), np.array([pixels.reshape(-1, 3).mean(0) / 255])
-    colours = smooth[spots[inside, 1], spots[inside, 0]] / 255.0
+    colors = smooth[spots[inside, 1], spots[inside, 0]] / 255.0
     places = np.stack([x[inside], y[inside]], axis=1)
     # Hair, hands and background differ from most of it; so does a beard, which is no skin either.
-    away = np.abs(colours - np.median(colours, axis=0)).sum(1)
+    away = np.abs(colors - np.median(colors, axis=0)).sum(1)
     near = away <= np.quantile(away, 0.75)
-    return places[near], colours[near]
+    return places[near], colors[near]
 
 
 def _fit_slope(places: Array, values: Array) -> tuple[float, float]:
@@ -94,7 +102,7 @@ def _fit_slope(places: Array, values: Array) -> tuple[float, float]:
 
 def _crop_face(pixels: Pixels, pose: HeadPose) -> Array:
     """Luminance of the square about eyes, nose and mouth, where every face has edges and skin."""
-    x, y = pose.place(np.array((0.0, 0.5, 0.2)))
+    x, y = pose.project(np.array((0.0, 0.5, 0.2)))
     reach = 1.1 * pose.unit
     height, width = pixels.shape[:2]
     left, right = np.clip((round(x - reach), round(x + reach)), 0, width)
@@ -105,7 +113,7 @@ def _crop_face(pixels: Pixels, pose: HeadPose) -> Array:
     return face
 
 
-def find_blur(luminance: Array) -> float:
+def estimate_blur(luminance: Array) -> float:
     """The deviation, in pixels, of the blur of a picture's sharpest edges; 0 to 6, 0.6 where there is no edge.
 
     Across an edge of some contrast that was blurred by a Gaussian, the steepest slope is the contrast over 2.5 times
@@ -128,7 +136,7 @@ def find_blur(luminance: Array) -> float:
     return float(np.sqrt(np.clip(best**2 - _OWN_BLUR**2, 0.0, 36.0))) if np.isfinite(best) else 0.6
 
 
-def find_grain(luminance: Array) -> float:
+def estimate_noise(luminance: Array) -> float:
     """The deviation of a picture's noise on its smooth parts (Immerkaer's kernel, by its median)."""
     if min(luminance.shape) < 8:
         return 0.0

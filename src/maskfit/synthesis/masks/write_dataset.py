@@ -20,29 +20,29 @@ from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_
 from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.compositing import MaskedPhoto, PreparedFace
 from maskfit.synthesis.masks.face_selection import BareFace, FaceSelection
-from maskfit.synthesis.masks.mask_sampling import MOST_WORN, MaskInstance, draw_wearings, rng_for, sample_mask
-from maskfit.synthesis.masks.mask_types import SCARF_TYPES, WEARING_STYLES
+from maskfit.synthesis.masks.mask_sampling import MAX_CORRECT, MaskInstance, rng_for, sample_mask, sample_masks
+from maskfit.synthesis.masks.mask_types import SCARF_STYLE, WEARING_STYLES
 from maskfit.synthesis.process_pool import parallel_map
 
 Progress = Callable[[int, int], None]
 
-IMAGES, LIST, SET_ASIDE, SETTINGS = "images", "masks.csv", "set-aside.csv", "masks.json"
+IMAGES, MANIFEST, SET_ASIDE, SETTINGS = "images", "masks.csv", "set-aside.csv", "masks.json"
 """What lies in the folder: the photos, a manifest of them that says which mask is on each, the photos that were not
 used, and what was asked for."""
 
 COLUMNS = ("path", "person", "mask", "gender", "age", "kind", "way", "left", "top", "right", "bottom")
-BARE = "normal"
+BARE_STEM = "normal"
 
-QUALITIES = (70, 97)
+QUALITY_RANGE = (70, 97)
 """Between which the JPEG quality of a photo is kept: with less the masks are spoilt, with more files only grow."""
 
 LOWER_BRIDGE = 0.8
 """Where a mask over half the nose must end at the latest: this far from between the eyes to the tip."""
 
-LEAST_SCARF = 0.15
+MIN_SCARF_VISIBLE = 0.15
 """Share of a scarf that must lie on the photo."""
 
-LEAST_VISIBLE = 0.6
+MIN_DANGLING_VISIBLE = 0.6
 """Share of a dangling mask that must lie on the photo; on tighter ones the mask is worn on the chin."""
 
 # The luminance table of the JPEG standard's annex K at quality 50, as a sum: a file's own sum tells its quality.
@@ -77,13 +77,13 @@ class _Job(NamedTuple):
     numbers: dict[str, Any]
 
 
-def write_masked(
-    chosen: FaceSelection,
+def write_masked_dataset(
+    selection: FaceSelection,
     out: Path,
     *,
     seed: int = 0,
-    worn: int = MOST_WORN,
-    wrongly: int = 1,
+    num_correct: int = MAX_CORRECT,
+    num_incorrect: int = 1,
     scarf: bool = False,
     resume: bool = False,
     workers: int | None = None,
@@ -115,16 +115,21 @@ def write_masked(
         MaskfitError: The processes could not start.
     """
     out = Path(out)
-    check_place(chosen.source, out, resume=resume)
-    numbers: dict[str, Any] = {"worn": worn, "wrongly": wrongly, "scarf": scarf}
-    draw_wearings(seed, "", **numbers)  # says what is wrong with the numbers before there is a folder
-    known = _begin(chosen, out, {"seed": seed, **numbers})
-    jobs = [_Job(face, out / IMAGES, seed, numbers) for face in chosen.faces if face.folder not in known]
-    set_aside = dict(chosen.set_aside)
+    check_output_dir(selection.source, out, resume=resume)
+    numbers: dict[str, Any] = {"num_correct": num_correct, "num_incorrect": num_incorrect, "scarf": scarf}
+    sample_masks(seed, "", **numbers)  # says what is wrong with the numbers before there is a folder
+    known = _start_or_resume(
+        selection, out, {"seed": seed, "worn": num_correct, "wrongly": num_incorrect, "scarf": scarf}
+    )
+    jobs = [_Job(face, out / IMAGES, seed, numbers) for face in selection.faces if face.folder not in known]
+    set_aside = dict(selection.set_aside)
     done = len(known)
     # A line a mask, as they come: what was made must be known when the rest is made another day.
-    with parallel_map(len(jobs), workers) as each, (out / LIST).open("a", encoding="utf-8", newline="") as stream:
-        for job, made in zip(jobs, each(_write_person, jobs), strict=True):
+    with (
+        parallel_map(len(jobs), workers) as map_jobs,
+        (out / MANIFEST).open("a", encoding="utf-8", newline="") as stream,
+    ):
+        for job, made in zip(jobs, map_jobs(_write_person, jobs), strict=True):
             if isinstance(made, str):
                 set_aside[job.face.name] = made
             else:
@@ -133,15 +138,15 @@ def write_masked(
                 stream.flush()
             done += 1
             if progress is not None:
-                progress(done, len(chosen.faces))
+                progress(done, len(selection.faces))
     rows = [row for folder in sorted(known) for row in known[folder]]
-    write_csv(out / LIST, COLUMNS, rows)
+    write_csv(out / MANIFEST, COLUMNS, rows)
     write_csv(out / SET_ASIDE, ("path", "reason"), sorted(set_aside.items()))
-    kinds, ways = (_count(rows, COLUMNS.index(name)) for name in ("kind", "way"))
-    return MaskDatasetResult(out / IMAGES, len(known), kinds, ways, dict(sorted(set_aside.items())))
+    kinds, styles = (_count(rows, COLUMNS.index(name)) for name in ("kind", "way"))
+    return MaskDatasetResult(out / IMAGES, len(known), kinds, styles, dict(sorted(set_aside.items())))
 
 
-def check_place(source: Path, out: Path, *, resume: bool = False) -> None:
+def check_output_dir(source: Path, out: Path, *, resume: bool = False) -> None:
     """Looks whether a set can be written there, before any work is done.
 
     Raises:
@@ -159,28 +164,30 @@ def check_place(source: Path, out: Path, *, resume: bool = False) -> None:
         raise DataError(what, location=out, hint="name one elsewhere")
 
 
-def _begin(chosen: FaceSelection, out: Path, numbers: dict[str, Any]) -> dict[str, _Rows]:
+def _start_or_resume(selection: FaceSelection, out: Path, numbers: dict[str, Any]) -> dict[str, _Rows]:
     """Writes down what is asked for, or compares it with what was; gives the rows of the persons who are done."""
-    faces = [face.folder for face in chosen.faces]
-    asked = {**numbers, "source": str(chosen.source.resolve()), "faces": faces}
+    faces = [face.folder for face in selection.faces]
+    asked = {**numbers, "source": str(selection.source.resolve()), "faces": faces}
     path = out / SETTINGS
     (out / IMAGES).mkdir(parents=True, exist_ok=True)
     if not path.is_file():
         write_json(path, asked)
-        write_csv(out / LIST, COLUMNS, [])
+        write_csv(out / MANIFEST, COLUMNS, [])
         return {}
     if read_json(path) != asked:
         what = "what was begun here is another set: its seed, photos or numbers of persons or masks differ"
         raise DataError(what, location=path, hint="give what was given then, or name a new folder")
     known: dict[str, _Rows] = {}
-    for row in read_csv(out / LIST, COLUMNS) if (out / LIST).is_file() else []:
+    for row in read_csv(out / MANIFEST, COLUMNS) if (out / MANIFEST).is_file() else []:
         if row["bottom"]:
             known.setdefault(row["person"], []).append(tuple(row[name] for name in COLUMNS))
-    whole = {face.folder for face in chosen.faces if (out / IMAGES / face.folder).is_dir()}
+    whole = {face.folder for face in selection.faces if (out / IMAGES / face.folder).is_dir()}
     # The bare face is written down last.
-    known = {folder: rows for folder, rows in known.items() if rows[-1][0].endswith(f"/{BARE}.jpg") and folder in whole}
+    known = {
+        folder: rows for folder, rows in known.items() if rows[-1][0].endswith(f"/{BARE_STEM}.jpg") and folder in whole
+    }
     # Without the line that a cut may have left half-written, so that the next one begins anew.
-    write_csv(out / LIST, COLUMNS, [row for rows in known.values() for row in rows])
+    write_csv(out / MANIFEST, COLUMNS, [row for rows in known.values() for row in rows])
     return known
 
 
@@ -197,15 +204,15 @@ def _write_person(job: _Job) -> _Rows | str:
         return error.message if isinstance(error, PhotoError) else str(error)
     face = PreparedFace(np.array(photo), job.face.landmarks)
     masked = render_all_masks(face, job.seed, job.face.name, **job.numbers)
-    for stem, (wearing, made) in masked.items():
-        if fault := find_fault(made, wearing, job.face.landmarks):
-            return f"{stem}: {fault}"
-    quality = find_quality(photo)
+    for stem, (instance, made) in masked.items():
+        if invalid_reason := find_placement_error(made, instance, job.face.landmarks):
+            return f"{stem}: {invalid_reason}"
+    quality = estimate_jpeg_quality(photo)
     folder = job.images / job.face.folder
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=job.images))
     try:
         part.chmod(job.images.stat().st_mode & 0o777)
-        for stem, pixels in [*((stem, made.pixels) for stem, (_, made) in masked.items()), (BARE, face.pixels)]:
+        for stem, pixels in [*((stem, made.pixels) for stem, (_, made) in masked.items()), (BARE_STEM, face.pixels)]:
             # The bare face is coded anew as well, or its lack of a second coding would give it away.
             with atomic_write(part / f"{stem}.jpg") as path:
                 Image.fromarray(pixels).save(path, "JPEG", quality=quality)
@@ -215,39 +222,53 @@ def _write_person(job: _Job) -> _Rows | str:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     _, gender, _, age = folder.name.split("_")
-    worn = {stem: (wearing.state, wearing.kind, wearing.way, *made.box) for stem, (wearing, made) in masked.items()}
+    num_correct = {
+        stem: (instance.state, instance.kind, instance.style, *made.box) for stem, (instance, made) in masked.items()
+    }
     return [
         (f"{IMAGES}/{folder.name}/{stem}.jpg", folder.name, state, gender, age, *map(str, rest))
-        for stem, (state, *rest) in {**worn, BARE: ("not_wear", "", "", 0, 0, 0, 0)}.items()
+        for stem, (state, *rest) in {**num_correct, BARE_STEM: ("not_wear", "", "", 0, 0, 0, 0)}.items()
     ]
 
 
 def render_all_masks(
-    face: PreparedFace, seed: int, name: str, *, worn: int = MOST_WORN, wrongly: int = 1, scarf: bool = False
+    face: PreparedFace,
+    seed: int,
+    name: str,
+    *,
+    num_correct: int = MAX_CORRECT,
+    num_incorrect: int = 1,
+    scarf: bool = False,
 ) -> dict[str, tuple[MaskInstance, MaskedPhoto]]:
     """The masked photos of a face by their stems, as `draw_wearings` names them, without a scarf that hardly shows."""
     made = {
-        stem: _put(face, wearing, rng_for(seed, name, f"no room to dangle {stem}"))
-        for stem, wearing in draw_wearings(seed, name, worn=worn, wrongly=wrongly, scarf=scarf).items()
+        stem: _apply_with_fallback(face, instance, rng_for(seed, name, f"no room to dangle {stem}"))
+        for stem, instance in sample_masks(
+            seed, name, num_correct=num_correct, num_incorrect=num_incorrect, scarf=scarf
+        ).items()
     }
-    return {stem: pair for stem, pair in made.items() if pair[0].way != SCARF_TYPES or pair[1].visible > LEAST_SCARF}
+    return {
+        stem: pair for stem, pair in made.items() if pair[0].style != SCARF_STYLE or pair[1].visible > MIN_SCARF_VISIBLE
+    }
 
 
-def _put(face: PreparedFace, wearing: MaskInstance, chance: np.random.Generator) -> tuple[MaskInstance, MaskedPhoto]:
+def _apply_with_fallback(
+    face: PreparedFace, instance: MaskInstance, rng: np.random.Generator
+) -> tuple[MaskInstance, MaskedPhoto]:
     """The face with a mask on; one that cannot dangle from its ear hangs on the other one, or else on the chin."""
-    masked = face.apply_mask(wearing)
-    if wearing.way == "dangling":
+    masked = face.apply_mask(instance)
+    if instance.style == "dangling":
         for instead in (
-            replace(wearing, side=-wearing.side),
-            sample_mask(wearing.kind, "on the chin", chance),
+            replace(instance, side=-instance.side),
+            sample_mask(instance.kind, "on the chin", rng),
         ):
-            if masked.visible >= LEAST_VISIBLE and not find_fault(masked, wearing, face.landmarks):
+            if masked.visible >= MIN_DANGLING_VISIBLE and not find_placement_error(masked, instance, face.landmarks):
                 break
-            wearing, masked = instead, face.apply_mask(instead)
-    return wearing, masked
+            instance, masked = instead, face.apply_mask(instead)
+    return instance, masked
 
 
-def find_fault(masked: MaskedPhoto, wearing: MaskInstance, landmarks: Landmarks) -> str:
+def find_placement_error(masked: MaskedPhoto, instance: MaskInstance, landmarks: Landmarks) -> str:
     """What is wrong with how a mask came to lie; "" where as much of the nose is covered as its way says."""
     tip, bridge = landmarks.points[2], landmarks.points[:2].mean(0)
     height, width = masked.mask.shape
@@ -256,7 +277,7 @@ def find_fault(masked: MaskedPhoto, wearing: MaskInstance, landmarks: Landmarks)
     if masked.box == (0, 0, 0, 0):
         return "the mask would not lie on the photo"
     lower_bridge = bridge + LOWER_BRIDGE * (tip - bridge)
-    nose = WEARING_STYLES[wearing.way].nose
+    nose = WEARING_STYLES[instance.style].nose
     if nose == "half":
         if _covers(masked, lower_bridge):
             return "the mask would cover all of the nose"
@@ -274,11 +295,11 @@ def _covers(masked: MaskedPhoto, point: NDArray[np.float64]) -> bool:
     return bool(masked.mask[y, x] > 0.5)
 
 
-def find_quality(photo: Image.Image) -> int:
+def estimate_jpeg_quality(photo: Image.Image) -> int:
     """The JPEG quality that a photo was saved with, kept within `QUALITIES`; their upper end for other files."""
     tables: dict[int, list[int]] = getattr(photo, "quantization", {})
     if not tables:
-        return QUALITIES[1]
+        return QUALITY_RANGE[1]
     scale = 100 * sum(tables[0]) / _STANDARD_SUM
     quality: float = (200 - scale) / 2 if scale <= 100 else 5000 / scale
-    return round(min(max(quality, QUALITIES[0]), QUALITIES[1]))
+    return round(min(max(quality, QUALITY_RANGE[0]), QUALITY_RANGE[1]))
