@@ -1,6 +1,6 @@
 """Builds the model in the box anew, from the photos to the file that ships: any step that is done is not done again.
 
-    python scripts/in_the_box.py --portraits masked-faces/train/images \
+    python scripts/train_bundled_model.py --portraits masked-faces/train/images \
         --faces masked-faces/faces/faces.csv --faces more-faces/faces.csv --mask-photos mask-photos/photos.csv \
         --weights mobilenetv2_100.imagenet.safetensors --work box
 
@@ -12,7 +12,7 @@ the mask is known (`path,mask`); MobileNetV2's ImageNet weights. What it does:
 3. cuts: the portraits' faces cut out, so that a face is seen near as well as far (`maskfit data crop`).
 4. lists: `photos.csv`, the real photos, judged on persons held out; `extra0.csv` and `extra1.csv`, what was made of
    them, never judged. Each face is masked once in either: worn well in one, wrongly in the other.
-5. train: the recipe `in-the-box` with the first list; from there the same at a larger size with the second.
+5. train: the recipe `bundled` with the first list; from there the same at a larger size with the second.
 6. calibrate: from where on it says "not sure", on the persons held out.
 7. export: ONNX with weights in 16 bits.
 
@@ -61,7 +61,7 @@ EARNEST = "masks in earnest"
 SURE = {"mask": 0.95, "gender": 0.98, "age": 0.8}
 """How many of the answers that are not "not sure" are to be right."""
 
-REVIEWED = Path(__file__).with_name("in_the_box_reviewed.csv")
+REVIEWED = Path(__file__).with_name("bundled_model_reviewed_labels.csv")
 """Photos of masks whose label was seen to be wrong, among the 53 that a first model answered otherwise: `file,mask`."""
 
 Row = dict[str, object]
@@ -187,7 +187,7 @@ def train(run: Path, *words: object) -> None:
     if (run / "scores.json").is_file():
         return
     resume = ("--resume",) if (run / "recipe.yaml").is_file() else ()
-    maskfit("train", "in-the-box", f"output_dir={run}", *words, *resume)
+    maskfit("train", "bundled", f"output_dir={run}", *words, *resume)
 
 
 def main() -> None:
@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="MobileNetV2's ImageNet weights")
     parser.add_argument("--work", type=Path, default=Path("box"), help="everything between the photos and the model")
     parser.add_argument("--corrections", type=Path, action="append", default=[], help="laid over the labels")
-    parser.add_argument("--out", type=Path, help="the model; WORK/in-the-box.onnx where left out")
+    parser.add_argument("--out", type=Path, help="the model; WORK/bundled.onnx where left out")
     given = parser.parse_args()
     work: Path = given.work
     work.mkdir(parents=True, exist_ok=True)
@@ -219,7 +219,7 @@ def main() -> None:
     data.append(f"cv.num_folds={work / 'far' / 'folds.csv'}")
     train(work / "near", *data, f"data.extra_train={extra[1]}", f"model.init_from={best(work / 'far')}", *NEAR)
     calibrate(RunDir(work / "near"), photos)
-    maskfit("export", best(work / "near"), "--format", "onnx", "--half", "--out", given.out or work / "in-the-box.onnx")
+    maskfit("export", best(work / "near"), "--format", "onnx", "--half", "--out", given.out or work / "bundled.onnx")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,348 @@
+"""The public API: a dozen functions and classes, loaded on first use through `import maskfit`.
+
+Everything else in the package is internal: it may move or change between versions without notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from maskfit.errors import DataError, did_you_mean
+from maskfit.inference.face_predictor import FacePredictor
+from maskfit.inference.predictor import Predictor
+from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
+
+if TYPE_CHECKING:
+    from maskfit.config.recipe import Recipe
+    from maskfit.data.photo_dataset import PhotoDataset
+    from maskfit.evaluation.label_issues import LabelIssue
+    from maskfit.evaluation.probability_table import ProbabilityTable
+    from maskfit.evaluation.scores import Scores
+    from maskfit.inference.export import ExportResult
+    from maskfit.inference.recalibrate import RecalibrationResult
+    from maskfit.model_file import ModelMetadata
+    from maskfit.models.network import Network
+
+__all__ = [
+    "FacePredictor",
+    "LabelSchema",
+    "Predictor",
+    "TrainResult",
+    "calibrate",
+    "ensemble",
+    "evaluate",
+    "export",
+    "find_label_issues",
+    "load_dataset",
+    "load_model",
+    "load_recipe",
+    "train",
+]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run.
+
+    Attributes:
+        path: The run folder: models, splits, out-of-fold probabilities, report.html.
+        scores: Scores of all held-out photos together.
+    """
+
+    path: Path
+    scores: Scores
+
+
+def load_dataset(
+    path: str | Path,
+    schema: str | LabelSchema = "mask-gender-age",
+    *,
+    label_corrections: Sequence[str | Path] = (),
+    known_label_errors: Literal["none", "certain", "likely"] = "none",
+) -> PhotoDataset:
+    """Reads a labelled photo dataset from disk.
+
+    Example:
+        >>> dataset = maskfit.load_dataset("photos")
+        >>> photo = dataset[0]
+        >>> photo.path, photo.person, photo.labels
+
+    Args:
+        path: Folder in the competition's layout (`000001_female_Asian_45/mask1.jpg`), or a CSV manifest with the columns
+            `path,person,mask,gender,age`, of which only `path` is required.
+        schema: A label schema, or its name: mask-gender-age, mask, mask-gender, gender-age, gender or age.
+        label_corrections: CSV files laid over the labels, in order. No photo is changed.
+        known_label_errors: Also applies the competition's publicly known label errors up to this confidence tier.
+
+    Returns:
+        The photos in a stable order, with label, person and path of each.
+
+    Raises:
+        DataError: The dataset cannot be read; every problem is listed at once.
+    """
+    from maskfit.data.label_corrections import read_corrected
+
+    paths = [str(item) for item in label_corrections]
+    return read_corrected(str(path), _schema(schema), paths, known_label_errors)[0]
+
+
+def load_recipe(source: str | Path, *overrides: str) -> Recipe:
+    """Reads a recipe: one experiment with every setting.
+
+    Example:
+        >>> recipe = maskfit.load_recipe("baseline", "trainer.epochs=12", "data.path=photos")
+        >>> recipe.trainer.epochs
+        12
+
+    Args:
+        source: The name of a recipe that ships with maskfit (`maskfit recipes` lists them), or a YAML or JSON file.
+        overrides: `key=value`, as on the command line; later ones win.
+
+    Returns:
+        The recipe, validated, with every default filled in. Component names are checked too where torch is installed.
+
+    Raises:
+        RecipeError: All mistakes at once, one line each, with the nearest known names.
+    """
+    from importlib.util import find_spec
+
+    from maskfit.config.loader import read_recipe
+
+    if any(find_spec(name) is None for name in ("torch", "timm", "lightning")):
+        return read_recipe(source, overrides)
+    from maskfit.training.recipe_registry import RECIPE_REGISTRY
+
+    return read_recipe(source, overrides, slots=RECIPE_REGISTRY)
+
+
+def train(recipe: str | Path | Recipe, *overrides: str, resume: bool = False) -> TrainResult:
+    """Trains a recipe: splits by person, trains every fold and scores it on the persons it never saw.
+
+    Example:
+        >>> run = maskfit.train("fast", "data.path=photos", "output_dir=runs/first")
+        >>> run.scores.macro_f1, run.path / "report.html"
+
+    Args:
+        recipe: A recipe, or what `load_recipe` takes.
+        overrides: `key=value`, only with a recipe by name or file.
+        resume: Continue an interrupted run in `output_dir`; the result equals that of an uninterrupted one.
+
+    Returns:
+        The run folder and the scores of all held-out photos.
+
+    Raises:
+        MaskfitError: Recipe, data or folder are invalid; nothing has been written then.
+        MissingExtraError: The extra `train` is not installed.
+    """
+    from maskfit.errors import MissingExtraError
+
+    try:
+        from maskfit.training.train import train as train_recipe
+    except ModuleNotFoundError:
+        raise MissingExtraError("maskfit.train", "train") from None
+    if isinstance(recipe, str | Path):
+        recipe = load_recipe(recipe, *overrides)
+    elif overrides:
+        raise TypeError("overrides need a recipe by name or file: pass them to load_recipe")
+    folder, scores = train_recipe(recipe, resume=resume)
+    return TrainResult(folder.path, scores)
+
+
+def load_model(path: str | Path) -> tuple[Network, ModelMetadata]:
+    """Loads a trained network as a `torch.nn.Module`.
+
+    Example:
+        >>> network, metadata = maskfit.load_model("runs/first/fold0/best.safetensors")
+        >>> metadata.label_schema.names
+        ('mask', 'gender', 'age')
+
+    Args:
+        path: A `.safetensors` model.
+
+    Returns:
+        The network in evaluation mode, which maps images float32 (batch, 3, height, width) to logits by head, and the
+        metadata of the file: label schema, preprocessing, recipe, scores, calibration, card.
+
+    Raises:
+        ModelFileError: The file is missing, damaged or not a maskfit model.
+        MissingExtraError: torch is not installed.
+    """
+    from maskfit.model_file import load_model as load
+
+    return load(path)
+
+
+def evaluate(
+    truth: str | Path | Mapping[str, int],
+    predictions: str | Path | Mapping[str, int],
+    schema: str | LabelSchema = "mask-gender-age",
+) -> Scores:
+    """Scores predictions against the truth.
+
+    Example:
+        >>> scores = maskfit.evaluate("truth.csv", "submission.csv")
+        >>> scores.macro_f1, scores.per_attribute["mask"].macro_f1
+
+    Args:
+        truth: CSV with the columns ImageID,ans, or class indices by image name.
+        predictions: The same for the predictions; matched by image name, in any order.
+        schema: What the classes stand for.
+
+    Returns:
+        Accuracy and macro F1 over the whole set, per class and per attribute.
+
+    Raises:
+        DataError: A file cannot be read, or the two are about different images.
+    """
+    import numpy as np
+
+    from maskfit.evaluation.scores import score
+    from maskfit.inference.submission import read_submission
+
+    labels = _schema(schema)
+    true, predicted = (
+        dict(item) if isinstance(item, Mapping) else read_submission(Path(item), labels.num_classes)
+        for item in (truth, predictions)
+    )
+    missing, extra = [name for name in true if name not in predicted], [name for name in predicted if name not in true]
+    if missing or extra:
+        raise DataError(
+            f"{len(missing)} images have no prediction and {len(extra)} predictions have no truth, "
+            f"such as {(missing or extra)[0]}",
+            hint="predict each image of the truth once",
+        )
+    answers = np.array([predicted[name] for name in true], dtype=np.int64)
+    return score(labels, labels.to_attribute_indices(list(true.values())), answers=answers)
+
+
+def ensemble(
+    members: Sequence[str | Path], *, combine: str = "arithmetic", weights: Sequence[float] | None = None
+) -> ProbabilityTable:
+    """Combines the stored probabilities of several runs or tables; no photo is opened.
+
+    Example:
+        >>> table = maskfit.ensemble(["runs/first", "runs/second"])
+        >>> table.names[0], table.probabilities[0]
+
+    Args:
+        members: Run folders (their out-of-fold probabilities), or probability tables of the same photos.
+        combine: arithmetic, geometric, weighted, majority, majority_per_attribute, greedy or stack, with options as in
+            `greedy:num_bags=5`; learned ones need members with a truth.
+        weights: One weight for each member, for `weighted`.
+
+    Returns:
+        Probabilities (photos, classes) by photo name; rows sum to 1.
+
+    Raises:
+        DataError: A member cannot be read, the members are of different photos, or `combine` is unknown.
+    """
+    from maskfit.inference.ensemble.comparison import fit_votes, parse_votes, predict_with
+    from maskfit.inference.ensemble.inputs import load_aligned_tables
+
+    tables = load_aligned_tables(members)
+    votes, _ = parse_votes([combine], weights=weights, truth=tables.truth is not None)
+    (table,) = predict_with(fit_votes(tables, votes), tables).values()
+    return table
+
+
+def find_label_issues(
+    members: Sequence[str | Path], *, dataset: str | Path | None = None, noise: float = 0.03
+) -> list[LabelIssue]:
+    """Ranks labels by the probability that they are wrong.
+
+    Example:
+        >>> for issue in maskfit.find_label_issues(["runs/first"])[:10]:
+        ...     print(issue.person, issue.attribute, issue.label, issue.proposed, issue.score)
+
+    Args:
+        members: Run folders, or tables of out-of-fold probabilities of the same photos; several are averaged.
+        dataset: The labelled photos, where they are not what the first run was trained on.
+        noise: Expected fraction of wrong labels, in (0, 1).
+
+    Returns:
+        Label issues, the most likely first.
+
+    Raises:
+        DataError: A member cannot be read, no label is known, or persons are unknown.
+    """
+    from maskfit.inference.label_issues import rank_label_issues
+
+    return rank_label_issues(members, dataset, noise)[0]
+
+
+def calibrate(
+    run: str | Path,
+    *,
+    accuracy: Mapping[str, float] | None = None,
+    coverage: Mapping[str, float] | None = None,
+    threshold: Mapping[str, float] | None = None,
+) -> RecalibrationResult:
+    """Fits temperatures and abstention thresholds to a run's out-of-fold predictions and writes them into its models.
+
+    Example:
+        >>> fitted = maskfit.calibrate("runs/first", accuracy={"mask": 0.99})
+        >>> fitted.calibration.temperatures, fitted.calibration.abstain_below
+
+    Args:
+        run: A run folder with a finished fold.
+        accuracy: By attribute, the accuracy that answered photos shall have, in (0, 1).
+        coverage: By attribute, the fraction of photos that shall be answered, in (0, 1].
+        threshold: By attribute, the probability below which the prediction is "not sure", in [0, 1].
+
+    Returns:
+        The calibration, how the thresholds hold on other persons, and the changed model files.
+
+    Raises:
+        RunError: `run` is no run folder, or no fold is finished.
+        DataError: A fraction is out of range, or an attribute is unknown.
+    """
+    from maskfit.errors import RunError
+    from maskfit.inference.recalibrate import recalibrate
+    from maskfit.run_dir import RunDir, is_run_dir
+
+    if not is_run_dir(Path(run)):
+        raise RunError("not a run folder", location=run, hint="pass the folder that maskfit.train wrote")
+    return recalibrate(RunDir(Path(run)), accuracy=accuracy, keep=coverage, below=threshold)
+
+
+def export(
+    model: str | Path,
+    out: str | Path,
+    format: Literal["onnx", "openvino", "torch"] = "onnx",
+    *,
+    half: bool = False,
+) -> ExportResult:
+    """Exports a model to a file that runs without torch, and compares it with torch before it is kept.
+
+    Example:
+        >>> result = maskfit.export("runs/first/fold0/best.safetensors", "model.onnx")
+        >>> result.bytes
+
+    Args:
+        model: A `.safetensors` model.
+        out: The file to write: .onnx, .xml for OpenVINO, .safetensors for bare weights. An existing file is replaced.
+        format: The file format.
+        half: Store weights in 16 bits: half the size.
+
+    Returns:
+        The files, their size, and how far the predictions differ from torch's.
+
+    Raises:
+        ModelFileError: `model` is no such model, or `out` has another ending.
+        MissingExtraError: A package that writes or runs the format is not installed.
+        MaskfitError: The exported network predicts otherwise.
+    """
+    from maskfit.inference.export import export_model
+
+    return export_model(Path(model), Path(out), format, half=half)
+
+
+def _schema(schema: str | LabelSchema) -> LabelSchema:
+    if isinstance(schema, LabelSchema):
+        return schema
+    if schema not in LABEL_SCHEMAS:
+        raise DataError(f"label schema '{schema}' is unknown; {did_you_mean(schema, LABEL_SCHEMAS)}")
+    return LABEL_SCHEMAS[schema]

@@ -1,0 +1,106 @@
+"""The public API: what `import maskfit` offers, that it costs nothing, and that every docstring's example runs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import maskfit
+from maskfit.errors import DataError, RunError
+
+NAMES = [name for name in maskfit.__all__ if name != "__version__"]
+
+TINY = (
+    "data.path=photos",
+    "data.image_size=32",
+    "trainer.epochs=1",
+    "trainer.batch_size=16",
+    "model.backbone={name: small, width: 4}",
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything that the examples name: photos, two runs, a truth and a submission, a photo."""
+    path = tmp_path_factory.mktemp("api")
+    words = ["data", "synthesize", "--out", "photos", "--persons", "12", "--size", "64"]
+    subprocess.run([sys.executable, "-m", "maskfit", *words], cwd=path, check=True, capture_output=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        patch.setenv("XDG_CACHE_HOME", str(path / "cache"))
+        for name in ("first", "second"):
+            maskfit.train("fast", *TINY, f"output_dir=runs/{name}")
+    (path / "truth.csv").write_text("ImageID,ans\na.jpg,0\nb.jpg,7\n")
+    (path / "submission.csv").write_text("ImageID,ans\nb.jpg,7\na.jpg,1\n")
+    shutil.copy(next((path / "photos").rglob("mask1.jpg")), path / "photo.jpg")
+    return path
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    script = "import sys, json; before = set(sys.modules); import maskfit; print(json.dumps(sorted(set(sys.modules) - before)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    own = [name for name in json.loads(done.stdout) if name.split(".")[0] not in sys.stdlib_module_names]
+    assert own == ["maskfit"]
+
+
+@pytest.mark.parametrize("name", ["Predictor", "FacePredictor", "LabelSchema", "load_dataset", "evaluate", "ensemble"])
+def test_what_needs_no_torch_imports_none(name: str) -> None:
+    script = f"import sys, maskfit; maskfit.{name}; print(sorted({{'torch', 'lightning', 'timm'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_it_lists_its_names_and_has_no_others() -> None:
+    assert dir(maskfit) == sorted(maskfit.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'predictor'"):
+        maskfit.predictor  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute '_private'"):
+        maskfit._private  # noqa: B018
+
+
+def example(name: str) -> list[str]:
+    """The statements of a docstring's example, continuation lines joined."""
+    text = inspect.getdoc(getattr(maskfit, name)) or ""
+    lines = re.findall(r"^\s*(?:>>>|\.\.\.) ?(.*)$", text, flags=re.MULTILINE)
+    return lines
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "TrainResult"])
+def test_the_example_in_the_docstring_runs(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands, in a folder that holds what it names; training takes a smaller network."""
+    lines = example(name)
+    assert 2 <= len(lines) <= 5, f"maskfit.{name} needs an example of about three lines"
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    text = "\n".join(lines)
+    if name == "train":
+        shutil.rmtree("runs/first")
+        text = text.replace('"data.path=photos"', ", ".join(map(repr, TINY)))
+    scope: dict[str, Any] = {"maskfit": maskfit}
+    exec(compile(text, f"maskfit.{name}", "exec"), scope)
+
+
+def test_evaluate_takes_mappings_and_refuses_other_images() -> None:
+    """By hand: one of two right, so 0.5 accuracy; class 0 has F1 1, class 1 none, and class 2 is predicted only."""
+    scores = maskfit.evaluate({"a": 0, "b": 1}, {"b": 2, "a": 0})
+    assert scores.accuracy == 0.5
+    assert scores.macro_f1 == pytest.approx(1 / 3)
+    with pytest.raises(DataError, match="1 images have no prediction and 1 predictions have no truth, such as b"):
+        maskfit.evaluate({"a": 0, "b": 1}, {"a": 0, "c": 1})
+
+
+def test_unknown_names_are_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="label schema 'masks' is unknown; did you mean 'mask'"):
+        maskfit.load_dataset(tmp_path, "masks")
+    with pytest.raises(RunError, match="not a run folder"):
+        maskfit.calibrate(tmp_path)
+    with pytest.raises(TypeError, match="overrides need a recipe by name or file"):
+        maskfit.train(maskfit.load_recipe("fast"), "trainer.epochs=1")
