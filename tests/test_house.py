@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "maskfit"
 
 FLOORS = (
     {"errors"},
-    {"file_io", "memory_allocator", "onnx_metadata", "onnx_runtime"},
+    {"cpu_features", "file_io", "memory_allocator", "onnx_metadata", "onnx_runtime", "process_supervisor"},
     {"labels", "model_metadata"},
     {"calibration", "model_card", "registry"},
     {"config"},

@@ -6,7 +6,6 @@ and not a race: a race on a machine that also does other things would train two 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from maskfit.config.recipe import Recipe
+from maskfit.cpu_features import find_isa_limit
 from maskfit.file_io import read_json
 from maskfit.models.network import Network
 from maskfit.run_dir import RunDir
@@ -79,10 +79,6 @@ def _on_processor(network: Network, size: tuple[int, int]) -> Precision:
     return Precision("bf16-mixed", "this processor multiplies bfloat16")
 
 
-WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")
-"""Values of oneDNN's `ONEDNN_MAX_CPU_ISA` that keep it from the bfloat16 instructions of a processor that has them."""
-
-
 def multiplies_bf16() -> bool:
     """Returns whether torch multiplies bfloat16 natively on this processor.
 
@@ -92,8 +88,8 @@ def multiplies_bf16() -> bool:
     Returns:
         True where the processor has AVX512-BF16 or AMX and oneDNN may use it.
     """
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
-    if limit.strip().upper() in WITHOUT_BF16:
+    limit = find_isa_limit()
+    if limit is not None and not limit.allows_bf16:
         return False
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
