@@ -1,4 +1,4 @@
-"""The review without a page: any acts, undone, replayed, cut off, exported."""
+"""Review state and audit log without a page: actions, undo, replay, incomplete logs and export."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PEOPLE = PHOTOS.persons
 
 
 def snapshot(review: ReviewState) -> dict[str, object]:
-    """Everything that can be asked of a review."""
+    """Returns everything observable of a review."""
     return {
         "labels": [(review.labels(photo), review.is_excluded(photo)) for photo in review.photos],
         "verdicts": [
@@ -56,7 +56,7 @@ def snapshot(review: ReviewState) -> dict[str, object]:
 
 
 @st.composite
-def acts(draw: st.DrawFn) -> ReviewAction:
+def actions(draw: st.DrawFn) -> ReviewAction:
     person = draw(st.sampled_from(PEOPLE))
     names = [photo.name for photo in PHOTOS if photo.person == person]
     photo = draw(st.sampled_from(["", *names]))
@@ -76,33 +76,33 @@ def acts(draw: st.DrawFn) -> ReviewAction:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(acts(), max_size=14))
+@given(st.lists(actions(), max_size=14))
 def test_undoing_everything_gives_every_state_back(done):
     review = ReviewState(PHOTOS, SCHEME)
     states = [snapshot(review)]
-    for act in done:
-        review.apply(act)
+    for action in done:
+        review.apply(action)
         states.append(snapshot(review))
-    for act, state in zip(reversed(done), reversed(states[:-1]), strict=True):
-        assert review.undo() == act
+    for action, state in zip(reversed(done), reversed(states[:-1]), strict=True):
+        assert review.undo() == action
         assert snapshot(review) == state
     assert review.undo() is None
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.one_of(acts(), st.just("undo"), st.sampled_from(PEOPLE)), max_size=14))
+@given(st.lists(st.one_of(actions(), st.just("undo"), st.sampled_from(PEOPLE)), max_size=14))
 def test_reading_the_log_again_gives_the_same_state(tmp_path_factory, done):
     log = tmp_path_factory.mktemp("log") / "review.jsonl"
     review = ReviewState(PHOTOS, SCHEME)
-    journal = AuditLog(log, review, "here")
+    audit_log = AuditLog(log, review, "here")
     for item in done:
         if item == "undo":
-            journal.undo()
+            audit_log.undo()
         elif isinstance(item, ReviewAction):
-            journal.append(item)
+            audit_log.append(item)
         else:
-            journal.record_view(item)
-    journal.close()
+            audit_log.record_view(item)
+    audit_log.close()
     again = ReviewState(PHOTOS, SCHEME)
     read = replay_log(log, again)
     assert snapshot(again) == snapshot(review)
@@ -112,11 +112,11 @@ def test_reading_the_log_again_gives_the_same_state(tmp_path_factory, done):
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(acts(), max_size=14))
+@given(st.lists(actions(), max_size=14))
 def test_the_export_laid_over_the_set_gives_exactly_what_was_decided(tmp_path_factory, done):
     review = ReviewState(PHOTOS, SCHEME)
-    for act in done:
-        review.apply(act)
+    for action in done:
+        review.apply(action)
     path = tmp_path_factory.mktemp("out") / "corrections.csv"
     rows = export_corrections(path, review)
     # CSV readers strip cells and turn no line ends, so even the hostile name comes back.
@@ -160,7 +160,7 @@ def test_statuses_follow_what_was_said_last():
     review = ReviewState(PHOTOS, SCHEME)
     first, names = PEOPLE[0], [photo.name for photo in PHOTOS if photo.person == PEOPLE[0]]
     said = [review.status(first)]
-    for act in (
+    for action in (
         ReviewAction.verdict_action("wrong", first),
         ReviewAction.relabel_action("gender", "female", first),
         ReviewAction.verdict_action("unsure", first, names[0]),
@@ -168,14 +168,14 @@ def test_statuses_follow_what_was_said_last():
         ReviewAction.verdict_action("wrong", first, names[1]),
         ReviewAction.relabel_action("gender", "male", first),
     ):
-        review.apply(act)
+        review.apply(action)
         said.append(review.status(first))
-    assert said == ["open", "wrong", "mended", "unsure", "mended", "wrong", "open"]
+    assert said == ["open", "wrong", "relabeled", "unsure", "relabeled", "wrong", "open"]
     for name in names:
         assert review.status(first) == "open"
         review.apply(ReviewAction.verdict_action("right", first, name))
     assert review.status(first) == "right"
-    assert review.status_counts() == {"open": 3, "right": 1, "mended": 0, "wrong": 0, "unsure": 0}
+    assert review.status_counts() == {"open": 3, "right": 1, "relabeled": 0, "wrong": 0, "unsure": 0}
 
 
 def test_labels_that_should_be_one_and_are_not_are_found():
@@ -189,23 +189,23 @@ def test_labels_that_should_be_one_and_are_not_are_found():
 
 
 @pytest.mark.parametrize(
-    ("act", "why"),
+    ("action", "why"),
     [
         (ReviewAction.verdict_action("right", "nobody"), "no person"),
         (ReviewAction.verdict_action("right", PEOPLE[0], "1/normal.jpg"), "no photo"),
-        (ReviewAction(PEOPLE[0], verdict="fine"), "no verdict"),
-        (ReviewAction(PEOPLE[0]), "no verdict"),
+        (ReviewAction(PEOPLE[0], verdict="fine"), "not a verdict"),
+        (ReviewAction(PEOPLE[0]), "not a verdict"),
         (ReviewAction.relabel_action("beard", "yes", PEOPLE[0]), "no attribute"),
-        (ReviewAction.relabel_action("gender", "robot", PEOPLE[0]), "no value"),
-        (ReviewAction.relabel_action("age", "300", PEOPLE[0]), "not in 0 to 120"),
+        (ReviewAction.relabel_action("gender", "robot", PEOPLE[0]), "not a value of gender"),
+        (ReviewAction.relabel_action("age", "300", PEOPLE[0]), r"must be in \[0, 120\]"),
         (ReviewAction.relabel_action("mask", "", PEOPLE[0]), "empty"),
-        (ReviewAction.relabel_action("use", "maybe", PEOPLE[0]), "no value of use"),
+        (ReviewAction.relabel_action("use", "maybe", PEOPLE[0]), "not a value of use"),
     ],
 )
-def test_a_decision_that_means_nothing_is_refused(act, why):
+def test_a_decision_that_means_nothing_is_refused(action, why):
     review = ReviewState(PHOTOS, SCHEME)
     with pytest.raises(MaskfitError, match=why):
-        review.apply(act)
+        review.apply(action)
     assert (review.actions, review.status_counts()["open"]) == ([], 4)
 
 
@@ -242,18 +242,18 @@ def test_a_set_without_photos_is_refused():
         ReviewState(PhotoDataset(Path("empty"), ()), SCHEME)
 
 
-# The log.
+# Audit log
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """A log of two decisions, one of them taken back."""
+    """A log of two actions, one of them undone."""
     path = tmp_path / "logs" / "review.jsonl"
-    journal = AuditLog(path, ReviewState(PHOTOS, SCHEME), "here", lambda: datetime(2026, 1, 2, tzinfo=UTC))
-    journal.append(ReviewAction.verdict_action("right", PEOPLE[0]))
-    journal.append(ReviewAction.relabel_action("gender", "female", PEOPLE[1]))
-    journal.undo()
-    journal.close()
+    audit_log = AuditLog(path, ReviewState(PHOTOS, SCHEME), "here", lambda: datetime(2026, 1, 2, tzinfo=UTC))
+    audit_log.append(ReviewAction.verdict_action("right", PEOPLE[0]))
+    audit_log.append(ReviewAction.relabel_action("gender", "female", PEOPLE[1]))
+    audit_log.undo()
+    audit_log.close()
     return path
 
 
@@ -264,10 +264,10 @@ def test_every_key_is_a_line_and_nothing_is_erased(log):
     assert (lines[0]["photos"], lines[1]["verdict"]) == ("here", "right")
     assert lines[2]["labels"] == [["", "gender", "female"]]
     before = log.read_bytes()
-    journal = AuditLog(log, ReviewState(PHOTOS, SCHEME), "here")
-    journal.append(ReviewAction.verdict_action("wrong", PEOPLE[2]))
+    audit_log = AuditLog(log, ReviewState(PHOTOS, SCHEME), "here")
+    audit_log.append(ReviewAction.verdict_action("wrong", PEOPLE[2]))
     assert log.read_bytes().startswith(before)
-    journal.close()
+    audit_log.close()
 
 
 @pytest.mark.parametrize("cut", [1, 9, 40])
@@ -275,28 +275,28 @@ def test_a_line_that_was_cut_off_is_left_out_and_said(log, cut):
     whole = log.read_bytes()
     log.write_bytes(whole[:-cut])
     review = ReviewState(PHOTOS, SCHEME)
-    journal = AuditLog(log, review, "here")
-    assert "cut off" in journal.replay.warnings[0]
-    assert review.status(PEOPLE[1]) == "mended"  # its undoing was cut off
-    journal.append(ReviewAction.verdict_action("wrong", PEOPLE[2]))
-    journal.close()
+    audit_log = AuditLog(log, review, "here")
+    assert "incomplete" in audit_log.replay.warnings[0]
+    assert review.status(PEOPLE[1]) == "relabeled"  # its undoing was cut off
+    audit_log.append(ReviewAction.verdict_action("wrong", PEOPLE[2]))
+    audit_log.close()
     again = ReviewState(PHOTOS, SCHEME)
     assert replay_log(log, again).warnings == ()
     assert snapshot(again) == snapshot(review)
 
 
 def test_two_reviews_cannot_write_one_log(log):
-    journal = AuditLog(log, ReviewState(PHOTOS, SCHEME), "here")
+    audit_log = AuditLog(log, ReviewState(PHOTOS, SCHEME), "here")
     with pytest.raises(DataError, match="another review"):
         AuditLog(log, ReviewState(PHOTOS, SCHEME), "here")
     assert replay_log(log, ReviewState(PHOTOS, SCHEME)).num_actions == 1  # to read is free
-    journal.close()
+    audit_log.close()
     AuditLog(log, ReviewState(PHOTOS, SCHEME), "here").close()
 
 
 def test_a_log_about_other_labels_is_refused(log):
     other = PhotoDataset(Path(), tuple(photo.with_labels({"gender": "female"}) for photo in PHOTOS))
-    with pytest.raises(DataError, match="the labels of 000000_male_Asian_28 are other ones"):
+    with pytest.raises(DataError, match="the labels of 000000_male_Asian_28 have changed since"):
         AuditLog(log, ReviewState(other, SCHEME), "here")
     more = ReviewState(PhotoDataset(Path(), (*PHOTOS, Photo(Path("x"), "x.jpg", "new"))), SCHEME)
     assert replay_log(log, more).num_actions == 1  # a set that grew is the same set
@@ -310,13 +310,13 @@ def test_a_log_about_other_labels_is_refused(log):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("person,photo\n", "no line of a review"),
-        ('{"at": 1}\n', "no log of a review"),
-        ("[]\n", "no line of a review"),
-        ('{"format": 1}\n{"do": "mark", "person": "lone.png"}\n', "line 2: it is not whole"),
-        ('{"format": 1}\n{"do": "undo", "person": "lone.png"}\n', "never done"),
-        ('{"format": 1}\n{"do": "sing", "person": "lone.png"}\n', "nothing that a review does"),
-        ('{"format": 1}\n{"do": "look", "person": ["lone.png"]}\n', "line 2: it is not whole"),
+        ("person,photo\n", "not a line of a review log"),
+        ('{"at": 1}\n', "not a review log"),
+        ("[]\n", "not a line of a review log"),
+        ('{"format": 1}\n{"do": "mark", "person": "lone.png"}\n', "line 2: it is malformed"),
+        ('{"format": 1}\n{"do": "undo", "person": "lone.png"}\n', "undoes an action"),
+        ('{"format": 1}\n{"do": "sing", "person": "lone.png"}\n', "not an action of a review"),
+        ('{"format": 1}\n{"do": "look", "person": ["lone.png"]}\n', "line 2: it is malformed"),
     ],
 )
 def test_a_foreign_or_damaged_log_is_refused_and_left_as_it_is(tmp_path, text, why):
@@ -328,13 +328,13 @@ def test_a_foreign_or_damaged_log_is_refused_and_left_as_it_is(tmp_path, text, w
 
 
 def test_what_is_no_file_is_no_log(tmp_path):
-    with pytest.raises(DataError, match="no file that a log could be"):
+    with pytest.raises(DataError, match="not a regular file"):
         AuditLog(tmp_path, ReviewState(PHOTOS, SCHEME), "here")
 
 
 def test_an_act_whose_line_cannot_be_written_is_taken_back(log, monkeypatch):
     review = ReviewState(PHOTOS, SCHEME)
-    journal = AuditLog(log, review, "here")
+    audit_log = AuditLog(log, review, "here")
     before = log.read_bytes(), snapshot(review)
 
     def fail(_: int) -> None:
@@ -342,8 +342,8 @@ def test_an_act_whose_line_cannot_be_written_is_taken_back(log, monkeypatch):
 
     monkeypatch.setattr("maskfit.apps.review.audit_log.os.fsync", fail)
     with pytest.raises(DataError, match="No space left"):
-        journal.append(ReviewAction.verdict_action("wrong", PEOPLE[2]))
+        audit_log.append(ReviewAction.verdict_action("wrong", PEOPLE[2]))
     with pytest.raises(DataError, match="No space left"):
-        journal.undo()
+        audit_log.undo()
     assert (log.read_bytes(), snapshot(review)) == before
-    journal.close()
+    audit_log.close()

@@ -148,7 +148,8 @@ def test_models_are_chosen_and_vote(tmp_path, open_page, paint):
 
 def test_models_of_parts_that_make_nothing_together_are_taken_with_the_others(tmp_path, open_page):
     paths = [
-        str(make_model(tmp_path / f"{name}.safetensors", scheme=LABEL_SCHEMAS[name])) for name in ("mask", "gender", "age")
+        str(make_model(tmp_path / f"{name}.safetensors", scheme=LABEL_SCHEMAS[name]))
+        for name in ("mask", "gender", "age")
     ]
     page = open_page(load_app_state(paths))
     assert "mask, gender, age" in text(page)

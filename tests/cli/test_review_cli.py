@@ -68,7 +68,7 @@ def test_what_is_wrong_is_said_before_a_page_opens(command, people, log, tmp_pat
             ((tmp_path / "none",), "there is no such folder"),
             ((people, "--schema", "beard"), "scheme 'beard' is unknown"),
             ((people, "--port", port), f"port {port} cannot be used"),
-            ((people, "--log", log), "another review writes this log"),
+            ((people, "--log", log), "another review is writing this log"),
             ((people, "--export", csv, "--force", "--log", tmp_path / "no.jsonl"), "no such log"),
             ((people, "--out", tmp_path), "this is a folder"),
             ((people, "--suspects", csv), "column attribute"),

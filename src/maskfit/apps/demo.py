@@ -92,7 +92,7 @@ def run_demo(
     eval_list = write_eval_set(out / "eval", num_eval_persons, seed=1)
     console.print("2. training a small network from scratch, with a fifth of the persons held out")
     paths = [f"data.path={photos}", f"output_dir={out / 'run'}", f"data.cache_dir={out / 'stores'}"]
-    recipe = read_recipe("fast", [*paths, *RECIPE_OVERRIDES, *overrides], slots=RECIPE_REGISTRY)
+    recipe = read_recipe("fast", [*paths, *RECIPE_OVERRIDES, *overrides], registries=RECIPE_REGISTRY)
     run, held_out = train(recipe, console=console)
     console.print("3. predicting the evaluation list")
     images = eval_list.parent / "images"

@@ -42,7 +42,11 @@ def live(crowd: EventDetector, states: list[str | None], start: int = 0) -> list
 
 
 def crowd(**changes: float) -> EventDetector:
-    return EventDetector(SCHEME, {}, EventThresholds(**{"smoothing_seconds": 0.2, "min_state_seconds": 0.5, "max_unseen_seconds": 1.0, **changes}))
+    return EventDetector(
+        SCHEME,
+        {},
+        EventThresholds(**{"smoothing_seconds": 0.2, "min_state_seconds": 0.5, "max_unseen_seconds": 1.0, **changes}),
+    )
 
 
 def test_somebody_appears_changes_and_leaves():
@@ -121,13 +125,16 @@ def test_a_scheme_without_a_mask_is_followed_by_its_first_attribute():
     assert (fields["gender"], fields["age"]) == ("male", "30-59")
 
 
-@pytest.mark.parametrize("wrong", [
+@pytest.mark.parametrize(
+    "wrong",
+    [
         {"min_state_seconds": -1},
         {"max_unseen_seconds": 1e9},
         {"min_confidence": 1.5},
         {"hits": 0},
         {"smoothing_seconds": float("nan")},
-    ])
+    ],
+)
 def test_patience_out_of_range_is_refused(wrong):
     with pytest.raises(DataError):
         EventThresholds(**wrong)
@@ -194,7 +201,9 @@ def test_a_box_is_drawn_in_the_colour_of_the_state_and_grey_until_there_is_one()
         before = photo.copy()
         drawn = draw(photo, watched, (frames - 1) * STEP)
         assert (photo == before).all()
-        assert (drawn[60:95, 48:52] == colour.background).all(-1).any(1).mean() > (0.9 if colour is not ABSTAIN_COLOR else 0.4)
+        assert (drawn[60:95, 48:52] == colour.background).all(-1).any(1).mean() > (
+            0.9 if colour is not ABSTAIN_COLOR else 0.4
+        )
         assert tuple(drawn[75, 70]) == (200, 200, 200)
 
 

@@ -12,7 +12,14 @@ from PIL import Image
 
 from maskfit.apps.streamlit_server import build_url, generate_access_token
 from maskfit.apps.webapp import html, session
-from maskfit.apps.webapp.app_state import AppState, PredictionSettings, find_only_run, load_app_state, set_app_state, get_app_state
+from maskfit.apps.webapp.app_state import (
+    AppState,
+    PredictionSettings,
+    find_only_run,
+    get_app_state,
+    load_app_state,
+    set_app_state,
+)
 from maskfit.apps.webapp.csv_export import Row, count_values, to_csv
 from maskfit.apps.webapp.session import (
     SAMPLE_PERSONS,
@@ -159,7 +166,10 @@ def test_models_are_opened_once_and_chosen_from(tmp_path, painted, two):
     assert studio.default_settings.models == tuple(paths)
     readers = [studio.face_predictor(PredictionSettings((path,))) for path in paths]
     assert studio.face_predictor(PredictionSettings((paths[0],))) is readers[0]
-    assert readers[0].predictor.members[0].engine is studio.face_predictor(studio.default_settings).predictor.members[0].engine
+    assert (
+        readers[0].predictor.members[0].engine
+        is studio.face_predictor(studio.default_settings).predictor.members[0].engine
+    )
     each = [reader.predictor.forward([reader.preprocess(pixels(two)).inputs[0]])[0] for reader in readers]
     both = Session(studio).predict(two, studio.default_settings).faces[0].probabilities
     np.testing.assert_allclose(both, np.mean(each, axis=0), atol=1e-5)

@@ -1,6 +1,6 @@
-"""A review in use: what is decided, the log of it, the order to walk in, and the photos as the page shows them.
+"""Controller of an open review: decisions, audit log, navigation order, photos for the page, and the page's server.
 
-One desk serves every window of the page, one act at a time, so that two people at one desk see the same state.
+One controller serves every browser window, one action at a time, so that all windows show the same state.
 """
 
 from __future__ import annotations
@@ -24,165 +24,256 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError
 from maskfit.evaluation.label_issues import LabelIssue
 
-Filter = Literal["suspects", "all", "open", "wrong", "unsure", "mended"]
+Filter = Literal["issues", "all", "open", "wrong", "unsure", "relabeled"]
 FILTERS: tuple[Filter, ...] = get_args(Filter)
 
 MIN_PHOTO_SIZE = (600, 800)
-"""Width and height that a photo has at least when the page gets it, where the file has them."""
+"""Width and height in pixels that a photo has at least on the page, where the file has as many."""
 
 MAX_PHOTO_SIDE = 1200
-"""The longer side that a photo has at most when the page gets it."""
-
+"""The longer side in pixels that a photo has at most on the page."""
 
 MIN_VIEW_SECONDS = 0.25
-"""Seconds; less is a key that was pressed twice, and its second verdict would be about photos that nobody saw."""
+"""A verdict after less is taken for a key pressed twice: nobody has seen the next person's photos by then."""
+
+PAGE_SCRIPT = Path(__file__).with_name("streamlit_page.py")
+"""The script that Streamlit runs."""
 
 
 class ReviewController:
-    """One review that is open.
+    """Controller of one open review.
 
     Args:
-        material: What is reviewed.
-        log: The audit log; what it holds is done first.
-        out: Where corrections are written to.
-        force: Whether an `out` that is there from before may be replaced unasked.
-        haste: Seconds that a person must have been looked at before a verdict counts.
+        data: What is reviewed.
+        log_path: The audit log; its actions are applied first.
+        corrections_path: Where corrections are written.
+        force: Whether an existing corrections file may be replaced without confirmation.
+        min_view_seconds: Seconds for which a person must have been shown before a verdict counts.
+
+    Attributes:
+        review: The state of the review.
+        predictions: Predicted probabilities by photo name.
+        label_issues: All label issues.
+        issues_by_person: The label issues of each person.
+        persons: All persons: those with label issues first, then in the order of the dataset.
+        person_index: Position of each person in `persons`.
+        corrections_path: Where corrections are written.
+        min_view_seconds: As the argument.
+        access_token: Token in the page's URL.
+        warnings: Messages for the user.
+        num_resumed_actions: Actions that the log contained.
+        photo_jpeg: Returns a photo as JPEG bytes for the page; cached. Raises PhotoError where it cannot be read.
 
     Raises:
-        DataError: The log is in use or does not fit.
+        DataError: The log is in use, or it is about other photos or labels.
     """
 
     def __init__(
-        self, material: ReviewData, log: Path, out: Path, *, force: bool = False, haste: float = MIN_VIEW_SECONDS
+        self,
+        data: ReviewData,
+        log_path: Path,
+        corrections_path: Path,
+        *,
+        force: bool = False,
+        min_view_seconds: float = MIN_VIEW_SECONDS,
     ) -> None:
-        self.review: ReviewState = material.review
-        self.predictions = material.predictions
-        self.label_issues: Sequence[LabelIssue] = material.label_issues
+        self.review: ReviewState = data.review
+        self.predictions = data.predictions
+        self.label_issues: Sequence[LabelIssue] = data.label_issues
         self.issues_by_person: dict[str, list[LabelIssue]] = {}
-        for item in material.label_issues:
-            self.issues_by_person.setdefault(item.person, []).append(item)
+        for issue in data.label_issues:
+            self.issues_by_person.setdefault(issue.person, []).append(issue)
         self.persons = list(dict.fromkeys([*self.issues_by_person, *self.review.photos_by_person]))
-        self.person_index = {person: place for place, person in enumerate(self.persons)}
-        self.corrections_path = out
-        self.min_view_seconds = haste
+        self.person_index = {person: index for index, person in enumerate(self.persons)}
+        self.corrections_path = corrections_path
+        self.min_view_seconds = min_view_seconds
         self.access_token = generate_access_token()
-        self._may_replace = force
+        self._may_overwrite = force
         self._lock = threading.RLock()
-        self._journal = AuditLog(log, self.review, material.root)
-        self.warnings = [*material.warnings, *self._journal.replay.warnings]
-        self.num_resumed_actions = self._journal.replay.num_actions
-        self._last = self._journal.replay.last_person
-        self.photo_jpeg = lru_cache(maxsize=512)(_picture)
+        self._audit_log = AuditLog(log_path, self.review, data.root)
+        replay = self._audit_log.replay
+        self.warnings = [*data.warnings, *replay.warnings]
+        self.num_resumed_actions = replay.num_actions
+        self._last_person = replay.last_person
+        self.photo_jpeg = lru_cache(maxsize=512)(_photo_jpeg)
 
     @property
     def log_path(self) -> Path:
-        """The audit log."""
-        return self._journal.path
+        """Path of the audit log."""
+        return self._audit_log.path
 
     def first_person(self, filter_: Filter) -> str:
-        """Where to begin: at the person who was looked at last, else at the first one who is open."""
-        if self._last:
-            return self._last
-        walk = [person for person in self.persons if self.matches_filter(person, filter_)]
-        opened = (person for person in walk if self.review.status(person) == "open")
-        return next(opened, walk[0] if walk else self.persons[0])
+        """Returns the person to show first.
+
+        Args:
+            filter_: The filter of the page.
+
+        Returns:
+            The person who was shown last, else the first undecided one whom the filter matches.
+        """
+        if self._last_person:
+            return self._last_person
+        matching = self.filtered_persons(filter_)
+        undecided = (person for person in matching if self.review.status(person) == "open")
+        return next(undecided, matching[0] if matching else self.persons[0])
 
     def matches_filter(self, person: str, filter_: Filter) -> bool:
-        """Whether a filter lets a person through."""
+        """Returns whether a filter matches a person.
+
+        Args:
+            person: The person.
+            filter_: `all`, `issues` (persons with label issues) or a status.
+
+        Returns:
+            True where it matches.
+        """
         if filter_ == "all":
             return True
-        if filter_ == "suspects":
+        if filter_ == "issues":
             return person in self.issues_by_person
         return self.review.status(person) == filter_
 
     def next_person(self, person: str, filter_: Filter, step: int) -> str | None:
-        """The next person in the order whom the filter lets through (`step` 1), or the one before (-1)."""
-        place = self.person_index[person] + step
-        while 0 <= place < len(self.persons):
-            if self.matches_filter(self.persons[place], filter_):
-                return self.persons[place]
-            place += step
+        """Returns the next or previous person whom a filter matches.
+
+        Args:
+            person: The person to start from.
+            filter_: The filter.
+            step: 1 for the next, -1 for the previous.
+
+        Returns:
+            The person; None at the end.
+        """
+        index = self.person_index[person] + step
+        while 0 <= index < len(self.persons):
+            if self.matches_filter(self.persons[index], filter_):
+                return self.persons[index]
+            index += step
         return None
 
     def filter_counts(self) -> dict[Filter, int]:
-        """How many each filter lets through."""
+        """Counts the persons whom each filter matches.
+
+        Returns:
+            Number of persons by filter.
+        """
         counts = self.review.status_counts()
         return {
-            "suspects": len(self.issues_by_person),
+            "issues": len(self.issues_by_person),
             "all": len(self.persons),
             "open": counts["open"],
             "wrong": counts["wrong"],
             "unsure": counts["unsure"],
-            "mended": counts["mended"],
+            "relabeled": counts["relabeled"],
         }
 
     def filtered_persons(self, filter_: Filter) -> list[str]:
-        """Everybody whom the filter lets through, in order."""
+        """Returns all persons whom a filter matches.
+
+        Args:
+            filter_: The filter.
+
+        Returns:
+            The persons in order.
+        """
         return [person for person in self.persons if self.matches_filter(person, filter_)]
 
-    def apply(self, act: ReviewAction) -> None:
-        """Decides something and saves it."""
+    def apply(self, action: ReviewAction) -> None:
+        """Applies an action and saves it.
+
+        Args:
+            action: A verdict or new labels.
+
+        Raises:
+            DataError: The action is invalid, or the log cannot be written.
+            LabelError: An attribute or value does not exist.
+        """
         with self._lock:
-            self._journal.append(act)
+            self._audit_log.append(action)
 
     def undo(self) -> ReviewAction | None:
-        """Takes back whatever was decided last, in whichever window."""
+        """Undoes the last action, in whichever window it was made.
+
+        Returns:
+            The action that was undone; None where there is none.
+
+        Raises:
+            DataError: The log cannot be written.
+        """
         with self._lock:
-            return self._journal.undo()
+            return self._audit_log.undo()
 
     def record_view(self, person: str) -> None:
-        """Notes who is looked at."""
+        """Saves which person is shown.
+
+        Args:
+            person: The person.
+
+        Raises:
+            DataError: The log cannot be written.
+        """
         with self._lock:
-            if person != self._last:
-                self._journal.record_view(person)
-                self._last = person
+            if person != self._last_person:
+                self._audit_log.record_view(person)
+                self._last_person = person
 
     def suggested_action(self, person: str) -> ReviewAction | None:
-        """What models propose for a person, as one decision; None where that is nothing.
+        """Returns the labels that the models predict for a person instead of the current ones.
 
-        Of several suspicions, those count that are more likely right than not; where none is, the likeliest.
+        Label issues that are more likely wrong than right count; where none is, the most likely one.
+
+        Args:
+            person: The person.
+
+        Returns:
+            One action for all these labels; None without a label issue that can be applied.
         """
-        found = [
-            item
-            for item in self.issues_by_person.get(person, ())
-            if item.photos or item.attribute in self.review.person_level_attributes
+        issues = [
+            issue
+            for issue in self.issues_by_person.get(person, ())
+            if issue.photos or issue.attribute in self.review.person_level_attributes
         ]
         labels: list[tuple[str, str, str]] = []
-        for item in [item for item in found if item.score >= LIKELY_ISSUE_SCORE] or found[:1]:
-            if item.photos:
+        for issue in [issue for issue in issues if issue.score >= LIKELY_ISSUE_SCORE] or issues[:1]:
+            if issue.photos:
                 labels += (
-                    (photo, item.attribute, value) for photo, value in zip(item.photos, item.proposed, strict=True)
+                    (photo, issue.attribute, value) for photo, value in zip(issue.photos, issue.proposed, strict=True)
                 )
             else:
-                labels.append(("", item.attribute, ", ".join(item.proposed)))
+                labels.append(("", issue.attribute, ", ".join(issue.proposed)))
         return ReviewAction(person, labels=tuple(labels)) if labels else None
 
     @property
     def needs_overwrite_confirmation(self) -> bool:
-        """Whether writing corrections would replace a file that this review did not write."""
-        return self.corrections_path.exists() and not self._may_replace
+        """Whether the export would replace a file that this review did not write."""
+        return self.corrections_path.exists() and not self._may_overwrite
 
     def export_corrections(self) -> list[Correction]:
-        """Writes the corrections; from then on the file is this review's own.
+        """Writes the corrections; later exports replace the file without confirmation.
+
+        Returns:
+            The rows that were written.
 
         Raises:
-            DataError: Photos have no name of their own, or the file cannot be written.
+            DataError: A photo has no unambiguous name, or the file cannot be written.
         """
         with self._lock:
             try:
                 rows = export_corrections(self.corrections_path, self.review, self.label_issues)
             except OSError as error:
-                raise DataError(f"this cannot be written: {error.strerror}", location=self.corrections_path) from error
-            self._may_replace = True
+                raise DataError(
+                    f"the corrections cannot be written: {error.strerror}", location=self.corrections_path
+                ) from error
+            self._may_overwrite = True
             return rows
 
     def close(self) -> None:
-        """Lets other processes have the log."""
-        self._journal.close()
+        """Closes the audit log, so that other processes can open it."""
+        self._audit_log.close()
 
 
-def _picture(photo: Photo) -> bytes:
-    """A photo as the page gets it: decoded as maskfit decodes, made small, and a JPEG that holds nothing but pixels.
+def _photo_jpeg(photo: Photo) -> bytes:
+    """Decodes a photo, downscales it, and encodes it as a JPEG without metadata.
 
     Raises:
         PhotoError: It cannot be read.
@@ -194,20 +285,24 @@ def _picture(photo: Photo) -> bytes:
     return stream.getvalue()
 
 
-_SEAT: ProcessState[ReviewController] = ProcessState(
-    "no review is open", fix="start the page with maskfit review PHOTOS|RUN"
+_STATE: ProcessState[ReviewController] = ProcessState(
+    "no review is open", hint="start the page with maskfit review PHOTOS|RUN"
 )
-set_controller, get_controller = _SEAT.set, _SEAT.get
-"""Say which desk the page of this process serves, and ask for it."""
+set_controller, get_controller = _STATE.set, _STATE.get
+"""Set and return the controller that the page of this process shows."""
 
 
-PAGE_SCRIPT = Path(__file__).with_name("streamlit_page.py")
+def serve(controller: ReviewController, host: str, port: int, on_start: Callable[[], object] = lambda: None) -> None:
+    """Serves the page of a review until the process receives SIGINT or SIGTERM.
 
-
-def serve(desk: ReviewController, host: str, port: int, opened: Callable[[], object] = lambda: None) -> None:
-    """Serves a desk's page; see `serving.serve_page`."""
-    set_controller(desk)
+    Args:
+        controller: The review.
+        host: The address to listen on.
+        port: The TCP port.
+        on_start: Called just before the server starts.
+    """
+    set_controller(controller)
     try:
-        run_streamlit(PAGE_SCRIPT, host, port, opened)
+        run_streamlit(PAGE_SCRIPT, host, port, on_start)
     finally:
         set_controller(None)

@@ -1,4 +1,4 @@
-"""A review's new labels as corrections, in the form that `data.label_corrections=` takes."""
+"""Exports the new labels of a review as a corrections file for `data.label_corrections`."""
 
 from __future__ import annotations
 
@@ -12,55 +12,76 @@ from maskfit.errors import DataError, format_list
 from maskfit.evaluation.label_issues import LabelIssue
 
 CERTAIN, LIKELY = "certain", "likely"
+"""Tiers of corrections."""
 
 
-def corrections_from_review(review: ReviewState, suspects: Sequence[LabelIssue] = ()) -> list[Correction]:
-    """A row for each new label, one for a whole person where all of the person's photos get the same.
+def corrections_from_review(review: ReviewState, label_issues: Sequence[LabelIssue] = ()) -> list[Correction]:
+    """Returns a correction for each new label, one for a whole person where all photos get the same value.
 
-    Persons stand in the order of the set. A photo that is left out has no other row. The tier is `likely` where the
-    reviewer is unsure of the person, else `certain`; the reason says what stood there before, and why models suspected
-    it.
+    Persons stand in the order of the dataset. An excluded photo has no other row. The tier is `likely` where the
+    reviewer is unsure of the person, else `certain`; the reason names the previous label and the label issue.
+
+    Args:
+        review: The review.
+        label_issues: Label issues, whose reasons are repeated.
+
+    Returns:
+        The corrections.
 
     Raises:
-        DataError: Two photos of a person cannot be told apart by any name that a corrections file knows.
+        DataError: No name that a corrections file can use distinguishes a photo from another one of its person.
     """
-    why = {(item.person, item.attribute): item.reason for item in suspects}
+    issue_reasons = {(issue.person, issue.attribute): issue.reason for issue in label_issues}
     rows: list[Correction] = []
-    nameless: list[str] = []
+    ambiguous: list[str] = []
     for person, photos in review.photos_by_person.items():
         tier = LIKELY if review.status(person) == "unsure" else CERTAIN
         for attribute in (USE_ATTRIBUTE, *review.schema.names):
-            new = _new(review, photos, attribute)
-            touched = [photo for photo in photos if photo.name in new]
-            suspicion = why.get((person, attribute))
-            if touched == list(photos) and len({str(value) for value in new.values()}) == 1:
-                value = _text(new[photos[0].name])
-                rows.append(Correction(person, "", attribute, value, tier, _reason(photos, attribute, suspicion)))
+            new_values = _new_values(review, photos, attribute)
+            changed = [photo for photo in photos if photo.name in new_values]
+            issue_reason = issue_reasons.get((person, attribute))
+            if changed == list(photos) and len({str(value) for value in new_values.values()}) == 1:
+                value = _to_text(new_values[photos[0].name])
+                rows.append(Correction(person, "", attribute, value, tier, _reason(photos, attribute, issue_reason)))
                 continue
-            for photo in touched:
-                name = _name(photo, photos)
+            for photo in changed:
+                name = _unambiguous_name(photo, photos)
                 if name is None:
-                    nameless.append(photo.name)
+                    ambiguous.append(photo.name)
                     continue
-                reason = _reason([photo], attribute, suspicion)
-                rows.append(Correction(person, name, attribute, _text(new[photo.name]), tier, reason))
-    if nameless:
+                value = _to_text(new_values[photo.name])
+                rows.append(Correction(person, name, attribute, value, tier, _reason([photo], attribute, issue_reason)))
+    if ambiguous:
         raise DataError(
-            f"no name tells these photos from others of their person:\n{format_list(list(dict.fromkeys(nameless)))}",
-            hint="give them names of their own in a copy of the set",
+            "no name distinguishes these photos from others of their person:\n"
+            f"{format_list(list(dict.fromkeys(ambiguous)))}",
+            hint="rename them in a copy of the dataset",
         )
     return rows
 
 
-def export_corrections(path: Path, review: ReviewState, suspects: Sequence[LabelIssue] = ()) -> list[Correction]:
-    """Writes `corrections_of` to a file, whole or not at all, and returns the rows."""
-    rows = corrections_from_review(review, suspects)
+def export_corrections(path: Path, review: ReviewState, label_issues: Sequence[LabelIssue] = ()) -> list[Correction]:
+    """Writes `corrections_from_review` to a CSV, completely or not at all.
+
+    Args:
+        path: The CSV.
+        review: The review.
+        label_issues: Label issues, whose reasons are repeated.
+
+    Returns:
+        The corrections that were written.
+
+    Raises:
+        DataError: As `corrections_from_review`.
+        OSError: The file cannot be written.
+    """
+    rows = corrections_from_review(review, label_issues)
     write_corrections(path, rows)
     return rows
 
 
-def _new(review: ReviewState, photos: Sequence[Photo], attribute: str) -> Mapping[str, str | float]:
-    """The photos that get a new value for an attribute; of those left out, only that they are."""
+def _new_values(review: ReviewState, photos: Sequence[Photo], attribute: str) -> Mapping[str, str | float]:
+    """Returns the new value of an attribute by photo name; an excluded photo has only its `use`."""
     return {
         photo.name: review.changes(photo)[attribute]
         for photo in photos
@@ -68,28 +89,28 @@ def _new(review: ReviewState, photos: Sequence[Photo], attribute: str) -> Mappin
     }
 
 
-def _name(photo: Photo, photos: Sequence[Photo]) -> str | None:
-    """The shortest name that means this photo alone; None where there is none."""
+def _unambiguous_name(photo: Photo, photos: Sequence[Photo]) -> str | None:
+    """Returns the shortest name that no other of the photos has; None where there is none."""
     for name in (PurePosixPath(photo.name).name, photo.name):
-        meant = [item for item in photos if name in _names(item)]
-        # What the reader of a CSV strips would be another name.
-        if meant == [photo] and name == name.strip():
+        matching = [item for item in photos if name in _accepted_names(item)]
+        # Readers of the CSV strip cells, so a name with outer spaces would come back as another one.
+        if matching == [photo] and name == name.strip():
             return name
     return None
 
 
-def _names(photo: Photo) -> tuple[str, str, str]:
-    """What a corrections file may call a photo."""
+def _accepted_names(photo: Photo) -> tuple[str, str, str]:
+    """Returns the names by which a corrections file may refer to a photo."""
     name = PurePosixPath(photo.name)
     return photo.name, name.name, name.stem
 
 
-def _text(value: str | float) -> str:
+def _to_text(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:.15g}"
 
 
-def _reason(photos: Sequence[Photo], attribute: str, suspicion: str | None) -> str:
-    """What stood there before, and what models made of it."""
-    olds = dict.fromkeys(_text(photo.labels.get(attribute, "unknown")) for photo in photos)
-    said = "left out in review" if attribute == USE_ATTRIBUTE else f"was {', '.join(olds)}"
-    return f"{said}; models: {suspicion}" if suspicion else said
+def _reason(photos: Sequence[Photo], attribute: str, issue_reason: str | None) -> str:
+    """Returns the previous labels and the reason of the label issue, for people who read the CSV."""
+    previous = dict.fromkeys(_to_text(photo.labels.get(attribute, "unknown")) for photo in photos)
+    text = "left out in review" if attribute == USE_ATTRIBUTE else f"was {', '.join(previous)}"
+    return f"{text}; models: {issue_reason}" if issue_reason else text

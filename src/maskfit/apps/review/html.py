@@ -143,9 +143,7 @@ def progress(counts: Mapping[Status, int]) -> Markup:
     return render(
         PACKAGE,
         "progress.html.j2",
-        bars=[
-            {"width": f"{100 * counts[status] / total:.3f}", "color": STATUS_COLORS[status]} for status in decided
-        ],
+        bars=[{"width": f"{100 * counts[status] / total:.3f}", "color": STATUS_COLORS[status]} for status in decided],
         num_decided=total - counts["open"],
         num_persons=total,
         counts=", ".join(f"{counts[status]} {STATUS_TEXT[status]}" for status in decided if counts[status])
@@ -178,7 +176,7 @@ def issue_reasons(review: ReviewState, person: str, issues: Sequence[LabelIssue]
         conflicts=[
             {
                 "attribute": attribute,
-                "values": "; ".join(f"{value} in {', '.join(map(_stem, names))}" for value, names in values.items()),
+                "photos": "; ".join(f"{value} in {', '.join(map(_stem, names))}" for value, names in values.items()),
             }
             for attribute, values in review.disagreements(person).items()
         ],
@@ -277,16 +275,15 @@ def _attribute_rows(
     if changed:
         previous = f"{old:g}" if isinstance(old, float) else scored.display_name(scored_index(attribute, old))
     mark = "new" if changed else severity or "plain"
-    values = []
-    for value in _shown_values(index, probabilities, len(scored.values)):
-        values.append(
-            _ValueRow(
-                text=scored.display_name(value),
-                classes=f" mf-label mf-{mark}" if value == index else "",
-                width=None if probabilities is None else f"{100 * probabilities[value]:.1f}",
-                percent="" if probabilities is None else f"{100 * probabilities[value]:.0f}%",
-            )
+    values = [
+        _ValueRow(
+            text=scored.display_name(value),
+            classes=f" mf-label mf-{mark}" if value == index else "",
+            width=None if probabilities is None else f"{100 * probabilities[value]:.1f}",
+            percent="" if probabilities is None else f"{100 * probabilities[value]:.0f}%",
         )
+        for value in _shown_values(index, probabilities, len(scored.values))
+    ]
     number = f"{new:g}" if isinstance(new, float) else ""
     return _AttributeRows(attribute.name, previous, number, tuple(values), index == UNKNOWN)
 

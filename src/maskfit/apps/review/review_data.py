@@ -1,4 +1,4 @@
-"""What a review lays on the table: photos with labels, suspects among these, and what models make of each photo."""
+"""Loads what a review needs: photos with labels, label issues among them, and predicted probabilities."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from maskfit.labels.schema import UNKNOWN, LabelSchema, as_number
 from maskfit.run_dir import RunDir, is_run_dir
 
 PhotoPredictions = Mapping[str, Mapping[str, Sequence[float]]]
-"""A photo's name to an attribute to the probability of each official value."""
+"""Photo name -> attribute -> probability of every scored value."""
 
 
 @dataclass
 class ReviewData:
-    """What is reviewed, before anything is decided.
+    """Input of a review.
 
     Attributes:
-        root: Where the photos are, as the user or the run names it.
-        review: The photos and their labels.
-        suspects: Labels that look wrong, the likeliest first.
-        views: What models make of the photos; empty without models.
-        remarks: What the user should know.
+        root: Location of the photos, as the user or the run's recipe names it.
+        review: The photos and labels, without any decision.
+        label_issues: Labels that look wrong, the most likely first.
+        predictions: Predicted probabilities of the photos; empty without models.
+        warnings: Messages for the user.
     """
 
     root: str
@@ -43,97 +43,112 @@ class ReviewData:
 
 
 def load_review_data(
-    source: Path, scheme: LabelSchema, probabilities: Sequence[Path] = (), suspects: Path | None = None
+    source: Path, schema: LabelSchema, probabilities: Sequence[Path] = (), label_issues: Path | None = None
 ) -> ReviewData:
-    """Reads what is to be reviewed.
+    """Loads the input of a review.
 
     Args:
-        source: A folder or manifest of photos, or a run: then its photos under its corrections, and its own
-            out-of-fold probabilities where none are named.
-        scheme: What a folder's or manifest's labels are about; a run knows that itself.
-        probabilities: Runs and tables of out-of-fold probabilities of these photos.
-        suspects: A file of suspects as `maskfit label-issues` writes it; left out, they follow from the probabilities.
+        source: A folder or manifest of photos, or a run. Of a run, its photos with its label corrections are reviewed,
+            and its own out-of-fold probabilities are used where `probabilities` is empty.
+        schema: The label schema of a folder or manifest; a run brings its own.
+        probabilities: Runs and tables of out-of-fold probabilities of these photos; several are averaged.
+        label_issues: A CSV that `maskfit label-issues` wrote; without one, the label issues are computed from the
+            probabilities.
+
+    Returns:
+        The input.
 
     Raises:
-        DataError: Something cannot be read, or fits nothing here.
-        RunError: A run has no out-of-fold table.
+        DataError: A file cannot be read, or does not match the photos.
+        RunError: A run has no out-of-fold probabilities.
     """
-    of_run = is_run_dir(source)
-    root, remarks = str(source), list[str]()
-    if of_run:
+    is_run = is_run_dir(source)
+    root, warnings = str(source), list[str]()
+    if is_run:
         data = read_recipe(RunDir(source).recipe).data
         if data.path is None:
-            fix = "maskfit review PHOTOS --probabilities RUN"
-            raise DataError("this run's recipe names no photos", location=source, hint=fix)
-        root, scheme = str(data.path), data.label_schema
-        photos, remarks = read_corrected(root, scheme, data.label_corrections, data.known_label_errors)
+            hint = "maskfit review PHOTOS --probabilities RUN"
+            raise DataError("this run's recipe names no photos", location=source, hint=hint)
+        root, schema = str(data.path), data.label_schema
+        photos, warnings = read_corrected(root, schema, data.label_corrections, data.known_label_errors)
         probabilities = probabilities or [source]
     else:
-        photos, _ = read_corrected(source, scheme)
-    material = ReviewData(root, ReviewState(photos, scheme), warnings=remarks)
+        photos, _ = read_corrected(source, schema)
+    review_data = ReviewData(root, ReviewState(photos, schema), warnings=warnings)
     if probabilities:
-        material.predictions = _views(material.review, probabilities)
-    if suspects is not None:
-        material.label_issues = read_label_issues(suspects, material.review)
+        review_data.predictions = _load_predictions(review_data.review, probabilities)
+    if label_issues is not None:
+        issues = read_label_issues(label_issues, review_data.review)
     elif probabilities:
-        material.label_issues, said = rank_label_issues(probabilities, None if of_run else source)
-        remarks += said
-    here = [item for item in material.label_issues if item.person in material.review.photos_by_person]
-    if len(here) < len(material.label_issues):
-        remarks.append(f"{len(material.label_issues) - len(here)} suspects are about persons who are not here")
-    material.label_issues = here
-    return material
+        issues, more_warnings = rank_label_issues(probabilities, None if is_run else source)
+        warnings += more_warnings
+    else:
+        issues = []
+    known = [issue for issue in issues if issue.person in review_data.review.photos_by_person]
+    if len(known) < len(issues):
+        warnings.append(f"{len(issues) - len(known)} label issues are about persons who are not in this dataset")
+    review_data.label_issues = known
+    return review_data
 
 
 def read_label_issues(path: Path, review: ReviewState) -> list[LabelIssue]:
-    """The rows of a file of suspects, in its order. Which photos they are about it need not say.
+    """Reads label issues from a CSV.
+
+    Args:
+        path: A CSV with the columns person, attribute, label, proposed and score; photos and reason are optional.
+        review: The review, for its attributes.
+
+    Returns:
+        The label issues in the order of the file.
 
     Raises:
-        DataError: It is no such file, or names an attribute that is not reviewed.
+        DataError: A column is missing, a score is not a number, or an attribute is not under review.
     """
-    found, problems = [], []
+    issues, problems = [], []
     for number, row in enumerate(read_csv(path, ("person", "attribute", "label", "proposed", "score")), start=2):
         score = as_number(row["score"])
         if score is None:
-            problems.append(f"row {number}: score '{row['score']}' is no number")
+            problems.append(f"row {number}: score '{row['score']}' is not a number")
         if row["attribute"] not in review.schema.names:
             problems.append(f"row {number}: '{row['attribute']}' is not one of {', '.join(review.schema.names)}")
         photos = tuple(filter(None, row.get("photos", "").split("|")))
         label, proposed = tuple(row["label"].split(", ")), tuple(row["proposed"].split(", "))
-        found.append(
+        issues.append(
             LabelIssue(row["person"], photos, row["attribute"], label, proposed, score or 0.0, row.get("reason", ""))
         )
     if problems:
         raise DataError(
-            format_list(problems), location=path, hint="write it anew with maskfit label-issues RUN --out FILE"
+            format_list(problems), location=path, hint="write the file again with maskfit label-issues RUN --out FILE"
         )
-    return found
+    return issues
 
 
-def _views(review: ReviewState, probabilities: Sequence[Path]) -> PhotoPredictions:
-    """What models make of photos by their mean, as sure as they are right where labels tell how right they are."""
-    official = review.schema.scored_schema()
+def _load_predictions(review: ReviewState, probabilities: Sequence[Path]) -> PhotoPredictions:
+    """Averages the probabilities and calibrates each attribute by temperature scaling where labels are known."""
+    scored = review.schema.scored_schema()
     tables = load_aligned_tables(probabilities)
-    if [item.values for item in tables.schema.attributes] != [item.values for item in official.attributes]:
+    if [attribute.values for attribute in tables.schema.attributes] != [
+        attribute.values for attribute in scored.attributes
+    ]:
         raise DataError(
-            f"its classes are of {' x '.join(tables.schema.names)}, the labels of {' x '.join(official.names)}",
+            f"the table's classes are {' x '.join(tables.schema.names)}, the labels' {' x '.join(scored.names)}",
             location=probabilities[0],
-            hint="name what the classes are with --schema, or another table",
+            hint="name the label schema with --schema, or another table",
         )
-    places = {name: place for place, name in enumerate(tables.photos)}
-    photos = [photo for photo in review.photos if photo.name in places]
+    row_of = {name: row for row, name in enumerate(tables.photos)}
+    photos = [photo for photo in review.photos if photo.name in row_of]
     if not photos:
         raise DataError(
-            "the table has none of these photos", location=probabilities[0], hint="name the photos it is of"
+            "the table has none of these photos", location=probabilities[0], hint="name the photos that it is about"
         )
-    rows = tables.members.mean(axis=0)[[places[photo.name] for photo in photos]]
-    views: dict[str, dict[str, list[float]]] = {photo.name: {} for photo in photos}
+    mean = tables.members.mean(axis=0)[[row_of[photo.name] for photo in photos]]
+    predictions: dict[str, dict[str, list[float]]] = {photo.name: {} for photo in photos}
     for attribute in review.schema.attributes:
-        share = official.marginals(rows)[attribute.name]
-        codes = np.array([scored_index(attribute, photo.labels.get(attribute.name)) for photo in photos])
-        if (codes != UNKNOWN).any():
-            # One number fits all: what the known labels say of it holds for the others as well.
-            share = fit_and_apply_temperature(share, codes)
-        for photo, row in zip(photos, share.tolist(), strict=True):
-            views[photo.name][attribute.name] = row
-    return views
+        marginals = scored.marginals(mean)[attribute.name]
+        indices = np.array([scored_index(attribute, photo.labels.get(attribute.name)) for photo in photos])
+        if (indices != UNKNOWN).any():
+            # One temperature fits all photos, so the known labels calibrate the unlabeled photos too.
+            marginals = fit_and_apply_temperature(marginals, indices)
+        for photo, row in zip(photos, marginals.tolist(), strict=True):
+            predictions[photo.name][attribute.name] = row
+    return predictions

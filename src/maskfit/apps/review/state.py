@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from maskfit.data.label_corrections import USE
+from maskfit.data.label_corrections import USE_ATTRIBUTE
 from maskfit.data.photo_dataset import Photo, PhotoDataset, read_label
 from maskfit.errors import DataError, LabelError, did_you_mean
 from maskfit.labels.schema import UNKNOWN, Attribute, LabelSchema
@@ -28,7 +28,7 @@ EXCLUDE, INCLUDE = "no", "yes"
 """Values of the label `use`: the photo is left out of training, or included again."""
 
 PERSON_LEVEL_MIN_FRACTION = 0.95
-"""From this fraction of persons with one and the same label on, an attribute is a property of persons, not of photos."""
+"""From this fraction of persons with consistent labels on, an attribute is a property of persons, not of photos."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class ReviewState:
         Returns:
             Value by attribute, without `use`.
         """
-        return {**photo.labels, **{name: value for name, value in self.changes(photo).items() if name != USE}}
+        return {**photo.labels, **{name: value for name, value in self.changes(photo).items() if name != USE_ATTRIBUTE}}
 
     def is_excluded(self, photo: Photo) -> bool:
         """Returns whether a photo is left out of training.
@@ -192,7 +192,7 @@ class ReviewState:
         Returns:
             True where the label `use` was set to `no`.
         """
-        return self.changes(photo).get(USE) == EXCLUDE
+        return self.changes(photo).get(USE_ATTRIBUTE) == EXCLUDE
 
     def status(self, person: str) -> Status:
         """Returns the status of a person; of several that apply, the one that most needs a second look.
@@ -287,12 +287,12 @@ class ReviewState:
                 raise DataError(f"{action.person} has no photo '{photo}'; {did_you_mean(photo, names)}")
         if bool(action.verdict) == bool(action.labels) or action.verdict not in ("", *VERDICTS):
             raise DataError(
-                f"'{action.verdict}' is no verdict; an action needs one of {', '.join(VERDICTS)}, or new labels"
+                f"'{action.verdict}' is not a verdict; an action needs one of {', '.join(VERDICTS)}, or new labels"
             )
         for _, attribute, value in action.labels:
-            if attribute == USE:
+            if attribute == USE_ATTRIBUTE:
                 if value not in (INCLUDE, EXCLUDE):
-                    raise LabelError(f"'{value}' is no value of {USE}; use {INCLUDE} or {EXCLUDE}")
+                    raise LabelError(f"'{value}' is not a value of {USE_ATTRIBUTE}; use {INCLUDE} or {EXCLUDE}")
             elif not value:
                 raise LabelError(f"the new value of {attribute} is empty")
             else:
@@ -316,7 +316,7 @@ class ReviewState:
     def _set_label(self, state: _PersonState, photo: Photo, attribute: str, value: str) -> None:
         """Stores a new label; a label equal to the original one removes the change."""
         changes = state.changes.setdefault(photo.name, {})
-        if attribute == USE:
+        if attribute == USE_ATTRIBUTE:
             new: str | float = value
             unchanged = value == INCLUDE
         else:

@@ -1,7 +1,7 @@
-"""One window of the page: who is looked at, among whom, and what each key does. It knows nothing of Streamlit.
+"""View model of one browser window of the review: the person shown, the filter, and the effect of every key.
 
-Streamlit may cut a key's function off wherever that asks Streamlit for something. A window asks it for nothing, so that
-what a key does is done as a whole.
+It is independent of Streamlit, which may interrupt a key's callback wherever that calls Streamlit. Because the view
+model never does, every key takes effect completely.
 """
 
 from __future__ import annotations
@@ -15,88 +15,110 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.errors import MaskfitError
 
 FILTER_TEXT: dict[Filter, str] = {
-    "suspects": "suspects",
+    "issues": "label issues",
     "all": "everybody",
     "open": "undecided",
     "wrong": "marked wrong",
     "unsure": "unsure",
-    "mended": "new label",
+    "relabeled": "new label",
 }
+"""Text of each filter for people."""
 
 
 class ReviewViewModel:
-    """A walk through the persons of a desk.
+    """State of one browser window.
+
+    Args:
+        controller: The review.
 
     Attributes:
-        person: Who is looked at.
-        photo: The photo that keys are about; empty for the whole person.
-        filter: Among whom is walked.
-        told: What the reviewer should read now.
-        asked: Whether the reviewer is asked if a file may be replaced.
+        controller: The review.
+        person: The person who is shown.
+        photo: Name of the selected photo; empty where keys apply to the whole person.
+        filter: The persons among whom the window navigates.
+        message: Text for the reviewer.
+        confirm_overwrite: Whether the page asks if a file may be replaced.
     """
 
-    def __init__(self, desk: ReviewController) -> None:
-        self.controller = desk
-        self.filter: Filter = "suspects" if desk.issues_by_person else "all"
-        self.person = desk.first_person(self.filter)
+    def __init__(self, controller: ReviewController) -> None:
+        self.controller = controller
+        self.filter: Filter = "issues" if controller.issues_by_person else "all"
+        self.person = controller.first_person(self.filter)
         self.photo, self.message, self.confirm_overwrite = "", "", False
-        self._shown, self._since = "", 0.0
+        self._displayed, self._displayed_at = "", 0.0
 
     @property
     def selected_photos(self) -> Sequence[Photo]:
-        """The photos that the next decision is about."""
-        return [
-            photo for photo in self.controller.review.photos_by_person[self.person] if self.photo in ("", photo.name)
-        ]
+        """The photos that the next label applies to."""
+        photos = self.controller.review.photos_by_person[self.person]
+        return [photo for photo in photos if self.photo in ("", photo.name)]
 
     def mark_displayed(self) -> None:
-        """Notes that the person is on the screen now."""
-        if self._shown != self.person:
-            self._shown, self._since = self.person, time.monotonic()
+        """Records that the person is on the screen from now on."""
+        if self._displayed != self.person:
+            self._displayed, self._displayed_at = self.person, time.monotonic()
 
     def select_person(self, person: str) -> None:
-        """Looks at somebody."""
-        self.person, self.photo, self.message, self.confirm_overwrite, self._shown = person, "", "", False, ""
+        """Shows a person.
+
+        Args:
+            person: The person.
+        """
+        self.person, self.photo, self.message, self.confirm_overwrite, self._displayed = person, "", "", False, ""
 
     def advance(self, step: int) -> None:
-        """Looks at the next of those who are walked through, or at the previous one."""
-        found = self.controller.next_person(self.person, self.filter, step)
-        if found is not None:
-            self.select_person(found)
+        """Shows the next or previous person whom the filter matches.
+
+        Args:
+            step: 1 for the next, -1 for the previous.
+        """
+        person = self.controller.next_person(self.person, self.filter, step)
+        if person is not None:
+            self.select_person(person)
             return
-        way, opened = "after" if step > 0 else "before", self.controller.review.status_counts()["open"]
-        self.message = f"Nobody {way} this one among: {FILTER_TEXT[self.filter]}. {opened} persons are undecided."
+        direction = "after" if step > 0 else "before"
+        num_open = self.controller.review.status_counts()["open"]
+        self.message = (
+            f"Nobody {direction} this one among: {FILTER_TEXT[self.filter]}. {num_open} persons are undecided."
+        )
 
     def set_filter(self, name: Filter) -> None:
-        """Walks among others, from the first of them on where the person is none."""
-        among = self.controller.filtered_persons(name)
-        if not among:
+        """Changes the filter; shows its first person where it does not match the current one.
+
+        Args:
+            name: The filter.
+        """
+        persons = self.controller.filtered_persons(name)
+        if not persons:
             self.message = f"Nobody is among: {FILTER_TEXT[name]}."
             return
         self.filter, self.message = name, ""
-        if self.person not in among:
-            self.select_person(among[0])
+        if self.person not in persons:
+            self.select_person(persons[0])
 
     def select_photo(self, photo: Photo | None) -> None:
-        """Makes keys be about a photo; None, or the photo that is chosen already, about the whole person."""
+        """Selects the photo that keys apply to.
+
+        Args:
+            photo: The photo; None, or the photo that is selected already, for the whole person.
+        """
         if photo is None or photo.person == self.person:
             self.photo = "" if photo is None or photo.name == self.photo else photo.name
 
     def mark(self, verdict: Verdict, person: str) -> None:
-        """A verdict on a person goes on to the next one; on a photo, back to the person.
+        """Applies a verdict; after one on a person the next person is shown, after one on a photo the whole person.
 
         Args:
             verdict: The verdict.
-            person: Who was on the screen when the key was pressed.
+            person: The person who was on the screen when the key was pressed.
         """
         if person != self.person:
             return
-        if not self.photo and (
-            self._shown != person or time.monotonic() - self._since < self.controller.min_view_seconds
-        ):
+        view_seconds = time.monotonic() - self._displayed_at
+        if not self.photo and (self._displayed != person or view_seconds < self.controller.min_view_seconds):
             self.message = "That key came before this person could be seen, so it does not count."
             return
-        if not self._decide(ReviewAction.verdict_action(verdict, person, self.photo)):
+        if not self._apply(ReviewAction.verdict_action(verdict, person, self.photo)):
             return
         if self.photo:
             self.photo = ""
@@ -104,34 +126,53 @@ class ReviewViewModel:
             self.advance(1)
 
     def relabel(self, attribute: str, value: str, person: str) -> None:
-        """Gives the person, or the photo that is chosen, a new label."""
+        """Sets a label of the person or of the selected photo.
+
+        Args:
+            attribute: Name of the attribute, or `use`.
+            value: The new value.
+            person: The person who was on the screen when the key was pressed.
+        """
         if person == self.person:
-            self._decide(ReviewAction.relabel_action(attribute, value, person, self.photo))
+            self._apply(ReviewAction.relabel_action(attribute, value, person, self.photo))
 
     def accept_prediction(self, person: str) -> None:
-        """Takes what the models propose."""
-        proposal = self.controller.suggested_action(person)
-        if person == self.person and proposal is not None:
-            self._decide(proposal)
+        """Applies the labels that the models predict.
 
-    def undo(self, seen: int) -> None:
-        """Takes the last of the `seen` decisions back and shows whom it was about."""
-        if seen != len(self.controller.review.actions):
-            self.message = "Something was decided since this page was drawn: press Z again to take that back."
+        Args:
+            person: The person who was on the screen when the key was pressed.
+        """
+        action = self.controller.suggested_action(person)
+        if person == self.person and action is not None:
+            self._apply(action)
+
+    def undo(self, num_actions: int) -> None:
+        """Undoes the last action and shows its person.
+
+        Args:
+            num_actions: The number of actions when the page was drawn; nothing is undone where another window has
+                added one since.
+        """
+        if num_actions != len(self.controller.review.actions):
+            self.message = "Something was decided since this page was drawn: press Z again to undo that."
             return
         try:
-            act = self.controller.undo()
+            action = self.controller.undo()
         except MaskfitError as error:
             self.message = str(error)
             return
-        if act is not None:
-            self.select_person(act.person)
-            what = act.verdict or ", ".join(f"{name} {value}" for _, name, value in act.labels)
-            self.message = f"Taken back: {what}."
+        if action is not None:
+            self.select_person(action.person)
+            what = action.verdict or ", ".join(f"{name} {value}" for _, name, value in action.labels)
+            self.message = f"Undone: {what}."
 
-    def export(self, replace: bool) -> None:
-        """Writes the corrections; asks first where that would replace a file that is not this review's."""
-        self.confirm_overwrite = self.controller.needs_overwrite_confirmation and not replace
+    def export(self, overwrite: bool) -> None:
+        """Writes the corrections, or asks for confirmation where that would replace another file.
+
+        Args:
+            overwrite: Whether the reviewer confirmed.
+        """
+        self.confirm_overwrite = self.controller.needs_overwrite_confirmation and not overwrite
         if self.confirm_overwrite:
             return
         try:
@@ -140,19 +181,19 @@ class ReviewViewModel:
             self.message = str(error)
             return
         self.message = f"Wrote {self.controller.corrections_path}: {len(rows)} corrections."
-        wrong = self.controller.review.status_counts()["wrong"]
-        if wrong:
-            self.message += f" {wrong} persons are marked wrong and have no new label yet."
+        num_wrong = self.controller.review.status_counts()["wrong"]
+        if num_wrong:
+            self.message += f" {num_wrong} persons are marked wrong and have no new label yet."
 
     def cancel_export(self) -> None:
-        """Replaces nothing."""
+        """Closes the confirmation without writing anything."""
         self.confirm_overwrite = False
 
-    def _decide(self, act: ReviewAction) -> bool:
-        """Whether the decision was taken and saved."""
+    def _apply(self, action: ReviewAction) -> bool:
+        """Returns whether the action was applied and saved; sets the message where not."""
         self.message = ""
         try:
-            self.controller.apply(act)
+            self.controller.apply(action)
         except MaskfitError as error:
             self.message = str(error)
             return False
