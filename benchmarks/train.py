@@ -109,7 +109,7 @@ def run_maskfit(given: argparse.Namespace, turns: Turns) -> None:
                 turns.step(photos, counted=standing.epoch == self.epoch)
             self.epoch = standing.epoch
 
-    begun = prepare_run(read_recipe("baseline", recipe_words(given), slots=RECIPE_REGISTRY))
+    begun = prepare_run(read_recipe("baseline", recipe_words(given), registries=RECIPE_REGISTRY))
     train, _ = begun.plan.split(0)
     steps = -(-len(train) // given.batch)
     begun.train_fold(0, Clock())
@@ -127,7 +127,7 @@ def run_network(given: argparse.Namespace, turns: Turns, kind: str | None = None
 
     words = [word for word in recipe_words(given) if not word.startswith("output_dir=")]
     begun = prepare_run(
-        read_recipe("baseline", [*words, f"output_dir={given.scratch}/{given.contender}"], slots=RECIPE_REGISTRY)
+        read_recipe("baseline", [*words, f"output_dir={given.scratch}/{given.contender}"], registries=RECIPE_REGISTRY)
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = begun.plan.network().to(device, memory_format=torch.channels_last).train()
@@ -346,7 +346,7 @@ def sort_by_class(given: argparse.Namespace) -> None:
     from maskfit.labels.schema import LABEL_SCHEMAS
 
     photos = read_photos(str(given.photos), LABEL_SCHEMAS[given.scheme])
-    classes = LABEL_SCHEMAS[given.scheme].to_class_index(photos.codes(LABEL_SCHEMAS[given.scheme]))
+    classes = LABEL_SCHEMAS[given.scheme].to_class_index(photos.attribute_indices(LABEL_SCHEMAS[given.scheme]))
     for number, (photo, label) in enumerate(zip(photos, classes, strict=True)):
         link = given.classes / f"{max(int(label), 0):02d}" / f"{number:06d}{photo.path.suffix}"
         link.parent.mkdir(parents=True, exist_ok=True)

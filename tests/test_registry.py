@@ -53,7 +53,7 @@ def test_what_is_no_part_is_refused(value):
 
 
 def test_an_option_without_a_name_says_so():
-    with pytest.raises(ValidationError, match="'width' needs the name of a part"):
+    with pytest.raises(ValidationError, match="option 'width' has no component name"):
         ComponentSpec.model_validate({"width": 3})
 
 
@@ -86,7 +86,7 @@ def test_whatever_an_option_makes_a_constructor_raise_is_the_recipes_mistake(pai
 
 def test_a_missing_option_and_all_mistakes_at_once():
     assert validate_spec(TABLE, ComponentSpec.create("make")) == ["'make' needs the option 'size'"]
-    problems = validate_spec(TABLE, ComponentSpec.create("make", a=1, b=2), given=("size",), where="model.head")
+    problems = validate_spec(TABLE, ComponentSpec.create("make", a=1, b=2), injected=("size",), location="model.head")
     assert len(problems) == 2
     assert all(line.startswith("model.head: 'make' has no option") for line in problems)
     with pytest.raises(RecipeError) as caught:

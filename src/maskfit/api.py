@@ -115,7 +115,7 @@ def load_recipe(source: str | Path, *overrides: str) -> Recipe:
         return read_recipe(source, overrides)
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
-    return read_recipe(source, overrides, slots=RECIPE_REGISTRY)
+    return read_recipe(source, overrides, registries=RECIPE_REGISTRY)
 
 
 def train(recipe: str | Path | Recipe, *overrides: str, resume: bool = False) -> TrainResult:

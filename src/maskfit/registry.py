@@ -1,8 +1,8 @@
-"""Parts: what a recipe names and a table builds.
+"""Components: what a recipe names and a registry builds.
 
-A table is one plain dict from a name to a class or function; it stands in one visible place of its room. A recipe says
-`name` and options; the options are the arguments of that class or function, their defaults those of its signature. A
-recipe or a model file can name nothing that stands in no table, so it can never name code to run.
+A registry is a plain dict from a name to a class or function, defined in one visible place of its package. A recipe
+gives a name and options; the options are the arguments of that class or function, with the defaults of its signature.
+A recipe or model file can only name entries of a registry, so it can never name code to run.
 """
 
 from __future__ import annotations
@@ -16,20 +16,30 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serial
 from maskfit.errors import RecipeError, did_you_mean, format_list
 
 Registry = Mapping[str, Callable[..., Any]]
+"""Component name -> class or function that builds it."""
 
 
 class RegistryEntry(NamedTuple):
-    """A place in a recipe that holds a part: the table it is looked up in, and what the builder supplies itself."""
+    """The registry of a recipe key.
+
+    Attributes:
+        table: Registry that the component's name is looked up in.
+        injected_arguments: Arguments that the caller supplies, which are not options of the recipe.
+    """
 
     table: Registry
     injected_arguments: tuple[str, ...] = ()
 
 
 class ComponentSpec(BaseModel):
-    """A name in a table, and options for what stands there.
+    """Name and options of a component.
 
-    Written as `cross_entropy`, or as a mapping with the options beside the name:
+    Written as `cross_entropy`, or as a mapping with the options next to the name:
     `{name: cross_entropy, smoothing: 0.1}`.
+
+    Attributes:
+        name: Key in a registry.
+        options: Arguments of the class or function that it names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,77 +57,93 @@ class ComponentSpec(BaseModel):
             return {"name": value["name"], "options": options}
         if isinstance(value, Mapping) and value and "name" not in value:
             option = next(iter(value))
-            raise ValueError(f"'{option}' needs the name of a part beside it, as in {{name: ..., {option}: ...}}")
+            raise ValueError(f"option '{option}' has no component name; write {{name: ..., {option}: ...}}")
         return value
 
     @field_validator("options")
     @classmethod
-    def _plain(cls, options: dict[str, Any]) -> dict[str, Any]:
-        # YAML and JSON know no tuples: a part must equal the one that is read back from a file.
-        return {name: _listed(value) for name, value in options.items()}
+    def _tuples_to_lists(cls, options: dict[str, Any]) -> dict[str, Any]:
+        # YAML and JSON have no tuples: a spec must equal the one that is read back from a file.
+        return {name: _to_lists(value) for name, value in options.items()}
 
     @model_serializer
     def _to_short_form(self) -> Any:
         return {"name": self.name, **self.options} if self.options else self.name
 
     def __hash__(self) -> int:
-        # Equal parts have equal options; options may hold lists, which have no hash of their own.
+        # Option values may be lists, which are not hashable; equal specs still have equal hashes.
         return hash((self.name, tuple(sorted(self.options))))
 
     @classmethod
     def create(cls, name: str, **options: Any) -> Self:
-        """A part in one call: `Part.of("cosine", warmup=2)`."""
+        """Creates a spec in one call: `ComponentSpec.create("cosine", warmup=2)`.
+
+        Args:
+            name: Key in a registry.
+            **options: Arguments of the class or function that it names.
+
+        Returns:
+            The spec.
+        """
         return cls(name=name, options=options)
 
 
-def instantiate(table: Registry, part: ComponentSpec, **given: Any) -> Any:
-    """Builds what `part` names: `table[part.name](**given, **part.options)`.
+def instantiate(table: Registry, spec: ComponentSpec, /, **injected: Any) -> Any:
+    """Builds a component: `table[spec.name](**injected, **spec.options)`.
 
     Args:
-        table: Where the name is looked up.
-        part: The name and the options.
-        given: Arguments that the caller, not the recipe, supplies; they are no options.
+        table: Registry that the name is looked up in.
+        spec: Name and options.
+        **injected: Arguments that the caller supplies, not the recipe.
+
+    Returns:
+        The component.
 
     Raises:
-        RecipeError: The name or an option is unknown, or an option is missing or refused.
+        RecipeError: The name or an option is unknown, a required option is missing, or a value is refused.
     """
-    problems = validate_spec(table, part, given=given)
+    problems = validate_spec(table, spec, injected=injected)
     if problems:
         raise RecipeError(format_list(problems) if len(problems) > 1 else problems[0])
     try:
-        return table[part.name](**given, **part.options)
+        return table[spec.name](**injected, **spec.options)
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:
-        # The options fitted the signature, so their values are what was refused.
-        raise RecipeError(f"{part.name}: {error}") from error
+        # The options match the signature, so a value was refused.
+        raise RecipeError(f"{spec.name}: {error}") from error
 
 
-def validate_spec(table: Registry, part: ComponentSpec, *, given: Iterable[str] = (), where: str = "") -> list[str]:
-    """Everything wrong with a part before it is built, one line each; empty when it can be built.
+def validate_spec(
+    table: Registry, spec: ComponentSpec, *, injected: Iterable[str] = (), location: str = ""
+) -> list[str]:
+    """Finds every error in a spec without building the component.
 
     Args:
-        table: Where the name is looked up.
-        part: The name and the options.
-        given: Names of the arguments that the caller supplies.
-        where: The key in the recipe, put before each line.
+        table: Registry that the name is looked up in.
+        spec: Name and options.
+        injected: Names of the arguments that the caller supplies.
+        location: Recipe key, prepended to each line.
+
+    Returns:
+        One line per error; empty where the component can be built.
     """
-    lead = f"{where}: " if where else ""
-    if part.name not in table:
-        return [f"{lead}'{part.name}' is unknown; {did_you_mean(part.name, table)}"]
-    parameters = inspect.signature(table[part.name]).parameters.values()
-    options = {item.name: item for item in parameters if item.name not in set(given) and item.kind not in _STARRED}
+    prefix = f"{location}: " if location else ""
+    if spec.name not in table:
+        return [f"{prefix}'{spec.name}' is unknown; {did_you_mean(spec.name, table)}"]
+    parameters = inspect.signature(table[spec.name]).parameters.values()
+    options = {item.name: item for item in parameters if item.name not in set(injected) and item.kind not in _VARIADIC}
     problems = [
-        f"{lead}'{part.name}' needs the option '{name}'"
+        f"{prefix}'{spec.name}' needs the option '{name}'"
         for name, item in options.items()
-        if item.default is inspect.Parameter.empty and name not in part.options
+        if item.default is inspect.Parameter.empty and name not in spec.options
     ]
     if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters):
         return problems
-    unknown = [name for name in part.options if name not in options]
-    return [f"{lead}'{part.name}' has no option '{name}'; {did_you_mean(name, options)}" for name in unknown] + problems
+    unknown = [name for name in spec.options if name not in options]
+    return [f"{prefix}'{spec.name}' has no option '{name}'; {did_you_mean(name, options)}" for name in unknown] + problems
 
 
-def _listed(value: Any) -> Any:
-    return [_listed(item) for item in value] if isinstance(value, tuple | list) else value
+def _to_lists(value: Any) -> Any:
+    return [_to_lists(item) for item in value] if isinstance(value, tuple | list) else value
 
 
-_STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

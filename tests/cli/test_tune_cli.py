@@ -59,7 +59,7 @@ def test_a_sweep_writes_its_table_its_page_and_its_best_recipe(command, parsed, 
         rows = list(csv.DictReader(stream))
     assert [row["trial"] for row in rows] == ["0", "1"]
     best = max(rows, key=lambda row: float(row["macro_f1"]))
-    recipe = read_recipe("sweep/best.yaml", slots=RECIPE_REGISTRY)
+    recipe = read_recipe("sweep/best.yaml", registries=RECIPE_REGISTRY)
     assert recipe.optimizer.options["lr"] == pytest.approx(float(best["optimizer.lr"]))
     assert recipe.augmentation.name == best["augmentation"]
     assert recipe.output_dir is None

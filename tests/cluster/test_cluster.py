@@ -182,10 +182,10 @@ def test_folds_on_the_cluster_are_those_of_one_process(cluster: None, faces: Pat
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        here, scores = train(read_recipe("fast", [*words, f"output_dir={tmp_path / 'here'}"], slots=RECIPE_REGISTRY))
+        here, scores = train(read_recipe("fast", [*words, f"output_dir={tmp_path / 'here'}"], registries=RECIPE_REGISTRY))
     finally:
         torch.set_num_threads(threads)
-    there, others = train_on_ray(read_recipe("fast", [*words, f"output_dir={tmp_path / 'ray'}"], slots=RECIPE_REGISTRY))
+    there, others = train_on_ray(read_recipe("fast", [*words, f"output_dir={tmp_path / 'ray'}"], registries=RECIPE_REGISTRY))
     assert others == scores
     assert there.oof_probabilities.read_bytes() == here.oof_probabilities.read_bytes()
     for fold in (0, 1):

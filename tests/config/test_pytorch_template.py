@@ -120,7 +120,7 @@ def test_the_age_weights_are_of_the_ages_that_are_trained(tmp_path):
 
 
 def test_every_part_is_in_our_tables():
-    from maskfit.config.pytorch_template import LOSSES, OPTIMIZER_OPTIONS, OPTIMIZERS, SCHEDULES
+    from maskfit.config.pytorch_template import LOSSES, OPTIMIZER_OPTIONS, OPTIMIZERS, LR_SCHEDULERS
     from maskfit.registry import ComponentSpec, validate_spec
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
@@ -128,19 +128,19 @@ def test_every_part_is_in_our_tables():
         part = ComponentSpec(name=name, options=dict.fromkeys(OPTIMIZER_OPTIONS[name], 0))
         assert (
             validate_spec(
-                RECIPE_REGISTRY["optimiser"].table, part, given=RECIPE_REGISTRY["optimiser"].injected_arguments
+                RECIPE_REGISTRY["optimiser"].table, part, injected=RECIPE_REGISTRY["optimiser"].injected_arguments
             )
             == []
         )
     for name in LOSSES.values():
         part = ComponentSpec.create(name, class_weights=[1.0])
         assert (
-            validate_spec(RECIPE_REGISTRY["loss"].table, part, given=RECIPE_REGISTRY["loss"].injected_arguments) == []
+            validate_spec(RECIPE_REGISTRY["loss"].table, part, injected=RECIPE_REGISTRY["loss"].injected_arguments) == []
         )
-    for name, options in SCHEDULES.values():
+    for name, options in LR_SCHEDULERS.values():
         part = ComponentSpec(name=name, options=dict.fromkeys(options.values(), 0))
         assert (
-            validate_spec(RECIPE_REGISTRY["schedule"].table, part, given=RECIPE_REGISTRY["schedule"].injected_arguments)
+            validate_spec(RECIPE_REGISTRY["schedule"].table, part, injected=RECIPE_REGISTRY["schedule"].injected_arguments)
             == []
         )
 

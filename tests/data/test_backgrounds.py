@@ -184,14 +184,14 @@ def test_a_recipe_names_it():
     recipe = read_recipe(
         "baseline",
         ["data.background_removal=grabcut", "data.background_removal.side=64", "data.unsharp_mask=1"],
-        slots=RECIPE_REGISTRY,
+        registries=RECIPE_REGISTRY,
     )
     assert recipe.data.background_removal == ComponentSpec.create("grabcut", side=64)
     assert recipe.data.unsharp_mask == 1
     with pytest.raises(RecipeError, match="background"):
-        read_recipe("baseline", ["data.background_removal=grabbut"], slots=RECIPE_REGISTRY)
+        read_recipe("baseline", ["data.background_removal=grabbut"], registries=RECIPE_REGISTRY)
     with pytest.raises(RecipeError, match="sharpen"):
-        read_recipe("baseline", ["data.unsharp_mask=-1"], slots=RECIPE_REGISTRY)
+        read_recipe("baseline", ["data.unsharp_mask=-1"], registries=RECIPE_REGISTRY)
 
 
 # GrabCut

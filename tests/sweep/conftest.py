@@ -116,7 +116,7 @@ def sweeping(tmp_path: Path, space: Space, database: str) -> Callable[..., Study
         lines: list[str] | None = None,
     ) -> Study:
         folder = SweepDir(tmp_path / name)
-        write_text(folder.recipe, recipe_to_yaml(read_recipe("fast", slots=RECIPE_REGISTRY)))
+        write_text(folder.recipe, recipe_to_yaml(read_recipe("fast", registries=RECIPE_REGISTRY)))
         how = {"startup": 3, "warmup": 0} if pruner == "median" else {}
         opened = open_study(database, str(folder.path), {"space": space.text}, PRUNERS[pruner](3, **how), resume=resume)
         startup = {"startup": 4} if sampler == "tpe" else {}

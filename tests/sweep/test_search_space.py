@@ -37,7 +37,7 @@ def test_whole_numbers_stay_whole_and_all_of_it_can_be_drawn(tmp_path: Path, spa
         assert values["trainer.batch_size"] in (8, 16, 24, 32)
         assert isinstance(values["trainer.batch_size"], int)
         assert 1e-4 <= values["optimizer.lr"] <= 3e-2
-        recipe = read_recipe("fast", to_overrides(values), slots=RECIPE_REGISTRY)
+        recipe = read_recipe("fast", to_overrides(values), registries=RECIPE_REGISTRY)
         assert recipe.optimizer.options["lr"] == values["optimizer.lr"]
         if recipe.loss.name == "focal":
             assert 0.5 <= recipe.loss.options["gamma"] <= 4.0

@@ -42,6 +42,6 @@ def tiny(faces: Path, tmp_path: Path) -> Callable[..., Recipe]:
             "trainer.batch_size=16",
             "trainer.device=cpu",
         ]
-        return read_recipe("fast", [*defaults, *words], slots=RECIPE_REGISTRY)
+        return read_recipe("fast", [*defaults, *words], registries=RECIPE_REGISTRY)
 
     return make

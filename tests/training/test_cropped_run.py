@@ -37,7 +37,7 @@ def test_a_run_records_its_detector_by_content_and_counts_guesses(tmp_path, pain
         f"output_dir={tmp_path / 'run'}",
     ]
     said = StringIO()
-    folder, _ = train(read_recipe("fast", words, slots=RECIPE_REGISTRY), console=Console(file=said, width=1000))
+    folder, _ = train(read_recipe("fast", words, registries=RECIPE_REGISTRY), console=Console(file=said, width=1000))
     assert "no face found in 1 of 24 photos: the crop's fallback was taken; they are listed in " in said.getvalue()
     listed = said.getvalue().split("they are listed in ")[1].split("\n")[0]
     assert "000000_male_Asian_20/mask1.png" in Path(listed).read_text()

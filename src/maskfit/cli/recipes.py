@@ -21,7 +21,7 @@ def recipes(
     file: Annotated[Path | None, typer.Option("--out", help="Write the imported recipe here.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
-    """List the recipes that ship, show one, or make one from another program's config.
+    """List the recipes that ship with maskfit, print one, or convert another program's config.
 
     Examples:
 
@@ -76,7 +76,7 @@ def check(
     recipe: Annotated[str, typer.Argument(help="A recipe's name or its YAML or JSON file.")],
     words: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys to set.")] = None,
 ) -> None:
-    """Check a recipe without data: every mistake at once, and the whole recipe as it would be trained.
+    """Check a recipe without data: every mistake at once, then the whole recipe with its defaults.
 
     Examples:
 
@@ -89,7 +89,7 @@ def check(
         from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
         slots = RECIPE_REGISTRY
-    resolved = read_recipe(recipe, words or [], slots=slots)
+    resolved = read_recipe(recipe, words or [], registries=slots)
     print(recipe_to_yaml(resolved), end="")
     if slots is None:
         err.print("keys and values are right; names and options of parts need pip install 'maskfit[train]' to check")

@@ -23,7 +23,7 @@ def train(
     ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help=RAY_HELP)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
-    """Train a recipe: split by person, train every fold, judge it on the persons it never saw.
+    """Train a recipe: split by person, train every fold, evaluate it on held-out persons.
 
     Writes a run folder: the models, the held-out probabilities, scores, report.html. `data.path` and `run` may also
     come from SM_CHANNEL_TRAIN and SM_MODEL_DIR.
@@ -43,11 +43,11 @@ def train(
     if said:
         err.print(said)
     from maskfit.config.loader import read_recipe
-    from maskfit.training.parallel.distributed import is_first
+    from maskfit.training.parallel.distributed import is_main_process
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
     from maskfit.training.train import train as train_recipe
 
-    resolved = read_recipe(recipe, [*from_environment(), *(words or [])], slots=RECIPE_REGISTRY)
+    resolved = read_recipe(recipe, [*from_environment(), *(words or [])], registries=RECIPE_REGISTRY)
     if ray is None:
         folder, scores = train_recipe(resolved, resume=resume, console=err)
     else:
@@ -56,7 +56,7 @@ def train(
 
         with ray_session(ray, "'maskfit train --ray'"):
             folder, scores = train_on_ray(resolved, resume=resume, console=err)
-    if resolved.trainer.devices * resolved.trainer.num_nodes > 1 and not is_first():
+    if resolved.trainer.devices * resolved.trainer.num_nodes > 1 and not is_main_process():
         return
     if json:
         print_json({"run": str(folder.path), **scores.to_dict()})

@@ -310,7 +310,9 @@ def _rename_keys(values: dict[str, Any], table: Mapping[str, str], warn: Warn) -
                 _rename(mapping, last, name, old, new)
             else:
                 target = values.setdefault(new_section[0], {})
-                if not isinstance(target, dict) or name in target:
+                if not isinstance(target, dict):
+                    continue  # the section is malformed, and validation reports it
+                if name in target:
                     raise _both_given(old, new)
                 target[name] = mapping.pop(last)
             warn(f"{old} is now {new}")

@@ -1,15 +1,15 @@
-"""The cookbook: finds recipes, reads them from YAML or JSON, lays overrides over them, and writes them out.
+"""Finds recipes, reads them from YAML or JSON, merges overrides into them, and writes them as YAML.
 
-Reading lays mappings over each other, later over earlier: the defaults of `config/recipe.py`, the recipe that `extends:` names
-(and its base), the file, the `key=value` words. Where a part stands, a name replaces the whole part, a bare option is
-laid over the part that stands there: `loss=focal` is another loss, `loss.smoothing=0.1` the same with another option.
+Mappings are merged in this order, later over earlier: the defaults of `config/recipe.py`, the recipe that `extends:`
+names (and the one that this extends), the file, the `key=value` overrides. A component is replaced as a whole by a
+mapping with a name, while bare options are merged into it: `loss=focal` is another loss, `loss.smoothing=0.1` the same
+loss with another option.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -18,96 +18,113 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from maskfit.config.aliases import upgrade_recipe
+from maskfit.config.aliases import upgrade_component, upgrade_recipe, warn_once
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.errors import RecipeError, did_you_mean, format_list
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
 
 RECIPE_SUFFIXES = (".yaml", ".yml", ".json")
-"""How the name of a recipe file ends; anything else is the name of a recipe that ships."""
+"""Suffixes of recipe files; a source with any other suffix is the name of a bundled recipe."""
 
 
 def recipe_names() -> list[str]:
-    """The recipes that ship with maskfit."""
+    """Returns the names of the bundled recipes in alphabetical order."""
     folder = resources.files("maskfit") / "recipes"
     return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
 
 
 def read_recipe_text(source: str | Path) -> str:
-    """The text of a recipe file, or of a recipe that ships.
+    """Reads the text of a recipe file or of a bundled recipe.
+
+    Args:
+        source: A path with one of `RECIPE_SUFFIXES`, or the name of a bundled recipe.
+
+    Returns:
+        The text.
 
     Raises:
-        RecipeError: There is neither such a file nor such a name.
+        RecipeError: There is neither such a file nor such a bundled recipe.
     """
     path = Path(source)
     try:
         if path.suffix in RECIPE_SUFFIXES:
             return path.read_text(encoding="utf-8")
         if path.name != str(source):
-            raise FileNotFoundError("recipes that ship stand in no folder")
+            raise FileNotFoundError("bundled recipes have names, not paths")
         return (resources.files("maskfit") / "recipes" / f"{path.name}.yaml").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         if path.suffix and path.exists():
             raise RecipeError(f"the recipe cannot be read: {error}", location=path) from None
         raise RecipeError(
             f"there is no recipe '{source}'; {did_you_mean(str(source), recipe_names())}",
-            hint="maskfit recipes lists them; a file ends in .yaml or .json",
+            hint="list the bundled recipes with 'maskfit recipes'; a recipe file ends in .yaml or .json",
         ) from None
 
 
 def read_recipe(
-    source: str | Path, overrides: Sequence[str] = (), *, slots: Mapping[str, RegistryEntry] | None = None
+    source: str | Path, overrides: Sequence[str] = (), *, registries: Mapping[str, RegistryEntry] | None = None
 ) -> Recipe:
-    """Reads a recipe.
+    """Reads and validates a recipe.
 
     Args:
-        source: A YAML or JSON file, or the name of a recipe that ships.
-        overrides: Words `key=value`, keys with dots, values in YAML: `trainer.epochs=3`.
-        slots: For each of `PART_KEYS` the table of its parts; with it, names and options of parts are checked too.
+        source: A YAML or JSON file, or the name of a bundled recipe.
+        overrides: `key=value` arguments with dotted keys and YAML values: `trainer.epochs=3`.
+        registries: Registry of the components at each of `COMPONENT_KEYS`; where given, names and options of components are
+            validated too.
+
+    Returns:
+        The recipe with every default filled in.
 
     Raises:
-        RecipeError: Every mistake at once, one line each, with the nearest known names.
+        RecipeError: Lists every error, one line each, with the closest known names.
     """
-    values = _laid_over(_defaults(), _with_bases(source))
-    for word in overrides:
-        values = _laid_over(values, upgrade_recipe(_read_override(word), _warn_old_name))
-    return _validated(values, slots, where=source)
+    values = _merge(_defaults(), _read_with_bases(source))
+    for override in overrides:
+        values = _merge(values, _upgrade(_parse_override(override), override))
+    return _validate(values, registries, location=source)
 
 
-def _warn_old_name(line: str) -> None:
-    warnings.warn(f"recipe: {line}", FutureWarning, stacklevel=3)
+def _upgrade(values: Mapping[str, Any], location: str | Path) -> dict[str, Any]:
+    """Replaces old names in one file or override, with one warning for each."""
+    try:
+        return upgrade_recipe(values, lambda line: warn_once(f"recipe: {line}"))
+    except RecipeError as error:
+        raise RecipeError(error.message, location=location, hint=error.hint) from None
 
 
 def _defaults() -> dict[str, Any]:
     return Recipe().model_dump(mode="json")
 
 
-def _validated(values: Mapping[str, Any], slots: Mapping[str, RegistryEntry] | None, *, where: str | Path) -> Recipe:
+def _validate(
+    values: Mapping[str, Any], registries: Mapping[str, RegistryEntry] | None, *, location: str | Path
+) -> Recipe:
     problems: list[str] = []
     recipe = None
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         errors = error.errors()
-        problems = [_one_line(item) for item in errors if not _follows(item, errors)]
-    problems += [line for key, slot in (slots or {}).items() for line in _part_problems(values, key, slot)]
+        problems = [_format_error(item) for item in errors if not _is_consequence(item, errors)]
+    problems += [line for key, entry in (registries or {}).items() for line in _component_problems(values, key, entry)]
     if recipe is not None:
-        strange = [name for name in recipe.heads if name not in (*recipe.data.label_schema.names, "joint")]
+        names = recipe.data.label_schema.names
         problems += [
-            f"heads.{name}: there is no such head; {did_you_mean(name, recipe.data.label_schema.names)}"
-            for name in strange
+            f"heads.{name}: there is no such head; {did_you_mean(name, names)}"
+            for name in recipe.heads
+            if name not in (*names, "joint")
         ]
     if problems or recipe is None:
         raise RecipeError(
             format_list(list(dict.fromkeys(problems))),
-            location=where,
-            hint="mend the lines above; 'maskfit check' tells when all is well",
+            location=location,
+            hint="correct the lines above, then run 'maskfit check'",
         )
     return recipe
 
 
-def _one_line(error: Any) -> str:
-    """A pydantic error as "key: what", with the nearest known key where the key is unknown."""
+def _format_error(error: Any) -> str:
+    """Formats a pydantic error as "key: problem", with the closest known key where the key is unknown."""
     path = [str(item) for item in error["loc"] if not str(item).startswith(("function-", "tuple[", "constrained-"))]
     if error["type"] == "extra_forbidden":
         section = SECTIONS.get(key_pattern(".".join(path[:-1])))
@@ -115,132 +132,142 @@ def _one_line(error: Any) -> str:
         return f"{'.'.join(path)}: there is no such key; {did_you_mean(path[-1], known)}"
     if error["type"] == "missing":
         return f"{'.'.join(path)}: this key is missing"
-    # Which item of a short list is wrong, the value that is shown tells; so both sides of a size are one line.
+    # The index in a short list is left out: the message shows the value, and both sides of a size become one line.
     while path[-1].isdigit() or path[-1] == "[key]":
         path.pop()
     if error["type"] == "value_error":
         return f"{'.'.join(path)}: {error['ctx']['error']}"
-    message = _WORDS.get(error["type"], str(error["msg"]).removeprefix("Input "))
+    message = _MESSAGES.get(error["type"], str(error["msg"]).removeprefix("Input "))
     bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in error.get("ctx", {}).items()}
     message = message.format(**bounds)
     shown = "nothing" if error["input"] is None else f"{error['input']!r:.60}"
-    return f"{'.'.join(path)}: {message[:1].lower()}{message[1:]}, not {shown}"
+    return f"{'.'.join(path)}: {message[:1].lower()}{message[1:]}, got {shown}"
 
 
-def _follows(error: Any, errors: Sequence[Any]) -> bool:
-    """Whether a list is only called too short because its items have mistakes, which are said already."""
+def _is_consequence(error: Any, errors: Sequence[Any]) -> bool:
+    """Whether a list is too short only because its items have errors, which are listed anyway."""
     place = error["loc"]
     return error["type"] == "too_short" and any(
         len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in errors
     )
 
 
-_WORDS = {
-    "int_type": "should be a whole number",
-    "int_parsing": "should be a whole number",
-    "int_from_float": "should be a whole number",
-    "float_type": "should be a number",
-    "float_parsing": "should be a number",
-    "bool_type": "should be true or false",
-    "bool_parsing": "should be true or false",
-    "string_type": "should be text",
-    "string_pattern_mismatch": "should be 1 to 64 letters, digits, dots, dashes or underscores, no dot or dash first",
-    "tuple_type": "should be a list",
-    "dict_type": "should be a mapping of keys to values",
-    "model_type": "should be a mapping of keys to values",
-    "model_attributes_type": "should be a mapping of keys to values",
-    "too_short": "should have {min_length} or more in it",
-    "too_long": "should have {max_length} or fewer in it",
-    "greater_than": "should be above {gt}",
-    "greater_than_equal": "should be {ge} or more",
-    "less_than": "should be below {lt}",
-    "less_than_equal": "should be {le} or less",
+_MESSAGES = {
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_from_float": "must be an integer",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "literal_error": "must be {expected}",
+    "string_type": "must be a string",
+    "string_pattern_mismatch": "must be 1 to 64 letters, digits, dots, dashes or underscores, no dot or dash first",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "too_short": "must have at least {min_length} items",
+    "too_long": "must have at most {max_length} items",
+    "greater_than": "must be > {gt}",
+    "greater_than_equal": "must be >= {ge}",
+    "less_than": "must be < {lt}",
+    "less_than_equal": "must be <= {le}",
 }
-"""pydantic's kinds of error in words for people who do not know Python's types."""
+"""Messages for pydantic's error types that do not require knowing Python's types."""
 
 
-def _part_problems(values: Mapping[str, Any], key: str, slot: RegistryEntry) -> Iterator[str]:
-    """What is wrong with the parts at a key; one that is no part at all is left to the types."""
-    for where, value in _found_at(values, key.split(".")):
+def _component_problems(values: Mapping[str, Any], key: str, entry: RegistryEntry) -> Iterator[str]:
+    """Yields the errors in the components at a key; a value that is no component is reported by pydantic."""
+    for location, value in _find_values(values, key.split(".")):
         try:
-            part = ComponentSpec.model_validate(value)
+            spec = ComponentSpec.model_validate(value)
         except ValidationError:
             continue
-        yield from validate_spec(slot.table, part, given=slot.injected_arguments, where=where)
+        yield from validate_spec(entry.table, spec, injected=entry.injected_arguments, location=location)
 
 
-def _found_at(values: Any, keys: Sequence[str], lead: str = "") -> Iterator[tuple[str, Any]]:
+def _find_values(values: Any, keys: Sequence[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields (dotted key, value) for every value that the key pattern matches."""
     if not keys:
         if values is not None:
-            yield lead, values
+            yield prefix, values
     elif isinstance(values, Mapping):
         for key in list(values) if keys[0] == "*" else [keys[0]]:
-            yield from _found_at(values.get(key), keys[1:], f"{lead}.{key}" if lead else str(key))
+            yield from _find_values(values.get(key), keys[1:], f"{prefix}.{key}" if prefix else str(key))
 
 
-def _laid_over(below: Any, above: Any, key: str = "") -> Any:
-    """`above` over `below`: mappings key by key, a part's options over the part, all else replaced."""
-    if not isinstance(above, Mapping):
-        return above
+def _merge(base: Any, override: Any, key: str = "") -> Any:
+    """Merges `override` into `base`: mappings by key, options into their component; anything else is replaced."""
+    if not isinstance(override, Mapping):
+        return override
     if key_pattern(key) in COMPONENT_KEYS:
-        if "name" in above or below is None:
-            return dict(above)
-        below = {"name": below} if isinstance(below, str) else below
-    if not isinstance(below, Mapping):
-        return dict(above)
-    merged = dict(below)
-    for name, value in above.items():
-        inner = f"{key}.{name}" if key else str(name)
-        merged[name] = _laid_over(merged.get(name), value, inner)
+        if "name" in override or base is None:
+            return dict(override)
+        base = {"name": base} if isinstance(base, str) else base
+    if not isinstance(base, Mapping):
+        return dict(override)
+    merged = dict(base)
+    for name, value in override.items():
+        merged[name] = _merge(merged.get(name), value, f"{key}.{name}" if key else str(name))
     return merged
 
 
-def _with_bases(source: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A recipe file over its base, over that one's base."""
-    # The whole path, since a circle over several folders names each file in ever new ways.
+def _read_with_bases(source: str | Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Reads a recipe file and merges it into the recipe that it extends."""
+    # Resolved paths: a cycle over several folders would name the same file by ever longer relative paths.
     name = str(Path(source).resolve()) if Path(source).suffix in RECIPE_SUFFIXES else str(source)
     if name in seen:
         raise RecipeError(f"recipes extend each other: {' -> '.join((*seen, name))}", hint="remove one extends line")
-    values = upgrade_recipe(_parse(read_recipe_text(source), where=str(source)), _warn_old_name)
+    values = _upgrade(_parse(read_recipe_text(source), location=str(source)), source)
     base = values.pop("extends", None)
     if base is None:
         return values
     if not isinstance(base, str):
-        raise RecipeError(f"extends: name a recipe or a file, not {base!r:.60}", location=str(source))
-    # A file is looked for beside the recipe that names it, wherever the command is run.
-    below = _with_bases(Path(source).parent / base if Path(base).suffix in RECIPE_SUFFIXES else base, (*seen, name))
-    return dict(_laid_over(below, values))
+        raise RecipeError(f"extends must name a recipe or a file, got {base!r:.60}", location=str(source))
+    # A path is relative to the recipe that names it, not to the working directory.
+    path = Path(source).parent / base if Path(base).suffix in RECIPE_SUFFIXES else base
+    return dict(_merge(_read_with_bases(path, (*seen, name)), values))
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's floats: PyYAML alone reads `1e-4` as text. A key that stands twice is an error."""
+    """Safe YAML loader that reads `1e-4` as a float (as YAML 1.2 does) and rejects duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE]
-        twice = {str(key) for key in keys if keys.count(key) > 1}
-        if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"key {', '.join(twice)} stands twice", node.start_mark)
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE_TAG]
+        duplicates = {str(key) for key in keys if keys.count(key) > 1}
+        if duplicates:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"duplicate key {', '.join(duplicates)}", node.start_mark
+            )
         return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts text that `_Loader` would read as a number into quotes."""
+    """Safe YAML dumper that quotes strings which `_Loader` would read as numbers."""
 
 
-_MERGE = "tag:yaml.org,2002:merge"
-"""`<<`, which lays one mapping under another."""
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+"""Tag of the merge key `<<`."""
 
-for _side in (_Loader, _Dumper):
-    _side.add_implicit_resolver(
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
         "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
     )
 
 
-def parse_value(text: str) -> Any:
-    """One YAML value: `1e-4` is a number, `[1, 2]` a list.
+def parse_yaml_value(text: str) -> Any:
+    """Parses one YAML value: `1e-4` is a number, `[1, 2]` a list.
+
+    Args:
+        text: YAML.
+
+    Returns:
+        The value as plain Python objects.
 
     Raises:
-        ValueError: This is no YAML, or a date that does not exist.
+        ValueError: The text is not valid YAML, or a date does not exist.
     """
     try:
         return yaml.load(text, Loader=_Loader)
@@ -248,69 +275,92 @@ def parse_value(text: str) -> Any:
         raise ValueError(str(error)) from error
 
 
-def parse_component(text: str) -> ComponentSpec:
-    """A part as a word of the command line: `flip`, `crops:n=4,seed=1`, or YAML's `{name: crops, n: 4}`.
+def parse_component(text: str, registry: str | None = None) -> ComponentSpec:
+    """Parses a component given on the command line.
+
+    Args:
+        text: `flip`, `crops:n=4,seed=1`, or YAML as in `{name: crops, n: 4}`.
+        registry: Key of `aliases.COMPONENTS`; where given, old names are replaced, with one warning for each.
+
+    Returns:
+        The component.
 
     Raises:
-        RecipeError: The word is none of these.
+        RecipeError: The text is none of these.
     """
     name, colon, rest = text.partition(":")
     # A comma between brackets belongs to a list.
     words = re.split(r",(?![^\[\]]*\])", rest) if rest else []
     try:
         if text.lstrip().startswith("{"):
-            return ComponentSpec.model_validate(parse_value(text))
-        options = [word.partition("=") for word in words]
-        if not name.strip() or (colon and not rest) or any(not key.strip() or not equals for key, equals, _ in options):
-            raise ValueError("it has an option without a value")
-        pairs = [(key.strip(), parse_value(value)) for key, _, value in options]
-        return ComponentSpec(name=name.strip(), options=_once(pairs))
-    except ValueError as error:  # pydantic's is one too
+            spec = ComponentSpec.model_validate(parse_yaml_value(text))
+        else:
+            options = [word.partition("=") for word in words]
+            if not name.strip() or (colon and not rest) or any(not key.strip() or not eq for key, eq, _ in options):
+                raise ValueError("an option has no value")
+            pairs = [(key.strip(), parse_yaml_value(value)) for key, _, value in options]
+            spec = ComponentSpec(name=name.strip(), options=_reject_duplicates(pairs))
+    except ValueError as error:  # pydantic's ValidationError is one too
         raise RecipeError(
-            f"'{text}' is no name with options: {str(error).splitlines()[0]}",
+            f"'{text}' is not a name with options: {str(error).splitlines()[0]}",
             hint="write it like flip, crops:n=4,seed=1 or {name: crops, n: 4}",
         ) from None
+    return spec if registry is None else upgrade_component(registry, spec, warn_once)
 
 
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"key {', '.join(key for key in values if keys.count(key) > 1)} stands twice")
+        raise ValueError(f"duplicate key {', '.join(key for key in values if keys.count(key) > 1)}")
     return values
 
 
-def _parse(text: str, *, where: str) -> dict[str, Any]:
-    # YAML holds nearly all of JSON, but no tabs.
-    kind = "JSON" if where.endswith(".json") else "YAML"
+def _parse(text: str, *, location: str) -> dict[str, Any]:
+    # JSON has its own parser: YAML accepts nearly all of it, but not tabs.
+    kind = "JSON" if location.endswith(".json") else "YAML"
     try:
-        values = json.loads(text.lstrip("\ufeff"), object_pairs_hook=_once) if kind == "JSON" else parse_value(text)
+        if kind == "JSON":
+            values = json.loads(text.lstrip("\ufeff"), object_pairs_hook=_reject_duplicates)
+        else:
+            values = parse_yaml_value(text)
     except ValueError as error:
-        raise RecipeError(f"this is no {kind}: {error}", location=where, hint="mend the line it names") from None
+        raise RecipeError(
+            f"invalid {kind}: {error}", location=location, hint="correct the line that is named"
+        ) from None
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise RecipeError(
-            "a recipe is a mapping of keys to values", location=where, hint="maskfit recipes baseline shows one"
+            "a recipe must be a mapping of keys to values",
+            location=location,
+            hint="see 'maskfit recipes baseline' for an example",
         )
     return values
 
 
-def _read_override(word: str) -> dict[str, Any]:
-    key, equals, text = word.partition("=")
+def _parse_override(override: str) -> dict[str, Any]:
+    key, equals, text = override.partition("=")
     if not equals or not key or any(not part for part in key.split(".")):
-        raise RecipeError(f"'{word}' is no key=value", hint="write it like trainer.epochs=3, without blanks")
+        raise RecipeError(f"'{override}' is not key=value", hint="write it like trainer.epochs=3, without spaces")
     try:
-        value = parse_value(text)
+        value = parse_yaml_value(text)
     except ValueError as error:
-        raise RecipeError(f"the value of '{word}' is no YAML: {error}", hint="put it in quotes") from None
+        raise RecipeError(f"the value of '{override}' is not valid YAML: {error}", hint="put it in quotes") from None
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:
-    """The whole recipe as YAML, every default written out; `read_recipe` gives the same recipe again."""
+    """Formats a whole recipe as YAML, with every default written out.
+
+    Args:
+        recipe: Any recipe.
+
+    Returns:
+        YAML text from which `read_recipe` reads an equal recipe.
+    """
     values = recipe.model_dump(mode="json")
     text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return text

@@ -19,10 +19,10 @@ from pydantic import ValidationError
 from maskfit.config.recipe import Recipe
 from maskfit.errors import RecipeError, format_list
 
-HEADS = ("mask", "gender", "age")
+LOSS_HEADS = ("mask", "gender", "age")
 """What the entries of `loss_name` are about, in the seed's order."""
 
-DECADES = 6
+NUM_AGE_BANDS = 6
 """How many ages the seed tells apart: below 20, four decades, 60 and over."""
 
 LOSSES = {
@@ -44,7 +44,7 @@ OPTIMIZER_OPTIONS = {
 }
 """Their options, which have torch's names here too."""
 
-SCHEDULES = {
+LR_SCHEDULERS = {
     "StepLR": ("step", {"step_size": "every", "gamma": "factor"}),
     "ExponentialLR": ("exponential", {"gamma": "factor"}),
     "CosineAnnealingLR": ("cosine", {}),
@@ -71,7 +71,7 @@ NO_COUNTERPART = {
     "trainer.verbosity": "progress is shown on a terminal and nowhere else",
     "visualize": "the report has its pictures",
     "submit_dir": "maskfit predict writes where --out says",
-    "info_dir": "maskfit predict --list FILE --images DIR",
+    "info_dir": "maskfit predict --image-list FILE --images DIR",
 }
 """Keys without a counterpart, and why."""
 
@@ -90,7 +90,7 @@ class ImportedConfig:
     """
 
     values: dict[str, Any] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def set(self, key: str, value: Any) -> None:
         """Sets a key with dots."""
@@ -102,7 +102,7 @@ class ImportedConfig:
 
     def add_warning(self, key: str, why: str) -> None:
         """Says why a key of the config has no counterpart."""
-        self.remarks.append(f"{key}: {why}")
+        self.warnings.append(f"{key}: {why}")
 
     def to_yaml(self, source: str) -> str:
         """The recipe as YAML, with a head that says where it came from."""
@@ -201,15 +201,15 @@ def _read_losses(config: Config, made: ImportedConfig) -> None:
             made.set("loss", name)
             del config["loss"]
         return
-    if not isinstance(entries, list) or len(entries) != len(HEADS):
-        raise ValueError(f"loss_name has an entry for each of {', '.join(HEADS)}, not {entries!r:.60}")
-    for head, (loss, weights, share) in zip(HEADS, entries, strict=True):
+    if not isinstance(entries, list) or len(entries) != len(LOSS_HEADS):
+        raise ValueError(f"loss_name has an entry for each of {', '.join(LOSS_HEADS)}, not {entries!r:.60}")
+    for head, (loss, weights, share) in zip(LOSS_HEADS, entries, strict=True):
         made.set(f"heads.{head}.loss_weight", share)
         name = _known_loss(loss)
         if name is None:
             made.add_warning(f"loss_name of {head}", f"there is no loss '{loss}' here; cross_entropy is taken")
         made.set(f"heads.{head}.loss", {"name": name or "cross_entropy", "class_weights": [float(w) for w in weights]})
-        if head == "age" and len(weights) == DECADES:
+        if head == "age" and len(weights) == NUM_AGE_BANDS:
             made.set("data.age_labels.by_decade", True)
 
 
@@ -236,10 +236,10 @@ def _read_schedule(config: Config, made: ImportedConfig) -> None:
     kind = config.pop("lr_scheduler.type", None)
     if kind is None:
         return
-    if kind not in SCHEDULES:
-        made.add_warning("lr_scheduler.type", f"'{kind}' is not known here; known: {', '.join(SCHEDULES)}")
+    if kind not in LR_SCHEDULERS:
+        made.add_warning("lr_scheduler.type", f"'{kind}' is not known here; known: {', '.join(LR_SCHEDULERS)}")
         return
-    name, names = SCHEDULES[kind]
+    name, names = LR_SCHEDULERS[kind]
     found = _options(config, "lr_scheduler.args.", tuple(names))
     # torch's cosine falls from the first step on; the one here would rise for an epoch.
     options = {names[key]: value for key, value in found.items()} | ({"warmup": 0} if name == "cosine" else {})

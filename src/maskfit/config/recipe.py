@@ -1,6 +1,7 @@
-"""A recipe is one experiment, as frozen types; every key that a recipe can hold stands here with its meaning.
+"""Typed, immutable configuration of one experiment: every recipe key with its meaning and default.
 
-`config/loader.py` reads recipes from YAML and writes them. What a part's name means, the tables say that hold the parts.
+`config/loader.py` reads and writes recipes as YAML. Names of components are looked up in the registries of
+`training/recipe_registry.py`.
 """
 
 from __future__ import annotations
@@ -11,44 +12,47 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from maskfit.errors import did_you_mean
 from maskfit.labels.age_rule import AgeLabelRule
-from maskfit.labels.schema import SCHEMES, Attribute, LabelSchema
+from maskfit.labels.schema import LABEL_SCHEMAS, Attribute, LabelSchema
 from maskfit.registry import ComponentSpec
 
 
-def _to_size(value: Any) -> Any:
+def _parse_image_size(value: Any) -> Any:
     if isinstance(value, list | tuple) and len(value) != 2:
-        raise ValueError(f"should be one number, or two for height and width, not {value!r:.60}")
+        raise ValueError(f"must be one number, or [height, width], got {value!r:.60}")
     return (value, value) if isinstance(value, int) else value
 
 
-def _to_several(value: Any) -> Any:
-    """One word of the command line is a list of one: `cv.train_folds=0`, `data.label_corrections=mine.csv`."""
+def _to_tuple(value: Any) -> Any:
+    """Wraps a scalar in a tuple, so that `cv.train_folds=0` and `data.label_corrections=mine.csv` are valid."""
     return (value,) if isinstance(value, int | str) else value
 
 
-def _refuse_twice(values: tuple[int, ...]) -> tuple[int, ...]:
+def _reject_duplicates(values: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(values)) < len(values):
-        raise ValueError("a fold stands twice")
+        raise ValueError("a fold is listed twice")
     return values
 
 
-def _to_scheme(value: Any) -> Any:
+def _parse_label_schema(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    if value not in SCHEMES:
-        raise ValueError(f"'{value}' is no scheme; {did_you_mean(value, SCHEMES)}")
-    return SCHEMES[value]
+    if value not in LABEL_SCHEMAS:
+        raise ValueError(f"'{value}' is not a label schema; {did_you_mean(value, LABEL_SCHEMAS)}")
+    return LABEL_SCHEMAS[value]
 
 
-def _from_scheme(scheme: LabelSchema) -> Any:
-    return next((name for name, known in SCHEMES.items() if known == scheme), scheme.model_dump(mode="json"))
+def _dump_label_schema(schema: LabelSchema) -> Any:
+    return next((name for name, known in LABEL_SCHEMAS.items() if known == schema), schema.model_dump(mode="json"))
 
 
 Pixels = Annotated[int, Field(ge=8, le=4096)]
-Size = Annotated[tuple[Pixels, Pixels], BeforeValidator(_to_size)]
+"""Height or width of an image."""
+ImageSize = Annotated[tuple[Pixels, Pixels], BeforeValidator(_parse_image_size)]
 """(height, width) in pixels; one number for a square."""
-NamedScheme = Annotated[LabelSchema, BeforeValidator(_to_scheme), PlainSerializer(_from_scheme)]
+NamedLabelSchema = Annotated[LabelSchema, BeforeValidator(_parse_label_schema), PlainSerializer(_dump_label_schema)]
+"""A label schema, written as a name in `LABEL_SCHEMAS` where it has one."""
 Count = Annotated[int, Field(ge=1)]
+"""An integer >= 1."""
 
 
 class FrozenConfig(BaseModel):
@@ -62,7 +66,7 @@ class DataConfig(FrozenConfig):
 
     Attributes:
         path: Dataset folder in the competition's layout, or a CSV manifest.
-        label_schema: What to read from a photo: a name in `labels.schema.SCHEMES`, or attributes written out.
+        label_schema: What to read from a photo: a name in `labels.schema.LABEL_SCHEMAS`, or attributes written out.
         age_labels: How ages become training labels.
         extra_train: Manifests of train-only photos (pseudo-labels, synthetic photos), never validated on. A photo of a
             held-out person is left out with that person; `a|b` as a person stands for both.
@@ -79,15 +83,15 @@ class DataConfig(FrozenConfig):
     """
 
     path: str | None = None
-    label_schema: NamedScheme = SCHEMES["mask-gender-age"]
+    label_schema: NamedLabelSchema = LABEL_SCHEMAS["mask-gender-age"]
     age_labels: AgeLabelRule = AgeLabelRule()
-    extra_train: Annotated[tuple[str, ...], BeforeValidator(_to_several)] = ()
-    label_corrections: Annotated[tuple[str, ...], BeforeValidator(_to_several)] = ()
+    extra_train: Annotated[tuple[str, ...], BeforeValidator(_to_tuple)] = ()
+    label_corrections: Annotated[tuple[str, ...], BeforeValidator(_to_tuple)] = ()
     known_label_errors: Literal["none", "certain", "likely"] = "none"
     crop: ComponentSpec = ComponentSpec.create("center")
     background_removal: ComponentSpec = ComponentSpec.create("none")
     unsharp_mask: Annotated[float, Field(ge=0, le=5)] = 0.0
-    image_size: Size = (224, 224)
+    image_size: ImageSize = (224, 224)
     normalization: Literal["pretrained", "per_image"] = "pretrained"
     train_resize_scale: Annotated[float, Field(ge=1, le=4)] = 1.0
     cache_dir: str | None = None
@@ -165,7 +169,7 @@ class TrainerConfig(FrozenConfig):
     save_top_k: Count = 1
     full_data_epochs: Annotated[int, Field(ge=0)] = 0
     full_data_lr_factor: Annotated[float, Field(gt=0, le=1)] = 0.05
-    loggers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_to_several)] = ()
+    loggers: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_to_tuple)] = ()
 
 
 class CVConfig(FrozenConfig):
@@ -178,11 +182,11 @@ class CVConfig(FrozenConfig):
         train_folds: Folds to train, counted from 0; all where empty.
     """
 
-    num_folds: Count = 1
+    num_folds: Annotated[int, Field(ge=1, strict=True)] = 1
     val_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     split_file: str | None = None
     train_folds: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_to_several), AfterValidator(_refuse_twice)
+        tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_to_tuple), AfterValidator(_reject_duplicates)
     ] = ()
 
 
@@ -276,6 +280,13 @@ SECTIONS: dict[str, type[BaseModel]] = {
 
 
 def key_pattern(key: str) -> str:
-    """Returns a key as it stands in `COMPONENT_KEYS` and `SECTIONS`: a head's name and a list index become `*`."""
+    """Converts a dotted key to the form of `COMPONENT_KEYS` and `SECTIONS`.
+
+    Args:
+        key: Such as `heads.mask.loss` or `data.label_schema.attributes.3`.
+
+    Returns:
+        The key with `*` for a head's name and for list indices.
+    """
     first, *rest = ["*" if word.isdigit() else word for word in key.split(".")]
     return ".".join([first, "*", *rest[1:]]) if first == "heads" and rest else ".".join([first, *rest])

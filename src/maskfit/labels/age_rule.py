@@ -1,7 +1,7 @@
-"""How ages in years become training labels, where that is not the official rule.
+"""Conversion of ages in years to training labels other than the scored age bands.
 
-The competition's photos of the 58-year-old and of the 60-year-old look alike, so its teams moved the border, left ages
-near it out, or trained on decades. Scores never see any of it: they stay on the official bands.
+In the competition's photos, 58-year-olds and 60-year-olds look alike; its teams moved the boundary, left out ages near
+it, or trained on decades. Scores are not affected: they always use the official bands.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ class AgeLabelRule(BaseModel):
     """How ages become training labels.
 
     Attributes:
-        old_from: First year of the oldest band in training (official 60; seed s1 58, others 57 or 59); None leaves it.
-        drop: Ranges of years, both ends included, that are left out of training (a best team: 27-29 and 57-59).
-        decades: Train on bands of ten years and fold the answer back to the official ones (seed s4): a `step` of 10.
-        step: Train on bands of so many years, from 20 to the oldest band, and fold the answer back.
+        old_from_age: Lower edge of the oldest band in training, in (0, 120] (official: 60; iloveslowfood (s1): 58; other
+            teams 57 or 59); not moved by default.
+        exclude: Age ranges [low, high], both ends included, that are left out of training (a winning team: 27-29 and
+            57-59).
+        by_decade: Train on bands of ten years (cv-08 (s4)); the same as `bin_width: 10`.
+        bin_width: Train on bands of this many years, 2 to 30, from age 20 to the oldest band. Predictions are summed
+            over the official bands.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,57 +39,70 @@ class AgeLabelRule(BaseModel):
 
     @field_validator("exclude")
     @classmethod
-    def _rising(cls, ranges: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    def _check_ranges(cls, ranges: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
         for low, high in ranges:
-            # A range that is turned round would drop nobody, and nobody would notice.
+            # A reversed range would silently exclude nobody.
             if not low <= high:
-                raise ValueError(f"a range goes from the younger to the older year, not from {low:g} to {high:g}")
+                raise ValueError(f"an age range must be [low, high], got [{low:g}, {high:g}]")
         return ranges
 
     @model_validator(mode="after")
-    def _one_width(self) -> Self:
+    def _check_bin_width(self) -> Self:
         if self.by_decade and self.bin_width not in (None, 10):
-            raise ValueError(f"decades are bands of 10 years, and step={self.bin_width} says otherwise")
+            raise ValueError(f"by_decade means bin_width=10, got bin_width={self.bin_width}")
         return self
 
     @property
-    def width(self) -> int | None:
-        """Years of a band that is trained on; None for the official bands."""
+    def band_width(self) -> int | None:
+        """Width of the training bands in years; None for the official bands."""
         return 10 if self.by_decade else self.bin_width
 
-    def drops(self, years: str | float | None) -> bool:
-        """Whether a photo of this age is left out of training; a band or an unknown age never is."""
+    def excludes(self, years: str | float | None) -> bool:
+        """Checks whether a photo is left out of training.
+
+        Args:
+            years: Age label: a number, a number as text, a band, or None.
+
+        Returns:
+            Whether the age is a number in one of the excluded ranges.
+        """
         number = None if years is None else as_number(years)
         return number is not None and any(low <= number <= high for low, high in self.exclude)
 
-    def scheme(self, official: LabelSchema) -> LabelSchema:
-        """The scheme to train on in place of the official one.
+    def training_schema(self, official: LabelSchema) -> LabelSchema:
+        """Builds the label schema that is trained on.
+
+        Args:
+            official: The label schema that predictions are scored on.
+
+        Returns:
+            `official` itself, or a copy with the age bands of this rule.
 
         Raises:
-            LabelError: The rule says something and no attribute has bands, or `old_from` lies below another edge.
+            LabelError: The schema has no attribute with bands, or `old_from_age` is not above the edge before it.
         """
-        if self.old_from_age is None and self.width is None:
+        if self.old_from_age is None and self.band_width is None:
             return official
         if not any(attribute.bin_edges for attribute in official.attributes):
-            raise LabelError("an age rule needs an attribute with bands, and this scheme has none")
+            raise LabelError("age_labels needs an attribute with bin_edges, and the label schema has none")
         return LabelSchema(
-            attributes=tuple(self._band(item) if item.bin_edges else item for item in official.attributes)
+            attributes=tuple(self._rebin(item) if item.bin_edges else item for item in official.attributes)
         )
 
-    def _band(self, attribute: Attribute) -> Attribute:
-        """The attribute with its last edge moved, and cut into narrow bands.
+    def _rebin(self, attribute: Attribute) -> Attribute:
+        """Moves the last edge of an attribute and cuts its bands into narrow ones.
 
         Raises:
-            LabelError: `old_from` lies below the band before the oldest.
+            LabelError: `old_from_age` is not above the edge before the last.
         """
         edges = list(attribute.bin_edges)
         if self.old_from_age is not None:
             if len(edges) > 1 and self.old_from_age <= edges[-2]:
-                raise LabelError(f"old_from={self.old_from_age:g} must lie above {edges[-2]:g}, the edge before it")
+                raise LabelError(f"old_from_age must be above {edges[-2]:g}, the edge before it, got {self.old_from_age:g}")
             edges[-1] = self.old_from_age
-        if self.width is None:
+        if self.band_width is None:
             return attribute.model_copy(update={"bin_edges": tuple(edges)})
-        fine = sorted({*edges, *(float(year) for year in range(20, math.ceil(edges[-1]), self.width))})
+        fine = sorted({*edges, *(float(year) for year in range(20, math.ceil(edges[-1]), self.band_width))})
         inner = [f"{low:g}-{high - 1:g}" for low, high in pairwise(fine)]
         starts = [-math.inf, *fine]
         return Attribute(

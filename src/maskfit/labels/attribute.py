@@ -1,4 +1,4 @@
-"""One thing to read from a photo: its values, how they may be written, and what a label leaves possible."""
+"""One attribute of a label schema: its values, their accepted spellings, and which values a label allows."""
 
 from __future__ import annotations
 
@@ -13,19 +13,27 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraint
 from maskfit.errors import LabelError, did_you_mean
 
 UNKNOWN = -1
-"""The code of a value that nobody wrote down."""
+"""Code of a value that is not labeled."""
 
 JOINT_HEAD = "joint"
-"""The name of a head that answers with one class number for all attributes; no attribute may bear it."""
+"""Name of a single head that predicts the class index over all attributes; no attribute may have this name."""
 
-RESERVED = (JOINT_HEAD, "loss", "macro", "path", "person")
-"""Names that no attribute may bear, since losses, scores or manifests have something else under them."""
+RESERVED_NAMES = (JOINT_HEAD, "loss", "macro", "path", "person")
+"""Names that no attribute may have, because losses, scores or manifests use them."""
 
-Short = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+ShortText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+"""Names of attributes and values: 1 to 64 characters."""
 
 
 def as_number(value: str | float) -> float | None:
-    """A finite number, or None where the value is no number at all."""
+    """Converts a value to a finite number.
+
+    Args:
+        value: A number or text.
+
+    Returns:
+        The number, or None where the value is not a finite number.
+    """
     try:
         number = float(value)
     except ValueError:
@@ -34,91 +42,108 @@ def as_number(value: str | float) -> float | None:
 
 
 class Attribute(BaseModel):
-    """One thing to read from a photo, and the values it can have.
+    """One attribute to predict, and its possible values.
 
     Attributes:
         name: Its column in a manifest, and the name of its head.
-        values: Names of the values in the order of their codes.
-        words: The same for people; the names where left out.
-        aliases: Other spellings, each with the value it stands for; upper and lower case are the same.
-        edges: For a number in bands: value `i` holds numbers in [edges[i-1], edges[i]), the outer bands open.
-        span: The least and greatest number that can be meant; anything outside is a mistake.
-        coarse: For each value the name of the coarser value it is scored as; empty where it is scored as itself.
+        values: Names of the values, in the order of their codes 0, 1, ...
+        display_names: Names of the values for people; the same as `values` by default.
+        aliases: Other accepted spellings -> value; case does not matter.
+        bin_edges: For a numeric attribute: value `i` holds numbers in [bin_edges[i-1], bin_edges[i]), where the first
+            and last band are open.
+        valid_range: Smallest and largest valid number of a numeric attribute; others are label errors.
+        parent_of: For each value, the name of the coarser value that it is scored as; empty where values are scored as
+            themselves.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Short
-    values: tuple[Short, ...] = Field(min_length=2, max_length=1000)
-    words: tuple[Short, ...] = ()
-    aliases: dict[Short, Short] = Field(default_factory=dict)
+    name: ShortText
+    values: tuple[ShortText, ...] = Field(min_length=2, max_length=1000)
+    display_names: tuple[ShortText, ...] = ()
+    aliases: dict[ShortText, ShortText] = Field(default_factory=dict)
     bin_edges: tuple[FiniteFloat, ...] = ()
     valid_range: tuple[FiniteFloat, FiniteFloat] | None = None
-    parent_of: tuple[Short, ...] = ()
+    parent_of: tuple[ShortText, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.name in RESERVED:
-            raise ValueError(f"an attribute cannot be called '{self.name}': that means something else already")
+        if self.name in RESERVED_NAMES:
+            raise ValueError(f"attribute name '{self.name}' is reserved")
         folded = [value.casefold() for value in self.values]
         if len(set(folded)) < len(folded):
-            raise ValueError(f"attribute '{self.name}' names a value twice")
-        for field in ("words", "parent_of"):
+            raise ValueError(f"attribute '{self.name}' has duplicate values")
+        for field in ("display_names", "parent_of"):
             if len(getattr(self, field)) not in (0, len(self.values)):
-                raise ValueError(f"attribute '{self.name}' needs one entry in '{field}' for each value, or none")
+                raise ValueError(f"attribute '{self.name}': {field} must have one entry per value, or none")
         if self.bin_edges and (
             len(self.bin_edges) != len(self.values) - 1 or list(self.bin_edges) != sorted(set(self.bin_edges))
         ):
-            raise ValueError(f"attribute '{self.name}' needs {len(self.values) - 1} rising edges for its values")
+            raise ValueError(f"attribute '{self.name}' needs {len(self.values) - 1} ascending bin_edges")
         if self.valid_range and self.valid_range[0] > self.valid_range[1]:
-            raise ValueError(f"attribute '{self.name}' has a valid_range that ends before it begins")
+            raise ValueError(f"attribute '{self.name}': valid_range must be (low, high) with low <= high")
+        self._check_parents()
+        self._check_aliases(folded)
+        return self
+
+    def _check_parents(self) -> None:
         runs = [name for name, before in zip(self.parent_of, ("", *self.parent_of), strict=False) if name != before]
         if len(set(runs)) < len(runs):
-            raise ValueError(f"attribute '{self.name}': values with the same coarse value must stand side by side")
+            raise ValueError(f"attribute '{self.name}': values with the same parent must be adjacent")
         if len(runs) == 1:
-            raise ValueError(f"attribute '{self.name}' needs two coarse values or more")
+            raise ValueError(f"attribute '{self.name}': parent_of must name at least two parents")
+
+    def _check_aliases(self, folded: list[str]) -> None:
         for alias, value in self.aliases.items():
             if value not in self.values:
-                raise ValueError(f"attribute '{self.name}' has an alias for '{value}', which is none of its values")
+                raise ValueError(f"attribute '{self.name}': alias '{alias}' refers to '{value}', which is not a value")
             if alias.casefold() in folded and alias.casefold() != value.casefold():
-                raise ValueError(f"attribute '{self.name}' has a value '{alias}', which cannot stand for '{value}'")
-        return self
+                raise ValueError(f"attribute '{self.name}': alias '{alias}' of '{value}' is the name of another value")
 
     @cached_property
     def _spellings(self) -> dict[str, int]:
-        """Every accepted spelling in lower case to its code; a value's name wins over an alias, that over a word."""
-        # Codes come first, to be overruled: where "1" is an alias of the value 0, somebody counts from 1.
+        """Every accepted spelling in lower case -> code; names win over aliases, and those over display names."""
+        # Codes come first, to be overridden: where "1" is an alias of value 0, the labels count from 1.
         spellings = {} if self.bin_edges else {str(code): code for code in range(len(self.values))}
-        spellings |= {word.casefold(): code for code, word in enumerate(self.words)}
+        spellings |= {name.casefold(): code for code, name in enumerate(self.display_names)}
         spellings |= {alias.casefold(): self.values.index(value) for alias, value in self.aliases.items()}
         return spellings | {value.casefold(): code for code, value in enumerate(self.values)}
 
     def encode(self, value: str | float | None) -> int:
-        """The code of a value: its place among the values, or `UNKNOWN` for None and "".
+        """Converts a label to its code.
 
         Args:
-            value: A value's name, alias or word; its code as text where the attribute has no bands; a number, or a
-                number as text, where it has bands. A coarse value's name is unknown where several values share it.
+            value: A value's name, alias or display name; its code as text where the attribute has no bands; a number,
+                or a number as text, where it has bands.
+
+        Returns:
+            The index into `values`; `UNKNOWN` for None and "", and for the name of a parent with several values.
 
         Raises:
-            LabelError: The value is none of the attribute's, or a number outside of its span.
+            LabelError: The label is not a value of the attribute, or a number outside `valid_range`.
         """
         if value is None or value == "":
             return UNKNOWN
         number = as_number(value) if self.bin_edges else None
         if number is not None:
-            return self._band(number)
+            return self._bin(number)
         text = str(value).strip().casefold()
         if text in self._spellings:
             return self._spellings[text]
-        fine = [code for code, name in enumerate(self.parent_of) if name.casefold() == text]
-        if fine:
-            return fine[0] if len(fine) == 1 else UNKNOWN
+        children = [code for code, name in enumerate(self.parent_of) if name.casefold() == text]
+        if children:
+            return children[0] if len(children) == 1 else UNKNOWN
         hint = did_you_mean(str(value), self.values) + (" or a number" if self.bin_edges else "")
-        raise LabelError(f"'{value}' is no value of {self.name}; {hint}")
+        raise LabelError(f"'{value}' is not a value of {self.name}; {hint}")
 
     def allowed_mask(self, value: str | float | None) -> NDArray[np.bool_]:
-        """Which values a label leaves possible, shape (values,): one; all for None and ""; for a coarse value its own.
+        """Computes which values a label allows.
+
+        Args:
+            value: As for `encode`.
+
+        Returns:
+            Mask of shape (values,): one value for a full label, all for None and "", its children for a parent's name.
 
         Raises:
             LabelError: As for `encode`.
@@ -129,20 +154,31 @@ class Attribute(BaseModel):
         text = "" if value is None else str(value).strip().casefold()
         return np.array([not text or name.casefold() == text for name in self.parent_of or self.values])
 
-    def _band(self, number: float) -> int:
+    def _bin(self, number: float) -> int:
         low, high = self.valid_range or (-math.inf, math.inf)
         if not low <= number <= high:
-            raise LabelError(f"{self.name} {number:g} is not in {low:g} to {high:g}")
+            raise LabelError(f"{self.name} must be in [{low:g}, {high:g}], got {number:g}")
         return int(np.searchsorted(self.bin_edges, number, side="right"))
 
     def display_name(self, code: int) -> str:
-        """The value for people: "worn wrongly"; "unknown" for `UNKNOWN`."""
+        """Returns the name of a value for people.
+
+        Args:
+            code: Index into `values`, or `UNKNOWN`.
+
+        Returns:
+            Such as "worn wrongly"; "unknown" for `UNKNOWN`.
+        """
         if code == UNKNOWN:
             return "unknown"
-        return (self.words or self.values)[code]
+        return (self.display_names or self.values)[code]
 
     def scored_attribute(self) -> Attribute:
-        """The attribute that this one is scored as: itself, or its coarse values in order."""
+        """Builds the attribute that this one is scored as.
+
+        Returns:
+            The attribute itself, or one with its parents as values.
+        """
         if not self.parent_of:
             return self
         values = tuple(dict.fromkeys(self.parent_of))
@@ -154,6 +190,7 @@ class Attribute(BaseModel):
         return Attribute(name=self.name, values=values, bin_edges=tuple(edges), valid_range=self.valid_range)
 
     def to_scored_index(self) -> NDArray[np.int64]:
-        """For each value the code of the official value it counts as."""
-        values = list(dict.fromkeys(self.parent_of or self.values))
-        return np.array([values.index(name) for name in (self.parent_of or self.values)])
+        """Returns for each value the code of the scored value that it counts as, shape (values,)."""
+        parents = self.parent_of or self.values
+        values = list(dict.fromkeys(parents))
+        return np.array([values.index(name) for name in parents])

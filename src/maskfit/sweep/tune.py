@@ -80,7 +80,7 @@ def tune(
         MaskfitError: Recipe, space, data, folder or storage are not right; then nothing was tried. Or no trial was.
     """
     console = console or Console(quiet=True)
-    recipe = read_recipe(source, words, slots=RECIPE_REGISTRY)
+    recipe = read_recipe(source, words, registries=RECIPE_REGISTRY)
     if recipe.trainer.devices * recipe.trainer.num_nodes > 1:
         raise RecipeError(
             "a trial trains on one device",

@@ -21,7 +21,7 @@ from maskfit.losses.cross_entropy import CrossEntropy
 from maskfit.losses.multi_head_loss import HeadLoss, MultiHeadLoss
 from maskfit.run_dir import RunDir
 from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
-from maskfit.training.parallel.distributed import ALONE, ProcessGroup
+from maskfit.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup
 from maskfit.training.samplers import RandomSampler
 from maskfit.training.train import train
 
@@ -51,7 +51,7 @@ def test_the_ranks_share_each_batch_that_one_would_have(count: int, size: int) -
         found = TrainLoader(data, RandomSampler(np.zeros(count, dtype=np.int64)), size, (0,), lambda: 0, ranks)
         return [batch["indices"].tolist() for batch in found]
 
-    alone, first, second = batches(ALONE), batches(TWO[0]), batches(TWO[1])
+    alone, first, second = batches(SINGLE_PROCESS), batches(TWO[0]), batches(TWO[1])
     assert len(first) == len(second) == len(alone)
     for one, own, other in zip(alone[:-1], first, second, strict=False):
         assert own + other == one
@@ -90,7 +90,7 @@ def test_the_mean_of_the_ranks_losses_is_the_loss_of_the_whole_batch() -> None:
 
 
 def losses(folder: RunDir, fold: int = 0) -> list[float]:
-    with folder.fold(fold).step_losses_csv.open() as stream:
+    with folder.fold(fold).train_loss.open() as stream:
         return [float(row["loss"]) for row in csv.DictReader(stream)]
 
 
@@ -115,7 +115,7 @@ def alone_and_together(faces: Path, tmp_path_factory: pytest.TempPathFactory) ->
         *PLAIN,
     ]
     made = {
-        name: train(read_recipe("fast", [*words, f"output_dir={place / name}", *more], slots=RECIPE_REGISTRY))
+        name: train(read_recipe("fast", [*words, f"output_dir={place / name}", *more], registries=RECIPE_REGISTRY))
         for name, more in (("alone", []), ("two", ["trainer.devices=2"]))
     }
     return SimpleNamespace(alone=made["alone"], two=made["two"], words=words, place=place)

@@ -1,4 +1,4 @@
-"""Detectors of faces: one small interface, one table, and what was found remembered.
+"""Registry of face detectors, loading of their weights, and a cache of their results.
 
 YuNet and Ultra-Light run in the base install; MTCNN needs the extra `faces`.
 """
@@ -39,96 +39,125 @@ DETECTORS: dict[str, Callable[..., Detector]] = {
     "ultra_light": UltraLight,
     "mtcnn": Mtcnn,
 }
+"""Face detectors by their name in recipes (`data.crop.detector`)."""
 
 MAX_CACHED_PHOTOS = 65_536
-"""Photos of which a finder remembers the faces."""
+"""Maximum photos whose faces a `CachedDetector` keeps in memory."""
 
 
 class CachedDetector:
-    """A detector that looks at no photo twice, so that each is looked at once however many framings ask for it."""
+    """A detector with an in-memory cache of its results, so that each photo is processed once for any number of crops.
+
+    Args:
+        detector: The detector.
+    """
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
-        self._known: OrderedDict[bytes, tuple[Face, ...]] = OrderedDict()
+        self._cache: OrderedDict[bytes, tuple[Face, ...]] = OrderedDict()
         self._lock = threading.Lock()
 
     def detect_one(self, photo: Pixels) -> tuple[Face, ...]:
-        """The faces on a photo (height, width, 3), the surest first."""
+        """Returns the faces on a photo, from the cache if the same pixels were seen before; thread-safe.
+
+        Args:
+            photo: Image of shape (height, width, 3).
+
+        Returns:
+            The faces by falling score.
+        """
         content = np.ascontiguousarray(photo).data.cast("B")
         key = hashlib.blake2b(content, digest_size=16, salt=b"%d %d" % photo.shape[:2]).digest()
         with self._lock:
-            if key in self._known:
-                return self._known[key]
+            if key in self._cache:
+                return self._cache[key]
         (faces,) = self.detector.detect([photo])
         with self._lock:
-            self._known[key] = tuple(faces)
-            if len(self._known) > MAX_CACHED_PHOTOS:
-                self._known.popitem(last=False)
+            self._cache[key] = tuple(faces)
+            if len(self._cache) > MAX_CACHED_PHOTOS:
+                self._cache.popitem(last=False)
         return tuple(faces)
 
 
 def find_local_detector() -> str | None:
-    """The first of `DETECTORS` that this machine can open without a network: its weights lie here, or its extra brings
-    them; None where there is none. Nothing is imported or read for it.
+    """Returns the first detector that this machine can open without a download; imports and reads nothing.
+
+    Returns:
+        A name of `DETECTORS` whose weights are cached or whose package is installed; None if there is none.
     """
-    for name, kind in DETECTORS.items():
-        published: WeightsFile | None = getattr(kind, "published", None)
-        brought: str | None = getattr(kind, "brought_by", None)
-        if is_available(published) if published else brought and importlib.util.find_spec(brought):
+    for name, detector in DETECTORS.items():
+        published: WeightsFile | None = getattr(detector, "published", None)
+        package: str | None = getattr(detector, "package", None)
+        if is_available(published) if published else package and importlib.util.find_spec(package):
             return name
     return None
 
 
-def check_detector(part: ComponentSpec) -> None:
-    """Looks at a detector's name and options without opening it.
+def check_detector(spec: ComponentSpec) -> None:
+    """Checks a detector's name and options without opening it.
+
+    Args:
+        spec: The detector.
 
     Raises:
-        RecipeError: One is unknown or refused.
+        RecipeError: The name or an option is unknown, or an option is missing.
     """
-    problems = validate_spec(DETECTORS, part, given=("weights",))
+    problems = validate_spec(DETECTORS, spec, injected=("weights",))
     if problems:
         raise RecipeError("; ".join(problems))
 
 
-def pin_detector_weights(part: ComponentSpec, path: str | None, sha256: str | None) -> WeightsFile | None:
-    """Which weights a detector is to have, by their content; None where it brings its own.
+def pin_detector_weights(spec: ComponentSpec, path: str | None, sha256: str | None) -> WeightsFile | None:
+    """Returns the weights of a detector, named by their SHA-256.
 
     Args:
-        part: The detector.
-        path: A file of weights, which is kept in the cache; with `sha256` only their name.
-        sha256: Of the weights, where that is known already.
+        spec: The detector.
+        path: Local weights file, which is copied into the cache; with `sha256` only the file's name.
+        sha256: SHA-256 of the weights, if it is already known.
+
+    Returns:
+        The weights; None for a detector whose package includes them.
 
     Raises:
         DataError: The file is missing.
-        RecipeError: The detector brings its own weights.
+        RecipeError: Weights are given for a detector whose package includes them.
     """
-    published = getattr(DETECTORS[part.name], "published", None)
+    published = getattr(DETECTORS[spec.name], "published", None)
     if published is None:
         if path or sha256:
-            raise RecipeError(f"the detector '{part.name}' brings its own weights", hint="leave 'weights' out")
+            raise RecipeError(
+                f"the detector '{spec.name}' includes its weights and takes no others", hint="remove 'weights'"
+            )
         return None
     if sha256 is None:
         return published if path is None else add_to_cache(Path(path))
     return published if sha256 == published.sha256 else WeightsFile(Path(path or published.name).name, sha256)
 
 
-def load_detector(part: ComponentSpec, weights: WeightsFile | None) -> CachedDetector:
-    """The detector with these weights; asked for again, the same one.
+def load_detector(spec: ComponentSpec, weights: WeightsFile | None) -> CachedDetector:
+    """Loads a detector; repeated calls return the same object.
+
+    Args:
+        spec: The detector.
+        weights: Result of `pin_detector_weights`.
+
+    Returns:
+        The detector with its cache.
 
     Raises:
         DataError: The weights cannot be found or read.
         MissingExtraError: The detector needs an extra.
-        RecipeError: An option is refused.
+        RecipeError: An option is invalid.
     """
-    with _OPENING:
-        return _open(part.model_dump_json(), weights)
+    with _LOADING:
+        return _load(spec.model_dump_json(), weights)
 
 
-_OPENING = threading.Lock()
-"""Else two threads that ask at once would both open it."""
+_LOADING = threading.Lock()
+"""`lru_cache` alone would let two threads load the same detector at once."""
 
 
 @lru_cache(maxsize=8)
-def _open(text: str, weights: WeightsFile | None) -> CachedDetector:
-    given = {} if weights is None else {"weights": find_weights(weights)}
-    return CachedDetector(instantiate(DETECTORS, ComponentSpec.model_validate_json(text), **given))
+def _load(spec_json: str, weights: WeightsFile | None) -> CachedDetector:
+    arguments = {} if weights is None else {"weights": find_weights(weights)}
+    return CachedDetector(instantiate(DETECTORS, ComponentSpec.model_validate_json(spec_json), **arguments))
