@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskfit.cli.data import mask as masking
+from maskfit.cli.data import add_masks
 from maskfit.data.detectors import DETECTORS, Face
 from maskfit.data.read_dataset import read_photos
 from maskfit.errors import DataError, RecipeError
@@ -136,9 +136,9 @@ def test_other_numbers_of_masks_are_read_by_the_list(faces, marks, tmp_path):
     assert all(photo.path.is_file() for photo in photos)
     again = write_masked_dataset(chosen, tmp_path / "out", num_correct=2, num_incorrect=3, workers=1, resume=True)
     assert again == made
-    with pytest.raises(DataError, match="numbers of persons or masks differ"):
+    with pytest.raises(DataError, match="number of persons or number of masks"):
         write_masked_dataset(chosen, tmp_path / "out", num_correct=2, num_incorrect=2, workers=1, resume=True)
-    with pytest.raises(DataError, match="give 1 to"):
+    with pytest.raises(DataError, match="num_incorrect must be 1 to 7, got 99"):
         write_masked_dataset(chosen, tmp_path / "none", num_incorrect=99)
     assert not (tmp_path / "none").exists()
 
@@ -193,8 +193,8 @@ def test_photos_that_cannot_be_used_are_set_aside_and_listed(faces, marks, tmp_p
         "images/3.jpg",
     ]
     assert "damaged" in made.set_aside["images/1.jpg"]
-    assert made.set_aside["images/2.jpg"] == "no face is found on it"
-    assert made.set_aside["images/3.jpg"] == "gender or age in years is not known"
+    assert made.set_aside["images/2.jpg"] == "no face found"
+    assert made.set_aside["images/3.jpg"] == "gender or age in years is unknown"
 
 
 def test_a_face_on_which_a_mask_does_not_lie_is_set_aside(faces, marks, tmp_path):
@@ -203,7 +203,7 @@ def test_a_face_on_which_a_mask_does_not_lie_is_set_aside(faces, marks, tmp_path
     aside = Landmarks(left, right, (-2.0, nose[1]), *mouth)
     made = write_masked_dataset(select_faces(faces, {**marks, path: aside}), tmp_path / "out", workers=1)
     assert made.persons == 3
-    assert made.set_aside == {"images/1.jpg": "mask1: the nose does not lie on the photo"}
+    assert made.set_aside == {"images/1.jpg": "mask1: the nose is outside the photo"}
     assert not list((tmp_path / "out" / "images").glob("000001*"))
 
 
@@ -219,20 +219,20 @@ def test_a_mask_that_lies_wrongly_is_noticed(marks):
         return sample_mask("cloth", way, np.random.default_rng(0))
 
     assert fault(over, "close") == fault(off, "on the chin") == ""
-    assert fault(off, "close") == "the mask would not cover the nose"
-    assert fault(over, "dangling") == "the mask would cover the nose"
-    assert fault(off, "dangling", (0, 0, 0, 0)) == "the mask would not lie on the photo"
+    assert fault(off, "close") == "the mask does not cover the nose"
+    assert fault(over, "dangling") == "the mask covers the nose"
+    assert fault(off, "dangling", (0, 0, 0, 0)) == "the mask is outside the photo"
     tip = int(landmarks.nose[1])
     half = np.where(np.arange(128)[:, None] >= tip, over, off)
     assert fault(half, "half the nose") == fault(half, "close") == ""
-    assert fault(half, "under the nose") == "the mask would cover the nose"
-    assert fault(over, "half the nose") == "the mask would cover all of the nose"
-    assert fault(off, "half the nose") == "the mask would not cover the mouth"
+    assert fault(half, "under the nose") == "the mask covers the nose"
+    assert fault(over, "half the nose") == "the mask covers the whole nose"
+    assert fault(off, "half the nose") == "the mask does not cover the mouth"
 
 
 def test_a_mask_that_would_dangle_before_the_nose_hangs_on_the_other_ear_or_on_the_chin(marks):
     landmarks = next(iter(marks.values()))
-    name = next(name for name in map(str, range(200)) if sample_masks(0, name)["incorrect_mask"].way == "dangling")
+    name = next(name for name in map(str, range(200)) if sample_masks(0, name)["incorrect_mask"].style == "dangling")
     side = sample_masks(0, name)["incorrect_mask"].side
 
     def hung(free):
@@ -245,7 +245,7 @@ def test_a_mask_that_would_dangle_before_the_nose_hangs_on_the_other_ear_or_on_t
             mask = np.full((128, 96), float(covers))
             return MaskedPhoto(np.zeros((128, 96, 3), np.uint8), mask, mask > 0, (0, 0, 9, 9), 1.0)
 
-        instance, _ = render_all_masks(SimpleNamespace(put=put, landmarks=landmarks), 0, name)["incorrect_mask"]
+        instance, _ = render_all_masks(SimpleNamespace(apply_mask=put, landmarks=landmarks), 0, name)["incorrect_mask"]
         return instance.style, instance.side, len(tried) - 5
 
     assert hung((-1, 1)) == ("dangling", side, 1)
@@ -267,7 +267,7 @@ def test_enough_faces_are_looked_for_where_some_are_of_no_use(faces, marks):
 
 
 def test_no_usable_face_is_an_error(faces):
-    with pytest.raises(DataError, match=r"no face can be used; of 4 photos.*no face is found"):
+    with pytest.raises(DataError, match=r"none of 4 photos can be used.*no face found"):
         select_faces(faces, {})
 
 
@@ -323,11 +323,11 @@ def test_resuming_something_else_is_refused(faces, marks, tmp_path):
     chosen = select_faces(faces, marks)
     write_masked_dataset(chosen, tmp_path / "out", workers=1)
     before = content(tmp_path / "out")
-    with pytest.raises(DataError, match="its seed, photos or numbers of persons or masks differ"):
+    with pytest.raises(DataError, match="differs in seed, photos, number of persons or number of masks"):
         write_masked_dataset(chosen, tmp_path / "out", seed=1, resume=True, workers=1)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "precious.txt").write_text("x")
-    with pytest.raises(DataError, match="nothing to go on with"):
+    with pytest.raises(DataError, match="nothing to resume"):
         write_masked_dataset(chosen, tmp_path / "mine", resume=True, workers=1)
     assert content(tmp_path / "out") == before
 
@@ -366,7 +366,7 @@ def test_the_largest_face_is_taken(monkeypatch):
 
 def test_a_detector_without_landmarks_is_refused():
     assert set(LANDMARK_DETECTORS) < set(DETECTORS)
-    with pytest.raises(DataError, match="finds no eyes"):
+    with pytest.raises(DataError, match="returns no landmarks"):
         landmark_detector("ultra_light")
     with pytest.raises(RecipeError, match="yunet"):
         landmark_detector("yunett")
@@ -385,7 +385,7 @@ def test_rows_of_landmarks_that_are_no_numbers_are_told(tmp_path):
 
 
 def test_the_command_takes_as_many_masks_as_there_are_ways():
-    most = [get_args(option)[1].max for option in (masking.Worn, masking.Wrongly)]
+    most = [get_args(option)[1].max for option in (add_masks.Worn, add_masks.Wrongly)]
     assert most == [len(CORRECT_STYLES), len(INCORRECT_STYLES)]
 
 
@@ -396,7 +396,7 @@ def test_the_real_command_makes_a_set_and_refuses_to_overwrite_it(tmp_path):
 
     write_train_set(tmp_path / "drawn", 1, size=SIZE, workers=1)
     words = (
-        "mask",
+        "add-masks",
         "drawn",
         "--out",
         "masked",

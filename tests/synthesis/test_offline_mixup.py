@@ -49,21 +49,21 @@ def test_classes_are_filled_up_and_the_photos_stay_untouched(root, tmp_path):
     made = write_oversampled(root, SCHEME, tmp_path / "blends", 9, progress=lambda *pair: told.append(pair))
     assert content(root) == before
     # Worn, incorrect and bare, of young, middle-aged and old women: 20, 10 and 5; 4, 2 and 1; the same.
-    assert made.before == {3: 20, 4: 10, 5: 5, 9: 4, 10: 2, 11: 1, 15: 4, 16: 2, 17: 1}
+    assert made.original_counts == {3: 20, 4: 10, 5: 5, 9: 4, 10: 2, 11: 1, 15: 4, 16: 2, 17: 1}
     # 4 photos of 4 persons are 6 pairs, 2 are 1; a person alone has none.
-    assert made.made == {5: 0, 9: 5, 10: 1, 11: 0, 15: 5, 16: 1, 17: 0}
+    assert made.blend_counts == {5: 0, 9: 5, 10: 1, 11: 0, 15: 5, 16: 1, 17: 0}
     rows = rows_of(made)
     assert len(rows) == 12
     assert {path.name for path in (tmp_path / "blends").iterdir()} == {"manifest.csv", *(row["path"] for row in rows)}
     assert told[-1] == (19 + 12, 19 + 12)
-    assert (made.unreadable, made.unlabelled) == ({}, 0)
+    assert (made.unreadable, made.unlabeled) == ({}, 0)
 
 
 def test_a_blend_is_of_its_class_and_of_both_persons(root, tmp_path):
     made = write_oversampled(root, SCHEME, tmp_path / "blends", 30)
     photos = read_photos(made.manifest, SCHEME)
     classes = SCHEME.to_class_index(photos.attribute_indices(SCHEME))
-    assert Counter(classes.tolist()) == {number: count for number, count in made.made.items() if count}
+    assert Counter(classes.tolist()) == {number: count for number, count in made.blend_counts.items() if count}
     ages = {f"00000{number}_female_Asian_{age}": float(age) for number, age in enumerate(AGES)}
     for photo, number in zip(photos, classes, strict=True):
         one, other = photo.person.split(PERSON_SEPARATOR)
@@ -93,7 +93,7 @@ def test_no_pair_comes_twice_and_every_pair_is_as_likely(asked):
     places = {(pair.first, pair.second) for pair in pairs}
     assert len(places) == len({tuple(sorted(pair)) for pair in places}) == len(pairs)
     assert all(persons[first - 100] != persons[second - 100] for first, second in places)
-    assert all(0.3 <= pair.share <= 0.7 for pair in pairs)
+    assert all(0.3 <= pair.lam <= 0.7 for pair in pairs)
     firsts = [next(_draw_pairs(group, persons, np.random.default_rng(seed))) for seed in range(400)]
     assert len({(pair.first, pair.second) for pair in firsts}) > 140
 
@@ -117,7 +117,7 @@ def test_unreadable_photos_are_listed_and_not_used(root, tmp_path):
     made = write_oversampled(root, SCHEME, tmp_path / "blends", 9)
     assert list(made.unreadable) == ["000001_female_Asian_20/incorrect_mask.png"]
     assert "damaged" in next(iter(made.unreadable.values()))
-    assert made.made[9] == 3
+    assert made.blend_counts[9] == 3
     assert not any("000001" in row["person"] and row["path"].startswith("09") for row in rows_of(made))
 
 
@@ -127,8 +127,8 @@ def test_photos_of_unknown_class_are_passed_over(root, tmp_path):
     manifest = tmp_path / "photos.csv"
     manifest.write_text("\n".join(["path,person,mask,gender,age", *lines]))
     made = write_oversampled(manifest, SCHEME, tmp_path / "blends", 3)
-    assert made.unlabelled == 5
-    assert made.made == {15: 1}
+    assert made.unlabeled == 5
+    assert made.blend_counts == {15: 1}
     assert rows_of(made)[0]["person"] in ("p0|p1", "p1|p0")
 
 
@@ -154,4 +154,4 @@ def test_training_leaves_a_blend_out_where_one_of_the_two_is_held_out(root, tmp_
         used = [plan.photos[int(place)].person for place in train if place >= plan.num_scored_photos]
         assert used
         assert not any(held_out & set(person.split(PERSON_SEPARATOR)) for person in used)
-        assert len(used) < sum(made.made.values())
+        assert len(used) < sum(made.blend_counts.values())

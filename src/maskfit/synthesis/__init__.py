@@ -1,1 +1,1 @@
-"""Photos that are made rather than taken."""
+"""Synthetic photos: procedurally drawn faces, masks composited onto bare faces, GAN samples and offline mixup."""

@@ -1,7 +1,7 @@
-"""Offline oversampling (seed s1): new photos for the thin classes, each the blend of two of one class.
+"""Offline mixup oversampling (source project level1-06): new photos of rare classes, each a blend of two of one class.
 
-What comes out is a folder of photos and a manifest for `data.extra_train`. A blend is of two persons, and its person says so,
-`a|b`: training leaves it out wherever one of the two is held out.
+Writes a folder of photos and a manifest for `data.extra_train`. A blend shows two persons; its person column holds
+both, `a|b`, so training excludes it wherever one of the two is held out.
 """
 
 from __future__ import annotations
@@ -27,38 +27,45 @@ from maskfit.labels.schema import UNKNOWN, LabelSchema
 MANIFEST = "manifest.csv"
 
 LAM_RANGE = (0.3, 0.7)
-"""Between which the first photo's share of every pixel is drawn: with less, the other photo would just come again."""
+"""Range of the mixup coefficient lambda: closer to 0 or 1 a blend would nearly repeat one of its photos."""
 
 JPEG_QUALITY = 95
-"""Of the JPEGs that are written."""
+"""JPEG quality of the photos that are written."""
 
 CHUNK_SIZE = 32
-"""Photos in memory at a time."""
+"""Number of photos held in memory at a time."""
 
 Progress = Callable[[int, int], None]
+"""Progress callback: (steps done, steps in total)."""
 
 
 @dataclass(frozen=True)
 class OversampleResult:
-    """What was made.
+    """Result of `write_oversampled`.
 
     Attributes:
-        manifest: The CSV that lists it.
-        before: How many photos each class had, by class number.
-        made: How many it got.
-        unreadable: Photos that could not be used, by name, and why.
-        unlabelled: How many photos were passed over since their class is not known.
+        manifest: Path of the CSV that lists the blends.
+        original_counts: Number of photos of each class before oversampling, by class index.
+        blend_counts: Number of blends written for each class below the target.
+        unreadable: Photos that could not be decoded: name to reason.
+        unlabeled: Number of photos skipped because their class is not fully known.
     """
 
     manifest: Path
-    before: dict[int, int]
-    made: dict[int, int]
+    original_counts: dict[int, int]
+    blend_counts: dict[int, int]
     unreadable: dict[str, str] = field(default_factory=dict)
-    unlabelled: int = 0
+    unlabeled: int = 0
 
 
 class Pair(NamedTuple):
-    """Two photos of one class by their places in the set, and the first one's share of every pixel."""
+    """Two photos of one class, by index, and the mixup coefficient of the first.
+
+    Attributes:
+        first: Index of the first photo in the dataset.
+        second: Index of the second photo.
+        lam: Weight of the first photo's pixels; the second gets 1 - lam.
+    """
 
     first: int
     second: int
@@ -74,22 +81,25 @@ def write_oversampled(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> OversampleResult:
-    """Brings every class up to `count` photos with blends of random pairs, none of which comes twice.
+    """Writes mixup blends of random photo pairs until every class has `target_count` photos; no pair repeats.
 
-    A pair is of one class and of two persons: blends of one person with itself would teach nothing new. A class with
-    too few pairs stays below `count`; one that has `count` photos gets none. The photos themselves stay untouched.
+    A pair is of one class and of two persons: blends of one person with itself add nothing. A class with too few pairs
+    stays below `target_count`; one that has `target_count` photos gets none. The source photos are not changed.
 
     Args:
-        source: What to blend: a folder in the competition's layout or a manifest.
-        scheme: Says which class a photo is of; a photo of which it is not fully known is passed over.
-        out: A folder that is new or empty, and not within `source`. The manifest is written last, so that where it is,
-            everything is.
-        count: How many photos a class is to have together with its blends, 1 or more.
-        seed: Another seed, other pairs and shares.
-        progress: Called with (photos read and blends made, how many there are of both).
+        source: Photos to blend: a folder in the competition's layout, or a manifest.
+        label_schema: Schema that defines the classes; photos whose class is not fully known are skipped.
+        out: Output folder, new or empty and not within `source`. The manifest is written last: where it exists, the
+            dataset is complete.
+        target_count: Number of photos per class, blends included; >= 1.
+        seed: Seed of the pairs and of lambda.
+        progress: Called with (photos read + blends written, total of both).
+
+    Returns:
+        The manifest's path and the counts.
 
     Raises:
-        DataError: `out` holds something or lies within `source`, the source is wrong, or there is nothing to make.
+        DataError: `out` is not empty or lies within `source`, the source is invalid, or there is nothing to blend.
     """
     _check_output_dir(source, out)
     photos = read_photos(source, label_schema)
@@ -117,16 +127,16 @@ def write_oversampled(
                 counter.step()
     if not rows:
         raise DataError(
-            f"there is nothing to blend: each class has {target_count} photos, or no two persons whose photos can be read",
+            f"nothing to blend: every class has {target_count} photos, or readable photos of fewer than two persons",
             location=source,
-            hint="ask for a larger count",
+            hint="set a larger count",
         )
     manifest = write_csv(out / MANIFEST, ["path", "person", *label_schema.names], rows)
     return OversampleResult(manifest, sizes, num_blends, unreadable, int((classes == UNKNOWN).sum()))
 
 
 class _Counter:
-    """Tells of each step."""
+    """Counts steps and reports them to the progress callback."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
         self.total = total
@@ -141,19 +151,19 @@ class _Counter:
 
 def _check_output_dir(source: Path, out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError("this folder is not empty", location=out, hint="name a new one")
+        raise DataError("the output folder is not empty", location=out, hint="choose a new folder")
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
         raise DataError(
-            "this folder lies among the photos, and would be read as one of them",
+            "the output folder lies among the photos and would be read as one of them",
             location=out,
-            hint="name one elsewhere",
+            hint="choose a folder outside the source",
         )
 
 
 def _find_unreadable(
     photos: PhotoDataset, places: NDArray[np.int64], pool: ThreadPoolExecutor, counter: _Counter
 ) -> dict[str, str]:
-    """The photos at these places that cannot be read, by name, and why."""
+    """Returns the photos at these indices that cannot be decoded: name to reason."""
 
     def reason(photo: Photo) -> str:
         try:
@@ -173,13 +183,13 @@ def _find_unreadable(
 
 
 def _pairs_in(persons: NDArray[np.int64]) -> int:
-    """How many pairs of two persons there are among photos of these."""
+    """Counts the pairs of two different persons among photos of these persons."""
     each = np.unique(persons, return_counts=True)[1]
     return int((len(persons) ** 2 - (each**2).sum()) // 2)
 
 
 def _draw_pairs(group: NDArray[np.int64], persons: NDArray[np.int64], rng: np.random.Generator) -> Iterator[Pair]:
-    """Every pair of two persons in random order, each once, as far as anybody asks."""
+    """Yields every pair of two different persons once, in random order, lazily."""
     seen: set[tuple[int, int]] = set()
     pairs = _pairs_in(persons)
     while len(seen) < pairs:
@@ -193,7 +203,7 @@ def _draw_pairs(group: NDArray[np.int64], persons: NDArray[np.int64], rng: np.ra
 def _blends(
     photos: PhotoDataset, pairs: Iterator[Pair], pool: ThreadPoolExecutor
 ) -> Iterator[tuple[Pair, Image.Image]]:
-    """The pairs with their blends, a few of them made ahead."""
+    """Yields the pairs with their blends; up to `CHUNK_SIZE` are rendered ahead."""
 
     def blend(pair: Pair) -> Image.Image:
         first, second = (open_rgb(photos[place].path) for place in (pair.first, pair.second))
@@ -204,7 +214,16 @@ def _blends(
 
 
 def blend_photos(first: Image.Image, second: Image.Image, lam: float) -> Image.Image:
-    """Each pixel `share` of the first and the rest of the second, which is cut and scaled to the first one's size."""
+    """Blends two photos: lam * first + (1 - lam) * second, the second cropped and resized to the first's size.
+
+    Args:
+        first: RGB image that sets the size.
+        second: RGB image of any size.
+        lam: Weight of the first image, 0 to 1.
+
+    Returns:
+        An image of the first one's size.
+    """
     if second.size != first.size:
         second = ImageOps.fit(second, first.size, Image.Resampling.BILINEAR)
     return Image.blend(second, first, lam)
@@ -216,7 +235,7 @@ def _write(path: Path, image: Image.Image) -> None:
 
 
 def _blend_labels(first: Photo, second: Photo, label_schema: LabelSchema) -> Sequence[object]:
-    """The person and the labels of a blend: what both say, or the value that both fall under."""
+    """Returns person and labels of a blend: the common label, or the value that both labels fall under."""
     codes = label_schema.encode(first.labels)
     labels: list[object] = []
     for attribute, code in zip(label_schema.attributes, codes, strict=True):

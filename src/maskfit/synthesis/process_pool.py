@@ -1,4 +1,4 @@
-"""Processes that share out many small jobs of making pictures."""
+"""Process pool for rendering many small images."""
 
 from __future__ import annotations
 
@@ -13,38 +13,42 @@ from typing import Any
 
 from maskfit.errors import MaskfitError
 
-Result = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+Map = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
+"""A function like the builtin `map`."""
 
 
 @contextmanager
-def parallel_map(count: int, workers: int | None) -> Iterator[Result]:
-    """Gives a map over `count` jobs that keeps their order, by processes where they pay.
+def parallel_map(count: int, workers: int | None) -> Iterator[Map]:
+    """Yields an order-preserving map over jobs that runs in worker processes where that pays off.
 
-    The processes stand before anything is written, and have ended when this is left, by an error too: what they wrote
-    may be removed then. A script without a guard is run again by each of them; whichever is stopped in the middle of
-    that must not leave a folder behind.
+    The processes start before the body runs and have ended when the context is left, also after an error, so the caller
+    can safely remove what they wrote. A calling script without a `__main__` guard is imported again by each spawned
+    process; a process that fails there must not leave a folder behind, hence the start before anything is written.
 
     Args:
-        count: How many jobs there will be.
-        workers: Processes; up to one per core where None; 1 works in this process.
+        count: Number of jobs.
+        workers: Number of processes; None for up to one per core; 1 to run in this process.
+
+    Yields:
+        A function like the builtin `map` for one function and one sequence of jobs.
 
     Raises:
-        MaskfitError: The processes could not start.
+        MaskfitError: The processes could not start, or one of them died.
     """
-    # A process costs half a second to start, which is some three people drawn.
-    members = min(workers or min(os.cpu_count() or 1, count // 4), count)
-    if members <= 1:
+    # Starting a process takes about 0.5 s, as long as drawing three persons.
+    num_processes = min(workers or min(os.cpu_count() or 1, count // 4), count)
+    if num_processes <= 1:
         yield map
         return
-    # Spawned, not forked: a fork of a process that has threads, such as one with torch in it, can hang.
-    pool = ProcessPoolExecutor(members, mp_context=get_context("spawn"))
+    # Spawned, not forked: forking a process that has threads, as torch starts them, can deadlock.
+    pool = ProcessPoolExecutor(num_processes, mp_context=get_context("spawn"))
     try:
         pool.submit(int).result()
-        yield partial(pool.map, chunksize=max(1, min(8, count // (4 * members))))
+        yield partial(pool.map, chunksize=max(1, min(8, count // (4 * num_processes))))
     except BrokenProcessPool as error:
         raise MaskfitError(
-            "the processes that draw did not start or did not last",
-            hint="in a script, call this under if __name__ == '__main__':, or give workers=1",
+            "the worker processes did not start or died",
+            hint="in a script, call this under if __name__ == '__main__':, or set workers=1",
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,14 +1,14 @@
-"""Masks put on bare faces: drawn in space, turned as the head is turned, lit and grained as the photo is.
+"""Masks composited onto bare faces: a 3D mesh posed like the head, lit and with the noise and blur of the photo.
 
-From any set of bare faces with gender and age this makes one in the competition's layout::
+Turns any set of bare faces with known gender and age into a dataset in the competition's layout::
 
-    from maskfit.synthesis.masks import choose_faces, open_detector, write_masked
+    from maskfit.synthesis.masks import landmark_detector, select_faces, write_masked_dataset
 
-    chosen = choose_faces(Path("faces.csv"), open_detector("yunet"), persons=500)
-    write_masked(chosen, Path("masked"))
+    selection = select_faces(Path("faces.csv"), landmark_detector("yunet"), persons=500)
+    write_masked_dataset(selection, Path("masked"))
 
-What a face wears follows from the seed and its photo's name alone: not from the order, the number of processes, or the
-other faces.
+The mask on a face depends on the seed and the photo's name only: not on the order of faces, the number of processes or
+the other faces.
 """
 
 from maskfit.synthesis.landmarks import Landmarks

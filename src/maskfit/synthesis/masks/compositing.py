@@ -1,4 +1,4 @@
-"""One mask put on one photo: drawn, lit, blurred and grained as the photo is, with its shadow and its straps."""
+"""Composites a mask onto a photo: shaded, blurred and with the noise of the photo, with its shadow and straps."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from maskfit.synthesis.masks.photometry import Photometry, Pixels, measure_photo
 from maskfit.synthesis.masks.texture import FabricTexture, render_fabric
 
 _OVERSAMPLING = 4
-"""How much larger outlines are drawn than they are shown."""
+"""Factor by which outlines are drawn larger before they are reduced (antialiasing)."""
 
 _MAX_SAMPLES = 1400
-"""Samples across a mask: beyond this the face is larger than any network will look at, and the cloth gets coarser."""
+"""Texture samples across a mask; a face for which more are needed is larger than any network's input."""
 
 _STRAP_WIDTHS = {"loops": 0.045, "bands": 0.065, "none": 0.0}
-"""How broad straps are, in head units."""
+"""Width of the straps in head units, by strap type."""
 
 _SHADOW = 0.34
-"""How dark the shadow along the rim is at its darkest."""
+"""Maximum opacity of the shadow along the rim."""
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels of the photo."""
@@ -35,14 +35,14 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class MaskedPhoto:
-    """A photo with a mask on it.
+    """A photo with a mask composited onto it.
 
     Attributes:
         pixels: The photo, uint8 of shape (height, width, 3).
-        mask: How much of each pixel the mask itself covers, 0 to 1, of shape (height, width).
-        touched: Where the photo was changed at all: by mask, straps or shadow, bool of the same shape.
-        box: Left, top, right, bottom of the part of the mask that can be seen; empty (all 0) where none can.
-        visible: Share of the mask that lies within the photo.
+        mask: Alpha of the mask without straps, 0 to 1, of shape (height, width).
+        touched: Pixels changed by mask, straps or shadow, bool of shape (height, width).
+        box: Bounding box of the visible part of the mask; (0, 0, 0, 0) where nothing is visible.
+        visible: Fraction of the mask's area that lies within the photo.
     """
 
     pixels: Pixels
@@ -53,21 +53,35 @@ class MaskedPhoto:
 
 
 class PreparedFace:
-    """A bare photo, made ready to have masks put on: pose and light are found once.
+    """A bare photo with its head pose and photometry, computed once for any number of masks.
 
     Args:
-        pixels: RGB, uint8 of shape (height, width, 3).
-        landmarks: Where the features lie on it.
+        pixels: RGB photo, uint8 of shape (height, width, 3).
+        landmarks: Facial landmarks on it.
+
+    Attributes:
+        pixels: The photo; never modified.
+        landmarks: The landmarks given.
+        pose: Head pose fitted to the landmarks.
+        photometry: Illumination, blur and noise measured on the photo.
     """
 
     def __init__(self, pixels: Pixels, landmarks: Landmarks) -> None:
+        """Fits the head pose and measures the photometry; arguments as for the class."""
         self.pixels = pixels
         self.landmarks = landmarks
         self.pose = fit_pose(landmarks)
         self.photometry = measure_photometry(pixels, self.pose)
 
     def apply_mask(self, instance: MaskInstance) -> MaskedPhoto:
-        """The photo with this mask on it; the same arguments give the same pixels."""
+        """Composites a mask onto a copy of the photo; deterministic for equal arguments.
+
+        Args:
+            instance: Mask and how it is worn.
+
+        Returns:
+            The masked photo with the mask's alpha and box.
+        """
         mesh = build_mesh(instance, self.pose)
         straps = tuple(self.pose.project(line) for line in mesh.straps)
         left, top, right, bottom = self._window([mesh.pixels.reshape(-1, 2), *straps])
@@ -82,7 +96,7 @@ class PreparedFace:
         return MaskedPhoto(result, mask, touched, _box_of(mask), visible)
 
     def _window(self, shapes: list[Array]) -> Box:
-        """The part of the photo that the mask, its straps and its shadow can reach."""
+        """Computes the part of the photo that mask, straps and shadow can reach."""
         points, pad = np.concatenate(shapes), 0.35 * self.pose.unit + 4
         height, width = self.pixels.shape[:2]
         low, high = np.floor(points.min(0) - pad).astype(int), np.ceil(points.max(0) + pad).astype(int)
@@ -91,7 +105,7 @@ class PreparedFace:
     def _draw(
         self, instance: MaskInstance, mesh: MaskMesh, straps: tuple[Array, ...], alpha: Array, pixels: Pixels
     ) -> tuple[Pixels, NDArray[np.bool_], Array]:
-        """The pixels of a window with the mask on them, which of them changed, and what the mask covers."""
+        """Returns the pixels of a window with the mask on them, which of them changed, and the mask's alpha."""
         shadow = _shadow_of(alpha, self.pose.unit)
         photo = pixels / 255.0 * (1 - _SHADOW * shadow[..., None] * np.array((0.85, 1.0, 1.05)))
         touched = shadow > 0
@@ -112,7 +126,7 @@ class PreparedFace:
         return np.where(touched[..., None], drawn, pixels), touched, cover
 
     def _render_fabric_layer(self, instance: MaskInstance, mesh: MaskMesh, alpha: Array) -> Array:
-        """Colors of the mask, of the photo's shape; anything where it does not lie."""
+        """Renders the mask's colors at the window's size; undefined where alpha is 0."""
         height, width = alpha.shape
         span = np.ptp(mesh.pixels.reshape(-1, 2), axis=0).max()
         columns = int(np.clip(round(2.4 * span), 160, _MAX_SAMPLES))
@@ -125,13 +139,13 @@ class PreparedFace:
         return _splat(spots[front], color.reshape(-1, 3)[front], width, height)
 
     def _strap_alpha(self, instance: MaskInstance, mesh: MaskMesh, straps: tuple[Array, ...], pixels: Pixels) -> Array:
-        """How much of each pixel of a window the straps cover: not behind the head, and not where hair hides them."""
+        """Computes the alpha of the straps: none behind the head, none where hair hides them."""
         height, width = pixels.shape[:2]
         broad = max(0.9, _STRAP_WIDTHS[MASK_TYPES[instance.kind].straps] * self.pose.unit)
         canvas = Image.new("L", (width * _OVERSAMPLING, height * _OVERSAMPLING), 0)
         pen = ImageDraw.Draw(canvas)
         for line, spots in zip(mesh.straps, straps, strict=True):
-            # The side of a head faces the camera as far as the way out from its axis does.
+            # The side of a head faces the camera where the outward direction from its axis does.
             outward = self.pose.rotate(np.stack([line[:, 0], 0 * line[:, 1], 0.9 + 0.55 * line[:, 2]], -1))[:, 2]
             for first in range(len(line) - 1):
                 if outward[first : first + 2].min() > 0.02:
@@ -144,8 +158,8 @@ class PreparedFace:
         return seen
 
     def _apply_camera(self, color: Array, cover: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        """A layer as the photo's own camera would have seen it."""
-        # Averaging over pixels has blurred what is drawn here by some 0.4 of them.
+        """Applies the photo's blur and noise to a layer."""
+        # Averaging over pixels has already blurred the layer with a sigma of about 0.4 pixels.
         blur = float(np.sqrt(max(self.photometry.blur**2 - 0.4**2, 0.0)))
         if blur > 0.2:
             soft = _blurred(cover, blur)
@@ -160,13 +174,13 @@ class PreparedFace:
 
 
 def _silhouette(mesh: MaskMesh, width: int, height: int) -> tuple[Array, float]:
-    """How much of each pixel the sheet covers, and the share of the sheet's own area that lies on the photo."""
+    """Computes the mesh's alpha per pixel and the fraction of its area that lies within the window."""
     corners = mesh.pixels
     left, top = np.floor(corners.reshape(-1, 2).min(0)).astype(int) - 1
     right, bottom = np.ceil(corners.reshape(-1, 2).max(0)).astype(int) + 2
     canvas = Image.new("L", ((right - left) * _OVERSAMPLING, (bottom - top) * _OVERSAMPLING), 0)
     pen = ImageDraw.Draw(canvas)
-    # Every second knot: an outline of 24 pieces is as smooth as the eye can tell.
+    # Every second knot: an outline of 24 segments already looks smooth.
     scaled = (corners[::2, ::2] - (left, top)) * _OVERSAMPLING
     faces = mesh.faces[::2, ::2] | mesh.faces[1::2, ::2] | mesh.faces[::2, 1::2] | mesh.faces[1::2, 1::2]
     quads = np.stack([scaled[:-1, :-1], scaled[:-1, 1:], scaled[1:, 1:], scaled[1:, :-1]], axis=2)[faces]
@@ -181,14 +195,14 @@ def _silhouette(mesh: MaskMesh, width: int, height: int) -> tuple[Array, float]:
 
 
 def _shading(mesh: MaskMesh, cloth: FabricTexture, photometry: Photometry) -> Array:
-    """Factor on the cloth's color by how it faces the light, of the cloth's shape."""
+    """Computes the brightness factor from light direction, fabric relief and gradient, of shape (rows, columns)."""
     rows, columns = cloth.height.shape
     normals = upsample(mesh.normals, rows, columns)
     where = upsample(mesh.head[..., :2], rows, columns)
     sun = np.array((np.clip(1.6 * photometry.gradient[0], -0.75, 0.75), -0.42, 0.85))
     sun = sun / np.linalg.norm(sun)
     facing = 0.62 + 0.42 * np.clip(normals @ sun, 0, 1)
-    # Slopes of the cloth's own relief; the sheet is about 2.2 head units wide and 1.7 high.
+    # Slopes of the fabric's own relief; the mesh is about 2.2 head units wide and 1.7 high.
     rise = np.gradient(cloth.height, axis=0) * rows / 1.7
     lean = np.gradient(cloth.height, axis=1) * columns / 2.2
     relief = np.clip(0.55 * rise - 0.9 * sun[0] * lean, -0.30, 0.22)
@@ -204,10 +218,10 @@ def _shading(mesh: MaskMesh, cloth: FabricTexture, photometry: Photometry) -> Ar
 
 
 def _expose(color: Array, photometry: Photometry) -> Array:
-    """Colors under the photo's light, highlights rolled off as cameras do, without color on a photo that has none."""
+    """Applies the photo's exposure and color cast, rolls off highlights, and desaturates on grayscale photos."""
     lit = color * photometry.exposure * photometry.color_cast
     lit = np.where(lit > 0.82, 0.82 + 0.18 * np.tanh((lit - 0.82) / 0.18), lit)
-    # Nothing on a photo is as black as ink on a screen: haze and the sensor's own floor.
+    # Haze and the sensor's black level keep photos from reaching full black.
     lit = lit * 0.97 + 0.02 * photometry.exposure
     gray = lit @ np.array((0.299, 0.587, 0.114))
     exposed: Array = lit + (gray[..., None] - lit) * photometry.grayness
@@ -215,7 +229,7 @@ def _expose(color: Array, photometry: Photometry) -> Array:
 
 
 def _splat(spots: Array, colors: Array, width: int, height: int) -> Array:
-    """Means of the samples that fall on each pixel; pixels that none falls on take their neighbours' mean."""
+    """Averages the samples that fall on each pixel; empty pixels get the average of their neighbors."""
     columns, rows = np.floor(spots[:, 0]).astype(int), np.floor(spots[:, 1]).astype(int)
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     place = rows[inside] * width + columns[inside]
@@ -232,13 +246,13 @@ def _splat(spots: Array, colors: Array, width: int, height: int) -> Array:
 
 
 def _blurred(plane: Array, radius: float) -> Array:
-    """Values 0 to 1 of shape (height, width) or (height, width, 3), blurred; exactly 0 where nothing is near."""
+    """Gaussian blur of values 0 to 1, shape (height, width) or (height, width, 3); exactly 0 away from any value."""
     high = Image.fromarray(np.clip(plane * 255, 0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(radius))
     return np.asarray(high, dtype=np.float64) / 255
 
 
 def _shadow_of(alpha: Array, unit: float) -> Array:
-    """A soft shadow about the mask, more of it below: light comes from above."""
+    """Computes a soft shadow around the mask, stronger below it since light mostly comes from above."""
     close = _blurred(alpha, max(0.6, 0.035 * unit))
     drop = round(0.06 * unit)
     below = np.zeros_like(alpha)

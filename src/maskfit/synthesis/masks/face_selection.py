@@ -1,4 +1,4 @@
-"""Which faces get masks: the bare ones of a set of which gender, age and landmarks are known."""
+"""Selects the faces that get masks: bare faces of a dataset with known gender, age and landmarks."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ from maskfit.synthesis.landmarks import Landmarks
 from maskfit.synthesis.masks.landmark_sources import LandmarkDetector
 
 Progress = Callable[[int, int], None]
+"""Progress callback: (faces found, faces wanted)."""
 
 UNKNOWN_RACE = "Unknown"
-"""What stands in a folder's name where nobody wrote it down."""
+"""Race in the folder name where the dataset does not give it."""
 
 CHUNK_SIZE = 32
-"""Photos in memory at a time."""
+"""Number of photos held in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class BareFace:
-    """A face to put masks on.
+    """A bare face that gets masks.
 
     Attributes:
-        path: The photo.
-        name: Its name in its set; with the seed it decides what is worn.
-        folder: Name of the person's folder, such as `000001_female_Asian_45`.
-        landmarks: Where the features lie.
+        path: Path of the photo.
+        name: Name of the photo in its dataset; seeds the choice of masks together with the seed.
+        folder: Name of the person's output folder, such as `000001_female_Asian_45`.
+        landmarks: Facial landmarks.
     """
 
     path: Path
@@ -52,10 +53,10 @@ class FaceSelection:
     """The faces that get masks.
 
     Attributes:
-        source: The set they are from.
-        faces: The faces, in the order of their folders' names.
-        set_aside: Photos that cannot be used, by name, and why.
-        others: How many further photos there are of persons who are chosen already; each person gets one folder.
+        source: Dataset that they come from.
+        faces: The faces, in the order of their folder names.
+        set_aside: Photos that cannot be used: name to reason.
+        others: Number of further photos of persons that are already selected; each person gets one folder.
     """
 
     source: Path
@@ -72,18 +73,21 @@ def select_faces(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> FaceSelection:
-    """Looks for faces until there are enough.
+    """Selects usable bare faces, one per person, and finds their landmarks.
 
     Args:
-        source: A manifest, or a folder in the competition's layout, of which the bare photos are taken. A photo of
-            which the mask state is not known is taken for bare.
-        find: Finds a face's landmarks, from many threads at once; or the landmarks by absolute path.
-        persons: How many faces are wanted; all where None. Which ones follows from the seed.
-        seed: Seed of the choice.
-        progress: Called with (faces found, how many are wanted).
+        source: Manifest, or folder in the competition's layout, of which the bare photos are used. A photo of unknown
+            mask state counts as bare.
+        find: Landmark detector, called from several threads at once; or the landmarks by absolute path.
+        persons: Number of faces to select, at random by `seed`; None for all.
+        seed: Seed of the selection.
+        progress: Called with (faces found, faces wanted).
+
+    Returns:
+        The faces, and the photos that could not be used.
 
     Raises:
-        DataError: The source is wrong, or no face in it can be used.
+        DataError: The source is invalid, or no face in it can be used.
     """
     photos = read_photos(source, LABEL_SCHEMAS["mask-gender-age"])
     set_aside: dict[str, str] = {}
@@ -92,7 +96,7 @@ def select_faces(
     wanted = len(candidates) if persons is None else min(persons, len(candidates))
     found: dict[int, BareFace] = {}
     jobs = [(int(place), *candidates[int(place)]) for place in order]
-    for place, photo, folder, landmarks in _look(jobs, find):
+    for place, photo, folder, landmarks in _find_landmarks(jobs, find):
         if isinstance(landmarks, str):
             set_aside[photo.name] = landmarks
         else:
@@ -102,11 +106,11 @@ def select_faces(
         if len(found) == wanted:
             break
     if not found:
-        reason = next(iter(set_aside.values()), "there are no bare faces")
+        reason = next(iter(set_aside.values()), "no photo shows a bare face")
         raise DataError(
-            f"no face can be used; of {len(photos)} photos, the first that cannot: {reason}",
+            f"none of {len(photos)} photos can be used; the first reason: {reason}",
             location=source,
-            hint="give bare faces of which gender and age in years are known, eyes at least 8 pixels apart",
+            hint="use bare faces with known gender and age in years, eyes at least 8 pixels apart",
         )
     faces = tuple(found[place] for place in sorted(found))
     return FaceSelection(Path(source), faces, dict(sorted(set_aside.items())), others)
@@ -115,7 +119,7 @@ def select_faces(
 def _find_candidates(
     photos: PhotoDataset, races: dict[str, str], set_aside: dict[str, str]
 ) -> tuple[list[tuple[Photo, str]], int]:
-    """One bare photo of each person with the name of the folder it is to get, and how many more there are."""
+    """Returns one bare photo per person with its output folder's name, and the number of further photos."""
     found: list[tuple[Photo, str]] = []
     persons: set[str] = set()
     others = 0
@@ -124,7 +128,7 @@ def _find_candidates(
         if photo.labels.get("mask", "not_wear") != "not_wear":
             continue
         if gender is None or not isinstance(age, float):
-            set_aside[photo.name] = "gender or age in years is not known"
+            set_aside[photo.name] = "gender or age in years is unknown"
         elif photo.person in persons:
             others += 1
         else:
@@ -136,7 +140,7 @@ def _find_candidates(
 
 
 def _read_races(source: Path) -> dict[str, str]:
-    """The manifest's column `race`, by the photo's path, where there is one."""
+    """Reads the manifest's `race` column, by the photo's path; {} where there is none."""
     if not source.is_file():
         return {}
     rows = read_csv(source, ())
@@ -148,21 +152,23 @@ def _read_races(source: Path) -> dict[str, str]:
     return {name: "-".join(race.replace("/", " ").replace("_", " ").split()) for name, race in cells.items() if race}
 
 
-def _look(
+def _find_landmarks(
     jobs: Sequence[tuple[int, Photo, str]], find: LandmarkDetector | dict[str, Landmarks]
 ) -> Iterator[tuple[int, Photo, str, Landmarks | str]]:
-    """The jobs in their order with the landmarks found, or why the photo cannot be used."""
+    """Yields the jobs in order with the landmarks found, or why the photo cannot be used."""
 
-    def look(photo: Photo) -> Landmarks | str:
+    def landmarks_or_reason(photo: Photo) -> Landmarks | str:
         try:
             pixels = np.array(open_rgb(photo.path))
         except (PhotoError, OSError) as error:
             return error.message if isinstance(error, PhotoError) else str(error)
         landmarks = find.get(os.path.abspath(photo.path)) if isinstance(find, dict) else find(pixels)
-        return "no face is found on it" if landmarks is None else landmarks.invalid_reason or landmarks
+        return "no face found" if landmarks is None else landmarks.invalid_reason or landmarks
 
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(jobs), CHUNK_SIZE):
             batch = jobs[start : start + CHUNK_SIZE]
-            for job, landmarks in zip(batch, pool.map(look, [photo for _, photo, _ in batch]), strict=True):
+            for job, landmarks in zip(
+                batch, pool.map(landmarks_or_reason, [photo for _, photo, _ in batch]), strict=True
+            ):
                 yield (*job, landmarks)

@@ -1,4 +1,4 @@
-"""Landmarks for faces that get masks: how they are found, made of ten numbers, or read from a CSV."""
+"""Sources of facial landmarks for mask synthesis: a face detector, ten numbers, or a CSV."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from maskfit.registry import ComponentSpec
 from maskfit.synthesis.landmarks import Landmarks
 
 LandmarkDetector = Callable[[NDArray[np.uint8]], "Landmarks | None"]
-"""Gives the landmarks of the largest face on an RGB photo of shape (height, width, 3), or None where there is none."""
+"""Returns the landmarks of the largest face on an RGB photo, uint8 (height, width, 3); None without a face."""
 
 _COLUMNS = tuple(
     f"{name}_{axis}" for name in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right") for axis in "xy"
@@ -26,20 +26,33 @@ _COLUMNS = tuple(
 
 
 def from_five_points(points: ArrayLike) -> Landmarks:
-    """Landmarks from ten numbers, x and y of each, in the order that MTCNN, YuNet and RetinaFace share."""
+    """Builds landmarks from five points in the order that MTCNN, YuNet and RetinaFace share.
+
+    Args:
+        points: Ten numbers, x and y of left eye, right eye, nose, left and right corner of the mouth, any shape.
+
+    Returns:
+        The landmarks, without a chin.
+    """
     five = [(float(x), float(y)) for x, y in np.asarray(points, dtype=np.float64).reshape(5, 2)]
     return Landmarks(*five)
 
 
 def read_landmarks(path: Path) -> dict[str, Landmarks]:
-    """Landmarks by the photo's path, from a CSV such as `maskfit data synthesize` writes.
+    """Reads landmarks by the photo's path from a CSV such as `maskfit data synthesize` writes.
 
-    Paths in it are relative to its folder, or absolute; those given back are absolute.
-    Columns: `path`, `left_eye_x`, `left_eye_y`, the same of `right_eye`, `nose`, `mouth_left`, `mouth_right`, and
-    `chin`, which may be missing or empty.
+    Columns: `path`, `left_eye_x`, `left_eye_y`, the same for `right_eye`, `nose`, `mouth_left`, `mouth_right` and
+    `chin`,
+    which may be missing or empty. Paths are absolute or relative to the CSV's folder.
+
+    Args:
+        path: The CSV.
+
+    Returns:
+        Landmarks by absolute path.
 
     Raises:
-        DataError: It is no such CSV, or a cell is no number; one error names all rows.
+        DataError: A column is missing, or a cell is not a number; one error lists all such rows.
     """
     found: dict[str, Landmarks] = {}
     problems = []
@@ -54,32 +67,33 @@ def read_landmarks(path: Path) -> dict[str, Landmarks]:
         found[os.path.abspath(path.parent / row["path"])] = replace(from_five_points(values), chin=chin)
     if problems:
         raise DataError(
-            f"landmarks that are no numbers:\n{format_list(problems)}", location=path, hint="mend these rows"
+            f"landmarks that are not numbers:\n{format_list(problems)}", location=path, hint="fix these rows"
         )
     return found
 
 
 LANDMARK_DETECTORS = ("yunet", "mtcnn")
-"""Detectors that find eyes, nose and mouth, not only boxes."""
+"""Detectors that return landmarks, not only boxes."""
 
 
 def landmark_detector(name: str, weights: str | None = None) -> LandmarkDetector:
-    """A detector as a finder of landmarks: those of the largest face on a photo.
+    """Loads a face detector as a function that returns the landmarks of the largest face on a photo.
 
     Args:
-        name: One of `KNOWING`.
-        weights: A file of weights in place of the published ones.
+        name: One of `LANDMARK_DETECTORS`.
+        weights: File of weights; None for the published ones.
+
+    Returns:
+        The function, safe to call from several threads.
 
     Raises:
-        DataError: The detector knows no landmarks, or its weights cannot be found.
-        MissingExtraError: It needs an extra.
-        RecipeError: There is no such detector.
+        DataError: The detector returns no landmarks, or its weights cannot be found.
+        MissingExtraError: The detector needs an extra.
+        RecipeError: No detector has this name.
     """
     part = ComponentSpec.create(name)
     if name in DETECTORS and name not in LANDMARK_DETECTORS:
-        raise DataError(
-            f"the detector '{name}' finds no eyes and mouths", hint=f"take {' or '.join(LANDMARK_DETECTORS)}"
-        )
+        raise DataError(f"detector '{name}' returns no landmarks", hint=f"use {' or '.join(LANDMARK_DETECTORS)}")
     check_detector(part)
     detector = load_detector(part, pin_detector_weights(part, weights, None))
 

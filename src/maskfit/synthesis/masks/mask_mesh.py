@@ -1,4 +1,4 @@
-"""A mask as a sheet in space: its rims from the tables, its bulge by kind, turned with the head, drawn by samples."""
+"""A mask as a 3D mesh: rims from the tables, a bulge by shape, rotated with the head."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from maskfit.synthesis.masks.mask_sampling import MaskInstance
 from maskfit.synthesis.masks.mask_types import MASK_TYPES, WEARING_STYLES, Half
 
 ACROSS, DOWN = 49, 33
-"""Knots of the sheet from left to right and from the upper to the lower rim."""
+"""Knots of the mesh from left to right, and from the upper to the lower rim."""
 
 _GAP = 0.045
-"""How far a mask's inside stands off the skin."""
+"""Distance of the mask's inside from the skin, in head units."""
 
 
 @dataclass(frozen=True)
 class MaskMesh:
-    """A mask's sheet on a photo, arrays of shape (DOWN, ACROSS, ...).
+    """Mesh of a mask on a photo; arrays have the shape (DOWN, ACROSS, ...).
 
     Attributes:
-        head: Head coordinates.
-        pixels: Where it lies on the photo.
-        normals: Unit vectors in camera coordinates.
-        straps: Lines of the straps from the mask to the ear, each of shape (points, 3) in head coordinates.
+        head: Vertices in head coordinates, shape (DOWN, ACROSS, 3).
+        pixels: Vertices in pixels of the photo, shape (DOWN, ACROSS, 2).
+        normals: Unit normals in camera coordinates, shape (DOWN, ACROSS, 3).
+        straps: Polylines of the straps from the mask to the ear, each (points, 3) in head coordinates.
     """
 
     head: Array
@@ -39,18 +39,34 @@ class MaskMesh:
 
     @property
     def faces(self) -> NDArray[np.bool_]:
-        """Which of the (DOWN - 1, ACROSS - 1) cells turn their outside to the camera."""
+        """Cells whose outside faces the camera, bool of shape (DOWN - 1, ACROSS - 1)."""
         inner = self.normals[:, :, 2]
         cells = (inner[1:, 1:] + inner[:-1, 1:] + inner[1:, :-1] + inner[:-1, :-1]) / 4
         return np.asarray(cells > 0.02)
 
     def translated(self, right: float, down: float) -> MaskMesh:
-        """The same sheet elsewhere on the photo."""
+        """Returns the mesh shifted on the photo.
+
+        Args:
+            right: Shift in pixels.
+            down: Shift in pixels.
+
+        Returns:
+            A new mesh; `head`, `normals` and `straps` are shared.
+        """
         return replace(self, pixels=self.pixels + np.array((right, down)))
 
 
 def build_mesh(instance: MaskInstance, pose: HeadPose) -> MaskMesh:
-    """Bends a mask to the mean head and turns it as the photo's head is turned."""
+    """Builds the mesh of a mask on the mean head, rotated and projected by the photo's head pose.
+
+    Args:
+        instance: Mask and how it is worn.
+        pose: Head pose on the photo.
+
+    Returns:
+        The mesh.
+    """
     style = WEARING_STYLES[instance.style]
     head = _hang(instance) if style.hangs else _wear(instance)
     rotated = pose.rotate(head)
@@ -66,7 +82,7 @@ def _wear(instance: MaskInstance) -> Array:
     down = np.linspace(0, 1, DOWN)[:, None, None]
     flat = upper + (lower - upper) * down
     x, y = flat[..., 0], flat[..., 1]
-    # The bulge belongs to the mask and moves with it; what it must clear is the nose, where it still covers that.
+    # The bulge belongs to the mask and moves with it; it must clear the nose where the mask still covers it.
     slip = style.upper[0] + instance.shift_y
     across = np.linspace(-1, 1, ACROSS)[None, :] * np.ones((DOWN, 1))
     depth = surface_depth(x, y) + _GAP + SHAPES[kind.shape](across, down[..., 0] * np.ones((1, ACROSS)), slip)
@@ -85,7 +101,7 @@ def _rim(half: Half, slip: tuple[float, float], instance: MaskInstance) -> Array
 
 
 def _nose(down: Array, slip: float) -> Array:
-    """How much of the nose and lips is under the sheet at each height: all, or little once it has slipped below."""
+    """Computes how much nose and lips lift the mesh at each height: fully, or little once it has slipped below them."""
     high = np.interp(down, (0.0, 0.22, 0.50, 0.80, 1.0), (0.14, 0.40, 0.36, 0.16, 0.03))
     low = np.interp(down, (0.0, 0.3, 0.7, 1.0), (0.16, 0.20, 0.12, 0.03))
     fraction = float(np.clip((slip - 0.1) / 0.5, 0, 1))
@@ -130,11 +146,11 @@ SHAPES: dict[str, Callable[[Array, Array, float], Array]] = {
     "seam": _seam,
     "cling": _cling,
 }
-"""How far each shape stands off the head: of shares across (-1 to 1) and down (0 to 1), and how far it has slipped."""
+"""Bulge of each shape off the head: (across -1 to 1, down 0 to 1, slip in head units) to depth in head units."""
 
 
 def _hang(instance: MaskInstance) -> Array:
-    """A mask that hangs from an ear: its long side downwards, seen half from the side."""
+    """Builds a mask that hangs from one ear: its long side vertical, seen half from the side."""
     rng = np.random.default_rng(instance.seed)
     sway, open_ = rng.uniform(-0.10, 0.10), rng.uniform(0.30, 0.46)
     along = np.linspace(0, 1, ACROSS)[None, :]
@@ -143,7 +159,7 @@ def _hang(instance: MaskInstance) -> Array:
     x = 1.10 + sway * along + wide * open_ * (0.55 + 0.45 * hollow) - 0.04 * wide**2
     y = 0.62 + 1.28 * along + 0.07 * wide * (1 - 2 * along) + 0 * x
     z = -0.95 + 0.10 * hollow * (1 - wide**2) + 0 * x
-    # The sheet's first side must stay on the left of its second one, or its outside would face away.
+    # The first side must stay on the left of the second one, or the outside would face away from the camera.
     grid = np.stack([instance.side * x, y, z], axis=-1)
     return grid if instance.side < 0 else grid[::-1]
 
@@ -172,11 +188,11 @@ def _straps(instance: MaskInstance, head: Array) -> tuple[Array, ...]:
 
 
 def _curve(first: Array, bend: Array, last: Array) -> Array:
-    return _thick([tuple(first), tuple(bend), tuple(last)])
+    return _polynomial_curve([tuple(first), tuple(bend), tuple(last)])
 
 
-def _thick(points: list[tuple[float, ...]]) -> Array:
-    """A smooth line through points in space, 25 points long."""
+def _polynomial_curve(points: list[tuple[float, ...]]) -> Array:
+    """Returns a smooth polyline of 25 points through points in space."""
     knots = np.array(points)
     where = np.linspace(0, 1, len(knots))
     fine = np.linspace(0, 1, 25)
@@ -185,7 +201,7 @@ def _thick(points: list[tuple[float, ...]]) -> Array:
 
 
 def _over_skin(first: Array, last: Array) -> Array:
-    """A line from a mask to an ear that lies on the head's surface wherever a straight one would run inside."""
+    """Returns a polyline from mask to ear that follows the head where a straight one would cut through it."""
     line = first + (last - first) * np.linspace(0, 1, 25)[:, None]
     line[:, 2] = np.maximum(line[:, 2], surface_depth(line[:, 0], line[:, 1]) + 0.02)
     return line
@@ -193,7 +209,15 @@ def _over_skin(first: Array, last: Array) -> Array:
 
 @lru_cache(maxsize=32)
 def interpolation_weights(fine: int, coarse: int) -> Array:
-    """Weights of shape (fine, coarse) that interpolate between evenly spaced knots."""
+    """Computes the weights of linear interpolation between evenly spaced knots.
+
+    Args:
+        fine: Number of samples.
+        coarse: Number of knots, >= 2.
+
+    Returns:
+        Read-only array of shape (fine, coarse).
+    """
     where = np.linspace(0, coarse - 1, fine)
     low = np.minimum(where.astype(int), coarse - 2)
     weights = np.zeros((fine, coarse))
@@ -204,7 +228,16 @@ def interpolation_weights(fine: int, coarse: int) -> Array:
 
 
 def upsample(grid: Array, rows: int, columns: int) -> Array:
-    """A grid of shape (DOWN, ACROSS, channels) with as many rows and columns as are asked for."""
+    """Upsamples a grid bilinearly.
+
+    Args:
+        grid: Values of shape (DOWN, ACROSS, channels).
+        rows: Number of rows of the result.
+        columns: Number of columns of the result.
+
+    Returns:
+        Values of shape (rows, columns, channels).
+    """
     finer: Array = np.einsum(
         "rd,dac,ka->rkc",
         interpolation_weights(rows, grid.shape[0]),

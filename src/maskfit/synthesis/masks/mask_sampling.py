@@ -1,4 +1,4 @@
-"""Which mask a person wears on which photo, and how: a draw from the tables that follows from seed and photo alone."""
+"""Samples masks and how they are worn from the tables; deterministic in seed and photo name."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ from maskfit.synthesis.masks.mask_types import (
 )
 
 MAX_CORRECT = len(CORRECT_STYLES)
+"""Maximum number of correctly worn masks per face: one per style."""
 INCORRECT_STEM = "incorrect_mask"
+"""File name stem of the first photo with an incorrectly worn mask."""
 SCARF_STEM = "normal2"
+"""File name stem of the bare face with a scarf."""
 
 _INKS: tuple[Color, ...] = (
     WHITE,
@@ -38,6 +41,7 @@ _INKS: tuple[Color, ...] = (
     (238, 118, 44),
     (58, 84, 190),
 )
+"""Colors of patterns and prints."""
 
 _DYED = ("sewn", "foam", "tube")
 """Fabrics that come in any color."""
@@ -47,20 +51,23 @@ _DYED = ("sewn", "foam", "tube")
 class MaskInstance:
     """One mask and how it is worn.
 
-    Args:
-        kind: A name in `KINDS`.
-        way: A name in `WAYS`.
-        color: Color of the fabric under white light.
-        pattern: Its pattern; "" for none.
+    Attributes:
+        kind: A key of `MASK_TYPES`.
+        style: A key of `WEARING_STYLES`.
+        color: Fabric color under white light, RGB 0 to 255.
+        pattern: A key of `patterns.PATTERNS`; "" for plain.
         ink: Color of pattern and print.
-        strap: Color of loops or bands.
-        height: Further shift of the whole mask, in head units; down is positive.
+        strap: Color of ear loops or head bands.
+        shift_y: Shift of the whole mask in head units; down is positive.
         scale: Factor on its width.
-        tilt: How much further down the right end lies than the left.
-        aside: Shift to the right.
-        side: Ear that it hangs from when it dangles, -1 left or 1 right on the picture.
-        light: Factor on its brightness: no two masks shine alike.
-        seed: Seed of creases, dots and print.
+        tilt: How much lower the right end is than the left, per head unit.
+        shift_x: Shift to the right in head units.
+        side: Ear that a dangling mask hangs from: -1 left, 1 right in the image.
+        brightness: Factor on its brightness.
+        seed: Seed of creases, pattern and print.
+
+    Raises:
+        DataError: Unknown kind or style, or the kind cannot be worn in that style.
     """
 
     kind: str
@@ -79,21 +86,30 @@ class MaskInstance:
 
     def __post_init__(self) -> None:
         if self.kind not in MASK_TYPES:
-            raise DataError(f"there is no mask '{self.kind}'; {did_you_mean(self.kind, MASK_TYPES)}")
+            raise DataError(f"unknown mask type '{self.kind}'; {did_you_mean(self.kind, MASK_TYPES)}")
         if self.style not in WEARING_STYLES:
-            raise DataError(f"no mask is worn '{self.style}'; {did_you_mean(self.style, WEARING_STYLES)}")
+            raise DataError(f"unknown wearing style '{self.style}'; {did_you_mean(self.style, WEARING_STYLES)}")
         if not can_wear(self.kind, self.style):
-            held = "has straps" if MASK_TYPES[self.kind].straps != "none" else "has no straps"
-            raise DataError(f"a {self.kind} {held}, and so cannot be worn '{self.style}'")
+            straps = "has straps" if MASK_TYPES[self.kind].straps != "none" else "has no straps"
+            raise DataError(f"mask type '{self.kind}' {straps} and cannot be worn '{self.style}'")
 
     @property
     def state(self) -> str:
-        """The value of the mask attribute: "wear", "incorrect", or "not_wear" for a scarf."""
+        """Value of the mask attribute: "wear", "incorrect", or "not_wear" for a scarf."""
         return WEARING_STYLES[self.style].state
 
 
 def rng_for(seed: int, name: str, purpose: str) -> np.random.Generator:
-    """A generator that follows from its arguments alone, whatever else was drawn and in whichever process."""
+    """Creates a random generator from a hash of its arguments, independent of other draws and of the process.
+
+    Args:
+        seed: Seed of the dataset.
+        name: Name of the photo.
+        purpose: Name of the random stream.
+
+    Returns:
+        The generator.
+    """
     digest = hashlib.blake2b(f"{seed}\0{name}\0{purpose}".encode("utf-8", "surrogateescape"), digest_size=16).digest()
     return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
 
@@ -101,26 +117,29 @@ def rng_for(seed: int, name: str, purpose: str) -> np.random.Generator:
 def sample_masks(
     seed: int, name: str, *, num_correct: int = MAX_CORRECT, num_incorrect: int = 1, scarf: bool = False
 ) -> dict[str, MaskInstance]:
-    """What a person wears: by default five masks worn well, in five ways and of at least four kinds, and one wrongly.
+    """Samples the masks of one person: by default five worn correctly and one incorrectly.
 
-    Whatever the counts, the first photos are the same.
+    The five are in five different styles and of at least four types. The masks of the first photos do not depend on
+    the counts.
 
     Args:
-        seed: Seed of the set.
-        name: Name of the bare photo in its set.
-        worn: How many are worn well, each in another way; 1 to 5.
-        wrongly: How many are worn wrongly, each in another way; 1 to the number of wrong ways.
-        scarf: Whether there is also a bare face with a scarf about the neck.
+        seed: Seed of the dataset.
+        name: Name of the bare photo in its dataset.
+        num_correct: Number of masks worn correctly, each in another style; 1 to 5.
+        num_incorrect: Number of masks worn incorrectly, each in another style; 1 to 7.
+        scarf: Whether to add a bare face with a scarf round the neck.
 
     Returns:
-        By the photo's stem, `mask1` to `mask5`, `incorrect_mask`, `incorrect_mask2`... and `normal2` with the scarf.
+        Masks by the photo's stem: `mask1` to `mask5`, `incorrect_mask`, `incorrect_mask2`..., and `normal2` with the
+        scarf.
 
     Raises:
         DataError: A count is out of its range.
     """
-    for count, most, what in ((num_correct, MAX_CORRECT, "well"), (num_incorrect, len(INCORRECT_STYLES), "wrongly")):
-        if not 1 <= count <= most:
-            raise DataError(f"{count} masks a person cannot be worn {what}", hint=f"give 1 to {most}")
+    counts = {"num_correct": (num_correct, MAX_CORRECT), "num_incorrect": (num_incorrect, len(INCORRECT_STYLES))}
+    for argument, (count, maximum) in counts.items():
+        if not 1 <= count <= maximum:
+            raise DataError(f"{argument} must be 1 to {maximum}, got {count}", hint=f"set it to 1 to {maximum}")
     rng = rng_for(seed, name, "choice")
     styles = [str(style) for style in rng.permutation(CORRECT_STYLES)]
     names, frequencies = list(MASK_TYPES), np.array([kind.frequency for kind in MASK_TYPES.values()], dtype=float)
@@ -140,23 +159,31 @@ def sample_masks(
 
 
 def sample_mask(kind: str, style: str, rng: np.random.Generator) -> MaskInstance:
-    """One mask of a kind worn in a way, its color and small differences left to chance.
+    """Samples color, pattern and small variations of one mask.
+
+    Args:
+        kind: A key of `MASK_TYPES`.
+        style: A key of `WEARING_STYLES`.
+        rng: Random generator; advanced.
+
+    Returns:
+        The mask.
 
     Raises:
-        DataError: There is no such kind or way, or the one cannot be worn the other.
+        DataError: Unknown kind or style, or the kind cannot be worn in that style.
     """
     if kind not in MASK_TYPES or style not in WEARING_STYLES or not can_wear(kind, style):
-        MaskInstance(kind, style, WHITE, "", WHITE, WHITE)  # says what is wrong
-    made = MASK_TYPES[kind]
-    frequencies = np.array([frequency for _, frequency in made.colors], dtype=float)
-    base = made.colors[int(rng.choice(len(frequencies), p=frequencies / frequencies.sum()))][0]
-    hue, most = (0.07, 1.4) if made.fabric in _DYED else (0.012, 1.15)
+        MaskInstance(kind, style, WHITE, "", WHITE, WHITE)  # raises the error
+    mask_type = MASK_TYPES[kind]
+    frequencies = np.array([frequency for _, frequency in mask_type.colors], dtype=float)
+    base = mask_type.colors[int(rng.choice(len(frequencies), p=frequencies / frequencies.sum()))][0]
+    hue, most = (0.07, 1.4) if mask_type.fabric in _DYED else (0.012, 1.15)
     color = shift_hsv(base, hue=rng.normal(0, hue), saturation=rng.uniform(0.75, most), value=rng.uniform(0.93, 1.03))
     inks = [ink for ink in _INKS if abs(luminance(ink) - luminance(color)) > 0.2]
     ink = inks[int(rng.integers(len(inks)))]
-    if made.fabric in ("foam", "tube") or (made.fabric == "sewn" and rng.random() < 0.7):
+    if mask_type.fabric in ("foam", "tube") or (mask_type.fabric == "sewn" and rng.random() < 0.7):
         strap = scale_brightness(color, 0.94)
-    elif made.straps == "bands" and rng.random() < 0.6:
+    elif mask_type.straps == "bands" and rng.random() < 0.6:
         strap = (226, 196, 96)
     else:
         strap = blend(WHITE, BLACK, 0.95) if luminance(color) < 0.25 and rng.random() < 0.8 else WHITE
@@ -165,7 +192,7 @@ def sample_mask(kind: str, style: str, rng: np.random.Generator) -> MaskInstance
         kind=kind,
         style=style,
         color=color,
-        pattern=str(rng.choice(made.patterns)),
+        pattern=str(rng.choice(mask_type.patterns)),
         ink=ink,
         strap=strap,
         shift_y=float(np.clip(rng.normal(0, shift_y / 2), -shift_y, shift_y)),

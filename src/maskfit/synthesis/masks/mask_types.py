@@ -1,6 +1,6 @@
-"""Kinds of masks and ways to wear them, as data: what `surface` bends, `fabric` paints and `wearing` chooses from.
+"""Mask types and wearing styles as data, for `mask_mesh`, `texture` and `mask_sampling`.
 
-Rims are in head coordinates (see `head`): the right half of the upper and the lower rim, from the middle outwards.
+Rims are in head coordinates (see `head_pose`): the right half of the upper and the lower rim, from the middle outwards.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from maskfit.synthesis.drawn.colors import Color
 
 Half = tuple[tuple[float, float], ...]
+"""Right half of a rim: (x, y) in head coordinates."""
 
 WHITE: Color = (236, 238, 238)
 BLACK: Color = (34, 34, 38)
@@ -17,17 +18,17 @@ BLACK: Color = (34, 34, 38)
 
 @dataclass(frozen=True, slots=True)
 class MaskKind:
-    """A kind of mask.
+    """A mask type.
 
     Attributes:
-        upper: Right half of the upper rim when worn well, from the bridge of the nose to the side.
-        lower: Right half of the lower rim, from under the chin to the side.
-        shape: How it stands off the face, a name in `surface.SHAPES`.
-        fabric: What it is made of, a name in `fabric.FABRICS`.
-        colors: What colors there are, and how many of each in a hundred.
-        patterns: Patterns of `patterns.PATTERNS` it may bear; "" is plain.
-        straps: "loops" round the ears, "bands" round the head, or "none" where the cloth itself goes round.
-        share: How many of a hundred masks are of this kind.
+        upper: Right half of the upper rim when worn correctly, from the bridge of the nose outwards.
+        lower: Right half of the lower rim, from under the chin outwards.
+        shape: How it bulges off the face, a key of `mask_mesh.SHAPES`.
+        fabric: Its material, a key of `texture.FABRICS`.
+        colors: Colors and their relative frequencies.
+        patterns: Keys of `patterns.PATTERNS` it may have; "" is plain.
+        straps: "loops" round the ears, "bands" round the head, or "none" where the fabric itself goes round.
+        frequency: Percentage of masks of this type.
     """
 
     upper: Half
@@ -86,7 +87,7 @@ _PRINTED = (
 )
 
 MASK_TYPES: dict[str, MaskKind] = {
-    "surgical": MaskKind(  # its pleats drawn open from nose to chin
+    "surgical": MaskKind(  # pleats open from nose to chin
         upper=((0.0, 0.22), (0.13, 0.26), (0.34, 0.41), (0.66, 0.50), (0.99, 0.53)),
         lower=((0.0, 1.90), (0.28, 1.86), (0.56, 1.68), (0.80, 1.40), (0.95, 1.12)),
         shape="tent",
@@ -96,7 +97,7 @@ MASK_TYPES: dict[str, MaskKind] = {
         straps="loops",
         frequency=38,
     ),
-    "surgical-flat": MaskKind(  # its pleats still closed: a band across nose and mouth
+    "surgical-flat": MaskKind(  # pleats closed: a band across nose and mouth
         upper=((0.0, 0.30), (0.14, 0.33), (0.36, 0.45), (0.68, 0.53), (0.98, 0.56)),
         lower=((0.0, 1.68), (0.28, 1.66), (0.56, 1.54), (0.80, 1.36), (0.97, 1.20)),
         shape="flat",
@@ -156,7 +157,7 @@ MASK_TYPES: dict[str, MaskKind] = {
         straps="loops",
         frequency=10,
     ),
-    "gaiter": MaskKind(  # a tube of cloth about face and neck, or a scarf drawn up
+    "gaiter": MaskKind(  # a tube of cloth round face and neck, or a scarf pulled up
         upper=((0.0, 0.20), (0.13, 0.25), (0.36, 0.42), (0.70, 0.52), (1.06, 0.52)),
         lower=((0.0, 2.52), (0.30, 2.50), (0.60, 2.36), (0.86, 2.06), (1.04, 1.72)),
         shape="cling",
@@ -167,24 +168,24 @@ MASK_TYPES: dict[str, MaskKind] = {
         frequency=5,
     ),
 }
-"""Every kind of mask by its name."""
+"""Mask types by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class WearingStyle:
-    """A way to wear a mask, as what it does to the rims; lengths in head units, down is positive.
+    """A wearing style as changes of the rims; lengths in head units, down is positive.
 
     Attributes:
-        state: The mask attribute's value: "wear", "incorrect", or "not_wear" for what is no mask there.
-        nose: How much of the nose it covers: "all", "half" of it, below the bridge, or "none".
-        upper: How far the upper rim slips down in the middle and at the sides.
-        lower: How far the lower rim does.
-        tilt: How much further down the right end lies than the left, at most; the sign is left to chance.
+        state: Value of the mask attribute: "wear", "incorrect", or "not_wear" for a scarf.
+        nose: How much of the nose is covered: "all", "half" (below the bridge) or "none".
+        upper: Shift of the upper rim, at the middle and at the sides.
+        lower: Shift of the lower rim, at the middle and at the sides.
+        tilt: Maximum difference in height of the right and left end; the sign is random.
         width: Factor on the width.
-        drift: How far up or down the whole mask lies from there, at most.
-        aside: How far to a side it lies, at most.
-        straps: Whether only straps can hold it so.
-        hangs: Whether it hangs from one ear, beside the face.
+        shift_y: Maximum random vertical shift.
+        shift_x: Maximum random horizontal shift.
+        straps: Whether the style needs straps.
+        hangs: Whether the mask hangs from one ear, next to the face.
     """
 
     state: str
@@ -226,12 +227,13 @@ WEARING_STYLES: dict[str, WearingStyle] = {
         "not_wear", "none", upper=(1.72, 0.96), lower=(0.62, 0.70), tilt=0.10, width=0.95, shift_y=0.16
     ),
 }
-"""Every way by its name. All of the nose is covered in all that are "wear", and in none of the others."""
+"""Wearing styles by name. Every "wear" style covers the whole nose; no other style does."""
 
 SCARF_STYLE = "round the neck"
-"""A gaiter there is a scarf, and its wearer's face bare."""
+"""Style in which a gaiter is a scarf, and its wearer's face bare."""
 
 CORRECT_STYLES = tuple(name for name, style in WEARING_STYLES.items() if style.state == "wear")
+"""Names of the styles in which a mask is worn correctly."""
 INCORRECT_STYLES = {
     "half the nose": 16,
     "under the nose": 28,
@@ -241,11 +243,19 @@ INCORRECT_STYLES = {
     "below the chin": 7,
     "dangling": 5,
 }
-"""The wrong ways, and how many of a hundred masks worn wrongly are worn so."""
+"""Names of the incorrect styles, and their percentages among masks worn incorrectly."""
 
 
 def can_wear(kind: str, style: str) -> bool:
-    """Whether a mask of that kind can be worn that way: only what has no straps is a scarf, and it hangs by none."""
+    """Checks whether a mask type can be worn in a style: a scarf needs a type without straps, some styles need straps.
+
+    Args:
+        kind: A key of `MASK_TYPES`.
+        style: A key of `WEARING_STYLES`.
+
+    Returns:
+        Whether it can.
+    """
     if MASK_TYPES[kind].straps == "none":
         return not WEARING_STYLES[style].straps
     return style != SCARF_STYLE

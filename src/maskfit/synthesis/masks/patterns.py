@@ -1,4 +1,4 @@
-"""Patterns and prints on a mask: where the ink goes, drawn on the flat sheet before it is bent."""
+"""Patterns and prints of masks, drawn as ink on the flat fabric before it is bent."""
 
 from __future__ import annotations
 
@@ -14,18 +14,37 @@ Array = NDArray[np.float64]
 Pen = ImageDraw.ImageDraw
 
 WIDTH, HEIGHT = 768, 640
-"""Pixels of the flat sheet that patterns are drawn on; it is shrunk to what a photo needs."""
+"""Pixels of the flat fabric that patterns are drawn on before it is reduced to the texture's size."""
 
 
 def draw_pattern(name: str, rng: np.random.Generator, rows: int, columns: int) -> Array:
-    """How much ink there is on each place of the sheet, 0 to 1, of shape (rows, columns)."""
+    """Draws a pattern.
+
+    Args:
+        name: A key of `PATTERNS`.
+        rng: Random generator; advanced.
+        rows: Number of rows of the result.
+        columns: Number of columns of the result.
+
+    Returns:
+        Ink density 0 to 1, shape (rows, columns).
+    """
     sheet = Image.new("L", (WIDTH, HEIGHT), 0)
     PATTERNS[name](ImageDraw.Draw(sheet), rng)
     return _shrunk(sheet, rows, columns)
 
 
 def draw_print(rng: np.random.Generator, rows: int, columns: int) -> Array:
-    """The small print of a respirator, such as its standard and number, as ink of shape (rows, columns)."""
+    """Draws the small print of a respirator, such as its standard and certificate number.
+
+    Args:
+        rng: Random generator; advanced.
+        rows: Number of rows of the result.
+        columns: Number of columns of the result.
+
+    Returns:
+        Ink density 0 to 1, shape (rows, columns).
+    """
     sheet = Image.new("L", (WIDTH, HEIGHT), 0)
     pen = ImageDraw.Draw(sheet)
     lines = (
@@ -52,7 +71,7 @@ def _fill(pen: Pen, points: Array, ink: int = 255) -> None:
 
 
 def _places(rng: np.random.Generator, step: float, loose: float) -> list[tuple[float, float]]:
-    """Places in rows that are shifted against each other, each a little off."""
+    """Returns positions in staggered rows, each with a random offset."""
     found = []
     for row in range(-1, round(HEIGHT / step) + 2):
         for column in range(-1, round(WIDTH / step) + 2):
@@ -87,7 +106,7 @@ def _checks(pen: Pen, rng: np.random.Generator) -> None:
         other.rectangle((left, 0, left + step / 2, HEIGHT), fill=255)
     for top in np.arange(0, HEIGHT, step).tolist():
         pen.rectangle((0, top, WIDTH, top + step / 2), fill=130)
-    # Where a lengthwise and a crosswise stripe meet, both inks add up, as threads do in gingham.
+    # Where a vertical and a horizontal stripe cross, their densities add up, as threads do in gingham.
     pen.bitmap((0, 0), half.point([value * 125 // 255 for value in range(256)]), fill=255)
 
 
@@ -119,7 +138,7 @@ def _blotches(pen: Pen, rng: np.random.Generator) -> None:
 
 
 def _badge(pen: Pen, rng: np.random.Generator) -> None:
-    """One small sign at a side, as makers and clubs put them."""
+    """Draws one small sign at a side, such as a logo."""
     x, y = WIDTH * rng.choice((0.28, 0.5, 0.72)), HEIGHT * rng.uniform(0.4, 0.6)
     size = rng.uniform(24, 60)
     kind = int(rng.integers(3))
@@ -144,4 +163,4 @@ PATTERNS: dict[str, Callable[[Pen, np.random.Generator], None]] = {
     "blotches": _blotches,
     "badge": _badge,
 }
-"""Every pattern by its name; each draws white ink on a black sheet of WIDTH x HEIGHT."""
+"""Patterns by name; each draws white ink on a black image of WIDTH x HEIGHT."""

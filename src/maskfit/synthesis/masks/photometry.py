@@ -1,4 +1,4 @@
-"""What a photo says about its light and its camera, so that what is put into it looks taken by the same one."""
+"""Photometry of a photo: its illumination, blur and noise, to be reproduced on what is composited into it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 
 _WEIGHTS = np.array((0.299, 0.587, 0.114))
+"""Luma weights of RGB (ITU-R BT.601)."""
 _SKIN_CHROMA = np.array((1.26, 0.94, 0.80))
-"""Mean color of skin of all tones under white light, over its luminance."""
+"""Mean color of skin of all tones under white light, divided by its luminance."""
 
 _OWN_BLUR = 0.8
-"""Deviation that `find_blur` sees on edges without any blur."""
+"""Sigma that `estimate_blur` measures on edges without any blur."""
 
 _SKIN_LUMINANCE = 0.60
 """Mean luminance, 0 to 1, of well-lit skin in portraits."""
@@ -26,16 +27,16 @@ _SKIN_LUMINANCE = 0.60
 
 @dataclass(frozen=True)
 class Photometry:
-    """How a photo was lit and taken.
+    """Illumination and camera of a photo.
 
     Attributes:
-        level: Brightness of a white thing on the face, about 1 in a well-exposed photo.
-        cast: Factors on red, green and blue.
-        slope: How the logarithm of brightness grows per head unit to the right and downwards.
-        skin: Mean color of the skin, 0 to 1.
-        greyness: 1 for a photo without colors, 0 for one with.
-        blur: Deviation in pixels of the blur of its edges.
-        grain: Deviation of the noise, 0 to 255.
+        exposure: Brightness of a white object on the face, about 1 in a well-exposed photo.
+        color_cast: Factors on red, green and blue, shape (3,).
+        gradient: Change of log brightness per head unit, to the right and down.
+        skin: Mean skin color, 0 to 1, shape (3,).
+        grayness: 1 for a grayscale photo, 0 for one with colors.
+        blur: Sigma of the edge blur in pixels.
+        noise: Standard deviation of the noise, 0 to 255.
     """
 
     exposure: float
@@ -48,14 +49,22 @@ class Photometry:
 
 
 def measure_photometry(pixels: Pixels, pose: HeadPose) -> Photometry:
-    """Reads the light from the skin under the eyes and from the whole photo, the blur and the grain from the face."""
+    """Estimates illumination from the skin under the eyes and the whole photo, blur and noise from the face.
+
+    Args:
+        pixels: RGB photo, uint8 of shape (height, width, 3).
+        pose: Head pose on it.
+
+    Returns:
+        The photometry.
+    """
     places, colors = _skin_samples(pixels, pose)
     luminance = colors @ _WEIGHTS
     skin = np.median(colors, axis=0)
     tone = float(skin @ _WEIGHTS)
     whole = pixels[:: max(1, pixels.shape[0] // 96), :: max(1, pixels.shape[1] // 96)].reshape(-1, 3) / 255.0
     bright = float(np.quantile(whole @ _WEIGHTS, 0.98))
-    # A dim face may be dark skin or little light. The brightest things on the photo tell the two apart in part.
+    # A dim face is dark skin or low light; the brightest parts of the photo help to separate the two.
     exposure = max(0.52 * tone / _SKIN_LUMINANCE + 0.48 * bright, min(0.95 * bright, 0.25 + 1.6 * tone))
     chroma = float((whole.max(1) - whole.min(1)).mean() / max(float(whole.max(1).mean()), 1e-3))
     grayness = float(np.clip((0.07 - chroma) / 0.05, 0, 1))
@@ -75,7 +84,7 @@ def measure_photometry(pixels: Pixels, pose: HeadPose) -> Photometry:
 
 
 def _skin_samples(pixels: Pixels, pose: HeadPose) -> tuple[Array, Array]:
-    """Places in head coordinates that likely show skin, and the photo's colors there, 0 to 1."""
+    """Returns points in head coordinates that likely show skin, and the photo's colors there, 0 to 1."""
     x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(-0.7, 0.7, 29), np.linspace(0.22, 1.5, 27)))
     mouth = (x / 0.52) ** 2 + ((y - 1.14) / 0.24) ** 2 < 1
     x, y = x[~mouth], y[~mouth]
@@ -87,7 +96,7 @@ def _skin_samples(pixels: Pixels, pose: HeadPose) -> tuple[Array, Array]:
         return np.zeros((1, 2)), np.array([pixels.reshape(-1, 3).mean(0) / 255])
     colors = smooth[spots[inside, 1], spots[inside, 0]] / 255.0
     places = np.stack([x[inside], y[inside]], axis=1)
-    # Hair, hands and background differ from most of it; so does a beard, which is no skin either.
+    # Outliers are hair, hands, background or a beard.
     away = np.abs(colors - np.median(colors, axis=0)).sum(1)
     near = away <= np.quantile(away, 0.75)
     return places[near], colors[near]
@@ -95,13 +104,13 @@ def _skin_samples(pixels: Pixels, pose: HeadPose) -> tuple[Array, Array]:
 
 def _fit_slope(places: Array, values: Array) -> tuple[float, float]:
     matrix = np.column_stack([np.ones(len(places)), places])
-    # The small ridge keeps a handful of samples from telling of a steep slope.
+    # Ridge regularization: a few samples must not give a steep gradient.
     fit = np.linalg.solve(matrix.T @ matrix + np.diag((0, 8.0, 16.0)), matrix.T @ values)
     return float(np.clip(fit[1], -0.55, 0.55)), float(np.clip(fit[2], -0.30, 0.18))
 
 
 def _crop_face(pixels: Pixels, pose: HeadPose) -> Array:
-    """Luminance of the square about eyes, nose and mouth, where every face has edges and skin."""
+    """Returns the luminance of the square around eyes, nose and mouth, where every face has edges and skin."""
     x, y = pose.project(np.array((0.0, 0.5, 0.2)))
     reach = 1.1 * pose.unit
     height, width = pixels.shape[:2]
@@ -114,10 +123,15 @@ def _crop_face(pixels: Pixels, pose: HeadPose) -> Array:
 
 
 def estimate_blur(luminance: Array) -> float:
-    """The deviation, in pixels, of the blur of a picture's sharpest edges; 0 to 6, 0.6 where there is no edge.
+    """Estimates the sigma of an image's blur from its sharpest edges.
 
-    Across an edge of some contrast that was blurred by a Gaussian, the steepest slope is the contrast over 2.5 times
-    the deviation.
+    Across an edge of some contrast, blurred by a Gaussian, the steepest slope is contrast / (2.507 sigma).
+
+    Args:
+        luminance: Values 0 to 255, shape (height, width).
+
+    Returns:
+        Sigma in pixels, 0 to 6; 0.6 where the image has no edge.
     """
     best = np.inf
     for axis in (0, 1):
@@ -132,15 +146,22 @@ def estimate_blur(luminance: Array) -> float:
         clear = (contrast > max(24.0, float(np.quantile(contrast, 0.8)))) & (steep > 2)
         if clear.sum() >= 12:
             best = min(best, float(np.quantile(contrast[clear] / (2.507 * steep[clear]), 0.10)))
-    # What pixels and their differences blur themselves is taken off again.
+    # Subtract the blur of the pixel grid and of the finite differences.
     return float(np.sqrt(np.clip(best**2 - _OWN_BLUR**2, 0.0, 36.0))) if np.isfinite(best) else 0.6
 
 
 def estimate_noise(luminance: Array) -> float:
-    """The deviation of a picture's noise on its smooth parts (Immerkaer's kernel, by its median)."""
+    """Estimates the noise on the smooth parts of an image (Immerkaer 1996, by a quantile of his kernel's response).
+
+    Args:
+        luminance: Values 0 to 255, shape (height, width).
+
+    Returns:
+        Standard deviation, 0 to 12; 0 for images smaller than 8 pixels.
+    """
     if min(luminance.shape) < 8:
         return 0.0
     rows = luminance[:-2] - 2 * luminance[1:-1] + luminance[2:]
     both = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
-    # Pixels of a JPEG's smooth blocks are equal to the bit; they say nothing of the noise before it.
+    # The 0.4 quantile: smooth blocks of a JPEG are exactly flat and carry no information about the sensor noise.
     return float(np.clip(np.quantile(np.abs(both), 0.4) / (0.524 * 6), 0, 12))

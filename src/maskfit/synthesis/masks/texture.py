@@ -1,4 +1,4 @@
-"""What masks are made of: the color of the flat sheet, its pleats, seams, hems and creases as heights and shadows."""
+"""Fabric textures: color of the flat fabric, and its pleats, seams, hems and creases as height and shade maps."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from maskfit.synthesis.masks.patterns import draw_pattern, draw_print
 Array = NDArray[np.float64]
 
 METAL: Color = (182, 186, 192)
+"""Color of nose clips."""
 
 
 @dataclass
 class FabricTexture:
-    """A flat sheet of fabric, row by row from the upper rim.
+    """A flat piece of fabric, row by row from the upper rim.
 
     Attributes:
-        across: -1 at the left side to 1 at the right, shape (1, columns).
-        down: 0 at the upper rim to 1 at the lower, shape (rows, 1).
-        color: Under white light, 0 to 1, shape (rows, columns, 3).
-        height: How far it stands off the mask's smooth shape, in head units, shape (rows, columns).
-        shade: Factor on the color where folds lie in their own shadow.
+        across: -1 at the left to 1 at the right side, shape (1, columns).
+        down: 0 at the upper to 1 at the lower rim, shape (rows, 1).
+        color: Color under white light, 0 to 1, shape (rows, columns, 3).
+        height: Height above the mask's smooth shape in head units, shape (rows, columns).
+        shade: Factor on the color, for folds that shade themselves, shape (rows, columns).
     """
 
     across: Array
@@ -39,27 +40,53 @@ class FabricTexture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Number of rows and columns."""
         return self.down.shape[0], self.across.shape[1]
 
     def ink(self, color: Color, alpha: Array | float) -> None:
-        """Lays a color over the fabric, `share` 0 to 1 of it."""
+        """Blends a color over the fabric in place.
+
+        Args:
+            color: RGB 0 to 255.
+            alpha: Opacity 0 to 1, a number or an array that broadcasts to (rows, columns).
+        """
         alpha = np.broadcast_to(np.asarray(alpha, dtype=np.float64), self.height.shape)[..., None]
         self.color += (np.array(color) / 255 - self.color) * alpha
 
     def fold(self, line: Array | float, depth: float, width: float) -> None:
-        """An edge of a fold across the sheet at heights `line`, its shadow below it and its lit back above."""
+        """Adds the edge of a fold to the shade map: a shadow below it, a highlight above it.
+
+        Args:
+            line: Position down the fabric, 0 to 1, a number or shape (1, columns).
+            depth: Strength of the shadow, 0 to 1.
+            width: Decay length of the shadow.
+        """
         below = self.down - line
         self.shade *= 1 - depth * np.where(below > 0, np.exp(-np.abs(below) / width), 0)
         self.shade *= 1 + 0.28 * depth * np.where(below <= 0, np.exp(-np.abs(below) / (1.6 * width)), 0)
 
     def groove(self, distance: Array, depth: float, width: float) -> None:
-        """A line pressed or sewn into the sheet, where `distance` from it is 0."""
+        """Adds a pressed or sewn line to the shade map.
+
+        Args:
+            distance: Distance from the line, of any shape that broadcasts to (rows, columns).
+            depth: Strength, 0 to 1.
+            width: Width of the line, in the unit of `distance`.
+        """
         self.shade *= 1 - depth * np.exp(-((distance / width) ** 2))
 
 
 def render_fabric(instance: MaskInstance, rows: int, columns: int) -> FabricTexture:
-    """The flat fabric of a mask, of rows x columns samples."""
+    """Renders the flat fabric of a mask.
+
+    Args:
+        instance: Mask with colors, pattern and seed.
+        rows: Number of rows.
+        columns: Number of columns.
+
+    Returns:
+        The texture.
+    """
     across, down = np.linspace(-1, 1, columns)[None, :], np.linspace(0, 1, rows)[:, None]
     color = np.tile(np.array(instance.color) / 255, (rows, columns, 1))
     cloth = FabricTexture(across, down, color, np.zeros((rows, columns)), np.ones((rows, columns)))
@@ -71,14 +98,14 @@ def render_fabric(instance: MaskInstance, rows: int, columns: int) -> FabricText
 
 
 def _clouds(rng: np.random.Generator, cloth: FabricTexture, knots: tuple[int, int]) -> Array:
-    """Smooth noise about 0 with a deviation of about 1: random values on a few knots, blown up."""
+    """Returns smooth noise of mean 0 and standard deviation about 1: random knots, bicubically upsampled."""
     small = Image.fromarray(rng.normal(0, 1, knots).astype(np.float32))
     rows, columns = cloth.size
     return np.asarray(small.resize((columns, rows), Image.Resampling.BICUBIC), dtype=np.float64)
 
 
 def _crease(cloth: FabricTexture, rng: np.random.Generator, count: int, height: float) -> None:
-    """Creases that run from the sides inwards, where loops pull, and a few across the middle."""
+    """Adds creases that run inwards from the sides, where loops pull."""
     for _ in range(count):
         side = rng.choice((-1, 1))
         start, slope = rng.uniform(0.05, 0.95), rng.normal(0, 0.25)
@@ -90,7 +117,7 @@ def _crease(cloth: FabricTexture, rng: np.random.Generator, count: int, height: 
 
 
 def _hem(cloth: FabricTexture, width: float, depth: float) -> None:
-    """Rims that are folded over and sewn."""
+    """Adds folded and sewn rims."""
     for edge in (cloth.down, 1 - cloth.down):
         cloth.groove(edge - width, depth, 0.010)
         cloth.shade *= 1 - 0.10 * np.exp(-edge / 0.012)
@@ -99,7 +126,7 @@ def _hem(cloth: FabricTexture, width: float, depth: float) -> None:
 
 
 def _wire(cloth: FabricTexture, rng: np.random.Generator) -> None:
-    """The bendable wire over the bridge of the nose, under the fabric."""
+    """Adds the bendable wire under the fabric over the bridge of the nose."""
     band = np.exp(-(((cloth.down - 0.055) / 0.022) ** 2)) / (1 + np.exp((np.abs(cloth.across) - 0.34) / 0.012))
     cloth.height += 0.012 * band
     cloth.shade *= 1 + 0.05 * rng.uniform(0.4, 1.0) * band
@@ -131,7 +158,7 @@ def _closed_pleats(cloth: FabricTexture, instance: MaskInstance, rng: np.random.
 
 
 def _pale_lining(cloth: FabricTexture, instance: MaskInstance) -> None:
-    """A surgical mask's white binding shows at its rims."""
+    """Adds the white binding at the rims of a surgical mask."""
     if luminance(instance.color) > 0.35:
         pale = blend(instance.color, (240, 242, 244), 0.6)
         for edge in (cloth.down, 1 - cloth.down):
@@ -177,7 +204,7 @@ def _molded(cloth: FabricTexture, instance: MaskInstance, rng: np.random.Generat
 
 
 def _valve(cloth: FabricTexture, instance: MaskInstance, rng: np.random.Generator, x: float, y: float) -> None:
-    """A round or square outlet of plastic, with slots."""
+    """Adds a round or square exhalation valve with slots."""
     power = 2 if rng.random() < 0.6 else 5
     size = rng.uniform(0.13, 0.18)
     far = (np.abs((cloth.across - x) / size) ** power + np.abs((cloth.down - y) / (size * 0.62)) ** power) ** (
@@ -219,12 +246,12 @@ def _foam(cloth: FabricTexture, instance: MaskInstance, rng: np.random.Generator
     _crease(cloth, rng, 5, 0.012)
     cloth.height += 0.006 * _clouds(rng, cloth, (5, 6))
     if luminance(instance.color) < 0.3:
-        # A sheen: no black fabric is black all over.
+        # A sheen: no black fabric is uniformly black.
         cloth.ink(shift_hsv(instance.color, value=2.2), 0.12 * np.clip(_clouds(rng, cloth, (3, 4)), 0, 1))
 
 
 def _tube(cloth: FabricTexture, instance: MaskInstance, rng: np.random.Generator) -> None:
-    # Cloth that is gathered about a neck falls into long folds, nearly level.
+    # Cloth gathered round a neck falls into long, nearly horizontal folds.
     for _ in range(int(rng.integers(5, 9))):
         place, bow = rng.uniform(0.12, 0.98), rng.normal(0, 0.05)
         line = place + bow * (1 - cloth.across**2) + rng.normal(0, 0.03) * cloth.across
@@ -243,4 +270,4 @@ FABRICS: dict[str, Callable[[FabricTexture, MaskInstance, np.random.Generator], 
     "foam": _foam,
     "tube": _tube,
 }
-"""How each fabric is worked into a sheet of its plain color."""
+"""How each fabric is rendered into a plainly colored texture."""

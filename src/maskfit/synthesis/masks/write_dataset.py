@@ -1,4 +1,4 @@
-"""Sets of people with masks put on, on disk: the competition's layout out of bare faces."""
+"""Writes a dataset of masked faces in the competition's layout from bare faces."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ from maskfit.synthesis.masks.mask_types import SCARF_STYLE, WEARING_STYLES
 from maskfit.synthesis.process_pool import parallel_map
 
 Progress = Callable[[int, int], None]
+"""Progress callback: (persons done, persons in total)."""
 
 IMAGES, MANIFEST, SET_ASIDE, SETTINGS = "images", "masks.csv", "set-aside.csv", "masks.json"
-"""What lies in the folder: the photos, a manifest of them that says which mask is on each, the photos that were not
-used, and what was asked for."""
+"""Contents of the output folder: photos, their manifest with the mask on each, rejected photos, settings."""
 
 COLUMNS = ("path", "person", "mask", "gender", "age", "kind", "way", "left", "top", "right", "bottom")
+"""Columns of the manifest; `kind` is the mask type and `way` the wearing style."""
 BARE_STEM = "normal"
+"""File name stem of the bare face."""
 
 QUALITY_RANGE = (70, 97)
-"""Between which the JPEG quality of a photo is kept: with less the masks are spoilt, with more files only grow."""
+"""Range that the source's JPEG quality is clipped to: below it artifacts spoil the masks, above it files only grow."""
 
 LOWER_BRIDGE = 0.8
-"""Where a mask over half the nose must end at the latest: this far from between the eyes to the tip."""
+"""A mask over half the nose must start below this fraction of the way from between the eyes to the tip."""
 
 MIN_SCARF_VISIBLE = 0.15
-"""Share of a scarf that must lie on the photo."""
+"""Minimum fraction of a scarf that must lie on the photo."""
 
 MIN_DANGLING_VISIBLE = 0.6
-"""Share of a dangling mask that must lie on the photo; on tighter ones the mask is worn on the chin."""
+"""Minimum fraction of a dangling mask that must lie on the photo; otherwise the mask is worn on the chin."""
 
-# The luminance table of the JPEG standard's annex K at quality 50, as a sum: a file's own sum tells its quality.
+# Sum of the luminance table in annex K of the JPEG standard (quality 50); a file's own sum gives its quality.
 _STANDARD_SUM = 3688
 
 _Rows = list[tuple[str, ...]]
@@ -53,14 +55,14 @@ _Rows = list[tuple[str, ...]]
 
 @dataclass(frozen=True)
 class MaskDatasetResult:
-    """What was made.
+    """Result of `write_masked_dataset`; the field names are the keys of the command's JSON.
 
     Attributes:
-        images: The folder of the person folders.
-        persons: How many persons are in it.
-        kinds: How many masks of each kind.
-        ways: How many masks worn in each way.
-        set_aside: Photos that were not used, by name, and why.
+        images: Folder of the person folders.
+        persons: Number of persons written.
+        kinds: Number of masks by mask type.
+        ways: Number of masks by wearing style.
+        set_aside: Photos that could not be used: name to reason.
     """
 
     images: Path
@@ -71,6 +73,8 @@ class MaskDatasetResult:
 
 
 class _Job(NamedTuple):
+    """One person to render in a worker process."""
+
     face: BareFace
     images: Path
     seed: int
@@ -89,52 +93,56 @@ def write_masked_dataset(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> MaskDatasetResult:
-    """Writes seven photos of each face: five masks worn well, one worn wrongly, and the bare face.
+    """Writes seven photos of each face: five with a mask worn correctly, one worn incorrectly, and the bare face.
 
-    With other numbers of masks, or a scarf, the set is read by its manifest, `masks.csv`: the competition's layout has
-    no name for a second photo of a mask worn wrongly, or of a bare face.
+    With other counts, or a scarf, read the dataset by its manifest `masks.csv`: the competition's layout has no name
+    for a
+    second photo with an incorrectly worn mask, or of a bare face.
 
-    The photos are as large as the bare ones. A person's folder appears when all of its photos are there. A face on
-    which a mask would not lie as it should is set aside, as are photos that can no longer be read.
+    Photos keep the size of the source. A person's folder appears once all of its photos are written. Faces on which a
+    mask
+    would be misplaced, and photos that cannot be read, are set aside.
 
     Args:
-        chosen: The faces, from `choose_faces`.
-        out: A folder that is new or empty, and not among the faces.
-        seed: Another seed, other masks. What a face wears follows from the seed and the photo's name alone.
-        worn: Masks worn well for each face, 1 to 5.
-        wrongly: Masks worn wrongly for each face, each in another way.
-        scarf: Writes the bare face once more, with a scarf about the neck, where the photo shows one.
-        resume: Goes on with a folder in which the same was begun.
-        workers: Processes that work; up to one per core where None; 1 works in this process. More than one needs the
-            caller's script to be guarded by `if __name__ == "__main__"`.
-        progress: Called with the numbers of persons done and in all.
+        selection: Faces from `select_faces`.
+        out: Output folder, new or empty, not within the source.
+        seed: Seed; together with the photo's name it determines the masks of a face.
+        num_correct: Number of masks worn correctly per face, 1 to 5.
+        num_incorrect: Number of masks worn incorrectly per face, each in another style, 1 to 7.
+        scarf: Whether to write the bare face once more with a scarf round the neck, where the photo shows the neck.
+        resume: Whether to continue an interrupted run in `out`.
+        workers: Number of processes; None for up to one per core; 1 to run in this process. More than one needs the
+            calling script to be guarded by `if __name__ == "__main__"`.
+        progress: Called with (persons done, persons in total).
+
+    Returns:
+        The counts, and the photos that were set aside.
 
     Raises:
-        DataError: `out` holds something that is not to be gone on with, or lies among the faces; or a number of masks
-            is out of its range.
-        MaskfitError: The processes could not start.
+        DataError: `out` is not empty and not resumable, or lies within the source; or a count is out of its range.
+        MaskfitError: The worker processes could not start.
     """
     out = Path(out)
     check_output_dir(selection.source, out, resume=resume)
     numbers: dict[str, Any] = {"num_correct": num_correct, "num_incorrect": num_incorrect, "scarf": scarf}
-    sample_masks(seed, "", **numbers)  # says what is wrong with the numbers before there is a folder
+    sample_masks(seed, "", **numbers)  # validates the counts before a folder is created
     known = _start_or_resume(
         selection, out, {"seed": seed, "worn": num_correct, "wrongly": num_incorrect, "scarf": scarf}
     )
     jobs = [_Job(face, out / IMAGES, seed, numbers) for face in selection.faces if face.folder not in known]
     set_aside = dict(selection.set_aside)
     done = len(known)
-    # A line a mask, as they come: what was made must be known when the rest is made another day.
+    # One line per mask, flushed per person, so that an interrupted run can be resumed.
     with (
         parallel_map(len(jobs), workers) as map_jobs,
         (out / MANIFEST).open("a", encoding="utf-8", newline="") as stream,
     ):
-        for job, made in zip(jobs, map_jobs(_write_person, jobs), strict=True):
-            if isinstance(made, str):
-                set_aside[job.face.name] = made
+        for job, rows_or_reason in zip(jobs, map_jobs(_write_person, jobs), strict=True):
+            if isinstance(rows_or_reason, str):
+                set_aside[job.face.name] = rows_or_reason
             else:
-                known[job.face.folder] = made
-                csv.writer(stream, lineterminator="\n").writerows(made)
+                known[job.face.folder] = rows_or_reason
+                csv.writer(stream, lineterminator="\n").writerows(rows_or_reason)
                 stream.flush()
             done += 1
             if progress is not None:
@@ -147,25 +155,30 @@ def write_masked_dataset(
 
 
 def check_output_dir(source: Path, out: Path, *, resume: bool = False) -> None:
-    """Looks whether a set can be written there, before any work is done.
+    """Checks that a dataset can be written into a folder, before any work is done.
+
+    Args:
+        source: Dataset that the faces come from.
+        out: Output folder.
+        resume: Whether an interrupted run in `out` is to be continued.
 
     Raises:
-        DataError: It cannot.
+        DataError: `out` is not empty and not resumable, has no run to resume, or lies within the source.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not resume:
             raise DataError(
-                "this folder is not empty", location=out, hint="name a new one, or go on with it by --resume"
+                "the output folder is not empty", location=out, hint="choose a new folder, or continue with --resume"
             )
         if not (out / SETTINGS).is_file():
-            raise DataError("nothing to go on with: no masks were put on here", location=out, hint="name a new folder")
+            raise DataError("nothing to resume: no masks were added here", location=out, hint="choose a new folder")
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
-        what = "this folder lies among the photos, and would be read as one of them"
-        raise DataError(what, location=out, hint="name one elsewhere")
+        what = "the output folder lies among the photos and would be read as one of them"
+        raise DataError(what, location=out, hint="choose a folder outside the source")
 
 
 def _start_or_resume(selection: FaceSelection, out: Path, numbers: dict[str, Any]) -> dict[str, _Rows]:
-    """Writes down what is asked for, or compares it with what was; gives the rows of the persons who are done."""
+    """Writes a new run's settings or checks those of the interrupted one; returns the rows done so far."""
     faces = [face.folder for face in selection.faces]
     asked = {**numbers, "source": str(selection.source.resolve()), "faces": faces}
     path = out / SETTINGS
@@ -175,18 +188,18 @@ def _start_or_resume(selection: FaceSelection, out: Path, numbers: dict[str, Any
         write_csv(out / MANIFEST, COLUMNS, [])
         return {}
     if read_json(path) != asked:
-        what = "what was begun here is another set: its seed, photos or numbers of persons or masks differ"
-        raise DataError(what, location=path, hint="give what was given then, or name a new folder")
+        what = "the run in this folder differs in seed, photos, number of persons or number of masks"
+        raise DataError(what, location=path, hint="repeat the original settings, or choose a new folder")
     known: dict[str, _Rows] = {}
     for row in read_csv(out / MANIFEST, COLUMNS) if (out / MANIFEST).is_file() else []:
         if row["bottom"]:
             known.setdefault(row["person"], []).append(tuple(row[name] for name in COLUMNS))
     whole = {face.folder for face in selection.faces if (out / IMAGES / face.folder).is_dir()}
-    # The bare face is written down last.
+    # A person's bare face is listed last: without it the person is incomplete.
     known = {
         folder: rows for folder, rows in known.items() if rows[-1][0].endswith(f"/{BARE_STEM}.jpg") and folder in whole
     }
-    # Without the line that a cut may have left half-written, so that the next one begins anew.
+    # Rewritten without a possibly truncated last line.
     write_csv(out / MANIFEST, COLUMNS, [row for rows in known.values() for row in rows])
     return known
 
@@ -197,37 +210,41 @@ def _count(rows: Sequence[Sequence[str]], column: int) -> dict[str, int]:
 
 
 def _write_person(job: _Job) -> _Rows | str:
-    """The rows of one person's photos, whose folder is there then; or why there is none."""
+    """Writes one person's folder and returns its rows, or the reason why there is none."""
     try:
         photo = open_rgb(job.face.path)
     except (PhotoError, OSError) as error:
         return error.message if isinstance(error, PhotoError) else str(error)
     face = PreparedFace(np.array(photo), job.face.landmarks)
     masked = render_all_masks(face, job.seed, job.face.name, **job.numbers)
-    for stem, (instance, made) in masked.items():
-        if invalid_reason := find_placement_error(made, instance, job.face.landmarks):
-            return f"{stem}: {invalid_reason}"
+    for stem, (instance, photo_with_mask) in masked.items():
+        if placement_error := find_placement_error(photo_with_mask, instance, job.face.landmarks):
+            return f"{stem}: {placement_error}"
     quality = estimate_jpeg_quality(photo)
     folder = job.images / job.face.folder
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=job.images))
     try:
         part.chmod(job.images.stat().st_mode & 0o777)
-        for stem, pixels in [*((stem, made.pixels) for stem, (_, made) in masked.items()), (BARE_STEM, face.pixels)]:
-            # The bare face is coded anew as well, or its lack of a second coding would give it away.
+        for stem, pixels in [
+            *((stem, photo_with_mask.pixels) for stem, (_, photo_with_mask) in masked.items()),
+            (BARE_STEM, face.pixels),
+        ]:
+            # The bare face is re-encoded too: otherwise the lack of a second encoding would reveal the class.
             with atomic_write(part / f"{stem}.jpg") as path:
                 Image.fromarray(pixels).save(path, "JPEG", quality=quality)
         if folder.is_dir():
-            shutil.rmtree(folder)  # from a run that was cut before it could list it
+            shutil.rmtree(folder)  # from a run that was interrupted before it could list it
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     _, gender, _, age = folder.name.split("_")
-    num_correct = {
-        stem: (instance.state, instance.kind, instance.style, *made.box) for stem, (instance, made) in masked.items()
+    masked_rows = {
+        stem: (instance.state, instance.kind, instance.style, *photo_with_mask.box)
+        for stem, (instance, photo_with_mask) in masked.items()
     }
     return [
         (f"{IMAGES}/{folder.name}/{stem}.jpg", folder.name, state, gender, age, *map(str, rest))
-        for stem, (state, *rest) in {**num_correct, BARE_STEM: ("not_wear", "", "", 0, 0, 0, 0)}.items()
+        for stem, (state, *rest) in {**masked_rows, BARE_STEM: ("not_wear", "", "", 0, 0, 0, 0)}.items()
     ]
 
 
@@ -240,22 +257,36 @@ def render_all_masks(
     num_incorrect: int = 1,
     scarf: bool = False,
 ) -> dict[str, tuple[MaskInstance, MaskedPhoto]]:
-    """The masked photos of a face by their stems, as `draw_wearings` names them, without a scarf that hardly shows."""
-    made = {
+    """Renders all masks of a face, except a scarf that is hardly visible.
+
+    Args:
+        face: Bare face.
+        seed: Seed of the dataset.
+        name: Name of the bare photo in its dataset.
+        num_correct: Number of masks worn correctly, 1 to 5.
+        num_incorrect: Number of masks worn incorrectly, 1 to 7.
+        scarf: Whether to add a scarf.
+
+    Returns:
+        Mask and photo by file name stem, as `sample_masks` names them.
+    """
+    rendered = {
         stem: _apply_with_fallback(face, instance, rng_for(seed, name, f"no room to dangle {stem}"))
         for stem, instance in sample_masks(
             seed, name, num_correct=num_correct, num_incorrect=num_incorrect, scarf=scarf
         ).items()
     }
     return {
-        stem: pair for stem, pair in made.items() if pair[0].style != SCARF_STYLE or pair[1].visible > MIN_SCARF_VISIBLE
+        stem: pair
+        for stem, pair in rendered.items()
+        if pair[0].style != SCARF_STYLE or pair[1].visible > MIN_SCARF_VISIBLE
     }
 
 
 def _apply_with_fallback(
     face: PreparedFace, instance: MaskInstance, rng: np.random.Generator
 ) -> tuple[MaskInstance, MaskedPhoto]:
-    """The face with a mask on; one that cannot dangle from its ear hangs on the other one, or else on the chin."""
+    """Applies a mask; one that cannot dangle from its ear hangs from the other ear, or else is worn on the chin."""
     masked = face.apply_mask(instance)
     if instance.style == "dangling":
         for instead in (
@@ -269,34 +300,50 @@ def _apply_with_fallback(
 
 
 def find_placement_error(masked: MaskedPhoto, instance: MaskInstance, landmarks: Landmarks) -> str:
-    """What is wrong with how a mask came to lie; "" where as much of the nose is covered as its way says."""
+    """Checks that a mask covers as much of the nose as its wearing style requires.
+
+    Args:
+        masked: Photo with the mask.
+        instance: The mask.
+        landmarks: Landmarks of the face.
+
+    Returns:
+        What is wrong; "" if nothing.
+    """
     tip, bridge = landmarks.points[2], landmarks.points[:2].mean(0)
     height, width = masked.mask.shape
     if not (0 <= int(tip[0]) < width and 0 <= int(tip[1]) < height):
-        return "the nose does not lie on the photo"
+        return "the nose is outside the photo"
     if masked.box == (0, 0, 0, 0):
-        return "the mask would not lie on the photo"
+        return "the mask is outside the photo"
     lower_bridge = bridge + LOWER_BRIDGE * (tip - bridge)
     nose = WEARING_STYLES[instance.style].nose
     if nose == "half":
         if _covers(masked, lower_bridge):
-            return "the mask would cover all of the nose"
+            return "the mask covers the whole nose"
         mouth = landmarks.points[3:5].mean(0)
-        return "" if _covers(masked, mouth) else "the mask would not cover the mouth"
+        return "" if _covers(masked, mouth) else "the mask does not cover the mouth"
     if nose == "all":
-        return "" if _covers(masked, tip) else "the mask would not cover the nose"
-    return "the mask would cover the nose" if _covers(masked, tip) else ""
+        return "" if _covers(masked, tip) else "the mask does not cover the nose"
+    return "the mask covers the nose" if _covers(masked, tip) else ""
 
 
 def _covers(masked: MaskedPhoto, point: NDArray[np.float64]) -> bool:
-    """Whether the mask lies on a point; one below or beside the photo counts as the nearest on it."""
+    """Whether the mask covers a point; a point outside the photo is moved to its nearest pixel."""
     height, width = masked.mask.shape
     x, y = np.clip(point.astype(int), 0, (width - 1, height - 1))
     return bool(masked.mask[y, x] > 0.5)
 
 
 def estimate_jpeg_quality(photo: Image.Image) -> int:
-    """The JPEG quality that a photo was saved with, kept within `QUALITIES`; their upper end for other files."""
+    """Estimates the JPEG quality that a photo was saved with from its quantization table.
+
+    Args:
+        photo: The opened image.
+
+    Returns:
+        Quality clipped to `QUALITY_RANGE`; its upper end for other formats.
+    """
     tables: dict[int, list[int]] = getattr(photo, "quantization", {})
     if not tables:
         return QUALITY_RANGE[1]
