@@ -1,4 +1,4 @@
-"""Runs as training leaves them, written by hand: small photos of noise and answers of a made model."""
+"""Run directories as training writes them, made by hand: small gray photos and predictions of a simulated model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STEMS = ("incorrect_mask", "mask1", "mask2", "mask3", "mask4", "mask5", "normal"
 
 @pytest.fixture(scope="session")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty persons in the competition's layout, from 20 to 77 years."""
+    """Twenty persons in the competition's layout, aged 20 to 77 years."""
     root = tmp_path_factory.mktemp("people") / "images"
     for number in range(20):
         folder = (
@@ -30,58 +30,60 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
             / f"{number:06d}_{'male' if number % 2 else 'female'}_{'Asian' if number % 3 else 'X'}_{20 + 3 * number}"
         )
         folder.mkdir(parents=True)
-        grey = Image.new("L", (24, 32), 10 * number)
+        gray = Image.new("L", (24, 32), 10 * number)
         for stem in STEMS:
-            grey.save(folder / f"{stem}.jpg")
+            gray.save(folder / f"{stem}.jpg")
     return root
 
 
-def answers(truth: IntArray, scheme: LabelSchema, skill: float, seed: int, sharp: float = 1.0) -> np.ndarray:
-    """Probabilities of a model that is right about `skill` of the time, the wrong ones being sure as well."""
+def simulate(truth: IntArray, schema: LabelSchema, skill: float, seed: int, sharp: float = 1.0) -> np.ndarray:
+    """Probabilities of a model that is correct with probability `skill` and confident even where it is wrong."""
     random = np.random.default_rng(seed)
-    classes = np.where(random.random(len(truth)) < skill, truth, random.integers(0, scheme.num_classes, len(truth)))
-    logits = random.normal(size=(len(truth), scheme.num_classes)) + 4 * np.eye(scheme.num_classes)[classes]
-    shares = np.exp(sharp * logits)
-    return shares / shares.sum(axis=1, keepdims=True)
+    classes = np.where(random.random(len(truth)) < skill, truth, random.integers(0, schema.num_classes, len(truth)))
+    logits = random.normal(size=(len(truth), schema.num_classes)) + 4 * np.eye(schema.num_classes)[classes]
+    unscaled = np.exp(sharp * logits)
+    return unscaled / unscaled.sum(axis=1, keepdims=True)
 
 
 @pytest.fixture
 def make_run(people: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Writes a run's folder: `name`, of photos `root`, over `folds` folds."""
+    """Writes a run directory `name`, trained on the photos in `root` with `folds` folds."""
 
     def make(
         name: str = "run",
         root: Path | str = people,
         *,
-        scheme: LabelSchema = FULL,
+        schema: LabelSchema = FULL,
         folds: int = 2,
         skill: float = 0.7,
         seed: int = 0,
         sharp: float = 1.0,
-        about: str = "",
+        description: str = "",
         key: str = "mask-gender-age",
     ) -> Path:
         folder = RunDir(tmp_path / name)
-        photos = read_photos(root, scheme)
+        photos = read_photos(root, schema)
         fold_of = {person: number % folds for number, person in enumerate(photos.persons)}
-        truth = scheme.to_class_index(photos.attribute_indices(scheme))
-        likely = photos.attribute_indices(scheme).clip(0)
-        rows = answers(scheme.to_class_index(likely), scheme, skill, seed, sharp)
+        truth = schema.to_class_index(photos.attribute_indices(schema))
+        likely = photos.attribute_indices(schema).clip(0)
+        rows = simulate(schema.to_class_index(likely), schema, skill, seed, sharp)
         tables = []
         for fold in range(folds):
             own = np.array([fold_of[photo.person] == fold for photo in photos])
-            names = tuple(photo.name for photo, wanted in zip(photos, own, strict=True) if wanted)
+            names = tuple(photo.name for photo, inside in zip(photos, own, strict=True) if inside)
             tables.append(ProbabilityTable(names, rows[own], truth[own]))
-            place = folder.fold(fold)
-            place.path.mkdir(parents=True)
-            tables[-1].write(place.probabilities)
+            target = folder.fold(fold)
+            target.path.mkdir(parents=True)
+            tables[-1].write(target.probabilities)
             history = [(epoch, 2 / (epoch + 1), 2.2 / (epoch + 1), 0.5 + 0.1 * epoch) for epoch in range(3)]
-            write_csv(place.metrics, ("epoch", "train_loss", "valid_loss", "valid_macro_f1"), history)
+            write_csv(target.metrics, ("epoch", "train_loss", "valid_loss", "valid_macro_f1"), history)
         concat_tables(tables).write(folder.oof_probabilities)
         PersonSplits(fold_of, folds).write(folder.splits)
         write_json(folder.scores, {"seconds": 720})
         write_json(folder.environment, {"device": "cpu", "maskfit": "0.1.0", "began": "2026-01-01T00:00:00+0000"})
-        folder.recipe.write_text(f"name: made\nabout: '{about}'\ndata:\n  root: '{root}'\n  scheme: {key}\n")
+        folder.recipe.write_text(
+            f"name: made\ndescription: '{description}'\ndata:\n  path: '{root}'\n  label_schema: {key}\n"
+        )
         return folder.path
 
     return make

@@ -1,4 +1,4 @@
-"""The pages: well-formed, alone in the world, escaped, and with the numbers of `--json` on them."""
+"""Report pages: well-formed, self-contained, escaped, with the same numbers as `--json`."""
 
 from __future__ import annotations
 
@@ -21,65 +21,65 @@ EVIL = "<script>alert(1)</script>"
 
 
 def write(tmp_path, runs, **options):
-    figures = compute_statistics(runs, draws=40, **options)
-    return figures, write_report(tmp_path / "page.html", figures).read_text(encoding="utf-8")
+    statistics = compute_statistics(runs, draws=40, **options)
+    return statistics, write_report(tmp_path / "page.html", statistics).read_text(encoding="utf-8")
 
 
-def assert_alone(text, page):
-    """Nothing is loaded, nothing runs, every link stays on the page, and no number is missing."""
-    assert {"script", "link", "iframe", "object", "form"}.isdisjoint(tag for tag, _ in page.tag_candidates)
+def assert_self_contained(text, page):
+    """Nothing is loaded, nothing runs, every link stays on the page, no number is NaN or infinite."""
+    assert {"script", "link", "iframe", "object", "form"}.isdisjoint(tag for tag, _ in page.tags)
     for word in ("http:", "https:", "@import", "url("):
         assert word not in text
-    assert all(attrs["src"].startswith("data:image/jpeg;base64,") for tag, attrs in page.tag_candidates if tag == "img")
-    anchors = {attrs["id"] for _, attrs in page.tag_candidates if "id" in attrs}
-    assert {attrs["href"].removeprefix("#") for tag, attrs in page.tag_candidates if tag == "a"} <= anchors
+    assert all(attrs["src"].startswith("data:image/jpeg;base64,") for tag, attrs in page.tags if tag == "img")
+    anchors = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
+    assert {attrs["href"].removeprefix("#") for tag, attrs in page.tags if tag == "a"} <= anchors
     assert not re.search(r"\bnan\b|\binf\b|None", page.text)
     assert not re.search(r'="[^"]*\b(nan|inf)\b', text)
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
-    assert any("default-src 'none'" in (attrs.get("content") or "") for _, attrs in page.tag_candidates)
+    assert any("default-src 'none'" in (attrs.get("content") or "") for _, attrs in page.tags)
 
 
-def test_the_page_holds_the_figures(make_run, tmp_path, parsed):
-    figures, text = write(tmp_path, [make_run(folds=3, about="tried by hand")])
+def test_the_page_shows_the_statistics(make_run, tmp_path, parsed):
+    statistics, text = write(tmp_path, [make_run(folds=3, description="made by hand")])
     page = parsed(text)
-    assert_alone(text, page)
-    around = figures.scores.intervals["macro_f1"]
-    calibration = figures.calibration["age"]
+    assert_self_contained(text, page)
+    around = statistics.scores.intervals["macro_f1"]
+    calibration = statistics.calibration["age"]
     for number in (
-        f"{figures.scores.macro_f1:.3f}",
+        f"{statistics.scores.macro_f1:.3f}",
         f"{around.low:.3f} to {around.high:.3f}",
         "140 photos of 20 persons",
-        f"{figures.shares[JOINT_HEAD].photos.value:.1%}",
-        f"{figures.shares['age'].photos.value:.1%}",
-        *(f"{item.f1:.3f}" for item in figures.scores.per_class if item.support or item.predicted),
-        *(f"{item.macro_f1:.3f}" for item in figures.per_fold.values()),
+        f"{statistics.accuracy[JOINT_HEAD].photos.value:.1%}",
+        f"{statistics.accuracy['age'].photos.value:.1%}",
+        *(f"{item.f1:.3f}" for item in statistics.scores.per_class if item.support or item.predicted),
+        *(f"{item.macro_f1:.3f}" for item in statistics.per_fold.values()),
         f"{calibration.temperature:.2f}",
         f"{calibration.before.error:.3f}",
         f"{calibration.after.error:.3f}",
-        f"{figures.thresholds['gender'].overall_accuracy.value:.3f}",
-        "tried by hand",
+        f"{statistics.thresholds['gender'].overall_accuracy.value:.3f}",
+        "made by hand",
         "12 min",
         "3 folds",
-        "Mistakes by age",
-        f"{figures.slices['mask']['not worn'].right[JOINT_HEAD].value:.3f}",
+        "Errors by age",
+        f"{statistics.slices['mask']['not worn'].accuracy[JOINT_HEAD].value:.3f}",
     ):
         assert number in page.text, number
     titles = " ".join(re.findall(r"<title>([^<]*)</title>", text))
-    for years, photos, wrong in figures.ages.rows:
-        assert f"{years:g} years: {wrong:,} of {photos:,} wrong" in titles
+    for years, photos, errors in statistics.ages.rows:
+        assert f"{years:g} years: {errors:,} of {photos:,} wrong" in titles
     # One picture of each person with a mistake, all of them readable.
-    wrong = compute_statistics([tmp_path / "run"], draws=5).material
+    wrong = compute_statistics([tmp_path / "run"], draws=5).run
     bad = (FULL.to_attribute_indices(wrong.table.predictions) != wrong.truth).any(axis=1)
-    assert sum(tag == "img" for tag, _ in page.tag_candidates) == min(24, len(set(wrong.persons[bad].tolist())))
+    assert sum(tag == "img" for tag, _ in page.tags) == min(24, len(set(wrong.persons[bad].tolist())))
 
 
 def test_the_rows_of_the_confusion_are_those_of_the_figures(make_run, tmp_path):
-    figures, text = write(tmp_path, [make_run()])
+    statistics, text = write(tmp_path, [make_run()])
     html = text[text.index('<table class="heat many">') :]
     rows = re.findall(r"<tr[^>]*><th scope=row>.*?</tr>", html[: html.index("</table>")])
     found = [[int(cell.replace("·", "0")) for cell in re.findall(r"<td[^>]*>([^<]*)</td>", row)] for row in rows]
-    assert found == figures.confusions[JOINT_HEAD].tolist()
+    assert found == statistics.confusions[JOINT_HEAD].tolist()
 
 
 def test_hostile_names_are_text(people, make_run, tmp_path, parsed):
@@ -95,27 +95,27 @@ def test_hostile_names_are_text(people, make_run, tmp_path, parsed):
         for k, photo in enumerate(read_photos(people, FULL))
     ]
     source = write_csv(tmp_path / "evil.csv", ("path", "person", "mask", "gender", "age", EVIL), rows)
-    runs = [make_run(f"{EVIL.replace('/', '')}{k}", source, about=EVIL, seed=k) for k in range(2)]
+    runs = [make_run(f"{EVIL.replace('/', '')}{k}", source, description=EVIL, seed=k) for k in range(2)]
     for chosen in (runs[:1], runs):
         _, text = write(tmp_path, chosen, by=[EVIL])
         page = parsed(text)
-        assert_alone(text, page)
+        assert_self_contained(text, page)
         assert "<script" not in text
         assert "alert(1)" in page.text
 
 
-def test_missing_things_leave_their_sections_out_and_nothing_empty(make_run, tmp_path, parsed):
-    run = make_run(scheme=LABEL_SCHEMAS["mask"], key="mask", folds=1)
+def test_sections_without_data_are_left_out(make_run, tmp_path, parsed):
+    run = make_run(schema=LABEL_SCHEMAS["mask"], key="mask", folds=1)
     (run / "fold0" / "metrics.csv").unlink()
     (run / "environment.json").write_text("broken")
     (run / "scores.json").unlink()
     (run / "folds.csv").unlink()
     _, text = write(tmp_path, [run])
     page = parsed(text)
-    assert_alone(text, page)
-    for title in ("How it learned", "Folds", "Mistakes by age", "What is taken for what"):
+    assert_self_contained(text, page)
+    for title in ("Learning curves", "Scores", "Errors by age", "Confusion matrix"):
         assert f"<h2>{title}</h2>" not in text
-    for title in ("In short", "Each attribute", "Classes", "Data and recipe"):
+    for title in ("Summary", "Confusion matrix of each attribute", "Per-class scores", "Run settings"):
         assert f"<h2>{title}</h2>" in text
 
 
@@ -127,38 +127,38 @@ def test_classes_without_photos_have_dashes(make_run, people, tmp_path, parsed):
     sure = np.full((len(table), 18), 0.001)
     sure[np.arange(len(table)), table.truth] = 1 - 0.017
     ProbabilityTable(table.names, sure, table.truth).write(run.oof_probabilities)
-    figures, text = write(tmp_path, [run.path])
-    assert_alone(text, parsed(text))
-    assert figures.scores.macro_f1 == 1
+    statistics, text = write(tmp_path, [run.path])
+    assert_self_contained(text, parsed(text))
+    assert statistics.scores.macro_f1 == 1
     assert text.count("<td>–</td><td>–</td><td>–</td>") == 6
-    assert "No mask is mistaken." in text
+    assert "No mask errors." in text
 
 
-def test_runs_are_compared_by_pairs(make_run, tmp_path, parsed):
+def test_differences_are_paired(make_run, tmp_path, parsed):
     first, second = make_run("first", skill=0.5), make_run("second", skill=0.95, seed=1)
     found, text = write(tmp_path, [first, second])
     page = parsed(text)
-    assert_alone(text, page)
+    assert_self_contained(text, page)
     tables = [read_table(run / "probabilities.csv") for run in (first, second)]
     truth = tables[0].truth
     scores = [macro_f1(truth, table.reindex(tables[0].names).predictions, 18) for table in tables]
-    apart = found.against[0].macro_f1[JOINT_HEAD]
+    apart = found.differences[0].macro_f1[JOINT_HEAD]
     assert apart.value == pytest.approx(scores[1] - scores[0])
     assert apart.low > 0
     assert f"second is better than first by {apart.value:.3f} in macro F1" in page.text
     right = [table.reindex(tables[0].names).predictions == truth for table in tables]
-    agreement = found.against[0].agreement[JOINT_HEAD]
-    assert (agreement.both, agreement.first) == ((right[0] & right[1]).sum(), (right[0] & ~right[1]).sum())
+    agreement = found.differences[0].agreement[JOINT_HEAD]
+    assert (agreement.both, agreement.only_first) == ((right[0] & right[1]).sum(), (right[0] & ~right[1]).sum())
     assert sum(agreement.to_dict().values()) == 140
-    for place, item in enumerate(found.against[0].per_class):
-        f1 = [figures.scores.per_class[place].f1 for figures in found.runs]
+    for index, item in enumerate(found.differences[0].per_class):
+        f1 = [statistics.scores.per_class[index].f1 for statistics in found.runs]
         assert item is None or item.value == pytest.approx(f1[1] - f1[0])
-    # The same run under another name is the same: no difference, no interval.
-    same = compute_statistics([first, make_run("copy", skill=0.5)], draws=20).against[0].macro_f1[JOINT_HEAD]
+    # The same run under another name: the difference is exactly 0, and so is its interval.
+    same = compute_statistics([first, make_run("copy", skill=0.5)], draws=20).differences[0].macro_f1[JOINT_HEAD]
     assert (same.low, same.value, same.high) == (0, 0, 0)
 
 
-def test_other_labels_are_told_and_other_photos_left_out(make_run, people, tmp_path):
+def test_different_labels_are_reported_and_other_photos_left_out(make_run, people, tmp_path):
     rows = [
         (p.path, p.person, p.labels["mask"], "male" if k < 7 else p.labels["gender"], p.labels["age"])
         for k, p in enumerate(read_photos(people, FULL))
@@ -170,9 +170,9 @@ def test_other_labels_are_told_and_other_photos_left_out(make_run, people, tmp_p
     finally:
         source.unlink()
     assert found.left_out == 7
-    assert found.relabelled == (7,)
-    assert found.truths[0][0] == pytest.approx(found.runs[0].scores.macro_f1)
-    assert found.truths[0] != found.truths[1]
+    assert found.relabeled == (7,)
+    assert found.macro_f1_by_labels[0][0] == pytest.approx(found.runs[0].scores.macro_f1)
+    assert found.macro_f1_by_labels[0] != found.macro_f1_by_labels[1]
     assert "different labels for up to 7 photos" in text
     assert "data.path" in text
 
@@ -181,5 +181,5 @@ def test_runs_that_cannot_be_compared_are_refused(make_run):
     run = make_run("one")
     with pytest.raises(DataError, match="named twice"):
         compute_statistics([run, run])
-    with pytest.raises(DataError, match="its answers are about mask"):
-        compute_statistics([run, make_run("two", scheme=LABEL_SCHEMAS["mask"], key="mask")])
+    with pytest.raises(DataError, match="the label schemas differ: it predicts mask"):
+        compute_statistics([run, make_run("two", schema=LABEL_SCHEMAS["mask"], key="mask")])

@@ -1,1 +1,1 @@
-"""The report: what a run's folder holds, as figures and as a page for people who never saw the project."""
+"""Reports: the scores of one run, or a comparison of several, as statistics and as a self-contained HTML page."""

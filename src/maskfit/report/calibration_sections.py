@@ -1,157 +1,159 @@
-"""Sections about how far answers can be trusted: errors by age, calibration, and answers held back; then the run."""
+"""Values of the page's sections on errors by age, calibration, abstention, learning curves and settings.
+
+Each function returns the variables of its section in `run_page.html.j2`, or None where the section is left out. Texts
+are plain strings that the template escapes; charts are `Markup`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
 from maskfit.evaluation.selective_prediction import RiskCoverage
-from maskfit.html.page import section, table
-from maskfit.html.svg_charts import COLOURS, Line, age_chart, line_chart, reliability_chart
+from maskfit.html.svg_charts import NUM_COLORS, Line, age_chart, line_chart, reliability_chart
 from maskfit.labels.schema import JOINT_HEAD
 from maskfit.report import summary_text
-from maskfit.report.prediction_sections import lead_paragraph, number, table_row
+from maskfit.report.prediction_sections import MISSING, Row, Values, number
 from maskfit.report.run_data import History
-from maskfit.report.run_statistics import NEAR, WANTED, RunStatistics
+from maskfit.report.run_statistics import NEAR_YEARS, TARGET_ACCURACY, RunStatistics
 
-POINTS = 40
-"""How many points a curve of doubt has."""
+NUM_POINTS = 40
+"""Number of points of a risk-coverage curve."""
 
-LEAST = 0.05
-"""The least coverage that a curve of doubt shows: below it, single photos make it jump."""
+MIN_COVERAGE = 0.05
+"""Smallest coverage of a risk-coverage curve; below it single photos make the curve jump."""
+
+CLASS_NAME = "the class"
+"""Name of the combination of all attributes in sentences and tables."""
 
 
-def ages_section(figures: RunStatistics) -> str:
-    """Wrong answers by years, with the borders of the bands."""
-    found = figures.ages
+def age_values(statistics: RunStatistics) -> Values | None:
+    """Returns the values of the section on errors by age.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    found = statistics.ages
     if found is None:
-        return ""
-    said = f"{NEAR} years on each side of a border are shaded; a pale bar is few photos."
-    how = f"The share of photos at each age whose {found.attribute} was answered wrong. {said}"
-    body = f"<figure>{age_chart(found.rows, found.edges, NEAR)}</figure>"
-    title = f"Mistakes by {found.attribute}"
-    return section(
-        title, lead_paragraph(summary_text.ages(found), how), f'<div class="one">{body}</div>', anchor="ages"
-    )
+        return None
+    return {
+        "attribute": found.attribute,
+        "summary": summary_text.ages(found),
+        "near": NEAR_YEARS,
+        "chart": age_chart(found.rows, found.bin_edges, NEAR_YEARS),
+    }
 
 
-def calibration_section(figures: RunStatistics) -> str:
-    """Whether a probability means what it says, before and after one temperature."""
-    found = figures.calibration
-    if not found:
-        return ""
-    names = [name for name in found if name != JOINT_HEAD or len(figures.material.scheme.names) > 1]
-    told = {name: "the class" if name == JOINT_HEAD else name for name in names}
-    charts = "".join(
-        f"<figure><figcaption>{escape(told[name].capitalize())}</figcaption>"
-        f"{reliability_chart(found[name].before.bins, found[name].after.bins)}</figure>"
-        for name in names
-    )
-    rows = []
+def calibration_values(statistics: RunStatistics) -> Values | None:
+    """Returns the values of the section on calibration, before and after temperature scaling.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    fits = statistics.calibration
+    if not fits:
+        return None
+    names = [name for name in fits if name != JOINT_HEAD or len(statistics.run.schema.names) > 1]
+    titles = {name: CLASS_NAME if name == JOINT_HEAD else name for name in names}
+    rows: list[Row] = []
     for name in names:
-        item = found[name]
-        gain = f"{item.gain.value:.3f} ({summary_text.format_interval(item.gain)})"
-        before, after = item.before, item.after
-        figures_of = (before.error, after.error, before.log_loss.value, after.log_loss.value)
-        rows.append(table_row(told[name], [], [f"{item.temperature:.2f}", *map(number, figures_of), gain]))
-    header = ["", "temperature", "error before", "after", "log loss before", "after", "log loss less (95%)"]
-    said = " ".join(summary_text.calibration(found[name], told[name]) for name in names)
-    how = (
-        "On the dotted line a probability means what it says; below it the run is too sure. Dots are equally many "
-        "photos. Afterwards every probability p is p^(1/T), with one temperature T fitted to other persons than those "
-        "it is judged on. The error is the mean distance from the line (ECE)."
-    )
-    key = '<ul class="legend"><li><i class="dash" style="--c:var(--line1)"></i>as it came</li>'
-    key += '<li><i style="--c:var(--line0)"></i>with a temperature</li></ul>'
-    body = f'{key}<div class="pair">{charts}</div>{table(header, rows, 1)}'
-    return section(
-        "Does a probability mean what it says?", lead_paragraph(said, how), body, "long", anchor="calibration"
-    )
+        fit = fits[name]
+        before, after = fit.before, fit.after
+        values = (before.error, after.error, before.log_loss.value, after.log_loss.value)
+        gain = f"{fit.gain.value:.3f} ({summary_text.format_interval(fit.gain)})"
+        rows.append((titles[name], [], [f"{fit.temperature:.2f}", *map(number, values), gain]))
+    return {
+        "summary": " ".join(summary_text.calibration(fits[name], titles[name]) for name in names),
+        "charts": [
+            (titles[name].capitalize(), reliability_chart(fits[name].before.bins, fits[name].after.bins))
+            for name in names
+        ],
+        "rows": rows,
+    }
 
 
-def selective_prediction_section(figures: RunStatistics) -> str:
-    """What holding back unsure answers is worth."""
-    if not figures.thresholds:
-        return ""
-    lines = [Line(name, _falling(curve), place) for place, (name, curve) in enumerate(figures.doubts.items())]
-    keys = "".join(
-        f'<li><i style="--c:var(--line{place % COLOURS})"></i>{escape(name)}</li>'
-        for place, name in enumerate(figures.doubts)
-    )
-    chart = line_chart(
-        lines, "wrong answers by how many photos are answered", "photos answered, of 100; the surest first"
-    )
-    rows = []
-    for name, item in figures.thresholds.items():
-        below = "none is sure" if item.probability >= 1 else "–" if item.probability == 0 else f"{item.probability:.3f}"
-        right = (
-            "–"
-            if item.accuracy is None or item.probability >= 1
-            else f"{item.accuracy.value:.3f} ({summary_text.format_interval(item.accuracy)})"
+def abstention_values(statistics: RunStatistics) -> Values | None:
+    """Returns the values of the section on abstention.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    if not statistics.thresholds:
+        return None
+    curves = statistics.risk_coverage
+    lines = [Line(name, _risk_points(curve), color) for color, (name, curve) in enumerate(curves.items())]
+    rows: list[Row] = []
+    for name, item in statistics.thresholds.items():
+        # A threshold of 1 means that no prediction is confident enough, 0 that none has to be withheld.
+        threshold = (
+            "always" if item.probability >= 1 else MISSING if item.probability == 0 else number(item.probability)
         )
-        numbers = [
-            below,
-            number(item.overall_accuracy.value),
-            f"{item.coverage.value:.0%}",
-            right,
-            number(figures.doubts[name].area()),
-        ]
-        rows.append(table_row(name, [], numbers))
-    header = ["", "not sure below", "right of all", "stay answered", "right of those (95%)", "mean risk"]
-    how = (
-        f"The curves: wrong answers of 100, when only the surest are given. The table: the lowest probability from "
-        f"which on {summary_text.as_percent_text(WANTED)} answers are right, and what it does to persons it was not fitted to."
-    )
-    body = f'<ul class="legend">{keys}</ul><div class="one"><figure>{chart}</figure></div>{table(header, rows, 1)}'
-    return section(
-        "Rather say “not sure”?", lead_paragraph(" ".join(summary_text.doubt(figures)), how), body, anchor="doubt"
-    )
+        accuracy = MISSING
+        if item.accuracy is not None and item.probability < 1:
+            accuracy = f"{item.accuracy.value:.3f} ({summary_text.format_interval(item.accuracy)})"
+        coverage = f"{item.coverage.value:.0%}"
+        area = number(curves[name].area())
+        rows.append((name, [], [threshold, number(item.overall_accuracy.value), coverage, accuracy, area]))
+    return {
+        "summary": " ".join(summary_text.abstention(statistics)),
+        "target": summary_text.as_percent_text(TARGET_ACCURACY),
+        "legend": [(name, color % NUM_COLORS, "") for color, name in enumerate(curves)],
+        "chart": line_chart(
+            lines, "wrong predictions by coverage", "photos with a prediction, of 100; highest probability first"
+        ),
+        "rows": rows,
+    }
 
 
-def _falling(curve: RiskCoverage) -> tuple[tuple[float, float], ...]:
-    """(photos answered, wrong answers) of 100 each, at `POINTS` places."""
-    wanted = np.linspace(LEAST, 1, POINTS)
-    places = np.unique(np.minimum(np.searchsorted(curve.coverage, wanted - 1e-9), len(curve.coverage) - 1))
+def _risk_points(curve: RiskCoverage) -> tuple[tuple[float, float], ...]:
+    """(coverage, risk) in percent, at `NUM_POINTS` places."""
+    coverages = np.linspace(MIN_COVERAGE, 1, NUM_POINTS)
+    places = np.unique(np.minimum(np.searchsorted(curve.coverage, coverages - 1e-9), len(curve.coverage) - 1))
     return tuple((100 * float(curve.coverage[place]), 100 * float(curve.risk[place])) for place in places)
 
 
-def curves_section(figures: RunStatistics) -> str:
-    """The learning curves of each fold."""
-    histories = figures.material.histories
+def learning_curve_values(statistics: RunStatistics) -> Values | None:
+    """Returns the values of the section with the learning curves of each fold.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    histories = statistics.run.histories
     panels = {"Loss": ("train_loss", "valid_loss"), "Macro F1": ("valid_macro_f1",)}
     charts = []
     for title, names in panels.items():
         lines = [
-            fold_line(place, fold, history, name)
-            for place, (fold, history) in enumerate(histories.items())
+            fold_line(color, fold, history, name)
+            for color, (fold, history) in enumerate(histories.items())
             for name in names
         ]
         chart = line_chart(lines, title, "epoch")
         if chart:
-            charts.append(f"<figure><figcaption>{title}</figcaption>{chart}</figure>")
+            charts.append((title, chart))
     if not charts:
-        return ""
-    keys = [f'<li><i style="--c:var(--line{n % COLOURS})"></i>fold {fold}</li>' for n, fold in enumerate(histories)]
-    keys += ["<li><i></i>persons held out</li>", '<li><i class="dash"></i>persons trained on</li>']
-    body = f'<ul class="legend">{"".join(keys)}</ul><div class="pair">{"".join(charts)}</div>'
-    how = "Each line is a fold; a ring marks its best epoch, which is the one that is kept."
-    return section("How it learned", lead_paragraph(summary_text.curves(figures), how), body, anchor="curves")
+        return None
+    legend: list[tuple[str, int | None, str]] = [
+        (f"fold {fold}", color % NUM_COLORS, "") for color, fold in enumerate(histories)
+    ]
+    legend += [("validation", None, ""), ("training", None, "dash")]
+    return {"summary": summary_text.curves(statistics), "charts": charts, "legend": legend}
 
 
-def fold_line(colour: int, fold: int, history: History, name: str) -> Line:
-    """A fold's values of one name over its epochs; a name that an epoch lacks leaves a gap."""
-    rows = ((row.get("epoch", place), row.get(name)) for place, row in enumerate(history))
+def fold_line(color: int, fold: int, history: History, name: str) -> Line:
+    """Makes the line of one metric of a fold over its epochs.
+
+    Args:
+        color: Index of the line color.
+        fold: Number of the fold.
+        history: Logged metrics of the fold.
+        name: Metric, such as `train_loss`; an epoch without it leaves a gap.
+
+    Returns:
+        The line; dashed for a training metric, with a ring at the best epoch for a validation metric.
+    """
+    rows = ((row.get("epoch", index), row.get(name)) for index, row in enumerate(history))
     points = tuple((float(x), math.nan if y is None else float(y)) for x, y in rows)
     if name.startswith("train"):
-        return Line(f"fold {fold} training", points, colour, dashed=True)
-    return Line(f"fold {fold} held out", points, colour, marker="min" if name.endswith("loss") else "max")
-
-
-def facts_section(facts: dict[str, str], remarks: Sequence[str]) -> str:
-    """What was done."""
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
-    notes = "".join(f"<p>{escape(remark)}</p>" for remark in remarks)
-    return section("Data and recipe", "", f'{notes}<dl class="facts">{rows}</dl>', anchor="facts")
+        return Line(f"fold {fold} training", points, color, dashed=True)
+    return Line(f"fold {fold} validation", points, color, marker="min" if name.endswith("loss") else "max")

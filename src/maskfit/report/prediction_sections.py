@@ -1,263 +1,256 @@
-"""Sections about the answers: the scores, the classes, what is taken for what, and the worst mistakes."""
+"""Values of the page's sections about predictions: scores, confusion matrices, slices and the worst mistakes.
+
+Each function returns the variables of its section in `run_page.html.j2`, or None where the section is left out. Texts
+are plain strings that the template escapes; charts are `Markup`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from html import escape
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.scores import ClassScore, Scores
-from maskfit.html.page import card, section, table
+from maskfit.html.page import breakable_name
 from maskfit.html.svg_charts import confusion_table, score_bar
 from maskfit.labels.schema import JOINT_HEAD, IntArray, LabelSchema
 from maskfit.report import summary_text
-from maskfit.report.run_statistics import RunStatistics
+from maskfit.report.run_statistics import RunStatistics, SliceStatistics
 from maskfit.report.thumbnails import most_confident_errors, thumbnail
 
-MOST = 80
-"""The most classes whose confusion is drawn in full; beyond, the list of mistakes says more."""
+MAX_CLASSES = 80
+"""Maximum number of classes whose confusion matrix is drawn; a larger one is unreadable, the list of errors is not."""
 
-SHOWN = 6
-"""How many frequent mistakes are listed."""
+MAX_ERRORS_LISTED = 6
+"""Maximum number of frequent errors that are listed."""
 
-WORST = 24
-"""How many of the surest mistakes are shown."""
+MAX_ERRORS_SHOWN = 24
+"""Maximum number of worst mistakes that are shown as pictures."""
 
-WHISKER = "The line across a bar is the 95% interval: where the number may as well have been with other persons."
+Values = dict[str, Any]
+"""Variables of a template."""
 
+Row = tuple[str, Sequence[str], Sequence[str]]
+"""A row of a table: its heading, cells, and right-aligned numbers."""
 
-def lead_paragraph(sentence: str, how: str = "") -> str:
-    """A sentence to be read first, and beneath it how the figure is to be read, both from plain text."""
-    say = f'<span class="say">{escape(sentence)}</span> ' if sentence else ""
-    return f"{say}{escape(how)}"
+MISSING = "–"
+"""Shown in place of a number that is not defined."""
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number, or a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    """Formats a number.
+
+    Args:
+        value: The number; None where it is not defined.
+        digits: Digits after the point.
+
+    Returns:
+        The text; a dash for None.
+    """
+    return MISSING if value is None else f"{value:.{digits}f}"
 
 
-def cards_section(figures: RunStatistics) -> str:
-    """The numbers to see at a glance."""
-    head = figures.scores
-    around = head.intervals.get("macro_f1")
-    below = "<p>of the whole set</p>" if head.macro_f1 is not None else "<p>no photo's whole class is known</p>"
-    if around is not None:
-        spot = f'<u style="left:{100 * around.value:.1f}%"></u>'
-        reach = f'<i style="left:{100 * around.low:.1f}%;width:{100 * (around.high - around.low):.1f}%"></i>'
-        below = (
-            f'<div class="scale">{reach}{spot}</div><p>{summary_text.format_interval(around)} with other persons</p>'
-        )
-    cards = [f'<div class="card first"><h2>Macro F1</h2><b>{number(head.macro_f1)}</b>{below}</div>']
-    if len(figures.material.scheme.names) > 1:
-        cards.append(card("all right", _percent(figures, JOINT_HEAD), f"of {head.known:,} photos"))
-    for name, item in head.per_attribute.items():
-        cards.append(card(name, _percent(figures, name), f"of photos right · F1 {item.macro_f1:.3f}"))
-    return f'<div class="cards">{"".join(cards)}</div>'
+def card_values(statistics: RunStatistics) -> Values:
+    """Returns the values of the cards at the top: macro F1 and the accuracy of each attribute.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    scores = statistics.scores
+    interval = scores.intervals.get("macro_f1")
+    scale = None
+    if interval is not None:
+        scale = {
+            "value": 100 * interval.value,
+            "low": 100 * interval.low,
+            "width": 100 * (interval.high - interval.low),
+            "text": summary_text.format_interval(interval),
+        }
+    cards = []
+    if len(statistics.run.schema.names) > 1:
+        cards.append(("all attributes correct", _percent(statistics, JOINT_HEAD), f"of {scores.known:,} photos"))
+    for name, item in scores.per_attribute.items():
+        cards.append((name, _percent(statistics, name), f"of photos correct · F1 {item.macro_f1:.3f}"))
+    return {"macro_f1": number(scores.macro_f1), "defined": scores.macro_f1 is not None, "scale": scale, "rest": cards}
 
 
-def _percent(figures: RunStatistics, name: str) -> str:
-    return f"{figures.shares[name].photos.value:.1%}" if name in figures.shares else "–"
+def _percent(statistics: RunStatistics, name: str) -> str:
+    return f"{statistics.accuracy[name].photos.value:.1%}" if name in statistics.accuracy else MISSING
 
 
-def scores_section(figures: RunStatistics) -> str:
-    """The whole set and each fold."""
-    if not figures.per_fold:
-        return ""
-    scheme = figures.material.scheme
-    rows = [_score_row("all photos", figures.scores, scheme)]
-    rows += [_score_row(f"fold {fold}", item, scheme) for fold, item in figures.per_fold.items()]
-    values = [item.macro_f1 for item in figures.per_fold.values() if item.macro_f1 is not None]
-    said = f"The folds lie between {min(values):.3f} and {max(values):.3f}." if values else ""
-    how = f"Each score is over its whole set, never a mean of batches. {WHISKER}"
-    header = ["", "Macro F1", "photos", "all right", *(f"F1 {name}" for name in scheme.names)]
-    return section("Folds", lead_paragraph(said, how), table(header, rows, 2), anchor="folds")
+def fold_values(statistics: RunStatistics) -> Values | None:
+    """Returns the values of the section on the scores of all photos and of each fold.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    if not statistics.per_fold:
+        return None
+    schema = statistics.run.schema
+    rows = [_score_row("all photos", statistics.scores, schema)]
+    rows += [_score_row(f"fold {fold}", item, schema) for fold, item in statistics.per_fold.items()]
+    values = [item.macro_f1 for item in statistics.per_fold.values() if item.macro_f1 is not None]
+    return {
+        "summary": f"Macro F1 of the folds: {min(values):.3f} to {max(values):.3f}." if values else "",
+        "header": ["", "Macro F1", "photos", "all correct", *(f"F1 {name}" for name in schema.names)],
+        "rows": rows,
+    }
 
 
-def _score_row(name: str, item: Scores, scheme: LabelSchema) -> str:
-    main = "–" if item.macro_f1 is None else score_bar(item.macro_f1, item.intervals.get("macro_f1"))
-    each = (item.per_attribute.get(attribute) for attribute in scheme.names)
-    f1 = (number(None if found is None else found.macro_f1) for found in each)
-    return table_row(name, [main], [f"{item.photos:,}", number(item.accuracy), *f1])
+def _score_row(name: str, scores: Scores, schema: LabelSchema) -> Row:
+    bar = MISSING if scores.macro_f1 is None else score_bar(scores.macro_f1, scores.intervals.get("macro_f1"))
+    per_attribute = (scores.per_attribute.get(attribute) for attribute in schema.names)
+    f1 = (number(None if item is None else item.macro_f1) for item in per_attribute)
+    return name, [bar], [f"{scores.photos:,}", number(scores.accuracy), *f1]
 
 
-def table_row(name: str, cells: Sequence[str], numbers: Sequence[str]) -> str:
-    """A row of a table: its name as text, cells as markup, and numbers that stand to the right."""
-    left = "".join(f"<td>{cell}</td>" for cell in cells)
-    right = "".join(f'<td class="number">{cell}</td>' for cell in numbers)
-    return f'<tr><th scope="row">{escape(name)}</th>{left}{right}</tr>'
+def attribute_values(statistics: RunStatistics) -> Values:
+    """Returns the values of the section with the confusion matrix of each attribute.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    figures = []
+    for attribute in statistics.run.schema.attributes:
+        name = attribute.name
+        if name in statistics.accuracy:
+            values = [attribute.display_name(code) for code in range(len(attribute.values))]
+            table = confusion_table(statistics.confusions[name], values)
+            figures.append((name, summary_text.confusion(statistics, name), table))
+    return {"summary": summary_text.attributes(statistics), "figures": figures}
 
 
-def attributes_section(figures: RunStatistics) -> str:
-    """What each attribute's values are taken for."""
-    scheme = figures.material.scheme
-    tables = [
-        f"<figure><figcaption>{escape(attribute.name)} <span>{escape(summary_text.confusion(figures, attribute.name))}</span>"
-        f"</figcaption>{confusion_table(figures.confusions[attribute.name], _values(scheme, attribute.name))}</figure>"
-        for attribute in scheme.attributes
-        if attribute.name in figures.shares
-    ]
-    how = "Rows are the truth, columns the answers. Green is right, orange wrong; deeper is a larger share of the row."
-    body = f'<div class="trio">{"".join(tables)}</div>'
-    return section(
-        "Each attribute", lead_paragraph(summary_text.attributes(figures), how), body, "long", anchor="attributes"
-    )
+def class_values(statistics: RunStatistics) -> Values | None:
+    """Returns the values of the section with F1, precision and recall of every class.
 
-
-def _values(scheme: LabelSchema, name: str) -> list[str]:
-    attribute = scheme[name]
-    return [attribute.display_name(code) for code in range(len(attribute.values))]
-
-
-def classes_section(figures: RunStatistics) -> str:
-    """Every class's F1, precision and recall."""
-    scheme, per_class = figures.material.scheme, figures.scores.per_class
+    Args:
+        statistics: The run's statistics.
+    """
+    schema, per_class = statistics.run.schema, statistics.scores.per_class
     if not per_class:
-        return ""
-    most = max(item.support for item in per_class)
-    rows, before = [], None
-    for place, (item, codes) in enumerate(
-        zip(per_class, scheme.to_attribute_indices(range(scheme.num_classes)).tolist(), strict=True)
-    ):
-        told = [attribute.display_name(code) for attribute, code in zip(scheme.attributes, codes, strict=True)]
+        return None
+    max_support = max(item.support for item in per_class)
+    rows, previous = [], None
+    codes_of_classes = schema.to_attribute_indices(range(schema.num_classes)).tolist()
+    for index, (item, codes) in enumerate(zip(per_class, codes_of_classes, strict=True)):
+        names = [attribute.display_name(code) for attribute, code in zip(schema.attributes, codes, strict=True)]
         group = codes[0] if len(codes) > 1 else None
-        rows.append(_class_row(place, told, item, most, line=before not in (None, group)))
-        before = group
-    header = ["", *scheme.names, "F1", "precision", "recall", "photos"]
-    how = (
-        f"Precision: of the photos read so, how many are so. Recall: of those that are so, how many were found. F1 is "
-        f"between the two. {WHISKER}"
-    )
-    body = f'<div class="slim">{table(header, rows, len(header))}</div>'
-    return section("Classes", lead_paragraph(summary_text.weakest(figures), how), body, "long", anchor="classes")
+        row = _class_row(index, names, item, max_support)
+        # A line separates the values of the first attribute.
+        rows.append({**row, "line": previous not in (None, group)})
+        previous = group
+    header = ["", *schema.names, "F1", "precision", "recall", "photos"]
+    return {"summary": summary_text.weakest(statistics), "header": header, "rows": rows}
 
 
-def _class_row(place: int, told: Sequence[str], item: ClassScore, most: int, line: bool) -> str:
-    cells = "".join(f"<td>{escape(word)}</td>" for word in told)
-    share = item.support / max(most, 1)
-    photos = f'<span class="meter"><b>{item.support:,}</b><i><u style="width:{100 * share:.1f}%"></u></i></span>'
+def _class_row(index: int, names: Sequence[str], item: ClassScore, max_support: int) -> Values:
     absent = not item.support and not item.predicted
-    scores = (
-        "<td>–</td><td>–</td><td>–</td>"
-        if absent
-        else (
-            f"<td>{score_bar(item.f1, item.interval)}</td><td>{score_bar(item.precision)}</td><td>{score_bar(item.recall)}</td>"
+    bars = [score_bar(item.f1, item.interval), score_bar(item.precision), score_bar(item.recall)]
+    return {
+        "index": index,
+        "names": list(names),
+        "scores": [MISSING] * 3 if absent else bars,
+        "support": f"{item.support:,}",
+        "percent": 100 * item.support / max(max_support, 1),
+    }
+
+
+def confusion_values(statistics: RunStatistics) -> Values | None:
+    """Returns the values of the section with the confusion matrix of all classes and the most frequent errors.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    schema, matrix = statistics.run.schema, statistics.confusions[JOINT_HEAD]
+    if len(schema.names) < 2 or not matrix.sum():
+        return None
+    names = [schema.describe(index) for index in range(schema.num_classes)]
+    table = None
+    if schema.num_classes <= MAX_CLASSES:
+        first = schema.attributes[0]
+        columns = schema.num_classes // len(first.values)
+        table = confusion_table(
+            matrix, names, [(first.display_name(code), columns) for code in range(len(first.values))]
         )
-    )
-    return (
-        f'<tr{" class=line" if line else ""}><th scope="row"><small>{place}</small></th>{cells}{scores}'
-        f'<td class="soft">{photos}</td></tr>'
-    )
+    errors, total = int(matrix.sum() - np.trace(matrix)), int(matrix.sum())
+    summary = f"The class of {errors:,} of {total:,} photos is wrong"
+    if errors:
+        single = summary_text.as_tenths_text(_count_single_attribute_errors(schema, matrix) / errors)
+        summary += f"; {single} of these errors are wrong in only one of the {len(schema.names)} attributes"
+    return {"summary": f"{summary}.", "errors": _frequent_errors(matrix, names), "table": table}
 
 
-def confusion_section(figures: RunStatistics) -> str:
-    """What each class is taken for, in full where there are not too many, and the most frequent mistakes."""
-    scheme, matrix = figures.material.scheme, figures.confusions[JOINT_HEAD]
-    if len(scheme.names) < 2 or not matrix.sum():
-        return ""
-    names = [scheme.describe(place) for place in range(scheme.num_classes)]
-    parts = [mistakes_table(matrix, names)]
-    if scheme.num_classes <= MOST:
-        first = scheme.attributes[0]
-        run = scheme.num_classes // len(first.values)
-        groups = [(first.display_name(code), run) for code in range(len(first.values))]
-        parts.append(confusion_table(matrix, names, groups))
-    wrong, total = int(matrix.sum() - np.trace(matrix)), int(matrix.sum())
-    one = _one_off(scheme, matrix)
-    said = f"{wrong:,} of {total:,} photos are in the wrong class"
-    said += (
-        f"; in {summary_text.as_tenths_text(one / wrong)} of them only one of {len(scheme.names)} attributes is wrong."
-        if wrong
-        else "."
-    )
-    how = "Rows are the truth, columns the answers, by the number of their class."
-    return section("What is taken for what", lead_paragraph(said, how), "".join(parts), "long", anchor="confusion")
+def _count_single_attribute_errors(schema: LabelSchema, matrix: IntArray) -> int:
+    """Number of photos on which exactly one attribute is wrong."""
+    codes = schema.to_attribute_indices(range(schema.num_classes))
+    differing = (codes[:, None, :] != codes[None, :, :]).sum(axis=2)
+    return int(matrix[differing == 1].sum())
 
 
-def _one_off(scheme: LabelSchema, matrix: IntArray) -> int:
-    """In how many photos one attribute alone is wrong."""
-    codes = scheme.to_attribute_indices(range(scheme.num_classes))
-    apart = (codes[:, None, :] != codes[None, :, :]).sum(axis=2)
-    return int(matrix[apart == 1].sum())
-
-
-def mistakes_table(matrix: IntArray, names: Sequence[str]) -> str:
-    """The most frequent mistakes in words."""
+def _frequent_errors(matrix: IntArray, names: Sequence[str]) -> list[Row]:
     wrong = matrix * ~np.eye(len(matrix), dtype=bool)
-    rows = []
-    for cell in np.argsort(-wrong, axis=None, kind="stable")[:SHOWN]:
-        truth, answer = divmod(int(cell), len(matrix))
-        if wrong[truth, answer]:
-            share = wrong[truth, answer] / matrix[truth].sum()
-            rows.append(table_row(names[truth], [escape(names[answer])], [f"{wrong[truth, answer]:,}", f"{share:.0%}"]))
-    body = table(["is", "was read as", "photos", "of its class"], rows, 2)
-    return f'<h3>The most frequent mistakes</h3><div class="told">{body}</div>' if rows else ""
+    rows: list[Row] = []
+    for cell in np.argsort(-wrong, axis=None, kind="stable")[:MAX_ERRORS_LISTED]:
+        truth, predicted = divmod(int(cell), len(matrix))
+        count = int(wrong[truth, predicted])
+        if count:
+            rows.append((names[truth], [names[predicted]], [f"{count:,}", f"{count / matrix[truth].sum():.0%}"]))
+    return rows
 
 
-def slices_section(figures: RunStatistics) -> str:
-    """Parts of the set: accuracy alone, since macro F1 would punish a part for the classes that it does not hold."""
-    scheme = figures.material.scheme
-    parts, said = [], []
-    main = JOINT_HEAD if JOINT_HEAD in figures.shares else next(iter(figures.shares), scheme.names[0])
-    for column, found in figures.slices.items():
-        rows = [_slice_row(value, part.photos, part.persons, part.right, main, scheme) for value, part in found.items()]
-        what = "all right" if main == JOINT_HEAD else f"{main} right"
-        header = [column, what, "photos", "persons", *(name for name in scheme.names if name != main)]
-        parts.append(f"<h3>By {escape(column)}</h3>{table(header, rows, 2)}")
-        said.append(summary_text.slices(column, dict(found), main))
-    how = f"The share of photos that are read right. {WHISKER}"
-    return (
-        section(
-            "Parts of the set",
-            lead_paragraph(" ".join(filter(None, said)), how),
-            "".join(parts),
-            "long",
-            anchor="slices",
-        )
-        if parts
-        else ""
-    )
+def slice_values(statistics: RunStatistics) -> Values | None:
+    """Returns the values of the section on slices.
+
+    It shows accuracy only: macro F1 of a slice would count the classes that the slice does not contain as 0.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    names = statistics.run.schema.names
+    main = JOINT_HEAD if JOINT_HEAD in statistics.accuracy else next(iter(statistics.accuracy), names[0])
+    rest = [name for name in names if name != main]
+    what = "all correct" if main == JOINT_HEAD else f"{main} correct"
+    tables, sentences = [], []
+    for column, parts in statistics.slices.items():
+        rows = [_slice_row(value, part, main, rest) for value, part in parts.items()]
+        tables.append({"column": column, "header": [column, what, "photos", "persons", *rest], "rows": rows})
+        sentences.append(summary_text.slices(column, dict(parts), main))
+    return {"summary": " ".join(filter(None, sentences)), "tables": tables} if tables else None
 
 
-def _slice_row(
-    value: str, photos: int, persons: int, right: Mapping[str, Interval], main: str, scheme: LabelSchema
-) -> str:
-    shown = score_bar(right[main].value, right[main]) if main in right else "–"
-    each = (number(right[name].value) if name in right else "–" for name in scheme.names if name != main)
-    return table_row(value, [shown], [f"{photos:,}", f"{persons:,}", *each])
+def _slice_row(value: str, part: SliceStatistics, main: str, rest: Sequence[str]) -> Row:
+    def value_of(interval: Interval | None) -> str:
+        return MISSING if interval is None else number(interval.value)
+
+    accuracy = part.accuracy
+    bar = score_bar(accuracy[main].value, accuracy[main]) if main in accuracy else MISSING
+    numbers = [f"{part.photos:,}", f"{part.persons:,}", *(value_of(accuracy.get(name)) for name in rest)]
+    return value, [bar], numbers
 
 
-def worst_section(figures: RunStatistics, picture: Callable[..., str] = thumbnail) -> str:
-    """The surest wrong answers as pictures, with both labels. Often it is the label that is wrong."""
-    material = figures.material
-    truth, answers = material.scheme.to_class_index(material.truth), material.table.predictions
-    shown = []
-    for place, others in most_confident_errors(material, WORST):
-        source = picture(material.files[place])
+def worst_mistake_values(statistics: RunStatistics) -> Values | None:
+    """Returns the values of the section with the wrong predictions of the highest confidence, as pictures.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    run = statistics.run
+    truth, predictions = run.schema.to_class_index(run.truth), run.table.predictions
+    photos = []
+    for index, others in most_confident_errors(run, MAX_ERRORS_SHOWN):
+        source = thumbnail(run.files[index])
         if source:
-            said = material.scheme.describe(int(answers[place]))
-            label = material.scheme.describe(int(truth[place]))
-            shown.append(
-                _mistake(source, said, label, material.table.confidence[place], material.table.names[place], others)
+            photos.append(
+                {
+                    "source": source,
+                    "name": run.table.names[index],
+                    "breakable_name": breakable_name(run.table.names[index]),
+                    "predicted": run.schema.describe(int(predictions[index])),
+                    "label": run.schema.describe(int(truth[index])),
+                    "confidence": f"{run.table.confidence[index]:.0%}",
+                    "others": others,
+                }
             )
-    if not shown:
-        return ""
-    said = f"The {len(shown)} mistakes that the run was surest of, one of each person."
-    how = "Look before you believe the label: some of these labels are wrong. maskfit label-issues RUN ranks such labels."
-    return section(
-        "Worst mistakes",
-        lead_paragraph(said, how),
-        f'<div class="photos">{"".join(shown)}</div>',
-        "long",
-        anchor="worst",
-    )
-
-
-def _mistake(source: str, said: str, label: str, sure: float, name: str, others: int) -> str:
-    more = f"<small>and {others} more of this person</small>" if others else ""
-    told = f'<b class="said">{escape(said)}</b> {sure:.0%}<br>label: {escape(label)}'
-    place = escape(name).replace("/", "/<wbr>").replace("_", "_<wbr>")
-    below = f"<figcaption>{told}<small>{place}</small>{more}</figcaption>"
-    return f'<figure><img alt="{escape(name)}" src="{source}">{below}</figure>'
+    return {"photos": photos} if photos else None

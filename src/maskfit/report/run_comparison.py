@@ -1,4 +1,4 @@
-"""Figures of several runs on the same photos, each against the first."""
+"""Compares several runs on the same photos, each with the first."""
 
 from __future__ import annotations
 
@@ -14,48 +14,61 @@ from maskfit.evaluation.bootstrap import Interval, bootstrap_counts, proportion_
 from maskfit.evaluation.metrics import ClassCounts, macro_f1
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, IntArray
 from maskfit.report.run_data import RunData
-from maskfit.report.run_statistics import RunStatistics, describe, right_answers
+from maskfit.report.run_statistics import RunStatistics, correct_predictions, describe
 
 
 @dataclass(frozen=True)
 class AgreementCounts:
-    """Two runs' answers to one attribute, or the class, counted by who is right."""
+    """Photos counted by which of two runs predicts them correctly.
+
+    Attributes:
+        both: Both runs are correct.
+        only_first: Only the first run is correct.
+        only_other: Only the other run is correct.
+        neither: Both runs are wrong.
+    """
 
     both: int
-    first: int
-    other: int
+    only_first: int
+    only_other: int
     neither: int
 
     def to_dict(self) -> dict[str, int]:
-        """As JSON takes it."""
-        return {"both": self.both, "only_first": self.first, "only_this": self.other, "neither": self.neither}
+        """Returns the values for JSON."""
+        return {
+            "both": self.both,
+            "only_first": self.only_first,
+            "only_this": self.only_other,
+            "neither": self.neither,
+        }
 
 
 @dataclass(frozen=True, eq=False)
 class RunDifference:
-    """One run against the first; every number is this run's less the first's, with its interval over persons.
+    """Differences of a run to the first: its value minus that of the first, with an interval over persons.
 
     Attributes:
-        macro_f1: By attribute, and `JOINT` for the class.
-        right: The share of photos answered right, by the same names.
-        log_loss: Of the class; None where no photo's whole class is known. Below 0 is better.
-        per_class: F1 of each class; None for a class that neither has.
-        agreement: By the same names.
-        disputed: Places of photos where one is right and the other wrong, those first where both are surest.
+        macro_f1: Difference by attribute, and under `JOINT_HEAD` of the class.
+        accuracy: Difference of the accuracy, by the same names.
+        log_loss: Difference of the log loss of the class; None where no class is known. Negative is better.
+        per_class: Difference of each class's F1; None for a class that occurs in no label and no prediction.
+        agreement: Agreement counts by the same names.
+        disagreements: Indices of photos that exactly one run predicts correctly, one per person, those with the
+            highest confidence of both runs first.
     """
 
     macro_f1: Mapping[str, Interval]
-    right: Mapping[str, Interval]
+    accuracy: Mapping[str, Interval]
     log_loss: Interval | None
     per_class: tuple[Interval | None, ...]
     agreement: Mapping[str, AgreementCounts]
-    disputed: tuple[int, ...]
+    disagreements: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Returns the values for JSON."""
         return {
             "macro_f1": {name: item.to_dict() for name, item in self.macro_f1.items()},
-            "right": {name: item.to_dict() for name, item in self.right.items()},
+            "right": {name: item.to_dict() for name, item in self.accuracy.items()},
             "log_loss": None if self.log_loss is None else self.log_loss.to_dict(),
             "per_class": [None if item is None else item.to_dict() for item in self.per_class],
             "agreement": {name: item.to_dict() for name, item in self.agreement.items()},
@@ -64,170 +77,176 @@ class RunDifference:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Several runs on the photos that all of them judged.
+    """Several runs on the photos that all of them evaluated.
 
     Attributes:
-        runs: Each run's figures, by one truth.
-        against: Each later run against the first.
-        truths: Macro F1 of every run (columns) by the labels of each (rows), where these differ; otherwise empty.
-        relabelled: On how many photos each later run has other labels than the first.
-        left_out: How many photos were not judged by all.
+        runs: Statistics of each run, all with the same labels.
+        differences: Each later run compared with the first.
+        macro_f1_by_labels: Macro F1 of every run (columns) with the labels of each run (rows), where the labels
+            differ; otherwise empty.
+        relabeled: For each later run, the number of photos whose labels differ from those of the first.
+        left_out: Number of photos that were not evaluated by all runs.
     """
 
     runs: tuple[RunStatistics, ...]
-    against: tuple[RunDifference, ...]
-    truths: tuple[tuple[float, ...], ...]
-    relabelled: tuple[int, ...]
+    differences: tuple[RunDifference, ...]
+    macro_f1_by_labels: tuple[tuple[float, ...], ...]
+    relabeled: tuple[int, ...]
     left_out: int
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the runs are called: their folders' names, or whole paths where two are alike."""
-        short = [figures.material.name for figures in self.runs]
-        whole = [str(figures.material.path) for figures in self.runs]
+        """Names of the runs: directory names, or whole paths where two directories have the same name."""
+        short = [statistics.run.name for statistics in self.runs]
+        whole = [str(statistics.run.path) for statistics in self.runs]
         return tuple(short if len(set(short)) == len(short) else whole)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Returns the values for JSON."""
         return {
-            "runs": [figures.to_dict() for figures in self.runs],
-            "against_first": [item.to_dict() for item in self.against],
-            "macro_f1_by_labels_of": [list(row) for row in self.truths],
-            "relabelled": list(self.relabelled),
+            "runs": [statistics.to_dict() for statistics in self.runs],
+            "against_first": [item.to_dict() for item in self.differences],
+            "macro_f1_by_labels_of": [list(row) for row in self.macro_f1_by_labels],
+            "relabelled": list(self.relabeled),
             "photos_left_out": self.left_out,
         }
 
 
-def compare(materials: Sequence[RunData], *, draws: int = 1000) -> Comparison:
-    """Compares runs on the photos that all of them judged, by the labels of the first.
+def compare(runs: Sequence[RunData], *, draws: int = 1000) -> Comparison:
+    """Compares runs on the photos that all of them evaluated, with the labels of the first.
 
-    Intervals of differences draw the same persons for both runs, so that what both find hard cancels out.
+    The bootstrap samples of a difference use the same persons for both runs, so that variation that both share cancels.
 
     Args:
-        materials: Two runs or more.
-        draws: How many sets of persons are drawn for each interval.
+        runs: Two runs or more.
+        draws: Number of bootstrap samples of persons for each confidence interval.
+
+    Returns:
+        The comparison.
 
     Raises:
-        DataError: Runs are about different things, one is named twice, or they have no photo in common.
+        DataError: The runs have different label schemas, one is named twice, or they have no photo in common.
     """
-    _refuse_strangers(materials)
-    first = materials[0]
-    places = [{name: place for place, name in enumerate(item.table.names)} for item in materials]
-    shared = [name for name in first.table.names if all(name in known for known in places)]
+    _check_comparable(runs)
+    first = runs[0]
+    indices = [{name: index for index, name in enumerate(run.table.names)} for run in runs]
+    shared = [name for name in first.table.names if all(name in known for known in indices)]
     if not shared:
         raise DataError(
-            "these runs have no photo in common", location=materials[1].path, hint="compare runs on one set"
+            "the runs have no photo in common", location=runs[1].path, hint="compare runs of the same data set"
         )
-    rows = [np.array([known[name] for name in shared], dtype=np.int64) for known in places]
-    own = [item.truth[taken] for item, taken in zip(materials, rows, strict=True)]
-    truth = own[0]
-    for other in own[1:]:
+    rows = [np.array([known[name] for name in shared], dtype=np.int64) for known in indices]
+    truths = [run.truth[selected] for run, selected in zip(runs, rows, strict=True)]
+    truth = truths[0]
+    for other in truths[1:]:
         truth = np.where(truth == UNKNOWN, other, truth)
-    # Persons by the first run, so that every draw is of the same ones.
+    # All runs get the persons of the first, so that every bootstrap sample has the same ones.
     persons = first.persons[rows[0]]
-    runs = tuple(
-        describe(replace(item.select(taken, truth), persons=persons), draws=draws)
-        for item, taken in zip(materials, rows, strict=True)
+    statistics = tuple(
+        describe(replace(run.select(selected, truth), persons=persons), draws=draws)
+        for run, selected in zip(runs, rows, strict=True)
     )
-    relabelled = tuple(_relabelled(own[0], other) for other in own[1:])
+    relabeled = tuple(_count_relabeled(truths[0], other) for other in truths[1:])
     return Comparison(
-        runs=runs,
-        against=tuple(_against(runs[0], other, draws) for other in runs[1:]),
-        truths=_by_each_truth(runs, own) if any(relabelled) else (),
-        relabelled=relabelled,
-        left_out=max(map(len, places)) - len(shared),
+        runs=statistics,
+        differences=tuple(_difference(statistics[0], other, draws) for other in statistics[1:]),
+        macro_f1_by_labels=_macro_f1_by_labels(statistics, truths) if any(relabeled) else (),
+        relabeled=relabeled,
+        left_out=max(map(len, indices)) - len(shared),
     )
 
 
-def _refuse_strangers(materials: Sequence[RunData]) -> None:
-    first = materials[0]
+def _check_comparable(runs: Sequence[RunData]) -> None:
+    first = runs[0]
     seen = set()
-    for item in materials:
-        if item.path.resolve() in seen:
-            raise DataError("this run is named twice", location=item.path, hint="name each once")
-        seen.add(item.path.resolve())
-        if [(own.name, own.values) for own in item.scheme.attributes] != [
-            (own.name, own.values) for own in first.scheme.attributes
+    for run in runs:
+        if run.path.resolve() in seen:
+            raise DataError("this run is named twice", location=run.path, hint="name each run once")
+        seen.add(run.path.resolve())
+        if [(item.name, item.values) for item in run.schema.attributes] != [
+            (item.name, item.values) for item in first.schema.attributes
         ]:
-            said = f"its answers are about {' x '.join(item.scheme.names)}, not {' x '.join(first.scheme.names)}"
-            raise DataError(f"{said}, or other values of these", location=item.path, hint="compare runs of one scheme")
+            attributes = f"it predicts {' x '.join(run.schema.names)}, the first run {' x '.join(first.schema.names)}"
+            raise DataError(
+                f"the label schemas differ: {attributes}, or the values differ",
+                location=run.path,
+                hint="compare runs with the same label schema",
+            )
 
 
-def _relabelled(first: IntArray, other: IntArray) -> int:
-    """On how many photos two sets of labels contradict each other."""
+def _count_relabeled(first: IntArray, other: IntArray) -> int:
+    """Number of photos on which two sets of labels contradict each other."""
     return int(((first != other) & (first != UNKNOWN) & (other != UNKNOWN)).any(axis=1).sum())
 
 
-def _by_each_truth(runs: Sequence[RunStatistics], truths: Sequence[IntArray]) -> tuple[tuple[float, ...], ...]:
-    scheme = runs[0].material.scheme
-    classes = [scheme.to_class_index(codes) for codes in truths]
+def _macro_f1_by_labels(runs: Sequence[RunStatistics], truths: Sequence[IntArray]) -> tuple[tuple[float, ...], ...]:
+    schema = runs[0].run.schema
+    classes = [schema.to_class_index(codes) for codes in truths]
     return tuple(
-        tuple(macro_f1(truth, figures.material.table.predictions, scheme.num_classes) for figures in runs)
+        tuple(macro_f1(truth, statistics.run.table.predictions, schema.num_classes) for statistics in runs)
         for truth in classes
         if (truth != UNKNOWN).any()
     )
 
 
-def _against(first: RunStatistics, other: RunStatistics, draws: int) -> RunDifference:
-    one, two = first.material, other.material
-    scheme, persons = one.scheme, one.persons
-    answers = [material.table.predictions for material in (one, two)]
-    codes = [scheme.to_attribute_indices(own) for own in answers]
-    asked = {JOINT_HEAD: (scheme.to_class_index(one.truth), answers[0], answers[1], scheme.num_classes)}
-    for place, (name, size) in enumerate(scheme.sizes.items()):
-        asked[name] = (one.truth[:, place], codes[0][:, place], codes[1][:, place], size)
-    f1, right, agreement = {}, {}, {}
+def _difference(first: RunStatistics, other: RunStatistics, draws: int) -> RunDifference:
+    one, two = first.run, other.run
+    schema, persons = one.schema, one.persons
+    predictions = [run.table.predictions for run in (one, two)]
+    codes = [schema.to_attribute_indices(own) for own in predictions]
+    targets = {JOINT_HEAD: (schema.to_class_index(one.truth), predictions[0], predictions[1], schema.num_classes)}
+    for column, (name, size) in enumerate(schema.sizes.items()):
+        targets[name] = (one.truth[:, column], codes[0][:, column], codes[1][:, column], size)
+    f1, accuracy, agreement = {}, {}, {}
     per_class: tuple[Interval | None, ...] = ()
-    for name, (truth, before, after, size) in asked.items():
+    for name, (truth, before, after, size) in targets.items():
         known = truth != UNKNOWN
         if not known.any():
             continue
-        # The same seed and persons: every draw is of the same persons for both, so that differences are of pairs.
+        # The same seed and persons: every bootstrap sample has the same persons for both, so differences are paired.
         drawn = [bootstrap_counts(truth, own, persons, classes=size, draws=draws) for own in (before, after)]
         values = [macro_f1(truth, own, size) for own in (before, after)]
         f1[name] = Interval.from_draws(values[1] - values[0], drawn[1].macro_f1() - drawn[0].macro_f1())
-        hits = [(own == truth)[known] for own in (before, after)]
-        right[name] = proportion_interval(
-            hits[1].astype(np.float64) - hits[0], np.ones(len(hits[0])), persons[known], draws
+        correct = [(own == truth)[known] for own in (before, after)]
+        accuracy[name] = proportion_interval(
+            correct[1].astype(np.float64) - correct[0], np.ones(len(correct[0])), persons[known], draws
         )
         agreement[name] = AgreementCounts(
-            int((hits[0] & hits[1]).sum()),
-            int((hits[0] & ~hits[1]).sum()),
-            int((~hits[0] & hits[1]).sum()),
-            int((~hits[0] & ~hits[1]).sum()),
+            int((correct[0] & correct[1]).sum()),
+            int((correct[0] & ~correct[1]).sum()),
+            int((~correct[0] & correct[1]).sum()),
+            int((~correct[0] & ~correct[1]).sum()),
         )
         if name == JOINT_HEAD:
             per_class = _per_class(first, other, drawn)
-    return RunDifference(f1, right, _log_loss(one, two, draws), per_class, agreement, _disputed(one, two))
+    return RunDifference(f1, accuracy, _log_loss(one, two, draws), per_class, agreement, _disagreements(one, two))
 
 
 def _per_class(first: RunStatistics, other: RunStatistics, drawn: Sequence[ClassCounts]) -> tuple[Interval | None, ...]:
     found: list[Interval | None] = []
-    for place, (one, two) in enumerate(zip(first.scores.per_class, other.scores.per_class, strict=True)):
-        seen = drawn[0].present()[:, place] & drawn[1].present()[:, place]
-        apart = np.where(seen, drawn[1].f1()[:, place] - drawn[0].f1()[:, place], np.nan)
+    for index, (one, two) in enumerate(zip(first.scores.per_class, other.scores.per_class, strict=True)):
+        both_present = drawn[0].present()[:, index] & drawn[1].present()[:, index]
+        difference = np.where(both_present, drawn[1].f1()[:, index] - drawn[0].f1()[:, index], np.nan)
         present = bool(one.support or one.predicted or two.predicted)
-        found.append(Interval.from_draws(two.f1 - one.f1, apart) if present else None)
+        found.append(Interval.from_draws(two.f1 - one.f1, difference) if present else None)
     return tuple(found)
 
 
 def _log_loss(one: RunData, two: RunData, draws: int) -> Interval | None:
-    truth = one.scheme.to_class_index(one.truth)
+    truth = one.schema.to_class_index(one.truth)
     known = np.flatnonzero(truth != UNKNOWN)
     if not len(known):
         return None
-    losses = [
-        -np.log(np.maximum(item.table.probabilities[known, truth[known]], MIN_PROBABILITY)) for item in (one, two)
-    ]
+    losses = [-np.log(np.maximum(run.table.probabilities[known, truth[known]], MIN_PROBABILITY)) for run in (one, two)]
     return proportion_interval(losses[1] - losses[0], np.ones(len(known)), one.persons[known], draws)
 
 
-def _disputed(one: RunData, two: RunData) -> tuple[int, ...]:
-    """Where one is right and the other wrong, one photo of each person, those first where both are surest."""
-    hits = [right_answers(item)[JOINT_HEAD] for item in (one, two)]
-    apart = np.flatnonzero((hits[0][0] != hits[1][0]) & hits[0][1])
-    sure = np.minimum(one.table.confidence, two.table.confidence)[apart]
-    of: dict[str, int] = {}
-    for place in apart[np.argsort(-sure, kind="stable")].tolist():
-        of.setdefault(str(one.persons[place]), place)
-    return tuple(of.values())
+def _disagreements(one: RunData, two: RunData) -> tuple[int, ...]:
+    """Photos that exactly one run predicts correctly, one per person, highest confidence of both runs first."""
+    correct = [correct_predictions(run)[JOINT_HEAD] for run in (one, two)]
+    differing = np.flatnonzero((correct[0][0] != correct[1][0]) & correct[0][1])
+    confidence = np.minimum(one.table.confidence, two.table.confidence)[differing]
+    first_of_person: dict[str, int] = {}
+    for index in differing[np.argsort(-confidence, kind="stable")].tolist():
+        first_of_person.setdefault(str(one.persons[index]), index)
+    return tuple(first_of_person.values())

@@ -19,7 +19,7 @@ from maskfit.config.recipe import Recipe
 from maskfit.data.label_corrections import read_corrected
 from maskfit.data.photo_dataset import Photo, PhotoDataset
 from maskfit.data.read_dataset import read_photos
-from maskfit.data.splits import read_folds
+from maskfit.data.splits import read_splits
 from maskfit.errors import DataError, MaskfitError, RunError
 from maskfit.evaluation.probability_table import ProbabilityTable, concat_tables, read_table
 from maskfit.file_io import read_json
@@ -229,7 +229,7 @@ def _manifest(recipe: Recipe, data: str | Path | None) -> Path | None:
 
 def _fold_of_persons(folder: RunDir) -> Mapping[str, int]:
     try:
-        return read_folds(folder.splits).fold_of_person
+        return read_splits(folder.splits).fold_of_person
     except DataError:
         return {}
 

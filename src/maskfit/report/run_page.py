@@ -1,90 +1,104 @@
-"""The page of one run."""
+"""Writes the HTML page of one run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
-from importlib.resources import files
 from pathlib import Path
 
 from maskfit.file_io import write_text
-from maskfit.html.page import page, section
+from maskfit.html.page import read_text, render_page
 from maskfit.labels.schema import JOINT_HEAD, LabelSchema
 from maskfit.report import summary_text
 from maskfit.report.calibration_sections import (
-    ages_section,
-    calibration_section,
-    curves_section,
-    facts_section,
-    selective_prediction_section,
+    CLASS_NAME,
+    abstention_values,
+    age_values,
+    calibration_values,
+    learning_curve_values,
 )
 from maskfit.report.prediction_sections import (
-    attributes_section,
-    cards_section,
-    classes_section,
-    confusion_section,
-    scores_section,
-    slices_section,
-    worst_section,
+    attribute_values,
+    card_values,
+    class_values,
+    confusion_values,
+    fold_values,
+    slice_values,
+    worst_mistake_values,
 )
 from maskfit.report.run_statistics import RunStatistics
 
-HOW = (
-    "Every combination of values is a class. "
-    "Every photo was judged by a model that never saw its person. Intervals say how far a number would move with other "
-    "persons: whole persons are drawn anew, since the photos of one are right or wrong together. Point at a bar or a "
-    "dot to read its numbers."
-)
 
+def write_page(path: Path, statistics: RunStatistics) -> Path:
+    """Writes the page of one run.
 
-def write_page(path: Path, figures: RunStatistics) -> Path:
-    """Writes the page of one run; one that is there is replaced."""
-    material = figures.material
-    sections = [
-        cards_section(figures),
-        summary_section(summary_points(figures), material.scheme),
-        attributes_section(figures),
-        ages_section(figures),
-        classes_section(figures),
-        confusion_section(figures),
-        calibration_section(figures),
-        selective_prediction_section(figures),
-        slices_section(figures),
-        worst_section(figures),
-        scores_section(figures),
-        curves_section(figures),
-        facts_section(dict(material.facts), material.remarks),
-    ]
-    persons = len(set(material.persons.tolist()))
-    folds = f" · {len(figures.per_fold)} folds" if figures.per_fold else ""
-    what = f"{material.scheme.num_classes} classes: {' × '.join(material.scheme.names)}"
-    subtitle = f"{len(material.table):,} photos of {persons:,} persons · {what}{folds}"
-    return write_text(path, page(material.about, subtitle, sections, style()))
+    Args:
+        path: Where to write; an existing file is replaced.
+        statistics: The run's statistics.
 
-
-def summary_points(figures: RunStatistics) -> list[tuple[str, str]]:
-    """What the page says, in a few sentences: plain text, and where on the page it is shown."""
-    found = [(summary_text.headline(figures), "classes"), (summary_text.attributes(figures), "attributes")]
-    if figures.ages is not None:
-        found.append((summary_text.ages(figures.ages), "ages"))
-    found.append((summary_text.score_interval_text(figures), "classes"))
-    found.append((summary_text.weakest(figures), "classes"))
-    if JOINT_HEAD in figures.calibration:
-        found.append((summary_text.calibration(figures.calibration[JOINT_HEAD], "the class"), "calibration"))
-    return [(said, anchor) for said, anchor in found if said]
-
-
-def summary_section(said: Sequence[tuple[str, str]], scheme: LabelSchema) -> str:
-    """The page in a few sentences, each a link to its figure."""
-    items = "".join(f'<li><a href="#{anchor}">{escape(text)}</a></li>' for text, anchor in said)
-    values = (
-        f"{item.name} ({', '.join(map(item.display_name, range(len(item.values))))})" for item in scheme.attributes
+    Returns:
+        `path`.
+    """
+    run = statistics.run
+    folds = f" · {len(statistics.per_fold)} folds" if statistics.per_fold else ""
+    classes = f"{run.schema.num_classes} classes: {' × '.join(run.schema.names)}"
+    text = render_page(
+        "maskfit.report",
+        "run_page.html.j2",
+        title=run.title,
+        subtitle=f"{len(run.table):,} photos of {run.num_persons:,} persons · {classes}{folds}",
+        style=style(),
+        task=task(run.schema),
+        points=summary_points(statistics),
+        cards=card_values(statistics),
+        attributes=attribute_values(statistics),
+        ages=age_values(statistics),
+        classes=class_values(statistics),
+        confusion=confusion_values(statistics),
+        calibration=calibration_values(statistics),
+        abstention=abstention_values(statistics),
+        slices=slice_values(statistics),
+        worst=worst_mistake_values(statistics),
+        folds=fold_values(statistics),
+        curves=learning_curve_values(statistics),
+        warnings=list(run.warnings),
+        metadata=dict(run.metadata),
     )
-    task = f"The task: say of each photo its {summary_text.join_with_and(list(values))}."
-    body = f'<ul class="short">{items}</ul><p class="how">{escape(f"{task} {HOW}")}</p>'
-    return section("In short", "", body, anchor="short")
+    return write_text(path, text)
+
+
+def summary_points(statistics: RunStatistics) -> list[tuple[str, str]]:
+    """Summarizes a run in a few sentences.
+
+    Args:
+        statistics: The run's statistics.
+
+    Returns:
+        (sentence, anchor of the section that shows it); sentences are plain text.
+    """
+    points = [(summary_text.headline(statistics), "classes"), (summary_text.attributes(statistics), "attributes")]
+    if statistics.ages is not None:
+        points.append((summary_text.ages(statistics.ages), "ages"))
+    points.append((summary_text.score_interval_text(statistics), "classes"))
+    points.append((summary_text.weakest(statistics), "classes"))
+    if JOINT_HEAD in statistics.calibration:
+        points.append((summary_text.calibration(statistics.calibration[JOINT_HEAD], CLASS_NAME), "calibration"))
+    return [(sentence, anchor) for sentence, anchor in points if sentence]
+
+
+def task(schema: LabelSchema) -> str:
+    """Describes what the models predict: each attribute with its values.
+
+    Args:
+        schema: Scored label schema.
+
+    Returns:
+        A sentence; plain text.
+    """
+    values = [
+        f"{item.name} ({', '.join(map(item.display_name, range(len(item.values))))})" for item in schema.attributes
+    ]
+    return f"Task: for each photo, predict {summary_text.join_with_and(values)}."
 
 
 def style() -> str:
-    """The CSS of these pages beside that of all."""
-    return files("maskfit.report").joinpath("run.css").read_text(encoding="utf-8")
+    """Returns the CSS of the report pages, which is added to the CSS that all pages share."""
+    return read_text("maskfit.report", "run.css")

@@ -1,4 +1,4 @@
-"""The figures of one run: everything that its page shows and `--json` prints, computed once."""
+"""Statistics of one run: everything that its page shows and `--json` prints, computed once."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from maskfit.evaluation.selective_prediction import RiskCoverage, risk_coverage
 from maskfit.labels.schema import JOINT_HEAD, UNKNOWN, FloatArray, IntArray
 from maskfit.report.run_data import RunData
 
-NEAR = 3
-"""How many years on each side of a border count as next to it: 27 to 32 and 57 to 62."""
+NEAR_YEARS = 3
+"""Years on each side of a bin edge that count as near it: 27 to 32 and 57 to 62."""
 
-WANTED = 0.95
-"""How many of the sure answers are to be right, where the page speaks of holding answers back."""
+TARGET_ACCURACY = 0.95
+"""Accuracy that the remaining predictions are to reach in the section on abstention."""
 
-SAME = 0.95
-"""From which share of persons on, whose photos all agree, an attribute is the person's and not the photo's."""
+MIN_AGREEMENT = 0.95
+"""Fraction of persons whose photos must agree on an attribute for it to belong to the person, not to the photo."""
 
 
 @dataclass(frozen=True)
-class AccuracyByAttribute:
-    """How often one attribute, or the class, is answered right.
+class AttributeAccuracy:
+    """Accuracy of one attribute, or of the whole class.
 
     Attributes:
-        photos: The share of photos, with its interval over persons.
-        persons: The share of persons whose photos together are answered right; None where the attribute is the photo's.
-        known: Of how many photos it is known.
+        photos: Fraction of photos predicted correctly, with its interval over persons.
+        persons: Fraction of persons predicted correctly from the mean probabilities of their photos; None where the
+            attribute differs between photos of a person.
+        known: Number of photos whose label is known.
     """
 
     photos: Interval
@@ -43,88 +44,88 @@ class AccuracyByAttribute:
     known: int
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Returns the values for JSON."""
         persons = None if self.persons is None else self.persons.to_dict()
         return {"photos": self.photos.to_dict(), "persons": persons, "known": self.known}
 
 
 @dataclass(frozen=True)
 class AgeErrors:
-    """Errors of the attribute that is a number.
+    """Errors of the binned attribute by its number.
 
     Attributes:
-        attribute: Its name.
-        rows: (years, photos, wrong answers), rising.
-        edges: Where a band ends and the next begins.
-        wrong: How many answers are wrong.
-        near: How many of them are within `NEAR` years of a border.
-        near_photos: How many photos are.
+        attribute: Name of the attribute.
+        rows: (years, number of photos, number of errors), ascending.
+        bin_edges: First year of each bin but the lowest.
+        errors: Number of errors.
+        errors_near_edge: Number of errors within `NEAR_YEARS` of a bin edge.
+        photos_near_edge: Number of photos within `NEAR_YEARS` of a bin edge.
     """
 
     attribute: str
     rows: tuple[tuple[float, int, int], ...]
-    edges: tuple[float, ...]
-    wrong: int
-    near: int
-    near_photos: int
+    bin_edges: tuple[float, ...]
+    errors: int
+    errors_near_edge: int
+    photos_near_edge: int
 
     @property
     def photos(self) -> int:
-        """Of how many photos the number is known."""
+        """Number of photos whose number is known."""
         return sum(photos for _, photos, _ in self.rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Returns the values for JSON."""
         return {
             "attribute": self.attribute,
-            "edges": list(self.edges),
-            "wrong": self.wrong,
-            "near_border": self.near,
-            "photos_near_border": self.near_photos,
-            "years": [{"years": years, "photos": photos, "wrong": wrong} for years, photos, wrong in self.rows],
+            "edges": list(self.bin_edges),
+            "wrong": self.errors,
+            "near_border": self.errors_near_edge,
+            "photos_near_border": self.photos_near_edge,
+            "years": [{"years": years, "photos": photos, "wrong": errors} for years, photos, errors in self.rows],
         }
 
 
 @dataclass(frozen=True)
 class SliceStatistics:
-    """A part of the set.
+    """Accuracy on a part of the photos.
 
     Attributes:
-        photos: How many there are.
-        persons: Of how many persons.
-        right: By attribute, and `JOINT` for the class: the share answered right; what is known of no photo is missing.
+        photos: Number of photos.
+        persons: Number of persons.
+        accuracy: Accuracy by attribute, and under `JOINT_HEAD` of the class; what is labeled on no photo is missing.
     """
 
     photos: int
     persons: int
-    right: Mapping[str, Interval]
+    accuracy: Mapping[str, Interval]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        right = {name: item.to_dict() for name, item in self.right.items()}
-        return {"photos": self.photos, "persons": self.persons, "right": right}
+        """Returns the values for JSON."""
+        accuracy = {name: item.to_dict() for name, item in self.accuracy.items()}
+        return {"photos": self.photos, "persons": self.persons, "right": accuracy}
 
 
 @dataclass(frozen=True, eq=False)
 class RunStatistics:
-    """Everything that is said of one run.
+    """Statistics of one run.
 
     Attributes:
-        material: What it is computed from.
-        scores: Of all answers together.
-        per_fold: Of each fold alone, where there are several.
-        shares: How often each attribute and the class (`JOINT`) is right.
-        confusions: See `scores.confusions`.
-        calibration: See `calibration.calibrate`.
-        thresholds: See `calibration.fit_thresholds`, for `WANTED` right answers.
-        ages: Errors by years; None where no number is known.
-        slices: Column to value to its part of the set.
+        run: The run.
+        scores: Scores of all out-of-fold predictions.
+        per_fold: Scores of each fold, where there are several.
+        accuracy: Accuracy of each attribute, and under `JOINT_HEAD` of the class.
+        confusions: Confusion matrices; see `scores.confusion_matrices`.
+        calibration: Calibration before and after temperature scaling; see `calibration.evaluate_calibration`.
+        thresholds: Abstention thresholds for `TARGET_ACCURACY`; see `calibration.fit_thresholds`.
+        ages: Errors by age; None where no age is known as a number.
+        slices: Statistics by slice column and value.
     """
 
-    material: RunData
+    run: RunData
     scores: Scores
     per_fold: Mapping[int, Scores]
-    shares: Mapping[str, AccuracyByAttribute]
+    accuracy: Mapping[str, AttributeAccuracy]
     confusions: Mapping[str, IntArray]
     calibration: Mapping[str, TemperatureFit]
     thresholds: Mapping[str, AbstentionThreshold]
@@ -132,160 +133,186 @@ class RunStatistics:
     slices: Mapping[str, Mapping[str, SliceStatistics]]
 
     @cached_property
-    def doubts(self) -> dict[str, RiskCoverage]:
-        """Of each attribute: how many answers are wrong among those that are at least so sure."""
-        return risk_coverage_curves(
-            self.material, {name: self.calibration[name].temperature for name in self.thresholds}
-        )
+    def risk_coverage(self) -> dict[str, RiskCoverage]:
+        """Risk-coverage curve of each attribute that has a threshold."""
+        return risk_coverage_curves(self.run, {name: self.calibration[name].temperature for name in self.thresholds})
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Returns the values for JSON."""
+        thresholds = {name: item.to_dict() for name, item in self.thresholds.items()}
         return {
-            "run": str(self.material.path),
+            "run": str(self.run.path),
             "scores": self.scores.to_dict(),
             "per_fold": {str(number): item.to_dict() for number, item in self.per_fold.items()},
-            "right": {name: item.to_dict() for name, item in self.shares.items()},
+            "right": {name: item.to_dict() for name, item in self.accuracy.items()},
             "confusions": {name: matrix.tolist() for name, matrix in self.confusions.items()},
             "calibration": {name: item.to_dict() for name, item in self.calibration.items()},
-            "thresholds": {"accuracy": WANTED, **{name: item.to_dict() for name, item in self.thresholds.items()}},
-            "risk_coverage_area": {name: curve.area() for name, curve in self.doubts.items()},
+            "thresholds": {"accuracy": TARGET_ACCURACY, **thresholds},
+            "risk_coverage_area": {name: curve.area() for name, curve in self.risk_coverage.items()},
             "ages": None if self.ages is None else self.ages.to_dict(),
             "slices": {
                 column: {value: part.to_dict() for value, part in parts.items()}
                 for column, parts in self.slices.items()
             },
-            "facts": dict(self.material.facts),
-            "remarks": list(self.material.remarks),
+            "facts": dict(self.run.metadata),
+            "remarks": list(self.run.warnings),
         }
 
 
-def describe(material: RunData, *, draws: int = 1000) -> RunStatistics:
-    """Computes the figures of a run.
+def describe(run: RunData, *, draws: int = 1000) -> RunStatistics:
+    """Computes the statistics of a run.
 
     Args:
-        material: The run.
-        draws: How many sets of persons are drawn for each interval.
+        run: The run.
+        draws: Number of bootstrap samples of persons for each confidence interval.
+
+    Returns:
+        Its statistics.
     """
-    scheme, table, truth, persons = material.scheme, material.table, material.truth, material.persons
+    schema, table, truth, persons = run.schema, run.table, run.truth, run.persons
     return RunStatistics(
-        material=material,
-        scores=score(scheme, truth, probabilities=table.probabilities, persons=persons, draws=draws),
-        per_fold=_per_fold(material),
-        shares=_shares(material, draws),
-        confusions=confusion_matrices(scheme, truth, table.predictions),
-        calibration=evaluate_calibration(material.raw, scheme, persons, truth, draws=draws),
-        thresholds=fit_thresholds(material.raw, scheme, persons, truth, accuracy=WANTED, draws=draws),
-        ages=_ages(material),
-        slices={column: _slices(material, values, draws) for column, values in material.columns.items()},
+        run=run,
+        scores=score(schema, truth, probabilities=table.probabilities, persons=persons, draws=draws),
+        per_fold=_per_fold(run),
+        accuracy=_accuracy(run, draws),
+        confusions=confusion_matrices(schema, truth, table.predictions),
+        calibration=evaluate_calibration(run.uncalibrated, schema, persons, truth, draws=draws),
+        thresholds=fit_thresholds(run.uncalibrated, schema, persons, truth, accuracy=TARGET_ACCURACY, draws=draws),
+        ages=_ages(run),
+        slices={column: _slices(run, values, draws) for column, values in run.columns.items()},
     )
 
 
-def right_answers(material: RunData) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """(photos,) which answers are right, and of which photos that is known: of the class (`JOINT`), each attribute."""
-    scheme, truth = material.scheme, material.truth
-    answers = scheme.to_attribute_indices(material.table.predictions)
-    whole = (truth != UNKNOWN).all(axis=1)
-    found = {JOINT_HEAD: ((answers == truth).all(axis=1), whole)}
-    for place, name in enumerate(scheme.names):
-        found[name] = (answers[:, place] == truth[:, place], truth[:, place] != UNKNOWN)
+def correct_predictions(run: RunData) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Returns which predictions are correct, and for which photos that is known.
+
+    Args:
+        run: The run.
+
+    Returns:
+        By attribute, and under `JOINT_HEAD` for the class: (photos,) correct, and (photos,) label known.
+    """
+    schema, truth = run.schema, run.truth
+    predictions = schema.to_attribute_indices(run.table.predictions)
+    found = {JOINT_HEAD: ((predictions == truth).all(axis=1), (truth != UNKNOWN).all(axis=1))}
+    for column, name in enumerate(schema.names):
+        found[name] = (predictions[:, column] == truth[:, column], truth[:, column] != UNKNOWN)
     return found
 
 
-def _per_fold(material: RunData) -> dict[int, Scores]:
-    numbers = sorted(set(material.folds[material.folds != UNKNOWN].tolist()))
+def _per_fold(run: RunData) -> dict[int, Scores]:
+    numbers = sorted(set(run.folds[run.folds != UNKNOWN].tolist()))
     if len(numbers) < 2:
         return {}
-    rows = {number: material.folds == number for number in numbers}
+    rows = {number: run.folds == number for number in numbers}
     return {
-        number: score(material.scheme, material.truth[own], probabilities=material.table.probabilities[own])
+        number: score(run.schema, run.truth[own], probabilities=run.table.probabilities[own])
         for number, own in rows.items()
     }
 
 
-def _shares(material: RunData, draws: int) -> dict[str, AccuracyByAttribute]:
+def _accuracy(run: RunData, draws: int) -> dict[str, AttributeAccuracy]:
     found = {}
-    for name, (right, known) in right_answers(material).items():
+    for name, (correct, known) in correct_predictions(run).items():
         if known.any():
-            photos = proportion_interval(right & known, known, material.persons, draws)
-            persons = None if name == JOINT_HEAD else _of_persons(material, name, known, draws)
-            found[name] = AccuracyByAttribute(photos, persons, int(known.sum()))
+            photos = proportion_interval(correct & known, known, run.persons, draws)
+            persons = None if name == JOINT_HEAD else _person_accuracy(run, name, known, draws)
+            found[name] = AttributeAccuracy(photos, persons, int(known.sum()))
     return found
 
 
-def _of_persons(material: RunData, name: str, known: NDArray[np.bool_], draws: int) -> Interval | None:
-    """How many persons are right when the probabilities of all their photos are averaged."""
-    column = material.scheme.names.index(name)
-    rows = material.scheme.marginals(material.table.probabilities)[name][known]
-    unique, first, place = np.unique(material.persons[known], return_index=True, return_inverse=True)
-    codes = material.truth[known, column]
-    several = np.bincount(place) > 1
-    same = np.bincount(place, weights=codes != codes[first][place]) == 0
-    if not several.any() or same[several].mean() < SAME:
+def _person_accuracy(run: RunData, name: str, known: NDArray[np.bool_], draws: int) -> Interval | None:
+    """Fraction of persons that are correct when the probabilities of all their photos are averaged."""
+    column = run.schema.names.index(name)
+    rows = run.schema.marginals(run.table.probabilities)[name][known]
+    unique, first, person = np.unique(run.persons[known], return_index=True, return_inverse=True)
+    codes = run.truth[known, column]
+    several = np.bincount(person) > 1
+    same = np.bincount(person, weights=codes != codes[first][person]) == 0
+    if not several.any() or same[several].mean() < MIN_AGREEMENT:
         return None
-    mean = np.stack([np.bincount(place, weights=values) for values in rows.T], axis=1)
-    right = mean.argmax(axis=1)[same] == codes[first][same]
-    return proportion_interval(right, np.ones(len(right)), unique[same], draws)
+    mean = np.stack([np.bincount(person, weights=values) for values in rows.T], axis=1)
+    correct = mean.argmax(axis=1)[same] == codes[first][same]
+    return proportion_interval(correct, np.ones(len(correct)), unique[same], draws)
 
 
-def _ages(material: RunData) -> AgeErrors | None:
-    if material.years is None or np.isnan(material.years).all():
+def _ages(run: RunData) -> AgeErrors | None:
+    if run.years is None or np.isnan(run.years).all():
         return None
-    attribute = next(item for item in material.scheme.attributes if item.bin_edges)
-    right, _ = right_answers(material)[attribute.name]
-    numbered = ~np.isnan(material.years)
-    years, wrong = np.floor(material.years[numbered]), ~right[numbered]
-    unique, place = np.unique(years, return_inverse=True)
-    counts = zip(unique.tolist(), np.bincount(place).tolist(), np.bincount(place, weights=wrong).tolist(), strict=True)
+    attribute = next(item for item in run.schema.attributes if item.bin_edges)
+    correct, _ = correct_predictions(run)[attribute.name]
+    known = ~np.isnan(run.years)
+    years, wrong = np.floor(run.years[known]), ~correct[known]
+    unique, row = np.unique(years, return_inverse=True)
+    counts = zip(unique.tolist(), np.bincount(row).tolist(), np.bincount(row, weights=wrong).tolist(), strict=True)
     near = near_bin_edge(years, attribute.bin_edges)
     return AgeErrors(
         attribute=attribute.name,
-        rows=tuple((number, photos, int(mistakes)) for number, photos, mistakes in counts),
-        edges=attribute.bin_edges,
-        wrong=int(wrong.sum()),
-        near=int((wrong & near).sum()),
-        near_photos=int(near.sum()),
+        rows=tuple((number, photos, int(errors)) for number, photos, errors in counts),
+        bin_edges=attribute.bin_edges,
+        errors=int(wrong.sum()),
+        errors_near_edge=int((wrong & near).sum()),
+        photos_near_edge=int(near.sum()),
     )
 
 
-def near_bin_edge(years: FloatArray, edges: tuple[float, ...]) -> NDArray[np.bool_]:
-    """Which years are within `NEAR` of a border, counted on both sides: of 30 those from 27 to 32."""
-    return np.asarray(np.any([(years >= edge - NEAR) & (years < edge + NEAR) for edge in edges], axis=0))
+def near_bin_edge(years: FloatArray, bin_edges: tuple[float, ...]) -> NDArray[np.bool_]:
+    """Returns which ages are within `NEAR_YEARS` of a bin edge, on both sides: for an edge at 30 those from 27 to 32.
+
+    Args:
+        years: (photos,) ages in years.
+        bin_edges: First year of each bin but the lowest; one or more.
+
+    Returns:
+        (photos,) mask.
+    """
+    return np.asarray(
+        np.any([(years >= edge - NEAR_YEARS) & (years < edge + NEAR_YEARS) for edge in bin_edges], axis=0)
+    )
 
 
-def _slices(material: RunData, values: tuple[str, ...], draws: int) -> dict[str, SliceStatistics]:
-    """Each value's part of the set; photos without a value are in none."""
-    answered, own = right_answers(material), np.array(values)
+def _slices(run: RunData, values: tuple[str, ...], draws: int) -> dict[str, SliceStatistics]:
+    """Statistics of each value; photos without a value belong to no slice."""
+    predictions, column = correct_predictions(run), np.array(values)
     found = {}
-    for value in _in_order(values):
-        inside = own == value
-        right = {
-            name: proportion_interval((right & known)[inside], known[inside], material.persons[inside], draws)
-            for name, (right, known) in answered.items()
+    for value in _sorted_values(values):
+        inside = column == value
+        accuracy = {
+            name: proportion_interval((correct & known)[inside], known[inside], run.persons[inside], draws)
+            for name, (correct, known) in predictions.items()
             if (known & inside).any()
         }
-        found[value] = SliceStatistics(int(inside.sum()), len(set(material.persons[inside].tolist())), right)
+        found[value] = SliceStatistics(int(inside.sum()), len(set(run.persons[inside].tolist())), accuracy)
     return found
 
 
-def _in_order(values: tuple[str, ...]) -> list[str]:
-    """Numbers and ranges by their size, names by their letters, what is left over last."""
+def _sorted_values(values: tuple[str, ...]) -> list[str]:
+    """Numbers and ranges by size, names alphabetically, `others` last."""
 
-    def place(value: str) -> tuple[bool, float, str]:
-        lead = value.split(" to ")[0].lstrip("<>=").split("-")[0]
-        number = float(lead) if lead.replace(".", "", 1).isdigit() else 0.0
+    def sort_key(value: str) -> tuple[bool, float, str]:
+        start = value.split(" to ")[0].lstrip("<>=").split("-")[0]
+        number = float(start) if start.replace(".", "", 1).isdigit() else 0.0
         return value == "others", number - value.startswith("<"), value.casefold()
 
-    return sorted({value for value in values if value}, key=place)
+    return sorted({value for value in values if value}, key=sort_key)
 
 
-def risk_coverage_curves(material: RunData, temperatures: Mapping[str, float]) -> dict[str, RiskCoverage]:
-    """Of each attribute that has a temperature: risk and coverage of its answers, at that temperature."""
-    heats = dict(temperatures)
-    marginals = material.scheme.marginals(apply_temperatures(material.scheme, material.raw.probabilities, heats))
+def risk_coverage_curves(run: RunData, temperatures: Mapping[str, float]) -> dict[str, RiskCoverage]:
+    """Computes risk-coverage curves after temperature scaling.
+
+    Args:
+        run: The run.
+        temperatures: Temperature by attribute.
+
+    Returns:
+        The curve of each attribute that has a temperature.
+    """
+    scaled = apply_temperatures(run.schema, run.uncalibrated.probabilities, dict(temperatures))
+    marginals = run.schema.marginals(scaled)
     found = {}
-    for place, name in enumerate(material.scheme.names):
-        known = material.truth[:, place] != UNKNOWN
-        if name in heats:
+    for column, name in enumerate(run.schema.names):
+        known = run.truth[:, column] != UNKNOWN
+        if name in temperatures:
             rows = marginals[name][known]
-            found[name] = risk_coverage(rows.max(axis=1), rows.argmax(axis=1) == material.truth[known, place])
+            found[name] = risk_coverage(rows.max(axis=1), rows.argmax(axis=1) == run.truth[known, column])
     return found

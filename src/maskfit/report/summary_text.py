@@ -1,4 +1,4 @@
-"""Figures in words: what is seen, and what it means, for people who never saw the project. All of it is plain text."""
+"""Sentences that summarize the statistics for readers who do not know the project; plain text, not escaped."""
 
 from __future__ import annotations
 
@@ -10,176 +10,254 @@ import numpy as np
 from maskfit.evaluation.bootstrap import Interval
 from maskfit.evaluation.calibration import TemperatureFit
 from maskfit.labels.schema import JOINT_HEAD
-from maskfit.report.run_statistics import NEAR, WANTED, AgeErrors, RunStatistics, SliceStatistics
+from maskfit.report.run_statistics import NEAR_YEARS, TARGET_ACCURACY, AgeErrors, RunStatistics, SliceStatistics
 
-HONEST = 0.02
-"""Up to this calibration error probabilities are said to mean what they say."""
+MAX_CALIBRATED_ERROR = 0.02
+"""Expected calibration error up to which the probabilities are called well calibrated."""
 
-
-def as_percent_text(share: float) -> str:
-    """A share for people: "84 of 100"; what is nearer to all or none than one in a hundred is counted in thousands."""
-    if share in (0.0, 1.0):
-        return "all" if share else "none"
-    if 0.01 <= share <= 0.99:
-        return f"{100 * share:.0f} of 100"
-    thousand = round(1000 * share)
-    return "nearly all" if thousand == 1000 else "hardly any" if thousand == 0 else f"{thousand} of 1,000"
+NEAR_MISS_RATIO = 1.15
+"""How much more frequent photos near a bin edge must be among the errors than among all photos to call errors near
+misses."""
 
 
-def as_tenths_text(share: float) -> str:
-    """A share of few things: "7 of 10"."""
-    tenth = round(10 * share)
-    return "nearly all" if tenth == 10 else "hardly any" if tenth == 0 else f"{tenth} of 10"
+def as_percent_text(fraction: float) -> str:
+    """Formats a fraction for readers: "84 of 100"; below 1% and above 99% in thousandths.
+
+    Args:
+        fraction: 0 to 1.
+
+    Returns:
+        The text; "all" and "none" only where exactly that is meant.
+    """
+    if fraction in (0.0, 1.0):
+        return "all" if fraction else "none"
+    if 0.01 <= fraction <= 0.99:
+        return f"{100 * fraction:.0f} of 100"
+    thousandths = round(1000 * fraction)
+    return "nearly all" if thousandths == 1000 else "hardly any" if thousandths == 0 else f"{thousandths} of 1,000"
 
 
-def join_with_and(words: Sequence[str]) -> str:
-    """a, b and c."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def as_tenths_text(fraction: float) -> str:
+    """Formats a fraction of few items: "7 of 10".
+
+    Args:
+        fraction: 0 to 1.
+
+    Returns:
+        The text.
+    """
+    tenths = round(10 * fraction)
+    return "nearly all" if tenths == 10 else "hardly any" if tenths == 0 else f"{tenths} of 10"
 
 
-def format_interval(around: Interval, digits: int = 3) -> str:
-    """An interval: "0.712 to 0.768"."""
-    return f"{around.low:.{digits}f} to {around.high:.{digits}f}"
+def join_with_and(items: Sequence[str]) -> str:
+    """Joins items as "a, b and c".
+
+    Args:
+        items: One or more.
+
+    Returns:
+        The text.
+    """
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def headline(figures: RunStatistics) -> str:
-    """How much is read right, all attributes together."""
-    names = figures.material.scheme.names
-    if JOINT_HEAD not in figures.shares:
-        return "No photo has all its labels, so each attribute is judged alone."
-    right = as_percent_text(figures.shares[JOINT_HEAD].photos.value)
+def format_interval(interval: Interval, digits: int = 3) -> str:
+    """Formats an interval as "0.712 to 0.768".
+
+    Args:
+        interval: The interval.
+        digits: Digits after the point.
+
+    Returns:
+        The text.
+    """
+    return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
+
+
+def headline(statistics: RunStatistics) -> str:
+    """Returns the fraction of photos on which all attributes are correct, as a sentence.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    names = statistics.run.schema.names
+    if JOINT_HEAD not in statistics.accuracy:
+        return "No photo has labels for all attributes, so each attribute is scored separately."
+    correct = as_percent_text(statistics.accuracy[JOINT_HEAD].photos.value)
     if len(names) == 1:
-        return f"{names[0].capitalize()} is read right for {right} photos."
-    return f"{join_with_and(names).capitalize()} are all read right for {right} photos."
+        return f"{names[0].capitalize()} is predicted correctly on {correct} photos."
+    return f"{join_with_and(names).capitalize()} are all predicted correctly on {correct} photos."
 
 
-def score_interval_text(figures: RunStatistics) -> str:
-    """The score and how far other persons would move it."""
-    around = figures.scores.intervals.get("macro_f1")
-    if around is None or figures.scores.macro_f1 is None:
+def score_interval_text(statistics: RunStatistics) -> str:
+    """Returns macro F1 and its confidence interval as a sentence; "" where there is none.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    interval = statistics.scores.intervals.get("macro_f1")
+    if interval is None or statistics.scores.macro_f1 is None:
         return ""
     return (
-        f"Macro F1, in which every class counts alike, is {around.value:.3f}; with other persons of the same kind it "
-        f"would lie between {format_interval(around)}, 19 times of 20."
+        f"Macro F1, the mean F1 over all classes with equal weights, is {interval.value:.3f}; its "
+        f"{interval.level:.0%} confidence interval is {format_interval(interval)}."
     )
 
 
-def attributes(figures: RunStatistics) -> str:
-    """How often each attribute is right: of persons where it is the person's, else of photos."""
+def attributes(statistics: RunStatistics) -> str:
+    """Returns the accuracy of each attribute as a sentence: over persons where it belongs to the person, else photos.
+
+    Args:
+        statistics: The run's statistics.
+    """
     parts = []
-    for name in figures.material.scheme.names:
-        if name in figures.shares:
-            shares = figures.shares[name]
-            whose = "photos" if shares.persons is None else "persons"
-            parts.append(f"{name} for {as_percent_text((shares.persons or shares.photos).value)} {whose}")
-    whose = " A person counts by all photos of the person together." if "persons" in " ".join(parts) else ""
-    return f"Read right: {join_with_and(parts)}.{whose}"
+    for name in statistics.run.schema.names:
+        if name in statistics.accuracy:
+            accuracy = statistics.accuracy[name]
+            unit = "photos" if accuracy.persons is None else "persons"
+            parts.append(f"{name} for {as_percent_text((accuracy.persons or accuracy.photos).value)} {unit}")
+    averaged = " For persons, the probabilities of all their photos are averaged."
+    return f"Correct predictions: {join_with_and(parts)}.{averaged if 'persons' in ' '.join(parts) else ''}"
 
 
 def ages(found: AgeErrors) -> str:
-    """Whether mistakes of age are near the borders of its bands."""
-    if not found.wrong:
-        return f"No answer about {found.attribute} is wrong."
-    near, base = found.near / found.wrong, found.near_photos / found.photos
-    borders = join_with_and([f"{edge:g}" for edge in found.edges])
-    said = (
-        f"{as_tenths_text(near).capitalize()} mistakes of {found.attribute} are next to a border (within {NEAR} years of "
-        f"{borders}), where {as_tenths_text(base)} photos are"
+    """Returns whether errors of age are near the bin edges, as a sentence.
+
+    Args:
+        found: Errors by age.
+    """
+    if not found.errors:
+        return f"No prediction of {found.attribute} is wrong."
+    near, base = found.errors_near_edge / found.errors, found.photos_near_edge / found.photos
+    edges = join_with_and([f"{edge:g}" for edge in found.bin_edges])
+    text = (
+        f"{as_tenths_text(near).capitalize()} errors of {found.attribute} are within {NEAR_YEARS} years of a class "
+        f"boundary ({edges}), where {as_tenths_text(base)} photos are"
     )
-    if near > 1.15 * base:
-        return f"{said}: much of what is wrong is a near miss."
-    return f"{said}: the borders explain little of what is wrong."
+    if near > NEAR_MISS_RATIO * base:
+        return f"{text}: many errors are near misses."
+    return f"{text}: closeness to a boundary explains few of the errors."
 
 
-def weakest(figures: RunStatistics) -> str:
-    """The class that is found worst, and the best."""
-    classes = [item for item in figures.scores.per_class if item.support]
+def weakest(statistics: RunStatistics) -> str:
+    """Returns the classes with the lowest and the highest F1 as a sentence; "" where fewer than two have photos.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    classes = [item for item in statistics.scores.per_class if item.support]
     if len(classes) < 2:
         return ""
     low, high = min(classes, key=lambda item: item.f1), max(classes, key=lambda item: item.f1)
     return (
-        f"Hardest is {low.name} (F1 {low.f1:.2f}, {low.support:,} photos), easiest {high.name} "
-        f"(F1 {high.f1:.2f}, {high.support:,} photos)."
+        f"The class with the lowest F1 is {low.name} (F1 {low.f1:.2f}, {low.support:,} photos), the one with the "
+        f"highest is {high.name} (F1 {high.f1:.2f}, {high.support:,} photos)."
     )
 
 
-def confusion(figures: RunStatistics, name: str) -> str:
-    """The most frequent mistake of an attribute."""
-    attribute, matrix = figures.material.scheme[name], figures.confusions[name]
+def confusion(statistics: RunStatistics, name: str) -> str:
+    """Returns the most frequent error of an attribute as a sentence.
+
+    Args:
+        statistics: The run's statistics.
+        name: Name of the attribute.
+    """
+    attribute, matrix = statistics.run.schema[name], statistics.confusions[name]
     wrong = matrix * ~np.eye(len(matrix), dtype=bool)
     total = int(wrong.sum())
     if not total:
-        return f"No {name} is mistaken."
-    truth, answer = divmod(int(wrong.argmax()), len(matrix))
-    share = wrong[truth, answer] / matrix[truth].sum()
+        return f"No {name} errors."
+    truth, predicted = divmod(int(wrong.argmax()), len(matrix))
+    fraction = wrong[truth, predicted] / matrix[truth].sum()
+    true_name, predicted_name = attribute.display_name(truth), attribute.display_name(predicted)
     return (
-        f"Most often {attribute.display_name(truth)} is read as {attribute.display_name(answer)}: {wrong[truth, answer]:,} of "
-        f"{total:,} mistakes, {share:.0%} of its photos."
+        f"Most frequent error: {true_name} predicted as {predicted_name}, {wrong[truth, predicted]:,} of {total:,} "
+        f"errors and {fraction:.0%} of the photos labeled {true_name}."
     )
 
 
-def calibration(found: TemperatureFit, name: str) -> str:
-    """How sure a run says it is and how often it is right, before and after its temperature."""
-    before, after = found.before, found.after
-    sure, right = (float(np.average(values, weights=before.bins.photos)) for values in before.bins[1:])
-    if before.error <= HONEST:
-        said = f"{name.capitalize()}: probabilities mean what they say (off by {100 * before.error:.1f} points)"
-    else:
-        kind = "too sure" if sure > right else "not sure enough"
-        said = f"{name.capitalize()}: {kind}, it says {sure:.0%} and is right for {right:.0%}"
-    if found.gain.low > 0:
-        mended = f"a temperature of {found.temperature:.2f} brings that to {100 * after.error:.1f} points"
-        return f"{said}; {mended}." if before.error > HONEST else f"{said}."
-    return f"{said}; a temperature does not help." if before.error > HONEST else f"{said}."
+def calibration(fit: TemperatureFit, name: str) -> str:
+    """Returns how well confidence matches accuracy, before and after temperature scaling, as a sentence.
+
+    Args:
+        fit: Calibration of one head.
+        name: What the head predicts, for example "the class".
+    """
+    before, after = fit.before, fit.after
+    confidence, accuracy = (float(np.average(values, weights=before.bins.photos)) for values in before.bins[1:])
+    title = name.capitalize()
+    if before.error <= MAX_CALIBRATED_ERROR:
+        return f"{title}: well calibrated (calibration error {before.error:.3f})."
+    kind = "overconfident" if confidence > accuracy else "underconfident"
+    text = f"{title}: {kind}, with a mean confidence of {confidence:.0%} and an accuracy of {accuracy:.0%}"
+    if fit.gain.low > 0:
+        scaled = f"temperature scaling with T = {fit.temperature:.2f} gives a calibration error of {after.error:.3f}"
+        return f"{text}; {scaled}."
+    return f"{text}; temperature scaling does not help."
 
 
-def doubt(figures: RunStatistics) -> list[str]:
-    """For each attribute what is gained by holding back the answers that are not sure."""
-    said = []
-    for name, found in figures.thresholds.items():
-        wanted = as_percent_text(WANTED)
+def abstention(statistics: RunStatistics) -> list[str]:
+    """Returns for each attribute what abstaining on predictions of low confidence gains, a sentence each.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    sentences = []
+    for name, found in statistics.thresholds.items():
+        title, overall = name.capitalize(), as_percent_text(found.overall_accuracy.value)
         if found.probability == 0:
-            said.append(f"{name.capitalize()}: all answers may stand, {as_percent_text(found.overall_accuracy.value)} are right.")
+            sentences.append(f"{title}: no abstention is needed, {overall} predictions are correct.")
         elif found.accuracy is None or found.probability >= 1:
-            said.append(f"{name.capitalize()}: no answer is sure enough for {wanted} to be right.")
+            target = as_percent_text(TARGET_ACCURACY)
+            sentences.append(f"{title}: no threshold makes {target} of the remaining predictions correct.")
         else:
-            kept, right = as_percent_text(found.coverage.value), as_percent_text(found.accuracy.value)
-            said.append(
-                f"{name.capitalize()}: with answers below {found.probability:.0%} held back, {kept} photos stay "
-                f"answered, {right} of these rightly; before, {as_percent_text(found.overall_accuracy.value)} were right."
+            kept, correct = as_percent_text(found.coverage.value), as_percent_text(found.accuracy.value)
+            sentences.append(
+                f"{title}: with “not sure” below a probability of {found.probability:.0%}, {kept} photos keep a "
+                f"prediction and {correct} of these predictions are correct; without it {overall} are correct."
             )
-    return said
+    return sentences
 
 
-def curves(figures: RunStatistics) -> str:
-    """When the folds were best, and whether more epochs may help."""
-    bests, lasts = [], []
-    for history in figures.material.histories.values():
-        scored = [row.get("valid_macro_f1", math.nan) for row in history]
-        if any(map(math.isfinite, scored)):
-            bests.append(int(np.nanargmax(scored)))
-            lasts.append(len(scored) - 1)
-    if not bests:
+def curves(statistics: RunStatistics) -> str:
+    """Returns when the folds reached their best epoch, and whether more epochs may help, as a sentence.
+
+    Args:
+        statistics: The run's statistics.
+    """
+    best_epochs, last_epochs = [], []
+    for history in statistics.run.histories.values():
+        scores = [row.get("valid_macro_f1", math.nan) for row in history]
+        if any(map(math.isfinite, scores)):
+            best_epochs.append(int(np.nanargmax(scores)))
+            last_epochs.append(len(scores) - 1)
+    if not best_epochs:
         return ""
-    at_end = sum(best == last for best, last in zip(bests, lasts, strict=True))
-    if len(bests) == 1:
-        said = f"The best epoch is {bests[0]}, of 0 to {lasts[0]}"
+    at_end = sum(best == last for best, last in zip(best_epochs, last_epochs, strict=True))
+    if len(best_epochs) == 1:
+        text = f"The best epoch is epoch {best_epochs[0]} of 0 to {last_epochs[0]}"
     else:
-        said = f"The best epoch is the last one in {at_end} of {len(bests)} folds"
-    if 2 * at_end > len(bests):
-        return f"{said}: training longer may help."
-    early = np.mean([best < 0.6 * last for best, last in zip(bests, lasts, strict=True)])
-    return f"{said}: training longer would hardly help." if early > 0.5 else f"{said}."
+        text = f"The last epoch is the best one in {at_end} of {len(best_epochs)} folds"
+    if 2 * at_end > len(best_epochs):
+        return f"{text}: training longer may help."
+    early = np.mean([best < 0.6 * last for best, last in zip(best_epochs, last_epochs, strict=True)])
+    return f"{text}: training longer is unlikely to help." if early > 0.5 else f"{text}."
 
 
 def slices(column: str, parts: dict[str, SliceStatistics], name: str) -> str:
-    """Which part of a set is read worst, and whether the set is large enough to say so."""
-    known = {value: part for value, part in parts.items() if name in part.right}
+    """Returns the slices with the lowest and the highest accuracy as a sentence, and whether they differ reliably.
+
+    Args:
+        column: Column that defines the slices.
+        parts: Statistics by value of the column.
+        name: Attribute whose accuracy counts, or `JOINT_HEAD`.
+    """
+    known = {value: part for value, part in parts.items() if name in part.accuracy}
     if len(known) < 2:
         return ""
-    low = min(known, key=lambda value: known[value].right[name].value)
-    high = max(known, key=lambda value: known[value].right[name].value)
-    worst, best = known[low].right[name], known[high].right[name]
-    said = f"By {column}: {low} is read right least often ({worst.value:.0%}), {high} most often ({best.value:.0%})"
-    apart = worst.high < best.low
-    return f"{said}." if apart else f"{said}; with this few persons that may be chance."
+    low = min(known, key=lambda value: known[value].accuracy[name].value)
+    high = max(known, key=lambda value: known[value].accuracy[name].value)
+    worst, best = known[low].accuracy[name], known[high].accuracy[name]
+    text = f"By {column}: lowest accuracy for {low} ({worst.value:.0%}), highest for {high} ({best.value:.0%})"
+    return f"{text}." if worst.high < best.low else f"{text}; with so few persons the difference may be chance."

@@ -1,4 +1,4 @@
-"""Small pictures of photos, to stand within a page."""
+"""Thumbnails of photos as data URIs, and the choice of the errors to show."""
 
 from __future__ import annotations
 
@@ -13,33 +13,44 @@ from maskfit.errors import PhotoError
 from maskfit.labels.schema import UNKNOWN
 from maskfit.report.run_data import RunData
 
-SIZE = (144, 192)
-"""Width and height that a picture at most has, in pixels."""
+MAX_SIZE = (144, 192)
+"""Maximum width and height of a thumbnail, in pixels."""
 
 
 def thumbnail(path: Path | None) -> str:
-    """A photo as a `data:` address of a small JPEG; "" where it can no longer be read."""
+    """Encodes a photo as a `data:` URI of a small JPEG.
+
+    Args:
+        path: The photo; None where its path is not known.
+
+    Returns:
+        The URI; "" where the photo cannot be read.
+    """
     if path is None:
         return ""
     try:
-        image, _ = open_downscaled(path, SIZE)
+        image, _ = open_downscaled(path, MAX_SIZE)
     except (PhotoError, OSError):
         return ""
-    image.thumbnail(SIZE)
+    image.thumbnail(MAX_SIZE)
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=72, optimize=True)
     return f"data:image/jpeg;base64,{b64encode(stream.getvalue()).decode()}"
 
 
-def most_confident_errors(material: RunData, most: int) -> list[tuple[int, int]]:
-    """Wrong answers of the highest probability, one of each person.
+def most_confident_errors(run: RunData, limit: int) -> list[tuple[int, int]]:
+    """Finds the wrong predictions with the highest confidence, one per person.
+
+    Args:
+        run: The run.
+        limit: Maximum number of errors.
 
     Returns:
-        (place of the photo, how many other photos of the person are answered wrong), the surest first.
+        (index of the photo, number of further errors on photos of the same person), highest confidence first.
     """
-    truth, answers = material.scheme.to_class_index(material.truth), material.table.predictions
-    wrong = np.flatnonzero((truth != UNKNOWN) & (truth != answers))
-    seen: dict[str, list[int]] = {}
-    for place in wrong[np.argsort(-material.table.confidence[wrong], kind="stable")].tolist():
-        seen.setdefault(str(material.persons[place]), []).append(place)
-    return [(places[0], len(places) - 1) for places in list(seen.values())[:most]]
+    truth, predictions = run.schema.to_class_index(run.truth), run.table.predictions
+    wrong = np.flatnonzero((truth != UNKNOWN) & (truth != predictions))
+    by_person: dict[str, list[int]] = {}
+    for index in wrong[np.argsort(-run.table.confidence[wrong], kind="stable")].tolist():
+        by_person.setdefault(str(run.persons[index]), []).append(index)
+    return [(indices[0], len(indices) - 1) for indices in list(by_person.values())[:limit]]
