@@ -256,8 +256,8 @@ def test_a_fault_says_nothing_and_the_next_request_is_answered(serve, photo, cap
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"
     assert "secret" not in answer.text
-    assert "a fault: RuntimeError" in caplog.text
-    assert "in _answer" in caplog.text
+    assert "unhandled RuntimeError" in caplog.text
+    assert "in _predict" in caplog.text
     assert "/secret/place" not in caplog.text
     served.gate.fault = None
     assert served.send(photo(0, LARGE)).status_code == 200
@@ -286,14 +286,17 @@ def test_unknown_paths_and_verbs_are_problems(common):
 
 
 def test_openapi_says_what_can_come(common):
-    told = common.get("/openapi.json").json()
-    responses = told["paths"]["/v1/predict"]["post"]["responses"]
+    document = common.get("/openapi.json").json()
+    responses = document["paths"]["/v1/predict"]["post"]["responses"]
     assert set(responses) == {"200", "408", "413", "415", "422", "429", "500", "503"}
-    schemas = told["components"]["schemas"]
+    schemas = document["components"]["schemas"]
     assert set(schemas["FaceAnswer"]["properties"]) == {"box", "score", "mask", "gender", "age"}
     assert schemas["MaskSaid"]["properties"]["answer"]["enum"] == ["wear", "incorrect", "not_wear", "not sure"]
-    named = {word.split("/")[-1] for word in re.findall(r'"#/components/schemas/[^"]+', json.dumps(told))}
+    named = {word.split("/")[-1] for word in re.findall(r'"#/components/schemas/[^"]+', json.dumps(document))}
     assert named <= set(schemas)
+    assert schemas["PhotoFailure"]["description"] == (
+        "A photo that could not be read; the others of the request are predicted."
+    )
 
 
 def test_attributes_may_be_called_as_they_like_but_not_as_what_a_face_has(painted):

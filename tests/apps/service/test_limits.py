@@ -1,4 +1,4 @@
-"""What is refused, and how: each limit by itself, callers without a token, slow ones, and those that leave."""
+"""Rejected requests: every limit by itself, missing tokens, slow clients and clients that disconnect."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def count(served, name, **labels):
 
 
 def refused(answer, status):
-    """What a refusal says."""
+    """Checks a rejection and returns its detail."""
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     said = answer.json()
@@ -65,16 +65,16 @@ def test_a_body_with_too_many_bytes_is_refused_said_or_unsaid(serve, declared):
     chunks = [content[start : start + 1000] for start in range(0, len(content), 1000)]
     answer = ask(served.client.app, body(*chunks), headers=headers)
     assert (answer.status, json.loads(answer.body)["detail"]) == (413, "the body has more than 10,000 bytes")
-    assert served.service.held.bytes == 0
+    assert served.service.body_memory.reserved_bytes == 0
 
 
 def test_bodies_of_all_requests_together_are_bounded(serve, photo):
     served = serve()
-    with served.service.held.reservation() as claim:
-        claim.reserve(served.service.held.most - 100)
+    with served.service.body_memory.reservation() as reservation:
+        reservation.reserve(served.service.body_memory.max_bytes - 100)
         assert "at once" in refused(served.send(photo(0)), 429)
     assert served.send(photo(0)).status_code == 200
-    assert served.service.held.bytes == 0
+    assert served.service.body_memory.reserved_bytes == 0
 
 
 def test_a_photo_that_is_too_large_is_refused_alone(serve, photo):
@@ -99,7 +99,7 @@ def test_an_answer_that_takes_too_long_is_given_up(serve, photo):
     served = serve(seconds=0.3)
     served.gate.open.clear()
     answer = served.send(photo(0, LARGE))
-    assert "the answer took more than 0.3 s" in refused(answer, 503)
+    assert "the prediction took more than 0.3 s" in refused(answer, 503)
     assert answer.headers["retry-after"] == "1"
     assert served.service.batcher.pending_count == 0
     served.gate.open.set()
@@ -135,7 +135,7 @@ def test_a_caller_who_leaves_while_sending_leaves_nothing_behind(serve):
     content, headers = as_form(b"x" * 100)
     answer = ask(served.client.app, [*body(content[:50], end=False), {"type": "http.disconnect"}], headers=headers)
     assert answer.status in (0, 499)
-    assert (served.service.held.bytes, served.service.batcher.pending_count) == (0, 0)
+    assert (served.service.body_memory.reserved_bytes, served.service.batcher.pending_count) == (0, 0)
 
 
 @pytest.fixture(scope="module")

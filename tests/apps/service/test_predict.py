@@ -87,7 +87,7 @@ def test_many_callers_share_batches_and_get_their_own_answers(serve, photo, wait
     served.gate.open.clear()
     with ThreadPoolExecutor(16) as pool:
         asked = [pool.submit(served.send, content) for content in contents]
-        wait_until(lambda: served.service.batcher.pending_count == 16 and not served.service.batcher._looking)
+        wait_until(lambda: served.service.batcher.pending_count == 16 and not served.service.batcher._num_detecting)
         served.gate.open.set()
         together = [item.result().json()["photos"][0]["faces"] for item in asked]
     for own, other in zip(alone, together, strict=True):
@@ -103,7 +103,7 @@ def test_a_batch_is_no_larger_than_it_may_be(serve, photo, wait_until):
     served.gate.open.clear()
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(served.send, photo(seed, LARGE)) for seed in range(8)]
-        wait_until(lambda: served.service.batcher.pending_count == 8 and not served.service.batcher._looking)
+        wait_until(lambda: served.service.batcher.pending_count == 8 and not served.service.batcher._num_detecting)
         served.gate.open.set()
         assert all(item.result().status_code == 200 for item in asked)
     assert max(served.gate.batches) == 3
@@ -139,12 +139,12 @@ def test_no_more_faces_than_wanted(serve, photo):
 
 
 def test_a_service_for_portraits_needs_no_detector(settle, photo, monkeypatch):
-    monkeypatch.setattr("maskfit.data.crops.face.open_finder", lambda *_: pytest.fail("a detector was opened"))
+    monkeypatch.setattr("maskfit.data.crops.face.load_detector", lambda *_: pytest.fail("a detector was opened"))
     with TestClient(build_app(InferenceService(settle().model_copy(update={"faces": False})))) as client:
         answer = client.post("/v1/predict", files={"files": ("a.png", photo(0, LARGE))})
         assert answer.json()["photos"][0]["faces"][0]["box"] is None
         refused = client.post("/v1/predict?faces=true", files={"files": ("a.png", photo(0))})
-        assert (refused.status_code, "looks for no faces" in refused.json()["detail"]) == (422, True)
+        assert (refused.status_code, "does not detect faces" in refused.json()["detail"]) == (422, True)
         assert client.get("/v1/model").json()["detector"] is None
         (parameter,) = client.get("/openapi.json").json()["paths"]["/v1/predict"]["post"]["parameters"]
         assert parameter["schema"]["enum"] == [False]

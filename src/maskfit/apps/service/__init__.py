@@ -1,1 +1,1 @@
-"""The service: answers for faces over HTTP; needs the extra `serve`."""
+"""HTTP service: predictions for uploaded photos, with dynamic batching, limits, metrics and OpenAPI."""

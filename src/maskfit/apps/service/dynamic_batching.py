@@ -1,7 +1,8 @@
-"""Batching: photos of many requests are looked at side by side and pass the networks together.
+"""Dynamic batching: faces of concurrent requests share batches.
 
-Decoding and looking for faces happen in a pool of threads; the networks run in one thread, which takes whatever has
-been seen by then. It waits for more only while other photos are still being looked at: a lone caller waits for nobody.
+Decoding and face detection run in a pool of threads; the networks run in one thread, which takes all photos that are
+preprocessed by then. It waits for more only while other photos are still being preprocessed, so a lone request never
+waits.
 """
 
 from __future__ import annotations
@@ -24,168 +25,182 @@ from maskfit.errors import PhotoError
 from maskfit.inference.face_predictor import DetectedFaces, FacePredictor, PhotoPrediction
 
 WARM_UP_SIDE = 256
-"""Pixels of the grey photo that is answered before anybody's."""
+"""Side in pixels of the gray photo that is predicted before any request."""
 
 
 @dataclass(eq=False)
 class _Job:
-    """A photo on its way; `content` is dropped as soon as nobody needs it."""
+    """A photo in process.
+
+    Attributes:
+        content: The file's bytes; dropped as soon as they are decoded.
+        detect_faces: Whether faces are detected; otherwise the whole photo is predicted.
+        future: The result.
+    """
 
     content: bytes
-    faces: bool
-    answer: Future[PhotoPrediction] = field(default_factory=Future)
+    detect_faces: bool
+    future: Future[PhotoPrediction] = field(default_factory=Future)
 
 
 class DynamicBatcher:
-    """Answers for photos of many callers.
+    """Predicts photos of concurrent requests in shared batches.
 
     Args:
-        readers: What answers for the faces on a photo under True, for whole photos under False; of one predictor.
-        settings: Sizes and limits.
-        metrics: Where it counts.
+        face_predictors: The predictor that detects faces under True, the one for whole photos under False; both use the
+            same models.
+        settings: Batch size and limits.
+        metrics: Where photos and batches are counted.
     """
 
-    def __init__(self, readers: Mapping[bool, FacePredictor], settings: ServiceSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, face_predictors: Mapping[bool, FacePredictor], settings: ServiceSettings, metrics: Metrics
+    ) -> None:
         self.settings = settings
         self.metrics = metrics
-        self._readers = dict(readers)
-        self._pool = ThreadPoolExecutor(settings.threads, "look")
+        self._face_predictors = dict(face_predictors)
+        self._pool = ThreadPoolExecutor(settings.threads, "preprocess")
         self._detected: queue.SimpleQueue[tuple[_Job, DetectedFaces] | None] = queue.SimpleQueue()
-        self._networks = Thread(target=self._run, name="networks", daemon=True)
+        self._network_thread = Thread(target=self._run, name="networks", daemon=True)
         self._lock = Lock()
-        self._open = 0
+        self._num_pending = 0
         self._num_detecting = 0
 
     @property
     def is_running(self) -> bool:
-        """Whether it has been started, and answers."""
-        return self._networks.is_alive()
+        """Whether the batcher was started and still predicts."""
+        return self._network_thread.is_alive()
 
     @property
     def pending_count(self) -> int:
-        """Photos that were taken on and are not yet answered."""
-        return self._open
+        """Photos that were accepted and have no result yet."""
+        return self._num_pending
 
     def start(self) -> None:
-        """Answers for a grey photo, so that what would fail fails now and the first caller waits no longer."""
-        grey = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 128, np.uint8)
-        for reader in self._readers.values():
-            reader.predict_batch([reader.preprocess(grey)])
-        self._networks.start()
+        """Predicts a gray photo and starts the network thread.
 
-    def submit(self, photos: Sequence[bytes], faces: bool) -> list[Future[PhotoPrediction]]:
-        """Takes on all of these photos, or none.
+        The warm-up makes a broken model fail now, and spares the first request the initialization.
+        """
+        gray = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 128, np.uint8)
+        for face_predictor in self._face_predictors.values():
+            face_predictor.predict_batch([face_predictor.preprocess(gray)])
+        self._network_thread.start()
+
+    def submit(self, photos: Sequence[bytes], detect_faces: bool) -> list[Future[PhotoPrediction]]:
+        """Accepts all of the photos, or none.
 
         Args:
-            photos: Their files' contents.
-            faces: Whether each face is to be answered for, or the whole photo.
+            photos: The files' bytes.
+            detect_faces: Whether each face is predicted, or the whole photo.
 
         Returns:
-            For each its answer, or a PhotoError. What is cancelled is not computed, where that is not too late.
+            A future for each photo; its exception is a PhotoError where the photo cannot be read. A cancelled one is
+            not computed where its batch has not started.
 
         Raises:
-            RefusalError: Too many are waiting.
+            HTTPProblemError: The queue is full.
         """
-        most = self.settings.limits.queue
+        max_pending = self.settings.limits.queue
         with self._lock:
-            if self._open + len(photos) > most:
-                raise HTTPProblemError(429, f"{self._open} photos are waiting, and {most} may", "queue")
-            self._open += len(photos)
+            if self._num_pending + len(photos) > max_pending:
+                detail = f"{self._num_pending} photos are waiting, and at most {max_pending} may wait"
+                raise HTTPProblemError(429, detail, "queue")
+            self._num_pending += len(photos)
             self._num_detecting += len(photos)
         self.metrics.queue_size.inc(len(photos))
-        jobs = [_Job(content, faces) for content in photos]
+        jobs = [_Job(content, detect_faces) for content in photos]
         for job in jobs:
-            job.answer.add_done_callback(partial(self._close, job))
-            self._pool.submit(self._look, job)
-        return [job.answer for job in jobs]
+            job.future.add_done_callback(partial(self._on_done, job))
+            self._pool.submit(self._preprocess, job)
+        return [job.future for job in jobs]
 
     def stop(self) -> None:
-        """Answers for what was taken on, and ends."""
+        """Predicts all accepted photos, then stops the threads."""
         self._pool.shutdown()
         self._detected.put(None)
         if self.is_running:
-            self._networks.join()
+            self._network_thread.join()
 
-    def _close(self, job: _Job, answer: Future[PhotoPrediction]) -> None:
-        """Called once for each photo, when it has its answer or nobody waits for one any more."""
+    def _on_done(self, job: _Job, future: Future[PhotoPrediction]) -> None:
+        """Counts a photo; called once for each, when it has a result or its request was cancelled."""
         job.content = b""
-        if answer.cancelled():
+        if future.cancelled():
             outcome = "lost"
-        elif error := answer.exception():
+        elif error := future.exception():
             outcome = "unreadable" if isinstance(error, PhotoError) else "lost"
         else:
             outcome = "answered"
         self.metrics.photos.labels(outcome).inc()
         with self._lock:
-            self._open -= 1
+            self._num_pending -= 1
         self.metrics.queue_size.dec()
 
-    def _look(self, job: _Job) -> None:
+    def _preprocess(self, job: _Job) -> None:
+        """Decodes a photo and detects its faces."""
         limits = self.settings.limits
-        found: DetectedFaces | Exception | None = None
+        result: DetectedFaces | Exception | None = None
         try:
-            if not job.answer.cancelled():
+            if not job.future.cancelled():
                 pixels = decode(job.content, max_pixels=limits.photo_pixels, max_bytes=limits.photo_bytes)
-                found = self._readers[job.faces].preprocess(pixels)
+                result = self._face_predictors[job.detect_faces].preprocess(pixels)
         except Exception as error:
-            # Whatever it is, somebody waits for it.
-            found = error
-        # Before it is handed on: the networks would else wait for the photo that they have.
+            # Any exception: a request is waiting for this photo.
+            result = error
+        # Before the photo is queued: otherwise the network thread would wait for the photo that it already has.
         with self._lock:
             self._num_detecting -= 1
-        if isinstance(found, Exception):
-            self._settle(job, found)
-        elif found is not None:
-            self._detected.put((job, found))
+        if isinstance(result, Exception):
+            self._set_result(job, result)
+        elif result is not None:
+            self._detected.put((job, result))
 
     def _run(self) -> None:
         while (first := self._detected.get()) is not None:
-            self._answer(self._gather(first))
+            self._predict(self._collect_batch(first))
 
-    def _gather(self, first: tuple[_Job, DetectedFaces]) -> list[tuple[_Job, DetectedFaces]]:
-        """What passes the networks together: as many faces as fit, of the photos seen by now or very soon."""
-        batch, faces = [first], len(first[1].inputs)
-        until = time.monotonic() + self.settings.batch_wait
-        while faces < self.settings.batch_size:
-            left = until - time.monotonic()
+    def _collect_batch(self, first: tuple[_Job, DetectedFaces]) -> list[tuple[_Job, DetectedFaces]]:
+        """Collects a batch: the photos preprocessed by now or within `batch_wait`, up to `batch_size` faces."""
+        batch, num_faces = [first], len(first[1].inputs)
+        deadline = time.monotonic() + self.settings.batch_wait
+        while num_faces < self.settings.batch_size:
+            remaining = deadline - time.monotonic()
             try:
-                more = (
-                    self._detected.get(timeout=left)
-                    if left > 0 and self._num_detecting
-                    else self._detected.get_nowait()
-                )
+                if remaining > 0 and self._num_detecting:
+                    item = self._detected.get(timeout=remaining)
+                else:
+                    item = self._detected.get_nowait()
             except queue.Empty:
                 break
-            if more is None:
-                # The end: left for whoever asks next.
+            if item is None:
+                # The end marker goes back for `_run`.
                 self._detected.put(None)
                 break
-            batch.append(more)
-            faces += len(more[1].inputs)
+            batch.append(item)
+            num_faces += len(item[1].inputs)
         return batch
 
-    def _answer(self, batch: Sequence[tuple[_Job, DetectedFaces]]) -> None:
-        wanted = [(job, looked) for job, looked in batch if not job.answer.cancelled()]
-        faces = sum(len(looked.inputs) for _, looked in wanted)
+    def _predict(self, batch: Sequence[tuple[_Job, DetectedFaces]]) -> None:
+        active = [(job, detected) for job, detected in batch if not job.future.cancelled()]
+        num_faces = sum(len(detected.inputs) for _, detected in active)
         began = time.perf_counter()
         try:
-            readings = self._readers[False].predict_batch([looked for _, looked in wanted])
+            predictions = self._face_predictors[False].predict_batch([detected for _, detected in active])
         except Exception as error:
-            for job, _ in wanted:
-                self._settle(job, error)
+            for job, _ in active:
+                self._set_result(job, error)
             return
-        if faces:
-            self.metrics.batch_faces.observe(faces)
+        if num_faces:
+            self.metrics.batch_faces.observe(num_faces)
             self.metrics.batch_seconds.observe(time.perf_counter() - began)
-            self.metrics.faces.inc(faces)
-        for (job, _), reading in zip(wanted, readings, strict=True):
-            self._settle(job, reading)
+            self.metrics.faces.inc(num_faces)
+        for (job, _), prediction in zip(active, predictions, strict=True):
+            self._set_result(job, prediction)
 
-    def _settle(self, job: _Job, answer: PhotoPrediction | Exception) -> None:
-        """Gives a photo's answer to whoever still waits for it."""
-        if not job.answer.set_running_or_notify_cancel():
+    def _set_result(self, job: _Job, result: PhotoPrediction | Exception) -> None:
+        """Sets the result of a photo, unless its request was cancelled."""
+        if not job.future.set_running_or_notify_cancel():
             return
-        if isinstance(answer, Exception):
-            job.answer.set_exception(answer)
+        if isinstance(result, Exception):
+            job.future.set_exception(result)
         else:
-            job.answer.set_result(answer)
+            job.future.set_result(result)

@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus may read of a service. Numbers only: no names, no addresses, no answers."""
+"""Prometheus metrics of the service: numbers only, without names, addresses or predictions."""
 
 from __future__ import annotations
 
@@ -15,54 +15,73 @@ from prometheus_client import (
 )
 
 MULTIPROC_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""The environment's name for a folder in which workers keep their numbers, so that each can tell those of all."""
+"""Environment variable for a folder in which workers share their numbers, so that each can report the sum."""
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
+"""Media type of `Metrics.render`."""
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+"""Upper bounds in seconds; the last is the default time limit of a request."""
+
 BATCH_SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Upper bounds in faces."""
 
 
 class Metrics:
-    """The numbers of one service.
+    """Counters of one service.
 
     Attributes:
-        requests: By path, method and status.
-        seconds: From a request's first byte to its answer, by path.
-        photos: By what became of them: answered, unreadable or lost.
-        faces: That were answered for, whole photos too.
-        queue: Photos that were taken on and are not yet answered.
-        batches: Faces that passed the networks together.
-        network_seconds: That such a batch took.
-        rejections: Of requests, by reason.
+        registry: The Prometheus registry.
+        requests: Requests by path, method and status.
+        request_seconds: Seconds from a request's first byte to its response, by path.
+        photos: Photos by outcome: answered, unreadable or lost.
+        faces: Predicted faces; a whole photo counts as one.
+        queue_size: Photos that were accepted and have no result yet.
+        batch_faces: Faces in a batch.
+        batch_seconds: Seconds that the networks took for a batch.
+        rejections: Rejected requests by reason.
     """
 
     def __init__(self) -> None:
-        self.registry = own = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         self.requests = Counter(
-            "maskfit_requests", "Requests by path, method and status.", ["path", "method", "status"], registry=own
+            "maskfit_requests", "Requests by path, method and status.", ["path", "method", "status"], registry=registry
         )
         self.request_seconds = Histogram(
-            "maskfit_request_seconds", "From a request to its answer.", ["path"], buckets=LATENCY_BUCKETS, registry=own
+            "maskfit_request_seconds",
+            "Seconds from a request to its response.",
+            ["path"],
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
         )
-        self.photos = Counter("maskfit_photos", "Photos by what became of them.", ["outcome"], registry=own)
-        self.faces = Counter("maskfit_faces", "Faces that were answered for, whole photos too.", registry=own)
+        self.photos = Counter("maskfit_photos", "Photos by outcome.", ["outcome"], registry=registry)
+        self.faces = Counter("maskfit_faces", "Predicted faces; a whole photo counts as one.", registry=registry)
         self.queue_size = Gauge(
-            "maskfit_queue_photos", "Photos taken on and not yet answered.", multiprocess_mode="livesum", registry=own
+            "maskfit_queue_photos",
+            "Photos that were accepted and have no result yet.",
+            multiprocess_mode="livesum",
+            registry=registry,
         )
         self.batch_faces = Histogram(
-            "maskfit_batch_faces", "Faces that passed the networks together.", buckets=BATCH_SIZE_BUCKETS, registry=own
+            "maskfit_batch_faces", "Faces in a batch.", buckets=BATCH_SIZE_BUCKETS, registry=registry
         )
         self.batch_seconds = Histogram(
-            "maskfit_batch_seconds", "That the networks took for a batch.", buckets=LATENCY_BUCKETS, registry=own
+            "maskfit_batch_seconds",
+            "Seconds that the networks took for a batch.",
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
         )
-        self.rejections = Counter("maskfit_rejections", "Refused requests by reason.", ["reason"], registry=own)
+        self.rejections = Counter("maskfit_rejections", "Rejected requests by reason.", ["reason"], registry=registry)
 
     def render(self) -> bytes:
-        """Everything in Prometheus's text format: of all workers, where there are several."""
+        """Returns all metrics in Prometheus's text format.
+
+        Returns:
+            The metrics of this process, or the sums over all workers where there are several.
+        """
         folder = os.environ.get(MULTIPROC_DIR_VARIABLE)
         if not folder:
             return generate_latest(self.registry)
-        together = CollectorRegistry()
-        multiprocess.MultiProcessCollector(together, path=folder)  # type: ignore[no-untyped-call]
-        return generate_latest(together)
+        combined = CollectorRegistry()
+        multiprocess.MultiProcessCollector(combined, path=folder)  # type: ignore[no-untyped-call]
+        return generate_latest(combined)

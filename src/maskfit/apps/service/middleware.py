@@ -1,4 +1,4 @@
-"""The guard round all routes: counts and times requests, writes the log, and lets no error's words out."""
+"""ASGI middleware: counts and times requests, logs them, and hides exceptions from clients."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from maskfit.apps.service.problem_details import to_response
 LOG = logging.getLogger("maskfit.service")
 
 STATUS_CLIENT_CLOSED_REQUEST = 499
-"""What is logged where the caller went away before the answer, as nginx has it."""
+"""Logged where the client disconnected before the response, as nginx does."""
 
 OTHER = "other"
-"""What a path that is no route's is called: it may hold anything."""
+"""Logged in place of unknown paths and methods, which may contain anything."""
 
 METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE")
+"""Methods that are logged by name."""
 
 
 class RequestMiddleware:
-    """ASGI middleware.
+    """Outermost ASGI middleware of the service.
 
     Args:
-        app: What it stands round.
-        metrics: Where it counts.
-        paths: Of the routes.
+        app: The wrapped application.
+        metrics: Where requests are counted.
+        paths: Paths of the routes; others are logged as `OTHER`.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Collection[str]) -> None:
@@ -38,32 +39,41 @@ class RequestMiddleware:
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one ASGI connection.
+
+        Args:
+            scope: The connection scope.
+            receive: Receives messages of the client.
+            send: Sends messages to the client.
+        """
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
         status = STATUS_CLIENT_CLOSED_REQUEST
 
-        async def watch(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self.app(scope, receive, watch)
+            await self.app(scope, receive, send_and_record)
         except Exception as error:
-            # Without the error's own words: they may quote a photo's name or a path.
-            LOG.error("a fault: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+            # Without the exception's message, which may contain a photo's name or a path.
+            trace = "".join(traceback.format_tb(error.__traceback__))
+            LOG.error("unhandled %s\n%s", type(error).__name__, trace)
             if status == STATUS_CLIENT_CLOSED_REQUEST:
-                await to_response(500, "the service failed; its log says where")(scope, receive, watch)
+                response = to_response(500, "internal error; see the log of the service")
+                await response(scope, receive, send_and_record)
         finally:
-            self._count(scope, status, time.perf_counter() - began)
+            self._record(scope, status, time.perf_counter() - began)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         path = scope["path"] if scope["path"] in self.paths else OTHER
         method = scope["method"] if scope["method"] in METHODS else OTHER
         self.metrics.requests.labels(path, method, status).inc()
         self.metrics.request_seconds.labels(path).observe(seconds)
-        # Neither the address of the caller nor anything that was sent.
+        # Neither the client's address nor anything it sent.
         LOG.info("%s %s %d %.3f s", method, path, status, seconds)

@@ -1,4 +1,4 @@
-"""The model card of a service: what is served, as the model files say it, without a path of this machine."""
+"""Description of the served models, from the metadata of their files, without paths of this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from maskfit.registry import ComponentSpec
 
 
 class AttributeInfo(StrictModel):
-    """One thing that is read from a face."""
+    """A predicted attribute.
+
+    Attributes:
+        name: Its name.
+        values: Names of its values.
+        words: The values for people.
+        unsure_below: Probability below which the answer is "not sure".
+    """
 
     name: str
     values: list[str]
@@ -27,36 +34,66 @@ class AttributeInfo(StrictModel):
 
 
 class ModelInfo(StrictModel):
-    """One of the networks that answer together."""
+    """A member of the ensemble.
+
+    Attributes:
+        about: Its description.
+        maskfit: The version that wrote the file.
+        backbone: The backbone.
+        preprocessing: The preprocessing.
+        calibration: Temperatures and abstention thresholds.
+        scores: Scores on held-out persons; null for NaN.
+        card: The model card.
+    """
 
     about: str
     maskfit: str = Field(description="The version that wrote the file.")
     backbone: ComponentSpec
     preprocessing: Preprocessing
     calibration: Calibration
-    scores: dict[str, float | None] = Field(description="Measured on photos of persons held out.")
-    card: ModelCard = Field(description="What it was trained and judged on.")
+    scores: dict[str, float | None] = Field(description="Measured on photos of held-out persons.")
+    card: ModelCard = Field(description="The model card: training data and evaluation.")
 
 
 class ServiceInfo(StrictModel):
-    """What is served."""
+    """What the service serves.
 
-    maskfit: str = Field(description="The version that answers.")
+    Attributes:
+        maskfit: The version of the service.
+        attributes: The predicted attributes.
+        vote: How the members are combined.
+        views: The test-time augmentation.
+        detector: The face detector; null without one.
+        members: The models.
+        limits: Limits of a request.
+    """
+
+    maskfit: str = Field(description="The version of the service.")
     attributes: list[AttributeInfo]
     vote: str
     views: str
-    detector: str | None = Field(description="What looks for faces; null where nothing does.")
+    detector: str | None = Field(description="The face detector; null where faces are not detected.")
     members: list[ModelInfo]
     limits: Limits
 
 
 def describe(predictor: Predictor, detector: str | None, views: str, limits: Limits) -> ServiceInfo:
-    """The card of what a predictor answers."""
+    """Describes a service.
+
+    Args:
+        predictor: The models.
+        detector: Name of the face detector; None without one.
+        views: The test-time augmentation.
+        limits: Limits of a request.
+
+    Returns:
+        The description.
+    """
     attributes = [
         AttributeInfo(
             name=attribute.name,
             values=list(attribute.values),
-            words=[attribute.display_name(code) for code in range(len(attribute.values))],
+            words=[attribute.display_name(index) for index in range(len(attribute.values))],
             unsure_below=predictor.abstain_below[attribute.name],
         )
         for attribute in predictor.schema.attributes
@@ -67,20 +104,20 @@ def describe(predictor: Predictor, detector: str | None, views: str, limits: Lim
         vote=predictor.vote,
         views=views,
         detector=detector,
-        members=[_describe(member) for member in predictor.members],
+        members=[_describe_member(member) for member in predictor.members],
         limits=limits,
     )
 
 
-def _describe(member: Member) -> ModelInfo:
-    facts = member.engine.metadata
+def _describe_member(member: Member) -> ModelInfo:
+    metadata = member.engine.metadata
     return ModelInfo(
-        about=facts.description,
-        maskfit=facts.maskfit,
-        backbone=facts.backbone,
-        preprocessing=facts.preprocessing,
-        calibration=facts.calibration,
-        # JSON knows no NaN.
-        scores={name: value if math.isfinite(value) else None for name, value in facts.scores.items()},
-        card=facts.card,
+        about=metadata.description,
+        maskfit=metadata.maskfit,
+        backbone=metadata.backbone,
+        preprocessing=metadata.preprocessing,
+        calibration=metadata.calibration,
+        # JSON has no NaN.
+        scores={name: value if math.isfinite(value) else None for name, value in metadata.scores.items()},
+        card=metadata.card,
     )

@@ -1,4 +1,4 @@
-"""Problems: refusals as RFC 9457 has them, which say what is wrong and nothing of the machine."""
+"""Error responses as RFC 9457 problem details, which reveal nothing about the machine."""
 
 from __future__ import annotations
 
@@ -10,45 +10,47 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 MEDIA_TYPE = "application/problem+json"
+"""Media type of problem details."""
 
 STATUS_DESCRIPTIONS = {
-    401: "No token, or a wrong one.",
+    401: "The token is missing or wrong.",
     408: "The body did not arrive in time.",
-    413: "The body has more bytes than are read.",
+    413: "The body exceeds the size limit.",
     415: "The body is neither multipart/form-data nor application/json.",
-    422: "The request is not of the shape described here. That a photo cannot be read is no such case: it is said in "
-    "the answer for that photo.",
-    429: "More photos are waiting than are taken on.",
-    500: "A fault of the service.",
-    503: "The service is stopping, or did not answer in time.",
+    422: "The request does not have the form described here. An unreadable photo is not an error of the request: the "
+    "response reports it for that photo.",
+    429: "Too many photos are waiting.",
+    500: "Internal error.",
+    503: "The service is stopping, or did not respond in time.",
 }
-"""What each status means here."""
+"""Description of each status in OpenAPI."""
 
 RETRY_STATUSES = (429, 503)
-"""Statuses that come with Retry-After."""
+"""Statuses with a Retry-After header."""
 
 RETRY_AFTER_SECONDS = 1
+"""Value of the Retry-After header: the queue empties within about a second."""
 
 
 class ProblemDetails(BaseModel):
-    """Why a request was refused (RFC 9457)."""
+    """Why a request was rejected (RFC 9457)."""
 
     model_config = ConfigDict(extra="forbid")
 
     type: Literal["about:blank"] = "about:blank"
-    title: str = Field(description="The status in words.")
+    title: str = Field(description="The reason phrase of the status.")
     status: int = Field(ge=400, le=599)
     detail: str = Field(description="What is wrong with this request.")
 
 
 class HTTPProblemError(Exception):
-    """A request that is refused.
+    """A rejected request.
 
     Args:
         status: The HTTP status.
-        detail: What is wrong, for the caller.
-        reason: The same in one word, for metrics.
-        headers: Of the response.
+        detail: What is wrong, for the client.
+        reason: One word for the metric `maskfit_rejections`.
+        headers: Further headers of the response.
     """
 
     def __init__(self, status: int, detail: str, reason: str, headers: Mapping[str, str] | None = None) -> None:
@@ -60,26 +62,42 @@ class HTTPProblemError(Exception):
 
 
 def to_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """A problem as a response."""
-    given = dict(headers or {})
+    """Builds a response with problem details.
+
+    Args:
+        status: The HTTP status, 400 to 599.
+        detail: What is wrong, for the client.
+        headers: Further headers.
+
+    Returns:
+        The response, with Retry-After where the status calls for it.
+    """
+    all_headers = dict(headers or {})
     if status in RETRY_STATUSES:
-        given.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+        all_headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
     problem = ProblemDetails(title=HTTPStatus(status).phrase, status=status, detail=detail)
-    return JSONResponse(problem.model_dump(), status, given, MEDIA_TYPE)
+    return JSONResponse(problem.model_dump(), status, all_headers, MEDIA_TYPE)
 
 
 def openapi_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI says of these statuses."""
-    said: dict[int | str, dict[str, Any]] = {}
+    """Returns the OpenAPI description of error statuses.
+
+    Args:
+        *statuses: Keys of `STATUS_DESCRIPTIONS`.
+
+    Returns:
+        Response object by status.
+    """
+    responses: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
-        said[status] = {
+        responses[status] = {
             "description": STATUS_DESCRIPTIONS[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         if status in RETRY_STATUSES:
-            said[status]["headers"] = {
+            responses[status]["headers"] = {
                 "Retry-After": {"description": "Seconds.", "required": True, "schema": {"type": "integer"}}
             }
         if status == 401:
-            said[status]["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}}
-    return said
+            responses[status]["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}}
+    return responses

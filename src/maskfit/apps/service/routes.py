@@ -1,4 +1,4 @@
-"""Routes: HTTP in, HTTP out, and OpenAPI that says exactly that."""
+"""Routes of the service, and the OpenAPI document that describes them exactly."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ from maskfit.apps.service.uploads import Upload, describe_body, format_validatio
 from maskfit.errors import PhotoError
 from maskfit.inference.face_predictor import PhotoPrediction
 
-DESCRIPTION = """Every face on a photo, with what the models say of it. Photos are in memory until they are answered for, \
-and nowhere else."""
+DESCRIPTION = (
+    "Predictions for every face on a photo. Photos are kept in memory until their prediction is sent, and nowhere else."
+)
 
 OPENAPI_PATH = "/openapi.json"
 
@@ -36,46 +37,79 @@ BEARER = HTTPBearer(auto_error=False, description="The token that the service wa
 
 
 class FacesQuery(StrictModel):
-    """What a caller may choose."""
+    """Query parameters of a service with a face detector.
+
+    Attributes:
+        faces: Whether faces are detected.
+    """
 
     faces: bool = Field(
         True,
-        description="Look for faces, and answer for each; without, a photo is taken whole, as a portrait of one face.",
+        description="Detect faces and predict each; otherwise the whole photo is predicted, as a portrait of one face.",
     )
 
 
-def _refuse_looking(wanted: bool) -> bool:
-    if wanted:
-        raise ValueError("this service looks for no faces")
-    return wanted
+def _reject_detection(value: bool) -> bool:
+    if value:
+        raise ValueError("this service does not detect faces")
+    return value
 
 
 class EmptyQuery(StrictModel):
-    """The same where the service looks for no faces."""
+    """Query parameters of a service without a face detector.
 
-    faces: Annotated[bool, AfterValidator(_refuse_looking)] = Field(
-        False, description="This service takes each photo whole.", json_schema_extra={"enum": [False]}
+    Attributes:
+        faces: Always False.
+    """
+
+    faces: Annotated[bool, AfterValidator(_reject_detection)] = Field(
+        False, description="This service predicts each photo as a whole.", json_schema_extra={"enum": [False]}
     )
 
 
-async def parse_faces_query(given: Annotated[FacesQuery, Query()]) -> bool:
-    """Whether faces are looked for."""
-    return given.faces
+async def parse_faces_query(query: Annotated[FacesQuery, Query()]) -> bool:
+    """Returns whether the client wants faces to be detected.
+
+    Args:
+        query: The query parameters.
+
+    Returns:
+        The parameter `faces`.
+    """
+    return query.faces
 
 
-async def no_query(given: Annotated[EmptyQuery, Query()]) -> bool:
-    """The same where there is no choice."""
-    return given.faces
+async def no_query(query: Annotated[EmptyQuery, Query()]) -> bool:
+    """Validates the query parameters of a service without a face detector.
+
+    Args:
+        query: The query parameters.
+
+    Returns:
+        False.
+    """
+    return query.faces
 
 
 class HealthStatus(StrictModel):
-    """How the service is."""
+    """Response of the probes.
+
+    Attributes:
+        status: `ok` for liveness, `ready` for readiness.
+    """
 
     status: Literal["ok", "ready"]
 
 
 def build_app(service: InferenceService) -> FastAPI:
-    """The service as an ASGI application; its lifespan starts and stops the batches."""
+    """Builds the ASGI application; its lifespan starts and stops the batcher.
+
+    Args:
+        service: The models and settings.
+
+    Returns:
+        The application.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -91,62 +125,62 @@ def build_app(service: InferenceService) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         openapi_url=OPENAPI_PATH,
-        # Their pages load scripts from elsewhere.
+        # FastAPI's documentation pages load scripts from another host.
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # Even where the environment asks for it: its logs would carry what was sent.
+        # Even where the environment enables it: its logs would contain what clients sent.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    _add_refusals(app, service)
+    _add_exception_handlers(app, service)
     _add_probes(app, service)
-    _add_answers(app, service)
-    schema = _describe(app)
+    _add_prediction_routes(app, service)
+    schema = _build_openapi(app)
     app.openapi = lambda: schema  # type: ignore[method-assign]
     app.add_middleware(RequestMiddleware, metrics=service.metrics, paths={*schema["paths"], OPENAPI_PATH})
     return app
 
 
-def _add_refusals(app: FastAPI, service: InferenceService) -> None:
-    """Makes every refusal a problem."""
+def _add_exception_handlers(app: FastAPI, service: InferenceService) -> None:
+    """Turns every error into problem details."""
 
     @app.exception_handler(HTTPProblemError)
-    async def refuse(request: Request, error: HTTPProblemError) -> Response:
+    async def handle_problem(request: Request, error: HTTPProblemError) -> Response:
         service.metrics.rejections.labels(error.reason).inc()
         return to_response(error.status, error.detail, error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def refuse_shape(request: Request, error: RequestValidationError) -> Response:
+    async def handle_validation_error(request: Request, error: RequestValidationError) -> Response:
         service.metrics.rejections.labels("malformed").inc()
         return to_response(422, format_validation_errors(error.errors()))
 
     @app.exception_handler(HTTPException)
-    async def refuse_route(request: Request, error: HTTPException) -> Response:
+    async def handle_http_exception(request: Request, error: HTTPException) -> Response:
         return to_response(error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(ClientDisconnect)
-    async def leave(request: Request, error: ClientDisconnect) -> Response:
+    async def handle_disconnect(request: Request, error: ClientDisconnect) -> Response:
         return Response(status_code=STATUS_CLIENT_CLOSED_REQUEST)
 
 
-def _guards(service: InferenceService) -> list[Any]:
-    """What asks for the token, where there is one."""
+def _token_dependencies(service: InferenceService) -> list[Any]:
+    """Returns the dependency that checks the bearer token, where the service requires one."""
 
-    async def ask(given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]) -> None:
-        if not service.check_token(given.credentials if given else None):
-            raise HTTPProblemError(401, "this service wants a token", "token", {"WWW-Authenticate": "Bearer"})
+    async def check(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]) -> None:
+        if not service.check_token(credentials.credentials if credentials else None):
+            raise HTTPProblemError(401, "this service requires a token", "token", {"WWW-Authenticate": "Bearer"})
 
-    return [Depends(ask)] if service.requires_token else []
+    return [Depends(check)] if service.requires_token else []
 
 
 def _add_probes(app: FastAPI, service: InferenceService) -> None:
-    """What watches the service asks for."""
+    """Adds the routes for monitoring."""
 
-    @app.get("/healthz", summary="Whether the process lives", tags=["probes"])
+    @app.get("/healthz", summary="Liveness", tags=["probes"])
     async def healthz() -> HealthStatus:
         return HealthStatus(status="ok")
 
-    @app.get("/readyz", summary="Whether photos are answered for", tags=["probes"], responses=openapi_responses(503))
+    @app.get("/readyz", summary="Readiness", tags=["probes"], responses=openapi_responses(503))
     async def readyz() -> HealthStatus:
         if not service.is_ready:
             raise HTTPProblemError(503, "the service is starting or stopping", "stopping")
@@ -154,34 +188,39 @@ def _add_probes(app: FastAPI, service: InferenceService) -> None:
 
     @app.get(
         "/metrics",
-        summary="Numbers for Prometheus",
+        summary="Prometheus metrics",
         tags=["probes"],
         response_class=Response,
-        dependencies=_guards(service),
+        dependencies=_token_dependencies(service),
         responses={
             200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
-            **_refused(service),
+            **_error_responses(service),
         },
     )
     async def read_metrics() -> Response:
         return Response(service.metrics.render(), media_type=metrics.MEDIA_TYPE)
 
 
-def _add_answers(app: FastAPI, service: InferenceService) -> None:
-    """What the service is there for."""
+def _add_prediction_routes(app: FastAPI, service: InferenceService) -> None:
+    """Adds the routes for predictions and the model description."""
 
-    @app.get("/v1/model", summary="What is served", dependencies=_guards(service), responses=_refused(service))
+    @app.get(
+        "/v1/model",
+        summary="Description of the models",
+        dependencies=_token_dependencies(service),
+        responses=_error_responses(service),
+    )
     async def model() -> ServiceInfo:
         return service.describe()
 
     @app.post(
         "/v1/predict",
-        summary="Answers for photos",
-        description="One photo or many, as a form or as JSON. Each gets an answer or an error of its own; the status "
-        "is 200 also where none of them could be read.",
-        dependencies=_guards(service),
+        summary="Predictions for photos",
+        description="One photo or many, as a form or as JSON. Each photo gets a prediction or an error of its own; the "
+        "status is 200 even where none of them could be read.",
+        dependencies=_token_dependencies(service),
         response_model=build_response_model(service.predictor.schema),
-        responses=_refused(service, 408, 413, 415, 422, 429, 500, 503),
+        responses=_error_responses(service, 408, 413, 415, 422, 429, 500, 503),
         openapi_extra={"requestBody": describe_body(service.settings.limits)},
     )
     async def predict(
@@ -189,61 +228,63 @@ def _add_answers(app: FastAPI, service: InferenceService) -> None:
     ) -> dict[str, Any]:
         if service.stopping:
             raise HTTPProblemError(503, "the service is stopping", "stopping")
+        limits = service.settings.limits
         uploads: list[Upload] = []
-        with service.body_memory.reservation() as claim:
+        with service.body_memory.reservation() as reservation:
             try:
-                async with asyncio.timeout(service.settings.limits.seconds):
-                    uploads = await read_uploads(request, service.settings.limits, claim)
-                    photos = [upload.content for upload in uploads]
-                    answers = await _answered(request, service.batcher.submit(photos, faces))
+                async with asyncio.timeout(limits.seconds):
+                    uploads = await read_uploads(request, limits, reservation)
+                    futures = service.batcher.submit([upload.content for upload in uploads], faces)
+                    results = await _wait_for_results(request, futures)
             except TimeoutError:
-                status, what = (503, "the answer took") if uploads else (408, "the body took")
-                seconds = service.settings.limits.seconds
-                raise HTTPProblemError(status, f"{what} more than {seconds:g} s", "time") from None
-        return {"photos": [_say(upload, answer) for upload, answer in zip(uploads, answers, strict=True)]}
+                status, stage = (503, "the prediction") if uploads else (408, "the body")
+                raise HTTPProblemError(status, f"{stage} took more than {limits.seconds:g} s", "time") from None
+        return {"photos": [_to_json(upload, result) for upload, result in zip(uploads, results, strict=True)]}
 
 
-def _refused(service: InferenceService, *statuses: int) -> dict[int | str, dict[str, Any]]:
+def _error_responses(service: InferenceService, *statuses: int) -> dict[int | str, dict[str, Any]]:
     return openapi_responses(*([401] if service.requires_token else []), *statuses)
 
 
-async def _answered(request: Request, photos: Sequence[Future[PhotoPrediction]]) -> list[PhotoPrediction | PhotoError]:
-    """What became of each photo; where the caller goes away nobody goes on working for it.
+async def _wait_for_results(
+    request: Request, futures: Sequence[Future[PhotoPrediction]]
+) -> list[PhotoPrediction | PhotoError]:
+    """Waits for the predictions; cancels them where the client disconnects.
 
     Raises:
-        ClientDisconnect: The caller has gone.
+        ClientDisconnect: The client disconnected.
     """
-    answers = asyncio.gather(*map(asyncio.wrap_future, photos), return_exceptions=True)
-    gone = asyncio.ensure_future(_left(request))
+    predictions = asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
+    disconnect = asyncio.ensure_future(_wait_for_disconnect(request))
     try:
-        await asyncio.wait((answers, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not answers.done():
+        await asyncio.wait((predictions, disconnect), return_when=asyncio.FIRST_COMPLETED)
+        if not predictions.done():
             raise ClientDisconnect
         results: list[PhotoPrediction | PhotoError] = []
-        for result in answers.result():
+        for result in predictions.result():
             if isinstance(result, BaseException) and not isinstance(result, PhotoError):
                 raise result
             results.append(result)
         return results
     finally:
-        answers.cancel()
-        gone.cancel()
+        predictions.cancel()
+        disconnect.cancel()
 
 
-async def _left(request: Request) -> None:
-    """Returns when the caller goes away."""
+async def _wait_for_disconnect(request: Request) -> None:
+    """Returns when the client disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-def _say(upload: Upload, answer: PhotoPrediction | PhotoError) -> dict[str, Any]:
-    if isinstance(answer, PhotoError):
-        return {"name": upload.name, "error": {"message": answer.message, "next": answer.hint}}
-    return {"name": upload.name, **answer.to_dict()}
+def _to_json(upload: Upload, result: PhotoPrediction | PhotoError) -> dict[str, Any]:
+    if isinstance(result, PhotoError):
+        return {"name": upload.name, "error": {"message": result.message, "next": result.hint}}
+    return {"name": upload.name, **result.to_dict()}
 
 
-def _describe(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI, with the one model that no route returns by itself."""
+def _build_openapi(app: FastAPI) -> dict[str, Any]:
+    """Builds the OpenAPI document, with the problem details, which no route returns by itself."""
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     schema["components"]["schemas"]["Problem"] = ProblemDetails.model_json_schema()
     return schema

@@ -1,4 +1,4 @@
-"""Schemas: what the service answers, exactly. The attributes in it are those of the models that are served."""
+"""Response models of the service, built for the attributes of the served models."""
 
 from __future__ import annotations
 
@@ -19,74 +19,99 @@ Box = Annotated[
 ]
 
 RESERVED_NAMES = ("box", "score")
-"""What a face has besides attributes."""
+"""Fields of a face besides its attributes."""
+
+
+def _keep_summary(schema: dict[str, Any]) -> None:
+    """Shortens the description of a JSON schema to the docstring's summary: its fields have descriptions themselves."""
+    if "description" in schema:
+        schema["description"] = schema["description"].partition("\n\n")[0]
 
 
 class StrictModel(BaseModel):
-    """Nothing besides what is listed."""
+    """Base of models that allow no other fields."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=False)
+    model_config = ConfigDict(extra="forbid", populate_by_name=False, json_schema_extra=_keep_summary)
 
 
 class ErrorDetail(StrictModel):
-    """Why a photo was not answered for."""
+    """Why a photo has no prediction.
+
+    Attributes:
+        message: What is wrong with it.
+        next: What to do.
+    """
 
     message: str = Field(description="What is wrong with it.")
     next: str | None = Field(description="What to do.")
 
 
 class PhotoFailure(StrictModel):
-    """A photo that could not be read; the others were."""
+    """A photo that could not be read; the others of the request are predicted.
+
+    Attributes:
+        name: The name that was sent.
+        error: Why it could not be read.
+    """
 
     name: str | None = Field(description="As it was sent.")
     error: ErrorDetail
 
 
-def build_response_model(scheme: LabelSchema) -> type[BaseModel]:
-    """The model of a whole answer about photos, for one scheme.
+def build_response_model(schema: LabelSchema) -> type[BaseModel]:
+    """Builds the response model of `/v1/predict` for a label schema.
+
+    Args:
+        schema: The label schema of the models.
+
+    Returns:
+        The model.
 
     Raises:
-        ModelFileError: An attribute has a name that a face's other fields bear.
+        ModelFileError: An attribute has one of the `RESERVED_NAMES`.
     """
-    taken = [name for name in scheme.names if name in RESERVED_NAMES]
-    if taken:
-        raise ModelFileError(f"an attribute called '{taken[0]}' cannot be served", hint="serve a model of other names")
+    reserved = [name for name in schema.names if name in RESERVED_NAMES]
+    if reserved:
+        raise ModelFileError(
+            f"an attribute named '{reserved[0]}' cannot be served", hint="serve a model with other attribute names"
+        )
     fields: dict[str, Any] = {
-        "box": (Box | None, Field(description="Where the face is; null where the whole photo was taken.")),
-        "score": (Probability | None, Field(description="How sure the detector is that this is a face.")),
+        "box": (Box | None, Field(description="Where the face is; null for a whole photo.")),
+        "score": (Probability | None, Field(description="Confidence of the detector that this is a face.")),
     }
-    # Under names of their own, since an attribute may be called as no Python name may.
-    for place, attribute in enumerate(scheme.attributes):
-        fields[f"attribute_{place}"] = (_build_said(attribute), Field(alias=attribute.name))
+    # Generated names with aliases, since an attribute's name need not be a Python identifier.
+    for index, attribute in enumerate(schema.attributes):
+        fields[f"attribute_{index}"] = (_build_attribute_model(attribute), Field(alias=attribute.name))
     face = create_model("FaceAnswer", __base__=StrictModel, __doc__="A face, or a whole photo.", **fields)
     photo = create_model(
         "PhotoAnswer",
         __base__=StrictModel,
-        __doc__="A photo that was answered for.",
+        __doc__="Predictions for a photo.",
         name=(str | None, Field(description="As it was sent.")),
         width=(Pixels, Field(description="Of the upright photo.")),
         height=(Pixels, Field(description="Of the upright photo.")),
-        found=(Annotated[int, Field(ge=0)], Field(description="Faces found.")),
+        found=(Annotated[int, Field(ge=0)], Field(description="Detected faces.")),
         faces=(list[face], Field(description="The largest first.")),  # type: ignore[valid-type]
     )
     return create_model(
         "Answers",
         __base__=StrictModel,
-        __doc__="An answer for each photo.",
-        photos=(list[photo | PhotoFailure], Field(min_length=1, description="In the order in which they came.")),  # type: ignore[valid-type]
+        __doc__="Predictions for each photo.",
+        photos=(list[photo | PhotoFailure], Field(min_length=1, description="In the order of the request.")),  # type: ignore[valid-type]
     )
 
 
-def _build_said(attribute: Attribute) -> type[BaseModel]:
+def _build_attribute_model(attribute: Attribute) -> type[BaseModel]:
+    """Builds the model of one attribute's prediction."""
     values: Any = Literal[attribute.values]
     answers: Any = Literal[(*attribute.values, NOT_SURE)]
     return create_model(
         f"{''.join(part for part in attribute.name.title() if part.isalnum())}Said",
         __base__=StrictModel,
-        __doc__=f"What is said of {attribute.name}.",
-        answer=(answers, Field(description=f"What to act on: the value, or '{NOT_SURE}'.")),
+        __doc__=f"Prediction of {attribute.name}.",
+        answer=(answers, Field(description=f"The value to act on, or '{NOT_SURE}'.")),
         value=(values, Field(description="The most probable value.")),
         probability=(Probability, Field(description="Of that value.")),
-        sure=(bool, Field(description="Whether that reaches the model's threshold.")),
+        sure=(bool, Field(description="Whether the probability reaches the model's threshold.")),
         probabilities=(dict[values, Probability], Field(description="Of every value.")),
     )

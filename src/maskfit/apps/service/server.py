@@ -1,4 +1,4 @@
-"""Running a service: one process, or several that share a port; ended by SIGTERM or Ctrl-C."""
+"""Runs the service in one process or in several that share a port, until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from maskfit.apps.service.service import InferenceService
 from maskfit.apps.service.settings import SETTINGS_VARIABLE, ServiceSettings
 
 MAX_CONNECTIONS = 1000
-"""Of one worker; more are answered with 503."""
+"""Concurrent connections of one worker; further ones get 503."""
 
 WORKER_HEALTHCHECK_SECONDS = 30
-"""How long a worker may be silent before it is taken for dead; on a busy machine it takes seconds to begin."""
+"""Seconds after which a silent worker is taken for dead; on a busy machine a worker takes seconds to start."""
 
 LOG_CONFIG: dict[str, Any] = {
     "version": 1,
@@ -31,30 +31,33 @@ LOG_CONFIG: dict[str, Any] = {
     "loggers": {
         "maskfit": {"handlers": ["line"], "level": "INFO", "propagate": False},
         "uvicorn": {"handlers": ["line"], "level": "WARNING", "propagate": False},
-        # It quotes bodies.
+        # It quotes request bodies.
         "python_multipart": {"handlers": [], "level": "CRITICAL", "propagate": False},
     },
 }
-"""To standard error, and without uvicorn's log of requests, which has addresses and whole paths."""
+"""Logs to standard error, without uvicorn's access log, which contains addresses and full paths."""
 
 
 def serve(
-    settings: ServiceSettings, host: str, port: int, opened: Callable[[InferenceService], object] = lambda service: None
+    settings: ServiceSettings,
+    host: str,
+    port: int,
+    on_start: Callable[[InferenceService], object] = lambda service: None,
 ) -> None:
-    """Serves until the process gets SIGTERM or SIGINT; what was begun by then is answered, within `stop_seconds`.
+    """Serves until the process receives SIGTERM or SIGINT; running requests are completed within `stop_seconds`.
 
     Args:
-        settings: What to serve.
-        host: The address to listen at.
-        port: The port.
-        opened: Called with the service when its models are loaded, just before it listens.
+        settings: The settings.
+        host: The address to listen on.
+        port: The TCP port.
+        on_start: Called with the service after its models are loaded, just before it listens.
 
     Raises:
-        MaskfitError: As `Service`.
+        MaskfitError: As `InferenceService`.
     """
-    # Also where workers load their own: so that what is wrong is said here, once, and weights are fetched once.
+    # Also where workers load their own models: errors are reported here, once, and weights are downloaded once.
     service = InferenceService(settings)
-    opened(service)
+    on_start(service)
     options: dict[str, Any] = {
         "host": host,
         "port": port,
@@ -67,13 +70,13 @@ def serve(
         "limit_concurrency": MAX_CONNECTIONS,
         "timeout_graceful_shutdown": settings.stop_seconds,
     }
-    # uvicorn ends gracefully and then sends itself the signal once more, so that the exit code would say it was killed.
+    # After a graceful shutdown uvicorn raises the signal once more, which would make the exit code that of a kill.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     if settings.workers == 1:
         uvicorn.run(build_app(service), **options)
         return
     del service
-    with _told(settings):
+    with _worker_environment(settings):
         uvicorn.run(
             f"{__name__}:worker_app",
             factory=True,
@@ -84,22 +87,25 @@ def serve(
 
 
 def worker_app() -> FastAPI:
-    """The application of a worker process.
+    """Builds the application of a worker process from the environment.
+
+    Returns:
+        The ASGI application.
 
     Raises:
-        MaskfitError: As `Service`.
+        MaskfitError: As `InferenceService`.
     """
     return build_app(InferenceService(ServiceSettings.model_validate_json(os.environ[SETTINGS_VARIABLE])))
 
 
 @contextmanager
-def _told(settings: ServiceSettings) -> Iterator[None]:
-    """What workers read from their environment: the settings, and where they put their numbers together."""
+def _worker_environment(settings: ServiceSettings) -> Iterator[None]:
+    """Sets the environment of worker processes: the settings, and a folder for shared metrics."""
     with tempfile.TemporaryDirectory(prefix="maskfit-metrics-") as folder:
-        told = {SETTINGS_VARIABLE: settings.model_dump_json(), MULTIPROC_DIR_VARIABLE: folder}
-        os.environ.update(told)
+        variables = {SETTINGS_VARIABLE: settings.model_dump_json(), MULTIPROC_DIR_VARIABLE: folder}
+        os.environ.update(variables)
         try:
             yield
         finally:
-            for name in told:
+            for name in variables:
                 del os.environ[name]

@@ -1,4 +1,4 @@
-"""The service itself, apart from HTTP: models, batches, numbers, and whether it is ready."""
+"""The service without HTTP: models, batcher, metrics, token and readiness."""
 
 from __future__ import annotations
 
@@ -19,17 +19,22 @@ from maskfit.registry import ComponentSpec
 
 
 class InferenceService:
-    """Models that answer, and everything that routes need.
+    """Models and everything else that the routes need.
 
     Args:
-        settings: What it is started with.
+        settings: The settings.
 
     Attributes:
-        stopping: Set when the process was told to end; what was begun is still answered.
+        settings: The settings.
+        metrics: The metrics.
+        body_memory: Memory budget of all request bodies.
+        predictor: The models.
+        batcher: Predicts photos in batches.
+        stopping: Set when the process was told to stop; running requests are still completed.
 
     Raises:
-        ModelFileError: A model cannot be opened, or they cannot answer together.
-        DataError: A detector's weights are not here, or the token cannot be used.
+        ModelFileError: A model cannot be opened, or the models are incompatible.
+        DataError: A detector's weights are missing, or the token is invalid.
         MaskfitError: As `Predictor.load`.
     """
 
@@ -48,56 +53,73 @@ class InferenceService:
             top=settings.top,
             engine=settings.engine,
         )
-        readers = {False: FacePredictor(self.predictor, find=False)}
+        face_predictors = {False: FacePredictor(self.predictor, find=False)}
         if settings.faces:
-            # A photo without a face has no answer for a face; who wants the whole photo says so.
-            readers[True] = FacePredictor(self.predictor, whole=False, most=settings.limits.faces)
-        self.batcher = DynamicBatcher(readers, settings, self.metrics)
-        finder = readers[settings.faces].detector
-        self._detector = ComponentSpec.model_validate(finder.detector).name if finder else None
+            # A photo without a face gets no prediction; a client that wants the whole photo sends faces=false.
+            face_predictors[True] = FacePredictor(self.predictor, whole=False, most=settings.limits.faces)
+        self.batcher = DynamicBatcher(face_predictors, settings, self.metrics)
+        face_crop = face_predictors[settings.faces].detector
+        self._detector = ComponentSpec.model_validate(face_crop.detector).name if face_crop else None
 
     @property
     def requires_token(self) -> bool:
-        """Whether callers must show a token."""
+        """Whether clients must send a bearer token."""
         return self._token is not None
 
     def check_token(self, token: str | None) -> bool:
-        """Whether a caller who shows this token may ask; takes the same time whatever is wrong with it."""
+        """Checks a client's bearer token in constant time.
+
+        Args:
+            token: What the client sent; None without an Authorization header.
+
+        Returns:
+            Whether the client is admitted.
+        """
         if self._token is None:
             return True
         return hmac.compare_digest((token or "").encode("utf-8", "replace"), self._token.encode())
 
     @property
     def is_ready(self) -> bool:
-        """Whether photos are answered for: models are warm, and nobody told the process to end."""
+        """Whether photos are predicted: the models are warm, and the process was not told to stop."""
         return self.batcher.is_running and not self.stopping
 
     def describe(self) -> ServiceInfo:
-        """What is served."""
+        """Returns what the service serves.
+
+        Returns:
+            Models, attributes and limits.
+        """
         return describe(self.predictor, self._detector, self.settings.views, self.settings.limits)
 
 
 @contextmanager
-def on_shutdown_signal(notice: Callable[[], None]) -> Iterator[None]:
-    """Calls `notice` when the process is told to end, before the server's own handler does what it does then.
+def on_shutdown_signal(callback: Callable[[], None]) -> Iterator[None]:
+    """Calls a function on SIGTERM or SIGINT, before the server's own handler runs.
 
-    Signals come to a process's main thread; in another, nothing is noticed.
+    Python delivers signals to the main thread only; in another thread this does nothing.
+
+    Args:
+        callback: The function.
+
+    Yields:
+        Nothing; the previous handlers are restored afterwards.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def handle(number: int, frame: object) -> None:
-        notice()
-        then = before[signal.Signals(number)]
-        if callable(then):
-            then(number, frame)  # type: ignore[arg-type]
+        callback()
+        handler = previous[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)  # type: ignore[arg-type]
 
-    for number in before:
+    for number in previous:
         signal.signal(number, handle)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

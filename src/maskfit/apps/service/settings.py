@@ -1,4 +1,4 @@
-"""Settings: what a service is started with, and what it refuses."""
+"""Settings and limits of the service."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from pydantic import BaseModel, ConfigDict, Field
 from maskfit.errors import DataError
 
 SETTINGS_VARIABLE = "MASKFIT_SERVICE"
-"""The environment's name for the settings as JSON, by which worker processes get them."""
+"""Environment variable with the settings as JSON, for worker processes."""
 
 TOKEN_VARIABLE = "MASKFIT_TOKEN"
-"""The environment's name for the token that callers must show."""
+"""Environment variable with the bearer token that clients must send."""
 
 MIN_TOKEN_LENGTH = 16
-"""Characters of a token; a shorter one can be guessed."""
+"""Characters; a shorter token can be guessed."""
 
 Count = Annotated[int, Field(ge=1)]
 
 
 class Limits(BaseModel):
-    """What a request may ask for.
+    """Limits of a request.
 
     Attributes:
-        body_bytes: Of a request's body, and eight times that of all bodies in memory together.
-        photo_bytes: Of one photo.
-        photo_pixels: Width x height of one photo, known from its header before it is decoded.
-        photos: In one request.
-        faces: Of one photo that are answered for, the largest first.
-        queue: Photos of all requests that were taken on and not yet answered.
-        seconds: From a request's first byte to its answer.
+        body_bytes: Bytes of a request's body; all bodies in memory together may have eight times as many.
+        photo_bytes: Bytes of one photo.
+        photo_pixels: Width x height of one photo, read from its header before decoding.
+        photos: Photos in one request.
+        faces: Predicted faces of one photo, the largest first.
+        queue: Photos of all requests that were accepted and have no result yet.
+        seconds: Seconds from a request's first byte to its response.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,23 +48,26 @@ class Limits(BaseModel):
 
     @property
     def max_total_body_bytes(self) -> int:
-        """Of all requests' bodies that are in memory at one time."""
+        """Bytes of all bodies that are in memory at one time."""
         return 8 * self.body_bytes
 
 
 class ServiceSettings(BaseModel):
-    """What a service is started with; nothing in it is secret.
+    """Settings of the service; none of them is secret.
 
     Attributes:
         models: Model files and run folders.
-        top, views, vote, engine: As for `Predictor.load`.
-        faces: Whether faces can be looked for; without, every photo is a portrait, and no detector is needed.
-        limits: What a request may ask for.
-        batch_size: Faces that pass the networks together, at most.
-        batch_wait: Seconds that a face waits for others, at most.
-        workers: Processes, each with its own models.
-        token_file: A file with the token; the environment's where left out.
-        stop_seconds: How long requests that were begun may still take when the service is told to stop.
+        top: Best models of each fold, as for `Predictor.load`.
+        views: Test-time augmentation, as for `Predictor.load`.
+        vote: Combination of the models, as for `Predictor.load`.
+        engine: Inference engine, as for `Predictor.load`.
+        faces: Whether faces can be detected; otherwise every photo is a portrait and no detector is needed.
+        limits: Limits of a request.
+        batch_size: Maximum faces in a batch.
+        batch_wait: Maximum seconds that a face waits for others, in [0, 1].
+        workers: Processes; each loads the models.
+        token_file: A file with the bearer token; without one, the environment variable `MASKFIT_TOKEN`.
+        stop_seconds: Maximum seconds that running requests may take after the service is told to stop.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,27 +87,30 @@ class ServiceSettings(BaseModel):
 
     @property
     def threads(self) -> int:
-        """Of one worker: its share of the cores that this process may use."""
+        """Threads of one worker: the cores that this process may use, divided by the number of workers."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return max(1, cores // self.workers)
 
     def token(self) -> str | None:
-        """What callers must show; None where anybody may ask.
+        """Reads the bearer token.
+
+        Returns:
+            The token; None where no client needs one.
 
         Raises:
-            DataError: The file cannot be read, or the token cannot be sent in a header or is short.
+            DataError: The file cannot be read, or the token is short or cannot be sent in a header.
         """
         if self.token_file is None:
-            text, where = os.environ.get(TOKEN_VARIABLE, ""), f"the environment's {TOKEN_VARIABLE}"
+            text, location = os.environ.get(TOKEN_VARIABLE, ""), f"the environment variable {TOKEN_VARIABLE}"
             if not text:
                 return None
         else:
-            text, where = _read(self.token_file), str(self.token_file)
-        # RFC 6750, section 2.1: what may follow "Bearer".
+            text, location = _read(self.token_file), str(self.token_file)
+        # RFC 6750, section 2.1: the characters that may follow "Bearer".
         if len(text) < MIN_TOKEN_LENGTH or not re.fullmatch(r"[A-Za-z0-9\-._~+/]+=*", text):
             raise DataError(
-                f"a token has {MIN_TOKEN_LENGTH} characters or more, of A-Z a-z 0-9 - . _ ~ + /",
-                location=where,
+                f"a token must have {MIN_TOKEN_LENGTH} or more characters of A-Z a-z 0-9 - . _ ~ + /",
+                location=location,
                 hint="make one with: openssl rand -hex 32",
             )
         return text
@@ -114,7 +120,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no plain text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not plain text"
         raise DataError(
             f"the token cannot be read: {reason}", location=path, hint="check path and permissions"
         ) from None

@@ -1,4 +1,4 @@
-"""Uploads: photos from a request's body, in memory only. Nothing is written to disk, however large the body is."""
+"""Parses photos from request bodies in memory; nothing is written to disk, however large the body."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, NamedTuple, Protocol
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field as FormField
 from python_multipart.multipart import File, FormParser, parse_options_header
 from starlette.requests import Request
 
 from maskfit.apps.service.problem_details import HTTPProblemError
+from maskfit.apps.service.schemas import StrictModel
 from maskfit.apps.service.settings import Limits
 
 FORM, JSON = "multipart/form-data", "application/json"
+"""Supported media types of a body."""
 
 FILES_FIELD = "files"
-"""What the photos' parts of a form are called."""
+"""Name of the form parts that hold photos."""
 
 MAX_NAME_LENGTH = 255
+"""Characters of a photo's name."""
 
 MAX_JSON_SEPARATORS_PER_PHOTO = 1000
-"""Brackets and commas of a JSON body for each photo that it may have; base64 has none. To read a body of nothing else
-would take a multiple of its own memory."""
+"""Braces, brackets and commas that a JSON body may have for each allowed photo; base64 has none. Parsing a body of
+nothing else would take a multiple of its size in memory."""
 
 
 class Upload(NamedTuple):
-    """A photo that came in.
+    """An uploaded photo.
 
     Attributes:
-        name: What the caller calls it, if anything.
+        name: The client's name of it, if any.
         content: The file's bytes.
     """
 
@@ -44,11 +47,11 @@ class Upload(NamedTuple):
 
 def _from_base64(value: Any) -> bytes:
     if not isinstance(value, str):
-        raise ValueError("it is no text")
+        raise ValueError("it is not text")
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("it is no base64 (RFC 4648, with its padding, without line ends)") from None
+        raise ValueError("it is not base64 (RFC 4648, with its padding, without line breaks)") from None
 
 
 Base64 = Annotated[
@@ -65,118 +68,157 @@ Base64 = Annotated[
 ]
 
 
-class PhotoPayload(BaseModel):
-    """A photo in JSON."""
+class PhotoPayload(StrictModel):
+    """A photo in a JSON body.
 
-    model_config = ConfigDict(extra="forbid")
+    Attributes:
+        name: The client's name of it, returned with the prediction.
+        data: The file's bytes.
+    """
 
     name: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = Field(
-        None, description="Comes back with the answer; otherwise not used, and not logged."
+        None, description="Returned with the prediction; not used otherwise, and not logged."
     )
     data: Base64
 
 
-class PhotosPayload(BaseModel):
-    """Photos in JSON."""
+class PhotosPayload(StrictModel):
+    """A JSON body.
 
-    model_config = ConfigDict(extra="forbid")
+    Attributes:
+        photos: The photos, at least one.
+    """
 
     photos: list[PhotoPayload] = Field(min_length=1)
 
 
 class BodyMemoryBudget:
-    """How many bytes of bodies are in memory, of all requests together.
+    """Limits the bytes of all request bodies that are in memory together.
 
     Args:
-        most: How many may be.
+        max_bytes: The limit.
+
+    Attributes:
+        max_bytes: The limit.
+        reserved_bytes: Bytes that are in memory now.
     """
 
-    def __init__(self, most: int) -> None:
-        self.max_bytes = most
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
         self.reserved_bytes = 0
 
     @contextmanager
     def reservation(self) -> Iterator[MemoryReservation]:
-        """For one request; what it took is free again when it ends."""
-        claim = MemoryReservation(self)
+        """Opens the reservation of one request; its bytes are released when it ends.
+
+        Yields:
+            The reservation, empty.
+        """
+        reservation = MemoryReservation(self)
         try:
-            yield claim
+            yield reservation
         finally:
-            self.reserved_bytes -= claim.reserved_bytes
+            self.reserved_bytes -= reservation.reserved_bytes
 
 
 class MemoryReservation:
-    """What one request holds."""
+    """The bytes of one request.
 
-    def __init__(self, held: BodyMemoryBudget) -> None:
-        self.budget = held
+    Args:
+        budget: The budget of all requests.
+    """
+
+    def __init__(self, budget: BodyMemoryBudget) -> None:
+        self.budget = budget
         self.reserved_bytes = 0
 
-    def reserve(self, count: int) -> None:
-        """Counts bytes that came in.
+    def reserve(self, num_bytes: int) -> None:
+        """Reserves memory for bytes that were received.
+
+        Args:
+            num_bytes: How many.
 
         Raises:
-            RefusalError: All requests together would hold too many.
+            HTTPProblemError: All requests together would exceed the budget.
         """
-        if self.budget.reserved_bytes + count > self.budget.max_bytes:
+        if self.budget.reserved_bytes + num_bytes > self.budget.max_bytes:
             raise HTTPProblemError(429, "too many photos are being sent at once", "memory")
-        self.budget.reserved_bytes += count
-        self.reserved_bytes += count
+        self.budget.reserved_bytes += num_bytes
+        self.reserved_bytes += num_bytes
 
 
 class BodyParser(Protocol):
-    """Takes a body in piece by piece."""
+    """Parses a body chunk by chunk."""
 
-    def feed(self, chunk: bytes) -> None: ...
+    def feed(self, chunk: bytes) -> None:
+        """Parses the next chunk.
 
-    def finish(self) -> list[Upload]: ...
+        Args:
+            chunk: The bytes.
+        """
+
+    def finish(self) -> list[Upload]:
+        """Ends the body.
+
+        Returns:
+            The photos in order.
+        """
 
 
 class MultipartParser:
-    """A body of multipart/form-data.
+    """Parses a multipart/form-data body.
 
     Args:
-        boundary: What stands between its parts.
-        limits: How many there may be.
+        boundary: The boundary from the Content-Type header.
+        limits: Limits of a request.
+
+    Raises:
+        HTTPProblemError: There is no boundary.
     """
 
     def __init__(self, boundary: bytes | None, limits: Limits) -> None:
         if not boundary:
-            raise _malformed("the Content-Type names no boundary")
+            raise _malformed("the Content-Type has no boundary")
         self.limits = limits
         self.uploads: list[Upload] = []
         self.ended = False
-        # Without a MAX_MEMORY_FILE_SIZE nothing goes to a temporary file; what is held is counted as it comes in.
+        # Without MAX_MEMORY_FILE_SIZE nothing is spooled to a temporary file; memory is counted as chunks arrive.
         config = {"MAX_MEMORY_FILE_SIZE": None, "UPLOAD_ERROR_ON_BAD_CTE": True}
-        with _readable_form():
-            self.parser = FormParser(FORM, self._take_field, self._take_file, self._end, boundary, config=config)
+        with _catch_parser_errors():
+            self.parser = FormParser(FORM, self._on_field, self._on_file, self._on_end, boundary, config=config)
 
     def feed(self, chunk: bytes) -> None:
-        """Takes a piece in.
+        """Parses the next chunk.
+
+        Args:
+            chunk: The bytes.
 
         Raises:
-            RefusalError: It is no such form, or has too many photos or other parts.
+            HTTPProblemError: The form is malformed, or has too many photos or other parts.
         """
-        with _readable_form():
+        with _catch_parser_errors():
             self.parser.write(chunk)
 
     def finish(self) -> list[Upload]:
-        """The photos, in their order.
+        """Ends the form.
+
+        Returns:
+            The photos in order.
 
         Raises:
-            RefusalError: The form does not end, or has no photo.
+            HTTPProblemError: The form is incomplete, or has no photo.
         """
-        with _readable_form():
+        with _catch_parser_errors():
             self.parser.finalize()
         if not self.ended:
-            raise _malformed("the form breaks off")
+            raise _malformed("the form is incomplete")
         if not self.uploads:
             raise _malformed(f"the form has no part '{FILES_FIELD}'")
         return self.uploads
 
-    def _take_file(self, file: File) -> None:
+    def _on_file(self, file: File) -> None:
         if file.field_name != FILES_FIELD.encode():
-            raise _malformed(f"the form has a part that is not called '{FILES_FIELD}'")
+            raise _malformed(f"the form has a part that is not named '{FILES_FIELD}'")
         if len(self.uploads) >= self.limits.photos:
             raise too_many_photos(self.limits)
         name = (file.file_name or b"").decode("utf-8", "replace")[:MAX_NAME_LENGTH]
@@ -184,87 +226,114 @@ class MultipartParser:
         self.uploads.append(Upload(name, file.file_object.read()))
         file.close()
 
-    def _take_field(self, part: FormField) -> None:
-        raise _malformed(f"the form has a part without a file name; with curl it is -F {FILES_FIELD}=@photo.jpg")
+    def _on_field(self, part: FormField) -> None:
+        raise _malformed(f"the form has a part without a file name; with curl use -F {FILES_FIELD}=@photo.jpg")
 
-    def _end(self) -> None:
+    def _on_end(self) -> None:
         self.ended = True
 
 
 class JsonBodyParser:
-    """A body of JSON; see `PhotosSent`."""
+    """Parses a JSON body, see `PhotosPayload`.
+
+    Args:
+        limits: Limits of a request.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.body = bytearray()
 
     def feed(self, chunk: bytes) -> None:
-        """Takes a piece in."""
+        """Stores the next chunk.
+
+        Args:
+            chunk: The bytes.
+        """
         self.body += chunk
 
     def finish(self) -> list[Upload]:
-        """The photos, in their order.
+        """Parses the body.
+
+        Returns:
+            The photos in order.
 
         Raises:
-            RefusalError: It is no JSON, or not of that shape, or has too many photos.
+            HTTPProblemError: The body is not JSON of the documented form, or has too many photos.
         """
-        if sum(map(self.body.count, (b"{", b"[", b","))) > MAX_JSON_SEPARATORS_PER_PHOTO * self.limits.photos:
+        num_separators = sum(map(self.body.count, (b"{", b"[", b",")))
+        if num_separators > MAX_JSON_SEPARATORS_PER_PHOTO * self.limits.photos:
             raise _malformed("the body has more brackets and commas than photos need")
         try:
-            sent = PhotosPayload.model_validate_json(self.body)
+            payload = PhotosPayload.model_validate_json(self.body)
         except ValidationError as error:
             raise _malformed(format_validation_errors(error.errors(include_input=False, include_url=False))) from None
-        if len(sent.photos) > self.limits.photos:
+        if len(payload.photos) > self.limits.photos:
             raise too_many_photos(self.limits)
-        return [Upload(photo.name, photo.data) for photo in sent.photos]
+        return [Upload(photo.name, photo.data) for photo in payload.photos]
 
 
-async def read_uploads(request: Request, limits: Limits, claim: MemoryReservation) -> list[Upload]:
-    """The photos of a request.
+async def read_uploads(request: Request, limits: Limits, reservation: MemoryReservation) -> list[Upload]:
+    """Reads the photos of a request.
+
+    Args:
+        request: The request.
+        limits: Limits of a request.
+        reservation: Counts the bytes that are held in memory.
+
+    Returns:
+        The photos in order.
 
     Raises:
-        RefusalError: Its body is none of the known types, too large or malformed.
-        ClientDisconnect: The caller has gone.
+        HTTPProblemError: The body has an unsupported type, is too large or is malformed.
+        ClientDisconnect: The client disconnected.
     """
-    intake = _open_intake(request, limits)
+    parser = _open_parser(request, limits)
     declared = request.headers.get("content-length", "0")
-    # Refused before it is sent, where the caller says how much it will be; counted in any case.
+    # A declared length is checked before the body is received; the received bytes are counted in any case.
     if declared.isdecimal() and (len(declared) > 18 or int(declared) > limits.body_bytes):
         raise _too_large(limits)
-    count = 0
+    num_bytes = 0
     async for chunk in request.stream():
-        count += len(chunk)
-        if count > limits.body_bytes:
+        num_bytes += len(chunk)
+        if num_bytes > limits.body_bytes:
             raise _too_large(limits)
-        claim.reserve(len(chunk))
-        intake.feed(chunk)
-    # Megabytes of base64 take long enough to keep other callers waiting.
-    return await asyncio.to_thread(intake.finish)
+        reservation.reserve(len(chunk))
+        parser.feed(chunk)
+    # In a thread: decoding megabytes of base64 would block other requests.
+    return await asyncio.to_thread(parser.finish)
 
 
-def _open_intake(request: Request, limits: Limits) -> BodyParser:
-    kind, options = parse_options_header(request.headers.get("content-type"))
-    if kind == FORM.encode():
+def _open_parser(request: Request, limits: Limits) -> BodyParser:
+    media_type, options = parse_options_header(request.headers.get("content-type"))
+    if media_type == FORM.encode():
         return MultipartParser(options.get(b"boundary"), limits)
-    if kind == JSON.encode():
+    if media_type == JSON.encode():
         return JsonBodyParser(limits)
     raise HTTPProblemError(415, f"the body must be {FORM} or {JSON}", "type", {"Accept": f"{FORM}, {JSON}"})
 
 
 def describe_body(limits: Limits) -> dict[str, Any]:
-    """What OpenAPI says of the body."""
+    """Returns the OpenAPI description of the body.
+
+    Args:
+        limits: Limits of a request.
+
+    Returns:
+        A requestBody object.
+    """
     photos = {"type": "array", "minItems": 1, "maxItems": limits.photos}
     file = {"type": "string", "contentMediaType": "application/octet-stream", "format": "binary"}
-    shape = {"type": "object", "additionalProperties": False}
+    base = {"type": "object", "additionalProperties": False}
     return {
         "required": True,
         "content": {
             FORM: {
-                "schema": {**shape, "properties": {FILES_FIELD: {**photos, "items": file}}, "required": [FILES_FIELD]}
+                "schema": {**base, "properties": {FILES_FIELD: {**photos, "items": file}}, "required": [FILES_FIELD]}
             },
             JSON: {
                 "schema": {
-                    **shape,
+                    **base,
                     "properties": {"photos": {**photos, "items": PhotoPayload.model_json_schema()}},
                     "required": ["photos"],
                 }
@@ -274,17 +343,31 @@ def describe_body(limits: Limits) -> dict[str, Any]:
 
 
 def format_validation_errors(errors: Any) -> str:
-    """The first three mistakes as "place: what"; nothing of what was sent."""
+    """Formats the first three validation errors without quoting the input.
+
+    Args:
+        errors: Errors as pydantic lists them.
+
+    Returns:
+        "location: message" for each, separated by semicolons.
+    """
     lines = []
     for item in list(errors)[:3]:
-        place = ".".join(map(str, item["loc"]))
+        location = ".".join(map(str, item["loc"]))
         message = str(item["msg"]).removeprefix("Value error, ")
-        lines.append(f"{place}: {message}" if place else message)
+        lines.append(f"{location}: {message}" if location else message)
     return "; ".join(lines)
 
 
 def too_many_photos(limits: Limits) -> HTTPProblemError:
-    """For more photos than one request may have."""
+    """Returns the error for more photos than a request may have.
+
+    Args:
+        limits: Limits of a request.
+
+    Returns:
+        The error, to be raised.
+    """
     return HTTPProblemError(422, f"a request has at most {limits.photos} photos", "photos")
 
 
@@ -292,14 +375,14 @@ def _too_large(limits: Limits) -> HTTPProblemError:
     return HTTPProblemError(413, f"the body has more than {limits.body_bytes:,} bytes", "bytes")
 
 
-def _malformed(what: str) -> HTTPProblemError:
-    return HTTPProblemError(422, what, "malformed")
+def _malformed(detail: str) -> HTTPProblemError:
+    return HTTPProblemError(422, detail, "malformed")
 
 
 @contextmanager
-def _readable_form() -> Iterator[None]:
+def _catch_parser_errors() -> Iterator[None]:
     try:
         yield
     except FormParserError:
-        # Its own words may quote the body.
-        raise _malformed("the body is no multipart form") from None
+        # Without its message, which may quote the body.
+        raise _malformed("the body is not a multipart form") from None
