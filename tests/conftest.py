@@ -17,7 +17,7 @@ import pytest
 
 from maskfit.data import detectors, saliency
 from maskfit.data.detectors.interface import Face, Pixels
-from maskfit.data.pretrained_weights import SALIENCY, WeightsFile
+from maskfit.data.pretrained_weights import SALIENCY_CACHE, WeightsFile
 
 FACE_COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 """A rectangle of each is a face, the first the surest."""
@@ -93,7 +93,7 @@ def saliency_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real network in ONNX, 1 x 3 x 64 x 64 to 1 x 1 x 64 x 64: bright is salient, sharply from 0.7 of white on."""
     from onnx import TensorProto, helper, numpy_helper, save
 
-    mean, std = (np.array(numbers) for numbers in saliency.IMAGENET)
+    mean, std = (np.array(numbers) for numbers in saliency.IMAGENET_MEAN_STD)
     weight = numpy_helper.from_array((20 * std / 3).astype(np.float32).reshape(1, 3, 1, 1), "weight")
     bias = numpy_helper.from_array(np.array([20 * (mean.mean() - 0.7)], dtype=np.float32), "bias")
     nodes = [
@@ -116,9 +116,9 @@ def saliency_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bright(monkeypatch: pytest.MonkeyPatch, saliency_file: Path) -> Path:
     """Puts `saliency_file` in the place of the saliency network that is taken by default."""
-    known = WeightsFile("bright.onnx", sha256(saliency_file.read_bytes()).hexdigest(), shelf=SALIENCY)
-    monkeypatch.setitem(saliency.NETS, "u2netp", saliency.NETS["u2netp"]._replace(published=known))
-    monkeypatch.setenv(SALIENCY.variable, str(saliency_file.parent))
+    known = WeightsFile("bright.onnx", sha256(saliency_file.read_bytes()).hexdigest(), cache=SALIENCY_CACHE)
+    monkeypatch.setitem(saliency.NETWORKS, "u2netp", saliency.NETWORKS["u2netp"]._replace(published=known))
+    monkeypatch.setenv(SALIENCY_CACHE.env_var, str(saliency_file.parent))
     return saliency_file
 
 
@@ -131,10 +131,10 @@ def painted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bright: Path) -> It
     monkeypatch.setitem(detectors.DETECTORS, "painted_by_file", PaintedByFile)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("MASKFIT_DETECTORS", raising=False)
-    detectors._open.cache_clear()
+    detectors._load.cache_clear()
     Painted.looks.clear()
     yield Painted
-    detectors._open.cache_clear()
+    detectors._load.cache_clear()
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def test_short_options_are_laid_over_the_crop(command, photos, tmp_path):
         (["--crop", "nose"], "'nose' is unknown"),
         (["--choose", "best"], "must be one of largest, central, surest"),
         (["--schema", "hats"], "scheme 'hats' is unknown"),
-        (["--weights", "none.onnx"], "brings its own weights"),
+        (["--weights", "none.onnx"], "includes its weights"),
     ],
 )
 def test_wrong_words_are_told_and_nothing_is_written(command, photos, tmp_path, words, said):
@@ -113,7 +113,7 @@ def test_backgrounds_are_erased_in_the_copies(command, photos, tmp_path):
 def test_a_background_that_cannot_be_had_is_told(command, photos, tmp_path):
     said = command("data", "crop", photos, "--out", tmp_path / "out", "--background", "saliency:net=tracer")
     assert said.code == 2
-    assert "published for torch only" in said.err
+    assert "published for PyTorch only" in said.err
     assert (
         "did you mean 'grabcut'"
         in command("data", "crop", photos, "--out", tmp_path / "out", "--background", "grabbcut").err

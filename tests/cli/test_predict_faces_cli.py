@@ -18,7 +18,7 @@ SMALL, LARGE = (10, 20, 50, 70), (80, 10, 180, 130)
 @pytest.fixture
 def finds(painted, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which a detector is."""
-    monkeypatch.setattr(painted, "brought_by", "numpy", raising=False)
+    monkeypatch.setattr(painted, "package", "numpy", raising=False)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from maskfit.data.boxes import CropBox
 from maskfit.data.crops import CROPS
 from maskfit.data.image_cache.cache import open_image_cache
 from maskfit.data.image_decoding import decode
-from maskfit.data.mask_regions import largest_region_box, connected_region
+from maskfit.data.mask_regions import connected_region, largest_region_box
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize, Preprocessing, unsharp_mask
 from maskfit.data.weight_pinning import pin_component
@@ -78,7 +78,8 @@ def test_the_same_photo_gives_the_same_pixels(name):
     first = instantiate(BACKGROUNDS, ComponentSpec.create(name)).remove_background(photo, whole(photo))
     with ThreadPoolExecutor(4) as pool:
         others = pool.map(
-            lambda _: instantiate(BACKGROUNDS, ComponentSpec.create(name)).remove_background(photo, whole(photo)), range(4)
+            lambda _: instantiate(BACKGROUNDS, ComponentSpec.create(name)).remove_background(photo, whole(photo)),
+            range(4),
         )
     assert all((other == first).all() for other in others)
 

@@ -72,7 +72,9 @@ def test_what_is_not_the_weights_is_not_kept(server, cache, path):
     address, _ = server
     with pytest.raises(DataError) as caught:
         find_weights(WeightsFile("net.onnx", SHA256, address + path))
-    assert ("what came is not net.onnx" if path == "/other" else "could not be fetched") in caught.value.message
+    assert (
+        "the downloaded file is not net.onnx" if path == "/other" else "cannot be downloaded"
+    ) in caught.value.message
     assert caught.value.location == address + path
     assert FOLDER in str(caught.value.hint)
     assert not cache.exists() or not list(cache.iterdir())
@@ -82,8 +84,8 @@ def test_what_is_not_the_weights_is_not_kept(server, cache, path):
 def test_without_a_network_the_error_says_what_to_do(address):
     with pytest.raises(DataError) as caught:
         find_weights(WeightsFile("net.onnx", SHA256, address))
-    assert "net.onnx could not be fetched" in caught.value.message
-    assert f"fetch {address} elsewhere" in str(caught.value.hint)
+    assert "net.onnx cannot be downloaded" in caught.value.message
+    assert f"download {address} elsewhere" in str(caught.value.hint)
     assert f"set {FOLDER} to that folder" in str(caught.value.hint)
 
 
@@ -102,7 +104,7 @@ def test_a_file_with_another_content_is_refused(tmp_path, monkeypatch, cache, pl
     path.write_bytes(b"others")
     if place == "folder":
         monkeypatch.setenv(FOLDER, str(tmp_path))
-    with pytest.raises(DataError, match="damaged or others") as caught:
+    with pytest.raises(DataError, match="damaged or a different one") as caught:
         find_weights(wanted)
     assert caught.value.location == str(path)
 
@@ -127,9 +129,9 @@ def test_two_files_of_one_name_are_kept_apart(tmp_path):
 
 
 def test_files_that_cannot_be_weights(tmp_path):
-    with pytest.raises(DataError, match="no such weights"):
+    with pytest.raises(DataError, match="weights file does not exist"):
         add_to_cache(tmp_path / "missing.onnx")
-    with pytest.raises(DataError, match="no such weights"):
+    with pytest.raises(DataError, match="weights file does not exist"):
         add_to_cache(tmp_path)
     (tmp_path / "large.onnx").write_bytes(bytes(101))
     with pytest.raises(DataError, match="a detector have at most 100 bytes"):
@@ -158,4 +160,4 @@ def test_a_name_in_a_model_file_leads_nowhere_else(cache):
     """A model file says the name; it must not be a way out of the cache."""
     with pytest.raises(DataError, match="not on this machine"):
         find_weights(WeightsFile("../../../etc/passwd", SHA256))
-    assert module._kept(WeightsFile("../../../etc/passwd", SHA256)).parent == cache
+    assert module._cache_path(WeightsFile("../../../etc/passwd", SHA256)).parent == cache

@@ -23,7 +23,7 @@ from maskfit.registry import ComponentSpec
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(SALIENCY_CACHE.env_var, raising=False)
-    saliency._open.cache_clear()
+    saliency._load.cache_clear()
     return tmp_path / "cache" / "maskfit" / "saliency"
 
 
@@ -138,7 +138,7 @@ def test_other_networks_are_refused(tmp_path, kind, shape, said):
     path = network(tmp_path / "other.onnx", kind, shape)
     with pytest.raises(DataError, match=said) as caught:
         SaliencyBackground(weights=str(path)).pinned()
-    assert "this is no saliency network" in caught.value.message
+    assert "the file is not a saliency network" in caught.value.message
 
 
 def test_answers_without_a_sigmoid_are_refused(tmp_path):
@@ -156,9 +156,9 @@ def test_answers_without_a_sigmoid_are_refused(tmp_path):
 
 def test_what_is_no_network_is_refused(tmp_path):
     (tmp_path / "text.onnx").write_text("hello")
-    with pytest.raises(DataError, match="this is no ONNX network"):
+    with pytest.raises(DataError, match="not an ONNX network"):
         SaliencyBackground(weights=str(tmp_path / "text.onnx")).pinned()
-    with pytest.raises(DataError, match="no such weights"):
+    with pytest.raises(DataError, match="weights file does not exist"):
         SaliencyBackground(weights=str(tmp_path / "none.onnx")).pinned()
 
 
@@ -169,12 +169,12 @@ def test_local_weights_are_recorded_by_content_and_kept(saliency_file, tmp_path)
     copy = tmp_path / "mine.onnx"
     copy.write_bytes(saliency_file.read_bytes())
     part = ComponentSpec.create("saliency", weights=str(copy))
-    with pytest.raises(ValueError, match="not by their content"):
+    with pytest.raises(ValueError, match="not only by a path"):
         check_pinned(SaliencyBackground(weights=str(copy)))
     settled = pin_component(part, SaliencyBackground(weights=str(copy)))
     assert settled.options == {"weights": "mine.onnx", "sha256": sha256(saliency_file.read_bytes()).hexdigest()}
     copy.unlink()
-    saliency._open.cache_clear()
+    saliency._load.cache_clear()
     photo = dark((48, 32, 96, 96))
     assert SaliencyBackground(**settled.options).saliency_map(photo) is not None
 
@@ -186,16 +186,20 @@ def test_published_weights_are_fetched_once_from_their_address(saliency_file, mo
     monkeypatch.setitem(NETWORKS, "u2netp", NETWORKS["u2netp"]._replace(published=known))
     assert SaliencyBackground().pinned()["weights"] == "u2netp.onnx"
     assert [path.read_bytes() for path in cache.iterdir()] == [content]
-    monkeypatch.setitem(NETWORKS, "u2netp", NETWORKS["u2netp"]._replace(published=known._replace(url="http://127.0.0.1:9/n")))
-    saliency._open.cache_clear()
+    monkeypatch.setitem(
+        NETWORKS, "u2netp", NETWORKS["u2netp"]._replace(published=known._replace(url="http://127.0.0.1:9/n"))
+    )
+    saliency._load.cache_clear()
     assert SaliencyBackground().saliency_map(dark((48, 32, 96, 96))) is not None
 
 
 def test_weights_that_cannot_be_had_say_where_to_get_them(monkeypatch):
     known = NETWORKS["u2netp"].published
     assert known is not None
-    monkeypatch.setitem(NETWORKS, "u2netp", NETWORKS["u2netp"]._replace(published=known._replace(url="http://127.0.0.1:9/n")))
-    with pytest.raises(DataError, match=r"u2netp\.onnx could not be fetched") as caught:
+    monkeypatch.setitem(
+        NETWORKS, "u2netp", NETWORKS["u2netp"]._replace(published=known._replace(url="http://127.0.0.1:9/n"))
+    )
+    with pytest.raises(DataError, match=r"u2netp\.onnx cannot be downloaded") as caught:
         SaliencyBackground().pinned()
     assert "set MASKFIT_SALIENCY to that folder" in str(caught.value.hint)
 
@@ -203,12 +207,12 @@ def test_weights_that_cannot_be_had_say_where_to_get_them(monkeypatch):
 def test_weights_with_another_content_are_refused(saliency_file, monkeypatch, tmp_path):
     (tmp_path / "u2netp.onnx").write_bytes(saliency_file.read_bytes())
     monkeypatch.setenv(SALIENCY_CACHE.env_var, str(tmp_path))
-    with pytest.raises(DataError, match="damaged or others"):
+    with pytest.raises(DataError, match="damaged or a different one"):
         SaliencyBackground().pinned()
 
 
 def test_tracer_needs_a_file():
-    with pytest.raises(RecipeError, match="published for torch only"):
+    with pytest.raises(RecipeError, match="published for PyTorch only"):
         SaliencyBackground(net="tracer").pinned()
 
 

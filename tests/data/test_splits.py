@@ -17,8 +17,8 @@ from maskfit.data.splits import (
     PersonSplits,
     check_no_overlap,
     describe_stratum,
-    person_strata,
     make_person_splits,
+    person_strata,
     read_splits,
 )
 from maskfit.errors import DataError

@@ -45,7 +45,7 @@ def no_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_a_detector_is_here_where_its_weights_or_its_package_are(no_detector, tmp_path, monkeypatch):
     assert find_local_detector() is None
-    monkeypatch.setattr(detectors.DETECTORS["mtcnn"], "brought_by", "numpy")
+    monkeypatch.setattr(detectors.DETECTORS["mtcnn"], "package", "numpy")
     assert find_local_detector() == "mtcnn"
     monkeypatch.setenv(SHELF.env_var, str(tmp_path))
     (tmp_path / "yunet_n_dynamic.onnx").write_bytes(b"")
@@ -64,7 +64,7 @@ def test_without_a_detector_each_photo_is_one_face_and_nothing_is_fetched(no_det
 
 
 def test_the_detector_that_is_here_is_taken(painted, paint, predictor, monkeypatch):
-    monkeypatch.setattr(painted, "brought_by", "numpy", raising=False)
+    monkeypatch.setattr(painted, "package", "numpy", raising=False)
     photo = paint(160, 220, SMALL, LARGE)
     for faces in ("auto", "find"):
         assert [answer.box for answer in open_face_predictor(predictor, faces).predict(photo).faces] == [LARGE, SMALL]
@@ -77,7 +77,7 @@ def test_the_detector_that_is_here_is_taken(painted, paint, predictor, monkeypat
 
 def test_a_detector_that_takes_seconds_to_open_is_told_with_a_faster_one(painted, predictor, monkeypatch):
     monkeypatch.delitem(detectors.DETECTORS, "yunet")
-    monkeypatch.setattr(painted, "brought_by", "numpy", raising=False)
+    monkeypatch.setattr(painted, "package", "numpy", raising=False)
     said: list[str] = []
     open_face_predictor(predictor, "whole", say=said.append)
     open_face_predictor(predictor, detector="mtcnn", say=said.append)

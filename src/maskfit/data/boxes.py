@@ -1,4 +1,4 @@
-"""Boxes on photos: where a crop lies, how it is fitted into a photo, and how a turned one is cut out."""
+"""Box geometry: fits a box to an aspect ratio, clips it to an image, and extracts a rotated box."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Box = tuple[float, float, float, float]
-"""Left, upper, right, lower in pixels of the photo; left and upper are inside, right and lower just outside."""
+"""Left, upper, right, lower in pixels of the photo; left and upper are inclusive, right and lower exclusive."""
 
 ROUNDING_STEP = 0.25
-"""Pixels to which found boxes are rounded, so that the last bits of a network's numbers, in which machines differ,
-reach no pixel."""
+"""Pixels to which detected boxes are rounded, so that floating-point differences between machines change no pixel."""
 
 MAX_SAMPLES = 8
-"""A turned box is sampled at most this often for each pixel and direction; beyond, only huge photos would gain."""
+"""Maximum samples per output pixel and direction of a rotated box; only very large photos would gain from more."""
 
 
 @dataclass(frozen=True)
 class CropBox:
-    """What a crop decided for one photo.
+    """The box that a crop selected on one photo.
 
     Attributes:
-        box: What to look at. Turned, it may reach beyond the photo.
-        angle: How far the box is turned clockwise about its middle, in degrees.
-        fallback: Whether nothing was found, and the box is only a guess.
+        box: The box in pixels of the photo. Rotated, it may extend beyond the photo.
+        angle: Clockwise rotation of the box about its center, in degrees.
+        fallback: Whether nothing was detected, so that the crop's fallback box is used.
     """
 
     box: Box
@@ -36,23 +35,26 @@ class CropBox:
 
 
 def fit_to_aspect(box: Box, aspect: float, width: float, height: float) -> Box:
-    """The box widened to an aspect about its middle, moved into the photo, and made smaller where it does not fit.
+    """Widens a box to an aspect ratio about its center, moves it into the photo, and shrinks it if it does not fit.
 
     Args:
-        box: May reach beyond the photo.
-        aspect: Width over height of the result.
-        width: Of the photo.
-        height: Of the photo.
+        box: The box; it may extend beyond the photo.
+        aspect: Width / height of the result.
+        width: Width of the photo in pixels.
+        height: Height of the photo in pixels.
+
+    Returns:
+        The fitted box inside the photo, rounded to `ROUNDING_STEP`.
     """
     left, upper, right, lower = box
-    wide = min(max(right - left, (lower - upper) * aspect), width, height * aspect)
-    high = wide / aspect
+    new_width = min(max(right - left, (lower - upper) * aspect), width, height * aspect)
+    new_height = new_width / aspect
     return clip_box(
         (
-            min(max((left + right - wide) / 2, 0.0), width - wide),
-            min(max((upper + lower - high) / 2, 0.0), height - high),
-            min(max((left + right - wide) / 2, 0.0), width - wide) + wide,
-            min(max((upper + lower - high) / 2, 0.0), height - high) + high,
+            min(max((left + right - new_width) / 2, 0.0), width - new_width),
+            min(max((upper + lower - new_height) / 2, 0.0), height - new_height),
+            min(max((left + right - new_width) / 2, 0.0), width - new_width) + new_width,
+            min(max((upper + lower - new_height) / 2, 0.0), height - new_height) + new_height,
         ),
         width,
         height,
@@ -60,60 +62,76 @@ def fit_to_aspect(box: Box, aspect: float, width: float, height: float) -> Box:
 
 
 def clip_box(box: Box, width: float, height: float) -> Box:
-    """What of a box lies in a photo of 1 pixel or more each way, rounded to `STEP`; never less than a pixel."""
-    left, right = _span(box[0], box[2], width)
-    upper, lower = _span(box[1], box[3], height)
+    """Clips a box to the photo and rounds it to `ROUNDING_STEP`.
+
+    Args:
+        box: The box; it may extend beyond the photo.
+        width: Width of the photo in pixels, >= 1.
+        height: Height of the photo in pixels, >= 1.
+
+    Returns:
+        The part of the box inside the photo; at least one pixel in each direction.
+    """
+    left, right = _clip_interval(box[0], box[2], width)
+    upper, lower = _clip_interval(box[1], box[3], height)
     return (left, upper, right, lower)
 
 
-def _span(low: float, high: float, most: float) -> tuple[float, float]:
-    low = min(max(round(low / ROUNDING_STEP) * ROUNDING_STEP, 0.0), most - 1)
-    return low, min(max(round(high / ROUNDING_STEP) * ROUNDING_STEP, low + 1), most)
+def _clip_interval(low: float, high: float, length: float) -> tuple[float, float]:
+    low = min(max(round(low / ROUNDING_STEP) * ROUNDING_STEP, 0.0), length - 1)
+    return low, min(max(round(high / ROUNDING_STEP) * ROUNDING_STEP, low + 1), length)
 
 
 def crop_rotated(
-    photo: NDArray[np.uint8], cut: CropBox, size: tuple[int, int], resample: Image.Resampling
+    photo: NDArray[np.uint8], crop_box: CropBox, size: tuple[int, int], resample: Image.Resampling
 ) -> NDArray[np.uint8]:
-    """The pixels of a turned box, shrunk or enlarged to a size; beyond the photo its edge goes on.
+    """Extracts a rotated box, resized; beyond the photo its edge pixels are repeated.
 
-    Every pixel of the result is the mean of points that lie no farther apart than the photo's pixels, each read with
-    `resample`: one step from photo to frame, and shrinking does not alias.
+    Each output pixel is the mean of samples that lie no farther apart than the photo's pixels, so the photo is
+    resampled only once and downscaling does not alias.
 
     Args:
-        photo: (height, width, 3).
-        cut: The box and how far it is turned.
-        size: (height, width) of the result.
-        resample: Nearest, bilinear or bicubic.
+        photo: Image of shape (height, width, 3).
+        crop_box: The box and its rotation.
+        size: (height, width) of the result in pixels.
+        resample: Interpolation of each sample: nearest, bilinear or bicubic.
+
+    Returns:
+        The pixels, uint8 of shape (*size, 3).
     """
-    left, upper, right, lower = cut.box
+    left, upper, right, lower = crop_box.box
     height, width = size
-    often = min(max(ceil((right - left) / width), ceil((lower - upper) / height), 1), MAX_SAMPLES)
-    across, down = (right - left) / (width * often), (lower - upper) / (height * often)
-    turn = radians(cut.angle)
-    # Columns of a turn: where a step to the right and a step down in the result lead in the photo.
-    a, d = cos(turn) * across, sin(turn) * across
-    b, e = -sin(turn) * down, cos(turn) * down
-    x = (left + right) / 2 - (a * width + b * height) * often / 2
-    y = (upper + lower) / 2 - (d * width + e * height) * often / 2
-    part, (first_column, first_row) = _surroundings(photo, cut)
-    image = Image.fromarray(part).transform(
-        (width * often, height * often), Image.Transform.AFFINE, (a, b, x - first_column, d, e, y - first_row), resample
+    samples = min(max(ceil((right - left) / width), ceil((lower - upper) / height), 1), MAX_SAMPLES)
+    step_x, step_y = (right - left) / (width * samples), (lower - upper) / (height * samples)
+    angle = radians(crop_box.angle)
+    # Columns of the affine matrix: the photo offsets of one step to the right and one step down in the result.
+    a, d = cos(angle) * step_x, sin(angle) * step_x
+    b, e = -sin(angle) * step_y, cos(angle) * step_y
+    x = (left + right) / 2 - (a * width + b * height) * samples / 2
+    y = (upper + lower) / 2 - (d * width + e * height) * samples / 2
+    patch, (first_column, first_row) = _bounding_patch(photo, crop_box)
+    image = Image.fromarray(patch).transform(
+        (width * samples, height * samples),
+        Image.Transform.AFFINE,
+        (a, b, x - first_column, d, e, y - first_row),
+        resample,
     )
-    return np.asarray(image.reduce(often) if often > 1 else image, dtype=np.uint8)
+    return np.asarray(image.reduce(samples) if samples > 1 else image, dtype=np.uint8)
 
 
-def _surroundings(photo: NDArray[np.uint8], cut: CropBox) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """The upright part of a photo that holds a turned box, its edge repeated beyond it, and where that part begins."""
-    left, upper, right, lower = cut.box
-    turn = radians(cut.angle)
-    reach = [
-        (abs(cos(turn)) * (right - left) + abs(sin(turn)) * (lower - upper)) / 2,
-        (abs(sin(turn)) * (right - left) + abs(cos(turn)) * (lower - upper)) / 2,
+def _bounding_patch(photo: NDArray[np.uint8], crop_box: CropBox) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The axis-aligned patch around a rotated box, padded by edge repetition, and its first (column, row)."""
+    left, upper, right, lower = crop_box.box
+    angle = radians(crop_box.angle)
+    half_extents = [
+        (abs(cos(angle)) * (right - left) + abs(sin(angle)) * (lower - upper)) / 2,
+        (abs(sin(angle)) * (right - left) + abs(cos(angle)) * (lower - upper)) / 2,
     ]
-    middle = [(left + right) / 2, (upper + lower) / 2]
-    # Two pixels more are what a bicubic filter looks at around its point.
+    centers = [(left + right) / 2, (upper + lower) / 2]
+    # Two more pixels: the support of the bicubic filter around a sample.
     columns, rows = (
-        np.arange(floor(centre - half) - 2, ceil(centre + half) + 2) for centre, half in zip(middle, reach, strict=True)
+        np.arange(floor(center - half) - 2, ceil(center + half) + 2)
+        for center, half in zip(centers, half_extents, strict=True)
     )
-    part = photo[np.clip(rows, 0, photo.shape[0] - 1)][:, np.clip(columns, 0, photo.shape[1] - 1)]
-    return part, (int(columns[0]), int(rows[0]))
+    patch = photo[np.clip(rows, 0, photo.shape[0] - 1)][:, np.clip(columns, 0, photo.shape[1] - 1)]
+    return patch, (int(columns[0]), int(rows[0]))

@@ -37,7 +37,13 @@ from maskfit.file_io import atomic_write, write_csv
 from maskfit.labels.schema import LabelSchema
 from maskfit.registry import ComponentSpec, instantiate
 
-FACES_FILE, SHEET_FILE, UNREADABLE_FILE, MANIFEST_FILE, LOG_FILE = "faces.csv", "faces.jpg", "unreadable.csv", "manifest.csv", "crop.jsonl"
+FACES_FILE, SHEET_FILE, UNREADABLE_FILE, MANIFEST_FILE, LOG_FILE = (
+    "faces.csv",
+    "faces.jpg",
+    "unreadable.csv",
+    "manifest.csv",
+    "crop.jsonl",
+)
 FORMAT_VERSION = 1
 BATCH_SIZE = 32
 """Photos in memory at a time, and what an interruption can lose."""
@@ -204,7 +210,12 @@ class DatasetCropper:
     def settings(self, source: Path) -> dict[str, Any]:
         """What another call must share to go on with this one's work."""
         crop, background = self.crop.model_dump(mode="json"), self.background.model_dump(mode="json")
-        facts = {"format": FORMAT_VERSION, "source": str(source.resolve()), "crop": crop, "size": self.size and [*self.size]}
+        facts = {
+            "format": FORMAT_VERSION,
+            "source": str(source.resolve()),
+            "crop": crop,
+            "size": self.size and [*self.size],
+        }
         # What was begun before there were backgrounds can be gone on with.
         return facts if self.background == NO_BACKGROUND else facts | {"background": background}
 
@@ -214,7 +225,9 @@ class DatasetCropper:
         crop = self._crop
         faces = crop.detect_faces(photo) if isinstance(crop, FaceCrop) else ()
         found = (
-            crop.box_from_faces(faces, photo, width / height) if isinstance(crop, FaceCrop) else crop.box(photo, width / height)
+            crop.box_from_faces(faces, photo, width / height)
+            if isinstance(crop, FaceCrop)
+            else crop.box(photo, width / height)
         )
         cut = found if isinstance(found, CropBox) else CropBox(found)
         path = out / draft.file
@@ -252,7 +265,9 @@ def _file_names(photos: Sequence[Photo]) -> dict[str, str]:
         DataError: Two copies would bear one name, or one that a list needs.
     """
     files: dict[str, str] = {}
-    owners: dict[str, str] = {name.casefold(): "the lists" for name in (FACES_FILE, SHEET_FILE, UNREADABLE_FILE, MANIFEST_FILE, LOG_FILE)}
+    owners: dict[str, str] = {
+        name.casefold(): "the lists" for name in (FACES_FILE, SHEET_FILE, UNREADABLE_FILE, MANIFEST_FILE, LOG_FILE)
+    }
     for photo in photos:
         parts = [part for part in PurePosixPath(photo.name).parts if part not in ("..", "/", ".")]
         path = PurePosixPath(*(part.replace(":", "_") for part in parts))

@@ -12,7 +12,12 @@ from maskfit.data.boxes import CropBox
 from maskfit.data.detectors.interface import Face
 
 PAGE_COLOR, CARD_COLOR, TEXT_COLOR, MUTED_COLOR = (244, 246, 247), (255, 255, 255), (27, 33, 38), (96, 108, 118)
-SELECTED_COLOR, OTHER_COLOR, CROP_COLOR, FALLBACK_COLOR = (0, 178, 137), (150, 160, 168), (255, 255, 255), (255, 140, 66)
+SELECTED_COLOR, OTHER_COLOR, CROP_COLOR, FALLBACK_COLOR = (
+    (0, 178, 137),
+    (150, 160, 168),
+    (255, 255, 255),
+    (255, 140, 66),
+)
 IMAGE_HEIGHT, PADDING, LINE_HEIGHT, CARD_GAP = 216, 10, 18, 16
 MAX_ASPECT = 1.8
 """Width over height of a photo or crop; what is wider is shrunk."""
@@ -48,7 +53,9 @@ def detection_sheet(items: Sequence[DetectionRow], columns: int = 3) -> Image.Im
     rows = [cards[start : start + columns] for start in range(0, len(cards), columns)]
     widths = [max(row[place].width for row in rows if place < len(row)) for place in range(columns)]
     high = cards[0].height
-    sheet = Image.new("RGB", (sum(widths) + CARD_GAP * (columns + 1), (high + CARD_GAP) * len(rows) + CARD_GAP), PAGE_COLOR)
+    sheet = Image.new(
+        "RGB", (sum(widths) + CARD_GAP * (columns + 1), (high + CARD_GAP) * len(rows) + CARD_GAP), PAGE_COLOR
+    )
     for number, row in enumerate(rows):
         for place, card in enumerate(row):
             left = CARD_GAP + sum(widths[:place]) + CARD_GAP * place
@@ -68,7 +75,13 @@ def _card(item: DetectionRow) -> Image.Image:
     draw = ImageDraw.Draw(card)
     top = IMAGE_HEIGHT + 2 * PADDING
     _text(draw, (PADDING, top), item.name, TEXT_COLOR, wide - 2 * PADDING)
-    _text(draw, (PADDING, top + LINE_HEIGHT), _said(item), FALLBACK_COLOR if item.crop_box.fallback else MUTED_COLOR, wide - 2 * PADDING)
+    _text(
+        draw,
+        (PADDING, top + LINE_HEIGHT),
+        _said(item),
+        FALLBACK_COLOR if item.crop_box.fallback else MUTED_COLOR,
+        wide - 2 * PADDING,
+    )
     return card
 
 
@@ -98,7 +111,9 @@ def _marked(photo: Image.Image, item: DetectionRow, scale: tuple[float, float]) 
     ImageDraw.Draw(shade).polygon(corners, fill=0)
     large.paste(TEXT_COLOR, (0, 0), shade)
     draw = ImageDraw.Draw(large)
-    draw.line([*corners, corners[0], corners[1]], FALLBACK_COLOR if item.crop_box.fallback else CROP_COLOR, 4, joint="curve")
+    draw.line(
+        [*corners, corners[0], corners[1]], FALLBACK_COLOR if item.crop_box.fallback else CROP_COLOR, 4, joint="curve"
+    )
     for number, face in reversed(list(enumerate(item.faces))):
         colour = OTHER_COLOR if number else SELECTED_COLOR
         left, upper, right, lower = face.box

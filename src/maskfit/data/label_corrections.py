@@ -81,7 +81,9 @@ def read_corrections(path: Path) -> list[Correction]:
         if not getattr(item, name)
     ]
     if problems:
-        raise DataError(format_list(problems, shown=MAX_LISTED), location=path, hint="complete the rows, or delete them")
+        raise DataError(
+            format_list(problems, shown=MAX_LISTED), location=path, hint="complete the rows, or delete them"
+        )
     return corrections
 
 

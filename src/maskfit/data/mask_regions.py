@@ -1,4 +1,4 @@
-"""OpenCV, which only some parts need, and the regions of a mask that it finds."""
+"""Connected regions of binary masks, and the import of OpenCV, which is an extra."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 from maskfit.errors import MissingExtraError
 
 ForegroundMap = NDArray[np.uint8]
-"""How much of each pixel is the subject, (height, width), 0 to 255; of any resolution."""
+"""Opacity of the subject per pixel, (height, width), 0 to 255; of any resolution."""
 Mask = NDArray[np.bool_]
-"""(height, width)."""
+"""Binary mask, (height, width)."""
 
 
-def import_cv2(asking: str) -> Any:
-    """The module `cv2`.
+def import_cv2(feature: str) -> Any:
+    """Imports OpenCV.
 
     Args:
-        asking: What needs it, for the message.
+        feature: What needs it, for the error message.
+
+    Returns:
+        The module `cv2`.
 
     Raises:
         MissingExtraError: It is not installed.
@@ -28,27 +31,42 @@ def import_cv2(asking: str) -> Any:
     try:
         return importlib.import_module("cv2")
     except ImportError:
-        raise MissingExtraError(asking, "background") from None
+        raise MissingExtraError(feature, "background") from None
 
 
 def connected_region(cv2: Any, mask: Mask, row: int, column: int) -> Mask:
-    """The connected region of a mask that holds a pixel, its holes filled; nothing where the pixel is not in the mask.
+    """Returns the 4-connected region of a mask that contains a pixel, with its holes filled.
 
-    Pixels are connected by their sides.
+    Args:
+        cv2: Result of `import_cv2`.
+        mask: The mask.
+        row: Row of the pixel.
+        column: Column of the pixel.
+
+    Returns:
+        The region; empty where the pixel is not in the mask.
     """
-    _, marks = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    _, components = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
     if not mask[row, column]:
         return np.zeros_like(mask)
-    region = marks == marks[row, column]
-    # What cannot be reached from outside is a hole.
-    _, around = cv2.connectedComponents(np.pad(~region, 1, constant_values=True).astype(np.uint8), connectivity=4)
-    return np.asarray(around[1:-1, 1:-1] != around[0, 0])
+    region = components == components[row, column]
+    # A hole is a part of the complement that is not connected to the outside.
+    _, outside = cv2.connectedComponents(np.pad(~region, 1, constant_values=True).astype(np.uint8), connectivity=4)
+    return np.asarray(outside[1:-1, 1:-1] != outside[0, 0])
 
 
 def largest_region_box(cv2: Any, mask: Mask) -> tuple[int, int, int, int] | None:
-    """Left, upper, right, lower of the largest connected region of a mask; None where the mask is empty."""
-    count, _, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    """Returns the bounding box of the largest 8-connected region of a mask.
+
+    Args:
+        cv2: Result of `import_cv2`.
+        mask: The mask.
+
+    Returns:
+        Left, upper, right, lower in pixels; None where the mask is empty.
+    """
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count < 2:
         return None
-    left, upper, wide, high, _ = (int(fact) for fact in facts[1 + int(np.argmax(facts[1:, 4]))])
-    return left, upper, left + wide, upper + high
+    left, upper, width, height, _ = (int(value) for value in stats[1 + int(np.argmax(stats[1:, 4]))])
+    return left, upper, left + width, upper + height

@@ -1,4 +1,4 @@
-"""Networks in ONNX Runtime that only prepare photos: how one is opened, and how one is asked."""
+"""ONNX Runtime sessions of the networks that preprocess photos: detectors and saliency networks."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ from maskfit.errors import DataError
 from maskfit.onnx_runtime import import_onnxruntime
 
 
-def open_session(path: Path, fix: str) -> Any:
-    """An ONNX Runtime session on one thread: photos are looked at side by side, which is faster, and the numbers of one
-    photo do not hang on how many threads there are.
+def open_session(path: Path, hint: str) -> Any:
+    """Opens an ONNX Runtime session on one CPU thread.
+
+    Photos are processed in parallel instead, which is faster; and with one thread the results do not depend on the
+    number of cores.
 
     Args:
         path: The `.onnx` file.
-        fix: What to do where it is none.
+        hint: Hint of the error.
+
+    Returns:
+        The session.
 
     Raises:
-        DataError: The file is no network.
+        DataError: The file is not an ONNX network that can run.
     """
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
@@ -29,27 +34,32 @@ def open_session(path: Path, fix: str) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors share no base class
+    except Exception as error:  # ONNX Runtime's errors share no base class.
         reason = str(error).splitlines()[0]
-        raise DataError(f"this is no ONNX network that can run: {reason:.300}", location=path, hint=fix) from None
+        raise DataError(
+            f"the file is not an ONNX network that can run: {reason:.300}", location=path, hint=hint
+        ) from None
 
 
-def run_session(session: Any, blob: NDArray[np.float32], path: Path, what: str, fix: str) -> dict[str, Any]:
-    """The outputs by name, in the network's order, for its one input.
+def run_session(session: Any, blob: NDArray[np.float32], path: Path, network: str, hint: str) -> dict[str, Any]:
+    """Runs a network with one input.
 
     Args:
-        session: The network.
-        blob: Its input.
-        path: Where it lies, for the message.
-        what: What cannot look at photos where it fails: "this detector".
-        fix: What to do then.
+        session: Result of `open_session`.
+        blob: The input.
+        path: The `.onnx` file, for the error message.
+        network: Subject of the error message: "the detector".
+        hint: Hint of the error.
+
+    Returns:
+        The outputs by name, in the network's order.
 
     Raises:
-        DataError: The network cannot run on it.
+        DataError: The network cannot run on the input.
     """
     names = [item.name for item in session.get_outputs()]
     try:
         return dict(zip(names, session.run(None, {session.get_inputs()[0].name: blob}), strict=True))
-    except Exception as error:
+    except Exception as error:  # ONNX Runtime's errors share no base class.
         reason = str(error).splitlines()[0]
-        raise DataError(f"{what} cannot look at photos: {reason:.300}", location=path, hint=fix) from None
+        raise DataError(f"{network} cannot run on photos: {reason:.300}", location=path, hint=hint) from None

@@ -1,8 +1,8 @@
-"""The one evaluation transform: what a network sees of a photo, exactly, in numpy and Pillow.
+"""Evaluation preprocessing: the exact pixels that a network receives of a photo, in numpy and Pillow.
 
-Validation, prediction, service, page, camera and export all build it from the same few facts, which the model file
-holds. It has two halves: `Framing` cuts and shrinks a decoded photo to 8-bit pixels, which the store keeps;
-`Normalising` turns them into the network's numbers.
+Validation, prediction, service, web app, video and export all build it from the same settings, which the model file
+stores. It has two steps: `CropResize` crops and resizes a decoded photo to 8-bit pixels, which the image cache stores;
+`Normalize` turns them into the network's input.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from maskfit.data.weight_pinning import pin_component
 from maskfit.registry import ComponentSpec, instantiate
 
 ImageBatch = NDArray[np.uint8]
-"""Photos as the store keeps them: (photos, height, width, 3)."""
+"""Cropped and resized images, (batch, height, width, 3)."""
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC, "box": Image.Resampling.BOX}
-"""Filters for shrinking; Pillow widens each with the scale, so none of them aliases."""
+"""Resampling filters by name; Pillow scales each filter's support when downscaling, so none of them aliases."""
 
 ROTATED_FILTERS = FILTERS | {"box": Image.Resampling.NEAREST}
-"""How a single point of a turned box is read; the mean over the points of a pixel does the rest of the filter."""
+"""Interpolation of single samples of a rotated box; the mean over a pixel's samples does the rest of the filter."""
 
 FilterName = Literal["bilinear", "bicubic", "box"]
 SideLength = Annotated[int, Field(ge=8, le=4096)]
@@ -40,14 +40,14 @@ ChannelTriple = tuple[float, float, float]
 
 
 class CropResize(BaseModel):
-    """Cuts the face from a photo and shrinks it, in one resampling step; before that may erase its background.
+    """Crops the face from a photo and resizes it in one resampling step; may remove the background before that.
 
     Attributes:
-        crop: A name of `crops.CROPS` with its options; it sees the photo as it is.
-        size: (height, width) of the result in pixels.
+        crop: A component of `crops.CROPS`; it receives the photo with its background.
+        size: (height, width) of the result in pixels, each in 8 to 4096.
         filter: A name of `FILTERS`.
-        background: A name of `backgrounds.BACKGROUNDS` with its options.
-        sharpen: How much of what a slight blur takes away is added once more after shrinking; 0 for not at all.
+        background_removal: A component of `backgrounds.BACKGROUNDS`.
+        unsharp_mask: Strength of the unsharp mask after resizing, in 0 (off) to 5.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,11 +59,11 @@ class CropResize(BaseModel):
     unsharp_mask: Annotated[float, Field(ge=0, le=5)] = 0.0
 
     @model_serializer(mode="wrap")
-    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # Model files and stores from before there was a choice say nothing of these; so do those that do not use them,
-        # and stay readable, and found under their names.
-        facts: dict[str, Any] = write(self)
-        return {name: value for name, value in facts.items() if (name, value) not in _LEFT_OUT}
+    def _omit_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Fields that were added later are written only where they are used: model files and image caches that do not
+        # use them keep the same text, and so the same cache folder.
+        values: dict[str, Any] = serialize(self)
+        return {name: value for name, value in values.items() if (name, value) not in _OMITTED_DEFAULTS}
 
     @cached_property
     def _background(self) -> Background:
@@ -76,125 +76,182 @@ class CropResize(BaseModel):
         return crop
 
     def pinned(self) -> CropResize:
-        """The same framing with everything that its parts read from files named by content, as model files record it.
+        """Returns the same settings with external weights named by their SHA-256, as model files store them.
+
+        Returns:
+            A new instance.
 
         Raises:
-            RecipeError: The crop or background is unknown, or an option is refused.
-            DataError: Weights are not here and cannot be fetched, or cannot be read.
+            RecipeError: The crop or background is unknown, or an option is invalid.
+            DataError: Weights are missing and cannot be downloaded, or cannot be read.
             MissingExtraError: A detector or background needs an extra.
         """
-        parts = {
+        components = {
             "crop": pin_component(self.crop, self._crop),
             "background_removal": pin_component(self.background_removal, self._background),
         }
-        # Built anew: a copy would keep the crop that was built before.
-        return type(self)(**{**dict(self), **parts})
+        # Constructed again: a copy would keep the cached crop and background.
+        return type(self)(**{**dict(self), **components})
 
     def find_crop(self, photo: NDArray[np.uint8]) -> CropBox:
-        """Which part of a photo this framing shows."""
+        """Returns the box of a photo that will be cropped.
+
+        Args:
+            photo: Image of shape (height, width, 3).
+
+        Returns:
+            The crop box.
+        """
         height, width = self.size
         found = self._crop.box(photo, width / height)
         return found if isinstance(found, CropBox) else CropBox(found)
 
     def find_face_crop(self, photo: NDArray[np.uint8], face: Face) -> CropBox:
-        """Which part of a photo this framing shows of one face on it; see `portrait.cut_face`."""
+        """Returns the crop box for one face of a photo; see `crops.single_face.crop_single_face`.
+
+        Args:
+            photo: Image of shape (height, width, 3).
+            face: A face that a detector found on it.
+
+        Returns:
+            The crop box.
+        """
         height, width = self.size
         return crop_single_face(self._crop, photo, face, width / height)
 
     @property
     def face_crop(self) -> FaceCrop | None:
-        """The crop, where it is one that looks for faces."""
+        """The crop, if it is one that detects faces."""
         return self._crop if isinstance(self._crop, FaceCrop) else None
 
-    def __call__(self, photo: NDArray[np.uint8], cut: CropBox | None = None) -> NDArray[np.uint8]:
-        """A photo (height, width, 3) of any size as pixels of this framing's size, (height, width, 3).
+    def __call__(self, photo: NDArray[np.uint8], crop_box: CropBox | None = None) -> NDArray[np.uint8]:
+        """Crops and resizes a photo.
 
         Args:
-            photo: The photo.
-            cut: What `cut` said of it, where that is known already.
+            photo: Image of shape (height, width, 3), of any size.
+            crop_box: Result of `find_crop`, where it is already known.
+
+        Returns:
+            The image, uint8 of shape (*size, 3).
         """
-        cut = cut or self.find_crop(photo)
-        return self.crop_and_resize(self.remove_background(photo, cut), cut)
+        crop_box = crop_box or self.find_crop(photo)
+        return self.crop_and_resize(self.remove_background(photo, crop_box), crop_box)
 
-    def remove_background(self, photo: NDArray[np.uint8], cut: CropBox) -> NDArray[np.uint8]:
-        """A photo with its background erased, where this framing does so: the first step of `frame`."""
-        return self._background.remove_background(photo, cut)
+    def remove_background(self, photo: NDArray[np.uint8], crop_box: CropBox) -> NDArray[np.uint8]:
+        """Removes the background of a photo, if the settings say so: the first step of `__call__`.
 
-    def crop_and_resize(self, photo: NDArray[np.uint8], cut: CropBox) -> NDArray[np.uint8]:
-        """What `erase` gave, cut and shrunk: the second step of `frame`."""
-        if cut.angle:
-            return unsharp_mask(crop_rotated(photo, cut, self.size, ROTATED_FILTERS[self.filter]), self.unsharp_mask)
+        Args:
+            photo: Image of shape (height, width, 3).
+            crop_box: The crop box of the photo.
+
+        Returns:
+            The photo at its original size.
+        """
+        return self._background.remove_background(photo, crop_box)
+
+    def crop_and_resize(self, photo: NDArray[np.uint8], crop_box: CropBox) -> NDArray[np.uint8]:
+        """Crops, resizes and sharpens: the second step of `__call__`.
+
+        Args:
+            photo: Result of `remove_background`, (height, width, 3).
+            crop_box: The crop box of the photo.
+
+        Returns:
+            The image, uint8 of shape (*size, 3).
+        """
+        if crop_box.angle:
+            return unsharp_mask(
+                crop_rotated(photo, crop_box, self.size, ROTATED_FILTERS[self.filter]), self.unsharp_mask
+            )
         height, width = self.size
-        image = Image.fromarray(photo).resize((width, height), FILTERS[self.filter], box=cut.box)
+        image = Image.fromarray(photo).resize((width, height), FILTERS[self.filter], box=crop_box.box)
         return unsharp_mask(np.asarray(image, dtype=np.uint8), self.unsharp_mask)
 
     def scaled(self, scale: float) -> CropResize:
-        """The same framing with each side `scale` times as long, rounded: what augmentation takes its crops from."""
+        """Returns the same settings at a larger size, from which augmentation takes random crops.
+
+        Args:
+            scale: Factor of each side; the result is rounded to whole pixels.
+
+        Returns:
+            A new instance.
+        """
         height, width = (round(side * scale) for side in self.size)
         return self.model_copy(update={"size": (height, width)})
 
     def is_equivalent(self, other: CropResize) -> bool:
-        """Whether both show the same part of every photo, with the same background: they may differ in resolution."""
-        (height, width), (others_height, others_width) = self.size, other.size
-        seen = (self.crop, self.background_removal, width / height)
-        return seen == (other.crop, other.background_removal, others_width / others_height)
+        """Returns whether both crop the same region of every photo with the same background; the sizes may differ.
+
+        Args:
+            other: The settings to compare with.
+
+        Returns:
+            Whether crop, background removal and aspect ratio are equal.
+        """
+        (height, width), (other_height, other_width) = self.size, other.size
+        region = (self.crop, self.background_removal, width / height)
+        return region == (other.crop, other.background_removal, other_width / other_height)
 
 
-def apply_all(photo: NDArray[np.uint8], framings: Sequence[CropResize]) -> list[tuple[NDArray[np.uint8], CropBox]]:
-    """A photo through several framings, each with its cut, as `Framing.frame` gives them one by one.
-
-    What takes long, to find the face and to erase the background, is done once for framings that see the same.
+def apply_all(photo: NDArray[np.uint8], crop_resizes: Sequence[CropResize]) -> list[tuple[NDArray[np.uint8], CropBox]]:
+    """Applies several `CropResize` to one photo; face detection and background removal run once per distinct region.
 
     Args:
-        photo: (height, width, 3).
-        framings: Of any sizes.
+        photo: Image of shape (height, width, 3).
+        crop_resizes: The settings, of any sizes.
+
+    Returns:
+        For each setting the image and its crop box, equal to what each gives alone.
     """
-    seen: list[tuple[CropResize, CropBox, NDArray[np.uint8]]] = []
-    framed = []
-    for framing in framings:
-        same = next((one for one in seen if framing.is_equivalent(one[0])), None)
-        if same is None:
-            cut = framing.find_crop(photo)
-            same = (framing, cut, framing.remove_background(photo, cut))
-            seen.append(same)
-        _, cut, erased = same
-        framed.append((framing.crop_and_resize(erased, cut), cut))
-    return framed
+    regions: list[tuple[CropResize, CropBox, NDArray[np.uint8]]] = []
+    results = []
+    for crop_resize in crop_resizes:
+        region = next((known for known in regions if crop_resize.is_equivalent(known[0])), None)
+        if region is None:
+            crop_box = crop_resize.find_crop(photo)
+            region = (crop_resize, crop_box, crop_resize.remove_background(photo, crop_box))
+            regions.append(region)
+        _, crop_box, foreground = region
+        results.append((crop_resize.crop_and_resize(foreground, crop_box), crop_box))
+    return results
 
 
-_LEFT_OUT = (("background_removal", "none"), ("unsharp_mask", 0.0))
+_OMITTED_DEFAULTS = (("background_removal", "none"), ("unsharp_mask", 0.0))
 
 UNSHARP_SIGMA = 1 / 224
-"""Of a frame's shorter side, the deviation of the blur that sharpening undoes. A share, so that the larger frames that
-augmentation crops from are sharpened alike."""
+"""Standard deviation of the unsharp mask's blur as a fraction of the image's shorter side, so that the larger images
+from which augmentation crops are sharpened alike."""
 
 
-def unsharp_mask(frame: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
-    """An unsharp mask (seed s2 sharpened edges): the frame, and `amount` times what a slight blur takes from it.
+def unsharp_mask(image: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
+    """Sharpens an image with an unsharp mask (project nlp09 sharpened edges).
 
     Args:
-        frame: (height, width, 3).
-        amount: 0 for the frame as it is.
+        image: Pixels of shape (height, width, 3).
+        amount: Weight of the difference between image and blurred image; 0 returns the image itself.
+
+    Returns:
+        The sharpened image, same shape.
     """
     if not amount:
-        return frame
-    radius = UNSHARP_SIGMA * min(frame.shape[:2])
+        return image
+    radius = UNSHARP_SIGMA * min(image.shape[:2])
     mask = ImageFilter.UnsharpMask(radius, percent=round(100 * amount), threshold=0)
-    return np.asarray(Image.fromarray(frame).filter(mask), dtype=np.uint8)
+    return np.asarray(Image.fromarray(image).filter(mask), dtype=np.uint8)
 
 
 MIN_STD = 1.0
-"""Levels of 255 that a photo's own deviation counts at least, so that a black photo is black and not noise."""
+"""Lower bound of a channel's standard deviation in levels of 255, so that a black image does not become noise."""
 
 
 class Normalize(BaseModel):
-    """Turns 8-bit pixels into what the network was trained on: (pixel / 255 - mean) / std, for each channel.
+    """Normalizes 8-bit pixels per channel: (pixel / 255 - mean) / std.
 
     Attributes:
-        mean: Of red, green and blue, in 0 to 1.
-        std: The same, above 0.
-        mode: `pretrained` takes `mean` and `std`; `per_image` takes those of each photo's own channels in their place, of all
-            its pixels, `std` at least `LEAST_DEVIATION` (seed s0).
+        mean: Means of red, green and blue, in 0 to 1; the default is ImageNet's.
+        std: Standard deviations of red, green and blue, > 0; the default is ImageNet's.
+        mode: `pretrained` uses `mean` and `std`; `per_image` uses the mean and standard deviation (at least
+            `MIN_STD`) of each image's own channels instead (project boostup).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -205,41 +262,56 @@ class Normalize(BaseModel):
         0.224,
         0.225,
     )
-    # Model files from before there was a choice say nothing of it.
+    # Older model files lack this field.
     mode: Literal["pretrained", "per_image"] = "pretrained"
 
     def scale_and_shift(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The mode `dataset` as one multiplication and one addition: pixel * scale + shift, three numbers each.
+        """Returns mode `pretrained` as pixel * scale + shift.
 
-        The training loop uses these numbers too, so that both give the same floats.
+        The training loop uses the same numbers, so that both give the same floats.
+
+        Returns:
+            Scale and shift, float32 of shape (3,) each.
         """
         std = np.array(self.std)
         return (1 / (255 * std)).astype(np.float32), (-np.array(self.mean) / std).astype(np.float32)
 
-    def __call__(self, frames: ImageBatch) -> NDArray[np.float32]:
-        """Frames (photos, height, width, 3) as network input (photos, 3, height, width)."""
+    def __call__(self, images: ImageBatch) -> NDArray[np.float32]:
+        """Normalizes a batch and moves the channels to the front.
+
+        Args:
+            images: Pixels, uint8 of shape (batch, height, width, 3).
+
+        Returns:
+            Network input, float32 of shape (batch, 3, height, width).
+        """
         if self.mode == "per_image":
-            planes = np.empty((len(frames), 3, *frames.shape[1:3]), dtype=np.float32)
-            for frame, plane in zip(frames, planes, strict=True):
-                _normalise_by_itself(frame, plane)
+            planes = np.empty((len(images), 3, *images.shape[1:3]), dtype=np.float32)
+            for image, plane in zip(images, planes, strict=True):
+                _normalize_per_image(image, plane)
             return planes
         scale, shift = self.scale_and_shift()
-        planes = frames.transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        planes = images.transpose(0, 3, 1, 2).astype(np.float32, order="C")
         planes *= scale[:, None, None]
         planes += shift[:, None, None]
         return planes
 
 
-def _normalise_by_itself(frame: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
-    """Writes a frame (height, width, 3), less its channels' means and over their deviations, as (3, height, width)."""
+def _normalize_per_image(image: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+    """Standardizes each channel of an image (height, width, 3) and writes it to `out` (3, height, width)."""
     for channel in range(3):
-        pixels = frame[..., channel].astype(np.float64)
-        deviation = max(float(pixels.std()), MIN_STD)
-        out[channel] = (pixels - pixels.mean()) / deviation
+        pixels = image[..., channel].astype(np.float64)
+        std = max(float(pixels.std()), MIN_STD)
+        out[channel] = (pixels - pixels.mean()) / std
 
 
 class Preprocessing(BaseModel):
-    """Everything between a decoded photo and the network; this is what a model file records."""
+    """All steps between a decoded photo and the network, as a model file stores them.
+
+    Attributes:
+        crop_resize: Cropping and resizing to 8-bit pixels.
+        normalization: Normalization of those pixels.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -247,5 +319,12 @@ class Preprocessing(BaseModel):
     normalization: Normalize = Normalize()
 
     def __call__(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """One decoded photo (height, width, 3) as network input (1, 3, height, width)."""
+        """Preprocesses one decoded photo.
+
+        Args:
+            photo: Image of shape (height, width, 3).
+
+        Returns:
+            Network input, float32 of shape (1, 3, height, width).
+        """
         return self.normalization(self.crop_resize(photo)[None])

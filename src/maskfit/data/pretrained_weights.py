@@ -1,5 +1,6 @@
-"""Weights of networks that only prepare photos, detectors and saliency networks: looked for on this machine, or fetched
-once; named by their content, so that a model file can say which ones it needs without saying where they lay.
+"""Weights of detectors and saliency networks: found locally or downloaded once, and identified by their SHA-256.
+
+A model file stores name and SHA-256 of the weights that it needs, not where they were.
 """
 
 from __future__ import annotations
@@ -18,21 +19,20 @@ from maskfit.errors import DataError
 from maskfit.file_io import atomic_write, user_cache_dir
 
 TIMEOUT_SECONDS = 30
-"""How long to wait for a network that does not answer."""
-
+"""Timeout of a download that receives no data."""
 
 CHUNK_BYTES = 2**20
-"""Bytes fetched at a time."""
+"""Bytes read from a download at a time."""
 
 
 class WeightsCache(NamedTuple):
-    """Where weights of one kind lie.
+    """Locations and limits of one kind of weights.
 
     Attributes:
-        owner: Whose weights they are, for messages.
-        variable: The environment's name for a folder with weights to use, for machines without a network.
-        cache: The folder in the user's cache.
-        most_bytes: The largest weights that are read or fetched.
+        description: What the weights belong to, for messages: "a detector".
+        env_var: Environment variable that names a folder with weights, for machines without internet access.
+        folder: Name of the folder in the user's cache.
+        max_bytes: Maximum size of a weights file.
     """
 
     description: str
@@ -49,10 +49,10 @@ class WeightsFile(NamedTuple):
     """A file of weights.
 
     Attributes:
-        name: What the file is called.
-        sha256: Of its content.
-        url: Where it is published; "" where nobody knows.
-        shelf: Where such weights lie.
+        name: File name.
+        sha256: SHA-256 of its content.
+        url: Where it is published; "" if it is not.
+        cache: Where such weights are cached.
     """
 
     name: str
@@ -61,116 +61,145 @@ class WeightsFile(NamedTuple):
     cache: WeightsCache = DETECTOR_CACHE
 
 
-def checksum(path: Path, shelf: WeightsCache = DETECTOR_CACHE) -> str:
-    """The SHA-256 of a file of weights.
+def checksum(path: Path, cache: WeightsCache = DETECTOR_CACHE) -> str:
+    """Computes the SHA-256 of a weights file.
+
+    Args:
+        path: The file.
+        cache: Its kind, which limits the size.
+
+    Returns:
+        64 hexadecimal digits.
 
     Raises:
-        DataError: It is missing, no file, too large, or not readable.
+        DataError: The file is missing, not a file, too large, or not readable.
     """
     try:
         if not path.is_file():
-            raise DataError("there are no such weights", location=path, hint="check the path")
-        if path.stat().st_size > shelf.max_bytes:
-            what = f"weights of {shelf.description} have at most {shelf.max_bytes:,} bytes"
-            raise DataError(what, location=path, hint="name its .onnx file")
+            raise DataError("the weights file does not exist", location=path, hint="check the path")
+        if path.stat().st_size > cache.max_bytes:
+            message = f"weights of {cache.description} must have at most {cache.max_bytes:,} bytes"
+            raise DataError(message, location=path, hint="give the path of its .onnx file")
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        what = f"these weights cannot be read: {error.strerror or error}"
-        raise DataError(what, location=path, hint="check path and permissions") from None
+        message = f"the weights file cannot be read: {error.strerror or error}"
+        raise DataError(message, location=path, hint="check path and permissions") from None
 
 
-def add_to_cache(path: Path, shelf: WeightsCache = DETECTOR_CACHE) -> WeightsFile:
-    """Copies a file of weights into the cache, where a model that was trained with them finds them.
+def add_to_cache(path: Path, cache: WeightsCache = DETECTOR_CACHE) -> WeightsFile:
+    """Copies a weights file into the cache, so that models trained with it find it later.
+
+    Args:
+        path: The file.
+        cache: Its kind.
+
+    Returns:
+        The cached weights.
 
     Raises:
-        DataError: There is no such file.
+        DataError: The file is missing, too large, or not readable.
     """
-    weights = WeightsFile(path.name, checksum(path, shelf), cache=shelf)
-    kept = _kept(weights)
-    if not kept.is_file():
-        with atomic_write(kept) as temporary:
+    weights = WeightsFile(path.name, checksum(path, cache), cache=cache)
+    cached = _cache_path(weights)
+    if not cached.is_file():
+        with atomic_write(cached) as temporary:
             shutil.copyfile(path, temporary)
     return weights
 
 
 def find_weights(weights: WeightsFile) -> Path:
-    """Where weights lie on this machine; fetches them where they are nowhere and their address is known.
+    """Finds weights on this machine, or downloads them.
+
+    Args:
+        weights: The weights.
+
+    Returns:
+        Path of the file, whose checksum is verified.
 
     Raises:
-        DataError: They are nowhere and cannot be fetched, or a file of their name has another content.
+        DataError: The weights are missing and cannot be downloaded, or a file of their name has another content.
     """
-    for path in _places(weights):
+    for path in _candidates(weights):
         if path.is_file():
             found = checksum(path, weights.cache)
             if found != weights.sha256:
                 raise DataError(
-                    f"these weights are damaged or others: their SHA-256 is {found}, not {weights.sha256}",
+                    f"the weights file is damaged or a different one: its SHA-256 is {found}, expected "
+                    f"{weights.sha256}",
                     location=path,
-                    hint="remove the file, and put the right one there or let it be fetched",
+                    hint="remove the file, then copy the right one there or let it be downloaded",
                 )
             return path
     if not weights.url:
         raise DataError(
-            f"the weights {weights.name} (SHA-256 {weights.sha256}) are not on this machine", hint=_by_hand(weights)
+            f"the weights {weights.name} (SHA-256 {weights.sha256}) are not on this machine",
+            hint=_manual_hint(weights),
         )
-    return _fetched(weights)
+    return _download(weights)
 
 
 def is_available(weights: WeightsFile) -> bool:
-    """Whether a file of their name lies where `find` looks before it fetches."""
-    return any(path.is_file() for path in _places(weights))
+    """Returns whether weights are on this machine, by file name only.
+
+    Args:
+        weights: The weights.
+
+    Returns:
+        Whether `find_weights` would find a file without a download.
+    """
+    return any(path.is_file() for path in _candidates(weights))
 
 
-def _places(weights: WeightsFile) -> Iterator[Path]:
+def _candidates(weights: WeightsFile) -> Iterator[Path]:
     folder = os.environ.get(weights.cache.env_var)
     if folder:
         yield Path(folder) / Path(weights.name).name
-    yield _kept(weights)
+    yield _cache_path(weights)
 
 
-def _kept(weights: WeightsFile) -> Path:
-    """In the cache the checksum is part of the name: other weights may bear the same."""
+def _cache_path(weights: WeightsFile) -> Path:
+    """The path in the cache; it contains the checksum, because different weights may have the same file name."""
     return user_cache_dir(weights.cache.folder) / f"{weights.sha256[:16]}-{Path(weights.name).name}"
 
 
-def _by_hand(weights: WeightsFile) -> str:
-    source = f"fetch {weights.url} elsewhere, " if weights.url else "copy them from where the model was trained, "
+def _manual_hint(weights: WeightsFile) -> str:
+    source = f"download {weights.url} elsewhere, " if weights.url else "copy them from where the model was trained, "
     return f"{source}put the file as {weights.name} into a folder, and set {weights.cache.env_var} to that folder"
 
 
-def _fetched(weights: WeightsFile) -> Path:
-    path = _kept(weights)
+def _download(weights: WeightsFile) -> Path:
+    path = _cache_path(weights)
     with atomic_write(path) as temporary:
         try:
-            found = _fetch(weights, temporary)
+            found = _download_to(temporary, weights)
         except (OSError, urllib.error.URLError, HTTPException, ValueError) as error:
             raise DataError(
-                f"the weights {weights.name} could not be fetched: {getattr(error, 'reason', None) or error}",
+                f"the weights {weights.name} cannot be downloaded: {getattr(error, 'reason', None) or error}",
                 location=weights.url,
-                hint=_by_hand(weights),
+                hint=_manual_hint(weights),
             ) from None
         if found != weights.sha256:
             raise DataError(
-                f"what came is not {weights.name}: its SHA-256 is {found}, not {weights.sha256}",
+                f"the downloaded file is not {weights.name}: its SHA-256 is {found}, expected {weights.sha256}",
                 location=weights.url,
-                hint=f"a proxy may stand in between; {_by_hand(weights)}",
+                hint=f"check for a proxy that replaces downloads; or {_manual_hint(weights)}",
             )
     return path
 
 
-def _fetch(weights: WeightsFile, path: Path) -> str:
-    """Writes what lies at the weights' address, and gives its SHA-256.
+def _download_to(path: Path, weights: WeightsFile) -> str:
+    """Writes the published file to `path` and returns its SHA-256.
 
     Raises:
-        ValueError: It is too much.
+        ValueError: It is larger than the limit.
     """
     digest, count = hashlib.sha256(), 0
-    with urllib.request.urlopen(weights.url, timeout=TIMEOUT_SECONDS) as answer, path.open("wb") as file:
-        while count <= weights.cache.max_bytes and (chunk := answer.read(CHUNK_BYTES)):
+    with urllib.request.urlopen(weights.url, timeout=TIMEOUT_SECONDS) as response, path.open("wb") as file:
+        while count <= weights.cache.max_bytes and (chunk := response.read(CHUNK_BYTES)):
             digest.update(chunk)
             file.write(chunk)
             count += len(chunk)
     if count > weights.cache.max_bytes:
-        raise ValueError(f"{weights.cache.description}'s weights have at most {weights.cache.max_bytes:,} bytes")
+        raise ValueError(f"weights of {weights.cache.description} must have at most {weights.cache.max_bytes:,} bytes")
     return digest.hexdigest()

@@ -18,7 +18,14 @@ from maskfit.data.photo_dataset import is_hidden_or_system_file, is_photo_name
 from maskfit.errors import DataError, MissingExtraError, PhotoError, format_list
 from maskfit.file_io import iter_csv
 
-PROTOCOL_PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp", "abfs": "adlfs"}
+PROTOCOL_PACKAGES = {
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "http": "aiohttp",
+    "https": "aiohttp",
+    "abfs": "adlfs",
+}
 """What fsspec needs for a protocol beside itself."""
 
 

@@ -100,7 +100,9 @@ def read_splits(path: Path) -> PersonSplits:
         elif of.setdefault(person, fold) != fold:
             problems.append(f"row {number}: {person} is in fold {of[person]} already and would leak into {fold}")
     if problems:
-        raise DataError(format_list(problems, shown=MAX_LISTED), location=path, hint="mend the rows, or make the file anew")
+        raise DataError(
+            format_list(problems, shown=MAX_LISTED), location=path, hint="mend the rows, or make the file anew"
+        )
     try:
         return PersonSplits(of, max(of.values(), default=TRAIN_ONLY) + 1)
     except DataError as error:

@@ -1,4 +1,4 @@
-"""Parts that look things up in files: as model files and stores keep them, such files are named by their content."""
+"""Components with external weights; model files and the image cache store the weights' SHA-256 instead of a path."""
 
 from __future__ import annotations
 
@@ -9,39 +9,48 @@ from maskfit.registry import ComponentSpec
 
 @runtime_checkable
 class NeedsWeights(Protocol):
-    """A crop or background that needs more than its options: weights, or an extra."""
+    """Interface of crops and background removals that need weights or an extra."""
 
     def pinned(self) -> dict[str, Any]:
-        """The options that say by content which files are meant, and no place on this machine.
+        """Returns the options that name the weights by their SHA-256 instead of a local path.
+
+        Returns:
+            Options that replace those of the recipe.
 
         Raises:
-            DataError: Weights are not here and cannot be fetched, or cannot be read.
+            DataError: Weights are missing and cannot be downloaded, or cannot be read.
             MissingExtraError: An extra is missing.
         """
         ...
 
 
-def pin_component(part: ComponentSpec, built: object) -> ComponentSpec:
-    """A part as model files and stores keep it.
+def pin_component(spec: ComponentSpec, component: object) -> ComponentSpec:
+    """Returns a component's spec as model files and the image cache store it.
 
     Args:
-        part: What the recipe names.
-        built: What it was built into.
+        spec: The spec in the recipe.
+        component: What it was instantiated to.
+
+    Returns:
+        The spec with pinned weights; `spec` itself for a component without any.
 
     Raises:
-        DataError: Weights are not here and cannot be fetched, or cannot be read.
+        DataError: Weights are missing and cannot be downloaded, or cannot be read.
         MissingExtraError: An extra is missing.
     """
-    if not isinstance(built, NeedsWeights):
-        return part
-    return ComponentSpec(name=part.name, options={**part.options, **built.pinned()})
+    if not isinstance(component, NeedsWeights):
+        return spec
+    return ComponentSpec(name=spec.name, options={**spec.options, **component.pinned()})
 
 
-def check_pinned(built: object) -> None:
-    """Stops where a part names weights by a place on some machine.
+def check_pinned(component: object) -> None:
+    """Checks that a component does not name weights by a local path alone.
+
+    Args:
+        component: A crop or background removal.
 
     Raises:
-        ValueError: It does.
+        ValueError: It has `weights` without `sha256`.
     """
-    if getattr(built, "weights", None) is not None and getattr(built, "sha256", None) is None:
-        raise ValueError("weights are named by their place, and not by their content")
+    if getattr(component, "weights", None) is not None and getattr(component, "sha256", None) is None:
+        raise ValueError("weights must be named by their SHA-256, not only by a path")

@@ -1,12 +1,12 @@
-"""A run that has begun: its folder and its photos are there, each fold can be trained in a process of its own.
+"""A training run: prepared once, its folds trained in any order and in any process, then finalized once.
 
-    begun = begin_run(recipe)                    # once: checks everything, makes the folder, decodes the photos
-    reopen_run(folder).train_fold(2, screen)     # anywhere, in any order, side by side: one fold, from where it stands
-    begun.close()                                # once: joins, scores and reports what the folds wrote
+    run = prepare_run(recipe)                      # once: checks everything, creates the folder, decodes the photos
+    load_run(folder).train_fold(2, reporter)       # in any order, in parallel: one fold, from its last checkpoint
+    run.finalize()                                 # once: merges and scores the folds' predictions, writes the report
 
-A fold depends on nothing but the run's folder, the photos and its number. So folds trained one after another, side by
-side or on other machines that see the same files give the same; what the processes share is the store, which
-`begin_run` filled and the others only read.
+A fold depends only on the run's folder, the photos and its number. So folds trained one after another, in parallel or
+on other machines with the same files give the same results; the processes share only the image cache, which
+`prepare_run` fills and the others read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from maskfit.config.loader import read_recipe, recipe_to_yaml
 from maskfit.config.recipe import Recipe
 from maskfit.data.image_cache.cache import CachedImages, open_image_caches
 from maskfit.data.preprocessing import CropResize
-from maskfit.data.splits import read_folds
+from maskfit.data.splits import read_splits
 from maskfit.errors import RunError
 from maskfit.evaluation.probability_table import concat_tables, read_table
 from maskfit.evaluation.scores import Scores, score
@@ -42,55 +42,62 @@ from maskfit.training.plan import TrainingPlan, make_plan
 from maskfit.training.precision import Precision, choose_precision, load_precision
 from maskfit.training.progress_reporting import ProgressReporter
 from maskfit.training.task import primary_score
-from maskfit.training.train_fold import fold_data, train_fold
+from maskfit.training.train_fold import build_fold_data, train_fold
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A run whose folder is made and whose photos are decoded.
+    """A run whose folder exists and whose photos are decoded.
 
     Attributes:
         plan: The recipe on its data.
         folder: The run's folder.
-        stored: The photos at the size that augmentation crops from.
-        framed: The photos that are held out in some fold, through the evaluation transform.
-        precision: What it computes in.
+        train_images: Cached images at the size that augmentation crops from.
+        val_images: Cached images of the photos that are held out in some fold, preprocessed as in prediction.
+        precision: The run's precision.
     """
 
     plan: TrainingPlan
     folder: RunDir
-    stored: CachedImages
-    framed: CachedImages
+    train_images: CachedImages
+    val_images: CachedImages
     precision: Precision
 
     def unfinished_folds(self) -> tuple[int, ...]:
-        """The folds that the recipe wants and that are not done yet, from 0."""
+        """Returns the folds of the recipe that are not done yet.
+
+        Returns:
+            Fold numbers, from 0.
+        """
         return tuple(number for number in self.plan.fold_numbers() if not self.folder.fold(number).done)
 
-    def train_fold(self, number: int, screen: ProgressReporter, watch: EpochListener | None = None) -> None:
-        """Trains one fold to its end, from its last checkpoint where it has one; nothing where it is done already.
+    def train_fold(self, number: int, reporter: ProgressReporter, listener: EpochListener | None = None) -> None:
+        """Trains one fold to its end, from its last checkpoint where there is one; does nothing where it is done.
 
-        It writes into the fold's own folder and nowhere else.
+        Writes into the fold's own folder only.
 
         Args:
-            number: Which fold, from 0.
-            screen: Where progress is told.
-            watch: Who follows it from epoch to epoch, and may end it.
+            number: The fold, from 0.
+            reporter: Shows the progress.
+            listener: Called after each epoch; may stop the training.
 
         Raises:
-            RunError: The network's answers are no longer numbers.
-            Stopped: Whoever watches ended it.
-            KeyboardInterrupt: Ctrl-C; the fold goes on from its last checkpoint when it is trained again.
+            RunError: The logits are not finite.
+            TrainingStopped: The listener stopped the training.
+            KeyboardInterrupt: Ctrl-C; the fold resumes from its last checkpoint when it is trained again.
         """
-        own = self.folder.fold(number)
-        if own.done:
-            screen.line(f"fold {number + 1} of {self.plan.folds.count} is done already")
+        folder = self.folder.fold(number)
+        if folder.done:
+            reporter.line(f"fold {number + 1} of {self.plan.folds.num_folds} is done already")
         else:
-            data = fold_data(self.plan, number, self.stored, self.framed)
-            train_fold(self.plan, self.precision.kind, number, data, own, screen, watch)
+            data = build_fold_data(self.plan, number, self.train_images, self.val_images)
+            train_fold(self.plan, self.precision.kind, number, data, folder, reporter, listener)
 
     def finalize(self) -> Scores:
-        """Joins and scores what the folds said of the persons they never saw, calibrates the models, and reports.
+        """Merges and scores the folds' out-of-fold predictions, calibrates the models, and writes the report.
+
+        Returns:
+            The scores of the out-of-fold predictions.
 
         Raises:
             RunError: A fold is not done.
@@ -100,15 +107,15 @@ class TrainingRun:
             raise RunError(
                 f"fold {self.unfinished_folds()[0]} of this run is not done",
                 location=folder.path,
-                hint="train with --resume",
+                hint="train it with --resume",
             )
         numbers = plan.fold_numbers()
-        tables = [read_table(folder.fold(number).probabilities, plan.scored_schema.classes) for number in numbers]
+        tables = [read_table(folder.fold(number).probabilities, plan.scored_schema.num_classes) for number in numbers]
         calibration, table = calibrate_run(plan, concat_tables(tables))
-        rows = plan.indices_of(table.names)
-        persons = [plan.photos[place].person for place in rows]
-        scores = score(plan.scored_schema, plan.targets()[rows], probabilities=table.probabilities, persons=persons)
-        table.write(folder.probabilities)
+        indices = plan.indices_of(table.names)
+        persons = [plan.photos[index].person for index in indices]
+        scores = score(plan.scored_schema, plan.targets[indices], probabilities=table.probabilities, persons=persons)
+        table.write(folder.oof_probabilities)
         for number in numbers:
             write_model_cards(plan, folder.fold(number), number, scores, calibration)
         folds = {number: read_json(folder.fold(number).scores) for number in numbers}
@@ -126,100 +133,109 @@ class TrainingRun:
 
 
 def prepare_run(recipe: Recipe, *, resume: bool = False, console: Console | None = None) -> TrainingRun:
-    """Checks a recipe on its data, makes the run's folder or finds the one to go on with, and decodes the photos.
+    """Checks a recipe on its data, creates the run's folder or finds the one to resume, and decodes the photos.
 
     Args:
-        recipe: The experiment; `run` says where, or a new folder under `runs/` is made.
-        resume: Go on with the run that is there.
-        console: Where remarks and the decoding are shown; nowhere where left out.
+        recipe: The recipe; `output_dir` names the folder, otherwise a new one is created under `runs/`.
+        resume: Whether to resume the run in that folder.
+        console: Shows warnings and the progress of decoding; None for no output.
+
+    Returns:
+        The run.
 
     Raises:
-        MaskfitError: Recipe, data or folder are not right; nothing is written then.
+        MaskfitError: Recipe, data or folder are invalid; nothing was written.
     """
     console = console or Console(quiet=True)
     plan = make_plan(recipe)
-    plan.fold_numbers()  # A fold that there is not is told before anything is written.
-    folder = _resumed(plan) if resume else _made(plan)
+    plan.fold_numbers()  # Raises for an invalid fold before anything is written.
+    folder = _find_run_dir(plan) if resume else _create_run_dir(plan)
     precision = load_precision(folder)
-    for remark in (*plan.warnings, str(precision)):
-        console.print(remark, markup=False, highlight=False)
-    stored, framed = _open_stores(plan, console)
-    if stored.fallback_crops:
+    for line in (*plan.warnings, str(precision)):
+        console.print(line, markup=False, highlight=False)
+    train_images, val_images = _open_caches(plan, console)
+    if train_images.fallback_crops:
         console.print(
-            f"no face found in {len(stored.fallback_crops):,} of {len(stored):,} photos: the crop's fallback was taken; "
-            f"they are listed in {stored.guesses}"
+            f"no face found in {len(train_images.fallback_crops):,} of {len(train_images):,} photos: the crop's fallback "
+            f"was used; they are listed in {train_images.fallback_file}"
         )
-    return TrainingRun(plan, folder, stored, framed, precision)
+    return TrainingRun(plan, folder, train_images, val_images, precision)
 
 
 def load_run(folder: str | Path) -> TrainingRun:
-    """A run that another process began, with the recipe that its folder holds.
+    """Loads a run that another process prepared, with the recipe in its folder.
 
-    Paths in the recipe count from the current folder, as they did for who began it.
+    Relative paths in the recipe are resolved from the current folder, as they were when the run was prepared.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The run.
 
     Raises:
-        RunError: There is no run, or the photos are no longer those it was begun with.
+        RunError: There is no run, or its photos have changed.
     """
     path = Path(folder)
     if not is_run_dir(path):
-        raise RunError("there is no run here", location=path, hint="name the run's folder")
+        raise RunError("this folder holds no run", location=path, hint="give the folder of a run")
     return prepare_run(read_recipe(RunDir(path).recipe).model_copy(update={"output_dir": str(path)}), resume=True)
 
 
-def _made(plan: TrainingPlan) -> RunDir:
-    """Makes the run's folder; never writes into another run's."""
+def _create_run_dir(plan: TrainingPlan) -> RunDir:
+    """Creates the run's folder; never writes into an existing run."""
     recipe = plan.recipe
-    folder = RunDir(Path(recipe.output_dir) if recipe.output_dir else _new_name(recipe.name))
+    folder = RunDir(Path(recipe.output_dir) if recipe.output_dir else _new_run_dir(recipe.name))
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise RunError(
             "this folder is not empty",
             location=folder.path,
-            hint="add --resume to go on with the run in it, or name another folder with output_dir=DIR",
+            hint="add --resume to resume the run in it, or set output_dir=DIR to use another folder",
         )
-    plan.folds.write(folder.folds)
-    # The meta device gives a network's shapes without its weights' memory.
+    plan.folds.write(folder.splits)
+    # The meta device gives a network's shapes without the memory of its weights.
     with torch.device("meta"):
         precision = choose_precision(recipe, plan.network())
     write_json(folder.environment, {**_environment(), "precision": asdict(precision)})
-    # Written last: a folder is a run once it holds a recipe.
+    # Written last: a folder counts as a run once it holds a recipe.
     write_text(folder.recipe, recipe_to_yaml(recipe))
     return folder
 
 
-def _new_name(name: str) -> Path:
+def _new_run_dir(name: str) -> Path:
     number = 1
     while (path := Path("runs") / (name if number == 1 else f"{name}-{number}")).exists():
         number += 1
     return path
 
 
-def _resumed(plan: TrainingPlan) -> RunDir:
+def _find_run_dir(plan: TrainingPlan) -> RunDir:
     if not plan.recipe.output_dir or not is_run_dir(Path(plan.recipe.output_dir)):
         where = plan.recipe.output_dir or Path("runs")
         raise RunError(
-            "there is no run to resume here", location=where, hint="name the run's folder with output_dir=DIR"
+            "this folder holds no run to resume", location=where, hint="set output_dir=DIR to the folder of the run"
         )
     folder = RunDir(Path(plan.recipe.output_dir))
-    begun = read_recipe(folder.recipe)
-    if _what_it_is(begun) != _what_it_is(plan.recipe):
-        changed = _differences(begun.model_dump(mode="json"), plan.recipe.model_dump(mode="json"))
+    stored = read_recipe(folder.recipe)
+    if _without_free_keys(stored) != _without_free_keys(plan.recipe):
+        changed = _differences(stored.model_dump(mode="json"), plan.recipe.model_dump(mode="json"))
         raise RunError(
-            f"this run was begun with another recipe; {', '.join(changed)}",
+            f"this run was started with another recipe: {', '.join(changed)}",
             location=folder.recipe,
-            hint="resume it with the same recipe and words, or start a new run",
+            hint="resume it with the same recipe and overrides, or start a new run",
         )
-    if dict(read_folds(folder.folds).fold_of_person) != dict(plan.folds.fold_of_person):
+    if dict(read_splits(folder.splits).fold_of_person) != dict(plan.folds.fold_of_person):
         raise RunError(
-            "the photos are no longer those the run was begun with", location=folder.folds, hint="start a new run"
+            "the photos have changed since this run was started", location=folder.splits, hint="start a new run"
         )
     return folder
 
 
-FREE = ("output_dir", "cv.train_folds", "trainer.parallel_folds")
-"""Where a run lies, which of its folds are trained now, and how many at once, does not change what it is."""
+FREE_KEYS = ("output_dir", "cv.train_folds", "trainer.parallel_folds")
+"""Recipe keys that may change on resume: where the run lies, and which folds are trained now and how many in parallel."""
 
 
-def _what_it_is(recipe: Recipe) -> Recipe:
+def _without_free_keys(recipe: Recipe) -> Recipe:
     trainer = recipe.trainer.model_copy(update={"parallel_folds": 1})
     return recipe.model_copy(
         update={"output_dir": None, "cv": recipe.cv.model_copy(update={"train_folds": ()}), "trainer": trainer}
@@ -232,32 +248,32 @@ def _differences(before: Any, after: Any, key: str = "") -> list[str]:
         return [
             line
             for name, whole in names
-            if whole not in FREE
+            if whole not in FREE_KEYS
             for line in _differences(before.get(name), after.get(name), whole)
         ]
     return [] if before == after else [f"{key} was {before}, is {after}"]
 
 
-def _open_stores(plan: TrainingPlan, console: Console) -> tuple[CachedImages, CachedImages]:
-    """The photos at the size that augmentation crops from, and those held out through the evaluation transform."""
+def _open_caches(plan: TrainingPlan, console: Console) -> tuple[CachedImages, CachedImages]:
+    """Decodes the photos into the image cache: for training at the size that augmentation crops from, for validation."""
     recipe = plan.recipe
-    framing = plan.preprocessing.crop_resize
-    larger = framing.scaled(recipe.data.train_resize_scale)
-    wanted: list[tuple[CropResize, Collection[int] | None]] = [(larger, None)]
-    if larger != framing:
-        wanted.append((framing, plan.val_indices()))
-    began = time.perf_counter()
+    val_crop_resize = plan.preprocessing.crop_resize
+    train_crop_resize = val_crop_resize.scaled(recipe.data.train_resize_scale)
+    requests: list[tuple[CropResize, Collection[int] | None]] = [(train_crop_resize, None)]
+    if train_crop_resize != val_crop_resize:
+        requests.append((val_crop_resize, plan.val_indices()))
+    start = time.perf_counter()
     with console.status("decoding photos") as status:
 
         def show(done: int, total: int) -> None:
-            rate = done / (time.perf_counter() - began)
+            rate = done / (time.perf_counter() - start)
             status.update(
                 f"decoding photos: {done:,} of {total:,} · {rate:,.0f}/s · {(total - done) / rate:.0f} s left"
             )
 
-        where = Path(recipe.data.cache_dir) if recipe.data.cache_dir else None
-        opened = open_image_caches(plan.photos.photos, wanted, folder=where, progress=show, say=console.print)
-    return opened[0], opened[-1]
+        folder = Path(recipe.data.cache_dir) if recipe.data.cache_dir else None
+        caches = open_image_caches(plan.photos.photos, requests, folder=folder, progress=show, say=console.print)
+    return caches[0], caches[-1]
 
 
 def _environment() -> dict[str, Any]:

@@ -83,7 +83,9 @@ def test_which_face_is_chosen(paint):
     photo = paint(300, 300, (0, 0, 20, 20), (200, 200, 280, 280), (140, 130, 170, 160))
     boxes = {way: FaceCrop(**TIGHT, face_selection=way).box(photo, 1.0).box for way in ("largest", "central", "surest")}
     assert boxes == {"largest": (200, 200, 280, 280), "central": (140, 130, 170, 160), "surest": (0, 0, 20, 20)}
-    assert [face.score for face in FaceCrop(face_selection="central").detect_faces(photo)] == pytest.approx([0.7, 0.8, 0.9])
+    assert [face.score for face in FaceCrop(face_selection="central").detect_faces(photo)] == pytest.approx(
+        [0.7, 0.8, 0.9]
+    )
     unsure = FaceCrop(detector={"name": "yunet", "score": 0.75}, face_selection="central")
     assert len(unsure.detect_faces(photo)) == 2
 
@@ -116,7 +118,7 @@ def test_boxes_do_not_hang_on_last_bits(paint, monkeypatch, painted):
         return [face._replace(box=tuple(edge + 1e-4 for edge in face.box)) for face in look(self, photo)]
 
     monkeypatch.setattr(painted, "_look", shaky)
-    detectors._open.cache_clear()
+    detectors._load.cache_clear()
     assert FaceCrop().box(photo, 1.0) == wanted
     assert all(edge % ROUNDING_STEP == 0 for edge in wanted.box)
 
@@ -193,7 +195,7 @@ def test_where_nothing_is_busy_the_pixel_crop_takes_the_middle():
         ("face", {"align": "yes"}, "align='yes'"),
         ("face", {"fallback": [0, 0, 1]}, "fallback"),
         ("face", {"fallback": [0.5, 0, 0.4, 1]}, "left < right"),
-        ("face", {"fallback": [0, 0, 1, 1.5]}, "shares of the photo"),
+        ("face", {"fallback": [0, 0, 1, 1.5]}, "fractions of the photo"),
         ("face", {"detector": "yolo"}, "'yolo' is unknown"),
         ("face", {"detector": {"name": "yunet", "scor": 0.5}}, "did you mean 'score'"),
         ("face", {"margin": 0.5}, "no option 'margin'"),
@@ -229,7 +231,7 @@ def test_a_model_file_says_weights_by_content_and_no_place(tmp_path, paint):
     framing = CropResize(
         crop=ComponentSpec.create("face", detector="painted_by_file", weights=str(path)), size=(24, 16)
     )
-    with pytest.raises(ValueError, match="not by their content"):
+    with pytest.raises(ValueError, match="not only by a path"):
         facts(framing)
     settled = framing.pinned()
     text = facts(settled).to_metadata()["maskfit"]
@@ -241,7 +243,7 @@ def test_a_model_file_says_weights_by_content_and_no_place(tmp_path, paint):
     photo = paint(60, 40, (5, 6, 20, 30))
     wanted = framing(photo)
     path.unlink()
-    detectors._open.cache_clear()
+    detectors._load.cache_clear()
     again = ModelMetadata.model_validate_json(text).preprocessing.crop_resize
     assert again == settled
     np.testing.assert_array_equal(again(photo), wanted)
@@ -261,7 +263,7 @@ def test_weights_that_are_missing_are_told_before_any_photo_is_opened(tmp_path):
     framing = CropResize(
         crop=ComponentSpec.create("face", detector="painted_by_file", weights=str(tmp_path / "none.onnx"))
     )
-    with pytest.raises(DataError, match="no such weights"):
+    with pytest.raises(DataError, match="weights file does not exist"):
         open_image_cache([Photo(tmp_path / "none.jpg", "none.jpg", "p")], framing, folder=tmp_path / "stores")
 
 

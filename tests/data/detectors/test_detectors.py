@@ -47,7 +47,7 @@ def test_published_weights_say_content_and_address(name):
 def test_a_file_that_is_no_network_is_refused(tmp_path, name, content):
     path = tmp_path / "net.onnx"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="no ONNX network") as caught:
+    with pytest.raises(DataError, match="not an ONNX network") as caught:
         DETECTORS[name](path)
     assert caught.value.location == str(path)
 
@@ -59,7 +59,7 @@ def test_another_network_is_refused(tmp_path, name):
     graph = onnx.helper.make_graph([onnx.helper.make_node("Abs", ["input"], ["answer"])], "g", value[:1], value[1:])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, tmp_path / "net.onnx")
-    with pytest.raises(DataError, match="this network is another detector's: it gives answer"):
+    with pytest.raises(DataError, match="the network belongs to another detector: its outputs are answer"):
         DETECTORS[name](tmp_path / "net.onnx")
 
 
@@ -95,7 +95,7 @@ def test_weights_are_settled_by_content(tmp_path, monkeypatch):
     assert pin_detector_weights(part, "x.onnx", YuNet.published.sha256) == YuNet.published
     assert pin_detector_weights(part, "/some/where/x.onnx", "f" * 64) == WeightsFile("x.onnx", "f" * 64)
     assert pin_detector_weights(ComponentSpec.create("mtcnn"), None, None) is None
-    with pytest.raises(RecipeError, match="brings its own weights"):
+    with pytest.raises(RecipeError, match="includes its weights"):
         pin_detector_weights(ComponentSpec.create("mtcnn"), str(path), None)
 
 

@@ -1,4 +1,4 @@
-"""The store: every photo once, whole after any interruption, whoever writes at the same time."""
+"""Tests of the image cache: each photo once, intact after any interruption and with concurrent writers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from maskfit.data.preprocessing import CropResize
 from maskfit.errors import DataError
 from maskfit.registry import ComponentSpec
 
-FRAMING = CropResize(size=(8, 10))
+CROP_RESIZE = CropResize(size=(8, 10))
 ROW = 8 * 10 * 3
 KEY = 33
 """Bytes of a row, and of a line in keys.txt."""
@@ -36,23 +36,23 @@ def photos(tmp_path, write_photo) -> list[Photo]:
     return [Photo(path, path.name, path.stem) for path in paths]
 
 
-def frames_of(photos: list[Photo]) -> np.ndarray:
-    return np.stack([FRAMING(decode(photo.path)) for photo in photos])
+def images_of(photos: list[Photo]) -> np.ndarray:
+    return np.stack([CROP_RESIZE(decode(photo.path)) for photo in photos])
 
 
-def check(stored, photos: list[Photo]) -> None:
-    assert len(stored) == len(photos)
-    np.testing.assert_array_equal(stored.take(range(len(photos))), frames_of(photos))
+def assert_images(cached, photos: list[Photo]) -> None:
+    assert len(cached) == len(photos)
+    np.testing.assert_array_equal(cached.gather(range(len(photos))), images_of(photos))
 
 
-def store_of(folder: Path) -> Path:
-    (store,) = folder.iterdir()
-    return store
+def cache_dir_of(folder: Path) -> Path:
+    (cache_dir,) = folder.iterdir()
+    return cache_dir
 
 
-def test_frames_come_in_the_sets_order_and_are_decoded_once(tmp_path, photos, monkeypatch):
+def test_images_are_in_dataset_order_and_decoded_once(tmp_path, photos, monkeypatch):
     folder = tmp_path / "stores"
-    check(open_image_cache(photos[:2], FRAMING, folder=folder), photos[:2])
+    assert_images(open_image_cache(photos[:2], CROP_RESIZE, folder=folder), photos[:2])
     # Other photos in another order; only the new ones are decoded.
     decoded = []
     monkeypatch.setattr(
@@ -60,86 +60,86 @@ def test_frames_come_in_the_sets_order_and_are_decoded_once(tmp_path, photos, mo
         lambda content, name: decoded.append(Path(name).name) or decode(content),
     )
     turned = [photos[3], photos[1], photos[2], photos[0]]
-    check(open_image_cache(turned, FRAMING, folder=folder), turned)
+    assert_images(open_image_cache(turned, CROP_RESIZE, folder=folder), turned)
     assert sorted(decoded) == ["c.png", "d.png"]
     decoded.clear()
-    check(open_image_cache(photos, FRAMING, folder=folder), photos)
+    assert_images(open_image_cache(photos, CROP_RESIZE, folder=folder), photos)
     assert decoded == []
 
 
-def test_take_gives_copies_in_any_order(tmp_path, photos):
-    stored = open_image_cache(photos, FRAMING, folder=tmp_path / "stores")
-    taken = stored.gather([2, 0, 2])
-    np.testing.assert_array_equal(taken, frames_of([photos[2], photos[0], photos[2]]))
+def test_gather_copies_in_any_order(tmp_path, photos):
+    cached = open_image_cache(photos, CROP_RESIZE, folder=tmp_path / "caches")
+    taken = cached.gather([2, 0, 2])
+    np.testing.assert_array_equal(taken, images_of([photos[2], photos[0], photos[2]]))
     assert type(taken) is np.ndarray
     torch.from_numpy(taken).zero_()
-    check(stored, photos)
-    assert stored.gather([]).shape == (0, 8, 10, 3)
+    assert_images(cached, photos)
+    assert cached.gather([]).shape == (0, 8, 10, 3)
 
 
-def test_each_framing_has_its_own_store(tmp_path, photos):
+def test_each_crop_resize_has_its_own_cache(tmp_path, photos):
     folder = tmp_path / "stores"
-    framings = [
-        FRAMING,
+    settings = [
+        CROP_RESIZE,
         CropResize(size=(10, 8)),
         CropResize(size=(8, 10), filter="box"),
         CropResize(size=(8, 10), crop=ComponentSpec.create("center", scale=0.5)),
         CropResize(size=(8, 10), crop=ComponentSpec.create("resize")),
     ]
-    for framing in framings:
-        stored = open_image_cache(photos, framing, folder=folder)
-        wanted = np.stack([framing(decode(photo.path)) for photo in photos])
-        np.testing.assert_array_equal(stored.gather(range(4)), wanted)
-    assert len(list(folder.iterdir())) == len(framings)
+    for crop_resize in settings:
+        cached = open_image_cache(photos, crop_resize, folder=folder)
+        wanted = np.stack([crop_resize(decode(photo.path)) for photo in photos])
+        np.testing.assert_array_equal(cached.gather(range(4)), wanted)
+    assert len(list(folder.iterdir())) == len(settings)
 
 
-CUTS = [0, 1, KEY - 1, KEY, KEY + 1, 2 * KEY - 1, 2 * KEY, 4 * KEY - 1, 4 * KEY]
+CUT_BYTES = [0, 1, KEY - 1, KEY, KEY + 1, 2 * KEY - 1, 2 * KEY, 4 * KEY - 1, 4 * KEY]
 
 
 @pytest.mark.parametrize("place", ["frames.bin", "keys.txt"])
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.249, 0.25, 0.26, 0.5, 0.74, 0.999, 1.0])
-def test_a_store_that_was_cut_off_is_whole_again(tmp_path, photos, place, share):
-    """Cut at the borders of rows and lines, beside them and within them."""
+def test_a_truncated_cache_is_repaired(tmp_path, photos, place, share):
+    """Truncated at the borders of rows and lines, next to them and within them."""
     folder = tmp_path / "stores"
-    open_image_cache(photos, FRAMING, folder=folder)
-    path = store_of(folder) / place
+    open_image_cache(photos, CROP_RESIZE, folder=folder)
+    path = cache_dir_of(folder) / place
     whole = path.read_bytes()
     os.truncate(path, round(share * len(whole)))
-    check(open_image_cache(photos, FRAMING, folder=folder), photos)
-    check(open_image_cache(photos[::-1], FRAMING, folder=folder), photos[::-1])
+    assert_images(open_image_cache(photos, CROP_RESIZE, folder=folder), photos)
+    assert_images(open_image_cache(photos[::-1], CROP_RESIZE, folder=folder), photos[::-1])
     assert path.stat().st_size == len(whole)
 
 
-@pytest.mark.parametrize("cut", CUTS)
-def test_keys_cut_at_any_byte_lose_only_their_own_rows(tmp_path, photos, cut, monkeypatch):
+@pytest.mark.parametrize("cut", CUT_BYTES)
+def test_truncated_keys_lose_only_their_own_rows(tmp_path, photos, cut, monkeypatch):
     folder = tmp_path / "stores"
-    open_image_cache(photos, FRAMING, folder=folder)
-    os.truncate(store_of(folder) / "keys.txt", cut)
+    open_image_cache(photos, CROP_RESIZE, folder=folder)
+    os.truncate(cache_dir_of(folder) / "keys.txt", cut)
     decoded = []
     monkeypatch.setattr(
         "maskfit.data.image_cache.cache.decode",
         lambda content, name: decoded.append(Path(name).name) or decode(content),
     )
-    check(open_image_cache(photos, FRAMING, folder=folder), photos)
+    assert_images(open_image_cache(photos, CROP_RESIZE, folder=folder), photos)
     assert len(decoded) == 4 - cut // KEY
 
 
 @pytest.mark.parametrize("gone", ["frames.bin", "keys.txt"])
-def test_a_store_that_lost_a_file_is_filled_again(tmp_path, photos, gone):
+def test_a_cache_without_one_file_is_filled_again(tmp_path, photos, gone):
     folder = tmp_path / "stores"
-    open_image_cache(photos, FRAMING, folder=folder)
-    (store_of(folder) / gone).unlink()
-    check(open_image_cache(photos, FRAMING, folder=folder), photos)
+    open_image_cache(photos, CROP_RESIZE, folder=folder)
+    (cache_dir_of(folder) / gone).unlink()
+    assert_images(open_image_cache(photos, CROP_RESIZE, folder=folder), photos)
 
 
-def test_pixels_without_a_key_are_written_over(tmp_path, photos):
-    """What a writer that was killed between pixels and keys leaves behind."""
+def test_pixels_without_a_key_are_overwritten(tmp_path, photos):
+    """A writer that was killed between pixels and keys leaves such pixels."""
     folder = tmp_path / "stores"
-    open_image_cache(photos[:1], FRAMING, folder=folder)
-    with (store_of(folder) / "frames.bin").open("ab") as stream:
+    open_image_cache(photos[:1], CROP_RESIZE, folder=folder)
+    with (cache_dir_of(folder) / "frames.bin").open("ab") as stream:
         stream.write(b"\x55" * (9 * ROW + 7))
-    check(open_image_cache(photos, FRAMING, folder=folder), photos)
-    assert (store_of(folder) / "frames.bin").stat().st_size == 4 * ROW
+    assert_images(open_image_cache(photos, CROP_RESIZE, folder=folder), photos)
+    assert (cache_dir_of(folder) / "frames.bin").stat().st_size == 4 * ROW
 
 
 def test_the_same_content_is_one_row_and_a_changed_photo_another(tmp_path, photos, write_photo):
@@ -147,22 +147,22 @@ def test_the_same_content_is_one_row_and_a_changed_photo_another(tmp_path, photo
     copy = tmp_path / "photos" / "copy.png"
     copy.write_bytes(photos[0].path.read_bytes())
     twins = [photos[0], Photo(copy, "copy.png", "copy"), photos[1]]
-    stored = open_image_cache(twins, FRAMING, folder=folder)
-    check(stored, twins)
-    assert stored.rows[0] == stored.rows[1] != stored.rows[2]
-    assert len(stored.pixels) == 2
+    cached = open_image_cache(twins, CROP_RESIZE, folder=folder)
+    assert_images(cached, twins)
+    assert cached.rows[0] == cached.rows[1] != cached.rows[2]
+    assert len(cached.pixels) == 2
     # A photo that moved is known.
     moved = photos[1].path.rename(tmp_path / "photos" / "moved.png")
-    stored = open_image_cache([Photo(moved, "moved.png", "b")], FRAMING, folder=folder)
-    assert (len(stored.pixels), stored.rows.tolist()) == (2, [1])
-    # A photo with new content under its old name is decoded anew.
+    cached = open_image_cache([Photo(moved, "moved.png", "b")], CROP_RESIZE, folder=folder)
+    assert (len(cached.pixels), cached.rows.tolist()) == (2, [1])
+    # A photo with new content under its old name is decoded again.
     write_photo(photos[0].path, seed=99)
-    stored = open_image_cache(photos[:1], FRAMING, folder=folder)
-    check(stored, photos[:1])
-    assert stored.rows.tolist() == [2]
+    cached = open_image_cache(photos[:1], CROP_RESIZE, folder=folder)
+    assert_images(cached, photos[:1])
+    assert cached.rows.tolist() == [2]
 
 
-def test_unreadable_photos_are_all_named_and_the_good_ones_are_kept(tmp_path, photos, monkeypatch):
+def test_unreadable_photos_are_all_listed_and_the_others_cached(tmp_path, photos, monkeypatch):
     folder = tmp_path / "stores"
     (tmp_path / "photos" / "empty.png").touch()
     for name in ("cut.png", "cut-too.png"):
@@ -172,113 +172,113 @@ def test_unreadable_photos_are_all_named_and_the_good_ones_are_kept(tmp_path, ph
     mixed = [photos[0], *(Photo(tmp_path / "photos" / name, name, name) for name in bad), *photos[1:]]
     for _ in range(2):
         with pytest.raises(DataError, match="5 photos cannot be read") as caught:
-            open_image_cache(mixed, FRAMING, folder=folder)
+            open_image_cache(mixed, CROP_RESIZE, folder=folder)
         lines = caught.value.message.splitlines()[1:]
         assert [line.split(":")[0].removeprefix("- ") for line in lines] == bad
         assert "empty" in lines[0]
         assert "no such photo" in lines[4]
     monkeypatch.setattr("maskfit.data.image_cache.cache.decode", lambda *_, **__: pytest.fail("decoded a second time"))
-    stored = open_image_cache(photos, FRAMING, folder=folder)
+    cached = open_image_cache(photos, CROP_RESIZE, folder=folder)
     monkeypatch.undo()
-    check(stored, photos)
+    assert_images(cached, photos)
 
 
-def test_more_photos_than_one_batch_are_counted_to_the_end(tmp_path, photos, monkeypatch):
-    monkeypatch.setattr("maskfit.data.image_cache.cache.AT_ONCE", 3)
+def test_progress_counts_several_batches(tmp_path, photos, monkeypatch):
+    monkeypatch.setattr("maskfit.data.image_cache.cache.BATCH_SIZE", 3)
     seen = []
-    stored = open_image_cache(
-        photos, FRAMING, folder=tmp_path / "stores", progress=lambda done, total: seen.append((done, total))
+    cached = open_image_cache(
+        photos, CROP_RESIZE, folder=tmp_path / "caches", progress=lambda done, total: seen.append((done, total))
     )
-    check(stored, photos)
+    assert_images(cached, photos)
     assert seen == [(3, 4), (4, 4)]
 
 
 def test_an_interruption_between_batches_keeps_the_first(tmp_path, photos, monkeypatch):
     folder = tmp_path / "stores"
-    monkeypatch.setattr("maskfit.data.image_cache.cache.AT_ONCE", 2)
+    monkeypatch.setattr("maskfit.data.image_cache.cache.BATCH_SIZE", 2)
 
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        open_image_cache(photos, FRAMING, folder=folder, progress=stop)
+        open_image_cache(photos, CROP_RESIZE, folder=folder, progress=stop)
     seen = []
-    check(open_image_cache(photos, FRAMING, folder=folder, progress=lambda *now: seen.append(now)), photos)
+    assert_images(open_image_cache(photos, CROP_RESIZE, folder=folder, progress=lambda *now: seen.append(now)), photos)
     assert seen == [(2, 2)]
 
 
-def test_no_photos_are_no_frames(tmp_path):
-    stored = open_image_cache([], FRAMING, folder=tmp_path / "stores")
-    assert len(stored) == 0
-    assert stored.gather([]).shape == (0, 8, 10, 3)
+def test_an_empty_dataset_gives_no_images(tmp_path):
+    cached = open_image_cache([], CROP_RESIZE, folder=tmp_path / "caches")
+    assert len(cached) == 0
+    assert cached.gather([]).shape == (0, 8, 10, 3)
 
 
 def test_readers_keep_their_rows_while_another_appends(tmp_path, photos):
     folder = tmp_path / "stores"
-    first = open_image_cache(photos[:2], FRAMING, folder=folder)
-    open_image_cache(photos, FRAMING, folder=folder)
-    check(first, photos[:2])
+    first = open_image_cache(photos[:2], CROP_RESIZE, folder=folder)
+    open_image_cache(photos, CROP_RESIZE, folder=folder)
+    assert_images(first, photos[:2])
 
 
-def test_only_one_process_at_a_time_appends(tmp_path, photos, monkeypatch):
+def test_only_one_process_appends_at_a_time(tmp_path, photos, monkeypatch):
     folder = tmp_path / "stores"
-    open_image_cache(photos[:1], FRAMING, folder=folder)
+    open_image_cache(photos[:1], CROP_RESIZE, folder=folder)
     decoded = []
     monkeypatch.setattr(
         "maskfit.data.image_cache.cache.decode",
         lambda content, name: decoded.append(Path(name).name) or decode(content),
     )
     with ThreadPoolExecutor(1) as pool:
-        with FileLock(store_of(folder) / "lock"):
-            waiting = pool.submit(open_image_cache, photos, FRAMING, folder=folder)
+        with FileLock(cache_dir_of(folder) / "lock"):
+            waiting = pool.submit(open_image_cache, photos, CROP_RESIZE, folder=folder)
             time.sleep(0.3)
             assert decoded == []
-        check(waiting.result(timeout=30), photos)
+        assert_images(waiting.result(timeout=30), photos)
 
 
-def test_who_waits_for_another_is_told_and_reads_its_rows(tmp_path, photos):
+def test_waiting_for_the_lock_is_logged_once(tmp_path, photos):
     folder = tmp_path / "stores"
-    open_image_cache(photos[:2], FRAMING, folder=folder)
-    said: list[str] = []
+    open_image_cache(photos[:2], CROP_RESIZE, folder=folder)
+    lines: list[str] = []
     with ThreadPoolExecutor(1) as pool:
-        with FileLock(store_of(folder) / "lock"):
+        with FileLock(cache_dir_of(folder) / "lock"):
             # What is there already needs no lock.
-            check(open_image_cache(photos[:2], FRAMING, folder=folder, say=said.append), photos[:2])
-            assert said == []
-            waiting = pool.submit(open_image_cache, photos, FRAMING, folder=folder, say=said.append)
+            assert_images(open_image_cache(photos[:2], CROP_RESIZE, folder=folder, log=lines.append), photos[:2])
+            assert lines == []
+            waiting = pool.submit(open_image_cache, photos, CROP_RESIZE, folder=folder, log=lines.append)
             for _ in range(100):
-                if said:
+                if lines:
                     break
                 time.sleep(0.02)
-        check(waiting.result(timeout=30), photos)
-    assert len(said) == 1
-    assert "waiting" in said[0]
+        assert_images(waiting.result(timeout=30), photos)
+    assert len(lines) == 1
+    assert "waiting" in lines[0]
 
 
 def test_every_file_is_read_once(tmp_path, photos, monkeypatch):
     read = []
     monkeypatch.setattr(Path, "read_bytes", lambda path, plain=Path.read_bytes: read.append(path.name) or plain(path))
-    check_later = open_image_cache(photos, FRAMING, folder=tmp_path / "stores")
+    check_later = open_image_cache(photos, CROP_RESIZE, folder=tmp_path / "caches")
     assert sorted(name for name in read if name.endswith(".png")) == ["a.png", "b.png", "c.png", "d.png"]
     monkeypatch.undo()
-    check(check_later, photos)
+    assert_images(check_later, photos)
 
 
-def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path, photos, monkeypatch):
+def test_missing_disk_space_is_reported_before_writing(tmp_path, photos, monkeypatch):
     folder = tmp_path / "stores"
     usage = type(shutil.disk_usage(tmp_path))
     monkeypatch.setattr("maskfit.data.image_cache.cache.shutil.disk_usage", lambda path: usage(ROW, 0, 4 * ROW - 1))
     with pytest.raises(DataError, match="are free") as caught:
-        open_image_cache(photos, FRAMING, folder=folder)
+        open_image_cache(photos, CROP_RESIZE, folder=folder)
     assert "maskfit data cache" in caught.value.hint
-    assert (store_of(folder) / "frames.bin").stat().st_size == 0
+    assert (cache_dir_of(folder) / "frames.bin").stat().st_size == 0
     monkeypatch.setattr("maskfit.data.image_cache.cache.shutil.disk_usage", lambda path: usage(ROW, 0, 4 * ROW))
-    check(open_image_cache(photos, FRAMING, folder=folder), photos)
+    assert_images(open_image_cache(photos, CROP_RESIZE, folder=folder), photos)
 
 
 def test_a_disk_that_fills_up_loses_no_row(tmp_path, photos, monkeypatch):
     folder = tmp_path / "stores"
-    monkeypatch.setattr("maskfit.data.image_cache.cache.AT_ONCE", 2)
+    monkeypatch.setattr("maskfit.data.image_cache.cache.BATCH_SIZE", 2)
     plain, calls = ImageCacheFiles._open, []
 
     class Full:
@@ -301,25 +301,25 @@ def test_a_disk_that_fills_up_loses_no_row(tmp_path, photos, monkeypatch):
 
     monkeypatch.setattr(ImageCacheFiles, "_open", opened)
     with pytest.raises(DataError, match="the disk is full"):
-        open_image_cache(photos, FRAMING, folder=folder)
+        open_image_cache(photos, CROP_RESIZE, folder=folder)
     monkeypatch.undo()
-    assert (store_of(folder) / "keys.txt").stat().st_size == 2 * KEY
-    check(open_image_cache(photos, FRAMING, folder=folder), photos)
+    assert (cache_dir_of(folder) / "keys.txt").stat().st_size == 2 * KEY
+    assert_images(open_image_cache(photos, CROP_RESIZE, folder=folder), photos)
 
 
-def test_two_processes_at_once_make_one_store(tmp_path, photos):
-    """Each row is written once, whoever comes first."""
+def test_two_concurrent_processes_fill_one_cache(tmp_path, photos):
+    """Each row is written once, whichever process is first."""
     folder = tmp_path / "stores"
     code = """
 import sys
 from pathlib import Path
 from maskfit.data.photo_dataset import Photo
-from maskfit.data.image_cache.cache import open_store
-from maskfit.data.preprocessing import Framing
+from maskfit.data.image_cache.cache import open_image_cache
+from maskfit.data.preprocessing import CropResize
 paths = [Path(path) for path in sys.argv[2:]]
 photos = [Photo(path, path.name, path.stem) for path in paths]
-stored = open_store(photos, Framing(size=(8, 10)), folder=Path(sys.argv[1]))
-sys.stdout.write(stored.take(range(len(photos))).tobytes().hex())
+cached = open_image_cache(photos, CropResize(size=(8, 10)), folder=Path(sys.argv[1]))
+sys.stdout.write(cached.gather(range(len(photos))).tobytes().hex())
 """
     orders = [photos, photos[::-1]]
     running = [
@@ -331,71 +331,71 @@ sys.stdout.write(stored.take(range(len(photos))).tobytes().hex())
     for process, order in zip(running, orders, strict=True):
         out, _ = process.communicate(timeout=60)
         assert process.returncode == 0
-        assert bytes.fromhex(out.decode()) == frames_of(order).tobytes()
-    assert (store_of(folder) / "frames.bin").stat().st_size == 4 * ROW
-    assert (store_of(folder) / "keys.txt").stat().st_size == 4 * KEY
+        assert bytes.fromhex(out.decode()) == images_of(order).tobytes()
+    assert (cache_dir_of(folder) / "frames.bin").stat().st_size == 4 * ROW
+    assert (cache_dir_of(folder) / "keys.txt").stat().st_size == 4 * KEY
 
 
-SMALL = FRAMING.model_copy(update={"size": (16, 20)})
+SMALL = CROP_RESIZE.model_copy(update={"size": (16, 20)})
 
 
-def test_several_framings_are_filled_in_one_pass(tmp_path, photos, monkeypatch):
-    """What each store gives is what it gives when it is opened alone."""
-    folder, read = tmp_path / "stores", []
+def test_several_caches_are_filled_in_one_pass(tmp_path, photos, monkeypatch):
+    """Each cache gives the same images as when it is opened alone."""
+    folder, read = tmp_path / "caches", []
     open_image_cache(photos[:1], SMALL, folder=folder)
     monkeypatch.setattr(
         "maskfit.data.image_cache.cache.decode", lambda content, name: read.append(Path(name).name) or decode(content)
     )
-    monkeypatch.setattr("maskfit.data.image_cache.cache.AT_ONCE", 3)
+    monkeypatch.setattr("maskfit.data.image_cache.cache.BATCH_SIZE", 3)
     seen: list[tuple[int, int]] = []
     large, small = open_image_caches(
-        photos, [(FRAMING, None), (SMALL, [0, 2])], folder=folder, progress=lambda *now: seen.append(now)
+        photos, [(CROP_RESIZE, None), (SMALL, [0, 2])], folder=folder, progress=lambda *now: seen.append(now)
     )
     assert sorted(read) == ["a.png", "b.png", "c.png", "d.png"]
     assert seen == [(3, 4), (4, 4)]
-    check(large, photos)
+    assert_images(large, photos)
     wanted = np.stack([SMALL(decode(photos[place].path)) for place in (2, 0)])
     np.testing.assert_array_equal(small.gather([2, 0]), wanted)
     assert len(small) == 4
     assert len(small.pixels) == 2
 
 
-def test_a_photo_that_was_not_wanted_is_never_another(tmp_path, photos):
-    (stored,) = open_image_caches(photos, [(FRAMING, {1, 3})], folder=tmp_path / "stores")
-    np.testing.assert_array_equal(stored.gather([3, 1]), frames_of([photos[3], photos[1]]))
+def test_gather_rejects_photos_that_were_not_requested(tmp_path, photos):
+    (cached,) = open_image_caches(photos, [(CROP_RESIZE, {1, 3})], folder=tmp_path / "caches")
+    np.testing.assert_array_equal(cached.gather([3, 1]), images_of([photos[3], photos[1]]))
     for places in ([0], [1, 2], [-2]):
-        with pytest.raises(IndexError, match="not wanted"):
-            stored.gather(places)
+        with pytest.raises(IndexError, match="not requested"):
+            cached.gather(places)
 
 
-def test_a_photo_that_no_framing_wants_is_not_even_read(tmp_path, photos):
+def test_photos_that_no_request_needs_are_not_read(tmp_path, photos):
     photos[0].path.write_text("no photo at all")
-    (stored,) = open_image_caches(photos, [(FRAMING, range(1, 4))], folder=tmp_path / "stores")
-    np.testing.assert_array_equal(stored.gather([1, 2, 3]), frames_of(photos[1:]))
+    (cached,) = open_image_caches(photos, [(CROP_RESIZE, range(1, 4))], folder=tmp_path / "caches")
+    np.testing.assert_array_equal(cached.gather([1, 2, 3]), images_of(photos[1:]))
 
 
-def test_a_framing_is_named_once(tmp_path, photos):
-    with pytest.raises(ValueError, match="named twice"):
-        open_image_caches(photos, [(FRAMING, None), (FRAMING, [1])], folder=tmp_path)
+def test_equal_requests_are_rejected(tmp_path, photos):
+    with pytest.raises(ValueError, match="the same twice"):
+        open_image_caches(photos, [(CROP_RESIZE, None), (CROP_RESIZE, [1])], folder=tmp_path)
 
 
-def test_stores_that_are_opened_together_never_wait_for_each_other(tmp_path, photos):
-    """Two who want the same two stores, each in its own order."""
+def test_caches_opened_in_different_orders_do_not_deadlock(tmp_path, photos):
+    """Two threads open the same two caches, each in its own order."""
     folder = tmp_path / "stores"
-    orders = [[(FRAMING, None), (SMALL, None)], [(SMALL, None), (FRAMING, None)]]
+    orders = [[(CROP_RESIZE, None), (SMALL, None)], [(SMALL, None), (CROP_RESIZE, None)]]
     with ThreadPoolExecutor(2) as pool:
         for _ in range(5):
             shutil.rmtree(folder, ignore_errors=True)
             running = [pool.submit(open_image_caches, photos, order, folder=folder) for order in orders]
             for place, opened in enumerate(running):
-                check(opened.result(timeout=60)[place], photos)
+                assert_images(opened.result(timeout=60)[place], photos)
 
 
-def test_what_is_removed_before_it_is_held_is_decoded_again(tmp_path, photos, monkeypatch):
-    """The first batch was found in the store; then the store went, and the second batch made it anew."""
+def test_rows_removed_before_the_lock_are_decoded_again(tmp_path, photos, monkeypatch):
+    """The first batch is found in the cache; then the cache is removed, and the second batch rebuilds it."""
     folder = tmp_path / "stores"
-    open_image_cache(photos[:2], FRAMING, folder=folder)
-    monkeypatch.setattr("maskfit.data.image_cache.cache.AT_ONCE", 2)
+    open_image_cache(photos[:2], CROP_RESIZE, folder=folder)
+    monkeypatch.setattr("maskfit.data.image_cache.cache.BATCH_SIZE", 2)
     hold = ImageCacheFiles.lock
 
     def late(rows: ImageCacheFiles) -> None:
@@ -403,44 +403,44 @@ def test_what_is_removed_before_it_is_held_is_decoded_again(tmp_path, photos, mo
         hold(rows)
 
     monkeypatch.setattr(ImageCacheFiles, "lock", late)
-    check(open_image_cache(photos, FRAMING, folder=folder), photos)
-    assert (store_of(folder) / "frames.bin").stat().st_size == 4 * ROW
+    assert_images(open_image_cache(photos, CROP_RESIZE, folder=folder), photos)
+    assert (cache_dir_of(folder) / "frames.bin").stat().st_size == 4 * ROW
 
 
-def test_rows_stay_those_of_the_pixels_they_were_read_with(tmp_path, photos):
-    """Between its rows being read and its pixels being mapped a store is built anew in another order."""
+def test_rows_match_the_pixels_file_that_was_opened(tmp_path, photos):
+    """The cache is rebuilt in another order between reading its rows and mapping its pixels."""
     folder = tmp_path / "stores"
-    open_image_cache(photos, FRAMING, folder=folder)
-    with ImageCacheFiles(store_of(folder), FRAMING) as rows:
+    open_image_cache(photos, CROP_RESIZE, folder=folder)
+    with ImageCacheFiles(cache_dir_of(folder), CROP_RESIZE) as rows:
         known, before = list(rows.row_of_key), rows.memory_map().copy()
         shutil.rmtree(rows.folder)
-        open_image_cache(photos[::-1], FRAMING, folder=folder)
+        open_image_cache(photos[::-1], CROP_RESIZE, folder=folder)
         np.testing.assert_array_equal(rows.memory_map(), before)
-    with ImageCacheFiles(store_of(folder), FRAMING) as rows:
+    with ImageCacheFiles(cache_dir_of(folder), CROP_RESIZE) as rows:
         assert list(rows.row_of_key) == known[::-1]
         np.testing.assert_array_equal(rows.memory_map(), before[::-1])
 
 
-def test_a_removal_that_was_cut_off_leaves_readers_their_pixels(tmp_path, photos):
+def test_an_interrupted_removal_keeps_the_pixels_of_readers(tmp_path, photos):
     folder = tmp_path / "stores"
-    reader = open_image_cache(photos, FRAMING, folder=folder)
-    (store_of(folder) / "keys.txt").unlink()
-    check(open_image_cache(photos[:1], FRAMING, folder=folder), photos[:1])
-    check(reader, photos)
+    reader = open_image_cache(photos, CROP_RESIZE, folder=folder)
+    (cache_dir_of(folder) / "keys.txt").unlink()
+    assert_images(open_image_cache(photos[:1], CROP_RESIZE, folder=folder), photos[:1])
+    assert_images(reader, photos)
 
 
-def test_a_store_that_cannot_be_written_to_is_read(tmp_path, photos, monkeypatch):
+def test_a_read_only_cache_can_be_read(tmp_path, photos, monkeypatch):
     folder = tmp_path / "stores"
-    open_image_cache(photos, FRAMING, folder=folder)
+    open_image_cache(photos, CROP_RESIZE, folder=folder)
 
     def refuse(path: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
     monkeypatch.setattr(Path, "touch", refuse)
-    check(open_image_cache(photos, FRAMING, folder=folder), photos)
+    assert_images(open_image_cache(photos, CROP_RESIZE, folder=folder), photos)
 
 
-def test_the_default_folder_is_in_the_users_cache(monkeypatch, tmp_path):
+def test_the_default_folder_is_in_the_user_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_cache_dir() == tmp_path / "maskfit" / "stores"
     monkeypatch.delenv("XDG_CACHE_HOME")

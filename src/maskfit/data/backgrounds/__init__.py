@@ -1,8 +1,8 @@
-"""What becomes of a photo's background: one small interface, one table; alike in training, validation and prediction.
+"""Registry of background removals, used alike in training, validation and prediction.
 
-A background is erased on the decoded photo, before it is cut and shrunk: so the larger frames that augmentation crops
-from and the frames of the evaluation transform are erased along the same edge. The store keeps the result; the training
-step never does any of this.
+The background is removed from the decoded photo before it is cropped and resized, so the larger images from which
+augmentation crops and the images of the evaluation preprocessing have the same edge. The image cache stores the result;
+training steps never run a removal.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from maskfit.data.backgrounds.grabcut import GrabCut
-from maskfit.data.backgrounds.salient import SaliencyBackground
+from maskfit.data.backgrounds.saliency import SaliencyBackground
 from maskfit.data.boxes import CropBox
 from maskfit.data.image_decoding import Pixels
 
@@ -20,25 +20,35 @@ __all__ = ["BACKGROUNDS", "Background", "GrabCut", "KeepBackground", "SaliencyBa
 
 
 class Background(Protocol):
-    """Replaces what is not the subject. One that needs weights or an extra is a `settling.Settling` too."""
+    """Interface of background removals; one that needs weights or an extra also implements `NeedsWeights`."""
 
-    def remove_background(self, photo: Pixels, cut: CropBox) -> Pixels:
-        """The photo, (height, width, 3) uint8, with a flat colour in the place of its background.
-
-        Where no subject can be told from its background, the photo as it is. May be called from many threads at once.
+    def remove_background(self, photo: Pixels, crop_box: CropBox) -> Pixels:
+        """Fills the background of a photo with a flat color; thread-safe.
 
         Args:
-            photo: (height, width, 3), upright RGB; it is not written to.
-            cut: What the crop shows of it, which says where the subject is.
+            photo: Upright RGB image, uint8 of shape (height, width, 3); it is not modified.
+            crop_box: The crop of the photo, which tells where the subject is.
+
+        Returns:
+            The photo at its original size; unchanged where no subject can be separated from the background.
         """
         ...
 
 
 @dataclass(frozen=True)
 class KeepBackground:
-    """The photo as it is."""
+    """Keeps the background."""
 
-    def remove_background(self, photo: Pixels, cut: CropBox) -> Pixels:
+    def remove_background(self, photo: Pixels, crop_box: CropBox) -> Pixels:
+        """Returns the photo unchanged.
+
+        Args:
+            photo: Image of shape (height, width, 3).
+            crop_box: Not used.
+
+        Returns:
+            The photo itself.
+        """
         return photo
 
 
@@ -47,3 +57,4 @@ BACKGROUNDS: dict[str, Callable[..., Background]] = {
     "grabcut": GrabCut,
     "saliency": SaliencyBackground,
 }
+"""Background removals by their name in recipes (`data.background_removal`)."""

@@ -1,8 +1,8 @@
-"""Which part of a photo is the face: one table of crops, the same in training, validation and prediction.
+"""Registry of crops, which select the region of a photo that the network receives.
 
-A crop gets a decoded photo and answers with a box, or with a `Cut` where there is more to say: how far the box is
-turned, whether it is only a guess. `transforms.Framing` cuts and shrinks it in one step. Boxes are shares of the photo
-or follow from its content, never pixels of one camera's format.
+A crop takes a decoded photo and returns a box, or a `CropBox` where the box is rotated or a fallback. Training,
+validation and prediction use the same crops through `preprocessing.CropResize`. Boxes are relative to the photo's size
+or follow from its content; none assumes the format of one camera.
 """
 
 from __future__ import annotations
@@ -23,38 +23,56 @@ __all__ = ["CROPS", "Box", "CenterCrop", "Crop", "CropBox", "FaceCrop", "FullIma
 
 
 class Crop(Protocol):
-    """Finds the part of a photo to look at."""
+    """Interface of crops."""
 
     def box(self, photo: NDArray[np.uint8], aspect: float) -> Box | CropBox:
-        """The box for a photo; may be called from many threads at once.
+        """Returns the region of a photo to crop; thread-safe.
 
         Args:
-            photo: (height, width, 3), upright RGB.
-            aspect: Width over height of what the network sees.
+            photo: Upright RGB image of shape (height, width, 3).
+            aspect: Width / height of the network's input.
+
+        Returns:
+            A box inside the photo, or a `CropBox`, which may be rotated.
         """
         ...
 
 
 @dataclass(frozen=True)
 class FullImage:
-    """The whole photo, squeezed into the network's format where that has another aspect."""
+    """The whole photo, resized to the network's input without preserving the aspect ratio."""
 
     def box(self, photo: NDArray[np.uint8], aspect: float) -> Box:
+        """Returns the box of the whole photo.
+
+        Args:
+            photo: Image of shape (height, width, 3).
+            aspect: Not used.
+
+        Returns:
+            The box.
+        """
         height, width = photo.shape[:2]
         return (0.0, 0.0, float(width), float(height))
 
 
 @dataclass(frozen=True)
 class CenterCrop:
-    """The largest rectangle of the network's aspect in the middle of the photo.
+    """The largest centered rectangle with the aspect ratio of the network's input.
 
-    On the competition's photos, 384 wide and 512 high, and a square network this is the seeds' `CenterCrop(384)`.
+    On the competition's 384 x 512 photos with a square input this equals torchvision's `CenterCrop(384)`, which the
+    source projects use.
 
     Args:
-        scale: How much of that rectangle to keep, in (0, 1].
-        shift: How far to move its centre down, in shares of the photo's height; it stays inside the photo.
-        squeeze: How much of a difference in aspect is squeezed in place of being cut off: 0 cuts all of it, as the
-            seeds do, and 1 none, as `Whole` does. In between less is lost of a tall portrait, and a face stays a face.
+        scale: Fraction of that rectangle's sides to keep, in (0, 1].
+        shift: Downward shift of the center as a fraction of the photo's height, in -0.5 to 0.5; the box stays inside
+            the photo.
+        squeeze: How the aspect ratio is matched: 0 by cropping alone, as in the source projects; 1 by non-uniform
+            resizing alone, as `FullImage`; values in between mix both, so that less of a tall portrait is lost while
+            a face is distorted little.
+
+    Raises:
+        ValueError: An option is out of range.
     """
 
     scale: float = 1.0
@@ -70,15 +88,29 @@ class CenterCrop:
             raise ValueError(f"squeeze={self.squeeze} must lie in 0 to 1")
 
     def box(self, photo: NDArray[np.uint8], aspect: float) -> Box:
+        """Returns the centered box.
+
+        Args:
+            photo: Image of shape (height, width, 3).
+            aspect: Width / height of the network's input.
+
+        Returns:
+            The box inside the photo.
+        """
         height, width = photo.shape[:2]
-        # Between the two aspects as shares are between: a photo twice as wide and one twice as high fare alike.
+        # Geometric interpolation of the two aspect ratios, so that wide and tall photos are treated alike.
         aspect *= (width / height / aspect) ** self.squeeze
-        wide = self.scale * min(width, height * aspect)
-        high = wide / aspect
-        left = (width - wide) / 2
-        upper = min(max((height - high) / 2 + self.shift * height, 0.0), height - high)
-        # Rounding can put an edge a hair outside, which Pillow refuses.
-        return (max(left, 0.0), max(upper, 0.0), min(left + wide, float(width)), min(upper + high, float(height)))
+        crop_width = self.scale * min(width, height * aspect)
+        crop_height = crop_width / aspect
+        left = (width - crop_width) / 2
+        upper = min(max((height - crop_height) / 2 + self.shift * height, 0.0), height - crop_height)
+        # Rounding can move an edge slightly outside of the photo, which Pillow rejects.
+        return (
+            max(left, 0.0),
+            max(upper, 0.0),
+            min(left + crop_width, float(width)),
+            min(upper + crop_height, float(height)),
+        )
 
 
 CROPS: dict[str, Callable[..., Crop]] = {
@@ -89,3 +121,4 @@ CROPS: dict[str, Callable[..., Crop]] = {
     "variance": VarianceCrop,
     "saliency": SaliencyCrop,
 }
+"""Crops by their name in recipes (`data.crop`)."""

@@ -1,4 +1,4 @@
-"""The crop round a face: found by a detector, widened, turned level if wanted; without a face, a fallback."""
+"""Crop around a detected face, with margins and optional alignment by the eyes; a fallback box without a face."""
 
 from __future__ import annotations
 
@@ -19,34 +19,41 @@ FaceSelection = Literal["largest", "central", "surest"]
 MarginReference = Literal["face", "photo"]
 
 MAX_MARGIN = 5.0
-"""Widths of a face; more than that is no crop of a face."""
+"""Maximum margin in face widths or heights; with more the crop would show little of the face."""
 
 MAX_ROTATION = 45.0
-"""Degrees; eyes that lie steeper than this are rather found wrongly."""
+"""Maximum alignment angle in degrees; a steeper eye line is more likely a wrong detection."""
 
 FULL_IMAGE: Box = (0.0, 0.0, 1.0, 1.0)
+"""The whole photo, in fractions of its size."""
 
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """The box of a face with margins round it, in the network's aspect and inside the photo.
+    """The box of a face with margins, widened to the network's aspect ratio and moved inside the photo.
 
     Args:
-        detector: A name of `DETECTORS`, or a part with its options: `{name: yunet, side: 640}`.
-        weights: The detector's weights, a local file; left out, the published ones from the cache, or fetched once.
-        sha256: Of the weights, as model files say it; `weights` is then only their name.
-        left: Margin, in widths of the face.
-        right: The same.
-        top: Margin above, in heights of the face.
-        bottom: The same below.
-        of: What the margins are shares of: the face, or the photo.
-        choose: Which of several faces: the largest, the most central, or the one the detector is surest of.
-        align: Whether to turn the box so that the eyes are level, where the detector knows them. It is then not moved
-            into the photo: what lies beyond repeats the photo's edge.
-        squeeze: Whether to take the box as it is, clipped, and squeeze it into the network's aspect, instead of
-            widening it to that aspect.
-        fallback: Left, upper, right, lower in shares of the photo: what to look at where no face is found, fitted to
-            the network's aspect in the same way.
+        detector: A name of `DETECTORS`, or a component with options: `{name: yunet, side: 640}`.
+        weights: Local file with the detector's weights; by default the published weights from the cache, downloaded
+            once.
+        sha256: SHA-256 of the weights, as model files store it; `weights` is then only their file name.
+        left: Left margin as a fraction of the face's width, in -0.4 to 5.
+        right: Right margin as a fraction of the face's width, in -0.4 to 5.
+        top: Top margin as a fraction of the face's height, in -0.4 to 5.
+        bottom: Bottom margin as a fraction of the face's height, in -0.4 to 5.
+        scale_relative_to: Whether the margins are fractions of the size of the `face` or of the `photo`.
+        face_selection: Which of several faces to crop: the `largest`, the most `central`, or the `surest` (highest
+            detection score).
+        align: Whether to rotate the box so that the eyes are level, where the detector gives landmarks. A rotated box
+            is not moved inside the photo; edge pixels are repeated beyond it.
+        ignore_aspect: Whether to clip the box instead of widening it to the network's aspect ratio, and to resize it
+            non-uniformly.
+        fallback: Box to crop where no face is found: left, upper, right, lower as fractions of the photo, fitted to
+            the network's aspect ratio in the same way.
+
+    Raises:
+        ValueError: An option is out of range or not one of its choices.
+        RecipeError: The detector or one of its options is unknown.
     """
 
     detector: str | Mapping[str, Any] = "yunet"
@@ -66,100 +73,132 @@ class FaceCrop:
         for name in ("left", "right", "top", "bottom"):
             if not -0.4 <= getattr(self, name) <= MAX_MARGIN:
                 raise ValueError(f"{name}={getattr(self, name)} must lie in -0.4 to {MAX_MARGIN:g}")
-        for name, known in (
+        for name, choices in (
             ("scale_relative_to", get_args(MarginReference)),
             ("face_selection", get_args(FaceSelection)),
             ("align", (True, False)),
             ("ignore_aspect", (True, False)),
         ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(map(str, known))}")
-        if len(self.fallback) != 4 or not all(isfinite(share) for share in self.fallback):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}={getattr(self, name)!r} must be one of {', '.join(map(str, choices))}")
+        if len(self.fallback) != 4 or not all(isfinite(edge) for edge in self.fallback):
             raise ValueError(f"fallback={list(self.fallback)} must be left, upper, right, lower")
         left, upper, right, lower = self.fallback
         if not (0 <= left < right <= 1 and 0 <= upper < lower <= 1):
-            raise ValueError(f"fallback={list(self.fallback)} must be shares of the photo, left < right, upper < lower")
-        check_detector(self._part)
+            raise ValueError(
+                f"fallback={list(self.fallback)} must be fractions of the photo in 0 to 1, left < right, upper < lower"
+            )
+        check_detector(self._spec)
 
     @property
-    def _part(self) -> ComponentSpec:
+    def _spec(self) -> ComponentSpec:
         return ComponentSpec.model_validate(self.detector)
 
     @cached_property
-    def _finder(self) -> CachedDetector:
-        return load_detector(self._part, pin_detector_weights(self._part, self.weights, self.sha256))
+    def _detector(self) -> CachedDetector:
+        return load_detector(self._spec, pin_detector_weights(self._spec, self.weights, self.sha256))
 
     def pinned(self) -> dict[str, Any]:
-        """The options that say by content which weights are meant, and no place on this machine.
+        """Returns the options that name the weights by their SHA-256 instead of a local path.
+
+        Returns:
+            `weights` (file name) and `sha256`; empty for a detector without separate weights.
 
         Raises:
-            DataError: The weights are not here and cannot be fetched, or cannot be read.
+            DataError: The weights are missing and cannot be downloaded, or cannot be read.
             MissingExtraError: The detector needs an extra.
         """
-        weights = pin_detector_weights(self._part, self.weights, self.sha256)
-        # Opened, not only looked for: before thousands of photos are decoded it should be known that it can be.
-        load_detector(self._part, weights)
+        weights = pin_detector_weights(self._spec, self.weights, self.sha256)
+        # Loaded, not only located: a detector that cannot run must fail before thousands of photos are decoded.
+        load_detector(self._spec, weights)
         return {} if weights is None else {"weights": weights.name, "sha256": weights.sha256}
 
     def detect_faces(self, photo: NDArray[np.uint8]) -> tuple[Face, ...]:
-        """Every face on a photo, the one that is taken first."""
+        """Detects all faces on a photo.
+
+        Args:
+            photo: Image of shape (height, width, 3).
+
+        Returns:
+            The faces sorted by `face_selection`; the first one is cropped.
+        """
         height, width = photo.shape[:2]
-        ways = {
+        sort_keys = {
             "largest": lambda face: -_area(face.box),
-            "central": lambda face: _distance(face.box, width, height),
+            "central": lambda face: _distance_to_center(face.box, width, height),
             "surest": lambda face: -face.score,
         }
-        return tuple(sorted(self._finder.detect_one(photo), key=ways[self.face_selection]))
+        return tuple(sorted(self._detector.detect_one(photo), key=sort_keys[self.face_selection]))
 
     def box(self, photo: NDArray[np.uint8], aspect: float) -> CropBox:
+        """Returns the box around the selected face.
+
+        Args:
+            photo: Image of shape (height, width, 3).
+            aspect: Width / height of the network's input; not used with `ignore_aspect`.
+
+        Returns:
+            The crop box.
+        """
         return self.box_from_faces(self.detect_faces(photo), photo, aspect)
 
     def box_from_faces(self, faces: Sequence[Face], photo: NDArray[np.uint8], aspect: float) -> CropBox:
-        """What is cut from a photo on which these faces were found.
+        """Returns the box around the first of the detected faces.
 
         Args:
-            faces: As `faces` gives them.
-            photo: (height, width, 3).
-            aspect: Width over height of the result; with `squeeze` it changes nothing.
+            faces: Result of `detect_faces`.
+            photo: Image of shape (height, width, 3).
+            aspect: Width / height of the network's input; not used with `ignore_aspect`.
+
+        Returns:
+            The crop box; the fallback box where `faces` is empty.
         """
         height, width = photo.shape[:2]
         if not faces:
-            shares = self.fallback
-            box = (shares[0] * width, shares[1] * height, shares[2] * width, shares[3] * height)
-            return CropBox(self._fitted(self._inner(box, aspect), aspect, width, height), fallback=True)
+            edges = self.fallback
+            box = (edges[0] * width, edges[1] * height, edges[2] * width, edges[3] * height)
+            return CropBox(self._fit(self._shrink_to_aspect(box, aspect), aspect, width, height), fallback=True)
         left, upper, right, lower = faces[0].box
-        across, down = (right - left, lower - upper) if self.scale_relative_to == "face" else (width, height)
+        unit_x, unit_y = (right - left, lower - upper) if self.scale_relative_to == "face" else (width, height)
         box = (
-            left - self.left * across,
-            upper - self.top * down,
-            right + self.right * across,
-            lower + self.bottom * down,
+            left - self.left * unit_x,
+            upper - self.top * unit_y,
+            right + self.right * unit_x,
+            lower + self.bottom * unit_y,
         )
-        angle = _angle(faces[0]) if self.align else 0.0
+        angle = _eye_angle(faces[0]) if self.align else 0.0
         if angle:
-            return CropBox(_turned(box, faces[0].box, angle, None if self.ignore_aspect else aspect), angle)
-        return CropBox(self._fitted(box, aspect, width, height))
+            return CropBox(_rotate_about_face(box, faces[0].box, angle, None if self.ignore_aspect else aspect), angle)
+        return CropBox(self._fit(box, aspect, width, height))
 
-    def _inner(self, box: Box, aspect: float) -> Box:
-        """The largest box of an aspect in the middle of a box: a fallback is not to grow beyond what it says."""
+    def _shrink_to_aspect(self, box: Box, aspect: float) -> Box:
+        """The largest centered box of an aspect ratio inside a box, so that a fallback never exceeds its setting."""
         left, upper, right, lower = box
         if self.ignore_aspect:
             return box
-        wide = min(right - left, (lower - upper) * aspect)
+        box_width = min(right - left, (lower - upper) * aspect)
         x, y = (left + right) / 2, (upper + lower) / 2
-        return (x - wide / 2, y - wide / aspect / 2, x + wide / 2, y + wide / aspect / 2)
+        return (x - box_width / 2, y - box_width / aspect / 2, x + box_width / 2, y + box_width / aspect / 2)
 
-    def _fitted(self, box: Box, aspect: float, width: int, height: int) -> Box:
+    def _fit(self, box: Box, aspect: float, width: int, height: int) -> Box:
         return clip_box(box, width, height) if self.ignore_aspect else fit_to_aspect(box, aspect, width, height)
 
 
 def level1_06(
     detector: str | Mapping[str, Any] = "mtcnn", weights: str | None = None, sha256: str | None = None
 ) -> FaceCrop:
-    """Seed s3's crop: the largest box of MTCNN, 30 pixels wider to the left, right and below, 60 above, on photos of
-    384 x 512, squeezed into the network's format; rows 86 to 426 and columns 64 to 320 where there is none.
+    """Builds the crop of project level1-06: the largest MTCNN box with fixed margins, resized non-uniformly.
 
-    Here all of these are shares of the photo.
+    On 384 x 512 photos the margins are 30 pixels left, right and below and 60 above; without a face, rows 86 to 426
+    and columns 64 to 320 are cropped. Here all of these are fractions of the photo's size.
+
+    Args:
+        detector: As for `FaceCrop`.
+        weights: As for `FaceCrop`.
+        sha256: As for `FaceCrop`.
+
+    Returns:
+        The configured face crop.
     """
     return FaceCrop(
         detector,
@@ -179,12 +218,12 @@ def _area(box: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _distance(box: Box, width: int, height: int) -> float:
+def _distance_to_center(box: Box, width: int, height: int) -> float:
     return ((box[0] + box[2] - width) / width) ** 2 + ((box[1] + box[3] - height) / height) ** 2
 
 
-def _angle(face: Face) -> float:
-    """How far the line of the eyes falls to the right, in degrees, in steps that no machine's last bits reach."""
+def _eye_angle(face: Face) -> float:
+    """The clockwise angle of the eye line in degrees, rounded so that it is the same on every machine."""
     if face.landmarks is None:
         return 0.0
     (x, y), (other_x, other_y) = face.landmarks[:2]
@@ -192,15 +231,21 @@ def _angle(face: Face) -> float:
     return round(angle / ROUNDING_STEP) * ROUNDING_STEP if abs(angle) <= MAX_ROTATION else 0.0
 
 
-def _turned(box: Box, face: Box, angle: float, aspect: float | None) -> Box:
-    """A box turned with its face about the face's middle, widened to an aspect; returned unturned about its own."""
+def _rotate_about_face(box: Box, face: Box, angle: float, aspect: float | None) -> Box:
+    """Widens a box to an aspect ratio and moves its center as a rotation about the face's center does.
+
+    The box is returned unrotated; `CropBox.angle` rotates it about its own center.
+    """
     left, upper, right, lower = box
-    wide, high = right - left, lower - upper
+    width, height = right - left, lower - upper
     if aspect is not None:
-        wide, high = max(wide, high * aspect), max(high, wide / aspect)
+        width, height = max(width, height * aspect), max(height, width / aspect)
     x, y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
-    across, down, turn = (left + right) / 2 - x, (upper + lower) / 2 - y, radians(angle)
-    x, y = x + cos(turn) * across - sin(turn) * down, y + sin(turn) * across + cos(turn) * down
-    edges = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
+    offset_x, offset_y, theta = (left + right) / 2 - x, (upper + lower) / 2 - y, radians(angle)
+    x, y = (
+        x + cos(theta) * offset_x - sin(theta) * offset_y,
+        y + sin(theta) * offset_x + cos(theta) * offset_y,
+    )
+    edges = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
     low_x, low_y, high_x, high_y = (round(edge / ROUNDING_STEP) * ROUNDING_STEP for edge in edges)
     return (low_x, low_y, max(high_x, low_x + 1), max(high_y, low_y + 1))

@@ -1,4 +1,4 @@
-"""The crop without a detector (seed s1): where on a photo the pixels vary is where somebody stands."""
+"""Crop by pixel variation, without a detector (project iloveslowfood): the person is where the pixels vary."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from PIL import Image
 from maskfit.data.boxes import CropBox, fit_to_aspect
 
 ANALYSIS_SIDE = 96
-"""The longer side in pixels at which a photo is looked at."""
+"""Longer side in pixels to which a photo is downscaled before its gradients are summed."""
 
 
 @dataclass(frozen=True)
 class VarianceCrop:
-    """A box round the middle of what is busy in a photo, moved up towards the head.
+    """A box around the part of a photo with the most gradient, with its top near the head.
 
-    Busy is what differs from its surroundings, counted by rows and columns; a plain background counts nothing. The box
-    holds the columns between two quantiles of that, and begins at the row where the busy part begins.
+    The absolute differences of neighboring pixels are summed by columns and rows, so a plain background counts
+    nothing. The box spans the columns between two quantiles of the sum, and starts at a quantile of its rows.
 
     Args:
-        tail: The share of all that is busy which may lie left of the box, and again right of it.
-        top: The share of it that may lie above.
-        ratio: Height over width of the box, before it is widened to the network's aspect.
+        tail: Fraction of the gradient sum that may lie left of the box, and again right of it, in [0, 0.5).
+        top: Fraction of the gradient sum that may lie above the box, in [0, 0.5).
+        ratio: Height / width of the box before it is widened to the network's aspect ratio, in 0.2 to 5.
+
+    Raises:
+        ValueError: An option is out of range.
     """
 
     tail: float = 0.15
@@ -38,24 +41,33 @@ class VarianceCrop:
             raise ValueError(f"ratio={self.ratio} must lie in 0.2 to 5")
 
     def box(self, photo: NDArray[np.uint8], aspect: float) -> CropBox:
+        """Returns the box around the part with the most gradient.
+
+        Args:
+            photo: Image of shape (height, width, 3).
+            aspect: Width / height of the network's input.
+
+        Returns:
+            The crop box; the center of the photo, marked as a fallback, where all pixels are equal.
+        """
         height, width = photo.shape[:2]
         scale = min(ANALYSIS_SIDE / max(height, width), 1.0)
         size = max(round(width * scale), 1), max(round(height * scale), 1)
-        grey = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX).convert("L"), dtype=np.int64)
-        # Steps to the next pixel; whole numbers, so that every machine counts alike.
-        busy = np.zeros_like(grey)
-        busy[:, 1:] += np.abs(np.diff(grey, axis=1))
-        busy[1:] += np.abs(np.diff(grey, axis=0))
-        if not busy.any():
+        gray = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BOX).convert("L"), dtype=np.int64)
+        # Differences to the next pixel, in integers so that every machine gives the same sums.
+        gradient = np.zeros_like(gray)
+        gradient[:, 1:] += np.abs(np.diff(gray, axis=1))
+        gradient[1:] += np.abs(np.diff(gray, axis=0))
+        if not gradient.any():
             return CropBox(fit_to_aspect((0.0, 0.0, float(width), float(height)), aspect, width, height), fallback=True)
-        left, right = _quantile(busy.sum(axis=0), self.tail), _quantile(busy.sum(axis=0), 1 - self.tail)
-        columns = busy[:, int(left * size[0]) : max(int(right * size[0]), int(left * size[0]) + 1)]
+        left, right = _quantile(gradient.sum(axis=0), self.tail), _quantile(gradient.sum(axis=0), 1 - self.tail)
+        columns = gradient[:, int(left * size[0]) : max(int(right * size[0]), int(left * size[0]) + 1)]
         upper = _quantile(columns.sum(axis=1), self.top) if columns.any() else 0.0
-        wide = max((right - left) * width, 1.0)
-        box = (left * width, upper * height, left * width + wide, upper * height + wide * self.ratio)
+        box_width = max((right - left) * width, 1.0)
+        box = (left * width, upper * height, left * width + box_width, upper * height + box_width * self.ratio)
         return CropBox(fit_to_aspect(box, aspect, width, height))
 
 
-def _quantile(counts: NDArray[np.int64], share: float) -> float:
-    """Where along a row of counts, 0 to 1, `share` of their sum lies behind."""
-    return float(np.searchsorted(np.cumsum(counts), share * counts.sum()) / len(counts))
+def _quantile(counts: NDArray[np.int64], fraction: float) -> float:
+    """The position in 0 to 1 along `counts` below which `fraction` of their sum lies."""
+    return float(np.searchsorted(np.cumsum(counts), fraction * counts.sum()) / len(counts))

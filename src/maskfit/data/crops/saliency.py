@@ -1,4 +1,4 @@
-"""The crop round the salient object (seed s4: TRACER's mask at 352 x 352, its largest contour, the box of that)."""
+"""Crop around the salient object (project cv-08: box of the largest contour of TRACER's mask at 352 x 352)."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from maskfit.data.mask_regions import import_cv2, largest_region_box
 from maskfit.data.saliency import SaliencyBased
 
 MASK_LEVEL = 128
-"""The share of a pixel, of 255, from which on it belongs to the object."""
+"""Saliency, of 255, from which on a pixel belongs to the object."""
 
 
 @dataclass(frozen=True)
 class SaliencyCrop(SaliencyBased):
-    """The box of the largest region that a saliency network takes for the subject, widened to the network's aspect.
-
-    Without one the whole photo, as a guess.
+    """The box of the largest salient region, widened to the network's aspect ratio; a fallback where there is none.
 
     Args:
-        net: A name of `saliency.NETS`.
-        weights: Its ONNX file; left out, the published one from the cache, or fetched once.
-        sha256: Of the weights, as model files say it.
-        margin: Round the box on each side, in shares of its longer side.
+        net: A name of `saliency.NETWORKS`.
+        weights: Its ONNX file; by default the published weights from the cache, downloaded once.
+        sha256: SHA-256 of the weights, as model files store it.
+        margin: Margin on each side as a fraction of the box's longer side, in 0 to 1.
+
+    Raises:
+        ValueError: The network is unknown, or the margin is out of range.
     """
 
     margin: float = 0.0
@@ -37,22 +38,38 @@ class SaliencyCrop(SaliencyBased):
             raise ValueError(f"margin={self.margin} must lie in 0 to 1")
 
     def pinned(self) -> dict[str, Any]:
-        """As `Looking.settled`.
+        """Returns the options that name the weights by their SHA-256; see `SaliencyBased.pinned`.
+
+        Returns:
+            `weights` (file name) and `sha256`.
 
         Raises:
-            DataError: The weights are not here and cannot be fetched, or are no saliency network.
+            DataError: The weights are missing and cannot be downloaded, or are not a saliency network.
             MissingExtraError: OpenCV is missing.
         """
-        import_cv2("the crop 'salient'")
+        import_cv2("the crop 'saliency'")
         return super().pinned()
 
     def box(self, photo: NDArray[np.uint8], aspect: float) -> CropBox:
+        """Returns the box of the largest salient region.
+
+        Args:
+            photo: Image of shape (height, width, 3).
+            aspect: Width / height of the network's input.
+
+        Returns:
+            The crop box; the center of the photo, marked as a fallback, where nothing is salient.
+        """
         height, width = photo.shape[:2]
-        shares = self.saliency_map(photo)
-        found = None if shares is None else largest_region_box(import_cv2("the crop 'salient'"), shares >= MASK_LEVEL)
-        if shares is None or found is None:
+        saliency = self.saliency_map(photo)
+        region = (
+            None if saliency is None else largest_region_box(import_cv2("the crop 'saliency'"), saliency >= MASK_LEVEL)
+        )
+        if saliency is None or region is None:
             return CropBox(fit_to_aspect((0, 0, width, height), aspect, width, height), fallback=True)
-        across, down = width / shares.shape[1], height / shares.shape[0]
-        left, upper, right, lower = found[0] * across, found[1] * down, found[2] * across, found[3] * down
-        more = self.margin * max(right - left, lower - upper)
-        return CropBox(fit_to_aspect((left - more, upper - more, right + more, lower + more), aspect, width, height))
+        scale_x, scale_y = width / saliency.shape[1], height / saliency.shape[0]
+        left, upper, right, lower = region[0] * scale_x, region[1] * scale_y, region[2] * scale_x, region[3] * scale_y
+        margin = self.margin * max(right - left, lower - upper)
+        return CropBox(
+            fit_to_aspect((left - margin, upper - margin, right + margin, lower + margin), aspect, width, height)
+        )

@@ -1,4 +1,4 @@
-"""What a detector finds, and what a detector is."""
+"""Interface of face detectors, their result, and non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Point = tuple[float, float]
 
 
 class Face(NamedTuple):
-    """A face on a photo.
+    """A detected face.
 
     Attributes:
-        box: Forehead to chin, in pixels of the photo; it may reach beyond the photo.
-        score: How sure the detector is, 0 to 1.
-        landmarks: The eye on the left of the picture, the eye on its right, the tip of the nose, the corners of the
-            mouth from left to right; None from a detector that knows none.
+        box: Forehead to chin, in pixels of the photo; it may extend beyond the photo.
+        score: Confidence of the detector, 0 to 1.
+        landmarks: The eye on the image's left, the eye on its right, the tip of the nose, the corners of the mouth from
+            left to right, as (x, y); None from a detector without landmarks.
     """
 
     box: Box
@@ -31,42 +31,48 @@ class Face(NamedTuple):
 
 
 class Detector(Protocol):
-    """Finds faces.
+    """Interface of face detectors.
 
     Attributes:
-        published: The weights that it takes where nobody names others; None where it brings its own.
+        published: The default weights; None for a detector whose package includes them.
     """
 
     published: ClassVar[WeightsFile | None]
 
     def detect(self, photos: Sequence[Pixels]) -> list[list[Face]]:
-        """The faces on each photo, the surest first; may be called from many threads at once.
+        """Detects the faces on each photo; thread-safe.
 
-        What is found on a photo does not hang on the photos beside it.
+        The result of a photo does not depend on the other photos of the call.
 
         Args:
-            photos: Each uint8 (height, width, 3), upright RGB, of any size.
+            photos: Upright RGB images, uint8 (height, width, 3), of any size.
+
+        Returns:
+            For each photo its faces by falling score.
         """
         ...
 
 
-def nms(boxes: NDArray[np.float64], scores: NDArray[np.float64], overlap: float) -> list[int]:
-    """Which boxes stay when of any two that overlap the less sure one goes, the surest first.
+def nms(boxes: NDArray[np.float64], scores: NDArray[np.float64], iou_threshold: float) -> list[int]:
+    """Selects boxes by greedy non-maximum suppression.
 
     Args:
         boxes: (boxes, 4): left, upper, right, lower.
-        scores: (boxes,)
-        overlap: Share of their union that two boxes may have in common.
+        scores: (boxes,).
+        iou_threshold: Maximum intersection over union of two selected boxes.
+
+    Returns:
+        Indices of the selected boxes by falling score.
     """
     areas = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1)
-    waiting = np.argsort(-scores, kind="stable")
-    kept: list[int] = []
-    while len(waiting):
-        best, waiting = int(waiting[0]), waiting[1:]
-        kept.append(best)
-        low = np.maximum(boxes[best, :2], boxes[waiting, :2])
-        high = np.minimum(boxes[best, 2:], boxes[waiting, 2:])
-        shared = np.prod(np.maximum(high - low, 0), axis=1)
-        union = np.maximum(areas[best] + areas[waiting] - shared, 1e-9)
-        waiting = waiting[shared <= overlap * union]
-    return kept
+    remaining = np.argsort(-scores, kind="stable")
+    selected: list[int] = []
+    while len(remaining):
+        best, remaining = int(remaining[0]), remaining[1:]
+        selected.append(best)
+        low = np.maximum(boxes[best, :2], boxes[remaining, :2])
+        high = np.minimum(boxes[best, 2:], boxes[remaining, 2:])
+        intersection = np.prod(np.maximum(high - low, 0), axis=1)
+        union = np.maximum(areas[best] + areas[remaining] - intersection, 1e-9)
+        remaining = remaining[intersection <= iou_threshold * union]
+    return selected

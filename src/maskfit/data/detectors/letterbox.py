@@ -1,4 +1,4 @@
-"""What the detectors that run in ONNX Runtime share: how a network is opened, and how a photo is laid before it."""
+"""Shared parts of the ONNX Runtime detectors: letterboxed input, sessions and checks of options."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from maskfit.errors import DataError
 
 
 class LetterboxedImage(NamedTuple):
-    """A photo as a detector looks at it.
+    """A photo resized and padded for a detector.
 
     Attributes:
-        canvas: float32 (height, width, 3); what the photo does not cover is black.
-        scale: (2,) pixels of the canvas for a pixel of the photo, across and down.
-        border: Pixels of the canvas left of the photo, and above it.
+        canvas: Input pixels, float32 (height, width, 3); the padding is black.
+        scale: Canvas pixels per photo pixel, (2,): horizontal and vertical.
+        border: Canvas pixels left of the photo and above it.
     """
 
     canvas: NDArray[np.float32]
@@ -28,65 +28,91 @@ class LetterboxedImage(NamedTuple):
     border: int
 
     def to_original(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Points (..., 2) of the canvas in pixels of the photo."""
+        """Converts canvas coordinates to photo coordinates.
+
+        Args:
+            points: (x, y) in canvas pixels, of shape (..., 2).
+
+        Returns:
+            (x, y) in pixels of the photo, same shape.
+        """
         return np.asarray((points - self.border) / self.scale)
 
 
 def letterbox(photo: Pixels, size: tuple[int, int], canvas: tuple[int, int], border: int = 0) -> LetterboxedImage:
-    """Shrinks or enlarges a photo and lays it on black.
+    """Resizes a photo bilinearly and pads it with black.
 
     Args:
-        photo: (height, width, 3).
-        size: (height, width) that the photo gets.
-        canvas: (height, width) of what it is laid on.
-        border: Pixels left free to its left and above.
+        photo: Image of shape (height, width, 3).
+        size: (height, width) of the resized photo.
+        canvas: (height, width) of the padded result.
+        border: Padding to the left and above, in canvas pixels.
+
+    Returns:
+        The padded image and its mapping to the photo.
     """
     height, width = size
-    small = Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR)
-    black = np.zeros((*canvas, 3), dtype=np.float32)
-    black[border : border + height, border : border + width] = np.asarray(small)
-    return LetterboxedImage(black, np.array([width / photo.shape[1], height / photo.shape[0]]), border)
+    resized = Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR)
+    padded = np.zeros((*canvas, 3), dtype=np.float32)
+    padded[border : border + height, border : border + width] = np.asarray(resized)
+    return LetterboxedImage(padded, np.array([width / photo.shape[1], height / photo.shape[0]]), border)
 
 
 def open_network(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
-    """An ONNX Runtime session; see `networks.open_session`.
+    """Opens a detector network and checks its inputs and outputs; see `onnx_session.open_session`.
 
     Args:
         path: The `.onnx` file.
-        inputs: What its inputs are called.
-        outputs: What its outputs are called, in any order.
+        inputs: Names of its inputs.
+        outputs: Names of its outputs, in any order.
+
+    Returns:
+        An ONNX Runtime session.
 
     Raises:
-        DataError: The file is no such network.
+        DataError: The file is not such a network.
     """
-    session = open_session(path, fix="name the detector's .onnx file")
-    has = [item.name for item in session.get_inputs()], sorted(item.name for item in session.get_outputs())
-    if has != (list(inputs), sorted(outputs)):
+    session = open_session(path, hint="give the path of the detector's .onnx file")
+    found = [item.name for item in session.get_inputs()], sorted(item.name for item in session.get_outputs())
+    if found != (list(inputs), sorted(outputs)):
         raise DataError(
-            f"this network is another detector's: it gives {', '.join(has[1])}, not {', '.join(sorted(outputs))}",
+            f"the network belongs to another detector: its outputs are {', '.join(found[1])}, expected "
+            f"{', '.join(sorted(outputs))}",
             location=path,
-            hint="name the weights of the detector, or the detector of the weights",
+            hint="choose weights and detector that belong together",
         )
     return session
 
 
 def run_network(session: Any, blob: NDArray[np.float32], path: Path) -> dict[str, NDArray[np.float32]]:
-    """The outputs by name for one input.
+    """Runs a detector network.
+
+    Args:
+        session: Result of `open_network`.
+        blob: The input.
+        path: The `.onnx` file, for error messages.
+
+    Returns:
+        The outputs by name.
 
     Raises:
-        DataError: The network cannot run on it.
+        DataError: The network cannot run on the input.
     """
-    return run_session(session, blob, path, "this detector", fix="name the detector's own weights")
+    return run_session(session, blob, path, "the detector", hint="use the detector's own weights")
 
 
-def validate_options(score: float, **least: int) -> None:
-    """Refuses a score outside of 0 to 1, and whole numbers below 32 or above 4096.
+def validate_options(score: float, **sizes: int) -> None:
+    """Checks the options that detectors share.
+
+    Args:
+        score: Minimum detection score.
+        sizes: Sizes in pixels by option name.
 
     Raises:
-        ValueError: One is.
+        ValueError: The score is not in (0, 1), or a size is not in 32 to 4096.
     """
     if not 0 < score < 1:
         raise ValueError(f"score={score} must lie between 0 and 1")
-    for name, value in least.items():
+    for name, value in sizes.items():
         if not 32 <= value <= 4096:
             raise ValueError(f"{name}={value} must lie in 32 to 4096")

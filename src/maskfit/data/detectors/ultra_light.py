@@ -1,6 +1,7 @@
-"""Ultra-Light, trained with masked faces: a small SSD that also says whether a face is masked, in ONNX Runtime.
+"""Ultra-Light face detector trained with masked faces: a small SSD in ONNX Runtime.
 
-Linzaer's Ultra-Light-Fast-Generic-Face-Detector-1MB, extended by Haojin Yang with MAFA's masked faces.
+Linzaer's Ultra-Light-Fast-Generic-Face-Detector-1MB, extended by Haojin Yang with MAFA's masked faces; its classes are
+background, face and masked face.
 """
 
 from __future__ import annotations
@@ -12,21 +13,25 @@ from typing import ClassVar
 import numpy as np
 
 from maskfit.data.detectors.interface import Face, Pixels, nms
-from maskfit.data.detectors.letterbox import validate_options, letterbox, open_network, run_network
+from maskfit.data.detectors.letterbox import letterbox, open_network, run_network, validate_options
 from maskfit.data.pretrained_weights import WeightsFile
 
 HEIGHT, WIDTH = 480, 640
-"""What the network looks at, and nothing else."""
+"""The only input size of the network."""
 
 IOU_THRESHOLD = 0.3
 
 
 class UltraLight:
-    """Looks at the photo laid on 640 x 480; it knows no landmarks, so it cannot align.
+    """Detects faces on the photo letterboxed to 640 x 480; without landmarks, so it cannot align.
 
     Args:
-        weights: The network for 640 x 480.
-        score: How sure a face must be, between 0 and 1.
+        weights: The ONNX file for 640 x 480.
+        score: Minimum detection score, in (0, 1).
+
+    Raises:
+        ValueError: The score is out of range.
+        DataError: The file is not such a network.
     """
 
     published: ClassVar[WeightsFile | None] = WeightsFile(
@@ -43,18 +48,26 @@ class UltraLight:
         self._network = open_network(weights, ("input",), ("scores", "boxes"))
 
     def detect(self, photos: Sequence[Pixels]) -> list[list[Face]]:
-        return [self._look(photo) for photo in photos]
+        """Detects the faces on each photo; see `Detector.detect`.
 
-    def _look(self, photo: Pixels) -> list[Face]:
+        Args:
+            photos: Upright RGB images, uint8 (height, width, 3).
+
+        Returns:
+            For each photo its faces by falling score.
+        """
+        return [self._detect_one(photo) for photo in photos]
+
+    def _detect_one(self, photo: Pixels) -> list[Face]:
         height, width = photo.shape[:2]
         scale = min(HEIGHT / height, WIDTH / width)
         size = max(round(height * scale), 1), max(round(width * scale), 1)
-        laid = letterbox(photo, size, (HEIGHT, WIDTH))
-        blob = np.ascontiguousarray(((laid.canvas - np.float32(127)) / np.float32(128)).transpose(2, 0, 1)[None])
-        answers = run_network(self._network, blob, self._path)
-        # Nothing, a bare face, a masked one.
-        score = answers["scores"][0, :, 1:].max(axis=1).astype(np.float64)
-        sure = np.flatnonzero(score >= self.score)
-        corners = answers["boxes"][0, sure].astype(np.float64).reshape(-1, 2, 2) * (WIDTH, HEIGHT)
-        boxes, score = laid.to_original(corners).reshape(-1, 4), score[sure]
-        return [Face(tuple(boxes[place].tolist()), float(score[place])) for place in nms(boxes, score, IOU_THRESHOLD)]
+        image = letterbox(photo, size, (HEIGHT, WIDTH))
+        blob = np.ascontiguousarray(((image.canvas - np.float32(127)) / np.float32(128)).transpose(2, 0, 1)[None])
+        outputs = run_network(self._network, blob, self._path)
+        # Classes: background, face, masked face.
+        scores = outputs["scores"][0, :, 1:].max(axis=1).astype(np.float64)
+        candidates = np.flatnonzero(scores >= self.score)
+        corners = outputs["boxes"][0, candidates].astype(np.float64).reshape(-1, 2, 2) * (WIDTH, HEIGHT)
+        boxes, scores = image.to_original(corners).reshape(-1, 4), scores[candidates]
+        return [Face(tuple(boxes[index].tolist()), float(scores[index])) for index in nms(boxes, scores, IOU_THRESHOLD)]

@@ -1,7 +1,7 @@
-"""YuNet: 75,000 weights that find faces and five landmarks in milliseconds, in ONNX Runtime and so without OpenCV.
+"""YuNet: a face detector of 75,000 weights with five landmarks, in ONNX Runtime instead of OpenCV.
 
-Wu, Peng, Yu: YuNet, a tiny millisecond-level face detector (Machine Intelligence Research, 2023). The network's answers
-are read as OpenCV's `FaceDetectorYN` reads them.
+Wu, Peng, Yu: YuNet: A Tiny Millisecond-level Face Detector (Machine Intelligence Research, 2023). The outputs are
+decoded as by OpenCV's `FaceDetectorYN`.
 """
 
 from __future__ import annotations
@@ -14,29 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskfit.data.detectors.interface import Face, Pixels, nms
-from maskfit.data.detectors.letterbox import LetterboxedImage, validate_options, letterbox, open_network, run_network
+from maskfit.data.detectors.letterbox import LetterboxedImage, letterbox, open_network, run_network, validate_options
 from maskfit.data.pretrained_weights import WeightsFile
 
 STRIDES = (8, 16, 32)
-"""Pixels between the points at which the network's three outputs look for faces."""
+"""Strides in pixels of the network's three feature maps."""
 
 OUTPUT_KINDS = ("cls", "obj", "bbox", "kps")
 IOU_THRESHOLD = 0.3
 RETRY_BORDER = 0.25
-"""Of the longer side, how much black a photo gets round it at the second look."""
+"""Black border of the second pass, as a fraction of the photo's longer side."""
 
 
 class YuNet:
-    """Looks at the photo shrunk; where that shows no face, once more with a border.
+    """Detects faces on the downscaled photo and, where it finds none, once more with a black border.
 
-    A face that fills the photo is missed by the first look, since the network has seen few of them; with black round it
-    it looks like others.
+    The network has seen few faces that fill the photo, so the first pass misses them; the border makes them smaller.
 
     Args:
-        weights: The dynamic network, as published or trained anew.
-        side: The longer side in pixels at which a photo is looked at. More finds smaller faces in groups, takes longer,
-            and misses large faces.
-        score: How sure a face must be, between 0 and 1.
+        weights: The ONNX file with dynamic input size, as published or fine-tuned.
+        side: Longer side in pixels to which photos are downscaled, in 32 to 4096. A larger value finds smaller faces in
+            groups, takes longer, and misses large faces.
+        score: Minimum detection score, in (0, 1).
+
+    Raises:
+        ValueError: An option is out of range.
+        DataError: The file is not such a network.
     """
 
     published: ClassVar[WeightsFile | None] = WeightsFile(
@@ -55,50 +58,59 @@ class YuNet:
         self._network = open_network(weights, ("input",), outputs)
 
     def detect(self, photos: Sequence[Pixels]) -> list[list[Face]]:
-        # One after the other: in batches the last bits of a box would hang on the photos beside it, and a processor
-        # gains nothing from them.
-        return [self._look(photo, 0.0) or self._look(photo, RETRY_BORDER) for photo in photos]
+        """Detects the faces on each photo; see `Detector.detect`.
 
-    def _look(self, photo: Pixels, border: float) -> list[Face]:
+        Args:
+            photos: Upright RGB images, uint8 (height, width, 3).
+
+        Returns:
+            For each photo its faces by falling score.
+        """
+        # One by one: in a batch the last bits of a box would depend on the other photos, and a CPU gains nothing.
+        return [self._detect_one(photo, 0.0) or self._detect_one(photo, RETRY_BORDER) for photo in photos]
+
+    def _detect_one(self, photo: Pixels, border: float) -> list[Face]:
         height, width = photo.shape[:2]
-        longer = max(height, width)
-        scale = self.side / (longer * (1 + 2 * border))
+        longer_side = max(height, width)
+        scale = self.side / (longer_side * (1 + 2 * border))
         if not border:
-            # Enlarging shows nothing new. At the second look it does: the network likes faces of a middling size.
+            # Enlarging adds no detail to the first pass. In the second it helps: medium-sized faces are found best.
             scale = min(scale, 1.0)
         size = max(round(height * scale), 1), max(round(width * scale), 1)
-        edge = round(border * longer * scale)
-        canvas = [-(-(side + 2 * edge) // STRIDES[-1]) * STRIDES[-1] for side in size]
-        laid = letterbox(photo, size, (canvas[0], canvas[1]), edge)
-        # The network was trained on blue, green, red in 0 to 255.
-        blob = np.ascontiguousarray(laid.canvas[..., ::-1].transpose(2, 0, 1)[None])
-        return self._read(run_network(self._network, blob, self._path), laid)
+        padding = round(border * longer_side * scale)
+        canvas = [-(-(side + 2 * padding) // STRIDES[-1]) * STRIDES[-1] for side in size]
+        image = letterbox(photo, size, (canvas[0], canvas[1]), padding)
+        # The network expects BGR in 0 to 255.
+        blob = np.ascontiguousarray(image.canvas[..., ::-1].transpose(2, 0, 1)[None])
+        return self._decode(run_network(self._network, blob, self._path), image)
 
-    def _read(self, answers: dict[str, NDArray[np.float32]], laid: LetterboxedImage) -> list[Face]:
+    def _decode(self, outputs: dict[str, NDArray[np.float32]], image: LetterboxedImage) -> list[Face]:
         boxes, scores, points = [], [], []
         for stride in STRIDES:
-            columns = laid.canvas.shape[1] // stride
-            sure = np.clip([answers[f"{kind}_{stride}"][0, :, 0] for kind in ("cls", "obj")], 0, 1).astype(np.float64)
-            score = np.sqrt(sure[0] * sure[1])
-            places = np.flatnonzero(score >= self.score)
-            grid = np.stack([places % columns, places // columns], axis=1)
-            found = answers[f"bbox_{stride}"][0, places].astype(np.float64)
-            middle, half = (grid + found[:, :2]) * stride, np.exp(found[:, 2:]) * stride / 2
-            marks = answers[f"kps_{stride}"][0, places].astype(np.float64).reshape(-1, 5, 2)
-            boxes.append(np.stack([middle - half, middle + half], axis=1))
-            points.append((marks + grid[:, None]) * stride)
-            scores.append(score[places])
-        corners, marks, score = (
-            laid.to_original(np.concatenate(boxes)),
-            laid.to_original(np.concatenate(points)),
+            columns = image.canvas.shape[1] // stride
+            factors = np.clip([outputs[f"{kind}_{stride}"][0, :, 0] for kind in ("cls", "obj")], 0, 1).astype(
+                np.float64
+            )
+            score = np.sqrt(factors[0] * factors[1])
+            candidates = np.flatnonzero(score >= self.score)
+            grid = np.stack([candidates % columns, candidates // columns], axis=1)
+            deltas = outputs[f"bbox_{stride}"][0, candidates].astype(np.float64)
+            centers, half_sizes = (grid + deltas[:, :2]) * stride, np.exp(deltas[:, 2:]) * stride / 2
+            landmarks = outputs[f"kps_{stride}"][0, candidates].astype(np.float64).reshape(-1, 5, 2)
+            boxes.append(np.stack([centers - half_sizes, centers + half_sizes], axis=1))
+            points.append((landmarks + grid[:, None]) * stride)
+            scores.append(score[candidates])
+        corners, landmarks, score = (
+            image.to_original(np.concatenate(boxes)),
+            image.to_original(np.concatenate(points)),
             np.hstack(scores),
         )
-        kept = nms(corners.reshape(-1, 4), score, IOU_THRESHOLD)
+        selected = nms(corners.reshape(-1, 4), score, IOU_THRESHOLD)
         return [
             Face(
-                tuple(corners[place].ravel().tolist()),
-                float(score[place]),
-                tuple((x, y) for x, y in marks[place].tolist()),
+                tuple(corners[index].ravel().tolist()),
+                float(score[index]),
+                tuple((x, y) for x, y in landmarks[index].tolist()),
             )
-            for place in kept
+            for index in selected
         ]

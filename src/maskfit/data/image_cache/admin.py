@@ -1,8 +1,8 @@
-"""The stores that there are, and which to take away so that they stay below a size: they only ever grow by themselves.
+"""Lists image caches and removes those that were not used for long, since caches only ever grow.
 
-A store can be built again from its photos, so nothing is lost but the time. One that a process appends to is not
-touched; one that is read meanwhile stays readable until its reader ends, where the system keeps open files (Windows
-refuses instead).
+A cache can be rebuilt from its photos, so a removal costs only time. A cache that a process appends to is not removed;
+one that is being read stays readable until its reader ends, where the operating system keeps open files (Windows refuses
+the removal instead).
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from maskfit.data.image_cache.files import METADATA_FILE, PIXELS_FILE, FALLBACKS_FILE, KEYS_FILE, LOCK_FILE, LAST_USED_FILE
+from maskfit.data.image_cache.files import (
+    FALLBACKS_FILE,
+    KEYS_FILE,
+    LAST_USED_FILE,
+    LOCK_FILE,
+    METADATA_FILE,
+    PIXELS_FILE,
+)
 from maskfit.errors import DataError
 
 SECONDS_PER_DAY = 86_400
@@ -34,19 +41,20 @@ UNITS = {
     "GIB": 2**30,
     "TIB": 2**40,
 }
+"""Bytes per unit, in upper case."""
 
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """One store.
+    """One image cache.
 
     Attributes:
         path: Its folder.
-        photos: Rows that it holds.
-        size: (height, width) of a frame; None where that cannot be read.
-        crop: How photos are cut.
-        bytes: What it takes on disk.
-        used: When it was last opened, in seconds since 1970.
+        photos: Number of photos in it.
+        image_size: (height, width) of its images in pixels; None where the metadata cannot be read.
+        crop: Name of its crop; "?" where the metadata cannot be read.
+        size_bytes: Size on disk.
+        last_used: When it was last opened, in seconds since 1970.
     """
 
     path: Path
@@ -57,104 +65,129 @@ class CacheInfo:
     last_used: float
 
     def to_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
-        used = datetime.fromtimestamp(self.last_used, UTC).isoformat(timespec="seconds")
+        """Converts the information for JSON output.
+
+        Returns:
+            A mapping of plain values.
+        """
+        last_used = datetime.fromtimestamp(self.last_used, UTC).isoformat(timespec="seconds")
         return {
             "path": str(self.path),
             "photos": self.photos,
             "size": self.image_size,
             "crop": self.crop,
             "bytes": self.size_bytes,
-            "used": used,
+            "used": last_used,
         }
 
 
 def list_caches(folder: Path) -> list[CacheInfo]:
-    """Every store in a folder, the one that was used last first; other folders beside them are passed over."""
+    """Lists the image caches in a folder; other folders in it are ignored.
+
+    Args:
+        folder: Parent folder of the caches; it need not exist.
+
+    Returns:
+        The caches, the most recently used first.
+    """
     if not folder.is_dir():
         return []
-    found = []
+    caches = []
     for path in folder.iterdir():
-        # One may be removed by another process meanwhile.
+        # Another process may remove one in the meantime.
         with suppress(FileNotFoundError):
             if all((path / name).is_file() for name in (METADATA_FILE, PIXELS_FILE, KEYS_FILE)):
-                found.append(_read(path))
-    return sorted(found, key=lambda store: -store.last_used)
+                caches.append(_read_info(path))
+    return sorted(caches, key=lambda cache: -cache.last_used)
 
 
 def least_recently_used(
-    stores: Sequence[CacheInfo], *, now: float, days: float | None = None, keep_under: int | None = None
+    caches: Sequence[CacheInfo], *, now: float, days: float | None = None, keep_under: int | None = None
 ) -> list[CacheInfo]:
-    """Which stores to take away, the one that was used longest ago first.
+    """Selects the caches to remove.
 
     Args:
-        stores: All there are.
-        now: Seconds since 1970.
-        days: Those that nothing used for so many days.
-        keep_under: Bytes; then so many more that the rest takes no more.
+        caches: All caches.
+        now: Current time in seconds since 1970.
+        days: Select caches that were not used for so many days; None for no such limit.
+        keep_under: Select further caches until the rest takes at most so many bytes; None for no such limit.
+
+    Returns:
+        The selected caches, the least recently used first.
     """
-    oldest = sorted(stores, key=lambda store: store.last_used)
-    chosen = [store for store in oldest if days is not None and now - store.last_used >= days * SECONDS_PER_DAY]
-    kept = [store for store in oldest if store not in chosen]
-    while keep_under is not None and sum(store.size_bytes for store in kept) > keep_under:
-        chosen.append(kept.pop(0))
-    return chosen
+    oldest_first = sorted(caches, key=lambda cache: cache.last_used)
+    selected = [cache for cache in oldest_first if days is not None and now - cache.last_used >= days * SECONDS_PER_DAY]
+    kept = [cache for cache in oldest_first if cache not in selected]
+    while keep_under is not None and sum(cache.size_bytes for cache in kept) > keep_under:
+        selected.append(kept.pop(0))
+    return selected
 
 
-def remove_cache(store: CacheInfo) -> None:
-    """Deletes the files of a store, and its folder if nothing else is in it.
+def remove_cache(cache: CacheInfo) -> None:
+    """Deletes the files of a cache, and its folder if nothing else is in it.
+
+    Args:
+        cache: The cache.
 
     Raises:
-        DataError: A process appends to it, or the system refuses.
+        DataError: A process appends to it, or the operating system refuses.
     """
-    lock = FileLock(store.path / LOCK_FILE)
+    lock = FileLock(cache.path / LOCK_FILE)
     try:
         with lock.acquire(timeout=0):
-            # Keys first: should the rest be refused, no row counts any more.
+            # Keys first: if the other files cannot be deleted, no row is valid any more.
             for name in (KEYS_FILE, PIXELS_FILE, FALLBACKS_FILE, LAST_USED_FILE, METADATA_FILE):
-                (store.path / name).unlink(missing_ok=True)
-            # While it is held: who waits for it finds it gone and takes a new one, where a moment later it could be
-            # somebody's. Windows keeps files that are open, and filelock deletes it there at the end.
+                (cache.path / name).unlink(missing_ok=True)
+            # Deleted while it is held: a waiting process finds it gone and creates a new one; after the release the
+            # file could already be another process's lock. Windows keeps open files, and filelock deletes it there.
             with suppress(PermissionError):
-                (store.path / LOCK_FILE).unlink(missing_ok=True)
-        # Others' files stay, and so does a store that was begun anew meanwhile.
+                (cache.path / LOCK_FILE).unlink(missing_ok=True)
+        # The folder stays if it holds other files or a new cache.
         with suppress(OSError):
-            store.path.rmdir()
+            cache.path.rmdir()
     except Timeout:
-        raise DataError("a process appends to this store", location=store.path, hint="wait until it is done") from None
+        raise DataError(
+            "a process appends to this image cache", location=cache.path, hint="wait until it is done"
+        ) from None
     except OSError as error:
-        what = f"this store cannot be deleted: {error.strerror or error}"
-        raise DataError(what, location=store.path, hint="stop what reads it, or delete the folder") from None
+        message = f"the image cache cannot be deleted: {error.strerror or error}"
+        raise DataError(message, location=cache.path, hint="stop what reads it, or delete the folder") from None
 
 
-def parse_size(word: str) -> int:
-    """Bytes from words such as 10GB, 500 MB, 1.5GiB.
+def parse_size(text: str) -> int:
+    """Parses a size such as 10GB, 500 MB or 1.5GiB.
+
+    Args:
+        text: A number and a unit of `UNITS`, in upper or lower case; bytes without a unit.
+
+    Returns:
+        The size in bytes.
 
     Raises:
-        DataError: It is no size.
+        DataError: The text is not a size.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", word, re.ASCII)
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text, re.ASCII)
     if found is None or found[2].upper() not in UNITS:
-        raise DataError(f"'{word}' is no size", hint="write it as 10GB, 500MB or 1.5GiB")
+        raise DataError(f"'{text}' is not a size", hint="write it as 10GB, 500MB or 1.5GiB")
     return round(float(found[1]) * UNITS[found[2].upper()])
 
 
-def _read(path: Path) -> CacheInfo:
+def _read_info(path: Path) -> CacheInfo:
     try:
-        facts = json.loads((path / METADATA_FILE).read_text(encoding="utf-8"))
-        height, width = facts["size"]
-        crop = facts["crop"]
+        metadata = json.loads((path / METADATA_FILE).read_text(encoding="utf-8"))
+        height, width = metadata["size"]
+        crop = metadata["crop"]
         size, crop = (int(height), int(width)), str(crop["name"] if isinstance(crop, dict) else crop)
     except (OSError, ValueError, KeyError, TypeError):
         size, crop = None, "?"
-    used = path / LAST_USED_FILE
-    # Stores from before this was noted were used when they were last written, at least.
-    time = (used if used.exists() else path / KEYS_FILE).stat().st_mtime
+    last_used = path / LAST_USED_FILE
+    # Caches of older versions have no such file; they were used at least when they were last written.
+    time = (last_used if last_used.exists() else path / KEYS_FILE).stat().st_mtime
     photos = (path / KEYS_FILE).read_bytes().count(b"\n")
-    return CacheInfo(path, photos, size, crop, sum(_sizes(path)), time)
+    return CacheInfo(path, photos, size, crop, sum(_file_sizes(path)), time)
 
 
-def _sizes(path: Path) -> Iterator[int]:
+def _file_sizes(path: Path) -> Iterator[int]:
     for file in path.iterdir():
         if file.is_file():
             yield file.stat().st_size

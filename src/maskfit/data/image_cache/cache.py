@@ -1,11 +1,10 @@
-"""The store: every photo decoded, cropped and shrunk once; training, validation and every fold read the pixels.
+"""Image cache: every photo decoded, cropped and resized once; training, validation and all folds read the pixels.
 
-A store is a folder for one framing, and its rows are the photos (`data.rows`), named by the hash of the photo's bytes.
-A photo that moved or stands twice is one row; a changed photo is another.
+One cache is a folder for one `CropResize`; its rows (`image_cache.files`) are photos, identified by the hash of their
+bytes. A photo that was moved or occurs twice is one row; a changed photo is another.
 
-Each file is read once, also for several framings: the bytes that give its key are those that are decoded. One process
-at a time appends; what it has written others find there. `data.stores` lists stores and takes away those that nothing
-uses.
+Each file is read once, also for several caches: the bytes that are hashed are the bytes that are decoded. One process at
+a time appends; the others then find its rows. `image_cache.admin` lists caches and removes unused ones.
 """
 
 from __future__ import annotations
@@ -30,29 +29,29 @@ from maskfit.errors import DataError, PhotoError, format_list
 from maskfit.file_io import user_cache_dir
 
 FORMAT_VERSION = 1
-"""Goes into every store's name: a change of decoding or resampling must not read old pixels."""
+"""Part of every cache's name; incremented when decoding or resampling changes, so that old pixels are not read."""
 
 BATCH_SIZE = 64
-"""Photos decoded before their pixels are written: what an interruption can lose."""
+"""Photos decoded before their pixels are written: the maximum that an interruption loses."""
 
 Progress = Callable[[int, int], None]
 
-_Framed = tuple[NDArray[np.uint8], bool]
-"""A frame, and whether its crop is a guess."""
+_CachedImage = tuple[NDArray[np.uint8], bool]
+"""An image, and whether its crop is a fallback."""
 
 NOT_REQUESTED = -1
-"""The row of a photo that was not wanted."""
+"""Row of a photo that was not requested."""
 
 
 @dataclass(frozen=True)
 class CachedImages:
-    """The framed photos of one set, in its order, on disk behind a memory map.
+    """The cropped and resized photos of one dataset, in its order, on disk behind a memory map.
 
     Attributes:
-        rows: For each photo of the set its row in the store, `ABSENT` for those that were not wanted.
-        pixels: (rows of the store, height, width, 3).
-        guessed: Names of the photos on which the crop found nothing, so that its fallback was taken.
-        guesses: The file in the store that lists all such photos.
+        rows: The row of each photo in the cache, (photos,); `NOT_REQUESTED` for photos that were not requested.
+        pixels: Pixels of all rows of the cache, (rows, height, width, 3).
+        fallback_crops: Names of the photos on which the crop found nothing, so that its fallback was used.
+        fallback_file: File in the cache that lists all such photos; None where there are none.
     """
 
     rows: NDArray[np.int64]
@@ -64,225 +63,257 @@ class CachedImages:
         return len(self.rows)
 
     def gather(self, indices: NDArray[np.int64] | Sequence[int]) -> ImageBatch:
-        """Copies the photos with these places in the set: (indices, height, width, 3).
+        """Copies photos out of the cache.
+
+        Args:
+            indices: Positions in the dataset.
+
+        Returns:
+            Pixels of shape (indices, height, width, 3).
 
         Raises:
-            IndexError: One of them was not wanted when the store was opened.
+            IndexError: One of them was not requested when the cache was opened.
         """
         rows = self.rows[np.asarray(indices, dtype=np.int64)]
         if len(rows) and rows.min() == NOT_REQUESTED:
-            raise IndexError("photos are taken that were not wanted when the store was opened")
+            raise IndexError("indices include photos that were not requested when the image cache was opened")
         return self.pixels[rows]
 
 
 def default_cache_dir() -> Path:
-    """Where stores lie unless a recipe says otherwise: in the user's cache, never beside the photos."""
+    """Returns the folder of image caches unless a recipe names another; never the photos' own folder.
+
+    Returns:
+        A folder in the user's cache.
+    """
     return user_cache_dir("stores")
 
 
 def open_image_cache(
     photos: Sequence[Photo],
-    framing: CropResize,
+    crop_resize: CropResize,
     *,
     folder: Path | None = None,
     progress: Progress | None = None,
-    say: Log | None = None,
+    log: Log | None = None,
 ) -> CachedImages:
-    """Gives the framed photos of a set; what the store does not hold yet is decoded now, on all cores.
+    """Opens the image cache of a dataset; photos that it lacks are decoded now, on all cores.
 
-    The arguments and errors are those of `open_stores`, for one framing and all photos.
+    Args:
+        photos: The dataset.
+        crop_resize: Cropping and resizing.
+        folder: Parent folder of the caches; `default_cache_dir()` by default.
+        progress: Called with (photos decoded, photos to decode).
+        log: Called with one line when another process fills the cache.
+
+    Returns:
+        The images of all photos.
+
+    Raises:
+        DataError: As for `open_image_caches`.
+        MissingExtraError: The crop or background removal needs an extra.
     """
-    return open_image_caches(photos, [(framing, None)], folder=folder, progress=progress, say=say)[0]
+    return open_image_caches(photos, [(crop_resize, None)], folder=folder, progress=progress, log=log)[0]
 
 
 def open_image_caches(
     photos: Sequence[Photo],
-    wanted: Sequence[tuple[CropResize, Collection[int] | None]],
+    requests: Sequence[tuple[CropResize, Collection[int] | None]],
     *,
     folder: Path | None = None,
     progress: Progress | None = None,
-    say: Log | None = None,
+    log: Log | None = None,
 ) -> list[CachedImages]:
-    """Gives the photos of a set through several framings, each photo read and decoded once for all that lack it.
+    """Opens several image caches of one dataset; each photo is read and decoded once for all caches that lack it.
 
     Args:
-        photos: The set.
-        wanted: How photos are cut and shrunk, each framing with a store of its own and once only; and which photos are
-            wanted so, as places in the set: all for None.
-        folder: Where stores lie; `default_folder()` where left out.
+        photos: The dataset.
+        requests: For each cache its cropping and resizing, all different, and the positions of the photos that are
+            needed; None for all photos.
+        folder: Parent folder of the caches; `default_cache_dir()` by default.
         progress: Called with (photos decoded, photos to decode).
-        say: Told in one line that another process fills a store, and is waited for.
+        log: Called with one line when another process fills a cache.
+
+    Returns:
+        The images of each request.
 
     Raises:
-        DataError: Photos that cannot be read, all of them named; those that can are in the stores all the same. Or the
-            disk has no room for the stores, or a detector's weights are not here.
-        MissingExtraError: The crop needs an extra.
+        DataError: Photos cannot be read, all of them listed; the readable ones are cached nevertheless. Or the disk
+            has no space for the caches, or a detector's weights are missing.
+        MissingExtraError: A crop or background removal needs an extra.
+        ValueError: Two requests have the same cropping and resizing.
     """
-    # By content: other weights at the same place are another store.
-    framings = [framing.pinned() for framing, _ in wanted]
-    if len({_name(framing) for framing in framings}) < len(framings):
-        raise ValueError("a framing is named twice")
-    every = range(len(photos))
-    places = [every if some is None else frozenset(some) for _, some in wanted]
-    with ExitStack() as opened:
-        stores = [
-            _Wanted(
-                opened.enter_context(ImageCacheFiles((folder or default_cache_dir()) / _name(framing), framing, say)), some
+    # Pinned: other weights at the same path are another cache.
+    settings = [crop_resize.pinned() for crop_resize, _ in requests]
+    if len({_cache_name(crop_resize) for crop_resize in settings}) < len(settings):
+        raise ValueError("requests must have different cropping and resizing, got the same twice")
+    every_index = range(len(photos))
+    indices = [every_index if requested is None else frozenset(requested) for _, requested in requests]
+    with ExitStack() as stack:
+        caches = [
+            _Request(
+                stack.enter_context(
+                    ImageCacheFiles((folder or default_cache_dir()) / _cache_name(crop_resize), crop_resize, log)
+                ),
+                requested,
             )
-            for framing, some in zip(framings, places, strict=True)
+            for crop_resize, requested in zip(settings, indices, strict=True)
         ]
-        filling = _Filling(photos, stores, progress)
+        filler = _CacheFiller(photos, caches, progress)
         with ThreadPoolExecutor() as pool:
-            filling.fill(pool)
-            if filling.lacking():
-                # What was known at first was removed before the stores were held; now nothing can be.
-                filling.fill(pool)
-        found = [_found(photos, filling.keys, one) for one in stores if not filling.unreadable]
-    if filling.unreadable:
+            filler.fill(pool)
+            if filler.is_incomplete():
+                # Rows found at first were removed before the lock was taken; with the lock that cannot happen again.
+                filler.fill(pool)
+        results = [_result(photos, filler.keys, request) for request in caches if not filler.unreadable]
+    if filler.unreadable:
         lines = [
-            f"{photo.name}: {filling.unreadable[at]}" for at, photo in enumerate(photos) if at in filling.unreadable
+            f"{photo.name}: {filler.unreadable[index]}"
+            for index, photo in enumerate(photos)
+            if index in filler.unreadable
         ]
         raise DataError(
             f"{len(lines)} photos cannot be read:\n{format_list(lines)}",
-            hint="'maskfit data check' lists every problem; mend or remove these photos",
+            hint="'maskfit data check' lists every problem; repair or remove these photos",
         )
-    return found
+    return results
 
 
-def _name(framing: CropResize) -> str:
-    facts = f"{FORMAT_VERSION} {framing.model_dump_json()}"
-    height, width = framing.size
-    return f"{framing.crop.name}-{height}x{width}-{hashlib.blake2b(facts.encode(), digest_size=6).hexdigest()}"
+def _cache_name(crop_resize: CropResize) -> str:
+    identity = f"{FORMAT_VERSION} {crop_resize.model_dump_json()}"
+    height, width = crop_resize.size
+    return f"{crop_resize.crop.name}-{height}x{width}-{hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()}"
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """A store, and the places of the photos that are wanted of it."""
+class _Request:
+    """A cache, and the positions of the photos that are requested from it."""
 
-    rows: ImageCacheFiles
-    places: Collection[int]
+    files: ImageCacheFiles
+    indices: Collection[int]
 
 
-def _found(photos: Sequence[Photo], keys: Mapping[int, str], one: _Wanted) -> CachedImages:
+def _result(photos: Sequence[Photo], keys: Mapping[int, str], request: _Request) -> CachedImages:
+    files = request.files
     rows = np.full(len(photos), NOT_REQUESTED, dtype=np.int64)
-    for place in one.places:
-        rows[place] = one.rows.row_of_key[keys[place]]
-    one.rows.touch()
-    guesses = one.rows.fallback_keys()
-    guessed = tuple(photos[place].name for place in sorted(one.places) if keys[place] in guesses)
-    return CachedImages(rows, one.rows.memory_map(), guessed, one.rows.folder / FALLBACKS_FILE if guessed else None)
+    for index in request.indices:
+        rows[index] = files.row_of_key[keys[index]]
+    files.touch()
+    fallback_keys = files.fallback_keys()
+    fallbacks = tuple(photos[index].name for index in sorted(request.indices) if keys[index] in fallback_keys)
+    return CachedImages(rows, files.memory_map(), fallbacks, files.folder / FALLBACKS_FILE if fallbacks else None)
 
 
-class _Filling:
-    """Goes through the photos and appends to each store what it lacks.
+class _CacheFiller:
+    """Decodes the photos that caches lack and appends them.
 
     Attributes:
-        keys: The key of each photo that can be opened and is wanted, by its place.
-        unreadable: Why photos cannot be read, by their places.
+        keys: Content hash of each requested photo that can be read, by its position.
+        unreadable: Reasons why photos cannot be read, by their positions.
     """
 
-    def __init__(self, photos: Sequence[Photo], stores: Sequence[_Wanted], progress: Progress | None) -> None:
-        self.photos, self.stores, self.progress = photos, stores, progress
+    def __init__(self, photos: Sequence[Photo], requests: Sequence[_Request], progress: Progress | None) -> None:
+        self.photos, self.requests, self.progress = photos, requests, progress
         self.keys: dict[int, str] = {}
         self.unreadable: dict[int, str] = {}
-        self.wanted = [place for place in range(len(photos)) if any(place in one.places for one in stores)]
+        self.indices = [index for index in range(len(photos)) if any(index in item.indices for item in requests)]
 
-    def lacking(self) -> bool:
-        """Whether photos that were found in a store are in it no more."""
+    def is_incomplete(self) -> bool:
+        """Whether photos that were found in a cache are no longer in it."""
         return any(
-            place in one.places and place not in self.unreadable and key not in one.rows.row_of_key
-            for one in self.stores
-            for place, key in self.keys.items()
+            index in request.indices and index not in self.unreadable and key not in request.files.row_of_key
+            for request in self.requests
+            for index, key in self.keys.items()
         )
 
     def fill(self, pool: ThreadPoolExecutor) -> None:
-        """Looks at every photo that is wanted, decodes those that a store lacks, and appends them."""
-        done = seen = 0
-        for batch, looked in self._look_ahead(pool):
-            seen += len(batch)
-            contents: dict[str, tuple[int, bytes]] = {}
-            for place, look in zip(batch, looked, strict=True):
-                if isinstance(look, str):
-                    self.unreadable[place] = look
+        """Reads every requested photo, decodes those that a cache lacks, and appends them."""
+        num_decoded = num_read = 0
+        for batch, contents in self._prefetch(pool):
+            num_read += len(batch)
+            content_of_key: dict[str, tuple[int, bytes]] = {}
+            for index, content in zip(batch, contents, strict=True):
+                if isinstance(content, str):
+                    self.unreadable[index] = content
                 else:
-                    self.keys[place] = look[0]
-                    contents[look[0]] = (place, look[1])
-            fresh = self._fresh(batch)
-            if fresh and not all(one.rows.is_locked for one in self.stores):
-                self._hold()
-                fresh = self._fresh(batch)
-            if not fresh:
+                    self.keys[index] = content[0]
+                    content_of_key[content[0]] = (index, content[1])
+            missing = self._find_missing(batch)
+            if missing and not all(request.files.is_locked for request in self.requests):
+                self._lock_all()
+                missing = self._find_missing(batch)
+            if not missing:
                 continue
-            reasons = self._append(fresh, contents, pool)
-            # Two photos with the same bad content are two photos to mend.
-            self.unreadable |= {place: reasons[key] for place, key in self._keys_of(batch) if key in reasons}
-            done += len(fresh)
+            reasons = self._append(missing, content_of_key, pool)
+            # Two photos with the same unreadable content are both reported.
+            self.unreadable |= {index: reasons[key] for index, key in self._keys_of(batch) if key in reasons}
+            num_decoded += len(missing)
             if self.progress:
-                self.progress(done, done + len(self.wanted) - seen)
+                self.progress(num_decoded, num_decoded + len(self.indices) - num_read)
 
     def _keys_of(self, batch: Sequence[int]) -> Iterator[tuple[int, str]]:
-        return ((place, self.keys[place]) for place in batch if place in self.keys)
+        return ((index, self.keys[index]) for index in batch if index in self.keys)
 
-    def _fresh(self, batch: Sequence[int]) -> dict[str, list[ImageCacheFiles]]:
-        """By key, the stores that lack a photo of this batch."""
-        fresh: dict[str, list[ImageCacheFiles]] = {}
-        for place, key in self._keys_of(batch):
-            for one in self.stores:
-                lacks = fresh.get(key, [])
-                if place in one.places and key not in one.rows.row_of_key and one.rows not in lacks:
-                    fresh[key] = [*lacks, one.rows]
-        return fresh
+    def _find_missing(self, batch: Sequence[int]) -> dict[str, list[ImageCacheFiles]]:
+        """Keys of a batch with the caches that lack them."""
+        missing: dict[str, list[ImageCacheFiles]] = {}
+        for index, key in self._keys_of(batch):
+            for request in self.requests:
+                caches = missing.get(key, [])
+                if index in request.indices and key not in request.files.row_of_key and request.files not in caches:
+                    missing[key] = [*caches, request.files]
+        return missing
 
-    def _hold(self) -> None:
-        """Holds all stores, in the same order whoever wants them, so that no two wait for each other.
+    def _lock_all(self) -> None:
+        """Locks all caches, sorted by folder so that two processes cannot deadlock.
 
         Raises:
-            DataError: The disk has no room for so many photos.
+            DataError: The disk has no space for the missing photos.
         """
-        more = 0
-        for one in sorted(self.stores, key=lambda one: one.rows.folder):
-            one.rows.lock()
-            more += max(len(one.places) - len(one.rows.row_of_key), 0) * one.rows.row_bytes
-        store = self.stores[0].rows.folder
-        free = shutil.disk_usage(store).free
-        if more > free:
+        required = 0
+        for request in sorted(self.requests, key=lambda item: item.files.folder):
+            request.files.lock()
+            required += max(len(request.indices) - len(request.files.row_of_key), 0) * request.files.row_bytes
+        folder = self.requests[0].files.folder
+        free = shutil.disk_usage(folder).free
+        if required > free:
             raise disk_full_error(
-                store, f"the store grows by up to {more / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+                folder, f"the image cache needs up to {required / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
             )
 
     def _append(
         self,
-        fresh: Mapping[str, Sequence[ImageCacheFiles]],
-        contents: Mapping[str, tuple[int, bytes]],
+        missing: Mapping[str, Sequence[ImageCacheFiles]],
+        content_of_key: Mapping[str, tuple[int, bytes]],
         pool: ThreadPoolExecutor,
     ) -> dict[str, str]:
-        """Decodes photos and appends them; why those cannot be read that cannot, by key."""
+        """Decodes photos and appends them; returns the reasons of those that cannot be read, by key."""
 
-        def framed(key: str) -> list[_Framed] | str:
-            place, content = contents[key]
-            return _frame(self.photos[place], content, [rows.crop_resize for rows in fresh[key]])
+        def process(key: str) -> list[_CachedImage] | str:
+            index, content = content_of_key[key]
+            return _decode_and_crop(self.photos[index], content, [files.crop_resize for files in missing[key]])
 
-        seen = dict(zip(fresh, pool.map(framed, fresh), strict=True))
-        for rows in (one.rows for one in self.stores):
+        results = dict(zip(missing, pool.map(process, missing), strict=True))
+        for files in (request.files for request in self.requests):
             own = {
-                key: found[fresh[key].index(rows)]
-                for key, found in seen.items()
-                if not isinstance(found, str) and rows in fresh[key]
+                key: result[missing[key].index(files)]
+                for key, result in results.items()
+                if not isinstance(result, str) and files in missing[key]
             }
-            guessed = [(key, self.photos[contents[key][0]]) for key, (_, guess) in own.items() if guess]
-            rows.append({key: frame for key, (frame, _) in own.items()}, guessed)
-        return {key: found for key, found in seen.items() if isinstance(found, str)}
+            fallbacks = [(key, self.photos[content_of_key[key][0]]) for key, (_, fallback) in own.items() if fallback]
+            files.append({key: image for key, (image, _) in own.items()}, fallbacks)
+        return {key: result for key, result in results.items() if isinstance(result, str)}
 
-    def _look_ahead(self, pool: ThreadPoolExecutor) -> Iterator[tuple[list[int], list[tuple[str, bytes] | str]]]:
-        """Batches of places with key and content of each photo, or why it cannot be read; the next is read ahead."""
-        batches = [self.wanted[start : start + BATCH_SIZE] for start in range(0, len(self.wanted), BATCH_SIZE)]
-        coming = [pool.submit(_look, self.photos[place]) for batch in batches[:1] for place in batch]
+    def _prefetch(self, pool: ThreadPoolExecutor) -> Iterator[tuple[list[int], list[tuple[str, bytes] | str]]]:
+        """Yields batches of positions with key and bytes of each photo, or why it cannot be read; reads one ahead."""
+        batches = [self.indices[start : start + BATCH_SIZE] for start in range(0, len(self.indices), BATCH_SIZE)]
+        pending = [pool.submit(_read, self.photos[index]) for batch in batches[:1] for index in batch]
         for batch, following in zip_longest(batches, batches[1:], fillvalue=()):
-            looked, coming = coming, [pool.submit(_look, self.photos[place]) for place in following]
-            yield list(batch), [look.result() for look in looked]
+            current, pending = pending, [pool.submit(_read, self.photos[index]) for index in following]
+            yield list(batch), [future.result() for future in current]
 
 
-def _look(photo: Photo) -> tuple[str, bytes] | str:
+def _read(photo: Photo) -> tuple[str, bytes] | str:
     try:
         content = read_bytes(photo.path)
         return content_hash(content), content
@@ -290,13 +321,13 @@ def _look(photo: Photo) -> tuple[str, bytes] | str:
         return _reason(error)
 
 
-def _frame(photo: Photo, content: bytes, framings: Sequence[CropResize]) -> list[_Framed] | str:
-    """For each framing the framed photo and whether its crop is a guess; or why the photo cannot be read."""
+def _decode_and_crop(photo: Photo, content: bytes, settings: Sequence[CropResize]) -> list[_CachedImage] | str:
+    """The image of a photo for each setting and whether its crop is a fallback; or why it cannot be read."""
     try:
         pixels = decode(content, name=str(photo.path))
     except (PhotoError, OSError) as error:
         return _reason(error)
-    return [(frame, cut.fallback) for frame, cut in apply_all(pixels, framings)]
+    return [(image, crop_box.fallback) for image, crop_box in apply_all(pixels, settings)]
 
 
 def _reason(error: Exception) -> str:
