@@ -25,7 +25,7 @@ SCHEME = LABEL_SCHEMAS["mask-gender-age"]
 
 def held_out(work: Path) -> dict[str, list[Photo]]:
     """The photos of the persons held out, by source: the real ones, and what was made of them."""
-    folds = read_splits(work / "far" / "folds.csv").fold_of_person
+    folds = read_splits(work / "far" / "splits.csv").fold_of_person
     sets: dict[str, list[Photo]] = defaultdict(list)
     for name in ("photos.csv", "extra1.csv"):
         with (work / name).open(encoding="utf-8", newline="") as stream:

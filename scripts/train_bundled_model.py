@@ -216,7 +216,7 @@ def main() -> None:
     if given.corrections:
         data.append(f"data.label_corrections=[{','.join(map(str, given.corrections))}]")
     train(work / "far", *data, f"data.extra_train={extra[0]}")
-    data.append(f"cv.num_folds={work / 'far' / 'folds.csv'}")
+    data.append(f"cv.split_file={work / 'far' / 'splits.csv'}")
     train(work / "near", *data, f"data.extra_train={extra[1]}", f"model.init_from={best(work / 'far')}", *NEAR)
     calibrate(RunDir(work / "near"), photos)
     maskfit("export", best(work / "near"), "--format", "onnx", "--half", "--out", given.out or work / "bundled.onnx")

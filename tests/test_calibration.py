@@ -68,7 +68,7 @@ def test_without_temperatures_nothing_is_touched():
         {"temperatures": {"mask": 0.0}},
         {"temperatures": {"mask": float("nan")}},
         {"temperatures": {JOINT_HEAD: 1.0, "mask": 1.0}},
-        {"unsure_below": {"mask": 1.5}},
+        {"abstain_below": {"mask": 1.5}},
         {"else": 1},
     ],
 )

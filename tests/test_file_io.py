@@ -53,7 +53,7 @@ def test_json_round_trip_and_no_nan(tmp_path):
     assert read_json(path) == {"ä": [1, None]}
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "no such file"), (b"{", "no JSON"), (b"\xff", "no JSON")])
+@pytest.mark.parametrize(("content", "said"), [(None, "no such file"), (b"{", "invalid JSON"), (b"\xff", "invalid JSON")])
 def test_json_that_cannot_be_read_says_why(tmp_path, content, said):
     path = tmp_path / "a.json"
     if content is not None:
@@ -112,11 +112,11 @@ def test_item_i_is_row_i_plus_two_also_after_an_empty_line(tmp_path):
     [
         (None, "no such file"),
         (b"\xff\xfe", "UTF-8"),
-        (b"", "column a is missing; the first row holds nothing"),
-        (b"x,y\n1,2\n", "column a is missing; the first row holds x, y"),
-        (b"a,a\n1,2\n", "stands twice"),
-        (b'a\n"1\n2\n3', "no CSV"),
-        (b'a\n"1"2\n', "no CSV"),
+        (b"", "column a is missing; the first row has nothing"),
+        (b"x,y\n1,2\n", "column a is missing; the first row has x, y"),
+        (b"a,a\n1,2\n", "duplicate column name"),
+        (b'a\n"1\n2\n3', "invalid CSV"),
+        (b'a\n"1"2\n', "invalid CSV"),
     ],
 )
 def test_csv_that_cannot_be_read_says_why(tmp_path, content, said):

@@ -14,8 +14,8 @@ from maskfit.cli.defaults import setup_allocator
 
 FAULTS = """
 import json, resource, sys
-from maskfit.memory_allocator import keep_memory
-kept = keep_memory()
+from maskfit.memory_allocator import configure_malloc
+kept = configure_malloc()
 counts = []
 for _ in range(6):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

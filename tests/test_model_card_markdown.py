@@ -55,7 +55,7 @@ def test_a_card_says_what_the_file_says() -> None:
         "age 1.50",
         "age 60%",
         "Faces drawn by maskfit.",
-        "Licence: MIT",
+        "License: MIT",
         "For trying things out.",
         *LIMITS,
     ):
@@ -66,25 +66,25 @@ def test_a_threshold_of_nothing_is_said_in_words() -> None:
     sure = Calibration(abstain_below={"mask": 0.0, "age": 0.6})
     text = render_model_card(FACTS.model_copy(update={"calibration": sure}))
     assert '"not sure": age 60%.' in text
-    assert 'never answered with "not sure": mask.' in text
+    assert 'that never become "not sure": mask.' in text
 
 
 def test_what_a_file_does_not_say_its_card_does_not_make_up() -> None:
     bare = FACTS.model_copy(update={"card": ModelCard(), "calibration": Calibration(), "recipe": {}})
     text = render_model_card(bare)
-    for words in ("learnt", "tempered", "not sure", "recipe"):
+    for words in ("Training data", "Temperatures", "not sure", "recipe"):
         assert words not in text
-    assert "not said" in text
-    assert "The file does not say" in text
+    assert "not stated" in text
+    assert "The file contains no scores" in text
     assert LIMITS[0] in text
 
 
 def test_other_facts_leave_every_weight_as_it_is(tmp_path: Path) -> None:
     weights = {"a": torch.randn(3, 5), "b.weight": torch.arange(7), "half": torch.randn(2).to(torch.bfloat16)}
-    path = save_model(tmp_path / "model.safetensors", weights, FACTS.model_copy(update={"about": "x"}))
+    path = save_model(tmp_path / "model.safetensors", weights, FACTS.model_copy(update={"description": "x"}))
     for about in ("much longer " * 50, "ü", ""):
-        update_model_metadata(path, FACTS.model_copy(update={"about": about}))
-        assert read_model_metadata(path) == FACTS.model_copy(update={"about": about})
+        update_model_metadata(path, FACTS.model_copy(update={"description": about}))
+        assert read_model_metadata(path) == FACTS.model_copy(update={"description": about})
         kept = load_file(path)
         assert set(kept) == set(weights)
         assert all(torch.equal(kept[name], weights[name]) for name in weights)

@@ -40,15 +40,15 @@ FULL = LABEL_SCHEMAS["mask-gender-age"]
 
 
 def make_facts(**changes: Any) -> ModelMetadata:
-    scheme = changes.pop("scheme", FULL)
-    given = {
-        "scheme": scheme,
+    schema = changes.pop("label_schema", FULL)
+    defaults = {
+        "label_schema": schema,
         "preprocessing": Preprocessing(crop_resize=CropResize(size=(40, 32))),
         "backbone": ComponentSpec.create("small", width=4),
         "head": ComponentSpec.create("multi_head"),
-        "heads": scheme.names,
+        "heads": schema.names,
     }
-    return ModelMetadata(**{**given, **changes})
+    return ModelMetadata(**{**defaults, **changes})
 
 
 def make_network(facts: ModelMetadata) -> Network:
@@ -101,7 +101,7 @@ def changed(path: str, value: Any) -> str:
 FACTS = {
     "attributes": make_facts(),
     "joint": make_facts(head=ComponentSpec.create("single_head", dropout=0.3), heads=(JOINT_HEAD,)),
-    "decades": make_facts(scheme=AgeLabelRule(by_decade=True, old_from_age=57.5).training_schema(FULL)),
+    "decades": make_facts(label_schema=AgeLabelRule(by_decade=True, old_from_age=57.5).training_schema(FULL)),
     "all filled": make_facts(
         preprocessing=Preprocessing(
             crop_resize=CropResize(
@@ -109,9 +109,9 @@ FACTS = {
             ),
             normalization=Normalize(mean=(0.1, 0.2, 0.3), std=(1, 2, 1e-3)),
         ),
-        recipe={"name": "käse [bold]", "data": {"size": [1, 2], "store": None}, "lr": 1e-4},
+        recipe={"name": "käse [bold]", "data": {"image_size": [1, 2], "cache_dir": None}, "lr": 1e-4},
         scores={"macro_f1": 1 / 3, "loss": math.inf},
-        about="ein Satz 😷",
+        description="ein Satz 😷",
     ),
 }
 
@@ -179,9 +179,9 @@ def test_a_write_that_fails_leaves_the_old_model(tmp_path, weights):
 def test_facts_need_no_torch_and_weights_say_that_they_do(written):
     script = (
         "import sys; sys.modules['torch'] = None\n"
-        "from maskfit.model_file import read_facts, load_network\n"
-        f"print(read_facts({str(written)!r}).heads)\n"
-        f"try: load_network({str(written)!r})\n"
+        "from maskfit.model_file import read_model_metadata, load_model\n"
+        f"print(read_model_metadata({str(written)!r}).heads)\n"
+        f"try: load_model({str(written)!r})\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -198,15 +198,23 @@ FOREIGN: dict[str, tuple[str, Callable[[Path, bytes], object], str]] = {
     "missing": ("a.safetensors", lambda path, good: None, "there is no such model"),
     "missing onnx": ("a.onnx", lambda path, good: None, "there is no such model"),
     "missing and without an ending": ("a", lambda path, good: None, "there is no such model"),
-    "empty": ("a.safetensors", lambda path, good: path.write_bytes(b""), "this is no safetensors file"),
-    "empty onnx": ("a.onnx", lambda path, good: path.write_bytes(b""), "this is no ONNX network"),
-    "folder": ("a.safetensors", lambda path, good: path.mkdir(), "this is no file"),
-    "onnx folder": ("a.onnx", lambda path, good: path.mkdir(), "this is no file"),
-    "text": ("a.safetensors", lambda path, good: path.write_text("hello, world"), "this is no safetensors file"),
-    "text onnx": ("a.onnx", lambda path, good: path.write_text("hello, world"), "this is no ONNX network"),
-    "cut in its weights": ("a.safetensors", lambda path, good: path.write_bytes(good[:-100]), "no safetensors file"),
-    "cut in its header": ("a.safetensors", lambda path, good: path.write_bytes(good[:300]), "no safetensors file"),
-    "longer than it says": ("a.safetensors", lambda path, good: path.write_bytes(good + b"x"), "no safetensors file"),
+    "empty": ("a.safetensors", lambda path, good: path.write_bytes(b""), "invalid safetensors file"),
+    "empty onnx": ("a.onnx", lambda path, good: path.write_bytes(b""), "invalid ONNX network"),
+    "folder": ("a.safetensors", lambda path, good: path.mkdir(), "this is not a file"),
+    "onnx folder": ("a.onnx", lambda path, good: path.mkdir(), "this is not a file"),
+    "text": ("a.safetensors", lambda path, good: path.write_text("hello, world"), "invalid safetensors file"),
+    "text onnx": ("a.onnx", lambda path, good: path.write_text("hello, world"), "invalid ONNX network"),
+    "cut in its weights": (
+        "a.safetensors",
+        lambda path, good: path.write_bytes(good[:-100]),
+        "invalid safetensors file",
+    ),
+    "cut in its header": ("a.safetensors", lambda path, good: path.write_bytes(good[:300]), "invalid safetensors file"),
+    "longer than it says": (
+        "a.safetensors",
+        lambda path, good: path.write_bytes(good + b"x"),
+        "invalid safetensors file",
+    ),
     "header of terabytes": (
         "a.safetensors",
         lambda path, good: path.write_bytes(struct.pack("<Q", 2**43) + b"{}"),
@@ -222,12 +230,12 @@ FOREIGN: dict[str, tuple[str, Callable[[Path, bytes], object], str]] = {
         lambda path, good: path.write_bytes(
             _header(json.dumps({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}).encode())
         ),
-        "no safetensors file",
+        "invalid safetensors file",
     ),
     "header that is no JSON": (
         "a.safetensors",
         lambda path, good: path.write_bytes(_header(b"{oops      }")),
-        "no safetensors file",
+        "invalid safetensors file",
     ),
     "foreign": (
         "a.safetensors",
@@ -239,10 +247,10 @@ FOREIGN: dict[str, tuple[str, Callable[[Path, bytes], object], str]] = {
         lambda path, good: save_file({"a": torch.zeros(2)}, path),
         "not made by maskfit",
     ),
-    "checkpoint": ("last.ckpt", lambda path, good: torch.save({}, path), "ends in .* not in '.ckpt'"),
+    "checkpoint": ("last.ckpt", lambda path, good: torch.save({}, path), "ends in .* got '.ckpt'"),
     "state dict": ("a.pt", lambda path, good: torch.save({}, path), "never opened"),
-    "state dict renamed": ("a.safetensors", lambda path, good: torch.save({}, path), "this is no safetensors file"),
-    "safetensors as onnx": ("a.onnx", lambda path, good: path.write_bytes(good), "this is no ONNX network"),
+    "state dict renamed": ("a.safetensors", lambda path, good: torch.save({}, path), "invalid safetensors file"),
+    "safetensors as onnx": ("a.onnx", lambda path, good: path.write_bytes(good), "invalid ONNX network"),
 }
 """Files by what is the matter with them: a name, how it is made (from an honest file's bytes), and what is said."""
 
@@ -259,41 +267,47 @@ def test_what_is_no_model_is_refused(tmp_path, written, read, name):
 
 
 HOSTILE: dict[str, tuple[str, str]] = {
-    "no JSON": ("{", "Invalid JSON"),
+    "no JSON": ("{", "invalid JSON"),
     "no object": ("3", "valid dictionary|object"),
-    "nothing": ("", "Invalid JSON"),
-    "nested deeply": ("[" * 2_000_000, "recursion limit"),
+    "nothing": ("", "invalid JSON"),
+    "nested deeply": ("[" * 2_000_000, "recursion depth"),
     "nested deeply in the recipe": (
         changed("recipe", 0).replace('"recipe": 0', '"recipe": ' + '{"a":' * 500_000),
-        "recursion limit",
+        "recursion depth",
     ),
-    "huge": (changed("about", "x" * MAX_METADATA_BYTES), "bytes of metadata are too many"),
+    "huge": (changed("description", "x" * MAX_METADATA_BYTES), "the metadata has .* bytes, more than"),
     "of a newer format": (changed("format", 2), "newer maskfit"),
     "an unknown key": (changed("code", "import os"), "code: Extra inputs"),
     "a million classes": (
-        changed("scheme.attributes", [{"name": f"a{n}", "values": list("0123456789")} for n in range(6)]),
+        changed("label_schema.attributes", [{"name": f"a{n}", "values": list("0123456789")} for n in range(6)]),
         "1000000 classes are more than 100,000",
     ),
     "a million values": (
-        changed("scheme.attributes.0.values", [str(n) for n in range(100_000)]),
-        "scheme.attributes.0.values",
+        changed("label_schema.attributes.0.values", [str(n) for n in range(100_000)]),
+        "label_schema.attributes.0.values",
     ),
-    "no attributes": (changed("scheme.attributes", []), "scheme.attributes"),
-    "an attribute called joint": (changed("scheme.attributes.0.name", JOINT_HEAD), "cannot be called 'joint'"),
-    "a size of 100000": (changed("preprocessing.framing.size", [100_000, 100_000]), "4096"),
-    "a size of 0": (changed("preprocessing.framing.size", [0, 32]), "preprocessing.framing.size.0"),
-    "an unknown crop": (changed("preprocessing.framing.crop", "os.system"), "'os.system' is unknown"),
-    "a crop out of range": (changed("preprocessing.framing.crop", {"name": "centre", "scale": 7}), "in \\(0, 1\\]"),
-    "a crop of text": (changed("preprocessing.framing.crop", {"name": "centre", "scale": "x"}), "centre:"),
-    "a crop with strange options": (changed("preprocessing.framing.crop", {"name": "whole", "a": 1}), "no option 'a'"),
-    "an unknown filter": (changed("preprocessing.framing.filter", "magic"), "preprocessing.framing.filter"),
-    "a std of 0": (changed("preprocessing.normalising.std", [0, 1, 1]), "preprocessing.normalising.std.0"),
-    "a std that divides to infinity": (changed("preprocessing.normalising.std", [1e-320, 1, 1]), "not finite"),
-    "a mean of NaN": (changed("preprocessing.normalising.mean", [math.nan, 0, 0]), "not finite|finite number"),
-    "a mean beyond floats": (changed("preprocessing.normalising.mean", [1e300, 0, 0]), "not finite"),
-    "too few heads": (changed("heads", ["mask"]), "do not answer for"),
-    "heads in another order": (changed("heads", ["gender", "mask", "age"]), "do not answer for"),
-    "joint and more": (changed("heads", [JOINT_HEAD, "mask"]), "do not answer for"),
+    "no attributes": (changed("label_schema.attributes", []), "label_schema.attributes"),
+    "an attribute called joint": (
+        changed("label_schema.attributes.0.name", JOINT_HEAD),
+        "attribute name 'joint' is reserved",
+    ),
+    "a size of 100000": (changed("preprocessing.crop_resize.size", [100_000, 100_000]), "4096"),
+    "a size of 0": (changed("preprocessing.crop_resize.size", [0, 32]), "preprocessing.crop_resize.size.0"),
+    "an unknown crop": (changed("preprocessing.crop_resize.crop", "os.system"), "'os.system' is unknown"),
+    "a crop out of range": (changed("preprocessing.crop_resize.crop", {"name": "center", "scale": 7}), "in \\(0, 1\\]"),
+    "a crop of text": (changed("preprocessing.crop_resize.crop", {"name": "center", "scale": "x"}), "center:"),
+    "a crop with strange options": (
+        changed("preprocessing.crop_resize.crop", {"name": "resize", "a": 1}),
+        "no option 'a'",
+    ),
+    "an unknown filter": (changed("preprocessing.crop_resize.filter", "magic"), "preprocessing.crop_resize.filter"),
+    "a std of 0": (changed("preprocessing.normalization.std", [0, 1, 1]), "preprocessing.normalization.std.0"),
+    "a std that divides to infinity": (changed("preprocessing.normalization.std", [1e-320, 1, 1]), "not finite"),
+    "a mean of NaN": (changed("preprocessing.normalization.mean", [math.nan, 0, 0]), "not finite|finite number"),
+    "a mean beyond floats": (changed("preprocessing.normalization.mean", [1e300, 0, 0]), "not finite"),
+    "too few heads": (changed("heads", ["mask"]), "do not match the attributes"),
+    "heads in another order": (changed("heads", ["gender", "mask", "age"]), "do not match the attributes"),
+    "joint and more": (changed("heads", [JOINT_HEAD, "mask"]), "do not match the attributes"),
     "no heads": (changed("heads", []), "heads"),
 }
 """Facts by what is the matter with them, and what is said."""
@@ -316,32 +330,32 @@ def test_a_message_about_facts_is_short(forged):
 BUILT: dict[str, tuple[str, str]] = {
     "no such backbone": (changed("backbone", "smal"), "did you mean 'small'"),
     "a path as backbone": (changed("backbone", "hf-hub:someone/else"), "is unknown"),
-    "pretrained": (changed("backbone", {"name": "resnet18", "pretrained": True}), "option pretrained is not"),
+    "pretrained": (changed("backbone", {"name": "resnet18", "pretrained": True}), "option pretrained may not be set"),
     "a checkpoint": (
         changed("backbone", {"name": "resnet18", "checkpoint_path": "/etc/passwd"}),
-        "checkpoint_path is not",
+        "checkpoint_path may not be set",
     ),
     "a configuration": (
         changed("backbone", {"name": "resnet18", "pretrained_cfg": {"url": "http://localhost:9"}}),
-        "cfg is not",
+        "cfg may not be set",
     ),
     "an overlay": (
         changed("backbone", {"name": "resnet18", "pretrained_cfg_overlay": {"file": "x.pt"}}),
-        "overlay is not",
+        "overlay may not be set",
     ),
     "weights of its own": (changed("backbone", {"name": "small", "weights": "x.pt"}), "no option 'weights'"),
     "an option of a dunder": (changed("backbone", {"name": "small", "__class__": "x"}), "no option '__class__'"),
     "a width of text": (changed("backbone", {"name": "small", "width": "x"}), "small:"),
     "a width of a million": (changed("backbone", {"name": "small", "width": 10**6}), "larger than 100,000"),
-    "a width just allowed": (changed("backbone", {"name": "small", "width": 10**5}), "do not fit the network"),
+    "a width just allowed": (changed("backbone", {"name": "small", "width": 10**5}), "do not match the network"),
     "a width beyond floats": (changed("backbone", {"name": "small", "width": 10**400}), "larger than 100,000"),
     "a billion layers": (changed("backbone", {"name": "small", "width": 4, "blocks": 10**9}), "larger than 100,000"),
     "many layers": (changed("backbone", {"name": "small", "width": 4, "blocks": 10**5}), "more layers than"),
     "many blocks of a transformer": (changed("backbone", {"name": "test_vit", "depth": 10**5}), "more layers than"),
     "a size in a list": (changed("backbone", {"name": "test_vit", "img_size": [160, 10**7]}), "larger than 100,000"),
     "a size in a mapping": (changed("backbone", {"name": "test_vit", "a": {"b": [-1e9]}}), "larger than 100,000"),
-    "no such head": (changed("head", "attribute"), "did you mean 'attributes'"),
-    "another head": (changed("head", "joint"), "do not fit the network"),
+    "no such head": (changed("head", "multi_hed"), "did you mean 'multi_head'"),
+    "another head": (changed("head", "single_head"), "do not match the network"),
 }
 """Facts that can be read, of networks that must not be built, and what is said."""
 
@@ -363,11 +377,11 @@ def test_networks_that_do_not_fit_are_refused_before_they_take_memory(forged, mo
 
 
 def test_a_head_that_answers_for_something_else_is_refused(tmp_path):
-    facts = make_facts(scheme=LABEL_SCHEMAS["mask"])
+    facts = make_facts(label_schema=LABEL_SCHEMAS["mask"])
     weights = make_network(facts).state_dict()
     path = save_model(tmp_path / "a.safetensors", weights, facts.model_copy(update={"heads": (JOINT_HEAD,)}))
     assert read_model_metadata(path).heads == (JOINT_HEAD,)
-    with pytest.raises(ModelFileError, match="answers for"):
+    with pytest.raises(ModelFileError, match="the network has the heads"):
         load_model(path)
 
 
@@ -381,7 +395,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, weights, name):
     }
     changes["missing"] = {key: value for key, value in weights.items() if key != odd}
     path = save_model(tmp_path / "a.safetensors", changes[name], make_facts())
-    with pytest.raises(ModelFileError, match="1 of its weights do not fit the network"):
+    with pytest.raises(ModelFileError, match="1 weights do not match the network"):
         load_model(path)
 
 

@@ -43,8 +43,8 @@ def test_opened_past_the_door_it_would_keep_an_identifier(saliency_file, tmp_pat
 
 
 def test_a_user_who_chose_keeps_the_choice(monkeypatch):
-    from maskfit.onnx_runtime import SILENT, import_onnxruntime
+    from maskfit.onnx_runtime import TELEMETRY_VARIABLE, import_onnxruntime
 
-    monkeypatch.setenv(SILENT, "0")
+    monkeypatch.setenv(TELEMETRY_VARIABLE, "0")
     import_onnxruntime()
-    assert os.environ[SILENT] == "0"
+    assert os.environ[TELEMETRY_VARIABLE] == "0"

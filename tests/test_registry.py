@@ -116,5 +116,5 @@ def test_several_counts_what_it_does_not_show():
 def test_nearest_names_the_near_the_few_or_their_number():
     assert did_you_mean("resnet43", ["resnet34", "vgg"]) == "did you mean 'resnet34'?"
     assert did_you_mean("q", ["b", "a"]) == "known: a, b"
-    assert did_you_mean("q", map(str, range(100, 150))) == "none of the 50 known names is near"
+    assert did_you_mean("q", map(str, range(100, 150))) == "none of the 50 known names is similar"
     assert did_you_mean("q", []) == "there are none"

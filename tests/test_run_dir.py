@@ -47,7 +47,7 @@ def test_fewer_than_wanted_is_an_error_that_says_how_many_there_are(tmp_path):
     fold = make_fold(tmp_path / "fold0", ["best.safetensors", "second.safetensors"])
     with pytest.raises(RunError, match="keeps 2 models, not 3") as caught:
         fold.top_k_models(3)
-    assert "--top 2" in str(caught.value)
+    assert "--top-k 2" in str(caught.value)
     with pytest.raises(RunError, match="not 0"):
         fold.top_k_models(0)
 
@@ -78,7 +78,7 @@ def test_a_model_that_is_gone_is_named(tmp_path):
     fold = make_fold(tmp_path / "fold0", ["best.safetensors", "second.safetensors"])
     (fold.path / "second.safetensors").unlink()
     assert fold.top_k_models(1) == [fold.model]
-    with pytest.raises(RunError, match=r"second\.safetensors, which is not there"):
+    with pytest.raises(RunError, match=r"second\.safetensors, which is missing"):
         fold.top_k_models(2)
 
 
@@ -93,3 +93,34 @@ def test_a_run_is_the_models_of_its_folds_that_are_done(tmp_path):
         "fold2/best.safetensors",
         "fold2/epoch001.safetensors",
     ]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "new", "old"),
+    [("splits", "splits.csv", "folds.csv"), ("oof_probabilities", "oof_probabilities.csv", "probabilities.csv")],
+)
+def test_a_run_of_an_earlier_version_is_read_by_its_old_file_names(tmp_path, attribute, new, old):
+    run = RunDir(tmp_path)
+    assert getattr(run, attribute).name == new
+    (tmp_path / old).touch()
+    assert getattr(run, attribute).name == old
+    # A file under the new name counts, whatever else is left.
+    (tmp_path / new).touch()
+    assert getattr(run, attribute).name == new
+
+
+@pytest.mark.parametrize(
+    ("attribute", "new", "old"),
+    [
+        ("full_data_model", "full_data.safetensors", "final.safetensors"),
+        ("train_loss", "train_loss.csv", "steps.csv"),
+    ],
+)
+def test_a_fold_of_an_earlier_version_is_read_by_its_old_file_names(tmp_path, attribute, new, old):
+    fold = RunDir(tmp_path).fold(0)
+    assert getattr(fold, attribute).name == new
+    fold.path.mkdir()
+    (fold.path / old).touch()
+    assert getattr(fold, attribute).name == old
+    # Held-out predictions of a fold have always had this name.
+    assert fold.probabilities.name == "probabilities.csv"

@@ -1,9 +1,9 @@
-"""Calibration: probabilities that mean what they say, and from where on an answer is rather "not sure".
+"""Applies temperature scaling, and holds the abstention thresholds of a model.
 
-A network that was trained until it knows its photos by heart says 0.99 where it is right nine times of ten. Dividing
-its logits by one number, the temperature, mends that and changes no answer (Guo et al. 2017, "On Calibration of Modern
-Neural Networks"). What is divided here are the logarithms of the official probabilities, of which the logits are only
-shifted copies wherever values are not folded. How the numbers are fitted stands in `evaluation/temperature_scaling.py`.
+A network that has memorized its training photos predicts 0.99 where it is right nine times out of ten. Dividing its
+logits by one number, the temperature, corrects that without changing any prediction (Guo et al. 2017, "On Calibration
+of Modern Neural Networks", arXiv:1706.04599). Here the logarithms of the scored probabilities are divided, which differ
+from the logits only by a constant wherever no values are merged. `evaluation/calibration.py` fits the numbers.
 """
 
 from __future__ import annotations
@@ -17,60 +17,73 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from maskfit.labels.schema import JOINT_HEAD, FloatArray, LabelSchema, softmax
 
 Temperature = Annotated[float, Field(ge=0.05, le=20)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 MIN_PROBABILITY = 1e-12
-"""A probability counts at least this much, so that its logarithm is a number."""
+"""Lower bound of probabilities before the logarithm, so that it is finite."""
 
 
 class Calibration(BaseModel):
-    """What was fitted on photos of persons that the networks had not seen.
+    """Temperatures and abstention thresholds, fitted on photos of persons that the networks were not trained on.
 
     Attributes:
-        temperatures: By head: one for each attribute, or one for `labels.JOINT`. Above 1 makes less sure.
-        unsure_below: By attribute: the probability below which an answer is "not sure".
-        photos: How many it was fitted on.
-        persons: Of how many persons those were.
+        temperatures: Head -> temperature in [0.05, 20]: each attribute, or `JOINT_HEAD` alone. Above 1 lowers the
+            confidence.
+        abstain_below: Attribute -> probability in [0, 1] below which its prediction becomes "not sure".
+        photos: Number of photos it was fitted on.
+        persons: Number of persons on them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     temperatures: dict[str, Temperature] = Field(default_factory=dict, max_length=16)
-    abstain_below: dict[str, Share] = Field(default_factory=dict, max_length=16)
+    abstain_below: dict[str, Fraction] = Field(default_factory=dict, max_length=16)
     photos: Annotated[int, Field(ge=0)] = 0
     persons: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _check(self) -> Calibration:
         if JOINT_HEAD in self.temperatures and len(self.temperatures) > 1:
-            raise ValueError("temperatures are given for all attributes together or for each, not for both")
+            raise ValueError(f"temperatures must be for '{JOINT_HEAD}' alone or for attributes, not for both")
         return self
 
-    def apply_temperature(self, scheme: LabelSchema, probabilities: NDArray[np.floating]) -> FloatArray:
-        """Official probabilities (photos, classes) as they should have been said; no row's best class changes.
+    def apply_temperature(self, schema: LabelSchema, probabilities: NDArray[np.floating]) -> FloatArray:
+        """Calibrates probabilities; the most probable class of each row does not change.
 
         Args:
-            scheme: The official scheme.
-            probabilities: What one network said.
+            schema: The scored label schema.
+            probabilities: Uncalibrated probabilities of one network, shape (photos, classes).
+
+        Returns:
+            Calibrated probabilities of the same shape.
         """
-        return apply_temperatures(scheme, probabilities, self.temperatures)
+        return apply_temperatures(schema, probabilities, self.temperatures)
 
 
 def apply_temperatures(
-    scheme: LabelSchema, probabilities: NDArray[np.floating], temperatures: dict[str, float]
+    schema: LabelSchema, probabilities: NDArray[np.floating], temperatures: dict[str, float]
 ) -> FloatArray:
-    """Probabilities (photos, classes) at the temperatures of their heads; those without one stay as they are."""
-    own = np.asarray(probabilities, dtype=np.float64)
+    """Scales the probabilities of each head by its temperature.
+
+    Args:
+        schema: The scored label schema.
+        probabilities: Shape (photos, classes).
+        temperatures: Head -> temperature; heads without one stay as they are.
+
+    Returns:
+        Probabilities of the same shape.
+    """
+    rows = np.asarray(probabilities, dtype=np.float64)
     if JOINT_HEAD in temperatures:
-        return softmax(_logarithms(own) / temperatures[JOINT_HEAD])
+        return softmax(_log(rows) / temperatures[JOINT_HEAD])
     if not temperatures:
-        return own
-    # What the heads say of each attribute is independent by construction, so that this takes nothing apart.
-    marginals = scheme.marginals(own)
-    return scheme.joint_probabilities(
-        {name: softmax(_logarithms(shares) / temperatures.get(name, 1.0)) for name, shares in marginals.items()}
+        return rows
+    # Separate heads are independent by construction, so their joint distribution is the product of the marginals.
+    marginals = schema.marginals(rows)
+    return schema.joint_probabilities(
+        {name: softmax(_log(values) / temperatures.get(name, 1.0)) for name, values in marginals.items()}
     )
 
 
-def _logarithms(probabilities: FloatArray) -> FloatArray:
+def _log(probabilities: FloatArray) -> FloatArray:
     return np.asarray(np.log(np.maximum(probabilities, MIN_PROBABILITY)))

@@ -1,7 +1,7 @@
-"""What can go wrong for a user, said as: what is wrong, where it stands, and what to do next.
+"""Errors that a user can cause or correct: what is wrong, where, and what to do next.
 
-Every error that a user can cause or mend is a `MaskfitError`; the command prints it without a traceback and
-exits with 2. Anything else that escapes is a fault of maskfit.
+Each of them is a `MaskfitError`, which the command prints without a traceback before it exits with status 2. Any other
+exception is a bug in maskfit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class MaskfitError(Exception):
     Args:
         message: What is wrong, in one sentence that names the thing.
         location: The file, folder, row or key that it concerns.
-        hint: What to do next.
+        hint: The next step, as an instruction.
     """
 
     def __init__(self, message: str, *, location: str | Path | None = None, hint: str | None = None) -> None:
@@ -36,35 +36,35 @@ class MaskfitError(Exception):
 
 
 class LabelError(MaskfitError):
-    """A label, class number or scheme that does not exist."""
+    """A label, class index or label schema is invalid."""
 
 
 class PhotoError(MaskfitError):
-    """A photo that cannot be read, or that is refused before it is read."""
+    """A photo cannot be read, or is rejected before it is read."""
 
 
 class DataError(MaskfitError):
-    """A data set, list, correction or split that cannot be used as it is."""
+    """A dataset, image list, label correction, split or table is invalid."""
 
 
 class RecipeError(MaskfitError):
-    """A recipe with mistakes in it."""
+    """A recipe or component is invalid."""
 
 
 class ModelFileError(MaskfitError):
-    """A model file that is missing, foreign, damaged or hostile."""
+    """A model file is missing, damaged, hostile, or was not made by maskfit."""
 
 
 class RunError(MaskfitError):
-    """A run folder that is in the way, incomplete or made from another recipe."""
+    """A run folder already exists, is incomplete, or was made from another recipe."""
 
 
 class MissingExtraError(MaskfitError):
-    """Something that needs an optional part of the install.
+    """A feature needs an optional dependency that is not installed.
 
     Args:
-        verb: What the user asked for.
-        extra: The extra that brings it, as in `pip install 'maskfit[extra]'`.
+        verb: The feature that was requested.
+        extra: The extra that installs it, as in `pip install 'maskfit[extra]'`.
     """
 
     def __init__(self, verb: str, extra: str) -> None:
@@ -76,12 +76,20 @@ class MissingExtraError(MaskfitError):
         )
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
-        # An exception is unpickled from its message, and this one is not made from a message.
+        # By default an exception is unpickled from its message, which this class is not constructed from.
         return type(self), (self.verb, self.extra)
 
 
 def format_list(problems: Sequence[str], *, shown: int = 20) -> str:
-    """Joins problems into one text, a line each; past `shown` they are counted."""
+    """Joins problems into one text, one line each.
+
+    Args:
+        problems: Lines.
+        shown: Number of lines to list; the rest is only counted.
+
+    Returns:
+        The text, without a trailing line break.
+    """
     lines = [f"- {problem}" for problem in problems[:shown]]
     if len(problems) > shown:
         lines.append(f"- and {len(problems) - shown} more")
@@ -89,11 +97,19 @@ def format_list(problems: Sequence[str], *, shown: int = 20) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the known ones near it, or all where they are few."""
+    """Formats the end of a message about an unknown name.
+
+    Args:
+        name: The unknown name.
+        known: Names that exist.
+
+    Returns:
+        The names similar to `name`, or all names where there are at most 40.
+    """
     names = sorted(known)
     close = get_close_matches(name, names, n=3, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(repr(item) for item in close)}?"
     if len(names) > 40:
-        return f"none of the {len(names)} known names is near"
+        return f"none of the {len(names)} known names is similar"
     return f"known: {', '.join(names)}" if names else "there are none"

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: under a temporary name beside the target, then renamed."""
+"""Atomic file writes (a temporary file in the target's folder, then a rename), and reading of CSV and JSON files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from maskfit.errors import DataError, MaskfitError
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives a temporary path in the folder of `path`; on leaving without an error it takes the place of `path`.
+    """Replaces a file atomically: readers see either the old file or the new one, never a part of it.
 
-    The folder is made where it is missing. A reader sees the old file or the new one, never half of either.
+    Args:
+        path: The target; its folder is created where it is missing.
+
+    Yields:
+        A temporary path in the same folder, renamed to `path` on leaving without an exception.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
-    # Not tempfile: it makes files for the owner alone, and what the user's own umask gives is wanted here.
+    # Not tempfile, whose files are readable by their owner only: the user's umask applies here.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
@@ -33,26 +37,61 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def cache_folder(name: str) -> Path:
-    """A folder of maskfit's in the user's cache, where what can be made or fetched again is kept."""
+def user_cache_dir(name: str) -> Path:
+    """Returns a folder of maskfit in the user's cache, for files that can be computed or downloaded again.
+
+    Args:
+        name: Name of the folder.
+
+    Returns:
+        Its path, which may not exist yet.
+    """
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "maskfit" / name
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Writes `text` as UTF-8 and returns the path."""
+    """Writes text as UTF-8, atomically.
+
+    Args:
+        path: The target.
+        text: Its content.
+
+    Returns:
+        The path.
+    """
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
 
 
 def write_json(path: Path, value: Any) -> Path:
-    """Writes `value` as indented JSON. NaN and infinities, which JSON does not know, are refused."""
+    """Writes a value as indented JSON, atomically.
+
+    Args:
+        path: The target.
+        value: Any JSON value.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: The value contains NaN or infinity, which JSON does not have.
+    """
     return write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
-    """Writes a CSV with a header row and `\\n` line ends."""
+    r"""Writes a CSV with a header row and `\n` line ends, atomically.
+
+    Args:
+        path: The target.
+        header: Names of the columns.
+        rows: Cells of each row.
+
+    Returns:
+        The path.
+    """
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
@@ -61,19 +100,37 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 
 def read_csv(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
-    """Reads a CSV with a header into one mapping a row; values are stripped, a missing cell is "".
+    """Reads a CSV with a header row.
 
-    A byte order mark is taken off. Empty lines at the end are left out; one in between is a row of empty cells, so that
-    item `i` is always row `i + 2` of a spreadsheet.
+    A byte order mark is removed. Empty lines at the end are dropped; an empty line in between is a row of empty cells,
+    so that item `i` is always row `i + 2` of a spreadsheet.
+
+    Args:
+        path: The file, in UTF-8.
+        required: Columns that must exist.
+
+    Returns:
+        One mapping per row; values are stripped, a missing cell is "".
 
     Raises:
-        DataError: The file cannot be read, is no text, lacks a required column, or a row has too many cells.
+        DataError: The file cannot be read, is not UTF-8 text, lacks a required column, or a row has too many cells.
     """
     return list(iter_csv(path, required))
 
 
 def iter_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
-    """As `read_csv`, row by row: of a long list only the text is held. What is wrong is said once it is come to."""
+    """Reads a CSV row by row, so that only the text of a long list is in memory.
+
+    Args:
+        path: As for `read_csv`.
+        required: As for `read_csv`.
+
+    Yields:
+        One mapping per row.
+
+    Raises:
+        DataError: As for `read_csv`, when the iteration reaches the error.
+    """
     path = Path(path)
     rows = _read_rows(path)
     header = [name.strip() for name in next(rows, [])]
@@ -81,24 +138,24 @@ def iter_csv(path: Path, required: Sequence[str]) -> Iterator[dict[str, str]]:
     if missing:
         found = ", ".join(header[:12]) or "nothing"
         raise DataError(
-            f"column {', '.join(missing)} is missing; the first row holds {found}",
+            f"column {', '.join(missing)} is missing; the first row has {found}",
             location=path,
-            hint=f"the first row must name the columns {', '.join(required)}",
+            hint=f"name the columns {', '.join(required)} in the first row",
         )
     if len(set(header)) < len(header):
-        raise DataError("a column name stands twice in the first row", location=path, hint="rename one of them")
+        raise DataError("the first row has a duplicate column name", location=path, hint="rename one of the columns")
     for number, row in enumerate(rows, start=2):
         if len(row) > len(header):
             raise DataError(
                 f"row {number} has {len(row)} cells, the first row has {len(header)}",
                 location=path,
-                hint="put cells that hold a comma into quotes",
+                hint="put cells that contain a comma in quotes",
             )
         yield dict(zip(header, [cell.strip() for cell in row] + [""] * (len(header) - len(row)), strict=True))
 
 
 def _read_rows(path: Path) -> Iterator[list[str]]:
-    """The cells of every row; an empty line is a row without cells, and there is none at the end."""
+    """Yields the cells of every row; an empty line is a row without cells, and there is none at the end."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -106,14 +163,14 @@ def _read_rows(path: Path) -> Iterator[list[str]]:
     except IsADirectoryError:
         raise DataError("this is a folder, not a CSV file", location=path, hint="name the file in it") from None
     except UnicodeDecodeError:
-        raise DataError("this is no text file in UTF-8", location=path, hint="save it as CSV in UTF-8") from None
+        raise DataError("the file is not UTF-8 text", location=path, hint="save it as CSV in UTF-8") from None
     except OSError as error:
-        what = f"this cannot be read: {error.strerror}"
-        raise DataError(what, location=path, hint="check path and permissions") from None
+        message = f"the file cannot be read: {error.strerror}"
+        raise DataError(message, location=path, hint="check path and permissions") from None
     empty = 0
     try:
-        # Not splitlines(), to which U+2028 or a form feed in a cell ends a line. Without strict=True a stray quote
-        # swallows the rest of the file into one cell, unseen.
+        # Not splitlines(), which also splits at U+2028 and form feeds inside a cell. Without strict=True an unbalanced
+        # quote would silently read the rest of the file as one cell.
         for row in csv.reader(io.StringIO(text, newline=""), strict=True):
             if row:
                 yield from ([] for _ in range(empty))
@@ -122,23 +179,29 @@ def _read_rows(path: Path) -> Iterator[list[str]]:
             else:
                 empty += 1
     except csv.Error as error:
-        raise DataError(f"this is no CSV: {error}", location=path, hint="save it as comma-separated text") from None
+        raise DataError(f"invalid CSV: {error}", location=path, hint="save it as comma-separated text") from None
 
 
 def read_json(path: Path) -> Any:
-    """Reads JSON.
+    """Reads a JSON file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The decoded value.
 
     Raises:
-        MaskfitError: The file cannot be read or is no JSON.
+        MaskfitError: The file cannot be read or is not valid JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MaskfitError("there is no such file", location=path, hint="check the path") from None
     except OSError as error:
-        what = f"this cannot be read: {error.strerror}"
-        raise MaskfitError(what, location=path, hint="check path and permissions") from None
+        message = f"the file cannot be read: {error.strerror}"
+        raise MaskfitError(message, location=path, hint="check path and permissions") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise MaskfitError(
-            f"this is no JSON: {error}", location=path, hint="restore the file or make it anew"
+            f"invalid JSON: {error}", location=path, hint="restore the file or generate it again"
         ) from None

@@ -1,7 +1,8 @@
-"""Memory allocation: the largest single lever on the speed of networks on a processor.
+"""Tuning of glibc's malloc, which has the largest effect on the speed of training on a CPU.
 
-glibc gives every large block back to the kernel when it is freed, and the next step faults the same pages in again.
-Told to keep them, the same training runs two to three times as fast, and holds its peak of memory until it ends.
+By default glibc returns every large block to the kernel when it is freed, and the next training step page-faults the
+same memory again. With freed blocks kept, the same training runs two to three times as fast, and the process keeps its
+peak memory until it ends.
 """
 
 from __future__ import annotations
@@ -11,24 +12,25 @@ import os
 import platform
 
 DISABLED_VARIABLE = "MASKFIT_ALLOCATION"
-"""Set to `system` this variable leaves allocation as the system has it."""
+"""Environment variable; the value `system` leaves the allocator as it is."""
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-"""glibc's names for what its `mallopt` sets (malloc.h)."""
-LARGEST = 2**30
-"""Blocks below this many bytes come from the heap, which keeps them; larger ones come from the kernel each time."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Parameters of `mallopt` (malloc.h)."""
+
+MMAP_THRESHOLD_BYTES = 2**30
+"""Blocks below this size come from the heap, which keeps them; larger ones are mapped each time."""
 
 
 def configure_malloc() -> bool:
-    """Tells this process's allocator to keep what is freed, where that helps: on Linux with glibc.
+    """Makes glibc's malloc keep freed memory, for the whole process.
 
-    For programs, not for libraries: it holds for all of the process. Processes that this one starts do it anew.
+    For programs, not for libraries. Child processes have to call it again.
 
     Returns:
-        Whether freed memory is kept from now on; not elsewhere, and not where `MASKFIT_ALLOCATION=system`.
+        Whether freed memory is kept; False without glibc and where `MASKFIT_ALLOCATION=system`.
     """
     if os.environ.get(DISABLED_VARIABLE) == "system" or platform.libc_ver()[0] != "glibc":
         return False
     glibc = ctypes.CDLL(None)
-    # A threshold of -1 is the largest there is: nothing is trimmed.
-    return bool(glibc.mallopt(MMAP_THRESHOLD, LARGEST)) and bool(glibc.mallopt(TRIM_THRESHOLD, -1))
+    # A trim threshold of -1 disables trimming.
+    return bool(glibc.mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)) and bool(glibc.mallopt(M_TRIM_THRESHOLD, -1))

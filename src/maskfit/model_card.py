@@ -1,4 +1,4 @@
-"""What a model file says for the people who decide whether to use it: its material, how it was judged, its licence."""
+"""Model card of a model file as data: training data, evaluation, license and intended use."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ Text = Annotated[str, Field(max_length=10_000)]
 
 
 class Score(BaseModel):
-    """One score of held-out photos.
+    """One score on held-out photos.
 
     Attributes:
         value: The score, 0 to 1.
-        low, high: Its interval over persons, 95 of 100; None where there was none.
+        low: Lower bound of its 95% interval over persons; None where none was computed.
+        high: Upper bound of the interval.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -26,19 +27,19 @@ class Score(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """A model's card (Mitchell et al. 2019, "Model Cards for Model Reporting"), as data.
+    """Model card (Mitchell et al. 2019, "Model Cards for Model Reporting", arXiv:1810.03993).
 
     Attributes:
-        photos: How many photos the network learnt from.
-        persons: Of how many persons.
-        counts: By attribute, how many of them bear each value.
-        judged_photos: How many photos of other persons it was judged on.
-        judged_persons: Of how many persons.
-        scores: By name, such as "macro F1" or "accuracy of gender".
-        weakest: Of the classes that occur, those with the lowest F1, by their words.
-        material: Where the photos are from; the recipe's words.
-        licence: Under which the model may be used; the recipe's words.
-        use: What it is for, and what it must not be used for; the recipe's words.
+        photos: Number of training photos.
+        persons: Number of persons on them.
+        counts: Attribute -> value -> number of training photos.
+        n_eval_photos: Number of evaluation photos, of persons that were not trained on.
+        n_eval_persons: Number of persons on them.
+        scores: Name, such as "macro F1" or "accuracy of gender" -> score.
+        worst_groups: Classes with the lowest F1 among those that occur -> score.
+        training_data: Where the photos come from; from the recipe.
+        license: License of the model; from the recipe.
+        intended_use: What the model is for, and what it must not be used for; from the recipe.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,11 +1,12 @@
-"""One file that says everything prediction needs.
+"""Model files: weights or an exported network, with all metadata that prediction needs.
 
-`.safetensors` holds weights to train on, `.onnx` a network to run anywhere, `.xml` with its `.bin` one for OpenVINO.
-All carry the same facts as JSON in their metadata under the key `maskfit`: labels, preprocessing, parts, recipe,
-scores, calibration, card. Nothing is unpickled, and nothing in a file can name code to run: parts are looked up in
-maskfit's own tables, and weights must have the shapes these give.
+`.safetensors` files hold weights for prediction and further training, `.onnx` files a network for any runtime, `.xml`
+files with their `.bin` one for OpenVINO. All hold the same metadata as JSON under the key `maskfit`: label schema,
+preprocessing, components, recipe, scores, calibration and model card. Nothing is unpickled, and nothing in a file can
+name code to run: components are looked up in maskfit's own registries, and weights must have the shapes of the network
+that is built from them.
 
-Reading the facts needs no torch.
+Reading metadata does not need torch.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import json
 import shutil
 import struct
 import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from maskfit import __version__
 from maskfit.calibration import Calibration
-from maskfit.config.aliases import upgrade_model_metadata, upgrade_weight_names
+from maskfit.config.aliases import upgrade_model_metadata, upgrade_weight_names, warn_once
 from maskfit.data.backgrounds import BACKGROUNDS
 from maskfit.data.crops import CROPS
 from maskfit.data.preprocessing import Preprocessing
@@ -43,30 +43,32 @@ if TYPE_CHECKING:
     from maskfit.models.network import Network
 
 FORMAT_VERSION: Literal[1] = 1
+"""Version of the metadata format."""
 MAX_METADATA_BYTES = 4 * 2**20
-"""Bytes of JSON that a file may carry; a real one has a few thousand."""
+"""Maximum size of the JSON metadata; real files have a few thousand bytes."""
 MAX_OPTION_VALUE = 100_000
-"""The largest number that an option of a part may be; a depth of a billion would fill the memory with plain lists."""
+"""Maximum of numbers in component options; a depth of a billion would exhaust memory with plain lists."""
 MAX_TEMPORARY_TENSORS = 64
-"""Tensors that a network may make and drop again while it is built, such as the classifier it came with."""
+"""Number of tensors that a network may create and drop while it is built, such as a backbone's own classifier."""
 
 
 class ModelMetadata(BaseModel):
-    """What a model file says of its network.
+    """Metadata of a model file: everything that prediction needs besides the weights.
 
     Attributes:
-        format: The version of these facts.
-        maskfit: The version of maskfit that wrote them.
-        scheme: What the network was trained to tell apart; its `official()` is what is answered.
-        preprocessing: What stands between a decoded photo and the network.
-        backbone, head: The network's parts.
-        heads: What the network's outputs are called: the attributes, or `labels.JOINT`.
-        years: Whether it has a layer for years, which training used and no answer does.
-        recipe: The whole recipe, for people and for training on.
-        scores: What was measured on photos of held-out persons.
-        about: One sentence for people.
-        calibration: Temperatures and thresholds, fitted on persons that the network did not see.
-        card: What it was trained and judged on, for people.
+        format: Version of the metadata format.
+        maskfit: Version of maskfit that wrote the file.
+        label_schema: The label schema that the network was trained on; predictions are for its `scored_schema()`.
+        preprocessing: Conversion of a decoded photo to the network's input.
+        backbone: Backbone of the network.
+        head: Classification head of the network.
+        heads: Names of the network's outputs: the attributes, or `JOINT_HEAD`.
+        age_regression: Whether the network has an age regression layer, which only training uses.
+        recipe: The whole recipe, for information and for fine-tuning.
+        scores: Name -> score on photos of held-out persons.
+        description: One sentence for people.
+        calibration: Temperatures and thresholds, fitted on persons that the network was not trained on.
+        card: Training data, evaluation, license and intended use.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,33 +90,33 @@ class ModelMetadata(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> ModelMetadata:
         if self.heads not in ((JOINT_HEAD,), self.label_schema.names):
-            raise ValueError(f"heads {self.heads} do not answer for {self.label_schema.names}")
+            raise ValueError(f"heads {self.heads} do not match the attributes {self.label_schema.names}")
         if any(
-            abs(number) > MAX_OPTION_VALUE for part in (self.backbone, self.head) for number in _numbers(part.options)
+            abs(number) > MAX_OPTION_VALUE for spec in (self.backbone, self.head) for number in _numbers(spec.options)
         ):
             raise ValueError(f"an option of backbone or head is larger than {MAX_OPTION_VALUE:,}")
-        # Built, not only looked up: a share out of range should be known now, not at the first photo.
+        # Instantiated, not only looked up: an option out of range is an error now, not at the first photo.
         check_pinned(instantiate(CROPS, self.preprocessing.crop_resize.crop))
         check_pinned(instantiate(BACKGROUNDS, self.preprocessing.crop_resize.background_removal))
         with np.errstate(all="ignore"):
             numbers = np.array(self.preprocessing.normalization.scale_and_shift())
         if not np.isfinite(numbers).all():
-            raise ValueError("preprocessing.normalising gives numbers that are not finite")
+            raise ValueError("preprocessing.normalization gives numbers that are not finite")
         return self
 
     @property
     def head_sizes(self) -> dict[str, int]:
-        """How many logits each of the heads gives, by its name."""
+        """Number of logits of each head by its name."""
         return {JOINT_HEAD: self.label_schema.num_classes} if self.heads == (JOINT_HEAD,) else self.label_schema.sizes
 
     def to_metadata(self) -> dict[str, str]:
-        """The facts as a weight file keeps them."""
-        # Not model_dump_json: that writes NaN and infinities as null, and a score may be NaN.
+        """Returns the metadata strings for a weight file: the JSON of this object under `METADATA_KEY`."""
+        # Not model_dump_json, which writes NaN and infinity as null, and a score may be NaN.
         return {METADATA_KEY: json.dumps(self.model_dump(mode="json"), ensure_ascii=False)}
 
 
 def _numbers(value: Any) -> Iterator[float]:
-    """Every number in an option, however deep."""
+    """Yields every number in an option value, at any depth."""
     if isinstance(value, int | float):
         yield value
     elif isinstance(value, Mapping | list | tuple):
@@ -123,60 +125,75 @@ def _numbers(value: Any) -> Iterator[float]:
 
 
 def read_model_metadata(path: str | Path) -> ModelMetadata:
-    """What a model file says of itself; weights are not read where the format allows that.
+    """Reads the metadata of a model file; weights are not read where the format allows that, and torch is not needed.
+
+    Args:
+        path: A `.safetensors`, `.onnx` or `.xml` file.
+
+    Returns:
+        The metadata; old names are converted, with one warning for the file.
 
     Raises:
-        ModelFileError: The file is missing, is no model file, was made by another program, or is damaged.
+        ModelFileError: The file is missing, damaged, or was not made by maskfit.
     """
     path = Path(path)
     return parse_model_metadata(read_metadata(path), path)
 
 
 def parse_model_metadata(metadata: Mapping[str, str] | None, path: Path) -> ModelMetadata:
-    """The facts in a file's metadata.
+    """Parses the metadata strings of a model file.
+
+    Args:
+        metadata: Metadata key -> text.
+        path: The file, for messages.
+
+    Returns:
+        The metadata; old names are converted, with one warning for the file.
 
     Raises:
-        ModelFileError: They are missing, too large, of a newer format, or no facts.
+        ModelFileError: The metadata is missing, too large, of a newer format, or invalid.
     """
     text = (metadata or {}).get(METADATA_KEY)
     if text is None:
         raise ModelFileError(
-            "this file was not made by maskfit: its metadata say nothing of labels and preprocessing",
+            "this file was not made by maskfit: it has no maskfit metadata",
             location=path,
-            hint="start weights go into model.pretrained=PATH of 'maskfit train'; a model comes out of it",
+            hint="to start training from these weights, set model.pretrained=PATH in 'maskfit train'",
         )
     if len(text) > MAX_METADATA_BYTES:
         raise ModelFileError(
-            f"{len(text):,} bytes of metadata are too many", location=path, hint="do not trust this file"
+            f"the metadata has {len(text):,} bytes, more than {MAX_METADATA_BYTES:,}",
+            location=path,
+            hint="do not trust this file",
         )
     try:
-        return ModelMetadata.model_validate(_upgraded(json.loads(text), path))
+        return ModelMetadata.model_validate(_upgrade(json.loads(text), path))
     except (ValidationError, RecipeError, RecursionError, json.JSONDecodeError) as error:
-        reason = _first_lines(error) if isinstance(error, ValidationError) else str(error)
+        reason = str(error)
+        if isinstance(error, ValidationError):
+            reason = _format_errors(error)
+        elif isinstance(error, json.JSONDecodeError):
+            reason = f"invalid JSON: {error}"
         raise ModelFileError(
-            f"its metadata are damaged or from a newer maskfit than {__version__}: {reason:.500}",
+            f"the metadata is damaged or from a newer maskfit than {__version__}: {reason:.500}",
             location=path,
-            hint="pip install --upgrade maskfit, or make the file anew",
+            hint="pip install --upgrade maskfit, or train or export the model again",
         ) from None
 
 
-def _upgraded(values: Any, path: Path) -> Any:
-    """The metadata under today's names; one warning for a file that an earlier maskfit wrote."""
+def _upgrade(values: Any, path: Path) -> Any:
+    """Converts old names, with one warning for a file that an earlier version of maskfit wrote."""
     if not isinstance(values, dict):
         return values
     old: list[str] = []
     upgraded = upgrade_model_metadata(values, old.append)
     if old:
-        warnings.warn(
-            f"{path} was written by an earlier maskfit: {len(old)} old names are read as today's ({old[0]}, ...)",
-            FutureWarning,
-            stacklevel=4,
-        )
+        warn_once(f"{path} was written by an earlier maskfit; {len(old)} old names are converted, such as: {old[0]}")
     return upgraded
 
 
-def _first_lines(error: ValidationError) -> str:
-    """The first three mistakes as "key: what"."""
+def _format_errors(error: ValidationError) -> str:
+    """Formats the first three errors as "key: problem"."""
     lines = []
     for item in error.errors(include_input=False, include_url=False)[:3]:
         key = ".".join(map(str, item["loc"]))
@@ -185,33 +202,48 @@ def _first_lines(error: ValidationError) -> str:
     return "; ".join(lines)
 
 
-def save_model(path: Path, weights: Mapping[str, Tensor], facts: ModelMetadata) -> Path:
-    """Writes a `.safetensors` model: weights by name, and the facts beside them."""
+def save_model(path: Path, weights: Mapping[str, Tensor], metadata: ModelMetadata) -> Path:
+    """Writes a `.safetensors` model file, atomically.
+
+    Args:
+        path: The target.
+        weights: Tensors by name, such as a network's `state_dict()`.
+        metadata: Metadata of the network.
+
+    Returns:
+        The path.
+    """
     from safetensors.torch import save
 
-    # Copies, since safetensors refuses tensors that share their memory, as tied weights do.
+    # Copies, because safetensors rejects tensors that share memory, as tied weights do.
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
     with atomic_write(path) as temporary:
-        # Not save_file: it makes a file that its owner alone can read, whatever the user's umask says.
-        temporary.write_bytes(save(copies, facts.to_metadata()))
+        # Not save_file, whose files are readable by their owner only, whatever the user's umask.
+        temporary.write_bytes(save(copies, metadata.to_metadata()))
     return path
 
 
-def update_model_metadata(path: Path, facts: ModelMetadata) -> Path:
-    """Gives a `.safetensors` model other facts; its weights stay what they are, byte for byte, and so does a file that
-    says them already.
+def update_model_metadata(path: Path, metadata: ModelMetadata) -> Path:
+    """Replaces the metadata of a `.safetensors` model file; its weights stay identical byte for byte.
+
+    Args:
+        path: The model file; not written where it has this metadata already.
+        metadata: The new metadata.
+
+    Returns:
+        The path.
 
     Raises:
-        ModelFileError: It is no such file.
+        ModelFileError: The file is not a `.safetensors` model.
     """
-    if read_model_metadata(path) == facts:
+    if read_model_metadata(path) == metadata:
         return path
     with path.open("rb") as stream, atomic_write(path) as temporary:
         (length,) = struct.unpack("<Q", stream.read(8))
         header = json.loads(stream.read(length))
-        header["__metadata__"] |= facts.to_metadata()
+        header["__metadata__"] |= metadata.to_metadata()
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-        # As the format wants it: weights begin at a multiple of eight bytes.
+        # The format aligns the weights to eight bytes.
         text += b" " * (-len(text) % 8)
         with temporary.open("wb") as out:
             out.write(struct.pack("<Q", len(text)) + text)
@@ -220,21 +252,27 @@ def update_model_metadata(path: Path, facts: ModelMetadata) -> Path:
 
 
 def load_model(path: str | Path) -> tuple[Network, ModelMetadata]:
-    """The network of a `.safetensors` model, in evaluation mode, and its facts.
+    """Loads the network of a `.safetensors` model file.
+
+    Args:
+        path: The model file.
+
+    Returns:
+        The network in evaluation mode, and its metadata.
 
     Raises:
-        ModelFileError: The file is no such model, or its weights are not those of its parts.
+        ModelFileError: The file is not such a model, or its weights do not match its components.
         MissingExtraError: torch is not installed.
     """
-    facts = read_model_metadata(path)
+    metadata = read_model_metadata(path)
     if Path(path).suffix != ".safetensors":
         raise ModelFileError(
-            "this file holds a network to run, not weights to load",
+            "this file is an exported network, not weights to load",
             location=path,
-            hint="name the .safetensors it came from",
+            hint="name the .safetensors file that it was exported from",
         )
     try:
-        import timm  # noqa: F401 (networks are built from its parts)
+        import timm  # noqa: F401 (networks are built from it)
         import torch
     except ImportError:
         raise MissingExtraError(f"a model with weights ({path})", "train") from None
@@ -243,39 +281,46 @@ def load_model(path: str | Path) -> tuple[Network, ModelMetadata]:
 
     from maskfit.models.network import build_network
 
+    def build() -> Network:
+        return build_network(
+            metadata.backbone, metadata.head, metadata.label_schema.sizes, age_regression=metadata.age_regression
+        )
+
     try:
         weights = upgrade_weight_names(load_file(path))
-        # Parts from a file may ask for any size. On the meta device they cost nothing, and the file's own weights say
-        # whether that size is real before any memory is taken.
-        with torch.device("meta"), _at_most(len(weights) + MAX_TEMPORARY_TENSORS):
-            draft = build_network(facts.backbone, facts.head, facts.label_schema.sizes, age_regression=facts.age_regression)
-        _compare({name: tensor.shape for name, tensor in draft.state_dict().items()}, weights, Path(path))
-        if draft.heads != facts.heads:
-            raise RecipeError(f"its head answers for {draft.heads}, its facts say {facts.heads}")
-        network = build_network(facts.backbone, facts.head, facts.label_schema.sizes, age_regression=facts.age_regression)
+        # Options from a file may ask for any size. On the meta device they cost no memory, and the file's own weights
+        # show whether that size is real before any memory is allocated.
+        with torch.device("meta"), _limit_parameters(len(weights) + MAX_TEMPORARY_TENSORS):
+            draft = build()
+        _check_weights({name: tensor.shape for name, tensor in draft.state_dict().items()}, weights, Path(path))
+        if draft.heads != metadata.heads:
+            raise RecipeError(f"the network has the heads {draft.heads}, the metadata {metadata.heads}")
+        network = build()
         network.load_state_dict(weights)
     except (SafetensorError, RecipeError, OSError, RuntimeError) as error:
         raise ModelFileError(
-            f"its network cannot be built: {str(error).splitlines()[0]:.300}", location=path, hint="make the file anew"
+            f"the network cannot be built: {str(error).splitlines()[0]:.300}",
+            location=path,
+            hint="train or export it again",
         ) from error
-    return network.eval(), facts
+    return network.eval(), metadata
 
 
 @contextmanager
-def _at_most(tensors: int) -> Iterator[None]:
-    """Stops a network that is being built once it has more parameters than its file has tensors.
+def _limit_parameters(limit: int) -> Iterator[None]:
+    """Raises a RuntimeError when the networks built inside the block register more than `limit` parameters.
 
-    Layers are objects, so a billion of them take all memory even on the meta device.
+    Modules are Python objects, so a billion of them exhaust memory even on the meta device.
     """
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
-    own, made = threading.get_ident(), 0
+    thread, registered = threading.get_ident(), 0
 
     def count(module: object, name: str, parameter: object) -> None:
-        nonlocal made
-        # The hook is the whole process's; another thread's network is no concern of this one.
-        made += threading.get_ident() == own
-        if made > tensors:
+        nonlocal registered
+        # The hook is global to the process; networks built in other threads do not count.
+        registered += threading.get_ident() == thread
+        if registered > limit:
             raise RuntimeError("it has more layers than the file has weights for")
 
     handle = register_module_parameter_registration_hook(count)
@@ -285,12 +330,12 @@ def _at_most(tensors: int) -> Iterator[None]:
         handle.remove()
 
 
-def _compare(wanted: Mapping[str, Any], found: Mapping[str, Tensor], path: Path) -> None:
-    odd = [name for name in wanted if name not in found or found[name].shape != wanted[name]]
-    odd += [name for name in found if name not in wanted]
-    if odd:
+def _check_weights(expected: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> None:
+    mismatched = [name for name in expected if name not in weights or weights[name].shape != expected[name]]
+    mismatched += [name for name in weights if name not in expected]
+    if mismatched:
         raise ModelFileError(
-            f"{len(odd)} of its weights do not fit the network that it names, such as {odd[0]}",
+            f"{len(mismatched)} weights do not match the network of the metadata, such as {mismatched[0]}",
             location=path,
-            hint="the file is damaged, or its timm is another version than the one installed; make it anew",
+            hint="the file is damaged, or timm has another version than at training time; train or export it again",
         )

@@ -1,4 +1,4 @@
-"""The text that model files carry beside their network, read without running anything; one reader for each ending."""
+"""Reads the metadata strings of model files without loading the network; one reader per file format."""
 
 from __future__ import annotations
 
@@ -14,42 +14,51 @@ from maskfit.onnx_metadata import read_metadata_props
 from maskfit.onnx_runtime import import_onnxruntime
 
 METADATA_KEY = "maskfit"
-"""The metadata key that makes a network's file a maskfit model."""
+"""Metadata key that makes a network's file a maskfit model."""
 
 MAX_FILE_BYTES = 8 * 2**30
-"""Bytes that a model file may have."""
+"""Maximum size of a model file."""
 MAX_XML_BYTES = 256 * 2**20
-"""Bytes that the description of an OpenVINO network may have; that of a large one has a few million."""
+"""Maximum size of an OpenVINO network description; that of a large network has a few million bytes."""
 
 
 def read_metadata(path: Path) -> Mapping[str, str]:
-    """What a model file's metadata say; its weights are not read where its format allows that.
+    """Reads a model file's metadata; weights are not read where the format allows that.
+
+    Args:
+        path: A `.safetensors`, `.onnx` or `.xml` file.
+
+    Returns:
+        Metadata key -> text.
 
     Raises:
-        ModelFileError: The file is missing, too large, no file of its format, or of no format of a model.
+        ModelFileError: The file is missing, too large, damaged, or has another suffix.
     """
     validate_model_file(path)
-    if path.suffix not in READERS:
-        *first, last = READERS
+    if path.suffix not in METADATA_READERS:
+        *first, last = METADATA_READERS
         raise ModelFileError(
-            f"a model file ends in {', '.join(first)} or {last}, not in '{path.suffix}'",
+            f"a model file ends in {', '.join(first)} or {last}, got '{path.suffix}'",
             location=path,
             hint="name a run folder or its best.safetensors; pickled checkpoints can run code and are never opened",
         )
-    return READERS[path.suffix](path)
+    return METADATA_READERS[path.suffix](path)
 
 
 def validate_model_file(path: Path) -> None:
-    """Stops at what is no file, or one too large to be a model.
+    """Checks that a path is a file of plausible size.
+
+    Args:
+        path: Path of a model file.
 
     Raises:
-        ModelFileError: It is.
+        ModelFileError: The path is missing, is not a file, or the file is larger than `MAX_FILE_BYTES`.
     """
     if not path.exists():
         raise ModelFileError("there is no such model", location=path, hint="check the path")
     if not path.is_file():
         raise ModelFileError(
-            "this is no file", location=path, hint="name a model file, or a run folder with a recipe.yaml"
+            "this is not a file", location=path, hint="name a model file, or a run folder with a recipe.yaml"
         )
     if path.stat().st_size > MAX_FILE_BYTES:
         raise ModelFileError(
@@ -57,38 +66,39 @@ def validate_model_file(path: Path) -> None:
         )
 
 
-def open_onnx(path: Path, threads: int | None = None, *, as_is: bool = False) -> Any:
-    """An ONNX Runtime session on the processor. Weights in files outside of the model's folder are not read.
+def open_onnx(path: Path, threads: int | None = None, *, optimize: bool = True) -> Any:
+    """Opens an ONNX Runtime session on the CPU; external weights outside of the model's folder are rejected.
 
     Args:
         path: The `.onnx` file.
-        threads: How many threads one prediction uses; ONNX Runtime's choice where left out.
-        as_is: Do not make the network faster, which takes longest: for who only wants to know what the file says.
+        threads: Threads of one prediction; ONNX Runtime's choice by default.
+        optimize: Whether to optimize the graph, which takes most of the time; not needed to read metadata.
+
+    Returns:
+        An `onnxruntime.InferenceSession`.
 
     Raises:
-        ModelFileError: The file is missing or is no ONNX network.
+        ModelFileError: The file is missing or is not a valid ONNX network.
     """
     onnxruntime = import_onnxruntime()
     validate_model_file(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # Its threads would else turn idly while they wait for work, on cores that decode the next photos.
+    # Otherwise idle threads spin on cores that decode the next photos.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads:
         options.intra_op_num_threads = threads
-    if as_is:
+    if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base class
         raise ModelFileError(
-            f"this is no ONNX network that can run: {str(error).splitlines()[0]:.300}",
-            location=path,
-            hint="export it anew",
+            f"invalid ONNX network: {str(error).splitlines()[0]:.300}", location=path, hint="export it again"
         ) from None
 
 
-def _of_safetensors(path: Path) -> Mapping[str, str]:
+def _read_safetensors(path: Path) -> Mapping[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -96,64 +106,64 @@ def _of_safetensors(path: Path) -> Mapping[str, str]:
             return file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ModelFileError(
-            f"this is no safetensors file: {error}", location=path, hint="make the file anew"
+            f"invalid safetensors file: {error}", location=path, hint="train or export it again"
         ) from None
 
 
-def _of_onnx(path: Path) -> Mapping[str, str]:
-    now = path.stat()
-    return _of_onnx_once(path, now.st_ino, now.st_mtime_ns, now.st_size)
+def _read_onnx(path: Path) -> Mapping[str, str]:
+    stat = path.stat()
+    return _read_onnx_cached(path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=64)
-def _of_onnx_once(path: Path, *_unchanged: int) -> Mapping[str, str]:
-    # Kept while the file is what it was: a model is asked about three times before its first photo.
+def _read_onnx_cached(path: Path, *_file_state: int) -> Mapping[str, str]:
+    # Cached until the file changes: metadata is read about three times before the first prediction.
     try:
-        said = read_metadata_props(path)
+        properties = read_metadata_props(path)
     except OSError as error:
         raise ModelFileError(
             f"the file cannot be opened: {error.strerror}", location=path, hint="check the path"
         ) from None
-    if said is None:
-        said = dict(open_onnx(path, 1, as_is=True).get_modelmeta().custom_metadata_map)
-    return MappingProxyType(said)
+    if properties is None:
+        properties = dict(open_onnx(path, 1, optimize=False).get_modelmeta().custom_metadata_map)
+    return MappingProxyType(properties)
 
 
-def _of_openvino(path: Path) -> Mapping[str, str]:
-    """The run-time information of an OpenVINO description, which stands in it as <net><rt_info><KEY value="..."/>."""
+def _read_openvino(path: Path) -> Mapping[str, str]:
+    """Returns the runtime information of an OpenVINO description: <net><rt_info><KEY value="..."/>."""
     if path.stat().st_size > MAX_XML_BYTES:
         raise ModelFileError(
             f"the file is larger than {MAX_XML_BYTES:,} bytes", location=path, hint="do not trust this file"
         )
-    found: dict[str, str] = {}
-    way: list[str] = []
+    properties: dict[str, str] = {}
+    elements: list[str] = []
 
-    def begin(name: str, attributes: dict[str, str]) -> None:
-        way.append(name)
-        if way[:-1] == ["net", "rt_info"] and "value" in attributes:
-            found[name] = attributes["value"]
+    def start_element(name: str, attributes: dict[str, str]) -> None:
+        elements.append(name)
+        if elements[:-1] == ["net", "rt_info"] and "value" in attributes:
+            properties[name] = attributes["value"]
 
-    def refuse(*_: object) -> None:
-        # A document type may declare entities, which grow without end. OpenVINO writes none.
-        raise ModelFileError("its description declares a document type", location=path, hint="do not trust this file")
+    def refuse_doctype(*_: object) -> None:
+        # A document type may declare entities that expand without end. OpenVINO writes none.
+        raise ModelFileError("the description declares a document type", location=path, hint="do not trust this file")
 
     parser = expat.ParserCreate()
-    parser.StartElementHandler = begin
-    parser.EndElementHandler = lambda name: way.pop()
-    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = start_element
+    parser.EndElementHandler = lambda name: elements.pop()
+    parser.StartDoctypeDeclHandler = refuse_doctype
     try:
         with path.open("rb") as stream:
             parser.ParseFile(stream)
     except (expat.ExpatError, OSError) as error:
         raise ModelFileError(
-            f"this is no description of an OpenVINO network: {error}", location=path, hint="export it anew"
+            f"invalid OpenVINO network description: {error}", location=path, hint="export it again"
         ) from None
-    return found
+    return properties
 
 
-READERS: dict[str, Callable[[Path], Mapping[str, str]]] = {
-    ".safetensors": _of_safetensors,
-    ".onnx": _of_onnx,
-    ".xml": _of_openvino,
+METADATA_READERS: dict[str, Callable[[Path], Mapping[str, str]]] = {
+    ".safetensors": _read_safetensors,
+    ".onnx": _read_onnx,
+    ".xml": _read_openvino,
 }
-"""Every format of a model, by its ending."""
+"""Suffix of a model file -> reader of its metadata."""

@@ -1,9 +1,10 @@
-"""What an ONNX file says beside its network, read from its outermost layer: the network itself is stepped over.
+"""Reads the metadata of an ONNX file from its outermost message, without parsing the graph.
 
-ONNX Runtime can tell the same, but only once it has built the network, which takes as long as several photos.
+ONNX Runtime returns the same metadata, but only after it has built the graph, which takes as long as several
+predictions.
 
-The layer is a protobuf message, a row of fields: a number that says which field and how it is written, then its content
-(https://protobuf.dev/programming-guides/encoding). `ModelProto` of onnx.proto says which field is what.
+The outermost message is a protobuf `ModelProto` (onnx.proto): a sequence of fields, each a tag with field number and
+wire type, followed by the content (https://protobuf.dev/programming-guides/encoding).
 """
 
 from __future__ import annotations
@@ -12,23 +13,30 @@ from collections.abc import Iterator
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-_GRAPH, _PROPERTIES = 7, 14
+_GRAPH, _METADATA_PROPS = 7, 14
+"""Field numbers in ModelProto."""
 _KEY, _VALUE = 1, 2
+"""Field numbers in StringStringEntryProto."""
 
-_VARINT, _EIGHT_BYTES, _WITH_LENGTH, _FOUR_BYTES = 0, 1, 2, 5
+_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
+"""Wire types."""
 
-_ELSEWHERE = b"location"
-"""The key under which a network says in which other file its weights lie."""
+_EXTERNAL_DATA_KEY = b"location"
+"""Key under which a graph names another file with its weights."""
 
-MAX_METADATA_BYTES = 10
-"""Bytes of the longest number: seven bits of 64 in each."""
+MAX_VARINT_BYTES = 10
+"""Length of the longest varint: 64 bits at seven bits per byte."""
 
 
 def read_metadata_props(path: Path) -> dict[str, str] | None:
-    """The properties of an ONNX file, or None where ONNX Runtime is to judge it.
+    """Reads the metadata properties of an ONNX file.
 
-    That is where it is no ONNX file, or a broken one; and where its weights may lie in other files, of which ONNX
-    Runtime refuses those outside of the model's folder.
+    Args:
+        path: The file.
+
+    Returns:
+        The properties; None where the file has to be checked by ONNX Runtime: it is not a valid ONNX file, or its
+        weights may be in other files, of which ONNX Runtime rejects those outside of the model's folder.
 
     Raises:
         OSError: The file cannot be opened.
@@ -36,69 +44,69 @@ def read_metadata_props(path: Path) -> dict[str, str] | None:
     if not path.stat().st_size:
         return None
     with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as content:
-        if content.find(_ELSEWHERE) >= 0:
+        if content.find(_EXTERNAL_DATA_KEY) >= 0:
             return None
         try:
-            return _properties(content)
+            return _parse_model(content)
         except (ValueError, IndexError):
             return None
 
 
-def _properties(content: mmap) -> dict[str, str]:
-    """The properties of a model.
+def _parse_model(content: mmap) -> dict[str, str]:
+    """Returns the properties of a ModelProto.
 
     Raises:
-        ValueError: It is none.
-        IndexError: It ends in the middle.
+        ValueError: The content is not a ModelProto with one graph.
+        IndexError: The content is truncated.
     """
     properties: dict[str, str] = {}
-    networks = 0
-    for number, start, stop in _fields(content, 0, len(content)):
-        networks += number == _GRAPH
-        if number == _PROPERTIES:
-            pair = {own: content[first:last] for own, first, last in _fields(content, start, stop)}
-            properties[pair.get(_KEY, b"").decode()] = pair.get(_VALUE, b"").decode()
-    if networks != 1:
-        raise ValueError("a model has one network")
+    graphs = 0
+    for number, start, stop in _iter_fields(content, 0, len(content)):
+        graphs += number == _GRAPH
+        if number == _METADATA_PROPS:
+            entry = {field: content[first:last] for field, first, last in _iter_fields(content, start, stop)}
+            properties[entry.get(_KEY, b"").decode()] = entry.get(_VALUE, b"").decode()
+    if graphs != 1:
+        raise ValueError("a model must have one graph")
     return properties
 
 
-def _fields(content: mmap, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Number, start and end of each field with a length between two places; others, numbers all, are stepped over.
+def _iter_fields(content: mmap, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Yields field number, start and end of each length-delimited field in a range; numeric fields are skipped.
 
     Raises:
-        ValueError: There are no fields.
-        IndexError: The content ends in the middle of one.
+        ValueError: The range does not contain protobuf fields.
+        IndexError: The content is truncated.
     """
-    place = start
-    while place < stop:
-        tag, place = _number(content, place)
-        length = {_EIGHT_BYTES: 8, _FOUR_BYTES: 4}.get(tag & 7, 0)
-        begin = place
-        if tag & 7 == _WITH_LENGTH:
-            length, begin = _number(content, place)
+    position = start
+    while position < stop:
+        tag, position = _read_varint(content, position)
+        length = {_FIXED64: 8, _FIXED32: 4}.get(tag & 7, 0)
+        begin = position
+        if tag & 7 == _LENGTH_DELIMITED:
+            length, begin = _read_varint(content, position)
         elif tag & 7 == _VARINT:
-            _, begin = _number(content, place)
+            _, begin = _read_varint(content, position)
         elif not length:
-            raise ValueError("a field that is written in no known way")
-        place = begin + length
-        if place > stop or not tag >> 3:
-            raise ValueError("a field that is longer than what it stands in, or without a number")
-        if tag & 7 == _WITH_LENGTH:
-            yield tag >> 3, begin, place
+            raise ValueError("unknown wire type")
+        position = begin + length
+        if position > stop or not tag >> 3:
+            raise ValueError("a field has no number or exceeds its message")
+        if tag & 7 == _LENGTH_DELIMITED:
+            yield tag >> 3, begin, position
 
 
-def _number(content: mmap, place: int) -> tuple[int, int]:
-    """A number and the place after it: seven bits a byte, the lowest first; the highest bit says that more follow.
+def _read_varint(content: mmap, position: int) -> tuple[int, int]:
+    """Returns a varint and the position after it: seven bits per byte, lowest first; the top bit marks continuation.
 
     Raises:
-        ValueError: It is longer than any.
-        IndexError: The content ends before it.
+        ValueError: The varint is longer than 64 bits.
+        IndexError: The content is truncated.
     """
     value = 0
-    for count in range(MAX_METADATA_BYTES):
-        byte = content[place + count]
+    for count in range(MAX_VARINT_BYTES):
+        byte = content[position + count]
         value |= (byte & 127) << 7 * count
         if byte < 128:
-            return value, place + count + 1
-    raise ValueError("a number that does not end")
+            return value, position + count + 1
+    raise ValueError("a varint is longer than 64 bits")

@@ -139,7 +139,9 @@ def validate_spec(
     if any(item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters):
         return problems
     unknown = [name for name in spec.options if name not in options]
-    return [f"{prefix}'{spec.name}' has no option '{name}'; {did_you_mean(name, options)}" for name in unknown] + problems
+    return [
+        f"{prefix}'{spec.name}' has no option '{name}'; {did_you_mean(name, options)}" for name in unknown
+    ] + problems
 
 
 def _to_lists(value: Any) -> Any:

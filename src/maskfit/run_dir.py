@@ -1,21 +1,24 @@
-"""A run is a folder that tells its whole story; this file is the only one that knows the names in it.
+"""File layout of a run folder; no other module knows these file names.
 
 RUN/
-  recipe.yaml         the recipe, every default written out
-  folds.csv           who was trained on and who was held out
-  environment.json    versions, machine, command, and the precision that was chosen
-  probabilities.csv   out-of-fold: each photo as judged by the fold that never saw its person
-  scores.json         what they score
-  report.html         the same for people
+  recipe.yaml             the recipe, every default written out
+  splits.csv              person -> fold
+  environment.json        versions, machine, command, and the precision that was chosen
+  oof_probabilities.csv   out-of-fold predictions: each photo by the fold that was not trained on its person
+  scores.json             scores of the out-of-fold predictions
+  report.html             the report
   fold0/
-    best.safetensors  the model of the best epoch
-    models.json       which models are kept, the best first; beside it the next best as epoch007.safetensors
-    final.safetensors with trainer.full_data_epochs: the model after the last epochs on all photos
-    last.ckpt         for resuming only
-    metrics.csv       a row for each epoch
-    steps.csv         a row for each step
-    probabilities.csv the held-out photos
-    scores.json       what they score; written last, so that it says that the fold is done
+    best.safetensors      model of the best epoch
+    models.json           the models that are kept, best first; the others are named like epoch007.safetensors
+    full_data.safetensors with trainer.full_data_epochs: the model after further epochs on all photos
+    last.ckpt             checkpoint for resuming
+    metrics.csv           one row per epoch
+    train_loss.csv        one row per training step
+    probabilities.csv     predictions of the held-out photos
+    scores.json           their scores; written last, so that it marks the fold as complete
+
+Runs of earlier versions have `folds.csv`, `probabilities.csv`, `final.safetensors` and `steps.csv` in place of
+`splits.csv`, `oof_probabilities.csv`, `full_data.safetensors` and `train_loss.csv`; these are found too.
 """
 
 from __future__ import annotations
@@ -27,146 +30,209 @@ from pathlib import Path
 from maskfit.errors import MaskfitError, RunError
 from maskfit.file_io import read_json
 
-_MEND = "restore the file, or train this fold anew"
+_REPAIR_HINT = "restore the file, or train this fold again"
+
+
+def _with_old_name(path: Path, old_name: str) -> Path:
+    """Returns `path`, or the same file's old name where only that exists."""
+    old = path.with_name(old_name)
+    return old if old.is_file() and not path.is_file() else path
 
 
 @dataclass(frozen=True)
 class FoldDir:
-    """The files of one fold."""
+    """Paths of the files of one fold.
+
+    Attributes:
+        path: The fold's folder.
+    """
 
     path: Path
 
     @property
     def model(self) -> Path:
+        """Model of the best epoch."""
         return self.path / "best.safetensors"
 
     @property
     def models_index(self) -> Path:
+        """List of the models that are kept."""
         return self.path / "models.json"
 
     @property
-    def final(self) -> Path:
-        return self.path / "final.safetensors"
+    def full_data_model(self) -> Path:
+        """Model after the further epochs on all photos."""
+        return _with_old_name(self.path / "full_data.safetensors", "final.safetensors")
 
-    def epoch(self, number: int) -> Path:
-        """The model of an epoch that is among the best but is not the best."""
+    def epoch_model(self, number: int) -> Path:
+        """Returns the path of a model that is kept although its epoch is not the best.
+
+        Args:
+            number: Epoch, from 0.
+
+        Returns:
+            The path.
+        """
         return self.path / f"epoch{number:03d}.safetensors"
 
     @property
     def checkpoint(self) -> Path:
+        """Checkpoint for resuming."""
         return self.path / "last.ckpt"
 
     @property
     def metrics(self) -> Path:
+        """Metrics by epoch."""
         return self.path / "metrics.csv"
 
     @property
-    def step_losses_csv(self) -> Path:
-        return self.path / "steps.csv"
+    def train_loss(self) -> Path:
+        """Training loss by step."""
+        return _with_old_name(self.path / "train_loss.csv", "steps.csv")
 
     @property
     def probabilities(self) -> Path:
+        """Predictions of the held-out photos."""
         return self.path / "probabilities.csv"
 
     @property
     def scores(self) -> Path:
+        """Scores of these predictions."""
         return self.path / "scores.json"
 
     @property
     def done(self) -> bool:
-        """Whether training of this fold came to its end."""
+        """Whether training of this fold is complete."""
         return self.scores.is_file()
 
     def top_k_models(self, count: int = 1) -> list[Path]:
-        """The models of the fold's best epochs, the best first; without an index there is `best.safetensors` alone.
+        """Returns the models of the fold's best epochs, best first.
+
+        Args:
+            count: Number of models, >= 1; without an index there is only `best.safetensors`.
+
+        Returns:
+            Paths of existing files, except that `best.safetensors` is not checked where there is no index.
 
         Raises:
-            RunError: Fewer than `count` are kept, or the index is damaged or names a file that is not in this folder.
+            RunError: Fewer than `count` models are kept, or the index is damaged or names a file that is missing.
         """
         models = [self.model]
         if self.models_index.is_file():
-            models = [self.path / name for name in self._indexed()]
+            models = [self.path / name for name in self._indexed_names()]
         if not 1 <= count <= len(models):
             kept = "one model" if len(models) == 1 else f"{len(models)} models"
             raise RunError(
                 f"this fold keeps {kept}, not {count}",
                 location=self.path,
-                hint=f"take --top {len(models)}, or train with trainer.save_top_k={max(count, 1)}",
+                hint=f"use --top-k {len(models)}, or train with trainer.save_top_k={max(count, 1)}",
             )
-        absent = [path.name for path in models[:count] if not path.is_file()]
-        if absent and self.models_index.is_file():
-            raise RunError(f"the index names {absent[0]}, which is not there", location=self.models_index, hint=_MEND)
+        missing = [path.name for path in models[:count] if not path.is_file()]
+        if missing and self.models_index.is_file():
+            raise RunError(
+                f"the index names {missing[0]}, which is missing", location=self.models_index, hint=_REPAIR_HINT
+            )
         return models[:count]
 
-    def _indexed(self) -> list[str]:
-        """The file names in the index, in its order."""
+    def _indexed_names(self) -> list[str]:
+        """Returns the file names in the index, in its order."""
         try:
             rows = read_json(self.models_index)
             names = [row["file"] for row in rows]
         except (MaskfitError, TypeError, KeyError):
             names = []
-        # An index from elsewhere must not lead out of the fold.
+        # An index from an untrusted source must not lead out of the fold's folder.
         if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
-            raise RunError("this is no index of models", location=self.models_index, hint=_MEND)
+            raise RunError("invalid index of models", location=self.models_index, hint=_REPAIR_HINT)
         return names
 
 
 @dataclass(frozen=True)
 class RunDir:
-    """The files of one run."""
+    """Paths of the files of one run.
+
+    Attributes:
+        path: The run folder.
+    """
 
     path: Path
 
     @property
     def recipe(self) -> Path:
+        """The complete recipe."""
         return self.path / "recipe.yaml"
 
     @property
-    def folds(self) -> Path:
-        return self.path / "folds.csv"
+    def splits(self) -> Path:
+        """Assignment of persons to folds."""
+        return _with_old_name(self.path / "splits.csv", "folds.csv")
 
     @property
     def environment(self) -> Path:
+        """Versions, machine and command."""
         return self.path / "environment.json"
 
     @property
-    def probabilities(self) -> Path:
-        return self.path / "probabilities.csv"
+    def oof_probabilities(self) -> Path:
+        """Out-of-fold predictions."""
+        return _with_old_name(self.path / "oof_probabilities.csv", "probabilities.csv")
 
     @property
     def scores(self) -> Path:
+        """Scores of the out-of-fold predictions."""
         return self.path / "scores.json"
 
     @property
     def report(self) -> Path:
+        """The report as HTML."""
         return self.path / "report.html"
 
     def fold(self, number: int) -> FoldDir:
-        """The folder of one fold."""
+        """Returns the folder of one fold.
+
+        Args:
+            number: Fold, from 0.
+
+        Returns:
+            Its paths; the folder may not exist.
+        """
         return FoldDir(self.path / f"fold{number}")
 
     def fold_numbers(self) -> list[int]:
-        """The folds that have begun, in order."""
+        """Returns the numbers of the folds that have been started, ascending."""
         names = (re.fullmatch(r"fold(\d+)", item.name) for item in self.path.iterdir() if item.is_dir())
         return sorted(int(match[1]) for match in names if match)
 
     def models(self, top: int = 1) -> list[Path]:
-        """The models of all folds that are done, of each the `top` best.
+        """Returns the best models of all complete folds.
+
+        Args:
+            top: Number of models per fold, >= 1.
+
+        Returns:
+            Paths by fold, best first within a fold.
 
         Raises:
-            RunError: No fold is done, or one keeps fewer.
+            RunError: No fold is complete, or one keeps fewer models.
         """
-        done = [self.fold(number) for number in self.fold_numbers() if self.fold(number).done]
-        models = [path for fold in done for path in fold.top_k_models(top)]
+        folds = [self.fold(number) for number in self.fold_numbers() if self.fold(number).done]
+        models = [path for fold in folds for path in fold.top_k_models(top)]
         if not models:
             raise RunError(
-                "no fold of this run is done",
+                "no fold of this run is complete",
                 location=self.path,
-                hint="maskfit train RECIPE output_dir=THIS --resume ends it",
+                hint="finish it with 'maskfit train RECIPE output_dir=THIS --resume'",
             )
         return models
 
 
 def is_run_dir(path: Path) -> bool:
-    """Whether a folder is a run."""
+    """Checks whether a folder is a run folder.
+
+    Args:
+        path: Any path.
+
+    Returns:
+        Whether it is a folder with a `recipe.yaml`.
+    """
     return path.is_dir() and RunDir(path).recipe.is_file()

@@ -36,8 +36,8 @@ def members(tmp_path: Path) -> list[Path]:
         folder.mkdir()
         (folder / "recipe.yaml").write_text("name: made\n")
         persons = sorted({name.split("/")[0] for name in NAMES})
-        (folder / "folds.csv").write_text("person,fold\n" + "".join(f"{person},0\n" for person in persons))
-        ProbabilityTable(NAMES, rows(number, len(NAMES), TRUTH), TRUTH).write(folder / "probabilities.csv")
+        (folder / "splits.csv").write_text("person,fold\n" + "".join(f"{person},0\n" for person in persons))
+        ProbabilityTable(NAMES, rows(number, len(NAMES), TRUTH), TRUTH).write(folder / "oof_probabilities.csv")
         made.append(folder)
     return made
 

@@ -45,7 +45,7 @@ people = st.lists(
     min_size=2,
     max_size=40,
     unique_by=lambda item: item[0],
-).memory_map(lambda rows: make_set([(f"p{number}", gender, float(age), count) for number, gender, age, count in rows]))
+).map(lambda rows: make_set([(f"p{number}", gender, float(age), count) for number, gender, age, count in rows]))
 
 
 @settings(max_examples=60, deadline=None)

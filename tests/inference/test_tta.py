@@ -105,7 +105,7 @@ def test_words_and_parts_are_the_same():
         ("flop", "there are no views 'flop'; did you mean 'flip'"),
         ("crops:m=2", "no option 'm'"),
         ("crops:n", "an option without a value"),
-        ("crops:n=1,n=2", "n stands twice"),
+        ("crops:n=1,n=2", "duplicate key n"),
         ("crops:n=0", "n=0 must be 1 to 100"),
         ("crops:area=[0.9,0.1]", "two rising shares"),
         ("crops:ratio=[0,1]", "two rising numbers"),

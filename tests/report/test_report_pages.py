@@ -109,7 +109,7 @@ def test_sections_without_data_are_left_out(make_run, tmp_path, parsed):
     (run / "fold0" / "metrics.csv").unlink()
     (run / "environment.json").write_text("broken")
     (run / "scores.json").unlink()
-    (run / "folds.csv").unlink()
+    (run / "splits.csv").unlink()
     _, text = write(tmp_path, [run])
     page = parsed(text)
     assert_self_contained(text, page)
@@ -139,7 +139,7 @@ def test_differences_are_paired(make_run, tmp_path, parsed):
     found, text = write(tmp_path, [first, second])
     page = parsed(text)
     assert_self_contained(text, page)
-    tables = [read_table(run / "probabilities.csv") for run in (first, second)]
+    tables = [read_table(run / "oof_probabilities.csv") for run in (first, second)]
     truth = tables[0].truth
     scores = [macro_f1(truth, table.reindex(tables[0].names).predictions, 18) for table in tables]
     apart = found.differences[0].macro_f1[JOINT_HEAD]

@@ -143,7 +143,7 @@ def test_a_directory_that_is_not_a_complete_run_is_refused(make_run, tmp_path):
     with pytest.raises(RunError, match="this is not a run"):
         compute_statistics([tmp_path])
     run = make_run()
-    (run / "probabilities.csv").unlink()
+    (run / "oof_probabilities.csv").unlink()
     with pytest.raises(RunError, match="no out-of-fold predictions"):
         compute_statistics([run])
 

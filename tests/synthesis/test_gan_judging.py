@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from maskfit.synthesis.samples import write_train_set
 from torch import Tensor, nn
 
 from maskfit.data.image_cache.cache import open_image_cache
@@ -22,6 +21,7 @@ from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.model_file import ModelMetadata, save_model
 from maskfit.models.network import build_network
 from maskfit.registry import ComponentSpec
+from maskfit.synthesis.drawn import write_train_set
 from maskfit.synthesis.gan import evaluation, sample_grid
 from maskfit.synthesis.gan.checkpoint import GanMetadata
 from maskfit.synthesis.gan.classifier import JudgeClassifier
@@ -60,7 +60,7 @@ def dataset(root: Path, folds: Path) -> GanDataset:
 @pytest.fixture(scope="module")
 def metadata(dataset: GanDataset) -> GanMetadata:
     framing = CropResize(size=(32, 32))
-    return GanMetadata(label_schema=SCHEME, framing=framing, photos=len(dataset.train), persons=dataset.persons)
+    return GanMetadata(label_schema=SCHEME, crop_resize=framing, photos=len(dataset.train), persons=dataset.persons)
 
 
 def write_judge(path: Path, scheme: LabelSchema = SCHEME) -> Path:
@@ -82,7 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, folds: Path) -> Path:
     for fold in range(2):
         write_judge(folder / f"fold{fold}" / "best.safetensors")
     (folder / "recipe.yaml").write_text("name: made\n")
-    shutil.copy(folds, folder / "folds.csv")
+    shutil.copy(folds, folder / "splits.csv")
     return folder
 
 
@@ -91,7 +91,7 @@ class Copier(nn.Module):
 
     def __init__(self, dataset: GanDataset, metadata: GanMetadata, cache_dir: Path) -> None:
         super().__init__()
-        frames = open_image_cache(dataset.train.photos, metadata.framing, folder=cache_dir).gather(
+        frames = open_image_cache(dataset.train.photos, metadata.crop_resize, folder=cache_dir).gather(
             range(len(dataset.train))
         )
         self.faces = nn.Parameter(torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1)
@@ -180,11 +180,11 @@ def test_a_judge_that_was_trained_on_the_strangers_is_refused(dataset, metadata,
     alone = JudgeClassifier(write_judge(tmp_path / "alone.safetensors"), SCHEME)
     assert alone.training_persons() is None
     everybody = GanDataset(dataset.source, SCHEME, dataset.train, dataset.held_out.take(range(19)))
-    with pytest.raises(DataError, match="too few"):
+    with pytest.raises(DataError, match="too few held-out photos"):
         evaluate_generator(alone, nn.Identity(), metadata, everybody, cache_dir=cache_dir)
 
 
 def test_a_judge_of_something_else_is_refused(tmp_path):
     other = write_judge(tmp_path / "mask.safetensors", LABEL_SCHEMAS["mask"])
-    with pytest.raises(ModelFileError, match="answers for mask"):
+    with pytest.raises(ModelFileError, match="the model predicts mask"):
         JudgeClassifier(other, SCHEME)

@@ -51,7 +51,7 @@ def test_checkpointing_computes_stages_twice_and_learns_the_same(
                 )
             )
     assert passes[True] > passes[False]
-    kept, spared = ((tmp_path / str(on) / "fold0" / "steps.csv").read_text() for on in (False, True))
+    kept, spared = ((tmp_path / str(on) / "fold0" / "train_loss.csv").read_text() for on in (False, True))
     assert kept == spared
 
 
@@ -81,8 +81,8 @@ def test_a_compiled_network_learns_the_same_and_its_weights_keep_their_names(
     assert compiled == []
     other, _ = train(tiny(*words, f"output_dir={tmp_path / 'compiled'}", "trainer.compile=true"))
     assert len(compiled) == 2
-    assert other.fold(0).step_losses_csv.read_text() == plain.fold(0).step_losses_csv.read_text()
-    for file in ("best.safetensors", "final.safetensors"):
+    assert other.fold(0).train_loss.read_text() == plain.fold(0).train_loss.read_text()
+    for file in ("best.safetensors", "full_data.safetensors"):
         assert set(load_file(other.fold(0).path / file)) == set(load_file(plain.fold(0).path / file))
         load_model(other.fold(0).path / file)
 
@@ -94,7 +94,7 @@ def test_compiled_in_earnest_it_learns_nearly_the_same(tiny: Make, tmp_path: Pat
     for on in ("false", "true"):
         folder, _ = train(tiny(*words, f"output_dir={tmp_path / on}", f"trainer.compile={on}"))
         losses.append(
-            [float(line.split(",")[1]) for line in folder.fold(0).step_losses_csv.read_text().splitlines()[1:]]
+            [float(line.split(",")[1]) for line in folder.fold(0).train_loss.read_text().splitlines()[1:]]
         )
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 

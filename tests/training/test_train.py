@@ -27,8 +27,8 @@ from maskfit.training.train_fold import fold_data
 
 Make = Callable[..., Recipe]
 
-RUN_FILES = {"recipe.yaml", "folds.csv", "environment.json", "probabilities.csv", "scores.json", "report.html"}
-FOLD_FILES = {"best.safetensors", "models.json", "last.ckpt", "metrics.csv", "steps.csv"}
+RUN_FILES = {"recipe.yaml", "splits.csv", "environment.json", "oof_probabilities.csv", "scores.json", "report.html"}
+FOLD_FILES = {"best.safetensors", "models.json", "last.ckpt", "metrics.csv", "train_loss.csv"}
 FOLD_FILES |= {"probabilities.csv", "scores.json"}
 
 

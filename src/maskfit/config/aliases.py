@@ -1,7 +1,8 @@
 """Old names of recipe keys, components, options, model metadata keys and weights, so that old files still open.
 
 One table for each kind of name; nothing else in maskfit knows the old names. A reader converts what it read with
-`upgrade_recipe`, `upgrade_component` or `upgrade_model_metadata`, and reports each old name once with `warn_once`.
+`upgrade_recipe`, `upgrade_component`, `upgrade_model_metadata` or `upgrade_gan_metadata`, and reports each old name
+once with `warn_once`.
 """
 
 from __future__ import annotations
@@ -108,13 +109,14 @@ COMPONENTS: dict[str, dict[str, str]] = {
     "sampler": {"balanced": "class_balanced", "over": "oversample", "shuffle": "random", "under": "undersample"},
     "tta": {"five": "five_crop"},
 }
-"""Registry -> old component name -> new component name. Registries are recipe keys, `tta` and `ensemble`."""
+"""Registry -> old component name -> new component name. Registries are recipe keys, `engine`, `ensemble` and `tta`."""
 
 OPTIONS: dict[str, dict[str, dict[str, str]]] = {
     "age_regression": {"mse": {"share": "weight"}, "smooth_l1": {"share": "weight"}},
     "data.background_removal": {"grabcut": {"colour": "color"}, "saliency": {"colour": "color"}},
     "data.crop": {"face": {"choose": "face_selection", "of": "scale_relative_to", "squeeze": "ignore_aspect"}},
     "data.crop.detector": {"mtcnn": {"least": "min_face_size"}},
+    "engine": {name: {"at_once": "infer_batch_size"} for name in ("onnx", "openvino")},
     "loss": {"ce_f1": {"share": "f1_weight"}, "symmetric_cross_entropy": {"floor": "log_zero"}},
     "metric_loss": {name: {"share": "weight"} for name in ("arcface", "multi_similarity", "supcon", "triplet")},
     "model.head": {
@@ -131,7 +133,7 @@ OPTION_VALUES: dict[str, dict[str, dict[str, str]]] = {
 """Registry -> option of any component -> old value -> new value."""
 
 RECIPE_COMPONENTS: dict[str, str] = {
-    **{key: key for key in (*COMPONENTS, *OPTIONS) if key not in ("ensemble", "tta")},
+    **{key: key for key in (*COMPONENTS, *OPTIONS) if key not in ("engine", "ensemble", "tta")},
     "heads.*.loss": "loss",
 }
 """Recipe key of a component -> its registry in the tables above."""
@@ -170,6 +172,24 @@ MODEL_METADATA_COMPONENTS: dict[str, str] = {
     "preprocessing.crop_resize.crop.detector": "data.crop.detector",
 }
 """Metadata key of a component -> its registry in the tables above."""
+
+GAN_METADATA: dict[str, str] = {
+    "batch": "batch_size",
+    "framing": "crop_resize",
+    "latent": "latent_dim",
+    "scheme": "label_schema",
+    **{old: new for old, new in MODEL_METADATA.items() if old.startswith("label_schema.")},
+    "crop_resize.background": "crop_resize.background_removal",
+    "crop_resize.sharpen": "crop_resize.unsharp_mask",
+}
+"""Old key -> new key in the metadata of a GAN generator's file."""
+
+GAN_METADATA_COMPONENTS: dict[str, str] = {
+    key.removeprefix("preprocessing."): registry
+    for key, registry in MODEL_METADATA_COMPONENTS.items()
+    if key.startswith("preprocessing.")
+}
+"""Metadata key of a component in a GAN generator's file -> its registry in the tables above."""
 
 WEIGHT_PREFIXES: dict[str, str] = {"trunk.": "backbone.", "years.": "age_regressor."}
 """Old prefix -> new prefix of the names of a model file's tensors."""
@@ -255,6 +275,26 @@ def upgrade_model_metadata(values: Mapping[str, Any], warn: Warn) -> dict[str, A
         _upgrade_components(upgraded, key, registry, warn)
     if isinstance(upgraded.get("recipe"), Mapping):
         upgraded["recipe"] = upgrade_recipe(upgraded["recipe"], warn)
+    return upgraded
+
+
+def upgrade_gan_metadata(values: Mapping[str, Any], warn: Warn) -> dict[str, Any]:
+    """Replaces old keys and component names of a GAN generator's metadata by the new ones.
+
+    Args:
+        values: The decoded JSON; is not modified.
+        warn: Called with one line for each old name.
+
+    Returns:
+        A new mapping.
+
+    Raises:
+        RecipeError: A key or option is given under its old and its new name.
+    """
+    upgraded: dict[str, Any] = _copy(values)
+    _rename_keys(upgraded, GAN_METADATA, warn)
+    for key, registry in GAN_METADATA_COMPONENTS.items():
+        _upgrade_components(upgraded, key, registry, warn)
     return upgraded
 
 

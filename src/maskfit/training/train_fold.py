@@ -1,4 +1,4 @@
-"""Trains one fold of a run and judges it on the persons it never saw."""
+"""Trains one fold of a run and evaluates its best model on the held-out persons."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ from maskfit.model_file import load_model, save_model
 from maskfit.models.network import Network
 from maskfit.run_dir import FoldDir
 from maskfit.training.builders import (
-    Chance,
     build_full_data_task,
+    build_model_metadata,
+    build_task,
     build_train_loader,
+    build_trainer,
     build_val_loader,
-    make_task,
-    make_trainer,
-    model_facts,
     suppress_lightning_output,
 )
 from maskfit.training.callbacks import CheckpointCallback, EpochCallback, EpochListener, ProgressCallback
@@ -42,7 +41,7 @@ from maskfit.training.parallel.distributed import get_process_group
 from maskfit.training.plan import TrainingPlan
 from maskfit.training.precision import Kind
 from maskfit.training.progress_reporting import ProgressReporter
-from maskfit.training.seeding import seed_torch
+from maskfit.training.seeding import SeedKey, seed_torch
 from maskfit.training.task import MONITOR, primary_score
 from maskfit.training.warm_start import load_matching_weights
 
@@ -52,19 +51,32 @@ class FoldData:
     """The photos of one fold.
 
     Attributes:
-        train: What is trained on, at the stored size that augmentation crops from.
-        valid: Who is held out, through the evaluation transform.
+        train: Training photos, at the cached size that augmentation crops from.
+        valid: Validation photos, preprocessed as in prediction.
     """
 
     train: FoldDataset
     valid: FoldDataset
 
 
-def fold_data(plan: TrainingPlan, fold: int, stored: CachedImages, framed: CachedImages) -> FoldData:
-    """Puts the two sides of a fold together."""
+def build_fold_data(
+    plan: TrainingPlan, fold: int, train_images: CachedImages, val_images: CachedImages
+) -> FoldData:
+    """Builds the two sides of a fold.
+
+    Args:
+        plan: The recipe on its data.
+        fold: The fold, from 0.
+        train_images: Cached images for training.
+        val_images: Cached images for validation.
+
+    Returns:
+        The photos of the fold.
+    """
     train, valid = plan.split(fold)
-    allowed = plan.allowed_masks()
-    return FoldData(FoldDataset(stored, allowed, train), FoldDataset(framed, allowed, valid))
+    return FoldData(
+        FoldDataset(train_images, plan.allowed_masks, train), FoldDataset(val_images, plan.allowed_masks, valid)
+    )
 
 
 def train_fold(
@@ -73,71 +85,71 @@ def train_fold(
     fold: int,
     data: FoldData,
     folder: FoldDir,
-    screen: ProgressReporter,
-    watch: EpochListener | None = None,
+    reporter: ProgressReporter,
+    listener: EpochListener | None = None,
 ) -> ProbabilityTable:
-    """Trains a fold to its end, from its last checkpoint where there is one, and judges its best model.
+    """Trains a fold to its end, from its last checkpoint where there is one, and evaluates its best model.
 
     Args:
         plan: The recipe on its data.
-        kind: The precision that the run began with.
-        fold: Which fold, from 0.
+        kind: The run's precision.
+        fold: The fold, from 0.
         data: Its photos.
-        folder: Where its files go; holding a checkpoint, training goes on from there.
-        screen: Where progress is told.
-        watch: Who follows it from epoch to epoch, and may end it.
+        folder: Output folder; training resumes from a checkpoint in it.
+        reporter: Shows the progress.
+        listener: Called after each epoch; may stop the training.
 
     Returns:
-        The held-out photos with their official probabilities and truth, in the order of the set.
+        The held-out photos with their official probabilities and class, in the order of the dataset.
 
     Raises:
-        RunError: The network's answers are no longer numbers.
-        Stopped: Whoever watches ended it.
+        RunError: The logits are not finite.
+        TrainingStopped: The listener stopped the training.
     """
     recipe = plan.recipe
-    chance: Chance = (recipe.trainer.seed, "fold", fold)
-    title = f"fold {fold + 1} of {plan.folds.count}" if plan.folds.count > 1 else "training"
-    task = make_task(plan, _start(plan, kind, chance, screen), data.train, chance)
+    seed_key: SeedKey = (recipe.trainer.seed, "fold", fold)
+    title = f"fold {fold + 1} of {plan.folds.num_folds}" if plan.folds.num_folds > 1 else "training"
+    task = build_task(plan, _build_network(plan, kind, seed_key, reporter), data.train, seed_key)
     loggers = [LOGGERS[name](recipe, folder.path, f"{recipe.name}, {title}") for name in recipe.trainer.loggers]
-    callbacks = _callbacks(plan, fold, data, folder, screen, title)
-    if watch is not None:
-        callbacks.append(EpochCallback(fold, watch))
-    trainer = make_trainer(plan, kind, callbacks, recipe.trainer.epochs, loggers)
-    ranks = get_process_group()
-    valid = build_val_loader(plan, data.valid)
+    callbacks = _build_callbacks(plan, fold, data, folder, reporter, title)
+    if listener is not None:
+        callbacks.append(EpochCallback(fold, listener))
+    trainer = build_trainer(plan, kind, callbacks, recipe.trainer.epochs, loggers)
+    process_group = get_process_group()
+    val_loader = build_val_loader(plan, data.valid)
     resume = folder.checkpoint if folder.checkpoint.is_file() else None
-    with _fitting():
-        trainer.fit(task, build_train_loader(plan, data.train, task), valid, ckpt_path=resume, weights_only=True)
-    trained = time.perf_counter()
-    table = ranks.on_rank_zero(lambda: evaluate_fold(plan, data.valid, folder))
+    with _quiet_fit():
+        trainer.fit(task, build_train_loader(plan, data.train, task), val_loader, ckpt_path=resume, weights_only=True)
+    fit_end = time.perf_counter()
+    table = process_group.on_rank_zero(lambda: evaluate_fold(plan, data.valid, folder))
     if recipe.trainer.full_data_epochs:
-        train_on_full_data(plan, kind, fold, data, folder, screen)
-    if ranks.is_rank_zero:
-        _tell(plan, data, folder, table, task.history, time.perf_counter() - trained)
-    ranks.barrier()
+        train_on_full_data(plan, kind, fold, data, folder, reporter)
+    if process_group.is_rank_zero:
+        _write_results(plan, data, folder, table, task.history, time.perf_counter() - fit_end)
+    process_group.barrier()
     return table
 
 
-def _tell(
+def _write_results(
     plan: TrainingPlan,
     data: FoldData,
     folder: FoldDir,
     table: ProbabilityTable,
     history: Sequence[dict[str, float]],
-    judging: float,
+    evaluation_seconds: float,
 ) -> None:
-    """Writes what the fold's best model says of its held-out photos, and last what that scores."""
+    """Writes the probabilities of the fold's best model and, last, their scores, which mark the fold as done."""
     table.write(folder.probabilities)
-    scores = score(plan.scored_schema, plan.targets()[data.valid.indices], probabilities=table.probabilities)
-    # The history counts all epochs, also those before a resume.
-    seconds = sum(epoch["seconds"] for epoch in history) + judging
+    scores = score(plan.scored_schema, plan.targets[data.valid.indices], probabilities=table.probabilities)
+    # The history covers all epochs, also those before a resume.
+    seconds = sum(epoch["seconds"] for epoch in history) + evaluation_seconds
     summary = {"score": primary_score(scores), "seconds": seconds, "epochs": len(history)}
     write_json(folder.scores, {**summary, **scores.to_dict()})
 
 
 @contextmanager
-def _fitting() -> Iterator[None]:
-    """Lightning at work, quietly. At Ctrl-C it leaves with the code of a failure; here that stays what it was."""
+def _quiet_fit() -> Iterator[None]:
+    """Runs Lightning without its output, and turns the SystemExit that it raises at Ctrl-C into KeyboardInterrupt."""
     with suppress_lightning_output():
         try:
             yield
@@ -145,30 +157,34 @@ def _fitting() -> Iterator[None]:
             raise KeyboardInterrupt from end
 
 
-def _start(plan: TrainingPlan, kind: Kind, chance: Chance, screen: ProgressReporter) -> Network:
-    """A new network: no weight is carried from fold to fold."""
-    seed_torch(*chance, "start")
+def _build_network(plan: TrainingPlan, kind: Kind, seed_key: SeedKey, reporter: ProgressReporter) -> Network:
+    """Builds a new network; no weights are carried over from fold to fold."""
+    seed_torch(*seed_key, "start")
     network = prepare_network(plan.network(plan.recipe.model.pretrained), plan.recipe, kind)
     if plan.recipe.model.init_from:
-        screen.line(f"start: {load_matching_weights(network, plan.recipe.model.init_from)}")
-    if get_process_group().count > 1 and plan.recipe.trainer.device != "cpu" and torch.cuda.is_available():
-        # Norms by the statistics of the whole batch, as one device would have them; torch has that for GPUs alone.
+        reporter.line(f"model.init_from: {load_matching_weights(network, plan.recipe.model.init_from)}")
+    if get_process_group().world_size > 1 and plan.recipe.trainer.device != "cpu" and torch.cuda.is_available():
+        # BatchNorm over the whole batch, as on one device; torch supports SyncBatchNorm on GPUs only.
         network = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     return network
 
 
-def _callbacks(
-    plan: TrainingPlan, fold: int, data: FoldData, folder: FoldDir, screen: ProgressReporter, title: str
+def _build_callbacks(
+    plan: TrainingPlan, fold: int, data: FoldData, folder: FoldDir, reporter: ProgressReporter, title: str
 ) -> list[Callback]:
     settings = plan.recipe.trainer
     callbacks: list[Callback] = [
         CheckpointCallback(
-            folder, partial(model_facts, plan, fold), len(data.train), settings.save_every_n_steps, settings.save_top_k
+            folder,
+            partial(build_model_metadata, plan, fold),
+            len(data.train),
+            settings.save_every_n_steps,
+            settings.save_top_k,
         ),
-        ProgressCallback(screen, title, len(data.train)),
+        ProgressCallback(reporter, title, len(data.train)),
     ]
     if settings.early_stopping_patience:
-        # Judged right after validation, so that the epoch's checkpoint holds the count.
+        # Counts right after validation, before the epoch's checkpoint is saved, so that the checkpoint holds the count.
         stop = EarlyStopping(
             MONITOR, mode="max", patience=settings.early_stopping_patience, check_on_train_epoch_end=False
         )
@@ -177,51 +193,82 @@ def _callbacks(
 
 
 def train_on_full_data(
-    plan: TrainingPlan, kind: Kind, fold: int, data: FoldData, folder: FoldDir, screen: ProgressReporter
+    plan: TrainingPlan, kind: Kind, fold: int, data: FoldData, folder: FoldDir, reporter: ProgressReporter
 ) -> None:
-    """The last epochs, on the held-out photos too, as the two best teams trained; writes `final.safetensors`.
+    """Trains further epochs on training and validation photos and saves the result as the full-data model.
 
-    The judged model stays what it is. The final one has no honest score of its own, and its file says so.
+    The two best teams of the competition trained this way. The evaluated model stays as it is. The full-data model has
+    no unbiased score of its own, and its metadata says so.
+
+    Args:
+        plan: The recipe on its data.
+        kind: The run's precision.
+        fold: The fold, from 0.
+        data: Its photos.
+        folder: Its folder, which holds the evaluated model.
+        reporter: Shows the progress.
     """
-    network, facts = load_model(folder.model)
+    network, metadata = load_model(folder.model)
     network = prepare_network(network, plan.recipe, kind).train()
-    everyone = FoldDataset(
-        data.train.frames, data.train.allowed, np.concatenate([data.train.indices, data.valid.indices])
+    dataset = FoldDataset(
+        data.train.images, data.train.allowed, np.concatenate([data.train.indices, data.valid.indices])
     )
-    chance: Chance = (plan.recipe.trainer.seed, "fold", fold, "finish")
-    task = build_full_data_task(plan, network, everyone, chance)
+    seed_key: SeedKey = (plan.recipe.trainer.seed, "fold", fold, "finish")
+    task = build_full_data_task(plan, network, dataset, seed_key)
     epochs = plan.recipe.trainer.full_data_epochs
-    screen.line(f"the last {epochs} epochs on all {len(everyone):,} photos")
-    trainer = make_trainer(plan, kind, [], epochs)
-    with _fitting():
-        trainer.fit(task, build_train_loader(plan, everyone, task))
-    about = f"{facts.description}; then {epochs} epochs on all photos, so its scores are those of the model before them"
+    reporter.line(f"training {epochs} more epochs on all {len(dataset):,} photos")
+    trainer = build_trainer(plan, kind, [], epochs)
+    with _quiet_fit():
+        trainer.fit(task, build_train_loader(plan, dataset, task))
     if not get_process_group().is_rank_zero:
         return
-    save_model(folder.final, task.network.state_dict(), facts.model_copy(update={"description": about}))
+    description = (
+        f"{metadata.description}; then {epochs} epochs on all photos; its scores are those of the model before them"
+    )
+    save_model(
+        folder.full_data_model, task.network.state_dict(), metadata.model_copy(update={"description": description})
+    )
 
 
-def evaluate_fold(plan: TrainingPlan, samples: FoldDataset, folder: FoldDir) -> ProbabilityTable:
-    """What the fold's best model, read from its file, says of held-out photos."""
+def evaluate_fold(plan: TrainingPlan, dataset: FoldDataset, folder: FoldDir) -> ProbabilityTable:
+    """Predicts held-out photos with the fold's best model, read from its file.
+
+    Args:
+        plan: The recipe on its data.
+        dataset: The held-out photos.
+        folder: The fold's folder.
+
+    Returns:
+        The photos with their official probabilities and class.
+    """
     network, _ = load_model(folder.model)
     probabilities = logits_to_probabilities(
-        plan.train_schema, predict_logits(network, samples, plan.preprocessing.normalization)
+        plan.train_schema, predict_logits(network, dataset, plan.preprocessing.normalization)
     )
-    names = tuple(plan.photos[place].name for place in samples.indices)
-    truth = plan.scored_schema.to_class_index(plan.targets()[samples.indices])
-    return ProbabilityTable(names, probabilities, truth)
+    names = tuple(plan.photos[index].name for index in dataset.indices)
+    return ProbabilityTable(names, probabilities, plan.class_indices[dataset.indices])
 
 
 def predict_logits(
-    network: Network, samples: FoldDataset, normalising: Normalize, batch_size: int = 64
+    network: Network, dataset: FoldDataset, normalization: Normalize, batch_size: int = 64
 ) -> dict[str, NDArray[np.float32]]:
-    """Logits by head (photos, values) for stored frames, through the evaluation transform's own numbers."""
+    """Computes the logits of cached images, with the input normalization of prediction.
+
+    Args:
+        network: The network; it is moved to the GPU where there is one.
+        dataset: The photos.
+        normalization: Input normalization.
+        batch_size: Photos per batch, >= 1.
+
+    Returns:
+        Head name to logits, (photos, values).
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.to(device).eval()
     collected: dict[str, list[NDArray[np.float32]]] = {head: [] for head in network.heads}
     with torch.inference_mode():
-        for batch in ValLoader(samples, batch_size):
-            photos = torch.from_numpy(normalising(batch["frames"].numpy())).to(device)
-            for head, values in network(photos).items():
+        for batch in ValLoader(dataset, batch_size):
+            images = torch.from_numpy(normalization(batch["images"].numpy())).to(device)
+            for head, values in network(images).items():
                 collected[head].append(values.float().cpu().numpy())
     return {head: np.concatenate(rows) for head, rows in collected.items()}

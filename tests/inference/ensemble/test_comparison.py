@@ -63,10 +63,10 @@ def make_run(
     path.mkdir(parents=True)
     (path / "recipe.yaml").write_text(recipe)
     listed = persons or sorted({name.split("/")[0] for name in names})
-    (path / "folds.csv").write_text("person,fold\n" + "".join(f"{p},{n % 2}\n" for n, p in enumerate(listed)))
+    (path / "splits.csv").write_text("person,fold\n" + "".join(f"{p},{n % 2}\n" for n, p in enumerate(listed)))
     probabilities = rows(seed, quality, len(names))[order]
     ProbabilityTable(tuple(names[i] for i in order), probabilities, TRUTH[: len(names)][order]).write(
-        path / "probabilities.csv"
+        path / "oof_probabilities.csv"
     )
     return path
 
@@ -92,7 +92,7 @@ def test_runs_are_matched_by_name_and_know_their_persons(runs):
     for number, quality in enumerate((3.0, 2.5, 1.0)):
         assert np.abs(tables.members[number] - rows(number + 1, quality)).max() < 1e-6
     turned = load_aligned_tables([runs[1], runs[0]])
-    assert turned.photos == read_table(runs[1] / "probabilities.csv").names
+    assert turned.photos == read_table(runs[1] / "oof_probabilities.csv").names
 
 
 def test_members_of_different_photos_are_refused_and_both_sides_named(runs, tmp_path):
@@ -175,10 +175,10 @@ def test_a_table_may_say_who_is_on_each_photo(tmp_path):
 def test_what_is_no_member_is_refused(runs, tmp_path):
     (tmp_path / "folder").mkdir()
     unfinished = make_run(tmp_path / "unfinished", 1, 1)
-    (unfinished / "probabilities.csv").unlink()
+    (unfinished / "oof_probabilities.csv").unlink()
     masks = ProbabilityTable(("a", "b"), np.full((2, 3), 1 / 3)).write(tmp_path / "mask.csv")
     other = make_run(tmp_path / "other", 1, 1, recipe="data: {scheme: mask}\n")
-    ProbabilityTable(NAMES, softmax(np.zeros((len(NAMES), 3)))).write(other / "probabilities.csv")
+    ProbabilityTable(NAMES, softmax(np.zeros((len(NAMES), 3)))).write(other / "oof_probabilities.csv")
     for sources, kind, said in (
         ([], DataError, "no member is named"),
         ([runs[0], tmp_path / "b" / ".." / "a"], DataError, "this member is named twice"),

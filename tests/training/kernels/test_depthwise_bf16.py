@@ -179,9 +179,9 @@ def test_a_run_in_bfloat16_has_the_weights_of_one_in_32_bits(
         folder, scores = train(tiny(*words, f"trainer.precision={kind}", f"output_dir={tmp_path / kind}"))
         assert bool(asked) == (kind == "bf16")
         assert scores.photos
-        for file in ("best.safetensors", "final.safetensors"):
+        for file in ("best.safetensors", "full_data.safetensors"):
             network, _ = load_model(folder.fold(0).path / file)
             assert not any(isinstance(layer, Depthwise) for layer in network.modules())
             names[kind, file] = [(name, item.dtype) for name, item in load_file(folder.fold(0).path / file).items()]
     assert names["32", "best.safetensors"] == names["bf16", "best.safetensors"]
-    assert names["32", "final.safetensors"] == names["bf16", "final.safetensors"]
+    assert names["32", "full_data.safetensors"] == names["bf16", "full_data.safetensors"]
