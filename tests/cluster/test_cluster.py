@@ -279,7 +279,7 @@ def test_a_sweep_on_the_cluster_goes_to_its_end(cluster: None, faces: Path, tmp_
         "cv.val_fraction=0.4",
     ]
     settings = SweepSettings(4, pruner=ComponentSpec.create("median", startup=2))
-    results = tune("fast", space, settings, words=words, out=tmp_path / "sweep", placement=RayExecutor())
+    results = tune("fast", space, settings, overrides=words, out=tmp_path / "sweep", executor=RayExecutor())
     assert len(results.trials) == 4
     assert results.count("failed") == 0
     assert results.best.score

@@ -19,64 +19,69 @@ from maskfit.sweep.scheduler import TrialScheduler
 from maskfit.sweep.search_space import Space, read_space
 from maskfit.sweep.study import Study, open_study
 from maskfit.sweep.sweep_dir import SweepDir
-from maskfit.sweep.trial_worker import EpochReport, Event, Outcome, TrialFinished, TrialJob
+from maskfit.sweep.trial_worker import EpochReport, Event, TrialFinished, TrialJob, TrialOutcome
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 
-class Killed(Exception):  # noqa: N818 - nothing is wrong
-    """The command is no more."""
+class Killed(Exception):  # noqa: N818 - stands for a signal
+    """Simulates that the command is killed."""
 
 
-class Formula:
-    """Runs trials of three epochs; each is as good as its rate is near 0.01, times 0.6, 0.8, 1 of it.
+class FormulaExecutor:
+    """Executor whose trials have three epochs; the score falls with the learning rate's distance from 0.01.
+
+    The epochs report 0.6, 0.8 and 1 times the final score.
 
     Args:
-        fail: Which attempts fail: (trial, which time from 0).
-        kill: After so many events the command is killed.
+        fail: Attempts that fail: (trial number, attempt from 0).
+        kill_after: Number of events after which the command is killed; never if None.
+        max_parallel: Number of trials at a time.
     """
 
-    def __init__(self, fail: set[tuple[int, int]] | None = None, kill: int | None = None, room: int = 1) -> None:
+    def __init__(
+        self, fail: set[tuple[int, int]] | None = None, kill_after: int | None = None, max_parallel: int = 1
+    ) -> None:
         self.fail = fail or set()
-        self.kill = kill
-        self.room = room
-        self.going: dict[int, tuple[float, int]] = {}
+        self.kill_after = kill_after
+        self.max_parallel = max_parallel
+        self.running: dict[int, tuple[float, int]] = {}
         self.attempts: dict[int, int] = {}
         self.jobs: list[TrialJob] = []
 
     def start(self, job: TrialJob) -> None:
         rate = Recipe.model_validate(job.recipe).optimizer.options["lr"]
-        self.going[job.number] = (1 - abs(rate - 0.01) * 20, 0)
+        self.running[job.number] = (1 - abs(rate - 0.01) * 20, 0)
         self.jobs.append(job)
 
     def wait(self) -> list[Event]:
         events: list[Event] = []
-        for number, (best, epoch) in list(self.going.items()):
-            if self.kill is not None:
-                if self.kill == 0:
+        for number, (best, epoch) in list(self.running.items()):
+            if self.kill_after is not None:
+                if self.kill_after == 0:
                     raise Killed
-                self.kill -= 1
+                self.kill_after -= 1
             if epoch == -1:
-                del self.going[number]
-                events.append(TrialFinished(number, Outcome("pruned", seconds=1.0)))
+                del self.running[number]
+                events.append(TrialFinished(number, TrialOutcome("pruned", seconds=1.0)))
             elif (number, self.attempts.get(number, 0)) in self.fail:
                 self.attempts[number] = self.attempts.get(number, 0) + 1
-                del self.going[number]
+                del self.running[number]
                 events.append(
-                    TrialFinished(number, Outcome("failed", seconds=1.0, reason="the network answers with no numbers"))
+                    TrialFinished(number, TrialOutcome("failed", seconds=1.0, reason="non-finite logits in validation"))
                 )
             elif epoch == 3:
-                del self.going[number]
-                events.append(TrialFinished(number, Outcome("done", best, 3.0, best - 0.02, best + 0.02)))
+                del self.running[number]
+                events.append(TrialFinished(number, TrialOutcome("done", best, 3.0, best - 0.02, best + 0.02)))
             else:
                 events.append(EpochReport(number, epoch, best * (0.6 + 0.2 * epoch)))
         return events
 
-    def answer(self, number: int, stop: bool) -> None:
-        best, epoch = self.going[number]
-        self.going[number] = (best, -1 if stop else epoch + 1)
+    def reply(self, number: int, stop: bool) -> None:
+        best, epoch = self.running[number]
+        self.running[number] = (best, -1 if stop else epoch + 1)
 
     def close(self) -> None:
-        self.going.clear()
+        self.running.clear()
 
 
 SPACE = """
@@ -95,19 +100,19 @@ def space(tmp_path: Path) -> Space:
 
 @pytest.fixture(scope="session")
 def database() -> Iterator[str]:
-    """One database for all tests, in memory where there is such a place: a sweep of formulas waits for it alone."""
+    """One database for all tests, in memory where possible: these sweeps wait for nothing else."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         yield f"sqlite:///{folder}/studies.db"
 
 
 @pytest.fixture
-def sweeping(tmp_path: Path, space: Space, database: str) -> Callable[..., Study]:
-    """Runs a sweep in a folder, and gives its study; called again with `resume`, it goes on."""
+def run_sweep(tmp_path: Path, space: Space, database: str) -> Callable[..., Study]:
+    """Runs a sweep in a folder and returns its study; with `resume`, continues it."""
 
     def run(
         name: str,
-        placement: Any,
+        executor: Any,
         trials: int = 8,
         *,
         resume: bool = False,
@@ -117,12 +122,14 @@ def sweeping(tmp_path: Path, space: Space, database: str) -> Callable[..., Study
     ) -> Study:
         folder = SweepDir(tmp_path / name)
         write_text(folder.recipe, recipe_to_yaml(read_recipe("fast", registries=RECIPE_REGISTRY)))
-        how = {"startup": 3, "warmup": 0} if pruner == "median" else {}
-        opened = open_study(database, str(folder.path), {"space": space.text}, PRUNERS[pruner](3, **how), resume=resume)
+        options = {"startup": 3, "warmup": 0} if pruner == "median" else {}
+        database_study = open_study(
+            database, str(folder.path), {"space": space.text}, PRUNERS[pruner](3, **options), resume=resume
+        )
         startup = {"startup": 4} if sampler == "tpe" else {}
-        study = Study(opened, space, ComponentSpec.create(sampler, **startup), 7, placement.room > 1)
+        study = Study(database_study, space, ComponentSpec.create(sampler, **startup), 7, executor.max_parallel > 1)
         console = Console(quiet=True) if lines is None else Console(file=_Lines(lines), width=400)
-        TrialScheduler(study, folder, placement, 2, 3, console).run(trials)
+        TrialScheduler(study, folder, executor, 2, 3, console).run(trials)
         return study
 
     return run
@@ -137,4 +144,4 @@ class _Lines:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Nothing is buffered."""

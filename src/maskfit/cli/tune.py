@@ -66,7 +66,7 @@ def tune(
     cores: Cores = 1,
     json: Annotated[bool, typer.Option("--json", help="Print what came of it as JSON.")] = False,
 ) -> None:
-    """Search a recipe's space: many trainings with other values, each judged on the same held-out persons.
+    """Search hyperparameters: many trainings of a recipe, each evaluated on the same held-out persons.
 
     Trials that fall behind are given up early, failed ones are tried once more and told with their reason. Killed and
     resumed, a sweep goes on where it was, to the epoch. Writes trials.csv, report.html, and best.yaml, a recipe.
@@ -92,17 +92,17 @@ def tune(
     from maskfit.sweep.tune import tune as sweep
 
     settings = SweepSettings(trials, parse_component(sampler), parse_component(pruner), seed, keep)
-    with _placed(ray, jobs, cores) as placement:
+    with _placed(ray, jobs, cores) as executor:
         results = sweep(
             recipe,
             space,
             settings,
-            words=[*from_environment(), *(words or [])],
+            overrides=[*from_environment(), *(words or [])],
             out=target,
             storage=storage,
             study_name=study,
             resume=resume,
-            placement=placement,
+            executor=executor,
             console=err,
         )
     if json:
@@ -113,11 +113,11 @@ def tune(
 
 def _tell(results: SweepResults) -> None:
     """The best trials, and how far to believe them."""
-    from maskfit.sweep.study import values_of
+    from maskfit.sweep.study import format_params
 
     ranked = sorted(results.trials, key=lambda item: (item.state != "done", -(item.score or 0.0)))[:SHOWN]
     rows = [
-        (item.number, "-" if item.score is None else f"{item.score:.4f}", item.state, values_of(item))
+        (item.number, "-" if item.score is None else f"{item.score:.4f}", item.state, format_params(item))
         for item in ranked
     ]
     counts = ", ".join(f"{results.count(state)} {state}" for state in ("done", "pruned", "failed"))

@@ -1,1 +1,1 @@
-"""Sweeps: many trainings of one recipe, each with other values of some keys, and what came of them."""
+"""Hyperparameter search: trains one recipe many times with different values of some keys."""

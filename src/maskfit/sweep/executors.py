@@ -1,23 +1,19 @@
-"""Where trials run: here, in processes beside the command's, so that one which crashes ends alone.
+"""Where trials run: on this machine in worker processes, so that a trial that crashes does not end the sweep.
 
-A process is used for one trial after another: importing torch takes longer than a small network's epoch.
+A worker process runs one trial after another: importing torch takes longer than an epoch of a small network.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
 from maskfit.memory_allocator import configure_malloc
-from maskfit.sweep.trial_worker import EpochReport, Event, Outcome, TrialFinished, TrialJob, run_trial
+from maskfit.process_supervisor import ProcessSupervisor, Worker, WorkerEvent, WorkerExit
+from maskfit.sweep.trial_worker import EpochReport, Event, TrialFinished, TrialJob, TrialOutcome, run_trial
 
 
 class TrialExecutor(Protocol):
@@ -25,125 +21,141 @@ class TrialExecutor(Protocol):
 
     @property
     def max_parallel(self) -> int:
-        """How many trials may run at once."""
+        """Number of trials that may run at a time."""
         ...
 
     def start(self, job: TrialJob) -> None:
-        """Begins a trial and returns at once."""
+        """Starts a trial and returns at once.
+
+        Args:
+            job: The trial.
+        """
         ...
 
     def wait(self) -> list[Event]:
-        """What happened, at least one event; with no trial under way, nothing."""
+        """Waits for events of running trials.
+
+        Returns:
+            At least one event; none only if no trial runs.
+        """
         ...
 
     def reply(self, number: int, stop: bool) -> None:
-        """Tells a trial that reported whether to stop."""
+        """Answers a trial's `EpochReport`, for which the trial waits.
+
+        Args:
+            number: The trial.
+            stop: Whether the trial shall stop.
+        """
         ...
 
     def close(self) -> None:
-        """Ends what still runs; it can be gone on with from its checkpoints."""
+        """Stops all running trials; they can be resumed from their checkpoints."""
         ...
 
 
-@dataclass
-class _Worker:
-    """A process, and the trial it has under way."""
-
-    process: BaseProcess
-    pipe: Connection
-    job: TrialJob | None = None
-
-
 class LocalExecutor:
-    """Processes on this machine.
+    """Runs trials in processes on this machine.
 
     Args:
-        jobs: How many trials at once; they share the cores evenly, and take turns on several GPUs.
-        cores: Cores to share.
-        devices: GPUs to take turns on.
+        jobs: Number of trials at a time, >= 1. They share the cores evenly and are spread over the GPUs in turn.
+        cores: Number of cores to share; all of this machine's by default.
+        devices: Number of GPUs to spread trials over.
     """
 
     def __init__(self, jobs: int = 1, cores: int | None = None, devices: int = 0) -> None:
         self.jobs = jobs
         self.threads = max(1, (cores or os.cpu_count() or 1) // jobs) if jobs > 1 else None
         self.devices = devices
-        self.begun = 0
-        self.workers: list[_Worker] = []
+        # Killed without grace: a sweep that is resumed at once must not share a trial with the old worker.
+        self._supervisor = ProcessSupervisor(grace_seconds=0, daemon=True)
+        self._running: dict[Worker, TrialJob] = {}
+        self._num_started = 0
 
     @property
     def max_parallel(self) -> int:
+        """Number of trials that may run at a time."""
         return self.jobs
 
     def start(self, job: TrialJob) -> None:
-        idle = (item for item in self.workers if item.job is None and item.process.is_alive())
-        worker = next(idle, None) or self._worker()
-        worker.job = job
-        worker.pipe.send(job)
+        """Starts a trial in an idle worker, or in a new one.
 
-    def _worker(self) -> _Worker:
-        # Spawned, not forked: neither torch's threads nor a GPU outlive a fork.
-        context = get_context("spawn")
-        ours, theirs = context.Pipe()
-        device = self.begun % self.devices if self.devices > 1 else None
-        process = context.Process(target=_run, args=(theirs, self.threads, device), daemon=True)
-        process.start()
-        theirs.close()
-        self.begun += 1
-        self.workers.append(_Worker(process, ours))
-        return self.workers[-1]
+        Args:
+            job: The trial.
+        """
+        workers = self._supervisor.workers
+        idle = (worker for worker in workers if worker not in self._running and worker.process.is_alive())
+        worker = next(idle, None) or self._start_worker()
+        self._running[worker] = job
+        worker.send(job)
 
     def wait(self) -> list[Event]:
-        busy = {worker.pipe: worker for worker in self.workers if worker.job is not None}
-        return [self._heard(busy[pipe]) for pipe in wait(list(busy))]  # type: ignore[index]
+        """Waits for events of running trials.
 
-    def _heard(self, worker: _Worker) -> Event:
-        """What one trial has to say; its pipe ends with its process."""
-        assert worker.job is not None
-        number, log = worker.job.number, worker.job.log
-        try:
-            told = worker.pipe.recv()
-        except (EOFError, OSError):
-            worker.process.join()
-            self.workers.remove(worker)
-            return TrialFinished(number, Outcome("failed", reason=_last_words(worker.process.exitcode, log)))
-        if isinstance(told, Outcome):
-            worker.job = None
-            return TrialFinished(number, told)
-        return EpochReport(number, *told)
+        Returns:
+            At least one event; none only if no trial runs.
+        """
+        events: list[Event] = []
+        while self._running and not events:
+            for item in self._supervisor.wait():
+                event = self._to_trial_event(item)
+                if event is not None:
+                    events.append(event)
+        return events
 
     def reply(self, number: int, stop: bool) -> None:
+        """Answers a trial's `EpochReport`.
+
+        Args:
+            number: The trial.
+            stop: Whether the trial shall stop.
+        """
+        worker = next((worker for worker, job in self._running.items() if job.number == number), None)
+        if worker is None:
+            # It ended in the meantime.
+            return
         try:
-            next(item for item in self.workers if item.job and item.job.number == number).pipe.send(stop)
+            worker.send(stop)
         except OSError:
-            # It died meanwhile, which its pipe tells next.
+            # Its exit is the next event.
             return
 
     def close(self) -> None:
-        for worker in self.workers:
-            worker.process.kill()
-        for worker in self.workers:
-            worker.process.join()
-            worker.pipe.close()
-        self.workers.clear()
+        """Kills all workers; running trials can be resumed from their checkpoints."""
+        self._supervisor.stop()
+        self._running.clear()
+
+    def _start_worker(self) -> Worker:
+        device = self._num_started % self.devices if self.devices > 1 else None
+        self._num_started += 1
+        return self._supervisor.start(_run_trials, self.threads, device, name=f"trial worker {self._num_started}")
+
+    def _to_trial_event(self, event: WorkerEvent) -> Event | None:
+        """Returns the trial's event; None if an idle worker ended."""
+        if isinstance(event, WorkerExit):
+            job = self._running.pop(event.worker, None)
+            return None if job is None else TrialFinished(job.number, _crash_outcome(event.worker, job.log))
+        number = self._running[event.worker].number
+        if isinstance(event.message, TrialOutcome):
+            del self._running[event.worker]
+            return TrialFinished(number, event.message)
+        return EpochReport(number, *event.message)
 
 
-def _last_words(code: int | None, log: str) -> str:
-    """Why a process that said nothing ended."""
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        return f"its process was killed by {name}{'; the memory may not have sufficed' if name == 'SIGKILL' else ''}"
-    return f"its process ended with code {code}; see {log}"
+def _crash_outcome(worker: Worker, log: str) -> TrialOutcome:
+    """Outcome of a trial whose process ended without one."""
+    code = worker.process.exitcode
+    see_log = "" if code is not None and code < 0 else f"; see {log}"
+    return TrialOutcome("failed", reason=f"its process {worker.describe_exit()}{see_log}")
 
 
-def _run(pipe: Connection, threads: int | None, device: int | None) -> None:
-    """What a process does: trials, one after another, until it is ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches whoever started it
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _run_trials(pipe: Connection, threads: int | None, device: int | None) -> None:
+    """Runs in a worker process: one trial after another, until the process is killed."""
     configure_malloc()
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(device)
 
-    def tell(step: int, score: float) -> bool:
+    def report_epoch(step: int, score: float) -> bool:
         pipe.send((step, score))
         return bool(pipe.recv())
 
@@ -151,15 +163,7 @@ def _run(pipe: Connection, threads: int | None, device: int | None) -> None:
         job: TrialJob = pipe.recv()
         Path(job.log).parent.mkdir(parents=True, exist_ok=True)
         with Path(job.log).open("a", encoding="utf-8", buffering=1) as log:
-            # Also what libraries print below Python.
+            # File descriptors rather than sys.stdout: libraries also print from native code.
             os.dup2(log.fileno(), sys.stdout.fileno())
             os.dup2(log.fileno(), sys.stderr.fileno())
-            pipe.send(run_trial(job, tell, log, threads))
-
-
-def _end_with_parent() -> None:
-    """Two sweeps must never work on one trial: where the command is killed, its trials end at once."""
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+            pipe.send(run_trial(job, report_epoch, log, threads))

@@ -1,4 +1,4 @@
-"""What came of a sweep, in numbers."""
+"""The results of a sweep."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from maskfit.sweep.sweep_dir import SweepDir
 
 @dataclass(frozen=True)
 class SweepResults:
-    """What came of a sweep.
+    """The results of a sweep.
 
     Attributes:
-        name: What the recipe is called.
-        folder: Where all of it lies.
-        trials: Every trial, in order.
-        best: The best of those that are done.
-        importances: The share of the scores' variance that each value accounts for.
-        dimensions: What was varied, by the names that trials have for it.
-        photos, persons: On how many photos of how many persons each trial was judged.
+        name: Name of the recipe.
+        folder: The sweep's folder.
+        trials: Every trial, by number.
+        best: The done trial with the highest score.
+        importances: Parameter -> fraction of the scores' variance that it explains, in [0, 1].
+        parameters: Name -> range or choice, by the names in `TrialRecord.params`.
+        photos: Number of held-out photos on which each trial was evaluated.
+        persons: Number of persons on those photos.
     """
 
     name: str
@@ -30,53 +31,64 @@ class SweepResults:
     trials: tuple[TrialRecord, ...]
     best: TrialRecord
     importances: Mapping[str, float]
-    dimensions: Mapping[str, Dimension]
+    parameters: Mapping[str, Dimension]
     photos: int
     persons: int
 
     def count(self, state: str) -> int:
-        """How many trials ended so."""
+        """Counts the trials in a state.
+
+        Args:
+            state: `done`, `pruned`, `failed` or `running`.
+
+        Returns:
+            The number of trials.
+        """
         return sum(item.state == state for item in self.trials)
 
     @property
     def num_within_interval(self) -> int:
-        """How many other trials that are done lie within the best one's interval over persons."""
-        low = self.best.facts.get("low")
+        """Number of other done trials whose score is not below the best trial's interval over persons."""
+        low = self.best.metadata.get("low")
         done = [item for item in self.trials if item.state == "done" and item.number != self.best.number]
         return 0 if low is None else sum((item.score or 0.0) >= low for item in done)
 
     @property
     def reliability_note(self) -> str:
-        """How far the best score is to be believed."""
-        low, high = self.best.facts.get("low"), self.best.facts.get("high")
-        around = "" if low is None or high is None else f" (95 % of draws of persons: {low:.3f} to {high:.3f})"
-        near = f" {self.num_within_interval} other trials lie within that range." if around else ""
+        """Sentences on how reliable the best score is: its interval, and that it is optimistic."""
+        low, high = self.best.metadata.get("low"), self.best.metadata.get("high")
+        interval = "" if low is None or high is None else f" (95 % interval over persons: {low:.3f} to {high:.3f})"
+        near = f" {self.num_within_interval} other trials are within that interval." if interval else ""
         return (
-            f"Judged on {self.photos:,} held-out photos of {self.persons:,} persons{around}.{near} The best of "
-            f"{self.count('done')} trials was chosen by these very photos, so its score is optimistic: judge the best "
-            "recipe on persons that no trial was judged on."
+            f"Evaluated on {self.photos:,} held-out photos of {self.persons:,} persons{interval}.{near} The best of "
+            f"{self.count('done')} trials was selected on these same photos, so its score is optimistic: evaluate the "
+            "best recipe on persons that no trial was evaluated on."
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Returns the results as JSON values.
+
+        Returns:
+            The mapping that `maskfit tune --json` prints.
+        """
         return {
             "sweep": str(self.folder.path),
             "photos": self.photos,
             "persons": self.persons,
-            "best": _as_dict(self.best),
+            "best": _trial_to_dict(self.best),
             "best_recipe": str(self.folder.best),
             "within_interval": self.num_within_interval,
             "importances": dict(self.importances),
-            "trials": [_as_dict(item) for item in self.trials],
+            "trials": [_trial_to_dict(item) for item in self.trials],
         }
 
 
-def _as_dict(item: TrialRecord) -> dict[str, Any]:
+def _trial_to_dict(trial: TrialRecord) -> dict[str, Any]:
     return {
-        "number": item.number,
-        "state": item.state,
-        "score": item.score,
-        "epochs": len(item.steps),
-        "values": item.params,
-        **item.facts,
+        "number": trial.number,
+        "state": trial.state,
+        "score": trial.score,
+        "epochs": len(trial.steps),
+        "values": trial.params,
+        **trial.metadata,
     }

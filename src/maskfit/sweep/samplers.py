@@ -1,7 +1,7 @@
-"""How a sweep chooses the next trial, and when it gives one up: Optuna's samplers and pruners, by name.
+"""Optuna's samplers and pruners by name.
 
-A sampler is made anew for each trial, its seed a function of (the sweep's seed, the trial's number). So a sweep that
-was killed and goes on chooses what it would have chosen.
+A sampler is created for each trial and seeded by (the sweep's seed, the trial's number), so that a resumed sweep draws
+the values that an uninterrupted one would have drawn.
 """
 
 from __future__ import annotations
@@ -17,12 +17,18 @@ from maskfit.registry import ComponentSpec, instantiate
 
 
 def tpe(seed: int, parallel: bool, startup: int = 10, together: bool = False) -> BaseSampler:
-    """Tree-structured Parzen estimators: tries where good trials lie dense and bad ones do not (NeurIPS 2011, 24).
+    """Returns a tree-structured Parzen estimator, which models the densities of good and of bad trials.
+
+    Source: Bergstra et al., NeurIPS 2011.
 
     Args:
-        seed, parallel: Where chance begins; whether trials run side by side, which then keep off each other's places.
-        startup: So many trials are drawn at random first.
-        together: Values are drawn together rather than each on its own, where they hang together.
+        seed: Random seed.
+        parallel: Whether several trials run at a time; running ones then count as bad, so that others differ from them.
+        startup: Number of random trials before the model is used.
+        together: Whether values are drawn jointly rather than independently, for parameters that depend on each other.
+
+    Returns:
+        The sampler.
     """
     return optuna.samplers.TPESampler(
         seed=seed, n_startup_trials=startup, multivariate=together, group=together, constant_liar=parallel
@@ -30,63 +36,109 @@ def tpe(seed: int, parallel: bool, startup: int = 10, together: bool = False) ->
 
 
 def random(seed: int, parallel: bool) -> BaseSampler:
-    """Evenly at random: what every other sampler must beat."""
+    """Returns uniform random search, the baseline for all other samplers.
+
+    Args:
+        seed: Random seed.
+        parallel: Unused.
+
+    Returns:
+        The sampler.
+    """
     return optuna.samplers.RandomSampler(seed=seed)
 
 
 def gp(seed: int, parallel: bool, startup: int = 10) -> BaseSampler:
-    """A Gaussian process: for few, costly trials over numbers."""
+    """Returns Bayesian optimization with a Gaussian process: for few, expensive trials over numbers.
+
+    Args:
+        seed: Random seed.
+        parallel: Unused.
+        startup: Number of random trials before the model is used.
+
+    Returns:
+        The sampler.
+    """
     return optuna.samplers.GPSampler(seed=seed, n_startup_trials=startup, deterministic_objective=True)
 
 
 def grid(seed: int, parallel: bool) -> BaseSampler:
-    """Every combination once, in random order; ranges of fractions need a step."""
+    """Returns grid search: every combination once, in random order; float ranges need a step.
+
+    Args:
+        seed: Random seed.
+        parallel: Unused.
+
+    Returns:
+        The sampler.
+    """
     return optuna.samplers.BruteForceSampler(seed=seed)
 
 
 SAMPLERS: dict[str, Callable[..., BaseSampler]] = {"tpe": tpe, "random": random, "gp": gp, "grid": grid}
-"""The names of `--sampler`."""
+"""Values of `--sampler`."""
 
 
-def make_sampler(part: ComponentSpec, seed: int, parallel: bool) -> BaseSampler:
-    """The sampler of a name with its options.
+def make_sampler(spec: ComponentSpec, seed: int, parallel: bool) -> BaseSampler:
+    """Creates a sampler.
+
+    Args:
+        spec: Name in `SAMPLERS`, and options.
+        seed: Random seed.
+        parallel: Whether several trials run at a time.
+
+    Returns:
+        The sampler.
 
     Raises:
-        RecipeError: There is no such sampler, or it has no such option.
+        RecipeError: Unknown name or option.
     """
     with warnings.catch_warnings():
-        # Some are what Optuna calls experimental; that is for whoever pins Optuna to know.
+        # The pinned version of Optuna is tested; that it calls a sampler experimental is of no use to the user.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler: BaseSampler = instantiate(SAMPLERS, part, seed=seed, parallel=parallel)
+        sampler: BaseSampler = instantiate(SAMPLERS, spec, seed=seed, parallel=parallel)
     return sampler
 
 
 def none(epochs: int) -> BasePruner:
-    """Every trial goes to its end."""
+    """Returns a pruner that stops no trial.
+
+    Args:
+        epochs: Unused.
+
+    Returns:
+        The pruner.
+    """
     return optuna.pruners.NopPruner()
 
 
 def median(epochs: int, startup: int = 5, warmup: int = 1) -> BasePruner:
-    """Gives up what is, at its best so far, worse than the median of the others at the same epoch.
+    """Returns the median rule: stops a trial whose best score so far is below the others' median at the same epoch.
 
     Args:
-        epochs: The most epochs that a trial can have, over all its folds.
-        startup: So many trials go to their end first.
-        warmup: In so many first epochs none is given up.
+        epochs: Unused.
+        startup: Number of trials that are never stopped.
+        warmup: Number of first epochs in which no trial is stopped.
+
+    Returns:
+        The pruner.
     """
     return optuna.pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=warmup)
 
 
 def hyperband(epochs: int, least: int = 1, factor: int = 3) -> BasePruner:
-    """Many trials for few epochs, the best third of them for more, and so on (arXiv:1603.06560).
+    """Returns Hyperband (arXiv:1603.06560): many trials for few epochs, the best of them for more, and so on.
 
     Args:
-        epochs: As for `median`.
-        least: Epochs that each trial has at least.
-        factor: One of so many goes on.
+        epochs: Largest number of epochs that a trial can have, over all its folds.
+        least: Number of epochs that every trial gets.
+        factor: One trial of this many continues at each level.
+
+    Returns:
+        The pruner.
     """
     return optuna.pruners.HyperbandPruner(min_resource=least, max_resource=epochs, reduction_factor=factor)
 
 
 PRUNERS: dict[str, Callable[..., BasePruner]] = {"none": none, "median": median, "hyperband": hyperband}
-"""The names of `--pruner`."""
+"""Values of `--pruner`."""

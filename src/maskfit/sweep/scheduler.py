@@ -1,4 +1,4 @@
-"""The loop of a sweep: trials are begun where there is room, followed from epoch to epoch, and written down."""
+"""The loop of a sweep: starts trials, reports their epochs to the pruner and records their outcomes."""
 
 from __future__ import annotations
 
@@ -12,139 +12,168 @@ from maskfit.config.recipe import Recipe
 from maskfit.run_dir import RunDir
 from maskfit.sweep.executors import TrialExecutor
 from maskfit.sweep.search_space import to_overrides
-from maskfit.sweep.study import Study, TrialRecord, values_of
+from maskfit.sweep.study import Study, TrialRecord, format_params
 from maskfit.sweep.sweep_dir import SweepDir
-from maskfit.sweep.trial_worker import EpochReport, Outcome, TrialFinished, TrialJob
+from maskfit.sweep.trial_worker import EpochReport, TrialFinished, TrialJob, TrialOutcome
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 MAX_ATTEMPTS = 2
-"""How often a trial is tried before it has failed."""
+"""Number of attempts before a trial counts as failed."""
 
 LARGE_MODEL_FILES = ("fold*/*.safetensors", "fold*/last.ckpt")
-"""What is taken from the runs of trials that are not among the best; all the rest is small."""
+"""Files that are deleted from the runs of trials that are not among the best; the rest is small."""
 
 
 def trial_recipe(folder: SweepDir, values: dict[str, Any], number: int) -> Recipe:
-    """The recipe of a trial: the sweep's own with the trial's values, its run in the sweep's folder."""
-    words = [*to_overrides(values), *to_overrides({"run": str(folder.trial(number).path)})]
-    return read_recipe(folder.recipe, words, slots=RECIPE_REGISTRY)
+    """Returns the recipe of a trial: the sweep's recipe with the trial's values, and a run folder in the sweep's.
+
+    Args:
+        folder: The sweep's folder.
+        values: Recipe key -> value.
+        number: Trial number.
+
+    Returns:
+        The recipe.
+    """
+    overrides = [*to_overrides(values), *to_overrides({"output_dir": str(folder.trial(number).path)})]
+    return read_recipe(folder.recipe, overrides, registries=RECIPE_REGISTRY)
 
 
 class TrialScheduler:
-    """Trials under way.
+    """Runs the trials of a study on an executor.
 
     Args:
-        study: What was tried, and what to try next.
-        folder: The sweep's.
-        placement: Where trials run.
-        keep: Of how many of the best trials models are kept.
-        longest: The most epochs of one fold.
-        console: Where progress is shown.
+        study: Records trials and proposes new ones.
+        folder: The sweep's folder.
+        executor: Where trials run.
+        keep_models: Number of best trials whose model files are kept.
+        max_epochs: Largest number of epochs per fold that any trial can have.
+        console: Receives one line per event.
     """
 
     def __init__(
-        self, study: Study, folder: SweepDir, placement: TrialExecutor, keep: int, longest: int, console: Console
+        self,
+        study: Study,
+        folder: SweepDir,
+        executor: TrialExecutor,
+        keep_models: int,
+        max_epochs: int,
+        console: Console,
     ) -> None:
         self.study = study
         self.folder = folder
-        self.placement = placement
-        self.keep = keep
-        self.longest = longest
+        self.executor = executor
+        self.keep_models = keep_models
+        self.max_epochs = max_epochs
         self.console = console
-        self.running: set[int] = set()
-        self.again: list[int] = []
+        self._running: set[int] = set()
+        self._to_retry: list[int] = []
 
     def run(self, trials: int) -> None:
-        """Goes on until there are so many trials, each of which ended."""
-        self.again = self.study.interrupted_trials()
-        for number in self.again:
-            begun = any(self.folder.trial(number).path.glob("fold*/last.ckpt"))
-            how = "goes on from its checkpoint" if begun else "begins anew"
-            self._say(f"trial {number} was cut off and {how}")
-        while self._begin(trials) or self.running:
-            for event in self.placement.wait():
-                if isinstance(event, EpochReport):
-                    self.placement.reply(event.number, self.study.report(event.number, event.step, event.score))
-                else:
-                    self._ended(event)
+        """Runs until the study holds this many trials and all of them have ended.
 
-    def _begin(self, trials: int) -> bool:
-        """Begins what there is room for; whether anything was begun."""
-        begun = False
-        while len(self.running) < self.placement.max_parallel:
-            if self.again:
-                number = self.again.pop(0)
-            elif len(self.study.tried()) < trials:
+        Args:
+            trials: Total number of trials, including those of before a resume.
+        """
+        self._to_retry = self.study.interrupted_trials()
+        for number in self._to_retry:
+            has_checkpoint = any(self.folder.trial(number).path.glob("fold*/last.ckpt"))
+            how = "continues from its checkpoint" if has_checkpoint else "starts over"
+            self._print(f"trial {number} was interrupted and {how}")
+        while self._start_trials(trials) or self._running:
+            for event in self.executor.wait():
+                if isinstance(event, EpochReport):
+                    self.executor.reply(event.number, self.study.report(event.number, event.step, event.score))
+                else:
+                    self._handle_finished(event)
+
+    def _start_trials(self, trials: int) -> bool:
+        """Starts trials until the executor is full; returns whether any was started."""
+        started = False
+        while len(self._running) < self.executor.max_parallel:
+            if self._to_retry:
+                number = self._to_retry.pop(0)
+            elif len(self.study.trials()) < trials:
                 number = self.study.ask()
             else:
                 break
-            begun = self._start(number) or begun
-        return begun
+            started = self._start(number) or started
+        return started
 
     def _start(self, number: int) -> bool:
-        """Begins a trial; one of values that were tried already is written down at once."""
+        """Starts a trial; one with the values of a done trial is recorded at once with that trial's score."""
         values = self.study.draw(number)
-        twin = self.study.find_duplicate(number)
-        if twin is not None:
-            self.study.set_attr(number, same_as=twin.number)
-            outcome = Outcome("done", twin.score, 0.0, twin.facts.get("low"), twin.facts.get("high"))
-            self._end(number, outcome)
+        duplicate = self.study.find_duplicate(number)
+        if duplicate is not None:
+            self.study.set_attr(number, same_as=duplicate.number)
+            interval = (duplicate.metadata.get("low"), duplicate.metadata.get("high"))
+            self._end(number, TrialOutcome("done", duplicate.score, 0.0, *interval))
             return False
         recipe = trial_recipe(self.folder, values, number).model_dump(mode="json")
-        self.running.add(number)
-        self.placement.start(TrialJob(number, recipe, str(self.folder.log(number)), self.longest))
+        self._running.add(number)
+        self.executor.start(TrialJob(number, recipe, str(self.folder.log(number)), self.max_epochs))
         return True
 
-    def _ended(self, event: TrialFinished) -> None:
-        self.running.discard(event.number)
+    def _handle_finished(self, event: TrialFinished) -> None:
+        self._running.discard(event.number)
         outcome = event.outcome
         attempts = self.study.get_attr(event.number, "attempts", 0) + 1
         self.study.set_attr(event.number, attempts=attempts)
         if outcome.state == "failed" and attempts < MAX_ATTEMPTS:
-            self.study.set_attr(
-                event.number, seconds=outcome.seconds + self.study.get_attr(event.number, "seconds", 0.0)
-            )
-            self._say(f"trial {event.number} failed and is tried once more: {outcome.reason}")
-            self.again.append(event.number)
+            seconds = outcome.seconds + self.study.get_attr(event.number, "seconds", 0.0)
+            self.study.set_attr(event.number, seconds=seconds)
+            self._print(f"trial {event.number} failed and is retried once: {outcome.reason}")
+            self._to_retry.append(event.number)
         else:
             self._end(event.number, outcome)
 
-    def _end(self, number: int, outcome: Outcome) -> None:
+    def _end(self, number: int, outcome: TrialOutcome) -> None:
         self.study.end(number, outcome)
-        tried = self.study.tried()
-        self._say(describe(tried[number], self.study.best()))
-        self._clear(tried)
+        trials = self.study.trials()
+        self._print(format_trial(trials[number], self.study.best()))
+        self._remove_models(trials)
 
-    def _clear(self, tried: list[TrialRecord]) -> None:
-        """Takes the models and checkpoints of trials that ended and are not among the best."""
-        ranked = sorted((item for item in tried if item.state == "done"), key=lambda item: -(item.score or 0.0))
-        kept = {item.number for item in ranked[: self.keep]} | {
-            item.number for item in tried if item.state == "running"
-        }
-        for item in tried:
+    def _remove_models(self, trials: list[TrialRecord]) -> None:
+        """Deletes models and checkpoints of ended trials that are not among the best."""
+        ranked = sorted((item for item in trials if item.state == "done"), key=lambda item: -(item.score or 0.0))
+        kept = {item.number for item in ranked[: self.keep_models]}
+        kept |= {item.number for item in trials if item.state == "running"}
+        for item in trials:
             if item.number not in kept:
                 remove_models(self.folder.trial(item.number))
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False)
 
 
 def remove_models(run: RunDir) -> None:
-    """Takes models and checkpoints out of a trial's run; its scores, curves and probabilities stay."""
+    """Deletes the models and checkpoints of a trial's run; its scores, curves and probabilities stay.
+
+    Args:
+        run: The trial's run folder.
+    """
     for pattern in LARGE_MODEL_FILES:
         for path in run.path.glob(pattern):
             Path(path).unlink()
 
 
-def describe(tried: TrialRecord, best: TrialRecord | None) -> str:
-    """A trial that ended, in one line."""
-    values = values_of(tried)
-    seconds = f"{tried.facts.get('seconds', 0.0):.0f} s"
-    lead = f"trial {tried.number}"
-    if tried.state == "failed":
-        return f"{lead} failed: {tried.facts.get('reason', '')} · {values}"
-    if tried.state == "pruned":
-        return f"{lead} given up after {len(tried.steps)} epochs at {tried.score or 0.0:.4f} · {seconds} · {values}"
-    mark = " *" if best is not None and best.number == tried.number else ""
-    twin = f"as trial {tried.facts['same_as']}" if "same_as" in tried.facts else seconds
-    return f"{lead} macro F1 {tried.score:.4f}{mark} · {twin} · {values}"
+def format_trial(trial: TrialRecord, best: TrialRecord | None) -> str:
+    """Returns an ended trial as one line.
+
+    Args:
+        trial: The trial.
+        best: The best trial so far, which is marked with `*`.
+
+    Returns:
+        Number, outcome, seconds and values.
+    """
+    params = format_params(trial)
+    seconds = f"{trial.metadata.get('seconds', 0.0):.0f} s"
+    title = f"trial {trial.number}"
+    if trial.state == "failed":
+        return f"{title} failed: {trial.metadata.get('reason', '')} · {params}"
+    if trial.state == "pruned":
+        return f"{title} pruned after {len(trial.steps)} epochs at {trial.score or 0.0:.4f} · {seconds} · {params}"
+    mark = " *" if best is not None and best.number == trial.number else ""
+    duration = f"same values as trial {trial.metadata['same_as']}" if "same_as" in trial.metadata else seconds
+    return f"{title} macro F1 {trial.score:.4f}{mark} · {duration} · {params}"

@@ -1,4 +1,4 @@
-"""A sweep's memory: Optuna's study, which outlives the command, and what is asked of it."""
+"""The record of a sweep: an Optuna study in a database, which survives the command."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from maskfit.errors import DataError, RunError
 from maskfit.registry import ComponentSpec
 from maskfit.sweep.samplers import make_sampler
 from maskfit.sweep.search_space import Space
-from maskfit.sweep.trial_worker import Outcome
+from maskfit.sweep.trial_worker import TrialOutcome
 
 IDENTITY = "maskfit"
-"""The study's attribute that says what it is about."""
+"""Name of the study attribute that holds the recipe and the space of the sweep."""
 
-ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+MIN_IMPORTANCE_TRIALS = 4
+"""Number of done trials from which on importances are computed: the regression forest needs some variance."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,12 @@ class TrialRecord:
     """A trial of the study.
 
     Attributes:
-        number: From 0.
+        number: Trial number, from 0.
         state: `done`, `pruned`, `failed` or `running`.
-        score: The held-out macro F1 of one that is done; of a pruned one the last that it reported.
-        params: By the names of `Space.names`; options of parts that were not chosen are missing.
+        score: Held-out macro F1 of a done trial; of a pruned one the last that it reported.
+        params: Value by the names of `Space.parameters`; options of components that were not chosen are missing.
         steps: (step, macro F1) of each epoch, over all folds.
-        facts: What else is known: `seconds`, `low`, `high`, `reason`, `attempts`, `same_as`.
+        metadata: Further values: `seconds`, `low`, `high`, `reason`, `attempts`, `same_as`.
     """
 
     number: int
@@ -44,17 +45,31 @@ class TrialRecord:
     score: float | None
     params: dict[str, Any]
     steps: tuple[tuple[int, float], ...]
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
 
 
 def format_value(value: Any) -> str:
-    """A value as tables have it."""
+    """Returns a value as tables show it: floats with four significant digits.
+
+    Args:
+        value: The value.
+
+    Returns:
+        Its text.
+    """
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def values_of(tried: TrialRecord) -> str:
-    """A trial's values in one line."""
-    return ", ".join(f"{name}={format_value(value)}" for name, value in tried.params.items())
+def format_params(trial: TrialRecord) -> str:
+    """Returns a trial's values in one line.
+
+    Args:
+        trial: The trial.
+
+    Returns:
+        `name=value` pairs, separated by commas.
+    """
+    return ", ".join(f"{name}={format_value(value)}" for name, value in trial.params.items())
 
 
 _STATES = {
@@ -67,14 +82,14 @@ _STATES = {
 
 
 class Study:
-    """What was tried, and what to try next.
+    """Records trials and proposes new ones.
 
     Args:
-        study: Optuna's.
-        space: What is tried.
-        sampler: How the next trial is chosen, by its name in `SAMPLERS`.
-        seed: All of the sweep's own chance follows from it.
-        parallel: Whether trials run side by side.
+        study: Optuna's study.
+        space: The search space.
+        sampler: How the next trial is chosen; a name in `SAMPLERS` with options.
+        seed: Seed of the sweep.
+        parallel: Whether several trials run at a time.
     """
 
     def __init__(self, study: optuna.Study, space: Space, sampler: ComponentSpec, seed: int, parallel: bool) -> None:
@@ -83,64 +98,121 @@ class Study:
         self.sampler = sampler
         self.seed = seed
         self.parallel = parallel
-        self.going: dict[int, optuna.Trial] = {}
+        self._running: dict[int, optuna.Trial] = {}
 
     def interrupted_trials(self) -> list[int]:
-        """Trials that were under way when the command ended; they are under way again."""
-        cut = [trial for trial in self.study.get_trials(deepcopy=False) if not trial.state.is_finished()]
-        for trial in cut:
-            # As `study.ask()` makes them: Optuna has no public way back to a trial that is under way.
-            self.going[trial.number] = optuna.Trial(self.study, trial._trial_id)
-        return [trial.number for trial in cut]
+        """Reopens the trials that were running when the command ended.
+
+        Returns:
+            Their numbers; they count as running again.
+        """
+        unfinished = [trial for trial in self.study.get_trials(deepcopy=False) if not trial.state.is_finished()]
+        for trial in unfinished:
+            # As `study.ask()` creates them: Optuna has no public way to reopen a running trial.
+            self._running[trial.number] = optuna.Trial(self.study, trial._trial_id)
+        return [trial.number for trial in unfinished]
 
     def ask(self) -> int:
-        """Begins another trial and gives its number."""
+        """Creates a new trial.
+
+        Returns:
+            Its number.
+        """
         number = len(self.study.get_trials(deepcopy=False))
-        self._seed_for(number)
+        self._seed_sampler(number)
         trial = self.study.ask()
-        self.going[trial.number] = trial
+        self._running[trial.number] = trial
         return int(trial.number)
 
     def draw(self, number: int) -> dict[str, Any]:
-        """A trial's values by key of the recipe; asked again, they are the same."""
-        self._seed_for(number)
-        return self.space.draw(self.going[number])
+        """Draws the values of a running trial; repeated calls return the same values.
+
+        Args:
+            number: The trial.
+
+        Returns:
+            Recipe key -> value.
+        """
+        self._seed_sampler(number)
+        return self.space.draw(self._running[number])
 
     def values(self, number: int) -> dict[str, Any]:
-        """The values of a trial that ended, by key of the recipe."""
-        return self.space.draw(optuna.trial.FixedTrial(self.tried()[number].params))
+        """Returns the values of an ended trial.
 
-    def _seed_for(self, number: int) -> None:
-        # Chance follows from the place, as in training: a sweep that goes on draws what it would have drawn uncut.
+        Args:
+            number: The trial.
+
+        Returns:
+            Recipe key -> value.
+        """
+        return self.space.draw(optuna.trial.FixedTrial(self.trials()[number].params))
+
+    def _seed_sampler(self, number: int) -> None:
+        # Seeded by the trial's number: a resumed sweep draws the values that an uninterrupted one would have drawn.
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         self.study.sampler = make_sampler(self.sampler, seed, self.parallel)
 
     def find_duplicate(self, number: int) -> TrialRecord | None:
-        """A trial of the same values that is done: training it again would give the same."""
-        own = self.going[number].params
-        return next((item for item in self.tried() if item.state == "done" and item.params == own), None)
+        """Returns a done trial with the same values; training again would give the same score.
 
-    def set_attr(self, number: int, **facts: Any) -> None:
-        """Writes down facts of a trial under way."""
-        for name, value in facts.items():
-            self.going[number].set_user_attr(name, value)
+        Args:
+            number: A running trial.
+
+        Returns:
+            The first such trial, or None.
+        """
+        own = self._running[number].params
+        return next((item for item in self.trials() if item.state == "done" and item.params == own), None)
+
+    def set_attr(self, number: int, **metadata: Any) -> None:
+        """Stores metadata of a running trial.
+
+        Args:
+            number: The trial.
+            **metadata: Name -> JSON value.
+        """
+        for name, value in metadata.items():
+            self._running[number].set_user_attr(name, value)
 
     def get_attr(self, number: int, name: str, default: Any = None) -> Any:
-        """A fact of a trial under way."""
-        return self.going[number].user_attrs.get(name, default)
+        """Returns one metadata value of a running trial.
+
+        Args:
+            number: The trial.
+            name: Name of the value.
+            default: Returned where there is none.
+
+        Returns:
+            The value.
+        """
+        return self._running[number].user_attrs.get(name, default)
 
     def report(self, number: int, step: int, score: float) -> bool:
-        """Takes note of an epoch; whether the trial should be given up. Of known epochs it judges the last."""
-        trial = self.going[number]
-        known = self.study.get_trials(deepcopy=False)[number].intermediate_values
-        if step not in known:
+        """Records the score of an epoch; a step that was recorded before a resume keeps its score.
+
+        Args:
+            number: The trial.
+            step: Epoch counted over all folds, from 0.
+            score: Macro F1.
+
+        Returns:
+            Whether the pruner stops the trial; never at a step before the last recorded one.
+        """
+        trial = self._running[number]
+        recorded = self.study.get_trials(deepcopy=False)[number].intermediate_values
+        if step not in recorded:
             trial.report(score, step)
-        elif step < max(known):
+        elif step < max(recorded):
             return False
         return bool(trial.should_prune())
 
-    def end(self, number: int, outcome: Outcome) -> None:
-        """Takes note of a trial's end."""
+    def end(self, number: int, outcome: TrialOutcome) -> None:
+        """Records the end of a running trial.
+
+        Args:
+            number: The trial.
+            outcome: How it ended; its seconds are added to those of earlier attempts.
+        """
         self.set_attr(
             number,
             seconds=outcome.seconds + self.get_attr(number, "seconds", 0.0),
@@ -148,8 +220,8 @@ class Study:
             high=outcome.high,
             **({"reason": outcome.reason} if outcome.reason else {}),
         )
-        trial = self.going.pop(number)
-        # A grid that is done would stop Optuna's own loop, which does not run here; the others hear nothing of an end.
+        trial = self._running.pop(number)
+        # A finished grid sampler would call study.stop(), which fails outside of study.optimize().
         self.study.sampler = optuna.samplers.RandomSampler()
         if outcome.state == "done":
             self.study.tell(trial, outcome.score)
@@ -157,22 +229,34 @@ class Study:
             state = TrialState.PRUNED if outcome.state == "pruned" else TrialState.FAIL
             self.study.tell(trial, state=state)
 
-    def tried(self) -> list[TrialRecord]:
-        """Every trial, in order."""
-        return [_tried(trial) for trial in self.study.get_trials(deepcopy=False)]
+    def trials(self) -> list[TrialRecord]:
+        """Returns every trial.
+
+        Returns:
+            The trials by number.
+        """
+        return [_to_record(trial) for trial in self.study.get_trials(deepcopy=False)]
 
     def best(self) -> TrialRecord | None:
-        """The best of those that are done; the first of equal ones."""
-        done = [item for item in self.tried() if item.state == "done" and item.score is not None]
+        """Returns the done trial with the highest score; the first of equal ones.
+
+        Returns:
+            The trial, or None if no trial is done.
+        """
+        done = [item for item in self.trials() if item.state == "done" and item.score is not None]
         return max(done, key=lambda item: (item.score or 0.0, -item.number)) if done else None
 
     def importances(self) -> dict[str, float]:
-        """How much of the scores' variance each value accounts for, by fANOVA; empty where too few trials are done.
+        """Computes the fraction of the scores' variance that each parameter explains, by fANOVA.
 
-        Only what all trials drew can be compared: options of parts that not all chose are left out.
+        Only parameters that every trial has are compared: options of components that not all trials chose are left out.
+
+        Returns:
+            Parameter name -> fraction in [0, 1]; empty with fewer than `MIN_IMPORTANCE_TRIALS` done trials or equal
+            scores.
         """
-        done = [item for item in self.tried() if item.state == "done"]
-        if len(done) < 4 or len({item.score for item in done}) < 2:
+        done = [item for item in self.trials() if item.state == "done"]
+        if len(done) < MIN_IMPORTANCE_TRIALS or len({item.score for item in done}) < 2:
             return {}
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.seed)
         return dict(optuna.importance.get_param_importances(self.study, evaluator=evaluator))
@@ -181,46 +265,49 @@ class Study:
 def open_study(
     storage: str, name: str, identity: dict[str, Any], pruner: optuna.pruners.BasePruner, *, resume: bool
 ) -> optuna.Study:
-    """Opens a study, or begins it.
+    """Opens a study or creates it.
 
     Args:
-        storage: An address as SQLAlchemy takes it, such as sqlite:///tune.db.
-        name: What the study is called there.
-        identity: What it is about; a study is never gone on with about something else.
-        pruner: When a trial is given up.
-        resume: Whether it may be there already.
+        storage: SQLAlchemy URL, such as sqlite:///tune.db.
+        name: Name of the study in the storage.
+        identity: Recipe and space as JSON values; a study is never continued with different ones.
+        pruner: When a trial is stopped early.
+        resume: Whether the study may exist already.
+
+    Returns:
+        The study, which maximizes.
 
     Raises:
         DataError: The storage cannot be opened.
-        RunError: It is there and may not be, or is about something else.
+        RunError: The study exists and `resume` is false, or it was created with another identity.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with _storage_errors(storage):
-        opened = optuna.storages.RDBStorage(storage)
-        there = name in optuna.study.get_all_study_names(opened)
-        if there and not resume:
+        database = optuna.storages.RDBStorage(storage)
+        exists = name in optuna.study.get_all_study_names(database)
+        if exists and not resume:
             raise RunError(
-                f"there is a study '{name}' already",
+                f"the study '{name}' already exists",
                 location=storage,
-                hint="add --resume, or name another with --study",
+                hint="add --resume, or choose another name with --study",
             )
         study = optuna.create_study(
-            storage=opened, study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
+            storage=database, study_name=name, direction="maximize", pruner=pruner, load_if_exists=True
         )
-        written = json.dumps(identity, sort_keys=True, ensure_ascii=False)
+        serialized = json.dumps(identity, sort_keys=True, ensure_ascii=False)
         known = study.user_attrs.get(IDENTITY)
         if known is None and not study.get_trials(deepcopy=False):
-            study.set_user_attr(IDENTITY, written)
-        elif known != written:
+            study.set_user_attr(IDENTITY, serialized)
+        elif known != serialized:
             raise RunError(
-                f"the study '{name}' was begun with another recipe or space; {_changed(known, identity)}",
+                f"the study '{name}' was created with another recipe or space; {_describe_difference(known, identity)}",
                 location=storage,
-                hint="resume it with the same recipe, words and space, or name another --study and --out",
+                hint="resume it with the same recipe, overrides and space, or choose another --study and --out",
             )
     return study
 
 
-def _changed(known: str | None, identity: dict[str, Any]) -> str:
+def _describe_difference(known: str | None, identity: dict[str, Any]) -> str:
     before = json.loads(known) if known else {}
     names = [name for name in identity if before.get(name) != identity[name]]
     return f"what differs: {', '.join(names)}"
@@ -228,21 +315,21 @@ def _changed(known: str | None, identity: dict[str, Any]) -> str:
 
 @contextmanager
 def _storage_errors(storage: str) -> Iterator[None]:
-    """Whatever a database says, in one line."""
+    """Turns any database error into a one-line DataError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except (SQLAlchemyError, ImportError, ValueError) as error:
-        what = str(error).strip().splitlines()[0]
+        first_line = str(error).strip().splitlines()[0]
         raise DataError(
-            f"the storage cannot be opened: {what}",
+            f"the storage cannot be opened: {first_line}",
             location=storage,
             hint="write it like sqlite:///tune.db, or install the driver it needs",
         ) from None
 
 
-def _tried(trial: FrozenTrial) -> TrialRecord:
+def _to_record(trial: FrozenTrial) -> TrialRecord:
     steps = tuple(sorted(trial.intermediate_values.items()))
     return TrialRecord(
         trial.number, _STATES[trial.state], trial.value, dict(trial.params), steps, dict(trial.user_attrs)

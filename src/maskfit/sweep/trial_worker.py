@@ -1,6 +1,6 @@
-"""A trial as a piece of work: what it is told, what it tells, and the work itself, in a process of its own.
+"""One trial of a sweep: the job, its events and outcome, and the training itself.
 
-All of it is plain data, so that it can be sent to another process or machine.
+Jobs, events and outcomes are plain data, so that they can be sent to another process or machine.
 """
 
 from __future__ import annotations
@@ -16,37 +16,38 @@ from typing import Any, TextIO
 
 from maskfit.file_io import read_json
 
-Tell = Callable[[int, float], bool]
-"""Told (step, macro F1 so far) after each epoch; gives whether to stop."""
+ReportEpoch = Callable[[int, float], bool]
+"""Called with (step, macro F1 so far) after each epoch; returns whether to stop the trial."""
 
 
 @dataclass(frozen=True)
 class TrialJob:
-    """A trial to be run.
+    """A trial to run.
 
     Attributes:
-        number: Its number.
-        recipe: The whole recipe, as JSON has it; `run` names the trial's folder.
-        log: Where it writes what it says.
-        longest: The most epochs that any trial of the sweep can have in one fold.
+        number: Trial number, from 0.
+        recipe: The whole recipe as JSON values; `output_dir` is the trial's run folder.
+        log: Path of the text file that receives the trial's output.
+        max_epochs: Largest number of epochs per fold that any trial of the sweep can have.
     """
 
     number: int
     recipe: dict[str, Any]
     log: str
-    longest: int
+    max_epochs: int
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialOutcome:
     """How a trial ended.
 
     Attributes:
         state: `done`, `pruned` or `failed`.
-        score: The held-out macro F1 of one that is done.
-        seconds: How long it took, without what an earlier attempt took.
-        low, high: The score's 95 % interval over persons.
-        reason: Why it failed.
+        score: Held-out macro F1 of a done trial, in [0, 1].
+        seconds: Duration of this attempt; earlier attempts are not included.
+        low: Lower end of the score's 95 % interval over persons.
+        high: Upper end of that interval.
+        reason: Why a failed trial failed.
     """
 
     state: str
@@ -59,7 +60,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """A trial came to the end of an epoch, and waits to hear whether to go on."""
+    """A trial finished an epoch and waits for the reply whether to stop.
+
+    Attributes:
+        number: Trial number.
+        step: Epoch counted over all folds, from 0.
+        score: Mean macro F1 of the finished folds and of this epoch.
+    """
 
     number: int
     step: int
@@ -68,41 +75,49 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class TrialFinished:
-    """A trial ended."""
+    """A trial ended.
+
+    Attributes:
+        number: Trial number.
+        outcome: How it ended.
+    """
 
     number: int
-    outcome: Outcome = field(default_factory=lambda: Outcome("failed"))
+    outcome: TrialOutcome = field(default_factory=lambda: TrialOutcome("failed"))
 
 
 Event = EpochReport | TrialFinished
 
 
-def run_trial(job: TrialJob, tell: Tell, log: TextIO, threads: int | None = None) -> Outcome:
-    """Trains a trial, from its last checkpoint where there is one; whatever goes wrong in it is an outcome.
+def run_trial(job: TrialJob, report_epoch: ReportEpoch, log: TextIO, threads: int | None = None) -> TrialOutcome:
+    """Trains a trial, from its last checkpoint if it has one; an exception becomes a failed outcome.
 
     Args:
         job: The trial.
-        tell: Who is told after each epoch.
-        log: Where it writes what it says.
-        threads: Cores that it may use; torch's own choice where left out.
+        report_epoch: Called after each epoch.
+        log: Receives progress and tracebacks.
+        threads: Number of torch threads; torch's default if None.
+
+    Returns:
+        The outcome.
     """
     began = time.perf_counter()
     try:
         if threads:
-            import torch  # Here: whoever only sends jobs needs no torch.
+            import torch  # Here: a process that only sends jobs needs no torch.
 
             torch.set_num_threads(threads)
-        return _train(job, tell, log, began)
-    except Exception as error:  # a trial that fails must not end the sweep, whatever it is
+        return _train(job, report_epoch, log, began)
+    except Exception as error:  # whatever it is, a failed trial must not end the sweep
         traceback.print_exc(file=log)
-        what = str(error).strip().splitlines() or [""]
+        lines = str(error).strip().splitlines() or [""]
         kind = "" if type(error).__module__.startswith("maskfit.") else f"{type(error).__name__}: "
-        return Outcome("failed", seconds=time.perf_counter() - began, reason=f"{kind}{what[0]}")
+        return TrialOutcome("failed", seconds=time.perf_counter() - began, reason=f"{kind}{lines[0]}")
     finally:
         log.flush()
 
 
-def _train(job: TrialJob, tell: Tell, log: TextIO, began: float) -> Outcome:
+def _train(job: TrialJob, report_epoch: ReportEpoch, log: TextIO, began: float) -> TrialOutcome:
     from rich.console import Console
 
     from maskfit.config.recipe import Recipe
@@ -116,22 +131,22 @@ def _train(job: TrialJob, tell: Tell, log: TextIO, began: float) -> Outcome:
     console = Console(file=log, width=160, no_color=True)
     folder = Path(str(recipe.output_dir))
     if folder.exists() and not is_run_dir(folder):
-        # Killed before its run began: nothing in it is worth going on with.
+        # Killed before its run was complete enough to be resumed.
         shutil.rmtree(folder)
-    begun = prepare_run(recipe, resume=folder.exists(), console=console)
-    done: list[float] = []
+    run = prepare_run(recipe, resume=folder.exists(), console=console)
+    fold_scores: list[float] = []
 
-    def watch(fold: int, epoch: int, score: float) -> None:
-        if tell(len(done) * job.longest + epoch, statistics.fmean([*done, score])):
+    def on_epoch(fold: int, epoch: int, score: float) -> None:
+        if report_epoch(len(fold_scores) * job.max_epochs + epoch, statistics.fmean([*fold_scores, score])):
             raise TrainingStopped
 
     try:
-        for number in begun.plan.fold_numbers():
-            begun.train_fold(number, ConsoleReporter(console), watch)
-            done.append(float(read_json(begun.folder.fold(number).scores)["score"]))
+        for fold in run.plan.fold_numbers():
+            run.train_fold(fold, ConsoleReporter(console), on_epoch)
+            fold_scores.append(float(read_json(run.folder.fold(fold).scores)["score"]))
     except TrainingStopped:
-        return Outcome("pruned", seconds=time.perf_counter() - began)
-    scores = begun.finalize()
-    around = scores.intervals.get("macro_f1")
-    low, high = (around.low, around.high) if around else (None, None)
-    return Outcome("done", primary_score(scores), time.perf_counter() - began, low, high)
+        return TrialOutcome("pruned", seconds=time.perf_counter() - began)
+    scores = run.finalize()
+    interval = scores.intervals.get("macro_f1")
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    return TrialOutcome("done", primary_score(scores), time.perf_counter() - began, low, high)

@@ -1,4 +1,4 @@
-"""A sweep from its first trial to its results."""
+"""Runs a sweep: validates recipe and space, runs the trials, writes the results."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """How a sweep goes about it; none of it changes what is tried, so all of it may differ on resuming.
+    """Settings of a sweep that do not change what a trial is, so that all of them may differ on resuming.
 
     Attributes:
-        trials: How many in all, those before a resume counted in.
-        sampler: How the next trial is chosen, by its name in `SAMPLERS`.
-        pruner: When one is given up, by its name in `PRUNERS`.
-        seed: All of the sweep's own chance follows from it.
-        keep: Of how many of the best trials models are kept.
+        trials: Total number of trials, including those of before a resume.
+        sampler: How the next trial is chosen; a name in `SAMPLERS` with options.
+        pruner: When a trial is stopped early; a name in `PRUNERS` with options.
+        seed: Seed of the sampler.
+        keep_models: Number of best trials whose model files are kept.
     """
 
     trials: int
     sampler: ComponentSpec = field(default_factory=lambda: ComponentSpec.create("tpe"))
     pruner: ComponentSpec = field(default_factory=lambda: ComponentSpec.create("median"))
     seed: int = 0
-    keep: int = 3
+    keep_models: int = 3
 
 
 def tune(
@@ -54,57 +54,61 @@ def tune(
     space_path: Path,
     settings: SweepSettings,
     *,
-    words: Sequence[str] = (),
+    overrides: Sequence[str] = (),
     out: Path | None = None,
     storage: str | None = None,
     study_name: str | None = None,
     resume: bool = False,
-    placement: TrialExecutor | None = None,
+    executor: TrialExecutor | None = None,
     console: Console | None = None,
 ) -> SweepResults:
-    """Tries a recipe with other values of some keys, and writes what came of it.
+    """Trains a recipe with different values of some keys, and writes the results.
 
     Args:
         source: The recipe, as `read_recipe` takes it.
-        space_path: The YAML of what is tried.
-        settings: How to go about it.
-        words: What is laid over the recipe before.
-        out: The sweep's folder; left out, a new one under `sweeps/`.
-        storage: Where the study is kept; left out, in the sweep's folder.
-        study_name: What it is called there; left out, as the recipe is called.
-        resume: Go on with the sweep in `out`. Trials that were under way go on from their checkpoints; none is lost.
-        placement: Where trials run; left out, here, one after the other.
-        console: Where progress is shown; nowhere where left out.
+        space_path: YAML file of the search space.
+        settings: Number of trials, sampler, pruner and seed.
+        overrides: `key=value` overrides of the recipe.
+        out: The sweep's folder; a new one under `sweeps/` by default.
+        storage: SQLAlchemy URL of the study's database; a file in the sweep's folder by default.
+        study_name: Name of the study in the storage; the recipe's name by default.
+        resume: Continue the sweep in `out`. Interrupted trials continue from their checkpoints.
+        executor: Where trials run; one at a time on this machine by default.
+        console: Receives one line per event; none by default.
+
+    Returns:
+        The results.
 
     Raises:
-        MaskfitError: Recipe, space, data, folder or storage are not right; then nothing was tried. Or no trial was.
+        MaskfitError: Invalid recipe, space, data, folder or storage: no trial was started. Or no trial succeeded.
     """
     console = console or Console(quiet=True)
-    recipe = read_recipe(source, words, registries=RECIPE_REGISTRY)
+    recipe = read_recipe(source, overrides, registries=RECIPE_REGISTRY)
     if recipe.trainer.devices * recipe.trainer.num_nodes > 1:
         raise RecipeError(
-            "a trial trains on one device",
+            f"a trial trains on one device, got trainer.devices={recipe.trainer.devices}, "
+            f"trainer.num_nodes={recipe.trainer.num_nodes}",
             location="trainer.devices",
-            hint="set trainer.devices=1 trainer.num_nodes=1; many trials use many devices",
+            hint="set trainer.devices=1 trainer.num_nodes=1; trials are spread over the devices",
         )
     space = read_space(space_path)
-    validate_space(space, source, words, RECIPE_REGISTRY, where=str(space_path))
+    validate_space(space, source, overrides, RECIPE_REGISTRY, where=str(space_path))
     plan = make_plan(recipe)
-    held_out = [place for fold in plan.fold_numbers() for place in plan.split(fold)[1]]
+    held_out = [index for fold in plan.fold_numbers() for index in plan.split(fold)[1]]
     epochs = max_epochs(space, recipe)
     pruner = instantiate(PRUNERS, settings.pruner, epochs=epochs * len(plan.fold_numbers()))
-    make_sampler(settings.sampler, 0, False)  # mistakes in its options are told now
-    trials = _possible(space, settings, str(space_path), console)
+    make_sampler(settings.sampler, 0, False)  # unknown options are refused before the first trial
+    trials = _limit_trials(space, settings, str(space_path), console)
     folder = _open_folder(recipe, space, out, resume)
-    placement = placement or LocalExecutor()
-    with _alone(folder):
-        opened = _open_study(folder, recipe, space, storage, study_name, pruner, resume)
-        study = Study(opened, space, settings.sampler, settings.seed, placement.max_parallel > 1)
+    executor = executor or LocalExecutor()
+    with _locked(folder):
+        database = _open_study(folder, recipe, space, storage, study_name, pruner, resume)
+        study = Study(database, space, settings.sampler, settings.seed, executor.max_parallel > 1)
         try:
-            TrialScheduler(study, folder, placement, settings.keep, epochs, console).run(trials)
+            TrialScheduler(study, folder, executor, settings.keep_models, epochs, console).run(trials)
         finally:
-            placement.close()
-        persons = len({plan.photos[place].person for place in held_out})
+            executor.close()
+        persons = len({plan.photos[index].person for index in held_out})
         return write_results(folder, study, recipe, photos=len(held_out), persons=persons)
 
 
@@ -117,16 +121,16 @@ def _open_study(
     pruner: BasePruner,
     resume: bool,
 ) -> optuna.Study:
-    """Opens the study that a sweep is written down in, or begins it with the sweep's own files."""
+    """Opens the sweep's study; a new sweep's recipe and space are written first."""
     if not resume:
         write_text(folder.recipe, recipe_to_yaml(recipe))
-        # Last, as everywhere: a folder is a sweep once it holds a space.
+        # Written last: a folder is a sweep once it holds a space.
         write_text(folder.space, space.text)
-    whole = recipe.model_copy(update={"output_dir": None}).model_dump(mode="json")
-    identity = {"recipe": whole, "space": space.text}
+    base_recipe = recipe.model_copy(update={"output_dir": None}).model_dump(mode="json")
+    identity = {"recipe": base_recipe, "space": space.text}
     try:
-        address = storage or f"sqlite:///{folder.study}"
-        return open_study(address, name or recipe.name, identity, pruner, resume=resume)
+        url = storage or f"sqlite:///{folder.study}"
+        return open_study(url, name or recipe.name, identity, pruner, resume=resume)
     except MaskfitError:
         if not resume:
             for path in (folder.space, folder.recipe):
@@ -134,43 +138,43 @@ def _open_study(
         raise
 
 
-def _possible(space: Space, settings: SweepSettings, where: str, console: Console) -> int:
-    """How many trials make sense: no more than the space has points.
+def _limit_trials(space: Space, settings: SweepSettings, where: str, console: Console) -> int:
+    """Number of trials, at most the number of combinations in the space.
 
     Raises:
-        RecipeError: A grid over a range that has no end of numbers.
+        RecipeError: Grid search over a continuous range.
     """
-    points = space.points()
-    if points is None and settings.sampler.name == "grid":
+    cardinality = space.cardinality()
+    if cardinality is None and settings.sampler.name == "grid":
         raise RecipeError(
-            "a grid needs ranges of whole numbers, or with a step",
+            "grid search needs integer ranges or ranges with a step",
             location=where,
-            hint="add step: to each range of fractions, or take another --sampler",
+            hint="add step: to each range of floats, or choose another --sampler",
         )
-    if points is None or points >= settings.trials:
+    if cardinality is None or cardinality >= settings.trials:
         return settings.trials
-    console.print(f"the space has {points} points, so there are {points} trials", markup=False, highlight=False)
-    return points
+    console.print(
+        f"the space has only {cardinality} combinations: running {cardinality} trials", markup=False, highlight=False
+    )
+    return cardinality
 
 
 def _open_folder(recipe: Recipe, space: Space, out: Path | None, resume: bool) -> SweepDir:
-    folder = SweepDir(out or (Path("sweeps") / recipe.name if resume else _new_name(recipe.name)))
-    if resume and not folder.begun:
-        raise RunError(
-            "there is no sweep to resume here", location=folder.path, hint="name the sweep's folder with --out"
-        )
-    # A lock is all that a command leaves which stopped before anything was tried.
+    folder = SweepDir(out or (Path("sweeps") / recipe.name if resume else _new_path(recipe.name)))
+    if resume and not folder.exists:
+        raise RunError("no sweep to resume", location=folder.path, hint="name the sweep's folder with --out")
+    # A command that stopped before its first trial leaves only a lock file.
     if not resume and folder.path.exists() and (not folder.path.is_dir() or set(folder.path.iterdir()) - {folder.lock}):
         raise RunError(
             "this folder is not empty",
             location=folder.path,
-            hint="add --resume to go on with the sweep in it, or name another folder with --out",
+            hint="add --resume to continue the sweep in it, or choose another folder with --out",
         )
     folder.path.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _new_name(name: str) -> Path:
+def _new_path(name: str) -> Path:
     number = 1
     while (path := Path("sweeps") / (name if number == 1 else f"{name}-{number}")).exists():
         number += 1
@@ -178,14 +182,14 @@ def _new_name(name: str) -> Path:
 
 
 @contextmanager
-def _alone(folder: SweepDir) -> Iterator[None]:
-    """One command at a time works in a sweep's folder."""
+def _locked(folder: SweepDir) -> Iterator[None]:
+    """Holds the sweep folder's lock, so that only one command works in it."""
     lock = FileLock(folder.lock)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise RunError(
-            "another command is at work on this sweep", location=folder.path, hint="wait for it, or end it"
+            "another command is running this sweep", location=folder.path, hint="wait for it, or stop it"
         ) from None
     try:
         yield

@@ -1,4 +1,4 @@
-"""Folds side by side: the same answers, everything seen, everything stopped together."""
+"""Parallel folds: the same predictions as one after another, all progress reported, all stopped together."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from maskfit import process_supervisor
 from maskfit.config.recipe import Recipe
 from maskfit.errors import RunError
+from maskfit.process_supervisor import ProcessSupervisor, Worker
 from maskfit.run_dir import RunDir
-from maskfit.training.parallel import parallel_folds
 from maskfit.training.parallel.parallel_folds import PipeReporter, train_folds_in_parallel
 from maskfit.training.progress_reporting import FoldProgress
 from maskfit.training.run_session import load_run, prepare_run
@@ -25,19 +27,19 @@ from maskfit.training.train import train
 Make = Callable[..., Recipe]
 
 
-class Remembered:
-    """A screen that keeps what it is told."""
+class RecordingReporter:
+    """`ProgressReporter` that keeps everything."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.standings: list[FoldProgress] = []
+        self.progress: list[FoldProgress] = []
         self.ended: list[str] = []
 
     def line(self, text: str) -> None:
         self.lines.append(text)
 
     def show(self, standing: FoldProgress) -> None:
-        self.standings.append(standing)
+        self.progress.append(standing)
 
     def end(self, title: str) -> None:
         self.ended.append(title)
@@ -45,86 +47,84 @@ class Remembered:
 
 @pytest.fixture
 def forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saves a process the seconds in which it imports torch: they fork from one that has, and has done nothing else."""
+    """Saves workers the seconds of importing torch: they fork from a server process that has only imported it."""
     multiprocessing.set_forkserver_preload(["maskfit.training.run_session"])
-    monkeypatch.setattr(parallel_folds, "get_context", lambda name: multiprocessing.get_context("forkserver"))
+    monkeypatch.setattr(process_supervisor, "get_context", lambda name: multiprocessing.get_context("forkserver"))
 
 
 @pytest.mark.usefixtures("forked")
-def test_folds_side_by_side_give_what_they_give_one_after_another(
+def test_parallel_folds_give_the_same_results_as_sequential_ones(
     tiny: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    screen = Remembered()
-    monkeypatch.setattr("maskfit.training.train.ConsoleScreen", lambda console: screen)
+    reporter = RecordingReporter()
+    monkeypatch.setattr("maskfit.training.train.ConsoleReporter", lambda console: reporter)
     one, _ = train(tiny(f"output_dir={tmp_path / 'one'}", "cv.num_folds=2"))
-    told = sorted(screen.lines)
-    screen.lines.clear(), screen.standings.clear(), screen.ended.clear()
+    lines_one_by_one = sorted(reporter.lines)
+    reporter.lines.clear(), reporter.progress.clear(), reporter.ended.clear()
     two, _ = train(tiny(f"output_dir={tmp_path / 'two'}", "cv.num_folds=2", "trainer.parallel_folds=2"))
     for fold in (0, 1):
-        assert two.fold(fold).step_losses_csv.read_text() == one.fold(fold).step_losses_csv.read_text()
-    assert two.probabilities.read_text() == one.probabilities.read_text()
-    # What is told of each fold arrives: its lines, how far it is, its end, and that it was done in its own process.
-    lines = [line for line in screen.lines if "done already" not in line]
-    assert sorted(lines) == told
-    assert {item.title for item in screen.standings} == {"fold 1 of 2", "fold 2 of 2"}
-    assert all(0 <= item.done <= item.total for item in screen.standings)
-    assert sorted(screen.ended) == ["fold 1 of 2", "fold 2 of 2"]
+        assert two.fold(fold).train_loss.read_text() == one.fold(fold).train_loss.read_text()
+    assert two.oof_probabilities.read_text() == one.oof_probabilities.read_text()
+    # Everything arrives from each fold's process: its lines, its progress, its end, and that it was done there.
+    lines = [line for line in reporter.lines if "done already" not in line]
+    assert sorted(lines) == lines_one_by_one
+    assert {item.title for item in reporter.progress} == {"fold 1 of 2", "fold 2 of 2"}
+    assert all(0 <= item.done <= item.total for item in reporter.progress)
+    assert sorted(reporter.ended) == ["fold 1 of 2", "fold 2 of 2"]
 
 
-def test_a_fold_trained_alone_closes_with_the_others(tiny: Make) -> None:
-    begun = prepare_run(tiny("cv.num_folds=2", "trainer.epochs=1"))
-    load_run(begun.folder.path).train_fold(1, Remembered())
-    assert begun.unfinished_folds() == (0,)
+def test_a_run_is_finalized_once_all_folds_are_done(tiny: Make) -> None:
+    run = prepare_run(tiny("cv.num_folds=2", "trainer.epochs=1"))
+    load_run(run.folder.path).train_fold(1, RecordingReporter())
+    assert run.unfinished_folds() == (0,)
     with pytest.raises(RunError, match="fold 0 of this run is not done"):
-        begun.finalize()
-    begun.train_fold(0, Remembered())
-    assert begun.finalize().photos == 84
+        run.finalize()
+    run.train_fold(0, RecordingReporter())
+    assert run.finalize().photos == 84
 
 
-def test_what_is_no_run_is_not_reopened(tmp_path: Path) -> None:
+def test_load_run_refuses_a_folder_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no run here"):
         load_run(tmp_path)
 
 
 @pytest.mark.usefixtures("forked")
-def test_the_first_fold_that_fails_stops_all_and_says_why(tiny: Make) -> None:
+def test_the_first_failed_fold_stops_all_and_its_error_is_raised(tiny: Make) -> None:
     wild = ["optimizer.lr=1e30", "trainer.gradient_clip_val=null", "weight_averaging=none", "lr_scheduler=constant"]
-    begun = prepare_run(tiny("cv.num_folds=2", *wild))
+    run = prepare_run(tiny("cv.num_folds=2", *wild))
     with pytest.raises(RunError, match="no numbers") as raised:
-        train_folds_in_parallel(begun.folder.path, (0, 1), 2, Remembered())
+        train_folds_in_parallel(run.folder.path, (0, 1), 2, RecordingReporter())
     assert "optimizer.lr" in str(raised.value)
     assert multiprocessing.active_children() == []
 
 
-def test_a_process_that_dies_is_an_error_and_no_fold_is_taken_for_done(
-    tiny: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun = prepare_run(tiny("cv.num_folds=2", "trainer.epochs=1"))
-    begin = parallel_folds._begin
+def test_a_killed_process_raises_and_leaves_its_fold_unfinished(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = prepare_run(tiny("cv.num_folds=2", "trainer.epochs=1"))
+    start = ProcessSupervisor.start
 
-    def and_kill(*words: object) -> object:
-        pipe, fold = begin(*words)  # type: ignore[arg-type]
-        fold.process.kill()
-        return pipe, fold
+    def start_and_kill(*args: Any, **kwargs: Any) -> Worker:
+        worker = start(*args, **kwargs)
+        worker.process.kill()
+        return worker
 
-    monkeypatch.setattr(parallel_folds, "_begin", and_kill)
-    with pytest.raises(RunError, match="process of fold 0 ended with -9"):
-        train_folds_in_parallel(begun.folder.path, (0, 1), 1, Remembered())
-    assert begun.unfinished_folds() == (0, 1)
+    monkeypatch.setattr(ProcessSupervisor, "start", start_and_kill)
+    with pytest.raises(RunError, match="the process of fold 0 was killed by SIGKILL"):
+        train_folds_in_parallel(run.folder.path, (0, 1), 1, RecordingReporter())
+    assert run.unfinished_folds() == (0, 1)
 
 
-def test_nobody_trains_on_for_a_process_that_is_gone() -> None:
+def test_pipe_reporter_raises_once_the_other_process_is_gone() -> None:
     ours, theirs = multiprocessing.get_context("spawn").Pipe(duplex=False)
-    screen = PipeReporter(theirs, pause=0)
-    screen.line("one")
+    reporter = PipeReporter(theirs, interval=0)
+    reporter.line("one")
     assert ours.recv() == "one"
     ours.close()
     with pytest.raises(OSError, match="pipe"):
-        screen.show(FoldProgress("fold 1 of 2", "epoch 1/2", 1, 9, 1.0, 1.0))
+        reporter.show(FoldProgress("fold 1 of 2", "epoch 1/2", 1, 9, 1.0, 1.0))
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_all_folds_and_leaves_them_to_be_resumed(faces: Path, tmp_path: Path) -> None:
+def test_ctrl_c_stops_all_folds_and_they_can_be_resumed(faces: Path, tmp_path: Path) -> None:
     words = [
         f"output_dir={tmp_path / 'run'}",
         f"data.path={faces}",
@@ -142,9 +142,9 @@ def test_ctrl_c_stops_all_folds_and_leaves_them_to_be_resumed(faces: Path, tmp_p
     while not all(folder.fold(fold).checkpoint.exists() for fold in (0, 1)) and process.poll() is None:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=30)
     assert process.returncode not in (0, 2)
-    assert b"Traceback" not in said
+    assert b"Traceback" not in stderr
     # The whole group is gone.
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)

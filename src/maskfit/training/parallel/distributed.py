@@ -1,8 +1,8 @@
-"""Ranks: one training by several processes, each with its part of every batch.
+"""Distributed data-parallel training: the process group of one training and collective operations on it.
 
-All of them hold the same weights. What a batch is and what is scored follows from the recipe alone; each rank takes its
-part of it, and what must be known of the whole is added up over the ranks: the loss, its divisor, the validation's
-answers. Files are written by the first rank.
+All ranks hold the same weights. The recipe alone decides what a batch is and what is scored; each rank takes its part
+of every batch, and quantities of the whole batch are reduced over the ranks: the loss, its normalizer, the validation
+predictions. Files are written by rank 0.
 """
 
 from __future__ import annotations
@@ -20,94 +20,127 @@ from torch import Tensor
 
 from maskfit.errors import MaskfitError
 
-Given = TypeVar("Given")
+T = TypeVar("T")
 
-PATIENCE = timedelta(hours=6)
-"""How long a rank waits for another: decoding a large set, or judging a fold, is done by one."""
+COLLECTIVE_TIMEOUT = timedelta(hours=6)
+"""How long a rank waits for another: rank 0 alone decodes a large dataset or evaluates a fold."""
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among those of one training.
+    """This process's position among the processes of one training.
 
     Attributes:
-        rank: Its number, from 0.
-        count: How many there are.
+        rank: Number of this process, from 0.
+        world_size: Number of processes.
     """
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
 
     @property
     def is_rank_zero(self) -> bool:
-        """Whether this one writes files and speaks."""
+        """Whether this process writes files and prints progress."""
         return self.rank == 0
 
     @property
     def rank_seed(self) -> tuple[int, ...]:
-        """What chance depends on besides the step; nothing for the first, who draws what one alone would draw."""
+        """Seed parts in addition to the step's; empty for rank 0, which draws what a single process would draw."""
         return (self.rank,) if self.rank else ()
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of a number over the ranks, without a gradient."""
-        if self.count == 1:
+        """Averages a tensor over the ranks, without a gradient.
+
+        Args:
+            value: A tensor of the same shape on every rank.
+
+        Returns:
+            The mean, on every rank.
+        """
+        if self.world_size == 1:
             return value
         total = value.detach().clone()
         dist.all_reduce(total)
-        return total / self.count
+        return total / self.world_size
 
-    def gather(self, item: Given) -> list[Given]:
-        """What every rank has, in their order, on every rank."""
-        if self.count == 1:
+    def gather(self, item: T) -> list[T]:
+        """Gathers an object of every rank on every rank.
+
+        Args:
+            item: This rank's object; must be picklable.
+
+        Returns:
+            The objects of all ranks, by rank.
+        """
+        if self.world_size == 1:
             return [item]
-        found: list[Any] = [None] * self.count
-        dist.all_gather_object(found, item)
-        return found
+        gathered: list[Any] = [None] * self.world_size
+        dist.all_gather_object(gathered, item)
+        return gathered
 
     def broadcast_buffers(self, tensors: Iterable[Tensor]) -> None:
-        """Gives all ranks the first one's numbers: BatchNorm's statistics, which each counts on its own photos."""
-        if self.count > 1:
+        """Copies rank 0's tensors to all ranks: BatchNorm statistics, which each rank computes on its own photos.
+
+        Args:
+            tensors: Tensors to overwrite in place, in the same order on every rank.
+        """
+        if self.world_size > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, src=0)
 
     def barrier(self) -> None:
-        """Waits until all ranks are here."""
-        if self.count > 1:
+        """Waits until all ranks have called this."""
+        if self.world_size > 1:
             dist.barrier()
 
-    def on_rank_zero(self, action: Callable[[], Given]) -> Given:
-        """The first rank does it, the others wait and get what came out.
+    def on_rank_zero(self, action: Callable[[], T]) -> T:
+        """Runs a function on rank 0 while the other ranks wait.
+
+        Args:
+            action: The function; its result must be picklable.
+
+        Returns:
+            Its result, on every rank.
 
         Raises:
-            MaskfitError: What the first rank met; the others end without a word.
+            MaskfitError: Raised by the function; on rank 0 only. The other ranks exit silently with code 2.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return action()
-        told: list[Any] = [None, None]
+        outcome: list[Any] = [None, None]
         if self.is_rank_zero:
             try:
-                told[0] = action()
+                outcome[0] = action()
             except MaskfitError as error:
-                told[1] = error
-        dist.broadcast_object_list(told, src=0)
-        if told[1] is not None:
-            raise told[1] if self.is_rank_zero else SystemExit(2)
-        result: Given = told[0]
+                outcome[1] = error
+        dist.broadcast_object_list(outcome, src=0)
+        if outcome[1] is not None:
+            raise outcome[1] if self.is_rank_zero else SystemExit(2)
+        result: T = outcome[0]
         return result
 
 
-ALONE = ProcessGroup()
+SINGLE_PROCESS = ProcessGroup()
+"""The group of a training by one process."""
 
 
 def get_process_group() -> ProcessGroup:
-    """This process, as it was joined with others; alone where it was not."""
+    """Returns this process's position in the initialized process group.
+
+    Returns:
+        `SINGLE_PROCESS` where no group was initialized.
+    """
     if dist.is_available() and dist.is_initialized():
         return ProcessGroup(dist.get_rank(), dist.get_world_size())
-    return ALONE
+    return SINGLE_PROCESS
 
 
 def detect_launcher() -> ProcessGroup | None:
-    """What torchrun or Slurm started this process as; None where neither did."""
+    """Returns the rank and world size that torchrun or Slurm gave this process.
+
+    Returns:
+        None if neither started it.
+    """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return ProcessGroup(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     if "SLURM_PROCID" in os.environ and "SLURM_STEP_ID" in os.environ:
@@ -115,27 +148,38 @@ def detect_launcher() -> ProcessGroup | None:
     return None
 
 
-def is_first() -> bool:
-    """Whether this process speaks: alone, or the first of those that torchrun or Slurm started."""
-    name = "RANK" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_PROCID"
-    return int(os.environ.get(name, 0)) == 0
+def is_main_process() -> bool:
+    """Returns whether this process prints: it runs alone, or is rank 0 of those that torchrun or Slurm started.
+
+    Returns:
+        True unless a launcher gave this process a rank above 0.
+    """
+    variable = "RANK" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_PROCID"
+    return int(os.environ.get(variable, 0)) == 0
 
 
 @contextmanager
-def init_process_group(ranks: ProcessGroup) -> Iterator[ProcessGroup]:
-    """Joins this process with the others of its training for the time of the block."""
+def init_process_group(group: ProcessGroup) -> Iterator[ProcessGroup]:
+    """Initializes `torch.distributed` for the duration of a `with` block: NCCL for GPU tensors, Gloo otherwise.
+
+    Args:
+        group: Rank and world size of this process.
+
+    Yields:
+        The same group.
+    """
     if "MASTER_ADDR" not in os.environ:
-        # Slurm says who takes part; how to find each other, Lightning reads from that.
+        # Slurm's variables name the nodes; Lightning derives the rendezvous address from them.
         from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
         slurm = SLURMEnvironment()
         os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = slurm.main_address, str(slurm.main_port)
-    os.environ["RANK"], os.environ["WORLD_SIZE"] = str(ranks.rank), str(ranks.count)
+    os.environ["RANK"], os.environ["WORLD_SIZE"] = str(group.rank), str(group.world_size)
     os.environ.setdefault("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))
     os.environ.setdefault("NODE_RANK", os.environ.get("GROUP_RANK") or os.environ.get("SLURM_NODEID", "0"))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
+    dist.init_process_group(backend, timeout=COLLECTIVE_TIMEOUT)
     try:
-        yield ranks
+        yield group
     finally:
         dist.destroy_process_group()

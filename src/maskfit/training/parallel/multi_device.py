@@ -1,183 +1,170 @@
-"""One training over many devices: started here, a process for each, or by torchrun or Slurm on many machines."""
+"""Trains one network on several devices: starts one process per device, or joins those of torchrun or Slurm."""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import sys
 import time
 from collections.abc import Sequence
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
 from maskfit.config.recipe import Recipe
-from maskfit.errors import MaskfitError, RecipeError, RunError
+from maskfit.errors import RecipeError, RunError
 from maskfit.evaluation.scores import Scores
 from maskfit.memory_allocator import configure_malloc
+from maskfit.process_supervisor import ProcessSupervisor, Worker, WorkerEvent, WorkerExit
 from maskfit.run_dir import RunDir
 from maskfit.training.parallel.distributed import ProcessGroup, detect_launcher, init_process_group
 from maskfit.training.parallel.parallel_folds import PipeReporter
 from maskfit.training.progress_reporting import ConsoleReporter, FoldProgress, ProgressReporter
 from maskfit.training.run_session import load_run, prepare_run
 
-PAUSE = 1.0
-"""Seconds that the other ranks get to say what went wrong, once one has ended."""
+ERROR_WAIT_SECONDS = 1.0
+"""Time the other ranks get to report an error once one rank has crashed: theirs may be the cause of the crash."""
 
 
 def train_multi_device(recipe: Recipe, *, resume: bool = False, console: Console) -> tuple[RunDir, Scores]:
-    """Trains a recipe over `trainer.devices` x `trainer.num_nodes` processes; the arguments are those of `train`.
+    """Trains a recipe with `trainer.devices` x `trainer.num_nodes` processes.
 
-    Started by torchrun or Slurm, this process is one of them; otherwise one for each device is started here.
+    Under torchrun or Slurm this process is one of them; otherwise one process per device is started here.
+
+    Args:
+        recipe: The experiment.
+        resume: Continue the run in `recipe.output_dir` from its last checkpoints.
+        console: Receives progress.
+
+    Returns:
+        The run folder, and the scores of all held-out predictions together.
 
     Raises:
-        RecipeError: There are not as many processes as the recipe says, or batches are too small to be shared.
-        RunError: Several nodes are wanted, and neither torchrun nor Slurm started this.
+        RecipeError: The number of processes differs from the recipe, or the batch is too small to be split.
+        RunError: More than one node is configured, and neither torchrun nor Slurm started this process.
         MaskfitError: As `train`.
     """
     settings = recipe.trainer
-    wanted = settings.devices * settings.num_nodes
-    if settings.batch_size < 2 * wanted:
+    world_size = settings.devices * settings.num_nodes
+    if settings.batch_size < 2 * world_size:
         raise RecipeError(
-            f"batches of {settings.batch_size} photos cannot be shared by {wanted} devices: each needs two at least",
+            f"trainer.batch_size must be >= {2 * world_size}, two photos for each of {world_size} devices, "
+            f"got {settings.batch_size}",
             location="trainer.batch_size",
-            hint=f"set trainer.batch_size={2 * wanted} or more; it is that of all together",
+            hint=f"set trainer.batch_size={2 * world_size} or more; it is the batch size over all devices",
         )
-    ranks = detect_launcher()
-    if ranks is None and settings.num_nodes > 1:
+    group = detect_launcher()
+    if group is None and settings.num_nodes > 1:
         raise RunError(
-            f"{settings.num_nodes} nodes are wanted, and this is one process on one of them",
+            f"trainer.num_nodes={settings.num_nodes}, but this process was started alone on one node",
             location="trainer.num_nodes",
             hint="start the same command on every node with torchrun or srun; see docs/scale.md",
         )
-    if ranks is None:
-        begun = prepare_run(recipe, resume=resume, console=console)
-        if begun.unfinished_folds():
-            _spawn(begun.folder.path, begun.unfinished_folds(), settings.devices, ConsoleReporter(console))
-        return begun.folder, begun.finalize()
-    if ranks.count != wanted:
+    if group is None:
+        run = prepare_run(recipe, resume=resume, console=console)
+        if run.unfinished_folds():
+            _spawn_ranks(run.folder.path, run.unfinished_folds(), settings.devices, ConsoleReporter(console))
+        return run.folder, run.finalize()
+    if group.world_size != world_size:
         raise RecipeError(
-            f"{ranks.count} processes were started, where trainer.devices x trainer.num_nodes is {wanted}",
+            f"{group.world_size} processes were started, but trainer.devices x trainer.num_nodes is {world_size}",
             hint="start one process for each device, or set trainer.devices and trainer.num_nodes",
         )
-    with init_process_group(ranks):
-        return _take_part(recipe, ranks, resume, console)
+    with init_process_group(group):
+        return _train_as_rank(recipe, group, resume, console)
 
 
-def _take_part(recipe: Recipe, ranks: ProcessGroup, resume: bool, console: Console) -> tuple[RunDir, Scores]:
-    """What each of the processes does that torchrun or Slurm started."""
-    said = console if ranks.is_rank_zero else Console(quiet=True)
-    path = ranks.on_rank_zero(lambda: prepare_run(recipe, resume=resume, console=said).folder.path)
-    # The store is whole now, or, where a machine has one of its own, filled by the first process there to lock it.
-    begun = load_run(path)
-    folds = ranks.on_rank_zero(begun.unfinished_folds)
-    for number in folds:
-        begun.train_fold(number, ConsoleReporter(said))
-    return begun.folder, ranks.on_rank_zero(begun.finalize)
+def _train_as_rank(recipe: Recipe, group: ProcessGroup, resume: bool, console: Console) -> tuple[RunDir, Scores]:
+    """Runs in every process that torchrun or Slurm started."""
+    rank_console = console if group.is_rank_zero else Console(quiet=True)
+    path = group.on_rank_zero(lambda: prepare_run(recipe, resume=resume, console=rank_console).folder.path)
+    # Rank 0 has filled the image cache; a node with a cache of its own fills it in the first process that locks it.
+    run = load_run(path)
+    folds = group.on_rank_zero(run.unfinished_folds)
+    for fold in folds:
+        run.train_fold(fold, ConsoleReporter(rank_console))
+    return run.folder, group.on_rank_zero(run.finalize)
 
 
-def _spawn(folder: Path, folds: Sequence[int], count: int, screen: ProgressReporter) -> None:
-    """Trains folds of a begun run, one after another, each by so many processes on this machine.
+def _spawn_ranks(folder: Path, folds: Sequence[int], world_size: int, reporter: ProgressReporter) -> None:
+    """Trains folds of a prepared run, one after another, each with `world_size` processes on this machine.
 
     Raises:
-        MaskfitError: What the first process that failed said; the others are stopped.
+        MaskfitError: The error of the first rank that failed; the other ranks are stopped.
     """
-    context = get_context("spawn")
     port = _free_port()
-    threads = max(1, torch.get_num_threads() // count)
-    processes: list[BaseProcess] = []
-    pipes: dict[Connection, BaseProcess] = {}
-    try:
-        for rank in range(count):
-            ours, theirs = context.Pipe(duplex=False)
-            facts = (str(folder), tuple(folds), ProcessGroup(rank, count), port, threads, theirs)
-            process: BaseProcess = context.Process(target=_train_rank, args=facts, name=f"rank {rank}")
-            process.start()
-            theirs.close()
-            processes.append(process)
-            pipes[ours] = process
-        _listen(pipes, screen)
-    finally:
-        for process in processes:
-            process.kill()
-        for process in processes:
-            process.join()
-
-
-def _listen(pipes: dict[Connection, BaseProcess], screen: ProgressReporter) -> None:
+    threads = max(1, torch.get_num_threads() // world_size)
     titles: set[str] = set()
-    while pipes:
-        for ready in wait(list(pipes)):
-            assert isinstance(ready, Connection)
-            try:
-                told = ready.recv()
-            except EOFError:
-                _refuse_failed(pipes, pipes.pop(ready))
-                continue
-            if isinstance(told, MaskfitError):
-                raise told
-            if isinstance(told, FoldProgress):
-                titles.add(told.title)
-                screen.show(told)
-            else:
-                screen.line(str(told))
+    # A rank that waits for another one in a collective call does not react to SIGTERM: ranks are killed.
+    with ProcessSupervisor(grace_seconds=0) as supervisor:
+        for rank in range(world_size):
+            group = ProcessGroup(rank, world_size)
+            supervisor.start(_train_rank, str(folder), tuple(folds), group, port, threads, name=f"rank {rank}")
+        while supervisor.workers:
+            for event in sorted(supervisor.wait(), key=_handling_order):
+                _handle_event(event, supervisor, reporter, titles)
     for title in titles:
-        screen.end(title)
+        reporter.end(title)
 
 
-def _refuse_failed(pipes: dict[Connection, BaseProcess], process: BaseProcess) -> None:
-    process.join()
-    if not process.exitcode:
-        return
-    # One that dies takes the others with it; what they met first may be what is to be told.
-    began = time.monotonic()
-    while time.monotonic() - began < PAUSE:
-        for ready in wait(list(pipes), timeout=0.1):
-            assert isinstance(ready, Connection)
-            try:
-                told = ready.recv()
-            except EOFError:
-                pipes.pop(ready)
-                continue
-            if isinstance(told, MaskfitError):
-                raise told
+def _handling_order(event: WorkerEvent) -> int:
+    """Messages first, then exits with an error, which explain the other exits."""
+    if isinstance(event, WorkerExit):
+        return 1 if event.worker.error is not None else 2
+    return 0
+
+
+def _handle_event(
+    event: WorkerEvent, supervisor: ProcessSupervisor, reporter: ProgressReporter, titles: set[str]
+) -> None:
+    if isinstance(event, WorkerExit):
+        if event.failed:
+            _raise_failure(event.worker, supervisor)
+    elif isinstance(event.message, FoldProgress):
+        titles.add(event.message.title)
+        reporter.show(event.message)
+    else:
+        reporter.line(str(event.message))
+
+
+def _raise_failure(failed: Worker, supervisor: ProcessSupervisor) -> None:
+    """Raises the error of a failed rank, or that of another rank if this one crashed without a `MaskfitError`."""
+    if failed.error is not None:
+        raise failed.error
+    # One rank's end makes the others fail in their next collective call; the first error explains the rest.
+    end = time.monotonic() + ERROR_WAIT_SECONDS
+    while supervisor.workers and time.monotonic() < end:
+        for event in supervisor.wait(timeout=0.1):
+            if isinstance(event, WorkerExit) and event.worker.error is not None:
+                raise event.worker.error
     raise RunError(
-        f"the process of {process.name} ended with {process.exitcode}; the others were stopped",
-        hint="what it said stands above; 'maskfit train ... --resume' goes on from the last checkpoint",
+        f"the process of {failed.name} {failed.describe_exit()}; the others were stopped",
+        hint="see its output above; 'maskfit train ... --resume' continues from the last checkpoint",
     )
 
 
 def _train_rank(
-    folder: str, folds: Sequence[int], ranks: ProcessGroup, port: int, threads: int, pipe: Connection
+    pipe: Connection, folder: str, folds: Sequence[int], group: ProcessGroup, port: int, threads: int
 ) -> None:
-    """What each of the processes does that are started here."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches whoever started it
+    """Runs in every process that `_spawn_ranks` starts."""
     configure_malloc()
     torch.set_num_threads(threads)
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
-        "LOCAL_RANK": str(ranks.rank),
+        "LOCAL_RANK": str(group.rank),
         "NODE_RANK": "0",
-        "LOCAL_WORLD_SIZE": str(ranks.count),
+        "LOCAL_WORLD_SIZE": str(group.world_size),
     }
-    screen = PipeReporter(pipe) if ranks.is_rank_zero else ConsoleReporter(Console(quiet=True))
-    try:
-        with init_process_group(ranks):
-            begun = load_run(folder)
-            for number in folds:
-                begun.train_fold(number, screen)
-    except MaskfitError as error:
-        pipe.send(error)
-        sys.exit(2)
+    reporter = PipeReporter(pipe) if group.is_rank_zero else ConsoleReporter(Console(quiet=True))
+    with init_process_group(group):
+        run = load_run(folder)
+        for fold in folds:
+            run.train_fold(fold, reporter)
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

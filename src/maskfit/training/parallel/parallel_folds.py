@@ -1,172 +1,115 @@
-"""Several folds of a run at once, each in a process of its own, all seen on one screen and stopped together."""
+"""Trains several folds of a run at a time, each in its own process, with one progress display."""
 
 from __future__ import annotations
 
-import signal
-import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
 
 import torch
 
-from maskfit.errors import MaskfitError, RunError
+from maskfit.errors import RunError
 from maskfit.memory_allocator import configure_malloc
+from maskfit.process_supervisor import ProcessSupervisor, Worker, WorkerExit
 from maskfit.training.progress_reporting import FoldProgress, ProgressReporter
 from maskfit.training.run_session import load_run
 
-PATIENCE = 5.0
-"""Seconds that a process gets to end before it is killed."""
-
 
 class PipeReporter:
-    """Tells another process. When that is gone, telling fails, and so training ends with who began it.
+    """`ProgressReporter` that sends everything to another process.
+
+    Sending raises OSError once that process is gone, which ends the training.
 
     Args:
-        pipe: The end that is written to.
-        pause: Seconds between two tellings of how far a fold is.
+        pipe: The end to send to.
+        interval: Minimum number of seconds between two `FoldProgress` messages; the ones in between are dropped.
     """
 
-    def __init__(self, pipe: Connection, pause: float = 0.2) -> None:
+    def __init__(self, pipe: Connection, interval: float = 0.2) -> None:
         self.pipe = pipe
-        self.pause = pause
-        self.told = 0.0
+        self.interval = interval
+        self._last_sent = 0.0
 
     def line(self, text: str) -> None:
+        """Sends a line.
+
+        Args:
+            text: The line.
+        """
         self.pipe.send(text)
 
     def show(self, standing: FoldProgress) -> None:
+        """Sends a fold's progress, at most once per interval.
+
+        Args:
+            standing: The progress.
+        """
         now = time.monotonic()
-        if now - self.told >= self.pause:
-            self.told = now
+        if now - self._last_sent >= self.interval:
+            self._last_sent = now
             self.pipe.send(standing)
 
     def end(self, title: str) -> None:
-        """Nothing: the other process sees this one end."""
+        """Does nothing: the other process notices the end of this one.
+
+        Args:
+            title: The fold.
+        """
 
 
-@dataclass
-class _Fold:
-    """A fold under way in its process."""
+def train_folds_in_parallel(folder: Path, folds: Sequence[int], max_parallel: int, reporter: ProgressReporter) -> None:
+    """Trains folds of a prepared run, a limited number at a time, until all are done.
 
-    number: int
-    process: BaseProcess
-    title: str = ""
-    error: MaskfitError | None = None
-
-    def tell(self, told: object, screen: ProgressReporter) -> None:
-        if isinstance(told, FoldProgress):
-            self.title = told.title
-            screen.show(told)
-        elif isinstance(told, MaskfitError):
-            self.error = told
-        else:
-            screen.line(str(told))
-
-
-def train_folds_in_parallel(folder: Path, folds: Sequence[int], at_once: int, screen: ProgressReporter) -> None:
-    """Trains folds of a begun run, so many at a time, until all are done.
-
-    Each process gets its share of this one's threads. A program that calls this, itself or through `train`, must keep
-    what it does under `if __name__ == "__main__":`, as always with processes of Python's.
+    Each process gets an equal part of this process's torch threads. The processes are spawned, so a program that calls
+    this function, directly or through `train`, must guard its entry point with `if __name__ == "__main__":`.
 
     Args:
-        folder: The run's.
-        folds: Their numbers.
-        at_once: How many may train at a time, 1 or more.
-        screen: Where the progress of all is shown.
+        folder: Run folder.
+        folds: Fold numbers, from 0.
+        max_parallel: Number of folds that train at a time, >= 1.
+        reporter: Receives the progress of all folds.
 
     Raises:
-        MaskfitError: What the first fold that failed said; the others are stopped, as they are at Ctrl-C.
+        MaskfitError: The error of the first fold that failed. The other folds are stopped, as they are at Ctrl-C.
+        RunError: A fold's process crashed or was killed.
     """
-    waiting = list(folds)
-    running: dict[Connection, _Fold] = {}
-    threads = max(1, torch.get_num_threads() // at_once)
-    try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                pipe, fold = _begin(folder, waiting.pop(0), threads)
-                running[pipe] = fold
-            for ready in wait(list(running)):
-                assert isinstance(ready, Connection)
-                fold = running[ready]
-                try:
-                    fold.tell(ready.recv(), screen)
-                except EOFError:
-                    del running[ready]
-                    _end(fold, screen)
-    finally:
-        _stop([fold.process for fold in running.values()])
+    pending = list(folds)
+    fold_of: dict[Worker, int] = {}
+    titles: dict[Worker, str] = {}
+    threads = max(1, torch.get_num_threads() // max_parallel)
+    with ProcessSupervisor() as supervisor:
+        while pending or supervisor.workers:
+            while pending and len(supervisor.workers) < max_parallel:
+                worker = _start(supervisor, folder, pending[0], threads)
+                fold_of[worker] = pending.pop(0)
+            for event in supervisor.wait():
+                if isinstance(event, WorkerExit):
+                    reporter.end(titles.get(event.worker, ""))
+                    _raise_if_failed(event, fold_of[event.worker])
+                elif isinstance(event.message, FoldProgress):
+                    titles[event.worker] = event.message.title
+                    reporter.show(event.message)
+                else:
+                    reporter.line(str(event.message))
 
 
-def _begin(folder: Path, number: int, threads: int) -> tuple[Connection, _Fold]:
-    # Not by a fork: neither torch's threads nor a GPU live through one.
-    context = get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_train, args=(str(folder), number, threads, theirs), name=f"fold {number}")
-    with _deaf_to_ctrl_c():
-        process.start()
-    # With this end closed here, the other's end is seen.
-    theirs.close()
-    return ours, _Fold(number, process)
+def _start(supervisor: ProcessSupervisor, folder: Path, fold: int, threads: int) -> Worker:
+    return supervisor.start(_train_fold, str(folder), fold, threads, name=f"fold {fold}")
 
 
-@contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """A process that is started in here ignores Ctrl-C, which reaches all of a terminal: who began it stops it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _train(folder: str, number: int, threads: int, pipe: Connection) -> None:
-    """What a fold's process does."""
-    signal.signal(signal.SIGTERM, _interrupt)
+def _train_fold(pipe: Connection, folder: str, fold: int, threads: int) -> None:
+    """Runs in the fold's process."""
     configure_malloc()
     torch.set_num_threads(threads)
-    try:
-        load_run(folder).train_fold(number, PipeReporter(pipe))
-    except MaskfitError as error:
-        pipe.send(error)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    load_run(folder).train_fold(fold, PipeReporter(pipe))
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    # As at Ctrl-C: what is being written is cleared away.
-    raise KeyboardInterrupt
-
-
-def _end(fold: _Fold, screen: ProgressReporter) -> None:
-    fold.process.join()
-    screen.end(fold.title)
-    if fold.error is not None:
-        raise fold.error
-    if fold.process.exitcode:
+def _raise_if_failed(event: WorkerExit, fold: int) -> None:
+    if event.worker.error is not None:
+        raise event.worker.error
+    if event.failed:
         raise RunError(
-            f"the process of fold {fold.number} ended with {fold.process.exitcode}",
-            hint="what it said stands above; a program of your own must call this under if __name__ == '__main__':",
+            f"the process of fold {fold} {event.worker.describe_exit()}",
+            hint="see its output above; a program of your own must call this under if __name__ == '__main__':",
         )
-
-
-def _stop(processes: Sequence[BaseProcess]) -> None:
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join(PATIENCE)
-        if process.is_alive():
-            process.kill()
-            process.join()
