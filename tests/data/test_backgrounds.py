@@ -1,4 +1,4 @@
-"""Backgrounds: the contract of the table, what GrabCut and a network keep, and that everybody sees the same pixels."""
+"""Tests of background removal: interface, GrabCut, saliency networks, and equal pixels in cache and prediction."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from maskfit.registry import ComponentSpec, instantiate
 from maskfit.synthesis.drawn import render_photo, sample_person
 from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
-ERASING = [name for name in BACKGROUNDS if name != "none"]
+REMOVALS = [name for name in BACKGROUNDS if name != "none"]
 BLUE = [0, 0, 255]
 
 
 @pytest.fixture(autouse=True)
 def net(painted, bright):
-    """No test of this file needs weights."""
+    """Replaces detectors and networks, so that no test of this file needs weights."""
 
 
 def subject(height: int = 120, width: int = 90) -> tuple[np.ndarray, np.ndarray]:
@@ -48,7 +48,7 @@ def whole(photo: np.ndarray) -> CropBox:
     return CropBox((0.0, 0.0, float(photo.shape[1]), float(photo.shape[0])))
 
 
-# The contract of the table
+# Interface
 
 
 @pytest.mark.parametrize("name", list(BACKGROUNDS))
@@ -84,13 +84,13 @@ def test_the_same_photo_gives_the_same_pixels(name):
     assert all((other == first).all() for other in others)
 
 
-@pytest.mark.parametrize("name", ERASING)
-def test_the_subject_stays_and_the_rest_gets_the_colour(name):
+@pytest.mark.parametrize("name", REMOVALS)
+def test_the_background_is_filled_and_the_subject_kept(name):
     photo, head = subject()
-    seen = instantiate(BACKGROUNDS, ComponentSpec.create(name, colour=BLUE)).remove_background(photo, whole(photo))
+    seen = instantiate(BACKGROUNDS, ComponentSpec.create(name, color=BLUE)).remove_background(photo, whole(photo))
     flat = (seen == BLUE).all(axis=2)
     inside = _shrunk(head, 4)
-    # A network is never wholly sure.
+    # The output of a network is never exactly 0 or 1.
     assert abs(seen[inside].astype(int) - photo[inside]).max() <= (0 if name == "grabcut" else 6)
     assert flat[_shrunk(~head, 6)].mean() > 0.97
 
@@ -105,66 +105,68 @@ def _shrunk(mask: np.ndarray, by: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", list(BACKGROUNDS))
-def test_settings_are_recorded_and_come_back(name):
-    part = ComponentSpec.create(name, **({"colour": BLUE} if name in ERASING else {}))
-    settled = CropResize(background_removal=part, unsharp_mask=0.5, size=(16, 16)).pinned()
-    assert settled.background_removal == pin_component(part, instantiate(BACKGROUNDS, part))
-    assert CropResize.model_validate_json(settled.model_dump_json()) == settled
-    assert settled.pinned() == settled
+def test_settings_survive_serialization(name):
+    part = ComponentSpec.create(name, **({"color": BLUE} if name in REMOVALS else {}))
+    pinned = CropResize(background_removal=part, unsharp_mask=0.5, size=(16, 16)).pinned()
+    assert pinned.background_removal == pin_component(part, instantiate(BACKGROUNDS, part))
+    assert CropResize.model_validate_json(pinned.model_dump_json()) == pinned
+    assert pinned.pinned() == pinned
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "message"),
     [
         ("grabcut", {"side": 8}, "side=8"),
         ("grabcut", {"iterations": 0}, "iterations=0"),
-        ("grabcut", {"colour": [0, 0]}, "red, green, blue"),
-        ("saliency", {"colour": [0, 0, 256]}, "red, green, blue"),
+        ("grabcut", {"color": [0, 0]}, "red, green, blue"),
+        ("saliency", {"color": [0, 0, 256]}, "red, green, blue"),
         ("saliency", {"net": "u2net_p"}, "did you mean 'u2netp'"),
         ("grabbed", {}, "unknown"),
     ],
 )
-def test_wrong_options_are_refused(name, options, said):
-    with pytest.raises(RecipeError, match=said):
+def test_invalid_options_are_rejected(name, options, message):
+    with pytest.raises(RecipeError, match=message):
         instantiate(BACKGROUNDS, ComponentSpec.create(name, **options))
 
 
-# Everybody sees the same
+# Cache and prediction
 
 
-@pytest.mark.parametrize("name", ERASING)
+@pytest.mark.parametrize("name", REMOVALS)
 @pytest.mark.parametrize(
     "crop", [ComponentSpec.create("center"), ComponentSpec.create("face", align=True), ComponentSpec.create("saliency")]
 )
 def test_validation_training_and_prediction_see_the_same_pixels(tmp_path, name, crop):
-    framing = CropResize(crop=crop, size=(48, 40), background_removal=ComponentSpec.create(name), unsharp_mask=0.7)
+    crop_resize = CropResize(crop=crop, size=(48, 40), background_removal=ComponentSpec.create(name), unsharp_mask=0.7)
     paths = []
     for number in range(2):
         paths.append(tmp_path / f"{number}.png")
         render_photo(sample_person(0, number), "normal", size=(96, 128)).image.save(paths[-1])
-    stored = open_image_cache(
-        [Photo(path, path.name, path.name) for path in paths], framing, folder=tmp_path / "stores"
+    cached = open_image_cache(
+        [Photo(path, path.name, path.name) for path in paths], crop_resize, folder=tmp_path / "caches"
     )
-    plain = framing.model_copy(update={"background": ComponentSpec.create("none"), "sharpen": 0.0})
-    recorded = CropResize.model_validate_json(framing.pinned().model_dump_json())
+    plain = crop_resize.model_copy(update={"background_removal": ComponentSpec.create("none"), "unsharp_mask": 0.0})
+    recorded = CropResize.model_validate_json(crop_resize.pinned().model_dump_json())
     for place, path in enumerate(paths):
-        frame = stored.gather([place])[0]
+        frame = cached.gather([place])[0]
         np.testing.assert_array_equal(frame, Preprocessing(crop_resize=recorded).crop_resize(decode(path)))
         assert (frame != CropResize(**dict(plain))(decode(path))).any()
 
 
-def test_another_background_is_another_store(tmp_path, paint):
+def test_another_background_is_another_cache(tmp_path, paint):
     Image.fromarray(paint(60, 40)).save(tmp_path / "a.png")
     photos = [Photo(tmp_path / "a.png", "a.png", "p")]
     for background, sharpen in (("none", 0), ("grabcut", 0), ("none", 1)):
-        framing = CropResize(size=(16, 16), background_removal=ComponentSpec.create(background), unsharp_mask=sharpen)
-        open_image_cache(photos, framing, folder=tmp_path / "stores")
-    assert len(list((tmp_path / "stores").iterdir())) == 3
+        crop_resize = CropResize(
+            size=(16, 16), background_removal=ComponentSpec.create(background), unsharp_mask=sharpen
+        )
+        open_image_cache(photos, crop_resize, folder=tmp_path / "caches")
+    assert len(list((tmp_path / "caches").iterdir())) == 3
 
 
-def test_framings_without_one_are_written_and_read_as_before():
-    """Stores and model files from before there were backgrounds stay what they were."""
-    old = '{"crop":"centre","size":[224,224],"filter":"bilinear"}'
+def test_defaults_are_not_serialized():
+    """Settings without background removal and sharpening are written without these fields."""
+    old = '{"crop":"center","size":[224,224],"filter":"bilinear"}'
     assert CropResize().model_dump_json() == old
     assert CropResize.model_validate_json(old) == CropResize()
     assert CropResize.model_validate_json(old).pinned() == CropResize()
@@ -173,15 +175,15 @@ def test_framings_without_one_are_written_and_read_as_before():
     np.testing.assert_array_equal(CropResize.model_validate_json(old)(photo), by_hand)
 
 
-def test_larger_frames_are_erased_along_the_same_edge():
+def test_larger_images_have_the_same_edge():
     photo, _ = subject(240, 180)
-    framing = CropResize(size=(64, 64), background_removal=ComponentSpec.create("grabcut", colour=BLUE))
-    small, large = ((item(photo) == BLUE).all(axis=2) for item in (framing, framing.scaled(2)))
+    crop_resize = CropResize(size=(64, 64), background_removal=ComponentSpec.create("grabcut", color=BLUE))
+    small, large = ((item(photo) == BLUE).all(axis=2) for item in (crop_resize, crop_resize.scaled(2)))
     both = np.asarray(Image.fromarray(large).resize((64, 64), Image.Resampling.NEAREST))
     assert (small == both).mean() > 0.97
 
 
-def test_a_recipe_names_it():
+def test_recipe_keys():
     recipe = read_recipe(
         "baseline",
         ["data.background_removal=grabcut", "data.background_removal.side=64", "data.unsharp_mask=1"],
@@ -191,15 +193,15 @@ def test_a_recipe_names_it():
     assert recipe.data.unsharp_mask == 1
     with pytest.raises(RecipeError, match="background"):
         read_recipe("baseline", ["data.background_removal=grabbut"], registries=RECIPE_REGISTRY)
-    with pytest.raises(RecipeError, match="sharpen"):
+    with pytest.raises(RecipeError, match="unsharp_mask"):
         read_recipe("baseline", ["data.unsharp_mask=-1"], registries=RECIPE_REGISTRY)
 
 
 # GrabCut
 
 
-def test_a_drawn_face_is_never_eaten():
-    """The inside of each face stays as it was, to the pixel; something of the background goes."""
+def test_drawn_faces_are_kept():
+    """The inside of each face is unchanged, and part of the background is filled."""
     for number in range(4):
         for name in ("mask1", "normal"):
             photo = np.asarray(render_photo(sample_person(3, number), name, size=(192, 256)).image)
@@ -208,7 +210,7 @@ def test_a_drawn_face_is_never_eaten():
             assert (seen[:20, :10] == IMAGENET_MEAN_COLOR).all() or (seen[:20, -10:] == IMAGENET_MEAN_COLOR).all()
 
 
-def test_what_it_starts_from():
+def test_initial_mask():
     kinds = initial_mask(100, 80, (0, 0, 80, 100))
     assert kinds[50, 40] == 1
     assert kinds[0, 0] == kinds[0, 79] == 0
@@ -219,16 +221,16 @@ def test_what_it_starts_from():
     np.testing.assert_array_equal(moved[:, 80:], kinds)
 
 
-def test_a_face_in_a_group_is_told_by_its_surroundings_alone():
+def test_grabcut_uses_only_the_surroundings_of_the_crop():
     photo, _ = subject(120, 90)
     group = np.concatenate([photo, np.random.default_rng(5).integers(0, 256, (120, 400, 3), dtype=np.uint8)], axis=1)
-    cut = CropBox((10.0, 15.0, 80.0, 105.0))
-    seen = GrabCut(colour=BLUE).remove_background(group, cut)
+    crop_box = CropBox((10.0, 15.0, 80.0, 105.0))
+    seen = GrabCut(color=BLUE).remove_background(group, crop_box)
     assert (seen[60, 45] == group[60, 45]).all()
     assert (seen[:, 150:] == BLUE).all()
 
 
-def test_without_opencv_it_says_which_extra(monkeypatch):
+def test_missing_opencv_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     photo, _ = subject()
     for background in (GrabCut(), CROPS["saliency"]()):
@@ -241,7 +243,7 @@ def test_without_opencv_it_says_which_extra(monkeypatch):
     assert (SaliencyBackground().remove_background(photo, whole(photo)) == IMAGENET_MEAN_COLOR).all(axis=2).any()
 
 
-def test_regions():
+def test_connected_region_and_largest_box():
     import cv2
 
     mask = np.zeros((9, 12), dtype=bool)
@@ -256,10 +258,10 @@ def test_regions():
     assert largest_region_box(cv2, np.zeros((4, 4), dtype=bool)) is None
 
 
-def test_the_colour_is_mixed_by_shares():
+def test_fill_background_mixes_by_opacity():
     photo = np.full((2, 4, 3), 200, dtype=np.uint8)
-    shares = np.array([[255, 255], [0, 0]], dtype=np.uint8)
-    seen = fill_background(photo, shares, (0, 0, 100), (1, 0, 3, 2))
+    opacity = np.array([[255, 255], [0, 0]], dtype=np.uint8)
+    seen = fill_background(photo, opacity, (0, 0, 100), (1, 0, 3, 2))
     np.testing.assert_array_equal(seen[0], [[0, 0, 100], [200] * 3, [200] * 3, [0, 0, 100]])
     np.testing.assert_array_equal(seen[1], [[0, 0, 100]] * 4)
 
@@ -267,7 +269,7 @@ def test_the_colour_is_mixed_by_shares():
 # Sharpening
 
 
-def test_sharpening_is_an_unsharp_mask():
+def test_unsharp_mask():
     frame = np.full((224, 224, 3), 100, dtype=np.uint8)
     frame[:, 112:] = 150
     assert unsharp_mask(frame, 0) is frame
@@ -278,7 +280,7 @@ def test_sharpening_is_an_unsharp_mask():
     assert unsharp_mask(frame, 2.0)[10, 112, 0] > seen[10, 112, 0]
 
 
-def test_larger_frames_are_sharpened_as_widely():
+def test_unsharp_mask_scales_with_the_image():
     frame = np.full((224, 224, 3), 100, dtype=np.uint8)
     frame[:, 112:] = 150
     large = np.asarray(Image.fromarray(frame).resize((448, 448), Image.Resampling.NEAREST))

@@ -1,4 +1,4 @@
-"""Weights: found on this machine or fetched once, and never taken for others."""
+"""Tests of pretrained weights: local files, downloads and checksums."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server() -> Iterator[tuple[str, list[str]]]:
-    """A web server that knows `/good` and `/other`; its address, and what it was asked for."""
-    asked: list[str] = []
+    """A web server with `/good` and `/other`: its address and the requested paths."""
+    requested: list[str] = []
 
-    class Answers(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            requested.append(self.path)
             body = {"/good": CONTENT, "/other": b"<html>please log in</html>"}.get(self.path)
             self.send_response(200 if body else 404)
             self.end_headers()
             self.wfile.write(body or b"")
 
-        def log_message(self, *words: object) -> None:
+        def log_message(self, *arguments: object) -> None:
             pass
 
-    listening = HTTPServer(("127.0.0.1", 0), Answers)
+    listening = HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=listening.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{listening.server_port}", asked
+    yield f"http://127.0.0.1:{listening.server_port}", requested
     listening.shutdown()
     listening.server_close()
 
 
-def test_weights_are_fetched_once(server, cache):
-    address, asked = server
+def test_weights_are_downloaded_once(server, cache):
+    address, requested = server
     wanted = WeightsFile("net.onnx", SHA256, f"{address}/good")
     path = find_weights(wanted)
     assert path.parent == cache
     assert path.read_bytes() == CONTENT
     assert find_weights(wanted) == path
-    assert asked == ["/good"]
+    assert requested == ["/good"]
     assert [item.name for item in cache.iterdir()] == [f"{SHA256[:16]}-net.onnx"]
 
 
-def test_a_folder_of_the_users_comes_first(tmp_path, monkeypatch):
+def test_the_folder_of_the_environment_variable_comes_first(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "net.onnx").write_bytes(CONTENT)
     monkeypatch.setenv(FOLDER, str(tmp_path / "mine"))
@@ -68,7 +68,7 @@ def test_a_folder_of_the_users_comes_first(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["/other", "/missing"])
-def test_what_is_not_the_weights_is_not_kept(server, cache, path):
+def test_a_wrong_download_is_not_kept(server, cache, path):
     address, _ = server
     with pytest.raises(DataError) as caught:
         find_weights(WeightsFile("net.onnx", SHA256, address + path))
@@ -81,7 +81,7 @@ def test_what_is_not_the_weights_is_not_kept(server, cache, path):
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9/net.onnx", "http://no.such.place.invalid/n", "nonsense"])
-def test_without_a_network_the_error_says_what_to_do(address):
+def test_a_failed_download_gives_a_hint(address):
     with pytest.raises(DataError) as caught:
         find_weights(WeightsFile("net.onnx", SHA256, address))
     assert "net.onnx cannot be downloaded" in caught.value.message
@@ -89,7 +89,7 @@ def test_without_a_network_the_error_says_what_to_do(address):
     assert f"set {FOLDER} to that folder" in str(caught.value.hint)
 
 
-def test_weights_that_nobody_publishes_and_that_are_not_here():
+def test_unpublished_weights_that_are_missing():
     with pytest.raises(DataError, match="not on this machine") as caught:
         find_weights(WeightsFile("mine.onnx", SHA256))
     assert SHA256 in caught.value.message
@@ -97,7 +97,7 @@ def test_weights_that_nobody_publishes_and_that_are_not_here():
 
 
 @pytest.mark.parametrize("place", ["folder", "cache"])
-def test_a_file_with_another_content_is_refused(tmp_path, monkeypatch, cache, place):
+def test_a_file_with_a_wrong_checksum_is_rejected(tmp_path, monkeypatch, cache, place):
     wanted = WeightsFile("net.onnx", SHA256, "http://127.0.0.1:9/nobody")
     path = tmp_path / "net.onnx" if place == "folder" else cache / f"{SHA256[:16]}-net.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,16 +109,16 @@ def test_a_file_with_another_content_is_refused(tmp_path, monkeypatch, cache, pl
     assert caught.value.location == str(path)
 
 
-def test_a_local_file_is_kept_and_found_by_its_content(tmp_path):
+def test_a_local_file_is_cached(tmp_path):
     path = tmp_path / "mine.onnx"
     path.write_bytes(CONTENT)
-    kept = add_to_cache(path)
-    assert kept == WeightsFile("mine.onnx", SHA256)
+    cached = add_to_cache(path)
+    assert cached == WeightsFile("mine.onnx", SHA256)
     path.unlink()
-    assert find_weights(kept).read_bytes() == CONTENT
+    assert find_weights(cached).read_bytes() == CONTENT
 
 
-def test_two_files_of_one_name_are_kept_apart(tmp_path):
+def test_two_files_of_the_same_name(tmp_path):
     path = tmp_path / "mine.onnx"
     path.write_bytes(CONTENT)
     first = add_to_cache(path)
@@ -128,17 +128,17 @@ def test_two_files_of_one_name_are_kept_apart(tmp_path):
     assert find_weights(second).read_bytes() == b"trained anew"
 
 
-def test_files_that_cannot_be_weights(tmp_path):
+def test_invalid_files(tmp_path):
     with pytest.raises(DataError, match="weights file does not exist"):
         add_to_cache(tmp_path / "missing.onnx")
     with pytest.raises(DataError, match="weights file does not exist"):
         add_to_cache(tmp_path)
     (tmp_path / "large.onnx").write_bytes(bytes(101))
-    with pytest.raises(DataError, match="a detector have at most 100 bytes"):
+    with pytest.raises(DataError, match="a detector must have at most 100 bytes"):
         add_to_cache(tmp_path / "large.onnx", DETECTOR_CACHE._replace(max_bytes=100))
 
 
-def test_an_answer_without_end_is_not_read_to_its_end(server, cache):
+def test_a_download_stops_at_the_maximum_size(server, cache):
     address, _ = server
     small = DETECTOR_CACHE._replace(max_bytes=len(CONTENT) - 1)
     with pytest.raises(DataError, match="at most 20 bytes"):
@@ -146,7 +146,7 @@ def test_an_answer_without_end_is_not_read_to_its_end(server, cache):
     assert not cache.exists() or not list(cache.iterdir())
 
 
-def test_kinds_of_weights_do_not_share_a_shelf(tmp_path, monkeypatch):
+def test_kinds_of_weights_do_not_share_a_cache(tmp_path, monkeypatch):
     (tmp_path / "net.onnx").write_bytes(CONTENT)
     monkeypatch.setenv(FOLDER, str(tmp_path))
     with pytest.raises(DataError, match="not on this machine") as caught:
@@ -156,8 +156,8 @@ def test_kinds_of_weights_do_not_share_a_shelf(tmp_path, monkeypatch):
     assert find_weights(WeightsFile("net.onnx", SHA256, cache=SALIENCY_CACHE)) == tmp_path / "net.onnx"
 
 
-def test_a_name_in_a_model_file_leads_nowhere_else(cache):
-    """A model file says the name; it must not be a way out of the cache."""
+def test_a_name_cannot_leave_the_cache(cache):
+    """The name comes from a model file, so it must not lead out of the cache."""
     with pytest.raises(DataError, match="not on this machine"):
         find_weights(WeightsFile("../../../etc/passwd", SHA256))
     assert module._cache_path(WeightsFile("../../../etc/passwd", SHA256)).parent == cache

@@ -1,4 +1,4 @@
-"""Salient objects by a real, tiny ONNX network: what it is shown, what is refused, where its weights come from."""
+"""Tests of saliency networks with a tiny ONNX network: input, invalid networks, and where weights come from."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ def network(path: Path, kind: str, shape: tuple[object, ...] = (1, 3, "h", "w"),
     return path
 
 
-# What is found
+# Results
 
 
-def test_the_object_is_found_at_the_networks_resolution(bright):
-    shares = SaliencyBased().saliency_map(dark((48, 32, 96, 96)))
-    assert shares is not None
-    assert shares.shape == (64, 64)
-    assert (shares[18:46, 18:30] > 250).all()
-    assert (shares[:, 40:] < 5).all()
+def test_saliency_map_has_the_networks_resolution(bright):
+    saliency_map = SaliencyBased().saliency_map(dark((48, 32, 96, 96)))
+    assert saliency_map is not None
+    assert saliency_map.shape == (64, 64)
+    assert (saliency_map[18:46, 18:30] > 250).all()
+    assert (saliency_map[:, 40:] < 5).all()
 
 
 def test_the_crop_is_the_box_of_the_largest_region(bright):
     photo = dark((48, 32, 96, 96), (120, 8, 144, 20))
-    cut = SaliencyCrop().box(photo, 0.75)
-    assert cut.box == pytest.approx((48, 32, 96, 96), abs=3)
-    assert not cut.fallback
+    crop_box = SaliencyCrop().box(photo, 0.75)
+    assert crop_box.box == pytest.approx((48, 32, 96, 96), abs=3)
+    assert not crop_box.fallback
     wide = SaliencyCrop(margin=0.25).box(photo, 0.75).box
     # 16 more on each side make 80 x 96, which 0.75 widens to 80 x 106.7.
     assert wide == pytest.approx((32, 10.7, 112, 117.3), abs=4)
@@ -74,59 +74,59 @@ def test_the_crop_is_the_box_of_the_largest_region(bright):
 
 
 @pytest.mark.parametrize("level", [0, 40, 255])
-def test_where_nothing_is_salient_the_photo_stays_whole(bright, level):
+def test_without_a_salient_object_the_photo_is_kept(bright, level):
     photo = np.full((60, 80, 3), level, dtype=np.uint8)
     assert SaliencyBased().saliency_map(photo) is None
-    cut = SaliencyCrop().box(photo, 80 / 60)
-    assert (cut.box, cut.fallback) == ((0, 0, 80, 60), True)
-    assert SaliencyBackground().remove_background(photo, cut) is photo
+    crop_box = SaliencyCrop().box(photo, 80 / 60)
+    assert (crop_box.box, crop_box.fallback) == ((0, 0, 80, 60), True)
+    assert SaliencyBackground().remove_background(photo, crop_box) is photo
 
 
-def test_a_crop_and_a_background_share_a_look(bright, monkeypatch):
-    looks = []
-    original = SaliencyNetwork._map
-    monkeypatch.setattr(SaliencyNetwork, "_map", lambda self, photo: looks.append(1) or original(self, photo))
+def test_crop_and_background_share_one_run(bright, monkeypatch):
+    runs = []
+    original = SaliencyNetwork._run
+    monkeypatch.setattr(SaliencyNetwork, "_run", lambda self, photo: runs.append(1) or original(self, photo))
     photo = dark((48, 32, 96, 96))
     SaliencyBased().saliency_map(photo)
-    before = len(looks)
+    before = len(runs)
     SaliencyBackground().remove_background(photo, SaliencyCrop().box(photo, 1.0))
-    assert len(looks) == before
+    assert len(runs) == before
     SaliencyBased().saliency_map(photo[1:])
-    assert len(looks) == before + 1
+    assert len(runs) == before + 1
 
 
 @pytest.mark.parametrize(("white", "brightest"), [("photo", 1.0), ("full", 100 / 255)])
-def test_the_network_sees_pixels_as_its_authors_showed_them(tmp_path, monkeypatch, white, brightest):
-    """Against a slow reference: level over white, less the mean, over the deviation."""
+def test_input_is_normalized_as_by_the_authors(tmp_path, monkeypatch, white, brightest):
+    """Compares with a slow reference: (level / white - mean) / std."""
     seen = []
 
-    def spy(session, blob, path, what, fix):
+    def spy(session, blob, path, network, hint):
         seen.append(blob)
         return {"map": np.zeros((1, 1, 8, 8), dtype=np.float32)}
 
     monkeypatch.setattr(saliency, "run_session", spy)
-    reading = SaliencyInputSpec(8, *IMAGENET_MEAN_STD, white, None)
+    spec = SaliencyInputSpec(8, *IMAGENET_MEAN_STD, white, None)
     photo = np.zeros((8, 8, 3), dtype=np.uint8)
     photo[2, 3] = (100, 50, 25)
-    SaliencyNetwork(reading, network(tmp_path / "n.onnx", "Sigmoid")).predict(photo)
+    SaliencyNetwork(spec, network(tmp_path / "n.onnx", "Sigmoid")).predict(photo)
     blob = seen[-1]
     assert blob.shape == (1, 3, 8, 8)
     assert blob.dtype == np.float32
-    for channel, share in enumerate((1.0, 0.5, 0.25)):
+    for channel, level in enumerate((1.0, 0.5, 0.25)):
         mean, std = IMAGENET_MEAN_STD[0][channel], IMAGENET_MEAN_STD[1][channel]
-        assert blob[0, channel, 2, 3] == pytest.approx((share * brightest - mean) / std, abs=1e-5)
+        assert blob[0, channel, 2, 3] == pytest.approx((level * brightest - mean) / std, abs=1e-5)
         assert blob[0, channel, 0, 0] == pytest.approx(-mean / std, abs=1e-5)
 
 
-def test_a_file_of_a_fixed_size_says_its_size_itself(tmp_path, bright):
+def test_a_fixed_input_size_overrides_the_spec(tmp_path, bright):
     assert SaliencyNetwork(NETWORKS["isnet"], bright)._size == (64, 64)
 
 
-# What is refused
+# Invalid networks
 
 
 @pytest.mark.parametrize(
-    ("kind", "shape", "said"),
+    ("kind", "shape", "message"),
     [
         ("Sigmoid", (1, 3, 16, 16), r"its first output is float32 \(1, 3, 16, 16\)"),
         ("GlobalAveragePool", (1, 3, 16, 16), r"its first output is float32 \(1, 3, 1, 1\)"),
@@ -134,14 +134,14 @@ def test_a_file_of_a_fixed_size_says_its_size_itself(tmp_path, bright):
         ("Sigmoid", (1, 3), "its input is"),
     ],
 )
-def test_other_networks_are_refused(tmp_path, kind, shape, said):
+def test_other_networks_are_rejected(tmp_path, kind, shape, message):
     path = network(tmp_path / "other.onnx", kind, shape)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         SaliencyBackground(weights=str(path)).pinned()
     assert "the file is not a saliency network" in caught.value.message
 
 
-def test_answers_without_a_sigmoid_are_refused(tmp_path):
+def test_outputs_without_sigmoid_are_rejected(tmp_path):
     sides = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, planes, 16, 16])
         for name, planes in (("photos", 3), ("map", 1))
@@ -154,7 +154,7 @@ def test_answers_without_a_sigmoid_are_refused(tmp_path):
         SaliencyBackground(weights=str(tmp_path / "sum.onnx")).pinned()
 
 
-def test_what_is_no_network_is_refused(tmp_path):
+def test_other_files_are_rejected(tmp_path):
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(DataError, match="not an ONNX network"):
         SaliencyBackground(weights=str(tmp_path / "text.onnx")).pinned()
@@ -162,25 +162,25 @@ def test_what_is_no_network_is_refused(tmp_path):
         SaliencyBackground(weights=str(tmp_path / "none.onnx")).pinned()
 
 
-# Where weights come from
+# Weights
 
 
-def test_local_weights_are_recorded_by_content_and_kept(saliency_file, tmp_path):
+def test_local_weights_are_pinned_and_cached(saliency_file, tmp_path):
     copy = tmp_path / "mine.onnx"
     copy.write_bytes(saliency_file.read_bytes())
     part = ComponentSpec.create("saliency", weights=str(copy))
     with pytest.raises(ValueError, match="not only by a path"):
         check_pinned(SaliencyBackground(weights=str(copy)))
-    settled = pin_component(part, SaliencyBackground(weights=str(copy)))
-    assert settled.options == {"weights": "mine.onnx", "sha256": sha256(saliency_file.read_bytes()).hexdigest()}
+    pinned = pin_component(part, SaliencyBackground(weights=str(copy)))
+    assert pinned.options == {"weights": "mine.onnx", "sha256": sha256(saliency_file.read_bytes()).hexdigest()}
     copy.unlink()
     saliency._load.cache_clear()
     photo = dark((48, 32, 96, 96))
-    assert SaliencyBackground(**settled.options).saliency_map(photo) is not None
+    assert SaliencyBackground(**pinned.options).saliency_map(photo) is not None
 
 
-def test_published_weights_are_fetched_once_from_their_address(saliency_file, monkeypatch, cache):
-    """A file's address stands for the network's; the code that reads it is the same."""
+def test_published_weights_are_downloaded_once(saliency_file, monkeypatch, cache):
+    """A file:// URL replaces the published one; the code that reads it is the same."""
     content = saliency_file.read_bytes()
     known = saliency._published("u2netp", sha256(content).hexdigest())._replace(url=saliency_file.as_uri())
     monkeypatch.setitem(NETWORKS, "u2netp", NETWORKS["u2netp"]._replace(published=known))
@@ -193,7 +193,7 @@ def test_published_weights_are_fetched_once_from_their_address(saliency_file, mo
     assert SaliencyBackground().saliency_map(dark((48, 32, 96, 96))) is not None
 
 
-def test_weights_that_cannot_be_had_say_where_to_get_them(monkeypatch):
+def test_a_failed_download_gives_a_hint(monkeypatch):
     known = NETWORKS["u2netp"].published
     assert known is not None
     monkeypatch.setitem(
@@ -204,7 +204,7 @@ def test_weights_that_cannot_be_had_say_where_to_get_them(monkeypatch):
     assert "set MASKFIT_SALIENCY to that folder" in str(caught.value.hint)
 
 
-def test_weights_with_another_content_are_refused(saliency_file, monkeypatch, tmp_path):
+def test_weights_with_a_wrong_checksum_are_rejected(saliency_file, monkeypatch, tmp_path):
     (tmp_path / "u2netp.onnx").write_bytes(saliency_file.read_bytes())
     monkeypatch.setenv(SALIENCY_CACHE.env_var, str(tmp_path))
     with pytest.raises(DataError, match="damaged or a different one"):
@@ -216,8 +216,8 @@ def test_tracer_needs_a_file():
         SaliencyBackground(net="tracer").pinned()
 
 
-@pytest.mark.parametrize("net", [net for net, reading in NETWORKS.items() if reading.published])
-def test_every_published_network_has_an_address_and_a_checksum(net):
+@pytest.mark.parametrize("net", [net for net, spec in NETWORKS.items() if spec.published])
+def test_every_published_network_has_a_url_and_a_checksum(net):
     published = NETWORKS[net].published
     assert published is not None
     assert published.url.endswith(f"/{published.name}")

@@ -17,7 +17,7 @@ def found(tmp_path: Path, scheme):
 
     def run(source: Path = tmp_path) -> dict[str, list[DataProblem]]:
         kinds: dict[str, list[DataProblem]] = {}
-        for problem in validate_dataset(source, scheme):
+        for problem in validate_dataset(source, scheme).problems:
             kinds.setdefault(problem.kind, []).append(problem)
         return kinds
 
@@ -42,7 +42,7 @@ def test_everything_is_found_at_once_and_the_worst_comes_first(tmp_path, write_p
     (folder / "mask3.jpg").write_bytes((folder / "mask4.jpg").read_bytes()[:-60])
     (folder / "mask5.jpg").unlink()
     (folder / "._mask5.jpg").write_bytes(b"x")
-    problems = validate_dataset(tmp_path, scheme)
+    problems = validate_dataset(tmp_path, scheme).problems
     assert [(problem.severity, problem.kind) for problem in problems] == [
         ("fatal", "folder name"),
         ("fatal", "unreadable"),
@@ -63,8 +63,8 @@ def test_the_same_file_under_two_persons_is_a_leak(tmp_path, write_person, found
     (second / "normal.jpg").write_bytes((first / "normal.jpg").read_bytes())
     (problem,) = found()["duplicate across persons"]
     assert problem.severity == "warning"
-    assert "000002_female_Asian_20/normal.jpg, under 2 persons" in problem.what
-    assert "disagree about gender" in problem.what
+    assert "000002_female_Asian_20/normal.jpg, under 2 persons" in problem.message
+    assert "disagree about gender" in problem.message
 
 
 def test_the_same_file_twice_of_one_person_is_a_warning(tmp_path, write_person, found):
@@ -72,14 +72,14 @@ def test_the_same_file_twice_of_one_person_is_a_warning(tmp_path, write_person, 
     (folder / "mask2.jpg").write_bytes((folder / "mask1.jpg").read_bytes())
     (folder / "normal.jpg").write_bytes((folder / "incorrect_mask.jpg").read_bytes())
     problems = found()["duplicate"]
-    assert ["disagree about mask" in problem.what for problem in problems] == [True, False]
+    assert ["disagree about mask" in problem.message for problem in problems] == [True, False]
 
 
 def test_years_that_differ_within_a_band_are_a_disagreement(tmp_path, write_photo, found):
     write_photo(tmp_path / "a.jpg")
     (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes())
     (tmp_path / "photos.csv").write_text("path,age\na.jpg,37\nb.jpg,38\n")
-    assert "disagree about age" in found(tmp_path / "photos.csv")["duplicate across persons"][0].what
+    assert "disagree about age" in found(tmp_path / "photos.csv")["duplicate across persons"][0].message
 
 
 def test_endings_sizes_and_small_photos(tmp_path, write_person, write_photo, found):
@@ -88,9 +88,9 @@ def test_endings_sizes_and_small_photos(tmp_path, write_person, write_photo, fou
     write_photo(folder / "mask2.jpg", size=(96, 40))
     kinds = found()
     assert [problem.location for problem in kinds["file ending"]] == [f"{folder.name}/mask1.jpg"]
-    assert "the content is PNG" in kinds["file ending"][0].what
-    assert "96 x 40" in kinds["small photo"][0].what
-    assert "most are 72 x 96" in kinds["unusual size"][0].what
+    assert "the content is PNG" in kinds["file ending"][0].message
+    assert "96 x 40" in kinds["small photo"][0].message
+    assert "most are 72 x 96" in kinds["unusual size"][0].message
 
 
 def test_sizes_without_a_usual_one_are_no_problem(tmp_path, write_photo, found):

@@ -1,6 +1,6 @@
-"""Detectors: every one keeps the contract, refuses what is no network of its own, and reads answers rightly.
+"""Tests of the face detectors: interface, invalid files, and decoding of outputs.
 
-What a network answers is planted here; MTCNN, whose weights come with its package, also looks at drawn faces.
+The network outputs are planted here; MTCNN, whose weights come with its package, also runs on drawn faces.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ NEEDS_FACES = pytest.mark.skipif(
 SIZES = [(8, 8), (1, 1), (1, 900), (700, 3), (512, 384), (2000, 3000)]
 
 
-# The contract of the table
+# Interface
 
 
 @pytest.mark.parametrize("name", WITH_FILE)
-def test_published_weights_say_content_and_address(name):
+def test_published_weights_have_a_checksum_and_a_url(name):
     published = DETECTORS[name].published
     assert len(bytes.fromhex(published.sha256)) == 32
     assert published.url.startswith("https://")
@@ -44,7 +44,7 @@ def test_published_weights_say_content_and_address(name):
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x08\x07" * 500, b"<html>log in</html>"])
 @pytest.mark.parametrize("name", WITH_FILE)
-def test_a_file_that_is_no_network_is_refused(tmp_path, name, content):
+def test_other_files_are_rejected(tmp_path, name, content):
     path = tmp_path / "net.onnx"
     path.write_bytes(content)
     with pytest.raises(DataError, match="not an ONNX network") as caught:
@@ -53,7 +53,7 @@ def test_a_file_that_is_no_network_is_refused(tmp_path, name, content):
 
 
 @pytest.mark.parametrize("name", WITH_FILE)
-def test_another_network_is_refused(tmp_path, name):
+def test_other_networks_are_rejected(tmp_path, name):
     onnx = pytest.importorskip("onnx")
     value = [onnx.helper.make_tensor_value_info(end, onnx.TensorProto.FLOAT, [1]) for end in ("input", "answer")]
     graph = onnx.helper.make_graph([onnx.helper.make_node("Abs", ["input"], ["answer"])], "g", value[:1], value[1:])
@@ -65,13 +65,13 @@ def test_another_network_is_refused(tmp_path, name):
 
 @pytest.mark.parametrize("name", list(DETECTORS))
 @pytest.mark.parametrize("score", [0, 1, -1, float("nan")])
-def test_options_out_of_range_are_refused_before_anything_is_opened(name, score):
-    given = {"weights": Path("nowhere.onnx")} if name in WITH_FILE else {}
+def test_options_out_of_range_are_rejected_before_loading(name, score):
+    arguments = {"weights": Path("nowhere.onnx")} if name in WITH_FILE else {}
     with pytest.raises(ValueError, match="score"):
-        DETECTORS[name](**given, score=score)
+        DETECTORS[name](**arguments, score=score)
 
 
-def test_an_unknown_detector_or_option_is_told_with_the_nearest():
+def test_an_unknown_detector_or_option_suggests_the_nearest():
     with pytest.raises(RecipeError, match="did you mean 'yunet'"):
         check_detector(ComponentSpec.create("yunett"))
     with pytest.raises(RecipeError, match="did you mean 'side'"):
@@ -80,10 +80,10 @@ def test_an_unknown_detector_or_option_is_told_with_the_nearest():
         check_detector(ComponentSpec.create("yunet", weights="a.onnx"))
 
 
-# Which weights
+# Weights and cache
 
 
-def test_weights_are_settled_by_content(tmp_path, monkeypatch):
+def test_weights_are_pinned(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     path = tmp_path / "mine.onnx"
     path.write_bytes(b"mine")
@@ -99,93 +99,93 @@ def test_weights_are_settled_by_content(tmp_path, monkeypatch):
         pin_detector_weights(ComponentSpec.create("mtcnn"), str(path), None)
 
 
-def test_a_finder_looks_once_at_each_photo_and_is_shared(painted, paint):
-    finder = load_detector(ComponentSpec.create("yunet"), None)
-    assert load_detector(ComponentSpec.create("yunet"), None) is finder
-    assert load_detector(ComponentSpec.create("yunet", score=0.6), None) is not finder
+def test_a_cached_detector_runs_once_per_photo_and_is_shared(painted, paint):
+    cached_detector = load_detector(ComponentSpec.create("yunet"), None)
+    assert load_detector(ComponentSpec.create("yunet"), None) is cached_detector
+    assert load_detector(ComponentSpec.create("yunet", score=0.6), None) is not cached_detector
     photos = [paint(60, 40, (5, 6, 20, 30)), paint(40, 60, (5, 6, 20, 30))]
     for photo in [*photos, *[photo.copy() for photo in photos]]:
-        assert finder.detect_one(photo)[0].box == (5, 6, 20, 30)
-    # Turned sideways the bytes are the same and the photo is not.
+        assert cached_detector.detect_one(photo)[0].box == (5, 6, 20, 30)
+    # Reshaped, the bytes are the same but the photo is not.
     blank = np.zeros((4, 6, 3), np.uint8)
-    assert finder.detect_one(blank) == finder.detect_one(blank.reshape(6, 4, 3)) == ()
+    assert cached_detector.detect_one(blank) == cached_detector.detect_one(blank.reshape(6, 4, 3)) == ()
     assert painted.looks == [(60, 40, 3), (40, 60, 3), (4, 6, 3), (6, 4, 3)]
 
 
-def test_a_finder_forgets_the_oldest(painted, paint, monkeypatch):
-    monkeypatch.setattr("maskfit.data.detectors.REMEMBERED", 2)
-    finder = CachedDetector(painted())
+def test_a_cached_detector_drops_the_oldest(painted, paint, monkeypatch):
+    monkeypatch.setattr("maskfit.data.detectors.MAX_CACHED_PHOTOS", 2)
+    cached_detector = CachedDetector(painted())
     for seed in (0, 1, 2, 2, 0):
-        finder.detect_one(paint(9, 9, seed=seed))
+        cached_detector.detect_one(paint(9, 9, seed=seed))
     assert len(painted.looks) == 4
 
 
-# Overlapping boxes
+# Non-maximum suppression
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(*[st.integers(0, 20)] * 2, *[st.integers(1, 15)] * 2, st.integers(1, 99)), max_size=12))
-def test_of_two_boxes_that_overlap_the_less_sure_one_goes(rows):
+def test_nms_against_a_slow_reference(rows):
     boxes = np.array([(x, y, x + w, y + h) for x, y, w, h, _ in rows], float).reshape(-1, 4)
     scores = np.array([score for *_, score in rows], float) / 100
-    kept: list[int] = []
+    selected: list[int] = []
     for place in sorted(range(len(rows)), key=lambda place: -scores[place]):
         a = boxes[place]
         clear = True
-        for other in kept:
+        for other in selected:
             b = boxes[other]
             across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
             shared = max(across, 0) * max(down, 0)
             union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
             clear &= shared <= 0.3 * union
         if clear:
-            kept.append(place)
-    assert nms(boxes, scores, 0.3) == kept
+            selected.append(place)
+    assert nms(boxes, scores, 0.3) == selected
 
 
-# YuNet's answers
+# YuNet
 
 
 @pytest.fixture
 def yunet(monkeypatch):
-    """YuNet without its network: answers as `plant` says, for each look (canvas height, width)."""
+    """YuNet with planted outputs: `plant` is called with (pass number, canvas height, width)."""
 
     def make(plant, **options):
         monkeypatch.setattr(yunet_module, "open_network", lambda path, inputs, outputs: None)
-        looks: list[np.ndarray] = []
+        passes: list[np.ndarray] = []
 
-        def answer(session, blob, path):
-            looks.append(blob)
+        def run(session, blob, path):
+            passes.append(blob)
             height, width = blob.shape[2:]
             values = {}
             for stride in STRIDES:
                 cells = (height // stride) * (width // stride)
                 for kind, count in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)):
                     values[f"{kind}_{stride}"] = np.zeros((1, cells, count), np.float32)
-            for stride, row, column, score, box, marks in plant(len(looks), height, width):
+            for stride, row, column, score, box, landmarks in plant(len(passes), height, width):
                 place = row * (width // stride) + column
                 values[f"cls_{stride}"][0, place] = score
                 values[f"obj_{stride}"][0, place] = 2.0  # more than 1 counts as 1
                 values[f"bbox_{stride}"][0, place] = box
-                values[f"kps_{stride}"][0, place] = marks
+                values[f"kps_{stride}"][0, place] = landmarks
             return values
 
-        monkeypatch.setattr(yunet_module, "run_network", answer)
-        return YuNet(Path("net.onnx"), **options), looks
+        monkeypatch.setattr(yunet_module, "run_network", run)
+        return YuNet(Path("net.onnx"), **options), passes
 
     return make
 
 
-def test_yunets_answers_become_boxes_and_landmarks_of_the_photo(yunet):
-    marks = [0, 0, 1, 0, 0.5, 0.5, 0, 1, 1, 1]
+def test_yunet_decodes_boxes_and_landmarks(yunet):
+    landmarks = [0, 0, 1, 0, 0.5, 0.5, 0, 1, 1, 1]
     faces = [
-        (16, 5, 4, 0.81, (0.5, -0.25, np.log(6), np.log(8)), marks),
-        (8, 10, 8, 0.64, (0.5, -0.5, np.log(12), np.log(16)), marks),  # the same face, less sure
-        (32, 0, 7, 0.36, (0, 0, 0, 0), marks),  # alone
+        (16, 5, 4, 0.81, (0.5, -0.25, np.log(6), np.log(8)), landmarks),
+        (8, 10, 8, 0.64, (0.5, -0.5, np.log(12), np.log(16)), landmarks),  # the same face with a lower score
+        (32, 0, 7, 0.36, (0, 0, 0, 0), landmarks),  # alone
     ]
-    detector, looks = yunet(lambda look, height, width: faces, score=0.55)
+    detector, passes = yunet(lambda pass_number, height, width: faces, score=0.55)
     (found,) = detector.detect([np.zeros((640, 480, 3), np.uint8)])
-    assert [blob.shape for blob in looks] == [(1, 3, 320, 256)]
+    assert [blob.shape for blob in passes] == [(1, 3, 320, 256)]
     assert [face.score for face in found] == pytest.approx([0.9, 0.6])
     # Cell (row 5, column 4) of stride 16: middle (72, 76), 96 wide, 128 high; the photo is twice as large.
     assert found[0].box == pytest.approx((48, 24, 240, 280), abs=1e-3)
@@ -193,25 +193,25 @@ def test_yunets_answers_become_boxes_and_landmarks_of_the_photo(yunet):
     assert found[1].box == pytest.approx((416, -32, 480, 32))
 
 
-def test_yunet_sees_blue_green_red_and_black_beyond_the_photo(yunet):
-    detector, looks = yunet(lambda look, height, width: [])
+def test_yunet_input_is_bgr_with_black_padding(yunet):
+    detector, passes = yunet(lambda pass_number, height, width: [])
     photo = np.full((64, 40, 3), (10, 20, 30), np.uint8)
     assert detector.detect([photo]) == [[]]
-    first, second = looks
+    first, second = passes
     assert first.shape == (1, 3, 64, 64)
     assert first.dtype == np.float32
     np.testing.assert_array_equal(first[0, :, 5, 39], (30, 20, 10))
     assert not first[0, :, :, 40:].any()
-    # The second look: enlarged until photo and border are 320 long, the border a quarter of the longer side.
+    # The second pass: enlarged until photo and border are 320 long, the border a quarter of the longer side.
     assert second.shape == (1, 3, 320, 256)
     assert not second[0, :, :53].any()
     assert not second[0, :, :, :53].any()
     np.testing.assert_array_equal(second[0, :, 53, 53], (30, 20, 10))
 
 
-def test_yunets_second_look_is_read_through_its_border(yunet):
+def test_yunet_decodes_the_second_pass(yunet):
     box = (0.0, 0.0, np.log(4), np.log(4))
-    detector, _ = yunet(lambda look, height, width: [(32, 5, 4, 0.9, box, [0] * 10)] if look == 2 else [])
+    detector, _ = yunet(lambda pass_number, height, width: [(32, 5, 4, 0.9, box, [0] * 10)] if pass_number == 2 else [])
     (found,) = detector.detect([np.zeros((320, 320, 3), np.uint8)])
     # 320 with two borders of 80 is shown at 320 / 480: a canvas of (160, 128) is the photo's ((160 - 53) * 1.5, ...).
     assert found[0].box == pytest.approx(
@@ -220,30 +220,30 @@ def test_yunets_second_look_is_read_through_its_border(yunet):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_yunet_looks_at_photos_of_every_size(yunet, size):
-    detector, looks = yunet(lambda look, height, width: [(32, 0, 0, 0.9, (0, 0, 0, 0), [0] * 10)])
+def test_yunet_accepts_every_size(yunet, size):
+    detector, passes = yunet(lambda pass_number, height, width: [(32, 0, 0, 0.9, (0, 0, 0, 0), [0] * 10)])
     (found,) = detector.detect([np.zeros((*size, 3), np.uint8)])
     assert len(found) == 1
-    assert all(side % 32 == 0 and side <= 352 for blob in looks for side in blob.shape[2:])
+    assert all(side % 32 == 0 and side <= 352 for blob in passes for side in blob.shape[2:])
 
 
-# Ultra-Light's answers
+# Ultra-Light
 
 
-def test_ultra_lights_answers_become_boxes_of_the_photo(monkeypatch):
+def test_ultra_light_decodes_boxes(monkeypatch):
     monkeypatch.setattr(ultra_light_module, "open_network", lambda path, inputs, outputs: None)
     seen = []
 
-    def answer(session, blob, path):
+    def run(session, blob, path):
         seen.append(blob)
         scores = np.tile(np.float32([1, 0, 0]), (1, 17640, 1))
         boxes = np.zeros((1, 17640, 4), np.float32)
         scores[0, 3], boxes[0, 3] = (0.1, 0.2, 0.7), (0.25, 0.25, 0.5, 0.75)  # masked
         scores[0, 9], boxes[0, 9] = (0.1, 0.9, 0.0), (0.0, 0.0, 0.125, 0.25)  # bare
-        scores[0, 5], boxes[0, 5] = (0.6, 0.4, 0.0), (0.5, 0.0, 0.6, 0.25)  # neither, surely
+        scores[0, 5], boxes[0, 5] = (0.6, 0.4, 0.0), (0.5, 0.0, 0.6, 0.25)  # background
         return {"scores": scores, "boxes": boxes}
 
-    monkeypatch.setattr(ultra_light_module, "run_network", answer)
+    monkeypatch.setattr(ultra_light_module, "run_network", run)
     (found,) = UltraLight(Path("net.onnx")).detect([np.full((240, 100, 3), 255, np.uint8)])
     assert seen[0].shape == (1, 3, 480, 640)
     assert seen[0].dtype == np.float32
@@ -288,7 +288,7 @@ def test_mtcnn_finds_drawn_faces_and_their_eyes(mtcnn, drawings):
 
 
 @NEEDS_FACES
-def test_mtcnn_finds_the_same_from_many_threads_and_on_smaller_photos(mtcnn, drawings):
+def test_mtcnn_is_thread_safe_and_works_on_smaller_photos(mtcnn, drawings):
     photos = [np.asarray(item.image) for item in drawings]
     alone = mtcnn.detect(photos)
     with ThreadPoolExecutor(4) as pool:
@@ -299,11 +299,11 @@ def test_mtcnn_finds_the_same_from_many_threads_and_on_smaller_photos(mtcnn, dra
 
 @NEEDS_FACES
 @pytest.mark.parametrize("size", SIZES)
-def test_mtcnn_finds_nothing_on_nothing(mtcnn, size):
+def test_mtcnn_finds_no_face_on_uniform_photos(mtcnn, size):
     assert mtcnn.detect([np.zeros((*size, 3), np.uint8), np.full((*size, 3), 255, np.uint8)]) == [[], []]
 
 
-def test_without_the_extra_mtcnn_says_which(monkeypatch):
+def test_mtcnn_without_its_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "facenet_pytorch", None)
     with pytest.raises(MissingExtraError, match="extra 'faces'"):
         DETECTORS["mtcnn"]()
