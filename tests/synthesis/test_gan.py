@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from maskfit.synthesis.samples import write_train_set
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -22,6 +21,7 @@ from maskfit.data.splits import make_person_splits
 from maskfit.errors import DataError, ModelFileError, RunError
 from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN
 from maskfit.registry import ComponentSpec
+from maskfit.synthesis.drawn import write_train_set
 from maskfit.synthesis.gan import diff_augment, sample_grid
 from maskfit.synthesis.gan.checkpoint import KEY, GanMetadata, load_generator
 from maskfit.synthesis.gan.frechet_distance import frechet_distance
@@ -61,7 +61,7 @@ def make(root: Path, folds: Path) -> Callable[..., Any]:
     """Makes faces of 16 pixels with a tiny network; words change how."""
 
     def run(out: Path, **words: Any) -> Any:
-        given = {"folds": folds, "size": 16, "width": 4, "batch": 16, "steps": 30, **words}
+        given = {"split_file": folds, "size": 16, "width": 4, "batch_size": 16, "steps": 30, **words}
         own = {
             name: given.pop(name)
             for name in ("seed", "classes", "target_count", "judge", "progress_bar")
@@ -102,9 +102,9 @@ def test_made_faces_come_nearer_to_the_photos(root, made, monkeypatch):
     """In coarse colors, and by the discriminator's losses: it tells made from real at first."""
     monkeypatch.setattr("maskfit.synthesis.gan.trainer.LEARNING_RATES", (2e-3, 4e-3))
     photos = read_photos(root, SCHEME)
-    frames = open_image_cache(photos.photos, made.metadata.framing, folder=root.parent / "stores")
+    frames = open_image_cache(photos.photos, made.metadata.crop_resize, folder=root.parent / "stores")
     trainer = GanTrainer(made.metadata.model_copy(update={"width": 8}), frames, photos.attribute_indices(SCHEME))
-    noise = np.random.default_rng(0).standard_normal((len(photos), made.metadata.latent))
+    noise = np.random.default_rng(0).standard_normal((len(photos), made.metadata.latent_dim))
 
     def measure() -> tuple[float, float]:
         faces = (
@@ -203,13 +203,13 @@ def test_minutes_end_a_training(make, tmp_path):
 
 def test_what_was_begun_otherwise_is_not_gone_on_with(make, made, tmp_path, root):
     for words, why in (({"seed": 5}, "seed"), ({"width": 5}, "width"), ({"fold": 1}, "persons")):
-        with pytest.raises(DataError, match=f"differs in: .*{why}"):
+        with pytest.raises(DataError, match=f"the checkpoint differs in: .*{why}"):
             make(folder_of(made), resume=True, **words)
     with pytest.raises(DataError, match="not empty"):
         make(folder_of(made))
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "precious").touch()
-    with pytest.raises(DataError, match="nothing to go on with"):
+    with pytest.raises(DataError, match="nothing to resume"):
         make(tmp_path / "taken", resume=True)
     with pytest.raises(DataError, match="among the photos"):
         make(root / "gan")
@@ -220,7 +220,7 @@ def test_losses_that_are_no_numbers_stop_it_and_are_not_kept(make, made, tmp_pat
     before = content(tmp_path / "gan")
     monkeypatch.setattr(diff_augment, "CUTOUT_RATIO", 0.0)
     monkeypatch.setattr("maskfit.synthesis.gan.trainer.diff_augment", lambda faces, rng: faces * float("nan"))
-    with pytest.raises(RunError, match="no longer numbers"):
+    with pytest.raises(RunError, match="non-finite losses"):
         make(tmp_path / "gan", steps=30, resume=True)
     assert content(tmp_path / "gan") == before
 
@@ -276,7 +276,7 @@ def test_faces_fill_up_the_thin_classes_and_are_drawn_again_from_the_file(make, 
 
 
 @pytest.mark.parametrize(
-    ("word", "upto", "wanted"),
+    ("selection", "target_count", "wanted"),
     [
         ("thin", None, {1: 3}),
         ("thin", 8, {1: 7}),
@@ -285,16 +285,21 @@ def test_faces_fill_up_the_thin_classes_and_are_drawn_again_from_the_file(make, 
         ("1,0,1", 8, {0: 1, 1: 7}),
     ],
 )
-def test_classes_are_chosen(word, target_count, wanted):
-    assert select_classes(word, {0: 7, 1: 1}, target_count) == wanted
+def test_classes_are_chosen(selection, target_count, wanted):
+    assert select_classes(selection, {0: 7, 1: 1}, target_count) == wanted
 
 
 @pytest.mark.parametrize(
-    ("word", "upto", "why"), [("thick", 9, "no classes"), ("2", 9, "no class 2"), ("all", 1, "no class would get")]
+    ("selection", "target_count", "why"),
+    [
+        ("thick", 9, "must be thin, all or class indices"),
+        ("2", 9, "must be 0 to 1, got 2"),
+        ("all", 1, "no class needs faces"),
+    ],
 )
-def test_classes_that_cannot_be_are_refused(word, target_count, why):
+def test_classes_that_cannot_be_are_refused(selection, target_count, why):
     with pytest.raises(DataError, match=why):
-        select_classes(word, {0: 7, 1: 1}, target_count)
+        select_classes(selection, {0: 7, 1: 1}, target_count)
 
 
 # Who may not know them.
@@ -321,7 +326,7 @@ def test_no_fold_trains_on_faces_that_know_a_person_it_holds_out(make, made, roo
 
 
 def test_a_gan_that_knows_everybody_is_used_in_no_fold(make, root, folds, tmp_path):
-    made = make(tmp_path / "gan", folds=None, steps=1)
+    made = make(tmp_path / "gan", split_file=None, steps=1)
     assert len(made.metadata.persons) == PERSONS
     plan = make_plan(
         read_recipe(
@@ -336,7 +341,7 @@ def test_faces_drawn_again_know_the_same_persons(made, root, tmp_path):
     assert read_photos(again.samples.manifest, SCHEME)[0].person == read_photos(made.samples.manifest, SCHEME)[0].person
     strangers = write_train_set(tmp_path / "others", 1, seed=8, size=(36, 48), workers=1)
     (strangers / next(strangers.iterdir()).name).rename(strangers / "000777_female_Drawn_33")
-    with pytest.raises(DataError, match="nobody of whom the generator learned"):
+    with pytest.raises(DataError, match="no photo of a person that the generator was trained on"):
         generate_faces(strangers, tmp_path / "b", folder_of(made) / "gan.safetensors")
 
 
@@ -361,14 +366,14 @@ def forged(made, tmp_path) -> Callable[..., Path]:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"width": 512, "latent": 1024}, "do not fit"),
+        ({"width": 512, "latent_dim": 1024}, "do not match the metadata"),
         ({"width": 10**9}, "damaged"),
         ({"format": 2}, "damaged"),
         ({"code": "import os"}, "damaged"),
         ({"persons": []}, "damaged"),
-        ({"framing": {"crop": "center", "size": [4096, 4096]}}, "none of 16, 32"),
-        ({"framing": {"crop": "os.system", "size": [128, 128]}}, "do not fit"),
-        ({"scheme": {"attributes": [{"name": "a", "values": ["b", "c"]}]}}, "do not fit"),
+        ({"crop_resize": {"crop": "center", "size": [4096, 4096]}}, "none of 16, 32"),
+        ({"crop_resize": {"crop": "os.system", "size": [128, 128]}}, "do not match the metadata"),
+        ({"label_schema": {"attributes": [{"name": "a", "values": ["b", "c"]}]}}, "do not match the metadata"),
     ],
 )
 def test_forged_facts_are_refused(forged, change, why):
@@ -376,18 +381,35 @@ def test_forged_facts_are_refused(forged, change, why):
         load_generator(forged(change))
 
 
+def test_metadata_of_earlier_versions_is_converted(made, tmp_path):
+    path = folder_of(made) / "gan.safetensors"
+    values = made.metadata.model_dump(mode="json")
+    crop_resize = values.pop("crop_resize")
+    assert crop_resize["crop"] == "center"
+    old = {
+        **{key: item for key, item in values.items() if key not in ("label_schema", "latent_dim", "batch_size")},
+        "scheme": values["label_schema"],
+        "latent": values["latent_dim"],
+        "batch": values["batch_size"],
+        "framing": {**crop_resize, "background": "none", "crop": "centre"},
+    }
+    save_file(load_file(path), tmp_path / "old.safetensors", {KEY: json.dumps(old)})
+    with pytest.warns(FutureWarning, match="6 old names are converted"):
+        assert load_generator(tmp_path / "old.safetensors")[1] == made.metadata
+
+
 def test_forged_tensors_are_refused(forged, tmp_path, made):
     for others, why in (
-        ({"start.weight": torch.full((4 * 2 * 16, 128), float("nan"))}, "not numbers"),
-        ({"start.weight": torch.zeros(2, 2)}, "do not fit"),
-        ({"more": torch.zeros(2)}, "do not fit"),
+        ({"start.weight": torch.full((4 * 2 * 16, 128), float("nan"))}, "non-finite weights"),
+        ({"start.weight": torch.zeros(2, 2)}, "do not match the metadata"),
+        ({"more": torch.zeros(2)}, "do not match the metadata"),
     ):
         with pytest.raises(ModelFileError, match=why):
             load_generator(forged({}, **others))
     with pytest.raises(ModelFileError, match="damaged"):
         load_generator(forged({}, text="[" * 10**5))
     save_file({"start.weight": torch.zeros(2)}, tmp_path / "bare.safetensors")
-    with pytest.raises(ModelFileError, match="no generator"):
+    with pytest.raises(ModelFileError, match="not a generator file"):
         load_generator(tmp_path / "bare.safetensors")
     whole = (folder_of(made) / "gan.safetensors").read_bytes()
     for name, data in (("cut", whole[: len(whole) // 2]), ("pickle", b"\x80\x04."), ("empty", b"")):
@@ -401,7 +423,7 @@ def test_forged_tensors_are_refused(forged, tmp_path, made):
 
 
 def test_facts_of_a_checkpoint_are_not_those_of_a_generator(made):
-    with pytest.raises(ModelFileError, match="do not fit"):
+    with pytest.raises(ModelFileError, match="do not match the metadata"):
         load_generator(folder_of(made) / "last.safetensors")
 
 

@@ -1,1 +1,1 @@
-"""Made faces: a small conditional GAN, trained on photos of the persons who are not held out, and judged."""
+"""A small conditional GAN, trained without the persons who are held out, and its evaluation by a classifier."""

@@ -1,4 +1,4 @@
-"""A maskfit model as a judge of faces: what it sees in pictures, and whom it was trained on."""
+"""A maskfit model that evaluates generated faces: its features and predictions, and the persons it was trained on."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from maskfit.model_file import load_model
 from maskfit.run_dir import RunDir, is_run_dir
 
 BATCH_SIZE = 64
-"""Pictures that the network sees at a time."""
+"""Images per forward pass."""
 
 Advance = Callable[[int], None]
-"""Called with how many more pictures were looked at."""
+"""Progress callback: number of further images processed."""
 
 
 class JudgeOutput(NamedTuple):
-    """What a judge made of some pictures.
+    """Features and predictions of some images.
 
     Attributes:
-        features: (pictures, features) of its trunk.
-        answers: (pictures, attributes), official codes.
+        features: Backbone features, shape (images, features).
+        predictions: Attribute indices in the official schema, shape (images, attributes).
     """
 
     features: FloatArray
@@ -40,35 +40,46 @@ class JudgeOutput(NamedTuple):
 
 
 class JudgeClassifier:
-    """A model that looks at photos and faces, both through its own evaluation transform.
+    """A trained classifier that is applied to photos and generated faces through its own evaluation transform.
 
     Args:
-        path: A `.safetensors` model; another format gives no features.
-        scheme: What it must answer for.
+        path: A `.safetensors` model; other formats give no features.
+        label_schema: Attributes that it must predict.
 
     Raises:
-        ModelFileError: The file is no such model, or answers for something else.
+        ModelFileError: The file is no such model, or it predicts other attributes.
+
+    Attributes:
+        path: Path of the model file.
+        label_schema: The label schema.
+        metadata: The model's metadata.
+        device: CUDA if available, else the CPU.
+        network: The network, in channels_last layout.
     """
 
     def __init__(self, path: Path, label_schema: LabelSchema) -> None:
+        """Loads the model; arguments as for the class."""
         self.path = path
         self.label_schema = label_schema
         network, self.metadata = load_model(path)
         if _attributes_of(self.metadata.label_schema.scored_schema()) != _attributes_of(label_schema):
             raise ModelFileError(
-                f"this model answers for {' x '.join(self.metadata.label_schema.names)}, the faces are made for "
-                f"{' x '.join(label_schema.names)}, of the same values or others",
+                f"label schemas differ: the model predicts {' x '.join(self.metadata.label_schema.names)}, the faces "
+                f"are conditioned on {' x '.join(label_schema.names)}, or the values differ",
                 location=path,
-                hint="name a model of the same scheme",
+                hint="use a model of the same label schema",
             )
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
 
     def training_persons(self) -> set[str] | None:
-        """Persons it was trained on, by the run in whose folder it lies; None where it lies in none.
+        """Returns the persons it was trained on, by the splits of the run that it is stored in.
+
+        Returns:
+            The persons; None where the file is not in a run's fold folder.
 
         Raises:
-            DataError: The run's file of folds is damaged.
+            DataError: The run's split file is damaged.
         """
         folder = self.path.resolve().parent
         number, run = folder.name.removeprefix("fold"), RunDir(folder.parent)
@@ -77,16 +88,32 @@ class JudgeClassifier:
         return {person for person, fold in read_splits(run.splits).fold_of_person.items() if fold != int(number)}
 
     def predict_photos(self, photos: PhotoDataset, cache_dir: Path | None, advance: Advance) -> JudgeOutput:
-        """Looks at photos on disk.
+        """Predicts photos on disk.
+
+        Args:
+            photos: The photos.
+            cache_dir: Folder of the image cache; None for the user's cache.
+            advance: Progress callback.
+
+        Returns:
+            Features and predictions.
 
         Raises:
-            DataError: Some cannot be read.
+            DataError: A photo cannot be read.
         """
         stored = open_image_cache(photos.photos, self.metadata.preprocessing.crop_resize, folder=cache_dir)
         return self._see(stored.gather, len(photos), advance)
 
     def predict_images(self, faces: ImageBatch, advance: Advance) -> JudgeOutput:
-        """Looks at faces (faces, side, side, 3) as at photos of this size."""
+        """Predicts images as if they were photos of this size.
+
+        Args:
+            faces: RGB images, uint8 of shape (images, side, side, 3).
+            advance: Progress callback.
+
+        Returns:
+            Features and predictions.
+        """
         frame = self.metadata.preprocessing.crop_resize.__call__
         with ThreadPoolExecutor() as pool:
             return self._see(lambda places: np.stack(list(pool.map(frame, faces[places]))), len(faces), advance)

@@ -1,4 +1,4 @@
-"""What a GAN learns from and what it is judged by: the photos of persons it may know, and those of all others."""
+"""Training and held-out photos of a GAN, split by person."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from maskfit.errors import DataError
 from maskfit.labels.schema import UNKNOWN, LabelSchema
 
 Progress = Callable[[int, int], None]
+"""Progress callback: (steps done, steps in total)."""
 
 
 @dataclass(frozen=True)
 class GanDataset:
-    """The photos of a source, parted by who is on them.
+    """The photos of a source, split by person.
 
     Attributes:
         source: Where they come from.
-        scheme: What their labels are about.
-        learned: The photos to learn from.
-        others: Those on which nobody is of whom a photo is learned from.
+        label_schema: Schema of their labels.
+        train: Photos to train on.
+        held_out: Photos without any person of `train`.
     """
 
     source: Path
@@ -35,27 +36,34 @@ class GanDataset:
 
     @property
     def persons(self) -> tuple[str, ...]:
-        """Everybody learned from, sorted."""
+        """Persons on the training photos, sorted."""
         return tuple(sorted({person for photo in self.train for person in photo.person.split(PERSON_SEPARATOR)}))
 
     def count_classes(self) -> dict[int, int]:
-        """How many photos of each class are learned from, of those whose class is known."""
+        """Counts the training photos of each class.
+
+        Returns:
+            Number of photos by class index; photos of unknown class are not counted.
+        """
         classes = self.label_schema.to_class_index(self.train.attribute_indices(self.label_schema))
         numbers = np.bincount(classes[classes != UNKNOWN], minlength=self.label_schema.num_classes)
         return {number: int(count) for number, count in enumerate(numbers)}
 
 
 def split_by_fold(source: Path, label_schema: LabelSchema, folds: Path | None, fold: int) -> GanDataset:
-    """Parts a source as a training on a fold does; without folds everybody is learned from.
+    """Splits a source like a training on one fold; without a split file all photos are training photos.
 
     Args:
         source: A folder in the competition's layout, or a manifest.
-        scheme: Which labels are read.
-        folds: A split file, `person,fold`.
-        fold: Which fold's persons are held out.
+        label_schema: Schema of the labels to read.
+        folds: Split file with columns `person,fold`; None for no split.
+        fold: Index of the fold whose persons are held out.
+
+    Returns:
+        The dataset.
 
     Raises:
-        DataError: Source or split file are wrong, a person has no fold, or there is no such fold.
+        DataError: Source or split file are invalid, a person has no fold, or the fold does not exist.
     """
     photos = read_photos(source, label_schema)
     if folds is None:
@@ -65,10 +73,18 @@ def split_by_fold(source: Path, label_schema: LabelSchema, folds: Path | None, f
 
 
 def split_by_persons(source: Path, label_schema: LabelSchema, persons: Collection[str]) -> GanDataset:
-    """Parts a source by whom a generator learned from.
+    """Splits a source into photos of given persons and all others.
+
+    Args:
+        source: A folder in the competition's layout, or a manifest.
+        label_schema: Schema of the labels to read.
+        persons: Persons that a generator was trained on.
+
+    Returns:
+        The dataset.
 
     Raises:
-        DataError: The source is wrong, or nobody of them is in it.
+        DataError: The source is invalid, or none of the persons is in it.
     """
     photos = read_photos(source, label_schema)
     known = set(persons)
@@ -79,9 +95,9 @@ def split_by_persons(source: Path, label_schema: LabelSchema, persons: Collectio
     dataset = GanDataset(source, label_schema, photos.select(places(train=True)), photos.select(places(train=False)))
     if not len(dataset.train):
         raise DataError(
-            "nobody of whom the generator learned is on these photos",
+            "the source has no photo of a person that the generator was trained on",
             location=source,
-            hint="give the photos it learned from",
+            hint="use the photos that the generator was trained on",
         )
     return dataset
 

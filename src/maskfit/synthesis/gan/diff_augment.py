@@ -1,7 +1,7 @@
-"""What both real and made faces go through before the discriminator sees them (Zhao et al. 2020, arXiv:2006.10738).
+"""Differentiable augmentation of real and generated faces (Zhao et al. 2020, arXiv:2006.10738).
 
-A discriminator learns a few thousand photos by heart and then teaches nothing. Seeing both kinds only changed, and
-through steps that gradients pass, it cannot, and the changes do not leak into what is made.
+A discriminator memorizes a few thousand photos and then gives no useful gradient. Augmenting real and generated faces
+alike, by differentiable operations, prevents that without the augmentations leaking into the samples.
 """
 
 from __future__ import annotations
@@ -11,24 +11,27 @@ from torch import Tensor
 from torch.nn import functional as F
 
 TRANSLATION_RATIO = 1 / 8
-"""The most that a face is moved to each side, as a share of it; what comes in is black."""
+"""Maximum translation to each side as a fraction of the side; padding is black."""
 
 CUTOUT_RATIO = 1 / 2
-"""Side of the square that is cut out, as a share of the face's."""
+"""Side of the cutout square as a fraction of the face's side."""
 
 
 def diff_augment(faces: Tensor, rng: torch.Generator) -> Tensor:
-    """Faces (batch, 3, side, side) in -1 to 1, each with its own colors, place and hole; gradients pass.
+    """Applies random color, translation and cutout to each face; differentiable.
 
     Args:
-        faces: What to change; left as it is.
-        chance: Draws on the host.
+        faces: Faces in -1 to 1, shape (batch, 3, side, side); not modified.
+        rng: Random generator on the CPU.
+
+    Returns:
+        Augmented faces of the same shape.
     """
     return _cutout(_translate(_jitter_color(faces, rng), rng), rng)
 
 
 def _jitter_color(faces: Tensor, rng: torch.Generator) -> Tensor:
-    """Brightness, then saturation, then contrast, each changed by up to a half, saturation by all of it."""
+    """Changes brightness by up to 0.5, then saturation by a factor 0 to 2, then contrast by a factor 0.5 to 1.5."""
     light, color, contrast = torch.rand(3, len(faces), 1, 1, 1, generator=rng).to(faces.device)
     faces = faces + (light - 0.5)
     gray = faces.mean(dim=1, keepdim=True)

@@ -1,11 +1,12 @@
-"""How good made faces are, by a classifier that is asked about real photos too: no number here means much alone.
+"""Evaluation of generated faces by a classifier, always next to real photos as reference.
 
-- Does the judge see in a face what it was made for? It knows the photos it was trained on by heart, so faces that copy
-  those agree better than photos of strangers can: agreement says how clear a face is, not how true.
-- How far are made faces from photos of strangers, in the judge's features? This is the Fréchet distance, but not FID,
-  which is that distance in the features of one Inception on many more pictures. Beside it stand the least and the most
-  that it comes to here, all with as many pictures and the same labels.
-- Are they copies? How near the nearest learned photo lies, beside how near one lies to photos of strangers.
+- Agreement: how often the classifier predicts the conditioning attributes. It knows the generator's training photos by
+  heart, so faces that copy them agree better than unseen photos can: agreement measures clarity, not realism.
+- Fréchet distance of generated faces to photos of unseen persons, in the classifier's features. This is not FID, which
+  is that distance in Inception features of many more images. Lower and upper reference values are computed with the
+  same
+  number of images and the same labels.
+- Copies: distance to the nearest training photo, compared with that of photos of unseen persons.
 """
 
 from __future__ import annotations
@@ -31,27 +32,30 @@ from maskfit.synthesis.gan.frechet_distance import Features, frechet_distance
 from maskfit.synthesis.gan.sampling import sample_class, sample_faces
 
 FACES_PER_CLASS = 50
-"""Faces of each class that the judge is asked about."""
+"""Generated faces of each class that are evaluated."""
 
 MIN_PHOTOS, MIN_PERSONS = 20, 4
-"""Photos and persons below which strangers are too few to say anything by; each half needs two photos."""
+"""Minimum number of photos and persons held out; fewer give no meaningful statistics, and each half needs two photos.
+"""
 
 BLUR_RATIO = 1 / 16
-"""Deviation of the blur of faces without any detail, as a share of their side."""
+"""Sigma of the blur of the "blurred" reference, as a fraction of the side."""
 
 COPY_QUANTILE = 0.01
-"""Share of strangers that lie nearer to a learned photo than what is called a copy."""
+"""A face counts as a copy if it is nearer to a training photo than this fraction of unseen photos."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How often the judge sees in pictures what they are of: (share, pictures) of each kind.
+    """Agreement of the classifier's predictions with the labels: (fraction, images) for each kind of image.
+
+    The field names are keys of `gan.json`.
 
     Attributes:
         words: A class, an attribute, or `whole class`.
-        made: Faces made for it.
-        strangers: Photos of persons of whom the generator knew no photo.
-        learned: Photos that the generator learned from.
+        made: Generated faces conditioned on it.
+        strangers: Photos of persons that the generator was not trained on.
+        learned: Training photos of the generator.
     """
 
     words: str
@@ -62,19 +66,20 @@ class Agreement:
 
 @dataclass(frozen=True)
 class GanEvaluation:
-    """What a judge said.
+    """Evaluation of a generator; the field names are keys of `gan.json`.
 
     Attributes:
-        judge: Its file's name.
-        about: What its file says of it.
-        strangers: How many photos of strangers there were.
-        unknown_to_judge: Whether the judge is known not to have been trained on them; None where nobody can tell.
-        compared: How many pictures each distance is of, and how many photos of other strangers it is from.
-        frechet: Distances of `real` photos of strangers, the least there can be; of the same as `small` as the faces;
-            of `made` faces with the same labels; of the small ones `blurred`; of `noise`.
-        agreement: With the whole class first, then by attribute, then by class.
-        nearest: Median distance to the nearest learned photo, of `made` and of `small` ones.
-        copies: Share of made faces that lie nearer to one than all but `COPY` of the strangers do.
+        judge: File name of the classifier.
+        about: Description in its metadata.
+        strangers: Number of photos of held-out persons.
+        unknown_to_judge: Whether the classifier is known not to have been trained on them; None if unknown.
+        compared: Number of images of each distance, and of the held-out photos they are compared with.
+        frechet: Fréchet distances to one half of the held-out photos: of the other half (`real`, the lower bound), of
+            that half downscaled to the face size (`small`), of generated faces with the same labels (`made`), of
+            blurred downscaled photos (`blurred`), of `noise`.
+        agreement: Agreement overall, then by attribute, then by class.
+        nearest: Median distance to the nearest training photo, of `made` and of `small` images.
+        copies: Fraction of generated faces nearer to a training photo than all but `COPY_QUANTILE` of held-out photos.
     """
 
     judge: str
@@ -98,19 +103,22 @@ def evaluate_generator(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> GanEvaluation:
-    """Asks a judge about faces drawn for this, `EACH` of every class that was learned, beside real photos.
+    """Evaluates a generator on `FACES_PER_CLASS` samples of each training class and on real photos.
 
     Args:
-        judge: Who is asked.
-        generator: In evaluation mode.
-        facts: Its facts.
-        material: The photos it learned from, and those of strangers.
-        seed: Of noise and halves.
-        store: The folder for decoded photos; in the user's cache where left out.
-        progress: Called with (pictures looked at, pictures).
+        judge: The classifier.
+        generator: The generator, in evaluation mode.
+        metadata: Its metadata.
+        dataset: Its training photos and the held-out photos.
+        seed: Seed of the noise and of the halves.
+        cache_dir: Folder of the image cache; None for the user's cache.
+        progress: Called with (images processed, images in total).
+
+    Returns:
+        The evaluation.
 
     Raises:
-        DataError: There are too few photos of strangers, or the judge was trained on some of them.
+        DataError: Too few held-out photos, or the classifier was trained on some of them.
     """
     unknown = check_judge_independence(judge, dataset.held_out)
     first, second = _split_halves(dataset.held_out, seed)
@@ -118,7 +126,9 @@ def evaluate_generator(
     advance = _progress_counter(
         len(dataset.train) + len(dataset.held_out) + FACES_PER_CLASS * len(classes) + 4 * len(second), progress
     )
-    learned, others = (judge.predict_photos(photos, cache_dir, advance) for photos in (dataset.train, dataset.held_out))
+    learned, held_out = (
+        judge.predict_photos(photos, cache_dir, advance) for photos in (dataset.train, dataset.held_out)
+    )
     made = judge.predict_images(
         np.concatenate([sample_class(generator, metadata, item, FACES_PER_CLASS, seed) for item in classes]), advance
     )
@@ -128,9 +138,12 @@ def evaluate_generator(
             generator, metadata, dataset.held_out.select(second), seed, cache_dir
         ).items()
     }
-    references["real"] = others.features[second]
-    near = {"made": nearest(made.features, learned.features), "small": nearest(references["small"], learned.features)}
-    asked = (
+    references["real"] = held_out.features[second]
+    distances = {
+        "made": nearest(made.features, learned.features),
+        "small": nearest(references["small"], learned.features),
+    }
+    labels = (
         np.repeat(metadata.label_schema.to_attribute_indices(classes), FACES_PER_CLASS, axis=0),
         *(photos.attribute_indices(metadata.label_schema) for photos in (dataset.held_out, dataset.train)),
     )
@@ -140,40 +153,49 @@ def evaluate_generator(
         strangers=len(dataset.held_out),
         unknown_to_judge=unknown,
         compared=len(second),
-        frechet={name: frechet_distance(others.features[first], features) for name, features in references.items()},
-        agreement=_compute_agreement(metadata, classes, [seen.predictions for seen in (made, others, learned)], asked),
-        nearest={name: float(np.median(distances)) for name, distances in near.items()},
-        copies=float((near["made"] < np.quantile(near["small"], COPY_QUANTILE)).mean()),
+        frechet={name: frechet_distance(held_out.features[first], features) for name, features in references.items()},
+        agreement=_compute_agreement(
+            metadata, classes, [output.predictions for output in (made, held_out, learned)], labels
+        ),
+        nearest={name: float(np.median(values)) for name, values in distances.items()},
+        copies=float((distances["made"] < np.quantile(distances["small"], COPY_QUANTILE)).mean()),
     )
 
 
-def check_judge_independence(judge: JudgeClassifier, strangers: PhotoDataset) -> bool | None:
-    """Whether the judge is known not to have been trained on these persons; None where nobody can tell.
+def check_judge_independence(judge: JudgeClassifier, held_out: PhotoDataset) -> bool | None:
+    """Checks that the classifier was not trained on the held-out persons.
+
+    Args:
+        judge: The classifier.
+        held_out: Photos of persons that the generator was not trained on.
+
+    Returns:
+        True if it is known to be independent; None if its training persons are unknown.
 
     Raises:
-        DataError: There are too few of them, or it was trained on some.
+        DataError: Too few photos or persons, or the classifier was trained on some of them.
     """
-    if len(strangers) < MIN_PHOTOS or len(strangers.persons) < MIN_PERSONS:
+    if len(held_out) < MIN_PHOTOS or len(held_out.persons) < MIN_PERSONS:
         raise DataError(
-            f"{len(strangers)} photos of {len(strangers.persons)} persons whom the generator does not know are too few "
-            "to judge it by",
-            hint="hold some persons out: --folds FILE --fold K, and as judge the model of the same fold",
+            f"too few held-out photos: {len(held_out)} of {len(held_out.persons)} persons; the evaluation needs "
+            f"{MIN_PHOTOS} of {MIN_PERSONS}",
+            hint="hold out persons with --folds FILE --fold K, and use the model of the same fold as judge",
         )
     known = judge.training_persons()
     if known is None:
         return None
-    both = sorted(known & {person for photo in strangers for person in photo.person.split(PERSON_SEPARATOR)})
+    both = sorted(known & {person for photo in held_out for person in photo.person.split(PERSON_SEPARATOR)})
     if both:
         raise DataError(
-            f"this judge was trained on {len(both)} of the persons it is to be asked about, such as {both[0]}",
+            f"the judge was trained on {len(both)} of the held-out persons, such as {both[0]}",
             location=judge.path,
-            hint="name the model of the fold in which they were held out",
+            hint="use the model of the fold in which they were held out",
         )
     return True
 
 
 def _split_halves(photos: PhotoDataset, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Places of two halves of the photos, no person in both, and as many in one as in the other."""
+    """Returns the indices of two equally large halves of the photos without a common person."""
     persons = np.array([photo.person for photo in photos])
     order = np.random.default_rng([seed, 2]).permutation(np.unique(persons))
     in_first = np.isin(persons, order[: len(order) // 2])
@@ -185,15 +207,15 @@ def _split_halves(photos: PhotoDataset, seed: int) -> tuple[NDArray[np.int64], N
 def _reference_images(
     generator: nn.Module, metadata: GanMetadata, photos: PhotoDataset, seed: int, cache_dir: Path | None
 ) -> dict[str, ImageBatch]:
-    """Photos as the generator would have seen them, faces made with their labels, and what is worse than any."""
-    small = open_image_cache(photos.photos, metadata.framing, folder=cache_dir).gather(np.arange(len(photos)))
+    """Returns downscaled held-out photos, generated faces of the same labels, blurred photos and noise."""
+    small = open_image_cache(photos.photos, metadata.crop_resize, folder=cache_dir).gather(np.arange(len(photos)))
     rng = np.random.default_rng([seed, 3])
     blur = ImageFilter.GaussianBlur(BLUR_RATIO * metadata.size)
     return {
         "small": small,
         "made": sample_faces(
             generator,
-            rng.standard_normal((len(photos), metadata.latent)),
+            rng.standard_normal((len(photos), metadata.latent_dim)),
             photos.attribute_indices(metadata.label_schema),
         ),
         "blurred": np.stack([np.asarray(Image.fromarray(face).filter(blur)) for face in small]),
@@ -202,26 +224,34 @@ def _reference_images(
 
 
 def nearest(features: Features, learned: Features) -> NDArray[np.float64]:
-    """The distance of each row to the nearest of the learned ones."""
+    """Computes the distance of each row to its nearest neighbor among the training features.
+
+    Args:
+        features: Shape (rows, features).
+        learned: Features of the training photos, shape (train rows, features).
+
+    Returns:
+        Euclidean distances, shape (rows,).
+    """
     squares = (features**2).sum(axis=1)[:, None] - 2 * features @ learned.T + (learned**2).sum(axis=1)
     return np.asarray(np.sqrt(np.maximum(squares.min(axis=1), 0.0)))
 
 
 def _compute_agreement(
-    metadata: GanMetadata, classes: list[int], predicted: list[IntArray], asked: tuple[IntArray, ...]
+    metadata: GanMetadata, classes: list[int], predicted: list[IntArray], labels: tuple[IntArray, ...]
 ) -> tuple[Agreement, ...]:
-    """Of each kind of picture what was said and what was asked, compared whole, by attribute and by class."""
+    """Compares predictions and labels of each kind of image: overall, by attribute and by class."""
     label_schema = metadata.label_schema
 
     def compare(words: str, columns: list[int], own: IntArray | None = None) -> Agreement:
-        shares = []
-        for result_dict, truth in zip(predicted, asked, strict=True):
+        fractions = []
+        for predictions, truth in zip(predicted, labels, strict=True):
             known = (truth[:, columns] != UNKNOWN).all(axis=1)
             if own is not None:
                 known &= (truth == own).all(axis=1)
-            right = (result_dict == truth)[known][:, columns].all(axis=1)
-            shares.append((float(right.mean()) if len(right) else None, len(right)))
-        return Agreement(words, *shares)
+            correct = (predictions == truth)[known][:, columns].all(axis=1)
+            fractions.append((float(correct.mean()) if len(correct) else None, len(correct)))
+        return Agreement(words, *fractions)
 
     every = list(range(len(label_schema.names)))
     return (

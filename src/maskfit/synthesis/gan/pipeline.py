@@ -1,4 +1,4 @@
-"""From photos to made faces: train or take a generator, draw from it, have it judged, write down what came out."""
+"""GAN pipeline: train or load a generator, sample faces, evaluate them, write the results."""
 
 from __future__ import annotations
 
@@ -20,32 +20,33 @@ from maskfit.synthesis.gan.sampling import SamplingResult, select_classes, write
 from maskfit.synthesis.gan.train import build_metadata, check_output_dir, train_gan
 
 ProgressBar = Callable[[str, str], AbstractContextManager[Progress]]
-"""Gives a bar for something to do, by its title and what is counted."""
+"""Creates a progress bar from a title and the unit that is counted."""
 
 
 @dataclass(frozen=True)
 class GanTrainOptions:
-    """How a generator is to be trained.
+    """Training options of a generator.
 
     Attributes:
-        scheme: What it is conditioned on.
-        crop: How photos are cut.
-        folds, fold: A split file and the fold of which nobody is learned from; without a file everybody is.
-        size: Side of a face in pixels, one of `networks.SIZES`.
-        width: Channels of its largest map.
-        batch: Photos of a step.
-        steps: Steps in all.
-        minutes: When to stop if that is sooner.
-        resume: Whether to go on with what was begun in the folder.
+        label_schema: Schema of the conditioning attributes.
+        crop: Crop of the photos, as in a recipe's `data.crop`.
+        split_file: Split file; None to train on all photos.
+        fold: Index of the fold whose persons are held out; ignored without a split file.
+        size: Side of a face in pixels, a key of `networks.SIZES`.
+        width: Channels of the largest feature map.
+        batch_size: Photos per step.
+        steps: Number of steps in total, those before an interruption included.
+        minutes: Time limit; None for none.
+        resume: Whether to continue the training in the output folder.
     """
 
     label_schema: LabelSchema
     crop: ComponentSpec
-    folds: Path | None = None
+    split_file: Path | None = None
     fold: int = 0
     size: int = 64
     width: int = 32
-    batch: int = 32
+    batch_size: int = 32
     steps: int = 20_000
     minutes: float | None = None
     resume: bool = False
@@ -53,13 +54,13 @@ class GanTrainOptions:
 
 @dataclass(frozen=True)
 class GanResult:
-    """What came out.
+    """Result of `generate_faces`.
 
     Attributes:
-        facts: The generator's.
-        drawn: Its faces.
-        judgement: What the judge said; None without one.
-        told: All of this as `gan.json` has it.
+        metadata: Metadata of the generator.
+        samples: The generated faces.
+        evaluation: Evaluation by the judge; None without one.
+        result_dict: All of this as written to `gan.json`.
     """
 
     metadata: GanMetadata
@@ -70,6 +71,7 @@ class GanResult:
 
 @contextmanager
 def _no_progress(title: str, unit: str) -> Iterator[Progress]:
+    """Reports nothing."""
     yield lambda done, total: None
 
 
@@ -85,41 +87,44 @@ def generate_faces(
     cache_dir: Path | None = None,
     progress_bar: ProgressBar = _no_progress,
 ) -> GanResult:
-    """Makes faces for some classes of a set.
+    """Generates faces for some classes of a dataset, training a generator first if needed.
 
     Args:
-        source: The photos: a folder in the competition's layout, or a manifest.
-        out: A folder that is new or empty, or to go on with.
-        generator: How to train one, or the file of one, which is then drawn from.
-        classes: `thin`, `all`, or numbers; see `drawing.choose_classes`.
-        upto: How many photos such a class is to have with its faces; the average where left out.
-        judge: A model that was trained without the persons whom the generator does not know.
-        seed: Another seed, another training and other faces.
-        store: The folder for decoded photos; in the user's cache where left out.
-        bars: Shows what is being done.
+        source: Photos: a folder in the competition's layout, or a manifest.
+        out: Output folder, new or empty, or one with a training to resume.
+        generator: Options to train a generator, or the file of a trained one.
+        classes: `thin`, `all`, or class indices such as `2,5,8`; see `sampling.select_classes`.
+        target_count: Photos per class including the generated faces; None for the average class size.
+        judge: Model that evaluates the faces; it must not be trained on the held-out persons.
+        seed: Seed of training and sampling.
+        cache_dir: Folder of the image cache; None for the user's cache.
+        progress_bar: Creates a progress bar for each stage.
+
+    Returns:
+        The result.
 
     Raises:
-        DataError: Photos, split, classes or folder cannot be used, or the judge knows whom it should not know.
-        ModelFileError: The generator's or the judge's file cannot be used.
+        DataError: Photos, split, classes or folder are unusable, or the judge was trained on held-out persons.
+        ModelFileError: The generator's or the judge's file is unusable.
         RecipeError: The crop cannot be built.
-        RunError: The losses are no longer numbers.
+        RunError: The losses became non-finite.
     """
     dataset = _load_dataset(source, out, generator)
     counts = select_classes(classes, dataset.count_classes(), target_count)
-    asked = JudgeClassifier(judge, dataset.label_schema) if judge else None
-    if asked:
-        # Before the hours of training, not after them.
-        check_judge_independence(asked, dataset.held_out)
+    classifier = JudgeClassifier(judge, dataset.label_schema) if judge else None
+    if classifier:
+        # Checked before hours of training instead of after.
+        check_judge_independence(classifier, dataset.held_out)
     if isinstance(generator, GanTrainOptions):
         generator = _train(dataset, out, generator, seed, cache_dir, progress_bar)
     network, metadata = load_generator(generator)
-    with progress_bar("drawing", "faces") as advance:
+    with progress_bar("sampling", "faces") as advance:
         samples = write_faces(network, metadata, out, dataset.count_classes(), counts, seed=seed, progress=advance)
     evaluation = None
-    if asked:
-        with progress_bar("judging", "pictures") as advance:
+    if classifier:
+        with progress_bar("evaluating", "images") as advance:
             evaluation = evaluate_generator(
-                asked, network, metadata, dataset, seed=seed, cache_dir=cache_dir, progress=advance
+                classifier, network, metadata, dataset, seed=seed, cache_dir=cache_dir, progress=advance
             )
     result_dict = write_results(out, network, metadata, dataset, samples, evaluation, seed=seed, cache_dir=cache_dir)
     return GanResult(metadata, samples, evaluation, result_dict)
@@ -128,7 +133,7 @@ def generate_faces(
 def _load_dataset(source: Path, out: Path, generator: GanTrainOptions | Path) -> GanDataset:
     check_output_dir(source, out, resume=isinstance(generator, GanTrainOptions) and generator.resume)
     if isinstance(generator, GanTrainOptions):
-        return split_by_fold(source, generator.label_schema, generator.folds, generator.fold)
+        return split_by_fold(source, generator.label_schema, generator.split_file, generator.fold)
     metadata = read_gan_metadata(generator)
     return split_by_persons(source, metadata.label_schema, metadata.persons)
 
@@ -141,10 +146,12 @@ def _train(
     cache_dir: Path | None,
     progress_bar: ProgressBar,
 ) -> Path:
-    metadata = build_metadata(dataset, options.crop, options.size, width=options.width, batch=options.batch, seed=seed)
-    # One bar after the other: two at once would write over each other.
+    metadata = build_metadata(
+        dataset, options.crop, options.size, width=options.width, batch_size=options.batch_size, seed=seed
+    )
+    # Sequential progress bars: two at once would overwrite each other.
     with progress_bar("decoding", "photos") as advance:
-        frames = open_image_cache(dataset.train.photos, metadata.framing, folder=cache_dir, progress=advance)
+        frames = open_image_cache(dataset.train.photos, metadata.crop_resize, folder=cache_dir, progress=advance)
     with progress_bar("training", "steps") as advance:
         return train_gan(
             metadata,

@@ -1,4 +1,4 @@
-"""What came out, for people and scripts: `gan.json` and the sheet of real beside made faces."""
+"""Results of the GAN pipeline: `gan.json` and an image grid of real and generated faces."""
 
 from __future__ import annotations
 
@@ -18,13 +18,23 @@ from maskfit.synthesis.gan.sample_grid import write_sample_grid
 from maskfit.synthesis.gan.sampling import SamplingResult, sample_class
 
 RESULTS_FILE, COMPARISON_FILE = "gan.json", "real-and-made.png"
+"""Files written next to the samples."""
 
 REAL, MADE = 4, 12
-"""Faces of each class on the sheet."""
+"""Faces of each class in the grid: real and generated."""
 
 
 def result_to_dict(metadata: GanMetadata, samples: SamplingResult, evaluation: GanEvaluation | None) -> dict[str, Any]:
-    """The outcome as JSON has it."""
+    """Converts the result to the mapping that is written to `gan.json`.
+
+    Args:
+        metadata: Metadata of the generator.
+        samples: The generated faces.
+        evaluation: Evaluation of the generator; None without one.
+
+    Returns:
+        A JSON-serializable mapping.
+    """
     return {
         "manifest": str(samples.manifest),
         "steps": metadata.steps,
@@ -56,22 +66,29 @@ def write_results(
     seed: int = 0,
     cache_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Writes `gan.json` and a sheet: of each class photos that were learned from, and the first of its faces.
+    """Writes `gan.json` and an image grid: per class some training photos and the first generated faces.
 
     Args:
-        out: The folder.
-        generator, facts, material, drawn, judgement: What came out.
-        seed: As for the faces.
-        store: The folder for decoded photos; in the user's cache where left out.
+        out: Output folder.
+        generator: The generator, in evaluation mode.
+        metadata: Its metadata.
+        dataset: Its training photos.
+        samples: The generated faces.
+        evaluation: Evaluation of the generator; None without one.
+        seed: Seed of the sampling.
+        cache_dir: Folder of the image cache; None for the user's cache.
+
+    Returns:
+        The mapping written to `gan.json`.
     """
     classes = dataset.label_schema.to_class_index(dataset.train.attribute_indices(dataset.label_schema))
     rows = []
     for number, count in samples.train_counts.items():
         places = np.flatnonzero(classes == number)
-        # Spread over the set: neighbours are the same person.
+        # Evenly spread over the dataset: neighbors show the same person.
         some = places[np.linspace(0, len(places) - 1, min(REAL, len(places))).astype(int)]
         photos = dataset.train.select(some)
-        real = open_image_cache(photos.photos, metadata.framing, folder=cache_dir).gather(np.arange(len(photos)))
+        real = open_image_cache(photos.photos, metadata.crop_resize, folder=cache_dir).gather(np.arange(len(photos)))
         words = f"{metadata.label_schema.describe(number)}\n{count} photos, {samples.generated.get(number, 0)} faces"
         rows.append(
             (
@@ -80,7 +97,7 @@ def write_results(
                 list(sample_class(generator, metadata, number, MADE, seed)),
             )
         )
-    title = f"left: photos it learned from; right: made after {metadata.steps:,} steps, none picked out"
+    title = f"left: training photos; right: generated after {metadata.steps:,} steps, not cherry-picked"
     write_sample_grid(out / COMPARISON_FILE, title, rows)
     outcome = result_to_dict(metadata, samples, evaluation)
     write_json(out / RESULTS_FILE, outcome)
@@ -88,10 +105,11 @@ def write_results(
 
 
 def _describe_agreement(metadata: GanMetadata, evaluation: GanEvaluation | None, number: int) -> str:
+    """Formats the agreement of a class as two lines of text; "" without an evaluation."""
     found = evaluation.agreement if evaluation else ()
     shares = next(
         ((item.made[0], item.strangers[0]) for item in found if item.words == metadata.label_schema.describe(number)),
         (),
     )
-    predicted = ["-" if share is None else f"{share:.0%}" for share in shares]
-    return f"\njudge agrees: {predicted[0]} of made,\n{predicted[1]} of real strangers" if predicted else ""
+    texts = ["-" if share is None else f"{share:.0%}" for share in shares]
+    return f"\njudge agrees: {texts[0]} of generated,\n{texts[1]} of held-out photos" if texts else ""

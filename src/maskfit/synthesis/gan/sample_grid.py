@@ -1,4 +1,4 @@
-"""Sheets of faces to look at: a row for each class, what is real to the left, what is made to the right."""
+"""Image grids of faces: one row per class, real faces on the left, generated faces on the right."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from PIL import Image, ImageDraw, ImageFont
 from maskfit.file_io import atomic_write
 
 Row = tuple[str, Sequence[NDArray[np.uint8]], Sequence[NDArray[np.uint8]]]
-"""What is said of a class, its real faces and its made ones; all faces of one size."""
+"""Text of a row, its real faces and its generated faces; all faces of one size."""
 
 SIDE = 72
-"""Side of a face on the sheet in pixels; smaller faces are enlarged to it."""
+"""Side of a face in the grid in pixels; smaller faces are enlarged."""
 
 PAPER, INK, SOFT = (255, 255, 255), (27, 33, 38), (96, 108, 118)
+"""Colors of background, title and secondary text."""
 WORDS, LINE, GAP = 250, 16, 4
-"""Pixels: width of the words, height of a line, between faces."""
+"""Pixels: width of the text column, line height, gap between faces."""
 
 
 def write_sample_grid(path: Path, title: str, rows: Sequence[Row]) -> None:
-    """Writes a sheet as PNG.
+    """Writes a grid as PNG.
 
     Args:
-        path: Where to.
-        title: What stands above.
-        rows: The lines of a row's words are shown beneath each other.
+        path: File to write.
+        title: Title above the rows.
+        rows: The rows; their texts may have several lines.
     """
     columns = [max(len(row[kind]) for row in rows) for kind in (1, 2)]
     step = SIDE + GAP

@@ -1,4 +1,4 @@
-"""Faces drawn from a generator: which classes, how many, and the manifest that training reads them by."""
+"""Sampling faces from a generator: number per class, and the manifest for training on them."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from maskfit.synthesis.gan.checkpoint import GanMetadata
 from maskfit.synthesis.gan.dataset import Progress
 
 MANIFEST, PERSONS = "manifest.csv", "persons.csv"
+"""Files in the output folder: the manifest of the samples, and the persons that the generator was trained on."""
 
 BATCH_SIZE = 64
-"""Faces made at a time."""
+"""Faces per forward pass."""
 
 
 @dataclass(frozen=True)
 class SamplingResult:
-    """What was drawn.
+    """Result of `write_faces`.
 
     Attributes:
-        manifest: The CSV that lists it, for `data.extra_train`.
-        train_counts: How many photos of each class were learned from.
-        made: How many faces each class got.
+        manifest: CSV that lists the faces, for `data.extra_train`.
+        train_counts: Number of training photos by class index.
+        generated: Number of generated faces by class index.
     """
 
     manifest: Path
@@ -41,15 +42,18 @@ class SamplingResult:
 
 
 def select_classes(selection: str, train_counts: Mapping[int, int], target_count: int | None) -> dict[int, int]:
-    """How many faces each class is to get.
+    """Determines the number of faces to generate for each class.
 
     Args:
-        word: `thin` for classes with fewer photos than a class has on average, `all`, or numbers as in `2,5,8`.
-        train_counts: How many photos each class has.
-        upto: How many it is to have together with its faces; the average where left out.
+        selection: `thin` for classes smaller than the average, `all`, or class indices such as `2,5,8`.
+        train_counts: Number of photos of each class.
+        target_count: Photos per class including the generated faces; None for the average class size.
+
+    Returns:
+        Number of faces by class index, without classes that need none.
 
     Raises:
-        DataError: The word is none of these, a number is no class, or no class would get any.
+        DataError: The selection is invalid, an index is no class, or no class needs a face.
     """
     average = sum(train_counts.values()) / len(train_counts)
     if selection in ("thin", "all"):
@@ -58,28 +62,51 @@ def select_classes(selection: str, train_counts: Mapping[int, int], target_count
         try:
             chosen = sorted({int(item) for item in selection.split(",")})
         except ValueError:
-            raise DataError(f"'{selection}' are no classes", hint="write thin, all, or numbers as in 2,5,8") from None
-        strange = [number for number in chosen if number not in train_counts]
-        if strange:
-            raise DataError(f"there is no class {strange[0]}", hint=f"the classes are 0 to {len(train_counts) - 1}")
+            raise DataError(
+                f"classes must be thin, all or class indices, got '{selection}'", hint="write for example 2,5,8"
+            ) from None
+        unknown = [number for number in chosen if number not in train_counts]
+        if unknown:
+            message = f"class index must be 0 to {len(train_counts) - 1}, got {unknown[0]}"
+            raise DataError(message, hint="use the class indices of the label schema")
     counts = {number: max(0, (target_count or round(average)) - train_counts[number]) for number in chosen}
     counts = {number: count for number, count in counts.items() if count}
     if not counts:
-        raise DataError("no class would get a face", hint="ask for more by --target-count, or for other classes")
+        raise DataError("no class needs faces", hint="raise --target-count, or select other classes")
     return counts
 
 
 def sample_class(generator: nn.Module, metadata: GanMetadata, number: int, count: int, seed: int) -> ImageBatch:
-    """Faces of a class, (count, size, size, 3); the first ones are the same whatever the count."""
+    """Samples faces of a class; the first ones do not depend on the count.
+
+    Args:
+        generator: The generator, in evaluation mode.
+        metadata: Its metadata.
+        number: Class index.
+        count: Number of faces.
+        seed: Seed of the noise.
+
+    Returns:
+        RGB faces, uint8 of shape (count, size, size, 3).
+    """
     codes = np.repeat(metadata.label_schema.to_attribute_indices([number]), count, axis=0)
-    noise = np.random.default_rng([seed, number]).standard_normal((count, metadata.latent))
+    noise = np.random.default_rng([seed, number]).standard_normal((count, metadata.latent_dim))
     return sample_faces(generator, noise, codes)
 
 
 def sample_faces(
     generator: nn.Module, noise: np.ndarray[tuple[int, ...], np.dtype[np.float64]], codes: IntArray
 ) -> ImageBatch:
-    """Faces from noise (faces, latent) and codes (faces, attributes), by a generator in evaluation mode."""
+    """Samples faces from given noise and attributes.
+
+    Args:
+        generator: The generator, in evaluation mode.
+        noise: Shape (faces, latent).
+        codes: Attribute indices, shape (faces, attributes).
+
+    Returns:
+        RGB faces, uint8 of shape (faces, size, size, 3).
+    """
     device = next(generator.parameters()).device
     faces = []
     with torch.inference_mode():
@@ -100,29 +127,35 @@ def write_faces(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> SamplingResult:
-    """Writes faces as PNG, who was learned from, and last the manifest, so that where it is, everything is.
+    """Writes faces as PNG, the list of training persons, and last the manifest.
 
-    The manifest says of each face that everybody the generator learned from is on it: training leaves it out wherever
-    one of them is held out.
+    Where the manifest exists, the output is complete.
+
+    The manifest lists every person that the generator was trained on for each face: training excludes a face wherever
+    one of
+    them is held out.
 
     Args:
-        generator: In evaluation mode.
-        facts: Its facts.
-        out: The folder; faces go into one of their own beneath it, named by the steps of training.
-        train_counts: How many photos each class has.
-        wanted: How many faces to draw of which class.
-        seed: Another seed, other faces.
-        progress: Called with (faces written, faces).
+        generator: The generator, in evaluation mode.
+        metadata: Its metadata.
+        out: Output folder; the faces go into a subfolder named by the training steps.
+        train_counts: Number of training photos by class index.
+        counts: Number of faces to sample by class index.
+        seed: Seed of the noise.
+        progress: Called with (faces written, faces in total).
+
+    Returns:
+        The manifest's path and the counts.
     """
     rows: list[list[object]] = []
     total = sum(counts.values())
     write_csv(out / PERSONS, ["person"], [[person] for person in metadata.persons])
     for number, count in counts.items():
-        words = _words(metadata.label_schema, number)
+        labels = _label_values(metadata.label_schema, number)
         for name, face in _named(out, metadata, number, sample_class(generator, metadata, number, count, seed)):
             with atomic_write(out / name) as temporary:
                 Image.fromarray(face).save(temporary, "PNG")
-            rows.append([name, PERSONS, *words])
+            rows.append([name, PERSONS, *labels])
             if progress:
                 progress(len(rows), total)
     manifest = write_csv(out / MANIFEST, ["path", PERSONS_COLUMN, *metadata.label_schema.names], rows)
@@ -134,6 +167,6 @@ def _named(out: Path, metadata: GanMetadata, number: int, faces: ImageBatch) -> 
         yield f"faces-{metadata.steps:06d}/{number:02d}-{place:05d}.png", face
 
 
-def _words(label_schema: LabelSchema, number: int) -> list[str]:
+def _label_values(label_schema: LabelSchema, number: int) -> list[str]:
     codes = label_schema.to_attribute_indices([number])[0]
     return [attribute.values[code] for attribute, code in zip(label_schema.attributes, codes, strict=True)]

@@ -1,10 +1,10 @@
-"""Trains a GAN into a folder, for so many steps or minutes; what is there can be gone on with to the bit.
+"""Trains a GAN into a folder, up to a number of steps or minutes; resuming is bit-exact.
 
 FOLDER/
-  last.safetensors  for going on only
-  gan.safetensors   the generator, its average over the steps
-  losses.csv        what every so many steps lost
-  sheet.png         the same noise drawn as every class, anew every so many steps
+  last.safetensors  checkpoint for resuming
+  gan.safetensors   the generator: exponential moving average of its weights
+  losses.csv        losses at regular steps
+  sheet.png         the same noise sampled as every class, updated with the checkpoint
 """
 
 from __future__ import annotations
@@ -29,52 +29,70 @@ from maskfit.synthesis.gan.sampling import sample_faces
 from maskfit.synthesis.gan.trainer import GanTrainer, Losses
 
 CHECKPOINT, GENERATOR, LOSSES, SHEET = "last.safetensors", "gan.safetensors", "losses.csv", "sheet.png"
+"""Files in the folder."""
 
 LOG_EVERY, SAVE_EVERY = 25, 500
-"""Steps between two rows of the losses, and between two checkpoints and sheets."""
+"""Steps between two rows of the losses, and between two checkpoints and grids."""
 
 ON_SHEET = 12
-"""Faces of each class on the sheet."""
+"""Faces of each class in the grid."""
 
 COLUMNS = ("step", "seconds", *Losses._fields)
+"""Columns of `losses.csv`."""
 
 
 def check_output_dir(source: Path, out: Path, *, resume: bool) -> None:
-    """Looks whether a GAN can be trained into a folder, before any work is done.
+    """Checks that a GAN can be trained into a folder, before any work is done.
+
+    Args:
+        source: Dataset of the photos.
+        out: Output folder.
+        resume: Whether a training in `out` is to be continued.
 
     Raises:
-        DataError: The folder holds something that is not to be gone on with, or lies among the photos.
+        DataError: `out` is not empty and not resumable, has no training to resume, or lies within the source.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not resume:
             raise DataError(
-                "this folder is not empty", location=out, hint="name a new one, or go on with it by --resume"
+                "the output folder is not empty", location=out, hint="choose a new folder, or continue with --resume"
             )
         if not (out / CHECKPOINT).is_file():
-            raise DataError("nothing to go on with: no GAN was begun here", location=out, hint="name a new folder")
+            raise DataError("nothing to resume: no GAN checkpoint here", location=out, hint="choose a new folder")
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
-        what = "this folder lies among the photos, and would be read as one of them"
-        raise DataError(what, location=out, hint="name one elsewhere")
+        what = "the output folder lies among the photos and would be read as one of them"
+        raise DataError(what, location=out, hint="choose a folder outside the source")
 
 
 def build_metadata(
-    dataset: GanDataset, crop: ComponentSpec, size: int, *, width: int, batch: int, seed: int
+    dataset: GanDataset, crop: ComponentSpec, size: int, *, width: int, batch_size: int, seed: int
 ) -> GanMetadata:
-    """What a GAN that learns from this material says of itself before its first step.
+    """Builds the metadata of a GAN before its first step.
+
+    Args:
+        dataset: Training photos.
+        crop: Crop of the photos.
+        size: Side of a face in pixels, a key of `SIZES`.
+        width: Channels of the largest feature map.
+        batch_size: Photos per step.
+        seed: Seed of the training.
+
+    Returns:
+        The metadata, with 0 steps.
 
     Raises:
-        RecipeError: The crop is unknown, or an option is refused.
-        DataError: There are no faces of this size, or the crop's detector has no weights here.
+        RecipeError: The crop is unknown, or an option is invalid.
+        DataError: The size is not supported, or the weights of the crop's detector are missing.
         MissingExtraError: The crop needs an extra.
     """
     if size not in SIZES:
         known = ", ".join(map(str, SIZES))
-        raise DataError(f"faces of {size} pixels are none of {known}", hint="take one of these sizes")
+        raise DataError(f"size must be one of {known}, got {size}", hint="choose one of these sizes")
     return GanMetadata(
         label_schema=dataset.label_schema,
-        framing=CropResize(crop=crop, size=(size, size)).pinned(),
+        crop_resize=CropResize(crop=crop, size=(size, size)).pinned(),
         width=width,
-        batch=batch,
+        batch_size=batch_size,
         seed=seed,
         photos=len(dataset.train),
         persons=dataset.persons,
@@ -91,28 +109,28 @@ def train_gan(
     minutes: float | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Trains up to a number of steps or for so many minutes, from the last checkpoint if there is one.
+    """Trains up to a number of steps or minutes, from the last checkpoint if there is one.
 
     Args:
-        facts: Of `make_facts`.
-        frames: The photos to learn from, in the facts' framing.
-        codes: (photos, attributes) their codes.
-        out: The folder, looked at by `check_place`.
-        steps: Steps in all, those before an interruption included.
-        minutes: How long to go on for, this time.
-        progress: Called with (steps done, steps there will be at this speed).
+        metadata: Metadata from `build_metadata`.
+        frames: Training photos, cropped and resized as in the metadata.
+        codes: Their attribute indices, shape (photos, attributes).
+        out: Output folder, checked by `check_output_dir`.
+        steps: Number of steps in total, those before an interruption included.
+        minutes: Time limit of this call; None for none.
+        progress: Called with (steps done, steps expected at this speed).
 
     Returns:
-        The generator's file.
+        Path of the generator's file.
 
     Raises:
-        DataError: What was begun in the folder is something else.
-        RunError: The losses are no longer numbers; the folder keeps what was learned before.
+        DataError: The checkpoint in the folder is of another training.
+        RunError: The losses became non-finite; the folder keeps the last finite state.
     """
     trainer = GanTrainer(metadata, frames, codes)
-    begun = (out / CHECKPOINT).is_file()
-    rows = _resume(trainer, out) if begun else []
-    if not begun:
+    resuming = (out / CHECKPOINT).is_file()
+    rows = _resume(trainer, out) if resuming else []
+    if not resuming:
         _save(trainer, rows, out)
     clock = _Clock(float(str(rows[-1][1])) if rows else 0.0, trainer.steps_done, minutes)
     kept = trainer.steps_done
@@ -127,19 +145,19 @@ def train_gan(
                 _save(trainer, rows, out)
                 kept = trainer.steps_done
     finally:
-        # Also where the user stops it. What is no longer numbers is not kept.
+        # Also after Ctrl-C. A non-finite state is not saved.
         if trainer.steps_done > kept and trainer.is_finite:
             _save(trainer, rows, out)
     return out / GENERATOR
 
 
 class _Clock:
-    """How long training took, and when it is over.
+    """Training time and time limit.
 
     Args:
         before: Seconds of earlier trainings into the same folder.
-        first: The step that it begins with.
-        minutes: For how long to go on; None for ever.
+        first: Step that this training starts with.
+        minutes: Time limit; None for none.
     """
 
     def __init__(self, before: float, first: int, minutes: float | None) -> None:
@@ -157,7 +175,7 @@ class _Clock:
         return time.perf_counter() - self.began >= self.max_shift
 
     def expect(self, steps_done: int, steps: int) -> int:
-        """How many steps there will be."""
+        """Estimates the number of steps at the end."""
         speed = (steps_done - self.first) / max(time.perf_counter() - self.began, 1e-9)
         return max(
             steps_done, steps if math.isinf(self.max_shift) else min(steps, self.first + round(speed * self.max_shift))
@@ -165,7 +183,7 @@ class _Clock:
 
 
 def _resume(trainer: GanTrainer, out: Path) -> list[list[object]]:
-    """Takes up the last checkpoint; gives the rows of losses up to it."""
+    """Loads the last checkpoint; returns the rows of losses up to it."""
     found, asked = read_gan_metadata(out / CHECKPOINT), trainer.metadata
     differing = [
         name
@@ -174,11 +192,11 @@ def _resume(trainer: GanTrainer, out: Path) -> list[list[object]]:
     ]
     if differing:
         raise DataError(
-            f"what was begun here differs in: {', '.join(differing)}",
+            f"the checkpoint differs in: {', '.join(differing)}",
             location=out / CHECKPOINT,
-            hint="give what was given then, or name a new folder",
+            hint="repeat the original options, or choose a new folder",
         )
-    trainer.read(out / CHECKPOINT, found.steps)
+    trainer.load(out / CHECKPOINT, found.steps)
     if not (out / LOSSES).is_file():
         return []
     kept = [row for row in read_csv(out / LOSSES, COLUMNS) if int(row["step"]) <= found.steps]
@@ -186,16 +204,21 @@ def _resume(trainer: GanTrainer, out: Path) -> list[list[object]]:
 
 
 def _save(trainer: GanTrainer, rows: list[list[object]], out: Path) -> None:
-    """Writes what the folder holds; the checkpoint last, so that the rest is never behind it."""
+    """Writes the folder's files; the checkpoint last, so that the others are never behind it."""
     write_csv(out / LOSSES, COLUMNS, rows)
     write_class_grid(trainer, out / SHEET)
-    trainer.write(out / CHECKPOINT, out / GENERATOR)
+    trainer.save(out / CHECKPOINT, out / GENERATOR)
 
 
 def write_class_grid(trainer: GanTrainer, path: Path) -> None:
-    """A row for each class, a column for each noise."""
-    label_schema, latent = trainer.metadata.label_schema, trainer.metadata.latent
-    noise = np.random.default_rng([trainer.metadata.seed, 1]).standard_normal((ON_SHEET, latent))
+    """Writes an image grid with a row for each class and a column for each noise vector.
+
+    Args:
+        trainer: The trainer.
+        path: PNG to write.
+    """
+    label_schema, latent_dim = trainer.metadata.label_schema, trainer.metadata.latent_dim
+    noise = np.random.default_rng([trainer.metadata.seed, 1]).standard_normal((ON_SHEET, latent_dim))
     network = trainer.ema_generator.eval()
     rows: list[Row] = []
     for number in range(label_schema.num_classes):

@@ -1,4 +1,4 @@
-"""How a GAN learns, a step at a time; what it draws follows from the seed and the step, so that resuming is exact."""
+"""GAN training step by step; all randomness follows from seed and step, so that resuming is exact."""
 
 from __future__ import annotations
 
@@ -21,31 +21,32 @@ from maskfit.synthesis.gan.diff_augment import diff_augment
 from maskfit.synthesis.gan.networks import Discriminator
 
 LEARNING_RATES = (2e-4, 4e-4)
-"""Of the generator and of the discriminator, which learns faster (Heusel et al. 2017, arXiv:1706.08500)."""
+"""Of generator and discriminator (two time-scale update rule, Heusel et al. 2017, arXiv:1706.08500)."""
 
 EMBEDDING_LR_FACTOR = 10
-"""How much faster what the generator adds for an attribute is learned: it begins at nothing, and at the layers' own
-rate faces of all classes stay alike for thousands of steps."""
+"""Factor on the learning rate of the generator's attribute embeddings: they start at zero, and at the layers' own rate
+faces of all classes stay alike for thousands of steps.
+"""
 
 BETAS = (0.5, 0.99)
 """Of Adam; the first is DCGAN's."""
 
 EMA_DECAY = 0.999
-"""Of the moving average of the generator, which is what faces are drawn with; it warms up."""
+"""Of the exponential moving average of the generator's weights, with warm-up."""
 
 SAMPLING_POWER = 0.5
-"""A photo is drawn by its class's count to the power of minus this: a class a hundredth as thick comes a tenth as
-often."""
+"""Photos are sampled with weight count ** -power of their class: a class a hundredth as large is seen a tenth as often.
+"""
 
 
 class Losses(NamedTuple):
-    """What a step said.
+    """Losses and scores of a step; the field names are columns of `losses.csv`.
 
     Attributes:
-        discriminator: Its hinge loss.
-        generator: Its loss, the discriminator's score of made faces with the other sign.
-        real: The mean score of real faces.
-        made: The mean score of made ones.
+        discriminator: Hinge loss of the discriminator.
+        generator: Loss of the generator: minus the discriminator's mean score of generated faces.
+        real: Mean score of real faces.
+        made: Mean score of generated faces.
     """
 
     discriminator: float
@@ -55,19 +56,20 @@ class Losses(NamedTuple):
 
 
 class GanTrainer:
-    """Generator and discriminator at some step.
+    """State of a GAN training.
 
     Args:
-        facts: Sizes and seed.
-        frames: The framed photos to learn from.
-        codes: (photos, attributes) their official codes.
+        metadata: Architecture and seed.
+        frames: Training photos, cropped and resized.
+        codes: Their attribute indices, shape (photos, attributes).
 
     Attributes:
-        done: Steps done.
-        sound: Whether the last one's losses were numbers.
+        steps_done: Number of steps done.
+        is_finite: Whether the last losses were finite.
     """
 
     def __init__(self, metadata: GanMetadata, frames: CachedImages, codes: IntArray) -> None:
+        """Builds networks, optimizers and the moving average; arguments as for the class."""
         self.metadata = metadata
         self.frames = frames
         self.codes = torch.from_numpy(codes)
@@ -90,12 +92,15 @@ class GanTrainer:
         self.is_finite = True
 
     def step(self) -> Losses:
-        """One step of the discriminator, then one of the generator, on the same photos' attributes; hinge losses.
+        """Trains the discriminator, then the generator, for one step with hinge losses.
+
+        Returns:
+            The losses.
 
         Raises:
-            RunError: A loss is no number.
+            RunError: A loss is NaN or inf.
         """
-        # A seed of numpy's, not step + seed: neighbouring steps of neighbouring seeds would draw the same.
+        # SeedSequence instead of seed + step: neighboring steps of neighboring seeds must not share random numbers.
         seed = int(
             np.random.SeedSequence([self.metadata.seed, self.steps_done]).generate_state(1, np.uint64)[0]
             >> np.uint64(1)
@@ -118,41 +123,52 @@ class GanTrainer:
         self.is_finite = bool(np.isfinite(losses).all())
         if not self.is_finite:
             raise RunError(
-                f"step {self.steps_done}: the losses are no longer numbers",
-                hint="take another seed or a larger batch; --resume goes on from the last checkpoint",
+                f"non-finite losses (NaN or inf) in step {self.steps_done}",
+                hint="try another seed or a larger batch size; --resume continues from the last checkpoint",
             )
         return losses
 
     def _sample_batch(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Photos (batch, 3, size, size) in -1 to 1, half of them mirrored, and their codes."""
-        places = torch.multinomial(self.sampling_probabilities, self.metadata.batch, replacement=True, generator=rng)
+        """Samples photos in -1 to 1, shape (batch, 3, size, size), half of them mirrored, and their codes."""
+        places = torch.multinomial(
+            self.sampling_probabilities, self.metadata.batch_size, replacement=True, generator=rng
+        )
         faces = torch.from_numpy(self.frames.gather(places.numpy())).permute(0, 3, 1, 2)
         mirrored = torch.rand(len(faces), 1, 1, 1, generator=rng) < 0.5
         faces = torch.where(mirrored, faces.flip(3), faces).to(self.device)
         return faces.float().div_(127.5).sub_(1), self.codes[places].to(self.device)
 
     def _noise(self, count: int, rng: torch.Generator) -> Tensor:
-        return torch.randn(count, self.metadata.latent, generator=rng).to(self.device)
+        return torch.randn(count, self.metadata.latent_dim, generator=rng).to(self.device)
 
     @property
     def ema_generator(self) -> nn.Module:
-        """The averaged generator."""
+        """The generator with exponentially averaged weights."""
         network: nn.Module = self.ema.module
         return network
 
-    def write(self, checkpoint: Path, generator: Path) -> None:
-        """Writes everything that going on needs, and the averaged generator by itself."""
+    def save(self, checkpoint: Path, generator: Path) -> None:
+        """Writes a checkpoint and the averaged generator.
+
+        Args:
+            checkpoint: File with the full training state.
+            generator: File of the generator.
+        """
         metadata = self.metadata.model_copy(update={"steps": self.steps_done})
         write_tensors(generator, self.ema_generator.state_dict(), metadata)
         write_tensors(checkpoint, dict(self._state()), metadata)
 
-    def read(self, checkpoint: Path, steps: int) -> None:
-        """Takes up where `write` left off.
+    def load(self, checkpoint: Path, steps: int) -> None:
+        """Restores a checkpoint.
+
+        Args:
+            checkpoint: File written by `save`.
+            steps: Number of steps done at that point.
 
         Raises:
-            ModelFileError: The file holds something else.
+            ModelFileError: The file does not match this training.
         """
-        # Before the first step an optimiser has no state; one of nothing gives it the shapes that are wanted.
+        # An optimizer has no state before its first step; a step with zero gradients creates it.
         if steps:
             for optimizer in self.optimizers:
                 _init_state(optimizer)
@@ -164,7 +180,7 @@ class GanTrainer:
         self.steps_done = steps
 
     def _state(self) -> Iterator[tuple[str, Tensor]]:
-        """Every tensor that a step changes, by name."""
+        """Yields every tensor that a step changes, by name."""
         networks = {"generator": self.generator, "discriminator": self.discriminator, "average": self.ema_generator}
         for name, network in networks.items():
             yield from ((f"{name}.{key}", tensor) for key, tensor in network.state_dict().items())
@@ -174,7 +190,7 @@ class GanTrainer:
 
 
 def _sampling_probabilities(classes: IntArray) -> NDArray[np.float64]:
-    """How likely each photo is drawn; photos of unknown class are a class of their own."""
+    """Computes the sampling probability of each photo; photos of unknown class form a class of their own."""
     _, places, counts = np.unique(classes, return_inverse=True, return_counts=True)
     weights = counts[places] ** -SAMPLING_POWER
     return np.asarray(weights / weights.sum())
