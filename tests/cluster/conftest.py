@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from maskfit.cluster.ray_session import HERE, ray_session
+from maskfit.cluster.ray_session import LOCAL, ray_session
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
     pytest.importorskip("ray")
-    with ray_session(HERE, "the tests"):
+    with ray_session(LOCAL, "the tests"):
         yield
 
 

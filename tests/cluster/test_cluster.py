@@ -1,4 +1,4 @@
-"""Folds and photos over two workers of a real Ray cluster: the same as here, also when a worker is killed at work."""
+"""Folds, shards and trials on a real Ray cluster of two workers give the same as here, also if a worker is killed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 
 from maskfit import __version__
 from maskfit.cluster.ray_session import WorkerContext, ray_session, set_auth_token
+from maskfit.config.recipe import Recipe
 from maskfit.errors import MaskfitError, MissingExtraError, RunError
 from maskfit.file_io import read_csv
 from maskfit.inference.sharded_prediction import (
@@ -39,7 +40,7 @@ def rows(folder: ShardDir) -> dict[str, dict[str, str]]:
 
 
 def workers() -> list[int]:
-    """The processes in which photos are answered for."""
+    """Process ids of the prediction actors."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -53,9 +54,7 @@ def workers() -> list[int]:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers in /proc")
 @pytest.mark.slow
-def test_a_worker_is_killed_at_work_and_no_photo_is_lost_or_twice(
-    cluster: None, faces: Path, model: Path, tmp_path: Path
-) -> None:
+def test_a_killed_worker_loses_or_repeats_no_photo(cluster: None, faces: Path, model: Path, tmp_path: Path) -> None:
     import torch
 
     from maskfit.cluster.predict_shards import predict_shards_on_ray
@@ -66,7 +65,7 @@ def test_a_worker_is_killed_at_work_and_no_photo_is_lost_or_twice(
     ours, theirs = ShardDir(tmp_path / "here"), ShardDir(tmp_path / "ray")
     here = start_or_resume(ours, plan, None, resume=False)
     threads = torch.get_num_threads()
-    # As a worker of one core has: of another number, the last digits differ.
+    # The same number of threads as an actor of one core: with another number the last digits differ.
     list(predict_locally(ours, here, pending(ours, here), here.predictor(threads=1)))
     torch.set_num_threads(threads)
     there = start_or_resume(theirs, plan, None, resume=False)
@@ -87,7 +86,7 @@ def test_a_worker_is_killed_at_work_and_no_photo_is_lost_or_twice(
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """A cluster of two cores as `ray start` begins it for a user who has a token, and that user's environment."""
+    """A cluster of two cores that a user with a token started with `ray start`, and that user's environment."""
     pytest.importorskip("ray")
     (tmp_path / ".ray").mkdir()
     (tmp_path / ".ray" / "auth_token").write_text("0123456789abcdef" * 4)
@@ -113,7 +112,7 @@ def started(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         assert process.stdout
         for line in process.stdout:
             if "--block" in line:
-                break  # said once the cluster stands
+                break  # printed once the cluster runs
         yield f"127.0.0.1:{port}", user
     finally:
         process.terminate()
@@ -121,7 +120,7 @@ def started(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 @pytest.mark.slow
-def test_the_command_answers_over_a_cluster_that_was_started_before(
+def test_the_command_predicts_on_a_running_cluster(
     started: tuple[str, dict[str, str]], faces: Path, model: Path, tmp_path: Path
 ) -> None:
     address, user = started
@@ -150,7 +149,7 @@ def test_the_command_answers_over_a_cluster_that_was_started_before(
 
 
 @pytest.mark.slow
-def test_what_a_worker_cannot_do_is_told(cluster: None, faces: Path, model: Path, tmp_path: Path) -> None:
+def test_an_error_in_a_worker_is_raised(cluster: None, faces: Path, model: Path, tmp_path: Path) -> None:
     from maskfit.cluster.predict_shards import predict_shards_on_ray
 
     folder = ShardDir(tmp_path / "ray")
@@ -162,7 +161,7 @@ def test_what_a_worker_cannot_do_is_told(cluster: None, faces: Path, model: Path
 
 
 @pytest.mark.slow
-def test_folds_on_the_cluster_are_those_of_one_process(cluster: None, faces: Path, tmp_path: Path) -> None:
+def test_folds_on_the_cluster_equal_those_of_one_process(cluster: None, faces: Path, tmp_path: Path) -> None:
     import torch
 
     from maskfit.cluster.train_folds import train_on_ray
@@ -179,39 +178,45 @@ def test_folds_on_the_cluster_are_those_of_one_process(cluster: None, faces: Pat
         "trainer.device=cpu",
         "cv.num_folds=2",
     ]
+
+    def recipe(name: str) -> Recipe:
+        return read_recipe("fast", [*words, f"output_dir={tmp_path / name}"], registries=RECIPE_REGISTRY)
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        here, scores = train(read_recipe("fast", [*words, f"output_dir={tmp_path / 'here'}"], registries=RECIPE_REGISTRY))
+        here, scores = train(
+            read_recipe("fast", [*words, f"output_dir={tmp_path / 'here'}"], registries=RECIPE_REGISTRY)
+        )
     finally:
         torch.set_num_threads(threads)
-    there, others = train_on_ray(read_recipe("fast", [*words, f"output_dir={tmp_path / 'ray'}"], registries=RECIPE_REGISTRY))
+    there, others = train_on_ray(
+        read_recipe("fast", [*words, f"output_dir={tmp_path / 'ray'}"], registries=RECIPE_REGISTRY)
+    )
     assert others == scores
     assert there.oof_probabilities.read_bytes() == here.oof_probabilities.read_bytes()
     for fold in (0, 1):
         assert there.fold(fold).train_loss.read_bytes() == here.fold(fold).train_loss.read_bytes()
 
 
-def test_a_machine_that_sees_other_files_or_has_another_version_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_version_or_missing_folder_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError, match="has maskfit"):
         WorkerContext(str(tmp_path), f"{__version__}.other").activate()
-    with pytest.raises(RunError, match="does not see this folder"):
+    with pytest.raises(RunError, match="does not have this folder"):
         WorkerContext(str(tmp_path / "absent"), __version__).activate()
     WorkerContext(str(tmp_path), __version__).activate()
 
 
-def test_a_word_of_the_recipe_is_no_address() -> None:
+def test_a_recipe_override_is_refused_as_address() -> None:
     with (
-        pytest.raises(MaskfitError, match="'cv.num_folds=5' is no address"),
+        pytest.raises(MaskfitError, match=r"got 'cv\.num_folds=5'"),
         ray_session("cv.num_folds=5", "'maskfit train --ray'"),
     ):
         pass
 
 
-def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "ray" else real(name, *rest))
     with (
@@ -222,14 +227,14 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nonsense", "host:port"])
-def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_an_unreachable_cluster_raises(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     import ray
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(RunError, match="no cluster can be joined"), ray_session(address, "'maskfit train --ray'"):
+    with pytest.raises(RunError, match="cannot connect to the cluster"), ray_session(address, "'maskfit train --ray'"):
         pass
     monkeypatch.setenv("RAY_ADDRESS", address)
-    with pytest.raises(RunError, match="no cluster can be joined"), ray_session("auto", "'maskfit train --ray'"):
+    with pytest.raises(RunError, match="cannot connect to the cluster"), ray_session("auto", "'maskfit train --ray'"):
         pass
 
 
@@ -245,7 +250,7 @@ def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, ad
         ("local", {}, True, None),
     ],
 )
-def test_a_cluster_at_an_address_is_shown_the_token_that_is_there(
+def test_a_cluster_given_by_address_gets_the_users_token(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str, variables: dict[str, str], token: bool, mode: str
 ) -> None:
     for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
@@ -262,7 +267,7 @@ def test_a_cluster_at_an_address_is_shown_the_token_that_is_there(
 
 
 @pytest.mark.slow
-def test_a_sweep_on_the_cluster_goes_to_its_end(cluster: None, faces: Path, tmp_path: Path) -> None:
+def test_a_sweep_runs_on_the_cluster(cluster: None, faces: Path, tmp_path: Path) -> None:
     from maskfit.registry import ComponentSpec
     from maskfit.sweep.ray_executor import RayExecutor
     from maskfit.sweep.tune import SweepSettings, tune

@@ -1,1 +1,1 @@
-"""A Ray cluster: folds, and photos, on other machines. Ray itself is imported only where a cluster is joined."""
+"""Training and prediction on a Ray cluster; Ray itself is imported only when a cluster is used."""

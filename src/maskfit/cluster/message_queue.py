@@ -1,4 +1,4 @@
-"""A desk on the cluster: work puts down what it has to tell, the command comes by and reads it, and leaves answers."""
+"""Message queue between tasks of a Ray cluster and the command: tasks send messages, the command sends replies."""
 
 from __future__ import annotations
 
@@ -10,65 +10,108 @@ from maskfit.training.progress_reporting import FoldProgress
 
 
 class MessageQueue:
-    """What lies between work on a cluster and the command; an actor of Ray's."""
+    """Ray actor that holds messages for the command and replies for tasks."""
 
     def __init__(self) -> None:
-        self.told: list[Any] = []
-        self.answers: dict[Hashable, Any] = {}
+        self._messages: list[Any] = []
+        self._replies: dict[Hashable, Any] = {}
 
-    def put(self, item: Any) -> None:
-        """Puts something down."""
-        self.told.append(item)
+    def put(self, message: Any) -> None:
+        """Appends a message.
+
+        Args:
+            message: Anything that can be pickled.
+        """
+        self._messages.append(message)
 
     def get_all(self) -> list[Any]:
-        """Everything that was put down since the last time, in order."""
-        told, self.told = self.told, []
-        return told
+        """Removes and returns all messages.
 
-    def answer(self, key: Hashable, value: Any) -> None:
-        """Leaves an answer for whoever asks for it by this key."""
-        self.answers[key] = value
+        Returns:
+            The messages since the last call, in order.
+        """
+        messages, self._messages = self._messages, []
+        return messages
 
-    def answered(self, key: Hashable) -> Any:
-        """The answer, once; None while there is none."""
-        return self.answers.pop(key, None)
+    def put_reply(self, key: Hashable, value: Any) -> None:
+        """Stores a reply.
+
+        Args:
+            key: Key by which the task looks it up.
+            value: The reply; not None.
+        """
+        self._replies[key] = value
+
+    def pop_reply(self, key: Hashable) -> Any:
+        """Removes and returns a reply.
+
+        Args:
+            key: Key of the reply.
+
+        Returns:
+            The reply, or None if there is none yet.
+        """
+        return self._replies.pop(key, None)
 
 
-def open_desk() -> Any:
-    """A new desk on the cluster that was joined."""
+def create_message_queue() -> Any:
+    """Creates a queue on the connected cluster.
+
+    Returns:
+        The actor's handle.
+    """
     import ray
 
     return ray.remote(num_cpus=0)(MessageQueue).remote()
 
 
 class QueueReporter:
-    """A screen that is a desk: what a fold tells, it tells there.
+    """`ProgressReporter` that sends everything to a message queue.
 
     Args:
-        desk: The actor.
-        pause: Seconds between two tellings of how far a fold is.
+        queue: Handle of the `MessageQueue` actor.
+        interval: Minimum number of seconds between two `FoldProgress` messages; the ones in between are dropped.
     """
 
-    def __init__(self, desk: Any, pause: float = 0.5) -> None:
-        self.desk = desk
-        self.pause = pause
-        self.told = 0.0
+    def __init__(self, queue: Any, interval: float = 0.5) -> None:
+        self.queue = queue
+        self.interval = interval
+        self._last_sent = 0.0
 
     def line(self, text: str) -> None:
-        self.desk.tell.remote(text)
+        """Sends a line.
+
+        Args:
+            text: The line.
+        """
+        self.queue.put.remote(text)
 
     def show(self, standing: FoldProgress) -> None:
+        """Sends a fold's progress, at most once per interval.
+
+        Args:
+            standing: The progress.
+        """
         now = time.monotonic()
-        if now - self.told >= self.pause:
-            self.told = now
-            self.desk.tell.remote(standing)
+        if now - self._last_sent >= self.interval:
+            self._last_sent = now
+            self.queue.put.remote(standing)
 
     def end(self, title: str) -> None:
-        self.desk.tell.remote(FoldFinished(title))
+        """Sends that a fold has ended.
+
+        Args:
+            title: The fold.
+        """
+        self.queue.put.remote(FoldFinished(title))
 
 
 class FoldFinished:
-    """A fold no longer trains."""
+    """Message: a fold has ended.
+
+    Args:
+        title: The fold, such as "fold 1 of 5".
+    """
 
     def __init__(self, title: str) -> None:
         self.title = title

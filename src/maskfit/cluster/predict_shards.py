@@ -1,8 +1,8 @@
-"""Photos over a Ray cluster: shards streamed through Ray Data to workers that hold the models each.
+"""Predicts shards of photos on a Ray cluster, with Ray Data actors that each hold the models.
 
-What goes through Ray is the numbers of shards; photos are read where they are answered, and answers are written there.
-So the object store stays empty, however many photos there are. A worker that dies is started again, and its shard
-with it; see `inference.shards` for why no photo is lost or answered twice.
+Only shard numbers go through Ray; the actors read the photos and write the predictions themselves, so Ray's object
+store stays empty however many photos there are. If an actor dies, Ray restarts it and its shard;
+`inference.sharded_prediction` explains why no photo is lost or predicted twice.
 """
 
 from __future__ import annotations
@@ -14,51 +14,58 @@ from typing import Any
 
 from maskfit.cluster.ray_session import WorkerContext, allocate_resources, node_resources
 from maskfit.errors import MaskfitError, RunError
-from maskfit.inference.parallel_batches import limit_cpus
+from maskfit.inference.image_loading import limit_cpus
 from maskfit.inference.predictor import Predictor
-from maskfit.inference.sharded_prediction import ShardDir, ShardResult, ShardPlan, predict_shard
+from maskfit.inference.sharded_prediction import ShardDir, ShardPlan, ShardResult, predict_shard
 from maskfit.memory_allocator import configure_malloc
 
-AHEAD = 2
-"""Shards that a worker has before it, so that it never waits for the next."""
+SHARDS_IN_FLIGHT = 2
+"""Number of shards that are assigned to an actor at a time, so that it never waits for the next one."""
 
 
 class PredictActor:
-    """One worker, with its models; an actor of Ray Data's.
+    """Ray Data actor that opens the models once and predicts shards.
 
     Args:
-        place: Where the command runs.
-        folder: The result's.
-        plan: As a mapping.
-        cores: How many of its machine's are this worker's.
+        context: The command's working folder and version.
+        folder: Path of the result folder.
+        plan: The `ShardPlan` as a mapping.
+        cores: Number of cores for this actor.
     """
 
-    def __init__(self, place: WorkerContext, folder: str, plan: dict[str, Any], cores: int) -> None:
+    def __init__(self, context: WorkerContext, folder: str, plan: dict[str, Any], cores: int) -> None:
         configure_malloc()
         limit_cpus(cores)
         self.folder = ShardDir(Path(folder))
         self.predictor: Predictor | None = None
         self.error = ""
         try:
-            place.activate()
+            context.activate()
             self.plan = ShardPlan(**{**plan, "models": tuple(plan["models"])})
-            # Two workers on one machine must not both take all of it; of several cores, each lane has one already.
+            # Several actors of one core may share a machine: torch would use all of its cores by default.
             self.predictor = self.plan.predictor(threads=1 if cores == 1 else None)
         except MaskfitError as error:
-            # Said with the first shard: an actor that cannot begin would be begun for ever.
+            # Reported with the first shard: Ray would restart an actor whose constructor raises forever.
             self.error = str(error)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Answers for the shards of a batch."""
-        done = [self._answer(int(number)) for number in batch["id"]]
+        """Predicts the shards of a batch.
+
+        Args:
+            batch: Column `id` with shard numbers.
+
+        Returns:
+            Columns `number`, `predicted`, `unreadable` and `error`, one row per shard.
+        """
+        done = [self._predict(int(number)) for number in batch["id"]]
         return {
             "number": [item.number for item, _ in done],
-            "answered": [item.num_predicted for item, _ in done],
+            "predicted": [item.num_predicted for item, _ in done],
             "unreadable": [item.num_unreadable for item, _ in done],
             "error": [error for _, error in done],
         }
 
-    def _answer(self, number: int) -> tuple[ShardResult, str]:
+    def _predict(self, number: int) -> tuple[ShardResult, str]:
         if self.predictor is None:
             return ShardResult(number, 0, 0), self.error
         try:
@@ -70,46 +77,50 @@ class PredictActor:
 def predict_shards_on_ray(
     folder: ShardDir, plan: ShardPlan, shards: Sequence[int], *, cores: int | None = None, device: str = "auto"
 ) -> Iterator[ShardResult]:
-    """Answers for shards on the cluster that was joined; gives each when it is done, in any order.
+    """Predicts shards on the connected cluster.
 
     Args:
-        folder: The result's.
-        plan: What is answered.
-        shards: Which are wanted.
-        cores: Cores of one worker; all of its machine's where left out, so that a machine holds the models once.
-        device: `cpu`, or what may use a GPU where the cluster has some.
+        folder: The result folder.
+        plan: Photos, models and settings.
+        shards: Numbers of the shards to predict.
+        cores: Number of cores per actor; by default those of the smallest machine, so that a machine loads the models
+            once.
+        device: `cpu`, or a value that allows a GPU where the cluster has some.
+
+    Yields:
+        Each shard when it is done, in any order.
 
     Raises:
-        RunError: A worker could not begin, or a shard could not be written.
+        RunError: An actor cannot open the models, or a shard cannot be written.
     """
     import ray
     import ray.data
 
-    _quieten()
-    given = allocate_resources(max(1, len(shards)), device)
+    _disable_progress_output()
+    resources = allocate_resources(max(1, len(shards)), device)
     sizes = [count for count in node_resources() if count]
-    cores = min(cores or (given.cpus if given.gpus else min(sizes)), max(sizes))
+    cores = min(cores or (resources.cpus if resources.gpus else min(sizes)), max(sizes))
     fitting = sum(count // cores for count in sizes)
-    workers = max(1, min(len(shards), given.at_once if given.gpus else fitting))
-    facts = (WorkerContext.here(), str(folder.path.absolute()), asdict(plan), cores)
-    # A block for each shard: what is begun again after a death is one shard.
+    num_actors = max(1, min(len(shards), resources.max_parallel if resources.gpus else fitting))
+    arguments = (WorkerContext.here(), str(folder.path.absolute()), asdict(plan), cores)
+    # One block per shard: what Ray restarts after a death is one shard.
     data = ray.data.from_items([{"id": number} for number in shards], override_num_blocks=len(shards))
-    answered = data.map_batches(
+    predicted = data.map_batches(
         PredictActor,
-        fn_constructor_args=facts,
+        fn_constructor_args=arguments,
         batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=AHEAD),
+        compute=ray.data.ActorPoolStrategy(size=num_actors, max_tasks_in_flight_per_actor=SHARDS_IN_FLIGHT),
         num_cpus=cores,
-        num_gpus=given.gpus or None,
+        num_gpus=resources.gpus or None,
     )
-    for row in answered.iter_rows():
+    for row in predicted.iter_rows():
         if row["error"]:
-            raise RunError(row["error"], location=folder.path, hint="mend it, then go on with --resume")
-        yield ShardResult(int(row["number"]), int(row["answered"]), int(row["unreadable"]))
+            raise RunError(row["error"], location=folder.path, hint="correct the error, then continue with --resume")
+        yield ShardResult(int(row["number"]), int(row["predicted"]), int(row["unreadable"]))
 
 
-def _quieten() -> None:
-    """The command has a bar of its own."""
+def _disable_progress_output() -> None:
+    """Turns off Ray Data's progress bars and log lines; the command has its own progress bar."""
     import logging
 
     import ray.data

@@ -1,6 +1,6 @@
-"""Joining a Ray cluster, or starting a small one here; nothing is told to anybody outside.
+"""Connects to a Ray cluster or starts a small one on this machine; usage reports are off.
 
-Every machine sees the photos, the runs and the store under the same paths, and has the same maskfit installed.
+Every machine must have the photos, the runs and the image cache under the same paths, and the same version of maskfit.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from typing import Any
 from maskfit import __version__
 from maskfit.errors import MaskfitError, MissingExtraError, RunError
 
-HERE = "local"
-"""The address of a cluster that is started for this command, on this machine, and ends with it."""
+LOCAL = "local"
+"""Address of a cluster that is started on this machine for this command, and ends with it."""
 
 AUTO = "auto"
-"""The cluster that RAY_ADDRESS names or that runs on this machine already; where there is none, as `HERE`."""
+"""Address of the cluster that RAY_ADDRESS names or that already runs on this machine; `LOCAL` if there is none."""
 
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # Ray reports its use to its makers unless told otherwise
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # nodes have their own install; none is packed and sent
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning on every machine without a GPU
-    "RAY_agent_register_timeout_ms": "120000",  # on a busy machine 15 seconds do not suffice
-    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # its words on workers that died, which it writes among a command's output
+RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # Ray sends usage statistics by default
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # nodes have their own install; no environment is packed and sent
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise every machine without a GPU gets a warning
+    "RAY_agent_register_timeout_ms": "120000",  # the default of 15 seconds is too short on a busy machine
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # Ray's messages about workers that died would mix with the command's output
 }
+"""Environment variables that are set unless the user has set them."""
 
-STORE_BYTES = 1 << 30
-"""The most memory that a cluster started here gives to what tasks hand each other: numbers, scores, standings."""
+OBJECT_STORE_BYTES = 1 << 30
+"""Largest object store of a cluster that is started here: tasks exchange only numbers, scores and progress."""
 
+CONNECT_TIMEOUT_SECONDS = 5.0
+"""Time in which the head node must accept a connection."""
 
-KNOCK = 5.0
-"""Seconds in which a cluster's head must answer."""
-
-ATTEMPTS = 3
-"""How often a cluster is started here before that is given up: on a busy machine Ray's own patience may end."""
+START_ATTEMPTS = 3
+"""How often a local cluster is started before giving up: on a busy machine Ray's own timeout may expire."""
 
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """Where the command runs, for work that runs elsewhere and reads the same files.
+    """The command's working folder and version, for tasks on other machines that read the same files.
 
     Attributes:
-        folder: The current folder, from which paths count.
-        version: maskfit's.
+        folder: Current folder, to which paths are relative.
+        version: Version of maskfit.
     """
 
     folder: str
@@ -59,67 +59,75 @@ class WorkerContext:
 
     @classmethod
     def here(cls) -> WorkerContext:
-        """This process's."""
+        """Returns the context of this process.
+
+        Returns:
+            The context.
+        """
         return cls(str(Path.cwd()), __version__)
 
     def activate(self) -> None:
-        """Makes another process stand where the command does.
+        """Changes to the command's folder in a worker process.
 
         Raises:
-            RunError: That machine does not see the command's files, or has another maskfit.
+            RunError: This machine does not have the folder, or has another version of maskfit.
         """
         node = platform.node()
         if self.version != __version__:
             raise RunError(
-                f"the machine {node} has maskfit {__version__}, this one {self.version}",
+                f"the machine {node} has maskfit {__version__}, the command has {self.version}",
                 hint="install the same version on every machine",
             )
         try:
             os.chdir(self.folder)
         except OSError:
             raise RunError(
-                f"the machine {node} does not see this folder",
+                f"the machine {node} does not have this folder",
                 location=self.folder,
                 hint="work in a folder on storage that every machine of the cluster mounts at the same path",
             ) from None
 
 
 @dataclass(frozen=True)
-class ResourceShare:
-    """What one of several tasks gets.
+class TaskResources:
+    """Resources of each of several tasks.
 
     Attributes:
-        cpus: Cores.
-        gpus: GPUs.
-        at_once: How many of the tasks the cluster holds at a time.
+        cpus: Number of cores.
+        gpus: Number of GPUs.
+        max_parallel: Number of tasks that fit on the cluster at a time.
     """
 
     cpus: int
     gpus: float
-    at_once: int
+    max_parallel: int
 
 
 @contextmanager
 def ray_session(address: str, verb: str) -> Iterator[None]:
-    """Joins a cluster for the time of the block.
+    """Connects to a cluster for the duration of a `with` block; a connection that exists already is reused.
 
     Args:
-        address: `HERE`, `AUTO`, or host:port of a cluster's head, or ray://host:port.
-        verb: What the user asked for, for the message where Ray is not installed.
+        address: `LOCAL`, `AUTO`, host:port of the head node, or ray://host:port.
+        verb: The command, for the message where Ray is not installed.
+
+    Yields:
+        Nothing.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        RunError: There is no cluster at this address.
+        MaskfitError: The address is a recipe override.
+        RunError: No cluster at this address.
     """
     if importlib.util.find_spec("ray") is None:
         raise MissingExtraError(verb, "ray")
     if "=" in address:
         raise MaskfitError(
-            f"'{address}' is no address of a cluster",
+            f"--ray must be local, auto or HOST:PORT, got '{address}'",
             location="--ray",
             hint="write --ray local, --ray auto or --ray HOST:PORT, or put --ray at the end",
         )
-    for name, value in QUIET.items():
+    for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     set_auth_token(address)
     import ray
@@ -127,7 +135,7 @@ def ray_session(address: str, verb: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    _begin(address)
+    _connect(address)
     try:
         yield
     finally:
@@ -135,88 +143,112 @@ def ray_session(address: str, verb: str) -> Iterator[None]:
 
 
 def set_auth_token(address: str) -> None:
-    """Has Ray show the user's token, where there is one, to a cluster that was named by its address.
+    """Lets Ray send the user's authentication token, if there is one, to a cluster that is given by its address.
 
-    Ray makes a token with the first cluster that it starts by itself; from then on `ray start` begins clusters that ask
-    for it, and of its own Ray shows it only to a cluster that it found itself. Those that ask for none take it too.
+    Ray creates a token with the first cluster that it starts; clusters of `ray start` require it from then on, but Ray
+    sends it by itself only to clusters that it found itself. Clusters that require no token accept one.
+
+    Args:
+        address: As for `ray_session`.
     """
-    named = address not in (HERE, AUTO) or (address == AUTO and os.environ.get("RAY_ADDRESS", AUTO) != AUTO)
-    given = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if named and (given or (Path.home() / ".ray" / "auth_token").is_file()):
+    named = address not in (LOCAL, AUTO) or (address == AUTO and os.environ.get("RAY_ADDRESS", AUTO) != AUTO)
+    token = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if named and (token or (Path.home() / ".ray" / "auth_token").is_file()):
         os.environ.setdefault("RAY_AUTH_MODE", "token")
-    # Ray tells every command anew that it uses one.
+    # Otherwise Ray logs in every command that it uses a token.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
 
 
-def _begin(address: str) -> None:
+def _connect(address: str) -> None:
     import ray
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
-    wanted = os.environ.get("RAY_ADDRESS", AUTO) if address == AUTO else address
-    if wanted != HERE:
+    target = os.environ.get("RAY_ADDRESS", AUTO) if address == AUTO else address
+    if target != LOCAL:
         try:
-            if wanted != AUTO:
-                _knock(wanted)
-            ray.init(address=wanted, **options)
+            if target != AUTO:
+                _probe(target)
+            ray.init(address=target, **options)
         except (OSError, RuntimeError, ValueError) as error:
-            if wanted != AUTO:
-                what = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                fix = "check host and port, or start one with 'ray start --head'"
-                raise RunError(f"no cluster can be joined: {what}", location=wanted, hint=fix) from None
+            if target != AUTO:
+                first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                raise RunError(
+                    f"cannot connect to the cluster: {first_line}",
+                    location=target,
+                    hint="check host and port, or start a cluster with 'ray start --head'",
+                ) from None
         else:
             return
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 4 * STORE_BYTES
-    options |= {
+    _start_local(options)
+
+
+def _start_local(options: dict[str, Any]) -> None:
+    import ray
+
+    has_sysconf = hasattr(os, "sysconf")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if has_sysconf else 4 * OBJECT_STORE_BYTES
+    options = options | {
         "num_cpus": os.cpu_count(),
         "include_dashboard": False,
-        "object_store_memory": min(STORE_BYTES, memory // 4),
+        "object_store_memory": min(OBJECT_STORE_BYTES, memory // 4),
     }
-    for left in reversed(range(ATTEMPTS)):
+    for remaining in reversed(range(START_ATTEMPTS)):
         try:
-            ray.init(address=HERE, **options)
+            ray.init(address=LOCAL, **options)
         except Exception as error:
-            # Ray says with a bare Exception that its processes did not come up in its 30 seconds.
+            # Ray raises a bare Exception if its processes do not start within its 30 seconds.
             ray.shutdown()
-            if not left:
-                what = str(error).strip().splitlines()[0]
-                fix = "try again when the machine is less busy"
-                raise RunError(f"no cluster could be started here: {what}", hint=fix) from None
+            if not remaining:
+                first_line = str(error).strip().splitlines()[0]
+                raise RunError(
+                    f"cannot start a local cluster: {first_line}", hint="try again when the machine is less busy"
+                ) from None
         else:
             return
 
 
-def _knock(address: str) -> None:
-    """Stops where nobody answers at an address: Ray itself would try for minutes.
+def _probe(address: str) -> None:
+    """Fails early if nothing listens at an address: Ray itself would try for minutes.
 
     Raises:
-        OSError: Nobody does.
-        ValueError: It is no address.
+        OSError: Nothing listens there.
+        ValueError: Not an address.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
-        raise ValueError("an address is HOST:PORT")
-    socket.create_connection((host, int(port)), timeout=KNOCK).close()
+        raise ValueError("the address must be HOST:PORT")
+    socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_SECONDS).close()
 
 
 def node_resources(kind: str = "CPU") -> list[int]:
-    """How many cores, or GPUs, each machine of the cluster has that was joined."""
+    """Returns the resources of each live machine of the connected cluster.
+
+    Args:
+        kind: "CPU" or "GPU".
+
+    Returns:
+        Number of cores or GPUs per machine.
+    """
     import ray
 
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     return [int(resources.get(kind, 0)) for resources in alive]
 
 
-def allocate_resources(tasks: int, device: str = "auto") -> ResourceShare:
-    """What each of so many tasks gets on the cluster that was joined: all its cores are used, none is promised twice.
+def allocate_resources(tasks: int, device: str = "auto") -> TaskResources:
+    """Divides the connected cluster's cores among tasks, or its GPUs if there are any.
 
     Args:
-        tasks: How many there are, 1 or more.
-        device: `cpu`, or what may use a GPU where the cluster has some.
+        tasks: Number of tasks, >= 1.
+        device: `cpu`; `auto` or `cuda` use a GPU per task where the cluster has some.
+
+    Returns:
+        The resources of each task.
     """
     cores = node_resources()
     gpus = sum(node_resources("GPU"))
     if gpus and device in ("auto", "cuda"):
-        at_once = min(tasks, gpus)
-        return ResourceShare(max(1, min(max(cores), sum(cores) // at_once)), 1, at_once)
+        max_parallel = min(tasks, gpus)
+        return TaskResources(max(1, min(max(cores), sum(cores) // max_parallel)), 1, max_parallel)
     each = max(1, min(max(cores), sum(cores) // tasks))
-    return ResourceShare(each, 0, min(tasks, max(1, sum(math.floor(count / each) for count in cores))))
+    return TaskResources(each, 0, min(tasks, max(1, sum(math.floor(count / each) for count in cores))))
