@@ -16,7 +16,7 @@ import typer
 
 from maskfit.cli.console import check_overwrite, err, progress, require_extra
 from maskfit.cli.data.crop import Detector, Weights
-from maskfit.cli.defaults import LEFT_OUT, resolve_models, setup_allocator
+from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
 from maskfit.cli.predict_options import EngineWord, Top
 from maskfit.errors import DataError
 
@@ -29,68 +29,76 @@ if TYPE_CHECKING:
 
 STOPPED = 130
 
-OURS, FRAMES, BELIEF = "Files", "Which frames", "What is believed"
+FILES, FRAMES, FILTERING = "Files", "Frames", "Filtering"
 """Panels of the help."""
 
 Source = Annotated[
     str,
-    typer.Argument(metavar="SOURCE", help="A video file, an address such as rtsp://..., or a camera's number."),
+    typer.Argument(metavar="SOURCE", help="A video file, an address such as rtsp://..., or the number of a camera."),
 ]
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", metavar="MODEL_OR_RUN", help=f"A model or run; several vote together; {LEFT_OUT}."),
+    typer.Option(
+        "--model", metavar="MODEL_OR_RUN", help=f"A model or run; several form an ensemble; {DEFAULT_MODEL_HELP}."
+    ),
 ]
-Threads = Annotated[int, typer.Option(min=1, help="Threads of a network; a few faces need few.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads per network.")]
 Json = Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON, then a summary.")]
 
 Events = Annotated[
-    Path | None, typer.Option("--out", help="Write a row for every event here, as it comes.", rich_help_panel=OURS)
+    Path | None, typer.Option("--out", help="Write a row for every event, as it happens.", rich_help_panel=FILES)
 ]
 CountsFile = Annotated[
-    Path | None, typer.Option("--counts", help="Write people by the minute here, as CSV.", rich_help_panel=OURS)
+    Path | None, typer.Option("--counts", help="Write people per minute as CSV.", rich_help_panel=FILES)
 ]
 Film = Annotated[
     Path | None,
-    typer.Option("--video", help="Write the video with boxes here: .mp4, .mkv, .mov.", rich_help_panel=OURS),
+    typer.Option("--video", help="Write the video with boxes: .mp4, .mkv, .mov.", rich_help_panel=FILES),
 ]
-Blur = Annotated[bool, typer.Option("--blur", help="Make faces in --video unknowable.", rich_help_panel=OURS)]
-Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.", rich_help_panel=OURS)]
+Blur = Annotated[bool, typer.Option("--blur", help="Pixelate faces in --video.", rich_help_panel=FILES)]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing files.", rich_help_panel=FILES)]
 
-Every = Annotated[int, typer.Option(min=1, metavar="N", help="Look at each N-th frame only.", rich_help_panel=FRAMES)]
+Every = Annotated[int, typer.Option(min=1, metavar="N", help="Process every N-th frame only.", rich_help_panel=FRAMES)]
 Fps = Annotated[
-    float | None, typer.Option(min=0.01, help="Look at so many frames a second at most.", rich_help_panel=FRAMES)
+    float | None, typer.Option(min=0.01, help="Process at most this many frames per second.", rich_help_panel=FRAMES)
 ]
 Realtime = Annotated[
-    bool, typer.Option("--realtime", help="Play a file at its own speed; drop frames.", rich_help_panel=FRAMES)
+    bool, typer.Option("--realtime", help="Play a file at its own speed, dropping frames.", rich_help_panel=FRAMES)
 ]
 Seconds = Annotated[
-    float | None, typer.Option(min=0.01, help="End after so many of the source.", rich_help_panel=FRAMES)
+    float | None, typer.Option(min=0.01, help="Stop after this many seconds of the source.", rich_help_panel=FRAMES)
 ]
-Reconnect = Annotated[
-    float, typer.Option(min=0, help="Seconds for which a lost stream is tried again.", rich_help_panel=FRAMES)
-]
+Reconnect = Annotated[float, typer.Option(min=0, help="Seconds to retry a lost stream.", rich_help_panel=FRAMES)]
 
 Hold = Annotated[
     float,
     typer.Option(
-        "--min-state-seconds", min=0, max=60, help="Seconds for which a new state must hold.", rich_help_panel=BELIEF
+        "--min-state-seconds", min=0, max=60, help="Seconds that a new state must last.", rich_help_panel=FILTERING
     ),
 ]
 Smooth = Annotated[
     float,
     typer.Option(
-        "--smoothing-seconds", min=0, max=60, help="Seconds over which answers are averaged.", rich_help_panel=BELIEF
+        "--smoothing-seconds",
+        min=0,
+        max=60,
+        help="Time constant of the averaging of predictions.",
+        rich_help_panel=FILTERING,
     ),
 ]
 Gone = Annotated[
     float,
     typer.Option(
-        "--max-unseen-seconds", min=0, max=3600, help="Seconds unseen until one has left.", rich_help_panel=BELIEF
+        "--max-unseen-seconds",
+        min=0,
+        max=3600,
+        help="Seconds without detection after which a person has left.",
+        rich_help_panel=FILTERING,
     ),
 ]
 Sure = Annotated[
     float,
-    typer.Option("--min-confidence", min=0, max=1, help="Probability that a state needs.", rich_help_panel=BELIEF),
+    typer.Option("--min-confidence", min=0, max=1, help="Minimum probability of a state.", rich_help_panel=FILTERING),
 ]
 
 
@@ -118,7 +126,7 @@ def video(
     top: Top = 1,
     json: Json = False,
 ) -> None:
-    """Follow the people in a video or before a camera, and tell who appears, leaves or changes the mask.
+    """Track people in a video or camera stream, and report who appears, leaves or changes the mask.
 
     Of a file every frame is looked at. A camera waits for nobody: only its newest frame is, and what was dropped is
     counted. Ctrl-C ends it with every file whole. Nothing is kept of the picture but what --video asks for.
@@ -160,7 +168,7 @@ def video(
     write = _writer()
     with _stopping() as stop, progress(f"watching {address.display_name}", "frames") as advance:
         listeners = VideoCallbacks(_teller(write, json), err.print, advance)
-        summary = look(address, reader, wishes, stop=stop, listeners=listeners)
+        summary = look(address, reader, wishes, stop=stop, callbacks=listeners)
     if json:
         write(dumps({"event": "summary", **summary.to_dict()}))
     _conclude(summary, [path for path in (target, counts, video) if path])
@@ -184,7 +192,7 @@ def _open(predictor: Predictor, detector: str | None, weights: Path | None) -> F
     if detector or weights:
         part = parse_component(detector or "yunet").model_dump(mode="json")
         finder = FaceCrop(part, None if weights is None else str(weights))
-    return FacePredictor(predictor, detector=finder, whole=False)
+    return FacePredictor(predictor, detector=finder, predict_whole_image=False)
 
 
 def _writer() -> Callable[[str], None]:

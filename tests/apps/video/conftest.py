@@ -119,7 +119,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def reader(model: Path, painted) -> FacePredictor:
-    return FacePredictor(Predictor.load(model, threads=1), whole=False)
+    return FacePredictor(Predictor.load(model, threads=1), predict_whole_image=False)
 
 
 class Said(NamedTuple):

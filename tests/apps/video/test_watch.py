@@ -203,7 +203,7 @@ def test_a_video_that_breaks_off_is_watched_and_told(command, model, painted, fi
     path.write_bytes(data[: len(data) * 9 // 10])
     said = command(path, "--model", model)
     assert said.code == 0
-    assert "the video breaks off: it says that it is 6.0 s long, but ends after" in said.err
+    assert "the video breaks off: its header declares 6.0 s, but it ends after" in said.err
 
 
 def test_nothing_is_replaced_without_force(command, video, model, painted, tmp_path):
@@ -223,12 +223,12 @@ def test_nothing_is_replaced_without_force(command, video, model, painted, tmp_p
     [
         (["none.mp4", "--model", "M"], "cannot be opened"),
         (["V", "--model", "M", "--blur"], "add --video out.mp4"),
-        (["V", "--model", "M", "--video", "out.avi"], "let it end in .mp4"),
+        (["V", "--model", "M", "--video", "out.avi"], "use one of .mp4"),
         (["V", "--model", "M", "--out", "a.csv", "--counts", "a.csv"], "two outputs bear one name"),
         (["V", "--model", "none.onnx"], "there is no such model"),
         (["V", "--model", "M", "--detector", "yolo"], "'yolo' is unknown"),
-        (["text.mp4", "--model", "M", "--out", "e.csv"], "this is no video that can be read"),
-        (["ftp://somewhere/a.mp4", "--model", "M"], "are not opened"),
+        (["text.mp4", "--model", "M", "--out", "e.csv"], "this is not a readable video"),
+        (["ftp://somewhere/a.mp4", "--model", "M"], "are not supported"),
     ],
 )
 def test_wrong_words_are_told_and_nothing_is_written(command, video, model, painted, tmp_path, words, told):
@@ -240,7 +240,7 @@ def test_wrong_words_are_told_and_nothing_is_written(command, video, model, pain
 
 
 def test_without_a_model_the_one_in_the_box_watches(command, video, model, painted, monkeypatch):
-    monkeypatch.setattr("maskfit.inference.bundled_model.find_box", lambda: model)
+    monkeypatch.setattr("maskfit.inference.input_resolution.bundled_model_path", lambda: model)
     said = command(video, "--seconds", 1)
     assert said.code == 0, said.err
     assert "no model was named" in said.err
@@ -260,12 +260,12 @@ def test_lines_reach_a_pipe_while_a_bar_stands_on_the_terminal(monkeypatch, caps
 
 def test_listeners_are_told_everything(video, reader):
     events, steps = [], []
-    listeners = VideoCallbacks(
+    callbacks = VideoCallbacks(
         on_event=lambda event, telling: events.append(telling.to_text(event)),
         on_progress=lambda done, total: steps.append((done, total)),
     )
     summary = process_video(
-        parse_source(str(video)), reader, VideoOptions(sampling=FrameSampling(every=3)), listeners=listeners
+        parse_source(str(video)), reader, VideoOptions(sampling=FrameSampling(every=3)), callbacks=callbacks
     )
     assert len(events) == summary.num_events
     assert steps[-1] == (73, 75)

@@ -1,12 +1,12 @@
-"""Watching a video: faces found, followed and answered for in a file, a stream or a camera's picture.
+"""Video analysis: faces are detected, tracked and classified in a file, a stream or a camera.
 
-source      a word of the user's -> frames with their times; what breaks off is said
-live        only the newest frame; streams that come back
-tracker     boxes -> tracks
-smoothing   answers over time, and states that change only when they hold
-crowd       the three together: frames in, events out
-events      rows and lines as they come, counts by the minute
-drawing     boxes, words and blur on a frame
-video       frames -> a file
-run         the whole
+capture             opens a source and reads its frames with their times
+live_capture        keeps only the newest frame of a live source, and reconnects lost streams
+tracker             boxes -> tracks
+temporal_smoothing  smooths probabilities over time and debounces states
+event_detector      combines the three: frames in, events out
+event_writer        events as CSV rows and as text, and counts per minute
+frame_annotation    draws boxes and labels on frames, or blurs faces
+video_writer        frames -> a video file
+pipeline            all of it
 """

@@ -1,7 +1,7 @@
-"""Sources of frames: a video file, the address of a stream, or a camera, read by FFmpeg through PyAV.
+"""Reads frames from a video file, a stream or a camera with FFmpeg, through PyAV.
 
-PyAV and not OpenCV, although both bring FFmpeg: it gives each frame's own time, says why something cannot be read,
-can be told how long to wait for a network, and writes videos of H.264 with uneven times that browsers play.
+PyAV rather than OpenCV, although both include FFmpeg: it gives each frame's own time, reports why something cannot be
+read, supports network timeouts, and writes H.264 videos with variable frame rates that browsers play.
 """
 
 from __future__ import annotations
@@ -29,29 +29,32 @@ if TYPE_CHECKING:
 SourceKind = Literal["file", "stream", "camera"]
 
 NETWORK_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "srt", "udp", "tcp")
-"""Schemes of addresses that are opened."""
+"""URL schemes that are opened."""
 
 INNER_PROTOCOLS = "rtp,srtp,tls,crypto,httpproxy,data"
-"""What streams may use beneath. Never `file`: a play list from elsewhere must not name files of this machine."""
+"""Protocols that streams may use beneath. Never `file`: a remote playlist must not name files of this machine."""
 
 TIMEOUT_SECONDS = 10.0
-"""Seconds without a byte after which a stream or camera counts as broken off."""
+"""Seconds without data after which a stream or camera counts as disconnected."""
 
 DURATION_TOLERANCE_SECONDS = 1.0
-"""Seconds by which a video may end before what its header says; a sound track may be that much longer."""
+"""Seconds by which a video may end before the duration in its header; a sound track may be that much longer."""
 
 MIN_FRAME_STEP_SECONDS = 1e-3
-"""Seconds between two frames at least: times that stand still or run back are damaged."""
+"""Minimum seconds between two frames; times that stand still or run backwards are corrupt and are corrected."""
+
+DEFAULT_FPS = 25
+"""Frame rate where a source does not declare one."""
 
 
 @dataclass(frozen=True)
 class SourceAddress:
-    """What is to be watched.
+    """Address of a video source.
 
     Attributes:
-        kind: A file is looked at frame by frame; streams and cameras wait for nobody.
-        word: As FFmpeg opens it; it may hold a password.
-        shown: For people and files, without password and query.
+        kind: `file`, whose every frame is processed, or `stream` or `camera`, which may be live.
+        url: What FFmpeg opens; may contain a password.
+        display_name: For messages and files, without password and query.
     """
 
     kind: SourceKind
@@ -61,13 +64,13 @@ class SourceAddress:
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a video.
+    """A frame of a video.
 
     Attributes:
-        number: Counted from 0 in the source, those passed over included.
-        time: Seconds since the source's beginning, by the source's own clock.
-        picture: As FFmpeg decoded it.
-        clock: When it came, of a live source.
+        index: Counted from 0 in the source, skipped frames included.
+        time: Seconds since the beginning of the source, by its own clock.
+        video_frame: The decoded frame of FFmpeg.
+        captured_at: When it arrived, of a live source.
     """
 
     index: int
@@ -77,57 +80,70 @@ class Frame:
 
     @cached_property
     def pixels(self) -> Pixels:
-        """Upright RGB, (height, width, 3), uint8."""
+        """Upright RGB of shape (height, width, 3), uint8."""
         pixels = self.video_frame.to_ndarray(format="rgb24")
-        # Telephones write their frames lying, and beside them how far to turn back, against the clock.
+        # Phones store frames sideways, with the rotation counterclockwise in the metadata.
         turns = round(self.video_frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else np.asarray(pixels, dtype=np.uint8)
 
 
 @dataclass(frozen=True)
 class FrameSampling:
-    """Which frames are wanted.
+    """Which frames are processed.
 
     Attributes:
-        every: Each that many-th, 1 or more.
-        fps: At most that many in a second of the source's time, above 0; None for all.
+        every: Every n-th frame, 1 or more.
+        max_fps: At most this many per second of the source's time, above 0; None for all.
     """
 
     every: int = 1
     max_fps: float | None = None
 
     def subsample(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """The frames that are wanted."""
-        due = 0.0
+        """Selects frames.
+
+        Args:
+            frames: All frames of a source.
+
+        Yields:
+            The frames to process.
+        """
+        next_time = 0.0
         for frame in frames:
             if frame.index % self.every:
                 continue
             if self.max_fps:
-                # A hundredth of a step early is in time: the times of a file are rounded.
-                if frame.time < due - 0.01 / self.max_fps:
+                # A tolerance of a hundredth of the step: the times in a file are rounded.
+                if frame.time < next_time - 0.01 / self.max_fps:
                     continue
-                due = max(due + 1 / self.max_fps, frame.time)
+                next_time = max(next_time + 1 / self.max_fps, frame.time)
             yield frame
 
 
-def parse_source(word: str) -> SourceAddress:
-    """What a word of the user's means: a number is a camera, `scheme://` an address, all else a file.
+def parse_source(text: str) -> SourceAddress:
+    """Parses a video source.
+
+    Args:
+        text: A camera's number, a URL, or the path of a file or camera device.
+
+    Returns:
+        The address.
 
     Raises:
-        DataError: There is no such file, it cannot be a video, or the scheme is none of `NETWORKS`.
+        DataError: The file does not exist or cannot be a video, or the URL's scheme is not in `NETWORK_SCHEMES`.
     """
-    if re.fullmatch(r"\d{1,3}", word):
-        return SourceAddress("camera", word, f"camera {int(word)}")
-    if "://" in word:
-        return _parse_address(word)
-    path = Path(word)
+    if re.fullmatch(r"\d{1,3}", text):
+        return SourceAddress("camera", text, f"camera {int(text)}")
+    if "://" in text:
+        return _parse_url(text)
+    path = Path(text)
     try:
         status = path.stat()
     except OSError as error:
         raise DataError(
-            f"this cannot be opened: {error.strerror}",
+            f"the source cannot be opened: {error.strerror}",
             location=path,
-            hint="name a video file, an address or a camera's number",
+            hint="name a video file, a URL or a camera's number",
         ) from None
     if stat.S_ISCHR(status.st_mode):
         return SourceAddress("camera", str(path), str(path))
@@ -142,34 +158,37 @@ def parse_source(word: str) -> SourceAddress:
     return SourceAddress("file", str(path.absolute()), str(path))
 
 
-def _parse_address(word: str) -> SourceAddress:
+def _parse_url(text: str) -> SourceAddress:
     try:
-        parts = urlsplit(word)
+        parts = urlsplit(text)
         host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
     except ValueError as error:
-        raise DataError(f"this is no address: {error}", hint="write it like rtsp://camera.local:554/stream") from None
+        raise DataError(
+            f"this is not a valid URL: {error}", hint="write it like rtsp://camera.local:554/stream"
+        ) from None
     if parts.scheme.lower() not in NETWORK_SCHEMES:
         raise DataError(
-            f"addresses that begin with {parts.scheme}:// are not opened", hint=f"known: {', '.join(NETWORK_SCHEMES)}"
+            f"URLs with the scheme {parts.scheme}:// are not supported", hint=f"known: {', '.join(NETWORK_SCHEMES)}"
         )
-    return SourceAddress("stream", word, f"{parts.scheme.lower()}://{host}{parts.path}")
+    return SourceAddress("stream", text, f"{parts.scheme.lower()}://{host}{parts.path}")
 
 
 class VideoCapture:
-    """An opened source.
+    """An open video source.
 
     Args:
         address: What to open.
 
     Attributes:
-        seconds: How long it is, as far as it says; None for what has no end.
-        frames: How many frames it has, as far as that is known.
-        rate: Frames a second on the mean, as far as it says.
-        damaged: Parts that could not be decoded so far.
-        broke_off: In words, how far it could be read, where that is less than it says.
+        address: The address.
+        duration: Seconds, as declared; None for a source without an end.
+        num_frames: Frames, as declared or estimated; None where unknown.
+        fps: Mean frame rate, as declared; None where unknown.
+        num_damaged: Packets that could not be decoded so far.
+        truncation: Why the video ended early; empty where it did not.
 
     Raises:
-        DataError: It cannot be opened, or holds no video.
+        DataError: The source cannot be opened, or has no video.
         MissingExtraError: PyAV is not installed.
     """
 
@@ -177,51 +196,52 @@ class VideoCapture:
         self.address = address
         self._container = _open(address)
         try:
-            self._stream = _find_video(self._container, address)
+            self._stream = _find_video_stream(self._container, address)
         except DataError:
             self._container.close()
             raise
         duration = self._container.duration
-        # A camera says 0 or nothing, a stream nothing.
+        # Cameras declare 0 or nothing, streams nothing.
         self.duration = duration / 1e6 if duration and duration > 0 and address.kind != "camera" else None
         self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0) or None
-        self.num_frames = self._stream.frames or (
-            round(self.duration * self.fps) if self.duration and self.fps else None
-        )
-        # Frames in several threads come late by as many frames, which only what waits can afford.
+        estimate = round(self.duration * self.fps) if self.duration and self.fps else None
+        self.num_frames = self._stream.frames or estimate
+        # Decoding frames in several threads delays each by as many frames, which a live source cannot afford.
         self._stream.thread_type = "SLICE" if self.is_live else "AUTO"
         self.num_damaged = 0
         self.truncation = ""
 
     @property
     def is_live(self) -> bool:
-        """Whether frames come by themselves, and are lost when nobody takes them."""
+        """Whether frames arrive by themselves and are lost when nobody takes them."""
         return self.duration is None and self.address.kind != "file"
 
     def read(self) -> Iterator[Frame]:
-        """Every frame; parts that cannot be decoded are counted and passed over.
+        """Reads all frames; packets that cannot be decoded are counted and skipped.
+
+        Yields:
+            The frames in order.
 
         Raises:
             DataError: Not a single frame can be decoded.
         """
-        number, last, start = 0, -1.0, None
-        for picture in self._pictures():
+        index, last, start = 0, -1.0, None
+        for video_frame in self._decode():
             if start is None:
-                start = picture.time or 0.0
-            time = last + 1 / (self.fps or 25) if picture.time is None else picture.time - start
-            last = max(time, last + MIN_FRAME_STEP_SECONDS) if number else 0.0
-            yield Frame(number, last, picture)
-            number += 1
-        if not number:
+                start = video_frame.time or 0.0
+            step = 1 / (self.fps or DEFAULT_FPS)
+            time = last + step if video_frame.time is None else video_frame.time - start
+            last = max(time, last + MIN_FRAME_STEP_SECONDS) if index else 0.0
+            yield Frame(index, last, video_frame)
+            index += 1
+        if not index:
             raise DataError(
-                "not a single frame of this video can be read",
-                location=self.address.display_name,
-                hint="restore the file",
+                "no frame of this video can be decoded", location=self.address.display_name, hint="restore the file"
             )
-        if self.duration and last + DURATION_TOLERANCE_SECONDS + 1 / (self.fps or 25) < self.duration:
-            self.truncation = f"it says that it is {self.duration:.1f} s long, but ends after {last:.1f} s"
+        if self.duration and last + DURATION_TOLERANCE_SECONDS + 1 / (self.fps or DEFAULT_FPS) < self.duration:
+            self.truncation = f"its header declares {self.duration:.1f} s, but it ends after {last:.1f} s"
 
-    def _pictures(self) -> Iterator[VideoFrame]:
+    def _decode(self) -> Iterator[VideoFrame]:
         import av
 
         packets = self._container.demux(self._stream)
@@ -241,7 +261,7 @@ class VideoCapture:
                 self.num_damaged += 1
 
     def close(self) -> None:
-        """Gives file, connection or camera free."""
+        """Closes the file, connection or camera."""
         self._container.close()
 
 
@@ -254,34 +274,34 @@ def _open(address: SourceAddress) -> InputContainer:
         if address.kind == "file":
             return av.open(address.url, options={"protocol_whitelist": "file"})
         if address.kind == "stream":
-            # Over UDP, the default of RTSP, lost packets smear the picture.
+            # Over UDP, RTSP's default, lost packets corrupt the picture.
             options = {"protocol_whitelist": ",".join((*NETWORK_SCHEMES, INNER_PROTOCOLS)), "rtsp_transport": "tcp"}
             return av.open(address.url, options=options, timeout=(TIMEOUT_SECONDS, TIMEOUT_SECONDS))
-        name, device = _camera(address.url)
-        return av.open(device, format=name, timeout=(TIMEOUT_SECONDS, TIMEOUT_SECONDS))
+        device_format, device = _camera_device(address.url)
+        return av.open(device, format=device_format, timeout=(TIMEOUT_SECONDS, TIMEOUT_SECONDS))
     except av.error.ExitError:
-        reason = f"it does not answer within {TIMEOUT_SECONDS:g} s"
+        reason = f"no answer within {TIMEOUT_SECONDS:g} s"
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        # Never the error as a whole: it holds the address, and that may hold a password.
+        # Never the whole message: it contains the URL, which may contain a password.
         reason = getattr(error, "strerror", None) or type(error).__name__
-    what = {"file": "this is no video that can be read", "stream": "the stream cannot be opened"}
-    fix = {"file": "play it elsewhere to see whether it is whole", "stream": "check address, network and password"}
+    messages = {"file": "this is not a readable video", "stream": "the stream cannot be opened"}
+    hints = {"file": "check in a video player that the file is complete", "stream": "check URL, network and password"}
     raise DataError(
-        f"{what.get(address.kind, 'the camera cannot be opened')}: {reason}",
+        f"{messages.get(address.kind, 'the camera cannot be opened')}: {reason}",
         location=address.display_name,
-        hint=fix.get(address.kind, "check its number, its cable, and that no other program has it"),
+        hint=hints.get(address.kind, "check its number and cable, and that no other program uses it"),
     )
 
 
-def _camera(word: str) -> tuple[str, str]:
-    """FFmpeg's names of the platform's camera interface and of a camera."""
-    if not word.isdecimal():
-        return "v4l2", word
+def _camera_device(text: str) -> tuple[str, str]:
+    """Returns FFmpeg's names of the platform's camera interface and of a camera."""
+    if not text.isdecimal():
+        return "v4l2", text
     if sys.platform == "darwin":
-        return "avfoundation", word
+        return "avfoundation", text
     if sys.platform == "win32":
-        return "dshow", _windows_camera(int(word))
-    return "v4l2", f"/dev/video{int(word)}"
+        return "dshow", _windows_camera(int(text))
+    return "v4l2", f"/dev/video{int(text)}"
 
 
 def _windows_camera(number: int) -> str:
@@ -290,20 +310,20 @@ def _windows_camera(number: int) -> str:
     names = [device.name for device in av.enumerate_input_devices("dshow") if "video" in device.media_types]
     if number >= len(names):
         raise DataError(
-            f"there is no camera {number}", hint=f"there are {len(names)}, counted from 0: {', '.join(names) or 'none'}"
+            f"there is no camera {number}",
+            hint=f"there are {len(names)}, numbered from 0: {', '.join(names) or 'none'}",
         )
     return f"video={names[number]}"
 
 
-def _find_video(container: InputContainer, address: SourceAddress) -> Any:
+def _find_video_stream(container: InputContainer, address: SourceAddress) -> Any:
+    """Returns the first video stream that is not a cover picture."""
     import av
 
-    covers = av.stream.Disposition.attached_pic
-    streams = [stream for stream in container.streams.video if not stream.disposition & covers]
+    cover = av.stream.Disposition.attached_pic
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
-        raise DataError(
-            "there is no video in it, only sound or data", location=address.display_name, hint="name a video"
-        )
+        raise DataError("it has no video, only sound or data", location=address.display_name, hint="name a video")
     if address.kind == "file" and (container.format.name == "image2" or container.format.name.endswith("_pipe")):
         raise DataError(
             "this is a photo, not a video", location=address.display_name, hint="photos are read by 'maskfit predict'"

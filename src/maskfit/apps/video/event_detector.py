@@ -1,4 +1,4 @@
-"""Everybody in the picture: who he is, what is answered for him over time, and what of it is an event."""
+"""Detects events from per-frame predictions: who appears, changes the mask, or leaves."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from maskfit.labels.schema import MASK, LabelSchema
 EventType = Literal["appeared", "changed", "left", "ended"]
 
 LIKELY_FROM = 0.5
-"""A probability below which something else, all together, is likelier."""
+"""Below this probability the other values together are more likely."""
 
 UNDECIDED_FACTOR = 4
-"""So many times as long as a state must hold, somebody may be there before it is said that nobody is sure of him."""
+"""After this many times `min_state_seconds` a person whose state is still uncertain is reported all the same."""
 
 
 @dataclass(frozen=True)
 class EventThresholds:
-    """How long things take before they are believed.
+    """Durations and confidence that an event requires.
 
     Attributes:
-        hold: Seconds for which a new state must hold.
-        smooth: Seconds over which answers are averaged.
-        gone: Seconds unseen after which somebody has left.
-        hits: Frames in which somebody must be seen to count.
-        sure: The probability that a state must have to be believed, unless the model asks for more.
+        min_state_seconds: Seconds for which a new state must be observed, in [0, 60].
+        smoothing_seconds: Time constant of the smoothing of probabilities in seconds, in [0, 60].
+        max_unseen_seconds: Seconds unseen after which a person has left, in [0, 3600].
+        min_hits: Frames in which a person must be detected to count, 1 or more.
+        min_confidence: Probability that a state needs, in [0, 1], unless the model's threshold is higher.
 
     Raises:
-        DataError: One is out of range.
+        DataError: A value is out of range.
     """
 
     min_state_seconds: float = 0.5
@@ -45,32 +45,33 @@ class EventThresholds:
     min_confidence: float = 0.6
 
     def __post_init__(self) -> None:
-        for name, most in (
-            ("min_state_seconds", 60.0),
-            ("smoothing_seconds", 60.0),
-            ("max_unseen_seconds", 3600.0),
-            ("min_confidence", 1.0),
-        ):
-            if not 0 <= getattr(self, name) <= most:
-                raise DataError(f"{name}={getattr(self, name)} must lie in 0 to {most:g}")
+        maxima = {
+            "min_state_seconds": 60.0,
+            "smoothing_seconds": 60.0,
+            "max_unseen_seconds": 3600.0,
+            "min_confidence": 1.0,
+        }
+        for name, maximum in maxima.items():
+            if not 0 <= getattr(self, name) <= maximum:
+                raise DataError(f"{name} must be in [0, {maximum:g}], got {getattr(self, name)}")
         if self.min_hits < 1:
-            raise DataError(f"hits={self.min_hits} must be 1 or more")
+            raise DataError(f"min_hits must be >= 1, got {self.min_hits}")
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened.
+    """An event.
 
     Attributes:
-        time: When it was sure, in seconds since the beginning.
-        since: When it began: first seen, first seen so, last seen.
-        frame: The frame at `time`.
-        person: The number of the track.
-        event: `appeared`, `changed`, `left`, or `ended`: the video did, with somebody in it.
-        state: What is believed, by the value's name; None where nothing is.
-        previous: What was believed before a change.
-        said: The answers, over time.
-        box: Where he was last seen.
+        time: When it was detected, in seconds since the beginning of the source.
+        since: When it began: the person was first seen, first seen in the new state, or last seen.
+        frame: Index of the frame at `time`.
+        person: Track id of the person.
+        event: `appeared`, `changed`, `left`, or `ended` where the video ends with the person in it.
+        state: Name of the current value of the state attribute; None where it is uncertain.
+        previous: The state before a change.
+        predictions: The smoothed prediction of each attribute.
+        box: The last box of the face, in pixels.
     """
 
     time: float
@@ -86,14 +87,14 @@ class Event:
 
 @dataclass(eq=False)
 class TrackedPerson:
-    """Somebody in the picture.
+    """A person in the video.
 
     Attributes:
-        track: Where he is.
-        smoothing: Over his answers.
-        holding: His state.
-        said: What is answered for him, over time.
-        announced: Whether it was said that he is there.
+        track: The track of the face.
+        smoother: Smooths the probabilities.
+        debouncer: Holds the state.
+        predictions: The smoothed prediction of each attribute.
+        announced: Whether `appeared` was reported.
     """
 
     track: Track
@@ -104,113 +105,158 @@ class TrackedPerson:
 
 
 class EventDetector:
-    """Takes in what is answered for the faces of each frame, and gives what happened.
+    """Turns the predictions of each frame into events.
 
     Args:
-        scheme: What the answers are about.
-        unsure_below: By attribute, the probability below which the model is not sure.
-        patience: How long things take.
+        schema: The label schema of the predictions.
+        abstain_below: Probability below which the model is not sure, by attribute.
+        thresholds: What an event requires.
 
     Attributes:
-        state: The attribute whose changes are events: the mask where there is one, else the first.
+        schema: The label schema.
+        state_attribute: Name of the attribute whose changes are events: the mask where there is one, else the first.
+        thresholds: As the argument.
+        tracker: Tracks the faces.
     """
 
-    def __init__(self, scheme: LabelSchema, unsure_below: Mapping[str, float], patience: EventThresholds) -> None:
-        self.schema = scheme
-        self.state_attribute = find_state_attribute(scheme)
-        self.thresholds = patience
-        self.tracker = Tracker(patience.min_hits, patience.max_unseen_seconds)
-        self._unsure_below = {
-            **unsure_below,
-            self.state_attribute: max(unsure_below.get(self.state_attribute, 0.0), patience.min_confidence),
+    def __init__(self, schema: LabelSchema, abstain_below: Mapping[str, float], thresholds: EventThresholds) -> None:
+        self.schema = schema
+        self.state_attribute = find_state_attribute(schema)
+        self.thresholds = thresholds
+        self.tracker = Tracker(thresholds.min_hits, thresholds.max_unseen_seconds)
+        self._abstain_below = {
+            **abstain_below,
+            self.state_attribute: max(abstain_below.get(self.state_attribute, 0.0), thresholds.min_confidence),
         }
-        self._people: dict[Track, TrackedPerson] = {}
-        self._last = (0.0, 0)
+        self._persons: dict[Track, TrackedPerson] = {}
+        self._last_time, self._last_frame = 0.0, 0
 
     @property
     def persons(self) -> list[TrackedPerson]:
-        """Everybody who counts, those unseen at the moment included."""
-        return [person for track, person in self._people.items() if track.track_id]
+        """All persons who count, currently unseen ones included."""
+        return [person for track, person in self._persons.items() if track.track_id]
 
-    def update(self, frame: int, time: float, answers: Sequence[FacePrediction]) -> list[Event]:
-        """Takes in a frame; answers without a face are passed over."""
-        self._last = (time, frame)
-        faces = [answer for answer in answers if answer.box is not None]
-        tracks, ended = self.tracker.update(time, [answer.box for answer in faces if answer.box is not None])
-        events = [event for track in ended for event in self._goodbye(self._people[track], "left")]
-        known = set(self.tracker.tracks)
-        self._people = {track: person for track, person in self._people.items() if track in known}
-        for track, answer in zip(tracks, faces, strict=True):
-            person = self._people.setdefault(
-                track,
-                TrackedPerson(
-                    track,
-                    ExponentialSmoother(self.thresholds.smoothing_seconds),
-                    Debouncer(self.thresholds.min_state_seconds),
-                ),
-            )
-            events += self._answered(person, time, frame, answer)
+    def update(self, frame: int, time: float, predictions: Sequence[FacePrediction]) -> list[Event]:
+        """Processes a frame.
+
+        Args:
+            frame: Index of the frame.
+            time: Seconds since the beginning, later than the last frame's.
+            predictions: The predictions of its faces; those without a face box are ignored.
+
+        Returns:
+            The events that the frame completes.
+        """
+        self._last_time, self._last_frame = time, frame
+        faces = [prediction for prediction in predictions if prediction.box is not None]
+        tracks, ended = self.tracker.update(time, [face.box for face in faces if face.box is not None])
+        events = [event for track in ended for event in self._end(self._persons[track], "left")]
+        active = set(self.tracker.tracks)
+        self._persons = {track: person for track, person in self._persons.items() if track in active}
+        for track, face in zip(tracks, faces, strict=True):
+            if track not in self._persons:
+                smoother = ExponentialSmoother(self.thresholds.smoothing_seconds)
+                debouncer = Debouncer(self.thresholds.min_state_seconds)
+                self._persons[track] = TrackedPerson(track, smoother, debouncer)
+            events += self._update_person(self._persons[track], time, face)
         return events
 
     def flush(self) -> list[Event]:
-        """What there is to say of those who are still there."""
-        return [event for person in self.persons for event in self._goodbye(person, "ended")]
+        """Ends the video.
+
+        Returns:
+            The event `ended` of each person who is still there.
+        """
+        return [event for person in self.persons for event in self._end(person, "ended")]
 
     def current_states(self, person: TrackedPerson) -> tuple[AttributePrediction, ...]:
-        """The answers for people to see: of the state what is believed, even while a frame says something else."""
-        value = person.debouncer.state
+        """Returns the predictions to display: for the state attribute the debounced state, not the last frame's value.
+
+        Args:
+            person: The person.
+
+        Returns:
+            The prediction of each attribute.
+        """
+        state = person.debouncer.state
         attribute = self.schema[self.state_attribute]
 
-        def settled(said: AttributePrediction) -> AttributePrediction:
-            if said.attribute != self.state_attribute:
-                return said
-            if value is None:
-                return replace(said, is_confident=False)
-            word = attribute.display_name(attribute.values.index(value))
-            return replace(said, value=value, display_name=word, probability=said.probabilities[value], is_confident=True)
+        def with_state(prediction: AttributePrediction) -> AttributePrediction:
+            if prediction.attribute != self.state_attribute:
+                return prediction
+            if state is None:
+                return replace(prediction, is_confident=False)
+            return replace(
+                prediction,
+                value=state,
+                display_name=attribute.display_name(attribute.values.index(state)),
+                probability=prediction.probabilities[state],
+                is_confident=True,
+            )
 
-        return tuple(map(settled, person.predictions))
+        return tuple(map(with_state, person.predictions))
 
-    def _answered(self, person: TrackedPerson, time: float, frame: int, answer: FacePrediction) -> Iterator[Event]:
-        marginals = self.schema.marginals(answer.probabilities[None])
-        smooth = person.smoother.update(time, {name: shares[0] for name, shares in marginals.items()})
-        (person.predictions,) = decide(
-            self.schema,
-            self.schema.joint_probabilities({name: shares[None] for name, shares in smooth.items()}),
-            self._unsure_below,
-        )
+    def _update_person(self, person: TrackedPerson, time: float, prediction: FacePrediction) -> Iterator[Event]:
+        """Smooths the prediction of one face and yields the event that follows."""
+        marginals = self.schema.marginals(prediction.probabilities[None])
+        smoothed = person.smoother.update(time, {name: rows[0] for name, rows in marginals.items()})
+        joint = self.schema.joint_probabilities({name: row[None] for name, row in smoothed.items()})
+        (person.predictions,) = decide(self.schema, joint, self._abstain_below)
         previous = person.debouncer.state
-        said = next(said for said in person.predictions if said.attribute == self.state_attribute)
-        changed = person.debouncer.update(time, said.value if said.is_confident else None)
+        observed = next(item for item in person.predictions if item.attribute == self.state_attribute)
+        changed = person.debouncer.update(time, observed.value if observed.is_confident else None)
         if not person.track.track_id:
             return
-        first = person.track.first_seen
         if not person.announced:
-            if person.debouncer.state or time - first >= UNDECIDED_FACTOR * self.thresholds.min_state_seconds:
+            first_seen = person.track.first_seen
+            max_wait = UNDECIDED_FACTOR * self.thresholds.min_state_seconds
+            if person.debouncer.state or time - first_seen >= max_wait:
                 person.announced = True
-                yield self._event(person, "appeared", first, frame, time)
+                yield self._event(person, "appeared", first_seen)
         elif changed:
-            yield self._event(person, "changed", person.debouncer.since, frame, time, previous)
+            yield self._event(person, "changed", person.debouncer.since, previous)
 
-    def _goodbye(self, person: TrackedPerson, what: EventType) -> Iterator[Event]:
-        time, frame = self._last
+    def _end(self, person: TrackedPerson, event: EventType) -> Iterator[Event]:
+        """Yields the last event of a person, after `appeared` where that is missing."""
         if not person.announced:
-            yield self._event(person, "appeared", person.track.first_seen, frame, time)
-        yield self._event(person, what, person.track.last_seen, frame, time)
+            yield self._event(person, "appeared", person.track.first_seen)
+        yield self._event(person, event, person.track.last_seen)
 
-    def _event(
-        self, person: TrackedPerson, what: EventType, since: float, frame: int, time: float, previous: str | None = None
-    ) -> Event:
-        track = person.track
-        state = person.debouncer.state
-        return Event(time, since, frame, track.track_id, what, state, previous, self.current_states(person), track.box)
+    def _event(self, person: TrackedPerson, event: EventType, since: float, previous: str | None = None) -> Event:
+        return Event(
+            time=self._last_time,
+            since=since,
+            frame=self._last_frame,
+            person=person.track.track_id,
+            event=event,
+            state=person.debouncer.state,
+            previous=previous,
+            predictions=self.current_states(person),
+            box=person.track.box,
+        )
 
 
-def format_state(said: AttributePrediction) -> str:
-    """An answer in words, with a "?" where something else is likelier, as when a state is about to change."""
-    return f"{said.display_name}?" if said.is_confident and said.probability < LIKELY_FROM else str(said)
+def format_state(prediction: AttributePrediction) -> str:
+    """Formats a prediction, with a "?" where other values are more likely, as when a state is about to change.
+
+    Args:
+        prediction: The prediction of one attribute.
+
+    Returns:
+        Text for people.
+    """
+    if prediction.is_confident and prediction.probability < LIKELY_FROM:
+        return f"{prediction.display_name}?"
+    return str(prediction)
 
 
-def find_state_attribute(scheme: LabelSchema) -> str:
-    """The attribute whose changes are events."""
-    return MASK.name if MASK.name in scheme.names else scheme.names[0]
+def find_state_attribute(schema: LabelSchema) -> str:
+    """Returns the attribute whose changes are events.
+
+    Args:
+        schema: The label schema.
+
+    Returns:
+        `mask` where the schema has it, else the first attribute.
+    """
+    return MASK.name if MASK.name in schema.names else schema.names[0]

@@ -1,4 +1,4 @@
-"""What happened, as it is written: a row for each event, and counts for each minute, as they come."""
+"""Writes events as CSV rows and as text, and counts persons per minute, while the video is processed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from maskfit.labels.schema import LabelSchema
 SECONDS_PER_MINUTE = 60.0
 
 UNSURE_COLUMN = "not_sure"
-"""The column of people of whom nothing is believed."""
+"""Column of persons whose state is uncertain."""
+
+EDGES = ("left", "upper", "right", "lower")
+"""Columns of a box."""
 
 
 class DurableCsvWriter:
-    """A CSV that is on the disk row by row, so that nothing is lost when power or program fails.
+    """CSV that is flushed after every row, so that nothing is lost when the process ends unexpectedly.
 
     Args:
-        path: Replaced where it exists.
-        header: The names of the columns.
+        path: The file; replaced where it exists.
+        header: Names of the columns.
     """
 
     def __init__(self, path: Path, header: Sequence[str]) -> None:
@@ -34,7 +37,11 @@ class DurableCsvWriter:
         self.write([header])
 
     def write(self, rows: Iterable[Sequence[object]]) -> None:
-        """Adds rows."""
+        """Appends rows.
+
+        Args:
+            rows: The cells of each row.
+        """
         self._writer.writerows(rows)
         self._stream.flush()
 
@@ -47,11 +54,11 @@ class DurableCsvWriter:
 
 @dataclass(frozen=True)
 class EventFormatter:
-    """How events are told.
+    """Formats events as rows and as text.
 
     Attributes:
-        scheme: What the answers are about.
-        began: When a live source began; rows then say what time it was.
+        schema: The label schema of the predictions.
+        started_at: When a live source began; rows then have a column `clock` with the time of day.
     """
 
     schema: LabelSchema
@@ -59,7 +66,7 @@ class EventFormatter:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of what `fields` gives, in order."""
+        """Names of the columns of `to_row`, in order."""
         state = find_state_attribute(self.schema)
         others = (name for name in self.schema.names if name != state)
         return (
@@ -73,18 +80,25 @@ class EventFormatter:
             "probability",
             *others,
             "since",
-            "left",
-            "upper",
-            "right",
-            "lower",
+            *EDGES,
         )
 
     def to_row(self, event: Event) -> dict[str, object]:
-        """An event by its columns; boxes are in pixels of the upright frame, times in seconds since the beginning."""
+        """Formats an event as a row.
+
+        Args:
+            event: The event.
+
+        Returns:
+            Value by column; boxes are in pixels of the upright frame, times in seconds since the beginning.
+        """
         state = find_state_attribute(self.schema)
-        said = {said.attribute: said for said in event.predictions}
-        others = {name: own.value if own.is_confident else NOT_SURE for name, own in said.items() if name != state}
-        edges = dict(zip(("left", "upper", "right", "lower"), (round(edge, 1) for edge in event.box), strict=True))
+        predictions = {prediction.attribute: prediction for prediction in event.predictions}
+        others = {
+            name: prediction.value if prediction.is_confident else NOT_SURE
+            for name, prediction in predictions.items()
+            if name != state
+        }
         return {
             "time": round(event.time, 3),
             **({"clock": self.clock(event.time)} if self.started_at else {}),
@@ -93,62 +107,89 @@ class EventFormatter:
             "event": event.event,
             state: event.state or NOT_SURE,
             "previous": (event.previous or NOT_SURE) if event.event == "changed" else "",
-            "probability": round(said[state].probability, 4),
+            "probability": round(predictions[state].probability, 4),
             **others,
             "since": round(event.since, 3),
-            **edges,
+            **dict(zip(EDGES, (round(edge, 1) for edge in event.box), strict=True)),
         }
 
     def to_text(self, event: Event) -> str:
-        """An event as a line for people."""
+        """Formats an event as a line for people.
+
+        Args:
+            event: The event.
+
+        Returns:
+            Text such as "01:23.3  person 1 appeared: worn 96%, female 80%".
+        """
         minutes, seconds = divmod(event.time, SECONDS_PER_MINUTE)
         when = self.clock(event.time)[11:19] if self.started_at else f"{int(minutes):02d}:{seconds:04.1f}"
         what = {"ended": "was there to the end"}.get(event.event, event.event)
         return f"{when}  person {event.person} {what}: {', '.join(map(format_state, event.predictions))}"
 
     def clock(self, time: float) -> str:
-        """What time it was, with its zone."""
+        """Returns the time of day of a live source.
+
+        Args:
+            time: Seconds since the beginning.
+
+        Returns:
+            ISO 8601 with the time zone; empty for a file.
+        """
         if self.started_at is None:
             return ""
         return (self.started_at + timedelta(seconds=time)).isoformat(timespec="milliseconds")
 
 
 class MinuteCounter:
-    """People by the minute: each one who was seen counts once, under what was last believed of him in that minute.
+    """Counts persons per minute; each person counts once, under the last state of that minute.
 
     Args:
-        telling: How things are told.
+        formatter: Formats times and names the states.
     """
 
-    def __init__(self, telling: EventFormatter) -> None:
-        self._telling = telling
-        self._state = telling.schema[find_state_attribute(telling.schema)]
+    def __init__(self, formatter: EventFormatter) -> None:
+        self._formatter = formatter
+        self._state_attribute = formatter.schema[find_state_attribute(formatter.schema)]
         self._minute = 0
-        self._seen: dict[int, str] = {}
-        self._changes = 0
+        self._state_by_person: dict[int, str] = {}
+        self._num_changes = 0
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of a row's cells."""
-        clock = ("clock",) if self._telling.started_at else ()
-        return ("minute", *clock, "people", *self._state.values, UNSURE_COLUMN, "changes")
+        """Names of the columns of a row."""
+        clock = ("clock",) if self._formatter.started_at else ()
+        return ("minute", *clock, "people", *self._state_attribute.values, UNSURE_COLUMN, "changes")
 
-    def update(self, time: float, crowd: EventDetector, events: Sequence[Event]) -> list[list[Any]]:
-        """Takes in a frame, and gives the rows of all minutes that are over, empty ones included."""
+    def update(self, time: float, detector: EventDetector, events: Sequence[Event]) -> list[list[Any]]:
+        """Counts a frame.
+
+        Args:
+            time: Seconds since the beginning.
+            detector: The detector, after it processed the frame.
+            events: The events of the frame.
+
+        Returns:
+            The rows of all minutes that are over by now, empty minutes included.
+        """
         rows = []
         while time >= (self._minute + 1) * SECONDS_PER_MINUTE:
             rows += self.flush()
             self._minute += 1
-            self._seen, self._changes = {}, 0
-        for person in crowd.persons:
+            self._state_by_person, self._num_changes = {}, 0
+        for person in detector.persons:
             if person.track.last_seen == time:
-                self._seen[person.track.track_id] = person.debouncer.state or UNSURE_COLUMN
-        self._changes += sum(event.event == "changed" and event.previous is not None for event in events)
+                self._state_by_person[person.track.track_id] = person.debouncer.state or UNSURE_COLUMN
+        self._num_changes += sum(event.event == "changed" and event.previous is not None for event in events)
         return rows
 
     def flush(self) -> list[list[Any]]:
-        """The row of the minute that is going on."""
-        clock = [self._telling.clock(self._minute * SECONDS_PER_MINUTE)] if self._telling.started_at else []
-        states = list(self._seen.values())
-        counts = [states.count(name) for name in (*self._state.values, UNSURE_COLUMN)]
-        return [[self._minute, *clock, len(states), *counts, self._changes]]
+        """Returns the row of the current minute.
+
+        Returns:
+            One row.
+        """
+        clock = [self._formatter.clock(self._minute * SECONDS_PER_MINUTE)] if self._formatter.started_at else []
+        states = list(self._state_by_person.values())
+        counts = [states.count(name) for name in (*self._state_attribute.values, UNSURE_COLUMN)]
+        return [[self._minute, *clock, len(states), *counts, self._num_changes]]

@@ -1,4 +1,4 @@
-"""Live sources: nobody waits for us, so only the newest frame counts, and a stream that breaks off is opened again."""
+"""Live sources: only the newest frame is processed, and a lost stream is reconnected."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from maskfit.errors import DataError
 Logger = Callable[[str], None]
 
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 1.0, 30.0
-"""Seconds before a stream is tried again; each time twice as long as the last, up to the second."""
+"""Seconds before the first attempt to reconnect; doubled after each failure, up to the second."""
 
 MAX_CLOCK_DRIFT_SECONDS = 2.0
-"""Seconds by which a stream's own clock may differ from when its frames come, before it is set anew."""
+"""Difference between a stream's own clock and the arrival times of its frames from which the offset is set again."""
 
 POLL_SECONDS = 0.2
-"""Seconds after which somebody who waits looks whether it is over."""
+"""Interval in seconds at which a waiting thread checks whether it should stop."""
 
 
 class LatestFrameReader:
-    """Reads frames in a thread of its own, and keeps only the newest until it is taken.
+    """Reads frames in a thread and keeps only the newest until it is taken.
 
     Args:
-        frames: Where they come from.
-        stop: Set when it is over; the thread then ends at its next frame.
+        frames: The frames of a source.
+        stop: Ends the iteration when set; the thread ends at its next frame.
 
     Attributes:
-        dropped: Frames that nobody took before a newer one came.
+        num_dropped: Frames that were replaced by a newer one before anybody took them.
     """
 
     def __init__(self, frames: Iterable[Frame], stop: threading.Event) -> None:
@@ -40,15 +40,15 @@ class LatestFrameReader:
         self._newest: Frame | None = None
         self._error: BaseException | None = None
         self._ended = False
-        self._change = threading.Condition()
-        self._thread = threading.Thread(target=self._read, name="maskfit-watch", daemon=True)
+        self._condition = threading.Condition()
+        self._thread = threading.Thread(target=self._read, name="maskfit-video", daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Iterator[Frame]:
         while True:
-            with self._change:
+            with self._condition:
                 while self._newest is None and not self._ended and not self._stop.is_set():
-                    self._change.wait(POLL_SECONDS)
+                    self._condition.wait(POLL_SECONDS)
                 frame, self._newest = self._newest, None
                 if frame is None and self._error is not None:
                     raise self._error
@@ -59,57 +59,65 @@ class LatestFrameReader:
     def _read(self) -> None:
         try:
             for frame in self._frames:
-                with self._change:
+                with self._condition:
                     self.num_dropped += self._newest is not None
                     self._newest = frame
-                    self._change.notify()
+                    self._condition.notify()
                 if self._stop.is_set():
                     break
-        except Exception as error:  # raised again where the frames are taken
+        except Exception as error:  # raised again in __iter__
             self._error = error
         finally:
             if isinstance(self._frames, Generator):
                 self._frames.close()
-            with self._change:
+            with self._condition:
                 self._ended = True
-                self._change.notify()
+                self._condition.notify()
 
     def join(self) -> None:
-        """Waits for the thread, but not for a network that says nothing."""
+        """Waits for the thread, for about a second at most: it may be blocked by a silent network."""
         self._thread.join(timeout=5 * POLL_SECONDS)
 
 
 def realtime_frames(frames: Iterable[Frame], stop: threading.Event) -> Iterator[Frame]:
-    """The frames of a file as a camera would have given them: each at its time."""
-    began = None
+    """Plays the frames of a file at its own speed, as a camera would deliver them.
+
+    Args:
+        frames: The frames.
+        stop: Ends the iteration when set.
+
+    Yields:
+        Each frame at its time.
+    """
+    started_at = None
     for frame in frames:
-        began = time.monotonic() - frame.time if began is None else began
-        if stop.wait(max(began + frame.time - time.monotonic(), 0.0)):
+        started_at = time.monotonic() - frame.time if started_at is None else started_at
+        if stop.wait(max(started_at + frame.time - time.monotonic(), 0.0)):
             return
         yield frame
 
 
 class ReconnectingSource:
-    """The frames of a live source, over all its interruptions; numbers and times go on.
+    """Reads a live source across interruptions; frame indices and times continue.
 
     Args:
-        video: The source, opened; it is closed here.
-        stop: Set when it is over.
-        say: Called with a line when the source is lost, and when it is back.
-        patience: Seconds for which a lost source is tried again; 0 for never.
-        open_again: Opens it.
+        video: The open source; closed by this class.
+        stop: Ends the reading when set.
+        log: Called with a line when the source is lost, and when it is back.
+        max_reconnect_seconds: Seconds for which reconnecting to a lost source is tried; 0 for never.
+        open_again: Opens the source.
 
     Attributes:
-        interruptions: How often it was lost.
-        damaged: Parts that could not be decoded.
+        num_interruptions: How often the source was lost.
+        num_damaged: Packets that could not be decoded.
     """
 
     def __init__(
         self,
         video: VideoCapture,
         stop: threading.Event,
-        say: Logger,
-        patience: float,
+        log: Logger,
+        max_reconnect_seconds: float,
         open_again: Callable[[SourceAddress], VideoCapture] = VideoCapture,
     ) -> None:
         self.num_interruptions = 0
@@ -117,25 +125,28 @@ class ReconnectingSource:
         self._video: VideoCapture | None = video
         self._address = video.address
         self._stop = stop
-        self._say = say
-        self._patience = patience
+        self._log = log
+        self._max_reconnect_seconds = max_reconnect_seconds
         self._open = open_again
 
     def read(self) -> Iterator[Frame]:
-        """The frames.
+        """Reads frames until the source is lost for good or `stop` is set.
+
+        Yields:
+            The frames.
 
         Raises:
-            DataError: The source was lost and did not come back.
+            DataError: The source was lost and could not be reconnected in time.
         """
         import av
 
-        clock, number = _Clock(), 0
+        clock, index = _Clock(), 0
         while self._video is not None:
             reason = "it ended"
             try:
                 for frame in self._video.read():
-                    yield Frame(number, clock.time(frame.time), frame.video_frame, datetime.now().astimezone())
-                    number += 1
+                    yield Frame(index, clock.time(frame.time), frame.video_frame, datetime.now().astimezone())
+                    index += 1
             except av.error.FFmpegError as error:
                 reason = error.strerror or reason
             except DataError as error:
@@ -143,19 +154,20 @@ class ReconnectingSource:
             finally:
                 self.num_damaged += self._video.num_damaged
                 self._video.close()
-            self._video = None if self._stop.is_set() else self._wait(reason)
+            self._video = None if self._stop.is_set() else self._reconnect(reason)
             clock.reset()
 
-    def _wait(self, reason: str) -> VideoCapture | None:
-        """The source once more; None where it is over.
+    def _reconnect(self, reason: str) -> VideoCapture | None:
+        """Opens the source again; returns None where `stop` was set.
 
         Raises:
-            DataError: It was not back in time.
+            DataError: It could not be reconnected in time.
         """
-        lost, pause = time.monotonic(), FIRST_RETRY_SECONDS
+        lost_at, pause = time.monotonic(), FIRST_RETRY_SECONDS
+        limit = self._max_reconnect_seconds
         self.num_interruptions += 1
-        self._say(f"{self._address.display_name} broke off: {reason}; trying again for up to {self._patience:g} s")
-        while time.monotonic() + pause <= lost + self._patience:
+        self._log(f"{self._address.display_name} was lost: {reason}; reconnecting for up to {limit:g} s")
+        while time.monotonic() + pause <= lost_at + limit:
             if self._stop.wait(pause):
                 return None
             try:
@@ -163,31 +175,38 @@ class ReconnectingSource:
             except DataError:
                 pause = min(2 * pause, MAX_RETRY_SECONDS)
                 continue
-            self._say(f"{self._address.display_name} is back after {time.monotonic() - lost:.0f} s")
+            self._log(f"{self._address.display_name} is back after {time.monotonic() - lost_at:.0f} s")
             return video
         raise DataError(
-            f"it broke off ({reason}) and was not back within {self._patience:g} s",
+            f"the source was lost ({reason}) and not back within {limit:g} s",
             location=self._address.display_name,
             hint="check it; --reconnect SECONDS tries for longer",
         )
 
 
 class _Clock:
-    """Times of frames by the source's clock, which is even, held near the time of arrival, which knows of gaps."""
+    """Converts a source's own times, which are even, to times since the beginning, using arrival times for gaps."""
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
         self._offset: float | None = None
         self._last = -MIN_FRAME_STEP_SECONDS
 
     def reset(self) -> None:
-        """The source begins to count from 0 again."""
+        """Forgets the offset: a reconnected source counts from 0 again."""
         self._offset = None
 
-    def time(self, own: float) -> float:
-        """Seconds since the beginning, of a frame with this time of its own that has just come."""
-        now = time.monotonic() - self._began
-        if self._offset is None or abs(own + self._offset - now) > MAX_CLOCK_DRIFT_SECONDS:
-            self._offset = now - own
-        self._last = max(own + self._offset, self._last + MIN_FRAME_STEP_SECONDS)
+    def time(self, source_time: float) -> float:
+        """Returns the seconds since the beginning of a frame that has just arrived.
+
+        Args:
+            source_time: The frame's time by the source's clock.
+
+        Returns:
+            Seconds, later than those of the last frame.
+        """
+        now = time.monotonic() - self._started_at
+        if self._offset is None or abs(source_time + self._offset - now) > MAX_CLOCK_DRIFT_SECONDS:
+            self._offset = now - source_time
+        self._last = max(source_time + self._offset, self._last + MIN_FRAME_STEP_SECONDS)
         return self._last

@@ -1,4 +1,4 @@
-"""The whole: frames of a source looked at, answered, followed, told, counted and drawn until it ends or is stopped."""
+"""Processes a video source from frames to events, counts and an annotated video, until it ends or is stopped."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from maskfit.apps.video.capture import Frame, FrameSampling, SourceAddress, VideoCapture
+from maskfit.apps.video.capture import DEFAULT_FPS, Frame, FrameSampling, SourceAddress, VideoCapture
 from maskfit.apps.video.event_detector import Event, EventDetector, EventThresholds
 from maskfit.apps.video.event_writer import DurableCsvWriter, EventFormatter, MinuteCounter
 from maskfit.apps.video.frame_annotation import blur, draw
 from maskfit.apps.video.live_capture import LatestFrameReader, Logger, ReconnectingSource, realtime_frames
 from maskfit.apps.video.video_writer import VideoWriter, check_video_path, open_video_writer
+from maskfit.data.image_decoding import Pixels
 from maskfit.inference.face_predictor import DetectedFaces, FacePredictor
 
 PREFETCH_FRAMES = 2
-"""Frames of a file in which faces are looked for while those before are answered for and drawn."""
+"""Frames of a file whose faces are detected while earlier frames are predicted and drawn."""
 
 RECONNECT_SECONDS = 300.0
-"""Seconds for which a stream that broke off is tried again, where nobody says otherwise."""
+"""Default seconds for which reconnecting to a lost stream is tried."""
 
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """What is to be made of a source.
+    """What to do with a source; existing output files are replaced, and outputs that are None are not written.
 
     Attributes:
-        events: The CSV of events; this and the others are replaced where they exist, and not written where None.
-        counts: The CSV of people by the minute.
-        video: The video with boxes and words.
-        blur: Whether faces in that video are made unknowable.
-        patience: How long things take before they are believed.
-        pace: Which frames are looked at.
-        realtime: Whether a file plays at its own speed, and frames are dropped as of a camera.
-        seconds: After how many of the source it ends; None for never.
-        reconnect: Seconds for which a stream that broke off is tried again.
+        events_path: CSV of events.
+        counts_path: CSV of persons per minute.
+        video_path: Annotated video.
+        blur: Whether faces in that video are blurred.
+        thresholds: What an event requires.
+        sampling: Which frames are processed.
+        realtime: Whether a file is played at its own speed, dropping frames as with a camera.
+        max_seconds: Seconds of the source after which processing ends; None for its end.
+        reconnect_seconds: Seconds for which reconnecting to a lost stream is tried.
     """
 
     events_path: Path | None = None
@@ -57,20 +58,20 @@ class VideoOptions:
 
 @dataclass
 class VideoSummary:
-    """What came of it.
+    """Totals of a processed source.
 
     Attributes:
-        frames: How many were looked at.
-        seconds: How long that took.
-        watched: Seconds of the source up to the last frame looked at.
-        dropped: Frames that came too fast.
-        damaged: Parts that could not be decoded.
-        interruptions: How often a live source was lost and came back.
-        people: How many were followed.
-        events: How many events were told.
-        changes: How many of them were changes from one state to another.
-        broke_off: Where a video ended too early, how.
-        stopped: Whether the user ended it.
+        num_frames: Processed frames.
+        seconds: Wall-clock time.
+        source_seconds: Time of the last processed frame in the source.
+        num_dropped: Frames of a live source that arrived too fast to be processed.
+        num_damaged: Packets that could not be decoded.
+        num_interruptions: How often a live source was lost.
+        num_persons: Persons who appeared.
+        num_events: Events.
+        num_changes: Changes from one state to another.
+        truncation: Why a video ended early; empty where it did not.
+        stopped: Whether the user stopped it.
     """
 
     num_frames: int = 0
@@ -87,220 +88,240 @@ class VideoSummary:
 
     @property
     def fps(self) -> float:
-        """Frames a second that were looked at."""
+        """Processed frames per second of wall-clock time."""
         return self.num_frames / self.seconds if self.seconds else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        rounded = {
+        """Returns the totals for JSON.
+
+        Returns:
+            Total by key; the keys are part of the command's output format.
+        """
+        return {
+            "frames": self.num_frames,
             "seconds": round(self.seconds, 3),
             "watched": round(self.source_seconds, 3),
+            "dropped": self.num_dropped,
+            "damaged": self.num_damaged,
+            "interruptions": self.num_interruptions,
+            "people": self.num_persons,
+            "events": self.num_events,
+            "changes": self.num_changes,
+            "broke_off": self.truncation,
+            "stopped": self.stopped,
             "fps": round(self.fps, 2),
         }
-        return {**vars(self), **rounded}
 
 
 @dataclass
 class VideoCallbacks:
-    """Whom a watch talks to.
+    """Functions that are called while a source is processed.
 
     Attributes:
-        tell: Called with each event, and how to say it.
-        say: Called with a line about a source that is lost or back.
-        progress: Called with (frames of the source done, frames it has or None).
+        on_event: Called with each event and a formatter for it.
+        on_message: Called with a line when a source is lost or back.
+        on_progress: Called with (frames of the source done, frames in total or None).
     """
 
-    on_event: Callable[[Event, EventFormatter], None] = lambda event, telling: None
+    on_event: Callable[[Event, EventFormatter], None] = lambda event, formatter: None
     on_message: Logger = lambda line: None
     on_progress: Callable[[int, int | None], None] = lambda done, total: None
 
 
 def process_video(
     address: SourceAddress,
-    reader: FacePredictor,
-    wishes: VideoOptions,
+    face_predictor: FacePredictor,
+    options: VideoOptions,
     *,
     stop: threading.Event | None = None,
-    listeners: VideoCallbacks | None = None,
+    callbacks: VideoCallbacks | None = None,
 ) -> VideoSummary:
-    """Watches a source. Nothing is written before its first frame is there; no frame is kept.
+    """Processes a video source; nothing is written before its first frame, and no frame is kept.
 
     Args:
-        address: What to watch.
-        reader: Finds faces and answers for them.
-        wishes: What to make of it.
-        stop: Set by another thread or a signal's handler, it ends after the frame in work, with all files whole.
-        listeners: Whom to tell what happens.
+        address: The source.
+        face_predictor: Detects and predicts faces.
+        options: Outputs and settings.
+        stop: Set by another thread or a signal handler, ends processing after the current frame, with all files
+            complete.
+        callbacks: Functions that are called meanwhile.
+
+    Returns:
+        The totals.
 
     Raises:
-        DataError: The source cannot be opened, has no frame that can be read, or was lost for good; what was written
-            until then is whole.
+        DataError: The source cannot be opened, has no readable frame, or was lost for good; the files are complete up
+            to that point.
         MissingExtraError: PyAV is not installed.
     """
-    if wishes.video_path:
-        check_video_path(wishes.video_path)
+    if options.video_path:
+        check_video_path(options.video_path)
     stop = stop or threading.Event()
-    listeners = listeners or VideoCallbacks()
+    callbacks = callbacks or VideoCallbacks()
     began = time.perf_counter()
     video = VideoCapture(address)
-    feed = _Feed(video, wishes, stop, listeners.on_message)
-    share = min(wishes.max_seconds / video.duration, 1.0) if wishes.max_seconds and video.duration else 1.0
-    total = round(video.num_frames * share) if video.num_frames else None
+    source = _FrameSource(video, options, stop, callbacks.on_message)
+    fraction = 1.0
+    if options.max_seconds and video.duration:
+        fraction = min(options.max_seconds / video.duration, 1.0)
+    total = round(video.num_frames * fraction) if video.num_frames else None
     with ExitStack() as files:
-        desk = _Desk(reader, wishes, listeners, files, video.fps)
+        processor = _FrameProcessor(face_predictor, options, callbacks, files, video.fps)
         try:
-            with closing(feed.look(reader)) as frames:
-                for frame, looked in frames:
-                    if wishes.max_seconds is not None and frame.time >= wishes.max_seconds:
+            with closing(source.read(face_predictor)) as frames:
+                for frame, detected in frames:
+                    if options.max_seconds is not None and frame.time >= options.max_seconds:
                         break
-                    desk.take(frame, looked)
-                    listeners.on_progress(frame.index + 1, total)
+                    processor.process(frame, detected)
+                    callbacks.on_progress(frame.index + 1, total)
                     if stop.is_set():
                         break
         finally:
-            # Also for a source that was lost for good: whoever was there is said goodbye to, and files are whole.
-            desk.summary.stopped |= stop.is_set()
-            feed.close()
-            desk.end()
-    summary = desk.summary
+            # Also for a source that was lost for good: everybody's last event is reported, and the files are complete.
+            processor.summary.stopped |= stop.is_set()
+            source.close()
+            processor.finish()
+    summary = processor.summary
     summary.seconds = time.perf_counter() - began
-    summary.num_dropped, summary.num_damaged, summary.num_interruptions = feed.dropped, feed.damaged, feed.interruptions
+    summary.num_dropped = source.num_dropped
+    summary.num_damaged = source.num_damaged
+    summary.num_interruptions = source.num_interruptions
     summary.truncation = video.truncation
     return summary
 
 
-class _Feed:
-    """The frames that are wanted of a source, however it is read."""
+class _FrameSource:
+    """Reads the frames to process from a file or a live source."""
 
-    def __init__(self, video: VideoCapture, wishes: VideoOptions, stop: threading.Event, say: Logger) -> None:
+    def __init__(self, video: VideoCapture, options: VideoOptions, stop: threading.Event, log: Logger) -> None:
         self._video = video
-        self._wishes = wishes
-        # The user's, so that who waits for a camera wakes at once; set in the end in any case, for the reading thread.
-        self._over = stop
-        self._stream = ReconnectingSource(video, self._over, say, wishes.reconnect_seconds) if video.is_live else None
-        self._newest: LatestFrameReader | None = None
+        self._options = options
+        # The caller's event, so that waiting for a camera ends at once; `close` sets it too, for the reading thread.
+        self._stop = stop
+        self._stream = ReconnectingSource(video, stop, log, options.reconnect_seconds) if video.is_live else None
+        self._latest: LatestFrameReader | None = None
 
-    def look(self, reader: FacePredictor) -> Generator[tuple[Frame, DetectedFaces]]:
-        """Each frame, with the faces on it."""
+    def read(self, face_predictor: FacePredictor) -> Generator[tuple[Frame, DetectedFaces]]:
+        """Yields each frame with its detected faces."""
         source = self._stream.read() if self._stream else self._video.read()
-        frames: Iterable[Frame] = self._wishes.sampling.subsample(source)
-        if self._wishes.realtime and not self._stream:
-            frames = realtime_frames(frames, self._over)
-        if self._stream or self._wishes.realtime:
-            frames = self._newest = LatestFrameReader(frames, self._over)
-        # What waits for nobody is not looked at ahead either: that would only make it late.
-        with closing(
-            _ahead(frames, lambda frame: reader.preprocess(frame.pixels), 0 if self._newest else PREFETCH_FRAMES)
-        ) as looked:
-            yield from looked
+        frames: Iterable[Frame] = self._options.sampling.subsample(source)
+        if self._options.realtime and not self._stream:
+            frames = realtime_frames(frames, self._stop)
+        if self._stream or self._options.realtime:
+            frames = self._latest = LatestFrameReader(frames, self._stop)
+        # No prefetching of live frames: it would only delay them.
+        num_ahead = 0 if self._latest else PREFETCH_FRAMES
+        with closing(_prefetch(frames, lambda frame: face_predictor.preprocess(frame.pixels), num_ahead)) as detected:
+            yield from detected
 
     def close(self) -> None:
-        if self._newest:
-            self._over.set()
-            self._newest.join()
+        if self._latest:
+            self._stop.set()
+            self._latest.join()
         if not self._stream:
             self._video.close()
 
     @property
-    def dropped(self) -> int:
-        return self._newest.num_dropped if self._newest else 0
+    def num_dropped(self) -> int:
+        return self._latest.num_dropped if self._latest else 0
 
     @property
-    def damaged(self) -> int:
+    def num_damaged(self) -> int:
         return self._stream.num_damaged if self._stream else self._video.num_damaged
 
     @property
-    def interruptions(self) -> int:
+    def num_interruptions(self) -> int:
         return self._stream.num_interruptions if self._stream else 0
 
 
 @dataclass
-class _Desk:
-    """Takes frames in, and writes what came of them."""
+class _FrameProcessor:
+    """Predicts frames, and writes events, counts and the annotated video."""
 
-    reader: FacePredictor
-    wishes: VideoOptions
-    listeners: VideoCallbacks
+    face_predictor: FacePredictor
+    options: VideoOptions
+    callbacks: VideoCallbacks
     files: ExitStack
-    rate: float | None
+    fps: float | None
     summary: VideoSummary = field(default_factory=VideoSummary)
 
     def __post_init__(self) -> None:
-        scheme = self.reader.predictor.schema
-        self.crowd = EventDetector(scheme, self.reader.predictor.abstain_below, self.wishes.thresholds)
-        self.telling = EventFormatter(scheme)
-        self.counts = MinuteCounter(self.telling)
-        self.rows: DurableCsvWriter | None = None
-        self.minutes: DurableCsvWriter | None = None
+        predictor = self.face_predictor.predictor
+        self.detector = EventDetector(predictor.schema, predictor.abstain_below, self.options.thresholds)
+        self.formatter = EventFormatter(predictor.schema)
+        self.counter = MinuteCounter(self.formatter)
+        self.events_csv: DurableCsvWriter | None = None
+        self.counts_csv: DurableCsvWriter | None = None
         self.video: VideoWriter | None = None
 
-    def take(self, frame: Frame, looked: DetectedFaces) -> None:
-        (reading,) = self.reader.predict_batch([looked])
+    def process(self, frame: Frame, detected: DetectedFaces) -> None:
+        (prediction,) = self.face_predictor.predict_batch([detected])
         if not self.summary.num_frames:
-            self._begin(frame)
-        events = self.crowd.update(frame.index, frame.time, reading.faces)
-        self._tell(events)
-        minutes = self.counts.update(frame.time, self.crowd, events)
-        if self.minutes and minutes:
-            self.minutes.write(minutes)
+            self._open_files(frame)
+        events = self.detector.update(frame.index, frame.time, prediction.faces)
+        self._report(events)
+        rows = self.counter.update(frame.time, self.detector, events)
+        if self.counts_csv and rows:
+            self.counts_csv.write(rows)
         if self.video:
-            self.video.write(frame.time, self._drawn(frame, looked))
+            self.video.write(frame.time, self._annotate(frame, detected))
         self.summary.num_frames += 1
         self.summary.source_seconds = frame.time
 
-    def _begin(self, frame: Frame) -> None:
-        """Opens what is to be written, now that there is something."""
-        # The first frame looked at need not be the first that came.
-        began = frame.captured_at and frame.captured_at - timedelta(seconds=frame.time)
-        self.telling = EventFormatter(self.telling.schema, began)
-        self.counts = MinuteCounter(self.telling)
-        if self.wishes.events_path:
-            self.rows = self.files.enter_context(DurableCsvWriter(self.wishes.events_path, self.telling.columns))
-        if self.wishes.counts_path:
-            self.minutes = self.files.enter_context(DurableCsvWriter(self.wishes.counts_path, self.counts.columns))
-        if self.wishes.video_path:
+    def _open_files(self, frame: Frame) -> None:
+        """Opens the output files, now that there is a frame."""
+        # The first processed frame need not be the first that arrived.
+        started_at = frame.captured_at and frame.captured_at - timedelta(seconds=frame.time)
+        self.formatter = EventFormatter(self.formatter.schema, started_at)
+        self.counter = MinuteCounter(self.formatter)
+        options = self.options
+        if options.events_path:
+            self.events_csv = self.files.enter_context(DurableCsvWriter(options.events_path, self.formatter.columns))
+        if options.counts_path:
+            self.counts_csv = self.files.enter_context(DurableCsvWriter(options.counts_path, self.counter.columns))
+        if options.video_path:
             height, width = frame.pixels.shape[:2]
-            rate = self.wishes.sampling.max_fps or (self.rate or 25) / self.wishes.sampling.every
-            self.video = self.files.enter_context(open_video_writer(self.wishes.video_path, (width, height), rate))
+            fps = options.sampling.max_fps or (self.fps or DEFAULT_FPS) / options.sampling.every
+            self.video = self.files.enter_context(open_video_writer(options.video_path, (width, height), fps))
 
-    def _drawn(self, frame: Frame, looked: DetectedFaces) -> Any:
+    def _annotate(self, frame: Frame, detected: DetectedFaces) -> Pixels:
         pixels = frame.pixels
-        if self.wishes.blur:
-            # Where somebody is expected as well: a face that the detector misses for a moment must not flash up.
-            expected = [track.predict(frame.time) for track in self.crowd.tracker.tracks]
-            pixels = blur(pixels, [*(face.box for face in looked.faces), *expected])
-        return draw(pixels, self.crowd, frame.time)
+        if self.options.blur:
+            # Predicted boxes too: a face that the detector misses for a moment must not become visible.
+            predicted = [track.predict(frame.time) for track in self.detector.tracker.tracks]
+            pixels = blur(pixels, [*(face.box for face in detected.faces), *predicted])
+        return draw(pixels, self.detector, frame.time)
 
-    def _tell(self, events: list[Event]) -> None:
+    def _report(self, events: list[Event]) -> None:
         for event in events:
-            self.listeners.on_event(event, self.telling)
-        if self.rows and events:
-            self.rows.write([list(self.telling.to_row(event).values()) for event in events])
+            self.callbacks.on_event(event, self.formatter)
+        if self.events_csv and events:
+            self.events_csv.write([list(self.formatter.to_row(event).values()) for event in events])
         self.summary.num_events += len(events)
         self.summary.num_persons += sum(event.event == "appeared" for event in events)
         self.summary.num_changes += sum(event.event == "changed" and event.previous is not None for event in events)
 
-    def end(self) -> None:
+    def finish(self) -> None:
         if self.summary.num_frames:
-            self._tell(self.crowd.flush())
-            if self.minutes:
-                self.minutes.write(self.counts.flush())
+            self._report(self.detector.flush())
+            if self.counts_csv:
+                self.counts_csv.write(self.counter.flush())
 
 
-def _ahead(
-    frames: Iterable[Frame], look: Callable[[Frame], DetectedFaces], most: int
+def _prefetch(
+    frames: Iterable[Frame], detect: Callable[[Frame], DetectedFaces], num_ahead: int
 ) -> Generator[tuple[Frame, DetectedFaces]]:
-    """Each frame with what is seen on it, found out in another thread, up to so many frames ahead."""
+    """Yields each frame with its detected faces, which another thread detects up to `num_ahead` frames ahead."""
     pool = ThreadPoolExecutor(1)
-    waiting: deque[tuple[Frame, Future[DetectedFaces]]] = deque()
+    pending: deque[tuple[Frame, Future[DetectedFaces]]] = deque()
     try:
         for frame in frames:
-            waiting.append((frame, pool.submit(look, frame)))
-            if len(waiting) > most:
-                first, future = waiting.popleft()
+            pending.append((frame, pool.submit(detect, frame)))
+            if len(pending) > num_ahead:
+                first, future = pending.popleft()
                 yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
+        while pending:
+            first, future = pending.popleft()
             yield first, future.result()
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,6 +1,6 @@
-"""Answers over time: single frames err, and what somebody does to his mask takes longer than a frame.
+"""Smooths predictions over time: single frames are often wrong, and putting on a mask takes longer than a frame.
 
-Everything is counted in seconds, not in frames, so that it matters little which frames were dropped.
+Everything is measured in seconds, not in frames, so that dropped frames matter little.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import numpy as np
 from maskfit.labels.schema import FloatArray
 
 MIN_PROBABILITY = 1e-3
-"""A probability counts at least this much. Without it one frame that is sure of itself, with a hand before the face,
-would outweigh a second of others."""
+"""Probabilities are clipped to this minimum. Without it one overconfident frame, as of a hand before the face, would
+outweigh a second of others."""
 
 
 class ExponentialSmoother:
-    """The mean of log-probabilities, in which a frame counts by how long ago it was.
+    """Exponentially weighted mean of log-probabilities.
 
-    Its weight falls to 1/e within `seconds`. A mean and not a sum: neighbouring frames err alike, so that many of them
-    make an answer no surer than one.
+    The weight of a frame falls to 1/e within `seconds`. It is a mean, not a sum: neighboring frames make the same
+    errors, so many of them are not more certain than one.
 
     Args:
-        seconds: More is calmer and later; 0 takes each frame as it is.
+        seconds: Time constant, 0 or more; more is smoother and slower, 0 uses each frame alone.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -33,51 +33,62 @@ class ExponentialSmoother:
         self._weight = 0.0
         self._time = -inf
 
-    def update(self, time: float, shares: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-        """Takes in what one frame says, and gives what all of them say.
+    def update(self, time: float, probabilities: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """Adds the prediction of one frame.
 
         Args:
-            time: In seconds, later than the last.
-            shares: The probability of every value, by attribute, (values,).
+            time: Seconds, later than the last frame's.
+            probabilities: Probability of every value by attribute, each of shape (values,).
+
+        Returns:
+            The smoothed probabilities by attribute, each of shape (values,), summing to 1.
         """
-        kept = exp(-(time - self._time) / self.seconds) if self.seconds else 0.0
+        decay = exp(-(time - self._time) / self.seconds) if self.seconds else 0.0
         self._time = time
-        self._weight = self._weight * kept + 1
-        smooth = {}
-        for name, own in shares.items():
-            logarithms = np.log(np.maximum(own, MIN_PROBABILITY))
-            self._sums[name] = self._sums[name] * kept + logarithms if name in self._sums else logarithms
+        self._weight = self._weight * decay + 1
+        smoothed = {}
+        for name, values in probabilities.items():
+            logarithms = np.log(np.maximum(values, MIN_PROBABILITY))
+            self._sums[name] = self._sums[name] * decay + logarithms if name in self._sums else logarithms
             mean = np.exp(self._sums[name] / self._weight)
-            smooth[name] = mean / mean.sum()
-        return smooth
+            smoothed[name] = mean / mean.sum()
+        return smoothed
 
 
 class Debouncer:
-    """A state that changes only to what holds.
+    """State that changes only to a value that was observed for a minimum time.
 
     Args:
-        seconds: For how long a new state must be seen, without a break, before it is believed.
+        seconds: How long a new value must be observed without interruption, 0 or more.
 
     Attributes:
-        state: What is believed; None until anything is.
-        since: When that was first seen.
+        state: The current state; None until there is one.
+        since: Time in seconds when that state was first observed.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.state: str | None = None
         self.since = -inf
-        self._next: str | None = None
-        self._from = -inf
+        self._candidate: str | None = None
+        self._candidate_since = -inf
 
     def update(self, time: float, state: str | None) -> bool:
-        """Takes in what is seen now, None where that is not sure; gives whether another state is believed from now."""
+        """Adds an observation.
+
+        Args:
+            time: Seconds, later than the last observation's.
+            state: The observed value; None where it is uncertain.
+
+        Returns:
+            Whether the state changed.
+        """
         if state is None or state == self.state:
-            self._next = None
+            self._candidate = None
             return False
-        if state != self._next:
-            self._next, self._from = state, time
-        if time - self._from < self.seconds:
+        if state != self._candidate:
+            self._candidate, self._candidate_since = state, time
+        if time - self._candidate_since < self.seconds:
             return False
-        self.state, self.since, self._next = state, self._from, None
+        self.state, self.since, self._candidate = state, self._candidate_since, None
         return True
