@@ -102,7 +102,7 @@ def list_photos(portraits: Path, bare: Path, mask_photos: Path, out: Path) -> No
 
 def name_persons(photos: PhotoDataset) -> list[str]:
     """A person for each photo of which nobody says who is on it: photos that are nearly the same share one."""
-    twins = find_near_duplicates(photos, [look for look, _ in collect_all_image_stats(photos)])
+    twins = find_near_duplicates(photos, [stats for stats, _ in collect_all_image_stats(photos)])
     persons = [photo.name for photo in photos]
     for twin in twins.found:
         one, other = persons[twin.first], persons[twin.second]

@@ -203,7 +203,7 @@ def test_review_explore_and_report_stand_beside(tmp_path, open_page, model):
     run(page.switch_page("dataset.py"))
     page.button(key="explore").click()
     run(page)
-    assert "What stands out" in page.get("iframe")[0].proto.srcdoc
+    assert "Key findings" in page.get("iframe")[0].proto.srcdoc
     run(page.switch_page("report.py"))
     assert "told by the run" in page.get("iframe")[0].proto.srcdoc
     beside.close()

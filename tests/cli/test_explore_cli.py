@@ -69,7 +69,7 @@ def test_limit_and_seed_choose_who_is_on_the_sheets(command, root):
         (["images"], "--out"),
         (["nowhere", "--out", "a.html"], "there is no such folder or file"),
         (["images", "--out", "a.html", "--schema", "masks"], "did you mean 'mask'"),
-        (["images", "--out", "a.html", "--limit", "9999"], "are not in 1 to 200"),
+        (["images", "--out", "a.html", "--limit", "9999"], "limit must be 1 to 200"),
     ],
 )
 def test_what_cannot_be_is_said_with_exit_code_2(command, root, words, answer):

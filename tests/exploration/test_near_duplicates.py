@@ -1,4 +1,4 @@
-"""Copies under two persons are found, however they were changed; people who are merely alike are not."""
+"""Changed copies under two persons are found; different persons who look similar are not."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from maskfit.exploration.near_duplicates import (
 )
 
 
-def search(root: Path, scheme) -> tuple[NearDuplicates, list[set[str]], list[str]]:
-    photos = read_photos(root, scheme)
-    looks = [look for look, _ in collect_all_image_stats(photos)]
+def search(root: Path, schema) -> tuple[NearDuplicates, list[set[str]], list[str]]:
+    photos = read_photos(root, schema)
+    stats = [item for item, _ in collect_all_image_stats(photos)]
     names = [photo.name for photo in photos]
-    return find_near_duplicates(photos, looks), [{names[n] for n in group} for group in find_identical(looks)], names
+    return find_near_duplicates(photos, stats), [{names[n] for n in group} for group in find_identical(stats)], names
 
 
 def zoom(image: Image.Image) -> Image.Image:
@@ -36,51 +36,51 @@ CHANGES = {
     "saved again": lambda image: image,
     "shrunk": lambda image: image.resize((60, 80)),
     "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.15),
-    "grey": lambda image: ImageOps.grayscale(image),
+    "gray": lambda image: ImageOps.grayscale(image),
     "cropped": zoom,
     "mirrored": ImageOps.mirror,
 }
 
 
-def test_drawn_people_share_nothing(drawn, scheme):
-    twins, identical, _ = search(drawn, scheme)
-    assert twins.found == ()
+def test_drawn_people_share_nothing(drawn, schema):
+    near, identical, _ = search(drawn, schema)
+    assert near.found == ()
     assert identical == []
-    assert not twins.cut
+    assert not near.truncated
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_changed_copy_under_another_person_is_found(people, scheme, change):
+def test_a_changed_copy_under_another_person_is_found(people, schema, change):
     first, second = sorted(people.iterdir())[:2]
     CHANGES[change](Image.open(first / "mask2.jpg")).save(second / "normal.jpg", quality=70)
-    twins, identical, names = search(people, scheme)
+    near, identical, names = search(people, schema)
     assert identical == []
-    (twin,) = twins.found
-    assert names[twin.second] == f"{second.name}/normal.jpg"
-    assert names[twin.first].startswith(first.name)
-    assert twin.mirrored == (change == "mirrored")
-    assert MIN_EDGE_SIMILARITY <= twin.likeness <= 1
-    assert twin.bits <= MAX_HASH_DISTANCE
+    (found,) = near.found
+    assert names[found.second] == f"{second.name}/normal.jpg"
+    assert names[found.first].startswith(first.name)
+    assert found.mirrored == (change == "mirrored")
+    assert MIN_EDGE_SIMILARITY <= found.similarity <= 1
+    assert found.hash_distance <= MAX_HASH_DISTANCE
 
 
-def test_identical_files_are_one_group_and_their_persons_are_not_searched_again(people, scheme):
+def test_identical_files_are_one_group_and_their_persons_are_not_searched_again(people, schema):
     first, second, third = sorted(people.iterdir())[:3]
     for folder in (second, third):
         (folder / "mask1.jpg").write_bytes((first / "mask1.jpg").read_bytes())
-    twins, identical, _ = search(people, scheme)
+    near, identical, _ = search(people, schema)
     assert identical == [{f"{folder.name}/mask1.jpg" for folder in (first, second, third)}]
-    assert twins.found == ()
+    assert near.found == ()
 
 
-def test_flat_pictures_are_not_compared(people, scheme):
-    """Their hashes are noise: two grey cards are no leak."""
+def test_flat_pictures_are_not_compared(people, schema):
+    """Their hashes are noise: two gray cards are not a leak."""
     first, second = sorted(people.iterdir())[:2]
     Image.new("RGB", (96, 128), (120, 120, 120)).save(first / "mask1.jpg")
     Image.new("RGB", (96, 128), (121, 121, 121)).save(second / "mask1.jpg")
-    assert search(people, scheme)[0].found == ()
+    assert search(people, schema)[0].found == ()
 
 
-def test_edges_correlate_with_their_like_and_a_blank_one_with_nothing(face):
+def test_edges_correlate_with_the_same_photo_and_not_with_a_blank_one(face):
     one, other = edge_features(face(0)), edge_features(face(1))
     assert compare_edges(one, one, False) == pytest.approx(1, abs=1e-4)
     assert compare_edges(one, edge_features(ImageOps.mirror(face(0))), True) > 0.95

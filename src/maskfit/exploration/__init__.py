@@ -1,1 +1,1 @@
-"""What a set of photos holds, to be looked at before anything is trained on it: figures, oddities, twins, a page."""
+"""Exploration of a dataset before training: class counts, outliers, duplicates, mean faces, and their page."""

@@ -1,4 +1,4 @@
-"""One look into every photo: a small decoding gives its measures, its hash and a thumbnail; nothing large is kept."""
+"""Statistics, perceptual hash and thumbnail of every photo, from one downscaled decoding each."""
 
 from __future__ import annotations
 
@@ -12,56 +12,61 @@ from PIL import Image, ImageOps
 
 from maskfit.data.image_decoding import Pixels, content_hash, open_downscaled, read_bytes, sniff_format
 from maskfit.data.photo_dataset import Photo, PhotoDataset
-from maskfit.data.validation import ImageInfo, Progress, unreadable
+from maskfit.data.validation import ImageInfo, Progress, unreadable_problem
 from maskfit.errors import PhotoError
-from maskfit.exploration.perceptual_hash import SIDE, hash_grey
+from maskfit.exploration.perceptual_hash import SIDE, hash_gray
 
-THUMBNAIL = (96, 128)
-"""Width and height of the small picture of a photo: 3:4, as the competition's photos are; others are cropped to it."""
+THUMBNAIL_SIZE = (96, 128)
+"""Width and height of thumbnails: 3:4, as the competition's photos are; others are cropped to it."""
 
-BATCH = 128
-"""Photos that are under way at a time: what bounds the memory, whatever the set's size."""
+CHUNK = 128
+"""Photos submitted to the threads at a time; bounds the memory for any size of the dataset."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageStats:
-    """What one look into a photo gives.
+    """Statistics of one photo.
 
     Attributes:
-        facts: Key, format, size, or why it cannot be read; in that case all else is 0.
-        bytes: The file's size.
+        info: Content hash, format and size, or why the photo cannot be read; in that case all else is 0.
+        bytes: Size of the file.
         brightness: Mean of the luma, 0 to 255.
         contrast: Standard deviation of the luma.
-        colour: Mean over the pixels of the strongest channel less the weakest; 0 for a grey photo.
-        hash: See `hashes.hash_grey`.
+        chroma: Mean over the pixels of the largest minus the smallest channel; 0 for a gray photo.
+        hash: Perceptual hash; see `perceptual_hash.hash_gray`.
     """
 
-    facts: ImageInfo
+    info: ImageInfo
     bytes: int = 0
     brightness: float = 0.0
     contrast: float = 0.0
-    colour: float = 0.0
+    chroma: float = 0.0
     hash: int = 0
 
     @property
     def readable(self) -> bool:
-        """Whether there is a photo in the file."""
-        return self.facts.error is None
+        """Whether the file can be decoded."""
+        return self.info.error is None
 
 
 def collect_all_image_stats(
     photos: PhotoDataset, progress: Progress | None = None
 ) -> Iterator[tuple[ImageStats, Pixels | None]]:
-    """A look and a thumbnail of every photo, in order; the thumbnail is None where the photo cannot be read.
+    """Collects statistics and thumbnails of all photos, in threads: Pillow decodes without holding the GIL.
 
-    Threads suffice: Pillow decodes outside of Python's lock.
+    Args:
+        photos: The dataset.
+        progress: Called with (photos done, photos in total).
+
+    Yields:
+        For each photo in order its statistics, and its thumbnail (128, 96, 3) or None where it cannot be read.
     """
     pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
     try:
         done = 0
-        for start in range(0, len(photos), BATCH):
-            for seen in pool.map(collect_image_stats, photos.photos[start : start + BATCH]):
-                yield seen
+        for start in range(0, len(photos), CHUNK):
+            for result in pool.map(collect_image_stats, photos.photos[start : start + CHUNK]):
+                yield result
                 done += 1
                 if progress:
                     progress(done, len(photos))
@@ -70,22 +75,29 @@ def collect_all_image_stats(
 
 
 def collect_image_stats(photo: Photo) -> tuple[ImageStats, Pixels | None]:
-    """A look at one photo, and its thumbnail (128, 96, 3)."""
+    """Collects the statistics and the thumbnail of one photo.
+
+    Args:
+        photo: The photo.
+
+    Returns:
+        Statistics, and the thumbnail (128, 96, 3) or None where the photo cannot be read.
+    """
     try:
         content = read_bytes(photo.path, name=photo.name)
-        image, size = open_downscaled(content, THUMBNAIL, name=photo.name)
+        image, size = open_downscaled(content, THUMBNAIL_SIZE, name=photo.name)
     except PhotoError as error:
-        return ImageStats(ImageInfo(error=unreadable(photo, error))), None
-    # Measured on the whole photo and not on the thumbnail, which is cropped where the photo is not 3:4.
-    small = np.asarray(image.resize(THUMBNAIL, Image.Resampling.BOX, reducing_gap=2.0), dtype=np.float32)
-    grey = image.convert("L")
-    luma = np.asarray(grey.resize(THUMBNAIL, Image.Resampling.BOX, reducing_gap=2.0), dtype=np.float32)
-    look = ImageStats(
-        facts=ImageInfo(content_hash(content), sniff_format(content), size),
+        return ImageStats(ImageInfo(error=unreadable_problem(photo, error))), None
+    # Measured on the whole photo; the thumbnail is cropped where the photo is not 3:4.
+    small = np.asarray(image.resize(THUMBNAIL_SIZE, Image.Resampling.BOX, reducing_gap=2.0), dtype=np.float32)
+    gray = image.convert("L")
+    luma = np.asarray(gray.resize(THUMBNAIL_SIZE, Image.Resampling.BOX, reducing_gap=2.0), dtype=np.float32)
+    stats = ImageStats(
+        info=ImageInfo(content_hash(content), sniff_format(content), size),
         bytes=len(content),
         brightness=float(luma.mean()),
         contrast=float(luma.std()),
-        colour=float((small.max(axis=2) - small.min(axis=2)).mean()),
-        hash=hash_grey(np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX))),
+        chroma=float((small.max(axis=2) - small.min(axis=2)).mean()),
+        hash=hash_gray(np.asarray(gray.resize((SIDE, SIDE), Image.Resampling.BOX))),
     )
-    return look, np.asarray(ImageOps.fit(image, THUMBNAIL, Image.Resampling.BILINEAR))
+    return stats, np.asarray(ImageOps.fit(image, THUMBNAIL_SIZE, Image.Resampling.BILINEAR))

@@ -1,11 +1,12 @@
-"""Photos that are there more than once: byte for byte, or nearly the same under two persons, which is a leak.
+"""Duplicates: identical files, and nearly identical photos of two persons, which leak between training and validation.
 
-The photos of one person are nearly the same by nature and no finding. Between persons the search has two steps. The
-hash proposes: at most `NEAR` of its 64 bits differ. That is a wide net, since portraits before one wall, in one pose
-and with one mask, have hashes almost as near as copies have. So each proposed pair of persons is looked at again,
-larger: their edges, laid over each other at the best of a few shifts and sizes, must correlate by `ALIKE`. Edges of
-hair, cloth and background fall on each other only where it is the same photo, also recompressed, lit anew, cropped a
-little or with another mask put on; a wall and a silhouette alone do not get there.
+Photos of one person are nearly identical by nature and are not reported. Between persons the search has two steps. The
+perceptual hash proposes candidates: at most `MAX_HASH_DISTANCE` of its 64 bits differ. That is a coarse filter, since
+portraits with the same background, pose and mask have hashes almost as near as copies. So each candidate pair of
+persons is compared again at higher resolution: the correlation of the edges, at the best of a few shifts and scales,
+must reach `MIN_EDGE_SIMILARITY`. Edges of hair, clothes and background coincide only in the same photo, also if it is
+recompressed, brightened, slightly cropped or has another mask drawn on it; the same background and silhouette alone do
+not suffice.
 """
 
 from __future__ import annotations
@@ -25,158 +26,185 @@ from maskfit.exploration.image_stats import ImageStats
 from maskfit.exploration.perceptual_hash import NearPairs, find_near
 
 MAX_HASH_DISTANCE = 10
-"""Bits of the hash that may differ. Photos of one person with other masks put on differ by about 12."""
+"""Bits of the hash that may differ. Photos of one person with different masks drawn on differ by about 12."""
 
 MIN_EDGE_SIMILARITY = 0.68
-"""From this correlation of edges on, two photos are taken for one. Among 600 real persons the hash proposed 404 pairs:
-the one true one has 0.80, the most alike of the others 0.63. Of photos known to be one and the same, framed anew and
-with other masks put on, the best of three pairs has more than this for 9 persons in 10."""
+"""Edge correlation from which on two photos count as near-duplicates. Among 600 real persons the hash proposed 404
+pairs: the one true duplicate has 0.80, the most similar of the others 0.63. Of known duplicates that were cropped
+differently and had other masks drawn on, the best of three pairs exceeds this for 9 of 10 persons."""
 
-FLAT = 20.0
-"""Below this contrast a photo's hash is made of noise, and it is not compared."""
+MIN_CONTRAST = 20.0
+"""Below this contrast the hash of a photo is noise, and the photo is not compared."""
 
-MOST_PERSONS = 3000
-"""The most pairs of persons that are looked at again, the nearest first."""
+MAX_CANDIDATES = 3000
+"""Maximum number of pairs of persons that are compared by edges, nearest hashes first."""
 
-TRIES = 3
+PAIRS_PER_CANDIDATE = 3
 """Pairs of photos that are compared for each pair of persons."""
 
 _FRAME = (72, 96)
-_SHIFT = 8
-_ZOOMS = (1.0, 1.04, 1.087)
+_MAX_SHIFT = 8
+_SCALES = (1.0, 1.04, 1.087)
+
+_Pair = tuple[int, int, int, bool]
+"""Indices of two photos, their hash distance, and whether the mirrored hash is the near one."""
 
 
 @dataclass(frozen=True, slots=True)
 class NearDuplicate:
-    """Two persons that share a photo, or nearly.
+    """Two persons that share nearly the same photo.
 
     Attributes:
-        first: Number of the one's photo, of the two that are most alike.
-        second: Number of the other's.
-        bits: How many of the hash's 64 bits differ.
-        mirrored: Whether one is the other's mirror image.
-        likeness: Correlation of their edges, up to 1.
-        pairs: How many pairs of their photos have near hashes.
+        first: Index of the photo of one person, of the most similar pair.
+        second: Index of the photo of the other person.
+        hash_distance: Number of differing bits of the hashes.
+        mirrored: Whether one photo is a mirror image of the other.
+        similarity: Correlation of their edges, at most 1.
+        num_pairs: Number of pairs of their photos with near hashes.
     """
 
     first: int
     second: int
-    bits: int
+    hash_distance: int
     mirrored: bool
-    likeness: float
-    pairs: int
+    similarity: float
+    num_pairs: int
 
 
 @dataclass(frozen=True, slots=True)
 class NearDuplicates:
-    """All that were found, the most alike first.
+    """All near-duplicates of a dataset.
 
     Attributes:
-        found: The pairs of persons.
-        proposed: How many pairs of persons have near hashes.
-        cut: Whether not all of these were looked at again.
+        found: Pairs of persons, the most similar first.
+        num_candidates: Number of pairs of persons with near hashes.
+        truncated: Whether not all candidates were compared.
     """
 
     found: tuple[NearDuplicate, ...]
-    proposed: int
-    cut: bool
+    num_candidates: int
+    truncated: bool
 
 
-def find_identical(looks: Sequence[ImageStats]) -> list[tuple[int, ...]]:
-    """Photos that are the same file, byte for byte: their numbers, for each file that is there twice or more."""
+def find_identical(stats: Sequence[ImageStats]) -> list[tuple[int, ...]]:
+    """Finds photos whose files are identical, byte for byte.
+
+    Args:
+        stats: Statistics of each photo.
+
+    Returns:
+        For each file that occurs twice or more, the indices of its photos.
+    """
     groups: dict[str, list[int]] = {}
-    for number, look in enumerate(looks):
-        if look.readable:
-            groups.setdefault(look.facts.key, []).append(number)
+    for index, item in enumerate(stats):
+        if item.readable:
+            groups.setdefault(item.info.content_hash, []).append(index)
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
 def find_near_duplicates(
-    photos: PhotoDataset, looks: Sequence[ImageStats], progress: Progress | None = None
+    photos: PhotoDataset, stats: Sequence[ImageStats], progress: Progress | None = None
 ) -> NearDuplicates:
-    """Persons who share a photo that is nearly the same; those who share a file are left to `find_identical`.
+    """Finds persons who share a nearly identical photo; persons who share a file are left to `find_identical`.
 
     Args:
-        photos: The set.
-        looks: A look at each of its photos.
-        progress: Called with (pairs of persons done, pairs in all).
+        photos: The dataset.
+        stats: Statistics of each photo.
+        progress: Called with (pairs of persons done, pairs of persons in total).
+
+    Returns:
+        The near-duplicates.
     """
-    numbers = {person: number for number, person in enumerate(photos.persons)}
-    fit = np.array([n for n, look in enumerate(looks) if look.readable and look.contrast >= FLAT], dtype=np.int64)
-    hashes = np.array([looks[number].hash for number in fit], dtype=np.uint64)
-    near = find_near(
-        hashes, np.array([numbers[photos[number].person] for number in fit], dtype=np.int64), MAX_HASH_DISTANCE
+    person_ids = {person: number for number, person in enumerate(photos.persons)}
+    usable = np.array(
+        [index for index, item in enumerate(stats) if item.readable and item.contrast >= MIN_CONTRAST], dtype=np.int64
     )
-    proposed = _group(photos, looks, near, fit)
-    edges = lru_cache(maxsize=256)(lambda number: edge_features(photos[number]))
+    hashes = np.array([stats[index].hash for index in usable], dtype=np.uint64)
+    persons = np.array([person_ids[photos[index].person] for index in usable], dtype=np.int64)
+    near = find_near(hashes, persons, MAX_HASH_DISTANCE)
+    candidates = _group(photos, stats, near, usable)
+    edges = lru_cache(maxsize=256)(lambda index: edge_features(photos[index]))
     found = []
-    # The pairs come nearest first, and so do the keys of the mapping and what stands under each.
-    for done, pairs in enumerate(list(proposed.values())[:MOST_PERSONS], start=1):
+    # The pairs are sorted by distance, so the keys of the mapping and the pairs under each key are too.
+    for done, pairs in enumerate(list(candidates.values())[:MAX_CANDIDATES], start=1):
         best = max(
             (
-                NearDuplicate(one, two, bits, turned, compare_edges(edges(one), edges(two), turned), len(pairs))
-                for one, two, bits, turned in pairs[:TRIES]
+                NearDuplicate(one, two, bits, mirrored, compare_edges(edges(one), edges(two), mirrored), len(pairs))
+                for one, two, bits, mirrored in pairs[:PAIRS_PER_CANDIDATE]
             ),
-            key=lambda twin: twin.likeness,
+            key=lambda item: item.similarity,
         )
-        if best.likeness >= MIN_EDGE_SIMILARITY:
+        if best.similarity >= MIN_EDGE_SIMILARITY:
             found.append(best)
         if progress:
-            progress(done, min(len(proposed), MOST_PERSONS))
-    found.sort(key=lambda twin: -twin.likeness)
-    return NearDuplicates(tuple(found), len(proposed), near.cut or len(proposed) > MOST_PERSONS)
+            progress(done, min(len(candidates), MAX_CANDIDATES))
+    found.sort(key=lambda item: -item.similarity)
+    return NearDuplicates(tuple(found), len(candidates), near.truncated or len(candidates) > MAX_CANDIDATES)
 
 
 def _group(
-    photos: PhotoDataset, looks: Sequence[ImageStats], near: NearPairs, fit: NDArray[np.int64]
-) -> dict[tuple[str, str], list[tuple[int, int, int, bool]]]:
-    """The near pairs of each two persons, the nearest first; two that share a file are left out, as known already."""
-    keys: dict[str, set[str]] = {}
-    for photo, look in zip(photos, looks, strict=True):
-        if look.readable:
-            keys.setdefault(photo.person, set()).add(look.facts.key)
-    grouped: dict[tuple[str, str], list[tuple[int, int, int, bool]]] = {}
-    known: set[tuple[str, str]] = set()
-    for one, two, bits, mirrored in zip(
-        fit[near.first].tolist(), fit[near.second].tolist(), near.bits.tolist(), near.mirrored.tolist(), strict=True
-    ):
+    photos: PhotoDataset, stats: Sequence[ImageStats], near: NearPairs, usable: NDArray[np.int64]
+) -> dict[tuple[str, str], list[_Pair]]:
+    """The near pairs by their two persons, nearest first; persons who share a file are left out."""
+    files: dict[str, set[str]] = {}
+    for photo, item in zip(photos, stats, strict=True):
+        if item.readable:
+            files.setdefault(photo.person, set()).add(item.info.content_hash)
+    grouped: dict[tuple[str, str], list[_Pair]] = {}
+    sharing: set[tuple[str, str]] = set()
+    columns = (usable[near.first], usable[near.second], near.distance, near.mirrored)
+    for one, two, bits, mirrored in zip(*(column.tolist() for column in columns), strict=True):
         pair = min(photos[one].person, photos[two].person), max(photos[one].person, photos[two].person)
-        if pair not in grouped and pair not in known and not keys[pair[0]].isdisjoint(keys[pair[1]]):
-            known.add(pair)
-        if pair not in known:
+        if pair not in grouped and pair not in sharing and not files[pair[0]].isdisjoint(files[pair[1]]):
+            sharing.add(pair)
+        if pair not in sharing:
             grouped.setdefault(pair, []).append((one, two, bits, mirrored))
     return grouped
 
 
 def edge_features(photo: Photo | Image.Image) -> NDArray[np.float32]:
-    """The edges of a photo at three sizes, (sizes, 2, 94, 70): horizontal and vertical steps of grey, roots of them.
+    """Computes the edges of a photo at three scales.
 
-    The root keeps one strong outline from outweighing a hundred hairs.
+    Args:
+        photo: A photo, or its decoded image.
+
+    Returns:
+        (scales, 2, 94, 70): signed square roots of the horizontal and vertical gradients of the gray values. The root
+        keeps one strong outline from outweighing many fine edges.
     """
     image = photo if isinstance(photo, Image.Image) else open_downscaled(photo.path, _FRAME, name=photo.name)[0]
-    grey = image.convert("L")
+    gray = image.convert("L")
     layers = []
-    for zoom in _ZOOMS:
-        across, down = grey.width * (1 - 1 / zoom) / 2, grey.height * (1 - 1 / zoom) / 2
-        box = (across, down, grey.width - across, grey.height - down)
-        pixels = np.asarray(grey.resize(_FRAME, Image.Resampling.BILINEAR, box), dtype=np.float32)
-        # Over two pixels, so that a step has a middle and the mirror image the same steps.
-        steps = np.stack([pixels[1:-1, 2:] - pixels[1:-1, :-2], pixels[2:, 1:-1] - pixels[:-2, 1:-1]])
-        layers.append(np.sign(steps) * np.sqrt(np.abs(steps)))
+    for scale in _SCALES:
+        left, top = gray.width * (1 - 1 / scale) / 2, gray.height * (1 - 1 / scale) / 2
+        box = (left, top, gray.width - left, gray.height - top)
+        pixels = np.asarray(gray.resize(_FRAME, Image.Resampling.BILINEAR, box), dtype=np.float32)
+        # Central differences, so that the mirror image has the same gradients.
+        gradients = np.stack([pixels[1:-1, 2:] - pixels[1:-1, :-2], pixels[2:, 1:-1] - pixels[:-2, 1:-1]])
+        layers.append(np.sign(gradients) * np.sqrt(np.abs(gradients)))
     return np.stack(layers)
 
 
 def compare_edges(first: NDArray[np.float32], second: NDArray[np.float32], mirrored: bool) -> float:
-    """The greatest correlation of the edges of two photos, over small shifts and with either a little enlarged."""
+    """Computes the largest correlation of the edges of two photos, over small shifts and with either one enlarged.
+
+    Args:
+        first: What `edge_features` returns.
+        second: The same of another photo.
+        mirrored: Whether the second photo is mirrored first.
+
+    Returns:
+        At most 1.
+    """
     if mirrored:
-        # Seen in a mirror, a step from left to right is one from right to left.
+        # Mirroring changes the sign of the horizontal gradient.
         second = second[..., ::-1] * np.array([-1, 1], dtype=np.float32)[:, None, None]
     one, two = np.fft.rfft2(first), np.fft.rfft2(second)
-    sizes = np.sqrt((first**2).sum(axis=(1, 2, 3))), np.sqrt((second**2).sum(axis=(1, 2, 3)))
+    norms = np.sqrt((first**2).sum(axis=(1, 2, 3))), np.sqrt((second**2).sum(axis=(1, 2, 3)))
     best = 0.0
     for left, right in ((0, 0), (1, 0), (2, 0), (0, 1), (0, 2)):
-        over = np.fft.irfft2((one[left] * two[right].conj()).sum(axis=0), s=first.shape[-2:])
-        # A shift of -1 stands at the end, as Fourier transforms have it.
-        window = np.roll(over, (_SHIFT, _SHIFT), axis=(0, 1))[: 2 * _SHIFT + 1, : 2 * _SHIFT + 1]
-        best = max(best, float(window.max() / max(sizes[0][left] * sizes[1][right], 1e-6)))
+        correlation = np.fft.irfft2((one[left] * two[right].conj()).sum(axis=0), s=first.shape[-2:])
+        # The transform is periodic: a shift of -1 stands at the end.
+        window = np.roll(correlation, (_MAX_SHIFT, _MAX_SHIFT), axis=(0, 1))[: 2 * _MAX_SHIFT + 1, : 2 * _MAX_SHIFT + 1]
+        best = max(best, float(window.max() / max(norms[0][left] * norms[1][right], 1e-6)))
     return min(best, 1.0)

@@ -1,10 +1,8 @@
-"""The page of a set: what stands out first, then figures, pictures, and everything that is wrong."""
+"""Writes the HTML page of a dataset: key findings first, then counts, pictures and all problems."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
-from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -12,187 +10,224 @@ from typing import NamedTuple
 from maskfit.data.competition_layout import STEMS
 from maskfit.data.data_problems import DataProblem
 from maskfit.exploration.count_sections import (
-    classes_section,
-    files_section,
+    Values,
+    brightness_values,
+    class_values,
+    file_values,
     format_bytes,
-    light_section,
-    people_section,
+    label_values,
 )
 from maskfit.exploration.explore import ExplorationResult
-from maskfit.exploration.image_sections import copies_section, means_section, oddities_section, sheets_section
-from maskfit.exploration.outliers import KINDS
+from maskfit.exploration.image_sections import duplicate_values, mean_face_values, outlier_values, sheet_values
+from maskfit.exploration.outliers import OUTLIER_KINDS
 from maskfit.exploration.statistics import count_classes, find_imbalance
 from maskfit.file_io import write_text
-from maskfit.html.page import card, page, section
+from maskfit.html.page import read_text
+from maskfit.html.page import render_page as render_template
 
-MOST_PROBLEMS = 60
-"""How many problems of a kind are listed; `maskfit data check` lists all."""
+MAX_PROBLEMS = 60
+"""Maximum number of problems of a kind that are listed; `maskfit data check` lists all."""
 
-UNEVEN = 10.0
-"""From this ratio of the largest class to the smallest on, the page speaks of it."""
+MAX_EMPTY_NAMED = 6
+"""Maximum number of empty classes that are listed by name."""
+
+MIN_IMBALANCE = 10.0
+"""Ratio of the largest to the smallest class from which on the imbalance is a key finding."""
 
 
 class Finding(NamedTuple):
-    """Something that stands out: how grave it is, what is said as plain text, and where on the page it is shown."""
+    """A key finding.
+
+    Attributes:
+        severity: "fatal", "warning" or "note".
+        text: The finding; plain text.
+        anchor: Anchor of the section that shows it.
+    """
 
     severity: str
     text: str
     anchor: str
 
 
-def write_page(path: Path, findings: ExplorationResult) -> Path:
-    """Writes the page as `render_page` gives it; one that is there is replaced."""
-    return write_text(path, render_page(findings))
+def write_page(path: Path, result: ExplorationResult) -> Path:
+    """Writes the page that `render_page` returns.
 
+    Args:
+        path: Where to write; an existing file is replaced.
+        result: The exploration.
 
-def render_page(findings: ExplorationResult) -> str:
-    """The page as HTML.
+    Returns:
+        `path`.
 
     Raises:
-        PhotoError: A photo that is to be shown has vanished since it was looked at.
+        PhotoError: A photo that is shown cannot be read any more.
     """
-    sheets, style = sheets_section(findings)
-    sections = [
-        _cards(findings),
-        _points(key_findings(findings)),
-        means_section(findings),
-        classes_section(findings),
-        people_section(findings),
-        copies_section(findings),
-        oddities_section(findings),
-        light_section(findings),
-        files_section(findings),
-        _problems(findings),
-        sheets,
-    ]
-    own = files("maskfit.exploration").joinpath("explore.css").read_text(encoding="utf-8")
-    photos = findings.photos
-    size = format_bytes(sum(look.bytes for look in findings.image_stats))
-    subtitle = f"{len(photos):,} photos · {len(photos.persons):,} persons · {size}"
-    return page(f"Photos of {_name(photos.root)}", subtitle, sections, own + style)
+    return write_text(path, render_page(result))
 
 
-def _name(root: Path) -> str:
-    """The last two parts of a path: enough to know the set by, and nothing of whose disk it lies on."""
-    return "/".join(part for part in root.absolute().parts[-2:] if part != root.anchor) or "a set"
+def render_page(result: ExplorationResult) -> str:
+    """Renders the page of a dataset.
+
+    Args:
+        result: The exploration.
+
+    Returns:
+        The HTML document.
+
+    Raises:
+        PhotoError: A photo that is shown cannot be read any more.
+    """
+    sheets, sheet_style = sheet_values(result)
+    photos = result.photos
+    size = format_bytes(sum(stats.bytes for stats in result.image_stats))
+    return render_template(
+        "maskfit.exploration",
+        "page.html.j2",
+        title=f"Photos of {_short_path(photos.root)}",
+        subtitle=f"{len(photos):,} photos · {len(photos.persons):,} persons · {size}",
+        style=read_text("maskfit.exploration", "explore.css") + sheet_style,
+        cards=_cards(result),
+        findings=[finding._asdict() for finding in key_findings(result)],
+        mean_faces=mean_face_values(result),
+        classes=class_values(result),
+        labels=label_values(result),
+        duplicates=duplicate_values(result),
+        outliers=outlier_values(result),
+        brightness=brightness_values(result),
+        files=file_values(result),
+        problems=_problems(result),
+        sheets=sheets,
+    )
 
 
-def _cards(findings: ExplorationResult) -> str:
-    photos, scheme = findings.photos, findings.scheme
-    classes = count_classes(findings)
-    held = sum(item.photos > 0 for item in classes)
+def _short_path(root: Path) -> str:
+    """The last two parts of a path: they identify the dataset and reveal no directories of the machine."""
+    return "/".join(part for part in root.absolute().parts[-2:] if part != root.anchor) or "a dataset"
+
+
+def _cards(result: ExplorationResult) -> list[Values]:
+    photos, schema = result.photos, result.schema
+    classes = count_classes(result)
+    filled = sum(item.photos > 0 for item in classes)
     ends = find_imbalance(classes)
-    ratio = "–" if ends is None else f"{ends[0].photos / ends[1].photos:,.0f}<small> : 1</small>"
-    crossing = sum(map(findings.crosses, findings.identical))
-    odd = len({number for numbers in findings.oddities.values() for number in numbers})
-    each = len(photos) / len(photos.persons)
-    twins = len(findings.twins.found)
-    cards = [
-        card("photos", f"{len(photos):,}", f"of {len(photos.persons):,} persons, about {each:.0f} of each", "first"),
-        card("classes", f"{held}<small> of {scheme.classes}</small>", escape(" × ".join(scheme.names))),
-        card("imbalance", ratio, "largest class to smallest"),
-        _count("unreadable", len(findings.unreadable), "files set aside"),
-        _count("identical", len(findings.identical), f"files there twice, {crossing} across persons", ill=crossing > 0),
-        _count("near copies", twins, "pairs of persons that share a photo"),
-        card("oddities", f"{odd:,}", "dark, bright, flat, grey, tiny or of another shape"),
+    ratio, unit = ("–", "") if ends is None else (f"{ends[0].photos / ends[1].photos:,.0f}", " : 1")
+    across = sum(map(result.spans_persons, result.identical))
+    outliers = len({index for indices in result.outliers.values() for index in indices})
+    mean = len(photos) / len(photos.persons)
+    near = len(result.near_duplicates.found)
+    return [
+        _card("photos", len(photos), f"of {len(photos.persons):,} persons, about {mean:.0f} per person", kind="first"),
+        _card("classes", filled, " × ".join(schema.names), unit=f" of {schema.num_classes}"),
+        {"name": "imbalance", "value": ratio, "unit": unit, "note": "largest class to smallest", "kind": ""},
+        _count_card("unreadable", len(result.unreadable), "files that cannot be decoded"),
+        _count_card("identical", len(result.identical), f"repeated files, {across} across persons", bad=across > 0),
+        _count_card("near-duplicates", near, "pairs of persons that share a photo"),
+        _card("outliers", outliers, "dark, bright, flat, gray, tiny or of another aspect ratio"),
     ]
-    return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _count(name: str, count: int, remark: str, ill: bool = True) -> str:
-    return card(name, f"{count:,}", remark, "ill" if count and ill else "")
+def _card(name: str, count: int, note: str, *, unit: str = "", kind: str = "") -> Values:
+    return {"name": name, "value": f"{count:,}", "unit": unit, "note": note, "kind": kind}
 
 
-def key_findings(findings: ExplorationResult) -> list[Finding]:
-    """What whoever trains on the set should know first, the gravest first."""
-    points = []
-    fatal = sum(problem.severity == "fatal" for problem in findings.problems)
-    unread = len(findings.unreadable)
-    if unread:
-        points.append(Finding("fatal", f"{_many(unread, 'file')} cannot be read", "problems"))
-    if fatal > unread:
-        text = f"{_many(fatal - unread, 'name or label', 'names or labels')} would keep a training from starting"
-        points.append(Finding("fatal", text, "problems"))
-    points += _copies(findings) + _balance(findings)
-    lacking = sum(problem.kind == "incomplete" for problem in findings.problems)
-    if lacking:
-        folders = _many(lacking, "person lacks", "persons lack")
-        points.append(Finding("warning", f"{folders} some of the {len(STEMS)} photos", "problems"))
-    for kind in KINDS:
-        if count := len(findings.oddities[kind.name]):
-            words = "of another shape" if kind.name == "shape" else kind.name
-            points.append(Finding("note", f"{_many(count, 'photo is', 'photos are')} {words}", "odd"))
-    if findings.unlabelled_attributes:
-        names = " and ".join(findings.unlabelled_attributes)
-        points.append(Finding("note", f"no photo's label says anything of {names}", "people"))
-    return sorted(points, key=lambda point: ("fatal", "warning", "note").index(point.severity))
+def _count_card(name: str, count: int, note: str, *, bad: bool = True) -> Values:
+    """A card that is highlighted where the count is not 0."""
+    return _card(name, count, note, kind="ill" if count and bad else "")
 
 
-def _copies(findings: ExplorationResult) -> list[Finding]:
-    points = []
-    if twins := len(findings.twins.found):
-        pairs = _many(twins, "pair of persons shares", "pairs of persons share")
-        points.append(Finding("fatal", f"{pairs} nearly the same photo, which leaks across a split", "same"))
-    crossing = sum(map(findings.crosses, findings.identical))
-    if crossing:
-        files = _many(crossing, "file stands", "files stand")
-        points.append(Finding("fatal", f"{files} under several persons, which leaks across a split", "same"))
-    if within := len(findings.identical) - crossing:
-        points.append(Finding("warning", f"{_many(within, 'file is', 'files are')} there twice of one person", "same"))
-    return points
+def key_findings(result: ExplorationResult) -> list[Finding]:
+    """Lists what matters most before training on the dataset.
+
+    Args:
+        result: The exploration.
+
+    Returns:
+        Findings, the most severe first.
+    """
+    findings = []
+    fatal = sum(problem.severity == "fatal" for problem in result.problems)
+    unreadable = len(result.unreadable)
+    if unreadable:
+        findings.append(Finding("fatal", f"{_plural(unreadable, 'file')} cannot be read", "problems"))
+    if fatal > unreadable:
+        names = _plural(fatal - unreadable, "name or label is", "names or labels are")
+        findings.append(Finding("fatal", f"{names} invalid, so training would not start", "problems"))
+    findings += _duplicate_findings(result) + _balance_findings(result)
+    incomplete = sum(problem.kind == "incomplete" for problem in result.problems)
+    if incomplete:
+        persons = _plural(incomplete, "person lacks", "persons lack")
+        findings.append(Finding("warning", f"{persons} some of the {len(STEMS)} photos", "problems"))
+    for kind in OUTLIER_KINDS:
+        if count := len(result.outliers[kind.name]):
+            photos = _plural(count, "photo is", "photos are")
+            if kind.name == "shape":
+                photos, name = _plural(count, "photo has", "photos have"), "another aspect ratio"
+            else:
+                name = kind.name
+            findings.append(Finding("note", f"{photos} {name}", "outliers"))
+    if result.unlabeled_attributes:
+        names = " and ".join(result.unlabeled_attributes)
+        findings.append(Finding("note", f"no photo has a label for {names}", "labels"))
+    return sorted(findings, key=lambda finding: ("fatal", "warning", "note").index(finding.severity))
 
 
-def _balance(findings: ExplorationResult) -> list[Finding]:
-    points = []
-    classes = count_classes(findings)
+def _duplicate_findings(result: ExplorationResult) -> list[Finding]:
+    findings = []
+    if near := len(result.near_duplicates.found):
+        pairs = _plural(near, "pair of persons shares", "pairs of persons share")
+        text = f"{pairs} nearly the same photo, which leaks between training and validation"
+        findings.append(Finding("fatal", text, "duplicates"))
+    across = sum(map(result.spans_persons, result.identical))
+    if across:
+        files = _plural(across, "file appears", "files appear")
+        text = f"{files} under several persons, which leaks between training and validation"
+        findings.append(Finding("fatal", text, "duplicates"))
+    if within := len(result.identical) - across:
+        files = _plural(within, "file appears", "files appear")
+        findings.append(Finding("warning", f"{files} more than once under one person", "duplicates"))
+    return findings
+
+
+def _balance_findings(result: ExplorationResult) -> list[Finding]:
+    findings = []
+    classes = count_classes(result)
     empty = [item.name for item in classes if not item.photos]
     ends = find_imbalance(classes)
     if ends is None:
         return []
-    if empty and len(empty) <= 6:
+    if empty and len(empty) <= MAX_EMPTY_NAMED:
         verb = "has" if len(empty) == 1 else "have"
-        points.append(Finding("warning", f"{'; '.join(empty)} {verb} no photo at all", "classes"))
+        findings.append(Finding("warning", f"{'; '.join(empty)} {verb} no photos", "classes"))
     elif empty:
-        points.append(Finding("warning", f"{len(empty):,} of {len(classes):,} classes have no photo at all", "classes"))
-    most, least = ends
-    if most.photos >= UNEVEN * least.photos:
+        findings.append(Finding("warning", f"{len(empty):,} of {len(classes):,} classes have no photos", "classes"))
+    largest, smallest = ends
+    if largest.photos >= MIN_IMBALANCE * smallest.photos:
+        counts = f"{_plural(smallest.photos, 'photo')} of {_plural(smallest.persons, 'person')}"
         text = (
-            f"{least.name}: only {_many(least.photos, 'photo')} of {_many(least.persons, 'person')}, "
-            f"{most.photos / least.photos:,.0f} times fewer than {most.name}"
+            f"{smallest.name}: only {counts}, {largest.photos / smallest.photos:,.0f} times fewer than {largest.name}"
         )
-        points.append(Finding("warning", text, "classes"))
-    return points
+        findings.append(Finding("warning", text, "classes"))
+    return findings
 
 
-def _many(count: int, one: str, several: str = "") -> str:
+def _plural(count: int, one: str, several: str = "") -> str:
     return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
-def _points(points: Sequence[Finding]) -> str:
-    if not points:
-        return section("What stands out", "", "<p>Nothing. The set is even, whole and readable.</p>")
-    items = "".join(f'<li class="{p.severity}"><a href="#{p.anchor}">{escape(p.text)}</a></li>' for p in points)
-    return section("What stands out", "", f'<ul class="points">{items}</ul>')
+def _problems(result: ExplorationResult) -> list[Values]:
+    """The problems in groups of one kind."""
+    groups = groupby(result.problems, key=lambda problem: (problem.severity, problem.kind))
+    return [_problem_group(severity, kind, list(group)) for (severity, kind), group in groups]
 
 
-def _problems(findings: ExplorationResult) -> str:
-    parts = []
-    for (severity, kind), group in groupby(findings.problems, key=lambda problem: (problem.severity, problem.kind)):
-        parts.append(_kind(severity, kind, list(group)))
-    if not parts:
-        return section("What the check finds", "", "<p>Nothing wrong.</p>", anchor="problems")
-    remark = "Everything that <code>maskfit data check</code> says of this set."
-    return section("What the check finds", remark, "".join(parts), "long", anchor="problems")
-
-
-def _kind(severity: str, kind: str, problems: Sequence[DataProblem]) -> str:
-    shown = problems[:MOST_PROBLEMS]
-    items = "".join(f"<li><code>{escape(problem.location)}</code> {escape(problem.message)}</li>" for problem in shown)
-    if len(problems) > len(shown):
-        items += f"<li>and {len(problems) - len(shown):,} more, which maskfit data check lists</li>"
-    fixes = "; ".join(dict.fromkeys(problem.hint for problem in shown))
-    tag = f'<span class="tag {escape(severity)}">{escape(severity)}</span>'
+def _problem_group(severity: str, kind: str, problems: Sequence[DataProblem]) -> Values:
+    shown = problems[:MAX_PROBLEMS]
     title = "folders without their seven photos" if kind == "incomplete" else kind
-    head = f"<summary>{escape(title.capitalize())} <span>{len(problems):,}</span>{tag}</summary>"
-    opened = " open" if severity == "fatal" else ""
-    return f"<details{opened}>{head}<ul>{items}</ul><p>Next: {escape(fixes)}.</p></details>"
+    return {
+        "severity": severity,
+        "title": title.capitalize(),
+        "count": f"{len(problems):,}",
+        "problems": [(problem.location, problem.message) for problem in shown],
+        "more": f"{len(problems) - len(shown):,}" if len(problems) > len(shown) else "",
+        "hints": "; ".join(dict.fromkeys(problem.hint for problem in shown)),
+    }

@@ -331,7 +331,7 @@ def test_what_stands_beside_is_opened_when_it_is_looked_at(tmp_path):
     assert (tmp_path / "log.jsonl").exists()
     stages = set()
     page = beside.explore(lambda stage, done, total: stages.add(stage))
-    assert "What stands out" in page
+    assert "Key findings" in page
     assert "looking" in stages
     assert beside.explore() is page is beside.exploration_page
     beside.close()
