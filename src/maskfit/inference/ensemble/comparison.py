@@ -150,7 +150,7 @@ def parse_votes(
 
 def _part(word: str | ComponentSpec) -> ComponentSpec:
     try:
-        part = parse_component(word) if isinstance(word, str) else word
+        part = parse_component(word, "ensemble") if isinstance(word, str) else word
     except RecipeError as error:
         raise DataError(f"vote: {error.message}", hint=error.hint) from None
     name = part.name.replace("-", "_")
