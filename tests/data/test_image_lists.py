@@ -45,7 +45,7 @@ def test_every_missing_photo_is_named_and_none_is_skipped(listing):
 
 
 def test_a_row_twice_is_an_error(listing):
-    with pytest.raises(DataError, match=r"row 4: a\.jpg stands in row 2 already"):
+    with pytest.raises(DataError, match=r"row 4: a\.jpg is already in row 2"):
         read_image_list(*listing("ImageID,ans\na.jpg,0\nb.png,0\na.jpg,0\n"))
 
 

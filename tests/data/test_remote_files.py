@@ -38,7 +38,7 @@ def memory(folder: Path) -> Iterator[str]:
         if path.is_file():
             system.pipe_file(f"/photos/{path.relative_to(folder)}", path.read_bytes())
     yield "memory://photos"
-    system.folder.clear()
+    system.store.clear()
 
 
 @pytest.fixture
@@ -68,13 +68,13 @@ def test_the_names_are_the_same_wherever_the_photos_lie(folder: Path, memory: st
 def test_photos_are_fetched_over_http(served: str) -> None:
     root = ImageRoot(served)
     assert root.reader("b/c/3.JPG")() == b"b/c/3.JPG"
-    with pytest.raises(PhotoError, match="cannot be fetched"):
+    with pytest.raises(PhotoError, match="cannot be downloaded"):
         root.reader("b/absent.jpg")()
 
 
 def test_a_photo_that_is_gone_or_too_large_is_that_photos_error(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     root = ImageRoot(memory)
-    with pytest.raises(PhotoError, match="cannot be fetched"):
+    with pytest.raises(PhotoError, match="cannot be downloaded"):
         root.reader("absent.jpg")()
     monkeypatch.setattr(maskfit.data.remote_files, "MAX_BYTES", 5)
     with pytest.raises(PhotoError, match="larger than"):
@@ -82,7 +82,7 @@ def test_a_photo_that_is_gone_or_too_large_is_that_photos_error(memory: str, mon
 
 
 def test_a_root_without_photos_is_told(tmp_path: Path, memory: str) -> None:
-    with pytest.raises(DataError, match=r"no photo below this address|cannot be listed"):
+    with pytest.raises(DataError, match=r"no photo below this URL|cannot be listed"):
         list(ImageRoot("memory://nothing").names())
     with pytest.raises(DataError, match="no such folder"):
         list(ImageRoot(str(tmp_path / "absent")).names())
@@ -102,7 +102,7 @@ def test_a_list_names_each_photo_once_and_none_outside(tmp_path: Path, folder: P
     with pytest.raises(DataError) as caught:
         read_image_names(path, "s3://bucket")
     assert len(caught.value.message.splitlines()) == 3
-    with pytest.raises(DataError, match="stands in row 2 already"):
+    with pytest.raises(DataError, match="is already in row 2"):
         read_image_names(path, str(folder))
 
 

@@ -49,11 +49,11 @@ people = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(photos=people, count=st.integers(1, 6), seed=st.integers(0, 2**32 - 1), holdout=st.floats(0.01, 0.99))
-def test_no_person_is_ever_on_both_sides(photos, count, seed, holdout):
+@given(photos=people, count=st.integers(1, 6), seed=st.integers(0, 2**32 - 1), val_fraction=st.floats(0.01, 0.99))
+def test_no_person_is_ever_on_both_sides(photos, count, seed, val_fraction):
     if count > len(photos.persons):
         return
-    folds = make_person_splits(photos, SCHEME, count, seed=seed, holdout=holdout)
+    folds = make_person_splits(photos, SCHEME, count, seed=seed, val_fraction=val_fraction)
     validated: Counter[int] = Counter()
     for fold in range(count):
         train, valid = folds.split(photos, fold)
@@ -125,7 +125,7 @@ def test_a_hold_out_takes_its_share_of_each_stratum():
     photos = make_set(
         [(f"m{i}", "male", 20.0, 7) for i in range(60)] + [(f"f{i}", "female", 60.0, 7) for i in range(40)]
     )
-    folds = make_person_splits(photos, SCHEME, 1, seed=0, holdout=0.1)
+    folds = make_person_splits(photos, SCHEME, 1, seed=0, val_fraction=0.1)
     assert Counter((person[0], fold) for person, fold in folds.fold_of_person.items() if fold == 0) == {
         ("m", 0): 6,
         ("f", 0): 4,
@@ -140,7 +140,7 @@ def test_a_hold_out_takes_its_share_of_each_stratum():
 def test_a_small_hold_out_still_has_somebody_on_each_side():
     photos = make_set([("a", "male", 20.0, 1), ("b", "female", 20.0, 1)])
     for share in (0.01, 0.99):
-        assert sorted(make_person_splits(photos, SCHEME, 1, seed=0, holdout=share).fold_of_person.values()) == [
+        assert sorted(make_person_splits(photos, SCHEME, 1, seed=0, val_fraction=share).fold_of_person.values()) == [
             TRAIN_ONLY,
             0,
         ]
@@ -161,21 +161,21 @@ def test_the_stratum_is_what_a_persons_photos_agree_on(remember):
 
 
 @pytest.mark.parametrize(
-    ("persons", "count", "holdout", "match"),
+    ("persons", "num_folds", "val_fraction", "match"),
     [
         (3, 4, 0.1, "3 persons are too few for 4 folds"),
         (1, 1, 0.1, "1 persons are too few"),
         (0, 2, 0.1, "0 persons are too few"),
-        (5, 0, 0.1, "0 folds cannot be made"),
-        (5, 1, 0.0, "a share of 0"),
-        (5, 1, 1.0, "a share of 1"),
-        (5, 1, float("nan"), "a share of nan"),
+        (5, 0, 0.1, "must be >= 1, got 0"),
+        (5, 1, 0.0, "between 0 and 1, got 0"),
+        (5, 1, 1.0, "between 0 and 1, got 1"),
+        (5, 1, float("nan"), "between 0 and 1, got nan"),
     ],
 )
-def test_what_cannot_be_split_is_refused(persons, count, holdout, match):
+def test_what_cannot_be_split_is_refused(persons, num_folds, val_fraction, match):
     photos = make_set([(f"p{i}", "male", 20.0, 7) for i in range(persons)])
     with pytest.raises(DataError, match=match):
-        make_person_splits(photos, SCHEME, count, seed=0, holdout=holdout)
+        make_person_splits(photos, SCHEME, num_folds, seed=0, val_fraction=val_fraction)
 
 
 def test_a_file_of_folds_goes_out_and_comes_back(tmp_path):
@@ -190,14 +190,14 @@ def test_a_file_of_folds_goes_out_and_comes_back(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "match"),
     [
-        ("a,0\nb,1\na,1\n", "row 4: a is in fold 0 already and would leak into 1"),
-        ("a,0\nb,x\n", "row 3: 'x' is no fold number"),
-        ("a,0\nb,1.0\n", "'1.0' is no fold number"),
+        ("a,0\nb,1\na,1\n", "row 4: a is already in fold 0 and would leak into 1"),
+        ("a,0\nb,x\n", "row 3: 'x' is not a fold number"),
+        ("a,0\nb,1.0\n", "'1.0' is not a fold number"),
         ("a,0\nb,2\n", "without a gap"),
         ("a,1\nb,2\n", "without a gap"),
-        ("a,0\nb,-2\n", "-2 is no fold"),
-        ("a,-1\n", "there are: none"),
-        ("", "there are: none"),
+        ("a,0\nb,-2\n", "-2 is not a fold"),
+        ("a,-1\n", "found: none"),
+        ("", "found: none"),
         (",0\n", "the person is empty"),
     ],
 )

@@ -90,7 +90,7 @@ def test_endings_sizes_and_small_photos(tmp_path, write_person, write_photo, fou
     assert [problem.location for problem in kinds["file ending"]] == [f"{folder.name}/mask1.jpg"]
     assert "the content is PNG" in kinds["file ending"][0].message
     assert "96 x 40" in kinds["small photo"][0].message
-    assert "most are 72 x 96" in kinds["unusual size"][0].message
+    assert "most have 72 x 96" in kinds["unusual size"][0].message
 
 
 def test_sizes_without_a_usual_one_are_no_problem(tmp_path, write_photo, found):

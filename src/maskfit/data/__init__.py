@@ -1,1 +1,1 @@
-"""Photos and what is done to them before a network sees them. Needs no torch."""
+"""Datasets, decoding, cropping, preprocessing, the image cache and splits."""

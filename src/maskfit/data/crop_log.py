@@ -1,4 +1,4 @@
-"""What was cut from a set of photos so far: a line for each, so that a command that was stopped can go on."""
+"""Log of a dataset's cropping, one JSON line per photo, so that an interrupted command can be resumed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from maskfit.file_io import write_text
 
 @dataclass(frozen=True)
 class CropRecord:
-    """What was found on one photo.
+    """The result for one photo.
 
     Attributes:
-        photo: Its name.
-        key: The content that was looked at.
-        file: The name of the copy, relative to the output folder.
-        cut: What the copy shows.
-        faces: Every face; with a face crop the first is the one that was taken.
+        photo: Name of the photo.
+        key: Hash of the photo's bytes.
+        file: Name of the cropped copy, relative to the output folder.
+        crop_box: The cropped box.
+        faces: All detected faces; with a face crop the first one was cropped.
     """
 
     photo: str
@@ -33,59 +33,77 @@ class CropRecord:
     faces: tuple[Face, ...]
 
 
-def open_crop_log(journal: Path, facts: dict[str, Any]) -> dict[str, CropRecord]:
-    """What is done already, by the photo's name.
+def open_crop_log(path: Path, settings: dict[str, Any]) -> dict[str, CropRecord]:
+    """Opens the log of an earlier command with the same settings, or creates one.
+
+    Args:
+        path: The log, in the output folder.
+        settings: What an earlier command must have in common; the first line of the log.
+
+    Returns:
+        The records so far, by the photo's name.
 
     Raises:
-        DataError: The folder holds something else.
+        DataError: The folder holds other files, or the settings differ.
     """
-    out = journal.parent
-    if not journal.is_file():
+    out = path.parent
+    if not path.is_file():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise DataError("this folder is not empty", location=out, hint="name a new one")
-        write_text(journal, json.dumps(facts) + "\n")
+            raise DataError("the output folder is not empty", location=out, hint="give a new folder")
+        write_text(path, json.dumps(settings) + "\n")
         return {}
-    lines = journal.read_text(encoding="utf-8", errors="replace").split("\n")
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     try:
-        begun = json.loads(lines[0])
+        logged = json.loads(lines[0])
     except ValueError:
-        begun = None
-    if begun != facts:
+        logged = None
+    if logged != settings:
         raise DataError(
-            "this folder holds crops that were made with other words",
+            "the output folder holds crops that were made with other options",
             location=out,
-            hint="name a new folder, or give the words they were made with to go on",
+            hint="give a new folder, or the same options to resume",
         )
-    done = {item.photo: item for item in map(_from_line, lines[1:-1]) if item}
-    # Written anew: a line that an interruption cut off must not swallow the next.
-    write_text(journal, lines[0] + "\n" + "".join(map(to_line, done.values())))
-    return done
+    records = {record.photo: record for record in map(_parse_line, lines[1:-1]) if record}
+    # Rewritten, because an incomplete last line would join the next one.
+    write_text(path, lines[0] + "\n" + "".join(map(to_line, records.values())))
+    return records
 
 
-def to_line(item: CropRecord) -> str:
-    faces = [{"box": face.box, "score": face.score, "landmarks": face.landmarks} for face in item.faces]
-    cut = {"box": item.crop_box.box, "angle": item.crop_box.angle, "fallback": item.crop_box.fallback}
-    return json.dumps({"photo": item.photo, "key": item.key, "file": item.file, "cut": cut, "faces": faces}) + "\n"
+def to_line(record: CropRecord) -> str:
+    """Serializes a record.
+
+    Args:
+        record: The record.
+
+    Returns:
+        One line of JSON.
+    """
+    faces = [{"box": face.box, "score": face.score, "landmarks": face.landmarks} for face in record.faces]
+    box = record.crop_box
+    cut = {"box": box.box, "angle": box.angle, "fallback": box.fallback}
+    values = {"photo": record.photo, "key": record.key, "file": record.file, "cut": cut, "faces": faces}
+    return json.dumps(values) + "\n"
 
 
-def _from_line(line: str) -> CropRecord | None:
-    """What a line says; None where it is damaged, and its photo is to be done again."""
+def _parse_line(line: str) -> CropRecord | None:
+    """The record of a line; None where it is damaged, so that its photo is processed again."""
     try:
         values = json.loads(line)
         faces = tuple(
             Face(
-                _box(face["box"]),
+                _to_box(face["box"]),
                 float(face["score"]),
                 face["landmarks"] and tuple((float(x), float(y)) for x, y in face["landmarks"]),
             )
             for face in values["faces"]
         )
-        cut = CropBox(_box(values["cut"]["box"]), float(values["cut"]["angle"]), bool(values["cut"]["fallback"]))
-        return CropRecord(str(values["photo"]), str(values["key"]), str(values["file"]), cut, faces)
+        cut = values["cut"]
+        crop_box = CropBox(_to_box(cut["box"]), float(cut["angle"]), bool(cut["fallback"]))
+        return CropRecord(str(values["photo"]), str(values["key"]), str(values["file"]), crop_box, faces)
     except (ValueError, TypeError, KeyError):
         return None
 
 
-def _box(values: Sequence[float]) -> Box:
+def _to_box(values: Sequence[float]) -> Box:
     left, upper, right, lower = map(float, values)
     return (left, upper, right, lower)

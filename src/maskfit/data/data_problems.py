@@ -1,4 +1,4 @@
-"""What is wrong with a set of photos, one finding each: readers gather them, raise them together, or hand them on."""
+"""Problems of a dataset: readers collect them, raise them together, or return them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from maskfit.errors import DataError, format_list
 Severity = Literal["fatal", "warning", "note"]
 
 MAX_LISTED = 200
-"""How many problems an error lists; past these they are counted. `maskfit data check` lists all."""
+"""Maximum problems that an error lists; the others are counted. `maskfit data check` lists all."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataProblem:
-    """One finding.
+    """One problem of a dataset.
 
     Attributes:
-        severity: "fatal" keeps the set from being read or trained on; "warning" should be looked at; "note" is said
-            for completeness.
+        severity: "fatal" prevents reading or training; "warning" should be reviewed; "note" is information.
         kind: One or two words to group by: "folder name", "duplicate", "unreadable".
-        where: The file, folder or row, as the user would look for it.
-        what: What is wrong, in one sentence.
-        fix: What to do next.
+        location: The file, folder or row.
+        message: What is wrong, in one sentence.
+        hint: What to do next.
     """
 
     severity: Severity
@@ -36,7 +35,11 @@ class DataProblem:
 
 
 def raise_if_fatal(problems: Sequence[DataProblem], source: Path) -> None:
-    """Raises every fatal problem as one error; does nothing where there is none.
+    """Raises all fatal problems as one error.
+
+    Args:
+        problems: Problems of any severity.
+        source: The dataset, for the error's location.
 
     Raises:
         DataError: At least one problem is fatal.
@@ -46,12 +49,12 @@ def raise_if_fatal(problems: Sequence[DataProblem], source: Path) -> None:
         return
     if len(fatal) == 1:
         only = fatal[0]
-        where = source if only.location in ("", str(source)) else f"{source}: {only.location}"
-        raise DataError(only.message, location=where, hint=only.hint)
-    fixes = list(dict.fromkeys(problem.hint for problem in fatal))
+        location = source if only.location in ("", str(source)) else f"{source}: {only.location}"
+        raise DataError(only.message, location=location, hint=only.hint)
+    hints = list(dict.fromkeys(problem.hint for problem in fatal))
     listed = format_list([f"{problem.location}: {problem.message}" for problem in fatal], shown=MAX_LISTED)
     raise DataError(
         f"{len(fatal)} problems:\n{listed}",
         location=source,
-        hint=fixes[0] if len(fixes) == 1 else f"maskfit data check {source} says what to do about each",
+        hint=hints[0] if len(hints) == 1 else f"run maskfit data check {source}, which gives a hint for each",
     )

@@ -1,9 +1,8 @@
-"""JPEGs decoded straight into an array: the pixels that Pillow gives, to the bit, in about half the time.
+"""Fast JPEG decoding into an array: bitwise the pixels that Pillow gives, in about half the time.
 
-Pillow decodes in strips into an image of its own, four bytes a pixel, which is then copied out. simplejpeg (the extra
-`fast`) hands the whole file to libjpeg-turbo, which both are built on, and takes the array. Only what is plain goes
-this way; whatever it refuses, or so much as warns of, Pillow decodes or refuses, so that no pixel and no error depends
-on what is installed.
+Pillow decodes in strips into its own image with four bytes per pixel, which is then copied. simplejpeg (the extra
+`fast`) passes the whole file to libjpeg-turbo, which both use, and gets the array. Only simple JPEGs are decoded this
+way; whatever simplejpeg rejects or warns about is left to Pillow, so no pixel and no error depends on what is installed.
 """
 
 from __future__ import annotations
@@ -17,25 +16,25 @@ from numpy.typing import NDArray
 from PIL.JpegImagePlugin import JpegImageFile
 
 SIMPLE_MODES = ("L", "RGB")
-"""Modes that go this way: CMYK does not, whose inversion and conversion are Pillow's own."""
+"""Pillow modes that are decoded this way; CMYK is not, because its inversion and conversion are Pillow's own."""
 
-_END = b"\xff\xd9"
+_END_OF_IMAGE = b"\xff\xd9"
 
 
 def decode_simple_jpeg(content: bytes, image: JpegImageFile) -> NDArray[np.uint8] | None:
-    """The pixels of a plain JPEG as they lie in the file, or None where Pillow is to decode it.
+    """Decodes a simple JPEG without applying its EXIF orientation.
 
     Args:
         content: The file.
-        image: The same, with its header read and found fair by Pillow.
+        image: The same file, opened and size-checked by Pillow.
 
     Returns:
-        RGB of shape (height, width, 3), writable and in one piece.
+        RGB of shape (height, width, 3), writable and contiguous; None where Pillow has to decode it.
     """
-    # Without its end a file may be cut off in a way that nothing warns of.
-    if image.mode not in SIMPLE_MODES or _END not in content[-64:]:
+    # A file without its end marker may be truncated without a warning.
+    if image.mode not in SIMPLE_MODES or _END_OF_IMAGE not in content[-64:]:
         return None
-    decoder = _decoder()
+    decoder = _import_simplejpeg()
     if decoder is None:
         return None
     try:
@@ -47,8 +46,8 @@ def decode_simple_jpeg(content: bytes, image: JpegImageFile) -> NDArray[np.uint8
 
 
 @cache
-def _decoder() -> Any:
-    """simplejpeg, where it is installed."""
+def _import_simplejpeg() -> Any:
+    """The module simplejpeg; None where it is not installed."""
     if find_spec("simplejpeg") is None:
         return None
     import simplejpeg

@@ -1,7 +1,7 @@
-"""One way from a file or its bytes to pixels: upright, RGB, eight bits, or an error that says why not.
+"""Decodes image files to upright 8-bit RGB pixels, or raises an error with the reason.
 
-What a photo is, its content says, not its name. Nothing is decoded before the size in its header is known to be fair,
-and nothing depends on, or changes, the settings that Pillow keeps for a whole process.
+The format follows from the content, not from the file name. Nothing is decoded before the size in the header is
+checked, and Pillow's process-wide settings are neither used nor changed.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ from maskfit.data.fast_jpeg import decode_simple_jpeg
 from maskfit.errors import PhotoError
 
 Pixels = NDArray[np.uint8]
+"""RGB image, (height, width, 3)."""
 
 MAX_PIXELS = 89_478_485
-"""Width x height that is still decoded: a quarter of a GiB as RGB, and more than any camera's 50 million."""
+"""Maximum width x height: a quarter of a GiB as RGB, and more than any camera's 50 million."""
 
 MAX_BYTES = 256 * 2**20
-"""The largest file that is read at all."""
+"""Maximum size of a file."""
 
 EXIF_ORIENTATION = 0x0112
-"""The EXIF tag that says how the camera was held."""
+"""EXIF tag of the camera's orientation."""
 
 FIRST_SIDEWAYS = 5
-"""From this orientation on width and height change places."""
+"""From this EXIF orientation on, width and height are swapped."""
 
 WHITE = (255, 255, 255, 255)
 
-_TURNS = {
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -51,7 +52,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_TURNS_OF_ARRAYS: dict[int, Callable[[Pixels], Pixels]] = {
+_ARRAY_TRANSPOSES: dict[int, Callable[[Pixels], Pixels]] = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
     4: lambda pixels: pixels[::-1],
@@ -60,9 +61,9 @@ _TURNS_OF_ARRAYS: dict[int, Callable[[Pixels], Pixels]] = {
     7: lambda pixels: pixels.swapaxes(0, 1)[::-1, ::-1],
     8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
 }
-"""The same turns of (height, width, 3)."""
+"""The same transposes for arrays (height, width, 3), by EXIF orientation."""
 
-# The classes themselves, not Image.open: that consults a size limit which any library in the process may have changed.
+# The plugin classes, not Image.open, which applies a size limit that any library in the process may have changed.
 _OPENERS: dict[str, Callable[[BytesIO], Image.Image]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
@@ -70,7 +71,7 @@ _OPENERS: dict[str, Callable[[BytesIO], Image.Image]] = {
     "BMP": BmpImageFile,
 }
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
-_BEGINNINGS = {
+_MAGIC_BYTES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"BM": "BMP",
@@ -87,98 +88,118 @@ _BEGINNINGS = {
 
 
 def decode(source: Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Pixels:
-    """The pixels of a photo: upright, RGB, uint8 of shape (height, width, 3), writable and in one piece.
+    """Decodes a photo to upright RGB pixels; see `open_rgb` for conversions.
 
     Args:
-        source: A file, or a file's content.
-        name: What errors call the photo; the path where left out.
-        max_pixels: Greatest width x height; what is larger is refused before it is decoded.
-        max_bytes: Greatest size of the file.
+        source: Path of a file, or its bytes.
+        name: Name of the photo in errors; by default the path.
+        max_pixels: Maximum width x height; larger photos are rejected before they are decoded.
+        max_bytes: Maximum size of the file.
+
+    Returns:
+        Pixels, uint8 of shape (height, width, 3), writable and contiguous.
 
     Raises:
-        PhotoError: The photo is missing, empty, truncated, damaged, too large, or no JPEG, PNG, WebP, BMP or HEIC.
+        PhotoError: The photo is missing, empty, truncated, damaged, too large, or not a JPEG, PNG, WebP, BMP or HEIC.
     """
-    content, image, label = _open_fair(source, name, max_pixels, max_bytes)
-    plain = decode_simple_jpeg(content, image) if isinstance(image, JpegImageFile) else None
-    if plain is None:
+    content, image, label = _open_checked(source, name, max_pixels, max_bytes)
+    pixels = decode_simple_jpeg(content, image) if isinstance(image, JpegImageFile) else None
+    if pixels is None:
         return np.array(_load(image, label, None)[0])
-    turn = _TURNS_OF_ARRAYS.get(_read_orientation(image))
-    return plain if turn is None else np.ascontiguousarray(turn(plain))
+    transpose = _ARRAY_TRANSPOSES.get(_read_orientation(image))
+    return pixels if transpose is None else np.ascontiguousarray(transpose(pixels))
 
 
 def open_rgb(
     source: Path | bytes, *, name: str = "", max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
 ) -> Image.Image:
-    """As `decode`, but a Pillow image of mode RGB.
+    """Decodes a photo to an upright Pillow image of mode RGB.
 
-    Of an animation the first frame is taken. Sixteen bits are scaled to eight. What is transparent is laid over white:
-    cut-out portraits are made for light pages, and Pillow's own answer, to drop the alpha, shows whatever colour the
-    editor left under it. Colour profiles are not applied.
+    Of an animation the first frame is used. 16-bit values are scaled to 8 bits. Transparency is composited over white:
+    cut-out portraits are made for light pages, and dropping the alpha channel, as Pillow does, shows whatever color
+    the editor left under it. Color profiles are not applied.
+
+    Args:
+        source: Path of a file, or its bytes.
+        name: Name of the photo in errors; by default the path.
+        max_pixels: As for `decode`.
+        max_bytes: As for `decode`.
+
+    Returns:
+        The image.
 
     Raises:
         PhotoError: As for `decode`.
     """
-    _, image, label = _open_fair(source, name, max_pixels, max_bytes)
+    _, image, label = _open_checked(source, name, max_pixels, max_bytes)
     return _load(image, label, None)[0]
 
 
 def open_downscaled(
-    source: Path | bytes, least: tuple[int, int], *, name: str = ""
+    source: Path | bytes, min_size: tuple[int, int], *, name: str = ""
 ) -> tuple[Image.Image, tuple[int, int]]:
-    """As `open_upright`, but a JPEG may come at a half, a quarter or an eighth, which decodes several times as fast.
+    """Decodes like `open_rgb`, but a JPEG possibly at 1/2, 1/4 or 1/8 of its size, which is several times faster.
 
     Args:
-        source: A file, or a file's content.
-        least: (width, height) that the image has at least, where the photo has.
-        name: What errors call the photo; the path where left out.
+        source: Path of a file, or its bytes.
+        min_size: Minimum (width, height) of the result, where the photo is that large.
+        name: Name of the photo in errors; by default the path.
 
     Returns:
-        The image, and the upright (width, height) that the photo really has.
+        The image, and the photo's full upright (width, height).
 
     Raises:
         PhotoError: As for `decode`.
     """
-    _, image, label = _open_fair(source, name, MAX_PIXELS, MAX_BYTES)
-    return _load(image, label, least)
+    _, image, label = _open_checked(source, name, MAX_PIXELS, MAX_BYTES)
+    return _load(image, label, min_size)
 
 
-def _open_fair(source: Path | bytes, name: str, max_pixels: int, max_bytes: int) -> tuple[bytes, Image.Image, str]:
-    """The content, the image with its header read and its size found fair, and what errors call it."""
+def _open_checked(source: Path | bytes, name: str, max_pixels: int, max_bytes: int) -> tuple[bytes, Image.Image, str]:
+    """Returns the bytes, the image with header read and size checked, and the name for errors."""
     content = read_bytes(source, name=name, max_bytes=max_bytes)
     label = name or _label(source)
     image = _open(content, label)
     width, height = image.size
     if width * height > max_pixels:
         raise PhotoError(
-            f"{width} x {height} is {width * height:,} pixels, more than the {max_pixels:,} that are decoded",
+            f"the photo has {width} x {height} = {width * height:,} pixels, more than the maximum of {max_pixels:,}",
             location=label,
-            hint="shrink the photo; a file that is small but claims so many pixels may be meant to exhaust memory",
+            hint="downscale the photo; a small file that claims so many pixels may be an attack that exhausts memory",
         )
     return content, image, label
 
 
-def _load(image: Image.Image, label: str, least: tuple[int, int] | None) -> tuple[Image.Image, tuple[int, int]]:
-    """The image decoded, drafted where `least` is given, and its size before any drafting."""
+def _load(image: Image.Image, label: str, min_size: tuple[int, int] | None) -> tuple[Image.Image, tuple[int, int]]:
+    """Decodes the image, in Pillow's draft mode if `min_size` is given; also returns its full upright size."""
     width, height = image.size
     try:
-        if least is not None and isinstance(image, JpegImageFile):
-            # Without a mode Pillow keeps the photo's own, so that grey and CMYK take the same way as undrafted.
-            image.draft(None, least[::-1] if _read_orientation(image) >= FIRST_SIDEWAYS else least)
+        if min_size is not None and isinstance(image, JpegImageFile):
+            # Without a mode Pillow keeps the photo's own, so that gray and CMYK are converted as without draft mode.
+            image.draft(None, min_size[::-1] if _read_orientation(image) >= FIRST_SIDEWAYS else min_size)
         image.load()
-        # Only now, for a PNG's EXIF may stand behind its pixels, and to look for it is to decode them.
+        # After decoding: a PNG's EXIF may follow its pixels, and reading it would decode them.
         size = (height, width) if _read_orientation(image) >= FIRST_SIDEWAYS else (width, height)
         return _turn_upright(_to_rgb(image)), size
     except MemoryError:
         raise
-    except Exception as error:  # Pillow's plugins raise nearly anything on a damaged file.
+    except Exception as error:  # Pillow's plugins raise many exception types on a damaged file.
         raise _damaged(error, label) from error
 
 
 def read_bytes(source: Path | bytes, *, name: str = "", max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes of a photo, unchanged.
+    """Reads the bytes of a photo.
+
+    Args:
+        source: Path of a file, or its bytes, which are only checked.
+        name: Name of the photo in errors; by default the path.
+        max_bytes: Maximum size of the file.
+
+    Returns:
+        The bytes, unchanged.
 
     Raises:
-        PhotoError: The file is missing, no regular file, empty, too large or not readable.
+        PhotoError: The file is missing, not a regular file, empty, too large or not readable.
     """
     label = name or _label(source)
     if isinstance(source, bytes):
@@ -188,27 +209,33 @@ def read_bytes(source: Path | bytes, *, name: str = "", max_bytes: int = MAX_BYT
             status = source.stat()
         except (OSError, ValueError) as error:
             missing = isinstance(error, FileNotFoundError)
-            what = "there is no such photo" if missing else f"the photo cannot be read: {error}"
-            raise PhotoError(what, location=label, hint="check the path") from None
+            message = "there is no such photo" if missing else f"the photo cannot be read: {error}"
+            raise PhotoError(message, location=label, hint="check the path") from None
         if not stat.S_ISREG(status.st_mode):
-            raise PhotoError("this is no regular file", location=label, hint="name a photo")
+            raise PhotoError("the path is not a regular file", location=label, hint="give the path of a photo")
         size = status.st_size
     if size == 0:
         raise PhotoError("the file is empty", location=label, hint="copy or download it again")
     if size > max_bytes:
-        what = f"the file has {size:,} bytes, more than the {max_bytes:,} that are read"
-        raise PhotoError(what, location=label, hint="save the photo as a smaller JPEG")
+        message = f"the file has {size:,} bytes, more than the maximum of {max_bytes:,}"
+        raise PhotoError(message, location=label, hint="save the photo as a smaller JPEG")
     if isinstance(source, bytes):
         return source
     try:
         return source.read_bytes()
     except OSError as error:
-        what = f"the photo cannot be read: {error.strerror or error}"
-        raise PhotoError(what, location=label, hint="check its permissions and the disk") from None
+        message = f"the photo cannot be read: {error.strerror or error}"
+        raise PhotoError(message, location=label, hint="check its permissions and the disk") from None
 
 
 def content_hash(source: Path | bytes) -> str:
-    """32 hexadecimal digits that stand for the content of a file: the same bytes, the same key, whatever the name.
+    """Computes a hash of a file's content.
+
+    Args:
+        source: Path of a file, or its bytes.
+
+    Returns:
+        32 hexadecimal digits (BLAKE2b).
 
     Raises:
         PhotoError: The file is missing, empty or not readable.
@@ -217,20 +244,27 @@ def content_hash(source: Path | bytes) -> str:
 
 
 def sniff_format(content: bytes) -> str:
-    """What a file's beginning says it is: "JPEG", "PNG", "WebP", "BMP", "HEIC", another type's name, or ""."""
-    for beginning, name in _BEGINNINGS.items():
-        if content.startswith(beginning):
+    """Detects the format of a file from its first bytes.
+
+    Args:
+        content: The file, or its beginning.
+
+    Returns:
+        "JPEG", "PNG", "WebP", "BMP", "HEIC", the name of another type, or "" for an unknown one.
+    """
+    for magic, name in _MAGIC_BYTES.items():
+        if content.startswith(magic):
             return name
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "WebP"
     if content[4:8] == b"ftyp":
         brand = content[8:12]
         return "HEIC" if brand in _HEIC_BRANDS else "AVIF" if brand in (b"avif", b"avis") else "video"
-    return _find_text(content[:1024])
+    return _sniff_text(content[:1024])
 
 
-def _find_text(start: bytes) -> str:
-    """What kind of text a file begins with; "" where it is no text."""
+def _sniff_text(start: bytes) -> str:
+    """The kind of text that a file starts with; "" for binary data."""
     lower = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in lower:
         return "SVG"
@@ -241,27 +275,27 @@ def _find_text(start: bytes) -> str:
 
 
 def _open(content: bytes, label: str) -> Image.Image:
-    """The image with its header read and nothing decoded."""
+    """Opens an image and reads its header; decodes no pixels."""
     found = sniff_format(content)
     if found == "HEIC":
         return _open_heic(content, label)
     if found not in _OPENERS:
-        what = f"this is a {found}, not a photo" if found else "this is no photo"
+        message = f"this is a {found}, not a photo" if found else "this is not a photo"
         if found in ("SVG", "AVIF"):
-            what = f"this is an {found}, which is not read"
+            message = f"this is an {found}, which is not supported"
         elif found in ("GIF", "TIFF"):
-            what = f"this is a {found}, which is not read"
-        raise PhotoError(what, location=label, hint="save it as JPEG or PNG")
+            message = f"this is a {found}, which is not supported"
+        raise PhotoError(message, location=label, hint="save it as JPEG or PNG")
     try:
         return _OPENERS[found](BytesIO(content))
-    except Exception as error:  # As above: struct.error, KeyError, OverflowError and more.
+    except Exception as error:  # struct.error, KeyError, OverflowError and more.
         raise _damaged(error, label) from error
 
 
 def _open_heic(content: bytes, label: str) -> Image.Image:
     if importlib.util.find_spec("pillow_heif") is None:
         raise PhotoError(
-            "this is a HEIC photo, and the extra that reads them is not installed",
+            "this is a HEIC photo, and the extra 'heic' is not installed",
             location=label,
             hint="pip install 'maskfit[heic]', or save it as JPEG",
         )
@@ -280,11 +314,11 @@ def _damaged(error: Exception, label: str) -> PhotoError:
 
 
 def _label(source: Path | bytes) -> str:
-    return "a photo given as bytes" if isinstance(source, bytes) else str(source)
+    return "a photo passed as bytes" if isinstance(source, bytes) else str(source)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode as RGB; the image itself where it is that already."""
+    """Converts any mode to RGB; an RGB image is returned itself."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _to_eight_bits(image)
     if image.has_transparency_data:
@@ -297,9 +331,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of sixteen bits as L, 65535 becoming 255; Pillow's own conversion clips everything above 255 to white."""
+    """Scales 16-bit gray to mode L, 65535 to 255; Pillow's own conversion clips everything above 255."""
     values = np.asarray(image, dtype=np.float64)
-    # I and F say nothing of their range: what stays within eight bits is taken for eight bits.
+    # Modes I and F have no fixed range: values up to 255 are taken as 8-bit.
     if image.mode.startswith("I;16") or values.max(initial=0) > 255:
         values = values / 257
     result = Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
@@ -308,13 +342,13 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:
-    turn = _TURNS.get(_read_orientation(image))
-    return image if turn is None else image.transpose(turn)
+    method = _TRANSPOSES.get(_read_orientation(image))
+    return image if method is None else image.transpose(method)
 
 
 def _read_orientation(image: Any) -> int:
-    """The EXIF orientation; 1, which is upright, where there is none or it cannot be read."""
+    """The EXIF orientation; 1 (upright) where there is none or it cannot be read."""
     try:
         return int(image.getexif().get(EXIF_ORIENTATION, 1))
-    except Exception:  # A damaged EXIF block is no reason to refuse good pixels.
+    except Exception:  # A damaged EXIF block does not make the pixels unusable.
         return 1

@@ -1,7 +1,7 @@
-"""Photos without labels: the evaluation list `info.csv` (`ImageID,ans`), or whatever lies in a folder.
+"""Photos without labels: the evaluation list `info.csv` (`ImageID,ans`), or all photos of a folder.
 
-Both are gone through as they are needed: of a list the names are held, which is some hundred bytes a photo; of a folder
-the names of one folder at a time.
+Both are lazy: of a list only the names are kept, some hundred bytes per photo; of a folder only the names of one folder
+at a time.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from maskfit.errors import DataError, format_list
 from maskfit.file_io import iter_csv
 
 ID_COLUMN = "ImageID"
+"""Column of the evaluation list with the photos' names."""
 
 
 @dataclass(frozen=True)
 class ListedImages(Sequence[Photo]):
-    """The photos of a list, each made when it is asked for.
+    """The photos of a list, each constructed on access.
 
     Attributes:
-        images: The folder that names are relative to.
+        folder: The folder that names are relative to.
         names: The photos' names, in order.
     """
 
@@ -37,21 +38,21 @@ class ListedImages(Sequence[Photo]):
         return len(self.names)
 
     @overload
-    def __getitem__(self, place: int) -> Photo: ...
+    def __getitem__(self, index: int) -> Photo: ...
     @overload
-    def __getitem__(self, place: slice) -> ListedImages: ...
-    def __getitem__(self, place: int | slice) -> Photo | ListedImages:
-        if isinstance(place, slice):
-            return ListedImages(self.folder, self.names[place])
-        name = self.names[place]
+    def __getitem__(self, index: slice) -> ListedImages: ...
+    def __getitem__(self, index: int | slice) -> Photo | ListedImages:
+        if isinstance(index, slice):
+            return ListedImages(self.folder, self.names[index])
+        name = self.names[index]
         return Photo(self.folder / name, name, name)
 
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Every photo in a folder and the folders below it, sorted by name, without labels; no name comes twice.
+    """All photos in a folder and its subfolders, sorted by name, without labels; each name occurs once.
 
-    Hidden and system files, and files that do not end like a photo, are passed over; links to folders are not followed.
+    Hidden and system files and files without a photo's suffix are ignored; links to folders are not followed.
 
     Attributes:
         path: The folder.
@@ -64,9 +65,7 @@ class ImageFolder:
 
     def __post_init__(self) -> None:
         if self.path.is_file():
-            raise DataError(
-                "this is a file, not a folder", location=self.path, hint="name the folder that the photos lie in"
-            )
+            raise DataError("this is a file, not a folder", location=self.path, hint="give the folder of the photos")
         if not self.path.is_dir():
             raise DataError("there is no such folder", location=self.path, hint="check the path")
         if next(iter(self), None) is None:
@@ -75,19 +74,19 @@ class ImageFolder:
             )
 
     def __iter__(self) -> Iterator[Photo]:
-        return (Photo(self.path / name, name, name) for name in _names_in(self.path, ""))
+        return (Photo(self.path / name, name, name) for name in _iter_names(self.path, ""))
 
     def __len__(self) -> int:
         return self._count
 
     @cached_property
     def _count(self) -> int:
-        # Counted when first asked for, and not again: files may come and go.
-        return sum(1 for _ in _names_in(self.path, ""))
+        # Counted once: files may be added and removed in the meantime.
+        return sum(1 for _ in _iter_names(self.path, ""))
 
 
-def _names_in(folder: Path, above: str) -> Iterator[str]:
-    """The names of all photos in `folder`, each after `above`, in the order that sorting them all would give."""
+def _iter_names(folder: Path, prefix: str) -> Iterator[str]:
+    """Yields the names of all photos in `folder` after `prefix`, in the order of sorting all of them."""
     names = []
     try:
         with os.scandir(folder) as entries:
@@ -95,70 +94,76 @@ def _names_in(folder: Path, above: str) -> Iterator[str]:
                 if is_hidden_or_system_file(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    # With its slash a folder stands where the names of the photos in it do.
+                    # With its slash, a folder sorts where the names of its photos do.
                     names.append(f"{entry.name}/")
                 elif is_photo_name(entry.name) and not entry.is_dir():
                     names.append(entry.name)
     except OSError:
-        # As os.walk: a folder that may not be looked into, or went meanwhile, is passed over.
+        # As in os.walk: a folder that cannot be read, or was removed in the meantime, is skipped.
         return
     for name in sorted(names):
         if name.endswith("/"):
-            yield from _names_in(folder / name, above + name)
+            yield from _iter_names(folder / name, prefix + name)
         else:
-            yield above + name
+            yield prefix + name
 
 
-def read_image_list(path: Path, images: Path) -> ListedImages:
-    """The photos of an evaluation list, one for each row and in the order of the rows.
+def read_image_list(path: Path, folder: Path) -> ListedImages:
+    """Reads an evaluation list; no row is skipped, because a submission needs all of them.
 
     Args:
-        path: A CSV with a column `ImageID`; any other column (`ans`) is not read.
-        images: The folder that every `ImageID` is relative to.
+        path: A CSV with a column `ImageID`; other columns (`ans`) are ignored.
+        folder: The folder that every `ImageID` is relative to.
 
     Returns:
-        Photos without labels, their names the `ImageID`s as they are written.
+        Photos without labels in the order of the rows, named by their `ImageID`.
 
     Raises:
-        DataError: It is no such CSV, a photo is missing or listed twice, or an `ImageID` leads out of `images`; one
-            error names all of them. No row is ever skipped: a submission must have all of them.
+        DataError: The file is not such a CSV, a photo is missing or listed twice, or an `ImageID` leads out of
+            `folder`; one error lists all problems.
     """
     problems: list[str] = []
     first_rows: dict[str, int] = {}
     for number, row in enumerate(iter_csv(path, (ID_COLUMN,)), start=2):
         name = row[ID_COLUMN]
-        mistake = _find_mistake(name, images, first_rows.setdefault(name, number), number)
-        if mistake:
-            problems.append(f"row {number}: {mistake}")
+        problem = _check_name(name, folder, first_rows.setdefault(name, number), number)
+        if problem:
+            problems.append(f"row {number}: {problem}")
     if not first_rows:
-        raise DataError("the list has no rows", location=path, hint=f"write one {ID_COLUMN} a row")
+        raise DataError("the list has no rows", location=path, hint=f"write one {ID_COLUMN} per row")
     if problems:
         count = "a row" if len(problems) == 1 else f"{len(problems)} rows"
         raise DataError(
             f"{count} cannot be used:\n{format_list(problems, shown=MAX_LISTED)}",
             location=path,
-            hint=f"complete {images}, or mend the list; rows are never skipped",
+            hint=f"complete {folder}, or correct the list; rows are never skipped",
         )
-    return ListedImages(images, tuple(first_rows))
+    return ListedImages(folder, tuple(first_rows))
 
 
-def _find_mistake(name: str, images: Path, first: int, number: int) -> str:
+def _check_name(name: str, folder: Path, first_row: int, row: int) -> str:
     if not name:
         return f"{ID_COLUMN} is empty"
     # Windows separators count as well: a list may be written on one system and read on another.
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
         return f"{name} leads out of the folder of photos"
-    if first != number:
-        return f"{name} stands in row {first} already"
-    if not os.path.isfile(images / name):
-        return f"{name} is not in {images}"
+    if first_row != row:
+        return f"{name} is already in row {first_row}"
+    if not os.path.isfile(folder / name):
+        return f"{name} is not in {folder}"
     return ""
 
 
 def find_images(folder: Path) -> list[Photo]:
-    """Every photo of `PhotoFolder`, at once.
+    """Lists all photos of an `ImageFolder`.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The photos, sorted by name.
 
     Raises:
-        DataError: As `PhotoFolder`.
+        DataError: The folder is missing, is a file, or holds no photo.
     """
     return list(ImageFolder(Path(folder)))

@@ -1,4 +1,4 @@
-"""A photo, what is known of it, and a set of photos. `maskfit.data.read_dataset` reads sets from disk."""
+"""Photos with their labels, and datasets of photos. `maskfit.data.read_dataset` reads datasets from disk."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from maskfit.errors import LabelError
 from maskfit.labels.schema import UNKNOWN, Attribute, IntArray, LabelSchema, as_number
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".heic"})
-"""File name endings of photos, in lower case. What a file really is, its content says: see `decoding`."""
+"""File name suffixes of photos, in lower case. The actual format follows from the content: see `image_decoding`."""
 
 PERSON_SEPARATOR = "|"
-"""Stands between the persons of a photo that was made of several."""
+"""Separates the persons of a photo that was made of several."""
 
 SYSTEM_FILES = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir"})
-"""Names, in lower case, that operating systems and file servers leave behind without a leading dot."""
+"""Names, in lower case, of files and folders that operating systems and file servers create."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,14 @@ class Photo:
     """One photo.
 
     Attributes:
-        path: The file to open.
-        name: Its name in every table: the posix path relative to the set's root.
+        path: The file.
+        name: Its name in every table: the POSIX path relative to the dataset's root.
         person: Who is on it: the whole folder name in the competition's layout, the person column of a manifest, or
-            the photo's own name where nobody wrote a person down. Persons are equal only when this text is. Several,
-            with `BOTH` between them, where the photo was made of several.
-        labels: What is known: attribute name to a value's name, or to years as a float where the attribute has bands.
-        times: How often it counts in training, 1 or more: rare photos may come several times in an epoch.
+            the photo's own name where no person is given. Persons are compared as text. Several persons, joined by
+            `PERSON_SEPARATOR`, where the photo was made of several.
+        labels: Known labels: attribute name to the name of a value, or to years as a float where the attribute has
+            bins.
+        repeat: How often the photo occurs in one training epoch, >= 1.
     """
 
     path: Path
@@ -40,7 +41,14 @@ class Photo:
     repeat: int = 1
 
     def with_labels(self, labels: Mapping[str, str | float]) -> Photo:
-        """The same photo with `labels` laid over its own."""
+        """Returns the photo with some labels replaced.
+
+        Args:
+            labels: The new labels; all other labels are kept.
+
+        Returns:
+            A new photo.
+        """
         return replace(self, labels={**self.labels, **labels})
 
 
@@ -70,32 +78,45 @@ class PhotoDataset:
         """Every person once, in the order of their first photo."""
         return tuple(dict.fromkeys(photo.person for photo in self.photos))
 
-    def attribute_indices(self, scheme: LabelSchema) -> IntArray:
-        """Codes of all photos, int64 of shape (photos, attributes); `UNKNOWN` where a label is not known.
+    def attribute_indices(self, schema: LabelSchema) -> IntArray:
+        """Encodes the labels of all photos.
+
+        Args:
+            schema: The label schema.
+
+        Returns:
+            Index of each attribute's value, int64 of shape (photos, attributes); `UNKNOWN` where a label is missing.
 
         Raises:
-            LabelError: A photo bears a label that the scheme does not know.
+            LabelError: A photo has a label that is not in the schema.
         """
-        return scheme.encode_batch(photo.labels for photo in self.photos)
+        return schema.encode_batch(photo.labels for photo in self.photos)
 
     def select(self, indices: Iterable[int]) -> PhotoDataset:
-        """The photos at `indices`, in that order."""
+        """Selects photos.
+
+        Args:
+            indices: Positions in the dataset.
+
+        Returns:
+            A dataset of these photos, in this order.
+        """
         return replace(self, photos=tuple(self.photos[int(index)] for index in indices))
 
 
 def read_label(attribute: Attribute, text: str) -> str | float:
-    """One label from a cell of a table or a part of a file name, in the one spelling that `Photo.labels` holds.
+    """Parses a label from a table cell or a part of a file name into the form that `Photo.labels` has.
 
     Args:
-        attribute: What the label is about.
-        text: Not empty: a value's name, alias, word or code; a number where the attribute has bands.
+        attribute: The attribute.
+        text: Not empty: a value's name, alias, display name or index; a number where the attribute has bins.
 
     Returns:
-        A value's name; a float where the attribute has bands and the text is a number. A coarse value shared by several
-        (a band, where decades are trained on) stays as it is written, for the official attribute to read.
+        A value's name; a float where the attribute has bins and the text is a number. A coarse value that covers
+        several values (an age band, where decades are trained) is returned as it is, for the scored attribute.
 
     Raises:
-        LabelError: The text is no value of the attribute, or a number outside of its span.
+        LabelError: The text is not a value of the attribute, or a number out of its range.
     """
     code = attribute.encode(text)
     number = as_number(text) if attribute.bin_edges else None
@@ -105,7 +126,14 @@ def read_label(attribute: Attribute, text: str) -> str | float:
 
 
 def read_band(attribute: Attribute, text: str) -> str:
-    """A band from its name or its code 0, 1, ...: what a number is not taken for where years are also possible.
+    """Parses a band (bin) from its name or its index 0, 1, ..., where `read_label` would take a number for years.
+
+    Args:
+        attribute: An attribute with bins.
+        text: Name or index of a band.
+
+    Returns:
+        The band's name.
 
     Raises:
         LabelError: The text is neither.
@@ -119,10 +147,24 @@ def read_band(attribute: Attribute, text: str) -> str:
 
 
 def is_hidden_or_system_file(name: str) -> bool:
-    """Whether a file or folder name is hidden (`._mask1.jpg`, `.DS_Store`) or left by a system (`Thumbs.db`)."""
+    """Returns whether a name is hidden (`._mask1.jpg`, `.DS_Store`) or created by a system (`Thumbs.db`).
+
+    Args:
+        name: Name of a file or folder.
+
+    Returns:
+        Whether it is to be ignored.
+    """
     return name.startswith(".") or name.casefold() in SYSTEM_FILES
 
 
 def is_photo_name(name: str) -> bool:
-    """Whether a file name ends like a photo's; upper and lower case are the same."""
+    """Returns whether a file name has a photo's suffix, in upper or lower case.
+
+    Args:
+        name: Name of a file.
+
+    Returns:
+        Whether the suffix is in `PHOTO_SUFFIXES`.
+    """
     return Path(name).suffix.lower() in PHOTO_SUFFIXES

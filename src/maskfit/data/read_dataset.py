@@ -1,4 +1,4 @@
-"""Reads a set of photos from disk: the competition's folders, or a CSV manifest."""
+"""Reads a dataset from disk: the competition's folders, or a CSV manifest."""
 
 from __future__ import annotations
 
@@ -13,33 +13,45 @@ from maskfit.labels.schema import LabelSchema
 __all__ = ["Photo", "PhotoDataset", "read_photos", "scan_photos"]
 
 
-def read_photos(source: str | Path, scheme: LabelSchema) -> PhotoDataset:
-    """The photos of a source, with what is known of each.
+def read_photos(source: str | Path, schema: LabelSchema) -> PhotoDataset:
+    """Reads the photos of a dataset with their labels.
 
     Args:
-        source: A folder in the competition's layout (`data.layout`), or a .csv manifest (`data.manifest`).
-        scheme: Says which labels are read and what their values are.
+        source: A folder in the competition's layout (`data.competition_layout`), or a .csv manifest
+            (`data.manifest`).
+        schema: The label schema.
 
     Returns:
-        Photos in a fixed order: sorted by folder and file, or as the manifest has them.
+        Photos in a fixed order: sorted by folder and file name, or in the order of the manifest.
 
     Raises:
-        DataError: The source is neither, or something in it is wrong; one error names all that is.
+        DataError: The source is neither, or something in it is wrong; one error lists all problems.
     """
-    found, problems = scan_photos(source, scheme)
+    dataset, problems = scan_photos(source, schema)
     raise_if_fatal(problems, Path(source))
-    return found
+    return dataset
 
 
-def scan_photos(source: str | Path, scheme: LabelSchema) -> tuple[PhotoDataset, list[DataProblem]]:
-    """The photos that can be read and everything that is wrong with the rest; raises nothing for bad data."""
+def scan_photos(source: str | Path, schema: LabelSchema) -> tuple[PhotoDataset, list[DataProblem]]:
+    """Reads the valid photos of a dataset and collects all problems; raises nothing for bad data.
+
+    Args:
+        source: As for `read_photos`.
+        schema: The label schema.
+
+    Returns:
+        The valid photos, and the problems.
+    """
     path = Path(source)
     if path.is_dir():
-        return scan_layout(path, scheme)
+        return scan_layout(path, schema)
     if path.suffix.lower() == ".csv":
-        return scan_manifest(path, scheme)
+        return scan_manifest(path, schema)
     if path.exists():
-        what, fix = "this is neither a folder nor a .csv file", "give a folder of person folders, or a CSV manifest"
+        message, hint = (
+            "the source is neither a folder nor a .csv file",
+            "give a folder of person folders or a manifest",
+        )
     else:
-        what, fix = "there is no such folder or file", "check the path"
-    return PhotoDataset(path, ()), [DataProblem("fatal", "source", str(path), what, fix)]
+        message, hint = "there is no such folder or file", "check the path"
+    return PhotoDataset(path, ()), [DataProblem("fatal", "source", str(path), message, hint)]

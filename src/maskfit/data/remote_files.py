@@ -1,6 +1,6 @@
-"""Photos on this machine or elsewhere, by one name: a folder, or an address as fsspec reads it (s3://, gs://, http://).
+"""Photos in a local folder or at a URL that fsspec reads (s3://, gs://, http://).
 
-Names are relative to the root. Listing goes through one folder at a time, so that any number of photos can be listed.
+Names are relative to the root. Listing reads one folder at a time, so that any number of photos can be listed.
 """
 
 from __future__ import annotations
@@ -26,23 +26,30 @@ PROTOCOL_PACKAGES = {
     "https": "aiohttp",
     "abfs": "adlfs",
 }
-"""What fsspec needs for a protocol beside itself."""
+"""Package that fsspec needs for a protocol."""
 
 
 def is_url(root: str) -> bool:
-    """Whether photos lie elsewhere, rather than in a folder."""
+    """Returns whether a root is a URL instead of a local folder.
+
+    Args:
+        root: A folder or a URL.
+
+    Returns:
+        Whether it contains `://`.
+    """
     return "://" in root
 
 
 class ImageRoot:
-    """A root that photos are named from.
+    """The root folder or URL of a set of photos.
 
     Args:
-        root: A folder, or an address.
+        root: A folder, or a URL.
 
     Raises:
-        MissingExtraError: It is an address, and fsspec is not installed.
-        DataError: The folder is missing or holds no photo; or the address cannot be opened.
+        MissingExtraError: It is a URL, and fsspec is not installed.
+        DataError: The URL cannot be opened.
     """
 
     def __init__(self, root: str) -> None:
@@ -51,30 +58,33 @@ class ImageRoot:
             return
         if importlib.util.find_spec("fsspec") is None:
             raise MissingExtraError(f"reading {root.partition('://')[0]}://", "ray")
-        _ = self._opened
+        _ = self._filesystem
 
     @cached_property
-    def _opened(self) -> tuple[Any, str]:
+    def _filesystem(self) -> tuple[Any, str]:
         """fsspec's file system, and the root's path in it."""
         import fsspec
 
         protocol = self.root.partition("://")[0]
         try:
-            system, path = fsspec.core.url_to_fs(self.root)
+            filesystem, path = fsspec.core.url_to_fs(self.root)
         except ImportError:
             package = PROTOCOL_PACKAGES.get(protocol, f"fsspec's package for {protocol}")
             raise DataError(
                 f"{protocol}:// needs the package {package}", location=self.root, hint=f"pip install {package}"
             ) from None
         except (ValueError, OSError) as error:
-            raise DataError(f"this address cannot be opened: {error}", location=self.root, hint="check it") from None
-        return system, str(path).rstrip("/")
+            raise DataError(f"the URL cannot be opened: {error}", location=self.root, hint="check the URL") from None
+        return filesystem, str(path).rstrip("/")
 
     def names(self) -> Iterator[str]:
-        """Every photo below the root, folder by folder, sorted within each; litter is passed over.
+        """Lists all photos below the root; hidden and system files are ignored.
+
+        Yields:
+            Names relative to the root, folder by folder, sorted within each.
 
         Raises:
-            DataError: There is none, or the root cannot be listed.
+            DataError: There is no photo, or the root cannot be listed.
         """
         if not is_url(self.root):
             yield from (photo.name for photo in ImageFolder(Path(self.root)))
@@ -85,66 +95,84 @@ class ImageRoot:
             yield name
         if not found:
             raise DataError(
-                "there is no photo below this address", location=self.root, hint="check it, or give a --image-list"
+                "there is no photo below this URL", location=self.root, hint="check the URL, or give a --image-list"
             )
 
     def _walk(self) -> Iterator[str]:
-        system, root = self._opened
+        filesystem, root = self._filesystem
         try:
-            for folder, _, files in system.walk(root, on_error="raise"):
-                below = str(folder).rstrip("/").removeprefix(root).strip("/")
+            for folder, _, files in filesystem.walk(root, on_error="raise"):
+                relative = str(folder).rstrip("/").removeprefix(root).strip("/")
                 for name in sorted(file.rpartition("/")[2] for file in files):
                     if is_photo_name(name) and not is_hidden_or_system_file(name):
-                        yield f"{below}/{name}" if below else name
+                        yield f"{relative}/{name}" if relative else name
         except (OSError, ValueError) as error:
             raise DataError(
-                f"this address cannot be listed: {_said(error)}", location=self.root, hint="check it"
+                f"the URL cannot be listed: {_first_line(error)}", location=self.root, hint="check the URL"
             ) from None
 
     def path(self, name: str) -> Path | None:
-        """Where a photo lies on this machine; None where it lies elsewhere."""
+        """Returns the local path of a photo.
+
+        Args:
+            name: Name relative to the root.
+
+        Returns:
+            The path; None for a photo at a URL.
+        """
         return None if is_url(self.root) else Path(self.root) / name
 
     def reader(self, name: str) -> Callable[[], bytes]:
-        """What fetches a photo from elsewhere."""
-        return lambda: self._fetch(name)
+        """Returns a function that downloads a photo.
 
-    def _fetch(self, name: str) -> bytes:
-        system, root = self._opened
+        Args:
+            name: Name relative to the root, which is a URL.
+
+        Returns:
+            A function without arguments that returns the file's bytes or raises `PhotoError`.
+        """
+        return lambda: self._download(name)
+
+    def _download(self, name: str) -> bytes:
+        filesystem, root = self._filesystem
         try:
-            # One byte too many is enough to know that a file is too large.
-            content: bytes = system.cat_file(f"{root}/{name}", start=0, end=MAX_BYTES + 1)
+            # One byte beyond the maximum suffices to detect a file that is too large.
+            content: bytes = filesystem.cat_file(f"{root}/{name}", start=0, end=MAX_BYTES + 1)
         except (NotImplementedError, ValueError):
-            content = system.cat_file(f"{root}/{name}")
-        except Exception as error:  # whatever a protocol's package raises: this photo cannot be had
-            raise PhotoError(f"it cannot be fetched: {_said(error)}", location=name) from None
+            content = filesystem.cat_file(f"{root}/{name}")
+        except Exception as error:  # The packages of protocols raise many exception types.
+            raise PhotoError(f"the photo cannot be downloaded: {_first_line(error)}", location=name) from None
         if len(content) > MAX_BYTES:
             raise PhotoError(f"the file is larger than {MAX_BYTES // 2**20} MiB", location=name)
         return content
 
 
 def read_image_names(path: Path, root: str) -> Sequence[str]:
-    """The names of a list's photos, in its order.
+    """Reads the names of an evaluation list.
 
     Args:
         path: A CSV with a column `ImageID`.
-        root: What the names are relative to. In a folder all of them must be there; elsewhere that shows later.
+        root: Folder or URL that the names are relative to. In a folder all photos must exist; at a URL this is not
+            checked.
+
+    Returns:
+        The names in the order of the list.
 
     Raises:
-        DataError: It is no such CSV, or a row cannot be used; one error names all of them.
+        DataError: The file is not such a CSV, or a row cannot be used; one error lists all problems.
     """
     if not is_url(root):
         return read_image_list(path, Path(root)).names
-    rows = [row[ID_COLUMN] for row in iter_csv(path, (ID_COLUMN,))]
-    twice = [name for name, count in Counter(rows).items() if count > 1]
-    strange = [name for name in rows if not name or name.startswith("/") or ".." in name.split("/")]
-    problems = [f"{name} is listed twice" for name in twice]
-    problems += [f"'{name}' leads out of {root}" for name in strange]
-    if problems or not rows:
-        raise DataError(format_list(problems) or "the list has no rows", location=path, hint="mend the list")
-    return rows
+    names = [row[ID_COLUMN] for row in iter_csv(path, (ID_COLUMN,))]
+    duplicates = [name for name, count in Counter(names).items() if count > 1]
+    outside = [name for name in names if not name or name.startswith("/") or ".." in name.split("/")]
+    problems = [f"{name} is listed twice" for name in duplicates]
+    problems += [f"'{name}' leads out of {root}" for name in outside]
+    if problems or not names:
+        raise DataError(format_list(problems) or "the list has no rows", location=path, hint="correct the list")
+    return names
 
 
-def _said(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a set of photos, found before a training finds it."""
+"""Validation of a dataset: collects everything that is wrong with it before a training starts."""
 
 from __future__ import annotations
 
@@ -19,48 +19,74 @@ from maskfit.labels.schema import UNKNOWN, LabelSchema
 Progress = Callable[[int, int], None]
 
 MIN_SIDE = 64
-"""A side shorter than this many pixels holds too little of a face."""
+"""Minimum side of a photo in pixels; with less, a face has too little detail."""
 
 TYPICAL_SIZE_FRACTION = 0.8
-"""From this share of photos on, one size is the usual one and others are worth a look."""
+"""Fraction of photos with the same size from which on other sizes are reported."""
 
-EXPECTED_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WebP", ".bmp": "BMP", ".heic": "HEIC"}
-"""What a file name's ending promises."""
+EXPECTED_FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".webp": "WebP",
+    ".bmp": "BMP",
+    ".heic": "HEIC",
+}
+"""Format by file name suffix."""
 
 _SEVERITIES = ("fatal", "warning", "note")
 
 
 @dataclass(frozen=True, slots=True)
 class ValidationReport:
-    """A set as far as it can be read, and its problems, the worst first."""
+    """The readable part of a dataset, and its problems.
+
+    Attributes:
+        photos: The photos that fit the layout or manifest.
+        problems: The problems, the most severe first.
+    """
 
     photos: PhotoDataset
     problems: tuple[DataProblem, ...]
 
     @property
     def num_fatal(self) -> int:
-        """How many problems keep the set from being used."""
+        """Number of fatal problems."""
         return sum(problem.severity == "fatal" for problem in self.problems)
 
-    def count_known(self, scheme: LabelSchema) -> dict[str, int]:
-        """How many photos have a label, for each attribute."""
-        counts = (self.photos.attribute_indices(scheme) != UNKNOWN).sum(axis=0).tolist()
-        return dict(zip(scheme.names, counts, strict=True))
+    def count_known(self, schema: LabelSchema) -> dict[str, int]:
+        """Counts the labeled photos.
 
-    def count_classes(self, scheme: LabelSchema) -> list[int]:
-        """How many photos each class has; a photo that lacks a label has none."""
-        counts = Counter(scheme.to_class_index(self.photos.attribute_indices(scheme)).tolist())
-        return [counts[number] for number in range(scheme.num_classes)]
+        Args:
+            schema: The label schema.
+
+        Returns:
+            Attribute name to the number of photos with that label.
+        """
+        counts = (self.photos.attribute_indices(schema) != UNKNOWN).sum(axis=0).tolist()
+        return dict(zip(schema.names, counts, strict=True))
+
+    def count_classes(self, schema: LabelSchema) -> list[int]:
+        """Counts the photos of each class.
+
+        Args:
+            schema: The label schema.
+
+        Returns:
+            Number of photos by class index; a photo that lacks a label is not counted.
+        """
+        counts = Counter(schema.to_class_index(self.photos.attribute_indices(schema)).tolist())
+        return [counts[index] for index in range(schema.num_classes)]
 
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """What one look into a file gives; empty but for `error` where it cannot be read.
+    """Properties of an image file; empty except for `error` where it cannot be read.
 
     Attributes:
-        key: Stands for the content: the same bytes, the same key.
-        format: What the content is, whatever the name says: "JPEG".
-        size: Upright (width, height).
+        content_hash: Hash of the file's bytes.
+        format: Format of the content, independent of the name: "JPEG".
+        size: Upright (width, height) in pixels.
         error: Why it cannot be read.
     """
 
@@ -70,38 +96,41 @@ class ImageInfo:
     error: DataProblem | None = None
 
 
-def validate_dataset(source: str | Path, scheme: LabelSchema, *, progress: Progress | None = None) -> ValidationReport:
-    """Reads a set and decodes every photo in it. Bad data is an answer, never an error.
+def validate_dataset(source: str | Path, schema: LabelSchema, *, progress: Progress | None = None) -> ValidationReport:
+    """Reads a dataset, decodes every photo, and collects all problems; raises nothing for bad data.
 
     Args:
-        source: What `read_photos` takes.
-        scheme: Says which labels are read.
-        progress: Called with (photos done, photos in all).
+        source: A folder or manifest, as for `read_photos`.
+        schema: The label schema.
+        progress: Called with (photos done, all photos).
 
     Returns:
-        The photos that fit layout or manifest, and what is wrong: names and labels that do not fit, unreadable files,
-        persons without their seven photos, identical files, misleading endings, very small photos and unusual sizes.
+        The photos that fit the layout or manifest, and the problems: invalid names and labels, unreadable files,
+        persons without their seven photos, identical files, wrong suffixes, very small photos and unusual sizes.
     """
-    photos, problems = scan_photos(source, scheme)
-    return find_problems(photos, problems, _look_into_all(photos, progress), scheme)
+    photos, problems = scan_photos(source, schema)
+    return find_problems(photos, problems, _inspect_all(photos, progress), schema)
 
 
 def find_problems(
-    photos: PhotoDataset, problems: Iterable[DataProblem], facts: Sequence[ImageInfo], scheme: LabelSchema
+    photos: PhotoDataset, problems: Iterable[DataProblem], infos: Sequence[ImageInfo], schema: LabelSchema
 ) -> ValidationReport:
-    """What is wrong with photos that somebody has looked into.
+    """Collects the problems of photos whose files have been inspected.
 
     Args:
         photos: The photos.
-        problems: What is known to be wrong already: what `scan_photos` found.
-        facts: What each photo's file gave, in the order of the photos.
-        scheme: Says which labels are compared.
+        problems: Problems found by `scan_photos`.
+        infos: Properties of each photo's file, in the order of the photos.
+        schema: The label schema, for comparing the labels of identical files.
+
+    Returns:
+        All problems, sorted by severity and grouped by kind.
     """
     problems = list(problems)
-    problems += [fact.error for fact in facts if fact.error]
-    readable = [(photo, fact) for photo, fact in zip(photos, facts, strict=True) if not fact.error]
-    problems += _find_identical(readable, scheme)
-    problems += _find_misnamed(readable)
+    problems += [info.error for info in infos if info.error]
+    readable = [(photo, info) for photo, info in zip(photos, infos, strict=True) if not info.error]
+    problems += _find_identical(readable, schema)
+    problems += _find_wrong_suffixes(readable)
     problems += _find_small(readable)
     problems += _find_unusual_sizes(readable)
     problems.sort(key=lambda problem: _SEVERITIES.index(problem.severity))
@@ -110,22 +139,22 @@ def find_problems(
     return ValidationReport(photos, tuple(problems))
 
 
-def _look_into_all(photos: PhotoDataset, progress: Progress | None) -> list[ImageInfo]:
-    """Facts in the order of the photos. Threads suffice: Pillow decodes outside of Python's lock."""
-    facts: list[ImageInfo] = []
+def _inspect_all(photos: PhotoDataset, progress: Progress | None) -> list[ImageInfo]:
+    """The properties in the order of the photos; threads suffice, because Pillow decodes without the GIL."""
+    infos: list[ImageInfo] = []
     pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
     try:
-        for fact in pool.map(_look_into, photos):
-            facts.append(fact)
+        for info in pool.map(_inspect, photos):
+            infos.append(info)
             if progress:
-                progress(len(facts), len(photos))
+                progress(len(infos), len(photos))
     finally:
-        # Without this, whoever presses Ctrl-C waits for all the photos that are left.
+        # Otherwise Ctrl-C would wait for all remaining photos.
         pool.shutdown(cancel_futures=True)
-    return facts
+    return infos
 
 
-def _look_into(photo: Photo) -> ImageInfo:
+def _inspect(photo: Photo) -> ImageInfo:
     try:
         content = read_bytes(photo.path)
         image = open_rgb(content, name=photo.name)
@@ -135,51 +164,59 @@ def _look_into(photo: Photo) -> ImageInfo:
 
 
 def unreadable_problem(photo: Photo, error: PhotoError) -> DataProblem:
-    """The finding that a photo's file cannot be read."""
+    """Builds the problem of a photo that cannot be read.
+
+    Args:
+        photo: The photo.
+        error: Why it cannot be read.
+
+    Returns:
+        A fatal problem.
+    """
     return DataProblem("fatal", "unreadable", photo.name, error.message, error.hint or "replace the file")
 
 
-def _find_identical(readable: Iterable[tuple[Photo, ImageInfo]], scheme: LabelSchema) -> list[DataProblem]:
-    """One warning for each file that is there more than once, byte for byte."""
+def _find_identical(readable: Iterable[tuple[Photo, ImageInfo]], schema: LabelSchema) -> list[DataProblem]:
+    """One warning for each group of bytewise identical files."""
     groups: dict[str, list[Photo]] = {}
-    for photo, fact in readable:
-        groups.setdefault(fact.content_hash, []).append(photo)
+    for photo, info in readable:
+        groups.setdefault(info.content_hash, []).append(photo)
     problems: list[DataProblem] = []
     for photos in groups.values():
         if len(photos) < 2:
             continue
-        what = f"the same file as {', '.join(photo.name for photo in photos[1:])}"
-        persons = len({photo.person for photo in photos})
-        if persons > 1:
-            what += f", under {persons} persons: a split over persons can put it on both sides"
-        disputed = _find_disagreements(photos, scheme)
-        if disputed:
-            what += f"; the labels disagree about {' and '.join(disputed)}"
-        fix = "keep one, or leave the others out with a correction (attribute `use`, value `no`)"
-        kind = "duplicate across persons" if persons > 1 else "duplicate"
-        problems.append(DataProblem("warning", kind, photos[0].name, what, fix))
+        message = f"the same file as {', '.join(photo.name for photo in photos[1:])}"
+        num_persons = len({photo.person for photo in photos})
+        if num_persons > 1:
+            message += f", under {num_persons} persons: a split by person can put it on both sides"
+        conflicting = _find_conflicting_attributes(photos, schema)
+        if conflicting:
+            message += f"; the labels disagree about {' and '.join(conflicting)}"
+        hint = "keep one, or exclude the others with a correction (attribute `use`, value `no`)"
+        kind = "duplicate across persons" if num_persons > 1 else "duplicate"
+        problems.append(DataProblem("warning", kind, photos[0].name, message, hint))
     return problems
 
 
-def _find_disagreements(photos: list[Photo], scheme: LabelSchema) -> list[str]:
-    """Attributes of which the photos are said to have different values, or different years within one band."""
-    columns = zip(*(scheme.encode(photo.labels) for photo in photos), strict=True)
+def _find_conflicting_attributes(photos: list[Photo], schema: LabelSchema) -> list[str]:
+    """Attributes in which the labels of the photos differ, including different years within one bin."""
+    columns = zip(*(schema.encode(photo.labels) for photo in photos), strict=True)
     names = []
-    for name, codes in zip(scheme.names, columns, strict=True):
+    for name, indices in zip(schema.names, columns, strict=True):
         years = {value for photo in photos if isinstance(value := photo.labels.get(name), float)}
-        if len(set(codes) - {UNKNOWN}) > 1 or len(years) > 1:
+        if len(set(indices) - {UNKNOWN}) > 1 or len(years) > 1:
             names.append(name)
     return names
 
 
-def _find_misnamed(readable: Iterable[tuple[Photo, ImageInfo]]) -> list[DataProblem]:
+def _find_wrong_suffixes(readable: Iterable[tuple[Photo, ImageInfo]]) -> list[DataProblem]:
     problems = []
-    for photo, fact in readable:
-        promised = EXPECTED_FORMATS.get(photo.path.suffix.lower())
-        if promised != fact.format:
-            what = f"the name ends in {photo.path.suffix or 'nothing'}, the content is {fact.format}"
+    for photo, info in readable:
+        expected = EXPECTED_FORMATS.get(photo.path.suffix.lower())
+        if expected != info.format:
+            message = f"the name ends in {photo.path.suffix or 'nothing'}, the content is {info.format}"
             problems.append(
-                DataProblem("warning", "file ending", photo.name, what, "rename it; maskfit goes by content")
+                DataProblem("warning", "file ending", photo.name, message, "rename it; maskfit uses the content")
             )
     return problems
 
@@ -190,30 +227,31 @@ def _find_small(readable: Iterable[tuple[Photo, ImageInfo]]) -> list[DataProblem
             "warning",
             "small photo",
             photo.name,
-            f"{fact.size[0]} x {fact.size[1]} pixels; a side has fewer than {MIN_SIDE}",
-            "replace it by the original, or leave it out",
+            f"the photo has {info.size[0]} x {info.size[1]} pixels; each side should have at least {MIN_SIDE}",
+            "replace it by the original, or exclude it",
         )
-        for photo, fact in readable
-        if min(fact.size) < MIN_SIDE
+        for photo, info in readable
+        if min(info.size) < MIN_SIDE
     ]
 
 
 def _find_unusual_sizes(readable: list[tuple[Photo, ImageInfo]]) -> list[DataProblem]:
-    """One warning for each size (width x height) that is not the usual one, where there is a usual one."""
+    """One warning for each size (width x height) that is not the typical one, where there is a typical one."""
     names: dict[tuple[int, int], list[str]] = {}
-    for photo, fact in readable:
-        names.setdefault(fact.size, []).append(photo.name)
-    usual = max(names, key=lambda size: len(names[size]), default=(0, 0))
-    if len(names.get(usual, ())) < TYPICAL_SIZE_FRACTION * len(readable):
+    for photo, info in readable:
+        names.setdefault(info.size, []).append(photo.name)
+    typical = max(names, key=lambda size: len(names[size]), default=(0, 0))
+    if len(names.get(typical, ())) < TYPICAL_SIZE_FRACTION * len(readable):
         return []
     return [
         DataProblem(
             "warning",
             "unusual size",
             found[0],
-            f"{width} x {height} pixels, as {len(found)} of {len(readable)} photos; most are {usual[0]} x {usual[1]}",
-            "look at them: other sizes may be crops or turned by 90 degrees",
+            f"{len(found)} of {len(readable)} photos have {width} x {height} pixels; "
+            f"most have {typical[0]} x {typical[1]}",
+            "review them: photos of other sizes may be crops or rotated by 90 degrees",
         )
         for (width, height), found in names.items()
-        if (width, height) != usual
+        if (width, height) != typical
     ]

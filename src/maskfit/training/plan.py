@@ -1,9 +1,10 @@
-"""What a recipe means on its data: which photos, which labels, who is held out, how photos are framed."""
+"""A recipe applied to its data: which photos and labels are used, who is held out, how images are preprocessed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,34 +13,37 @@ from numpy.typing import NDArray
 
 from maskfit.config.recipe import Recipe
 from maskfit.data.label_corrections import read_corrected
-from maskfit.data.photo_dataset import BOTH, PhotoDataset
+from maskfit.data.photo_dataset import PERSON_SEPARATOR, PhotoDataset
 from maskfit.data.preprocessing import CropResize, Normalize, Preprocessing
 from maskfit.data.read_dataset import read_photos
-from maskfit.data.splits import TRAIN_ONLY, PersonSplits, make_person_splits, read_folds
+from maskfit.data.splits import TRAIN_ONLY, PersonSplits, make_person_splits, read_splits
 from maskfit.errors import DataError, RecipeError
-from maskfit.labels.schema import IntArray, LabelSchema, as_number
+from maskfit.labels.schema import UNKNOWN, IntArray, LabelSchema, as_number
 from maskfit.models.network import Network, build_network
 from maskfit.training.network_setup import validate_network_options
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A recipe on its data.
+    """A recipe applied to its data.
 
     Attributes:
         recipe: The recipe.
-        photos: Every photo, its labels corrected; behind the first `judged` stand those that are only trained on.
-        judged: How many photos can be held out.
-        official: What answers are scored on.
-        trained: What the network tells apart; the age rule makes it differ from `official`.
-        folds: Who is held out when.
-        preprocessing: What stands between a decoded photo and the network.
-        heads: What the network's outputs are called.
-        remarks: What the user should know, a line each.
+        photos: Every photo, its labels corrected; the first `num_scored_photos` may be held out, the others are for
+            training only.
+        targets: (photos, attributes) official value index of every photo, `UNKNOWN` where it is not known.
+        num_scored_photos: Number of photos that may be held out.
+        scored_schema: Labels that predictions are scored on.
+        train_schema: Labels that the network is trained on; the age rule makes it differ from `scored_schema`.
+        folds: Which persons are held out in which fold.
+        preprocessing: Preprocessing between a decoded photo and the network.
+        heads: Names of the network's outputs.
+        warnings: Messages for the user, a line each.
     """
 
     recipe: Recipe
     photos: PhotoDataset
+    targets: IntArray = field(compare=False, repr=False)
     num_scored_photos: int
     scored_schema: LabelSchema
     train_schema: LabelSchema
@@ -49,108 +53,159 @@ class TrainingPlan:
     warnings: tuple[str, ...]
 
     def indices_of(self, names: Iterable[str]) -> list[int]:
-        """Where photos of these names stand in the set."""
-        known = {photo.name: place for place, photo in enumerate(self.photos.photos[: self.num_scored_photos])}
-        return [known[name] for name in names]
+        """Returns the indices of photos by name.
 
-    def targets(self) -> IntArray:
-        """Official codes of every photo, (photos, attributes)."""
-        return self.photos.codes(self.scored_schema)
+        Args:
+            names: Names of photos that may be held out.
 
+        Returns:
+            Their indices in `photos`, in the same order.
+        """
+        index_of = {photo.name: index for index, photo in enumerate(self.photos.photos[: self.num_scored_photos])}
+        return [index_of[name] for name in names]
+
+    @cached_property
+    def class_indices(self) -> IntArray:
+        """(photos,) official class index of every photo, `UNKNOWN` where any attribute is."""
+        return self.scored_schema.to_class_index(self.targets)
+
+    @cached_property
     def allowed_masks(self) -> dict[str, NDArray[np.bool_]]:
-        """By head (photos, values): what each photo's label leaves possible in training."""
+        """Head name to the training classes that each photo's label allows, (photos, values)."""
         labels = [photo.labels for photo in self.photos]
         return {head: self.train_schema.allowed_mask_from_labels(labels, head) for head in self.heads}
 
+    @cached_property
     def ages(self) -> NDArray[np.float64]:
-        """The age of every photo as a number, by the first attribute with bands; NaN where nobody wrote a number."""
+        """(photos,) age in years of every photo, from the first attribute with bins; NaN where it is no number."""
         name = next(attribute.name for attribute in self.scored_schema.attributes if attribute.bin_edges)
         numbers = [as_number(photo.labels.get(name, "")) for photo in self.photos.photos]
         return np.array([np.nan if number is None else number for number in numbers])
 
     def split(self, fold: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Places of the photos to train on and of those held out; ages that the recipe drops are trained on by none.
+        """Returns the training and validation photos of a fold.
 
-        A photo that counts several times stands several times among those to train on.
+        Photos of ages that the recipe excludes are validated on but never trained on. A photo with a repeat count
+        occurs that many times among the training photos.
+
+        Args:
+            fold: The fold, from 0.
+
+        Returns:
+            Indices in `photos` of the training photos, and of the validation photos.
+
+        Raises:
+            DataError: The age rule excludes every training photo.
         """
         train, valid = self.folds.split(self.photos.photos[: self.num_scored_photos], fold)
-        held_out = {self.photos[place].person for place in valid}
+        held_out = {self.photos[index].person for index in valid}
         extra = [
-            place
-            for place in range(self.num_scored_photos, len(self.photos))
-            if not held_out & set(self.photos[place].person.split(BOTH))
+            index
+            for index in range(self.num_scored_photos, len(self.photos))
+            if not held_out & set(self.photos[index].person.split(PERSON_SEPARATOR))
         ]
         train = np.concatenate([train, np.array(extra, dtype=np.int64)])
-        banded = [attribute.name for attribute in self.scored_schema.attributes if attribute.bin_edges]
+        binned = [attribute.name for attribute in self.scored_schema.attributes if attribute.bin_edges]
         rule = self.recipe.data.age_labels
-        keep = [not any(rule.drops(self.photos[place].labels.get(name)) for name in banded) for place in train]
+        keep = [not any(rule.excludes(self.photos[index].labels.get(name)) for name in binned) for index in train]
         if not any(keep):
-            raise DataError("the age rule drops every training photo", hint="look at data.age_labels.exclude")
+            raise DataError(
+                "data.age_labels.exclude excludes every training photo", hint="narrow data.age_labels.exclude"
+            )
         train = train[keep]
-        return np.repeat(train, [self.photos[place].repeat for place in train]), valid
+        return np.repeat(train, [self.photos[index].repeat for index in train]), valid
 
     def val_indices(self) -> list[int]:
-        """Places of the photos that are validated on in some fold."""
-        judged = self.photos.photos[: self.num_scored_photos]
+        """Returns the indices of the photos that are held out in some fold.
+
+        Returns:
+            Indices in `photos`, rising.
+        """
         return [
-            place
-            for place, photo in enumerate(judged)
+            index
+            for index, photo in enumerate(self.photos.photos[: self.num_scored_photos])
             if self.folds.fold_of_person.get(photo.person, TRAIN_ONLY) != TRAIN_ONLY
         ]
 
     def fold_numbers(self) -> tuple[int, ...]:
-        """The folds to train."""
-        every = tuple(range(self.folds.count))
-        strange = [fold for fold in self.recipe.cv.train_folds if fold not in every]
-        if strange:
+        """Returns the folds to train.
+
+        Returns:
+            Fold numbers, from 0.
+
+        Raises:
+            RecipeError: `cv.train_folds` names a fold that does not exist.
+        """
+        every = tuple(range(self.folds.num_folds))
+        unknown = [fold for fold in self.recipe.cv.train_folds if fold not in every]
+        if unknown:
             raise RecipeError(
-                f"cv.train_folds={strange[0]}: the folds are 0 to {self.folds.count - 1}", hint="count from 0"
+                f"cv.train_folds={unknown[0]} does not exist; the folds are 0 to {self.folds.num_folds - 1}",
+                hint="count folds from 0",
             )
         return self.recipe.cv.train_folds or every
 
     def network(self, weights: str = "none") -> Network:
-        """A new network as the recipe says."""
+        """Builds a new network as the recipe defines it.
+
+        Args:
+            weights: Initial weights of the backbone: "none", "timm" or a file.
+
+        Returns:
+            The network.
+        """
         model = self.recipe.model
-        return build_network(model.backbone, model.head, self.train_schema.sizes, weights, self.with_years)
+        return build_network(
+            model.backbone, model.head, self.train_schema.sizes, weights, age_regression=self.has_age_regression
+        )
 
     @property
-    def with_years(self) -> bool:
-        """Whether the network has a layer for years."""
+    def has_age_regression(self) -> bool:
+        """Whether the network has an age regressor."""
         return self.recipe.age_regression.name != "none"
 
 
 def make_plan(recipe: Recipe) -> TrainingPlan:
-    """Reads and checks everything that training needs before anything is decoded.
+    """Reads and checks everything that training needs, before any photo is decoded.
+
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        The plan.
 
     Raises:
-        MaskfitError: The recipe names no data, the data have mistakes, or recipe and data do not fit.
+        MaskfitError: The recipe names no data, the data have errors, or recipe and data do not fit.
     """
     if recipe.data.path is None:
         raise RecipeError(
-            "the recipe names no photos", location="data.path", hint="add data.path=DIR or data.path=PHOTOS.csv"
+            "the recipe has no dataset", location="data.path", hint="set data.path=DIR or data.path=PHOTOS.csv"
         )
-    official = recipe.data.label_schema
-    data = recipe.data
-    photos, remarks = read_corrected(str(data.path), official, data.label_corrections, data.known_label_errors)
-    extra = [photo for path in recipe.data.extra_train for photo in read_photos(path, official)]
-    trained = recipe.data.age_labels.scheme(official)
-    # The meta device gives a network's facts without its weights' memory.
+    data, scored_schema = recipe.data, recipe.data.label_schema
+    photos, warnings = read_corrected(str(data.path), scored_schema, data.label_corrections, data.known_label_errors)
+    extra = [photo for path in data.extra_train for photo in read_photos(path, scored_schema)]
+    all_photos = PhotoDataset(photos.root, (*photos.photos, *extra))
+    train_schema = data.age_labels.training_schema(scored_schema)
+    # The meta device gives a network's shapes without the memory of its weights.
     with torch.device("meta"):
-        draft = build_network(recipe.model.backbone, recipe.model.head, trained.sizes)
+        draft = build_network(recipe.model.backbone, recipe.model.head, train_schema.sizes)
     validate_network_options(recipe, draft)
-    heads = draft.heads
-    _refuse_unlabelled(photos, trained, Path(recipe.data.path))
-    _refuse_yearless(recipe, photos)
-    strange = [name for name in recipe.heads if name not in heads]
-    if strange:
-        raise RecipeError(f"heads.{strange[0]}: the heads of '{recipe.model.head.name}' are {', '.join(heads)}")
+    targets = all_photos.attribute_indices(scored_schema)
+    _check_labels(targets[: len(photos)], scored_schema, Path(recipe.data.path))
+    _check_age_regression(recipe, photos)
+    unknown = [name for name in recipe.heads if name not in draft.heads]
+    if unknown:
+        raise RecipeError(
+            f"heads.{unknown[0]} does not exist; the heads of '{recipe.model.head.name}' are {', '.join(draft.heads)}"
+        )
     return TrainingPlan(
         recipe=recipe,
-        photos=PhotoDataset(photos.root, (*photos.photos, *extra)),
+        photos=all_photos,
+        targets=targets,
         num_scored_photos=len(photos),
-        scored_schema=official,
-        train_schema=trained,
-        folds=_folds(recipe, photos),
+        scored_schema=scored_schema,
+        train_schema=train_schema,
+        folds=_split_persons(recipe, photos),
         preprocessing=Preprocessing(
             crop_resize=CropResize(
                 crop=data.crop,
@@ -159,49 +214,48 @@ def make_plan(recipe: Recipe) -> TrainingPlan:
                 background_removal=data.background_removal,
                 unsharp_mask=data.unsharp_mask,
             ).pinned(),
-            normalization=Normalize(mean=draft.backbone.mean, std=draft.backbone.std, mode=recipe.data.normalization),
+            normalization=Normalize(mean=draft.backbone.mean, std=draft.backbone.std, mode=data.normalization),
         ),
-        heads=heads,
-        warnings=tuple(remarks),
+        heads=draft.heads,
+        warnings=tuple(warnings),
     )
 
 
-def _folds(recipe: Recipe, photos: PhotoDataset) -> PersonSplits:
+def _split_persons(recipe: Recipe, photos: PhotoDataset) -> PersonSplits:
     if recipe.cv.split_file is not None:
-        return read_folds(Path(recipe.cv.split_file))
+        return read_splits(Path(recipe.cv.split_file))
     return make_person_splits(
         photos,
         recipe.data.label_schema,
         recipe.cv.num_folds,
         seed=recipe.trainer.seed,
-        holdout=recipe.cv.val_fraction,
+        val_fraction=recipe.cv.val_fraction,
     )
 
 
-def _refuse_yearless(recipe: Recipe, photos: PhotoDataset) -> None:
+def _check_age_regression(recipe: Recipe, photos: PhotoDataset) -> None:
     if recipe.age_regression.name == "none":
         return
-    banded = [attribute.name for attribute in recipe.data.label_schema.attributes if attribute.bin_edges]
-    if not banded:
+    binned = [attribute.name for attribute in recipe.data.label_schema.attributes if attribute.bin_edges]
+    if not binned:
         raise RecipeError(
-            "a loss of years needs an attribute with bands, and this scheme has none",
-            location="years",
+            "age regression needs an attribute with bin_edges, and this label schema has none",
+            location="age_regression",
             hint="age_regression=none",
         )
-    if all(as_number(photo.labels.get(banded[0], "")) is None for photo in photos):
+    if all(as_number(photo.labels.get(binned[0], "")) is None for photo in photos):
         raise DataError(
-            f"no photo says its {banded[0]} as a number, so no years could be learned",
+            f"no photo has its {binned[0]} as a number, which age regression needs",
             location=recipe.data.path,
-            hint="age_regression=none, or a manifest with numbers",
+            hint="set age_regression=none, or use a manifest with ages in years",
         )
 
 
-def _refuse_unlabelled(photos: PhotoDataset, scheme: LabelSchema, root: Path) -> None:
-    labels = [photo.labels for photo in photos]
-    unlabelled = [name for name in scheme.names if scheme.allowed_mask_from_labels(labels, name).all()]
-    if unlabelled:
+def _check_labels(targets: IntArray, schema: LabelSchema, path: Path) -> None:
+    unlabeled = [name for name, column in zip(schema.names, targets.T, strict=True) if (column == UNKNOWN).all()]
+    if unlabeled:
         raise DataError(
-            f"no photo says its {' or '.join(unlabelled)}, so nothing could learn it",
-            location=root,
-            hint="add the column, or name a smaller scheme such as data.label_schema=mask",
+            f"no photo has a label for {' or '.join(unlabeled)}, so it cannot be trained",
+            location=path,
+            hint="add the column, or choose a smaller label schema such as data.label_schema=mask",
         )

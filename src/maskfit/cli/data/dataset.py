@@ -1,4 +1,4 @@
-"""`maskfit data ...`: look at, check, split and draw sets of photos."""
+"""`maskfit data check`, `split`, `synthesize` and `oversample`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from maskfit.data.validation import ValidationReport
 
 MOST_COLUMNS = 12
-"""Above this many folds the table of strata would be too wide to read."""
+"""Maximum number of folds for which the table of strata is printed."""
 
 WIDEST = 48
-"""Longer names of files push their line out of the column rather than all lines."""
+"""Column width of file names; longer ones shift only their own line."""
 
 Source = Annotated[
     Path,
@@ -35,20 +35,19 @@ Source = Annotated[
         show_default=False,
     ),
 ]
-SchemeName = Annotated[
-    str, typer.Option("--schema", metavar="NAME", help=f"What is read from a photo: {', '.join(LABEL_SCHEMAS)}.")
+SchemaOption = Annotated[
+    str, typer.Option("--schema", metavar="NAME", help=f"Label schema: {', '.join(LABEL_SCHEMAS)}.")
 ]
 
 
 def check(
     source: Source,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
-    scheme: SchemeName = "mask-gender-age",
+    scheme: SchemaOption = "mask-gender-age",
 ) -> None:
-    """List everything that is wrong with a set of photos, before a training finds it.
+    """List every problem of a dataset before training.
 
-    Every photo is decoded. The exit code is 2 where something is fatal, that is, where a training would refuse the set;
-    warnings alone leave it 0.
+    Every photo is decoded. The exit code is 2 if training would refuse the dataset; warnings alone leave it 0.
 
     **Examples**
 
@@ -60,7 +59,7 @@ def check(
     """
     from maskfit.data.validation import validate_dataset
 
-    labels = find_scheme(scheme)
+    labels = find_schema(scheme)
     with progress("checking") as advance:
         checked = validate_dataset(source, labels, progress=advance)
     classes = checked.count_classes(labels)
@@ -78,26 +77,26 @@ def check(
         for _, group in groupby(checked.problems, key=lambda problem: (problem.severity, problem.kind)):
             _print_problems(list(group))
         _print_summary(checked, labels, classes)
-    if checked.fatal:
+    if checked.num_fatal:
         raise typer.Exit(2)
 
 
 def split(
     source: Source,
     folds: Annotated[
-        int, typer.Option("--folds", metavar="K", min=1, help="How many folds; 1 holds out a share once.")
+        int, typer.Option("--folds", metavar="K", min=1, help="Number of folds; 1 holds out one part of the persons.")
     ],
-    target: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write person,fold.")],
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, another split that is as good.")] = 0,
+    target: Annotated[Path, typer.Option("--out", metavar="FILE", help="CSV to write, person,fold.")],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed of the split.")] = 0,
     holdout: Annotated[
-        float, typer.Option("--holdout", metavar="SHARE", help="The share of persons held out by --folds 1.")
+        float, typer.Option("--holdout", metavar="FRACTION", help="Fraction of persons held out with --folds 1.")
     ] = 0.1,
-    scheme: SchemeName = "mask-gender-age",
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    scheme: SchemaOption = "mask-gender-age",
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Deal the persons of a set to folds and write the split down.
+    """Split persons into folds and write the split as CSV.
 
-    All photos of a person fall into one fold, and every fold gets its share of each kind of person (gender x age in the
+    All photos of a person are in one fold, and folds are stratified by the attributes of persons (gender x age in the
     competition). The same photos and seed give the same split.
 
     **Examples**
@@ -109,23 +108,25 @@ def split(
     from maskfit.data.read_dataset import read_photos
     from maskfit.data.splits import make_person_splits
 
-    labels = find_scheme(scheme)
-    # Looked at first: a split is what makes runs comparable, and reading a large set takes a while.
+    labels = find_schema(scheme)
+    # Checked first: a split makes runs comparable, and reading a large dataset takes a while.
     if target.exists() and not force:
-        raise DataError("this file is there already", location=target, hint="name another file, or add --force")
+        raise DataError("the file exists", location=target, hint="choose another file, or add --force")
     photos = read_photos(source, labels)
-    made = make_person_splits(photos, labels, folds, seed=seed, holdout=holdout)
+    made = make_person_splits(photos, labels, folds, seed=seed, val_fraction=holdout)
     made.write(target)
     _print_folds(made, photos, labels)
     out.print(f"written: {target}", markup=False, soft_wrap=True)
 
 
 def synthesize(
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="A folder that is new or empty.")],
-    persons: Annotated[int, typer.Option("--persons", metavar="N", min=1, help="How many persons, of seven photos.")],
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other people.")] = 0,
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
+    persons: Annotated[
+        int, typer.Option("--persons", metavar="N", min=1, help="Number of persons, with seven photos each.")
+    ],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
 ) -> None:
-    """Draw faces of people who do not exist, in the competition's layout, to try everything without any download.
+    """Draw synthetic faces in the competition's layout, to try everything without a download.
 
     **Examples**
 
@@ -142,17 +143,17 @@ def synthesize(
 
 def oversample(
     source: Source,
-    target: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is new or empty.")],
+    target: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")],
     count: Annotated[
-        int, typer.Option("--count", metavar="N", min=1, help="How many photos each class is to have, blends included.")
+        int, typer.Option("--count", metavar="N", min=1, help="Photos per class after oversampling, blends included.")
     ],
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other pairs.")] = 0,
-    scheme: SchemeName = "mask-gender-age",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
+    scheme: SchemaOption = "mask-gender-age",
 ) -> None:
-    """Fill up the thin classes with blends of two of their photos, to train on them with data.extra_train.
+    """Oversample rare classes with blends of two photos, to train on with data.extra_train.
 
-    A pair is of one class and two persons, and none comes twice. Where one of the two is held out, training leaves the
-    blend out.
+    Each pair has one class and two persons, and no pair is used twice. Training leaves a blend out where one of its two
+    persons is held out.
 
     **Examples**
 
@@ -162,46 +163,56 @@ def oversample(
     """
     from maskfit.synthesis.offline_mixup import write_oversampled
 
-    labels = find_scheme(scheme)
+    labels = find_schema(scheme)
     with progress("blending") as advance:
         made = write_oversampled(source, labels, target, count, seed=seed, progress=advance)
-    rows = [(labels.describe(number), made.before[number], blends) for number, blends in made.made.items() if blends]
+    rows = [
+        (labels.describe(number), made.original_counts[number], blends)
+        for number, blends in made.blend_counts.items()
+        if blends
+    ]
     print_table("Blends", ["class", "photos", "blends"], rows)
-    out.print(f"written: {sum(made.made.values())} photos, listed in {made.manifest}", soft_wrap=True)
-    if made.unlabelled:
-        err.print(f"passed over, {made.unlabelled} photos of which the class is not fully known", style="yellow")
+    out.print(f"written: {sum(made.blend_counts.values())} photos, listed in {made.manifest}", soft_wrap=True)
+    if made.unlabeled:
+        err.print(f"skipped {made.unlabeled} photos whose class is not fully known", style="yellow")
     if made.unreadable:
-        err.print(f"passed over, {len(made.unreadable)} photos that cannot be read:", style="yellow")
+        err.print(f"skipped {len(made.unreadable)} unreadable photos:", style="yellow")
         for name, reason in made.unreadable.items():
             err.print(f"  {name}: {reason}")
 
 
-def find_scheme(name: str) -> LabelSchema:
-    """The scheme that `--schema` names.
+def find_schema(name: str) -> LabelSchema:
+    """Returns the label schema of `--schema`.
+
+    Args:
+        name: A key of `LABEL_SCHEMAS`.
+
+    Returns:
+        The label schema.
 
     Raises:
-        DataError: There is none of this name.
+        DataError: The name is unknown.
     """
     if name not in LABEL_SCHEMAS:
-        raise DataError(f"scheme '{name}' is unknown; {did_you_mean(name, LABEL_SCHEMAS)}")
+        raise DataError(f"label schema '{name}' is unknown; {did_you_mean(name, LABEL_SCHEMAS)}")
     return LABEL_SCHEMAS[name]
 
 
 def _print_problems(problems: list[DataProblem]) -> None:
-    """One kind of problem: a heading, a line for each, and once what to do where that is the same for all."""
+    """Prints problems of one kind: a heading, one line each, and the hint once if it is the same for all."""
     first = problems[0]
-    colour = {"fatal": "bold red", "warning": "bold yellow", "note": "bold"}[first.severity]
-    out.print(f"{first.kind} ({first.severity}, {len(problems)})", style=colour)
+    color = {"fatal": "bold red", "warning": "bold yellow", "note": "bold"}[first.severity]
+    out.print(f"{first.kind} ({first.severity}, {len(problems)})", style=color)
     width = min(max(len(problem.location) for problem in problems), WIDEST)
-    fixes = list(dict.fromkeys(problem.hint for problem in problems))
+    hints = list(dict.fromkeys(problem.hint for problem in problems))
     for problem in problems:
         line = f"  {problem.location:<{width}}  {problem.message}"
-        if len(fixes) > 1:
+        if len(hints) > 1:
             line += f"; next: {problem.hint}"
-        # Not a Rich table: that breaks file names over lines, and then nobody can copy or grep them.
+        # Not a rich table, which would wrap file names so that they cannot be copied or searched.
         out.print(line, markup=False, soft_wrap=True)
-    if len(fixes) == 1:
-        out.print(f"  next: {fixes[0]}", markup=False, soft_wrap=True)
+    if len(hints) == 1:
+        out.print(f"  next: {hints[0]}", markup=False, soft_wrap=True)
     out.print()
 
 
@@ -215,31 +226,31 @@ def _print_summary(checked: ValidationReport, scheme: LabelSchema, classes: list
     else:
         known = checked.count_known(scheme)
         labels = "labels known: " + ", ".join(f"{name} {count:,}" for name, count in known.items())
-    line = f"{len(photos):,} photos of {len(photos.persons):,} persons; {labels}; {', '.join(found) or 'nothing wrong'}"
+    line = f"{len(photos):,} photos of {len(photos.persons):,} persons; {labels}; {', '.join(found) or 'no problems'}"
     out.print(line, markup=False, soft_wrap=True)
 
 
 def _print_folds(folds: PersonSplits, photos: PhotoDataset, scheme: LabelSchema) -> None:
-    """Persons and photos of each fold, and how many persons of each stratum it has."""
-    from maskfit.data.splits import TRAIN_ONLY, describe_stratum, find_strata
+    """Prints persons and photos of each fold, and persons per stratum."""
+    from maskfit.data.splits import TRAIN_ONLY, describe_stratum, person_strata
 
-    strata = find_strata(photos, scheme)
+    strata = person_strata(photos, scheme)
     images = Counter(folds.fold_of_person[photo.person] for photo in photos)
     numbers = sorted(set(folds.fold_of_person.values()))
     kinds = sorted(set(strata.values()))
     persons = Counter((stratum, folds.fold_of_person[person]) for person, stratum in strata.items())
-    words = {number: "always trained" if number == TRAIN_ONLY else str(number) for number in numbers}
+    labels = {number: "train only" if number == TRAIN_ONLY else str(number) for number in numbers}
     rows = []
     for number in numbers:
         per_stratum = [persons[kind, number] for kind in kinds]
         seen = sum(count > 0 for count in per_stratum)
-        rows.append([words[number], sum(per_stratum), images[number], f"{seen} of {len(kinds)}"])
+        rows.append([labels[number], sum(per_stratum), images[number], f"{seen} of {len(kinds)}"])
     print_table("Folds", ["fold", "persons", "photos", "strata"], rows)
     out.print()
     if len(numbers) <= MOST_COLUMNS:
         print_table(
             "Persons per stratum",
-            ["stratum", *words.values()],
+            ["stratum", *labels.values()],
             [[describe_stratum(kind, scheme), *(persons[kind, number] for number in numbers)] for kind in kinds],
         )
         out.print()
