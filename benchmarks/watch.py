@@ -27,7 +27,7 @@ SECONDS = 8.0
 
 def write_film(path: Path) -> Path:
     film = render_video(3, 3, seconds=SECONDS)
-    with open_video_writer(path, film.background.size, film.rate) as out:
+    with open_video_writer(path, film.background.size, film.fps) as out:
         for at, pixels in film.frames():
             out.write(at, pixels)
     return path
@@ -59,7 +59,7 @@ def measure(work: Callable[[], int]) -> tuple[float, float]:
 
 
 def compare(video: Path, model: Path, rounds: int, folder: Path) -> None:
-    reader = FacePredictor(Predictor.load(model, threads=1), whole=False)
+    reader = FacePredictor(Predictor.load(model, threads=1), predict_whole_image=False)
     address = parse_source(str(video))
     finder = reader.detector._finder.detector  # type: ignore[union-attr]  # the finder would remember what it saw
 

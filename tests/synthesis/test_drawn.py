@@ -193,7 +193,7 @@ def test_a_size_too_small_and_a_photo_that_does_not_exist_are_refused():
     person = sample_person(0, 0)
     with pytest.raises(DataError):
         render_photo(person, "normal", size=(16, 20))
-    with pytest.raises(DataError, match="mask6"):
+    with pytest.raises(DataError, match="unknown photo name 'mask6'"):
         render_photo(person, "mask6")
 
 

@@ -22,14 +22,14 @@ from maskfit.synthesis.drawn.synthetic_video import (
 
 @pytest.fixture(scope="module")
 def video() -> SyntheticVideo:
-    return render_video(3, 2, seconds=6, size=(160, 120), rate=10)
+    return render_video(3, 2, seconds=6, size=(160, 120), fps=10)
 
 
 def test_the_same_seed_gives_the_same_film(video):
-    other = render_video(3, 2, seconds=6, size=(160, 120), rate=10)
+    other = render_video(3, 2, seconds=6, size=(160, 120), fps=10)
     assert other.events == video.events
     assert (other.frame(3.0) == video.frame(3.0)).all()
-    assert render_video(4, 2, seconds=6, size=(160, 120), rate=10).events != video.events
+    assert render_video(4, 2, seconds=6, size=(160, 120), fps=10).events != video.events
 
 
 def test_frames_have_their_times_and_size(video):
@@ -40,7 +40,7 @@ def test_frames_have_their_times_and_size(video):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_everybody_appears_first_and_goes_last_and_something_changes(seed):
-    video = render_video(seed, 3, seconds=12, size=(96, 96), rate=5)
+    video = render_video(seed, 3, seconds=12, size=(96, 96), fps=5)
     events = sorted(video.events, key=lambda event: event.person)
     for _, own in groupby(events, key=lambda event: event.person):
         events = [event.event for event in own]
@@ -96,7 +96,7 @@ def test_boxes_and_turns_follow_the_way():
     assert tuple(video.frame(5.0)[20, 40]) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("wrong", [{"people": 0}, {"people": 9}, {"seconds": 1}, {"size": (20, 20)}, {"rate": 0}])
+@pytest.mark.parametrize("wrong", [{"people": 0}, {"people": 9}, {"seconds": 1}, {"size": (20, 20)}, {"fps": 0}])
 def test_a_film_that_cannot_be_is_refused(wrong):
     with pytest.raises(DataError):
         render_video(0, **wrong)

@@ -1,13 +1,13 @@
-"""Drawn faces: people made of parameters, photographed with and without masks, with all truth about them known.
+"""Procedurally drawn faces: parametric persons with and without masks, and complete ground truth.
 
-They stand in for real faces in tests, demos and benchmarks, and need no download and nobody's consent::
+They replace real faces in tests, demos and benchmarks, and need no download and nobody's consent::
 
-    from maskfit.synthesis.drawn import draw_person, draw_photo, write_people
+    from maskfit.synthesis.drawn import render_photo, sample_person, write_train_set
 
-    draw_photo(draw_person(0, 1, gender="female", age=34), "mask1").image.show()
-    write_people(Path("faces"), 100)
+    render_photo(sample_person(0, 1, gender="female", age=34), "mask1").image.show()
+    write_train_set(Path("faces"), 100)
 
-Everything follows from whole numbers: the same seed, person number and photo name give the same picture.
+Everything is deterministic: the same seed, person number and photo name give the same pixels.
 """
 
 from maskfit.synthesis.drawn.contact_sheet import contact_sheet

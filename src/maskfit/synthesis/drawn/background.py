@@ -1,4 +1,4 @@
-"""What stands behind a person: a wall, a room, lights, a park."""
+"""Backgrounds: a wall, a room, lights at dusk, a park."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _rectangle(left: float, top: float, right: float, bottom: float) -> Points:
 
 
 def draw_background(ctx: DrawingContext) -> None:
-    """Fills the canvas with the scene's backdrop, softly, as if out of focus."""
+    """Fills the canvas with the scene's background, blurred as if out of focus."""
     wall, other = ctx.scene.walls
     width, height = ctx.canvas.size
     brush = ctx.canvas.airbrush(wall)

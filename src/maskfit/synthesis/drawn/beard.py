@@ -1,4 +1,4 @@
-"""Hair on cheeks, chin and lip."""
+"""Facial hair."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from maskfit.synthesis.drawn.head import outline_pixels
 
 
 def beard_color(ctx: DrawingContext) -> Color:
-    """Gives the beard's color, which grays before the hair."""
+    """Returns the color of the beard, which turns gray before the hair."""
     return blend(scale_brightness(ctx.person.hair_color, 0.9), (206, 204, 202), 0.75 * ctx.person.aging.beard_gray)
 
 
 def _cheeks(ctx: DrawingContext, reach: float) -> Points:
-    """A beard over jaw and chin that hangs ``reach`` below the chin."""
+    """Returns the outline of a beard over jaw and chin that ends ``reach`` below the chin."""
     face = ctx.person.face
     rim = [
         (0.0, face.length + reach),
@@ -55,7 +55,7 @@ def _stubble(ctx: DrawingContext) -> Points:
 
 
 def draw_beard(ctx: DrawingContext) -> None:
-    """Draws stubble or beard; the mouth is drawn over it."""
+    """Draws stubble or beard; the mouth is drawn over it later."""
     kind = ctx.person.accessories.beard
     if not kind:
         return
@@ -125,7 +125,7 @@ def _draw_bristles(ctx: DrawingContext, shape: Points, color: Color) -> None:
 
 
 def draw_moustache_shadow(ctx: DrawingContext) -> None:
-    """Draws the faint shade that shaving leaves on a man's lip and jaw."""
+    """Draws the faint shade of a shaved beard."""
     if ctx.person.gender == "male" and not ctx.person.accessories.beard:
         x, y = ctx.to_pixel(0, 1.05)
         shade = blend(ctx.tones.skin, ctx.person.hair_color, 0.25)

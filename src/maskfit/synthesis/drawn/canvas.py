@@ -1,7 +1,8 @@
-"""A picture drawn at twice its size: crisp shapes on top, airbrushed color inside them.
+"""A supersampled canvas: shapes with hard edges, filled with soft colors.
 
-Shapes are filled without antialiasing on a canvas that is larger than the picture and shrunk at the end. Soft color
-is painted on a small airbrush picture and blown up through the crisp outline, since blurring at full size is slow.
+Shapes are filled without antialiasing on a canvas larger than the image, which is reduced at the end. Soft color
+gradients are painted on a small airbrush image and enlarged through the shape's outline, since blurring at full size is
+slow.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from maskfit.synthesis.drawn.colors import Color, to_uint8
 from maskfit.synthesis.drawn.curves import Points
 
 SUPERSAMPLING = 2
+"""Canvas pixels per image pixel, in each direction."""
 _AIRBRUSH_DIVISOR = 8
 _SHADOW_DIVISOR = 4
 _STRENGTHS = 64
 
 Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels."""
 
 
 @lru_cache(maxsize=_STRENGTHS + 1)
@@ -46,7 +49,7 @@ def _flat(points: Points) -> list[float]:
 
 
 def _blown_up(image: Image.Image, size: tuple[int, int], box: tuple[float, ...] | None = None) -> Image.Image:
-    """Gives a soft picture at a larger size; the last doubling repeats pixels, which the final shrinking undoes."""
+    """Enlarges a soft image; the last doubling repeats pixels, which the final reduction undoes."""
     half = (max(1, size[0] // 2), max(1, size[1] // 2))
     smooth = image.resize(
         half, Image.Resampling.BILINEAR, box=None if box is None else (box[0], box[1], box[2], box[3])
@@ -55,14 +58,29 @@ def _blown_up(image: Image.Image, size: tuple[int, int], box: tuple[float, ...] 
 
 
 class Airbrush:
-    """A small picture of soft color that covers the whole canvas; coordinates are those of the canvas."""
+    """A small image of soft colors that covers the whole canvas; coordinates are those of the canvas.
+
+    Args:
+        size: Width and height of the canvas in canvas pixels.
+        color: Initial color.
+    """
 
     def __init__(self, size: tuple[int, int], color: Color) -> None:
+        """Fills the image with one color; arguments as for the class."""
         self.divisor = _AIRBRUSH_DIVISOR
         self.image = Image.new("RGB", (-(-size[0] // self.divisor), -(-size[1] // self.divisor)), to_uint8(color))
 
     def glow(self, x: float, y: float, rx: float, ry: float, color: Color, strength: float) -> None:
-        """Breathes a round cloud of color; ``strength`` 0 to 1 is what the middle gets."""
+        """Paints a soft ellipse.
+
+        Args:
+            x: Center in canvas pixels.
+            y: Center in canvas pixels.
+            rx: Horizontal radius, at which the color fades to nothing.
+            ry: Vertical radius.
+            color: The color.
+            strength: Opacity at the center, 0 to 1.
+        """
         rx, ry, x, y = (value / self.divisor for value in (rx, ry, x, y))
         width, height = max(2, round(2 * rx)), max(2, round(2 * ry))
         level = round(min(max(strength, 0.0), 1.0) * _STRENGTHS)
@@ -70,7 +88,14 @@ class Airbrush:
         self.image.paste(to_uint8(color), (round(x - width / 2), round(y - height / 2)), disc)
 
     def blob(self, points: Points, color: Color, strength: float, blur: float) -> None:
-        """Breathes a shape with soft rims; ``blur`` is the radius in canvas pixels."""
+        """Paints a shape with soft edges.
+
+        Args:
+            points: Outline in canvas pixels, shape (n, 2).
+            color: The color.
+            strength: Opacity, 0 to 1.
+            blur: Blur radius in canvas pixels.
+        """
         small = points / self.divisor
         radius = blur / self.divisor
         box = _box_of(small, 2.5 * radius + 1, self.image.size)
@@ -81,7 +106,14 @@ class Airbrush:
         self.image.paste(to_uint8(color), box[:2], shape.filter(ImageFilter.GaussianBlur(radius)))
 
     def gradient(self, top: float, bottom: float, color: Color, strength: float) -> None:
-        """Tints everything from nothing at height ``top`` to ``strength`` at ``bottom`` (which may lie above)."""
+        """Paints a vertical gradient over the whole image.
+
+        Args:
+            top: Height at which the opacity is 0.
+            bottom: Height at which it is `strength`; may lie above `top`.
+            color: The color.
+            strength: Maximum opacity, 0 to 1.
+        """
         rows = (np.arange(self.image.height) + 0.5) * self.divisor
         fraction = ((rows - top) / (bottom - top if bottom != top else 1e-6)).clip(0, 1) * strength
         column = Image.fromarray((fraction[:, None] * 255).astype(np.uint8)).resize(self.image.size)
@@ -89,13 +121,19 @@ class Airbrush:
 
 
 class Canvas:
-    """The large picture that shapes are drawn on.
+    """The supersampled image that shapes are drawn on.
 
     Args:
-        size: Width and height of the picture that will come out, in pixels.
+        size: Width and height of the final image in pixels.
+
+    Attributes:
+        image: The supersampled image.
+        origin: Position of `image` on the whole canvas; not (0, 0) for a part given by `inside`.
+        whole_size: Width and height of the whole canvas.
     """
 
     def __init__(self, size: tuple[int, int]) -> None:
+        """Creates a black canvas; arguments as for the class."""
         self.image = Image.new("RGB", (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING))
         self.origin = (0, 0)
         self.whole_size = self.image.size
@@ -103,25 +141,43 @@ class Canvas:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the canvas in canvas pixels."""
+        """Width and height of the whole canvas in canvas pixels."""
         return self.whole_size
 
     def airbrush(self, color: Color) -> Airbrush:
-        """Gives a fresh airbrush filled with one color."""
+        """Creates an airbrush filled with one color."""
         return Airbrush(self.whole_size, color)
 
     def fill(self, points: Points, color: Color, alpha: float = 1.0) -> None:
-        """Fills a shape; ``alpha`` 0 to 1."""
+        """Fills a shape.
+
+        Args:
+            points: Outline in canvas pixels, shape (n, 2).
+            color: The color.
+            alpha: Opacity, 0 to 1.
+        """
         ink = (*to_uint8(color), round(255 * min(max(alpha, 0.0), 1.0)))
         self._draw.polygon(_flat(points - self.origin), fill=ink)
 
     def fill_all(self, shapes: Sequence[Points], color: Color, alpha: float = 1.0) -> None:
-        """Fills several shapes with one color."""
+        """Fills several shapes with one color.
+
+        Args:
+            shapes: Outlines in canvas pixels.
+            color: The color.
+            alpha: Opacity of each, 0 to 1.
+        """
         for shape in shapes:
             self.fill(shape, color, alpha)
 
     def paint(self, shapes: Sequence[Points], brush: Airbrush, alpha: float = 1.0) -> None:
-        """Fills the union of shapes with what an airbrush holds."""
+        """Fills the union of shapes with the airbrush's image.
+
+        Args:
+            shapes: Outlines in canvas pixels.
+            brush: Source of the colors.
+            alpha: Opacity, 0 to 1.
+        """
         offset = [shape - self.origin for shape in shapes]
         box = _box_of(np.concatenate(offset), 1, self.image.size)
         if box is None:
@@ -136,11 +192,18 @@ class Canvas:
         self.image.paste(_blown_up(brush.image, stencil.size, source), box[:2], stencil)
 
     def cover(self, brush: Airbrush) -> None:
-        """Fills the whole canvas with what an airbrush holds."""
+        """Fills the whole canvas with the airbrush's image."""
         self.image.paste(_blown_up(brush.image, self.image.size))
 
     def shadow(self, points: Points, color: Color, strength: float, blur: float) -> None:
-        """Lays a soft-rimmed shape over what is already drawn; ``blur`` in canvas pixels."""
+        """Draws a shape with soft edges over the canvas.
+
+        Args:
+            points: Outline in canvas pixels, shape (n, 2).
+            color: The color.
+            strength: Opacity, 0 to 1.
+            blur: Blur radius in canvas pixels.
+        """
         small = (points - self.origin) / _SHADOW_DIVISOR
         radius = blur / _SHADOW_DIVISOR
         limit = (-(-self.image.width // _SHADOW_DIVISOR), -(-self.image.height // _SHADOW_DIVISOR))
@@ -151,13 +214,20 @@ class Canvas:
         ImageDraw.Draw(shape).polygon(_flat(small - box[:2]), fill=round(255 * min(max(strength, 0.0), 1.0)))
         shape = shape.filter(ImageFilter.GaussianBlur(radius))
         stencil = _blown_up(shape, (shape.width * _SHADOW_DIVISOR, shape.height * _SHADOW_DIVISOR))
-        # Pillow pastes a picture through a stencil in half the time that it takes for a plain color.
+        # Pillow pastes an image through a mask twice as fast as a plain color.
         tint = Image.new("RGB", stencil.size, to_uint8(color))
         self.image.paste(tint, (box[0] * _SHADOW_DIVISOR, box[1] * _SHADOW_DIVISOR), stencil)
 
     @contextmanager
     def inside(self, outline: Points) -> Iterator[Canvas]:
-        """Gives a canvas whose strokes are cut off at an outline."""
+        """Yields a canvas whose strokes are clipped to an outline.
+
+        Args:
+            outline: Clipping polygon in canvas pixels, shape (n, 2).
+
+        Yields:
+            The clipped canvas; its content is copied back on exit.
+        """
         box = _box_of(outline - self.origin, 1, self.image.size) or (0, 0, 1, 1)
         part = Canvas.__new__(Canvas)
         part.image = self.image.crop(box)
@@ -170,5 +240,5 @@ class Canvas:
         self.image.paste(part.image, box[:2], stencil)
 
     def finished(self) -> Image.Image:
-        """Gives the picture at its own size."""
+        """Returns the antialiased image at its final size."""
         return self.image.reduce(SUPERSAMPLING)

@@ -1,4 +1,4 @@
-"""Clothes on the shoulders, scarves at the neck, hats on the head."""
+"""Clothes, scarves and headwear."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FLOOR = 4.6
 
 
 def _shoulders(ctx: DrawingContext, dip: float, open_to: float) -> Points:
-    """Outline of a garment in head units: ``dip`` is the neckline's depth, ``open_to`` its half width."""
+    """Returns the outline of a garment in head units: ``dip`` is the neckline's depth, ``open_to`` its half width."""
     broad = 1.62 + 0.9 * ctx.person.face.neck
     neck = ctx.person.face.neck
     half = [
@@ -28,7 +28,7 @@ def _shoulders(ctx: DrawingContext, dip: float, open_to: float) -> Points:
         (broad + 0.3, _FLOOR),
         (0.0, _FLOOR),
     ]
-    if dip > 2.4:  # a point, where the spline alone would round it off
+    if dip > 2.4:  # a V neck's corner, which the spline alone would round off
         slope = np.linspace((0.0, dip), (open_to, 1.90), 12)
         half = [*slope[:-1].tolist(), *half[2:]]
     return spline(mirrored(half)[1:], closed=True)
@@ -90,7 +90,7 @@ def _neckline(ctx: DrawingContext, rim: Points) -> Points:
 
 
 def _no_detail(ctx: DrawingContext, color: Color, second: Color) -> None:
-    """A plain garment has nothing more."""
+    """Draws nothing: a plain garment has no detail."""
 
 
 def _draw_collar(ctx: DrawingContext, color: Color, second: Color) -> None:
@@ -183,7 +183,7 @@ def _draw_print(ctx: DrawingContext, kind: str, shape: Points, ink: Color) -> No
 
 
 def draw_scarf(ctx: DrawingContext) -> None:
-    """Draws a scarf round the neck: cloth below the chin that is no mask."""
+    """Draws a scarf round the neck: cloth below the chin that is not a mask."""
     if not ctx.scene.scarf:
         return
     color = ctx.scene.cloth[1]
@@ -204,7 +204,7 @@ def draw_scarf(ctx: DrawingContext) -> None:
 
 
 def draw_headwear(ctx: DrawingContext) -> None:
-    """Draws what is worn on the head."""
+    """Draws the headwear."""
     kind, color = ctx.person.accessories.headwear, ctx.person.accessories.headwear_color
     if not kind:
         return
@@ -251,7 +251,7 @@ def _headscarf(ctx: DrawingContext, brush: Airbrush, color: Color, top: float) -
 
 
 def draw_headscarf_drape(ctx: DrawingContext) -> None:
-    """Draws the part of a headscarf that lies under the chin and over the shoulders; the face comes on top."""
+    """Draws the part of a headscarf under the chin and over the shoulders; the face is drawn over it later."""
     if ctx.person.accessories.headwear != "headscarf":
         return
     color = ctx.person.accessories.headwear_color

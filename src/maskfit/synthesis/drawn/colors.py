@@ -1,4 +1,4 @@
-"""Colors of people, cloth and rooms, and how to mix them."""
+"""Colors of people, cloth and rooms, and color arithmetic."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 Color = tuple[float, float, float]
+"""Red, green and blue, 0 to 255."""
 
-# From very light to very dark; undertones are varied per person.
+# From very light to very dark; the undertone varies per person.
 _SKIN: tuple[Color, ...] = (
     (250, 220, 198),
     (245, 209, 182),
@@ -33,7 +34,9 @@ HAIR: dict[str, Color] = {
     "blond": (214, 174, 112),
     "red": (190, 92, 48),
 }
+"""Natural hair colors by name."""
 DYED: tuple[Color, ...] = ((196, 120, 140), (120, 96, 160), (92, 132, 168), (206, 190, 168), (150, 60, 72))
+"""Unnatural hair colors."""
 GRAY: Color = (196, 194, 194)
 WHITE_HAIR: Color = (232, 230, 226)
 IRIS: dict[str, Color] = {
@@ -44,6 +47,7 @@ IRIS: dict[str, Color] = {
     "blue": (86, 128, 164),
     "gray": (120, 132, 142),
 }
+"""Eye colors by name."""
 CLOTH: tuple[Color, ...] = (
     (52, 72, 102),
     (232, 226, 214),
@@ -60,6 +64,7 @@ CLOTH: tuple[Color, ...] = (
     (176, 128, 92),
     (92, 110, 168),
 )
+"""Colors of clothes."""
 WALLS: tuple[Color, ...] = (
     (222, 214, 204),
     (198, 212, 216),
@@ -74,16 +79,26 @@ WALLS: tuple[Color, ...] = (
     (136, 150, 168),
     (244, 238, 232),
 )
+"""Colors of backgrounds."""
 
 
 def to_uint8(color: Color) -> tuple[int, int, int]:
-    """Gives a color as whole numbers 0 to 255."""
+    """Rounds a color to integers 0 to 255."""
     red, green, blue = int(color[0] + 0.5), int(color[1] + 0.5), int(color[2] + 0.5)
     return min(255, max(0, red)), min(255, max(0, green)), min(255, max(0, blue))
 
 
 def blend(first: Color, second: Color, fraction: float) -> Color:
-    """Gives the color ``share`` of the way from the first to the second."""
+    """Interpolates between two colors.
+
+    Args:
+        first: Color at fraction 0.
+        second: Color at fraction 1.
+        fraction: Position between them, 0 to 1.
+
+    Returns:
+        The color.
+    """
     return (
         first[0] + (second[0] - first[0]) * fraction,
         first[1] + (second[1] - first[1]) * fraction,
@@ -92,35 +107,64 @@ def blend(first: Color, second: Color, fraction: float) -> Color:
 
 
 def scale_brightness(color: Color, factor: float) -> Color:
-    """Gives a color times a factor; above 1 it brightens towards white."""
+    """Multiplies a color by a factor; above 1 it blends towards white.
+
+    Args:
+        color: The color.
+        factor: 0 for black, 1 for no change, 2 for white.
+
+    Returns:
+        The color.
+    """
     if factor <= 1:
         return color[0] * factor, color[1] * factor, color[2] * factor
     return blend(color, (255, 255, 255), min(factor - 1, 1.0))
 
 
 def scale_channels(color: Color, factors: Sequence[float]) -> Color:
-    """Gives a color with each channel times its own factor."""
+    """Multiplies each channel by its own factor.
+
+    Args:
+        color: The color.
+        factors: Factors of red, green and blue.
+
+    Returns:
+        The color.
+    """
     return color[0] * factors[0], color[1] * factors[1], color[2] * factors[2]
 
 
 def luminance(color: Color) -> float:
-    """Gives how light a color is, 0 to 1."""
+    """Computes the luma of a color (ITU-R BT.601), 0 to 1."""
     return (0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]) / 255
 
 
 def shift_hsv(color: Color, hue: float = 0.0, saturation: float = 1.0, value: float = 1.0) -> Color:
-    """Gives a color with its hue shifted (in turns) and its saturation and value multiplied."""
+    """Shifts the hue and multiplies saturation and value.
+
+    Args:
+        color: The color.
+        hue: Shift of the hue in turns.
+        saturation: Factor on the saturation.
+        value: Factor on the value.
+
+    Returns:
+        The color.
+    """
     hsv = colorsys.rgb_to_hsv(*(min(max(channel, 0.0), 255.0) / 255 for channel in color))
     red, green, blue = colorsys.hsv_to_rgb((hsv[0] + hue) % 1, min(hsv[1] * saturation, 1), min(hsv[2] * value, 1))
     return red * 255, green * 255, blue * 255
 
 
 def skin_color(tone: float, warmth: float = 0.0) -> Color:
-    """Gives a skin color.
+    """Computes a skin color.
 
     Args:
         tone: 0 very light to 1 very dark.
         warmth: Undertone, -1 rosy to 1 golden.
+
+    Returns:
+        The color.
     """
     where = min(max(tone, 0.0), 1.0) * (len(_SKIN) - 1)
     low = min(int(where), len(_SKIN) - 2)
@@ -129,6 +173,14 @@ def skin_color(tone: float, warmth: float = 0.0) -> Color:
 
 
 def pick_color(rng: np.random.Generator, colors: Sequence[Color]) -> Color:
-    """Gives one of the colors, slightly varied."""
+    """Samples one of the colors with a slight random variation.
+
+    Args:
+        rng: Random generator; advanced.
+        colors: Colors to choose from.
+
+    Returns:
+        The color.
+    """
     color = colors[int(rng.integers(len(colors)))]
     return shift_hsv(color, hue=rng.normal(0, 0.012), saturation=rng.uniform(0.85, 1.1), value=rng.uniform(0.93, 1.04))

@@ -1,4 +1,4 @@
-"""Contact sheets: rows of people, their photos side by side, for documents and for looking."""
+"""Contact sheets: rows of persons with their photos side by side, for documents and visual checks."""
 
 from __future__ import annotations
 
@@ -25,24 +25,30 @@ def contact_sheet(
     radius: int = 8,
     paper: tuple[int, int, int] = (255, 255, 255),
 ) -> Image.Image:
-    """Draws a sheet of photos, a person after the other.
+    """Renders a contact sheet of drawn persons.
 
     Args:
-        seed: Seed of the set; its first people are shown.
-        rows: Rows of people.
-        people: People to show instead, in the order of reading; `rows` times `columns` of them at most.
+        seed: Seed of the dataset whose first persons are shown.
+        rows: Number of rows, >= 1.
+        people: Persons to show instead, in reading order; at most `rows` * `columns`.
         names: Photos of each person, from left to right.
-        columns: People in a row.
-        width: Width of a photo in pixels; its height is four thirds of that.
-        gap: Pixels between photos and round the sheet.
-        radius: Radius of the photos' rounded corners in pixels.
-        paper: Color of the sheet.
+        columns: Persons per row, >= 1.
+        width: Width of a photo in pixels; its height is 4/3 of that.
+        gap: Pixels between photos and around the sheet.
+        radius: Corner radius of the photos in pixels.
+        paper: Background color.
+
+    Returns:
+        The sheet, RGB.
 
     Raises:
         DataError: Fewer than one row or column, or no photo names.
     """
     if rows < 1 or columns < 1 or not names:
-        raise DataError("a contact sheet needs a row, a column and a photo name", hint="give at least 1 of each")
+        raise DataError(
+            f"rows, columns and names must be at least 1, got {rows}, {columns} and {len(names)}",
+            hint="set each to 1 or more",
+        )
     if people is None:
         demographics = sample_demographics(seed, rows * columns)
         people = [
@@ -55,7 +61,7 @@ def contact_sheet(
     corners = corners.resize((width, tall), Image.Resampling.LANCZOS)
     for index, person in enumerate(people[: rows * columns]):
         for offset, name in enumerate(names):
-            # Drawn at twice the size: fine lines survive shrinking better than they survive being drawn small.
+            # Rendered at twice the size: fine lines look better reduced than rendered small.
             photo = render_photo(person, name, size=(width * 2, tall * 2)).image.reduce(2)
             place = (index % columns) * len(names) + offset
             sheet.paste(photo, (gap + place * (width + gap), gap + (index // columns) * (tall + gap)), corners)

@@ -1,4 +1,4 @@
-"""Smooth paths from a few points: splines, ellipses, ribbons of changing width."""
+"""Smooth paths from control points: splines, ellipses, strokes of varying width."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Points = npt.NDArray[np.float64]
+"""Points of shape (n, 2)."""
 PointsLike = Points | Sequence[Sequence[float]]
 
 
@@ -21,23 +22,35 @@ def _catmull_rom_weights(samples: int) -> Points:
 
 
 def as_points(points: PointsLike) -> Points:
-    """Gives a float array of shape (n, 2)."""
+    """Converts points to a float64 array of shape (n, 2)."""
     return np.asarray(points, dtype=np.float64).reshape(-1, 2)
 
 
 def translated(points: Points, right: float, down: float) -> Points:
-    """Gives points shifted to the right and down."""
+    """Translates points.
+
+    Args:
+        points: Shape (n, 2).
+        right: Shift in x.
+        down: Shift in y.
+
+    Returns:
+        New points.
+    """
     shifted: Points = points + np.array((right, down))
     return shifted
 
 
 def spline(points: PointsLike, samples: int = 8, *, closed: bool = False) -> Points:
-    """Gives a Catmull-Rom curve through every point.
+    """Computes a Catmull-Rom spline through every control point.
 
     Args:
-        points: Control points, shape (n, 2), n at least 2.
-        samples: Points drawn per stretch between two control points.
+        points: Control points, shape (n, 2), n >= 2.
+        samples: Points per segment between two control points.
         closed: Whether the last point is joined to the first.
+
+    Returns:
+        Points on the curve, shape (m, 2).
     """
     knots = as_points(points)
     ring = np.concatenate([knots[-1:], knots, knots[:2]]) if closed else np.concatenate([knots[:1], knots, knots[-1:]])
@@ -47,7 +60,14 @@ def spline(points: PointsLike, samples: int = 8, *, closed: bool = False) -> Poi
 
 
 def mirrored(points: PointsLike) -> Points:
-    """Gives the path left to right from its right half, whose first point lies on the middle line."""
+    """Completes a path from its right half, whose first point lies on the axis x = 0.
+
+    Args:
+        points: Right half, shape (n, 2).
+
+    Returns:
+        The path from left to right, shape (2n - 1, 2).
+    """
     half = as_points(points)
     left = half[:0:-1] * (-1.0, 1.0)
     return np.concatenate([left, half])
@@ -60,7 +80,19 @@ def _circle(count: int) -> Points:
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, *, turn: float = 0.0, count: int = 28) -> Points:
-    """Gives the rim of an ellipse; ``turn`` is in radians, clockwise on the picture."""
+    """Computes the outline of an ellipse.
+
+    Args:
+        x: Center.
+        y: Center.
+        rx: Horizontal radius.
+        ry: Vertical radius.
+        turn: Rotation in radians, clockwise in the image.
+        count: Number of points.
+
+    Returns:
+        Shape (count, 2).
+    """
     rim = _circle(count) * (rx, ry)
     if turn:
         cos, sin = np.cos(turn), np.sin(turn)
@@ -69,11 +101,14 @@ def ellipse(x: float, y: float, rx: float, ry: float, *, turn: float = 0.0, coun
 
 
 def ribbon(path: PointsLike, width: float | npt.ArrayLike) -> Points:
-    """Gives the outline of a stroke along an open path.
+    """Computes the outline of a stroke along an open path.
 
     Args:
         path: Points of the middle line, shape (n, 2).
-        width: One width for all, or one per point; a width of 0 makes a pointed end.
+        width: One width for all points, or one per point; 0 makes a pointed end.
+
+    Returns:
+        Closed outline, shape (2n, 2).
     """
     line = as_points(path)
     step = _steps(line)
@@ -84,7 +119,7 @@ def ribbon(path: PointsLike, width: float | npt.ArrayLike) -> Points:
 
 
 def _steps(line: Points) -> Points:
-    # np.gradient does the same five times slower on such short paths.
+    # np.gradient is five times slower on such short paths.
     step = np.empty_like(line)
     step[1:-1] = line[2:] - line[:-2]
     step[0], step[-1] = line[1] - line[0], line[-1] - line[-2]
@@ -99,18 +134,45 @@ def _taper(count: int, start: float, end: float) -> Points:
 
 
 def tapered(path: PointsLike, width: float, start: float = 0.0, end: float = 0.0) -> Points:
-    """Gives a brush stroke that is ``width`` wide in the middle and thins to the shares ``start`` and ``end``."""
+    """Computes the outline of a brush stroke that is widest in the middle.
+
+    Args:
+        path: Points of the middle line, shape (n, 2).
+        width: Width in the middle.
+        start: Width at the start as a fraction of `width`.
+        end: Width at the end as a fraction of `width`.
+
+    Returns:
+        Closed outline, shape (2n, 2).
+    """
     line = as_points(path)
     return ribbon(line, width * _taper(len(line), start, end))
 
 
 def interpolated(first: Points, second: Points, fraction: float) -> Points:
-    """Gives the path that lies ``share`` of the way from one path to another of the same length."""
+    """Interpolates between two paths of the same length.
+
+    Args:
+        first: Path at fraction 0, shape (n, 2).
+        second: Path at fraction 1, shape (n, 2).
+        fraction: Position between them, 0 to 1.
+
+    Returns:
+        Shape (n, 2).
+    """
     return first + (second - first) * fraction
 
 
 def resampled(path: PointsLike, count: int) -> Points:
-    """Gives ``count`` points at equal distances along an open path."""
+    """Resamples an open path at equal arc length.
+
+    Args:
+        path: Points, shape (n, 2).
+        count: Number of points of the result.
+
+    Returns:
+        Shape (count, 2).
+    """
     line = as_points(path)
     step = np.hypot(*np.diff(line, axis=0).T)
     along = np.concatenate([[0.0], np.cumsum(step)])
@@ -119,12 +181,15 @@ def resampled(path: PointsLike, count: int) -> Points:
 
 
 def scalloped(path: PointsLike, bump: float, height: float) -> Points:
-    """Gives a path with round bumps to its left-hand side, such as the rim of curly hair.
+    """Adds round bumps to the left-hand side of a path, such as the outline of curly hair.
 
     Args:
-        path: Open path.
+        path: Open path, shape (n, 2).
         bump: Length of one bump along the path.
-        height: How far a bump stands out.
+        height: Height of a bump.
+
+    Returns:
+        Points of the bumpy path.
     """
     line = as_points(path)
     total = float(np.hypot(*np.diff(line, axis=0).T).sum())

@@ -1,4 +1,4 @@
-"""Who is in a set of drawn people: exact shares of gender and age band, in the proportions of the competition."""
+"""Gender and age of the persons in a dataset: exact proportions, those of the competition."""
 
 from __future__ import annotations
 
@@ -8,27 +8,34 @@ from maskfit.errors import DataError
 from maskfit.synthesis.drawn.person import GENDERS, LABEL_STREAM, OLDEST, YOUNGEST
 
 MALE_FRACTION = 0.40
+"""Fraction of men."""
 BAND_FRACTIONS = (0.47, 0.45, 0.08)
+"""Fractions of the age bands."""
 BANDS = ((YOUNGEST, 29), (30, 59), (60, OLDEST))
-# Keeps the shuffle of a set apart from the chance of its members, whose entropy has the same length.
+"""First and last age of each band."""
+# Separates the random stream of the shuffle from those of the persons, whose entropy has the same length.
 _DEMOGRAPHICS_STREAM = 1_000_003
 
 
 def sample_demographics(seed: int, persons: int) -> list[tuple[str, int]]:
-    """Gives gender and age of every person in a set, in the order of their numbers.
+    """Samples gender and age of every person of a dataset.
 
-    The shares of genders and of bands are exact to rounding, and from six persons on every gender has every band.
+    The proportions of genders and age bands are exact up to rounding; from six persons on, every gender has every band.
 
     Args:
-        seed: Seed of the set, 0 or more.
-        persons: How many, 1 or more.
+        seed: Seed of the dataset, >= 0.
+        persons: Number of persons, >= 1.
+
+    Returns:
+        (gender, age in years) of each person, in the order of their numbers.
 
     Raises:
         DataError: A negative seed or fewer than one person.
     """
     if persons < 1 or seed < 0:
         raise DataError(
-            f"a set cannot have {persons} persons and seed {seed}", hint="give at least 1 person and a seed from 0"
+            f"persons must be >= 1 and seed >= 0, got persons={persons}, seed={seed}",
+            hint="set at least 1 person and a seed from 0",
         )
     rng = np.random.default_rng(np.random.SeedSequence([seed, _DEMOGRAPHICS_STREAM, LABEL_STREAM]))
     cells = [
@@ -48,7 +55,7 @@ def sample_demographics(seed: int, persons: int) -> list[tuple[str, int]]:
 
 
 def _counts(persons: int) -> list[tuple[int, int]]:
-    """Gives men and women of each band."""
+    """Returns the number of men and women of each age band."""
     minimum = 2 if persons >= 6 else 0
     bands = _apportion(persons, BAND_FRACTIONS, minimum)
     men = max(round(persons * MALE_FRACTION), 3 if minimum else 0)
@@ -61,7 +68,7 @@ def _counts(persons: int) -> list[tuple[int, int]]:
 def _apportion(
     total: int, fractions: tuple[float, ...] | list[float], minimum: int, maximums: list[int] | None = None
 ) -> list[int]:
-    """Splits a total by shares, exact to rounding (largest remainders), each part within its bounds."""
+    """Splits a total by fractions (largest remainder method), each part within its bounds."""
     targets = [total * fraction for fraction in fractions]
     caps = [total] * len(targets) if maximums is None else maximums
     parts = [min(max(int(value), minimum), cap) for value, cap in zip(targets, caps, strict=True)]

@@ -1,4 +1,4 @@
-"""Eyes, brows, nose, mouth, and the glasses before the eyes."""
+"""Eyes, eyebrows, nose, mouth and glasses."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from maskfit.synthesis.drawn.curves import Points, ellipse, ribbon, spline, tape
 from maskfit.synthesis.drawn.drawing_context import DrawingContext
 
 MOUTH_LEVEL = 0.93
+"""Height of the mouth in head units."""
 _WHITE: Color = (250, 248, 244)
 
 
 def mouth_corners(ctx: DrawingContext) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Gives the corners of the mouth in head units, left on the picture first."""
+    """Computes the corners of the mouth in head units, left in the image first."""
     lift = 0.105 * (ctx.scene.smile - 0.22) - 0.02 * ctx.person.aging.sag
     width = ctx.person.face.mouth_width * (0.92 + 0.16 * ctx.scene.smile)
     return (-width, MOUTH_LEVEL - lift), (width, MOUTH_LEVEL - lift)
 
 
 def _lids(ctx: DrawingContext, side: int) -> tuple[Points, Points]:
-    """Upper and lower lid from the inner to the outer corner, in head units."""
+    """Returns upper and lower lid from the inner to the outer corner, in head units."""
     face, scene, aging = ctx.person.face, ctx.scene, ctx.person.aging
     half, middle = face.eye_size, face.eye_spacing
     opening = half * face.eye_open * min(scene.eye_open, 1.25)
@@ -61,15 +62,15 @@ def draw_eyes(ctx: DrawingContext) -> None:
 
 
 def _draw_lid(ctx: DrawingContext, upper: Points) -> None:
-    face, wearing_style, tones = ctx.person.face, ctx.person.accessories, ctx.tones
+    face, accessories, tones = ctx.person.face, ctx.person.accessories, ctx.tones
     crease = 0.035 + 0.055 * face.lid_fold
     fold = upper.copy()
     rise = np.sin(np.linspace(0.15, np.pi * 0.96, len(upper))) * crease
     fold[:, 1] -= rise
     lid = ctx.face(np.concatenate([upper, fold[::-1]]))
-    if wearing_style.eyeshadow:
-        shade = blend(tones.deep, wearing_style.lip_color, 0.45)
-        ctx.canvas.fill(lid, shade, 0.42 * wearing_style.eyeshadow)
+    if accessories.eyeshadow:
+        shade = blend(tones.deep, accessories.lip_color, 0.45)
+        ctx.canvas.fill(lid, shade, 0.42 * accessories.eyeshadow)
     else:
         ctx.canvas.fill(lid, tones.shade, 0.35)
     if face.lid_fold > 0.25:
@@ -92,7 +93,7 @@ def _draw_eyeball(ctx: DrawingContext, side: int, top: Points, bottom: Points) -
         eye.fill(ellipse(x, y, radius * 0.84, radius * 0.84), iris)
         eye.fill(ellipse(x, y + radius * 0.30, radius * 0.56, radius * 0.46), blend(iris, (255, 220, 170), 0.30))
         eye.fill(ellipse(x, y, radius * 0.46, radius * 0.46), (20, 16, 18))
-        # The upper lid's shadow on the eyeball gives it its roundness.
+        # The upper lid's shadow makes the eyeball look round.
         eye.fill(ribbon(translated(top, 0, ctx.to_pixels(0.012)), ctx.to_pixels(0.055)), (60, 44, 50), 0.30)
         glint = 0.34 * (1 if scene.light > 0 else -1)
         eye.fill(ellipse(x + glint * radius, y - 0.36 * radius, radius * 0.23, radius * 0.23), (255, 255, 255))
@@ -102,23 +103,23 @@ def _draw_eyeball(ctx: DrawingContext, side: int, top: Points, bottom: Points) -
 
 
 def _draw_lashes(ctx: DrawingContext, side: int, top: Points, bottom: Points) -> None:
-    wearing_style, tones = ctx.person.accessories, ctx.tones
-    ink = blend(blend(tones.line, (36, 26, 28), 0.75), (24, 18, 22), wearing_style.lashes)
+    accessories, tones = ctx.person.accessories, ctx.tones
+    ink = blend(blend(tones.line, (36, 26, 28), 0.75), (24, 18, 22), accessories.lashes)
     count = len(top)
-    width = ctx.to_pixels(0.030 + 0.032 * wearing_style.lashes) * np.interp(
+    width = ctx.to_pixels(0.030 + 0.032 * accessories.lashes) * np.interp(
         np.linspace(0, 1, count), (0, 0.35, 0.85, 1), (0.35, 0.9, 1.1, 0.5)
     )
     if ctx.scene.eye_open < 0.2:
         top = bottom
     ctx.canvas.fill(ribbon(top, width), ink)
     ctx.canvas.fill(tapered(bottom[3:], ctx.to_pixels(0.020), 0.1, 0.4), blend(ink, tones.line, 0.5), 0.6)
-    if wearing_style.lashes > 0.05:
+    if accessories.lashes > 0.05:
         corner = (top[-1] - top[0]) / max(1e-6, float(np.hypot(*(top[-1] - top[0]))))
         out = np.array((-corner[1], corner[0])) * (-side)
         out = out if out[1] < 0 else -out
         for where, lean in ((-1, 1.0), (-7, 0.72), (-13, 0.45)):
             start = top[where]
-            length = ctx.to_pixels((0.045 + 0.05 * wearing_style.lashes) * (1 if where == -1 else 0.85))
+            length = ctx.to_pixels((0.045 + 0.05 * accessories.lashes) * (1 if where == -1 else 0.85))
             tip = start + (corner * lean + out * (0.75 + 0.2 * (1 - lean))) * length
             bend = (start + tip) / 2 + (corner * 0.18 - out * 0.10) * length
             flick = spline([start, bend, tip], 5)
@@ -126,14 +127,14 @@ def _draw_lashes(ctx: DrawingContext, side: int, top: Points, bottom: Points) ->
 
 
 def brow_color(ctx: DrawingContext) -> Color:
-    """Gives the brows' color: darker than light hair, graying later than the hair."""
+    """Returns the color of the eyebrows: darker than light hair, graying later than the hair."""
     hair = ctx.person.hair_color
     dark = blend(hair, (58, 42, 38), 0.45 if luminance(hair) > 0.3 else 0.15)
     return blend(dark, (176, 172, 170), 0.7 * max(0.0, ctx.person.aging.gray - 0.35))
 
 
 def draw_brows(ctx: DrawingContext) -> None:
-    """Draws both brows."""
+    """Draws both eyebrows."""
     face, scene = ctx.person.face, ctx.scene
     color = brow_color(ctx)
     height = -face.brow_height - scene.brow_lift
@@ -153,7 +154,7 @@ def draw_brows(ctx: DrawingContext) -> None:
 
 
 def draw_nose(ctx: DrawingContext) -> None:
-    """Draws the nose: a shaded flank, the wings, the nostrils and a light on the tip."""
+    """Draws the nose: a shaded side, the wings, the nostrils and a highlight on the tip."""
     face, tones, scene = ctx.person.face, ctx.tones, ctx.scene
     wide, low = face.nose_width, face.nose_length
     dark = -1.0 if scene.light > 0 else 1.0
@@ -206,8 +207,8 @@ def draw_nose(ctx: DrawingContext) -> None:
 
 
 def draw_mouth(ctx: DrawingContext) -> None:
-    """Draws the lips, with teeth where the mouth is open."""
-    face, scene, tones, wearing_style = ctx.person.face, ctx.scene, ctx.tones, ctx.person.accessories
+    """Draws the lips, and teeth where the mouth is open."""
+    face, scene, tones, accessories = ctx.person.face, ctx.scene, ctx.tones, ctx.person.accessories
     (left, level), (right, _) = mouth_corners(ctx)
     thin = 1 - 0.42 * ctx.person.aging.thin_lips
     up, low = face.lip_upper * thin, face.lip_lower * thin
@@ -243,7 +244,7 @@ def draw_mouth(ctx: DrawingContext) -> None:
         (right * 0.6, middle + gap * 0.9 + low * 0.72),
         (right, level),
     ]
-    color = blend(tones.lip, wearing_style.lip_color, 0.85 * wearing_style.lipstick)
+    color = blend(tones.lip, accessories.lip_color, 0.85 * accessories.lipstick)
     shadow = [
         (-0.16, middle + gap + low + 0.035),
         (0, middle + gap + low + 0.055),
@@ -262,7 +263,7 @@ def draw_mouth(ctx: DrawingContext) -> None:
     ctx.canvas.fill(
         ellipse(x, y, ctx.to_pixels(0.09), ctx.to_pixels(low * 0.16)),
         (255, 236, 230),
-        0.28 + 0.2 * wearing_style.lipstick,
+        0.28 + 0.2 * accessories.lipstick,
     )
     for corner in ((left, level), (right, level)):
         x, y = ctx.to_pixel(*corner)
@@ -276,17 +277,17 @@ def _draw_teeth(ctx: DrawingContext, opening: Points, seam: Points) -> None:
 
 
 def draw_glasses(ctx: DrawingContext) -> None:
-    """Draws the glasses, temples and all."""
-    wearing_style, face = ctx.person.accessories, ctx.person.face
-    if not wearing_style.glasses:
+    """Draws the glasses with their temples."""
+    accessories, face = ctx.person.accessories, ctx.person.face
+    if not accessories.glasses:
         return
-    color, unit = wearing_style.glasses_color, ctx.to_pixels(1)
+    color, unit = accessories.glasses_color, ctx.to_pixels(1)
     rx, ry, power = {
         "round": (0.295, 0.275, 2.0),
         "square": (0.315, 0.235, 3.6),
         "browline": (0.31, 0.245, 3.0),
         "cat eye": (0.315, 0.235, 2.5),
-    }[wearing_style.glasses]
+    }[accessories.glasses]
     angle = np.linspace(0, 2 * np.pi, 41)
     rim = np.stack(
         [
@@ -295,13 +296,13 @@ def draw_glasses(ctx: DrawingContext) -> None:
         ],
         axis=1,
     )
-    if wearing_style.glasses == "cat eye":
+    if accessories.glasses == "cat eye":
         rim[:, 1] -= 0.10 * np.clip(rim[:, 0] / rx, 0, 1) ** 2 * (rim[:, 1] < 0.08)
     for side in (-1, 1):
         path = ctx.face((translated(rim, face.eye_spacing + 0.01, 0.03)) * (side, 1), 0.93)
         ctx.canvas.fill(path[:-1], (236, 244, 250), 0.13)
         ctx.canvas.fill(ribbon(path, 0.034 * unit), color)
-        if wearing_style.glasses == "browline":
+        if accessories.glasses == "browline":
             ctx.canvas.fill(ribbon(path[21:41], 0.065 * unit), color)
         highlight_color = np.array([(-0.16, 0.02), (-0.02, -0.16), (0.05, -0.16), (-0.14, 0.10)])
         highlight_color = translated(highlight_color, side * face.eye_spacing, 0.03)

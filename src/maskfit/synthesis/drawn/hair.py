@@ -1,4 +1,4 @@
-"""Hair: behind the neck, over the head, on cheeks and chin."""
+"""Hair behind the neck and over the head."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _style(ctx: DrawingContext) -> HairStyle:
 
 
 def highlight_color(color: Color) -> Color:
-    """Gives the color of light on hair: dark hair shines cooler and less than fair hair."""
+    """Returns the color of highlights on hair: dark hair has cooler and weaker ones than fair hair."""
     return blend(shift_hsv(color, saturation=0.85), (255, 240, 220), 0.20 if luminance(color) < 0.3 else 0.30)
 
 
@@ -37,12 +37,12 @@ def _depths(color: Color) -> Color:
 
 
 def _hair_rng(ctx: DrawingContext) -> np.random.Generator:
-    # Locks stay where they are from photo to photo.
+    # Seeded by the person: locks are the same in all photos.
     return np.random.default_rng([ctx.person.seed, ctx.person.number, 7])
 
 
 def _textured(style: HairStyle, path: Points) -> Points:
-    """Gives a rim with the bumps of its hair; the path runs so that outside is on its left."""
+    """Adds the bumps of the hair's texture to an outline; the outside is on the left of the path."""
     if style.texture == "curly":
         return scalloped(path, 0.24, 0.075)
     if style.texture == "coily":
@@ -51,7 +51,7 @@ def _textured(style: HairStyle, path: Points) -> Points:
 
 
 def draw_back(ctx: DrawingContext) -> None:
-    """Draws the hair that falls behind the neck and shoulders, and what is tied up."""
+    """Draws the hair behind the neck and shoulders, and tied hair."""
     style, color = _style(ctx), ctx.person.hair_color
     dark = blend(color, _depths(color), 0.75)
     if style.tied:
@@ -120,7 +120,7 @@ def _draw_tied(ctx: DrawingContext, style: HairStyle, color: Color) -> None:
 
 
 def _outer_rim(ctx: DrawingContext, style: HairStyle) -> Points:
-    """The outside of the hair over the head, from the left end over the crown to the right end, in head units."""
+    """Returns the outer outline of the hair, from the left end over the crown to the right end, in head units."""
     top, side, fall = style.top, style.side, style.fall
     lean = 0.10 * ctx.person.hair_side if style.front in ("swept", "tousled") else 0.0
     right = [
@@ -144,7 +144,7 @@ def _outer_rim(ctx: DrawingContext, style: HairStyle) -> Points:
 
 
 def _inner_rim(ctx: DrawingContext, style: HairStyle) -> Points:
-    """The hair's rim over forehead and temples, from the left end to the right end, in head units."""
+    """Returns the hairline over forehead and temples, from the left end to the right end, in head units."""
     aging, part, fall = ctx.person.aging, ctx.person.hair_side, style.fall
     back, end = aging.receding, style.fall
     sign = 1.0 if part > 0 else -1.0
@@ -203,7 +203,7 @@ def _inner_rim(ctx: DrawingContext, style: HairStyle) -> Points:
 
 
 def draw_front(ctx: DrawingContext) -> None:
-    """Draws the hair over the head, as much of it as the years have left."""
+    """Draws the hair over the head, thinned by age."""
     style, person = _style(ctx), ctx.person
     outer = _outer_rim(ctx, style)
     inner = _inner_rim(ctx, style)
@@ -218,7 +218,7 @@ def draw_front(ctx: DrawingContext) -> None:
     outside = ctx.face(_textured(style, outer), 0.0)
     inside = ctx.face(inner)
     shape = np.concatenate([outside, inside[::-1]])
-    if not style.close:  # what hair throws on the forehead
+    if not style.close:  # the hair's shadow on the forehead
         ctx.canvas.shadow(translated(shape, 0, ctx.to_pixels(0.06)), ctx.tones.deep, 0.38, ctx.to_pixels(0.05))
     if style.close:
         ctx.canvas.paint([shape], brush, alpha=0.78)
@@ -286,7 +286,7 @@ def _draw_strands(ctx: DrawingContext, style: HairStyle, outer: Points, inner: P
             if long or rng.random() < 0.3:
                 path = interpolated(outer, inner, fraction)[start : start + stretch]
             else:
-                # Short hair is combed from the rim to the crown, not along the rim.
+                # Strands of short hair run from the rim to the crown, not along the rim.
                 index = int(rng.integers(8, 89))
                 goal = min(96, max(0, index + int(rng.integers(4, 12) * np.sign(ctx.person.hair_side))))
                 path = spline([inner[index], (inner[index] + outer[goal]) / 2 + (0, -0.05), outer[goal]])
@@ -310,7 +310,7 @@ def _draw_curls(ctx: DrawingContext, style: HairStyle, outer: Points, inner: Poi
 
 
 def _draw_ring(ctx: DrawingContext, style: HairStyle) -> None:
-    """What is left when the crown is bare: hair at the sides, a gleam above."""
+    """Draws hair with a bald crown: hair at the sides, a highlight above."""
     color = ctx.person.hair_color
     brush = _combed(ctx, style, color)
     x, y = ctx.to_pixel(0.25 * ctx.scene.light, -1.12, 0.4)

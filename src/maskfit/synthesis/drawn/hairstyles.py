@@ -1,6 +1,7 @@
-"""Which hair styles there are and who tends to wear them.
+"""Hairstyles as data, and how likely they are by gender and age.
 
-A style is data: how far it stands off the skull, how its rim over the forehead runs, how low it falls. `hair` draws it.
+A style tells how far the hair stands off the skull, the shape of the hairline and how low the hair falls; `hair` draws
+it.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from maskfit.synthesis.drawn.colors import DYED, GRAY, HAIR, WHITE_HAIR, Color, 
 
 @dataclass(frozen=True)
 class HairStyle:
-    """The shape of a hair style; lengths in head units (half a face width), down is positive.
+    """Shape of a hairstyle; lengths in head units (half a face width), down is positive.
 
-    Args:
-        front: Rim over the forehead: "up", "bangs", "swept", "curtain", "tousled".
-        top: How far the hair stands above the skull.
-        side: How far it stands off the sides.
+    Attributes:
+        front: Hairline over the forehead: "up", "bangs", "swept", "curtain" or "tousled".
+        top: Height of the hair above the skull.
+        side: Thickness at the sides.
         fall: Height at which the hair beside the face ends; the eyes are at 0, the chin at about 1.45.
-        back: Height at which the hair behind the neck ends, or None for none to be seen.
+        back: Height at which the hair behind the neck ends; None for none visible.
         texture: "straight", "wavy", "curly" or "coily".
         tied: "", "bun", "top bun", "ponytail" or "braids".
-        spread: How much the back hair is wider than the head at its end.
-        close: Whether it is cropped so close that skin shines through.
+        spread: How much wider than the head the back hair is at its end.
+        close: Whether it is cropped so short that skin shines through.
     """
 
     front: str
@@ -40,7 +41,7 @@ class HairStyle:
 
     @property
     def covers_ears(self) -> bool:
-        """Whether the hair falls over the ears."""
+        """Whether the hair covers the ears."""
         return self.fall > 0.45
 
 
@@ -73,8 +74,9 @@ STYLES: dict[str, HairStyle] = {
     "perm": HairStyle("up", 0.30, 0.24, 0.62, 0.85, "curly"),
     "set waves": HairStyle("swept", 0.28, 0.20, 0.72, 0.8, "wavy"),
 }
+"""Hairstyles by name."""
 
-# Weight up to 24, from 35 to 55, and from 64 years; in between the weights glide: style tells age only roughly.
+# Weights up to 24, from 35 to 55, and from 64 years, interpolated in between: style is only a weak cue of age.
 _FEMALE: dict[str, tuple[float, float, float]] = {
     "long straight": (9, 3.5, 0.3),
     "long waves": (8, 5, 0.4),
@@ -117,7 +119,17 @@ _LIGHT_SKIN_TEXTURES = {"coily": 0.08, "curly": 0.8, "wavy": 1.0, "straight": 1.
 
 
 def sample_hairstyle(rng: np.random.Generator, gender: str, age: float, tone: float) -> str:
-    """Gives the name of a style that fits roughly; ``tone`` is the skin's, 0 light to 1 dark."""
+    """Samples a hairstyle that is typical of gender, age and skin tone.
+
+    Args:
+        rng: Random generator; advanced.
+        gender: "male" or "female".
+        age: Age in years.
+        tone: Darkness of the skin, 0 to 1.
+
+    Returns:
+        A key of `STYLES`.
+    """
     table = _FEMALE if gender == "female" else _MALE
     names = list(table)
     weights = np.array([np.interp(age, (24, 35, 55, 64), (*table[name][:2], *table[name][1:])) for name in names])
@@ -129,7 +141,15 @@ def sample_hairstyle(rng: np.random.Generator, gender: str, age: float, tone: fl
 
 
 def sample_hair_color(rng: np.random.Generator, tone: float) -> Color:
-    """Gives the color a person's hair has before it grays."""
+    """Samples the hair color before it turns gray.
+
+    Args:
+        rng: Random generator; advanced.
+        tone: Darkness of the skin, 0 to 1.
+
+    Returns:
+        The color.
+    """
     names = list(HAIR)
     light = np.array([5, 5, 6, 5, 3, 1.5, 2.5, 2, 1.2])
     dark = np.array([9, 7, 3, 0.6, 0.2, 0.1, 0, 0, 0])
@@ -140,7 +160,17 @@ def sample_hair_color(rng: np.random.Generator, tone: float) -> Color:
 
 
 def sample_dye_color(rng: np.random.Generator, gender: str, age: float, natural: Color) -> Color | None:
-    """Gives the color of dyed hair, or None for hair left as it is: fun in the young, brown to hide gray later."""
+    """Samples the color of dyed hair: unnatural colors of the young, brown over gray later.
+
+    Args:
+        rng: Random generator; advanced by the same amount in all cases.
+        gender: "male" or "female".
+        age: Age in years.
+        natural: Color of the undyed hair.
+
+    Returns:
+        The color; None for undyed hair.
+    """
     bright = np.interp(age, (18, 30, 45), (0.20, 0.07, 0.01)) * (1.0 if gender == "female" else 0.5)
     hides = np.interp(age, (35, 48, 58, 66), (0.05, 0.42, 0.28, 0.10)) * (1.0 if gender == "female" else 0.25)
     roll = rng.random()
@@ -151,6 +181,14 @@ def sample_dye_color(rng: np.random.Generator, gender: str, age: float, natural:
 
 
 def blend_gray(color: Color, gray: float) -> Color:
-    """Gives hair color with a share of gray, 0 none to 1 white."""
+    """Blends a hair color with gray.
+
+    Args:
+        color: Color without gray.
+        gray: Fraction of gray, 0 none to 1 white.
+
+    Returns:
+        The color.
+    """
     target = blend(GRAY, WHITE_HAIR, max(0.0, gray - 0.6) / 0.4)
     return blend(color, target, gray**0.9)

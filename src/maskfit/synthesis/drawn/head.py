@@ -1,4 +1,4 @@
-"""Neck, ears and the face's skin: shape, shading, marks and what the years have drawn into it."""
+"""Neck, ears and the skin of the face: shape, shading, marks and wrinkles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from maskfit.synthesis.drawn.drawing_context import DrawingContext
 
 
 def outline(ctx: DrawingContext) -> Points:
-    """Gives the face's outline in head units, chin and jaw included, as a closed path."""
+    """Computes the face's outline with chin and jaw, in head units, as a closed path."""
     face, sag = ctx.person.face, ctx.person.aging.sag
     half = [
         (0.0, -1.40),
@@ -26,20 +26,20 @@ def outline(ctx: DrawingContext) -> Points:
         (face.chin * 0.62, face.length - 0.015),
         (0.0, face.length + 0.005),
     ]
-    # mirrored() wants the half to start on the middle line; both ends lie there, so the last one is dropped once.
+    # Both ends of the half lie on the axis of mirrored(), so one copy of the last point is dropped.
     ring = mirrored(half)
     return spline(ring[1:], closed=True)
 
 
 def outline_pixels(ctx: DrawingContext) -> Points:
-    """Gives the face's outline in canvas pixels: the chin stands out, the rim of the skull does not."""
+    """Computes the face's outline in canvas pixels: the chin has depth, the skull's rim has none."""
     path = outline(ctx)
     depth = 0.55 * np.clip((path[:, 1] - 0.35) / 1.0, 0, 1) ** 1.2
     return ctx.face(path, depth)
 
 
 def draw_neck(ctx: DrawingContext) -> None:
-    """Draws the neck and what shows of the chest, with the chin's shadow on it."""
+    """Draws neck and upper chest with the chin's shadow."""
     face, tones, light = ctx.person.face, ctx.tones, ctx.scene.light
     width = face.neck
     half = [(width, 0.6), (width - 0.02, 1.35), (width + 0.03, 1.72), (width + 0.13, 1.88), (width + 0.2, 2.1)]
@@ -66,7 +66,7 @@ def draw_neck(ctx: DrawingContext) -> None:
 
 
 def draw_ears(ctx: DrawingContext) -> None:
-    """Draws both ears, with earrings; the face covers their inner rim."""
+    """Draws both ears; the face covers their inner rim later."""
     size, tones = ctx.person.face.ear_size, ctx.tones
     for side in (-1, 1):
         rim = np.array(
@@ -85,7 +85,7 @@ def draw_ears(ctx: DrawingContext) -> None:
 
 
 def draw_earrings(ctx: DrawingContext) -> None:
-    """Draws the earrings; they hang before hair that is tucked behind the ear."""
+    """Draws the earrings, in front of hair that is tucked behind the ear."""
     kind = ctx.person.accessories.earrings
     if not kind:
         return
@@ -117,7 +117,7 @@ def draw_earrings(ctx: DrawingContext) -> None:
 
 
 def draw_skin(ctx: DrawingContext) -> None:
-    """Draws the face's skin with its light, blush, and soft signs of age; lines come on top of it."""
+    """Draws the face's skin with shading, blush and soft signs of age; wrinkles are drawn over it later."""
     tones, scene = ctx.tones, ctx.scene
     brush = ctx.canvas.airbrush(tones.skin)
     _shade_form(ctx, brush)
@@ -142,7 +142,7 @@ def _shade_form(ctx: DrawingContext, brush: Airbrush) -> None:
     brush.glow(x, y, ctx.to_pixels(0.34), ctx.to_pixels(1.3), tones.shade, 0.45)
     x, y = ctx.to_pixel(0, ctx.person.face.length + 0.14, 0.5)
     brush.glow(x, y, ctx.to_pixels(0.8), ctx.to_pixels(0.32), tones.shade, 0.6)
-    for side in (-1, 1):  # eye sockets beside the bridge of the nose
+    for side in (-1, 1):  # eye sockets next to the bridge of the nose
         x, y = ctx.to_pixel(side * ctx.person.face.eye_spacing * 0.72, -0.10)
         brush.glow(x, y, ctx.to_pixels(0.30), ctx.to_pixels(0.20), tones.shade, 0.55)
     x, y = ctx.to_pixel(-dark_side * 0.6, 0.28)
@@ -156,7 +156,7 @@ def _shade_aging(ctx: DrawingContext, brush: Airbrush) -> None:
     brush.gradient(
         -2 * ctx.to_pixels(1), 9 * ctx.to_pixels(1), blend(tones.skin, (186, 160, 140), 0.5), 0.36 * aging.sag
     )
-    for height in (-0.52, -0.67, -0.81):  # the furrows' soft shade, which shows where their lines are too fine to
+    for height in (-0.52, -0.67, -0.81):  # soft shade of the furrows, visible where their lines are too fine
         x, y = ctx.to_pixel(0.0, height)
         brush.glow(
             x,
@@ -183,7 +183,7 @@ def _shade_aging(ctx: DrawingContext, brush: Airbrush) -> None:
 
 def _draw_marks(ctx: DrawingContext) -> None:
     tones, accessories, aging = ctx.tones, ctx.person.accessories, ctx.person.aging
-    # Marks belong to the person, not to the photo.
+    # Seeded by the person: marks are the same in all photos.
     rng = np.random.default_rng([ctx.person.seed, ctx.person.number])
     if accessories.freckles:
         for _ in range(int(34 * accessories.freckles)):
@@ -202,7 +202,7 @@ def _draw_marks(ctx: DrawingContext) -> None:
 
 
 def draw_lines(ctx: DrawingContext) -> None:
-    """Draws wrinkles: forehead, frown, crow's feet, bags, folds from nose to mouth, corners of the mouth."""
+    """Draws wrinkles: forehead, frown, crow's feet, bags, nasolabial folds, corners of the mouth."""
     aging, face, tones = ctx.person.aging, ctx.person.face, ctx.tones
 
     def line(points: list[tuple[float, float]], strength: float, width: float = 0.031) -> None:

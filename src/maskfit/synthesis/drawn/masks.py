@@ -1,4 +1,4 @@
-"""Masks: surgical, folded, cup and cloth, worn as they should be and as they should not."""
+"""Masks: surgical, folded, cup and cloth, worn correctly and incorrectly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from maskfit.synthesis.drawn.drawing_context import DrawingContext
 from maskfit.synthesis.drawn.scene import MaskSpec
 
 _COUNT = 49
-# Right halves of the upper and lower rim of each kind, worn as it should be, in head units.
+# Right halves of the upper and lower rim of each kind, worn correctly, in head units.
 _RIMS: dict[str, tuple[list[tuple[float, float]], list[tuple[float, float]]]] = {
     "surgical": (
         [(0.0, 0.19), (0.14, 0.21), (0.34, 0.31), (0.62, 0.36), (0.90, 0.37)],
@@ -40,14 +40,24 @@ _RIMS: dict[str, tuple[list[tuple[float, float]], list[tuple[float, float]]]] = 
         [(0.0, 1.63), (0.26, 1.57), (0.52, 1.38), (0.74, 1.10), (0.89, 0.80)],
     ),
 }
-# How far the rims slip down when the mask is worn wrongly: upper middle, upper end, lower middle, lower end.
+# Shift of the rims by wearing style: upper middle, upper end, lower middle, lower end.
 _SLIPS = {"wear": (0.0, 0.0, 0.0, 0.0), "under nose": (0.545, 0.22, 0.12, 0.10), "chin": (0.99, 0.33, 0.28, 0.12)}
 
 
 class MaskSheet:
-    """A mask as a sheet between an upper and a lower rim, both from left to right in head units."""
+    """A mask as a surface between an upper and a lower rim, both from left to right in head units.
+
+    Args:
+        ctx: Drawing context.
+        mask: The mask.
+
+    Attributes:
+        upper: Upper rim, shape (49, 2).
+        lower: Lower rim, shape (49, 2).
+    """
 
     def __init__(self, ctx: DrawingContext, mask: MaskSpec) -> None:
+        """Computes the rims; arguments as for the class."""
         upper_half, lower_half = _RIMS[mask.kind]
         slip = _SLIPS[mask.wearing_style]
         drop = ctx.person.face.length - 1.45
@@ -60,30 +70,56 @@ class MaskSheet:
         path = spline(mirrored(half))
         fraction = np.abs(path[:, 0]) / np.abs(path[:, 0]).max()
         path[:, 1] += middle + (end - middle) * fraction**1.4
-        if mask.wearing_style == "chin":  # pulled down it folds together and clings to the jaw
+        if mask.wearing_style == "chin":  # pulled down, the mask folds together and clings to the jaw
             path[:, 0] *= 1 - 0.10 * np.clip(path[:, 1] - 0.9, 0, 1)
         path[:, 1] += mask.tilt * path[:, 0]
         return resampled(path, _COUNT)
 
     def row(self, fraction: float, start: int = 0, stop: int = _COUNT) -> Points:
-        """Gives canvas pixels of a line across the mask, ``share`` of the way down."""
+        """Computes a line across the mask.
+
+        Args:
+            fraction: Position down the mask, 0 to 1.
+            start: First knot.
+            stop: Knot after the last.
+
+        Returns:
+            Canvas pixels, shape (stop - start, 2).
+        """
         return self._easel.face(interpolated(self.upper, self.lower, fraction)[start:stop])
 
     def column(self, fraction: float, start: float = 0.0, stop: float = 1.0) -> Points:
-        """Gives canvas pixels of a line down the mask, ``share`` of the way from left to right."""
+        """Computes a line down the mask.
+
+        Args:
+            fraction: Position across the mask, 0 left to 1 right.
+            start: Start of the line as a fraction of the height.
+            stop: End of the line as a fraction of the height.
+
+        Returns:
+            Canvas pixels, shape (13, 2).
+        """
         index = min(_COUNT - 1, max(0, round(fraction * (_COUNT - 1))))
         ends = self.upper[index], self.lower[index]
         way = np.linspace(start, stop, 13)[:, None]
         return self._easel.face(ends[0] + (ends[1] - ends[0]) * way)
 
     def point(self, across: float, down: float) -> tuple[float, float]:
-        """Gives the canvas pixel at shares of the way across and down."""
+        """Computes a point on the mask.
+
+        Args:
+            across: Position across the mask, 0 left to 1 right.
+            down: Position down the mask, 0 to 1.
+
+        Returns:
+            Canvas pixel (x, y).
+        """
         index = min(_COUNT - 1, max(0, round(across * (_COUNT - 1))))
         x, y = self.upper[index] + (self.lower[index] - self.upper[index]) * down
         return self._easel.to_pixel(float(x), float(y))
 
     def outline(self) -> Points:
-        """Gives the mask's outline in canvas pixels."""
+        """Computes the mask's outline in canvas pixels."""
         return np.concatenate([self._easel.face(self.upper), self._easel.face(self.lower)[::-1]])
 
 
@@ -94,9 +130,13 @@ def _shade(mask: MaskSpec, strength: float = 1.0) -> Color:
 
 
 def draw_mask(ctx: DrawingContext) -> Points | None:
-    """Draws the mask, if one is worn, and gives its outline in canvas pixels.
+    """Draws the mask, unless it dangles: then `draw_dangling` draws it later, in front of the hair.
 
-    A mask that dangles from an ear is drawn by `draw_dangling`, since it hangs before the hair.
+    Args:
+        ctx: Drawing context.
+
+    Returns:
+        The mask's outline in canvas pixels; None where nothing was drawn.
     """
     mask = ctx.scene.mask
     if mask is None or mask.wearing_style == "dangle":
@@ -308,7 +348,14 @@ def _draw_flowers(ctx: DrawingContext, mask: MaskSpec, sheet: MaskSheet, fabric:
 
 
 def draw_dangling(ctx: DrawingContext) -> Points | None:
-    """Draws a mask that hangs from one ear and gives its outline in canvas pixels, or None where none does."""
+    """Draws a mask that hangs from one ear.
+
+    Args:
+        ctx: Drawing context.
+
+    Returns:
+        The mask's outline in canvas pixels; None where no mask dangles.
+    """
     mask = ctx.scene.mask
     if mask is None or mask.wearing_style != "dangle":
         return None

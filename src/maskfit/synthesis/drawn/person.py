@@ -1,4 +1,4 @@
-"""The traits of a drawn person: what stays the same on every photo."""
+"""Traits of a drawn person that are the same in all photos."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from maskfit.synthesis.drawn import hairstyles
 from maskfit.synthesis.drawn.colors import CLOTH, IRIS, Color, blend, pick_color, skin_color
 
 GENDERS = ("male", "female")
+"""Values of the gender attribute."""
 YOUNGEST, OLDEST = 18, 75
-# First number of a random stream, so that traits, labels and photos never share one.
+"""Range of ages in years."""
+# First entropy word of the random streams, so that traits, labels and photos never share one.
 TRAIT_STREAM, LABEL_STREAM, PHOTO_STREAM = 1, 2, 3
 
-# How signs of age grow with the years: never in a step, but fastest about 30 and 60, so that the bands can be told.
+# Signs of aging by age: continuous, but steepest near 30 and 60, so that the age bands can be learned.
 _LINES = ((24, 28, 32, 46, 57, 62, 73), (0, 0.08, 0.42, 0.52, 0.62, 0.92, 1))
 _SAG = ((36, 56, 62, 73), (0, 0.25, 0.80, 1))
 _GREY = ((36, 46, 56, 61, 70), (0, 0.12, 0.36, 0.90, 1))
@@ -24,7 +26,30 @@ _BLOOM = ((23, 28, 32, 37), (1, 0.9, 0.15, 0))
 
 @dataclass(frozen=True)
 class FaceShape:
-    """The shape of head and features; lengths in head units (half a face width), shares around 0 or 1."""
+    """Shape of head and features; lengths in head units (half a face width).
+
+    Attributes:
+        jaw: Half width of the jaw.
+        chin: Half width of the chin.
+        length: Height of the chin below the eyes.
+        cheek: Half width at the cheeks.
+        neck: Half width of the neck.
+        eye_size: Half width of an eye.
+        eye_open: Height of the eye relative to its width.
+        eye_tilt: Height of the outer corner above the inner one.
+        eye_spacing: Distance of an eye from the middle.
+        lid_fold: Visibility of the lid's crease, 0 to 1.
+        iris: Eye color.
+        brow_weight: Thickness of the eyebrows.
+        brow_arch: Height of their arch.
+        brow_height: Height of the eyebrows above the eyes.
+        nose_width: Half width of the nose.
+        nose_length: Length of the nose below the eyes.
+        mouth_width: Half width of the mouth.
+        lip_upper: Height of the upper lip.
+        lip_lower: Height of the lower lip.
+        ear_size: Factor on the size of the ears.
+    """
 
     jaw: float
     chin: float
@@ -50,7 +75,22 @@ class FaceShape:
 
 @dataclass(frozen=True)
 class AgingTraits:
-    """What the years have left behind, each 0 (nothing) to 1 (much), each with its own chance; ``bloom`` is youth's."""
+    """Signs of aging, each 0 (none) to 1 (strong) and with its own random variation.
+
+    Attributes:
+        forehead: Wrinkles of the forehead.
+        eyes: Crow's feet.
+        folds: Nasolabial folds.
+        bags: Bags under the eyes.
+        sag: Sagging skin.
+        spots: Age spots.
+        gray: Gray hair.
+        beard_gray: Gray beard.
+        receding: Receding hairline.
+        bald: Bald crown.
+        thin_lips: Thinning lips.
+        bloom: Fresh complexion of the young.
+    """
 
     forehead: float
     eyes: float
@@ -68,7 +108,23 @@ class AgingTraits:
 
 @dataclass(frozen=True)
 class Accessories:
-    """What is worn on every photo, and small marks of the skin; an empty name means none."""
+    """What is worn in every photo, make-up, and skin marks; an empty name means none.
+
+    Attributes:
+        glasses: "", "round", "square", "cat eye" or "browline".
+        glasses_color: Color of the frame.
+        earrings: "", "stud", "hoop", "drop" or "pearl".
+        lashes: Strength of the lashes, 0 to 1.
+        lipstick: Strength of the lipstick, 0 to 1.
+        lip_color: Color of the lipstick.
+        eyeshadow: Strength of the eyeshadow, 0 to 1.
+        freckles: Density of freckles, 0 to 1.
+        moles: Positions of moles in head coordinates.
+        beard: "", "stubble", "short", "full", "goatee" or "moustache".
+        beard_density: Density of the beard, 0 to 1.
+        headwear: "", or a name such as "beanie".
+        headwear_color: Color of the headwear.
+    """
 
     glasses: str
     glasses_color: Color
@@ -89,19 +145,19 @@ class Accessories:
 class Person:
     """A drawn person.
 
-    Args:
-        seed: The seed of the set the person belongs to.
-        number: The person's number in the set, from 1.
+    Attributes:
+        seed: Seed of the dataset that the person belongs to.
+        number: Number of the person in the dataset.
         gender: "male" or "female".
-        age: Whole years, 18 to 75.
-        skin: Skin color, channels 0 to 255.
-        tone: How dark the skin is, 0 to 1.
-        hair: Name of the style in `hairstyles.STYLES`.
-        hair_color: Color with its gray.
-        hair_side: Side of the parting, -1 left to 1 right on the picture.
-        face: The shape of head and features.
-        years: What age shows.
-        adornment: Glasses, earrings, make-up, beard, headwear, marks.
+        age: Age in years, 18 to 75.
+        skin: Skin color.
+        tone: Darkness of the skin, 0 to 1.
+        hair: A key of `hairstyles.STYLES`.
+        hair_color: Hair color including gray.
+        hair_side: Side of the parting, -1 left to 1 right in the image.
+        face: Shape of head and features.
+        aging: Signs of aging.
+        accessories: Glasses, earrings, make-up, beard, headwear, skin marks.
     """
 
     seed: int
@@ -119,16 +175,20 @@ class Person:
 
 
 def sample_person(seed: int, number: int, *, gender: str | None = None, age: int | None = None) -> Person:
-    """Draws the fixed traits of one person.
+    """Samples the traits of one person.
 
-    The same arguments give the same person, whoever else is drawn. Naming the gender or age changes only what follows
-    from it.
+    The same arguments give the same person, independent of other persons. Setting gender or age changes only the traits
+    that
+    depend on them.
 
     Args:
-        seed: Seed of the set, 0 or more.
-        number: Number of the person in the set, 0 or more.
-        gender: "male" or "female"; by chance (40 % male) where None.
-        age: Whole years, 18 to 75; by chance (47 % below 30, 8 % from 60) where None.
+        seed: Seed of the dataset, >= 0.
+        number: Number of the person in the dataset, >= 0.
+        gender: "male" or "female"; None to sample it (40 % male).
+        age: Age in years, 18 to 75; None to sample it (47 % below 30, 8 % from 60).
+
+    Returns:
+        The person.
 
     Raises:
         DataError: A negative seed or number, an unknown gender, or an age outside 18 to 75.
@@ -140,7 +200,7 @@ def sample_person(seed: int, number: int, *, gender: str | None = None, age: int
     sampled_age = int(rng.integers(band[0], band[1] + 1))
     gender = sampled_gender if gender is None else gender
     age = sampled_age if age is None else age
-    # A child stream per group: a trait added to one group leaves the other groups of every person as they were.
+    # One child stream per group: a new trait in one group does not change the other groups of any person.
     groups = np.random.SeedSequence([seed, number, TRAIT_STREAM]).spawn(5)
     skin_rng, face_rng, aging_rng, hair_rng, accessories_rng = (np.random.default_rng(group) for group in groups)
     tone = float(skin_rng.beta(1.15, 1.6))
@@ -170,15 +230,15 @@ def sample_person(seed: int, number: int, *, gender: str | None = None, age: int
 
 def _check(seed: int, number: int, gender: str | None, age: int | None) -> None:
     if seed < 0 or number < 0:
-        raise DataError(f"seed {seed} and person number {number} must be 0 or more", hint="give whole numbers from 0")
+        raise DataError(f"seed and number must be >= 0, got {seed} and {number}", hint="use whole numbers from 0")
     if gender is not None and gender not in GENDERS:
-        raise DataError(f"there is no gender {gender!r} among the drawn people", hint="give 'male' or 'female'")
+        raise DataError(f"gender must be 'male' or 'female', got {gender!r}", hint="use 'male' or 'female'")
     if age is not None and not YOUNGEST <= age <= OLDEST:
-        raise DataError(f"drawn people are {YOUNGEST} to {OLDEST} years old, not {age}", hint="give an age in between")
+        raise DataError(f"age must be {YOUNGEST} to {OLDEST}, got {age}", hint="use an age in this range")
 
 
 def _sample_face(rng: np.random.Generator, gender: str, age: int, tone: float) -> FaceShape:
-    # One hidden number moves all bony cues together, as in people; the genders overlap in it.
+    # One latent variable controls all bone structure together; the genders overlap in it.
     masculinity = float(np.clip(rng.normal(0.80 if gender == "male" else 0.17, 0.14), -0.15, 1.2))
 
     def vary(middle: float, spread: float) -> float:
@@ -212,7 +272,7 @@ def _sample_face(rng: np.random.Generator, gender: str, age: int, tone: float) -
 
 
 def _sample_aging(rng: np.random.Generator, gender: str, age: int) -> AgingTraits:
-    # Some people look younger or older than they are, and no two signs of age keep the same pace.
+    # People may look younger or older than they are, and the signs of aging vary independently.
     apparent_age = age + float(np.clip(rng.normal(0, 1.6), -4, 4))
 
     def at_age(curve: tuple[tuple[float, ...], tuple[float, ...]], spread: float) -> float:
@@ -259,7 +319,7 @@ def _sample_accessories(
     hats = ("headscarf", "headband", "beanie", "beret") if female else ("cap", "beanie", "turban", "flat cap")
     headwear = hats[int(rng.choice(4, p=(0.42, 0.24, 0.2, 0.14)))] if rng.random() < 0.10 else ""
     if hair_top > 0.27 and headwear not in ("headscarf", "headband", "turban"):
-        headwear = ""  # no cap sits on a head of tall hair
+        headwear = ""  # a cap does not fit on tall hair
     return Accessories(
         glasses=glasses,
         glasses_color=frame,

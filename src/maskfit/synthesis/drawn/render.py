@@ -1,4 +1,4 @@
-"""One photo from a person and a scene: the layers in order, the camera, and where the features lie."""
+"""Renders one photo of a person in a scene: layers from back to front, camera effects, ground truth."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ from maskfit.synthesis.drawn.scene import MaskSpec, Scene, sample_scene
 from maskfit.synthesis.landmarks import Landmarks, Point
 
 SIZE = (384, 512)
+"""Default width and height of a photo in pixels, those of the competition."""
 MIN_SIZE = 32
+"""Minimum width and height in pixels."""
 Rectangle = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnLandmarks(Landmarks):
-    """Where features lie, in pixels of the picture, with what only who drew it knows.
+    """Ground-truth landmarks in pixels of the image, with the boxes of face and mask.
 
-    Args:
-        chin: Lowest point of the chin.
-        face: Box round the face from forehead to chin without ears and hair: left, top, right, bottom.
-        mask: Outline of the mask as a polygon, or None.
+    Attributes:
+        chin: Lowest point of the chin; always known.
+        face: Box of the face from forehead to chin without ears and hair: left, top, right, bottom.
+        mask: Outline of the mask as a polygon; None without a mask.
     """
 
     chin: Point
@@ -37,7 +40,7 @@ class DrawnLandmarks(Landmarks):
 
     @property
     def mask_box(self) -> Rectangle | None:
-        """Box round the mask: left, top, right, bottom; None where there is no mask."""
+        """Bounding box of the mask: left, top, right, bottom; None without a mask."""
         if self.mask is None:
             return None
         x, y = [point[0] for point in self.mask], [point[1] for point in self.mask]
@@ -46,14 +49,14 @@ class DrawnLandmarks(Landmarks):
 
 @dataclass(frozen=True)
 class RenderedPhoto:
-    """A drawn photo and the truth about it.
+    """A rendered photo and its ground truth.
 
-    Args:
-        image: The picture, RGB.
-        landmarks: Where the features lie.
-        mask: "wear", "incorrect" or "not_wear".
-        style: The kind of mask and how it is worn, such as "cloth dots, under nose"; "bare" without one.
-        quality: JPEG quality to save with, so that photos differ in it too.
+    Attributes:
+        image: The image, RGB.
+        landmarks: Landmarks and boxes.
+        mask: Mask state: "wear", "incorrect" or "not_wear".
+        style: Kind of mask and how it is worn, such as "cloth dots, under nose"; "bare" without a mask.
+        quality: JPEG quality to save with, which varies between photos.
     """
 
     image: Image.Image
@@ -64,21 +67,22 @@ class RenderedPhoto:
 
 
 def render_photo(person: Person, name: str, *, size: tuple[int, int] = SIZE) -> RenderedPhoto:
-    """Draws one photo of a person.
-
-    The same person and name give the same pixels, whatever else has been drawn.
+    """Renders one photo of a person; the same person and name give the same pixels.
 
     Args:
-        person: Who is drawn, from `draw_person`.
+        person: A person from `sample_person`.
         name: "mask1" to "mask5", "incorrect_mask" or "normal".
-        size: Width and height of the picture in pixels, each at least 32.
+        size: Width and height of the image in pixels, each >= 32.
+
+    Returns:
+        The image and its ground truth.
 
     Raises:
-        DataError: There is no photo of that name, or the size is too small.
+        DataError: Unknown photo name, or the size is too small.
     """
     if min(size) < MIN_SIZE:
         raise DataError(
-            f"a drawn photo cannot be {size[0]} x {size[1]} pixels", hint=f"give at least {MIN_SIZE} each way"
+            f"size must be >= {MIN_SIZE} x {MIN_SIZE} pixels, got {size[0]} x {size[1]}", hint="choose a larger size"
         )
     scene = sample_scene(person, name)
     ctx = DrawingContext(person, scene, size)
@@ -89,13 +93,20 @@ def render_photo(person: Person, name: str, *, size: tuple[int, int] = SIZE) -> 
 
 
 def _draw_layers(ctx: DrawingContext) -> Points | None:
-    """Draws from back to front and gives the mask's outline in canvas pixels."""
+    """Draws all layers from back to front; returns the mask's outline in canvas pixels."""
     background.draw_background(ctx)
     return draw_figure(ctx)
 
 
 def draw_figure(ctx: DrawingContext) -> Points | None:
-    """Draws the person over what is on the canvas, and gives the mask's outline in canvas pixels."""
+    """Draws the person over the canvas.
+
+    Args:
+        ctx: Drawing context.
+
+    Returns:
+        The mask's outline in canvas pixels; None without a mask.
+    """
     hidden = ctx.person.accessories.headwear in ("headscarf", "turban")
     if not hidden:
         hair.draw_back(ctx)
@@ -124,7 +135,7 @@ def draw_figure(ctx: DrawingContext) -> Points | None:
 
 
 def _apply_camera(image: Image.Image, scene: Scene) -> Image.Image:
-    """Light from the side, exposure, warmth, blur and noise."""
+    """Applies light from the side, exposure, color temperature, blur and noise."""
     width, height = image.size
     ramp = np.linspace(0.0, 0.22 * abs(scene.light), width)
     ramp = ramp[::-1] if scene.light > 0 else ramp
@@ -135,7 +146,7 @@ def _apply_camera(image: Image.Image, scene: Scene) -> Image.Image:
     table: list[int] = []
     for gain in gains:
         lit = values * gain * scene.exposure
-        # Highlights roll off instead of clipping, as film and phones do.
+        # Highlights roll off instead of clipping, as in film and phone cameras.
         lit = np.where(lit > 0.82, 0.82 + 0.18 * np.tanh((lit - 0.82) / 0.18), lit)
         table += np.round(lit * 255).clip(0, 255).astype(int).tolist()
     image = image.point(table)

@@ -1,4 +1,4 @@
-"""What differs from photo to photo of one person: pose, light, room, clothes, mask, camera."""
+"""The setting of one photo: pose, light, background, clothes, mask, camera."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from maskfit.synthesis.drawn.colors import CLOTH, WALLS, Color, blend, pick_colo
 from maskfit.synthesis.drawn.person import PHOTO_STREAM, Person
 
 MASK_NAMES = ("mask1", "mask2", "mask3", "mask4", "mask5")
+"""Photos with a correctly worn mask."""
 PHOTO_NAMES = (*MASK_NAMES, "incorrect_mask", "normal")
+"""File name stems of a person's photos, as in the competition."""
 
 _SURGICAL: tuple[Color, ...] = (
     (164, 206, 226),
@@ -29,17 +31,17 @@ _PATTERN_INKS: tuple[Color, ...] = ((250, 248, 244), (38, 44, 60), (226, 170, 84
 class MaskSpec:
     """A mask and how it is worn.
 
-    Args:
+    Attributes:
         kind: "surgical", "kn95", "cup" or "cloth".
-        worn: "wear", "under nose", "chin" or "dangle".
+        wearing_style: "wear", "under nose", "chin" or "dangle".
         color: Color of the fabric.
         pattern: "", "dots", "stripes", "checks" or "flowers".
         ink: Color of the pattern.
-        accent: Color of the loops and straps.
-        height: Shift of the upper rim in head units; higher up is negative.
-        tilt: How much lower the right end sits than the left, in head units.
-        side: Ear it hangs from when it dangles, -1 left or 1 right on the picture.
-        variety: A number 0 to 1 that small details follow.
+        accent: Color of loops and straps.
+        height: Shift of the upper rim in head units; down is positive.
+        tilt: How much lower the right end is than the left, in head units.
+        side: Ear that a dangling mask hangs from: -1 left, 1 right in the image.
+        variety: Random number 0 to 1 that controls small details.
     """
 
     kind: str
@@ -56,33 +58,33 @@ class MaskSpec:
 
 @dataclass(frozen=True)
 class Scene:
-    """One photo's setting; angles in radians, shifts in shares of the picture's width, light x from -1 to 1.
+    """Setting of one photo; angles in radians, shifts as fractions of the image's width.
 
-    Args:
-        yaw: Head turned to the right of the picture.
-        pitch: Head lowered.
-        roll: Head leaning to the right shoulder on the picture.
+    Attributes:
+        yaw: Rotation of the head to the right of the image.
+        pitch: Downward rotation of the head.
+        roll: Tilt of the head to the right of the image.
         scale: Size of the head, 1 usual.
         shift: Shift of the head to the right and down.
-        light: Side the light comes from.
-        contrast: How dark shadows are, 1 usual.
-        exposure: Factor on brightness.
-        warmth: -1 cold to 1 warm.
+        light: Side of the light, -1 left to 1 right.
+        contrast: Darkness of shadows, 1 usual.
+        exposure: Factor on the brightness.
+        warmth: Color temperature, -1 cold to 1 warm.
         smile: 0 none to 1 broad.
         mouth_open: 0 closed to 1 open.
-        eye_open: Factor on the lids' opening; below 0.2 the eyes are shut.
-        gaze: Where the eyes look, right and down, -1 to 1.
-        brow_lift: Shift of the brows in head units, up positive.
-        backdrop: "plain", "gradient", "room", "bokeh", "outdoors".
-        walls: Two colors of the backdrop.
+        eye_open: Factor on the opening of the lids; below 0.2 the eyes are shut.
+        gaze: Direction of the eyes, right and down, -1 to 1.
+        brow_lift: Shift of the eyebrows in head units; up is positive.
+        background: "plain", "gradient", "room", "bokeh" or "outdoors".
+        walls: Two colors of the background.
         clothes: Name of the garment.
         cloth: Two colors of the garment.
-        scarf: Whether a scarf lies round the neck.
-        mask: The mask, or None.
-        noise: Half range of the sensor's noise in gray levels.
-        blur: Radius of the lens's blur in shares of the picture's width.
+        scarf: Whether a scarf is worn round the neck.
+        mask: The mask; None without one.
+        noise: Half range of the uniform sensor noise in gray levels.
+        blur: Radius of the lens blur as a fraction of the image's width.
         quality: JPEG quality.
-        texture_seed: Seed of what is strewn by chance while drawing.
+        texture_seed: Seed of random details.
     """
 
     yaw: float
@@ -112,21 +114,24 @@ class Scene:
 
 
 def sample_scene(person: Person, name: str) -> Scene:
-    """Draws the setting of one of a person's photos.
+    """Samples the setting of one photo.
 
     Args:
-        person: Who is photographed.
+        person: The person in the photo.
         name: One of `PHOTO_NAMES`.
 
+    Returns:
+        The setting.
+
     Raises:
-        DataError: There is no photo of that name.
+        DataError: Unknown photo name.
     """
     if name not in PHOTO_NAMES:
-        raise DataError(f"drawn people have no photo {name!r}", hint=did_you_mean(name, PHOTO_NAMES))
+        raise DataError(f"unknown photo name {name!r}", hint=did_you_mean(name, PHOTO_NAMES))
     entropy = [person.seed, person.number, PHOTO_STREAM, PHOTO_NAMES.index(name)]
     streams = np.random.SeedSequence(entropy).spawn(4)
     pose_rng, look_rng, setting_rng, mask_rng = (np.random.default_rng(stream) for stream in streams)
-    # As in the photos this stands in for, most pictures of a person are taken in one place, in one set of clothes.
+    # As in the competition's dataset, most photos of a person share the place and the clothes.
     person_rng = np.random.default_rng(np.random.SeedSequence([person.seed, person.number, PHOTO_STREAM, 99]))
     place_rng = person_rng if setting_rng.random() < 0.55 else setting_rng
     background = ("plain", "gradient", "room", "bokeh", "outdoors")[
@@ -171,7 +176,7 @@ def _normal(rng: np.random.Generator, spread: float, limit: float) -> float:
 def _sample_clothes(rng: np.random.Generator, gender: str, age: int) -> tuple[str, tuple[Color, Color]]:
     names = ("crew neck", "shirt", "hoodie", "turtleneck", "v neck", "jacket", "striped", "dotted")
     weights = np.array((20, 20, 12, 6, 10, 14, 10, 2) if gender == "male" else (20, 12, 9, 9, 20, 8, 9, 9), dtype=float)
-    # The young wear more hoodies and stripes, the old more jackets and collars.
+    # More hoodies and stripes for the young, more jackets and collars for the old.
     young, old = np.clip((34 - age) / 10, 0, 1), np.clip((age - 50) / 15, 0, 1)
     weights *= (
         1
@@ -197,7 +202,7 @@ def _sample_mask(rng: np.random.Generator, name: str, person: Person) -> MaskSpe
         pattern = ("", "dots", "stripes", "checks", "flowers")[int(rng.choice(5, p=(0.34, 0.18, 0.16, 0.16, 0.16)))]
     color = pick_color(rng, colors)
     if kind == "cloth" and rng.random() < 0.12:
-        color = blend(person.skin, color, 0.25)  # a skin-colored mask: color alone must not tell the state
+        color = blend(person.skin, color, 0.25)  # skin-colored: color alone must not reveal the mask state
     ink = _PATTERN_INKS[int(rng.integers(len(_PATTERN_INKS)))]
     if abs(sum(ink) - sum(color)) < 150:
         ink = _PATTERN_INKS[0] if sum(color) < 400 else _PATTERN_INKS[1]

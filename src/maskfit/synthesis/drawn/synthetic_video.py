@@ -1,10 +1,10 @@
-"""Films of drawn people who walk through a scene and do something to their masks, with all truth about them known.
+"""Synthetic videos of drawn persons who walk through a scene and change how they wear their masks, with ground truth.
 
-What tests and the demonstration of `maskfit video` look at::
+Used by tests and the demo of `maskfit video`::
 
-    film = draw_film(0, people=3)
-    for time, pixels in film.frames(): ...
-    film.turns  # who appears, changes and leaves, and when
+    video = render_video(0, people=3)
+    for time, pixels in video.frames(): ...
+    video.events  # who appears, changes and leaves, and when
 """
 
 from __future__ import annotations
@@ -28,28 +28,30 @@ from maskfit.synthesis.drawn.render import Rectangle, draw_figure
 from maskfit.synthesis.drawn.scene import Scene, sample_scene
 
 Pixels = NDArray[np.uint8]
+"""RGB pixels, uint8 of shape (height, width, 3)."""
 
 PHOTOS = {"wear": "mask1", "incorrect": "incorrect_mask", "not_wear": "normal"}
-"""The photo whose mask is worn in each state."""
+"""Mask state -> photo whose mask is worn in that state."""
 
 MIN_VISIBLE = 0.9
-"""Share of a face's box that must be in the picture for the face to be there."""
+"""Minimum fraction of a face's box inside the frame for the face to count as present."""
 
 BOB_HEIGHT = 0.02
-"""How far a walker's head goes up and down, in heights of his picture."""
+"""Vertical bobbing of a walking head, as a fraction of the sprite's height."""
 
 MAX_PEOPLE = 5
+"""Maximum number of persons in a video."""
 VIDEO_STREAM = 7
-"""Keeps a film's chance apart from that of persons and photos."""
+"""Entropy word that separates the random stream of videos from those of persons and photos."""
 
 
 @dataclass(frozen=True)
 class PersonSprites:
-    """Somebody cut out, in every state.
+    """Cut-out images of a person, one per mask state.
 
-    Args:
-        pictures: By state, all of one size, RGBA.
-        face: The box of the face on them: left, upper, right, lower.
+    Attributes:
+        images: RGBA images of one size by mask state.
+        face: Box of the face on them: left, top, right, bottom.
     """
 
     images: Mapping[str, Image.Image]
@@ -58,12 +60,12 @@ class PersonSprites:
 
 @dataclass(frozen=True)
 class Walk:
-    """What somebody does.
+    """A person's movement and mask states over time.
 
-    Args:
-        looks: How he looks.
-        way: (seconds, x, y) of the middle of his face in the picture, in rising order; straight in between.
-        states: (seconds, state), the first at his beginning.
+    Attributes:
+        sprites: Images of the person.
+        trajectory: (seconds, x, y) of the face's center in the frame, in ascending order; linearly interpolated.
+        states: (start in seconds, mask state), the first at the beginning.
     """
 
     sprites: PersonSprites
@@ -71,7 +73,7 @@ class Walk:
     states: tuple[tuple[float, str], ...]
 
     def top_left(self, time: float) -> tuple[int, int] | None:
-        """Where the left upper corner of his picture is; None before and after his way."""
+        """Computes the top left corner of the sprite at a time; None before and after the trajectory."""
         if not self.trajectory[0][0] <= time <= self.trajectory[-1][0]:
             return None
         times, across, down = zip(*self.trajectory, strict=True)
@@ -80,19 +82,19 @@ class Walk:
         return round(x - (left + right) / 2), round(y - (upper + lower) / 2)
 
     def state(self, time: float) -> str:
-        """How he wears his mask."""
+        """Returns the mask state at a time."""
         return [name for since, name in self.states if since <= time or since == self.states[0][0]][-1]
 
 
 @dataclass(frozen=True)
 class GroundTruthEvent:
-    """Something that happens in a film.
+    """An event in a video.
 
-    Args:
-        time: In seconds.
-        person: The place of the walk.
+    Attributes:
+        time: Time in seconds.
+        person: Index of the walk.
         event: "appeared", "changed", "left", or "ended" at the last frame.
-        state: How the mask is worn then.
+        state: Mask state after the event.
     """
 
     time: float
@@ -103,32 +105,43 @@ class GroundTruthEvent:
 
 @dataclass(frozen=True)
 class SyntheticVideo:
-    """A film.
+    """A video of drawn persons, rendered frame by frame.
 
-    Args:
-        background: RGB, of the film's size.
-        walks: Who walks through it, those behind first.
-        seconds: How long it is.
-        rate: Frames a second.
+    Attributes:
+        background: RGB image of the video's size.
+        walks: The persons, from back to front.
+        seconds: Duration.
+        fps: Frames per second.
     """
 
     background: Image.Image
     walks: tuple[Walk, ...]
     seconds: float
-    rate: float
+    fps: float
 
     @cached_property
     def times(self) -> tuple[float, ...]:
-        """Of the frames, in seconds."""
-        return tuple((np.arange(round(self.seconds * self.rate)) / self.rate).tolist())
+        """Times of the frames in seconds."""
+        return tuple((np.arange(round(self.seconds * self.fps)) / self.fps).tolist())
 
     def frames(self) -> Iterator[tuple[float, Pixels]]:
-        """Every frame: its time, and its pixels (height, width, 3)."""
+        """Renders the frames one after the other.
+
+        Yields:
+            (time in seconds, pixels) of each frame.
+        """
         for time in self.times:
             yield time, self.frame(time)
 
     def frame(self, time: float) -> Pixels:
-        """The picture at a time, (height, width, 3)."""
+        """Renders the frame at a time.
+
+        Args:
+            time: Time in seconds.
+
+        Returns:
+            Pixels of shape (height, width, 3).
+        """
         image = self.background.copy()
         for walk in self.walks:
             top_left = walk.top_left(time)
@@ -138,7 +151,14 @@ class SyntheticVideo:
         return np.asarray(image, dtype=np.uint8)
 
     def boxes(self, time: float) -> dict[int, Rectangle]:
-        """Of the faces that are in the picture, by the place of the walk; one behind another is there all the same."""
+        """Computes the boxes of the faces in the frame at a time.
+
+        Args:
+            time: Time in seconds.
+
+        Returns:
+            Boxes by index of the walk; faces occluded by others are included.
+        """
         boxes = {}
         for place, walk in enumerate(self.walks):
             top_left = walk.top_left(time)
@@ -151,7 +171,7 @@ class SyntheticVideo:
 
     @cached_property
     def events(self) -> tuple[GroundTruthEvent, ...]:
-        """Everything that happens, in order."""
+        """All events in order of time."""
         there: dict[int, str] = {}
         events = []
         for time in self.times:
@@ -169,25 +189,28 @@ class SyntheticVideo:
 
 
 def render_video(
-    seed: int, people: int = 3, *, seconds: float = 12.0, size: tuple[int, int] = (640, 480), rate: float = 25.0
+    seed: int, people: int = 3, *, seconds: float = 12.0, size: tuple[int, int] = (640, 480), fps: float = 25.0
 ) -> SyntheticVideo:
-    """Draws a film: people come in from the sides, stand, change how they wear their masks, and some leave.
+    """Creates a video: persons enter from the sides, stand, change how they wear their masks, and some leave.
 
     Args:
-        seed: The same seed gives the same film.
-        people: How many, 1 to `MOST_PEOPLE`.
-        seconds: How long, 4 or more.
-        size: Width and height in pixels, each at least 96.
-        rate: Frames a second, above 0.
+        seed: Seed of the video, >= 0.
+        people: Number of persons, 1 to `MAX_PEOPLE`.
+        seconds: Duration, >= 4.
+        size: Width and height in pixels, each >= 96.
+        fps: Frames per second, > 0.
+
+    Returns:
+        The video; frames are rendered on demand.
 
     Raises:
-        DataError: One is out of range.
+        DataError: An argument is out of its range.
     """
-    if not 1 <= people <= MAX_PEOPLE or seconds < 4 or min(size) < 96 or rate <= 0 or seed < 0:
+    if not 1 <= people <= MAX_PEOPLE or seconds < 4 or min(size) < 96 or fps <= 0 or seed < 0:
         raise DataError(
-            f"a film of {people} people, {seconds:g} s, {size[0]} x {size[1]} pixels and {rate:g} frames a second "
-            "cannot be drawn",
-            hint=f"1 to {MAX_PEOPLE} people, 4 s or more, 96 pixels or more, a seed from 0 on",
+            f"video out of range: people={people}, seconds={seconds:g}, size={size[0]} x {size[1]}, fps={fps:g}, "
+            f"seed={seed}",
+            hint=f"people must be 1 to {MAX_PEOPLE}, seconds >= 4, size >= 96 each, fps > 0, seed >= 0",
         )
     rng = np.random.default_rng([seed, VIDEO_STREAM])
     persons = [
@@ -199,13 +222,21 @@ def render_video(
         _sample_walk(rng, render_sprites(person, round(height)), place, people, seconds, size)
         for place, (person, height) in enumerate(zip(persons, heights, strict=True))
     ]
-    return SyntheticVideo(_draw_background(persons[0], size), tuple(walks), seconds, rate)
+    return SyntheticVideo(_draw_background(persons[0], size), tuple(walks), seconds, fps)
 
 
 def render_sprites(person: Person, height: int) -> PersonSprites:
-    """Somebody from head to chest, cut out, so high in pixels; only the mask differs between the states."""
+    """Renders the cut-out images of a person from head to chest; only the mask differs between the states.
+
+    Args:
+        person: The person.
+        height: Height of the images in pixels.
+
+    Returns:
+        The images and the box of the face.
+    """
     scene = sample_scene(person, "normal")
-    # Upright and looking ahead, so that what happens to the face is what happens to the mask.
+    # Upright and frontal, so that nothing but the mask changes on the face.
     scene = replace(
         scene, yaw=scene.yaw / 3, pitch=0.0, roll=scene.roll / 3, shift=(0.0, 0.0), scale=1.0, mouth_open=0.0
     )
@@ -220,9 +251,9 @@ def render_sprites(person: Person, height: int) -> PersonSprites:
 
 
 def _cut_out(person: Person, scene: Scene, size: tuple[int, int]) -> Image.Image:
-    """Somebody without his surroundings.
+    """Renders a person without the background, RGBA.
 
-    Drawn once on black and once on white: what differs is what shows through (difference matting).
+    Rendered on black and on white: the difference is the transparency (difference matting).
     """
     drawn = []
     for ground in ((0, 0, 0), (255, 255, 255)):
@@ -246,10 +277,10 @@ def _draw_background(person: Person, size: tuple[int, int]) -> Image.Image:
 def _sample_walk(
     rng: np.random.Generator, sprites: PersonSprites, place: int, people: int, seconds: float, size: tuple[int, int]
 ) -> Walk:
-    """In from a side, to a place of his own, and for every second one out again on the other side."""
+    """Samples a walk: in from a side, to a place, and for every second person out again."""
     picture = sprites.images["wear"]
     stand = size[0] * (place + 0.5) / people
-    # From either side to a place on it or beyond, so that some pass before others.
+    # Entering from either side, so that some persons pass in front of others.
     from_left = bool(place % 2)
     outside = (-picture.width / 2, size[0] + picture.width / 2)
     begins = seconds * (0.02 + 0.3 * place / people)
@@ -271,7 +302,7 @@ def _sample_walk(
 
 
 def _bobbing_path(points: list[tuple[float, float, float]], high: float) -> tuple[tuple[float, float, float], ...]:
-    """A way on which the head goes up and down while its bearer walks."""
+    """Returns a trajectory on which the head bobs while the person walks."""
     trajectory = []
     for (start, x, y), (stop, other_x, other_y) in pairwise(points):
         count = max(round((stop - start) / 0.1), 1)
@@ -284,7 +315,7 @@ def _bobbing_path(points: list[tuple[float, float, float]], high: float) -> tupl
 
 
 def _visible_fraction(box: Rectangle, size: tuple[int, int]) -> float:
-    """The share of a box that is in the picture."""
+    """Computes the fraction of a box that is inside the frame."""
     left, upper, right, lower = box
     wide = max(min(right, size[0]) - max(left, 0), 0)
     high = max(min(lower, size[1]) - max(upper, 0), 0)

@@ -1,4 +1,4 @@
-"""Sets of drawn people on disk, laid out like the competition's training and evaluation sets."""
+"""Writes datasets of drawn persons in the layout of the competition's training and evaluation sets."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from maskfit.synthesis.drawn.scene import PHOTO_NAMES
 from maskfit.synthesis.process_pool import parallel_map
 
 Progress = Callable[[int, int], None]
+"""Progress callback: (persons done, persons in total)."""
 _Job = tuple[int, str, int]
 _Rows = list[list[str]]
 LANDMARK_COLUMNS = (
@@ -47,6 +48,7 @@ LANDMARK_COLUMNS = (
     "mask_right",
     "mask_bottom",
 )
+"""Columns of `landmarks.csv`."""
 _RACE = "Drawn"
 
 
@@ -59,26 +61,26 @@ def write_train_set(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Writes a training set: `out/images/000001_female_Drawn_45/mask1.jpg` and six more photos a person.
+    """Writes a training set: `out/images/000001_female_Drawn_45/mask1.jpg` and six more photos per person.
 
-    `out/landmarks.csv` holds a row per photo: the path relative to `out`, then pixels; the mask's box is empty
-    where there is none. The folder appears under its name when everything is written, or not at all.
+    `out/landmarks.csv` has a row per photo: the path relative to `out`, then pixel coordinates; the mask's box is empty
+    without a mask. The folder appears under its name when it is complete, or not at all.
 
     Args:
-        out: A folder that is missing or empty.
-        persons: How many people; each has seven photos. From six on, every gender has every age band.
-        seed: Seed of the set; the same seed, number of persons and size give the same files.
-        size: Width and height of the photos in pixels.
-        workers: Processes that draw; up to one per core where None; 1 draws in this process. More than one needs the
-            caller's script to be guarded by `if __name__ == "__main__"`, as all processes in Python do.
-        progress: Called with the numbers of persons done and in all.
+        out: Output folder, missing or empty.
+        persons: Number of persons with seven photos each. From six on, every gender has every age band.
+        seed: Seed of the dataset; the same seed, number of persons and size give the same files.
+        size: Width and height of the photos in pixels, each >= 32.
+        workers: Number of processes; None for up to one per core; 1 to run in this process. More than one needs the
+            calling script to be guarded by `if __name__ == "__main__"`, as multiprocessing in Python does.
+        progress: Called with (persons done, persons in total).
 
     Returns:
         The folder `out/images`.
 
     Raises:
-        DataError: `out` exists and is not an empty folder, or there is no such seed, size or number of persons.
-        MaskfitError: The drawing processes could not start.
+        DataError: `out` is not an empty folder, or seed, size or number of persons are out of range.
+        MaskfitError: The worker processes could not start.
     """
     jobs = [(number, gender, age) for number, (gender, age) in enumerate(sample_demographics(seed, persons), start=1)]
     _check_size(size)
@@ -103,26 +105,26 @@ def write_eval_set(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Writes an evaluation set: photos under names that tell nothing, in an order that tells nothing.
+    """Writes an evaluation set: photos with anonymous names in random order.
 
-    `out/images/<40 hex digits>.jpg`, `out/info.csv` (`ImageID,ans` with 0 for every answer), `out/truth.csv` (the same
-    with the class, `6*mask + 3*gender + age`) and `out/landmarks.csv` as `write_people` writes it.
+    `out/images/<40 hex digits>.jpg`, `out/info.csv` (`ImageID,ans`, every answer 0), `out/truth.csv` (the same with the
+    class index, `6*mask + 3*gender + age`) and `out/landmarks.csv` as written by `write_train_set`.
 
     Args:
-        out: A folder that is missing or empty.
-        persons: How many people; each has seven photos.
-        seed: Seed of the set. A training set of another seed shares no person with it.
-        size: Width and height of the photos in pixels.
-        workers: Processes that draw; up to one per core where None; 1 draws in this process. More than one needs the
-            caller's script to be guarded by `if __name__ == "__main__"`, as all processes in Python do.
-        progress: Called with the numbers of persons done and in all.
+        out: Output folder, missing or empty.
+        persons: Number of persons with seven photos each.
+        seed: Seed of the dataset. It shares no person with a training set of another seed.
+        size: Width and height of the photos in pixels, each >= 32.
+        workers: Number of processes; None for up to one per core; 1 to run in this process. More than one needs the
+            calling script to be guarded by `if __name__ == "__main__"`, as multiprocessing in Python does.
+        progress: Called with (persons done, persons in total).
 
     Returns:
         The file `out/info.csv`.
 
     Raises:
-        DataError: `out` exists and is not an empty folder, or there is no such seed, size or number of persons.
-        MaskfitError: The drawing processes could not start.
+        DataError: `out` is not an empty folder, or seed, size or number of persons are out of range.
+        MaskfitError: The worker processes could not start.
     """
     jobs = [(number, gender, age) for number, (gender, age) in enumerate(sample_demographics(seed, persons), start=1)]
     _check_size(size)
@@ -150,22 +152,21 @@ def write_eval_set(
 def _check_size(size: tuple[int, int]) -> None:
     if min(size) < MIN_SIZE:
         raise DataError(
-            f"a drawn photo cannot be {size[0]} x {size[1]} pixels", hint=f"give at least {MIN_SIZE} each way"
+            f"size must be >= {MIN_SIZE} x {MIN_SIZE} pixels, got {size[0]} x {size[1]}", hint="choose a larger size"
         )
 
 
 @contextmanager
 def _staging_dir(out: Path) -> Iterator[Path]:
-    """Gives the path of a folder to make beside `out`; left without an error it takes that name, else it goes away.
+    """Yields the path of a temporary sibling of `out`; renamed to `out` on success, removed on error.
 
-    It is not made here: the processes that fill it are entered after this and must stand before anything is written,
-    and must have ended before it is removed, or what one of them still saves stays behind.
+    It is not created here: the worker processes start after this is entered and must be running before anything is
+    written,
+    and must have ended before the folder is removed, or files that they still save would remain.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(
-            "drawn photos are only written into a new or empty folder", location=out, hint="name another folder"
-        )
+        raise DataError("the output folder must be a new or empty folder", location=out, hint="choose another folder")
     folder = out.parent / f".{out.name}.{secrets.token_hex(4)}.part"
     try:
         yield folder
@@ -181,7 +182,7 @@ def _write_person(images: Path, seed: int, size: tuple[int, int], job: _Job) -> 
     person = sample_person(seed, number, gender=gender, age=age)
     folder = images / f"{number:06d}_{gender}_{_RACE}_{age}"
     folder.mkdir()
-    # The real set has some people whose photos all end in .png or .jpeg; a reader must not trip over them.
+    # As in the competition's dataset, the photos of some persons are .png or .jpeg; readers must handle them.
     kind = np.random.default_rng(np.random.SeedSequence([seed, number, 4])).random()
     ending = ".png" if kind < 0.02 else ".jpeg" if kind < 0.05 else ".jpg"
     rows = []
