@@ -1,15 +1,15 @@
-"""The input path: starting, decoding, building the store, an epoch from it, augmentation; against the usual ways.
+"""Data loading: decoding, building the image cache, an epoch from it, and augmentation, against common alternatives.
 
-    uv run python benchmarks/input.py [--photos DIR] [--only PART] [--rounds N] [--most N]
+    uv run python benchmarks/data_loading.py [--images DIR] [--only PART] [--rounds N] [--max-images N]
 
-All in one run, contenders taking turns, medians with the least and the greatest; each contender has a process of its
-own (allocation and thread pools of one would change the other). What stands for the usual way is written here from what
-public solutions do: Pillow and torchvision's transforms for each photo, in a DataLoader with two workers, every epoch.
+Contenders take turns within one run; printed are medians with minimum and maximum. Each contender has its own process,
+because the allocator and thread pools of one would affect another. The `DataLoader` epoch follows the public solutions:
+Pillow and torchvision transforms for each image, in a DataLoader with two workers, in every epoch.
 
-decode     photos a second on one core: Pillow, `maskfit` (simplejpeg where installed), OpenCV, torchvision
-store      building a store of 224 x 224 from files, on all cores, against one epoch of the usual way
-epoch      an epoch from the store, in batches of 32, with flips and colour jitter, against the same usual epoch
-augment    flips and colour jitter on the device: maskfit's, by batch, against torchvision's for each photo
+decode     images per second on one core: Pillow, `maskfit` (simplejpeg where installed), OpenCV, torchvision
+cache      building an image cache of 224 x 224 from files, on all cores, against one DataLoader epoch
+epoch      an epoch from the cache, in batches of 32, with flips and color jitter, against the DataLoader epoch
+augment    flips and color jitter on the device: maskfit's for a batch, against torchvision's for each image
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ SIZE = (224, 224)
 
 
 def decode_pillow(paths: list[Path]) -> None:
+    """Decodes with Pillow."""
     from PIL import Image
 
     for path in paths:
@@ -40,6 +41,7 @@ def decode_pillow(paths: list[Path]) -> None:
 
 
 def decode_maskfit(paths: list[Path]) -> None:
+    """Decodes with maskfit."""
     from maskfit.data.image_decoding import decode
 
     for path in paths:
@@ -47,6 +49,7 @@ def decode_maskfit(paths: list[Path]) -> None:
 
 
 def decode_opencv(paths: list[Path]) -> None:
+    """Decodes with OpenCV on one thread."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -55,15 +58,17 @@ def decode_opencv(paths: list[Path]) -> None:
 
 
 def decode_torchvision(paths: list[Path]) -> None:
+    """Decodes with torchvision."""
     from torchvision.io import ImageReadMode, decode_image
 
     for path in paths:
         decode_image(str(path), mode=ImageReadMode.RGB)
 
 
-def build_store(paths: list[Path]) -> None:
-    from maskfit.data.photo_dataset import Photo
+def build_cache(paths: list[Path]) -> None:
+    """Builds an image cache."""
     from maskfit.data.image_cache.cache import open_image_cache
+    from maskfit.data.photo_dataset import Photo
     from maskfit.data.preprocessing import CropResize
 
     with tempfile.TemporaryDirectory() as folder:
@@ -71,18 +76,19 @@ def build_store(paths: list[Path]) -> None:
 
 
 def read_epoch(paths: list[Path]) -> Callable[[], None]:
+    """Returns an epoch from an image cache, with augmentation."""
     import torch
 
-    from maskfit.memory_allocator import configure_malloc
-    from maskfit.data.photo_dataset import Photo
     from maskfit.data.image_cache.cache import open_image_cache
+    from maskfit.data.photo_dataset import Photo
     from maskfit.data.preprocessing import CropResize
+    from maskfit.memory_allocator import configure_malloc
     from maskfit.training.augment.augmentations import AUGMENTATIONS
 
     configure_malloc()
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as folder:
-        stored = open_image_cache(
+        cached = open_image_cache(
             [Photo(path, str(path), "") for path in paths], CropResize(size=SIZE), folder=Path(folder)
         )
     augment = AUGMENTATIONS["color_jitter"](SIZE, 0.2, 0.2, 0.2, 0.0)
@@ -90,14 +96,14 @@ def read_epoch(paths: list[Path]) -> Callable[[], None]:
     def epoch() -> None:
         order = np.random.default_rng(0).permutation(len(paths))
         for start in range(0, len(order), BATCH):
-            frames = torch.from_numpy(stored.gather(order[start : start + BATCH]))
+            frames = torch.from_numpy(cached.gather(order[start : start + BATCH]))
             augment(frames.permute(0, 3, 1, 2).float()).sum()
 
     return epoch
 
 
-class _Files:
-    """A data set as public solutions write it."""
+class ImageFiles:
+    """A dataset as the public solutions write it."""
 
     def __init__(self, paths: list[Path]) -> None:
         from torchvision import transforms
@@ -118,23 +124,25 @@ class _Files:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, place: int) -> Any:
+    def __getitem__(self, index: int) -> Any:
         from PIL import Image
 
-        with Image.open(self.paths[place]) as image:
+        with Image.open(self.paths[index]) as image:
             return self.transform(image.convert("RGB"))
 
 
-def usual_epoch(paths: list[Path]) -> None:
+def dataloader_epoch(paths: list[Path]) -> None:
+    """Runs an epoch of a DataLoader that decodes and augments each image."""
     import torch
     from torch.utils.data import DataLoader
 
     torch.set_num_threads(2)
-    for batch in DataLoader(_Files(paths), batch_size=BATCH, shuffle=True, num_workers=2):
+    for batch in DataLoader(ImageFiles(paths), batch_size=BATCH, shuffle=True, num_workers=2):
         batch.sum()
 
 
-def augment_ours(paths: list[Path]) -> Callable[[], None]:
+def augment_maskfit(paths: list[Path]) -> Callable[[], None]:
+    """Returns an epoch of maskfit's augmentation, a batch at a time."""
     from maskfit.training.augment.augmentations import AUGMENTATIONS
 
     augment = AUGMENTATIONS["color_jitter"](SIZE, 0.2, 0.2, 0.2, 0.0)
@@ -142,10 +150,11 @@ def augment_ours(paths: list[Path]) -> Callable[[], None]:
     def work(frames: Any) -> None:
         augment(frames)
 
-    return _augmenting(paths, work)
+    return _augmentation_epoch(paths, work)
 
 
-def augment_usual(paths: list[Path]) -> Callable[[], None]:
+def augment_torchvision(paths: list[Path]) -> Callable[[], None]:
+    """Returns an epoch of torchvision's augmentation, an image at a time."""
     import torch
     from torchvision.transforms import v2
 
@@ -154,11 +163,11 @@ def augment_usual(paths: list[Path]) -> Callable[[], None]:
     def work(frames: Any) -> None:
         torch.stack([each(frame) for frame in frames / 255])
 
-    return _augmenting(paths, work)
+    return _augmentation_epoch(paths, work)
 
 
-def _augmenting(paths: list[Path], work: Callable[[Any], None]) -> Callable[[], None]:
-    """An epoch of flips and colour jitter, on a GPU where there is one."""
+def _augmentation_epoch(paths: list[Path], work: Callable[[Any], None]) -> Callable[[], None]:
+    """Returns an epoch of flips and color jitter, on a GPU where there is one."""
     import torch
 
     from maskfit.memory_allocator import configure_malloc
@@ -183,34 +192,34 @@ PARTS: dict[str, dict[str, tuple[Callable[[list[Path]], Any], int]]] = {
         "OpenCV": (decode_opencv, 1),
         "torchvision": (decode_torchvision, 1),
     },
-    "store": {"maskfit builds": (build_store, 0), "usual epoch": (usual_epoch, 0)},
-    "epoch": {"from the store": (read_epoch, 0), "usual epoch": (usual_epoch, 0)},
-    "augment": {"maskfit": (augment_ours, 0), "torchvision, each photo": (augment_usual, 0)},
+    "cache": {"maskfit builds": (build_cache, 0), "DataLoader epoch": (dataloader_epoch, 0)},
+    "epoch": {"from the cache": (read_epoch, 0), "DataLoader epoch": (dataloader_epoch, 0)},
+    "augment": {"maskfit": (augment_maskfit, 0), "torchvision, each image": (augment_torchvision, 0)},
 }
-"""Contenders of each part, maskfit first; and the cores each may use, 0 for all. One that gives back a function is
-timed by that: what it did before is not part of the comparison."""
+"""Part -> contender, maskfit first -> (function, number of cores, 0 for all). If the function returns a function, that
+one is timed and the first call is setup."""
 
 
-def serve(part: str, name: str, folder: Path, most: int) -> None:
-    """The process of one contender: warms up and says so by a line; then for each line in a round, its seconds out."""
+def run_contender(part: str, name: str, folder: Path, max_images: int) -> None:
+    """Runs in a contender's process: warms up and prints a line; then runs a round for each line that it reads."""
     from maskfit.data.image_lists import find_images
 
-    work, cores = PARTS[part][name]
+    function, cores = PARTS[part][name]
     if cores:
         import os
 
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:cores]))
-    paths = [photo.path for photo in find_images(folder)][:most]
-    ready: list[Callable[[], None]] = []
+    paths = [image.path for image in find_images(folder)][:max_images]
+    prepared: list[Callable[[], None]] = []
 
     def once() -> None:
-        if ready:
-            ready[0]()
+        if prepared:
+            prepared[0]()
             return
-        made = work(paths)
-        if made is not None:
-            ready.append(made)
-            made()
+        returned = function(paths)
+        if returned is not None:
+            prepared.append(returned)
+            returned()
 
     once()
     print(flush=True)
@@ -220,17 +229,17 @@ def serve(part: str, name: str, folder: Path, most: int) -> None:
         print(json.dumps([len(paths), time.perf_counter() - began]), flush=True)
 
 
-def compare(part: str, folder: Path, rounds: int, most: int) -> None:
-    """Rates of all contenders of a part, and how many times as fast the first is."""
-    command = [sys.executable, __file__, "--photos", str(folder), "--most", str(most), "--serve", part]
+def compare(part: str, folder: Path, rounds: int, max_images: int) -> None:
+    """Prints the rates of all contenders of a part, and the speed-up of the first."""
+    command = [sys.executable, __file__, "--images", str(folder), "--max-images", str(max_images), "--contender", part]
     running = {}
     for name in PARTS[part]:
         process = subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        # One after another, so that none warms up while another is timed.
+        # One after the other: none warms up while another is timed.
         if process.stdout and process.stdout.readline():
             running[name] = process
         else:
-            print(f"  {name}: could not run here")
+            print(f"  {name}: not available here")
     rates: dict[str, list[float]] = {name: [] for name in running}
     for _ in range(rounds):
         for name, process in running.items():
@@ -238,39 +247,40 @@ def compare(part: str, folder: Path, rounds: int, most: int) -> None:
             assert process.stdout
             process.stdin.write("go\n")
             process.stdin.flush()
-            photos, seconds = json.loads(process.stdout.readline())
-            rates[name].append(photos / seconds)
+            count, seconds = json.loads(process.stdout.readline())
+            rates[name].append(count / seconds)
     for process in running.values():
         process.communicate()
     print(part)
     first = next(iter(rates.values()))
     for name, found in rates.items():
-        ratios = sorted(mine / other for mine, other in zip(first, found, strict=True))
+        ratios = sorted(own / other for own, other in zip(first, found, strict=True))
         spread = f"({min(found):,.0f} to {max(found):,.0f})"
-        times = f"maskfit {statistics.median(ratios):.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        speedup = f"speed-up of maskfit {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
         print(
-            f"  {name:24} {statistics.median(found):9,.0f} photos/s {spread:22} {times if found is not first else ''}"
+            f"  {name:24} {statistics.median(found):9,.0f} images/s {spread:22} {speedup if found is not first else ''}"
         )
 
 
 def main() -> None:
+    """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, help="a folder of photos; drawn faces where left out")
-    parser.add_argument("--only", choices=PARTS, help="one part")
+    parser.add_argument("--images", type=Path, help="folder of images; default: synthetic faces")
+    parser.add_argument("--only", choices=PARTS, help="run only this part")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--most", type=int, default=1400, help="use at most so many photos")
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.serve:
-        serve(*given.serve, given.photos, given.most)
+    parser.add_argument("--max-images", type=int, default=1400, help="number of images used at most")
+    parser.add_argument("--contender", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.contender:
+        run_contender(*args.contender, args.images, args.max_images)
         return
     with tempfile.TemporaryDirectory() as folder:
-        if given.photos is None:
+        if args.images is None:
             from maskfit.synthesis.drawn import write_train_set
 
-            given.photos = write_train_set(Path(folder) / "drawn", 60)
-        for part in [given.only] if given.only else PARTS:
-            compare(part, given.photos, given.rounds, given.most)
+            args.images = write_train_set(Path(folder) / "drawn", 60)
+        for part in [args.only] if args.only else PARTS:
+            compare(part, args.images, args.rounds, args.max_images)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Memory of `maskfit predict` for many photos against few: the peak of what is resident.
+"""Peak resident memory of `maskfit predict` for many images against few.
 
-    uv run python benchmarks/memory.py [--model MODEL.onnx] [--few 1000] [--many 100000] [--listed]
+    uv run python benchmarks/memory.py [--model MODEL.onnx] [--few 1000] [--many 100000] [--image-list]
 
-The many are hard links to a few small drawn faces, under names of their own. The network is tiny where none is named,
-since its own memory does not grow and its time would; `--listed` takes the photos from a CSV, whose names are held.
+The images are hard links, each with its own name, to a few small synthetic faces. The default network is tiny, because
+the network's memory does not depend on the number of images but its time does. `--image-list` reads the names from a
+CSV, which is held in memory.
 """
 
 from __future__ import annotations
@@ -21,56 +22,60 @@ from maskfit.data.image_lists import find_images
 from maskfit.synthesis.drawn import write_train_set
 from predict import make_model
 
+POLL_SECONDS = 0.05
+"""Interval at which the peak is read; the kernel keeps the peak itself, so only the last read counts."""
 
-def link_photos(drawn: list[Path], folder: Path, count: int) -> Path:
-    """So many names for the drawn photos, and the list of them beside the folder."""
+
+def link_images(sources: list[Path], folder: Path, count: int) -> Path:
+    """Creates hard links to the images, and a list of them beside the folder; returns the folder."""
     folder.mkdir()
-    names = [f"{place:07d}{drawn[place % len(drawn)].suffix}" for place in range(count)]
-    for place, name in enumerate(names):
-        os.link(drawn[place % len(drawn)], folder / name)
+    names = [f"{index:07d}{sources[index % len(sources)].suffix}" for index in range(count)]
+    for index, name in enumerate(names):
+        os.link(sources[index % len(sources)], folder / name)
     folder.with_suffix(".csv").write_text("ImageID\n" + "".join(f"{name}\n" for name in names))
     return folder
 
 
-def peak(model: Path, images: Path, folder: Path, *words: str) -> tuple[float, float]:
-    """MiB resident at most, and seconds."""
+def measure_peak(model: Path, images: Path, folder: Path, *options: str) -> tuple[float, float]:
+    """Runs `maskfit predict`; returns its peak resident memory in MiB, and its seconds."""
     outputs = ["--out", folder / "s.csv", "--probabilities", folder / "p.csv", "--jsonl", folder / "a.jsonl"]
-    command = [sys.executable, "-m", "maskfit", "predict", model, "--images", images, *outputs, "--force", *words]
+    command = [sys.executable, "-m", "maskfit", "predict", model, "--images", images, *outputs, "--force", *options]
     began = time.perf_counter()
     process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
-    most = 0
+    peak = 0
     while process.poll() is None:
-        # Of the process itself, which may have started itself anew: os.wait4 would add up nothing else.
+        # /proc rather than os.wait4: the command may re-execute itself, and wait4 would include its children.
         try:
             found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
-            most = max(most, int(found[1])) if found else most
+            peak = max(peak, int(found[1])) if found else peak
         except OSError:
             pass
-        time.sleep(0.05)
+        time.sleep(POLL_SECONDS)
     if process.returncode:
-        raise SystemExit(f"the command failed with {process.returncode}")
-    return most / 1024, time.perf_counter() - began
+        raise SystemExit(f"maskfit predict failed with exit code {process.returncode}")
+    return peak / 1024, time.perf_counter() - began
 
 
 def main() -> None:
+    """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="a .onnx model; a tiny network where left out")
-    parser.add_argument("--few", type=int, default=1000)
-    parser.add_argument("--many", type=int, default=100_000)
-    parser.add_argument("--listed", action="store_true", help="take the photos from a list")
-    given = parser.parse_args()
+    parser.add_argument("--model", type=Path, help="ONNX model; default: a tiny network with random weights")
+    parser.add_argument("--few", type=int, default=1000, help="number of images of the first run")
+    parser.add_argument("--many", type=int, default=100_000, help="number of images of the second run")
+    parser.add_argument("--image-list", action="store_true", help="read the image names from a CSV")
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = given.model or make_model(folder / "small.safetensors", 0, 56, "small").with_suffix(".onnx")
-        drawn = [photo.path for photo in find_images(write_train_set(folder / "drawn", 4, size=(96, 128)))]
-        found = []
-        for count in (given.few, given.many):
-            images = link_photos(drawn, folder / f"photos{count}", count)
-            words = ["--image-list", str(images.with_suffix(".csv"))] if given.listed else []
-            mib, seconds = peak(model, images, folder, *words)
-            found.append(mib)
-            print(f"{count:>9,} photos: {mib:7.1f} MiB at most, {seconds:.1f} s", flush=True)
-        print(f"{found[1] / found[0]:.3f} times as much")
+        model = args.model or make_model(folder / "small.safetensors", 0, 56, "small").with_suffix(".onnx")
+        drawn = [image.path for image in find_images(write_train_set(folder / "drawn", 4, size=(96, 128)))]
+        peaks = []
+        for count in (args.few, args.many):
+            images = link_images(drawn, folder / f"images{count}", count)
+            options = ["--image-list", str(images.with_suffix(".csv"))] if args.image_list else []
+            peak, seconds = measure_peak(model, images, folder, *options)
+            peaks.append(peak)
+            print(f"{count:>9,} images: peak {peak:7.1f} MiB, {seconds:.1f} s", flush=True)
+        print(f"ratio of the peaks: {peaks[1] / peaks[0]:.3f}")
 
 
 if __name__ == "__main__":

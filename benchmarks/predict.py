@@ -1,11 +1,11 @@
-"""Prediction from files to CSV against the network alone, the seeds' way and timm's: ratios of one run.
+"""Prediction from image files to CSV against the network alone, the public solutions and timm, measured in one run.
 
-    uv run python benchmarks/predict.py [--photos DIR] [--model MODEL.safetensors] [--rounds N] [--slow N] [--log FILE]
+    uv run python benchmarks/predict.py [--images DIR] [--model MODEL.safetensors] [--rounds N] [--slow N] [--log FILE]
 
-Every contender is a process of its own; they take turns. The command is timed whole, from the shell's start to its end,
-by `--engine auto` and by OpenVINO in f32. So are the slow ways, of which only `--slow` photos are timed and the time of
-the others is that of these: `start + photos x time of one`. The network alone is timed without its start. Answers are
-compared with those of f32. With `--log` rounds may be run one by one: the table is of all in the file.
+Each contender runs in its own process; they take turns. `maskfit predict` is timed from its start to its end, with
+`--engine auto` and with OpenVINO in f32. Slow baselines run on `--slow` images only and are extrapolated: `start +
+images x seconds per image`. The network alone is timed without its start. Predictions are compared with those in f32.
+With `--log` rounds may be run one at a time: the table covers all rounds in the file.
 """
 
 from __future__ import annotations
@@ -29,161 +29,187 @@ from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.model_file import ModelMetadata, read_model_metadata, save_model
 from maskfit.registry import ComponentSpec
 
-SLOW = ("seeds", "timm")
+SLOW_BASELINES = ("public-solutions", "timm")
+
 AUTO, F32 = "maskfit", "maskfit in f32"
-OURS = {AUTO: "auto", F32: "openvino"}
-"""The command, and its engine."""
+
+ENGINES = {AUTO: "auto", F32: "openvino"}
+"""Contender -> `--engine` of `maskfit predict`."""
 
 
 def make_model(path: Path, seed: int, size: int = 224, backbone: str = "efficientnet_b0") -> Path:
-    """A network of random weights, its heads scaled so that photos get different answers; with its ONNX beside it."""
+    """Writes a model with random weights, and its ONNX export beside it.
+
+    The heads are scaled so that images get different predictions.
+
+    Args:
+        path: The `.safetensors` file.
+        seed: Random seed of the weights.
+        size: Height and width of the input.
+        backbone: Name of the backbone.
+
+    Returns:
+        The path.
+    """
     import torch
 
     from maskfit.inference.export.onnx_export import write_onnx
     from maskfit.models.network import build_network
 
-    scheme = LABEL_SCHEMAS["mask-gender-age"]
-    preprocessing = Preprocessing(crop_resize=CropResize(size=(size, size)))
-    facts = ModelMetadata(
-        label_schema=scheme,
-        preprocessing=preprocessing,
+    schema = LABEL_SCHEMAS["mask-gender-age"]
+    metadata = ModelMetadata(
+        label_schema=schema,
+        preprocessing=Preprocessing(crop_resize=CropResize(size=(size, size))),
         backbone=ComponentSpec.create(backbone),
         head=ComponentSpec.create("multi_head"),
-        heads=scheme.names,
+        heads=schema.names,
     )
     torch.manual_seed(seed)
-    network = build_network(facts.backbone, facts.head, scheme.sizes)
+    network = build_network(metadata.backbone, metadata.head, schema.sizes)
     noise = torch.randn(64, 3, 7, 7).repeat_interleave(size // 7, 2).repeat_interleave(size // 7, 3)
-    # Statistics of real features, without which a deep network of random weights says one thing of everything.
+    # Estimates BatchNorm statistics: without them a deep network with random weights has the same output for any image.
     network.train()
     with torch.no_grad():
         for _ in range(10):
             network(noise)
         network.eval()
-        seen = network.backbone(noise)
+        features = network.backbone(noise)
         for layer in network.head.modules():
             if isinstance(layer, torch.nn.Linear):
-                layer.weight.copy_(torch.randn_like(layer.weight) / seen.std(0).clamp(min=1e-3) / 10)
-                layer.bias.copy_(-layer.weight @ seen.mean(0))
-    save_model(path, network.state_dict(), facts)
+                layer.weight.copy_(torch.randn_like(layer.weight) / features.std(0).clamp(min=1e-3) / 10)
+                layer.bias.copy_(-layer.weight @ features.mean(0))
+    save_model(path, network.state_dict(), metadata)
     write_onnx(path, path.with_suffix(".onnx"))
     return path
 
 
-def run_command(models: list[Path], images: Path, out: Path, *words: str) -> float:
-    """Seconds of the whole command."""
+def run_command(models: list[Path], images: Path, out: Path, *options: str) -> float:
+    """Runs `maskfit predict`; returns its seconds."""
+    command = ["predict", *models, "--images", images, "--out", out, "--force", *options]
     began = time.perf_counter()
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "maskfit",
-            "predict",
-            *map(str, models),
-            "--images",
-            str(images),
-            "--out",
-            str(out),
-            "--force",
-            *words,
-        ],
-        check=True,
-        capture_output=True,
-    )
+    subprocess.run([sys.executable, "-m", "maskfit", *map(str, command)], check=True, capture_output=True)
     return time.perf_counter() - began
 
 
-def run_way(way: str, given: dict[str, object], folder: Path) -> tuple[float, float, float, list[int]]:
-    """Seconds of the whole process, of its start, and of its photos; and the answers."""
-    words = folder / "given.json"
-    words.write_text(json.dumps(given))
-    script = Path(__file__).with_name("contenders.py")
+def run_baseline(name: str, arguments: dict[str, object], folder: Path) -> tuple[float, float]:
+    """Runs a baseline; returns the seconds of its start, and of its images."""
+    path = folder / "arguments.json"
+    path.write_text(json.dumps(arguments))
+    script = Path(__file__).with_name("baselines.py")
     began = time.perf_counter()
-    done = subprocess.run([sys.executable, str(script), way, str(words)], check=True, capture_output=True, text=True)
-    whole = time.perf_counter() - began
-    told = json.loads(done.stdout.splitlines()[-1])
-    return whole, whole - told["loop"], told["loop"], told["answers"]
+    done = subprocess.run([sys.executable, str(script), name, str(path)], check=True, capture_output=True, text=True)
+    total = time.perf_counter() - began
+    result = json.loads(done.stdout.splitlines()[-1])
+    return total - result["loop"], result["loop"]
 
 
-def read_answers(path: Path) -> list[int]:
+def read_predictions(path: Path) -> list[int]:
+    """Returns the class indices of a submission."""
     with path.open(newline="") as stream:
         return [int(row["ans"]) for row in csv.DictReader(stream)]
 
 
-def write_frames(photos: list[Path], size: tuple[int, int], path: Path) -> None:
-    framing = CropResize(size=size)
-    np.save(path, np.stack([framing(decode(photo)) for photo in photos]))
+def write_frames(images: list[Path], size: tuple[int, int], path: Path) -> None:
+    """Writes the preprocessed images as one array."""
+    crop_resize = CropResize(size=size)
+    np.save(path, np.stack([crop_resize(decode(image)) for image in images]))
 
 
-def compare(models: list[Path], images: Path, given: argparse.Namespace, views: int, folder: Path) -> None:
-    """Runs all contenders in turn, prints a table."""
-    paths = [photo.path for photo in find_images(images)]
+def compare(models: list[Path], images: Path, args: argparse.Namespace, num_views: int, folder: Path) -> None:
+    """Runs all contenders in turn and prints a table.
+
+    Args:
+        models: `.safetensors` files with ONNX exports beside them.
+        images: Folder of images.
+        args: Command-line arguments.
+        num_views: 1, or 2 for test-time augmentation with the mirror image.
+        folder: Folder for temporary files.
+    """
+    paths = [image.path for image in find_images(images)]
     frames = folder / "frames.npy"
     write_frames(paths, read_model_metadata(models[0]).preprocessing.crop_resize.size, frames)
-    words = ["--tta", "flip"] if views == 2 else []
+    tta = ["--tta", "flip"] if num_views == 2 else []
     onnx = [model.with_suffix(".onnx") for model in models]
-    log: Path = given.log or folder / "log.jsonl"
-    for number in range(given.rounds):
-        taken = {
-            name: run_command(onnx, images, folder / f"{name}.csv", *words, "--engine", engine)
-            for name, engine in OURS.items()
+    log: Path = args.log or folder / "log.jsonl"
+    for number in range(args.rounds):
+        seconds_of = {
+            name: run_command(onnx, images, folder / f"{name}.csv", *tta, "--engine", engine)
+            for name, engine in ENGINES.items()
         }
-        exact, ours = (read_answers(folder / f"{name}.csv") for name in (F32, AUTO))
-        changed = sum(one != other for one, other in zip(ours, exact, strict=True))
-        print(f"round {number + 1}: {changed} of {len(exact)} answers are not f32's")
-        for way in given.ways:
-            slow = way in SLOW
-            some = paths[: given.slow] if slow else paths
-            asked = {"models": [*map(str, models)], "photos": [*map(str, some)], "views": views, "frames": str(frames)}
-            _, start, loop, _ = run_way(way, asked, folder)
-            taken[f"{way}, scaled from {len(some)}" if slow else way] = (
-                start + loop * len(paths) / len(some) if slow else loop
-            )
-        print("  " + ", ".join(f"{way}: {seconds:.2f} s" for way, seconds in taken.items()), flush=True)
+        exact, automatic = (read_predictions(folder / f"{name}.csv") for name in (F32, AUTO))
+        changed = sum(one != other for one, other in zip(automatic, exact, strict=True))
+        print(f"round {number + 1}: {changed} of {len(exact)} predictions differ from f32")
+        for name in args.baselines:
+            is_slow = name in SLOW_BASELINES
+            subset = paths[: args.slow] if is_slow else paths
+            arguments = {
+                "models": [*map(str, models)],
+                "images": [*map(str, subset)],
+                "num_views": num_views,
+                "frames": str(frames),
+            }
+            start, loop = run_baseline(name, arguments, folder)
+            if is_slow:
+                seconds_of[f"{name}, extrapolated from {len(subset)}"] = start + loop * len(paths) / len(subset)
+            else:
+                seconds_of[name] = loop
+        print("  " + ", ".join(f"{name}: {seconds:.2f} s" for name, seconds in seconds_of.items()), flush=True)
         with log.open("a") as stream:
-            stream.write(json.dumps(taken) + "\n")
+            stream.write(json.dumps(seconds_of) + "\n")
     print_table([json.loads(line) for line in log.read_text().splitlines()], len(paths))
 
 
-def print_table(rounds: list[dict[str, float]], photos: int) -> None:
-    """A row for each way: the median of its rounds, and how often our two ways go into it."""
-    by_way: dict[str, list[float]] = {}
-    for taken in rounds:
-        for way, seconds in taken.items():
-            by_way.setdefault(way, []).append(seconds)
-    middle = {way: statistics.median(times) for way, times in by_way.items()}
-    print(f"\n| way | seconds for {photos:,} photos | spread | `auto` is | f32 is |")
+def print_table(rounds: list[dict[str, float]], num_images: int) -> None:
+    """Prints a row per contender: the median over the rounds, and the speed-up of `maskfit predict` over it."""
+    by_name: dict[str, list[float]] = {}
+    for seconds_of in rounds:
+        for name, seconds in seconds_of.items():
+            by_name.setdefault(name, []).append(seconds)
+    median = {name: statistics.median(times) for name, times in by_name.items()}
+    print(f"\n| contender | seconds for {num_images:,} images | range | speed-up of `auto` | speed-up of f32 |")
     print("| --- | --- | --- | --- | --- |")
-    for way, times in by_way.items():
+    for name, times in by_name.items():
         spread = f"{min(times):.2f} to {max(times):.2f}, {len(times)} rounds"
-        ratios = " | ".join(f"{middle[way] / middle[ours]:.2f} times as fast" for ours in OURS)
-        print(f"| {way} | {middle[way]:.2f} | {spread} | {ratios} |")
+        ratios = " | ".join(f"{median[name] / median[engine]:.2f}x" for engine in ENGINES)
+        print(f"| {name} | {median[name]:.2f} | {spread} | {ratios} |")
 
 
-def arguments(text: str, ways: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, help="a folder of photos; drawn faces where left out")
+def parse_arguments(description: str, baselines: list[str]) -> argparse.Namespace:
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=Path, help="folder of images; default: synthetic faces")
     parser.add_argument(
-        "--model", type=Path, nargs="+", help="safetensors with .onnx beside; EfficientNet-B0 of chance where left out"
+        "--model",
+        type=Path,
+        nargs="+",
+        help=".safetensors files with .onnx beside them; default: EfficientNet-B0 with random weights",
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--slow", type=int, default=256, help="photos of which the slow ways are timed")
-    parser.add_argument("--log", type=Path, help="rounds are added to this file")
-    parser.add_argument("--ways", nargs="*", default=ways, help="contenders.WAYS to measure against")
+    parser.add_argument("--slow", type=int, default=256, help="number of images for the slow baselines")
+    parser.add_argument("--log", type=Path, help="JSON Lines file to which rounds are appended")
+    parser.add_argument("--baselines", nargs="*", default=baselines, help="names in baselines.BASELINES")
     return parser.parse_args()
 
 
-def main(text: str, members: int, views: int, ways: list[str]) -> None:
-    given = arguments(text, ways)
+def main(description: str, num_members: int, num_views: int, baselines: list[str]) -> None:
+    """Runs the benchmark.
+
+    Args:
+        description: Help text.
+        num_members: Number of models.
+        num_views: 1, or 2 for test-time augmentation with the mirror image.
+        baselines: Default baselines.
+    """
+    args = parse_arguments(description, baselines)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        images = given.photos
+        images = args.images
         if images is None:
             from maskfit.synthesis.drawn import write_train_set
 
             images = write_train_set(folder / "drawn", 200)
-        models = given.model or [make_model(folder / f"fold{seed}.safetensors", seed) for seed in range(members)]
-        compare(models, images, given, views, folder)
+        models = args.model or [make_model(folder / f"fold{seed}.safetensors", seed) for seed in range(num_members)]
+        compare(models, images, args, num_views, folder)
 
 
 if __name__ == "__main__":
@@ -195,9 +221,9 @@ if __name__ == "__main__":
             "openvino",
             "openvino bf16, 2 streams",
             "openvino f32, 2 streams",
-            "openvino bf16, 4 at once",
-            "openvino f32, 2 at once",
-            "seeds",
+            "openvino bf16, batch 4",
+            "openvino f32, batch 2",
+            "public-solutions",
             "timm",
         ],
     )

@@ -1,14 +1,14 @@
-"""All recipes on the same photos, with the same start weights, photo size and number of photos seen.
+"""Trains all recipes on the same photos, with the same initial weights, image size and number of epochs.
 
     uv run python benchmarks/recipes.py --data TRAIN --weights mobilenetv2_100.safetensors --out runs/recipes
     uv run python benchmarks/recipes.py ... --only baseline cv-08          # some of them
-    uv run python benchmarks/recipes.py ... --jobs 2                       # two at a time, a core each
-    uv run python benchmarks/recipes.py ... --image-list eval/info.csv           # and their submissions
-    uv run python benchmarks/recipes.py ... --table docs/results.md        # the table of what is there
+    uv run python benchmarks/recipes.py ... --jobs 2                       # two at a time, one core each
+    uv run python benchmarks/recipes.py ... --image-list eval/info.csv     # and their submissions
+    uv run python benchmarks/recipes.py ... --table docs/results.md        # the table of the finished ones
 
-Each recipe keeps everything of its own but what is named here: backbone, start weights, size, epochs, folds; and no
-recipe trains on after its folds are judged, which would be photos more. A run that is cut off goes on where it stopped;
-one that is done is not done again, so the table can be made in several sittings.
+Each recipe keeps its own settings except backbone, initial weights, image size, epochs and folds; full-data epochs
+after the evaluation are off. An interrupted run is resumed and a finished one is skipped, so the table can be made in
+several sessions.
 """
 
 from __future__ import annotations
@@ -28,105 +28,109 @@ from maskfit.run_dir import RunDir, is_run_dir
 BACKBONE = "{name: mobilenetv2_100, pad_type: same}"
 """The published weights of this network come from TensorFlow, which pads like this."""
 
+TABLE_BEGIN, TABLE_END = "<!-- table begins -->\n", "<!-- table ends -->"
+"""Marks in the file of `--table` between which the table is written."""
 
-def words_of(given: argparse.Namespace) -> list[str]:
-    """What every recipe gets."""
+
+def common_overrides(args: argparse.Namespace) -> list[str]:
+    """Returns the overrides that every recipe gets."""
     return [
-        f"data.path={given.data}",
+        f"data.path={args.data}",
         f"model.backbone={BACKBONE}",
-        f"model.pretrained={given.weights}",
-        f"data.image_size={given.size}",
-        f"trainer.epochs={given.epochs}",
-        f"cv.num_folds={given.folds}",
+        f"model.pretrained={args.weights}",
+        f"data.image_size={args.size}",
+        f"trainer.epochs={args.epochs}",
+        f"cv.num_folds={args.folds}",
         "trainer.full_data_epochs=0",
     ]
 
 
-def run_one(command: list[str], log: Path, given: argparse.Namespace) -> None:
-    """Runs a command: on the screen where it is alone, on one core and into a log where several run side by side."""
-    if given.jobs == 1:
+def run_command(command: list[str], log: Path, args: argparse.Namespace) -> None:
+    """Runs a command: in the terminal, or with `--jobs` on one thread with its output in a log file."""
+    if args.jobs == 1:
         subprocess.run(command, check=True)
         return
     with log.open("a", encoding="utf-8") as stream:
-        alone = {**os.environ, "OMP_NUM_THREADS": "1"}
-        subprocess.run(command, check=True, stdout=stream, stderr=subprocess.STDOUT, env=alone)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        subprocess.run(command, check=True, stdout=stream, stderr=subprocess.STDOUT, env=environment)
 
 
-def train(name: str, run: Path, given: argparse.Namespace) -> None:
-    """Trains one recipe, or goes on with it."""
-    command = [sys.executable, "-m", "maskfit", "train", name, *words_of(given), f"output_dir={run}"]
-    run_one([*command, "--resume"] if is_run_dir(run) else command, given.out / f"{name}.log", given)
+def train(name: str, run: Path, args: argparse.Namespace) -> None:
+    """Trains one recipe, or resumes its run."""
+    command = [sys.executable, "-m", "maskfit", "train", name, *common_overrides(args), f"output_dir={run}"]
+    run_command([*command, "--resume"] if is_run_dir(run) else command, args.out / f"{name}.log", args)
 
 
-def predict(name: str, run: Path, given: argparse.Namespace) -> None:
-    """Writes a recipe's answers for the evaluation list, its folds averaged."""
-    images = given.list.parent / "images"
-    command = [sys.executable, "-m", "maskfit", "predict", str(run), "--images", str(images), "--image-list", str(given.list)]
-    outputs = ["--out", str(given.submissions / f"{name}.csv"), "--probabilities", str(run / "evaluation.csv")]
-    run_one([*command, *outputs, "--tta", "flip", "--force"], given.out / f"{name}.log", given)
+def predict(name: str, run: Path, args: argparse.Namespace) -> None:
+    """Writes a recipe's submission for the evaluation list, averaged over its folds."""
+    images = args.image_list.parent / "images"
+    inputs = ["--images", str(images), "--image-list", str(args.image_list)]
+    outputs = ["--out", str(args.submissions / f"{name}.csv"), "--probabilities", str(run / "evaluation.csv")]
+    command = [sys.executable, "-m", "maskfit", "predict", str(run), *inputs, *outputs, "--tta", "flip", "--force"]
+    run_command(command, args.out / f"{name}.log", args)
 
 
-def work(name: str, given: argparse.Namespace) -> None:
-    """All there is to do for a recipe."""
-    run = given.out / name
+def process_recipe(name: str, args: argparse.Namespace) -> None:
+    """Trains a recipe unless it is finished, and writes its submission."""
+    run = args.out / name
     if not RunDir(run).scores.is_file():
-        train(name, run, given)
-    if given.list:
-        predict(name, run, given)
+        train(name, run, args)
+    if args.image_list:
+        predict(name, run, args)
 
 
-def row(name: str, folder: RunDir) -> str:
-    """A line of the table: out-of-fold scores, the folds' mean and spread, minutes."""
+def table_row(name: str, folder: RunDir) -> str:
+    """Returns a row of the table: out-of-fold scores, mean and standard deviation over the folds, minutes."""
     scores = read_json(folder.scores)
     folds = list(scores["per_fold"].values())
-    spread = statistics.stdev(folds) if len(folds) > 1 else 0.0
+    deviation = statistics.stdev(folds) if len(folds) > 1 else 0.0
     interval = scores["intervals"]["macro_f1"]
     attributes = " | ".join(f"{item['macro_f1']:.3f}" for item in scores["per_attribute"].values())
     return (
         f"| {name} | {scores['macro_f1']:.3f} ({interval['low']:.3f} to {interval['high']:.3f}) |"
-        f" {statistics.mean(folds):.3f} ± {spread:.3f} | {scores['accuracy']:.3f} | {attributes} |"
+        f" {statistics.mean(folds):.3f} ± {deviation:.3f} | {scores['accuracy']:.3f} | {attributes} |"
         f" {scores['seconds'] / 60:.0f} |"
     )
 
 
-def table(names: list[str], given: argparse.Namespace) -> str:
-    """The table of every recipe that is done, the best first."""
-    done = [(name, RunDir(given.out / name)) for name in names if RunDir(given.out / name).scores.is_file()]
-    done.sort(key=lambda item: -read_json(item[1].scores)["macro_f1"])
+def make_table(names: list[str], args: argparse.Namespace) -> str:
+    """Returns the table of all finished recipes, the best first."""
+    finished = [(name, RunDir(args.out / name)) for name in names if RunDir(args.out / name).scores.is_file()]
+    finished.sort(key=lambda item: -read_json(item[1].scores)["macro_f1"])
     lines = [
         "| recipe | macro F1, out of fold (95 % over persons) | mean and spread over folds | accuracy |"
         " mask F1 | gender F1 | age F1 | minutes |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        *(row(name, folder) for name, folder in done),
+        *(table_row(name, folder) for name, folder in finished),
     ]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
+    """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="photos in the competition's layout")
-    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights for mobilenetv2_100")
-    parser.add_argument("--out", type=Path, default=Path("runs/recipes"))
-    parser.add_argument("--only", nargs="+", help="these recipes")
-    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights of mobilenetv2_100")
+    parser.add_argument("--out", type=Path, default=Path("runs/recipes"), help="folder of the runs")
+    parser.add_argument("--only", nargs="+", help="names of recipes; default: all but fast")
+    parser.add_argument("--size", type=int, default=96, help="image size")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=1, help="so many recipes at a time, each on one core")
-    parser.add_argument("--image-list", type=Path, help="an evaluation list; photos lie in images/ beside it")
+    parser.add_argument("--jobs", type=int, default=1, help="number of recipes at a time, one core each")
+    parser.add_argument("--image-list", type=Path, help="evaluation list; its images are in images/ beside it")
     parser.add_argument("--submissions", type=Path, default=Path("benchmarks/submissions"))
     parser.add_argument("--table", type=Path, help="write the table into this file, between its two marks")
-    given = parser.parse_args()
-    names = given.only or [name for name in recipe_names() if name != "fast"]
-    given.out.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(given.jobs) as pool:
-        list(pool.map(lambda name: work(name, given), names))
-    made = table(recipe_names(), given)
-    print(made)
-    if given.table:
-        begin, end = "<!-- table begins -->\n", "<!-- table ends -->"
-        text = given.table.read_text(encoding="utf-8")
-        head, tail = text.split(begin)[0], text.split(end)[1]
-        write_text(given.table, f"{head}{begin}\n{made}\n{end}{tail}")
+    args = parser.parse_args()
+    names = args.only or [name for name in recipe_names() if name != "fast"]
+    args.out.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        list(pool.map(lambda name: process_recipe(name, args), names))
+    table = make_table(recipe_names(), args)
+    print(table)
+    if args.table:
+        text = args.table.read_text(encoding="utf-8")
+        head, tail = text.split(TABLE_BEGIN)[0], text.split(TABLE_END)[1]
+        write_text(args.table, f"{head}{TABLE_BEGIN}\n{table}\n{TABLE_END}{tail}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The service under load: 1, 8 and 64 callers against a plain loop of single predictions, taking turns.
+"""HTTP service under load: 1, 8 and 64 clients against a plain loop of single predictions.
 
-    uv run python benchmarks/serve.py --model model.onnx [--photos DIR] [--rounds N] [--seconds S]
+    uv run python benchmarks/serve.py --model model.onnx [--images DIR] [--rounds N] [--seconds S]
 
-The service, the callers and the loop are processes of their own. A caller keeps one connection and sends one photo
-after the other. An answer is lost where it is not 200 with the name that was sent. The service's memory is read before
-and after.
+The service, the clients and the loop run in separate processes and take turns. A client keeps one connection and sends
+one image at a time. A request counts as failed unless the response has status 200 and the name that was sent. The
+service's resident memory is read before and after each round.
 """
 
 from __future__ import annotations
@@ -24,34 +24,39 @@ import threading
 import time
 from pathlib import Path
 
-CALLERS = (1, 8, 64)
+CLIENTS = (1, 8, 64)
+"""Numbers of concurrent clients."""
+
+WARMUP_SECONDS = 1.0
+"""Time at the start of a turn that is not measured."""
 
 
-def drive(photos: list[Path], port: int, callers: int, seconds: float) -> dict[str, float]:
-    """Asks for `seconds`, after a second that does not count."""
-    bodies = [(path.name, *_as_form(path)) for path in photos]
-    begin = time.perf_counter() + 1
+def run_clients(images: list[Path], port: int, clients: int, seconds: float) -> dict[str, float]:
+    """Sends requests from several threads; returns rate, latencies in seconds and counts."""
+    bodies = [(path.name, *multipart_body(path)) for path in images]
+    begin = time.perf_counter() + WARMUP_SECONDS
     latencies: list[float] = []
-    lost: list[int] = []
+    failures: list[float] = []
 
-    def ask(number: int) -> None:
-        link = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        turn = number * 7
+    def send_requests(client: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        position = client * 7
         while (now := time.perf_counter()) < begin + seconds:
-            name, body, headers = bodies[turn % len(bodies)]
-            turn += 1
+            name, body, headers = bodies[position % len(bodies)]
+            position += 1
             try:
-                link.request("POST", "/v1/predict", body, headers)
-                answer = link.getresponse()
-                said = json.loads(answer.read())
-                good = answer.status == 200 and said["photos"][0]["name"] == name and "faces" in said["photos"][0]
+                connection.request("POST", "/v1/predict", body, headers)
+                response = connection.getresponse()
+                content = json.loads(response.read())
+                photo = content["photos"][0]
+                success = response.status == 200 and photo["name"] == name and "faces" in photo
             except (OSError, http.client.HTTPException, ValueError, KeyError):
-                good = False
-                link.close()
+                success = False
+                connection.close()
             if now >= begin:
-                (latencies if good else lost).append(time.perf_counter() - now)
+                (latencies if success else failures).append(time.perf_counter() - now)
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(callers)]
+    threads = [threading.Thread(target=send_requests, args=(client,)) for client in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -62,137 +67,149 @@ def drive(photos: list[Path], port: int, callers: int, seconds: float) -> dict[s
         "rate": len(latencies) / spent,
         "p50": statistics.median(ranked),
         "p99": ranked[min(len(ranked) - 1, int(len(ranked) * 0.99))],
-        "answers": len(latencies),
-        "lost": len(lost),
+        "responses": len(latencies),
+        "failed": len(failures),
     }
 
 
-def _as_form(path: Path) -> tuple[bytes, dict[str, str]]:
-    edge = "maskfit-benchmark-edge"
-    head = f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="{path.name}"\r\n\r\n'
-    body = head.encode() + path.read_bytes() + f"\r\n--{edge}--\r\n".encode()
-    return body, {"Content-Type": f"multipart/form-data; boundary={edge}"}
+def multipart_body(path: Path) -> tuple[bytes, dict[str, str]]:
+    """Returns the body and headers of a multipart request with one file."""
+    boundary = "maskfit-benchmark-boundary"
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{path.name}"\r\n\r\n'
+    body = head.encode() + path.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+    return body, {"Content-Type": f"multipart/form-data; boundary={boundary}"}
 
 
-def loop(photos: list[Path], model: Path, seconds: float) -> dict[str, float]:
-    """One photo after the other in this process, as a program without a service would."""
+def run_loop(images: list[Path], model: Path, seconds: float) -> dict[str, float]:
+    """Predicts one image at a time in this process, as a program without a service would."""
     from maskfit.inference.face_predictor import FacePredictor
     from maskfit.inference.predictor import Predictor
 
-    reader = FacePredictor(Predictor.load(model), whole=False)
-    for path in photos[:5]:
-        reader.predict(path)
+    predictor = FacePredictor(Predictor.load(model), predict_whole_image=False)
+    for path in images[:5]:
+        predictor.predict_one(path)
     times: list[float] = []
     began = time.perf_counter()
     while time.perf_counter() < began + seconds:
         start = time.perf_counter()
-        reader.predict(photos[len(times) % len(photos)])
+        predictor.predict_one(images[len(times) % len(images)])
         times.append(time.perf_counter() - start)
     ranked = sorted(times)
     rate = len(times) / (time.perf_counter() - began)
     p50, p99 = statistics.median(ranked), ranked[int(len(ranked) * 0.99)]
-    return {"rate": rate, "p50": p50, "p99": p99, "answers": len(times), "lost": 0}
+    return {"rate": rate, "p50": p50, "p99": p99, "responses": len(times), "failed": 0}
 
 
 class Service:
-    """The command in a process of its own."""
+    """`maskfit serve` in its own process.
 
-    def __init__(self, model: Path, words: list[str]) -> None:
+    Args:
+        model: Model file.
+        options: Further options of `maskfit serve`.
+    """
+
+    def __init__(self, model: Path, options: list[str]) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "maskfit", "serve", str(model), "--port", str(self.port), *words]
+        command = [sys.executable, "-m", "maskfit", "serve", str(model), "--port", str(self.port), *options]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def wait(self) -> None:
+        """Waits until the service is ready."""
         while self.process.poll() is None:
             try:
-                link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-                link.request("GET", "/readyz")
-                if link.getresponse().status == 200:
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+                connection.request("GET", "/readyz")
+                if connection.getresponse().status == 200:
                     return
             except OSError:
                 time.sleep(0.1)
-        sys.exit("the service does not start; run maskfit serve by hand to see why")
+        sys.exit("the service did not start; run maskfit serve by hand to see why")
 
     @property
-    def megabytes(self) -> float:
-        """Resident memory, of Linux."""
+    def mebibytes(self) -> float:
+        """Resident memory in MiB; needs /proc."""
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         found = re.search(r"VmRSS:\s+(\d+)", text)
         return int(found[1]) / 1024 if found else float("nan")
 
-    def end(self) -> int:
+    def stop(self) -> int:
+        """Sends SIGTERM; returns the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
 
-def in_process(*words: object) -> dict[str, float]:
-    """Runs a part of this file by itself."""
-    done = subprocess.run([sys.executable, __file__, *map(str, words)], capture_output=True, text=True)
+def run_part(*options: object) -> dict[str, float]:
+    """Runs a part of this script in its own process; returns what it measured."""
+    done = subprocess.run([sys.executable, __file__, *map(str, options)], capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
 
-def compare(model: Path, photos: Path, rounds: int, seconds: float, words: list[str]) -> None:
-    service = Service(model, words)
+def compare(model: Path, images: Path, rounds: int, seconds: float, options: list[str]) -> None:
+    """Runs all contenders in turn and prints a table."""
+    service = Service(model, options)
     service.wait()
     rows: dict[str, list[dict[str, float]]] = {}
-    memory = [service.megabytes]
-    given = ("--photos", photos, "--seconds", seconds)
+    memory = [service.mebibytes]
+    common = ("--images", images, "--seconds", seconds)
     try:
         for _ in range(rounds):
-            rows.setdefault("plain loop", []).append(in_process("--part", "loop", "--model", model, *given))
-            for callers in CALLERS:
-                name = f"{callers} caller{'s' * (callers > 1)}"
-                asked = in_process("--part", "drive", "--port", service.port, "--callers", callers, *given)
-                rows.setdefault(name, []).append(asked)
-            memory.append(service.megabytes)
+            rows.setdefault("plain loop", []).append(run_part("--part", "loop", "--model", model, *common))
+            for clients in CLIENTS:
+                name = f"{clients} client{'s' * (clients > 1)}"
+                measured = run_part("--part", "clients", "--port", service.port, "--clients", clients, *common)
+                rows.setdefault(name, []).append(measured)
+            memory.append(service.mebibytes)
     finally:
-        code = service.end()
-    print(f"{model.name}, {os.cpu_count()} cores, {rounds} rounds of {seconds:g} s in turn, medians")
-    print(f"{'':12} {'photos/s':>9} {'to loop':>8} {'p50 ms':>8} {'p99 ms':>8} {'answers':>8} {'lost':>5}")
-    plain = [row["rate"] for row in rows["plain loop"]]
+        code = service.stop()
+    print(f"{model.name}, {os.cpu_count()} cores, {rounds} rounds of {seconds:g} s, medians")
+    columns = f"{'images/s':>9} {'speed-up':>8} {'p50 ms':>8} {'p99 ms':>8} {'responses':>9} {'failed':>6}"
+    print(f"{'':12} {columns}")
+    baseline = [row["rate"] for row in rows["plain loop"]]
     for name, found in rows.items():
-        ratio = statistics.median(row["rate"] / own for row, own in zip(found, plain, strict=True))
+        ratio = statistics.median(row["rate"] / own for row, own in zip(found, baseline, strict=True))
         rate, p50, p99 = (statistics.median(row[key] for row in found) for key in ("rate", "p50", "p99"))
-        answers, lost = (int(sum(row[key] for row in found)) for key in ("answers", "lost"))
-        print(f"{name:12} {rate:9.1f} {ratio:7.2f}x {1000 * p50:8.1f} {1000 * p99:8.1f} {answers:8} {lost:5}")
-    print(f"memory of the service, MB, before and after each round: {', '.join(f'{item:.0f}' for item in memory)}")
+        responses, failed = (int(sum(row[key] for row in found)) for key in ("responses", "failed"))
+        print(f"{name:12} {rate:9.1f} {ratio:7.2f}x {1000 * p50:8.1f} {1000 * p99:8.1f} {responses:9} {failed:6}")
+    resident = ", ".join(f"{item:.0f}" for item in memory)
+    print(f"resident memory of the service in MiB, before and after each round: {resident}")
     print(f"exit code after SIGTERM: {code}")
 
 
 def main() -> None:
+    """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="a model file")
-    parser.add_argument("--photos", type=Path, help="a folder of photos; drawn faces where left out")
-    parser.add_argument("--most", type=int, default=300, help="use at most so many photos")
+    parser.add_argument("--model", type=Path, help="model file")
+    parser.add_argument("--images", type=Path, help="folder of images; default: synthetic faces")
+    parser.add_argument("--max-images", type=int, default=300, help="number of images used at most")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--serve", default="", help="more words for maskfit serve, in one string")
-    parser.add_argument("--part", choices=("drive", "loop"), help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, default=10, help="length of one turn")
+    parser.add_argument("--serve", default="", help="further options of maskfit serve, in one string")
+    parser.add_argument("--part", choices=("clients", "loop"), help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--callers", type=int, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.part:
-        photos = sorted(path for path in given.photos.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-        photos = photos[: given.most]
-        if given.part == "drive":
-            found = drive(photos, given.port, given.callers, given.seconds)
+    parser.add_argument("--clients", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.part:
+        images = sorted(path for path in args.images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+        images = images[: args.max_images]
+        if args.part == "clients":
+            found = run_clients(images, args.port, args.clients, args.seconds)
         else:
-            found = loop(photos, given.model, given.seconds)
+            found = run_loop(images, args.model, args.seconds)
         print(json.dumps(found))
         return
-    if given.model is None:
-        parser.error("--model is missing")
+    if args.model is None:
+        parser.error("the following arguments are required: --model")
     with tempfile.TemporaryDirectory() as folder:
-        if given.photos is None:
+        if args.images is None:
             from maskfit.synthesis.drawn import write_train_set
 
-            given.photos = write_train_set(Path(folder) / "drawn", 40)
-        compare(given.model, given.photos, given.rounds, given.seconds, given.serve.split())
+            args.images = write_train_set(Path(folder) / "drawn", 40)
+        compare(args.model, args.images, args.rounds, args.seconds, args.serve.split())
 
 
 if __name__ == "__main__":

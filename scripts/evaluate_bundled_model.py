@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--tta", default="original")
     parser.add_argument("--most", type=int, help="of each set no more than so many photos, for a first look")
     given = parser.parse_args()
-    predictor = Predictor.load(given.model, views=given.views)
+    predictor = Predictor.load(given.model, tta=given.views)
     for source, photos in held_out(given.work).items():
         chosen = photos[:: max(len(photos) // given.most, 1)] if given.most else photos
         print(f"{source}: {len(chosen)} photos of {len({photo.person for photo in chosen})} persons")

@@ -148,7 +148,7 @@ def test_an_exported_model_answers_as_torch_does(scripts, photos, tmp_path):
     done = run(scripts, "predict", exported, "--images", photos, "--probabilities", tmp_path / "p.csv", "--json")
     names = [row["photo"] for row in json.loads(done.stdout)["answers"]]
     assert names == [f"{number}.png" for number in range(5)]
-    expected = Predictor.load(model, views="original").predict([photos / name for name in names]).table
+    expected = Predictor.load(model, tta="original").predict([photos / name for name in names]).table
     found = read_table(tmp_path / "p.csv", 18)
     assert np.abs(found.probabilities - expected.probabilities).max() < 1e-4
     refused = run(scripts, "predict", model, "--images", photos, code=2)

@@ -1,4 +1,4 @@
-"""The studio's pages without a browser: Streamlit's own tester uploads, chooses and presses."""
+"""The web app's pages without a browser: Streamlit's AppTest uploads, selects and clicks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from maskfit.registry import ComponentSpec
 
 from ..inference.conftest import make_model
 
-BAD = 'class="ms-note ms-bad"'
+BAD = 'class="ms-note ms-error"'
 SMALL, LARGE = (10, 20, 50, 70), (80, 10, 180, 130)
 
 
@@ -36,13 +36,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def open_page(model, painted) -> Iterator[Callable[..., AppTest]]:
-    """Opens the page of a studio with `model`, or of another."""
+    """Opens the page with `model`, or with other models."""
 
-    def open_(studio: AppState | None = None) -> AppTest:
-        studio = studio or load_app_state([model])
-        set_app_state(studio)
+    def open_(app_state: AppState | None = None) -> AppTest:
+        app_state = app_state or load_app_state([model])
+        set_app_state(app_state)
         page = AppTest.from_file(str(MAIN_SCRIPT), default_timeout=120)
-        page.query_params["key"] = studio.access_token
+        page.query_params["key"] = app_state.access_token
         return run(page)
 
     yield open_
@@ -76,7 +76,7 @@ def test_faces_are_answered_for_and_what_is_no_photo_says_so(open_page, paint, m
     tables: list[bytes] = []
     monkeypatch.setattr(csv_export, "to_csv", lambda scheme, rows: tables.append(to_csv(scheme, rows)) or tables[-1])
     page = open_page()
-    assert "Bring photos" in text(page)
+    assert "Add photos" in text(page)
     assert not page.get("download_button")
     upload(page, two=png(paint(160, 220, SMALL, LARGE)), bad=b"no photo", none=png(paint(50, 60)))
     said = text(page)
@@ -127,9 +127,9 @@ def test_a_face_is_looked_at_closer(open_page, paint):
     (heat,) = [group for group in page.button_group if group.key and group.key.startswith("heat-")]
     heat.set_value("gender")
     run(page)
-    assert len(page.image) == 3 or "Nothing here speaks" in text(page)
+    assert len(page.image) == 3 or "There is no evidence" in text(page)
     value = page.selectbox(key=next(box.key for box in page.selectbox if box.key.startswith("value-")))
-    assert sum("(the answer)" in option for option in value.options) == 1
+    assert sum("(predicted)" in option for option in value.options) == 1
 
 
 def test_models_are_chosen_and_vote(tmp_path, open_page, paint):

@@ -76,7 +76,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def box(model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """That network in the place of the one in the box."""
-    monkeypatch.setattr("maskfit.inference.bundled_model.find_box", lambda: model)
+    monkeypatch.setattr("maskfit.inference.input_resolution.bundled_model_path", lambda: model)
     return model
 
 

@@ -87,7 +87,7 @@ def test_runs_models_views_and_votes(command, model, run_folder, evaluation):
     words = ("--images", evaluation / "images", "--json", "--batch-size", 4)
     other = shutil.copy(model, "other.safetensors")
     said = command("predict", run_folder, other, *words, "--tta", "flip", "--combine", "geometric")
-    predictor = Predictor.load(run_folder, other, views="flip", vote="geometric")
+    predictor = Predictor.load(run_folder, other, tta="flip", vote="geometric")
     expected = predictor.predict([evaluation / "images" / name for name in sorted(ORDER)])
     found = [row["probability"] for row in json.loads(said.out)["answers"]]
     assert found == pytest.approx(list(expected.table.confidence), abs=1e-6)

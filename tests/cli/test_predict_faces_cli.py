@@ -38,7 +38,7 @@ def test_every_face_has_a_line(command, box, finds, photo):
     said = command("predict", photo)
     assert said.code == 0, said.err
     first, second = said.out.splitlines()
-    reading = FacePredictor(Predictor.load(box)).predict(photo)
+    reading = FacePredictor(Predictor.load(box)).predict_one(photo)
     words = [", ".join(one.full_text for one in answer.attributes) for answer in reading.faces]
     assert first == f"two.png: face 1 of 2 (left 80, top 10, 100 x 120): {words[0]}"
     assert second == f"two.png: face 2 of 2 (left 10, top 20, 40 x 50): {words[1]}"

@@ -33,7 +33,7 @@ def one_thread() -> Iterator[None]:
 
 
 def make_model(
-    path: Path, *, head: str = "attributes", seed: int = 0, size: tuple[int, int] = (32, 24), **changes: Any
+    path: Path, *, head: str = "multi_head", seed: int = 0, size: tuple[int, int] = (32, 24), **changes: Any
 ) -> Path:
     """Writes a network of random weights that says different things of different photos."""
     scheme = changes.pop("scheme", FULL)
@@ -45,7 +45,7 @@ def make_model(
         ),
         backbone=ComponentSpec.create("small", width=4),
         head=ComponentSpec.create(head),
-        heads=(JOINT_HEAD,) if head == "joint" else scheme.names,
+        heads=(JOINT_HEAD,) if head == "single_head" else scheme.names,
         **changes,
     )
     torch.manual_seed(seed)
@@ -68,9 +68,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     kinds: dict[str, dict[str, Any]] = {
         "attributes": {},
         "sibling": {"seed": 1},
-        "joint": {"head": "joint", "seed": 2, "size": (40, 40)},
+        "joint": {"head": "single_head", "seed": 2, "size": (40, 40)},
         "decades": {"scheme": DECADES, "seed": 3, "size": (24, 40)},
-        "joint-decades": {"scheme": DECADES, "head": "joint", "seed": 4, "normalising": Normalize()},
+        "joint-decades": {"scheme": DECADES, "head": "single_head", "seed": 4, "normalising": Normalize()},
         "cropped": {"seed": 5, "crop": ComponentSpec.create("center", scale=0.7, shift=0.1)},
         "mask": {"scheme": LABEL_SCHEMAS["mask"], "seed": 6},
     }

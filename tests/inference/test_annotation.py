@@ -58,7 +58,8 @@ def test_words_give_way_where_faces_are_close():
 def test_who_is_not_sure_is_dashed():
     marks = [FaceAnnotation((0.1, 0.3, 0.9, 0.9), 1, "x", annotation.ABSTAIN_COLOR, sure) for sure in (True, False)]
     full, dashed = (
-        (np.asarray(draw_annotations(GREY, [mark])) == annotation.ABSTAIN_COLOR.background).all(axis=2) for mark in marks
+        (np.asarray(draw_annotations(GREY, [mark])) == annotation.ABSTAIN_COLOR.background).all(axis=2)
+        for mark in marks
     )
     assert full[268:273].sum() > 1.5 * dashed[268:273].sum() > 0
 
@@ -108,14 +109,18 @@ def test_lines_give_way_before_words_and_words_before_numbers():
     boxes = {"all": (0.1, 0.5, 0.2, 0.9), "words": (0.1, 0.12, 0.2, 0.95)}
     inked = {}
     for room, box in boxes.items():
-        drawn = np.asarray(draw_annotations(GREY, [FaceAnnotation(box, 1, "worn", annotation.VALUE_COLORS[0], extra_lines=more)]))
+        drawn = np.asarray(
+            draw_annotations(GREY, [FaceAnnotation(box, 1, "worn", annotation.VALUE_COLORS[0], extra_lines=more)])
+        )
         tag = (drawn[: int(box[1] * 300) - 3] == annotation.VALUE_COLORS[0].background).all(axis=2)
         inked[room] = int(tag.sum())
     assert inked["all"] > 2 * inked["words"] > 0
 
 
 def test_one_face_that_fills_the_photo_is_told_in_its_own_box():
-    marks = [FaceAnnotation((0, 0, 1, 1), 0, "mask worn 97%", annotation.VALUE_COLORS[0], extra_lines=("gender female 88%",))]
+    marks = [
+        FaceAnnotation((0, 0, 1, 1), 0, "mask worn 97%", annotation.VALUE_COLORS[0], extra_lines=("gender female 88%",))
+    ]
     drawn = np.asarray(draw_annotations(GREY, marks))
     own = (drawn == annotation.VALUE_COLORS[0].background).all(axis=2)
     assert own[250:290, 10:120].mean() > 0.3

@@ -10,8 +10,8 @@ import pytest
 
 import maskfit
 from maskfit.errors import ModelFileError
-from maskfit.inference import bundled_model
-from maskfit.inference.bundled_model import BUNDLED_MODEL_NAME, bundled_model_path
+from maskfit.inference import input_resolution
+from maskfit.inference.input_resolution import BUNDLED_MODEL_NAME, bundled_model_path
 from maskfit.inference.predictor import Predictor
 from maskfit.model_file import read_model_metadata
 
@@ -21,7 +21,7 @@ MOST_BYTES = 8_000_000
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package without a box; gives the place of the model in it."""
-    monkeypatch.setattr(bundled_model.resources, "files", lambda name: tmp_path)
+    monkeypatch.setattr(input_resolution.resources, "files", lambda name: tmp_path)
     return tmp_path / "weights" / BUNDLED_MODEL_NAME
 
 
@@ -29,7 +29,7 @@ def test_it_is_found_in_the_package(package, exported, photos):
     package.parent.mkdir()
     package.write_bytes(exported["attributes"].read_bytes())
     assert bundled_model_path() == package
-    predictor = Predictor.default(views="flip")
+    predictor = Predictor.default(tta="flip")
     assert [member.name for member in predictor.members] == [str(package)]
     assert len(predictor.predict(photos[:2]).table) == 2
 
@@ -60,7 +60,7 @@ def test_the_one_that_ships_answers_without_torch(photos):
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from maskfit.inference.predictor import Predictor\n"
-        f"print(*[len(said) for said in Predictor.default().predict([{str(photos[0])!r}]).say()])"
+        f"print(*[len(said) for said in Predictor.default().predict([{str(photos[0])!r}]).decide()])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout == "3\n"

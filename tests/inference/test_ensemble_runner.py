@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from maskfit.inference.engines import precision_check
-from maskfit.inference.engines.precision_check import NUM_PROBE_IMAGES
 from maskfit.inference.ensemble_runner import PrecisionCascade
+from maskfit.inference.precision_cascade import NUM_PROBE_IMAGES
 from maskfit.labels.schema import LABEL_SCHEMAS
 
 FULL = LABEL_SCHEMAS["mask-gender-age"]

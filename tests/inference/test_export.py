@@ -17,7 +17,8 @@ import maskfit
 from maskfit.data.image_lists import find_images
 from maskfit.errors import DataError, MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference import export
-from maskfit.inference.engines.engine import TorchEngine, open_engine
+from maskfit.inference.engines import open_engine
+from maskfit.inference.engines.engine import TorchEngine
 from maskfit.inference.export import EXPORTS, ExportFormat, export_model
 from maskfit.inference.export.fp16_weights import convert_weights_to_fp16
 from maskfit.inference.export.parity import compare, f32_rounding_error, random_inputs, read_frames
@@ -165,7 +166,9 @@ def test_openvino_keeps_every_character_and_no_path(make, tmp_path, quick):
 def test_weights_alone_are_without_the_layer_of_years(models, tmp_path, photos):
     network, facts = load_model(models["attributes"])
     network.age_regressor = AgeRegressor(network.backbone.features)
-    aged = save_model(tmp_path / "m.safetensors", network.state_dict(), facts.model_copy(update={"age_regression": True}))
+    aged = save_model(
+        tmp_path / "m.safetensors", network.state_dict(), facts.model_copy(update={"age_regression": True})
+    )
     export_model(aged, tmp_path / "a.safetensors", "torch")
     assert read_model_metadata(tmp_path / "a.safetensors") == facts
     with safe_open(tmp_path / "a.safetensors", "np") as file:

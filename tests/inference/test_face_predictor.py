@@ -53,11 +53,11 @@ def test_a_photo_without_a_face_is_taken_whole_unless_that_is_not_wanted(predict
     (answer,) = reading.faces
     assert (reading.num_faces, answer.box) == (0, None)
     np.testing.assert_allclose(answer.probabilities, predictor.predict([empty]).table.probabilities[0], atol=1e-6)
-    assert FacePredictor(predictor, whole=False).predict(empty).faces == ()
+    assert FacePredictor(predictor, predict_whole_image=False).predict(empty).faces == ()
 
 
 def test_faces_need_not_be_looked_for(predictor, photo, painted):
-    (answer,) = FacePredictor(predictor, find=False).predict(photo).faces
+    (answer,) = FacePredictor(predictor, detect=False).predict(photo).faces
     assert answer.box is None
 
 
@@ -84,9 +84,9 @@ def test_faces_of_many_photos_share_batches_and_keep_their_places(predictor, pho
 def test_tiny_faces_and_more_than_wanted_are_passed_over(predictor, paint):
     photo = paint(160, 220, (2, 2, 10, 12), SMALL, LARGE)
     assert FacePredictor(predictor).predict(photo).num_faces == 2
-    assert [answer.box for answer in FacePredictor(predictor, most=1).predict(photo).faces] == [LARGE]
+    assert [answer.box for answer in FacePredictor(predictor, max_faces=1).predict(photo).faces] == [LARGE]
     with pytest.raises(DataError, match="take 1 or more"):
-        FacePredictor(predictor, most=0)
+        FacePredictor(predictor, max_faces=0)
 
 
 def test_a_damaged_photo_is_an_error_that_says_so(predictor, tmp_path):
@@ -104,7 +104,10 @@ def test_temperature_and_threshold_of_the_file_reach_the_answer(tmp_path, painte
             calibration=Calibration(temperatures={"mask": 4.0}, abstain_below={"mask": 1.0, "gender": 0.0}),
         )
     )
-    before, after = FacePredictor(plain, find=False).predict(photo), FacePredictor(tempered, find=False).predict(photo)
+    before, after = (
+        FacePredictor(plain, detect=False).predict(photo),
+        FacePredictor(tempered, detect=False).predict(photo),
+    )
     assert after.faces[0]["mask"].probability < before.faces[0]["mask"].probability
     assert after.faces[0]["gender"].probability == pytest.approx(before.faces[0]["gender"].probability)
     assert (after.faces[0]["mask"].is_confident, after.faces[0]["gender"].is_confident) == (False, True)

@@ -22,7 +22,9 @@ def batches(count: int, size: int) -> list[BatchPredictions]:
     shares[10] = np.eye(18)[10]
     names = tuple(f"{number}.jpg" for number in range(count))
     return [
-        BatchPredictions(FULL, names[start : start + size], shares[start : start + size], {}, abstain_below={"age": 0.6})
+        BatchPredictions(
+            FULL, names[start : start + size], shares[start : start + size], {}, abstain_below={"age": 0.6}
+        )
         for start in range(0, count, size)
     ]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-import maskfit.inference.model_inputs
+import maskfit.inference.image_loading
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, ModelFileError
@@ -68,7 +68,7 @@ def test_one_model_is_the_slow_loop(models, photos, name):
 
 def test_members_and_views_are_the_mean_of_the_slow_loop(models, photos):
     names = ["attributes", "joint", "decades", "cropped"]
-    prediction = Predictor.load(*(models[name] for name in names), views="flip").predict(photos)
+    prediction = Predictor.load(*(models[name] for name in names), tta="flip").predict(photos)
     each = {
         str(models[name]): np.stack(
             [(by_hand(path, models[name]) + by_hand(path, models[name], mirrored=True)) / 2 for path in photos]
@@ -81,7 +81,7 @@ def test_members_and_views_are_the_mean_of_the_slow_loop(models, photos):
     assert np.abs(prediction.table.probabilities - np.mean(list(each.values()), axis=0)).max() < 1e-5
 
 
-@pytest.mark.parametrize("name", ["geometric", "hard", "hard_attribute"])
+@pytest.mark.parametrize("name", ["geometric", "majority", "majority_per_attribute"])
 def test_the_vote_is_over_the_members_probabilities(models, photos, name):
     predictor = Predictor.load(models["attributes"], models["sibling"], models["joint"], vote=name)
     prediction = predictor.predict(photos)
@@ -92,13 +92,13 @@ def test_the_vote_is_over_the_members_probabilities(models, photos, name):
 def test_flip_is_the_mean_of_a_photo_and_its_mirror(models, photos):
     pixels = [decode(path) for path in photos]
     once = Predictor.load(models["joint"])
-    both = Predictor.load(models["joint"], views="flip").predict(pixels).table.probabilities
+    both = Predictor.load(models["joint"], tta="flip").predict(pixels).table.probabilities
     as_is = once.predict(pixels).table.probabilities
     mirrored = once.predict([np.ascontiguousarray(photo[:, ::-1]) for photo in pixels]).table.probabilities
     # The crop of a mirrored photo is the mirrored crop only up to the rounding of the resampling.
     assert np.abs(both - (as_is + mirrored) / 2).max() < 2e-2
     assert np.abs(as_is - mirrored).max() > 0.05
-    again = Predictor.load(models["joint"], views="flip").predict([photo[:, ::-1] for photo in pixels]).table
+    again = Predictor.load(models["joint"], tta="flip").predict([photo[:, ::-1] for photo in pixels]).table
     assert np.abs(both - again.probabilities).max() < 2e-2
 
 
@@ -111,9 +111,9 @@ def test_each_photo_is_decoded_once(models, photos, monkeypatch):
             decoded.append(path)
         return decode(path)
 
-    monkeypatch.setattr(maskfit.inference.model_inputs, "decode", count)
+    monkeypatch.setattr(maskfit.inference.image_loading, "decode", count)
     names = ["attributes", "sibling", "joint", "decades", "cropped"]
-    Predictor.load(*(models[name] for name in names), views="flip", batch_size=4).predict(photos)
+    Predictor.load(*(models[name] for name in names), tta="flip", batch_size=4).predict(photos)
     assert sorted(decoded) == sorted(photos)
 
 
@@ -134,7 +134,7 @@ def test_the_order_of_the_list_is_kept(models, photos):
 def test_the_batch_size_changes_no_answer(models, exported, photos, engine):
     model = {"torch": models, "onnx": exported}[engine]["attributes"]
     tables = [
-        Predictor.load(model, views="flip", batch_size=size).predict(photos).table.probabilities for size in (1, 7, 64)
+        Predictor.load(model, tta="flip", batch_size=size).predict(photos).table.probabilities for size in (1, 7, 64)
     ]
     assert np.abs(tables[0] - tables[1]).max() < 1e-6
     assert np.abs(tables[0] - tables[2]).max() < 1e-6
@@ -200,7 +200,7 @@ def test_many_unreadable_photos_are_all_named(models, tmp_path):
 
 @pytest.mark.parametrize("batch_size", [1, 2, 32])
 def test_unreadable_photos_can_be_set_aside(models, spoilt, batch_size):
-    prediction = Predictor.load(models["attributes"], batch_size=batch_size).predict(spoilt, set_aside=True)
+    prediction = Predictor.load(models["attributes"], batch_size=batch_size).predict(spoilt, skip_unreadable=True)
     assert prediction.table.names == tuple(str(spoilt[number]) for number in (1, 2, 4, 6))
     assert list(prediction.unreadable) == [str(spoilt[number]) for number in (0, 3, 5)]
     assert len(prediction.members[str(models["attributes"])]) == 4
@@ -209,13 +209,13 @@ def test_unreadable_photos_can_be_set_aside(models, spoilt, batch_size):
 
 def test_nothing_readable_is_an_error_even_when_set_aside(models, spoilt):
     with pytest.raises(DataError, match="2 photos cannot be read"):
-        Predictor.load(models["attributes"]).predict([spoilt[0], spoilt[5]], set_aside=True)
+        Predictor.load(models["attributes"]).predict([spoilt[0], spoilt[5]], skip_unreadable=True)
 
 
 @pytest.mark.parametrize("set_aside", [True, False])
 def test_no_photos_are_an_error(models, set_aside):
     with pytest.raises(DataError, match="there are no photos"):
-        Predictor.load(models["attributes"]).predict([], set_aside=set_aside)
+        Predictor.load(models["attributes"]).predict([], skip_unreadable=set_aside)
 
 
 def test_photos_of_one_name_are_refused_before_anything_is_looked_at(models, photos):
@@ -242,7 +242,7 @@ def test_pixels_that_are_no_photo_are_refused(models, pixels):
     predictor = Predictor.load(models["attributes"])
     with pytest.raises(DataError, match="photo 1: pixels are"):
         predictor.predict([good, pixels])
-    assert predictor.predict([good, pixels], set_aside=True).table.names == ("photo 0",)
+    assert predictor.predict([good, pixels], skip_unreadable=True).table.names == ("photo 0",)
 
 
 def test_progress_reaches_the_end(models, photos):
@@ -261,7 +261,7 @@ def test_what_stops_a_prediction_stops_the_decoding(models, photos, monkeypatch)
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(maskfit.inference.model_inputs, "decode", slow)
+    monkeypatch.setattr(maskfit.inference.image_loading, "decode", slow)
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt) as caught:
         Predictor.load(models["attributes"], batch_size=2).predict(

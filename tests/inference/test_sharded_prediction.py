@@ -43,16 +43,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def plan(root: Path, models: dict[str, Path]) -> ShardPlan:
-    return ShardPlan(
-        str(root), (str(models["attributes"]), str(models["sibling"])), size=5, tta="flip", engine="torch"
-    )
+    return ShardPlan(str(root), (str(models["attributes"]), str(models["sibling"])), size=5, tta="flip", engine="torch")
 
 
 @pytest.fixture(scope="module")
 def whole(root: Path, models: dict[str, Path]) -> Predictions:
     """What the predictor says of all photos at once."""
-    predictor = Predictor.load(models["attributes"], models["sibling"], views="flip", engine="torch")
-    return predictor.predict(find_images(root), set_aside=True)
+    predictor = Predictor.load(models["attributes"], models["sibling"], tta="flip", engine="torch")
+    return predictor.predict(find_images(root), skip_unreadable=True)
 
 
 def run(folder: ShardDir, plan: ShardPlan, *, resume: bool = False) -> ShardPlan:

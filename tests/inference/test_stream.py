@@ -14,16 +14,16 @@ import pytest
 from maskfit.errors import DataError
 from maskfit.inference import parallel_batches
 from maskfit.inference.engines import precision_check
+from maskfit.inference.image_loading import PREFETCH_BATCHES, batched, run_batches_in_parallel
 from maskfit.inference.members import Member, open_members
-from maskfit.inference.parallel_batches import PREFETCH_BATCHES, batched, run_batches_in_parallel
 from maskfit.inference.predictor import Predictor
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_batches_in_order_are_the_whole_prediction(models, photos, parallel_batches):
     members = open_members([models["attributes"], models["joint"]])
-    expected = Predictor(members, views="flip").predict(photos)
-    predictor = Predictor(members, views="flip", batch_size=2, lanes=parallel_batches)
+    expected = Predictor(members, tta="flip").predict(photos)
+    predictor = Predictor(members, tta="flip", batch_size=2, lanes=parallel_batches)
     with closing(predictor.stream(iter(photos))) as stream:
         parts = list(stream)
     assert [len(part) for part in parts] == [2, 2, 2, 2, 2, 1]
@@ -56,14 +56,14 @@ def test_what_cannot_be_read_is_told_by_its_batch_or_ends_all(models, photos, tm
     bad.write_text("no photo")
     predictor = Predictor(open_members([models["attributes"]]), batch_size=2)
     mixed = [photos[0], bad, photos[1], photos[2]]
-    parts = list(predictor.stream(mixed, set_aside=True))
+    parts = list(predictor.stream(mixed, skip_unreadable=True))
     assert [list(part.unreadable) for part in parts] == [[str(bad)], []]
     assert [part.num_processed for part in parts] == [2, 2]
     answered = []
     with pytest.raises(DataError, match=r"a photo cannot be read(.|\n)*bad\.jpg"):
         answered += [part.names for part in predictor.stream(iter([*mixed, *photos[3:]]))]
     with pytest.raises(DataError, match="a photo cannot be read"):
-        list(predictor.stream([bad], set_aside=True))
+        list(predictor.stream([bad], skip_unreadable=True))
     with pytest.raises(DataError, match="named twice"):
         next(predictor.stream([photos[0], photos[0]]))
 
@@ -143,7 +143,7 @@ def test_openvino_in_lanes_checked_answers_as_f32(exported, photos):
     pixels = [chance.integers(0, 256, (40, 30, 3), dtype=np.uint8) for _ in range(300)]
     path = exported["attributes"]
     expected = Predictor.load(path, engine="openvino").predict(pixels).table
-    predictor = Predictor.load(path, engine="openvino:precision=checked", photos=300, batch_size=None)
+    predictor = Predictor.load(path, engine="openvino:precision=checked", num_images=300, batch_size=None)
     assert (predictor.batch_size, predictor.num_workers >= 1) == (64, True)
     found = predictor.predict(pixels).table
     assert (found.predictions != expected.predictions).sum() <= 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import maskfit.inference.model_inputs
+import maskfit.inference.image_loading
 from maskfit.data.image_decoding import decode
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.preprocessing import CropResize
@@ -128,7 +128,7 @@ def test_the_answer_is_the_mean_over_the_views(models, photos):
     framing = CropResize(size=size)
     seen = [[np.ascontiguousarray(view) for view in views(framing(decode(path)))] for path in photos]
     rows = [predictor.predict([each[number] for each in seen]).table.probabilities for number in range(3)]
-    found = Predictor.load(models["attributes"], views=ComponentSpec.create("crops", n=3, seed=7)).predict(photos)
+    found = Predictor.load(models["attributes"], tta=ComponentSpec.create("crops", n=3, seed=7)).predict(photos)
     assert np.abs(found.table.probabilities - np.mean(rows, axis=0)).max() < 1e-6
     assert np.ptp(rows, axis=0).max() > 0.05
 
@@ -167,8 +167,8 @@ def test_five_folds_with_two_checkpoints_and_two_views_decode_each_photo_once(
             decoded.append(path)
         return decode(path)
 
-    monkeypatch.setattr(maskfit.inference.model_inputs, "decode", count)
-    predictor = Predictor.load(run, views="flip", top=2, batch_size=len(photos))
+    monkeypatch.setattr(maskfit.inference.image_loading, "decode", count)
+    predictor = Predictor.load(run, tta="flip", top_k=2, batch_size=len(photos))
     for member in predictor.members:
         real = member.engine.logits
         monkeypatch.setattr(
@@ -180,7 +180,7 @@ def test_five_folds_with_two_checkpoints_and_two_views_decode_each_photo_once(
     assert len(prediction.members) == 10
     monkeypatch.undo()
     each = [
-        Predictor.load(models[name], views="flip").predict(photos).table.probabilities
+        Predictor.load(models[name], tta="flip").predict(photos).table.probabilities
         for name in ["attributes", "sibling", "joint", "decades", "cropped", *seconds]
     ]
     assert np.abs(prediction.table.probabilities - np.mean(each, axis=0)).max() < 1e-6

@@ -96,7 +96,7 @@ def run_demo(
     run, held_out = train(recipe, console=console)
     console.print("3. predicting the evaluation list")
     images = eval_list.parent / "images"
-    predictions = Predictor.load(run.path, views="flip").predict(read_image_list(eval_list, images))
+    predictions = Predictor.load(run.path, tta="flip").predict(read_image_list(eval_list, images))
     table = predictions.table
     submission = write_submission(out / "submission.csv", table.names, table.predictions)
     truth = read_submission(eval_list.parent / "truth.csv")

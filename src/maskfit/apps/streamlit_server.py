@@ -75,7 +75,7 @@ def check_port_free(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        hint = "choose another port with --port, or stop the program that uses it; --host must be an address of this machine"
+        hint = "choose another with --port, or stop what uses it; --host must be an address of this machine"
         raise DataError(f"port {port} cannot be used: {error.strerror}", location=host, hint=hint) from None
 
 

@@ -1,4 +1,4 @@
-"""Photos with boxes, as `maskfit predict --draw` writes them."""
+"""Annotated photos, as written by `maskfit predict --draw`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from maskfit.labels.schema import LabelSchema
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
-"""What they are written as, by their ending."""
+"""Image format by file suffix."""
 
 
 class AnnotatedImageWriter:
-    """Photos with boxes, of one photo in the file that was named, of several in that folder, under their own names.
+    """Writes annotated photos: a single photo to the given file, several into the given folder.
 
     Args:
         target: The file or folder.
-        photos: What will be drawn.
-        force: Whether files that exist may be replaced; a photo itself never is.
+        photos: The photos.
+        force: Whether existing files may be replaced; a source photo never is.
 
     Raises:
-        DataError: Something would be replaced, or the file's ending is no picture's.
+        DataError: A file would be replaced, or the suffix is not an image format.
     """
 
     def __init__(self, target: Path, photos: NamedPhotos, force: bool) -> None:
@@ -40,28 +40,36 @@ class AnnotatedImageWriter:
         if not self.folder:
             if target.suffix.lower() not in FORMATS:
                 known = ", ".join(FORMATS)
-                what = f"a picture ends in {known}, not in '{target.suffix}'"
+                what = f"the suffix must be one of {known}, got '{target.suffix}'"
                 raise DataError(what, location=target, hint="--draw out.jpg")
             check_overwrite(target, force)
         elif target.is_file():
-            raise DataError("of several photos each is a file in a folder, and this is a file", location=target)
+            raise DataError("several photos need a folder, got a file", location=target, hint="--draw FOLDER")
         elif photos.single_file is None and not force and target.is_dir() and any(target.iterdir()):
-            raise DataError("this folder is not empty", location=target, hint="name a new one, or add --force")
+            raise DataError("the folder is not empty", location=target, hint="choose a new one, or add --force")
 
     def write(self, photo: Photo, reading: PhotoPrediction, scheme: LabelSchema) -> Path:
-        """Draws the answers for a photo.
+        """Writes a photo with its predictions.
+
+        Args:
+            photo: The photo.
+            reading: Its predictions.
+            scheme: The label schema.
+
+        Returns:
+            The written file.
 
         Raises:
-            DataError: The picture would take the place of a photo, or of another file.
+            DataError: It would overwrite a source photo or another file.
         """
         from PIL import Image
 
         from maskfit.inference.annotation import annotate_faces, draw_annotations
-        from maskfit.inference.model_inputs import load_image
+        from maskfit.inference.image_loading import load_image
 
         path = self._place(photo) if self.folder else self.target
         if path.exists() and path.samefile(photo.path):
-            raise DataError("this is the photo itself, which is not replaced", location=path, hint="name another file")
+            raise DataError("the output is the source photo", location=path, hint="choose another file")
         check_overwrite(path, self.force)
         drawn = draw_annotations(Image.fromarray(load_image(photo)), annotate_faces(scheme, reading, full=True))
         with atomic_write(path) as temporary:
@@ -70,7 +78,7 @@ class AnnotatedImageWriter:
         return path
 
     def _place(self, photo: Photo) -> Path:
-        """A file of its own in the folder, where another photo may have the same name."""
+        """Returns a file in the folder that no other photo of this command uses."""
         own = self.target / photo.person
         ending = own.suffix if own.suffix.lower() in FORMATS else ".jpg"
         places = (own.with_name(f"{own.stem}{again}{ending}") for again in _again())
@@ -78,6 +86,6 @@ class AnnotatedImageWriter:
 
 
 def _again() -> Iterator[str]:
-    """What a name gets that was there before: nothing, then a number."""
+    """Yields suffixes for names that are taken: none, then numbers."""
     yield ""
     yield from (f" ({number})" for number in count(2))

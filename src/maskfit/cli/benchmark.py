@@ -1,4 +1,4 @@
-"""`maskfit benchmark`: how fast a model answers on this machine, and with what it answers fastest."""
+"""`maskfit benchmark`: throughput of a model on this machine, and the fastest engine."""
 
 from __future__ import annotations
 
@@ -8,35 +8,40 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskfit.cli.console import err, out, print_json, print_table, progress
-from maskfit.cli.defaults import LEFT_OUT, resolve_models
+from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models
 from maskfit.errors import DataError, MaskfitError
 
 if TYPE_CHECKING:
     from maskfit.inference.benchmark import BenchmarkResult, Throughput
 
-MOST_IN_BATCH = 4096
+MAX_BATCH_SIZE = 4096
 
 
-Photos = Annotated[Path | None, typer.Option(metavar="DIR", help="Photos to answer: then also from files to answers.")]
+Photos = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Also measure end to end, from files to predictions, on these photos."),
+]
 EngineWords = Annotated[
     list[str] | None,
-    typer.Option("--engine", help="Time this one, as maskfit predict takes it; may be given several times. Else all."),
+    typer.Option(
+        "--engine", help="Engine to measure, as in maskfit predict; may be given several times. All by default."
+    ),
 ]
 
 
 def benchmark(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="MODEL_OR_RUN", help=f"A model file, or a run (its first fold); {LEFT_OUT}."),
+        typer.Argument(metavar="MODEL_OR_RUN", help=f"A model file, or a run (its first fold); {DEFAULT_MODEL_HELP}."),
     ] = None,
     photos: Photos = None,
     engine: EngineWords = None,
-    batch: Annotated[str, typer.Option(metavar="N,N,...", help="Photos in a batch.")] = "1,8,32",
+    batch: Annotated[str, typer.Option(metavar="N,N,...", help="Batch sizes.")] = "1,8,32",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Time a model on this machine: photos a second by engine and batch size, and which is the fastest.
+    """Measure a model's throughput on this machine by engine and batch size.
 
-    Every engine that is installed and runs the file has a process of its own. Let nothing else run meanwhile.
+    Every installed engine that can run the file is measured in its own process. Run nothing else meanwhile.
 
     **Examples**
 
@@ -48,7 +53,7 @@ def benchmark(
     """
     from maskfit.data.image_lists import find_images
     from maskfit.inference.benchmark import describe_machine, find_engines, time_model
-    from maskfit.inference.members import find_models
+    from maskfit.inference.input_resolution import find_models
 
     batches = _batches(batch)
     path = find_models(resolve_models([model] if model else []))[0]
@@ -56,7 +61,7 @@ def benchmark(
     files = [] if photos is None else [photo.path for photo in find_images(photos)]
     rows: list[BenchmarkResult] = []
     failed: dict[str, str] = {}
-    with progress("timing", unit="engines") as advance:
+    with progress("measuring", unit="engines") as advance:
         for done, word in enumerate(engines):
             advance(done, len(engines))
             try:
@@ -64,7 +69,7 @@ def benchmark(
             except MaskfitError as error:
                 failed[word] = error.message
     if not rows:
-        raise MaskfitError("no engine could be timed: " + "; ".join(failed.values()), location=path)
+        raise MaskfitError("no engine could be measured: " + "; ".join(failed.values()), location=path)
     machine, said = describe_machine(), _recommend(rows)
     if json:
         timed = [row.to_dict() for row in rows]
@@ -74,7 +79,9 @@ def benchmark(
     for line in failed.values():
         err.print(line, style="yellow")
     if path.suffix == ".safetensors":
-        err.print(f"exported it may be faster: maskfit export {path} --out model.onnx; maskfit benchmark model.onnx")
+        err.print(
+            f"an exported model may be faster: maskfit export {path} --out model.onnx; maskfit benchmark model.onnx"
+        )
 
 
 def _show(path: Path, rows: list[BenchmarkResult], machine: str, said: str) -> None:
@@ -83,7 +90,7 @@ def _show(path: Path, rows: list[BenchmarkResult], machine: str, said: str) -> N
     for row in rows:
         rates = [_words(rate) for rate in (row.network, row.files) if rate]
         shown.append((row.engine, row.batch, *rates, f"{1000 / row.median_throughput:.2f}"))
-    print_table(f"{path}: photos a second, median (slowest-fastest)", header, shown)
+    print_table(f"{path}: photos/s, median (slowest-fastest)", header, shown)
     out.print(f"on {machine}", soft_wrap=True)
     out.print(said, soft_wrap=True)
 
@@ -92,11 +99,13 @@ def _batches(words: str) -> list[int]:
     """Batch sizes from `1,8,32`.
 
     Raises:
-        DataError: One is no number from 1 on.
+        DataError: A batch size is not an integer in 1 to MAX_BATCH_SIZE.
     """
     parts = [word.strip() for word in words.split(",")]
-    if not all(word.isascii() and word.isdecimal() and 1 <= int(word) <= MOST_IN_BATCH for word in parts):
-        raise DataError(f"--batch {words}: batches are numbers from 1 to {MOST_IN_BATCH:,}", hint="--batch 1,8,32")
+    if not all(word.isascii() and word.isdecimal() and 1 <= int(word) <= MAX_BATCH_SIZE for word in parts):
+        raise DataError(
+            f"--batch: batch sizes must be integers in 1 to {MAX_BATCH_SIZE:,}, got {words}", hint="--batch 1,8,32"
+        )
     return list(dict.fromkeys(map(int, parts)))
 
 
@@ -110,9 +119,10 @@ def _digits(rate: float) -> str:
 
 
 def _recommend(rows: list[BenchmarkResult]) -> str:
-    """What answers fastest, and by how much."""
+    """The fastest engine and batch size, and its lead over the next engine."""
     best = max(rows, key=lambda row: row.median_throughput)
-    where = "from files to answers" if best.files else "by the network alone"
+    where = "end to end" if best.files else "network alone"
     others = [row.median_throughput for row in rows if row.engine != best.engine]
     more = f", {best.median_throughput / max(others):.1f} times the next engine" if others else ""
-    return f"fastest: --engine {best.engine} --batch-size {best.batch}, {best.median_throughput:,.0f} photos a second {where}{more}"
+    rate = f"{best.median_throughput:,.0f} photos/s"
+    return f"fastest: --engine {best.engine} --batch-size {best.batch}, {rate} {where}{more}"

@@ -1,6 +1,6 @@
-"""Defaults from the environment: the competition platform's SM_* variables, also from a `.env` file.
+"""Defaults of commands: SM_* environment variables (also from a `.env` file), the bundled model, malloc settings.
 
-A word on the command line wins over the environment, the environment over `.env`.
+A value on the command line wins over the environment, the environment over `.env`.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 
-from maskfit.cli.console import err
-from maskfit.memory_allocator import DISABLED_VARIABLE, configure_malloc
-
 TRAIN = "SM_CHANNEL_TRAIN"
-"""The training photos: `data.path` of `maskfit train`."""
+"""Training photos: `data.path` of `maskfit train`."""
 MODEL_DIR = "SM_MODEL_DIR"
-"""Where training writes: `run` of `maskfit train`."""
+"""Run folder: `output_dir` of `maskfit train`."""
 EVAL = "SM_CHANNEL_EVAL"
-"""A folder with `info.csv` and `images`: `--image-list` and `--images` of `maskfit predict`."""
+"""Folder with `info.csv` and `images`: `--image-list` and `--images` of `maskfit predict`."""
 MODEL = "SM_CHANNEL_MODEL"
-"""The model file or run folder of `maskfit predict`."""
+"""Model file or run folder of `maskfit predict`."""
 OUTPUT = "SM_OUTPUT_DATA_DIR"
-"""Where `maskfit predict` writes its submission."""
+"""Folder into which `maskfit predict` writes its submission."""
 TRUTH = "SM_GROUND_TRUTH_DIR"
-"""A folder with the true answers for `maskfit evaluate`."""
+"""Folder with the true labels for `maskfit evaluate`."""
+
+DEFAULT_MODEL_HELP = "the bundled model by default"
+"""Part of the help of commands that take models."""
 
 
 def load_environment() -> None:
-    """Takes the SM_* variables of a `.env` file in the current folder, where the environment does not set them."""
+    """Sets the SM_* variables of a `.env` file in the current folder, where the environment does not set them."""
     path = Path(".env")
     if not path.is_file():
         return
     from dotenv import dotenv_values
 
-    # The file may be another program's: what is in it besides must do no harm.
+    # The file may belong to another program, so anything else in it is ignored.
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     for name, value in dotenv_values(stream=StringIO(text)).items():
         if name.startswith("SM_") and value:
@@ -42,30 +42,37 @@ def load_environment() -> None:
 
 
 def setup_allocator() -> str | None:
-    """Has this process keep the memory that it frees; says so in a line for the log, None where nothing was changed."""
-    return (
-        f"memory that is freed is kept for the next step ({DISABLED_VARIABLE}=system gives it back)"
-        if configure_malloc()
-        else None
-    )
+    """Configures malloc to keep freed memory in this process.
 
+    Returns:
+        A line for the log, or None where nothing was changed.
+    """
+    from maskfit.memory_allocator import DISABLED_VARIABLE, configure_malloc
 
-LEFT_OUT = "left out, the one that comes with maskfit"
-"""For the help of a verb that takes models."""
+    if not configure_malloc():
+        return None
+    return f"malloc keeps freed memory for the next step ({DISABLED_VARIABLE}=system turns this off)"
 
 
 def resolve_models(named: Sequence[str] | None) -> list[str]:
-    """The models that were named, or that of SM_CHANNEL_MODEL, or the one in the box, which is said.
+    """Returns the models to use.
+
+    Args:
+        named: Model files and run folders from the command line.
+
+    Returns:
+        The named models, or that of SM_CHANNEL_MODEL, or the bundled model with a note on standard error.
 
     Raises:
-        ModelFileError: None was named, and this install is without the one in the box.
+        ModelFileError: No model was named, and this install lacks the bundled one.
     """
     if named:
         return list(named)
     if os.environ.get(MODEL):
         return [os.environ[MODEL]]
-    from maskfit.inference.bundled_model import bundled_model_path
+    from maskfit.cli.console import err
+    from maskfit.inference.input_resolution import bundled_model_path
 
-    box = bundled_model_path()
-    err.print("no model was named: the one that comes with maskfit answers; 'maskfit model-card' says how well")
-    return [str(box)]
+    path = bundled_model_path()
+    err.print("no model named: using the bundled model ('maskfit model-card' shows its scores)")
+    return [str(path)]

@@ -1,4 +1,4 @@
-"""`maskfit export`: a trained model as a file for others to run."""
+"""`maskfit export`: a trained model as a file that runs elsewhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class To(StrEnum):
-    """What a model can be exported to."""
+    """Export formats."""
 
     onnx = "onnx"
     openvino = "openvino"
@@ -25,33 +25,33 @@ class To(StrEnum):
 
 Calibrate = Annotated[
     Path | None,
-    typer.Option(help="A folder of photos that set the ranges for --int8. A hundred that look like those to come do."),
+    typer.Option(help="Folder of calibration photos for --int8; about a hundred typical ones."),
 ]
 Images = Annotated[
     Path | None,
     typer.Option(
-        help="A folder of photos to compare on. Without it: every second one of --calibrate, which then sets no range; "
-        "or else noise, which shows whether the numbers agree, not whether answers do."
+        help="Folder of photos to compare predictions on. By default every second photo of --calibrate, which is then "
+        "not used for calibration, or noise, which compares outputs but not predictions."
     ),
 ]
 
 
 def export(
     model: Annotated[Path, typer.Argument(help="A .safetensors model, or a run folder with one fold.")],
-    file: Annotated[Path, typer.Option("--out", help="The file to write: .onnx, .xml for OpenVINO, .safetensors.")],
-    to: Annotated[To, typer.Option("--format", help="The format.")] = To.onnx,
-    half: Annotated[bool, typer.Option("--half", help="Keep weights in sixteen bits: half the size.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="Compute in eight bits; needs --calibrate.")] = False,
+    file: Annotated[Path, typer.Option("--out", help="File to write: .onnx, .xml for OpenVINO, .safetensors.")],
+    to: Annotated[To, typer.Option("--format", help="File format.")] = To.onnx,
+    half: Annotated[bool, typer.Option("--half", help="Store weights in 16 bits: half the size.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantize to 8 bits; needs --calibrate.")] = False,
     calibrate: Calibrate = None,
     images: Images = None,
-    timing: Annotated[bool, typer.Option(help="Time it, and torch, each in its own process.")] = True,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print what was measured as JSON.")] = False,
+    timing: Annotated[bool, typer.Option(help="Measure throughput, also of torch, each in its own process.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the measurements as JSON.")] = False,
 ) -> None:
-    """Export a model to ONNX or OpenVINO, which run without torch, or to its bare weights.
+    """Export a model to ONNX or OpenVINO, which run without torch, or to bare weights.
 
-    The file holds labels and preprocessing; frames go in as they are. It is tried against torch before it takes its
-    place, and the table says how far apart they are and how fast each is.
+    The file contains label schema and preprocessing; images go in as uint8. Its outputs are compared with torch's
+    before the file is kept, and the table shows differences and throughput.
 
     Examples:
 
@@ -67,7 +67,7 @@ def export(
     """
     if int8 != (calibrate is not None):
         raise DataError(
-            "--int8 and --calibrate go together: eight bits need ranges, and photos set them",
+            "--int8 needs --calibrate, and --calibrate needs --int8",
             hint="maskfit export MODEL --int8 --calibrate DIR --out FILE",
         )
     require_extra("export", "train", "torch", "timm")
@@ -95,25 +95,25 @@ def export(
 
 
 def _only_model(word: Path) -> Path:
-    """The model file that a word stands for.
+    """Returns the only model of a file or run folder.
 
     Raises:
-        ModelFileError: It stands for several.
+        ModelFileError: The run has several models.
     """
-    from maskfit.inference.members import find_models
+    from maskfit.inference.input_resolution import find_models
 
     models = find_models([word])
     if len(models) > 1:
         raise ModelFileError(
-            f"this run has {len(models)} models, and a file holds one",
+            f"the run has {len(models)} models, but a file holds one",
             location=word,
-            hint=f"name one of them: {models[0]}",
+            hint=f"choose one: {models[0]}",
         )
     return models[0]
 
 
 def _rows(model: Path, done: ExportResult, timing: bool) -> list[dict[str, Any]]:
-    """What is said of torch, and of each engine that runs the file."""
+    """Table rows of torch and of each engine that runs the file."""
     rows: list[dict[str, Any]] = [{"engine": "torch", "file": str(model), "bytes": model.stat().st_size}]
     for engine, parity in zip(done.engines, done.parity, strict=True):
         rows.append(
@@ -132,7 +132,7 @@ def _rows(model: Path, done: ExportResult, timing: bool) -> list[dict[str, Any]]
 
 
 def _rates(path: Path, engine: str) -> dict[int, float]:
-    """Photos a second by batch size, a photo at the door and a folder of them, from frames to logits."""
+    """Photos per second by batch size, from cropped images to logits."""
     from maskfit.inference.benchmark import time_model
 
     try:
@@ -146,7 +146,7 @@ def _tell(done: ExportResult, rows: list[dict[str, Any]], json: bool) -> None:
     if json:
         print_json({"files": [str(path) for path in done.files], "compared_on": done.compared_on, "engines": rows})
         return
-    header = ["engine", "MB", "differs by", "answers changed"]
+    header = ["engine", "MB", "max difference", "predictions changed"]
     timed = rows[0].get("photos_per_second", {})
     header += [f"photos/s, batch {batch}" for batch in timed]
     lines = []
@@ -157,4 +157,4 @@ def _tell(done: ExportResult, rows: list[dict[str, Any]], json: bool) -> None:
         lines.append([*line, *(round(row["photos_per_second"][batch]) for batch in timed)])
     print_table(f"compared with torch on {done.compared_on}", header, lines)
     for path in done.files:
-        err.print(f"wrote {path}")
+        err.print(f"written: {path}")

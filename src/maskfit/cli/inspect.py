@@ -30,22 +30,21 @@ def inspect(
         Path,
         typer.Option(
             metavar="ROOT|CSV|DIR",
-            help="Photos to show it: a set with labels, or any folder; 32 from all over it are taken.",
+            help="Photos: a labeled dataset or any folder; 32 spread over it are used.",
         ),
     ],
-    file: Annotated[Path, typer.Option("--out", help="The page to write; tables and graphs lie beside it.")] = Path(
+    file: Annotated[Path, typer.Option("--out", help="Page to write; tables and graphs are written beside it.")] = Path(
         "inspect.html"
     ),
-    graphs: Annotated[bool, typer.Option(help="Draw the graphs of modules and of gradients.")] = True,
-    depth: Annotated[int, typer.Option(min=1, max=10, help="How far the graph of modules is opened.")] = 3,
-    faces: Annotated[int, typer.Option(min=0, max=64, help="Of how many photos to show where the model looks.")] = 8,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    graphs: Annotated[bool, typer.Option(help="Draw the module graph and the gradient graph.")] = True,
+    depth: Annotated[int, typer.Option(min=1, max=10, help="Depth of the module graph.")] = 3,
+    faces: Annotated[int, typer.Option(min=0, max=64, help="Number of photos with Grad-CAM.")] = 8,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the gradient check as JSON.")] = False,
 ) -> None:
-    """Look inside a model: does every layer learn, how is it built, and where on a face does it look?
+    """Inspect a model: gradient check of every layer, graph of its modules, Grad-CAM on photos.
 
-    Writes a page, the gradient check as a table, and the graphs as SVG and as text for Graphviz. Nothing of the model
-    is changed.
+    Writes a page, the gradient check as a table, and the graphs as SVG and Graphviz text. The model is not changed.
 
     Examples:
 
@@ -61,12 +60,12 @@ def inspect(
         check_overwrite(path, force)
     from maskfit.explain.inspect_model import inspect_model, write_layers
     from maskfit.explain.page import write_inspection_page
-    from maskfit.inference.members import find_models
+    from maskfit.inference.input_resolution import find_models
     from maskfit.model_file import read_model_metadata
 
     path = find_models([model])[0]
     photos = _spread(_read(images, read_model_metadata(path).label_schema))
-    with progress("looking") as advance:
+    with progress("inspecting") as advance:
         inside = inspect_model(
             path, photos, graphs=start if graphs else None, depth=depth, faces=faces, progress=advance
         )
@@ -75,11 +74,11 @@ def inspect(
     _tell(inside, json)
     written = [path for item in drawn for path in (item.with_suffix(".gv"), item) if path.exists()]
     for path in (file, layers, *written):
-        err.print(f"wrote {path}")
+        err.print(f"written: {path}")
 
 
 def _read(images: Path, scheme: object) -> list[Photo]:
-    """Photos with their labels where the folder is a set, or as they lie there."""
+    """Returns photos with labels if the folder is a dataset, otherwise all photos in it."""
     from maskfit.data.image_lists import find_images
     from maskfit.data.read_dataset import read_photos
     from maskfit.labels.schema import LabelSchema
@@ -88,14 +87,14 @@ def _read(images: Path, scheme: object) -> list[Photo]:
     try:
         return list(read_photos(images, scheme).photos)
     except DataError:
-        # A folder that is no set holds photos all the same; a table that is none is a mistake.
+        # A folder that is not a dataset still has photos; a CSV that is not a manifest is an error.
         if images.suffix.lower() == ".csv":
             raise
         return find_images(images)
 
 
 def _spread(photos: list[Photo]) -> list[Photo]:
-    """Photos from all over a set, rather than seven of its first person, with some to spare."""
+    """Returns photos spread over the dataset instead of those of the first person, with some in reserve."""
     from maskfit.explain.inspect_model import BATCH
 
     return photos[:: max(len(photos) // (2 * BATCH), 1)]
@@ -108,16 +107,16 @@ def _tell(inside: ModelInspection, json: bool) -> None:
         number = {layer.name: layer for layer in inside.layers}
         print_json(
             {
-                "photos": inside.photos,
-                "labelled": inside.labelled,
+                "photos": inside.num_photos,
+                "labelled": inside.num_labeled,
                 "layers": [
                     {
                         "layer": name,
-                        "kind": own.kind,
-                        "weights": own.weights,
+                        "kind": own.layer_type,
+                        "weights": own.num_parameters,
                         "verdict": own.verdict,
                         "norm": own.norm if own.norm == own.norm else None,
-                        "root_mean_square": own.mean if own.mean == own.mean else None,
+                        "root_mean_square": own.rms if own.rms == own.rms else None,
                     }
                     for name, own in number.items()
                 ],
@@ -130,7 +129,10 @@ def _tell(inside: ModelInspection, json: bool) -> None:
     print_table(
         f"{len(inside.layers)} layers, of which the first and last",
         ["layer", "kind", "weights", "norm", "root mean square", "verdict"],
-        [(own.name, own.kind, own.weights, f"{own.norm:.3g}", f"{own.mean:.3g}", own.verdict) for own in ends],
+        [
+            (own.name, own.layer_type, own.num_parameters, f"{own.norm:.3g}", f"{own.rms:.3g}", own.verdict)
+            for own in ends
+        ],
     )
     for line in summarize_gradients(inside.layers):
         out.print(line, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`maskfit model-card`: what a model file says of itself, for people."""
+"""`maskfit model-card`: the card of a model file."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json
-from maskfit.cli.defaults import LEFT_OUT, resolve_models
+from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models
 from maskfit.file_io import write_text
 
 
 def model_card(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="MODEL_OR_RUN", help=f"A model file, or a run (its first fold); {LEFT_OUT}."),
+        typer.Argument(metavar="MODEL_OR_RUN", help=f"A model file, or a run (its first fold); {DEFAULT_MODEL_HELP}."),
     ] = None,
-    file: Annotated[Path | None, typer.Option("--out", help="Write the card as Markdown here.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print everything the file says of itself, as JSON.")] = False,
+    file: Annotated[Path | None, typer.Option("--out", help="Write the card as Markdown.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the whole metadata of the file as JSON.")] = False,
 ) -> None:
-    """Show a model's card: what it reads, what it learnt from, its scores, how sure it is, its limits.
+    """Print a model card: labels, training data, scores, calibration, limits.
 
-    Nothing is run, and weights are not read.
+    The network is not run and its weights are not read.
 
     Examples:
 
@@ -34,17 +34,17 @@ def model_card(
         maskfit model-card runs/first --out model-card.md
     """
     check_overwrite(file, force)
-    from maskfit.inference.members import find_models
+    from maskfit.inference.input_resolution import find_models
     from maskfit.model_card_markdown import render_model_card
     from maskfit.model_file import read_model_metadata
 
-    facts = read_model_metadata(find_models(resolve_models([model] if model else []))[0])
+    metadata = read_model_metadata(find_models(resolve_models([model] if model else []))[0])
     if file:
-        write_text(file, render_model_card(facts))
+        write_text(file, render_model_card(metadata))
         err.print(f"wrote {file}")
     if json:
-        print_json(facts.model_dump(mode="json"))
+        print_json(metadata.model_dump(mode="json"))
     elif not file:
         from rich.markdown import Markdown
 
-        out.print(Markdown(render_model_card(facts)))
+        out.print(Markdown(render_model_card(metadata)))

@@ -1,4 +1,4 @@
-"""`maskfit predict`: answers for photos, with one model or many."""
+"""`maskfit predict`: predictions for photos, with one model or an ensemble."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ def predict(
     cores: Cores = None,
     json: Json = False,
 ) -> None:
-    """Answer for photos: for every face on those that are named, or a row for each photo of a list or folder.
+    """Predict every face on the named photos, or one row for each photo of a folder or list.
 
-    Of several models the mean answers. A detector is fetched where --detector names it or a model was trained with it,
-    and else not. With --image-list the rows keep its order, and a photo that cannot be read is an error; without it such
-    photos are set aside and named. SM_CHANNEL_MODEL, SM_CHANNEL_EVAL and SM_OUTPUT_DATA_DIR stand for what is not said.
+    Several models are averaged. Detector weights are downloaded only if --detector names the detector or a model was
+    trained with it. With --image-list the rows keep its order and an unreadable photo is an error; otherwise such
+    photos are set aside and listed. SM_CHANNEL_MODEL, SM_CHANNEL_EVAL and SM_OUTPUT_DATA_DIR are the defaults.
 
     Examples:
 
@@ -102,34 +102,34 @@ def predict(
     """
     if shards is None:
         check_shard_options(images, ray=ray, resume=resume)
-    words = resolve_arguments(
+    inputs = resolve_arguments(
         models,
         rows=bool(images or list_ or shards),
         for_rows={"--out": out_, "--probabilities": probabilities, "--attributes-csv": attributes, "--jsonl": jsonl},
         for_faces={"--faces": faces, "--detector": detector, "--draw": draw},
     )
-    asked: dict[str, Any] = {"views": views, "vote": vote, "batch_size": batch_size, "top": top, "engine": engine}
-    load = partial(_load, words.models, asked)
-    if words.photos:
-        drawings = AnnotatedImageWriter(draw, words.photos, force) if draw else None
-        # Opened to begin soon: faces pass the networks batch after batch, and not in lanes.
-        print_face_predictions(load_face_predictor(load(()), faces, detector), words.photos, drawings, json=json)
+    options: dict[str, Any] = {"tta": views, "vote": vote, "batch_size": batch_size, "top_k": top, "engine": engine}
+    load = partial(_load, inputs.models, options)
+    if inputs.photos:
+        drawings = AnnotatedImageWriter(draw, inputs.photos, force) if draw else None
+        # Loaded for few photos: faces are predicted batch by batch, without parallel batches.
+        print_face_predictions(load_face_predictor(load(()), faces, detector), inputs.photos, drawings, json=json)
     elif shards is not None:
-        plan = _plan(words.models, images, list_, format=format_, size=shard_size, **asked)
+        plan = _plan(inputs.models, images, list_, format=format_, size=shard_size, **options)
         predict_sharded(plan, shards, list_, ray=ray, cores=cores, resume=resume, json=json)
     else:
-        _answer_rows(load, images, list_, OutputPaths(out_, probabilities, attributes, jsonl), force, json)
+        _predict_rows(load, images, list_, OutputPaths(out_, probabilities, attributes, jsonl), force, json)
 
 
 def _plan(models: Sequence[str], images: str | None, list_: Path | None, **options: Any) -> ShardPlan:
-    """What is answered in shards."""
+    """The plan of a sharded prediction."""
     from maskfit.inference.sharded_prediction import ShardPlan
 
     setup_allocator()
-    return ShardPlan(images or str(_photos_wanted(None, list_)[0]), tuple(resolve_models(models)), **options)
+    return ShardPlan(images or str(_resolve_images(None, list_)[0]), tuple(resolve_models(models)), **options)
 
 
-def _answer_rows(
+def _predict_rows(
     load: Callable[[Sized], Predictor],
     images: str | None,
     list_: Path | None,
@@ -137,77 +137,77 @@ def _answer_rows(
     force: bool,
     json: bool,
 ) -> None:
-    """A row for each photo of a folder or list."""
-    folder, list_ = _photos_wanted(Path(images) if images else None, list_)
+    """Predicts one row for each photo of a folder or list."""
+    folder, list_ = _resolve_images(Path(images) if images else None, list_)
     if files.submission is None and os.environ.get(OUTPUT):
         files = replace(files, submission=Path(os.environ[OUTPUT]) / "submission.csv")
     files.check_overwrite(force)
-    photos = _read(folder, list_)
+    photos = _list_images(folder, list_)
     predictor = load(photos)
-    err.print(f"engine: {_said(predictor)}")
-    answer_all(predictor, photos, files, listed=list_ is not None, json=json)
+    err.print(f"engine: {_describe_engines(predictor)}")
+    predict_all(predictor, photos, files, listed=list_ is not None, json=json)
 
 
-def answer_all(
+def predict_all(
     predictor: Predictor, photos: ListedImages | ImageFolder, files: OutputPaths, *, listed: bool, json: bool
 ) -> None:
-    """Answers for photos, into files and onto standard output.
+    """Predicts photos into files and onto standard output.
 
     Args:
         predictor: The models.
-        photos: What to look at; how many they are is asked for the bar alone.
-        files: What to write. Where there is none, a line for each photo is printed.
-        listed: Whether every photo must have its row, so that one that cannot be read is an error and nothing is
-            written or printed.
-        json: Print the answers as JSON.
+        photos: The photos; their number is used for the progress bar only.
+        files: Files to write. Without any, one line per photo is printed.
+        listed: Whether every photo needs a row: then an unreadable photo is an error, and nothing is written or
+            printed.
+        json: Print the predictions as JSON.
     """
     from maskfit.inference.prediction_writers import open_prediction_writers
 
     written = files.named()
-    remarks = PredictionSummary(every=json)
-    # Lines that come one by one on a screen are a bar of their own, which another would tear.
+    summary = PredictionSummary(every=json)
+    # Lines printed one by one on a terminal would break a progress bar.
     quiet = not (json or written or listed)
     with ExitStack() as stack:
-        sinks: list[Callable[[BatchPredictions], None]] = [remarks.add]
+        sinks: list[Callable[[BatchPredictions], None]] = [summary.add]
         stream = stack.enter_context(buffered_stdout(json or listed))
         if json:
-            rest = partial(_rest, predictor, remarks, list(written.values()))
+            rest = partial(_json_extras, predictor, summary, list(written.values()))
             sinks.append(stack.enter_context(stream_json(stream, rest)))
         elif not written:
             sinks.append(partial(print_predictions, stream=stream))
         sinks.append(stack.enter_context(open_prediction_writers(written, predictor.schema)))
         advance = None if quiet else stack.enter_context(progress(f"predicting with {len(predictor.members)} models"))
         done = 0
-        for answers in stack.enter_context(closing(predictor.stream(photos, set_aside=not listed))):
+        for predictions in stack.enter_context(closing(predictor.stream(photos, skip_unreadable=not listed))):
             for sink in sinks:
-                sink(answers)
-            done += answers.num_processed
+                sink(predictions)
+            done += predictions.num_processed
             if advance:
                 advance(done, len(photos))
-    remarks.print(list(written.values()))
+    summary.print(list(written.values()))
 
 
-def _load(named: Sequence[str], asked: Mapping[str, Any], photos: Sized) -> Predictor:
-    """The models, or the one in the box, opened for so many photos."""
+def _load(named: Sequence[str], options: Mapping[str, Any], photos: Sized) -> Predictor:
+    """Loads the models, or the bundled one, for a number of photos."""
     models = resolve_models(named)
     setup_allocator()
     from maskfit.inference.predictor import Predictor
 
-    options = {**asked, "batch_size": asked["batch_size"] or None}
-    return Predictor.load(*models, **options, photos=len(photos), say=err.print)
+    settings = {**options, "batch_size": options["batch_size"] or None}
+    return Predictor.load(*models, **settings, num_images=len(photos), log=err.print)
 
 
-def _said(predictor: Predictor) -> str:
-    """The engines, and in which batches they are asked."""
-    times = f" x {predictor.num_workers} at a time" if predictor.num_workers > 1 else ""
+def _describe_engines(predictor: Predictor) -> str:
+    """The engines and batch size, for the log."""
+    times = f" x {predictor.num_workers} in parallel" if predictor.num_workers > 1 else ""
     return f"{'; '.join(predictor.engines)}; batches of {predictor.batch_size}{times}"
 
 
-def _rest(predictor: Predictor, remarks: PredictionSummary, written: list[Path]) -> dict[str, Any]:
-    """What stands beside the answers in the JSON."""
+def _json_extras(predictor: Predictor, summary: PredictionSummary, written: list[Path]) -> dict[str, Any]:
+    """The members of the JSON object besides the predictions."""
     return {
-        "unreadable": remarks.unreadable,
-        "guessed": remarks.guessed,
+        "unreadable": summary.unreadable,
+        "guessed": summary.guessed,
         "written": [str(path) for path in written],
         "engines": list(predictor.engines),
         "batch_size": predictor.batch_size,
@@ -215,22 +215,22 @@ def _rest(predictor: Predictor, remarks: PredictionSummary, written: list[Path])
     }
 
 
-def _photos_wanted(images: Path | None, list_: Path | None) -> tuple[Path, Path | None]:
-    """The folder and the list; both from the platform's folder where neither was named."""
-    given = os.environ.get(EVAL)
-    if images is None and list_ is None and given:
-        images = Path(given)
+def _resolve_images(images: Path | None, list_: Path | None) -> tuple[Path, Path | None]:
+    """The image folder and the list; both from SM_CHANNEL_EVAL where neither is given."""
+    folder = os.environ.get(EVAL)
+    if images is None and list_ is None and folder:
+        images = Path(folder)
         list_ = images / "info.csv" if (images / "info.csv").is_file() else None
         images = images / "images" if (images / "images").is_dir() else images
     if images is None and list_ is not None:
         images = list_.parent / "images" if (list_.parent / "images").is_dir() else list_.parent
     if images is None:
         fix = "maskfit predict photo.jpg, or for a submission --images DIR --image-list info.csv"
-        raise DataError("no photos were named", hint=fix)
+        raise DataError("no photos given", hint=fix)
     return images, list_
 
 
-def _read(images: Path, list_: Path | None) -> ListedImages | ImageFolder:
+def _list_images(images: Path, list_: Path | None) -> ListedImages | ImageFolder:
     from maskfit.data.image_lists import ImageFolder, read_image_list
 
     return ImageFolder(images) if list_ is None else read_image_list(list_, images)

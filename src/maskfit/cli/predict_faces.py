@@ -1,4 +1,4 @@
-"""`maskfit predict photo.jpg`: a line for every face on photos that are named, or all of it as JSON."""
+"""`maskfit predict photo.jpg`: one line for every face on the named photos, or everything as JSON."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from maskfit.inference.input_resolution import NamedPhotos, ResolvedInputs
     from maskfit.inference.predictor import Predictor
 
-PANEL = "Photos that are named"
-"""Of the help."""
+PANEL = "Named photos"
+"""Panel of the help."""
 
 FacesWord = Annotated[
     str | None,
     typer.Option(
         "--faces",
         metavar="auto|find|whole",
-        help="auto answers for every face where a detector is on this machine, or else takes each photo as one face; "
-        "find insists; whole looks for none.",
+        help="auto predicts every face if a detector is on this machine, otherwise takes each photo as one face; "
+        "find requires a detector; whole uses none.",
         rich_help_panel=PANEL,
         show_default="auto",
     ),
@@ -39,7 +39,7 @@ DetectorWord = Annotated[
     typer.Option(
         "--detector",
         metavar="NAME",
-        help="Find faces by yunet, ultra_light or mtcnn; its weights are fetched once where they are missing.",
+        help="Face detector: yunet, ultra_light or mtcnn; missing weights are downloaded once.",
         rich_help_panel=PANEL,
         show_default=False,
     ),
@@ -48,7 +48,7 @@ Draw = Annotated[
     Path | None,
     typer.Option(
         "--draw",
-        help="Write the photo with boxes and answers here; several photos into this folder.",
+        help="Write the photo with boxes and predictions; several photos into this folder.",
         rich_help_panel=PANEL,
         show_default=False,
     ),
@@ -58,40 +58,46 @@ Draw = Annotated[
 def resolve_arguments(
     words: Sequence[str] | None, rows: bool, for_rows: Mapping[str, object], for_faces: Mapping[str, object]
 ) -> ResolvedInputs:
-    """What a user's words stand for.
+    """Separates the arguments into models and photos.
 
     Args:
-        words: What was named.
-        rows: Whether photos come from --images or the like, a row each; all words are then models.
-        for_rows, for_faces: Options that are for that way alone, or for photos that are named, each with its value.
+        words: The arguments.
+        rows: Whether photos come from --images, one row each; all arguments are then models.
+        for_rows: Options that need --images, with their values.
+        for_faces: Options that need named photos, with their values.
+
+    Returns:
+        The models, and the named photos if any.
 
     Raises:
-        DataError: An option is for the other way; or as `inference.words.sort_words`.
+        DataError: An option belongs to the other mode, or an argument is neither a model nor a photo.
     """
     from maskfit.data.photo_dataset import is_photo_name
     from maskfit.inference.input_resolution import ResolvedInputs, resolve_inputs
 
     named = words or ()
-    twice = [word for word in named if rows and is_photo_name(word)]
-    if twice:
-        raise DataError("photos are named, or come from --images", location=twice[0], hint="leave out one of the two")
+    repeated = [word for word in named if rows and is_photo_name(word)]
+    if repeated:
+        raise DataError("photos are named and given with --images", location=repeated[0], hint="use one of the two")
     found = ResolvedInputs(tuple(named), None) if rows else resolve_inputs(named)
-    odd = [name for name, value in (for_rows if found.photos else for_faces).items() if value]
-    if odd and found.photos:
-        raise DataError(f"{odd[0]} is for --images, with a row for each photo", hint="--images DIR, or leave it out")
-    if odd:
-        raise DataError(f"{odd[0]} is for photos that are named", hint="maskfit predict photo.jpg folder")
+    misplaced = [name for name, value in (for_rows if found.photos else for_faces).items() if value]
+    if misplaced and found.photos:
+        raise DataError(
+            f"{misplaced[0]} needs --images, with one row for each photo", hint="add --images DIR, or drop it"
+        )
+    if misplaced:
+        raise DataError(f"{misplaced[0]} needs named photos", hint="maskfit predict photo.jpg folder")
     return found
 
 
 @dataclass
 class FaceResults:
-    """What came of the photos.
+    """Results of the named photos.
 
     Attributes:
-        records: Of each that was read what JSON says; empty where lines are printed.
-        unreadable: Those that cannot be read, by name.
-        read: How many were read.
+        records: JSON records of the photos; empty where lines are printed.
+        unreadable: Errors of unreadable photos, by name.
+        read: Number of photos predicted.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -100,18 +106,28 @@ class FaceResults:
 
 
 def load_face_predictor(predictor: Predictor, faces: str | None, detector: str | None) -> FacePredictor:
-    """The reader for words of a user; where it looks for no faces although it was to, that is said.
+    """Opens the face predictor, with a note where no detector is available.
+
+    Args:
+        predictor: The models.
+        faces: Value of --faces: auto, find or whole; None for auto.
+        detector: Value of --detector: a name with options, or None.
+
+    Returns:
+        The face predictor.
 
     Raises:
-        DataError: `faces` is no such word; else as `inference.reading.open_reader`.
+        DataError: `faces` is unknown, or a detector is required and not available.
     """
-    from maskfit.inference.face_predictor import NO_DETECTOR_HINT, FaceMode, open_face_predictor
+    from maskfit.inference.face_predictor import NO_DETECTOR_HINT, FaceMode, FacePredictor
 
-    wanted = {word: word for word in get_args(FaceMode)}.get(faces or "auto")
-    if wanted is None:
-        raise DataError(f"--faces {faces} is unknown; {did_you_mean(str(faces), get_args(FaceMode))}", hint="--faces auto")
-    reader = open_face_predictor(predictor, wanted, detector, say=err.print)
-    if reader.detector is None and wanted != "whole":
+    mode = {word: word for word in get_args(FaceMode)}.get(faces or "auto")
+    if mode is None:
+        raise DataError(
+            f"--faces {faces} is unknown; {did_you_mean(str(faces), get_args(FaceMode))}", hint="--faces auto"
+        )
+    reader = FacePredictor.from_predictor(predictor, mode, detector, log=err.print)
+    if reader.detector is None and mode != "whole":
         err.print(f"no face detector is here, so each photo is taken as one face; {NO_DETECTOR_HINT}")
     return reader
 
@@ -119,60 +135,61 @@ def load_face_predictor(predictor: Predictor, faces: str | None, detector: str |
 def print_face_predictions(
     reader: FacePredictor, photos: NamedPhotos, drawings: AnnotatedImageWriter | None, *, json: bool
 ) -> None:
-    """Says what is read on photos, draws it if wanted, and says which cannot be read.
+    """Prints the predictions of named photos, writes annotated photos, and lists unreadable ones.
 
     Args:
-        reader: Finds faces and answers for them.
-        photos: What to look at.
-        drawings: Where photos with boxes go.
-        json: Print everything as JSON once all is read, instead of a line for each face as it comes.
+        reader: The face predictor.
+        photos: The photos.
+        drawings: Writer of annotated photos, or None.
+        json: Print one JSON object at the end instead of one line for each face.
 
     Raises:
-        PhotoError: The one photo that was named cannot be read.
-        DataError: Of several photos none can be read; or a drawing would replace something.
+        PhotoError: The only photo cannot be read.
+        DataError: None of several photos can be read, or an annotated photo would overwrite a file.
     """
-    from maskfit.inference.face_predictor import predict_photos
-
-    told = FaceResults()
-    # Named before there is a bar: while one stands, Rich leads what is printed to standard error.
+    results = FaceResults()
+    # Taken before the progress bar exists: while it is shown, rich redirects standard output.
     stream = sys.stdout
-    with closing(predict_photos(reader, photos)) as readings, _bar(json) as advance:
+    with closing(reader.stream(photos)) as readings, _bar(json) as advance:
         for photo, reading in readings:
             if isinstance(reading, PhotoError):
-                told.unreadable[photo.name] = reading
+                results.unreadable[photo.name] = reading
             else:
-                told.read += 1
+                results.read += 1
                 drawn = drawings and drawings.write(photo, reading, reader.predictor.schema)
                 if json:
-                    told.records.append({"photo": photo.name, **reading.to_dict(), "drawn": drawn and str(drawn)})
+                    results.records.append({"photo": photo.name, **reading.to_dict(), "drawn": drawn and str(drawn)})
                 else:
                     for line in format_faces(photo.name, reading, looked=reader.detector is not None):
                         print(line, file=stream)
-            advance(told.read + len(told.unreadable), len(photos))
-    _refuse_none(told, photos)
+            advance(results.read + len(results.unreadable), len(photos))
+    _check_any_read(results, photos)
     if json:
-        unreadable = {name: error.message for name, error in told.unreadable.items()}
-        print_json({"detector": _detector_of(reader), "photos": told.records, "unreadable": unreadable})
+        unreadable = {name: error.message for name, error in results.unreadable.items()}
+        print_json({"detector": _detector_of(reader), "photos": results.records, "unreadable": unreadable})
     if drawings:
-        err.print(f"wrote {drawings.target}" + (f": {told.read} photos" if drawings.folder else ""))
-    if told.unreadable:
-        err.print(f"set aside, {len(told.unreadable)} that cannot be read:", style="yellow")
-        for name, error in told.unreadable.items():
+        err.print(f"wrote {drawings.target}" + (f": {results.read} photos" if drawings.folder else ""))
+    if results.unreadable:
+        err.print(f"set aside {len(results.unreadable)} unreadable photos:", style="yellow")
+        for name, error in results.unreadable.items():
             err.print(f"  {name}: {error.message}")
 
 
 def format_faces(name: str, reading: PhotoPrediction, *, looked: bool) -> Iterator[str]:
-    """A line for each face on a photo, or one for the whole of it.
+    """Formats one line for each face on a photo, or one for the whole photo.
 
     Args:
-        name: What the photo is called.
-        reading: What was read on it.
-        looked: Whether faces were looked for.
+        name: Name of the photo.
+        reading: Its predictions.
+        looked: Whether face detection ran.
+
+    Yields:
+        Lines.
     """
     for number, answer in enumerate(reading.faces, start=1):
         where = f" face {number} of {reading.num_faces} ({_place(answer)})" if answer.face else ""
         if looked and not answer.face:
-            where = " no face found, the whole photo"
+            where = " no face found, whole photo"
         yield f"{name}:{where and where + ':'} {', '.join(said.full_text for said in answer.attributes)}"
 
 
@@ -182,24 +199,24 @@ def _place(answer: FacePrediction) -> str:
 
 
 def _bar(json: bool) -> AbstractContextManager[Callable[[int, int | None], None]]:
-    """A bar; none where lines come one by one on a screen, which it would tear."""
+    """A progress bar, or none where lines are printed on the same terminal."""
     return nullcontext(lambda done, total: None) if out.is_terminal and not json else progress("reading")
 
 
-def _refuse_none(told: FaceResults, photos: NamedPhotos) -> None:
-    """Stops where nothing could be read.
+def _check_any_read(results: FaceResults, photos: NamedPhotos) -> None:
+    """Raises where no photo could be read.
 
     Raises:
-        PhotoError: The one photo that was named cannot be read.
-        DataError: Of several none can.
+        PhotoError: The only photo cannot be read.
+        DataError: None of several photos can be read.
     """
-    if told.read:
+    if results.read:
         return
-    if photos.single_file and told.unreadable:
-        raise told.unreadable[photos.single_file.name]
-    reasons = [f"{name}: {error.message}" for name, error in told.unreadable.items()]
+    if photos.single_file and results.unreadable:
+        raise results.unreadable[photos.single_file.name]
+    reasons = [f"{name}: {error.message}" for name, error in results.unreadable.items()]
     raise DataError(
-        f"none of the {len(reasons)} photos can be read:\n{format_list(reasons)}", hint="mend or replace them"
+        f"none of the {len(reasons)} photos can be read:\n{format_list(reasons)}", hint="check or replace the files"
     )
 
 

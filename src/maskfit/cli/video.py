@@ -1,4 +1,4 @@
-"""`maskfit video`: people in a video, a stream or before a camera, followed and answered for."""
+"""`maskfit video`: tracks people in a video or camera stream and reports mask changes."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ def video(
 ) -> None:
     """Track people in a video or camera stream, and report who appears, leaves or changes the mask.
 
-    Of a file every frame is looked at. A camera waits for nobody: only its newest frame is, and what was dropped is
-    counted. Ctrl-C ends it with every file whole. Nothing is kept of the picture but what --video asks for.
+    In a file every frame is processed. From a camera only the newest frame is, and dropped frames are counted. Ctrl-C
+    stops with all files complete. No image is stored except with --video.
 
     **Examples**
 
@@ -140,21 +140,20 @@ def video(
     `maskfit video 0 --model runs/first --json | jq 'select(.mask == "not_wear")'`
     """
     if blur and video is None:
-        raise DataError("--blur is about the faces in --video, which is not asked for", hint="add --video out.mp4")
-    _refuse([path for path in (target, counts, video) if path], force)
+        raise DataError("--blur needs --video", hint="add --video out.mp4")
+    _check_outputs([path for path in (target, counts, video) if path], force)
     require_extra("watch", "watch", "av")
     from maskfit.apps.video.capture import FrameSampling, parse_source
     from maskfit.apps.video.event_detector import EventThresholds
-    from maskfit.apps.video.pipeline import VideoCallbacks, VideoOptions
-    from maskfit.apps.video.pipeline import process_video as look
+    from maskfit.apps.video.pipeline import VideoCallbacks, VideoOptions, process_video
     from maskfit.inference.predictor import Predictor
 
     address = parse_source(source)
     models = resolve_models(model)
     if not all(name.endswith((".onnx", ".xml")) for name in models):
         setup_allocator()
-    reader = _open(Predictor.load(*models, engine=engine, threads=threads, top=top), detector, weights)
-    wishes = VideoOptions(
+    reader = _open(Predictor.load(*models, engine=engine, threads=threads, top_k=top), detector, weights)
+    options = VideoOptions(
         target,
         counts,
         video,
@@ -167,8 +166,8 @@ def video(
     )
     write = _writer()
     with _stopping() as stop, progress(f"watching {address.display_name}", "frames") as advance:
-        listeners = VideoCallbacks(_teller(write, json), err.print, advance)
-        summary = look(address, reader, wishes, stop=stop, callbacks=listeners)
+        callbacks = VideoCallbacks(_event_printer(write, json), err.print, advance)
+        summary = process_video(address, reader, options, stop=stop, callbacks=callbacks)
     if json:
         write(dumps({"event": "summary", **summary.to_dict()}))
     _conclude(summary, [path for path in (target, counts, video) if path])
@@ -176,11 +175,11 @@ def video(
         raise typer.Exit(STOPPED)
 
 
-def _refuse(paths: list[Path], force: bool) -> None:
+def _check_outputs(paths: list[Path], force: bool) -> None:
     for path in paths:
         check_overwrite(path, force)
     if len({path.resolve() for path in paths}) < len(paths):
-        raise DataError("two outputs bear one name", location=paths[0], hint="name a file for each")
+        raise DataError("two outputs have the same path", location=paths[0], hint="choose a file for each")
 
 
 def _open(predictor: Predictor, detector: str | None, weights: Path | None) -> FacePredictor:
@@ -196,10 +195,9 @@ def _open(predictor: Predictor, detector: str | None, weights: Path | None) -> F
 
 
 def _writer() -> Callable[[str], None]:
-    """Writes lines to standard output at once.
+    """Returns a function that writes lines to standard output and flushes.
 
-    While a bar stands on a terminal, Rich leads standard output round it, and thereby to standard error; a pipe or file
-    must get its lines all the same.
+    While a progress bar is shown on a terminal, rich redirects standard output; a pipe or file must not be affected.
     """
     piped = None if sys.stdout.isatty() else sys.stdout
 
@@ -209,7 +207,7 @@ def _writer() -> Callable[[str], None]:
     return write
 
 
-def _teller(write: Callable[[str], None], json: bool) -> Callable[[Event, EventFormatter], None]:
+def _event_printer(write: Callable[[str], None], json: bool) -> Callable[[Event, EventFormatter], None]:
     def tell(event: Event, telling: EventFormatter) -> None:
         write(dumps(telling.to_row(event), ensure_ascii=False) if json else telling.to_text(event))
 
@@ -218,7 +216,7 @@ def _teller(write: Callable[[str], None], json: bool) -> Callable[[Event, EventF
 
 @contextmanager
 def _stopping() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or a termination sets; Ctrl-C once more ends at once."""
+    """Yields an event that SIGINT or SIGTERM sets; a second Ctrl-C stops at once."""
     stop = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -226,7 +224,7 @@ def _stopping() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    if threading.current_thread() is not threading.main_thread():  # elsewhere Python allows no handlers
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
         yield stop
         return
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -240,14 +238,15 @@ def _stopping() -> Iterator[threading.Event]:
 def _conclude(summary: VideoSummary, written: list[Path]) -> None:
     people = "1 person" if summary.num_persons == 1 else f"{summary.num_persons:,} people"
     changes = "1 change" if summary.num_changes == 1 else f"{summary.num_changes:,} changes"
-    line = f"{summary.num_frames:,} frames of {summary.source_seconds:,.1f} s, {summary.fps:,.1f} a second; {people}, {changes}"
+    rate = f"{summary.source_seconds:,.1f} s, {summary.fps:,.1f} frames/s"
+    line = f"{summary.num_frames:,} frames of {rate}; {people}, {changes}"
     if summary.num_dropped:
-        line += f"; {summary.num_dropped:,} frames dropped, as they came faster"
+        line += f"; {summary.num_dropped:,} frames dropped because they arrived faster"
     if summary.num_interruptions:
         line += f"; interruptions: {summary.num_interruptions:,}"
     err.print(line)
     if summary.num_damaged:
-        err.print(f"{summary.num_damaged:,} parts of it are damaged and were passed over", style="yellow")
+        err.print(f"{summary.num_damaged:,} damaged parts were skipped", style="yellow")
     if summary.truncation:
         err.print(f"the video breaks off: {summary.truncation}; what could be read was watched", style="yellow")
     for path in written:

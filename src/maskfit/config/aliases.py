@@ -113,6 +113,28 @@ COMPONENTS: dict[str, dict[str, str]] = {
 
 OPTIONS: dict[str, dict[str, dict[str, str]]] = {
     "age_regression": {"mse": {"share": "weight"}, "smooth_l1": {"share": "weight"}},
+    "augmentation": {
+        "crop_color_blur": {"blurred": "blur_prob", "turn": "degrees"},
+        "light": {"turn": "degrees"},
+        "shift_scale_rotate": {"turn": "degrees"},
+        "strong": {
+            "damage": "degrade",
+            "grey": "gray",
+            "light": "jitter",
+            "turn": "degrees",
+        },
+        "unconstrained": {
+            "coarse": "downscale",
+            "damage": "degrade",
+            "grey": "gray",
+            "light": "jitter",
+            "turn": "degrees",
+        },
+    },
+    "batch_mixing": {
+        name: {"chance": "prob"}
+        for name in ("cutmix", "half_face", "half_face_old", "half_face_same", "mixup", "vertical_cutmix")
+    },
     "data.background_removal": {"grabcut": {"colour": "color"}, "saliency": {"colour": "color"}},
     "data.crop": {"face": {"choose": "face_selection", "of": "scale_relative_to", "squeeze": "ignore_aspect"}},
     "data.crop.detector": {"mtcnn": {"least": "min_face_size"}},

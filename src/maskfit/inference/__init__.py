@@ -1,1 +1,1 @@
-"""From photos to answers: engines, views, members, votes, submissions. Knows no losses and no training loop."""
+"""Inference: engines, ensembles, test-time augmentation, predictors, exports. No losses and no training loop."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from maskfit.errors import MaskfitError
-from maskfit.inference.engines.engine import ENGINES, open_engine
+from maskfit.inference.engines import ENGINES, open_engine
 from maskfit.inference.engines.selection import MIN_IMAGES_FOR_THROUGHPUT_MODE, select_engine
 from maskfit.inference.export.parity import random_inputs
 from maskfit.inference.predictor import Predictor
@@ -140,7 +140,10 @@ def time_model(
     told = json.loads(done.stdout.splitlines()[-1])
     rows = [
         BenchmarkResult(
-            engine, row["batch"], Throughput.from_rates(row["network"]), Throughput.from_rates(row["files"]) if row["files"] else None
+            engine,
+            row["batch"],
+            Throughput.from_rates(row["network"]),
+            Throughput.from_rates(row["files"]) if row["files"] else None,
         )
         for row in told["rows"]
     ]
@@ -188,8 +191,8 @@ def _time(wanted: dict[str, Any]) -> dict[str, Any]:
         row["files"] = []
         if photos:
             many = max(len(photos), MIN_IMAGES_FOR_THROUGHPUT_MODE)
-            predictor = Predictor.load(path, batch_size=row["batch"], engine=wanted["engine"], photos=many)
-            answer = partial(predictor.predict, photos, set_aside=True)
+            predictor = Predictor.load(path, batch_size=row["batch"], engine=wanted["engine"], num_images=many)
+            answer = partial(predictor.predict, photos, skip_unreadable=True)
             row["files"] = list(_rates(len(photos), answer, wanted["seconds"]))
     return {"says": says, "rows": rows}
 

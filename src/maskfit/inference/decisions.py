@@ -1,4 +1,4 @@
-"""Saying: probabilities as an answer for each attribute, which may be "not sure"."""
+"""Decisions: from probabilities to one value for each attribute, which may be "not sure"."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from numpy.typing import NDArray
 from maskfit.labels.schema import Attribute, LabelSchema
 
 NOT_SURE = "not sure"
+"""Text for an attribute on which the model abstains."""
 
 
 @dataclass(frozen=True)
 class AttributePrediction:
-    """What is answered for one attribute of one face.
+    """The prediction of one attribute of one face.
 
     Attributes:
-        attribute: Its name.
+        attribute: Name of the attribute.
         value: The most probable value, as tables name it.
-        word: The same for people.
+        display_name: The same for people.
         probability: Its probability, 0 to 1.
-        sure: Whether that reaches the attribute's threshold.
-        shares: The probability of every value, by name.
+        is_confident: Whether that reaches the attribute's threshold; otherwise the model abstains.
+        probabilities: The probability of every value, by name.
     """
 
     attribute: str
@@ -34,19 +35,20 @@ class AttributePrediction:
     probabilities: dict[str, float]
 
     def __str__(self) -> str:
-        return (
-            f"{self.display_name} {self.probability:.0%}"
-            if self.is_confident
-            else f"{NOT_SURE} ({self.display_name} {self.probability:.0%})"
-        )
+        text = f"{self.display_name} {self.probability:.0%}"
+        return text if self.is_confident else f"{NOT_SURE} ({text})"
 
     @property
     def full_text(self) -> str:
-        """For people who do not know what was asked: "mask worn 97%", "age not sure (30-59 51%)"."""
+        """The prediction with the attribute's name: "mask worn 97%", "age not sure (30-59 51%)"."""
         return f"{self.attribute} {self}"
 
     def to_dict(self) -> dict[str, object]:
-        """For JSON: `answer` is what to act on, the word "not sure" where it is not; `value` the best guess."""
+        """Converts to JSON types.
+
+        Returns:
+            `answer` is the value to act on, "not sure" where the model abstains; `value` is the most probable one.
+        """
         return {
             "answer": self.value if self.is_confident else NOT_SURE,
             "value": self.value,
@@ -57,38 +59,50 @@ class AttributePrediction:
 
 
 def decide(
-    scheme: LabelSchema, probabilities: NDArray[np.floating], unsure_below: Mapping[str, float] | None = None
+    schema: LabelSchema, probabilities: NDArray[np.floating], abstain_below: Mapping[str, float] | None = None
 ) -> list[tuple[AttributePrediction, ...]]:
-    """The answers of each row, attribute by attribute in the scheme's order.
+    """Predicts each attribute from the probabilities of the classes.
 
     Args:
-        scheme: What the probabilities are about.
+        schema: The schema of the classes.
         probabilities: (photos, classes), rows summing to 1.
-        unsure_below: By attribute, the probability below which the answer is "not sure"; 0 where left out.
+        abstain_below: By attribute, the probability below which the model abstains; 0 where left out.
+
+    Returns:
+        For each row the attributes in the schema's order.
     """
-    least = dict(unsure_below or {})
-    marginals = scheme.marginals(probabilities)
+    thresholds = dict(abstain_below or {})
+    marginals = schema.marginals(probabilities)
     columns = [
-        _of_attribute(attribute, marginals[attribute.name], least.get(attribute.name, 0.0))
-        for attribute in scheme.attributes
+        _decide_attribute(attribute, marginals[attribute.name], thresholds.get(attribute.name, 0.0))
+        for attribute in schema.attributes
     ]
     return list(zip(*columns, strict=True))
 
 
-def _of_attribute(attribute: Attribute, shares: NDArray[np.floating], least: float) -> Iterator[AttributePrediction]:
-    best = shares.argmax(axis=1)
-    for row, code in zip(shares, best.tolist(), strict=True):
-        probability = float(row[code])
+def _decide_attribute(
+    attribute: Attribute, probabilities: NDArray[np.floating], threshold: float
+) -> Iterator[AttributePrediction]:
+    best = probabilities.argmax(axis=1)
+    for row, index in zip(probabilities, best.tolist(), strict=True):
+        probability = float(row[index])
         yield AttributePrediction(
             attribute.name,
-            attribute.values[code],
-            attribute.display_name(code),
+            attribute.values[index],
+            attribute.display_name(index),
             probability,
-            probability >= least,
+            probability >= threshold,
             dict(zip(attribute.values, map(float, row), strict=True)),
         )
 
 
-def format_prediction(said: Sequence[AttributePrediction]) -> str:
-    """One line for people: "worn wrongly 97%, female 88%, not sure (30-59 51%)"."""
-    return ", ".join(map(str, said))
+def format_prediction(attributes: Sequence[AttributePrediction]) -> str:
+    """Formats a prediction in one line: "worn wrongly 97%, female 88%, not sure (30-59 51%)".
+
+    Args:
+        attributes: The prediction of each attribute.
+
+    Returns:
+        The line.
+    """
+    return ", ".join(map(str, attributes))

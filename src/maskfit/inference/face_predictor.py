@@ -1,16 +1,12 @@
-"""Faces: every face on a photo found, framed as the models were trained, and answered for.
-
-This is what service, page, camera and a single photo on the command line have in common. It works in two halves, so
-that faces of many photos can share a batch: `look` asks no network but the detector and may run in many threads;
-`answer` passes everything seen through the networks at once.
-"""
+"""The face predictor: finds the faces of an image and predicts each; one path from an image to its faces."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 
@@ -22,27 +18,50 @@ from maskfit.data.image_decoding import Pixels
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, PhotoError
 from maskfit.inference.decisions import AttributePrediction, decide
-from maskfit.inference.engines.selection import Logger
-from maskfit.inference.model_inputs import ModelInput, ImageSource, load_image
-from maskfit.inference.parallel_batches import batched, run_batches_in_parallel
+from maskfit.inference.engines import Logger
+from maskfit.inference.ensemble_runner import ModelInput
+from maskfit.inference.image_loading import (
+    ImageSource,
+    batched,
+    check_unique_names,
+    load_image,
+    run_batches_in_parallel,
+)
+from maskfit.inference.input_resolution import bundled_model_path
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import FloatArray
 
 MAX_FACES = 100
-"""Faces of one photo that are answered for, the largest first."""
+"""Faces of one image that are predicted, the largest first."""
 
 MIN_FACE_SIDE = 12.0
-"""Pixels across, below which a found face shows nothing that could be answered."""
+"""Width in pixels below which a detected face shows too little to be predicted."""
+
+BATCH_SIZE = 8
+"""Images that are predicted together: few, so that results come soon and few large images are in memory."""
+
+FaceMode = Literal["auto", "find", "whole"]
+"""Which faces are predicted. `find`: every face, which needs a detector. `whole`: the whole image as one face. `auto`:
+`find` where a detector is on this machine, else `whole`."""
+
+NO_DETECTOR_HINT = "--detector yunet downloads one (320 kB), pip install 'maskfit[faces]' installs one with torch"
+"""How to get a detector."""
+
+SLOW_DETECTOR_MESSAGE = "faces are detected by MTCNN, which takes seconds to load; --detector yunet downloads one that loads at once (320 kB)"
+"""Logged where the only local detector is the one that imports torch."""
+
+Source = TypeVar("Source", bound=ImageSource)
 
 
 @dataclass(frozen=True)
 class DetectedFaces:
-    """A photo in which faces were looked for.
+    """An image after face detection and preprocessing.
 
     Attributes:
-        width, height: Of the photo, in pixels.
-        faces: What was found, the largest first; empty where nothing was, or nothing was looked for.
-        sights: What the networks are to see: each face, or the whole photo.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        faces: The detected faces, the largest first; empty where none was found or looked for.
+        inputs: The network input of each face, or of the whole image.
     """
 
     width: int
@@ -53,13 +72,13 @@ class DetectedFaces:
 
 @dataclass(frozen=True)
 class FacePrediction:
-    """What is answered for one face, or for a whole photo.
+    """The prediction of one face, or of a whole image.
 
     Attributes:
-        said: The answer for each attribute.
-        probabilities: Of every class, (classes,).
-        face: What the detector found; None where the whole photo was taken.
-        cut: What the first model saw of the photo.
+        attributes: The prediction of each attribute; `prediction["mask"]` selects one.
+        probabilities: The probability of every class, (classes,).
+        face: The detected face; None for a whole image.
+        crop: What the first model cut out of the image.
     """
 
     attributes: tuple[AttributePrediction, ...]
@@ -69,29 +88,34 @@ class FacePrediction:
 
     @property
     def box(self) -> Box | None:
-        """Left, upper, right, lower of the face in pixels of the photo, which it may reach beyond."""
+        """Left, upper, right, lower of the face in pixels of the image, which it may exceed."""
         return self.face.box if self.face else None
 
     def __getitem__(self, attribute: str) -> AttributePrediction:
-        return next(said for said in self.attributes if said.attribute == attribute)
+        return next(item for item in self.attributes if item.attribute == attribute)
 
     def to_dict(self) -> dict[str, object]:
-        """For JSON; boxes are left, upper, right, lower in pixels of the upright photo."""
+        """Converts to JSON types.
+
+        Returns:
+            `box` (left, upper, right, lower in pixels of the upright image), `score`, and each attribute by its name.
+        """
         return {
             "box": None if self.face is None else [round(float(edge), 1) for edge in self.face.box],
             "score": None if self.face is None else float(self.face.score),
-            **{said.attribute: said.to_dict() for said in self.attributes},
+            **{item.attribute: item.to_dict() for item in self.attributes},
         }
 
 
 @dataclass(frozen=True)
 class PhotoPrediction:
-    """What is answered for a photo.
+    """The predictions of an image.
 
     Attributes:
-        width, height: Of the photo, upright, in pixels.
-        faces: The answers, the largest face first. Where no face was found, or none was looked for, one answer for the
-            whole photo, unless that was not wanted.
+        width: Width of the upright image in pixels.
+        height: Height of the upright image in pixels.
+        faces: The predictions, the largest face first. Where no face was found or looked for, one for the whole image,
+            unless the predictor was told otherwise.
     """
 
     width: int
@@ -100,32 +124,41 @@ class PhotoPrediction:
 
     @property
     def num_faces(self) -> int:
-        """How many faces were found."""
-        return sum(answer.face is not None for answer in self.faces)
+        """How many faces were detected."""
+        return sum(item.face is not None for item in self.faces)
 
     def to_dict(self) -> dict[str, object]:
-        """For JSON."""
+        """Converts to JSON types.
+
+        Returns:
+            `width`, `height`, `found` (how many faces were detected), and `faces`.
+        """
         return {
             "width": self.width,
             "height": self.height,
             "found": self.num_faces,
-            "faces": [answer.to_dict() for answer in self.faces],
+            "faces": [item.to_dict() for item in self.faces],
         }
 
 
 class FacePredictor:
-    """Finds faces and answers for each.
+    """Finds faces and predicts each.
+
+    Example:
+        >>> for photo in maskfit.FacePredictor.load().predict(["photo.jpg"]):
+        ...     for face in photo.faces:
+        ...         print(face.box, face["mask"], face["age"])
 
     Args:
-        predictor: The models.
-        detector: A crop that looks for faces; left out, that of the models, or else YuNet.
-        find: Whether to look for faces at all; without, each photo is taken as a portrait, as `Predictor` takes it.
-        whole: Whether a photo without a face gets an answer for the whole of it.
-        most: Faces that are answered for in one photo, the largest first; 1 or more.
-        least_side: Pixels that a face must be across.
+        predictor: The models; `load` opens model files and run folders.
+        detector: A crop that detects faces; None takes that of the models, or else YuNet.
+        detect: Whether to detect faces; without, each image is taken as a portrait, as `Predictor` takes it.
+        predict_whole_image: Whether an image without a face gets a prediction of the whole of it.
+        max_faces: Faces of one image that are predicted, the largest first, >= 1.
+        min_face_side: Width in pixels that a face must have.
 
     Raises:
-        DataError: `most` is below 1, or the detector's weights are not here and cannot be fetched.
+        DataError: `max_faces` is below 1, or the detector's weights are missing and cannot be fetched.
         MissingExtraError: The detector needs an extra.
     """
 
@@ -134,162 +167,239 @@ class FacePredictor:
         predictor: Predictor,
         *,
         detector: FaceCrop | None = None,
-        find: bool = True,
-        whole: bool = True,
-        most: int = MAX_FACES,
-        least_side: float = MIN_FACE_SIDE,
+        detect: bool = True,
+        predict_whole_image: bool = True,
+        max_faces: int = MAX_FACES,
+        min_face_side: float = MIN_FACE_SIDE,
     ) -> None:
-        if most < 1:
-            raise DataError(f"answers for {most} faces cannot be", hint="take 1 or more")
+        if max_faces < 1:
+            raise DataError(f"max_faces must be >= 1, got {max_faces}")
         self.predictor = predictor
-        self.predict_whole_image = whole
-        self.max_faces = most
-        self.min_face_side = least_side
-        own = [framing.face_crop for framing in predictor.crop_resizes]
-        self.detector = (detector or next(filter(None, own), None) or FaceCrop()) if find else None
+        self.predict_whole_image = predict_whole_image
+        self.max_faces = max_faces
+        self.min_face_side = min_face_side
+        own = [crop_resize.face_crop for crop_resize in predictor.runner.crop_resizes]
+        self.detector = (detector or next(filter(None, own), None) or FaceCrop()) if detect else None
         if self.detector is not None:
-            # Asked now, and not by the first photo.
+            # Now, and not at the first image: fails where its weights are missing.
             self.detector.pinned()
 
+    @classmethod
+    def load(
+        cls,
+        *sources: str | Path | None,
+        faces: FaceMode = "auto",
+        detector: str | None = None,
+        log: Logger = lambda line: None,
+        **options: Any,
+    ) -> Self:
+        """Opens model files and run folders, and a face detector.
+
+        Args:
+            sources: Model files, run folders and folds; none, or None, opens the bundled model.
+            faces: Which faces are predicted; see `FaceMode`.
+            detector: A name of `DETECTORS` with options, such as `yunet:side=640`; its weights are downloaded where
+                they are missing. None downloads nothing.
+            log: Receives a line about what takes time.
+            **options: As for `Predictor.load`.
+
+        Returns:
+            The face predictor.
+
+        Raises:
+            ModelFileError: A source is no model, or the models do not combine.
+            RunError: A run has no finished fold.
+            DataError: As `from_predictor`.
+            RecipeError: There is no such detector or engine, or it has no such option.
+            MissingExtraError: A model or the detector needs an extra.
+        """
+        models = [source for source in sources if source is not None]
+        predictor = Predictor.load(*(models or [bundled_model_path()]), log=log, **options)
+        return cls.from_predictor(predictor, faces, detector, log=log)
+
+    @classmethod
+    def from_predictor(
+        cls,
+        predictor: Predictor,
+        faces: FaceMode = "auto",
+        detector: str | None = None,
+        *,
+        log: Logger = lambda line: None,
+    ) -> Self:
+        """Adds a face detector to a predictor. Nothing is downloaded unless a detector is named.
+
+        Args:
+            predictor: The models. Those that crop by a detector of their own bring it.
+            faces: Which faces are predicted; see `FaceMode`.
+            detector: A name of `DETECTORS` with options, such as `yunet:side=640`; its weights are downloaded where
+                they are missing.
+            log: Receives a line about what takes time.
+
+        Returns:
+            The face predictor.
+
+        Raises:
+            DataError: `faces` is `find` and there is no detector on this machine; or the named one has no weights here
+                and they cannot be downloaded; or one is named with `whole`.
+            RecipeError: There is no such detector, or it has no such option.
+            MissingExtraError: The detector needs an extra.
+        """
+        if detector is not None:
+            if faces == "whole":
+                raise DataError("a detector is of no use where faces are not detected", hint="leave out one of the two")
+            spec = parse_component(detector, "data.crop.detector")
+            return cls(predictor, detector=FaceCrop(spec.model_dump(mode="json")))
+        if faces == "whole":
+            return cls(predictor, detect=False)
+        if any(crop_resize.face_crop for crop_resize in predictor.runner.crop_resizes):
+            return cls(predictor)
+        local = find_local_detector()
+        if local is not None:
+            if local == "mtcnn":
+                log(SLOW_DETECTOR_MESSAGE)
+            return cls(predictor, detector=FaceCrop(local))
+        if faces == "find":
+            raise DataError("there is no face detector on this machine", hint=NO_DETECTOR_HINT)
+        return cls(predictor, detect=False)
+
+    def predict(self, images: Sequence[ImageSource]) -> list[PhotoPrediction]:
+        """Predicts the faces of images and keeps all predictions; `stream` yields them one by one.
+
+        Args:
+            images: Paths, bytes, pixels or photos; their names must differ.
+
+        Returns:
+            The prediction of each image, in the order of `images`.
+
+        Raises:
+            DataError: There are no images, or two have one name.
+            PhotoError: An image cannot be read.
+        """
+        check_unique_names(images)
+        predictions = []
+        with closing(self.stream(images)) as results:
+            for _, prediction in results:
+                if isinstance(prediction, PhotoError):
+                    raise prediction
+                predictions.append(prediction)
+        return predictions
+
+    def predict_one(self, image: ImageSource) -> PhotoPrediction:
+        """Predicts the faces of one image.
+
+        Args:
+            image: A path, bytes, pixels or a photo.
+
+        Returns:
+            The prediction.
+
+        Raises:
+            PhotoError: The image cannot be read.
+        """
+        return self.predict([image])[0]
+
+    def stream(self, images: Iterable[Source]) -> Generator[tuple[Source, PhotoPrediction | PhotoError]]:
+        """Predicts the faces of any number of images, in order, in constant memory.
+
+        Close the generator where it is not exhausted (`contextlib.closing`): until then threads are running.
+
+        Args:
+            images: Taken as they are needed.
+
+        Yields:
+            An image, and its prediction or why it cannot be read.
+        """
+
+        def load(image: Source) -> tuple[Source, DetectedFaces | PhotoError]:
+            try:
+                return image, self._load(image)
+            except PhotoError as error:
+                return image, error
+
+        def predict(
+            batch: Sequence[tuple[Source, DetectedFaces | PhotoError]],
+        ) -> list[tuple[Source, PhotoPrediction | PhotoError]]:
+            predictions = iter(self.predict_batch([item for _, item in batch if isinstance(item, DetectedFaces)]))
+            return [(image, item if isinstance(item, PhotoError) else next(predictions)) for image, item in batch]
+
+        batches = batched(images, BATCH_SIZE)
+        results = run_batches_in_parallel(batches, load, predict, num_workers=self.predictor.num_workers)
+        with closing(results) as predicted:
+            for batch in predicted:
+                yield from batch
+
     def detect(self, pixels: Pixels) -> tuple[Face, ...]:
-        """The faces on a photo (height, width, 3), the largest first."""
+        """Detects the faces of an image.
+
+        Args:
+            pixels: (height, width, 3), uint8, upright RGB.
+
+        Returns:
+            At most `max_faces` faces of at least `min_face_side` pixels, the largest first.
+        """
         if self.detector is None:
             return ()
         faces = [face for face in self.detector.detect_faces(pixels) if face.box[2] - face.box[0] >= self.min_face_side]
         return tuple(sorted(faces, key=_area, reverse=True)[: self.max_faces])
 
     def preprocess(self, pixels: Pixels, faces: Sequence[Face] | None = None) -> DetectedFaces:
-        """Everything about a photo but the answers; may be called from many threads at once.
+        """Detects faces and makes their network inputs. May be called from many threads at once.
 
         Args:
             pixels: (height, width, 3), uint8, upright RGB.
-            faces: What is already known to be on it; left out, the detector is asked.
+            faces: The faces where they are known already; None detects them.
+
+        Returns:
+            The faces and their inputs, for `predict_batch`.
         """
         height, width = pixels.shape[:2]
         found = self.detect(pixels) if faces is None else tuple(faces)
-        wanted: Sequence[Face | None] = found or ((None,) if self.predict_whole_image else ())
-        return DetectedFaces(width, height, found, tuple(self.predictor.preprocess(pixels, face) for face in wanted))
+        regions: Sequence[Face | None] = found or ((None,) if self.predict_whole_image else ())
+        inputs = tuple(self.predictor.runner.preprocess(pixels, face) for face in regions)
+        return DetectedFaces(width, height, found, inputs)
 
-    def predict_batch(self, looked: Sequence[DetectedFaces]) -> list[PhotoPrediction]:
-        """The answers for photos, whose faces share the networks' batches."""
-        sights = [sight for photo in looked for sight in photo.inputs]
-        size = self.predictor.batch_size
-        parts = [self.predictor.forward(sights[start : start + size]) for start in range(0, len(sights), size)]
-        rows = np.concatenate(parts) if parts else np.empty((0, self.predictor.schema.num_classes))
-        said = decide(self.predictor.schema, rows, self.predictor.abstain_below)
-        readings, start = [], 0
-        for photo in looked:
-            places = range(start, start + len(photo.inputs))
-            start = places.stop
-            faces: Sequence[Face | None] = photo.faces or (None,) * len(places)
-            answers = [
-                FacePrediction(said[place], rows[place], face, sight.crops[0])
-                for place, face, sight in zip(places, faces, photo.inputs, strict=True)
+    def predict_batch(self, images: Sequence[DetectedFaces]) -> list[PhotoPrediction]:
+        """Predicts preprocessed images, whose faces share the networks' batches.
+
+        Args:
+            images: What `preprocess` returned.
+
+        Returns:
+            The prediction of each image.
+        """
+        predictor = self.predictor
+        inputs = [item for image in images for item in image.inputs]
+        parts = [predictor.runner.forward(batch).combined for batch in batched(inputs, predictor.batch_size)]
+        rows = np.concatenate(parts) if parts else np.empty((0, predictor.schema.num_classes))
+        attributes = decide(predictor.schema, rows, predictor.abstain_below)
+        predictions, start = [], 0
+        for image in images:
+            indices = range(start, start + len(image.inputs))
+            start = indices.stop
+            faces: Sequence[Face | None] = image.faces or (None,) * len(indices)
+            own = [
+                FacePrediction(attributes[index], rows[index], face, item.crops[0])
+                for index, face, item in zip(indices, faces, image.inputs, strict=True)
             ]
-            readings.append(PhotoPrediction(photo.width, photo.height, tuple(answers)))
-        return readings
+            predictions.append(PhotoPrediction(image.width, image.height, tuple(own)))
+        return predictions
 
-    def predict(self, photo: ImageSource) -> PhotoPrediction:
-        """The answers for one photo.
+    def _load(self, image: ImageSource) -> DetectedFaces:
+        """Reads, detects and preprocesses an image.
 
         Raises:
-            PhotoError: It cannot be read.
+            PhotoError: It cannot be read, or is too small to show a face.
         """
-        (reading,) = self.predict_batch([self.preprocess(load_image(photo))])
-        return reading
+        pixels = load_image(image)
+        height, width = pixels.shape[:2]
+        if min(height, width) < MIN_FACE_SIDE:
+            raise PhotoError(
+                f"{width} x {height} pixels are too few for a face",
+                location=image.path if isinstance(image, Photo) else None,
+                hint=f"each side needs at least {MIN_FACE_SIDE:.0f}",
+            )
+        return self.preprocess(pixels)
 
 
 def _area(face: Face) -> float:
     return (face.box[2] - face.box[0]) * (face.box[3] - face.box[1])
-
-
-FaceMode = Literal["auto", "find", "whole"]
-"""Which faces are looked for: every one where a detector is on this machine, or else none; every one; none. Where none
-is, a photo is taken as one face."""
-
-BATCH_SIZE = 8
-"""Photos that are answered for together: few, so that answers come soon and little is held of large photos."""
-
-NO_DETECTOR_HINT = "--detector yunet fetches one of 320 kB, pip install 'maskfit[faces]' brings one with torch"
-"""How to come by a detector."""
-
-SLOW_DETECTOR_MESSAGE = "faces are found by MTCNN, which takes seconds to open; --detector yunet fetches one that opens at once (320 kB)"
-"""What is said where the only detector here is the one that imports torch."""
-
-
-def open_face_predictor(
-    predictor: Predictor, faces: FaceMode = "auto", detector: str | None = None, say: Logger = lambda line: None
-) -> FacePredictor:
-    """A reader of faces that fetches nothing from the network, unless a detector is named.
-
-    Args:
-        predictor: The models.
-        faces: Which faces are looked for. Those models that crop by a detector of their own bring it.
-        detector: A word for one of `DETECTORS`, such as `yunet:side=640`; its weights are fetched where missing.
-        say: Told in one line what takes its time.
-
-    Raises:
-        DataError: There is no detector on this machine to find faces with; or the one that is named has no weights here
-            and they cannot be fetched.
-        RecipeError: There is no such detector, or it has no such option.
-        MissingExtraError: It needs an extra.
-    """
-    if detector is not None:
-        if faces == "whole":
-            raise DataError("without looking for faces a detector has nothing to do", hint="leave out one of the two")
-        return FacePredictor(predictor, detector=FaceCrop(parse_component(detector).model_dump(mode="json")))
-    if faces == "whole":
-        return FacePredictor(predictor, find=False)
-    if any(framing.face_crop for framing in predictor.crop_resizes):
-        return FacePredictor(predictor)
-    here = find_local_detector()
-    if here is not None:
-        if here == "mtcnn":
-            say(SLOW_DETECTOR_MESSAGE)
-        return FacePredictor(predictor, detector=FaceCrop(here))
-    if faces == "find":
-        raise DataError("there is no face detector on this machine", hint=NO_DETECTOR_HINT)
-    return FacePredictor(predictor, find=False)
-
-
-def predict_photos(
-    reader: FacePredictor, photos: Iterable[Photo]
-) -> Generator[tuple[Photo, PhotoPrediction | PhotoError]]:
-    """What is read on each of any number of photos, in their order; of one that cannot be read, why.
-
-    Close the generator where it is not run to its end (`contextlib.closing`): until then threads are at work.
-    """
-
-    def look(photo: Photo) -> tuple[Photo, DetectedFaces | PhotoError]:
-        try:
-            return photo, _look(reader, photo)
-        except PhotoError as error:
-            return photo, error
-
-    def answer(
-        batch: Sequence[tuple[Photo, DetectedFaces | PhotoError]],
-    ) -> list[tuple[Photo, PhotoPrediction | PhotoError]]:
-        readings = iter(reader.predict_batch([seen for _, seen in batch if isinstance(seen, DetectedFaces)]))
-        return [(photo, seen if isinstance(seen, PhotoError) else next(readings)) for photo, seen in batch]
-
-    lanes = run_batches_in_parallel(batched(photos, BATCH_SIZE), look, answer, lanes=reader.predictor.num_workers)
-    with closing(lanes) as batches:
-        for batch in batches:
-            yield from batch
-
-
-def _look(reader: FacePredictor, photo: Photo) -> DetectedFaces:
-    """The faces of a photo as the networks see them.
-
-    Raises:
-        PhotoError: It cannot be read, or is too small to show anything.
-    """
-    pixels = load_image(photo)
-    height, width = pixels.shape[:2]
-    if min(height, width) < MIN_FACE_SIDE:
-        raise PhotoError(
-            f"{width} x {height} pixels show no face",
-            location=photo.path,
-            hint=f"{MIN_FACE_SIDE:.0f} across are the least",
-        )
-    return reader.preprocess(pixels)

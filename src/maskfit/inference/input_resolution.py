@@ -1,7 +1,7 @@
-"""Words: what a user names in one line, told apart into models that answer and photos to look at.
+"""Resolution of command-line arguments and other sources into model files and images.
 
-A word is a model by how it ends, or where it is the folder of a run; whatever else is there is a photo, a folder of
-photos, or a pattern such as `holiday/*.jpg`. What a photo really is, its content says later.
+An argument is a model by its suffix, or where it is a run folder; everything else that exists is an image, a folder of
+images, or a pattern such as `holiday/*.jpg`. Whether a file really is an image shows when it is decoded.
 """
 
 from __future__ import annotations
@@ -10,39 +10,44 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from maskfit.data.image_lists import ImageFolder
 from maskfit.data.photo_dataset import Photo, is_hidden_or_system_file, is_photo_name
-from maskfit.errors import DataError, format_list
+from maskfit.errors import DataError, ModelFileError, format_list
 from maskfit.model_metadata import METADATA_READERS
-from maskfit.run_dir import FoldDir, is_run_dir
+from maskfit.run_dir import FoldDir, RunDir, is_run_dir
 
 MODEL_SUFFIXES = frozenset({*METADATA_READERS, ".pt", ".pt2", ".pth", ".ckpt", ".pkl", ".bin", ".h5", ".tflite"})
-"""Endings of models: those that can be opened, and others, of which opening one says why not."""
+"""Suffixes of models: those that can be opened, and others, for which opening reports why not."""
 
 LIST_SUFFIXES = frozenset({".csv", ".tsv", ".xlsx", ".txt"})
+"""Suffixes of image lists, which are no images."""
+
+BUNDLED_MODEL_NAME = "bundled.onnx"
+"""File of the bundled model, in `weights/` of the package."""
 
 
 @dataclass(frozen=True)
 class NamedPhotos:
-    """Photos in the order in which they were named, each once; folders are gone through as they are needed.
+    """Images in the order in which they were named, each once; folders are listed only as they are iterated over.
 
     Attributes:
-        places: Files, and folders.
+        paths: Images and folders.
     """
 
     paths: tuple[Photo | ImageFolder, ...]
 
     def __iter__(self) -> Iterator[Photo]:
         seen: set[str] = set()
-        for place in self.paths:
-            if isinstance(place, Photo):
-                photos: Iterator[Photo] = iter((place,))
+        for item in self.paths:
+            if isinstance(item, Photo):
+                photos: Iterator[Photo] = iter((item,))
             else:
-                photos = (Photo(photo.path, str(photo.path), photo.person) for photo in place)
+                photos = (Photo(photo.path, str(photo.path), photo.person) for photo in item)
             for photo in photos:
-                # What one word names cannot come twice, and a folder may hold millions.
+                # A single argument yields no duplicates, and a folder may hold millions.
                 if len(self.paths) > 1:
                     path = os.path.realpath(photo.path)
                     if path in seen:
@@ -51,108 +56,170 @@ class NamedPhotos:
                 yield photo
 
     def __len__(self) -> int:
-        """How many they are, a photo that is named twice counted twice."""
-        return sum(1 if isinstance(place, Photo) else len(place) for place in self.paths)
+        """Counts the images; one that is named twice counts twice."""
+        return sum(1 if isinstance(item, Photo) else len(item) for item in self.paths)
 
     @property
     def single_file(self) -> Photo | None:
-        """The photo, where one file alone was named."""
+        """The image, where exactly one file was named."""
         first = self.paths[0] if len(self.paths) == 1 else None
         return first if isinstance(first, Photo) else None
 
 
 @dataclass(frozen=True)
 class ResolvedInputs:
-    """What a user's words stand for.
+    """What command-line arguments stand for.
 
     Attributes:
-        models: Model files and runs, as they were written.
-        photos: None where none was named.
+        models: Model files and run folders, as they were given.
+        photos: The images; None where none was named.
     """
 
     models: tuple[str, ...]
     photos: NamedPhotos | None
 
 
-def resolve_inputs(words: Sequence[str]) -> ResolvedInputs:
-    """Tells models and photos apart.
+def resolve_inputs(arguments: Sequence[str]) -> ResolvedInputs:
+    """Splits arguments into models and images.
 
     Args:
-        words: Model files, folders of runs and of folds; photos, folders of photos, and patterns for photos.
+        arguments: Model files, run folders and folds; images, folders of images, and patterns for images.
+
+    Returns:
+        The models and the images.
 
     Raises:
-        DataError: Words stand for neither, or for both; one error names all of them.
+        DataError: Arguments stand for neither, or for both; one error names all of them.
     """
     models: list[str] = []
-    places: list[Photo | ImageFolder] = []
+    images: list[Photo | ImageFolder] = []
     problems: list[DataError] = []
-    for word in words:
+    for argument in arguments:
         try:
-            if _is_model(word):
-                models.append(word)
+            if _is_model(argument):
+                models.append(argument)
             else:
-                places += _find_photos(word)
+                images += _find_photos(argument)
         except DataError as error:
             problems.append(error)
     if len(problems) == 1:
         raise problems[0]
     if problems:
         lines = [f"{problem.location}: {problem.message}" for problem in problems]
-        raise DataError(f"{len(problems)} words cannot be used:\n{format_list(lines)}", hint=problems[0].hint)
-    once = tuple(dict.fromkeys(places))
-    return ResolvedInputs(tuple(models), NamedPhotos(once) if once else None)
+        raise DataError(f"{len(problems)} arguments cannot be used:\n{format_list(lines)}", hint=problems[0].hint)
+    unique = tuple(dict.fromkeys(images))
+    return ResolvedInputs(tuple(models), NamedPhotos(unique) if unique else None)
 
 
-def _is_model(word: str) -> bool:
-    """Whether a word names a model.
+def find_models(sources: Sequence[str | Path], top_k: int = 1) -> list[Path]:
+    """Finds the model files that sources stand for: a file itself, a run all its folds, a fold its best models.
+
+    Args:
+        sources: Model files, run folders and folds.
+        top_k: How many of each fold's best models; a file stands for itself alone.
+
+    Returns:
+        The files in the order of `sources`, each once.
 
     Raises:
-        DataError: It is a run and a folder of photos as well.
+        ModelFileError: A source stands for no model, or there is no source.
+        RunError: A run has no finished fold, or a fold keeps fewer than `top_k` models.
     """
-    path = Path(word)
+    models: list[Path] = []
+    for source in map(Path, sources):
+        if source.is_file():
+            models.append(source)
+        elif is_run_dir(source):
+            models += RunDir(source).models(top_k)
+        elif FoldDir(source).model.is_file():
+            models += FoldDir(source).top_k_models(top_k)
+        elif source.is_dir():
+            raise ModelFileError(
+                "this folder is no run: it has no recipe.yaml",
+                location=source,
+                hint="name a run folder or a model file",
+            )
+        else:
+            models.append(source)
+    if not models:
+        raise ModelFileError("no model was named", hint="name a model file or a run folder")
+    # A model that is named in two ways would count twice.
+    unique: dict[Path, Path] = {}
+    for path in models:
+        unique.setdefault(path.resolve(), path)
+    return list(unique.values())
+
+
+def bundled_model_path() -> Path:
+    """Finds the model that is installed with maskfit.
+
+    Returns:
+        Its `.onnx` file.
+
+    Raises:
+        ModelFileError: This install is without it.
+    """
+    path = resources.files("maskfit") / "weights" / BUNDLED_MODEL_NAME
+    # A package inside of a zip archive has no file that ONNX Runtime could open.
+    if not isinstance(path, Path) or not path.is_file():
+        raise ModelFileError(
+            "the bundled model is missing from this install",
+            location=str(path),
+            hint="pip install --force-reinstall maskfit, or name a model",
+        )
+    return path
+
+
+def _is_model(argument: str) -> bool:
+    """Whether an argument names a model.
+
+    Raises:
+        DataError: It is a run folder and a folder of images as well.
+    """
+    path = Path(argument)
     if not path.is_dir():
         return path.suffix.lower() in MODEL_SUFFIXES
     model = is_run_dir(path) or FoldDir(path).model.is_file()
-    if model and _holds_photos(path):
+    if model and _has_photos(path):
         raise DataError(
-            "this folder is a run, and holds photos",
-            location=word,
+            "this folder is a run and has photos",
+            location=argument,
             hint="for its models name one, such as fold0/best.safetensors; for its photos add --images DIR",
         )
     return model
 
 
-def _find_photos(word: str) -> list[Photo | ImageFolder]:
-    """The photos of a word that is no model.
+def _find_photos(argument: str) -> list[Photo | ImageFolder]:
+    """The images of an argument that is no model.
 
     Raises:
         DataError: There are none.
     """
-    path = Path(word)
+    path = Path(argument)
     if path.is_dir():
         return [_open_folder(path)]
     if path.suffix.lower() in LIST_SUFFIXES and path.exists():
-        raise DataError("this is a list, no photo", location=word, hint=f"--image-list {word} --images DIR")
+        raise DataError("this is a list, not a photo", location=argument, hint=f"--image-list {argument} --images DIR")
     if path.exists():
-        return [Photo(path, word, word)]
-    if glob.has_magic(word):
-        return list(_match(word))
-    raise DataError("there is no such photo or model", location=word, hint="check the path")
+        return [Photo(path, argument, argument)]
+    if glob.has_magic(argument):
+        return list(_match_pattern(argument))
+    raise DataError("there is no such photo or model", location=argument, hint="check the path")
 
 
 def _open_folder(path: Path) -> ImageFolder:
     if not os.access(path, os.R_OK | os.X_OK):
-        raise DataError("this folder may not be looked into", location=path, hint="check its permissions")
-    if not _holds_photos(path):
+        raise DataError("this folder cannot be read", location=path, hint="check its permissions")
+    if not _has_photos(path):
         raise DataError(
-            "this folder holds no photo, and is no run: it has no recipe.yaml",
+            "this folder has no photos, and is no run: it has no recipe.yaml",
             location=path,
-            hint="name a folder with .jpg or .png files, or a run",
+            hint="name a folder with .jpg or .png files, or a run folder",
         )
     return ImageFolder(path)
 
 
-def _holds_photos(path: Path) -> bool:
+def _has_photos(path: Path) -> bool:
     try:
         ImageFolder(path)
     except DataError:
@@ -160,19 +227,19 @@ def _holds_photos(path: Path) -> bool:
     return True
 
 
-def _match(pattern: str) -> Iterator[Photo]:
-    """The photos that a pattern matches, by name; `**` stands for folders in folders.
+def _match_pattern(pattern: str) -> Iterator[Photo]:
+    """The images that a pattern matches, sorted by path; `**` matches nested folders.
 
     Raises:
         DataError: There are none.
     """
-    found = sorted(glob.glob(pattern, recursive=True))
+    matches = sorted(glob.glob(pattern, recursive=True))
     photos = [
-        word
-        for word in found
-        if is_photo_name(word) and not is_hidden_or_system_file(Path(word).name) and os.path.isfile(word)
+        path
+        for path in matches
+        if is_photo_name(path) and not is_hidden_or_system_file(Path(path).name) and os.path.isfile(path)
     ]
     if not photos:
-        what = f"of the {len(found)} that this matches, none ends like a photo" if found else "nothing matches this"
-        raise DataError(what, location=pattern, hint="check the pattern, or name a folder")
-    yield from (Photo(Path(word), word, word) for word in photos)
+        problem = f"none of the {len(matches)} matches is a photo by its suffix" if matches else "nothing matches this"
+        raise DataError(problem, location=pattern, hint="check the pattern, or name a folder")
+    yield from (Photo(Path(path), path, path) for path in photos)

@@ -1,4 +1,4 @@
-"""Answers: what is said of a batch of photos, before it is known what becomes of it; and of all of them together."""
+"""Predictions: of a batch of photos as it comes, and of all photos of a call."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from maskfit.labels.schema import FloatArray, IntArray, LabelSchema
 
 @dataclass(frozen=True, eq=False)
 class BatchPredictions:
-    """What is answered for a batch of photos.
+    """Predictions of a batch of photos.
 
     Attributes:
-        scheme: What the answers are about.
-        names: The photos that were answered, in the order in which they were given.
-        probabilities: (photos, classes), the vote of all members and views.
-        members: Each member's own probabilities, (photos, classes of its own), its views averaged.
-        unreadable: Photos of the batch that cannot be read, by name, and why; they have no row.
-        guessed: Photos on which a crop found no face, so that its fallback was taken.
-        unsure_below: By attribute, the probability below which an answer is "not sure".
+        schema: The schema of the predictions.
+        names: The photos that have a prediction, in the order in which they were given.
+        probabilities: (photos, classes), combined over all members and TTA views.
+        members: Each member's own probabilities, (photos, own classes), averaged over its TTA views.
+        unreadable: Photos of the batch that cannot be read, by name, with the reason; they have no row.
+        fallback_crops: Photos on which a crop found no face, so that its fallback was used.
+        abstain_below: By attribute, the probability below which the model abstains.
     """
 
     schema: LabelSchema
@@ -41,63 +41,67 @@ class BatchPredictions:
 
     @property
     def num_processed(self) -> int:
-        """How many photos were looked at."""
+        """Photos that were read or could not be read."""
         return len(self.names) + len(self.unreadable)
 
     @cached_property
     def classes(self) -> IntArray:
-        """(photos,), the most probable class, of equal ones the lowest."""
+        """(photos,), the most probable class, the lowest of equal ones."""
         return np.asarray(self.probabilities.argmax(axis=1))
 
     @cached_property
     def confidence(self) -> FloatArray:
-        """(photos,), the answers' probabilities."""
+        """(photos,), the probability of that class."""
         return np.asarray(self.probabilities.max(axis=1))
 
     def decide(self) -> list[tuple[AttributePrediction, ...]]:
-        """The answer for each attribute of each photo, which may be "not sure"."""
+        """Predicts each attribute of each photo.
+
+        Returns:
+            For each photo the attributes in the schema's order, each of which may be "not sure".
+        """
         return decide(self.schema, self.probabilities, self.abstain_below)
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """All that is said of each photo, for JSON and for tables of other programs.
+        """Converts to JSON types, photo by photo.
 
-        A record holds `photo`; `class`, its number; `answer`, the same in words; `probability`; for each attribute its
-        value, whether that is `sure`, and the probability of every value; and `probabilities`, one for each class.
+        Yields:
+            A record with `photo`; `class`, its index; `answer`, its text; `probability`; `attributes`: for each its
+            value, whether that is `sure`, and the probability of every value; and `probabilities`, one per class.
         """
         marginals = self.schema.marginals(self.probabilities)
-        codes = self.schema.to_attribute_indices(self.classes).tolist()
-        rows = zip(self.names, self.classes.tolist(), codes, self.probabilities, strict=True)
-        for place, (name, number, own, shares) in enumerate(rows):
+        indices = self.schema.to_attribute_indices(self.classes).tolist()
+        rows = zip(self.names, self.classes.tolist(), indices, self.probabilities, strict=True)
+        for row, (name, class_index, own, probabilities) in enumerate(rows):
             attributes = {}
-            for attribute, code in zip(self.schema.attributes, own, strict=True):
-                each = marginals[attribute.name][place].round(8).tolist()
+            for attribute, index in zip(self.schema.attributes, own, strict=True):
+                values = marginals[attribute.name][row].round(8).tolist()
                 attributes[attribute.name] = {
-                    "value": attribute.values[code],
-                    "sure": each[code] >= self.abstain_below.get(attribute.name, 0.0),
-                    "probabilities": dict(zip(attribute.values, each, strict=True)),
+                    "value": attribute.values[index],
+                    "sure": values[index] >= self.abstain_below.get(attribute.name, 0.0),
+                    "probabilities": dict(zip(attribute.values, values, strict=True)),
                 }
             yield {
                 "photo": name,
-                "class": number,
-                "answer": self.schema.describe(number),
-                "probability": round(float(shares[number]), 8),
+                "class": class_index,
+                "answer": self.schema.describe(class_index),
+                "probability": round(float(probabilities[class_index]), 8),
                 "attributes": attributes,
-                "probabilities": shares.round(8).tolist(),
+                "probabilities": probabilities.round(8).tolist(),
             }
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was answered.
+    """Predictions of all photos of a call; iterating yields (name, class as text, its probability).
 
     Attributes:
-        scheme: What the answers are about.
-        table: The vote of all members and views, in the order of the photos.
-        members: Each member's own probabilities, (photos, classes), its views averaged. Where members answer for a part
-            each, the classes are those of the part.
-        unreadable: Photos that were set aside, by name, and why.
-        guessed: Photos on which a crop found no face, so that its fallback was taken, by name.
-        unsure_below: By attribute, the probability below which an answer is "not sure".
+        schema: The schema of the predictions.
+        table: Probabilities combined over all members and TTA views, in the order of the photos.
+        members: Each member's own probabilities, (photos, own classes), averaged over its TTA views.
+        unreadable: Photos that were skipped, by name, with the reason.
+        fallback_crops: Photos on which a crop found no face, so that its fallback was used.
+        abstain_below: By attribute, the probability below which the model abstains.
     """
 
     schema: LabelSchema
@@ -108,10 +112,14 @@ class Predictions:
     abstain_below: dict[str, float] = field(default_factory=dict)
 
     def decide(self) -> list[tuple[AttributePrediction, ...]]:
-        """The answer for each attribute of each photo, which may be "not sure"."""
+        """Predicts each attribute of each photo.
+
+        Returns:
+            For each photo the attributes in the schema's order, each of which may be "not sure".
+        """
         return decide(self.schema, self.table.probabilities, self.abstain_below)
 
     def __iter__(self) -> Iterator[tuple[str, str, float]]:
-        """Name, answer in words, and its probability, photo by photo."""
-        for name, number, share in zip(self.table.names, self.table.predictions, self.table.confidence, strict=True):
-            yield name, self.schema.describe(int(number)), float(share)
+        rows = zip(self.table.names, self.table.predictions, self.table.confidence, strict=True)
+        for name, class_index, probability in rows:
+            yield name, self.schema.describe(int(class_index)), float(probability)

@@ -1,8 +1,8 @@
-"""Writing: answers into files while they come, each file whole or not at all.
+"""Prediction files, written while batches come in; each file appears whole or not at all.
 
-What is said of a photo is written once its batch is answered, into a file of another name. Only when all photos were
-answered does it take the name that was asked for; after an error nothing is left of it. So memory holds a batch,
-however many photos there are.
+Rows are written to a temporary file as soon as their batch is predicted. Only when all photos are done does it take
+the name that was asked for; after an error nothing of it is left. So memory holds one batch, however many photos there
+are.
 """
 
 from __future__ import annotations
@@ -20,75 +20,111 @@ from maskfit.inference.prediction import BatchPredictions
 from maskfit.inference.submission import CLASS_COLUMN, ID_COLUMN
 from maskfit.labels.schema import LabelSchema
 
-Add = Callable[[BatchPredictions], None]
-"""Takes the next batch of answers."""
+AddBatch = Callable[[BatchPredictions], None]
+"""Takes the predictions of the next batch."""
 
 
-def add_submission(stream: TextIO, scheme: LabelSchema) -> Add:
-    """`ImageID,ans`: a class number for each photo."""
+def add_submission(stream: TextIO, schema: LabelSchema) -> AddBatch:
+    """Writes `ImageID,ans`: the class index of each photo.
+
+    Args:
+        stream: An open file; gets the header now.
+        schema: The schema of the predictions.
+
+    Returns:
+        A function that writes the rows of a batch.
+    """
     rows = csv.writer(stream, lineterminator="\n")
     rows.writerow([ID_COLUMN, CLASS_COLUMN])
-    return lambda answers: rows.writerows(zip(answers.names, answers.classes.tolist(), strict=True))
+    return lambda batch: rows.writerows(zip(batch.names, batch.classes.tolist(), strict=True))
 
 
-def add_probabilities(stream: TextIO, scheme: LabelSchema) -> Add:
-    """`ImageID,p0,...,pN`, as `evaluation.tables` reads it."""
+def add_probabilities(stream: TextIO, schema: LabelSchema) -> AddBatch:
+    """Writes `ImageID,p0,...,pN`, as `evaluation.probability_table` reads it.
+
+    Args:
+        stream: An open file; gets the header now.
+        schema: The schema of the predictions.
+
+    Returns:
+        A function that writes the rows of a batch.
+    """
     rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow(probability_header(scheme.num_classes))
-    return lambda answers: rows.writerows(probability_rows(answers.names, answers.probabilities))
+    rows.writerow(probability_header(schema.num_classes))
+    return lambda batch: rows.writerows(probability_rows(batch.names, batch.probabilities))
 
 
-def add_attributes(stream: TextIO, scheme: LabelSchema) -> Add:
-    """`ImageID` and a column in words for each attribute, as a manifest reads it."""
+def add_attributes(stream: TextIO, schema: LabelSchema) -> AddBatch:
+    """Writes `ImageID` and the display name of each attribute's value, as a manifest is read.
+
+    Args:
+        stream: An open file; gets the header now.
+        schema: The schema of the predictions.
+
+    Returns:
+        A function that writes the rows of a batch.
+    """
     rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow([ID_COLUMN, *scheme.names])
+    rows.writerow([ID_COLUMN, *schema.names])
 
-    def add(answers: BatchPredictions) -> None:
-        for name, codes in zip(answers.names, scheme.to_attribute_indices(answers.classes).tolist(), strict=True):
-            words = (attribute.display_name(code) for attribute, code in zip(scheme.attributes, codes, strict=True))
-            rows.writerow([name, *words])
+    def add(batch: BatchPredictions) -> None:
+        for name, indices in zip(batch.names, schema.to_attribute_indices(batch.classes).tolist(), strict=True):
+            values = (
+                attribute.display_name(index) for attribute, index in zip(schema.attributes, indices, strict=True)
+            )
+            rows.writerow([name, *values])
 
     return add
 
 
-def add_json_lines(stream: TextIO, scheme: LabelSchema) -> Add:
-    """A JSON object in a line of its own for each photo: see `Answers.records`."""
+def add_json_lines(stream: TextIO, schema: LabelSchema) -> AddBatch:
+    """Writes one JSON object per line and photo; see `BatchPredictions.records`.
 
-    def add(answers: BatchPredictions) -> None:
-        for record in answers.records():
+    Args:
+        stream: An open file.
+        schema: The schema of the predictions.
+
+    Returns:
+        A function that writes the lines of a batch.
+    """
+
+    def add(batch: BatchPredictions) -> None:
+        for record in batch.records():
             stream.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
 
     return add
 
 
-WRITERS: dict[str, Callable[[TextIO, LabelSchema], Add]] = {
+WRITERS: dict[str, Callable[[TextIO, LabelSchema], AddBatch]] = {
     "submission": add_submission,
     "probabilities": add_probabilities,
     "attributes": add_attributes,
     "jsonl": add_json_lines,
 }
-"""What answers can be written as: each writes its header to a stream and gives what takes the answers."""
+"""Kinds of prediction files: each writes its header to a stream and returns what takes the batches."""
 
 
 @contextmanager
-def open_prediction_writers(files: Mapping[str, Path], scheme: LabelSchema) -> Iterator[Add]:
-    """Opens files for answers and gives what takes these, batch by batch; they appear on leaving without an error.
+def open_prediction_writers(files: Mapping[str, Path], schema: LabelSchema) -> Iterator[AddBatch]:
+    """Opens prediction files, which appear when the context is left without an error.
 
     Args:
-        files: By a name of `KINDS`. A file that is there is replaced.
-        scheme: What the answers are about.
-    """
-    with ExitStack() as files_open:
-        # Entered first and so left last: every file is closed before the first of them takes its place.
-        drafts = {kind: files_open.enter_context(atomic_write(path)) for kind, path in files.items()}
-        streams = {
-            kind: files_open.enter_context(draft.open("w", encoding="utf-8", newline=""))
-            for kind, draft in drafts.items()
-        }
-        adders = [WRITERS[kind](stream, scheme) for kind, stream in streams.items()]
+        files: By a name of `WRITERS`. An existing file is replaced.
+        schema: The schema of the predictions.
 
-        def add(answers: BatchPredictions) -> None:
-            for own in adders:
-                own(answers)
+    Yields:
+        A function that writes the predictions of a batch to all files.
+    """
+    with ExitStack() as stack:
+        # Entered first and so left last: every file is closed before the first of them takes its place.
+        drafts = {kind: stack.enter_context(atomic_write(path)) for kind, path in files.items()}
+        streams = {
+            kind: stack.enter_context(draft.open("w", encoding="utf-8", newline="")) for kind, draft in drafts.items()
+        }
+        adders = [WRITERS[kind](stream, schema) for kind, stream in streams.items()]
+
+        def add(batch: BatchPredictions) -> None:
+            for write in adders:
+                write(batch)
 
         yield add

@@ -70,7 +70,9 @@ def recalibrate(
     for path in models:
         own = read_model_metadata(path)
         update_model_metadata(path, own.model_copy(update={"calibration": calibration}))
-    replace(table, probabilities=calibration.apply_temperature(official, table.probabilities)).write(run.oof_probabilities)
+    replace(table, probabilities=calibration.apply_temperature(official, table.probabilities)).write(
+        run.oof_probabilities
+    )
     return RecalibrationResult(calibration, thresholds, models)
 
 

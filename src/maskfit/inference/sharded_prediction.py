@@ -1,14 +1,14 @@
-"""Answers for any number of photos, in shards: each photo has its row in exactly one, whatever is killed on the way.
+"""Predictions for any number of photos, in shards: each photo has its row in exactly one, whatever is killed meanwhile.
 
 RESULT/
-  plan.json                 which photos, models and views; written once all photos are listed
+  plan.json                 photos, models and options; written once all photos are listed
   lists/000000.csv          the names of a shard's photos, in order
   answers/000000.parquet    a row for each of them that can be read (or .csv)
   unreadable/000000.csv     those that cannot, and why
-  summary.json              what there is in all; written last
+  summary.json              totals; written last
 
-A shard's answers appear whole, after its list of unreadable photos; until then nothing of the shard counts. So whoever
-dies over a shard leaves nothing of it, and whoever takes it up writes all of it: never by halves, never twice.
+A shard's table appears whole, after its list of unreadable photos; until then nothing of the shard counts. A process
+that dies leaves nothing of its shard, and the one that takes it up writes all of it.
 """
 
 from __future__ import annotations
@@ -24,26 +24,31 @@ from maskfit.data.photo_dataset import Photo
 from maskfit.data.remote_files import ImageRoot
 from maskfit.errors import DataError, RunError, did_you_mean
 from maskfit.file_io import atomic_write, read_csv, read_json, write_csv, write_json
-from maskfit.inference.model_inputs import RemotePhoto, ImageSource
+from maskfit.inference.image_loading import ImageSource, RemotePhoto
 from maskfit.inference.prediction import BatchPredictions
 from maskfit.inference.predictor import Predictor
+from maskfit.inference.submission import ID_COLUMN
 from maskfit.inference.table_formats import FORMATS
 
-ID_COLUMN = "ImageID"
+_OLD_PLAN_KEYS = {"views": "tta", "top": "top_k", "photos": "num_images"}
+"""Keys of plan.json that earlier versions wrote."""
 
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """What is answered, and how; it says all that whoever takes up a shard must know.
+    """What is predicted and how: everything that a process needs to take up a shard.
 
     Attributes:
-        root: Where the photos lie: a folder or an address.
-        models: Model files and runs.
-        format: A name of `tabled.FORMATS`.
+        root: Where the photos are: a folder or an address.
+        models: Model files and run folders.
+        format: A name of `table_formats.FORMATS`.
         size: Photos in a shard.
-        views, vote, top, engine: As for `Predictor.load`.
-        batch_size: Photos in a batch; 0 chooses by engine and framing.
-        photos: How many photos there are.
+        tta: As for `Predictor.load`.
+        vote: As for `Predictor.load`.
+        batch_size: Photos in a batch; 0 selects it by engine and input size.
+        top_k: As for `Predictor.load`.
+        engine: As for `Predictor.load`.
+        num_images: How many photos there are.
     """
 
     root: str
@@ -63,58 +68,98 @@ class ShardPlan:
         return -(-self.num_images // self.size)
 
     def predictor(self, threads: int | None = None) -> Predictor:
-        """The models, opened for as many photos; `threads` as for `Predictor.load`."""
+        """Opens the models for this many photos.
+
+        Args:
+            threads: As for `Predictor.load`.
+
+        Returns:
+            The predictor.
+        """
         return Predictor.load(
             *self.models,
-            views=self.tta,
+            tta=self.tta,
             vote=self.vote,
             batch_size=self.batch_size or None,
-            top=self.top_k,
+            top_k=self.top_k,
             engine=self.engine,
-            photos=self.num_images,
+            num_images=self.num_images,
             threads=threads,
         )
 
 
 @dataclass(frozen=True)
 class ShardDir:
-    """The files of a result."""
+    """The files of a sharded prediction.
+
+    Attributes:
+        path: The folder.
+    """
 
     path: Path
 
     @property
     def plan(self) -> Path:
+        """The plan."""
         return self.path / "plan.json"
 
     @property
     def summary(self) -> Path:
+        """The totals."""
         return self.path / "summary.json"
 
     def list_(self, shard: int) -> Path:
-        """The names of a shard's photos."""
+        """Returns the path of the list of a shard's photos.
+
+        Args:
+            shard: Its number.
+
+        Returns:
+            The path.
+        """
         return self.path / "lists" / f"{shard:06d}.csv"
 
-    def predictions(self, shard: int, ending: str) -> Path:
-        """What is answered for a shard; being there, the shard is done."""
-        return self.path / "answers" / f"{shard:06d}.{ending}"
+    def predictions(self, shard: int, suffix: str) -> Path:
+        """Returns the path of a shard's table; where it exists, the shard is done.
+
+        Args:
+            shard: Its number.
+            suffix: Suffix of the format, without the dot.
+
+        Returns:
+            The path.
+        """
+        return self.path / "answers" / f"{shard:06d}.{suffix}"
 
     def unreadable(self, shard: int) -> Path:
-        """Which of a shard's photos cannot be read."""
+        """Returns the path of the list of a shard's unreadable photos.
+
+        Args:
+            shard: Its number.
+
+        Returns:
+            The path.
+        """
         return self.path / "unreadable" / f"{shard:06d}.csv"
 
     def read_plan(self) -> ShardPlan:
-        """The plan of a result that was begun."""
-        facts = read_json(self.plan)
-        return ShardPlan(**{**facts, "models": tuple(facts["models"])})
+        """Reads the plan of a prediction that was started.
+
+        Returns:
+            The plan.
+        """
+        values = {_OLD_PLAN_KEYS.get(key, key): value for key, value in read_json(self.plan).items()}
+        return ShardPlan(**{**values, "models": tuple(values["models"])})
 
 
 @dataclass(frozen=True)
 class ShardResult:
-    """A shard that is done.
+    """A finished shard.
 
     Attributes:
-        number: Which.
-        answered, unreadable: How many photos.
+        number: Its number.
+        num_predicted: Photos with a row.
+        num_unreadable: Photos that cannot be read.
     """
 
     number: int
@@ -123,28 +168,31 @@ class ShardResult:
 
 
 def start_or_resume(folder: ShardDir, plan: ShardPlan, names: Iterable[str] | None, *, resume: bool) -> ShardPlan:
-    """Lists the photos, or finds the lists of a result that was begun.
+    """Lists the photos, or finds the lists of a prediction that was started.
 
     Args:
-        folder: The result's.
-        plan: What is wanted; its `photos` are counted here.
-        names: The photos' names, in order; left out, all below the root.
-        resume: Go on with the result that is there, as it was begun.
+        folder: The folder of the result.
+        plan: The plan; its `num_images` is counted here.
+        names: The photos' names, in order; None lists all below the root.
+        resume: Continue the result in the folder.
+
+    Returns:
+        The plan with the number of photos.
 
     Raises:
-        DataError: There are no photos, or they cannot be listed; or the format is not known.
-        RunError: The folder is in the way, or was begun with something else.
+        DataError: There are no photos, they cannot be listed, or the format is unknown.
+        RunError: The folder is not empty, or was started with another plan.
     """
     if plan.format not in FORMATS:
         raise DataError(f"there is no format '{plan.format}'; {did_you_mean(plan.format, FORMATS)}")
     FORMATS[plan.format].check()
     if resume and folder.plan.is_file():
-        return _resumed(folder, plan)
+        return _resume(folder, plan)
     if not resume and folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise RunError(
             "this folder is not empty",
             location=folder.path,
-            hint="add --resume to go on with the answers in it, or name another folder",
+            hint="add --resume to continue the predictions in it, or name another folder",
         )
     count = 0
     rest = iter(ImageRoot(plan.root).names() if names is None else names)
@@ -152,66 +200,81 @@ def start_or_resume(folder: ShardDir, plan: ShardPlan, names: Iterable[str] | No
         write_csv(folder.list_(count // plan.size), [ID_COLUMN], ([name] for name in part))
         count += len(part)
     if not count:
-        raise DataError("there are no photos to look at", location=plan.root, hint="check the folder or the list")
-    counted = ShardPlan(**{**asdict(plan), "photos": count})
-    # Written last: with it the lists are whole.
+        raise DataError("there are no photos", location=plan.root, hint="check the folder or the list")
+    counted = ShardPlan(**{**asdict(plan), "num_images": count})
+    # Written last: where it exists, the lists are whole.
     write_json(folder.plan, asdict(counted))
     return counted
 
 
-def _resumed(folder: ShardDir, plan: ShardPlan) -> ShardPlan:
-    begun = folder.read_plan()
-    wanted, known = asdict(plan), asdict(begun)
-    changed = [
-        f"{key} was {known[key]}, is {wanted[key]}" for key in known if key != "photos" and known[key] != wanted[key]
-    ]
+def _resume(folder: ShardDir, plan: ShardPlan) -> ShardPlan:
+    started = folder.read_plan()
+    new, old = asdict(plan), asdict(started)
+    changed = [f"{key} was {old[key]}, is {new[key]}" for key in old if key != "num_images" and old[key] != new[key]]
     if changed:
         raise RunError(
-            f"these answers were begun with something else; {'; '.join(changed)}",
+            f"this prediction was started with other options; {'; '.join(changed)}",
             location=folder.plan,
-            hint="resume with the same words, or name another folder",
+            hint="resume with the same options, or name another folder",
         )
-    return begun
+    return started
 
 
 def pending(folder: ShardDir, plan: ShardPlan) -> list[int]:
-    """The shards that are not done."""
-    ending = FORMATS[plan.format].suffix
-    return [number for number in range(plan.num_shards) if not folder.predictions(number, ending).is_file()]
+    """Lists the shards that are not finished.
+
+    Args:
+        folder: The folder of the result.
+        plan: Its plan.
+
+    Returns:
+        Their numbers.
+    """
+    suffix = FORMATS[plan.format].suffix
+    return [number for number in range(plan.num_shards) if not folder.predictions(number, suffix).is_file()]
 
 
 def predict_shard(folder: ShardDir, plan: ShardPlan, predictor: Predictor, number: int) -> ShardResult:
-    """Answers for a shard's photos, and writes them, unless that was done already.
+    """Predicts a shard's photos and writes their table, unless it is finished already.
+
+    Args:
+        folder: The folder of the result.
+        plan: Its plan.
+        predictor: The models.
+        number: The shard.
+
+    Returns:
+        How many photos it has.
 
     Raises:
         MaskfitError: Its list is damaged.
     """
-    form = FORMATS[plan.format]
-    target = folder.predictions(number, form.suffix)
-    photos = list(_photos(ImageRoot(plan.root), folder.list_(number)))
+    table_format = FORMATS[plan.format]
+    target = folder.predictions(number, table_format.suffix)
+    photos = list(_read_list(ImageRoot(plan.root), folder.list_(number)))
     if target.is_file():
         lost = len(read_csv(folder.unreadable(number), [ID_COLUMN])) if folder.unreadable(number).is_file() else 0
         return ShardResult(number, len(photos) - lost, lost)
-    parts: list[BatchPredictions] = []
-    with closing(predictor.stream(photos, set_aside=True)) as stream:
+    batches: list[BatchPredictions] = []
+    with closing(predictor.stream(photos, skip_unreadable=True)) as stream:
         try:
-            parts.extend(stream)
+            batches.extend(stream)
         except DataError:
-            # Not one photo of the shard can be read: that is no error of the others.
-            if any(len(part) for part in parts):
+            # No photo of the shard can be read: that is no error of the other shards.
+            if any(len(batch) for batch in batches):
                 raise
-    unreadable = {name: reason for part in parts for name, reason in part.unreadable.items()}
+    unreadable = {name: reason for batch in batches for name, reason in batch.unreadable.items()}
     if unreadable:
         write_csv(folder.unreadable(number), [ID_COLUMN, "reason"], unreadable.items())
     else:
-        # One may be there from an attempt that met a network which was down.
+        # An attempt during a network outage may have left one.
         folder.unreadable(number).unlink(missing_ok=True)
     with atomic_write(target) as temporary:
-        form.write(temporary, predictor.schema, parts)
-    return ShardResult(number, sum(len(part) for part in parts), len(unreadable))
+        table_format.write(temporary, predictor.schema, batches)
+    return ShardResult(number, sum(len(batch) for batch in batches), len(unreadable))
 
 
-def _photos(root: ImageRoot, list_: Path) -> Iterator[ImageSource]:
+def _read_list(root: ImageRoot, list_: Path) -> Iterator[ImageSource]:
     for row in read_csv(list_, [ID_COLUMN]):
         name = row[ID_COLUMN]
         path = root.path(name)
@@ -221,21 +284,39 @@ def _photos(root: ImageRoot, list_: Path) -> Iterator[ImageSource]:
 def predict_locally(
     folder: ShardDir, plan: ShardPlan, shards: Sequence[int], predictor: Predictor
 ) -> Iterator[ShardResult]:
-    """Answers for shards one after another, on this machine; gives each when it is done."""
+    """Predicts shards one after another, on this machine.
+
+    Args:
+        folder: The folder of the result.
+        plan: Its plan.
+        shards: Numbers of the shards.
+        predictor: The models.
+
+    Yields:
+        Each shard when it is finished.
+    """
     for number in shards:
         yield predict_shard(folder, plan, predictor, number)
 
 
 def write_summary(folder: ShardDir, plan: ShardPlan) -> dict[str, Any]:
-    """Counts what there is, once every shard is done, and writes it down."""
+    """Counts the photos once every shard is finished, and writes summary.json.
+
+    Args:
+        folder: The folder of the result.
+        plan: Its plan.
+
+    Returns:
+        The contents of summary.json.
+    """
     lists = (folder.unreadable(number) for number in range(plan.num_shards))
     lost = sum(len(read_csv(path, [ID_COLUMN])) for path in lists if path.is_file())
-    facts = {
+    summary = {
         "photos": plan.num_images,
         "answered": plan.num_images - lost,
         "unreadable": lost,
         "shards": plan.num_shards,
         "answers": str(folder.path / "answers"),
     }
-    write_json(folder.summary, facts)
-    return facts
+    write_json(folder.summary, summary)
+    return summary

@@ -1,4 +1,4 @@
-"""The files that answers are handed in as: one class number for each photo, in the order of the list that was given."""
+"""Submission files: one class index for each photo, in the order of the given list."""
 
 from __future__ import annotations
 
@@ -14,37 +14,43 @@ from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import LABEL_SCHEMAS, IntArray
 
 ID_COLUMN = "ImageID"
-"""The column of the photo's name, as in the competition's info.csv."""
+"""Column of the photo's name, as in the competition's info.csv."""
 
 CLASS_COLUMN = "ans"
-"""The column of the class number."""
+"""Column of the class index."""
 
 
 def write_submission(path: Path, names: Sequence[str], classes: ArrayLike) -> Path:
     """Writes `ImageID,ans`, a row for each photo in the given order.
 
     Args:
-        path: Where; a file that is there is replaced.
+        path: The file to write; an existing one is replaced.
         names: The photos' names, in the order of the list they came from.
-        classes: (photos,) official class numbers, row `i` for `names[i]`.
+        classes: (photos,) scored class indices, row `i` for `names[i]`.
+
+    Returns:
+        `path`.
 
     Raises:
-        DataError: The lengths differ, a photo stands twice, or an answer is no class number.
+        DataError: The lengths differ, a photo is listed twice, or a value is no class index.
     """
-    numbers = _paired(names, classes)
-    return write_csv(path, [ID_COLUMN, CLASS_COLUMN], zip(names, numbers.tolist(), strict=True))
+    indices = _check_pairs(names, classes)
+    return write_csv(path, [ID_COLUMN, CLASS_COLUMN], zip(names, indices.tolist(), strict=True))
 
 
-def read_submission(path: Path, classes: int = LABEL_SCHEMAS["mask-gender-age"].num_classes) -> dict[str, int]:
-    """Reads `ImageID,ans` into photo name to class number, in the order of the rows.
+def read_submission(path: Path, num_classes: int = LABEL_SCHEMAS["mask-gender-age"].num_classes) -> dict[str, int]:
+    """Reads `ImageID,ans`.
 
     Args:
         path: The CSV.
-        classes: How many classes there are.
+        num_classes: How many classes there are.
+
+    Returns:
+        The class index by photo name, in the order of the rows.
 
     Raises:
-        DataError: The file or a column is missing, a column is too many, or rows are wrong; all of these are listed
-            with their row numbers.
+        DataError: The file or a column is missing, there are other columns, or rows are invalid; all of these are
+            listed with their row numbers.
     """
     path = Path(path)
     rows = read_csv(path, [ID_COLUMN, CLASS_COLUMN])
@@ -55,39 +61,39 @@ def read_submission(path: Path, classes: int = LABEL_SCHEMAS["mask-gender-age"].
             location=path,
             hint=f"leave only the columns {ID_COLUMN},{CLASS_COLUMN}",
         )
-    answers: dict[str, int] = {}
-    first: dict[str, int] = {}
+    predictions: dict[str, int] = {}
+    first_rows: dict[str, int] = {}
     problems = []
-    for place, row in enumerate(rows, start=2):
+    for number, row in enumerate(rows, start=2):
         name, text = row[ID_COLUMN], row[CLASS_COLUMN]
         if not name:
-            problems.append(f"row {place}: {ID_COLUMN} is empty")
-        elif name in first:
-            problems.append(f"row {place}: {name} already stands in row {first[name]}")
-        first.setdefault(name, place)
+            problems.append(f"row {number}: {ID_COLUMN} is empty")
+        elif name in first_rows:
+            problems.append(f"row {number}: duplicate of row {first_rows[name]}, {name}")
+        first_rows.setdefault(name, number)
         # int() would take "1_0", " 3" and digits of other scripts; a submission has plain digits.
         if not (text.isascii() and text.isdigit()):
-            problems.append(f"row {place}: {CLASS_COLUMN} {text!r} is no whole number")
-        elif int(text) >= classes:
-            problems.append(f"row {place}: {CLASS_COLUMN} {text} is not in 0 to {classes - 1}")
+            problems.append(f"row {number}: {CLASS_COLUMN} {text!r} is no whole number")
+        elif int(text) >= num_classes:
+            problems.append(f"row {number}: {CLASS_COLUMN} {text} is not in 0 to {num_classes - 1}")
         else:
-            answers[name] = int(text)
+            predictions[name] = int(text)
     if problems:
-        raise DataError(f"rows that cannot be scored:\n{format_list(problems)}", location=path, hint="mend these rows")
-    return answers
+        raise DataError(f"invalid rows:\n{format_list(problems)}", location=path, hint="correct these rows")
+    return predictions
 
 
-def _paired(names: Sequence[str], classes: ArrayLike) -> IntArray:
-    """The class numbers, if there is exactly one for each photo."""
-    numbers = np.asarray(classes)
-    if numbers.shape != (len(names),):
-        raise DataError(f"{len(names)} photos, but answers of shape {numbers.shape}", hint="give one class for each")
-    if len(names) and not np.issubdtype(numbers.dtype, np.integer):
-        raise DataError(f"answers are {numbers.dtype}, not whole numbers", hint="take the argmax of the probabilities")
-    if (numbers < 0).any():
-        photo = names[int((numbers < 0).argmax())]
-        raise DataError(f"{photo} has the answer {numbers.min()}, which is no class", hint="answer every photo")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DataError(f"a photo stands twice in the list:\n{format_list(twice)}", hint="list each photo once")
-    return numbers.astype(np.int64)
+def _check_pairs(names: Sequence[str], classes: ArrayLike) -> IntArray:
+    """The class indices, if there is exactly one for each photo."""
+    indices = np.asarray(classes)
+    if indices.shape != (len(names),):
+        raise DataError(f"{len(names)} photos, but classes of shape {indices.shape}", hint="give one class for each")
+    if len(names) and not np.issubdtype(indices.dtype, np.integer):
+        raise DataError(f"classes are {indices.dtype}, not integers", hint="take the argmax of the probabilities")
+    if (indices < 0).any():
+        photo = names[int((indices < 0).argmax())]
+        raise DataError(f"{photo} has the class {indices.min()}, which is none", hint="predict every photo")
+    duplicates = [name for name, count in Counter(names).items() if count > 1]
+    if duplicates:
+        raise DataError(f"duplicate photos in the list:\n{format_list(duplicates)}", hint="list each photo once")
+    return indices.astype(np.int64)

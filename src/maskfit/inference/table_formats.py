@@ -1,4 +1,4 @@
-"""Answers as tables with typed columns, a file at a time: CSV, or Parquet for the tools of large data."""
+"""Predictions as tables with typed columns, one file for each shard: CSV, or Parquet for tools for large data."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from maskfit.labels.schema import LabelSchema
 
 
 class TableFormat(NamedTuple):
-    """A kind of table.
+    """A file format of tables.
 
     Attributes:
-        ending: How its files end.
-        write: Writes the answers of some batches to a path.
-        check: Stops where what it needs is not installed.
+        suffix: Suffix of its files, without the dot.
+        write: Writes the predictions of some batches to a path.
+        check: Raises MissingExtraError where a package that it needs is not installed.
     """
 
     suffix: str
@@ -27,58 +27,85 @@ class TableFormat(NamedTuple):
     check: Callable[[], None]
 
 
-def columns(scheme: LabelSchema) -> list[str]:
-    """`ImageID`, the class number `ans`, its `probability`; each attribute in words, and `NAME_sure`; `p0` to `pN`."""
-    named = [column for name in scheme.names for column in (name, f"{name}_sure")]
-    return ["ImageID", "ans", "probability", *named, *(f"p{number}" for number in range(scheme.num_classes))]
+def columns(schema: LabelSchema) -> list[str]:
+    """Returns the column names.
+
+    Args:
+        schema: The schema of the predictions.
+
+    Returns:
+        `ImageID`, the class index `ans`, its `probability`; each attribute's value, and `NAME_sure`; `p0` to `pN`.
+    """
+    attributes = [column for name in schema.names for column in (name, f"{name}_sure")]
+    return ["ImageID", "ans", "probability", *attributes, *(f"p{number}" for number in range(schema.num_classes))]
 
 
-def to_rows(scheme: LabelSchema, part: BatchPredictions) -> Iterator[list[Any]]:
-    """A row for each photo of a batch."""
-    for name, number, share, said, all_ in zip(
-        part.names,
-        part.classes.tolist(),
-        part.confidence.tolist(),
-        part.decide(),
-        part.probabilities.tolist(),
+def to_rows(schema: LabelSchema, batch: BatchPredictions) -> Iterator[list[Any]]:
+    """Converts predictions to rows.
+
+    Args:
+        schema: The schema of the predictions.
+        batch: The predictions.
+
+    Yields:
+        The row of each photo, in the order of `columns`.
+    """
+    for name, class_index, probability, attributes, probabilities in zip(
+        batch.names,
+        batch.classes.tolist(),
+        batch.confidence.tolist(),
+        batch.decide(),
+        batch.probabilities.tolist(),
         strict=True,
     ):
-        named = [cell for item in said for cell in (item.value, item.is_confident)]
-        yield [name, number, share, *named, *all_]
+        cells = [cell for item in attributes for cell in (item.value, item.is_confident)]
+        yield [name, class_index, probability, *cells, *probabilities]
 
 
-def write_csv_table(path: Path, scheme: LabelSchema, parts: Sequence[BatchPredictions]) -> None:
-    """A CSV; `evaluation.tables` reads it as a table of probabilities."""
+def write_csv_table(path: Path, schema: LabelSchema, batches: Sequence[BatchPredictions]) -> None:
+    """Writes a CSV, which `evaluation.probability_table` reads as probabilities.
+
+    Args:
+        path: The file.
+        schema: The schema of the predictions.
+        batches: The predictions.
+    """
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(columns(scheme))
-        for part in parts:
-            for row in to_rows(scheme, part):
+        writer.writerow(columns(schema))
+        for batch in batches:
+            for row in to_rows(schema, batch):
                 writer.writerow([f"{cell:.8g}" if isinstance(cell, float) else cell for cell in row])
 
 
-def write_parquet_table(path: Path, scheme: LabelSchema, parts: Sequence[BatchPredictions]) -> None:
-    """Parquet, probabilities in 32 bits."""
+def write_parquet_table(path: Path, schema: LabelSchema, batches: Sequence[BatchPredictions]) -> None:
+    """Writes a Parquet file, probabilities in float32.
+
+    Args:
+        path: The file.
+        schema: The schema of the predictions.
+        batches: The predictions.
+    """
     import pyarrow
     from pyarrow import parquet
 
-    kinds = {"ImageID": pyarrow.string(), "ans": pyarrow.int32()}
-    kinds |= {name: pyarrow.string() for name in scheme.names}
-    kinds |= {f"{name}_sure": pyarrow.bool_() for name in scheme.names}
-    schema = pyarrow.schema([(name, kinds.get(name, pyarrow.float32())) for name in columns(scheme)])
-    lines = [row for part in parts for row in to_rows(scheme, part)]
-    data = [list(column) for column in zip(*lines, strict=True)] if lines else [[] for _ in schema.names]
-    arrays = [pyarrow.array(column, kind) for column, kind in zip(data, schema.types, strict=True)]
-    parquet.write_table(pyarrow.Table.from_arrays(arrays, schema=schema), path)
+    types = {"ImageID": pyarrow.string(), "ans": pyarrow.int32()}
+    types |= {name: pyarrow.string() for name in schema.names}
+    types |= {f"{name}_sure": pyarrow.bool_() for name in schema.names}
+    table_schema = pyarrow.schema([(name, types.get(name, pyarrow.float32())) for name in columns(schema)])
+    rows = [row for batch in batches for row in to_rows(schema, batch)]
+    data = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in table_schema.names]
+    arrays = [pyarrow.array(column, kind) for column, kind in zip(data, table_schema.types, strict=True)]
+    parquet.write_table(pyarrow.Table.from_arrays(arrays, schema=table_schema), path)
 
 
-def _need_pyarrow() -> None:
+def _check_pyarrow() -> None:
     if importlib.util.find_spec("pyarrow") is None:
         raise MissingExtraError("--format parquet", "ray")
 
 
 FORMATS: dict[str, TableFormat] = {
     "csv": TableFormat("csv", write_csv_table, lambda: None),
-    "parquet": TableFormat("parquet", write_parquet_table, _need_pyarrow),
+    "parquet": TableFormat("parquet", write_parquet_table, _check_pyarrow),
 }
-"""The names of `--format`."""
+"""Formats by name, as `--format` takes them."""

@@ -1,7 +1,8 @@
-"""Views: one photo seen in several ways, whose answers are averaged.
+"""Test-time augmentation: several views of one image, whose predictions are averaged.
 
-Views are made of a photo's frame, each by itself, so that neither the batch nor the order has a say. What chance there
-is follows from the frame's own pixels and a seed: the same photo is seen in the same ways under any name, in any run.
+Views are made of an image after cropping and resizing, of each by itself, so that neither the batch nor the order
+matters. Random views follow from the image's own pixels and a seed: the same image gets the same views under any name,
+in any run.
 """
 
 from __future__ import annotations
@@ -16,31 +17,39 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from maskfit.config.aliases import upgrade_component, warn_once
 from maskfit.config.loader import parse_component
-from maskfit.data.crops import Box
+from maskfit.data.boxes import Box
 from maskfit.data.image_decoding import Pixels
 from maskfit.errors import DataError, RecipeError, did_you_mean
 from maskfit.registry import ComponentSpec, instantiate
 
 MAX_CROP_TRIES = 10
-"""How often a random crop is drawn until one fits into the frame, as torchvision's `RandomResizedCrop` has it."""
+"""Tries to draw a random crop that fits into the image, as in torchvision's `RandomResizedCrop`."""
 
 
 class TestTimeAugmentation(Protocol):
-    """The ways in which a photo is seen."""
+    """Makes the views of an image."""
 
     def __len__(self) -> int:
-        """How many they are."""
+        """Counts the views."""
         ...
 
     def __call__(self, frame: Pixels) -> Sequence[Pixels]:
-        """A frame (height, width, 3) as each view of it, of the same size."""
+        """Makes the views.
+
+        Args:
+            frame: uint8 (height, width, 3).
+
+        Returns:
+            The views, each of the same size.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class NoTTA:
-    """The photo as it is."""
+    """The image itself."""
 
     def __len__(self) -> int:
         return 1
@@ -51,25 +60,25 @@ class NoTTA:
 
 @dataclass(frozen=True)
 class FlipTTA:
-    """The photo and its mirror (seed s2)."""
+    """The image and its horizontal mirror (as in nlp09)."""
 
     def __len__(self) -> int:
         return 2
 
     def __call__(self, frame: Pixels) -> list[Pixels]:
-        return [frame, _mirrored(frame)]
+        return [frame, _mirror(frame)]
 
 
 @dataclass(frozen=True)
 class RandomCropTTA:
-    """Random parts of the photo, blown up to its size (seed s1's `tta`, there with torchvision's area 0.08 to 1).
+    """Random crops, resized to the image's size (as `tta` in iloveslowfood, there with torchvision's area 0.08 to 1).
 
     Args:
-        n: How many.
-        seed: Another seed, other parts.
-        area: The least and greatest share of the photo's area, each in (0, 1].
-        ratio: The least and greatest width over height of a part, as a multiple of the photo's own.
-        flip: Each part also mirrored, which makes 2 n views.
+        n: Number of crops, 1 to 100.
+        seed: Another seed gives other crops.
+        area: Minimum and maximum area of a crop as a fraction of the image's, each in (0, 1].
+        ratio: Minimum and maximum aspect ratio (width over height) of a crop, relative to the image's own.
+        flip: Add the mirror of each crop, which makes 2 n views.
     """
 
     n: int = 4
@@ -80,39 +89,39 @@ class RandomCropTTA:
 
     def __post_init__(self) -> None:
         if not 1 <= self.n <= 100:
-            raise ValueError(f"n={self.n} must be 1 to 100")
+            raise ValueError(f"n must be in 1 to 100, got {self.n}")
         if len(self.area) != 2 or not 0 < self.area[0] <= self.area[1] <= 1:
-            raise ValueError(f"area={list(self.area)} must be two rising shares in (0, 1]")
+            raise ValueError(f"area must be two ascending fractions in (0, 1], got {list(self.area)}")
         if len(self.ratio) != 2 or not 0 < self.ratio[0] <= self.ratio[1]:
-            raise ValueError(f"ratio={list(self.ratio)} must be two rising numbers above 0")
+            raise ValueError(f"ratio must be two ascending numbers > 0, got {list(self.ratio)}")
 
     def __len__(self) -> int:
         return self.n * (2 if self.flip else 1)
 
     def __call__(self, frame: Pixels) -> list[Pixels]:
         generator = np.random.default_rng([self.seed, _fingerprint(frame)])
-        parts = [_cut(frame, self._draw(generator, *frame.shape[:2])) for _ in range(self.n)]
-        return parts + [_mirrored(part) for part in parts if self.flip]
+        crops = [_crop(frame, self._draw_box(generator, *frame.shape[:2])) for _ in range(self.n)]
+        return crops + [_mirror(crop) for crop in crops if self.flip]
 
-    def _draw(self, generator: np.random.Generator, height: int, width: int) -> Box:
-        """A box as `RandomResizedCrop` draws it, in parts of pixels; the whole frame where none fits."""
+    def _draw_box(self, generator: np.random.Generator, height: int, width: int) -> Box:
+        """A box as `RandomResizedCrop` draws it, in fractions of pixels; the whole image where none fits."""
         for _ in range(MAX_CROP_TRIES):
-            share = math.sqrt(generator.uniform(self.area[0], self.area[1]))
+            scale = math.sqrt(generator.uniform(self.area[0], self.area[1]))
             stretch = math.exp(generator.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])) / 2)
-            wide, high = share * stretch * width, share / stretch * height
-            if wide <= width and high <= height:
-                left, upper = generator.uniform(0, width - wide), generator.uniform(0, height - high)
-                return (left, upper, min(left + wide, width), min(upper + high, height))
+            crop_width, crop_height = scale * stretch * width, scale / stretch * height
+            if crop_width <= width and crop_height <= height:
+                left, upper = generator.uniform(0, width - crop_width), generator.uniform(0, height - crop_height)
+                return (left, upper, min(left + crop_width, width), min(upper + crop_height, height))
         return (0.0, 0.0, width, height)
 
 
 @dataclass(frozen=True)
 class FiveCropTTA:
-    """The photo's four corners and its centre, blown up to its size (Krizhevsky et al. 2012; torchvision `FiveCrop`).
+    """The four corners and the center, resized to the image's size (Krizhevsky et al. 2012; torchvision `FiveCrop`).
 
     Args:
-        scale: The sides of each part, as a share of the photo's, in (0, 1].
-        flip: Each part also mirrored, which makes ten views.
+        scale: The sides of each crop as a fraction of the image's, in (0, 1].
+        flip: Add the mirror of each crop, which makes ten views.
     """
 
     scale: float = 0.9
@@ -120,7 +129,7 @@ class FiveCropTTA:
 
     def __post_init__(self) -> None:
         if not 0 < self.scale <= 1:
-            raise ValueError(f"scale={self.scale} must lie in (0, 1]")
+            raise ValueError(f"scale must be in (0, 1], got {self.scale}")
 
     def __len__(self) -> int:
         return 10 if self.flip else 5
@@ -128,10 +137,10 @@ class FiveCropTTA:
     def __call__(self, frame: Pixels) -> list[Pixels]:
         height, width = frame.shape[:2]
         free = (1 - self.scale) * width, (1 - self.scale) * height
-        places = [(0.5, 0.5), *((x, y) for y, x in product((0.0, 1.0), repeat=2))]
-        boxes = [(x * free[0], y * free[1], width - (1 - x) * free[0], height - (1 - y) * free[1]) for x, y in places]
-        parts = [_cut(frame, box) for box in boxes]
-        return parts + [_mirrored(part) for part in parts if self.flip]
+        offsets = [(0.5, 0.5), *((x, y) for y, x in product((0.0, 1.0), repeat=2))]
+        boxes = [(x * free[0], y * free[1], width - (1 - x) * free[0], height - (1 - y) * free[1]) for x, y in offsets]
+        crops = [_crop(frame, box) for box in boxes]
+        return crops + [_mirror(crop) for crop in crops if self.flip]
 
 
 TTA_METHODS: dict[str, Callable[..., TestTimeAugmentation]] = {
@@ -140,38 +149,48 @@ TTA_METHODS: dict[str, Callable[..., TestTimeAugmentation]] = {
     "crops": RandomCropTTA,
     "five_crop": FiveCropTTA,
 }
-"""What `--tta` can name."""
+"""TTA methods by name, as `--tta` takes them."""
 
 
-def build_tta(views: str | ComponentSpec) -> TestTimeAugmentation:
-    """Views from a part, or from a word such as `flip`, `crops:n=4,seed=1` or `{name: five, scale: 0.9}`.
+def build_tta(tta: str | ComponentSpec) -> TestTimeAugmentation:
+    """Builds a TTA method.
+
+    Args:
+        tta: A name of `TTA_METHODS` with options: `flip`, `crops:n=4,seed=1` or `{name: five_crop, scale: 0.9}`.
+
+    Returns:
+        What makes the views of an image.
 
     Raises:
-        DataError: There are no such views, or an option is unknown or refused.
+        DataError: There is no such method, or an option is unknown or refused.
     """
     try:
-        part = parse_component(views) if isinstance(views, str) else views
-        if part.name not in TTA_METHODS:
-            raise DataError(f"there are no views '{part.name}'; {did_you_mean(part.name, TTA_METHODS)}")
-        built: TestTimeAugmentation = instantiate(TTA_METHODS, part)
+        if isinstance(tta, str):
+            # A name alone needs no parser.
+            spec = ComponentSpec.create(tta) if tta in TTA_METHODS else parse_component(tta, "tta")
+        else:
+            spec = upgrade_component("tta", tta, warn_once)
+        if spec.name not in TTA_METHODS:
+            raise DataError(f"there is no TTA method '{spec.name}'; {did_you_mean(spec.name, TTA_METHODS)}")
+        built: TestTimeAugmentation = instantiate(TTA_METHODS, spec)
     except RecipeError as error:
-        raise DataError(f"views: {error.message}", hint=error.hint or "maskfit predict --help names them") from None
+        hint = error.hint or "maskfit predict --help lists them"
+        raise DataError(f"test-time augmentation: {error.message}", hint=hint) from None
     return built
 
 
-def _mirrored(frame: Pixels) -> Pixels:
-    """Left and right exchanged."""
+def _mirror(frame: Pixels) -> Pixels:
     return frame[:, ::-1]
 
 
-def _cut(frame: Pixels, box: Box) -> Pixels:
-    """The part of a frame in a box, resized to the frame's own size."""
+def _crop(frame: Pixels, box: Box) -> Pixels:
+    """The part of an image in a box, resized to the image's own size."""
     height, width = frame.shape[:2]
     image = Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR, box=box)
     return np.asarray(image, dtype=np.uint8)
 
 
 def _fingerprint(frame: Pixels) -> int:
-    """A number that follows from the pixels alone, on any machine."""
+    """An integer that depends on the pixels alone, on any machine."""
     digest = hashlib.blake2b(np.ascontiguousarray(frame).tobytes(), digest_size=8).digest()
     return int.from_bytes(digest, "little")

@@ -48,7 +48,7 @@ def test_answers_are_those_of_a_reader_alone(serve, photo, model):
     reader = FacePredictor(Predictor.load(model))
     photos = serve().send(*contents).json()["photos"]
     for content, found in zip(contents, photos, strict=True):
-        alone = json.loads(json.dumps(reader.predict(decode(content)).to_dict()))
+        alone = json.loads(json.dumps(reader.predict_one(decode(content)).to_dict()))
         for face, own in zip(found["faces"], alone["faces"], strict=True):
             assert face["box"] == own["box"]
             for name in ("mask", "gender", "age"):

@@ -1,4 +1,4 @@
-"""The studio without a page: photos read, faces marked, tables written, and what stands beside."""
+"""The web app without a page: predictions, annotations, CSV, cards and the other tabs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.errors import DataError, ModelFileError
 from maskfit.inference import annotation
 from maskfit.inference.annotation import face_color
-from maskfit.labels.schema import LABEL_SCHEMAS
+from maskfit.inference.decisions import AttributePrediction
+from maskfit.labels.schema import LABEL_SCHEMAS, Attribute, LabelSchema
 from maskfit.registry import ComponentSpec
 from maskfit.run_dir import RunDir
 
@@ -47,12 +48,12 @@ SMALL, LARGE = (10, 20, 50, 70), (80, 10, 180, 130)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(
-        tmp_path_factory.mktemp("studio") / "face.safetensors", crop=ComponentSpec.create("face", top=0.1)
+        tmp_path_factory.mktemp("app_state") / "face.safetensors", crop=ComponentSpec.create("face", top=0.1)
     )
 
 
 @pytest.fixture
-def studio(model, painted) -> AppState:
+def app_state(model, painted) -> AppState:
     return load_app_state([str(model)])
 
 
@@ -67,73 +68,73 @@ def png(name: str, pixels: np.ndarray) -> UploadedPhoto:
     return UploadedPhoto(name, stream.getvalue())
 
 
-def row(studio: AppState, item: UploadedPhoto, settings: PredictionSettings | None = None, **unsure: float) -> Row:
-    result = Session(studio).predict(item, settings or studio.default_settings)
+def row(app_state: AppState, item: UploadedPhoto, settings: PredictionSettings | None = None, **unsure: float) -> Row:
+    result = Session(app_state).predict(item, settings or app_state.default_settings)
     return Row(item.name, result, reapply_thresholds(SCHEME, result.faces, unsure))
 
 
-# Reading
+# Predictions
 
 
-def test_a_photo_is_read_as_the_reader_reads_it(studio, two, paint):
-    result = Session(studio).predict(two, studio.default_settings)
+def test_a_photo_is_read_as_the_reader_reads_it(app_state, two, paint):
+    result = Session(app_state).predict(two, app_state.default_settings)
     assert [answer.box for answer in result.faces] == [LARGE, SMALL]
-    expected = studio.reader(studio.default_settings).predict(paint(160, 220, SMALL, LARGE))
+    expected = app_state.face_predictor(app_state.default_settings).predict(paint(160, 220, SMALL, LARGE))
     for answer, own in zip(result.faces, expected.faces, strict=True):
         np.testing.assert_array_equal(answer.probabilities, own.probabilities)
-    framing = studio.reader(studio.default_settings).predictor.crop_resizes[0]
+    framing = app_state.face_predictor(app_state.default_settings).predictor.crop_resizes[0]
     photo = paint(160, 220, SMALL, LARGE)
     np.testing.assert_array_equal(result.frames[1][0], framing.frame(photo, result.faces[1].crop))
     with Image.open(io.BytesIO(result.preview)) as preview:
         assert (preview.format, preview.size) == ("JPEG", (220, 160))
 
 
-def test_a_photo_is_read_once_and_again_for_other_settings(studio, two, painted):
-    visit = Session(studio)
-    first = visit.predict(two, studio.default_settings)
+def test_a_photo_is_read_once_and_again_for_other_settings(app_state, two, painted):
+    visitor = Session(app_state)
+    first = visitor.predict(two, app_state.default_settings)
     looks = len(painted.looks)
-    assert visit.is_cached(two, studio.default_settings)
-    assert visit.predict(UploadedPhoto("another name.png", two.content), studio.default_settings) is first
-    whole = PredictionSettings(studio.default_settings.models, find_faces=False)
-    assert not visit.is_cached(two, whole)
-    assert [answer.face for answer in visit.predict(two, whole).faces] == [None]
-    assert len(painted.looks) == looks or visit.predict(two, whole) is visit.predict(two, whole)
-    assert not Session(studio).is_cached(two, studio.default_settings)  # nothing of one visit is in another
+    assert visitor.is_cached(two, app_state.default_settings)
+    assert visitor.predict(UploadedPhoto("another name.png", two.content), app_state.default_settings) is first
+    whole = PredictionSettings(app_state.default_settings.models, find_faces=False)
+    assert not visitor.is_cached(two, whole)
+    assert [answer.face for answer in visitor.predict(two, whole).faces] == [None]
+    assert len(painted.looks) == looks or visitor.predict(two, whole) is visitor.predict(two, whole)
+    assert not Session(app_state).is_cached(two, app_state.default_settings)  # nothing of one session is in another
 
 
-def test_what_a_visit_keeps_is_bounded(studio, paint, monkeypatch):
+def test_what_a_session_keeps_is_bounded(app_state, paint, monkeypatch):
     monkeypatch.setattr(session, "MAX_CACHED_RESULTS", 2)
-    visit = Session(studio)
+    visitor = Session(app_state)
     items = [png("a.png", paint(20, 30, seed=seed)) for seed in range(3)]
     for item in items:
-        visit.predict(item, studio.default_settings)
-    assert [visit.is_cached(item, studio.default_settings) for item in items] == [False, True, True]
+        visitor.predict(item, app_state.default_settings)
+    assert [visitor.is_cached(item, app_state.default_settings) for item in items] == [False, True, True]
 
 
-def test_a_photo_without_a_face_has_no_answer_until_it_is_asked_for(studio, paint):
-    item, visit = png("empty.png", paint(60, 50)), Session(studio)
-    result = visit.predict(item, studio.default_settings)
+def test_a_photo_without_a_face_has_no_answer_until_it_is_asked_for(app_state, paint):
+    item, visitor = png("empty.png", paint(60, 50)), Session(app_state)
+    result = visitor.predict(item, app_state.default_settings)
     assert (result.error, result.faces) == ("", ())
-    visit.whole_photo_hashes.add(item.content_hash)
-    assert len(visit.predict(item, studio.default_settings).faces) == 1
+    visitor.whole_photo_hashes.add(item.content_hash)
+    assert len(visitor.predict(item, app_state.default_settings).faces) == 1
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [(b"", "empty"), (b"hello", "not a photo"), (b"\xff\xd8\xff\xe0 nothing", "damaged"), (b"GIF89a...", "GIF")],
 )
-def test_what_is_no_photo_says_so(studio, content, said):
-    result = Session(studio).predict(UploadedPhoto("x.jpg", content), studio.default_settings)
+def test_what_is_no_photo_says_so(app_state, content, said):
+    result = Session(app_state).predict(UploadedPhoto("x.jpg", content), app_state.default_settings)
     assert said in result.error
     assert result.hint
     assert result.prediction is None
 
 
-def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(studio, two, monkeypatch):
+def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(app_state, two, monkeypatch):
     monkeypatch.setattr(session, "MAX_PIXELS", 100)
-    assert "more than the 100" in Session(studio).predict(two, studio.default_settings).error
+    assert "more than the 100" in Session(app_state).predict(two, app_state.default_settings).error
     monkeypatch.setattr(session, "MAX_UPLOAD_MB", 0)
-    assert "bytes" in Session(studio).predict(two, studio.default_settings).error
+    assert "bytes" in Session(app_state).predict(two, app_state.default_settings).error
 
 
 def test_photos_of_one_name_are_told_apart():
@@ -142,8 +143,8 @@ def test_photos_of_one_name_are_told_apart():
     assert [item.content for item in deduplicate_names(items)] == [b"1", b"2", b"3", b"4"]
 
 
-def test_thresholds_change_what_is_said_and_no_answer(studio, two):
-    result = Session(studio).predict(two, studio.default_settings)
+def test_thresholds_change_what_is_said_and_no_answer(app_state, two):
+    result = Session(app_state).predict(two, app_state.default_settings)
     sure, unsure = (
         reapply_thresholds(SCHEME, result.faces, {}),
         reapply_thresholds(SCHEME, result.faces, {"gender": 1.0}),
@@ -154,7 +155,7 @@ def test_thresholds_change_what_is_said_and_no_answer(studio, two):
     assert reapply_thresholds(SCHEME, (), {}) == ()
 
 
-# Studio
+# App state
 
 
 def test_models_are_opened_once_and_chosen_from(tmp_path, painted, two):
@@ -162,19 +163,19 @@ def test_models_are_opened_once_and_chosen_from(tmp_path, painted, two):
         str(make_model(tmp_path / f"{seed}.safetensors", seed=seed, crop=ComponentSpec.create("face")))
         for seed in range(2)
     ]
-    studio = load_app_state(paths)
-    assert studio.default_settings.models == tuple(paths)
-    readers = [studio.face_predictor(PredictionSettings((path,))) for path in paths]
-    assert studio.face_predictor(PredictionSettings((paths[0],))) is readers[0]
+    app_state = load_app_state(paths)
+    assert app_state.default_settings.models == tuple(paths)
+    readers = [app_state.face_predictor(PredictionSettings((path,))) for path in paths]
+    assert app_state.face_predictor(PredictionSettings((paths[0],))) is readers[0]
     assert (
         readers[0].predictor.members[0].engine
-        is studio.face_predictor(studio.default_settings).predictor.members[0].engine
+        is app_state.face_predictor(app_state.default_settings).predictor.members[0].engine
     )
     each = [reader.predictor.forward([reader.preprocess(pixels(two)).inputs[0]])[0] for reader in readers]
-    both = Session(studio).predict(two, studio.default_settings).faces[0].probabilities
+    both = Session(app_state).predict(two, app_state.default_settings).faces[0].probabilities
     np.testing.assert_allclose(both, np.mean(each, axis=0), atol=1e-5)
     with pytest.raises(ModelFileError, match="no model"):
-        studio.face_predictor(PredictionSettings(()))
+        app_state.face_predictor(PredictionSettings(()))
 
 
 def pixels(item: UploadedPhoto) -> np.ndarray:
@@ -203,42 +204,42 @@ def test_the_only_run_is_found(tmp_path):
         find_only_run(tmp_path / "runs")
 
 
-def test_only_a_started_page_has_a_studio(studio):
-    with pytest.raises(DataError, match="no studio"):
+def test_only_a_started_page_has_an_app(app_state):
+    with pytest.raises(DataError, match="no app"):
         get_app_state()
-    set_app_state(studio)
+    set_app_state(app_state)
     try:
-        assert get_app_state() is studio
+        assert get_app_state() is app_state
     finally:
         set_app_state(None)
 
 
-def test_where_a_model_looked(studio, two):
+def test_where_a_model_looked(app_state, two):
     pytest.importorskip("pytorch_grad_cam")
-    result = Session(studio).predict(two, studio.default_settings)
-    frame, heat, model = studio.grad_cam(studio.default_settings, result.frames[0], "gender", 1)
+    result = Session(app_state).predict(two, app_state.default_settings)
+    frame, heat, model = app_state.grad_cam(app_state.default_settings, result.frames[0], "gender", 1)
     np.testing.assert_array_equal(frame, result.frames[0][0])
     assert heat.shape == frame.shape[:2]
     assert heat.max() > 0.5
-    assert [model] == list(studio.models)
+    assert [model] == list(app_state.models)
 
 
-def test_an_exported_model_says_why_it_cannot_be_asked(studio, monkeypatch):
+def test_an_exported_model_says_why_it_cannot_be_asked(app_state, monkeypatch):
     pytest.importorskip("pytorch_grad_cam")
-    member = next(iter(studio.models.values()))[0]
+    member = next(iter(app_state.models.values()))[0]
     other = AppState({"m": [type(member)("model.onnx", member.engine)]})
-    with pytest.raises(DataError, match=r"keep no gradients(.|\n)*\.safetensors"):
+    with pytest.raises(DataError, match=r"have no gradients(.|\n)*\.safetensors"):
         other.grad_cam(other.default_settings, [np.zeros((32, 24, 3), np.uint8)], "mask", 0)
 
 
-# Table and cards
+# CSV and cards
 
 
-def test_the_table_has_a_row_for_every_face_and_for_what_has_none(studio, two, paint):
+def test_the_table_has_a_row_for_every_face_and_for_what_has_none(app_state, two, paint):
     rows = [
-        row(studio, two, gender=1.0),
-        row(studio, png("empty, really.png", paint(60, 50))),
-        row(studio, UploadedPhoto("bad.jpg", b"no photo")),
+        row(app_state, two, gender=1.0),
+        row(app_state, png("empty, really.png", paint(60, 50))),
+        row(app_state, UploadedPhoto("bad.jpg", b"no photo")),
     ]
     found = list(csv.DictReader(io.StringIO(to_csv(SCHEME, rows).decode())))
     assert [(line["photo"], line["face"]) for line in found] == [
@@ -258,14 +259,14 @@ def test_the_table_has_a_row_for_every_face_and_for_what_has_none(studio, two, p
     assert sum(count_values(rows).values()) == 2
 
 
-def test_a_portrait_has_no_box_in_the_table(studio, two):
-    whole = row(studio, two, PredictionSettings(studio.default_settings.models, find_faces=False))
+def test_a_portrait_has_no_box_in_the_table(app_state, two):
+    whole = row(app_state, two, PredictionSettings(app_state.default_settings.models, find_faces=False))
     (line,) = csv.DictReader(io.StringIO(to_csv(SCHEME, [whole]).decode()))
     assert (line["face"], line["left"], line["score"], line["problem"]) == ("1", "", "", "")
 
 
-def test_cards_show_every_value_and_what_is_not_sure(studio, two):
-    own = row(studio, two, mask=1.0)
+def test_cards_show_every_value_and_what_is_not_sure(app_state, two):
+    own = row(app_state, two, mask=1.0)
     page = html.cards(SCHEME, own.result, own.predictions, {"mask": 1.0})
     assert page.count("<article") == 2
     for word in ("worn", "worn wrongly", "not worn", "male", "female", "&lt;30", "30-59", "&gt;=60"):
@@ -275,17 +276,26 @@ def test_cards_show_every_value_and_what_is_not_sure(studio, two):
     assert face_color(SCHEME, own.predictions[0]) == annotation.ABSTAIN_COLOR
 
 
-def test_names_are_shown_and_never_obeyed(studio, two):
-    bad = '<img src=x onerror="alert(1)">'
-    own = row(studio, two)
-    for page in (
-        html.heading([bad]),
-        html.note(bad, bad),
-        html.photo_heading(bad, own.result),
-        html.welcome(bad),
+def test_every_text_of_the_page_is_escaped(app_state, two):
+    """Names of photos, attributes, values and models come from files and are not trusted."""
+    script = "<script>alert('x')</script>"
+    attribute = Attribute(name=script, values=(f"{script}a", f"{script}b"))
+    schema = LabelSchema(attributes=(attribute,))
+    result = Session(app_state).predict(two, app_state.default_settings)
+    prediction = AttributePrediction(
+        script, f"{script}a", f"{script}a", 0.7, True, {f"{script}a": 0.7, f"{script}b": 0.3}
+    )
+    for page, count in (
+        (html.heading([script, script]), 2),
+        (html.note(script, script), 2),
+        (html.photo_heading(script, result), 1),
+        (html.welcome(script), 1),
+        (html.summary(schema, {f"{script}a": 1, f"{script}b": 2}, 1, 3), 2),
+        (html.cards(schema, result, ((prediction,),) * 2, {}), 2 * (1 + 2 + 2)),
     ):
-        assert "<img" not in page
-        assert "&lt;img" in page
+        assert "<script" not in page
+        assert page.count("&lt;script&gt;") == count
+        assert "&#39;x&#39;" in page
 
 
 def test_no_probability_is_shown_as_certain():
@@ -315,39 +325,39 @@ def test_a_picture_says_nothing_of_itself():
         assert b"where it was" not in to_jpeg(image.convert("RGB"))
 
 
-# Beside, and addresses
+# Other tabs, and URLs
 
 
-def test_what_stands_beside_is_opened_when_it_is_looked_at(tmp_path):
+def test_other_tabs_are_loaded_when_they_are_opened(tmp_path):
     from maskfit.synthesis.drawn import write_train_set
 
     photos = write_train_set(tmp_path / "drawn", 2, size=(48, 64), workers=1)
-    beside = TabContent(photos=photos, log_path=tmp_path / "log.jsonl", corrections_path=tmp_path / "c.csv")
-    assert beside.has_photos
-    assert beside.report is None
+    tabs = TabContent(photos=photos, log_path=tmp_path / "log.jsonl", corrections_path=tmp_path / "c.csv")
+    assert tabs.has_photos
+    assert tabs.report is None
     assert not (tmp_path / "log.jsonl").exists()
-    desk = beside.open_review()
-    assert beside.open_review() is desk
+    controller = tabs.open_review()
+    assert tabs.open_review() is controller
     assert (tmp_path / "log.jsonl").exists()
     stages = set()
-    page = beside.explore(lambda stage, done, total: stages.add(stage))
+    page = tabs.explore(lambda stage, done, total: stages.add(stage))
     assert "Key findings" in page
-    assert "looking" in stages
-    assert beside.explore() is page is beside.exploration_page
-    beside.close()
-    beside.open_review()  # the log is free again
-    beside.close()
+    assert "reading" in stages
+    assert tabs.explore() is page is tabs.exploration_page
+    tabs.close()
+    tabs.open_review()  # the log is free again
+    tabs.close()
 
 
 def test_a_run_brings_its_report_and_its_photos(tmp_path):
     run = RunDir(tmp_path / "run")
-    with pytest.raises(DataError, match="no run"):
+    with pytest.raises(DataError, match="not a run"):
         TabContent(run=run.path)
     run.path.mkdir()
     run.recipe.write_text(f"data: {{path: {tmp_path / 'photos'}, label_schema: mask}}\n")
     run.report.write_text("<p>told</p>")
-    beside = TabContent(run=run.path)
-    assert (beside.photos, beside.schema.names, beside.report) == (tmp_path / "photos", ("mask",), run.report)
+    tabs = TabContent(run=run.path)
+    assert (tabs.photos, tabs.schema.names, tabs.report) == (tmp_path / "photos", ("mask",), run.report)
     assert not TabContent().has_photos
     with pytest.raises(DataError, match="nothing to review"):
         TabContent().open_review()

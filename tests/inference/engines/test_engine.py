@@ -15,7 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from maskfit.data.image_decoding import decode
 from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
-from maskfit.inference.engines.engine import OnnxEngine, OpenvinoEngine, TorchEngine, open_engine
+from maskfit.inference.engines import open_engine
+from maskfit.inference.engines.engine import OnnxEngine, TorchEngine
+from maskfit.inference.engines.openvino import OpenvinoEngine
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import LABEL_SCHEMAS, softmax
 from maskfit.model_file import ModelMetadata, load_model, read_model_metadata
@@ -186,7 +188,7 @@ def test_openvino_is_missed_in_plain_words(exported, monkeypatch):
 
 def test_openvino_tells_nobody(exported):
     """Its package reports every import over the network, unless its telemetry is not there."""
-    script = "import sys; from maskfit.inference.engines.engine import import_openvino as load; load('x'); print(*sys.modules)"
+    script = "import sys; from maskfit.inference.engines.openvino import import_openvino as load; load('x'); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     modules = done.stdout.split()
     assert "openvino" in modules
@@ -196,7 +198,7 @@ def test_openvino_tells_nobody(exported):
 
 def test_openvinos_converter_is_there_for_who_asks_and_tells_nobody_either(exported):
     script = (
-        "import sys; from maskfit.inference.engines.engine import import_openvino as load; openvino = load('x');"
+        "import sys; from maskfit.inference.engines.openvino import import_openvino as load; openvino = load('x');"
         f"print(openvino.convert_model({str(exported['attributes'])!r}).inputs);"
         "import openvino.tools.ovc; print(*sys.modules)"
     )

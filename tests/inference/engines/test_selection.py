@@ -84,7 +84,7 @@ def test_a_file_that_is_no_network_is_said_to_be_none(machine, tmp_path, content
     path = tmp_path / "m.onnx"
     path.write_bytes(content)
     with pytest.raises(ModelFileError, match="no ONNX network"):
-        Predictor.load(path, photos=MIN_IMAGES_FOR_THROUGHPUT_MODE, batch_size=None)
+        Predictor.load(path, num_images=MIN_IMAGES_FOR_THROUGHPUT_MODE, batch_size=None)
 
 
 def test_weights_are_converted_once_where_it_pays(machine, models, exported, monkeypatch, tmp_path):
@@ -110,7 +110,7 @@ def test_weights_are_converted_once_where_it_pays(machine, models, exported, mon
     # What is there is taken, however little there is to do.
     assert select_engine(model, "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, said.append) == choice
     assert (len(made), len(said)) == (1, 1)
-    assert Predictor.load(model, photos=looks, batch_size=None).members[0].name == str(model)
+    assert Predictor.load(model, num_images=looks, batch_size=None).members[0].name == str(model)
 
 
 def test_what_cannot_be_converted_is_run_by_torch(machine, models, monkeypatch, tmp_path):

@@ -20,8 +20,8 @@ from maskfit.inference.ensemble.comparison import (
     fit_votes,
     parse_votes,
     predict_with,
-    write_predictions,
     write_comparison,
+    write_predictions,
 )
 from maskfit.inference.ensemble.inputs import load_aligned_tables
 from maskfit.inference.ensemble.learned_weights import (
@@ -198,11 +198,11 @@ def test_votes_are_chosen_by_words():
     assert list(votes) == list(ENSEMBLES)
     assert remarks == []
     votes, _ = parse_votes(["greedy:bags=3,rounds=7", "hard-attribute"])
-    assert list(votes) == ["hard_attribute", "greedy"]
+    assert list(votes) == ["majority_per_attribute", "greedy"]
     assert votes["greedy"] == GreedySelection(num_bags=3, rounds=7)
     assert parse_votes(["all", "stack:strength=0.5"])[0]["stack"] == StackingFitter(C=0.5)
     votes, remarks = parse_votes(["all"], truth=False)
-    assert list(votes) == ["arithmetic", "geometric", "hard", "hard_attribute"]
+    assert list(votes) == ["arithmetic", "geometric", "majority", "majority_per_attribute"]
     assert [remark.split("'")[1] for remark in remarks] == ["weighted", "greedy", "stack"]
     assert "weighted" in parse_votes(["all"], truth=False, weights=[1, 0.625])[0]
 
@@ -210,12 +210,12 @@ def test_votes_are_chosen_by_words():
 def test_votes_that_cannot_be_are_refused(monkeypatch):
     for words, options, said in (
         (["gredy"], {}, "did you mean 'greedy'"),
-        (["hard", "hard"], {}, "named twice"),
+        (["majority", "majority"], {}, "named twice"),
         (["greedy:bag=3"], {}, "did you mean 'bags'"),
         (["greedy:bags=0"], {}, "must be 1 or more"),
         (["stack"], {"truth": False}, "no source holds one"),
         (["weighted"], {"truth": False}, "no source holds one"),
-        (["hard"], {"weights": [1, 2]}, "--weights are for"),
+        (["majority"], {"weights": [1, 2]}, "--weights are for"),
         (["arithmetic:weights=[1,2]"], {}, "no option 'weights'"),
     ):
         with pytest.raises(DataError, match=said):
@@ -235,7 +235,7 @@ def test_a_comparison_says_what_each_vote_is_worth(runs):
     assert [item.name for item in judged] == [*tables.names, "best single", *ENSEMBLES]
     assert [item.kind for item in judged[:5]] == ["member"] * 3 + ["single", "vote"]
     by_name = {item.name: item for item in judged}
-    for name in ("arithmetic", "geometric", "hard", "hard_attribute"):
+    for name in ("arithmetic", "geometric", "majority", "majority_per_attribute"):
         assert np.array_equal(by_name[name].table.probabilities, combine(name, list(tables.members), scheme=FULL))
     folds = assign_nested_folds(tables.persons, TRUTH, FULL)
     for name in ("weighted", "greedy", "stack"):
@@ -266,10 +266,10 @@ def test_the_gain_is_paired(runs):
 def test_what_cannot_be_compared_is_refused(tmp_path):
     path = ProbabilityTable(NAMES, rows(0, 1)).write(tmp_path / "p.csv")
     with pytest.raises(DataError, match="no source holds a truth"):
-        compare(load_aligned_tables([path]), parse_votes(["hard"])[0])
+        compare(load_aligned_tables([path]), parse_votes(["majority"])[0])
     path = ProbabilityTable(NAMES, rows(0, 1), np.full(len(NAMES), UNKNOWN)).write(tmp_path / "q.csv")
     with pytest.raises(DataError, match="no source holds a truth"):
-        compare(load_aligned_tables([path]), parse_votes(["hard"])[0])
+        compare(load_aligned_tables([path]), parse_votes(["majority"])[0])
 
 
 def test_answers_come_from_fits_on_all_held_out_photos(runs, tmp_path):
@@ -295,7 +295,7 @@ def test_answers_come_from_fits_on_all_held_out_photos(runs, tmp_path):
         predict_with(fitted, load_aligned_tables(paths[:2]))
     write_predictions(tmp_path / "out", answers)
     assert read_submission(tmp_path / "out" / "submission-hard_attribute.csv") == dict(
-        zip(wanted.photos, answers["hard_attribute"].predictions.tolist(), strict=True)
+        zip(wanted.photos, answers["majority_per_attribute"].predictions.tolist(), strict=True)
     )
     back = read_table(tmp_path / "out" / "probabilities-stack.csv", 18)
     assert np.abs(back.probabilities - answers["stack"].probabilities).max() < 1e-7

@@ -95,7 +95,9 @@ def test_stacking_is_where_its_penalised_loss_has_no_slope():
     members, truth, _ = draw(2, [2, 1.5], persons=30)
     strength = 0.05
     fitted = StackingFitter(C=strength).fit(members, truth, FULL)
-    features = np.array([[np.log(max(p, MIN_PROBABILITY)) for member in members for p in member[row]] for row in range(210)])
+    features = np.array(
+        [[np.log(max(p, MIN_PROBABILITY)) for member in members for p in member[row]] for row in range(210)]
+    )
     rows = fitted(list(members))
     seen = np.unique(truth)
     np.testing.assert_allclose(rows, softmax(features @ fitted.coefficients.T + fitted.intercepts))
@@ -137,7 +139,7 @@ def test_stacking_refuses_what_it_cannot_do(monkeypatch):
     fitted = StackingFitter().fit(members, truth, FULL)
     with pytest.raises(DataError, match="the fit is on 36"):
         fitted([members[0]])
-    with pytest.raises(DataError, match="no probabilities"):
+    with pytest.raises(DataError, match="not probabilities"):
         fitted([np.log(members[0]), members[1]])
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     with pytest.raises(MissingExtraError, match="'stack' needs the extra 'train'"):

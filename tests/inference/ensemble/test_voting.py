@@ -74,7 +74,7 @@ def test_every_vote_is_that_of_the_slow_loop(seed, count):
     np.testing.assert_allclose(combine("arithmetic", members), slow_mean(members, [1] * count))
     np.testing.assert_allclose(combine("weighted", members, weights=weights), slow_mean(members, weights))
     np.testing.assert_allclose(combine("geometric", members), slow_geometric(members), rtol=1e-9)
-    hard, attribute = combine("hard", members), combine("hard_attribute", members, scheme=FULL)
+    hard, attribute = combine("majority", members), combine("majority_per_attribute", members, scheme=FULL)
     for photo in range(12):
         assert hard[photo].argmax() == slow_winner(members, photo)
         assert attribute[photo].argmax() == slow_attribute_winner(members, photo)
@@ -89,16 +89,16 @@ def test_every_vote_gives_probabilities_and_agrees_when_members_do(seed, count):
         np.testing.assert_allclose(result.sum(axis=1), 1, atol=1e-9, err_msg=name)
         assert (result >= 0).all()
     for name, result in combine_all(same, scheme=FULL).items():
-        if name != "hard_attribute":
+        if name != "majority_per_attribute":
             assert (result.argmax(axis=1) == members[0].argmax(axis=1)).all(), name
 
 
 def test_ties_of_a_hard_vote_go_to_the_greater_sum():
     members = [np.array([[0.6, 0.4, 0.0]]), np.array([[0.0, 0.9, 0.1]])]
-    assert combine("hard", members).argmax() == 1
+    assert combine("majority", members).argmax() == 1
     # Three cautious votes still beat one that is certain, by far more than the trace that breaks ties.
     cautious = [np.array([[0.4, 0.3, 0.3]])] * 2 + [np.array([[0.0, 1.0, 0.0]])]
-    assert combine("hard", cautious).argmax() == 0
+    assert combine("majority", cautious).argmax() == 0
     assert combine("arithmetic", cautious).argmax() == 1
 
 
@@ -109,7 +109,7 @@ def test_weights_count_by_their_ratio():
         combine("weighted", members, weights=[1, 0.625]), (members[0] + 0.625 * members[1]) / 1.625
     )
     np.testing.assert_allclose(combine("geometric", members, weights=[2, 2]), combine("geometric", members), rtol=1e-9)
-    assert (combine("hard", members, weights=[1, 0.625]).argmax(axis=1) == members[0].argmax(axis=1)).all()
+    assert (combine("majority", members, weights=[1, 0.625]).argmax(axis=1) == members[0].argmax(axis=1)).all()
 
 
 def test_one_zero_does_not_forbid_a_class_in_the_geometric_mean():
@@ -123,7 +123,7 @@ def test_logits_are_refused_by_every_vote():
     """The seeds averaged logits as if they were probabilities; the loud member won."""
     logits = [np.random.default_rng(number).normal(0, 4, (5, 18)) for number in range(3)]
     for name in VOTES:
-        with pytest.raises(DataError, match="no probabilities") as caught:
+        with pytest.raises(DataError, match="not probabilities") as caught:
             combine(name, logits, scheme=FULL, weights=[1, 1, 1] if name == "weighted" else None)
         assert "softmax" in str(caught.value)
     mixed = [*draw(0, 2, 5), np.abs(logits[0])]
@@ -135,15 +135,15 @@ def test_what_does_not_fit_is_refused():
     members = draw(0, 2)
     for message, name, given_members, options in (
         ("did you mean 'geometric'", "geometrc", members, {}),
-        ("no member", "hard", [], {}),
-        ("different shapes", "hard", [members[0], members[1][:3]], {}),
+        ("no member", "majority", [], {}),
+        ("different shapes", "majority", [members[0], members[1][:3]], {}),
         ("every member the same", "arithmetic", members, {"weights": [1, 2]}),
         ("needs a weight", "weighted", members, {}),
         ("2 members, but weights", "weighted", members, {"weights": [1]}),
         ("above 0", "weighted", members, {"weights": [0, 0]}),
         ("above 0", "weighted", members, {"weights": [1, -1]}),
-        ("needs the scheme", "hard_attribute", members, {}),
-        ("needs the scheme", "hard_attribute", members, {"scheme": LABEL_SCHEMAS["mask"]}),
+        ("needs the scheme", "majority_per_attribute", members, {}),
+        ("needs the scheme", "majority_per_attribute", members, {"scheme": LABEL_SCHEMAS["mask"]}),
     ):
         with pytest.raises(DataError, match=message):
             combine(name, given_members, **options)
@@ -151,5 +151,5 @@ def test_what_does_not_fit_is_refused():
 
 def test_all_votes_are_those_that_the_arguments_allow():
     members = draw(0, 3)
-    assert list(combine_all(members)) == ["arithmetic", "geometric", "hard"]
+    assert list(combine_all(members)) == ["arithmetic", "geometric", "majority"]
     assert list(combine_all(members, weights=[1, 2, 3], scheme=FULL)) == list(VOTES)

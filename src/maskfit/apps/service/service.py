@@ -46,17 +46,19 @@ class InferenceService:
         self._token = settings.token()
         self.predictor = Predictor.load(
             *settings.models,
-            views=settings.views,
+            tta=settings.views,
             vote=settings.vote,
             batch_size=settings.batch_size,
             threads=settings.threads,
-            top=settings.top,
+            top_k=settings.top,
             engine=settings.engine,
         )
-        face_predictors = {False: FacePredictor(self.predictor, find=False)}
+        face_predictors = {False: FacePredictor(self.predictor, detect=False)}
         if settings.faces:
             # A photo without a face gets no prediction; a client that wants the whole photo sends faces=false.
-            face_predictors[True] = FacePredictor(self.predictor, whole=False, most=settings.limits.faces)
+            face_predictors[True] = FacePredictor(
+                self.predictor, predict_whole_image=False, max_faces=settings.limits.faces
+            )
         self.batcher = DynamicBatcher(face_predictors, settings, self.metrics)
         face_crop = face_predictors[settings.faces].detector
         self._detector = ComponentSpec.model_validate(face_crop.detector).name if face_crop else None

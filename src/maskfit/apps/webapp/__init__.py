@@ -1,1 +1,1 @@
-"""The page on which photos are uploaded or taken, and every face on them is boxed and answered for."""
+"""Web app: predicts every face on uploaded photos, and shows a run's report, its dataset and the label review."""

@@ -1,4 +1,4 @@
-"""A studio: what one started page serves to every visitor. Models are opened once; no photo is kept here."""
+"""State of the web app that all visitors share: models, face predictors and Grad-CAM. No photo is kept here."""
 
 from __future__ import annotations
 
@@ -24,29 +24,35 @@ if TYPE_CHECKING:
     from maskfit.models.network import Network
 
 MAX_UPLOAD_MB = 25
-"""The largest file that the browser may send."""
+"""Size in MiB of the largest file that can be uploaded."""
 
 AS_TRAINED = ""
-"""The detector that the models were trained with, or else the usual one."""
+"""Stands for the face detector that the models were trained with, or else the default one."""
 
 RUNS_DIR = Path("runs")
-"""Where models are looked for when none is named."""
+"""Where runs are searched when no model is named."""
 
 MODEL_HINTS = (
     "maskfit demo --out demo trains one on drawn faces in three minutes: maskfit app demo/run",
     "maskfit train champion data.path=PHOTOS output_dir=runs/first trains one on your photos",
 )
-"""How to come by a model."""
+"""How to get a model."""
+
+MAIN_SCRIPT = Path(__file__).parent / "pages" / "main.py"
+"""The script that Streamlit runs."""
+
+MAX_SHOWN_RUNS = 6
+"""Runs that an error message lists."""
 
 
 @dataclass(frozen=True)
 class PredictionSettings:
-    """How a visitor wants photos to be read.
+    """A visitor's settings.
 
     Attributes:
-        models: Words of the studio's; their models vote.
-        vote: A name of `voting.VOTES` that needs no weights.
-        find: Whether faces are looked for; without, each photo is one portrait.
+        models: Keys of `AppState.models`; several are combined.
+        vote: How they are combined: a name of `VOTES` that needs no weights.
+        find_faces: Whether faces are detected; otherwise each photo is one portrait.
         detector: A name of `DETECTORS`, or `AS_TRAINED`.
     """
 
@@ -57,91 +63,98 @@ class PredictionSettings:
 
 
 class AppState:
-    """Readers of faces for every setting, and heat maps; may be asked by many threads at once.
+    """Face predictors for every setting, and Grad-CAM; safe to use from several threads.
 
     Args:
-        models: The words that the user named, each with its models; none, and no photo can be read.
-        beside: What the other pages show.
+        models: The opened models by the path that the user named; empty for an app without predictions.
+        tabs: Content of the other tabs.
+
+    Attributes:
+        models: The models.
+        tabs: Content of the other tabs.
+        access_token: Token in the app's URL.
+        predictor: Returns the `Predictor` for (models, vote); cached. Raises ModelFileError without a model.
+        face_predictor: Returns the `FacePredictor` for settings; cached. Raises ModelFileError without a model,
+            DataError where a detector's weights cannot be downloaded, MissingExtraError where it needs an extra.
 
     Raises:
-        ModelFileError: The models cannot answer together.
+        ModelFileError: The models are incompatible.
     """
 
-    def __init__(self, models: Mapping[str, Sequence[Member]], beside: TabContent | None = None) -> None:
-        self.models = {word: tuple(members) for word, members in models.items()}
+    def __init__(self, models: Mapping[str, Sequence[Member]], tabs: TabContent | None = None) -> None:
+        self.models = {path: tuple(members) for path, members in models.items()}
         if models:
             check_compatible([member for members in self.models.values() for member in members])
-        self.tabs = beside or TabContent()
+        self.tabs = tabs or TabContent()
         self.access_token = generate_access_token()
         self.predictor = lru_cache(maxsize=16)(self._open_predictor)
-        self.face_predictor = lru_cache(maxsize=16)(self._open_reader)
-        self._network = lru_cache(maxsize=4)(_load)
-        self._looking = threading.Lock()
+        self.face_predictor = lru_cache(maxsize=16)(self._open_face_predictor)
+        self._load_network = lru_cache(maxsize=4)(_load_network)
+        self._grad_cam_lock = threading.Lock()
 
     @property
     def default_settings(self) -> PredictionSettings:
-        """All models, faces looked for as in training."""
+        """All models, with the face detection that they were trained with."""
         return PredictionSettings(tuple(self.models))
 
     def _open_predictor(self, models: tuple[str, ...], vote: str) -> Predictor:
-        """The models of these words together; `predictor` gives the same one again.
+        """Combines models.
 
         Raises:
-            ModelFileError: No model is chosen.
+            ModelFileError: No model is selected.
         """
-        return Predictor([member for word in models for member in self.models[word]], vote=vote)
+        return Predictor([member for path in models for member in self.models[path]], vote=vote)
 
-    def _open_reader(self, settings: PredictionSettings) -> FacePredictor:
-        """The reader for these settings; `reader` gives the same one again.
-
-        Raises:
-            ModelFileError: No model is chosen.
-            DataError: A detector's weights are not here and cannot be fetched.
-            MissingExtraError: The detector needs an extra.
-        """
+    def _open_face_predictor(self, settings: PredictionSettings) -> FacePredictor:
+        """Opens the face predictor for settings; see the attribute `face_predictor`."""
         predictor = self.predictor(settings.models, settings.vote)
         detector = FaceCrop(settings.detector) if settings.find_faces and settings.detector else None
-        return FacePredictor(predictor, detector=detector, find=settings.find_faces, whole=not settings.find_faces)
+        return FacePredictor(
+            predictor,
+            detector=detector,
+            detect=settings.find_faces,
+            predict_whole_image=not settings.find_faces,
+        )
 
     def grad_cam(
-        self, settings: PredictionSettings, frames: Sequence[Pixels], attribute: str, code: int
+        self, settings: PredictionSettings, frames: Sequence[Pixels], attribute: str, index: int
     ) -> tuple[Pixels, FloatArray, str]:
-        """Where a model saw what speaks for a value: of several the first that can be asked.
+        """Computes a Grad-CAM heat map with the first of the models that supports it.
 
         Args:
             settings: The models.
-            frames: One face as each of the predictor's framings shows it.
-            attribute: Its name.
-            code: Of the official value.
+            frames: One face in each of the predictor's crops, uint8 of shape (height, width, 3).
+            attribute: Name of the attribute.
+            index: Index of the scored value that the heat map explains.
 
         Returns:
-            The frame (height, width, 3) that the model saw, its heat (height, width) from 0 to 1, and the model's name.
+            The model input (height, width, 3), its heat map (height, width) in [0, 1], and the model's name.
 
         Raises:
-            MissingExtraError: The library for this is not installed.
-            DataError: No model can be asked, or it has no maps to look into.
+            MissingExtraError: The Grad-CAM library is not installed.
+            DataError: No model has gradients, or the network has no feature maps.
         """
-        from maskfit.explain.gradcam import grad_cam, logits_for, refuse_without_library
+        from maskfit.explain.gradcam import grad_cam, logits_for, require_grad_cam
 
-        refuse_without_library()
+        require_grad_cam()
         predictor = self.predictor(settings.models, settings.vote)
-        asked = next((member for member in predictor.members if _has_gradients(member, attribute)), None)
-        if asked is None:
+        member = next((member for member in predictor.members if _has_gradients(member, attribute)), None)
+        if member is None:
             raise DataError(
-                "these models are made to run and keep no gradients, which a heat map is made of",
+                "exported models have no gradients, which Grad-CAM needs",
                 hint="start the page with the .safetensors model that they were exported from",
             )
-        facts = asked.engine.metadata
-        frame = frames[predictor.crop_resizes.index(facts.preprocessing.crop_resize)]
-        head, logits = logits_for(facts.label_schema, facts.heads, attribute, code)
-        # A network of its own: its layers are listened to, which must not meet what others ask the engine's.
-        with self._looking:
-            network = self._network(asked.name)
-            (heat,) = grad_cam(network, facts.preprocessing.normalization(frame[None]), head, logits)
-        return frame, heat, asked.name
+        metadata = member.engine.metadata
+        frame = frames[predictor.crop_resizes.index(metadata.preprocessing.crop_resize)]
+        head, logits = logits_for(metadata.label_schema, metadata.heads, attribute, index)
+        # A network of its own: Grad-CAM hooks its layers, which must not affect predictions by the engine's network.
+        with self._grad_cam_lock:
+            network = self._load_network(member.name)
+            (heat,) = grad_cam(network, metadata.preprocessing.normalization(frame[None]), head, logits)
+        return frame, heat, member.name
 
     def close(self) -> None:
-        """Lets other processes have the log of a review."""
+        """Closes the review, so that other processes can open its log."""
         self.tabs.close()
 
 
@@ -149,70 +162,96 @@ def _has_gradients(member: Member, attribute: str) -> bool:
     return Path(member.name).suffix == ".safetensors" and attribute in member.scored_schema.names
 
 
-def _load(path: str) -> Network:
+def _load_network(path: str) -> Network:
     from maskfit.model_file import load_model
 
     return load_model(path)[0]
 
 
-def load_app_state(words: Sequence[str], beside: TabContent | None = None, *, engine: str = "auto") -> AppState:
-    """Opens the models that words stand for; `engine` as for `engines.open_engine`.
+def load_app_state(paths: Sequence[str], tabs: TabContent | None = None, *, engine: str = "auto") -> AppState:
+    """Opens models.
+
+    Args:
+        paths: Model files and run folders; repeated ones are opened once.
+        tabs: Content of the other tabs.
+        engine: As for `open_engine`.
+
+    Returns:
+        The state.
 
     Raises:
-        ModelFileError: One is no model, or they cannot answer together.
-        RunError: A run has no fold that is done.
-        MissingExtraError: One needs what is not installed.
+        ModelFileError: A file is not a model, or the models are incompatible.
+        RunError: A run has no completed fold.
+        MissingExtraError: A model needs an extra that is not installed.
         RecipeError: There is no such engine.
-        DataError: A detector that a model crops with is not here and cannot be fetched.
+        DataError: A detector that a model crops with has no weights here and they cannot be downloaded.
     """
-    once = dict.fromkeys(words)
-    studio = AppState({word: open_members([word], engine=engine) for word in once}, beside)
-    if studio.models:
-        # Asked now: a model whose crop needs a detector that is not here could not look at a single photo.
-        studio.predictor(studio.default_settings.models, studio.default_settings.vote)
-    return studio
+    unique = dict.fromkeys(paths)
+    app_state = AppState({path: open_members([path], engine=engine) for path in unique}, tabs)
+    if app_state.models:
+        # Fails now where a crop's detector is missing, instead of on the first photo.
+        app_state.predictor(app_state.default_settings.models, app_state.default_settings.vote)
+    return app_state
 
 
 def find_runs(folder: Path = RUNS_DIR) -> list[Path]:
-    """The runs in a folder that have a model."""
+    """Finds the runs in a folder that have a model.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Run folders with at least one completed fold, sorted by name.
+    """
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
     runs = [path for path in entries if is_run_dir(path)]
     return [path for path in runs if any(RunDir(path).fold(number).done for number in RunDir(path).fold_numbers())]
 
 
 def find_only_run(folder: Path = RUNS_DIR) -> str:
-    """The one run in a folder that has a model.
+    """Returns the only run in a folder that has a model.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        Path of the run.
 
     Raises:
         ModelFileError: There is none, or there are several.
     """
-    done = find_runs(folder)
-    if not done:
-        what = (
-            "no model was named, and there is none under ./runs"
-            if folder == RUNS_DIR
-            else f"no run in {folder} has a model"
-        )
-        raise ModelFileError(what, hint="; or ".join(("maskfit app MODEL_OR_RUN", *MODEL_HINTS)))
-    if len(done) > 1:
-        shown = ", ".join(map(str, done[:6])) + (f" and {len(done) - 6} more" if len(done) > 6 else "")
-        raise ModelFileError(f"no model was named, and there are several: {shown}", hint=f"maskfit app {done[-1]}")
-    return str(done[0])
+    runs = find_runs(folder)
+    if not runs:
+        if folder == RUNS_DIR:
+            message = "no model was named, and there is none under ./runs"
+        else:
+            message = f"no run in {folder} has a model"
+        raise ModelFileError(message, hint="; or ".join(("maskfit app MODEL_OR_RUN", *MODEL_HINTS)))
+    if len(runs) > 1:
+        shown = ", ".join(map(str, runs[:MAX_SHOWN_RUNS]))
+        if len(runs) > MAX_SHOWN_RUNS:
+            shown += f" and {len(runs) - MAX_SHOWN_RUNS} more"
+        raise ModelFileError(f"no model was named, and there are several: {shown}", hint=f"maskfit app {runs[-1]}")
+    return str(runs[0])
 
 
-_SEAT: ProcessState[AppState] = ProcessState("no studio is open", fix="start the page with maskfit app MODEL_OR_RUN")
-set_app_state, get_app_state = _SEAT.set, _SEAT.get
-"""Say which studio the page of this process serves, and ask for it."""
+_STATE: ProcessState[AppState] = ProcessState("no app is open", hint="start the page with maskfit app MODEL_OR_RUN")
+set_app_state, get_app_state = _STATE.set, _STATE.get
+"""Set and return the state that the pages of this process show."""
 
 
-MAIN_SCRIPT = Path(__file__).parent / "pages" / "main.py"
+def serve(app_state: AppState, host: str, port: int, on_start: Callable[[], object] = lambda: None) -> None:
+    """Serves the web app until the process receives SIGINT or SIGTERM.
 
-
-def serve(studio: AppState, host: str, port: int, opened: Callable[[], object] = lambda: None) -> None:
-    """Serves a studio; see `serving.serve_page`."""
-    set_app_state(studio)
+    Args:
+        app_state: The models and tabs.
+        host: The address to listen on.
+        port: The TCP port.
+        on_start: Called just before the server starts.
+    """
+    set_app_state(app_state)
     try:
-        run_streamlit(MAIN_SCRIPT, host, port, opened, server_maxUploadSize=MAX_UPLOAD_MB)
+        run_streamlit(MAIN_SCRIPT, host, port, on_start, server_maxUploadSize=MAX_UPLOAD_MB)
     finally:
         set_app_state(None)
-        studio.close()
+        app_state.close()

@@ -1,4 +1,4 @@
-"""All faces as a CSV, and counted."""
+"""Exports all faces as a CSV, and counts them."""
 
 from __future__ import annotations
 
@@ -13,44 +13,75 @@ from maskfit.inference.decisions import NOT_SURE
 from maskfit.labels.schema import LabelSchema
 
 NO_FACE = "no face found"
+"""Text of the column `problem` for a photo without a face."""
 
 
 class Row(NamedTuple):
-    """A photo with what came of it and what is said of it."""
+    """A photo with its result.
+
+    Attributes:
+        name: The photo's name.
+        result: The result.
+        predictions: For each face the prediction of each attribute under the visitor's thresholds.
+    """
 
     name: str
     result: PhotoResult
     predictions: FacePredictions
 
 
-def csv_header(scheme: LabelSchema) -> list[str]:
-    """The columns: the answer, which may be "not sure", the best guess, and its probability, for each attribute."""
-    own = [f"{name}{ending}" for name in scheme.names for ending in ("", "_guess", "_probability")]
-    return ["photo", "face", "left", "upper", "right", "lower", "score", *own, "problem"]
+def csv_header(schema: LabelSchema) -> list[str]:
+    """Returns the columns of the CSV.
+
+    Each attribute has three: the prediction, which may be "not sure", the most probable value, and its probability.
+
+    Args:
+        schema: The label schema.
+
+    Returns:
+        Names of the columns.
+    """
+    of_attributes = [f"{name}{suffix}" for name in schema.names for suffix in ("", "_guess", "_probability")]
+    return ["photo", "face", "left", "upper", "right", "lower", "score", *of_attributes, "problem"]
 
 
-def to_csv(scheme: LabelSchema, rows: Sequence[Row]) -> bytes:
-    """A row for each face, boxes in pixels of the upright photo; a photo without a face has one that says why."""
+def to_csv(schema: LabelSchema, rows: Sequence[Row]) -> bytes:
+    """Formats a row for each face, and one with the reason for each photo without a face.
+
+    Args:
+        schema: The label schema.
+        rows: The photos.
+
+    Returns:
+        The CSV in UTF-8; boxes are in pixels of the upright photo.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    names = csv_header(scheme)
+    names = csv_header(schema)
     writer.writerow(names)
-    for name, result, said in rows:
-        if not said:
+    for name, result, predictions in rows:
+        if not predictions:
             writer.writerow([name, *[""] * (len(names) - 2), result.error or NO_FACE])
-        for number, (answer, spoken) in enumerate(zip(result.faces, said, strict=True), start=1):
-            face = answer.face
-            place = [""] * 5 if face is None else [f"{edge:.1f}" for edge in face.box] + [f"{face.score:.4f}"]
+        for number, (face_prediction, attributes) in enumerate(zip(result.faces, predictions, strict=True), start=1):
+            face = face_prediction.face
+            box = [""] * 5 if face is None else [f"{edge:.1f}" for edge in face.box] + [f"{face.score:.4f}"]
             cells = [
                 cell
-                for item in spoken
+                for item in attributes
                 for cell in (item.value if item.is_confident else NOT_SURE, item.value, f"{item.probability:.4f}")
             ]
-            writer.writerow([name, number, *place, *cells, ""])
+            writer.writerow([name, number, *box, *cells, ""])
     return stream.getvalue().encode()
 
 
 def count_values(rows: Sequence[Row]) -> Counter[str]:
-    """How many faces have each answer for the first attribute, by value; `NOT_SURE` where that is the answer."""
-    first = (spoken[0] for row in rows for spoken in row.predictions)
+    """Counts faces by their prediction for the first attribute.
+
+    Args:
+        rows: The photos.
+
+    Returns:
+        Number of faces by value, and by `NOT_SURE`.
+    """
+    first = (attributes[0] for row in rows for attributes in row.predictions)
     return Counter(item.value if item.is_confident else NOT_SURE for item in first)

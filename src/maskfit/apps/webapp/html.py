@@ -1,182 +1,290 @@
-"""What the page shows as HTML. Names come from files and models, so every text is escaped here."""
+"""HTML of the web app, rendered from the templates beside this module, which escape every name from files or models."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 from importlib.resources import files
 
+from markupsafe import Markup
 from PIL import Image, ImageDraw
 
 from maskfit.apps.webapp.session import PhotoResult, to_jpeg
 from maskfit.data.detectors import Face
 from maskfit.data.image_decoding import Pixels
-from maskfit.inference.annotation import VALUE_COLORS, LabelColor, face_color, value_color, label_text
+from maskfit.html.templates import render
+from maskfit.inference.annotation import VALUE_COLORS, LabelColor, face_color, label_text, value_color
 from maskfit.inference.decisions import NOT_SURE, AttributePrediction
 from maskfit.inference.face_predictor import FacePrediction
 from maskfit.labels.schema import LabelSchema
 
+PACKAGE = "maskfit.apps.webapp"
+"""Package of the templates."""
+
 MAX_VALUES = 7
-"""Values of an attribute that a card shows, the likeliest first, where there are more."""
+"""Values of an attribute that a card shows; of more, the most probable."""
 
 THUMBNAIL_SIDE = 112
-"""Pixels across of a face on its card, twice what the page shows, for fine screens."""
+"""Side in pixels of a face on its card; twice the displayed size, for high-resolution screens."""
+
+WHITE = (255, 255, 255)
 
 
-def style() -> str:
-    """The page's CSS."""
-    return f"<style>{files('maskfit.apps.webapp').joinpath('webapp.css').read_text(encoding='utf-8')}</style>"
+@dataclass(frozen=True)
+class _Chip:
+    """Number of faces with one prediction."""
+
+    num_faces: int
+    text: str
+    color: LabelColor
 
 
-def heading(words: Sequence[str]) -> str:
-    """The page's name and what answers on it."""
-    said = " · ".join(map(escape, words))
-    return f'<div class="ms ms-head"><h1>maskfit</h1><p>{said}</p></div>'
+@dataclass(frozen=True)
+class _Bar:
+    """Probability of one value; `color` is None where the style sheet's applies."""
+
+    text: str
+    percent: str
+    width: str
+    is_best: bool
+    color: LabelColor | None
 
 
-def welcome(limits: str) -> str:
-    """What to do, while there is no photo."""
+@dataclass(frozen=True)
+class _AttributeBars:
+    """Prediction of one attribute; `threshold` is the position in percent below which it abstains, or None."""
+
+    name: str
+    text: str
+    is_confident: bool
+    threshold: str | None
+    bars: tuple[_Bar, ...]
+
+
+@dataclass(frozen=True)
+class _Card:
+    """Predictions for one face."""
+
+    color: LabelColor
+    thumbnail: str
+    label: str
+    source: str
+    attributes: tuple[_AttributeBars, ...]
+
+
+def style() -> Markup:
+    """Returns the CSS of the app.
+
+    Returns:
+        A `<style>` element.
+    """
+    css = files(PACKAGE).joinpath("webapp.css").read_text(encoding="utf-8")
+    return Markup("<style>{}</style>").format(Markup(css))
+
+
+def heading(parts: Sequence[str]) -> Markup:
+    """Renders the app's name and what predicts.
+
+    Args:
+        parts: Models and attributes.
+
+    Returns:
+        HTML.
+    """
+    return render(PACKAGE, "heading.html.j2", text=" · ".join(parts))
+
+
+def welcome(limits: str) -> Markup:
+    """Renders the instructions that are shown while there is no photo.
+
+    Args:
+        limits: How many photos of which size can be uploaded.
+
+    Returns:
+        HTML.
+    """
     steps = (
-        ("1", "Bring photos", f"Drop them above, take one with the camera, or try drawn faces. {limits}"),
-        (
-            "2",
-            "Read the boxes",
-            "Every face gets a box and a card: each answer with the probability of all its values.",
-        ),
-        ("3", "Look closer", "See what the model saw of a face, and where it looked. Download all faces as a table."),
+        {
+            "title": "Add photos",
+            "text": f"Drop them above, take one with the camera, or try drawn faces. {limits}",
+        },
+        {
+            "title": "Read the boxes",
+            "text": "Every face gets a box and a card: each prediction with the probability of all its values.",
+        },
+        {
+            "title": "Look closer",
+            "text": "See what the model saw of a face, and where it looked. Download all faces as a table.",
+        },
     )
-    cells = "".join(f"<li><b>{number}</b><h3>{title}</h3><p>{escape(text)}</p></li>" for number, title, text in steps)
-    return f'<div class="ms"><ol class="ms-steps">{cells}</ol>{PRIVACY}</div>'
+    return render(PACKAGE, "welcome.html.j2", steps=steps)
 
 
-PRIVACY = (
-    '<p class="ms-private">Photos stay in the memory of this visit: none is stored, none leaves the machine that runs '
-    "maskfit. Gender and age are guesses about appearance, not facts about a person.</p>"
-)
+def summary(schema: LabelSchema, counts: Mapping[str, int], num_photos: int, num_faces: int) -> Markup:
+    """Renders how many faces have each prediction for the first attribute.
 
+    Args:
+        schema: The label schema.
+        counts: Number of faces by value, and by `NOT_SURE`.
+        num_photos: Photos in total.
+        num_faces: Faces in total.
 
-def summary(scheme: LabelSchema, counts: Mapping[str, int], photos: int, found: int) -> str:
-    """How many faces have each answer for the first attribute."""
-    first = scheme.attributes[0]
-    chips = []
-    for code, value in enumerate(first.values):
-        if counts.get(value):
-            chips.append(_chip(f"<b>{counts[value]}</b> {escape(first.display_name(code))}", value_color(code, True)))
+    Returns:
+        HTML.
+    """
+    first = schema.attributes[0]
+    chips = [
+        _Chip(counts[value], first.display_name(index), value_color(index, True))
+        for index, value in enumerate(first.values)
+        if counts.get(value)
+    ]
     if counts.get(NOT_SURE):
-        chips.append(_chip(f"<b>{counts[NOT_SURE]}</b> {NOT_SURE}", value_color(0, False)))
-    total = f"<b>{found}</b> {_many(found, 'face')} on <b>{photos}</b> {_many(photos, 'photo')}"
-    return f'<div class="ms ms-summary"><span class="ms-total">{total}</span>{"".join(chips)}</div>'
+        chips.append(_Chip(counts[NOT_SURE], NOT_SURE, value_color(0, False)))
+    return render(PACKAGE, "summary.html.j2", chips=chips, num_photos=num_photos, num_faces=num_faces)
 
 
-def photo_heading(name: str, result: PhotoResult) -> str:
-    """A photo's name and size, and how many faces are on it."""
-    reading = result.prediction
-    if reading is None:
-        return f'<div class="ms ms-photo"><h2>{escape(name)}</h2></div>'
-    portrait = reading.faces and not reading.num_faces
-    said = "as one portrait" if portrait else f"{reading.num_faces} {_many(reading.num_faces, 'face')}"
-    size = f"{reading.width} × {reading.height}"
-    return f'<div class="ms ms-photo"><h2>{escape(name)}</h2><span>{size} · {said}</span></div>'
+def photo_heading(name: str, result: PhotoResult) -> Markup:
+    """Renders a photo's name and size, and how many faces it has.
+
+    Args:
+        name: The photo's name.
+        result: The result of the photo.
+
+    Returns:
+        HTML.
+    """
+    details = None
+    if result.prediction is not None:
+        prediction = result.prediction
+        faces = "1 face" if prediction.num_faces == 1 else f"{prediction.num_faces} faces"
+        if prediction.faces and not prediction.num_faces:
+            faces = "as one portrait"
+        details = f"{prediction.width} × {prediction.height} · {faces}"
+    return render(PACKAGE, "photo_heading.html.j2", name=name, details=details)
 
 
-def note(text: str, more: str = "", kind: str = "calm") -> str:
-    """A line to the visitor: `calm`, or `bad` for what went wrong."""
-    rest = f"<span>{escape(more)}</span>" if more else ""
-    return f'<div class="ms"><div class="ms-note ms-{kind}"><b>{escape(text)}</b>{rest}</div></div>'
+def note(text: str, details: str = "", kind: str = "neutral") -> Markup:
+    """Renders a message to the visitor.
+
+    Args:
+        text: The message.
+        details: A second line; empty for none.
+        kind: `neutral` or `error`.
+
+    Returns:
+        HTML.
+    """
+    return render(PACKAGE, "note.html.j2", text=text, details=details, kind=kind)
 
 
 def cards(
-    scheme: LabelSchema,
+    schema: LabelSchema,
     result: PhotoResult,
-    said: Sequence[Sequence[AttributePrediction]],
-    unsure_below: Mapping[str, float],
-) -> str:
-    """A card for each face."""
-    each = zip(result.faces, said, result.frames, strict=True)
-    own = [
-        _card(scheme, number, answer, spoken, frames[0], unsure_below)
-        for number, (answer, spoken, frames) in enumerate(each, start=1)
-    ]
-    many = " ms-many" if len(own) > 1 else ""
-    return f'<div class="ms ms-cards{many}">{"".join(own)}</div>'
+    predictions: Sequence[Sequence[AttributePrediction]],
+    abstain_below: Mapping[str, float],
+) -> Markup:
+    """Renders a card for each face.
 
+    Args:
+        schema: The label schema.
+        result: The result of the photo.
+        predictions: For each face the prediction of each attribute under the visitor's thresholds.
+        abstain_below: The thresholds by attribute.
 
-def _card(
-    scheme: LabelSchema,
-    number: int,
-    answer: FacePrediction,
-    said: Sequence[AttributePrediction],
-    frame: Pixels,
-    unsure_below: Mapping[str, float],
-) -> str:
-    colour = face_color(scheme, said)
-    where = "the whole photo" if answer.face is None else _size(answer.face)
-    parts = [
-        _attribute(scheme, item, unsure_below.get(item.attribute, 0.0), coloured=place == 0)
-        for place, item in enumerate(said)
-    ]
-    return (
-        f'<article class="ms-card" style="--own:{colour.css};--own-ink:{colour.css_text}">'
-        f'<header><img src="{_thumbnail(frame)}" alt=""><div><span class="ms-number">{number}</span>'
-        f"<strong>{escape(label_text(said[0]))}</strong><small>{escape(where)}</small></div></header>"
-        f"{''.join(parts)}</article>"
+    Returns:
+        HTML.
+    """
+    return render(
+        PACKAGE,
+        "cards.html.j2",
+        cards=[
+            _card(schema, face, prediction, frames[0], abstain_below)
+            for face, prediction, frames in zip(result.faces, predictions, result.frames, strict=True)
+        ],
     )
 
 
-def _size(face: Face) -> str:
+def _card(
+    schema: LabelSchema,
+    face: FacePrediction,
+    prediction: Sequence[AttributePrediction],
+    frame: Pixels,
+    abstain_below: Mapping[str, float],
+) -> _Card:
+    return _Card(
+        color=face_color(schema, prediction),
+        thumbnail=_thumbnail(frame),
+        label=label_text(prediction[0]),
+        source="the whole photo" if face.face is None else _describe_face(face.face),
+        attributes=tuple(
+            _attribute_bars(schema, item, abstain_below.get(item.attribute, 0.0), colored=index == 0)
+            for index, item in enumerate(prediction)
+        ),
+    )
+
+
+def _describe_face(face: Face) -> str:
     left, upper, right, lower = face.box
     return f"{right - left:.0f} × {lower - upper:.0f} pixels, detector {face.score:.0%}"
 
 
-def _attribute(scheme: LabelSchema, said: AttributePrediction, least: float, *, coloured: bool) -> str:
-    """One answer, and a bar of every value's probability; a line on the bars stands where "not sure" ends."""
-    attribute = scheme[said.attribute]
-    best = attribute.values.index(said.value)
-    word = escape(said.display_name) if said.is_confident else f"<i>{NOT_SURE}</i>"
-    codes: Sequence[int] = range(len(attribute.values))
-    if len(codes) > MAX_VALUES:
-        codes = sorted(codes, key=lambda code: -said.probabilities[attribute.values[code]])[:MAX_VALUES]
-    tick = f'<s style="left:{100 * least:.1f}%"></s>' if least > 0 else ""
-    rows = []
-    for code in codes:
-        share = said.probabilities[attribute.values[code]]
-        ground = f";background:{value_color(code, True).css}" if coloured else ""
-        rows.append(
-            f'<li class="{"ms-best" if code == best else ""}"><span>{escape(attribute.display_name(code))}</span>'
-            f'<div><u style="width:{100 * share:.1f}%{ground}"></u>{tick}</div><em>{escape(_percent(share))}</em></li>'
+def _attribute_bars(
+    schema: LabelSchema, prediction: AttributePrediction, threshold: float, *, colored: bool
+) -> _AttributeBars:
+    """Returns a prediction and the probability bars of its values; `colored` gives each bar its value's color."""
+    attribute = schema[prediction.attribute]
+    best = attribute.values.index(prediction.value)
+    indices: Sequence[int] = range(len(attribute.values))
+    if len(indices) > MAX_VALUES:
+        by_probability = sorted(indices, key=lambda index: -prediction.probabilities[attribute.values[index]])
+        indices = by_probability[:MAX_VALUES]
+    bars = []
+    for index in indices:
+        probability = prediction.probabilities[attribute.values[index]]
+        bars.append(
+            _Bar(
+                text=attribute.display_name(index),
+                percent=_percent(probability),
+                width=f"{100 * probability:.1f}",
+                is_best=index == best,
+                color=value_color(index, True) if colored else None,
+            )
         )
-    return f"<section><h4><span>{escape(said.attribute)}</span><b>{word}</b></h4><ul>{''.join(rows)}</ul></section>"
+    return _AttributeBars(
+        name=prediction.attribute,
+        text=prediction.display_name if prediction.is_confident else NOT_SURE,
+        is_confident=prediction.is_confident,
+        threshold=f"{100 * threshold:.1f}" if threshold > 0 else None,
+        bars=tuple(bars),
+    )
 
 
-def _percent(share: float) -> str:
-    """Never 0 % or 100 %, which no network knows."""
-    return "<1%" if share < 0.005 else ">99%" if share >= 0.995 else f"{share:.0%}"
-
-
-def _chip(markup: str, colour: LabelColor) -> str:
-    return f'<span class="ms-chip" style="background:{colour.css};color:{colour.css_text}">{markup}</span>'
+def _percent(probability: float) -> str:
+    """Formats a probability, but never as 0% or 100%, of which no network is certain."""
+    return "<1%" if probability < 0.005 else ">99%" if probability >= 0.995 else f"{probability:.0%}"
 
 
 def _thumbnail(frame: Pixels) -> str:
+    """Returns a frame as a data URL."""
     image = Image.fromarray(frame)
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     return f"data:image/jpeg;base64,{b64encode(to_jpeg(image, 85)).decode()}"
 
 
-def _many(count: int, one: str) -> str:
-    return one if count == 1 else f"{one}s"
-
-
-LIGHT = (255, 255, 255)
-
-
 def draw_icon(side: int = 64) -> Image.Image:
-    """A face in its box, for the browser's tab."""
+    """Draws the icon for the browser's tab: a face with a mask in a box.
+
+    Args:
+        side: Width and height in pixels.
+
+    Returns:
+        An RGBA image.
+    """
     icon = Image.new("RGBA", (side, side))
     draw = ImageDraw.Draw(icon)
     blue = VALUE_COLORS[0].background
     draw.rounded_rectangle((2, 2, side - 3, side - 3), side / 5, outline=blue, width=side // 9)
     draw.ellipse((side * 0.28, side * 0.24, side * 0.72, side * 0.78), fill=blue)
-    draw.rectangle((side * 0.28, side * 0.52, side * 0.72, side * 0.66), fill=LIGHT)
+    draw.rectangle((side * 0.28, side * 0.52, side * 0.72, side * 0.66), fill=WHITE)
     return icon

@@ -1,4 +1,4 @@
-"""A photo that somebody brought, and what came of it. It stays in the memory of that visit and goes nowhere else."""
+"""One visitor's session: uploaded photos, their results, and sample photos. Everything stays in memory."""
 
 from __future__ import annotations
 
@@ -24,24 +24,39 @@ from maskfit.synthesis.drawn import render_photo, sample_person
 MAX_PHOTOS = 40
 """Photos that are shown at a time."""
 
-
 MAX_PIXELS = 50_000_000
-"""Width x height that is still decoded: what a good telephone takes."""
+"""Width x height of a photo that is still decoded: as many as current phones take."""
 
 PREVIEW_SIDE = 1400
-"""The longer side in pixels of a photo as it is shown."""
+"""The longer side in pixels of a photo on the page."""
 
 MAX_CACHED_RESULTS = 3 * MAX_PHOTOS
-"""Results that a visit keeps, so that a setting that is tried and taken back costs nothing."""
+"""Results that a session keeps, so that going back to an earlier setting predicts nothing again."""
+
+SAMPLE_PERSONS = (
+    (15, "male", 34, "mask1"),
+    (11, "female", 63, "incorrect_mask"),
+    (20, "female", 24, "normal"),
+    (15, "female", 45, "mask3"),
+    (20, "male", 70, "normal"),
+    (19, "male", 21, "incorrect_mask"),
+)
+"""Seed, gender, age and mask state of each sample person: every mask state, gender and age band is among them."""
+
+SAMPLE_COLUMNS, SAMPLE_CELL_SIZE = 3, (360, 480)
+"""Layout of the group photo: persons per row, and (width, height) of each in pixels."""
+
+FacePredictions = tuple[tuple[AttributePrediction, ...], ...]
+"""For each face the prediction of each attribute."""
 
 
 @dataclass(frozen=True, eq=False)
 class UploadedPhoto:
-    """A photo as it was brought.
+    """An uploaded photo.
 
     Attributes:
-        name: What it is called; of several with one name all but the first get a number.
-        content: Its bytes.
+        name: The file's name; see `deduplicate_names`.
+        content: The file's bytes.
     """
 
     name: str
@@ -49,32 +64,39 @@ class UploadedPhoto:
 
     @cached_property
     def content_hash(self) -> str:
-        """Stands for the content."""
+        """BLAKE2b digest of the content in hexadecimal."""
         return hashlib.blake2b(self.content, digest_size=16).hexdigest()
 
 
-def deduplicate_names(items: Sequence[UploadedPhoto]) -> list[UploadedPhoto]:
-    """The same photos, no two of one name."""
-    seen: Counter[str] = Counter()
-    named = []
-    for item in items:
-        seen[item.name] += 1
-        times = seen[item.name]
-        named.append(item if times == 1 else replace(item, name=f"{item.name} ({times})"))
-    return named
+def deduplicate_names(photos: Sequence[UploadedPhoto]) -> list[UploadedPhoto]:
+    """Numbers repeated names.
+
+    Args:
+        photos: Uploaded photos.
+
+    Returns:
+        The photos; of several with one name, all but the first have a number appended.
+    """
+    counts: Counter[str] = Counter()
+    renamed = []
+    for photo in photos:
+        counts[photo.name] += 1
+        count = counts[photo.name]
+        renamed.append(photo if count == 1 else replace(photo, name=f"{photo.name} ({count})"))
+    return renamed
 
 
 @dataclass(frozen=True, eq=False)
 class PhotoResult:
-    """What came of a photo.
+    """Result of a photo.
 
     Attributes:
-        key: Of its content.
-        reading: The answers; None where it could not be read.
-        preview: A JPEG of it as it is shown, without anything that the file said of itself.
-        frames: Of each answer what the models saw, in each of their framings, (height, width, 3).
-        problem: Why it could not be read; empty where it could.
-        fix: What to do about that.
+        content_hash: Hash of the photo's content.
+        prediction: The prediction; None where the photo could not be read.
+        preview: The photo as JPEG for the page, without metadata.
+        frames: For each face the model input in each of the models' crops, uint8 of shape (height, width, 3).
+        error: Why the photo could not be read; empty where it could.
+        hint: What to do about it.
     """
 
     content_hash: str
@@ -86,34 +108,48 @@ class PhotoResult:
 
     @property
     def faces(self) -> tuple[FacePrediction, ...]:
-        """One for each face, the largest first, or one for the whole photo."""
+        """The prediction of each face, the largest first, or of the whole photo."""
         return self.prediction.faces if self.prediction else ()
 
 
-FacePredictions = tuple[tuple[AttributePrediction, ...], ...]
-"""Of each answer, what is said of each attribute."""
-
-
 def reapply_thresholds(
-    scheme: LabelSchema, answers: Sequence[FacePrediction], unsure_below: Mapping[str, float]
+    schema: LabelSchema, faces: Sequence[FacePrediction], abstain_below: Mapping[str, float]
 ) -> FacePredictions:
-    """Answers under other thresholds; nothing is read anew for that."""
-    if not answers:
+    """Decides on stored probabilities with other thresholds; no model runs again.
+
+    Args:
+        schema: The label schema.
+        faces: Predictions of faces.
+        abstain_below: Probability below which the prediction is "not sure", by attribute.
+
+    Returns:
+        For each face the prediction of each attribute.
+    """
+    if not faces:
         return ()
-    return tuple(decide(scheme, np.stack([answer.probabilities for answer in answers]), unsure_below))
+    return tuple(decide(schema, np.stack([face.probabilities for face in faces]), abstain_below))
 
 
-def predict_photo(studio: AppState, item: UploadedPhoto, settings: PredictionSettings) -> PhotoResult:
-    """Reads a photo; what is wrong with it becomes a part of the result."""
-    reader = studio.face_predictor(settings)
+def predict_photo(app_state: AppState, photo: UploadedPhoto, settings: PredictionSettings) -> PhotoResult:
+    """Predicts a photo; an error becomes part of the result.
+
+    Args:
+        app_state: The models.
+        photo: The photo.
+        settings: The visitor's settings.
+
+    Returns:
+        The result.
+    """
+    face_predictor = app_state.face_predictor(settings)
     try:
-        pixels = decode(item.content, name=item.name, max_pixels=MAX_PIXELS, max_bytes=MAX_UPLOAD_MB * 2**20)
-        looked = reader.preprocess(pixels)
-        (reading,) = reader.predict_batch([looked])
+        pixels = decode(photo.content, name=photo.name, max_pixels=MAX_PIXELS, max_bytes=MAX_UPLOAD_MB * 2**20)
+        detected = face_predictor.preprocess(pixels)
+        (prediction,) = face_predictor.predict_batch([detected])
     except MaskfitError as error:
-        return PhotoResult(item.content_hash, error=error.message, hint=error.hint or "")
-    frames = tuple(tuple(views[0] for views in sight.tta_views) for sight in looked.inputs)
-    return PhotoResult(item.content_hash, reading, _preview(pixels), frames)
+        return PhotoResult(photo.content_hash, error=error.message, hint=error.hint or "")
+    frames = tuple(tuple(views[0] for views in item.tta_views) for item in detected.inputs)
+    return PhotoResult(photo.content_hash, prediction, _preview(pixels), frames)
 
 
 def _preview(pixels: Pixels) -> bytes:
@@ -123,78 +159,95 @@ def _preview(pixels: Pixels) -> bytes:
 
 
 def to_jpeg(image: Image.Image, quality: int = 90) -> bytes:
-    """A picture as JPEG that holds nothing but pixels."""
+    """Encodes an image as JPEG without metadata.
+
+    Args:
+        image: An RGB image.
+        quality: 1 to 95.
+
+    Returns:
+        The file's bytes.
+    """
     stream = BytesIO()
     image.save(stream, "JPEG", quality=quality)
     return stream.getvalue()
 
 
-def _picture(result: PhotoResult, marks: tuple[FaceAnnotation, ...]) -> bytes:
-    """A photo with its faces marked, as JPEG."""
-    if not marks:
+def _annotated_jpeg(result: PhotoResult, annotations: tuple[FaceAnnotation, ...]) -> bytes:
+    """Returns the preview with annotated faces, as JPEG."""
+    if not annotations:
         return result.preview
     with Image.open(BytesIO(result.preview), formats=("JPEG",)) as image:
-        return to_jpeg(draw_annotations(image, marks))
+        return to_jpeg(draw_annotations(image, annotations))
 
 
 class Session:
     """What one visitor's page remembers while it is open.
 
     Args:
-        studio: Reads the photos.
+        app_state: The models.
 
     Attributes:
-        whole: Keys of photos without a face that are to be read as one portrait all the same.
-        picture: Gives a result's photo with marks on it; asked for again, the same one.
+        app_state: The models.
+        whole_photo_hashes: Content hashes of photos without a face that are predicted as one portrait all the same.
+        annotated_jpeg: Returns a result's preview with annotations; cached.
     """
 
-    def __init__(self, studio: AppState) -> None:
-        self.app_state = studio
+    def __init__(self, app_state: AppState) -> None:
+        self.app_state = app_state
         self.whole_photo_hashes: set[str] = set()
-        self.annotated_jpeg = lru_cache(maxsize=MAX_CACHED_RESULTS)(_picture)
-        self._kept: OrderedDict[tuple[str, PredictionSettings], PhotoResult] = OrderedDict()
+        self.annotated_jpeg = lru_cache(maxsize=MAX_CACHED_RESULTS)(_annotated_jpeg)
+        self._cache: OrderedDict[tuple[str, PredictionSettings], PhotoResult] = OrderedDict()
 
-    def is_cached(self, item: UploadedPhoto, settings: PredictionSettings) -> bool:
-        """Whether a photo was read with these settings already."""
-        return (item.content_hash, self._own(item, settings)) in self._kept
+    def is_cached(self, photo: UploadedPhoto, settings: PredictionSettings) -> bool:
+        """Returns whether a photo was already predicted with these settings.
 
-    def predict(self, item: UploadedPhoto, settings: PredictionSettings) -> PhotoResult:
-        """What comes of a photo, from memory where it was read before."""
-        settings = self._own(item, settings)
-        key = (item.content_hash, settings)
-        if key not in self._kept:
-            self._kept[key] = predict_photo(self.app_state, item, settings)
-        self._kept.move_to_end(key)
-        while len(self._kept) > MAX_CACHED_RESULTS:
-            self._kept.popitem(last=False)
-        return self._kept[key]
+        Args:
+            photo: The photo.
+            settings: The visitor's settings.
 
-    def _own(self, item: UploadedPhoto, settings: PredictionSettings) -> PredictionSettings:
-        return replace(settings, find_faces=False) if item.content_hash in self.whole_photo_hashes else settings
+        Returns:
+            True where `predict` runs no model.
+        """
+        return (photo.content_hash, self._effective_settings(photo, settings)) in self._cache
 
+    def predict(self, photo: UploadedPhoto, settings: PredictionSettings) -> PhotoResult:
+        """Predicts a photo, or returns the cached result.
 
-SAMPLE_PERSONS = (
-    (15, "male", 34, "mask1"),
-    (11, "female", 63, "incorrect_mask"),
-    (20, "female", 24, "normal"),
-    (15, "female", 45, "mask3"),
-    (20, "male", 70, "normal"),
-    (19, "male", 21, "incorrect_mask"),
-)
-"""Seed, gender, age and photo of each drawn person: every mask state, gender and age band is among them."""
+        Args:
+            photo: The photo.
+            settings: The visitor's settings.
 
-SAMPLE_COLUMNS, SAMPLE_CELL_SIZE = 3, (360, 480)
+        Returns:
+            The result.
+        """
+        settings = self._effective_settings(photo, settings)
+        key = (photo.content_hash, settings)
+        if key not in self._cache:
+            self._cache[key] = predict_photo(self.app_state, photo, settings)
+        self._cache.move_to_end(key)
+        while len(self._cache) > MAX_CACHED_RESULTS:
+            self._cache.popitem(last=False)
+        return self._cache[key]
+
+    def _effective_settings(self, photo: UploadedPhoto, settings: PredictionSettings) -> PredictionSettings:
+        return replace(settings, find_faces=False) if photo.content_hash in self.whole_photo_hashes else settings
 
 
 @cache
 def sample_photos() -> tuple[UploadedPhoto, ...]:
-    """A group of six, and the second of them alone; drawn when somebody first asks."""
-    photos = [
+    """Renders two sample photos of synthetic faces, once per process.
+
+    Returns:
+        A group of six persons, and the second of them alone.
+    """
+    portraits = [
         render_photo(sample_person(seed, number, gender=gender, age=age), name, size=SAMPLE_CELL_SIZE).image
         for number, (seed, gender, age, name) in enumerate(SAMPLE_PERSONS, start=1)
     ]
     width, height = SAMPLE_CELL_SIZE
-    group = Image.new("RGB", (SAMPLE_COLUMNS * width, -(-len(photos) // SAMPLE_COLUMNS) * height))
-    for place, photo in enumerate(photos):
-        group.paste(photo, (place % SAMPLE_COLUMNS * width, place // SAMPLE_COLUMNS * height))
-    return UploadedPhoto("drawn group.jpg", to_jpeg(group)), UploadedPhoto("drawn portrait.jpg", to_jpeg(photos[1]))
+    num_rows = -(-len(portraits) // SAMPLE_COLUMNS)
+    group = Image.new("RGB", (SAMPLE_COLUMNS * width, num_rows * height))
+    for index, portrait in enumerate(portraits):
+        group.paste(portrait, (index % SAMPLE_COLUMNS * width, index // SAMPLE_COLUMNS * height))
+    return UploadedPhoto("drawn group.jpg", to_jpeg(group)), UploadedPhoto("drawn portrait.jpg", to_jpeg(portraits[1]))

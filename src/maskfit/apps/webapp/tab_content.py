@@ -1,4 +1,4 @@
-"""What the studio shows beside its own page: a run's report, a set of photos explored, and its labels reviewed."""
+"""Content of the other tabs: a run's report, the exploration of a dataset, and the review of its labels."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ from maskfit.labels.schema import LABEL_SCHEMAS, LabelSchema
 from maskfit.run_dir import RunDir, is_run_dir
 
 ExplorationProgress = Callable[[str, int, int], None]
+"""Called with (stage, steps done, steps in total)."""
 
 
 @dataclass
 class TabContent:
-    """Where the other pages take what they show. It is read when a page is first opened, and then kept.
+    """Sources of the other tabs; each is loaded when its tab is first opened, and then kept.
 
-    Args:
-        run: A run, for its report, and for its photos and suspects where no others are named.
-        photos: A folder or manifest of photos; the run's own where left out.
-        scheme: What the labels of `photos` are about; a run knows that of its own.
-        log: The audit log of the review.
-        corrections: Where the review writes corrections.
+    Attributes:
+        run: A run, for its report, and for its photos and label issues where `photos` is None.
+        photos: A folder or manifest of photos; by default those of the run.
+        schema: The label schema of `photos`; a run brings its own.
+        log_path: The audit log of the review.
+        corrections_path: Where the review writes corrections.
+
+    Raises:
+        DataError: `run` is not a run.
     """
 
     run: Path | None = None
@@ -37,68 +41,77 @@ class TabContent:
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        self._desk: ReviewController | None = None
-        self._explored = ""
-        self._reviewed = self.photos or self.run
+        self._controller: ReviewController | None = None
+        self._exploration_page = ""
+        self._review_source = self.photos or self.run
         if self.run is not None and not is_run_dir(self.run):
-            raise DataError("this folder is no run: it holds no recipe.yaml", location=self.run, hint="name a run")
+            raise DataError("this folder is not a run: it has no recipe.yaml", location=self.run, hint="name a run")
         if self.run is not None and self.photos is None:
             data = read_recipe(RunDir(self.run).recipe).data
             self.photos, self.schema = Path(data.path) if data.path else None, data.label_schema
 
     @property
     def has_photos(self) -> bool:
-        """Whether there is something to review and to explore."""
+        """Whether there is a dataset to review and to explore."""
         return self.photos is not None
 
     @property
     def report(self) -> Path | None:
-        """The run's report, a page of HTML; None where there is none."""
+        """The run's HTML report; None where there is none."""
         path = None if self.run is None else RunDir(self.run).report
         return path if path is not None and path.is_file() else None
 
     def open_review(self) -> ReviewController:
-        """The review, opened by whoever looks at it first; its log is made then, and not before.
+        """Opens the review on the first call, which also creates its log.
+
+        Returns:
+            The controller of the review.
 
         Raises:
-            MaskfitError: Photos or log cannot be read, or another process has the log.
+            MaskfitError: There are no photos, photos or log cannot be read, or another process has the log open.
         """
         with self._lock:
-            if self._desk is None:
-                if self._reviewed is None or not self.has_photos:
+            if self._controller is None:
+                if self._review_source is None or not self.has_photos:
                     raise DataError("there is nothing to review", hint="start the page with --photos ROOT or --run RUN")
-                material = load_review_data(self._reviewed, self.schema)
-                self._desk = ReviewController(material, self.log_path, self.corrections_path)
-                set_controller(self._desk)
-            return self._desk
+                data = load_review_data(self._review_source, self.schema)
+                self._controller = ReviewController(data, self.log_path, self.corrections_path)
+                set_controller(self._controller)
+            return self._controller
 
     @property
     def exploration_page(self) -> str:
-        """The page of the photos, where somebody had them looked at; else empty."""
-        return self._explored
+        """The HTML page of the exploration; empty until `explore` was called."""
+        return self._exploration_page
 
     def explore(self, progress: ExplorationProgress | None = None) -> str:
-        """Looks at every photo, once for all visitors, and gives the page of HTML.
+        """Explores the photos on the first call, for all visitors.
+
+        Args:
+            progress: Called with (stage, steps done, steps in total).
+
+        Returns:
+            The HTML page.
 
         Raises:
-            MaskfitError: There is nothing to look at.
+            MaskfitError: There are no photos, or they cannot be read.
         """
         from maskfit.exploration.explore import explore
         from maskfit.exploration.page import render_page
 
         with self._lock:
-            if not self._explored:
+            if not self._exploration_page:
                 if self.photos is None:
                     raise DataError(
                         "there is nothing to explore", hint="start the page with --photos ROOT or --run RUN"
                     )
-                self._explored = render_page(explore(self.photos, self.schema, progress=progress))
-            return self._explored
+                self._exploration_page = render_page(explore(self.photos, self.schema, progress=progress))
+            return self._exploration_page
 
     def close(self) -> None:
-        """Lets other processes have the review's log."""
+        """Closes the review, so that other processes can open its log."""
         with self._lock:
-            if self._desk is not None:
-                self._desk.close()
-                self._desk = None
+            if self._controller is not None:
+                self._controller.close()
+                self._controller = None
                 set_controller(None)

@@ -1,73 +1,74 @@
-"""Engines: what runs a network. They take frames and give its logits, and know nothing of what these mean."""
+"""Inference engines: the interface, input and output checks that all share, and the engines of ONNX Runtime and torch.
+
+An engine runs one network: uint8 frames in, logits by head out. What the logits mean is not its concern.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy, deepcopy
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskfit.config.loader import parse_component
 from maskfit.data.preprocessing import ImageBatch
-from maskfit.errors import ModelFileError, RecipeError, did_you_mean
-from maskfit.inference.engines.engine_io import (
-    BATCH_AXIS,
-    FRAMES,
-    PROBABILITIES,
-    PRECISION_TEXT,
-    Logits,
-    Precision,
-    engine_error,
-    find_input,
-    prepare_input,
-    check_precision,
-    reject_chunk_option,
-    run_in_chunks,
-)
-from maskfit.inference.engines.openvino import OpenvinoEngine, import_openvino
-from maskfit.model_file import ModelMetadata, load_model, parse_model_metadata, read_model_metadata
+from maskfit.errors import ModelFileError
+from maskfit.model_file import ModelMetadata, load_model, parse_model_metadata
 from maskfit.model_metadata import open_onnx
-from maskfit.registry import ComponentSpec, instantiate
 
-__all__ = [
-    "BATCH_AXIS",
-    "ENGINES",
-    "FRAMES",
-    "PROBABILITIES",
-    "Engine",
-    "Logits",
-    "OnnxEngine",
-    "OpenvinoEngine",
-    "Precision",
-    "TorchEngine",
-    "import_openvino",
-    "open_engine",
-]
+FRAMES = "frames"
+"""Input of an exported network: uint8 (batch, height, width, 3), normalized inside."""
+
+LEGACY_INPUT = "photos"
+"""Input of networks that earlier versions exported: float32 (batch, 3, height, width), normalized outside."""
+
+PROBABILITIES = "probabilities"
+"""Output next to the heads' logits for programs without maskfit: (batch, scored classes)."""
+
+Logits = dict[str, NDArray[np.float32]]
+"""Logits by head, (batch, values)."""
+
+Precision = Literal["f32", "bf16", "auto", "checked"]
+"""Precision that an engine computes in. `checked` is bf16 with an f32 twin that recomputes close predictions."""
+
+PRECISION_TEXT = {"f32": "f32", "bf16": "bf16", "auto": "auto precision", "checked": "bf16, close predictions in f32"}
+"""Precisions as `description` names them."""
+
+TensorSpecs = Mapping[str, tuple[str, Sequence[object]]]
+"""Element type and shape of a network's inputs or outputs, by name; a free side is no int."""
+
+_ONNX_TYPES = {"f32": "float", "float32": "float", "u8": "uint8"}
+"""OpenVINO's element types under ONNX Runtime's names."""
 
 
 class Engine(Protocol):
     """Runs one network.
 
     Attributes:
-        facts: What its file says of it.
-        f32_twin: The same network in f32, where `logits` computes with fewer bits and close answers are to be asked again
-            (`inference.doubt`); None where there is nothing to ask again.
-        description: What it is, for people.
+        metadata: Metadata of the model file.
+        f32_twin: The same network in f32, where `logits` computes in bf16 and close predictions are to be recomputed
+            (`inference.precision_cascade`); None where there is nothing to recompute.
+        description: The engine and its precision, for log lines.
+        on_gpu: Whether a GPU runs the network.
     """
 
     metadata: ModelMetadata
     description: str
+    on_gpu: bool
 
     @property
     def f32_twin(self) -> Engine | None: ...
 
     def logits(self, frames: ImageBatch) -> Logits:
-        """Logits by head, (batch, values), of frames uint8 (batch, height, width, 3) as the facts' framing gives them.
+        """Runs the network. May be called from several threads at once.
 
-        May be called from several threads at once.
+        Args:
+            frames: uint8 (batch, height, width, 3), as the metadata's `crop_resize` gives them.
+
+        Returns:
+            Logits by head, (batch, values).
 
         Raises:
             ModelFileError: The network cannot run.
@@ -76,28 +77,32 @@ class Engine(Protocol):
 
 
 class OnnxEngine:
-    """ONNX Runtime on the processor; needs no torch.
+    """ONNX Runtime on the CPU; needs no torch.
 
     Args:
         path: A `.onnx` model.
-        threads: How many threads one batch uses; ONNX Runtime's choice where left out.
-        lanes: Batches that are asked for at the same time; of several each has one thread, if `threads` says no other.
-        at_once: Photos that the network takes at once, 1 or more: larger batches are cut. Left out, it takes a batch.
+        threads: Threads for one batch; None leaves the choice to ONNX Runtime.
+        num_streams: Batches that are submitted at the same time. With more than one, each gets one thread unless
+            `threads` is given.
+        infer_batch_size: Images per call of the network, >= 1; larger batches are split. None passes a whole batch.
 
     Raises:
-        ModelFileError: The file is no such model, or its network is not what its facts say.
-        ValueError: `at_once` is below 1.
+        ModelFileError: The file is no such model, or its network does not match its metadata.
+        ValueError: `infer_batch_size` is below 1.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
     description = "ONNX Runtime, f32"
+    on_gpu = False
     f32_twin = None
 
-    def __init__(self, path: Path, threads: int | None = None, lanes: int = 1, at_once: int | None = None) -> None:
-        reject_chunk_option(at_once)
+    def __init__(
+        self, path: Path, threads: int | None = None, num_streams: int = 1, infer_batch_size: int | None = None
+    ) -> None:
+        check_infer_batch_size(infer_batch_size)
         self.path = path
-        self.at_once = at_once
-        self.session = open_onnx(path, threads or (1 if lanes > 1 else None))
+        self.infer_batch_size = infer_batch_size
+        self.session = open_onnx(path, threads or (1 if num_streams > 1 else None))
         self.metadata = parse_model_metadata(self.session.get_modelmeta().custom_metadata_map, path)
         inputs, outputs = (
             {item.name: (item.type.removeprefix("tensor(").removesuffix(")"), item.shape) for item in items}
@@ -106,10 +111,20 @@ class OnnxEngine:
         self.input = find_input(inputs, outputs, self.metadata, path)
 
     def logits(self, frames: ImageBatch) -> Logits:
-        """Logits by head, (batch, values); see `Engine.logits`."""
-        return run_in_chunks(frames, self.at_once, self._ask)
+        """Runs the network; see `Engine.logits`.
 
-    def _ask(self, frames: ImageBatch) -> Logits:
+        Args:
+            frames: uint8 (batch, height, width, 3).
+
+        Returns:
+            Logits by head, (batch, values).
+
+        Raises:
+            ModelFileError: The network cannot run.
+        """
+        return run_in_chunks(frames, self.infer_batch_size, self._run)
+
+    def _run(self, frames: ImageBatch) -> Logits:
         heads = list(self.metadata.heads)
         try:
             values = self.session.run(heads, {self.input: prepare_input(self.input, frames, self.metadata)})
@@ -123,44 +138,57 @@ class TorchEngine:
 
     Args:
         path: A `.safetensors` model.
-        threads: How many threads one batch uses on a processor; torch's choice where left out.
-        precision: `f32`, or `bf16` by torch's autocast; `auto` is `f32`; `checked` is bf16 with an exact twin.
-        lanes: Batches that are asked for at the same time; of several each has one thread of a processor, if `threads`
-            says no other.
+        threads: CPU threads for one batch; None leaves the choice to torch.
+        precision: `f32`, or `bf16` by torch's autocast; `auto` is `f32`; `checked` is bf16 with an f32 twin.
+        num_streams: Batches that are submitted at the same time. With more than one, each gets one CPU thread unless
+            `threads` is given.
 
     Raises:
         MissingExtraError: torch is not installed.
         ModelFileError: The file is no such model.
+        ValueError: There is no such precision.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
 
-    def __init__(self, path: Path, threads: int | None = None, precision: Precision = "f32", lanes: int = 1) -> None:
+    def __init__(
+        self, path: Path, threads: int | None = None, precision: Precision = "f32", num_streams: int = 1
+    ) -> None:
         check_precision(precision)
-        # First of all, since it says more of a bad file than that torch is missing, and says that too.
+        # Before torch is imported: it reports what is wrong with a file, and that torch is missing, in our own errors.
         network, self.metadata = load_model(path)
         import torch
 
         self._torch = torch
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if threads or lanes > 1:
+        self.on_gpu = self.device.type == "cuda"
+        if threads or num_streams > 1:
             torch.set_num_threads(threads or 1)
-        self.half = precision in ("bf16", "checked")
+        self.autocast = precision in ("bf16", "checked")
         self.description = f"torch on {self.device.type}, {PRECISION_TEXT.get(precision, 'f32')}"
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
-        self.f32_twin = self._unhalved() if precision == "checked" else None
+        self.f32_twin = self._make_f32_twin() if precision == "checked" else None
 
-    def _unhalved(self) -> TorchEngine:
+    def _make_f32_twin(self) -> TorchEngine:
         twin = copy(self)
-        twin.half, twin.description, twin.f32_twin = False, f"torch on {self.device.type}, {PRECISION_TEXT['f32']}", None
+        twin.autocast, twin.f32_twin = False, None
+        twin.description = f"torch on {self.device.type}, {PRECISION_TEXT['f32']}"
         return twin
 
     def logits(self, frames: ImageBatch) -> Logits:
-        """Logits by head, (batch, values); see `Engine.logits`. What a GPU has no memory for is halved."""
+        """Runs the network; see `Engine.logits`. A batch that does not fit into GPU memory is halved.
+
+        Args:
+            frames: uint8 (batch, height, width, 3).
+
+        Returns:
+            Logits by head, (batch, values).
+        """
         torch = self._torch
         try:
-            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-                return {name: values.float().cpu().numpy() for name, values in self.network(self._fed(frames)).items()}
+            with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+                outputs = self.network(self._to_tensor(frames))
+                return {name: values.float().cpu().numpy() for name, values in outputs.items()}
         except torch.OutOfMemoryError:
             if len(frames) == 1:
                 raise
@@ -170,63 +198,167 @@ class TorchEngine:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def logits_f64(self, frames: ImageBatch) -> dict[str, NDArray[np.float64]]:
-        """Logits by head in 64 bits, (batch, values): what those in 32 bits are rounded from. Slow."""
+        """Runs the network in float64, to measure how far float32 rounds. Slow.
+
+        Args:
+            frames: uint8 (batch, height, width, 3).
+
+        Returns:
+            Logits by head, (batch, values).
+        """
         torch = self._torch
         with torch.inference_mode():
-            values = deepcopy(self.network).double()(self._fed(frames).double())
+            values = deepcopy(self.network).double()(self._to_tensor(frames).double())
         return {name: own.cpu().numpy() for name, own in values.items()}
 
-    def _fed(self, frames: ImageBatch) -> Any:
-        """Normalised photos (batch, 3, height, width) on the device, where pixels go as they are: a quarter as much."""
+    def _to_tensor(self, frames: ImageBatch) -> Any:
+        """Normalized images (batch, 3, height, width) on the device; uint8 is transferred, a quarter of float32."""
         torch = self._torch
         if self.metadata.preprocessing.normalization.mode == "per_image":
-            return torch.from_numpy(prepare_input(BATCH_AXIS, frames, self.metadata)).to(
+            return torch.from_numpy(prepare_input(LEGACY_INPUT, frames, self.metadata)).to(
                 self.device, memory_format=torch.channels_last
             )
         scale, shift = (
             torch.from_numpy(numbers).to(self.device)[:, None, None]
             for numbers in self.metadata.preprocessing.normalization.scale_and_shift()
         )
-        # (batch, height, width, 3) seen as (batch, 3, height, width) is channels_last already.
+        # (batch, height, width, 3) viewed as (batch, 3, height, width) is channels_last already.
         pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(0, 3, 1, 2)
         return pixels.float().mul_(scale).add_(shift)
 
 
-ENGINES: dict[str, Callable[..., Engine]] = {"torch": TorchEngine, "onnx": OnnxEngine, "openvino": OpenvinoEngine}
-"""What `--engine` can name; `auto` is the first that runs the file's format."""
-
-
-def open_engine(path: Path, threads: int | None = None, engine: str | ComponentSpec = "auto", lanes: int = 1) -> Engine:
-    """The engine for a model file.
+def find_input(inputs: TensorSpecs, outputs: TensorSpecs, metadata: ModelMetadata, path: Path) -> str:
+    """Checks a network's inputs and outputs against its metadata.
 
     Args:
-        path: The model.
-        threads: How many threads one batch uses; the engine's choice where left out.
-        engine: A name of `ENGINES`, a word such as `openvino:precision=bf16`, or `auto`: the one that begins soonest;
-            which is the fastest for many photos, `choosing.choose` says.
-        lanes: Batches that will be asked for at the same time, 1 or more.
+        inputs: The network's inputs.
+        outputs: Its outputs.
+        metadata: Metadata of the model file.
+        path: The file, for errors.
+
+    Returns:
+        The input's name: `FRAMES`, or `LEGACY_INPUT` for a network that an earlier version exported.
 
     Raises:
-        ModelFileError: It is no model file, or none that this engine runs.
-        MissingExtraError: It needs torch or OpenVINO, which is not installed; exported to ONNX it would not.
-        RecipeError: There is no such engine, or it has no such option.
+        ModelFileError: The network is neither.
     """
-    part = parse_component(engine) if isinstance(engine, str) else engine
-    runs = {name: kind.endings for name, kind in ENGINES.items()}  # type: ignore[attr-defined]
-    if part.name == "auto" and not part.options:
-        fitting = [name for name, endings in runs.items() if path.suffix in endings]
-        if not fitting:
-            read_model_metadata(path)  # says what is wrong with it
-        part = ComponentSpec.create(fitting[0])
-    if part.name not in ENGINES:
-        raise RecipeError(
-            f"there is no engine '{part.name}'; {did_you_mean(part.name, ['auto', *ENGINES])}", hint="--engine auto"
-        )
-    if path.suffix not in runs[part.name]:
+    height, width = metadata.preprocessing.crop_resize.size
+    heads: dict[str, tuple[str, Sequence[object]]] = {
+        head: ("float", (None, size)) for head, size in metadata.head_sizes.items()
+    }
+    scored = {PROBABILITIES: ("float", (None, metadata.label_schema.scored_schema().num_classes))}
+    expected = _describe({FRAMES: ("uint8", (None, height, width, 3))}, {**heads, **scored})
+    legacy = _describe({LEGACY_INPUT: ("float", (None, 3, height, width))}, heads)
+    found = _describe(inputs, outputs)
+    # Widths too: heads of (2, 3) values where (3, 2) are meant would multiply to the same number of classes.
+    if found not in (expected, legacy):
         raise ModelFileError(
-            f"the engine '{part.name}' runs {' and '.join(runs[part.name])}, not '{path.suffix}'",
+            f"the network goes from {found:.300}, but its metadata says from {expected:.300}",
             location=path,
-            hint="leave out --engine, or make such a file with maskfit export",
+            hint="export it again with maskfit export",
         )
-    built: Engine = instantiate(ENGINES, part, path=path, threads=threads, lanes=lanes)
-    return built
+    return FRAMES if found == expected else LEGACY_INPUT
+
+
+def _describe(inputs: TensorSpecs, outputs: TensorSpecs) -> str:
+    """Names with types and shapes; a side that is free, as the batch must be, is `any`."""
+    sides = []
+    for specs in (inputs, outputs):
+        texts = []
+        for name, (kind, shape) in specs.items():
+            lengths = [str(side) if isinstance(side, int) else "any" for side in shape]
+            texts.append(f"{name} ({' x '.join(lengths)}, {_ONNX_TYPES.get(kind, kind)})")
+        sides.append(", ".join(texts) or "nothing")
+    return " to ".join(sides)
+
+
+def prepare_input(name: str, frames: ImageBatch, metadata: ModelMetadata) -> NDArray[Any]:
+    """Returns the array that a network's input takes.
+
+    Args:
+        name: The input, as `find_input` returns it.
+        frames: uint8 (batch, height, width, 3).
+        metadata: Metadata of the model file.
+
+    Returns:
+        The frames themselves, or float32 (batch, 3, height, width), normalized, for `LEGACY_INPUT`.
+    """
+    return frames if name == FRAMES else metadata.preprocessing.normalization(frames)
+
+
+def run_in_chunks(
+    frames: ImageBatch, size: int | None, run: Callable[[ImageBatch], Logits], *, pad_last: bool = False
+) -> Logits:
+    """Runs a network on a batch, chunk by chunk.
+
+    Args:
+        frames: uint8 (batch, height, width, 3).
+        size: Images per chunk; None runs the whole batch at once.
+        run: Runs the network on one chunk.
+        pad_last: Fill the last chunk up to `size` with black frames, for networks with a fixed batch size.
+
+    Returns:
+        Logits by head, (batch, values).
+    """
+    count = len(frames)
+    if size is None or (count <= size and not pad_last):
+        return run(frames)
+    if pad_last and (rest := -count % size):
+        frames = np.concatenate([frames, np.zeros((rest, *frames.shape[1:]), np.uint8)])
+    parts = [run(frames[start : start + size]) for start in range(0, count, size)]
+    return {head: np.concatenate([part[head] for part in parts])[:count] for head in parts[0]}
+
+
+def check_infer_batch_size(size: int | None) -> None:
+    """Checks the option `infer_batch_size`.
+
+    Args:
+        size: Its value.
+
+    Raises:
+        ValueError: It is below 1.
+    """
+    if size is not None and size < 1:
+        raise ValueError(f"infer_batch_size must be >= 1, got {size}")
+
+
+def check_precision(precision: str) -> None:
+    """Checks the option `precision`.
+
+    Args:
+        precision: Its value.
+
+    Raises:
+        ValueError: It is none of `Precision`.
+    """
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision must be one of {', '.join(get_args(Precision))}, got {precision}")
+
+
+def engine_error(error: Exception, path: Path) -> ModelFileError:
+    """Makes the error for a network that fails while it runs.
+
+    Args:
+        error: The engine's exception.
+        path: The model file.
+
+    Returns:
+        The error to raise.
+    """
+    return ModelFileError(
+        f"the network cannot run: {first_error_line(error)}", location=path, hint="export it again with maskfit export"
+    )
+
+
+def first_error_line(error: Exception) -> str:
+    """Returns the first informative line of an engine's error.
+
+    Args:
+        error: An exception; OpenVINO's begin with its own source files and lines, which are skipped.
+
+    Returns:
+        At most 300 characters.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    informative = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return f"{(informative or lines or [type(error).__name__])[0]:.300}"

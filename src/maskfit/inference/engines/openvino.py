@@ -1,4 +1,4 @@
-"""OpenVINO on the processor: the fastest engine for many photos, and the one that knows bf16 there."""
+"""OpenVINO on the CPU: the fastest engine for many images, and the only one that computes in bf16 there."""
 
 from __future__ import annotations
 
@@ -16,75 +16,77 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from maskfit.cpu_features import find_active_isa_limit
 from maskfit.data.preprocessing import ImageBatch
 from maskfit.errors import MissingExtraError, ModelFileError
-from maskfit.inference.engines.engine_io import (
+from maskfit.inference.engines.engine import (
     PRECISION_TEXT,
     Logits,
     Precision,
+    check_infer_batch_size,
+    check_precision,
     engine_error,
     find_input,
     first_error_line,
     prepare_input,
-    check_precision,
-    reject_chunk_option,
     run_in_chunks,
-    static_shape,
 )
 from maskfit.model_file import read_model_metadata
 
-_FIRST = Lock()
+_FIRST_TENSOR = Lock()
 _TELEMETRY, _CONVERTER = "openvino_telemetry", "openvino.tools.ovc"
 
 
 class OpenvinoEngine:
-    """OpenVINO on the processor; needs no torch.
+    """OpenVINO on the CPU; needs no torch.
 
     Args:
-        path: A `.xml` model with its `.bin` beside it, or a `.onnx` model.
-        threads: How many threads one batch uses; OpenVINO's choice where left out.
+        path: A `.xml` model with its `.bin` in the same folder, or a `.onnx` model.
+        threads: Threads for one batch; None leaves the choice to OpenVINO.
         precision: `f32` computes as the other engines do. `bf16` is faster where the processor has it; `auto` lets
-            OpenVINO choose, which takes bf16 there. `checked` is bf16 with an exact twin.
-        lanes: Batches that are asked for at the same time, each on threads of its own; of several each has one thread,
-            if `threads` says no other.
-        at_once: Photos that the network takes at once, 1 or more: it is compiled for just so many, larger batches are
-            cut and the last part is filled up. Left out, it takes any number at once, and is slower.
+            OpenVINO choose, which takes bf16 there. `checked` is bf16 with an f32 twin.
+        num_streams: Batches that are submitted at the same time, each on threads of its own. With more than one, each
+            gets one thread unless `threads` is given.
+        infer_batch_size: Images per call of the network, >= 1. The network is compiled for exactly this many: larger
+            batches are split and the last chunk is padded. None takes any number at once, and is slower.
 
     Raises:
         MissingExtraError: OpenVINO is not installed.
-        ModelFileError: The file is no such model, or its network is not what its facts say.
-        ValueError: There is no such precision, or `at_once` is below 1.
+        ModelFileError: The file is no such model, its network does not match its metadata, or an environment variable
+            restricts oneDNN to fewer instructions than OpenVINO compiles for.
+        ValueError: There is no such precision, or `infer_batch_size` is below 1.
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (".xml", ".onnx")
+    on_gpu = False
 
     def __init__(
         self,
         path: Path,
         threads: int | None = None,
         precision: Precision = "f32",
-        lanes: int = 1,
-        at_once: int | None = None,
+        num_streams: int = 1,
+        infer_batch_size: int | None = None,
     ) -> None:
         check_precision(precision)
-        reject_chunk_option(at_once)
+        check_infer_batch_size(infer_batch_size)
         self.path = path
         self.precision = precision
         self.description = f"OpenVINO, {PRECISION_TEXT[precision]}"
-        # Also where the file is ONNX's: ONNX Runtime refuses weights in files outside of the model's folder.
+        # Also for an ONNX file: ONNX Runtime refuses external weights outside of the model's folder.
         self.metadata = read_model_metadata(path)
         self._openvino = import_openvino("the engine 'openvino'")
         self._options: dict[str, Any] = {}
-        if lanes > 1:
-            self._options |= {"NUM_STREAMS": lanes, "INFERENCE_NUM_THREADS": lanes * (threads or 1)}
+        if num_streams > 1:
+            self._options |= {"NUM_STREAMS": num_streams, "INFERENCE_NUM_THREADS": num_streams * (threads or 1)}
         elif threads:
             self._options["INFERENCE_NUM_THREADS"] = threads
         if self._options:
-            # Else a lane that asks the exact twin may be bound to the core at which the other lane works, and so may
-            # two processes be that take a core each.
+            # With pinning, a stream that runs the f32 twin may share a core with another stream, and so may two
+            # processes that use one core each.
             self._options["ENABLE_CPU_PINNING"] = False
-        # Requests that are not running: each holds the memory of its layers, and taking that anew costs as much as
-        # some layers do.
+        # Requests that are not running. Each holds the memory of its layers; allocating that again costs as much as
+        # some of the layers.
         self._idle: SimpleQueue[Any] = SimpleQueue()
         try:
             network = self._openvino.Core().read_model(path)
@@ -93,48 +95,56 @@ class OpenvinoEngine:
                 for items in (network.inputs, network.outputs)
             )
             self.input = find_input(inputs, outputs, self.metadata, path)
-            # Each on a core of its own: a network takes as long to compile as forty photos to answer.
-            wanted: list[tuple[Precision, int | None]] = [(precision, at_once)]
+            # Each on a core of its own: compiling a network takes as long as forty images.
+            variants: list[tuple[Precision, int | None]] = [(precision, infer_batch_size)]
             if precision == "checked":
-                wanted = [("bf16", at_once), ("f32", at_once and _of_few(at_once))]
-            with ThreadPoolExecutor(len(wanted)) as compiling:
-                self.compiled, *twin = compiling.map(partial(self._compile, network), *zip(*wanted, strict=True))
+                variants = [
+                    ("bf16", infer_batch_size),
+                    ("f32", infer_batch_size and _twin_batch_size(infer_batch_size)),
+                ]
+            with ThreadPoolExecutor(len(variants)) as pool:
+                self.compiled, *twin = pool.map(partial(self._compile, network), *zip(*variants, strict=True))
         except RuntimeError as error:
-            raise ModelFileError(
-                f"this is no network that OpenVINO can run: {first_error_line(error)}",
-                location=path,
-                hint="the .bin must lie beside its .xml; export it anew",
-            ) from None
-        self.at_once = at_once
-        self.f32_twin = self._twin(twin[0], wanted[1][1]) if twin else None
+            raise _compile_error(error, path) from None
+        self.infer_batch_size = infer_batch_size
+        self.f32_twin = self._make_f32_twin(twin[0], variants[1][1]) if twin else None
 
-    def _compile(self, network: Any, precision: Precision, at_once: int | None) -> Any:
-        if at_once:
+    def _compile(self, network: Any, precision: Precision, infer_batch_size: int | None) -> Any:
+        if infer_batch_size:
             network = network.clone()
-            network.reshape([at_once, *list(network.inputs[0].get_partial_shape())[1:]])
+            network.reshape([infer_batch_size, *list(network.inputs[0].get_partial_shape())[1:]])
         hint = {} if precision == "auto" else {"INFERENCE_PRECISION_HINT": precision}
         return self._openvino.Core().compile_model(network, "CPU", self._options | hint)
 
-    def _twin(self, compiled: Any, at_once: int | None) -> OpenvinoEngine:
-        """This engine with its network in f32."""
+    def _make_f32_twin(self, compiled: Any, infer_batch_size: int | None) -> OpenvinoEngine:
         twin = copy(self)
         twin.precision, twin.description, twin.f32_twin = "f32", f"OpenVINO, {PRECISION_TEXT['f32']}", None
-        twin.compiled, twin.at_once, twin._idle = compiled, at_once, SimpleQueue()
+        twin.compiled, twin.infer_batch_size, twin._idle = compiled, infer_batch_size, SimpleQueue()
         return twin
 
     def logits(self, frames: ImageBatch) -> Logits:
-        """Logits by head, (batch, values); see `Engine.logits`."""
+        """Runs the network; see `Engine.logits`.
+
+        Args:
+            frames: uint8 (batch, height, width, 3).
+
+        Returns:
+            Logits by head, (batch, values).
+
+        Raises:
+            ModelFileError: The network cannot run.
+        """
         try:
-            # A request each: one that is running takes no second batch, and a service has several threads.
+            # One request per call: a running request takes no second batch, and a service has several threads.
             request = self._request()
-            logits = run_in_chunks(frames, self.at_once, partial(self._ask, request), filled=True)
+            logits = run_in_chunks(frames, self.infer_batch_size, partial(self._run, request), pad_last=True)
         except RuntimeError as error:
             raise engine_error(error, self.path) from error
         self._idle.put(request)
         return logits
 
-    def _ask(self, request: Any, frames: ImageBatch) -> Logits:
-        # Not `infer`: 1,400 photos in two lanes took 9.7 s this way, 10.5 s that way, in one run of each.
+    def _run(self, request: Any, frames: ImageBatch) -> Logits:
+        # Not `infer`: 1,400 images in two streams took 9.7 s this way and 10.5 s that way, one run each.
         request.start_async({self.input: prepare_input(self.input, frames, self.metadata)})
         request.wait()
         return {head: np.array(request.get_tensor(head).data, dtype=np.float32) for head in self.metadata.heads}
@@ -146,16 +156,53 @@ class OpenvinoEngine:
             return self.compiled.create_infer_request()
 
 
-def _of_few(at_once: int) -> int | None:
-    """How many photos an exact twin takes at once: it is asked for one or two of a batch, of small photos for more."""
-    return 1 if at_once <= 4 else None
+def _compile_error(error: RuntimeError, path: Path) -> ModelFileError:
+    """The error for a network that OpenVINO cannot compile."""
+    limit = find_active_isa_limit()
+    if limit is not None:
+        # OpenVINO chooses memory layouts by the processor, its copy of oneDNN kernels by the variable.
+        return ModelFileError(
+            f"OpenVINO cannot compile this network while {limit} restricts its instruction set: "
+            f"{first_error_line(error)}",
+            location=path,
+            hint=f"unset {limit.variable}, or choose --engine onnx",
+        )
+    return ModelFileError(
+        f"this is no network that OpenVINO can run: {first_error_line(error)}",
+        location=path,
+        hint="put the .bin into the folder of its .xml, or export it again with maskfit export",
+    )
 
 
-def import_openvino(verb: str) -> Any:
-    """The module, imported without what takes most of its time or tells its makers of it.
+def _twin_batch_size(infer_batch_size: int) -> int | None:
+    """Images per call of an f32 twin: one or two of a batch are recomputed, more where images are small."""
+    return 1 if infer_batch_size <= 4 else None
 
-    Its telemetry would tell them of every import over the network. Its converter of other formats takes longer to
-    import than all else, and turns the logging of the whole program upside down; it is imported when it is first used.
+
+def static_shape(item: Any) -> list[object]:
+    """Returns the shape of an OpenVINO input or output.
+
+    Args:
+        item: The input or output.
+
+    Returns:
+        Its sides, None where one is dynamic; a single None where even their number is.
+    """
+    shape = item.get_partial_shape()
+    return [None if side.is_dynamic else side.get_length() for side in shape] if shape.rank.is_static else [None]
+
+
+def import_openvino(feature: str) -> Any:
+    """Imports OpenVINO without its telemetry and without its model converter.
+
+    The telemetry reports every import over the network. The converter takes longer to import than everything else and
+    reconfigures the logging of the whole program; it is imported on first use.
+
+    Args:
+        feature: What needs it, for the error.
+
+    Returns:
+        The module.
 
     Raises:
         MissingExtraError: It is not installed.
@@ -163,29 +210,29 @@ def import_openvino(verb: str) -> Any:
     # Once it is there, other code of this process may be importing the converter at this very moment.
     left_out = () if "openvino" in sys.modules else (_TELEMETRY, _CONVERTER)
     try:
-        with _absent(*left_out):
+        with _hidden_modules(*left_out):
             module = import_module("openvino")
     except ImportError:
-        raise MissingExtraError(verb, "openvino") from None
+        raise MissingExtraError(feature, "openvino") from None
     if not hasattr(module, "convert_model"):
         module.convert_model = _convert_model  # type: ignore[attr-defined]
-    with _FIRST:
-        # Its bindings look up numpy when they first show a tensor's numbers. Two threads that are first at once wait
-        # for each other for ever: one for Python's lock, the other, which holds that, for the look-up.
+    with _FIRST_TENSOR:
+        # Its bindings import numpy when a tensor's numbers are first read. Two threads that do so first deadlock: one
+        # waits for Python's import lock, the other holds that and waits for the bindings'.
         _ = module.Tensor(np.zeros(1, np.float32)).data
     return module
 
 
 def _convert_model(*args: Any, **options: Any) -> Any:
     """OpenVINO's own `convert_model`, for other code in this process."""
-    with _absent(_TELEMETRY):
+    with _hidden_modules(_TELEMETRY):
         converter = import_module(_CONVERTER)
     return converter.convert_model(*args, **options)
 
 
 @contextmanager
-def _absent(*names: str) -> Iterator[None]:
-    """Modules are meanwhile as if not installed, which OpenVINO is prepared for; those that are there already stay."""
+def _hidden_modules(*names: str) -> Iterator[None]:
+    """Makes modules look uninstalled, which OpenVINO is prepared for; those already imported stay."""
     blocked = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]
     try:

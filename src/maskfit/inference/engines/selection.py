@@ -1,10 +1,10 @@
-"""Choosing: the engine, the lanes and the batch that answer many photos the soonest on this machine.
+"""Throughput mode: selection of the engine, its streams and its batch sizes for many images.
 
-One photo is answered by what begins soonest. Many are answered (docs/performance.md says what of it was measured):
+Few images run on the engine that starts soonest (`open_engine`). For many (docs/performance.md says which of this was measured):
 
-- on a GPU by torch, in bf16 with close answers asked again;
-- on a processor by OpenVINO where it is installed, in bf16 with close answers asked again where the processor has it;
-- else by ONNX Runtime; and by torch what is no ONNX file and not worth making one of.
+- on a GPU: torch in bf16, close predictions recomputed in f32;
+- on a CPU: OpenVINO where it is installed, in bf16 with close predictions recomputed in f32 where the processor has it;
+- otherwise ONNX Runtime, and torch for a file that is no ONNX and not worth converting.
 """
 
 from __future__ import annotations
@@ -12,53 +12,44 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from filelock import FileLock
 
-from maskfit.config.loader import parse_component
-from maskfit.data.preprocessing import CropResize
+from maskfit.cpu_features import find_active_isa_limit
 from maskfit.errors import MaskfitError
 from maskfit.file_io import user_cache_dir
-from maskfit.inference.parallel_batches import available_cpus
+from maskfit.inference.engines import AUTO, REFERENCE_PIXELS, Logger, parse_engine, scale_image_count
+from maskfit.inference.engines.openvino import import_openvino
+from maskfit.inference.image_loading import available_cpus
 from maskfit.model_file import read_model_metadata
 from maskfit.model_metadata import validate_model_file
 from maskfit.registry import ComponentSpec
 
 MIN_IMAGES_FOR_THROUGHPUT_MODE = 256
-"""Times that a photo is looked at, from which on it pays to begin more slowly and go on faster; estimated."""
+"""Forward passes (images times TTA views) from which on a slower start pays for a higher throughput; estimated."""
 
 MIN_IMAGES_TO_CONVERT = 3000
-"""Looks at 224 pixels from which on it pays to convert weights to ONNX first; estimated."""
-
-REFERENCE_PIXELS = 224 * 224
-"""Pixels of the photos that the numbers here were measured on; work grows with them."""
-
-CPU_BATCH_SIZE, GPU_BATCH_SIZE = 8, 256
-"""Photos of `REFERENCE` pixels in a batch. Of 1 to 32 on a processor 8 was the fastest; the GPU's was not measured."""
-
-MAX_BATCH_SIZE = 1024
+"""Forward passes at 224 x 224 pixels from which on converting weights to ONNX first pays; estimated."""
 
 INFER_BATCH_SIZES = {"f32": 2}
-"""Photos of `REFERENCE` pixels that a processor's network takes at once, by precision; 4 where none is given. What the
-early layers make of more no longer fits into a core's caches."""
+"""Images of `REFERENCE_PIXELS` per call of the network on a CPU, by precision; 4 where none is given. The activations
+of the early layers for more of them do not fit into a core's caches."""
 
 EXPORT_VERSION = 1
-"""Goes into the names of converted networks: a change of the export must not find old ones."""
-
-Logger = Callable[[str], None]
+"""Part of the file names of converted networks, so that a change of the export does not find old ones."""
 
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """What a model is run by.
+    """What runs a model.
 
     Attributes:
         path: The file, which may be a conversion of the one that was named.
-        engine: A part of `engines.ENGINES`.
+        engine: Engine with options, from `ENGINES` or `auto`.
         gpu: Whether a GPU runs it.
     """
 
@@ -67,112 +58,137 @@ class EngineChoice:
     gpu: bool = False
 
 
-def select_engine(path: Path, engine: str | ComponentSpec, looks: int, say: Logger) -> EngineChoice:
-    """The engine for a model and so many looks at photos: photos times views.
+def select_engine(path: Path, engine: str | ComponentSpec, num_passes: int, log: Logger) -> EngineChoice:
+    """Selects the engine for a model and a number of forward passes.
 
     Args:
         path: The model.
-        engine: What was asked for; anything but `auto` is taken as it is.
-        looks: How often the network will be asked.
-        say: Told in one line what takes its time.
+        engine: What the user asked for; anything but `auto` is taken as it is.
+        num_passes: How often the network will run: images times TTA views; 0 where that is not known.
+        log: Receives a line about what takes time or was not chosen.
+
+    Returns:
+        The engine and the file that it runs.
 
     Raises:
         ModelFileError: It is no model file.
+        RecipeError: `engine` is no name with options.
     """
-    part = parse_component(engine) if isinstance(engine, str) else engine
+    spec = parse_engine(engine)
     if (
-        part.name != "auto"
-        or part.options
-        or looks < MIN_IMAGES_FOR_THROUGHPUT_MODE
+        spec.name != AUTO
+        or spec.options
+        or num_passes < MIN_IMAGES_FOR_THROUGHPUT_MODE
         or path.suffix not in (".xml", ".onnx", ".safetensors")
     ):
-        return EngineChoice(path, part, gpu=path.suffix == ".safetensors" and _gpu())
+        return EngineChoice(path, spec, gpu=path.suffix == ".safetensors" and _has_gpu())
     validate_model_file(path)
     if path.suffix != ".safetensors":
-        return EngineChoice(path, _on_processor(path))
-    if _gpu():
+        return EngineChoice(path, _select_cpu_engine(path, log))
+    if _has_gpu():
         return EngineChoice(path, ComponentSpec.create("torch", precision="checked"), gpu=True)
-    converted = _converted(path, looks, say)
+    converted = _convert_to_onnx(path, num_passes, log)
     return (
         EngineChoice(path, ComponentSpec.create("torch"))
         if converted is None
-        else EngineChoice(converted, _on_processor(converted))
+        else EngineChoice(converted, _select_cpu_engine(converted, log))
     )
 
 
-def select_num_streams(choices: Sequence[EngineChoice], looks: int) -> int:
-    """How many batches the networks compute at a time: one for each core, or one where a GPU takes them or few come."""
-    return available_cpus() if _in_lanes(choices, looks) else 1
+def select_num_streams(choices: Sequence[EngineChoice], num_passes: int) -> int:
+    """Selects how many batches the networks compute at the same time.
 
+    Args:
+        choices: The engine of each member.
+        num_passes: How often each network will run.
 
-def select_num_workers(choices: Sequence[EngineChoice], looks: int) -> int:
-    """How many batches are in hand at a time: one more than are computed.
-
-    While a lane votes and hands on, which leaves its core idle, there is another batch for that core.
+    Returns:
+        One for each core; 1 on a GPU or for few images.
     """
-    return available_cpus() + 1 if _in_lanes(choices, looks) else 1
+    return available_cpus() if _uses_streams(choices, num_passes) else 1
 
 
-def _in_lanes(choices: Sequence[EngineChoice], looks: int) -> bool:
-    return looks >= MIN_IMAGES_FOR_THROUGHPUT_MODE and not any(choice.gpu for choice in choices)
+def select_num_workers(choices: Sequence[EngineChoice], num_passes: int) -> int:
+    """Selects how many batches are in flight: one more than are computed.
 
+    While one worker combines and hands on its predictions, which leaves its core idle, there is another batch for it.
 
-def select_batch_size(framings: Sequence[CropResize], gpu: bool) -> int:
-    """How many photos make a batch: as many as share the time of a call, and no more than caches like.
+    Args:
+        choices: The engine of each member.
+        num_passes: How often each network will run.
 
-    So memory is bounded too: by one batch of the largest framing in each lane. What a GPU has no memory for, its engine
-    halves.
+    Returns:
+        1 or more.
     """
-    fitting = min(_fitting(framing, GPU_BATCH_SIZE if gpu else CPU_BATCH_SIZE) for framing in framings)
-    return min(fitting, MAX_BATCH_SIZE if gpu else 8 * CPU_BATCH_SIZE)
+    return available_cpus() + 1 if _uses_streams(choices, num_passes) else 1
 
 
-def configure_engine(choice: EngineChoice, batch: int, looks: int) -> ComponentSpec:
-    """The choice's engine, which of batches of many photos takes as many at once as it answers the fastest."""
-    part = choice.engine
-    if part.name not in ("onnx", "openvino") or "at_once" in part.options or looks < MIN_IMAGES_FOR_THROUGHPUT_MODE:
-        return part
-    most = _fitting(
+def _uses_streams(choices: Sequence[EngineChoice], num_passes: int) -> bool:
+    return num_passes >= MIN_IMAGES_FOR_THROUGHPUT_MODE and not any(choice.gpu for choice in choices)
+
+
+def configure_engine(choice: EngineChoice, batch_size: int, num_passes: int) -> ComponentSpec:
+    """Adds the fastest `infer_batch_size` to a CPU engine that runs many images.
+
+    Args:
+        choice: The model's engine.
+        batch_size: Images in a batch.
+        num_passes: How often the network will run.
+
+    Returns:
+        The engine with its options; unchanged for few images, another engine, or where the option is given.
+    """
+    spec = choice.engine
+    if (
+        spec.name not in ("onnx", "openvino")
+        or "infer_batch_size" in spec.options
+        or num_passes < MIN_IMAGES_FOR_THROUGHPUT_MODE
+    ):
+        return spec
+    limit = scale_image_count(
+        INFER_BATCH_SIZES.get(spec.options.get("precision", "f32"), 4),
         read_model_metadata(choice.path).preprocessing.crop_resize,
-        INFER_BATCH_SIZES.get(part.options.get("precision", "f32"), 4),
     )
-    # A part of the batch, so that none has to be filled up.
-    at_once = max((size for size in range(1, min(most, batch) + 1) if batch % size == 0), default=1)
-    return ComponentSpec.create(part.name, **part.options, at_once=at_once)
+    # A divisor of the batch size, so that no chunk has to be padded.
+    size = max((size for size in range(1, min(limit, batch_size) + 1) if batch_size % size == 0), default=1)
+    return ComponentSpec.create(spec.name, **spec.options, infer_batch_size=size)
 
 
-def _fitting(framing: CropResize, count: int) -> int:
-    """As many photos of this size as do as much work as so many of `REFERENCE` pixels; 1 or more, an even number."""
-    height, width = framing.size
-    half = count * REFERENCE_PIXELS / (height * width) / 2
-    return max(1, 2 * round(half))
+def _select_cpu_engine(path: Path, log: Logger) -> ComponentSpec:
+    """The engine for many images of an ONNX or OpenVINO file."""
+    if path.suffix != ".onnx":
+        return ComponentSpec.create("openvino", **_openvino_options())
+    if importlib.util.find_spec("openvino") is None or _is_quantized(path):
+        return ComponentSpec.create("onnx")
+    limit = find_active_isa_limit()
+    if limit is not None:
+        log(f"engine: ONNX Runtime and not OpenVINO, which may fail to compile while {limit} is set")
+        return ComponentSpec.create("onnx")
+    return ComponentSpec.create("openvino", **_openvino_options())
 
 
-def _on_processor(path: Path) -> ComponentSpec:
-    """The engine for many photos of an ONNX or OpenVINO file."""
-    if importlib.util.find_spec("openvino") is None or (path.suffix == ".onnx" and _is_quantised(path)):
-        return ComponentSpec.create("onnx") if path.suffix == ".onnx" else ComponentSpec.create("openvino")
-    return ComponentSpec.create("openvino", precision="checked" if _has_bf16() else "f32")
+def _openvino_options() -> dict[str, str]:
+    if importlib.util.find_spec("openvino") is None:
+        return {}
+    return {"precision": "checked" if _has_bf16() and find_active_isa_limit() is None else "f32"}
 
 
 def _has_bf16() -> bool:
-    from maskfit.inference.engines.openvino import import_openvino
-
     return "BF16" in import_openvino("the engine 'openvino'").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def _is_quantised(path: Path) -> bool:
-    # By the name of its layers: whose eight bits ONNX Runtime set, ONNX Runtime reads as they were meant.
+def _is_quantized(path: Path) -> bool:
+    # By the names of its layers: ONNX Runtime executes the int8 layers that its own quantizer made as calibrated.
     if not path.stat().st_size:
-        return False  # no network at all, as will be said when it is opened
+        return False  # no network at all, which is reported when it is opened
     with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as content:
         return content.find(b"QuantizeLinear") >= 0
 
 
-def _gpu() -> bool:
-    """Whether torch has a GPU here. Where there is no sign of one, torch is not asked: it takes seconds to import."""
-    signs = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
-    if sys.platform == "linux" and not any(sign.exists() for sign in signs):
+def _has_gpu() -> bool:
+    """Whether torch has a GPU; without a sign of one torch is not imported, which takes seconds."""
+    devices = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
+    if sys.platform == "linux" and not any(device.exists() for device in devices):
         return False
     if importlib.util.find_spec("torch") is None:
         return False
@@ -181,30 +197,29 @@ def _gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _converted(path: Path, looks: int, say: Logger) -> Path | None:
-    """The model as ONNX, from the cache or made now; None where that does not pay or cannot be."""
-    if importlib.util.find_spec("openvino") is None:
+def _convert_to_onnx(path: Path, num_passes: int, log: Logger) -> Path | None:
+    """The model as ONNX, from the cache or converted now; None where that does not pay or fails."""
+    if importlib.util.find_spec("openvino") is None or find_active_isa_limit() is not None:
         return None
-    facts = read_model_metadata(path)
-    height, width = facts.preprocessing.crop_resize.size
+    height, width = read_model_metadata(path).preprocessing.crop_resize.size
     digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    made = user_cache_dir("networks") / f"{digest}-{EXPORT_VERSION}.onnx"
-    if made.is_file():
-        return made
+    converted = user_cache_dir("networks") / f"{digest}-{EXPORT_VERSION}.onnx"
+    if converted.is_file():
+        return converted
     exporter = all(importlib.util.find_spec(name) for name in ("torch", "timm", "onnx", "onnxscript"))
-    if not exporter or looks * height * width < MIN_IMAGES_TO_CONVERT * REFERENCE_PIXELS:
+    if not exporter or num_passes * height * width < MIN_IMAGES_TO_CONVERT * REFERENCE_PIXELS:
         return None
     from maskfit.inference.export import export_model
 
-    say(f"converting {path} to ONNX once, which pays for so many photos; kept in {made.parent}")
-    made.parent.mkdir(parents=True, exist_ok=True)
+    log(f"converting {path} to ONNX once, which pays for so many images; cached in {converted.parent}")
+    converted.parent.mkdir(parents=True, exist_ok=True)
     try:
-        # A second process waits, and then finds it there.
-        with FileLock(made.with_suffix(".lock")):
-            if not made.is_file():
-                export_model(path, made)
-    except Exception as error:  # torch's exporter raises nearly anything on a layer that it does not know.
+        # A second process waits here and then finds the file.
+        with FileLock(converted.with_suffix(".lock")):
+            if not converted.is_file():
+                export_model(path, converted)
+    except Exception as error:  # torch's exporter raises nearly anything for a layer that it does not know.
         reason = error.message if isinstance(error, MaskfitError) else f"{error}".strip() or type(error).__name__
-        say(f"it cannot be converted, so torch answers: {reason.splitlines()[0]:.300}")
+        log(f"the conversion failed, so torch runs the model: {reason.splitlines()[0]:.300}")
         return None
-    return made
+    return converted

@@ -63,7 +63,7 @@ class FixedVote:
         """The vote itself."""
 
         def predict(members: MemberProbabilities) -> FloatArray:
-            return combine(self.name, members, weights=self.weights, scheme=scheme)
+            return combine(self.name, members, weights=self.weights, schema=scheme)
 
         return predict
 
@@ -258,10 +258,11 @@ def _judge(
     scores = score(tables.schema, codes, probabilities=probabilities, persons=persons, draws=draws, seed=seed)
     gain = None
     if kind in ("vote", "learned"):
-        drawing = {"classes": tables.schema.num_classes, "draws": draws, "seed": seed}
+        drawing = {"num_classes": tables.schema.num_classes, "draws": draws, "seed": seed}
         # The same seed draws the same persons for both, so what is luck for one is luck for the other.
         ours, theirs = (
-            bootstrap_counts(truth, table.argmax(axis=1), persons, **drawing).macro_f1() for table in (probabilities, reference)
+            bootstrap_counts(truth, table.argmax(axis=1), persons, **drawing).macro_f1()
+            for table in (probabilities, reference)
         )
         single = score(tables.schema, codes, probabilities=reference).macro_f1 or 0.0
         gain = Interval.from_draws((scores.macro_f1 or 0.0) - single, ours - theirs)

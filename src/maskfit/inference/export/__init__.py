@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 
 from maskfit.data.photo_dataset import Photo
 from maskfit.errors import DataError, MaskfitError, ModelFileError
-from maskfit.inference.engines.engine import Engine, TorchEngine, open_engine
+from maskfit.inference.engines import open_engine
+from maskfit.inference.engines.engine import Engine, TorchEngine
 from maskfit.inference.export.fp16_weights import convert_weights_to_fp16
 from maskfit.inference.export.onnx_export import Compress, write_onnx
 from maskfit.inference.export.other_formats import write_openvino, write_weights
@@ -59,7 +60,9 @@ class ExportFormat:
 
 EXPORTS: dict[str, ExportFormat] = {
     "onnx": ExportFormat(".onnx", write_onnx, ("onnx",)),
-    "openvino": ExportFormat(".xml", write_openvino, ("openvino", "openvino:precision=bf16"), companion_suffixes=(".bin",)),
+    "openvino": ExportFormat(
+        ".xml", write_openvino, ("openvino", "openvino:precision=bf16"), companion_suffixes=(".bin",)
+    ),
     "torch": ExportFormat(".safetensors", write_weights, ("torch",), supports_compression=False),
 }
 """What `--to` can name."""

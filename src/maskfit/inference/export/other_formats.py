@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from maskfit.errors import ModelFileError
-from maskfit.inference.engines.engine import import_openvino
+from maskfit.inference.engines.openvino import import_openvino
 from maskfit.inference.export.onnx_export import Compress, to_onnx
 from maskfit.model_file import load_model, save_model
 

@@ -70,7 +70,10 @@ def quantize_static(program: Any, facts: ModelMetadata, photos: Sequence[Photo])
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[*convolutions[: max(1, len(convolutions) // KEEP_FLOAT_FRACTION)], *_after_pooling(program)],
+            nodes_to_exclude=[
+                *convolutions[: max(1, len(convolutions) // KEEP_FLOAT_FRACTION)],
+                *_after_pooling(program),
+            ],
             calibrate_method=CalibrationMethod.MinMax,
         )
         return onnx.load(out)

@@ -1,1 +1,1 @@
-"""The scripts that Streamlit runs: the entry, and a page each."""
+"""Scripts that Streamlit runs: the entry point and one script per page."""

@@ -1,4 +1,4 @@
-"""The page on which a whole set of photos is looked at, as `maskfit data explore` writes it."""
+"""Page with the exploration of a dataset, as `maskfit data explore` writes it."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from maskfit.errors import MaskfitError
 
 
 def main() -> None:
-    """Shows the page, or the button that makes it."""
+    """Shows the exploration, or the button that starts it."""
     st.html(html.style())
-    beside = get_app_state().tabs
-    if not beside.exploration_page:
-        said = "Every photo is decoded once, small: counts, ages, mean faces, oddities, leaks."
-        st.html(html.note(f"The photos in {beside.photos} were not looked at yet.", said))
-        if not st.button("Look at all photos", key="explore", type="primary"):
+    tabs = get_app_state().tabs
+    if not tabs.exploration_page:
+        details = "Every photo is decoded once, at low resolution: counts, ages, mean faces, outliers, leaks."
+        st.html(html.note(f"The photos in {tabs.photos} have not been explored yet.", details))
+        if not st.button("Explore all photos", key="explore", type="primary"):
             st.stop()
-        bar = st.progress(0.0, "looking")
+        bar = st.progress(0.0, "exploring")
 
-        def advance(stage: str, done: int, total: int) -> None:
+        def show_progress(stage: str, done: int, total: int) -> None:
             bar.progress(min(done / max(total, 1), 1.0), stage)
 
         try:
-            beside.explore(advance)
+            tabs.explore(show_progress)
         except MaskfitError as error:
             bar.empty()
-            st.html(html.note(error.message, error.hint or "", "bad"))
+            st.html(html.note(error.message, error.hint or "", "error"))
             st.stop()
         st.rerun()
-    render_html_page(beside.exploration_page, "photos", "photos.html")
+    render_html_page(tabs.exploration_page, "photos", "photos.html")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A face looked at closer: what the model saw of it, and where it found what speaks for an answer."""
+"""Panel that explains the prediction of one face: the model's input and a Grad-CAM heat map."""
 
 from __future__ import annotations
 
@@ -18,20 +18,28 @@ from maskfit.explain.gradcam import overlay
 from maskfit.inference.decisions import AttributePrediction
 from maskfit.labels.schema import LabelSchema
 
-SIDE = 480
-"""Pixels of the longer side of a frame as it is shown."""
+FRAME_SIDE = 480
+"""The longer side in pixels of a model input on the page."""
 
-WIDTH = 760
-"""Pixels that it all takes at most."""
+PANEL_WIDTH = 760
+"""Maximum width in pixels of the panel."""
 
 
 @st.fragment
 def render_explanation(
-    studio: AppState, row: Row, place: int, settings: PredictionSettings, scheme: LabelSchema
+    app_state: AppState, row: Row, photo_index: int, settings: PredictionSettings, schema: LabelSchema
 ) -> None:
-    """Offers the faces of a photo, and shows the one that is chosen."""
+    """Shows a selection of the faces of a photo, and explains the selected one.
+
+    Args:
+        app_state: The models.
+        row: The photo and its predictions.
+        photo_index: Index of the photo on the page.
+        settings: The visitor's settings.
+        schema: The label schema.
+    """
     numbers = list(range(1, len(row.predictions) + 1))
-    key = f"{place}-{row.result.content_hash}"
+    key = f"{photo_index}-{row.result.content_hash}"
     number = st.pills(
         "Look closer at face" if len(numbers) > 1 else "Look closer",
         numbers,
@@ -40,51 +48,54 @@ def render_explanation(
     )
     if number is None:
         return
-    said, frames = row.predictions[number - 1], row.result.frames[number - 1]
-    with st.container(width=WIDTH):
-        wanted = _choose_value(scheme, said, f"{key}-{number}")
-        saw, looked = st.columns(2, gap="small")
+    prediction, frames = row.predictions[number - 1], row.result.frames[number - 1]
+    with st.container(width=PANEL_WIDTH):
+        value = _choose_value(schema, prediction, f"{key}-{number}")
+        left, right = st.columns(2, gap="small")
         height, width = frames[0].shape[:2]
-        saw.image(_shown(frames[0]), caption=f"what the model saw, {width} × {height} pixels", width="stretch")
-        if wanted is not None:
-            with looked:
-                _show_heat(studio, settings, frames, *wanted)
+        left.image(_enlarge(frames[0]), caption=f"what the model saw, {width} × {height} pixels", width="stretch")
+        if value is not None:
+            with right:
+                _show_heat_map(app_state, settings, frames, *value)
 
 
-def _choose_value(scheme: LabelSchema, said: Sequence[AttributePrediction], key: str) -> tuple[str, int] | None:
-    """The attribute and value of it for which is asked where the model looked; None while none is."""
-    which, what = st.columns(2, gap="small")
-    name = which.pills("Where it looked for", scheme.names, key=f"heat-{key}")
+def _choose_value(schema: LabelSchema, prediction: Sequence[AttributePrediction], key: str) -> tuple[str, int] | None:
+    """Shows a selection of attribute and value; returns the attribute and the value's index, or None."""
+    left, right = st.columns(2, gap="small")
+    name = left.pills("Where it looked for", schema.names, key=f"heat-{key}")
     if name is None:
         return None
-    attribute = scheme[name]
-    answer = attribute.values.index(next(item.value for item in said if item.attribute == name))
-    code = what.selectbox(
-        "What speaks for",
+    attribute = schema[name]
+    predicted = attribute.values.index(next(item.value for item in prediction if item.attribute == name))
+    index = right.selectbox(
+        "Evidence for",
         range(len(attribute.values)),
-        answer,
+        predicted,
         key=f"value-{key}-{name}",
-        format_func=lambda code: f"{attribute.display_name(code)}{' (the answer)' if code == answer else ''}",
+        format_func=lambda index: f"{attribute.display_name(index)}{' (predicted)' if index == predicted else ''}",
     )
-    return name, code
+    return name, index
 
 
-def _show_heat(studio: AppState, settings: PredictionSettings, frames: Sequence[Pixels], name: str, code: int) -> None:
-    """The heat map of a value, or why there is none."""
+def _show_heat_map(
+    app_state: AppState, settings: PredictionSettings, frames: Sequence[Pixels], name: str, index: int
+) -> None:
+    """Shows the heat map of a value, or why there is none."""
     try:
-        with st.spinner("looking"):
-            frame, heat, model = studio.grad_cam(settings, frames, name, code)
+        with st.spinner("computing the heat map"):
+            frame, heat, model = app_state.grad_cam(settings, frames, name, index)
     except MaskfitError as error:
         st.html(html.note(error.message, error.hint or ""))
         return
     if not heat.any():
-        st.html(html.note("Nothing here speaks for that value."))
+        st.html(html.note("There is no evidence for that value."))
         return
-    st.image(_shown(overlay(frame, heat)), caption=f"Grad-CAM of {escape_markdown(model)}", width="stretch")
+    st.image(_enlarge(overlay(frame, heat)), caption=f"Grad-CAM of {escape_markdown(model)}", width="stretch")
 
 
-def _shown(frame: Pixels) -> bytes:
+def _enlarge(frame: Pixels) -> bytes:
+    """Resizes a model input to `FRAME_SIDE`, as JPEG."""
     image = Image.fromarray(frame)
-    scale = SIDE / max(image.size)
+    scale = FRAME_SIDE / max(image.size)
     size = (round(image.width * scale), round(image.height * scale))
     return to_jpeg(image.resize(size, Image.Resampling.BICUBIC))

@@ -1,4 +1,4 @@
-"""The page of faces: photos come in, and each face on them is boxed, answered for, and looked at closer."""
+"""Page for predictions: photos are uploaded, and each face is boxed, classified and explained."""
 
 from __future__ import annotations
 
@@ -27,102 +27,108 @@ from maskfit.errors import MaskfitError
 from maskfit.inference.annotation import annotate_faces
 from maskfit.labels.schema import LabelSchema
 
-ENDINGS = ["jpg", "jpeg", "png", "webp", "bmp", "heic", "heif"]
-BESIDE = 2
-"""Faces whose cards stand beside the photo; of more they stand below it."""
+EXTENSIONS = ["jpg", "jpeg", "png", "webp", "bmp", "heic", "heif"]
+"""File extensions that the uploader accepts."""
 
-CAMERA, DRAWN = "Take a photo", "Try drawn faces"
+MAX_FACES_BESIDE = 2
+"""Faces whose cards stand beside the photo; the cards of more stand below it."""
+
+CAMERA, SAMPLES = "Take a photo", "Try drawn faces"
+"""Options of other photo sources."""
 
 
 def main() -> None:
     """Shows the page."""
     st.html(html.style())
-    studio = get_app_state()
-    if not studio.models:
+    app_state = get_app_state()
+    if not app_state.models:
         st.html(html.heading(["no model"]))
-        st.html(html.note("There is no model to answer with.", "To get one: " + "; ".join(MODEL_HINTS) + "."))
+        st.html(html.note("There is no model to predict with.", "To get one: " + "; ".join(MODEL_HINTS) + "."))
         st.stop()
-    if "visit" not in st.session_state:
-        st.session_state.visit = Session(studio)
-    visit: Session = st.session_state.visit
-    settings = choose_settings(studio)
+    if "session" not in st.session_state:
+        st.session_state.session = Session(app_state)
+    session: Session = st.session_state.session
+    settings = choose_settings(app_state)
     try:
-        predictor = studio.predictor(settings.models, settings.vote)
+        predictor = app_state.predictor(settings.models, settings.vote)
     except MaskfitError as error:
-        # Some of the models answer for parts that make nothing together; all of them do.
-        st.html(html.note(error.message, error.hint or "", "bad"))
-        settings = replace(settings, models=studio.default_settings.models)
-        predictor = studio.predictor(settings.models, settings.vote)
-    scheme = predictor.schema
-    thresholds = choose_thresholds(scheme, predictor.abstain_below)
-    st.html(html.heading(_said_of(studio, settings, scheme)))
-    items = _bring_photos()
+        # Some of the models predict parts of a schema that do not form one; all models together do.
+        st.html(html.note(error.message, error.hint or "", "error"))
+        settings = replace(settings, models=app_state.default_settings.models)
+        predictor = app_state.predictor(settings.models, settings.vote)
+    schema = predictor.schema
+    thresholds = choose_thresholds(schema, predictor.abstain_below)
+    st.html(html.heading(_describe_models(app_state, settings, schema)))
+    photos = _collect_photos()
     try:
-        studio.face_predictor(settings)
+        app_state.face_predictor(settings)
     except MaskfitError as error:
-        # After everything that is asked: Streamlit forgets the photos of an uploader that is once not shown.
-        st.html(html.note(error.message, error.hint or "", "bad"))
+        # After all widgets: Streamlit drops the files of an uploader that is not shown once.
+        st.html(html.note(error.message, error.hint or "", "error"))
         return
-    if not items:
+    if not photos:
         st.html(html.welcome(f"Up to {MAX_PHOTOS} at a time, {MAX_UPLOAD_MB} MB each."))
         return
-    _show_all(visit, items, settings, scheme, thresholds)
+    _show_photos(session, photos, settings, schema, thresholds)
 
 
-def _said_of(studio: AppState, settings: PredictionSettings, scheme: LabelSchema) -> list[str]:
-    """What answers: models, how many, and what about."""
-    count_ = sum(len(studio.models[word]) for word in settings.models)
-    many = [f"{count_} models vote"] if count_ > 1 else []
-    return [", ".join(settings.models), *many, ", ".join(scheme.names)]
+def _describe_models(app_state: AppState, settings: PredictionSettings, schema: LabelSchema) -> list[str]:
+    """Returns the selected models, their number where they vote, and the attributes."""
+    num_models = sum(len(app_state.models[path]) for path in settings.models)
+    vote = [f"{num_models} models vote"] if num_models > 1 else []
+    return [", ".join(settings.models), *vote, ", ".join(schema.names)]
 
 
-def _bring_photos() -> list[UploadedPhoto]:
-    """The photos that are there now, from wherever they come."""
+def _collect_photos() -> list[UploadedPhoto]:
+    """Shows the uploader, the camera and the samples, and returns their photos."""
     uploaded = st.file_uploader(
-        "Photos", ENDINGS, accept_multiple_files=True, key="uploads", label_visibility="collapsed"
+        "Photos", EXTENSIONS, accept_multiple_files=True, key="uploads", label_visibility="collapsed"
     )
-    ways = st.pills("Other photos", [CAMERA, DRAWN], selection_mode="multi", key="ways", label_visibility="collapsed")
-    items = [UploadedPhoto(file.name, file.getvalue()) for file in uploaded[:MAX_PHOTOS]]
+    sources = st.pills(
+        "Other photos", [CAMERA, SAMPLES], selection_mode="multi", key="ways", label_visibility="collapsed"
+    )
+    photos = [UploadedPhoto(file.name, file.getvalue()) for file in uploaded[:MAX_PHOTOS]]
     if len(uploaded) > MAX_PHOTOS:
-        left = len(uploaded) - MAX_PHOTOS
-        said = f"{MAX_PHOTOS} are shown at a time: remove some above."
-        st.html(html.note(f"{left} {'photo was' if left == 1 else 'photos were'} left out", said))
-    if CAMERA in ways:
-        taken = st.camera_input("Camera", key="camera", label_visibility="collapsed")
-        if taken is not None:
-            items.append(UploadedPhoto("camera.jpg", taken.getvalue()))
-    if DRAWN in ways:
+        num_left_out = len(uploaded) - MAX_PHOTOS
+        text = f"{num_left_out} {'photo was' if num_left_out == 1 else 'photos were'} left out"
+        st.html(html.note(text, f"{MAX_PHOTOS} are shown at a time: remove some above."))
+    if CAMERA in sources:
+        picture = st.camera_input("Camera", key="camera", label_visibility="collapsed")
+        if picture is not None:
+            photos.append(UploadedPhoto("camera.jpg", picture.getvalue()))
+    if SAMPLES in sources:
         with st.spinner("drawing faces"):
-            items += sample_photos()
-    return deduplicate_names(items)
+            photos += sample_photos()
+    return deduplicate_names(photos)
 
 
-def _show_all(
-    visit: Session,
-    items: Sequence[UploadedPhoto],
+def _show_photos(
+    session: Session,
+    photos: Sequence[UploadedPhoto],
     settings: PredictionSettings,
-    scheme: LabelSchema,
+    schema: LabelSchema,
     thresholds: dict[str, float],
 ) -> None:
-    """The sum first, then each photo as soon as it is read."""
+    """Shows the summary at the top, and each photo as soon as it is predicted."""
     with st.container(horizontal=True, vertical_alignment="center"):
         top, download = st.empty(), st.empty()
-    bar = None if all(visit.is_cached(item, settings) for item in items) else st.progress(0.0, "reading photos")
+    all_cached = all(session.is_cached(photo, settings) for photo in photos)
+    bar = None if all_cached else st.progress(0.0, "predicting photos")
     rows = []
-    for place, item in enumerate(items):
+    for index, photo in enumerate(photos):
         if bar is not None:
-            bar.progress(place / len(items), f"reading {place + 1} of {len(items)}: {escape_markdown(item.name)}")
-        result = visit.predict(item, settings)
-        said = reapply_thresholds(scheme, result.faces, thresholds)
-        rows.append(Row(item.name, result, said))
-        _show_photo(visit, rows[-1], place, settings, scheme, thresholds)
+            text = f"predicting {index + 1} of {len(photos)}: {escape_markdown(photo.name)}"
+            bar.progress(index / len(photos), text)
+        result = session.predict(photo, settings)
+        rows.append(Row(photo.name, result, reapply_thresholds(schema, result.faces, thresholds)))
+        _show_photo(session, rows[-1], index, settings, schema, thresholds)
     if bar is not None:
         bar.empty()
-    found = sum(len(row.predictions) for row in rows)
-    top.html(html.summary(scheme, count_values(rows), len(rows), found))
+    num_faces = sum(len(row.predictions) for row in rows)
+    top.html(html.summary(schema, count_values(rows), len(rows), num_faces))
     download.download_button(
         "Download CSV",
-        to_csv(scheme, rows),
+        to_csv(schema, rows),
         "faces.csv",
         "text/csv",
         key="csv",
@@ -132,41 +138,41 @@ def _show_all(
 
 
 def _show_photo(
-    visit: Session,
+    session: Session,
     row: Row,
-    place: int,
+    index: int,
     settings: PredictionSettings,
-    scheme: LabelSchema,
+    schema: LabelSchema,
     thresholds: dict[str, float],
 ) -> None:
+    """Shows one photo with its cards, or why it could not be read."""
     result = row.result
     st.html(html.photo_heading(row.name, result))
     if result.prediction is None:
-        st.html(html.note(result.error, result.hint, "bad"))
+        st.html(html.note(result.error, result.hint, "error"))
         return
-    picture, answers = _places(result)
-    with picture.container(key=f"picture-{place}"):
-        st.image(
-            visit.annotated_jpeg(result, annotate_faces(scheme, result.prediction, row.predictions)), width="stretch"
-        )
-    with answers:
+    photo_area, cards_area = _layout(result)
+    with photo_area.container(key=f"picture-{index}"):
+        annotations = annotate_faces(schema, result.prediction, row.predictions)
+        st.image(session.annotated_jpeg(result, annotations), width="stretch")
+    with cards_area:
         if not row.predictions:
-            st.html(html.note("No face was found on this photo.", "It can be read as one portrait all the same."))
-            if st.button("Read the whole photo", key=f"whole-{place}-{result.content_hash}"):
-                visit.whole_photo_hashes.add(result.content_hash)
+            st.html(html.note("No face was found on this photo.", "It can still be predicted as one portrait."))
+            if st.button("Predict the whole photo", key=f"whole-{index}-{result.content_hash}"):
+                session.whole_photo_hashes.add(result.content_hash)
                 st.rerun()
             return
-        st.html(html.cards(scheme, result, row.predictions, thresholds))
-        render_explanation(visit.app_state, row, place, settings, scheme)
+        st.html(html.cards(schema, result, row.predictions, thresholds))
+        render_explanation(session.app_state, row, index, settings, schema)
 
 
-def _places(result: PhotoResult) -> Sequence[DeltaGenerator]:
-    """Where the picture and its answers stand: side by side, or below each other where there are many faces."""
+def _layout(result: PhotoResult) -> Sequence[DeltaGenerator]:
+    """Returns the areas of the photo and its cards: side by side, or one below the other for many faces."""
     assert result.prediction is not None
-    if len(result.faces) > BESIDE:
+    if len(result.faces) > MAX_FACES_BESIDE:
         return st.container(), st.container()
-    upright = result.prediction.width < result.prediction.height
-    return st.columns([2, 3] if upright else [3, 2], gap="medium")
+    is_portrait = result.prediction.width < result.prediction.height
+    return st.columns([2, 3] if is_portrait else [3, 2], gap="medium")
 
 
 if __name__ == "__main__":

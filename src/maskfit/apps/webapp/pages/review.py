@@ -1,4 +1,4 @@
-"""The page on which labels are reviewed, as `maskfit review` shows it."""
+"""Page with the label review, as `maskfit review` shows it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from maskfit.errors import MaskfitError
 
 
 def main() -> None:
-    """Shows the page."""
+    """Shows the review."""
     try:
         with st.spinner("reading labels"):
             get_app_state().tabs.open_review()
     except MaskfitError as error:
         st.html(html.style())
-        st.html(html.note(error.message, error.hint or "", "bad"))
+        st.html(html.note(error.message, error.hint or "", "error"))
         st.stop()
-    # The review by itself has no header above it.
+    # Room for the navigation bar, which the review as a page of its own does not have.
     st.html("<style>.stMainBlockContainer { padding-top: 3.6rem !important; }</style>")
     render()
 

@@ -1,4 +1,4 @@
-"""The side bar: which models answer, where they look, and from when on they are sure."""
+"""Sidebar of the prediction page: models, face detection and abstention thresholds."""
 
 from __future__ import annotations
 
@@ -11,44 +11,60 @@ from maskfit.data.detectors import DETECTORS
 from maskfit.inference.ensemble.voting import VOTES
 from maskfit.labels.schema import LabelSchema
 
-FACES, WHOLE = "every face", "the whole photo"
+EVERY_FACE, WHOLE_PHOTO = "every face", "the whole photo"
+"""Options of what is predicted."""
 
 
-def choose_settings(studio: AppState) -> PredictionSettings:
-    """What the side bar says of reading."""
-    words = list(studio.models)
+def choose_settings(app_state: AppState) -> PredictionSettings:
+    """Shows the settings of the prediction.
+
+    Args:
+        app_state: The models.
+
+    Returns:
+        The visitor's settings.
+    """
+    models = list(app_state.models)
     with st.sidebar:
-        st.subheader("Reading")
-        chosen = words
-        if len(words) > 1:
-            chosen = st.multiselect("Models", words, words, key="models", help="Several answer by their vote.") or words
+        st.subheader("Prediction")
+        selected = models
+        if len(models) > 1:
+            selected = st.multiselect("Models", models, models, key="models", help="Several vote.") or models
         vote = "arithmetic"
-        if sum(len(studio.models[word]) for word in chosen) > 1:
+        if sum(len(app_state.models[path]) for path in selected) > 1:
             votes = [name for name in VOTES if name != "weighted"]
-            vote = st.selectbox("Vote", votes, key="vote", help="How the answers of several models become one.")
-        about = st.segmented_control(
+            vote = st.selectbox("Vote", votes, key="vote", help="How the models' predictions are combined.")
+        target = st.segmented_control(
             "Look at",
-            [FACES, WHOLE],
-            default=FACES,
+            [EVERY_FACE, WHOLE_PHOTO],
+            default=EVERY_FACE,
             key="about",
-            help="A photo that shows one head and little else can be read as it is, as in training.",
+            help="A photo of one head and little else can be predicted as a whole, as in training.",
         )
         detector = AS_TRAINED
-        if about != WHOLE:
+        if target != WHOLE_PHOTO:
             detector = st.selectbox(
-                "Detector of faces",
+                "Face detector",
                 [AS_TRAINED, *DETECTORS],
                 key="detector",
                 format_func=lambda name: "as trained" if name == AS_TRAINED else name.replace("_", " "),
             )
-    return PredictionSettings(tuple(chosen), vote, about != WHOLE, detector)
+    return PredictionSettings(tuple(selected), vote, target != WHOLE_PHOTO, detector)
 
 
-def choose_thresholds(scheme: LabelSchema, usual: Mapping[str, float]) -> dict[str, float]:
-    """By attribute, the probability below which an answer is "not sure"."""
+def choose_thresholds(schema: LabelSchema, defaults: Mapping[str, float]) -> dict[str, float]:
+    """Shows a slider with the abstention threshold of each attribute.
+
+    Args:
+        schema: The label schema.
+        defaults: The models' thresholds by attribute.
+
+    Returns:
+        Probability below which a prediction is "not sure", by attribute.
+    """
     with st.sidebar:
-        st.subheader("Not sure below", help="An answer that is less probable is shown as 'not sure'.")
+        st.subheader("Not sure below", help="A less probable prediction is shown as 'not sure'.")
         return {
-            name: st.slider(name, 0.0, 1.0, round(usual.get(name, 0.0), 2), 0.01, key=f"unsure-{name}")
-            for name in scheme.names
+            name: st.slider(name, 0.0, 1.0, round(defaults.get(name, 0.0), 2), 0.01, key=f"unsure-{name}")
+            for name in schema.names
         }

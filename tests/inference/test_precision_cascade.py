@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from maskfit.inference.engines.precision_check import MARGIN_STDS, LowPrecisionError, estimate_low_precision_error
+from maskfit.inference.precision_cascade import MARGIN_STDS, LowPrecisionError, estimate_low_precision_error
 from maskfit.labels.schema import LABEL_SCHEMAS
 
 FULL = LABEL_SCHEMAS["mask-gender-age"]

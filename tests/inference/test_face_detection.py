@@ -15,7 +15,13 @@ from maskfit.data.detectors import find_local_detector
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.pretrained_weights import DETECTOR_CACHE as SHELF
 from maskfit.errors import DataError, PhotoError, RecipeError
-from maskfit.inference.face_predictor import BATCH_SIZE, FacePredictor, PhotoPrediction, open_face_predictor, predict_photos
+from maskfit.inference.face_predictor import (
+    BATCH_SIZE,
+    FacePredictor,
+    PhotoPrediction,
+    open_face_predictor,
+    predict_photos,
+)
 from maskfit.inference.predictor import Predictor
 from maskfit.registry import ComponentSpec
 
@@ -108,7 +114,7 @@ def test_many_photos_come_in_order_and_what_cannot_be_read_says_why(predictor, p
     mixed = [path for pair in zip(photos, [*bad, *photos[: len(photos) - len(bad)]], strict=True) for path in pair]
     assert len(mixed) > 2 * BATCH_SIZE
     named = [Photo(path, f"{place}", "") for place, path in enumerate(mixed)]
-    with closing(predict_photos(FacePredictor(predictor, find=False), iter(named))) as readings:
+    with closing(predict_photos(FacePredictor(predictor, detect=False), iter(named))) as readings:
         found = list(readings)
     assert [photo.name for photo, _ in found] == [photo.name for photo in named]
     expected = predictor.predict(photos).table.reindex([str(path) for path in photos])

@@ -1,0 +1,190 @@
+"""Reading images: what an image may be given as, its name and pixels, and batches read and processed in parallel.
+
+On a CPU, reading and computing share the same cores, so that none of them must ever wait. Each worker takes a batch of
+its own through the networks, on threads of its own: two batches that each use one core never wait for each other,
+while one batch on two cores stands still whenever one of the cores is reading.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskfit.data.image_decoding import Pixels, decode
+from maskfit.data.photo_dataset import Photo
+from maskfit.errors import DataError, PhotoError, format_list
+
+Item = TypeVar("Item")
+Loaded = TypeVar("Loaded")
+Result = TypeVar("Result")
+
+PREFETCH_BATCHES = 2
+"""Batches that are read while every worker has one; more would only hold memory."""
+
+
+class RemotePhoto(NamedTuple):
+    """An image in remote storage, fetched when its turn comes.
+
+    Attributes:
+        name: Its name in every table.
+        read: Returns the bytes of its file, or raises PhotoError.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+
+ImageSource = Photo | Path | str | bytes | NDArray[np.uint8] | RemotePhoto
+"""A photo, its path, the bytes of its file, its pixels (height, width, 3) as upright RGB, or how to fetch it."""
+
+NamedImage = tuple[str, ImageSource]
+"""An image with its name in every table."""
+
+
+def image_name(image: ImageSource, index: int) -> str:
+    """Returns the name of an image in every table.
+
+    Args:
+        image: The image.
+        index: Its position among the images of a call.
+
+    Returns:
+        Its own name, its path as given, or `photo INDEX` for pixels and bytes.
+    """
+    if isinstance(image, Photo | RemotePhoto):
+        return image.name
+    return f"photo {index}" if isinstance(image, np.ndarray | bytes) else str(image)
+
+
+def check_unique_names(images: Sequence[ImageSource]) -> None:
+    """Checks that no two images have one name, which tables could not tell apart.
+
+    Args:
+        images: The images of a call.
+
+    Raises:
+        DataError: There is no image, two have one name, or `images` is a single image and no sequence of images.
+    """
+    if isinstance(images, str | bytes):
+        raise DataError("a sequence of photos is needed, got one photo", hint="put it into a list")
+    if not len(images):
+        raise DataError("there are no photos", hint="check the folder or the list")
+    counts = Counter(image_name(image, index) for index, image in enumerate(images))
+    duplicates = [name for name, count in counts.items() if count > 1]
+    if duplicates:
+        raise DataError(f"duplicate photo names:\n{format_list(duplicates)}", hint="name each photo once")
+
+
+def load_image(image: ImageSource) -> Pixels:
+    """Reads and decodes an image.
+
+    Args:
+        image: The image.
+
+    Returns:
+        Pixels (height, width, 3), uint8, upright RGB.
+
+    Raises:
+        PhotoError: It cannot be read.
+    """
+    if isinstance(image, np.ndarray):
+        return _check_pixels(image)
+    if isinstance(image, bytes):
+        return decode(image)
+    if isinstance(image, RemotePhoto):
+        return decode(image.read(), name=image.name)
+    return decode(image.path if isinstance(image, Photo) else Path(image))
+
+
+def _check_pixels(pixels: NDArray[np.uint8]) -> Pixels:
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        raise PhotoError(f"pixels must be (height, width, 3) in uint8, got {pixels.shape} in {pixels.dtype}")
+    return pixels
+
+
+_cpu_limit: list[int] = []
+
+
+def available_cpus() -> int:
+    """Counts the cores that this process may use.
+
+    Returns:
+        1 or more.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min([cores, *_cpu_limit])
+
+
+def limit_cpus(count: int) -> None:
+    """Leaves cores to other processes from now on.
+
+    Args:
+        count: Cores that this process may use at most, >= 1.
+    """
+    _cpu_limit[:] = [count]
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Groups items into batches, taking no more of them than it yields.
+
+    Args:
+        items: Any iterable.
+        size: Items in a batch, >= 1.
+
+    Yields:
+        Lists of `size` items, the last one perhaps shorter.
+    """
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def run_batches_in_parallel(
+    batches: Iterable[Sequence[Item]],
+    load: Callable[[Item], Loaded],
+    process: Callable[[Sequence[Loaded]], Result],
+    *,
+    num_workers: int,
+    num_readers: int | None = None,
+) -> Generator[Result]:
+    """Loads the items of each batch in many threads and processes whole batches in a few, in order.
+
+    At most `num_workers + PREFETCH_BATCHES` batches are in flight. Close the generator or exhaust it: until then
+    threads are running.
+
+    Args:
+        batches: Taken one by one, as they are needed.
+        load: Loads an item; called from many threads at once.
+        process: Processes what was loaded of a batch; called from `num_workers` threads at once.
+        num_workers: Batches that are processed at the same time, >= 1.
+        num_readers: Threads that load; None is one for each core.
+
+    Yields:
+        The result of each batch, in the order of `batches`.
+    """
+    readers = ThreadPoolExecutor(num_readers or available_cpus(), "reader")
+    workers = ThreadPoolExecutor(num_workers, "worker")
+
+    def run(parts: Sequence[Future[Loaded]]) -> Result:
+        return process([part.result() for part in parts])
+
+    try:
+        pending: deque[Future[Result]] = deque()
+        for batch in batches:
+            pending.append(workers.submit(run, [readers.submit(load, item) for item in batch]))
+            if len(pending) >= num_workers + PREFETCH_BATCHES:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        # Workers first: one that has begun still waits for what is being loaded for it.
+        workers.shutdown(cancel_futures=True)
+        readers.shutdown(cancel_futures=True)
