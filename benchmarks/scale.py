@@ -8,7 +8,8 @@
     uv run python benchmarks/scale.py plan SCRATCH                      # the cost model of docs/scale.md, measured
 
 Contenders take turns within a round; each is the real command in its own process. Printed are the median over the
-rounds and, in parentheses, minimum and maximum. The default model is a small one that `make` trains; `--model` names another.
+rounds and, in parentheses, minimum and maximum. The default model is a small one that `make` trains; `--model` names
+another.
 `ray`, `start` and `killed` need `maskfit[ray]`.
 """
 
@@ -174,9 +175,8 @@ def compare(scratch: Path, model: Path, contenders: Mapping[str, Sequence[str]],
     baseline = statistics.median(next(iter(found.values())))
     for name, times in found.items():
         seconds = statistics.median(times)
-        print(
-            f"{name}: {summarize(times)} s for {count:,} images, {seconds - baseline:+.1f} s, {seconds / baseline - 1:+.1%}"
-        )
+        difference = f"{seconds - baseline:+.1f} s, {seconds / baseline - 1:+.1%}"
+        print(f"{name}: {summarize(times)} s for {count:,} images, {difference}")
 
 
 def ray(scratch: Path, model: Path, rounds: int, cores: Sequence[int]) -> None:

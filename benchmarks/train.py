@@ -5,8 +5,8 @@
 `maskfit` is a fold as the command trains it: image cache, augmentation, loss, optimizer, Lightning's loop, progress.
 Contenders:
 
-- `network`: the upper limit. The same network, loss, optimizer, memory format, precision and allocator, on float batches
-  in memory.
+- `network`: the upper limit. The same network, loss, optimizer, memory format, precision and allocator, on float
+  batches in memory.
 - `network-f32`, `network-bf16`: the same in torch's f32, and in bfloat16 autocast.
 - `public-solutions`: as the public solutions of the competition train: Pillow and torchvision transforms for each image
   in DataLoader workers, f32, default memory format.
@@ -126,7 +126,7 @@ def run_maskfit(args: argparse.Namespace, stopwatch: Stopwatch) -> None:
 
 
 def run_network(args: argparse.Namespace, stopwatch: Stopwatch, kind: str | None = None) -> None:
-    """Trains on batches in memory; `kind` is the precision of plain torch, None prepares the network as maskfit does."""
+    """Trains on batches in memory, as maskfit prepares the network, or in plain torch in the precision `kind`."""
     import torch
 
     from maskfit.config.loader import read_recipe
@@ -386,7 +386,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument(
-        "--precision", default="auto", choices=["auto", "32", "bf16", "16"], help="precision of maskfit and network"
+        "--precision",
+        default="auto",
+        choices=["auto", "32-true", "bf16-mixed", "16-mixed"],
+        help="precision of maskfit and network",
     )
     parser.add_argument(
         "--against", default="network,network-f32,public-solutions,timm,fastai", help="contenders, separated by commas"
