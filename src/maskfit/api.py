@@ -215,7 +215,7 @@ def evaluate(
             hint="predict each image of the truth once",
         )
     answers = np.array([predicted[name] for name in true], dtype=np.int64)
-    return score(labels, labels.to_attribute_indices(list(true.values())), answers=answers)
+    return score(labels, labels.to_attribute_indices(list(true.values())), predictions=answers)
 
 
 def ensemble(

@@ -32,7 +32,7 @@ def trained(monkeypatch) -> list[tuple[Recipe, bool]]:
     def train(recipe, *, resume, console):
         asked.append((recipe, resume))
         return RunDir(Path("runs/[x] " + "y" * 100)), score(
-            FULL, FULL.to_attribute_indices(np.arange(18)), answers=answers
+            FULL, FULL.to_attribute_indices(np.arange(18)), predictions=answers
         )
 
     monkeypatch.setattr(maskfit.training.train, "train", train)

@@ -212,9 +212,9 @@ def test_a_share_has_the_interval_that_accuracy_has():
     random = np.random.default_rng(0)
     truth, answers, persons = random.integers(0, 3, 200), random.integers(0, 3, 200), np.arange(200) // 7
     found = proportion_interval(truth == answers, np.ones(200), persons, draws=300, seed=3)
-    expected = bootstrap_interval("accuracy", truth, answers, persons, classes=3, draws=300, seed=3)
+    expected = bootstrap_interval("accuracy", truth, answers, persons, num_classes=3, draws=300, seed=3)
     assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
-    with pytest.raises(DataError, match="nothing to count"):
+    with pytest.raises(DataError, match="no photo is counted"):
         proportion_interval([0.0], [0.0], ["a"])
     with pytest.raises(DataError, match="one for each photo"):
         proportion_interval([0.0, 1.0], [1.0, 1.0], ["a"])

@@ -22,7 +22,7 @@ FILES = ("incorrect_mask.jpg", "mask1.jpg", "mask2.jpg", "mask3.jpg", "mask4.jpg
 MASKS = np.array([1, 0, 0, 0, 0, 0, 2])
 
 
-class Town:
+class FakeDataset:
     """Persons with seven photos each, what a fair model says of them, and labels that can be made wrong.
 
     The model is right about gender in most cases, blurs ages by eight years, and is three times too sure.
@@ -58,53 +58,53 @@ def _sure(rows):
 
 
 def test_what_was_planted_comes_first():
-    town = Town()
-    clear = np.argsort(-np.abs(town.female - 0.5))
+    data = FakeDataset()
+    clear = np.argsort(-np.abs(data.female - 0.5))
     genders = clear[:4]
-    town.gender[genders] ^= 1
-    olds = np.flatnonzero((town.years > 68) & (town.bands[:, 2] > 0.95))[:3]
-    town.years[olds] = 22
+    data.gender[genders] ^= 1
+    olds = np.flatnonzero((data.years > 68) & (data.bands[:, 2] > 0.95))[:3]
+    data.years[olds] = 22
     swapped = [7, 33]
     for person in swapped:
-        town.mask[[7 * person, 7 * person + 6]] = [2, 1]
-    town.mask[7 * 60 + 2] = 2
-    suspects = town.find()
-    wanted = {(town.people[one], "gender") for one in genders} | {(town.people[one], "age") for one in olds}
-    wanted |= {(town.people[one], "mask") for one in (*swapped, 60)}
+        data.mask[[7 * person, 7 * person + 6]] = [2, 1]
+    data.mask[7 * 60 + 2] = 2
+    suspects = data.find()
+    wanted = {(data.people[one], "gender") for one in genders} | {(data.people[one], "age") for one in olds}
+    wanted |= {(data.people[one], "mask") for one in (*swapped, 60)}
     first = suspects[: len(wanted)]
     assert {(item.person, item.attribute) for item in first} == wanted
-    assert {item.person for item in first if item.swapped} == {town.people[one] for one in swapped}
+    assert {item.person for item in first if item.swapped} == {data.people[one] for one in swapped}
     swap = next(item for item in first if item.swapped)
     assert (swap.label, swap.proposed) == (("not_wear", "incorrect"), ("incorrect", "not_wear"))
-    assert "bears the other's label" in swap.reason
-    single = next(item for item in first if item.person == town.people[60])
-    assert single.photos == (f"{town.people[60]}/mask2.jpg",)
+    assert "has the other's label" in swap.reason
+    single = next(item for item in first if item.person == data.people[60])
+    assert single.photos == (f"{data.people[60]}/mask2.jpg",)
     assert (single.label, single.proposed) == (("not_wear",), ("wear",))
     age = next(item for item in first if item.attribute == "age")
     assert (age.photos, age.label, age.proposed) == ((), ("<30",), (">=60",))
-    assert age.reason.startswith("labelled 22; 7 of 7 photos read")
+    assert age.reason.startswith("labeled 22; 7 of 7 photos predicted")
     scores = [item.score for item in suspects]
     assert scores == sorted(scores, reverse=True)
     assert all(0.03 < score <= 1 for score in scores)
 
 
 def test_an_age_at_the_border_is_suspected_less_than_one_far_from_it():
-    town = Town()
-    young = np.flatnonzero((town.years < 27) & (town.bands[:, 0] > 0.9))[:2]
-    town.bands[young] = [0.0002, 0.9996, 0.0002]
-    town.years[young] = [18, 29]
-    found = {item.person: item.score for item in town.find() if item.attribute == "age"}
-    assert found[town.people[young[0]]] > 1.5 * found.get(town.people[young[1]], 0)
+    data = FakeDataset()
+    young = np.flatnonzero((data.years < 27) & (data.bands[:, 0] > 0.9))[:2]
+    data.bands[young] = [0.0002, 0.9996, 0.0002]
+    data.years[young] = [18, 29]
+    found = {item.person: item.score for item in data.find() if item.attribute == "age"}
+    assert found[data.people[young[0]]] > 1.5 * found.get(data.people[young[1]], 0)
 
 
 def test_a_rare_value_is_believed_with_less():
     """60 and over are few, and a model says so: 0.2 for them is much, and no reason to doubt."""
-    town = Town(400)
-    town.years = np.where(town.years >= 60, 45, town.years)
-    town.bands = _sure(np.eye(3)[np.digitize(town.years, AGE.bin_edges)] + 0.05)
-    town.years[:8] = 70
-    town.bands[:8] = [0.05, 0.75, 0.2]
-    assert not [item for item in town.find() if item.attribute == "age" and item.person in town.people[:8]]
+    data = FakeDataset(400)
+    data.years = np.where(data.years >= 60, 45, data.years)
+    data.bands = _sure(np.eye(3)[np.digitize(data.years, AGE.bin_edges)] + 0.05)
+    data.years[:8] = 70
+    data.bands[:8] = [0.05, 0.75, 0.2]
+    assert not [item for item in data.find() if item.attribute == "age" and item.person in data.people[:8]]
 
 
 def test_too_sure_a_model_is_tempered():
@@ -138,16 +138,16 @@ def test_soft_labels_are_probabilities_that_follow_age(years, blur):
 @given(st.randoms())
 @settings(max_examples=5, deadline=None)
 def test_the_order_of_photos_does_not_matter(random):
-    town = Town(30)
-    town.gender[3] ^= 1
-    band = np.digitize(town.years, AGE.bin_edges)
-    truth = 6 * town.mask + np.repeat(3 * town.gender + band, 7)
-    rows = np.eye(18)[6 * town.mask + 3 * np.repeat(town.female > 0.5, 7) + np.repeat(band, 7)] + MIN_PROBABILITY
+    data = FakeDataset(30)
+    data.gender[3] ^= 1
+    band = np.digitize(data.years, AGE.bin_edges)
+    truth = 6 * data.mask + np.repeat(3 * data.gender + band, 7)
+    rows = np.eye(18)[6 * data.mask + 3 * np.repeat(data.female > 0.5, 7) + np.repeat(band, 7)] + MIN_PROBABILITY
     rows /= rows.sum(axis=1, keepdims=True)
     order = list(range(len(truth)))
-    one = find_label_issues(town.names, town.persons, rows, truth, SCHEME)
+    one = find_label_issues(data.names, data.persons, rows, truth, SCHEME)
     random.shuffle(order)
-    names, persons = ([items[place] for place in order] for items in (town.names, town.persons))
+    names, persons = ([items[place] for place in order] for items in (data.names, data.persons))
     two = find_label_issues(names, persons, rows[order], truth[order], SCHEME)
     assert [(item.person, item.attribute, item.label) for item in one] == [
         (item.person, item.attribute, item.label) for item in two

@@ -47,7 +47,7 @@ def test_every_metric_is_that_of_scikit_learn_on_the_known_photos(drawn):
     truth, answers = split(pairs)
     known = truth != UNKNOWN
     if not known.any():
-        with pytest.raises(DataError, match="no photo has a known truth"):
+        with pytest.raises(DataError, match="no photo has a known class"):
             macro_f1(truth, answers, classes)
         return
     t, a, every = truth[known], answers[known], np.arange(classes)
@@ -85,12 +85,12 @@ def test_an_absent_class_is_left_out_or_counts_as_zero():
 @pytest.mark.parametrize(
     ("truth", "answers", "error", "message"),
     [
-        ([0, 1], [0], DataError, "does not fit"),
-        ([[0, 1]], [[0, 1]], DataError, "does not fit"),
+        ([0, 1], [0], DataError, "truth has shape"),
+        ([[0, 1]], [[0, 1]], DataError, "truth has shape"),
         ([0, 18], [0, 1], LabelError, "truth 18 is not in 0 to 17"),
         ([0, -2], [0, 1], LabelError, "truth -2"),
-        ([0, 1], [0, -1], LabelError, "answer -1"),
-        ([0, 1], [0.2, 0.8], LabelError, "answer 0.2 is no class number"),
+        ([0, 1], [0, -1], LabelError, "prediction -1"),
+        ([0, 1], [0.2, 0.8], LabelError, "prediction 0.2 is not a class index"),
     ],
 )
 def test_what_does_not_fit_is_refused(truth, answers, error, message):
@@ -134,23 +134,23 @@ def test_the_interval_is_that_of_a_slow_bootstrap_over_persons():
         rows = np.concatenate([np.flatnonzero(persons == name) for name in random.choice(names, 40)])
         drawn.append(sklearn.f1_score(truth[rows], answers[rows], average="macro"))
     low, high = np.quantile(drawn, [0.025, 0.975])
-    ours = bootstrap_interval("macro_f1", truth, answers, persons, classes=3)
+    ours = bootstrap_interval("macro_f1", truth, answers, persons, num_classes=3)
     assert ours.value == pytest.approx(sklearn.f1_score(truth, answers, average="macro"))
     assert ours.low == pytest.approx(low, abs=0.03)
     assert ours.high == pytest.approx(high, abs=0.03)
     # Photos of one person stand or fall together, so drawing photos would promise too much.
-    photos = bootstrap_interval("macro_f1", truth, answers, np.arange(280), classes=3)
+    photos = bootstrap_interval("macro_f1", truth, answers, np.arange(280), num_classes=3)
     assert ours.high - ours.low > 1.8 * (photos.high - photos.low)
 
 
 def test_the_interval_is_repeatable_and_takes_a_metric_of_ones_own():
     truth, answers, persons = np.arange(60) % 3, np.arange(60) % 5 % 3, np.arange(60) // 4
-    first = bootstrap_interval("accuracy", truth, answers, persons, classes=3, draws=50, seed=1)
-    assert first == bootstrap_interval("accuracy", truth, answers, persons, classes=3, draws=50, seed=1)
-    assert first != bootstrap_interval("accuracy", truth, answers, persons, classes=3, draws=50, seed=2)
-    own = bootstrap_interval(lambda counts: counts.recall()[..., 0], truth, answers, persons, classes=3, draws=50)
+    first = bootstrap_interval("accuracy", truth, answers, persons, num_classes=3, draws=50, seed=1)
+    assert first == bootstrap_interval("accuracy", truth, answers, persons, num_classes=3, draws=50, seed=1)
+    assert first != bootstrap_interval("accuracy", truth, answers, persons, num_classes=3, draws=50, seed=2)
+    own = bootstrap_interval(lambda counts: counts.recall()[..., 0], truth, answers, persons, num_classes=3, draws=50)
     assert own.low <= own.value <= own.high
-    assert bootstrap_counts(truth, answers, persons, classes=3, draws=7).support.shape == (7, 3)
+    assert bootstrap_counts(truth, answers, persons, num_classes=3, draws=7).support.shape == (7, 3)
     with pytest.raises(DataError, match="60 photos, but 3 persons"):
         count_by_class(truth, answers, 3, [1, 2, 3])
     assert Interval.from_draws(0.5, np.array([np.nan])) == Interval(0.5, 0.5, 0.5)
@@ -196,7 +196,7 @@ def test_an_attribute_is_read_off_the_answered_class_and_not_off_its_marginal():
 
 def test_a_photo_with_some_attributes_known_counts_for_those_alone():
     truth = np.array([[0, 0, 0], [2, UNKNOWN, UNKNOWN], [UNKNOWN, 1, 2]])
-    scores = score(FULL, truth, answers=np.array([0, 0, 5]))
+    scores = score(FULL, truth, predictions=np.array([0, 0, 5]))
     assert (scores.photos, scores.known, scores.accuracy) == (3, 1, 1.0)
     assert (scores.per_attribute["mask"].photos, scores.per_attribute["mask"].accuracy) == (2, 0.5)
     assert (scores.per_attribute["gender"].photos, scores.per_attribute["gender"].accuracy) == (2, 1.0)
@@ -205,7 +205,7 @@ def test_a_photo_with_some_attributes_known_counts_for_those_alone():
 
 def test_without_a_full_class_there_are_no_class_scores():
     truth = np.array([[2, UNKNOWN, UNKNOWN], [0, UNKNOWN, UNKNOWN]])
-    scores = score(FULL, truth, answers=np.array([12, 0]), persons=["a", "b"], draws=10)
+    scores = score(FULL, truth, predictions=np.array([12, 0]), persons=["a", "b"], draws=10)
     assert (scores.macro_f1, scores.accuracy, scores.per_class, scores.known) == (None, None, (), 0)
     assert list(scores.per_attribute) == ["mask"]
     assert scores.to_dict()["macro_f1"] is None
@@ -213,15 +213,15 @@ def test_without_a_full_class_there_are_no_class_scores():
 
 def test_scores_refuse_logits_and_arrays_that_do_not_fit():
     truth = np.array([[0, 0, 0], [1, 1, 1]])
-    with pytest.raises(DataError, match="no probabilities"):
+    with pytest.raises(DataError, match="are not probabilities"):
         score(FULL, truth, probabilities=np.random.default_rng(0).normal(size=(2, 18)))
-    with pytest.raises(DataError, match="6 classes do not fit"):
+    with pytest.raises(DataError, match="the probabilities have 6 classes"):
         score(FULL, truth, probabilities=np.full((2, 6), 1 / 6))
-    with pytest.raises(DataError, match="but 1 answers"):
-        score(FULL, truth, answers=np.array([0]))
+    with pytest.raises(DataError, match="but 1 predictions"):
+        score(FULL, truth, predictions=np.array([0]))
     with pytest.raises(DataError, match="but 3 rows"):
-        score(FULL, truth, answers=np.array([0, 1]), probabilities=np.full((3, 18), 1 / 18))
+        score(FULL, truth, predictions=np.array([0, 1]), probabilities=np.full((3, 18), 1 / 18))
     with pytest.raises(DataError, match="nothing to score"):
         score(FULL, truth)
     with pytest.raises(LabelError):
-        score(FULL, truth, answers=np.array([0, 18]))
+        score(FULL, truth, predictions=np.array([0, 18]))

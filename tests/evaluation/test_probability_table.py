@@ -18,7 +18,7 @@ def make(names: str, seed: int = 0, truth: bool = True) -> ProbabilityTable:
 @pytest.mark.parametrize("truth", [True, False])
 def test_a_table_comes_back_from_its_file(tmp_path, truth):
     table = make('dcab,"é', truth=truth)
-    back = read_table(table.write(tmp_path / "new" / "table.csv"), classes=18)
+    back = read_table(table.write(tmp_path / "new" / "table.csv"), num_classes=18)
     assert back.names == table.names
     np.testing.assert_allclose(back.probabilities, table.probabilities, atol=1e-7)
     assert (back.predictions == table.predictions).all()
@@ -38,7 +38,7 @@ def test_rows_are_matched_by_name_whatever_their_order():
     assert table.reindex(["c"]).names == ("c",)
     with pytest.raises(DataError, match=r"2 of 3 photos have no row(.|\n)*- x\n- y"):
         table.reindex(["a", "x", "y"])
-    with pytest.raises(DataError, match="twice"):
+    with pytest.raises(DataError, match="duplicated"):
         table.reindex(["a", "a"])
 
 
@@ -78,13 +78,13 @@ def test_a_table_cannot_be_changed_and_does_not_change_what_it_was_given():
 
 def test_names_and_truth_must_fit():
     rows = np.full((2, 2), 0.5)
-    with pytest.raises(DataError, match="stands twice"):
+    with pytest.raises(DataError, match="duplicated"):
         ProbabilityTable(("a", "a"), rows)
     with pytest.raises(DataError, match="1 names, but 2 rows"):
         ProbabilityTable(("a",), rows)
     with pytest.raises(DataError, match="not in 0 to 1"):
         ProbabilityTable(("a", "b"), rows, np.array([0, 2]))
-    with pytest.raises(DataError, match="does not fit"):
+    with pytest.raises(DataError, match="truth must be 2 integers"):
         ProbabilityTable(("a", "b"), rows, np.array([0]))
 
 
@@ -92,10 +92,10 @@ def test_names_and_truth_must_fit():
     ("text", "message"),
     [
         ("ImageID,p0,p2\na,0.5,0.5\n", "p1 is missing"),
-        ("ImageID,p0,p1\na,0.5,x\nb,,1\n", "row 2: a probability is no number\n- row 3"),
+        ("ImageID,p0,p1\na,0.5,x\nb,,1\n", "row 2: a probability is not a number\n- row 3"),
         ("ImageID,p0,p1,truth\na,0.5,0.5,male\n", "truth 'male'"),
-        ("ImageID,p0,p1\na,5,5\n", "no probabilities"),
-        ("ImageID,p0,p1\na,0.5,0.5\na,0.5,0.5\n", "stands twice"),
+        ("ImageID,p0,p1\na,5,5\n", "not probabilities"),
+        ("ImageID,p0,p1\na,0.5,0.5\na,0.5,0.5\n", "duplicated"),
         ("ImageID,ans\na,5\n", "p0 is missing"),
         ("ImageID,p0,p1\n", "no rows"),
     ],
@@ -112,7 +112,7 @@ def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, text, message):
 def test_another_number_of_classes_is_refused(tmp_path):
     path = make("ab").write(tmp_path / "table.csv")
     with pytest.raises(DataError, match="18 classes instead of 6"):
-        read_table(path, classes=6)
+        read_table(path, num_classes=6)
 
 
 def test_folds_are_stacked_and_a_photo_in_two_folds_is_refused():
@@ -121,7 +121,7 @@ def test_folds_are_stacked_and_a_photo_in_two_folds_is_refused():
     assert whole.truth[2] == -1
     assert (whole.probabilities[3:] == make("de", seed=2).probabilities).all()
     assert concat_tables([make("a", truth=False), make("b", truth=False)]).truth is None
-    with pytest.raises(DataError, match=r"1 photos stand in more than one table:\n- b"):
+    with pytest.raises(DataError, match=r"1 photos are in more than one table:\n- b"):
         concat_tables([make("ab"), make("bc")])
     with pytest.raises(DataError, match="2 and 18 classes"):
         concat_tables([make("a"), ProbabilityTable(("z",), np.array([[0.5, 0.5]]))])

@@ -47,7 +47,7 @@ def schemes(draw: st.DrawFn) -> LabelSchema:
 
 
 @st.composite
-def labelled(draw: st.DrawFn) -> tuple[LabelSchema, np.ndarray]:
+def labeled(draw: st.DrawFn) -> tuple[LabelSchema, np.ndarray]:
     """A scheme, and codes of up to eight photos, some of them unknown."""
     scheme = draw(schemes())
     rows = draw(st.lists(st.tuples(*(st.integers(UNKNOWN, size - 1) for size in scheme.shape)), max_size=8))
@@ -80,7 +80,7 @@ def test_age_bands_hold_their_lower_edge(years, band):
 
 
 @settings(max_examples=80, deadline=None)
-@given(labelled())
+@given(labeled())
 def test_codes_and_classes_go_round(case):
     scheme, codes = case
     classes = scheme.to_class_index(codes)
@@ -104,7 +104,7 @@ def test_every_class_has_its_own_codes_and_names_encode_back(scheme):
 
 
 @settings(max_examples=60, deadline=None)
-@given(labelled())
+@given(labeled())
 def test_allowed_classes_are_those_that_agree_with_what_is_known(case):
     scheme, codes = case
     joint = scheme.allowed_mask_from_indices(codes, JOINT_HEAD)
@@ -122,7 +122,7 @@ def test_allowed_classes_are_those_that_agree_with_what_is_known(case):
 
 
 @settings(max_examples=60, deadline=None)
-@given(labelled())
+@given(labeled())
 def test_labels_leave_possible_what_their_codes_do(case):
     scheme, codes = case
     labels = [

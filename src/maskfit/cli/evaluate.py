@@ -1,4 +1,4 @@
-"""`maskfit evaluate`: a submission against the truth."""
+"""`maskfit evaluate`: scores a submission against the truth."""
 
 from __future__ import annotations
 
@@ -23,21 +23,24 @@ def evaluate(
         typer.Argument(
             metavar="TRUTH SUBMISSION",
             help="CSVs with the columns ImageID,ans; TRUTH may be a folder with truth.csv, info.csv or a single CSV. "
-            f"With one of them, it is the submission, and the truth comes from {TRUTH}; with none, the submission is "
+            f"A single argument is the submission, with the truth from {TRUTH}; without arguments the submission is "
             f"submission.csv in {OUTPUT}.",
             show_default=False,
         ),
     ] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print JSON: accuracy and f1 as the competition's server, and all scores.")
+        bool,
+        typer.Option(
+            "--json", help="Print JSON: accuracy and f1 in the form of the competition's server, and all scores."
+        ),
     ] = False,
     scheme: Annotated[
-        str, typer.Option("--schema", metavar="NAME", help=f"What the classes stand for: {', '.join(LABEL_SCHEMAS)}.")
+        str, typer.Option("--schema", metavar="NAME", help=f"Label schema of the classes: {', '.join(LABEL_SCHEMAS)}.")
     ] = "mask-gender-age",
 ) -> None:
-    """Score a submission: accuracy, macro F1, each class and each attribute.
+    """Score a submission: accuracy and macro F1, overall, per class and per attribute.
 
-    Photos are matched by ImageID, so the two files may stand in different orders. Macro F1 is over the whole set.
+    Photos are matched by ImageID, so the order of the files does not matter. Macro F1 is over the whole set.
 
     **Examples**
 
@@ -53,13 +56,13 @@ def evaluate(
     from maskfit.inference.submission import read_submission
 
     if scheme not in LABEL_SCHEMAS:
-        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
+        raise DataError(f"label schema '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
     labels = LABEL_SCHEMAS[scheme]
     truth_path, submission_path = _find_files(files or [])
     truth = read_submission(truth_path, labels.num_classes)
     answers = _matched(truth, read_submission(submission_path, labels.num_classes), truth_path, submission_path)
     codes = labels.to_attribute_indices(list(truth.values()))
-    scores = score(labels, codes, answers=np.array(answers, dtype=np.int64))
+    scores = score(labels, codes, predictions=np.array(answers, dtype=np.int64))
     if json:
         print_json(_as_server(scores))
     else:
@@ -67,17 +70,17 @@ def evaluate(
 
 
 def _find_files(files: list[Path]) -> tuple[Path, Path]:
-    """Truth and submission: as named, and from the environment what is not."""
+    """Returns truth and submission, from the arguments or the environment."""
     usage = "maskfit evaluate TRUTH.csv SUBMISSION.csv"
     if len(files) > 2:
-        raise DataError(f"{len(files)} files are named; two are compared", location=str(files[2]), hint=usage)
+        raise DataError(f"expected at most 2 files, got {len(files)}", location=str(files[2]), hint=usage)
     truth = files[0] if len(files) == 2 else _from_environment(TRUTH)
     submission = files[-1] if files else _from_environment(OUTPUT)
     if submission is None:
-        raise DataError("no submission is named", hint=f"{usage}, or set {OUTPUT} and {TRUTH}")
+        raise DataError("no submission given", hint=f"{usage}, or set {OUTPUT} and {TRUTH}")
     if truth is None:
-        raise DataError("no truth is named to score against", location=submission, hint=f"{usage}, or set {TRUTH}")
-    # Only a folder from the environment has a submission of a fixed name in it.
+        raise DataError("no truth given", location=submission, hint=f"{usage}, or set {TRUTH}")
+    # Only the folder from the environment contains a submission with a fixed name.
     if not files:
         submission = submission / "submission.csv"
     return _truth_in(truth), submission
@@ -89,7 +92,7 @@ def _from_environment(name: str) -> Path | None:
 
 
 def _truth_in(path: Path) -> Path:
-    """The file itself, or the one in this folder that holds the truth."""
+    """Returns the file itself, or the truth file in this folder."""
     if not path.is_dir():
         return path
     for name in ("truth.csv", "info.csv"):
@@ -99,36 +102,34 @@ def _truth_in(path: Path) -> Path:
     if len(found) != 1:
         names = ", ".join(item.name for item in found[:8]) or "none"
         raise DataError(
-            f"which CSV in this folder is the truth? There are {names}", location=path, hint="name the file"
+            f"cannot tell which CSV in this folder is the truth: {names}", location=path, hint="pass the file"
         )
     return found[0]
 
 
 def _matched(truth: dict[str, int], answers: dict[str, int], truth_path: Path, submission_path: Path) -> list[int]:
-    """The answers in the order of the truth, if both are of the same photos."""
+    """Returns the predictions in the order of the truth; both must be of the same photos."""
     if not truth:
-        raise DataError(
-            "there is no photo in the truth", location=truth_path, hint="one row for each photo: ImageID,ans"
-        )
+        raise DataError("the truth has no rows", location=truth_path, hint="one row for each photo: ImageID,ans")
     missing = [name for name in truth if name not in answers]
     surplus = [name for name in answers if name not in truth]
     if missing or surplus:
         problems = []
-        for names, what in ((missing, "have no answer"), (surplus, "are not in the truth")):
+        for names, what in ((missing, "have no prediction"), (surplus, "are not in the truth")):
             if names:
                 problems.append(f"{len(names)} photos {what}:\n{format_list(names, shown=5)}")
         raise DataError(
             "\n".join(problems),
             location=f"{submission_path}, against {truth_path}",
-            hint="answer each photo of the list once",
+            hint="predict each photo of the list once",
         )
     return [answers[name] for name in truth]
 
 
 def _as_server(scores: Scores) -> dict[str, Any]:
-    """The form of the competition's server, with everything else beneath `scores`.
+    """Returns the form of the competition's server, with everything else under `scores`.
 
-    There, `rank` says which number the ranking goes by, and `decs` that more is better.
+    There, `rank` marks the score used for ranking, and `decs` that higher is better.
     """
     return {
         "accuracy": {"value": scores.accuracy, "rank": False, "decs": True},
@@ -153,7 +154,7 @@ def _print(scores: Scores, labels: LabelSchema, truth: Path, submission: Path) -
     ]
     print_table(
         "Classes",
-        ["class", *labels.names, "F1", "precision", "recall", "photos", "answered"],
+        ["class", *labels.names, "F1", "precision", "recall", "photos", "predicted"],
         [
             [number, *words[number], item.f1, item.precision, item.recall, item.support, item.predicted]
             for number, item in enumerate(scores.per_class)

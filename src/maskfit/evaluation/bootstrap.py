@@ -1,4 +1,4 @@
-"""Intervals: how far a score would move with other persons, by drawing persons with replacement (the bootstrap)."""
+"""Bootstrap confidence intervals over persons: how much a score would vary with other persons."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from maskfit.labels.schema import FloatArray
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and the range it may as well have had with other persons of the same kind."""
+    """A value with its confidence interval.
+
+    Attributes:
+        value: The value on the whole set.
+        low: Lower bound.
+        high: Upper bound.
+        level: Confidence level, in (0, 1).
+    """
 
     value: float
     low: float
@@ -23,105 +30,133 @@ class Interval:
     level: float = 0.95
 
     def to_dict(self) -> dict[str, float]:
-        """As JSON takes it."""
+        """Returns the interval as JSON values."""
         return {"value": self.value, "low": self.low, "high": self.high, "level": self.level}
 
     @classmethod
     def from_draws(cls, value: float, drawn: FloatArray, level: float = 0.95) -> Interval:
-        """The percentile interval of what was drawn, shape (draws,); NaN, where nothing could be said, is left out."""
+        """Computes the percentile interval of bootstrap values.
+
+        Args:
+            value: The value on the whole set.
+            drawn: Values of the bootstrap samples, shape (draws,); NaN, where a value is undefined, is left out.
+            level: Confidence level, in (0, 1).
+
+        Returns:
+            The interval; without any defined value it is [value, value].
+        """
         tail = (1 - level) / 2
-        said = drawn[~np.isnan(drawn)]
-        low, high = np.quantile(said, [tail, 1 - tail]) if len(said) else (value, value)
+        defined = drawn[~np.isnan(drawn)]
+        low, high = np.quantile(defined, [tail, 1 - tail]) if len(defined) else (value, value)
         return cls(float(value), float(low), float(high), level)
 
 
 def bootstrap_interval(
     metric: str | Metric,
     truth: ArrayLike,
-    answers: ArrayLike,
+    predictions: ArrayLike,
     persons: ArrayLike,
     *,
-    classes: int,
+    num_classes: int,
     draws: int = 1000,
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """The percentile bootstrap interval of a metric over persons; see `resample`.
+    """Computes the percentile bootstrap interval of a metric over persons; see `bootstrap_counts`.
 
     Args:
-        metric: A name in `METRICS`, or a function of a tally.
-        truth: (photos,) class numbers; photos with `UNKNOWN` are left out.
-        answers: (photos,) class numbers.
-        persons: (photos,) who is on each photo.
-        classes: How many classes there are.
-        draws: How many sets are drawn.
-        seed: The same seed gives the same interval.
-        level: The share of draws inside.
+        metric: Name in `METRICS`, or a function of class counts.
+        truth: True classes, shape (photos,); photos with `UNKNOWN` are left out.
+        predictions: Predicted classes, shape (photos,).
+        persons: Person on each photo, shape (photos,).
+        num_classes: Number of classes.
+        draws: Number of bootstrap samples.
+        seed: Seed of the samples.
+        level: Confidence level, in (0, 1).
+
+    Returns:
+        The interval.
 
     Raises:
-        DataError: No photo has a known truth, or the lengths differ.
-        LabelError: A number is not a class.
+        DataError: No photo has a known class, or the lengths differ.
+        LabelError: A class is out of range.
     """
-    measure = METRICS[metric] if isinstance(metric, str) else metric
-    whole = measure(class_counts(truth, answers, classes))
-    drawn = bootstrap_counts(truth, answers, persons, classes=classes, draws=draws, seed=seed)
-    return Interval.from_draws(float(whole), measure(drawn), level)
+    function = METRICS[metric] if isinstance(metric, str) else metric
+    value = function(class_counts(truth, predictions, num_classes))
+    drawn = bootstrap_counts(truth, predictions, persons, num_classes=num_classes, draws=draws, seed=seed)
+    return Interval.from_draws(float(value), function(drawn), level)
 
 
 def bootstrap_counts(
-    truth: ArrayLike, answers: ArrayLike, persons: ArrayLike, *, classes: int, draws: int = 1000, seed: int = 0
+    truth: ArrayLike, predictions: ArrayLike, persons: ArrayLike, *, num_classes: int, draws: int = 1000, seed: int = 0
 ) -> ClassCounts:
-    """The counts (draws, classes) of sets of as many persons, drawn with replacement.
+    """Computes class counts of bootstrap samples of persons.
 
-    A person's photos look alike and are right or wrong together. Drawing photos would take seven pictures of one
-    person for seven witnesses, and intervals would be too narrow; so whole persons are drawn.
+    Photos of one person are similar and tend to be right or wrong together. Resampling photos would treat seven photos
+    of one person as seven independent observations, and the intervals would be too narrow.
+
+    Args:
+        truth: True classes, shape (photos,); photos with `UNKNOWN` are left out.
+        predictions: Predicted classes, shape (photos,).
+        persons: Person on each photo, shape (photos,).
+        num_classes: Number of classes.
+        draws: Number of bootstrap samples.
+        seed: Seed of the samples.
+
+    Returns:
+        Counts of shape (draws, classes); each sample has as many persons as the set, drawn with replacement.
 
     Raises:
-        DataError: No photo has a known truth, or the lengths differ.
-        LabelError: A number is not a class.
+        DataError: No photo has a known class, or the lengths differ.
+        LabelError: A class is out of range.
     """
-    class_counts(truth, answers, classes)
-    groups = count_by_class(truth, answers, classes, persons)
-    parts = [[times @ part for part in groups] for times in _drawn(len(groups.hits), draws, seed)]
-    return ClassCounts(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    class_counts(truth, predictions, num_classes)
+    groups = count_by_class(truth, predictions, num_classes, persons)
+    blocks = [[times @ counts for counts in groups] for times in _iter_multiplicities(len(groups.hits), draws, seed)]
+    return ClassCounts(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
 def proportion_interval(
     parts: ArrayLike, wholes: ArrayLike, persons: ArrayLike, draws: int = 1000, seed: int = 0, level: float = 0.95
 ) -> Interval:
-    """A share, sum(parts) / sum(wholes), with its interval over persons; a mean where every whole is 1.
+    """Computes sum(parts) / sum(wholes) with its bootstrap interval over persons; a mean where every whole is 1.
 
-    What two models differ by is such a mean too: of the photos' differences. Drawing persons keeps the pairs together.
+    The difference of two models is the mean of the photos' differences; resampling persons keeps these paired.
 
     Args:
-        parts: (photos,) what counts: whether a photo is right, its loss, a difference.
-        wholes: (photos,) what it is counted among: whether a photo belongs, or 1; their sum is above 0.
-        persons: (photos,) who is on each photo.
-        draws: How many sets of as many persons are drawn; the same seed draws the same as `resample` does.
-        seed: The same seed gives the same interval.
-        level: The share of draws inside.
+        parts: Numerator by photo, shape (photos,): whether it is correct, its loss, a difference.
+        wholes: Denominator by photo, shape (photos,): whether it is counted, or 1; the sum is above 0.
+        persons: Person on each photo, shape (photos,).
+        draws: Number of bootstrap samples.
+        seed: Seed of the samples, which are those of `bootstrap_counts` with the same seed.
+        level: Confidence level, in (0, 1).
+
+    Returns:
+        The interval.
 
     Raises:
-        DataError: The lengths differ, or there is nothing to count among.
+        DataError: The lengths differ, or the wholes sum to 0.
     """
     parts, wholes = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
-    unique, place = np.unique(np.asarray(persons), return_inverse=True)
-    if not parts.shape == wholes.shape == place.shape:
-        raise DataError(f"{len(parts)} parts, {len(wholes)} wholes, {len(place)} persons", hint="one for each photo")
+    unique, inverse = np.unique(np.asarray(persons), return_inverse=True)
+    if not parts.shape == wholes.shape == inverse.shape:
+        raise DataError(
+            f"{len(parts)} parts, {len(wholes)} wholes, {len(inverse)} persons", hint="give one for each photo"
+        )
     if not wholes.sum() > 0:
-        raise DataError("there is nothing to count a share among", hint="give photos that count")
-    sums = np.stack([np.bincount(place, weights=each, minlength=len(unique)) for each in (parts, wholes)], axis=1)
-    drawn = np.concatenate([times @ sums for times in _drawn(len(unique), draws, seed)])
+        raise DataError("no photo is counted in the denominator", hint="give photos that count")
+    sums = np.stack([np.bincount(inverse, weights=each, minlength=len(unique)) for each in (parts, wholes)], axis=1)
+    drawn = np.concatenate([times @ sums for times in _iter_multiplicities(len(unique), draws, seed)])
     some = drawn[:, 1] > 0
     return Interval.from_draws(float(parts.sum() / wholes.sum()), drawn[some, 0] / drawn[some, 1], level)
 
 
-def _drawn(count: int, draws: int, seed: int) -> Iterator[FloatArray]:
-    """How often each of `count` persons stands in each draw, (some draws, persons) after another.
+def _iter_multiplicities(count: int, draws: int, seed: int) -> Iterator[FloatArray]:
+    """Yields blocks (draws, persons) of how often each of `count` persons is in each bootstrap sample.
 
-    What is counted of the draws is then one product of matrices.
+    Counts of the samples are then one matrix product; the blocks bound its memory.
     """
     generator = np.random.default_rng(seed)
-    even, block = np.full(count, 1 / count), max(1, 10_000_000 // count)
+    uniform, block = np.full(count, 1 / count), max(1, 10_000_000 // count)
     for start in range(0, draws, block):
-        yield generator.multinomial(count, even, size=min(block, draws - start)).astype(np.float64)
+        yield generator.multinomial(count, uniform, size=min(block, draws - start)).astype(np.float64)

@@ -156,7 +156,8 @@ def evaluate_calibration(
 ) -> dict[str, TemperatureFit]:
     """Computes calibration metrics of the class and of each attribute before and after temperature scaling.
 
-    "After" is cross-fitted: persons are split into parts, and each part is scaled by a temperature fitted on the others.
+    "After" is cross-fitted: persons are split into parts, and each part is scaled by a temperature that was fitted on
+    the others.
 
     Args:
         table: Out-of-fold probabilities.

@@ -1,15 +1,16 @@
-"""Labels that look wrong, ranked by what models say that never saw their photos.
+"""Finds probable label errors, ranked by out-of-fold predictions.
 
-A label is set against what out-of-fold probabilities tell of it. By Bayes' rule, with `noise` as the share of wrong
-labels and a wrong one saying nothing about its photo,
+Each label is compared with out-of-fold probabilities, by models that were not trained on the photo's person. By Bayes'
+rule, with `noise` as the prior probability of a wrong label, and a wrong label independent of its photo,
 
     P(wrong) = noise / (noise + (1 - noise) * sum_v P(v | photos) / P(v) * P(v | label)),
 
-where P(v) is how common value v is, so that a rare value needs no high probability to be believed: what the thresholds
-of confident learning (Northcutt et al. 2021, arXiv:1911.00068) are for. Three things make that worth trusting.
-Probabilities are tempered first: those of a network that knows its training photos by heart are far too sure. What
-never changes within a person is judged by all photos of the person at once. And P(v | label) of an age label is soft
-around the bands' edges, as wide as fits the models' own blur: nobody tells 29 from 30 on a photo.
+where P(v) is the frequency of value v, so that a rare value does not need a high probability to be credible: the
+purpose of the thresholds of confident learning (Northcutt et al. 2021, arXiv:1911.00068). Three steps make the result
+reliable. Probabilities are temperature-scaled first, because a network that has memorized its training photos is
+overconfident. Attributes that do not change within a person are decided from all photos of the person. And P(v | label)
+of an age label is blurred around the edges of the bands, as wide as fits the models' own blur, because nobody can tell
+29 from 30 in a photo.
 """
 
 from __future__ import annotations
@@ -27,27 +28,30 @@ from maskfit.errors import DataError
 from maskfit.labels.schema import UNKNOWN, Attribute, FloatArray, IntArray, LabelSchema
 
 DEFAULT_NOISE_RATE = 0.03
-"""How many labels are taken to be wrong before anything is seen."""
+"""Prior probability that a label is wrong."""
 
 MIN_PROBABILITY = 1e-12
-"""The least probability that anything has: no model is surer than that."""
+"""Lower bound of every probability: no model is more certain than that."""
 
 BLUR_CANDIDATES = (0.0, *np.geomspace(1, 40, 24))
-"""Years of blur that are tried; 0 knows edges exactly."""
+"""Standard deviations of the age blur that are tried, in years; 0 means exact edges."""
+
+SAME_WITHIN_PERSON = 0.95
+"""An attribute belongs to persons where at least this fraction of persons has the same label on all photos."""
 
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """A label that looks wrong, or two that look swapped.
+    """A probably wrong label, or two probably swapped labels.
 
     Attributes:
-        person: Whose it is.
-        photos: The photos it is about, their names; empty where it is about all of the person.
-        attribute: What it says something of.
-        label: What it says, a value for each photo; one where it is about all.
-        proposed: What the models would have it say, in the same order.
-        score: The probability that it is wrong, in 0 to 1.
-        reason: Why, in words.
+        person: Person on the photos.
+        photos: Names of the photos; empty where the label concerns the whole person.
+        attribute: Attribute of the label.
+        label: Labeled value of each photo; one value where the label concerns the whole person.
+        proposed: Values that the models predict, in the same order.
+        score: Probability that the label is wrong, in [0, 1].
+        reason: Explanation for people.
     """
 
     person: str
@@ -60,7 +64,7 @@ class LabelIssue:
 
     @property
     def swapped(self) -> bool:
-        """Whether two photos seem to bear each other's label."""
+        """Whether two photos probably have each other's label."""
         return len(self.photos) == 2
 
 
@@ -69,95 +73,111 @@ def find_label_issues(
     persons: Sequence[str],
     probabilities: FloatArray,
     truth: IntArray,
-    scheme: LabelSchema,
+    schema: LabelSchema,
     years: FloatArray | None = None,
     noise: float = DEFAULT_NOISE_RATE,
 ) -> list[LabelIssue]:
-    """Every label that is more than `noise` likely to be wrong, the likeliest first.
+    """Finds every label whose probability of being wrong is above the prior.
 
     Args:
-        names: The photos' names.
-        persons: (photos,) who is on each.
-        probabilities: (photos, classes), out of fold.
-        truth: (photos,) class numbers by the labels, `UNKNOWN` where they do not say.
-        scheme: What the classes are.
-        years: (photos,) the labels of a banded attribute as numbers, NaN where only the band is known.
-        noise: The share of labels taken to be wrong, above 0 and below 0.5.
+        names: Names of the photos.
+        persons: Person on each photo, shape (photos,).
+        probabilities: Out-of-fold probabilities, shape (photos, classes).
+        truth: Labeled classes, shape (photos,), `UNKNOWN` where not labeled.
+        schema: The label schema of the classes.
+        years: Labels of a banded attribute as numbers, shape (photos,), NaN where only the band is known.
+        noise: Prior probability that a label is wrong, in (0, 0.5).
+
+    Returns:
+        The issues in descending order of their score.
 
     Raises:
-        DataError: Lengths differ, no label is known, or `noise` is out of range.
+        DataError: Lengths differ, no photo is labeled, or `noise` is out of range.
     """
     if not 0 < noise < 0.5:
-        raise DataError(f"a noise of {noise} is not above 0 and below 0.5", hint="0.03 means 3 labels of 100")
+        raise DataError(f"noise must be in (0, 0.5), got {noise}", hint="write 0.03 for 3 labels of 100")
     if not len(names) == len(persons) == len(probabilities) == len(truth):
         raise DataError(f"{len(names)} photos, {len(persons)} persons, {len(probabilities)} rows, {len(truth)} labels")
     if not (truth != UNKNOWN).any():
-        raise DataError("no photo has a label, so none can be wrong", hint="name a run, or a table with a column truth")
-    codes = scheme.to_attribute_indices(truth)
-    suspects: list[LabelIssue] = []
-    for place, (attribute, marginal) in enumerate(
-        zip(scheme.attributes, _marginals(scheme, probabilities), strict=True)
-    ):
-        known = codes[:, place] != UNKNOWN
+        raise DataError("no photo has a label", hint="name a run, or a table with the column truth")
+    codes = schema.to_attribute_indices(truth)
+    marginals = schema.marginals(probabilities)
+    issues: list[LabelIssue] = []
+    for column, attribute in enumerate(schema.attributes):
+        known = codes[:, column] != UNKNOWN
         if not known.any():
             continue
-        room = _Room(
+        search = _AttributeSearch(
             attribute,
             np.asarray(names)[known],
             np.asarray(persons)[known],
-            marginal[known],
-            codes[known, place],
+            marginals[attribute.name][known],
+            codes[known, column],
             None if years is None or not attribute.bin_edges else years[known],
             noise,
         )
-        suspects.extend(room.by_person() if room.of_persons() else room.by_photo())
-    return sorted(suspects, key=lambda item: (-item.score, item.person, item.attribute))
+        issues.extend(search.by_person() if search.belongs_to_persons() else search.by_photo())
+    return sorted(issues, key=lambda issue: (-issue.score, issue.person, issue.attribute))
 
 
 def fit_and_apply_temperature(probabilities: FloatArray, codes: IntArray) -> FloatArray:
-    """Probabilities as sure as they are right: p^(1/T), rows summing to 1, with the T that fits the labels best.
+    """Calibrates probabilities by the temperature that fits the labels best (Guo et al. 2017, arXiv:1706.04599).
 
-    Temperature scaling (Guo et al. 2017, arXiv:1706.04599) in its one number, which a few hundred labels suffice for
-    and a few wrong ones do not bend.
+    One number, for which a few hundred labels suffice and which a few wrong ones hardly change.
 
     Args:
-        probabilities: (items, values).
-        codes: (items,) the labels.
+        probabilities: Shape (items, values).
+        codes: Labels, shape (items,).
+
+    Returns:
+        p^(1/T), rows normalized to sum to 1.
     """
     logs = np.log(np.clip(probabilities, MIN_PROBABILITY, None))
     rows = np.arange(len(codes))
 
-    def cost(heat: float) -> float:
-        scaled = logs / heat
-        return float(-(scaled[rows, codes] - _log_sum(scaled)).mean())
+    def loss(temperature: float) -> float:
+        scaled = logs / temperature
+        return float(-(scaled[rows, codes] - _log_sum_exp(scaled)).mean())
 
-    best = _lowest(cost, np.geomspace(0.25, 16, 97))
-    scaled = logs / best
-    return np.asarray(np.exp(scaled - _log_sum(scaled)[:, None]))
+    scaled = logs / _argmin(loss, np.geomspace(0.25, 16, 97))
+    return np.asarray(np.exp(scaled - _log_sum_exp(scaled)[:, None]))
 
 
 def label_likelihood(attribute: Attribute, codes: IntArray, years: FloatArray | None, blur: float) -> FloatArray:
-    """P(value | label), (items, values): certain for a name, soft around the edges for a number.
+    """Computes P(value | label): certain for a named value, blurred around the band edges for a number.
 
     Args:
-        attribute: What the labels are about.
-        codes: (items,) the labels' values.
-        years: (items,) the labels as numbers, NaN where only the value is known.
-        blur: Standard deviation of what models make of a number, in the number's own unit.
+        attribute: Attribute of the labels.
+        codes: Labeled values, shape (items,).
+        years: Labels as numbers, shape (items,), NaN where only the value is known; None where all are.
+        blur: Standard deviation of the models' estimate of a number, in the number's unit, >= 0.
+
+    Returns:
+        Shape (items, values), rows summing to 1.
     """
-    share = np.eye(len(attribute.values))[codes]
+    likelihood = np.eye(len(attribute.values))[codes]
     if years is None or blur == 0:
-        return share
+        return likelihood
     numbered = ~np.isnan(years)
     edges = np.array(attribute.bin_edges)
-    above = _normal((years[numbered, None] - edges) / blur)
+    above = _normal_cdf((years[numbered, None] - edges) / blur)
     steps = np.concatenate([np.ones((len(above), 1)), above, np.zeros((len(above), 1))], axis=1)
-    share[numbered] = steps[:, :-1] - steps[:, 1:]
-    return share
+    likelihood[numbered] = steps[:, :-1] - steps[:, 1:]
+    return likelihood
 
 
-class _Room:
-    """One attribute of the photos whose label says something of it."""
+class _AttributeSearch:
+    """Search for issues of one attribute, on the photos where it is labeled.
+
+    Args:
+        attribute: The attribute.
+        names: Names of the photos.
+        persons: Person on each photo.
+        marginal: Probabilities of the values, shape (photos, values).
+        codes: Labeled values, shape (photos,).
+        years: Labels as numbers, NaN where only the value is known; None without bands.
+        noise: Prior probability that a label is wrong.
+    """
 
     def __init__(
         self,
@@ -175,103 +195,107 @@ class _Room:
         self.codes = codes
         self.years = years
         self.noise = noise
-        self.of: dict[str, list[int]] = defaultdict(list)
-        for place, person in enumerate(persons.tolist()):
-            self.of[person].append(place)
+        self.photos_of_person: dict[str, list[int]] = defaultdict(list)
+        for photo, person in enumerate(persons.tolist()):
+            self.photos_of_person[person].append(photo)
 
-    def of_persons(self) -> bool:
-        """Whether the labels hardly ever differ within a person, as gender does and mask does not."""
-        several = [places for places in self.of.values() if len(places) > 1]
-        same = sum(len(set(self.codes[places].tolist())) == 1 for places in several)
-        return bool(several) and same >= 0.95 * len(several)
+    def belongs_to_persons(self) -> bool:
+        """Returns whether labels hardly ever differ within a person: true for gender, false for mask."""
+        several = [photos for photos in self.photos_of_person.values() if len(photos) > 1]
+        same = sum(len(set(self.codes[photos].tolist())) == 1 for photos in several)
+        return bool(several) and same >= SAME_WITHIN_PERSON * len(several)
 
     def by_person(self) -> Iterator[LabelIssue]:
-        """Whole persons, by the mean of their photos. A person of two labels goes by the more frequent one."""
-        groups = list(self.of.items())
-        mean = np.array([self.marginal[places].mean(axis=0) for _, places in groups])
-        codes = np.array([np.bincount(self.codes[places]).argmax() for _, places in groups])
+        """Yields issues of whole persons, by the mean over their photos and their most frequent label."""
+        groups = list(self.photos_of_person.items())
+        mean = np.array([self.marginal[photos].mean(axis=0) for _, photos in groups])
+        codes = np.array([np.bincount(self.codes[photos]).argmax() for _, photos in groups])
         years = None
         if self.years is not None:
-            years = np.array([self.years[places][0] for _, places in groups])
-        found = fit_and_apply_temperature(mean, codes)
-        wrong = self._wrong(found, codes, years)
-        for place in np.flatnonzero(wrong > self.noise):
-            person, photos = groups[place]
-            proposed = _other(found[place], codes[place])
+            years = np.array([self.years[photos][0] for _, photos in groups])
+        calibrated = fit_and_apply_temperature(mean, codes)
+        wrong = self._probability_wrong(calibrated, codes, years)
+        for group in np.flatnonzero(wrong > self.noise):
+            person, photos = groups[group]
+            proposed = _best_other(calibrated[group], codes[group])
             votes = int((self.marginal[photos].argmax(axis=1) == proposed).sum())
-            said = self._word(codes[place]) if years is None or np.isnan(years[place]) else f"{years[place]:g}"
-            reason = f"labelled {said}; {votes} of {len(photos)} photos read {self._word(proposed)}"
-            reason += f", all together {self._read(found[place])}"
+            exact = years is not None and not np.isnan(years[group])
+            label = f"{years[group]:g}" if exact and years is not None else self._display(codes[group])
+            reason = f"labeled {label}; {votes} of {len(photos)} photos predicted {self._display(proposed)}"
+            reason += f", all together {self._describe(calibrated[group])}"
             yield LabelIssue(
                 person,
                 (),
                 self.attribute.name,
-                (self._value(codes[place]),),
+                (self._value(codes[group]),),
                 (self._value(proposed),),
-                float(wrong[place]),
+                float(wrong[group]),
                 reason,
             )
 
     def by_photo(self) -> Iterator[LabelIssue]:
-        """Single photos, and pairs of a person's photos that seem to bear each other's label."""
-        found = fit_and_apply_temperature(self.marginal, self.codes)
-        wrong = self._wrong(found, self.codes, self.years)
-        for person, places in self.of.items():
-            swap = self._swap(found, places)
+        """Yields issues of single photos, and of pairs of a person's photos with probably swapped labels."""
+        calibrated = fit_and_apply_temperature(self.marginal, self.codes)
+        wrong = self._probability_wrong(calibrated, self.codes, self.years)
+        for person, photos in self.photos_of_person.items():
+            swap = self._best_swap(calibrated, photos)
             if swap is not None and swap[0] > self.noise:
                 score, pair = swap
-                label = tuple(self._value(self.codes[place]) for place in pair)
-                reads = " and ".join(f"{_file(self.names[place])} reads {self._read(found[place])}" for place in pair)
+                label = tuple(self._value(self.codes[photo]) for photo in pair)
+                predicted = " and ".join(
+                    f"{_file_name(self.names[photo])} is predicted {self._describe(calibrated[photo])}"
+                    for photo in pair
+                )
                 yield LabelIssue(
                     person,
-                    tuple(str(self.names[place]) for place in pair),
+                    tuple(str(self.names[photo]) for photo in pair),
                     self.attribute.name,
                     label,
                     label[::-1],
                     score,
-                    f"{reads}: each bears the other's label",
+                    f"{predicted}: each has the other's label",
                 )
-                places = [place for place in places if place not in pair]
-            for place in places:
-                if wrong[place] > self.noise:
-                    proposed = _other(found[place], self.codes[place])
-                    label = (self._value(self.codes[place]),)
-                    said = f"{_file(self.names[place])} is labelled {self._word(self.codes[place])}"
-                    yield LabelIssue(
-                        person,
-                        (str(self.names[place]),),
-                        self.attribute.name,
-                        label,
-                        (self._value(proposed),),
-                        float(wrong[place]),
-                        f"{said} and reads {self._read(found[place])}",
-                    )
+                photos = [photo for photo in photos if photo not in pair]
+            for photo in photos:
+                if wrong[photo] > self.noise:
+                    yield self._photo_issue(person, photo, calibrated[photo], float(wrong[photo]))
 
-    def _wrong(self, found: FloatArray, codes: IntArray, years: FloatArray | None) -> FloatArray:
-        """P(wrong) of every item."""
+    def _photo_issue(self, person: str, photo: int, row: FloatArray, score: float) -> LabelIssue:
+        code = self.codes[photo]
+        return LabelIssue(
+            person,
+            (str(self.names[photo]),),
+            self.attribute.name,
+            (self._value(code),),
+            (self._value(_best_other(row, code)),),
+            score,
+            f"{_file_name(self.names[photo])} is labeled {self._display(code)} and predicted {self._describe(row)}",
+        )
+
+    def _probability_wrong(self, calibrated: FloatArray, codes: IntArray, years: FloatArray | None) -> FloatArray:
+        """Returns P(wrong) of every item, shape (items,)."""
         prior = np.bincount(codes, minlength=len(self.attribute.values)) / len(codes)
-        believed = found / np.clip(prior, 1 / len(codes), None)
+        ratio = calibrated / np.clip(prior, 1 / len(codes), None)
         blur = 0.0
         if years is not None:
-            blur = _lowest(lambda width: self._surprise(believed, codes, years, width), np.array(BLUR_CANDIDATES))
-        right = (believed * label_likelihood(self.attribute, codes, years, blur)).sum(axis=1)
-        return np.asarray(self.noise / (self.noise + (1 - self.noise) * right))
+            blur = _argmin(lambda width: self._blur_loss(ratio, codes, years, width), np.array(BLUR_CANDIDATES))
+        correct = (ratio * label_likelihood(self.attribute, codes, years, blur)).sum(axis=1)
+        return np.asarray(self.noise / (self.noise + (1 - self.noise) * correct))
 
-    def _surprise(self, believed: FloatArray, codes: IntArray, years: FloatArray, blur: float) -> float:
-        """Minus the mean logarithm of what the labels make likely, wrong ones counted as such."""
-        right = (believed * label_likelihood(self.attribute, codes, years, blur)).sum(axis=1)
-        return float(-np.log(self.noise + (1 - self.noise) * right).mean())
+    def _blur_loss(self, ratio: FloatArray, codes: IntArray, years: FloatArray, blur: float) -> float:
+        """Returns the negative mean log likelihood of the labels, where wrong ones have the weight `noise`."""
+        correct = (ratio * label_likelihood(self.attribute, codes, years, blur)).sum(axis=1)
+        return float(-np.log(self.noise + (1 - self.noise) * correct).mean())
 
-    def _swap(self, found: FloatArray, places: list[int]) -> tuple[float, tuple[int, int]] | None:
-        """The likeliest swap among a person's photos and its probability."""
+    def _best_swap(self, calibrated: FloatArray, photos: list[int]) -> tuple[float, tuple[int, int]] | None:
+        """Returns the most probable swap among a person's photos and its probability."""
         best: tuple[float, tuple[int, int]] | None = None
-        for first, second in combinations(places, 2):
+        for first, second in combinations(photos, 2):
             one, two = self.codes[first], self.codes[second]
             if one == two:
                 continue
-            odds = (
-                found[first, two] * found[second, one] / max(found[first, one] * found[second, two], MIN_PROBABILITY**2)
-            )
+            as_labeled = max(calibrated[first, one] * calibrated[second, two], MIN_PROBABILITY**2)
+            odds = calibrated[first, two] * calibrated[second, one] / as_labeled
             score = float(self.noise * odds / (self.noise * odds + 1 - self.noise))
             if best is None or score > best[0]:
                 best = (score, (first, second))
@@ -280,36 +304,30 @@ class _Room:
     def _value(self, code: int) -> str:
         return self.attribute.values[int(code)]
 
-    def _read(self, row: FloatArray) -> str:
-        return f"{self._word(int(row.argmax()))} ({row.max():.2f})"
-
-    def _word(self, code: int) -> str:
+    def _display(self, code: int) -> str:
         return self.attribute.display_name(int(code))
 
-
-def _marginals(scheme: LabelSchema, probabilities: FloatArray) -> list[FloatArray]:
-    found = scheme.marginals(probabilities)
-    return [np.asarray(found[attribute.name]) for attribute in scheme.attributes]
+    def _describe(self, row: FloatArray) -> str:
+        return f"{self._display(int(row.argmax()))} ({row.max():.2f})"
 
 
-def _other(row: FloatArray, code: int) -> int:
-    """The likeliest value other than the label's."""
+def _best_other(row: FloatArray, code: int) -> int:
+    """Returns the most probable value other than the label's."""
     return int(np.where(np.arange(len(row)) == code, -1.0, row).argmax())
 
 
-def _file(name: str) -> str:
+def _file_name(name: str) -> str:
     return str(name).rsplit("/", 1)[-1]
 
 
-def _log_sum(rows: FloatArray) -> FloatArray:
+def _log_sum_exp(rows: FloatArray) -> FloatArray:
     top = rows.max(axis=1, keepdims=True)
     return np.asarray(top[:, 0] + np.log(np.exp(rows - top).sum(axis=1)))
 
 
-def _normal(values: FloatArray) -> FloatArray:
-    """The normal distribution's share below each value."""
+def _normal_cdf(values: FloatArray) -> FloatArray:
     return np.asarray(0.5 * (1 + np.vectorize(math.erf, otypes=[float])(values / math.sqrt(2))))
 
 
-def _lowest(cost: Callable[[float], float], tried: NDArray[np.float64]) -> float:
-    return float(min(tried.tolist(), key=cost))
+def _argmin(function: Callable[[float], float], candidates: NDArray[np.float64]) -> float:
+    return float(min(candidates.tolist(), key=function))

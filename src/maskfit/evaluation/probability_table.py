@@ -1,7 +1,7 @@
-"""Tables of probabilities: what a member, a fold or an ensemble says of each photo, kept by the photos' names.
+"""Tables of class probabilities by photo, of one model, fold or ensemble.
 
-A table is matched by name and never by place. Votes, stacking, suspects and reports are arithmetic on such tables, so
-a photo is passed through a network only once.
+Tables are matched by the photos' names, never by position. Voting, stacking, label issues and reports are computed from
+such tables, so that each photo passes through a network only once.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from maskfit.labels.schema import UNKNOWN, FloatArray, IntArray
 Array = TypeVar("Array", bound=NDArray[Any])
 
 SUM_TOLERANCE = 1e-4
-"""How far a row of probabilities may sum from 1: what single precision and eight written digits leave."""
+"""Allowed deviation of a row's sum from 1: rounding to single precision and to eight digits."""
 
 
 @dataclass(frozen=True, eq=False)
 class ProbabilityTable:
-    """Probabilities of the official classes, a row for each photo.
+    """Probabilities of the scored classes, one row per photo.
 
     Attributes:
-        names: The photos' names in order, each once.
-        probabilities: (photos, classes), rows summing to 1.
-        truth: (photos,) class numbers, `UNKNOWN` where nobody wrote it down; None where none is known.
+        names: Names of the photos, unique.
+        probabilities: Shape (photos, classes), rows summing to 1.
+        truth: True classes, shape (photos,), `UNKNOWN` where not labeled; None where none is known.
 
     Raises:
-        DataError: A name stands twice, the lengths differ, a row is no probabilities, or a truth is no class.
+        DataError: A name is duplicated, lengths differ, a row is not a distribution, or a true class is out of range.
     """
 
     names: tuple[str, ...]
@@ -45,54 +45,69 @@ class ProbabilityTable:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
-        twice = [name for name, count in Counter(self.names).items() if count > 1]
-        if twice:
-            raise DataError(f"a photo stands twice in the table:\n{format_list(twice)}", hint="give each photo one row")
+        duplicates = [name for name, count in Counter(self.names).items() if count > 1]
+        if duplicates:
+            raise DataError(
+                f"photos are duplicated in the table:\n{format_list(duplicates)}", hint="give each photo one row"
+            )
         rows = check_probabilities(self.probabilities, "the table")
         if len(rows) != len(self.names):
             raise DataError(f"{len(self.names)} names, but {len(rows)} rows of probabilities")
-        object.__setattr__(self, "probabilities", _frozen(rows))
+        object.__setattr__(self, "probabilities", _read_only(rows))
         if self.truth is not None:
             truth = np.asarray(self.truth)
             if truth.shape != (len(rows),) or not np.issubdtype(truth.dtype, np.integer):
-                raise DataError(f"truth of shape {truth.shape} and type {truth.dtype} does not fit {len(rows)} photos")
+                raise DataError(f"truth must be {len(rows)} integers, got shape {truth.shape} and type {truth.dtype}")
             if ((truth < UNKNOWN) | (truth >= rows.shape[1])).any():
-                raise DataError(f"a truth is not in 0 to {rows.shape[1] - 1}, nor {UNKNOWN} for unknown")
-            object.__setattr__(self, "truth", _frozen(truth.astype(np.int64)))
+                raise DataError(f"a true class is not in 0 to {rows.shape[1] - 1}, nor {UNKNOWN} for unknown")
+            object.__setattr__(self, "truth", _read_only(truth.astype(np.int64)))
 
     def __len__(self) -> int:
         return len(self.names)
 
     @property
     def predictions(self) -> IntArray:
-        """The answers, shape (photos,): the most probable class, of equal ones the lowest."""
+        """Most probable class of each photo, shape (photos,); of equally probable ones the lowest."""
         return np.asarray(self.probabilities.argmax(axis=1))
 
     @property
     def confidence(self) -> FloatArray:
-        """The answers' probabilities, shape (photos,)."""
+        """Probability of each prediction, shape (photos,)."""
         return np.asarray(self.probabilities.max(axis=1))
 
     def reindex(self, names: Iterable[str]) -> ProbabilityTable:
-        """The rows of these photos in this order; rows of other photos are left out.
+        """Selects and reorders rows by the photos' names.
+
+        Args:
+            names: Photos of the new table, in order.
+
+        Returns:
+            A table with these rows.
 
         Raises:
-            DataError: A photo has no row, or is named twice.
+            DataError: A photo has no row, or is listed twice.
         """
         names = tuple(names)
-        places = {name: place for place, name in enumerate(self.names)}
-        missing = [name for name in names if name not in places]
+        row_of_name = {name: row for row, name in enumerate(self.names)}
+        missing = [name for name in names if name not in row_of_name]
         if missing:
             raise DataError(
                 f"{len(missing)} of {len(names)} photos have no row in the table:\n{format_list(missing)}",
-                hint="predict these photos too, or leave them out of the list",
+                hint="predict these photos too, or remove them from the list",
             )
-        order = np.array([places[name] for name in names], dtype=np.int64)
+        order = np.array([row_of_name[name] for name in names], dtype=np.int64)
         truth = None if self.truth is None else self.truth[order]
         return ProbabilityTable(names, self.probabilities[order], truth)
 
     def write(self, path: Path) -> Path:
-        """Writes `ImageID,p0,...,pN` and, where it is known, `truth`; eight digits, so that 1e-7 comes back."""
+        """Writes the table as CSV with columns `ImageID`, `p0` to `pN` and, where it is known, `truth`.
+
+        Args:
+            path: The target.
+
+        Returns:
+            The path.
+        """
         header = probability_header(self.probabilities.shape[1])
         rows = probability_rows(self.names, self.probabilities)
         if self.truth is None:
@@ -101,46 +116,65 @@ class ProbabilityTable:
         return write_csv(path, [*header, "truth"], with_truth)
 
 
-def probability_header(classes: int) -> list[str]:
-    """The columns of a table without truth: `ImageID,p0,...,pN`."""
-    return ["ImageID", *(f"p{number}" for number in range(classes))]
+def probability_header(num_classes: int) -> list[str]:
+    """Returns the CSV columns of a table without truth.
+
+    Args:
+        num_classes: Number of classes.
+
+    Returns:
+        `ImageID`, `p0` to `pN`.
+    """
+    return ["ImageID", *(f"p{number}" for number in range(num_classes))]
 
 
 def probability_rows(names: Sequence[str], probabilities: FloatArray) -> Iterator[list[str]]:
-    """A row of such a table for each photo; eight digits, so that 1e-7 comes back."""
+    """Formats the CSV rows of a table, with eight significant digits, which preserve 1e-7.
+
+    Args:
+        names: Names of the photos.
+        probabilities: Shape (photos, classes).
+
+    Yields:
+        The cells of each row.
+    """
     for name, row in zip(names, probabilities.tolist(), strict=True):
         yield [name, *(f"{value:.8g}" for value in row)]
 
 
-def read_table(path: Path, classes: int | None = None) -> ProbabilityTable:
-    """Reads what `ProbabilityTable.write` wrote.
+def read_table(path: Path, num_classes: int | None = None) -> ProbabilityTable:
+    """Reads a CSV that `ProbabilityTable.write` wrote.
 
     Args:
-        path: The CSV. Columns other than `ImageID`, `p0` to `pN` and `truth` are passed over.
-        classes: How many classes it must have; None takes what is there.
+        path: The CSV; columns other than `ImageID`, `p0` to `pN` and `truth` are ignored.
+        num_classes: Expected number of classes; any number by default.
+
+    Returns:
+        The table.
 
     Raises:
-        DataError: The file is missing or is no such table; a cell that is no number is named with its row.
+        DataError: The file is missing or is not such a table; cells that are not numbers are listed with their rows.
     """
     path = Path(path)
     rows = read_csv(path, ["ImageID", "p0"])
-    # Without a row, the columns are unknown; an empty table helps nobody.
+    # Without a row the number of classes is unknown, and an empty table is of no use.
     if not rows:
         raise DataError("the table has no rows", location=path, hint="predict at least one photo")
     found = sum(re.fullmatch(r"p\d+", name) is not None for name in rows[0])
     columns = [f"p{number}" for number in range(found)]
     gaps = [name for name in columns if name not in rows[0]]
-    if gaps or classes not in (None, found):
-        said = f"column {', '.join(gaps)} is missing" if gaps else f"{found} classes instead of {classes}"
+    if gaps or num_classes not in (None, found):
+        problem = f"column {', '.join(gaps)} is missing" if gaps else f"{found} classes instead of {num_classes}"
         raise DataError(
-            f"{said} in a table of probabilities", location=path, hint="columns p0, p1, ... one for each class"
+            f"{problem} in a table of probabilities", location=path, hint="give one column p0, p1, ... for each class"
         )
     problems: list[str] = []
-    values = [_numbers(row, columns, place, problems) for place, row in enumerate(rows, start=2)]
-    truth = [_truth(row, place, problems) for place, row in enumerate(rows, start=2)] if "truth" in rows[0] else None
+    values = [_parse_row(row, columns, number, problems) for number, row in enumerate(rows, start=2)]
+    has_truth = "truth" in rows[0]
+    truth = [_parse_truth(row, number, problems) for number, row in enumerate(rows, start=2)] if has_truth else None
     if problems:
         raise DataError(
-            f"cells that cannot be read:\n{format_list(problems)}", location=path, hint="write the table anew"
+            f"cells cannot be read:\n{format_list(problems)}", location=path, hint="generate the table again"
         )
     try:
         names = tuple(row["ImageID"] for row in rows)
@@ -150,46 +184,54 @@ def read_table(path: Path, classes: int | None = None) -> ProbabilityTable:
 
 
 def concat_tables(tables: Sequence[ProbabilityTable]) -> ProbabilityTable:
-    """Joins the rows of tables of different photos, in order: the out-of-fold table from the folds' tables.
+    """Concatenates tables of disjoint photos: the out-of-fold table from the folds' tables.
 
-    Truth is kept where a table has it and unknown elsewhere.
+    Args:
+        tables: At least one, with the same number of classes.
+
+    Returns:
+        All rows in order; the truth is `UNKNOWN` for photos of tables without truth.
 
     Raises:
-        DataError: There is no table, a photo stands in two of them, or they differ in their number of classes.
+        DataError: There is no table, a photo is in two of them, or their numbers of classes differ.
     """
     if not tables:
-        raise DataError("there is no table to join")
+        raise DataError("there is no table to concatenate")
     widths = {table.probabilities.shape[1] for table in tables}
     if len(widths) > 1:
-        raise DataError(f"tables of {' and '.join(map(str, sorted(widths)))} classes cannot be joined")
+        raise DataError(f"tables of {' and '.join(map(str, sorted(widths)))} classes cannot be concatenated")
     counts = Counter(name for table in tables for name in table.names)
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
+    duplicates = [name for name, count in counts.items() if count > 1]
+    if duplicates:
         raise DataError(
-            f"{len(twice)} photos stand in more than one table:\n{format_list(twice)}",
-            hint="join tables of disjoint folds; tables of the same photos are for a vote",
+            f"{len(duplicates)} photos are in more than one table:\n{format_list(duplicates)}",
+            hint="concatenate tables of disjoint folds; tables of the same photos are combined by a vote",
         )
     truth = None
     if any(table.truth is not None for table in tables):
-        blank = [np.full(len(table), UNKNOWN) if table.truth is None else table.truth for table in tables]
-        truth = np.concatenate(blank)
+        parts = [np.full(len(table), UNKNOWN) if table.truth is None else table.truth for table in tables]
+        truth = np.concatenate(parts)
     names = tuple(name for table in tables for name in table.names)
     return ProbabilityTable(names, np.concatenate([table.probabilities for table in tables]), truth)
 
 
-def check_probabilities(values: NDArray[np.floating], what: str) -> FloatArray:
-    """The same values in double precision, if they are probabilities.
+def check_probabilities(values: NDArray[np.floating], name: str) -> FloatArray:
+    """Checks that every row is a probability distribution.
 
     Args:
-        values: (photos, classes).
-        what: What they are, for the message.
+        values: Shape (photos, classes).
+        name: What they are, for the message.
+
+    Returns:
+        The same values in double precision.
 
     Raises:
-        DataError: The shape is not (photos, classes), or a row is not finite, not >= 0 or does not sum to 1.
+        DataError: The shape is not (photos, classes), or a row is not finite, has a negative value, or does not sum to
+            1.
     """
     rows = np.asarray(values, dtype=np.float64)
     if rows.ndim != 2 or rows.shape[1] == 0:
-        raise DataError(f"{what}: shape {rows.shape} is not (photos, classes)")
+        raise DataError(f"{name}: shape {rows.shape} is not (photos, classes)")
     sums = rows.sum(axis=1)
     checks = (
         (~np.isfinite(rows).all(axis=1), "is not finite"),
@@ -200,32 +242,32 @@ def check_probabilities(values: NDArray[np.floating], what: str) -> FloatArray:
         if bad.any():
             row = int(bad.argmax())
             raise DataError(
-                f"{what}: row {row} {problem} (sum {sums[row]:.6g}), so these are no probabilities",
-                hint="turn logits into probabilities with a softmax before they are kept or averaged",
+                f"{name}: row {row} {problem} (sum {sums[row]:.6g}), so these are not probabilities",
+                hint="apply a softmax to logits before storing or averaging them",
             )
     return rows
 
 
-def _numbers(row: dict[str, str], columns: Sequence[str], place: int, problems: list[str]) -> list[float]:
+def _parse_row(row: dict[str, str], columns: Sequence[str], number: int, problems: list[str]) -> list[float]:
     try:
         return [float(row[column]) for column in columns]
     except ValueError:
-        problems.append(f"row {place}: a probability is no number")
+        problems.append(f"row {number}: a probability is not a number")
         return [0.0] * len(columns)
 
 
-def _truth(row: dict[str, str], place: int, problems: list[str]) -> int:
+def _parse_truth(row: dict[str, str], number: int, problems: list[str]) -> int:
     if row["truth"] == "":
         return UNKNOWN
     try:
         return int(row["truth"])
     except ValueError:
-        problems.append(f"row {place}: truth '{row['truth']}' is no class number")
+        problems.append(f"row {number}: truth '{row['truth']}' is not a class index")
         return UNKNOWN
 
 
-def _frozen(array: Array) -> Array:
-    """A copy that nobody can write to: a table is handed around and must stay what it was checked to be."""
+def _read_only(array: Array) -> Array:
+    """Returns a read-only copy: tables are shared, and must keep the values that were checked."""
     copy = array.copy()
     copy.setflags(write=False)
     return copy

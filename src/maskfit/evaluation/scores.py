@@ -1,7 +1,7 @@
-"""Scores: everything that is said of a set of answers, on the official classes and on each attribute.
+"""All scores of a set of predictions, on the scored classes and on each attribute.
 
-Answers to an attribute are read off the answered class, not off the attribute's own marginal: the submission holds one
-class number for each photo, and the two must never say different things of one photo.
+The prediction of an attribute is taken from the predicted class, not from the attribute's own marginal: a submission
+holds one class per photo, and the scores of classes and attributes must refer to the same predictions.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from maskfit.labels.schema import JOINT_HEAD, IntArray, LabelSchema
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class, or one value of an attribute.
+    """Scores of one class, or of one value of an attribute.
 
     Attributes:
         name: The class for people: "worn, female, 30-59".
-        precision: Right among those answered so; 0 where none was.
-        recall: Found among those that are so; 0 where none is.
+        precision: Fraction correct among the photos predicted as it; 0 where there are none.
+        recall: Fraction found among the photos of the class; 0 where there are none.
         f1: Their harmonic mean over the whole set.
-        support: How many photos are so.
-        answered: How many photos were answered so.
-        interval: Of F1 over persons, where persons were given.
+        support: Number of photos of the class.
+        predicted: Number of photos predicted as it.
+        interval: Interval of F1 over persons, where persons were given.
     """
 
     name: str
@@ -43,7 +43,7 @@ class ClassScore:
     interval: Interval | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Returns the scores as JSON values; `predicted` is stored as `answered`."""
         return {
             "name": self.name,
             "precision": self.precision,
@@ -57,14 +57,14 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class AttributeScore:
-    """One attribute, over the photos of which it is known.
+    """Scores of one attribute, over the photos whose value is known.
 
     Attributes:
-        photos: How many those are.
-        accuracy: The share answered right.
-        macro_f1: The mean of the values' F1.
-        per_value: Each value in the order of its code.
-        interval: Of macro F1 over persons, where persons were given.
+        photos: Number of these photos.
+        accuracy: Fraction predicted correctly.
+        macro_f1: Mean of the values' F1.
+        per_value: Scores of each value, in the order of the codes.
+        interval: Interval of macro F1 over persons, where persons were given.
     """
 
     photos: int
@@ -74,7 +74,7 @@ class AttributeScore:
     interval: Interval | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Returns the scores as JSON values."""
         return {
             "photos": self.photos,
             "accuracy": self.accuracy,
@@ -86,18 +86,18 @@ class AttributeScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """What is said of a set of answers; None where the truth or the probabilities for it are missing.
+    """All scores of a set of predictions; None where the truth or the probabilities for a score are missing.
 
     Attributes:
-        photos: How many photos were answered.
-        known: Of how many the whole class is known: those that the class scores are over.
-        accuracy: The share of them answered right.
-        macro_f1: The competition's score.
-        per_class: Each class in the order of its number; empty where no class is known.
-        per_attribute: Each attribute by name; one that is known of no photo is left out.
-        log_loss: The mean of -ln of the probability of the true class.
-        calibration_error: The expected calibration error in 15 bins.
-        intervals: `macro_f1` and `accuracy` over persons, where persons were given.
+        photos: Number of photos.
+        known: Number of photos whose class is known, which the class scores are computed on.
+        accuracy: Fraction of these predicted correctly.
+        macro_f1: The competition's metric.
+        per_class: Scores of each class in the order of the class index; empty where no class is known.
+        per_attribute: Scores of each attribute by name; an attribute that is known of no photo is left out.
+        log_loss: Mean of -ln of the probability of the true class.
+        calibration_error: Expected calibration error in 15 bins of equal width.
+        intervals: Intervals of `macro_f1` and `accuracy` over persons, where persons were given.
     """
 
     photos: int
@@ -111,7 +111,7 @@ class Scores:
     intervals: dict[str, Interval] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """Returns the scores as JSON values."""
         return {
             "photos": self.photos,
             "known": self.known,
@@ -126,55 +126,58 @@ class Scores:
 
 
 def score(
-    scheme: LabelSchema,
+    schema: LabelSchema,
     truth: IntArray,
     *,
-    answers: IntArray | None = None,
+    predictions: IntArray | None = None,
     probabilities: NDArray[np.floating] | None = None,
     persons: ArrayLike | None = None,
     absent: Absent = "skip",
     draws: int = 1000,
     seed: int = 0,
 ) -> Scores:
-    """Scores answers against the truth.
+    """Scores predictions against the truth.
 
     A photo of which only some attributes are known counts for those and not for the class.
 
     Args:
-        scheme: The official scheme; what was trained on finer bands is folded first.
-        truth: (photos, attributes) codes, `UNKNOWN` where nobody wrote them down.
-        answers: (photos,) class numbers; left out, they are the most probable classes.
-        probabilities: (photos, classes); without them log loss and calibration are None.
-        persons: (photos,) who is on each photo; with them come intervals.
-        absent: What a class that occurs nowhere does to macro F1; see `metrics.macro_f1`.
-        draws: How many sets are drawn for the intervals.
-        seed: The same seed gives the same intervals.
+        schema: The scored label schema; probabilities over finer bands must be summed first.
+        truth: Attribute codes, shape (photos, attributes), `UNKNOWN` where not labeled.
+        predictions: Predicted classes, shape (photos,); the most probable classes by default.
+        probabilities: Shape (photos, classes); without them log loss and calibration error are None.
+        persons: Person on each photo, shape (photos,); needed for intervals.
+        absent: How macro F1 treats a class that occurs nowhere; see `metrics.macro_f1`.
+        draws: Number of bootstrap samples for the intervals.
+        seed: Seed of the samples.
+
+    Returns:
+        All scores.
 
     Raises:
-        DataError: Neither answers nor probabilities are given, these are none, or the lengths differ.
-        LabelError: An answer or a code is not in the scheme.
+        DataError: Neither predictions nor probabilities are given, the probabilities are invalid, or lengths differ.
+        LabelError: A prediction or a code is out of range.
     """
-    truth = np.asarray(truth, dtype=np.int64).reshape(-1, len(scheme.names))
-    answers, rows = _answers(scheme, len(truth), answers, probabilities)
-    classes, codes = scheme.to_class_index(truth), scheme.to_attribute_indices(answers)
-    drawing = _Drawing(persons, absent, draws, seed)
+    truth = np.asarray(truth, dtype=np.int64).reshape(-1, len(schema.names))
+    predictions, rows = _check_predictions(schema, len(truth), predictions, probabilities)
+    classes, codes = schema.to_class_index(truth), schema.to_attribute_indices(predictions)
+    bootstrap = _Bootstrap(persons, absent, draws, seed)
     attributes = {
-        name: _attribute(scheme, name, truth[:, column], codes[:, column], drawing)
-        for column, name in enumerate(scheme.names)
+        name: _score_attribute(schema, name, truth[:, column], codes[:, column], bootstrap)
+        for column, name in enumerate(schema.names)
     }
     per_attribute = {name: item for name, item in attributes.items() if item is not None}
-    counts = count_by_class(classes, answers, scheme.num_classes)
+    counts = count_by_class(classes, predictions, schema.num_classes)
     known = int(counts.support.sum())
     if not known:
         return Scores(len(truth), 0, per_attribute=per_attribute)
-    drawn = drawing.draw(classes, answers, scheme.num_classes)
-    names = [scheme.describe(number) for number in range(scheme.num_classes)]
+    drawn = bootstrap.draw(classes, predictions, schema.num_classes)
+    names = [schema.describe(number) for number in range(schema.num_classes)]
     return Scores(
         photos=len(truth),
         known=known,
         accuracy=float(counts.accuracy()),
         macro_f1=float(counts.macro_f1(absent)),
-        per_class=_per_class(names, counts, drawn),
+        per_class=_score_classes(names, counts, drawn),
         per_attribute=per_attribute,
         log_loss=None if rows is None else log_loss(classes, rows),
         calibration_error=None if rows is None else reliability(classes, rows).error(),
@@ -182,77 +185,87 @@ def score(
     )
 
 
-def confusion_matrices(scheme: LabelSchema, truth: IntArray, answers: ArrayLike) -> dict[str, IntArray]:
-    """How often each truth was given each answer, rows the truth: `JOINT` for the classes, and each attribute.
+def confusion_matrices(schema: LabelSchema, truth: IntArray, predictions: ArrayLike) -> dict[str, IntArray]:
+    """Computes the confusion matrices of the classes and of each attribute.
 
     Args:
-        scheme: The official scheme.
-        truth: (photos, attributes) codes; a photo counts wherever it is known.
-        answers: (photos,) class numbers.
+        schema: The scored label schema.
+        truth: Attribute codes, shape (photos, attributes); a photo counts wherever its value is known.
+        predictions: Predicted classes, shape (photos,).
+
+    Returns:
+        `JOINT_HEAD` for the classes, then each attribute -> counts; rows are the truth, columns the predictions.
 
     Raises:
         DataError: The lengths differ.
-        LabelError: An answer or a code is not in the scheme.
+        LabelError: A prediction or a code is out of range.
     """
-    answers = np.asarray(answers)
-    codes = scheme.to_attribute_indices(answers)
-    tables = {JOINT_HEAD: confusion_matrix(scheme.to_class_index(truth), answers, scheme.num_classes)}
-    for column, (name, size) in enumerate(scheme.sizes.items()):
-        tables[name] = confusion_matrix(truth[:, column], codes[:, column], size)
-    return tables
+    predictions = np.asarray(predictions)
+    codes = schema.to_attribute_indices(predictions)
+    matrices = {JOINT_HEAD: confusion_matrix(schema.to_class_index(truth), predictions, schema.num_classes)}
+    for column, (name, size) in enumerate(schema.sizes.items()):
+        matrices[name] = confusion_matrix(truth[:, column], codes[:, column], size)
+    return matrices
 
 
 @dataclass(frozen=True)
-class _Drawing:
-    """How the sets for the intervals are drawn; without persons none are."""
+class _Bootstrap:
+    """Settings of the bootstrap; without persons there is none."""
 
     persons: ArrayLike | None
     absent: Absent
     draws: int
     seed: int
 
-    def draw(self, truth: IntArray, answers: IntArray, classes: int) -> ClassCounts | None:
-        """Counts (draws, classes), or None."""
+    def draw(self, truth: IntArray, predictions: IntArray, num_classes: int) -> ClassCounts | None:
+        """Returns counts of shape (draws, classes), or None."""
         if self.persons is None:
             return None
-        return bootstrap_counts(truth, answers, self.persons, classes=classes, draws=self.draws, seed=self.seed)
+        return bootstrap_counts(
+            truth, predictions, self.persons, num_classes=num_classes, draws=self.draws, seed=self.seed
+        )
 
 
-def _answers(
-    scheme: LabelSchema, photos: int, answers: IntArray | None, probabilities: NDArray[np.floating] | None
+def _check_predictions(
+    schema: LabelSchema, photos: int, predictions: IntArray | None, probabilities: NDArray[np.floating] | None
 ) -> tuple[IntArray, NDArray[np.float64] | None]:
-    """The class answered for each photo, and the checked probabilities where there are any."""
+    """Returns the predicted class of each photo, and the validated probabilities where there are any."""
     rows = None if probabilities is None else check_probabilities(probabilities, "the probabilities")
-    if answers is None and rows is None:
-        raise DataError("there is nothing to score", hint="give answers or probabilities")
-    if rows is not None and rows.shape[1] != scheme.num_classes:
-        raise DataError(f"probabilities of {rows.shape[1]} classes do not fit a scheme of {scheme.num_classes}")
-    if answers is None and rows is not None:
-        answers = rows.argmax(axis=1)
-    given = np.asarray(answers)
-    for what, length in (("answers", len(given)), ("rows of probabilities", photos if rows is None else len(rows))):
+    if predictions is None and rows is None:
+        raise DataError("there is nothing to score", hint="give predictions or probabilities")
+    if rows is not None and rows.shape[1] != schema.num_classes:
+        raise DataError(f"the probabilities have {rows.shape[1]} classes, the label schema {schema.num_classes}")
+    if predictions is None and rows is not None:
+        predictions = rows.argmax(axis=1)
+    classes = np.asarray(predictions)
+    for name, length in (
+        ("predictions", len(classes)),
+        ("rows of probabilities", photos if rows is None else len(rows)),
+    ):
         if length != photos:
-            raise DataError(f"{photos} photos with truth, but {length} {what}", hint="match them by their names first")
-    return given, rows
+            raise DataError(
+                f"{photos} photos with truth, but {length} {name}", hint="match them by the photos' names first"
+            )
+    return classes, rows
 
 
-def _attribute(
-    scheme: LabelSchema, name: str, truth: IntArray, answers: IntArray, drawing: _Drawing
+def _score_attribute(
+    schema: LabelSchema, name: str, truth: IntArray, predictions: IntArray, bootstrap: _Bootstrap
 ) -> AttributeScore | None:
-    """The scores of one attribute; None where it is known of no photo."""
-    attribute = scheme[name]
+    """Returns the scores of one attribute; None where its value is known of no photo."""
+    attribute = schema[name]
     size = len(attribute.values)
-    counts = count_by_class(truth, answers, size)
+    counts = count_by_class(truth, predictions, size)
     photos = int(counts.support.sum())
     if not photos:
         return None
-    drawn = drawing.draw(truth, answers, size)
+    drawn = bootstrap.draw(truth, predictions, size)
     return AttributeScore(
         photos=photos,
         accuracy=float(counts.accuracy()),
-        macro_f1=float(counts.macro_f1(drawing.absent)),
-        per_value=_per_class([attribute.display_name(code) for code in range(size)], counts, drawn),
-        interval=_intervals(counts, drawn, drawing.absent).get("macro_f1"),
+        macro_f1=float(counts.macro_f1(bootstrap.absent)),
+        per_value=_score_classes([attribute.display_name(code) for code in range(size)], counts, drawn),
+        interval=_intervals(counts, drawn, bootstrap.absent).get("macro_f1"),
     )
 
 
@@ -265,17 +278,17 @@ def _intervals(counts: ClassCounts, drawn: ClassCounts | None, absent: Absent) -
     }
 
 
-def _per_class(names: Sequence[str], counts: ClassCounts, drawn: ClassCounts | None) -> tuple[ClassScore, ...]:
+def _score_classes(names: Sequence[str], counts: ClassCounts, drawn: ClassCounts | None) -> tuple[ClassScore, ...]:
     columns = zip(counts.precision(), counts.recall(), counts.f1(), counts.support, counts.predicted, strict=True)
-    ranges: list[Interval | None] = [None] * len(names)
+    intervals: list[Interval | None] = [None] * len(names)
     if drawn is not None:
-        # In a draw without a class, nothing can be said of its F1; a 0 there would pull the interval down.
+        # F1 is undefined in a sample without the class; a 0 there would lower the interval.
         f1 = np.where(drawn.present(), drawn.f1(), np.nan)
-        ranges = [
+        intervals = [
             Interval.from_draws(float(value), f1[:, number]) if present else None
             for number, (value, present) in enumerate(zip(counts.f1(), counts.present(), strict=True))
         ]
     return tuple(
-        ClassScore(name, float(precision), float(recall), float(f1), int(support), int(answered), around)
-        for name, (precision, recall, f1, support, answered), around in zip(names, columns, ranges, strict=True)
+        ClassScore(name, float(precision), float(recall), float(f1), int(support), int(predicted), interval)
+        for name, (precision, recall, f1, support, predicted), interval in zip(names, columns, intervals, strict=True)
     )

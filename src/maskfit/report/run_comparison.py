@@ -204,7 +204,7 @@ def _difference(first: RunStatistics, other: RunStatistics, draws: int) -> RunDi
         if not known.any():
             continue
         # The same seed and persons: every bootstrap sample has the same persons for both, so differences are paired.
-        drawn = [bootstrap_counts(truth, own, persons, classes=size, draws=draws) for own in (before, after)]
+        drawn = [bootstrap_counts(truth, own, persons, num_classes=size, draws=draws) for own in (before, after)]
         values = [macro_f1(truth, own, size) for own in (before, after)]
         f1[name] = Interval.from_draws(values[1] - values[0], drawn[1].macro_f1() - drawn[0].macro_f1())
         correct = [(own == truth)[known] for own in (before, after)]
