@@ -9,8 +9,7 @@
 
 Contenders take turns within a round; each is the real command in its own process. Printed are the median over the
 rounds and, in parentheses, minimum and maximum. The default model is a small one that `make` trains; `--model` names
-another.
-`ray`, `start` and `killed` need `maskfit[ray]`.
+another. `ray`, `start` and `killed` need `maskfit[ray]`.
 """
 
 from __future__ import annotations

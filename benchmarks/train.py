@@ -148,7 +148,7 @@ def run_network(args: argparse.Namespace, stopwatch: Stopwatch, kind: str | None
     batches = [torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last) for _ in range(4)]
     sizes = run.plan.train_schema.sizes
     targets = {name: torch.randint(size, (args.batch,), device=device) for name, size in sizes.items()}
-    dtype = {"bf16": torch.bfloat16, "16": torch.float16}.get(kind or run.precision.kind)
+    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(kind or run.precision.kind)
     for batch in cycle(batches):
         optimizer.zero_grad()
         with torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
@@ -274,8 +274,8 @@ def run_fastai(args: argparse.Namespace, stopwatch: Stopwatch) -> None:
 CONTENDERS: dict[str, Callable[[argparse.Namespace, Stopwatch], None]] = {
     "maskfit": run_maskfit,
     "network": run_network,
-    "network-f32": partial(run_network, kind="32"),
-    "network-bf16": partial(run_network, kind="bf16"),
+    "network-f32": partial(run_network, kind="32-true"),
+    "network-bf16": partial(run_network, kind="bf16-mixed"),
     "public-solutions": run_public_solutions,
     "timm": run_timm,
     "fastai": run_fastai,

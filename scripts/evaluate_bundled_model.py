@@ -1,4 +1,4 @@
-"""Judges a model on the persons that `in_the_box.py` held out: each attribute, by where the photos are from.
+"""Evaluates a model on the persons that `train_bundled_model.py` held out: each attribute, by source of the photos.
 
 python scripts/evaluate_bundled_model.py box/bundled.onnx --work box
 python scripts/evaluate_bundled_model.py box/near/fold0/best.safetensors --work box --tta flip
@@ -13,72 +13,73 @@ from pathlib import Path
 
 import numpy as np
 
-from maskfit.data.splits import read_splits
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.read_dataset import read_photos
+from maskfit.data.splits import read_splits
 from maskfit.evaluation.metrics import accuracy, f1_per_class, macro_f1
 from maskfit.inference.predictor import Predictor
 from maskfit.labels.schema import LABEL_SCHEMAS, UNKNOWN
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 
 
-def held_out(work: Path) -> dict[str, list[Photo]]:
-    """The photos of the persons held out, by source: the real ones, and what was made of them."""
+def held_out_photos(work: Path) -> dict[str, list[Photo]]:
+    """Returns the photos of the held-out persons by source: real photos and those derived from them."""
     folds = read_splits(work / "far" / "splits.csv").fold_of_person
-    sets: dict[str, list[Photo]] = defaultdict(list)
+    photos_of: dict[str, list[Photo]] = defaultdict(list)
     for name in ("photos.csv", "extra1.csv"):
         with (work / name).open(encoding="utf-8", newline="") as stream:
             sources = [row["source"] for row in csv.DictReader(stream)]
-        for photo, source in zip(read_photos(work / name, SCHEME), sources, strict=True):
+        for photo, source in zip(read_photos(work / name, SCHEMA), sources, strict=True):
             if folds.get(photo.person) == 0:
-                sets[source].append(photo)
-    return sets
+                photos_of[source].append(photo)
+    return photos_of
 
 
-def judge(predictor: Predictor, photos: list[Photo]) -> None:
-    """Prints what is right of one set, attribute by attribute; those that nobody knows there are left out.
+def evaluate(predictor: Predictor, photos: list[Photo]) -> None:
+    """Prints the scores of one set of photos, attribute by attribute; photos without a label are left out.
 
-    An attribute is read off its own marginal: that is what is said of a face.
+    Each attribute is predicted from its own marginal probabilities, as for users.
     """
     probabilities = predictor.predict(photos).table.probabilities
-    truth = SCHEME.encode_batch(photo.labels for photo in photos)
-    marginals = SCHEME.marginals(probabilities)
-    for place, attribute in enumerate(SCHEME.attributes):
-        shares = marginals[attribute.name]
-        known = truth[:, place] != UNKNOWN
+    targets = SCHEMA.encode_batch(photo.labels for photo in photos)
+    marginals = SCHEMA.marginals(probabilities)
+    for index, attribute in enumerate(SCHEMA.attributes):
+        marginal = marginals[attribute.name]
+        known = targets[:, index] != UNKNOWN
         if not known.any():
             continue
-        wanted, answered = truth[known, place], shares[known].argmax(axis=1)
-        sure = shares[known].max(axis=1) >= predictor.abstain_below.get(attribute.name, 0.0)
+        target, predicted = targets[known, index], marginal[known].argmax(axis=1)
+        sure = marginal[known].max(axis=1) >= predictor.abstain_below.get(attribute.name, 0.0)
         size = len(attribute.values)
-        counts = np.bincount(wanted, minlength=size)
-        each = zip(attribute.values, f1_per_class(wanted, answered, size), counts, strict=True)
+        counts = np.bincount(target, minlength=size)
+        per_value = zip(attribute.values, f1_per_class(target, predicted, size), counts, strict=True)
         print(
-            f"  {attribute.name}: accuracy {accuracy(wanted, answered, size):.3f}, "
-            f"macro F1 {macro_f1(wanted, answered, size):.3f} "
-            f"({', '.join(f'{value} {f1:.3f} of {count}' for value, f1, count in each if count)}); "
-            f"sure of {sure.mean():.0%}, of which {accuracy(wanted[sure], answered[sure], size):.3f} are right"
+            f"  {attribute.name}: accuracy {accuracy(target, predicted, size):.3f}, "
+            f"macro F1 {macro_f1(target, predicted, size):.3f} "
+            f"({', '.join(f'{value} {f1:.3f} of {count}' for value, f1, count in per_value if count)}); "
+            f"not abstained: {sure.mean():.0%}, their accuracy {accuracy(target[sure], predicted[sure], size):.3f}"
         )
-    classes = SCHEME.to_class_index(truth)
+    classes = SCHEMA.to_class_index(targets)
     if (classes != UNKNOWN).any():
-        answers = probabilities.argmax(axis=1)
-        right = accuracy(classes, answers, SCHEME.num_classes)
-        print(f"  18 classes: accuracy {right:.3f}, macro F1 {macro_f1(classes, answers, SCHEME.num_classes):.3f}")
+        predicted = probabilities.argmax(axis=1)
+        score = accuracy(classes, predicted, SCHEMA.num_classes)
+        print(f"  18 classes: accuracy {score:.3f}, macro F1 {macro_f1(classes, predicted, SCHEMA.num_classes):.3f}")
 
 
 def main() -> None:
+    """Runs the evaluation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model")
-    parser.add_argument("--work", type=Path, default=Path("box"))
-    parser.add_argument("--tta", default="original")
-    parser.add_argument("--most", type=int, help="of each set no more than so many photos, for a first look")
-    given = parser.parse_args()
-    predictor = Predictor.load(given.model, tta=given.views)
-    for source, photos in held_out(given.work).items():
-        chosen = photos[:: max(len(photos) // given.most, 1)] if given.most else photos
+    parser.add_argument("model", help="model file")
+    parser.add_argument("--work", type=Path, default=Path("box"), help="working folder of train_bundled_model.py")
+    parser.add_argument("--tta", default="original", help="test-time augmentation")
+    parser.add_argument("--max-images", type=int, help="approximate number of photos per source; default: all")
+    args = parser.parse_args()
+    predictor = Predictor.load(args.model, tta=args.tta)
+    for source, photos in held_out_photos(args.work).items():
+        chosen = photos[:: max(len(photos) // args.max_images, 1)] if args.max_images else photos
         print(f"{source}: {len(chosen)} photos of {len({photo.person for photo in chosen})} persons")
-        judge(predictor, chosen)
+        evaluate(predictor, chosen)
 
 
 if __name__ == "__main__":
