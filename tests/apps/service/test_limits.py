@@ -84,7 +84,7 @@ def test_a_photo_that_is_too_large_is_refused_alone(serve, photo):
     assert small["found"] == 1
     assert "more than the" in large["error"]["message"]
     (answer,) = serve(photo_pixels=120 * 100 - 1).send(good).json()["photos"]
-    assert "120 x 100 is 12,000 pixels, more than the 11,999" in answer["error"]["message"]
+    assert "120 x 100 = 12,000 pixels, more than the maximum of 11,999" in answer["error"]["message"]
 
 
 def test_too_many_photos_are_refused_in_both_ways(serve, photo):

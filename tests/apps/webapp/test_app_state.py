@@ -79,7 +79,7 @@ def row(app_state: AppState, item: UploadedPhoto, settings: PredictionSettings |
 def test_a_photo_is_read_as_the_reader_reads_it(app_state, two, paint):
     result = Session(app_state).predict(two, app_state.default_settings)
     assert [answer.box for answer in result.faces] == [LARGE, SMALL]
-    expected = app_state.face_predictor(app_state.default_settings).predict(paint(160, 220, SMALL, LARGE))
+    expected = app_state.face_predictor(app_state.default_settings).predict_one(paint(160, 220, SMALL, LARGE))
     for answer, own in zip(result.faces, expected.faces, strict=True):
         np.testing.assert_array_equal(answer.probabilities, own.probabilities)
     framing = app_state.face_predictor(app_state.default_settings).predictor.crop_resizes[0]
@@ -132,7 +132,7 @@ def test_what_is_no_photo_says_so(app_state, content, said):
 
 def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(app_state, two, monkeypatch):
     monkeypatch.setattr(session, "MAX_PIXELS", 100)
-    assert "more than the 100" in Session(app_state).predict(two, app_state.default_settings).error
+    assert "more than the maximum of 100" in Session(app_state).predict(two, app_state.default_settings).error
     monkeypatch.setattr(session, "MAX_UPLOAD_MB", 0)
     assert "bytes" in Session(app_state).predict(two, app_state.default_settings).error
 
@@ -185,7 +185,7 @@ def pixels(item: UploadedPhoto) -> np.ndarray:
 
 def test_models_that_cannot_answer_together_are_refused(tmp_path, model, painted):
     other = make_model(tmp_path / "mask.safetensors", scheme=LABEL_SCHEMAS["mask"])
-    with pytest.raises(ModelFileError, match="answers for"):
+    with pytest.raises(ModelFileError, match="this model predicts mask"):
         load_app_state([str(model), str(other)])
 
 
