@@ -170,7 +170,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         self.tags.append((tag, dict(attrs)))
         whole = (self.get_starttag_text() or "").endswith("/>")
-        if tag not in self.VOID or (tag in ("circle", "rect") and not whole):
+        if tag not in self.VOID or (tag in ("circle", "path", "rect") and not whole):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Grad-CAM against the paper's formula written out slowly, on networks of every shape that trunks have."""
+"""Grad-CAM compared with a direct implementation of the paper, on every kind of backbone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ pytest.importorskip("pytorch_grad_cam", reason="needs the extra 'inspect'")
 
 from maskfit.errors import DataError, LabelError, MissingExtraError
 from maskfit.explain import gradcam
-from maskfit.explain.gradcam import find_maps, grad_cam, logits_for, overlay
+from maskfit.explain.gradcam import find_feature_maps, grad_cam, logits_for, overlay
 from maskfit.labels.age_rule import AgeLabelRule
 from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS, logits_to_probabilities
 from maskfit.models.backbones import Backbone
@@ -31,16 +31,16 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def small(head: str = "attributes", scheme=SCHEME) -> Network:
-    return build_network(ComponentSpec.create("small", width=4), ComponentSpec.create(head), scheme.sizes).eval()
+def small(head: str = "multi_head", schema=SCHEME) -> Network:
+    return build_network(ComponentSpec.create("small", width=4), ComponentSpec.create(head), schema.sizes).eval()
 
 
 def photos(count: int = 2, height: int = 48, width: int = 40) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(count, 3, height, width)).astype(np.float32)
 
 
-def slowly(network: Network, batch: np.ndarray, head: str, logits: list[int]) -> np.ndarray:
-    """The paper's equations 1 and 2, one photo after the other, from the maps that the small trunk ends with."""
+def reference_grad_cam(network: Network, batch: np.ndarray, head: str, logits: list[int]) -> np.ndarray:
+    """Equations 1 and 2 of the paper, photo by photo, on the last feature maps of the small backbone."""
     found = []
     for photo in batch:
         maps = network.backbone.body.layers(torch.from_numpy(photo[None]))
@@ -58,29 +58,29 @@ def slowly(network: Network, batch: np.ndarray, head: str, logits: list[int]) ->
 
 
 @pytest.mark.parametrize(("head", "logits"), [("mask", [1]), ("age", [0, 2])])
-def test_heat_is_the_papers_formula(head, logits):
+def test_heat_equals_the_formula_of_the_paper(head, logits):
     network, batch = small(), photos()
     heat = grad_cam(network, batch, head, logits)
     assert heat.shape == (2, 48, 40)
     assert heat.min() >= 0
     assert heat.max() <= 1
     assert heat.max(axis=(1, 2)).min() > 0.5
-    np.testing.assert_allclose(heat, slowly(network, batch, head, logits), atol=1e-3)
+    np.testing.assert_allclose(heat, reference_grad_cam(network, batch, head, logits), atol=1e-3)
 
 
-def test_a_network_is_left_as_it_was():
+def test_the_network_is_not_changed():
     network, batch = small(), photos()
     before = network(torch.from_numpy(batch))["mask"]
     grad_cam(network, batch, "mask", [1])
     assert torch.equal(before, network(torch.from_numpy(batch))["mask"])
     assert all(parameter.grad is None for parameter in network.parameters())
     assert not any(module._forward_hooks for module in network.modules())
-    with torch.inference_mode():  # as engines run networks
+    with torch.inference_mode():  # the mode in which engines run networks
         assert grad_cam(network, batch, "mask", [1]).any()
 
 
 class Bright(nn.Module):
-    """A trunk that sees nothing but how bright each place is."""
+    """A backbone whose only feature is the brightness."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Bright(nn.Module):
 
 
 class ForAndAgainst(nn.Module):
-    """A head of which the first value gains by its one feature and the second loses."""
+    """A head whose first logit rises with its one feature and whose second logit falls."""
 
     names = ("mask",)
 
@@ -129,12 +129,12 @@ def test_heat_lies_where_the_evidence_is_and_nowhere_for_the_opposite():
         ("custom_dark", {"width": 2, "blocks": [1, 1]}, (16, 16)),
     ],
 )
-def test_every_kind_of_trunk_has_maps(name, options, grid):
+def test_every_kind_of_backbone_has_feature_maps(name, options, grid):
     network = build_network(
         ComponentSpec.create(name, **options), ComponentSpec.create("multi_head"), SCHEME.sizes
     ).eval()
     batch = photos(2, 64, 64)
-    layer, reshape = find_maps(network, torch.from_numpy(batch[:1]))
+    layer, reshape = find_feature_maps(network, torch.from_numpy(batch[:1]))
     found = []
     hook = layer.register_forward_hook(lambda module, inputs, output: found.append(output))
     network(torch.from_numpy(batch))
@@ -147,7 +147,7 @@ def test_every_kind_of_trunk_has_maps(name, options, grid):
 
 
 class Sequences(nn.Module):
-    """A trunk whose features are a sequence, of which nobody knows where on the photo they lie."""
+    """A backbone whose features are a sequence without known positions in the image."""
 
     def forward_features(self, batch):
         return batch.flatten(2).transpose(1, 2)
@@ -156,42 +156,42 @@ class Sequences(nn.Module):
         return self.forward_features(batch).mean(1)
 
 
-def test_a_trunk_without_maps_is_refused():
+def test_a_backbone_without_feature_maps_is_refused():
     network = Network(Backbone(Sequences(), 3, (0.5,) * 3, (0.5,) * 3, "bilinear"), small().head)
-    with pytest.raises(DataError, match="keeps no maps"):
-        find_maps(network.eval(), torch.zeros(1, 3, 8, 8))
+    with pytest.raises(DataError, match="no feature maps"):
+        find_feature_maps(network.eval(), torch.zeros(1, 3, 8, 8))
 
 
 @pytest.mark.parametrize(("head", "logits"), [("beard", [0]), ("mask", [3]), ("mask", [])])
-def test_what_is_not_there_is_refused(head, logits):
+def test_an_unknown_head_or_logit_is_refused(head, logits):
     with pytest.raises(DataError, match="there is no head"):
         grad_cam(small(), photos(1), head, logits)
 
 
-@pytest.mark.parametrize("scheme", [SCHEME, DECADES], ids=["official", "decades"])
+@pytest.mark.parametrize("schema", [SCHEME, DECADES], ids=["official", "decades"])
 @pytest.mark.parametrize("joint", [False, True], ids=["heads", "joint"])
-def test_the_logits_for_a_value_are_those_that_raise_it(scheme, joint):
-    """Found without the function: raise one logit after the other and see which value gains."""
-    heads = (JOINT_HEAD,) if joint else scheme.names
-    widths = {JOINT_HEAD: scheme.num_classes} if joint else scheme.sizes
-    official = scheme.scored_schema()
+def test_the_logits_for_a_value_are_those_that_raise_it(schema, joint):
+    """Checked without the function: raise one logit at a time and see whether the value's probability rises."""
+    heads = (JOINT_HEAD,) if joint else schema.names
+    widths = {JOINT_HEAD: schema.num_classes} if joint else schema.sizes
+    official = schema.scored_schema()
     for attribute in official.attributes:
         for code in range(len(attribute.values)):
-            head, logits = logits_for(scheme, heads, attribute.name, code)
+            head, logits = logits_for(schema, heads, attribute.name, code)
             flat = {name: np.zeros((1, width)) for name, width in widths.items()}
-            before = official.marginals(logits_to_probabilities(scheme, flat))[attribute.name][0, code]
+            before = official.marginals(logits_to_probabilities(schema, flat))[attribute.name][0, code]
             raising = []
-            for place in range(widths[head]):
+            for index in range(widths[head]):
                 raised = {**flat, head: flat[head].copy()}
-                raised[head][0, place] = 1
+                raised[head][0, index] = 1
                 raising.append(
-                    official.marginals(logits_to_probabilities(scheme, raised))[attribute.name][0, code]
+                    official.marginals(logits_to_probabilities(schema, raised))[attribute.name][0, code]
                     > before + 1e-12
                 )
             assert logits == tuple(np.flatnonzero(raising).tolist())
 
 
-def test_values_that_are_not_there_are_refused():
+def test_unknown_values_and_attributes_are_refused():
     with pytest.raises(DataError, match="no value 3"):
         logits_for(SCHEME, SCHEME.names, "mask", 3)
     with pytest.raises(LabelError):
@@ -204,7 +204,7 @@ def test_without_the_library_the_extra_is_named(monkeypatch):
         grad_cam(small(), photos(1), "mask", [0])
 
 
-def test_an_overlay_is_grey_where_it_is_cold_and_lighter_where_it_is_hot():
+def test_an_overlay_is_gray_at_heat_0_and_lighter_at_heat_1():
     frame = np.full((4, 6, 3), (200, 40, 10), np.uint8)
     heat = np.zeros((4, 6))
     heat[:, 3:] = 1

@@ -1,4 +1,4 @@
-"""The gradient check on networks whose faults are known, and the graphs on one whose parts are."""
+"""The gradient check on networks with known defects, and the graphs of a known network."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def make_network() -> nn.Module:
 
 
 def batch(count: int = 6) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    chance = np.random.default_rng(0)
-    photos = chance.normal(size=(count, 3, 32, 24)).astype(np.float32)
-    return photos, {name: np.eye(size, dtype=bool)[chance.integers(0, size, count)] for name, size in SIZES.items()}
+    rng = np.random.default_rng(0)
+    photos = rng.normal(size=(count, 3, 32, 24)).astype(np.float32)
+    return photos, {name: np.eye(size, dtype=bool)[rng.integers(0, size, count)] for name, size in SIZES.items()}
 
 
 def verdicts(network: nn.Module, photos: np.ndarray | None = None) -> dict[str, str]:
@@ -38,18 +38,16 @@ def verdicts(network: nn.Module, photos: np.ndarray | None = None) -> dict[str, 
     return {layer.name: layer.verdict for layer in check_gradients(network, own if photos is None else photos, allowed)}
 
 
-def test_a_healthy_network_learns_everywhere_in_the_order_of_the_photo() -> None:
+def test_all_layers_of_an_intact_network_are_fine_and_in_forward_order() -> None:
     photos, allowed = batch()
     layers = check_gradients(make_network(), photos, allowed)
     assert {layer.verdict for layer in layers} == {"fine"}
-    assert layers[0].name.startswith("trunk")
+    assert layers[0].name.startswith("backbone")
     assert layers[-1].name.startswith("head")
-    assert summarize_gradients(layers) == [
-        f"all {len(layers)} layers learn: there is a gradient in each, and each is a number"
-    ]
+    assert summarize_gradients(layers) == [f"all {len(layers)} layers learn: each has a finite gradient that is not 0"]
 
 
-def test_norms_are_those_of_a_training_step() -> None:
+def test_norms_equal_those_of_a_training_step() -> None:
     network = make_network()
     photos, allowed = batch()
     layers = {layer.name: layer for layer in check_gradients(network, photos, allowed)}
@@ -64,10 +62,10 @@ def test_norms_are_those_of_a_training_step() -> None:
         if own:
             norm = math.sqrt(sum(float((grad**2).sum()) for grad in own))
             assert layers[name].norm == pytest.approx(norm, rel=1e-4)
-            assert layers[name].weights == sum(grad.numel() for grad in own)
+            assert layers[name].num_parameters == sum(grad.numel() for grad in own)
 
 
-def test_the_network_is_given_back_as_it_was() -> None:
+def test_the_network_is_not_changed() -> None:
     network = make_network()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     photos, allowed = batch()
@@ -85,7 +83,7 @@ def last_linear(network: nn.Module) -> tuple[str, nn.Linear]:
     return [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)][-1]
 
 
-def test_a_frozen_layer_is_said_to_be_frozen() -> None:
+def test_a_frozen_layer_is_reported() -> None:
     network = make_network()
     name, layer = first_convolution(network)
     for parameter in layer.parameters():
@@ -93,21 +91,21 @@ def test_a_frozen_layer_is_said_to_be_frozen() -> None:
     assert verdicts(network)[name] == "frozen"
 
 
-def test_a_layer_that_nothing_passes_has_no_gradient() -> None:
+def test_an_unused_layer_has_no_gradient() -> None:
     network = make_network()
     network.head.spare = nn.Linear(3, 3)
     assert verdicts(network)["head.spare"] == "none"
 
 
-def test_what_is_no_number_is_found() -> None:
+def test_nan_gradients_are_reported() -> None:
     network = make_network()
     photos, _ = batch()
     photos[0, 0, 0, 0] = np.nan
     assert "not a number" in verdicts(network, photos).values()
 
 
-class Times(nn.Module):
-    """Passes what it gets, and its gradient so many times as large."""
+class ScaleGradient(nn.Module):
+    """The identity whose gradient is multiplied by a factor."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()
@@ -118,12 +116,12 @@ class Times(nn.Module):
 
 
 @pytest.mark.parametrize(("factor", "verdict"), [(0.0, "zero"), (1e-9, "vanishing"), (1e9, "exploding")])
-def test_gradients_that_are_lost_or_blown_up_on_their_way_are_told(factor: float, verdict: str) -> None:
+def test_vanishing_and_exploding_gradients_are_reported(factor: float, verdict: str) -> None:
     network = make_network()
     name, layer = first_convolution(network)
     head, _ = last_linear(network)
     parent = network.get_submodule(name.rpartition(".")[0]) if "." in name else network
-    setattr(parent, name.rpartition(".")[2], nn.Sequential(layer, Times(factor)))
+    setattr(parent, name.rpartition(".")[2], nn.Sequential(layer, ScaleGradient(factor)))
     found = verdicts(network)
     assert found[f"{name}.0"] == verdict
     assert found[head] == "fine" if factor < 1 else True
@@ -131,14 +129,14 @@ def test_gradients_that_are_lost_or_blown_up_on_their_way_are_told(factor: float
     assert any(verdict in line for line in summarize_gradients(layers))
 
 
-def test_unknown_labels_take_the_networks_own_answer() -> None:
+def test_unknown_labels_are_replaced_by_predictions() -> None:
     codes = np.array([[0, -1], [-1, 2]])
     found = target_mask(codes, {"a": 2, "b": 3}, {"a": np.array([1, 1]), "b": np.array([0, 1])})
     np.testing.assert_array_equal(found["a"], [[True, False], [False, True]])
     np.testing.assert_array_equal(found["b"], [[True, False, False], [False, False, True]])
 
 
-def test_the_picture_has_a_mark_for_each_layer() -> None:
+def test_the_chart_has_a_mark_for_each_layer() -> None:
     network = make_network()
     network.head.spare = nn.Linear(3, 3)
     layers = check_gradients(network, *batch())
@@ -163,7 +161,7 @@ def test_the_graph_of_modules_shows_heads_and_shapes() -> None:
     assert "(1, 3, 32, 24)" in text
 
 
-def test_without_graphviz_the_text_is_written_and_the_remedy_said(tmp_path, monkeypatch) -> None:
+def test_without_graphviz_the_text_is_written_and_the_error_has_a_hint(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(model_graph.shutil, "which", lambda name: None)
     with pytest.raises(MaskfitError, match="install Graphviz"):
         model_graph.draw_graph_file("digraph a { b -> c; }", tmp_path / "a.svg")
@@ -171,14 +169,14 @@ def test_without_graphviz_the_text_is_written_and_the_remedy_said(tmp_path, monk
 
 
 @pytest.mark.skipif(not model_graph.can_draw(), reason="Graphviz is not installed")
-def test_with_graphviz_there_is_a_picture(tmp_path) -> None:
+def test_graphviz_draws_an_svg(tmp_path) -> None:
     path = model_graph.draw_graph_file("digraph a { b -> c; }", tmp_path / "a.svg")
     assert "<svg" in path.read_text()
     with pytest.raises(MaskfitError, match="cannot draw"):
-        model_graph.draw_graph_file("no graph at all {", tmp_path / "b.svg")
+        model_graph.draw_graph_file("not a graph {", tmp_path / "b.svg")
 
 
-def test_importing_the_room_takes_no_torch() -> None:
+def test_importing_the_package_does_not_import_torch() -> None:
     code = "import sys, maskfit.explain.gradient_check, maskfit.explain.model_graph; print('torch' in sys.modules)"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "False"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "False"

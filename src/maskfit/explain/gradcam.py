@@ -1,8 +1,8 @@
-"""Where a network looks: Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) for any attribute, as heat over a frame.
+"""Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) for any value of any attribute.
 
-The library `grad-cam` does the arithmetic. What stands here is what it cannot know: which layer of a network of
-maskfit's gives the last maps, and which logits speak for a value. It needs torch and the extra `inspect`; everything
-is imported when it is needed.
+The library `grad-cam` computes the maps. This module selects what is specific to maskfit's networks: the layer with the
+last feature maps, and the logits that stand for a value. Needs torch and the extra `inspect`; both are imported when
+they are needed.
 """
 
 from __future__ import annotations
@@ -22,58 +22,63 @@ if TYPE_CHECKING:
 
     from maskfit.models.network import Network
 
-Maps = tuple["nn.Module", "Callable[[Tensor], Tensor] | None"]
-"""A layer, and what makes (batch, channels, height, width) of what it gives; None where it gives that."""
+FeatureMaps = tuple["nn.Module", "Callable[[Tensor], Tensor] | None"]
+"""A layer, and a function that makes (batch, channels, height, width) of its output; None where the output is that."""
 
 COLOR_MAP = np.array([(13, 8, 60), (110, 20, 130), (205, 60, 100), (250, 140, 60), (252, 245, 170)], dtype=np.float64)
-"""From no heat to all of it: rising evenly in lightness, so that it reads without colours too."""
+"""RGB colors from 0 to 1; lightness rises evenly, so that the map is readable in gray too."""
 
-MOST_COVERED = 0.75
-"""How much of the frame the hottest place covers."""
+MAX_OPACITY = 0.75
+"""Opacity of the color map at heat 1."""
 
 
-def logits_for(scheme: LabelSchema, heads: Sequence[str], attribute: str, code: int) -> tuple[str, tuple[int, ...]]:
-    """The head, and which of its logits, that speak for an official value: several where finer ones are folded.
+def logits_for(schema: LabelSchema, heads: Sequence[str], attribute: str, code: int) -> tuple[str, tuple[int, ...]]:
+    """Finds the head and the logits that stand for a value of the scored schema.
+
+    There are several logits where finer training classes are merged into the value, or with a joint head.
 
     Args:
-        scheme: What the network was trained to tell apart.
-        heads: What its outputs are called.
-        attribute: Its name.
-        code: Of the official value.
+        schema: Label schema that the network was trained on.
+        heads: Names of the network's outputs.
+        attribute: Name of the attribute.
+        code: Code of the value in the scored schema.
+
+    Returns:
+        Name of the head, and indices of its logits.
 
     Raises:
         LabelError: There is no such attribute.
         DataError: The attribute has no such value.
     """
-    own = scheme[attribute]
-    folding = own.to_scored_index() if own.parent_of else np.arange(len(own.values))
-    if not 0 <= code <= int(folding.max()):
-        raise DataError(f"{attribute} has no value {code}", hint=f"take one of 0 to {int(folding.max())}")
+    trained = schema[attribute]
+    scored = trained.to_scored_index() if trained.parent_of else np.arange(len(trained.values))
+    if not 0 <= code <= int(scored.max()):
+        raise DataError(f"{attribute} has no value {code}", hint=f"choose 0 to {int(scored.max())}")
     if tuple(heads) != (JOINT_HEAD,):
-        return attribute, tuple(np.flatnonzero(folding == code).tolist())
-    codes = scheme.to_attribute_indices(np.arange(scheme.classes))[:, scheme.names.index(attribute)]
-    return JOINT_HEAD, tuple(np.flatnonzero(folding[codes] == code).tolist())
+        return attribute, tuple(np.flatnonzero(scored == code).tolist())
+    codes = schema.to_attribute_indices(np.arange(schema.num_classes))[:, schema.names.index(attribute)]
+    return JOINT_HEAD, tuple(np.flatnonzero(scored[codes] == code).tolist())
 
 
 def grad_cam(network: Network, photos: NDArray[np.float32], head: str, logits: Sequence[int]) -> FloatArray:
-    """Where a network found what speaks for a value.
+    """Computes Grad-CAM maps: where the network found evidence for a value.
 
-    Not to be called while another thread runs the same network, whose layers are listened to meanwhile.
+    Not thread-safe: hooks are registered on the network during the call.
 
     Args:
-        network: In evaluation mode.
-        photos: Normalised, (batch, 3, height, width).
+        network: A network in evaluation mode.
+        photos: (batch, 3, height, width), normalized.
         head: An output of the network.
-        logits: Of that head; of several the logarithm of the sum of exponentials counts, as in a folded softmax.
+        logits: Indices of logits of that head; of several the logsumexp is explained.
 
     Returns:
-        (batch, height, width), each map from 0 to 1; all 0 where nothing speaks for the value.
+        (batch, height, width), each map from 0 to 1; all 0 where there is no evidence for the value.
 
     Raises:
         MissingExtraError: The library is not installed.
-        DataError: The network has no maps to look into, no such head, or the head no such logit.
+        DataError: The network has no feature maps or no such head, or the head has no such logit.
     """
-    refuse_without_library()
+    require_grad_cam()
     import torch
     from pytorch_grad_cam import GradCAM
 
@@ -81,15 +86,15 @@ def grad_cam(network: Network, photos: NDArray[np.float32], head: str, logits: S
     with torch.inference_mode(False), torch.enable_grad():
         batch = torch.from_numpy(np.ascontiguousarray(photos, dtype=np.float32)).to(device)
         model = _one_head(network, batch[:1], head, logits)
-        layer, reshape = find_maps(network, batch[:1])
+        layer, reshape = find_feature_maps(network, batch[:1])
         with GradCAM(model=model, target_layers=[layer], reshape_transform=reshape) as cam:
             maps = cam(input_tensor=batch, targets=[_first] * len(batch))
         network.zero_grad(set_to_none=True)
     return np.asarray(np.nan_to_num(maps), dtype=np.float64)
 
 
-def refuse_without_library() -> None:
-    """Asks for torch and the library without importing them.
+def require_grad_cam() -> None:
+    """Checks that torch and the library are installed, without importing them.
 
     Raises:
         MissingExtraError: One is missing.
@@ -98,34 +103,37 @@ def refuse_without_library() -> None:
         raise MissingExtraError("Grad-CAM", "inspect")
 
 
-def find_maps(network: Network, photo: Tensor) -> Maps:
-    """The last layer of a network that still says where on the photo it found something.
+def find_feature_maps(network: Network, photo: Tensor) -> FeatureMaps:
+    """Finds the last layer of a network whose output has spatial dimensions.
 
-    In a convolutional trunk that is the last one with more than one place; in a vision transformer the norm before the
-    last attention, for after that only one token is read.
+    In a convolutional backbone that is the last one with more than one position; in a vision transformer it is the norm
+    before the last attention, because after it only one token is used.
 
     Args:
-        network: In evaluation mode.
+        network: A network in evaluation mode.
         photo: (1, 3, height, width).
+
+    Returns:
+        The layer, and a function that reshapes its output.
 
     Raises:
         DataError: There is none.
     """
     body: Any = network.backbone.body
-    fits, channels_last = _features_of(body, photo)
-    if fits == "tokens":
+    kind, channels_last = _feature_kind(body, photo)
+    if kind == "tokens":
         return _token_maps(body)
-    layer = _last_layer(body, photo, slice(1, 3) if channels_last else slice(2, 4)) if fits == "maps" else None
+    layer = _last_spatial_layer(body, photo, slice(1, 3) if channels_last else slice(2, 4)) if kind == "maps" else None
     if layer is None:
         raise DataError(
-            "this network keeps no maps of the photo that could be looked into",
-            hint="take a convolutional network or a vision transformer",
+            "this network has no feature maps for Grad-CAM",
+            hint="use a convolutional network or a vision transformer",
         )
     return layer, (lambda maps: maps.permute(0, 3, 1, 2)) if channels_last else None
 
 
-def _features_of(body: Any, photo: Tensor) -> tuple[str, bool]:
-    """Whether a trunk's features are `maps`, `tokens` or neither, and whether its maps have their channels last."""
+def _feature_kind(body: Any, photo: Tensor) -> tuple[str, bool]:
+    """Whether a backbone's features are "maps", "tokens" or "neither", and whether its maps are channels-last."""
     import torch
 
     if not hasattr(body, "forward_features"):
@@ -141,7 +149,7 @@ def _features_of(body: Any, photo: Tensor) -> tuple[str, bool]:
     return ("maps" if features.ndim == 4 else "neither"), getattr(body, "output_fmt", "NCHW") == "NHWC"
 
 
-def _token_maps(body: Any) -> Maps:
+def _token_maps(body: Any) -> FeatureMaps:
     prefix, (height, width) = int(body.num_prefix_tokens), body.patch_embed.grid_size
 
     def reshape(tokens: Tensor) -> Tensor:
@@ -150,17 +158,17 @@ def _token_maps(body: Any) -> Maps:
     return body.blocks[-1].norm1, reshape
 
 
-def _last_layer(body: nn.Module, photo: Tensor, sides: slice) -> nn.Module | None:
-    """The layer that ends last of those that give maps of more than one place, whose sides are these dimensions."""
+def _last_spatial_layer(body: nn.Module, photo: Tensor, spatial: slice) -> nn.Module | None:
+    """The layer that finishes last of those whose output has more than one position in the dimensions `spatial`."""
     import torch
 
     found: list[nn.Module] = []
 
-    def note(layer: nn.Module, inputs: object, output: object) -> None:
-        if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[sides].numel() > 1:
+    def record(layer: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[spatial].numel() > 1:
             found[:] = [layer]
 
-    hooks = [layer.register_forward_hook(note) for layer in body.modules() if layer is not body]
+    hooks = [layer.register_forward_hook(record) for layer in body.modules() if layer is not body]
     try:
         with torch.no_grad():
             body(photo)
@@ -171,7 +179,7 @@ def _last_layer(body: nn.Module, photo: Tensor, sides: slice) -> nn.Module | Non
 
 
 def _one_head(network: Network, photo: Tensor, head: str, logits: Sequence[int]) -> nn.Module:
-    """The network as one number for each photo: how much speaks for the value.
+    """The network with one output per photo: the evidence for the value.
 
     Raises:
         DataError: There is no such head or logit.
@@ -181,9 +189,9 @@ def _one_head(network: Network, photo: Tensor, head: str, logits: Sequence[int])
 
     with torch.no_grad():
         known = {name: values.shape[1] for name, values in network(photo).items()}
-    if head not in known or not logits or not all(0 <= place < known[head] for place in logits):
-        said = ", ".join(f"{name} of {width}" for name, width in known.items())
-        raise DataError(f"there is no head {head} with logits {list(logits)}", hint=f"there are {said}")
+    if head not in known or not logits or not all(0 <= index < known[head] for index in logits):
+        available = ", ".join(f"{name} ({width} logits)" for name, width in known.items())
+        raise DataError(f"there is no head {head} with logits {list(logits)}", hint=f"available: {available}")
 
     class OneHead(nn.Module):
         def __init__(self) -> None:
@@ -201,11 +209,19 @@ def _first(output: Any) -> Any:
     return output[0]
 
 
-def overlay(frame: NDArray[np.uint8], heat: FloatArray) -> NDArray[np.uint8]:
-    """A frame (height, width, 3) in grey under its heat (height, width), as pixels (height, width, 3)."""
-    grey = (frame.astype(np.float64) @ (0.299, 0.587, 0.114))[..., None]
-    share = np.clip(heat, 0.0, 1.0)
+def overlay(image: NDArray[np.uint8], heat: FloatArray) -> NDArray[np.uint8]:
+    """Lays a heat map over a gray version of an image.
+
+    Args:
+        image: (height, width, 3).
+        heat: (height, width), 0 to 1; other values are clipped.
+
+    Returns:
+        (height, width, 3).
+    """
+    gray = (image.astype(np.float64) @ (0.299, 0.587, 0.114))[..., None]
+    clipped = np.clip(heat, 0.0, 1.0)
     stops = np.linspace(0.0, 1.0, len(COLOR_MAP))
-    colour = np.stack([np.interp(share, stops, COLOR_MAP[:, channel]) for channel in range(3)], axis=-1)
-    covered = (MOST_COVERED * share)[..., None]
-    return np.asarray(np.rint(grey * (1 - covered) + colour * covered).clip(0, 255), dtype=np.uint8)
+    color = np.stack([np.interp(clipped, stops, COLOR_MAP[:, channel]) for channel in range(3)], axis=-1)
+    opacity = (MAX_OPACITY * clipped)[..., None]
+    return np.asarray(np.rint(gray * (1 - opacity) + color * opacity).clip(0, 255), dtype=np.uint8)

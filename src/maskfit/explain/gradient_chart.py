@@ -1,4 +1,4 @@
-"""Gradients over depth as a picture: a bar for each layer, from the photo on the left to the heads on the right."""
+"""Bar chart of the gradients of all layers, from the input on the left to the heads on the right."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from maskfit.explain.gradient_check import WORDS, LayerGradient
+from markupsafe import Markup
+
+from maskfit.explain.gradient_check import MESSAGES, LayerGradient
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 960, 300, 56, 34
-"""Of the picture in pixels, and what the axes take of it."""
+"""Size of the view box, and the margins that hold the axes, in SVG units."""
 
-COLOURS = {
+MAX_GRID_LINES = 8
+"""Approximate maximum number of horizontal grid lines, for any range of the gradients."""
+
+COLORS = {
     "fine": "#2f6f8f",
     "vanishing": "#c58b00",
     "exploding": "#b3261e",
@@ -20,39 +25,44 @@ COLOURS = {
     "none": "#7a4fa3",
     "frozen": "#9aa3a8",
 }
-"""By verdict. What is wrong is also named in words beside the picture, so that nothing hangs on colour."""
+"""Color by verdict; the text next to the chart names the problems too, so that color is not the only cue."""
 
 
-def depth_chart(layers: Sequence[LayerGradient]) -> str:
-    """An SVG whose bars are the root mean square of each layer's gradient, on a scale of powers of ten.
+def depth_chart(layers: Sequence[LayerGradient]) -> Markup:
+    """Draws the RMS of each layer's gradient on a logarithmic scale.
 
-    A layer without a number stands as a cross at the foot; each says its name and number when pointed at.
+    A layer without a finite, positive gradient is a cross at the bottom; tooltips have names and numbers.
+
+    Args:
+        layers: Layers in the order of the forward pass.
+
+    Returns:
+        An `<svg>` element.
     """
-    means = [layer.mean for layer in layers if math.isfinite(layer.mean) and layer.mean > 0]
-    high = math.ceil(math.log10(max(means))) if means else 0
-    low = min(math.floor(math.log10(min(means))) if means else -1, high - 1)
+    values = [layer.rms for layer in layers if math.isfinite(layer.rms) and layer.rms > 0]
+    high = math.ceil(math.log10(max(values))) if values else 0
+    low = min(math.floor(math.log10(min(values))) if values else -1, high - 1)
     step = (WIDTH - LEFT - 8) / max(len(layers), 1)
-    marks = [_mark(layer, LEFT + place * step, step, low, high) for place, layer in enumerate(layers)]
-    return (
+    marks = [_mark(layer, LEFT + index * step, step, low, high) for index, layer in enumerate(layers)]
+    return Markup(
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" xmlns="http://www.w3.org/2000/svg" font-size="12" '
-        f'font-family="sans-serif"><title>Gradient of each layer, from the photo to the heads</title>'
+        f'font-family="sans-serif"><title>Gradient of each layer, from the input to the heads</title>'
         f"{_axis(low, high)}{''.join(marks)}"
-        f'<text x="{LEFT}" y="{HEIGHT - 8}" fill="currentColor">photo</text>'
+        f'<text x="{LEFT}" y="{HEIGHT - 8}" fill="currentColor">input</text>'
         f'<text x="{WIDTH - 8}" y="{HEIGHT - 8}" text-anchor="end" fill="currentColor">heads</text></svg>'
     )
 
 
-def _height(mean: float, low: int, high: int) -> float:
-    share = (math.log10(mean) - low) / (high - low)
-    return share * (HEIGHT - BOTTOM - 12)
+def _bar_height(rms: float, low: int, high: int) -> float:
+    fraction = (math.log10(rms) - low) / (high - low)
+    return fraction * (HEIGHT - BOTTOM - 12)
 
 
 def _axis(low: int, high: int) -> str:
-    # At most eight lines, however many powers of ten there are.
-    every = max(math.ceil((high - low) / 8), 1)
+    every = max(math.ceil((high - low) / MAX_GRID_LINES), 1)
     parts = []
     for power in range(low, high + 1, every):
-        y = HEIGHT - BOTTOM - _height(10.0**power, low, high)
+        y = HEIGHT - BOTTOM - _bar_height(10.0**power, low, high)
         parts.append(
             f'<line x1="{LEFT}" x2="{WIDTH - 8}" y1="{y:.1f}" y2="{y:.1f}" stroke="currentColor" opacity="0.15"/>'
             f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="currentColor">1e{power}</text>'
@@ -61,17 +71,18 @@ def _axis(low: int, high: int) -> str:
 
 
 def _mark(layer: LayerGradient, left: float, step: float, low: int, high: int) -> str:
-    colour, foot = COLOURS[layer.verdict], HEIGHT - BOTTOM
-    number = f"{layer.mean:.2e}" if math.isfinite(layer.mean) else "no number"
-    title = f"<title>{escape(layer.name)} ({layer.kind}): {number}; {escape(WORDS[layer.verdict])}</title>"
-    if math.isfinite(layer.mean) and layer.mean > 0:
-        tall = max(_height(layer.mean, low, high), 1.0)
+    color, bottom = COLORS[layer.verdict], HEIGHT - BOTTOM
+    number = f"{layer.rms:.2e}" if math.isfinite(layer.rms) else "no number"
+    text = f"{layer.name} ({layer.layer_type}): {number}; {MESSAGES[layer.verdict]}"
+    title = f"<title>{escape(text)}</title>"
+    if math.isfinite(layer.rms) and layer.rms > 0:
+        height = max(_bar_height(layer.rms, low, high), 1.0)
         return (
-            f'<rect x="{left:.2f}" y="{foot - tall:.1f}" width="{max(step * 0.8, 0.6):.2f}" height="{tall:.1f}" '
-            f'fill="{colour}">{title}</rect>'
+            f'<rect x="{left:.2f}" y="{bottom - height:.1f}" width="{max(step * 0.8, 0.6):.2f}" height="{height:.1f}" '
+            f'fill="{color}">{title}</rect>'
         )
-    middle, reach = left + step / 2, max(min(step / 2, 5), 2)
+    middle, size = left + step / 2, max(min(step / 2, 5), 2)
     return (
-        f'<path d="M{middle - reach:.1f} {foot - 2 * reach:.1f}l{2 * reach:.1f} {2 * reach:.1f}m0 {-2 * reach:.1f}'
-        f'l{-2 * reach:.1f} {2 * reach:.1f}" stroke="{colour}" stroke-width="2" fill="none">{title}</path>'
+        f'<path d="M{middle - size:.1f} {bottom - 2 * size:.1f}l{2 * size:.1f} {2 * size:.1f}m0 {-2 * size:.1f}'
+        f'l{-2 * size:.1f} {2 * size:.1f}" stroke="{color}" stroke-width="2" fill="none">{title}</path>'
     )

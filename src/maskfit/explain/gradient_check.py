@@ -1,14 +1,14 @@
-"""The gradient check (seed s0): does every layer of a network learn, and how strongly, from the photo to the heads?
+"""Gradient check: does every layer of a network learn, and how strongly, from the input to the heads? Source: boostup.
 
-One batch goes forward and backward in training mode, as a training step would send it, and nothing is changed. What is
-looked at is each layer that has weights of its own, in the order in which the photo meets them. Needs torch.
+One batch passes forward and backward in training mode, as in a training step, and nothing is changed. Every layer with
+parameters of its own is checked, in the order of the forward pass. Needs torch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -22,60 +22,68 @@ if TYPE_CHECKING:
     from maskfit.models.network import Network
 
 Verdict = Literal["fine", "frozen", "none", "not a number", "zero", "vanishing", "exploding"]
+"""Result of the check of one layer; `MESSAGES` explains each."""
 
-VANISHING = 1e-6
-"""A layer whose gradient, weight by weight, is below this share of the strongest layer's hardly moves beside it."""
+VANISHING_RATIO = 1e-6
+"""A layer whose gradient (RMS per parameter) is below this fraction of the largest one hardly learns in comparison."""
 
-EXPLODING = 1e4
-"""A layer's norm beyond this moves weights farther in one step than they are large, at any usual learning rate."""
+EXPLODING_NORM = 1e4
+"""Above this gradient norm one step changes the parameters by more than their size, at any usual learning rate."""
 
-WORDS: dict[Verdict, str] = {
+MAX_NAMED = 3
+"""Maximum number of layers that a summary line names."""
+
+MESSAGES: dict[Verdict, str] = {
     "fine": "learns",
-    "frozen": "frozen: it is not asked to learn",
-    "none": "no gradient: nothing that is learnt from passes through it",
-    "not a number": "not a number: one step with it spoils the network; look for divisions by zero, logarithms of "
-    "zero, half precision without scaling",
-    "zero": "zero: everything behind it is switched off, as by dead ReLUs or saturated values",
-    "vanishing": "vanishing: it learns next to nothing beside the others; look for missing normalisation, saturating "
-    "activations, or a start far from useful",
-    "exploding": "exploding: clip gradients (trainer.gradient_clip_val), lower the learning rate, look for missing normalisation",
+    "frozen": "frozen: its parameters do not require gradients",
+    "none": "no gradient: the loss does not depend on it",
+    "not a number": "gradient is NaN or infinite: one step with it destroys the weights; look for divisions by zero, "
+    "logarithms of zero, half precision without loss scaling",
+    "zero": "gradient is zero: everything after it is inactive, for example dead ReLUs or saturated activations",
+    "vanishing": "vanishing gradient: it hardly learns in comparison to the others; look for missing normalization, "
+    "saturating activations, or a poor initialization",
+    "exploding": "exploding gradient: clip gradients (trainer.gradient_clip_val), lower the learning rate, look for "
+    "missing normalization",
 }
-"""What each verdict means, and where to look."""
+"""What each verdict means, and what to look for."""
 
 
 @dataclass(frozen=True)
 class LayerGradient:
-    """A layer and what arrived at it.
+    """Gradient of one layer.
 
     Attributes:
-        name: Its path in the network: `trunk.body.conv_stem`.
-        kind: Its class: `Conv2d`.
-        weights: How many numbers it can learn.
-        norm: The length of its gradient; NaN where it is none or not a number.
-        mean: The root mean square of its gradient, number by number; NaN likewise.
-        verdict: What follows.
+        name: Path of the layer in the network: `backbone.body.conv_stem`.
+        layer_type: Its class: `Conv2d`.
+        num_parameters: Number of parameters that belong to the layer itself.
+        norm: Norm of its gradient; NaN where there is none or it is not finite.
+        rms: Root mean square of its gradient over the parameters; NaN likewise.
+        verdict: Result of the check.
     """
 
     name: str
-    kind: str
-    weights: int
+    layer_type: str
+    num_parameters: int
     norm: float
-    mean: float
+    rms: float
     verdict: Verdict
 
 
 def check_gradients(
-    network: Network, photos: NDArray[np.float32], allowed: Mapping[str, NDArray[np.bool_]], *, seed: int = 0
+    network: Network, photos: NDArray[np.float32], targets: Mapping[str, NDArray[np.bool_]], *, seed: int = 0
 ) -> list[LayerGradient]:
-    """Sends one batch forward and backward and looks at every layer.
+    """Runs one batch forward and backward and checks the gradient of every layer.
 
-    The network is given back as it was: its running statistics, its mode, its gradients.
+    The network is not changed: neither its running statistics, nor its mode, nor its gradients.
 
     Args:
         network: Any network.
-        photos: Normalised, (batch, 3, height, width); two or more, since batch normalisation cannot learn from one.
-        allowed: By head (batch, values), what each photo's label leaves possible.
-        seed: Of dropout.
+        photos: (batch, 3, height, width), normalized; batch >= 2, since batch normalization needs two samples.
+        targets: By head (batch, values): which values the label of each photo allows; see `target_mask`.
+        seed: Seed of dropout.
+
+    Returns:
+        Each layer with parameters, in the order of the forward pass.
     """
     import torch
 
@@ -84,35 +92,38 @@ def check_gradients(
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         logits = work(batch)
-        losses = [_loss(logits[head], torch.from_numpy(own)) for head, own in allowed.items()]
+        losses = [_loss(logits[head], torch.from_numpy(mask)) for head, mask in targets.items()]
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
     layers = [
         (name, layer) for name, layer in work.named_modules() if any(True for _ in layer.parameters(recurse=False))
     ]
     measured = [_measure(name, layer) for name, layer in layers]
-    strongest = max((layer.mean for layer in measured if math.isfinite(layer.mean)), default=0.0)
-    return [_judged(layer, strongest) for layer in measured]
+    max_rms = max((layer.rms for layer in measured if math.isfinite(layer.rms)), default=0.0)
+    return [replace(layer, verdict=_verdict(layer, max_rms)) for layer in measured]
 
 
 def target_mask(
-    codes: IntArray, widths: Mapping[str, int], best: Mapping[str, IntArray]
+    codes: IntArray, widths: Mapping[str, int], predictions: Mapping[str, IntArray]
 ) -> dict[str, NDArray[np.bool_]]:
-    """By head, the one value that a photo bears, or where its label is unknown the one the network holds most probable.
+    """Makes the targets of the gradient check: the labels, and the network's own predictions where a label is unknown.
 
     Args:
-        codes: (photos, heads).
-        widths: How many values each head has, in the order of the columns.
-        best: By head (photos,) the most probable value.
+        codes: (photos, heads) value codes, `UNKNOWN` where a label is missing.
+        widths: Number of values of each head, in the order of the columns of `codes`.
+        predictions: By head (photos,): the most probable value.
+
+    Returns:
+        By head (photos, values): one-hot masks.
     """
-    found = {}
+    targets = {}
     for column, (head, width) in enumerate(widths.items()):
-        own = np.where(codes[:, column] == UNKNOWN, best[head], codes[:, column])
-        found[head] = own[:, None] == np.arange(width)
-    return found
+        values = np.where(codes[:, column] == UNKNOWN, predictions[head], codes[:, column])
+        targets[head] = values[:, None] == np.arange(width)
+    return targets
 
 
 def _copy(network: Network) -> Network:
-    """A copy in training mode, whose gradients and statistics are nobody's."""
+    """A copy in training mode, on the CPU, without gradients."""
     import copy
 
     work = copy.deepcopy(network).cpu().train()
@@ -121,52 +132,56 @@ def _copy(network: Network) -> Network:
 
 
 def _loss(logits: Tensor, allowed: Tensor) -> Tensor:
-    """Cross-entropy of the allowed values together, as every recipe's loss is at heart."""
+    """Cross-entropy of the set of allowed values."""
     import torch
 
-    logs = torch.log_softmax(logits.float(), dim=1)
-    return -logs.masked_fill(~allowed, -torch.inf).logsumexp(1).mean()
+    log_probabilities = torch.log_softmax(logits.float(), dim=1)
+    return -log_probabilities.masked_fill(~allowed, -torch.inf).logsumexp(1).mean()
 
 
 def _measure(name: str, layer: nn.Module) -> LayerGradient:
-    own = list(layer.parameters(recurse=False))
-    weights = sum(parameter.numel() for parameter in own)
-    kind = type(layer).__name__
-    if not any(parameter.requires_grad for parameter in own):
-        return LayerGradient(name, kind, weights, math.nan, math.nan, "frozen")
-    grads = [parameter.grad for parameter in own if parameter.grad is not None]
+    parameters = list(layer.parameters(recurse=False))
+    count = sum(parameter.numel() for parameter in parameters)
+    layer_type = type(layer).__name__
+    if not any(parameter.requires_grad for parameter in parameters):
+        return LayerGradient(name, layer_type, count, math.nan, math.nan, "frozen")
+    grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not grads:
-        return LayerGradient(name, kind, weights, math.nan, math.nan, "none")
+        return LayerGradient(name, layer_type, count, math.nan, math.nan, "none")
     squares = sum(float(grad.double().square().sum()) for grad in grads)
     if not math.isfinite(squares):
-        return LayerGradient(name, kind, weights, math.nan, math.nan, "not a number")
-    count = sum(grad.numel() for grad in grads)
-    return LayerGradient(name, kind, weights, math.sqrt(squares), math.sqrt(squares / count), "fine")
+        return LayerGradient(name, layer_type, count, math.nan, math.nan, "not a number")
+    size = sum(grad.numel() for grad in grads)
+    return LayerGradient(name, layer_type, count, math.sqrt(squares), math.sqrt(squares / size), "fine")
 
 
-def _judged(layer: LayerGradient, strongest: float) -> LayerGradient:
+def _verdict(layer: LayerGradient, max_rms: float) -> Verdict:
     if layer.verdict != "fine":
-        return layer
-    verdict: Verdict = "fine"
+        return layer.verdict
     if layer.norm == 0:
-        verdict = "zero"
-    elif layer.norm > EXPLODING:
-        verdict = "exploding"
-    elif layer.mean < VANISHING * strongest:
-        verdict = "vanishing"
-    return LayerGradient(layer.name, layer.kind, layer.weights, layer.norm, layer.mean, verdict)
+        return "zero"
+    if layer.norm > EXPLODING_NORM:
+        return "exploding"
+    return "vanishing" if layer.rms < VANISHING_RATIO * max_rms else "fine"
 
 
 def summarize_gradients(layers: Sequence[LayerGradient]) -> list[str]:
-    """The check in words: what is wrong with which layers, the worst first; one line where all is well."""
+    """Summarizes the check.
+
+    Args:
+        layers: What `check_gradients` returned.
+
+    Returns:
+        One line per verdict other than "fine", the most severe first; a single line where all layers are fine.
+    """
     order: tuple[Verdict, ...] = ("not a number", "exploding", "none", "zero", "vanishing", "frozen")
     lines = []
     for verdict in order:
         names = [layer.name for layer in layers if layer.verdict == verdict]
         if names:
-            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            lines.append(f"{len(names)} of {len(layers)} layers: {WORDS[verdict]} ({shown})")
-    learning = [layer for layer in layers if layer.verdict == "fine"]
-    if len(learning) == len(layers):
-        lines.append(f"all {len(layers)} layers learn: there is a gradient in each, and each is a number")
+            rest = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+            shown = ", ".join(names[:MAX_NAMED]) + rest
+            lines.append(f"{len(names)} of {len(layers)} layers: {MESSAGES[verdict]} ({shown})")
+    if all(layer.verdict == "fine" for layer in layers):
+        lines.append(f"all {len(layers)} layers learn: each has a finite gradient that is not 0")
     return lines

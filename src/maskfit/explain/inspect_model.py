@@ -1,4 +1,4 @@
-"""A look inside a model: what its layers learn, how it is built, and where on a face it looks. Needs torch."""
+"""Inspects a model: gradients of its layers, graphs of its modules, and Grad-CAM on faces. Needs torch."""
 
 from __future__ import annotations
 
@@ -24,49 +24,51 @@ if TYPE_CHECKING:
     from maskfit.models.network import Network
 
 Progress = Callable[[int, int], None]
+"""Called with (photos done, photos in total)."""
+
 Pixels = NDArray[np.uint8]
 
 BATCH = 32
-"""Photos that the gradients are taken of at once, at most."""
+"""Maximum number of photos in the batch of the gradient check."""
 
 
 @dataclass(frozen=True)
 class GradCamResult:
-    """One face, and where the model looked.
+    """Grad-CAM of one face.
 
     Attributes:
-        name: The photo's name.
-        frame: What the model saw, (height, width, 3).
-        answers: By attribute, the answer in words with its probability.
-        heats: By attribute, the frame under its heat, (height, width, 3).
+        name: Name of the photo.
+        image: Input of the model before normalization, (height, width, 3).
+        predictions: By attribute, the predicted value with its probability, as text.
+        overlays: By attribute, the image under the Grad-CAM map of the predicted value, (height, width, 3).
     """
 
     name: str
-    frame: Pixels
-    answers: dict[str, str]
-    heats: dict[str, Pixels]
+    image: Pixels
+    predictions: dict[str, str]
+    overlays: dict[str, Pixels]
 
 
 @dataclass(frozen=True)
 class ModelInspection:
-    """What was seen.
+    """Result of an inspection.
 
     Attributes:
-        facts: Of the model file.
-        layers: Each layer with its gradient, from the photo to the heads.
-        photos: Of how many photos the gradients are.
-        labelled: Of how many of these a label was known; of the others the model's own answer was taken.
-        graphs: Pictures by what they show, or why there is none.
-        looks: Faces with Grad-CAM.
-        unreadable: Photos that were set aside, by name, and why.
+        metadata: Metadata of the model file.
+        layers: Gradient of each layer, from the input to the heads.
+        num_photos: Number of photos in the batch of the gradient check.
+        num_labeled: How many of these have a label; for the others the model's own prediction is the target.
+        graphs: Drawings by graph, or the reason why there is none.
+        grad_cams: Faces with Grad-CAM.
+        unreadable: Photos that were skipped, by name, and why.
     """
 
-    facts: ModelMetadata
+    metadata: ModelMetadata
     layers: tuple[LayerGradient, ...]
-    photos: int
-    labelled: int
+    num_photos: int
+    num_labeled: int
     graphs: dict[str, Path | str]
-    looks: tuple[GradCamResult, ...]
+    grad_cams: tuple[GradCamResult, ...]
     unreadable: dict[str, str]
 
 
@@ -79,119 +81,137 @@ def inspect_model(
     faces: int = 8,
     progress: Progress | None = None,
 ) -> ModelInspection:
-    """Looks inside a model.
+    """Inspects a model.
 
     Args:
         model: A `.safetensors` model.
-        photos: What it is shown; their labels, where known, are what is learnt from in the gradient check.
-        graphs: The start of the graphs' file names: `x` gives `x-modules.svg`; none are drawn where left out.
-        depth: How far the graph of modules is opened.
-        faces: Of how many photos to show where the model looks; 0 for none.
-        progress: Called with (photos done, photos).
+        photos: Inputs; their labels, where known, are the targets of the gradient check.
+        graphs: Prefix of the graphs' file names: `x` gives `x-modules.svg`; None draws none.
+        depth: Depth to which the graph of modules is expanded.
+        faces: Number of photos to compute Grad-CAM for; 0 for none.
+        progress: Called during the decoding of the photos.
+
+    Returns:
+        The inspection.
 
     Raises:
-        ModelFileError: It is no such model.
+        ModelFileError: The file is not a model.
         DataError: Fewer than two photos can be read.
         MissingExtraError: torch, or the extra `inspect`, is not installed.
     """
-    network, facts = load_model(model)
-    seen, frames, unreadable = _frames(facts, photos[: max(BATCH, faces)], progress)
-    planes = facts.preprocessing.normalization(frames)
-    logits = _logits(network, planes[:BATCH])
-    codes = facts.label_schema.encode_batch([photo.labels for photo in seen[:BATCH]])
-    heads = facts.label_schema.to_class_index(codes)[:, None] if facts.heads == (JOINT_HEAD,) else codes
-    allowed = target_mask(heads, facts.head_sizes, {head: values.argmax(axis=1) for head, values in logits.items()})
+    network, metadata = load_model(model)
+    readable, images, unreadable = _read_images(metadata, photos[: max(BATCH, faces)], progress)
+    inputs = metadata.preprocessing.normalization(images)[:BATCH]
+    schema = metadata.label_schema
+    codes = schema.encode_batch([photo.labels for photo in readable[:BATCH]])
+    codes_of_heads = schema.to_class_index(codes)[:, None] if metadata.heads == (JOINT_HEAD,) else codes
+    predictions = {head: values.argmax(axis=1) for head, values in _logits(network, inputs).items()}
+    targets = target_mask(codes_of_heads, metadata.head_sizes, predictions)
     return ModelInspection(
-        facts=facts,
-        layers=tuple(check_gradients(network, planes[:BATCH], allowed)),
-        photos=len(planes[:BATCH]),
-        labelled=int((heads >= 0).any(axis=1).sum()),
-        graphs={} if graphs is None else _graphs(network, facts, graphs, depth),
-        looks=_looks(network, facts, seen[:faces], frames[:faces]) if faces else (),
+        metadata=metadata,
+        layers=tuple(check_gradients(network, inputs, targets)),
+        num_photos=len(inputs),
+        num_labeled=int((codes_of_heads >= 0).any(axis=1).sum()),
+        graphs={} if graphs is None else _draw_graphs(network, metadata, graphs, depth),
+        grad_cams=_grad_cams(network, metadata, readable[:faces], images[:faces]) if faces else (),
         unreadable=unreadable,
     )
 
 
 def write_layers(path: Path, layers: Sequence[LayerGradient]) -> Path:
-    """The gradient check as a table, a row for each layer."""
+    """Writes the gradient check as CSV, a row for each layer.
+
+    Args:
+        path: Where to write; an existing file is replaced.
+        layers: The layers.
+
+    Returns:
+        `path`.
+    """
     header = ["layer", "kind", "weights", "norm", "root_mean_square", "verdict"]
-    rows = ([own.name, own.kind, own.weights, f"{own.norm:.6g}", f"{own.mean:.6g}", own.verdict] for own in layers)
+    rows = (
+        [layer.name, layer.layer_type, layer.num_parameters, f"{layer.norm:.6g}", f"{layer.rms:.6g}", layer.verdict]
+        for layer in layers
+    )
     return write_csv(path, header, rows)
 
 
-def _frames(
-    facts: ModelMetadata, photos: Sequence[Photo], progress: Progress | None
+def _read_images(
+    metadata: ModelMetadata, photos: Sequence[Photo], progress: Progress | None
 ) -> tuple[list[Photo], Pixels, dict[str, str]]:
-    seen, frames, unreadable = [], [], {}
-    for place, photo in enumerate(photos, start=1):
+    """The readable photos, their images (photos, height, width, 3), and why the others cannot be read."""
+    readable, images, unreadable = [], [], {}
+    for done, photo in enumerate(photos, start=1):
         try:
-            frames.append(facts.preprocessing.crop_resize(decode(photo.path)))
-            seen.append(photo)
+            images.append(metadata.preprocessing.crop_resize(decode(photo.path)))
+            readable.append(photo)
         except PhotoError as error:
             unreadable[photo.name] = error.message
         if progress:
-            progress(place, len(photos))
-    if len(frames) < 2:
-        raise DataError(f"{len(frames)} photos can be read, and two are needed", hint="name more photos with --images")
-    return seen, np.stack(frames), unreadable
+            progress(done, len(photos))
+    if len(images) < 2:
+        raise DataError(
+            f"at least 2 readable photos are needed, got {len(images)}", hint="name more photos with --images"
+        )
+    return readable, np.stack(images), unreadable
 
 
-def _logits(network: Network, planes: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+def _logits(network: Network, inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     import torch
 
     with torch.inference_mode():
-        return {head: values.float().numpy() for head, values in network(torch.from_numpy(planes)).items()}
+        return {head: values.float().numpy() for head, values in network(torch.from_numpy(inputs)).items()}
 
 
-def _graphs(network: Network, facts: ModelMetadata, start: Path, depth: int) -> dict[str, Path | str]:
-    """Both graphs; one that cannot be drawn says why and stops nothing."""
-    size = facts.preprocessing.crop_resize.size
-    made: dict[str, Path | str] = {}
+def _draw_graphs(network: Network, metadata: ModelMetadata, prefix: Path, depth: int) -> dict[str, Path | str]:
+    """Both graphs; where one cannot be drawn, the error message in its place."""
+    size = metadata.preprocessing.crop_resize.size
+    graphs: dict[str, Path | str] = {}
     makers: dict[str, Callable[[], str]] = {
         "modules": lambda: module_graph(network, size, depth),
         "backward": lambda: backward_graph(network, size),
     }
     for name, make in makers.items():
         try:
-            made[name] = draw_graph_file(make(), start.with_name(f"{start.name}-{name}.svg"))
+            graphs[name] = draw_graph_file(make(), prefix.with_name(f"{prefix.name}-{name}.svg"))
         except MaskfitError as error:
-            made[name] = str(error)
-    return made
+            graphs[name] = str(error)
+    return graphs
 
 
-def _looks(
-    network: Network, facts: ModelMetadata, photos: Sequence[Photo], frames: Pixels
+def _grad_cams(
+    network: Network, metadata: ModelMetadata, photos: Sequence[Photo], images: Pixels
 ) -> tuple[GradCamResult, ...]:
-    planes = facts.preprocessing.normalization(frames)
-    official = facts.label_schema.scored_schema()
-    said = facts.calibration.apply_temperature(
-        official, logits_to_probabilities(facts.label_schema, _logits(network, planes))
+    inputs = metadata.preprocessing.normalization(images)
+    scored = metadata.label_schema.scored_schema()
+    probabilities = metadata.calibration.apply_temperature(
+        scored, logits_to_probabilities(metadata.label_schema, _logits(network, inputs))
     )
-    marginals = official.marginals(said)
-    maps = {name: _heat(network, facts, name, shares, planes) for name, shares in marginals.items()}
+    marginals = scored.marginals(probabilities)
+    maps = {name: _predicted_maps(network, metadata, name, rows, inputs) for name, rows in marginals.items()}
     return tuple(
         GradCamResult(
             photo.name,
-            frames[place],
-            {name: _words(official, name, shares[place]) for name, shares in marginals.items()},
-            {name: overlay(frames[place], heat[place]) for name, heat in maps.items()},
+            images[index],
+            {name: _prediction_text(scored, name, rows[index]) for name, rows in marginals.items()},
+            {name: overlay(images[index], heat[index]) for name, heat in maps.items()},
         )
-        for place, photo in enumerate(photos)
+        for index, photo in enumerate(photos)
     )
 
 
-def _heat(
-    network: Network, facts: ModelMetadata, name: str, shares: FloatArray, planes: NDArray[np.float32]
+def _predicted_maps(
+    network: Network, metadata: ModelMetadata, name: str, marginals: FloatArray, inputs: NDArray[np.float32]
 ) -> FloatArray:
-    """Where each face speaks for its own answer to an attribute, (photos, height, width)."""
-    best = shares.argmax(axis=1)
-    heat = np.zeros((len(planes), *planes.shape[2:]))
-    for code in np.unique(best).tolist():
-        head, logits = logits_for(facts.label_schema, facts.heads, name, code)
-        heat[best == code] = grad_cam(network, planes[best == code], head, logits)
+    """Grad-CAM of each photo's predicted value of an attribute, (photos, height, width)."""
+    predicted = marginals.argmax(axis=1)
+    heat = np.zeros((len(inputs), *inputs.shape[2:]))
+    for code in np.unique(predicted).tolist():
+        head, logits = logits_for(metadata.label_schema, metadata.heads, name, code)
+        heat[predicted == code] = grad_cam(network, inputs[predicted == code], head, logits)
     return heat
 
 
-def _words(scheme: LabelSchema, name: str, shares: FloatArray) -> str:
-    code = int(shares.argmax())
-    return f"{scheme[name].display_name(code)} {shares[code]:.0%}"
+def _prediction_text(schema: LabelSchema, name: str, probabilities: FloatArray) -> str:
+    code = int(probabilities.argmax())
+    return f"{schema[name].display_name(code)} {probabilities[code]:.0%}"

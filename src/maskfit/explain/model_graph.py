@@ -1,6 +1,6 @@
-"""Graphs of a network (seed s0): its modules, as the photo passes them, and the way back that its gradients take.
+"""Graphs of a network: its modules in the forward pass, and its autograd graph. Source: boostup.
 
-Both come as text in Graphviz's language, which needs no Graphviz; drawing them does. The modules' graph is torchview's.
+Both are text in Graphviz's DOT language, which needs no Graphviz; drawing does. torchview makes the graph of modules.
 """
 
 from __future__ import annotations
@@ -17,22 +17,27 @@ from maskfit.file_io import atomic_write, write_text
 if TYPE_CHECKING:
     from maskfit.models.network import Network
 
-MOST_NODES = 4000
-"""A graph of more nodes takes Graphviz minutes, and nobody can read it."""
+MAX_NODES = 4000
+"""Maximum number of nodes of a graph; a larger one takes Graphviz minutes and is unreadable."""
 
-LONGEST = 120
-"""Seconds that Graphviz may take for one picture."""
+TIMEOUT = 120
+"""Seconds that Graphviz may take for one drawing."""
 
-REMEDY = "install Graphviz (apt install graphviz, brew install graphviz, or graphviz.org/download), then run this again"
+INSTALL_HINT = (
+    "install Graphviz (apt install graphviz, brew install graphviz, or graphviz.org/download), then run this again"
+)
 
 
 def module_graph(network: Network, size: tuple[int, int], depth: int = 3) -> str:
-    """The modules that a photo passes, with the shapes between them.
+    """Makes the graph of the modules in the forward pass, with the shapes between them.
 
     Args:
-        network: In evaluation mode.
-        size: (height, width) of a photo.
-        depth: How far modules are opened; 1 shows trunk and head alone.
+        network: A network in evaluation mode.
+        size: (height, width) of an input.
+        depth: Depth to which nested modules are expanded; 1 shows backbone and head only.
+
+    Returns:
+        DOT text.
 
     Raises:
         MissingExtraError: torchview is not installed.
@@ -56,16 +61,19 @@ def module_graph(network: Network, size: tuple[int, int], depth: int = 3) -> str
 
 
 def backward_graph(network: Network, size: tuple[int, int]) -> str:
-    """The operations that gradients pass on their way from the heads to every weight, as autograd has recorded them.
+    """Makes the autograd graph from the heads to all parameters.
 
-    Boxes are operations, ellipses weights with their names. A weight that is missing here cannot learn.
+    Boxes are operations, ellipses parameters with their names. A parameter that is missing cannot learn.
 
     Args:
         network: Any network.
-        size: (height, width) of a photo.
+        size: (height, width) of an input.
+
+    Returns:
+        DOT text.
 
     Raises:
-        MaskfitError: The graph is too large to be of use.
+        MaskfitError: The graph has more than `MAX_NODES` nodes.
     """
     import torch
 
@@ -76,30 +84,33 @@ def backward_graph(network: Network, size: tuple[int, int]) -> str:
     network.train(training)
     lines = ["digraph backward {", "rankdir=BT; node [fontname=Helvetica, fontsize=10, shape=box];"]
     numbers: dict[Any, int] = {}
-    waiting = []
+    queue = []
     for head, values in logits.items():
         lines.append(f'"head {head}" [shape=doubleoctagon];')
         if values.grad_fn is not None:
-            waiting.append(values.grad_fn)
+            queue.append(values.grad_fn)
             lines.append(f'n{numbers.setdefault(values.grad_fn, len(numbers))} -> "head {head}";')
-    seen = set()
-    while waiting:
-        node = waiting.pop()
-        if node in seen:
+    visited = set()
+    while queue:
+        node = queue.pop()
+        if node in visited:
             continue
-        seen.add(node)
-        if len(seen) > MOST_NODES:
-            raise MaskfitError(f"its backward graph has more than {MOST_NODES:,} nodes", hint="look at its modules")
+        visited.add(node)
+        if len(visited) > MAX_NODES:
+            raise MaskfitError(
+                f"the autograd graph has more than {MAX_NODES:,} nodes", hint="use the graph of modules instead"
+            )
         number = numbers.setdefault(node, len(numbers))
         lines.append(f"n{number} {_label(node, names)};")
-        for before, _ in node.next_functions:
-            if before is not None:
-                lines.append(f"n{numbers.setdefault(before, len(numbers))} -> n{number};")
-                waiting.append(before)
+        for source, _ in node.next_functions:
+            if source is not None:
+                lines.append(f"n{numbers.setdefault(source, len(numbers))} -> n{number};")
+                queue.append(source)
     return "\n".join([*lines, "}", ""])
 
 
 def _label(node: Any, names: dict[int, str]) -> str:
+    """The DOT attributes of an autograd node; an `AccumulateGrad` node has its parameter as `variable`."""
     if hasattr(node, "variable"):
         shape = " x ".join(map(str, node.variable.shape))
         name = names.get(id(node.variable), "a tensor")
@@ -108,30 +119,41 @@ def _label(node: Any, names: dict[int, str]) -> str:
 
 
 def can_draw() -> bool:
-    """Whether Graphviz is installed."""
+    """Returns whether Graphviz is installed."""
     return shutil.which("dot") is not None
 
 
 def draw_graph_file(source: str, out: Path) -> Path:
-    """Writes a graph's text to `out` with the ending .gv, and its picture to `out`, an SVG.
+    """Writes a graph as text, with the suffix .gv, and as an SVG drawing.
+
+    Args:
+        source: DOT text.
+        out: Path of the SVG; the text is written next to it.
+
+    Returns:
+        `out`.
 
     Raises:
-        MaskfitError: Graphviz is missing, or takes too long; the text is written all the same.
+        MaskfitError: Graphviz is missing, fails or takes too long; the text is written nevertheless.
     """
     text = write_text(out.with_suffix(".gv"), source)
     program = shutil.which("dot")
     if program is None:
-        raise MaskfitError("Graphviz is missing, so the graph is text and no picture", location=text, hint=REMEDY)
+        raise MaskfitError(
+            "Graphviz is not installed, so the graph is written as text only", location=text, hint=INSTALL_HINT
+        )
     try:
-        drawn = subprocess.run([program, "-Tsvg", str(text)], capture_output=True, check=True, timeout=LONGEST).stdout
+        drawn = subprocess.run([program, "-Tsvg", str(text)], capture_output=True, check=True, timeout=TIMEOUT).stdout
     except subprocess.TimeoutExpired:
         raise MaskfitError(
-            f"Graphviz took more than {LONGEST} s", location=text, hint="take a smaller --depth"
+            f"Graphviz took more than {TIMEOUT} s", location=text, hint="choose a smaller --depth"
         ) from None
     except subprocess.CalledProcessError as error:
         reason = error.stderr.decode(errors="replace").strip().splitlines()
         raise MaskfitError(
-            f"Graphviz cannot draw it: {reason[-1] if reason else 'no reason given'}", location=text, hint=REMEDY
+            f"Graphviz cannot draw the graph: {reason[-1] if reason else 'no reason given'}",
+            location=text,
+            hint=INSTALL_HINT,
         ) from None
     with atomic_write(out) as temporary:
         temporary.write_bytes(drawn)

@@ -1,14 +1,15 @@
-"""The page of `maskfit inspect`."""
+"""Writes the HTML page of `maskfit inspect`."""
 
 from __future__ import annotations
 
 import base64
 import io
 import re
-from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,90 +17,68 @@ from maskfit.explain.gradient_chart import depth_chart
 from maskfit.explain.gradient_check import LayerGradient, summarize_gradients
 from maskfit.explain.inspect_model import GradCamResult, ModelInspection
 from maskfit.file_io import write_text
-from maskfit.html.page import page, section, table
+from maskfit.html.page import read_text, render_page
 
-STYLE = """
-.looks { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 420px), 1fr)); gap: 1rem; }
-.look { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr; gap: .4rem; margin: 0; }
-.look figure { margin: 0; } .look img { width: 100%; border-radius: 6px; image-rendering: auto; }
-.look figcaption { font-size: .8rem; overflow-wrap: anywhere; }
-.graph { overflow: auto; max-height: 70vh; border: 1px solid #8884; background: #fff; border-radius: 6px; }
-.graph svg { height: auto; } summary { cursor: pointer; padding: .4rem 0; }
-"""
-
-TITLES = {
-    "modules": "The modules that a photo passes, with the shapes between them",
-    "backward": "The way back: operations that gradients pass, and the weights that they reach",
+GRAPH_TITLES = {
+    "modules": "Modules in the forward pass, with the shapes between them",
+    "backward": "Autograd graph: operations of the backward pass and the parameters that they reach",
 }
+"""Heading of the section of each graph."""
 
 
-def write_inspection_page(path: Path, inside: ModelInspection, title: str) -> Path:
-    """Writes the page; it needs no network, holds small pictures of the faces shown, and no paths of this machine.
+def write_inspection_page(path: Path, inspection: ModelInspection, title: str) -> Path:
+    """Writes the page; it is self-contained, with thumbnails of the faces and without paths of the machine.
 
     Args:
-        path: Where to.
-        inside: What was seen.
-        title: What model it is.
+        path: Where to write; an existing file is replaced.
+        inspection: The inspection.
+        title: Name of the model.
+
+    Returns:
+        `path`.
     """
-    sections = [_gradients(inside), _looks(inside), *(_graph(name, made) for name, made in inside.graphs.items())]
-    about = inside.facts.description or inside.facts.backbone.name
-    return write_text(path, page(f"Inside {title}", about, sections, STYLE))
-
-
-def _gradients(inside: ModelInspection) -> str:
-    own = "their labels"
-    if inside.labelled < inside.photos:
-        own = f"the labels of {inside.labelled} of them and the model's own answers for the others"
-    remark = (
-        f"{inside.photos} photos went forward and backward once, as in a training step, with {own}; nothing was "
-        "changed. A bar is the root mean square of what arrived at a layer: how strongly each of its weights is pulled."
+    text = render_page(
+        "maskfit.explain",
+        "page.html.j2",
+        title=f"Inspection of {title}",
+        subtitle=inspection.metadata.description or inspection.metadata.backbone.name,
+        style=read_text("maskfit.explain", "inspection.css"),
+        num_photos=inspection.num_photos,
+        num_labeled=inspection.num_labeled,
+        summary=summarize_gradients(inspection.layers),
+        chart=depth_chart(inspection.layers),
+        layers=[_layer_row(layer) for layer in inspection.layers],
+        faces=[_figures(item) for item in inspection.grad_cams],
+        graphs=[_graph(name, graph) for name, graph in inspection.graphs.items()],
     )
-    words = "".join(f"<li>{escape(line)}</li>" for line in summarize_gradients(inside.layers))
-    rows = [_row(layer) for layer in inside.layers]
-    cells = table(["layer", "kind", "verdict", "weights", "norm", "root mean square"], rows, 3)
-    body = f"<ul>{words}</ul><figure>{depth_chart(inside.layers)}</figure>"
-    return section("What each layer learns", remark, f"{body}<details><summary>All layers</summary>{cells}</details>")
+    return write_text(path, text)
 
 
-def _row(layer: LayerGradient) -> str:
-    numbers = "".join(
-        f"<td class=number>{number}</td>" for number in (f"{layer.weights:,}", f"{layer.norm:.3g}", f"{layer.mean:.3g}")
-    )
-    return (
-        f"<tr><td>{escape(layer.name)}</td><td>{escape(layer.kind)}</td><td>{escape(layer.verdict)}</td>{numbers}</tr>"
-    )
+def _layer_row(layer: LayerGradient) -> tuple[list[str], list[str]]:
+    """(cells, numbers)."""
+    numbers = [f"{layer.num_parameters:,}", f"{layer.norm:.3g}", f"{layer.rms:.3g}"]
+    return [layer.name, layer.layer_type, layer.verdict], numbers
 
 
-def _looks(inside: ModelInspection) -> str:
-    if not inside.looks:
-        return ""
-    remark = (
-        "Grad-CAM: bright is where the last maps of the network speak for the answer beneath. Coarse by nature; a face "
-        "on which the mask is read off the background, or the age off the hair, shows itself here."
-    )
-    return section("Where it looks", remark, f'<div class="looks">{"".join(map(_look, inside.looks))}</div>', "long")
+def _figures(face: GradCamResult) -> list[tuple[str, str]]:
+    """(data URI, caption) of the input and of each attribute's overlay."""
+    overlays = [(_data_uri(image), f"{name}: {face.predictions[name]}") for name, image in face.overlays.items()]
+    return [(_data_uri(face.image), face.name), *overlays]
 
 
-def _look(look: GradCamResult) -> str:
-    shown = [_figure(look.frame, look.name)]
-    shown += [_figure(heat, f"{name}: {look.answers[name]}") for name, heat in look.heats.items()]
-    return f'<div class="look">{"".join(shown)}</div>'
-
-
-def _figure(pixels: NDArray[np.uint8], words: str) -> str:
+def _data_uri(pixels: NDArray[np.uint8]) -> str:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=85)
-    data = base64.b64encode(stream.getvalue()).decode()
-    said = escape(words)
-    return f'<figure><img alt="{said}" src="data:image/jpeg;base64,{data}"><figcaption>{said}</figcaption></figure>'
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def _graph(name: str, made: Path | str) -> str:
-    title = TITLES[name]
-    if isinstance(made, str):
-        return section(title, escape(made), "")
-    drawing = made.read_text(encoding="utf-8")
-    # From the element on: what stands before it belongs into a file of its own.
+def _graph(name: str, graph: Path | str) -> dict[str, Any]:
+    """The variables of a graph's section: its drawing, or the reason why there is none."""
+    title = GRAPH_TITLES[name]
+    if isinstance(graph, str):
+        return {"title": title, "reason": graph, "file": "", "drawing": Markup("")}
+    drawing = graph.read_text(encoding="utf-8")
+    # The XML declaration and the document type before the element are not allowed within HTML.
     drawing = re.sub(r"^.*?(?=<svg)", "", drawing, count=1, flags=re.DOTALL)
-    remark = f"Beside this page it lies as {escape(made.name)}, and as text for Graphviz."
-    return section(title, remark, f'<details><summary>Show</summary><div class="graph">{drawing}</div></details>')
+    # Written by Graphviz, which escapes the labels.
+    return {"title": title, "reason": "", "file": graph.name, "drawing": Markup(drawing)}
