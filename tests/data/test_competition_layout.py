@@ -124,7 +124,7 @@ def test_links_do_not_lead_in_circles(tmp_path, write_person, scheme):
     os.symlink(tmp_path / "gone.jpg", folder / "mask9.jpg")
     photos, problems = scan_photos(tmp_path, scheme)
     assert len(photos) == 7
-    assert [problem.message.split(" in ")[0] for problem in problems] == ["a folder", "a link that leads nowhere"]
+    assert [problem.message.split(" in ")[0] for problem in problems] == ["a folder", "a broken link"]
 
 
 def test_another_scheme_keeps_the_other_labels(tmp_path, write_person):

@@ -1,4 +1,4 @@
-"""Cropped copies: the same folders, every face listed, nothing of the user's touched, and on where it stopped."""
+"""Tests of `write_crops`: copies, list of faces, untouched originals, and resuming."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from maskfit.errors import DataError, PhotoError
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.registry import ComponentSpec
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 FACE = ComponentSpec.create("face", left=0.0, right=0.0, top=0.0, bottom=0.0)
 
 
@@ -30,7 +30,7 @@ def detector(painted):
 
 @pytest.fixture
 def root(tmp_path, paint) -> Path:
-    """One face, none, three, and a file that is no photo."""
+    """Photos with one face, none and three, and a file that is not a photo."""
     photos = {
         "000001_male_Asian_30/mask1.png": paint(60, 40, (5, 6, 25, 36), eyes=((10, 20), (20, 24))),
         "000001_male_Asian_30/normal.png": paint(60, 40, seed=1),
@@ -45,7 +45,7 @@ def root(tmp_path, paint) -> Path:
 
 
 def crop(source: Path, out: Path, part: ComponentSpec = FACE, size: tuple[int, int] | None = None):
-    return write_crops(source, out, part, size=size, scheme=SCHEME)
+    return write_crops(source, out, part, size=size, schema=SCHEMA)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -57,7 +57,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_copies_lie_in_the_same_folders_and_hold_the_faces_own_pixels(root, tmp_path):
+def test_copies_keep_folders_and_pixels(root, tmp_path):
     before = contents(root)
     made = crop(root, tmp_path / "out")
     assert contents(root) == before
@@ -73,7 +73,7 @@ def test_copies_lie_in_the_same_folders_and_hold_the_faces_own_pixels(root, tmp_
     name = "000001_male_Asian_30/mask1.png"
     np.testing.assert_array_equal(decode(tmp_path / "out" / name), decode(root / name)[6:36, 5:25])
     assert decode(tmp_path / "out" / "000001_male_Asian_30" / "normal.png").shape == (60, 40, 3)
-    assert made.guessed == ("000001_male_Asian_30/normal.png",)
+    assert made.fallback_crops == ("000001_male_Asian_30/normal.png",)
     assert made.unreadable == {"000002_female_Asian_60/mask2.jpg": "this is a text file, not a photo"}
     assert rows_of(tmp_path / "out" / "unreadable.csv")[0]["path"] == "000002_female_Asian_60/mask2.jpg"
 
@@ -98,21 +98,21 @@ def test_every_face_of_a_group_is_listed(root, tmp_path):
     assert (one["crop_left"], one["crop_lower"], one["crop_angle"]) == ("5", "36", "0")
 
 
-def test_with_a_size_the_copies_are_what_a_network_sees(root, tmp_path):
+def test_copies_with_a_size_equal_the_network_input(root, tmp_path):
     part = ComponentSpec.create("face", align=True)
     crop(root, tmp_path / "out", part, (28, 21))
     for name in ("000001_male_Asian_30/mask1.png", "000002_female_Asian_60/mask1.png"):
-        wanted = CropResize(crop=part, size=(28, 21))(decode(root / name))
-        np.testing.assert_array_equal(decode(tmp_path / "out" / name), wanted)
+        expected = CropResize(crop=part, size=(28, 21))(decode(root / name))
+        np.testing.assert_array_equal(decode(tmp_path / "out" / name), expected)
 
 
-def test_an_aligned_copy_without_a_size_is_as_large_as_its_box(root, tmp_path):
+def test_an_aligned_copy_without_a_size_has_the_size_of_its_box(root, tmp_path):
     made = crop(root, tmp_path / "out", ComponentSpec.create("face", align=True, left=0, right=0, top=0, bottom=0))
-    assert made.records[0].cut.angle != 0
+    assert made.records[0].crop_box.angle != 0
     assert decode(tmp_path / "out" / made.records[0].file).shape == (30, 20, 3)
 
 
-def test_a_command_that_was_stopped_goes_on(root, tmp_path, monkeypatch):
+def test_an_interrupted_command_resumes(root, tmp_path, monkeypatch):
     whole = contents(crop(root, tmp_path / "whole").faces.parent)
     decoded: list[Path] = []
 
@@ -127,28 +127,28 @@ def test_a_command_that_was_stopped_goes_on(root, tmp_path, monkeypatch):
         patch.setattr(crop_dataset, "decode", stop)
         with pytest.raises(KeyboardInterrupt):
             crop(root, tmp_path / "out")
-    journal = tmp_path / "out" / "crop.jsonl"
-    assert len(journal.read_text().splitlines()) == 2
-    # What was being written when it was stopped is torn.
-    with journal.open("a") as stream:
+    log = tmp_path / "out" / "crop.jsonl"
+    assert len(log.read_text().splitlines()) == 2
+    # The line that was being written is incomplete.
+    with log.open("a") as stream:
         stream.write('{"photo": "000001_male_Asian_30/nor')
-    assert crop(root, tmp_path / "out").before == 1
+    assert crop(root, tmp_path / "out").num_resumed == 1
     assert contents(tmp_path / "out") == whole
 
 
-def test_done_photos_are_left_alone_and_changed_ones_done_anew(root, tmp_path, paint, painted):
+def test_finished_photos_are_kept_and_changed_ones_processed_again(root, tmp_path, paint, painted):
     first = crop(root, tmp_path / "out")
-    assert first.before == 0
+    assert first.num_resumed == 0
     before = contents(tmp_path / "out")
-    looks = len(painted.looks)
+    num_detections = len(painted.looks)
     again = crop(root, tmp_path / "out")
-    assert again.before == 3
+    assert again.num_resumed == 3
     assert again.records == first.records
     assert contents(tmp_path / "out") == before
-    assert len(painted.looks) == looks
+    assert len(painted.looks) == num_detections
     Image.fromarray(paint(60, 40, (1, 2, 11, 12))).save(root / "000001_male_Asian_30" / "normal.png")
     (tmp_path / "out" / "000002_female_Asian_60" / "mask1.png").unlink()
-    assert crop(root, tmp_path / "out").before == 1
+    assert crop(root, tmp_path / "out").num_resumed == 1
     assert decode(tmp_path / "out" / "000001_male_Asian_30" / "normal.png").shape == (10, 10, 3)
     assert (tmp_path / "out" / "000002_female_Asian_60" / "mask1.png").is_file()
 
@@ -159,7 +159,7 @@ def test_a_manifest_is_written_for_the_copies_of_one(root, tmp_path):
     )
     made = crop(root / "photos.csv", tmp_path / "out")
     assert made.manifest == tmp_path / "out" / "manifest.csv"
-    photos = read_photos(made.manifest, SCHEME)
+    photos = read_photos(made.manifest, SCHEMA)
     assert [(photo.name, photo.labels.get("mask"), photo.labels.get("age")) for photo in photos] == [
         ("000001_male_Asian_30/mask1.png", "wear", 34.0),
         ("000001_male_Asian_30/normal.png", "not_wear", None),
@@ -167,37 +167,37 @@ def test_a_manifest_is_written_for_the_copies_of_one(root, tmp_path):
     assert photos[0].person == "ann"
 
 
-def test_crops_without_a_detector_can_be_looked_at_too(root, tmp_path):
+def test_crops_without_a_detector(root, tmp_path):
     made = crop(root, tmp_path / "out", ComponentSpec.create("center", scale=0.5))
     assert decode(tmp_path / "out" / "000001_male_Asian_30" / "mask1.png").shape == (30, 20, 3)
     assert rows_of(made.faces)[0]["fallback"] == "0"
-    assert not made.guessed
+    assert not made.fallback_crops
 
 
-@pytest.mark.parametrize("what", ["other", "words", "within", "itself"])
-def test_nothing_that_lies_there_is_written_over(root, tmp_path, what):
+@pytest.mark.parametrize("what", ["other", "options", "within", "itself"])
+def test_other_files_are_not_overwritten(root, tmp_path, what):
     out = {"within": root / "out", "itself": root}.get(what, tmp_path / "out")
     if what == "other":
         out.mkdir()
         (out / "letter.txt").write_text("dear")
-    if what == "words":
+    if what == "options":
         crop(root, out, ComponentSpec.create("resize"))
     before = contents(root), contents(out) if out.exists() else {}
     with pytest.raises(DataError) as caught:
         crop(root, out)
-    said = {"other": "not empty", "words": "made with other words"}.get(what, "among the photos")
-    assert said in caught.value.message
+    message = {"other": "not empty", "options": "made with other options"}.get(what, "among the photos")
+    assert message in caught.value.message
     assert (contents(root), contents(out) if out.exists() else {}) == before
 
 
-def test_a_set_without_a_photo_that_can_be_read_is_an_error(tmp_path):
+def test_a_dataset_without_a_readable_photo_is_an_error(tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.jpg").write_text("no photo")
     with pytest.raises(DataError, match="no photo can be read"):
         crop(tmp_path / "bad", tmp_path / "out")
 
 
-def test_names_that_lead_elsewhere_or_clash(tmp_path, paint):
+def test_names_outside_of_the_folder_or_clashing(tmp_path, paint):
     (tmp_path / "set").mkdir()
     Image.fromarray(paint(40, 40, (1, 2, 11, 12))).save(tmp_path / "above.png")
     (tmp_path / "set" / "list.csv").write_text("path\n../above.png\n")
@@ -205,19 +205,19 @@ def test_names_that_lead_elsewhere_or_clash(tmp_path, paint):
     assert (tmp_path / "out" / "above.png").is_file()
     Image.fromarray(paint(40, 40)).save(tmp_path / "set" / "faces.png")
     (tmp_path / "set" / "faces.png").rename(tmp_path / "set" / "faces.jpg")
-    with pytest.raises(DataError, match=r"both be called faces\.jpg"):
+    with pytest.raises(DataError, match=r"both be named faces\.jpg"):
         crop(tmp_path / "set", tmp_path / "out2")
 
 
-def test_the_journal_says_what_a_second_command_needs(root, tmp_path):
+def test_the_log_holds_settings_and_photos(root, tmp_path):
     crop(root, tmp_path / "out")
     first, *lines = [json.loads(line) for line in (tmp_path / "out" / "crop.jsonl").read_text().splitlines()]
     assert first["crop"]["name"] == "face"
     assert {line["photo"] for line in lines} == {row["path"] for row in rows_of(tmp_path / "out" / "faces.csv")}
 
 
-def test_a_photo_that_vanishes_while_it_is_looked_at_is_told(root, tmp_path, monkeypatch):
-    def gone(path, **given):
+def test_a_photo_that_vanishes_is_reported(root, tmp_path, monkeypatch):
+    def gone(path, **options):
         raise PhotoError("there is no such photo", location=path)
 
     crop(root, tmp_path / "out")

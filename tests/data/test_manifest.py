@@ -72,7 +72,7 @@ def test_a_class_number_gives_all_attributes(manifest, scheme, column):
 
 @pytest.mark.parametrize("cell", ["18", "-1", "1.5", "x", "nan"])
 def test_a_wrong_class_number_is_named(manifest, scheme, cell):
-    with pytest.raises(DataError, match=f"'{cell}' is no class number 0 to 17"):
+    with pytest.raises(DataError, match=f"'{cell}' is not a class index in 0 to 17"):
         read_photos(manifest(f"path,class\na.jpg,{cell}\n"), scheme)
 
 
@@ -106,9 +106,15 @@ def test_all_problems_come_at_once_with_their_rows(manifest, scheme):
         read_photos(path, scheme)
     text = str(caught.value)
     assert "5 problems" in text
-    for part in ("row 2: 'worm'", "row 3: age 200", "row 4: z.jpg", "row 5: the path is empty", "row 7: ./c.jpg"):
+    for part in (
+        "row 2: 'worm'",
+        "row 3: age must be in [0, 120], got 200",
+        "row 4: z.jpg",
+        "row 5: the path is empty",
+        "row 7: ./c.jpg",
+    ):
         assert part in text
-    assert "stands in row 6 already" in text
+    assert "is already in row 6" in text
 
 
 def test_paths_may_lead_elsewhere(manifest, scheme, tmp_path):
@@ -137,7 +143,7 @@ def test_seven_photos_of_one_folder_are_one_person_without_a_person_column(tmp_p
     [
         ("", "no rows"),
         ("path\n", "no rows"),
-        ("a,b\n1,2\n", "no column holds the path"),
+        ("a,b\n1,2\n", "the manifest has no path column"),
         ("path,PATH\na.jpg,b.jpg\n", "upper and lower case"),
         ("path,mask\na.jpg,wear,3\n", "row 2 has 3 cells"),
     ],
@@ -195,5 +201,5 @@ def test_photos_count_as_often_as_their_row_says(manifest, scheme):
 
 @pytest.mark.parametrize("times", ["0", "-1", "1.5", "often", "101"])
 def test_times_that_are_none_are_an_error(manifest, scheme, times):
-    with pytest.raises(DataError, match="counts 1 to 100 times"):
+    with pytest.raises(DataError, match="times must be an integer in 1 to 100"):
         read_photos(manifest(f"path,times\na.jpg,{times}\n"), scheme)

@@ -1,12 +1,12 @@
-"""Cropped copies of a set of photos, and a list of every face that was found on them.
+"""Writes cropped copies of a dataset, and a list of all detected faces.
 
 OUT/
-  (the photos, cropped)   under the names and in the folders that they have in the source
-  faces.csv               a row for every face, and one for a photo without any
-  faces.jpg               some of the photos with their boxes, and what was cut
-  unreadable.csv          photos that were set aside; only where there are any
-  manifest.csv            of a source that is a CSV: its photos and labels, for training on the copies
-  crop.jsonl              what is done, so that the same command goes on where it was stopped
+  (cropped photos)   with the names and folders of the source
+  faces.csv          one row per face, and one for a photo without any
+  faces.jpg          sample photos with their boxes and crops
+  unreadable.csv     photos that could not be read; only if there are any
+  manifest.csv       for a source that is a manifest: the copies with their labels, for training
+  crop.jsonl         log of the finished photos, from which an interrupted command resumes
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ FACES_FILE, SHEET_FILE, UNREADABLE_FILE, MANIFEST_FILE, LOG_FILE = (
 )
 FORMAT_VERSION = 1
 BATCH_SIZE = 32
-"""Photos in memory at a time, and what an interruption can lose."""
+"""Photos in memory at a time: the maximum that an interruption loses."""
 SHEET_PHOTOS, SHEET_FALLBACKS = 18, 6
-"""Photos on the sheet, and how many of them may be such as have no face."""
+"""Maximum photos on the sheet, and maximum photos without a face among them."""
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
@@ -56,7 +56,7 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".webp": {"format": "WEBP", "quality": 95},
     ".bmp": {"format": "BMP"},
 }
-"""How a copy is written, by the ending of its name; what is not here becomes a .jpg."""
+"""Pillow's save options by the suffix of a copy; photos with other suffixes become .jpg."""
 LANDMARK_COLUMNS = tuple(
     f"{name}_{axis}" for name in ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right") for axis in "xy"
 )
@@ -87,15 +87,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class CropSummary:
-    """What was made.
+    """The result of `write_crops`.
 
     Attributes:
-        looked: Every photo that could be read.
-        before: How many of them an earlier, stopped command had done.
-        unreadable: Photos that were set aside, by name, and why.
-        faces: The list of faces.
-        sheet: The picture.
-        manifest: The manifest of the copies, where the source is one.
+        records: One record per readable photo.
+        num_resumed: Number of photos that an earlier, interrupted command had finished.
+        unreadable: Name of each unreadable photo to the reason.
+        faces: The list of faces, a CSV.
+        sheet: The sheet of sample photos, a JPEG.
+        manifest: The manifest of the copies, if the source is a manifest.
     """
 
     records: tuple[CropRecord, ...]
@@ -107,7 +107,7 @@ class CropSummary:
 
     @property
     def fallback_crops(self) -> tuple[str, ...]:
-        """Photos on which nothing was found."""
+        """Names of the photos on which nothing was found."""
         return tuple(item.photo for item in self.records if item.crop_box.fallback)
 
 
@@ -117,35 +117,38 @@ def write_crops(
     crop: ComponentSpec,
     *,
     size: tuple[int, int] | None,
-    scheme: LabelSchema,
+    schema: LabelSchema,
     background: ComponentSpec = NO_BACKGROUND,
     progress: Progress | None = None,
 ) -> CropSummary:
-    """Cuts every photo of a folder or manifest; the photos themselves stay untouched.
+    """Crops every photo of a folder or manifest into copies; the originals are not modified.
 
-    Called again with the same words it goes on where it was stopped, and does anew what has changed.
+    A call with the same arguments resumes an interrupted one, and processes changed photos again.
 
     Args:
-        source: A folder with photos, in it or below, or a CSV manifest.
-        out: A folder that is new, empty, or holds what the same call left behind; not within the source.
-        crop: A part of `CROPS`.
-        size: (height, width) of the copies; left out, each is as large as what it shows, and nothing is resampled
-            unless it is turned.
-        scheme: Says what a manifest's columns are.
-        background: A part of `BACKGROUNDS`.
-        progress: Called with (photos done, photos).
+        source: A folder with photos, also in subfolders, or a CSV manifest.
+        out: A new or empty folder, or the output of an earlier call with the same arguments; not inside the source.
+        crop: A component of `CROPS`.
+        size: (height, width) of the copies in pixels; None for the size of each crop box, without resampling unless the
+            box is rotated.
+        schema: The label schema of a manifest.
+        background: A component of `BACKGROUNDS`.
+        progress: Called with (photos done, all photos).
+
+    Returns:
+        What was written.
 
     Raises:
-        DataError: The source is wrong or none of it readable, the folder holds other things, or weights are missing.
-        RecipeError: The crop or background is unknown, or an option is refused.
+        DataError: The source is invalid or no photo is readable, the folder holds other files, or weights are missing.
+        RecipeError: The crop or background is unknown, or an option is invalid.
         MissingExtraError: The crop or background needs an extra.
     """
-    photos = _read(source, out, scheme)
-    cutter = DatasetCropper(crop, size, background)
+    photos = _read(source, out, schema)
+    cropper = DatasetCropper(crop, size, background)
     files = _file_names(photos)
-    done = open_crop_log(out / LOG_FILE, cutter.settings(source))
+    done = open_crop_log(out / LOG_FILE, cropper.settings(source))
 
-    def work(photo: Photo) -> CropRecord | str:
+    def process(photo: Photo) -> CropRecord | str:
         try:
             draft = CropRecord(photo.name, content_hash(photo.path), files[photo.name], CropBox((0, 0, 1, 1)), ())
             known = done.get(photo.name)
@@ -154,46 +157,51 @@ def write_crops(
             pixels = decode(photo.path)
         except (PhotoError, OSError) as error:
             return error.message if isinstance(error, PhotoError) else str(error)
-        return cutter.write(pixels, out, draft)
+        return cropper.write(pixels, out, draft)
 
-    looked: dict[str, CropRecord] = {}
+    records: dict[str, CropRecord] = {}
     unreadable: dict[str, str] = {}
     with ThreadPoolExecutor() as pool, (out / LOG_FILE).open("a", encoding="utf-8") as journal:
         for start in range(0, len(photos), BATCH_SIZE):
-            some = photos[start : start + BATCH_SIZE]
-            for photo, item in zip(some, pool.map(work, some), strict=True):
+            batch = photos[start : start + BATCH_SIZE]
+            for photo, item in zip(batch, pool.map(process, batch), strict=True):
                 if isinstance(item, str):
                     unreadable[photo.name] = item
                     continue
-                looked[photo.name] = item
+                records[photo.name] = item
                 if item is not done.get(photo.name):
                     journal.write(to_line(item))
             journal.flush()
             if progress:
-                progress(start + len(some), len(photos))
-    if not looked:
+                progress(start + len(batch), len(photos))
+    if not records:
         lines = format_list([f"{name}: {reason}" for name, reason in unreadable.items()])
         raise DataError(
             f"no photo can be read:\n{lines}", location=source, hint="'maskfit data check' lists every problem"
         )
-    before = sum(item is done.get(name) for name, item in looked.items())
-    labelled = scheme if source.suffix.lower() == ".csv" else None
-    return _summed_up(photos, looked, before, unreadable, out, labelled, cutter)
+    num_resumed = sum(item is done.get(name) for name, item in records.items())
+    manifest_schema = schema if source.suffix.lower() == ".csv" else None
+    return _write_lists(photos, records, num_resumed, unreadable, out, manifest_schema, cropper)
 
 
-def _read(source: Path, out: Path, scheme: LabelSchema) -> Sequence[Photo]:
+def _read(source: Path, out: Path, schema: LabelSchema) -> Sequence[Photo]:
     if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
-        raise DataError("this folder lies among the photos", location=out, hint="name one elsewhere")
-    return list(read_manifest(source, scheme)) if source.suffix.lower() == ".csv" else find_images(source)
+        raise DataError("the output folder is among the photos", location=out, hint="give a folder outside of them")
+    return list(read_manifest(source, schema)) if source.suffix.lower() == ".csv" else find_images(source)
 
 
 class DatasetCropper:
-    """Finds, cuts and writes.
+    """Crops photos and writes the copies.
 
     Args:
-        crop: A part of `CROPS`.
-        size: (height, width) of the copies; None for as large as what they show.
-        background: A part of `BACKGROUNDS`.
+        crop: A component of `CROPS`.
+        size: (height, width) of the copies in pixels; None for the size of each crop box.
+        background: A component of `BACKGROUNDS`.
+
+    Attributes:
+        crop: The crop with pinned weights.
+        size: As in the arguments.
+        background: The background removal with pinned weights.
     """
 
     def __init__(
@@ -204,11 +212,18 @@ class DatasetCropper:
         self.size = size
         self._background: Background = instantiate(BACKGROUNDS, background)
         self.background = pin_component(background, self._background)
-        # Without a size there is no aspect to widen a box to: the margins are taken as they are asked for.
+        # Without a size there is no aspect ratio to widen the box to: the margins are applied as given.
         self._crop = replace(built, ignore_aspect=True) if isinstance(built, FaceCrop) and size is None else built
 
     def settings(self, source: Path) -> dict[str, Any]:
-        """What another call must share to go on with this one's work."""
+        """Returns the settings that another call must have in common to resume this one.
+
+        Args:
+            source: The source of the photos.
+
+        Returns:
+            Plain values.
+        """
         crop, background = self.crop.model_dump(mode="json"), self.background.model_dump(mode="json")
         facts = {
             "format": FORMAT_VERSION,
@@ -216,11 +231,20 @@ class DatasetCropper:
             "crop": crop,
             "size": self.size and [*self.size],
         }
-        # What was begun before there were backgrounds can be gone on with.
+        # Omitted by default, so that logs of versions without background removal can be resumed.
         return facts if self.background == NO_BACKGROUND else facts | {"background": background}
 
     def write(self, photo: Pixels, out: Path, draft: CropRecord) -> CropRecord:
-        """Writes the copy of a photo and gives the draft with what was found."""
+        """Crops a photo and writes the copy.
+
+        Args:
+            photo: Image of shape (height, width, 3).
+            out: The output folder.
+            draft: The record with name, hash and file of the photo.
+
+        Returns:
+            The record with the crop box and the faces.
+        """
         height, width = self.size or photo.shape[:2]
         crop = self._crop
         faces = crop.detect_faces(photo) if isinstance(crop, FaceCrop) else ()
@@ -229,40 +253,57 @@ class DatasetCropper:
             if isinstance(crop, FaceCrop)
             else crop.box(photo, width / height)
         )
-        cut = found if isinstance(found, CropBox) else CropBox(found)
+        crop_box = found if isinstance(found, CropBox) else CropBox(found)
         path = out / draft.file
         with atomic_write(path) as temporary:
-            Image.fromarray(extract_crop(self.remove_background(photo, cut), cut, self.size)).save(
+            Image.fromarray(extract_crop(self.remove_background(photo, crop_box), crop_box, self.size)).save(
                 temporary, **SAVE_OPTIONS[path.suffix.lower()]
             )
-        return replace(draft, crop_box=cut, faces=faces)
+        return replace(draft, crop_box=crop_box, faces=faces)
 
-    def remove_background(self, photo: Pixels, cut: CropBox) -> Pixels:
-        """The photo without its background, where that is asked for."""
-        return self._background.remove_background(photo, cut)
+    def remove_background(self, photo: Pixels, crop_box: CropBox) -> Pixels:
+        """Removes the background of a photo, if the settings say so.
+
+        Args:
+            photo: Image of shape (height, width, 3).
+            crop_box: The crop box of the photo.
+
+        Returns:
+            The photo at its original size.
+        """
+        return self._background.remove_background(photo, crop_box)
 
 
-def extract_crop(photo: Pixels, cut: CropBox, size: tuple[int, int] | None) -> Pixels:
-    """The pixels of a cut: at a size, or, without one, as they are."""
-    left, upper, right, lower = cut.box
+def extract_crop(photo: Pixels, crop_box: CropBox, size: tuple[int, int] | None) -> Pixels:
+    """Extracts the pixels of a crop box.
+
+    Args:
+        photo: Image of shape (height, width, 3).
+        crop_box: The crop box.
+        size: (height, width) of the result; None for the size of the box, without resampling unless it is rotated.
+
+    Returns:
+        The image, uint8 (height, width, 3).
+    """
+    left, upper, right, lower = crop_box.box
     if size is not None:
-        return CropResize(size=size)(photo, cut)
-    if cut.angle:
-        return crop_rotated(photo, cut, (round(lower - upper), round(right - left)), Image.Resampling.BICUBIC)
-    rows, columns = _whole(upper, lower, photo.shape[0]), _whole(left, right, photo.shape[1])
+        return CropResize(size=size)(photo, crop_box)
+    if crop_box.angle:
+        return crop_rotated(photo, crop_box, (round(lower - upper), round(right - left)), Image.Resampling.BICUBIC)
+    rows, columns = _to_slice(upper, lower, photo.shape[0]), _to_slice(left, right, photo.shape[1])
     return np.ascontiguousarray(photo[rows, columns])
 
 
-def _whole(low: float, high: float, most: int) -> slice:
-    start = min(round(low), most - 1)
+def _to_slice(low: float, high: float, length: int) -> slice:
+    start = min(round(low), length - 1)
     return slice(start, max(round(high), start + 1))
 
 
 def _file_names(photos: Sequence[Photo]) -> dict[str, str]:
-    """What the copies are called, by the photos' names: the same, but never a place outside of the folder.
+    """File name of each copy by the photo's name; equal to it, but never outside of the output folder.
 
     Raises:
-        DataError: Two copies would bear one name, or one that a list needs.
+        DataError: Two copies would have the same name, or the name of a list.
     """
     files: dict[str, str] = {}
     owners: dict[str, str] = {
@@ -274,7 +315,7 @@ def _file_names(photos: Sequence[Photo]) -> dict[str, str]:
         file = str(path if path.suffix.lower() in SAVE_OPTIONS else path.with_suffix(".jpg"))
         if file.casefold() in owners:
             raise DataError(
-                f"the copies of {photo.name} and {owners[file.casefold()]} would both be called {file}",
+                f"the copies of {photo.name} and {owners[file.casefold()]} would both be named {file}",
                 hint="rename one of the photos, or crop them into two folders",
             )
         owners[file.casefold()] = photo.name
@@ -282,35 +323,35 @@ def _file_names(photos: Sequence[Photo]) -> dict[str, str]:
     return files
 
 
-def _summed_up(
+def _write_lists(
     photos: Sequence[Photo],
-    looked: dict[str, CropRecord],
-    before: int,
+    records: dict[str, CropRecord],
+    num_resumed: int,
     unreadable: dict[str, str],
     out: Path,
-    scheme: LabelSchema | None,
-    cutter: DatasetCropper,
+    schema: LabelSchema | None,
+    cropper: DatasetCropper,
 ) -> CropSummary:
-    """The lists and the sheet."""
-    items = tuple(looked[photo.name] for photo in photos if photo.name in looked)
+    """Writes the lists and the sheet."""
+    items = tuple(records[photo.name] for photo in photos if photo.name in records)
     faces = write_csv(out / FACES_FILE, COLUMNS, (row for item in items for row in _rows(item)))
     (out / UNREADABLE_FILE).unlink(missing_ok=True)
     if unreadable:
         write_csv(out / UNREADABLE_FILE, ("path", "reason"), unreadable.items())
     manifest = None
-    if scheme is not None:
+    if schema is not None:
         rows = [
-            [looked[photo.name].file, photo.person, *(_cell(photo.labels.get(name, "")) for name in scheme.names)]
+            [records[photo.name].file, photo.person, *(_cell(photo.labels.get(name, "")) for name in schema.names)]
             for photo in photos
-            if photo.name in looked
+            if photo.name in records
         ]
-        manifest = write_csv(out / MANIFEST_FILE, ("path", "person", *scheme.names), rows)
+        manifest = write_csv(out / MANIFEST_FILE, ("path", "person", *schema.names), rows)
     paths = {photo.name: photo.path for photo in photos}
     sheet = out / SHEET_FILE
     with atomic_write(sheet) as temporary:
-        cards = [_shown(item, paths[item.photo], cutter) for item in _examples(items)]
+        cards = [_sheet_row(item, paths[item.photo], cropper) for item in _sheet_samples(items)]
         detection_sheet(cards).save(temporary, "JPEG", quality=90)
-    return CropSummary(items, before, unreadable, faces, sheet, manifest)
+    return CropSummary(items, num_resumed, unreadable, faces, sheet, manifest)
 
 
 def _cell(value: str | float) -> str:
@@ -328,20 +369,20 @@ def _rows(item: CropRecord) -> Iterator[list[object]]:
         yield [*start, number, int(number == 1), int(item.crop_box.fallback), f"{face.score:.4f}", *box, *marks, *crop]
 
 
-def _examples(items: Sequence[CropRecord]) -> list[CropRecord]:
-    """Some photos without a face, and others at even distances."""
+def _sheet_samples(items: Sequence[CropRecord]) -> list[CropRecord]:
+    """Some photos without a face, and others at equal distances."""
     guesses = [item for item in items if item.crop_box.fallback][:SHEET_FALLBACKS]
     others = [item for item in items if not item.crop_box.fallback]
     room = min(SHEET_PHOTOS - len(guesses), len(others))
     return guesses + [others[place * len(others) // room] for place in range(room)]
 
 
-def _shown(item: CropRecord, path: Path, cutter: DatasetCropper) -> DetectionRow:
+def _sheet_row(item: CropRecord, path: Path, cropper: DatasetCropper) -> DetectionRow:
     try:
         pixels = decode(path)
-    except MaskfitError as error:  # It was there a moment ago.
+    except MaskfitError as error:  # It existed a moment ago.
         raise DataError(
-            f"a photo vanished while it was looked at: {error.message}", location=path, hint="run it again"
+            f"a photo vanished during the command: {error.message}", location=path, hint="run it again"
         ) from error
-    crop = extract_crop(cutter.remove_background(pixels, item.crop_box), item.crop_box, None)
+    crop = extract_crop(cropper.remove_background(pixels, item.crop_box), item.crop_box, None)
     return DetectionRow(item.photo, Image.fromarray(pixels), Image.fromarray(crop), item.crop_box, item.faces)

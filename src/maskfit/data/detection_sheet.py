@@ -1,4 +1,4 @@
-"""A sheet of photos with the faces that were found on them, each beside what was cut from it."""
+"""Renders sample photos with their detected faces and crops as one image."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ SELECTED_COLOR, OTHER_COLOR, CROP_COLOR, FALLBACK_COLOR = (
 )
 IMAGE_HEIGHT, PADDING, LINE_HEIGHT, CARD_GAP = 216, 10, 18, 16
 MAX_ASPECT = 1.8
-"""Width over height of a photo or crop; what is wider is shrunk."""
+"""Maximum width / height of a photo or crop on the sheet; wider ones are downscaled."""
 
 
 class DetectionRow(NamedTuple):
-    """A photo for the sheet.
+    """A photo on the sheet.
 
     Attributes:
-        name: What stands beneath.
-        photo: The whole.
-        crop: What was cut.
-        cut: Where that lies.
-        faces: What was found; the first was taken.
+        name: Caption.
+        photo: The photo.
+        crop: The crop.
+        crop_box: Position of the crop on the photo.
+        faces: Detected faces; the first one was cropped.
     """
 
     name: str
@@ -42,71 +42,74 @@ class DetectionRow(NamedTuple):
 
 
 def detection_sheet(items: Sequence[DetectionRow], columns: int = 3) -> Image.Image:
-    """The sheet, row by row.
+    """Renders the sheet, row by row.
 
     Args:
-        items: What to show, one or more.
-        columns: How many stand side by side.
+        items: The photos, at least one.
+        columns: Maximum photos per row.
+
+    Returns:
+        The sheet, RGB.
     """
     cards = [_card(item) for item in items]
     columns = min(columns, len(cards))
     rows = [cards[start : start + columns] for start in range(0, len(cards), columns)]
-    widths = [max(row[place].width for row in rows if place < len(row)) for place in range(columns)]
-    high = cards[0].height
+    widths = [max(row[column].width for row in rows if column < len(row)) for column in range(columns)]
+    card_height = cards[0].height
     sheet = Image.new(
-        "RGB", (sum(widths) + CARD_GAP * (columns + 1), (high + CARD_GAP) * len(rows) + CARD_GAP), PAGE_COLOR
+        "RGB", (sum(widths) + CARD_GAP * (columns + 1), (card_height + CARD_GAP) * len(rows) + CARD_GAP), PAGE_COLOR
     )
     for number, row in enumerate(rows):
-        for place, card in enumerate(row):
-            left = CARD_GAP + sum(widths[:place]) + CARD_GAP * place
-            top = CARD_GAP + number * (high + CARD_GAP)
-            sheet.paste(CARD_COLOR, (left, top, left + widths[place], top + high))
+        for column, card in enumerate(row):
+            left = CARD_GAP + sum(widths[:column]) + CARD_GAP * column
+            top = CARD_GAP + number * (card_height + CARD_GAP)
+            sheet.paste(CARD_COLOR, (left, top, left + widths[column], top + card_height))
             sheet.paste(card, (left, top))
     return sheet
 
 
 def _card(item: DetectionRow) -> Image.Image:
-    photo, scale = _shrunk(item.photo)
-    crop, _ = _shrunk(item.crop)
-    wide = photo.width + crop.width + 3 * PADDING
-    card = Image.new("RGB", (wide, IMAGE_HEIGHT + 2 * LINE_HEIGHT + 3 * PADDING), CARD_COLOR)
-    card.paste(_marked(photo, item, scale), (PADDING, PADDING + (IMAGE_HEIGHT - photo.height) // 2))
+    photo, scale = _fit_height(item.photo)
+    crop, _ = _fit_height(item.crop)
+    card_width = photo.width + crop.width + 3 * PADDING
+    card = Image.new("RGB", (card_width, IMAGE_HEIGHT + 2 * LINE_HEIGHT + 3 * PADDING), CARD_COLOR)
+    card.paste(_annotate(photo, item, scale), (PADDING, PADDING + (IMAGE_HEIGHT - photo.height) // 2))
     card.paste(crop, (photo.width + 2 * PADDING, PADDING + (IMAGE_HEIGHT - crop.height) // 2))
     draw = ImageDraw.Draw(card)
     top = IMAGE_HEIGHT + 2 * PADDING
-    _text(draw, (PADDING, top), item.name, TEXT_COLOR, wide - 2 * PADDING)
+    _text(draw, (PADDING, top), item.name, TEXT_COLOR, card_width - 2 * PADDING)
     _text(
         draw,
         (PADDING, top + LINE_HEIGHT),
-        _said(item),
+        _caption(item),
         FALLBACK_COLOR if item.crop_box.fallback else MUTED_COLOR,
-        wide - 2 * PADDING,
+        card_width - 2 * PADDING,
     )
     return card
 
 
-def _said(item: DetectionRow) -> str:
+def _caption(item: DetectionRow) -> str:
     if item.crop_box.fallback:
         return "nothing found"
     if not item.faces:
         return "no detector"
     count = "1 face" if len(item.faces) == 1 else f"{len(item.faces)} faces"
-    turned = f", turned by {item.crop_box.angle:g}°" if item.cut.angle else ""
-    return f"{count}, {item.faces[0].score:.2f}{turned}"
+    rotation = f", rotated by {item.crop_box.angle:g}°" if item.crop_box.angle else ""
+    return f"{count}, {item.faces[0].score:.2f}{rotation}"
 
 
-def _shrunk(image: Image.Image) -> tuple[Image.Image, tuple[float, float]]:
-    """The image at the height of a card, and how much smaller it became across and down."""
+def _fit_height(image: Image.Image) -> tuple[Image.Image, tuple[float, float]]:
+    """The image resized to the height of a card, and its scale factors (x, y)."""
     scale = min(IMAGE_HEIGHT / image.height, IMAGE_HEIGHT * MAX_ASPECT / image.width)
     size = max(round(image.width * scale), 1), max(round(image.height * scale), 1)
     return image.resize(size, Image.Resampling.LANCZOS), (size[0] / image.width, size[1] / image.height)
 
 
-def _marked(photo: Image.Image, item: DetectionRow, scale: tuple[float, float]) -> Image.Image:
-    """A photo, dim outside of the cut, with boxes and landmarks; drawn large and shrunk, so that lines are smooth."""
+def _annotate(photo: Image.Image, item: DetectionRow, scale: tuple[float, float]) -> Image.Image:
+    """Dims a photo outside of the crop and draws boxes and landmarks, at double size for smooth lines."""
     large = photo.resize((photo.width * 2, photo.height * 2), Image.Resampling.BICUBIC)
-    across, down = scale[0] * 2, scale[1] * 2
-    corners = [(x * across, y * down) for x, y in crop_corners(item.crop_box)]
+    scale_x, scale_y = scale[0] * 2, scale[1] * 2
+    corners = [(x * scale_x, y * scale_y) for x, y in crop_corners(item.crop_box)]
     shade = Image.new("L", large.size, 96)
     ImageDraw.Draw(shade).polygon(corners, fill=0)
     large.paste(TEXT_COLOR, (0, 0), shade)
@@ -115,32 +118,36 @@ def _marked(photo: Image.Image, item: DetectionRow, scale: tuple[float, float]) 
         [*corners, corners[0], corners[1]], FALLBACK_COLOR if item.crop_box.fallback else CROP_COLOR, 4, joint="curve"
     )
     for number, face in reversed(list(enumerate(item.faces))):
-        colour = OTHER_COLOR if number else SELECTED_COLOR
+        color = OTHER_COLOR if number else SELECTED_COLOR
         left, upper, right, lower = face.box
-        draw.rectangle((left * across, upper * down, right * across, lower * down), outline=colour, width=5)
+        draw.rectangle((left * scale_x, upper * scale_y, right * scale_x, lower * scale_y), outline=color, width=5)
         for x, y in face.landmarks or ():
-            draw.ellipse((x * across - 6, y * down - 6, x * across + 6, y * down + 6), colour, CARD_COLOR, 2)
+            draw.ellipse((x * scale_x - 6, y * scale_y - 6, x * scale_x + 6, y * scale_y + 6), color, CARD_COLOR, 2)
     return large.resize(photo.size, Image.Resampling.LANCZOS)
 
 
-def crop_corners(cut: CropBox) -> list[tuple[float, float]]:
-    """The four corners of a cut in pixels of the photo, from the upper left one clockwise."""
-    left, upper, right, lower = cut.box
-    x, y, turn = (left + right) / 2, (upper + lower) / 2, radians(cut.angle)
+def crop_corners(crop_box: CropBox) -> list[tuple[float, float]]:
+    """Computes the corners of a crop box.
+
+    Args:
+        crop_box: The crop box.
+
+    Returns:
+        Four (x, y) in pixels of the photo, clockwise from the upper left corner.
+    """
+    left, upper, right, lower = crop_box.box
+    x, y, angle = (left + right) / 2, (upper + lower) / 2, radians(crop_box.angle)
     points = [(left - x, upper - y), (right - x, upper - y), (right - x, lower - y), (left - x, lower - y)]
-    return [
-        (x + cos(turn) * across - sin(turn) * down, y + sin(turn) * across + cos(turn) * down)
-        for across, down in points
-    ]
+    return [(x + cos(angle) * dx - sin(angle) * dy, y + sin(angle) * dx + cos(angle) * dy) for dx, dy in points]
 
 
 def _text(
-    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, colour: tuple[int, int, int], room: int
+    draw: ImageDraw.ImageDraw, position: tuple[int, int], text: str, color: tuple[int, int, int], max_width: int
 ) -> None:
-    """One line; of a name that is too long its end, which tells more than its beginning."""
+    """Draws one line; a text that is too long loses its beginning, since the end of a name is more specific."""
     font = ImageFont.load_default(14)
-    if font.getlength(text) > room:
-        while text and font.getlength(f"...{text}") > room:
+    if font.getlength(text) > max_width:
+        while text and font.getlength(f"...{text}") > max_width:
             text = text[1:]
         text = f"...{text}"
-    draw.text(place, text, colour, font)
+    draw.text(position, text, color, font)

@@ -2,7 +2,8 @@
 
 Pillow decodes in strips into its own image with four bytes per pixel, which is then copied. simplejpeg (the extra
 `fast`) passes the whole file to libjpeg-turbo, which both use, and gets the array. Only simple JPEGs are decoded this
-way; whatever simplejpeg rejects or warns about is left to Pillow, so no pixel and no error depends on what is installed.
+way; whatever simplejpeg rejects or warns about is left to Pillow, so no pixel and no error depends on what is
+installed.
 """
 
 from __future__ import annotations

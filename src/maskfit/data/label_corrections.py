@@ -1,14 +1,14 @@
-"""Corrections of wrong labels: a CSV laid over the labels of a set. No file is renamed, moved or deleted.
+"""Label corrections: a CSV that replaces labels of a dataset. No file is renamed, moved or deleted.
 
-`person,photo,attribute,value,tier,reason`, a row for each change:
+The columns are `person,photo,attribute,value,tier,reason`, with one row per change:
 
-- `person`: the whole folder name, or its part before the first `_` where only one person has it. The whole part counts:
+- `person`: the whole folder name, or its part before the first `_` if that is unique. The part must match completely:
   001498 and 001498-1 are two people;
-- `photo`: a file name with or without its ending; empty for all photos of the person;
-- `attribute` and `value`: what is right. `use` with `no` leaves the photo out. Swapped labels are two rows;
-- `tier` and `reason`: how sure, and why; for people.
+- `photo`: a file name with or without its suffix; empty for all photos of the person;
+- `attribute` and `value`: the correct label. `use` with `no` excludes the photo. Swapped labels are two rows;
+- `tier` and `reason`: confidence and explanation, for reviewers.
 
-The errors of the competition's photos that are publicly known ship as `known_errors.csv`.
+The publicly known label errors of the competition's photos are included as `known_errors.csv`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,28 @@ from maskfit.file_io import read_csv, write_csv
 from maskfit.labels.schema import LabelSchema
 
 COLUMNS = ("person", "photo", "attribute", "value", "tier", "reason")
+"""Columns of a corrections file."""
+
 USE_ATTRIBUTE = "use"
-"""In place of an attribute: whether the photo is used at all. Its only value is `no`."""
+"""In position of an attribute: whether the photo is used. Its only value is `no`."""
 
 TIERS = ("certain", "likely", "disputed")
+"""Confidence of the known errors, falling."""
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One row of a corrections file; `row` is its number there, for messages."""
+    """One row of a corrections file.
+
+    Attributes:
+        person: Person as in the file.
+        photo: File name; empty for all photos of the person.
+        attribute: Name of an attribute, or `USE_ATTRIBUTE`.
+        value: The correct value.
+        tier: One of `TIERS`, or any other text.
+        reason: Explanation.
+        row: Row number in the file, for messages; 0 for a correction without a file.
+    """
 
     person: str
     photo: str
@@ -46,19 +59,19 @@ class Correction:
     row: int = 0
 
     def __str__(self) -> str:
-        lead = f"row {self.row}: " if self.row else ""
-        return f"{lead}{self.person}{'/' + self.photo if self.photo else ''} {self.attribute}={self.value}"
+        prefix = f"row {self.row}: " if self.row else ""
+        return f"{prefix}{self.person}{'/' + self.photo if self.photo else ''} {self.attribute}={self.value}"
 
 
 @dataclass(frozen=True, slots=True)
 class CorrectedDataset:
-    """A corrected set, and what was done to it.
+    """A corrected dataset.
 
     Attributes:
-        photos: The set with its new labels, without the photos that were left out, otherwise in the old order.
-        changed: How many photos bear other labels than before.
-        left_out: How many photos are no longer in the set.
-        unmatched: Rows that fitted no photo; always empty where strict.
+        photos: The dataset with its new labels and without the excluded photos, in the same order.
+        relabeled: Number of photos with other labels than before.
+        excluded: Number of photos that were removed.
+        unmatched: Corrections that match no photo; empty where `strict`.
     """
 
     photos: PhotoDataset
@@ -68,10 +81,16 @@ class CorrectedDataset:
 
 
 def read_corrections(path: Path) -> list[Correction]:
-    """The rows of a corrections file. Only person, attribute and value must be there as columns.
+    """Reads a corrections file.
+
+    Args:
+        path: A CSV with at least the columns person, attribute and value.
+
+    Returns:
+        The corrections in the order of the rows.
 
     Raises:
-        DataError: It is no such CSV, or a row lacks its person, attribute or value.
+        DataError: The file is not such a CSV, or a row has no person, attribute or value.
     """
     corrections = _read_rows(path)
     problems = [
@@ -88,53 +107,75 @@ def read_corrections(path: Path) -> list[Correction]:
 
 
 def write_corrections(path: Path, corrections: Sequence[Correction]) -> Path:
-    """Writes corrections as `read_corrections` reads them."""
+    """Writes a corrections file.
+
+    Args:
+        path: The file.
+        corrections: The corrections.
+
+    Returns:
+        The path.
+    """
     return write_csv(path, COLUMNS, [[getattr(item, name) for name in COLUMNS] for item in corrections])
 
 
 def known_errors(tier: Literal["certain", "likely"] = "certain") -> list[Correction]:
-    """Corrections of the competition's publicly known label errors; "likely" includes "certain".
+    """Returns corrections of the competition's publicly known label errors.
 
-    They fit that set alone, so apply them with `strict=False` to anything that may be a part of it.
+    They match only that dataset, so apply them with `strict=False` to anything that may be a part of it. Disputed rows
+    propose no label and are never applied; see `known_ambiguous`.
+
+    Args:
+        tier: Minimum confidence; "likely" includes "certain".
+
+    Returns:
+        The corrections.
 
     Raises:
-        DataError: There is no such tier. Disputed rows propose no label and are never applied; see `known_remarks`.
+        DataError: The tier does not exist.
     """
     if tier not in TIERS[:2]:
         raise DataError(f"there is no tier '{tier}' of known errors", hint=f"use {' or '.join(TIERS[:2])}")
-    wanted = TIERS[: TIERS.index(tier) + 1]
-    return [item for item in _read_shipped() if item.tier in wanted and item.attribute]
+    tiers = TIERS[: TIERS.index(tier) + 1]
+    return [item for item in _read_known_errors() if item.tier in tiers and item.attribute]
 
 
 def known_ambiguous() -> list[Correction]:
-    """What people said of the competition's labels without agreeing on a right one: for review, never applied."""
-    return [item for item in _read_shipped() if not item.attribute]
+    """Returns the competition's disputed labels, for which no correct label is agreed: for review, never applied.
+
+    Returns:
+        Rows without an attribute.
+    """
+    return [item for item in _read_known_errors() if not item.attribute]
 
 
 def apply_corrections(
-    photos: PhotoDataset, corrections: Sequence[Correction], scheme: LabelSchema, *, strict: bool = True
+    photos: PhotoDataset, corrections: Sequence[Correction], schema: LabelSchema, *, strict: bool = True
 ) -> CorrectedDataset:
-    """Lays corrections over the labels of a set; the set itself and its files stay as they are.
+    """Applies corrections to the labels of a dataset; the dataset object and its files are not modified.
 
     Args:
-        photos: The set.
-        corrections: In any order; no row stands above another.
-        scheme: Its attributes can be corrected.
-        strict: Whether a row that fits no photo, or an attribute the scheme does not have, is an error; otherwise it
-            is passed over.
+        photos: The dataset.
+        corrections: The corrections; their order does not matter.
+        schema: The label schema, whose attributes can be corrected.
+        strict: Whether a correction that matches no photo, or names an attribute that the schema lacks, is an error;
+            otherwise it is ignored.
+
+    Returns:
+        The corrected dataset.
 
     Raises:
-        DataError: Rows contradict each other, name an unknown attribute or value, or an id that two persons bear;
-            where strict, also rows that fit nothing. One error names all of them.
+        DataError: Corrections contradict each other, name an unknown value, or an id that two persons have; with
+            `strict` also corrections that match nothing. One error lists all of them.
     """
     problems: list[str] = []
     unmatched: list[Correction] = []
     plan: dict[int, dict[str, tuple[str | float, Correction]]] = {}
-    register = _Register(photos)
+    index = _PhotoIndex(photos)
     for item in corrections:
         try:
-            value = _read_value(item, scheme)
-            places = register.find(item)
+            value = _read_value(item, schema)
+            positions = index.find(item)
         except _UnmatchedError as error:
             unmatched.append(item)
             if strict:
@@ -143,104 +184,109 @@ def apply_corrections(
         except (DataError, LabelError) as error:
             problems.append(f"{item}: {error.message}")
             continue
-        for place in places:
-            before, other = plan.setdefault(place, {}).setdefault(item.attribute, (value, item))
+        for position in positions:
+            before, other = plan.setdefault(position, {}).setdefault(item.attribute, (value, item))
             if before != value:
                 problems.append(f"{item}: contradicts {other}")
     if problems:
-        raise DataError(format_list(list(dict.fromkeys(problems)), shown=MAX_LISTED), hint="mend these corrections")
-    return _carry_out(photos, plan, unmatched)
+        raise DataError(format_list(list(dict.fromkeys(problems)), shown=MAX_LISTED), hint="correct these rows")
+    return _apply(photos, plan, unmatched)
 
 
 def read_corrected(
     root: str | Path,
-    scheme: LabelSchema,
+    schema: LabelSchema,
     corrections: Sequence[str | Path] = (),
     known: Literal["none", "certain", "likely"] = "none",
 ) -> tuple[PhotoDataset, list[str]]:
-    """A set of photos under its corrections, and what each file of them did, a line each.
+    """Reads a dataset and applies corrections.
 
     Args:
-        root: As for `photos.read_photos`.
-        scheme: What its labels are about.
-        corrections: Files of corrections; every row must fit.
-        known: Which tier of the competition's known errors is laid under them; rows of persons who are not here are
-            passed over, since a part of the set need not hold everybody.
+        root: A folder or manifest, as for `read_photos`.
+        schema: The label schema.
+        corrections: Corrections files; every row must match.
+        known: Tier of the competition's known errors to apply before the files; rows of persons that the dataset lacks
+            are ignored, since it may be a part of the competition's dataset.
+
+    Returns:
+        The corrected dataset, and one line per file on what it changed.
 
     Raises:
-        DataError: The set or a file cannot be read, or a row does not fit.
+        DataError: The dataset or a file cannot be read, or a row does not match.
     """
-    photos = read_photos(root, scheme)
+    photos = read_photos(root, schema)
     layers = [(read_corrections(Path(path)), True, str(path)) for path in corrections]
     if known != "none":
         layers.insert(0, (known_errors(known), False, "known errors"))
-    remarks = []
+    summary = []
     for rows, strict, name in layers:
-        result = apply_corrections(photos, rows, scheme, strict=strict)
+        result = apply_corrections(photos, rows, schema, strict=strict)
         photos = result.photos
-        remarks.append(f"{name}: {result.relabeled} photos relabelled, {result.excluded} left out")
-    return photos, remarks
+        summary.append(f"{name}: {result.relabeled} photos relabeled, {result.excluded} excluded")
+    return photos, summary
 
 
 class _UnmatchedError(DataError):
-    """A row that fits nothing in this set."""
+    """A correction that matches nothing in the dataset."""
 
 
-class _Register:
-    """Finds the photos that a correction is about."""
+class _PhotoIndex:
+    """Finds the photos that a correction matches."""
 
     def __init__(self, photos: PhotoDataset) -> None:
         self._photos = photos
-        self._places: dict[str, list[int]] = {}
+        self._positions: dict[str, list[int]] = {}
         self._prefixes: dict[str, list[str]] = {}
-        for place, photo in enumerate(photos):
-            self._places.setdefault(photo.person, []).append(place)
-        for person in self._places:
+        for position, photo in enumerate(photos):
+            self._positions.setdefault(photo.person, []).append(position)
+        for person in self._positions:
             self._prefixes.setdefault(person.partition("_")[0], []).append(person)
 
     def find(self, item: Correction) -> list[int]:
-        """Places in the set, at least one."""
+        """Positions in the dataset, at least one."""
         person = item.person
-        if person not in self._places:
-            named = self._prefixes.get(person, [])
-            if not named:
+        if person not in self._positions:
+            matches = self._prefixes.get(person, [])
+            if not matches:
                 raise _UnmatchedError(f"no person '{person}'; {did_you_mean(person, self._prefixes)}")
-            if len(named) > 1:
-                raise DataError(f"'{person}' is {len(named)} persons: {', '.join(named)}; write the whole name")
-            person = named[0]
-        places = [place for place in self._places[person] if _is_photo(self._photos[place], item.photo)]
-        if not places:
-            stems = [PurePosixPath(self._photos[place].name).stem for place in self._places[person]]
+            if len(matches) > 1:
+                raise DataError(
+                    f"'{person}' matches {len(matches)} persons: {', '.join(matches)}; write the whole name"
+                )
+            person = matches[0]
+        positions = [position for position in self._positions[person] if _is_photo(self._photos[position], item.photo)]
+        if not positions:
+            stems = [PurePosixPath(self._photos[position].name).stem for position in self._positions[person]]
             raise _UnmatchedError(f"{person} has no photo '{item.photo}'; {did_you_mean(item.photo, stems)}")
-        return places
+        return positions
 
 
-def _is_photo(photo: Photo, wanted: str) -> bool:
+def _is_photo(photo: Photo, text: str) -> bool:
     name = PurePosixPath(photo.name)
-    return not wanted or wanted in (photo.name, name.name, name.stem)
+    return not text or text in (photo.name, name.name, name.stem)
 
 
-def _read_value(item: Correction, scheme: LabelSchema) -> str | float:
+def _read_value(item: Correction, schema: LabelSchema) -> str | float:
     if item.attribute == USE_ATTRIBUTE:
         if item.value != "no":
-            raise LabelError(f"'{item.value}' is no value of {USE_ATTRIBUTE}; write no, or delete the row")
+            raise LabelError(f"'{item.value}' is not a value of {USE_ATTRIBUTE}; write no, or delete the row")
         return item.value
-    if item.attribute not in scheme.names:
+    if item.attribute not in schema.names:
         raise _UnmatchedError(
-            f"there is no attribute '{item.attribute}'; {did_you_mean(item.attribute, (*scheme.names, USE_ATTRIBUTE))}"
+            f"there is no attribute '{item.attribute}'; {did_you_mean(item.attribute, (*schema.names, USE_ATTRIBUTE))}"
         )
     if not item.value:
         raise LabelError("the value is empty")
-    return read_label(scheme[item.attribute], item.value)
+    return read_label(schema[item.attribute], item.value)
 
 
-def _carry_out(
+def _apply(
     photos: PhotoDataset, plan: dict[int, dict[str, tuple[str | float, Correction]]], unmatched: list[Correction]
 ) -> CorrectedDataset:
     kept: list[Photo] = []
     changed = 0
-    for place, photo in enumerate(photos):
-        labels = {name: value for name, (value, _) in plan.get(place, {}).items()}
+    for position, photo in enumerate(photos):
+        labels = {name: value for name, (value, _) in plan.get(position, {}).items()}
         if labels.pop(USE_ATTRIBUTE, None) == "no":
             continue
         changes = {name: value for name, value in labels.items() if photo.labels.get(name) != value}
@@ -258,6 +304,6 @@ def _read_rows(path: Path) -> list[Correction]:
     ]
 
 
-def _read_shipped() -> list[Correction]:
+def _read_known_errors() -> list[Correction]:
     with as_file(files("maskfit.data").joinpath("known_errors.csv")) as path:
         return _read_rows(path)

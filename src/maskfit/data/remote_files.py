@@ -62,7 +62,7 @@ class ImageRoot:
 
     @cached_property
     def _filesystem(self) -> tuple[Any, str]:
-        """fsspec's file system, and the root's path in it."""
+        """The fsspec file system, and the root's path in it."""
         import fsspec
 
         protocol = self.root.partition("://")[0]

@@ -25,7 +25,7 @@ from maskfit.data.pretrained_weights import SALIENCY_CACHE, WeightsFile, add_to_
 from maskfit.errors import DataError, RecipeError, did_you_mean
 
 MASK_THRESHOLD = 0.5
-"""Minimum of the highest saliency on a photo; below it, stretching the map to 0 to 1 would turn noise into an object."""
+"""Minimum of the highest saliency on a photo; below it, min-max normalization would turn noise into an object."""
 
 MAX_CACHED_PHOTOS = 64
 """Maximum photos whose maps a `SaliencyNetwork` keeps in memory, so that a crop and a background removal share one."""

@@ -1,4 +1,4 @@
-"""`maskfit data crop`: cropped copies of photos, and a list of every face on them."""
+"""`maskfit data crop`: cropped copies of photos, and a list of every detected face."""
 
 from __future__ import annotations
 
@@ -16,37 +16,42 @@ if TYPE_CHECKING:
     from maskfit.registry import ComponentSpec
 
 SHOWN = 20
-"""Photos that are named in a remark; the lists name all."""
+"""Photos named in a warning; the CSV files name all."""
 
 
 Source = Annotated[
     Path,
     typer.Argument(metavar="ROOT|CSV", help="A folder of photos, or a CSV with the column path.", show_default=False),
 ]
-Target = Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is new or empty.")]
+Target = Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")]
 CropWord = Annotated[
-    str, typer.Option("--crop", metavar="CROP", help="Any crop of data.crop: face, pixels, centre:scale=0.8.")
+    str, typer.Option("--crop", metavar="CROP", help="Crop, as in data.crop: face, variance, center:scale=0.8.")
 ]
 Detector = Annotated[
     str | None, typer.Option(metavar="NAME", help="yunet, mtcnn or ultra_light; with options: yunet:side=640.")
 ]
 Weights = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="The detector's weights; else they are fetched once.")
+    Path | None, typer.Option(metavar="FILE", help="Weights of the detector; downloaded once by default.")
 ]
 Margin = Annotated[
     str | None,
-    typer.Option(metavar="SHARE", help="Round the face, in shares of it: 0.3, or left,top,right,bottom."),
+    typer.Option(metavar="FRACTION", help="Margin around the face as a fraction of it: 0.3, or left,top,right,bottom."),
 ]
-Choose = Annotated[str | None, typer.Option(help="Which face: largest, central or surest.")]
+Choose = Annotated[str | None, typer.Option(help="Which face to crop: largest, central or surest.")]
 Size = Annotated[
-    str | None, typer.Option(metavar="N|HxW", help="Pixels of each copy: 224, or 280x210 (height x width).")
+    str | None, typer.Option(metavar="N|HxW", help="Size of each copy in pixels: 224, or 280x210 (height x width).")
 ]
 Background = Annotated[
     str,
-    typer.Option("--background", metavar="NAME", help="Any of data.background_removal: grabcut, saliency:net=silueta."),
+    typer.Option(
+        "--background",
+        metavar="NAME",
+        help="Background removal, as in data.background_removal: grabcut, saliency:net=silueta.",
+    ),
 ]
-SchemeName = Annotated[
-    str, typer.Option("--schema", metavar="NAME", help=f"What a CSV's columns are: {', '.join(LABEL_SCHEMAS)}.")
+SchemaOption = Annotated[
+    str,
+    typer.Option("--schema", metavar="NAME", help=f"Label schema of the CSV's columns: {', '.join(LABEL_SCHEMAS)}."),
 ]
 
 
@@ -58,17 +63,17 @@ def crop(
     weights: Weights = None,
     margin: Margin = None,
     choose: Choose = None,
-    align: Annotated[bool, typer.Option("--align", help="Turn each crop so that the eyes are level.")] = False,
+    align: Annotated[bool, typer.Option("--align", help="Rotate each crop until the eyes are level.")] = False,
     size: Size = None,
     background: Background = "none",
-    scheme: SchemeName = "mask-gender-age",
+    scheme: SchemaOption = "mask-gender-age",
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Write cropped copies of photos in the same folders, and list every face on them.
+    """Write cropped copies of photos, and list every detected face.
 
-    Beside the copies lie faces.csv (every face with box, score and landmarks; which was taken), faces.jpg (some of them
-    to look at) and, of a CSV, manifest.csv to train on. Stopped, the same command goes on. Training needs no copies:
-    `data.crop=face` crops as it reads, and prediction alike.
+    Also writes faces.csv (every face with box, score, landmarks, and which was used), faces.jpg (a sample) and, for a
+    CSV, manifest.csv to train on. The same command resumes after an interruption. Training needs no copies:
+    `data.crop=face` crops while reading, as prediction does.
 
     **Examples**
 
@@ -76,15 +81,15 @@ def crop(
 
     `maskfit data crop photos.csv --out faces --detector mtcnn --margin 0.2,0.4,0.2,0.2 --align --size 224`
 
-    `maskfit data crop eval/images --out faces --crop pixels`
+    `maskfit data crop eval/images --out faces --crop variance`
 
-    `maskfit data crop train/images --out erased --crop whole --background grabcut`
+    `maskfit data crop train/images --out erased --crop resize --background grabcut`
     """
     from maskfit.config.loader import parse_component
     from maskfit.data.crop_dataset import write_crops
 
     if scheme not in LABEL_SCHEMAS:
-        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
+        raise DataError(f"label schema '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
     part = _part(word, detector, weights, margin, choose, align)
     pixels = None if size is None else _size(size)
     with progress("cropping") as advance:
@@ -93,7 +98,7 @@ def crop(
             target,
             part,
             size=pixels,
-            scheme=LABEL_SCHEMAS[scheme],
+            schema=LABEL_SCHEMAS[scheme],
             background_removal=parse_component(background),
             progress=advance,
         )
@@ -106,11 +111,11 @@ def crop(
 def _part(
     word: str, detector: str | None, weights: Path | None, margin: str | None, choose: str | None, align: bool
 ) -> ComponentSpec:
-    """The crop, with the short options laid over it."""
+    """Returns the crop with the options of the command line."""
     from maskfit.config.loader import parse_component
     from maskfit.registry import ComponentSpec
 
-    part = parse_component(word)
+    part = parse_component(word, "data.crop")
     options: dict[str, Any] = {}
     if detector is not None:
         options["detector"] = parse_component(detector).model_dump(mode="json")
@@ -119,7 +124,7 @@ def _part(
     if margin is not None:
         options |= _margins(margin)
     if choose is not None:
-        options["choose"] = choose
+        options["face_selection"] = choose
     if align:
         options["align"] = True
     return ComponentSpec(name=part.name, options=part.options | options)
@@ -131,14 +136,14 @@ def _margins(text: str) -> dict[str, float]:
     except ValueError:
         shares = []
     if len(shares) not in (1, 4):
-        raise DataError(f"'{text}' is no margin", hint="write it like --margin 0.3, or --margin 0.2,0.4,0.2,0.2")
+        raise DataError(f"invalid margin '{text}'", hint="write it like --margin 0.3, or --margin 0.2,0.4,0.2,0.2")
     return dict(zip(("left", "top", "right", "bottom"), shares * (4 // len(shares)), strict=True))
 
 
 def _size(text: str) -> tuple[int, int]:
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() and 8 <= int(side) <= 4096 for side in sides):
-        raise DataError(f"'{text}' is no size", hint="write it like --size 224 or --size 280x210, each in 8 to 4096")
+        raise DataError(f"invalid size '{text}'", hint="write it like --size 224 or --size 280x210, each in 8 to 4096")
     return int(sides[0]), int(sides[-1])
 
 
@@ -160,19 +165,20 @@ def _tell(made: CropSummary) -> None:
     faces = sum(len(item.faces) for item in made.records)
     several = sum(len(item.faces) > 1 for item in made.records)
     line = f"{len(made.records):,} photos cropped"
-    if faces or made.fallback_crops:  # else the crop has no detector, and "0 faces" would say that it found none
+    if faces or made.fallback_crops:  # without a detector "0 faces" would be misleading
         line += f"; {faces:,} faces"
     if several:
-        line += f"; {several:,} photos with several, all listed"
+        line += f"; {several:,} photos with several faces"
     if made.num_resumed:
-        line += f"; {made.num_resumed:,} were done before"
+        line += f"; {made.num_resumed:,} were done earlier"
     out.print(line, soft_wrap=True)
     if made.fallback_crops:
         named = ", ".join(made.fallback_crops[:SHOWN]) + (", ..." if len(made.fallback_crops) > SHOWN else "")
-        line = f"nothing found in {len(made.fallback_crops):,} of {len(made.records):,} photos, the fallback was taken: {named}"
+        count = f"{len(made.fallback_crops):,} of {len(made.records):,}"
+        line = f"nothing found in {count} photos, using the fallback crop: {named}"
         err.print(line, style="yellow")
     if made.unreadable:
-        err.print(f"set aside, {len(made.unreadable):,} photos that cannot be read:", style="yellow")
+        err.print(f"set aside {len(made.unreadable):,} unreadable photos:", style="yellow")
         for name, reason in list(made.unreadable.items())[:SHOWN]:
             err.print(f"  {name}: {reason}")
         if len(made.unreadable) > SHOWN:

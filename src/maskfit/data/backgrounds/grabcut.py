@@ -2,9 +2,9 @@
 
 GrabCut (Rother, Kolmogorov, Blake: "GrabCut": Interactive Foreground Extraction using Iterated Graph Cuts, SIGGRAPH
 2004) alternates between fitting color mixtures of foreground and background and a minimum cut between them. Initialized
-with a rectangle alone, as usual, it removes dark hair before dark walls and white masks before white ones. Here the crop
-locates the face: its inside is certain foreground, the upper corners of its surroundings are certain background, and
-color decides in between.
+with a rectangle alone, as usual, it removes dark hair before dark walls and white masks before white ones. Here the
+crop locates the face: its inside is certain foreground, the upper corners of its surroundings are certain background,
+and color decides in between.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Lists image caches and removes those that were not used for long, since caches only ever grow.
 
 A cache can be rebuilt from its photos, so a removal costs only time. A cache that a process appends to is not removed;
-one that is being read stays readable until its reader ends, where the operating system keeps open files (Windows refuses
-the removal instead).
+one that is being read stays readable until its reader ends, where the operating system keeps open files (Windows
+refuses the removal instead).
 """
 
 from __future__ import annotations

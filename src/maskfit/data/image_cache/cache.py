@@ -3,8 +3,8 @@
 One cache is a folder for one `CropResize`; its rows (`image_cache.files`) are photos, identified by the hash of their
 bytes. A photo that was moved or occurs twice is one row; a changed photo is another.
 
-Each file is read once, also for several caches: the bytes that are hashed are the bytes that are decoded. One process at
-a time appends; the others then find its rows. `image_cache.admin` lists caches and removes unused ones.
+Each file is read once, also for several caches: the bytes that are hashed are the bytes that are decoded. One process
+at a time appends; the others then find its rows. `image_cache.admin` lists caches and removes unused ones.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Files of one image cache: `frames.bin` holds pixels row after row, `keys.txt` one line per row.
 
-Rows are only appended, pixels before keys, so a cache that was interrupted while it grew is complete up to its last key,
-and readers never see a row change.
+Rows are only appended, pixels before keys, so a cache that was interrupted while it grew is complete up to its last
+key, and readers never see a row change.
 
 Creating, appending to and removing these files requires the cache's file lock. Readers take no lock: they open the
 pixels before they read the keys, and check afterwards that the keys belong to the same pixels file. The files that they
