@@ -42,7 +42,7 @@ def test_the_address_is_printed_with_its_key(command, model, served, port, paint
 
 
 def test_without_a_detector_whole_photos_are_read_all_the_same(command, model, served, port, monkeypatch):
-    monkeypatch.setattr(FaceCrop, "settled", _no_weights)
+    monkeypatch.setattr(FaceCrop, "pinned", _no_weights)
     said = command("app", model, "--port", port)
     assert said.code == 0, said.err
     assert "only whole photos can be read" in said.err

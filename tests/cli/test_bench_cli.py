@@ -21,9 +21,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...], i
         if engine == "broken":
             raise benchmark.MaskfitError("the engine 'broken' could not be timed")
         speed = 100.0 if engine.startswith("torch") else 10.0
-        files = Throughput.of([speed / 2]) if photos else None
+        files = Throughput.from_rates([speed / 2]) if photos else None
         return [
-            BenchmarkResult(engine, size, Throughput.of([speed * size, speed * size + 1]), files) for size in batches
+            BenchmarkResult(engine, size, Throughput.from_rates([speed * size, speed * size + 1]), files) for size in batches
         ], "said"
 
     monkeypatch.setattr(benchmark, "time_model", time_here)
@@ -54,7 +54,7 @@ def test_rounds_go_on_for_as_long_as_was_said(monkeypatch):
     rates = list(benchmark._rates(2, lambda: done.append(1), seconds=1.25))
     assert rates == pytest.approx([20, 10, 2 / 0.9, 20])
     assert len(done) == 5
-    rate = Throughput.of(rates)
+    rate = Throughput.from_rates(rates)
     assert (rate.median, rate.low, rate.high) == pytest.approx((15, 2 / 0.9, 20))
 
 
@@ -117,5 +117,5 @@ def test_nothing_timed_is_an_error(command, model, quick):
 
 def test_one_engine_alone_is_compared_with_none():
     assert "times" not in _recommend(
-        [BenchmarkResult("onnx", 1, Throughput.of([3.0])), BenchmarkResult("onnx", 8, Throughput.of([5.0]))]
+        [BenchmarkResult("onnx", 1, Throughput.from_rates([3.0])), BenchmarkResult("onnx", 8, Throughput.from_rates([5.0]))]
     )

@@ -48,7 +48,7 @@ def test_what_was_measured_is_told_to_scripts(command, model, monkeypatch):
     def time_model(path, engine, batches, *, seconds):
         timed.append((str(path), engine))
         return [
-            BenchmarkResult(engine, batch, Throughput.of([rate]))
+            BenchmarkResult(engine, batch, Throughput.from_rates([rate]))
             for batch, rate in zip(batches, (100.0, 400.0), strict=True)
         ], ""
 

@@ -65,9 +65,9 @@ def test_faces_are_made_judged_and_gone_on_with(command, root, folds, model, mon
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--size", 65), "none of 16, 32"),
+        (("--size", 65), "must be one of 16, 32"),
         (("--crop", "middle"), "'middle' is unknown"),
-        (("--classes", "thick"), "are no classes"),
+        (("--classes", "thick"), "must be thin, all or class indices"),
         (("--schema", "masks"), "did you mean 'mask'"),
         (("--folds", "none.csv"), "no such file"),
         (("--weights", "none.safetensors"), "no such"),

@@ -31,7 +31,7 @@ def test_a_table_becomes_a_manifest(command, table, evaluation, tmp_path):
     assert next(line.split()[-1] for line in said.out.splitlines() if "worn, female, >=60" in line) == "3"
     assert "3 photos; 3 are not sure enough" in said.err
     photos = read_photos(target, SCHEME)
-    assert SCHEME.to_class_index(photos.codes(SCHEME)).tolist() == [5, 5, 5]
+    assert SCHEME.to_class_index(photos.attribute_indices(SCHEME)).tolist() == [5, 5, 5]
     again = command("pseudo-label", table, "--images", evaluation / "images", "--out", target)
     assert (again.code, "exists already" in again.err) == (2, True)
     assert command("pseudo-label", table, "--images", evaluation / "images", "--out", target, "--force").code == 0

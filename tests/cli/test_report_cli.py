@@ -27,7 +27,7 @@ def run(tmp_path: Path) -> Path:
         for stem in ("mask1", "incorrect_mask", "normal"):
             (folder / f"{stem}.jpg").touch()
     photos = read_photos(tmp_path / "images", SCHEME)
-    truth = SCHEME.to_class_index(photos.codes(SCHEME))
+    truth = SCHEME.to_class_index(photos.attribute_indices(SCHEME))
     rows = np.random.default_rng(0).dirichlet(np.ones(18), len(photos)) * 0.5 + 0.5 * np.eye(18)[truth]
     folder = RunDir(tmp_path / "run")
     ProbabilityTable(tuple(photo.name for photo in photos), rows, truth).write(folder.probabilities)

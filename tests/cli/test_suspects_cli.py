@@ -37,7 +37,7 @@ def people(tmp_path: Path) -> Path:
 def table(people: Path, tmp_path: Path) -> tuple[Path, str]:
     """What a good model says of people; of the first person it says the other gender."""
     photos = read_photos(people, SCHEME)
-    truth = SCHEME.to_class_index(photos.codes(SCHEME))
+    truth = SCHEME.to_class_index(photos.attribute_indices(SCHEME))
     first = photos[0].person
     seen = np.array([(k // 6) * 6 + (k + 3) % 6 if one.person == first else k for k, one in zip(truth, photos)])  # noqa: B905
     rows = np.full((len(photos), 18), 0.01 / 17)

@@ -1,7 +1,7 @@
-"""The command `maskfit`: verbs that parse, call one function, and print.
+"""The command `maskfit`: each subcommand parses its arguments, calls one function, and prints.
 
-Every verb stands in the tables below and is imported when it is called; what is heavy it imports inside its function.
-So `maskfit --help` answers at once, and the base install never misses what only training needs.
+Subcommands are listed in the tables below and imported when they run; heavy packages are imported inside their
+functions. So `maskfit --help` is fast, and the base install works without the training packages.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from maskfit.cli.legacy_names import COMMANDS, DATA_COMMANDS
 from maskfit.errors import MaskfitError
 
 STOPPED = 130
-"""The exit code of a command that the user stopped, as shells have it."""
+"""Exit code of a command that the user interrupted, as in shells."""
 
 OF_THE_USER = frozenset(
     {
@@ -36,51 +36,51 @@ OF_THE_USER = frozenset(
         errno.ENAMETOOLONG,
     }
 )
-"""What the system refuses for a reason that the user can mend."""
+"""Errors of the operating system that the user can fix."""
 
 COMMAND_TABLE = {
-    "Begin": {
+    "Start": {
         "demo": LazyCommand(
             "maskfit.cli.demo:demo",
-            "Draw faces, train on them, judge, predict, and picture the answers: under three minutes on two cores.",
+            "Draw faces, train, evaluate, predict and picture the predictions: under three minutes on two cores.",
         ),
         "new": LazyCommand(
             "maskfit.cli.new:new",
-            "Start a project folder: recipe.yaml to change, README.md with the commands, .gitignore.",
+            "Create a project folder: a recipe to edit, a README with the commands, .gitignore.",
         ),
         "recipes": LazyCommand(
             "maskfit.cli.recipes:recipes",
-            "List the recipes that ship, show one, or make one from another program's config.",
+            "List the recipes that ship with maskfit, print one, or convert another program's config.",
         ),
         "check": LazyCommand(
             "maskfit.cli.recipes:check",
-            "Check a recipe without data: every mistake at once, and the whole recipe as it would be trained.",
+            "Check a recipe without data: every mistake at once, then the whole recipe with its defaults.",
         ),
     },
-    "Train and judge": {
+    "Train and evaluate": {
         "train": LazyCommand(
             "maskfit.cli.train:train",
-            "Train a recipe: split by person, train every fold, judge it on the persons it never saw.",
+            "Train a recipe: split by person, train every fold, evaluate it on held-out persons.",
         ),
         "tune": LazyCommand(
             "maskfit.cli.tune:tune",
-            "Search a recipe's space: many trainings with other values, each judged on the same held-out persons.",
+            "Search hyperparameters: many trainings of a recipe, each evaluated on the same held-out persons.",
         ),
         "evaluate": LazyCommand(
             "maskfit.cli.evaluate:evaluate",
-            "Score a submission: accuracy, macro F1, each class and each attribute.",
+            "Score a submission: accuracy and macro F1, overall, per class and per attribute.",
         ),
         "report": LazyCommand(
             "maskfit.cli.report:report",
-            "Judge a run, or compare several, on one page that needs no network.",
+            "Write the report of a run, or compare several, on one self-contained page.",
         ),
         "ensemble": LazyCommand(
             "maskfit.cli.ensemble:ensemble",
-            "Combine members by votes: compare the votes on held-out photos, and answer new ones. No photo is opened.",
+            "Combine models from stored probabilities: compare ways to combine them, and predict with one.",
         ),
         "pseudo-label": LazyCommand(
             "maskfit.cli.pseudo_label:pseudo_label",
-            "Make labels of what a model is sure of, to train on them with data.extra_train.",
+            "Write confident predictions as pseudo-labels, to train on with data.extra_train.",
         ),
         "calibrate": LazyCommand(
             "maskfit.cli.calibrate:calibrate",
@@ -88,109 +88,107 @@ COMMAND_TABLE = {
         ),
         "inspect": LazyCommand(
             "maskfit.cli.inspect:inspect",
-            "Look inside a model: does every layer learn, how is it built, and where on a face does it look?",
+            "Inspect a model: gradient check of every layer, graph of its modules, Grad-CAM on photos.",
         ),
     },
     "Photos and labels": {
         "data": LazyCommand(
             "maskfit.cli:data_group",
-            "Sets of photos: check, explore, split, crop, put masks on, mix, draw, make.",
+            "Datasets: check, explore, split, crop, add masks, oversample, synthesize.",
         ),
         "label-issues": LazyCommand(
             "maskfit.cli.label_issues:label_issues",
-            "Rank labels by how likely they are to be wrong.",
+            "Rank labels by the probability that they are wrong.",
         ),
         "review": LazyCommand(
             "maskfit.cli.review:review",
-            "Look at labels person by person, mark what is wrong, give what is right.",
+            "Review labels person by person in the browser, and write corrections.",
         ),
     },
-    "Use": {
+    "Predict and serve": {
         "predict": LazyCommand(
             "maskfit.cli.predict:predict",
-            "Answer for photos: for every face on those that are named, or a row for each photo of a list or folder.",
+            "Predict every face on the named photos, or one row for each photo of a folder or list.",
         ),
         "app": LazyCommand(
             "maskfit.cli.app:app",
-            "Open a page on which photos are uploaded or taken, and every face on them is boxed and answered for.",
+            "Open a web page to upload or take photos and see the prediction for every face.",
         ),
         "serve": LazyCommand(
             "maskfit.cli.serve:serve",
-            "Serve models over HTTP: POST photos to /v1/predict, get every face's answer as JSON.",
+            "Serve models over HTTP: POST photos to /v1/predict, get the prediction of every face as JSON.",
         ),
         "video": LazyCommand(
             "maskfit.cli.video:video",
-            "Follow the people in a video or before a camera, and tell who appears, leaves or changes the mask.",
+            "Track people in a video or camera stream, and report who appears, leaves or changes the mask.",
         ),
         "export": LazyCommand(
             "maskfit.cli.export:export",
-            "Export a model to ONNX or OpenVINO, which run without torch, or to its bare weights.",
+            "Export a model to ONNX or OpenVINO, which run without torch, or to bare weights.",
         ),
         "benchmark": LazyCommand(
             "maskfit.cli.benchmark:benchmark",
-            "Time a model on this machine: photos a second by engine and batch size, and which is the fastest.",
+            "Measure a model's throughput on this machine by engine and batch size.",
         ),
         "model-card": LazyCommand(
             "maskfit.cli.model_card:model_card",
-            "Show a model's card: what it reads, what it learnt from, its scores, how sure it is, its limits.",
+            "Print a model card: labels, training data, scores, calibration, limits.",
         ),
     },
 }
-"""Every verb by its name: where its function stands, and the first line of that function's docstring."""
+"""Every command by name: where its function is, and the first line of that function's docstring."""
 
 DATA_COMMANDS_TABLE = {
-    "Look": {
+    "Inspect": {
         "check": LazyCommand(
             "maskfit.cli.data.dataset:check",
-            "List everything that is wrong with a set of photos, before a training finds it.",
+            "List every problem of a dataset before training.",
         ),
         "explore": LazyCommand(
             "maskfit.cli.data.explore:explore",
-            "Look at a set of photos before anything is trained on it: counts, ages, mean faces, oddities, leaks.",
+            "Explore a dataset on one page: class counts, ages, mean faces, outliers, leaks between persons.",
         ),
     },
-    "Keep": {
+    "Image cache": {
         "cache": LazyCommand(
             "maskfit.cli.data.cache:cache",
-            "List the stores of decoded photos with size and last use, and remove those that nothing uses.",
+            "List the image caches with size and last use, and remove unused ones.",
         ),
     },
-    "Divide and cut": {
+    "Split and crop": {
         "split": LazyCommand(
             "maskfit.cli.data.dataset:split",
-            "Deal the persons of a set to folds and write the split down.",
+            "Split persons into folds and write the split as CSV.",
         ),
         "crop": LazyCommand(
             "maskfit.cli.data.crop:crop",
-            "Write cropped copies of photos in the same folders, and list every face on them.",
+            "Write cropped copies of photos, and list every detected face.",
         ),
     },
-    "Make": {
+    "Synthesize": {
         "synthesize": LazyCommand(
             "maskfit.cli.data.dataset:synthesize",
-            "Draw faces of people who do not exist, in the competition's layout, to try everything without any "
-            "download.",
+            "Draw synthetic faces in the competition's layout, to try everything without a download.",
         ),
         "add-masks": LazyCommand(
             "maskfit.cli.data.add_masks:add_masks",
-            "Put masks on bare faces: five worn well, one worn wrongly, and the bare face, in the competition's "
-            "layout.",
+            "Add synthetic masks to bare faces, in the competition's layout.",
         ),
         "oversample": LazyCommand(
             "maskfit.cli.data.dataset:oversample",
-            "Fill up the thin classes with blends of two of their photos, to train on them with data.extra_train.",
+            "Oversample rare classes with blends of two photos, to train on with data.extra_train.",
         ),
         "gan": LazyCommand(
             "maskfit.cli.data.gan:gan",
-            "Train a small GAN on a set and make faces for its thin classes, to train on with data.extra_train.",
+            "Train a small GAN and generate faces of rare classes, to train on with data.extra_train.",
         ),
     },
 }
-"""The verbs of `maskfit data`."""
+"""Subcommands of `maskfit data`."""
 
 root_group = make_lazy_app(
     COMMAND_TABLE,
-    "Read mask, gender and age from face photos: train, judge, combine and use classifiers.",
+    "Classifiers for mask, gender and age from face photos: train, evaluate, combine, serve.",
     name="maskfit",
     old_names=COMMANDS,
 )
@@ -212,42 +210,46 @@ def _print_version(wanted: bool) -> None:
 @root_group.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     load_environment()
 
 
 def main() -> None:
-    """The entry point: runs a verb; what the user can mend is said without a traceback, with exit code 2."""
+    """Runs a command; errors that the user can fix are printed without a traceback, with exit code 2."""
     try:
         code = _run()
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read this has enough, as `head -1` has. Python would complain once more when it flushes at its end.
+        # The reader closed the pipe, as `head -1` does. Python would report it again when flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     if "torch" not in sys.modules:
-        # What is left is freed with the process. Python would look through all of it for cycles first, and more than
-        # once: 0.07 s after a prediction. What torch brings along complains of leaks where that is left out.
+        # Memory is freed with the process; the final garbage collection would take 0.07 s after a prediction. With
+        # torch it is kept, since triton reports leaks without it.
         gc.freeze()
     sys.exit(code)
 
 
 def _run() -> int | str | None:
-    """Runs a verb and gives the exit code."""
+    """Runs a command and returns the exit code."""
     # A file name in another encoding than the terminal's must not end in a traceback.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         root_group()
     except MaskfitError as error:
-        _tell(error)
+        _print_error(error)
         return 2
     except OSError as error:
         if error.errno not in OF_THE_USER:
             raise
-        _tell(MaskfitError(f"{error.strerror}", location=error.filename2 or error.filename, hint="check the path"))
+        _print_error(
+            MaskfitError(
+                f"{error.strerror}", location=error.filename2 or error.filename, hint="check path and permissions"
+            )
+        )
         return 2
     except (KeyboardInterrupt, SystemExit) as left:
         if isinstance(left, SystemExit) and left.code != STOPPED:
@@ -257,7 +259,7 @@ def _run() -> int | str | None:
     return 0
 
 
-def _tell(error: MaskfitError) -> None:
+def _print_error(error: MaskfitError) -> None:
     from maskfit.cli.console import print_error
 
     print_error(error)

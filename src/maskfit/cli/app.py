@@ -1,4 +1,4 @@
-"""`maskfit app`: a page in the browser that answers for every face on the photos that are brought to it."""
+"""`maskfit app`: a web page with the prediction for every face on uploaded or taken photos."""
 
 from __future__ import annotations
 
@@ -21,29 +21,31 @@ Models = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="MODEL_OR_RUN...",
-        help="Model files, or run folders with all their folds; left out, the one run under ./runs; or else the "
-        "model that comes with maskfit.",
+        help="Model files or run folders (all their folds); by default the only run under ./runs, or the bundled "
+        "model.",
         show_default=False,
     ),
 ]
 Run = Annotated[
     Path | None,
-    typer.Option(metavar="RUN", help="Show this run's report, review and explore its photos, and answer with it."),
+    typer.Option(
+        metavar="RUN", help="Show the report of this run, review and explore its photos, and predict with it."
+    ),
 ]
 Photos = Annotated[Path | None, typer.Option(metavar="ROOT|CSV", help="Review and explore these photos.")]
-SchemeName = Annotated[
-    str, typer.Option("--schema", metavar="NAME", help=f"What the labels of --photos are about: {', '.join(LABEL_SCHEMAS)}.")
+SchemaOption = Annotated[
+    str, typer.Option("--schema", metavar="NAME", help=f"Label schema of --photos: {', '.join(LABEL_SCHEMAS)}.")
 ]
-EngineWord = Annotated[str, typer.Option(help="What runs the models: auto, torch, onnx, openvino.")]
-Log = Annotated[Path, typer.Option(metavar="FILE", help="The audit log of the review.")]
-Corrections = Annotated[Path, typer.Option(metavar="FILE", help="Where the review writes corrections.")]
+EngineWord = Annotated[str, typer.Option(help="Inference engine: auto, torch, onnx, openvino.")]
+Log = Annotated[Path, typer.Option(metavar="FILE", help="Audit log of the review.")]
+Corrections = Annotated[Path, typer.Option(metavar="FILE", help="CSV into which the review writes corrections.")]
 
 
 def app(
     models: Models = None,
     run: Run = None,
     photos: Photos = None,
-    scheme: SchemeName = "mask-gender-age",
+    scheme: SchemaOption = "mask-gender-age",
     engine: EngineWord = "auto",
     log: Log = Path("review.jsonl"),
     corrections: Corrections = Path("corrections.csv"),
@@ -51,13 +53,13 @@ def app(
     port: Port = PORT,
     open_: Open = False,
 ) -> None:
-    """Open a page on which photos are uploaded or taken, and every face on them is boxed and answered for.
+    """Open a web page to upload or take photos and see the prediction for every face.
 
-    Each face gets its mask state, gender and age with the probability of every value, and "not sure" where the model is
-    not. See what the model saw of a face and where it looked; download all faces as a CSV. Photos stay in memory, and
-    nothing leaves the machine. With --run or --photos, review, explore and report are pages beside it.
+    Each face gets mask state, gender and age with the probability of every value, or "not sure". Shows the network
+    input and Grad-CAM of a face; downloads all faces as CSV. Photos stay in memory, and nothing leaves the machine.
+    With --run or --photos, review, exploration and report are further pages.
 
-    On another machine than the one you sit at, start it there and run the line with 'ssh -L' that it prints here.
+    To use it from another machine, run the printed line with 'ssh -L' there.
 
     Examples:
 
@@ -70,7 +72,7 @@ def app(
         maskfit app runs/first runs/second --photos photos
     """
     if scheme not in LABEL_SCHEMAS:
-        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
+        raise DataError(f"label schema '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
     require_extra("app", "app", "streamlit")
     check_overwrite(corrections, force=True)
     from maskfit.apps.streamlit_server import build_url, check_port_free
@@ -89,10 +91,10 @@ def app(
 
 
 def _words(run: Path | None, photos: Path | None) -> list[str]:
-    """The models where none is named: those of the run, of the environment, of the one run that is here, or in the box.
+    """Returns the default models: those of --run, SM_CHANNEL_MODEL, the only run under ./runs, or the bundled one.
 
     Raises:
-        ModelFileError: There are several runs, and nothing else was asked for.
+        ModelFileError: There are several runs, and --photos is not given.
     """
     from maskfit.apps.webapp.app_state import find_only_run, find_runs
 
@@ -105,7 +107,7 @@ def _words(run: Path | None, photos: Path | None) -> list[str]:
     except ModelFileError as error:
         if photos is None:
             raise
-        err.print(f"{error.message}: only the photos are shown", style="yellow")
+        err.print(f"{error.message}: showing only the photos", style="yellow")
         return []
 
 
@@ -117,9 +119,9 @@ def _greet(studio: AppState, address: str, host: str, port: int) -> None:
         if studio.models:
             studio.face_predictor(studio.default_settings)
     except MaskfitError as error:
-        err.print(f"only whole photos can be read, for faces cannot be looked for: {error}", style="yellow")
+        err.print(f"no face detector, so each photo is taken as one face: {error}", style="yellow")
     closing = (
-        "then open the address there. A browser gives its camera to localhost and https only.",
-        "Ctrl-C ends the page; photos that were brought are forgotten then.",
+        "then open the URL there. Browsers allow the camera on localhost and https only.",
+        "Ctrl-C stops the page; uploaded photos are discarded.",
     )
-    print_url(address, host, port, "can use the models and sees what the pages show", closing)
+    print_url(address, host, port, "can use the models and see the pages", closing)

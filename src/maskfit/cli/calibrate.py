@@ -13,26 +13,28 @@ from maskfit.errors import DataError
 
 
 def calibrate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with a fold that is done.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder with a finished fold.")],
     accuracy: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=SHARE", help="So many of the sure answers are to be right: mask=0.99."),
+        typer.Option(metavar="NAME=FRACTION", help="Accuracy that answered photos shall have: mask=0.99."),
     ] = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option("--coverage", metavar="NAME=SHARE", help="So many photos are to stay answered: age=0.8."),
+        typer.Option("--coverage", metavar="NAME=FRACTION", help="Fraction of photos that shall be answered: age=0.8."),
     ] = None,
     below: Annotated[
         list[str] | None,
-        typer.Option("--threshold", metavar="NAME=SHARE", help='The probability itself below which it is "not sure".'),
+        typer.Option(
+            "--threshold", metavar="NAME=PROBABILITY", help='Probability below which the prediction is "not sure".'
+        ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print what was fitted as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the fitted values as JSON.")] = False,
 ) -> None:
-    """Fit temperatures and "not sure" thresholds to a run's held-out answers, and write them into its models.
+    """Fit temperatures and "not sure" thresholds on a run's out-of-fold predictions, and write them into its models.
 
-    Training does so by itself, with a threshold of 0.6 for every attribute. Each call sets all thresholds: an attribute
-    that it does not name is at 0.6 again. How well a fitted threshold holds is said for persons it was not fitted to.
-    Exported models are to be exported anew.
+    Training does this with a threshold of 0.6 for every attribute. Each call sets all thresholds: attributes that are
+    not named go back to 0.6. The accuracy and coverage of a fitted threshold are estimated on persons it was not fitted
+    on. Models that were exported before must be exported again.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""How the command speaks: results on standard output, everything else on standard error."""
+"""Output of commands: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -14,42 +14,56 @@ from rich.console import Console
 
 from maskfit.errors import DataError, MissingExtraError
 
-# Texts are printed as they are: in a file name `[1]` is no markup, `:dog:` no emoji. Colour comes from `style=`.
+# Text is printed as it is: in a file name `[1]` is not markup and `:dog:` not an emoji. Color comes from `style=`.
 out = Console(highlight=False, markup=False, emoji=False)
-"""For what was asked for."""
+"""For results."""
 
 err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
-"""For progress, remarks and errors."""
+"""For progress, warnings and errors."""
 
 
-RAY_HELP = "A Ray cluster to work on: auto joins the one that runs here or starts one, local starts one, or HOST:PORT."
-"""The help of every `--ray`."""
+RAY_HELP = "Ray cluster: auto joins the one that runs here or starts one, local starts one, or HOST:PORT."
+"""Help of every `--ray`."""
 
 TRAIN_MODULES = ("torch", "torchvision", "timm", "lightning", "sklearn")
-"""What the extra 'train' brings and training imports."""
+"""Packages of the extra 'train' that training imports."""
 
 
 def print_error(error: object) -> None:
-    """Says what the user can mend."""
+    """Prints an error.
+
+    Args:
+        error: Usually a `MaskfitError`, whose text has message, location and hint.
+    """
     err.print("error:", style="bold red", end=" ")
     err.print(str(error))
 
 
 def print_json(value: Any) -> None:
-    """Prints `value` as JSON, for scripts: no colours, no wrapping."""
+    """Prints a value as JSON without colors or wrapping.
+
+    Args:
+        value: Anything that JSON can hold; NaN and infinity are errors.
+    """
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Prints a table below its title; columns of numbers stand to the right."""
+    """Prints a table below its title, with numeric columns right-aligned.
+
+    Args:
+        title: The line above the table.
+        header: Column names.
+        rows: Cells, one for each column; floats are printed with four decimals.
+    """
     from rich.table import Table
 
-    # A title of rich's own is broken to the table's width, which may be two narrow columns.
+    # rich wraps a table's title to the table's width, which may be two narrow columns.
     out.print(title, style="bold", soft_wrap=True)
     table = Table(header_style="bold", box=None, pad_edge=False)
     for column, name in enumerate(header):
         numeric = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
-        # Folded, where the screen is too narrow: names of layers and photos differ at their ends.
+        # Folded on narrow screens instead of cut: names of layers and photos differ at their ends.
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
@@ -58,8 +72,16 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[objec
 
 @contextmanager
 def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int | None], None]]:
-    """A bar with rate and time left; gives a function to call with (done, total), None where there is no telling."""
-    # Here, as in the verbs: what is imported above delays every command.
+    """Shows a progress bar with rate and remaining time.
+
+    Args:
+        title: Text before the bar.
+        unit: What is counted.
+
+    Yields:
+        A function to call with (done, total); total is None while unknown.
+    """
+    # Imported here, since imports at the top delay every command.
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -93,26 +115,33 @@ def progress(title: str, unit: str = "photos") -> Iterator[Callable[[int, int | 
 
 
 def check_overwrite(path: Path | None, force: bool) -> None:
-    """Stops before a file of the user's would be replaced, and before work is done whose result cannot be written.
+    """Checks that an output file can be written, before any work is done.
+
+    Args:
+        path: The file; None is accepted.
+        force: Whether an existing file may be replaced.
 
     Raises:
-        DataError: The file exists and `force` was not given, it is a folder, or it cannot be made there.
+        DataError: The file exists and `force` is false, the path is a folder, or its folder is not writable.
     """
     if path is None:
         return
     if path.is_dir():
-        raise DataError("this is a folder", location=path, hint="name a file in it")
+        raise DataError("the path is a folder, not a file", location=path, hint="choose a file in it")
     if path.exists() and not force:
-        raise DataError(
-            "this file exists already", location=path, hint="name another file, or add --force to replace it"
-        )
+        raise DataError("the file exists", location=path, hint="choose another file, or add --force to replace it")
     place = next(parent for parent in path.absolute().parents if parent.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
-        raise DataError(f"nothing can be written into {place}", location=path, hint="name a file in another folder")
+        raise DataError(f"no permission to write into {place}", location=path, hint="choose another folder")
 
 
 def require_extra(verb: str, extra: str, *modules: str) -> None:
-    """Stops with the extra to install where a module that `verb` needs is missing; imports nothing.
+    """Checks that the packages of an extra are installed, without importing them.
+
+    Args:
+        verb: The command that needs them.
+        extra: The extra that installs them.
+        modules: Names of the packages.
 
     Raises:
         MissingExtraError: One of `modules` is not installed.

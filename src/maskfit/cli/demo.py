@@ -1,4 +1,4 @@
-"""`maskfit demo`: the whole main job on drawn faces, for someone who has no data at all."""
+"""`maskfit demo`: the whole main job on drawn faces, without any data of one's own."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from maskfit.cli.defaults import setup_allocator
 
 
 def demo(
-    folder: Annotated[Path, typer.Option("--out", help="A new folder for everything.")] = Path("maskfit-demo"),
-    open_: Annotated[bool, typer.Option("--open", help="Show the report and the faces when done.")] = False,
+    folder: Annotated[Path, typer.Option("--out", help="New folder for all outputs.")] = Path("maskfit-demo"),
+    open_: Annotated[bool, typer.Option("--open", help="Open the report and the picture at the end.")] = False,
 ) -> None:
-    """Draw faces, train on them, judge, predict, and picture the answers: under three minutes on two cores.
+    """Draw faces, train, evaluate, predict and picture the predictions: under three minutes on two cores.
 
     Examples:
 
@@ -34,10 +34,10 @@ def demo(
     ]
     rows.insert(0, ("all classes", done.held_out.macro_f1 or 0.0, done.eval_images.macro_f1 or 0.0))
     print_table(f"macro F1 after {done.seconds:.0f} seconds", ["", "held-out persons", "evaluation set"], rows)
-    out.print(f"the model       {done.run.fold(0).model}", soft_wrap=True)
-    out.print(f"its report      {done.run.report}", soft_wrap=True)
-    out.print(f"the submission  {done.submission}", soft_wrap=True)
-    out.print(f"its faces       {done.prediction_grid}", soft_wrap=True)
+    out.print(f"model        {done.run.fold(0).model}", soft_wrap=True)
+    out.print(f"report       {done.run.report}", soft_wrap=True)
+    out.print(f"submission   {done.submission}", soft_wrap=True)
+    out.print(f"predictions  {done.prediction_grid}", soft_wrap=True)
     out.print(f"next: maskfit predict {done.run.path} --images YOUR_PHOTOS", soft_wrap=True)
     if open_:
         for path in (done.run.report, done.prediction_grid):

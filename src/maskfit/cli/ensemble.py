@@ -31,8 +31,8 @@ Vote = Annotated[
     list[str],
     typer.Option(
         "--combine",
-        help="arithmetic, geometric, weighted, majority, majority_per_attribute, greedy, stack, or all; with options as "
-        "in greedy:num_bags=5 or stack:C=0.01. May be given several times.",
+        help="arithmetic, geometric, weighted, majority, majority_per_attribute, greedy, stack, or all; with options "
+        "as in greedy:num_bags=5 or stack:C=0.01. May be given several times.",
     ),
 ]
 Apply = Annotated[
@@ -52,9 +52,11 @@ WeightsWord = Annotated[
 
 
 Folds = Annotated[int, typer.Option(min=2, help="Into how many folds persons are dealt to judge what learns.")]
-SchemeName = Annotated[
+SchemaOption = Annotated[
     str | None,
-    typer.Option("--schema", metavar="NAME", help=f"What is answered, where no run says it: {', '.join(LABEL_SCHEMAS)}."),
+    typer.Option(
+        "--schema", metavar="NAME", help=f"What is answered, where no run says it: {', '.join(LABEL_SCHEMAS)}."
+    ),
 ]
 
 
@@ -65,18 +67,19 @@ def ensemble(
     apply: Apply = None,
     weights: WeightsWord = None,
     folds: Folds = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Of these folds and of the intervals.")] = 0,
-    scheme: SchemeName = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of these folds and of the intervals.")] = 0,
+    scheme: SchemaOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
-    """Combine members by votes: compare the votes on held-out photos, and answer new ones. No photo is opened.
+    """Combine models from stored probabilities: compare ways to combine them, and predict with one.
 
-    With run folders, or tables with a truth, every vote is scored against the best single member. What is learned from
-    the truth (weighted, greedy, stack, and the best single itself) is scored on persons that it was not fitted on. The
-    folder gets comparison.csv and .json, and out-of-fold-VOTE.csv.
+    With run folders, or tables with a truth, every method is compared with the best single member. Methods fitted on
+    the truth (weighted, greedy, stack, and the best single member itself) are scored on persons they were not fitted
+    on. Writes comparison.csv and .json, and out-of-fold-METHOD.csv.
 
-    With --apply, or with tables without a truth, photos are answered: submission-VOTE.csv and probabilities-VOTE.csv.
+    With --apply, or with tables without a truth, predicts: submission-METHOD.csv and probabilities-METHOD.csv. No photo
+    is opened.
 
     Examples:
 
@@ -99,7 +102,7 @@ def ensemble(
     )
     from maskfit.inference.ensemble.inputs import load_aligned_tables
 
-    tables = load_aligned_tables(sources, _find_scheme(scheme))
+    tables = load_aligned_tables(sources, _find_schema(scheme))
     votes, remarks = parse_votes(vote, weights=_numbers(weights), truth=tables.truth is not None)
     wanted = _open_wanted(tables, sources, apply or [])
     _refuse_files(folder, votes, scored=tables.truth is not None, answered=wanted is not None, force=force)
@@ -113,12 +116,12 @@ def ensemble(
     if wanted is not None:
         written += write_predictions(folder, predict_with(fitted, wanted))
     for path in written:
-        err.print(f"wrote {path}")
+        err.print(f"written: {path}")
 
 
-def _find_scheme(name: str | None) -> LabelSchema | None:
+def _find_schema(name: str | None) -> LabelSchema | None:
     if name is not None and name not in LABEL_SCHEMAS:
-        raise DataError(f"scheme '{name}' is unknown; {did_you_mean(name, LABEL_SCHEMAS)}")
+        raise DataError(f"label schema '{name}' is unknown; {did_you_mean(name, LABEL_SCHEMAS)}")
     return LABEL_SCHEMAS[name] if name else None
 
 
@@ -129,14 +132,16 @@ def _numbers(text: str | None) -> list[float] | None:
     try:
         return [float(word) for word in text.split(",")]
     except ValueError:
-        raise DataError(f"'{text}' is no list of weights", hint="write it like --weights 1,0.625") from None
+        raise DataError(
+            f"--weights must be numbers separated by commas, got '{text}'", hint="--weights 1,0.625"
+        ) from None
 
 
 def _open_wanted(tables: AlignedTables, sources: Sequence[Path], apply: Sequence[Path]) -> AlignedTables | None:
-    """The tables of the photos to answer: those to apply, or the members' own where nobody knows their truth.
+    """Returns the tables to predict: those of --apply, or the members' own where they have no truth.
 
     Raises:
-        DataError: They are not one for each member, one is a run, or the members have nothing to learn from.
+        DataError: --apply is not given once per member, names a run, or the members have no truth.
     """
     from maskfit.inference.ensemble.inputs import load_aligned_tables
     from maskfit.run_dir import is_run_dir
@@ -145,9 +150,9 @@ def _open_wanted(tables: AlignedTables, sources: Sequence[Path], apply: Sequence
         return tables if tables.truth is None else None
     if tables.truth is None:
         raise DataError(
-            "with --apply the members are what is learned from, and none of these holds a truth",
+            "--apply needs members with a truth to fit on",
             location=sources[0],
-            hint="name run folders as members, or leave --apply out",
+            hint="pass run folders as members, or drop --apply",
         )
     if len(apply) != len(sources):
         raise DataError(
@@ -157,7 +162,7 @@ def _open_wanted(tables: AlignedTables, sources: Sequence[Path], apply: Sequence
     for path in apply:
         if is_run_dir(path):
             raise DataError(
-                "this is a run, not its probabilities of the photos to answer",
+                "--apply takes a probability table, not a run",
                 location=path,
                 hint=f"maskfit predict {path} --image-list info.csv --probabilities FILE",
             )
@@ -167,12 +172,12 @@ def _open_wanted(tables: AlignedTables, sources: Sequence[Path], apply: Sequence
 def _refuse_files(
     folder: Path, votes: Mapping[str, EnsembleFitter], *, scored: bool, answered: bool, force: bool
 ) -> None:
-    """Stops before any file of the user's would be replaced, and before anything is computed."""
+    """Checks that no output would be overwritten, before anything is computed."""
     names = ["comparison.csv", "comparison.json", *(f"out-of-fold-{vote}.csv" for vote in votes)] if scored else []
     if answered:
         names += [f"{kind}-{vote}.csv" for vote in votes for kind in ("probabilities", "submission")]
     if folder.exists() and not folder.is_dir():
-        raise DataError("this is no folder", location=folder, hint="name a folder to write into")
+        raise DataError("the path is not a folder", location=folder, hint="choose a folder to write into")
     for name in names:
         check_overwrite(folder / name, force)
 
@@ -185,10 +190,10 @@ def _compare(
     settings: dict[str, int],
     json: bool,
 ) -> list[Path]:
-    """Judges everything, prints the comparison, and writes it."""
+    """Evaluates everything, prints the comparison, and writes it."""
     from maskfit.inference.ensemble.comparison import compare, write_comparison
 
-    with progress("judging", unit="votes") as advance:
+    with progress("evaluating", unit="methods") as advance:
         judged = compare(tables, votes, **settings, progress=advance)
     if json:
         print_json({"weights": shares, "judged": [item.to_dict() for item in judged]})
@@ -207,8 +212,8 @@ def _print(tables: AlignedTables, judged: Sequence[EvaluatedMember], shares: Map
     persons = len(set(tables.persons or ()))
     print_table(f"{len(tables.photos):,} held-out photos of {persons:,} persons", header, rows)
     out.print(
-        "gain: over the best single member; weighted, greedy, stack and the best single are judged on persons "
-        "they were not fitted on",
+        "gain: over the best single member; weighted, greedy, stack and the best single member are evaluated on "
+        "persons they were not fitted on",
         soft_wrap=True,
     )
     for vote, weights in shares.items():

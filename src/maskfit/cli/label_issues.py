@@ -1,4 +1,4 @@
-"""`maskfit label-issues`: labels that look wrong, by what models say that never saw their photos."""
+"""`maskfit label-issues`: labels that are probably wrong, from out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -20,46 +20,48 @@ def label_issues(
         list[Path],
         typer.Argument(
             metavar="RUN_OR_TABLE...",
-            help="Runs, or CSVs of out-of-fold probabilities; several are averaged, and better models find more.",
+            help="Runs, or CSVs of out-of-fold probabilities; several are averaged.",
             show_default=False,
         ),
     ],
-    target: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to write all of them.")] = None,
+    target: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="CSV to write with all label issues.")
+    ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="ROOT|CSV", help="The labelled photos, where they are not what the run was trained on."),
+        typer.Option(metavar="ROOT|CSV", help="The labeled photos, if not those the run was trained on."),
     ] = None,
-    noise: Annotated[
-        float, typer.Option(metavar="SHARE", help="How many labels are taken to be wrong before looking.")
-    ] = 0.03,
+    noise: Annotated[float, typer.Option(metavar="FRACTION", help="Expected fraction of wrong labels.")] = 0.03,
     corrections: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write the proposals as corrections, for data.label_corrections=FILE."),
+        typer.Option(
+            metavar="FILE", help="Also write the proposed labels as corrections, for data.label_corrections=FILE."
+        ),
     ] = None,
     above: Annotated[
         float,
-        typer.Option("--min-score", metavar="SCORE", min=0, max=1, help="With --corrections: from which score on."),
+        typer.Option("--min-score", metavar="SCORE", min=0, max=1, help="With --corrections: minimum score."),
     ] = 0.5,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print all suspects as JSON.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print all label issues as JSON.")] = False,
 ) -> None:
-    """Rank labels by how likely they are to be wrong.
+    """Rank labels by the probability that they are wrong.
 
-    What holds for a person (gender, age) is judged by all photos of the person at once; what changes from photo to
-    photo (the mask) by each photo, and by whether two photos of a person bear each other's label. Ages near the border
-    of two bands are suspected less. The score is the probability that the label is wrong.
+    Attributes of a person (gender, age) are judged from all photos of the person; attributes of a photo (the mask) from
+    each photo, including swaps between two photos of a person. Ages near a band border count less. The score is the
+    probability that the label is wrong.
 
     Examples:
 
-        maskfit label-issues runs/champion --out suspects.csv
+        maskfit label-issues runs/champion --out issues.csv
 
-        maskfit label-issues runs/champion runs/baseline --out suspects.csv --corrections guessed.csv --min-score 0.8
+        maskfit label-issues runs/champion runs/baseline --out issues.csv --corrections proposed.csv --min-score 0.8
 
         maskfit review runs/champion
 
-        maskfit train champion data.path=ROOT data.label_corrections=guessed.csv
+        maskfit train champion data.path=ROOT data.label_corrections=proposed.csv
     """
-    from maskfit.inference.label_issues import rank_label_issues, propose_corrections, write_label_issues
+    from maskfit.inference.label_issues import propose_corrections, rank_label_issues, write_label_issues
 
     check_overwrite(target, force)
     check_overwrite(corrections, force)
@@ -71,10 +73,10 @@ def label_issues(
     else:
         _show(found)
     if target is not None:
-        err.print(f"wrote {write_label_issues(target, found)}: {len(found)} suspects, the worst first")
+        err.print(f"wrote {write_label_issues(target, found)}: {len(found)} label issues, the most likely first")
     if corrections is not None:
         count = len(propose_corrections(corrections, found, above))
-        err.print(f"wrote {corrections}: {count} rows from score {above:g} on; they are guesses, so look at them first")
+        err.print(f"wrote {corrections}: {count} rows with a score of at least {above:g}; review them before training")
 
 
 def _show(found: list[LabelIssue]) -> None:
@@ -82,7 +84,7 @@ def _show(found: list[LabelIssue]) -> None:
         (item.person, item.attribute, ", ".join(item.label), ", ".join(item.proposed), item.score)
         for item in found[:SHOWN]
     ]
-    title = f"{len(found)} suspects" + (f", the first {SHOWN} of them" if len(found) > SHOWN else "")
+    title = f"{len(found)} label issues" + (f", the first {SHOWN} of them" if len(found) > SHOWN else "")
     print_table(title, ["person", "attribute", "label", "proposed", "score"], rows)
 
 

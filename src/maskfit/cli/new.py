@@ -1,4 +1,4 @@
-"""`maskfit new`: starts a project folder of one's own."""
+"""`maskfit new`: creates a project folder."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from maskfit.file_io import write_text
 
 README = """# {name}
 
-Photos lie in `photos`, in folders such as `000001_female_Asian_45` with `mask1.jpg` to `mask5.jpg`,
+Photos are in `photos`, in folders such as `000001_female_Asian_45` with `mask1.jpg` to `mask5.jpg`,
 `incorrect_mask.jpg` and `normal.jpg`; or `data.path` in `recipe.yaml` names a CSV with the columns
 `path,person,mask,gender,age`.
 
 ```bash
 maskfit data check photos                  # every problem of the data
 maskfit check recipe.yaml                  # every mistake of the recipe, before anything is trained
-maskfit train recipe.yaml output_dir=runs/first   # split by person, train, judge; report.html in runs/first
-maskfit train recipe.yaml output_dir=runs/first --resume                      # where it was cut off
-maskfit train recipe.yaml output_dir=runs/second data.image_size=256 loss.smoothing=0.1   # another try
+maskfit train recipe.yaml output_dir=runs/first   # split by person, train, evaluate; report.html in runs/first
+maskfit train recipe.yaml output_dir=runs/first --resume                      # continue an interrupted run
+maskfit train recipe.yaml output_dir=runs/second data.image_size=256 loss.smoothing=0.1   # other settings
 
 maskfit predict runs/first --images eval/images --image-list eval/info.csv --out submission.csv --tta flip
 maskfit ensemble runs/first runs/second --out votes                    # is it worth combining them?
@@ -31,7 +31,7 @@ maskfit evaluate truth.csv submission.csv                              # where t
 ```
 """
 
-IGNORED = """# Photos of people, and what can be made again.
+IGNORED = """# Photos of people, and files that can be recreated.
 /photos/
 /eval/
 /runs/
@@ -42,10 +42,10 @@ IGNORED = """# Photos of people, and what can be made again.
 
 
 def new(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make; it may be there, if it is empty.")],
-    recipe: Annotated[str, typer.Option(help="The recipe to start from; see maskfit recipes.")] = "baseline",
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to create; it may exist if it is empty.")],
+    recipe: Annotated[str, typer.Option(help="Recipe to start from; see maskfit recipes.")] = "baseline",
 ) -> None:
-    """Start a project folder: recipe.yaml to change, README.md with the commands, .gitignore.
+    """Create a project folder: a recipe to edit, a README with the commands, .gitignore.
 
     Examples:
 
@@ -56,25 +56,25 @@ def new(
     from maskfit.config.loader import read_recipe_text
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError("this folder is not empty", location=folder, hint="name a new folder")
+        raise DataError("the folder is not empty", location=folder, hint="choose a new folder")
     name = (re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("._-") or "project")[:64]
     files = {"recipe.yaml": _own(read_recipe_text(recipe), name, recipe), "README.md": README.format(name=name)}
     for file, text in {**files, ".gitignore": IGNORED}.items():
         write_text(folder / file, text)
-    out.print(f"made {folder}: put your photos into {folder / 'photos'}, then", soft_wrap=True)
+    out.print(f"created {folder}: put your photos into {folder / 'photos'}, then", soft_wrap=True)
     out.print(f"  cd {folder} && maskfit train recipe.yaml", soft_wrap=True)
 
 
 def _own(text: str, name: str, origin: str) -> str:
-    """A recipe that ships as one's own: another head, name and photos; all else, comments too, as it is."""
-    # The comments at its top are about the recipe that ships.
+    """Returns a shipped recipe with another header, name and data path; everything else stays, comments too."""
+    # The comments at the top describe the shipped recipe.
     body = re.sub(r"\A(#[^\n]*\n|\s*\n)+", "", text)
     body = re.sub(r"^(name|description):[^\n]*\n", "", body, flags=re.MULTILINE)
-    root = "  root: photos   # a folder of person folders, or a CSV\n"
+    root = "  path: photos   # a folder of person folders, or a CSV\n"
     if re.search(r"^data:[ ]*\n", body, flags=re.MULTILINE):
         body = re.sub(r"^data:[ ]*\n", f"data:\n{root}", body, count=1, flags=re.MULTILINE)
     else:
-        flow = re.subn(r"^data:\s*\{", "data: {root: photos, ", body, count=1, flags=re.MULTILINE)
+        flow = re.subn(r"^data:\s*\{", "data: {path: photos, ", body, count=1, flags=re.MULTILINE)
         body = flow[0] if flow[1] else f"data:\n{root}{body}"
     head = (
         f"# {name}: started from the recipe '{origin}'. Every key, with its default: maskfit check recipe.yaml\n"

@@ -1,4 +1,4 @@
-"""What `maskfit predict` can be told, and how other verbs that ask models are told the same."""
+"""Options of `maskfit predict`, shared with other commands that run models."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import typer
 
 from maskfit.cli.console import RAY_HELP
 
-MOST_IN_BATCH = 4096
+MAX_BATCH_SIZE = 4096
 
 
 def _batch_size(word: str | int) -> int:
-    """A number of photos; 0, the default, for `auto`."""
+    """A batch size; 0, the default, for `auto`."""
     if word in ("auto", 0):
         return 0
-    if not str(word).isdecimal() or not 1 <= int(word) <= MOST_IN_BATCH:
-        raise typer.BadParameter(f"{word} is neither auto nor in 1 to {MOST_IN_BATCH}")
+    if not str(word).isdecimal() or not 1 <= int(word) <= MAX_BATCH_SIZE:
+        raise typer.BadParameter(f"batch size must be auto or 1 to {MAX_BATCH_SIZE}, got {word}")
     return int(word)
 
 
-Jsonl = Annotated[Path | None, typer.Option("--jsonl", help="Write a JSON object a line here, with everything said.")]
-Top = Annotated[int, typer.Option("--top-k", metavar="K", min=1, help="How many of each fold's best models answer.")]
+Jsonl = Annotated[Path | None, typer.Option("--jsonl", help="Write predictions as JSON Lines.")]
+Top = Annotated[int, typer.Option("--top-k", metavar="K", min=1, help="Number of best models per fold to use.")]
 EngineWord = Annotated[
     str,
     typer.Option(
         "--engine",
-        help="What runs the networks: auto, the fastest here for so many photos; torch, onnx, or openvino, which runs "
-        ".onnx too; openvino:precision=bf16 is faster where the processor has it, =checked asks close answers again.",
+        help="Inference engine: auto (the fastest here for this number of photos), torch, onnx, or openvino, which "
+        "runs .onnx files too; openvino:precision=bf16 is faster where supported, =checked recomputes close predictions.",
     ),
 ]
 BatchSize = Annotated[
@@ -36,7 +36,7 @@ BatchSize = Annotated[
     typer.Option(
         metavar="N|auto",
         parser=_batch_size,
-        help="Photos in a batch; auto chooses by engine and size of the photos.",
+        help="Batch size; auto chooses by engine and image size.",
         show_default="auto",
     ),
 ]
@@ -44,38 +44,38 @@ ViewsWord = Annotated[
     str,
     typer.Option(
         "--tta",
-        help="How each photo is seen: original; flip, for it and its mirror; crops:n=4,seed=0 for random parts; "
-        "five_crop:scale=0.9 for corners and center.",
+        help="Test-time augmentation: original; flip; crops:n=4,seed=0 for random crops; five_crop:scale=0.9 for "
+        "corners and center.",
     ),
 ]
 Named = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PHOTO|MODEL_OR_RUN...",
-        help="Photos, folders of photos, patterns such as '*.jpg'; model files, run folders with all their folds. "
-        "Where no model is named, the one that comes with maskfit answers.",
+        help="Photos, folders of photos, patterns such as '*.jpg'; model files, run folders (all their folds). "
+        "Without a model the bundled one is used.",
         show_default=False,
     ),
 ]
 Images = Annotated[
-    str | None, typer.Option(metavar="DIR", help="The folder of photos; with --shards also s3://, gs://, https://.")
+    str | None, typer.Option(metavar="DIR", help="Folder of photos; with --shards also s3://, gs://, https://.")
 ]
 List = Annotated[
-    Path | None, typer.Option("--image-list", help="A CSV with the column ImageID: which photos, and in which order.")
+    Path | None, typer.Option("--image-list", help="CSV with the column ImageID: the photos to predict, in order.")
 ]
-Submission = Annotated[Path | None, typer.Option("--out", help="Write the submission, ImageID,ans, here.")]
-Probabilities = Annotated[Path | None, typer.Option(help="Write the probability of every class here.")]
-AttributesFile = Annotated[Path | None, typer.Option("--attributes-csv", help="Write each attribute in words here.")]
+Submission = Annotated[Path | None, typer.Option("--out", help="Write a submission, ImageID,ans.")]
+Probabilities = Annotated[Path | None, typer.Option(help="Write the probability of every class.")]
+AttributesFile = Annotated[Path | None, typer.Option("--attributes-csv", help="Write each attribute by name.")]
 VoteWord = Annotated[
     str,
     typer.Option(
-        "--combine", help="How members are combined: arithmetic, geometric, majority, majority_per_attribute."
+        "--combine", help="How ensemble members are combined: arithmetic, geometric, majority, majority_per_attribute."
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the predictions as JSON.")]
 Format = Annotated[str, typer.Option("--format", help="With --shards: csv or parquet.")]
-ShardSize = Annotated[int, typer.Option(min=1, help="With --shards: photos in one file.")]
-Resume = Annotated[bool, typer.Option("--resume", help="With --shards: go on with those that are there.")]
+ShardSize = Annotated[int, typer.Option(min=1, help="With --shards: photos per file.")]
+Resume = Annotated[bool, typer.Option("--resume", help="With --shards: continue, keeping finished shards.")]
 Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help=f"With --shards. {RAY_HELP}")]
-Cores = Annotated[int | None, typer.Option(min=1, help="With --ray: cores of a worker; else its machine's.")]
+Cores = Annotated[int | None, typer.Option(min=1, help="With --ray: cores per worker; all of its machine by default.")]

@@ -1,4 +1,4 @@
-"""`maskfit predict --shards`: any number of photos, here or on a cluster, into a folder of tables."""
+"""`maskfit predict --shards`: any number of photos, locally or on a cluster, into a folder of tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from maskfit.cli.console import err, out, print_json, progress
 from maskfit.errors import DataError
 
 if TYPE_CHECKING:
-    from maskfit.inference.sharded_prediction import ShardDir, ShardResult, ShardPlan
+    from maskfit.inference.sharded_prediction import ShardDir, ShardPlan, ShardResult
 
 Shards = Annotated[
     Path | None,
@@ -24,10 +24,15 @@ Shards = Annotated[
 
 
 def check_shard_options(images: str | None, *, ray: str | None, resume: bool) -> None:
-    """Stops where something was asked for that goes with `--shards` alone.
+    """Checks that no option that needs `--shards` is given without it.
+
+    Args:
+        images: Value of --images.
+        ray: Value of --ray.
+        resume: Whether --resume is given.
 
     Raises:
-        DataError: It was.
+        DataError: One is.
     """
     from maskfit.data.remote_files import is_url
 
@@ -35,22 +40,25 @@ def check_shard_options(images: str | None, *, ray: str | None, resume: bool) ->
     if images is not None and is_url(images):
         wanted.append(f"--images {images}")
     if wanted:
-        raise DataError(f"{wanted[0]} answers into a folder of tables", hint="add --shards DIR")
+        raise DataError(f"{wanted[0]} needs --shards", hint="add --shards DIR")
 
 
 def predict_sharded(
     plan: ShardPlan, folder: Path, list_: Path | None, *, ray: str | None, cores: int | None, resume: bool, json: bool
 ) -> None:
-    """Answers for every photo of a plan, shard by shard, and says what there is.
+    """Predicts every photo of a plan, shard by shard, and prints a summary.
 
     Args:
-        plan: What is answered.
-        folder: Where the shards go.
-        list_: A CSV with a column `ImageID`; all photos below the root where left out.
-        ray: The address of a cluster; here where left out.
-        cores: Cores of one worker on the cluster; all of its machine's where left out.
-        resume: Go on with the shards that are there.
-        json: Print what there is as JSON.
+        plan: Photos, models and settings.
+        folder: Output folder of the shards.
+        list_: CSV with a column `ImageID`; all photos below the root by default.
+        ray: Address of a Ray cluster; this machine by default.
+        cores: Cores per worker on the cluster; all of its machine by default.
+        resume: Continue, keeping finished shards.
+        json: Print the summary as JSON.
+
+    Raises:
+        DataError: No photo could be read.
     """
     from maskfit.data.remote_files import read_image_names
     from maskfit.inference.sharded_prediction import ShardDir, pending, start_or_resume, write_summary
@@ -61,27 +69,27 @@ def predict_sharded(
         plan = start_or_resume(result, plan, names, resume=resume)
     shards = pending(result, plan)
     if resume and len(shards) < plan.num_shards:
-        err.print(f"{plan.num_shards - len(shards):,} of {plan.num_shards:,} shards are done already")
-    began, done = time.perf_counter(), 0
+        err.print(f"{plan.num_shards - len(shards):,} of {plan.num_shards:,} shards are finished")
+    start, done = time.perf_counter(), 0
     with progress(f"predicting in {plan.num_shards:,} shards") as advance:
         wanted = sum(min(plan.size, plan.num_images - number * plan.size) for number in shards)
-        for shard in _answered(result, plan, shards, ray, cores):
+        for shard in _predict_shards(result, plan, shards, ray, cores):
             done += shard.num_predicted + shard.num_unreadable
             advance(done, wanted)
-    seconds = time.perf_counter() - began
-    facts: dict[str, Any] = write_summary(result, plan)
-    if not facts["answered"]:
-        raise DataError("not one photo could be read", location=folder / "unreadable", hint="the reasons stand there")
+    seconds = time.perf_counter() - start
+    summary: dict[str, Any] = write_summary(result, plan)
+    if not summary["answered"]:
+        raise DataError("no photo could be read", location=folder / "unreadable", hint="see the reasons there")
     if json:
-        print_json({**facts, "seconds": round(seconds, 3)})
+        print_json({**summary, "seconds": round(seconds, 3)})
         return
     rate = f", {done / seconds:,.0f} photos/s" if done else ""
-    out.print(f"{facts['answered']:,} photos answered in {facts['shards']:,} shards: {facts['answers']}{rate}")
-    if facts["unreadable"]:
-        err.print(f"{facts['unreadable']:,} photos cannot be read; they are listed in {folder / 'unreadable'}")
+    out.print(f"{summary['answered']:,} photos predicted in {summary['shards']:,} shards: {summary['answers']}{rate}")
+    if summary["unreadable"]:
+        err.print(f"{summary['unreadable']:,} unreadable photos are listed in {folder / 'unreadable'}")
 
 
-def _answered(
+def _predict_shards(
     result: ShardDir, plan: ShardPlan, shards: list[int], ray: str | None, cores: int | None
 ) -> Iterator[ShardResult]:
     if not shards:

@@ -1,4 +1,4 @@
-"""What `maskfit predict` hands out: files that are written, and answers on standard output."""
+"""Output of `maskfit predict`: files, and predictions on standard output."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from maskfit.inference.prediction import BatchPredictions
 
 GUESSES_SHOWN = 10
-"""Photos without a face that are named; --json names all."""
+"""Maximum number of photos without a face that are listed; --json lists all."""
 
 
 @dataclass(frozen=True)
 class OutputPaths:
-    """What a prediction writes; None is not written.
+    """Files to write; None is not written.
 
     Attributes:
-        submission, probabilities, attributes, jsonl: Kinds of `inference.writing.KINDS`.
+        submission, probabilities, attributes, jsonl: Paths by kind of output (`inference.prediction_writers.KINDS`).
     """
 
     submission: Path | None
@@ -36,33 +36,36 @@ class OutputPaths:
     jsonl: Path | None
 
     def named(self) -> dict[str, Path]:
-        """The files to write, by kind."""
+        """Returns the files to write, by kind."""
         each = vars(self)
         return {kind: path for kind, path in each.items() if path}
 
     def check_overwrite(self, force: bool) -> None:
-        """Stops before anything is replaced: a file that exists, or one of these by another.
+        """Checks that no existing file would be replaced, and that all paths differ.
+
+        Args:
+            force: Whether existing files may be replaced.
 
         Raises:
-            DataError: Something would be.
+            DataError: A file exists and `force` is false, or two outputs have the same path.
         """
         paths = list(self.named().values())
         for path in paths:
             check_overwrite(path, force)
         if len({path.resolve() for path in paths}) < len(paths):
-            raise DataError("two outputs bear one name", location=paths[0], hint="name a file for each")
+            raise DataError("two outputs have the same path", location=paths[0], hint="choose a file for each")
 
 
 @dataclass
 class PredictionSummary:
-    """What is said beside the answers, gathered while they come. Nothing is held of a photo that was answered.
+    """Counts and warnings of a prediction, collected batch by batch.
 
     Attributes:
-        every: Whether all guesses are named, or only the first.
-        rows: How many photos were answered.
-        unreadable: Photos that were set aside, by name, and why.
+        every: Whether all photos without a face are listed, or only the first.
+        rows: Number of predicted photos.
+        unreadable: Reasons of unreadable photos, by name.
         guessed: Names of photos without a face.
-        guesses: How many these are.
+        guesses: Number of photos without a face.
     """
 
     every: bool
@@ -72,7 +75,7 @@ class PredictionSummary:
     guesses: int = 0
 
     def add(self, answers: BatchPredictions) -> None:
-        """Takes the next batch."""
+        """Adds the next batch."""
         self.rows += len(answers)
         self.unreadable |= answers.unreadable
         self.guesses += len(answers.fallback_crops)
@@ -81,26 +84,33 @@ class PredictionSummary:
         )
 
     def print(self, written: list[Path]) -> None:
-        """Says on standard error what was written, guessed and set aside."""
+        """Prints written files, photos without a face and unreadable photos on standard error.
+
+        Args:
+            written: The files.
+        """
         for path in written:
-            err.print(f"wrote {path}: {self.rows} rows")
+            err.print(f"written: {path}: {self.rows} rows")
         if self.guesses:
             shown = self.guessed[:GUESSES_SHOWN]
             more = self.guesses - len(shown)
             named = ", ".join(shown) + (f" and {more:,} more" if more else "")
-            err.print(f"no face found in {self.guesses:,} photos, the crop's fallback was taken: {named}")
+            err.print(f"no face found in {self.guesses:,} photos, using the fallback crop: {named}")
         if self.unreadable:
-            err.print(f"set aside, {len(self.unreadable)} that cannot be read:", style="yellow")
+            err.print(f"set aside {len(self.unreadable)} unreadable photos:", style="yellow")
             for name, reason in self.unreadable.items():
                 err.print(f"  {name}: {reason}")
 
 
 @contextmanager
 def buffered_stdout(hold: bool) -> Iterator[TextIO]:
-    """Gives where to print answers: standard output, or what goes there on leaving without an error.
+    """Returns a stream for predictions: standard output, or a buffer printed there on success.
 
     Args:
-        hold: Whether answers are worth nothing unless all of them come.
+        hold: Whether predictions must be complete, so that nothing is printed on failure.
+
+    Yields:
+        The stream.
     """
     if not hold:
         yield sys.stdout
@@ -112,7 +122,12 @@ def buffered_stdout(hold: bool) -> Iterator[TextIO]:
 
 
 def print_predictions(answers: BatchPredictions, stream: TextIO) -> None:
-    """A line for each photo."""
+    """Prints one line for each photo.
+
+    Args:
+        answers: A batch of predictions.
+        stream: Where to print.
+    """
     from maskfit.inference.decisions import format_prediction
 
     for name, said in zip(answers.names, answers.decide(), strict=True):
@@ -121,11 +136,14 @@ def print_predictions(answers: BatchPredictions, stream: TextIO) -> None:
 
 @contextmanager
 def stream_json(stream: TextIO, rest: Callable[[], dict[str, Any]]) -> Iterator[Callable[[BatchPredictions], None]]:
-    """One JSON object with `answers`, written while they come, and then `rest`.
+    """Writes one JSON object with `answers`, batch by batch, followed by further members.
 
     Args:
-        stream: Where it goes.
-        rest: Gives the other members once all answers are there.
+        stream: Where to write.
+        rest: Returns the other members once all predictions are written.
+
+    Yields:
+        A function to call with each batch.
     """
     rows = 0
 

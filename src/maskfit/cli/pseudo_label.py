@@ -1,4 +1,4 @@
-"""`maskfit pseudo-label`: what a model is sure of, as labels to train on."""
+"""`maskfit pseudo-label`: confident predictions as labels to train on."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ def pseudo_label(
     table: Annotated[
         Path, typer.Argument(metavar="TABLE.csv", help="Probabilities, from maskfit predict --probabilities.")
     ],
-    images: Annotated[Path, typer.Option(help="The folder of the table's photos.")],
-    target: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where to write the manifest.")],
+    images: Annotated[Path, typer.Option(help="Folder of the table's photos.")],
+    target: Annotated[Path, typer.Option("--out", metavar="FILE", help="Manifest to write.")],
     persons: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="Who is on the photos, ImageID,person: gender and age are then the person's."),
+        typer.Option(metavar="CSV", help="Persons, ImageID,person: gender and age are then averaged per person."),
     ] = None,
-    threshold: Annotated[float, typer.Option(metavar="P", help="How probable a photo's class must be.")] = 0.95,
+    threshold: Annotated[float, typer.Option(metavar="P", help="Minimum probability of a photo's class.")] = 0.95,
     agree: Annotated[
-        bool, typer.Option("--agree", help="With --persons: leave out persons whose photos disagree by themselves.")
+        bool, typer.Option("--agree", help="With --persons: leave out persons whose photos disagree.")
     ] = False,
     scheme: Annotated[
-        str, typer.Option("--schema", metavar="NAME", help=f"What the table is about: {', '.join(LABEL_SCHEMAS)}.")
+        str, typer.Option("--schema", metavar="NAME", help=f"Label schema of the table: {', '.join(LABEL_SCHEMAS)}.")
     ] = "mask-gender-age",
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Make labels of what a model is sure of, to train on them with data.extra_train.
+    """Write confident predictions as pseudo-labels, to train on with data.extra_train.
 
-    Without --persons every photo stands for itself. With it, all photos of a person bear the gender and the age that
-    their mean probability says.
+    Without --persons every photo is labeled by itself. With it, all photos of a person get the gender and age of their
+    mean probability.
 
     Examples:
 
@@ -53,9 +53,9 @@ def pseudo_label(
     from maskfit.inference.pseudo_labels import read_persons, select_pseudo_labels, write_pseudo_labels
 
     if scheme not in LABEL_SCHEMAS:
-        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
+        raise DataError(f"label schema '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
     if agree and persons is None:
-        raise DataError("--agree is about persons, and none are known", hint="add --persons CSV")
+        raise DataError("--agree needs to know the persons", hint="add --persons CSV")
     check_overwrite(target, force)
     labels = LABEL_SCHEMAS[scheme]
     people = None if persons is None else read_persons(persons)
@@ -67,8 +67,8 @@ def pseudo_label(
 def _tell(made: PseudoLabels, scheme: LabelSchema, target: Path, agree: bool) -> None:
     rows = [(scheme.describe(number), int((made.classes == number).sum())) for number in range(scheme.num_classes)]
     print_table("pseudo-labels", ["class", "photos"], rows)
-    left = f"{made.num_below_threshold} are not sure enough" + (
-        f", {made.num_disagreeing} are of persons whose photos disagree" if agree else ""
+    left = f"{made.num_below_threshold} are below the threshold" + (
+        f", {made.num_disagreeing} belong to persons whose photos disagree" if agree else ""
     )
     err.print(f"wrote {target}: {len(made.names)} photos; {left}")
     err.print(f"next: maskfit train RECIPE data.path=ROOT data.extra_train={target}")

@@ -1,4 +1,4 @@
-"""`maskfit recipes` and `maskfit check`: what recipes there are, and whether one is right."""
+"""`maskfit recipes` and `maskfit check`: list, print, convert and validate recipes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from maskfit.file_io import write_text
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="A recipe to show; all are listed where left out.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Recipe to print; without it all are listed.")] = None,
     import_: Annotated[
-        Path | None, typer.Option("--import", metavar="CONFIG", help="Turn a config.json of seed s4 into a recipe.")
+        Path | None,
+        typer.Option("--import", metavar="CONFIG", help="Convert a pytorch-template config.json into a recipe."),
     ] = None,
-    file: Annotated[Path | None, typer.Option("--out", help="Write the imported recipe here.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    file: Annotated[Path | None, typer.Option("--out", help="Write the converted recipe to this file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """List the recipes that ship with maskfit, print one, or convert another program's config.
 
@@ -41,15 +42,15 @@ def recipes(
         _show(text)
         return
     rows = [(item, read_recipe(item).description) for item in recipe_names()]
-    print_table("recipes", ["name", "what it is"], rows)
+    print_table("recipes", ["name", "description"], rows)
 
 
 def _import(name: str | None, config: Path | None, file: Path | None, force: bool) -> None:
-    """Writes or prints the recipe, and says what of the config it cannot hold."""
+    """Writes or prints the converted recipe, and warns about keys without a counterpart."""
     from maskfit.config.pytorch_template import import_config
 
     if config is None or name is not None:
-        raise RecipeError("--out is where an imported recipe goes", hint="maskfit recipes --import CONFIG --out FILE")
+        raise RecipeError("--out belongs to --import", hint="maskfit recipes --import CONFIG --out FILE")
     check_overwrite(file, force)
     made = import_config(config)
     text = made.to_yaml(config.name)
@@ -59,11 +60,11 @@ def _import(name: str | None, config: Path | None, file: Path | None, force: boo
         _show(text)
         return
     write_text(file, text)
-    err.print(f"wrote {file}; look at it with: maskfit check {file}")
+    err.print(f"written: {file}\nnext: maskfit check {file}")
 
 
 def _show(text: str) -> None:
-    """YAML in colours; plain when piped, so that it can become a file."""
+    """Prints YAML with colors on a terminal, plain in a pipe."""
     if not out.is_terminal:
         print(text, end="")
         return
@@ -73,8 +74,8 @@ def _show(text: str) -> None:
 
 
 def check(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name or its YAML or JSON file.")],
-    words: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys to set.")] = None,
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a YAML or JSON file.")],
+    words: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set.")] = None,
 ) -> None:
     """Check a recipe without data: every mistake at once, then the whole recipe with its defaults.
 
@@ -84,14 +85,14 @@ def check(
     """
     from maskfit.config.loader import read_recipe, recipe_to_yaml
 
-    slots = None
+    registries = None
     if all(importlib.util.find_spec(module) for module in TRAIN_MODULES):
         from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
-        slots = RECIPE_REGISTRY
-    resolved = read_recipe(recipe, words or [], registries=slots)
+        registries = RECIPE_REGISTRY
+    resolved = read_recipe(recipe, words or [], registries=registries)
     print(recipe_to_yaml(resolved), end="")
-    if slots is None:
-        err.print("keys and values are right; names and options of parts need pip install 'maskfit[train]' to check")
+    if registries is None:
+        err.print("keys and values are valid; to check component names and options: pip install 'maskfit[train]'")
     else:
-        err.print(f"recipe '{resolved.name}' is right")
+        err.print(f"recipe '{resolved.name}' is valid")

@@ -1,4 +1,4 @@
-"""`maskfit report`: runs as a page to look at."""
+"""`maskfit report`: the report page of one or several runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def report(
         list[Path],
         typer.Argument(
             metavar="RUN...",
-            help="Folders of runs; several are compared on the photos that all of them judged.",
+            help="Run folders; several are compared on the photos that all of them predicted.",
             show_default=False,
         ),
     ],
@@ -25,22 +25,22 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="COLUMN",
-            help="Also score each part of the set by this column of the photos' CSV, attribute, part of the folder's "
-            "name (race), or `file`; may be given several times. Left out: by each attribute.",
+            help="Also score slices by this column of the photos' CSV, attribute, part of the folder name (race), or "
+            "`file`; may be given several times. By each attribute by default.",
         ),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="ROOT|CSV", help="The labelled photos, where they are not what the runs were trained on."),
+        typer.Option(metavar="ROOT|CSV", help="The labeled photos, if not those the runs were trained on."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, for scripts.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Write over a page that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing page.")] = False,
 ) -> None:
-    """Judge a run, or compare several, on one page that needs no network.
+    """Write the report of a run, or compare several, on one self-contained page.
 
-    Scores with intervals over persons, what is taken for what, mistakes by age, whether probabilities mean what they
-    say, what saying "not sure" is worth, the worst mistakes as pictures. Every training ends with such a page in its
-    folder; this writes it anew, by other columns, or of several runs beside the first.
+    Scores with intervals over persons, confusion matrices, errors by age, calibration, abstention, slices, and the
+    worst mistakes as pictures. Training writes this page into the run folder; this command writes it again with other
+    slices, or compares several runs with the first.
 
     **Examples**
 
@@ -55,9 +55,9 @@ def report(
     from maskfit.report.build_report import compute_statistics, write_report
 
     if target is None and not json:
-        raise DataError("nothing is asked for", hint="name a page with --out, or add --json")
+        raise DataError("no output requested", hint="add --out PAGE, or --json")
     check_overwrite(target, force)
-    with err.status("judging"):
+    with err.status("evaluating"):
         figures = compute_statistics(runs, data=data, by=by or ())
         written = None if target is None else write_report(target, figures)
     if json:

@@ -1,4 +1,4 @@
-"""`maskfit review`: a page in the browser on which people look at labels and mend them."""
+"""`maskfit review`: a web page on which people review and correct labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Source = Annotated[
     Path,
     typer.Argument(
         metavar="ROOT|CSV|RUN",
-        help="Photos with labels, or a run: its photos, suspects first, with what its models make of each.",
+        help="Labeled photos, or a run: its photos, label issues first, with its predictions.",
         show_default=False,
     ),
 ]
@@ -33,27 +33,27 @@ Probabilities = Annotated[
 ]
 Suspects = Annotated[
     Path | None,
-    typer.Option("--label-issues", metavar="FILE", help="Label issues in this order, as 'maskfit label-issues --out FILE' wrote them."),
+    typer.Option(
+        "--label-issues", metavar="FILE", help="Order of the review, as written by 'maskfit label-issues --out FILE'."
+    ),
 ]
-SchemeName = Annotated[
-    str, typer.Option("--schema", metavar="NAME", help=f"What a ROOT's labels are about: {', '.join(LABEL_SCHEMAS)}.")
+SchemaOption = Annotated[
+    str, typer.Option("--schema", metavar="NAME", help=f"Label schema of ROOT: {', '.join(LABEL_SCHEMAS)}.")
 ]
-Log = Annotated[
-    Path, typer.Option(metavar="FILE", help="The audit log: every key is in it, and a review resumes from it.")
-]
-Target = Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the page writes corrections.")]
+Log = Annotated[Path, typer.Option(metavar="FILE", help="Audit log of every decision; a review resumes from it.")]
+Target = Annotated[Path, typer.Option("--out", metavar="FILE", help="CSV into which the page writes corrections.")]
 Export = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Open no page: write the log's corrections to this file, and leave."),
+    typer.Option(metavar="FILE", help="Write the corrections of the log to this file without opening a page."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace a corrections file that exists.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing corrections file.")]
 
 
 def review(
     source: Source,
     probabilities: Probabilities = None,
     suspects: Suspects = None,
-    scheme: SchemeName = "mask-gender-age",
+    scheme: SchemaOption = "mask-gender-age",
     log: Log = Path("review.jsonl"),
     target: Target = Path("corrections.csv"),
     export: Export = None,
@@ -62,13 +62,13 @@ def review(
     open_: Open = False,
     force: Force = False,
 ) -> None:
-    """Look at labels person by person, mark what is wrong, give what is right.
+    """Review labels person by person in the browser, and write corrections.
 
-    A page in the browser shows all photos of a person at once, each label beside what models make of the photo. Keys
-    decide: Y right, W wrong, U unsure, M as the models say, 1 to 9 a new label, Z undo. Every key is saved at once; the
-    same command with the same log goes on where you stopped. No photo is changed, moved or copied.
+    A web page shows all photos of a person at once, each label beside the model's probabilities. Keys: Y right, W
+    wrong, U unsure, M accept the prediction, 1 to 9 a new label, Z undo. Every key is saved at once; the same command
+    with the same log resumes. No photo is changed, moved or copied.
 
-    On another machine than the one you sit at, start it there and run the line with 'ssh -L' that it prints here.
+    To use it from another machine, run the printed line with 'ssh -L' there.
 
     Examples:
 
@@ -83,7 +83,7 @@ def review(
     from maskfit.apps.review.review_data import load_review_data
 
     if scheme not in LABEL_SCHEMAS:
-        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
+        raise DataError(f"label schema '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
     if export is None:
         require_extra("review", "review", "streamlit")
     check_overwrite(export, force)
@@ -107,16 +107,16 @@ def review(
 
 
 def _export(material: ReviewData, log: Path, path: Path) -> None:
-    """Writes what a log decided."""
+    """Writes the corrections of a log."""
     from maskfit.apps.review.audit_log import replay_log
     from maskfit.apps.review.export_corrections import export_corrections
 
     if not log.is_file():
-        raise DataError("there is no such log", location=log, hint="name the log of a review with --log FILE")
+        raise DataError("the log does not exist", location=log, hint="pass the log of a review with --log FILE")
     for remark in [*material.warnings, *replay_log(log, material.review).warnings]:
         err.print(remark)
     rows = export_corrections(path, material.review, material.label_issues)
-    err.print(f"wrote {path}: {len(rows)} corrections; {_counts(material.review.status_counts())}")
+    err.print(f"written: {path}: {len(rows)} corrections; {_counts(material.review.status_counts())}")
 
 
 def _greet(desk: ReviewController, address: str, host: str, port: int) -> None:
@@ -125,9 +125,12 @@ def _greet(desk: ReviewController, address: str, host: str, port: int) -> None:
     persons, suspected = len(desk.review.photos_by_person), len(desk.issues_by_person)
     err.print(f"{persons} persons, {len(desk.review.photos)} photos; {suspected} persons with labels that look wrong")
     if desk.num_resumed_actions:
-        err.print(f"{desk.log_path}: goes on after {desk.num_resumed_actions} decisions; {_counts(desk.review.status_counts())}")
-    closing = ("then open the address there. Ctrl-C ends the page; every key is saved.",)
-    print_url(address, host, port, "sees the photos", closing)
+        err.print(
+            f"{desk.log_path}: resumed after {desk.num_resumed_actions} decisions; "
+            f"{_counts(desk.review.status_counts())}"
+        )
+    closing = ("then open the URL there. Ctrl-C stops the page; every key is saved.",)
+    print_url(address, host, port, "can see the photos", closing)
 
 
 def _part(desk: ReviewController) -> None:
@@ -136,7 +139,7 @@ def _part(desk: ReviewController) -> None:
 
 
 def _counts(counts: Mapping[Status, int]) -> str:
-    """Where persons stand, in words."""
+    """Formats the number of persons by status."""
     from maskfit.apps.review.html import STATUS_TEXT
 
     return ", ".join(f"{count} {STATUS_TEXT[status]}" for status, count in counts.items() if count)

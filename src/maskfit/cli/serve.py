@@ -9,7 +9,7 @@ import typer
 
 from maskfit.apps.streamlit_server import LOOPBACK_HOSTS, check_port_free
 from maskfit.cli.console import err, out, require_extra
-from maskfit.cli.defaults import LEFT_OUT, resolve_models, setup_allocator
+from maskfit.cli.defaults import DEFAULT_MODEL_HELP, resolve_models, setup_allocator
 from maskfit.cli.server_options import HERE, Host, Port
 
 if TYPE_CHECKING:
@@ -21,51 +21,59 @@ Models = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="MODEL_OR_RUN...",
-        help=f"Model files, or run folders with all their folds; {LEFT_OUT}.",
+        help=f"Model files or run folders (all their folds); {DEFAULT_MODEL_HELP}.",
         show_default=False,
     ),
 ]
 Workers = Annotated[
-    int, typer.Option(min=1, max=256, help="Processes; each loads the models, and they share the cores.")
+    int, typer.Option(min=1, max=256, help="Worker processes; each loads the models, and they share the cores.")
 ]
 TokenFile = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="A file with the token that callers must show; or MASKFIT_TOKEN.", show_default=False
+        metavar="FILE", help="File with the bearer token that clients must send; or MASKFIT_TOKEN.", show_default=False
     ),
 ]
-BatchSize = Annotated[int, typer.Option(min=1, max=4096, help="Faces that a network sees at once, at most.")]
+BatchSize = Annotated[int, typer.Option(min=1, max=4096, help="Maximum number of faces in a batch.")]
 BatchWait = Annotated[
-    float, typer.Option(metavar="MS", min=0, max=1000, help="Milliseconds that a face waits for others, at most.")
+    float,
+    typer.Option(metavar="MS", min=0, max=1000, help="Maximum time in milliseconds that a face waits for others."),
 ]
 Faces = Annotated[
     bool,
     typer.Option(
         "--faces/--portraits",
-        help="Answer for every face that is found; or take each photo whole, which needs no detector.",
+        help="Detect faces and predict each; or take each photo as one face, without a detector.",
     ),
 ]
-Queue = Annotated[int, typer.Option(min=1, help="Photos that may wait; beyond, requests get 429.")]
-Body = Annotated[float, typer.Option("--max-body", metavar="MB", min=0.001, help="Megabytes of a request.")]
-PhotoBytes = Annotated[float, typer.Option("--max-photo", metavar="MB", min=0.001, help="Megabytes of one photo.")]
+Queue = Annotated[int, typer.Option(min=1, help="Maximum number of waiting photos; beyond it requests get 429.")]
+Body = Annotated[
+    float, typer.Option("--max-body", metavar="MB", min=0.001, help="Maximum size of a request in megabytes.")
+]
+PhotoBytes = Annotated[
+    float, typer.Option("--max-photo", metavar="MB", min=0.001, help="Maximum size of a photo in megabytes.")
+]
 PhotoPixels = Annotated[
-    float, typer.Option("--max-pixels", metavar="MP", min=0.001, help="Megapixels of one photo, before it is decoded.")
+    float,
+    typer.Option(
+        "--max-pixels", metavar="MP", min=0.001, help="Maximum size of a photo in megapixels, checked before decoding."
+    ),
 ]
-Photos = Annotated[int, typer.Option("--max-photos", min=1, help="Photos in a request.")]
-MostFaces = Annotated[int, typer.Option("--max-faces", min=1, help="Faces of a photo, the largest first.")]
-Seconds = Annotated[float, typer.Option("--max-seconds", min=0.1, help="Seconds that a request may take.")]
-StopSeconds = Annotated[
-    int, typer.Option(min=1, help="Seconds that what was begun may still take after SIGTERM or Ctrl-C.")
+Photos = Annotated[int, typer.Option("--max-photos", min=1, help="Maximum number of photos in a request.")]
+MostFaces = Annotated[
+    int, typer.Option("--max-faces", min=1, help="Maximum number of faces per photo, the largest first.")
 ]
-Top = Annotated[int, typer.Option("--top-k", metavar="K", min=1, help="How many of each fold's best models answer.")]
-Views = Annotated[str, typer.Option("--tta", help="How each face is seen, as for 'maskfit predict'.")]
+Seconds = Annotated[float, typer.Option("--max-seconds", min=0.1, help="Maximum duration of a request in seconds.")]
+StopSeconds = Annotated[int, typer.Option(min=1, help="Seconds to finish running requests after SIGTERM or Ctrl-C.")]
+Top = Annotated[int, typer.Option("--top-k", metavar="K", min=1, help="Number of best models per fold to use.")]
+Views = Annotated[str, typer.Option("--tta", help="Test-time augmentation, as for 'maskfit predict'.")]
 Vote = Annotated[
     str,
     typer.Option(
-        "--combine", help="How members are combined: arithmetic, geometric, majority, majority_per_attribute."
+        "--combine", help="How ensemble members are combined: arithmetic, geometric, majority, majority_per_attribute."
     ),
 ]
-Engine = Annotated[str, typer.Option(help="What runs the networks: auto, torch, onnx, openvino:precision=bf16.")]
+Engine = Annotated[str, typer.Option(help="Inference engine: auto, torch, onnx, openvino:precision=bf16.")]
 
 
 def serve(
@@ -90,10 +98,10 @@ def serve(
     vote: Vote = "arithmetic",
     engine: Engine = "auto",
 ) -> None:
-    """Serve models over HTTP: POST photos to /v1/predict, get every face's answer as JSON.
+    """Serve models over HTTP: POST photos to /v1/predict, get the prediction of every face as JSON.
 
-    GET /v1/model says what is served, /healthz and /readyz how it is, /metrics feeds Prometheus, /openapi.json
-    describes it all. Photos are neither kept nor logged. SIGTERM or Ctrl-C ends it when what was begun is answered.
+    GET /v1/model describes the models, /healthz and /readyz the state, /metrics is for Prometheus, /openapi.json has
+    the schema. Photos are neither stored nor logged. SIGTERM or Ctrl-C stops after running requests are finished.
 
     Examples:
 
@@ -108,7 +116,7 @@ def serve(
     require_extra("serve", "serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client")
     models = resolve_models(models)
     if not all(model.endswith((".onnx", ".xml")) for model in models):
-        # torch gains from it as in training; the other engines keep their memory by themselves.
+        # torch gains from it as in training; the other engines manage their memory themselves.
         setup_allocator()
     from maskfit.apps.service.server import serve as run
     from maskfit.apps.service.settings import Limits, ServiceSettings
@@ -141,9 +149,9 @@ def serve(
 
 
 def _greet(service: InferenceService, host: str, port: int) -> None:
-    """Says what is served and where, and who can reach it."""
+    """Prints what is served, where, and who can reach it."""
     if host not in LOOPBACK_HOSTS and not service.requires_token:
-        err.print(f"whoever reaches {host} can use this service; --token-file asks callers for a token", style="yellow")
+        err.print(f"anybody who reaches {host} can use this service; --token-file requires a token", style="yellow")
     members, own = len(service.predictor.members), service.settings
     count = "1 model" if members == 1 else f"{members} models"
     err.print(f"serving {count} for {', '.join(service.predictor.schema.names)}; {own.workers} x {own.threads} threads")

@@ -1,4 +1,4 @@
-"""Options of every verb that listens at an address, and words of those that serve a page: how it is reached."""
+"""Options of commands that listen at an address, and how their page is reached."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from maskfit.cli.console import err, out
 HERE = LOOPBACK_HOSTS[0]
 PORT = 8501
 
-Host = Annotated[str, typer.Option(help="The address to listen at; only this machine reaches 127.0.0.1.")]
-Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen at.")]
-Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser of this machine.")]
+Host = Annotated[str, typer.Option(help="Address to listen at; 127.0.0.1 is reachable from this machine only.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen at.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in this machine's browser.")]
 
 
 def print_url(address: str, host: str, port: int, warning: str, closing: Sequence[str]) -> None:
-    """Prints the address, on standard output, and how to reach it from another machine.
+    """Prints the URL on standard output, and how to reach it from another machine.
 
     Args:
-        address: What to open, with its key.
-        host: What the page listens at.
-        port: The same.
-        warning: What whoever reaches another host than this machine's own can do.
-        closing: What else the user should know, a line each.
+        address: The URL with its access token.
+        host: Address the page listens at.
+        port: Port it listens at.
+        warning: What anybody who reaches a public host can do.
+        closing: Further lines for the user.
     """
     if host not in LOOPBACK_HOSTS:
-        err.print(f"whoever reaches {host} and knows the address {warning}", style="yellow")
+        err.print(f"anybody who reaches {host} and knows the URL {warning}", style="yellow")
     out.print(address, soft_wrap=True)
     there = "localhost" if host in LOOPBACK_HOSTS else host
     err.print(f"from another machine: ssh -L {port}:{there}:{port} USER@THIS_MACHINE")

@@ -13,20 +13,16 @@ from maskfit.cli.defaults import MODEL_DIR, TRAIN, setup_allocator
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name (see `maskfit recipes`) or its YAML or JSON file.")],
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the recipe to set.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in output_dir=DIR where it was cut off.")
-    ] = False,
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `maskfit recipes`), or a YAML or JSON file.")],
+    words: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in output_dir=DIR.")] = False,
     ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help=RAY_HELP)] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Train a recipe: split by person, train every fold, evaluate it on held-out persons.
 
-    Writes a run folder: the models, the held-out probabilities, scores, report.html. `data.path` and `run` may also
-    come from SM_CHANNEL_TRAIN and SM_MODEL_DIR.
+    Writes a run folder: models, out-of-fold probabilities, scores, report.html. `data.path` and `output_dir` default to
+    SM_CHANNEL_TRAIN and SM_MODEL_DIR.
 
     Examples:
 
@@ -69,7 +65,11 @@ def train(
 
 
 def from_environment() -> list[str]:
-    """The platform's variables as words, before the user's own."""
+    """Returns recipe overrides from SM_* variables, to be placed before those of the command line.
+
+    Returns:
+        `key=value` words.
+    """
     found = (("data.path", os.environ.get(TRAIN)), ("output_dir", os.environ.get(MODEL_DIR)))
-    # In quotes: a folder's name may be a number, or hold what YAML reads otherwise.
+    # Quoted, since YAML could read a folder's name as a number or something else.
     return [f"{key}={json_text.dumps(value)}" for key, value in found if value]

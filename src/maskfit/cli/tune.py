@@ -1,4 +1,4 @@
-"""`maskfit tune`: searches a recipe's space."""
+"""`maskfit tune`: hyperparameter search."""
 
 from __future__ import annotations
 
@@ -17,40 +17,37 @@ if TYPE_CHECKING:
     from maskfit.sweep.results import SweepResults
 
 SHOWN = 10
-"""How many trials the terminal shows; all are in the table and on the page."""
+"""Trials printed on the terminal; the table and the page have all."""
 
 
-Space = Annotated[Path, typer.Option(metavar="YAML", help="What is tried: keys of the recipe with ranges or choices.")]
-Trials = Annotated[int, typer.Option(min=1, help="How many trials in all, those before a resume counted in.")]
-Out = Annotated[Path | None, typer.Option("--out", metavar="SWEEP", help="The sweep's folder; else under sweeps/.")]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with the sweep in --out: nothing that was tried is lost.")
+Space = Annotated[Path, typer.Option(metavar="YAML", help="Search space: recipe keys with ranges or choices.")]
+Trials = Annotated[int, typer.Option(min=1, help="Number of trials, including those before a resume.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="SWEEP", help="Folder of the sweep; under sweeps/ by default.")
 ]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the sweep in --out; finished trials are kept.")]
 SamplerWord = Annotated[
-    str, typer.Option("--sampler", help="How trials are chosen: tpe, random, gp or grid; options as in tpe:startup=5.")
+    str, typer.Option("--sampler", help="Sampler: tpe, random, gp or grid; options as in tpe:startup=5.")
 ]
 PrunerWord = Annotated[
     str,
-    typer.Option(
-        "--pruner", help="When a trial is given up: none, median or hyperband; options as in median:warmup=3."
-    ),
+    typer.Option("--pruner", help="Pruner: none, median or hyperband; options as in median:warmup=3."),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="What the choice of trials follows from.")]
-Jobs = Annotated[int, typer.Option(min=1, help="Trials side by side on this machine.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed of the sampler.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Parallel trials on this machine.")]
 Storage = Annotated[
-    str | None, typer.Option(metavar="URL", help="A database for the study, such as sqlite:///tune.db; else in --out.")
+    str | None,
+    typer.Option(metavar="URL", help="Optuna storage, such as sqlite:///tune.db; a file in --out by default."),
 ]
-StudyName = Annotated[str | None, typer.Option("--study", help="The study's name in it; the recipe's where left out.")]
-Keep = Annotated[int, typer.Option("--keep-models", min=1, help="Of how many of the best trials models are kept.")]
+StudyName = Annotated[str | None, typer.Option("--study", help="Name of the study; the recipe's name by default.")]
+Keep = Annotated[int, typer.Option("--keep-models", min=1, help="Number of best trials whose models are kept.")]
 Ray = Annotated[str | None, typer.Option("--ray", metavar="ADDRESS", help=RAY_HELP)]
-Cores = Annotated[int, typer.Option(min=1, help="With --ray: cores of a trial.")]
+Cores = Annotated[int, typer.Option(min=1, help="With --ray: cores per trial.")]
 
 
 def tune(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name (see `maskfit recipes`) or its YAML or JSON file.")],
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Keys of the recipe to set.")
-    ] = None,
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `maskfit recipes`), or a YAML or JSON file.")],
+    words: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set.")] = None,
     space: Space = Path("space.yaml"),
     trials: Trials = 20,
     target: Out = None,
@@ -64,14 +61,15 @@ def tune(
     keep: Keep = 3,
     ray: Ray = None,
     cores: Cores = 1,
-    json: Annotated[bool, typer.Option("--json", help="Print what came of it as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Search hyperparameters: many trainings of a recipe, each evaluated on the same held-out persons.
 
-    Trials that fall behind are given up early, failed ones are tried once more and told with their reason. Killed and
-    resumed, a sweep goes on where it was, to the epoch. Writes trials.csv, report.html, and best.yaml, a recipe.
+    Poor trials are pruned, failed ones retried once and reported with their reason. A killed sweep resumes at the epoch
+    where it stopped. Writes trials.csv, report.html, and best.yaml, a recipe.
 
-    What may stand in space.yaml: docs/scale.md; a line is `optimizer.lr: {low: 1e-5, high: 1e-2, log: true}`.
+    The format of space.yaml is described in docs/scale.md; a line is `optimizer.lr: {low: 1e-5, high: 1e-2, log:
+    true}`.
 
     Examples:
 
@@ -112,7 +110,7 @@ def tune(
 
 
 def _tell(results: SweepResults) -> None:
-    """The best trials, and how far to believe them."""
+    """Prints the best trials, and how reliable their ranking is."""
     from maskfit.sweep.study import format_params
 
     ranked = sorted(results.trials, key=lambda item: (item.state != "done", -(item.score or 0.0)))[:SHOWN]
@@ -129,7 +127,7 @@ def _tell(results: SweepResults) -> None:
 
 @contextmanager
 def _placed(ray: str | None, jobs: int, cores: int) -> Iterator[TrialExecutor]:
-    """Where trials run: on a cluster, or here."""
+    """Yields the executor of trials: a Ray cluster or this machine."""
     if ray is None:
         import torch
 

@@ -1,4 +1,4 @@
-"""`maskfit data add-masks`."""
+"""`maskfit data add-masks`: synthetic masks on bare faces."""
 
 from __future__ import annotations
 
@@ -18,60 +18,52 @@ Faces = Annotated[
     typer.Argument(
         metavar="CSV|ROOT",
         help="Bare faces: a CSV with the columns path, gender, age and, if known, race; or a folder of person folders, "
-        "of which the photos called normal are taken.",
+        "whose photos named normal are used.",
         show_default=False,
     ),
 ]
 
-Persons = Annotated[
-    int | None, typer.Option("--persons", metavar="N", min=1, help="How many faces; all where left out.")
-]
-Worn = Annotated[int, typer.Option("--n-correct", metavar="N", min=1, max=5, help="Masks worn well for each face.")]
+Persons = Annotated[int | None, typer.Option("--persons", metavar="N", min=1, help="Number of faces; all by default.")]
+Worn = Annotated[int, typer.Option("--n-correct", metavar="N", min=1, max=5, help="Correctly worn masks per face.")]
 Wrongly = Annotated[
     int,
-    typer.Option(
-        "--n-incorrect", metavar="N", min=1, max=7, help="Masks worn wrongly for each face, each in another way."
-    ),
+    typer.Option("--n-incorrect", metavar="N", min=1, max=7, help="Wrongly worn masks per face, each in another way."),
 ]
-Scarf = Annotated[bool, typer.Option("--scarf", help="The bare face once more, with a scarf about the neck.")]
-DetectorName = Annotated[
-    str, typer.Option("--detector", metavar="NAME", help="What finds eyes, nose and mouth: yunet or mtcnn.")
-]
-Weights = Annotated[
-    Path | None, typer.Option("--weights", metavar="FILE", help="The detector's weights, in place of its own.")
-]
+Scarf = Annotated[bool, typer.Option("--scarf", help="Also the bare face with a scarf around the neck.")]
+DetectorName = Annotated[str, typer.Option("--detector", metavar="NAME", help="Landmark detector: yunet or mtcnn.")]
+Weights = Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="Weights of the detector.")]
 LandmarksFile = Annotated[
     Path | None,
     typer.Option("--landmarks", metavar="CSV", help="Landmarks, as 'data draw' writes them, and no detector."),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", metavar="N", min=1, help="Processes; one per core where left out.")
+    int | None, typer.Option("--workers", metavar="N", min=1, help="Worker processes; one per core by default.")
 ]
 
 SHOWN = 10
-"""Photos set aside that are named on the screen; the file names all."""
+"""Set-aside photos that are printed; the file lists all."""
 
 
 def add_masks(
     source: Faces,
-    target: Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is new or empty.")],
+    target: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")],
     persons: Persons = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other faces and masks.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed.")] = 0,
     worn: Worn = 5,
     wrongly: Wrongly = 1,
     scarf: Scarf = False,
     detector: DetectorName = "yunet",
     weights: Weights = None,
     landmarks: LandmarksFile = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder in which the same was begun.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the same command in its folder.")] = False,
     workers: Workers = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Put masks on bare faces: five worn well, one worn wrongly, and the bare face, in the competition's layout.
+    """Add synthetic masks to bare faces, in the competition's layout.
 
-    The photos keep their size, light, sharpness and grain. What a face wears follows from the seed and the photo's
-    name. Faces that cannot be used are set aside and listed. Other numbers of masks are for trainings of the mask
-    alone; such a set is read by its list, masks.csv.
+    By default five correctly worn masks, one worn wrongly, and the bare face. The photos keep size, light, sharpness
+    and grain. The mask depends on the seed and the photo's name. Unusable faces are set aside and listed. Other numbers
+    of masks are for training the mask alone; such a dataset is read by its list, masks.csv.
 
     **Examples**
 
@@ -89,9 +81,9 @@ def add_masks(
 
     check_output_dir(source, target, resume=resume)
     find = read_landmarks(landmarks) if landmarks else landmark_detector(detector, str(weights) if weights else None)
-    with progress("looking for faces", unit="faces") as advance:
+    with progress("detecting faces", unit="faces") as advance:
         chosen = select_faces(source, find, persons=persons, seed=seed, progress=advance)
-    with progress("putting on masks", unit="persons") as advance:
+    with progress("adding masks", unit="persons") as advance:
         made = write_masked_dataset(
             chosen,
             target,
@@ -118,8 +110,8 @@ def _print_made(made: MaskDatasetResult, others: int, target: Path) -> None:
     out.print()
     out.print(f"written: {made.persons} persons to {made.images}, listed in {target / MANIFEST}", soft_wrap=True)
     if others:
-        err.print(f"passed over, {others} further photos of the same persons", style="yellow")
+        err.print(f"skipped {others} further photos of the same persons", style="yellow")
     if made.set_aside:
-        err.print(f"set aside, {len(made.set_aside)} photos, listed in {target / SET_ASIDE}:", style="yellow")
+        err.print(f"set aside {len(made.set_aside)} photos, listed in {target / SET_ASIDE}:", style="yellow")
         for name, reason in list(made.set_aside.items())[:SHOWN]:
             err.print(f"  {name}: {reason}")

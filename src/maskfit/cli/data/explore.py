@@ -1,4 +1,4 @@
-"""`maskfit data explore`: a set of photos as one page to look at."""
+"""`maskfit data explore`: a dataset on one page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from maskfit.cli.console import check_overwrite, err, out, print_json, progress
-from maskfit.cli.data.dataset import SchemeName, Source, find_scheme
+from maskfit.cli.data.dataset import SchemaOption, Source, find_schema
 from maskfit.errors import DataError
 
 
@@ -19,16 +19,17 @@ def explore(
     target: Annotated[Path | None, typer.Option("--out", metavar="PAGE", help="The HTML page to write.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, for scripts.")] = False,
     limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=1, help="The most photos on the contact sheet of a class.")
+        int,
+        typer.Option("--limit", metavar="N", min=1, help="Maximum number of photos on the contact sheet of a class."),
     ] = 24,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Another seed, other photos on the sheets.")] = 0,
-    scheme: SchemeName = "mask-gender-age",
-    force: Annotated[bool, typer.Option("--force", help="Write over a page that is there.")] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Random seed of the contact sheets.")] = 0,
+    scheme: SchemaOption = "mask-gender-age",
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing page.")] = False,
 ) -> None:
-    """Look at a set of photos before anything is trained on it: counts, ages, mean faces, oddities, leaks.
+    """Explore a dataset on one page: class counts, ages, mean faces, outliers, leaks between persons.
 
-    Every photo is decoded once, small. The page holds all it shows and needs no network: it can be mailed and printed.
-    Photos that cannot be read are listed with the reason and do not stop it.
+    Every photo is decoded once at low resolution. The page is self-contained and can be mailed and printed. Unreadable
+    photos are listed with the reason.
 
     **Examples**
 
@@ -42,9 +43,9 @@ def explore(
     from maskfit.exploration.page import key_findings, write_page
     from maskfit.exploration.statistics import to_json
 
-    labels = find_scheme(scheme)
+    labels = find_schema(scheme)
     if target is None and not json:
-        raise DataError("nothing is asked for", hint="name a page with --out, or add --json")
+        raise DataError("no output requested", hint="add --out PAGE, or --json")
     check_overwrite(target, force)
     with _stages() as advance:
         findings = look(source, labels, limit=limit, seed=seed, progress=advance)
@@ -61,7 +62,11 @@ def explore(
 
 @contextmanager
 def _stages() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each stage, one after the other: the screen holds one at a time."""
+    """Shows a progress bar for each stage, one after the other.
+
+    Yields:
+        A function to call with (stage, done, total).
+    """
     with ExitStack() as stack:
         advance: Callable[[int, int], None] | None = None
         now = ""
@@ -70,7 +75,7 @@ def _stages() -> Iterator[Callable[[str, int, int], None]]:
             nonlocal advance, now
             if advance is None or stage != now:
                 stack.close()
-                now, unit = stage, "photos" if stage == "looking" else "pairs of persons"
+                now, unit = stage, "photos" if stage == "reading" else "pairs of persons"
                 advance = stack.enter_context(progress(stage, unit))
             advance(done, total)
 

@@ -1,4 +1,4 @@
-"""`maskfit data gan`: made faces for thin classes, and how good they are."""
+"""`maskfit data gan`: generated faces for rare classes, and their quality."""
 
 from __future__ import annotations
 
@@ -19,32 +19,38 @@ if TYPE_CHECKING:
 Source = Annotated[
     Path, typer.Argument(metavar="ROOT|CSV", help="A folder of person folders, or a CSV manifest.", show_default=False)
 ]
-Target = Annotated[Path, typer.Option("--out", metavar="DIR", help="A folder that is new or empty.")]
+Target = Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")]
 FoldsFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A split, person,fold: nobody of --fold is learned from.")
+    Path | None, typer.Option(metavar="FILE", help="Split, person,fold: the GAN is not trained on persons of --fold.")
 ]
 Which = Annotated[
-    str, typer.Option(metavar="WHICH", help="thin (fewer photos than the average class), all, or numbers: 2,5,8.")
+    str, typer.Option(metavar="WHICH", help="thin (fewer photos than the average class), all, or class indices: 2,5,8.")
 ]
 Upto = Annotated[
     int | None,
     typer.Option(
-        "--target-count", metavar="N", min=1, help="Photos such a class is to have with its faces; else the average."
+        "--target-count",
+        metavar="N",
+        min=1,
+        help="Photos per class including generated ones; the average class by default.",
     ),
 ]
 CropWord = Annotated[
     str | None,
-    typer.Option(metavar="CROP", help="As data.crop of the recipe that will use the faces; else champion's."),
+    typer.Option(
+        metavar="CROP", help="Crop, as data.crop of the recipe that will use the faces; champion's by default."
+    ),
 ]
-Minutes = Annotated[float | None, typer.Option(metavar="M", min=0, help="Stop after so many, if that is sooner.")]
+Minutes = Annotated[float | None, typer.Option(metavar="M", min=0, help="Maximum training time in minutes.")]
 Weights = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Train nothing, and draw from this gan.safetensors.")
+    Path | None, typer.Option(metavar="FILE", help="Sample from this gan.safetensors without training.")
 ]
 JudgeFile = Annotated[
-    Path | None, typer.Option(metavar="MODEL", help="A model that never saw the persons held out here says how good.")
+    Path | None,
+    typer.Option(metavar="MODEL", help="Classifier that measures quality; must not have seen the held-out persons."),
 ]
-SchemeName = Annotated[
-    str, typer.Option("--schema", metavar="NAME", help=f"What the faces are made for: {', '.join(LABEL_SCHEMAS)}.")
+SchemaOption = Annotated[
+    str, typer.Option("--schema", metavar="NAME", help=f"Label schema: {', '.join(LABEL_SCHEMAS)}.")
 ]
 
 
@@ -52,26 +58,26 @@ def gan(
     source: Source,
     target: Target,
     folds: FoldsFile = None,
-    fold: Annotated[int, typer.Option(metavar="K", min=0, help="The fold whose persons are held out.")] = 0,
+    fold: Annotated[int, typer.Option(metavar="K", min=0, help="Fold whose persons are held out.")] = 0,
     classes: Which = "thin",
     upto: Upto = None,
-    size: Annotated[int, typer.Option(metavar="N", help="Side of a face: 16, 32, 48, 64, 96 or 128 pixels.")] = 64,
+    size: Annotated[int, typer.Option(metavar="N", help="Image size: 16, 32, 48, 64, 96 or 128 pixels.")] = 64,
     crop: CropWord = None,
-    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Steps in all.")] = 20_000,
+    steps: Annotated[int, typer.Option(metavar="N", min=1, help="Training steps in total.")] = 20_000,
     minutes: Minutes = None,
-    batch: Annotated[int, typer.Option(metavar="N", min=2, max=4096, help="Photos of a step.")] = 32,
-    width: Annotated[int, typer.Option(metavar="N", min=1, max=512, help="Channels of the largest map.")] = 32,
+    batch: Annotated[int, typer.Option(metavar="N", min=2, max=4096, help="Batch size.")] = 32,
+    width: Annotated[int, typer.Option(metavar="N", min=1, max=512, help="Channels of the largest feature map.")] = 32,
     weights: Weights = None,
     judge: JudgeFile = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Another seed, other faces.")] = 0,
-    scheme: SchemeName = "mask-gender-age",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was begun in --out.")] = False,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Random seed.")] = 0,
+    scheme: SchemaOption = "mask-gender-age",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the training in --out.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Train a small GAN on a set and make faces for its thin classes, to train on with data.extra_train.
+    """Train a small GAN and generate faces of rare classes, to train on with data.extra_train.
 
-    Training leaves the faces out wherever one of the persons that the GAN learned from is held out. So they are made
-    for one fold, by --folds and --fold. With --judge a model says how good they are.
+    Training leaves generated faces out wherever a person that the GAN was trained on is held out. Therefore they are
+    made for one fold, with --folds and --fold. --judge measures their quality with a classifier.
 
     **Examples**
 
@@ -81,7 +87,7 @@ def gan(
 
     `maskfit data gan train/images --weights gan0/gan.safetensors --out more --classes 2,8 --target-count 500 --seed 1`
 
-    `maskfit train champion data.path=train/images cv.split_file=folds.csv cv.train_folds=0 data.extra_train=gan0/manifest.csv`
+    `maskfit train champion data.path=DIR cv.split_file=folds.csv cv.train_folds=0 data.extra_train=gan0/manifest.csv`
     """
     require_extra("data gan", "train", *TRAIN_MODULES)
     setup_allocator()
@@ -89,18 +95,25 @@ def gan(
     from maskfit.synthesis.gan.pipeline import GanTrainOptions, generate_faces
 
     if scheme not in LABEL_SCHEMAS:
-        raise DataError(f"scheme '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
-    cut = parse_component(crop) if crop else read_recipe("champion", []).data.crop
+        raise DataError(f"label schema '{scheme}' is unknown; {did_you_mean(scheme, LABEL_SCHEMAS)}")
+    cut = parse_component(crop, "data.crop") if crop else read_recipe("champion", []).data.crop
     learn = GanTrainOptions(LABEL_SCHEMAS[scheme], cut, folds, fold, size, width, batch, steps, minutes, resume)
     made = generate_faces(
-        source, target, weights or learn, classes=classes, target_count=upto, judge=judge, seed=seed, progress_bar=progress
+        source,
+        target,
+        weights or learn,
+        classes=classes,
+        target_count=upto,
+        judge=judge,
+        seed=seed,
+        progress_bar=progress,
     )
     if json:
         print_json(made.result_dict)
     else:
         _print_made(made, target)
     if folds is None and weights is None:
-        what = "it learned from everybody, so training leaves these faces out wherever one of them is held out"
+        what = "the GAN was trained on everybody, so training leaves these faces out wherever one of them is held out"
         err.print(f"{what}; --folds FILE --fold K makes them for one fold", style="yellow")
 
 
@@ -113,7 +126,9 @@ def _print_made(made: GanResult, target: Path) -> None:
     out.print()
     if made.evaluation:
         _print_judgement(made.evaluation)
-    out.print(f"written: {sum(made.samples.generated.values())} faces, listed in {made.samples.manifest}", soft_wrap=True)
+    out.print(
+        f"written: {sum(made.samples.generated.values())} faces, listed in {made.samples.manifest}", soft_wrap=True
+    )
     out.print(f"to look at: {target / 'real-and-made.png'}", soft_wrap=True)
 
 
@@ -123,13 +138,13 @@ def _print_judgement(said: GanEvaluation) -> None:
         for item in said.agreement
         for kinds in [(item.made, item.strangers, item.learned)]
     ]
-    print_table("The judge agrees", ["", "made", "real strangers", "real, learned from"], shares)
+    print_table("Classifier agrees", ["", "generated", "real, held out", "real, training"], shares)
     out.print()
     words = {
-        "real": "other strangers (the least there can be)",
+        "real": "other held-out photos (minimum)",
         "small": "the same at the size of the faces",
-        "made": "made faces",
-        "blurred": "blurred strangers",
+        "made": "generated faces",
+        "blurred": "blurred held-out photos",
         "noise": "noise",
     }
     title = f"Fréchet distance from {said.compared} photos of strangers, in features of {said.about or said.judge}"
@@ -141,4 +156,7 @@ def _print_judgement(said: GanEvaluation) -> None:
         soft_wrap=True,
     )
     if said.unknown_to_judge is None:
-        err.print("nothing tells whether the judge was trained on these strangers: it lies in no run", style="yellow")
+        err.print(
+            "unknown whether the classifier was trained on these held-out photos: it is not in a run folder",
+            style="yellow",
+        )
