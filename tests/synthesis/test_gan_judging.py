@@ -148,13 +148,13 @@ def test_a_judge_says_of_photos_what_prediction_says_and_notices_copies(dataset,
     assert said.unknown_to_judge is True
     for kind, photos in (("strangers", dataset.held_out), ("learned", dataset.train)):
         table = Predictor.load(path).predict(list(photos)).table
-        predictions, truth = SCHEME.to_attribute_indices(table.predictions), photos.codes(SCHEME)
+        predictions, truth = SCHEME.to_attribute_indices(table.predictions), photos.attribute_indices(SCHEME)
         whole, *attributes = (getattr(item, kind) for item in said.agreement[:4])
         assert whole == (pytest.approx((predictions == truth).all(axis=1).mean()), len(photos))
         for place, share in enumerate(attributes):
             assert share == (pytest.approx((predictions == truth)[:, place].mean()), len(photos))
         by_class = {item.words: getattr(item, kind) for item in said.agreement[4:]}
-        for number in np.unique(SCHEME.to_class_index(dataset.train.codes(SCHEME))):
+        for number in np.unique(SCHEME.to_class_index(dataset.train.attribute_indices(SCHEME))):
             own = SCHEME.to_class_index(truth) == number
             right = float((table.predictions[own] == number).mean()) if own.any() else None
             assert by_class[SCHEME.describe(number)] == (right, own.sum())
@@ -179,7 +179,7 @@ def test_a_judge_that_was_trained_on_the_strangers_is_refused(dataset, metadata,
         )
     alone = JudgeClassifier(write_judge(tmp_path / "alone.safetensors"), SCHEME)
     assert alone.training_persons() is None
-    everybody = GanDataset(dataset.source, SCHEME, dataset.train, dataset.held_out.take(range(19)))
+    everybody = GanDataset(dataset.source, SCHEME, dataset.train, dataset.held_out.select(range(19)))
     with pytest.raises(DataError, match="too few held-out photos"):
         evaluate_generator(alone, nn.Identity(), metadata, everybody, cache_dir=cache_dir)
 

@@ -104,24 +104,29 @@ def write_oversampled(
     _check_output_dir(source, out)
     photos = read_photos(source, label_schema)
     classes = label_schema.to_class_index(photos.attribute_indices(label_schema))
-    sizes = {int(number): int((classes == number).sum()) for number in np.unique(classes[classes != UNKNOWN])}
-    thin = [number for number, size in sizes.items() if size < target_count]
-    places = np.flatnonzero(np.isin(classes, thin))
+    sizes = {
+        int(class_index): int((classes == class_index).sum()) for class_index in np.unique(classes[classes != UNKNOWN])
+    }
+    rare_classes = [class_index for class_index, size in sizes.items() if size < target_count]
+    indices = np.flatnonzero(np.isin(classes, rare_classes))
     rows: list[list[object]] = []
     with ThreadPoolExecutor() as pool:
-        counter = _Counter(len(places), progress)
-        unreadable = _find_unreadable(photos, places, pool, counter)
+        counter = _Counter(len(indices), progress)
+        unreadable = _find_unreadable(photos, indices, pool, counter)
         persons = np.unique([photo.person for photo in photos], return_inverse=True)[1]
-        bad = np.array([photo.name in unreadable for photo in photos])
-        groups = {number: np.flatnonzero((classes == number) & ~bad) for number in thin}
+        is_unreadable = np.array([photo.name in unreadable for photo in photos])
+        groups = {
+            class_index: np.flatnonzero((classes == class_index) & ~is_unreadable) for class_index in rare_classes
+        }
         num_blends = {
-            number: min(target_count - sizes[number], _pairs_in(persons[group])) for number, group in groups.items()
+            class_index: min(target_count - sizes[class_index], _pairs_in(persons[group]))
+            for class_index, group in groups.items()
         }
         counter.total += sum(num_blends.values())
-        for number, group in groups.items():
-            drawn = _draw_pairs(group, persons[group], np.random.default_rng([seed, number]))
-            for place, (pair, image) in enumerate(_blends(photos, islice(drawn, num_blends[number]), pool)):
-                name = f"{number:02d}-{place:05d}.jpg"
+        for class_index, group in groups.items():
+            drawn = _draw_pairs(group, persons[group], np.random.default_rng([seed, class_index]))
+            for index, (pair, image) in enumerate(_blends(photos, islice(drawn, num_blends[class_index]), pool)):
+                name = f"{class_index:02d}-{index:05d}.jpg"
                 _write(out / name, image)
                 rows.append([name, *_blend_labels(photos[pair.first], photos[pair.second], label_schema)])
                 counter.step()
@@ -161,7 +166,7 @@ def _check_output_dir(source: Path, out: Path) -> None:
 
 
 def _find_unreadable(
-    photos: PhotoDataset, places: NDArray[np.int64], pool: ThreadPoolExecutor, counter: _Counter
+    photos: PhotoDataset, indices: NDArray[np.int64], pool: ThreadPoolExecutor, counter: _Counter
 ) -> dict[str, str]:
     """Returns the photos at these indices that cannot be decoded: name to reason."""
 
@@ -173,12 +178,12 @@ def _find_unreadable(
         return ""
 
     found = {}
-    for start in range(0, len(places), CHUNK_SIZE):
-        some = [photos[int(place)] for place in places[start : start + CHUNK_SIZE]]
-        for photo, why in zip(some, pool.map(reason, some), strict=True):
+    for start in range(0, len(indices), CHUNK_SIZE):
+        chunk = [photos[int(index)] for index in indices[start : start + CHUNK_SIZE]]
+        for photo, problem in zip(chunk, pool.map(reason, chunk), strict=True):
             counter.step()
-            if why:
-                found[photo.name] = why
+            if problem:
+                found[photo.name] = problem
     return found
 
 
@@ -206,7 +211,7 @@ def _blends(
     """Yields the pairs with their blends; up to `CHUNK_SIZE` are rendered ahead."""
 
     def blend(pair: Pair) -> Image.Image:
-        first, second = (open_rgb(photos[place].path) for place in (pair.first, pair.second))
+        first, second = (open_rgb(photos[index].path) for index in (pair.first, pair.second))
         return blend_photos(first, second, pair.lam)
 
     while batch := list(islice(pairs, CHUNK_SIZE)):
@@ -240,6 +245,6 @@ def _blend_labels(first: Photo, second: Photo, label_schema: LabelSchema) -> Seq
     labels: list[object] = []
     for attribute, code in zip(label_schema.attributes, codes, strict=True):
         values = {photo.labels[attribute.name] for photo in (first, second)}
-        number = next(iter(values)) if len(values) == 1 else None
-        labels.append(f"{number:g}" if isinstance(number, float) else attribute.values[code])
+        class_index = next(iter(values)) if len(values) == 1 else None
+        labels.append(f"{class_index:g}" if isinstance(class_index, float) else attribute.values[code])
     return [f"{first.person}{PERSON_SEPARATOR}{second.person}", *labels]

@@ -54,8 +54,8 @@ def contact_sheet(
         people = [
             sample_person(seed, number, gender=who, age=age) for number, (who, age) in enumerate(demographics, start=1)
         ]
-    tall, across = round(width * 4 / 3), columns * len(names)
-    sheet = Image.new("RGB", (gap + across * (width + gap), gap + rows * (tall + gap)), paper)
+    tall, columns_total = round(width * 4 / 3), columns * len(names)
+    sheet = Image.new("RGB", (gap + columns_total * (width + gap), gap + rows * (tall + gap)), paper)
     corners = Image.new("L", (width * 4, tall * 4), 0)
     ImageDraw.Draw(corners).rounded_rectangle((0, 0, width * 4 - 1, tall * 4 - 1), radius * 4, fill=255)
     corners = corners.resize((width, tall), Image.Resampling.LANCZOS)
@@ -63,6 +63,6 @@ def contact_sheet(
         for offset, name in enumerate(names):
             # Rendered at twice the size: fine lines look better reduced than rendered small.
             photo = render_photo(person, name, size=(width * 2, tall * 2)).image.reduce(2)
-            place = (index % columns) * len(names) + offset
-            sheet.paste(photo, (gap + place * (width + gap), gap + (index // columns) * (tall + gap)), corners)
+            slot = (index % columns) * len(names) + offset
+            sheet.paste(photo, (gap + slot * (width + gap), gap + (index // columns) * (tall + gap)), corners)
     return sheet

@@ -160,13 +160,13 @@ class SyntheticVideo:
             Boxes by index of the walk; faces occluded by others are included.
         """
         boxes = {}
-        for place, walk in enumerate(self.walks):
+        for index, walk in enumerate(self.walks):
             top_left = walk.top_left(time)
             if top_left is not None:
                 left, upper, right, lower = walk.sprites.face
                 box = (left + top_left[0], upper + top_left[1], right + top_left[0], lower + top_left[1])
                 if _visible_fraction(box, self.background.size) >= MIN_VISIBLE:
-                    boxes[place] = box
+                    boxes[index] = box
         return boxes
 
     @cached_property
@@ -177,14 +177,14 @@ class SyntheticVideo:
         for time in self.times:
             boxes = self.boxes(time)
             events += [
-                GroundTruthEvent(time, place, "left", there.pop(place)) for place in sorted(set(there) - set(boxes))
+                GroundTruthEvent(time, index, "left", there.pop(index)) for index in sorted(set(there) - set(boxes))
             ]
-            for place in boxes:
-                state = self.walks[place].state(time)
-                if there.get(place) != state:
-                    events.append(GroundTruthEvent(time, place, "changed" if place in there else "appeared", state))
-                there[place] = state
-        events += [GroundTruthEvent(self.times[-1], place, "ended", state) for place, state in there.items()]
+            for index in boxes:
+                state = self.walks[index].state(time)
+                if there.get(index) != state:
+                    events.append(GroundTruthEvent(time, index, "changed" if index in there else "appeared", state))
+                there[index] = state
+        events += [GroundTruthEvent(self.times[-1], index, "ended", state) for index, state in there.items()]
         return tuple(events)
 
 
@@ -219,8 +219,8 @@ def render_video(
     ]
     heights = np.sort(rng.uniform(0.62, 0.8, people)) * size[1]
     walks = [
-        _sample_walk(rng, render_sprites(person, round(height)), place, people, seconds, size)
-        for place, (person, height) in enumerate(zip(persons, heights, strict=True))
+        _sample_walk(rng, render_sprites(person, round(height)), index, people, seconds, size)
+        for index, (person, height) in enumerate(zip(persons, heights, strict=True))
     ]
     return SyntheticVideo(_draw_background(persons[0], size), tuple(walks), seconds, fps)
 
@@ -275,19 +275,19 @@ def _draw_background(person: Person, size: tuple[int, int]) -> Image.Image:
 
 
 def _sample_walk(
-    rng: np.random.Generator, sprites: PersonSprites, place: int, people: int, seconds: float, size: tuple[int, int]
+    rng: np.random.Generator, sprites: PersonSprites, index: int, people: int, seconds: float, size: tuple[int, int]
 ) -> Walk:
     """Samples a walk: in from a side, to a place, and for every second person out again."""
     picture = sprites.images["wear"]
-    stand = size[0] * (place + 0.5) / people
+    stand = size[0] * (index + 0.5) / people
     # Entering from either side, so that some persons pass in front of others.
-    from_left = bool(place % 2)
+    from_left = bool(index % 2)
     outside = (-picture.width / 2, size[0] + picture.width / 2)
-    begins = seconds * (0.02 + 0.3 * place / people)
+    begins = seconds * (0.02 + 0.3 * index / people)
     arrives = begins + seconds * 0.2
     high = size[1] - picture.height + (sprites.face[1] + sprites.face[3]) / 2 + BOB_HEIGHT * picture.height
     points = [(begins, outside[not from_left], high), (arrives, stand, high)]
-    leaves = place % 2 == 0 and people > 1
+    leaves = index % 2 == 0 and people > 1
     until = seconds * 0.8 if leaves else seconds
     points.append((until, stand, high))
     if leaves:

@@ -82,10 +82,10 @@ class JudgeClassifier:
             DataError: The run's split file is damaged.
         """
         folder = self.path.resolve().parent
-        number, run = folder.name.removeprefix("fold"), RunDir(folder.parent)
-        if not (number.isdecimal() and is_run_dir(run.path) and run.splits.is_file()):
+        fold_name, run = folder.name.removeprefix("fold"), RunDir(folder.parent)
+        if not (fold_name.isdecimal() and is_run_dir(run.path) and run.splits.is_file()):
             return None
-        return {person for person, fold in read_splits(run.splits).fold_of_person.items() if fold != int(number)}
+        return {person for person, fold in read_splits(run.splits).fold_of_person.items() if fold != int(fold_name)}
 
     def predict_photos(self, photos: PhotoDataset, cache_dir: Path | None, advance: Advance) -> JudgeOutput:
         """Predicts photos on disk.
@@ -101,8 +101,8 @@ class JudgeClassifier:
         Raises:
             DataError: A photo cannot be read.
         """
-        stored = open_image_cache(photos.photos, self.metadata.preprocessing.crop_resize, folder=cache_dir)
-        return self._see(stored.gather, len(photos), advance)
+        cached = open_image_cache(photos.photos, self.metadata.preprocessing.crop_resize, folder=cache_dir)
+        return self._predict(cached.gather, len(photos), advance)
 
     def predict_images(self, faces: ImageBatch, advance: Advance) -> JudgeOutput:
         """Predicts images as if they were photos of this size.
@@ -116,23 +116,25 @@ class JudgeClassifier:
         """
         frame = self.metadata.preprocessing.crop_resize.__call__
         with ThreadPoolExecutor() as pool:
-            return self._see(lambda places: np.stack(list(pool.map(frame, faces[places]))), len(faces), advance)
+            return self._predict(lambda places: np.stack(list(pool.map(frame, faces[places]))), len(faces), advance)
 
-    def _see(self, frames: Callable[[NDArray[np.int64]], ImageBatch], count: int, advance: Advance) -> JudgeOutput:
+    def _predict(self, frames: Callable[[NDArray[np.int64]], ImageBatch], count: int, advance: Advance) -> JudgeOutput:
         features, predictions = [], []
         for start in range(0, count, BATCH_SIZE):
-            some = frames(np.arange(start, min(start + BATCH_SIZE, count)))
-            photos = torch.from_numpy(self.metadata.preprocessing.normalization(some)).to(self.device)
+            batch = frames(np.arange(start, min(start + BATCH_SIZE, count)))
+            photos = torch.from_numpy(self.metadata.preprocessing.normalization(batch)).to(self.device)
             with torch.inference_mode():
-                found = self.network.forward_features(photos)
-                logits = {head: rows.float().cpu().numpy() for head, rows in self.network.forward_head(found).items()}
-            features.append(found.double().cpu().numpy())
+                batch_features = self.network.forward_features(photos)
+                logits = {
+                    head: rows.float().cpu().numpy() for head, rows in self.network.forward_head(batch_features).items()
+                }
+            features.append(batch_features.double().cpu().numpy())
             predictions.append(
                 self.label_schema.to_attribute_indices(
                     logits_to_probabilities(self.metadata.label_schema, logits).argmax(axis=1)
                 )
             )
-            advance(len(some))
+            advance(len(batch))
         return JudgeOutput(np.concatenate(features), np.concatenate(predictions))
 
 

@@ -46,8 +46,8 @@ class GanDataset:
             Number of photos by class index; photos of unknown class are not counted.
         """
         classes = self.label_schema.to_class_index(self.train.attribute_indices(self.label_schema))
-        numbers = np.bincount(classes[classes != UNKNOWN], minlength=self.label_schema.num_classes)
-        return {number: int(count) for number, count in enumerate(numbers)}
+        counts = np.bincount(classes[classes != UNKNOWN], minlength=self.label_schema.num_classes)
+        return {class_index: int(count) for class_index, count in enumerate(counts)}
 
 
 def split_by_fold(source: Path, label_schema: LabelSchema, folds: Path | None, fold: int) -> GanDataset:
@@ -89,10 +89,10 @@ def split_by_persons(source: Path, label_schema: LabelSchema, persons: Collectio
     photos = read_photos(source, label_schema)
     known = set(persons)
 
-    def places(*, train: bool) -> list[int]:
-        return [place for place, photo in enumerate(photos) if _is_known(photo, known) == train]
+    def indices(*, train: bool) -> list[int]:
+        return [index for index, photo in enumerate(photos) if _is_known(photo, known) == train]
 
-    dataset = GanDataset(source, label_schema, photos.select(places(train=True)), photos.select(places(train=False)))
+    dataset = GanDataset(source, label_schema, photos.select(indices(train=True)), photos.select(indices(train=False)))
     if not len(dataset.train):
         raise DataError(
             "the source has no photo of a person that the generator was trained on",

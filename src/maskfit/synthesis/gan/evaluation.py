@@ -122,7 +122,7 @@ def evaluate_generator(
     """
     unknown = check_judge_independence(judge, dataset.held_out)
     first, second = _split_halves(dataset.held_out, seed)
-    classes = [number for number, count in dataset.count_classes().items() if count]
+    classes = [class_index for class_index, count in dataset.count_classes().items() if count]
     advance = _progress_counter(
         len(dataset.train) + len(dataset.held_out) + FACES_PER_CLASS * len(classes) + 4 * len(second), progress
     )
@@ -256,10 +256,10 @@ def _compute_agreement(
     every = list(range(len(label_schema.names)))
     return (
         compare("whole class", every),
-        *(compare(name, [place]) for place, name in enumerate(label_schema.names)),
+        *(compare(name, [index]) for index, name in enumerate(label_schema.names)),
         *(
-            compare(label_schema.describe(number), every, label_schema.to_attribute_indices([number])[0])
-            for number in classes
+            compare(label_schema.describe(class_index), every, label_schema.to_attribute_indices([class_index])[0])
+            for class_index in classes
         ),
     )
 

@@ -31,7 +31,7 @@ def channel_counts(size: int, width: int) -> list[int]:
         One count per doubling.
     """
     _, doublings = SIZES[size]
-    return [width * min(2**place, MAX_CHANNEL_FACTOR) for place in reversed(range(doublings))]
+    return [width * min(2**index, MAX_CHANNEL_FACTOR) for index in reversed(range(doublings))]
 
 
 class AttributeEmbedding(nn.Module):
@@ -65,8 +65,8 @@ class AttributeEmbedding(nn.Module):
             Shape (batch, width).
         """
         # UNKNOWN is -1: the last row.
-        places = enumerate(zip(self.tables, self.rows, strict=True))
-        vectors = [table(codes[:, place] % rows) for place, (table, rows) in places]
+        indices = enumerate(zip(self.tables, self.rows, strict=True))
+        vectors = [table(codes[:, index] % rows) for index, (table, rows) in indices]
         return torch.stack(vectors).sum(dim=0)
 
 
@@ -141,10 +141,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Scores how real a face is and how well it fits its attributes (projection: Miyato and Koyama 2018,
-    arXiv:1802.05637).
+    """Scores how real a face is and how well it fits its attributes.
 
-    Every layer has spectral normalization (Miyato et al. 2018, arXiv:1802.05957).
+    Projection discriminator (Miyato and Koyama 2018, arXiv:1802.05637) in which every layer has spectral normalization
+    (Miyato et al. 2018, arXiv:1802.05957).
 
     Args:
         size: Side of a face in pixels, a key of `SIZES`.

@@ -44,12 +44,12 @@ def result_to_dict(metadata: GanMetadata, samples: SamplingResult, evaluation: G
         "persons": len(metadata.persons),
         "classes": [
             {
-                "class": number,
-                "words": metadata.label_schema.describe(number),
+                "class": class_index,
+                "words": metadata.label_schema.describe(class_index),
                 "photos": count,
-                "made": samples.generated.get(number, 0),
+                "made": samples.generated.get(class_index, 0),
             }
-            for number, count in samples.train_counts.items()
+            for class_index, count in samples.train_counts.items()
         ],
         "judgement": None if evaluation is None else asdict(evaluation),
     }
@@ -83,18 +83,19 @@ def write_results(
     """
     classes = dataset.label_schema.to_class_index(dataset.train.attribute_indices(dataset.label_schema))
     rows = []
-    for number, count in samples.train_counts.items():
-        places = np.flatnonzero(classes == number)
+    for class_index, count in samples.train_counts.items():
+        indices = np.flatnonzero(classes == class_index)
         # Evenly spread over the dataset: neighbors show the same person.
-        some = places[np.linspace(0, len(places) - 1, min(REAL, len(places))).astype(int)]
-        photos = dataset.train.select(some)
+        chosen = indices[np.linspace(0, len(indices) - 1, min(REAL, len(indices))).astype(int)]
+        photos = dataset.train.select(chosen)
         real = open_image_cache(photos.photos, metadata.crop_resize, folder=cache_dir).gather(np.arange(len(photos)))
-        words = f"{metadata.label_schema.describe(number)}\n{count} photos, {samples.generated.get(number, 0)} faces"
+        name, generated = metadata.label_schema.describe(class_index), samples.generated.get(class_index, 0)
+        text = f"{name}\n{count} photos, {generated} faces"
         rows.append(
             (
-                words + _describe_agreement(metadata, evaluation, number),
+                text + _describe_agreement(metadata, evaluation, class_index),
                 list(real),
-                list(sample_class(generator, metadata, number, MADE, seed)),
+                list(sample_class(generator, metadata, class_index, MADE, seed)),
             )
         )
     title = f"left: training photos; right: generated after {metadata.steps:,} steps, not cherry-picked"
@@ -104,12 +105,16 @@ def write_results(
     return outcome
 
 
-def _describe_agreement(metadata: GanMetadata, evaluation: GanEvaluation | None, number: int) -> str:
+def _describe_agreement(metadata: GanMetadata, evaluation: GanEvaluation | None, class_index: int) -> str:
     """Formats the agreement of a class as two lines of text; "" without an evaluation."""
     found = evaluation.agreement if evaluation else ()
-    shares = next(
-        ((item.made[0], item.strangers[0]) for item in found if item.words == metadata.label_schema.describe(number)),
+    fractions = next(
+        (
+            (item.made[0], item.strangers[0])
+            for item in found
+            if item.words == metadata.label_schema.describe(class_index)
+        ),
         (),
     )
-    texts = ["-" if share is None else f"{share:.0%}" for share in shares]
+    texts = ["-" if fraction is None else f"{fraction:.0%}" for fraction in fractions]
     return f"\njudge agrees: {texts[0]} of generated,\n{texts[1]} of held-out photos" if texts else ""

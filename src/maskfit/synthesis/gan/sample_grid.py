@@ -19,7 +19,7 @@ SIDE = 72
 
 PAPER, INK, SOFT = (255, 255, 255), (27, 33, 38), (96, 108, 118)
 """Colors of background, title and secondary text."""
-WORDS, LINE, GAP = 250, 16, 4
+TEXT_WIDTH, LINE_HEIGHT, GAP = 250, 16, 4
 """Pixels: width of the text column, line height, gap between faces."""
 
 
@@ -33,17 +33,17 @@ def write_sample_grid(path: Path, title: str, rows: Sequence[Row]) -> None:
     """
     columns = [max(len(row[kind]) for row in rows) for kind in (1, 2)]
     step = SIDE + GAP
-    wide = WORDS + sum(columns) * step + (2 * GAP if columns[0] else 0) + GAP
-    sheet = Image.new("RGB", (wide, 2 * LINE + len(rows) * step + GAP), PAPER)
+    wide = TEXT_WIDTH + sum(columns) * step + (2 * GAP if columns[0] else 0) + GAP
+    sheet = Image.new("RGB", (wide, 2 * LINE_HEIGHT + len(rows) * step + GAP), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     draw.text((GAP, GAP), title, INK, font)
-    for place, (words, real, made) in enumerate(rows):
-        top = 2 * LINE + place * step
-        for number, line in enumerate(words.splitlines()):
-            draw.text((GAP, top + 4 + number * LINE), line, SOFT if number else INK, font)
+    for index, (text, real, made) in enumerate(rows):
+        top = 2 * LINE_HEIGHT + index * step
+        for number, line in enumerate(text.splitlines()):
+            draw.text((GAP, top + 4 + number * LINE_HEIGHT), line, SOFT if number else INK, font)
         for offset, faces in ((0, real), (columns[0] * step + (2 * GAP if columns[0] else 0), made)):
             for number, face in enumerate(faces):
                 image = Image.fromarray(face).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-                sheet.paste(image, (WORDS + offset + number * step, top))
+                sheet.paste(image, (TEXT_WIDTH + offset + number * step, top))
     with atomic_write(path) as temporary:
         sheet.save(temporary, "PNG")

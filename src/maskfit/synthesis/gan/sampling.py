@@ -57,7 +57,7 @@ def select_classes(selection: str, train_counts: Mapping[int, int], target_count
     """
     average = sum(train_counts.values()) / len(train_counts)
     if selection in ("thin", "all"):
-        chosen = [number for number, count in train_counts.items() if selection == "all" or count < average]
+        chosen = [class_index for class_index, count in train_counts.items() if selection == "all" or count < average]
     else:
         try:
             chosen = sorted({int(item) for item in selection.split(",")})
@@ -65,32 +65,34 @@ def select_classes(selection: str, train_counts: Mapping[int, int], target_count
             raise DataError(
                 f"classes must be thin, all or class indices, got '{selection}'", hint="write for example 2,5,8"
             ) from None
-        unknown = [number for number in chosen if number not in train_counts]
+        unknown = [class_index for class_index in chosen if class_index not in train_counts]
         if unknown:
             message = f"class index must be 0 to {len(train_counts) - 1}, got {unknown[0]}"
             raise DataError(message, hint="use the class indices of the label schema")
-    counts = {number: max(0, (target_count or round(average)) - train_counts[number]) for number in chosen}
-    counts = {number: count for number, count in counts.items() if count}
+    counts = {
+        class_index: max(0, (target_count or round(average)) - train_counts[class_index]) for class_index in chosen
+    }
+    counts = {class_index: count for class_index, count in counts.items() if count}
     if not counts:
         raise DataError("no class needs faces", hint="raise --target-count, or select other classes")
     return counts
 
 
-def sample_class(generator: nn.Module, metadata: GanMetadata, number: int, count: int, seed: int) -> ImageBatch:
+def sample_class(generator: nn.Module, metadata: GanMetadata, class_index: int, count: int, seed: int) -> ImageBatch:
     """Samples faces of a class; the first ones do not depend on the count.
 
     Args:
         generator: The generator, in evaluation mode.
         metadata: Its metadata.
-        number: Class index.
+        class_index: Index of the class in the label schema.
         count: Number of faces.
         seed: Seed of the noise.
 
     Returns:
         RGB faces, uint8 of shape (count, size, size, 3).
     """
-    codes = np.repeat(metadata.label_schema.to_attribute_indices([number]), count, axis=0)
-    noise = np.random.default_rng([seed, number]).standard_normal((count, metadata.latent_dim))
+    codes = np.repeat(metadata.label_schema.to_attribute_indices([class_index]), count, axis=0)
+    noise = np.random.default_rng([seed, class_index]).standard_normal((count, metadata.latent_dim))
     return sample_faces(generator, noise, codes)
 
 
@@ -111,8 +113,8 @@ def sample_faces(
     faces = []
     with torch.inference_mode():
         for start in range(0, len(noise), BATCH_SIZE):
-            some = torch.from_numpy(noise[start : start + BATCH_SIZE]).float().to(device)
-            made = generator(some, torch.from_numpy(codes[start : start + BATCH_SIZE]).to(device))
+            batch = torch.from_numpy(noise[start : start + BATCH_SIZE]).float().to(device)
+            made = generator(batch, torch.from_numpy(codes[start : start + BATCH_SIZE]).to(device))
             faces.append(made.add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy())
     return np.concatenate(faces)
 
@@ -150,9 +152,11 @@ def write_faces(
     rows: list[list[object]] = []
     total = sum(counts.values())
     write_csv(out / PERSONS, ["person"], [[person] for person in metadata.persons])
-    for number, count in counts.items():
-        labels = _label_values(metadata.label_schema, number)
-        for name, face in _named(out, metadata, number, sample_class(generator, metadata, number, count, seed)):
+    for class_index, count in counts.items():
+        labels = _label_values(metadata.label_schema, class_index)
+        for name, face in _named(
+            out, metadata, class_index, sample_class(generator, metadata, class_index, count, seed)
+        ):
             with atomic_write(out / name) as temporary:
                 Image.fromarray(face).save(temporary, "PNG")
             rows.append([name, PERSONS, *labels])
@@ -162,11 +166,11 @@ def write_faces(
     return SamplingResult(manifest, dict(train_counts), dict(counts))
 
 
-def _named(out: Path, metadata: GanMetadata, number: int, faces: ImageBatch) -> Iterator[tuple[str, ImageBatch]]:
-    for place, face in enumerate(faces):
-        yield f"faces-{metadata.steps:06d}/{number:02d}-{place:05d}.png", face
+def _named(out: Path, metadata: GanMetadata, class_index: int, faces: ImageBatch) -> Iterator[tuple[str, ImageBatch]]:
+    for index, face in enumerate(faces):
+        yield f"faces-{metadata.steps:06d}/{class_index:02d}-{index:05d}.png", face
 
 
-def _label_values(label_schema: LabelSchema, number: int) -> list[str]:
-    codes = label_schema.to_attribute_indices([number])[0]
+def _label_values(label_schema: LabelSchema, class_index: int) -> list[str]:
+    codes = label_schema.to_attribute_indices([class_index])[0]
     return [attribute.values[code] for attribute, code in zip(label_schema.attributes, codes, strict=True)]

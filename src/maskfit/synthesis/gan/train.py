@@ -132,8 +132,8 @@ def train_gan(
     rows = _resume(trainer, out) if resuming else []
     if not resuming:
         _save(trainer, rows, out)
-    clock = _Clock(float(str(rows[-1][1])) if rows else 0.0, trainer.steps_done, minutes)
-    kept = trainer.steps_done
+    clock = _TrainingClock(float(str(rows[-1][1])) if rows else 0.0, trainer.steps_done, minutes)
+    last_saved = trainer.steps_done
     try:
         while trainer.steps_done < steps and not clock.over:
             losses = trainer.step()
@@ -143,15 +143,15 @@ def train_gan(
                 progress(trainer.steps_done, clock.expect(trainer.steps_done, steps))
             if trainer.steps_done % SAVE_EVERY == 0:
                 _save(trainer, rows, out)
-                kept = trainer.steps_done
+                last_saved = trainer.steps_done
     finally:
         # Also after Ctrl-C. A non-finite state is not saved.
-        if trainer.steps_done > kept and trainer.is_finite:
+        if trainer.steps_done > last_saved and trainer.is_finite:
             _save(trainer, rows, out)
     return out / GENERATOR
 
 
-class _Clock:
+class _TrainingClock:
     """Training time and time limit.
 
     Args:
@@ -163,32 +163,30 @@ class _Clock:
     def __init__(self, before: float, first: int, minutes: float | None) -> None:
         self.before = before
         self.first = first
-        self.max_shift = math.inf if minutes is None else 60 * minutes
-        self.began = time.perf_counter()
+        self.limit = math.inf if minutes is None else 60 * minutes
+        self.start = time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        return self.before + time.perf_counter() - self.began
+        return self.before + time.perf_counter() - self.start
 
     @property
     def over(self) -> bool:
-        return time.perf_counter() - self.began >= self.max_shift
+        return time.perf_counter() - self.start >= self.limit
 
     def expect(self, steps_done: int, steps: int) -> int:
         """Estimates the number of steps at the end."""
-        speed = (steps_done - self.first) / max(time.perf_counter() - self.began, 1e-9)
-        return max(
-            steps_done, steps if math.isinf(self.max_shift) else min(steps, self.first + round(speed * self.max_shift))
-        )
+        speed = (steps_done - self.first) / max(time.perf_counter() - self.start, 1e-9)
+        return max(steps_done, steps if math.isinf(self.limit) else min(steps, self.first + round(speed * self.limit)))
 
 
 def _resume(trainer: GanTrainer, out: Path) -> list[list[object]]:
     """Loads the last checkpoint; returns the rows of losses up to it."""
-    found, asked = read_gan_metadata(out / CHECKPOINT), trainer.metadata
+    found, expected = read_gan_metadata(out / CHECKPOINT), trainer.metadata
     differing = [
         name
-        for name in type(asked).model_fields
-        if name not in ("steps", "maskfit") and getattr(found, name) != getattr(asked, name)
+        for name in type(expected).model_fields
+        if name not in ("steps", "maskfit") and getattr(found, name) != getattr(expected, name)
     ]
     if differing:
         raise DataError(
@@ -199,8 +197,8 @@ def _resume(trainer: GanTrainer, out: Path) -> list[list[object]]:
     trainer.load(out / CHECKPOINT, found.steps)
     if not (out / LOSSES).is_file():
         return []
-    kept = [row for row in read_csv(out / LOSSES, COLUMNS) if int(row["step"]) <= found.steps]
-    return [[row[name] for name in COLUMNS] for row in kept]
+    last_saved = [row for row in read_csv(out / LOSSES, COLUMNS) if int(row["step"]) <= found.steps]
+    return [[row[name] for name in COLUMNS] for row in last_saved]
 
 
 def _save(trainer: GanTrainer, rows: list[list[object]], out: Path) -> None:
@@ -221,7 +219,9 @@ def write_class_grid(trainer: GanTrainer, path: Path) -> None:
     noise = np.random.default_rng([trainer.metadata.seed, 1]).standard_normal((ON_SHEET, latent_dim))
     network = trainer.ema_generator.eval()
     rows: list[Row] = []
-    for number in range(label_schema.num_classes):
-        faces = sample_faces(network, noise, np.repeat(label_schema.to_attribute_indices([number]), ON_SHEET, axis=0))
-        rows.append((label_schema.describe(number), [], list(faces)))
+    for class_index in range(label_schema.num_classes):
+        faces = sample_faces(
+            network, noise, np.repeat(label_schema.to_attribute_indices([class_index]), ON_SHEET, axis=0)
+        )
+        rows.append((label_schema.describe(class_index), [], list(faces)))
     write_sample_grid(path, f"after {trainer.steps_done:,} steps", rows)

@@ -130,13 +130,13 @@ class GanTrainer:
 
     def _sample_batch(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Samples photos in -1 to 1, shape (batch, 3, size, size), half of them mirrored, and their codes."""
-        places = torch.multinomial(
+        indices = torch.multinomial(
             self.sampling_probabilities, self.metadata.batch_size, replacement=True, generator=rng
         )
-        faces = torch.from_numpy(self.frames.gather(places.numpy())).permute(0, 3, 1, 2)
+        faces = torch.from_numpy(self.frames.gather(indices.numpy())).permute(0, 3, 1, 2)
         mirrored = torch.rand(len(faces), 1, 1, 1, generator=rng) < 0.5
         faces = torch.where(mirrored, faces.flip(3), faces).to(self.device)
-        return faces.float().div_(127.5).sub_(1), self.codes[places].to(self.device)
+        return faces.float().div_(127.5).sub_(1), self.codes[indices].to(self.device)
 
     def _noise(self, count: int, rng: torch.Generator) -> Tensor:
         return torch.randn(count, self.metadata.latent_dim, generator=rng).to(self.device)
@@ -185,14 +185,14 @@ class GanTrainer:
         for name, network in networks.items():
             yield from ((f"{name}.{key}", tensor) for key, tensor in network.state_dict().items())
         for name, optimizer in zip(("generator", "discriminator"), self.optimizers, strict=True):
-            for place, held in optimizer.state_dict()["state"].items():
-                yield from ((f"{name}.adam.{place}.{key}", tensor) for key, tensor in held.items())
+            for index, values in optimizer.state_dict()["state"].items():
+                yield from ((f"{name}.adam.{index}.{key}", tensor) for key, tensor in values.items())
 
 
 def _sampling_probabilities(classes: IntArray) -> NDArray[np.float64]:
     """Computes the sampling probability of each photo; photos of unknown class form a class of their own."""
-    _, places, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    weights = counts[places] ** -SAMPLING_POWER
+    _, indices, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    weights = counts[indices] ** -SAMPLING_POWER
     return np.asarray(weights / weights.sum())
 
 

@@ -131,8 +131,8 @@ class PreparedFace:
         span = np.ptp(mesh.pixels.reshape(-1, 2), axis=0).max()
         columns = int(np.clip(round(2.4 * span), 160, _MAX_SAMPLES))
         rows = round(columns * 0.86)
-        cloth = render_fabric(instance, rows, columns)
-        color = cloth.color * (_shading(mesh, cloth, self.photometry) * cloth.shade)[..., None]
+        fabric = render_fabric(instance, rows, columns)
+        color = fabric.color * (_shading(mesh, fabric, self.photometry) * fabric.shade)[..., None]
         color = _expose(color * instance.brightness, self.photometry)
         spots = upsample(mesh.pixels, rows, columns).reshape(-1, 2)
         front = upsample(mesh.normals[..., 2:], rows, columns).ravel() > 0
@@ -194,17 +194,17 @@ def _silhouette(mesh: MaskMesh, width: int, height: int) -> tuple[Array, float]:
     return alpha, float(alpha.sum() / max(float(whole.sum()), 1e-9))
 
 
-def _shading(mesh: MaskMesh, cloth: FabricTexture, photometry: Photometry) -> Array:
+def _shading(mesh: MaskMesh, fabric: FabricTexture, photometry: Photometry) -> Array:
     """Computes the brightness factor from light direction, fabric relief and gradient, of shape (rows, columns)."""
-    rows, columns = cloth.height.shape
+    rows, columns = fabric.height.shape
     normals = upsample(mesh.normals, rows, columns)
     where = upsample(mesh.head[..., :2], rows, columns)
     sun = np.array((np.clip(1.6 * photometry.gradient[0], -0.75, 0.75), -0.42, 0.85))
     sun = sun / np.linalg.norm(sun)
     facing = 0.62 + 0.42 * np.clip(normals @ sun, 0, 1)
     # Slopes of the fabric's own relief; the mesh is about 2.2 head units wide and 1.7 high.
-    rise = np.gradient(cloth.height, axis=0) * rows / 1.7
-    lean = np.gradient(cloth.height, axis=1) * columns / 2.2
+    rise = np.gradient(fabric.height, axis=0) * rows / 1.7
+    lean = np.gradient(fabric.height, axis=1) * columns / 2.2
     relief = np.clip(0.55 * rise - 0.9 * sun[0] * lean, -0.30, 0.22)
     fall = np.exp(
         np.clip(
@@ -232,9 +232,9 @@ def _splat(spots: Array, colors: Array, width: int, height: int) -> Array:
     """Averages the samples that fall on each pixel; empty pixels get the average of their neighbors."""
     columns, rows = np.floor(spots[:, 0]).astype(int), np.floor(spots[:, 1]).astype(int)
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    place = rows[inside] * width + columns[inside]
-    count = np.bincount(place, minlength=width * height).reshape(height, width).astype(np.float64)
-    sums = [np.bincount(place, colors[inside, channel], width * height).reshape(height, width) for channel in range(3)]
+    index = rows[inside] * width + columns[inside]
+    count = np.bincount(index, minlength=width * height).reshape(height, width).astype(np.float64)
+    sums = [np.bincount(index, colors[inside, channel], width * height).reshape(height, width) for channel in range(3)]
     layer = np.stack(sums, -1) / np.maximum(count, 1)[..., None]
     known = (count > 0).astype(np.float64)
     for radius in (1.5, 6.0):

@@ -67,7 +67,7 @@ class FaceSelection:
 
 def select_faces(
     source: Path,
-    find: LandmarkDetector | dict[str, Landmarks],
+    landmark_source: LandmarkDetector | dict[str, Landmarks],
     *,
     persons: int | None = None,
     seed: int = 0,
@@ -78,7 +78,7 @@ def select_faces(
     Args:
         source: Manifest, or folder in the competition's layout, of which the bare photos are used. A photo of unknown
             mask state counts as bare.
-        find: Landmark detector, called from several threads at once; or the landmarks by absolute path.
+        landmark_source: Landmark detector, called from several threads at once; or the landmarks by absolute path.
         persons: Number of faces to select, at random by `seed`; None for all.
         seed: Seed of the selection.
         progress: Called with (faces found, faces wanted).
@@ -93,17 +93,17 @@ def select_faces(
     set_aside: dict[str, str] = {}
     candidates, others = _find_candidates(photos, _read_races(source), set_aside)
     order = np.random.default_rng(seed).permutation(len(candidates)) if persons else np.arange(len(candidates))
-    wanted = len(candidates) if persons is None else min(persons, len(candidates))
+    target_count = len(candidates) if persons is None else min(persons, len(candidates))
     found: dict[int, BareFace] = {}
-    jobs = [(int(place), *candidates[int(place)]) for place in order]
-    for place, photo, folder, landmarks in _find_landmarks(jobs, find):
+    jobs = [(int(index), *candidates[int(index)]) for index in order]
+    for index, photo, folder, landmarks in _find_landmarks(jobs, landmark_source):
         if isinstance(landmarks, str):
             set_aside[photo.name] = landmarks
         else:
-            found[place] = BareFace(photo.path, photo.name, folder, landmarks)
+            found[index] = BareFace(photo.path, photo.name, folder, landmarks)
         if progress is not None:
-            progress(len(found), wanted)
-        if len(found) == wanted:
+            progress(len(found), target_count)
+        if len(found) == target_count:
             break
     if not found:
         reason = next(iter(set_aside.values()), "no photo shows a bare face")
@@ -112,7 +112,7 @@ def select_faces(
             location=source,
             hint="use bare faces with known gender and age in years, eyes at least 8 pixels apart",
         )
-    faces = tuple(found[place] for place in sorted(found))
+    faces = tuple(found[index] for index in sorted(found))
     return FaceSelection(Path(source), faces, dict(sorted(set_aside.items())), others)
 
 
@@ -153,7 +153,7 @@ def _read_races(source: Path) -> dict[str, str]:
 
 
 def _find_landmarks(
-    jobs: Sequence[tuple[int, Photo, str]], find: LandmarkDetector | dict[str, Landmarks]
+    jobs: Sequence[tuple[int, Photo, str]], landmark_source: LandmarkDetector | dict[str, Landmarks]
 ) -> Iterator[tuple[int, Photo, str, Landmarks | str]]:
     """Yields the jobs in order with the landmarks found, or why the photo cannot be used."""
 
@@ -162,7 +162,11 @@ def _find_landmarks(
             pixels = np.array(open_rgb(photo.path))
         except (PhotoError, OSError) as error:
             return error.message if isinstance(error, PhotoError) else str(error)
-        landmarks = find.get(os.path.abspath(photo.path)) if isinstance(find, dict) else find(pixels)
+        landmarks = (
+            landmark_source.get(os.path.abspath(photo.path))
+            if isinstance(landmark_source, dict)
+            else landmark_source(pixels)
+        )
         return "no face found" if landmarks is None else landmarks.invalid_reason or landmarks
 
     with ThreadPoolExecutor() as pool:

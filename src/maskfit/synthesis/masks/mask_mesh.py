@@ -68,14 +68,14 @@ def build_mesh(instance: MaskInstance, pose: HeadPose) -> MaskMesh:
         The mesh.
     """
     style = WEARING_STYLES[instance.style]
-    head = _hang(instance) if style.hangs else _wear(instance)
+    head = _dangling_vertices(instance) if style.hangs else _worn_vertices(instance)
     rotated = pose.rotate(head)
     normals = np.cross(np.gradient(rotated, axis=1), np.gradient(rotated, axis=0))
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     return MaskMesh(head, pose.to_pixels(rotated), normals / np.maximum(length, 1e-9), _straps(instance, head))
 
 
-def _wear(instance: MaskInstance) -> Array:
+def _worn_vertices(instance: MaskInstance) -> Array:
     kind, style = MASK_TYPES[instance.kind], WEARING_STYLES[instance.style]
     upper = _rim(kind.upper, style.upper, instance)
     lower = _rim(kind.lower, style.lower, instance)
@@ -149,7 +149,7 @@ SHAPES: dict[str, Callable[[Array, Array, float], Array]] = {
 """Bulge of each shape off the head: (across -1 to 1, down 0 to 1, slip in head units) to depth in head units."""
 
 
-def _hang(instance: MaskInstance) -> Array:
+def _dangling_vertices(instance: MaskInstance) -> Array:
     """Builds a mask that hangs from one ear: its long side vertical, seen half from the side."""
     rng = np.random.default_rng(instance.seed)
     sway, open_ = rng.uniform(-0.10, 0.10), rng.uniform(0.30, 0.46)

@@ -177,8 +177,10 @@ def sample_mask(kind: str, style: str, rng: np.random.Generator) -> MaskInstance
     mask_type = MASK_TYPES[kind]
     frequencies = np.array([frequency for _, frequency in mask_type.colors], dtype=float)
     base = mask_type.colors[int(rng.choice(len(frequencies), p=frequencies / frequencies.sum()))][0]
-    hue, most = (0.07, 1.4) if mask_type.fabric in _DYED else (0.012, 1.15)
-    color = shift_hsv(base, hue=rng.normal(0, hue), saturation=rng.uniform(0.75, most), value=rng.uniform(0.93, 1.03))
+    hue, max_saturation = (0.07, 1.4) if mask_type.fabric in _DYED else (0.012, 1.15)
+    color = shift_hsv(
+        base, hue=rng.normal(0, hue), saturation=rng.uniform(0.75, max_saturation), value=rng.uniform(0.93, 1.03)
+    )
     inks = [ink for ink in _INKS if abs(luminance(ink) - luminance(color)) > 0.2]
     ink = inks[int(rng.integers(len(inks)))]
     if mask_type.fabric in ("foam", "tube") or (mask_type.fabric == "sewn" and rng.random() < 0.7):

@@ -17,7 +17,7 @@ BLACK: Color = (34, 34, 38)
 
 
 @dataclass(frozen=True, slots=True)
-class MaskKind:
+class MaskType:
     """A mask type.
 
     Attributes:
@@ -86,8 +86,8 @@ _PRINTED = (
     ((236, 222, 206), 7),
 )
 
-MASK_TYPES: dict[str, MaskKind] = {
-    "surgical": MaskKind(  # pleats open from nose to chin
+MASK_TYPES: dict[str, MaskType] = {
+    "surgical": MaskType(  # pleats open from nose to chin
         upper=((0.0, 0.22), (0.13, 0.26), (0.34, 0.41), (0.66, 0.50), (0.99, 0.53)),
         lower=((0.0, 1.90), (0.28, 1.86), (0.56, 1.68), (0.80, 1.40), (0.95, 1.12)),
         shape="tent",
@@ -97,7 +97,7 @@ MASK_TYPES: dict[str, MaskKind] = {
         straps="loops",
         frequency=38,
     ),
-    "surgical-flat": MaskKind(  # pleats closed: a band across nose and mouth
+    "surgical-flat": MaskType(  # pleats closed: a band across nose and mouth
         upper=((0.0, 0.30), (0.14, 0.33), (0.36, 0.45), (0.68, 0.53), (0.98, 0.56)),
         lower=((0.0, 1.68), (0.28, 1.66), (0.56, 1.54), (0.80, 1.36), (0.97, 1.20)),
         shape="flat",
@@ -107,7 +107,7 @@ MASK_TYPES: dict[str, MaskKind] = {
         straps="loops",
         frequency=10,
     ),
-    "kn95": MaskKind(  # folded along the middle, with a beak
+    "kn95": MaskType(  # folded along the middle, with a beak
         upper=((0.0, 0.16), (0.12, 0.22), (0.34, 0.40), (0.68, 0.58), (0.98, 0.68)),
         lower=((0.0, 1.92), (0.22, 1.84), (0.50, 1.60), (0.78, 1.28), (0.96, 1.00)),
         shape="beak",
@@ -117,7 +117,7 @@ MASK_TYPES: dict[str, MaskKind] = {
         straps="loops",
         frequency=15,
     ),
-    "n95": MaskKind(  # a stiff cup
+    "n95": MaskType(  # a stiff cup
         upper=((0.0, 0.18), (0.14, 0.22), (0.40, 0.40), (0.68, 0.62), (0.84, 0.86)),
         lower=((0.0, 1.86), (0.30, 1.81), (0.58, 1.60), (0.77, 1.31), (0.85, 1.06)),
         shape="cup",
@@ -127,7 +127,7 @@ MASK_TYPES: dict[str, MaskKind] = {
         straps="bands",
         frequency=7,
     ),
-    "cloth": MaskKind(
+    "cloth": MaskType(
         upper=((0.0, 0.18), (0.13, 0.23), (0.36, 0.41), (0.68, 0.50), (0.98, 0.52)),
         lower=((0.0, 1.90), (0.26, 1.84), (0.54, 1.64), (0.80, 1.32), (0.95, 1.02)),
         shape="seam",
@@ -137,7 +137,7 @@ MASK_TYPES: dict[str, MaskKind] = {
         straps="loops",
         frequency=12,
     ),
-    "printed": MaskKind(  # cloth with a pattern
+    "printed": MaskType(  # cloth with a pattern
         upper=((0.0, 0.19), (0.14, 0.24), (0.36, 0.41), (0.68, 0.49), (0.98, 0.51)),
         lower=((0.0, 1.90), (0.28, 1.85), (0.56, 1.66), (0.80, 1.36), (0.96, 1.06)),
         shape="seam",
@@ -147,7 +147,7 @@ MASK_TYPES: dict[str, MaskKind] = {
         straps="loops",
         frequency=8,
     ),
-    "sport": MaskKind(  # stretchy foam that clings, cut out for the ears
+    "sport": MaskType(  # stretchy foam that clings, cut out for the ears
         upper=((0.0, 0.16), (0.12, 0.21), (0.34, 0.40), (0.68, 0.52), (1.02, 0.40)),
         lower=((0.0, 1.86), (0.22, 1.80), (0.50, 1.60), (0.80, 1.18), (1.02, 0.80)),
         shape="cling",
@@ -157,7 +157,7 @@ MASK_TYPES: dict[str, MaskKind] = {
         straps="loops",
         frequency=10,
     ),
-    "gaiter": MaskKind(  # a tube of cloth round face and neck, or a scarf pulled up
+    "gaiter": MaskType(  # a tube of cloth round face and neck, or a scarf pulled up
         upper=((0.0, 0.20), (0.13, 0.25), (0.36, 0.42), (0.70, 0.52), (1.06, 0.52)),
         lower=((0.0, 2.52), (0.30, 2.50), (0.60, 2.36), (0.86, 2.06), (1.04, 1.72)),
         shape="cling",

@@ -78,7 +78,7 @@ class _Job(NamedTuple):
     face: BareFace
     images: Path
     seed: int
-    numbers: dict[str, Any]
+    counts: dict[str, Any]
 
 
 def write_masked_dataset(
@@ -124,14 +124,14 @@ def write_masked_dataset(
     """
     out = Path(out)
     check_output_dir(selection.source, out, resume=resume)
-    numbers: dict[str, Any] = {"num_correct": num_correct, "num_incorrect": num_incorrect, "scarf": scarf}
-    sample_masks(seed, "", **numbers)  # validates the counts before a folder is created
-    known = _start_or_resume(
+    counts: dict[str, Any] = {"num_correct": num_correct, "num_incorrect": num_incorrect, "scarf": scarf}
+    sample_masks(seed, "", **counts)  # validates the counts before a folder is created
+    done_rows = _start_or_resume(
         selection, out, {"seed": seed, "worn": num_correct, "wrongly": num_incorrect, "scarf": scarf}
     )
-    jobs = [_Job(face, out / IMAGES, seed, numbers) for face in selection.faces if face.folder not in known]
+    jobs = [_Job(face, out / IMAGES, seed, counts) for face in selection.faces if face.folder not in done_rows]
     set_aside = dict(selection.set_aside)
-    done = len(known)
+    done = len(done_rows)
     # One line per mask, flushed per person, so that an interrupted run can be resumed.
     with (
         parallel_map(len(jobs), workers) as map_jobs,
@@ -141,17 +141,17 @@ def write_masked_dataset(
             if isinstance(rows_or_reason, str):
                 set_aside[job.face.name] = rows_or_reason
             else:
-                known[job.face.folder] = rows_or_reason
+                done_rows[job.face.folder] = rows_or_reason
                 csv.writer(stream, lineterminator="\n").writerows(rows_or_reason)
                 stream.flush()
             done += 1
             if progress is not None:
                 progress(done, len(selection.faces))
-    rows = [row for folder in sorted(known) for row in known[folder]]
+    rows = [row for folder in sorted(done_rows) for row in done_rows[folder]]
     write_csv(out / MANIFEST, COLUMNS, rows)
     write_csv(out / SET_ASIDE, ("path", "reason"), sorted(set_aside.items()))
     kinds, styles = (_count(rows, COLUMNS.index(name)) for name in ("kind", "way"))
-    return MaskDatasetResult(out / IMAGES, len(known), kinds, styles, dict(sorted(set_aside.items())))
+    return MaskDatasetResult(out / IMAGES, len(done_rows), kinds, styles, dict(sorted(set_aside.items())))
 
 
 def check_output_dir(source: Path, out: Path, *, resume: bool = False) -> None:
@@ -177,31 +177,33 @@ def check_output_dir(source: Path, out: Path, *, resume: bool = False) -> None:
         raise DataError(what, location=out, hint="choose a folder outside the source")
 
 
-def _start_or_resume(selection: FaceSelection, out: Path, numbers: dict[str, Any]) -> dict[str, _Rows]:
+def _start_or_resume(selection: FaceSelection, out: Path, counts: dict[str, Any]) -> dict[str, _Rows]:
     """Writes a new run's settings or checks those of the interrupted one; returns the rows done so far."""
     faces = [face.folder for face in selection.faces]
-    asked = {**numbers, "source": str(selection.source.resolve()), "faces": faces}
+    settings = {**counts, "source": str(selection.source.resolve()), "faces": faces}
     path = out / SETTINGS
     (out / IMAGES).mkdir(parents=True, exist_ok=True)
     if not path.is_file():
-        write_json(path, asked)
+        write_json(path, settings)
         write_csv(out / MANIFEST, COLUMNS, [])
         return {}
-    if read_json(path) != asked:
+    if read_json(path) != settings:
         what = "the run in this folder differs in seed, photos, number of persons or number of masks"
         raise DataError(what, location=path, hint="repeat the original settings, or choose a new folder")
-    known: dict[str, _Rows] = {}
+    done_rows: dict[str, _Rows] = {}
     for row in read_csv(out / MANIFEST, COLUMNS) if (out / MANIFEST).is_file() else []:
         if row["bottom"]:
-            known.setdefault(row["person"], []).append(tuple(row[name] for name in COLUMNS))
+            done_rows.setdefault(row["person"], []).append(tuple(row[name] for name in COLUMNS))
     whole = {face.folder for face in selection.faces if (out / IMAGES / face.folder).is_dir()}
     # A person's bare face is listed last: without it the person is incomplete.
-    known = {
-        folder: rows for folder, rows in known.items() if rows[-1][0].endswith(f"/{BARE_STEM}.jpg") and folder in whole
+    done_rows = {
+        folder: rows
+        for folder, rows in done_rows.items()
+        if rows[-1][0].endswith(f"/{BARE_STEM}.jpg") and folder in whole
     }
     # Rewritten without a possibly truncated last line.
-    write_csv(out / MANIFEST, COLUMNS, [row for rows in known.values() for row in rows])
-    return known
+    write_csv(out / MANIFEST, COLUMNS, [row for rows in done_rows.values() for row in rows])
+    return done_rows
 
 
 def _count(rows: Sequence[Sequence[str]], column: int) -> dict[str, int]:
@@ -216,27 +218,27 @@ def _write_person(job: _Job) -> _Rows | str:
     except (PhotoError, OSError) as error:
         return error.message if isinstance(error, PhotoError) else str(error)
     face = PreparedFace(np.array(photo), job.face.landmarks)
-    masked = render_all_masks(face, job.seed, job.face.name, **job.numbers)
+    masked = render_all_masks(face, job.seed, job.face.name, **job.counts)
     for stem, (instance, photo_with_mask) in masked.items():
         if placement_error := find_placement_error(photo_with_mask, instance, job.face.landmarks):
             return f"{stem}: {placement_error}"
     quality = estimate_jpeg_quality(photo)
     folder = job.images / job.face.folder
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=job.images))
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=job.images))
     try:
-        part.chmod(job.images.stat().st_mode & 0o777)
+        staging.chmod(job.images.stat().st_mode & 0o777)
         for stem, pixels in [
             *((stem, photo_with_mask.pixels) for stem, (_, photo_with_mask) in masked.items()),
             (BARE_STEM, face.pixels),
         ]:
             # The bare face is re-encoded too: otherwise the lack of a second encoding would reveal the class.
-            with atomic_write(part / f"{stem}.jpg") as path:
+            with atomic_write(staging / f"{stem}.jpg") as path:
                 Image.fromarray(pixels).save(path, "JPEG", quality=quality)
         if folder.is_dir():
             shutil.rmtree(folder)  # from a run that was interrupted before it could list it
-        part.rename(folder)
+        staging.rename(folder)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
     _, gender, _, age = folder.name.split("_")
     masked_rows = {
         stem: (instance.state, instance.kind, instance.style, *photo_with_mask.box)
