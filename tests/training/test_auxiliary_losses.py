@@ -28,33 +28,36 @@ from maskfit.training.train import train
 
 Make = Callable[..., Recipe]
 
-BOTH = ["metric_loss={name: arcface, share: 0.05}", "age_regression=mse"]
+BOTH = ["metric_loss={name: arcface, weight: 0.05}", "age_regression=mse"]
 
 
 def network(years: bool = True) -> Network:
     torch.manual_seed(0)
     return build_network(
-        ComponentSpec.create("small", width=4), ComponentSpec.create("multi_head"), {"mask": 3, "age": 3}, years=years
+        ComponentSpec.create("small", width=4),
+        ComponentSpec.create("multi_head"),
+        {"mask": 3, "age": 3},
+        age_regression=years,
     )
 
 
 def test_years_are_the_numbers_of_the_labels(tiny: Make) -> None:
     plan = make_plan(tiny("age_regression=mse"))
-    years = plan.ages()
+    years = plan.ages
     assert len(years) == len(plan.photos) == 84
     for photo, number in zip(plan.photos, years, strict=True):
         assert number == float(photo.labels["age"])
-    assert not make_plan(tiny()).with_years
+    assert not make_plan(tiny()).has_age_regression
 
 
 def test_they_are_none_where_a_recipe_names_none(tiny: Make) -> None:
     plan = make_plan(tiny())
-    assert plan.network().years is None
+    assert plan.network().age_regressor is None
     assert build_auxiliary_losses(plan, plan.network(), plan.recipe.metric_loss, (0,)) is None
 
 
 def test_a_years_loss_needs_years(tiny: Make, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="needs an attribute with bands"):
+    with pytest.raises(RecipeError, match="needs an attribute with bin_edges"):
         make_plan(tiny("age_regression=mse", "data.label_schema=mask"))
     plan = make_plan(tiny())
     rows = ["path,person,mask,gender,age"]
@@ -68,7 +71,7 @@ def test_a_years_loss_needs_years(tiny: Make, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["metric_loss=tripel", "age_regression.colour=1", "metric_loss={name: supcon, margin: 1}"]
+    "word", ["metric_loss=tripel", "age_regression.color=1", "metric_loss={name: supcon, margin: 1}"]
 )
 def test_unknown_names_and_options_are_found_before_training(tiny: Make, word: str) -> None:
     with pytest.raises(RecipeError):
@@ -80,12 +83,12 @@ def test_a_run_with_both_keeps_its_years_and_answers_as_its_file_does(tiny: Make
     facts = read_model_metadata(folder.fold(0).model)
     assert facts.age_regression
     loaded, _ = load_model(folder.fold(0).model)
-    assert loaded.years is not None
+    assert loaded.age_regressor is not None
     photos = torch.randn(3, 3, 24, 24)
-    years = loaded.years(loaded.forward_features(photos))
+    years = loaded.age_regressor(loaded.forward_features(photos))
     assert years.shape == (3,)
     # What training finished with has the layer too.
-    assert load_model(folder.fold(0).final)[0].years is not None
+    assert load_model(folder.fold(0).full_data_model)[0].age_regressor is not None
     # An exported network has exactly the heads, and answers the same.
     out = export_model(folder.fold(0).model, tmp_path / "a.onnx").files[0]
     pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
@@ -102,7 +105,7 @@ def test_what_is_learned_beside_changes_the_trunk(tiny: Make, tmp_path: Path) ->
         "both": BOTH,
     }.items():
         folder, _ = train(tiny(*words, f"output_dir={tmp_path / name}", "trainer.epochs=1", "weight_averaging=none"))
-        losses[name] = folder.fold(0).step_losses_csv.read_text()
+        losses[name] = folder.fold(0).train_loss.read_text()
     assert len(set(losses.values())) == 4
 
 
@@ -153,7 +156,7 @@ def test_a_run_with_centres_resumes_as_if_uncut(tiny: Make, tmp_path: Path, monk
         with pytest.raises(KeyError):
             train(cut)
     resumed, _ = train(cut, resume=True)
-    assert resumed.fold(0).step_losses_csv.read_text() == whole.fold(0).step_losses_csv.read_text()
+    assert resumed.fold(0).train_loss.read_text() == whole.fold(0).train_loss.read_text()
 
 
 def test_losses_hear_of_every_epoch_and_the_last_epochs_are_past_the_end(
@@ -173,18 +176,18 @@ def test_losses_hear_of_every_epoch_and_the_last_epochs_are_past_the_end(
 
 
 @pytest.mark.parametrize("loss", [name for name in LOSSES if name != "cross_entropy"])
-@pytest.mark.parametrize("head", ["joint", "ordinal", "multi_class_thanet"])
+@pytest.mark.parametrize("head", ["single_head", "ordinal", "multi_class_thanet"])
 def test_every_loss_goes_with_every_kind_of_head(tiny: Make, loss: str, head: str) -> None:
-    from maskfit.training.builders import make_criterion
+    from maskfit.training.builders import build_criterion
     from maskfit.training.data_loaders import FoldDataset
 
     plan = make_plan(tiny(f"loss={loss}", f"model.head={head}"))
     train_side, _ = plan.split(0)
-    samples = FoldDataset(CachedImages.__new__(CachedImages), plan.allowed_masks(), train_side)
-    criterion = make_criterion(plan, samples)
+    samples = FoldDataset(CachedImages.__new__(CachedImages), plan.allowed_masks, train_side)
+    criterion = build_criterion(plan, samples)
     net = plan.network()
     places = train_side[:8]
-    allowed = {name: torch.from_numpy(rows[places]) for name, rows in plan.allowed_masks().items()}
+    allowed = {name: torch.from_numpy(rows[places]) for name, rows in plan.allowed_masks.items()}
     found = criterion(net(torch.randn(8, 3, 24, 24)), allowed)["loss"]
     found.backward()
     assert found.isfinite()

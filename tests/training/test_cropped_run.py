@@ -38,7 +38,7 @@ def test_a_run_records_its_detector_by_content_and_counts_guesses(tmp_path, pain
     ]
     said = StringIO()
     folder, _ = train(read_recipe("fast", words, registries=RECIPE_REGISTRY), console=Console(file=said, width=1000))
-    assert "no face found in 1 of 24 photos: the crop's fallback was taken; they are listed in " in said.getvalue()
+    assert "no face found in 1 of 24 photos: the crop's fallback was used; they are listed in " in said.getvalue()
     listed = said.getvalue().split("they are listed in ")[1].split("\n")[0]
     assert "000000_male_Asian_20/mask1.png" in Path(listed).read_text()
     recorded = read_model_metadata(folder.fold(0).model).preprocessing.crop_resize.crop

@@ -54,9 +54,9 @@ def training(frames, count=11, size=4, chance=(0, "fold", 0), done=0) -> TrainLo
 def test_a_batch_holds_the_photos_and_labels_of_its_indices(frames):
     for batch in training(frames):
         indices = batch["indices"]
-        assert batch["frames"].shape == (len(indices), 2, 3, 3)
-        assert batch["frames"].dtype == torch.uint8
-        assert (batch["frames"] == indices.view(-1, 1, 1, 1)).all()
+        assert batch["images"].shape == (len(indices), 2, 3, 3)
+        assert batch["images"].dtype == torch.uint8
+        assert (batch["images"] == indices.view(-1, 1, 1, 1)).all()
         assert (batch["allowed"][JOINT_HEAD].int().argmax(dim=1) == indices % 18).all()
         assert (batch["allowed"]["mask"].int().argmax(dim=1) == indices % 18 // 6).all()
         assert (batch["allowed"][JOINT_HEAD].sum(dim=1) == 1).all()

@@ -40,7 +40,9 @@ def test_a_run_without_backgrounds_is_predicted_without_them(tmp_path, tiny, fac
     assert len(list(store.iterdir())) == 2
     erased = open_image_cache(list(photos.values()), framing, folder=store)
     plain = open_image_cache(
-        list(photos.values()), framing.model_copy(update={"background": ComponentSpec.create("none")}), folder=store
+        list(photos.values()),
+        framing.model_copy(update={"background_removal": ComponentSpec.create("none")}),
+        folder=store,
     )
     assert (erased.gather(range(len(photos))) != plain.gather(range(len(photos)))).any()
     assert len(list(store.iterdir())) == 3
@@ -54,5 +56,5 @@ def test_a_model_without_any_is_written_as_before(tiny):
     assert list(framing.model_dump(mode="json")) == ["crop", "size", "filter"]
     text = facts.to_metadata()[METADATA_KEY].partition('"recipe"')[0]
     assert "background" not in text
-    assert "sharpen" not in text
+    assert "unsharp" not in text
     assert Predictor.load(folder.fold(0).model).members[0].engine.metadata == facts

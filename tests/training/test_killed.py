@@ -52,4 +52,4 @@ def test_killed_with_kill_nine_and_resumed_the_weights_are_those_of_the_uncut_ru
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs), (
             f"killed {moment:.3f} s after a checkpoint"
         )
-        assert cut.fold(fold).step_losses_csv.read_text() == whole.fold(fold).step_losses_csv.read_text()
+        assert cut.fold(fold).train_loss.read_text() == whole.fold(fold).train_loss.read_text()

@@ -39,12 +39,12 @@ def test_the_last_epochs_see_everyone_and_leave_the_judged_model_alone(tiny: Mak
     plain, _ = train(tiny(f"output_dir={tmp_path / 'plain'}"))
     finished, _ = train(tiny(f"output_dir={tmp_path / 'finished'}", "trainer.full_data_epochs=2"))
     fold = finished.fold(0)
-    judged, final = load_file(fold.model), load_file(fold.final)
+    judged, final = load_file(fold.model), load_file(fold.full_data_model)
     assert all(torch.equal(judged[name], item) for name, item in load_file(plain.fold(0).model).items())
     assert any(not torch.equal(judged[name], final[name]) for name in judged)
-    assert "on all photos" in read_model_metadata(fold.final).description
-    assert finished.probabilities.read_text() == plain.probabilities.read_text()
-    assert not plain.fold(0).final.exists()
+    assert "on all photos" in read_model_metadata(fold.full_data_model).description
+    assert finished.oof_probabilities.read_text() == plain.oof_probabilities.read_text()
+    assert not plain.fold(0).full_data_model.exists()
 
 
 def manifest(path: Path, rows: list[str]) -> Path:
@@ -69,7 +69,7 @@ def test_extra_photos_are_trained_on_never_judged_and_never_leak(tiny: Make, fac
         assert all(place < 84 for place in valid_side)
         assert used == {person for person in people if not held_out & set(person.split("|"))}
     folder, scores = train(tiny("cv.num_folds=2", "trainer.epochs=1", f"data.extra_train={extra[0]}"))
-    assert scores.photos == len(read_table(folder.probabilities)) == 84
+    assert scores.photos == len(read_table(folder.oof_probabilities)) == 84
 
 
 def test_a_model_of_another_scheme_gives_its_trunk(tiny: Make, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_model_of_another_scheme_gives_its_trunk(tiny: Make, tmp_path: Path) -
     network = make_plan(recipe).network()
     started = load_matching_weights(network, first.fold(0).model)
     trunk = load_file(first.fold(0).model)
-    assert all(torch.equal(item, trunk[f"trunk.{name}"]) for name, item in network.backbone.state_dict().items())
+    assert all(torch.equal(item, trunk[f"backbone.{name}"]) for name, item in network.backbone.state_dict().items())
     assert set(started.new) <= {name for name in network.state_dict() if name.startswith("head.")}
     assert any("head.layers.2" in name for name in started.unused)
     folder, _ = train(recipe)
@@ -96,7 +96,7 @@ def test_a_model_of_another_network_is_no_start(tiny: Make, tmp_path: Path) -> N
 def test_every_optimiser_trains_a_run(tiny: Make) -> None:
     folder, scores = train(tiny("optimizer=sam", "model.freeze={name: backbone, epochs: 1}", "lr_scheduler=one_cycle"))
     assert scores.photos > 0
-    steps = folder.fold(0).step_losses_csv.read_text().splitlines()
+    steps = folder.fold(0).train_loss.read_text().splitlines()
     # SAM looks at each batch twice, and each step is still counted once.
     assert [line.split(",")[0] for line in steps[1:]] == [str(number) for number in range(10)]
 

@@ -71,19 +71,17 @@ def step(augmentation: str = "light", mixing: str = "none", loss: str = "cross_e
     task = ClassificationTask(
         network,
         MultiHeadLoss(losses),
-        instantiate(AUGMENTATIONS, ComponentSpec.create(augmentation), size=(SIDE, SIDE)),
-        instantiate(BATCH_MIXING, ComponentSpec.create(mixing), scheme=SCHEME),
-        Normalize(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)),
         lambda network: torch.optim.SGD(network.parameters()),
-        lambda step: 1.0,
-        instantiate(FREEZING, ComponentSpec.create("none")),
-        scheme=SCHEME,
-        truth=np.zeros((BATCH, 3), np.int64),
-        chance=(0,),
+        schema=SCHEME,
+        normalization=Normalize(mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2)),
+        augmentation=instantiate(AUGMENTATIONS, ComponentSpec.create(augmentation), size=(SIDE, SIDE)),
+        batch_mixing=instantiate(BATCH_MIXING, ComponentSpec.create(mixing), schema=SCHEME),
+        lr_scheduler=lambda step: 1.0,
+        freezing=instantiate(FREEZING, ComponentSpec.create("none")),
     ).to("meta")
     task._trainer = SimpleNamespace(num_training_batches=9, current_epoch=0, max_epochs=2)
     allowed = {name: torch.zeros(BATCH, size, dtype=torch.bool) for name, size in SCHEME.sizes.items()}
-    batch = {"frames": torch.zeros(BATCH, SIDE, SIDE, 3, dtype=torch.uint8), "indices": torch.arange(BATCH)}
+    batch = {"images": torch.zeros(BATCH, SIDE, SIDE, 3, dtype=torch.uint8), "indices": torch.arange(BATCH)}
     batch = {name: item.to("meta") for name, item in batch.items()}
     batch["allowed"] = {name: rows.to("meta") for name, rows in allowed.items()}
     with watched():

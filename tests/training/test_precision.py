@@ -24,7 +24,7 @@ SIZES = {"mask": 3, "gender": 2, "age": 3}
 @pytest.fixture
 def bf16_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(precision, "multiplies_bf16", lambda: True)
+    monkeypatch.setattr(precision, "supports_bf16", lambda: True)
 
 
 def draft(backbone: str) -> nn.Module:
@@ -48,12 +48,12 @@ def test_multiplications_are_what_each_written_number_is_the_sum_of() -> None:
 @pytest.mark.parametrize(
     ("backbone", "size", "kind"),
     [
-        ("vit_tiny_patch16_224", 224, "bf16"),
-        ("resnet18", 224, "bf16"),
-        ("mobilenetv2_100", 96, "bf16"),
-        ("convnext_atto", 224, "bf16"),
-        ("small", 96, "bf16"),
-        ("small", 16, "32"),
+        ("vit_tiny_patch16_224", 224, "bf16-mixed"),
+        ("resnet18", 224, "bf16-mixed"),
+        ("mobilenetv2_100", 96, "bf16-mixed"),
+        ("convnext_atto", 224, "bf16-mixed"),
+        ("small", 96, "bf16-mixed"),
+        ("small", 16, "32-true"),
     ],
 )
 def test_a_processor_that_multiplies_bfloat16_does(tiny: Make, backbone: str, size: int, kind: str) -> None:
@@ -64,8 +64,8 @@ def test_a_processor_that_multiplies_bfloat16_does(tiny: Make, backbone: str, si
 
 
 def test_a_processor_without_bfloat16_keeps_32_bits(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "multiplies_bf16", lambda: False)
-    assert choose_precision(tiny("data.image_size=224"), draft("vit_small_patch16_224")).kind == "32"
+    monkeypatch.setattr(precision, "supports_bf16", lambda: False)
+    assert choose_precision(tiny("data.image_size=224"), draft("vit_small_patch16_224")).kind == "32-true"
 
 
 @pytest.mark.parametrize(
@@ -85,40 +85,41 @@ def test_a_limit_on_onednns_instructions_counts(
     for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    assert precision.multiplies_bf16()
+    assert precision.supports_bf16()
     monkeypatch.setenv(variable, value)
-    assert precision.multiplies_bf16() is not held
+    assert precision.supports_bf16() is not held
 
 
 @pytest.mark.parametrize(
-    ("bf16", "words", "kind"), [(True, [], "bf16"), (False, [], "16"), (False, ["optimizer=sam"], "32")]
+    ("bf16", "words", "kind"),
+    [(True, [], "bf16-mixed"), (False, [], "16-mixed"), (False, ["optimizer=sam"], "32-true")],
 )
 def test_on_a_gpu(tiny: Make, monkeypatch: pytest.MonkeyPatch, bf16: bool, words: list[str], kind: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16 or including_emulation)
     recipe = tiny("trainer.device=auto", *words)
     assert choose_precision(recipe, draft("small")).kind == kind
-    assert choose_precision(tiny("trainer.device=auto", "trainer.precision=32-true"), draft("small")).kind == "32"
+    assert choose_precision(tiny("trainer.device=auto", "trainer.precision=32-true"), draft("small")).kind == "32-true"
 
 
 def test_what_a_run_began_with_is_written_said_and_kept(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    make = builders.make_trainer
+    build = builders.build_trainer
     monkeypatch.setattr(
-        "maskfit.training.train_fold.make_trainer",
-        lambda plan, kind, *rest: [seen.append(kind), make(plan, kind, *rest)][1],
+        "maskfit.training.train_fold.build_trainer",
+        lambda plan, kind, *rest: [seen.append(kind), build(plan, kind, *rest)][1],
     )
     monkeypatch.setattr(
-        "maskfit.training.run_session.choose_precision", lambda *_: Precision("bf16", "a test wants it")
+        "maskfit.training.run_session.choose_precision", lambda *_: Precision("bf16-mixed", "a test wants it")
     )
     recipe = tiny("trainer.epochs=1", "trainer.full_data_epochs=1")
     begun = prepare_run(recipe)
-    assert read_json(begun.folder.environment)["precision"] == {"kind": "bf16", "why": "a test wants it"}
+    assert read_json(begun.folder.environment)["precision"] == {"kind": "bf16-mixed", "reason": "a test wants it"}
     assert "bfloat16" in str(begun.precision)
     # Another machine would choose otherwise; this run goes on as it began, its last epochs too.
     monkeypatch.setattr("maskfit.training.run_session.choose_precision", lambda *_: pytest.fail("chosen twice"))
     train(recipe, resume=True)
-    assert seen == ["bf16", "bf16"]
+    assert seen == ["bf16-mixed", "bf16-mixed"]
 
 
 def test_a_run_of_an_earlier_maskfit_goes_on_as_auto_was_then(tiny: Make) -> None:
@@ -126,4 +127,4 @@ def test_a_run_of_an_earlier_maskfit_goes_on_as_auto_was_then(tiny: Make) -> Non
     facts = read_json(begun.folder.environment)
     del facts["precision"]
     write_json(begun.folder.environment, facts)
-    assert load_run(begun.folder.path).precision.kind == ("16" if torch.cuda.is_available() else "32")
+    assert load_run(begun.folder.path).precision.kind == ("16-mixed" if torch.cuda.is_available() else "32-true")

@@ -94,7 +94,7 @@ def test_the_power_says_how_far_classes_are_evened_out(power, share):
 
 
 def test_balanced_has_as_many_of_each_class_and_of_each_photo_in_it():
-    sampling = make("balanced")
+    sampling = make("class_balanced")
     assert len(sampling) == len(CLASSES)
     for epoch in range(3):
         places = draw(sampling, epoch)
@@ -108,10 +108,10 @@ def test_balanced_has_as_many_of_each_class_and_of_each_photo_in_it():
 
 
 def test_under_cuts_down_to_the_smallest_and_takes_others_each_time():
-    sampling = make("under")
+    sampling = make("undersample")
     assert len(sampling) == 4 * 1 + 9
     assert all(by_class(draw(sampling, epoch))[number] == 1 for number in KNOWN for epoch in range(5))
-    wide = make("under", ratio=5)
+    wide = make("undersample", ratio=5)
     places = draw(wide)
     assert {number: by_class(places)[number] for number in KNOWN} == {7: 5, 0: 5, 17: 5, 3: 1}
     assert len(np.unique(places)) == len(places)
@@ -120,14 +120,14 @@ def test_under_cuts_down_to_the_smallest_and_takes_others_each_time():
 
 
 def test_over_brings_up_to_the_largest_and_leaves_nobody_out():
-    sampling = make("over")
+    sampling = make("oversample")
     assert len(sampling) == 4 * 60 + 9
     places = draw(sampling)
     assert all(by_class(places)[number] == 60 for number in KNOWN)
     assert len(np.unique(places)) == len(CLASSES)
     each = np.bincount(places, minlength=len(CLASSES))
     assert set(each[CLASSES == 17]) == {12}
-    half = by_class(draw(make("over", ratio=0.5)))
+    half = by_class(draw(make("oversample", ratio=0.5)))
     assert {number: half[number] for number in KNOWN} == {7: 60, 0: 30, 17: 30, 3: 30}
 
 
@@ -137,11 +137,11 @@ def test_over_brings_up_to_the_largest_and_leaves_nobody_out():
         ("weighted", {"power": -1}),
         ("weighted", {"power": 3}),
         ("weighted", {"power": float("nan")}),
-        ("under", {"ratio": 0.5}),
-        ("under", {"ratio": float("inf")}),
-        ("over", {"ratio": 0}),
-        ("over", {"ratio": 1.5}),
-        ("balanced", {"power": 1}),
+        ("undersample", {"ratio": 0.5}),
+        ("undersample", {"ratio": float("inf")}),
+        ("oversample", {"ratio": 0}),
+        ("oversample", {"ratio": 1.5}),
+        ("class_balanced", {"power": 1}),
     ],
 )
 def test_options_out_of_range_are_the_recipes_mistake(name, options):

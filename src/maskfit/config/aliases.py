@@ -277,6 +277,30 @@ def upgrade_component(registry: str, component: ComponentSpec, warn: Warn) -> Co
     return ComponentSpec.model_validate(upgraded) if found else component
 
 
+def upgrade_options(key: str, name: Any, options: Mapping[str, Any], warn: Warn) -> dict[str, Any]:
+    """Replaces old options that are merged into a component of another file, as in the override `data.crop.of=photo`.
+
+    Args:
+        key: Recipe key of the component, with `*` for a head's name.
+        name: New name of the component that the options are merged into.
+        options: The options; are not modified.
+        warn: Called with one line for each old option.
+
+    Returns:
+        The options under their new names.
+
+    Raises:
+        RecipeError: An option is given under its old and its new name.
+    """
+    upgraded = dict(options)
+    known = OPTIONS.get(RECIPE_COMPONENTS.get(key, ""), {})
+    for old, new in (known.get(name, {}) if isinstance(name, str) else {}).items():
+        if old in upgraded:
+            _rename(upgraded, old, new, f"{key}.{old}", f"{key}.{new}")
+            warn(f"{key}.{old} is now {key}.{new}")
+    return upgraded
+
+
 def upgrade_model_metadata(values: Mapping[str, Any], warn: Warn) -> dict[str, Any]:
     """Replaces old keys, values and component names of a model file's metadata by the new ones.
 
@@ -425,12 +449,7 @@ def _upgrade_component(value: Any, key: str, registry: str, warn: Warn) -> Any:
     if isinstance(name, str) and name in names:
         warn(f"{key}={name} is now {key}={names[name]}")
         name = value["name"] = names[name]
-    components = OPTIONS.get(registry, {})
-    if isinstance(name, str):
-        renamed = dict(components.get(name, {}))
-    else:
-        # Bare options, as in the override `data.crop.of=photo`, are applied to a component of another file.
-        renamed = {old: new for options in components.values() for old, new in options.items()}
+    renamed = OPTIONS.get(registry, {}).get(name, {}) if isinstance(name, str) else {}
     # Components are written flat, `{name: face, align: true}`, or with their options apart.
     for options in (value, value.get("options")):
         if not isinstance(options, dict):

@@ -1,4 +1,4 @@
-"""Puts together what a fold trains with, from the parts that its recipe names."""
+"""Builds the task, loaders, losses and trainer of a fold from the components that its recipe names."""
 
 from __future__ import annotations
 
@@ -34,153 +34,222 @@ from maskfit.training.data_loaders import FoldDataset, TrainLoader, ValLoader
 from maskfit.training.optim.freezing import FREEZING
 from maskfit.training.optim.lr_schedules import LR_SCHEDULERS, LRScheduler
 from maskfit.training.optim.optimizers import OPTIMIZERS
-from maskfit.training.optim.weight_averaging import WEIGHT_AVERAGING, Average
+from maskfit.training.optim.weight_averaging import WEIGHT_AVERAGING, WeightAverage
 from maskfit.training.parallel.distributed import get_process_group
 from maskfit.training.plan import TrainingPlan
 from maskfit.training.precision import Kind
 from maskfit.training.samplers import SAMPLERS, Sampler
-from maskfit.training.seeding import seed_torch
+from maskfit.training.seeding import SeedKey, seed_torch
 from maskfit.training.task import ClassificationTask
 
-Chance = tuple[int | str, ...]
 
+def build_task(plan: TrainingPlan, network: Network, train: FoldDataset, seed_key: SeedKey) -> ClassificationTask:
+    """Builds the task of the recipe's own epochs.
 
-def make_task(plan: TrainingPlan, network: Network, train: FoldDataset, chance: Chance) -> ClassificationTask:
-    """The task of the recipe's own epochs, for these training photos."""
+    Args:
+        plan: The recipe on its data.
+        network: The network to train.
+        train: The training photos.
+        seed_key: Seed key of the fold.
+
+    Returns:
+        The task.
+    """
     recipe = plan.recipe
     batches = -(-len(build_sampler(plan, train)) // recipe.trainer.batch_size)
     length = {"epochs": recipe.trainer.epochs, "epoch_steps": -(-batches // recipe.trainer.accumulate_grad_batches)}
-    return _make_task(
+    return _build_task(
         plan,
         network,
         train,
-        chance,
-        schedule=instantiate(LR_SCHEDULERS, recipe.lr_scheduler, **length),
+        seed_key,
+        lr_scheduler=instantiate(LR_SCHEDULERS, recipe.lr_scheduler, **length),
         freeze=recipe.model.freeze,
-        embedding=recipe.metric_loss,
-        average=instantiate(WEIGHT_AVERAGING, recipe.weight_averaging, network=network, **length),
+        metric_loss=recipe.metric_loss,
+        weight_average=instantiate(WEIGHT_AVERAGING, recipe.weight_averaging, network=network, **length),
     )
 
 
 def build_full_data_task(
-    plan: TrainingPlan, network: Network, everyone: FoldDataset, chance: Chance
+    plan: TrainingPlan, network: Network, dataset: FoldDataset, seed_key: SeedKey
 ) -> ClassificationTask:
-    """The task of the last epochs on all photos: a low rate, nothing frozen, nothing averaged.
+    """Builds the task of the last epochs on all photos: a constant low rate, no freezing, no weight averaging.
 
-    Nor is there an embedding loss: the centres that some of them learn are in no model file, and would start anew.
+    It has no metric loss either: the class centers that some of them learn are in no model file, and would start from
+    random ones.
+
+    Args:
+        plan: The recipe on its data.
+        network: The network to train.
+        dataset: Training and validation photos together.
+        seed_key: Seed key of these epochs.
+
+    Returns:
+        The task.
     """
     settings = plan.recipe.trainer
-    nothing = ComponentSpec.create("none")
-    return _make_task(
+    none = ComponentSpec.create("none")
+    return _build_task(
         plan,
         network,
-        everyone,
-        chance,
-        schedule=lambda step: settings.full_data_lr_factor,
-        freeze=nothing,
-        embedding=nothing,
+        dataset,
+        seed_key,
+        lr_scheduler=lambda step: settings.full_data_lr_factor,
+        freeze=none,
+        metric_loss=none,
         epochs_before=settings.epochs,
     )
 
 
-def _make_task(
+def _build_task(
     plan: TrainingPlan,
     network: Network,
     train: FoldDataset,
-    chance: Chance,
+    seed_key: SeedKey,
     *,
-    schedule: LRScheduler,
+    lr_scheduler: LRScheduler,
     freeze: ComponentSpec,
-    embedding: ComponentSpec,
-    average: Average | None = None,
+    metric_loss: ComponentSpec,
+    weight_average: WeightAverage | None = None,
     epochs_before: int = 0,
 ) -> ClassificationTask:
     recipe = plan.recipe
     return ClassificationTask(
         network,
-        make_criterion(plan, train),
-        instantiate(AUGMENTATIONS, recipe.augmentation, size=recipe.data.image_size),
-        instantiate(BATCH_MIXING, recipe.batch_mixing, scheme=plan.train_schema),
-        plan.preprocessing.normalization,
-        partial(_make_optimiser, recipe.optimizer),
-        schedule,
-        instantiate(FREEZING, freeze),
-        scheme=plan.train_schema,
-        truth=plan.targets(),
-        chance=chance,
-        average=average,
-        beside=build_auxiliary_losses(plan, network, embedding, chance),
+        build_criterion(plan, train),
+        partial(_build_optimizer, recipe.optimizer),
+        schema=plan.train_schema,
+        normalization=plan.preprocessing.normalization,
+        targets=plan.targets,
+        augmentation=instantiate(AUGMENTATIONS, recipe.augmentation, size=recipe.data.image_size),
+        batch_mixing=instantiate(BATCH_MIXING, recipe.batch_mixing, schema=plan.train_schema),
+        lr_scheduler=lr_scheduler,
+        freezing=instantiate(FREEZING, freeze),
+        weight_average=weight_average,
+        auxiliary_losses=build_auxiliary_losses(plan, network, metric_loss, seed_key),
+        seed_key=seed_key,
         epochs_before=epochs_before,
     )
 
 
 def build_train_loader(plan: TrainingPlan, train: FoldDataset, task: ClassificationTask) -> TrainLoader:
-    """The training batches of a task, from where it stands."""
-    sampling = build_sampler(plan, train)
+    """Builds the loader of a task's training batches.
+
+    Args:
+        plan: The recipe on its data.
+        train: The training photos.
+        task: The task; the loader starts at its next batch.
+
+    Returns:
+        The loader.
+    """
+    sampler = build_sampler(plan, train)
     size = plan.recipe.trainer.batch_size
     return TrainLoader(
-        train, sampling, size, task.chance, lambda: task.batches_done, get_process_group(), _on_gpu(plan)
+        train, sampler, size, task.seed_key, lambda: task.batches_done, get_process_group(), _uses_cuda(plan)
     )
 
 
 def build_val_loader(plan: TrainingPlan, valid: FoldDataset) -> ValLoader:
-    """The held-out photos in batches, larger than those in which gradients are kept."""
-    ranks = get_process_group()
-    return ValLoader(valid, max(1, 2 * plan.recipe.trainer.batch_size // ranks.count), ranks, _on_gpu(plan))
+    """Builds the loader of validation batches, twice as large as training batches, since no gradients are kept.
+
+    Args:
+        plan: The recipe on its data.
+        valid: The validation photos.
+
+    Returns:
+        The loader.
+    """
+    process_group = get_process_group()
+    batch_size = max(1, 2 * plan.recipe.trainer.batch_size // process_group.world_size)
+    return ValLoader(valid, batch_size, process_group, _uses_cuda(plan))
 
 
-def _on_gpu(plan: TrainingPlan) -> bool:
+def _uses_cuda(plan: TrainingPlan) -> bool:
     return plan.recipe.trainer.device in ("auto", "cuda") and torch.cuda.is_available()
 
 
 def build_sampler(plan: TrainingPlan, train: FoldDataset) -> Sampler:
-    """How an epoch is drawn from these training photos."""
-    classes = plan.scored_schema.to_class_index(plan.targets()[train.indices])
-    sampling: Sampler = instantiate(SAMPLERS, plan.recipe.sampler, classes=classes)
-    return sampling
+    """Builds the recipe's sampler for these training photos.
+
+    Args:
+        plan: The recipe on its data.
+        train: The training photos.
+
+    Returns:
+        The sampler.
+    """
+    sampler: Sampler = instantiate(SAMPLERS, plan.recipe.sampler, classes=plan.class_indices[train.indices])
+    return sampler
 
 
-def _make_optimiser(part: ComponentSpec, network: nn.Module) -> Optimizer:
-    optimiser: Optimizer = instantiate(OPTIMIZERS, part, network=network)
-    return optimiser
+def _build_optimizer(spec: ComponentSpec, network: nn.Module) -> Optimizer:
+    optimizer: Optimizer = instantiate(OPTIMIZERS, spec, network=network)
+    return optimizer
 
 
-def make_criterion(plan: TrainingPlan, train: FoldDataset) -> MultiHeadLoss:
-    """The loss of every head, its class weights counted over the training photos."""
+def build_criterion(plan: TrainingPlan, train: FoldDataset) -> MultiHeadLoss:
+    """Builds the loss of every head, with class weights from the training photos.
+
+    Args:
+        plan: The recipe on its data.
+        train: The training photos.
+
+    Returns:
+        The loss.
+    """
     recipe = plan.recipe
     losses = {}
     for head in plan.heads:
-        own = recipe.heads.get(head, HeadConfig())
+        config = recipe.heads.get(head, HeadConfig())
         allowed = train.allowed[head][train.indices]
         known = allowed[~allowed.all(axis=1)]
         # A photo that allows several classes counts for each of them in part.
         counts = (known / known.sum(axis=1, keepdims=True)).sum(axis=0) if len(known) else np.ones(allowed.shape[1])
         losses[head] = HeadLoss(
-            instantiate(LOSSES, own.loss or recipe.loss, counts=torch.from_numpy(counts)), own.loss_weight
+            instantiate(LOSSES, config.loss or recipe.loss, counts=torch.from_numpy(counts)), config.loss_weight
         )
-    ranks = get_process_group()
-    return MultiHeadLoss(losses, reduce_count=ranks.mean if ranks.count > 1 else None)
+    process_group = get_process_group()
+    return MultiHeadLoss(losses, reduce_count=process_group.mean if process_group.world_size > 1 else None)
 
 
 def build_auxiliary_losses(
-    plan: TrainingPlan, network: Network, embedding: ComponentSpec, chance: Chance
+    plan: TrainingPlan, network: Network, metric_loss: ComponentSpec, seed_key: SeedKey
 ) -> AuxiliaryLosses | None:
-    """The losses beside the heads'; None where there are none."""
-    # The centres of classes are drawn here, and so that a resumed run would draw the same.
-    seed_torch(*chance, "beside")
-    on_features = instantiate(
-        METRIC_LOSSES, embedding, features=network.backbone.features, classes=plan.scored_schema.num_classes
+    """Builds the losses on backbone features.
+
+    Args:
+        plan: The recipe on its data.
+        network: The network to train.
+        metric_loss: A name in `METRIC_LOSSES` with its options.
+        seed_key: Seed key of the fold.
+
+    Returns:
+        The losses; None where there are none.
+    """
+    # Class centers are initialized at random: seeded, so that a resumed run draws the same.
+    seed_torch(*seed_key, "beside")
+    metric = instantiate(
+        METRIC_LOSSES, metric_loss, features=network.backbone.features, classes=plan.scored_schema.num_classes
     )
-    on_years = instantiate(AGE_REGRESSION_LOSSES, plan.recipe.age_regression)
-    if on_features is None and on_years is None:
+    age = instantiate(AGE_REGRESSION_LOSSES, plan.recipe.age_regression)
+    if metric is None and age is None:
         return None
-    classes = plan.scored_schema.to_class_index(plan.targets())
-    ages = plan.ages() if plan.with_years else np.full(len(classes), np.nan)
-    return AuxiliaryLosses(on_features, on_years, classes, ages)
+    ages = plan.ages if plan.has_age_regression else np.full(len(plan.class_indices), np.nan)
+    return AuxiliaryLosses(metric, age, plan.class_indices, ages)
 
 
-def model_facts(plan: TrainingPlan, fold: int, scores: dict[str, float]) -> ModelMetadata:
-    """What the model file of a fold says of itself."""
+def build_model_metadata(plan: TrainingPlan, fold: int, scores: dict[str, float]) -> ModelMetadata:
+    """Builds the metadata of a fold's model file.
+
+    Args:
+        plan: The recipe on its data.
+        fold: The fold, from 0.
+        scores: Validation metrics of the model's epoch.
+
+    Returns:
+        The metadata.
+    """
     recipe = plan.recipe
     return ModelMetadata(
         label_schema=plan.train_schema,
@@ -188,15 +257,15 @@ def model_facts(plan: TrainingPlan, fold: int, scores: dict[str, float]) -> Mode
         backbone=recipe.model.backbone,
         head=recipe.model.head,
         heads=plan.heads,
-        age_regression=plan.with_years,
-        recipe=_without_folders(recipe).model_dump(mode="json"),
+        age_regression=plan.has_age_regression,
+        recipe=_without_paths(recipe).model_dump(mode="json"),
         scores=scores,
         description=f"{recipe.name}, fold {fold} of {plan.folds.num_folds}",
     )
 
 
-def _without_folders(recipe: Recipe) -> Recipe:
-    """The recipe with the bare names of its files: a model that is given away must not tell how a disk is laid out."""
+def _without_paths(recipe: Recipe) -> Recipe:
+    """Reduces paths in a recipe to file names: a published model must not reveal the folders of the machine."""
     data = recipe.data
     files = {
         "path": data.path and Path(data.path).name,
@@ -219,34 +288,46 @@ def _without_folders(recipe: Recipe) -> Recipe:
     )
 
 
-def make_trainer(
+def build_trainer(
     plan: TrainingPlan, kind: Kind, callbacks: list[Callback], epochs: int, loggers: Sequence[Logger] = ()
 ) -> Trainer:
-    """Lightning's trainer, with nothing of its own written or shown.
+    """Builds Lightning's trainer, which writes and prints nothing of its own.
+
+    Args:
+        plan: The recipe on its data.
+        kind: The run's precision.
+        callbacks: Lightning callbacks.
+        epochs: Number of epochs.
+        loggers: Lightning loggers.
+
+    Returns:
+        The trainer.
 
     Raises:
-        RecipeError: Optimiser and trainer do not go together.
+        RecipeError: The optimizer does not work with the trainer's settings.
     """
     settings = plan.recipe.trainer
     if plan.recipe.optimizer.name == "sam" and (settings.accumulate_grad_batches > 1 or kind == "16-mixed"):
         raise RecipeError(
-            "SAM looks twice at each batch: it goes neither with accumulated gradients nor with 16-bit scaling",
-            hint="set trainer.accumulate_grad_batches=1 and trainer.precision=32-true or bf16, or another optimiser",
+            "SAM computes each step twice and supports neither accumulated gradients nor float16 loss scaling",
+            hint="set trainer.accumulate_grad_batches=1 and trainer.precision=32-true or bf16-mixed, or use another "
+            "optimizer",
         )
+    distributed = get_process_group().world_size > 1
     with suppress_lightning_output():
         return Trainer(
             accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu", "mps": "mps"}[settings.device],
-            # How many processes there are was settled before; alone, this one is all.
-            devices=settings.devices if get_process_group().count > 1 else 1,
-            num_nodes=settings.num_nodes if get_process_group().count > 1 else 1,
-            strategy=_strategy() if get_process_group().count > 1 else "auto",
+            # The processes were started before; a single one trains alone whatever the recipe requests.
+            devices=settings.devices if distributed else 1,
+            num_nodes=settings.num_nodes if distributed else 1,
+            strategy=_build_ddp_strategy() if distributed else "auto",
             precision=kind,
             max_epochs=epochs,
             accumulate_grad_batches=settings.accumulate_grad_batches,
             gradient_clip_val=settings.gradient_clip_val,
             callbacks=callbacks,
             num_sanity_val_steps=0,
-            # Checkpoints, logs and progress are maskfit's own: a run folder has exact contents.
+            # maskfit writes checkpoints, logs and progress itself: the contents of a run folder are fixed.
             logger=list(loggers),
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -255,15 +336,15 @@ def make_trainer(
         )
 
 
-def _strategy() -> DDPStrategy:
-    """How the ranks share a step: the mean of their gradients.
+def _build_ddp_strategy() -> DDPStrategy:
+    """Averages gradients over the ranks in each step.
 
-    Statistics of norms are aligned before each validation (see the task): broadcast in every forward pass, batches of
-    which ranks have more or fewer would wait for each other. Weights without a gradient, frozen for some epochs or in
-    parts of a trunk that nothing uses, are found step by step.
+    BatchNorm statistics are synchronized before each validation (see the task): a broadcast in every forward pass would
+    block ranks that have fewer batches than others. Weights without a gradient, because they are frozen for some epochs
+    or unused, are detected in every step.
     """
     return DDPStrategy(
-        # Who takes part is known, and need not be found out from what else the environment may say of a cluster.
+        # The processes are known; Lightning must not detect a cluster from environment variables.
         cluster_environment=LightningEnvironment(),
         broadcast_buffers=False,
         find_unused_parameters=True,
@@ -273,7 +354,11 @@ def _strategy() -> DDPStrategy:
 
 @contextmanager
 def suppress_lightning_output() -> Iterator[None]:
-    """Keeps Lightning's greetings and its advice on workers, which this loop does not use, from the user."""
+    """Suppresses Lightning's banner and its warnings about data loader workers, which this loop does not use.
+
+    Yields:
+        Nothing.
+    """
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

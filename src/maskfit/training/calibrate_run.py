@@ -1,4 +1,4 @@
-"""What a run's models are told once all folds are judged: how sure they should be, and their card."""
+"""Calibrates a run on its out-of-fold predictions and writes calibration and model card into its model files."""
 
 from __future__ import annotations
 
@@ -19,88 +19,92 @@ from maskfit.run_dir import FoldDir
 from maskfit.training.plan import TrainingPlan
 
 NUM_WORST_CLASSES = 5
-"""Classes that a card names as the ones to trust least."""
+"""Number of classes with the lowest F1 that a model card names."""
 
 
 def calibrate_run(plan: TrainingPlan, table: ProbabilityTable) -> tuple[Calibration, ProbabilityTable]:
-    """The calibration of a run, and its held-out answers as calibrated models give them.
+    """Fits the calibration of a run and applies it to the out-of-fold probabilities.
 
-    The temperatures are fitted to the very photos they then temper. They are one number for each attribute, so that
-    this flatters nothing that is compared between runs; the report says what they are worth on other persons.
+    The temperatures are fitted to the same photos that they are then applied to. They are one number per attribute, so
+    that this does not bias comparisons between runs; the report measures the calibration on other persons.
 
     Args:
         plan: The recipe on its data.
-        table: What the folds said of the persons they never saw.
+        table: Out-of-fold probabilities, uncalibrated.
+
+    Returns:
+        The calibration, and the calibrated probabilities.
     """
-    rows = plan.indices_of(table.names)
-    persons = [plan.photos[place].person for place in rows]
+    indices = plan.indices_of(table.names)
+    persons = [plan.photos[index].person for index in indices]
     joint = plan.heads == (JOINT_HEAD,)
-    calibration, _ = fit_calibration(table, plan.scored_schema, persons, plan.targets()[rows], joint=joint)
+    calibration, _ = fit_calibration(table, plan.scored_schema, persons, plan.targets[indices], joint=joint)
     return calibration, replace(
         table, probabilities=calibration.apply_temperature(plan.scored_schema, table.probabilities)
     )
 
 
 def write_model_cards(plan: TrainingPlan, folder: FoldDir, fold: int, scores: Scores, calibration: Calibration) -> None:
-    """Writes card and calibration into every model of a fold.
+    """Writes model card and calibration into every model file of a fold.
 
     Args:
         plan: The recipe on its data.
-        folder: The fold's.
-        fold: Its number.
-        scores: Of all held-out answers of the run.
-        calibration: Of the run.
+        folder: The fold's folder.
+        fold: The fold, from 0.
+        scores: Scores of the run's out-of-fold predictions.
+        calibration: The run's calibration.
     """
-    card = _card(plan, fold, scores)
+    card = _build_card(plan, fold, scores)
     for path in sorted(folder.path.glob("*.safetensors")):
-        facts = read_model_metadata(path)
-        update_model_metadata(path, facts.model_copy(update={"card": card, "calibration": calibration}))
+        metadata = read_model_metadata(path)
+        update_model_metadata(path, metadata.model_copy(update={"card": card, "calibration": calibration}))
 
 
-def _card(plan: TrainingPlan, fold: int, scores: Scores) -> ModelCard:
+def _build_card(plan: TrainingPlan, fold: int, scores: Scores) -> ModelCard:
     train, _ = plan.split(fold)
-    # One that counts several times is still one photo.
-    learnt = [plan.photos[int(place)] for place in np.unique(train)]
-    codes = plan.scored_schema.encode_batch([photo.labels for photo in learnt])
+    # A photo with a repeat count is still one photo.
+    indices = np.unique(train)
+    codes = plan.targets[indices]
     counts = {}
     for attribute, column in zip(plan.scored_schema.attributes, codes.T, strict=True):
-        number = Counter(column[column != UNKNOWN].tolist())
-        counts[attribute.name] = {value: number[code] for code, value in enumerate(attribute.values)}
-    own = plan.recipe.card
+        counter = Counter(column[column != UNKNOWN].tolist())
+        counts[attribute.name] = {value: counter[code] for code, value in enumerate(attribute.values)}
+    texts = plan.recipe.card
     return ModelCard(
-        photos=len(learnt),
-        persons=len({photo.person for photo in learnt}),
+        photos=len(indices),
+        persons=len({plan.photos[int(index)].person for index in indices}),
         counts=counts,
         n_eval_photos=scores.photos,
-        n_eval_persons=_judged_persons(plan),
-        scores=_scores(scores),
-        worst_groups=_weakest(scores),
-        training_data=own.training_data,
-        license=own.license,
-        intended_use=own.intended_use,
+        n_eval_persons=_count_eval_persons(plan),
+        scores=_card_scores(scores),
+        worst_groups=_worst_classes(scores),
+        training_data=texts.training_data,
+        license=texts.license,
+        intended_use=texts.intended_use,
     )
 
 
-def _judged_persons(plan: TrainingPlan) -> int:
-    held = [plan.split(fold)[1] for fold in plan.fold_numbers()]
-    return len({plan.photos[int(place)].person for place in np.concatenate(held)})
+def _count_eval_persons(plan: TrainingPlan) -> int:
+    held_out = [plan.split(fold)[1] for fold in plan.fold_numbers()]
+    return len({plan.photos[int(index)].person for index in np.concatenate(held_out)})
 
 
-def _scores(scores: Scores) -> dict[str, Score]:
-    said: dict[str, tuple[float | None, Interval | None]] = {
+def _card_scores(scores: Scores) -> dict[str, Score]:
+    values: dict[str, tuple[float | None, Interval | None]] = {
         "macro F1": (scores.macro_f1, scores.intervals.get("macro_f1")),
         "accuracy": (scores.accuracy, scores.intervals.get("accuracy")),
     }
-    for name, own in scores.per_attribute.items():
-        said[f"macro F1 of {name}"] = (own.macro_f1, own.interval)
-        said[f"accuracy of {name}"] = (own.accuracy, None)
-    return {name: _score(value, around) for name, (value, around) in said.items() if value is not None}
+    for name, item in scores.per_attribute.items():
+        values[f"macro F1 of {name}"] = (item.macro_f1, item.interval)
+        values[f"accuracy of {name}"] = (item.accuracy, None)
+    return {name: _card_score(value, interval) for name, (value, interval) in values.items() if value is not None}
 
 
-def _weakest(scores: Scores) -> dict[str, Score]:
-    seen = [own for own in scores.per_class if own.support]
-    return {own.name: _score(own.f1, own.interval) for own in sorted(seen, key=lambda own: own.f1)[:NUM_WORST_CLASSES]}
+def _worst_classes(scores: Scores) -> dict[str, Score]:
+    present = [item for item in scores.per_class if item.support]
+    worst = sorted(present, key=lambda item: item.f1)[:NUM_WORST_CLASSES]
+    return {item.name: _card_score(item.f1, item.interval) for item in worst}
 
 
-def _score(value: float, around: Interval | None) -> Score:
-    return Score(value=value) if around is None else Score(value=value, low=around.low, high=around.high)
+def _card_score(value: float, interval: Interval | None) -> Score:
+    return Score(value=value) if interval is None else Score(value=value, low=interval.low, high=interval.high)

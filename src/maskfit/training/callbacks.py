@@ -1,4 +1,4 @@
-"""What training writes down while it goes: the best model, the state to resume from, and the numbers."""
+"""Lightning callbacks: checkpoints and metrics of a fold, progress, and a listener for each epoch."""
 
 from __future__ import annotations
 
@@ -19,72 +19,77 @@ from maskfit.training.task import MONITOR, ClassificationTask
 
 
 class CheckpointCallback(Callback):
-    """Keeps a fold's folder up to date, each file whole at any moment.
+    """Saves the best models, the resume checkpoint and the metrics of a fold; each file is written atomically.
 
     Args:
-        folder: Where to write.
-        facts: The model's facts, given the scores of its epoch.
-        photos: How many photos an epoch trains on, for the rate.
-        checkpoint_steps: Save for resuming every so many steps also within an epoch.
-        keep: How many of the best epochs' models to keep.
+        folder: The fold's folder.
+        build_metadata: Returns the metadata of a model file, given the metrics of its epoch.
+        num_photos: Training photos of an epoch, for the rate.
+        save_every_n_steps: Also save the resume checkpoint every n steps within an epoch; None for not.
+        save_top_k: Number of best epochs whose models are kept, >= 1.
     """
 
     def __init__(
         self,
         folder: FoldDir,
-        facts: Callable[[dict[str, float]], ModelMetadata],
-        photos: int,
-        checkpoint_steps: int | None,
-        keep: int,
+        build_metadata: Callable[[dict[str, float]], ModelMetadata],
+        num_photos: int,
+        save_every_n_steps: int | None,
+        save_top_k: int,
     ) -> None:
         self.folder = folder
-        self.facts = facts
-        self.photos = photos
-        self.checkpoint_steps = checkpoint_steps
-        self.keep = keep
+        self.build_metadata = build_metadata
+        self.num_photos = num_photos
+        self.save_every_n_steps = save_every_n_steps
+        self.save_top_k = save_top_k
         self.best: list[dict[str, float]] = []
-        self.began = time.perf_counter()
+        self.epoch_start = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
+        """Returns the metrics of the best epochs, for the checkpoint."""
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores the metrics of the best epochs from a checkpoint."""
         self.best = state_dict["best"]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.began = time.perf_counter()
+        """Starts the clock of the epoch."""
+        self.epoch_start = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        # At an epoch's last batch the epoch's own checkpoint follows.
+        """Saves a checkpoint within the epoch, every `save_every_n_steps` steps."""
+        # After an epoch's last batch, the epoch's own checkpoint follows.
         within = batch_idx + 1 < trainer.num_training_batches
-        if self.checkpoint_steps and within and (batch_idx + 1) % self.checkpoint_steps == 0:
-            self._save(trainer)
+        if self.save_every_n_steps and within and (batch_idx + 1) % self.save_every_n_steps == 0:
+            self._save_checkpoint(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Saves the model where the epoch is among the best."""
         assert isinstance(pl_module, ClassificationTask)
         if not trainer.is_global_zero:
             return
         scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
         epoch = {**scores, "epoch": float(trainer.current_epoch)}
-        # Of equal epochs the earlier one stays.
-        ranked = sorted([*self.best, epoch], key=lambda item: -item[MONITOR])[: self.keep]
+        # The sort is stable: of equal epochs the earlier one is kept.
+        ranked = sorted([*self.best, epoch], key=lambda item: -item[MONITOR])[: self.save_top_k]
         if epoch in ranked:
-            self._keep(pl_module, epoch, ranked)
+            self._save_model(pl_module, epoch, ranked)
 
-    def _keep(self, task: ClassificationTask, epoch: dict[str, float], ranked: list[dict[str, float]]) -> None:
-        """Writes an epoch's model, moves the former best aside, and removes what is no longer among the best.
+    def _save_model(self, task: ClassificationTask, epoch: dict[str, float], ranked: list[dict[str, float]]) -> None:
+        """Saves an epoch's model, renames the former best one, and deletes those that are no longer among the best.
 
-        Done again after a kill in between, all of it gives the same files: they are named after epochs, not ranks.
+        Repeated after a kill at any point, this gives the same files: they are named after epochs, not ranks.
         """
-        file = self.folder.model if epoch is ranked[0] else self._file(epoch)
-        if epoch is ranked[0] and self.best and self.keep > 1 and not self._file(self.best[0]).exists():
-            with atomic_write(self._file(self.best[0])) as temporary:
+        path = self.folder.model if epoch is ranked[0] else self._model_path(epoch)
+        if epoch is ranked[0] and self.best and self.save_top_k > 1 and not self._model_path(self.best[0]).exists():
+            with atomic_write(self._model_path(self.best[0])) as temporary:
                 shutil.copyfile(self.folder.model, temporary)
-        save_model(file, task.eval_network.state_dict(), self.facts(epoch))
+        save_model(path, task.eval_network.state_dict(), self.build_metadata(epoch))
         self.best = ranked
-        kept = [self.folder.model, *(self._file(item) for item in ranked[1:])]
+        kept = [self.folder.model, *(self._model_path(item) for item in ranked[1:])]
         rows = [
             {"file": path.name, "epoch": int(item["epoch"]), "score": item[MONITOR]}
             for path, item in zip(kept, ranked, strict=True)
@@ -94,13 +99,15 @@ class CheckpointCallback(Callback):
             if path not in kept:
                 path.unlink()
 
-    def _file(self, epoch: dict[str, float]) -> Path:
-        return self.folder.epoch(int(epoch["epoch"]))
+    def _model_path(self, epoch: dict[str, float]) -> Path:
+        return self.folder.epoch_model(int(epoch["epoch"]))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the epoch's metrics and saves the checkpoint."""
         assert isinstance(pl_module, ClassificationTask)
-        seconds = time.perf_counter() - self.began
-        losses = torch.stack(pl_module.losses[-len(trainer.train_dataloader) :]).float().cpu()  # type: ignore[arg-type]
+        seconds = time.perf_counter() - self.epoch_start
+        num_batches = len(trainer.train_dataloader)  # type: ignore[arg-type]
+        losses = torch.stack(pl_module.step_losses[-num_batches:]).float().cpu()
         pl_module.history.append(
             {
                 "epoch": trainer.current_epoch,
@@ -108,130 +115,140 @@ class CheckpointCallback(Callback):
                 **{name: float(value) for name, value in trainer.callback_metrics.items()},
                 "lr": trainer.optimizers[0].param_groups[0]["lr"],
                 "seconds": seconds,
-                "photos_per_second": self.photos / seconds,
+                "photos_per_second": self.num_photos / seconds,
             }
         )
-        for logbook in trainer.loggers:
-            logbook.log_metrics(pl_module.history[-1], step=trainer.current_epoch)
+        for logger in trainer.loggers:
+            logger.log_metrics(pl_module.history[-1], step=trainer.current_epoch)
         if trainer.is_global_zero:
-            self._write(pl_module)
-        self._save(trainer)
+            self._write_metrics(pl_module)
+        self._save_checkpoint(trainer)
 
-    def _write(self, task: ClassificationTask) -> None:
+    def _write_metrics(self, task: ClassificationTask) -> None:
         columns = list(task.history[0])
-        write_csv(self.folder.metrics, columns, ([_short(row[name]) for name in columns] for row in task.history))
-        losses = torch.stack(task.losses).float().cpu().tolist()
         write_csv(
-            self.folder.step_losses_csv, ["step", "loss"], ([step, repr(loss)] for step, loss in enumerate(losses))
+            self.folder.metrics, columns, ([_format_number(row[name]) for name in columns] for row in task.history)
         )
+        losses = torch.stack(task.step_losses).float().cpu().tolist()
+        write_csv(self.folder.train_loss, ["step", "loss"], ([step, repr(loss)] for step, loss in enumerate(losses)))
 
-    def _save(self, trainer: Trainer) -> None:
+    def _save_checkpoint(self, trainer: Trainer) -> None:
         if not trainer.is_global_zero:
-            # Writes nothing, but all ranks take part: what is saved may be spread over them.
+            # Other ranks write nothing, but must take part: the state may be distributed over them.
             trainer.save_checkpoint(self.folder.checkpoint)
             return
         with atomic_write(self.folder.checkpoint) as temporary:
             trainer.save_checkpoint(temporary)
 
 
-def _short(value: float) -> str:
+def _format_number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 EpochListener = Callable[[int, int, float], None]
-"""Told (fold, epoch, macro F1 of the whole validation set), both from 0; it may raise `Stopped`."""
+"""Called with (fold, epoch, macro F1 of the validation set), both numbers from 0; may raise `TrainingStopped`."""
 
 
-class TrainingStopped(Exception):  # noqa: N818 - no error: whoever watches has seen enough
-    """Whoever watches ended the training; the fold can be gone on with from its last checkpoint."""
+class TrainingStopped(Exception):  # noqa: N818 - not an error: the listener stops a training on purpose
+    """A listener stopped the training; the fold can be resumed from its last checkpoint."""
 
 
 class EpochCallback(Callback):
-    """Tells a watcher of each epoch, once its checkpoint is written; stands behind the keeper.
+    """Calls a listener after each epoch, once the epoch's checkpoint is written; must follow `CheckpointCallback`.
 
-    A training that goes on tells again of the epochs before: the watcher may have been cut off before it took note.
+    A resumed training first repeats the calls of the epochs before: the listener may have been killed before it
+    processed them.
 
     Args:
-        fold: Which fold is trained.
-        watch: Who is told.
+        fold: The fold that is trained.
+        listener: The listener.
     """
 
-    def __init__(self, fold: int, watch: EpochListener) -> None:
+    def __init__(self, fold: int, listener: EpochListener) -> None:
         self.fold = fold
-        self.watch = watch
+        self.listener = listener
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Repeats the calls of the epochs before a resume."""
         assert isinstance(pl_module, ClassificationTask)
         for row in pl_module.history:
-            self.watch(self.fold, int(row["epoch"]), row[MONITOR])
+            self.listener(self.fold, int(row["epoch"]), row[MONITOR])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.watch(self.fold, trainer.current_epoch, float(trainer.callback_metrics[MONITOR]))
+        """Calls the listener."""
+        self.listener(self.fold, trainer.current_epoch, float(trainer.callback_metrics[MONITOR]))
 
 
 class ProgressCallback(Callback):
-    """Tells the progress of one fold.
+    """Reports the progress of one fold.
 
     Args:
-        screen: Where to.
-        title: What is trained: "fold 1 of 5".
-        photos: Photos of one epoch.
+        reporter: Shows it.
+        title: Name of the training: "fold 1 of 5".
+        num_photos: Training photos of an epoch.
     """
 
-    def __init__(self, screen: ProgressReporter, title: str, photos: int) -> None:
-        self.screen = screen
+    def __init__(self, reporter: ProgressReporter, title: str, num_photos: int) -> None:
+        self.reporter = reporter
         self.title = title
-        self.photos = photos
+        self.num_photos = num_photos
         self.best = 0.0
-        self.began = 0.0
-        self.seen = 0
+        self.start = 0.0
+        self.steps = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.began = time.perf_counter()
-        self.seen = 0
+        """Starts the clock."""
+        self.start = time.perf_counter()
+        self.steps = 0
         self._show(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.seen += 1
+        """Reports a step."""
+        self.steps += 1
         self._show(trainer, pl_module)
 
     def _show(self, trainer: Trainer, task: LightningModule) -> None:
         assert isinstance(task, ClassificationTask)
-        seconds = time.perf_counter() - self.began
+        seconds = time.perf_counter() - self.start
         total = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
-        self.screen.show(
+        self.reporter.show(
             FoldProgress(
                 self.title,
                 f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
                 task.batches_done,
                 total,
-                rate=self.seen * self.photos / trainer.num_training_batches / seconds if self.seen else 0.0,
-                # Validation is in the clock, so that the time left is the time that will be waited.
-                left=seconds / self.seen * (total - task.batches_done) if self.seen else 0.0,
+                photos_per_second=self.steps * self.num_photos / trainer.num_training_batches / seconds
+                if self.steps
+                else 0.0,
+                # Includes validation, so that it is the time until the training ends.
+                seconds_left=seconds / self.steps * (total - task.batches_done) if self.steps else 0.0,
             )
         )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints the epoch's losses and metrics; an asterisk marks a new best macro F1."""
         assert isinstance(pl_module, ClassificationTask)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         score = metrics[MONITOR]
-        mark = " *" if score > self.best else ""
+        marker = " *" if score > self.best else ""
         self.best = max(self.best, score)
         parts = [
             f"{name.removeprefix('valid_').removesuffix('_f1')} {value:.3f}"
             for name, value in metrics.items()
             if name.endswith("_f1") and name != MONITOR
         ]
-        loss = float(pl_module.losses[-1]) if pl_module.losses else 0.0
-        self.screen.line(
+        loss = float(pl_module.step_losses[-1]) if pl_module.step_losses else 0.0
+        self.reporter.line(
             f"{self.title} · epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
-            f" · loss {loss:.3f} / {metrics['valid_loss']:.3f} · macro F1 {score:.4f}{mark} · {', '.join(parts)}"
+            f" · loss {loss:.3f} / {metrics['valid_loss']:.3f} · macro F1 {score:.4f}{marker} · {', '.join(parts)}"
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.screen.end(self.title)
+        """Removes the progress."""
+        self.reporter.end(self.title)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self.screen.end(self.title)
+        """Removes the progress."""
+        self.reporter.end(self.title)

@@ -1,4 +1,4 @@
-"""Batches for the training loop, read straight from the store: no workers and no decoding."""
+"""Data loaders that read batches straight from the image cache: no worker processes and no decoding."""
 
 from __future__ import annotations
 
@@ -14,142 +14,155 @@ import torch
 from numpy.typing import NDArray
 
 from maskfit.data.image_cache.cache import CachedImages
-from maskfit.training.parallel.distributed import ALONE, ProcessGroup
+from maskfit.training.parallel.distributed import SINGLE_PROCESS, ProcessGroup
 from maskfit.training.samplers import Sampler
-from maskfit.training.seeding import derive_generator
+from maskfit.training.seeding import SeedKey, derive_generator
 
 PREFETCH_BATCHES = 2
-"""Batches that are read before they are wanted."""
+"""Number of batches that are read ahead."""
 
 Batch = dict[str, Any]
-"""`frames` (batch, height, width, 3; uint8), `allowed` by head (batch, classes; bool), `indices` (batch,)."""
+"""`images` (batch, height, width, 3; uint8), `allowed` by head (batch, values; bool), `indices` (batch,)."""
 
 
 @dataclass(frozen=True)
 class FoldDataset:
-    """What batches are made of.
+    """The images and labels of one side of a fold.
 
     Attributes:
-        frames: The framed photos.
-        allowed: By head (photos, values): what each photo's label leaves possible.
-        indices: Which photos to use, as places in `frames`.
+        images: Cached images of the whole dataset.
+        allowed: Head name to the classes that each photo's label allows, (photos, values), bool.
+        indices: Indices into `images` of the photos to use; a photo may occur several times.
     """
 
-    frames: CachedImages
+    images: CachedImages
     allowed: Mapping[str, NDArray[np.bool_]]
     indices: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def batch(self, places: NDArray[np.int64]) -> Batch:
-        """The photos at these places of `indices`."""
-        indices = self.indices[places]
+    def batch(self, positions: NDArray[np.int64]) -> Batch:
+        """Reads one batch.
+
+        Args:
+            positions: (batch,) positions in `indices`.
+
+        Returns:
+            The batch.
+        """
+        indices = self.indices[positions]
         return {
-            "frames": torch.from_numpy(self.frames.gather(indices)),
+            "images": torch.from_numpy(self.images.gather(indices)),
             "allowed": {head: torch.from_numpy(rows[indices]) for head, rows in self.allowed.items()},
             "indices": torch.from_numpy(indices),
         }
 
-    def batches(self, places: Iterable[NDArray[np.int64]], pinned: bool) -> Iterator[Batch]:
-        """A batch for each of `places`, the next ones read by a thread while one is used.
+    def batches(self, positions: Iterable[NDArray[np.int64]], pinned: bool) -> Iterator[Batch]:
+        """Reads batches, the next ones by a background thread while one is used.
 
         Args:
-            places: For each batch places of `indices`.
-            pinned: In memory from which a GPU fetches while it computes.
+            positions: For each batch, positions in `indices`.
+            pinned: Whether to put them into pinned memory, from which a GPU copies asynchronously.
+
+        Yields:
+            The batches in order.
         """
 
-        def read(some: NDArray[np.int64]) -> Batch:
-            batch = self.batch(some)
-            return _pinned(batch) if pinned else batch
+        def read(batch_positions: NDArray[np.int64]) -> Batch:
+            batch = self.batch(batch_positions)
+            return _pin_memory(batch) if pinned else batch
 
-        coming = iter(places)
+        remaining = iter(positions)
         with ThreadPoolExecutor(1, "batches") as thread:
-            waiting = deque(thread.submit(read, some) for some in islice(coming, PREFETCH_BATCHES))
-            while waiting:
-                batch = waiting.popleft().result()
-                waiting.extend(thread.submit(read, some) for some in islice(coming, 1))
+            pending = deque(thread.submit(read, some) for some in islice(remaining, PREFETCH_BATCHES))
+            while pending:
+                batch = pending.popleft().result()
+                pending.extend(thread.submit(read, some) for some in islice(remaining, 1))
                 yield batch
 
 
-def _pinned(batch: Batch) -> Batch:
+def _pin_memory(batch: Batch) -> Batch:
     return {
-        name: item.pin_memory() if isinstance(item, torch.Tensor) else _pinned(item) for name, item in batch.items()
+        name: item.pin_memory() if isinstance(item, torch.Tensor) else _pin_memory(item) for name, item in batch.items()
     }
 
 
 class TrainLoader:
-    """Endless epochs of batches, each epoch's photos and order a function of the seed and the epoch's number.
+    """Training batches of endless epochs; each epoch's photos and order follow from the seed and the epoch number.
 
-    An epoch begins where training stands: after a resume within an epoch, with the first batch that was not yet seen.
-    The last batch is filled from the front of the epoch's order where it would hold a single photo of several, since
-    BatchNorm cannot norm one; otherwise it is smaller.
+    An epoch begins where training stands: after a resume within an epoch, with the first batch that was not yet used.
+    A last batch of a single photo is filled from the front of the epoch's order, since BatchNorm cannot normalize one
+    sample; otherwise the last batch is smaller.
 
     Args:
-        samples: What to draw from.
-        sampling: Draws the photos of an epoch.
-        size: Photos in a batch.
-        chance: What the order depends on besides the epoch.
-        batches_done: Tells how many batches of the whole training are done.
-        ranks: Who shares each batch: every rank takes its part, and the last batch is filled so that each has two.
-        pinned: For a GPU; see `Samples.batches`.
+        dataset: The training photos.
+        sampler: Draws the photos of an epoch.
+        batch_size: Photos per batch over all ranks, >= 1.
+        seed_key: Seed key of the order, besides the epoch.
+        batches_done: Returns the number of batches of the whole training that are done.
+        process_group: The ranks that share each batch. The last batch is filled so that each has two photos.
+        pinned: See `FoldDataset.batches`.
     """
 
     def __init__(
         self,
-        samples: FoldDataset,
-        sampling: Sampler,
-        size: int,
-        chance: tuple[int | str, ...],
+        dataset: FoldDataset,
+        sampler: Sampler,
+        batch_size: int,
+        seed_key: SeedKey,
         batches_done: Callable[[], int],
-        ranks: ProcessGroup = ALONE,
+        process_group: ProcessGroup = SINGLE_PROCESS,
         pinned: bool = False,
     ) -> None:
-        self.samples = samples
-        self.sampling = sampling
-        self.size = size
-        self.chance = chance
+        self.dataset = dataset
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.seed_key = seed_key
         self.batches_done = batches_done
-        self.ranks = ranks
+        self.process_group = process_group
         self.pinned = pinned
 
     def __len__(self) -> int:
-        return -(-len(self.sampling) // self.size)
+        return -(-len(self.sampler) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         epoch, done = divmod(self.batches_done(), len(self))
-        return self.samples.batches(self._places(epoch, done), self.pinned)
+        return self.dataset.batches(self._positions(epoch, done), self.pinned)
 
-    def _places(self, epoch: int, done: int) -> Iterator[NDArray[np.int64]]:
-        order = self.sampling.draw(derive_generator(*self.chance, "order", epoch))
+    def _positions(self, epoch: int, done: int) -> Iterator[NDArray[np.int64]]:
+        order = self.sampler.draw(derive_generator(*self.seed_key, "order", epoch))
+        ranks = self.process_group.world_size
         for number in range(done, len(self)):
-            places = order[number * self.size : (number + 1) * self.size]
-            # With batches of one, as somebody wanted it, that photo would stand in every step.
-            lacking = 2 * self.ranks.count - len(places)
-            if lacking > 0 and self.size > 1 and len(order) > 1:
-                places = np.concatenate([places, np.resize(order, lacking)])
-            yield np.array_split(places, self.ranks.count)[self.ranks.rank]
+            positions = order[number * self.batch_size : (number + 1) * self.batch_size]
+            # Not with a batch size of 1, where the same photo would then be in every step.
+            missing = 2 * ranks - len(positions)
+            if missing > 0 and self.batch_size > 1 and len(order) > 1:
+                positions = np.concatenate([positions, np.resize(order, missing)])
+            yield np.array_split(positions, ranks)[self.process_group.rank]
 
 
 class ValLoader:
-    """Every photo once, in order; the last batch is as small as it is, never left out.
+    """Validation batches: every photo once, in order; the last batch may be smaller.
 
     Args:
-        samples: What to go through.
-        size: Photos in a batch.
-        ranks: Who shares them: every rank has its own photos, one more or less than another.
-        pinned: For a GPU; see `Samples.batches`.
+        dataset: The validation photos.
+        batch_size: Photos per batch of this rank, >= 1.
+        process_group: The ranks that share the photos; their numbers of photos differ by one at most.
+        pinned: See `FoldDataset.batches`.
     """
 
-    def __init__(self, samples: FoldDataset, size: int, ranks: ProcessGroup = ALONE, pinned: bool = False) -> None:
-        self.samples = samples
-        self.size = size
+    def __init__(
+        self, dataset: FoldDataset, batch_size: int, process_group: ProcessGroup = SINGLE_PROCESS, pinned: bool = False
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
         self.pinned = pinned
-        self.places = np.array_split(np.arange(len(samples)), ranks.count)[ranks.rank]
+        self.positions = np.array_split(np.arange(len(dataset)), process_group.world_size)[process_group.rank]
 
     def __len__(self) -> int:
-        return -(-len(self.places) // self.size)
+        return -(-len(self.positions) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        starts = range(0, len(self.places), self.size)
-        return self.samples.batches((self.places[start : start + self.size] for start in starts), self.pinned)
+        starts = range(0, len(self.positions), self.batch_size)
+        return self.dataset.batches((self.positions[start : start + self.batch_size] for start in starts), self.pinned)

@@ -1,4 +1,4 @@
-"""Where training logs besides the run's own CSV, for those who follow many runs at once."""
+"""Experiment loggers besides the run's own CSV files, by name."""
 
 from __future__ import annotations
 
@@ -13,14 +13,38 @@ from maskfit.errors import MissingExtraError
 
 
 def tensorboard(recipe: Recipe, folder: Path, title: str) -> Logger:
-    """Event files in the fold's folder; `tensorboard --logdir RUN` shows them."""
+    """Creates a logger that writes TensorBoard event files; `tensorboard --logdir RUN` shows them.
+
+    Args:
+        recipe: The recipe of the run.
+        folder: The fold's folder.
+        title: Name of the training, for people.
+
+    Returns:
+        The logger.
+
+    Raises:
+        MissingExtraError: tensorboard is not installed.
+    """
     if importlib.util.find_spec("tensorboard") is None:
         raise MissingExtraError("trainer.loggers=tensorboard", "track")
     return TensorBoardLogger(folder, name="tensorboard", version="")
 
 
 def wandb(recipe: Recipe, folder: Path, title: str) -> Logger:
-    """Weights & Biases; WANDB_MODE=offline keeps everything in the fold's folder."""
+    """Creates a Weights & Biases logger; with WANDB_MODE=offline everything stays in the fold's folder.
+
+    Args:
+        recipe: The recipe of the run; its name becomes the group.
+        folder: The fold's folder.
+        title: Name of the training, for people.
+
+    Returns:
+        The logger.
+
+    Raises:
+        MissingExtraError: wandb is not installed.
+    """
     if importlib.util.find_spec("wandb") is None:
         raise MissingExtraError("trainer.loggers=wandb", "track")
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,4 +57,4 @@ LOGGERS: dict[str, Callable[[Recipe, Path, str], Logger]] = {
     "tensorboard": tensorboard,
     "wandb": wandb,
 }
-"""The names of `trainer.loggers`."""
+"""Names of the recipe key `trainer.loggers`."""

@@ -1,4 +1,4 @@
-"""What a network is made to do before it trains: lie in memory as its layers want it, save memory, be compiled."""
+"""Prepares a network for training: channels_last, faster kernels, gradient checkpointing, torch.compile."""
 
 from __future__ import annotations
 
@@ -17,61 +17,62 @@ from maskfit.training.precision import Kind
 
 
 def prepare_network(network: Network, recipe: Recipe, kind: Kind) -> Network:
-    """Readies the network that is given for a precision and the trainer's keys `checkpointing` and `compile`.
-
-    Its weights keep their names: none of these wraps a module.
+    """Prepares a network for training; weights keep their names, since no module is wrapped.
 
     Args:
-        network: What is going to be trained.
-        recipe: Says how.
-        kind: The precision that the run began with.
+        network: The network, changed in place.
+        recipe: The recipe; uses `trainer.gradient_checkpointing` and `trainer.compile`.
+        kind: The run's precision.
+
+    Returns:
+        The network.
     """
-    # Channels last before anything copies it: convolutions on a processor run up to five times as fast so.
+    # Before anything copies the weights: convolutions on a CPU are up to five times as fast in channels_last.
     network = network.to(memory_format=torch.channels_last)
     optimize_squeeze_excite(network)
     if kind == "bf16-mixed":
         optimize_depthwise_bf16(network)
     if recipe.trainer.gradient_checkpointing:
-        _checkpoint(network.backbone.body)
+        _enable_checkpointing(network.backbone.body)
     if recipe.trainer.compile:
-        # One graph for each shape, so that it does not matter which came first: a resumed run begins elsewhere.
+        # One graph per shape, so that their order does not matter: a resumed run starts with another batch.
         network.backbone.compile(dynamic=False)
     return network
 
 
 def validate_network_options(recipe: Recipe, draft: Network) -> None:
-    """Refuses what this network or this machine cannot do, before anything is written.
+    """Checks that this network and this machine support the trainer's options, before anything is written.
 
     Args:
-        recipe: What is wanted.
-        draft: The network, which may be on the meta device.
+        recipe: The recipe.
+        draft: The network; may be on the meta device.
 
     Raises:
-        RecipeError: The network has no stages to compute twice, or there is no compiler.
+        RecipeError: The backbone does not support gradient checkpointing, or there is no C++ compiler.
     """
     if recipe.trainer.gradient_checkpointing:
         try:
-            _checkpoint(draft.backbone.body)
+            _enable_checkpointing(draft.backbone.body)
         except (AttributeError, AssertionError, NotImplementedError):
             raise RecipeError(
-                f"'{recipe.model.backbone.name}' cannot compute its stages a second time to save memory",
+                f"the backbone '{recipe.model.backbone.name}' does not support gradient checkpointing",
                 location="trainer.gradient_checkpointing",
-                hint="trainer.gradient_checkpointing=false with a smaller trainer.batch_size and trainer.accumulate_grad_batches, or another "
-                "backbone",
+                hint="set trainer.gradient_checkpointing=false, and for less memory a smaller trainer.batch_size with "
+                "trainer.accumulate_grad_batches, or choose another backbone",
             ) from None
-    # For a GPU torch brings its own compiler along.
-    if recipe.trainer.compile and not torch.cuda.is_available() and not _compiler():
+    # On a GPU torch uses its own compiler.
+    if recipe.trainer.compile and not torch.cuda.is_available() and not _find_compiler():
         raise RecipeError(
-            "compiling a network for a processor needs a C++ compiler, and there is none",
+            "trainer.compile needs a C++ compiler on a CPU, and none was found",
             location="trainer.compile",
-            hint="install g++ or clang++, or name one in CXX; or trainer.compile=false",
+            hint="install g++ or clang++, or set CXX to a compiler, or set trainer.compile=false",
         )
 
 
-def _checkpoint(body: nn.Module) -> None:
+def _enable_checkpointing(body: nn.Module) -> None:
     body.set_grad_checkpointing(True)  # type: ignore[operator]
 
 
-def _compiler() -> str | None:
+def _find_compiler() -> str | None:
     names = (os.environ.get("CXX") or "", "g++", "clang++", "c++", "cl")
     return next((found for name in names if name and (found := shutil.which(name))), None)

@@ -1,7 +1,8 @@
-"""In which precision a run trains: what the recipe says, or for `auto` what is fast and steady here, and why.
+"""The numeric precision of a run: the recipe's, or for `auto` what is fast and stable on this device, with the reason.
 
-Decided once when a run begins and kept in its folder: a resumed run goes on as it began, wherever it goes on. A table
-and not a race: a race on a machine that also does other things would train two runs of one seed differently.
+Chosen once when a run begins and stored in its folder: a resumed run keeps its precision, wherever it continues. `auto`
+follows fixed rules instead of a benchmark, whose result would depend on the load of the machine, so that two runs with
+one seed could differ.
 """
 
 from __future__ import annotations
@@ -20,73 +21,77 @@ from maskfit.run_dir import RunDir
 
 Kind = Literal["32-true", "bf16-mixed", "16-mixed"]
 
-MIN_MULTIPLICATIONS = 5_000_000
-"""Multiplications for a photo from which on bfloat16 is taken on a processor.
+MIN_MACS = 5_000_000
+"""Multiplications per image from which bfloat16 is used on a CPU.
 
-Measured (docs/performance.md): all networks above train faster in it. Below, casting takes what multiplying spares.
+Measured (docs/performance.md): all networks above train faster in bfloat16. Below, the casts cost what the products
+save.
 """
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What a run computes in.
+    """Numeric precision of a run.
 
     Attributes:
-        kind: 32 bits, or mixed with bfloat16 or float16.
-        why: The reason, for the log.
+        kind: Lightning's name: float32, or mixed with bfloat16 or float16.
+        reason: Why it was chosen, for the log.
     """
 
     kind: Kind
     reason: str
 
     def __str__(self) -> str:
-        name = {"32-true": "32 bits", "bf16-mixed": "bfloat16, mixed", "16-mixed": "float16, mixed"}[self.kind]
+        name = {"32-true": "float32", "bf16-mixed": "bfloat16, mixed", "16-mixed": "float16, mixed"}[self.kind]
         return f"precision: {name}: {self.reason}"
 
 
 def choose_precision(recipe: Recipe, network: Network) -> Precision:
-    """The precision of a new run.
+    """Chooses the precision of a new run.
 
     Args:
-        recipe: Says it, or `auto`.
-        network: What is trained; it may be on the meta device.
+        recipe: The recipe; `trainer.precision` names it or is "auto".
+        network: The network to train, on the meta device.
+
+    Returns:
+        The precision.
     """
-    said = recipe.trainer.precision
-    if said != "auto":
-        return Precision(said, "the recipe says so")
+    requested = recipe.trainer.precision
+    if requested != "auto":
+        return Precision(requested, "set by the recipe")
     device = recipe.trainer.device
     if device in ("auto", "cuda") and torch.cuda.is_available():
-        return _on_gpu(recipe)
+        return _choose_on_gpu(recipe)
     if device == "mps" or (device == "auto" and torch.backends.mps.is_available()):
-        return Precision("32-true", "16 bits were not tried on this kind of GPU")
-    return _on_processor(network, recipe.data.image_size)
+        return Precision("32-true", "mixed precision was not tested on this kind of GPU")
+    return _choose_on_cpu(network, recipe.data.image_size)
 
 
-def _on_gpu(recipe: Recipe) -> Precision:
+def _choose_on_gpu(recipe: Recipe) -> Precision:
     if torch.cuda.is_bf16_supported(including_emulation=False):
-        return Precision("bf16-mixed", "this GPU multiplies bfloat16, which needs no scaling of the loss")
+        return Precision("bf16-mixed", "this GPU supports bfloat16, which needs no loss scaling")
     if recipe.optimizer.name == "sam":
-        return Precision("32-true", "SAM does not go with a scaled loss")
-    return Precision("16-mixed", "this GPU multiplies float16, but no bfloat16")
+        return Precision("32-true", "SAM does not support loss scaling")
+    return Precision("16-mixed", "this GPU supports float16, but not bfloat16")
 
 
-def _on_processor(network: Network, size: tuple[int, int]) -> Precision:
-    if not multiplies_bf16():
-        return Precision("32-true", "this processor does not multiply bfloat16")
-    work = count_macs(network, size)
-    if work < MIN_MULTIPLICATIONS:
-        return Precision("32-true", f"bfloat16 gains nothing for a network of {work / 1e6:.1f} million multiplications")
-    return Precision("bf16-mixed", "this processor multiplies bfloat16")
+def _choose_on_cpu(network: Network, size: tuple[int, int]) -> Precision:
+    if not supports_bf16():
+        return Precision("32-true", "this CPU has no bfloat16 instructions")
+    macs = count_macs(network, size)
+    if macs < MIN_MACS:
+        return Precision("32-true", f"bfloat16 is not faster for a network of {macs / 1e6:.1f} million multiplications")
+    return Precision("bf16-mixed", "this CPU has bfloat16 instructions")
 
 
-def multiplies_bf16() -> bool:
-    """Returns whether torch multiplies bfloat16 natively on this processor.
+def supports_bf16() -> bool:
+    """Returns whether bfloat16 products run natively on this CPU.
 
-    torch reports what the processor has; oneDNN, which does the work, can be held to fewer instructions by its
+    torch reports the instructions of the CPU; oneDNN, which computes the products, can be limited to fewer by its
     environment variables.
 
     Returns:
-        True where the processor has AVX512-BF16 or AMX and oneDNN may use it.
+        True where the CPU has AVX512-BF16 or AMX and oneDNN may use it.
     """
     limit = find_isa_limit()
     if limit is not None and not limit.allows_bf16:
@@ -95,16 +100,19 @@ def multiplies_bf16() -> bool:
 
 
 def count_macs(network: Network, size: tuple[int, int]) -> int:
-    """How many multiplications one photo takes, over all convolutions and linear layers of a network.
+    """Counts the multiply-accumulate operations per image over all convolutions and linear layers of a network.
 
     Args:
-        network: It is run once, without computing; it must be on the meta device.
-        size: Height and width of its photos.
+        network: The network, on the meta device; it is run once, without computing.
+        size: (height, width) of its input.
+
+    Returns:
+        The number of multiply-accumulate operations.
     """
     counted = [0]
 
-    def count(layer: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> None:
-        # Of a convolution or a linear layer alike: what one number of the result is the sum of.
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], result: Tensor) -> None:
+        # For convolutions and linear layers alike: each output is a sum over the weights of one output channel.
         counted[0] += result.numel() * layer.weight[0].numel()  # type: ignore[index]
 
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear)]
@@ -121,15 +129,22 @@ def count_macs(network: Network, size: tuple[int, int]) -> int:
 
 
 def load_precision(folder: RunDir) -> Precision:
-    """The precision that a run began with.
+    """Reads the precision of an existing run.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The precision.
 
     Raises:
         MaskfitError: The file that holds it cannot be read.
     """
-    kept = read_json(folder.environment).get("precision")
-    if kept is None:
-        # Before it was kept, this is what `auto` meant.
+    stored = read_json(folder.environment).get("precision")
+    if stored is None:
+        # Runs of the first versions did not store it; this is what `auto` meant for them.
         return Precision(
             "16-mixed" if torch.cuda.is_available() else "32-true", "the run was begun by an earlier maskfit"
         )
-    return Precision(kept["kind"], kept["why"])
+    # `why` is the name of the key in runs of earlier versions.
+    return Precision(stored["kind"], stored.get("reason", stored.get("why", "")))

@@ -1,4 +1,4 @@
-"""Where a person sees folds that train: a line for each epoch, and for each fold under way how far it is."""
+"""Progress of folds in training: a line for each epoch, and a progress bar for each fold."""
 
 from __future__ import annotations
 
@@ -11,43 +11,55 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 @dataclass(frozen=True)
 class FoldProgress:
-    """How far a fold is.
+    """Progress of one fold.
 
     Attributes:
-        title: Which fold it is: "fold 1 of 5".
-        epoch: Which epoch of how many: "epoch 3/20".
-        done: Steps that are done, of all epochs.
-        total: Steps there are.
-        rate: Photos a second, validation counted in.
-        left: Seconds left.
+        title: Name of the training: "fold 1 of 5".
+        epoch: Current epoch: "epoch 3/20".
+        done: Steps done over all epochs.
+        total: Steps of all epochs.
+        photos_per_second: Training photos per second, including the time of validation; 0 before the first step.
+        seconds_left: Estimated seconds left.
     """
 
     title: str
     epoch: str
     done: int
     total: int
-    rate: float
-    left: float
+    photos_per_second: float
+    seconds_left: float
 
 
 class ProgressReporter(Protocol):
-    """What a fold tells while it trains, wherever that is shown: here, or beyond a pipe."""
+    """Receives the progress of folds; implementations show it or send it to another process."""
 
     def line(self, text: str) -> None:
-        """Says something that stays."""
+        """Prints a line.
 
-    def show(self, standing: FoldProgress) -> None:
-        """Says how far a fold is; called at every step, so it must be cheap."""
+        Args:
+            text: The line.
+        """
+
+    def show(self, progress: FoldProgress) -> None:
+        """Updates the progress of a fold; called at every step, so it must be fast.
+
+        Args:
+            progress: The progress.
+        """
 
     def end(self, title: str) -> None:
-        """This fold no longer trains."""
+        """Removes the progress of a fold that no longer trains.
+
+        Args:
+            title: Name of the training.
+        """
 
 
 class ConsoleReporter:
-    """Lines, and below them a bar for each fold under way.
+    """Prints lines and a progress bar for each fold.
 
     Args:
-        console: Where to show it; on one that is no terminal only the lines appear.
+        console: Output; one that is not a terminal gets only the lines.
     """
 
     def __init__(self, console: Console) -> None:
@@ -63,23 +75,39 @@ class ConsoleReporter:
         self.tasks: dict[str, TaskID] = {}
 
     def line(self, text: str) -> None:
+        """Prints a line.
+
+        Args:
+            text: The line.
+        """
         self.console.print(text, markup=False, highlight=False)
 
-    def show(self, standing: FoldProgress) -> None:
+    def show(self, progress: FoldProgress) -> None:
+        """Updates the progress bar of a fold.
+
+        Args:
+            progress: The progress.
+        """
         if not self.tasks:
             self.bar.start()
-        if standing.title not in self.tasks:
-            self.tasks[standing.title] = self.bar.add_task(standing.title, rate="-", left="-:--")
+        if progress.title not in self.tasks:
+            self.tasks[progress.title] = self.bar.add_task(progress.title, rate="-", left="-:--")
+        rate, seconds = progress.photos_per_second, int(progress.seconds_left)
         self.bar.update(
-            self.tasks[standing.title],
-            description=f"{standing.title} · {standing.epoch}",
-            total=float(standing.total),
-            completed=standing.done,
-            rate=f"{standing.rate:,.0f}" if standing.rate else "-",
-            left=f"{int(standing.left) // 60}:{int(standing.left) % 60:02d}" if standing.rate else "-:--",
+            self.tasks[progress.title],
+            description=f"{progress.title} · {progress.epoch}",
+            total=float(progress.total),
+            completed=progress.done,
+            rate=f"{rate:,.0f}" if rate else "-",
+            left=f"{seconds // 60}:{seconds % 60:02d}" if rate else "-:--",
         )
 
     def end(self, title: str) -> None:
+        """Removes the progress bar of a fold.
+
+        Args:
+            title: Name of the training.
+        """
         if title not in self.tasks:
             return
         self.bar.remove_task(self.tasks.pop(title))

@@ -1,4 +1,4 @@
-"""Every table of parts that a recipe can name, by the key where it names them."""
+"""Registries of all components that a recipe can name, by recipe key."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ RECIPE_REGISTRY: dict[str, RegistryEntry] = {
     "metric_loss": RegistryEntry(METRIC_LOSSES, injected_arguments=("features", "classes")),
     "age_regression": RegistryEntry(AGE_REGRESSION_LOSSES),
     "augmentation": RegistryEntry(AUGMENTATIONS, injected_arguments=("size",)),
-    "batch_mixing": RegistryEntry(BATCH_MIXING, injected_arguments=("scheme",)),
+    "batch_mixing": RegistryEntry(BATCH_MIXING, injected_arguments=("schema",)),
     "sampler": RegistryEntry(SAMPLERS, injected_arguments=("classes",)),
     "optimizer": RegistryEntry(OPTIMIZERS, injected_arguments=("network",)),
     "lr_scheduler": RegistryEntry(LR_SCHEDULERS, injected_arguments=("epochs", "epoch_steps")),
     "weight_averaging": RegistryEntry(WEIGHT_AVERAGING, injected_arguments=("network", "epochs", "epoch_steps")),
 }
+"""Recipe key to its registry and the arguments that training supplies; `*` stands for any head."""

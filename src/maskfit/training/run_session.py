@@ -156,8 +156,8 @@ def prepare_run(recipe: Recipe, *, resume: bool = False, console: Console | None
     train_images, val_images = _open_caches(plan, console)
     if train_images.fallback_crops:
         console.print(
-            f"no face found in {len(train_images.fallback_crops):,} of {len(train_images):,} photos: the crop's fallback "
-            f"was used; they are listed in {train_images.fallback_file}"
+            f"no face found in {len(train_images.fallback_crops):,} of {len(train_images):,} photos: "
+            f"the crop's fallback was used; they are listed in {train_images.fallback_file}"
         )
     return TrainingRun(plan, folder, train_images, val_images, precision)
 
@@ -232,7 +232,7 @@ def _find_run_dir(plan: TrainingPlan) -> RunDir:
 
 
 FREE_KEYS = ("output_dir", "cv.train_folds", "trainer.parallel_folds")
-"""Recipe keys that may change on resume: where the run lies, and which folds are trained now and how many in parallel."""
+"""Recipe keys that may change on resume: the folder, the folds to train and how many of them in parallel."""
 
 
 def _without_free_keys(recipe: Recipe) -> Recipe:
@@ -255,7 +255,7 @@ def _differences(before: Any, after: Any, key: str = "") -> list[str]:
 
 
 def _open_caches(plan: TrainingPlan, console: Console) -> tuple[CachedImages, CachedImages]:
-    """Decodes the photos into the image cache: for training at the size that augmentation crops from, for validation."""
+    """Decodes the photos into the image cache, for training (larger, to crop from) and for validation."""
     recipe = plan.recipe
     val_crop_resize = plan.preprocessing.crop_resize
     train_crop_resize = val_crop_resize.scaled(recipe.data.train_resize_scale)
@@ -272,7 +272,7 @@ def _open_caches(plan: TrainingPlan, console: Console) -> tuple[CachedImages, Ca
             )
 
         folder = Path(recipe.data.cache_dir) if recipe.data.cache_dir else None
-        caches = open_image_caches(plan.photos.photos, requests, folder=folder, progress=show, say=console.print)
+        caches = open_image_caches(plan.photos.photos, requests, folder=folder, progress=show, log=console.print)
     return caches[0], caches[-1]
 
 

@@ -1,7 +1,7 @@
-"""Sampling: which training photos an epoch sees, and how often each.
+"""Samplers: which training photos an epoch contains, and how often each.
 
-A class is what is scored. Photos of which it is not fully known are no class that could be short or plenty: they come
-once an epoch each, whatever is done about the others.
+Classes are those that are scored. A photo whose class is not fully known belongs to none of them; every sampler
+includes it once per epoch.
 """
 
 from __future__ import annotations
@@ -15,18 +15,25 @@ from numpy.typing import NDArray
 
 from maskfit.labels.schema import UNKNOWN
 
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
 class Sampler(Protocol):
-    """Draws the photos of one epoch."""
+    """Draws the photos of each epoch."""
 
     def __len__(self) -> int:
-        """How many photos an epoch has; the same for every epoch."""
+        """Returns the number of photos in an epoch; the same for every epoch."""
         ...
 
-    def draw(self, chance: np.random.Generator) -> Places:
-        """The places of an epoch's photos among the training photos, in the order they are seen."""
+    def draw(self, rng: np.random.Generator) -> Indices:
+        """Draws the photos of an epoch.
+
+        Args:
+            rng: Source of random numbers.
+
+        Returns:
+            Indices into the training photos, in the order in which they are used.
+        """
         ...
 
 
@@ -34,7 +41,7 @@ class RandomSampler:
     """Every photo once, in random order.
 
     Args:
-        classes: (photos,) the official class number of each training photo, `labels.UNKNOWN` where it is not known.
+        classes: (photos,) official class index of each training photo, `labels.schema.UNKNOWN` where it is not known.
     """
 
     def __init__(self, classes: NDArray[np.int64]) -> None:
@@ -43,84 +50,92 @@ class RandomSampler:
     def __len__(self) -> int:
         return self.count
 
-    def draw(self, chance: np.random.Generator) -> Places:
-        return chance.permutation(self.count)
+    def draw(self, rng: np.random.Generator) -> Indices:
+        """Draws the photos of an epoch; see `Sampler.draw`."""
+        return rng.permutation(self.count)
 
 
-class _ByClass(ABC):
-    """Photos of known classes drawn as a child says, the others once each; all of them in random order."""
+class _ClassSampler(ABC):
+    """Photos of known class, drawn by the subclass, and the others once each; all in random order."""
 
     def __init__(self, classes: NDArray[np.int64]) -> None:
         self.unknown = np.flatnonzero(classes == UNKNOWN)
         self.groups = [np.flatnonzero(classes == number) for number in np.unique(classes[classes != UNKNOWN])]
-        """The places of each class that there is."""
+        """Indices of the photos of each class that occurs."""
         self.sizes = np.array([len(group) for group in self.groups], dtype=np.int64)
 
     @property
     @abstractmethod
-    def known(self) -> int:
-        """How many photos of known classes an epoch has."""
+    def num_known(self) -> int:
+        """Number of photos of known class in an epoch."""
 
     @abstractmethod
-    def draw_known(self, chance: np.random.Generator) -> Places:
-        """Their places, (known,), in any order."""
+    def draw_known(self, rng: np.random.Generator) -> Indices:
+        """Draws the photos of known class, (num_known,), in any order."""
 
     def __len__(self) -> int:
-        return self.known + len(self.unknown)
+        return self.num_known + len(self.unknown)
 
-    def draw(self, chance: np.random.Generator) -> Places:
-        places = self.draw_known(chance) if self.groups else np.empty(0, dtype=np.int64)
-        return chance.permutation(np.concatenate([places, self.unknown]))
+    def draw(self, rng: np.random.Generator) -> Indices:
+        """Draws the photos of an epoch; see `Sampler.draw`."""
+        known = self.draw_known(rng) if self.groups else np.empty(0, dtype=np.int64)
+        return rng.permutation(np.concatenate([known, self.unknown]))
 
 
-class ClassWeightedSampler(_ByClass):
-    """As many photos as there are, each drawn by a weight that its class gives it (seed s2).
+class ClassWeightedSampler(_ClassSampler):
+    """As many photos as there are, drawn with replacement by class weight (project nlp09, s2).
 
-    Drawn with replacement, as torch's WeightedRandomSampler does: some photos come several times, others wait for
-    another epoch.
+    As torch's WeightedRandomSampler: some photos occur several times in an epoch, others not at all.
 
     Args:
-        classes: As for `Shuffle`.
-        power: How far classes are evened out: the weight of a photo is its class's count to the power of minus this. 1
-            makes all classes as likely, 0 all photos, 0.5 stands between.
+        classes: As for `RandomSampler`.
+        power: Exponent of the weights, 0 to 2: a photo's weight is its class's count to the power of -`power`. 1 makes
+            all classes equally likely, 0 all photos, 0.5 is in between.
+
+    Raises:
+        ValueError: An option is out of range.
     """
 
     def __init__(self, classes: NDArray[np.int64], power: float = 1.0) -> None:
         if not 0 <= power <= 2:
-            raise ValueError(f"power={power} must lie in 0 to 2")
+            raise ValueError(f"power must be in 0 to 2, got {power}")
         super().__init__(classes)
         weights = np.concatenate([np.full(size, float(size) ** -power) for size in self.sizes] or [np.empty(0)])
-        self.places = np.concatenate([*self.groups, np.empty(0, dtype=np.int64)])
-        self.chances = weights / weights.sum()
+        self.indices = np.concatenate([*self.groups, np.empty(0, dtype=np.int64)])
+        self.probabilities = weights / weights.sum()
 
     @property
-    def known(self) -> int:
-        return len(self.places)
+    def num_known(self) -> int:
+        """Number of photos of known class in an epoch."""
+        return len(self.indices)
 
-    def draw_known(self, chance: np.random.Generator) -> Places:
-        return chance.choice(self.places, size=self.known, p=self.chances)
+    def draw_known(self, rng: np.random.Generator) -> Indices:
+        """Draws the photos of known class, (num_known,)."""
+        return rng.choice(self.indices, size=self.num_known, p=self.probabilities)
 
 
-class _Counted(_ByClass):
-    """A count for each class, the same in every epoch; within a class no photo comes twice more than another."""
+class _FixedCountSampler(_ClassSampler):
+    """A fixed count per class; within a class, the photos' counts differ by one at most."""
 
     counts: NDArray[np.int64]
 
     @property
-    def known(self) -> int:
+    def num_known(self) -> int:
+        """Number of photos of known class in an epoch."""
         return int(self.counts.sum())
 
-    def draw_known(self, chance: np.random.Generator) -> Places:
+    def draw_known(self, rng: np.random.Generator) -> Indices:
+        """Draws the photos of known class, (num_known,)."""
         return np.concatenate(
-            [_repeated(group, int(count), chance) for group, count in zip(self.groups, self.counts, strict=True)]
+            [_draw_evenly(group, int(count), rng) for group, count in zip(self.groups, self.counts, strict=True)]
         )
 
 
-class ClassBalancedSampler(_Counted):
-    """As many photos as there are, every class as many of them; what does not divide goes to the largest classes.
+class ClassBalancedSampler(_FixedCountSampler):
+    """As many photos as there are, the same number of each class; the remainder goes to the largest classes.
 
     Args:
-        classes: As for `Shuffle`.
+        classes: As for `RandomSampler`.
     """
 
     def __init__(self, classes: NDArray[np.int64]) -> None:
@@ -130,40 +145,48 @@ class ClassBalancedSampler(_Counted):
         self.counts[np.argsort(-self.sizes, kind="stable")[:rest]] += 1
 
 
-class UnderSampler(_Counted):
-    """Every class cut down to the smallest one's count, with other photos left out in each epoch (seed s2).
+class UnderSampler(_FixedCountSampler):
+    """Reduces every class to the count of the smallest one; each epoch omits other photos (project nlp09, s2).
 
     Args:
-        classes: As for `Shuffle`.
-        ratio: How many times the smallest class's count a class may keep, 1 or more.
+        classes: As for `RandomSampler`.
+        ratio: Upper limit of a class's count as a multiple of the smallest class's, >= 1.
+
+    Raises:
+        ValueError: An option is out of range.
     """
 
     def __init__(self, classes: NDArray[np.int64], ratio: float = 1.0) -> None:
         if not 1 <= ratio < np.inf:
-            raise ValueError(f"ratio={ratio} must be 1 or more")
+            raise ValueError(f"ratio must be >= 1, got {ratio}")
         super().__init__(classes)
         self.counts = np.minimum(self.sizes, round(ratio * int(self.sizes.min()))) if self.groups else self.sizes
 
 
-class OverSampler(_Counted):
-    """Every class brought up to the largest one's count by photos that come again; each comes once at least (seed s2).
+class OverSampler(_FixedCountSampler):
+    """Raises every class to the count of the largest one by repeating photos (project nlp09, s2).
+
+    Every photo occurs at least once.
 
     Args:
-        classes: As for `Shuffle`.
-        ratio: What share of the largest class's count the others are brought up to, above 0 to 1.
+        classes: As for `RandomSampler`.
+        ratio: Lower limit of a class's count as a fraction of the largest class's, in (0, 1].
+
+    Raises:
+        ValueError: An option is out of range.
     """
 
     def __init__(self, classes: NDArray[np.int64], ratio: float = 1.0) -> None:
         if not 0 < ratio <= 1:
-            raise ValueError(f"ratio={ratio} must lie above 0 and up to 1")
+            raise ValueError(f"ratio must be in (0, 1], got {ratio}")
         super().__init__(classes)
         self.counts = np.maximum(self.sizes, round(ratio * int(self.sizes.max(initial=0))))
 
 
-def _repeated(group: Places, count: int, chance: np.random.Generator) -> Places:
-    """`count` places of a group: each as often as any other, or once more."""
-    whole, rest = divmod(count, len(group))
-    return np.concatenate([np.tile(group, whole), chance.permutation(group)[:rest]])
+def _draw_evenly(group: Indices, count: int, rng: np.random.Generator) -> Indices:
+    """Draws `count` photos of a group; their counts differ by one at most."""
+    repeats, rest = divmod(count, len(group))
+    return np.concatenate([np.tile(group, repeats), rng.permutation(group)[:rest]])
 
 
 SAMPLERS: dict[str, Callable[..., Sampler]] = {
@@ -173,3 +196,4 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "undersample": UnderSampler,
     "oversample": OverSampler,
 }
+"""Names of the recipe key `sampler`."""

@@ -1,4 +1,4 @@
-"""The training task: one network, its loss, its optimiser, and what happens in a step."""
+"""The Lightning task: training and validation steps of a network, its losses and its optimizer."""
 
 from __future__ import annotations
 
@@ -19,22 +19,28 @@ from maskfit.evaluation.scores import Scores, score
 from maskfit.labels.schema import IntArray, LabelSchema, logits_to_probabilities
 from maskfit.losses.multi_head_loss import MultiHeadLoss
 from maskfit.models.network import Network
-from maskfit.training.augment.augmentations import Augmentation
 from maskfit.training.augment.batch_mixing import Mixing
 from maskfit.training.auxiliary_losses import AuxiliaryLosses
 from maskfit.training.data_loaders import Batch
 from maskfit.training.optim.freezing import Freezing
 from maskfit.training.optim.lr_schedules import LRScheduler, ReduceOnPlateau
-from maskfit.training.optim.weight_averaging import Average
+from maskfit.training.optim.weight_averaging import WeightAverage
 from maskfit.training.parallel.distributed import get_process_group
-from maskfit.training.seeding import seed_torch
+from maskfit.training.seeding import SeedKey, seed_torch
 
 MONITOR = "valid_macro_f1"
-"""What decides which epoch is best: macro F1 of the whole validation set (see `headline`)."""
+"""Metric that selects the best epoch: macro F1 of the whole validation set, see `primary_score`."""
 
 
 def primary_score(scores: Scores) -> float:
-    """Macro F1 over the classes; where no photo's whole class is known, the mean of the attributes' macro F1."""
+    """Returns the score that models are compared by.
+
+    Args:
+        scores: Scores of a set of predictions.
+
+    Returns:
+        Macro F1 over the classes; where no photo's class is fully known, the mean of the attributes' macro F1.
+    """
     if scores.macro_f1 is not None:
         return scores.macro_f1
     attributes = [item.macro_f1 for item in scores.per_attribute.values()]
@@ -42,12 +48,12 @@ def primary_score(scores: Scores) -> float:
 
 
 class ValidationOutputs(NamedTuple):
-    """Answers of the validation set, or of a rank's part of it.
+    """Outputs for the validation set, or for one rank's part of it.
 
     Attributes:
-        logits: By head (photos, values).
-        indices: (photos,) which photos they are.
-        loss: The sum of the photos' losses.
+        logits: Head name to logits, (photos, values).
+        indices: (photos,) indices of the photos in the dataset.
+        loss: Sum of the photos' losses.
     """
 
     logits: dict[str, NDArray[np.float32]]
@@ -55,31 +61,61 @@ class ValidationOutputs(NamedTuple):
     loss: float
 
 
-def _joined(parts: Sequence[ValidationOutputs]) -> ValidationOutputs:
-    """All ranks' answers together; one with fewer photos than there are ranks may have none."""
-    some = [part for part in parts if len(part.indices)]
-    logits = {head: np.concatenate([part.logits[head] for part in some]) for head in some[0].logits}
-    return ValidationOutputs(logits, np.concatenate([part.indices for part in some]), sum(part.loss for part in some))
+def _concat_ranks(parts: Sequence[ValidationOutputs]) -> ValidationOutputs:
+    """Concatenates the outputs of all ranks; with fewer photos than ranks, some have none."""
+    filled = [part for part in parts if len(part.indices)]
+    logits = {head: np.concatenate([part.logits[head] for part in filled]) for head in filled[0].logits}
+    return ValidationOutputs(
+        logits, np.concatenate([part.indices for part in filled]), sum(part.loss for part in filled)
+    )
 
 
 class ClassificationTask(LightningModule):
-    """Trains a network on batches of stored frames.
+    """Trains a network on batches of uint8 images with Lightning.
+
+    A batch is a dict: `images` (batch, height, width, 3; uint8), `allowed`, a dict from head name to the classes that
+    each label allows (batch, values; bool), and `indices` (batch,), the positions of the photos in the dataset. Only
+    the first three arguments, `schema` and `normalization` are needed:
+
+        schema = LABEL_SCHEMAS["mask-gender-age"]
+        network = build_network(ComponentSpec.create("resnet18"), ComponentSpec.create("multi_head"), schema.sizes)
+        losses = {name: HeadLoss(CrossEntropy(torch.ones(size)), 1.0) for name, size in schema.sizes.items()}
+        task = ClassificationTask(
+            network,
+            MultiHeadLoss(losses),
+            lambda module: torch.optim.AdamW(module.parameters(), lr=1e-3),
+            schema=schema,
+            normalization=Normalize(mean=network.backbone.mean, std=network.backbone.std),
+        )
+        codes = schema.encode_batch([{"mask": "wear", "gender": "male", "age": 30}])
+        allowed = {name: torch.from_numpy(schema.allowed_mask_from_indices(codes, name)) for name in network.heads}
+        batch = {"images": images, "allowed": allowed, "indices": torch.arange(1)}
+        Trainer(max_epochs=1).fit(task, [batch])
 
     Args:
-        network: What is trained.
-        criterion: Its loss.
-        augmentation: What a training batch goes through; a validation batch never does.
-        mixing: What it goes through then.
-        normalising: From pixels to the network's numbers, the same as in prediction.
-        optimiser: Gives the optimiser of the network.
-        schedule: The learning rate's factor at each step, or when it falls.
-        freezing: Which weights move in which epoch.
-        scheme: What the network tells apart.
-        truth: (photos, attributes) official codes of all photos in the store, for the scores.
-        chance: What all chance depends on besides the step.
-        average: The average of the weights that is judged in the network's place; None for none.
-        beside: Losses on the trunk's features beside the heads'; None for none.
-        epochs_before: Epochs that the network was trained for already: losses that change over them are at their end.
+        network: The network to train.
+        criterion: Loss of its heads.
+        optimizer: Creates the optimizer from the modules to train: the network, with the class centers of a metric
+            loss where it has some.
+        schema: Labels that the network is trained on.
+        normalization: Input normalization, the same as in prediction.
+        targets: (photos, attributes) official value index of every photo of the dataset, `UNKNOWN` where it is not
+            known. Needed for validation scores only.
+        augmentation: Maps training images (batch, 3, height, width; float in 0 to 255) to augmented ones; None for
+            none. Validation images are never augmented.
+        batch_mixing: Mixes the augmented images of a batch; None for none.
+        lr_scheduler: Factor of the learning rate by optimizer step, or when it is reduced; None for a constant rate.
+        freezing: Sets which weights are trained in an epoch; None for all.
+        weight_average: Average of the weights that is validated and saved in place of the network; None for none.
+        auxiliary_losses: Losses on backbone features, added to the heads' loss; None for none.
+        seed_key: Seed key of every random draw, besides the step.
+        epochs_before: Epochs that the network was trained for before this task; losses that change over the epochs are
+            then in their final state.
+
+    Attributes:
+        batches_done: Number of training batches done.
+        step_losses: Training loss of each batch, on the device.
+        history: Metrics of each epoch; filled by `callbacks.CheckpointCallback`.
     """
 
     scale: Tensor
@@ -89,155 +125,211 @@ class ClassificationTask(LightningModule):
         self,
         network: Network,
         criterion: MultiHeadLoss,
-        augmentation: Augmentation,
-        mixing: Mixing,
-        normalising: Normalize,
-        optimiser: Callable[[nn.Module], Optimizer],
-        schedule: LRScheduler,
-        freezing: Freezing,
+        optimizer: Callable[[nn.Module], Optimizer],
         *,
-        scheme: LabelSchema,
-        truth: IntArray,
-        chance: tuple[int | str, ...],
-        average: Average | None = None,
-        beside: AuxiliaryLosses | None = None,
+        schema: LabelSchema,
+        normalization: Normalize,
+        targets: IntArray | None = None,
+        augmentation: Callable[[Tensor], Tensor] | None = None,
+        batch_mixing: Mixing | None = None,
+        lr_scheduler: LRScheduler | None = None,
+        freezing: Freezing | None = None,
+        weight_average: WeightAverage | None = None,
+        auxiliary_losses: AuxiliaryLosses | None = None,
+        seed_key: SeedKey = (0,),
         epochs_before: int = 0,
     ) -> None:
         super().__init__()
         self.network = network
         self.criterion = criterion
-        self.augmentation = augmentation
-        self.mixing = mixing
-        self.make_optimiser = optimiser
-        self.schedule = schedule
-        self.freezing = freezing
-        self.scheme = scheme
-        self.truth = truth
-        self.chance = chance
-        self.average = average if average is None else average.requires_grad_(False)
-        self.beside = beside
-        self.epochs_before = epochs_before
-        self.normalising = normalising
-        scale, shift = normalising.scale_and_shift()
+        self.optimizer_factory = optimizer
+        self.schema = schema
+        self.scored_schema = schema.scored_schema()
+        self.normalization = normalization
+        scale, shift = normalization.scale_and_shift()
         self.register_buffer("scale", torch.from_numpy(scale).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("shift", torch.from_numpy(shift).view(1, 3, 1, 1), persistent=False)
-        self.ranks = get_process_group()
+        self.targets = targets
+        self.augmentation = augmentation
+        self.batch_mixing = batch_mixing
+        self.lr_scheduler = lr_scheduler
+        self.freezing = freezing
+        self.weight_average = None if weight_average is None else weight_average.requires_grad_(False)
+        self.auxiliary_losses = auxiliary_losses
+        self.seed_key = seed_key
+        self.epochs_before = epochs_before
+        self.process_group = get_process_group()
         self.batches_done = 0
-        self.thawed_for = -1
+        self.begun_epoch = -1
         self.steps_averaged = 0
-        self.losses: list[Tensor] = []
-        self.judged: list[tuple[dict[str, Tensor], Tensor, Tensor]] = []
+        self.step_losses: list[Tensor] = []
+        self.val_outputs: list[tuple[dict[str, Tensor], Tensor, Tensor]] = []
         self.history: list[dict[str, float]] = []
 
     @property
     def eval_network(self) -> Network:
-        """The network that is judged and kept: the moving average where there is one."""
-        return self.network if self.average is None else cast(Network, self.average.averaged)
+        """The network that is validated and saved: the weight average where there is one."""
+        return self.network if self.weight_average is None else cast(Network, self.weight_average.averaged)
 
     def configure_optimizers(self) -> Any:
-        optimiser = self.make_optimiser(
-            self.network if self.beside is None else self.beside.trainable_modules(self.network)
+        """Creates the optimizer and the learning rate scheduler; called by Lightning.
+
+        Returns:
+            Lightning's dict of optimizer and scheduler.
+        """
+        auxiliary = self.auxiliary_losses
+        optimizer = self.optimizer_factory(
+            self.network if auxiliary is None else auxiliary.trainable_modules(self.network)
         )
-        if isinstance(self.schedule, ReduceOnPlateau):
-            plateau = ReduceLROnPlateau(optimiser, "max", self.schedule.factor, self.schedule.patience)
-            return {"optimizer": optimiser, "lr_scheduler": {"scheduler": plateau, "monitor": MONITOR}}
+        if isinstance(self.lr_scheduler, ReduceOnPlateau):
+            plateau = ReduceLROnPlateau(optimizer, "max", self.lr_scheduler.factor, self.lr_scheduler.patience)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": MONITOR}}
+        if self.lr_scheduler is None:
+            return optimizer
         return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": LambdaLR(optimiser, self.schedule), "interval": "step"},
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, self.lr_scheduler), "interval": "step"},
         }
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        # Counted from where training stands, so that an optimiser which looks twice draws the same both times.
+        """Computes the loss of a training batch; called by Lightning.
+
+        Args:
+            batch: The batch.
+            batch_idx: Its number in the epoch, from 0.
+
+        Returns:
+            The loss, a scalar.
+        """
+        # From the position in the training, so that SAM, which computes each step twice, draws the same both times.
         number = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
-        seed_torch(*self.chance, "step", number, *self.ranks.rank_seed)
-        if self.thawed_for != self.current_epoch:
-            self.thawed_for = self.current_epoch
-            self.freezing(self.network, self.current_epoch)
-            epochs = self.epochs_before or self.trainer.max_epochs or 1
-            self.criterion.begin_epoch(self.epochs_before + self.current_epoch, epochs)
-        photos = self.augmentation(_planes(batch["frames"]))
-        mixed = self.mixing(photos, batch["allowed"])
-        features = self.network.forward_features(self._normalised(photos if mixed is None else mixed.photos))
+        seed_torch(*self.seed_key, "step", number, *self.process_group.rank_seed)
+        self._begin_epoch()
+        images = _to_float_images(batch["images"])
+        if self.augmentation is not None:
+            images = self.augmentation(images)
+        mixed = None if self.batch_mixing is None else self.batch_mixing(images, batch["allowed"])
+        features = self.network.forward_features(self._normalize(images if mixed is None else mixed.images))
         loss: Tensor = self.criterion(self.network.forward_head(features), batch["allowed"], mixed)["loss"]
-        if self.beside is not None:
-            loss = loss + self.beside(self.network, features, batch["indices"], mixed)
-        # Kept on the device: asking for the number now would make the device wait.
-        if len(self.losses) == number:
-            self.losses.append(self.ranks.mean(loss.detach()))
-        # Counted here and averaged in the step, not in a hook after it: a callback may save a checkpoint before that.
+        if self.auxiliary_losses is not None:
+            loss = loss + self.auxiliary_losses(self.network, features, batch["indices"], mixed)
+        # Kept on the device: reading the number now would make the host wait for it.
+        if len(self.step_losses) == number:
+            self.step_losses.append(self.process_group.mean(loss.detach()))
+        # Counted here, not in a hook after the step: a callback may save a checkpoint before that.
         self.batches_done = number + 1
         return loss
 
+    def _begin_epoch(self) -> None:
+        """Freezes weights and informs the losses at the first batch of an epoch, also after a resume within it."""
+        if self.begun_epoch == self.current_epoch:
+            return
+        self.begun_epoch = self.current_epoch
+        if self.freezing is not None:
+            self.freezing(self.network, self.current_epoch)
+        epochs = self.epochs_before or self.trainer.max_epochs or 1
+        self.criterion.begin_epoch(self.epochs_before + self.current_epoch, epochs)
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Steps the optimizer and updates the weight average; called by Lightning.
+
+        Args:
+            *args: Passed on.
+            **kwargs: Passed on.
+        """
         super().optimizer_step(*args, **kwargs)
-        if self.average is not None:
+        if self.weight_average is not None:
             self.steps_averaged += 1
-            self.average.update(self.network, step=self.steps_averaged)
+            self.weight_average.update(self.network, step=self.steps_averaged)
 
     def on_validation_epoch_start(self) -> None:
-        self.ranks.broadcast_buffers(self.network.buffers())
-        if self.average is not None:
-            self.ranks.broadcast_buffers(self.eval_network.buffers())
+        """Gives all ranks the same BatchNorm statistics; called by Lightning."""
+        self.process_group.broadcast_buffers(self.network.buffers())
+        if self.weight_average is not None:
+            self.process_group.broadcast_buffers(self.eval_network.buffers())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        logits = self.eval_network(self._normalised(_planes(batch["frames"])))
+        """Collects the logits and the loss of a validation batch; called by Lightning.
+
+        Args:
+            batch: The batch.
+            batch_idx: Its number, from 0.
+        """
+        logits = self.eval_network(self._normalize(_to_float_images(batch["images"])))
         loss = self.criterion(logits, batch["allowed"])["loss"]
-        self.judged.append(({head: values.float() for head, values in logits.items()}, batch["indices"], loss))
+        self.val_outputs.append(({head: values.float() for head, values in logits.items()}, batch["indices"], loss))
 
     def on_validation_epoch_end(self) -> None:
-        judged = _joined(self.ranks.gather(self._collected()))
-        self.judged = []
-        logits, indices = judged.logits, judged.indices
+        """Scores the whole validation set and logs the metrics; called by Lightning.
+
+        Raises:
+            RunError: The logits are not finite.
+            ValueError: The task has no targets.
+        """
+        outputs = _concat_ranks(self.process_group.gather(self._collect_outputs()))
+        self.val_outputs = []
+        logits, indices = outputs.logits, outputs.indices
         if not all(np.isfinite(values).all() for values in logits.values()):
             raise RunError(
-                f"the network answers with no numbers any more, in epoch {self.trainer.current_epoch + 1}",
+                f"non-finite logits (NaN or inf) in validation, epoch {self.trainer.current_epoch + 1}",
                 hint="lower optimizer.lr, or set trainer.gradient_clip_val=1.0",
             )
-        scores = score(
-            self.scheme.scored_schema(), self.truth[indices], probabilities=logits_to_probabilities(self.scheme, logits)
-        )
-        row = {"valid_loss": judged.loss / len(indices), MONITOR: primary_score(scores)}
+        if self.targets is None:
+            raise ValueError("validation needs targets: pass targets=schema.scored_schema().encode_batch(labels)")
+        probabilities = logits_to_probabilities(self.schema, logits)
+        scores = score(self.scored_schema, self.targets[indices], probabilities=probabilities)
+        row = {"valid_loss": outputs.loss / len(indices), MONITOR: primary_score(scores)}
         if scores.accuracy is not None:
             row["valid_accuracy"] = scores.accuracy
         row |= {f"valid_{name}_f1": item.macro_f1 for name, item in scores.per_attribute.items()}
         self.log_dict(row, on_epoch=True, logger=False, batch_size=len(indices))
 
-    def _collected(self) -> ValidationOutputs:
-        """What this process judged of the validation set, brought over once."""
-        heads = self.judged[0][0] if self.judged else ()
-        sizes = np.array([len(indices) for _, indices, _ in self.judged])
-        losses = [loss for _, _, loss in self.judged]
+    def _collect_outputs(self) -> ValidationOutputs:
+        """Concatenates this rank's validation outputs and copies them to the CPU at once."""
+        heads = self.val_outputs[0][0] if self.val_outputs else ()
+        sizes = np.array([len(indices) for _, indices, _ in self.val_outputs])
+        losses = [loss for _, _, loss in self.val_outputs]
         return ValidationOutputs(
-            {head: torch.cat([item[0][head] for item in self.judged]).cpu().numpy() for head in heads},
-            torch.cat([item[1] for item in self.judged]).cpu().numpy() if heads else np.empty(0, dtype=np.int64),
+            {head: torch.cat([item[0][head] for item in self.val_outputs]).cpu().numpy() for head in heads},
+            torch.cat([item[1] for item in self.val_outputs]).cpu().numpy() if heads else np.empty(0, dtype=np.int64),
             float(torch.stack(losses).float().cpu().numpy().astype(np.float64) @ sizes) if heads else 0.0,
         )
 
-    def _normalised(self, photos: Tensor) -> Tensor:
-        if self.normalising.mode == "per_image":
-            variance, mean = torch.var_mean(photos, dim=(2, 3), correction=0, keepdim=True)
-            normalised = (photos - mean) / variance.sqrt().clamp(min=MIN_STD)
+    def _normalize(self, images: Tensor) -> Tensor:
+        if self.normalization.mode == "per_image":
+            variance, mean = torch.var_mean(images, dim=(2, 3), correction=0, keepdim=True)
+            normalized = (images - mean) / variance.sqrt().clamp(min=MIN_STD)
         else:
-            normalised = photos * self.scale + self.shift
-        # Resampling leaves the channels first; the network's convolutions want them last.
-        return normalised.contiguous(memory_format=torch.channels_last)
+            normalized = images * self.scale + self.shift
+        # Resampling returns channels first; convolutions are faster with channels last.
+        return normalized.contiguous(memory_format=torch.channels_last)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the task's own state to a checkpoint; called by Lightning.
+
+        Args:
+            checkpoint: The checkpoint, changed in place.
+        """
         checkpoint["maskfit"] = {
             "batches_done": self.batches_done,
             "steps_averaged": self.steps_averaged,
-            "losses": torch.stack(self.losses).cpu() if self.losses else torch.empty(0),
+            "losses": torch.stack(self.step_losses).cpu() if self.step_losses else torch.empty(0),
             "history": self.history,
         }
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Restores the task's own state from a checkpoint; called by Lightning.
+
+        Args:
+            checkpoint: The checkpoint.
+        """
         state = checkpoint["maskfit"]
         self.batches_done = state["batches_done"]
         self.steps_averaged = state["steps_averaged"]
-        self.losses = list(state["losses"])
+        self.step_losses = list(state["losses"])
         self.history = state["history"]
 
 
-def _planes(frames: Tensor) -> Tensor:
-    """Frames (batch, height, width, 3; uint8) as floats (batch, 3, height, width), in memory still channels last."""
-    return frames.permute(0, 3, 1, 2).float()
+def _to_float_images(images: Tensor) -> Tensor:
+    """Converts images (batch, height, width, 3; uint8) to float (batch, 3, height, width), still channels last."""
+    return images.permute(0, 3, 1, 2).float()

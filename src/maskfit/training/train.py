@@ -1,4 +1,4 @@
-"""A whole run: every fold trained and judged, their held-out answers joined, scored, and reported."""
+"""Trains a whole run: every fold, then the scores and the report of the out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ def train(recipe: Recipe, *, resume: bool = False, console: Console | None = Non
     """Trains a recipe.
 
     Args:
-        recipe: The experiment; `run` says where, or a new folder under `runs/` is made.
-        resume: Go on with a run that was cut off: folds that are done are left alone, those that were cut off go on
-            from their last checkpoint, and give what they would have given uncut.
-        console: Where progress is shown; nowhere where left out.
+        recipe: The recipe; `output_dir` names the folder, otherwise a new one is created under `runs/`.
+        resume: Whether to resume an interrupted run: finished folds are kept, the others continue from their last
+            checkpoint and give the same result as an uninterrupted run.
+        console: Shows the progress; None for no output.
 
     Returns:
-        The run's folder, and the scores of all held-out answers together.
+        The run's folder, and the scores of the out-of-fold predictions.
 
     Raises:
-        MaskfitError: Recipe, data or folder are not right; nothing is written then.
+        MaskfitError: Recipe, data or folder are invalid; nothing was written.
     """
     console = console or Console(quiet=True)
     if recipe.trainer.devices * recipe.trainer.num_nodes > 1:
         return train_multi_device(recipe, resume=resume, console=console)
-    begun = prepare_run(recipe, resume=resume, console=console)
-    screen = ConsoleReporter(console)
-    at_once = min(recipe.trainer.parallel_folds, len(begun.unfinished_folds()))
-    if at_once > 1:
-        train_folds_in_parallel(begun.folder.path, begun.unfinished_folds(), at_once, screen)
-    for number in begun.plan.fold_numbers():
-        begun.train_fold(number, screen)
-    return begun.folder, begun.finalize()
+    run = prepare_run(recipe, resume=resume, console=console)
+    reporter = ConsoleReporter(console)
+    max_parallel = min(recipe.trainer.parallel_folds, len(run.unfinished_folds()))
+    if max_parallel > 1:
+        train_folds_in_parallel(run.folder.path, run.unfinished_folds(), max_parallel, reporter)
+    for number in run.plan.fold_numbers():
+        run.train_fold(number, reporter)
+    return run.folder, run.finalize()

@@ -59,9 +59,7 @@ class FoldData:
     valid: FoldDataset
 
 
-def build_fold_data(
-    plan: TrainingPlan, fold: int, train_images: CachedImages, val_images: CachedImages
-) -> FoldData:
+def build_fold_data(plan: TrainingPlan, fold: int, train_images: CachedImages, val_images: CachedImages) -> FoldData:
     """Builds the two sides of a fold.
 
     Args:

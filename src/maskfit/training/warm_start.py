@@ -1,4 +1,4 @@
-"""Starting from a model that maskfit trained before, of the same labels or of others (seed s1's `load_state_dict`)."""
+"""Warm start: initializes a network from a maskfit model of the same or another label schema (iloveslowfood, s1)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from maskfit.config.aliases import upgrade_weight_names
 from maskfit.errors import ModelFileError
 from maskfit.model_file import read_model_metadata
 from maskfit.models.network import Network
@@ -15,51 +16,60 @@ from maskfit.models.network import Network
 
 @dataclass(frozen=True)
 class WarmStartReport:
-    """What a network took from a model file.
+    """Which weights of a model file were loaded.
 
     Attributes:
-        taken: Names of the weights that were taken.
-        new: Names of the network's weights that the file has not, or has in another shape: they start anew.
-        unused: Names of the file's weights that the network has no place for.
+        loaded: Names of the weights that were loaded.
+        new: Names of the network's weights that the file lacks or has in another shape; they stay as initialized.
+        unused: Names of the file's weights that the network lacks or has in another shape.
     """
 
-    taken: tuple[str, ...]
+    loaded: tuple[str, ...]
     new: tuple[str, ...]
     unused: tuple[str, ...]
 
     def __str__(self) -> str:
-        lines = [f"{len(self.taken)} weights taken"]
+        lines = [f"{len(self.loaded)} weights loaded"]
         lines += [f"new: {', '.join(self.new)}"] if self.new else []
         lines += [f"not used: {', '.join(self.unused)}"] if self.unused else []
         return "; ".join(lines)
 
 
 def load_matching_weights(network: Network, path: str | Path) -> WarmStartReport:
-    """Gives a network those weights of a model file that fit it, by name and shape.
+    """Loads those weights of a model file that match the network by name and shape.
+
+    Args:
+        network: The network, changed in place.
+        path: A maskfit .safetensors model.
+
+    Returns:
+        Which weights were loaded.
 
     Raises:
-        ModelFileError: The file is no model of maskfit's, or holds less than half of the network's trunk.
+        ModelFileError: The file is not a maskfit model, or holds less than half of the network's backbone.
     """
     read_model_metadata(path)
     if Path(path).suffix != ".safetensors":
-        raise ModelFileError("this file holds no weights to train on", location=path, hint="name a .safetensors model")
+        raise ModelFileError("this file holds no weights to train on", location=path, hint="use a .safetensors model")
     try:
-        weights = load_file(path)
+        weights = upgrade_weight_names(load_file(path))
     except (SafetensorError, OSError) as error:
-        raise ModelFileError(f"its weights cannot be read: {error}", location=path, hint="make the file anew") from None
-    own = network.state_dict()
-    fitting = {name: item for name, item in weights.items() if name in own and own[name].shape == item.shape}
-    # Biases and counters fit by chance; a trunk in common is what starting from a model means.
-    trunk = sum(item.numel() for name, item in own.items() if name.startswith("trunk."))
-    if 2 * sum(item.numel() for name, item in fitting.items() if name.startswith("trunk.")) < trunk:
         raise ModelFileError(
-            "less than half of this network's trunk is in it",
+            f"the weights cannot be read: {error}", location=path, hint="create the file again"
+        ) from None
+    own = network.state_dict()
+    matching = {name: item for name, item in weights.items() if name in own and own[name].shape == item.shape}
+    # Biases and counters match by chance; a warm start means a common backbone.
+    backbone_size = sum(item.numel() for name, item in own.items() if name.startswith("backbone."))
+    if 2 * sum(item.numel() for name, item in matching.items() if name.startswith("backbone.")) < backbone_size:
+        raise ModelFileError(
+            "the file holds less than half of this network's backbone",
             location=path,
-            hint="name the backbone that it was trained with as model.backbone, with the same options",
+            hint="set model.backbone to the backbone that the model was trained with, with the same options",
         )
-    network.load_state_dict(fitting, strict=False)
+    network.load_state_dict(matching, strict=False)
     return WarmStartReport(
-        tuple(fitting),
-        tuple(name for name in own if name not in fitting),
-        tuple(name for name in weights if name not in fitting),
+        tuple(matching),
+        tuple(name for name in own if name not in matching),
+        tuple(name for name in weights if name not in matching),
     )

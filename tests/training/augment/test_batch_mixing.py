@@ -21,7 +21,7 @@ CUTS = [name for name in NAMES if name != "mixup"]
 
 
 def make(name: str, scheme: LabelSchema = SCHEME, **options: object) -> Mixing:
-    return instantiate(BATCH_MIXING, ComponentSpec.create(name, **options), scheme=scheme)
+    return instantiate(BATCH_MIXING, ComponentSpec.create(name, **options), schema=scheme)
 
 
 def allow(classes: list[int], joint: bool = False, scheme: LabelSchema = SCHEME) -> dict[str, torch.Tensor]:
@@ -45,10 +45,10 @@ def test_none_mixes_nothing():
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("size", [(16, 16), (15, 9), (9, 15), (8, 33), (1, 7)])
-@pytest.mark.parametrize("chance", [1.0, 0.5])
-def test_label_share_is_pixel_share(name, size, chance):
+@pytest.mark.parametrize("prob", [1.0, 0.5])
+def test_label_share_is_pixel_share(name, size, prob):
     """Each photo all 255 among partners that are all 0: what is left of its 255 is its share."""
-    mixing = make(name, chance=chance)
+    mixing = make(name, prob=prob)
     count, shares = 6, []
     for one in range(count):
         seed_torch(one, name)
@@ -56,15 +56,15 @@ def test_label_share_is_pixel_share(name, size, chance):
         photos[one] = 255
         mixed = mixing(photos, allow([0, 5, 5, 0, 11, 0]))
         assert isinstance(mixed, MixedBatch)
-        assert mixed.photos.shape == photos.shape
+        assert mixed.images.shape == photos.shape
         assert mixed.lam.shape == mixed.permutation.shape == (count,)
-        left = mixed.photos[one].double().mean() / 255
+        left = mixed.images[one].double().mean() / 255
         assert float(left) == pytest.approx(float(mixed.lam[one]), abs=1e-6)
         # Whoever got it as a partner has the rest.
         for other in range(count):
             if other != one:
                 rest = (1 - float(mixed.lam[other])) * (int(mixed.permutation[other]) == one)
-                assert float(mixed.photos[other].double().mean() / 255) == pytest.approx(rest, abs=1e-6)
+                assert float(mixed.images[other].double().mean() / 255) == pytest.approx(rest, abs=1e-6)
         shares += mixed.lam.tolist()
     assert all(0 <= share <= 1 for share in shares)
 
@@ -75,55 +75,55 @@ def test_each_pixel_stays_in_its_place_and_is_counted(name, size):
     seed_torch(0, name)
     height, width = size
     photos = numbered(8, height, width)
-    mixed = make(name, chance=1.0)(photos, allow([0, 5, 5, 0, 0, 11, 5, 0]))
-    assert torch.equal(mixed.photos[:, 1:], photos[:, 1:])
+    mixed = make(name, prob=1.0)(photos, allow([0, 5, 5, 0, 0, 11, 5, 0]))
+    assert torch.equal(mixed.images[:, 1:], photos[:, 1:])
     for place in range(8):
-        own = mixed.photos[place, 0] == place
-        other = mixed.photos[place, 0] == mixed.permutation[place]
+        own = mixed.images[place, 0] == place
+        other = mixed.images[place, 0] == mixed.permutation[place]
         assert (own | other).all()
         assert float(mixed.lam[place]) * height * width == pytest.approx(int(own.sum()), abs=1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_photo_has_its_own_draw_which_follows_from_where_training_stands(name):
-    mixing, photos = make(name, chance=0.7), numbered(16, 12, 10)
+    mixing, photos = make(name, prob=0.7), numbered(16, 12, 10)
     results = []
     for step in (0, 1, 0):
         seed_torch(0, "step", step)
         results.append(mixing(photos, allow([0, 5, 0, 5] * 4)))
     for first, again in zip(results[0], results[2], strict=True):
         assert torch.equal(first, again)
-    assert not torch.equal(results[0].photos, results[1].photos)
+    assert not torch.equal(results[0].images, results[1].images)
     assert len(results[0].lam.unique()) > 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_chance_is_each_photos_chance(name):
     photos, allowed = torch.rand(200, 3, 6, 6) * 255, allow([5, 11] * 100)
-    for chance in (0.0, 0.4):
+    for prob in (0.0, 0.4):
         seed_torch(1, name)
-        mixed = make(name, chance=chance)(photos, allowed)
-        untouched = (mixed.photos == photos).flatten(1).all(dim=1)
+        mixed = make(name, prob=prob)(photos, allowed)
+        untouched = (mixed.images == photos).flatten(1).all(dim=1)
         assert (mixed.lam[untouched] > 0.95).all()
         # Some cuts round to nothing.
-        assert 1 - chance - 0.1 < untouched.float().mean() < 1 - chance + 0.2
+        assert 1 - prob - 0.1 < untouched.float().mean() < 1 - prob + 0.2
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
 def test_half_precision_stays_half(name, kind):
     seed_torch(2, name)
-    mixed = make(name, chance=1.0)(numbered(4, 6, 6).to(kind), allow([5] * 4))
-    assert mixed.photos.dtype == kind
+    mixed = make(name, prob=1.0)(numbered(4, 6, 6).to(kind), allow([5] * 4))
+    assert mixed.images.dtype == kind
     assert mixed.lam.dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_photo_alone_in_its_batch_stays_itself(name):
     photos = numbered(1, 6, 5)
-    mixed = make(name, chance=1.0)(photos, allow([5]))
+    mixed = make(name, prob=1.0)(photos, allow([5]))
     assert mixed.permutation.tolist() == [0]
-    torch.testing.assert_close(mixed.photos, photos)
+    torch.testing.assert_close(mixed.images, photos)
 
 
 # Shapes of cuts
@@ -132,13 +132,13 @@ def test_a_photo_alone_in_its_batch_stays_itself(name):
 def kept(name: str, count: int = 300, size: tuple[int, int] = (20, 12), **options: object) -> torch.Tensor:
     """Which pixels stay a photo's own, (count, height, width)."""
     photos = numbered(count, *size)
-    mixed = make(name, chance=1.0, **options)(photos, allow([5] * count))
-    return mixed.photos[:, 0] == photos[:, 0]
+    mixed = make(name, prob=1.0, **options)(photos, allow([5] * count))
+    return mixed.images[:, 0] == photos[:, 0]
 
 
 def test_a_strip_goes_from_top_to_bottom_and_never_across():
     seed_torch(3)
-    own = kept("strip")
+    own = kept("vertical_cutmix")
     assert torch.equal(own, own[:, :1].expand_as(own))
     edges = (own[:, 0, 1:] != own[:, 0, :-1]).sum(dim=1)
     assert edges.max() == 2
@@ -166,8 +166,8 @@ def test_a_box_has_the_photos_format_lies_anywhere_and_is_clipped(size):
 @pytest.mark.parametrize("beta", [0.05, 20.0])
 def test_beta_says_how_even_the_shares_are(beta):
     seed_torch(5)
-    share = kept("strip", 300, (4, 100), beta=beta).float().mean(dim=(1, 2))
-    middle = ((share > 0.25) & (share < 0.75)).float().mean()
+    fraction = kept("vertical_cutmix", 300, (4, 100), beta=beta).float().mean(dim=(1, 2))
+    middle = ((fraction > 0.25) & (fraction < 0.75)).float().mean()
     assert (middle > 0.95) if beta > 1 else (middle < 0.15)
     blended = make("mixup", alpha=beta)(torch.zeros(300, 3, 1, 1), allow([5] * 300)).lam
     middle = ((blended > 0.25) & (blended < 0.75)).float().mean()
@@ -190,7 +190,7 @@ def test_halves_are_left_and_right(name, width):
 # Partners
 
 
-@pytest.mark.parametrize("name", ["mixup", "cutmix", "strip", "half_face"])
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "vertical_cutmix", "half_face"])
 def test_everyone_gives_once_and_nobody_to_itself(name):
     seed_torch(7)
     partner = make(name)(torch.zeros(30, 3, 2, 2), allow([0] * 30)).permutation
@@ -261,7 +261,7 @@ def test_the_loss_weighs_both_labels_by_their_pixels(name):
     seed_torch(9)
     classes = [0, 5, 5, 17]
     allowed, photos = allow(classes, joint=True), numbered(4, 9, 7)
-    mixed = make(name, chance=1.0)(photos, allowed)
+    mixed = make(name, prob=1.0)(photos, allowed)
     loss = instantiate(LOSSES, ComponentSpec.create("cross_entropy"), counts=torch.ones(18))
     logits = torch.randn(4, 18)
     found = MultiHeadLoss({JOINT_HEAD: HeadLoss(loss, 1.0)})({JOINT_HEAD: logits}, allowed, mixed)["loss"]
@@ -269,8 +269,8 @@ def test_the_loss_weighs_both_labels_by_their_pixels(name):
     wanted = 0.0
     for place, number in enumerate(classes):
         other = classes[int(mixed.permutation[place])]
-        share = float(mixed.lam[place])
-        wanted -= (share * float(logs[place, number]) + (1 - share) * float(logs[place, other])) / 4
+        lam = float(mixed.lam[place])
+        wanted -= (lam * float(logs[place, number]) + (1 - lam) * float(logs[place, other])) / 4
     assert float(found) == pytest.approx(wanted, rel=1e-4)
 
 
@@ -278,13 +278,13 @@ def test_the_loss_weighs_both_labels_by_their_pixels(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("chance", [-0.1, 1.1, float("nan"), "often"])
-def test_a_chance_out_of_range_is_the_recipes_mistake(name, chance):
+@pytest.mark.parametrize("prob", [-0.1, 1.1, float("nan"), "often"])
+def test_a_chance_out_of_range_is_the_recipes_mistake(name, prob):
     with pytest.raises(RecipeError, match=name):
-        make(name, chance=chance)
+        make(name, prob=prob)
 
 
-@pytest.mark.parametrize(("name", "option"), [("mixup", "alpha"), ("cutmix", "beta"), ("strip", "beta")])
+@pytest.mark.parametrize(("name", "option"), [("mixup", "alpha"), ("cutmix", "beta"), ("vertical_cutmix", "beta")])
 @pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), "even"])
 def test_a_beta_out_of_range_is_the_recipes_mistake(name, option, value):
     with pytest.raises(RecipeError, match=name):
@@ -292,5 +292,5 @@ def test_a_beta_out_of_range_is_the_recipes_mistake(name, option, value):
 
 
 def test_who_has_no_age_has_no_old():
-    with pytest.raises(RecipeError, match="has bands"):
+    with pytest.raises(RecipeError, match="bin_edges"):
         make("half_face_old", LABEL_SCHEMAS["mask-gender"])

@@ -76,7 +76,7 @@ def test_mirroring_alone_takes_pixels_as_they_are_and_draws_as_a_crop_does():
     assert torch.equal(stored, given)
     # A turn of next to nothing is resampled: the same photos are mirrored, and the next draw is the same.
     seed_torch(4)
-    resampled = RandomAffineCrop((24, 16), turn=1e-6)(stored)
+    resampled = RandomAffineCrop((24, 16), degrees=1e-6)(stored)
     assert torch.equal(torch.rand(3), after)
     torch.testing.assert_close(result, resampled, rtol=0, atol=0.02)
 
@@ -94,7 +94,7 @@ def test_a_turn_is_a_turn_also_where_the_photo_is_not_square(size):
     """A step to the right and a step down stay one pixel long and at right angles."""
     seed_torch(4)
     height, width = size
-    result = RandomAffineCrop(size, flip=0.0, turn=30.0)(coordinates(64, height, width))
+    result = RandomAffineCrop(size, flip=0.0, degrees=30.0)(coordinates(64, height, width))
     steps = corners(result)
     torch.testing.assert_close(steps.norm(dim=2), torch.ones(64, 2), rtol=0, atol=1e-3)
     torch.testing.assert_close((steps[:, 0] * steps[:, 1]).sum(dim=1), torch.zeros(64), rtol=0, atol=1e-3)
@@ -109,7 +109,7 @@ def test_a_turn_is_a_turn_also_where_the_photo_is_not_square(size):
 
 def test_a_turn_of_a_crop_and_a_mirror_is_still_a_turn():
     seed_torch(5)
-    result = RandomAffineCrop((40, 20), area=(0.4, 0.5), flip=1.0, turn=20.0)(coordinates(64, 80, 40))
+    result = RandomAffineCrop((40, 20), area=(0.4, 0.5), flip=1.0, degrees=20.0)(coordinates(64, 80, 40))
     steps = corners(result)
     lengths = steps.norm(dim=2)
     torch.testing.assert_close(lengths[:, 0], lengths[:, 1], rtol=1e-3, atol=0)
@@ -190,8 +190,8 @@ def test_a_zoom_makes_the_face_larger_or_smaller():
         {"ratio": (2, 1)},
         {"ratio": (1, math.inf)},
         {"ratio": (1,)},
-        {"turn": -1},
-        {"turn": 181},
+        {"degrees": -1},
+        {"degrees": 181},
         {"flip": 1.5},
         {"shift": -0.1},
         {"zoom": (0, 1)},

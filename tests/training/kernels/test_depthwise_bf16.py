@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from maskfit.config.recipe import Recipe
 from maskfit.model_file import load_model
 from maskfit.training.kernels.depthwise_bf16 import Depthwise, DepthwiseSame, optimize_depthwise_bf16
-from maskfit.training.precision import multiplies_bf16
+from maskfit.training.precision import supports_bf16
 from maskfit.training.train import train
 
 LAYERS: dict[str, Callable[[], nn.Conv2d]] = {
@@ -62,7 +62,7 @@ def assert_as_near(found: list[Tensor], plain: list[Tensor], exact: list[Tensor]
     limit = 0.005
     for own, same, wanted in zip(found, plain, exact, strict=True):
         size = wanted.norm()
-        allowed = limit if multiplies_bf16() else max(limit, float((same.double() - wanted).norm() / size))
+        allowed = limit if supports_bf16() else max(limit, float((same.double() - wanted).norm() / size))
         assert (own.double() - wanted).norm() <= allowed * size
 
 
@@ -175,13 +175,13 @@ def test_a_run_in_bfloat16_has_the_weights_of_one_in_32_bits(
         f"trainer.compile={compiled}",
     ]
     names = {}
-    for kind in ("32", "bf16"):
+    for kind in ("32-true", "bf16-mixed"):
         folder, scores = train(tiny(*words, f"trainer.precision={kind}", f"output_dir={tmp_path / kind}"))
-        assert bool(asked) == (kind == "bf16")
+        assert bool(asked) == (kind == "bf16-mixed")
         assert scores.photos
         for file in ("best.safetensors", "full_data.safetensors"):
             network, _ = load_model(folder.fold(0).path / file)
             assert not any(isinstance(layer, Depthwise) for layer in network.modules())
             names[kind, file] = [(name, item.dtype) for name, item in load_file(folder.fold(0).path / file).items()]
-    assert names["32", "best.safetensors"] == names["bf16", "best.safetensors"]
-    assert names["32", "full_data.safetensors"] == names["bf16", "full_data.safetensors"]
+    assert names["32-true", "best.safetensors"] == names["bf16-mixed", "best.safetensors"]
+    assert names["32-true", "full_data.safetensors"] == names["bf16-mixed", "full_data.safetensors"]

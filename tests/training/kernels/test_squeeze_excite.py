@@ -12,7 +12,7 @@ from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from maskfit.training.kernels.squeeze_excite import Squeeze, optimize_squeeze_excite
+from maskfit.training.kernels.squeeze_excite import FastSqueezeExcite, optimize_squeeze_excite
 
 
 def passes(layer: nn.Module, half: bool) -> list[Tensor]:
@@ -30,7 +30,7 @@ def passes(layer: nn.Module, half: bool) -> list[Tensor]:
 def test_it_is_timms_layer(half: bool) -> None:
     layer = SqueezeExcite(16, rd_channels=4)
     own = optimize_squeeze_excite(nn.Sequential(deepcopy(layer)))[0]
-    assert type(own) is Squeeze
+    assert type(own) is FastSqueezeExcite
     assert list(own.state_dict()) == list(layer.state_dict())
     for mine, theirs in zip(passes(own, half), passes(layer, half), strict=True):
         assert mine.dtype == theirs.dtype
@@ -60,5 +60,5 @@ def test_the_gradient_of_the_mean_is_divided_once_for_each_channel(own: bool, sh
 
 def test_the_layers_of_networks_are_found() -> None:
     network = optimize_squeeze_excite(create_model("mobilenetv3_small_050"))
-    assert any(type(layer) is Squeeze for layer in network.modules())
+    assert any(type(layer) is FastSqueezeExcite for layer in network.modules())
     assert not any(type(layer) is SqueezeExcite for layer in network.modules())

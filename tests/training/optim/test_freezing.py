@@ -63,5 +63,5 @@ def test_frozen_weights_get_no_gradient(network: Network) -> None:
 
 
 def test_options_out_of_range_are_refused() -> None:
-    with pytest.raises(RecipeError, match="epochs=0"):
+    with pytest.raises(RecipeError, match="epochs must be >= 1, got 0"):
         instantiate(FREEZING, ComponentSpec.create("backbone", epochs=0))

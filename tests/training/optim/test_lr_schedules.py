@@ -16,7 +16,7 @@ def factors(name: str, **options: float) -> list[float]:
     return [factor(step) for step in range(EPOCHS * STEPS)]
 
 
-@pytest.mark.parametrize("name", [name for name in LR_SCHEDULERS if name != "plateau"])
+@pytest.mark.parametrize("name", [name for name in LR_SCHEDULERS if name != "reduce_on_plateau"])
 def test_factors_stay_between_nothing_and_one(name: str) -> None:
     assert all(0 < factor <= 1 + 1e-12 for factor in factors(name))
     # A step past the end, as after a resume of a run that was done, must not fail.
@@ -71,7 +71,7 @@ def test_one_cycle_rises_then_falls_to_nearly_nothing() -> None:
         ("step", {"every": 0}),
         ("triangular2", {"period": 0}),
         ("one_cycle", {"rise": 1}),
-        ("plateau", {"factor": 1}),
+        ("reduce_on_plateau", {"factor": 1}),
     ],
 )
 def test_options_out_of_range_are_refused(name: str, options: dict[str, float]) -> None:

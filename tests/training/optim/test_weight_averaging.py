@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from maskfit.registry import ComponentSpec, instantiate
-from maskfit.training.optim.weight_averaging import WEIGHT_AVERAGING, Average
+from maskfit.training.optim.weight_averaging import WEIGHT_AVERAGING, WeightAverage
 
 STEPS, EPOCHS = 4, 6
 
@@ -17,15 +17,15 @@ def moved(network: nn.Linear, value: float) -> nn.Linear:
     return network
 
 
-def average(name: str, network: nn.Module, **options: float) -> Average:
+def average(name: str, network: nn.Module, **options: float) -> WeightAverage:
     built = instantiate(
         WEIGHT_AVERAGING, ComponentSpec.create(name, **options), network=network, epochs=EPOCHS, epoch_steps=STEPS
     )
-    assert isinstance(built, Average)
+    assert isinstance(built, WeightAverage)
     return built
 
 
-def weight(mean: Average) -> float:
+def weight(mean: WeightAverage) -> float:
     averaged = mean.averaged
     assert isinstance(averaged, nn.Linear)
     return float(averaged.weight[0, 0].detach())

@@ -1,0 +1,1 @@
+"""Augmentation of training images and mixing of batches, on the device."""

@@ -1,43 +1,54 @@
-"""Ranges that an augmentation draws from, and the check that a recipe's numbers lie where they mean something."""
+"""Ranges that augmentations draw from, and checks of their options."""
 
 from __future__ import annotations
 
 import math
 
 Range = tuple[float, float]
-"""The lowest and the highest number that can be drawn."""
+"""Lowest and highest value that can be drawn."""
 
 
-def check_share(**values: float) -> None:
-    """Refuses what is no share or chance.
+def check_fraction(**values: float) -> None:
+    """Checks that options lie in 0 to 1.
+
+    Args:
+        **values: Values by option name.
 
     Raises:
-        ValueError: One of the values is not in 0 to 1.
+        ValueError: A value is outside 0 to 1.
     """
     for name, value in values.items():
         if not 0 <= value <= 1:
-            raise ValueError(f"{name}={value} must lie in 0 to 1")
+            raise ValueError(f"{name} must be in 0 to 1, got {value}")
 
 
-def check_range(name: str, values: Range, low: float, high: float, *, above: bool = False) -> None:
-    """Refuses what is no range within bounds.
+def check_range(name: str, values: Range, low: float, high: float, *, exclusive: bool = False) -> None:
+    """Checks that an option is a range within bounds.
 
     Args:
-        name: What the recipe calls it.
-        values: Two numbers, the second not below the first.
-        low: The least the first may be.
-        high: The most the second may be.
-        above: The first must lie above `low`, not on it.
+        name: Name of the option.
+        values: Lowest and highest value.
+        low: Lower bound.
+        high: Upper bound, may be infinite.
+        exclusive: Whether the lower bound itself is excluded.
 
     Raises:
-        ValueError: It is none.
+        ValueError: `values` are not two finite rising numbers within the bounds.
     """
-    inside = len(values) == 2 and low <= values[0] <= values[1] <= high and (not above or values[0] > low)
+    inside = len(values) == 2 and low <= values[0] <= values[1] <= high and (not exclusive or values[0] > low)
     if not inside or not all(math.isfinite(value) for value in values):
-        bounds = f"{'above' if above else 'from'} {low:g}" + (f" to {high:g}" if math.isfinite(high) else "")
-        raise ValueError(f"{name}={values} must be two rising numbers {bounds}")
+        lower = f"{'>' if exclusive else '>='} {low:g}"
+        bounds = lower + (f" and <= {high:g}" if math.isfinite(high) else "")
+        raise ValueError(f"{name} must be two rising numbers {bounds}, got {values}")
 
 
-def symmetric_range(most: float) -> Range:
-    """Factors of 1 +- `most`."""
-    return (1 - most, 1 + most)
+def symmetric_range(strength: float) -> Range:
+    """Returns the range of factors 1 - strength to 1 + strength.
+
+    Args:
+        strength: Largest change, 0 or more.
+
+    Returns:
+        The range.
+    """
+    return (1 - strength, 1 + strength)

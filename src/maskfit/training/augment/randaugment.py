@@ -1,7 +1,8 @@
-"""RandAugment (Cubuk et al. 2020; seed s1): each photo gets a few operations drawn from fourteen, of one strength.
+"""RandAugment (Cubuk et al. 2020, arXiv:1909.13719; iloveslowfood, s1): random operations of one magnitude per image.
 
-Operations and their ranges are those of torchvision's `RandAugment`, with 31 steps of strength, so that 9 means the
-same. What lies beyond the photo's edge is its mirror image here, and photos are sheared about their middle.
+The 14 operations and their ranges are those of torchvision's `RandAugment` with 31 magnitude bins, so that a magnitude
+of 9 means the same. Differences: beyond the border lies the image's mirror image, and images are sheared about their
+center.
 """
 
 from __future__ import annotations
@@ -19,80 +20,115 @@ from maskfit.training.augment.random_affine_crop import warp
 from maskfit.training.augment.random_apply import Step, apply_to_subset
 from maskfit.training.seeding import uniform
 
-STRONGEST = 30
-"""The highest strength."""
+MAX_MAGNITUDE = 30
+"""Highest magnitude."""
 
 
-def adjust_sharpness(photos: Tensor, factor: Tensor) -> Tensor:
-    """Every pixel's distance from the mean about it times its photo's factor; pixels at the edge stay.
+def adjust_sharpness(images: Tensor, factor: Tensor) -> Tensor:
+    """Scales every pixel's distance from its neighborhood mean; pixels at the border stay.
 
     Args:
-        photos: (batch, 3, height, width; 0 to 255), written into; so are those of the functions below.
-        factor: (batch,), 0 is blurred, 1 the photo, more is sharper.
+        images: (batch, 3, height, width; float in 0 to 255), changed in place.
+        factor: (batch,); 0 gives a blurred image, 1 the image, more a sharper one.
+
+    Returns:
+        The images.
     """
-    inner = photos[:, :, 1:-1, 1:-1]
+    inner = images[:, :, 1:-1, 1:-1]
     if inner.numel() == 0:
-        return photos
-    # A kernel of ones with five in its middle, as Pillow's.
-    smooth = (9 * F.avg_pool2d(photos, 3, stride=1) + 4 * inner) / 13
-    inner.copy_(smooth + (inner - smooth) * factor.to(photos.device, non_blocking=True).view(-1, 1, 1, 1))
-    return photos.clamp_(0, 255)
+        return images
+    # A kernel of ones with 5 at its center, as in Pillow.
+    smooth = (9 * F.avg_pool2d(images, 3, stride=1) + 4 * inner) / 13
+    inner.copy_(smooth + (inner - smooth) * factor.to(images.device, non_blocking=True).view(-1, 1, 1, 1))
+    return images.clamp_(0, 255)
 
 
-def posterize(photos: Tensor, bits: int) -> Tensor:
-    """Levels with the lowest bits at zero, `bits` of eight kept."""
+def posterize(images: Tensor, bits: int) -> Tensor:
+    """Sets the lowest bits of every level to zero.
+
+    Args:
+        images: (batch, 3, height, width; float in 0 to 255), changed in place.
+        bits: Bits to keep of eight.
+
+    Returns:
+        The images.
+    """
     step = 2 ** (8 - bits)
-    return photos.round_().div_(step).floor_().mul_(step)
+    return images.round_().div_(step).floor_().mul_(step)
 
 
-def solarize(photos: Tensor, threshold: float) -> Tensor:
-    """Pixels as bright as the threshold or brighter are turned into their negatives."""
-    return torch.where(photos >= threshold, 255 - photos, photos)
+def solarize(images: Tensor, threshold: float) -> Tensor:
+    """Inverts the levels at or above a threshold.
+
+    Args:
+        images: (batch, 3, height, width; float in 0 to 255).
+        threshold: The threshold.
+
+    Returns:
+        New images.
+    """
+    return torch.where(images >= threshold, 255 - images, images)
 
 
-def autocontrast(photos: Tensor) -> Tensor:
-    """Each channel's darkest pixel becomes 0, its brightest 255; an even channel stays."""
-    low, high = photos.amin(dim=(2, 3), keepdim=True), photos.amax(dim=(2, 3), keepdim=True)
-    # Less than a level is what resampling rounds, and no contrast.
-    even = high - low < 1
-    scale = torch.where(even, 1.0, 255 / (high - low).clamp(min=1))
-    return photos.sub_(torch.where(even, 0.0, low)).mul_(scale).clamp_(0, 255)
+def autocontrast(images: Tensor) -> Tensor:
+    """Stretches each channel's levels to 0 to 255; a uniform channel stays.
+
+    Args:
+        images: (batch, 3, height, width; float in 0 to 255), changed in place.
+
+    Returns:
+        The images.
+    """
+    low, high = images.amin(dim=(2, 3), keepdim=True), images.amax(dim=(2, 3), keepdim=True)
+    # A difference below one level comes from resampling and is no contrast.
+    uniform_channel = high - low < 1
+    scale = torch.where(uniform_channel, 1.0, 255 / (high - low).clamp(min=1))
+    return images.sub_(torch.where(uniform_channel, 0.0, low)).mul_(scale).clamp_(0, 255)
 
 
-def equalize(photos: Tensor) -> Tensor:
-    """Each channel's levels spread so that all are about as frequent, with Pillow's rounding."""
-    count, channels, height, width = photos.shape
-    levels = photos.round().long().flatten(2)
-    histogram = torch.zeros(count, channels, 256, dtype=torch.long, device=photos.device)
+def equalize(images: Tensor) -> Tensor:
+    """Equalizes each channel's histogram, with Pillow's rounding.
+
+    Args:
+        images: (batch, 3, height, width; float in 0 to 255).
+
+    Returns:
+        New images.
+    """
+    count, channels, height, width = images.shape
+    levels = images.round().long().flatten(2)
+    histogram = torch.zeros(count, channels, 256, dtype=torch.long, device=images.device)
     histogram.scatter_add_(2, levels, torch.ones_like(levels))
     # All pixels but those of the brightest level, over 255 steps.
     step = (height * width - histogram.gather(2, levels.amax(dim=2, keepdim=True))) // 255
     below = histogram.cumsum(dim=2) - histogram
     table = ((below + step // 2) // step.clamp(min=1)).clamp_(0, 255)
-    spread = table.gather(2, levels).view_as(photos).to(photos.dtype)
-    return torch.where((step == 0).unsqueeze(3), photos, spread)
+    equalized = table.gather(2, levels).view_as(images).to(images.dtype)
+    return torch.where((step == 0).unsqueeze(3), images, equalized)
 
 
-GEOMETRY = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
-"""Done together in one resampling step."""
-LIGHT: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
+"""Operations that share one resampling step."""
+WITH_FACTOR: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "brightness": adjust_brightness,
-    "colour": adjust_saturation,
+    "color": adjust_saturation,
     "contrast": adjust_contrast,
     "sharpness": adjust_sharpness,
 }
-"""Those with a factor for each photo."""
-LEVELS = ("posterise", "solarise", "stretch_contrast", "equalise")
-OPERATIONS = ("identity", *GEOMETRY, *LIGHT, *LEVELS)
+"""Operations with one factor per image."""
+WITH_LEVELS = ("posterize", "solarize", "autocontrast", "equalize")
+"""Operations on levels, without a random factor."""
+OPERATIONS = ("identity", *GEOMETRIC, *WITH_FACTOR, *WITH_LEVELS)
+"""All operations; their order is part of what a seed means."""
 
 
 @dataclass(frozen=True)
 class RandAugment:
-    """Applies operations drawn for each photo, one after the other.
+    """Applies random operations to each image, one after the other.
 
-    Args:
-        operations: How many each photo gets, 1 to 14.
-        magnitude: Their strength, 0 to 30.
+    Attributes:
+        operations: Number of operations per image, 1 to 14.
+        magnitude: Their magnitude, 0 to 30.
     """
 
     operations: int = 2
@@ -100,55 +136,59 @@ class RandAugment:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.operations, int) and 1 <= self.operations <= len(OPERATIONS)):
-            raise ValueError(f"operations={self.operations} must be a whole number from 1 to {len(OPERATIONS)}")
-        if not 0 <= self.magnitude <= STRONGEST:
-            raise ValueError(f"magnitude={self.magnitude} must lie in 0 to {STRONGEST}")
+            raise ValueError(f"operations must be an integer in 1 to {len(OPERATIONS)}, got {self.operations}")
+        if not 0 <= self.magnitude <= MAX_MAGNITUDE:
+            raise ValueError(f"magnitude must be in 0 to {MAX_MAGNITUDE}, got {self.magnitude}")
 
-    def __call__(self, photos: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Tensor:
+        """Augments images (batch, 3, height, width; float32 in 0 to 255), in place."""
         for _ in range(self.operations):
-            chosen = torch.randint(len(OPERATIONS), (len(photos),))
-            sign = torch.where(uniform(len(photos)) < 0.5, -1.0, 1.0)
-            photos = self.apply(photos, chosen, sign)
-        return photos
+            choice = torch.randint(len(OPERATIONS), (len(images),))
+            sign = torch.where(uniform(len(images)) < 0.5, -1.0, 1.0)
+            images = self.apply(images, choice, sign)
+        return images
 
-    def apply(self, photos: Tensor, chosen: Tensor, sign: Tensor) -> Tensor:
-        """One operation for each photo.
+    def apply(self, images: Tensor, choice: Tensor, sign: Tensor) -> Tensor:
+        """Applies one operation to each image.
 
         Args:
-            photos: (batch, 3, height, width; float32 in 0 to 255), written into.
-            chosen: (batch,) places in `OPERATIONS`, on the host.
-            sign: (batch,) of -1 and 1, on the host: to which side an operation goes that has two.
+            images: (batch, 3, height, width; float32 in 0 to 255), changed in place.
+            choice: (batch,) indices into `OPERATIONS`, on the CPU.
+            sign: (batch,) of -1 and 1, on the CPU: direction of operations that have two.
+
+        Returns:
+            The images.
         """
-        strength = self.magnitude / STRONGEST
-        place = {name: number for number, name in enumerate(OPERATIONS)}
-        moved = (chosen >= place[GEOMETRY[0]]) & (chosen <= place[GEOMETRY[-1]])
-        kinds, sides = chosen[moved] - place[GEOMETRY[0]], sign[moved]
-        photos = apply_to_subset(photos, moved, lambda some: _move(some, kinds, sides * strength))
-        for name, change in LIGHT.items():
-            own = chosen == place[name]
-            photos = apply_to_subset(photos, own, _by(change, 1 + 0.9 * strength * sign[own]))
+        strength = self.magnitude / MAX_MAGNITUDE
+        index = {name: number for number, name in enumerate(OPERATIONS)}
+        geometric = (choice >= index[GEOMETRIC[0]]) & (choice <= index[GEOMETRIC[-1]])
+        kinds, amounts = choice[geometric] - index[GEOMETRIC[0]], sign[geometric] * strength
+        images = apply_to_subset(images, geometric, lambda some: _transform(some, kinds, amounts))
+        for name, adjust in WITH_FACTOR.items():
+            selected = choice == index[name]
+            images = apply_to_subset(images, selected, _with_factor(adjust, 1 + 0.9 * strength * sign[selected]))
         bits, threshold = 8 - round(4 * strength), 255 * (1 - strength)
-        photos = apply_to_subset(photos, chosen == place["posterise"], lambda some: posterize(some, bits))
-        photos = apply_to_subset(photos, chosen == place["solarise"], lambda some: solarize(some, threshold))
-        photos = apply_to_subset(photos, chosen == place["stretch_contrast"], autocontrast)
-        return apply_to_subset(photos, chosen == place["equalise"], equalize)
+        images = apply_to_subset(images, choice == index["posterize"], lambda some: posterize(some, bits))
+        images = apply_to_subset(images, choice == index["solarize"], lambda some: solarize(some, threshold))
+        images = apply_to_subset(images, choice == index["autocontrast"], autocontrast)
+        return apply_to_subset(images, choice == index["equalize"], equalize)
 
 
-def _by(change: Callable[[Tensor, Tensor], Tensor], factor: Tensor) -> Step:
-    return lambda photos: change(photos, factor)
+def _with_factor(adjust: Callable[[Tensor, Tensor], Tensor], factor: Tensor) -> Step:
+    return lambda images: adjust(images, factor)
 
 
-def _move(photos: Tensor, kinds: Tensor, amounts: Tensor) -> Tensor:
-    """Photos sheared, shifted or turned: each by its kind, a place in `GEOMETRY`, and amount, -1 to 1 of the most."""
-    height, width = photos.shape[2:]
+def _transform(images: Tensor, kinds: Tensor, amounts: Tensor) -> Tensor:
+    """Shears, shifts or rotates each image by its kind, an index into `GEOMETRIC`, and amount, -1 to 1 of the limit."""
+    height, width = images.shape[2:]
     aspect = width / height
-    most = {"shear_x": 0.3, "shear_y": 0.3, "translate_x": 150 / 331, "translate_y": 150 / 331, "rotate": math.pi / 6}
+    limits = {"shear_x": 0.3, "shear_y": 0.3, "translate_x": 150 / 331, "translate_y": 150 / 331, "rotate": math.pi / 6}
     shear_x, shear_y, shift_x, shift_y, angle = (
-        torch.where(kinds == number, amounts * most[name], 0.0) for number, name in enumerate(GEOMETRY)
+        torch.where(kinds == number, amounts * limits[name], 0.0) for number, name in enumerate(GEOMETRIC)
     )
-    # In half widths and half heights: a slope between the two must know the photo's aspect.
+    # In half widths and half heights: slopes between the axes depend on the aspect ratio.
     rows = [
         torch.stack([angle.cos(), (shear_x - angle.sin()) / aspect, 2 * shift_x], dim=1),
         torch.stack([(shear_y + angle.sin()) * aspect, angle.cos(), 2 * shift_y], dim=1),
     ]
-    return warp(photos, torch.stack(rows, dim=1), (height, width))
+    return warp(images, torch.stack(rows, dim=1), (height, width))

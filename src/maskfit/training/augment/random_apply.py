@@ -1,6 +1,7 @@
-"""Choices: which photos of a batch a step is for, and which of several steps a photo gets.
+"""Random application of augmentation steps: to a subset of a batch, one of several, or several in random order.
 
-Who drew what is known on the host, so that a step runs over its own photos only and no device has to be asked.
+Which image gets which step is drawn on the CPU, so that a step runs on its own images only and the host never waits for
+the device.
 """
 
 from __future__ import annotations
@@ -11,55 +12,69 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from maskfit.training.augment.parameter_checks import check_share
+from maskfit.training.augment.parameter_checks import check_fraction
 from maskfit.training.seeding import uniform
 
 Step = Callable[[Tensor], Tensor]
-"""Photos (batch, 3, height, width; float32 in 0 to 255) changed, each by its own draw; it may write into them."""
+"""Changes images (batch, 3, height, width; float32 in 0 to 255), each by its own draw; may change them in place."""
 
 
-def apply_to_subset(photos: Tensor, chosen: Tensor, step: Step) -> Tensor:
-    """The photos with a step applied to some of them.
+def apply_to_subset(images: Tensor, selected: Tensor, step: Step) -> Tensor:
+    """Applies a step to some images of a batch.
 
     Args:
-        photos: (batch, 3, height, width), written into.
-        chosen: (batch,) of bool, on the host.
-        step: What is done to those; it sees them alone.
+        images: (batch, 3, height, width), changed in place.
+        selected: (batch,), bool, on the CPU.
+        step: Receives the selected images only.
+
+    Returns:
+        The batch.
     """
-    places = chosen.nonzero().flatten()
-    if len(places) == 0:
-        return photos
-    if len(places) == len(photos):
-        return step(photos)
-    places = places.to(photos.device, non_blocking=True)
-    return photos.index_copy_(0, places, step(photos.index_select(0, places)))
+    indices = selected.nonzero().flatten()
+    if len(indices) == 0:
+        return images
+    if len(indices) == len(images):
+        return step(images)
+    indices = indices.to(images.device, non_blocking=True)
+    return images.index_copy_(0, indices, step(images.index_select(0, indices)))
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """Each photo gets exactly one of several steps, all of them as likely; by `chance`, else none."""
+    """Applies exactly one of several steps to each image, with equal probability.
+
+    Attributes:
+        steps: The steps.
+        prob: Probability of each image to get a step, 0 to 1.
+    """
 
     steps: tuple[Step, ...]
-    chance: float = 1.0
+    prob: float = 1.0
 
     def __post_init__(self) -> None:
-        check_share(chance=self.chance)
+        check_fraction(prob=self.prob)
 
-    def __call__(self, photos: Tensor) -> Tensor:
-        gets = uniform(len(photos)) < self.chance
-        choice = torch.randint(len(self.steps), (len(photos),))
+    def __call__(self, images: Tensor) -> Tensor:
+        """Augments images (batch, 3, height, width; float32 in 0 to 255), in place."""
+        applied = uniform(len(images)) < self.prob
+        choice = torch.randint(len(self.steps), (len(images),))
         for number, step in enumerate(self.steps):
-            photos = apply_to_subset(photos, gets & (choice == number), step)
-        return photos
+            images = apply_to_subset(images, applied & (choice == number), step)
+        return images
 
 
 @dataclass(frozen=True)
 class RandomOrder:
-    """Every photo gets all of several steps, in an order that is drawn for each batch."""
+    """Applies all of several steps to every image, in an order that is drawn for each batch.
+
+    Attributes:
+        steps: The steps.
+    """
 
     steps: tuple[Step, ...]
 
-    def __call__(self, photos: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Tensor:
+        """Augments images (batch, 3, height, width; float32 in 0 to 255), in place."""
         for number in torch.randperm(len(self.steps)).tolist():
-            photos = self.steps[number](photos)
-        return photos
+            images = self.steps[number](images)
+        return images

@@ -1,0 +1,1 @@
+"""Faster backward passes of single layers."""

@@ -1,7 +1,7 @@
-"""Squeeze-and-excitation whose way back is fast: the gradient of a mean over all pixels, not written out for each.
+"""Squeeze-and-excitation with a faster backward pass: the gradient of global average pooling is not expanded in memory.
 
-torch divides such a gradient for every pixel, and adds the result, which lies channels first, to one that lies channels
-last. Handed on as one number for each channel it is neither divided nor read again and again.
+torch divides this gradient for every pixel and adds the result, which is channels first, to one that is channels last.
+Passed on as one value per channel, it is neither divided nor read repeatedly.
 """
 
 from __future__ import annotations
@@ -15,35 +15,42 @@ from torch.autograd.function import once_differentiable
 
 
 def optimize_squeeze_excite(network: nn.Module) -> nn.Module:
-    """Gives timm's `SqueezeExcite` layers (EfficientNet, MobileNetV3) their own way back, in place.
+    """Gives timm's `SqueezeExcite` layers (EfficientNet, MobileNetV3) a faster backward pass.
 
-    They change their class and nothing else: weights keep their names, and results are the same to the bit.
+    Only their class changes: weights keep their names, and results are bitwise the same.
+
+    Args:
+        network: The network, changed in place.
+
+    Returns:
+        The network.
     """
     for layer in network.modules():
         if type(layer) is SqueezeExcite:
-            layer.__class__ = Squeeze
+            layer.__class__ = FastSqueezeExcite
     return network
 
 
-class Squeeze(SqueezeExcite):
-    """timm's layer, with its own mean."""
+class FastSqueezeExcite(SqueezeExcite):
+    """timm's layer with its own global average pooling."""
 
     def forward(self, x: Tensor) -> Tensor:
-        squeezed: Tensor = _Mean.apply(x)
+        """Scales the channels of feature maps (batch, channels, height, width) by their gates."""
+        squeezed: Tensor = _GlobalAveragePool.apply(x)
         gates: Tensor = self.gate(self.conv_expand(self.act1(self.conv_reduce(squeezed))))
         return x * gates
 
 
-class _Mean(torch.autograd.Function):
-    """Planes (batch, channels, height, width) to their means (batch, channels, 1, 1)."""
+class _GlobalAveragePool(torch.autograd.Function):
+    """Maps feature maps (batch, channels, height, width) to their means (batch, channels, 1, 1)."""
 
     @staticmethod
-    def forward(ctx: Any, planes: Tensor) -> Tensor:
-        ctx.shape = planes.shape
-        return planes.mean((2, 3), keepdim=True)
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        ctx.shape = maps.shape
+        return maps.mean((2, 3), keepdim=True)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        spread: Tensor = (gradient / (ctx.shape[2] * ctx.shape[3])).expand(ctx.shape)
-        return spread
+        expanded: Tensor = (gradient / (ctx.shape[2] * ctx.shape[3])).expand(ctx.shape)
+        return expanded

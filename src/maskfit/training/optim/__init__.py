@@ -1,0 +1,1 @@
+"""Optimizers, learning rate schedules, freezing and weight averaging."""

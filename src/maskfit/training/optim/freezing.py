@@ -1,4 +1,4 @@
-"""Freezing: which weights may move in which epoch, for networks that start from weights worth keeping."""
+"""Freezing: which weights are trained in which epoch, for fine-tuning from pretrained weights."""
 
 from __future__ import annotations
 
@@ -9,59 +9,75 @@ from torch import nn
 from maskfit.models.network import Network
 
 Freezing = Callable[[Network, int], None]
-"""Sets which of a network's weights get a gradient in an epoch, counted from 0."""
+"""Sets `requires_grad` of a network's weights for an epoch, counted from 0."""
 
 
 def none() -> Freezing:
-    """All weights move from the start."""
-    return lambda network, epoch: _set(network, True)
+    """Builds a freezing that trains all weights from the start.
+
+    Returns:
+        The freezing.
+    """
+    return lambda network, epoch: _set_trainable(network, True)
 
 
 def freeze_backbone(epochs: int = 1) -> Freezing:
-    """The head alone for the first epochs, then everything.
+    """Builds a freezing that trains the head alone for the first epochs, then everything.
 
     Args:
-        epochs: How many epochs the trunk stays as it was.
+        epochs: Epochs in which the backbone is frozen, >= 1.
+
+    Returns:
+        The freezing.
+
+    Raises:
+        ValueError: An option is out of range.
     """
     if epochs < 1:
-        raise ValueError(f"epochs={epochs} must be 1 or more")
+        raise ValueError(f"epochs must be >= 1, got {epochs}")
 
     def freeze(network: Network, epoch: int) -> None:
-        _set(network, True)
-        _set(network.backbone, epoch >= epochs)
+        _set_trainable(network, True)
+        _set_trainable(network.backbone, epoch >= epochs)
 
     return freeze
 
 
 def gradual_unfreeze(epochs: int = 1, stages: int = 4) -> Freezing:
-    """The head first, then the trunk from its end to its start, a stage every so many epochs.
+    """Builds a freezing that trains the head first and then unfreezes the backbone from its end to its start.
 
     Args:
-        epochs: Epochs from one stage to the next.
-        stages: In how many stages of about as many weights the trunk thaws.
+        epochs: Epochs from one stage to the next, >= 1.
+        stages: Number of stages, with about as many weights each, >= 1.
+
+    Returns:
+        The freezing.
+
+    Raises:
+        ValueError: An option is out of range.
     """
     if epochs < 1 or stages < 1:
-        raise ValueError(f"epochs={epochs} and stages={stages} must be 1 or more")
+        raise ValueError(f"epochs and stages must be >= 1, got epochs={epochs} and stages={stages}")
 
     def freeze(network: Network, epoch: int) -> None:
-        _set(network, True)
+        _set_trainable(network, True)
         layers = [
             module for module in network.backbone.modules() if next(module.parameters(recurse=False), None) is not None
         ]
         sizes = [sum(item.numel() for item in layer.parameters(recurse=False)) for layer in layers]
-        frozen = sum(sizes) * max(1 - (epoch // epochs) / stages, 0.0)
-        below = 0
+        num_frozen = sum(sizes) * max(1 - (epoch // epochs) / stages, 0.0)
+        num_weights = 0
         for layer, size in zip(layers, sizes, strict=True):
-            below += size
+            num_weights += size
             for parameter in layer.parameters(recurse=False):
-                parameter.requires_grad_(below > frozen)
+                parameter.requires_grad_(num_weights > num_frozen)
 
     return freeze
 
 
-def _set(module: nn.Module, moves: bool) -> None:
+def _set_trainable(module: nn.Module, trainable: bool) -> None:
     for parameter in module.parameters():
-        parameter.requires_grad_(moves)
+        parameter.requires_grad_(trainable)
 
 
 FREEZING: dict[str, Callable[..., Freezing]] = {
@@ -69,3 +85,4 @@ FREEZING: dict[str, Callable[..., Freezing]] = {
     "backbone": freeze_backbone,
     "gradual_unfreeze": gradual_unfreeze,
 }
+"""Names of the recipe key `model.freeze`."""

@@ -1,4 +1,4 @@
-"""Learning rate schedules by name: a factor on the optimiser's rate, for each step or by what validation says."""
+"""Learning rate schedules by name: a factor on the optimizer's rate for each step, or a reduction on a plateau."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Factor = Callable[[int], float]
-"""Optimiser step (from 0) to the factor on the learning rate."""
+"""Maps the optimizer step (from 0) to the factor on the learning rate."""
 
 
 @dataclass(frozen=True)
 class ReduceOnPlateau:
-    """Lowers the rate by `factor` when macro F1 has not risen for more than `patience` epochs.
+    """Multiplies the rate by `factor` when macro F1 has not increased for more than `patience` epochs.
 
-    Args:
-        epochs: Passes over the training photos.
-        epoch_steps: Steps of one pass.
-        factor: What the rate is multiplied by, in (0, 1).
-        patience: Epochs to wait.
+    Attributes:
+        epochs: Number of epochs of the training.
+        epoch_steps: Optimizer steps of one epoch.
+        factor: Factor on the rate, in (0, 1).
+        patience: Epochs without an increase that are tolerated.
     """
 
     epochs: int
@@ -28,38 +28,50 @@ class ReduceOnPlateau:
 
     def __post_init__(self) -> None:
         if not 0 < self.factor < 1:
-            raise ValueError(f"factor={self.factor} must lie in (0, 1)")
+            raise ValueError(f"factor must be in (0, 1), got {self.factor}")
 
 
 LRScheduler = Factor | ReduceOnPlateau
+"""A learning rate schedule."""
 
 
 def constant(epochs: int, epoch_steps: int) -> Factor:
-    """The same rate throughout."""
+    """Builds a constant rate.
+
+    Args:
+        epochs: Number of epochs of the training.
+        epoch_steps: Optimizer steps of one epoch.
+
+    Returns:
+        The schedule.
+    """
     return lambda step: 1.0
 
 
 def cosine(epochs: int, epoch_steps: int, warmup: float = 1.0, floor: float = 0.01) -> Factor:
-    """Rises evenly for `warmup` epochs, then falls along half a cosine to `floor`.
+    """Builds a linear warmup followed by a half cosine.
 
     Args:
-        epochs: Passes over the training photos.
-        epoch_steps: Steps of one pass.
-        warmup: Epochs to rise; a part of one is allowed.
-        floor: The factor of the last step.
+        epochs: Number of epochs of the training.
+        epoch_steps: Optimizer steps of one epoch.
+        warmup: Epochs of the warmup, >= 0; fractions are allowed.
+        floor: Factor of the last step, 0 to 1.
+
+    Returns:
+        The schedule.
 
     Raises:
-        ValueError: `warmup` or `floor` is out of range.
+        ValueError: An option is out of range.
     """
     if warmup < 0 or not 0 <= floor <= 1:
-        raise ValueError(f"warmup={warmup} must be 0 or more and floor={floor} in 0 to 1")
-    rising = round(warmup * epoch_steps)
-    falling = max(epochs * epoch_steps - rising - 1, 1)
+        raise ValueError(f"warmup must be >= 0 and floor in 0 to 1, got warmup={warmup} and floor={floor}")
+    warmup_steps = round(warmup * epoch_steps)
+    decay_steps = max(epochs * epoch_steps - warmup_steps - 1, 1)
 
     def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        return _half_cosine((step - rising) / falling, floor)
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        return _half_cosine((step - warmup_steps) / decay_steps, floor)
 
     return factor
 
@@ -67,89 +79,129 @@ def cosine(epochs: int, epoch_steps: int, warmup: float = 1.0, floor: float = 0.
 def cosine_restarts(
     epochs: int, epoch_steps: int, period: float = 10.0, stretch: float = 1.0, floor: float = 0.01
 ) -> Factor:
-    """Falls along half a cosine again and again (SGDR, arXiv:1608.03983; seed s1).
+    """Builds half cosines with warm restarts (SGDR, arXiv:1608.03983; iloveslowfood, s1).
 
     Args:
-        epochs: Passes over the training photos.
-        epoch_steps: Steps of one pass.
-        period: Epochs of the first fall.
-        stretch: How many times as long each fall is as the one before, 1 or more.
-        floor: The last factor of each fall.
+        epochs: Number of epochs of the training.
+        epoch_steps: Optimizer steps of one epoch.
+        period: Epochs of the first cycle, > 0.
+        stretch: Length of each cycle relative to the one before, >= 1.
+        floor: Last factor of each cycle, 0 to 1.
+
+    Returns:
+        The schedule.
 
     Raises:
         ValueError: An option is out of range.
     """
     if period <= 0 or stretch < 1 or not 0 <= floor <= 1:
-        raise ValueError(f"period={period} must be above 0, stretch={stretch} 1 or more and floor={floor} in 0 to 1")
+        raise ValueError(
+            f"period must be > 0, stretch >= 1 and floor in 0 to 1, "
+            f"got period={period}, stretch={stretch} and floor={floor}"
+        )
 
     def factor(step: int) -> float:
-        length, place = period * epoch_steps, float(step)
-        while place >= length:
-            place -= length
+        length, position = period * epoch_steps, float(step)
+        while position >= length:
+            position -= length
             length *= stretch
-        return _half_cosine(place / length, floor)
+        return _half_cosine(position / length, floor)
 
     return factor
 
 
 def exponential(epochs: int, epoch_steps: int, factor: float = 0.995) -> Factor:
-    """Multiplies the rate by `factor` after each epoch (seed s2: .995)."""
+    """Builds a multiplication of the rate by a factor after each epoch (nlp09, s2: 0.995).
+
+    Args:
+        epochs: Number of epochs of the training.
+        epoch_steps: Optimizer steps of one epoch.
+        factor: The factor.
+
+    Returns:
+        The schedule.
+    """
     return lambda step: factor ** (step // epoch_steps)
 
 
 def step(epochs: int, epoch_steps: int, every: int = 5, factor: float = 0.1) -> Factor:
-    """Multiplies the rate by `factor` after every so many epochs (seed s4: 5, 0.1)."""
+    """Builds a multiplication of the rate by a factor after every few epochs (cv-08, s4: 5, 0.1).
+
+    Args:
+        epochs: Number of epochs of the training.
+        epoch_steps: Optimizer steps of one epoch.
+        every: Epochs between multiplications, >= 1.
+        factor: The factor.
+
+    Returns:
+        The schedule.
+
+    Raises:
+        ValueError: An option is out of range.
+    """
     if every < 1:
-        raise ValueError(f"every={every} must be 1 or more")
-    return lambda place: factor ** (place // (every * epoch_steps))
+        raise ValueError(f"every must be >= 1, got {every}")
+    return lambda step: factor ** (step // (every * epoch_steps))
 
 
 def triangular2(epochs: int, epoch_steps: int, period: float = 4.0, floor: float = 0.1) -> Factor:
-    """Rises and falls evenly in each period, each time half as high (Smith 2017, arXiv:1506.01186; seed s3).
+    """Builds a triangular cyclic rate whose amplitude halves each cycle (Smith 2017, arXiv:1506.01186; level1-06, s3).
 
     Args:
-        epochs: Passes over the training photos.
-        epoch_steps: Steps of one pass.
-        period: Epochs of one rise and fall.
-        floor: The factor between two triangles.
+        epochs: Number of epochs of the training.
+        epoch_steps: Optimizer steps of one epoch.
+        period: Epochs of one cycle, > 0.
+        floor: Factor between two cycles.
+
+    Returns:
+        The schedule.
+
+    Raises:
+        ValueError: An option is out of range.
     """
     if period <= 0:
-        raise ValueError(f"period={period} must be above 0")
+        raise ValueError(f"period must be > 0, got {period}")
     length = period * epoch_steps
 
-    def factor(place: int) -> float:
-        turn, share = divmod(place / length, 1.0)
-        return floor + (1 - floor) * (1 - abs(2 * share - 1)) / 2**turn
+    def factor(step: int) -> float:
+        cycle, fraction = divmod(step / length, 1.0)
+        return floor + (1 - floor) * (1 - abs(2 * fraction - 1)) / 2**cycle
 
     return factor
 
 
 def one_cycle(epochs: int, epoch_steps: int, rise: float = 0.3, start: float = 0.04, floor: float = 1e-4) -> Factor:
-    """Rises along a cosine for a share of the training, then falls to nearly nothing (arXiv:1708.07120).
+    """Builds the one-cycle schedule: up along a cosine, then down to nearly zero (arXiv:1708.07120).
 
     Args:
-        epochs: Passes over the training photos.
-        epoch_steps: Steps of one pass.
-        rise: The share of the training that rises, in (0, 1).
-        start: The first factor.
-        floor: The last factor.
+        epochs: Number of epochs of the training.
+        epoch_steps: Optimizer steps of one epoch.
+        rise: Fraction of the training in which the rate increases, in (0, 1).
+        start: First factor.
+        floor: Last factor.
+
+    Returns:
+        The schedule.
+
+    Raises:
+        ValueError: An option is out of range.
     """
     if not 0 < rise < 1:
-        raise ValueError(f"rise={rise} must lie in (0, 1)")
+        raise ValueError(f"rise must be in (0, 1), got {rise}")
     total = epochs * epoch_steps
 
-    def factor(place: int) -> float:
-        share = place / total
-        if share < rise:
-            return start + (1 - start) * (1 - math.cos(math.pi * share / rise)) / 2
-        return _half_cosine((share - rise) / (1 - rise), floor)
+    def factor(step: int) -> float:
+        fraction = step / total
+        if fraction < rise:
+            return start + (1 - start) * (1 - math.cos(math.pi * fraction / rise)) / 2
+        return _half_cosine((fraction - rise) / (1 - rise), floor)
 
     return factor
 
 
-def _half_cosine(share: float, floor: float) -> float:
-    """From 1 at the start to `floor` at the end and after it."""
-    return floor + (1 - floor) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+def _half_cosine(fraction: float, floor: float) -> float:
+    """From 1 at fraction 0 to `floor` at 1 and beyond."""
+    return floor + (1 - floor) * (1 + math.cos(math.pi * min(fraction, 1.0))) / 2
 
 
 LR_SCHEDULERS: dict[str, Callable[..., LRScheduler]] = {
@@ -162,3 +214,4 @@ LR_SCHEDULERS: dict[str, Callable[..., LRScheduler]] = {
     "one_cycle": one_cycle,
     "reduce_on_plateau": ReduceOnPlateau,
 }
+"""Names of the recipe key `lr_scheduler`."""
