@@ -15,13 +15,7 @@ from maskfit.data.detectors import find_local_detector
 from maskfit.data.photo_dataset import Photo
 from maskfit.data.pretrained_weights import DETECTOR_CACHE as SHELF
 from maskfit.errors import DataError, PhotoError, RecipeError
-from maskfit.inference.face_predictor import (
-    BATCH_SIZE,
-    FacePredictor,
-    PhotoPrediction,
-    open_face_predictor,
-    predict_photos,
-)
+from maskfit.inference.face_predictor import BATCH_SIZE, FacePredictor, PhotoPrediction
 from maskfit.inference.predictor import Predictor
 from maskfit.registry import ComponentSpec
 
@@ -45,7 +39,7 @@ def no_detector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv(SHELF.env_var, raising=False)
     monkeypatch.setattr(
-        "maskfit.data.pretrained_weights._fetched", lambda weights: pytest.fail("something was fetched")
+        "maskfit.data.pretrained_weights._download", lambda weights: pytest.fail("something was fetched")
     )
 
 
@@ -59,23 +53,26 @@ def test_a_detector_is_here_where_its_weights_or_its_package_are(no_detector, tm
 
 
 def test_without_a_detector_each_photo_is_one_face_and_nothing_is_fetched(no_detector, predictor, photos):
-    reader = open_face_predictor(predictor)
+    reader = FacePredictor.from_predictor(predictor)
     assert reader.detector is None
-    reading = reader.predict(photos[0])
+    reading = reader.predict_one(photos[0])
     assert (reading.num_faces, len(reading.faces)) == (0, 1)
     expected = predictor.predict(photos[:1]).table.probabilities[0]
     np.testing.assert_allclose(reading.faces[0].probabilities, expected, atol=1e-6)
     with pytest.raises(DataError, match=r"no face detector(.|\n)*--detector yunet"):
-        open_face_predictor(predictor, "find")
+        FacePredictor.from_predictor(predictor, "find")
 
 
 def test_the_detector_that_is_here_is_taken(painted, paint, predictor, monkeypatch):
     monkeypatch.setattr(painted, "package", "numpy", raising=False)
     photo = paint(160, 220, SMALL, LARGE)
     for faces in ("auto", "find"):
-        assert [answer.box for answer in open_face_predictor(predictor, faces).predict(photo).faces] == [LARGE, SMALL]
-    assert open_face_predictor(predictor, "whole").predict(photo).num_faces == 0
-    assert open_face_predictor(predictor, detector="mtcnn:score=0.4").detector.detector == {
+        assert [answer.box for answer in FacePredictor.from_predictor(predictor, faces).predict_one(photo).faces] == [
+            LARGE,
+            SMALL,
+        ]
+    assert FacePredictor.from_predictor(predictor, "whole").predict_one(photo).num_faces == 0
+    assert FacePredictor.from_predictor(predictor, detector="mtcnn:score=0.4").detector.detector == {
         "name": "mtcnn",
         "score": 0.4,
     }
@@ -85,24 +82,24 @@ def test_a_detector_that_takes_seconds_to_open_is_told_with_a_faster_one(painted
     monkeypatch.delitem(detectors.DETECTORS, "yunet")
     monkeypatch.setattr(painted, "package", "numpy", raising=False)
     said: list[str] = []
-    open_face_predictor(predictor, "whole", say=said.append)
-    open_face_predictor(predictor, detector="mtcnn", say=said.append)
+    FacePredictor.from_predictor(predictor, "whole", log=said.append)
+    FacePredictor.from_predictor(predictor, detector="mtcnn", log=said.append)
     assert said == []
-    open_face_predictor(predictor, say=said.append)
+    FacePredictor.from_predictor(predictor, log=said.append)
     assert len(said) == 1
     assert "--detector yunet" in said[0]
 
 
 def test_a_model_with_a_detector_of_its_own_brings_it(painted, paint, tmp_path):
     own = Predictor.load(make_model(tmp_path / "m.safetensors", crop=ComponentSpec.create("face", top=0.1)))
-    assert open_face_predictor(own).predict(paint(160, 220, SMALL, LARGE)).num_faces == 2
+    assert FacePredictor.from_predictor(own).predict_one(paint(160, 220, SMALL, LARGE)).num_faces == 2
 
 
 def test_words_that_do_not_fit_are_refused(predictor, painted):
-    with pytest.raises(DataError, match="nothing to do"):
-        open_face_predictor(predictor, "whole", "yunet")
+    with pytest.raises(DataError, match="a detector is of no use"):
+        FacePredictor.from_predictor(predictor, "whole", "yunet")
     with pytest.raises(RecipeError, match="yolo"):
-        open_face_predictor(predictor, detector="yolo")
+        FacePredictor.from_predictor(predictor, detector="yolo")
 
 
 def test_many_photos_come_in_order_and_what_cannot_be_read_says_why(predictor, photos, tmp_path):
@@ -114,7 +111,7 @@ def test_many_photos_come_in_order_and_what_cannot_be_read_says_why(predictor, p
     mixed = [path for pair in zip(photos, [*bad, *photos[: len(photos) - len(bad)]], strict=True) for path in pair]
     assert len(mixed) > 2 * BATCH_SIZE
     named = [Photo(path, f"{place}", "") for place, path in enumerate(mixed)]
-    with closing(predict_photos(FacePredictor(predictor, detect=False), iter(named))) as readings:
+    with closing(FacePredictor(predictor, detect=False).stream(iter(named))) as readings:
         found = list(readings)
     assert [photo.name for photo, _ in found] == [photo.name for photo in named]
     expected = predictor.predict(photos).table.reindex([str(path) for path in photos])
@@ -126,6 +123,6 @@ def test_many_photos_come_in_order_and_what_cannot_be_read_says_why(predictor, p
             assert isinstance(reading, PhotoPrediction)
             np.testing.assert_allclose(reading.faces[0].probabilities, rows[photo.path], atol=1e-5)
     reasons = {photo.path.name: reading.message for photo, reading in found if isinstance(reading, PhotoError)}
-    assert reasons["dot.png"] == "1 x 1 pixels show no face"
-    assert reasons["strip.png"] == "400 x 11 pixels show no face"
+    assert reasons["dot.png"] == "1 x 1 pixels are too few for a face"
+    assert reasons["strip.png"] == "400 x 11 pixels are too few for a face"
     assert reasons["empty.jpg"] == "the file is empty"

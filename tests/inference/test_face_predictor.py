@@ -31,16 +31,16 @@ def predictor(tmp_path: Path, painted) -> Predictor:
 
 
 def test_every_face_is_found_the_largest_first(predictor, photo):
-    reading = FacePredictor(predictor).predict(photo)
+    reading = FacePredictor(predictor).predict_one(photo)
     assert (reading.width, reading.height, reading.num_faces) == (220, 160, 2)
     assert [answer.box for answer in reading.faces] == [LARGE, SMALL]
 
 
 def test_a_face_is_answered_as_a_photo_of_it_alone(predictor, photo, paint):
-    reading = FacePredictor(predictor).predict(photo)
+    reading = FacePredictor(predictor).predict_one(photo)
     for answer, box in zip(reading.faces, (LARGE, SMALL), strict=True):
         sight = predictor.preprocess(photo, Face(box, 1.0))
-        np.testing.assert_allclose(answer.probabilities, predictor.answer([sight])[0], atol=1e-6)
+        np.testing.assert_allclose(answer.probabilities, predictor.forward([sight])[0], atol=1e-6)
     # The largest is what the model's own crop takes, so the plain way must say the same.
     np.testing.assert_allclose(
         reading.faces[0].probabilities, predictor.predict([photo]).table.probabilities[0], atol=1e-6
@@ -49,21 +49,21 @@ def test_a_face_is_answered_as_a_photo_of_it_alone(predictor, photo, paint):
 
 def test_a_photo_without_a_face_is_taken_whole_unless_that_is_not_wanted(predictor, paint):
     empty = paint(90, 120)
-    reading = FacePredictor(predictor).predict(empty)
+    reading = FacePredictor(predictor).predict_one(empty)
     (answer,) = reading.faces
     assert (reading.num_faces, answer.box) == (0, None)
     np.testing.assert_allclose(answer.probabilities, predictor.predict([empty]).table.probabilities[0], atol=1e-6)
-    assert FacePredictor(predictor, predict_whole_image=False).predict(empty).faces == ()
+    assert FacePredictor(predictor, predict_whole_image=False).predict_one(empty).faces == ()
 
 
 def test_faces_need_not_be_looked_for(predictor, photo, painted):
-    (answer,) = FacePredictor(predictor, detect=False).predict(photo).faces
+    (answer,) = FacePredictor(predictor, detect=False).predict_one(photo).faces
     assert answer.box is None
 
 
 def test_a_model_without_a_face_crop_gets_portraits(tmp_path, photo):
     predictor = Predictor.load(make_model(tmp_path / "centre.safetensors"))
-    reading = FacePredictor(predictor).predict(photo)
+    reading = FacePredictor(predictor).predict_one(photo)
     assert [answer.box for answer in reading.faces] == [LARGE, SMALL]
     assert not np.allclose(reading.faces[0].probabilities, reading.faces[1].probabilities)
 
@@ -74,7 +74,7 @@ def test_faces_of_many_photos_share_batches_and_keep_their_places(predictor, pho
     predictor.batch_size = 2
     together = reader.predict_batch([reader.preprocess(item) for item in photos])
     for reading, item in zip(together, photos, strict=True):
-        alone = reader.predict(item)
+        alone = reader.predict_one(item)
         assert [answer.box for answer in reading.faces] == [answer.box for answer in alone.faces]
         for own, other in zip(reading.faces, alone.faces, strict=True):
             np.testing.assert_allclose(own.probabilities, other.probabilities, atol=1e-6)
@@ -83,9 +83,9 @@ def test_faces_of_many_photos_share_batches_and_keep_their_places(predictor, pho
 
 def test_tiny_faces_and_more_than_wanted_are_passed_over(predictor, paint):
     photo = paint(160, 220, (2, 2, 10, 12), SMALL, LARGE)
-    assert FacePredictor(predictor).predict(photo).num_faces == 2
-    assert [answer.box for answer in FacePredictor(predictor, max_faces=1).predict(photo).faces] == [LARGE]
-    with pytest.raises(DataError, match="take 1 or more"):
+    assert FacePredictor(predictor).predict_one(photo).num_faces == 2
+    assert [answer.box for answer in FacePredictor(predictor, max_faces=1).predict_one(photo).faces] == [LARGE]
+    with pytest.raises(DataError, match="max_faces must be >= 1, got 0"):
         FacePredictor(predictor, max_faces=0)
 
 
@@ -93,7 +93,7 @@ def test_a_damaged_photo_is_an_error_that_says_so(predictor, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no photo")
     with pytest.raises(PhotoError):
-        FacePredictor(predictor).predict(bad)
+        FacePredictor(predictor).predict_one(bad)
 
 
 def test_temperature_and_threshold_of_the_file_reach_the_answer(tmp_path, painted, photo):
@@ -105,8 +105,8 @@ def test_temperature_and_threshold_of_the_file_reach_the_answer(tmp_path, painte
         )
     )
     before, after = (
-        FacePredictor(plain, detect=False).predict(photo),
-        FacePredictor(tempered, detect=False).predict(photo),
+        FacePredictor(plain, detect=False).predict_one(photo),
+        FacePredictor(tempered, detect=False).predict_one(photo),
     )
     assert after.faces[0]["mask"].probability < before.faces[0]["mask"].probability
     assert after.faces[0]["gender"].probability == pytest.approx(before.faces[0]["gender"].probability)
@@ -117,7 +117,7 @@ def test_temperature_and_threshold_of_the_file_reach_the_answer(tmp_path, painte
 def test_an_answer_as_json_says_where_and_what(predictor, photo, tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(photo).save(path)
-    said = FacePredictor(predictor).predict(path).to_dict()
+    said = FacePredictor(predictor).predict_one(path).to_dict()
     assert (said["width"], said["height"], said["found"]) == (220, 160, 2)
     first = said["faces"][0]
     assert first["box"] == list(map(float, LARGE))

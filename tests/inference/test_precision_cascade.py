@@ -1,12 +1,22 @@
-"""Which answers of fewer bits are trusted, against loops and against errors whose size is known."""
+"""The precision cascade: its error estimate against loops and known errors, and its order against many threads."""
 
 from __future__ import annotations
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
-from maskfit.inference.precision_cascade import MARGIN_STDS, LowPrecisionError, estimate_low_precision_error
+from maskfit.inference.ensemble_runner import EnsembleOutput
+from maskfit.inference.precision_cascade import (
+    MARGIN_STDS,
+    NUM_PROBE_IMAGES,
+    LowPrecisionError,
+    PrecisionCascade,
+    estimate_low_precision_error,
+)
 from maskfit.labels.schema import LABEL_SCHEMAS
 
 FULL = LABEL_SCHEMAS["mask-gender-age"]
@@ -113,3 +123,118 @@ def test_one_attribute_alone_and_probabilities_of_nothing():
     assert np.abs(trust.debias(sure) - sure).max() < 1e-12
     wide = LowPrecisionError(scheme, {"mask": np.zeros(3)}, {"mask": 0.01})
     assert wide.needs_f32(sure).tolist() == [False, True, False]
+
+
+class FakeEnsemble:
+    """In place of `EnsembleRunner`: inputs are indices, and low precision is a little off."""
+
+    def __init__(self, count: int, noise: float = 0.01) -> None:
+        rng = np.random.default_rng(0)
+        self.schema = FULL
+        self.has_low_precision = True
+        self.exact = rng.dirichlet(np.full(18, 0.2), count)
+        logs = np.log(np.maximum(self.exact, 1e-12)) + rng.normal(0, noise, self.exact.shape)
+        self.fast = np.exp(logs) / np.exp(logs).sum(1, keepdims=True)
+        self.run_fast: list[int] = []
+        self.run_f32: list[int] = []
+
+    def forward(self, inputs, *, low_precision=False):
+        (self.run_fast if low_precision else self.run_f32).extend(inputs)
+        table = self.fast if low_precision else self.exact
+        return EnsembleOutput(table[np.array(inputs, dtype=np.int64)], {})
+
+
+def one_by_one(ensemble: FakeEnsemble, batches) -> np.ndarray:
+    cascade = PrecisionCascade(ensemble)
+    outputs = [cascade.resolve(cascade.submit([item for _, item in batch], probe=batch[0][0])) for batch in batches]
+    return np.concatenate([output.combined for output in outputs])
+
+
+@pytest.mark.parametrize(("size", "num_workers"), [(4, 1), (8, 3), (64, 1), (5, 2)])
+def test_the_first_inputs_are_probes_and_none_is_left_out(size, num_workers):
+    batches = list(PrecisionCascade(FakeEnsemble(0)).split(range(50), size, num_workers))
+    assert [item for batch in batches for _, item in batch] == list(range(50))
+    assert [item for batch in batches for probe, item in batch if probe] == list(range(NUM_PROBE_IMAGES))
+    assert all(len({probe for probe, _ in batch}) == 1 and len(batch) <= size for batch in batches)
+
+
+def test_without_low_precision_everything_runs_in_f32():
+    ensemble = FakeEnsemble(20)
+    ensemble.has_low_precision = False
+    found = one_by_one(ensemble, list(PrecisionCascade(ensemble).split(range(20), 8, 2)))
+    assert (found == ensemble.exact).all()
+    assert ensemble.run_fast == []
+
+
+def test_batches_before_the_estimate_do_not_wait_and_give_the_same():
+    expected = one_by_one(FakeEnsemble(120), list(PrecisionCascade(FakeEnsemble(120)).split(range(120), 8, 2)))
+    ensemble = FakeEnsemble(120)
+    cascade = PrecisionCascade(ensemble)
+    batches = list(cascade.split(range(120), 8, 2))
+    # All others first: on one thread nothing could ever come of waiting.
+    pending = {
+        number: cascade.submit([item for _, item in batch], probe=False)
+        for number, batch in enumerate(batches)
+        if not batch[0][0]
+    }
+    assert ensemble.run_f32 == []
+    for number, batch in enumerate(batches):
+        if batch[0][0]:
+            pending[number] = cascade.submit([item for _, item in batch], probe=True)
+    found = np.concatenate([cascade.resolve(pending[number]).combined for number in range(len(batches))])
+    assert (found == expected).all()
+    assert (found.argmax(1) == ensemble.exact.argmax(1)).all()
+    assert len(ensemble.run_fast) == 120
+    assert NUM_PROBE_IMAGES < len(ensemble.run_f32) < 60
+
+
+def test_a_stream_gives_the_same_in_order_with_any_number_of_threads():
+    expected = one_by_one(FakeEnsemble(120), list(PrecisionCascade(FakeEnsemble(120)).split(range(120), 8, 2)))
+    stream = PrecisionCascade(FakeEnsemble(120)).predict_stream(
+        range(120), lambda item: item, lambda batch: batch, batch_size=8, num_workers=2
+    )
+    loaded, outputs = zip(*stream, strict=True)
+    assert [item for batch in loaded for item in batch] == list(range(120))
+    assert (np.concatenate([output.combined for output in outputs]) == expected).all()
+
+
+def test_probes_that_cannot_be_read_are_no_probes():
+    """Fewer than `NUM_PROBE_IMAGES`: those that can be read count, and without any, everything runs in f32."""
+    ensemble = FakeEnsemble(60)
+    cascade = PrecisionCascade(ensemble)
+    few = cascade.submit([0, 1, 2, 3, 4, 5, 6, 7, 8], probe=True)
+    rest = cascade.submit(list(range(20, 60)), probe=False)
+    assert len(rest.unresolved) == 40
+    assert (cascade.resolve(few).combined == ensemble.exact[:9]).all()
+    assert (cascade.resolve(rest).combined.argmax(1) == ensemble.exact[20:].argmax(1)).all()
+    assert len(ensemble.run_f32) < 9 + 40
+
+    ensemble = FakeEnsemble(60)
+    cascade = PrecisionCascade(ensemble)
+    none, rest = cascade.submit([], probe=True), cascade.submit(list(range(20)), probe=False)
+    assert len(cascade.resolve(none).combined) == 0
+    assert (cascade.resolve(rest).combined == ensemble.exact[:20]).all()
+
+
+def test_low_precision_that_is_too_far_off_is_used_no_longer():
+    ensemble = FakeEnsemble(80, noise=5.0)
+    found = one_by_one(ensemble, list(PrecisionCascade(ensemble).split(range(80), 8, 2)))
+    assert (found == ensemble.exact).all()
+    assert len(ensemble.run_fast) == NUM_PROBE_IMAGES
+
+
+def test_calls_from_many_threads():
+    ensemble = FakeEnsemble(400)
+    cascade = PrecisionCascade(ensemble)
+    gate = threading.Barrier(4)
+
+    def predict(start: int) -> np.ndarray:
+        gate.wait()
+        return np.concatenate([cascade.predict([index]).combined for index in range(start, start + 100)])
+
+    with ThreadPoolExecutor(4) as threads:
+        found = np.concatenate(list(threads.map(predict, range(0, 400, 100))))
+    # Which inputs come first, and so what is recomputed, depends on the threads.
+    assert (found.argmax(1) == ensemble.exact.argmax(1)).mean() > 0.99
+    assert len(ensemble.run_fast) == 400
+    assert NUM_PROBE_IMAGES < len(ensemble.run_f32) < 200

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 
 from maskfit.errors import DataError
-from maskfit.inference import parallel_batches
-from maskfit.inference.engines import precision_check
+from maskfit.inference import image_loading
 from maskfit.inference.image_loading import PREFETCH_BATCHES, batched, run_batches_in_parallel
 from maskfit.inference.members import Member, open_members
+from maskfit.inference.precision_cascade import NUM_PROBE_IMAGES
 from maskfit.inference.predictor import Predictor
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_batches_in_order_are_the_whole_prediction(models, photos, parallel_batches):
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_batches_in_order_are_the_whole_prediction(models, photos, num_workers):
     members = open_members([models["attributes"], models["joint"]])
     expected = Predictor(members, tta="flip").predict(photos)
-    predictor = Predictor(members, tta="flip", batch_size=2, lanes=parallel_batches)
+    predictor = Predictor(members, tta="flip", batch_size=2, num_workers=num_workers)
     with closing(predictor.stream(iter(photos))) as stream:
         parts = list(stream)
     assert [len(part) for part in parts] == [2, 2, 2, 2, 2, 1]
@@ -43,7 +43,7 @@ def test_photos_without_end_are_taken_as_they_are_needed(models, photos):
             yield photos[number % len(photos)].read_bytes()
 
     before = threading.active_count()
-    predictor = Predictor(open_members([models["attributes"]]), batch_size=3, lanes=2)
+    predictor = Predictor(open_members([models["attributes"]]), batch_size=3, num_workers=2)
     with closing(predictor.stream(endless())) as stream:
         first = [next(stream) for _ in range(4)]
     assert [name for part in first for name in part.names] == [f"photo {number}" for number in range(12)]
@@ -80,10 +80,11 @@ def test_one_batch_of_names_and_bytes(models, photos):
 
 
 class Noisy:
-    """An engine of fewer bits: its logits are off by chance; its exact twin is the engine itself."""
+    """A low-precision engine: its logits have random errors; its f32 twin is the engine itself."""
 
     def __init__(self, engine, size: float) -> None:
-        self.exact, self.facts, self.says, self.size = engine, engine.facts, "noisy", size
+        self.f32_twin, self.metadata, self.description, self.size = engine, engine.metadata, "noisy", size
+        self.on_gpu = False
         self.asked = 0
 
     def logits(self, frames):
@@ -91,26 +92,26 @@ class Noisy:
         chance = np.random.default_rng(int(frames.sum()))
         return {
             head: values + chance.normal(0, self.size, values.shape).astype(np.float32)
-            for head, values in self.exact.logits(frames).items()
+            for head, values in self.f32_twin.logits(frames).items()
         }
 
 
-@pytest.mark.parametrize(("size", "lanes"), [(0.02, 2), (100.0, 1)])
-def test_close_answers_of_fewer_bits_are_asked_again(models, size, parallel_batches):
+@pytest.mark.parametrize(("size", "num_workers"), [(0.02, 2), (100.0, 1)])
+def test_close_answers_of_fewer_bits_are_asked_again(models, size, num_workers):
     """Photos of noise, ten times as many as are asked both ways: no answer differs, or all are asked for exactly."""
     (member,) = open_members([models["attributes"]])
     chance = np.random.default_rng(0)
     pixels = [chance.integers(0, 256, (40, 30, 3), dtype=np.uint8) for _ in range(160)]
     expected = Predictor([member]).predict(pixels).table
     noisy = Noisy(member.engine, size)
-    predictor = Predictor([Member("noisy", noisy)], batch_size=8, lanes=parallel_batches)
+    predictor = Predictor([Member("noisy", noisy)], batch_size=8, num_workers=num_workers)
     found = predictor.predict(pixels).table
     assert (found.predictions == expected.predictions).all()
     # Where most answers turn, fewer bits are of no use, and are not asked after the first photos.
-    assert noisy.asked == (precision_check.NUM_PROBE_IMAGES if size > 1 else 160)
+    assert noisy.asked == (NUM_PROBE_IMAGES if size > 1 else 160)
     if size < 1:
         assert np.abs(found.probabilities - expected.probabilities).max() > 1e-4
-    again = Predictor([Member("noisy", noisy)], batch_size=8, lanes=parallel_batches).predict(pixels).table
+    again = Predictor([Member("noisy", noisy)], batch_size=8, num_workers=num_workers).predict(pixels).table
     assert (again.probabilities == found.probabilities).all()
 
 
@@ -126,14 +127,14 @@ def test_votes_that_jump_are_asked_for_exactly(models, photos):
 def test_lanes_keep_order_and_bounds_and_hand_on_errors():
     begun: list[int] = []
     batches = run_batches_in_parallel(
-        batched(range(100), 7), lambda item: begun.append(item) or item * 2, sum, lanes=3, readers=2
+        batched(range(100), 7), lambda item: begun.append(item) or item * 2, sum, num_workers=3, num_readers=2
     )
     assert next(batches) == sum(range(0, 14, 2))
     assert max(begun) < 7 * (3 + PREFETCH_BATCHES)
     assert sum(batches) + sum(range(0, 14, 2)) == 2 * sum(range(100))
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError):
-        list(run_batches_in_parallel(batched(range(50), 5), lambda item: 1 / (item - 20), sum, lanes=2))
+        list(run_batches_in_parallel(batched(range(50), 5), lambda item: 1 / (item - 20), sum, num_workers=2))
     assert threading.active_count() == before
 
 
@@ -148,13 +149,13 @@ def test_openvino_in_lanes_checked_answers_as_f32(exported, photos):
     found = predictor.predict(pixels).table
     assert (found.predictions != expected.predictions).sum() <= 1
     assert Path(predictor.members[0].name) == path
-    assert predictor.engines == ("OpenVINO, bf16, close answers again in f32",)
+    assert predictor.engines == ("OpenVINO, bf16, close predictions in f32",)
 
 
 def test_a_process_keeps_to_the_cores_that_it_was_left(monkeypatch):
-    monkeypatch.setattr(parallel_batches, "_kept_to", [])
-    here = parallel_batches.available_cpus()
-    parallel_batches.limit_cpus(1)
-    assert parallel_batches.available_cpus() == 1
-    parallel_batches.limit_cpus(here + 5)
-    assert parallel_batches.available_cpus() == here
+    monkeypatch.setattr(image_loading, "_cpu_limit", [])
+    here = image_loading.available_cpus()
+    image_loading.limit_cpus(1)
+    assert image_loading.available_cpus() == 1
+    image_loading.limit_cpus(here + 5)
+    assert image_loading.available_cpus() == here

@@ -13,6 +13,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from maskfit import cpu_features
+from maskfit.config import aliases
 from maskfit.data.image_decoding import decode
 from maskfit.errors import MaskfitError, MissingExtraError, ModelFileError
 from maskfit.inference.engines import open_engine
@@ -27,7 +29,7 @@ def framed(facts: ModelMetadata, photos: list[Path]) -> np.ndarray:
     return np.stack([facts.preprocessing.crop_resize(decode(path)) for path in photos])
 
 
-@pytest.mark.parametrize("kind", [OnnxEngine, OpenvinoEngine])
+@pytest.mark.parametrize("kind", [OnnxEngine, pytest.param(OpenvinoEngine, marks=pytest.mark.openvino)])
 @pytest.mark.parametrize("name", ["attributes", "joint-decades"])
 def test_every_engine_agrees_with_torch_on_photos(models, exported, photos, name, kind):
     torch_engine, other = TorchEngine(models[name]), kind(exported[name])
@@ -63,7 +65,7 @@ def test_the_torch_engine_gives_the_networks_own_logits(models, photos):
     assert torch.get_num_threads() == 1
 
 
-@pytest.mark.parametrize("kind", [OnnxEngine, OpenvinoEngine])
+@pytest.mark.parametrize("kind", [OnnxEngine, pytest.param(OpenvinoEngine, marks=pytest.mark.openvino)])
 def test_any_batch_and_any_number_of_threads(exported, photos, kind):
     engine = kind(exported["attributes"], threads=1)
     batch = framed(engine.facts, photos)
@@ -76,7 +78,7 @@ def test_any_batch_and_any_number_of_threads(exported, photos, kind):
         assert engine.compiled.get_property("INFERENCE_NUM_THREADS") == 1
 
 
-@pytest.mark.parametrize("kind", [OnnxEngine, OpenvinoEngine])
+@pytest.mark.parametrize("kind", [OnnxEngine, pytest.param(OpenvinoEngine, marks=pytest.mark.openvino)])
 def test_threads_may_share_an_engine(exported, photos, kind):
     engine = kind(exported["attributes"], threads=1)
     batch = framed(engine.facts, photos)
@@ -91,6 +93,7 @@ def test_the_ending_says_which_engine(models, exported):
     assert isinstance(open_engine(exported["attributes"]), OnnxEngine)
 
 
+@pytest.mark.openvino
 def test_an_engine_may_be_named(models, exported, photos):
     engine = open_engine(exported["attributes"], engine="openvino:precision=bf16")
     assert isinstance(engine, OpenvinoEngine)
@@ -105,6 +108,7 @@ def test_an_engine_may_be_named(models, exported, photos):
     assert np.abs(found.probabilities - expected.probabilities).max() < 1e-4
 
 
+@pytest.mark.openvino
 def test_a_checked_engine_has_an_exact_twin(models, exported, photos):
     exact = open_engine(models["attributes"])
     batch = framed(exact.metadata, photos)
@@ -121,15 +125,20 @@ def test_a_checked_engine_has_an_exact_twin(models, exported, photos):
     assert np.array_equal(checked, half)
 
 
-@pytest.mark.parametrize("word", ["onnx:at_once={}", "openvino:at_once={}", "openvino:precision=checked,at_once={}"])
-def test_a_batch_is_cut_and_filled_up_and_the_answers_stay(exported, photos, word):
-    if word.startswith("openvino"):
-        pytest.importorskip("openvino")
+@pytest.mark.parametrize(
+    "word",
+    [
+        "onnx:infer_batch_size={}",
+        pytest.param("openvino:infer_batch_size={}", marks=pytest.mark.openvino),
+        pytest.param("openvino:precision=checked,infer_batch_size={}", marks=pytest.mark.openvino),
+    ],
+)
+def test_a_batch_is_split_and_padded_and_the_logits_stay(exported, photos, word):
     whole = open_engine(exported["attributes"], engine="onnx")
     batch = np.concatenate([framed(whole.metadata, photos)] * 3)[:7]
     expected = whole.logits(batch)
-    for at_once in (1, 3, 7, 9):
-        engine = open_engine(exported["attributes"], engine=word.format(at_once))
+    for infer_batch_size in (1, 3, 7, 9):
+        engine = open_engine(exported["attributes"], engine=word.format(infer_batch_size))
         engine = engine.f32_twin or engine
         for count in (7, 3, 1):
             for head, values in engine.logits(batch[:count]).items():
@@ -138,8 +147,8 @@ def test_a_batch_is_cut_and_filled_up_and_the_answers_stay(exported, photos, wor
 
 
 def test_no_photos_at_once_are_refused(exported):
-    for word in ("onnx:at_once=0", "openvino:at_once=-1"):
-        with pytest.raises(MaskfitError, match="at_once"):
+    for word in ("onnx:infer_batch_size=0", "openvino:infer_batch_size=-1"):
+        with pytest.raises(MaskfitError, match="infer_batch_size must be >= 1"):
             open_engine(exported["attributes"], engine=word)
 
 
@@ -170,7 +179,7 @@ def test_what_does_not_fit_into_a_gpus_memory_is_halved(models, photos):
         ("tensorrt", "there is no engine 'tensorrt'; known: auto, onnx, openvino, torch"),
         ("torch", r"the engine 'torch' runs \.safetensors, not '\.onnx'"),
         ("onnx:precision=bf16", "'onnx' has no option 'precision'"),
-        ("openvino:precision=int4", "precision=int4 must be one of f32, bf16, auto"),
+        ("openvino:precision=int4", "precision must be one of f32, bf16, auto, checked, got int4"),
         ("auto:threads=2", "there is no engine|has no option"),
         ("onnx:path=x", "has no option 'path'"),
     ],
@@ -178,6 +187,32 @@ def test_what_does_not_fit_into_a_gpus_memory_is_halved(models, photos):
 def test_an_engine_that_cannot_be_is_refused(exported, engine, said):
     with pytest.raises(MaskfitError, match=said):
         open_engine(exported["attributes"], engine=engine)
+
+
+@pytest.mark.openvino
+def test_the_old_name_of_an_option_is_accepted_with_a_warning(exported, monkeypatch):
+    monkeypatch.setattr(aliases, "_warned", set())
+    with pytest.warns(FutureWarning, match="at_once is now .*infer_batch_size"):
+        engine = open_engine(exported["attributes"], engine="openvino:at_once=3")
+    assert engine.infer_batch_size == 3
+
+
+def test_openvino_that_fails_under_a_restricted_instruction_set_names_the_variable(exported, monkeypatch):
+    monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda: "AVX512_CORE_BF16")
+    monkeypatch.setattr(OpenvinoEngine, "_compile", _fail_to_compile)
+    monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    with pytest.raises(ModelFileError, match=r"ONEDNN_MAX_CPU_ISA=AVX2(.|\n)*list is empty") as caught:
+        open_engine(exported["attributes"], engine="openvino")
+    assert caught.value.hint == "unset ONEDNN_MAX_CPU_ISA, or choose --engine onnx"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "ALL")
+    with pytest.raises(ModelFileError, match="list is empty") as caught:
+        open_engine(exported["attributes"], engine="openvino")
+    assert ".bin" in caught.value.hint
+
+
+def _fail_to_compile(engine, *args):
+    raise RuntimeError("Supported primitive descriptors list is empty for node: a type: Pooling")
 
 
 def test_openvino_is_missed_in_plain_words(exported, monkeypatch):
@@ -217,11 +252,11 @@ def test_a_bad_name_is_said_before_torch_is_missed(tmp_path, monkeypatch):
 MASK = ModelMetadata(
     label_schema=LABEL_SCHEMAS["mask"],
     backbone="small",
-    head="attributes",
+    head="multi_head",
     heads=("mask",),
-    preprocessing={"framing": {"size": (16, 8)}},
+    preprocessing={"crop_resize": {"size": (16, 8)}},
 )
-TWO = MASK.model_copy(update={"scheme": LABEL_SCHEMAS["mask-gender"], "heads": ("mask", "gender")})
+TWO = MASK.model_copy(update={"label_schema": LABEL_SCHEMAS["mask-gender"], "heads": ("mask", "gender")})
 
 
 def make_onnx(
@@ -254,7 +289,7 @@ def make_onnx(
     return path
 
 
-@pytest.mark.parametrize("kind", [OnnxEngine, OpenvinoEngine])
+@pytest.mark.parametrize("kind", [OnnxEngine, pytest.param(OpenvinoEngine, marks=pytest.mark.openvino)])
 def test_a_network_that_takes_normalised_photos_goes_on_working(tmp_path, kind):
     engine = kind(make_onnx(tmp_path / "a.onnx", MASK))
     frames = np.random.default_rng(0).integers(0, 256, (2, 16, 8, 3), dtype=np.uint8)
@@ -288,7 +323,7 @@ def test_a_network_that_is_not_what_its_facts_say_is_refused(tmp_path, facts, ch
 
 def test_a_network_that_fails_while_it_runs_is_said_to(tmp_path):
     path = make_onnx(tmp_path / "a.onnx", MASK)
-    with pytest.raises(ModelFileError, match="its network cannot run"):
+    with pytest.raises(ModelFileError, match="the network cannot run"):
         OnnxEngine(path).logits(np.ones((2, 5, 5, 3), np.uint8))
 
 

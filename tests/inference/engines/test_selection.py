@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+import maskfit.inference.engines
 import maskfit.inference.engines.selection as choosing
+from maskfit import cpu_features
 from maskfit.data.preprocessing import CropResize
 from maskfit.errors import ModelFileError
+from maskfit.inference.engines import select_batch_size
 from maskfit.inference.engines.selection import (
     MIN_IMAGES_FOR_THROUGHPUT_MODE,
     MIN_IMAGES_TO_CONVERT,
     EngineChoice,
     configure_engine,
-    select_batch_size,
     select_engine,
     select_num_streams,
     select_num_workers,
@@ -32,8 +34,11 @@ def machine(monkeypatch):
     """`machine(gpu=..., bf16=..., openvino=...)`: what there is."""
     find = importlib.util.find_spec
 
-    def make(gpu: bool = False, bf16: bool = True, openvino: bool = True) -> None:
-        monkeypatch.setattr(choosing, "_gpu", lambda: gpu)
+    def make(gpu: bool = False, bf16: bool = True, openvino: bool = True, limit: str = "") -> None:
+        monkeypatch.setattr(cpu_features, "cpu_isa_level", lambda: "AVX512_CORE_BF16")
+        monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+        monkeypatch.setattr(choosing, "_has_gpu", lambda: gpu)
         monkeypatch.setattr(choosing, "_has_bf16", lambda: bf16)
         spec = lambda name: (openvino or None) if name == "openvino" else find(name)  # noqa: E731
         monkeypatch.setattr(importlib.util, "find_spec", spec)
@@ -47,6 +52,9 @@ def machine(monkeypatch):
         ("onnx", {}, BF16),
         ("onnx", {"bf16": False}, F32),
         ("onnx", {"openvino": False}, ComponentSpec.create("onnx")),
+        ("onnx", {"limit": "AVX2"}, ComponentSpec.create("onnx")),
+        ("onnx", {"limit": "AVX512_CORE_BF16"}, BF16),
+        ("safetensors", {"limit": "AVX2"}, ComponentSpec.create("torch")),
         ("onnx", {"gpu": True}, BF16),
         ("safetensors", {}, ComponentSpec.create("torch")),
         ("safetensors", {"gpu": True}, ComponentSpec.create("torch", precision="checked")),
@@ -62,6 +70,17 @@ def test_many_photos(machine, models, exported, file, there, expected):
     assert select_engine(path, "torch:precision=bf16", 10**6, QUIET).engine == ComponentSpec.create(
         "torch", precision="bf16"
     )
+
+
+def test_the_log_says_why_openvino_is_not_chosen(machine, exported):
+    machine(limit="avx2")
+    lines: list[str] = []
+    choice = select_engine(exported["attributes"], "auto", MIN_IMAGES_FOR_THROUGHPUT_MODE, lines.append)
+    assert choice.engine == ComponentSpec.create("onnx")
+    assert len(lines) == 1
+    assert "ONEDNN_MAX_CPU_ISA=AVX2" in lines[0]
+    # What only OpenVINO runs is left to it, in f32.
+    assert choosing._select_cpu_engine(Path("model.xml"), lines.append) == F32
 
 
 def test_eight_bits_stay_with_those_who_set_them(machine, tmp_path):
@@ -87,6 +106,7 @@ def test_a_file_that_is_no_network_is_said_to_be_none(machine, tmp_path, content
         Predictor.load(path, num_images=MIN_IMAGES_FOR_THROUGHPUT_MODE, batch_size=None)
 
 
+@pytest.mark.openvino
 def test_weights_are_converted_once_where_it_pays(machine, models, exported, monkeypatch, tmp_path):
     import maskfit.inference.export
 
@@ -124,7 +144,7 @@ def test_what_cannot_be_converted_is_run_by_torch(machine, models, monkeypatch, 
     monkeypatch.setattr(maskfit.inference.export, "export_model", export)
     said: list[str] = []
     assert select_engine(models["joint"], "auto", 10**9, said.append).engine == ComponentSpec.create("torch")
-    assert said[-1].endswith("torch answers: no such layer")
+    assert said[-1].endswith("torch runs the model: no such layer")
 
 
 def test_lanes_and_batches(monkeypatch):
@@ -150,8 +170,8 @@ def test_a_network_takes_as_many_at_once_as_it_likes_and_the_batch_divides_by(ex
         configure_engine(EngineChoice(path, part), batch, MIN_IMAGES_FOR_THROUGHPUT_MODE)
         for part, batch in ((BF16, 8), (F32, 5), (ComponentSpec.create("onnx"), 1))
     ]
-    assert [part.options["at_once"] for part in fitted] == [8, 5, 1]
-    own = ComponentSpec.create("openvino", at_once=3)
+    assert [part.options["infer_batch_size"] for part in fitted] == [8, 5, 1]
+    own = ComponentSpec.create("openvino", infer_batch_size=3)
     assert configure_engine(EngineChoice(path, own), 8, MIN_IMAGES_FOR_THROUGHPUT_MODE) == own
     assert configure_engine(EngineChoice(path, BF16), 8, MIN_IMAGES_FOR_THROUGHPUT_MODE - 1) == BF16
     assert configure_engine(
@@ -160,14 +180,14 @@ def test_a_network_takes_as_many_at_once_as_it_likes_and_the_batch_divides_by(ex
 
 
 def test_of_large_photos_a_few_are_taken_at_once(exported, monkeypatch):
-    monkeypatch.setattr(choosing, "REFERENCE_PIXELS", 32 * 24)
+    monkeypatch.setattr(maskfit.inference.engines, "REFERENCE_PIXELS", 32 * 24)
     path = exported["attributes"]
     batches = (8, 7, 9, 2)
     assert [
-        configure_engine(EngineChoice(path, BF16), batch, MIN_IMAGES_FOR_THROUGHPUT_MODE).options["at_once"]
+        configure_engine(EngineChoice(path, BF16), batch, MIN_IMAGES_FOR_THROUGHPUT_MODE).options["infer_batch_size"]
         for batch in batches
     ] == [4, 1, 3, 2]
     assert [
-        configure_engine(EngineChoice(path, F32), batch, MIN_IMAGES_FOR_THROUGHPUT_MODE).options["at_once"]
+        configure_engine(EngineChoice(path, F32), batch, MIN_IMAGES_FOR_THROUGHPUT_MODE).options["infer_batch_size"]
         for batch in batches
     ] == [2, 1, 1, 2]
