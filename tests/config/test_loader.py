@@ -53,7 +53,10 @@ def test_every_recipe_that_ships_is_right_and_survives_a_file(name, write):
     again = read_recipe(write("again.yaml", recipe_to_yaml(recipe)), registries=RECIPE_REGISTRY)
     assert again == recipe
     # As JSON too.
-    assert read_recipe(write("again.json", json.dumps(recipe.model_dump(mode="json"))), registries=RECIPE_REGISTRY) == recipe
+    assert (
+        read_recipe(write("again.json", json.dumps(recipe.model_dump(mode="json"))), registries=RECIPE_REGISTRY)
+        == recipe
+    )
 
 
 def test_recipes_are_found_by_name_not_by_folder(tmp_path, monkeypatch):
@@ -96,7 +99,7 @@ def read_recipe_of(values: dict[str, Any]) -> Recipe:
 # Every key is read
 
 
-OWNERS = {"": ("recipe", "resolved"), "trainer": ("trainer", "settings"), "heads.*": ("own",)}
+OWNERS = {"": ("recipe", "resolved"), "trainer": ("trainer", "settings"), "heads.*": ("config",)}
 """What a section's value is called where its keys are read, besides the section's own name."""
 
 
@@ -283,7 +286,8 @@ def test_a_mistake_in_a_scheme_written_out_names_its_keys():
     word = "data.label_schema={attributes: [{name: a, value: [x, y]}, {name: loss, values: [x, y]}]}"
     assert problems_of(word) == [
         "data.label_schema.attributes.0.values: this key is missing",
-        "data.label_schema.attributes.0.value: there is no such key; did you mean 'values' or 'valid_range' or 'aliases'?",
+        "data.label_schema.attributes.0.value: there is no such key; "
+        "did you mean 'values' or 'valid_range' or 'aliases'?",
         "data.label_schema.attributes: attribute name 'loss' is reserved",
     ]
 
@@ -378,7 +382,11 @@ def test_yaml_that_only_looks_like_a_float_or_is_a_merge():
 
 def test_text_that_looks_like_a_number_survives_a_file(write):
     recipe = Recipe(
-        name="1e3", description="1e-4", output_dir="007", cv={"split_file": "5"}, model={"pretrained": "none", "backbone": "small"}
+        name="1e3",
+        description="1e-4",
+        output_dir="007",
+        cv={"split_file": "5"},
+        model={"pretrained": "none", "backbone": "small"},
     )
     text = recipe_to_yaml(recipe)
     assert read_recipe(write("a.yaml", text)) == recipe
@@ -388,7 +396,9 @@ def test_text_that_looks_like_a_number_survives_a_file(write):
 def test_a_recipe_made_in_python_survives_a_file(write):
     recipe = Recipe(
         augmentation=ComponentSpec.create("light", area=(0.5, 1.0)),
-        heads={"mask": {"loss_weight": 2, "loss": ComponentSpec.create("cross_entropy", class_weights=(1.0, 2.0, 3.0))}},
+        heads={
+            "mask": {"loss_weight": 2, "loss": ComponentSpec.create("cross_entropy", class_weights=(1.0, 2.0, 3.0))}
+        },
         data={
             "label_schema": LABEL_SCHEMAS["mask-gender"],
             "image_size": (96, 64),

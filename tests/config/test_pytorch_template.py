@@ -1,4 +1,4 @@
-"""Seed s4's config as a recipe: its read-me's own example, to the key, and what nobody can hold."""
+"""cv-08's (s4) config as a recipe: the example of its README, key by key, and invalid configs."""
 
 from __future__ import annotations
 
@@ -81,21 +81,30 @@ def imported(tmp_path, config):
 def test_the_seeds_own_example(tmp_path):
     made, recipe = imported(tmp_path, EXAMPLE)
     assert recipe.name == "Mask_Base"
-    assert recipe.model.model_dump(mode="json", include={"backbone", "weights", "head"}) == {
+    assert recipe.model.model_dump(mode="json", include={"backbone", "pretrained", "head"}) == {
         "backbone": "efficientnetv2_rw_s",
-        "weights": "hub",
-        "head": "attributes",
+        "pretrained": "timm",
+        "head": "multi_head",
     }
-    assert recipe.data.size == (240, 240)
-    assert recipe.data.age.by_decade
+    assert recipe.data.image_size == (240, 240)
+    assert recipe.data.age_labels.by_decade
     assert recipe.optimizer.model_dump() == {"name": "adam", "lr": 1e-4, "weight_decay": 0, "amsgrad": True}
-    assert recipe.schedule.model_dump() == {"name": "step", "every": 5, "factor": 0.1}
-    assert {head: own.share for head, own in recipe.heads.items()} == {"mask": 0.375, "gender": 0.25, "age": 0.375}
+    assert recipe.lr_scheduler.model_dump() == {"name": "step", "every": 5, "factor": 0.1}
+    assert {head: own.loss_weight for head, own in recipe.heads.items()} == {
+        "mask": 0.375,
+        "gender": 0.25,
+        "age": 0.375,
+    }
     assert recipe.heads["gender"].loss.model_dump() == {"name": "focal", "class_weights": [1.6285, 2.5912]}
     assert recipe.heads["age"].loss.options["class_weights"] == [2.8723, 3.9589, 4.5075, 14.0625, 14.0625, 28.4211]
     trainer = recipe.trainer
-    assert (trainer.epochs, trainer.batch_size, trainer.patience, trainer.loggers) == (50, 16, 3, ("wandb",))
-    assert [remark.split(":")[0] for remark in made.remarks] == [
+    assert (trainer.epochs, trainer.batch_size, trainer.early_stopping_patience, trainer.loggers) == (
+        50,
+        16,
+        3,
+        ("wandb",),
+    )
+    assert [remark.split(":")[0] for remark in made.warnings] == [
         "data_loader.type",
         "data_loader.args.stage",
         "data_loader.args.num_workers",
@@ -109,18 +118,18 @@ def test_the_seeds_own_example(tmp_path):
         "submit_dir",
         "info_dir",
     ]
-    assert all(len(remark.split(": ", 1)[1]) > 10 for remark in made.remarks)
+    assert all(len(remark.split(": ", 1)[1]) > 10 for remark in made.warnings)
 
 
 def test_the_age_weights_are_of_the_ages_that_are_trained(tmp_path):
     _, recipe = imported(tmp_path, EXAMPLE)
-    scheme = recipe.data.age.scheme(recipe.data.scheme)
+    scheme = recipe.data.age_labels.training_schema(recipe.data.label_schema)
     for head, own in recipe.heads.items():
         assert len(own.loss.options["class_weights"]) == scheme.sizes[head]
 
 
 def test_every_part_is_in_our_tables():
-    from maskfit.config.pytorch_template import LOSSES, OPTIMIZER_OPTIONS, OPTIMIZERS, LR_SCHEDULERS
+    from maskfit.config.pytorch_template import LOSSES, LR_SCHEDULERS, OPTIMIZER_OPTIONS, OPTIMIZERS
     from maskfit.registry import ComponentSpec, validate_spec
     from maskfit.training.recipe_registry import RECIPE_REGISTRY
 
@@ -128,19 +137,22 @@ def test_every_part_is_in_our_tables():
         part = ComponentSpec(name=name, options=dict.fromkeys(OPTIMIZER_OPTIONS[name], 0))
         assert (
             validate_spec(
-                RECIPE_REGISTRY["optimiser"].table, part, injected=RECIPE_REGISTRY["optimiser"].injected_arguments
+                RECIPE_REGISTRY["optimizer"].table, part, injected=RECIPE_REGISTRY["optimizer"].injected_arguments
             )
             == []
         )
     for name in LOSSES.values():
         part = ComponentSpec.create(name, class_weights=[1.0])
         assert (
-            validate_spec(RECIPE_REGISTRY["loss"].table, part, injected=RECIPE_REGISTRY["loss"].injected_arguments) == []
+            validate_spec(RECIPE_REGISTRY["loss"].table, part, injected=RECIPE_REGISTRY["loss"].injected_arguments)
+            == []
         )
     for name, options in LR_SCHEDULERS.values():
         part = ComponentSpec(name=name, options=dict.fromkeys(options.values(), 0))
         assert (
-            validate_spec(RECIPE_REGISTRY["schedule"].table, part, injected=RECIPE_REGISTRY["schedule"].injected_arguments)
+            validate_spec(
+                RECIPE_REGISTRY["lr_scheduler"].table, part, injected=RECIPE_REGISTRY["lr_scheduler"].injected_arguments
+            )
             == []
         )
 
@@ -158,7 +170,7 @@ def test_every_key_is_read_or_told(tmp_path):
         "data_loader": {"args": {}},
     }
     made, recipe = imported(tmp_path, config)
-    told = {remark.split(":")[0] for remark in made.remarks}
+    told = {remark.split(":")[0] for remark in made.warnings}
     assert told == {
         "name",
         "n_gpu",
@@ -173,8 +185,8 @@ def test_every_key_is_read_or_told(tmp_path):
     assert recipe.name == "a-b-c"
     assert recipe.model.backbone.name == "resnet50"
     assert recipe.loss.name == "focal"
-    assert recipe.schedule.model_dump() == {"name": "cosine", "warmup": 0}
-    assert recipe.trainer.patience is None
+    assert recipe.lr_scheduler.model_dump() == {"name": "cosine", "warmup": 0}
+    assert recipe.trainer.early_stopping_patience is None
     assert recipe.optimizer == read_recipe(tmp_path / "made.yaml").optimizer
 
 
@@ -182,10 +194,10 @@ def test_a_processor_and_three_ages(tmp_path):
     losses = [["ce", [1, 1, 1], 1], ["ce", [1, 1], 1], ["arcface", [1, 2, 3], 2]]
     made, recipe = imported(tmp_path, {"n_gpu": 0, "loss_name": losses, "arch": {"args": {"pretrained": False}}})
     assert recipe.trainer.device == "cpu"
-    assert recipe.model.weights == "none"
-    assert not recipe.data.age.by_decade
+    assert recipe.model.pretrained == "none"
+    assert not recipe.data.age_labels.by_decade
     assert recipe.heads["age"].loss.name == "cross_entropy"
-    assert made.remarks == ["loss_name of age: there is no loss 'arcface' here; cross_entropy is taken"]
+    assert made.warnings == ["loss_name of age: the loss 'arcface' is unknown; cross_entropy is used"]
 
 
 def test_slashes_in_texts_are_no_comments(tmp_path):
@@ -198,15 +210,15 @@ def test_slashes_in_texts_are_no_comments(tmp_path):
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ("{", "this is no JSON"),
+        ("{", "invalid JSON"),
         ("[1]", "a mapping of keys"),
         ("{}", "a mapping of keys"),
         ({"trainer": {"epochs": 0}}, "trainer.epochs"),
         ({"trainer": {"epochs": "many"}}, "trainer.epochs"),
         ({"data_loader": {"args": {"input_size": 2}}}, "data.image_size"),
-        ({"loss_name": [["focal", [1, 1, 1], 1]]}, "an entry for each of mask, gender, age"),
-        ({"loss_name": [["focal", 1, 1]] * 3}, "another kind"),
-        ({"loss_name": [1, 2, 3]}, "another kind"),
+        ({"loss_name": [["focal", [1, 1, 1], 1]]}, "one entry for each of mask, gender, age"),
+        ({"loss_name": [["focal", 1, 1]] * 3}, "does not have the type"),
+        ({"loss_name": [1, 2, 3]}, "does not have the type"),
     ],
 )
 def test_what_is_no_config_is_refused(tmp_path, config, said):

@@ -18,13 +18,16 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from maskfit.config.aliases import upgrade_component, upgrade_recipe, warn_once
+from maskfit.config.aliases import upgrade_component, upgrade_options, upgrade_recipe, warn_once
 from maskfit.config.recipe import COMPONENT_KEYS, SECTIONS, Recipe, key_pattern
 from maskfit.errors import RecipeError, did_you_mean, format_list
 from maskfit.registry import ComponentSpec, RegistryEntry, validate_spec
 
 RECIPE_SUFFIXES = (".yaml", ".yml", ".json")
 """Suffixes of recipe files; a source with any other suffix is the name of a bundled recipe."""
+
+MAX_WARNINGS = 5
+"""A recipe with more old names, such as the complete one of an old run folder, gets one warning for all of them."""
 
 
 def recipe_names() -> list[str]:
@@ -69,8 +72,8 @@ def read_recipe(
     Args:
         source: A YAML or JSON file, or the name of a bundled recipe.
         overrides: `key=value` arguments with dotted keys and YAML values: `trainer.epochs=3`.
-        registries: Registry of the components at each of `COMPONENT_KEYS`; where given, names and options of components are
-            validated too.
+        registries: Registry of the components at each of `COMPONENT_KEYS`; where given, names and options of components
+            are validated too.
 
     Returns:
         The recipe with every default filled in.
@@ -85,11 +88,24 @@ def read_recipe(
 
 
 def _upgrade(values: Mapping[str, Any], location: str | Path) -> dict[str, Any]:
-    """Replaces old names in one file or override, with one warning for each."""
+    """Replaces old names in one file or override, and warns about them."""
+    lines: list[str] = []
     try:
-        return upgrade_recipe(values, lambda line: warn_once(f"recipe: {line}"))
+        upgraded = upgrade_recipe(values, lines.append)
     except RecipeError as error:
         raise RecipeError(error.message, location=location, hint=error.hint) from None
+    lines = list(dict.fromkeys(lines))
+    if len(lines) > MAX_WARNINGS:
+        example = f"such as: {lines[0]}; 'maskfit check' shows the new ones"
+        warn_once(f"recipe: {location} has {len(lines)} old names, {example}")
+    else:
+        for line in lines:
+            _warn(line)
+    return upgraded
+
+
+def _warn(line: str) -> None:
+    warn_once(f"recipe: {line}")
 
 
 def _defaults() -> dict[str, Any]:
@@ -206,6 +222,8 @@ def _merge(base: Any, override: Any, key: str = "") -> Any:
         if "name" in override or base is None:
             return dict(override)
         base = {"name": base} if isinstance(base, str) else base
+        if isinstance(base, Mapping):
+            override = upgrade_options(key_pattern(key), base.get("name"), override, _warn)
     if not isinstance(base, Mapping):
         return dict(override)
     merged = dict(base)
