@@ -50,7 +50,7 @@ def test_a_page_a_table_and_what_was_set_aside(command, model, photos, tmp_path)
     text = page.read_text()
     assert text.count("data:image/jpeg") == 2 * 4
     assert "<i>0.png" not in text
-    assert "the model&#x27;s own answers" in text or "the model's own answers" in text
+    assert "the model&#39;s own predictions" in text
     assert "set aside bad.jpg" in result.err
     rows = (tmp_path / "out" / "look-gradients.csv").read_text().splitlines()
     assert rows[0] == "layer,kind,weights,norm,root_mean_square,verdict"
@@ -77,4 +77,4 @@ def test_one_photo_is_too_few(command, model, photos, tmp_path) -> None:
         path.unlink()
     result = command("inspect", str(model), "--images", str(photos), "--out", str(tmp_path / "x.html"), "--no-graphs")
     assert result.code == 2
-    assert "two are needed" in result.err
+    assert "at least 2 readable photos are needed" in result.err

@@ -30,9 +30,9 @@ def run(tmp_path: Path) -> Path:
     truth = SCHEME.to_class_index(photos.attribute_indices(SCHEME))
     rows = np.random.default_rng(0).dirichlet(np.ones(18), len(photos)) * 0.5 + 0.5 * np.eye(18)[truth]
     folder = RunDir(tmp_path / "run")
-    ProbabilityTable(tuple(photo.name for photo in photos), rows, truth).write(folder.probabilities)
-    PersonSplits(dict.fromkeys(photos.persons, 0), 1).write(folder.folds)
-    folder.recipe.write_text(f"name: made\ndata:\n  root: {tmp_path / 'images'}\n")
+    ProbabilityTable(tuple(photo.name for photo in photos), rows, truth).write(folder.oof_probabilities)
+    PersonSplits(dict.fromkeys(photos.persons, 0), 1).write(folder.splits)
+    folder.recipe.write_text(f"name: made\ndata:\n  path: {tmp_path / 'images'}\n")
     return folder.path
 
 
@@ -57,6 +57,6 @@ def test_mistakes_are_told_to_people(command, run, tmp_path):
     said = command("report", run)
     assert (said.code, "--out" in said.err) == (2, True)
     said = command("report", tmp_path, "--json")
-    assert (said.code, "this is no run" in said.err) == (2, True)
+    assert (said.code, "this is not a run" in said.err) == (2, True)
     said = command("report", run, "--json", "--by", "gendr")
     assert (said.code, "did you mean 'gender'" in said.err) == (2, True)

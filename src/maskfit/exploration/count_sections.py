@@ -33,10 +33,13 @@ Values = dict[str, Any]
 
 
 def class_values(result: ExplorationResult) -> Values | None:
-    """Returns the values of the section with photos and persons per class: as a table of attributes, and as bars.
+    """Collects the variables of the section with photos and persons per class: as a table of attributes, and as bars.
 
     Args:
         result: The exploration.
+
+    Returns:
+        The variables of the section; None where it is left out.
     """
     counts = count_classes(result)
     if not any(item.photos for item in counts):
@@ -109,10 +112,13 @@ def _cell(item: Count, max_photos: int) -> Values:
 
 
 def label_values(result: ExplorationResult) -> Values:
-    """Returns the values of the section with the values of each attribute, and the ages of the persons.
+    """Collects the variables of the section with the values of each attribute, and the ages of the persons.
 
     Args:
         result: The exploration.
+
+    Returns:
+        The variables of the section.
     """
     ages = [_age_values(result, attribute) for attribute in result.schema.attributes if attribute.bin_edges]
     return {
@@ -159,10 +165,13 @@ def _value_table(result: ExplorationResult, attribute: Attribute) -> Values:
 
 
 def brightness_values(result: ExplorationResult) -> list[Values]:
-    """Returns the values of the section with histograms of brightness and contrast.
+    """Collects the variables of the section with histograms of brightness and contrast.
 
     Args:
         result: The exploration.
+
+    Returns:
+        One set of variables for each part of the section; empty where there is none.
     """
     measured = {
         "brightness": (measure(result, "brightness"), (MIN_BRIGHTNESS, MAX_BRIGHTNESS)),
@@ -179,10 +188,13 @@ def brightness_values(result: ExplorationResult) -> list[Values]:
 
 
 def file_values(result: ExplorationResult) -> Values:
-    """Returns the values of the section with image sizes, file suffixes and formats.
+    """Collects the variables of the section with image sizes, file suffixes and formats.
 
     Args:
         result: The exploration.
+
+    Returns:
+        The variables of the section.
     """
     titles = {"sizes": "Image size in pixels", "endings": "File suffix", "formats": "Image format"}
     tables = []

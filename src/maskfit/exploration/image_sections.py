@@ -40,10 +40,13 @@ def data_uri(jpeg: bytes) -> str:
 
 
 def mean_face_values(result: ExplorationResult) -> Values | None:
-    """Returns the values of the section with the mean face of every class and of every value.
+    """Collects the variables of the section with the mean face of every class and of every value.
 
     Args:
         result: The exploration.
+
+    Returns:
+        The variables of the section; None where it is left out.
     """
     schema = result.schema
     of_values = [
@@ -72,10 +75,13 @@ def _mean_face(mean: tuple[bytes, int] | None, name: str) -> Values:
 
 
 def duplicate_values(result: ExplorationResult) -> Values:
-    """Returns the values of the section with near-duplicates of two persons, and with identical files.
+    """Collects the variables of the section with near-duplicates of two persons, and with identical files.
 
     Args:
         result: The exploration.
+
+    Returns:
+        The variables of the section.
     """
     found = result.near_duplicates
     return {
@@ -152,10 +158,13 @@ def format_labels(result: ExplorationResult, index: int) -> str:
 
 
 def outlier_values(result: ExplorationResult) -> list[Values]:
-    """Returns the values of the section with outliers, for each kind that has any.
+    """Collects the variables of the section with outliers, for each kind that has any.
 
     Args:
         result: The exploration.
+
+    Returns:
+        One set of variables for each part of the section; empty where there is none.
     """
     groups: list[Values] = []
     for kind in OUTLIER_KINDS:
@@ -197,13 +206,16 @@ def one_per_person(result: ExplorationResult, indices: Sequence[int]) -> list[in
 
 
 def sheet_values(result: ExplorationResult) -> tuple[Values, str]:
-    """Returns the values of the section with the contact sheets, and its CSS.
+    """Collects the variables of the section with the contact sheets, and its CSS.
 
     The CSS holds the pictures as backgrounds, and the rules by which radio buttons filter the sheets without a script.
     It contains only numbers and base64.
 
     Args:
         result: The exploration.
+
+    Returns:
+        The variables of the section, and its CSS.
     """
     schema = result.schema
     styles, sheets = [], []

@@ -33,12 +33,26 @@ class PlotArea:
     high: float
 
     def x(self, value: float) -> float:
-        """Returns the SVG x coordinate of a data value; the center where the x range is empty."""
+        """Maps a data value to an SVG x coordinate.
+
+        Args:
+            value: The data value.
+
+        Returns:
+            The coordinate; the center where the x range is empty.
+        """
         fraction = (value - self.left) / (self.right - self.left) if self.right > self.left else 0.5
         return LEFT + fraction * (WIDTH - LEFT - RIGHT)
 
     def y(self, value: float) -> float:
-        """Returns the SVG y coordinate of a data value; the center where the y range is empty."""
+        """Maps a data value to an SVG y coordinate.
+
+        Args:
+            value: The data value.
+
+        Returns:
+            The coordinate; the center where the y range is empty.
+        """
         fraction = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return HEIGHT - BOTTOM - fraction * (HEIGHT - TOP - BOTTOM)
 

@@ -29,10 +29,13 @@ CLASS_NAME = "the class"
 
 
 def age_values(statistics: RunStatistics) -> Values | None:
-    """Returns the values of the section on errors by age.
+    """Collects the variables of the section on errors by age.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        The variables of the section; None where it is left out.
     """
     found = statistics.ages
     if found is None:
@@ -46,10 +49,13 @@ def age_values(statistics: RunStatistics) -> Values | None:
 
 
 def calibration_values(statistics: RunStatistics) -> Values | None:
-    """Returns the values of the section on calibration, before and after temperature scaling.
+    """Collects the variables of the section on calibration, before and after temperature scaling.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        The variables of the section; None where it is left out.
     """
     fits = statistics.calibration
     if not fits:
@@ -74,10 +80,13 @@ def calibration_values(statistics: RunStatistics) -> Values | None:
 
 
 def abstention_values(statistics: RunStatistics) -> Values | None:
-    """Returns the values of the section on abstention.
+    """Collects the variables of the section on abstention.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        The variables of the section; None where it is left out.
     """
     if not statistics.thresholds:
         return None
@@ -114,10 +123,13 @@ def _risk_points(curve: RiskCoverage) -> tuple[tuple[float, float], ...]:
 
 
 def learning_curve_values(statistics: RunStatistics) -> Values | None:
-    """Returns the values of the section with the learning curves of each fold.
+    """Collects the variables of the section with the learning curves of each fold.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        The variables of the section; None where it is left out.
     """
     histories = statistics.run.histories
     panels = {"Loss": ("train_loss", "valid_loss"), "Macro F1": ("valid_macro_f1",)}

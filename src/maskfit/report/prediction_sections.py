@@ -53,10 +53,13 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def card_values(statistics: RunStatistics) -> Values:
-    """Returns the values of the cards at the top: macro F1 and the accuracy of each attribute.
+    """Collects the variables of the cards at the top: macro F1 and the accuracy of each attribute.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        The variables of the section.
     """
     scores = statistics.scores
     interval = scores.intervals.get("macro_f1")
@@ -81,10 +84,13 @@ def _percent(statistics: RunStatistics, name: str) -> str:
 
 
 def fold_values(statistics: RunStatistics) -> Values | None:
-    """Returns the values of the section on the scores of all photos and of each fold.
+    """Collects the variables of the section on the scores of all photos and of each fold.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        The variables of the section; None where it is left out.
     """
     if not statistics.per_fold:
         return None
@@ -107,10 +113,13 @@ def _score_row(name: str, scores: Scores, schema: LabelSchema) -> Row:
 
 
 def attribute_values(statistics: RunStatistics) -> Values:
-    """Returns the values of the section with the confusion matrix of each attribute.
+    """Collects the variables of the section with the confusion matrix of each attribute.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        The variables of the section.
     """
     figures = []
     for attribute in statistics.run.schema.attributes:
@@ -123,10 +132,13 @@ def attribute_values(statistics: RunStatistics) -> Values:
 
 
 def class_values(statistics: RunStatistics) -> Values | None:
-    """Returns the values of the section with F1, precision and recall of every class.
+    """Collects the variables of the section with F1, precision and recall of every class.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        The variables of the section; None where it is left out.
     """
     schema, per_class = statistics.run.schema, statistics.scores.per_class
     if not per_class:
@@ -158,10 +170,13 @@ def _class_row(index: int, names: Sequence[str], item: ClassScore, max_support: 
 
 
 def confusion_values(statistics: RunStatistics) -> Values | None:
-    """Returns the values of the section with the confusion matrix of all classes and the most frequent errors.
+    """Collects the variables of the section with the confusion matrix of all classes and the most frequent errors.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        The variables of the section; None where it is left out.
     """
     schema, matrix = statistics.run.schema, statistics.confusions[JOINT_HEAD]
     if len(schema.names) < 2 or not matrix.sum():
@@ -201,12 +216,15 @@ def _frequent_errors(matrix: IntArray, names: Sequence[str]) -> list[Row]:
 
 
 def slice_values(statistics: RunStatistics) -> Values | None:
-    """Returns the values of the section on slices.
+    """Collects the variables of the section on slices.
 
     It shows accuracy only: macro F1 of a slice would count the classes that the slice does not contain as 0.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        The variables of the section; None where it is left out.
     """
     names = statistics.run.schema.names
     main = JOINT_HEAD if JOINT_HEAD in statistics.accuracy else next(iter(statistics.accuracy), names[0])
@@ -231,10 +249,13 @@ def _slice_row(value: str, part: SliceStatistics, main: str, rest: Sequence[str]
 
 
 def worst_mistake_values(statistics: RunStatistics) -> Values | None:
-    """Returns the values of the section with the wrong predictions of the highest confidence, as pictures.
+    """Collects the variables of the section with the wrong predictions of the highest confidence, as pictures.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        The variables of the section; None where it is left out.
     """
     run = statistics.run
     truth, predictions = run.schema.to_class_index(run.truth), run.table.predictions

@@ -76,10 +76,13 @@ def format_interval(interval: Interval, digits: int = 3) -> str:
 
 
 def headline(statistics: RunStatistics) -> str:
-    """Returns the fraction of photos on which all attributes are correct, as a sentence.
+    """Describes the fraction of photos on which all attributes are correct.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        A sentence.
     """
     names = statistics.run.schema.names
     if JOINT_HEAD not in statistics.accuracy:
@@ -91,10 +94,13 @@ def headline(statistics: RunStatistics) -> str:
 
 
 def score_interval_text(statistics: RunStatistics) -> str:
-    """Returns macro F1 and its confidence interval as a sentence; "" where there is none.
+    """Describes macro F1 and its confidence interval.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        A sentence; "" where there is no interval.
     """
     interval = statistics.scores.intervals.get("macro_f1")
     if interval is None or statistics.scores.macro_f1 is None:
@@ -106,10 +112,13 @@ def score_interval_text(statistics: RunStatistics) -> str:
 
 
 def attributes(statistics: RunStatistics) -> str:
-    """Returns the accuracy of each attribute as a sentence: over persons where it belongs to the person, else photos.
+    """Describes the accuracy of each attribute: over persons where it belongs to the person, else over photos.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        A sentence.
     """
     parts = []
     for name in statistics.run.schema.names:
@@ -122,10 +131,13 @@ def attributes(statistics: RunStatistics) -> str:
 
 
 def ages(found: AgeErrors) -> str:
-    """Returns whether errors of age are near the bin edges, as a sentence.
+    """Describes whether errors of age are near the bin edges.
 
     Args:
         found: Errors by age.
+
+    Returns:
+        A sentence.
     """
     if not found.errors:
         return f"No prediction of {found.attribute} is wrong."
@@ -141,10 +153,13 @@ def ages(found: AgeErrors) -> str:
 
 
 def weakest(statistics: RunStatistics) -> str:
-    """Returns the classes with the lowest and the highest F1 as a sentence; "" where fewer than two have photos.
+    """Describes the classes with the lowest and the highest F1.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        A sentence; "" where fewer than two classes have photos.
     """
     classes = [item for item in statistics.scores.per_class if item.support]
     if len(classes) < 2:
@@ -157,11 +172,14 @@ def weakest(statistics: RunStatistics) -> str:
 
 
 def confusion(statistics: RunStatistics, name: str) -> str:
-    """Returns the most frequent error of an attribute as a sentence.
+    """Describes the most frequent error of an attribute.
 
     Args:
         statistics: The run's statistics.
         name: Name of the attribute.
+
+    Returns:
+        A sentence.
     """
     attribute, matrix = statistics.run.schema[name], statistics.confusions[name]
     wrong = matrix * ~np.eye(len(matrix), dtype=bool)
@@ -178,11 +196,14 @@ def confusion(statistics: RunStatistics, name: str) -> str:
 
 
 def calibration(fit: TemperatureFit, name: str) -> str:
-    """Returns how well confidence matches accuracy, before and after temperature scaling, as a sentence.
+    """Describes how well confidence matches accuracy, before and after temperature scaling.
 
     Args:
         fit: Calibration of one head.
         name: What the head predicts, for example "the class".
+
+    Returns:
+        A sentence.
     """
     before, after = fit.before, fit.after
     confidence, accuracy = (float(np.average(values, weights=before.bins.photos)) for values in before.bins[1:])
@@ -198,10 +219,13 @@ def calibration(fit: TemperatureFit, name: str) -> str:
 
 
 def abstention(statistics: RunStatistics) -> list[str]:
-    """Returns for each attribute what abstaining on predictions of low confidence gains, a sentence each.
+    """Describes what abstaining on predictions of low confidence gains.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        A sentence for each attribute that has a threshold.
     """
     sentences = []
     for name, found in statistics.thresholds.items():
@@ -221,10 +245,13 @@ def abstention(statistics: RunStatistics) -> list[str]:
 
 
 def curves(statistics: RunStatistics) -> str:
-    """Returns when the folds reached their best epoch, and whether more epochs may help, as a sentence.
+    """Describes when the folds reached their best epoch, and whether more epochs may help.
 
     Args:
         statistics: The run's statistics.
+
+    Returns:
+        A sentence; "" where no epoch was validated.
     """
     best_epochs, last_epochs = [], []
     for history in statistics.run.histories.values():
@@ -246,12 +273,15 @@ def curves(statistics: RunStatistics) -> str:
 
 
 def slices(column: str, parts: dict[str, SliceStatistics], name: str) -> str:
-    """Returns the slices with the lowest and the highest accuracy as a sentence, and whether they differ reliably.
+    """Describes the slices with the lowest and the highest accuracy, and whether they differ reliably.
 
     Args:
         column: Column that defines the slices.
         parts: Statistics by value of the column.
         name: Attribute whose accuracy counts, or `JOINT_HEAD`.
+
+    Returns:
+        A sentence; "" for fewer than two slices.
     """
     known = {value: part for value, part in parts.items() if name in part.accuracy}
     if len(known) < 2:
