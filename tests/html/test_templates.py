@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from jinja2 import TemplateNotFound, UndefinedError
 from markupsafe import Markup
@@ -12,16 +10,9 @@ from maskfit.html.templates import render
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch):
-    """A package of one template, `greeting.html.j2`, under a name that no other test uses."""
-    name = f"pages_of_{tmp_path.name}".replace("-", "_")
-    folder = tmp_path / name
-    folder.mkdir()
-    (folder / "__init__.py").write_text("")
-    (folder / "greeting.html.j2").write_text('<p title="{{ name }}">{{ name }}</p>\n')
-    monkeypatch.syspath_prepend(tmp_path)
-    yield name
-    sys.modules.pop(name, None)
+def package(make_package):
+    """A package with the template `greeting.html.j2`."""
+    return make_package(greeting='<p title="{{ name }}">{{ name }}</p>\n')
 
 
 def test_values_are_escaped_in_text_and_attributes(package):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,12 @@ from maskfit.errors import DataError
 from maskfit.evaluation.metrics import macro_f1
 from maskfit.evaluation.probability_table import ProbabilityTable, read_table
 from maskfit.file_io import write_csv
-from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS
+from maskfit.labels.attribute import Attribute
+from maskfit.labels.schema import JOINT_HEAD, LABEL_SCHEMAS, LabelSchema
 from maskfit.report.build_report import compute_statistics, write_report
+from maskfit.report.run_comparison import compare
+from maskfit.report.run_data import load_run_data
+from maskfit.report.run_statistics import describe
 from maskfit.run_dir import RunDir
 
 FULL = LABEL_SCHEMAS["mask-gender-age"]
@@ -102,6 +107,51 @@ def test_hostile_names_are_text(people, make_run, tmp_path, parsed):
         assert_self_contained(text, page)
         assert "<script" not in text
         assert "alert(1)" in page.text
+
+
+def test_hostile_photo_names_persons_and_classes_are_escaped(make_run, tmp_path, parsed):
+    """Both pages, with markup in every name that comes from the data."""
+    attributes = tuple(
+        Attribute(
+            name=f"<b>{item.name}",
+            values=item.values,
+            display_names=tuple(f"{EVIL}{code}" for code in range(len(item.values))),
+            bin_edges=item.bin_edges,
+        )
+        for item in FULL.attributes
+    )
+    schema = LabelSchema(attributes=attributes)
+    runs = []
+    for seed, name in enumerate(("first", "second")):
+        run = load_run_data(make_run(name, seed=seed))
+        table, uncalibrated = (
+            ProbabilityTable(tuple(f"{EVIL}_{photo}" for photo in item.names), item.probabilities, item.truth)
+            for item in (run.table, run.uncalibrated)
+        )
+        persons = np.array([f"{EVIL}{person}" for person in run.persons.tolist()])
+        runs.append(
+            replace(
+                run,
+                name=f"{EVIL}{name}",
+                title=EVIL,
+                schema=schema,
+                table=table,
+                uncalibrated=uncalibrated,
+                persons=persons,
+                columns={f"<i>{EVIL}": tuple(persons.tolist())},
+                settings={EVIL: f"{EVIL}{name}"},
+                metadata={EVIL: EVIL},
+                warnings=(EVIL,),
+            )
+        )
+    for statistics in (describe(runs[0], draws=5), compare(runs, draws=5)):
+        text = write_report(tmp_path / "page.html", statistics).read_text(encoding="utf-8")
+        page = parsed(text)
+        assert_self_contained(text, page)
+        assert "<script" not in text
+        assert not {"i", "b"} & {tag for tag, attrs in page.tags if "alert" in str(attrs)}
+        for name in (f"{EVIL}_", f"{EVIL}0", "<b>gender"):
+            assert name in page.text, name
 
 
 def test_sections_without_data_are_left_out(make_run, tmp_path, parsed):
