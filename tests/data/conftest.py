@@ -1,4 +1,4 @@
-"""Small sets of photos: written to a temporary folder, or in memory where nothing is opened."""
+"""Small datasets: written to a temporary folder, or in memory where no file is opened."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MASKS = dict.fromkeys(STEMS[:5], "wear") | {"incorrect_mask": "incorrect", "norm
 
 
 @pytest.fixture
-def scheme() -> LabelSchema:
+def schema() -> LabelSchema:
     return LABEL_SCHEMAS["mask-gender-age"]
 
 
@@ -49,7 +49,7 @@ def write_person(write_photo: Callable[..., Path]) -> Callable[..., Path]:
 
 @pytest.fixture
 def remember() -> Callable[..., PhotoDataset]:
-    """A set in memory: seven photos for each folder name; nothing is on the disk."""
+    """A dataset in memory: seven photos per folder name, without files."""
 
     def make(*folders: str) -> PhotoDataset:
         photos = []

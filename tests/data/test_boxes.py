@@ -1,4 +1,4 @@
-"""Boxes: fitted into photos of any size, and turned ones cut out in one step."""
+"""Tests of box geometry and rotated crops."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def noise(height: int, width: int) -> np.ndarray:
 
 @settings(max_examples=300, deadline=None)
 @given(st.tuples(edges, edges), st.tuples(st.floats(0.1, 4000), st.floats(0.1, 4000)), sides, sides, st.floats(0.2, 5))
-def test_a_fitted_box_lies_inside_and_has_the_aspect_as_far_as_pixels_allow(corner, size, width, height, aspect):
+def test_fit_to_aspect_properties(corner, size, width, height, aspect):
     box = (corner[0], corner[1], corner[0] + size[0], corner[1] + size[1])
     left, upper, right, lower = fit_to_aspect(box, aspect, width, height)
     assert 0 <= left < right <= width
@@ -35,7 +35,7 @@ def test_a_fitted_box_lies_inside_and_has_the_aspect_as_far_as_pixels_allow(corn
         assert abs((lower - upper) - wide / aspect) <= 2 * ROUNDING_STEP
 
 
-def test_a_box_is_widened_about_its_middle_moved_inside_and_shrunk_where_it_does_not_fit():
+def test_fit_to_aspect_examples():
     assert fit_to_aspect((40, 50, 60, 90), 1.0, 200, 200) == (30, 50, 70, 90)
     assert fit_to_aspect((-20, 50, 20, 90), 1.0, 200, 200) == (0, 50, 40, 90)
     assert fit_to_aspect((180, 190, 220, 230), 1.0, 200, 200) == (160, 160, 200, 200)
@@ -43,15 +43,15 @@ def test_a_box_is_widened_about_its_middle_moved_inside_and_shrunk_where_it_does
     assert fit_to_aspect((0, 0, 300, 300), 0.75, 300, 400) == (0, 0, 300, 400)
 
 
-def test_a_clipped_box_has_a_pixel_at_least_wherever_it_lay():
+def test_clip_box_keeps_at_least_one_pixel():
     assert clip_box((-9, -9, 30.1, 30.4), 20, 40) == (0, 0, 20, 30.5)
     assert clip_box((500, -70, 600, -60), 20, 40) == (19, 0, 20, 1)
     assert clip_box((3.05, 3.05, 3.06, 3.06), 8, 8) == (3, 3, 4, 4)
 
 
 @pytest.mark.parametrize("quarter", [1, 2, 3])
-def test_a_quarter_turn_is_numpys(quarter):
-    """Turned clockwise, the box shows the photo turned counterclockwise."""
+def test_a_rotation_by_90_degrees_equals_numpy(quarter):
+    """A box rotated clockwise shows the photo rotated counterclockwise."""
     photo = noise(40, 40)
     got = crop_rotated(photo, CropBox((0, 0, 40, 40), angle=90.0 * quarter), (40, 40), BILINEAR)
     # Pillow cuts a level off where the last bit of a place is not right.
@@ -59,7 +59,7 @@ def test_a_quarter_turn_is_numpys(quarter):
 
 
 @pytest.mark.parametrize("angle", [-30.0, -4.25, 12.5, 45.0])
-def test_a_point_comes_to_where_the_turn_brings_it(angle):
+def test_crop_rotated_moves_points(angle):
     photo = np.zeros((300, 400, 3), np.uint8)
     x, y, turn = 180.0, 140.0, radians(angle)
     point = (x + cos(turn) * 40 - sin(turn) * 30, y + sin(turn) * 40 + cos(turn) * 30)
@@ -70,7 +70,7 @@ def test_a_point_comes_to_where_the_turn_brings_it(angle):
     assert rows.mean() + 0.5 == pytest.approx(110, abs=1.2)
 
 
-def test_beyond_the_photo_its_edge_goes_on():
+def test_crop_rotated_repeats_the_edge():
     photo = np.full((20, 20, 3), 80, np.uint8)
     photo[:, 0] = (9, 200, 30)
     frame = crop_rotated(photo, CropBox((-30, -30, 30, 50), 10.0), (64, 48), BILINEAR)
@@ -78,14 +78,14 @@ def test_beyond_the_photo_its_edge_goes_on():
     assert (frame[:, -4:] == 80).all()
 
 
-def test_shrinking_a_turned_box_does_not_alias():
+def test_crop_rotated_does_not_alias():
     photo = np.zeros((800, 800, 3), np.uint8)
     photo[:, ::2] = 255
     frame = crop_rotated(photo, CropBox((100, 100, 700, 700), 3.0), (60, 60), BILINEAR).astype(int)
     assert abs(frame - 127).max() < 20
 
 
-def test_a_turned_box_of_a_photo_of_one_pixel():
+def test_crop_rotated_of_one_pixel():
     frame = crop_rotated(
         np.full((1, 1, 3), 7, np.uint8), CropBox((-2, -2, 3, 3), -20.0), (8, 9), Image.Resampling.BICUBIC
     )

@@ -1,4 +1,4 @@
-"""The fast decoder against Pillow: the same pixels to the bit, the same errors, for every kind of JPEG."""
+"""Tests of the fast JPEG decoder against Pillow: bitwise equal pixels and equal errors."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from maskfit.errors import PhotoError
 simplejpeg = pytest.importorskip("simplejpeg", reason="the extra 'fast' is not installed")
 
 SIZES = ((1, 1), (8, 8), (7, 5), (16, 17), (33, 31), (63, 130), (127, 96), (257, 3), (2, 200))
-"""Width and height: below, at and beside whole blocks of every subsampling."""
+"""Width and height: below, at and next to whole blocks of every subsampling."""
 
 
 def picture(size: tuple[int, int], seed: int = 0) -> Image.Image:
-    """Soft colours, edges and noise."""
-    chance = np.random.default_rng(seed)
-    small = Image.fromarray(chance.integers(0, 256, (5, 4, 3), dtype=np.uint8)).resize(size)
-    noise = chance.integers(-40, 40, (*size[::-1], 3))
+    """Soft colors, edges and noise."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (5, 4, 3), dtype=np.uint8)).resize(size)
+    noise = rng.integers(-40, 40, (*size[::-1], 3))
     return Image.fromarray(np.clip(np.asarray(small, np.int64) + noise, 0, 255).astype(np.uint8))
 
 
-def saved(image: Image.Image, **options: object) -> bytes:
+def encode(image: Image.Image, **options: object) -> bytes:
     stream = BytesIO()
     image.save(stream, "JPEG", **options)
     return stream.getvalue()
@@ -39,14 +39,14 @@ def by_turbo(image: Image.Image, subsampling: str) -> bytes:
 
 
 def by_pillow(content: bytes) -> np.ndarray | str:
-    """The pixels, or the error's words."""
+    """The pixels, or the error message."""
     try:
         return np.asarray(open_rgb(content))
     except PhotoError as error:
         return str(error)
 
 
-def by_us(content: bytes) -> np.ndarray | str:
+def by_maskfit(content: bytes) -> np.ndarray | str:
     try:
         return decode(content)
     except PhotoError as error:
@@ -59,7 +59,7 @@ def same(one: np.ndarray | str, other: np.ndarray | str) -> bool:
     return np.array_equal(one, other)
 
 
-def turned(number: int) -> dict[str, object]:
+def with_orientation(number: int) -> dict[str, object]:
     exif = Image.Exif()
     exif[EXIF_ORIENTATION] = number
     return {"exif": exif}
@@ -72,84 +72,84 @@ KINDS = {
         f"progressive {name}": {"progressive": True, "subsampling": name, "quality": 80}
         for name in ("4:4:4", "4:2:2", "4:2:0")
     },
-    "optimised": {"optimize": True},
+    "optimized": {"optimize": True},
     "stored as RGB": {"keep_rgb": True},
     "progressive RGB": {"keep_rgb": True, "progressive": True},
     "restart markers by block": {"restart_marker_blocks": 2},
     "restart markers by row": {"restart_marker_rows": 1, "subsampling": "4:2:0"},
     "resolution": {"dpi": (300, 72)},
     "comment": {"comment": b"\xff\xd9 not the end"},
-    "colour profile": {"icc_profile": bytes(range(256)) * 300},
-    **{f"turned {number}": turned(number) for number in range(1, 9)},
+    "color profile": {"icc_profile": bytes(range(256)) * 300},
+    **{f"turned {number}": with_orientation(number) for number in range(1, 9)},
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_is_equal_to_the_bit(kind):
+def test_every_kind_is_bitwise_equal(kind):
     for seed, size in enumerate(SIZES):
-        content = saved(picture(size, seed), **KINDS[kind])
+        content = encode(picture(size, seed), **KINDS[kind])
         with Image.open(BytesIO(content)) as image:
-            assert decode_simple_jpeg(content, image) is not None, "it takes the fast way"
-        assert same(by_us(content), by_pillow(content)), size
+            assert decode_simple_jpeg(content, image) is not None, "the fast decoder is used"
+        assert same(by_maskfit(content), by_pillow(content)), size
 
 
 @pytest.mark.parametrize("subsampling", ["444", "422", "420", "440", "411"])
 def test_every_subsampling_of_the_other_encoder(subsampling):
     for seed, size in enumerate(SIZES):
         content = by_turbo(picture(size, seed), subsampling)
-        assert same(by_us(content), by_pillow(content)), size
+        assert same(by_maskfit(content), by_pillow(content)), size
 
 
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 10}, turned(6)])
-def test_grey_is_three_equal_channels(options):
-    content = saved(picture((33, 31)).convert("L"), **options)
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 10}, with_orientation(6)])
+def test_gray_has_three_equal_channels(options):
+    content = encode(picture((33, 31)).convert("L"), **options)
     assert JpegImageFile(BytesIO(content)).mode == "L"
-    assert same(by_us(content), by_pillow(content))
+    assert same(by_maskfit(content), by_pillow(content))
 
 
 def test_cmyk_is_left_to_pillow():
-    content = saved(picture((33, 31)).convert("CMYK"))
+    content = encode(picture((33, 31)).convert("CMYK"))
     assert decode_simple_jpeg(content, JpegImageFile(BytesIO(content))) is None
-    assert same(by_us(content), by_pillow(content))
+    assert same(by_maskfit(content), by_pillow(content))
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 3}])
-def test_a_file_cut_off_anywhere_is_refused_with_the_same_words(options):
-    content = saved(picture((96, 80)), **options)
+def test_truncated_files_give_the_same_errors(options):
+    content = encode(picture((96, 80)), **options)
     for length in range(1, len(content), 61):
-        assert same(by_us(content[:length]), by_pillow(content[:length])), length
-    # The end itself: pixels may all be there, and nothing behind them says so.
+        assert same(by_maskfit(content[:length]), by_pillow(content[:length])), length
+    # Truncated within the end marker: all pixels may be present.
     for length in range(len(content) - 12, len(content)):
-        assert same(by_us(content[:length]), by_pillow(content[:length])), length
+        assert same(by_maskfit(content[:length]), by_pillow(content[:length])), length
 
 
-def test_cut_off_and_ended_all_the_same():
-    content = saved(picture((96, 80)))
+def test_truncated_files_with_an_end_marker():
+    content = encode(picture((96, 80)))
     for length in range(700, len(content), 97):
         ended = content[:length] + b"\xff\xd9"
-        assert same(by_us(ended), by_pillow(ended)), length
+        assert same(by_maskfit(ended), by_pillow(ended)), length
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-def test_flipped_bytes_give_the_same_pixels_or_words(progressive):
-    content = saved(picture((64, 48)), progressive=progressive, quality=60)
-    chance = np.random.default_rng(7)
+def test_flipped_bytes_give_the_same_pixels_or_errors(progressive):
+    content = encode(picture((64, 48)), progressive=progressive, quality=60)
+    rng = np.random.default_rng(7)
     for _ in range(400):
         broken = bytearray(content)
-        for place in chance.integers(2, len(content), chance.integers(1, 4)):
-            broken[place] = chance.integers(0, 256)
-        assert same(by_us(bytes(broken)), by_pillow(bytes(broken)))
+        for place in rng.integers(2, len(content), rng.integers(1, 4)):
+            broken[place] = rng.integers(0, 256)
+        assert same(by_maskfit(bytes(broken)), by_pillow(bytes(broken)))
 
 
-def test_what_stands_behind_the_end_does_no_harm():
-    content = saved(picture((33, 31))) + b"\0" * 200
-    assert same(by_us(content), by_pillow(content))
-    content += saved(picture((33, 31), 1))
-    assert same(by_us(content), by_pillow(content))
+def test_trailing_bytes_are_ignored():
+    content = encode(picture((33, 31))) + b"\0" * 200
+    assert same(by_maskfit(content), by_pillow(content))
+    content += encode(picture((33, 31), 1))
+    assert same(by_maskfit(content), by_pillow(content))
 
 
 def test_without_the_extra_pillow_decodes(monkeypatch):
-    content = saved(picture((33, 31)), **turned(5))
+    content = encode(picture((33, 31)), **with_orientation(5))
     fast = decode(content)
     monkeypatch.setattr(fast_jpeg, "_import_simplejpeg", lambda: None)
     assert np.array_equal(decode(content), fast)

@@ -1,4 +1,4 @@
-"""Every photo becomes upright RGB of eight bits, or an error that names it and says what to do."""
+"""Tests of image decoding: upright 8-bit RGB, or an error with location and hint."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make_gradient(width: int = 32, height: int = 24) -> Image.Image:
 
 
 def make_png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and holds next to nothing."""
+    """A PNG whose header claims a size that its content does not have."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -55,12 +55,12 @@ def written(tmp_path: Path) -> Callable[[str, bytes], Path]:
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "WebP"])
-def test_lossless_formats_give_the_very_pixels(format):
+def test_lossless_formats_give_exact_pixels(format):
     pixels = decode(save(make_gradient(), format, **({"lossless": True} if format == "WebP" else {})))
     assert (pixels == np.asarray(make_gradient())).all()
 
 
-def test_an_array_is_whole_and_may_be_written_to(written):
+def test_pixels_are_contiguous_and_writable(written):
     pixels = decode(written("a.jpg", save(make_gradient(), "JPEG")))
     assert (pixels.shape, pixels.dtype) == ((24, 32, 3), np.uint8)
     assert pixels.flags.writeable
@@ -69,7 +69,7 @@ def test_an_array_is_whole_and_may_be_written_to(written):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WebP"])
-def test_a_turned_photo_stands_upright(orientation, format):
+def test_exif_orientation_is_applied(orientation, format):
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = save(make_gradient(), format, exif=exif)
@@ -79,15 +79,15 @@ def test_a_turned_photo_stands_upright(orientation, format):
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-def test_a_damaged_exif_block_costs_no_photo():
+def test_a_damaged_exif_block_is_ignored():
     content = save(make_gradient(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
     assert decode(content).shape == (24, 32, 3)
 
 
-def test_grey_palette_and_one_bit_become_rgb():
-    colours = make_gradient()
+def test_gray_palette_and_one_bit_become_rgb():
+    colors = make_gradient()
     for mode in ("L", "P", "1"):
-        image = colours.convert(mode)
+        image = colors.convert(mode)
         assert (decode(save(image, "PNG")) == np.asarray(image.convert("RGB"))).all()
 
 
@@ -99,7 +99,7 @@ def test_cmyk_becomes_rgb():
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
-def test_what_is_transparent_is_white(mode):
+def test_transparent_pixels_become_white(mode):
     image = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
     image.paste((0, 0, 0, 255), (8, 0, 16, 16))
     if mode == "P":
@@ -115,26 +115,26 @@ def test_what_is_transparent_is_white(mode):
     assert (pixels[8, 12] == 0).all()
 
 
-def test_half_transparent_is_half_way_to_white():
+def test_half_transparent_pixels_are_blended_with_white():
     pixels = decode(save(Image.new("RGBA", (8, 8), (255, 0, 0, 128)), "PNG"))
     assert abs(int(pixels[0, 0, 1]) - 127) <= 1
 
 
 def test_sixteen_bits_are_scaled_and_not_clipped():
-    grey = np.linspace(0, 65535, 32 * 32).astype(np.uint16).reshape(32, 32)
-    pixels = decode(save(Image.fromarray(grey), "PNG"))
-    assert (pixels[..., 0] == np.rint(grey / 257)).all()
+    gray = np.linspace(0, 65535, 32 * 32).astype(np.uint16).reshape(32, 32)
+    pixels = decode(save(Image.fromarray(gray), "PNG"))
+    assert (pixels[..., 0] == np.rint(gray / 257)).all()
     dark = np.full((8, 8), 200, dtype=np.uint16)
     assert decode(save(Image.fromarray(dark), "PNG")).max() == 1
 
 
-def test_the_first_frame_of_an_animation_is_taken():
-    frames = [Image.new("RGB", (16, 16), colour) for colour in ("white", "black")]
+def test_the_first_frame_of_an_animation_is_used():
+    frames = [Image.new("RGB", (16, 16), color) for color in ("white", "black")]
     content = save(frames[0], "WebP", save_all=True, append_images=frames[1:], lossless=True)
     assert decode(content).min() == 255
 
 
-def test_content_counts_and_not_the_name(written):
+def test_the_format_follows_from_the_content(written):
     assert decode(written("really_png.jpg", save(make_gradient(), "PNG"))).shape == (24, 32, 3)
 
 
@@ -156,7 +156,7 @@ def test_content_counts_and_not_the_name(written):
         (b"BM\0\0", "damaged or incomplete"),
     ],
 )
-def test_what_is_no_photo_is_refused_by_name(written, content, what):
+def test_other_files_are_rejected_with_their_type(written, content, what):
     path = written("photo.jpg", content)
     with pytest.raises(PhotoError, match=what) as caught:
         decode(path)
@@ -165,15 +165,15 @@ def test_what_is_no_photo_is_refused_by_name(written, content, what):
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WebP", "BMP"])
-def test_a_truncated_photo_is_refused_in_every_format(format):
+def test_truncated_photos_are_rejected(format):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     content = save(noise, format)
-    for share in (0.2, 0.5, 0.9):
+    for fraction in (0.2, 0.5, 0.9):
         with pytest.raises(PhotoError, match="damaged or incomplete"):
-            decode(content[: int(len(content) * share)])
+            decode(content[: int(len(content) * fraction)])
 
 
-def test_a_flipped_byte_in_a_png_is_seen():
+def test_a_corrupt_png_is_rejected():
     content = bytearray(save(make_gradient(), "PNG"))
     content[content.index(b"IDAT") + 12] ^= 0xFF
     with pytest.raises(PhotoError, match="damaged"):
@@ -190,7 +190,7 @@ def test_missing_files_and_folders_are_named(tmp_path):
         decode(tmp_path / ("x" * 300))
 
 
-def test_a_bomb_is_refused_before_it_is_decoded():
+def test_a_decompression_bomb_is_rejected_before_decoding():
     with pytest.raises(PhotoError, match="30000 x 30000"):
         decode(make_png_header(30000, 30000))
     assert decode(save(make_gradient(), "PNG"), max_pixels=32 * 24).shape == (24, 32, 3)
@@ -198,7 +198,7 @@ def test_a_bomb_is_refused_before_it_is_decoded():
         decode(save(make_gradient(), "PNG"), max_pixels=767)
 
 
-def test_the_limit_is_ours_and_not_a_setting_of_the_process(monkeypatch):
+def test_the_pixel_limit_does_not_depend_on_pillows(monkeypatch):
     """Any library may change Pillow's own limit; it neither tightens nor loosens this one."""
     content = save(make_gradient(), "JPEG")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
@@ -219,13 +219,13 @@ def test_a_file_above_the_byte_limit_is_not_read(written):
         decode(path.read_bytes(), max_bytes=20)
 
 
-def test_bytes_bear_the_name_that_is_given():
+def test_errors_use_the_given_name():
     with pytest.raises(PhotoError) as caught:
         decode(b"GIF89a", name="upload.jpg")
     assert caught.value.location == "upload.jpg"
 
 
-def test_the_same_bytes_have_the_same_key(written):
+def test_content_hash(written):
     first, second = written("a.jpg", b"one"), written("b.png", b"one")
     assert content_hash(first) == content_hash(second) == content_hash(b"one")
     assert content_hash(first) != content_hash(written("c.jpg", b"two"))
@@ -234,12 +234,12 @@ def test_the_same_bytes_have_the_same_key(written):
         content_hash(first.parent / "gone.jpg")
 
 
-def test_an_image_is_rgb_as_well():
+def test_open_rgb():
     assert open_rgb(save(make_gradient().convert("L"), "PNG")).mode == "RGB"
 
 
 @pytest.mark.skipif(HEIF, reason="pillow_heif is installed, so nothing is missing")
-def test_a_heic_photo_says_which_extra_reads_it():
+def test_heic_without_its_extra():
     with pytest.raises(PhotoError, match="HEIC") as caught:
         decode(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00")
     assert "maskfit[heic]" in str(caught.value)

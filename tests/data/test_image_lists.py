@@ -1,4 +1,4 @@
-"""Evaluation lists keep their rows, every one and in order."""
+"""Tests of evaluation lists and image folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from maskfit.errors import DataError
 
 @pytest.fixture
 def listing(tmp_path: Path) -> Callable[[str], tuple[Path, Path]]:
-    """Writes info.csv beside images/ with c.jpg, a.jpg, b.png."""
+    """Writes info.csv next to images/ with c.jpg, a.jpg, b.png."""
     images = tmp_path / "images"
     images.mkdir()
     for name in ("c.jpg", "a.jpg", "b.png"):
@@ -36,7 +36,7 @@ def test_the_order_of_the_rows_is_kept(listing, text):
     assert all(photo.path.is_file() and not photo.labels for photo in photos)
 
 
-def test_every_missing_photo_is_named_and_none_is_skipped(listing):
+def test_all_missing_photos_are_listed(listing):
     with pytest.raises(DataError) as caught:
         read_image_list(*listing("ImageID,ans\nx.jpg,0\na.jpg,0\ny.jpg,0\n"))
     assert "row 2: x.jpg" in str(caught.value)
@@ -44,13 +44,13 @@ def test_every_missing_photo_is_named_and_none_is_skipped(listing):
     assert "a.jpg" not in str(caught.value)
 
 
-def test_a_row_twice_is_an_error(listing):
+def test_duplicate_rows_are_an_error(listing):
     with pytest.raises(DataError, match=r"row 4: a\.jpg is already in row 2"):
         read_image_list(*listing("ImageID,ans\na.jpg,0\nb.png,0\na.jpg,0\n"))
 
 
 @pytest.mark.parametrize("name", ["../secret.jpg", "x/../../secret.jpg", "/etc/passwd", "..\\secret.jpg", "C:\\a.jpg"])
-def test_no_row_leads_out_of_the_folder(listing, name):
+def test_paths_out_of_the_folder_are_rejected(listing, name):
     with pytest.raises(DataError, match="leads out of the folder"):
         read_image_list(*listing(f"ImageID\n{name}\n"))
 
@@ -59,12 +59,12 @@ def test_no_row_leads_out_of_the_folder(listing, name):
     ("text", "match"),
     [("ImageID,ans\n", "no rows"), ("name\na.jpg\n", "ImageID is missing"), ("ImageID,ans\n,0\n", "empty")],
 )
-def test_a_file_that_is_no_list_is_an_error(listing, text, match):
+def test_other_files_are_rejected(listing, text, match):
     with pytest.raises(DataError, match=match):
         read_image_list(*listing(text))
 
 
-def test_a_folder_is_searched_to_its_depth(tmp_path):
+def test_subfolders_are_searched(tmp_path):
     for name in ("b/z.JPG", "b/a.png", "a.jpg", ".hidden/x.jpg", "b/._a.png", "notes.txt", "__MACOSX/y.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
@@ -72,8 +72,8 @@ def test_a_folder_is_searched_to_its_depth(tmp_path):
     assert [photo.name for photo in find_images(tmp_path)] == ["a.jpg", "b/a.png", "b/z.JPG"]
 
 
-def test_a_folder_is_gone_through_in_the_order_of_its_names(tmp_path):
-    """Folder by folder, and yet as if all names had been sorted: `a-b.jpg` before `a/c.jpg` before `a0.jpg`."""
+def test_a_folder_is_sorted_by_name(tmp_path):
+    """Folder by folder, in the order of sorting all names: `a-b.jpg` before `a/c.jpg` before `a0.jpg`."""
     names = ["a/c.jpg", "a-b.jpg", "a0.jpg", "a/b/z.jpg", "a/b.jpg", "b.jpg", "a/b-/y.jpg", "B/x.jpg", "a.jpg/q.jpg"]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def test_a_folder_is_gone_through_in_the_order_of_its_names(tmp_path):
     assert next(iter(folder)).path == tmp_path / sorted(names)[0]
 
 
-def test_a_list_makes_photos_as_they_are_asked_for(listing):
+def test_a_list_is_lazy(listing):
     photos = read_image_list(*listing("ImageID\nc.jpg\na.jpg\nb.png\n"))
     assert (len(photos), photos[-1].name, [photo.name for photo in photos[:2]]) == (3, "b.png", ["c.jpg", "a.jpg"])
 

@@ -1,4 +1,4 @@
-"""Corrections change labels of a copy, exactly where they say, and nothing on the disk."""
+"""Tests of label corrections, which change a copy and no files."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def correct(person: str, attribute: str, value: str, photo: str = "", row: int =
     return Correction(person, photo, attribute, value, row=row)
 
 
-def test_a_whole_person_is_corrected_and_the_old_set_stays(remember, scheme):
+def test_a_person_is_corrected_in_a_copy(remember, schema):
     photos = remember(FIRST, "000002_male_Asian_30")
-    result = apply_corrections(photos, [correct(FIRST, "gender", "male")], scheme)
+    result = apply_corrections(photos, [correct(FIRST, "gender", "male")], schema)
     assert (result.relabeled, result.excluded, len(result.photos)) == (7, 0, 14)
     assert {photo.labels["gender"] for photo in result.photos} == {"male"}
     assert {photo.labels["gender"] for photo in photos if photo.person == FIRST} == {"female"}
@@ -36,65 +36,65 @@ def test_a_whole_person_is_corrected_and_the_old_set_stays(remember, scheme):
     assert result.photos.persons == photos.persons
 
 
-def test_a_prefix_is_matched_whole(remember, scheme):
-    """001498 and 001498-1 are two people: a correction of one must never reach the other."""
+def test_a_prefix_must_match_completely(remember, schema):
+    """001498 and 001498-1 are two people: a correction of one must not match the other."""
     photos = remember(FIRST, SUFFIXED)
-    result = apply_corrections(photos, [correct("001498", "gender", "male")], scheme)
+    result = apply_corrections(photos, [correct("001498", "gender", "male")], schema)
     assert {photo.person: photo.labels["age"] for photo in result.photos}[FIRST] == 23.0
     assert result.relabeled == 7
-    result = apply_corrections(photos, [correct("001498-1", "gender", "female")], scheme)
+    result = apply_corrections(photos, [correct("001498-1", "gender", "female")], schema)
     genders = {photo.person: photo.labels["gender"] for photo in result.photos}
     assert genders == {FIRST: "female", SUFFIXED: "female"}
     with pytest.raises(DataError, match="no person '00149'"):
-        apply_corrections(photos, [correct("00149", "gender", "male")], scheme)
+        apply_corrections(photos, [correct("00149", "gender", "male")], schema)
 
 
-def test_an_id_that_two_folders_bear_must_be_written_out(remember, scheme):
+def test_an_ambiguous_id_is_rejected(remember, schema):
     photos = remember("003397_female_Asian_20", "003397_female_Asian_56")
     with pytest.raises(DataError, match="matches 2 persons: 003397_female_Asian_20, 003397_female_Asian_56"):
-        apply_corrections(photos, [correct("003397", "gender", "male")], scheme, strict=False)
-    result = apply_corrections(photos, [correct("003397_female_Asian_56", "gender", "male")], scheme)
+        apply_corrections(photos, [correct("003397", "gender", "male")], schema, strict=False)
+    result = apply_corrections(photos, [correct("003397_female_Asian_56", "gender", "male")], schema)
     assert Counter(photo.labels["gender"] for photo in result.photos) == {"female": 7, "male": 7}
 
 
-def test_a_swap_is_two_rows(remember, scheme):
+def test_a_swap_is_two_rows(remember, schema):
     swap = [
         correct("001498", "mask", "not_wear", "incorrect_mask"),
         correct("001498", "mask", "incorrect", "normal.jpg"),
     ]
     photos = remember(FIRST)
-    result = apply_corrections(photos, swap, scheme)
+    result = apply_corrections(photos, swap, schema)
     masks = {photo.path.stem: photo.labels["mask"] for photo in result.photos}
     assert (masks["incorrect_mask"], masks["normal"], masks["mask1"]) == ("not_wear", "incorrect", "wear")
     assert result.relabeled == 2
 
 
-def test_use_no_leaves_photos_out(remember, scheme):
+def test_use_no_excludes_photos(remember, schema):
     photos = remember(FIRST, SUFFIXED)
     result = apply_corrections(
-        photos, [correct("001498", "use", "no"), correct("001498-1", "use", "no", "mask3")], scheme
+        photos, [correct("001498", "use", "no"), correct("001498-1", "use", "no", "mask3")], schema
     )
     assert (result.excluded, len(result.photos), result.relabeled) == (8, 6, 0)
     with pytest.raises(DataError, match="not a value of use"):
-        apply_corrections(photos, [correct("001498", "use", "maybe")], scheme)
+        apply_corrections(photos, [correct("001498", "use", "maybe")], schema)
 
 
-def test_years_and_bands_are_values_of_age(remember, scheme):
+def test_years_and_bands_are_values_of_age(remember, schema):
     photos = remember(FIRST)
-    years = apply_corrections(photos, [correct("001498", "age", "60")], scheme)
+    years = apply_corrections(photos, [correct("001498", "age", "60")], schema)
     assert years.photos[0].labels["age"] == 60.0
-    band = apply_corrections(photos, [correct("001498", "age", ">=60")], scheme)
-    assert band.photos.attribute_indices(scheme)[:, 2].tolist() == [2] * 7
-    decades = AgeLabelRule(by_decade=True).training_schema(scheme)
+    band = apply_corrections(photos, [correct("001498", "age", ">=60")], schema)
+    assert band.photos.attribute_indices(schema)[:, 2].tolist() == [2] * 7
+    decades = AgeLabelRule(by_decade=True).training_schema(schema)
     kept = apply_corrections(photos, [correct("001498", "age", "<30")], decades)
     assert kept.photos.attribute_indices(decades)[0, 2] == -1
 
 
-def test_a_label_that_was_right_already_is_no_change(remember, scheme):
-    assert apply_corrections(remember(FIRST), [correct("001498", "gender", "f")], scheme).relabeled == 0
+def test_equal_labels_are_not_counted_as_changes(remember, schema):
+    assert apply_corrections(remember(FIRST), [correct("001498", "gender", "f")], schema).relabeled == 0
 
 
-def test_every_bad_row_is_in_one_error(remember, scheme):
+def test_all_invalid_rows_are_in_one_error(remember, schema):
     rows = [
         correct("001499", "gender", "male", row=2),
         correct("001498", "gander", "male", row=3),
@@ -105,7 +105,7 @@ def test_every_bad_row_is_in_one_error(remember, scheme):
         correct("001498", "mask", "incorrect", "mask1", row=8),
     ]
     with pytest.raises(DataError) as caught:
-        apply_corrections(remember(FIRST), rows, scheme)
+        apply_corrections(remember(FIRST), rows, schema)
     text = str(caught.value)
     assert "row 2: 001499 gender=male: no person" in text
     assert "did you mean 'gender'" in text
@@ -115,18 +115,18 @@ def test_every_bad_row_is_in_one_error(remember, scheme):
     assert "row 8: 001498/mask1 mask=incorrect: contradicts row 7" in text
 
 
-def test_the_same_thing_said_twice_is_no_contradiction(remember, scheme):
+def test_equal_corrections_do_not_contradict(remember, schema):
     twice = [correct("001498", "gender", "male"), correct(FIRST, "gender", "m", "mask1")]
-    assert apply_corrections(remember(FIRST), twice, scheme).relabeled == 7
+    assert apply_corrections(remember(FIRST), twice, schema).relabeled == 7
 
 
-def test_rows_for_others_are_passed_over_where_not_strict(remember):
+def test_unmatched_rows_are_ignored_unless_strict(remember):
     rows = [correct("009999", "mask", "wear"), correct("001498", "gender", "male")]
     result = apply_corrections(remember(FIRST), rows, LABEL_SCHEMAS["mask"], strict=False)
     assert (result.relabeled, result.unmatched) == (0, tuple(rows))
 
 
-def test_a_file_goes_out_and_comes_back(tmp_path):
+def test_corrections_round_trip(tmp_path):
     rows = [Correction("001498", "normal", "mask", "incorrect", "certain", "swapped, see list", row=2)]
     assert read_corrections(write_corrections(tmp_path / "corrections.csv", rows)) == rows
     (tmp_path / "bad.csv").write_text("person,photo,attribute,value\n,mask1,mask,\n000001,,,\n")
@@ -136,7 +136,7 @@ def test_a_file_goes_out_and_comes_back(tmp_path):
         assert part in str(caught.value)
 
 
-def test_the_known_errors_are_the_public_list():
+def test_known_errors():
     certain, likely = known_errors("certain"), known_errors("likely")
     assert certain == likely[: len(certain)]
     says = Counter((item.attribute, item.value) for item in certain)
@@ -161,9 +161,9 @@ def test_the_known_errors_are_the_public_list():
         known_errors("disputed")
 
 
-def test_the_known_errors_fit_any_part_of_the_competition(remember, scheme):
+def test_known_errors_apply_to_a_part_of_the_dataset(remember, schema):
     photos = remember("000020_female_Asian_50", SUFFIXED, FIRST, "004348_male_Asian_59", "003399_male_Asian_20")
-    result = apply_corrections(photos, known_errors("likely"), scheme, strict=False)
+    result = apply_corrections(photos, known_errors("likely"), schema, strict=False)
     labels = {photo.name: photo.labels for photo in result.photos}
     assert labels["000020_female_Asian_50/normal.jpg"]["mask"] == "incorrect"
     assert labels["000020_female_Asian_50/incorrect_mask.jpg"]["mask"] == "not_wear"
@@ -172,10 +172,10 @@ def test_the_known_errors_fit_any_part_of_the_competition(remember, scheme):
     assert (result.relabeled, result.excluded) == (2 + 7 + 7, 7)
 
 
-def test_nothing_on_the_disk_changes(tmp_path, write_person, scheme):
+def test_files_are_not_modified(tmp_path, write_person, schema):
     from maskfit.data.read_dataset import read_photos
 
     write_person(tmp_path, FIRST)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    apply_corrections(read_photos(tmp_path, scheme), [correct("001498", "use", "no")], scheme)
+    apply_corrections(read_photos(tmp_path, schema), [correct("001498", "use", "no")], schema)
     assert {path: path.stat().st_mtime_ns for path in Path(tmp_path).rglob("*")} == before

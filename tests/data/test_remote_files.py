@@ -1,4 +1,4 @@
-"""Photos that lie elsewhere: in memory, behind HTTP, and in a folder by the same names."""
+"""Tests of photos in memory, over HTTP and in a folder."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("where", ["folder", "memory", "file"])
-def test_the_names_are_the_same_wherever_the_photos_lie(folder: Path, memory: str, where: str) -> None:
+def test_names_do_not_depend_on_the_file_system(folder: Path, memory: str, where: str) -> None:
     root = ImageRoot({"folder": str(folder), "memory": memory, "file": f"file://{folder}"}[where])
     names = list(root.names())
     assert sorted(names) == sorted(NAMES)
@@ -65,14 +65,14 @@ def test_the_names_are_the_same_wherever_the_photos_lie(folder: Path, memory: st
     assert (root.path("a.jpeg") is None) == is_url(root.root)
 
 
-def test_photos_are_fetched_over_http(served: str) -> None:
+def test_photos_are_downloaded_over_http(served: str) -> None:
     root = ImageRoot(served)
     assert root.reader("b/c/3.JPG")() == b"b/c/3.JPG"
     with pytest.raises(PhotoError, match="cannot be downloaded"):
         root.reader("b/absent.jpg")()
 
 
-def test_a_photo_that_is_gone_or_too_large_is_that_photos_error(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_and_too_large_photos_raise_photo_errors(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     root = ImageRoot(memory)
     with pytest.raises(PhotoError, match="cannot be downloaded"):
         root.reader("absent.jpg")()
@@ -81,7 +81,7 @@ def test_a_photo_that_is_gone_or_too_large_is_that_photos_error(memory: str, mon
         root.reader("a.jpeg")()
 
 
-def test_a_root_without_photos_is_told(tmp_path: Path, memory: str) -> None:
+def test_a_root_without_photos_is_an_error(tmp_path: Path, memory: str) -> None:
     with pytest.raises(DataError, match=r"no photo below this URL|cannot be listed"):
         list(ImageRoot("memory://nothing").names())
     with pytest.raises(DataError, match="no such folder"):
@@ -90,7 +90,7 @@ def test_a_root_without_photos_is_told(tmp_path: Path, memory: str) -> None:
         ImageRoot("nonsense://bucket/photos")
 
 
-def test_a_list_names_each_photo_once_and_none_outside(tmp_path: Path, folder: Path) -> None:
+def test_lists_with_duplicates_or_outside_paths_are_rejected(tmp_path: Path, folder: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text("ImageID\nb/2.jpg\na.jpeg\n")
     assert (
@@ -106,7 +106,7 @@ def test_a_list_names_each_photo_once_and_none_outside(tmp_path: Path, folder: P
         read_image_names(path, str(folder))
 
 
-def test_what_a_protocol_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_protocol_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == "fsspec" else real(name, *rest)

@@ -1,4 +1,4 @@
-"""Splits over persons: nobody on both sides, whatever the set looks like, and every fold alike."""
+"""Tests of person-level splits."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from maskfit.data.splits import (
 from maskfit.errors import DataError
 from maskfit.labels.schema import LABEL_SCHEMAS
 
-SCHEME = LABEL_SCHEMAS["mask-gender-age"]
+SCHEMA = LABEL_SCHEMAS["mask-gender-age"]
 SEVEN = ("wear",) * 5 + ("incorrect", "not_wear")
 
 
 def make_set(persons: list[tuple[str, str, float, int]]) -> PhotoDataset:
-    """A set in memory from (person, gender, age, photos)."""
+    """A dataset in memory from (person, gender, age, photos)."""
     photos = [
         Photo(Path(), f"{person}/{number}", person, {"mask": SEVEN[number % 7], "gender": gender, "age": age})
         for person, gender, age, count in persons
@@ -50,10 +50,10 @@ people = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(photos=people, count=st.integers(1, 6), seed=st.integers(0, 2**32 - 1), val_fraction=st.floats(0.01, 0.99))
-def test_no_person_is_ever_on_both_sides(photos, count, seed, val_fraction):
+def test_no_person_is_on_both_sides(photos, count, seed, val_fraction):
     if count > len(photos.persons):
         return
-    folds = make_person_splits(photos, SCHEME, count, seed=seed, val_fraction=val_fraction)
+    folds = make_person_splits(photos, SCHEMA, count, seed=seed, val_fraction=val_fraction)
     validated: Counter[int] = Counter()
     for fold in range(count):
         train, valid = folds.split(photos, fold)
@@ -67,23 +67,23 @@ def test_no_person_is_ever_on_both_sides(photos, count, seed, val_fraction):
 
 @settings(max_examples=40, deadline=None)
 @given(photos=people, seed=st.integers(0, 99), count=st.integers(1, 2), data=st.randoms(use_true_random=False))
-def test_the_order_of_the_photos_has_no_say(photos, seed, count, data):
+def test_splits_do_not_depend_on_the_order_of_the_photos(photos, seed, count, data):
     mixed = list(photos)
     data.shuffle(mixed)
     other = PhotoDataset(photos.root, tuple(mixed))
     assert (
-        make_person_splits(photos, SCHEME, count, seed=seed).fold_of_person
-        == make_person_splits(other, SCHEME, count, seed=seed).fold_of_person
+        make_person_splits(photos, SCHEMA, count, seed=seed).fold_of_person
+        == make_person_splits(other, SCHEMA, count, seed=seed).fold_of_person
     )
 
 
 @settings(max_examples=40, deadline=None)
 @given(photos=people, seed=st.integers(0, 99), count=st.integers(2, 5))
-def test_folds_are_as_even_as_whole_persons_allow(photos, seed, count):
+def test_folds_are_balanced(photos, seed, count):
     if count > len(photos.persons):
         return
-    folds = make_person_splits(photos, SCHEME, count, seed=seed)
-    strata = person_strata(photos, SCHEME)
+    folds = make_person_splits(photos, SCHEMA, count, seed=seed)
+    strata = person_strata(photos, SCHEMA)
     weights = Counter(photo.person for photo in photos)
     for stratum in set(strata.values()):
         mine = [person for person in strata if strata[person] == stratum]
@@ -93,12 +93,12 @@ def test_folds_are_as_even_as_whole_persons_allow(photos, seed, count):
         assert max(sizes) - min(sizes) <= max(weights[person] for person in mine)
 
 
-def test_strata_and_folds_of_a_whole_competition_differ_by_one_person_at_most():
+def test_folds_of_a_large_dataset_differ_by_at_most_one_person():
     maker = random.Random(0)
     persons = [(f"{i:06d}", maker.choice(["male", "female"]), float(maker.randint(18, 60)), 7) for i in range(500)]
     photos = make_set(persons)
-    folds = make_person_splits(photos, SCHEME, 5, seed=0)
-    strata = person_strata(photos, SCHEME)
+    folds = make_person_splits(photos, SCHEMA, 5, seed=0)
+    strata = person_strata(photos, SCHEMA)
     assert len(set(strata.values())) == 6
     counts = Counter((strata[person], fold) for person, fold in folds.fold_of_person.items())
     for stratum in set(strata.values()):
@@ -107,25 +107,25 @@ def test_strata_and_folds_of_a_whole_competition_differ_by_one_person_at_most():
     assert set(Counter(folds.fold_of_person.values()).values()) == {100}
 
 
-def test_one_heavy_person_is_balanced_by_many_light_ones():
+def test_a_person_with_many_photos_is_balanced():
     photos = make_set([("p0", "male", 20.0, 9), *((f"p{i}", "male", 20.0, 1) for i in range(1, 10))])
     for seed in range(5):
         folds = make_person_splits(photos, LABEL_SCHEMAS["gender-age"], 2, seed=seed)
         assert Counter(folds.fold_of_person[photo.person] for photo in photos) == {0: 9, 1: 9}
 
 
-def test_each_seed_is_another_split_and_the_same_seed_the_same():
+def test_splits_depend_only_on_the_seed():
     photos = make_set([(f"p{i}", "male", 20.0, 7) for i in range(20)])
-    first, again, other = (make_person_splits(photos, SCHEME, 4, seed=seed).fold_of_person for seed in (1, 1, 2))
+    first, again, other = (make_person_splits(photos, SCHEMA, 4, seed=seed).fold_of_person for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
-def test_a_hold_out_takes_its_share_of_each_stratum():
+def test_a_hold_out_is_stratified():
     photos = make_set(
         [(f"m{i}", "male", 20.0, 7) for i in range(60)] + [(f"f{i}", "female", 60.0, 7) for i in range(40)]
     )
-    folds = make_person_splits(photos, SCHEME, 1, seed=0, val_fraction=0.1)
+    folds = make_person_splits(photos, SCHEMA, 1, seed=0, val_fraction=0.1)
     assert Counter((person[0], fold) for person, fold in folds.fold_of_person.items() if fold == 0) == {
         ("m", 0): 6,
         ("f", 0): 4,
@@ -137,27 +137,27 @@ def test_a_hold_out_takes_its_share_of_each_stratum():
     assert set(Counter(photos[i].person for i in valid).values()) == {7}
 
 
-def test_a_small_hold_out_still_has_somebody_on_each_side():
+def test_a_hold_out_has_at_least_one_person_on_each_side():
     photos = make_set([("a", "male", 20.0, 1), ("b", "female", 20.0, 1)])
-    for share in (0.01, 0.99):
-        assert sorted(make_person_splits(photos, SCHEME, 1, seed=0, val_fraction=share).fold_of_person.values()) == [
+    for fraction in (0.01, 0.99):
+        assert sorted(make_person_splits(photos, SCHEMA, 1, seed=0, val_fraction=fraction).fold_of_person.values()) == [
             TRAIN_ONLY,
             0,
         ]
 
 
-def test_suffixed_and_doubled_ids_are_persons_of_their_own(remember):
+def test_suffixed_and_repeated_ids_are_different_persons(remember):
     folders = ("001498_male_Asian_23", "001498-1_male_Asian_23", "003397_male_Asian_20", "003397_male_Asian_56")
-    folds = make_person_splits(remember(*folders), SCHEME, 4, seed=0)
+    folds = make_person_splits(remember(*folders), SCHEMA, 4, seed=0)
     assert sorted(folds.fold_of_person) == sorted(folders)
     assert sorted(folds.fold_of_person.values()) == [0, 1, 2, 3]
 
 
-def test_the_stratum_is_what_a_persons_photos_agree_on(remember):
-    strata = person_strata(remember("000001_female_Asian_45"), SCHEME)
-    assert describe_stratum(strata["000001_female_Asian_45"], SCHEME) == "female, 30-59"
+def test_person_strata(remember):
+    strata = person_strata(remember("000001_female_Asian_45"), SCHEMA)
+    assert describe_stratum(strata["000001_female_Asian_45"], SCHEMA) == "female, 30-59"
     alone = PhotoDataset(Path(), (Photo(Path(), "a.jpg", "a.jpg", {"mask": "wear"}),))
-    assert describe_stratum(person_strata(alone, SCHEME)["a.jpg"], SCHEME) == "worn, unknown, unknown"
+    assert describe_stratum(person_strata(alone, SCHEMA)["a.jpg"], SCHEMA) == "worn, unknown, unknown"
 
 
 @pytest.mark.parametrize(
@@ -172,16 +172,16 @@ def test_the_stratum_is_what_a_persons_photos_agree_on(remember):
         (5, 1, float("nan"), "between 0 and 1, got nan"),
     ],
 )
-def test_what_cannot_be_split_is_refused(persons, num_folds, val_fraction, match):
+def test_invalid_arguments_are_rejected(persons, num_folds, val_fraction, match):
     photos = make_set([(f"p{i}", "male", 20.0, 7) for i in range(persons)])
     with pytest.raises(DataError, match=match):
-        make_person_splits(photos, SCHEME, num_folds, seed=0, val_fraction=val_fraction)
+        make_person_splits(photos, SCHEMA, num_folds, seed=0, val_fraction=val_fraction)
 
 
-def test_a_file_of_folds_goes_out_and_comes_back(tmp_path):
+def test_splits_round_trip(tmp_path):
     photos = make_set([(f"p{i}", "male", 20.0, 7) for i in range(9)])
     for count in (1, 3):
-        folds = make_person_splits(photos, SCHEME, count, seed=0)
+        folds = make_person_splits(photos, SCHEMA, count, seed=0)
         back = read_splits(folds.write(tmp_path / "folds.csv"))
         assert back == folds
         assert back.split(photos, 0)[1].tolist() == folds.split(photos, 0)[1].tolist()
@@ -201,13 +201,13 @@ def test_a_file_of_folds_goes_out_and_comes_back(tmp_path):
         (",0\n", "the person is empty"),
     ],
 )
-def test_a_bad_file_of_folds_is_refused(tmp_path, rows, match):
+def test_invalid_split_files_are_rejected(tmp_path, rows, match):
     (tmp_path / "folds.csv").write_text("person,fold\n" + rows)
     with pytest.raises(DataError, match=match):
         read_splits(tmp_path / "folds.csv")
 
 
-def test_a_split_needs_a_fold_for_each_person_and_photos_on_both_sides():
+def test_split_errors():
     photos = make_set([("a", "male", 20.0, 2), ("b", "male", 20.0, 2)])
     with pytest.raises(DataError, match="b has no fold"):
         PersonSplits({"a": 0, "c": 1}, 2).split(photos, 0)
@@ -222,7 +222,7 @@ def test_a_split_needs_a_fold_for_each_person_and_photos_on_both_sides():
     assert train.dtype == valid.dtype == np.int64
 
 
-def test_an_overlap_is_refused_by_name():
+def test_check_no_overlap():
     with pytest.raises(DataError, match="anna is on both sides"):
         check_no_overlap(["anna", "anna", "bea"], [0], [1, 2])
     check_no_overlap(["anna", "anna", "bea"], [0, 1], [2])

@@ -1,4 +1,4 @@
-"""The check finds everything at once and never stops at bad data."""
+"""Tests of `validate_dataset`, which collects all problems and raises nothing for bad data."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from maskfit.data.validation import validate_dataset
 
 
 @pytest.fixture
-def found(tmp_path: Path, scheme):
-    """Checks what stands in tmp_path: kind to the problems of that kind."""
+def found(tmp_path: Path, schema):
+    """Validates tmp_path: kind to the problems of that kind."""
 
     def run(source: Path = tmp_path) -> dict[str, list[DataProblem]]:
         kinds: dict[str, list[DataProblem]] = {}
-        for problem in validate_dataset(source, scheme).problems:
+        for problem in validate_dataset(source, schema).problems:
             kinds.setdefault(problem.kind, []).append(problem)
         return kinds
 
     return run
 
 
-def test_a_sound_set_has_no_problem(tmp_path, write_person, scheme):
+def test_a_valid_dataset_has_no_problems(tmp_path, write_person, schema):
     write_person(tmp_path, "000001_male_Asian_20")
     calls: list[tuple[int, int]] = []
-    checked = validate_dataset(tmp_path, scheme, progress=lambda done, total: calls.append((done, total)))
+    checked = validate_dataset(tmp_path, schema, progress=lambda done, total: calls.append((done, total)))
     assert checked.problems == ()
     assert calls == [(number, 7) for number in range(1, 8)]
-    assert checked.count_classes(scheme)[0] == 5
-    assert checked.count_known(scheme) == {"mask": 7, "gender": 7, "age": 7}
+    assert checked.count_classes(schema)[0] == 5
+    assert checked.count_known(schema) == {"mask": 7, "gender": 7, "age": 7}
 
 
-def test_everything_is_found_at_once_and_the_worst_comes_first(tmp_path, write_person, write_photo, scheme):
+def test_all_problems_are_found_sorted_by_severity(tmp_path, write_person, write_photo, schema):
     folder = write_person(tmp_path, "000001_male_Asian_20")
     write_person(tmp_path, "000002_mail_Asian_20")
     (folder / "mask1.jpg").write_bytes(b"")
@@ -42,7 +42,7 @@ def test_everything_is_found_at_once_and_the_worst_comes_first(tmp_path, write_p
     (folder / "mask3.jpg").write_bytes((folder / "mask4.jpg").read_bytes()[:-60])
     (folder / "mask5.jpg").unlink()
     (folder / "._mask5.jpg").write_bytes(b"x")
-    problems = validate_dataset(tmp_path, scheme).problems
+    problems = validate_dataset(tmp_path, schema).problems
     assert [(problem.severity, problem.kind) for problem in problems] == [
         ("fatal", "folder name"),
         ("fatal", "unreadable"),
@@ -57,7 +57,7 @@ def test_everything_is_found_at_once_and_the_worst_comes_first(tmp_path, write_p
     ]
 
 
-def test_the_same_file_under_two_persons_is_a_leak(tmp_path, write_person, found):
+def test_identical_files_of_two_persons(tmp_path, write_person, found):
     first = write_person(tmp_path, "000001_male_Asian_20")
     second = write_person(tmp_path, "000002_female_Asian_20")
     (second / "normal.jpg").write_bytes((first / "normal.jpg").read_bytes())
@@ -67,7 +67,7 @@ def test_the_same_file_under_two_persons_is_a_leak(tmp_path, write_person, found
     assert "disagree about gender" in problem.message
 
 
-def test_the_same_file_twice_of_one_person_is_a_warning(tmp_path, write_person, found):
+def test_identical_files_of_one_person(tmp_path, write_person, found):
     folder = write_person(tmp_path, "000001_male_Asian_20")
     (folder / "mask2.jpg").write_bytes((folder / "mask1.jpg").read_bytes())
     (folder / "normal.jpg").write_bytes((folder / "incorrect_mask.jpg").read_bytes())
@@ -75,14 +75,14 @@ def test_the_same_file_twice_of_one_person_is_a_warning(tmp_path, write_person, 
     assert ["disagree about mask" in problem.message for problem in problems] == [True, False]
 
 
-def test_years_that_differ_within_a_band_are_a_disagreement(tmp_path, write_photo, found):
+def test_different_years_within_a_bin_disagree(tmp_path, write_photo, found):
     write_photo(tmp_path / "a.jpg")
     (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes())
     (tmp_path / "photos.csv").write_text("path,age\na.jpg,37\nb.jpg,38\n")
     assert "disagree about age" in found(tmp_path / "photos.csv")["duplicate across persons"][0].message
 
 
-def test_endings_sizes_and_small_photos(tmp_path, write_person, write_photo, found):
+def test_suffixes_sizes_and_small_photos(tmp_path, write_person, write_photo, found):
     folder = write_person(tmp_path, "000001_male_Asian_20")
     Image.open(folder / "mask1.jpg").save(folder / "mask1.jpg", "PNG")
     write_photo(folder / "mask2.jpg", size=(96, 40))
@@ -93,14 +93,14 @@ def test_endings_sizes_and_small_photos(tmp_path, write_person, write_photo, fou
     assert "most have 72 x 96" in kinds["unusual size"][0].message
 
 
-def test_sizes_without_a_usual_one_are_no_problem(tmp_path, write_photo, found):
+def test_sizes_without_a_typical_one(tmp_path, write_photo, found):
     for number in range(4):
         write_photo(tmp_path / f"{number}.jpg", seed=number, size=(80 + number, 80))
     (tmp_path / "photos.csv").write_text("path\n0.jpg\n1.jpg\n2.jpg\n3.jpg\n")
     assert found(tmp_path / "photos.csv") == {}
 
 
-def test_problems_of_a_manifest_are_listed_and_its_good_rows_checked(tmp_path, write_photo, found):
+def test_problems_of_a_manifest(tmp_path, write_photo, found):
     write_photo(tmp_path / "a.jpg")
     (tmp_path / "b.jpg").write_bytes(b"GIF89a")
     (tmp_path / "photos.csv").write_text("path,mask\na.jpg,worm\nb.jpg,wear\nc.jpg,\n")
@@ -110,7 +110,7 @@ def test_problems_of_a_manifest_are_listed_and_its_good_rows_checked(tmp_path, w
 
 
 @pytest.mark.parametrize("text", [b"", b"\xff\xfe\x00", b"a,b\n1,2\n", b'path\n"open'])
-def test_a_broken_manifest_is_one_problem_and_no_error(tmp_path, found, text):
+def test_an_invalid_manifest_is_one_problem(tmp_path, found, text):
     (tmp_path / "photos.csv").write_bytes(text)
     kinds = found(tmp_path / "photos.csv")
     assert [problem.severity for problem in kinds["manifest"]] == ["fatal"]

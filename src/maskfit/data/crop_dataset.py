@@ -118,7 +118,7 @@ def write_crops(
     *,
     size: tuple[int, int] | None,
     schema: LabelSchema,
-    background: ComponentSpec = NO_BACKGROUND,
+    background_removal: ComponentSpec = NO_BACKGROUND,
     progress: Progress | None = None,
 ) -> CropSummary:
     """Crops every photo of a folder or manifest into copies; the originals are not modified.
@@ -132,7 +132,7 @@ def write_crops(
         size: (height, width) of the copies in pixels; None for the size of each crop box, without resampling unless the
             box is rotated.
         schema: The label schema of a manifest.
-        background: A component of `BACKGROUNDS`.
+        background_removal: A component of `BACKGROUNDS`.
         progress: Called with (photos done, all photos).
 
     Returns:
@@ -144,7 +144,7 @@ def write_crops(
         MissingExtraError: The crop or background needs an extra.
     """
     photos = _read(source, out, schema)
-    cropper = DatasetCropper(crop, size, background)
+    cropper = DatasetCropper(crop, size, background_removal)
     files = _file_names(photos)
     done = open_crop_log(out / LOG_FILE, cropper.settings(source))
 
