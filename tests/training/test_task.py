@@ -7,6 +7,7 @@ import warnings
 import pytest
 import torch
 from lightning import Trainer
+from torch.utils.data import DataLoader
 
 from maskfit.data.preprocessing import Normalize
 from maskfit.labels.schema import LABEL_SCHEMAS
@@ -54,7 +55,7 @@ def test_two_steps_on_random_tensors_without_a_recipe() -> None:
     task = make_task()
     before = [weight.detach().clone() for weight in task.network.parameters()]
     with warnings.catch_warnings(action="ignore"):
-        make_trainer(max_epochs=1).fit(task, [make_batch(), make_batch()])
+        make_trainer(max_epochs=1).fit(task, DataLoader([make_batch(), make_batch()], batch_size=None))
     assert task.batches_done == len(task.step_losses) == 2
     assert task.step_losses[1] < task.step_losses[0]
     assert all(loss.isfinite() for loss in task.step_losses)
@@ -64,10 +65,11 @@ def test_two_steps_on_random_tensors_without_a_recipe() -> None:
 
 def test_validation_needs_targets_and_scores_the_whole_set() -> None:
     targets = SCHEMA.encode_batch(LABELS)
-    trainer = make_trainer()
+    trainer, loader = make_trainer(), DataLoader([make_batch()], batch_size=None)
     with warnings.catch_warnings(action="ignore"):
-        (metrics,) = trainer.validate(make_task(targets=targets), [make_batch()], verbose=False)
+        trainer.validate(make_task(targets=targets), loader, verbose=False)
+        metrics = trainer.callback_metrics
         assert 0 <= metrics[MONITOR] <= 1
         assert {"valid_loss", "valid_mask_f1", "valid_gender_f1", "valid_age_f1"} <= set(metrics)
         with pytest.raises(ValueError, match="validation needs targets"):
-            trainer.validate(make_task(), [make_batch()], verbose=False)
+            trainer.validate(make_task(), loader, verbose=False)

@@ -75,7 +75,7 @@ class ClassificationTask(LightningModule):
 
     A batch is a dict: `images` (batch, height, width, 3; uint8), `allowed`, a dict from head name to the classes that
     each label allows (batch, values; bool), and `indices` (batch,), the positions of the photos in the dataset. Only
-    the first three arguments, `schema` and `normalization` are needed:
+    the first three arguments, `schema` and `normalization` are required; any data loader that yields such dicts works:
 
         schema = LABEL_SCHEMAS["mask-gender-age"]
         network = build_network(ComponentSpec.create("resnet18"), ComponentSpec.create("multi_head"), schema.sizes)
@@ -90,7 +90,7 @@ class ClassificationTask(LightningModule):
         codes = schema.encode_batch([{"mask": "wear", "gender": "male", "age": 30}])
         allowed = {name: torch.from_numpy(schema.allowed_mask_from_indices(codes, name)) for name in network.heads}
         batch = {"images": images, "allowed": allowed, "indices": torch.arange(1)}
-        Trainer(max_epochs=1).fit(task, [batch])
+        Trainer(max_epochs=1).fit(task, DataLoader([batch], batch_size=None))
 
     Args:
         network: The network to train.
