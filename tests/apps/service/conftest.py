@@ -1,4 +1,4 @@
-"""A network made by hand in ONNX, a service with it, and a gate before the network that tests open and close."""
+"""A hand-made ONNX network, services with it, and a gate that blocks the network on demand."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from maskfit.model_file import ModelMetadata
 from maskfit.registry import ComponentSpec
 
 SCHEME = LABEL_SCHEMAS["mask-gender-age"]
-PATIENCE = 20
-"""Seconds that a test waits for what should happen at once."""
+TIMEOUT_SECONDS = 20
+"""Seconds that a test waits for something that should happen at once."""
 
 
 def make_onnx(path: Path, **changes: Any) -> Path:
@@ -70,7 +70,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Gate:
-    """Stands before a service's network; what it saw, it counts."""
+    """Wraps a service's network: records batch sizes, blocks while closed, and can raise an error."""
 
     def __init__(self, service: InferenceService) -> None:
         self.engine: Any = service.predictor.members[0].engine
@@ -83,14 +83,14 @@ class Gate:
 
     def __call__(self, frames: Any) -> Any:
         self.batches.append(len(frames))
-        assert self.open.wait(PATIENCE)
+        assert self.open.wait(TIMEOUT_SECONDS)
         if self.fault:
             raise self.fault
         return self.plain(frames)
 
 
 class Served:
-    """A running service and who asks it."""
+    """A running service with its client."""
 
     def __init__(self, client: TestClient, service: InferenceService) -> None:
         self.client = client
@@ -160,7 +160,7 @@ def photo(paint: Callable[..., Any]) -> Callable[..., bytes]:
 def wait_until() -> Callable[[Callable[[], object]], None]:
     def wait(true: Callable[[], object]) -> None:
         pause = threading.Event()
-        for _ in range(PATIENCE * 100):
+        for _ in range(TIMEOUT_SECONDS * 100):
             if true():
                 return
             pause.wait(0.01)

@@ -1,4 +1,4 @@
-"""Bodies that are meant to break something: each is refused with a reason, and nothing of this machine comes out."""
+"""Malicious bodies: each is rejected with a reason, and responses reveal nothing about the machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from maskfit.errors import ModelFileError
 from maskfit.labels.attribute import Attribute
 from maskfit.labels.schema import LabelSchema
 
-from .asking import as_form, ask, body
+from .asgi_client import as_form, ask, body
 
 LARGE = (50, 12, 110, 90)
 
@@ -62,7 +62,7 @@ PHOTOS = {
 
 
 @pytest.mark.parametrize("kind", PHOTOS)
-def test_a_hostile_photo_is_said_to_be_none(common, photo, kind):
+def test_a_malicious_photo_gets_an_error(common, photo, kind):
     files = [("files", ("bad.png", PHOTOS[kind])), ("files", ("good.png", photo(0)))]
     answer = common.post("/v1/predict", files=files)
     assert answer.status_code == 200
@@ -73,7 +73,7 @@ def test_a_hostile_photo_is_said_to_be_none(common, photo, kind):
     assert len(good["faces"]) == 1
 
 
-def test_of_a_bomb_behind_few_pixels_only_these_are_unpacked(common):
+def test_a_decompression_bomb_is_unpacked_only_as_far_as_its_pixels(common):
     bomb = png_of(100, 100, zlib.compress(b"\0" * 50_000_000))
     tracemalloc.start()
     try:
@@ -113,7 +113,7 @@ JSONS = {
 
 
 @pytest.mark.parametrize("kind", JSONS)
-def test_hostile_json_is_refused(common, kind):
+def test_malicious_json_is_rejected(common, kind):
     answer = common.post("/v1/predict", content=JSONS[kind], headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["detail"]
@@ -139,7 +139,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("kind", FORMS)
-def test_a_hostile_form_is_refused(common, kind):
+def test_a_malicious_form_is_rejected(common, kind):
     headers = {"content-type": "multipart/form-data; boundary=edge"}
     answer = common.post("/v1/predict", content=FORMS[kind], headers=headers)
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
@@ -157,7 +157,7 @@ def test_a_hostile_form_is_refused(common, kind):
         ("multipart/mixed", 415),
     ],
 )
-def test_other_kinds_of_bodies_are_refused(common, kind, status):
+def test_other_media_types_are_rejected(common, kind, status):
     answer = common.post("/v1/predict", content=b"x", headers={"content-type": kind})
     assert answer.status_code == status
 
@@ -184,7 +184,7 @@ def test_other_kinds_of_bodies_are_refused(common, kind, status):
         max_size=12,
     )
 )
-def test_no_bytes_break_the_reading_of_a_body(chunks):
+def test_no_bytes_crash_the_body_parsers(chunks):
     statuses = set()
     for intake in (MultipartParser(b"edge", Limits()), JsonBodyParser(Limits())):
         try:
@@ -227,7 +227,7 @@ def test_nothing_is_written_to_disk(serve):
     assert [os.devnull] == WRITTEN
 
 
-def test_no_name_no_body_and_no_token_is_logged(serve, photo, caplog, monkeypatch):
+def test_names_bodies_and_tokens_are_not_logged(serve, photo, caplog, monkeypatch):
     token = "secret-token-" + "x" * 20
     monkeypatch.setenv("MASKFIT_TOKEN", token)
     served = serve()
@@ -249,7 +249,7 @@ def test_no_name_no_body_and_no_token_is_logged(serve, photo, caplog, monkeypatc
     assert "secret" not in "\n".join(loud)
 
 
-def test_a_fault_says_nothing_and_the_next_request_is_answered(serve, photo, caplog):
+def test_an_internal_error_reveals_nothing_and_the_next_request_succeeds(serve, photo, caplog):
     served = serve()
     served.gate.fault = RuntimeError("/secret/place/model.onnx")
     answer = served.send(photo(0, LARGE))
@@ -263,7 +263,7 @@ def test_a_fault_says_nothing_and_the_next_request_is_answered(serve, photo, cap
     assert served.send(photo(0, LARGE)).status_code == 200
 
 
-def test_the_model_card_has_no_place_in_it(common):
+def test_the_model_description_contains_no_path(common):
     card = common.get("/v1/model")
     assert "secret-place" not in card.text
     said = card.json()
@@ -272,7 +272,7 @@ def test_the_model_card_has_no_place_in_it(common):
     assert said["limits"]["photos"] == 32
 
 
-def test_unknown_paths_and_verbs_are_problems(common):
+def test_unknown_paths_and_methods_give_problem_details(common):
     client = common
     for path, verb, status in (
         ("/", "get", 404),
@@ -285,7 +285,7 @@ def test_unknown_paths_and_verbs_are_problems(common):
     assert client.delete("/v1/predict").headers["allow"] == "POST"
 
 
-def test_openapi_says_what_can_come(common):
+def test_openapi_describes_the_responses(common):
     document = common.get("/openapi.json").json()
     responses = document["paths"]["/v1/predict"]["post"]["responses"]
     assert set(responses) == {"200", "408", "413", "415", "422", "429", "500", "503"}
@@ -299,7 +299,7 @@ def test_openapi_says_what_can_come(common):
     )
 
 
-def test_attributes_may_be_called_as_they_like_but_not_as_what_a_face_has(painted):
+def test_attribute_names_are_free_except_reserved_ones(painted):
     odd = Attribute(name="model_x y", values=("<1", "a b"))
     answers = build_response_model(LabelSchema(attributes=(odd,)))
     said = {

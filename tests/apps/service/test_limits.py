@@ -15,7 +15,7 @@ from maskfit.apps.service.service import InferenceService
 from maskfit.apps.service.settings import Limits, ServiceSettings
 from maskfit.errors import DataError
 
-from .asking import as_form, ask, body
+from .asgi_client import as_form, ask, body
 
 LARGE = (50, 12, 110, 90)
 TOKEN = "t0ken-" + "x" * 20
@@ -34,7 +34,7 @@ def refused(answer, status):
     return said["detail"]
 
 
-def test_a_full_queue_refuses_and_says_when_to_come_back(serve, photo, wait_until):
+def test_a_full_queue_rejects_with_retry_after(serve, photo, wait_until):
     served = serve(queue=2)
     served.gate.open.clear()
     with ThreadPoolExecutor(2) as pool:
@@ -50,14 +50,14 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(serve, photo, wait_unti
     assert count(served, "maskfit_rejections_total", reason="queue") == 1
 
 
-def test_a_request_with_more_photos_than_the_queue_is_refused_whole(serve, photo):
+def test_a_request_larger_than_the_queue_is_rejected_as_a_whole(serve, photo):
     served = serve(queue=2)
     refused(served.send(*[photo(0)] * 3), 429)
     assert served.service.batcher.pending_count == 0
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_body_with_too_many_bytes_is_refused_said_or_unsaid(serve, declared):
+def test_a_too_large_body_is_rejected_with_or_without_content_length(serve, declared):
     served = serve(body_bytes=10_000)
     content, headers = as_form(b"x" * 20_000)
     if declared:
@@ -68,7 +68,7 @@ def test_a_body_with_too_many_bytes_is_refused_said_or_unsaid(serve, declared):
     assert served.service.body_memory.reserved_bytes == 0
 
 
-def test_bodies_of_all_requests_together_are_bounded(serve, photo):
+def test_the_memory_of_all_bodies_is_bounded(serve, photo):
     served = serve()
     with served.service.body_memory.reservation() as reservation:
         reservation.reserve(served.service.body_memory.max_bytes - 100)
@@ -77,7 +77,7 @@ def test_bodies_of_all_requests_together_are_bounded(serve, photo):
     assert served.service.body_memory.reserved_bytes == 0
 
 
-def test_a_photo_that_is_too_large_is_refused_alone(serve, photo):
+def test_a_too_large_photo_fails_alone(serve, photo):
     good = photo(0, LARGE)
     served = serve(photo_bytes=len(good) + 1000, photo_pixels=120 * 100)
     small, large = served.send(good, photo(1) + b"\0" * 2000).json()["photos"]
@@ -87,7 +87,7 @@ def test_a_photo_that_is_too_large_is_refused_alone(serve, photo):
     assert "120 x 100 = 12,000 pixels, more than the maximum of 11,999" in answer["error"]["message"]
 
 
-def test_too_many_photos_are_refused_in_both_ways(serve, photo):
+def test_too_many_photos_are_rejected_as_form_and_as_json(serve, photo):
     served = serve(photos=2)
     assert refused(served.send(*[photo(0)] * 3), 422) == "a request has at most 2 photos"
     sent = {"photos": [{"data": base64.b64encode(photo(0)).decode()}] * 3}
@@ -95,7 +95,7 @@ def test_too_many_photos_are_refused_in_both_ways(serve, photo):
     assert served.send(*[photo(0)] * 2).status_code == 200
 
 
-def test_an_answer_that_takes_too_long_is_given_up(serve, photo):
+def test_a_prediction_times_out(serve, photo):
     served = serve(seconds=0.3)
     served.gate.open.clear()
     answer = served.send(photo(0, LARGE))
@@ -105,14 +105,14 @@ def test_an_answer_that_takes_too_long_is_given_up(serve, photo):
     served.gate.open.set()
 
 
-def test_a_body_that_does_not_come_is_given_up(serve):
+def test_a_slow_body_times_out(serve):
     served = serve(seconds=0.2)
     content, headers = as_form(b"x" * 100)
     answer = ask(served.client.app, body(content[:50], end=False), headers=headers)
     assert (answer.status, json.loads(answer.body)["detail"]) == (408, "the body took more than 0.2 s")
 
 
-def test_nobody_works_for_a_caller_who_left(serve, photo, wait_until):
+def test_a_disconnected_request_is_cancelled(serve, photo, wait_until):
     served = serve()
     served.gate.open.clear()
     with ThreadPoolExecutor(2) as pool:
@@ -130,7 +130,7 @@ def test_nobody_works_for_a_caller_who_left(serve, photo, wait_until):
     assert count(served, "maskfit_photos_total", outcome="lost") == 2
 
 
-def test_a_caller_who_leaves_while_sending_leaves_nothing_behind(serve):
+def test_a_disconnect_during_the_body_frees_its_memory(serve):
     served = serve()
     content, headers = as_form(b"x" * 100)
     answer = ask(served.client.app, [*body(content[:50], end=False), {"type": "http.disconnect"}], headers=headers)
@@ -148,14 +148,14 @@ def guarded(model):
 
 @pytest.mark.parametrize("given", [None, "Bearer wrong-" + "x" * 20, "Bearer ", f"Basic {TOKEN}", f"Bearer {TOKEN}é"])
 @pytest.mark.parametrize(("verb", "path"), [("POST", "/v1/predict"), ("GET", "/v1/model"), ("GET", "/metrics")])
-def test_without_the_token_nothing_is_answered(guarded, given, verb, path):
+def test_without_the_token_every_request_is_rejected(guarded, given, verb, path):
     headers = {} if given is None else {"authorization": given.encode()}
     answer = guarded.request(verb, path, headers=headers)
     refused(answer, 401)
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_with_the_token_everything_is(guarded, photo):
+def test_with_the_token_requests_are_accepted(guarded, photo):
     headers = {"authorization": f"Bearer {TOKEN}"}
     files = {"files": ("a.png", photo(0))}
     assert guarded.post("/v1/predict", files=files, headers=headers).status_code == 200
@@ -166,14 +166,14 @@ def test_with_the_token_everything_is(guarded, photo):
 
 
 @pytest.mark.parametrize("text", ["", "short", "x" * 15, "with a space in its middle", "größer-als-sechzehn"])
-def test_a_token_that_cannot_be_one_is_refused(settle, tmp_path, text):
+def test_an_invalid_token_is_rejected(settle, tmp_path, text):
     path = tmp_path / "token.txt"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match="token"):
         settle(token_file=path).token()
 
 
-def test_the_tokens_file_goes_before_the_environment(settle, tmp_path, monkeypatch):
+def test_the_token_file_overrides_the_environment(settle, tmp_path, monkeypatch):
     monkeypatch.setenv("MASKFIT_TOKEN", "e" * 20)
     path = tmp_path / "token.txt"
     path.write_text("f" * 20 + "\n")
@@ -182,7 +182,7 @@ def test_the_tokens_file_goes_before_the_environment(settle, tmp_path, monkeypat
         settle(token_file=tmp_path / "none").token()
 
 
-def test_stopping_answers_for_what_was_taken_on(serve, photo):
+def test_stop_completes_accepted_photos(serve, photo):
     served = serve()
     served.gate.open.clear()
     batcher = served.service.batcher
@@ -196,7 +196,7 @@ def test_stopping_answers_for_what_was_taken_on(serve, photo):
     refused(served.client.get("/readyz"), 503)
 
 
-def test_ready_is_said_while_it_is(serve, photo, settle):
+def test_readiness_follows_the_state(serve, photo, settle):
     assert not InferenceService(settle()).is_ready
     served = serve()
     assert served.client.get("/readyz").json() == {"status": "ready"}
@@ -206,7 +206,7 @@ def test_ready_is_said_while_it_is(serve, photo, settle):
     assert served.client.get("/healthz").status_code == 200
 
 
-def test_settings_survive_the_environment():
+def test_settings_round_trip_through_json():
     settings = ServiceSettings(models=("a", "b"), limits=Limits(photos=3), batch_wait=0.25, token_file="token.txt")
     assert ServiceSettings.model_validate_json(settings.model_dump_json()) == settings
     assert settings.model_copy(update={"workers": 1000}).threads == 1

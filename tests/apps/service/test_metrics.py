@@ -1,4 +1,4 @@
-"""The numbers that Prometheus reads: they count what was asked, in its own format."""
+"""Prometheus metrics: counts of requests, photos and faces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read(text: str) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_the_numbers_count_what_was_asked(serve, photo):
+def test_the_metrics_count_requests_and_photos(serve, photo):
     served = serve()
     served.send(photo(0, LARGE, SMALL), b"none")
     served.send(photo(1))
@@ -46,12 +46,12 @@ COUNT = """
 from maskfit.apps.service.metrics import Metrics
 metrics = Metrics()
 metrics.faces.inc(3)
-metrics.batches.observe(2)
+metrics.batch_faces.observe(2)
 print(metrics.render().decode())
 """
 
 
-def test_workers_tell_the_numbers_of_all(tmp_path):
+def test_workers_report_summed_metrics(tmp_path):
     words = [sys.executable, "-c", COUNT]
     environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     for _ in range(2):

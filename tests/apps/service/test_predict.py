@@ -1,4 +1,4 @@
-"""Photos go in, and each comes out with its answer: in order, together with others', as if it had been alone."""
+"""Predictions over HTTP: in order, batched with other requests, and equal to those of a single photo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def as_json(*contents, names=None):
     }
 
 
-def test_each_photo_has_its_answer_in_order_and_a_bad_one_spoils_no_other(serve, photo):
+def test_photos_are_predicted_in_order_and_fail_alone(serve, photo):
     answer = serve().send(photo(1, SMALL, LARGE), b"no photo at all", photo(2), photo(3, LARGE))
     assert answer.status_code == 200
     first, bad, bare, last = answer.json()["photos"]
@@ -43,7 +43,7 @@ def test_each_photo_has_its_answer_in_order_and_a_bad_one_spoils_no_other(serve,
     assert last["found"] == 1
 
 
-def test_answers_are_those_of_a_reader_alone(serve, photo, model):
+def test_predictions_equal_those_of_a_face_predictor(serve, photo, model):
     contents = [photo(seed, SMALL, LARGE) for seed in range(3)]
     reader = FacePredictor(Predictor.load(model))
     photos = serve().send(*contents).json()["photos"]
@@ -56,7 +56,7 @@ def test_answers_are_those_of_a_reader_alone(serve, photo, model):
                 assert face[name]["probabilities"] == pytest.approx(own[name]["probabilities"], abs=1e-6)
 
 
-def test_json_and_form_say_the_same(serve, photo):
+def test_json_and_form_give_the_same_predictions(serve, photo):
     served = serve()
     contents = [photo(1, LARGE), photo(2)]
     form = served.send(*contents).json()["photos"]
@@ -65,7 +65,7 @@ def test_json_and_form_say_the_same(serve, photo):
     assert served.client.post("/v1/predict", json=as_json(contents[0])).json()["photos"][0]["name"] is None
 
 
-def test_whole_photos_are_answered_as_a_predictor_does(serve, photo, model):
+def test_whole_photos_are_predicted_like_by_a_predictor(serve, photo, model):
     content = photo(4, LARGE)
     (answer,) = serve().send(content, path="/v1/predict?faces=false").json()["photos"]
     (face,) = answer["faces"]
@@ -78,7 +78,7 @@ def test_whole_photos_are_answered_as_a_predictor_does(serve, photo, model):
     )[0]
 
 
-def test_many_callers_share_batches_and_get_their_own_answers(serve, photo, wait_until):
+def test_concurrent_requests_share_batches(serve, photo, wait_until):
     served = serve()
     contents = [photo(seed, LARGE) for seed in range(16)]
     alone = [served.send(content).json()["photos"][0]["faces"] for content in contents]
@@ -98,7 +98,7 @@ def test_many_callers_share_batches_and_get_their_own_answers(serve, photo, wait
     assert sum(served.gate.batches) == 16
 
 
-def test_a_batch_is_no_larger_than_it_may_be(serve, photo, wait_until):
+def test_batches_respect_batch_size(serve, photo, wait_until):
     served = serve(batch_size=3)
     served.gate.open.clear()
     with ThreadPoolExecutor(8) as pool:
@@ -120,7 +120,7 @@ class Watched(queue.SimpleQueue):
         return super().get(block, timeout)
 
 
-def test_a_lone_caller_waits_for_nobody(settle, photo, painted):
+def test_a_lone_request_does_not_wait(settle, photo, painted):
     batcher = InferenceService(settle(batch_wait=1.0)).batcher
     batcher._detected = seen = Watched()
     batcher.start()
@@ -133,12 +133,12 @@ def test_a_lone_caller_waits_for_nobody(settle, photo, painted):
     assert seen.waits
 
 
-def test_no_more_faces_than_wanted(serve, photo):
+def test_the_number_of_faces_is_limited(serve, photo):
     (answer,) = serve(faces=1).send(photo(0, SMALL, LARGE)).json()["photos"]
     assert [face["box"] for face in answer["faces"]] == [list(map(float, LARGE))]
 
 
-def test_a_service_for_portraits_needs_no_detector(settle, photo, monkeypatch):
+def test_a_portrait_service_opens_no_detector(settle, photo, monkeypatch):
     monkeypatch.setattr("maskfit.data.crops.face.load_detector", lambda *_: pytest.fail("a detector was opened"))
     with TestClient(build_app(InferenceService(settle().model_copy(update={"faces": False})))) as client:
         answer = client.post("/v1/predict", files={"files": ("a.png", photo(0, LARGE))})

@@ -1,4 +1,4 @@
-"""The real command in a process of its own: it starts without torch, answers, and ends when it is told to."""
+"""`maskfit serve` as a process: it starts without torch, predicts, and stops on SIGTERM."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from .asking import as_form
+from .asgi_client import as_form
 
 COMMAND = """
 import sys
@@ -67,7 +67,7 @@ class Process:
         raise AssertionError("it does not get ready")
 
     def end(self) -> tuple[int, str]:
-        """The exit code and what was said on standard error."""
+        """Returns the exit code and standard error."""
         _, told = self.process.communicate(timeout=60)
         return self.process.returncode, told
 
@@ -86,7 +86,7 @@ def start() -> Iterator[Callable[..., Process]]:
         item.process.wait()
 
 
-def test_it_answers_finishes_what_was_begun_and_leaves_with_0(start, model, photo):
+def test_sigterm_completes_running_requests_and_exits_with_0(start, model, photo):
     service = start(model, "--max-body", 0.1)
     content, headers = as_form(photo(0))
     assert service.ask("POST", "/v1/predict", content, headers)[0] == 200
@@ -111,7 +111,7 @@ def test_it_answers_finishes_what_was_begun_and_leaves_with_0(start, model, phot
 
 
 @pytest.mark.slow
-def test_workers_share_the_port_and_their_numbers(start, model, photo):
+def test_workers_share_the_port_and_the_metrics(start, model, photo):
     service = start(model, "--workers", 2)
     content, headers = as_form(photo(0))
     assert [service.ask("POST", "/v1/predict", content, headers)[0] for _ in range(10)] == [200] * 10

@@ -1,4 +1,4 @@
-"""A film of painted people, whose masks are patches of grey, and a network that reads the grey: all of it for real."""
+"""A synthetic video of painted persons whose masks are gray patches, and a network that classifies the gray level."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from maskfit.model_file import ModelMetadata
 from maskfit.registry import ComponentSpec
 from maskfit.synthesis.drawn.synthetic_video import PersonSprites, SyntheticVideo, Walk
 
-GREYS = {"wear": 245, "incorrect": 128, "not_wear": 10}
-"""How bright the patch on a face is, by the state of the mask."""
+GRAY_LEVELS = {"wear": 245, "incorrect": 128, "not_wear": 10}
+"""Gray level of the patch on a face, by mask state."""
 
 RATE = 12.5
 SIZE = (320, 240)
 
 
 def painted_looks(colour: tuple[int, int, int], width: int = 40, height: int = 56) -> PersonSprites:
-    """A rectangle as the detector `painted` finds it, with a patch of grey in its middle."""
+    """A rectangle as the detector `painted` finds it, with a patch of gray in its middle."""
     pictures = {}
-    for state, grey in GREYS.items():
+    for state, gray in GRAY_LEVELS.items():
         picture = Image.new("RGBA", (width, height), (*colour, 255))
         inner = (width // 5, height // 5, width - width // 5, height - height // 5)
-        picture.paste((grey, grey, grey, 255), inner)
+        picture.paste((gray, gray, gray, 255), inner)
         pictures[state] = picture
     return PersonSprites(pictures, (0, 0, width, height))
 
@@ -67,7 +67,7 @@ def video(film: SyntheticVideo, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return path
 
 
-def grey_model(path: Path, unsure_below: dict[str, float] | None = None) -> Path:
+def gray_model(path: Path, unsure_below: dict[str, float] | None = None) -> Path:
     """A network that answers by the brightness of the middle of a face, and takes everybody for a woman."""
     facts = ModelMetadata(
         label_schema=LABEL_SCHEMAS["mask-gender"],
@@ -82,7 +82,7 @@ def grey_model(path: Path, unsure_below: dict[str, float] | None = None) -> Path
         heads=("mask", "gender"),
         calibration=Calibration(abstain_below=unsure_below or {}),
     )
-    levels = np.array(list(GREYS.values()), dtype=np.float32) / 255
+    levels = np.array(list(GRAY_LEVELS.values()), dtype=np.float32) / 255
     # -(brightness - level)², less what all have in common, is linear: the nearest level wins.
     weights = {
         "mask_w": 60 * levels[None],
@@ -93,11 +93,11 @@ def grey_model(path: Path, unsure_below: dict[str, float] | None = None) -> Path
     graph = helper.make_graph(
         [
             helper.make_node("ReduceMean", ["photos"], ["planes"], axes=[2, 3], keepdims=0),
-            helper.make_node("ReduceMean", ["planes"], ["grey"], axes=[1], keepdims=1),
-            helper.make_node("Gemm", ["grey", "mask_w", "mask_b"], ["mask"]),
-            helper.make_node("Gemm", ["grey", "gender_w", "gender_b"], ["gender"]),
+            helper.make_node("ReduceMean", ["planes"], ["gray"], axes=[1], keepdims=1),
+            helper.make_node("Gemm", ["gray", "mask_w", "mask_b"], ["mask"]),
+            helper.make_node("Gemm", ["gray", "gender_w", "gender_b"], ["gender"]),
         ],
-        "grey",
+        "gray",
         [helper.make_tensor_value_info("photos", TensorProto.FLOAT, ["batch", 3, 16, 16])],
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", size])
@@ -114,7 +114,7 @@ def grey_model(path: Path, unsure_below: dict[str, float] | None = None) -> Path
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return grey_model(tmp_path_factory.mktemp("model") / "grey.onnx")
+    return gray_model(tmp_path_factory.mktemp("model") / "gray.onnx")
 
 
 @pytest.fixture

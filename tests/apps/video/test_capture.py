@@ -46,7 +46,7 @@ def read(path: Path) -> tuple[list[Frame], VideoCapture]:
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv", ".mov"])
-def test_frames_come_back_with_their_own_times(tmp_path, ending):
+def test_frames_are_read_with_their_own_times(tmp_path, ending):
     frames, video = read(write(tmp_path / f"a{ending}"))
     assert [frame.time for frame in frames] == pytest.approx(TIMES, abs=2e-3)
     assert [frame.index for frame in frames] == list(range(len(TIMES)))
@@ -56,12 +56,12 @@ def test_frames_come_back_with_their_own_times(tmp_path, ending):
     assert (video.truncation, video.num_damaged) == ("", 0)
 
 
-def test_an_odd_row_and_column_are_left_out(tmp_path):
+def test_an_odd_row_and_column_are_cropped(tmp_path):
     frames, _ = read(write(tmp_path / "a.mp4", size=(65, 49)))
     assert frames[0].pixels.shape == (48, 64, 3)
 
 
-def test_a_frame_of_another_size_is_brought_to_the_first(tmp_path):
+def test_a_frame_of_another_size_is_resized_to_the_first(tmp_path):
     with open_video_writer(tmp_path / "a.mp4", (64, 48), 25) as out:
         out.write(0.0, picture(0))
         out.write(0.1, picture(0, 128, 96))
@@ -69,7 +69,7 @@ def test_a_frame_of_another_size_is_brought_to_the_first(tmp_path):
     assert [frame.pixels.shape for frame in frames] == [(48, 64, 3)] * 2
 
 
-def test_a_video_keeps_what_there_is_when_the_work_on_it_fails(tmp_path):
+def test_a_video_is_complete_up_to_an_error(tmp_path):
     def work() -> None:
         with open_video_writer(tmp_path / "a.mp4", (64, 48), 25) as out:
             out.write(0.0, picture(0))
@@ -83,7 +83,7 @@ def test_a_video_keeps_what_there_is_when_the_work_on_it_fails(tmp_path):
 
 
 @pytest.mark.parametrize(("turn", "corner"), [(90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))])
-def test_a_telephone_held_upright_gives_upright_frames(tmp_path, turn, corner):
+def test_rotated_phone_videos_give_upright_frames(tmp_path, turn, corner):
     path = write(tmp_path / "a.mp4")
     data = bytearray(path.read_bytes())
     # The matrix in a track's header, fixed point, says how players are to turn the frames: clockwise.
@@ -110,7 +110,7 @@ def test_a_telephone_held_upright_gives_upright_frames(tmp_path, turn, corner):
         ("list.m3u8", b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n", "not a readable video"),
     ],
 )
-def test_what_is_no_video_is_told(tmp_path, name, content, said):
+def test_an_unreadable_source_is_an_error(tmp_path, name, content, said):
     path = tmp_path / name
     if content == "half":
         content = write(tmp_path / "whole.mp4").read_bytes()[:900]
@@ -132,7 +132,7 @@ def test_a_folder_is_no_video(tmp_path):
         parse_source(str(tmp_path))
 
 
-def test_of_a_video_that_breaks_off_what_there_is_is_read_and_the_rest_told(tmp_path):
+def test_a_truncated_video_is_read_as_far_as_possible(tmp_path):
     path = write(tmp_path / "a.mkv", [number / 25 for number in range(200)])
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) * 6 // 10])
@@ -141,7 +141,7 @@ def test_of_a_video_that_breaks_off_what_there_is_is_read_and_the_rest_told(tmp_
     assert "declares 8.0 s, but it ends after" in video.truncation
 
 
-def test_damage_in_the_middle_is_passed_over(tmp_path):
+def test_damaged_packets_are_skipped(tmp_path):
     path, chance = tmp_path / "a.mp4", np.random.default_rng(0)
     with open_video_writer(path, (64, 48), 25) as out:
         for number in range(100):
@@ -157,7 +157,7 @@ def test_damage_in_the_middle_is_passed_over(tmp_path):
     assert all(one.time < other.time for one, other in pairwise(frames))
 
 
-def test_words_are_files_addresses_or_cameras(tmp_path):
+def test_parse_source_distinguishes_files_urls_and_cameras(tmp_path):
     path = write(tmp_path / "0.mp4")
     assert parse_source(str(path)).kind == "file"
     assert parse_source("0") == SourceAddress("camera", "0", "camera 0")
@@ -171,7 +171,7 @@ def test_words_are_files_addresses_or_cameras(tmp_path):
         parse_source("rtsp://[x")
 
 
-def test_an_error_tells_no_password():
+def test_errors_contain_no_password():
     with pytest.raises(DataError, match="the stream cannot be opened: Connection refused") as told:
         VideoCapture(parse_source("rtsp://me:s3cret@127.0.0.1:9/hall?token=t0ken"))
     assert "s3cret" not in str(told.value)
@@ -179,7 +179,7 @@ def test_an_error_tells_no_password():
 
 
 @pytest.mark.skipif(Path("/dev/video99").exists(), reason="there is a camera")
-def test_a_camera_that_is_not_there_is_told():
+def test_a_missing_camera_is_an_error():
     with pytest.raises(DataError, match="camera cannot be opened"):
         VideoCapture(parse_source("99"))
 
@@ -198,14 +198,14 @@ def frames_at(times: list[float]) -> list[Frame]:
         (FrameSampling(every=2, max_fps=10), [0, 4, 6, 8, 10]),
     ],
 )
-def test_the_pace_leaves_out_frames(sampling, kept):
-    assert [frame.number for frame in sampling.subsample(frames_at([number * 0.04 for number in range(12)]))] == kept
+def test_frame_sampling_selects_frames(sampling, kept):
+    assert [frame.index for frame in sampling.subsample(frames_at([number * 0.04 for number in range(12)]))] == kept
 
 
 # Live
 
 
-def test_only_the_newest_frame_is_kept_and_the_others_are_counted():
+def test_only_the_newest_frame_is_kept_and_dropped_ones_are_counted():
     taken, stop = [], threading.Event()
     source = realtime_frames(iter(frames_at([number / 100 for number in range(40)])), stop)
     newest = LatestFrameReader(source, stop)
@@ -218,7 +218,7 @@ def test_only_the_newest_frame_is_kept_and_the_others_are_counted():
     assert taken[-1] == 39
 
 
-def test_what_goes_wrong_in_the_reading_thread_is_raised_where_frames_are_taken():
+def test_errors_of_the_reading_thread_are_raised_in_the_consumer():
     def source() -> Iterator[Frame]:
         yield from frames_at([0.0])
         raise DataError("gone")
@@ -228,7 +228,7 @@ def test_what_goes_wrong_in_the_reading_thread_is_raised_where_frames_are_taken(
             pass
 
 
-def test_who_waits_for_a_camera_can_be_stopped():
+def test_waiting_for_a_camera_can_be_stopped():
     stop = threading.Event()
 
     def source() -> Iterator[Frame]:
@@ -279,7 +279,7 @@ def camera() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_stream_that_breaks_off_is_opened_again_and_goes_on(camera, monkeypatch):
+def test_a_lost_stream_is_reconnected_and_continues(camera, monkeypatch):
     monkeypatch.setattr(live_capture, "FIRST_RETRY_SECONDS", 0.05)
     said: list[str] = []
     video = VideoCapture(parse_source(camera))
@@ -300,7 +300,7 @@ def test_a_stream_that_breaks_off_is_opened_again_and_goes_on(camera, monkeypatc
     assert "is back after" in said[1]
 
 
-def test_a_stream_that_does_not_come_back_is_an_error(camera, monkeypatch):
+def test_a_stream_that_stays_lost_is_an_error(camera, monkeypatch):
     monkeypatch.setattr(live_capture, "FIRST_RETRY_SECONDS", 0.05)
 
     def closed(address: SourceAddress) -> VideoCapture:

@@ -1,4 +1,4 @@
-"""What is answered from frame to frame becomes events, and events become rows, lines and counts."""
+"""Events from predictions per frame, and their rows, text, counts and annotations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOX = (50.0, 50.0, 90.0, 100.0)
 
 
 def answer(state: str | None, box=BOX, sure: float = 0.96) -> FacePrediction:
-    """A face that is so, or of which nothing is known."""
+    """Returns a face in a state, or in an uncertain one."""
     shares = np.full(3, 1 / 3) if state is None else np.full(3, (1 - sure) / 2)
     if state is not None:
         shares[STATES.index(state)] = sure
@@ -33,15 +33,15 @@ def answer(state: str | None, box=BOX, sure: float = 0.96) -> FacePrediction:
     return FacePrediction((), rows[0], Face(box, 0.9), CropBox(box))
 
 
-def live(crowd: EventDetector, states: list[str | None], start: int = 0) -> list[Event]:
-    """Somebody who is so in each frame; "-" where he is not seen."""
+def live(detector: EventDetector, states: list[str | None], start: int = 0) -> list[Event]:
+    """Runs one person with a state per frame, "-" where unseen."""
     events = []
     for place, state in enumerate(states, start):
-        events += crowd.update(place, place * STEP, [] if state == "-" else [answer(state)])
+        events += detector.update(place, place * STEP, [] if state == "-" else [answer(state)])
     return events
 
 
-def crowd(**changes: float) -> EventDetector:
+def make_detector(**changes: float) -> EventDetector:
     return EventDetector(
         SCHEME,
         {},
@@ -49,8 +49,8 @@ def crowd(**changes: float) -> EventDetector:
     )
 
 
-def test_somebody_appears_changes_and_leaves():
-    events = live(crowd(), ["wear"] * 20 + ["not_wear"] * 20 + ["-"] * 15)
+def test_a_person_appears_changes_and_leaves():
+    events = live(make_detector(), ["wear"] * 20 + ["not_wear"] * 20 + ["-"] * 15)
     assert [(event.event, event.state, event.previous) for event in events] == [
         ("appeared", "wear", None),
         ("changed", "not_wear", "wear"),
@@ -65,14 +65,14 @@ def test_somebody_appears_changes_and_leaves():
     assert left.predictions[1].value == "female"
 
 
-def test_a_single_wrong_frame_or_a_short_spell_is_no_event():
+def test_a_short_change_is_no_event():
     for spell in (1, 4):
-        events = live(crowd(), ["wear"] * 20 + ["not_wear"] * spell + ["wear"] * 20)
+        events = live(make_detector(), ["wear"] * 20 + ["not_wear"] * spell + ["wear"] * 20)
         assert [event.event for event in events] == ["appeared"]
 
 
-def test_of_whom_nothing_is_sure_it_is_said_that_he_is_there():
-    events = live(crowd(), [None] * 30 + ["incorrect"] * 20)
+def test_an_uncertain_person_appears_without_a_state():
+    events = live(make_detector(), [None] * 30 + ["incorrect"] * 20)
     assert [(event.event, event.state, event.previous) for event in events] == [
         ("appeared", None, None),
         ("changed", "incorrect", None),
@@ -81,47 +81,47 @@ def test_of_whom_nothing_is_sure_it_is_said_that_he_is_there():
     assert not events[0].predictions[0].is_confident
 
 
-def test_who_leaves_before_anything_is_sure_appeared_all_the_same():
-    events = live(crowd(), ["wear"] * 4 + ["-"] * 15)
+def test_a_person_who_leaves_early_still_appeared():
+    events = live(make_detector(), ["wear"] * 4 + ["-"] * 15)
     assert [event.event for event in events] == ["appeared", "left"]
 
 
-def test_the_model_may_ask_for_more_sureness_than_the_user():
-    watched = EventDetector(SCHEME, {"mask": 0.97}, EventThresholds(smoothing_seconds=0.2))
-    assert [event.state for event in live(watched, ["wear"] * 30)] == [None]
+def test_the_higher_of_both_confidence_thresholds_counts():
+    detector = EventDetector(SCHEME, {"mask": 0.97}, EventThresholds(smoothing_seconds=0.2))
+    assert [event.state for event in live(detector, ["wear"] * 30)] == [None]
 
 
-def test_who_is_there_at_the_end_is_told():
-    watched = crowd()
-    live(watched, ["wear"] * 20)
-    assert [(event.event, event.state) for event in watched.flush()] == [("ended", "wear")]
+def test_flush_ends_the_persons_who_are_still_there():
+    detector = make_detector()
+    live(detector, ["wear"] * 20)
+    assert [(event.event, event.state) for event in detector.flush()] == [("ended", "wear")]
 
 
-def test_what_is_believed_is_shown_while_a_frame_says_something_else():
-    watched = crowd()
-    live(watched, ["wear"] * 20 + ["not_wear"] * 3)
-    (person,) = watched.persons
+def test_the_debounced_state_is_displayed():
+    detector = make_detector()
+    live(detector, ["wear"] * 20 + ["not_wear"] * 3)
+    (person,) = detector.persons
     assert person.predictions[0].value == "not_wear"
-    said = watched.current_states(person)[0]
+    said = detector.current_states(person)[0]
     assert (said.value, said.display_name, said.is_confident) == ("wear", "worn", True)
     assert said.probability == person.predictions[0].probabilities["wear"] < 0.5
-    (mark,) = visible_boxes(watched, 2.2, (160, 200))
+    (mark,) = visible_boxes(detector, 2.2, (160, 200))
     assert (mark.color, mark.number, mark.label, mark.is_confident) == (VALUE_COLORS[0], 1, "worn?", True)
     assert mark.box == pytest.approx((50 / 200, 50 / 160, 90 / 200, 100 / 160))
 
 
-def test_a_scheme_without_a_mask_is_followed_by_its_first_attribute():
-    watched = EventDetector(LABEL_SCHEMAS["gender-age"], {}, EventThresholds(smoothing_seconds=0.2))
+def test_without_a_mask_the_first_attribute_is_the_state():
+    detector = EventDetector(LABEL_SCHEMAS["gender-age"], {}, EventThresholds(smoothing_seconds=0.2))
     rows = LABEL_SCHEMAS["gender-age"].joint_probabilities(
         {"gender": np.array([[0.9, 0.1]]), "age": np.array([[0.1, 0.8, 0.1]])}
     )
     events = [
         event
         for place in range(10)
-        for event in watched.update(place, place * STEP, [FacePrediction((), rows[0], Face(BOX, 0.9), CropBox(BOX))])
+        for event in detector.update(place, place * STEP, [FacePrediction((), rows[0], Face(BOX, 0.9), CropBox(BOX))])
     ]
     assert [event.state for event in events] == ["male"]
-    fields = EventFormatter(watched.schema).to_row(events[0])
+    fields = EventFormatter(detector.schema).to_row(events[0])
     assert (fields["gender"], fields["age"]) == ("male", "30-59")
 
 
@@ -131,20 +131,20 @@ def test_a_scheme_without_a_mask_is_followed_by_its_first_attribute():
         {"min_state_seconds": -1},
         {"max_unseen_seconds": 1e9},
         {"min_confidence": 1.5},
-        {"hits": 0},
+        {"min_hits": 0},
         {"smoothing_seconds": float("nan")},
     ],
 )
-def test_patience_out_of_range_is_refused(wrong):
+def test_thresholds_out_of_range_are_rejected(wrong):
     with pytest.raises(DataError):
         EventThresholds(**wrong)
 
 
-# Telling
+# Formatting
 
 
 def an_event(**changes: object) -> Event:
-    (event,) = live(crowd(), ["wear"] * 10)
+    (event,) = live(make_detector(), ["wear"] * 10)
     return Event(**{**vars(event), **changes})
 
 
@@ -158,7 +158,7 @@ def test_a_row_has_its_columns_in_order():
     assert fields["clock"] == "2026-05-01T08:30:00.500+00:00"
 
 
-def test_a_line_for_people():
+def test_to_text():
     event = an_event(time=83.26)
     assert EventFormatter(SCHEME).to_text(event) == "01:23.3  person 1 appeared: worn 96%, female 80%"
     assert (
@@ -166,8 +166,8 @@ def test_a_line_for_people():
     )
 
 
-def test_counts_add_up_and_pass_over_no_minute():
-    watched, counts, rows = crowd(max_unseen_seconds=0.5), MinuteCounter(EventFormatter(SCHEME)), []
+def test_every_minute_is_counted():
+    detector, counts, rows = make_detector(max_unseen_seconds=0.5), MinuteCounter(EventFormatter(SCHEME)), []
     # There in the first minute, changing; nobody in the second; another, of whom nothing is known, in the third.
     script = {
         **dict.fromkeys(range(20), "wear"),
@@ -176,13 +176,13 @@ def test_counts_add_up_and_pass_over_no_minute():
     }
     for place in range(1300):
         faces = [answer(script[place])] if place in script else []
-        rows += counts.update(place * STEP, watched, watched.update(place, place * STEP, faces))
+        rows += counts.update(place * STEP, detector, detector.update(place, place * STEP, faces))
     rows += counts.flush()
     assert counts.columns == ("minute", "people", *STATES, "not_sure", "changes")
     assert rows == [[0, 1, 0, 0, 1, 0, 1], [1, 0, 0, 0, 0, 0, 0], [2, 1, 0, 0, 0, 1, 0]]
 
 
-def test_rows_are_on_the_disk_at_once(tmp_path):
+def test_rows_are_flushed_at_once(tmp_path):
     path = tmp_path / "new" / "rows.csv"
     with DurableCsvWriter(path, ("a", "b")) as rows:
         assert read_csv(path, ("a", "b")) == []
@@ -193,13 +193,13 @@ def test_rows_are_on_the_disk_at_once(tmp_path):
 # Drawing
 
 
-def test_a_box_is_drawn_in_the_colour_of_the_state_and_grey_until_there_is_one():
+def test_a_box_has_the_color_of_the_state_and_is_gray_without_one():
     for frames, colour in ((3, ABSTAIN_COLOR), (20, VALUE_COLORS[1])):
-        watched = crowd()
-        live(watched, ["incorrect"] * frames)
+        detector = make_detector()
+        live(detector, ["incorrect"] * frames)
         photo = np.full((160, 200, 3), 200, dtype=np.uint8)
         before = photo.copy()
-        drawn = draw(photo, watched, (frames - 1) * STEP)
+        drawn = draw(photo, detector, (frames - 1) * STEP)
         assert (photo == before).all()
         assert (drawn[60:95, 48:52] == colour.background).all(-1).any(1).mean() > (
             0.9 if colour is not ABSTAIN_COLOR else 0.4
@@ -207,15 +207,15 @@ def test_a_box_is_drawn_in_the_colour_of_the_state_and_grey_until_there_is_one()
         assert tuple(drawn[75, 70]) == (200, 200, 200)
 
 
-def test_who_is_unseen_for_long_or_went_on_beyond_the_edge_is_not_drawn():
-    watched = crowd()
-    live(watched, ["wear"] * 20)
-    assert len(visible_boxes(watched, 2.1, (160, 200))) == 1
-    assert visible_boxes(watched, 2.5, (160, 200)) == []
-    assert visible_boxes(watched, 2.1, (160, 40)) == []
+def test_unseen_persons_and_those_outside_the_frame_are_not_drawn():
+    detector = make_detector()
+    live(detector, ["wear"] * 20)
+    assert len(visible_boxes(detector, 2.1, (160, 200))) == 1
+    assert visible_boxes(detector, 2.5, (160, 200)) == []
+    assert visible_boxes(detector, 2.1, (160, 40)) == []
 
 
-def test_a_blurred_face_is_a_few_flat_squares_and_the_rest_is_as_it_was():
+def test_blur_pixelates_faces_and_nothing_else():
     photo = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     hidden = blur(photo, [(60, 40, 90, 76), (-50, -50, -10, -10), (150, 100, 170, 130)])
     assert len(np.unique(hidden[40:76, 60:90].reshape(-1, 3), axis=0)) <= 64
@@ -223,7 +223,7 @@ def test_a_blurred_face_is_a_few_flat_squares_and_the_rest_is_as_it_was():
     assert not (hidden[110:, 150:] == photo[110:, 150:]).all()
 
 
-def test_schemes_of_the_house_can_all_be_told():
+def test_columns_are_unique_for_every_label_schema():
     for scheme in LABEL_SCHEMAS.values():
         assert isinstance(scheme, LabelSchema)
         columns = EventFormatter(scheme).columns

@@ -1,4 +1,4 @@
-"""Answers over time against a slow loop; states that change only to what holds."""
+"""Smoothing compared with an explicit weighted mean, and debounced states."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from maskfit.apps.video.temporal_smoothing import MIN_PROBABILITY, Debouncer, Ex
 SURE, OTHER = np.array([0.98, 0.01, 0.01]), np.array([0.01, 0.01, 0.98])
 
 
-def slow(times: list[float], rows: list[np.ndarray], seconds: float) -> np.ndarray:
+def reference_mean(times: list[float], rows: list[np.ndarray], seconds: float) -> np.ndarray:
     """The weighted mean of all log-probabilities at the last time, written out."""
     weights = [np.exp(-(times[-1] - time) / seconds) for time in times]
     total = sum(weight * np.log(np.maximum(row, MIN_PROBABILITY)) for weight, row in zip(weights, rows, strict=True))
@@ -27,24 +27,24 @@ def slow(times: list[float], rows: list[np.ndarray], seconds: float) -> np.ndarr
     ),
     st.floats(0.1, 2),
 )
-def test_it_is_what_a_slow_loop_gives(steps, seconds):
+def test_smoothing_equals_the_explicit_weighted_mean(steps, seconds):
     smoothing, times, rows = ExponentialSmoother(seconds), [], []
     for step, values in steps:
         times.append((times[-1] if times else 0.0) + step)
         rows.append((np.array(values) + 1e-6) / (sum(values) + 3e-6))
         given_ = smoothing.update(times[-1], {"mask": rows[-1], "gender": rows[-1][::-1]})
-    assert given_["mask"] == pytest.approx(slow(times, rows, seconds), abs=1e-9)
+    assert given_["mask"] == pytest.approx(reference_mean(times, rows, seconds), abs=1e-9)
     assert given_["gender"] == pytest.approx(given_["mask"][::-1], abs=1e-9)
     assert given_["mask"].sum() == pytest.approx(1)
 
 
-def test_without_seconds_each_frame_stands_for_itself():
+def test_a_time_constant_of_0_uses_each_frame_alone():
     smoothing = ExponentialSmoother(0.0)
     smoothing.update(0.0, {"mask": SURE})
     assert smoothing.update(0.1, {"mask": OTHER})["mask"] == pytest.approx(OTHER)
 
 
-def test_one_frame_that_is_sure_of_itself_outweighs_no_second_of_others():
+def test_one_overconfident_frame_does_not_outweigh_a_second():
     smoothing = ExponentialSmoother(0.5)
     for place in range(25):
         smoothing.update(place / 25, {"mask": SURE})
@@ -52,7 +52,7 @@ def test_one_frame_that_is_sure_of_itself_outweighs_no_second_of_others():
 
 
 def change_seen(rate: float, kept: float, seed: int = 0) -> float:
-    """When a change at 2.0 s is believed, of frames of which only a share is there."""
+    """Returns when a change at 2.0 s is detected, given a frame rate and the fraction of frames kept."""
     chance = np.random.default_rng(seed)
     smoothing, holding = ExponentialSmoother(0.5), Debouncer(0.5)
     for place in range(int(5 * rate)):
@@ -66,7 +66,7 @@ def change_seen(rate: float, kept: float, seed: int = 0) -> float:
     raise AssertionError("never")
 
 
-def test_dropped_frames_do_little_harm():
+def test_dropped_frames_barely_delay_a_change():
     whole = change_seen(30, 1.0)
     assert 2.5 < whole < 3.1
     for seed in range(5):
@@ -74,14 +74,14 @@ def test_dropped_frames_do_little_harm():
     assert change_seen(8, 1.0) == pytest.approx(whole, abs=0.3)
 
 
-def test_a_state_must_hold_without_a_break():
+def test_a_state_must_be_observed_without_interruption():
     holding = Debouncer(0.5)
     seen = [(0.0, "a"), (0.4, "a"), (0.5, "a"), (0.6, "b"), (0.9, "b"), (1.0, None), (1.1, "b"), (1.5, "b"), (1.6, "b")]
     assert [holding.update(time, state) for time, state in seen] == [False, False, True, *[False] * 5, True]
     assert (holding.state, holding.since) == ("b", 1.1)
 
 
-def test_back_to_the_old_state_begins_anew():
+def test_returning_to_the_old_state_resets_the_candidate():
     holding = Debouncer(0.3)
     for time, state in [(0.0, "a"), (0.3, "a"), (0.4, "b"), (0.6, "a"), (0.7, "b"), (0.9, "b")]:
         assert holding.update(time, state) == (time == 0.3)
@@ -89,7 +89,7 @@ def test_back_to_the_old_state_begins_anew():
     assert holding.since == 0.7
 
 
-def test_what_need_not_hold_is_believed_at_once():
+def test_a_minimum_of_0_seconds_changes_at_once():
     holding = Debouncer(0.0)
     assert [holding.update(0.0, "a"), holding.update(0.1, "b"), holding.update(0.2, None)] == [True, True, False]
     assert holding.state == "b"

@@ -1,4 +1,4 @@
-"""Who is where he was expected is the same, and nobody is two."""
+"""Tracks keep their ids across motion, occlusion and gaps, and no two boxes share one."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def box(x: float, y: float = 100, side: float = 40) -> tuple[float, float, float
 
 
 def follow(tracker: Tracker, frames: list[list[tuple[float, ...]]], step: float = STEP) -> list[list[int]]:
-    """The numbers that the boxes of each frame get."""
+    """Returns the track ids of the boxes of each frame."""
     return [[track.track_id for track in tracker.update(place * step, boxes)[0]] for place, boxes in enumerate(frames)]
 
 
-def test_somebody_counts_when_seen_often_enough_and_keeps_his_number():
-    numbers = follow(Tracker(hits=3), [[box(50 + 3 * place)] for place in range(20)])
+def test_a_track_gets_an_id_after_min_hits_and_keeps_it():
+    numbers = follow(Tracker(min_hits=3), [[box(50 + 3 * place)] for place in range(20)])
     assert numbers == [[0], [0]] + [[1]] * 18
 
 
-def test_a_flicker_gets_no_number():
-    tracker = Tracker(hits=3)
+def test_a_single_false_detection_gets_no_id():
+    tracker = Tracker(min_hits=3)
     frames = [[box(50), *([box(300)] if place == 5 else [])] for place in range(40)]
     numbers = follow(tracker, frames)
     assert max(number for row in numbers for number in row) == 1
@@ -37,7 +37,7 @@ def test_a_flicker_gets_no_number():
 
 
 @pytest.mark.parametrize("speed", [60, 250, 500])
-def test_two_who_cross_keep_their_numbers_even_while_one_hides_the_other(speed):
+def test_crossing_persons_keep_their_ids_even_while_one_hides_the_other(speed):
     frames = []
     for place in range(60):
         x = speed * (place - 30) * STEP
@@ -49,19 +49,19 @@ def test_two_who_cross_keep_their_numbers_even_while_one_hides_the_other(speed):
     assert numbers[-1] == [1, 2]
 
 
-def test_a_short_gap_keeps_the_number_and_a_long_one_does_not():
+def test_a_short_gap_keeps_the_id_and_a_long_one_does_not():
     for missed, expected in ((10, 1), (40, 2)):
         frames = [[box(50 + 2 * place)] if not 20 <= place < 20 + missed else [] for place in range(80)]
-        assert follow(Tracker(gone=1.0), frames)[-1] == [expected]
+        assert follow(Tracker(max_unseen_seconds=1.0), frames)[-1] == [expected]
 
 
-def test_somebody_who_walks_is_found_where_he_walked_to():
+def test_a_moving_person_is_matched_at_the_predicted_position():
     frames = [[box(50 + 8 * place)] if not 20 <= place < 30 else [] for place in range(40)]
     assert follow(Tracker(), frames)[-1] == [1]
 
 
-def test_who_leaves_is_told_once_after_as_long_as_asked_for():
-    tracker = Tracker(hits=2, gone=0.5)
+def test_a_track_ends_once_after_max_unseen_seconds():
+    tracker = Tracker(min_hits=2, max_unseen_seconds=0.5)
     told = []
     for place in range(60):
         _, ended = tracker.update(place * STEP, [box(50)] if place < 10 else [])
@@ -72,41 +72,41 @@ def test_who_leaves_is_told_once_after_as_long_as_asked_for():
     assert tracker.tracks == []
 
 
-def test_a_jump_across_the_picture_or_to_twice_the_size_is_somebody_else():
+def test_a_jump_in_position_or_size_is_another_track():
     for other in (box(400), box(52, side=100)):
-        tracker = Tracker(hits=1)
+        tracker = Tracker(min_hits=1)
         assert follow(tracker, [[box(50)]] * 5 + [[other]])[-1] == [2]
 
 
-def test_few_frames_a_second_end_nobody_who_is_there():
-    assert follow(Tracker(hits=2, gone=0.5), [[box(50)]] * 6, step=1.0)[1:] == [[1]] * 5
+def test_a_low_frame_rate_ends_no_visible_track():
+    assert follow(Tracker(min_hits=2, max_unseen_seconds=0.5), [[box(50)]] * 6, step=1.0)[1:] == [[1]] * 5
 
 
-def test_after_a_long_standstill_nobody_is_known():
-    tracker = Tracker(hits=1, gone=1.0)
+def test_a_long_gap_without_frames_ends_all_tracks():
+    tracker = Tracker(min_hits=1, max_unseen_seconds=1.0)
     tracker.update(0.0, [box(50)])
     seen, ended = tracker.update(60.0, [box(50)])
     assert [track.track_id for track in ended] == [1]
     assert [track.track_id for track in seen] == [2]
 
 
-def test_one_who_counts_is_matched_before_a_flicker_beside_him():
-    tracker = Tracker(hits=3)
+def test_a_confirmed_track_is_matched_before_a_tentative_one():
+    tracker = Tracker(min_hits=3)
     follow(tracker, [[box(50)]] * 5)
     tracker.update(5 * STEP, [box(50), box(75)])
     seen, _ = tracker.update(6 * STEP, [box(62)])
     assert [track.track_id for track in seen] == [1]
 
 
-def test_one_who_just_came_in_and_hides_another_is_not_taken_for_him():
+def test_a_new_person_who_hides_another_is_not_taken_for_that_one():
     """Five frames a second: the one who walks to the left is hidden by one who comes from there, seen only twice."""
-    tracker = Tracker(hits=3, gone=2.0)
+    tracker = Tracker(min_hits=3, max_unseen_seconds=2.0)
     frames = [[box(320 - 20 * place)] for place in range(8)]
     frames += [[box(160), box(72)], [box(140), box(92)], [box(112)], [box(132)], [box(152), box(60)]]
     assert follow(tracker, frames, step=0.2)[-1] == [2, 1]
 
 
-def test_the_speed_is_an_average_in_time():
+def test_the_velocity_is_independent_of_the_frame_rate():
     for step in (0.02, 0.04, 0.1):
         track = Track(box(0), 0.0, 0.0)
         for place in range(1, 30):
@@ -118,8 +118,8 @@ def test_the_speed_is_an_average_in_time():
         assert track.predict(1e9) == track.predict(29 * step + 0.5)
 
 
-def slow_cost(one: tuple[float, ...], other: tuple[float, ...], unseen: float) -> float:
-    """The same in plain numbers."""
+def reference_cost(one: tuple[float, ...], other: tuple[float, ...], unseen: float) -> float:
+    """Computes one matching cost with scalars, as a reference."""
     wide = max(min(one[2], other[2]) - max(one[0], other[0]), 0)
     high = max(min(one[3], other[3]) - max(one[1], other[1]), 0)
     areas = [(item[2] - item[0]) * (item[3] - item[1]) for item in (one, other)]
@@ -138,15 +138,15 @@ BOXES = st.lists(st.builds(box, st.floats(0, 300), st.floats(0, 200), st.floats(
 
 @settings(max_examples=60, deadline=None)
 @given(BOXES.filter(bool), BOXES.filter(bool), st.floats(0, 2))
-def test_costs_are_those_of_a_slow_loop(some, others, unseen):
+def test_costs_equal_the_scalar_reference(some, others, unseen):
     costs = _costs(np.array(some), np.array(others), np.full(len(some), unseen))
-    assert costs == pytest.approx(np.array([[slow_cost(one, other, unseen) for other in others] for one in some]))
+    assert costs == pytest.approx(np.array([[reference_cost(one, other, unseen) for other in others] for one in some]))
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(BOXES, st.floats(0.01, 1.5)), max_size=25), st.integers(1, 4))
-def test_no_two_boxes_of_a_frame_share_a_track_and_no_number_comes_back(frames, hits):
-    tracker = Tracker(hits=hits)
+def test_no_two_boxes_of_a_frame_share_a_track_and_no_id_is_reused(frames, hits):
+    tracker = Tracker(min_hits=hits)
     time, over, most = 0.0, set(), 0
     for boxes, step in frames:
         time += step
@@ -163,6 +163,6 @@ def test_no_two_boxes_of_a_frame_share_a_track_and_no_number_comes_back(frames, 
         most = max([most, *numbers])
 
 
-def test_tracks_are_themselves_and_not_their_values():
+def test_tracks_compare_by_identity():
     track = Track(box(50), 0.0, 0.0)
     assert track != replace(track)

@@ -76,7 +76,7 @@ def row(app_state: AppState, item: UploadedPhoto, settings: PredictionSettings |
 # Predictions
 
 
-def test_a_photo_is_read_as_the_reader_reads_it(app_state, two, paint):
+def test_a_session_predicts_like_the_face_predictor(app_state, two, paint):
     result = Session(app_state).predict(two, app_state.default_settings)
     assert [answer.box for answer in result.faces] == [LARGE, SMALL]
     expected = app_state.face_predictor(app_state.default_settings).predict_one(paint(160, 220, SMALL, LARGE))
@@ -84,12 +84,12 @@ def test_a_photo_is_read_as_the_reader_reads_it(app_state, two, paint):
         np.testing.assert_array_equal(answer.probabilities, own.probabilities)
     framing = app_state.face_predictor(app_state.default_settings).predictor.crop_resizes[0]
     photo = paint(160, 220, SMALL, LARGE)
-    np.testing.assert_array_equal(result.frames[1][0], framing.frame(photo, result.faces[1].crop))
+    np.testing.assert_array_equal(result.frames[1][0], framing(photo, result.faces[1].crop))
     with Image.open(io.BytesIO(result.preview)) as preview:
         assert (preview.format, preview.size) == ("JPEG", (220, 160))
 
 
-def test_a_photo_is_read_once_and_again_for_other_settings(app_state, two, painted):
+def test_results_are_cached_by_content_and_settings(app_state, two, painted):
     visitor = Session(app_state)
     first = visitor.predict(two, app_state.default_settings)
     looks = len(painted.looks)
@@ -102,7 +102,7 @@ def test_a_photo_is_read_once_and_again_for_other_settings(app_state, two, paint
     assert not Session(app_state).is_cached(two, app_state.default_settings)  # nothing of one session is in another
 
 
-def test_what_a_session_keeps_is_bounded(app_state, paint, monkeypatch):
+def test_the_cache_of_a_session_is_bounded(app_state, paint, monkeypatch):
     monkeypatch.setattr(session, "MAX_CACHED_RESULTS", 2)
     visitor = Session(app_state)
     items = [png("a.png", paint(20, 30, seed=seed)) for seed in range(3)]
@@ -111,7 +111,7 @@ def test_what_a_session_keeps_is_bounded(app_state, paint, monkeypatch):
     assert [visitor.is_cached(item, app_state.default_settings) for item in items] == [False, True, True]
 
 
-def test_a_photo_without_a_face_has_no_answer_until_it_is_asked_for(app_state, paint):
+def test_a_photo_without_a_face_is_predicted_on_request(app_state, paint):
     item, visitor = png("empty.png", paint(60, 50)), Session(app_state)
     result = visitor.predict(item, app_state.default_settings)
     assert (result.error, result.faces) == ("", ())
@@ -123,27 +123,27 @@ def test_a_photo_without_a_face_has_no_answer_until_it_is_asked_for(app_state, p
     ("content", "said"),
     [(b"", "empty"), (b"hello", "not a photo"), (b"\xff\xd8\xff\xe0 nothing", "damaged"), (b"GIF89a...", "GIF")],
 )
-def test_what_is_no_photo_says_so(app_state, content, said):
+def test_an_unreadable_photo_has_an_error_and_a_hint(app_state, content, said):
     result = Session(app_state).predict(UploadedPhoto("x.jpg", content), app_state.default_settings)
     assert said in result.error
     assert result.hint
     assert result.prediction is None
 
 
-def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(app_state, two, monkeypatch):
+def test_a_photo_over_the_limits_is_rejected(app_state, two, monkeypatch):
     monkeypatch.setattr(session, "MAX_PIXELS", 100)
     assert "more than the maximum of 100" in Session(app_state).predict(two, app_state.default_settings).error
     monkeypatch.setattr(session, "MAX_UPLOAD_MB", 0)
     assert "bytes" in Session(app_state).predict(two, app_state.default_settings).error
 
 
-def test_photos_of_one_name_are_told_apart():
+def test_repeated_names_are_numbered():
     items = [UploadedPhoto("a", b"1"), UploadedPhoto("b", b"2"), UploadedPhoto("a", b"3"), UploadedPhoto("a", b"4")]
     assert [item.name for item in deduplicate_names(items)] == ["a", "b", "a (2)", "a (3)"]
     assert [item.content for item in deduplicate_names(items)] == [b"1", b"2", b"3", b"4"]
 
 
-def test_thresholds_change_what_is_said_and_no_answer(app_state, two):
+def test_thresholds_change_decisions_and_not_probabilities(app_state, two):
     result = Session(app_state).predict(two, app_state.default_settings)
     sure, unsure = (
         reapply_thresholds(SCHEME, result.faces, {}),
@@ -158,7 +158,7 @@ def test_thresholds_change_what_is_said_and_no_answer(app_state, two):
 # App state
 
 
-def test_models_are_opened_once_and_chosen_from(tmp_path, painted, two):
+def test_models_are_opened_once_and_shared_by_settings(tmp_path, painted, two):
     paths = [
         str(make_model(tmp_path / f"{seed}.safetensors", seed=seed, crop=ComponentSpec.create("face")))
         for seed in range(2)
@@ -183,13 +183,13 @@ def pixels(item: UploadedPhoto) -> np.ndarray:
         return np.asarray(image)
 
 
-def test_models_that_cannot_answer_together_are_refused(tmp_path, model, painted):
+def test_incompatible_models_are_rejected(tmp_path, model, painted):
     other = make_model(tmp_path / "mask.safetensors", scheme=LABEL_SCHEMAS["mask"])
     with pytest.raises(ModelFileError, match="this model predicts mask"):
         load_app_state([str(model), str(other)])
 
 
-def test_the_only_run_is_found(tmp_path):
+def test_find_only_run(tmp_path):
     with pytest.raises(ModelFileError, match=r"no run in(.|\n)*maskfit demo"):
         find_only_run(tmp_path / "runs")
     for name in ("first", "second", "begun"):
@@ -204,7 +204,7 @@ def test_the_only_run_is_found(tmp_path):
         find_only_run(tmp_path / "runs")
 
 
-def test_only_a_started_page_has_an_app(app_state):
+def test_get_app_state_needs_a_served_app(app_state):
     with pytest.raises(DataError, match="no app"):
         get_app_state()
     set_app_state(app_state)
@@ -214,7 +214,7 @@ def test_only_a_started_page_has_an_app(app_state):
         set_app_state(None)
 
 
-def test_where_a_model_looked(app_state, two):
+def test_grad_cam_returns_the_input_and_a_heat_map(app_state, two):
     pytest.importorskip("pytorch_grad_cam")
     result = Session(app_state).predict(two, app_state.default_settings)
     frame, heat, model = app_state.grad_cam(app_state.default_settings, result.frames[0], "gender", 1)
@@ -224,7 +224,7 @@ def test_where_a_model_looked(app_state, two):
     assert [model] == list(app_state.models)
 
 
-def test_an_exported_model_says_why_it_cannot_be_asked(app_state, monkeypatch):
+def test_an_exported_model_has_no_grad_cam(app_state, monkeypatch):
     pytest.importorskip("pytorch_grad_cam")
     member = next(iter(app_state.models.values()))[0]
     other = AppState({"m": [type(member)("model.onnx", member.engine)]})
@@ -235,7 +235,7 @@ def test_an_exported_model_says_why_it_cannot_be_asked(app_state, monkeypatch):
 # CSV and cards
 
 
-def test_the_table_has_a_row_for_every_face_and_for_what_has_none(app_state, two, paint):
+def test_the_csv_has_a_row_for_every_face_and_every_photo_without(app_state, two, paint):
     rows = [
         row(app_state, two, gender=1.0),
         row(app_state, png("empty, really.png", paint(60, 50))),
@@ -259,13 +259,13 @@ def test_the_table_has_a_row_for_every_face_and_for_what_has_none(app_state, two
     assert sum(count_values(rows).values()) == 2
 
 
-def test_a_portrait_has_no_box_in_the_table(app_state, two):
+def test_a_whole_photo_has_no_box_in_the_csv(app_state, two):
     whole = row(app_state, two, PredictionSettings(app_state.default_settings.models, find_faces=False))
     (line,) = csv.DictReader(io.StringIO(to_csv(SCHEME, [whole]).decode()))
     assert (line["face"], line["left"], line["score"], line["problem"]) == ("1", "", "", "")
 
 
-def test_cards_show_every_value_and_what_is_not_sure(app_state, two):
+def test_cards_show_every_value_and_abstentions(app_state, two):
     own = row(app_state, two, mask=1.0)
     page = html.cards(SCHEME, own.result, own.predictions, {"mask": 1.0})
     assert page.count("<article") == 2
@@ -298,12 +298,12 @@ def test_every_text_of_the_page_is_escaped(app_state, two):
         assert "&#39;x&#39;" in page
 
 
-def test_no_probability_is_shown_as_certain():
+def test_no_probability_is_shown_as_0_or_100_percent():
     shown = [html._percent(share) for share in (0, 0.001, 0.004, 0.5, 0.994, 0.999, 1)]
     assert shown == ["<1%", "<1%", "<1%", "50%", "99%", ">99%", ">99%"]
 
 
-def test_drawn_faces_are_there_to_try():
+def test_the_sample_photos_cover_every_value():
     group, portrait = sample_photos()
     with Image.open(io.BytesIO(group.content)) as image:
         assert image.size == (1080, 960)
@@ -316,7 +316,7 @@ def test_drawn_faces_are_there_to_try():
     assert sample_photos()[1] is portrait  # drawn once
 
 
-def test_a_picture_says_nothing_of_itself():
+def test_to_jpeg_drops_metadata():
     exif = Image.Exif()
     exif[0x010E] = "where it was taken"
     stream = io.BytesIO()
@@ -349,7 +349,7 @@ def test_other_tabs_are_loaded_when_they_are_opened(tmp_path):
     tabs.close()
 
 
-def test_a_run_brings_its_report_and_its_photos(tmp_path):
+def test_a_run_provides_its_report_and_photos(tmp_path):
     run = RunDir(tmp_path / "run")
     with pytest.raises(DataError, match="not a run"):
         TabContent(run=run.path)
@@ -365,7 +365,7 @@ def test_a_run_brings_its_report_and_its_photos(tmp_path):
         TabContent().explore()
 
 
-def test_addresses_carry_the_key():
+def test_urls_contain_the_access_token():
     key = generate_access_token()
     assert key != generate_access_token()
     assert build_url("127.0.0.1", 1, "a/b") == "http://localhost:1/?key=a/b"

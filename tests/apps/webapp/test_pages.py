@@ -21,7 +21,7 @@ from maskfit.apps.webapp.tab_content import TabContent
 from maskfit.labels.schema import LABEL_SCHEMAS
 from maskfit.registry import ComponentSpec
 
-from ..inference.conftest import make_model
+from ...inference.conftest import make_model
 
 BAD = 'class="ms-note ms-error"'
 SMALL, LARGE = (10, 20, 50, 70), (80, 10, 180, 130)
@@ -72,7 +72,7 @@ def upload(page: AppTest, **photos: bytes) -> AppTest:
     return run(page)
 
 
-def test_faces_are_answered_for_and_what_is_no_photo_says_so(open_page, paint, monkeypatch):
+def test_faces_are_predicted_and_unreadable_photos_show_errors(open_page, paint, monkeypatch):
     tables: list[bytes] = []
     monkeypatch.setattr(csv_export, "to_csv", lambda scheme, rows: tables.append(to_csv(scheme, rows)) or tables[-1])
     page = open_page()
@@ -98,7 +98,7 @@ def test_faces_are_answered_for_and_what_is_no_photo_says_so(open_page, paint, m
     assert "as one portrait" in text(page)
 
 
-def test_settings_change_what_is_shown(open_page, paint):
+def test_settings_change_the_predictions(open_page, paint):
     page = upload(open_page(), two=png(paint(160, 220, SMALL, LARGE)))
     assert "not sure" not in text(page)
     page.slider(key="unsure-gender").set_value(1.0)
@@ -117,7 +117,7 @@ def test_settings_change_what_is_shown(open_page, paint):
     assert text(run(page)).count("<article") == 2  # the photo is still there
 
 
-def test_a_face_is_looked_at_closer(open_page, paint):
+def test_a_face_is_explained(open_page, paint):
     pytest.importorskip("pytorch_grad_cam")
     page = upload(open_page(), two=png(paint(160, 220, SMALL, LARGE)))
     (closer,) = [group for group in page.button_group if group.key and group.key.startswith("closer-")]
@@ -132,7 +132,7 @@ def test_a_face_is_looked_at_closer(open_page, paint):
     assert sum("(predicted)" in option for option in value.options) == 1
 
 
-def test_models_are_chosen_and_vote(tmp_path, open_page, paint):
+def test_selected_models_vote(tmp_path, open_page, paint):
     paths = [
         str(make_model(tmp_path / f"{seed}.safetensors", seed=seed, crop=ComponentSpec.create("face")))
         for seed in range(2)
@@ -146,7 +146,7 @@ def test_models_are_chosen_and_vote(tmp_path, open_page, paint):
     assert "models vote" not in text(run(page))
 
 
-def test_models_of_parts_that_make_nothing_together_are_taken_with_the_others(tmp_path, open_page):
+def test_an_incompatible_selection_falls_back_to_all_models(tmp_path, open_page):
     paths = [
         str(make_model(tmp_path / f"{name}.safetensors", scheme=LABEL_SCHEMAS[name]))
         for name in ("mask", "gender", "age")
@@ -161,14 +161,14 @@ def test_models_of_parts_that_make_nothing_together_are_taken_with_the_others(tm
     assert BAD not in text(run(page))
 
 
-def test_too_many_photos_are_left_out_and_said(open_page, paint, monkeypatch):
+def test_photos_over_the_limit_are_left_out_with_a_message(open_page, paint, monkeypatch):
     monkeypatch.setattr(session, "MAX_PHOTOS", 1)
     page = upload(open_page(), a=png(paint(50, 60)), b=png(paint(60, 50)))
     assert "1 photo was left out" in text(page)
     assert len(page.image) == 1
 
 
-def test_without_the_key_nothing_is_shown(open_page):
+def test_without_the_access_token_nothing_is_shown(open_page):
     page = open_page()
     stranger = AppTest.from_file(str(MAIN_SCRIPT), default_timeout=60)
     for key in (None, "wrong"):
@@ -182,13 +182,13 @@ def test_without_the_key_nothing_is_shown(open_page):
     assert page.query_params["key"]
 
 
-def test_without_a_model_the_page_says_how_to_get_one(open_page):
+def test_without_a_model_the_page_shows_how_to_get_one(open_page):
     page = open_page(load_app_state([]))
     assert "maskfit demo" in text(page)
     assert not page.file_uploader
 
 
-def test_review_explore_and_report_stand_beside(tmp_path, open_page, model):
+def test_review_exploration_and_report_are_tabs(tmp_path, open_page, model):
     from maskfit.synthesis.drawn import write_train_set
 
     photos = write_train_set(tmp_path / "drawn", 2, size=(48, 64), workers=1)
@@ -209,7 +209,7 @@ def test_review_explore_and_report_stand_beside(tmp_path, open_page, model):
     beside.close()
 
 
-def test_what_cannot_be_reviewed_is_said(tmp_path, open_page, model):
+def test_a_missing_dataset_shows_an_error(tmp_path, open_page, model):
     beside = TabContent(photos=tmp_path / "nowhere", log_path=tmp_path / "log.jsonl")
     page = open_page(load_app_state([model], beside))
     run(page.switch_page("review.py"))

@@ -1,4 +1,4 @@
-"""The studio in a real browser: uploaded, answered, downloaded, and nothing fetched from anywhere else."""
+"""The web app in a real browser: upload, prediction, download, and no request to other hosts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from maskfit.apps.webapp.session import sample_photos
 
-from ..inference.conftest import make_model
+from ...inference.conftest import make_model
 
 pytest.importorskip("streamlit", reason="the page needs the extra 'app'")
 playwright = pytest.importorskip("playwright.sync_api", reason="drives a browser")
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="ther
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    """Where the command serves a model that takes photos as they are."""
+    """URL of an app with a model that predicts photos as they are."""
     model = make_model(tmp_path / "model.safetensors")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -53,7 +53,7 @@ def photos(tmp_path: Path) -> list[str]:
     return [str(tmp_path / "drawn.jpg"), str(tmp_path / "bad.jpg")]
 
 
-def test_photos_are_uploaded_answered_for_and_downloaded(address, photos, tmp_path):
+def test_photos_are_uploaded_predicted_and_downloaded(address, photos, tmp_path):
     strangers: list[str] = []
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])

@@ -99,7 +99,7 @@ def text(page: AppTest) -> str:
     return " ".join(str(item.proto.body) for item in page.get("html"))
 
 
-def test_the_keys_decide_and_every_key_is_in_the_log(open_review, people, tmp_path):
+def test_every_key_acts_and_is_logged(open_review, people, tmp_path):
     controller = open_review()
     page = page_of(controller)
     first, second = list(controller.issues_by_person)[:2]
@@ -134,7 +134,7 @@ def test_the_keys_decide_and_every_key_is_in_the_log(open_review, people, tmp_pa
     assert changed == [(photos.persons[0], "mask")] * 2 + [(last, "gender")] * 7
 
 
-def test_a_photo_alone_gets_a_new_label_and_where_that_does_not_fit_is_shown(open_review):
+def test_relabeling_one_photo_shows_the_disagreement(open_review):
     controller = open_review()
     page = page_of(controller)
     person = page.session_state.view_model.person
@@ -159,7 +159,7 @@ def test_a_photo_alone_gets_a_new_label_and_where_that_does_not_fit_is_shown(ope
     assert page.session_state.view_model.photo == ""
 
 
-def test_years_are_typed(open_review):
+def test_a_number_field_sets_the_age(open_review):
     controller = open_review()
     page = page_of(controller)
     person = page.session_state.view_model.person
@@ -189,7 +189,7 @@ def test_a_review_resumes_where_it_stopped(open_review):
     assert "Nobody is among" in page.session_state.view_model.message
 
 
-def test_two_windows_see_one_state(open_review):
+def test_two_windows_share_one_state(open_review):
     controller = open_review()
     one, other = page_of(controller), page_of(controller)
     person = one.session_state.view_model.person
@@ -201,7 +201,7 @@ def test_two_windows_see_one_state(open_review):
     assert controller.review.status(person) == "unsure"
 
 
-def test_a_second_press_at_once_does_not_count(open_review):
+def test_a_verdict_right_after_the_last_one_is_ignored(open_review):
     controller = open_review()
     controller.min_view_seconds = 60
     page = page_of(controller)
@@ -210,7 +210,7 @@ def test_a_second_press_at_once_does_not_count(open_review):
     assert "does not count" in page.session_state.view_model.message
 
 
-def test_a_file_of_somebody_elses_is_not_replaced_unasked(open_review, tmp_path):
+def test_an_existing_corrections_file_is_replaced_only_after_confirmation(open_review, tmp_path):
     controller = open_review()
     (tmp_path / "c.csv").write_text("mine")
     page = page_of(controller)
@@ -226,7 +226,7 @@ def test_a_file_of_somebody_elses_is_not_replaced_unasked(open_review, tmp_path)
     assert "Wrote" in page.session_state.view_model.message
 
 
-def test_without_the_key_nothing_is_shown(open_review):
+def test_without_the_access_token_nothing_is_shown(open_review):
     controller = open_review()
     page = AppTest.from_file(str(PAGE_SCRIPT), default_timeout=60).run()
     assert not page.button
@@ -278,7 +278,7 @@ def test_button_labels_are_not_read_as_markdown():
     assert html.escape_markdown(":red[x] $y$\n# z") == r"\:red\[x\] \$y\$ \# z"
 
 
-def test_a_photo_that_cannot_be_read_is_said(people, tmp_path):
+def test_an_unreadable_photo_shows_its_error(people, tmp_path):
     manifest = tmp_path / "photos.csv"
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff nothing")
     manifest.write_text("path,person,gender\nbad.jpg,p,male\n")
@@ -293,7 +293,7 @@ def test_a_photo_that_cannot_be_read_is_said(people, tmp_path):
         set_controller(None)
 
 
-def test_the_page_gets_pixels_and_nothing_else_of_a_photo(open_review):
+def test_the_page_gets_photos_without_metadata(open_review):
     controller = open_review()
     content = controller.photo_jpeg(controller.review.photos[0])
     assert content.startswith(b"\xff\xd8\xff")
@@ -301,7 +301,7 @@ def test_the_page_gets_pixels_and_nothing_else_of_a_photo(open_review):
     assert controller.photo_jpeg(controller.review.photos[0]) is content
 
 
-def test_a_file_of_suspects_gives_the_order(people, tmp_path):
+def test_a_label_issues_file_gives_the_order(people, tmp_path):
     review = ReviewState(read_photos(people, SCHEME), SCHEME)
     last, first = list(review.photos_by_person)[-1], next(iter(review.photos_by_person))
     path = tmp_path / "suspects.csv"

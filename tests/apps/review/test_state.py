@@ -77,7 +77,7 @@ def actions(draw: st.DrawFn) -> ReviewAction:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(actions(), max_size=14))
-def test_undoing_everything_gives_every_state_back(done):
+def test_undo_restores_every_earlier_state(done):
     review = ReviewState(PHOTOS, SCHEME)
     states = [snapshot(review)]
     for action in done:
@@ -91,7 +91,7 @@ def test_undoing_everything_gives_every_state_back(done):
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.one_of(actions(), st.just("undo"), st.sampled_from(PEOPLE)), max_size=14))
-def test_reading_the_log_again_gives_the_same_state(tmp_path_factory, done):
+def test_replaying_the_log_gives_the_same_state(tmp_path_factory, done):
     log = tmp_path_factory.mktemp("log") / "review.jsonl"
     review = ReviewState(PHOTOS, SCHEME)
     audit_log = AuditLog(log, review, "here")
@@ -113,7 +113,7 @@ def test_reading_the_log_again_gives_the_same_state(tmp_path_factory, done):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(actions(), max_size=14))
-def test_the_export_laid_over_the_set_gives_exactly_what_was_decided(tmp_path_factory, done):
+def test_applying_the_exported_corrections_gives_the_reviewed_labels(tmp_path_factory, done):
     review = ReviewState(PHOTOS, SCHEME)
     for action in done:
         review.apply(action)
@@ -128,7 +128,7 @@ def test_the_export_laid_over_the_set_gives_exactly_what_was_decided(tmp_path_fa
     assert bool(rows) == any(review.changes(photo) for photo in PHOTOS)
 
 
-def test_a_label_for_everybody_is_one_row_and_says_why():
+def test_a_label_for_all_photos_is_one_row_with_its_reason():
     review = ReviewState(PHOTOS, SCHEME)
     first, second = PEOPLE[:2]
     suspect = LabelIssue(first, (), "gender", ("male",), ("female",), 0.9, "7 of 7 photos read female")
@@ -145,7 +145,7 @@ def test_a_label_for_everybody_is_one_row_and_says_why():
     ]
 
 
-def test_what_changes_nothing_is_no_correction():
+def test_a_label_equal_to_the_original_is_no_correction():
     review = ReviewState(PHOTOS, SCHEME)
     first = PEOPLE[0]
     review.apply(ReviewAction.relabel_action("age", "<30", first))  # 28 is under 30
@@ -156,7 +156,7 @@ def test_what_changes_nothing_is_no_correction():
     assert (corrections_from_review(review), review.status(first)) == ([], "open")
 
 
-def test_statuses_follow_what_was_said_last():
+def test_the_status_follows_the_last_actions():
     review = ReviewState(PHOTOS, SCHEME)
     first, names = PEOPLE[0], [photo.name for photo in PHOTOS if photo.person == PEOPLE[0]]
     said = [review.status(first)]
@@ -178,7 +178,7 @@ def test_statuses_follow_what_was_said_last():
     assert review.status_counts() == {"open": 3, "right": 1, "relabeled": 0, "wrong": 0, "unsure": 0}
 
 
-def test_labels_that_should_be_one_and_are_not_are_found():
+def test_disagreeing_person_level_labels_are_found():
     review = ReviewState(PHOTOS, SCHEME)
     assert review.person_level_attributes == {"gender", "age"}
     review.apply(ReviewAction.relabel_action("gender", "female", PEOPLE[0], "0/normal.jpg"))
@@ -202,14 +202,14 @@ def test_labels_that_should_be_one_and_are_not_are_found():
         (ReviewAction.relabel_action("use", "maybe", PEOPLE[0]), "not a value of use"),
     ],
 )
-def test_a_decision_that_means_nothing_is_refused(action, why):
+def test_an_invalid_action_is_rejected(action, why):
     review = ReviewState(PHOTOS, SCHEME)
     with pytest.raises(MaskfitError, match=why):
         review.apply(action)
     assert (review.actions, review.status_counts()["open"]) == ([], 4)
 
 
-def test_coarse_values_are_given_and_compared_as_what_they_count_as(tmp_path):
+def test_coarse_values_are_compared_in_the_scored_schema(tmp_path):
     decades = Attribute(name="age", values=("0s", "30s", "40s"), bin_edges=(30, 40), parent_of=("young", "old", "old"))
     scheme = LabelSchema(attributes=(decades,))
     photos = PhotoDataset(Path(), (Photo(Path("a"), "a.jpg", "p", {"age": 44.0}), Photo(Path("b"), "b.jpg", "q", {})))
@@ -221,7 +221,7 @@ def test_coarse_values_are_given_and_compared_as_what_they_count_as(tmp_path):
     assert apply_corrections(photos, read_corrections(tmp_path / "c.csv"), scheme).relabeled == 1
 
 
-def test_photos_that_no_name_tells_apart_are_named():
+def test_ambiguous_photo_names_are_an_error():
     photos = PhotoDataset(
         Path(), tuple(Photo(Path(name), name, "p", {"gender": "male"}) for name in ("1.jpg", "b/1.jpg"))
     )
@@ -237,7 +237,7 @@ def test_photos_that_no_name_tells_apart_are_named():
         corrections_from_review(review)
 
 
-def test_a_set_without_photos_is_refused():
+def test_a_dataset_without_photos_is_rejected():
     with pytest.raises(DataError, match="no photo"):
         ReviewState(PhotoDataset(Path("empty"), ()), SCHEME)
 
@@ -257,7 +257,7 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def test_every_key_is_a_line_and_nothing_is_erased(log):
+def test_every_action_is_a_line_and_nothing_is_erased(log):
     lines = [json.loads(line) for line in log.read_bytes().splitlines()]
     assert [line.get("do") for line in lines] == [None, "mark", "label", "undo"]
     assert {line["at"] for line in lines} == {"2026-01-02T00:00:00.000+00:00"}
@@ -271,7 +271,7 @@ def test_every_key_is_a_line_and_nothing_is_erased(log):
 
 
 @pytest.mark.parametrize("cut", [1, 9, 40])
-def test_a_line_that_was_cut_off_is_left_out_and_said(log, cut):
+def test_an_incomplete_last_line_is_ignored_with_a_warning(log, cut):
     whole = log.read_bytes()
     log.write_bytes(whole[:-cut])
     review = ReviewState(PHOTOS, SCHEME)
@@ -294,7 +294,7 @@ def test_two_reviews_cannot_write_one_log(log):
     AuditLog(log, ReviewState(PHOTOS, SCHEME), "here").close()
 
 
-def test_a_log_about_other_labels_is_refused(log):
+def test_a_log_about_other_labels_is_rejected(log):
     other = PhotoDataset(Path(), tuple(photo.with_labels({"gender": "female"}) for photo in PHOTOS))
     with pytest.raises(DataError, match="the labels of 000000_male_Asian_28 have changed since"):
         AuditLog(log, ReviewState(other, SCHEME), "here")
@@ -319,7 +319,7 @@ def test_a_log_about_other_labels_is_refused(log):
         ('{"format": 1}\n{"do": "look", "person": ["lone.png"]}\n', "line 2: it is malformed"),
     ],
 )
-def test_a_foreign_or_damaged_log_is_refused_and_left_as_it_is(tmp_path, text, why):
+def test_a_foreign_or_damaged_log_is_rejected_and_not_modified(tmp_path, text, why):
     path = tmp_path / "other.jsonl"
     path.write_text(text)
     with pytest.raises(DataError, match=why):
@@ -327,12 +327,12 @@ def test_a_foreign_or_damaged_log_is_refused_and_left_as_it_is(tmp_path, text, w
     assert path.read_text() == text
 
 
-def test_what_is_no_file_is_no_log(tmp_path):
+def test_a_folder_is_not_a_log(tmp_path):
     with pytest.raises(DataError, match="not a regular file"):
         AuditLog(tmp_path, ReviewState(PHOTOS, SCHEME), "here")
 
 
-def test_an_act_whose_line_cannot_be_written_is_taken_back(log, monkeypatch):
+def test_an_action_that_cannot_be_logged_is_not_applied(log, monkeypatch):
     review = ReviewState(PHOTOS, SCHEME)
     audit_log = AuditLog(log, review, "here")
     before = log.read_bytes(), snapshot(review)

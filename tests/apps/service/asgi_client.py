@@ -1,4 +1,4 @@
-"""Asking an application by ASGI itself, for callers that no client library plays: slow ones, and those that leave."""
+"""Minimal ASGI client, for slow and disconnecting clients that no HTTP library simulates."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 Message = dict[str, Any]
 
 
-class Answer(NamedTuple):
-    """What came back; status 0 where nothing did."""
+class AsgiResponse(NamedTuple):
+    """The response; status 0 where there was none."""
 
     status: int
     body: bytes
 
 
-class Caller:
-    """Sends these messages one after the other, and then nothing more."""
+class AsgiClient:
+    """Delivers messages one after the other, then blocks."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self.messages = list(messages)
@@ -32,9 +32,9 @@ class Caller:
         self.sent.append(message)
 
 
-def ask(app: Any, messages: Sequence[Message], *, headers: dict[str, str], path: str = "/v1/predict") -> Answer:
+def ask(app: Any, messages: Sequence[Message], *, headers: dict[str, str], path: str = "/v1/predict") -> AsgiResponse:
     """One POST; returns when the application does."""
-    caller = Caller(messages)
+    caller = AsgiClient(messages)
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -51,7 +51,7 @@ def ask(app: Any, messages: Sequence[Message], *, headers: dict[str, str], path:
     }
     asyncio.run(app(scope, caller.receive, caller.send))
     start = next((item for item in caller.sent if item["type"] == "http.response.start"), {"status": 0})
-    return Answer(start["status"], b"".join(item.get("body", b"") for item in caller.sent))
+    return AsgiResponse(start["status"], b"".join(item.get("body", b"") for item in caller.sent))
 
 
 def body(*chunks: bytes, end: bool = True) -> list[Message]:

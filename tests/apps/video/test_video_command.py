@@ -1,4 +1,4 @@
-"""`maskfit video` as a user types it, on a film whose every event is known."""
+"""`maskfit video` from the command line, on a synthetic video with known events."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from maskfit.errors import DataError
 from maskfit.file_io import read_csv
 from maskfit.inference.annotation import VALUE_COLORS
 
-from .conftest import RATE, SIZE, grey_model
+from .conftest import RATE, SIZE, gray_model
 
 LATE = 0.75
-"""Seconds after which a change is seen at the latest: smoothed over half a second, and held for as long."""
+"""Maximum delay of a change in seconds: half a second of smoothing and half a second of debouncing."""
 
 COLUMNS = [
     "time",
@@ -55,7 +55,7 @@ def by_person(rows: list[tuple[str, str, str]]) -> dict[str, list[tuple[str, str
     return {name: list(own) for name, own in groupby(sorted(rows, key=lambda row: row[0]), key=lambda row: row[0])}
 
 
-def test_the_events_of_a_film_are_those_that_happened(command, film, video, model, painted, tmp_path):
+def test_the_events_of_a_synthetic_video_match_its_script(command, film, video, model, painted, tmp_path):
     said = command(video, "--model", model, "--out", "events.csv", "--counts", "counts.csv")
     assert said.code == 0
     rows = read_csv(tmp_path / "events.csv", COLUMNS)
@@ -80,7 +80,7 @@ def test_the_events_of_a_film_are_those_that_happened(command, film, video, mode
     assert f"written: {Path('events.csv')}" in said.err
 
 
-def test_boxes_are_where_the_faces_are(command, film, video, model, painted, tmp_path):
+def test_event_boxes_match_the_faces(command, film, video, model, painted, tmp_path):
     command(video, "--model", model, "--out", "events.csv")
     for row in read_csv(tmp_path / "events.csv", COLUMNS):
         if row["event"] in ("appeared", "changed"):
@@ -89,7 +89,7 @@ def test_boxes_are_where_the_faces_are(command, film, video, model, painted, tmp
             assert box == pytest.approx(expected, abs=4)
 
 
-def test_the_video_shows_boxes_at_the_frames_own_times(command, film, video, model, painted, tmp_path):
+def test_the_annotated_video_keeps_the_frame_times(command, film, video, model, painted, tmp_path):
     assert command(video, "--model", model, "--video", "marked.mp4").code == 0
     frames = list(VideoCapture(parse_source(str(tmp_path / "marked.mp4"))).read())
     assert [frame.time for frame in frames] == pytest.approx(film.times, abs=0.002)
@@ -102,7 +102,7 @@ def test_the_video_shows_boxes_at_the_frames_own_times(command, film, video, mod
     assert blue.any(axis=1).mean() > 0.9
 
 
-def test_blur_leaves_no_face(command, film, video, model, painted, tmp_path):
+def test_blur_hides_every_face(command, film, video, model, painted, tmp_path):
     assert command(video, "--model", model, "--video", "marked.mp4", "--blur").code == 0
     place = int(3.0 * RATE)
     frames = list(VideoCapture(parse_source(str(tmp_path / "marked.mp4"))).read())
@@ -130,7 +130,7 @@ def test_fewer_frames_give_the_same_events(command, video, model, painted, film,
     assert found == by_person(truth(film))
 
 
-def test_at_its_own_speed_frames_that_come_too_fast_are_dropped(video, reader, monkeypatch):
+def test_realtime_drops_frames_that_arrive_too_fast(video, reader, monkeypatch):
     from time import monotonic, sleep
 
     look = reader.preprocess
@@ -143,12 +143,12 @@ def test_at_its_own_speed_frames_that_come_too_fast_are_dropped(video, reader, m
     assert not summary.stopped
 
 
-def test_only_so_many_seconds(video, reader):
+def test_max_seconds_ends_the_video(video, reader):
     summary = process_video(parse_source(str(video)), reader, VideoOptions(max_seconds=2.0))
     assert (summary.num_frames, summary.num_events, summary.num_persons) == (25, 4, 2)
 
 
-def test_ctrl_c_leaves_whole_files(command, video, model, painted, tmp_path, monkeypatch):
+def test_ctrl_c_leaves_complete_files(command, video, model, painted, tmp_path, monkeypatch):
     """The signal itself, sent while the command runs, as a terminal sends it."""
     frames = []
     see = painted._look
@@ -173,7 +173,7 @@ def test_ctrl_c_leaves_whole_files(command, video, model, painted, tmp_path, mon
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["c.csv", "e.csv", "v.mp4"]
 
 
-def test_a_camera_that_is_lost_for_good_leaves_whole_files(video, reader, tmp_path, monkeypatch):
+def test_a_lost_camera_leaves_complete_files(video, reader, tmp_path, monkeypatch):
     """A live source: the film, told to be one, that breaks off and is not found again."""
     monkeypatch.setattr(VideoCapture, "is_live", property(lambda self: True))
     wishes = VideoOptions(tmp_path / "e.csv", tmp_path / "c.csv", tmp_path / "v.mp4", reconnect_seconds=0)
@@ -185,14 +185,14 @@ def test_a_camera_that_is_lost_for_good_leaves_whole_files(video, reader, tmp_pa
     assert list(VideoCapture(parse_source(str(tmp_path / "v.mp4"))).read())
 
 
-def test_the_threshold_in_a_model_file_counts(command, video, painted, tmp_path):
-    model = grey_model(tmp_path / "careful.onnx", {"mask": 1.0})
+def test_the_threshold_of_the_model_file_applies(command, video, painted, tmp_path):
+    model = gray_model(tmp_path / "careful.onnx", {"mask": 1.0})
     lines = [json.loads(line) for line in command(video, "--model", model, "--json").out.splitlines()]
     assert {line["mask"] for line in lines[:-1]} == {"not sure"}
     assert lines[-1]["changes"] == 0
 
 
-def test_a_video_that_breaks_off_is_watched_and_told(command, model, painted, film, tmp_path):
+def test_a_truncated_video_is_processed_with_a_warning(command, model, painted, film, tmp_path):
     from maskfit.apps.video.video_writer import open_video_writer
 
     path = tmp_path / "a.mkv"
@@ -224,14 +224,14 @@ def test_nothing_is_replaced_without_force(command, video, model, painted, tmp_p
         (["none.mp4", "--model", "M"], "cannot be opened"),
         (["V", "--model", "M", "--blur"], "add --video out.mp4"),
         (["V", "--model", "M", "--video", "out.avi"], "use one of .mp4"),
-        (["V", "--model", "M", "--out", "a.csv", "--counts", "a.csv"], "two outputs bear one name"),
+        (["V", "--model", "M", "--out", "a.csv", "--counts", "a.csv"], "two outputs have the same path"),
         (["V", "--model", "none.onnx"], "there is no such model"),
         (["V", "--model", "M", "--detector", "yolo"], "'yolo' is unknown"),
         (["text.mp4", "--model", "M", "--out", "e.csv"], "this is not a readable video"),
         (["ftp://somewhere/a.mp4", "--model", "M"], "are not supported"),
     ],
 )
-def test_wrong_words_are_told_and_nothing_is_written(command, video, model, painted, tmp_path, words, told):
+def test_wrong_arguments_are_errors_and_nothing_is_written(command, video, model, painted, tmp_path, words, told):
     (tmp_path / "text.mp4").write_text("no video " * 100)
     said = command(*({"V": video, "M": model}.get(word, word) for word in words))
     assert said.code == 2
@@ -239,14 +239,14 @@ def test_wrong_words_are_told_and_nothing_is_written(command, video, model, pain
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["text.mp4"]
 
 
-def test_without_a_model_the_one_in_the_box_watches(command, video, model, painted, monkeypatch):
+def test_without_a_model_the_bundled_one_is_used(command, video, model, painted, monkeypatch):
     monkeypatch.setattr("maskfit.inference.input_resolution.bundled_model_path", lambda: model)
     said = command(video, "--seconds", 1)
     assert said.code == 0, said.err
-    assert "no model was named" in said.err
+    assert "no model named" in said.err
 
 
-def test_lines_reach_a_pipe_while_a_bar_stands_on_the_terminal(monkeypatch, capsys):
+def test_lines_reach_a_pipe_beside_a_progress_bar(monkeypatch, capsys):
     """Rich leads standard output to its own console meanwhile, which here is standard error."""
     from maskfit.cli.console import err, progress
 
@@ -258,7 +258,7 @@ def test_lines_reach_a_pipe_while_a_bar_stands_on_the_terminal(monkeypatch, caps
     assert capsys.readouterr().out == '{"event": "appeared"}\n'
 
 
-def test_listeners_are_told_everything(video, reader):
+def test_callbacks_get_every_event_and_frame(video, reader):
     events, steps = [], []
     callbacks = VideoCallbacks(
         on_event=lambda event, telling: events.append(telling.to_text(event)),
