@@ -99,7 +99,7 @@ def crop(
             part,
             size=pixels,
             schema=LABEL_SCHEMAS[scheme],
-            background_removal=parse_component(background),
+            background_removal=parse_component(background, "data.background_removal"),
             progress=advance,
         )
     if json:
@@ -118,7 +118,7 @@ def _part(
     part = parse_component(word, "data.crop")
     options: dict[str, Any] = {}
     if detector is not None:
-        options["detector"] = parse_component(detector).model_dump(mode="json")
+        options["detector"] = parse_component(detector, "data.crop.detector").model_dump(mode="json")
     if weights is not None:
         options["weights"] = str(weights)
     if margin is not None:
